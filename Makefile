@@ -142,8 +142,8 @@ prove-consent: setup-test ## Prove consent at length: a million steps, a million
 	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -p tests.parallel --workers $$(($$(nproc) + 1)) -q -rP \
 	    $$(grep -rl --include='test_*.py' properties.amounts tests) $(ARGS)
 
-prove-crash: setup-test ## Cut the power at every write and fail every call, at length (root for ext4, an hour)
-	@DOORWARD_THOROUGH=1 $(VENV)/bin/python -m pytest -q tests/crash $(ARGS)
+prove-crash: setup-test ## Cut the power at every write, fail every call and kill a desk's worker at every step (root for ext4, an hour)
+	@DOORWARD_THOROUGH=1 $(VENV)/bin/python -m pytest -q tests/crash tests/desk/storage/test_workers.py $(ARGS)
 
 explore: setup-test ## Run the property tests on fresh examples, more of them (ARGS='tests/core' for some)
 	@DOORWARD_EXAMPLES=explore $(VENV)/bin/python -m pytest -q -m hypothesis $(or $(ARGS),tests)

@@ -85,7 +85,7 @@ def main(count: int) -> None:
 
         look(0)
         for request in list(requester.register.unsent()):
-            files.write(requester_messages.mark_published(requester, request), b"")
+            requester.notes.write(requester_messages.mark_published(requester, request), b"")
         look(0)
         idle = cpu_ms(look, PART)
     print(f"a request, of the first {PART}: {few:.1f} ms of CPU; of the last {PART} of {count}: {many:.1f} ms")

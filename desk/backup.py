@@ -30,6 +30,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from agent.clients.opening import Identity, open_stream
+from agent.clients.requester.notes import FolderNotes
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
@@ -46,7 +47,7 @@ _END: Final = "end.json"
 _COPY: Final = "database-copy-"
 _CUT_SUFFIXES: Final = (".part", "-wal", "-shm", "-journal", ".lock")
 _BYTES: Final = 1 << 20
-_NUMBERS_SKIPPED: Final = 1_000_000_000
+NUMBERS_SKIPPED: Final = 1_000_000_000
 """More than any organisation signs between two backups, and a millionth of the numbers there are."""
 _MOST_END_BYTES: Final = 4096
 _DATA_LINE: Final = re.compile(r"^data\s*=.*$", re.MULTILINE)
@@ -249,7 +250,7 @@ def _skip_numbers(data: Path) -> None:
     organisations = data / "organisations"
     for name in files.names_in(organisations):
         with contextlib.suppress(StorageError):  # a damaged counter stays one: the desk says so when it signs
-            SequenceCounter(organisations / name).skip(_NUMBERS_SKIPPED)
+            SequenceCounter(FolderNotes(organisations / name)).skip(NUMBERS_SKIPPED)
 
 
 def _not_ours(name: str) -> FormatError:

@@ -23,7 +23,11 @@ from desk import __version__, config
 
 __all__ = ["desk", "main", "start_django"]
 
-_LAZY: Final[Mapping[str, str]] = {"audit": "desk.custody.command:audit"}
+_LAZY: Final[Mapping[str, str]] = {
+    "audit": "desk.custody.command:audit",
+    "worker": "desk.workers:worker",
+    "worker-folder": "desk.workers:worker_folder",
+}
 """Commands of apps: name and "package.module:attribute". The module is imported when the command runs."""
 _FAILED: Final = 2
 _IDENTITY_BYTES: Final = 64 * 1024
@@ -155,6 +159,26 @@ def restore(identity: Path, backup_file: Path, folder: Path) -> None:
     for organisation in Organisation.objects.all():
         log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup=made)
     click.echo(f"The desk of {made} is in {folder}. Answers that came later are not in it.")
+
+
+@desk.command()
+def restored() -> None:
+    """Say that the PostgreSQL database was put back from a dump, before the desk and its workers start again.
+
+    \b
+    Messages after the dump have used numbers that the database does not know. Doors refuse them a second time.
+    """
+    start_django()
+    from agent.clients.requester.sequence_numbers import SequenceCounter
+    from desk.backup import NUMBERS_SKIPPED
+    from desk.custody import log
+    from desk.people.models import Organisation
+    from desk.people.organisations import requester_of
+
+    for organisation in Organisation.objects.all():
+        SequenceCounter(requester_of(organisation).notes).skip(NUMBERS_SKIPPED)
+        log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup="database")
+    click.echo("Each organisation goes on above the numbers that it may have used. Start the desk and its workers.")
 
 
 def _use(path: Path | None) -> None:

@@ -42,7 +42,9 @@ def page_of_thread() -> str:
 
 def _figures(now: datetime.datetime) -> Iterator[Metric]:
     yield _one("organisations", "Organisations of this desk.", Organisation.objects.count())
-    yield _by_state(Receiver, "receivers", "Receivers of answers, one of each organisation.", Receiver.STATES)
+    yield _by_state(
+        Receiver, "receivers", "Receivers of answers, one for each organisation and worker.", Receiver.STATES
+    )
     seen = Receiver.objects.exclude(state="stopped").aggregate(newest=Max("seen_at"))["newest"]
     if seen is not None:
         words = "Seconds since any receiver gave a sign of life."

@@ -21,7 +21,7 @@ from desk.export.private_folder import wipe_orphans
 from desk.figures import page_of_thread
 from desk.neighbourhood.tip_relay import tip_relay
 from desk.people.one_time_links import make_first_admin_link
-from desk.people.organisations import requester_of
+from desk.people.organisations import worker_of
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
 from desk.reminders.mailer import reminder_mailer
@@ -50,7 +50,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     previous = signal.signal(signal.SIGTERM, _end)
     try:
         metrics.start()
-        with Supervisor(requester_of, open_bus), hook_sender(), tip_relay(), reminder_mailer():
+        with Supervisor(worker_of, open_bus), hook_sender(), tip_relay(), reminder_mailer():
             server.run()
     finally:
         metrics.stop()

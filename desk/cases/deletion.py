@@ -15,9 +15,9 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from agent.clients.requester.disclosure_folder import delete_folder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import make_deletion
+from agent.clients.requester.notes import delete_folder
 from agent.errors import DoorwardError
 from desk.asking.models import Draft
 from desk.cases.deadlines import renew_deadline, request_clock, utc

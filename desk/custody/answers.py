@@ -14,13 +14,13 @@ from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import is_id
 from agent.errors import StorageError
 from agent.platform import files
-from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
 from desk.custody.audit import Finding, FindingKind
 from desk.custody.models import Entry
 from desk.custody.sealed_files import check_answer, list_sealed_files
 from desk.people.models import Organisation
 from desk.people.organisations import folder_of
 from desk.storage.shared_parts import shared_parts
+from desk.storage.shared_stores import shared_stores
 
 __all__ = ["DELETED", "FILES_SHA256", "audit_files", "sealed_files", "sealed_in"]
 
@@ -87,13 +87,15 @@ def sealed_in(answer: AnswerFolder) -> Iterator[tuple[str, Iterator[bytes]]]:
     for number in sorted(answer.sealed()):
         yield f"{number}.age", answer.pieces_of(number)
     for name in _NOTES:
-        data = files.read_if_there(answer.path / name, REQUEST_ENVELOPE_LIMIT_BYTES)
+        data = answer.note(name)
         if data is not None:
             yield name, iter((data,))
 
 
 def _answer(organisation: Organisation, disclosure: str) -> AnswerFolder:
-    return AnswerFolder(folder_of(organisation), disclosure, shared_parts(organisation.requester_id))
+    folder, parts = folder_of(organisation), shared_parts(organisation.requester_id)
+    stores = shared_stores(organisation.requester_id, folder, parts)
+    return AnswerFolder(folder, disclosure, parts, stores.notes if stores else None)
 
 
 def _listing_path(organisation: Organisation, disclosure: str) -> Path:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +32,7 @@ from desk.export.case_content import CaseContent, ExportedClip, Scope, gather
 from desk.export.certificates import JURISDICTIONS, render_certificate
 from desk.export.csv_files import write_csv
 from desk.export.report import render_html, render_pdf
-from desk.people.organisations import folder_of
+from desk.people.organisations import requester_of
 
 __all__ = ["SUMS", "ExportOptions", "build_export", "top_name"]
 
@@ -127,12 +126,12 @@ def _write_certificates(content: CaseContent, folder: Path, options: ExportOptio
 
 def _write_keys(content: CaseContent, folder: Path) -> None:
     target = files.make_folder(folder / "keys")
-    requests = folder_of(content.case.organisation) / "requests"
+    requester = requester_of(content.case.organisation)
     for asked in content.requests:
-        source = requests / asked.request_id / "reply.identity"
-        if asked.answers and files.is_file(source):
-            with files.storage_errors(source):
-                shutil.copyfile(source, target / f"{asked.request_id}.identity")
+        identity = requester.reply_identity(asked.request_id) if asked.answers else None
+        if identity is not None:
+            secret = f"# opens the answers to footage request {asked.request_id}\n{identity.secret_text()}\n"
+            files.write(target / f"{asked.request_id}.identity", secret.encode("ascii"), secret=True)
 
 
 def _table(content: CaseContent) -> bytes:

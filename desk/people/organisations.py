@@ -13,6 +13,7 @@ from django.db import transaction
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.keys import Signer
 from agent.clients.requester.roots import KnownRoots
+from agent.clients.requester.sealed_parts import SealedParts
 from agent.errors import ConfigurationError
 from agent.platform import files
 from agent.platform.certificates import common_name, require_for_key, signing_request
@@ -22,8 +23,8 @@ from desk.custody import log
 from desk.people.models import Membership, Organisation, Person
 from desk.people.roles import Role
 from desk.sealed_keys import is_sealed, sealed_signer
-from desk.storage.shared_index import shared_index
 from desk.storage.shared_parts import shared_parts
+from desk.storage.shared_stores import SharedStores, shared_stores, worker_stores
 from desk.tokens import token_signer
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "requester_of",
     "set_up",
     "take_certificate",
+    "worker_of",
 ]
 
 
@@ -46,12 +48,25 @@ def folder_of(organisation: Organisation) -> Path:
 def requester_of(organisation: Organisation) -> Requester:
     """Returns the organisation's requester. Raises `ConfigurationError` with the remedy."""
     folder, parts = folder_of(organisation), shared_parts(organisation.requester_id)
-    index = shared_index(organisation.requester_id, folder, parts)
+    return _opened(organisation, parts, shared_stores(organisation.requester_id, folder, parts))
+
+
+def worker_of(organisation: Organisation) -> Requester:
+    """Returns the same for a receiver, which may share the work with others. Close its claims afterwards."""
+    folder, parts = folder_of(organisation), shared_parts(organisation.requester_id)
+    return _opened(organisation, parts, worker_stores(organisation.requester_id, folder, parts))
+
+
+def _opened(organisation: Organisation, parts: SealedParts | None, stores: SharedStores | None) -> Requester:
+    folder = folder_of(organisation)
+    signer: Signer | None = None
     if is_sealed(folder):
-        return Requester.open(folder, sealed_signer(folder), index, parts)
-    is_in_token = not files.is_there(folder / "signing.key") and settings.DESK.token is not None
-    signer = _token_signer(organisation) if is_in_token else None
-    return Requester.open(folder, signer, index, parts)
+        signer = sealed_signer(folder)
+    elif not files.is_there(folder / "signing.key"):
+        signer = _token_signer(organisation)
+    if stores is None:
+        return Requester.open(folder, signer, None, parts)
+    return Requester.open(folder, signer, stores.index, parts, stores.notes, stores.claims)
 
 
 def _token_signer(organisation: Organisation) -> Signer | None:

@@ -19,7 +19,6 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.verification import Verification, examine
 from agent.errors import NetworkError, StorageError
-from agent.platform import files
 from desk.asking.models import Draft
 from desk.cases.deadlines import renew_deadline, utc
 from desk.cases.models import Answer, Case, Clip, SignedRequest
@@ -175,14 +174,19 @@ class AnswerRecorder:
                 found.save(update_fields=("state",))
             return found
         asked = self.signed_request(event.request)
-        answer = Answer.objects.create(
-            case=asked.case,
-            request_id=event.request,
+        # Another worker may make the row at the same time, while it learns that it has lost its claim.
+        answer, made = Answer.objects.select_for_update().get_or_create(
             disclosure_id=event.disclosure,
-            device=event.device,
-            held_bytes=event.held_bytes,
-            expected_bytes=event.expected_bytes,
+            defaults={
+                "case": asked.case,
+                "request_id": event.request,
+                "device": event.device,
+                "held_bytes": event.held_bytes,
+                "expected_bytes": event.expected_bytes,
+            },
         )
+        if not made:
+            return answer
         renew_deadline(answer)
         self._log("answer.begun", answer, device=answer.device)
         return answer
@@ -196,14 +200,17 @@ class AnswerRecorder:
             return found
         request = self._requester.sent_request(request_id).request
         with transaction.atomic():
-            return SignedRequest.objects.create(
-                case=self._case_of(request_id, request.case),
+            made, _is_new = SignedRequest.objects.get_or_create(
                 request_id=request_id,
-                from_ms=request.from_s * 1000,
-                to_ms=request.to_s * 1000,
-                not_after=utc(request.not_after_s),
-                retention_days=request.retention_days,
+                defaults={
+                    "case": self._case_of(request_id, request.case),
+                    "from_ms": request.from_s * 1000,
+                    "to_ms": request.to_s * 1000,
+                    "not_after": utc(request.not_after_s),
+                    "retention_days": request.retention_days,
+                },
             )
+            return made
 
     def _case_of(self, request_id: str, number: str) -> Case:
         draft = Draft.objects.filter(organisation=self._organisation, request_id=request_id).first()
@@ -216,7 +223,7 @@ class AnswerRecorder:
 
     def _published(self, event: ReceiverEvent) -> None:
         asked_before = SignedRequest.objects.filter(request_id=event.request)
-        if not files.is_folder(self._requester.folder / "requests" / event.request):
+        if not self._requester.has_request(event.request):
             return  # a bulletin
         with transaction.atomic():
             asked = asked_before.first() or self.signed_request(event.request)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from desk.people.models import Organisation
 
-__all__ = ["Notice", "Receiver"]
+__all__ = ["Notice", "Receiver", "receivers", "worker_name"]
 
 
 class Receiver(models.Model):
-    """The receiver of one organisation, as it last reported."""
+    """One receiver of an organisation, as it last reported. There is one for each worker (`[broker] worker`)."""
 
     STATES: ClassVar = (
         ("stopped", _("stopped")),
@@ -23,7 +24,9 @@ class Receiver(models.Model):
         ("failed", _("failed")),
     )
 
-    organisation = models.OneToOneField(Organisation, on_delete=models.CASCADE, related_name="receiver")
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="receivers")
+    worker = models.CharField(max_length=32, blank=True)
+    """Name of the worker, empty for the only one."""
     state = models.CharField(max_length=12, choices=STATES, default="stopped")
     since = models.DateTimeField(auto_now_add=True)
     """Start of this state."""
@@ -35,8 +38,22 @@ class Receiver(models.Model):
     index_change = models.BigIntegerField(default=0)
     """The place in the index of answers up to which the rows say the same (`reconcile`)."""
 
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("organisation", "worker"), name="one_row_for_each_worker"),)
+
     def __str__(self) -> str:
-        return f"{self.organisation}: {self.state}"
+        return f"{self.organisation} {self.worker}: {self.state}"
+
+
+def worker_name() -> str:
+    """Returns the name of this process among the workers of an organisation."""
+    name: str = settings.DESK.broker.worker
+    return name
+
+
+def receivers(organisation: Organisation) -> models.QuerySet[Receiver]:
+    """Returns the row of this process's receiver, in a set of at most one."""
+    return Receiver.objects.filter(organisation=organisation, worker=worker_name())
 
 
 class Notice(models.Model):

@@ -26,9 +26,9 @@ from desk.cases.deletion import run_due
 from desk.cases.object_locks import lock_what_is_held
 from desk.people.models import Organisation
 from desk.receiving.answer_rows import AnswerRecorder
-from desk.receiving.models import Receiver
+from desk.receiving.models import Receiver, receivers, worker_name
 from desk.receiving.notices import add_notice
-from desk.receiving.reconcile import keep_position, reconcile
+from desk.receiving.reconcile import keep_position, reconcile, reconcile_answer
 from desk.sealed_keys import require_unlocked
 from desk.tips.tip_retention import tips_due
 
@@ -50,7 +50,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ReceiverThread:
-    """Runs until `stop`. Its state is in the organisation's row of `Receiver`."""
+    """Runs until `stop`. Its state is in its row of `Receiver`."""
 
     def __init__(
         self, organisation: Organisation, open_requester: OpenRequester, open_bus: OpenBus, clock: Clock
@@ -98,21 +98,23 @@ class ReceiverThread:
         self._organisation.refresh_from_db()
         self._say("starting", "")
         requester = self._open_requester(self._organisation)
-        self._retain(requester)  # also if no broker answers, or another program is connected
-        require_unlocked(requester.folder)  # each answer needs a signed receipt
+        try:
+            self._retain(requester)  # also if no broker answers, or another program is connected
+            require_unlocked(requester.folder)  # each answer needs a signed receipt
+            with connection_lock(requester, wait_s=_LOCK_WAIT_S):
+                self._receive_as(requester)
+        finally:
+            requester.claims.close()
+
+    def _receive_as(self, requester: Requester) -> None:
         recorder = AnswerRecorder(self._organisation, requester)
-        with connection_lock(requester, wait_s=_LOCK_WAIT_S):
-            reconcile(self._organisation, requester, recorder)
-            with self._connected(requester) as bus:
-                receiver = DisclosureReceiver(
-                    requester,
-                    bus,
-                    self._clock,
-                    _LIMITS,
-                    tell=lambda event: self._tell(event, recorder),
-                )
-                receiver.start()
-                self._loop(receiver, requester)
+        reconcile(self._organisation, requester, recorder)
+        with self._connected(requester) as bus:
+            receiver = DisclosureReceiver(
+                requester, bus, self._clock, _LIMITS, tell=lambda event: self._tell(event, requester, recorder)
+            )
+            receiver.start()
+            self._loop(receiver, requester)
 
     def _loop(self, receiver: DisclosureReceiver, requester: Requester) -> None:
         retention_s = alive_s = time.monotonic()
@@ -121,7 +123,7 @@ class ReceiverThread:
             now_s = time.monotonic()
             if now_s - alive_s >= _SIGN_OF_LIFE_EVERY_S:
                 alive_s = now_s
-                Receiver.objects.filter(organisation=self._organisation).update(seen_at=timezone.now())
+                receivers(self._organisation).update(seen_at=timezone.now())
             if now_s - retention_s >= _RETENTION_EVERY_S:
                 retention_s = now_s
                 self._retain(requester)
@@ -133,6 +135,8 @@ class ReceiverThread:
         promised = self._organisation.retention_days, self._organisation.language
         if (requester.profile.retention_days, requester.profile.language) != promised:
             requester.change_defaults(*promised)  # receipts of tips state these days
+        if not requester.claims.lead("retain"):
+            return
         now_s = int(timezone.now().timestamp())
         for clock in (_locks, run_due, tips_due):
             try:
@@ -150,12 +154,14 @@ class ReceiverThread:
             if isinstance(bus, MqttBus):
                 bus.stop()
 
-    def _tell(self, event: ReceiverEvent, recorder: AnswerRecorder) -> None:
+    def _tell(self, event: ReceiverEvent, requester: Requester, recorder: AnswerRecorder) -> None:
         match event.kind:
             case ReceiverEventKind.CONNECTED:
                 self._say("connected", "")
             case ReceiverEventKind.DISCONNECTED:
                 self._say("disconnected", event.detail)
+            case ReceiverEventKind.TAKEN_OVER:
+                reconcile_answer(self._organisation, requester, recorder, event.disclosure)
             case _:
                 recorder.record(event)
 
@@ -171,7 +177,7 @@ class ReceiverThread:
     def _say(self, state: str, detail: str) -> None:
         """Writes the state. `since` stays if only the detail changes."""
         now = timezone.now()
-        row, _made = Receiver.objects.get_or_create(organisation=self._organisation)
+        row, _made = Receiver.objects.get_or_create(organisation=self._organisation, worker=worker_name())
         if row.state != state:
             row.state, row.since = state, now
         row.detail, row.seen_at = detail, now

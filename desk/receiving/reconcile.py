@@ -15,17 +15,16 @@ from agent.clients.requester.answer_index import AnswerState, IndexPosition, Rec
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.errors import DoorwardError
-from agent.platform import files
 from agent.wire.topics import ANONYMOUS
 from desk.cases.models import Answer, SignedRequest
 from desk.custody.log import record
 from desk.people.models import Organisation
 from desk.receiving.answer_rows import ACTOR, AnswerRecorder
-from desk.receiving.models import Receiver
+from desk.receiving.models import Receiver, receivers, worker_name
 from desk.receiving.notices import add_notice
 from desk.tips.inbox import note_arrival
 
-__all__ = ["keep_position", "reconcile"]
+__all__ = ["keep_position", "reconcile", "reconcile_answer"]
 
 _PAGE = 1000
 
@@ -48,6 +47,16 @@ def reconcile(organisation: Organisation, requester: Requester, recorder: Answer
         _keep(organisation, IndexPosition(position.made, change))
 
 
+def reconcile_answer(
+    organisation: Organisation, requester: Requester, recorder: AnswerRecorder, disclosure: str
+) -> None:
+    """Brings the row of one answer up to date. Another worker may have died before it wrote it."""
+    answer = requester.answers.get(disclosure)
+    if answer is not None:
+        state = Answer.objects.filter(disclosure_id=disclosure).values_list("state", flat=True).first()
+        _compare(answer, organisation, requester, recorder, state or "")
+
+
 def keep_position(organisation: Organisation, requester: Requester) -> None:
     """Notes that the rows say what the index says. Call it when no report is being written."""
     _keep(organisation, requester.answers.position())
@@ -55,19 +64,21 @@ def keep_position(organisation: Organisation, requester: Requester) -> None:
 
 def _keep(organisation: Organisation, position: IndexPosition) -> None:
     Receiver.objects.update_or_create(
-        organisation=organisation, defaults={"index_made": position.made, "index_change": position.change}
+        organisation=organisation,
+        worker=worker_name(),
+        defaults={"index_made": position.made, "index_change": position.change},
     )
 
 
 def _known_position(organisation: Organisation) -> IndexPosition:
-    row = Receiver.objects.filter(organisation=organisation).first()
+    row = receivers(organisation).first()
     return IndexPosition(row.index_made, row.index_change) if row else IndexPosition()
 
 
 def _find_requests(organisation: Organisation, requester: Requester, recorder: AnswerRecorder) -> None:
     known = set(SignedRequest.objects.filter(case__organisation=organisation).values_list("request_id", flat=True))
     for request_id in requester.register.beginning_with(""):
-        if request_id not in known and files.is_folder(requester.folder / "requests" / request_id):
+        if request_id not in known and requester.has_request(request_id):
             try:
                 recorder.signed_request(request_id)
             except DoorwardError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -16,15 +15,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from agent.clients.requester.trust_bundles import read_bundle
+from agent.clients.requester.roots import KnownRoots
 from agent.errors import DoorwardError
 from agent.platform import files
-from agent.wire.identities import parse_public_key
-from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES
 from desk.asking.models import Draft
 from desk.cases.models import Answer
 from desk.people.models import GuardedChange, Organisation
-from desk.people.organisations import folder_of
+from desk.people.organisations import folder_of, requester_of
 from desk.people.permissions import Action
 from desk.tips.models import Tip
 from desk.trust import bundles
@@ -36,7 +33,6 @@ REQUEST_DAYS: Final = 2
 FOOTAGE_DAYS: Final = 7
 CERTIFICATE_DAYS: Final = 30
 KEY_DAYS: Final = 60
-_KEY_LIMIT_BYTES: Final = 1024
 _PEM_LIMIT_BYTES: Final = 64 * 1024
 
 
@@ -134,11 +130,11 @@ def _certificate(organisation: Organisation, now: datetime.datetime) -> Iterator
 
 def _listed_key(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
     """Yields a reminder if the root's list of requesters stops listing the organisation soon."""
-    folder = folder_of(organisation) / "roots" / organisation.trust_root
-    if not organisation.trust_root or not files.is_folder(folder):
-        return
     try:
-        until_s = _listed_until_s(folder, organisation.requester_id)
+        roots = KnownRoots(requester_of(organisation))
+        if organisation.trust_root not in roots.ids():
+            return
+        until_s = roots.listed_until_s(organisation.trust_root)
     except DoorwardError:
         return  # likewise
     now_s = int(now.timestamp())
@@ -151,13 +147,6 @@ def _listed_key(organisation: Organisation, now: datetime.datetime) -> Iterator[
         else _("Your root lists your key until %(day)s only. Ask it for its next bundle.")
     )
     yield _dated(words, until, "people:organisation", Action.MANAGE_ORGANISATION, "bundle", is_over=is_over)
-
-
-def _listed_until_s(folder: Path, requester_id: str) -> int:
-    key = parse_public_key(files.read(folder / "root.pub", _KEY_LIMIT_BYTES).decode("ascii", "replace").strip())
-    bundle = read_bundle(files.read(folder / "bundle.dsse", BUNDLE_ENVELOPE_LIMIT_BYTES), key)
-    ours = (entry for entry in bundle.requesters if entry.id == requester_id)
-    return max((each.until_s for entry in ours for each in entry.keys if not each.revoked), default=0)
 
 
 def _root_keys(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:

@@ -6,7 +6,9 @@ the database. It is filled from the folder when it is made.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import select
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +20,7 @@ from psycopg import sql
 from agent.clients.requester.folder_index import IndexConnection, IndexedTable
 from agent.errors import ConfigurationError, NetworkError, StorageError
 
-__all__ = ["PostgresIndex"]
+__all__ = ["PostgresIndex", "lock_of"]
 
 _SCHEMA: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _LOCK: Final = 0x646F6F72
@@ -32,50 +34,90 @@ class PostgresIndex:
 
     Any thread may use it, one at a time. A lost connection is opened again once for each use. If the answer to a commit
     was lost with it, the transaction runs twice, which each transaction of the index may.
+
+    `session`: the connection is opened once. When it is lost, each use raises `NetworkError` (`PostgresClaims`).
     """
 
-    def __init__(self, address: str, schema: str, folder: Path, tables: Sequence[IndexedTable]) -> None:
+    def __init__(
+        self, address: str, schema: str, folder: Path, tables: Sequence[IndexedTable], *, session: bool = False
+    ) -> None:
         if not _SCHEMA.fullmatch(schema):
             raise ConfigurationError(f"'{schema}' cannot name a schema.", remedy="Use a-z, 0-9 and _.")
+        self.schema = schema
         self._address = address
-        self._schema = schema
         self._folder = folder
         self._tables = tables
+        self._session = session
         self._guard = threading.RLock()
         self._connection: psycopg.Connection[Any] | None = None
+        self._is_lost = False
+        self._depth = 0
         self.rebuilt = ""
 
     def read(self, act: Callable[[IndexConnection], _Result]) -> _Result:
-        return self.write(act)
-
-    def write(self, act: Callable[[IndexConnection], _Result]) -> _Result:
+        """Runs `act` in a transaction, which may also change what the index does not count."""
         with self._guard:
+            if self._session or self._depth:
+                return self._once(act)  # an outer transaction has ended with its connection: it runs again as a whole
             try:
                 return self._once(act)
             except NetworkError:
                 self.close()
             return self._once(act)
 
+    def write(self, act: Callable[[IndexConnection], _Result]) -> _Result:
+        """Runs `act` when no other one runs, as SQLite does, because it reads sums and changes them."""
+
+        def alone(connection: IndexConnection) -> _Result:
+            connection.execute("SELECT pg_advisory_xact_lock(?)", (lock_of(self.schema, "index"),)).fetchone()
+            return act(connection)
+
+        return self.read(alone)
+
+    def check(self) -> None:
+        """Raises `NetworkError` if a session is lost. Asks the server only if it has sent something unasked."""
+        with self._guard:
+            if self._is_lost:
+                raise self._lost()
+            connection = self._connection
+            if connection is not None and select.select([connection.fileno()], [], [], 0)[0]:
+                self._once(lambda of: of.execute("SELECT 1").fetchone())
+
     def close(self) -> None:
         with self._guard:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+                self._is_lost = self._session
 
     def _once(self, act: Callable[[IndexConnection], _Result]) -> _Result:
+        if self._is_lost:
+            raise self._lost()
+        self._depth += 1
         try:
             if self._connection is None:
                 self._connection = self._opened()
             with self._connection.transaction():
                 return act(_Statements(self._connection))
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            if isinstance(error, psycopg.errors.DiskFull):
-                raise StorageError(f"PostgreSQL: {error}.", remedy="Free some space on the database server.") from error
-            raise NetworkError(
-                f"PostgreSQL does not answer: {str(error).strip()}.", remedy="Check that it runs, and its address."
-            ) from error
         except psycopg.Error as error:
-            raise StorageError(f"PostgreSQL: {str(error).strip()}.", remedy="Read the log of the server.") from error
+            raise self._error(error) from error
+        finally:
+            self._depth -= 1
+
+    def _error(self, error: psycopg.Error) -> StorageError | NetworkError:
+        said = str(error).strip()
+        if isinstance(error, psycopg.errors.DiskFull):
+            return StorageError(f"PostgreSQL: {error}.", remedy="Free some space on the database server.")
+        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            self._is_lost = self._session
+            return NetworkError(f"PostgreSQL does not answer: {said}.", remedy="Check that it runs, and its address.")
+        return StorageError(f"PostgreSQL: {said}.", remedy="Read the log of the server.")
+
+    def _lost(self) -> NetworkError:
+        return NetworkError(
+            "The session with PostgreSQL is lost, and the claims of this worker with it.",
+            remedy="Check that it runs, and its address.",
+        )
 
     def _opened(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(self._address, autocommit=True)
@@ -83,7 +125,7 @@ class PostgresIndex:
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
                 self._make(connection)
-            connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(self._schema)))
+            connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(self.schema)))
         except BaseException:
             connection.close()
             raise
@@ -91,16 +133,21 @@ class PostgresIndex:
 
     def _make(self, connection: psycopg.Connection[Any]) -> None:
         """Makes the schema and fills it from the folder, unless it is there."""
-        there = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (self._schema,)).fetchone()
+        there = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (self.schema,)).fetchone()
         if there is not None:
             return
-        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self._schema)))
-        connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(self._schema)))
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema)))
+        connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(self.schema)))
         statements = _Statements(connection)
         for schema, fill in self._tables:
             for statement in schema.split(";"):
                 statements.execute(statement)
             fill(self._folder, statements)
+
+
+def lock_of(schema: str, name: str) -> int:
+    """Returns the 64 bits of an advisory lock. A database has one space of them for all organisations."""
+    return int.from_bytes(hashlib.sha256(f"{schema} {name}".encode()).digest()[:8], "big", signed=True)
 
 
 class _Statements:
@@ -118,5 +165,5 @@ def _translated(statement: str) -> str:
     if not statement.lstrip().startswith("CREATE TABLE"):
         return statement.replace("?", "%s")
     # Ids are compared byte by byte, as SQLite does, and not by the rules of a language.
-    columns = statement.replace(" TEXT ", ' TEXT COLLATE "C" ').replace("INTEGER", "BIGINT")
+    columns = statement.replace(" TEXT ", ' TEXT COLLATE "C" ').replace("INTEGER", "BIGINT").replace("BLOB", "BYTEA")
     return re.sub(r"\) STRICT(, WITHOUT ROWID)?", ")", columns)

@@ -19,7 +19,7 @@ from django.db import connections
 from django.test import override_settings
 
 from desk.config import Database, DeskConfig, Storage
-from desk.storage import shared_index, shared_parts
+from desk.storage import shared_parts, shared_stores
 from tests.desk.waiting import patiently
 from tests.postgres import PostgresServer, postgres_server
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, SeaweedServer, s3_client, seaweed_server
@@ -87,9 +87,9 @@ class GrownStores:
 def close_stores() -> None:
     """Closes the connections that this process keeps to the stores of a test."""
     connections.close_all()
-    for index in shared_index._OPEN.values():
+    for index in shared_stores._OPEN.values():
         index.close()
-    shared_index._OPEN.clear()
+    shared_stores._OPEN.clear()
     shared_parts._opened.cache_clear()
 
 

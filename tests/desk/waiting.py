@@ -1,4 +1,4 @@
-"""Waiting for a store that has just started."""
+"""Waiting for a store that has just started, and for what another process does."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ def patiently(act: Callable[[], Result]) -> Result:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
+
+
+def until(condition: Callable[[], object], what: str, patience_s: float = 120) -> None:
+    """Returns once the condition is met."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {patience_s:.0f} s for {what}"
+        time.sleep(0.02)

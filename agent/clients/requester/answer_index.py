@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import enum
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from agent.clients.requester.checks import Grade
-from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.disclosure_folder import ANSWERS, AnswerFolder
 from agent.clients.requester.folder_index import IndexConnection, IndexedTable, RequesterIndex, is_id
+from agent.clients.requester.notes import FolderNotes, Notes
 from agent.clients.requester.sealed_parts import SealedParts
 from agent.core.transfer import TransferState
 from agent.errors import FormatError, StorageError
-from agent.platform import files
 from agent.platform.sqlite_faults import MalformedDatabase
 from agent.wire import envelope, strictjson
 from agent.wire.messages import FootageRequest
@@ -130,15 +131,15 @@ class IndexPosition:
 
 
 class AnswerIndex:
-    """The answers in a requester's `folder`, with their parts in `parts`.
+    """The answers of a requester. `folder` names the place of one: see `AnswerFolder`.
 
-    All methods raise `StorageError` if the disk fails, and the errors of the index and of the parts.
+    All methods raise `StorageError` if the disk fails, and the errors of the index, of the notes and of the parts.
     """
 
-    def __init__(self, index: RequesterIndex, folder: Path, parts: SealedParts) -> None:
+    def __init__(self, index: RequesterIndex, notes: Notes, folder: Callable[[str], AnswerFolder]) -> None:
         self._index = index
+        self._notes = notes
         self._folder = folder
-        self._parts = parts
 
     # One answer
 
@@ -159,7 +160,7 @@ class AnswerIndex:
     def ended(self, disclosure: str) -> None:
         """Stores the end of its arrival, from the files of the answer. From now on the stored size counts."""
         # The files are read inside the transaction, so that a deletion comes before or after both.
-        answer = AnswerFolder(self._folder, disclosure, self._parts)
+        answer = self._folder(disclosure)
         self._index.write(lambda to: _store(to, _on_disk(answer), disclosure))
 
     def remove(self, disclosure: str) -> None:
@@ -249,15 +250,17 @@ class AnswerIndex:
         of answers that are new. An arriving answer keeps its announced size. A missing one is listed as deleted.
         Returns the folders that cannot be listed, because their notes are damaged or missing.
         """
+        if not self._notes.movable:
+            return frozenset()
         if device is not None:
             for each in self._select("WHERE device = ? AND state <> 'deleted'", device):
-                if AnswerFolder(self._folder, each.disclosure).origin() is None:
+                if self._folder(each.disclosure).origin() is None:
                     self.deleted(each.disclosure, 0)
             return frozenset()
         listed = self._index.read(
             lambda of: {row[0] for row in of.execute("SELECT disclosure FROM answer WHERE state <> 'deleted'")}
         )
-        there = _names(self._folder / "disclosures")
+        there = _names(self._notes)
         for gone in listed - there:
             self.deleted(gone, 0)
         for new in there - listed:
@@ -276,8 +279,8 @@ class AnswerIndex:
         return QuotaUsage(*map(int, self._index.read(lambda of: of.execute(query, values).fetchone())))
 
 
-def _names(folder: Path) -> set[str]:
-    return {name for name in files.names_in(folder) if is_id(name)}
+def _names(notes: Notes) -> set[str]:
+    return {name for name in notes.names(ANSWERS) if is_id(name)}
 
 
 def _known(connection: IndexConnection, disclosure: str) -> ReceivedAnswer | None:
@@ -393,7 +396,7 @@ def answer_table(parts: SealedParts) -> IndexedTable:
 
     def fill(folder: Path, connection: IndexConnection) -> None:
         connection.execute("UPDATE total SET made = ?", (secrets.token_hex(8),))
-        for name in sorted(_names(folder / "disclosures")):
+        for name in sorted(_names(FolderNotes(folder))):
             found = _on_disk(AnswerFolder(folder, name, parts))
             if found is not None:
                 _store(connection, found)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.clients.requester.disclosure_folder import delete_folder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import SignedMessage, make_deletion
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
+from agent.clients.requester.notes import delete_folder
 
 __all__ = ["delete_answers"]
 

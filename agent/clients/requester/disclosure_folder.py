@@ -6,11 +6,13 @@ N.age             part N, whole: fsynced, read back, its hash compared, then ren
 request.dsse      the request that it answers, once part 0 was read
 outcome.json      complete or refused, and the reason; durable before a receipt says so
 
-With another store than the folder (`sealed_parts`), whole parts go there instead.
+Whole parts may go to another store than the folder (`sealed_parts`), and the notes to a database (`notes`). A part that
+is arriving is always a file of the receiver that assembles it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -21,6 +23,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 import msgspec
 
 from agent.clients.requester.checks import AnswerSummary, Grade
+from agent.clients.requester.notes import FolderNotes, Notes, delete_folder
 from agent.clients.requester.sealed_parts import FolderParts, SealedParts, require_id
 from agent.core.transfer import PartSize, TransferState
 from agent.errors import FormatError, StorageError
@@ -30,8 +33,12 @@ from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
 from agent.wire.fields import KeyId, Sha256
 from agent.wire.strictjson import Message
 
-__all__ = ["AnswerFolder", "DisclosureOrigin", "ReceiveOutcome", "delete_folder"]
+__all__ = ["ANSWERS", "AnswerFolder", "DisclosureOrigin", "ReceiveOutcome"]
 
+ANSWERS: Final = "disclosures"
+"""Folder of the answers among the notes of a requester."""
+_REQUEST: Final = "request.dsse"
+_RECEIPT: Final = "receipt.dsse"
 _NOTE_LIMIT_BYTES: Final = 4096
 _READ_BYTES: Final = 1 << 20
 _Ms = Annotated[int, msgspec.Meta(ge=0)]
@@ -78,17 +85,32 @@ _Note = TypeVar("_Note", DisclosureOrigin, ReceiveOutcome)
 class AnswerFolder:
     """One disclosure's folder below `disclosures/`. All methods raise `StorageError` if the disk fails.
 
-    `parts`: where whole parts are, by default in the folder. Methods about parts also raise the errors of that store.
+    `parts`, `notes`: where whole parts and notes are, by default in the folder. The methods also raise their errors.
     """
 
-    def __init__(self, folder: Path, disclosure: str, parts: SealedParts | None = None) -> None:
+    def __init__(
+        self, folder: Path, disclosure: str, parts: SealedParts | None = None, notes: Notes | None = None
+    ) -> None:
         self.disclosure = require_id(disclosure)
-        self.path = folder / "disclosures" / disclosure
-        self._parts = parts if parts is not None else FolderParts(folder / "disclosures")
+        self.path = folder / ANSWERS / disclosure
+        self._name = f"{ANSWERS}/{disclosure}"
+        self._parts = parts if parts is not None else FolderParts(folder / ANSWERS)
+        self._notes = notes if notes is not None else FolderNotes(folder)
 
     def create(self, origin: DisclosureOrigin) -> None:
+        self._notes.make_folder(self._name)
+        self._notes.write(self._at(DisclosureOrigin.FILE), strictjson.encode(origin))
+        self.clear()
+
+    def is_known(self) -> bool:
+        """Returns False before `create`, and after this or another process has deleted it."""
+        return self._notes.has_folder(self._name)
+
+    def clear(self) -> None:
+        """Gets this machine ready to assemble parts. Parts that it assembled before are incomplete: another receiver
+        may have gone on since."""
         files.make_folder(self.path)
-        files.write(self.path / DisclosureOrigin.FILE, strictjson.encode(origin))
+        self.drop_unsealed()
 
     def origin(self) -> DisclosureOrigin | None:
         """Returns None if the disclosure is unknown, or before one of its files is durable."""
@@ -123,24 +145,28 @@ class AnswerFolder:
             from_ms=summary.from_ms if summary else 0,
             to_ms=summary.to_ms if summary else 0,
         )
-        files.write(self.path / ReceiveOutcome.FILE, strictjson.encode(outcome))
+        self._notes.write(self._at(ReceiveOutcome.FILE), strictjson.encode(outcome))
 
     def adopt(self, request: bytes) -> None:
         """Stores the request that it answers."""
-        files.write(self.path / "request.dsse", request)
+        self._notes.write(self._at(_REQUEST), request)
 
     def request(self) -> bytes | None:
         """Returns the envelope of the request that it answers. None before part 0 was opened."""
-        return files.read_if_there(self.path / "request.dsse", REQUEST_ENVELOPE_LIMIT_BYTES)
+        return self._notes.read(self._at(_REQUEST), REQUEST_ENVELOPE_LIMIT_BYTES)
 
     def keep_receipt(self, data: bytes) -> None:
         """Stores the closing receipt. If it is signed again, the first one stays."""
         if self.receipt() is None:
-            files.write(self.path / "receipt.dsse", data)
+            self._notes.write(self._at(_RECEIPT), data)
 
     def receipt(self) -> bytes | None:
         """Returns the envelope of the closing receipt. None if it is missing."""
-        return files.read_if_there(self.path / "receipt.dsse", REQUEST_ENVELOPE_LIMIT_BYTES)
+        return self._notes.read(self._at(_RECEIPT), REQUEST_ENVELOPE_LIMIT_BYTES)
+
+    def note(self, name: str) -> bytes | None:
+        """Returns the bytes of the note of that name, for a copy or a hash."""
+        return self._notes.read(self._at(name), REQUEST_ENVELOPE_LIMIT_BYTES)
 
     # Parts
 
@@ -172,8 +198,8 @@ class AnswerFolder:
     def size_bytes(self) -> int:
         """Returns the size of all that is stored of it: notes and parts."""
         with files.storage_errors(self.path):
-            names = [path for path in self.path.iterdir() if files.is_file(path) and path.suffix != ".age"]
-            return sum(path.stat().st_size for path in names) + self.parts_bytes()
+            unsealed = sum((self.path / name).stat().st_size for name in self._unsealed_names())
+        return self._notes.size_bytes(self._name) + unsealed + self.parts_bytes()
 
     def write(self, part: int, offset: int, data: bytes) -> None:
         """Writes bytes of a part that is still incomplete."""
@@ -200,17 +226,27 @@ class AnswerFolder:
                 path.unlink()
         if same:
             self._parts.put(self.disclosure, part, path)
+            if not self.is_known():
+                self._parts.remove(self.disclosure)  # deleted meanwhile: no part may stay after it
+                raise StorageError(f"{self.disclosure} was deleted while it arrived.")
         return same
 
     def drop_unsealed(self) -> None:
         """Deletes incomplete parts, because the record of their received bytes is lost."""
         with files.storage_errors(self.path):
-            for found in self.path.glob("*.part"):
-                found.unlink()
+            for name in self._unsealed_names():
+                (self.path / name).unlink()
+
+    def leave(self) -> None:
+        """Removes what this machine has assembled, because another receiver may go on."""
+        self.drop_unsealed()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()  # unless it holds more
 
     def remove(self) -> None:
         """Forgets a disclosure of which no receipt says that it is here."""
         self._parts.remove(self.disclosure)
+        self._notes.delete_folder(self._name)
         shutil.rmtree(self.path, ignore_errors=True)
 
     def delete(self) -> int:
@@ -220,39 +256,30 @@ class AnswerFolder:
         """
         count = len(self.sealed())
         self._parts.remove(self.disclosure)
-        return count + delete_folder(self.path)
+        count += self._notes.delete_folder(self._name) + delete_folder(self.path)
+        self._parts.remove(self.disclosure)  # another receiver may have put one before the notes were gone (`seal`)
+        return count
+
+    def _unsealed_names(self) -> list[str]:
+        return [name for name in files.names_in(self.path) if name.endswith(".part")]
 
     def _unsealed(self, part: int) -> Path:
         return self.path / f"{part}.part"
 
+    def _at(self, name: str) -> str:
+        return f"{self._name}/{name}"
+
     def _note(self, kind: type[_Note]) -> _Note | None:
-        path = self.path / kind.FILE
-        data = files.read_if_there(path, _NOTE_LIMIT_BYTES)
+        data = self._notes.read(self._at(kind.FILE), _NOTE_LIMIT_BYTES)
         if data is None:
             return None
         try:
             return strictjson.decode(data, kind)
         except FormatError as error:
             raise StorageError(
-                f"{path}: {error.message}", remedy="Move this folder away. The device sends it again."
+                f"{self._notes.place(self._at(kind.FILE))}: {error.message}",
+                remedy="Move this folder away. The device sends it again.",
             ) from error
-
-
-def delete_folder(path: Path) -> int:
-    """Deletes a folder and returns the number of its files. A missing folder has 0. Raises `StorageError`."""
-    if not files.is_folder(path):
-        return 0
-    count = len(files.below(path))
-    try:
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        return count  # another process deletes it, too
-    except OSError as error:
-        raise StorageError(
-            f"{path} could not be deleted ({error.strerror or error}).",
-            remedy="Check its permissions, then delete again. No deletion was signed.",
-        ) from error
-    return count
 
 
 def _size_of(pieces: Iterable[bytes]) -> PartSize:

@@ -19,10 +19,12 @@ import msgspec
 
 from agent.clients.opening import HybridIdentity, parse_identity_file
 from agent.clients.requester.answer_index import AnswerIndex, answer_table
+from agent.clients.requester.claims import Claims, SoleReceiver
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.folder_index import FolderIndex, IndexedTable, RequesterIndex, is_id
 from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key, sign_message
 from agent.clients.requester.message_index import MESSAGE_TABLE, RequestRegister
+from agent.clients.requester.notes import FolderNotes, Notes
 from agent.clients.requester.sealed_parts import FolderParts, SealedParts
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, FormatError
@@ -33,7 +35,15 @@ from agent.wire.identities import PublicKey
 from agent.wire.messages import FootageRequest, Onward, RetentionDays
 from agent.wire.strictjson import Message
 
-__all__ = ["TIPS_RECIPIENT", "Requester", "RequesterProfile", "SentRequest", "indexed_tables", "is_id"]
+__all__ = [
+    "TIPS_RECIPIENT",
+    "Requester",
+    "RequesterProfile",
+    "SentRequest",
+    "indexed_tables",
+    "is_id",
+    "request_folder",
+]
 
 _SEED_BYTES: Final = 32
 _PROFILE_LIMIT_BYTES: Final = 4096
@@ -71,7 +81,7 @@ class SentRequest:
     request: FootageRequest
     envelope: bytes
     payload: bytes
-    folder: Path
+    notes: Notes
 
     @property
     def payload_sha256(self) -> str:
@@ -82,28 +92,33 @@ class SentRequest:
     def withdrawn(self) -> bool:
         """Returns True if the request was taken back, or its answers were stated to be deleted: refuse further
         answers."""
-        return any(files.is_there(self.folder / name) for name in ("withdrawal.dsse", "deletion.dsse"))
+        return any(self.notes.is_there(self._at(name)) for name in ("withdrawal.dsse", "deletion.dsse"))
 
     @property
     def deleted(self) -> bool:
         """Returns True if its answers were stated to be deleted. Then its key is deleted, too."""
-        return files.is_there(self.folder / "deletion.dsse")
+        return self.notes.is_there(self._at("deletion.dsse"))
 
     def reply_identity(self) -> HybridIdentity:
         """Raises `ConfigurationError` if the key is missing, damaged or readable by others."""
-        path = self.folder / _REPLY_IDENTITY
-        if self.deleted and not files.is_there(path):
+        found = _identity_in(self.notes, self._at(_REPLY_IDENTITY))
+        if found is None and self.deleted:
             raise ConfigurationError(
                 f"The key to the answers to request {self.request.id} was deleted with everything received for it.",
                 remedy="Ask again if you still need an answer: doorward requester request.",
             )
-        return _identity_in(path)
+        if found is None:
+            raise ConfigurationError(
+                f"{self.notes.place(self._at(_REPLY_IDENTITY))} is missing.", remedy="Restore it from a backup."
+            )
+        return found
 
     def delete_reply_identity(self) -> None:
         """Deletes the key to all answers, so that copies of them, in transit or elsewhere, stay sealed."""
-        with files.storage_errors(self.folder):
-            (self.folder / _REPLY_IDENTITY).unlink(missing_ok=True)
-            files.sync_folder(self.folder)
+        self.notes.remove(self._at(_REPLY_IDENTITY))
+
+    def _at(self, name: str) -> str:
+        return f"{request_folder(self.request.id)}/{name}"
 
 
 class Requester:
@@ -116,16 +131,20 @@ class Requester:
         signer: Signer,
         index: RequesterIndex | None = None,
         parts: SealedParts | None = None,
+        notes: Notes | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self.folder = folder
         self.profile = profile
+        self.notes: Notes = notes if notes is not None else FolderNotes(folder)
+        self.claims: Claims = claims if claims is not None else SoleReceiver()
         self._signer = signer
-        self._sequence = SequenceCounter(folder)
+        self._sequence = SequenceCounter(self.notes)
         self._parts: SealedParts = parts if parts is not None else FolderParts(folder / "disclosures")
         tables = indexed_tables(self._parts)
         self.index: RequesterIndex = index if index is not None else FolderIndex(folder, tables)
         self.register = RequestRegister(self.index)
-        self.answers = AnswerIndex(self.index, folder, self._parts)
+        self.answers = AnswerIndex(self.index, self.notes, self.answer)
 
     @classmethod
     def create(
@@ -170,7 +189,7 @@ class Requester:
         secret = f"# opens tips to {requester_id}\n{identity.secret_text()}\n"
         files.write(folder / _TIPS_IDENTITY, secret.encode("ascii"), secret=True)
         files.write(folder / TIPS_RECIPIENT, f"{identity.recipient()}\n".encode("ascii"))
-        SequenceCounter(folder).create()
+        SequenceCounter(FolderNotes(folder)).create()
         # Written last: a folder without a profile shows that set-up was interrupted.
         files.write(folder / RequesterProfile.FILE, data)
         return cls.open(folder, signer)
@@ -182,10 +201,12 @@ class Requester:
         signer: Signer | None = None,
         index: RequesterIndex | None = None,
         parts: SealedParts | None = None,
+        notes: Notes | None = None,
+        claims: Claims | None = None,
     ) -> Self:
         """Returns the requester in `folder`, which signs with `signer`, or with its `signing.key` if that is None.
 
-        `index`, `parts`: by default a SQLite file in the folder, and files beside the notes of each answer.
+        `index`, `parts`, `notes`, `claims`: by default a SQLite file in the folder, files of it, and one receiver.
 
         Raises `ConfigurationError` with the remedy, also if the folder was made for another key than the signer's.
         """
@@ -198,7 +219,7 @@ class Requester:
             profile = strictjson.decode(files.read(path, _PROFILE_LIMIT_BYTES), RequesterProfile)
         except FormatError as error:
             raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
-        return cls(folder, profile, _signer(folder, profile, signer), index, parts)
+        return cls(folder, profile, _signer(folder, profile, signer), index, parts, notes, claims)
 
     def change_defaults(self, retention_days: int, language: str) -> None:
         """Changes the days and the language for requests that do not say otherwise. Receipts of tips have these days
@@ -225,12 +246,11 @@ class Requester:
     def tips_identity(self) -> HybridIdentity | None:
         """Returns the identity that opens tips, or None if the folder lacks it. Raises the errors of
         `SentRequest.reply_identity`."""
-        path = self.folder / _TIPS_IDENTITY
-        return _identity_in(path) if files.is_there(path) else None
+        return _identity_in(FolderNotes(self.folder), _TIPS_IDENTITY)  # a key of this machine, as the signing key
 
     def answer(self, disclosure: str) -> AnswerFolder:
         """Returns the answer of that id. Raises `ConfigurationError` if it is no id."""
-        return AnswerFolder(self.folder, disclosure, self._parts)
+        return AnswerFolder(self.folder, disclosure, self._parts, self.notes)
 
     def room(self, held_bytes: int, spare_bytes: int) -> int:
         """Returns the bytes of parts that may still be stored (`SealedParts.room`)."""
@@ -240,20 +260,20 @@ class Requester:
 
     def sent_request(self, request_id: str) -> SentRequest:
         """Returns the request of that id. Raises `ConfigurationError` if it is not ours."""
-        folder = self.folder / "requests" / request_id
-        if not is_id(request_id) or not files.is_file(folder / "request.dsse"):
+        name = f"{request_folder(request_id)}/request.dsse"
+        data = self.notes.read(name, envelope.REQUEST_ENVELOPE_LIMIT_BYTES) if is_id(request_id) else None
+        if data is None:
             raise ConfigurationError(
                 f"There is no request {request_id} in {self.folder}.", remedy="Look into its folder requests/."
             )
-        data = files.read(folder / "request.dsse", envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
         try:
             opened = envelope.open_envelope(data, FootageRequest.PAYLOAD_TYPE, {self.key.id: self.key})
             request = strictjson.decode(opened.payload, FootageRequest)
         except FormatError as error:
             raise ConfigurationError(
-                f"{folder / 'request.dsse'}: {error.message}", remedy="Restore it from a backup."
+                f"{self.notes.place(name)}: {error.message}", remedy="Restore it from a backup."
             ) from error
-        return SentRequest(request, data, opened.payload, folder)
+        return SentRequest(request, data, opened.payload, self.notes)
 
     def sent_request_in(self, data: bytes) -> SentRequest:
         """Returns the request of which the envelope `data` is a copy. Raises `FormatError` if it differs."""
@@ -266,18 +286,21 @@ class Requester:
     def request_ids(self, beginning: str = "") -> list[str]:
         """Returns all our requests with that beginning of their id, in order."""
         listed = self.register.beginning_with(beginning)
-        return [name for name in listed if files.is_folder(self.folder / "requests" / name)]
+        return [name for name in listed if self.has_request(name)]
+
+    def has_request(self, request_id: str) -> bool:
+        """Returns False for a request that a crash kept from being stored."""
+        return self.notes.has_folder(request_folder(request_id))
 
     def reply_identity(self, request_id: str) -> HybridIdentity | None:
         """Returns the identity that opens answers to that request, or None if it was deleted. Raises the errors of
         `SentRequest.reply_identity`."""
-        path = self.folder / "requests" / request_id / _REPLY_IDENTITY
-        return _identity_in(path) if files.is_there(path) else None
+        return _identity_in(self.notes, f"{request_folder(request_id)}/{_REPLY_IDENTITY}")
 
     def sent_requests_in_case(self, case: str) -> Iterator[SentRequest]:
         """Yields all requests of that case in this folder, in any order."""
         for request_id in self.register.in_case(case):
-            if files.is_folder(self.folder / "requests" / request_id):
+            if self.has_request(request_id):
                 yield self.sent_request(request_id)
 
     def trust_roots(self) -> frozenset[str]:
@@ -307,12 +330,19 @@ def _signer(folder: Path, profile: RequesterProfile, signer: Signer | None) -> S
     return signer
 
 
-def _identity_in(path: Path) -> HybridIdentity:
-    files.require_private(path)
+def request_folder(request_id: str) -> str:
+    """Returns the folder of a request among the notes."""
+    return f"requests/{request_id}"
+
+
+def _identity_in(notes: Notes, name: str) -> HybridIdentity | None:
+    data, place = notes.read(name, _IDENTITY_LIMIT_BYTES, secret=True), notes.place(name)
+    if data is None:
+        return None
     try:
-        identities = parse_identity_file(files.read(path, _IDENTITY_LIMIT_BYTES).decode("ascii", "replace"))
+        identities = parse_identity_file(data.decode("ascii", "replace"))
     except FormatError as error:
-        raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
+        raise ConfigurationError(f"{place}: {error.message}", remedy="Restore it from a backup.") from error
     if len(identities) != 1 or not isinstance(identities[0], HybridIdentity):
-        raise ConfigurationError(f"{path} must hold exactly one hybrid identity.", remedy="Restore it from a backup.")
+        raise ConfigurationError(f"{place} must hold exactly one hybrid identity.", remedy="Restore it from a backup.")
     return identities[0]

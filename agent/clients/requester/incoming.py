@@ -23,13 +23,14 @@ from typing import Final
 from agent.clients.opening import open_bytes
 from agent.clients.requester.answer_index import HeldDisclosure
 from agent.clients.requester.checks import AnswerSummary, ranges_of, unexpected_errors
-from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
+from agent.clients.requester.disclosure_folder import ANSWERS, AnswerFolder, DisclosureOrigin
 from agent.clients.requester.grades import grades_of
-from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.identity import Requester, SentRequest, is_id
 from agent.clients.requester.incoming_tips import is_tip, manifest_in, open_tip
 from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.transfer_queue import UploadScheduler
+from agent.clients.requester.upload_share import UploadShare
 from agent.clients.requester.verification import Verification, examine
 from agent.core.disclosure import read_manifest, reply_tag_in
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
@@ -63,6 +64,8 @@ from agent.wire.uploads import UploadNote
 __all__ = ["AddressedRequest", "IncomingDisclosures"]
 
 _MOST_UNREADABLE: Final = 4096
+_LEAVE_NS: Final = 300 * NS_PER_S
+"""Time without a word after which a receiver leaves an upload to the others. Longer than a doorbell waits to ask."""
 _SILENT_NS: Final = 60 * NS_PER_S
 """Time without a word after which an arriving disclosure makes room for another one of the same device."""
 
@@ -91,12 +94,14 @@ class IncomingDisclosures:
         limits: ReceivingLimits,
         tell: Callable[[ReceiverEvent], None],
         reply: Reply,
+        share: UploadShare,
     ) -> None:
         self._requester = requester
         self._clock = clock
         self._limits = limits
         self._watcher = tell
         self._reply = reply
+        self._share = share
         self._reception = OpenTransfers(limits.transfer)
         self._unread: OrderedDict[str, str] = OrderedDict()
         """Disclosure → device, oldest first, of those with an unopened part 0."""
@@ -121,20 +126,50 @@ class IncomingDisclosures:
     def sweep(self) -> None:
         """Cleans up after a crash."""
         self._holdings.reconcile()
+        if self._share.shared:
+            for name in files.names_in(self._requester.folder / ANSWERS):
+                if is_id(name):
+                    self._folder(name).leave()
         for disclosure in self._holdings.receiving():
-            folder = self._folder(disclosure)
-            if 0 in folder.sealed() or folder.outcome() is not None:
-                folder.drop_unsealed()
-            else:
-                folder.remove()
+            if self._share.take(disclosure):
+                self._sweep(disclosure)
+                self._share.leave(disclosure)
+
+    def _sweep(self, disclosure: str) -> None:
+        folder = self._folder(disclosure)
+        if 0 in folder.sealed() or folder.outcome() is not None:
+            folder.drop_unsealed()
+        else:
+            folder.remove()
+        self._holdings.ended(disclosure)
+
+    def leave_all(self) -> None:
+        """Leaves all uploads to other receivers, because no message of them may come any more."""
+        for disclosure in self._reception.ids():
+            self._leave(disclosure)
+
+    def leave_silent(self) -> None:
+        """Leaves uploads to other receivers whose devices say nothing any more."""
+        now_ns = self._clock.now().boot_ns
+        for disclosure in self._reception.ids():
+            if now_ns - self._heard_ns.get(disclosure, now_ns) > _LEAVE_NS:
+                self._leave(disclosure)
+
+    def _leave(self, disclosure: str) -> None:
+        if disclosure in self._unread:
+            self._forget(disclosure)
+        else:
+            self._close(disclosure)
             self._holdings.ended(disclosure)
 
     def init(self, device: str, disclosure: str, note: UploadNote) -> None:
         """Handles an init: the announcement of a disclosure, and the question how much of it is here."""
-        if disclosure in self._unreadable:
+        if disclosure in self._unreadable or not self._share.take(disclosure, device):
             return
         with self._unless_deleted(disclosure, device):
             self._init(device, disclosure, note)
+        if disclosure not in self._reception:
+            self._share.leave(disclosure)
 
     def _init(self, device: str, disclosure: str, note: UploadNote) -> None:
         known = disclosure in self._reception or self._reopened(device, disclosure)
@@ -198,7 +233,7 @@ class IncomingDisclosures:
         try:
             yield
         except StorageError:
-            if disclosure not in self._reception or files.is_folder(self._folder(disclosure).path):
+            if disclosure not in self._reception or self._folder(disclosure).is_known():
                 raise
             asked = self._requests.get(disclosure)
             request = "" if asked is None else asked.request.id
@@ -260,11 +295,7 @@ class IncomingDisclosures:
         longest = min(there, key=lambda each: self._heard_ns.get(each, 0))
         if self._clock.now().boot_ns - self._heard_ns.get(longest, 0) < _SILENT_NS:
             return True
-        if longest in self._unread:
-            self._forget(longest)
-        else:
-            self._close(longest)
-            self._holdings.ended(longest)
+        self._leave(longest)
         return False
 
     def _too_many(self, device: str = "") -> bool:
@@ -278,6 +309,10 @@ class IncomingDisclosures:
         origin = folder.origin()
         if origin is None or origin.device != device:
             return origin is not None  # belongs to another device: the reception drops it
+        if self._share.shared:
+            folder.clear()
+            if folder.request() is not None:
+                self._tell(ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure, device=device))
         assembly = Assembly(
             origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=folder.state
         )
@@ -351,7 +386,7 @@ class IncomingDisclosures:
         device, key = disclosed.manifest.device_key.id, asked.request.id
         holding = HeldDisclosure(device, key, _sum((assembly.manifest, *sizes)), len(sizes) + 1, live=True)
         for older in self._holdings.live(device, key):
-            if older != disclosure:
+            if older != disclosure and self._share.take(older):  # another receiver ends what it has claimed
                 self._forget(older)
                 self._remember_unreadable(older)
         if reason := self._over_quota(disclosure, holding):
@@ -496,7 +531,7 @@ class IncomingDisclosures:
             self._refuse(disclosure, assembly, asked, error.message)
             return
         if verification.disclosed is not None:
-            KnownDoorbells(self._requester.folder).remember(
+            KnownDoorbells(self._requester.notes).remember(
                 verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
             )
         folder.end(TransferState.COMPLETE, "", verification.unopened_ranges, self._now_ms, summary)
@@ -579,7 +614,7 @@ class IncomingDisclosures:
         return room_bytes - self._reception.outstanding_bytes
 
     def _close(self, disclosure: str) -> None:
-        """Removes it from memory and keeps it on the disk."""
+        """Removes it from memory and keeps it on the disk. Leaves it to other receivers."""
         self._reception.close(disclosure)
         self._heard_ns.pop(disclosure, None)
         self._answering_later.pop(disclosure, None)
@@ -587,6 +622,9 @@ class IncomingDisclosures:
         self._tips.pop(disclosure, None)
         self._waiting_for_room.discard(disclosure)
         self._turns.ends(disclosure)
+        if self._share.shared:
+            self._folder(disclosure).leave()
+        self._share.leave(disclosure)
 
     def _take_turns(self) -> None:
         """Starts disclosures that waited, as others have ended."""
@@ -601,10 +639,12 @@ class IncomingDisclosures:
 
     def _forget(self, disclosure: str) -> None:
         """Removes it from memory and from the disk."""
-        self._close(disclosure)
         self._unread.pop(disclosure, None)
-        self._holdings.remove(disclosure)
-        self._folder(disclosure).remove()
+        try:
+            self._holdings.remove(disclosure)
+            self._folder(disclosure).remove()
+        finally:
+            self._close(disclosure)  # last: another receiver may claim it from here on
 
     def _remember_unreadable(self, disclosure: str) -> None:
         self._unreadable[disclosure] = None

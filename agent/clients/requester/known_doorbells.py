@@ -15,14 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 from msgspec.structs import replace
 
+from agent.clients.requester.notes import Notes
 from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.platform import files
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.fields import DeviceKeyText, HexId, UtcS
@@ -42,6 +41,7 @@ from agent.wire.strictjson import Message
 
 __all__ = ["DoorbellHistory", "KnownDoorbell", "KnownDoorbells"]
 
+_FOLDER: Final = "doors"
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 _MS_PER_S: Final = 1000
@@ -86,25 +86,25 @@ class DoorbellHistory:
 
 
 class KnownDoorbells:
-    """The doorbells of one requester's folder.  Reading raises `ConfigurationError` for a damaged file."""
+    """The doorbells that a requester knows. Reading raises `ConfigurationError` for a damaged file."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "doors"
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
 
     def all(self) -> tuple[KnownDoorbell, ...]:
-        found = (Path(name).stem for name in files.names_in(self._folder) if name.endswith(".json"))
-        return tuple(door for name in found if (door := self.find(name)) is not None)
+        found = (name.removesuffix(".json") for name in self._notes.names(_FOLDER) if name.endswith(".json"))
+        return tuple(door for device_id in found if (door := self.find(device_id)) is not None)
 
     def find(self, device_id: str) -> KnownDoorbell | None:
-        path = self._path(device_id)
-        data = files.read_if_there(path, _LIMIT_BYTES)
+        name = _name(device_id)
+        data = self._notes.read(name, _LIMIT_BYTES)
         if data is None:
             return None
         try:
             return strictjson.decode(data, KnownDoorbell, limit_bytes=_LIMIT_BYTES)
         except FormatError as error:
             raise ConfigurationError(
-                f"{path}: {error.message}",
+                f"{self._notes.place(name)}: {error.message}",
                 remedy="Restore it from a backup. It is the only record of this doorbell's owners.",
             ) from error
 
@@ -171,18 +171,17 @@ class KnownDoorbells:
             raise ConfigurationError(
                 f"The doorbell {device_id} is unknown.", remedy="List the known ones: doorward requester doors."
             )
-        with files.storage_errors(self._folder):
-            self._path(device_id).unlink()
-            files.sync_folder(self._folder)
-
-    def _path(self, device_id: str) -> Path:
-        if _ID.fullmatch(device_id) is None:
-            raise ConfigurationError(f"'{device_id}' is not a doorbell's id.", remedy="Give 16 hex digits.")
-        return self._folder / f"{device_id}.json"
+        self._notes.remove(_name(device_id))
 
     def _write(self, known: KnownDoorbell) -> None:
-        files.make_folder(self._folder)
-        files.write(self._path(known.id), strictjson.encode(known))
+        self._notes.make_folder(_FOLDER)
+        self._notes.write(_name(known.id), strictjson.encode(known))
+
+
+def _name(device_id: str) -> str:
+    if _ID.fullmatch(device_id) is None:
+        raise ConfigurationError(f"'{device_id}' is not a doorbell's id.", remedy="Give 16 hex digits.")
+    return f"{_FOLDER}/{device_id}.json"
 
 
 def _longer(known: KnownDoorbell, shown: Sequence[str]) -> tuple[str, ...]:

@@ -12,22 +12,20 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester.folder_index import is_id
-from agent.clients.requester.identity import Requester
+from agent.clients.requester.identity import Requester, request_folder
+from agent.clients.requester.notes import Notes
 from agent.clients.requester.request_builder import RequestDraft, require_within_limits
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.clients.requester.roots import KnownRoots
-from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
-from agent.platform import files
+from agent.errors import ConfigurationError, FormatError, RequestError, StorageError
 from agent.wire import envelope, strictjson, text
 from agent.wire.area import Area
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
@@ -47,6 +45,8 @@ __all__ = [
 _ID_BYTES: Final = 16
 _SEED_BYTES: Final = 32
 _BULLETINS: Final = "bulletins"
+_BULLETIN: Final = "bulletin.dsse"
+_MARK: Final = ".published"
 _CELLS: Final = "cells"
 _CELLS_LIMIT_BYTES: Final = 4096
 _DELETION_STANDS_S: Final = 30 * 86_400
@@ -64,8 +64,18 @@ class SignedMessage:
     envelope: bytes
     topics: tuple[str, ...]
     not_after_s: int
-    published: Path
-    """File that exists once the broker has the message."""
+    published: str
+    """Note that exists once the broker has the message."""
+    notes: Notes
+
+    @property
+    def kind(self) -> str:
+        """Returns "request", "withdrawal", "deletion" or "bulletin"."""
+        return self.published.rpartition("/")[2].removesuffix(_MARK)
+
+    def mark_published(self) -> None:
+        """Notes that the broker has the message in all its cells."""
+        self.notes.write(self.published, b"")
 
 
 def make_request(
@@ -180,85 +190,96 @@ def make_bulletin(
         envelope.read_unverified(data)  # a door must be able to read it
     except FormatError as error:
         raise RequestError(error.message, remedy=error.remedy) from error
-    folder = requester.folder / _BULLETINS / bulletin.id
+    folder = f"{_BULLETINS}/{bulletin.id}"
     requester.register.add_unsent(bulletin.id)
-    files.make_folder(folder.parent)
-    files.make_folder(folder)
+    requester.notes.make_folder(folder)
     for cell in cells:
-        TopicSlots(requester.folder).take(SlotKind.BULLETINS, cell, bulletin.id, not_after_s)
-    files.write(folder / _CELLS, "\n".join(cells).encode("ascii"))
-    files.write(folder / "bulletin.dsse", data)
+        TopicSlots(requester.notes).take(SlotKind.BULLETINS, cell, bulletin.id, not_after_s)
+    requester.notes.write(f"{folder}/{_CELLS}", "\n".join(cells).encode("ascii"))
+    requester.notes.write(f"{folder}/{_BULLETIN}", data)
     _list_again(requester, bulletin.id, lambda: requester.register.add_unsent(bulletin.id))
     return signed(requester, bulletin.id)
 
 
-def mark_published(requester: Requester, message_id: str) -> Path:
-    """Returns the file that exists once the broker has the newest message under this id."""
-    return _newest(requester, message_id).with_suffix(".published")
+def mark_published(requester: Requester, message_id: str) -> str:
+    """Returns the note that exists once the broker has the newest message under this id."""
+    return _mark(_newest(requester, message_id))
+
+
+def _mark(name: str) -> str:
+    return name.removesuffix(".dsse") + _MARK
 
 
 def is_stored(requester: Requester, message_id: str) -> bool:
     """Returns True if a message of that id exists. Another process may be storing it, or a crash prevented it."""
-    return files.is_file(_newest(requester, message_id))
+    return requester.notes.is_there(_newest(requester, message_id))
 
 
 def signed(requester: Requester, message_id: str) -> SignedMessage:
     """Returns the message to publish under this id: for a request its deletion or withdrawal, if there is one."""
-    newest, published = _newest(requester, message_id), mark_published(requester, message_id)
-    if newest.name == "bulletin.dsse":
-        return _signed_bulletin(requester, newest, published)
+    newest = _newest(requester, message_id)
+    if newest.endswith(f"/{_BULLETIN}"):
+        return _signed_bulletin(requester, newest)
     asked = requester.sent_request(message_id)
-    data = files.read(newest, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
+    data = _stored(requester, newest)
     request = asked.request
-    slots = TopicSlots(requester.folder)
+    slots = TopicSlots(requester.notes)
     held = ((cell, slots.held(SlotKind.REQUESTS, cell, request.id)) for cell in cells_of(request.area))
     topics = tuple(str(RequestTopic(cell, requester.id, slot)) for cell, slot in held if slot is not None)
     not_after_s = request.not_after_s
-    if newest.name == "deletion.dsse":
+    if newest.endswith("/deletion.dsse"):
         claimed = strictjson.decode(envelope.read_unverified(data).payload, Deletion)
         not_after_s = claimed.deleted_s + _DELETION_STANDS_S
-    return SignedMessage(request.id, data, topics, not_after_s, published)
+    return SignedMessage(request.id, data, topics, not_after_s, _mark(newest), requester.notes)
 
 
-def _signed_bulletin(requester: Requester, path: Path, published: Path) -> SignedMessage:
-    data = files.read(path, envelope.REQUEST_ENVELOPE_LIMIT_BYTES)
+def _stored(requester: Requester, name: str, limit_bytes: int = envelope.REQUEST_ENVELOPE_LIMIT_BYTES) -> bytes:
+    """Returns a note that must be there. Raises `StorageError` if it is not."""
+    data = requester.notes.read(name, limit_bytes)
+    if data is None:
+        raise StorageError(f"{requester.notes.place(name)} is missing.", remedy="Restore it from a backup.")
+    return data
+
+
+def _signed_bulletin(requester: Requester, name: str) -> SignedMessage:
+    data = _stored(requester, name)
     try:
         opened = envelope.open_envelope(data, Bulletin.PAYLOAD_TYPE, {requester.key.id: requester.key})
         bulletin = strictjson.decode(opened.payload, Bulletin)
     except FormatError as error:
-        raise ConfigurationError(f"{path}: {error.message}", remedy="Restore it from a backup.") from error
-    slots = TopicSlots(requester.folder)
-    cells = files.read(path.with_name(_CELLS), _CELLS_LIMIT_BYTES).decode("ascii", "replace").split()
+        raise ConfigurationError(
+            f"{requester.notes.place(name)}: {error.message}", remedy="Restore it from a backup."
+        ) from error
+    slots = TopicSlots(requester.notes)
+    cells_name = f"{_BULLETINS}/{bulletin.id}/{_CELLS}"
+    cells = _stored(requester, cells_name, _CELLS_LIMIT_BYTES).decode("ascii", "replace").split()
     held = ((cell, slots.held(SlotKind.BULLETINS, cell, bulletin.id)) for cell in cells)
     topics = tuple(str(BulletinTopic(cell, requester.id, slot)) for cell, slot in held if slot is not None)
-    return SignedMessage(bulletin.id, data, topics, bulletin.not_after_s, published)
+    return SignedMessage(bulletin.id, data, topics, bulletin.not_after_s, _mark(name), requester.notes)
 
 
-def _newest(requester: Requester, message_id: str) -> Path:
-    bulletin = requester.folder / _BULLETINS / message_id / "bulletin.dsse"
-    if is_id(message_id) and files.is_file(bulletin):
+def _newest(requester: Requester, message_id: str) -> str:
+    bulletin = f"{_BULLETINS}/{message_id}/{_BULLETIN}"
+    if is_id(message_id) and requester.notes.is_there(bulletin):
         return bulletin
-    folder = requester.folder / "requests" / message_id
-    later = (folder / name for name in ("deletion.dsse", "withdrawal.dsse"))
-    return next((path for path in later if files.is_file(path)), folder / "request.dsse")
+    folder = request_folder(message_id)
+    later = (f"{folder}/{name}" for name in ("deletion.dsse", "withdrawal.dsse"))
+    return next((name for name in later if requester.notes.is_there(name)), f"{folder}/request.dsse")
 
 
 def _queue_message(
     requester: Requester, request_id: str, payload_type: str, message: Withdrawal | Deletion
 ) -> SignedMessage:
     """Stores a later message about a request. Published on the request's topics, it replaces it."""
-    name = "withdrawal.dsse" if isinstance(message, Withdrawal) else "deletion.dsse"
-    path = requester.folder / "requests" / request_id / name
+    name = f"{request_folder(request_id)}/{'withdrawal' if isinstance(message, Withdrawal) else 'deletion'}.dsse"
     ends_s = message.deleted_s + _DELETION_STANDS_S if isinstance(message, Deletion) else 0
     request = requester.sent_request(request_id).request
     _take_slots(requester, request, max(request.not_after_s, ends_s))
     # In this order, so that a 'receive' that removes the mark of its message keeps the mark of this one
     # (`publish_pending`).
-    mark = path.with_suffix(".published")
-    with files.storage_errors(mark):
-        mark.unlink(missing_ok=True)
+    requester.notes.remove(_mark(name))
     requester.register.add_unsent(request_id)
-    files.write(path, requester.sign(payload_type, message))
+    requester.notes.write(name, requester.sign(payload_type, message))
     _list_again(requester, request_id, lambda: requester.register.add_unsent(request_id))
     return signed(requester, request_id)
 
@@ -266,7 +287,7 @@ def _queue_message(
 def _take_slots(requester: Requester, request: FootageRequest, until_s: int) -> None:
     """Takes the slots before storing, so that each stored message can be published."""
     for cell in cells_of(request.area):
-        TopicSlots(requester.folder).take(SlotKind.REQUESTS, cell, request.id, until_s)
+        TopicSlots(requester.notes).take(SlotKind.REQUESTS, cell, request.id, until_s)
 
 
 def _trust_root(requester: Requester, trust_root: str | None) -> str:
@@ -281,27 +302,21 @@ def _trust_root(requester: Requester, trust_root: str | None) -> str:
 
 def _store(requester: Requester, request: FootageRequest, data: bytes, identity: HybridIdentity) -> None:
     """Stores both files or none."""
-    folder = requester.folder / "requests"
-    files.make_folder(folder)
     requester.register.add_request(request)
-    unfinished = folder / f"{request.id}.making"
-    files.make_folder(unfinished)
-    try:
-        secret = f"# opens the answers to footage request {request.id}\n{identity.secret_text()}\n"
-        files.write(unfinished / "reply.identity", secret.encode("ascii"), secret=True)
-        files.write(unfinished / "request.dsse", data)
-        with files.storage_errors(folder):
-            unfinished.rename(folder / request.id)
-            files.sync_folder(folder)
-    except DoorwardError:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+    secret = f"# opens the answers to footage request {request.id}\n{identity.secret_text()}\n"
+    requester.notes.store_folder(
+        request_folder(request.id),
+        {"reply.identity": secret.encode("ascii"), "request.dsse": data},
+        secrets=frozenset({"reply.identity"}),
+    )
     _list_again(requester, request.id, lambda: requester.register.add_request(request))
 
 
 def _list_again(requester: Requester, message_id: str, add: Callable[[], None]) -> None:
     """Lists a message that is stored now, if another process has made the index again before the file was there."""
-    if not requester.register.is_unsent(message_id) and not files.is_there(mark_published(requester, message_id)):
+    if not requester.register.is_unsent(message_id) and not requester.notes.is_there(
+        mark_published(requester, message_id)
+    ):
         add()
 
 

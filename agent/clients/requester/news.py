@@ -48,6 +48,8 @@ class ReceiverEventKind(enum.Enum):
     DISCONNECTED = "disconnected"
     BEGUN = "begun"
     """Part 0 opened and verified: this is an answer to one of our requests."""
+    TAKEN_OVER = "taken over"
+    """This receiver goes on with an answer that another one may have begun, and may have ended."""
     PROGRESS = "progress"
     COMPLETE = "complete"
     REFUSED = "refused"

@@ -169,7 +169,7 @@ def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 3
 
 def is_published(requester: Requester, message_id: str) -> bool:
     """Returns True if the broker has the request or bulletin, or the newest message about the request."""
-    return files.is_there(requester_messages.mark_published(requester, message_id))
+    return requester.notes.is_there(requester_messages.mark_published(requester, message_id))
 
 
 def _slot(request_id: str, place: int = 0) -> str:
@@ -190,7 +190,7 @@ def _put(
             else:
                 missing.discard(topic)
             if not missing:
-                files.write(signed.published, b"")
+                signed.mark_published()
                 published(signed)
 
         outgoing.put(topic, signed.envelope, slot=_slot(signed.id, place), retain=True, expiry_s=expiry_s, done=done)

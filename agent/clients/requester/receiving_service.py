@@ -21,6 +21,7 @@ from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.publisher import PublishQueue, publish_pending
 from agent.clients.requester.retained_messages import PublicationMonitor
+from agent.clients.requester.upload_share import UploadShare
 from agent.core.bus import BusConnected, BusDisconnected, BusEvent, MessageReceived, PublishAcknowledged, PublishRefused
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.core.transfer import TransferProgress, TransferState
@@ -77,7 +78,11 @@ class DisclosureReceiver:
         self._clock = clock
         self._tell = tell
         self._answered = answered
-        self._arrivals = IncomingDisclosures(requester, clock, limits or ReceivingLimits(), tell, self._reply)
+        self._share = UploadShare(requester.claims, bus, requester.id)
+        self._arrivals = IncomingDisclosures(
+            requester, clock, limits or ReceivingLimits(), tell, self._reply, self._share
+        )
+        self._connected = False
         self._outgoing = PublishQueue(bus)
         self._complete: set[str] = set()
         self._not_taken: set[str] = set()
@@ -100,21 +105,30 @@ class DisclosureReceiver:
         self._arrivals.sweep()
         if self._requester.index.rebuilt:
             self._say(ReceiverEvent(ReceiverEventKind.REBUILT, detail=self._requester.index.rebuilt))
-        self._bus.subscribe(f"doorward/v1/up/{self._requester.id}/#")
+        self._share.subscribe()
 
     def step(self, timeout_s: float) -> BusEvent | None:
-        """Takes one event, waiting at most `timeout_s`, and handles it completely."""
-        self._publish_requests()
+        """Takes one event, waiting at most `timeout_s`, and handles it completely.
+
+        Raises `NetworkError` if other receivers may have taken over what this one had claimed.
+        """
+        self._requester.claims.check()
+        self._look()
         self._outgoing.pump()
         event = self._bus.next_event(min(timeout_s, self._until_due_s()))
         match event:
             case MessageReceived():
                 self._received(event)
             case BusConnected():
+                self._connected = True
                 self._say(ReceiverEvent(ReceiverEventKind.CONNECTED))
                 self._standing.connected(self._clock.now().boot_ns)
             case BusDisconnected(error=error):
+                self._connected = False
                 self._standing.disconnected()
+                if self._share.shared:  # another worker may still be connected
+                    self._arrivals.leave_all()
+                    self._requester.claims.step_down()
                 self._say(ReceiverEvent(ReceiverEventKind.DISCONNECTED, detail=str(error)))
             case None:
                 pass
@@ -169,6 +183,7 @@ class DisclosureReceiver:
                 slot=f"{disclosure} {trust_root}",
                 done=functools.partial(self._receipt_sent, disclosure, held.state),
             )
+        self._outgoing.pump()  # before the claim is released: a device drops a receipt with an older number
 
     def _receipt(
         self, disclosure: str, held: TransferProgress, named: AddressedRequest | None, trust_root: str
@@ -197,25 +212,32 @@ class DisclosureReceiver:
             self._complete.add(disclosure)
             self._answered(len(self._complete))
 
-    def _publish_requests(self) -> None:
+    def _look(self) -> None:
         """Runs once a second, because another process may have signed a request."""
         now_ns = self._clock.now().boot_ns
-        if now_ns - self._looked_ns >= _LOOK_FOR_REQUESTS_NS:
-            self._looked_ns = now_ns
-            if self._standing.unanswered(now_ns):
-                self._bus.subscribe(self._standing.topic_filter)
-            if self._standing.check(now_ns, self._now_s) is not None:
-                self._bus.unsubscribe(self._standing.topic_filter)
-            publish_pending(
-                self._requester, self._outgoing, self._now_s, self._not_published, self._not_taken, self._published
-            )
+        if now_ns - self._looked_ns < _LOOK_FOR_REQUESTS_NS:
+            return
+        self._looked_ns = now_ns
+        if self._share.shared:
+            self._arrivals.leave_silent()
+        if not self._share.shared or (self._connected and self._requester.claims.lead("publish")):
+            self._publish_requests(now_ns)
+
+    def _publish_requests(self, now_ns: int) -> None:
+        if self._standing.unanswered(now_ns):
+            self._bus.subscribe(self._standing.topic_filter)
+        if self._standing.check(now_ns, self._now_s) is not None:
+            self._bus.unsubscribe(self._standing.topic_filter)
+        publish_pending(
+            self._requester, self._outgoing, self._now_s, self._not_published, self._not_taken, self._published
+        )
 
     def _say(self, event: ReceiverEvent) -> None:
         """Passes on an event that concerns no disclosure."""
         self._tell(replace(event, at_ms=self._clock.now().utc_ns // NS_PER_MS))
 
     def _published(self, signed: SignedMessage) -> None:
-        self._say(ReceiverEvent(ReceiverEventKind.PUBLISHED, request=signed.id, detail=signed.published.stem))
+        self._say(ReceiverEvent(ReceiverEventKind.PUBLISHED, request=signed.id, detail=signed.kind))
 
     def _not_published(self, request_id: str, error: DoorwardError) -> None:
         self._not_taken.add(request_id)  # skip it until the next start: an immediate retry would fail again

@@ -16,7 +16,6 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import is_published
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.core.timebase import NS_PER_S
-from agent.platform import files
 from agent.wire.topics import BulletinTopic, RequestTopic
 
 __all__ = ["PublicationMonitor"]
@@ -69,15 +68,13 @@ class PublicationMonitor:
         self._due_ns = None
         lost = sorted({name for topic, name in self._expected(now_s) if not self._stands(topic, name)})
         for name in lost:
-            mark = requester_messages.mark_published(self._requester, name)
-            with files.storage_errors(mark):
-                mark.unlink(missing_ok=True)
+            self._requester.notes.remove(requester_messages.mark_published(self._requester, name))
             self._requester.register.add_unsent(name)
         return lost
 
     def _expected(self, now_s: int) -> list[tuple[str, str]]:
         found = []
-        for kind, cell, slot, name, until_s in TopicSlots(self._requester.folder).all():
+        for kind, cell, slot, name, until_s in TopicSlots(self._requester.notes).all():
             topic = RequestTopic if kind is SlotKind.REQUESTS else BulletinTopic
             if (
                 until_s > now_s

@@ -10,20 +10,19 @@ so a lock orders them.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import re
 from collections.abc import Iterator
 from enum import Enum
-from pathlib import Path
 from typing import Final
 
+from agent.clients.requester.notes import Notes
 from agent.errors import ConfigurationError
-from agent.platform import files
 from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS
 
 __all__ = ["SlotKind", "TopicSlots"]
 
+_FOLDER: Final = "slots"
+_LOCK: Final = "slots/lock"
 _LINE: Final = re.compile(r"([0-9]{1,2}) ([0-9a-f]{32}) ([0-9]{1,12})")
 _LIMIT_BYTES: Final = 16 << 10
 
@@ -43,56 +42,66 @@ class SlotKind(Enum):
 
 
 class TopicSlots:
-    """The slots of the requester in `folder`."""
+    """The slots of the requester with these notes."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "slots"
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
 
     def take(self, kind: SlotKind, cell: str, message_id: str, until_s: int) -> int:
         """Returns the slot of this message in `cell`, a new one if it has none. Durable. Raises `StorageError`."""
-        with self._locked():
-            taken = self._read(kind, cell)
-            slot = next((each for each, (name, _) in taken.items() if name == message_id), None)
-            if slot is None:
-                free = (each for each in range(kind.slots) if each not in taken)
-                slot = next(free, None)
-            if slot is None:
-                slot = min(taken, key=lambda each: taken[each][1])
+        name, slot = _name(kind, cell), 0
+
+        def take(data: bytes | None) -> bytes:
+            nonlocal slot
+            taken = self._parsed(kind, name, data)
+            slot = _slot_for(kind, taken, message_id)
             taken[slot] = (message_id, until_s)
-            lines = (f"{each} {name} {end_s}\n" for each, (name, end_s) in sorted(taken.items()))
-            files.write(self._path(kind, cell), "".join(lines).encode("ascii"))
+            lines = (f"{each} {holder} {end_s}\n" for each, (holder, end_s) in sorted(taken.items()))
+            return "".join(lines).encode("ascii")
+
+        self._notes.make_folder(_FOLDER)
+        self._notes.change(name, take, lock=_LOCK, limit_bytes=_LIMIT_BYTES)
         return slot
 
     def held(self, kind: SlotKind, cell: str, message_id: str) -> int | None:
         """Returns the slot of this message. None if another message has taken it."""
-        taken = self._read(kind, cell)
-        return next((slot for slot, (name, _) in taken.items() if name == message_id), None)
+        return _holds(self._read(kind, cell), message_id)
 
     def all(self) -> Iterator[tuple[SlotKind, str, int, str, int]]:
         """Yields kind, cell, slot, message id and end of all messages with a slot."""
-        for file in files.names_in(self._folder):
+        for file in self._notes.names(_FOLDER):
             kind, _, cell = file.partition(".")
             if kind in {each.value for each in SlotKind} and re.fullmatch("[0-9]+-[0-9]+", cell):
                 for slot, (name, until_s) in self._read(SlotKind(kind), cell).items():
                     yield SlotKind(kind), cell, slot, name, until_s
 
     def _read(self, kind: SlotKind, cell: str) -> _Taken:
-        path = self._path(kind, cell)
+        name = _name(kind, cell)
+        return self._parsed(kind, name, self._notes.read(name, _LIMIT_BYTES))
+
+    def _parsed(self, kind: SlotKind, name: str, data: bytes | None) -> _Taken:
         taken: _Taken = {}
-        for line in (files.read_if_there(path, _LIMIT_BYTES) or b"").decode("ascii", "replace").splitlines():
+        for line in (data or b"").decode("ascii", "replace").splitlines():
             found = _LINE.fullmatch(line)
             if found is None or int(found[1]) >= kind.slots:
-                raise ConfigurationError(f"{path} is damaged.", remedy="Restore it from a backup, or remove it.")
+                raise ConfigurationError(
+                    f"{self._notes.place(name)} is damaged.", remedy="Restore it from a backup, or remove it."
+                )
             taken[int(found[1])] = (found[2], int(found[3]))
         return taken
 
-    def _path(self, kind: SlotKind, cell: str) -> Path:
-        return self._folder / f"{kind.value}.{cell}"
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        files.make_folder(self._folder)
-        path = self._folder / "lock"
-        with files.storage_errors(path), path.open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+def _name(kind: SlotKind, cell: str) -> str:
+    return f"{_FOLDER}/{kind.value}.{cell}"
+
+
+def _holds(taken: _Taken, message_id: str) -> int | None:
+    return next((slot for slot, (name, _) in taken.items() if name == message_id), None)
+
+
+def _slot_for(kind: SlotKind, taken: _Taken, message_id: str) -> int:
+    """Returns the slot that the message has, a free one, or that of the message that ends first."""
+    slot = _holds(taken, message_id)
+    if slot is None:
+        slot = next((each for each in range(kind.slots) if each not in taken), None)
+    return min(taken, key=lambda each: taken[each][1]) if slot is None else slot

@@ -12,8 +12,8 @@ import re
 from typing import Final
 
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.trust_bundles import read_bundle
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError
-from agent.platform import files
 from agent.wire.area import Area, Circle, Point, Polygon
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, parse_public_key
@@ -22,6 +22,7 @@ from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, TrustedRequester, Trus
 
 __all__ = ["KnownRoots", "swapped"]
 
+_FOLDER: Final = "roots"
 _KEY_LIMIT_BYTES: Final = 256
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -31,7 +32,7 @@ class KnownRoots:
 
     def __init__(self, requester: Requester) -> None:
         self._requester = requester
-        self._path = requester.folder / "roots"
+        self._notes = requester.notes
 
     def accept(self, root: str, bundle: bytes, now_s: int) -> TrustedRequester:
         """Stores the bundle of the root with that public key, and returns its entry for this requester.
@@ -48,15 +49,15 @@ class KnownRoots:
                 remedy="Ask the root for its public key and its newest bundle.dsse.",
             ) from error
         found = self._listed(store, key.id, now_s)
-        folder = files.make_folder(self._path) / key.id
-        files.make_folder(folder)
-        files.write(folder / "root.pub", f"{key.text}\n".encode("ascii"))
-        files.write(folder / "bundle.dsse", bundle)
+        folder = f"{_FOLDER}/{key.id}"
+        self._notes.make_folder(folder)
+        self._notes.write(f"{folder}/root.pub", f"{key.text}\n".encode("ascii"))
+        self._notes.write(f"{folder}/bundle.dsse", bundle)
         return found
 
     def ids(self) -> list[str]:
         """Returns the key ids of the roots with a stored bundle."""
-        return [name for name in files.names_in(self._path) if _KEY_ID.fullmatch(name)]
+        return [name for name in self._notes.names(_FOLDER) if _KEY_ID.fullmatch(name)]
 
     def limits_for(self, trust_root: str, kind: Kind, area: Area, now_s: int) -> RequestLimits:
         """Returns the root's limits for this requester, or the hard limits if its bundle is missing.
@@ -71,12 +72,12 @@ class KnownRoots:
                     remedy="Check --trust-root.  If it is right, import its bundle: doorward requester root KEY BUNDLE",
                 )
             return HARD
-        folder = self._path / trust_root
         try:
             listed = self._listed(self._store(self._key(trust_root)), trust_root, now_s)
         except (FormatError, OpenError) as error:
             raise ConfigurationError(
-                f"{folder}: {error.message}", remedy="Import the bundle again: doorward requester root KEY BUNDLE"
+                f"{self._notes.place(f'{_FOLDER}/{trust_root}')}: {error.message}",
+                remedy="Import the bundle again: doorward requester root KEY BUNDLE",
             ) from error
         if kind is not listed.kind:
             raise RequestError(
@@ -94,16 +95,27 @@ class KnownRoots:
         """
         return self._store(self._key(root)).resolve(root, self._requester.id, self._requester.key.id, now_s)
 
+    def listed_until_s(self, root: str) -> int:
+        """Returns the last second in which the stored bundle of `root` lists a key of this requester. 0 without one.
+
+        Raises `DoorwardError` if the bundle cannot be read.
+        """
+        data = self._notes.read(f"{_FOLDER}/{root}/bundle.dsse", BUNDLE_ENVELOPE_LIMIT_BYTES)
+        if data is None:
+            return 0
+        ours = (entry for entry in read_bundle(data, self._key(root)).requesters if entry.id == self._requester.id)
+        return max((each.until_s for entry in ours for each in entry.keys if not each.revoked), default=0)
+
     def _key(self, root: str) -> PublicKey:
         """Raises `FormatError` if the file is missing or damaged."""
-        data = files.read_if_there(self._path / root / "root.pub", _KEY_LIMIT_BYTES)
+        data = self._notes.read(f"{_FOLDER}/{root}/root.pub", _KEY_LIMIT_BYTES)
         if data is None:
             raise FormatError("root.pub is missing.")
         return parse_public_key(data.decode("ascii", "replace").strip())
 
     def _store(self, key: PublicKey) -> TrustStore:
         store = TrustStore().with_root(key)
-        data = files.read_if_there(self._path / key.id / "bundle.dsse", BUNDLE_ENVELOPE_LIMIT_BYTES)
+        data = self._notes.read(f"{_FOLDER}/{key.id}/bundle.dsse", BUNDLE_ENVELOPE_LIMIT_BYTES)
         return store if data is None else store.accept(data)[0]
 
     def _listed(self, store: TrustStore, root: str, now_s: int) -> TrustedRequester:

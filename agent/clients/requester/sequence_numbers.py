@@ -2,55 +2,60 @@
 
 A device drops a number that it has seen. A counter that went back after a power cut would make honest requests look
 like replays, so a missing or damaged counter is an error. `request` and `receive` may run at the same time, so a lock
-on the folder's `sequence.lock` orders them.
+orders them.
 """
 
 from __future__ import annotations
 
-import fcntl
 import re
-from pathlib import Path
 from typing import Final
 
+from agent.clients.requester.notes import Notes
 from agent.errors import StorageError
-from agent.platform import files
 from agent.wire.strictjson import MAX_INTEGER
 
 __all__ = ["SequenceCounter"]
 
+_NAME: Final = "sequence"
+_LOCK: Final = "sequence.lock"
+_LIMIT_BYTES: Final = 32
 _NUMBER: Final = re.compile(rb"(0|[1-9][0-9]{0,15})\n")
 
 
 class SequenceCounter:
-    """The counter in `folder`."""
+    """The counter in these notes."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "sequence"
-        self._lock = folder / "sequence.lock"
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
 
     def create(self) -> None:
         """Starts a counter with no number used."""
-        files.write(self._path, b"0\n", secret=True)
+        self._notes.write(_NAME, b"0\n", secret=True)
 
     def next(self) -> int:
         """Returns a fresh number ≥ 1. Raises `StorageError`."""
-        with files.storage_errors(self._lock), self._lock.open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            number = self._last() + 1
-            files.write(self._path, b"%d\n" % number, secret=True)
-        return number
+        return self._advance(1)
 
     def skip(self, numbers: int) -> None:
         """Leaves out this many numbers. A restored backup calls it: numbers after the backup may have been used."""
-        with files.storage_errors(self._lock), self._lock.open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            files.write(self._path, b"%d\n" % (self._last() + numbers), secret=True)
+        self._advance(numbers)
 
-    def _last(self) -> int:
-        found = _NUMBER.fullmatch(files.read_if_there(self._path, 32) or b"")
+    def _advance(self, numbers: int) -> int:
+        last = 0
+
+        def advance(data: bytes | None) -> bytes:
+            nonlocal last
+            last = self._last(data) + numbers
+            return b"%d\n" % last
+
+        self._notes.change(_NAME, advance, lock=_LOCK, limit_bytes=_LIMIT_BYTES, secret=True)
+        return last
+
+    def _last(self, data: bytes | None) -> int:
+        found = _NUMBER.fullmatch(data or b"")
         if found is None or int(found[1]) >= MAX_INTEGER:
             raise StorageError(
-                f"{self._path} is missing or damaged. Doors refuse numbers that were used before.",
+                f"{self._notes.place(_NAME)} is missing or damaged. Doors refuse numbers that were used before.",
                 remedy="Write a number higher than all used ones into it, or make a new key.",
             )
         return int(found[1])

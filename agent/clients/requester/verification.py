@@ -199,7 +199,7 @@ def _statements(
     requester: Requester, found: _VerificationState, origin: DisclosureOrigin, asked: SentRequest, disclosure: str
 ) -> DisclosureManifest:
     """Runs checks 3 to 9: the signatures, and the consistency of the statements."""
-    doors = KnownDoorbells(requester.folder)
+    doors = KnownDoorbells(requester.notes)
     with found.check(CheckKind.DEVICE) as words:
         manifest = _device_signed(found, origin, disclosure, words)
     with found.check(CheckKind.ANSWERS) as words:

@@ -52,6 +52,10 @@ class OpenTransfers:
             return None
         return receiver
 
+    def ids(self) -> list[str]:
+        """Returns the open disclosures, oldest first."""
+        return list(self._open)
+
     def of_device(self, device: str) -> list[str]:
         """Returns the open disclosures of this device, oldest first."""
         return [disclosure for disclosure, (owner, _) in self._open.items() if owner == device]

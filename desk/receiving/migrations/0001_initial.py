@@ -37,11 +37,17 @@ class Migration(migrations.Migration):
                 ("index_change", models.BigIntegerField(default=0)),
                 (
                     "organisation",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="receiver", to="people.organisation"
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="receivers", to="people.organisation"
                     ),
                 ),
+                ("worker", models.CharField(blank=True, max_length=32)),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("organisation", "worker"), name="one_row_for_each_worker")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Notice",

@@ -218,7 +218,7 @@ def test_an_answer_is_received_once_whenever_its_receiver_is_killed(
         assert not acknowledged or examine(requester, door.disclosure.id).ok
         if not killed:
             break  # the first run took some steps more, for folders that stay
-    assert step >= count - 2 - every
+    assert step >= count - 3 - every
     assert len(requester.answers.to_request(asked.request.id)) == lives + 1
     here = requester.folder.glob("disclosures/*/*.age")
     assert parts is None or list(here) == []

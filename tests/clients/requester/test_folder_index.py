@@ -21,7 +21,6 @@ from agent.clients.requester.message_index import RequestRegister
 from agent.core.disclosure import reply_tag
 from agent.core.transfer import TransferState
 from agent.errors import StorageError
-from agent.platform import files
 from tests.clients.requester.conftest import NOW_S, question
 from tests.clients.requester.house import House
 from tests.clients.requester.test_verification import lay_down
@@ -57,7 +56,7 @@ def known(requester: Requester) -> dict[str, object]:
 @pytest.fixture
 def used(requester: Requester, asked: SentRequest, house: House) -> Requester:
     """A folder with a sent request and an unsent one, a withdrawal, a bulletin, and three answers."""
-    files.write(messages.mark_published(requester, asked.request.id), b"")
+    requester.notes.write(messages.mark_published(requester, asked.request.id), b"")
     requester.register.sent(asked.request.id)
     messages.make_withdrawal(requester, ask(requester, "2"))
     messages.make_bulletin(
@@ -175,7 +174,7 @@ def test_a_message_that_is_stored_while_another_process_makes_the_index_again_is
     assert asked in requester.request_ids()
     assert asked in requester.register.unsent()
     requester.register.sent(asked)
-    messages.mark_published(requester, asked).write_bytes(b"")
+    requester.notes.write(messages.mark_published(requester, asked), b"")
     monkeypatch.setattr(RequestRegister, "add_unsent", rebuilding(RequestRegister.add_unsent))
     messages.make_withdrawal(requester, asked, None)
     assert asked in requester.register.unsent()

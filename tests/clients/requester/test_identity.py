@@ -12,6 +12,7 @@ from agent.clients.opening import HybridIdentity, X25519Identity
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester, RequesterProfile, SentRequest
 from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.notes import FolderNotes
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import ConfigurationError, StorageError
 from agent.platform import files
@@ -79,22 +80,22 @@ def test_a_name_that_could_not_be_a_topic_is_refused(name: str, tmp_path: Path) 
 
 
 def test_numbers_grow_and_outlive_restarts(tmp_path: Path) -> None:
-    SequenceCounter(tmp_path).create()
-    numbers = [SequenceCounter(tmp_path).next() for _ in range(5)]
+    SequenceCounter(FolderNotes(tmp_path)).create()
+    numbers = [SequenceCounter(FolderNotes(tmp_path)).next() for _ in range(5)]
     assert numbers == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("damage", [b"", b"-1\n", b"07\n", b"3", b"9007199254740991\n", b"x\n"])
 def test_a_damaged_counter_is_an_error_and_never_a_fresh_start(damage: bytes, tmp_path: Path) -> None:
-    SequenceCounter(tmp_path).create()
+    SequenceCounter(FolderNotes(tmp_path)).create()
     (tmp_path / "sequence").write_bytes(damage)
     with pytest.raises(StorageError, match="Doors refuse numbers that were used before"):
-        SequenceCounter(tmp_path).next()
+        SequenceCounter(FolderNotes(tmp_path)).next()
 
 
 def test_a_missing_counter_is_an_error_too(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="Doors refuse numbers that were used before"):
-        SequenceCounter(tmp_path).next()
+        SequenceCounter(FolderNotes(tmp_path)).next()
 
 
 STEPS = ["os.fsync", "pathlib.Path.replace", "agent.platform.files.sync_folder"]
@@ -103,7 +104,7 @@ STEPS = ["os.fsync", "pathlib.Path.replace", "agent.platform.files.sync_folder"]
 @pytest.mark.parametrize("step", STEPS)
 def test_a_number_is_durable_before_it_is_used(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For any failing step: either the number was never handed out, or it is not handed out again."""
-    counter = SequenceCounter(tmp_path)
+    counter = SequenceCounter(FolderNotes(tmp_path))
     counter.create()
     used = [counter.next()]
 
@@ -114,18 +115,18 @@ def test_a_number_is_durable_before_it_is_used(step: str, tmp_path: Path, monkey
     with pytest.raises(StorageError):
         used.append(counter.next())
     monkeypatch.undo()
-    used += [SequenceCounter(tmp_path).next() for _ in range(3)]
+    used += [SequenceCounter(FolderNotes(tmp_path)).next() for _ in range(3)]
     assert len(set(used)) == len(used) == 4
     assert used == sorted(used)
 
 
 def _take(folder: Path, count: int, numbers: multiprocessing.SimpleQueue) -> None:  # type: ignore[type-arg]
     for _ in range(count):
-        numbers.put(SequenceCounter(folder).next())
+        numbers.put(SequenceCounter(FolderNotes(folder)).next())
 
 
 def test_two_processes_never_get_the_same_number(tmp_path: Path) -> None:
-    SequenceCounter(tmp_path).create()
+    SequenceCounter(FolderNotes(tmp_path)).create()
     context = multiprocessing.get_context("spawn")
     numbers = context.SimpleQueue()
     workers = [context.Process(target=_take, args=(tmp_path, 20, numbers)) for _ in range(2)]
@@ -148,7 +149,7 @@ def test_a_request_that_is_not_ours_is_not_found(name: str, requester: Requester
 
 
 def test_a_request_changed_on_the_disk_is_noticed(requester: Requester, asked: SentRequest) -> None:
-    path = asked.folder / "request.dsse"
+    path = requester.folder / "requests" / asked.request.id / "request.dsse"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -175,7 +176,11 @@ def test_a_request_changed_on_the_disk_is_noticed(requester: Requester, asked: S
 def test_a_damaged_identity_is_named_and_nothing_is_opened_with_it(
     requester: Requester, asked: SentRequest, file: str, content: bytes, why: str
 ) -> None:
-    path = requester.folder / "tips.identity" if file == "tips" else next(asked.folder.glob("*identity*"))
+    path = (
+        requester.folder / "tips.identity"
+        if file == "tips"
+        else next((requester.folder / "requests" / asked.request.id).glob("*identity*"))
+    )
     files.write(path, content, secret=True)
     with pytest.raises(ConfigurationError) as raised:
         _ = requester.tips_identity() if file == "tips" else requester.reply_identity(asked.request.id)
@@ -185,7 +190,11 @@ def test_a_damaged_identity_is_named_and_nothing_is_opened_with_it(
 
 @pytest.mark.parametrize("file", ["tips", "reply"])
 def test_an_identity_that_others_may_read_is_refused(requester: Requester, asked: SentRequest, file: str) -> None:
-    path = requester.folder / "tips.identity" if file == "tips" else next(asked.folder.glob("*identity*"))
+    path = (
+        requester.folder / "tips.identity"
+        if file == "tips"
+        else next((requester.folder / "requests" / asked.request.id).glob("*identity*"))
+    )
     path.chmod(0o640)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         _ = requester.tips_identity() if file == "tips" else requester.reply_identity(asked.request.id)

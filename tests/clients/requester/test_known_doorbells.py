@@ -15,6 +15,7 @@ from agent.clients.owner.known_devices import KnownDevice
 from agent.clients.owner.stolen_notice import stolen_notice
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.known_doorbells import KnownDoorbells
+from agent.clients.requester.notes import FolderNotes
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.verification import CheckKind, Verification, examine
 from agent.core.ledger.checkpoint import sign_checkpoint
@@ -39,7 +40,7 @@ def said_by(verification: Verification, kind: CheckKind) -> str:
 
 def remember(requester: Requester, verification: Verification, now_s: int = NOW_S) -> None:
     assert verification.disclosed is not None
-    KnownDoorbells(requester.folder).remember(verification.disclosed.manifest, now_s)
+    KnownDoorbells(requester.notes).remember(verification.disclosed.manifest, now_s)
 
 
 def thief_with_the_key_of(house: House, gops: list[Gop]) -> House:
@@ -72,7 +73,7 @@ def test_later_answers_are_tied_to_the_owners_that_a_doorbell_showed_first(
     again = verified(requester, asked, house.disclose(asked))
     assert "it was first seen, on 2027-01-15" in said_by(again, CheckKind.OWNERS)
     remember(requester, again, LATER_S)
-    (door,) = KnownDoorbells(requester.folder).all()
+    (door,) = KnownDoorbells(requester.notes).all()
     assert (door.seen_s, len(door.enrolments)) == (NOW_S, 3)
     house.epoch = 2  # an answer that was approved before the third list and took long
     assert verified(requester, asked, house.disclose(asked)).ok
@@ -107,11 +108,11 @@ def test_a_doorbell_that_is_forgotten_is_taken_for_a_new_one(
     requester: Requester, asked: SentRequest, house: House, gops: list[Gop]
 ) -> None:
     remember(requester, verified(requester, asked, house.disclose(asked)))
-    KnownDoorbells(requester.folder).forget(house.device_id)
+    KnownDoorbells(requester.notes).forget(house.device_id)
     assert verified(requester, asked, thief_with_the_key_of(house, gops).disclose(asked)).ok
     for name in (house.device_id, "../" + "a" * 13):
         with pytest.raises(ConfigurationError):
-            KnownDoorbells(requester.folder).forget(name)
+            KnownDoorbells(requester.notes).forget(name)
 
 
 def test_a_damaged_memory_of_a_doorbell_says_so(requester: Requester, asked: SentRequest, house: House) -> None:
@@ -119,7 +120,7 @@ def test_a_damaged_memory_of_a_doorbell_says_so(requester: Requester, asked: Sen
     (path,) = (requester.folder / "doors").glob("*.json")
     path.write_text("{}")
     with pytest.raises(ConfigurationError, match=house.device_id):
-        KnownDoorbells(requester.folder).all()
+        KnownDoorbells(requester.notes).all()
 
 
 # -- stolen --------------------------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ def test_answers_of_a_stolen_doorbell_do_not_verify_but_those_approved_before_do
 ) -> None:
     before = house.disclose(asked)
     approved_s = house.start_ms // 1000 + 3600
-    doors = KnownDoorbells(requester.folder)
+    doors = KnownDoorbells(requester.notes)
     door, statement, by = doors.declare_stolen(notice_of(mira, house, approved_s + 1), NOW_S)
     assert (door.first, statement.since_s, by) == (None, approved_s + 1, "mira")
     verification = verified(requester, asked, before)
@@ -179,7 +180,7 @@ def test_answers_of_a_stolen_doorbell_do_not_verify_but_those_approved_before_do
 def test_a_notice_makes_the_owners_known_before_the_doorbell_ever_answered(
     requester: Requester, asked: SentRequest, house: House, gops: list[Gop], mira: OwnerKeys
 ) -> None:
-    KnownDoorbells(requester.folder).declare_stolen(notice_of(mira, house), NOW_S)
+    KnownDoorbells(requester.notes).declare_stolen(notice_of(mira, house), NOW_S)
     failed = verified(requester, asked, thief_with_the_key_of(house, gops).disclose(asked)).failed
     assert failed is not None
     assert failed.kind is CheckKind.OWNERS
@@ -188,7 +189,7 @@ def test_a_notice_makes_the_owners_known_before_the_doorbell_ever_answered(
 def test_only_an_owner_of_the_newest_known_list_declares_a_doorbell_stolen(
     requester: Requester, house: House, mira: OwnerKeys
 ) -> None:
-    doors = KnownDoorbells(requester.folder)
+    doors = KnownDoorbells(requester.notes)
     honest = notice_of(mira, house)
     stranger = notice_of(mira, house)
     payload = envelope.read_unverified(stranger.stolen.encode()).payload
@@ -238,12 +239,12 @@ def test_a_notice_about_another_doorbell_than_its_owners_is_none(
         v=1, stolen=notice_of(mira, house).stolen, enrolments=tuple(each.decode() for each in other.enrolments())
     )
     with pytest.raises(FormatError, match="another device"):
-        KnownDoorbells(requester.folder).declare_stolen(swapped, NOW_S)
+        KnownDoorbells(requester.notes).declare_stolen(swapped, NOW_S)
 
 
 @pytest.mark.parametrize("row", KNOWN["rows"], ids=range(len(KNOWN["rows"])))
 def test_which_answers_of_a_known_doorbell_count_is_as_the_vectors_say(row: dict[str, Any], tmp_path: Path) -> None:
-    doors = KnownDoorbells(tmp_path)
+    doors = KnownDoorbells(FolderNotes(tmp_path))
     manifest = msgspec.structs.replace(samples.disclosure_manifest(), device=KNOWN["device"])
     doors.remember(msgspec.structs.replace(manifest, enrolments=tuple(KNOWN["chain"][: row["known"]])), NOW_S)
     shown = msgspec.structs.replace(manifest, enrolments=tuple(row["enrolments"]))

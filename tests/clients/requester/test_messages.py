@@ -46,12 +46,13 @@ def test_every_request_has_its_own_reply_key_which_only_its_owner_can_read(reque
     assert len({each.request.reply for each in asked}) == 3
     for each in asked:
         assert str(each.reply_identity().recipient()) == each.request.reply
-        assert stat.S_IMODE((each.folder / "reply.identity").stat().st_mode) == 0o600
-        assert stat.S_IMODE(each.folder.stat().st_mode) == 0o700
+        folder = requester.folder / "requests" / each.request.id
+        assert stat.S_IMODE((folder / "reply.identity").stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_reply_key_that_others_may_read_is_not_used(asked: SentRequest) -> None:
-    (asked.folder / "reply.identity").chmod(0o640)
+def test_a_reply_key_that_others_may_read_is_not_used(requester: Requester, asked: SentRequest) -> None:
+    (requester.folder / "requests" / asked.request.id / "reply.identity").chmod(0o640)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         asked.reply_identity()
 
@@ -244,7 +245,7 @@ def test_every_open_request_has_a_slot_of_its_own_and_what_is_said_later_takes_i
 
 
 def test_when_all_slots_are_taken_the_one_that_ends_first_makes_room(requester: Requester) -> None:
-    slots, cell = TopicSlots(requester.folder), "287-379"
+    slots, cell = TopicSlots(requester.notes), "287-379"
     ids = [f"{number:032x}" for number in range(REQUEST_SLOTS + 2)]
     for number, name in enumerate(ids[:REQUEST_SLOTS]):
         assert slots.take(SlotKind.REQUESTS, cell, name, 1000 + number) == number
@@ -262,7 +263,7 @@ def test_what_has_lost_its_slot_is_not_published_in_anothers_place_and_gets_one_
     first = messages.make_request(requester, question(), now_s=NOW_S)
     cell = first.topics[0].split("/")[3]
     for number in range(REQUEST_SLOTS):
-        TopicSlots(requester.folder).take(SlotKind.REQUESTS, cell, f"{number:032x}", first.not_after_s + 1 + number)
+        TopicSlots(requester.notes).take(SlotKind.REQUESTS, cell, f"{number:032x}", first.not_after_s + 1 + number)
     assert messages.signed(requester, first.id).topics == ()
     assert messages.make_withdrawal(requester, first.id).topics != ()
 
@@ -276,8 +277,9 @@ def test_a_damaged_list_of_slots_is_named(requester: Requester) -> None:
 
 
 def test_a_withdrawal_with_a_reason_that_cannot_travel_signs_nothing(requester: Requester, asked: SentRequest) -> None:
-    before = sorted(each.name for each in asked.folder.iterdir())
+    folder = requester.folder / "requests" / asked.request.id
+    before = sorted(each.name for each in folder.iterdir())
     with pytest.raises(RequestError, match="reason"):
         messages.make_withdrawal(requester, asked.request.id, "x" * 100_000)
-    assert sorted(each.name for each in asked.folder.iterdir()) == before
+    assert sorted(each.name for each in folder.iterdir()) == before
     assert not requester.sent_request(asked.request.id).withdrawn

@@ -651,14 +651,15 @@ def test_times_are_told_in_the_zone_that_was_asked_for(requester: Requester, fre
 
 @pytest.mark.interop
 def test_another_age_implementation_opens_a_received_part_with_the_reply_identity(
-    good: OpenedDisclosure, its_request: SentRequest, tmp_path: Path
+    good: OpenedDisclosure, its_requester: Requester, its_request: SentRequest, tmp_path: Path
 ) -> None:
     interop = Path(__file__).parents[2] / "interop"
     node = shutil.which("node")
     if node is None or not (interop / "node_modules/age-encryption").is_dir():
         pytest.skip("npm age-encryption is not installed: run `npm ci` in tests/interop")
     part = good.bundle / "parts" / "1.age"
-    command = [node, "open.mjs", str(its_request.folder / "reply.identity"), str(part), str(tmp_path / "opened")]
+    identity = its_requester.folder / "requests" / its_request.request.id / "reply.identity"
+    command = [node, "open.mjs", str(identity), str(part), str(tmp_path / "opened")]
     done = subprocess.run(command, cwd=interop, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first = good.verification.segments[0]

@@ -128,7 +128,7 @@ def test_a_disclosure_arrives_whole_verified_and_acknowledged(
     assert kept(requester, door.disclosure)
     assert examine(requester, door.disclosure.id).ok
     assert desk.kinds == [ReceiverEventKind.CONNECTED, ReceiverEventKind.BEGUN, ReceiverEventKind.COMPLETE]
-    (known,) = KnownDoorbells(requester.folder).all()
+    (known,) = KnownDoorbells(requester.notes).all()
     assert (known.id, known.first) == (door.disclosure.device, door.disclosure.id)
     last = door.receipts[-1]
     assert (last.state, last.request, last.manifest) == (
@@ -511,7 +511,7 @@ def test_one_damaged_request_does_not_keep_the_answers_of_others_from_coming(
         for n in range(6)
     ]
     for each in spoiled:
-        (each.folder / damage).write_bytes(b"spoiled")
+        (requester.folder / "requests" / each.request.id / damage).write_bytes(b"spoiled")
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door)
     assert kept(requester, door.disclosure)
@@ -704,7 +704,7 @@ def test_parts_that_are_not_the_announced_ones_are_refused_and_never_opened(
     assert (outcome.state, outcome.reason) == ("refused", "Its parts differ from their announced hashes.")
     assert 1 not in AnswerFolder(requester.folder, disclosure.id).sealed()
     assert not examine(requester, disclosure.id).ok
-    assert KnownDoorbells(requester.folder).all() == ()
+    assert KnownDoorbells(requester.notes).all() == ()
 
 
 def test_what_is_taken_back_before_its_first_part_was_read_leaves_nothing(
@@ -820,10 +820,10 @@ def test_a_doorbell_is_known_as_soon_as_its_first_answer_has_been_verified(
 ) -> None:
     door = Door(broker, requester, house.disclose(asked), clock)
     play(clock, desk, door, until=lambda: ReceiverEventKind.BEGUN in desk.kinds)
-    assert KnownDoorbells(requester.folder).all() == ()
+    assert KnownDoorbells(requester.notes).all() == ()
     play(clock, desk, door)
-    (known,) = KnownDoorbells(requester.folder).all()
-    assert known == KnownDoorbells(requester.folder).find(house.device_id)
+    (known,) = KnownDoorbells(requester.notes).all()
+    assert known == KnownDoorbells(requester.notes).find(house.device_id)
 
 
 # -- for a program that watches ----------------------------------------------------------------------------------------

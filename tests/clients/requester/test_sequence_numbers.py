@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.requester.notes import FolderNotes
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import StorageError
 from agent.wire.strictjson import MAX_INTEGER
 
 
 def test_numbers_begin_with_one_and_go_on_after_a_restart(tmp_path: Path) -> None:
-    counter = SequenceCounter(tmp_path)
+    counter = SequenceCounter(FolderNotes(tmp_path))
     counter.create()
-    assert [counter.next(), counter.next(), SequenceCounter(tmp_path).next()] == [1, 2, 3]
+    assert [counter.next(), counter.next(), SequenceCounter(FolderNotes(tmp_path)).next()] == [1, 2, 3]
     assert (tmp_path / "sequence").read_bytes() == b"3\n"
     assert (tmp_path / "sequence").stat().st_mode & 0o777 == 0o600
 
@@ -24,17 +25,17 @@ def test_a_counter_that_is_missing_damaged_or_at_its_end_gives_no_number(tmp_pat
     if content is not None:
         (tmp_path / "sequence").write_bytes(content)
     with pytest.raises(StorageError, match="missing or damaged") as refused:
-        SequenceCounter(tmp_path).next()
+        SequenceCounter(FolderNotes(tmp_path)).next()
     assert "Write a number higher than all used ones" in (refused.value.remedy or "")
 
 
 def test_the_last_number_of_all_is_still_given(tmp_path: Path) -> None:
     (tmp_path / "sequence").write_bytes(b"%d\n" % (MAX_INTEGER - 1))
-    assert SequenceCounter(tmp_path).next() == MAX_INTEGER
+    assert SequenceCounter(FolderNotes(tmp_path)).next() == MAX_INTEGER
 
 
 def test_numbers_that_may_have_been_used_after_a_backup_are_left_out(tmp_path: Path) -> None:
-    counter = SequenceCounter(tmp_path)
+    counter = SequenceCounter(FolderNotes(tmp_path))
     counter.create()
     counter.next()
     counter.skip(100)

@@ -112,7 +112,7 @@ def test_no_second_requester_is_made_in_a_folder_that_may_not_be_read(requester:
     ids=["all", "held", "take"],
 )
 def test_slots(requester: Requester, asked: SentRequest, look: Callable[[TopicSlots, SentRequest], object]) -> None:
-    refused(requester.folder / "slots", lambda: look(TopicSlots(requester.folder), asked))
+    refused(requester.folder / "slots", lambda: look(TopicSlots(requester.notes), asked))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_doorbells(
     requester: Requester, asked: SentRequest, house: House, look: Callable[[KnownDoorbells, str], object]
 ) -> None:
     remember(requester, verified(requester, asked, house.disclose(asked)))
-    doors = KnownDoorbells(requester.folder)
+    doors = KnownDoorbells(requester.notes)
     refused(requester.folder / "doors", lambda: look(doors, doors.all()[0].id))
 
 

@@ -399,7 +399,7 @@ def test_without_its_reply_identity_nothing_opens(
 ) -> None:
     disclosure = house.disclose(asked)
     lay_down(requester, asked, disclosure)
-    path = asked.folder / "reply.identity"
+    path = requester.folder / "requests" / asked.request.id / "reply.identity"
     if damage == "missing":
         path.unlink()
     else:

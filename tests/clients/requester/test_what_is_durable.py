@@ -77,7 +77,7 @@ def test_a_request_and_the_end_of_its_key(requester: Requester, disk: Disk) -> N
 
 def test_a_doorbell_that_is_forgotten(requester: Requester, asked: SentRequest, house: House, disk: Disk) -> None:
     remember(requester, verified(requester, asked, house.disclose(asked)))
-    doors = KnownDoorbells(requester.folder)
+    doors = KnownDoorbells(requester.notes)
     doors.forget(doors.all()[0].id)
     assert disk.waiting == set()
     assert doors.all() == ()
@@ -100,10 +100,10 @@ def test_a_part_is_flushed_before_it_has_its_name(tmp_path: Path, disk: Disk) ->
     [
         (
             "slots/lock",
-            lambda who, asked: TopicSlots(who.folder).take(SlotKind.REQUESTS, CELL, asked.request.id, NOW_S),
+            lambda who, asked: TopicSlots(who.notes).take(SlotKind.REQUESTS, CELL, asked.request.id, NOW_S),
         ),
         ("sequence.lock", lambda who, asked: who.next_number()),
-        ("sequence.lock", lambda who, asked: SequenceCounter(who.folder).skip(5)),
+        ("sequence.lock", lambda who, asked: SequenceCounter(who.notes).skip(5)),
     ],
 )
 def test_a_program_waits_while_another_one_counts(

@@ -24,7 +24,7 @@ from agent.core.transfer import TransferOutcome
 from agent.errors import ConfigurationError, NetworkError, StorageError
 from agent.wire.fields import Kind
 from desk.storage.postgres_index import PostgresIndex
-from desk.storage.shared_index import shared_index
+from desk.storage.shared_stores import shared_stores
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed, gops, question
 from tests.clients.requester.doors import Door, TestClock
 from tests.clients.requester.test_message_index import bus, send_all
@@ -221,7 +221,7 @@ def test_a_killed_server_is_named_and_knows_everything_committed_when_it_is_back
     assert sorted(made) == remote.request_ids()
 
 
-def test_a_schema_is_filled_from_the_folder_when_it_is_made(server: PostgresServer, folder: Path) -> None:
+def test_an_index_is_filled_from_the_folder_when_it_is_made(server: PostgresServer, folder: Path) -> None:
     local = Requester.open(folder)
     made = sorted(ask(local, case) for case in ("1", "2"))
     index = PostgresIndex(server.address, "filled", folder, tables(folder))
@@ -243,16 +243,21 @@ def test_a_name_that_is_no_schema_and_an_error_of_the_server_are_said(server: Po
 def test_the_desk_keeps_the_index_where_it_keeps_its_tables(
     server: PostgresServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert shared_index("rijnstad-police", folder) is None
+    assert shared_stores("rijnstad-police", folder) is None
     address = conninfo_to_dict(server.address)
     database = {"HOST": address["host"], "PORT": "", "NAME": "postgres", "USER": "desk", "PASSWORD": ""}
     chosen = {"default": {"ENGINE": "django.db.backends.postgresql"} | database}
-    monkeypatch.setattr("desk.storage.shared_index.settings", SimpleNamespace(DATABASES=chosen))
-    index = shared_index("rijnstad-police", folder)
+    monkeypatch.setattr("desk.storage.shared_stores.settings", SimpleNamespace(DATABASES=chosen))
+    stores, again, other = (shared_stores(name, folder) for name in ("rijnstad-police", "rijnstad-police", "another"))
+    assert stores is not None
+    assert again is not None
+    assert other is not None
+    index = stores.index
     assert isinstance(index, PostgresIndex)
-    assert shared_index("rijnstad-police", folder) is index
-    assert shared_index("another", folder) is not index
-    request = ask(Requester.open(folder, index=index))
+    assert again.index is index
+    assert other.index is not index
+    request = ask(Requester.open(folder, index=index, notes=stores.notes))
+    assert not (folder / "requests").exists()
     with psycopg.connect(server.address) as connection:
         found = connection.execute("SELECT id FROM requester_rijnstad_police.message").fetchall()
     assert found == [(request,)]

@@ -31,7 +31,7 @@ def doors(folder: Path, forget: str | None, as_json: bool) -> None:
     An answer from a doorbell that shows other owners than before fails verification.  Ask the household first. If the
     new list is theirs, use --forget and receive the next answer of the doorbell as its first one.
     """
-    known = KnownDoorbells(Requester.open(folder).folder)
+    known = KnownDoorbells(Requester.open(folder).notes)
     if forget is not None:
         known.forget(forget)
     found = known.all()
@@ -61,7 +61,7 @@ def stolen(folder: Path, file: Path, as_json: bool) -> None:
     From then on an answer of that doorbell fails verification if it was approved after the time in the notice, or under
     owners other than those in the notice.  'doorward owner stolen' makes the file.
     """
-    known = KnownDoorbells(Requester.open(folder).folder)
+    known = KnownDoorbells(Requester.open(folder).notes)
     try:
         notice = strictjson.decode(files.read(file, _NOTICE_LIMIT_BYTES), StolenNotice, limit_bytes=_NOTICE_LIMIT_BYTES)
         door, statement, by = known.declare_stolen(notice, now_s())

@@ -1,0 +1,144 @@
+"""The claims of workers in a real PostgreSQL: one has each upload, and a session that ends loses all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from agent.clients.requester.claims import SoleReceiver
+from agent.errors import NetworkError
+from desk.storage.postgres_claims import PostgresClaims
+from desk.storage.postgres_index import PostgresIndex
+from tests.desk.waiting import until
+from tests.postgres import PostgresServer, postgres_server
+
+ONE, OTHER = "1" * 32, "2" * 32
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def worker(server: PostgresServer, tmp_path: Path) -> Iterator[Callable[[], PostgresClaims]]:
+    made: list[PostgresClaims] = []
+
+    def make(schema: str = "claimed") -> PostgresClaims:
+        made.append(PostgresClaims(PostgresIndex(server.address, schema, tmp_path, (), session=True)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_one_worker_has_an_upload_until_it_releases_it(worker: Callable[[], PostgresClaims]) -> None:
+    first, second = worker(), worker()
+    assert first.take(ONE)
+    assert first.take(ONE)
+    assert not second.take(ONE)
+    assert second.take(OTHER)
+    second.release(ONE)  # not its own
+    assert not second.take(ONE)
+    first.release(ONE)
+    first.release(ONE)
+    assert second.take(ONE)
+    assert not first.take(ONE)
+
+
+def test_each_duty_has_one_worker_and_passes_on_with_its_end(worker: Callable[[], PostgresClaims]) -> None:
+    first, second = worker(), worker()
+    assert first.lead("publish")
+    assert first.lead("publish")
+    assert not second.lead("publish")
+    assert second.lead("retain")
+    assert first.take(ONE)
+    first.step_down()
+    assert second.lead("publish")
+    assert second.take(ONE)
+    second.close()
+    until(lambda: first.lead("retain"), "the end of the other session")
+    assert first.take(ONE)
+
+
+def test_two_organisations_claim_the_same_id_apart(
+    server: PostgresServer, worker: Callable[..., PostgresClaims]
+) -> None:
+    assert worker().take(ONE)
+    assert worker("another").take(ONE)
+
+
+def test_a_worker_that_loses_its_session_learns_it_and_gets_no_other(
+    server: PostgresServer, worker: Callable[[], PostgresClaims]
+) -> None:
+    first, second = worker(), worker()
+    assert first.take(ONE)
+    first.check()
+    with psycopg.connect(server.address, autocommit=True) as connection:
+        mine = f"SELECT pg_terminate_backend({first._session._connection.info.backend_pid})"  # type: ignore[union-attr]
+        connection.execute(mine.encode())
+    until(lambda: second.take(ONE), "the lock of the ended session")
+    with pytest.raises(NetworkError):
+        first.check()
+    for act in (first.check, lambda: first.take(OTHER), lambda: first.lead("publish"), lambda: first.release(ONE)):
+        with pytest.raises(NetworkError, match="claims of this worker"):
+            act()
+
+
+@pytest.mark.parametrize("how", ["kill", "restart"])
+def test_a_restart_of_the_server_ends_all_claims(
+    server: PostgresServer, worker: Callable[[], PostgresClaims], how: str
+) -> None:
+    first = worker()
+    assert first.take(ONE)
+    server.kill()
+    if how == "restart":
+        server.start()
+    with pytest.raises(NetworkError):
+        first.check()
+    if how == "kill":
+        server.start()
+    with pytest.raises(NetworkError, match="claims of this worker"):
+        first.check()
+    assert worker().take(ONE)
+
+
+def test_a_killed_process_loses_its_claims_at_once(
+    server: PostgresServer, worker: Callable[[], PostgresClaims], tmp_path: Path
+) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from desk.storage.postgres_claims import PostgresClaims
+from desk.storage.postgres_index import PostgresIndex
+claims = PostgresClaims(PostgresIndex({server.address!r}, "claimed", Path({str(tmp_path)!r}), (), session=True))
+print(claims.take({ONE!r}), flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"True\n"
+        second = worker()
+        assert not second.take(ONE)
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda: second.take(ONE), "the lock of the killed process")
+
+
+def test_the_only_receiver_has_everything() -> None:
+    sole = SoleReceiver()
+    assert sole.take(ONE)
+    assert sole.lead("publish")
+    sole.release(ONE)
+    sole.step_down()
+    sole.check()
+    sole.close()
+    assert not sole.shared

@@ -1,0 +1,88 @@
+"""The commands for workers: what a desk with a data folder says, and what a worker's folder holds."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.errors import ConfigurationError
+from desk import sealed_keys
+from desk.config import Broker, Database, DeskConfig, Storage, load
+from desk.people.organisations import folder_of
+from desk.workers import make_folder, require_shared, run_worker, unlock_keys
+from tests.desk.agencies import Agency
+
+SHARED = DeskConfig(database=Database(kind="postgresql", host="db"), storage=Storage(kind="s3"))
+
+
+@pytest.mark.parametrize(
+    "config", [DeskConfig(), msgspec.structs.replace(SHARED, storage=Storage()), DeskConfig(storage=Storage(kind="s3"))]
+)
+def test_a_desk_that_keeps_answers_in_its_folder_has_no_workers(config: DeskConfig) -> None:
+    with pytest.raises(ConfigurationError, match="this desk has a data folder"):
+        require_shared(config)
+    with pytest.raises(ConfigurationError, match="this desk has a data folder"):
+        run_worker(config, threading.Event(), print)
+
+
+def test_a_worker_without_a_name_does_not_start() -> None:
+    with pytest.raises(ConfigurationError, match="has no name"):
+        run_worker(SHARED, threading.Event(), print)
+
+
+def test_the_folder_of_a_worker_has_the_keys_and_a_signing_request_for_each_organisation(
+    agency: Agency, other_agency: Agency, tmp_path: Path
+) -> None:
+    secret, password = tmp_path / "s3.secret", tmp_path / "db.password"
+    secret.write_text("s3")
+    password.write_text("db")
+    config = msgspec.structs.replace(
+        SHARED,
+        database=msgspec.structs.replace(SHARED.database, password_file=password),
+        storage=Storage(
+            kind="s3", endpoint="https://s3.example", bucket="evidence", access_key="desk", secret_key_file=secret
+        ),
+        broker=Broker(host="broker.example"),
+    )
+    folder = tmp_path / "worker"
+    requests = list(make_folder(config, "w2", folder))
+    assert [each.name for each in requests] == ["rijnstad-police.w2.csr", "waterland-police.w2.csr"]
+    made = load(folder / "desk.toml")
+    assert made.broker == Broker(host="broker.example", worker="w2")
+    assert made.data == folder / "data"
+    assert made.storage.secret_key_file == folder / "s3.secret"
+    assert (folder / "s3.secret").read_text() == "s3"
+    for name in ("rijnstad-police", "waterland-police"):
+        keys = folder / "data" / "organisations" / name
+        assert (keys / "signing.key").read_bytes() == (
+            folder_of(agency.organisation).parent / name / "signing.key"
+        ).read_bytes()
+        assert {path.stat().st_mode & 0o077 for path in (keys / "signing.key", keys / "tls/key.pem")} == {0}
+    assert (folder / "data/custody/signing.key").is_file()
+    assert folder.stat().st_mode & 0o077 == 0
+    with pytest.raises(ConfigurationError, match="exists"):
+        list(make_folder(config, "w2", folder))
+
+
+def test_a_name_that_no_certificate_may_have_is_refused(agency: Agency, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="worker"):
+        list(make_folder(SHARED, "No Name", tmp_path / "worker"))
+
+
+def test_a_sealed_signing_key_is_unlocked_with_its_passphrase(agency: Agency) -> None:
+    folder = folder_of(agency.organisation)
+    sealed_keys.seal(folder, "six words that nobody guesses")
+    sealed_keys._unlocked.clear()
+    asked: list[str] = []
+
+    def passphrase(name: str) -> str:
+        asked.append(name)
+        return "six words that nobody guesses"
+
+    unlock_keys(passphrase)
+    unlock_keys(passphrase)
+    assert asked == ["rijnstad-police"]
+    assert not sealed_keys.is_locked(folder)
