@@ -3,6 +3,9 @@
 Reads the code that the custodian left, joins the Wi-Fi with NetworkManager, gives the doorbell its name, and says what
 became of it. It believes nothing but what the strict parser of `agent.core.setup_code` returns, and it does nothing on
 a doorbell that has an owner: the custodian asked for `owned` once, and only `doorward reset` removes it.
+
+A code on the memory card (`doorward.setup` on the boot partition) counts with an owner too, for a new router or a lost
+phone: a person with the card can change the software anyway. It gives no name, because the phones know the present one.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +30,9 @@ __all__ = ["OWNED", "join_network", "keyfile"]
 
 _RUN = Path("/run/doorward")
 _ETC = Path("/etc/doorward")
+_BOOT = (Path("/boot/firmware"), Path("/boot"))
+_ON_CARD: Final = "doorward.setup"
+_MOST_IDS_BYTES: Final = 1 << 16
 _CONNECTIONS = Path("/etc/NetworkManager/system-connections")
 OWNED: Final = "owned"
 """A file in /etc/doorward. It says: this doorbell has an owner, so no code changes its network."""
@@ -52,11 +59,19 @@ _FAULTS: Final[tuple[tuple[str, SetupState], ...]] = (
 @click.option("--run", "run_", type=click.Path(path_type=Path, file_okay=False), default=_RUN, hidden=True)
 @click.option("--etc", type=click.Path(path_type=Path, file_okay=False), default=_ETC, hidden=True)
 @click.option("--connections", type=click.Path(path_type=Path, file_okay=False), default=_CONNECTIONS, hidden=True)
-def join_network(run_: Path, etc: Path, connections: Path) -> None:
-    """Join the Wi-Fi of the QR code that the camera has read. systemd runs this; you need not.
+@click.option("--take-card", is_flag=True, help="Only take the code from the boot partition, once, at a start.")
+@click.option("--boot", type=click.Path(path_type=Path, file_okay=False), multiple=True, default=_BOOT, hidden=True)
+def join_network(run_: Path, etc: Path, connections: Path, take_card: bool, boot: tuple[Path, ...]) -> None:
+    """Join the Wi-Fi of a set-up code: a QR code that the camera has read, or one on the card. systemd runs this.
 
-    A doorbell with an owner ignores every code.
+    A doorbell with an owner ignores every QR code.
     """
+    if take_card:
+        _take_card(boot, run_ / "card" / "code", etc / "card-codes")
+        return
+    by_card = _code_in(run_ / "card" / "code")
+    if by_card is not None:
+        _join_by_card(by_card, run_ / "network", etc, connections)
     if (run_ / "setup" / "owned").exists():
         files.write(etc / OWNED, b"This doorbell has an owner. No QR code changes its network.\n")
         (run_ / "setup" / "owned").unlink(missing_ok=True)
@@ -72,6 +87,46 @@ def join_network(run_: Path, etc: Path, connections: Path) -> None:
         click.echo(f"Set-up code {code.id}: {state.value}.")
         if renamed:
             _run("systemctl", "--no-block", "restart", _CUSTODIAN)
+
+
+def _take_card(boot: tuple[Path, ...], waiting: Path, known: Path) -> None:
+    """Takes the file from the boot partition. Each code counts once, also if the partition cannot be written."""
+    from agent.errors import FormatError
+
+    source = next((folder / _ON_CARD for folder in boot if (folder / _ON_CARD).is_file()), None)
+    if source is None:
+        return
+    try:
+        text = read_regular(source, LONGEST_TEXT + 2).decode("ascii").strip()
+        code = parse_setup_code(text)
+    except (OSError, UnicodeDecodeError, FormatError) as error:
+        click.echo(f"{source} is no set-up code: {error}", err=True)
+        return
+    before = (files.read_if_there(known, _MOST_IDS_BYTES) or b"").decode("ascii").split()
+    if code.id in before:
+        click.echo("This set-up code was taken before; nothing is changed.")
+        return
+    files.write(known, "\n".join([*before[-100:], code.id, ""]).encode(), secret=True)
+    waiting.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.write(waiting, text.encode("ascii"), secret=True)
+    try:
+        source.unlink()  # it holds the password of the Wi-Fi
+    except OSError as error:
+        click.echo(f"{source} cannot be removed ({error.strerror}). Remove it: it holds your password.", err=True)
+
+
+def _join_by_card(code: SetupCode, network: Path, etc: Path, connections: Path) -> None:
+    state = _join(code, connections)
+    click.echo(f"Set-up code {code.id} of the card: {state.value}.")
+    if state is not SetupState.JOINED:
+        return
+    network.mkdir(parents=True, exist_ok=True)
+    path = network / "card"
+    files.write(path, replace(code, ssid="", password="").text().encode("ascii"), secret=True)
+    os.chown(path, -1, network.stat().st_gid)  # the custodian's group
+    path.chmod(0o640)
+    if not (etc / OWNED).exists() and _rename(etc / "doorward.toml", code.name):
+        _run("systemctl", "--no-block", "restart", _CUSTODIAN)
 
 
 def _code_in(path: Path) -> SetupCode | None:

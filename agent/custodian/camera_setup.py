@@ -8,6 +8,8 @@ setup/code     the text of the QR code, with the Wi-Fi password; root removes it
 setup/taken    the same code without network and password, so that a restarted custodian still knows its secret
 setup/owned    asks root to refuse every later code, because the doorbell has an owner
 network/outcome   of root: the id of a code and what became of it
+network/card   of root: a code from the memory card, without network and password. It lets one browser in, also with an
+               owner, as a printed code does: a person with the card has the doorbell
 
 While a code is being tried, and until its browser has had a quarter of an hour, other codes are ignored. A code counts
 once. With an owner all of them are ignored (docs/security/limits.md).
@@ -26,7 +28,7 @@ from typing import Final
 import structlog
 
 from agent.core.setup_code import CODE_LIFE_S, SetupCode, parse_setup_code
-from agent.core.setup_state import SetupState
+from agent.core.setup_state import LONGEST_TEXT, SetupState
 from agent.core.timebase import NS_PER_S
 from agent.errors import FormatError, StorageError
 from agent.platform import files
@@ -48,6 +50,8 @@ class CameraSetup:
         self._kept = runtime / "setup" / "taken"
         self._owned = runtime / "setup" / "owned"
         self._outcome = runtime / "network" / "outcome"
+        self._card = runtime / "network" / "card"
+        self._card_used = runtime / "setup" / "card-used"
         self._clock = clock
         self._has_owner = has_owner
         self._log = structlog.get_logger("set-up")
@@ -57,6 +61,8 @@ class CameraSetup:
         """When the state began, on the boot clock."""
         self._code: SetupCode | None = None
         self._is_used = False
+        self._is_cards = False
+        """The code came with the memory card."""
         self._taken: set[str] = set()
         """Ids of the codes that were read since the start: an old code counts no second time."""
         self._told_root = False
@@ -99,8 +105,10 @@ class CameraSetup:
             if not hmac.compare_digest(typed.encode(), self._code.pairing_code.encode()):
                 return False
             self._is_used = True
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StorageError):
                 self._kept.unlink(missing_ok=True)
+                if self._is_cards:  # a custodian that is restarted would take root's file again
+                    files.write(self._card_used, self._code.id.encode("ascii"))
             return True
 
     def proof(self, authority: bytes) -> bytes | None:
@@ -111,15 +119,34 @@ class CameraSetup:
 
     def _now(self) -> SetupState:
         """The state, after what root answered and what time has ended."""
-        if self._has_owner():
+        self._look_at_card()
+        if self._has_owner() and not self._is_cards:
             self._code = None
             return SetupState.OFF
         if self._state is SetupState.JOINING:
             self._look_at_outcome()
         if self._state is SetupState.JOINED and self._age_s() > CODE_LIFE_S:
             self._code = None
+            self._is_cards = False
             self._enter(SetupState.WAITING)
+            return SetupState.OFF if self._has_owner() else self._state
         return self._state
+
+    def _look_at_card(self) -> None:
+        try:
+            code = parse_setup_code(self._card.read_bytes()[:LONGEST_TEXT].decode("ascii"))
+        except (OSError, UnicodeDecodeError, FormatError):
+            return
+        if code.id in self._taken or self._was_used(code):
+            return
+        self._taken.add(code.id)
+        self._code, self._is_used, self._is_cards = code, False, True
+        self._enter(SetupState.JOINED)
+
+    def _was_used(self, code: SetupCode) -> bool:
+        with contextlib.suppress(OSError):
+            return self._card_used.read_bytes() == code.id.encode("ascii")
+        return False
 
     def _look_at_outcome(self) -> None:
         assert self._code is not None  # noqa: S101 — a state of joining has one
@@ -145,7 +172,7 @@ class CameraSetup:
             self._enter(SetupState.FAILED)
             return self._state
         self._taken.add(code.id)
-        self._code, self._is_used = code, False
+        self._code, self._is_used, self._is_cards = code, False, False
         self._enter(SetupState.JOINING)
         self._log.info("code_taken", code=code.id, wifi=bool(code.ssid))
         return self._state

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli.join_network import join_network, keyfile
-from agent.core.setup_code import SetupCode
+from agent.core.setup_code import SetupCode, parse_setup_code
 
 MINE = SetupCode(b"m" * 16, "Huis", "correct horse", "front-door", "NL")
 CONFIGURATION = """\
@@ -39,6 +39,19 @@ class Machine:
         paths = {"--run": "run", "--etc": "etc", "--connections": "connections"}
         words = [str(word) for option, name in paths.items() for word in (option, self.folder / name)]
         done = CliRunner().invoke(join_network, words, catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.output
+
+    def start_with_card(self, text: str) -> str:
+        """A start with `doorward.setup` on the boot partition, up to the path unit."""
+        (self.folder / "boot").mkdir(exist_ok=True)
+        (self.folder / "boot" / "doorward.setup").write_text(text)
+        return self.take_card() + self.join()
+
+    def take_card(self) -> str:
+        paths = {"--run": "run", "--etc": "etc", "--boot": "boot"}
+        words = [str(word) for option, name in paths.items() for word in (option, self.folder / name)]
+        done = CliRunner().invoke(join_network, [*words, "--take-card"], catch_exceptions=False)
         assert done.exit_code == 0
         return done.output
 
@@ -201,3 +214,44 @@ def test_with_an_owner_no_code_changes_anything_any_more(machine: Machine) -> No
 
 def test_without_a_code_there_is_nothing_to_do(machine: Machine) -> None:
     assert "nothing is changed" in machine.join()
+
+
+@pytest.mark.parametrize("owned", [False, True])
+def test_a_code_on_the_card_changes_the_network_also_with_an_owner_and_then_no_name(
+    machine: Machine, owned: bool
+) -> None:
+    if owned:
+        (machine.folder / "etc" / "owned").touch()
+    machine.start_with_card(f"{MINE.text()}\r\n")
+    assert machine.connection.read_text() == keyfile(MINE)
+    told = parse_setup_code((machine.folder / "run" / "network" / "card").read_text())
+    assert (told.secret, told.ssid, told.password) == (MINE.secret, "", "")
+    assert (machine.folder / "run" / "network" / "card").stat().st_mode & 0o777 == 0o640
+    assert ('"front-door"' in machine.configuration.read_text()) is not owned
+    assert not (machine.folder / "boot" / "doorward.setup").exists()
+    assert not (machine.folder / "run" / "card" / "code").exists()
+
+
+def test_a_code_on_the_card_counts_once_also_on_a_card_that_cannot_be_written(machine: Machine) -> None:
+    machine.start_with_card(MINE.text())
+    machine.connection.unlink()
+    assert "taken before" in machine.start_with_card(MINE.text())
+    assert not machine.connection.exists()
+
+
+def test_a_code_on_the_card_that_does_not_join_lets_nothing_in(machine: Machine) -> None:
+    machine.nmcli_says("Secrets were required", 4)
+    machine.start_with_card(MINE.text())
+    assert not (machine.folder / "run" / "network" / "card").exists()
+    assert not machine.connection.exists()
+
+
+@pytest.mark.parametrize("text", ["", "DW1:", "x" * 10_000, "\xff"])
+def test_another_file_on_the_card_changes_nothing(machine: Machine, text: str) -> None:
+    machine.start_with_card(text)
+    assert machine.called == []
+    assert not (machine.folder / "run" / "card" / "code").exists()
+
+
+def test_a_start_without_a_code_on_the_card_changes_nothing(machine: Machine) -> None:
+    assert machine.take_card() == ""

@@ -205,3 +205,39 @@ def test_the_page_lets_in_with_the_code_of_the_camera_and_makes_a_guesser_wait(h
             sessions.pair(MINE.pairing_code, "192.168.1.21", "Browser")
     finally:
         sessions.close()
+
+
+def on_the_card(house: House, code: SetupCode) -> None:
+    (house.run / "network" / "card").write_text(code.text())
+
+
+@pytest.mark.parametrize("owner", [False, True])
+def test_a_code_on_the_memory_card_lets_one_browser_in_also_with_an_owner(house: House, owner: bool) -> None:
+    """For a lost phone: the browser then still needs the recovery kit. The card is the doorbell."""
+    house.owner = owner
+    assert house.setup.lets_in(MINE.pairing_code) is None
+    on_the_card(house, MINE)
+    assert house.setup.proof(DER) == MINE.proof(DER)
+    assert house.setup.lets_in(STRANGERS.pairing_code) is False
+    assert house.setup.lets_in(MINE.pairing_code) is True
+    assert house.setup.lets_in(MINE.pairing_code) is None
+    house.restart()
+    assert house.setup.lets_in(MINE.pairing_code) is None, "used, also after a restart of the custodian"
+
+
+def test_a_code_on_the_card_ends_after_a_quarter_of_an_hour_and_opens_no_way_for_qr_codes(house: House) -> None:
+    house.owner = True
+    on_the_card(house, MINE)
+    assert house.setup.take(STRANGERS.text()) is SetupState.JOINED
+    assert house.wish is None
+    house.boot_s += CODE_LIFE_S + 1
+    assert house.setup.lets_in(MINE.pairing_code) is None
+    assert house.setup.take(STRANGERS.text()) is SetupState.OFF
+    assert house.wish is None
+
+
+def test_a_file_of_the_card_without_sense_is_ignored(house: House) -> None:
+    house.owner = True
+    for data in (b"", b"DW1:", b"\xff", MINE.text()[:-1].encode()):
+        (house.run / "network" / "card").write_bytes(data)
+        assert house.setup.take("") is SetupState.OFF

@@ -28,6 +28,7 @@ from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.entries import decode_entry, encode_entry
 from agent.core.ledger.merkle import Frontier
 from agent.core.motion_accuracy.labels import parse_labels
+from agent.core.setup_code import SetupCode, parse_setup_code
 from agent.core.talk.frames import FrameReader, read_content
 from agent.core.talk.offers import TalkOffer
 from agent.core.vault.age import bech32
@@ -299,6 +300,7 @@ def given(*examples: bytes) -> Callable[[], Iterator[bytes]]:
 SIGNED_PAYLOADS = frozenset(_signed(itertools.chain(_vectors("wire/requests"), _in_envelopes())))
 LINK_SESSION = json.loads((VECTORS / "link" / "sessions.json").read_text())[0]
 RECIPIENT, SECRET = str(IDENTITY.recipient()).encode(), str(IDENTITY).encode()
+SETUP_CODE = SetupCode(bytes(16), "Huis", "correct horse", "front-door", "NL").text().encode()
 FRAME = encode_statement(b"{}", (b"a", b"bc"))
 
 TARGETS: dict[str, Target] = {
@@ -308,6 +310,7 @@ TARGETS: dict[str, Target] = {
     "trust-bundle": Target(TrustStore().with_root(samples.ROOT_KEY).accept, _in_envelopes),
     "enrolment": Target(lambda data: statements.open_enrolment(data, None), _in_envelopes),
     "disclosure": Target(opened_disclosure, _in_envelopes),
+    "set-up-code": Target(text_of(parse_setup_code), given(SETUP_CODE)),
     "topic": Target(topic, _topics),
     "base64": Target(encoded, given(b"", b"AAECAw==", b"_-8=")),
     "control-frame": Target(frame, given(FRAME, b"")),

@@ -190,7 +190,7 @@ def test_what_root_does_with_a_set_up_code_is_shut_in() -> None:
     assert "/etc" not in written
     path = (SYSTEMD / "doorward-join.path").read_text()
     assert re.findall(r"^PathExists=(.*)$", path, re.MULTILINE) == [
-        "/run/doorward/setup/code", "/run/doorward/setup/owned",
+        "/run/doorward/setup/code", "/run/doorward/setup/owned", "/run/doorward/card/code",
     ]  # fmt: skip
 
 

@@ -29,6 +29,12 @@ __all__ = ["Pages"]
 
 _LANGUAGE_COOKIE: Final = "__Host-language"
 _PACKED: Final = ("text/", "image/svg", "application/json")
+_STEPS: Final = {"ios": 3, "android": 3, "windows": 2, "mac": 2, "linux": 2}
+"""How many steps the texts have for each system."""
+_SYSTEMS: Final = {
+    "iPhone": "ios", "iPad": "ios", "Android": "android", "Windows": "windows", "Macintosh": "mac", "Linux": "linux",
+}  # fmt: skip
+"""Words of a browser's name, in the order of looking: an Android's name has Linux in it too."""
 _NOTHING: Final = "default-src 'none'"
 _POLICY: Final = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">')
 _FOR_ALL: Final = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
@@ -117,7 +123,13 @@ class Pages:
         return self._document(request, "pair.html", paired=caller.session is not None, install=self._urls()[1])
 
     async def install(self, request: Request, _caller: Caller) -> Response:
-        return self._document(request, "install.html", fingerprint=self._fingerprint, url=self._urls()[0])
+        named = request.headers.get("user-agent", "")
+        own = next((system for word, system in _SYSTEMS.items() if word in named), "")
+        systems = sorted(_STEPS, key=lambda system: system != own)
+        return self._document(
+            request, "install.html", fingerprint=self._fingerprint, url=self._urls()[0], own=own,
+            systems=[(system, _STEPS[system]) for system in systems],
+        )  # fmt: skip
 
     async def authority(self, _request: Request, _caller: Caller) -> Response:
         headers = {"content-disposition": 'attachment; filename="doorward-authority.crt"'}

@@ -114,6 +114,7 @@ function showCode(secret, text) {
     text ? h("div.shown-code", qr(text, t("show.code"))) : null,
     h("p", { role: "status" }, t("show.looking")),
     lights(),
+    text ? forCard(text) : null,
     slow,
     other,
     h("div.row", again),
@@ -129,6 +130,22 @@ function showCode(secret, text) {
     } else other.textContent = t("show.other");
   });
 }
+
+/**
+ * The code as a file for the memory card: without a camera, for a new router, or after a lost phone.
+ *
+ * @param {string} text
+ */
+const forCard = (text) =>
+  h(
+    "details",
+    h("summary", t("show.card")),
+    h("p", t("show.card.text")),
+    h(
+      "p",
+      h("a.button", { href: URL.createObjectURL(new Blob([text])), download: "doorward.setup" }, t("show.card.save")),
+    ),
+  );
 
 const lights = () =>
   h(

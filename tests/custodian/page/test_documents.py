@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -197,3 +198,22 @@ def test_only_a_code_that_is_in_use_makes_the_doorbell_tell_who_it_is() -> None:
         "authority": b"the authority".hex(), "proof": b"proof".hex(), "url": urls[0], "install": urls[1],
         "fingerprint": "AA:BB",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("browser", "own"),
+    [
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Safari/604.1", "iPhone and iPad"),
+        ("Mozilla/5.0 (Linux; Android 15) Chrome/140.0 Mobile Safari/537.36", "Android"),
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/140.0", "Windows"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Safari/605.1", "Mac"),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Firefox/143.0", "Linux"),
+        ("", None),
+    ],
+)
+def test_a_phone_is_shown_the_steps_for_its_own_system_first(pages: Pages, browser: str, own: str | None) -> None:
+    html = answer(pages.install, asked("/install", user_agent=browser)).body.decode()
+    shown = re.findall(r'<details class="card"( open)?><summary>([^<]+)</summary>', html)
+    assert len(shown) == 5
+    assert [name for is_open, name in shown if is_open] == ([own] if own else [])
+    assert own in (None, shown[0][1])
