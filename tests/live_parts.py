@@ -13,7 +13,7 @@ from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import DoorwardError
 from agent.wire import base64, strictjson
 
-__all__ = ["key_file", "opened_by", "part_of"]
+__all__ = ["frame_of", "key_file", "opened_by", "part_of"]
 
 _KEY = bytes(range(32))
 
@@ -25,8 +25,12 @@ def key_file(recipients: Sequence[Recipient], *, key: bytes = _KEY, kid: int = 1
 
 def part_of(plaintext: bytes, recipients: Sequence[Recipient], *, ctr: int = 0) -> bytes:
     """A part that begins a GOP; one that continues it if there are no recipients."""
-    frame = FrameKey(_KEY, 1).seal(ctr, plaintext)
-    return join_part(key_file(recipients) if recipients else b"", frame)
+    return join_part(key_file(recipients) if recipients else b"", frame_of(plaintext, ctr=ctr))
+
+
+def frame_of(plaintext: bytes, *, ctr: int = 0) -> bytes:
+    """The sealed frame of a part, the same each time."""
+    return FrameKey(_KEY, 1).seal(ctr, plaintext)
 
 
 def opened_by(identity: AgeIdentity, parts: Sequence[bytes]) -> list[bytes | None]:
