@@ -171,8 +171,7 @@ def _propose(wanted: argparse.Namespace) -> None:
     if wanted.release:
         told = json.loads((wanted.release / build.DESCRIPTION).read_text())
         for name, custom in told["files"].items():
-            add[name] = TargetFile.from_file(name, str(wanted.release / name))
-            add[name].unrecognized_fields["custom"] = custom
+            add[name] = build.target_of(wanted.release / name, custom)
     made = UpdateRepository(wanted.repository).propose_targets(_now(), wanted.out, add=add, withdraw=wanted.withdraw)
     if wanted.release:
         version = told["version"]

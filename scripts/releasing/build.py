@@ -23,6 +23,7 @@ from typing import Any
 import fetch_models
 from installation.words import fail, run, say
 from release import packed
+from tuf.api.metadata import TargetFile, Targets
 
 from releasing import package_rules, provenance, vulnerability_notes, wheels
 
@@ -89,6 +90,9 @@ def build(root: Path, out: Path) -> Path:
         sums = folder / f"doorward-{version}.sha256sums"
         sums.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())))
         custom = {path.name: _custom(path.name, tree, version, at_s) for path in [*made, statement, sums]}
+        targets = {name: target_of(folder / name, told) for name, told in custom.items()}
+        if wrong := package_rules.violations(Targets(targets=targets)):
+            fail(" ".join(wrong), "mend scripts/releasing/release.toml or CHANGELOG.md.")
         described = {"version": version, "commit": commit, "files": custom}
         (folder / DESCRIPTION).write_text(json.dumps(described, indent=1, sort_keys=True) + "\n")
     return folder
@@ -118,6 +122,13 @@ def version_of(tree: Path) -> str:
     if not found:
         fail("agent/__init__.py has no version.", "put it back.")
     return found[1]
+
+
+def target_of(path: Path, custom: dict[str, Any]) -> TargetFile:
+    """Returns a file as targets.json lists it."""
+    target = TargetFile.from_file(path.name, str(path))
+    target.unrecognized_fields["custom"] = custom
+    return target
 
 
 def sha256(path: Path) -> str:

@@ -29,6 +29,8 @@ def sign(folder: Path, signer: CryptoSigner, root: Root | None, built: Path | No
 
     `root`: the root in force; None before the first. `built`: the holder's own build, needed if a release is added.
     """
+    if not proposal_files(folder, "root") and not proposal_files(folder, "targets"):
+        fail(f"{folder} holds no proposal.", "give the folder that `propose` or `propose-root` wrote.")
     signed = []
     for path in proposal_files(folder, "root"):
         proposed = read(path, Root)

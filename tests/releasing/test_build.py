@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.recorder import motion_kernel
+from tests.core.motion import test_known_answers
 from tests.releasing.release_folders import ROOT, sha256
 
 # isort: split
@@ -23,6 +26,8 @@ from releasing.package_rules import numbers
 from wheelhouse import ZIG_TARGETS
 
 AT_S = 1_780_000_000
+RELEASE_PYTHON = ROOT / ".cache" / "release" / "bin" / "python"
+MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 VEX = ROOT / "docs" / "security" / "vex.toml"
 
 
@@ -184,3 +189,14 @@ def test_two_builds_that_differ_in_one_file_are_told_apart(tmp_path: Path) -> No
     (tmp_path / "b" / "other").write_bytes(b"2")
     os.link(tmp_path / "b" / "same", tmp_path / "b" / "more")
     assert reproduce.differences(first, reproduce.hashes(tmp_path / "b")) == ["more", "other"]
+
+
+@pytest.mark.skipif(not RELEASE_PYTHON.exists(), reason="the tools of a release are not in .cache/release.")
+def test_the_kernel_of_the_pinned_compiler_gives_the_known_answers(tmp_path: Path) -> None:
+    words = "import pathlib, sys, wheelhouse; print(wheelhouse.build_kernel(sys.argv[1], pathlib.Path(sys.argv[2])))"
+    command = [RELEASE_PYTHON, "-c", words, MACHINE, tmp_path / "k"]
+    done = subprocess.run(command, cwd=ROOT / "scripts", capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"
+    built = motion_kernel.load(tmp_path / "k")
+    assert built.native, built.told
+    test_known_answers.test_frames_made_of_integers_give_the_known_answers(built.make_passes)
