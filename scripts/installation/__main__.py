@@ -95,14 +95,14 @@ def install(
     if before not in (None, name):
         versions.begin_trial(name)
     versions.switch(name)
-    system.prepare()
-    _configure(places, text)
-    system.apply_options()
-    if not is_update:
-        _try_camera(places, system)
-    system.make_device()
-    system.start()
-    if not system.is_healthy(settled=is_update):
+    try:
+        runs_well = _start(places, system, text, is_update=is_update)
+    except FailedError as error:
+        if before in (None, name):
+            raise
+        say(f"{error.message} {error.remedy}")
+        runs_well = False
+    if not runs_well:
         return _roll_back(versions, system, before, name)
     versions.end_trial()
     if before is not None:
@@ -113,6 +113,18 @@ def install(
     if not is_update:
         _farewell(places, system)
     return 0
+
+
+def _start(places: Places, system: System, text: str, *, is_update: bool) -> bool:
+    """Starts the version that `current` names. Returns whether it runs well."""
+    system.prepare()
+    _configure(places, text)
+    system.apply_options()
+    if not is_update:
+        _try_camera(places, system)
+    system.make_device()
+    system.start()
+    return system.is_healthy(settled=is_update)
 
 
 def judge(places: Places) -> int:

@@ -1,0 +1,184 @@
+"""A new version on trial: watched, also after a power cut, by the version before, which comes back if need be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from installation import __main__ as installer  # noqa: E402
+from installation.places import Places  # noqa: E402
+from installation.system import System  # noqa: E402
+from installation.versions import Versions  # noqa: E402
+from installation.words import FailedError  # noqa: E402
+
+
+class Machine:
+    """Stands for `System`: its services are well or not, and it says what was done to it."""
+
+    def __init__(self, *, well: bool = True) -> None:
+        self.well = well
+        self.alive = True
+        self.done: list[str] = []
+
+    def prepare(self) -> None:
+        self.done.append("prepare")
+
+    def apply_options(self) -> None:
+        self.done.append("options")
+
+    def start(self) -> None:
+        self.done.append("start")
+
+    def is_healthy(self, *, settled: bool = False) -> bool:
+        self.done.append("settled" if settled else "look")
+        return self.well
+
+    @contextmanager
+    def without_recorder(self) -> Iterator[None]:
+        self.done.append("recorder off")
+        yield
+        self.done.append("recorder on")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """Version "new" runs on trial, after "old"."""
+    places = Places(tmp_path / "root")
+    places.versions.mkdir(parents=True)
+    source = tmp_path / "source"
+    (source / "agent").mkdir(parents=True)
+    (source / "agent" / "__init__.py").write_text('__version__ = "1"\n')
+    versions = Versions(places)
+    for name in ("old", "new"):
+        versions.begin(name, source)
+        versions.complete(name)
+    versions.switch("old")
+    versions.begin_trial("new")
+    versions.switch("new")
+    return places
+
+
+def judged(places: Places, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(installer, "System", lambda _: machine)
+    monkeypatch.setattr(installer, "_show_journal", lambda: None)
+    return installer.judge(places)
+
+
+def test_after_a_power_cut_a_version_that_runs_well_stays(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    assert judged(places, machine, monkeypatch) == 0
+    assert (Versions(places).current(), Versions(places).trial()) == ("new", None)
+    assert machine.done == ["settled"]
+    assert judged(places, Machine(well=False), monkeypatch) == 0, "there is no trial any more"
+    assert Versions(places).current() == "new"
+
+
+def test_after_a_power_cut_a_version_that_fails_goes_and_the_one_before_runs(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(well=False)
+    assert judged(places, machine, monkeypatch) == 3
+    versions = Versions(places)
+    assert (versions.current(), versions.trial(), versions.folder("new").exists()) == ("old", None, False)
+    assert machine.done[:4] == ["settled", "prepare", "options", "start"]
+
+
+def test_a_version_that_takes_the_board_down_twice_gets_no_third_chance(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        Versions(places).count_boot()  # … and the power goes before it was judged
+    machine = Machine()
+    assert judged(places, machine, monkeypatch) == 3
+    assert Versions(places).current() == "old"
+    assert "settled" not in machine.done
+
+
+def test_a_cut_before_the_switch_leaves_the_old_version_and_no_trial(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = Versions(places)
+    versions.roll_back()
+    assert judged(places, Machine(well=False), monkeypatch) == 0
+    assert (versions.current(), versions.trial()) == ("old", None)
+
+
+def test_a_damaged_trial_counts_as_none(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    places.trial.write_text("new\n")
+    assert Versions(places).trial() is None
+    assert Versions(places).count_boot() == 0
+    assert judged(places, Machine(well=False), monkeypatch) == 0
+
+
+@pytest.mark.parametrize(("old", "new", "refused"), [(True, True, False), (True, False, True), (False, False, False)])
+def test_a_version_is_refused_only_if_the_running_one_gets_pictures_and_it_does_not(
+    places: Places, monkeypatch: pytest.MonkeyPatch, old: bool, new: bool, refused: bool
+) -> None:
+    versions, machine = Versions(places), Machine()
+    versions.roll_back()
+    works = {"old": old, "new": new}
+    monkeypatch.setattr(installer, "_camera_works", lambda folder, _: works[folder.name])
+    if refused:
+        with pytest.raises(FailedError, match="gets no pictures"):
+            installer._compare_cameras(versions, machine, "new", places)  # type: ignore[arg-type]
+    else:
+        installer._compare_cameras(versions, machine, "new", places)  # type: ignore[arg-type]
+    assert machine.done == ["recorder off", "recorder on"]
+    assert versions.folder("new").exists() is not refused
+    assert versions.current() == "old"
+
+
+def test_a_version_that_cannot_read_the_configuration_goes_back_at_once(
+    places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    versions = Versions(places)
+    versions.roll_back()
+    versions.end_trial()
+    machine = Machine()
+
+    def make(versions: Versions, name: str, *_: object) -> None:
+        versions.begin(name, places.root.parent / "source")
+        versions.complete(name)
+
+    monkeypatch.setattr(installer, "System", lambda _: machine)
+    monkeypatch.setattr(installer, "_show_journal", lambda: None)
+    monkeypatch.setattr(installer, "_configuration", lambda *_: "")
+    monkeypatch.setattr(installer.camera, "install_packages", lambda _: None)
+    monkeypatch.setattr(installer, "_name_of", lambda _: "new")
+    monkeypatch.setattr(installer, "_make", make)
+    monkeypatch.setattr(installer, "_camera_works", lambda *_: True)
+    monkeypatch.setattr(installer, "_configure", lambda *_: installer.fail("The key is unknown.", "Remove it."))
+    assert installer.install(places, places.root, None, None, is_update=True) == 3
+    assert (versions.current(), versions.trial()) == ("old", None)
+    assert "The key is unknown." in capsys.readouterr().out
+
+
+# --- What the updater may read of the configuration
+
+
+def test_the_updater_gets_source_and_root_and_nothing_else(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    places.etc.mkdir(parents=True)
+    (places.etc / "root.json").write_text('{"signed": {}}')
+    places.configuration.write_text(
+        '[device]\nposition = { latitude = 1.0, longitude = 2.0 }\n[updates]\nsource = "https://x.example"\n'
+        'root = "root.json"\n'
+    )
+    System(places).apply_options()
+    found = json.loads(places.update_source.read_text())
+    assert found == {"v": 1, "source": "https://x.example", "root": '{"signed": {}}'}
+    (places.etc / "root.json").unlink()
+    System(places).apply_options()
+    assert not places.update_source.exists()
+    assert "Updates are off" in capsys.readouterr().out
+    places.update_source.write_text("{}")
+    places.configuration.write_text("")
+    System(places).apply_options()
+    assert not places.update_source.exists(), "without [updates] nothing is asked"
