@@ -243,7 +243,7 @@ class Auditor:
                 raise Leak(f"{disclosure}: part {number} is not the one its manifest names")
             at = split(data)
             header, payload = (hashlib.sha256(each).hexdigest() for each in (data[:at], data[at:]))
-            if (header, payload) != (item.header_sha256, item.payload_sha256):
+            if (header, payload) != (item.header_sha256, item.sent_payload_sha256):
                 raise Leak(f"{disclosure}: part {number} is not what the owner approved")
             whole += len(data)
         return whole, unfinished

@@ -67,7 +67,7 @@ def cover_film(media: bytes, redactions: Sequence[Redaction]) -> bytes:
         base = stream.time_base or Fraction(1)
         end_ticks = max(((packet.pts or 0) + (packet.duration or 0) for packet in container.demux(stream)), default=0)
         container.seek(0)
-        encoder = _FilmEncoder(stream.width, stream.height)
+        encoder = _FilmEncoder(stream.codec_context)
         for frame in container.decode(stream):
             at_ns = round((frame.pts or 0) * base * NS_PER_S)
             picture = np.array(frame.to_ndarray(format=_FORMAT), np.uint8)  # a copy: the decoder still needs its own
@@ -137,9 +137,13 @@ def require_muted(media: bytes, redactions: Sequence[Redaction]) -> None:
 class _FilmEncoder:
     """libx264 for one film. Deterministic: one thread, and no choice that depends on the machine."""
 
-    def __init__(self, width_px: int, height_px: int) -> None:
+    def __init__(self, captured: av.VideoCodecContext) -> None:
         codec = av.CodecContext.create("libx264", "w")
+        width_px, height_px = captured.width, captured.height
         codec.width, codec.height, codec.pix_fmt = width_px, height_px, _FORMAT
+        # Without these a player would guess the matrix from the size, and the colours would shift.
+        codec.color_primaries, codec.color_trc = captured.color_primaries, captured.color_trc
+        codec.colorspace = captured.colorspace
         codec.framerate, codec.time_base = Fraction(30), Fraction(1, 30)
         codec.thread_count = 1
         codec.options = {
