@@ -40,6 +40,7 @@ from agent.mqtt import BusSettings, MqttBus
 from agent.platform.system_clock import SystemClock
 from agent.ports import CameraEnd, Microphone
 from agent.recorder.capture.camera_file import FileCamera
+from agent.recorder.capture.encoding import EncodingSettings
 from agent.solo import Solo
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind, OnwardKind
@@ -281,14 +282,15 @@ class Street:
 
     def record(
         self, footage: Path, *, ring_after_s: float, trusting: Sequence[Asker] = (),
-        open_microphone: Callable[[], Microphone] | None = None, lasts_s: float = 40.0,
+        open_microphone: Callable[[], Microphone] | None = None, lasts_s: float = 40.0, widest_px: int = 384,
     ) -> None:  # fmt: skip
         """Enrol the owner, then play `footage` as if it had been now; a visitor rings on the way.
 
-        Its first `lasts_s` seconds give eight segments, and each second costs the encoding of ten pictures.
+        Its first `lasts_s` seconds give eight segments, and each second costs the encoding of ten pictures of that
+        width.
         """
         footage = beginning_of(footage, self.state_dir.parent / f"beginning{footage.suffix}", lasts_s)
-        camera = FileCamera(footage)
+        camera = FileCamera(footage, settings=EncodingSettings(widest_px=widest_px))
         solo = Solo(
             load(self.configuration(NO_CAMERA)),
             open_camera=lambda: RingingCamera(camera, seconds(ring_after_s), solo.press_button),

@@ -28,7 +28,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 
 def test_what_a_power_cut_left_is_shared_as_far_as_it_is_whole(street: Street, footage: Path) -> None:
     police = Asker(street, "rijnstad-police", Kind.POLICE)
-    street.record(footage, ring_after_s=10, trusting=[police])
+    street.record(footage, ring_after_s=10, trusting=[police], widest_px=1280)
     early, half = cut_the_power(street.state_dir)
     street.start_agent(street.configuration(NO_CAMERA))
     request = police.ask("2026-1177", north=0.001)

@@ -134,7 +134,13 @@ def test_an_owner_answers_a_clerk_watches_and_the_deletion_reaches_the_door(
 ) -> None:
     asker = introduce(street, agency)
     sound = wav(tmp_path / "tone.wav", np.frombuffer(tone(90), "<i2").tobytes())
-    street.record(footage, ring_after_s=10, trusting=[asker], open_microphone=lambda: FileMicrophone(sound))  # type: ignore[list-item]
+    street.record(
+        footage,
+        ring_after_s=10,
+        trusting=[asker],  # type: ignore[list-item]
+        open_microphone=lambda: FileMicrophone(sound),
+        widest_px=1280,
+    )
     street.start_agent(street.configuration(NO_CAMERA))
     broker = f'[broker]\nhost = "127.0.0.1"\nport = {street.broker.requester_port}\n'
     request = ask(asker)
