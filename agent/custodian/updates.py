@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ __all__ = ["UpdateFiles", "Updates"]
 
 _WISH: Final = "update-wish"
 _TOLD: Final = "update-told"
+_AGAIN_S: Final = 600
 _INTERRUPTED_MS: Final = 30 * 60_000
 """An installation that began longer ago than this has been interrupted."""
 
@@ -190,13 +192,20 @@ class Updates:
         self._decisions.after(lambda: self._write(wish))
 
     def _write(self, wish: UpdateWish) -> None:
-        """Writes the wish for root, if it is not there. The folder is in memory, so it is empty after each boot."""
+        """Writes the wish for root, if it is not there. The folder is in memory, so it is empty after each boot.
+
+        A wish that stands is written again every ten minutes: systemd does not tell root's step of a change that
+        happens while that step runs.
+        """
         data = strictjson.encode(wish)
         try:
-            if files.read_if_there(self._places.wish, MAX_STATE_BYTES) != data:
+            if files.read_if_there(self._places.wish, MAX_STATE_BYTES) != data or self._is_stale():
                 files.write(self._places.wish, data)
         except DoorwardError as error:
             self._log.error("wish_not_written", error=error.message, remedy=error.remedy)
+
+    def _is_stale(self) -> bool:
+        return not 0 <= time.time() - self._places.wish.stat().st_mtime < _AGAIN_S
 
     def _tell(self) -> None:
         """Tells owners what is new since they were last told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,18 @@ def test_a_choice_survives_a_power_cut_until_root_has_carried_it_out(house: Hous
     house.updates.on_time()
     assert house.wish() is None, "it failed, so it is not wished for again"
     assert house.updates.show()["chosen"] is False
+
+
+def test_a_wish_that_root_did_not_hear_of_is_written_again_after_ten_minutes(house: House) -> None:
+    house.root_says(offer=offer())
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    house.updates.on_time()
+    written = house.files.wish.stat().st_ino
+    house.updates.on_time()
+    assert house.files.wish.stat().st_ino == written
+    os.utime(house.files.wish, (1, 1))
+    house.updates.on_time()
+    assert house.files.wish.stat().st_mtime > 1
 
 
 def test_an_older_or_equal_version_is_never_on_offer(house: House) -> None:
