@@ -190,14 +190,8 @@ def test_in_each_language_every_page_fits_and_nothing_is_left_in_english(home: H
         "/tips": "#tip-text",
     }
     for language in sorted(LANGUAGES.keys() - {ENGLISH}):
-        people.run(
-            "ana",
-            """await page.locator("#language").selectOption(args.language);
-               await page.locator(`html[lang=${args.language}][dir=${args.direction}]`).waitFor();
-               await page.locator("body[data-bare=false]").waitFor();""",
-            language=language,
-            direction=LANGUAGES[language].direction,
-        )
+        speak(people, language)
+        people.run("ana", 'await page.locator("body[data-bare=false]").waitFor();')
         for path, shown in ready.items():
             people.go("ana", path)
             people.run("ana", "await page.locator(args.shown).first().waitFor();" + OPEN_DETAILS, shown=shown)
@@ -214,6 +208,40 @@ def test_in_each_language_every_page_fits_and_nothing_is_left_in_english(home: H
         url=home.house.url,
     )
     looking.at(people, "ana", f"pair-wrong-{language}", briefly=True)
+
+
+def test_the_way_in_and_the_set_up_fit_in_each_language(tmp_path: Path, footage: Path, looking: Looking) -> None:
+    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+        people.pair("ana")
+        for language in sorted(LANGUAGES.keys() - {ENGLISH}):
+            speak(people, language)
+            people.run("ana", 'await page.locator("#new-passphrase").waitFor();')
+            looking.at(people, "ana", f"setup-keys-{language}", briefly=True)
+            assert left_in_english(people, language) == set(), language
+            for path in ("install", "pair"):
+                show(people, "ana", f"{house.url}/{path}", language)
+                looking.at(people, "ana", f"{path}-{language}", briefly=True)
+                assert left_in_english(people, language) == set(), (path, language)
+            # This page is a file, which reads no cookie: it follows the browser's own language.
+            people.browser.open(language, **PHONE, locale=language)
+            show(people, language, f"{house.url}/set-up", language)
+            looking.at(people, language, f"set-up-{language}", briefly=True)
+            show(people, "ana", f"{house.url}/timeline", language)
+
+
+def show(people: Phones, who: str, url: str, language: str) -> None:
+    people.run(who, "await page.goto(args.url);" + OPEN_DETAILS, url=url)
+    people.run(who, "await page.locator(`html[lang=${args.language}] h1`).first().waitFor();", language=language)
+
+
+def speak(people: Phones, language: str) -> None:
+    people.run(
+        "ana",
+        """await page.locator("#language").selectOption(args.language);
+           await page.locator(`html[lang=${args.language}][dir=${args.direction}]`).waitFor();""",
+        language=language,
+        direction=LANGUAGES[language].direction,
+    )
 
 
 def left_in_english(people: Phones, language: str) -> set[str]:
