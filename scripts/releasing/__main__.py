@@ -200,6 +200,8 @@ def _renew(wanted: argparse.Namespace) -> None:
 def _apt(wanted: argparse.Namespace, repository: UpdateRepository) -> None:
     if wanted.apt_key:
         apt_repository.write_apt_repository(repository, _now(), apt_repository.Gpg(wanted.apt_key))
+    elif (repository.folder / "dists").is_dir():
+        say("The apt repository is as it was: give --apt-key.")
 
 
 def _show(wanted: argparse.Namespace) -> None:

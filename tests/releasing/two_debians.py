@@ -26,6 +26,8 @@ ASK = (
     "import platform, subprocess, zlib; print(platform.python_version(), zlib.ZLIB_RUNTIME_VERSION, "
     "subprocess.run(['git', '--version'], capture_output=True, text=True).stdout.split()[2])"
 )
+ALONE = "## In unlike surroundings on one machine"
+"""The section of `make reproduce`, which is kept."""
 TOGETHER = """\
 # One commit, two Debians, the same bytes
 
@@ -58,7 +60,8 @@ def main(suites: list[str]) -> int:
         *told,
     ]
     lines += ["", "| file | sha256 |", "|---|---|", *(f"| {name} | `{digest}` |" for name, digest in first.items())]
-    RESULTS.write_text(TOGETHER + "\n".join(lines) + "\n")
+    kept = RESULTS.read_text().partition(ALONE)[2] if RESULTS.exists() else ""
+    RESULTS.write_text(TOGETHER + "\n".join(lines) + (f"\n\n{ALONE}{kept}" if kept else "\n"))
     print(verdict)
     return 1 if unlike or len(found) < 2 else 0
 
