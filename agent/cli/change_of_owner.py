@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.frame import config_option
-from agent.cli.join_network import OWNED
+from agent.cli.join_network import forget_set_up
 from agent.cli.words import plain
 from agent.platform import files
 from agent.platform.privileges import PrivilegedFolder, as_owner_of
@@ -181,7 +181,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
     sealed = _count_sealed(folder.vault)
     device = "unknown: its key could not be read" if key is None else public_key_of(key).text
     remaining = _remove_everything(folder, config)
-    (config.parent / OWNED).unlink(missing_ok=True)
+    forgot_network = forget_set_up(config.parent)
     folder.release()
     told: dict[str, object] = {
         "device": device,
@@ -202,6 +202,8 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
         click.echo(f"\nSigned by the removed key:\n{signed.decode()}")
         if receipt is not None:
             files.write(receipt, signed + b"\n")
+    if forgot_network:
+        click.echo("\nThe Wi-Fi of the set-up is removed. This doorbell leaves it at the next start.")
     if left := _left_in(config):
         click.echo(f"\n{config} stays, with {left}. Remove your data from it.")
     if remaining:

@@ -26,12 +26,14 @@ from agent.core.setup_state import LONGEST_TEXT, SetupState
 from agent.platform import files
 from agent.platform.privileges import read_regular
 
-__all__ = ["OWNED", "join_network", "keyfile"]
+__all__ = ["forget_set_up", "join_network", "keyfile"]
 
 _RUN = Path("/run/doorward")
 _ETC = Path("/etc/doorward")
 _BOOT = (Path("/boot/firmware"), Path("/boot"))
 _ON_CARD: Final = "doorward.setup"
+_CODES: Final = "card-codes"
+"""A file in /etc/doorward: the ids of codes that were on the card, each of which counts once."""
 _MOST_IDS_BYTES: Final = 1 << 16
 _CONNECTIONS = Path("/etc/NetworkManager/system-connections")
 OWNED: Final = "owned"
@@ -67,7 +69,7 @@ def join_network(run_: Path, etc: Path, connections: Path, take_card: bool, boot
     A doorbell with an owner ignores every QR code.
     """
     if take_card:
-        _take_card(boot, run_ / "card" / "code", etc / "card-codes")
+        _take_card(boot, run_ / "card" / "code", etc / _CODES)
         return
     by_card = _code_in(run_ / "card" / "code")
     if by_card is not None:
@@ -87,6 +89,19 @@ def join_network(run_: Path, etc: Path, connections: Path, take_card: bool, boot
         click.echo(f"Set-up code {code.id}: {state.value}.")
         if renamed:
             _run("systemctl", "--no-block", "restart", _CUSTODIAN)
+
+
+def forget_set_up(etc: Path, connections: Path | None = None) -> bool:
+    """Lets a new owner set the doorbell up. Returns True if a Wi-Fi of the former one was removed.
+
+    The connection itself lasts until the next start: this command may have come over it.
+    """
+    for name in (OWNED, _CODES):
+        (etc / name).unlink(missing_ok=True)
+    path = (connections or _CONNECTIONS) / f"{_CONNECTION}.nmconnection"
+    known = path.is_file()
+    path.unlink(missing_ok=True)
+    return known
 
 
 def _take_card(boot: tuple[Path, ...], waiting: Path, known: Path) -> None:

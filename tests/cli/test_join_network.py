@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from agent.cli.join_network import join_network, keyfile
+from agent.cli.join_network import forget_set_up, join_network, keyfile
 from agent.core.setup_code import SetupCode, parse_setup_code
 
 MINE = SetupCode(b"m" * 16, "Huis", "correct horse", "front-door", "NL")
@@ -255,3 +255,14 @@ def test_another_file_on_the_card_changes_nothing(machine: Machine, text: str) -
 
 def test_a_start_without_a_code_on_the_card_changes_nothing(machine: Machine) -> None:
     assert machine.take_card() == ""
+
+
+def test_for_a_new_owner_the_former_ones_wifi_goes_and_codes_count_again(machine: Machine) -> None:
+    machine.start_with_card(MINE.text())
+    (machine.folder / "etc" / "owned").touch()
+    assert forget_set_up(machine.folder / "etc", machine.connection.parent)
+    assert not machine.connection.exists()
+    assert not (machine.folder / "etc" / "owned").exists()
+    machine.ask(SetupCode(b"n" * 16, "New home", "another one", "front-door").text())
+    assert machine.connection.exists()
+    assert not forget_set_up(machine.folder / "etc", machine.folder / "run")
