@@ -31,6 +31,8 @@ __all__ = ["DESCRIPTION", "build", "notes_of", "release_commit", "set_version"]
 
 DESCRIPTION = "release.json"
 """For `propose`: the version, the commit, and `custom` of each file. It is no part of the release itself."""
+SUPPORT_YEARS = 5
+"""docs/conformity/cra.md promises them."""
 FIRST_ROOT = "config/updates/root.json"
 """Doorbells trust it first."""
 VERSION_PLACES = {
@@ -104,6 +106,15 @@ def notes_of(changelog: str, version: str) -> str:
     if not found:
         fail(f"CHANGELOG.md has no section for {version}.", "write what users notice, under its number.")
     return found[1].strip() + "\n"
+
+
+def support_line(changelog: str, version: str, at_s: int) -> str:
+    """Returns the sentence about the support period: five years from the first release of the minor version."""
+    first = ".".join([*version.split(".")[:2], "0"])
+    dated = re.search(rf"(?m)^## {re.escape(first)} \((\d{{4}})-(\d\d-\d\d)\)$", changelog)
+    year, day = dated.groups() if dated else f"{datetime.fromtimestamp(at_s, UTC):%Y %m-%d}".split()
+    day = "03-01" if day == "02-29" else day
+    return f"Security updates for {version.rpartition('.')[0]} until {int(year) + SUPPORT_YEARS}-{day}.\n"
 
 
 def short_notes(notes: str) -> str:
@@ -181,6 +192,7 @@ def _python(tree: Path, environment: dict[str, str], *words: str) -> None:
 def _documents(tree: Path, folder: Path, version: str, at_s: int) -> Iterator[Path]:
     page = {path.relative_to(tree / "agent/web/static").as_posix(): path.read_bytes()
             for path in sorted((tree / "agent/web/static").rglob("*")) if path.is_file()}  # fmt: skip
+    log = _read(tree, "CHANGELOG.md")
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     words = [sys.executable, "scripts/release.py", "sbom"]
     parts = subprocess.run(words, cwd=tree, env=environment, capture_output=True, check=True).stdout
@@ -188,7 +200,7 @@ def _documents(tree: Path, folder: Path, version: str, at_s: int) -> Iterator[Pa
         "page.tar": packed(page, at_s, executable=False),
         "cdx.json": parts,
         "openvex.json": vulnerability_notes.document(tree / "docs/security/vex.toml", version, at_s),
-        "notes.md": notes_of(_read(tree, "CHANGELOG.md"), version).encode(),
+        "notes.md": f"{notes_of(log, version)}\n{support_line(log, version, at_s)}".encode(),
     }.items():
         path = folder / f"doorward-{version}.{name}"
         path.write_bytes(data)
@@ -206,7 +218,8 @@ def _custom(name: str, tree: Path, version: str, at_s: int) -> dict[str, Any]:
     if not name.endswith(".deb"):
         return {"kind": next(kind for end, kind in _KINDS.items() if name.endswith(end)), "version": version}
     told = tomllib.loads(_read(tree, "scripts/releasing/release.toml"))
-    notes = short_notes(notes_of(_read(tree, "CHANGELOG.md"), version))
+    log = _read(tree, "CHANGELOG.md")
+    notes = f"{short_notes(notes_of(log, version))}\n{support_line(log, version, at_s)}"
     return {
         "kind": "package",
         "version": version,

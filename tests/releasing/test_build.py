@@ -137,6 +137,13 @@ def test_what_doorbells_are_told_is_short_plain_text() -> None:
         build.notes_of(log, "0.3.0")
 
 
+def test_a_release_names_the_last_day_of_its_support_from_the_first_release_of_its_minor_version() -> None:
+    log = "## 0.2.1 (2027-01-09)\n\n## 0.2.0 (2026-12-01)\n"
+    assert build.support_line(log, "0.2.1", AT_S) == "Security updates for 0.2 until 2031-12-01.\n"
+    assert build.support_line("", "0.3.0", AT_S) == "Security updates for 0.3 until 2031-05-28.\n"
+    assert "2033-03-01" in build.support_line("## 0.2.0 (2028-02-29)\n", "0.2.0", AT_S)
+
+
 def test_the_kernel_is_compiled_by_one_pinned_compiler_for_the_oldest_glibc() -> None:
     assert "ziglang==" in (ROOT / "requirements" / "release.txt").read_text()
     assert {target.rpartition("gnu.")[2] for target in ZIG_TARGETS.values()} == {"2.36"}
