@@ -10,6 +10,8 @@ from django.db import DatabaseError
 
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.core.media import Gop
+from agent.wire.disclosures import PartKind
+from desk.cases.case_page import shared_words
 from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.custody.models import Entry
 from desk.receiving import answer_rows
@@ -18,6 +20,7 @@ from desk.receiving.models import Notice
 from desk.receiving.notices import MOST_NOTICES
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.house import House
+from tests.clients.requester.test_redacted_answers import FACE
 from tests.desk.agencies import Agency
 from tests.desk.receiving.doors import ask, deliver, receive
 
@@ -32,7 +35,7 @@ def test_a_complete_answer_has_one_row_with_its_clips_and_an_entry_in_the_log(ag
     answer = Answer.objects.get()
     assert (answer.state, answer.disclosure_id, answer.device) == ("complete", disclosure.id, house.device_id)
     assert answer.case.number == asked.request.case
-    assert answer.shared == {"segments": 3, "clips": 2, "sounds": 0, "stills": 2, "told": 0}
+    assert answer.shared == {"segments": 3, "clips": 2, "sounds": 0, "stills": 2, "told": 0, "redacted": 0}
     first, second = Clip.objects.order_by("index")
     assert (len(first.segments), len(second.segments)) == (2, 1)
     assert (first.from_ms, second.to_ms) == (answer.from_ms, answer.to_ms)
@@ -41,6 +44,16 @@ def test_a_complete_answer_has_one_row_with_its_clips_and_an_entry_in_the_log(ag
     assert answer.due_at is not None
     kept = answer.due_at - answer.received_at
     assert abs(kept - timedelta(days=SignedRequest.objects.get().retention_days)) < timedelta(seconds=1)
+
+
+def test_a_clerk_reads_how_many_files_the_owner_redacted(agency: Agency, house: House) -> None:
+    requester, asked = ask(agency)
+    films = [each for each in house.stored if each.kind is PartKind.SEGMENT]
+    disclosure = house.disclose(asked, films, redactions={(PartKind.SEGMENT, films[0].id): (FACE,)})
+    AnswerRecorder(agency.organisation, requester).record(deliver(requester, asked, disclosure))
+    answer = Answer.objects.get()
+    assert (answer.state, answer.shared["redacted"]) == ("complete", 1)
+    assert "1 file redacted by the owner" in shared_words(answer.shared)
 
 
 def test_a_report_that_comes_twice_changes_nothing(agency: Agency, house: House) -> None:

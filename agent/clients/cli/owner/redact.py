@@ -38,9 +38,10 @@ _PLAN_LIMIT_BYTES: Final = 1 << 20
 )  # fmt: skip
 @json_option
 def redact(request_id: str, plan: Path, folder: Path, device: Path, out: Path, as_json: bool) -> None:
-    """See your film with covers and mutes, exactly as 'approve --redact PLAN' would share it.
+    """See your film with covers and mutes, before you share it.
 
-    Nothing is signed and nothing leaves.  PLAN is a JSON file:
+    The films are exactly those that 'doorward owner approve --redact PLAN' shares.  Nothing is signed, and nothing
+    leaves.  PLAN is a JSON file:
 
     \b
     {"redactions": [
