@@ -5,6 +5,7 @@
 // instead of a browser's warning, which could be clicked past. So a relay gets no code to run beside the keys of this
 // origin, and HSTS is not needed (docs/decisions/0033-no-hsts.md). The authority of a replaced doorbell is at
 // http://NAME/install: another origin, which this worker does not see.
+import { "alert.answer" as answer, "alert.later" as later } from "../texts/en.json";
 import { keepAlert, openPicture } from "./owner/glance.js";
 import { base64 } from "./wire/bytes.js";
 
@@ -187,10 +188,9 @@ async function ringActions() {
   const cache = await caches.open(CACHE);
   const shell = await cache.match(SHELL);
   const kept = shell && (await cache.match(`/static/${textsOf(await shell.text())}`, { ignoreSearch: true }));
-  const texts = kept ? await kept.json() : {};
-  return ["answer", "later"]
-    .map((action) => ({ action, title: texts[`alert.${action}`] }))
-    .filter(({ title }) => typeof title === "string");
+  // English until the first page was kept.
+  const texts = kept ? await kept.json() : { "alert.answer": answer, "alert.later": later };
+  return ["answer", "later"].map((action) => ({ action, title: String(texts[`alert.${action}`]) }));
 }
 
 worker.addEventListener("notificationclick", (event) => {
