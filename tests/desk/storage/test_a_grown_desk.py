@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lengths import LONG
 from tests.postgres import postgres_programs
 from tests.seaweed import seaweed_program
 
@@ -22,19 +23,21 @@ LIFE = (
     "storage/workers_at_work.py",
 )
 """An answer arrives while the desk is killed, and is played, deleted and exported. Two workers share answers."""
+SHARE = (LIFE[1], LIFE[2], LIFE[5])
 
 
 @pytest.mark.broker
-def test_an_answer_lives_on_a_desk_with_postgresql_and_s3(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("life", "tests"), [(SHARE, 4), pytest.param(LIFE, 8, marks=LONG)], ids=["share", "whole"])
+def test_an_answer_lives_on_a_desk_with_postgresql_and_s3(tmp_path: Path, life: tuple[str, ...], tests: int) -> None:
     postgres_programs()
     seaweed_program()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'grown'}"]
     done = subprocess.run(
-        [*command, *(f"tests/desk/{each}" for each in LIFE)],
+        [*command, *(f"tests/desk/{each}" for each in life)],
         env=os.environ | {"DOORWARD_TEST_DESK": "grown"},
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "8 passed" in done.stdout
+    assert f"{tests} passed" in done.stdout
