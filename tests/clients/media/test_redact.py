@@ -14,12 +14,13 @@ from av.video.frame import PictureType
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.join import join_mp4
 from agent.clients.media.redact import cover_film, mute_sound, require_covered, require_muted
-from agent.core.media import EncodedPacket, Gop, StreamDescription
+from agent.core.media import EncodedPacket, Gop, StreamDescription, VideoCodec
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.core.vault.redactions import Place, Redaction, RedactionKind, covered_pixels, place_at
 from agent.errors import FormatError
 from agent.media.boxes import box
 from agent.media.fmp4 import FragmentedMp4Writer
+from tests.cameras import filmed_by_camera
 from tests.sounds import times_ns, track
 
 WIDTH, HEIGHT = 208, 112
@@ -148,6 +149,24 @@ def test_times_keyframes_and_length_of_a_film_stay() -> None:
                 frames = [(round(frame.time * 1000), frame.key_frame) for frame in container.decode(video=0)]
                 shown.append((frames, container.streams.video[0].width, container.streams.video[0].height))
         assert shown[0] == shown[1]
+
+
+def test_a_film_of_hevc_with_pictures_out_of_order_is_covered_too() -> None:
+    description, packets = filmed_by_camera(VideoCodec.HEVC, frames=45, b_frames=2)
+    starts = [number for number, each in enumerate(packets) if each.keyframe]
+    first_ns, ends = packets[0].sensor_ns, [*starts[1:], len(packets)]
+    writer, captured = FragmentedMp4Writer(description), b""
+    for number, (begin, end) in enumerate(zip(starts, ends, strict=True), start=1):
+        gop = Gop(tuple(packets[begin:end]), BootNs(first_ns + number * NS_PER_S))
+        captured += writer.add(gop) if captured else writer.begin(gop)
+    redacted = cover_film(captured, [FACE])
+    require_covered(redacted, [FACE])
+    times = []
+    for film in (captured, redacted):
+        with av.open(io.BytesIO(film)) as container:
+            times.append([round((frame.time or 0) * 1000) for frame in container.decode(video=0)])
+    assert times[0] == times[1]
+    assert len(times[0]) == 45
 
 
 def test_nothing_of_the_captured_bytes_and_no_word_of_the_encoder_is_in_the_new_film() -> None:
