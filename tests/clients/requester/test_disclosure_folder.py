@@ -16,6 +16,7 @@ from agent.clients.requester.disclosure_folder import (
     ReceiveOutcome,
 )
 from agent.clients.requester.folder_index import FolderIndex
+from agent.clients.requester.notes import FolderNotes
 from agent.clients.requester.sealed_parts import FolderParts
 from agent.core.transfer import PartSize, TransferState
 from agent.errors import ConfigurationError, StorageError
@@ -28,7 +29,8 @@ DEVICE = "ab" * 8
 
 def answers_in(folder: Path) -> AnswerIndex:
     parts = FolderParts(folder / "disclosures")
-    return AnswerIndex(FolderIndex(folder, (answer_table(parts),)), folder, parts)
+    index = FolderIndex(folder, (answer_table(parts),))
+    return AnswerIndex(index, FolderNotes(folder), lambda disclosure: AnswerFolder(folder, disclosure, parts))
 
 
 def size_of(data: bytes) -> PartSize:

@@ -270,7 +270,7 @@ def test_a_captured_film_that_claims_to_be_redacted_is_refused(
 def test_a_reader_written_from_the_documents_alone_opens_a_redacted_answer_and_refuses_the_lies(
     requester: Requester, asked: SentRequest, gops: list[Gop]
 ) -> None:
-    identity = (asked.folder / "reply.identity").read_text().splitlines()[-1]
+    identity = asked.reply_identity().secret_text()
     house = filmed(gops)
     payload = strictjson.encode(asked.request)
     opened_by = read_disclosure(redacted(house, asked).parts, identity, payload)
