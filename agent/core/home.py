@@ -95,6 +95,15 @@ def _components(topics: HomeTopics) -> dict[str, dict[str, Any]]:
         "stored": _sensor(
             "Stored", "stored", device_class="data_size", unit_of_measurement="MB", state_class="measurement"
         ),
+        # No command topic: an update waits for an owner's signature, and a broker cannot give one.
+        "update": {
+            "platform": "update",
+            "name": "Update",
+            "title": "Doorward",
+            "device_class": "firmware",
+            "entity_category": "diagnostic",
+            "value_template": "{{ value_json.update | tojson }}",
+        },
         "segments": _diagnostic("Segments", "segments", state_class="measurement", icon="mdi:filmstrip"),
         "camera": _diagnostic("Camera", "camera", device_class="enum", options=list(CAMERA_STATES)),
         "link": _diagnostic("Link", "link", icon="mdi:cloud-check"),
@@ -140,7 +149,14 @@ def state_of(status: Mapping[str, Any]) -> dict[str, Any]:
         "link": status["link"]["link"],
         "clock": status["clock"],
         "temperature": (panel.get("health") or {}).get("temperature_c"),
+        "update": _update(status.get("update")),
     }
+
+
+def _update(update: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the state of the update entity. Both versions are the running one if no update is on offer."""
+    running = str((update or {}).get("running") or "")
+    return {"installed_version": running, "latest_version": str((update or {}).get("offer") or running)}
 
 
 def _person(detection: Mapping[str, Any], *, in_event: bool) -> bool | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.home import HomeTopics, discovery, state_of
 from agent.core.updates import (
     Offer,
     UpdateOutcome,
@@ -198,9 +199,21 @@ def test_doorbells_spread_a_security_update_and_without_the_time_none_starts(hou
     assert delays == set(range(48))
 
 
-def test_the_status_names_the_version_on_offer(house: House) -> None:
+def test_the_status_and_home_assistant_name_the_version_on_offer(house: House) -> None:
+    assert shown_at_home(house) == {"installed_version": "0.2.0", "latest_version": "0.2.0"}
     house.root_says(offer=offer(security=True), trouble=UpdateTrouble.NETWORK)
     assert house.updates.status() == {"running": "0.2.0", "offer": "0.2.1", "security": True, "trouble": "network"}
+    assert shown_at_home(house) == {"installed_version": "0.2.0", "latest_version": "0.2.1"}
+    entity = discovery(HomeTopics("0" * 16), "front-door", "1", "")["components"]["update"]
+    assert "command_topic" not in entity
+
+
+def shown_at_home(house: House) -> Any:
+    status = {
+        "recorder": {"state": "watching"}, "vault": {"stored_bytes": 0, "segments": 0}, "link": {"link": "off"},
+        "clock": "synced", "update": house.updates.status(),
+    }  # fmt: skip
+    return state_of(status)["update"]
 
 
 # --- News
