@@ -23,22 +23,118 @@ __all__ = ["OWNER_LANGUAGES", "OwnerView", "Promise", "owner_view"]
 
 _TEXTS: Final = Path(agent.__file__).parent / "web" / "texts"
 OWNER_LANGUAGES: Final = tuple(sorted(path.stem for path in _TEXTS.glob("*.json")))
-_MONTHS: Final = {
-    "en": (
-        *("January", "February", "March", "April", "May", "June"),
-        *("July", "August", "September", "October", "November", "December"),
-    ),
-    "es": (
-        *("enero", "febrero", "marzo", "abril", "mayo", "junio"),
-        *("julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"),
-    ),
+_M2_PER_HECTARE: Final = 10_000
+_HECTARES: Final = {
+    "ar": ("هكتار", "هكتار"),
+    "de": ("Hektar", "Hektar"),
+    "en": ("hectare", "hectares"),
+    "es": ("hectárea", "hectáreas"),
+    "fr": ("hectare", "hectares"),
+    "nl": ("hectare", "hectare"),
 }
-_DAYS: Final = {
+_MONTHS: Final = {
+    "ar": [
+        "يناير",
+        "فبراير",
+        "مارس",
+        "إبريل",
+        "مايو",
+        "يونيو",
+        "يوليو",
+        "أغسطس",
+        "سبتمبر",
+        "أكتوبر",
+        "نوفمبر",
+        "ديسمبر",
+    ],
+    "de": [
+        "Januar",
+        "Februar",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
+        "Dezember",
+    ],
+    "en": [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
+    "es": [
+        "enero",
+        "febrero",
+        "marzo",
+        "abril",
+        "mayo",
+        "junio",
+        "julio",
+        "agosto",
+        "septiembre",
+        "octubre",
+        "noviembre",
+        "diciembre",
+    ],
+    "fr": [
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ],
+    "nl": [
+        "januari",
+        "februari",
+        "maart",
+        "april",
+        "mei",
+        "juni",
+        "juli",
+        "augustus",
+        "september",
+        "oktober",
+        "november",
+        "december",
+    ],
+}
+_WEEKDAYS: Final = {
+    "ar": ["الاثنين", "الثلاثاء", "الأربعاء", "الخميس", "الجمعة", "السبت", "الأحد"],
+    "de": ["Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"],
     "en": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
     "es": ["lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"],
+    "fr": ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"],
+    "nl": ["maandag", "dinsdag", "woensdag", "donderdag", "vrijdag", "zaterdag", "zondag"],
 }
-_M2_PER_HECTARE: Final = 10_000
-_HECTARES: Final = {"en": ("hectare", "hectares"), "es": ("hectárea", "hectáreas")}
+_DATES: Final = {
+    "de": "{weekday}, {day}. {month}",
+    "es": "{weekday}, {day} de {month}",
+    "ar": "{weekday}، {day} {month}",
+}
+_ARABIC_FORMS: Final = ("zero", "one", "two")
+_OTHER_DATES: Final = "{weekday} {day} {month}"
+_SHORT_MONTHS: Final = ("en", "es")
+"""Their months are shortened to three letters, as the browser does."""
 _DAYS_PER_YEAR: Final = 365
 
 
@@ -158,7 +254,17 @@ def days_text(days: int, language: str) -> str:
     t = functools.partial(_text, texts(language))
     if days >= 2 * _DAYS_PER_YEAR:
         return t("promise.years", days=str(days), years=str(round(days / _DAYS_PER_YEAR)))
-    return t("promise.days.one" if days == 1 else "promise.days.other", n=str(days))
+    return t(f"promise.days.{_plural_form(days, language)}", n=str(days))
+
+
+def _plural_form(number: int, language: str) -> str:
+    """Returns the form of a number. Source: CLDR 46, plural rules. Arabic has six, the others of the page two."""
+    if language != "ar":
+        return "one" if number == 1 else "other"
+    if number < len(_ARABIC_FORMS):
+        return _ARABIC_FORMS[number]
+    rest = number % 100
+    return "few" if 3 <= rest <= 10 else "many" if rest >= 11 else "other"
 
 
 def _size(m2: float, language: str) -> str:
@@ -175,9 +281,10 @@ def _span(from_s: int, to_s: int, zone: ZoneInfo, language: str) -> str:
 
 
 def _day(at: datetime.datetime, language: str) -> str:
-    weekday, month = _DAYS[language][at.weekday()], _MONTHS[language][at.month - 1]
-    return f"{weekday}, {at.day} de {month}" if language == "es" else f"{weekday} {at.day} {month}"
+    weekday, month = _WEEKDAYS[language][at.weekday()], _MONTHS[language][at.month - 1]
+    return _DATES.get(language, _OTHER_DATES).format(weekday=weekday, day=at.day, month=month)
 
 
 def _short_date(at: datetime.datetime, language: str) -> str:
-    return f"{at.day} {_MONTHS[language][at.month - 1][:3]} {at.year}"
+    month = _MONTHS[language][at.month - 1]
+    return f"{at.day} {month[:3] if language in _SHORT_MONTHS else month} {at.year}"

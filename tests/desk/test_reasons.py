@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_ONLY = {
     "agent/config/settings.py", "agent/config/reading.py", "desk/config.py", "desk/cli.py", "desk/backup.py",
     "desk/custody/command.py", "desk/people/operator_links.py", "desk/people/operator_confirmations.py",
-    "agent/wire/control.py", "agent/wire/inbound.py", "agent/wire/link/handshake.py",
+    "agent/wire/cell_digest.py", "agent/wire/control.py", "agent/wire/inbound.py", "agent/wire/link/handshake.py",
 }  # fmt: skip
 """Their errors are the command line's, for the operator of the desk, or a doorbell's and its owner's."""
 ONLY_VALUES = {"{}: {}", "{}: {}.", "'{}': {}", "{}…: {}"}

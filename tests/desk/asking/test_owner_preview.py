@@ -88,3 +88,24 @@ def test_the_preview_uses_each_text_of_the_facts_on_the_owners_page() -> None:
     absent = wanted - ours
     assert absent == {"promise.days", "request.outline"} & wanted, "one and other stand for themselves"
     assert all(key in texts("en") or f"{key}.one" in texts("en") for key in wanted)
+
+
+@pytest.mark.parametrize(
+    ("language", "when"),
+    [
+        ("ar", "السبت، 28 نوفمبر, 14:00 – 15:30"),
+        ("de", "Samstag, 28. November, 14:00 – 15:30"),
+        ("es", "sábado, 28 de noviembre, 14:00 – 15:30"),
+        ("fr", "samedi 28 novembre, 14:00 – 15:30"),
+        ("nl", "zaterdag 28 november, 14:00 – 15:30"),
+    ],
+)
+def test_the_day_is_written_in_the_owners_language(language: str, when: str) -> None:
+    assert view(language).facts[1][1] == when
+
+
+@pytest.mark.parametrize(
+    ("days", "form"), [(1, "one"), (2, "two"), (7, "few"), (11, "many"), (100, "other"), (110, "few"), (365, "many")]
+)
+def test_a_number_of_days_has_one_of_the_six_forms_of_arabic(days: int, form: str) -> None:
+    assert days_text(days, "ar") == texts("ar")[f"promise.days.{form}"].replace("{n}", str(days))
