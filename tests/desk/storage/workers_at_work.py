@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connections
 
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.core.bus import MessageReceived
@@ -201,6 +202,7 @@ def test_a_killed_and_a_stopped_worker_lose_nothing(world: World, gops: list[Gop
         faults[number % len(faults)]()
         if number % len(faults) == 2:
             grown.postgres.start()
+            connections.close_all()  # those of this process ended with the server
         if number % len(faults) == 3:
             grown.seaweed.start()
         require_whole_and_once(world, door)
