@@ -1,4 +1,5 @@
-// Errors of the page, by the party at fault. `text` is a key of ../texts. ui/sentences.js translates the messages of the doorbell.
+// Errors of the page, by the party at fault. `text` is a key of ../texts. ui/sentences.js translates the messages of
+// the doorbell.
 
 export class PageError extends Error {
   // Written out: an error crosses from the worker's bundle to the page's by its name, and bundling renames classes.

@@ -181,8 +181,8 @@ async function iconKept() {
 }
 
 /**
- * A ring is answered with one tap. "Later" only closes the alert: the ring stays on the timeline. The texts are those of
- * the page's language, from the cache: the doorbell cannot be asked from another network.
+ * A ring is answered with one tap. "Later" only closes the alert: the ring stays on the timeline. The texts are those
+ * of the page's language, from the cache: the doorbell cannot be asked from another network.
  */
 async function ringActions() {
   const cache = await caches.open(CACHE);

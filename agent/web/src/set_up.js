@@ -1,6 +1,6 @@
-// The set-up page: one file that works offline, from a memory card, a phone's storage or any web server. It makes the QR
-// code that a new doorbell's camera reads, finds the doorbell in the network, checks its authority with the secret of
-// the code, and leads to the doorbell's page (docs/install.md). It asks only the doorbell.
+// The set-up page: one file that works offline, from a memory card, a phone's storage or any web server. It makes the
+// QR code that a new doorbell's camera reads, finds the doorbell in the network, checks its authority with the secret
+// of the code, and leads to the doorbell's page (docs/install.md). It asks only the doorbell.
 
 import { qr } from "./pages/kit.js";
 import { freshSecret, fromHex, hex, isProven, pairingCode, textOf } from "./set_up/code.js";
@@ -15,8 +15,10 @@ const LOOK_MS = 2000;
 const SLOW_MS = 60_000;
 const SYSTEMS = { ios: 3, android: 3, windows: 2, mac: 2, linux: 2 };
 const main = h("main", { id: "content" });
-/** Where a code is kept for its quarter of an hour, without network and password: some systems trust a new authority only
- * after the browser was restarted. */
+/**
+ * Where a code is kept for its quarter of an hour, without network and password: some systems trust a new authority
+ * only after the browser was restarted.
+ */
 const KEPT = "doorward-set-up";
 const KEPT_MS = 15 * 60_000;
 /** The fields as they were typed, for a second try. */

@@ -46,7 +46,7 @@ COMMANDS = {
     "settings": LazyCommand(
         "agent.clients.cli.owner.device_settings:settings", "Show or change a device's household settings."
     ),
-    "update": LazyCommand("agent.clients.cli.owner.update:update", "Show the update on offer, and choose it."),
+    "update": LazyCommand("agent.clients.cli.owner.update:update", "Show the update on offer."),
     "open-backup": LazyCommand(
         "agent.clients.cli.owner.backup:open_backup", "Open a device's backup, for doorward restore."
     ),

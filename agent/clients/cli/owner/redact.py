@@ -41,7 +41,7 @@ def redact(request_id: str, plan: Path, folder: Path, device: Path, out: Path, a
     """See your film with covers and mutes, before you share it.
 
     The films are exactly those that 'doorward owner approve --redact PLAN' shares.  Nothing is signed, and nothing
-    leaves.  PLAN is a JSON file:
+    leaves.  REQUEST is its id or the beginning of it.  PLAN is a JSON file:
 
     \b
     {"redactions": [

@@ -1,5 +1,5 @@
-// The QR code that the set-up page shows to the camera: the same form as agent/core/setup_code.py, and what follows from
-// its secret. Pure, and without WebCrypto, which browsers refuse to a page that came over plain HTTP.
+// The QR code that the set-up page shows to the camera: the same form as agent/core/setup_code.py, and what follows
+// from its secret. Pure, and without WebCrypto, which browsers refuse to a page that came over plain HTTP.
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { PageError } from "../errors.js";

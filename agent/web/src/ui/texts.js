@@ -1,5 +1,5 @@
-// Every word the page says, from one file a language: ../../texts. The document's `lang` chooses, and the page loads that
-// file alone. tests/web/test_texts.py finds a key that a language lacks, and a text that is not translated.
+// Every word the page says, from one file a language: ../../texts. The document's `lang` chooses, and the page loads
+// that file alone. tests/web/test_texts.py finds a key that a language lacks, and a text that is not translated.
 import { PageError, RefusedError } from "../errors.js";
 import { h } from "./dom.js";
 import { inLanguage, learn } from "./sentences.js";
