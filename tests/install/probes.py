@@ -137,6 +137,8 @@ COMMON: dict[str, Callable[[], object]] = {
     "make a namespace": call("unshare", 0x10000000),
     "become root": lambda: os.setuid(0) if os.getuid() else None,
     "set the clock": call("clock_settime", 0, ctypes.byref((ctypes.c_long * 2)(0, 0))),
+    # ADJ_OFFSET with an offset of 0.  A role may ask adjtimex(2) for the state of the clock, and change nothing.
+    "slew the clock": call("adjtimex", ctypes.byref((ctypes.c_uint * 64)(0x0001))),
     "set the host's name": call("sethostname", b"probe", 5),
     "make memory writable and executable": writable_and_executable,
     "make a set-user-id program": set_user_id_bit,
