@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,8 @@ ACCESS_KEY, SECRET_KEY = "desk", "not-a-secret"
 _PATIENCE_S = 120.0
 _GRPC = 10_000
 """SeaweedFS takes a second port, higher by this number, for each that it is given."""
+_LOWEST, _EPHEMERAL = 12_000, 32_768
+"""Source: ip_local_port_range in the kernel's Documentation/networking/ip-sysctl."""
 
 
 def seaweed_program() -> str:
@@ -37,16 +40,17 @@ def seaweed_program() -> str:
 
 
 def _free_port() -> int:
+    """Returns a port below those that the kernel gives to connections. One of theirs may be taken while a killed store
+    is away, and then it does not start again."""
     while True:
+        port = random.randrange(_LOWEST, _EPHEMERAL - _GRPC)
         with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            if port + _GRPC < 1 << 16:
-                try:
-                    other.bind(("127.0.0.1", port + _GRPC))
-                except OSError:
-                    continue
-                return port
+            try:
+                one.bind(("127.0.0.1", port))
+                other.bind(("127.0.0.1", port + _GRPC))
+            except OSError:
+                continue
+            return port
 
 
 class SeaweedServer:
