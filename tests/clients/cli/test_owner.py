@@ -539,7 +539,7 @@ def test_an_owner_sees_the_redacted_film_before_the_yes_and_exactly_that_leaves(
     assert (seen.status, door.device.requests[request].state) == (0, RequestState.PENDING)
     assert "Nothing was sent" in seen.err
     done = door("approve", request, "--segments", "1-2", "--redact", plan, "--yes")
-    assert "1 segment of them only as you redacted them" in done.out
+    assert ", 1 of them only as you redacted it for " in done.out
     assert done.out.count("video, redacted by you") == 1
     assert split_media(open_bytes(door.device.outbox[PartKind.SEGMENT, segments[0]], [REPLY]))[0] == film
     left = door("review", request)

@@ -107,13 +107,17 @@ def summary(seen: RequestReview, choice: decisions.ShareChoice, contact: Contact
 def shared(choice: decisions.ShareChoice, segments: str = "") -> str:
     """`2 segments, the poster of clip 1 and that clips 2, 3 exist`"""
     said = [
-        choice.segments and (segments or words.counted(len(choice.segments), "segment")),
+        choice.segments and (segments or words.counted(len(choice.segments), "segment")) + _redacted(choice),
         choice.sound and "their sound",
-        choice.redacted and f"{words.counted(len(choice.redacted), 'segment')} of them only as you redacted them",
         choice.posters and f"the poster of {_listed(choice.posters)}",
         choice.told and f"that {_listed(choice.told)} exist{'s' if len(choice.told) == 1 else ''}",
     ]
     return words.listed([each for each in said if each])
+
+
+def _redacted(choice: decisions.ShareChoice) -> str:
+    number = len(choice.redacted)
+    return f", {number} of them only as you redacted {'it' if number == 1 else 'them'}" if number else ""
 
 
 def _listed(clips: Sequence[ReviewedClip]) -> str:
