@@ -58,6 +58,12 @@ def go_to_and_fro(people: Phones, looking: Looking) -> None:
         "ana",
         """await page.locator(".rows .tile").nth(1).waitFor();
            const rings = await page.locator(".rows .tile .what", {hasText: "The doorbell rang"}).count();
+           const lengths = await page.locator(".day-bar svg").evaluate((bar) => [
+             ...bar.getAttribute("viewBox").split(" "),
+             ...[...bar.children].flatMap((each) => [each.getAttribute("x"), each.getAttribute("width")]),
+           ].map(Number));
+           if (lengths.length < 6 || Math.max(...lengths) >= 2 ** 25)
+             throw new Error(`Chromium draws no length over 2^25: ${lengths}`);
            await page.locator(".rows .tile").first().click();
            await page.locator(".neighbours a.earlier").waitFor();
            if (await page.locator(".neighbours a.later").count()) throw new Error("the newest event has a later one");

@@ -12,7 +12,8 @@ import { arrows, clock, date, dateAndClock, isOneDay, listed, month, t, weekday 
 
 /** @typedef {{ events: number, gaps: number, rings: number }} Count */
 
-const MINUTE_MS = 60_000;
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
 /** A thinner mark would be lost on a phone. */
 const LEAST_MARK_MS = 4 * MINUTE_MS;
 const HOURS = [0, 6, 12, 18, 24];
@@ -144,7 +145,8 @@ export class Finder {
 
   #drawBar() {
     const [from, to] = [this.#day, dayAfter(this.#day, 1)];
-    this.#bar.setAttribute("viewBox", `0 0 ${to - from} 100`);
+    // In seconds: Chromium takes no length over 2^25, and the milliseconds of a day pass that at 09:19.
+    this.#bar.setAttribute("viewBox", `0 0 ${(to - from) / SECOND_MS} 100`);
     /**
      * @param {string} kind
      * @param {number} start
@@ -152,7 +154,7 @@ export class Finder {
      * @param {number} top
      */
     const mark = (kind, start, end, top) => {
-      const [x, right] = [Math.max(start, from) - from, Math.min(end, to) - from];
+      const [x, right] = [Math.max(start, from), Math.min(end, to)].map((at) => (at - from) / SECOND_MS);
       return svg("rect", { class: kind, x: String(x), width: String(right - x), y: String(top), height: "100" });
     };
     const gaps = this.#gaps.filter((gap) => gap.at < to && gap.to > from);
