@@ -55,7 +55,7 @@ def _figures(now: datetime.datetime) -> Iterator[Metric]:
     is_overdue = Q(due_at__lt=now, deleted_at=None)
     overdue = Answer.objects.filter(is_overdue, case__legal_hold=False).count()
     overdue += Tip.objects.filter(is_overdue, legal_hold=False).exclude(case__legal_hold=True).count()
-    yield _one("deletions_overdue", "Answers and tips whose retention has ended and that are not deleted yet.", overdue)
+    yield _one("deletions_overdue", "Answers and tips that should have been deleted by now.", overdue)
     yield _by_state(Draft, "drafts", "Requests before and after they are signed.", Draft.STATES)
     open_ones = SignedRequest.objects.filter(not_after__gt=now, withdrawn_at=None)
     yield _one("requests_open", "Signed requests that owners may still answer.", open_ones.count())
@@ -64,7 +64,7 @@ def _figures(now: datetime.datetime) -> Iterator[Metric]:
     yield _by_state(Notice, "notices", "Notices of receivers that belong to no case.", Notice.KINDS, "kind")
     yield _one("tips", "Tips of people.", Tip.objects.count())
     failing = WebHook.objects.filter(Q(failures__gt=0) | Q(stopped_at__isnull=False)).count()
-    yield _one("hooks_failing", "Web hooks whose last delivery failed, or that were given up.", failing)
+    yield _one("hooks_failing", "Web hooks that failed at the last delivery, or were given up.", failing)
 
 
 def _by_state(model: type[Model], name: str, words: str, states: Any, field: str = "state") -> Metric:

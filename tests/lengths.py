@@ -13,7 +13,7 @@ import pytest
 __all__ = ["LONG", "one_in", "only"]
 
 LONG = pytest.mark.at_length("make test-long")
-"""For a test that takes seconds of a processor and whose parts other tests cover."""
+"""For a test that takes seconds of a processor, if other tests cover its parts."""
 
 
 def one_in(step: int, cases: Iterable[object]) -> list[object]:

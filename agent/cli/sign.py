@@ -58,7 +58,7 @@ def sign(
     size: str,
     out: Path,
 ) -> None:
-    """Write a sign for the door to OUT: what is recorded, why, for how long, and whom to ask.
+    """Write a sign for the door to OUT: what is recorded, why, for how long, and who answers questions.
 
     The facts come from the configuration and from the settings of the owners, if the doorbell runs.  Open OUT in a
     browser, and print it or save it as PDF.  Make a new sign after a change.  Check with the data protection authority

@@ -170,7 +170,7 @@ def _package(target: TargetFile) -> Package | None:
 
 @contextmanager
 def update_errors() -> Iterator[None]:
-    """Turns python-tuf's errors into ours: whose fault it is, and what to do."""
+    """Turns python-tuf's errors into ours, by the party at fault and with a remedy."""
     try:
         yield
     except ExpiredMetadataError as error:

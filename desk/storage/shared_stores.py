@@ -55,7 +55,7 @@ def shared_stores(requester_id: str, folder: Path, parts: SealedParts | None = N
 
 
 def worker_stores(requester_id: str, folder: Path, parts: SealedParts | None = None) -> SharedStores | None:
-    """Returns the same for a receiver: with a separate connection, whose end is the end of its claims.
+    """Returns the same for a receiver: with a separate connection. Its claims end with it.
 
     Close the claims afterwards. Without shared parts there is one receiver. Raises `ConfigurationError` if this machine
     cannot open the notes.

@@ -1,4 +1,4 @@
-"""Wheels whose bytes depend only on the source: built by the pinned setuptools, then packed again.
+"""Wheels with bytes that depend only on the source: built by the pinned setuptools, then packed again.
 
 Packed again: names sorted, one time, one mode, and stored without compression, because two versions of zlib need not
 agree. RECORD lists the same hashes as before.

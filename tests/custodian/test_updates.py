@@ -33,7 +33,7 @@ def offer(version: str = "0.2.1", **more: Any) -> Offer:
 
 
 class House:
-    """A door whose custodian shows updates, with root's files beside it."""
+    """A door with updates in its custodian, and root's files beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.files = UpdateFiles(folder / "state.json", folder / "wish.json")

@@ -36,7 +36,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gpg]:
 
 @pytest.fixture
 def house(tmp_path: Path, key: Gpg) -> Maintainers:
-    """A published release whose packages are real: `release.py` made them, without wheels."""
+    """A published release with real packages: `release.py` made them, without wheels."""
     house = Maintainers(tmp_path, packages=packages(tmp_path / "made"))
     house.begin("0.1.0")
     write_apt_repository(house.repository, house.now, key)

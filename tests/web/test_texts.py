@@ -23,7 +23,7 @@ TEXTS = {
 }
 OTHERS = sorted(set(LANGUAGES) - {ENGLISH})
 SAME = json.loads((Path(__file__).parent / "same_in_english.json").read_text(encoding="utf-8"))
-"""Keys whose text is the same as in English, for each language: names, loanwords, abbreviations."""
+"""Keys with the same text as in English, for each language: names, loanwords, abbreviations."""
 COUNTED = {key.removesuffix(".one") for key in TEXTS[ENGLISH] if key.endswith(".one")}
 COUNTED = {key for key in COUNTED if f"{key}.other" in TEXTS[ENGLISH]}
 

@@ -60,7 +60,7 @@ class Pages:
         urls: Callable[[], tuple[str, str]],
         proof: Callable[[bytes], bytes | None] = lambda _authority: None,
     ) -> None:
-        """`proof`: shows the phone whose set-up code was read that the authority is this doorbell's."""
+        """`proof`: shows the phone that made the set-up code that the authority is this doorbell's."""
         here = Path(str(resources.files("agent"))) / "web"
         self._name = name
         self._authority = authority_der
