@@ -709,17 +709,16 @@ def _users_of_fixtures(items: Iterable[pytest.Item]) -> dict[str, list[str]]:
     return users
 
 
-def _exchangeable(
-    live: Sequence[object], paths: Sequence[Path]
-) -> tuple[dict[Path, list[types.FunctionType]], list[Any]]:
+def _exchangeable(live: Sequence[Any], paths: Sequence[Path]) -> tuple[dict[Path, list[types.FunctionType]], list[Any]]:
     """Among all objects: the functions of each file, and every cache of a function."""
     functions: dict[Path, list[types.FunctionType]] = {path: [] for path in paths}
     by_name = {str(path): found for path, found in functions.items()}
     caches = []
     for each in live:
-        if isinstance(each, types.FunctionType):
+        kind = type(each)  # isinstance would ask a lazy object of Django for its class, and set it up
+        if issubclass(kind, types.FunctionType):
             by_name.get(each.__code__.co_filename, []).append(each)
-        elif isinstance(each, functools._lru_cache_wrapper):
+        elif issubclass(kind, functools._lru_cache_wrapper):
             caches.append(each)
     return functions, caches
 

@@ -17,7 +17,18 @@ import pytest
 from tests.mutation import run
 from tests.mutation.in_children import sitecustomize as in_children
 from tests.mutation.mutants import mutants_of
-from tests.mutation.run import GROUPS, Draw, Group, InFunctions, Score, _moved, _together, interval, modules
+from tests.mutation.run import (
+    GROUPS,
+    Draw,
+    Group,
+    InFunctions,
+    Score,
+    _exchangeable,
+    _moved,
+    _together,
+    interval,
+    modules,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,6 +64,15 @@ def test_a_forgotten_call_of_super_is_a_mistake_that_the_running_function_can_be
     before, after = code_of(source), code_of(forgotten.tree())
     assert after.co_freevars == before.co_freevars == ("__class__",)
     assert "__init__" not in after.co_names
+
+
+def test_the_runner_looks_at_a_lazy_object_without_setting_it_up() -> None:
+    class Lazy:
+        def __getattribute__(self, name: str) -> object:
+            raise LookupError(name)
+
+    functions, _ = _exchangeable([Lazy(), whats], [Path(__file__)])
+    assert functions == {Path(__file__): [whats]}
 
 
 def test_each_file_of_the_rooms_belongs_to_one_group() -> None:
