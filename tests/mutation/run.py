@@ -161,6 +161,9 @@ GROUPS = (
             "tests/recorder/test_live_view.py",
             "tests/ipc/test_rpc_server.py",
             "tests/clients/requester/test_known_doorbells.py",
+            "tests/core/test_live.py",
+            "tests/recorder/test_chapters.py",
+            "tests/clients/test_relay_carrier.py",
         ),
     ),
     Group("requester", ("agent/clients/requester/*.py",), ("tests/clients/requester",)),
@@ -169,11 +172,53 @@ GROUPS = (
         ("agent/clients/opening/*.py",),
         (
             "tests/core/vault",
+            "tests/core/test_sframe.py",
             "tests/clients/owner/test_keys.py",
             "tests/clients/owner/test_sealed_footage.py",
+            "tests/clients/owner/test_live_stream.py",
             "tests/clients/requester/test_identity.py",
+            "tests/clients/requester/test_opened_disclosure.py",
         ),
     ),
+    Group(
+        "redaction",
+        ("agent/clients/media/*.py",),
+        (
+            "tests/clients/media",
+            "tests/clients/owner/test_redaction.py",
+            "tests/clients/requester/test_redacted_answers.py",
+            "tests/clients/requester/test_hostile_media.py",
+            "tests/clients/requester/test_clips.py",
+        ),
+    ),
+    # -- what several processes share
+    Group(
+        "updates",
+        ("agent/updater/*.py", "agent/core/updates.py"),
+        (
+            "tests/updater",
+            "tests/custodian/test_updates.py",
+            "tests/custodian/test_releases.py",
+            "tests/cli/test_update.py",
+        ),
+    ),
+    Group(
+        "trust",
+        ("agent/core/trust_change.py", "agent/core/trust_chunks.py"),
+        (
+            "tests/core/test_trust_change.py",
+            "tests/core/test_trust_chunks.py",
+            "tests/custodian/test_trust_that_travels.py",
+            "tests/custodian/test_owners_and_trust.py",
+        ),
+    ),
+    Group(
+        "sealing",
+        ("agent/core/vault/*.py", "agent/core/vault/age/*.py", "agent/core/sframe.py", "agent/core/live.py"),
+        ("tests/core/vault", "tests/core/test_sframe.py", "tests/core/test_live.py"),
+        without=("agent/core/vault/following.py",),
+    ),
+    Group("link", ("agent/wire/link/*.py",), ("tests/wire/link",)),
 )
 
 # A failure is enough. Shrinking the example takes longer than all tests that passed before.
