@@ -49,9 +49,8 @@ def open_chunks(key: bytes, chunks: Iterable[tuple[bytes, bool]]) -> Iterator[Op
 
 
 def sealed_chunks(payload: bytes, start: int) -> Iterator[tuple[bytes, bool]]:
-    """Yields (sealed chunk, True if it is the last) of `payload` from byte `start` on: at least one chunk, maybe
-    empty."""
-    for begin in range(start, max(start + 1, len(payload)), SEALED_CHUNK_BYTES):
+    """Yields (sealed chunk, True if it is the last) of `payload` from byte `start` on."""
+    for begin in range(start, len(payload), SEALED_CHUNK_BYTES):
         end = begin + SEALED_CHUNK_BYTES
         yield payload[begin:end], end >= len(payload)
 
