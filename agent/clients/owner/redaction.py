@@ -22,7 +22,7 @@ import hashlib
 import itertools
 import math
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Annotated, Final, Self
@@ -237,8 +237,6 @@ def _in_milliseconds(planned: _Planned, length_ms: int) -> Redaction:
     """Returns an entry in the units of the wire, rounded outwards."""
     from_ms = math.floor((planned.from_s or 0) * _MS_PER_S)
     until_ms = length_ms if planned.until_s is None else math.ceil(planned.until_s * _MS_PER_S)
-    if len(planned.places) > MOST_PLACES:
-        raise FormatError(f"it has more than {MOST_PLACES} places.")
     return Redaction(kind=planned.kind, from_ms=from_ms, until_ms=until_ms, places=tuple(map(_place, planned.places)))
 
 
@@ -254,6 +252,8 @@ def _place(planned: _PlannedPlace) -> Place:
 
 def _moved(redaction: Redaction, from_ms: int, until_ms: int, begin_ms: int) -> Redaction:
     """Returns the stretch of a redaction as the segment that begins at `begin_ms` counts it."""
-    places: Iterable[Place] = places_within(redaction, from_ms, until_ms) if redaction.places else ()
+    places: Sequence[Place] = places_within(redaction, from_ms, until_ms) if redaction.places else ()
+    if len(places) > MOST_PLACES:
+        raise FormatError(f"it has more than {MOST_PLACES} places in one segment, its begin and its end included.")
     moved = (msgspec.structs.replace(place, at_ms=place.at_ms - begin_ms) for place in places)
     return Redaction(kind=redaction.kind, from_ms=from_ms - begin_ms, until_ms=until_ms - begin_ms, places=tuple(moved))

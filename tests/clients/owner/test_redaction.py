@@ -20,12 +20,13 @@ from agent.clients.owner.review import RequestReview
 from agent.clients.owner.shared_footage import shared_of
 from agent.clients.owner.sync import sync
 from agent.core.vault.age.header import split
+from agent.core.vault.records import SegmentRecord
 from agent.core.vault.redactions import Place, Redaction, RedactionKind
 from agent.core.vault.segment import Content, split_media
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.wire.disclosures import PartKind
 from agent.wire.statements import Approval
-from tests.clients.owner.conftest import REPLY, Home, now
+from tests.clients.owner.conftest import REPLY, WINDOW_MS, Home, now, signed_request
 
 FACE = Redaction(
     kind=RedactionKind.FACE, from_ms=0, until_ms=2000, places=(Place(at_ms=0, left=0, top=0, width=5000, height=5000),)
@@ -77,6 +78,29 @@ def test_the_owners_statement_names_the_original_the_new_film_and_its_key(home: 
     assert first.redacted.payload_sha256 == hashlib.sha256(part[split(part) :]).hexdigest()
     assert second.redacted is None
     assert approval.redacted_items == (first,)
+
+
+def test_the_new_film_says_which_segment_it_stands_for(home: Home, review: RequestReview) -> None:
+    """The requester compares this context with the signed record of the captured film."""
+    approve(home.device, home.keys, review, chosen(home), clock=now)
+    film, context = split_media(open_bytes(home.device.outbox[PartKind.SEGMENT, home.segments[0]], [REPLY]))
+    record = home.device.stored[home.segments[0]].signed.record
+    assert isinstance(record, SegmentRecord)
+    assert (context.device, context.segment, context.event) == (home.device.key.id, record.id, record.event)
+    assert (context.ordinal, context.span, context.media_bytes) == (record.ordinal, record.span, len(film))
+
+
+def test_a_segment_that_a_power_cut_ended_cannot_be_redacted_and_does_not_leave_as_captured(
+    home: Home, media: list[bytes]
+) -> None:
+    cut = home.device.cut_short(media[0] + bytes(200_000), WINDOW_MS, 0.8)
+    request = home.device.ask_for(signed_request(id="f" * 32, seq=8), [*home.segments, cut])
+    review = RequestReview.fetch(home.device, home.keys, request, clock=now)
+    choice = ShareChoice((home.segments[0], cut), redactions=Redactions({cut: (FACE,)}, {}))
+    with pytest.raises(CannotShareError, match="cut by a power failure, and such a file cannot be redacted") as refused:
+        approve(home.device, home.keys, review, choice, clock=now)
+    assert refused.value.rest.segments == home.segments[:1]
+    assert not any(isinstance(each, Approval) for each in home.device.statements)
 
 
 def test_a_voice_is_muted_only_in_the_sound_and_only_where_the_owner_says(home: Home, review: RequestReview) -> None:
@@ -174,6 +198,51 @@ def test_a_plan_of_a_clip_moves_on_from_segment_to_segment(home: Home, review: R
     assert home.segments[2] not in read.films
 
 
+def test_a_plan_is_rounded_so_that_it_covers_more_and_never_less(home: Home, review: RequestReview) -> None:
+    places = [[0.5006, 10.005, 20.005, 0.001, 0.001], [1.4994, 99.99, 99.99, 0.01, 0.01]]
+    read = read_plan(
+        plan({"segment": 1, "kind": "plate", "from_s": 0.5009, "until_s": 1.4991, "places": places}), review
+    )
+    (found,) = read.films[home.segments[0]]
+    assert (found.kind, found.from_ms, found.until_ms) == (RedactionKind.PLATE, 500, 1500)
+    assert found.places[1:3] == (
+        Place(at_ms=501, left=1000, top=2000, width=1, height=1),
+        Place(at_ms=1499, left=9999, top=9999, width=1, height=1),
+    )
+
+
+def test_a_redaction_lies_only_in_the_segments_of_its_time(home: Home, review: RequestReview) -> None:
+    """The first clip has two segments of two seconds."""
+
+    def stretches(**times: float) -> list[tuple[int, int] | None]:
+        sounds = read_plan(plan({"clip": 1, "kind": "voice", **times}), review).sounds
+        found = [sounds.get(name, ()) for name in home.segments]
+        return [(each[0].from_ms, each[0].until_ms) if each else None for each in found]
+
+    assert stretches() == [(0, 2000), (0, 2000), None]
+    assert stretches(until_s=2) == [(0, 2000), None, None]
+    assert stretches(from_s=2) == [None, (0, 2000), None]
+    assert stretches(from_s=1.5, until_s=2.5) == [(1500, 2000), (0, 500), None]
+    assert stretches(from_s=3.9, until_s=900) == [None, (1900, 2000), None]
+
+
+def test_places_beyond_the_limit_are_spread_over_the_segments_of_a_clip(home: Home, review: RequestReview) -> None:
+    places = [[n / 25, 0, 0, 9, 9] for n in range(100)]
+    read = read_plan(plan({"clip": 1, "kind": "face", "places": places}), review)
+    assert [len(read.films[name][0].places) for name in home.segments[:2]] == [51, 51]
+
+
+def test_a_plan_may_reach_its_limits(home: Home, review: RequestReview) -> None:
+    whole = {"segment": 1, "kind": "area", "places": [[0, 0, 0, 100, 100]]}
+    many = {"segment": 1, "kind": "face", "places": [[n / 100, 0, 0, 9, 9] for n in range(1, 63)]}
+    data = plan(whole, many, *[{"segment": 1, "kind": "voice"}] * 64, *[whole] * 62)
+    read = read_plan(data.ljust(1 << 20), review)
+    films, sounds = read.films[home.segments[0]], read.sounds[home.segments[0]]
+    assert (len(films), len(sounds)) == (64, 64)
+    assert films[0].places[0] == Place(at_ms=0, left=0, top=0, width=10_000, height=10_000)
+    assert len(films[1].places) == 64
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
@@ -186,11 +255,19 @@ def test_a_plan_of_a_clip_moves_on_from_segment_to_segment(home: Home, review: R
         (plan({"kind": "voice", "clip": 9}), "no such clip or segment"),
         (plan({"kind": "voice", "segment": 1, "from_s": 9}), "ends before it begins"),
         (plan({"kind": "voice", "segment": 1, "from_s": 9, "until_s": 10}), "begins after the end"),
+        (plan({"kind": "voice", "clip": 1, "from_s": 4, "until_s": 10}), "Redaction 1 .* begins after the end"),
+        (plan({"kind": "voice", "clip": 1}, {"kind": "voice"}), "Redaction 2 "),
         (plan({"kind": "face", "segment": 1}), "every other kind has at least one"),
         (plan({"kind": "face", "segment": 1, "places": [[0, 90, 0, 20, 10]]}), "beyond the picture"),
+        (plan({"kind": "face", "segment": 1, "places": [[0, 0, 90, 10, 20]]}), "beyond the picture"),
         (plan({"kind": "face", "segment": 1, "places": [[0, 10, 0, 0, 10]]}), "is empty"),
-        (plan({"kind": "face", "segment": 1, "places": [[n / 100, 0, 0, 9, 9] for n in range(65)]}), "more than 64"),
+        (plan({"kind": "face", "segment": 1, "places": [[0, 0, 10, 10, 0]]}), "is empty"),
+        (
+            plan({"kind": "face", "segment": 1, "places": [[n / 100, 0, 0, 9, 9] for n in range(1, 64)]}),
+            "more than 64 places",
+        ),
         (plan(*[{"kind": "voice", "segment": 1}] * 65), "more than 64 redactions"),
+        (plan(*[{"kind": "area", "segment": 1, "places": [[0, 0, 0, 9, 9]]}] * 65), "more than 64 redactions"),
         (b" " * (1 << 20) + b"{}", "too large"),
     ],
 )
