@@ -1,4 +1,4 @@
-"""A thread of the service that repeats one step: web hooks, tips, reminders.
+"""A thread of the service that repeats one step: receivers, web hooks, tips, reminders.
 
 with PeriodicThread("tip-relay", release_now, every_s=20):
     serve()

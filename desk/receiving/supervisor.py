@@ -6,15 +6,13 @@ with Supervisor(open_bus=…):
 
 from __future__ import annotations
 
-import threading
 from types import TracebackType
 from typing import Final, Self
-
-from django.db import connection
 
 from agent.platform.system_clock import SystemClock
 from agent.ports import Clock
 from desk.people.models import Organisation
+from desk.periodic import PeriodicThread
 from desk.receiving.receiver_thread import OpenBus, OpenRequester, ReceiverThread
 
 __all__ = ["Supervisor"]
@@ -23,7 +21,7 @@ _LOOK_EVERY_S: Final = 5.0
 
 
 class Supervisor:
-    """The receivers of this process."""
+    """The receivers of this process. If the database fails, the receivers go on and the next look tries again."""
 
     def __init__(
         self,
@@ -35,33 +33,22 @@ class Supervisor:
         self._open_requester = open_requester
         self._open_bus = open_bus
         self._clock = clock or SystemClock()
-        self._look_every_s = look_every_s
-        self._stop = threading.Event()
         self._receivers: dict[int, ReceiverThread] = {}
-        self._thread = threading.Thread(target=self._run, name="receivers")
+        self._thread = PeriodicThread("receivers", self._look, every_s=look_every_s)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._thread.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stops all receivers and waits for them."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._look()
-                self._stop.wait(self._look_every_s)
-        finally:
-            for receiver in self._receivers.values():
-                receiver.stop()
-            for receiver in self._receivers.values():
-                receiver.join()
-            connection.close()
+        self._thread.__exit__(kind, error, trace)
+        for receiver in self._receivers.values():
+            receiver.stop()
+        for receiver in self._receivers.values():
+            receiver.join()
 
     def _look(self) -> None:
         for organisation in Organisation.objects.all():
