@@ -123,7 +123,7 @@ CARDS = [
 
 
 def test_the_browser_takes_for_plain_words_what_a_requester_will() -> None:
-    found = node("words.mjs", json.dumps({"texts": TEXTS, "cards": [card for card, _ in CARDS]}))
+    found = node("texts_and_cards.mjs", json.dumps({"texts": TEXTS, "cards": [card for card, _ in CARDS]}))
     ours = [1 <= len(words) <= 40 and fault(words) is None for words in TEXTS]
     assert found["plain"] == ours
     assert found["cards"] == [said for _, said in CARDS]

@@ -46,24 +46,24 @@ class Caller:
     glance: GlanceHolder | None = None
     """The browser, if that key is a glance key's."""
 
-    def may(self, mark: AccessLevel) -> bool:
-        if mark is AccessLevel.ANYONE:
+    def may(self, access: AccessLevel) -> bool:
+        if access is AccessLevel.ANYONE:
             return True
         if self.link:
-            return self.owner or mark is AccessLevel.GLANCE
+            return self.owner or access is AccessLevel.GLANCE
         if self.session is None:
             return False
-        if mark is AccessLevel.PAIRED:
+        if access is AccessLevel.PAIRED:
             return True
-        return self.owner or (mark is AccessLevel.UNCLAIMED and not self.claimed)
+        return self.owner or (access is AccessLevel.UNCLAIMED and not self.claimed)
 
 
 class GuardedRoute(Route):
-    """One path, one method, one mark."""
+    """One path, one method, one access level."""
 
-    def __init__(self, method: str, path: str, endpoint: Endpoint, mark: AccessLevel, *, body_bytes: int = 0) -> None:
+    def __init__(self, method: str, path: str, endpoint: Endpoint, access: AccessLevel, *, body_bytes: int = 0) -> None:
         super().__init__(path, endpoint, methods=[method], include_in_schema=False)
-        self.mark = mark
+        self.access = access
         self.method = method
         self.body_bytes = body_bytes
         """The largest body it takes."""
@@ -71,11 +71,11 @@ class GuardedRoute(Route):
 
 def require_access_levels(routes: Iterable[BaseRoute]) -> list[GuardedRoute]:
     """Returns the routes. Raises `InternalError` if one of them lacks an access level."""
-    marked = []
+    guarded = []
     for route in routes:
-        if not isinstance(route, GuardedRoute) or not isinstance(route.mark, AccessLevel):
+        if not isinstance(route, GuardedRoute) or not isinstance(route.access, AccessLevel):
             raise InternalError(
-                f"The route {getattr(route, 'path', route)!r} carries no mark: the page does not start."
+                f"The route {getattr(route, 'path', route)!r} lacks an access level: the page stays closed."
             )
-        marked.append(route)
-    return marked
+        guarded.append(route)
+    return guarded

@@ -1,4 +1,4 @@
-"""The page as one ASGI application: every route with its mark, every request through the guard."""
+"""The page as one ASGI application: every route with its access level, every request through the guard."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Application:
 def build(application: Application, hosts: Callable[[], frozenset[str]], relay: str = "") -> ASGIApp:
     """Builds the whole page, under the names of `hosts`. `relay`: the origin of the relay, if there is one. Raises
     `InternalError` if a route lacks an access level."""
-    marked = require_access_levels(routes(application))
-    router = Router(routes=list(marked), redirect_slashes=False)
+    guarded = require_access_levels(routes(application))
+    router = Router(routes=list(guarded), redirect_slashes=False)
     return HostGuard(router, hosts, relay, application.pages.set_up_policy)
 
 
@@ -84,15 +84,15 @@ RouteHandler = Callable[[Request, Caller], Awaitable[Response]]
 
 
 def _route(
-    application: Application, method: str, path: str, inner: RouteHandler, mark: AccessLevel, body_bytes: int = 0
+    application: Application, method: str, path: str, inner: RouteHandler, access: AccessLevel, body_bytes: int = 0
 ) -> GuardedRoute:
-    """The route, with its mark enforced before anything of it runs."""
+    """The route, with its access level enforced before anything of it runs."""
 
     async def endpoint(request: Request) -> Response:
         try:
             caller = await run_in_threadpool(application.operations.caller, request.cookies.get(COOKIE))
             _know(application, request, caller)
-            if not caller.may(mark):
+            if not caller.may(access):
                 return _turned_away(request, caller)
             return await inner(request, caller)
         except ClientDisconnect:
@@ -100,7 +100,7 @@ def _route(
         except DoorwardError as error:
             return _refused(error)
 
-    return GuardedRoute(method, path, endpoint, mark, body_bytes=body_bytes)
+    return GuardedRoute(method, path, endpoint, access, body_bytes=body_bytes)
 
 
 def _know(application: Application, request: Request, caller: Caller) -> None:

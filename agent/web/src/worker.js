@@ -5,6 +5,7 @@ import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { atDoor, hello, isAway, leaveRelay, reachDoor, reachDoorbell, rememberRelay } from "./away.js";
 import { LostError, PageError, plainOf } from "./errors.js";
+import { nameOfKit } from "./kit_name.js";
 import { ask } from "./link.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
@@ -716,11 +717,9 @@ function use(own) {
  * @param {{ recovery: string }} enrolment
  */
 async function requireKit(recovery, enrolment) {
-  /** @param {string} recipient */
-  const name = (recipient) => `${recipient.slice(0, 16)} … ${recipient.slice(-8)}`;
   const mine = await identityToRecipient(recovery);
   if (mine !== enrolment.recovery)
-    throw new PageError("error.other-kit", { mine: name(mine), wanted: name(enrolment.recovery) });
+    throw new PageError("error.other-kit", { mine: nameOfKit(mine), wanted: nameOfKit(enrolment.recovery) });
 }
 
 async function enrolledRecovery() {

@@ -26,7 +26,7 @@ from tests.custodian.page.door import Door, a_door, cookie_of
 ROLES = ("stranger", "false cookie", "paired", "removed owner", "owner")
 
 EXPECTED = {
-    # mark:         stranger  false   paired  removed  owner      … on a doorbell that has an owner
+    # level:        stranger  false   paired  removed  owner      … on a doorbell that has an owner
     AccessLevel.ANYONE: (True, True, True, True, True),
     AccessLevel.PAIRED: (False, False, True, True, True),
     AccessLevel.UNCLAIMED: (False, False, False, False, True),
@@ -34,7 +34,7 @@ EXPECTED = {
     AccessLevel.GLANCE: (False, False, False, False, True),
 }
 UNCLAIMED = {
-    # mark:         stranger  false   paired
+    # level:        stranger  false   paired
     AccessLevel.ANYONE: (True, True, True),
     AccessLevel.PAIRED: (False, False, True),
     AccessLevel.UNCLAIMED: (False, False, True),
@@ -92,15 +92,15 @@ def is_let_in(door: Door, route: GuardedRoute, cookie: str | None) -> bool:
     return not turned_away
 
 
-def test_every_route_has_the_mark_that_is_specified(door: Door) -> None:
-    found = {(route.method, route.path): route.mark for route in all_routes(door)}
-    for (_method, path), mark in found.items():
+def test_every_route_has_the_access_level_that_is_specified(door: Door) -> None:
+    found = {(route.method, route.path): route.access for route in all_routes(door)}
+    for (_method, path), level in found.items():
         expected = AccessLevel.ANYONE if path.startswith(("/static/", "/worker-service.js")) else SPECIFIED[path]
-        assert mark is expected, path
+        assert level is expected, path
     assert {path for _, path in found} >= set(SPECIFIED)
 
 
-def test_every_operation_of_the_control_socket_is_marked_and_no_other(door: Door) -> None:
+def test_every_operation_of_the_control_socket_has_its_access_level_and_no_other(door: Door) -> None:
     optional = {"alerts_test", "push_key", "push_browsers", "push_used", "talk_begin", "talk_send", "talk_end"}
     from_the_page_server = {name for name, operation in CONTROL.items() if operation.access is None}
     assert from_the_page_server == {"page_code", "page_authority"}
@@ -108,7 +108,7 @@ def test_every_operation_of_the_control_socket_is_marked_and_no_other(door: Door
     assert not set(CONTROL) & set(PAGE)
 
 
-def test_an_unmarked_route_keeps_the_page_from_starting(door: Door) -> None:
+def test_a_route_without_an_access_level_keeps_the_page_from_starting(door: Door) -> None:
     async def nothing(_request: object) -> None: ...
 
     with pytest.raises(InternalError, match="/forgotten"):
@@ -122,7 +122,7 @@ def test_without_an_owner_only_a_paired_browser_may_claim_and_nobody_sees_more(t
         for route in all_routes(door):
             cookies = (None, shared[1], door.pair()) if route.path == "/api/page_leave" else shared
             allowed = tuple(is_let_in(door, route, cookie) for cookie in cookies)
-            assert allowed == UNCLAIMED[route.mark], route.path
+            assert allowed == UNCLAIMED[route.access], route.path
 
 
 def cookies_by_role(door: Door, keys: OwnerKeys) -> tuple[str | None, ...]:
@@ -141,7 +141,7 @@ def test_route_by_role(door: Door, keys: OwnerKeys) -> None:
         # Only leaving makes a cookie useless.
         cookies = cookies_by_role(door, keys) if route.path == "/api/page_leave" else shared
         allowed = tuple(is_let_in(door, route, cookie) for cookie in cookies)
-        assert allowed == EXPECTED[route.mark], (route.path, dict(zip(ROLES, allowed, strict=True)))
+        assert allowed == EXPECTED[route.access], (route.path, dict(zip(ROLES, allowed, strict=True)))
         checked += len(cookies)
     assert checked == len(ROLES) * len(all_routes(door))
 
@@ -162,15 +162,15 @@ def test_route_by_role_by_object(door: Door, keys: OwnerKeys, monkeypatch: pytes
     monkeypatch.setattr(door.page._application.operations, "answer", counted)
     checked = 0
     levels = {name: operation.access for name, operation in OPERATIONS.items() if operation.access is not None}
-    for name, mark in levels.items():
+    for name, level in levels.items():
         for role, cookie in zip(ROLES, cookies, strict=False):
-            if EXPECTED[mark][ROLES.index(role)]:
+            if EXPECTED[level][ROLES.index(role)]:
                 continue
             told = {(found.status, found.body) for found in (door.op(name, cookie, **each) for each in objects)}
             assert len(told) == 1, (name, role)
             checked += len(objects)
     assert reached == []
-    assert checked == sum(len(objects) * EXPECTED[mark][:-1].count(False) for mark in levels.values())
+    assert checked == sum(len(objects) * EXPECTED[level][:-1].count(False) for level in levels.values())
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,11 @@
 // The recovery kit as a page to print, and QR codes.
 import qrcode from "qrcode-generator";
+import { nameOfKit } from "../kit_name.js";
 import { h, svg } from "../ui/dom.js";
 import { shortDate, t, withCode } from "../ui/texts.js";
 
 /** The set-up asks for this many characters from the end of the kit, to see that it was written down. */
 export const TAIL = 6;
-
-/**
- * The name of a kit, on its page and in the lists: the beginning and the end of its public key.
- *
- * @param {string} recipient
- */
-export const nameOfKit = (recipient) => `${recipient.slice(0, 16)} … ${recipient.slice(-8)}`;
 
 /**
  * The page to print.  It holds the key as text and as a QR code, and says how to use it.

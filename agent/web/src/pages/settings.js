@@ -1,4 +1,5 @@
 // Owners, browsers, trusted requesters, opt-outs, the doorbell's health, and this browser's own keys.
+import { nameOfKit } from "../kit_name.js";
 import { lock } from "../navigation.js";
 import { ask, call, origin } from "../ui/client.js";
 import { confirm, dialog, doing, say, withCredential } from "../ui/dialogs.js";
@@ -10,7 +11,7 @@ import { INCIDENTS, KINDS } from "../wire/kinds.js";
 import { alerts } from "./alerts.js";
 import { chosenRoots } from "./chosen_roots.js";
 import { fromFile, place, privateHours, retention, saved } from "./household.js";
-import { kitPage, nameOfKit, qr, TAIL } from "./kit.js";
+import { kitPage, qr, TAIL } from "./kit.js";
 import { updates } from "./updates.js";
 import { zones } from "./zones.js";
 

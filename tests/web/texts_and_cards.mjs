@@ -3,7 +3,7 @@ import { contactCard } from "../../agent/web/src/wire/messages.js";
 import { isPlain } from "../../agent/web/src/wire/text.js";
 
 const { texts, cards } = JSON.parse(process.argv[2]);
-const said = (card) => {
+const refusal = (card) => {
   try {
     contactCard(card);
     return "";
@@ -11,4 +11,4 @@ const said = (card) => {
     return error.text;
   }
 };
-process.stdout.write(JSON.stringify({ plain: texts.map((text) => isPlain(text, 40)), cards: cards.map(said) }));
+process.stdout.write(JSON.stringify({ plain: texts.map((text) => isPlain(text, 40)), cards: cards.map(refusal) }));
