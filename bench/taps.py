@@ -20,11 +20,11 @@ import structlog
 from agent.platform.system_clock import SystemClock
 from agent.recorder.capture.camera_file import FileCamera
 from agent.wire.fields import Kind
-from tests.browser.house import PASSPHRASE, House, Phones, a_house, phones
+from tests.browser.house import PASSPHRASE, House, Phones
 from tests.browser.test_one_touch import add_passkey, give_authenticator
-from tests.browser.test_who_rings import ALERTS, deliver, switch_alerts_on
+from tests.browser.test_who_rings import deliver, rung_with_alerts
 from tests.scenarios.street import Asker, until
-from tests.uplink.test_push_sender import Browser, PushService
+from tests.uplink.test_push_sender import PushService
 
 FOOTAGE = Path(os.environ.get("DOORWARD_VTEST") or Path(__file__).parents[1] / ".cache" / "vtest.avi")
 
@@ -88,30 +88,12 @@ return done();
 
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    service = PushService()
-    service.thread.start()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            _measure(Path(folder), service)
-    finally:
-        service.server.shutdown()
-        service.server.server_close()
-        service.thread.join()
+    with PushService() as service, tempfile.TemporaryDirectory() as folder:
+        _measure(Path(folder), service)
 
 
 def _measure(folder: Path, service: PushService) -> None:
-    browser = Browser()
-    with a_house(folder, FOOTAGE, more=ALERTS) as house, phones(house, folder) as people:
-        assert house.solo._delivery is not None
-        house.solo._delivery._sender._push._connect = service.connect  # type: ignore[attr-defined]
-        people.pair("ana")
-        people.claim("ana")
-        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
-        switch_alerts_on(people, browser)
-        until(lambda: bool(house.solo._recording.pictures._browsers), "the recorder to have the key")
-        house.record()
-        until(lambda: any("picture" in browser.open(body) for _, body in service.taken), "a picture")
-        told = [browser.open(body) for _, body in service.taken]
+    with rung_with_alerts(folder, FOOTAGE, service) as (house, people, told):
         ring = next(each for each in told if "picture" in each and "rang" in each["body"])
         police = Asker(house.street, "rijnstad-police", Kind.POLICE)
         people.trust("ana", police.root.text, police.bundle, "The rijnstad-police")

@@ -240,9 +240,7 @@ def an_away_home(
         relay = Relay(folder / "relay", networks)
         stack.callback(relay.stop)
         with networks.within("relay"):
-            push = PushService(RELAY)
-            push.thread.start()
-        stack.callback(_end_push, push)
+            push = stack.enter_context(PushService(RELAY))
         stack.enter_context(networks.within("home"))
         street: Street = stack.enter_context(a_street(folder / "street"))
         section = relay.section(street.device.id)
@@ -254,9 +252,3 @@ def an_away_home(
         with networks.within("phone"):
             people = stack.enter_context(phones(house, folder, flags=(*_FLAGS, *flags), authorities=(relay.authority,)))
         yield AwayHome(networks, relay, house, people, push)
-
-
-def _end_push(push: PushService) -> None:
-    push.server.shutdown()
-    push.server.server_close()
-    push.thread.join()

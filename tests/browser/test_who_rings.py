@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,8 @@ ALERTS = "\n[alerts]\n"
 
 @pytest.fixture
 def service() -> Iterator[PushService]:
-    running = PushService()
-    running.thread.start()
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
-    running.thread.join()
+    with PushService() as running:
+        yield running
 
 
 def switch_alerts_on(people: Phones, browser: Browser) -> None:
@@ -53,6 +50,25 @@ def switch_alerts_on(people: Phones, browser: Browser) -> None:
     people.go("ana", "/settings")
     people.run("ana", 'await page.getByRole("button", {name: "Alerts in this browser"}).click();')
     people.sign("ana", "Sign")
+
+
+@contextmanager
+def rung_with_alerts(
+    folder: Path, footage: Path, service: PushService
+) -> Iterator[tuple[House, Phones, list[dict[str, Any]]]]:
+    """A house whose bell has rung for an owner with alerts in a browser. Yields the opened messages as well."""
+    browser = Browser()
+    with a_house(folder, footage, more=ALERTS) as house, phones(house, folder) as people:
+        assert house.solo._delivery is not None
+        house.solo._delivery._sender._push._connect = service.connect  # type: ignore[attr-defined]
+        people.pair("ana")
+        people.claim("ana")
+        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
+        switch_alerts_on(people, browser)
+        until(lambda: bool(house.solo._recording.pictures._browsers), "the recorder to have the key")
+        house.record()
+        until(lambda: any("picture" in browser.open(body) for _, body in service.taken), "a picture")
+        yield house, people, [browser.open(body) for _, body in service.taken]
 
 
 def deliver(people: Phones, house: House, message: dict[str, Any]) -> dict[str, Any]:
@@ -131,18 +147,7 @@ def see_the_visitor_before_unlocking(people: Phones, looking: Looking) -> None:
 def test_a_ring_shows_who_is_there_in_the_notification_and_to_nobody_in_between(
     tmp_path: Path, footage: Path, service: PushService, screenshots: Path, looking: Looking
 ) -> None:
-    browser = Browser()
-    with a_house(tmp_path, footage, more=ALERTS) as house, phones(house, tmp_path) as people:
-        assert house.solo._delivery is not None
-        house.solo._delivery._sender._push._connect = service.connect  # type: ignore[attr-defined]
-        people.pair("ana")
-        people.claim("ana")
-        people.run("ana", 'await page.getByRole("button", {name: "See the timeline"}).click();')
-        switch_alerts_on(people, browser)
-        until(lambda: bool(house.solo._recording.pictures._browsers), "the recorder to have the key")
-        house.record()
-        until(lambda: any("picture" in browser.open(body) for _, body in service.taken), "a picture")
-        messages = [browser.open(body) for _, body in service.taken]
+    with rung_with_alerts(tmp_path, footage, service) as (house, people, messages):
         (ring,) = [each for each in messages if "picture" in each and "rang" in each["body"]]
         assert len({len(body) for _, body in service.taken}) == 1
         shown = deliver(people, house, ring)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -51,6 +51,15 @@ class PushService:
         self.server = ThreadingHTTPServer((address, 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
 
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
     def connect(self, host: str, port: int) -> http.client.HTTPConnection:
         assert (host, port) == ("push.test", 443)
         return http.client.HTTPConnection(self._address, int(self.server.server_address[1]), timeout=30)
@@ -77,12 +86,8 @@ class Browser:
 
 @pytest.fixture
 def service() -> Iterator[PushService]:
-    running = PushService()
-    running.thread.start()
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
-    running.thread.join()
+    with PushService() as running:
+        yield running
 
 
 def address(browser: Browser, vapid: ec.EllipticCurvePrivateKey) -> str:
