@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -15,7 +16,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.sound import sound_mp4
 from agent.recorder.capture.sound_packets import SoundEncoder
 
-__all__ = ["heard_from_s", "noise", "packets_of", "times_ns", "track"]
+__all__ = ["heard_from_s", "noise", "packets_of", "stereo", "times_ns", "track"]
 
 _RATE_HZ = 24_000
 
@@ -26,6 +27,25 @@ def track(seconds: float, silent_s: float = 0.0) -> bytes:
     tone = np.where(at_s < silent_s, 0, 0.3 * np.sin(2 * np.pi * 440 * at_s)).astype(np.float32)
     packets, description = _encoded(tone)
     made = sound_mp4(description, packets, 0, round(seconds * NS_PER_S))
+    assert made is not None
+    return made
+
+
+def stereo(seconds: float, silent: int | None = None) -> bytes:
+    """The sound of a camera with two microphones: a tone for each, or silence for one of them."""
+    rate_hz = 48_000
+    encoder = av.CodecContext.create("aac", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = rate_hz, "stereo", "fltp"
+    at_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    samples = np.array([0.3 * np.sin(2 * np.pi * hz * at_s) for hz in (440, 660)], np.float32)
+    if silent is not None:
+        samples[silent] = 0
+    frame = av.AudioFrame.from_ndarray(samples, "fltp", "stereo")
+    frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
+    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    description = SoundDescription(rate_hz, bytes(encoder.extradata or b""), live=False, channels=2)
+    heard = [SoundPacket(bytes(each), BootNs(max(0, each.pts or 0) * NS_PER_S // rate_hz)) for each in packets]
+    made = sound_mp4(description, heard, 0, round(seconds * NS_PER_S))
     assert made is not None
     return made
 

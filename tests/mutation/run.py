@@ -185,6 +185,7 @@ GROUPS = (
         ("agent/clients/media/*.py",),
         (
             "tests/clients/media",
+            "tests/media",
             "tests/clients/owner/test_redaction.py",
             "tests/clients/requester/test_redacted_answers.py",
             "tests/clients/requester/test_hostile_media.py",

@@ -25,6 +25,7 @@ from agent.media.poster import poster, poster_of_media
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from demo.contact_sheet import SheetTile, TileState, contact_sheet
 from tests.cameras import FIRST_NS, gops_of, play
+from tests.sounds import packets_of, stereo, track
 
 UUID_BOX = struct.pack(">I4s16s", 30, b"uuid", bytes(16)) + b"record"
 
@@ -82,6 +83,45 @@ def test_gaps_are_closed_or_kept_as_asked(segments: list[bytes], tmp_path: Path)
     kept = join_mp4(chosen, tmp_path / "kept.mp4", starts_ns=[FIRST_NS, FIRST_NS + 4 * NS_PER_S])
     assert (closed.seconds, kept.seconds, closed.frames, kept.frames) == (4.0, 6.0, 40, 40)
     assert [at_s for at_s, _ in pictures(tmp_path / "kept.mp4")][19:21] == [1.9, 4.0]
+
+
+def test_the_sound_of_each_segment_stays_as_it_is_and_begins_with_its_pictures(
+    segments: list[bytes], tmp_path: Path
+) -> None:
+    sounds = [None, track(2.0), track(2.0, silent_s=1.0)]
+    out = tmp_path / "clip.mp4"
+    join_mp4(segments, out, sounds=sounds)
+    heard, own = packets_of(out.read_bytes()), [packets_of(sound) for sound in sounds if sound]
+    assert [data for _, data in heard] == [data for packets in own for _, data in packets]
+    first, second = heard[0][0], heard[len(own[0])][0]
+    assert abs(first - own[0][0][0] - 2 * NS_PER_S) < NS_PER_MS
+    assert abs(second - own[1][0][0] - 4 * NS_PER_S) < 50 * NS_PER_MS, "its first packet may have to wait for the last"
+    join_mp4(segments[:2], out, starts_ns=[FIRST_NS, FIRST_NS + 5 * NS_PER_S], sounds=[sounds[1], sounds[2]])
+    later = packets_of(out.read_bytes())[len(own[0])][0]
+    assert abs(later - own[1][0][0] - 5 * NS_PER_S) < NS_PER_MS
+
+
+def test_sounds_of_two_formats_are_refused_with_the_segments_number(segments: list[bytes], tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="Segment 3 has another sound format"):
+        join_mp4(segments, tmp_path / "clip.mp4", sounds=[track(2.0), None, stereo(2.0)])
+    with pytest.raises(FormatError, match="not a segment's sound"):
+        join_mp4(segments, tmp_path / "clip.mp4", sounds=[track(2.0), b"no sound", None])
+    assert list(tmp_path.iterdir()) == [], "nothing half done is left"
+
+
+def test_a_start_for_each_segment_or_for_none(segments: list[bytes], tmp_path: Path) -> None:
+    for chosen, starts_ns in (([], None), (segments, [0, 2 * NS_PER_S]), (segments[:1], [0, 2 * NS_PER_S])):
+        with pytest.raises(FormatError, match="a start time for each or for none"):
+            join_mp4(chosen, tmp_path / "clip.mp4", starts_ns=starts_ns)
+
+
+def test_segments_that_follow_each_other_to_a_tick_do_not_overlap(segments: list[bytes], tmp_path: Path) -> None:
+    """Times of capture are nanoseconds, and rounding makes one begin a tick early."""
+    out = tmp_path / "clip.mp4"
+    tick_ns = NS_PER_S // 90_000
+    assert join_mp4(segments[:2], out, starts_ns=[0, 2 * NS_PER_S - tick_ns]).seconds == 4.0
+    with pytest.raises(FormatError, match="Segment 2 begins before"):
+        join_mp4(segments[:2], out, starts_ns=[0, 2 * NS_PER_S - 3 * tick_ns])
 
 
 def test_segments_may_come_from_files(segments: list[bytes], tmp_path: Path) -> None:

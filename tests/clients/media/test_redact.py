@@ -12,7 +12,7 @@ import pytest
 from av.video.frame import PictureType
 
 from agent.clients.media.confined import ConfinedMedia
-from agent.clients.media.join import join_mp4
+from agent.clients.media.join import join_mp4, probe
 from agent.clients.media.redact import cover_film, mute_sound, require_covered, require_muted
 from agent.core.media import EncodedPacket, Gop, StreamDescription, VideoCodec
 from agent.core.timebase import NS_PER_S, BootNs
@@ -21,7 +21,7 @@ from agent.errors import FormatError
 from agent.media.boxes import box
 from agent.media.fmp4 import FragmentedMp4Writer
 from tests.cameras import filmed_by_camera
-from tests.sounds import times_ns, track
+from tests.sounds import stereo, times_ns, track
 
 WIDTH, HEIGHT = 208, 112
 PER_S = 10
@@ -61,9 +61,10 @@ def scene(seed: int) -> Pictures:
     return pictures
 
 
-def film_of(pictures: Pictures, *, lossless: bool = True, bframes: int = 0) -> bytes:
+def film_of(pictures: Pictures, *, lossless: bool = True, bframes: int = 0, colours: int = 2) -> bytes:
     """The pictures as the recorder would store them, a GOP a second. Lossless, a decoder returns just these pixels."""
     codec = av.CodecContext.create("libx264", "w")
+    codec.color_primaries = codec.color_trc = codec.colorspace = colours
     codec.width, codec.height, codec.pix_fmt = WIDTH, HEIGHT, "yuv420p"
     codec.time_base, codec.framerate = Fraction(1, PER_S), Fraction(PER_S)
     quality = {"qp": "0"} if lossless else {"crf": "23"}
@@ -149,6 +150,16 @@ def test_times_keyframes_and_length_of_a_film_stay() -> None:
                 frames = [(round(frame.time * 1000), frame.key_frame) for frame in container.decode(video=0)]
                 shown.append((frames, container.streams.video[0].width, container.streams.video[0].height))
         assert shown[0] == shown[1]
+        assert probe(captured).seconds == probe(redacted).seconds == 3.0
+
+
+@pytest.mark.parametrize("colours", [1, 6])
+def test_a_player_shows_the_rest_in_the_same_colours(colours: int) -> None:
+    """Cameras film in BT.709 (1) or BT.601 (6), and a player that is not told guesses."""
+    redacted = cover_film(film_of(scene(5)[:2], colours=colours), [FACE])
+    with av.open(io.BytesIO(redacted)) as container:
+        shown = container.streams.video[0].codec_context
+        assert (shown.color_primaries, shown.color_trc, shown.colorspace) == (colours, colours, colours)
 
 
 def test_a_film_of_hevc_with_pictures_out_of_order_is_covered_too() -> None:
@@ -192,6 +203,66 @@ def test_a_film_that_is_not_covered_where_its_list_says_so_is_refused() -> None:
     elsewhere = Redaction(kind=RedactionKind.PLATE, from_ms=0, until_ms=3000, places=FACE.places[:1])
     with pytest.raises(FormatError, match="not covered"):
         require_covered(redacted, [FACE, elsewhere])
+
+
+def covered(luma: int, chroma: int, *, but: int = -1, places: slice = slice(None)) -> bytes:
+    """The scene with this value below the cover, except in picture `but`."""
+    pictures = [picture.copy() for picture in scene(5)]
+    for number, picture in enumerate(pictures):
+        if number == but or not FACE.from_ms <= number * 1000 // PER_S <= FACE.until_ms:
+            continue
+        left, top, right, bottom = covered_pixels(place_at(FACE, number * 1000 // PER_S), WIDTH, HEIGHT)
+        picture[top:bottom, left:right] = luma
+        small = picture[HEIGHT:].reshape(2, HEIGHT // 2, WIDTH // 2)
+        small[places, top // 2 : bottom // 2, left // 2 : right // 2] = chroma
+    return film_of(pictures)
+
+
+def test_a_cover_may_differ_from_black_only_by_what_an_encoder_changes() -> None:
+    for luma, chroma in ((16, 128), (40, 128), (16, 104), (16, 152)):
+        require_covered(covered(luma, chroma), [FACE])
+    for luma, chroma in ((41, 128), (16, 103), (16, 153), (255, 128)):
+        with pytest.raises(FormatError, match="not covered"):
+            require_covered(covered(luma, chroma), [FACE])
+
+
+def test_a_face_whose_colours_show_is_not_covered() -> None:
+    """The picture has three planes: brightness, and two of colour."""
+    for places in (slice(0, 1), slice(1, 2)):
+        with pytest.raises(FormatError, match="not covered"):
+            require_covered(covered(16, 128, places=places), [FACE])
+
+
+def test_one_picture_that_shows_the_face_is_enough_to_refuse_the_film() -> None:
+    first, last = FACE.from_ms * PER_S // 1000, FACE.until_ms * PER_S // 1000
+    for number in (first, last):
+        with pytest.raises(FormatError, match=f"not covered .* at {number / PER_S:.2f} s"):
+            require_covered(covered(16, 128, but=number), [FACE])
+
+
+def test_a_stretch_is_silent_from_its_begin_to_its_end_or_refused() -> None:
+    sound = mute_sound(track(2.0), [Redaction(kind=RedactionKind.VOICE, from_ms=500, until_ms=1500)])
+    for from_ms, until_ms in ((500, 1500), (520, 1480), (950, 1050)):
+        require_muted(sound, [Redaction(kind=RedactionKind.VOICE, from_ms=from_ms, until_ms=until_ms)])
+    for from_ms, until_ms in ((350, 1500), (500, 1650), (0, 400), (1600, 1900), (0, 3_600_000)):
+        with pytest.raises(FormatError, match="not silent"):
+            require_muted(sound, [Redaction(kind=RedactionKind.VOICE, from_ms=from_ms, until_ms=until_ms)])
+
+
+def test_both_channels_of_a_camera_that_hears_in_stereo_are_muted() -> None:
+    captured = stereo(2.0)
+    redacted = mute_sound(captured, [VOICE])
+    with av.open(io.BytesIO(redacted)) as container:
+        assert (container.streams.audio[0].codec_context.channels, container.streams.audio[0].rate) == (2, 48_000)
+        heard = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+    require_muted(redacted, [VOICE])
+    inside = heard[:, round(0.75 * 48_000) : round(1.35 * 48_000)]
+    assert np.abs(inside).max() < 0.01
+    assert all(np.abs(channel).max() > 0.2 for channel in heard[:, : round(0.6 * 48_000)])
+    for loud in (0, 1):
+        half = stereo(2.0, silent=1 - loud)
+        with pytest.raises(FormatError, match="not silent"):
+            require_muted(half, [VOICE])
 
 
 def test_two_sounds_that_differ_only_in_the_muted_stretch_become_the_same_bytes() -> None:
