@@ -55,7 +55,11 @@ def open_snapshot(path: Path) -> sqlite3.Connection:
             copied.with_name(f"{path.name}-wal").write_bytes(log)
             with contextlib.closing(sqlite3.connect(copied)) as source:
                 copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-                source.backup(copy)
+                try:
+                    source.backup(copy)
+                except sqlite3.Error:  # the file is no database
+                    copy.close()
+                    raise
     except (sqlite3.Error, OSError) as error:
         raise StorageError(f"{path} cannot be read: {error}.", remedy="Free some space or replace the card.") from error
     return copy

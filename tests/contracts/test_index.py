@@ -241,3 +241,209 @@ def test_a_window_is_answered_from_the_index_alone_where_nothing_matches(tmp_pat
         ).fetchall()
     connection.close()
     assert "SEARCH segment USING INDEX segment_by_time (start_ms>? AND start_ms<?)" in plan[3]
+
+
+# -- a copy in memory --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The file of an index with two segments, closed."""
+    index = SqliteIndex(tmp_path / "index.sqlite")
+    index.apply([entry(1), entry(2)], (), tip(3))
+    index.close()
+    return tmp_path / "index.sqlite"
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in path.parent.iterdir()}
+
+
+def test_a_copy_of_an_index_knows_what_the_file_says_and_leaves_it_alone(path: Path) -> None:
+    before = files(path)
+    copy = SqliteIndex(path, copied=True)
+    assert list(copy.oldest()) == [entry(1), entry(2)]
+    copy.apply([entry(3)], [entry(1).id], tip(4))
+    assert list(copy.oldest()) == [entry(2), entry(3)]
+    copy.keep_copy()
+    assert not copy.restore_copy()
+    copy.clear()
+    assert (copy.chain_head(), list(copy.oldest())) == (ChainHead(), [])
+    copy.close()
+    assert files(path) == before
+
+
+def test_a_copy_shows_what_a_running_doorbell_has_committed(path: Path) -> None:
+    running = SqliteIndex(path)
+    running.apply([entry(5)], (), tip(6))
+    copy = SqliteIndex(path, copied=True)
+    assert [one.sequence for one in copy.oldest()] == [1, 2, 5]
+    copy.close()
+    running.close()
+
+
+@pytest.mark.parametrize("how", ["missing", "no database", "of another version"])
+def test_a_copy_of_a_file_that_is_no_index_is_empty(path: Path, how: str) -> None:
+    if how == "missing":
+        path.unlink()
+    elif how == "no database":
+        path.write_bytes(b"no database at all" * 500)
+    else:
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        connection.close()
+    before = files(path)
+    copy = SqliteIndex(path, copied=True)
+    assert (copy.chain_head(), list(copy.oldest())) == (ChainHead(), [])
+    copy.apply([entry(1)], (), tip(2))
+    assert list(copy.oldest()) == [entry(1)]
+    copy.close()
+    assert files(path) == before
+
+
+def damage(path: Path) -> None:
+    """A row of which the tip is no number."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        connection.execute("UPDATE segment SET id = 'no id' WHERE sequence = 1")
+    connection.close()
+
+
+def test_a_damaged_file_is_removed_by_its_recorder_and_not_by_who_reads_a_copy(path: Path) -> None:
+    damage(path)
+    copy, own = SqliteIndex(path, copied=True), SqliteIndex(path)
+    assert not copy.is_damaged
+    for index in (copy, own):
+        with pytest.raises(StorageError, match="rebuilt"):
+            list(index.oldest())
+        assert index.is_damaged
+        assert path.exists() == (index is copy)
+        with pytest.raises(StorageError, match="wrong types"):  # also what was sound: it is no index any more
+            index.chain_head()
+    copy.close()
+    own.clear()
+    assert not own.is_damaged
+    assert own.chain_head() == ChainHead()
+    own.close()
+
+
+def test_a_tip_that_is_no_position_is_damage(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            "CREATE TABLE other AS SELECT * FROM state; DROP TABLE state; ALTER TABLE other RENAME TO state;"
+            "UPDATE state SET tip_offset = 'far'"
+        )
+    connection.close()
+    index = SqliteIndex(path)
+    with pytest.raises(StorageError, match="wrong types"):
+        index.chain_head()
+    assert index.is_damaged
+    index.close()
+
+
+def test_the_file_belongs_to_one_process_and_a_commit_flushes_nothing(path: Path) -> None:
+    """The manifest has it all, so a flush for each segment would only wear the card."""
+    index = SqliteIndex(path)
+    index.chain_head()
+    connection = index._connection
+    assert connection is not None
+    pragmas = ("locking_mode", "journal_mode", "synchronous")
+    assert [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas] == ["exclusive", "wal", 1]
+    index.close()
+
+
+def test_an_index_on_a_disk_that_takes_no_writes_is_used_in_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_index: SqliteIndex) -> sqlite3.Connection:
+        error = sqlite3.OperationalError("attempt to write a readonly database")
+        error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+        raise error
+
+    before = files(path)
+    monkeypatch.setattr(SqliteIndex, "_open_file", refused)
+    index = SqliteIndex(path)
+    assert list(index.oldest()) == [entry(1), entry(2)]
+    index.apply([entry(3)], (), tip(4))
+    assert index.chain_head() == tip(4)
+    index.close()
+    assert files(path) == before
+
+
+def test_an_index_that_is_busy_is_told_and_not_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(_index: SqliteIndex) -> sqlite3.Connection:
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    monkeypatch.setattr(SqliteIndex, "_open_file", busy)
+    index = SqliteIndex(path)
+    with pytest.raises(StorageError, match="locked"):
+        index.chain_head()
+    assert not index.is_damaged
+    assert path.exists()
+
+
+# -- the copy beside the file ------------------------------------------------------------------------------------------
+
+
+def test_a_lost_index_is_had_back_from_its_copy_once(path: Path) -> None:
+    index = SqliteIndex(path)
+    assert not index.restore_copy(), "there is none yet"
+    index.keep_copy()
+    assert not path.with_name("index.sqlite.copy").exists(), "an index that was not opened is not copied"
+    index.chain_head()
+    index.keep_copy()
+    index.apply([entry(3)], (), tip(4))
+    assert index.restore_copy()
+    assert (list(index.oldest()), index.chain_head()) == ([entry(1), entry(2)], tip(3))
+    assert not index.restore_copy()
+    index.close()
+    assert set(files(path)) == {"index.sqlite"}
+
+
+def test_clearing_takes_the_copy_away_too(path: Path) -> None:
+    index = SqliteIndex(path)
+    index.chain_head()
+    index.keep_copy()
+    index.clear()
+    assert not index.restore_copy()
+    index.close()
+
+
+def test_a_copy_that_cannot_be_written_leaves_the_older_one_and_nothing_half_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = SqliteIndex(path)
+    index.chain_head()
+    index.keep_copy()
+    index.apply([entry(3)], (), tip(4))
+
+    def full(_index: SqliteIndex, new: Path, _connection: sqlite3.Connection) -> None:
+        new.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(SqliteIndex, "_copy_to", full)
+        with pytest.raises(StorageError, match="No space left") as caught:
+            index.keep_copy()
+    assert "tomorrow" in caught.value.remedy
+    assert not path.with_name("index.sqlite.new").exists()
+    assert index.restore_copy()
+    assert [one.sequence for one in index.oldest()] == [1, 2]
+    index.close()
+
+
+def test_an_index_that_cannot_be_removed_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = SqliteIndex(path)
+    index.chain_head()
+    index.keep_copy()
+
+    def refused(_path: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(30, f"Read-only file system {missing_ok}")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Path, "unlink", refused)
+        for act in (index.clear, index.restore_copy):
+            with pytest.raises(StorageError, match="Read-only"):
+                act()
+    assert [one.sequence for one in index.oldest()] == [1, 2]
+    index.close()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.core.vault.manifest import chapter_of, chapter_start
+from agent.core.vault.manifest import ChainHead, carried_of, chapter_of, chapter_start
 from agent.errors import StorageError
-from agent.vault.manifest_reader import last_line, oldest_chapter, read_tail
+from agent.vault.manifest_reader import first_line, last_line, oldest_chapter, read_tail
 from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
-from tests.recorder.test_chapters import SHORT, live_through, opened
+from tests.recorder.test_chapters import SHORT, behind_carried, live_through, opened
 from tests.vaults import DEVICE_KEY, JPEG, TestVault, box
 from tests.wire import samples
 
@@ -146,6 +147,41 @@ def test_the_end_of_each_line_is_known_again_and_no_other_position_is(tested: Te
     ):
         values = {"offset": head.offset, "sequence": head.sequence, "previous": head.previous, **wrong}
         assert last_line(tested.log, type(head)(**values)) is None
+
+
+def test_right_behind_carried_lines_the_first_line_of_the_chapter_is_the_last(
+    tested: TestVault, tmp_path: Path
+) -> None:
+    tested.record()  # stays, so each chapter in which its line lies is followed by one that carries it
+    for _ in range(200):
+        tested.vault.erase([tested.record()])
+        newest = tested.log.chapters()[-1]
+        first = first_line(tested.log, newest)
+        assert first is not None
+        if carried_of(first.record):
+            break
+    behind = behind_carried(tested.log, newest)
+    ends = chapter_start(newest) + len(first.line) + 1
+    assert ends < behind, "lines were carried"
+    head = ChainHead(behind, first.sequence + 1, first.sha256)
+    assert last_line(tested.log, head) == first
+    assert last_line(tested.log, replace(head, offset=ends)) is None, "not all carried lines are there"
+    assert last_line(tested.log, replace(head, sequence=first.sequence)) is None
+    assert last_line(tested.log, replace(head, previous="0" * 64)) is None
+    with (tmp_path / "vault" / f"manifest.{newest}").open("r+b") as file:
+        file.write(b"?")
+    assert first_line(tested.log, newest) is None
+    assert last_line(tested.log, head) is None
+
+
+def test_a_first_line_that_is_not_whole_is_none(tested: TestVault) -> None:
+    line = next(tested.log.lines())
+    found = first_line(tested.log, 0)
+    assert found is not None
+    assert found.line + b"\n" == line
+    assert first_line(tested.log, 1) is None
+    tested.log.cut(len(line) - 1)
+    assert first_line(tested.log, 0) is None
 
 
 def test_the_oldest_chapter_that_is_needed_stands_in_the_newest_one(tested: TestVault) -> None:
