@@ -111,3 +111,70 @@ def test_a_real_bridge_presses_switches_and_lights_through_the_link(tmp_path: Pa
         thread.join()
     until(lambda: not handler.status()["connected"])
     link.stop()
+
+
+def test_a_long_press_is_no_second_ring_and_is_acknowledged() -> None:
+    recorder, got = Recorder(), []
+    handler = PanelHandler(recorder, Owner())
+    handler.pressed(1, BootNs(5), held=False, got=lambda: got.append("short"))
+    handler.pressed(1, BootNs(9), held=True, got=lambda: got.append("long"))
+    assert (len(recorder.asked), handler.presses, got) == (1, 1, ["short", "long"])
+
+
+def test_of_many_presses_those_of_the_last_minute_are_remembered() -> None:
+    recorder = Recorder()
+    handler = PanelHandler(recorder, Owner())
+    for press in (*range(64), 0, 63, 64, 1, 0):
+        handler.pressed(press, BootNs(5), held=False, got=lambda: None)
+    assert handler.presses == 64 + 1 + 1, "the 65th press takes the place of the first one"
+
+
+def test_what_the_panel_told_stays_in_the_status_and_the_reason_of_an_outage_does_not() -> None:
+    handler = PanelHandler(Recorder(), Owner())
+    assert handler.status() == {"connected": False}
+    handler.connected("gpio run-1", "pi5")
+    handler.privacy(True)
+    handler.away("It is gone.")
+    assert handler.status() == {
+        "connected": False, "backend": "gpio", "board": "pi5", "privacy": True, "detail": "It is gone.",
+    }  # fmt: skip
+    handler.tampered(False)
+    assert "detail" not in handler.status()
+    assert handler.status()["open"] is False
+    handler.status()["board"] = "changed"
+    assert handler.status()["board"] == "pi5", "who asks gets a copy"
+
+
+def test_an_opened_case_is_told_and_a_closed_one_is_not() -> None:
+    owner = Owner()
+    handler = PanelHandler(Recorder(), owner)
+    handler.tampered(False)
+    assert owner.told == []
+    handler.tampered(True)
+    assert owner.told == ["tamper: The doorbell's case was opened."]
+
+
+def test_the_owner_is_told_why_the_board_does_less_and_what() -> None:
+    owner = Owner()
+    for facts in (
+        {"throttle_level": 2, "under_voltage": True, "temperature_c": 50.0},
+        {"throttle_level": 3, "under_voltage": False, "temperature_c": 81.6},
+        {"throttle_level": 4, "under_voltage": None, "temperature_c": None},
+        {"throttle_level": 1},
+    ):
+        PanelHandler(Recorder(), owner).board(facts)
+    assert owner.told == [
+        "board: The doorbell's power supply is too weak: it looks at fewer pictures. "
+        "Use the supply that belongs to the board.",
+        "board: The doorbell is 82 °C hot: it takes fewer pictures a second until it has cooled down.",
+        "board: The doorbell's board is under strain: it takes smaller pictures.",
+    ]
+
+
+def test_a_level_that_falls_and_rises_again_is_told_again() -> None:
+    owner = Owner()
+    handler = PanelHandler(Recorder(), owner)
+    for level in (2, 2, 1, 2):
+        handler.board({"throttle_level": level})
+    assert len(owner.told) == 2
+    assert handler.status()["health"] == {"throttle_level": 2}

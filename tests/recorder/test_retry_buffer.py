@@ -9,17 +9,19 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from agent.clients.opening import open_bytes
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.timebase import BootNs, seconds
 from agent.core.vault.manifest import read_chain
-from agent.core.vault.records import GapReason, GapRecord
+from agent.core.vault.records import GapReason, GapRecord, SoundGapReason
 from agent.core.vault.segment import split_media
-from agent.errors import InternalError
+from agent.errors import FormatError, InternalError, StorageError
 from agent.recorder.retry_buffer import RETRY_S, RetryBuffer
+from agent.recorder.sound_recorder import RecordedSound
 from tests.fake_disk import FakeDisk
-from tests.vaults import OWNER, TestVault, box, event_id, make_vault
+from tests.vaults import JPEG, OWNER, TestVault, box, event_id, make_vault
 
 DESCRIPTION = StreamDescription(64, 48, 10, 32, 24, live=True)
 GOP_BYTES = 50_000
@@ -229,3 +231,162 @@ def test_our_own_mistake_is_not_tried_again_for_ever(story: Story, monkeypatch: 
     monkeypatch.setattr(story.tested.vault, "begin", begin)
     story.segment()
     assert story.keeper.acknowledged == 1
+
+
+def test_a_full_disk_that_made_room_is_tried_again_at_once(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs: list[int] = []
+
+    def relieve(need_bytes: int) -> bool:
+        needs.append(need_bytes)
+        story.disk.before = None
+        return True
+
+    monkeypatch.setattr(story.keeper, "_relieve", relieve)
+    story.fail(errno.ENOSPC)
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+    assert needs == [GOP_BYTES], "room for the footage that waits, and no more"
+    assert story.keeper.waiting
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    assert (story.keeper.acknowledged, story.keeper.waiting) == (1, False), "without a pause"
+
+
+def test_room_that_cannot_be_made_is_no_other_fault(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_need_bytes: int) -> bool:
+        raise StorageError("The disk is read-only.", remedy="Look at it.")
+
+    monkeypatch.setattr(story.keeper, "_relieve", refuse)
+    story.fail(errno.ENOSPC)
+    story.segment()
+    assert os.strerror(errno.ENOSPC) in story.keeper.fault
+    story.disk.before = None
+    story.now_s += RETRY_S
+    story.keeper.retry()
+    assert story.keeper.acknowledged == 1
+
+
+def test_a_fault_is_logged_once_until_it_is_over(story: Story) -> None:
+    with capture_logs() as lines:
+        story.fail(errno.EIO)
+        story.segment(8)
+        story.disk.before = None
+        story.now_s += RETRY_S
+        story.keeper.retry()
+        story.fail(errno.EIO)
+        story.segment(1)
+    assert [line["event"] for line in lines if line["event"] == "disk_refused"] == ["disk_refused"] * 2
+
+
+def after_a_restart(story: Story, monkeypatch: pytest.MonkeyPatch, covered_until_s: float | None) -> None:
+    """A process that records continuously, on a disk that refused its first writes."""
+    until = None if covered_until_s is None else BootNs(seconds(covered_until_s))
+    monkeypatch.setattr(story.tested.vault, "covered_until_ns", lambda: until)
+    keeper = RetryBuffer(
+        story.tested.vault,
+        story.tested.clock,
+        10 * GOP_BYTES,
+        story.relieve,
+        monotonic=lambda: story.now_s,
+        continuous=True,
+    )
+    monkeypatch.setattr(story, "keeper", keeper)
+    story.fail(errno.EIO)
+    story.segment()
+    story.disk.before = None
+    story.now_s += RETRY_S
+    story.keeper.retry()
+
+
+def test_after_a_restart_the_time_that_the_process_before_could_not_write_is_a_gap(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_a_restart(story, monkeypatch, 93.0)
+    assert story.gaps() == [(GapReason.STORAGE, 7.0)]
+    story.fail(errno.EIO)
+    story.segment()
+    story.disk.before = None
+    story.now_s += RETRY_S
+    story.keeper.retry()
+    assert story.gaps() == [(GapReason.STORAGE, 7.0)], "once"
+
+
+@pytest.mark.parametrize("covered_until_s", [None, 100.0, 120.0])
+def test_after_a_restart_without_a_hole_there_is_no_gap(
+    story: Story, monkeypatch: pytest.MonkeyPatch, covered_until_s: float | None
+) -> None:
+    after_a_restart(story, monkeypatch, covered_until_s)
+    assert story.keeper.acknowledged == 1
+    assert story.gaps() == []
+
+
+def test_a_recorder_of_events_alone_takes_no_old_record_for_a_gap(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story.tested.vault, "covered_until_ns", lambda: BootNs(seconds(50)))
+    story.fail(errno.EIO)
+    story.segment()
+    story.disk.before = None
+    story.now_s += RETRY_S
+    story.keeper.retry()
+    assert story.gaps() == []
+
+
+def test_a_camera_that_changes_its_format_begins_another_segment_of_the_same_event(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = FakeMedia.add
+
+    def refuse_the_third(media: FakeMedia, gop: Gop) -> bytes:
+        if gop.start_ns == seconds(102) and media._written:
+            raise FormatError("The picture format changed.")
+        media._written += 1
+        return add(media, gop)
+
+    monkeypatch.setattr(FakeMedia, "add", refuse_the_third)
+    story.segment(5)
+    assert story.stored_s() == [(100, 102), (102, 105)]
+    assert story.keeper.acknowledged == 2
+    assert {entry.event for entry in story.tested.vault.entries()} == {event_id(1)}
+
+
+def test_a_still_goes_with_the_segment_that_is_open_and_sound_with_each(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def hear(from_ns: int, until_ns: int) -> RecordedSound:
+        asked.append((from_ns // 10**9, until_ns // 10**9))
+        return RecordedSound(None, (), SoundGapReason.MICROPHONE)
+
+    monkeypatch.setattr(story.keeper, "_hear", hear)
+    story.keeper.poster(JPEG)  # no segment is open: nothing happens
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+    story.keeper.poster(JPEG)
+    assert story.keeper.in_memory_bytes == GOP_BYTES + len(JPEG)
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    story.segment(2)
+    assert asked == [(100, 101), (101, 103)]
+    assert [entry.poster is not None for entry in story.tested.vault.entries()] == [True, False]
+
+
+def test_the_status_knows_how_long_the_footage_in_memory_is(story: Story) -> None:
+    assert (story.keeper.in_memory_s, story.keeper.in_memory_bytes, story.keeper.recorded_s) == (0.0, 0, 0.0)
+    assert (story.keeper.writing, story.keeper.waiting) == (False, False)
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+    assert (story.keeper.in_memory_s, story.keeper.writing) == (1.0, True)
+    story.keeper.grow(story.gop())
+    assert story.keeper.in_memory_s == 2.0
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    assert (story.keeper.in_memory_s, story.keeper.recorded_s, story.keeper.acknowledged) == (0.0, 2.0, 1)
+    story.keeper.grow(story.gop())  # nothing is open: it is dropped
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    assert story.keeper.in_memory_bytes == 0
+
+
+def test_what_was_open_in_an_error_is_dropped_and_what_waits_is_not(story: Story) -> None:
+    story.fail(errno.EIO)
+    story.segment()
+    story.keeper.break_off()
+    assert story.keeper.in_memory_bytes == 3 * GOP_BYTES
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+    story.keeper.break_off()
+    assert story.keeper.in_memory_bytes == 3 * GOP_BYTES

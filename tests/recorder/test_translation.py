@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from agent.config import Configuration
-from agent.config.derived import request_limits
+from agent.config.derived import held_bytes, request_limits
 from agent.config.settings import (
     CameraConfig,
     CameraKind,
     ClipsConfig,
+    Encoder,
     MotionConfig,
     RequestsConfig,
+    SoundConfig,
+    SoundKind,
+    SpeakerConfig,
+    SpeakerKind,
+    VaultConfig,
     ZoneConfig,
 )
 from agent.core.events import EventSettings
+from agent.core.retention import RetentionLimits
 from agent.errors import ConfigurationError
 from agent.recorder import translation
 from agent.recorder.capture.camera_file import FileCamera
-from agent.recorder.capture.camera_picamera2 import PiCamera
+from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode
 from agent.recorder.capture.camera_rtsp import RtspCamera
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.recorder.capture.camera_v4l2 import V4l2Camera
+from agent.recorder.capture.microphone_alsa import AlsaMicrophone
+from agent.recorder.capture.microphone_file import FileMicrophone
+from agent.recorder.capture.microphone_rtsp import RtspMicrophone
+from agent.recorder.clip_writer import WriterSettings
+from agent.recorder.playback.speaker_alsa import AlsaSpeaker
+from agent.recorder.playback.speaker_file import FileSpeaker
 from agent.wire.fields import ZoneKind
 from agent.wire.limits import RequestLimits
+from firmware_bridge.boards import BoardName, board_named
+from firmware_bridge.settings import BoardConfig
 
 SQUARE = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5))
 
@@ -102,3 +119,122 @@ def test_a_network_cameras_stream_is_not_decoded_so_privacy_zones_are_refused_fo
     motion = MotionConfig(zones=(ZoneConfig(name="a", corners=SQUARE, kind=ZoneKind.PRIVACY),))
     with pytest.raises(ConfigurationError, match="no privacy mask"):
         translation.make_camera(Configuration(camera=camera, motion=motion))
+
+
+def made(camera: CameraConfig, throttle_level: int = 0) -> Any:
+    return translation.make_camera(Configuration(camera=camera), throttle_level=throttle_level)
+
+
+def test_a_usb_camera_gets_its_device_its_mode_and_how_long_it_may_be_silent() -> None:
+    settings = CameraConfig(device=Path("/dev/video2"), size=(1920, 1080), fps=30, stall_s=22.0, quality=30)
+    camera = made(settings, 4)
+    assert camera._device == "/dev/video2"
+    mode = camera._mode
+    assert (mode.width_px, mode.height_px, mode.frames_per_s) == (1920, 1080, 20), "it keeps its own size"
+    assert camera._settings.widest_px == 1440, "and the encoder makes the pictures smaller"
+    assert camera._settings.quality == 30
+    assert camera._stall_s == 22.0
+
+
+def test_a_network_camera_gets_both_addresses() -> None:
+    camera = made(CameraConfig(kind=CameraKind.RTSP, url="rtsp://a/main", luma_url="rtsp://a/small", stall_s=33.0))
+    assert (camera._url, camera._luma_url, camera._stall_s) == ("rtsp://a/main", "rtsp://a/small", 33.0)
+
+
+@pytest.mark.parametrize("realtime", [True, False])
+def test_a_film_and_a_drawn_scene_are_played_in_real_time_if_configured(realtime: bool) -> None:
+    film = made(CameraConfig(kind=CameraKind.FILE, path=Path("a.mp4"), realtime=realtime))
+    assert (film._path, film._paced) == (Path("a.mp4"), realtime)
+    drawn = made(CameraConfig(kind=CameraKind.SCRIPTED, size=(320, 180), fps=7, realtime=realtime))
+    assert (drawn._size_px, drawn._frames_per_s, drawn._paced) == ((320, 180), 7, realtime)
+
+
+def test_a_film_without_a_file_is_refused_with_the_key() -> None:
+    with pytest.raises(ConfigurationError, match=r"camera\.path"):
+        made(CameraConfig(kind=CameraKind.FILE))
+
+
+def test_the_mode_of_a_pi_camera_has_every_key_and_no_more_than_its_board_takes() -> None:
+    settings = CameraConfig(kind=CameraKind.PI, bitrate_kbps=900, number=1, rotate=True, mirror=True, focus_m=0.5)
+    mode = translation.pi_mode(settings, (1920, 1080), 12, board_named(BoardName.PI_5))
+    assert mode == PiMode(
+        size_px=(1920, 1080), frames_per_s=12, bitrate_kbps=900, number=1, rotate=True, mirror=True, focus_m=0.5,
+        buffers=6,
+    )  # fmt: skip
+    small = translation.pi_mode(settings, (1920, 1080), 12, board_named(BoardName.ZERO_2_W))
+    assert (small.size_px[0], small.buffers) == (1280, 3)
+
+
+@pytest.mark.parametrize(
+    ("wish", "board", "hardware"),
+    [
+        (Encoder.AUTO, BoardName.PI_4, True),
+        (Encoder.AUTO, BoardName.PI_5, False),
+        (Encoder.HARDWARE, BoardName.PI_5, True),
+        (Encoder.SOFTWARE, BoardName.PI_4, False),
+    ],
+)
+def test_the_encoder_is_the_boards_unless_one_is_named(wish: Encoder, board: BoardName, hardware: bool) -> None:
+    configuration = Configuration(camera=CameraConfig(encoder=wish), board=BoardConfig(profile=board))
+    assert translation.encoder_choice(configuration).hardware is hardware
+
+
+def test_each_kind_of_sound_is_its_own_microphone() -> None:
+    assert translation.open_microphone(Configuration()) is None
+    camera = CameraConfig(kind=CameraKind.RTSP, url="rtsp://a/main")
+    kinds = {SoundKind.ALSA: AlsaMicrophone, SoundKind.CAMERA: RtspMicrophone, SoundKind.FILE: FileMicrophone}
+    for kind, microphone in kinds.items():
+        sound = SoundConfig(kind=kind, device="hw:2", path=Path("a.wav"), bitrate_kbps=77)
+        open_it = translation.open_microphone(Configuration(camera=camera, sound=sound))
+        assert open_it is not None
+        found: Any = open_it()
+        assert isinstance(found, microphone)
+        assert found._bitrate_kbps == 77
+        where = {SoundKind.ALSA: "_device", SoundKind.CAMERA: "_url", SoundKind.FILE: "_path"}[kind]
+        assert getattr(found, where) in ("hw:2", "rtsp://a/main", Path("a.wav"))
+        assert getattr(found, "_paced", True) is True, "a file is heard as slowly as it was recorded"
+
+
+def test_each_kind_of_speaker_is_its_own() -> None:
+    alsa: Any = translation.make_speaker(SpeakerConfig(device="hw:1"))
+    assert (type(alsa), alsa._device) == (AlsaSpeaker, "hw:1")
+    file: Any = translation.make_speaker(SpeakerConfig(kind=SpeakerKind.FILE, path=Path("said.wav")))
+    assert (type(file), file._path) == (FileSpeaker, Path("said.wav"))
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (lambda: translation.make_microphone(SoundConfig(kind=SoundKind.FILE)), "sound.path"),
+        (lambda: translation.make_speaker(SpeakerConfig(kind=SpeakerKind.FILE)), "speaker.path"),
+    ],
+)
+def test_a_file_that_is_not_named_is_refused_with_the_key(make: Callable[[], object], key: str) -> None:
+    with pytest.raises(ConfigurationError, match=key):
+        make()
+
+
+def test_the_vaults_limits_are_those_of_the_file_and_a_share_of_the_disk() -> None:
+    vault = VaultConfig(
+        max_bytes=50_000_000, max_age_days=3, free_floor=0.1, kept_bytes=30_000_000, continuous_max_bytes=20_000_000
+    )
+    limits = translation.vault_limits(Configuration(vault=vault), 1_000_000_000)
+    assert limits == RetentionLimits(
+        most_bytes=50_000_000,
+        oldest_ms=3 * 86_400_000,
+        free_bytes=100_000_000,
+        continuous_bytes=20_000_000,
+        kept_bytes=30_000_000,
+        held_bytes=held_bytes(vault),
+    )
+
+
+def test_clips_are_written_as_configured() -> None:
+    clips = ClipsConfig(
+        segment_s=3, pre_roll_s=4, pre_roll_max_bytes=5_000_000, fault_memory_bytes=6_000_000, continuous=True
+    )
+    assert translation.writer_settings(clips) == WriterSettings(3, 4, 5_000_000, 6_000_000, True)
+    events = ClipsConfig(pre_roll_s=4, post_roll_s=5, merge_gap_s=6, longest_clip_s=70)
+    assert translation.event_settings(events) == EventSettings(
+        pre_roll_s=4, post_roll_s=5, merge_gap_s=6, longest_clip_s=70
+    )
