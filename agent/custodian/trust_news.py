@@ -14,7 +14,7 @@ from typing import ClassVar
 from agent.core.trust_chunks import TrustChunks
 from agent.custodian.inbox import DropReason
 from agent.custodian.trust_store import TrustManager
-from agent.errors import DoorwardError, FormatError, OpenError, RequestError, StorageError
+from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Journal
 from agent.wire.topics import TopicClass, TrustTopic, parse_topic, sender_of
@@ -40,11 +40,10 @@ class TrustNews(ThreadOwned):
         return sender_of(topic).kind is TopicClass.TRUST
 
     def on_message(self, topic: str, data: bytes) -> None:
-        """Takes one chunk. Raises `StorageError` if the disk refuses what it leads to."""
+        """Takes one chunk, of a topic that it `takes`. Raises `StorageError` if the disk refuses what it leads to."""
         try:
             where = parse_topic(topic)
-            if not isinstance(where, TrustTopic):
-                raise FormatError("This is no topic of a trust root.")
+            assert isinstance(where, TrustTopic)  # noqa: S101 — no other topic has the form that `takes` looks for
             with self.lock:
                 self._chunks.put(where, data, self._trust.store.roots)
         except DoorwardError:
@@ -66,8 +65,10 @@ class TrustNews(ThreadOwned):
     def _hear(self, root: str) -> None:
         with self.lock:
             package = self._chunks.whole(root)
-            sha256 = hashlib.sha256(package or b"").hexdigest()
-            if package is None or self._done.get(root) == sha256:
+            if package is None:
+                return
+            sha256 = hashlib.sha256(package).hexdigest()
+            if self._done.get(root) == sha256:
                 return
         refused = self._judge(lambda: self._trust.hear(package))
         with self.lock:

@@ -307,4 +307,7 @@ def test_a_request_is_shown_with_what_it_matched_and_is_still_here(door: Door, m
     monkeypatch.setattr("agent.custodian.control_handler._LONG_BYTES", sum(map(len, lines)) - 1)
     shown, body = answer(door, "request", id=asked.id)
     assert (shown["records"], body) == ([], b"".join(line + b"\n" for line in lines))
+    monkeypatch.setattr("agent.custodian.control_handler._LONG_BYTES", sum(map(len, lines)))
+    shown, body = answer(door, "request", id=asked.id)
+    assert (shown["records"], body) == ([line.decode() for line in lines], b"")
     assert answer(door, "asked", id=asked.id) == ({"payload_sha256": sha256_of(asked)}, stored.sealed)

@@ -8,8 +8,9 @@ import secrets
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -39,6 +40,7 @@ from agent.config.settings import (
 )
 from agent.core.alerts.wellbeing import HealthFacts
 from agent.core.home_news import HomeAddress
+from agent.core.setup_state import SetupState
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals
 from agent.custodian import custodian_process, talk_buffer
@@ -57,7 +59,8 @@ from agent.ipc.control_operations import (
     SendTalk,
     SendTestAlert,
 )
-from agent.ipc.protocol import Recipients, RelayReply, UplinkConfig
+from agent.ipc.protocol import PutSetupCode, Recipients, RelayReply, SetupReply, UplinkConfig
+from agent.ipc.rpc_client import RpcClient
 from agent.platform.supervision import SystemdNotifier
 from agent.wire.area import Point
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -270,6 +273,25 @@ def test_without_a_speaker_there_is_no_talk(role: CustodianRole, tmp_path: Path)
         link.document(EndTalk("a" * 32))
 
 
+def test_the_camera_reads_a_set_up_code_until_there_is_an_owner_and_root_is_told_to_take_none_after_that(
+    make: Callable[..., CustodianRole], tmp_path: Path
+) -> None:
+    """`setup/owned` is what `doorward join-network` looks for."""
+    (tmp_path / "setup").mkdir()
+    page = PageConfig(host="127.0.0.1", port=0, addresses=("127.0.0.1",), mdns=False, setup_by_camera=True)
+    role = make(page=page)
+    role.start()
+    with closing(RpcClient(tmp_path / "recorder" / "custodian.sock", None)) as recorder:
+        assert recorder.ask(PutSetupCode("")) == SetupReply(SetupState.WAITING)
+        assert not (tmp_path / "setup" / "owned").exists()
+        owner_of(role, tmp_path)
+        assert recorder.ask(PutSetupCode("")) == SetupReply(SetupState.OFF)
+        deadline_s = time.monotonic() + 30
+        while not (tmp_path / "setup" / "owned").exists():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+
+
 RELAY = RemoteConfig(
     host="relay.example", port=8886, keepalive_s=90, url="wss://relay.example/doorward", user="u7", password="p"
 )
@@ -293,7 +315,11 @@ def test_without_a_name_of_its_own_the_doorbell_is_itself_at_the_relay(make: Cal
     assert role._relay().account == role.device.id
 
 
-def test_without_a_relay_the_uplink_learns_none(role: CustodianRole) -> None:
+@pytest.mark.parametrize("with_page", [True, False])
+def test_without_a_relay_the_uplink_learns_none(make: Callable[..., CustodianRole], with_page: bool) -> None:
+    page = PageConfig(host="127.0.0.1", port=0, addresses=("127.0.0.1",), mdns=False)
+    role = make(page=page if with_page else None)
+    assert (role._owned.link is not None) is with_page
     assert role._relay() == RelayReply()
 
 

@@ -13,6 +13,7 @@ from agent.core.alerts.alert_messages import ChannelAddress
 from agent.core.home_news import HomeAddress, HomeState
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.retention import ProtectedIds
+from agent.core.setup_state import LONGEST_TEXT, SetupState
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
 from agent.custodian.live_buffer import LiveBuffer
@@ -53,11 +54,13 @@ from agent.ipc.protocol import (
     PollLinkFrames,
     PollOutgoing,
     PutLivePiece,
+    PutSetupCode,
     Recipients,
     RelayReply,
     ReportStatus,
     SegmentNames,
     SendingAllowed,
+    SetupReply,
     Sign,
     Signature,
     TransferReceipt,
@@ -204,6 +207,29 @@ def test_the_recorder_hears_of_a_viewer_and_puts_pieces_of_its_picture(
     assert live.answer(GetLiveGops(after=0), b"")[1] == b"one two"
     assert recorder.handle(GetLiveViewers(60.0)) == LiveViewers(True)
     assert recorder.handle(PutLivePiece(2, 0, 1, b"x", False)) == LiveViewers(True)
+
+
+def test_a_code_that_the_recorder_read_goes_to_the_set_up_and_no_more_of_it_than_shows_that_it_is_too_long(
+    clock: SteppedClock, told: Told, live: LiveBuffer
+) -> None:
+    taken: list[str] = []
+
+    def take(text: str) -> SetupState:
+        taken.append(text)
+        return SetupState.JOINING
+
+    reports, talk = StatusReports(clock), TalkBuffer(Ed25519PrivateKey.generate())
+    recorder = RecorderIpcHandler(
+        lambda: Recipients("ab" * 8, 0, ()), lambda data: data, Holder(), bytes, told, reports, live, talk, take
+    )
+    assert recorder.handle(PutSetupCode("")) == SetupReply(SetupState.JOINING)
+    for length in (LONGEST_TEXT, LONGEST_TEXT + 1, LONGEST_TEXT + 2):
+        recorder.handle(PutSetupCode("x" * length))
+    assert [len(text) for text in taken] == [0, LONGEST_TEXT, LONGEST_TEXT + 1, LONGEST_TEXT + 1]
+
+
+def test_a_recorder_without_set_up_by_the_camera_hears_that_it_is_off(recorder: RecorderIpcHandler) -> None:
+    assert recorder.handle(PutSetupCode("a code")) == SetupReply(SetupState.OFF)
 
 
 def test_a_report_counts_for_twenty_seconds_and_only_in_its_form(clock: SteppedClock) -> None:

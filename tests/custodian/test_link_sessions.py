@@ -608,6 +608,8 @@ def test_one_collection_takes_from_each_session_in_turn_and_no_more_than_a_carri
     assert 150_000 <= sum(len(each.frame) for each in taken) < 150_000 + 3 * frame_bytes
     counts = [sum(each.session == client.id for each in taken) for client in clients]
     assert max(counts) - min(counts) <= 1
+    monkeypatch.setattr(link_sessions, "_COLLECTED_BYTES", 3 * frame_bytes)
+    assert len(bench.link.collect(0)) == 3, "one frame of each session fills it"
 
 
 def test_a_cancelled_request_is_dropped(bench: Bench) -> None:
@@ -676,6 +678,17 @@ def test_answers_of_all_sessions_wait_for_room(bench: Bench, monkeypatch: pytest
         held = sum(each.answer_bytes for each in bench.link._connections.values())
         assert held <= 2 << 20
     assert [len(each.whole[1].body) for each in clients] == [3 << 19] * 3
+
+
+def test_an_answer_that_fills_the_room_or_its_sessions_half_to_the_last_byte_is_made_at_once(
+    bench: Bench, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_sessions, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 4 * answer_budget.answer_bytes("live"))
+    for client in (bench.client(), bench.client()):
+        for _ in range(2):
+            client.start("live")
+    assert gate.wait_for(4)
 
 
 def test_an_answer_is_made_once_there_is_room_for_it(bench: Bench, gate: Gate) -> None:

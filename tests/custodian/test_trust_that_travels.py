@@ -242,6 +242,23 @@ def test_junk_in_one_slot_delays_a_package_until_the_root_publishes_again(door: 
     assert door.state(door.ask(POLICE)) is None
 
 
+@pytest.mark.parametrize(
+    ("topic", "chunk"),
+    [
+        (str(TrustTopic(ROOT, 0)), b"no chunk"),
+        (f"doorward/v1/trust/{ROOT}/0/more", b"any"),
+        ("doorward/v1/trust/no-root/0", b"any"),
+    ],
+)
+def test_what_is_no_chunk_of_a_package_is_counted_and_stands_in_no_packages_way(
+    door: Door, topic: str, chunk: bytes
+) -> None:
+    door.custodian.on_message(topic, chunk)
+    assert door.journal.counters() == {"malformed": 1}
+    publish(door, package(bundle(3, revoked=True)))
+    assert door.state(door.ask(POLICE)) is None
+
+
 def test_freeze_the_owner_is_told_once_and_an_ended_package_cannot_be_agreed_to(door: Door) -> None:
     data = package(bundle(3), issued_s=NOW_S - 10, expires_s=NOW_S + 60)
     door.clock.advance(8 * DAY_S)
