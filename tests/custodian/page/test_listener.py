@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -327,6 +328,21 @@ def test_1100_idle_connections_stop_no_recording_and_keep_no_owner_out(
 
 def segments(link: DeviceLink) -> int:
     return link.ask(GetStatus()).vault.segments
+
+
+def test_a_page_that_takes_a_while_to_start_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = server.PageHttpServer.run
+
+    def run_later(*asked: Any, **more: Any) -> None:
+        time.sleep(0.5)
+        run(*asked, **more)
+
+    with a_door(tmp_path) as door:
+        door.page.stop()
+        monkeypatch.setattr(server.PageHttpServer, "run", run_later)
+        door.page.start()
+        again = Client(door.page.port, door.page.certificates.authority_der, lambda: "")
+        assert again.ask("GET", "/pair").status == 200
 
 
 def test_a_page_that_does_not_start_says_so_and_starts_when_it_is_asked_again(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
 
-from agent.custodian.page.app import routes
+from agent.custodian.page.app import COOKIE, routes
 from agent.custodian.page.request_guard import HEADERS, PLAIN, SET_UP_DOORBELL
 from agent.wire.control import Frame, write_frame
-from tests.custodian.page.door import NAME, Door, a_door
+from tests.custodian.page.door import NAME, Door, a_door, cookie_of
 
 HELLO = write_frame(Frame({}))
 
@@ -209,6 +210,24 @@ def test_a_strangers_browser_is_never_remembered_in_its_own_words(door: Door) ->
     assert {each.browser for each in door.page._sessions.sessions()} <= {"Firefox, Linux", "Browser"}
 
 
+def test_a_browser_that_leaves_is_told_to_forget_its_cookie_in_the_form_in_which_it_took_it(door: Door) -> None:
+    """A browser takes a cookie with `__Host-` in its name only if it is secure, for every path and for no domain."""
+    paired = door.ask("POST", "/pair", write_frame(Frame({"code": door.code()})))
+    left = door.op("page_leave", cookie_of(paired))
+    kept, forgotten = (SimpleCookie(each.headers["set-cookie"])[COOKIE] for each in (paired, left))
+    for each in (kept, forgotten):
+        assert (each["secure"], each["httponly"], each["samesite"]) == (True, True, "strict")
+        assert (each["path"], each["domain"]) == ("/", "")
+    assert (int(kept["max-age"]), kept.value) == (90 * 86_400, cookie_of(paired))
+    assert (int(forgotten["max-age"]), forgotten.value) == (0, "")
+
+
+def test_a_code_may_be_typed_with_anything_between_its_digits_up_to_sixty_four_characters(door: Door) -> None:
+    padded = door.code() + " " * 64
+    assert door.ask("POST", "/pair", write_frame(Frame({"code": padded[:65]}))).status == 400
+    assert door.ask("POST", "/pair", write_frame(Frame({"code": padded[:64]}))).status == 200
+
+
 def test_a_guesser_is_slowed_down_over_restarts_and_lets_others_in(tmp_path: Path) -> None:
     guess = write_frame(Frame({"code": "0000-000-000"}))
     statuses = []
@@ -219,8 +238,12 @@ def test_a_guesser_is_slowed_down_over_restarts_and_lets_others_in(tmp_path: Pat
             door.code()  # while there is none, there is nothing to guess
             statuses += [door.ask("POST", "/pair", guess).status for _ in range(3)]
             last = door.ask("POST", "/pair", guess)
+            door.address = "127.0.0.2"
+            of_another = [door.ask("POST", "/pair", guess).status for _ in range(3)]
+            assert door.pair()
     assert statuses[:3] == [400] * 3
     assert statuses[6:] == [429] * 3
+    assert of_another == [400] * 3, "each address waits for its own failures only"
     assert int(last.headers["retry-after"]) >= 1
 
 
