@@ -217,6 +217,31 @@ def test_a_session_in_use_is_kept_open(doorbell: Doorbell, monkeypatch: pytest.M
     session.close()
 
 
+def test_an_answer_longer_than_any_operation_gives_ends_the_session(
+    doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A doorbell that was taken over could fill the memory of the owner's computer."""
+    monkeypatch.setattr(link_session, "_LARGEST_BYTES", 100_000)
+    session = doorbell.session()
+    assert len(session.exchange(Frame({"op": "status"}, bytes(90_000))).body) == 90_000
+    with pytest.raises(NetworkError, match="answer is too long"):
+        session.exchange(Frame({"op": "status"}, bytes(101_000)))
+    session.close()
+
+
+def test_a_connection_that_breaks_while_a_request_is_sent_ends_the_wait_at_once(doorbell: Doorbell) -> None:
+    session = doorbell.session()
+
+    def broken(_frame: bytes) -> None:
+        raise NetworkError("The relay has closed the connection.")
+
+    doorbell.carriers[-1].send = broken  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(NetworkError, match="relay has closed"):
+            session.exchange(Frame({"op": "status"}))
+    session.close()
+
+
 def test_an_answer_that_is_no_frame_is_a_fault_of_the_device(doorbell: Doorbell) -> None:
     session = doorbell.session()
     doorbell.held.clear()

@@ -17,8 +17,15 @@ from tests.clients.owner.fake_device import BOOT
 from tests.live_parts import part_of
 
 
-def gop(home: Home, media: bytes, start_ms: int = 0, *, quality: ClockQuality = ClockQuality.SYNCED) -> bytes:
-    """A live GOP of one second, sealed to the owner."""
+def gop(
+    home: Home,
+    media: bytes,
+    start_ms: int = 0,
+    *,
+    quality: ClockQuality = ClockQuality.SYNCED,
+    continues: bool = False,
+) -> bytes:
+    """A live GOP of one second, or a part that continues one, sealed to the owner."""
     span = TimeSpan(
         boot=BOOT,
         start_us=start_ms * 1000,
@@ -26,7 +33,7 @@ def gop(home: Home, media: bytes, start_ms: int = 0, *, quality: ClockQuality = 
         utc_ms=NOW_MS - 1000 + start_ms,
         quality=quality,
     )
-    context = LiveContext(device=home.device.key.id, span=span)
+    context = LiveContext(device=home.device.key.id, span=span, continues=continues)
     recipient = home.keys.identity.recipient()
     return part_of(live_plaintext(media, context), [recipient])
 
@@ -103,6 +110,28 @@ def test_the_newest_gop_that_is_sealed_again_for_a_newcomer_is_skipped(home: Hom
     shows(home, ({"numbers": numbers, "sizes": sizes}, one + one + two))
     found = next(watch(home.device, home.keys, clock=now))
     assert [each.media for each in found] == media[:2]
+
+
+def test_a_gop_of_which_a_part_is_missing_is_shown_up_to_there_and_the_next_one_whole(
+    home: Home, media: list[bytes]
+) -> None:
+    """Frames after a missing part do not decode until the next keyframe."""
+    stays = [gop(home, media[0]), gop(home, media[1], 1000, continues=True)]
+    lost = [gop(home, media[2], start_ms, continues=True) for start_ms in (3000, 4000)]
+    following = [gop(home, media[0], 5000), gop(home, media[1], 6000, continues=True)]
+    parts = [*stays, *lost, *following]
+    shows(home, ({"numbers": list(range(1, 7)), "sizes": [len(each) for each in parts]}, b"".join(parts)))
+    found = next(watch(home.device, home.keys, clock=now))
+    assert [(each.media, each.continues) for each in found] == [
+        (media[0], False), (media[1], True), (media[0], False), (media[1], True),
+    ]  # fmt: skip
+
+
+def test_a_viewer_who_joins_within_a_gop_waits_for_the_next_one(home: Home, media: list[bytes]) -> None:
+    parts = [gop(home, media[0], continues=True), gop(home, media[1], 1000, continues=True), gop(home, media[2], 2000)]
+    shows(home, ({"numbers": [1, 2, 3], "sizes": [len(each) for each in parts]}, b"".join(parts)))
+    found = next(watch(home.device, home.keys, clock=now))
+    assert [each.media for each in found] == [media[2]]
 
 
 def test_a_picture_that_is_sealed_to_another_owner_is_not_shown(home: Home, media: list[bytes]) -> None:

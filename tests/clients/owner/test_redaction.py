@@ -113,6 +113,12 @@ def test_a_voice_is_muted_only_in_the_sound_and_only_where_the_owner_says(home: 
     assert film == review.open(home.segments[0]).media
 
 
+def test_a_selection_counts_a_muted_sound_as_redacted_only_if_the_sound_leaves() -> None:
+    redactions = Redactions({"a": (FACE,)}, {"a": (VOICE,), "b": (VOICE,), "d": (VOICE,)})
+    assert ShareChoice(("a", "b", "c"), sound=True, redactions=redactions).redacted == ("a", "b")
+    assert ShareChoice(("a", "b", "c"), redactions=redactions).redacted == ("a",)
+
+
 def test_the_still_of_a_redacted_clip_does_not_leave(home: Home, review: RequestReview) -> None:
     with pytest.raises(RequestError, match="may show what you cover"):
         approve(home.device, home.keys, review, chosen(home, posters=(review.clips[0],)), clock=now)
