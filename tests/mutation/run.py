@@ -178,6 +178,7 @@ GROUPS = (
             "tests/clients/owner/test_live_stream.py",
             "tests/clients/requester/test_identity.py",
             "tests/clients/requester/test_opened_disclosure.py",
+            "tests/clients/requester/test_redacted_answers.py",
         ),
     ),
     Group(

@@ -1,0 +1,107 @@
+"""A root's package on a broker: each slot is written once, and a broken link, a refusal and a silence end in words."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+
+from agent.clients.requester import package_publisher
+from agent.clients.requester.package_publisher import publish_package
+from agent.core.bus import BusDisconnected, BusEvent, LinkFault, PublishAcknowledged, PublishLost, PublishRefused
+from agent.errors import ConfigurationError, FormatError, NetworkError
+from agent.wire.trust_package import MAX_CHUNK_BYTES, TRUST_SLOTS, split_package
+
+ROOT = "c3" * 8
+
+
+class SlotBus:
+    """Answers each publication with the next of the `answers` for its slot, or acknowledges it."""
+
+    def __init__(self, **answers: list[BusEvent]) -> None:
+        self.answers = {int(name.removeprefix("slot")): list(each) for name, each in answers.items()}
+        self.published: list[tuple[str, bytes, bool]] = []
+        self.events: deque[BusEvent] = deque()
+        self.hurried = False
+        self.full = False
+        """Takes no publication, as a bus with a full window."""
+
+    def hurry(self, on: bool) -> None:
+        self.hurried = on
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool) -> bool:
+        if self.full:
+            return False
+        self.published.append((topic, payload, retain))
+        waiting = self.answers.get(token, [])
+        self.events.append(waiting.pop(0) if waiting else PublishAcknowledged(token, heard=True))
+        return True
+
+    def next_event(self, _timeout_s: float) -> BusEvent | None:
+        self.full = False
+        return self.events.popleft() if self.events else None
+
+    @property
+    def slots(self) -> list[int]:
+        return [int(topic.rpartition("/")[2]) for topic, _, _ in self.published]
+
+
+@pytest.fixture
+def package() -> bytes:
+    """A package of two chunks."""
+    return b"x" * (MAX_CHUNK_BYTES + 1)
+
+
+def published(bus: SlotBus, package: bytes, timeout_s: float = 60.0) -> int:
+    return publish_package(bus, ROOT, package, timeout_s)  # type: ignore[arg-type]
+
+
+def test_each_chunk_is_retained_in_its_slot_and_the_slots_behind_are_cleared(package: bytes) -> None:
+    bus = SlotBus()
+    assert published(bus, package) == 2
+    assert bus.published == [
+        (f"doorward/v1/trust/{ROOT}/{slot}", data, True)
+        for slot, data in enumerate([*split_package(package), *[b""] * (TRUST_SLOTS - 2)])
+    ]
+    assert bus.hurried, "a person waits"
+
+
+def test_a_slot_that_a_broken_link_lost_is_published_again_and_no_other(package: bytes) -> None:
+    away = BusDisconnected(LinkFault.LOST, NetworkError("away"), 1.0)
+    bus = SlotBus(slot1=[PublishLost(1), PublishLost(1)])
+    bus.events.append(away)
+    assert published(bus, package) == 2
+    assert sorted(bus.slots) == [0, 1, 1, 1, *range(2, TRUST_SLOTS)]
+
+
+def test_a_slot_beyond_the_roots_right_is_left_alone_if_nothing_is_to_be_written_there(package: bytes) -> None:
+    refused = {f"slot{slot}": [PublishRefused(slot, 0x87, "Not authorized")] for slot in range(2, TRUST_SLOTS)}
+    assert published(SlotBus(**refused), package) == 2
+    for slot in (0, 1):
+        with pytest.raises(ConfigurationError, match=f"refuses slot {slot} "):
+            published(SlotBus(**{f"slot{slot}": [PublishRefused(slot, 0x87, "Not authorized")]}), package)
+
+
+def test_a_full_window_is_tried_again(package: bytes) -> None:
+    bus = SlotBus()
+    bus.full = True
+    assert published(bus, package) == 2
+    assert sorted(bus.slots) == list(range(TRUST_SLOTS))
+
+
+def test_a_broker_that_stays_away_is_named_with_its_fault(package: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_publisher, "_WAIT_S", 0.0)
+    away = BusDisconnected(LinkFault.UNREACHABLE, NetworkError("No route to the broker."), 1.0)
+    with pytest.raises(NetworkError, match=r"has not taken the package\. No route to the broker"):
+        published(SlotBus(slot0=[away]), package, 0.0)
+    silent = SlotBus()
+    silent.next_event = lambda _timeout_s: None  # type: ignore[method-assign]
+    with pytest.raises(NetworkError, match=r"has not taken the package\. Publish it again"):
+        published(silent, package, 0.0)
+
+
+def test_a_package_that_no_broker_takes_is_refused_before_anything_is_published() -> None:
+    bus = SlotBus()
+    with pytest.raises(FormatError, match="can be published"):
+        published(bus, b"x" * (TRUST_SLOTS * MAX_CHUNK_BYTES + 1))
+    assert bus.published == []
