@@ -41,6 +41,9 @@ def test_every_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "owner").stat().st_mode) == 0o700
     for name in ("identity.txt", "approval.pem", KIT):
         assert stat.S_IMODE((tmp_path / "owner" / name).stat().st_mode) == 0o600
+    OwnerKeys.create(tmp_path / "sealed", passphrase="correct horse", log2_work_factor=8)
+    for name in ("identity.age", "approval.age"):
+        assert stat.S_IMODE((tmp_path / "sealed" / name).stat().st_mode) == 0o600
 
 
 def test_a_secret_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -50,12 +53,14 @@ def test_a_secret_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path
         _ = OwnerKeys.load(keys.folder).identity
 
 
-def test_keys_are_never_overwritten(tmp_path: Path) -> None:
-    OwnerKeys.create(tmp_path, seeds=seeds("anna"))
-    for name in ("nothing", "owner.json", "recovery-kit.txt", "identity.txt"):
-        (tmp_path / name).unlink(missing_ok=True)
-        with pytest.raises(ConfigurationError, match="already"):
-            OwnerKeys.create(tmp_path, seeds=seeds("bob"))
+@pytest.mark.parametrize("name", ["owner.json", KIT, "identity.txt", "identity.age", "approval.pem", "approval.age"])
+def test_one_file_that_is_left_of_earlier_keys_keeps_new_ones_from_being_made(tmp_path: Path, name: str) -> None:
+    """An owner who lost the card must not lose the identity beside it."""
+    (tmp_path / name).write_bytes(b"what is left")
+    with pytest.raises(ConfigurationError, match=f"already holds keys: {name}"):
+        OwnerKeys.create(tmp_path, seeds=seeds("bob"))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"what is left"
 
 
 def test_an_identity_that_does_not_fit_is_said_to_not_fit(tmp_path: Path) -> None:
