@@ -1,4 +1,4 @@
-"""What root remembers of a release: the offer, why a check failed, and how an installation ended, also over a cut."""
+"""Root remembers the offer, why a check failed, and how an installation ended, also over a power cut."""
 
 from __future__ import annotations
 

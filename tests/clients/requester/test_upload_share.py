@@ -1,4 +1,4 @@
-"""A receiver that shares the uploads with others hears the data of its own, and leaves what it does not need."""
+"""A receiver that shares the uploads with others hears the data of those that it claimed, and leaves the rest."""
 
 from __future__ import annotations
 
