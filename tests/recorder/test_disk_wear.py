@@ -27,3 +27,21 @@ def test_what_is_written_to_a_disk_is_counted_and_told_for_an_hour_of_footage(tm
 
 def test_before_anything_is_recorded_there_is_no_rate() -> None:
     assert wear(0)["bytes_per_recorded_hour"] is None
+
+
+def test_bytes_that_were_taken_back_before_they_reached_the_disk_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "rchar: 99\nwrite_bytes: 5000\ncancelled_write_bytes: 1400\n"
+    monkeypatch.setattr(Path, "read_text", lambda _path: said)
+    assert wear(36) == {"written_bytes": 3600, "recorded_s": 36, "bytes_per_recorded_hour": 360_000}
+    said = "write_bytes: 5\ncancelled_write_bytes: 1400\n"
+    assert wear(0) == {"written_bytes": 0, "recorded_s": 0, "bytes_per_recorded_hour": None}
+
+
+def test_a_kernel_that_counts_nothing_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_path: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert wear(3600)["written_bytes"] == 0
+    monkeypatch.setattr(Path, "read_text", lambda _path: "rchar: 99\n")
+    assert wear(3600)["bytes_per_recorded_hour"] == 0

@@ -8,13 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.config import Configuration
 from agent.config.settings import DeviceConfig
 from agent.core.events import TriggerKind
-from agent.errors import RequestError
+from agent.core.retention import ProtectedIds
+from agent.core.setup_state import SetupState
+from agent.core.talk.offers import TalkState
+from agent.errors import ConfigurationError, RequestError, StorageError
 from agent.ipc.protocol import (
     Ack,
     FromRecorder,
@@ -23,15 +27,21 @@ from agent.ipc.protocol import (
     GetLiveViewers,
     GetRecipients,
     GetSettings,
+    GetTalk,
     HeldSegments,
     LiveViewers,
     Notify,
     OwnerSettingsReply,
+    PutLivePiece,
+    PutSetupCode,
+    PutTalkOffer,
     Recipients,
     ReportStatus,
     SegmentNames,
+    SetupReply,
     Sign,
     Signature,
+    TalkWork,
 )
 from agent.ipc.rpc_client import RpcClient
 from agent.ipc.rpc_server import role_server
@@ -39,10 +49,13 @@ from agent.platform.disk import RealDisk
 from agent.platform.supervision import SystemdNotifier
 from agent.ports import Camera
 from agent.recorder import composition, recorder_process
+from agent.recorder.folder_lock import ProcessLock
 from agent.recorder.recorder_process import RecorderRole
 from agent.vault import replay
+from agent.wire import strictjson
 from agent.wire.identities import public_key_of
-from tests.vaults import DEVICE_KEY, make_vault
+from agent.wire.statements import Settings
+from tests.vaults import DEVICE_KEY, OWNER, make_vault
 
 ME = frozenset({os.getuid()})
 
@@ -55,6 +68,16 @@ class Custodian:
         self.turns = 0
         """How often the recorder has looked after it to the end."""
         self.refusing = False
+        self.recipients = Recipients(public_key_of(DEVICE_KEY).id, 0, ())
+        self.settings = b""
+        self.erased: tuple[str, ...] = ()
+        self.held = HeldSegments((), None)
+        self.held_of: list[int] = []
+        self.status: dict[str, Any] = {}
+        self.pieces: list[PutLivePiece] = []
+        self.talk_asked: list[GetTalk] = []
+        self.offers: list[PutTalkOffer] = []
+        self.codes: list[str] = []
         self._server = role_server(path, FromRecorder, self._answer, ME)
         self.start, self.stop = self._server.start, self._server.stop
         self._pause = threading.Event()
@@ -67,21 +90,35 @@ class Custodian:
                 self.told.append(request)
                 return Ack()
             case GetRecipients():
-                return Recipients(public_key_of(DEVICE_KEY).id, 0, ())
+                return self.recipients
             case GetSettings():
-                return OwnerSettingsReply(b"")
+                return OwnerSettingsReply(self.settings)
             case GetErasedSegments():
                 self.turns += 1
-                return SegmentNames(())
-            case GetHeldSegments():
-                return HeldSegments((), None)
+                return SegmentNames(self.erased)
+            case GetHeldSegments(segments):
+                self.held_of.append(segments)
+                return self.held
             case Sign(encoding=encoding):
                 return Signature(DEVICE_KEY.sign(encoding))
             case GetLiveViewers():
                 self._pause.wait(0.2)
                 return LiveViewers(False)
-            case ReportStatus():
+            case ReportStatus(status):
+                self.status = status
                 return Ack()
+            case PutLivePiece():
+                self.pieces.append(request)
+                return LiveViewers(False)
+            case GetTalk():
+                self.talk_asked.append(request)
+                return TalkWork()
+            case PutTalkOffer():
+                self.offers.append(request)
+                return Ack()
+            case PutSetupCode(text):
+                self.codes.append(text)
+                return SetupReply(SetupState.JOINING)
         raise AssertionError(request)
 
 
@@ -209,3 +246,129 @@ def test_a_process_that_is_stopped_meanwhile_leaves_no_thread(stored: list[str],
     assert made.vault.reading
     made.stop()
     assert not [each.name for each in threading.enumerate() if each.name in ("index", "time")]
+
+
+# -- with an owner -----------------------------------------------------------------------------------------------------
+
+ME_OWNER = Recipients(public_key_of(DEVICE_KEY).id, 1, (str(OWNER.recipient()),))
+
+
+def test_the_recipients_and_their_browsers_are_the_custodians_newest(custodian: Custodian, role: RecorderRole) -> None:
+    assert not role._runtime.enrolled
+    custodian.recipients = ME_OWNER
+    until(lambda: role.vault.epoch == 1)
+    assert role._runtime.enrolled
+    assert role.vault._sealing.recipients == (OWNER.recipient(),)
+    custodian.recipients = Recipients(ME_OWNER.device, 1, (), ("glance",))
+    until(lambda: role._runtime._glances == ("glance",))
+    assert role.vault._sealing.recipients == (OWNER.recipient(),), "an empty list seals to nobody new"
+    custodian.recipients = Recipients(ME_OWNER.device, 2, ME_OWNER.recipients)
+    until(lambda: role.vault.epoch == 2)
+
+
+def test_an_owners_settings_are_in_force_over_the_file_and_the_file_without_them(
+    custodian: Custodian, role: RecorderRole
+) -> None:
+    usual = role.vault._limits.most_bytes
+    device = str(public_key_of(DEVICE_KEY))
+    wanted = Settings(v=1, device=device, owner_time_ms=1, nonce="0" * 32, max_bytes=77_000_000)
+    custodian.settings = strictjson.encode(wanted)
+    until(lambda: role.vault._limits.most_bytes == 77_000_000)
+    custodian.settings = b""
+    until(lambda: role.vault._limits.most_bytes == usual)
+
+
+def test_what_an_owner_deleted_is_deleted_and_the_status_is_reported(custodian: Custodian, made: RecorderRole) -> None:
+    made.vault.seal_to((OWNER.recipient(),), 1)
+    writer = made.vault.begin("a" * 26, made._clock.now())
+    writer.write(b"\0\0\0\x10moofxxxxxxxx")
+    segment = writer.finish(made._clock.now()).id
+    made.start()
+    custodian.erased = (segment, "b" * 26)
+    until(lambda: made.vault.find(segment) is None)
+    until(lambda: bool(custodian.status))
+    assert custodian.status["state"] == "no camera"
+
+
+def test_segments_that_must_stay_are_the_custodians_and_while_it_is_away_its_last_answer(
+    custodian: Custodian, role: RecorderRole
+) -> None:
+    custodian.held = HeldSegments(("a" * 26,), 1234)
+    assert role._protected() == ProtectedIds(frozenset({"a" * 26}), 1234)
+    assert custodian.held_of[-1] == role.vault.totals().segments
+    custodian.stop()
+    role._custodian.close()
+    assert role._protected() == ProtectedIds(frozenset({"a" * 26}), None), "nothing goes by age meanwhile"
+    role._last_held = None
+    with pytest.raises(StorageError, match="Nothing is evicted") as refused:
+        role._protected()
+    assert refused.value.remedy
+    with pytest.raises(StorageError, match="could not be signed"):
+        role._sign(b"a record")
+    custodian.start()
+
+
+def test_live_view_talk_and_the_set_up_code_go_over_their_own_connections(
+    custodian: Custodian, made: RecorderRole
+) -> None:
+    deps = made._runtime._deps
+    assert deps.live_view.wait_for_viewer(0.0) == LiveViewers(False)
+    assert deps.live_view.put(3, 1, 2, b"piece", begins=True) == LiveViewers(False)
+    assert custodian.pieces == [PutLivePiece(3, 1, 2, b"piece", True)]
+    assert deps.talk.work("s", TalkState.READY, 0.5) == TalkWork()
+    assert custodian.talk_asked == [GetTalk("s", TalkState.READY, 0.5)]
+    offer = PutTalkOffer("challenge", TalkState.PRIVATE)
+    deps.talk.put_offer(offer)
+    assert custodian.offers == [offer]
+    assert deps.set_up is not None
+    assert deps.set_up("DW1:code") is SetupState.JOINING
+    assert custodian.codes == ["DW1:code"]
+
+
+def test_a_second_recorder_of_the_same_vault_is_refused_until_the_first_has_closed(
+    made: RecorderRole, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="Another recorder"):
+        ProcessLock(tmp_path / "vault")
+    made.stop()
+    made.close()
+    ProcessLock(tmp_path / "vault").release()
+
+
+def test_the_state_of_the_recorder_is_beside_the_vault_or_in_its_own_folder(made: RecorderRole, tmp_path: Path) -> None:
+    assert made._runtime._deps.index == tmp_path / "recorder.sqlite"
+    assert made._runtime._deps.own_state == tmp_path
+
+
+def test_a_role_whose_film_is_over_waits_for_its_end(role: RecorderRole) -> None:
+    waiting = threading.Thread(target=role.wait)
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    role.stop()
+    waiting.join()
+
+
+def test_a_recorder_that_waits_for_an_owner_says_so_to_systemd(
+    custodian: Custodian, made: RecorderRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(made._supervision, "ready", said.append)
+    made.start()
+    assert said == ["waiting for an owner"]
+
+
+def test_a_start_can_be_given_up(made: RecorderRole) -> None:
+    made.give_up()
+    assert made.vault._given_up.is_set()
+
+
+def test_a_recorder_looks_after_itself_while_the_custodian_is_away(
+    custodian: Custodian, role: RecorderRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = []
+    monkeypatch.setattr(role._watch, "turn", turns.append)
+    custodian.stop()
+    before = len(turns)
+    until(lambda: len(turns) > before + 3)
+    custodian.start()

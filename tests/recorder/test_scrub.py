@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.core.retention import RetentionLimits
+from agent.errors import StorageError
+from agent.recorder import scrub_thread
 from agent.recorder.scrub import Scrubber
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
@@ -142,3 +144,61 @@ def test_the_reader_lets_everybody_else_go_first() -> None:
         "assert work_idly()\nassert os.getpriority(os.PRIO_PROCESS, 0) == 19\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)
+
+
+def test_a_vault_that_cannot_be_read_is_told_in_the_status_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested, _disk = recorded(2)
+    scrub = Scrubber(tested.vault, KEY, Owner(), 10**9)
+    with monkeypatch.context() as changed:
+
+        def broken(_sequence: int) -> None:
+            raise StorageError("The disk is failing.", remedy="Replace it.")
+
+        changed.setattr(tested.vault, "after", broken)
+        assert scrub.step() == 3600.0
+        assert scrub.status.fault == "The disk is failing."
+    scrub.step()
+    assert (scrub.status.fault, scrub.status.segments) == ("", 1)
+
+
+def test_the_first_look_comes_a_minute_after_the_start_and_each_other_after_its_pause() -> None:
+    tested, _disk = recorded(1)
+    scrub = Scrubber(tested.vault, KEY, Owner(), bytes_per_day=tested.vault.totals().stored_bytes)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) == 4
+
+    scrub.run(wait)
+    assert waits == [60.0, pytest.approx(DAY_S), 3600.0, pytest.approx(DAY_S)]
+
+
+def test_an_empty_vault_is_no_round_and_a_missing_file_is_told() -> None:
+    empty, _disk = recorded(0)
+    scrub = Scrubber(empty.vault, KEY, Owner(), 10**9)
+    assert scrub.step() == 3600.0
+    assert scrub.status.rounds == 0
+    tested, _disk = recorded(1)
+    (entry,) = tested.vault.entries()
+    tested.store.remove([entry.file])
+    owner = Owner()
+    scrub = Scrubber(tested.vault, None, owner, 10**9)
+    scrub.step()
+    assert owner.told == [f"Stored footage is damaged: {entry.file.name}.  The card may be failing."]
+    assert scrub.status.damaged == (entry.file.name,)
+    scrub.step()
+    assert (scrub.status.rounds, scrub.status.damaged) == (1, ()), "each round names its own"
+
+
+def test_the_thread_of_the_scrub_works_at_the_lowest_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested, _disk = recorded(1)
+    calls: list[str] = []
+    monkeypatch.setattr(scrub_thread, "work_idly", lambda: calls.append("idly"))
+
+    def wait(_seconds: float) -> bool:
+        calls.append("wait")
+        return True
+
+    scrub_thread.scrubbing(Scrubber(tested.vault, KEY, Owner(), 10**9), wait)
+    assert calls == ["idly", "wait"]
