@@ -1,4 +1,4 @@
-"""What the recorder does for its other threads: presses, the lights, the board's levels, zones and privacy."""
+"""The recorder's services to its other threads: presses, lights, throttling, zones and privacy."""
 
 from __future__ import annotations
 

@@ -303,7 +303,7 @@ def test_a_link_that_ends_is_named_with_its_remedy_and_what_was_lost_is_sent_aga
 
     down = BusDisconnected(LinkFault.UNREACHABLE, error, retry_in_s=1.0)
     turns.run(look, CONNECTED, PAUSE, look, PublishLost(1), down, PAUSE, look, CONNECTED, PAUSE, look)
-    assert seen[0][0] == "connecting"
+    assert seen[0] == ("connecting", "")
     assert seen[1] == seen[3] == ("connected", "")
     assert seen[2][0] == "unreachable"
     assert "Start the broker." in seen[2][1]

@@ -1002,6 +1002,16 @@ def test_one_channel_that_fails_rests_and_the_other_goes_on(desk: Desk) -> None:
     assert desk.alerts._channels["Ann"].rests_until_ns == 0
 
 
+def test_the_sender_is_answered_when_the_first_of_two_channels_has_rested(desk: Desk) -> None:
+    desk.tell("visitor")
+    first = desk.collect()
+    desk.alerts.acknowledge(first["Ann"], "It is away.")
+    desk.clock.second += 0.5
+    desk.alerts.acknowledge(first["Ben"], "It is away.")
+    desk.clock.second += 0.5
+    assert desk.alerts._rest_s() == pytest.approx(retry_pause_ns(1) / NS_PER_S - 1)
+
+
 def test_a_message_that_nobody_acknowledges_is_given_out_again_after_three_minutes(desk: Desk) -> None:
     desk.tell("visitor")
     first = desk.collect()

@@ -1,0 +1,315 @@
+"""The newest GOP that live view and alerts are made of: its borders, its bounds, and the sound that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from agent.core.live import LiveSound
+from agent.core.media import EncodedPacket, Gop, SoundDescription, SoundPacket, StreamDescription
+from agent.core.timebase import NS_PER_MS, BootNs, seconds
+from agent.errors import FormatError
+from agent.ipc.protocol import LiveViewers
+from agent.recorder import live_view
+from agent.recorder.live_sealing import LiveSealer
+from agent.recorder.live_view import LiveEncoder, LiveParts, _joined
+from agent.recorder.sound_recorder import RecordedSound
+from tests.fake_disk import FakeDisk
+from tests.vaults import OWNER, SEALING, SeededEntropy, TestVault, make_vault
+
+STREAM = StreamDescription(64, 48, 10, 32, 24, live=True)
+FRAME_NS = 100 * NS_PER_MS
+
+
+@pytest.fixture
+def tested() -> TestVault:
+    return make_vault(FakeDisk())
+
+
+@pytest.fixture
+def maker(tested: TestVault) -> LiveEncoder:
+    return LiveEncoder(tested.vault, tested.clock, SEALING.device)
+
+
+def at(tenth: float) -> BootNs:
+    return BootNs(seconds(100) + round(tenth * FRAME_NS))
+
+
+def part(tenth: float, *, begins: bool = False, length: float = 1, size: int = 1000) -> Gop:
+    packet = EncodedPacket(bytes(size), begins, at(tenth))
+    return Gop((packet,), at(tenth + length), begins=begins, ends=False)
+
+
+def spans(maker: LiveEncoder) -> list[tuple[float, float]]:
+    """From and to, in tenths of a second."""
+    return [((each.start_ns - at(0)) / FRAME_NS, (each.end_ns - at(0)) / FRAME_NS) for each in maker._newest]
+
+
+def numbers(maker: LiveEncoder) -> list[int]:
+    return [each.number for each in maker._newest]
+
+
+def test_a_part_ends_where_the_next_one_begins_though_its_end_was_a_guess(maker: LiveEncoder) -> None:
+    maker.push(part(0, begins=True), STREAM)
+    maker.push(part(1.3), STREAM)
+    maker.push(part(2.1), STREAM)
+    assert spans(maker) == [(0, 1), (1, 2.3), (2.3, 3.1)]
+
+
+def test_a_keyframe_may_come_a_little_early_and_begins_at_the_guessed_end(maker: LiveEncoder) -> None:
+    maker.push(part(0, begins=True), STREAM)
+    maker.push(part(0.5, begins=True), STREAM)
+    assert spans(maker) == [(1, 1.5)]
+    maker.push(part(5, begins=True), STREAM)
+    assert spans(maker) == [(5, 6)], "a keyframe after a pause begins at its own time"
+    maker.push(part(4.9, begins=True), STREAM)
+    assert spans(maker) == [(4.9, 5.9)], "and one that is a whole picture early is another stream's"
+
+
+def test_a_part_lasts_at_least_a_microsecond(maker: LiveEncoder) -> None:
+    maker.push(part(0, begins=True), STREAM)
+    maker.push(part(0.2, length=0), STREAM)
+    (_first, second) = maker._newest
+    assert (second.start_ns, second.end_ns) == (at(1), at(1) + 1000)
+
+
+def test_a_keyframe_takes_the_place_of_all_parts_before_it(maker: LiveEncoder) -> None:
+    for tenth in range(3):
+        maker.push(part(tenth, begins=tenth == 0), STREAM)
+    maker.push(part(3, begins=True), STREAM)
+    assert numbers(maker) == [4]
+    assert maker._newest_bytes == 1000
+
+
+def test_the_newest_gop_is_bounded_by_its_bytes_and_its_parts(
+    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_view, "_MOST_BYTES", 2500)
+    for tenth in range(4):
+        maker.push(part(tenth, begins=tenth == 0), STREAM)
+    assert numbers(maker) == [3, 4]
+    assert maker._newest_bytes == 2000
+    maker.push(part(4, size=500), STREAM)
+    assert numbers(maker) == [3, 4, 5], "up to its limit"
+    maker.push(part(5, size=9000), STREAM)
+    assert numbers(maker) == [6], "the newest stays, however large it is"
+    monkeypatch.setattr(live_view, "_MOST_PARTS", 2)
+    for tenth in range(6, 9):
+        maker.push(part(tenth, size=1), STREAM)
+    assert numbers(maker) == [8, 9]
+
+
+def test_a_picture_of_now_is_the_newest_gop_from_its_keyframe_on(
+    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert maker.newest_picture() is None
+    maker.push(part(0, begins=True), STREAM)
+    maker.push(part(1), STREAM)
+    newest = maker.newest_picture()
+    assert newest is not None
+    assert (len(newest.parts), newest.codec, newest.end_ns, newest.live) == (2, STREAM.codec, at(2), True)
+    monkeypatch.setattr(live_view, "_MOST_BYTES", 1500)
+    maker.push(part(2), STREAM)
+    assert maker.newest_picture() is None, "its beginning is gone"
+    maker.push(part(3, begins=True), replace(STREAM, live=False))
+    newest = maker.newest_picture()
+    assert newest is not None
+    assert not newest.live
+    maker.forget()
+    assert maker.newest_picture() is None, "the camera is off"
+
+
+def test_who_looks_gets_what_follows_or_the_newest_gop_and_no_part_without_its_beginning(
+    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_view, "_ASK_S", 0.0)
+    assert maker._next(0) is None
+    for tenth in range(4):
+        maker.push(part(tenth, begins=tenth == 0), STREAM)
+    whole = maker._next(0)
+    assert whole is not None
+    assert (whole.number, len(whole.gop.packets), whole.gop.begins) == (4, 4, True)
+    assert (whole.start_ns, whole.end_ns) == (at(0), at(4))
+    rest = maker._next(2)
+    assert rest is not None
+    assert (rest.number, len(rest.gop.packets), rest.gop.begins) == (4, 2, False)
+    assert maker._next(4) is None
+    monkeypatch.setattr(live_view, "_MOST_PARTS", 2)
+    maker.push(part(4), STREAM)
+    assert maker._next(2) is None, "its part 3 is gone"
+    assert maker._next(3) is not None
+
+
+def test_parts_that_have_come_already_are_joined_up_to_the_size_of_an_answer(
+    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_view, "_JOINED_BYTES", 2000)
+    for tenth in range(4):
+        maker.push(part(tenth, begins=tenth == 0), STREAM)
+    found = []
+    told = 0
+    while told < 4 and (joined := maker._next(told)) is not None:
+        found.append(len(joined.gop.packets))
+        told = joined.number
+    assert found == [2, 2]
+    maker.push(part(4, size=5000), STREAM)
+    large = maker._next(4)
+    assert large is not None
+    assert large.number == 5, "one part is given whatever its size"
+
+
+def test_for_another_key_the_newest_gop_is_shown_again_up_to_what_was_shown(
+    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert maker._shown_already(3) is None
+    for tenth in range(4):
+        maker.push(part(tenth, begins=tenth == 0), STREAM)
+    again = maker._shown_already(3)
+    assert again is not None
+    assert (again.number, len(again.gop.packets)) == (3, 3)
+    assert maker._shown_already(0) is None
+    monkeypatch.setattr(live_view, "_MOST_PARTS", 3)
+    maker.push(part(4), STREAM)
+    assert maker._shown_already(5) is None, "its beginning is gone"
+
+
+def test_joined_parts_begin_as_the_first_and_end_as_the_last(maker: LiveEncoder) -> None:
+    maker.push(part(0, begins=True), STREAM)
+    maker.push(replace(part(1), ends=True), STREAM)
+    joined = _joined(tuple(maker._newest))
+    assert (joined.gop.begins, joined.gop.ends, joined.gop.end_ns) == (True, True, at(2))
+
+
+def test_a_part_without_its_beginning_is_not_shown(maker: LiveEncoder, tested: TestVault) -> None:
+    maker.push(part(0), STREAM)
+    with pytest.raises(FormatError, match="without its beginning"):
+        maker._media_of(maker._newest[0])
+    with pytest.raises(FormatError, match="without its beginning"):
+        LiveSealer(tested.vault, SeededEntropy(1)).seal(b"part", begins=False)
+
+
+# -- the sound ---------------------------------------------------------------------------------------------------------
+
+MONO = SoundDescription(24_000, b"\x13\x08", live=True)
+
+
+class Heard:
+    """A microphone that heard something all the time."""
+
+    def __init__(self, packets: int | None = 10, description: SoundDescription | None = MONO) -> None:
+        self.asked: list[tuple[float, float]] = []
+        self._count, self._description = packets, description
+
+    def __call__(self, after_ns: int, until_ns: int) -> RecordedSound | None:
+        self.asked.append(((after_ns - at(0)) / FRAME_NS, (until_ns - at(0)) / FRAME_NS))
+        if self._count is None:
+            return None
+        step = MONO.packet_ns
+        packets = tuple(SoundPacket(b"\x21\x10\x04", BootNs(after_ns + 1 + n * step)) for n in range(self._count))
+        return RecordedSound(self._description, packets, None)
+
+
+def said(maker: LiveEncoder, gops: Sequence[Gop]) -> list[LiveSound | None]:
+    return [maker._sound_of(gop)[1] for gop in gops]
+
+
+def test_sound_begins_with_the_pictures_and_goes_on_where_it_ended(maker: LiveEncoder) -> None:
+    heard = Heard()
+    maker.hear = heard
+    first, second = said(maker, [part(10, begins=True), part(11)])
+    assert heard.asked[0] == pytest.approx((10, 11), abs=1e-6)
+    last_ns = at(10) + 9 * MONO.packet_ns
+    assert heard.asked[1] == pytest.approx(((last_ns - at(0)) / FRAME_NS, 12))
+    assert first is not None
+    assert first.start_us == at(10) // 1000
+    assert second is not None
+    assert second.start_us == (last_ns + 1) // 1000
+
+
+def test_after_a_pause_of_the_pictures_sound_begins_again_with_them(maker: LiveEncoder) -> None:
+    heard = Heard()
+    maker.hear = heard
+    said(maker, [part(10, begins=True), part(30, begins=True), part(51, begins=True), part(40, begins=True)])
+    begins = [round(after, 3) for after, _until in heard.asked]
+    assert begins[0] == 10
+    assert begins[1] < 30, "within two seconds it goes on"
+    assert begins[2:] == [51, 40], "after a longer pause, or for an earlier picture, it begins with the picture"
+
+
+def test_less_sound_than_a_fifth_of_a_second_waits_for_the_next_part(maker: LiveEncoder) -> None:
+    few = seconds(0.2) // MONO.packet_ns
+    for count, comes in ((few, False), (few + 1, True)):
+        maker.hear = Heard(count)
+        assert said(maker, [part(10, begins=True)])[0] is not None, "a GOP begins with its sound"
+        assert (said(maker, [part(11)])[0] is not None) is comes
+
+
+@pytest.mark.parametrize("heard", [Heard(None), Heard(3, None)])
+def test_without_a_microphone_there_is_no_sound(maker: LiveEncoder, heard: Heard) -> None:
+    maker.hear = heard
+    assert maker._sound_of(part(10, begins=True)) == (b"", None)
+
+
+def test_a_silent_beginning_is_an_empty_track_at_its_time(maker: LiveEncoder) -> None:
+    maker.hear = Heard(0)
+    track, told = maker._sound_of(part(10, begins=True))
+    assert told == LiveSound(len(track), at(10) // 1000)
+
+
+# -- who looks ---------------------------------------------------------------------------------------------------------
+
+
+def test_only_known_glance_keys_are_sealed_to_and_at_most_eight(
+    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    monkeypatch.setattr(live_view, "parse_recipient", lambda text: parsed.append(text) or OWNER.recipient())
+    names = tuple(f"key-{number}" for number in range(10))
+    maker.show_to(names)
+    looking = LiveViewers(True, ("a stranger", *names))
+    assert maker._look(looking) is looking
+    assert sorted(maker._sealer.glances) == sorted(names[:8])
+    maker._look(LiveViewers(True, names[:2]))
+    assert list(maker._sealer.glances) == ["key-0", "key-1"]
+    assert len(parsed) == 8, "a key that looks already is not parsed again"
+
+
+# -- parts of a camera's packets ---------------------------------------------------------------------------------------
+
+
+def packet(tenth: float, *, keyframe: bool = False) -> EncodedPacket:
+    return EncodedPacket(b"x" * 10, keyframe, at(tenth))
+
+
+def test_from_the_second_gop_on_each_picture_is_a_part_at_once() -> None:
+    parts = LiveParts(FRAME_NS)
+    for tenth in range(5):
+        parts.push(packet(tenth, keyframe=tenth == 0))
+    (rest, keyframe) = parts.push(packet(5, keyframe=True))
+    assert rest.end_ns == at(5), "the first GOP ends exactly where the second begins"
+    assert (keyframe.begins, keyframe.end_ns, len(keyframe.packets)) == (True, at(6), 1)
+    (single,) = parts.push(packet(6))
+    assert (single.begins, single.ends, single.end_ns) == (False, False, at(7))
+    (again,) = parts.push(packet(7, keyframe=True))
+    assert again.begins
+
+
+def test_after_pictures_in_another_order_each_gop_comes_in_long_parts() -> None:
+    parts = LiveParts(FRAME_NS)
+    parts.push(packet(0, keyframe=True))
+    parts.push(packet(2))
+    parts.push(packet(1))
+    (rest,) = parts.push(packet(3, keyframe=True))
+    assert len(rest.packets) == 3
+    assert parts.push(packet(4)) == []
+
+
+def test_a_keyframe_from_before_begins_anew_without_the_rest() -> None:
+    parts = LiveParts(FRAME_NS)
+    parts.push(packet(5, keyframe=True))
+    parts.push(packet(6))
+    (keyframe,) = parts.push(packet(2, keyframe=True))
+    assert keyframe.begins
+    assert keyframe.packets[0].sensor_ns == at(2)
