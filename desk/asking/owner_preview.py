@@ -16,13 +16,13 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import agent
+from agent.core.languages import LANGUAGES
 from agent.wire.area import Area
 from agent.wire.fields import OnwardKind
 
-__all__ = ["OWNER_LANGUAGES", "OwnerView", "Promise", "owner_view"]
+__all__ = ["OwnerView", "Promise", "owner_view"]
 
 _TEXTS: Final = Path(agent.__file__).parent / "web" / "texts"
-OWNER_LANGUAGES: Final = tuple(sorted(path.stem for path in _TEXTS.glob("*.json")))
 _M2_PER_HECTARE: Final = 10_000
 _HECTARES: Final = {
     "ar": ("هكتار", "هكتار"),
@@ -162,6 +162,11 @@ class OwnerView:
     never: tuple[str, tuple[str, ...]]
     decision: tuple[str, ...]
     """Sentences where the owner decides."""
+
+    @property
+    def direction(self) -> str:
+        """Returns the direction of the owner's script, as HTML names it."""
+        return LANGUAGES[self.language].direction
 
 
 def owner_view(

@@ -15,6 +15,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
+from agent.core.languages import ENGLISH, LANGUAGES
 from agent.errors import DoorwardError
 from desk.asking import drafts, places, shapes
 from desk.asking.forms import PreferencesForm, RequestForm, TemplateForm, first_values, values_of
@@ -23,7 +24,7 @@ from desk.asking.knowledge import known_to, zone_of
 from desk.asking.live_check import CheckFinding, Question, blocks, check
 from desk.asking.map_view import map_context, with_tiles
 from desk.asking.models import Draft, Preferences, Template
-from desk.asking.owner_preview import OWNER_LANGUAGES, OwnerView, Promise, owner_view
+from desk.asking.owner_preview import OwnerView, Promise, owner_view
 from desk.asking.preference_changes import add_template, change_preferences, delete_template
 from desk.asking.states import Actor, State, allowed_steps
 from desk.asking.words import error_text, statements
@@ -229,7 +230,7 @@ def _request_page(request: DeskRequest, draft: Draft, problem: str = "") -> Http
         "statements": statements(findings, zone),
         "refused": blocks(findings),
         "view": _owner_view(draft, request, int(now.timestamp())),
-        "owner_languages": OWNER_LANGUAGES,
+        "owner_languages": LANGUAGES.items(),
         "two_person_rule": rule,
         "zone": zone,
         "may_write": request.may(Action.WRITE_REQUESTS),
@@ -248,7 +249,7 @@ def _owner_view(draft: Draft, request: DeskRequest, now_s: int) -> OwnerView | N
         return None
     chosen = request.GET.get("owner") or get_language()
     return owner_view(
-        language=chosen if chosen in OWNER_LANGUAGES else "en",
+        language=chosen if chosen in LANGUAGES else ENGLISH,
         who=request.organisation.name,
         kind=request.organisation.kind,
         incident=draft.incident,

@@ -26,6 +26,7 @@ async function begin(form) {
     map?.goTo(position);
     fields.writeCentre(position);
   });
+  if (fields.read()) check.soon(); // a draft, or words that are asked again: there is something to judge already
   form.addEventListener("input", (event) => {
     const area = fields.concerns(event.target) ? fields.read() : null;
     if (area) map?.show(area);

@@ -3,6 +3,8 @@
 const STEPS = [10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005];
 const FEWEST_LINES = 4;
 const DECIMALS = 4;
+/** Room in pixels for the degrees of the other edge, and for the scale at the lower right. */
+const CORNER = { left: 48, bottom: 28, right: 132 };
 
 /**
  * Returns the whole multiples of a round step between two degrees.
@@ -51,9 +53,14 @@ export class Graticule {
     const source = /** @type {import("maplibre-gl").GeoJSONSource} */ (this.map.getSource("graticule"));
     source.setData({ type: "FeatureCollection", features });
     for (const label of this.labels) label.remove();
+    const { clientWidth, clientHeight } = this.map.getContainer();
+    const across = lons.map((lon) => ({ text: `${lon}°`, at: this.map.project([lon, south]).x }));
+    const up = lats.map((lat) => ({ text: `${lat}°`, at: this.map.project([west, lat]).y }));
     this.labels = [
-      ...lons.map((lon) => this.label(`${lon}°`, this.map.project([lon, south]).x, "bottom")),
-      ...lats.map((lat) => this.label(`${lat}°`, this.map.project([west, lat]).y, "left")),
+      ...across
+        .filter(({ at }) => at > CORNER.left && at < clientWidth - CORNER.right)
+        .map(({ text, at }) => this.label(text, at, "bottom")),
+      ...up.filter(({ at }) => at < clientHeight - CORNER.bottom).map(({ text, at }) => this.label(text, at, "left")),
     ];
   }
 

@@ -23,7 +23,7 @@ from tests.browser.browser import Browser, require_browser
 from tests.clients.requester.test_incoming_tips import TIP, laid, words
 from tests.desk import looking
 from tests.desk.agencies import Agency
-from tests.desk.asking.asking_desk import vouch
+from tests.desk.asking.asking_desk import drafted, vouch
 from tests.desk.asking.served_desk import DESKTOP, DRAWS, TABLET, served_desk, sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -193,6 +193,29 @@ def test_the_same_request_is_made_by_keyboard_alone(desk: Desk) -> None:
     )
     draft = desk.draft()
     assert (draft.state, draft.incident, len(draft.area["vertices"])) == ("signed", "burglary", 4)
+
+
+@pytest.mark.at_length("make test-browser")
+def test_a_draft_is_checked_as_it_opens_and_no_two_degrees_of_its_map_overlap(desk: Desk) -> None:
+    draft = drafted(desk.agency)
+    found = desk.run(
+        "asker",
+        """
+    await page.goto(`${args.url}/requests/${args.draft}/edit`);
+    await page.locator("#check [data-code=area-size]").waitFor();
+    await page.waitForSelector("#area-map[data-ready]");
+    return page.evaluate(() => {
+      const labels = document.querySelectorAll(".degree, .maplibregl-ctrl-scale");
+      const boxes = [...labels].map((each) => each.getBoundingClientRect());
+      const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+      const over = boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) => !apart(a, b)));
+      return {count: boxes.length, over: over.length};
+    });
+    """,
+        draft=draft.pk,
+    )
+    assert found["count"] > 6
+    assert found["over"] == 0
 
 
 @pytest.mark.at_length("make test-browser")

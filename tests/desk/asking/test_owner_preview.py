@@ -9,10 +9,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import agent
+from agent.core.languages import LANGUAGES
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind, OnwardKind
 from desk.asking.incidents import INCIDENTS, ONWARD
-from desk.asking.owner_preview import OWNER_LANGUAGES, OwnerView, Promise, days_text, owner_view, texts
+from desk.asking.owner_preview import OwnerView, Promise, days_text, owner_view, texts
+from desk.people.roles import Role
+from tests.desk.agencies import Agency
+from tests.desk.asking.asking_desk import drafted, vouch
 
 PAGES = Path(agent.__file__).parent / "web" / "src" / "pages"
 FROM_S = 1_795_870_800  # Saturday 28 November 2026, 14:00 in Amsterdam
@@ -61,7 +65,7 @@ def test_a_promise_to_pass_it_on_to_no_one_is_said() -> None:
     assert "1 day" in shown.decision[0]
 
 
-@pytest.mark.parametrize("language", OWNER_LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_each_kind_incident_and_party_has_words_in_each_language_of_owners(language: str) -> None:
     for kind in Kind:
         for incident in Incident:
@@ -109,3 +113,16 @@ def test_the_day_is_written_in_the_owners_language(language: str, when: str) -> 
 )
 def test_a_number_of_days_has_one_of_the_six_forms_of_arabic(days: int, form: str) -> None:
     assert days_text(days, "ar") == texts("ar")[f"promise.days.{form}"].replace("{n}", str(days))
+
+
+def test_each_language_of_owners_is_a_button_in_its_own_words_and_script(agency: Agency) -> None:
+    """A supervisor who reads Arabic has to find it, and to read it from right to left."""
+    vouch(agency)
+    draft, client = drafted(agency), agency.client(Role.ASKER)
+    page = client.get(f"/requests/{draft.pk}?owner=ar").content.decode()
+    for code, language in LANGUAGES.items():
+        assert re.search(rf'href="\?owner={code}"[^>]*lang="{code}">{language.name}</a>', page), code
+    assert '<div class="owner-page" lang="ar" dir="rtl">' in page
+    assert (
+        '<div class="owner-page" lang="es" dir="ltr">' in client.get(f"/requests/{draft.pk}?owner=es").content.decode()
+    )
