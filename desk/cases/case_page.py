@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from django.utils.translation import gettext as _
 from agent.core.timebase import ClockQuality
 from desk.asking.models import Draft
 from desk.cases.deadlines import answer_clock
+from desk.cases.door_letters import letters_for
 from desk.cases.models import Answer, Case, Clip, Note, SignedRequest
 from desk.cases.retention import Countdown, countdown
 from desk.cases.time_axis import AxisClip, Span, Tick, TimeAxis, make_axis, overlaps, sections, within
@@ -251,24 +251,13 @@ def _request_state(draft: Draft | None, asked: SignedRequest | None, now: dateti
 
 
 def _door_names(answers: Iterable[Answer]) -> dict[str, str]:
-    """Names the doors of a case A, B, C … in the order in which they answered. Their places are unknown."""
-    devices = dict.fromkeys(each.device for each in sorted(answers, key=lambda each: each.pk))
-    return {device: _("Door %(letter)s") % {"letter": _letters(number)} for number, device in enumerate(devices)}
-
-
-def _letters(number: int) -> str:
-    name = ""
-    while number >= 0:
-        number, letter = divmod(number, 26)
-        name = string.ascii_uppercase[letter] + name
-        number -= 1
-    return name
+    return {door: _("Door %(letter)s") % {"letter": letter} for door, letter in letters_for(answers).items()}
 
 
 def _answer_view(
     answer: Answer, doors: dict[str, str], days: dict[str, int], notes: Sequence[Note], now: datetime.datetime
 ) -> AnswerView:
-    door = doors[answer.device]
+    door = doors[answer.door]
     clock = countdown(
         answer_clock(answer),
         days.get(answer.request_id, 0),
@@ -326,7 +315,7 @@ def _clip_view(clip: Clip, door: str) -> ClipView:
 def _axis_clips(answers: Iterable[Answer]) -> list[AxisClip]:
     return [
         AxisClip(
-            answer.device,
+            answer.door,
             clip.pk,
             Span(clip.from_ms, clip.to_ms),
             ClockQuality(clip.clock_quality),
@@ -408,7 +397,7 @@ def _player(case: Case, answers: Sequence[AnswerView], doors: dict[str, str]) ->
     by_door: dict[str, list[dict[str, Any]]] = {}
     for view in answers:
         films = [each for each in view.clips if each.clip.segments]
-        by_door.setdefault(view.answer.device, []).extend(_film(case, view.answer, each) for each in films)
+        by_door.setdefault(view.answer.door, []).extend(_film(case, view.answer, each) for each in films)
     shown: list[dict[str, Any]] = [
         {
             "name": name,

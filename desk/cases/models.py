@@ -123,6 +123,11 @@ class Answer(models.Model):
         return self.disclosure_id
 
     @property
+    def door(self) -> str:
+        """Returns what tells doors apart: the device, or the answer itself until its device is known."""
+        return self.device or self.disclosure_id
+
+    @property
     def share_percent(self) -> int:
         return min(100, self.held_bytes * 100 // self.expected_bytes) if self.expected_bytes else 0
 

@@ -130,7 +130,8 @@ def _write_keys(content: CaseContent, folder: Path) -> None:
     for asked in content.requests:
         identity = requester.reply_identity(asked.request_id) if asked.answers else None
         if identity is not None:
-            secret = f"# opens the answers to footage request {asked.request_id}\n{identity.secret_text()}\n"
+            opens = f"# opens the answers to footage request {asked.request_id}, with age 1.3 or newer"
+            secret = f"{opens}\n{identity.secret_text()}\n"
             files.write(target / f"{asked.request_id}.identity", secret.encode("ascii"), secret=True)
 
 

@@ -21,6 +21,7 @@ from agent.clients.requester.verification import Verification
 from agent.errors import ConfigurationError
 from agent.wire.messages import FootageRequest
 from desk.asking.models import Draft
+from desk.cases.door_letters import door_letters
 from desk.cases.models import Answer, Case, SignedRequest, Triage
 from desk.export.private_folder import ANSWERS
 from desk.people.models import Person
@@ -63,10 +64,10 @@ class AskedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ExportedClip:
-    """A clip of the export. `label` names it in the whole report, for example "2.1": door 2, clip 1."""
+    """A clip of the export. `label` names it in the whole report, for example "B.1": door B, clip 1."""
 
     label: str
-    door: int
+    door: str
     answer: ExportedAnswer
     opened: OpenedClip
 
@@ -101,7 +102,7 @@ class ExportedAnswer:
     """An answer of the case. `opened` is None if its footage is not here: in quarantine, deleted, or still arriving."""
 
     row: Answer
-    door: int
+    door: str
     verdict: str
     opened: OpenedDisclosure | None
     clips: list[ExportedClip] = field(default_factory=list)
@@ -157,12 +158,11 @@ def gather(case: Case, folder: Path, *, now_s: int, scope: Scope = None) -> Case
     requester = requester_of(case.organisation)
     rows = _rows(case, scope)
     verdicts = _verdicts(rows)
-    doors: dict[str, int] = {}
+    doors = door_letters(case)
     answers = []
     for row in rows:
         opened = _opened(requester, row, folder, now_s)
-        door = doors.setdefault(row.device or row.disclosure_id, len(doors) + 1)
-        answer = ExportedAnswer(row, door, verdicts.get(row.pk, ""), opened)
+        answer = ExportedAnswer(row, doors[row.door], verdicts.get(row.pk, ""), opened)
         if opened is not None and opened.verification.ok:
             answer.clips = _clips(answer, opened, scope)
         answers.append(answer)

@@ -8,8 +8,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from agent.wire.text import clean
+from desk.cases.case_page import time_words
+from desk.cases.door_letters import door_letters
 from desk.cases.models import Case, Clip
-from desk.export import words
 from desk.export.certificates import JURISDICTIONS
 from desk.export.models import GuestLink
 from desk.people.models import LANGUAGES
@@ -22,18 +23,16 @@ _DAYS: Final = ((1, _("1 day")), (7, _("7 days")), (30, _("30 days")), (90, _("9
 def clip_choices(case: Case) -> list[tuple[str, str]]:
     """Returns the clips of complete answers, in the order of their times."""
     clips = Clip.objects.filter(answer__case=case, answer__state="complete").select_related("answer")
-    doors: dict[str, int] = {}
-    for clip in clips.order_by("answer__from_ms", "answer_id", "index"):
-        doors.setdefault(clip.answer.device or clip.answer.disclosure_id, len(doors) + 1)
+    doors = door_letters(case)
     return [
         (f"{clip.answer.disclosure_id}:{clip.index}", _clip_words(clip, doors))
         for clip in clips.order_by("from_ms", "pk")
     ]
 
 
-def _clip_words(clip: Clip, doors: dict[str, int]) -> str:
-    door = doors[clip.answer.device or clip.answer.disclosure_id]
-    place = {"door": door, "start": words.day_time(clip.from_ms), "end": words.clock_time(clip.to_ms)}
+def _clip_words(clip: Clip, doors: dict[str, str]) -> str:
+    start, end = time_words(clip.from_ms), time_words(clip.to_ms, date=False)
+    place = {"door": doors[clip.answer.door], "start": start, "end": end}
     return str(_("Door %(door)s, %(start)s to %(end)s")) % place
 
 
@@ -51,7 +50,10 @@ class ExportForm(forms.Form):
     with_keys = forms.BooleanField(
         label=_("Include the keys"),
         required=False,
-        help_text=_("With them a third party can open the sealed files of these requests, without this desk."),
+        help_text=_(
+            "With them a third party can open the sealed files of these requests, without this desk. "
+            "It takes age 1.3 or newer, because the keys are post-quantum. The films in the export need no key."
+        ),
     )
 
 

@@ -54,6 +54,7 @@ def render_html(
             "requests": [_asked(each) for each in content.requests],
             "answers": [_answered(each) for each in content.answers],
             "clips": [_clip(each) for each in clips],
+            "example": _example(clips) if content.whole else None,
             "clocks": [(name, words.CLOCKS[name]) for name in ClockQuality if name in _qualities(clips)],
             "seconds": sum(each.seconds for each in clips),
             "entries": entries[:_MOST_ENTRIES] if entries is not None else None,
@@ -148,6 +149,21 @@ def _clip(each: ExportedClip) -> Mapping[str, Any]:
         + [_file(segment.number, segment.sound) for segment in clip.segments if segment.sound]
         + ([_file(0, clip.poster)] if clip.poster else []),
     }
+
+
+def _example(clips: list[ExportedClip]) -> dict[str, Any] | None:
+    """Returns one sealed file of the export with what opens it, for the commands at the end of the report."""
+    for clip in clips:
+        for segment in clip.segments:
+            verified = segment.verified
+            return {
+                "bundle": f"{clip.answer.folder}/bundle",
+                "part": f"{clip.answer.folder}/bundle/parts/{verified.number}.age",
+                "key": f"keys/{clip.answer.row.request_id}.identity",
+                "bytes": verified.opened_bytes,
+                "opened": verified.opened_sha256,
+            }
+    return None
 
 
 def _file(number: int, verified: Any) -> dict[str, Any]:

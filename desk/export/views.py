@@ -12,6 +12,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -21,7 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from agent.errors import DoorwardError
 from desk.cases.film_response import film_response
 from desk.cases.films import open_films
-from desk.cases.models import Case
+from desk.cases.models import Answer, Case
 from desk.export import guests
 from desk.export.bundle import SUMS, ExportOptions, build_export, top_name
 from desk.export.case_content import require_present, sealed_bytes
@@ -232,7 +233,20 @@ def _present(link: GuestLink) -> set[tuple[str, int]]:
 def _guest_page(request: HttpRequest, link: GuestLink, more: dict[str, Any] | None = None) -> HttpResponse:
     allowed = link.clips
     shown = [(_clip_key(key), label) for key, label in clip_choices(link.case) if _clip_key(key) in allowed]
-    context = {"link": link, "case": link.case, "clips": shown, "missing": len(allowed) - len(shown)}
+    absent = [disclosure for disclosure, _number in allowed - {key for key, _label in shown}]
+    # An answer that is kept may still be absent here, for example in quarantine. Only a deletion is called one.
+    kept = set(
+        Answer.objects.filter(disclosure_id__in=absent).exclude(state="deleted").values_list("disclosure_id", flat=True)
+    )
+    aside = sum(disclosure in kept for disclosure in absent)
+    context = {
+        "link": link,
+        "case": link.case,
+        "clips": shown,
+        "deleted": len(absent) - aside,
+        "aside": aside,
+        "zone": timezone.get_current_timezone_name(),
+    }
     return _guest_answer(request, "export/guest.html", {**context, **(more or {})})
 
 

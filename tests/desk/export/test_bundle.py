@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -71,14 +72,19 @@ def test_stock_tools_and_the_second_reader_verify_an_export_without_a_manual_ste
     assert all(each["action"] for each in custody.extract((folder / "custody-extract.json").read_bytes()))
 
 
-@pytest.mark.interop
-def test_another_age_implementation_opens_the_parts_with_the_exported_key(street: Street, tmp_path: Path) -> None:
-    """npm age-encryption, because Debian's age is older than hybrid keys."""
+def node_with_age() -> str:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed: apt-get install nodejs npm")
     if not (INTEROP / "node_modules/age-encryption").is_dir():
         pytest.skip("npm age-encryption is not installed: run `npm ci` in tests/interop")
+    return node
+
+
+@pytest.mark.interop
+def test_another_age_implementation_opens_the_parts_with_the_exported_key(street: Street, tmp_path: Path) -> None:
+    """npm age-encryption, because Debian's age is older than hybrid keys."""
+    node = node_with_age()
     folder = exported(street, tmp_path / "out", with_keys=True)
     row = street.answers[0]
     answer, key = folder / "answers" / row.disclosure_id, folder / "keys" / f"{row.request_id}.identity"
@@ -90,6 +96,44 @@ def test_another_age_implementation_opens_the_parts_with_the_exported_key(street
     opened = tmp_path / "opened"
     run(node, "open.mjs", str(key), str(answer / "bundle" / part), str(opened), cwd=INTEROP)
     assert opened.read_bytes().startswith((answer / "segments" / "segment-001.mp4").read_bytes())
+
+
+@pytest.mark.interop
+def test_the_command_at_the_end_of_the_report_gives_the_hash_beside_it(street: Street, tmp_path: Path) -> None:
+    """The command is run as it is printed, with npm age-encryption in the place of age 1.3."""
+    node = node_with_age()
+    folder = exported(street, tmp_path / "out", with_keys=True)
+    text = (folder / "report.html").read_text()
+    found = re.search(r"age -d -i (\S+) (\S+) \| head --bytes=(\d+) \| sha256sum<br>([0-9a-f]{64})", text)
+    assert found is not None
+    key, part, size, expected = found.groups()
+    opened = tmp_path / "opened"
+    run(node, "open.mjs", str(folder / key), str(folder / part), str(opened), cwd=INTEROP)
+    assert hashlib.sha256(opened.read_bytes()[: int(size)]).hexdigest() == expected
+    bundle = re.search(r"cd (\S+/by-hand)<br>(openssl [^<]+)<", text)
+    assert bundle is not None
+    assert b"Verified Successfully" in run(*bundle[2].split(), cwd=folder / bundle[1])
+    assert "age 1.3 or newer" in (folder / key).read_text()
+
+
+def test_an_age_that_is_too_old_refuses_the_key_and_the_report_says_so(street: Street, tmp_path: Path) -> None:
+    age = shutil.which("age")
+    if age is None:
+        pytest.skip("stock age is not installed: apt-get install age")
+    folder = exported(street, tmp_path / "out", with_keys=True)
+    key, part = next((folder / "keys").iterdir()), next((folder / "answers").glob("*/bundle/parts/1.age"))
+    done = subprocess.run([age, "-d", "-i", key, part], capture_output=True, check=False)
+    version = subprocess.run([age, "--version"], capture_output=True, check=True, text=True).stdout
+    old = tuple(map(int, re.findall(r"\d+", version)[:2])) < (1, 3)
+    assert (done.returncode != 0) == old, done.stderr
+    assert "age 1.3 or newer" in (folder / "report.html").read_text()
+
+
+def test_a_report_of_chosen_clips_names_no_file_that_it_does_not_bring(street: Street, tmp_path: Path) -> None:
+    folder = exported(street, tmp_path / "out", scope={(street.answers[0].disclosure_id, 2)}, with_custody=False)
+    text = (folder / "report.html").read_text()
+    assert "age -d" not in text
+    assert "by-hand" not in text
 
 
 def test_the_custody_extract_proves_the_acts_of_this_case_only(street: Street, agency: Agency, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_report_names_requests_answers_clips_consents_hashes_and_custody(stree
         "300 m rond 52.37020",
     ):
         assert said in dutch
-    assert [clip.label for clip in content.clips] == ["1.1", "2.1", "1.2", "2.2"], "in the order of their times"
+    assert [clip.label for clip in content.clips] == ["A.1", "B.1", "A.2", "B.2"], "in the order of their times"
 
 
 @pytest.mark.parametrize("quality", one_in(2, ClockQuality))

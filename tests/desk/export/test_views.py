@@ -329,6 +329,34 @@ def test_clips_that_were_deleted_since_are_gone_for_the_guest_too(street: Street
     assert guest.post("/guest/download").status_code == 404
 
 
+@pytest.mark.parametrize("state", ["quarantined", "stopped", "receiving"])
+def test_a_clip_that_is_kept_but_not_shown_is_not_called_deleted(street: Street, state: str) -> None:
+    """A guest who reads of a deletion would tell a court that the evidence is gone."""
+    guest = opened(street)
+    Answer.objects.filter(pk=street.answers[0].pk).update(state=state)
+    page = guest.get("/guest").content.decode()
+    assert "deleted" not in page
+    assert "1 clip is not shown: its answer is set aside" in page
+
+
+def test_a_door_has_one_letter_on_the_case_page_for_a_guest_and_in_the_download(street: Street) -> None:
+    """The guest gets a clip of the second door only. It stays door B, also in the report of that one clip."""
+    second = street.answers[1]
+    address, client = share(street, clips=[f"{second.disclosure_id}:2"])
+    guest = browser()
+    guest.post(address)
+    assert "Door B, 15 Jan 2027, " in guest.get("/guest").content.decode()
+    shared = client.get(f"/cases/{street.case.pk}/share").content.decode()
+    case = client.get(f"/cases/{street.case.pk}").content.decode()
+    for page in (shared, case):
+        assert page.index("Door A") < page.index("Door B")
+    made = unzipped(guest.post("/guest/download").getvalue())
+    report = made["case-2027-0114/report.html"].decode()
+    assert "Clip B.2, door B" in report
+    assert "door A" not in report
+    assert '"B.2","B","segment"' in made["case-2027-0114/files.csv"].decode()
+
+
 def test_a_link_to_clips_of_another_case_cannot_be_made(street: Street, agency: Agency) -> None:
     client = agency.client(Role.EVIDENCE_OFFICER)
     form = {"recipient": "X", "party": "court", "days": "7"}
