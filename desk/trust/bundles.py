@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 import time
 import tomllib
@@ -27,11 +28,13 @@ from desk.trust.models import BundleDraft
 from desk.trust.root_keys import open_root_key
 
 __all__ = [
+    "ChangedEntry",
     "Difference",
     "EndingKey",
     "compare",
     "entries_in",
     "newest_signed",
+    "next_list",
     "propose",
     "reminders",
     "root_folder",
@@ -43,15 +46,24 @@ __all__ = [
 _REMIND_DAYS: Final = 60
 _DAY_S: Final = 86_400
 _MOST_CHARACTERS: Final = 1_000_000
+_VERSION_LINE: Final = re.compile(r"^version\s*=\s*[0-9_]+", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedEntry:
+    """A requester that a proposal changes. `fields`: the names of the fields of its entry that differ."""
+
+    id: str
+    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Ids that a proposal adds, removes and changes."""
+    """The requesters that a proposal adds and removes, by id, and those that it changes."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    changed: tuple[str, ...]
+    changed: tuple[ChangedEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,7 @@ def sign(draft: BundleDraft, person: Person, passphrase: str, now_s: int | None 
     if draft.state != "proposed":
         raise ConfigurationError("This proposal is signed or withdrawn already.", remedy="Propose a new version.")
     if draft.proposed_by_id == person.pk:
-        raise ConfigurationError("Two people sign a bundle.", remedy="Ask a colleague to sign your proposal.")
+        raise ConfigurationError("A second person signs a bundle.", remedy="Ask a colleague to sign your proposal.")
     last = newest_signed(organisation)
     key = open_root_key(root_folder(organisation), passphrase, settings.DESK.token, root_label(organisation))
     with _as_file(draft.text) as path:
@@ -143,10 +155,24 @@ def newest_signed(organisation: Organisation) -> BundleDraft | None:
 def compare(old: Sequence[RequesterEntry], new: Sequence[RequesterEntry]) -> Difference:
     """Returns what a person who signs must look at."""
     before, after = ({entry.id: entry for entry in entries} for entries in (old, new))
-    changed = sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
+    changed = (
+        ChangedEntry(name, _fields_that_differ(before[name], after[name]))
+        for name in sorted(before.keys() & after.keys())
+        if before[name] != after[name]
+    )
     return Difference(
         tuple(sorted(after.keys() - before.keys())), tuple(sorted(before.keys() - after.keys())), tuple(changed)
     )
+
+
+def _fields_that_differ(old: RequesterEntry, new: RequesterEntry) -> tuple[str, ...]:
+    names = RequesterEntry.__struct_fields__
+    return tuple(name for name in names if getattr(old, name) != getattr(new, name))
+
+
+def next_list(text: str, version: int) -> str:
+    """Returns the list with the next version, to start a proposal from. `version`: that of the list."""
+    return _VERSION_LINE.sub(f"version = {version + 1}", text, count=1)
 
 
 def reminders(entries: Sequence[RequesterEntry], now_s: int) -> list[EndingKey]:

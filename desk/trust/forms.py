@@ -22,7 +22,7 @@ class ProposalForm(forms.Form):
     text = forms.CharField(
         label=_("List of requesters (TOML)"),
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false"}),
+        widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false", "class": "code-lines"}),
     )
 
     def clean_text(self) -> str:

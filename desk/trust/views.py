@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
@@ -27,6 +28,15 @@ from desk.trust.root_keys import is_sealed, make_root_key, make_token_root, root
 __all__ = ["bundles_page", "download", "make_key", "propose", "sign", "withdraw"]
 
 _KEY = "root key"
+_FIELDS = {
+    "name": gettext_lazy("name"),
+    "kind": gettext_lazy("kind"),
+    "keys": gettext_lazy("keys"),
+    "regions": gettext_lazy("regions"),
+    "limits": gettext_lazy("limits"),
+    "tips": gettext_lazy("recipient of tips"),
+}
+"""Words for the fields of an entry that a proposal can change."""
 
 
 @require_safe
@@ -96,7 +106,7 @@ def sign(request: DeskRequest, pk: int) -> HttpResponse:
             log.record(request.organisation, request.user, "bundle.not-signed", f"bundle {pk}", problem=error.message)
             messages.error(request, error_words(error))
         else:
-            messages.success(request, _("Signed. Download the bundle and publish it."))
+            messages.success(request, _("Signed. Download the bundle and give it to the owners, who import it."))
     return redirect("trust:bundles")
 
 
@@ -134,14 +144,18 @@ def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
         "proposals": [
             {
                 "draft": draft,
-                "difference": bundles.compare(listed, bundles.entries_in(draft.text)[1]),
+                "difference": difference,
+                "changed": [(each.id, [_FIELDS[name] for name in each.fields]) for each in difference.changed],
                 "own": draft.proposed_by_id == request.user.pk,
                 "form": SignForm(auto_id=f"sign-{draft.pk}-%s", sealed=sealed),
             }
             for draft in waiting
+            for difference in (bundles.compare(listed, bundles.entries_in(draft.text)[1]),)
         ],
         "may_sign": request.may(Action.SIGN_TRUST),
-        "proposal_form": ProposalForm(initial={"text": current.text if current else ""}),
+        "proposal_form": ProposalForm(
+            initial={"text": bundles.next_list(current.text, current.version) if current else ""}
+        ),
         "key_form": KeyForm(in_token=settings.DESK.token is not None),
     }
     return render(request, "trust/bundles.html", context | forms)

@@ -87,7 +87,7 @@ def test_a_second_person_signs_and_the_bundle_is_the_list(root: Agency) -> None:
 def test_the_person_who_proposed_cannot_sign_and_a_wrong_passphrase_signs_nothing(root: Agency) -> None:
     person = root.people[Role.ADMIN]
     draft = bundles.propose(root.organisation, person, listed(requester_of(root.organisation)))
-    with pytest.raises(ConfigurationError, match="Two people"):
+    with pytest.raises(ConfigurationError, match="A second person"):
         bundles.sign(draft, person, PASSPHRASE)
     with pytest.raises(ConfigurationError, match="does not open"):
         bundles.sign(draft, root.people[Role.SUPERVISOR], "another passphrase")
@@ -159,7 +159,8 @@ def test_a_comparison_names_each_requester_once(before: set[str], after: set[str
     found = bundles.compare(old, new)
     assert set(found.added) == after - before
     assert set(found.removed) == before - after
-    assert set(found.changed) == before & after
+    assert {each.id for each in found.changed} == before & after
+    assert all(each.fields == ("name",) for each in found.changed)
 
 
 def test_the_page_takes_a_root_from_its_key_to_a_signed_bundle(agency: Agency) -> None:
@@ -179,7 +180,7 @@ def test_the_page_takes_a_root_from_its_key_to_a_signed_bundle(agency: Agency) -
     draft = BundleDraft.objects.get()
     assert "A colleague has to sign it" in admin.get("/trust").content.decode()
     page = admin.post(f"/trust/{draft.pk}/sign", {"passphrase": PASSPHRASE}, follow=True).content.decode()
-    assert "Two people sign" in page
+    assert "A second person signs" in page
     assert supervisor.get(f"/trust/{draft.pk}/bundle").status_code == 404
     assert supervisor.post(f"/trust/{draft.pk}/sign", {"passphrase": PASSPHRASE}).status_code == 302
     data = supervisor.get(f"/trust/{draft.pk}/bundle").content
@@ -188,3 +189,19 @@ def test_the_page_takes_a_root_from_its_key_to_a_signed_bundle(agency: Agency) -
     assert opened(agency, draft).version == 1
     assert PASSPHRASE not in str(list(Entry.objects.values()))
     assert agency.client(Role.AUDITOR).post(f"/trust/{draft.pk}/withdraw").status_code == 403
+
+
+def test_a_person_who_signs_reads_which_fields_change_and_that_the_key_knows_no_rule(root: Agency) -> None:
+    """A longer life of a key is a right. The person who signs has to see that it is the key that changes."""
+    requester = requester_of(root.organisation)
+    signed(root, listed(requester))
+    bundles.propose(root.organisation, root.people[Role.ADMIN], listed(requester, 2, until="2031-12-31"))
+    page = root.client(Role.SUPERVISOR).get("/trust").content.decode()
+    assert f"{requester.id} <small>keys</small>" in page
+    assert "has one signature" in page
+    assert "version = 2\n" in page.split("<textarea")[1], "the next proposal begins with the next version"
+
+
+def test_the_next_list_differs_in_its_version_only() -> None:
+    assert bundles.next_list(ANY_LIST, 1) == ANY_LIST.replace("version = 1", "version = 2")
+    assert bundles.next_list("# version = 9\nversion=1_0\nid = 1", 10) == "# version = 9\nversion = 11\nid = 1"
