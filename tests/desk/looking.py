@@ -26,7 +26,7 @@ const found = [];
 const [first] = Object.keys(args.views);
 for (const [view, size] of Object.entries(args.views)) {
   await page.setViewportSize(size);
-  for (const colorScheme of view === first || args.whole ? ["light", "dark"] : ["light"]) {
+  for (const colorScheme of args.brief ? ["light"] : view === first || args.whole ? ["light", "dark"] : ["light"]) {
     await page.emulateMedia({colorScheme});
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     const row = {look: `${view}, ${colorScheme}`, wide, broken: [], kept: 1};
@@ -45,12 +45,15 @@ return found;
 """
 
 
-def look(browser: Browser, page: str, name: str, views: dict[str, Any] | None = None) -> None:
-    """Axe finds no fault on the page, and it fits each screen. The first of `views` is the one that the page keeps."""
+def look(browser: Browser, page: str, name: str, views: dict[str, Any] | None = None, *, brief: bool = False) -> None:
+    """Axe finds no fault on the page, and it fits each screen. The first of `views` is the one that the page keeps.
+    `brief`: in light only."""
     if _AT_LENGTH:
         _PICTURES.mkdir(parents=True, exist_ok=True)
     seen = views or {"desktop": DESKTOP, "tablet": TABLET}
-    for row in browser.run(_LOOK, page=page, name=name, views=seen, folder=str(_PICTURES), whole=_AT_LENGTH):
+    for row in browser.run(
+        _LOOK, page=page, name=name, views=seen, folder=str(_PICTURES), whole=_AT_LENGTH, brief=brief
+    ):
         assert row["broken"] == [], f"{name} ({row['look']}): {row['broken']}"
         assert row["wide"] <= 0, f"{name} ({row['look']}) is {row['wide']} px too wide"
         assert row["kept"] > 0, f"{name} ({row['look']}): axe looked at nothing"
