@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> int:
         print("Error: only root may do this.\n  What to do: put sudo in front.", file=sys.stderr)
         return 1
     try:
+        if wanted.what == "guard":
+            return guard(Places())
         with _alone(Places()):
             if wanted.what == "apply":
                 System(Places()).apply_options()
@@ -59,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     install_.add_argument("--wheelhouse", type=Path, help="a folder of wheels: then no network is needed")
     install_.add_argument("--answers", type=Path, help="a doorward.toml to begin with, instead of questions")
     install_.add_argument("--update", action="store_true", help="refuse a version that fails with the camera")
+    commands.add_parser("guard", help="wait for the end of an installation; end what it left if it was killed")
     commands.add_parser("judge", help="watch the version on trial after a power cut; go back if it fails")
     commands.add_parser("apply", help="open or close what the configuration asks for: page, panel, network camera")
     remove = commands.add_parser("uninstall", help="remove the program; keep the data")
@@ -67,15 +70,30 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _alone(places: Places) -> Iterator[None]:
-    """Two installers at once would sweep each other's versions away."""
+def _alone(places: Places, *, wait: bool = False) -> Iterator[None]:
+    """Two installers at once would sweep each other's versions away. `wait`: for the other one, instead of a failure.
+
+    The kernel releases the lock if its holder is killed. The file stays: if it were removed, a program that waits for
+    it and one that makes it again would both have a lock.
+    """
     with places.lock.open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             fail("Another installation runs.", "wait for it to end.")
         yield
-    places.lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _guarded(system: System) -> Iterator[None]:
+    """Inside the block, a unit of systemd waits for the end of this process, and ends what a kill leaves."""
+    system.start_guard()
+    try:
+        yield
+    except FailedError:
+        system.stop_guard()
+        raise
+    system.stop_guard()
 
 
 def install(
@@ -89,11 +107,20 @@ def install(
     if versions.current() != name:
         versions.sweep()
     _make(versions, name, source, wheelhouse or _wheelhouse_beside(source))
-    if is_update:
-        _compare_cameras(versions, system, name, places)
     before = versions.current()
-    if before not in (None, name):
+    if before in (None, name):
+        return _switch(places, name, text, is_update=is_update)
+    with _guarded(system):
+        if is_update:
+            _compare_cameras(versions, system, name, places)
         versions.begin_trial(name)
+        return _switch(places, name, text, is_update=is_update)
+
+
+def _switch(places: Places, name: str, text: str, *, is_update: bool) -> int:
+    """Runs `name` instead of the version before, and goes back if it does not run well."""
+    versions, system = Versions(places), System(places)
+    before = versions.current()
     versions.switch(name)
     try:
         runs_well = _start(places, system, text, is_update=is_update)
@@ -136,15 +163,52 @@ def judge(places: Places) -> int:
     found = versions.trial()
     if found is None:
         return 0
-    name, before = found[0], versions.previous()
+    name = found[0]
     if versions.current() != name:
         versions.end_trial()
         return 0
-    if versions.count_boot() <= _BOOTS_ON_TRIAL and system.is_healthy(settled=True):
+    runs_well = versions.count_boot() <= _BOOTS_ON_TRIAL and system.is_healthy(settled=True)
+    return _end_trial(versions, system, name, runs_well=runs_well)
+
+
+def guard(places: Places) -> int:
+    """Waits for the installer that started this, and ends what it left: a killed one stops this no more.
+
+    A killed installer leaves, for example, the recorder stopped, or a new version on trial while processes of the one
+    before run. The version before runs this, because the installer starts it before the switch.
+    """
+    with _alone(places, wait=True):
+        versions, system = Versions(places), System(places)
+        found, current = versions.trial(), versions.current()
+        if current is None:
+            return 0
+        if found is not None and found[0] == current:
+            return _resume_trial(places, versions, system, current)
+        if found is not None:  # cut before the switch, or on the way back
+            system.prepare()
+            system.apply_options()
+        system.bring_to(versions.folder(current))
         versions.end_trial()
-        say(f"{name} runs well.")
+        versions.sweep()
         return 0
-    return _roll_back(versions, system, before, name)
+
+
+def _resume_trial(places: Places, versions: Versions, system: System, name: str) -> int:
+    try:
+        text = places.configuration.read_text(encoding="utf-8", errors="replace")
+        runs_well = versions.count_boot() <= _BOOTS_ON_TRIAL and _start(places, system, text, is_update=True)
+    except FailedError as error:
+        say(f"{error.message} {error.remedy}")
+        runs_well = False
+    return _end_trial(versions, system, name, runs_well=runs_well)
+
+
+def _end_trial(versions: Versions, system: System, name: str, *, runs_well: bool) -> int:
+    if not runs_well:
+        return _roll_back(versions, system, versions.previous(), name)
+    versions.end_trial()
+    say(f"{name} runs well.")
+    return 0
 
 
 def _make(versions: Versions, name: str, source: Path, wheelhouse: Path | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DROPINS", "ENABLED", "JOIN", "SERVICES", "UNITS", "USERS", "Places"]
+__all__ = ["DROPINS", "ENABLED", "GUARD", "JOIN", "SERVICES", "UNITS", "USERS", "Places"]
 
 SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorward-bridge")
 ENABLED = (
@@ -19,7 +19,9 @@ ENABLED = (
 )
 JOIN = "doorward-join.path"
 """Waits for a set-up code of the camera, if the configuration asks for it."""
-UNITS = (*ENABLED, "doorward-updater.service", JOIN, "doorward-join.service")
+GUARD = "doorward-install-guard.service"
+"""Ends what an installer leaves if it is killed."""
+UNITS = (*ENABLED, "doorward-updater.service", JOIN, "doorward-join.service", GUARD)
 USERS = (*SERVICES, "doorward-updater")
 DROPINS = {
     "custodian-page": "doorward-custodian",

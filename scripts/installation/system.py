@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from installation.places import DROPINS, ENABLED, JOIN, SERVICES, UNITS, USERS, Places
+from installation.places import DROPINS, ENABLED, GUARD, JOIN, SERVICES, UNITS, USERS, Places
 from installation.words import run, say
 
 __all__ = ["System"]
@@ -138,6 +138,24 @@ class System:
         if self.alive:
             run(["systemctl", "daemon-reload"], "systemd did not read the units")
 
+    def bring_to(self, version: Path) -> None:
+        """Restarts the services that run another version, starts those that do not run, and leaves the others alone."""
+        if self.alive:
+            self.reload()
+            for name in SERVICES:
+                if _program_of(f"{name}.service") not in ("", str(version / "venv" / "bin" / "python")):
+                    run(["systemctl", "restart", "--no-block", f"{name}.service"], "", check=False)
+            run(["systemctl", "start", "--no-block", "doorward.target"], "", check=False)
+
+    def start_guard(self) -> None:
+        """Lets systemd wait for the end of this process. The first version that has the unit cannot be guarded yet."""
+        if self.alive:
+            run(["systemctl", "start", GUARD], "", check=False)
+
+    def stop_guard(self) -> None:
+        if self.alive:
+            run(["systemctl", "stop", GUARD], "", check=False)
+
     @contextmanager
     def without_recorder(self) -> Iterator[None]:
         """Stops the recorder inside the block, so that another program can open the camera."""
@@ -242,6 +260,14 @@ def _property(unit: str, name: str) -> str:
         ["systemctl", "show", "--value", "-p", name, unit], capture_output=True, text=True, check=False
     )
     return done.stdout.strip()
+
+
+def _program_of(unit: str) -> str:
+    """Returns the first word of the command that the unit's main process runs; empty if it has none."""
+    try:
+        return Path("/proc", _property(unit, "MainPID"), "cmdline").read_text().partition("\0")[0]
+    except OSError:
+        return ""
 
 
 def _user_exists(name: str) -> bool:

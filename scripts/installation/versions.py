@@ -1,8 +1,8 @@
 """Versions as folders, and the choice of the one that runs: built completely, switched by one rename, rolled back by
 another.
 
-    versions/<id>/ … being made … → `complete` written and synced, last → trial → current.new → rename → current
-    → healthy → trial removed
+    versions/<id>/ … being made … → `complete` written and synced, last → previous → trial → current.new → rename
+    → current → healthy → trial removed
 
 A folder without `complete` is the rest of an interrupted run, and the next run removes it. Once created, `current`
 always exists. `trial` names a version that has not proved healthy yet. If the power fails meanwhile, the next boot
@@ -95,9 +95,7 @@ class Versions:
         """Run `name` from now on, and remember what ran before."""
         if not self.is_complete(name):
             raise RuntimeError(f"{self.folder(name)} is not complete.")
-        now = self.current()
-        if now is not None and now != name:
-            self._point(self._places.previous, now)
+        self._remember_current(name)
         self._point(self._places.current, name)
 
     def roll_back(self) -> str | None:
@@ -110,6 +108,7 @@ class Versions:
 
     def begin_trial(self, name: str) -> None:
         """Marks `name` as a version to watch. Call it before `switch`."""
+        self._remember_current(name)  # first: the version before watches the trial
         self._write_trial(name, 0)
 
     def trial(self) -> tuple[str, int] | None:
@@ -131,6 +130,11 @@ class Versions:
     def end_trial(self) -> None:
         self._places.trial.unlink(missing_ok=True)
         _sync(self._places.opt)
+
+    def _remember_current(self, name: str) -> None:
+        now = self.current()
+        if now is not None and now != name:
+            self._point(self._places.previous, now)
 
     def _write_trial(self, name: str, boots: int) -> None:
         making = self._places.trial.with_name("trial.new")

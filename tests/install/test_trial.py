@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,18 @@ class Machine:
     def start(self) -> None:
         self.done.append("start")
 
+    def bring_to(self, version: Path) -> None:
+        self.done.append(f"bring to {version.name}")
+
+    def make_device(self) -> None:
+        self.done.append("device")
+
+    def start_guard(self) -> None:
+        self.done.append("guard on")
+
+    def stop_guard(self) -> None:
+        self.done.append("guard off")
+
     def is_healthy(self, *, settled: bool = False) -> bool:
         self.done.append("settled" if settled else "look")
         return self.well
@@ -64,6 +78,14 @@ def places(tmp_path: Path) -> Places:
     versions.begin_trial("new")
     versions.switch("new")
     return places
+
+
+def make_new(places: Places) -> Callable[..., None]:
+    def make(versions: Versions, name: str, *_: object) -> None:
+        versions.begin(name, places.root.parent / "source")
+        versions.complete(name)
+
+    return make
 
 
 def judged(places: Places, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -143,22 +165,120 @@ def test_a_version_that_cannot_read_the_configuration_goes_back_at_once(
     versions.roll_back()
     versions.end_trial()
     machine = Machine()
-
-    def make(versions: Versions, name: str, *_: object) -> None:
-        versions.begin(name, places.root.parent / "source")
-        versions.complete(name)
-
     monkeypatch.setattr(installer, "System", lambda _: machine)
     monkeypatch.setattr(installer, "_show_journal", lambda: None)
     monkeypatch.setattr(installer, "_configuration", lambda *_: "")
     monkeypatch.setattr(installer.camera, "install_packages", lambda _: None)
     monkeypatch.setattr(installer, "_name_of", lambda _: "new")
-    monkeypatch.setattr(installer, "_make", make)
+    monkeypatch.setattr(installer, "_make", make_new(places))
     monkeypatch.setattr(installer, "_camera_works", lambda *_: True)
     monkeypatch.setattr(installer, "_configure", lambda *_: installer.fail("The key is unknown.", "Remove it."))
     assert installer.install(places, places.root, None, None, is_update=True) == 3
     assert (versions.current(), versions.trial()) == ("old", None)
     assert "The key is unknown." in capsys.readouterr().out
+
+
+# --- The installer is killed
+
+
+def guarded(places: Places, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(installer, "System", lambda _: machine)
+    monkeypatch.setattr(installer, "_show_journal", lambda: None)
+    monkeypatch.setattr(installer, "_configure", lambda *_: None)
+    places.configuration.parent.mkdir(parents=True, exist_ok=True)
+    places.configuration.write_text("")
+    places.lock.parent.mkdir(exist_ok=True)
+    return installer.guard(places)
+
+
+def test_the_guard_waits_until_the_installer_is_dead(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    places.lock.parent.mkdir()
+    holds = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); "
+    words = [sys.executable, "-c", holds + "time.sleep(600)", str(places.lock)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None
+        killed.stdout.readline()
+        machine = Machine()
+        waiting = threading.Thread(target=lambda: guarded(places, machine, monkeypatch))
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        assert machine.done == []
+        with pytest.raises(FailedError, match="Another installation runs"), installer._alone(places):
+            pass
+        killed.kill()
+        waiting.join(60)
+    assert "start" in machine.done
+    with installer._alone(places):
+        pass
+
+
+def test_a_recorder_that_a_killed_installer_stopped_is_started_again(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions, machine = Versions(places), Machine()
+    versions.roll_back()
+    versions.end_trial()
+    assert guarded(places, machine, monkeypatch) == 0
+    assert machine.done == ["bring to old"]
+    assert versions.current() == "old"
+
+
+def test_a_kill_on_the_way_back_leaves_all_services_with_the_version_before(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions, machine = Versions(places), Machine()
+    versions.roll_back()
+    assert versions.trial() == ("new", 0)
+    assert guarded(places, machine, monkeypatch) == 0
+    assert machine.done == ["prepare", "options", "bring to old"]
+    assert (versions.current(), versions.trial()) == ("old", None)
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_a_kill_after_the_switch_ends_with_the_new_version_if_it_runs_well_and_else_with_the_old(
+    places: Places, monkeypatch: pytest.MonkeyPatch, well: bool
+) -> None:
+    machine = Machine(well=well)
+    assert guarded(places, machine, monkeypatch) == (0 if well else 3)
+    versions = Versions(places)
+    assert (versions.current(), versions.trial()) == ("new" if well else "old", None)
+    assert machine.done[:5] == ["prepare", "options", "device", "start", "settled"]
+
+
+def test_the_version_to_watch_the_trial_is_there_before_the_trial(places: Places) -> None:
+    """At the first update there is no version before: a cut after the trial is written must not leave the trial alone."""
+    versions = Versions(places)
+    versions.roll_back()
+    versions.end_trial()
+    places.previous.unlink()
+    versions.begin_trial("new")
+    assert (versions.current(), versions.previous()) == ("old", "old")
+
+
+@pytest.mark.parametrize("end", ["well", "refused", "killed"])
+def test_the_guard_stays_only_for_an_installer_that_does_not_end_itself(
+    places: Places, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    versions, machine = Versions(places), Machine()
+    versions.roll_back()
+    versions.end_trial()
+
+    def compare(*_: object) -> None:
+        if end != "well":
+            raise FailedError("No pictures.", "Keep it.") if end == "refused" else KeyboardInterrupt
+
+    monkeypatch.setattr(installer, "System", lambda _: machine)
+    monkeypatch.setattr(installer, "_configuration", lambda *_: "")
+    monkeypatch.setattr(installer.camera, "install_packages", lambda _: None)
+    monkeypatch.setattr(installer, "_name_of", lambda _: "new")
+    monkeypatch.setattr(installer, "_make", make_new(places))
+    monkeypatch.setattr(installer, "_configure", lambda *_: None)
+    monkeypatch.setattr(installer, "_compare_cameras", compare)
+    with nullcontext() if end == "well" else pytest.raises((FailedError, KeyboardInterrupt)):
+        installer.install(places, places.root, None, None, is_update=True)
+    assert machine.done[0] == "guard on"
+    assert ("guard off" in machine.done) is (end != "killed")
 
 
 # --- What the updater may read of the configuration
