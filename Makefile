@@ -115,9 +115,15 @@ schemas: setup-test ## Write the JSON Schemas of the configuration and of fleet 
 	@$(VENV)/bin/doorward config schema > .cache/schema && mv .cache/schema config/doorward.schema.json
 	@$(VENV)/bin/doorward config schema --fleet > .cache/schema && mv .cache/schema config/fleet.schema.json
 
-test-install: setup-test ## Live through an installation in booted containers, trixie and bookworm (root, 15 minutes)
+test-install: setup-test ## Live through an installation in booted containers, trixie and bookworm at once (root, an hour)
 	@sh scripts/system-packages.sh test-install
-	@for each in trixie bookworm; do PYTHONPATH=. $(VENV)/bin/python -m tests.install.run $$each $(ARGS) || exit 1; done
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.install.run trixie bookworm $(ARGS)
+
+.PHONY: test-update-kills
+test-update-kills: setup-test ## Kill an update at 200 moments in booted containers, trixie and bookworm at once (root, hours)
+	@sh scripts/system-packages.sh test-install
+	@DOORWARD_UPDATE_KILLS=$(or $(KILLS),200) PYTHONPATH=. $(VENV)/bin/python -m tests.install.run trixie bookworm \
+	    install broker "first sealed clip" "kills during an update" --record "kills during an update" $(ARGS)
 
 test-install-desk: setup-test ## Live through an installation of the desk in booted containers (root, network, ten minutes)
 	@sh scripts/system-packages.sh test-install

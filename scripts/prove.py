@@ -39,6 +39,7 @@ EXTRA: Mapping[str, str] = {
     "pi3": "test-pi3",
     "reproduce": "test-reproduce",
     "rabbitmq": "test-rabbitmq",
+    "update-kills": "test-update-kills",
     "vm": "test-vm",
 }
 """Parts that only run if they are named, because few machines have all they need."""

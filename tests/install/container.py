@@ -215,10 +215,34 @@ class Container:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        self._remove_cgroup()
+
+    def cut(self) -> None:
+        """Kills every process at once. The disk is the host's, so it keeps all that was written."""
+        process, self._process = self._process, None
+        assert process is not None
+        os.kill(self._pid, signal.SIGKILL)  # the kernel ends all others of its process namespace
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        self._remove_cgroup()
+
+    def _remove_cgroup(self) -> None:
         if self._cgroup:
             for folder, _, _ in os.walk(self._cgroup, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
+
+    @property
+    def pid(self) -> int:
+        """The first process of the container, as this machine numbers it."""
+        return self._pid
+
+    def in_network(self, *command: str) -> list[str]:
+        """Returns the words that run a program of this machine in the container's network."""
+        return ["nsenter", "-t", str(self._pid), "-n", "--", *command]
 
     def words(self, *command: str) -> list[str]:
         return ["nsenter", "-t", str(self._pid), "-a", "--", "/usr/bin/env", "-i", *ENVIRONMENT, *command]

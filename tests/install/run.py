@@ -1,6 +1,6 @@
-"""`run.py SUITE [STEP …]`: the life of an installation in a booted container, each step told with what it measured.
+"""`run.py SUITE … [STEP …]`: the life of an installation in a booted container, each step told with what it measured.
 
-    PYTHONPATH=. python -m tests.install.run trixie            everything, and RESULTS.md
+    PYTHONPATH=. python -m tests.install.run trixie bookworm   everything, side by side, and RESULTS.md
     PYTHONPATH=. python -m tests.install.run bookworm install probes
     PYTHONPATH=. python -m tests.install.run bookworm install broker --record bundle    … and its row in RESULTS.md
 
@@ -10,19 +10,26 @@ Steps build on the ones before.  Exit status 0 only when every one held.
 from __future__ import annotations
 
 import datetime
+import fcntl
 import os
 import re
 import signal
+import subprocess
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from tests.install.container import ROOT, SMALL, Container
+from tests.install.container import CACHE, ROOT, SMALL, Container, wheelhouse
 from tests.install.limits import limits
+from tests.install.set_up import set_up
 from tests.install.story import Story
+from tests.install.update_kills import update_kills
 
 RESULTS = ROOT / "tests" / "install" / "RESULTS.md"
+SUITES = ("trixie", "bookworm")
 STEPS: dict[str, Callable[[Story], str]] = {
     "install": Story.install,
     "broker": Story.broker,
@@ -49,12 +56,51 @@ STEPS: dict[str, Callable[[Story], str]] = {
 }
 CAMERA_PACKAGES = "camera packages"
 """In a separate container, without numpy at first."""
+KILLS = "kills during an update"
+"""Only if it is named, because two hundred take hours (`make test-update-kills`). It stands on the steps before it."""
+SET_UP = "set-up by the phone"
+"""In a separate container, with NetworkManager and without an owner."""
 LIMITS = "limits of memory"
 """In a separate container: if the kernel keeps memory apart from the rest, one container cannot have both."""
 
 
 def main(arguments: list[str]) -> int:
-    suite, *wanted = arguments
+    suites = [word for word in arguments if word in SUITES]
+    if not suites:
+        raise SystemExit(__doc__)
+    rest = [word for word in arguments if word not in SUITES]
+    return _live(suites[0], rest) if len(suites) == 1 else _side_by_side(suites, rest)
+
+
+def _side_by_side(suites: list[str], rest: list[str]) -> int:
+    """Runs each suite in a process: much of a life is waiting. A line of output begins with its suite."""
+    wheelhouse()  # both take it
+    words = [sys.executable, "-u", "-m", "tests.install.run"]
+    lives = {
+        suite: subprocess.Popen([*words, suite, *rest], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for suite in suites
+    }
+    tellers = [threading.Thread(target=_tell, args=(suite, life)) for suite, life in lives.items()]
+    try:
+        for each in tellers:
+            each.start()
+        for each in tellers:
+            each.join()
+    finally:
+        for life in lives.values():
+            life.terminate()
+    ended = {suite: life.wait() for suite, life in lives.items()}
+    print("; ".join(f"{suite}: {'every step held' if code == 0 else 'FAILED'}" for suite, code in ended.items()))
+    return int(any(ended.values()))
+
+
+def _tell(suite: str, life: subprocess.Popen[str]) -> None:
+    for line in life.stdout or ():
+        print(f"{suite}: {line}", end="", flush=True)
+
+
+def _live(suite: str, wanted: list[str]) -> int:
+    """Lives through one suite, or its wanted steps."""
     recorded = wanted[wanted.index("--record") + 1 :] if "--record" in wanted else []
     failed = False
     rows = []
@@ -62,7 +108,9 @@ def main(arguments: list[str]) -> int:
         story = Story(box)
         steps: dict[str, Callable[[Story], str]] = {
             **STEPS,
+            **({KILLS: update_kills} if KILLS in wanted else {}),
             CAMERA_PACKAGES: lambda story: camera_packages(story.suite),
+            SET_UP: lambda story: set_up(story.suite),
             LIMITS: lambda story: limits(story.suite),
         }
         for name, step in steps.items():
@@ -95,7 +143,11 @@ def camera_packages(suite: str) -> str:
 
 def write_row(suite: str, row: tuple[str, str, float]) -> None:
     """Replace or add one step's line in this suite's section, with its own date."""
-    name, said, seconds = row
+    with _results_alone():
+        _write_row(suite, *row)
+
+
+def _write_row(suite: str, name: str, said: str, seconds: float) -> None:
     text = RESULTS.read_text()
     section = re.search(rf"## {suite}, amd64, nspawn.*?(?=\n## |\Z)", text, flags=re.DOTALL)
     if section is None:
@@ -104,13 +156,26 @@ def write_row(suite: str, row: tuple[str, str, float]) -> None:
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines.splitlines() if line}
     today = datetime.datetime.now(datetime.UTC).date()
     rows[name] = f"| {name} | {said.splitlines()[0]} (run alone, {today}) | {seconds:.0f} |"
-    order = [*STEPS, CAMERA_PACKAGES, LIMITS]
+    order = [*STEPS, CAMERA_PACKAGES, SET_UP, LIMITS, KILLS]
     made = "\n".join(rows[each] for each in sorted(rows, key=order.index))
     RESULTS.write_text(text.replace(section[0], f"{head}|---|---|---|\n{made}\n"))
 
 
 def write_results(suite: str, rows: list[tuple[str, str, float]]) -> None:
     """Replace this suite's section of RESULTS.md."""
+    with _results_alone():
+        _write_results(suite, rows)
+
+
+@contextmanager
+def _results_alone() -> Iterator[None]:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "results.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write_results(suite: str, rows: list[tuple[str, str, float]]) -> None:
     text = RESULTS.read_text() if RESULTS.exists() else "# Installation, as measured\n\n`make test-install`\n"
     today = datetime.datetime.now(datetime.UTC).date()
     section = f"## {suite}, amd64, nspawn, {today}\n\n| step | result | s |\n|---|---|---|\n"

@@ -24,6 +24,7 @@ from tests.config.test_fleet import fifty
 from tests.install.camera import CAMERAS, put_camera
 from tests.install.container import ROOT, Container, copy_source, wheelhouse
 from tests.install.dummy_package import make_archive
+from tests.install.update_server import UpdateServer
 
 ROLES = ("custodian", "recorder", "uplink")
 ANSWERS = """\
@@ -285,9 +286,9 @@ class Story:
 
     def upgrade(self) -> str:
         segments = self._status()["vault"]["segments"]
-        self._set_version("0.1.1")
+        self._set_version("0.2.0")
         seconds = self._install()
-        assert self._installed().startswith("0.1.1-")
+        assert self._installed().startswith("0.2.0-")
         assert self._status()["vault"]["segments"] >= segments
         return f"{seconds:.0f} s, data kept ({segments} segments)"
 
@@ -295,7 +296,7 @@ class Story:
         before = self._installed()
         broken = self.box.root / "root/src/agent/custodian/custodian_process.py"
         whole = broken.read_text()
-        self._set_version("0.1.2")
+        self._set_version("0.2.1")
         starts = "        self._owned.start()"
         assert starts in whole
         broken.write_text(whole.replace(starts, "        raise SystemExit(9)", 1))
@@ -305,63 +306,56 @@ class Story:
         assert self._installed() == before, done.stderr
         self._until(lambda: self._status()["recorder"]["state"] in ("watching", "recording"), "the old version")
         broken.write_text(whole)
-        self._set_version("0.1.1")
+        self._set_version("0.2.0")
         return f"a version that does not run is replaced by the one before, after {time.monotonic() - started:.0f} s"
 
     def updates(self) -> str:
-        """A signed update from a stick is installed. A broken one goes back, one with a single signature is refused.
-
-        The way over the updater needs a synchronised clock, which not every machine of the tests has: without one, the
-        updater must say so.
+        """An owner chooses a signed update, which the updater fetched over HTTP. One from a file does not run, so the
+        version before comes back. One with a single signature is refused.
         """
-        from tests.update_repositories import Repository
-
-        root = self.box.root
-        repository = Repository(root / "srv" / "updates")
-        (root / "etc/doorward/update-root.json").write_bytes(repository.first_root)
-        path = root / "etc/doorward/doorward.toml"
-        before = path.read_text()
-        path.write_text(before + '\n[updates]\nsource = "/srv/updates"\nroot = "update-root.json"\n')
-        self.box.run("doorward", "apply")
-        self._release(repository, "0.9.1")
-        self.box.run("systemctl", "start", "doorward-updater.service", check=False, timeout_s=600)
-        self._until(lambda: self._heard() is not None, "what root's step heard", patience_s=300)
-        heard = self._heard()
-        started = time.monotonic()
-        assert self._from_stick().returncode == 0
-        assert self._installed().startswith("0.9.1-")
-        installed_s = time.monotonic() - started
-        self._until(lambda: self._status()["recorder"]["state"] not in ("", "no recorder"), "the new version")
-        starts = "        self._owned.start()"
-        self._release(
-            repository, "0.9.2", ("agent/custodian/custodian_process.py", starts, "        raise SystemExit(9)")
-        )
-        started = time.monotonic()
-        assert self._from_stick().returncode == 1
-        assert self._installed().startswith("0.9.1-")
-        assert self._update()["outcome"]["result"] == "rolled back"
-        back_s = time.monotonic() - started
-        self._until(lambda: self._status()["recorder"]["state"] not in ("", "no recorder"), "the version before")
-        self._release(repository, "0.9.3")
-        repository.write_targets(signers=repository.keys["targets"][:1])
-        repository.write_snapshot()
-        repository.write_timestamp()
-        refused = self._from_stick()
-        assert "not what its makers signed" in refused.stderr, refused.stderr
-        assert self._installed().startswith("0.9.1-")
-        path.write_text(before)
-        self.box.run("doorward", "apply")
-        self.box.run("systemctl", "reset-failed")
+        own = "/root/people/owner"
+        with UpdateServer(self) as server:
+            server.publish("0.2.1")
+            self.box.run("systemctl", "start", "doorward-updater.service", timeout_s=600)
+            self._until(lambda: self._heard() == "0.2.1", f"the offer; the state: {self._update()}", 300)
+            assert '"GET /metadata/timestamp.json' in server.asked_for()
+            assert (
+                self.box.run("stat", "-c", "%U", "/var/lib/doorward/updater/report.json").stdout == "doorward-updater\n"
+            )
+            started = time.monotonic()
+            self._until(lambda: self._offered(own) == "0.2.1", "the custodian to hear of the offer")
+            self.box.run(*CLIENTS.split(), "owner", "update", "--install", "--yes", "--keys", own)
+            self._until(lambda: self._installed().startswith("0.2.1-"), "the owner's choice to be installed", 900)
+            self._until(lambda: self._update().get("outcome", {}).get("result") == "installed", "its outcome", 300)
+            installed_s = time.monotonic() - started
+            self._until(self._films, "the new version")
+            self.box.run("systemctl", "stop", "update-server")
+            server.publish("0.2.2", runs=False)
+            started = time.monotonic()
+            done = self._from(server.write_file())
+            assert done.returncode == 1, done.stderr
+            assert self._installed().startswith("0.2.1-")
+            assert self._update()["outcome"]["result"] == "rolled back"
+            back_s = time.monotonic() - started
+            self._until(self._films, "the version before")
+            server.publish("0.2.3", wheels=False)
+            server.repository.write_targets(signers=server.repository.keys["targets"][:1])
+            server.repository.write_snapshot()
+            server.repository.write_timestamp()
+            refused = self._from("/srv/updates")
+            assert "not what its makers signed" in refused.stderr, refused.stderr
+            assert self._installed().startswith("0.2.1-")
         return (
-            f"installed in {installed_s:.0f} s; one that does not run went back after {back_s:.0f} s; one with one "
-            f"signature was refused; the updater itself: {heard}"
+            "fetched over HTTP by the updater, verified by root, chosen by the owner, installed in "
+            f"{installed_s:.0f} s; from a file, without a server, one that does not run went back after {back_s:.0f} "
+            "s; one with one signature was refused"
         )
 
     def cuts(self) -> str:
         """SIGKILL the installer at moments spread over an upgrade; afterwards a whole version runs or can."""
         count = int(os.environ.get("DOORWARD_CUTS", "10"))
         outcomes: dict[str, int] = {"old": 0, "new": 0}
-        self._set_version("0.2.0")
+        self._set_version("0.3.0")
         old = self._installed()
         started = time.monotonic()
         self._install()
@@ -591,27 +585,18 @@ class Story:
     def _installed(self) -> str:
         return self.box.run("readlink", "/opt/doorward/current").stdout.strip().removeprefix("versions/")
 
-    def _release(self, repository: Any, version: str, broken: tuple[str, str, str] | None = None) -> None:
-        """Publishes a package of this tree with another version, and a fault if `broken` (file, text, other text)."""
-        from tests.update_repositories import package
+    def _from(self, file: str) -> Any:
+        return self.box.run("doorward", "update", "--file", file, "--yes", check=False, timeout_s=900)
 
-        source = self.box.root / "root" / "src"
-        self._set_version(version)
-        whole = ""
-        if broken is not None:
-            whole = (source / broken[0]).read_text()
-            assert broken[1] in whole
-            (source / broken[0]).write_text(whole.replace(broken[1], broken[2], 1))
-        build = "import sys; sys.path.insert(0, 'scripts'); import release; from pathlib import Path; "
-        build += "release.deb('amd64', Path('wheelhouse'), Path('/root/dist'))"
-        self.box.run("sh", "-c", f'cd /root/src && SOURCE_DATE_EPOCH=1780000000 python3 -c "{build}"')
-        if broken is not None:
-            (source / broken[0]).write_text(whole)
-        data = (self.box.root / "root" / "dist" / f"doorward_{version}_amd64.deb").read_bytes()
-        repository.release(data, package(version))
+    def _offered(self, keys: str) -> str | None:
+        """Returns the version that the custodian offers its owners."""
+        words = (*CLIENTS.split(), "owner", "update", "--json", "--keys", keys)
+        done = self.box.run(*words, check=False)
+        offer = json.loads(done.stdout)["offer"] if done.returncode == 0 else None
+        return None if offer is None else str(offer["version"])
 
-    def _from_stick(self) -> Any:
-        return self.box.run("doorward", "update", "--file", "/srv/updates", "--yes", check=False, timeout_s=900)
+    def _films(self) -> bool:
+        return self._status()["recorder"]["state"] in ("watching", "recording")
 
     def _heard(self) -> str | None:
         """Returns the version on offer, or the reason why there is none; None as long as root's step has not run."""

@@ -247,7 +247,7 @@ def test_a_kill_after_the_switch_ends_with_the_new_version_if_it_runs_well_and_e
 
 
 def test_the_version_to_watch_the_trial_is_there_before_the_trial(places: Places) -> None:
-    """At the first update there is no version before: a cut after the trial is written must not leave the trial alone."""
+    """At the first update there is none: after a cut between trial and switch, no version could end the trial."""
     versions = Versions(places)
     versions.roll_back()
     versions.end_trial()

@@ -1,0 +1,104 @@
+"""From an installed doorbell to its first opened clip by a phone: a real Chromium, and a film of what its camera sees.
+
+    python -m tests.install.phone CAMERA OUTCOME FOLDER
+
+Runs in the container's network and outside its file system (tests/install/set_up.py). CAMERA: the film that the
+doorbell's camera reads. OUTCOME: the file in which root's command says what became of a code. FOLDER: for the browser's
+homes and the pictures. Prints JSON: steps, seconds, tries.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.browser.browser import Browser
+from tests.browser.test_set_up_without_a_shell import (
+    CHECK,
+    OPEN_THE_FIRST_CLIP,
+    Steps,
+    become_owner,
+    make_code,
+    open_set_up_page,
+    picture,
+)
+from tests.install.container import CACHE
+from tests.setup_films import View, hallway, make_film, seen
+
+PORT = 8443
+WIFI, PASSWORD = "Huis, 3 hoog", r"pass\word with spaces"
+TRIES = {
+    "a network that is not there": {"wifi": "Nowhere"},
+    "a wrong password": {"password": "not the password"},
+}
+OUTCOMES = ("no-network", "wrong-password")
+PATIENCE_S = 300.0
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited in vain for {what}")
+        time.sleep(0.2)
+
+
+def main(camera: Path, outcome: Path, folder: Path) -> None:
+    began = time.monotonic()
+    steps, tries = Steps(), []
+    for name in ("before", "after"):
+        (folder / name).mkdir()
+    views = (View(tilt_deg=15, turn_deg=4, noise=6), View(side=0.5, light=0.7), View(tilt_deg=-20, blur_px=1.5))
+
+    def heard() -> str:
+        return outcome.read_text() if outcome.exists() else ""
+
+    with Browser(folder / "before", timeout_ms=120_000) as phone:
+        open_set_up_page(phone, PORT)
+        steps.take("The set-up page: type the Wi-Fi and make the code")
+        for (what, wrong), expected, view in zip(TRIES.items(), OUTCOMES, views, strict=False):
+            code = make_code(phone, **{"wifi": WIFI, "password": PASSWORD, **wrong})
+            make_film(camera, [hallway(), seen(code, view)])
+            until(lambda expected=expected: heard().endswith(f" {expected}\n"), f"{what}: {expected}, not {heard()}")
+            tries.append(f"{what}: {expected}")
+            phone.run('await pages.ana.getByRole("button", {name: "Change something"}).click();')
+        code = make_code(phone, wifi=WIFI, password=PASSWORD)
+        make_film(camera, [hallway(), seen(code, views[-1])])
+        steps.take("Hold the phone in front of the camera")
+        phone.run("""await pages.ana.getByText("is in your network").waitFor({timeout: 300_000});""")
+        tries.append(f"the right one: {heard().split()[-1]}")
+        steps.take("Install the authority")
+        authority = phone.run(
+            """const coming = pages.ana.waitForEvent("download");
+               await pages.ana.getByRole("link", {name: "Download the authority"}).click();
+               const {readFile} = await import("node:fs/promises");
+               return (await readFile(await (await coming).path())).toString("hex");"""
+        )
+        kept = phone.run("return await pages.ana.evaluate(() => localStorage.getItem('doorward-set-up'));")
+    with Browser(folder / "after", bytes.fromhex(authority), timeout_ms=120_000) as phone:
+        open_set_up_page(phone, PORT, kept)
+        phone.run("""await pages.ana.getByText("is in your network").waitFor();""")
+        steps.take("Check it, open the page, continue with the code that came along")
+        phone.run(
+            CHECK
+            + """await pages.ana.getByRole("link", {name: "Open my doorbell"}).click();
+                 await pages.ana.getByRole("button", {name: "Continue"}).click();
+                 await pages.ana.getByRole("heading", {name: "is new"}).waitFor();"""
+        )
+        shutil.copyfile(CACHE.parent / "vtest.avi", camera.with_name("people.avi"))
+        camera.with_name("people.avi").replace(camera)  # from now on people walk by
+        become_owner(phone, steps, folder)
+        time.sleep(20)
+        steps.take("See what happened: open the first clip")
+        shown = phone.run(OPEN_THE_FIRST_CLIP)
+        picture(phone, folder, "first-clip")
+    assert shown == [768, 576], shown
+    print("PHONE " + json.dumps({"steps": steps.done, "seconds": time.monotonic() - began, "tries": tries}))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,6 @@
+/* adjtimex(3) of a machine whose clock a time server sets: TIME_OK. The containers share the clock of a host that may have none. */
+int adjtimex(void *state)
+{
+    (void)state;
+    return 0;
+}

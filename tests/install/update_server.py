@@ -1,0 +1,121 @@
+"""A makers' server inside the container, with a real repository of updates, and a doorbell that looks there.
+
+The server speaks HTTP on the loopback interface. A preloaded function gives updater and root's step a synchronised
+clock, because the containers share the clock of a host that may have no time server.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tests.update_repositories import Repository, package
+
+if TYPE_CHECKING:
+    from tests.install.story import Story
+
+__all__ = ["UpdateServer"]
+
+CLOCK = Path(__file__).with_name("synchronised_clock.c")
+PORT = 8099
+UNITS = ("doorward-updater.service", "doorward-update.service")
+SERVER = "update-server"
+STARTS = "        self._owned.start()"
+"""In the custodian: without this line a version does not run."""
+
+
+class UpdateServer:
+    """Use as a context manager; it leaves the doorbell without `[updates]` and without what it trusted."""
+
+    def __init__(self, story: Story) -> None:
+        self._story, self._box = story, story.box
+        self._root = story.box.root
+        shutil.rmtree(self._root / "srv" / "updates", ignore_errors=True)
+        self.repository = Repository(self._root / "srv" / "updates")
+        self._configuration = self._root / "etc" / "doorward" / "doorward.toml"
+        self._before = ""
+
+    def __enter__(self) -> UpdateServer:
+        library = self._root / "usr" / "local" / "lib" / "synchronised_clock.so"
+        words = ["gcc", "-shared", "-fPIC", "-nostdlib", "-o", str(library), str(CLOCK)]
+        subprocess.run(words, check=True)
+        for unit in UNITS:
+            dropin = self._dropin(unit)
+            dropin.parent.mkdir(exist_ok=True)
+            dropin.write_text("[Service]\nEnvironment=LD_PRELOAD=/usr/local/lib/synchronised_clock.so\n")
+        (self._root / "etc/doorward/update-root.json").write_bytes(self.repository.first_root)
+        self._before = self._configuration.read_text()
+        updates = f'\n[updates]\nsource = "http://127.0.0.1:{PORT}"\nroot = "update-root.json"\n'
+        self._configuration.write_text(self._before + updates)
+        self.serve()
+        self._box.run("doorward", "apply")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            return  # the container stays as it is, for a look
+        self._configuration.write_text(self._before)
+        for unit in UNITS:
+            self._dropin(unit).unlink()
+            self._dropin(unit).parent.rmdir()
+        (self._root / "usr/local/lib/synchronised_clock.so").unlink()
+        (self._root / "etc/doorward/update-root.json").unlink()
+        self._box.run("systemctl", "stop", SERVER, check=False)
+        self._box.run("sh", "-c", "rm -rf /var/lib/doorward/update/* /var/lib/doorward/updater/* /srv/updates")
+        self._box.run("doorward", "apply")
+        self._box.run("systemctl", "reset-failed")
+
+    def serve(self) -> None:
+        server = ("python3", "-m", "http.server", str(PORT), "--bind", "127.0.0.1", "--directory", "/srv/updates")
+        self._box.run("systemd-run", "-q", f"--unit={SERVER}", *server)
+
+    def asked_for(self) -> str:
+        """Returns what the server has logged."""
+        return self._box.run("journalctl", "-u", SERVER, "-o", "cat", "--no-pager").stdout
+
+    def publish(self, version: str, *, runs: bool = True, wheels: bool = True) -> str:
+        """Publishes a package of this tree as `version`. Returns its SHA-256.
+
+        `runs`: the custodian starts. `wheels`: without them it is small, and only a version that is already built can
+        be installed from it.
+        """
+        source = self._root / "root" / "src"
+        self._story._set_version(version)
+        custodian = source / "agent" / "custodian" / "custodian_process.py"
+        whole = custodian.read_text()
+        assert STARTS in whole
+        if not runs:
+            custodian.write_text(whole.replace(STARTS, "        raise SystemExit(9)", 1))
+        (source / "no-wheels").mkdir(exist_ok=True)
+        build = "import sys; sys.path.insert(0, 'scripts'); import release; from pathlib import Path; "
+        build += f"release.deb('amd64', Path('{'wheelhouse' if wheels else 'no-wheels'}'), Path('/root/dist'))"
+        self._box.run("sh", "-c", f'cd /root/src && SOURCE_DATE_EPOCH=1780000000 python3 -c "{build}"')
+        custodian.write_text(whole)
+        data = (self._root / "root" / "dist" / f"doorward_{version}_amd64.deb").read_bytes()
+        self.repository.release(data, package(version))
+        return self.repository.files[f"doorward_{version}_amd64.deb"].hashes["sha256"]
+
+    def write_file(self) -> str:
+        """Writes the whole repository into one file, as makers hand it out for doorbells without a network."""
+        path = self._root / "root" / "stick.update"
+        with tarfile.open(path, "w:") as tar:
+            for part in ("metadata", "targets"):
+                for each in sorted((self.repository.folder / part).iterdir()):
+                    tar.add(each, f"{part}/{each.name}")
+        return "/root/stick.update"
+
+    def wish(self, version: str, sha256: str) -> None:
+        """Writes what the custodian writes if an owner has chosen an update; a path unit starts root's step."""
+        text = json.dumps({"v": 1, "id": secrets.token_hex(16), "version": version, "sha256": sha256})
+        self._box.run("sh", "-c", 'printf %s "$0" > /run/doorward/update/wish.json', text)
+
+    def _dropin(self, unit: str) -> Path:
+        return self._root / "etc/systemd/system" / f"{unit}.d" / "clock.conf"
