@@ -21,6 +21,7 @@ from agent.core.timebase import utc_date
 from agent.core.vault.coverage import CoverageState
 from agent.core.vault.entries import VaultEntry
 from agent.custodian.state_folder import StateFolder
+from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import ConfigurationError
 from agent.platform.disk import RealDisk
 from agent.platform.privileges import as_owner_of, as_self
@@ -360,7 +361,7 @@ def _opened(config: Path) -> Iterator[tuple[VaultReader, PublicKey]]:
     with _parts(config, copied=True) as (folder, store, log, index):
         with as_self():  # the key is another role's
             device = public_key_of(folder.device_key())
-        yield VaultReader(store, log, index), device
+        yield VaultReader(store, log, FollowingIndex(log, index)), device
 
 
 @contextmanager

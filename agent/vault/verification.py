@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import sleep
+from typing import Final
 
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
@@ -19,6 +21,10 @@ from agent.vault.manifest_reader import verify_manifest
 from agent.wire.identities import PublicKey
 
 __all__ = ["EntryCheck", "Progress", "VerifyReport", "check_entry", "verify"]
+
+_LOOKS_AGAIN: Final = 5
+_AGAIN_S: Final = 1.0
+"""Together, more than a recorder takes from a file's final name to the record of it."""
 
 Progress = Callable[[int, int], None]
 """(bytes read until now, bytes in all)"""
@@ -68,7 +74,7 @@ def verify(
             report.segments += 1
         if progress is not None:
             progress(min(report.read_bytes, total_bytes), total_bytes)
-    report.unknown += _unknown(store, index)
+    report.unknown += _still_unknown(store, index)
     return report
 
 
@@ -105,6 +111,18 @@ def _recorded(
     if entry.sound is not None:
         files.append((entry.sound, known.sound_file if known else None))
     return files
+
+
+def _still_unknown(store: SegmentStore, index: Index) -> list[str]:
+    """A recorder names a file before it appends the record, so an unknown name is looked at again."""
+    unknown = _unknown(store, index)
+    for _ in range(_LOOKS_AGAIN):
+        if not unknown:
+            break
+        sleep(_AGAIN_S)
+        now = set(_unknown(store, index))
+        unknown = [name for name in unknown if name in now]
+    return unknown
 
 
 def _unknown(store: SegmentStore, index: Index) -> list[str]:

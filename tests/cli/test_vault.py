@@ -16,6 +16,7 @@ from agent.core.vault.records import GapReason, SegmentRecord
 from agent.custodian.state_folder import StateFolder
 from agent.platform.disk import RealDisk
 from agent.recorder import io_priority
+from agent.vault import verification
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import parse_public_key, public_key_of
 from tests.cli.conftest import Seen
@@ -125,6 +126,31 @@ def test_verify_and_scrub_find_a_flipped_bit_and_nothing_else(
         assert document(run(command, "--json", status=1))["damaged"] == [path.name]
         assert path.name in run(command, status=1).out
     assert len(stepped_back) == 3
+
+
+def test_what_a_running_doorbell_records_and_evicts_during_a_verification_is_no_fault(
+    stored: TestVault, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command reads a copy of the recorder's index, and reading takes seconds to hours."""
+    folder = StateFolder(tmp_path / "state")
+    recorder = make_vault(RealDisk(), index=SqliteIndex(folder.index), root=folder.vault, seed=9)
+    reads = verification.check_entry
+    evicted, stays = [entry.id for entry in recorder.vault.entries()]
+
+    def meanwhile(*arguments: Any) -> Any:
+        if recorder.vault.find(evicted) is not None:
+            recorder.record(box(b"mdat", bytes(1000)), poster=b"\xff\xd8\xff jpeg")
+            recorder.vault.erase([evicted])
+        return reads(*arguments)
+
+    monkeypatch.setattr(verification, "check_entry", meanwhile)
+    try:
+        found = document(run("verify", "--json"))
+    finally:
+        recorder.close()
+    assert (found["missing"], found["damaged"], found["unknown"]) == ([], [], [])
+    assert found["segments"] >= 1
+    assert stays
 
 
 def test_repair_builds_the_index_anew_and_adopts_what_no_record_names(

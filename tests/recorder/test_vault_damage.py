@@ -20,7 +20,7 @@ from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import StorageError
 from agent.platform.disk import RealDisk
 from agent.recorder.vault_recovery import StartReport
-from agent.vault import index_sqlite, replay
+from agent.vault import index_sqlite, replay, verification
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.vaults import DEVICE_KEY, JPEG, OWNER, SteppedClock, TestVault, box, event_id, make_vault
@@ -34,6 +34,12 @@ def tested(tmp_path: Path) -> Iterator[TestVault]:
     made = make_vault(RealDisk(), index=SqliteIndex(tmp_path / "index.sqlite"), root=tmp_path / "vault")
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def no_second_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No recorder works beside these tests."""
+    monkeypatch.setattr(verification, "sleep", lambda _: None)
 
 
 def path_of(tested: TestVault, name: str) -> Path:

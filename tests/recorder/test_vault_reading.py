@@ -10,6 +10,7 @@ import pytest
 
 from agent.core.vault.manifest import ChainHead, carried_of, chapter_of, chapter_start
 from agent.errors import StorageError
+from agent.vault import verification
 from agent.vault.manifest_reader import first_line, last_line, oldest_chapter, read_tail
 from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
@@ -44,6 +45,22 @@ def test_a_segment_that_is_evicted_while_the_vault_is_verified_is_no_fault_and_i
     assert (report.missing, report.damaged, report.unknown, report.faults) == ([], [], [], ())
     assert report.segments == 1
     assert tested.vault.find(stays) is not None
+
+
+def test_a_file_that_gets_its_record_a_moment_later_is_not_unknown(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recorder gives a file its name first, and then appends the record."""
+    made = tested.record()
+    shard, waited = tested.index.shard, list[float]()
+    monkeypatch.setattr(tested.index, "shard", lambda name: shard(name) if len(waited) > 1 else ())
+    monkeypatch.setattr(verification, "sleep", waited.append)
+    assert tested.vault.verify(PUBLIC).unknown == []
+    assert len(waited) == 2
+    waited.clear()
+    monkeypatch.setattr(tested.index, "shard", lambda _: ())
+    assert tested.vault.verify(PUBLIC).unknown == [f"{made}.age"]
+    assert 2 < len(waited) < 20
 
 
 def test_one_segment_is_checked_and_one_that_was_evicted_meanwhile_has_no_fault(tested: TestVault) -> None:
