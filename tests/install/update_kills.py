@@ -24,7 +24,7 @@ __all__ = ["update_kills"]
 
 VERSION = "0.2.4"
 KINDS = ("updater", "update", "update", "updater", "update", "update", "power", "update", "updater", "build")
-"""What is interrupted. Each tenth builds its version from nothing, each tenth is a power cut."""
+"""The step that is interrupted, in turn. Each tenth builds its version from nothing, each tenth is a power cut."""
 VICTIMS = ("installer", "root's step", "both")
 SETTLE_S = 600.0
 KEPT = "/opt/kept-version"
