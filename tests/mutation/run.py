@@ -220,7 +220,21 @@ GROUPS = (
         ("tests/core/vault", "tests/core/test_sframe.py", "tests/core/test_live.py"),
         without=("agent/core/vault/following.py",),
     ),
-    Group("link", ("agent/wire/link/*.py",), ("tests/wire/link",)),
+    Group(
+        "link",
+        ("agent/wire/link/*.py", "agent/clients/relay_carrier.py"),
+        ("tests/wire/link", "tests/clients/test_relay_carrier.py"),
+    ),
+    Group(
+        "core",
+        ("agent/core/*.py", "agent/core/alerts/*.py", "agent/core/talk/*.py", "agent/core/transfer/*.py"),
+        ("tests/core/test_*.py", "tests/core/alerts", "tests/core/talk", "tests/core/transfer"),
+        without=(
+            *(f"agent/core/{name}" for name in CODE),
+            *(f"agent/core/{name}.py" for name in ("updates", "trust_change", "trust_chunks", "sframe", "live")),
+        ),
+    ),
+    Group("media", ("agent/media/*.py",), ("tests/media",)),
 )
 
 # A failure is enough. Shrinking the example takes longer than all tests that passed before.

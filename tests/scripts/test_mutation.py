@@ -84,6 +84,36 @@ def test_each_file_of_the_rooms_belongs_to_one_group() -> None:
         assert set((ROOT / "agent" / room).glob("*.py")) <= set(found), room
 
 
+WITHOUT_GROUP = {
+    "agent": "ports, errors, and the process that runs all roles",
+    "agent/cli": "commands, tested as processes",
+    "agent/cli/checks": "commands, tested as processes",
+    "agent/clients": "what a requester promises, in words",
+    "agent/clients/broker": "commands of a broker's operator, tested with a real broker",
+    "agent/clients/cli": "commands, tested as processes",
+    "agent/clients/cli/owner": "commands, tested as processes",
+    "agent/clients/cli/requester": "commands, tested as processes",
+    "agent/config": "every key is tested by its mistakes (tests/config)",
+    "agent/core/motion": "its tests compare figures of whole films",
+    "agent/core/motion/passes": "its tests compare figures of whole films",
+    "agent/core/motion_accuracy": "its tests compare figures of whole films",
+    "agent/core/object_detection": "its tests compare figures of whole films",
+    "agent/mqtt": "tested with a real broker (tests/contracts)",
+    "agent/platform": "tested with what uses it",
+    "agent/recorder/capture": "tested with cameras (tests/contracts, tests/hardware)",
+    "agent/recorder/capture/camera_picamera2": "tested with cameras (tests/contracts, tests/hardware)",
+    "agent/recorder/playback": "tested with speakers (tests/contracts)",
+}
+"""Packages without mutants, and why.  The desk, the bridge and the scripts have none either."""
+
+
+def test_each_package_of_the_agent_is_in_a_group_or_says_why_not() -> None:
+    grouped = {path.relative_to(ROOT) for group in GROUPS for path in modules(group, [])}
+    left = {path.relative_to(ROOT) for path in (ROOT / "agent").rglob("*.py")} - grouped
+    without = {str(path.parent) for path in left if path.name != "__init__.py" and "static" not in path.parts}
+    assert without == WITHOUT_GROUP.keys()
+
+
 def test_tests_of_a_changed_file_move_with_its_lines() -> None:
     passing = {"1": ["a"], "2": ["b"], "3": ["c"], "4": ["d"]}
     assert _moved(passing, [1, 2, 3, 4], [9, 1, 2, 4]) == {"2": ["a"], "3": ["b"], "4": ["d"]}
