@@ -257,6 +257,11 @@ class Bus(Protocol):
         """
         ...
 
+    def lane(self, topic: str) -> str:
+        """Returns the lane of a topic. Messages of one lane wait for the same brokers, so a refusal of one holds for
+        the others. A bus with one broker has one lane."""
+        ...
+
     def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
         """Subscribes on this and every later connection.  The answer is `Subscribed` or `SubscriptionRefused`.
 

@@ -61,11 +61,15 @@ class BrokerWithClients:
 
     def bus(self, name: str, **changes: Any) -> MqttBus:
         """A bus that is not started yet.  A requester takes large packets, at once."""
-        if not is_device(name):
-            changes = {"inbound_packet_bytes": 160 << 10, "inbound_beat_s": 0.0} | changes
-        bus = MqttBus(self.settings(name, **changes))
+        bus = MqttBus(self.settings_of(name, **changes))
         self._buses.append(bus)
         return bus
+
+    def settings_of(self, name: str, **changes: Any) -> BusSettings:
+        """Settings of `bus`."""
+        if not is_device(name):
+            changes = {"inbound_packet_bytes": 160 << 10, "inbound_beat_s": 0.0} | changes
+        return self.settings(name, **changes)
 
     def close(self) -> None:
         for bus in self._buses:

@@ -156,6 +156,9 @@ class FakeBus:
                 self._tell(self._broker.take(self, token, message, retain))
             return True
 
+    def lane(self, topic: str) -> str:
+        return ""
+
     def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
         with self._changed:
             self._filters[topic_filter] = retained

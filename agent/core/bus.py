@@ -65,11 +65,13 @@ class BusConnected:
 
 @dataclass(frozen=True, slots=True)
 class BusDisconnected:
-    """The link ended, or an attempt failed. The next attempt starts in `retry_in_s`."""
+    """The link ended, or an attempt failed. The next attempt starts in `retry_in_s`. `others`: how many other brokers
+    stay connected, if the bus has several."""
 
     fault: LinkFault
     error: NetworkError
     retry_in_s: float
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)

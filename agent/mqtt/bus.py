@@ -23,6 +23,7 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from agent.core.bus import (
     BusConnected,
@@ -51,11 +52,17 @@ _STABLE_AFTER_S = 10.0
 """A link that lived this many seconds, or acknowledged anything, resets the back-off."""
 
 
+def _ignore() -> None:
+    """Ignores the news."""
+
+
 class MqttBus:
     """See `agent.ports.Bus`."""
 
-    def __init__(self, settings: BusSettings) -> None:
+    def __init__(self, settings: BusSettings, on_event: Callable[[], None] = _ignore) -> None:
+        """`on_event` is called after new events, from this bus's thread. It must return at once."""
         self._settings = settings
+        self._on_event = on_event
         self._changed = threading.Condition()
         self._events: deque[tuple[BusEvent, int, int]] = deque()
         """(event, packet id to acknowledge or 0, the connection it came by)"""
@@ -116,6 +123,9 @@ class MqttBus:
             self._outgoing.append(OutboundPublish(token, topic, payload, retain, expiry_s, properties))
         self._wake()
         return True
+
+    def lane(self, topic: str) -> str:  # noqa: ARG002 (one broker takes them all)
+        return ""
 
     def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
         with self._changed:
@@ -252,6 +262,7 @@ class MqttBus:
         with self._changed:
             self._offer_what_came()
             self._changed.notify_all()
+        self._on_event()
         return _STEP_S
 
     def _offer_what_came(self) -> None:
@@ -282,6 +293,7 @@ class MqttBus:
             for happening in happened:
                 self._tell_one(happening, connection)
             self._changed.notify_all()
+        self._on_event()
 
     def _tell_one(self, happening: ConnectionEvent, connection: Connection) -> None:
         """Under the lock."""
@@ -327,6 +339,7 @@ class MqttBus:
                     self._events.pop()  # the last one is still untaken: the newest replaces it
                 self._events.append((news, 0, 0))
             self._changed.notify_all()
+        self._on_event()
 
     def _pause(self, fault: LinkFault, pause_s: float) -> None:
         """Waits, but no longer than a transfer that turns up meanwhile allows."""

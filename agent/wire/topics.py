@@ -46,6 +46,7 @@ __all__ = [
     "UploadVerb",
     "cell_filter",
     "cell_of",
+    "cell_place",
     "cells_of",
     "in_cell",
     "parse_topic",
@@ -209,6 +210,14 @@ def cells_of(area: Area) -> tuple[str, ...]:
     corners = [(lat, lon) for lat in (bounds.south, bounds.north) for lon in (bounds.west, bounds.east)]
     # An area is far smaller than a cell, so the corners' cells are all it touches.
     return tuple(dict.fromkeys(cell_of(lat, lon) for lat, lon in corners))
+
+
+def cell_place(cell: str) -> tuple[int, int]:
+    """Returns row (from the south pole) and column (from 180° west) of a cell. Raises `FormatError`."""
+    if not _is_cell(cell):
+        raise FormatError(f"{cell!r} is not a cell.")
+    row, _, column = cell.partition("-")
+    return int(row), int(column)
 
 
 def cell_filter(cell: str) -> str:

@@ -26,7 +26,18 @@ from msgspec import Meta
 from agent.errors import FormatError, RequestError
 from agent.wire import envelope, strictjson, text, trust_package
 from agent.wire.area import Area, Bounds, Point
-from agent.wire.fields import HybridRecipientText, KeyId, KeyText, Kind, RequesterId, Sequence, UtcS, Version1, distinct
+from agent.wire.fields import (
+    HybridRecipientText,
+    KeyId,
+    KeyText,
+    Kind,
+    RequesterId,
+    Sequence,
+    Sha256,
+    UtcS,
+    Version1,
+    distinct,
+)
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.limits import RequestLimits
 from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
@@ -142,6 +153,8 @@ class TrustBundle(Message, frozen=True):
     version: Sequence
     issued_s: UtcS
     requesters: Annotated[tuple[RequesterEntry, ...], Meta(max_length=MAX_REQUESTERS)]
+    directory_sha256: Sha256 | None = None
+    """Hash of the root's broker directory (`broker_directory`), for requesters. A device ignores it."""
 
     def __post_init__(self) -> None:
         distinct("requesters", tuple(requester.id for requester in self.requesters))

@@ -137,6 +137,11 @@ class BundleForm(forms.Form):
         label=_("Public key of the root"), max_length=80, help_text=_("The root publishes it: ed25519:…")
     )
     bundle = forms.FileField(label=_("Bundle"), help_text=_("The file bundle.dsse that the root signed."))
+    brokers = forms.FileField(
+        label=_("List of brokers"),
+        required=False,
+        help_text=_("The file brokers.json, if the root gave you one with the bundle."),
+    )
 
 
 class CertificateForm(forms.Form):

@@ -13,7 +13,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from agent.clients.requester.identity import TIPS_RECIPIENT
 from agent.errors import DoorwardError
-from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES
+from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES
+from agent.wire.trust_package import PACKAGE_LIMIT_BYTES
 from desk.custody import log
 from desk.people import confirmations, organisations, readiness
 from desk.people.forms import BundleForm, CertificateForm, OrganisationForm
@@ -95,9 +96,13 @@ def trust_root(request: DeskRequest) -> HttpResponse:
     """Imports the bundle of the root that vouches for the organisation."""
     form = BundleForm(request.POST, request.FILES)
     if form.is_valid():
-        bundle = form.cleaned_data["bundle"].read(BUNDLE_ENVELOPE_LIMIT_BYTES + 1)
+        bundle = form.cleaned_data["bundle"].read(PACKAGE_LIMIT_BYTES + 1)
+        listed_brokers = form.cleaned_data["brokers"]
+        brokers = listed_brokers.read(DIRECTORY_LIMIT_BYTES + 1) if listed_brokers else None
         try:
-            listed = organisations.import_bundle(request.organisation, request.user, form.cleaned_data["root"], bundle)
+            listed = organisations.import_bundle(
+                request.organisation, request.user, form.cleaned_data["root"], bundle, brokers
+            )
         except DoorwardError as error:
             form.add_error(None, error_words(error))
         else:

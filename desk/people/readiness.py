@@ -42,11 +42,12 @@ def missing(organisation: Organisation) -> list[SetUpStep]:
 
 def steps(organisation: Organisation) -> list[SetUpStep]:
     """Returns all steps in the order in which a new organisation takes them."""
+    now = datetime.now(UTC)
     return [
         _keys(organisation),
         _trust(organisation),
-        _broker(),
-        _certificate(organisation, datetime.now(UTC)),
+        _broker(organisation, now),
+        _certificate(organisation, now),
         *_people(organisation),
     ]
 
@@ -74,13 +75,18 @@ def _trust(organisation: Organisation) -> SetUpStep:
     return SetUpStep(name, True, _("Root %(id)s vouches for you.") % {"id": organisation.trust_root})
 
 
-def _broker() -> SetUpStep:
+def _broker(organisation: Organisation, now: datetime) -> SetUpStep:
     broker = settings.DESK.broker
-    if not broker.host:
-        return SetUpStep(
-            _("Broker"), False, _("The operator of the desk writes its name into desk.toml, [broker] host.")
-        )
-    return SetUpStep(_("Broker"), True, f"{broker.host}:{broker.port}")
+    if broker.host:
+        return SetUpStep(_("Broker"), True, f"{broker.host}:{broker.port}")
+    try:
+        listed = KnownRoots(requester_of(organisation)).own_brokers(int(now.timestamp()))
+    except DoorwardError as error:
+        return SetUpStep(_("Broker"), False, error_words(error))
+    if listed is None:
+        todo = _("The operator of the desk writes its name into desk.toml, [broker] host.")
+        return SetUpStep(_("Broker"), False, todo)
+    return SetUpStep(_("Broker"), True, ", ".join(map(str, listed[1])))
 
 
 def _certificate(organisation: Organisation, now: datetime) -> SetUpStep:

@@ -1,4 +1,4 @@
-"""The connection of an organisation to the broker that `[broker]` of desk.toml names.
+"""The connection of an organisation to the broker that `[broker]` of desk.toml names, or to the brokers of its root.
 
 The organisation's folder holds its files for the broker, as for `doorward requester`: tls/authority.pem,
 tls/certificate.pem and tls/key.pem. `doorward requester csr --folder FOLDER` makes the key and the request for the
@@ -7,13 +7,18 @@ broker's operator, and `doorward requester accept` stores the answer.
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from django.conf import settings
 
+from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.roots import KnownRoots
 from agent.errors import ConfigurationError, DoorwardError
 from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt.cell_brokers import CellBrokers, over_tls
+from agent.ports import Bus
 
 __all__ = ["open_bus"]
 
@@ -23,27 +28,39 @@ _INBOUND_BYTES: Final = 32 << 20
 """Limit on chunks that wait to be stored. More than the 128 that the broker may have outstanding to us."""
 
 
-def open_bus(requester: Requester) -> MqttBus:
-    """Returns a started connection. Raises `ConfigurationError` if the broker or a file is missing."""
-    broker, tls = settings.DESK.broker, requester.folder / "tls"
-    if not broker.host:
-        raise ConfigurationError("No broker is named.", remedy="Write its name into desk.toml, [broker] host.")
-    bus = MqttBus(
-        BusSettings(
-            host=broker.host,
-            port=broker.port,
-            name=f"{requester.id}.{broker.worker}" if broker.worker else requester.id,
-            authority=tls / "authority.pem",
-            certificate=tls / "certificate.pem",
-            key=tls / "key.pem",
-            inbound_packet_bytes=_INBOUND_PACKET_BYTES,
-            inbound_bytes=_INBOUND_BYTES,
-            inbound_beat_s=0.0,
-        )
-    )
+def open_bus(requester: Requester) -> Bus:
+    """Returns a started connection: to the broker of desk.toml, or to those that the root lists for the regions of the
+    organisation. Raises `ConfigurationError` if there is none, or if a file is missing."""
+    host, port = settings.DESK.broker.host, settings.DESK.broker.port
+    bus: Bus
+    if host:
+        bus = MqttBus(_settings(requester, host, port))
+    else:
+        listed = KnownRoots(requester).own_brokers(int(time.time()))
+        if listed is None:
+            raise ConfigurationError(
+                "No broker is named.",
+                remedy="Write its name into desk.toml, [broker] host, or import the list of brokers of your root.",
+            )
+        bus = CellBrokers(*listed, over_tls(lambda at: _settings(requester, at.host, at.port)))
     try:
         bus.start()
     except DoorwardError:
         bus.stop()
         raise
     return bus
+
+
+def _settings(requester: Requester, host: str, port: int) -> BusSettings:
+    worker, found = settings.DESK.broker.worker, broker_files(requester.folder, host)
+    return BusSettings(
+        host=host,
+        port=port,
+        name=f"{requester.id}.{worker}" if worker else requester.id,
+        authority=found.authority,
+        certificate=found.certificate,
+        key=found.key,
+        inbound_packet_bytes=_INBOUND_PACKET_BYTES,
+        inbound_bytes=_INBOUND_BYTES,
+        inbound_beat_s=0.0,
+    )

@@ -21,6 +21,7 @@ from agent.clients.requester.publisher import connection_lock
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.errors import DoorwardError
 from agent.mqtt import MqttBus
+from agent.mqtt.cell_brokers import CellBrokers
 from agent.ports import Bus, Clock
 from desk.cases.deletion import run_due
 from desk.cases.object_locks import lock_what_is_held
@@ -151,7 +152,7 @@ class ReceiverThread:
         try:
             yield bus
         finally:
-            if isinstance(bus, MqttBus):
+            if isinstance(bus, MqttBus | CellBrokers):
                 bus.stop()
 
     def _tell(self, event: ReceiverEvent, requester: Requester, recorder: AnswerRecorder) -> None:
@@ -160,6 +161,8 @@ class ReceiverThread:
                 self._say("connected", "")
             case ReceiverEventKind.DISCONNECTED:
                 self._say("disconnected", event.detail)
+            case ReceiverEventKind.BROKER_AWAY:
+                self._say("connected", event.detail)
             case ReceiverEventKind.TAKEN_OVER:
                 reconcile_answer(self._organisation, requester, recorder, event.disclosure)
             case _:

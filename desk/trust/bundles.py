@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from agent.clients.requester.trust_bundles import make_bundle, read_list
 from agent.errors import ConfigurationError
-from agent.wire import strictjson
-from agent.wire.trust import RequesterEntry
+from agent.wire import envelope, strictjson
+from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, BUNDLE_LIMIT_BYTES, RequesterEntry, TrustBundle
 from desk.custody import log
 from desk.people.models import Organisation, Person
 from desk.people.organisations import folder_of
@@ -32,6 +32,7 @@ __all__ = [
     "Difference",
     "EndingKey",
     "compare",
+    "directory_in",
     "entries_in",
     "newest_signed",
     "next_list",
@@ -81,12 +82,23 @@ def entries_in(text: str) -> tuple[int, tuple[RequesterEntry, ...]]:
         raise ConfigurationError("This list is too long.", remedy="A list has at most a million characters.")
     try:
         with _as_file(text) as path:
-            version, entries = read_list(path)
+            listed = read_list(path)
     except RecursionError as error:
         raise ConfigurationError("This list is nested too deeply.", remedy="Write plain tables.") from error
-    if version > strictjson.MAX_INTEGER:
+    if listed.version > strictjson.MAX_INTEGER:
         raise ConfigurationError("version: this number is too large.", remedy="Count the versions from 1.")
-    return version, entries
+    return listed.version, listed.requesters
+
+
+def directory_in(draft: BundleDraft) -> bytes | None:
+    """Returns the broker directory that the signed bundle names, or None. Made again from the list."""
+    bundle = strictjson.decode(
+        envelope.read_unverified(bytes(draft.envelope), limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).payload,
+        TrustBundle,
+        limit_bytes=BUNDLE_LIMIT_BYTES,
+    )
+    with _as_file(draft.text) as path:
+        return read_list(path).directory(bundle.root)
 
 
 @transaction.atomic

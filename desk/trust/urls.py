@@ -14,4 +14,5 @@ urlpatterns = [
     path("trust/<int:pk>/sign", views.sign, name="sign"),
     path("trust/<int:pk>/withdraw", views.withdraw, name="withdraw"),
     path("trust/<int:pk>/bundle", views.download, name="download"),
+    path("trust/<int:pk>/brokers", views.download_brokers, name="brokers"),
 ]

@@ -25,7 +25,7 @@ from desk.trust.forms import KeyForm, ProposalForm, SignForm
 from desk.trust.models import BundleDraft
 from desk.trust.root_keys import is_sealed, make_root_key, make_token_root, root_key_of
 
-__all__ = ["bundles_page", "download", "make_key", "propose", "sign", "withdraw"]
+__all__ = ["bundles_page", "download", "download_brokers", "make_key", "propose", "sign", "withdraw"]
 
 _KEY = "root key"
 _FIELDS = {
@@ -128,6 +128,17 @@ def download(request: DeskRequest, pk: int) -> HttpResponse:
     return attachment(bytes(draft.envelope), name=f"trust-{draft.version}.dsse", content_type="application/json")
 
 
+@require_safe
+@needs(Action.SEE_TRUST)
+def download_brokers(request: DeskRequest, pk: int) -> HttpResponse:
+    """The broker directory that the signed bundle names."""
+    draft = get_in(request.organisation, BundleDraft, pk)
+    directory = bundles.directory_in(draft) if draft.state == "signed" else None
+    if directory is None:
+        raise Http404
+    return attachment(directory, name="brokers.json", content_type="application/json")
+
+
 def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
     folder = bundles.root_folder(request.organisation)
     root, sealed = root_key_of(folder), is_sealed(folder)
@@ -140,6 +151,7 @@ def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
         "root": root,
         "current": current,
         "listed": listed,
+        "has_brokers": current is not None and bundles.directory_in(current) is not None,
         "reminders": bundles.reminders(listed, int(time.time())),
         "proposals": [
             {

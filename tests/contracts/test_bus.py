@@ -21,9 +21,12 @@ from agent.core.bus import (
     Subscribed,
 )
 from agent.errors import InternalError
+from agent.mqtt.cell_brokers import CellBrokers, over_tls
 from agent.ports import Bus
+from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
 from tests.brokers import BrokerWithClients
 from tests.fake_bus import FakeBroker, FakeBus
+from tests.wire import samples
 
 REQUESTER, DEVICE, OTHER_DEVICE = "springfield-police", "a1" * 8, "b2" * 8
 REQUESTS = f"doorward/v1/areas/283-375/requests/{REQUESTER}"
@@ -56,6 +59,28 @@ class RealWorld(BrokerWithClients):
         self.broker.kill()
 
 
+class WorldByCells(RealWorld):
+    """The same broker, which serves all cells of a directory."""
+
+    def bus(self, name: str, **changes: int) -> Bus:  # type: ignore[override]
+        settings = self.settings_of(name, **changes)
+        address = BrokerAddress(settings.host, settings.port)
+        everywhere = CellRange(south_west="0-0", north_east="359-719")
+        broker = CellBroker(host=address.host, port=address.port, cells=(everywhere,))
+        bus = CellBrokers(samples.directory(brokers=(broker,)), (address,), over_tls(lambda _: settings))
+        self._several.append(bus)
+        return bus
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._several: list[CellBrokers] = []
+
+    def close(self) -> None:
+        for bus in self._several:
+            bus.stop()
+        super().close()
+
+
 class FakeWorld(FakeBroker):
     def bus(self, name: str, **changes: int) -> FakeBus:
         return FakeBus(self, name, **changes)
@@ -65,13 +90,19 @@ class FakeWorld(FakeBroker):
             client.stop()
 
 
-@pytest.fixture(params=[pytest.param("mosquitto", marks=pytest.mark.broker), "memory"])
+@pytest.fixture(
+    params=[
+        pytest.param("mosquitto", marks=pytest.mark.broker),
+        pytest.param("mosquitto by cells", marks=pytest.mark.broker),
+        "memory",
+    ]
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     world: World
     if request.param == "memory":
         world = FakeWorld()
     else:
-        world = RealWorld(tmp_path)
+        world = RealWorld(tmp_path) if request.param == "mosquitto" else WorldByCells(tmp_path)
         world.start()
     try:
         yield world

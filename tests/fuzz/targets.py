@@ -41,6 +41,7 @@ from agent.ipc import protocol
 from agent.ipc.control_operations import OPERATIONS, read_operation
 from agent.ipc.rpc import ROLE_SOCKET, read_answer, read_request, refusal, request_frame, success
 from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
+from agent.wire.broker_directory import directory_sha256, open_directory
 from agent.wire.control import Frame, decode_statement, encode_statement, read_frame, split_body, write_frame
 from agent.wire.identities import load_private_key, parse_public_key
 from agent.wire.link.handshake import DeviceHandshake, has_knock
@@ -85,6 +86,13 @@ class Target:
 
 def text_of(parse: Callable[[str], object]) -> Callable[[bytes], object]:
     return lambda data: parse(data.decode("utf-8", "replace"))
+
+
+def broker_directory_of(data: bytes) -> None:
+    """A directory that some bundle names: what it says of a cell is one of its brokers."""
+    directory = open_directory(data, samples.ROOT_KEY.id, directory_sha256(data))
+    for broker in directory.brokers:
+        assert broker.address in directory.brokers_of(broker.cells[0].south_west)
 
 
 def inbound_message(data: bytes) -> None:
@@ -304,11 +312,13 @@ RECIPIENT, SECRET = str(IDENTITY.recipient()).encode(), str(IDENTITY).encode()
 SETUP_CODE = SetupCode(bytes(16), "Huis", "correct horse", "front-door", "NL").text().encode()
 FRAME = encode_statement(b"{}", (b"a", b"bc"))
 
+
 TARGETS: dict[str, Target] = {
     "inbound": Target(inbound_message, lambda: _vectors("wire/requests")),
     "envelope": Target(envelope.read_unverified, _in_envelopes),
     "message": Target(any_message, _payloads),
     "trust-bundle": Target(TrustStore().with_root(samples.ROOT_KEY).accept, _in_envelopes),
+    "broker-directory": Target(broker_directory_of, given(strictjson.encode(samples.directory()))),
     "enrolment": Target(lambda data: statements.open_enrolment(data, None), _in_envelopes),
     "disclosure": Target(opened_disclosure, _in_envelopes),
     "set-up-code": Target(text_of(parse_setup_code), given(SETUP_CODE)),

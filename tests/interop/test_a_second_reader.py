@@ -21,7 +21,7 @@ import agent.core.ledger as ledger_of_ours
 from agent.errors import DoorwardError
 from agent.wire import strictjson
 from tests import second_reader
-from tests.second_reader import digest, ledger, trust, vault
+from tests.second_reader import digest, directory, ledger, trust, vault
 from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
 from tests.second_reader.certificates import requester_of
@@ -81,6 +81,22 @@ def test_it_judges_every_trust_package_as_it_says(group: str) -> None:
         for name, each in vectors[group].items()
     }
     assert found == {name: each["verdict"] for name, each in vectors[group].items()}
+
+
+def test_it_reads_every_broker_directory_as_it_says() -> None:
+    vectors = stated("wire/directories.json")
+    data = vectors["directory"].encode()
+    assert hashlib.sha256(data).hexdigest() == vectors["sha256"]
+    brokers = directory.read(data, vectors["root"])
+    assert {cell: directory.brokers_of(brokers, cell) for cell in vectors["cells"]} == vectors["cells"]
+    found = {}
+    for name, each in vectors["verdicts"].items():
+        try:
+            directory.read(each["directory"].encode(), vectors["root"])
+            found[name] = "accepted"
+        except RefusedError:
+            found[name] = "malformed"
+    assert found == {name: each["verdict"] for name, each in vectors["verdicts"].items()}
 
 
 def test_it_opens_every_signed_message_of_the_vectors() -> None:

@@ -9,6 +9,7 @@ from tests.second_reader.area import Area, area, place
 from tests.second_reader.envelope import UnsignedError, key_id, open_envelope, public_key
 from tests.second_reader.json_once import (
     HEX32,
+    HEX64,
     HYBRID,
     KEY_ID,
     LABEL,
@@ -95,7 +96,7 @@ def requester_entry(value: Any) -> dict[str, Any]:
 
 def trust_bundle_entries(value: Any) -> dict[str, Any]:
     must = {"v": V1, "root": KEY_ID, "version": integer(1), "issued_s": SECONDS}
-    found = fields(value, {**must, "requesters": many(requester_entry, 0, 1024)})
+    found = fields(value, {**must, "requesters": many(requester_entry, 0, 1024)}, {"directory_sha256": HEX64})
     listed = found["requesters"]
     distinct([each["id"] for each in listed])
     distinct([each["name"].casefold() for each in listed])

@@ -16,6 +16,7 @@ from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.wire import base64, envelope, strictjson
 from agent.wire.area import Circle, Point, Polygon
+from agent.wire.broker_directory import BrokerDirectory, CellBroker, CellRange, directory_sha256
 from agent.wire.disclosures import (
     ByteRange,
     ClipRecords,
@@ -170,8 +171,28 @@ def bundle(**changes: Any) -> TrustBundle:
         "version": 3,
         "issued_s": NOW_S - 24 * HOUR_S,
         "requesters": (requester(),),
+        "directory_sha256": directory_sha256(strictjson.encode(directory())),
     }
     return TrustBundle(**{**values, **changes})
+
+
+def directory(**changes: Any) -> BrokerDirectory:
+    """A harbour with two brokers for its dense cell, and one for the land around it."""
+    harbour = CellRange(south_west="287-379", north_east="287-379")
+    brokers = (
+        CellBroker(host="harbour-1.broker.example", port=8884, cells=(harbour,)),
+        CellBroker(host="harbour-2.broker.example", port=8884, cells=(harbour,)),
+        CellBroker(
+            host="2001:db8::7",
+            port=443,
+            cells=(
+                CellRange(south_west="280-370", north_east="286-389"),
+                CellRange(south_west="287-370", north_east="287-378"),
+                CellRange(south_west="359-719", north_east="359-719"),
+            ),
+        ),
+    )
+    return BrokerDirectory(**{"v": 1, "root": ROOT_KEY.id, "brokers": brokers, **changes})
 
 
 def root_file(**changes: Any) -> RootFile:

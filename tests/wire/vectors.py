@@ -23,7 +23,7 @@ from agent.core.ledger import checkpoint, merkle
 from agent.core.ledger.entries import FIELDS, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import FormatError
-from agent.wire import cell_digest, envelope, strictjson, topics, trust_package
+from agent.wire import broker_directory, cell_digest, envelope, strictjson, topics, trust_package
 from agent.wire.area import E7, Area, Circle
 from agent.wire.identities import dump_private_key, public_key_of
 from agent.wire.statements import Enrolment, NamedKey
@@ -66,6 +66,7 @@ def files() -> dict[str, str]:
         "wire/packages.json": package_vectors.vectors(),
         "wire/bounds.json": bounds(),
         "wire/digests.json": digests(),
+        "wire/directories.json": directories(),
         "wire/late.json": late(),
         "wire/known_doors.json": known_doors(),
         "ledger/entries.json": entries(),
@@ -276,6 +277,59 @@ def _read_digest(data: bytes) -> dict[str, Any]:
         return {"verdict": "malformed"}
     messages = [[path, hashlib.sha256(message).hexdigest()] for path, message in read.messages]
     return {"verdict": "accepted", "pages": read.pages, "messages": messages}
+
+
+def directories() -> Any:
+    """A broker directory with what it says of cells, and changed ones with their verdicts."""
+    good = strictjson.encode(samples.directory())
+    cells = ("287-379", "287-378", "286-379", "280-370", "279-370", "359-719", "0-0")
+    return {
+        "root": samples.ROOT_KEY.id,
+        "directory": good.decode(),
+        "sha256": broker_directory.directory_sha256(good),
+        "cells": {cell: [str(each) for each in samples.directory().brokers_of(cell)] for cell in cells},
+        "verdicts": {name: _read_directory(data) for name, data in _changed_directories(json.loads(good)).items()},
+    }
+
+
+def _changed_directories(good: dict[str, Any]) -> dict[str, bytes]:
+    def changed(**changes: Any) -> bytes:
+        return json.dumps({**good, **changes}, sort_keys=True, separators=(",", ":")).encode()
+
+    def with_broker(**changes: Any) -> bytes:
+        return changed(brokers=[{**good["brokers"][0], **changes}])
+
+    def with_cells(south_west: str, north_east: str) -> bytes:
+        return with_broker(cells=[{"south_west": south_west, "north_east": north_east}])
+
+    return {
+        "one cell": with_cells("0-0", "0-0"),
+        "all cells": with_cells("0-0", "359-719"),
+        "an IPv4 address": with_broker(host="192.0.2.7"),
+        "another root": changed(root="0" * 16),
+        "no broker": changed(brokers=[]),
+        "a broker twice": changed(brokers=[good["brokers"][0], good["brokers"][0]]),
+        "a broker without cells": with_broker(cells=[]),
+        "port 0": with_broker(port=0),
+        "port 65536": with_broker(port=65_536),
+        "a host with a capital": with_broker(host="Harbour.example"),
+        "a host with a hyphen in front": with_broker(host="-harbour.example"),
+        "a host with a slash": with_broker(host="harbour.example/x"),
+        "an empty host": with_broker(host=""),
+        "a row too far": with_cells("360-0", "360-0"),
+        "a column too far": with_cells("0-720", "0-720"),
+        "a cell with a zero in front": with_cells("01-0", "2-0"),
+        "corners that are exchanged": with_cells("5-5", "4-6"),
+        "another key": changed(more=1),
+    }
+
+
+def _read_directory(data: bytes) -> dict[str, str]:
+    try:
+        broker_directory.open_directory(data, samples.ROOT_KEY.id, broker_directory.directory_sha256(data))
+    except FormatError:
+        return {"directory": data.decode(), "verdict": "malformed"}
+    return {"directory": data.decode(), "verdict": "accepted"}
 
 
 def topic_table() -> Any:

@@ -46,6 +46,8 @@ class ReceiverEventKind(enum.Enum):
 
     CONNECTED = "connected"
     DISCONNECTED = "disconnected"
+    BROKER_AWAY = "broker away"
+    """One of several brokers is out of reach. The others go on."""
     BEGUN = "begun"
     """Part 0 opened and verified: this is an answer to one of our requests."""
     TAKEN_OVER = "taken over"

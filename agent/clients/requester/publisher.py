@@ -48,7 +48,10 @@ def _nothing(_: PublishAcknowledged | PublishRefused) -> None:
 
 
 class PublishQueue:
-    """Messages waiting for the broker, one per slot, the newest wins. If the queue is full, the oldest are dropped."""
+    """Messages waiting for the broker, one per slot, the newest wins. If the queue is full, the oldest are dropped.
+
+    With several brokers, messages for one that is out of reach wait, and the others go.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -80,16 +83,24 @@ class PublishQueue:
 
     def pump(self) -> None:
         """Gives the bus as many messages as it accepts now."""
-        while self._waiting:
-            slot, message = next(iter(self._waiting.items()))
-            self._token += 1
-            taken = self._bus.publish(
-                message.topic, message.payload, token=self._token, retain=message.retain, expiry_s=message.expiry_s
-            )
-            if not taken:
-                return
+        lanes: dict[str, list[str]] = {}
+        for slot, message in self._waiting.items():
+            lanes.setdefault(self._bus.lane(message.topic), []).append(slot)
+        for slots in lanes.values():
+            for slot in slots:
+                if not self._give(slot):
+                    break
+
+    def _give(self, slot: str) -> bool:
+        message = self._waiting[slot]
+        self._token += 1
+        taken = self._bus.publish(
+            message.topic, message.payload, token=self._token, retain=message.retain, expiry_s=message.expiry_s
+        )
+        if taken:
             del self._waiting[slot]
             self._in_flight[self._token] = (slot, message)
+        return taken
 
     def settled(self, event: BusEvent) -> None:
         """Handles the broker's answer and ignores other events."""

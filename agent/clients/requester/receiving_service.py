@@ -123,6 +123,8 @@ class DisclosureReceiver:
                 self._connected = True
                 self._say(ReceiverEvent(ReceiverEventKind.CONNECTED))
                 self._standing.connected(self._clock.now().boot_ns)
+            case BusDisconnected(error=error, others=others) if others:
+                self._say(ReceiverEvent(ReceiverEventKind.BROKER_AWAY, detail=str(error)))
             case BusDisconnected(error=error):
                 self._connected = False
                 self._standing.disconnected()

@@ -2,6 +2,7 @@
 
     root-1.json      payload of a root file         root-1.json.<key id>.sig      one signature of it
     bundle-3.json    payload of a bundle            bundle-3.json.<key id>.sig
+    brokers-3.json   the broker directory that bundle 3 names, if the root has one
     package.json     root files, newest bundle and a timestamp, as it is published
 
 Nothing in it is secret. Each signer gets a payload, signs it on a machine of theirs, and returns the signature. `stamp`
@@ -79,16 +80,21 @@ class RootFolder:
 
     def propose(self, source: Path, issued_s: int) -> Path:
         """Writes the bundle of the list `source`. Returns the payload to sign. Raises as `read_list` does."""
-        version, requesters = read_list(source)
+        listed = read_list(source)
         newest = self._newest("bundle")
-        if version <= newest:
+        if listed.version <= newest:
             raise ConfigurationError(
-                f"{source}: version: {version} is not higher than {newest}, the newest in {self.folder}.",
+                f"{source}: version: {listed.version} is not higher than {newest}, the newest in {self.folder}.",
                 remedy=f"Set version = {newest + 1}.",
             )
-        return self._write(
-            TrustBundle(v=1, root=self.name_key.id, version=version, issued_s=issued_s, requesters=requesters)
-        )
+        directory = listed.directory(self.name_key.id)
+        if directory is not None:
+            files.write(self.directory_path(listed.version), directory)
+        return self._write(listed.bundle(self.name_key.id, issued_s))
+
+    def directory_path(self, version: int) -> Path:
+        """Returns the place of the broker directory of a bundle. The file is missing if the bundle names none."""
+        return self.folder / f"brokers-{version}.json"
 
     def sign(self, payload: Path, signer: Signer) -> Path:
         """Writes the signature of one key beside the payload. Raises `ConfigurationError` if it is none of a root."""

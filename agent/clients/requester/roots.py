@@ -1,6 +1,7 @@
 """Root bundles of this requester, so that a request that all doors would refuse is refused before signing.
 
     roots/<root>/root.pub       the root's public key        roots/<root>/bundle.dsse    its newest bundle
+    roots/<root>/brokers.json   the broker directory that the bundle names, if there is one
 
 A device makes the same checks. These ones help the requester. If the bundle is missing they are skipped, and `request`
 says so. Source: PROTOCOL.md, section 7.
@@ -12,17 +13,20 @@ import re
 from typing import Final
 
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.trust_bundles import read_bundle
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError
 from agent.wire.area import Area, Circle, Point, Polygon
+from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, BrokerAddress, BrokerDirectory, open_directory
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.limits import HARD, RequestLimits
-from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, TrustedRequester, TrustStore
+from agent.wire.topics import cells_of
+from agent.wire.trust import TrustedRequester, TrustStore
+from agent.wire.trust_package import PACKAGE_LIMIT_BYTES
 
 __all__ = ["KnownRoots", "swapped"]
 
 _FOLDER: Final = "roots"
+_DIRECTORY: Final = "brokers.json"
 _KEY_LIMIT_BYTES: Final = 256
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -34,11 +38,11 @@ class KnownRoots:
         self._requester = requester
         self._notes = requester.notes
 
-    def accept(self, root: str, bundle: bytes, now_s: int) -> TrustedRequester:
+    def accept(self, root: str, bundle: bytes, now_s: int, directory: bytes | None = None) -> TrustedRequester:
         """Stores the bundle of the root with that public key, and returns its entry for this requester.
 
-        Raises `ConfigurationError` if it is not a bundle of this root, is older than the stored one, or does not list
-        the key of this folder.
+        `directory`: the broker directory that comes with it. Raises `ConfigurationError` if it is not a bundle of this
+        root, is older than the stored one, does not list the key of this folder, or names another directory.
         """
         try:
             key = parse_public_key(root)
@@ -50,10 +54,65 @@ class KnownRoots:
             ) from error
         found = self._listed(store, key.id, now_s)
         folder = f"{_FOLDER}/{key.id}"
+        if directory is not None:
+            self._require_named(store, key.id, directory)
         self._notes.make_folder(folder)
         self._notes.write(f"{folder}/root.pub", f"{key.text}\n".encode("ascii"))
+        # Directory first: after a crash between the two, the old bundle does not name it, and says so.
+        if directory is not None:
+            self._notes.write(f"{folder}/{_DIRECTORY}", directory)
         self._notes.write(f"{folder}/bundle.dsse", bundle)
         return found
+
+    def _require_named(self, store: TrustStore, root: str, directory: bytes) -> None:
+        try:
+            open_directory(directory, root, store.bundles[root].directory_sha256)
+        except (FormatError, RequestError) as error:
+            raise ConfigurationError(f"The broker directory: {error.message}", remedy=error.remedy) from error
+
+    def _require_a_broker(self, root: str, area: Area, now_s: int) -> None:
+        """Raises `RequestError` if the directory of the root has no broker for a cell of the area."""
+        listed = self.brokers(root, now_s)
+        silent = [] if listed is None else [cell for cell in cells_of(area) if not listed[0].brokers_of(cell)]
+        if silent:
+            raise RequestError(
+                f"No door would hear this request: the root lists no broker for the cell {silent[0]}.",
+                remedy="Ask the root for its newest bundle and list of brokers, or choose another area.",
+            )
+
+    def own_brokers(self, now_s: int) -> tuple[BrokerDirectory, tuple[BrokerAddress, ...]] | None:
+        """Returns what `brokers` does for the root of this requester's profile, or else for the only root here."""
+        known, own = self.ids(), self._requester.profile.trust_root
+        root = own if own in known else known[0] if len(known) == 1 else None
+        return self.brokers(root, now_s) if root is not None else None
+
+    def brokers(self, root: str, now_s: int) -> tuple[BrokerDirectory, tuple[BrokerAddress, ...]] | None:
+        """Returns the directory of `root` and its brokers in the regions of this requester. None without a directory.
+
+        Raises `ConfigurationError` if the stored directory is not the one that the stored bundle names, or if it has no
+        broker in these regions.
+        """
+        if root not in self.ids():
+            return None
+        store = self._store(self._key(root))
+        named = store.bundles[root].directory_sha256 if root in store.bundles else None
+        if named is None:
+            return None
+        data = self._notes.read(f"{_FOLDER}/{root}/{_DIRECTORY}", DIRECTORY_LIMIT_BYTES)
+        if data is None:
+            raise ConfigurationError(
+                f"The bundle of root {root} names a broker directory, and this folder has none.",
+                remedy="Import both: doorward requester root KEY BUNDLE --brokers FILE",
+            )
+        self._require_named(store, root, data)
+        directory = open_directory(data, root, named)
+        brokers = directory.brokers_in(self._listed(store, root, now_s).regions)
+        if not brokers:
+            raise ConfigurationError(
+                f"The broker directory of root {root} has no broker in your regions.",
+                remedy="Ask the root to list one, or name a broker by its address.",
+            )
+        return directory, brokers
 
     def ids(self) -> list[str]:
         """Returns the key ids of the roots with a stored bundle."""
@@ -86,6 +145,7 @@ class KnownRoots:
             )
         if not listed.may_ask_about(area):
             raise _elsewhere(listed, area)
+        self._require_a_broker(trust_root, area, now_s)
         return listed.limits.applied_to(HARD)
 
     def entry(self, root: str, now_s: int) -> TrustedRequester | None:
@@ -100,10 +160,10 @@ class KnownRoots:
 
         Raises `DoorwardError` if the bundle cannot be read.
         """
-        data = self._notes.read(f"{_FOLDER}/{root}/bundle.dsse", BUNDLE_ENVELOPE_LIMIT_BYTES)
-        if data is None:
+        bundle = self._store(self._key(root)).bundles.get(root) if root in self.ids() else None
+        if bundle is None:
             return 0
-        ours = (entry for entry in read_bundle(data, self._key(root)).requesters if entry.id == self._requester.id)
+        ours = (entry for entry in bundle.requesters if entry.id == self._requester.id)
         return max((each.until_s for entry in ours for each in entry.keys if not each.revoked), default=0)
 
     def _key(self, root: str) -> PublicKey:
@@ -115,7 +175,7 @@ class KnownRoots:
 
     def _store(self, key: PublicKey) -> TrustStore:
         store = TrustStore().with_root(key)
-        data = self._notes.read(f"{_FOLDER}/{key.id}/bundle.dsse", BUNDLE_ENVELOPE_LIMIT_BYTES)
+        data = self._notes.read(f"{_FOLDER}/{key.id}/bundle.dsse", PACKAGE_LIMIT_BYTES)
         return store if data is None else store.accept(data)[0]
 
     def _listed(self, store: TrustStore, root: str, now_s: int) -> TrustedRequester:

@@ -15,6 +15,11 @@
     until = 2026-12-31                         # a date includes its whole day, UTC
     revoked = false                            # optional
 
+    [[brokers]]                                # optional: the brokers of the area, if it has several
+    host = "north.broker.example"
+    port = 8884                                # where requesters connect
+    areas = [{ south = 52, west = 4, north = 53, east = 6 }]   # the cells of 0.5° that this touches
+
 An error names file, line and key. An unknown key is an error.
 """
 
@@ -23,6 +28,7 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -34,8 +40,19 @@ from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform import files
 from agent.wire import envelope, strictjson
 from agent.wire.area import E7, Point, e7
+from agent.wire.broker_directory import (
+    MAX_BROKERS,
+    MAX_RANGES,
+    BrokerAddress,
+    BrokerDirectory,
+    CellBroker,
+    CellRange,
+    HostText,
+    directory_sha256,
+)
 from agent.wire.fields import KeyText, Kind, RequesterId
 from agent.wire.identities import PublicKey
+from agent.wire.topics import cell_of
 from agent.wire.trust import (
     BUNDLE_ENVELOPE_LIMIT_BYTES,
     BUNDLE_LIMIT_BYTES,
@@ -46,7 +63,7 @@ from agent.wire.trust import (
     TrustRegion,
 )
 
-__all__ = ["make_bundle", "read_bundle", "read_list"]
+__all__ = ["RequesterList", "make_bundle", "make_directory", "read_bundle", "read_list"]
 
 _FILE_LIMIT_BYTES: Final = 1024 * 1024
 _PATH: Final = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
@@ -55,6 +72,7 @@ _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _FORMS: Final = {
     "id": "1 to 32 of a-z, 0-9 and -, with a letter or digit at both ends.",
     "key": "It is the line ed25519:… that 'doorward requester keygen' printed.",
+    "host": "A name in small letters like north.broker.example, or an address.",
     "kind": f"One of {', '.join(kind.value for kind in Kind)}.",
 }
 
@@ -90,9 +108,46 @@ class _Requester(_YamlForm, frozen=True, forbid_unknown_fields=True):
     tips: str | None = None
 
 
+class _Broker(_YamlForm, frozen=True, forbid_unknown_fields=True):
+    host: HostText
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+    areas: Annotated[tuple[_Rectangle, ...], msgspec.Meta(min_length=1, max_length=MAX_RANGES)]
+
+
 class _List(_YamlForm, frozen=True, forbid_unknown_fields=True):
     version: Annotated[int, msgspec.Meta(ge=1)]
     requesters: tuple[_Requester, ...] = ()
+    brokers: Annotated[tuple[_Broker, ...], msgspec.Meta(max_length=MAX_BROKERS)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequesterList:
+    """Content of the file. `brokers` is empty if one broker serves all."""
+
+    version: int
+    requesters: tuple[RequesterEntry, ...]
+    brokers: tuple[CellBroker, ...] = ()
+
+    def directory(self, root: str) -> bytes | None:
+        """Returns the broker directory below the root with that key id, or None without brokers."""
+        return strictjson.encode(BrokerDirectory(v=1, root=root, brokers=self.brokers)) if self.brokers else None
+
+    def bundle(self, root: str, issued_s: int) -> TrustBundle:
+        """Returns the bundle, which names the directory by its hash. Raises `FormatError`."""
+        directory = self.directory(root)
+        return TrustBundle(
+            v=1,
+            root=root,
+            version=self.version,
+            issued_s=issued_s,
+            requesters=self.requesters,
+            directory_sha256=directory_sha256(directory) if directory is not None else None,
+        )
+
+
+def make_directory(source: Path, root: PublicKey) -> bytes | None:
+    """Returns the broker directory that the file describes and its bundle names, or None. Raises as `make_bundle`."""
+    return read_list(source).directory(root.id)
 
 
 def make_bundle(source: Path, root: Signer, *, issued_s: int, previous: bytes | None = None) -> bytes:
@@ -101,17 +156,16 @@ def make_bundle(source: Path, root: Signer, *, issued_s: int, previous: bytes | 
     `previous`: the root's last bundle, if available. A version that is not higher is then refused here, before every
     device refuses it. Raises `ConfigurationError` naming file, line and key.
     """
-    version, requesters = read_list(source)
+    listed = read_list(source)
     if previous is not None:
         last = read_bundle(previous, root.public_key)
-        if version <= last.version:
+        if listed.version <= last.version:
             raise ConfigurationError(
-                f"{source}: version: {version} is not higher than {last.version}, the version of the last bundle.",
+                f"{source}: version: {listed.version} is not higher than {last.version}, the last bundle's version.",
                 remedy=f"Set version = {last.version + 1}. Devices accept only newer bundles.",
             )
     try:
-        bundle = TrustBundle(v=1, root=root.public_key.id, version=version, issued_s=issued_s, requesters=requesters)
-        return sign_message(root, TrustBundle.PAYLOAD_TYPE, bundle)
+        return sign_message(root, TrustBundle.PAYLOAD_TYPE, listed.bundle(root.public_key.id, issued_s))
     except FormatError as error:
         raise ConfigurationError(f"{source}: {error.message}", remedy=error.remedy) from error
 
@@ -124,8 +178,8 @@ def read_bundle(data: bytes, root: PublicKey) -> TrustBundle:
     return strictjson.decode(opened.payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
 
 
-def read_list(source: Path) -> tuple[int, tuple[RequesterEntry, ...]]:
-    """Returns version and requesters of the file. Raises `ConfigurationError`."""
+def read_list(source: Path) -> RequesterList:
+    """Returns what the file lists. Raises `ConfigurationError`."""
     try:
         text = files.read(source, _FILE_LIMIT_BYTES).decode("utf-8")
         tables = tomllib.loads(text)
@@ -148,7 +202,39 @@ def read_list(source: Path) -> tuple[int, tuple[RequesterEntry, ...]]:
         raise _mistake(source, places, key, said, _FORMS.get(str(key[-1]) if key else "", "")) from error
     entries = tuple(_entry(source, places, number, each) for number, each in enumerate(listed.requesters))
     _require_distinct(source, places, entries)
-    return listed.version, entries
+    brokers = tuple(_broker(source, places, number, each) for number, each in enumerate(listed.brokers))
+    _require_one_address_each(source, places, brokers)
+    return RequesterList(listed.version, entries, brokers)
+
+
+def _broker(source: Path, places: Places, number: int, form: _Broker) -> CellBroker:
+    cells = []
+    for at, area in enumerate(form.areas):
+        for field, turned, remedy in (
+            ("south", area.south > area.north, "South is larger than north: exchange the two."),
+            ("west", area.west > area.east, "West is larger than east. Write two areas if it crosses 180 degrees."),
+        ):
+            if turned:
+                here: KeyPath = ("brokers", number, "areas", at, field)
+                raise _mistake(source, places, here, "the corners are on the wrong side.", remedy)
+        last = cell_of(_inner(area.south, area.north), _inner(area.west, area.east))
+        cells.append(CellRange(south_west=cell_of(area.south, area.west), north_east=last))
+    return CellBroker(host=form.host, port=form.port, cells=tuple(cells))
+
+
+def _inner(low: float, high: float) -> float:
+    """Returns `high`, or a place just below it: an edge between two cells does not take the next one along."""
+    return max(low, (e7(high) - 1) / E7)
+
+
+def _require_one_address_each(source: Path, places: Places, brokers: tuple[CellBroker, ...]) -> None:
+    seen: dict[BrokerAddress, int] = {}
+    for number, broker in enumerate(brokers):
+        if seen.setdefault(broker.address, number) != number:
+            said = f"{broker.address} is in entry {seen[broker.address] + 1}, too."
+            raise _mistake(
+                source, places, ("brokers", number, "host"), said, "Give all areas of a broker in one entry."
+            )
 
 
 def _entry(source: Path, places: Places, number: int, form: _Requester) -> RequesterEntry:

@@ -11,6 +11,13 @@ from agent.clients.requester.roots import KnownRoots, swapped
 from agent.errors import ConfigurationError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.area import Area, Circle, Point
+from agent.wire.broker_directory import (
+    BrokerAddress,
+    BrokerDirectory,
+    CellBroker,
+    CellRange,
+    directory_sha256,
+)
 from agent.wire.fields import Kind
 from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
@@ -19,13 +26,21 @@ from tests.wire import samples
 RIJNSTAD = TrustRegion(south_west=Point(lat=52.27, lon=4.72), north_east=Point(lat=52.44, lon=5.08))
 
 
-def bundle_for(requester: Requester, version: int = 3, **changes: object) -> bytes:
+HERE = CellRange(south_west="284-368", north_east="284-370")
+ELSEWHERE = CellRange(south_west="280-300", north_east="280-300")
+
+
+def bundle_for(
+    requester: Requester, version: int = 3, directory: BrokerDirectory | None = None, **changes: object
+) -> bytes:
     key = RequesterKey(key=requester.key.text, from_s=NOW_S - 86_400, until_s=NOW_S + 30 * 86_400)
     entry = RequesterEntry(
         id=requester.id, name="Rijnstad Police", kind=Kind.POLICE, keys=(key,), regions=(RIJNSTAD,)
     )  # fmt: skip
     listed = msgspec.structs.replace(entry, **changes)
     made = TrustBundle(v=1, root=samples.ROOT_KEY.id, version=version, issued_s=NOW_S, requesters=(listed,))
+    if directory is not None:
+        made = msgspec.structs.replace(made, directory_sha256=directory_sha256(strictjson.encode(directory)))
     return envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(made), samples.ROOT)
 
 
@@ -108,3 +123,71 @@ def test_our_entry_is_read_from_the_stored_bundle_as_long_as_it_lists_our_key(re
     assert found is not None
     assert (found.id, found.regions) == (requester.id, (RIJNSTAD.bounds,))
     assert roots.entry(samples.ROOT_KEY.id, NOW_S + 31 * 86_400) is None
+
+
+def directory(*ranges: CellRange) -> BrokerDirectory:
+    return samples.directory(
+        brokers=tuple(CellBroker(host=f"{at}.example", port=8884, cells=(each,)) for at, each in enumerate(ranges))
+    )
+
+
+def test_a_requester_connects_to_the_brokers_in_its_regions_only(requester: Requester) -> None:
+    roots, listed = KnownRoots(requester), directory(ELSEWHERE, HERE)
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 3, listed), NOW_S, strictjson.encode(listed))
+    assert roots.brokers(samples.ROOT_KEY.id, NOW_S) == (listed, (BrokerAddress("1.example", 8884),))
+    assert roots.own_brokers(NOW_S) == roots.brokers(samples.ROOT_KEY.id, NOW_S)
+    assert ask(requester)
+
+
+def test_a_directory_that_the_bundle_does_not_name_is_refused_and_changes_nothing(requester: Requester) -> None:
+    roots, listed = KnownRoots(requester), directory(HERE)
+    with pytest.raises(ConfigurationError, match="names another broker directory"):
+        roots.accept(
+            samples.ROOT_KEY.text, bundle_for(requester, 3, listed), NOW_S, strictjson.encode(directory(ELSEWHERE))
+        )
+    with pytest.raises(ConfigurationError, match="names no broker directory"):
+        roots.accept(samples.ROOT_KEY.text, bundle_for(requester), NOW_S, strictjson.encode(listed))
+    assert roots.ids() == []
+
+
+def test_a_bundle_that_names_a_directory_says_that_it_is_missing(requester: Requester) -> None:
+    roots = KnownRoots(requester)
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 3, directory(HERE)), NOW_S)
+    with pytest.raises(ConfigurationError, match="names a broker directory, and this folder has none"):
+        roots.own_brokers(NOW_S)
+
+
+def test_the_directory_of_an_older_bundle_does_not_count_for_a_newer_one(requester: Requester) -> None:
+    roots, old = KnownRoots(requester), directory(HERE)
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 3, old), NOW_S, strictjson.encode(old))
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 4, directory(HERE, ELSEWHERE)), NOW_S)
+    with pytest.raises(ConfigurationError, match="names another broker directory"):
+        roots.own_brokers(NOW_S)
+
+
+def test_regions_without_a_broker_are_told_before_a_request_is_signed(requester: Requester) -> None:
+    roots, listed = KnownRoots(requester), directory(ELSEWHERE)
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 3, listed), NOW_S, strictjson.encode(listed))
+    with pytest.raises(ConfigurationError, match="no broker in your regions"):
+        ask(requester)
+
+
+def test_an_area_in_a_cell_without_a_broker_is_refused_before_a_number_is_used(requester: Requester) -> None:
+    beside = CellRange(south_west="284-368", north_east="284-368")
+    roots, listed = KnownRoots(requester), directory(beside)
+    wide = TrustRegion(south_west=Point(lat=52.27, lon=4.2), north_east=Point(lat=52.44, lon=5.08))
+    bundle = bundle_for(requester, 3, listed, regions=(wide,))
+    roots.accept(samples.ROOT_KEY.text, bundle, NOW_S, strictjson.encode(listed))
+    with pytest.raises(RequestError, match="lists no broker for the cell 284-369"):
+        ask(requester)
+    assert requester.next_number() == 1
+
+
+def test_a_package_is_taken_as_a_bundle_is_and_says_until_when_it_lists_us(requester: Requester) -> None:
+    roots = KnownRoots(requester)
+    assert roots.listed_until_s(samples.ROOT_KEY.id) == 0
+    payload = envelope.read_unverified(bundle_for(requester), limit_bytes=1 << 20).payload
+    listed = strictjson.decode(payload, TrustBundle)
+    roots.accept(samples.ROOT_KEY.text, samples.package(listed), NOW_S)
+    assert ask(requester)
+    assert roots.listed_until_s(samples.ROOT_KEY.id) == NOW_S + 30 * 86_400

@@ -8,9 +8,11 @@ import pytest
 
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester.keys import FileSigner
-from agent.clients.requester.trust_bundles import _place_of, make_bundle, read_bundle
+from agent.clients.requester.trust_bundles import _place_of, make_bundle, make_directory, read_bundle
 from agent.errors import ConfigurationError, FormatError
+from agent.wire.broker_directory import open_directory
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.topics import cell_of
 from agent.wire.trust import MAX_REGIONS, TrustStore
 from tests.clients.requester.conftest import NOW_S
 
@@ -33,6 +35,16 @@ key = "{KEY}"
 from = 2026-01-01
 until = 2027-12-31
 """
+BROKERS = """
+[[brokers]]
+host = "north.broker.example"
+port = 8884
+areas = [{ south = 52, west = 4, north = 53, east = 6 }]
+[[brokers]]
+host = "south.broker.example"
+port = 8884
+areas = [{ south = 51, west = 4, north = 52, east = 6 }]
+"""
 
 
 def listed(tmp_path: Path, text: str) -> Path:
@@ -53,6 +65,23 @@ def test_a_bundle_is_what_a_device_that_trusts_the_root_accepts(tmp_path: Path) 
     resolved = store.resolve(ROOT.public_key.id, "rijnstad-police", key_id, NOW_S)
     assert resolved is not None
     assert (resolved.name, resolved.limits.window_max_s) == ("Rijnstad Police", 14400)
+
+
+def test_a_list_with_brokers_makes_the_directory_that_its_bundle_names(tmp_path: Path) -> None:
+    path = listed(tmp_path, GOOD + BROKERS)
+    bundle = read_bundle(make_bundle(path, ROOT, issued_s=NOW_S), ROOT.public_key)
+    data = make_directory(path, ROOT.public_key)
+    assert data is not None
+    directory = open_directory(data, ROOT.public_key.id, bundle.directory_sha256)
+    north, south = (each.address for each in directory.brokers)
+    served = {at: directory.brokers_of(cell_of(*at)) for at in ((52.0, 4.0), (52.99, 5.99), (51.99, 4.0), (53.0, 5.0))}
+    assert served == {(52.0, 4.0): (north,), (52.99, 5.99): (north,), (51.99, 4.0): (south,), (53.0, 5.0): ()}
+
+
+def test_a_list_without_brokers_has_no_directory(tmp_path: Path) -> None:
+    path = listed(tmp_path, GOOD)
+    assert make_directory(path, ROOT.public_key) is None
+    assert read_bundle(make_bundle(path, ROOT, issued_s=NOW_S), ROOT.public_key).directory_sha256 is None
 
 
 def test_a_date_is_meant_to_its_end_in_utc(tmp_path: Path) -> None:
@@ -115,6 +144,12 @@ MISTAKES = {
         "line 7",
         "requesters[1].regions",
     ),
+    "a broker with a capital": (GOOD + BROKERS.replace("north.", "North."), "line 16", "brokers[1].host"),
+    "a broker's port": (GOOD + BROKERS.replace("8884", "88840", 1), "line 17", "brokers[1].port"),
+    "a broker's corners": (GOOD + BROKERS.replace("south = 52,", "south = 54,"), "line 18", "wrong side"),
+    "a broker across 180 degrees": (GOOD + BROKERS.replace("west = 4,", "west = 179,"), "line 18", "Write two areas"),
+    "a broker without areas": (GOOD + BROKERS.replace("areas = [{", "areas = []  # [{", 1), "line 18", "areas"),
+    "a broker twice": (GOOD + BROKERS.replace("south.", "north."), "line 20", "entry 1, too"),
     "an id twice": (twice(GOOD), "line 15", "entry 1, too"),
     "a key twice in one entry": (GOOD + GOOD[GOOD.index("[[requesters.keys]]") :], "line 10", "entry 1, too"),
     "a key twice": (

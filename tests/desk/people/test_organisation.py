@@ -13,12 +13,14 @@ from django.test import override_settings
 
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.requester.keys import FileSigner, load_key, make_key
-from agent.clients.requester.trust_bundles import make_bundle
+from agent.clients.requester.trust_bundles import make_bundle, make_directory
+from agent.errors import ConfigurationError
 from desk.config import Broker, DeskConfig
 from desk.custody.models import Entry
 from desk.people import organisations, readiness
 from desk.people.forms import OrganisationForm
 from desk.people.roles import Role
+from desk.receiving.broker_connection import open_bus
 from tests.desk.agencies import Agency
 
 NOW = datetime.now(UTC)
@@ -83,6 +85,39 @@ def test_the_root_s_bundle_is_imported(agency: Agency, tmp_path: Path) -> None:
     assert answer.status_code == 302
     assert steps_of(agency)["Trust root"]
     assert Entry.objects.filter(action="organisation.trust-root").count() == 1
+
+
+BROKERS = """
+[[brokers]]
+host = "near.example.org"
+port = 8884
+areas = [{ south = 52.0, west = 4.5, north = 53.0, east = 5.5 }]
+[[brokers]]
+host = "far.example.org"
+port = 8884
+areas = [{ south = 10.0, west = 4.5, north = 11.0, east = 5.5 }]
+"""
+
+
+def test_with_the_root_s_list_of_brokers_the_desk_needs_none_in_its_file(agency: Agency, tmp_path: Path) -> None:
+    root, _ = bundle_for(agency, tmp_path)
+    path, signer = tmp_path / "list.toml", FileSigner(load_key(tmp_path / "root.key"))
+    path.write_text(path.read_text() + BROKERS)
+    bundle = make_bundle(path, signer, issued_s=int(NOW.timestamp()))
+    brokers = make_directory(path, signer.public_key)
+    assert brokers is not None
+    wrong = upload(agency, "/organisation/trust-root", {"bundle": bundle, "brokers": brokers[:-1]}, root=root)
+    assert "names another broker directory" in wrong.content.decode()
+    assert not steps_of(agency)["Trust root"]
+    assert (
+        upload(agency, "/organisation/trust-root", {"bundle": bundle, "brokers": brokers}, root=root).status_code == 302
+    )
+    assert steps_of(agency)["Broker"]
+    page = agency.client(Role.ADMIN).get("/organisation").content.decode()
+    assert "near.example.org:8884" in page
+    assert "far.example.org" not in page
+    with pytest.raises(ConfigurationError, match=r"tls/certificate\.pem|certificate"):
+        open_bus(organisations.requester_of(agency.organisation))  # it has no certificate yet
 
 
 def test_a_bundle_for_another_key_is_refused_with_the_remedy(agency: Agency, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent.clients.requester.identity import Requester
 from agent.errors import ConfigurationError
 from agent.wire import envelope, strictjson
+from agent.wire.broker_directory import open_directory
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, BUNDLE_LIMIT_BYTES, TrustBundle
 from desk.custody.models import Entry
@@ -82,6 +83,23 @@ def test_a_second_person_signs_and_the_bundle_is_the_list(root: Agency) -> None:
     assert actions == ["bundle.proposed", "bundle.signed"]
     later = opened(root, signed(root, listed(requester, 2)))
     assert later.version == 2
+
+
+def test_a_list_with_brokers_gives_a_directory_to_download_beside_its_bundle(root: Agency) -> None:
+    text = listed(requester_of(root.organisation))
+    without = signed(root, text)
+    client = root.client(Role.ADMIN)
+    assert client.get(f"/trust/{without.pk}/brokers").status_code == 404
+    assert "list of brokers" not in client.get("/trust").content.decode()
+    areas = "areas = [{ south = 52.0, west = 4.5, north = 53.0, east = 5.5 }]"
+    brokers = f'\n[[brokers]]\nhost = "near.example.org"\nport = 8884\n{areas}\n'
+    draft = signed(root, listed(requester_of(root.organisation), 2) + brokers)
+    answer = client.get(f"/trust/{draft.pk}/brokers")
+    assert answer.status_code == 200
+    bundle = opened(root, draft)
+    directory = open_directory(b"".join(answer), bundle.root, bundle.directory_sha256)
+    assert [each.host for each in directory.brokers] == ["near.example.org"]
+    assert f"/trust/{draft.pk}/brokers" in client.get("/trust").content.decode()
 
 
 def test_the_person_who_proposed_cannot_sign_and_a_wrong_passphrase_signs_nothing(root: Agency) -> None:

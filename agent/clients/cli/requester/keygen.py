@@ -12,13 +12,18 @@ from agent.clients.requester.identity import TIPS_RECIPIENT, Requester
 from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.request_builder import parse_onward
 from agent.clients.requester.roots import KnownRoots
-from agent.clients.requester.trust_bundles import make_bundle, read_bundle
+from agent.clients.requester.trust_bundles import make_bundle, make_directory, read_bundle
 from agent.errors import ConfigurationError
 from agent.platform import files
+from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES
 from agent.wire.fields import Kind
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES
+from agent.wire.trust_package import PACKAGE_LIMIT_BYTES
 
 __all__ = ["bundle", "keygen", "root"]
+
+_BROKERS = "brokers.json"
+"""File of the broker directory, beside the bundle."""
 
 
 @click.command()
@@ -91,24 +96,31 @@ def keygen(
 @folder_option
 @click.argument("key", metavar="KEY")
 @click.argument("file", metavar="BUNDLE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--brokers", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="The root's brokers.json, if its area has several brokers.")  # fmt: skip
 @json_option
-def root(folder: Path, key: str, file: Path, as_json: bool) -> None:
+def root(folder: Path, key: str, file: Path, brokers: Path | None, as_json: bool) -> None:
     """Import the BUNDLE of the root with the public key KEY, as doors do.
 
     From then on this program refuses to sign a request outside your regions, over your limits, or under a root that has
     not listed you.  Doors check the same themselves.
     """
-    who = Requester.open(folder)
-    listed = KnownRoots(who).accept(key, files.read(file, BUNDLE_ENVELOPE_LIMIT_BYTES), now_s())
+    who, at_s = Requester.open(folder), now_s()
+    directory = None if brokers is None else files.read(brokers, DIRECTORY_LIMIT_BYTES)
+    listed = KnownRoots(who).accept(key, files.read(file, PACKAGE_LIMIT_BYTES), at_s, directory)
+    served = KnownRoots(who).brokers(listed.root, at_s)
+    addresses = [str(each) for each in served[1]] if served is not None else []
     regions = [{"south": each.south, "west": each.west, "north": each.north, "east": each.east}
                for each in listed.regions]  # fmt: skip
     if as_json:
         emit_json({"root": listed.root, "id": listed.id, "name": listed.name, "kind": listed.kind.value,
-                   "regions": regions})  # fmt: skip
+                   "regions": regions, "brokers": addresses})  # fmt: skip
         return
     click.echo(f"Root {listed.root} lists you as {listed.name} ({listed.kind.value}).  You may ask in:")
     for each in listed.regions:
         click.echo(f"    {each.south:g} to {each.north:g} north, {each.west:g} to {each.east:g} east")
+    if addresses:
+        click.echo(f"Without --broker, commands connect to the brokers there: {', '.join(addresses)}.")
     if who.profile.trust_root is None:
         click.echo(f"Ask with --trust-root {listed.root}.")
 
@@ -137,16 +149,26 @@ def bundle(source: Path, root_key: Path, out: Path, as_json: bool) -> None:
     from = 2026-01-01
     until = 2026-12-31                    # to the end of that day, UTC
     revoked = false                       # optional
+    [[brokers]]                           # optional: if the area has several brokers
+    host = "north.broker.example"
+    port = 8884                           # where requesters connect
+    areas = [{ south = 52, west = 4, north = 53, east = 6 }]
     """
     signer = FileSigner(load_key(root_key))
     previous = files.read(out, BUNDLE_ENVELOPE_LIMIT_BYTES) if files.is_there(out) else None
     data = make_bundle(source, signer, issued_s=now_s(), previous=previous)
+    directory = make_directory(source, signer.public_key)
+    if directory is not None:
+        files.write(out.with_name(_BROKERS), directory)  # first: the bundle names it
     files.write(out, data)
     root = signer.public_key
     made = read_bundle(data, root)
     if as_json:
-        emit_json({"file": out, "root": root.id, "version": made.version, "requesters": len(made.requesters)})
+        emit_json({"file": out, "root": root.id, "version": made.version, "requesters": len(made.requesters),
+                   "brokers": out.with_name(_BROKERS) if directory is not None else None})  # fmt: skip
         return
+    if directory is not None:
+        click.echo(f"{out.with_name(_BROKERS)} lists the brokers: give it to requesters together with the bundle.")
     click.echo(f"{out}: version {made.version}, signed by root {root.id}, vouches for {len(made.requesters)}.")
     for each in made.requesters:
         click.echo(f"  {each.id}: {each.name} ({each.kind.value})")

@@ -12,12 +12,16 @@ from typing import Any, Final, TypeVar
 import click
 
 from agent.cli.frame import Fraction, Number
+from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.request_builder import NO_ONE
+from agent.clients.requester.roots import KnownRoots
 from agent.errors import ConfigurationError, FormatError
 from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt.cell_brokers import CellBrokers, over_tls
 from agent.platform import files
 from agent.platform.certificates import common_name
+from agent.ports import Bus
 from agent.wire.fields import OnwardKind
 from agent.wire.limits import HARD
 from agent.wire.topics import requester_of
@@ -94,7 +98,10 @@ def broker_options(command: _Command) -> _Command:
     file = click.Path(path_type=Path, dir_okay=False)
     options = (
         click.option(
-            "--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener."
+            "--broker",
+            envvar="DOORWARD_BROKER",
+            metavar="HOST:PORT",
+            help="The broker's requester listener.  [the brokers that your root lists for your regions]",
         ),
         click.option(
             "--authority", type=file, help="Certificate of the broker's authority.  [FOLDER/tls/authority.pem]"
@@ -112,23 +119,27 @@ def broker_address(broker: str | None) -> tuple[str, int]:
     host, _, port = (broker or "").rpartition(":")
     if not _HOST.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
         said = f"'{broker}' is not a broker's address." if broker else "No broker is named."
-        raise ConfigurationError(said, remedy="Give --broker HOST:PORT, or set DOORWARD_BROKER.")
+        raise ConfigurationError(
+            said,
+            remedy="Give --broker HOST:PORT, set DOORWARD_BROKER, or import your root's list of brokers: "
+            "doorward requester root KEY BUNDLE --brokers FILE",
+        )
     return host.strip("[]"), int(port)
 
 
 def _settings(
-    who: Requester, broker: str | None, authority: Path | None, certificate: Path | None, tls_key: Path | None
+    who: Requester, address: tuple[str, int], authority: Path | None, certificate: Path | None, tls_key: Path | None
 ) -> BusSettings:
-    host, port = broker_address(broker)
-    tls = who.folder / "tls"
-    certificate = certificate or tls / "certificate.pem"
+    host, port = address
+    found = broker_files(who.folder, host)
+    certificate = certificate or found.certificate
     return BusSettings(
         host=host,
         port=port,
         name=client_name(who, certificate),
-        authority=authority or tls / "authority.pem",
+        authority=authority or found.authority,
         certificate=certificate,
-        key=tls_key or tls / "key.pem",
+        key=tls_key or found.key,
         inbound_packet_bytes=_INBOUND_PACKET_BYTES,
         inbound_bytes=_INBOUND_BYTES,
         inbound_beat_s=0.0,
@@ -156,8 +167,15 @@ def client_name(who: Requester, certificate: Path) -> str:
 
 
 @contextlib.contextmanager
-def connected(who: Requester, broker: dict[str, Any]) -> Iterator[MqttBus]:
-    bus = MqttBus(_settings(who, **broker))
+def connected(who: Requester, broker: dict[str, Any]) -> Iterator[Bus]:
+    """Connects to the broker that the options name, or else to those that the root of `who` lists for its regions."""
+    files_of_tls = {name: path for name, path in broker.items() if name != "broker"}
+    listed = None if broker["broker"] else KnownRoots(who).own_brokers(now_s())
+    bus: Bus
+    if listed is None:
+        bus = MqttBus(_settings(who, broker_address(broker["broker"]), **files_of_tls))
+    else:
+        bus = CellBrokers(*listed, over_tls(lambda at: _settings(who, (at.host, at.port), **files_of_tls)))
     try:
         bus.start()
         yield bus

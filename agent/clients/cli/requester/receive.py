@@ -64,6 +64,7 @@ def _say_news(news: ReceiverEvent) -> None:
     words = {
         ReceiverEventKind.CONNECTED: "Connected; waiting for answers.",
         ReceiverEventKind.DISCONNECTED: f"Not connected: {news.detail}",
+        ReceiverEventKind.BROKER_AWAY: f"One broker is out of reach, and the others go on: {news.detail}",
         ReceiverEventKind.BEGUN: f"Disclosure {news.disclosure} answers request {news.request}: {share}.",
         ReceiverEventKind.PROGRESS: f"  {news.disclosure}: {share}",
         ReceiverEventKind.COMPLETE: f"Disclosure {news.disclosure} is complete and verified.  "

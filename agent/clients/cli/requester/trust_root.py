@@ -115,10 +115,15 @@ def rotate(
 @json_option
 def list_(source: Path, folder: Path, as_json: bool) -> None:
     """Write the bundle of LIST, the file that 'doorward requester bundle --help' shows."""
-    made = RootFolder(folder).propose(source, now_s())
+    root = RootFolder(folder)
+    made = root.propose(source, now_s())
+    brokers = root.directory_path(int(made.stem.removeprefix("bundle-")))
+    has_brokers = files.is_file(brokers)
     if as_json:
-        emit_json({"to_sign": made})
+        emit_json({"to_sign": made, "brokers": brokers if has_brokers else None})
         return
+    if has_brokers:
+        click.echo(f"{brokers} lists the brokers: give it to requesters together with the signed bundle.")
     click.echo(f"{made} waits for signatures:  doorward requester trust-root sign {made} --root-key FILE")
 
 

@@ -611,6 +611,7 @@ export interface TrustBundle {
   version: number;
   issued_s: number;
   requesters: RequesterEntry[];
+  directory_sha256?: string;
 }
 
 export interface TrustChange {

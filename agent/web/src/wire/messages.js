@@ -408,48 +408,51 @@ const isRegion = also(
   object({ south_west: isPoint, north_east: isPoint }),
   ({ south_west: low, north_east: high }) => low.lat <= high.lat && low.lon <= high.lon,
 );
-const bundleShape = object({
-  v: version1,
-  root: keyId,
-  version: sequence,
-  issued_s: utcS,
-  requesters: list(
-    object(
-      {
-        id: label,
-        name: plainText(MAX_NAME_CHARACTERS),
-        kind: one(...KINDS),
-        keys: list(
-          also(
-            object({ key: keyText, from_s: utcS, until_s: utcS }, {}, { revoked: flag }),
-            (key) => key.from_s <= key.until_s,
+const bundleShape = object(
+  {
+    v: version1,
+    root: keyId,
+    version: sequence,
+    issued_s: utcS,
+    requesters: list(
+      object(
+        {
+          id: label,
+          name: plainText(MAX_NAME_CHARACTERS),
+          kind: one(...KINDS),
+          keys: list(
+            also(
+              object({ key: keyText, from_s: utcS, until_s: utcS }, {}, { revoked: flag }),
+              (key) => key.from_s <= key.until_s,
+            ),
+            ...RANGES["RequesterEntry.keys"],
           ),
-          ...RANGES["RequesterEntry.keys"],
-        ),
-        regions: list(isRegion, ...RANGES["RequesterEntry.regions"]),
-      },
-      { tips: hybridRecipient },
-      {
-        limits: object(
-          {},
-          {
-            window_min_s: bound,
-            window_max_s: bound,
-            look_back_max_s: bound,
-            area_min_m2: bound,
-            area_max_m2: bound,
-            life_max_s: bound,
-            retention_max_days: bound,
-            requests_per_case: bound,
-            requests_per_requester_per_day: bound,
-          },
-        ),
-      },
+          regions: list(isRegion, ...RANGES["RequesterEntry.regions"]),
+        },
+        { tips: hybridRecipient },
+        {
+          limits: object(
+            {},
+            {
+              window_min_s: bound,
+              window_max_s: bound,
+              look_back_max_s: bound,
+              area_min_m2: bound,
+              area_max_m2: bound,
+              life_max_s: bound,
+              retention_max_days: bound,
+              requests_per_case: bound,
+              requests_per_requester_per_day: bound,
+            },
+          ),
+        },
+      ),
+      0,
+      1024,
     ),
-    0,
-    1024,
-  ),
-});
+  },
+  { directory_sha256: sha256Text },
+);
 
 /**
  * Folds case as Unicode's full folding does: "ß" is "ss".

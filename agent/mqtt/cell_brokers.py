@@ -1,0 +1,245 @@
+"""`CellBrokers`: one `Bus` over several brokers, each of which serves some cells (`wire.broker_directory`).
+
+Rules:
+- A message for a cell goes to each broker that serves it. It counts as acknowledged once all of them have acknowledged
+  it, and as refused or lost if one of them says so.
+- A receipt goes to the broker from which the doorbell's last message came, or to all if it has sent none yet.
+- Subscriptions go to all brokers.
+- A broker that is out of reach delays only the messages for its cells: `lane` tells which messages wait together.
+
+Each broker has its own connection, with its own pauses and limits. A message is acknowledged to its broker as the
+caller takes it, so a slow caller slows all brokers down.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+    PublishResult,
+)
+from agent.errors import FormatError, InternalError
+from agent.mqtt.bus import MqttBus
+from agent.mqtt.bus_settings import BusSettings
+from agent.ports import Bus
+from agent.wire.broker_directory import BrokerAddress, BrokerDirectory
+from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, UploadTopic, parse_topic
+
+__all__ = ["CellBrokers", "Connect", "over_tls"]
+
+Connect = Callable[[BrokerAddress, Callable[[], None]], Bus]
+"""Makes the connection to one broker. It calls its second argument after each new event, from any thread."""
+
+
+def over_tls(settings_of: Callable[[BrokerAddress], BusSettings]) -> Connect:
+    """Returns what connects to each broker with its settings."""
+    return lambda address, on_event: MqttBus(settings_of(address), on_event)
+
+
+_MOST_DEVICES: Final = 65_536
+"""Doorbells of which the broker is remembered. The oldest is forgotten first, and its receipts go to all brokers."""
+_LOOK_S: Final = 0.2
+"""Longest wait before all brokers are asked again, in case a connection does not call."""
+_NO_BROKER: Final = 0x90
+"""MQTT 5.0, "Topic Name invalid": no broker of the directory serves the cell."""
+
+
+@dataclass(slots=True)
+class _Publication:
+    """A message on its way. `waiting`: brokers that have not answered; `answer`: the worst answer so far."""
+
+    token: int
+    waiting: set[BrokerAddress]
+    answer: PublishResult
+
+
+class CellBrokers:
+    """See `agent.ports.Bus`."""
+
+    def __init__(self, directory: BrokerDirectory, brokers: tuple[BrokerAddress, ...], connect: Connect) -> None:
+        """`brokers`: those of the directory to connect to, at least one."""
+        self._directory = directory
+        self._news = threading.Event()
+        self._links = {address: connect(address, self._news.set) for address in brokers}
+        self._lock = threading.Lock()
+        self._publications: dict[int, _Publication] = {}
+        """By the number that all brokers know it under."""
+        self._numbers = 0
+        self._in_flight: set[int] = set()
+        """The callers' tokens that no event has settled."""
+        self._refused: deque[PublishRefused] = deque()
+        self._came_by: OrderedDict[str, BrokerAddress] = OrderedDict()
+        """Device → the broker of its last message."""
+        self._brokers_of: dict[str, tuple[BrokerAddress, ...]] = {}
+        """Cell → its brokers, once looked up."""
+        self._connected: set[BrokerAddress] = set()
+        self._first = 0
+        self._stopping = False
+
+    @property
+    def dropped(self) -> int:
+        return sum(link.dropped for link in self._links.values())
+
+    def start(self) -> None:
+        for link in self._links.values():
+            link.start()
+
+    def lane(self, topic: str) -> str:
+        return " ".join(map(str, self._route(topic)))
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        token: int,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        properties: tuple[tuple[str, str], ...] = (),
+    ) -> bool:
+        route = self._route(topic)
+        with self._lock:
+            if token in self._in_flight:
+                raise InternalError(f"Publication {token} is in flight already.")
+            self._in_flight.add(token)
+            self._numbers += 1
+            number = self._numbers
+            self._publications[number] = _Publication(token, set(route), PublishAcknowledged(token, heard=False))
+        if not route:
+            self._refused.append(PublishRefused(number, _NO_BROKER, "no broker of the directory serves this cell"))
+            self._news.set()
+            return True
+        for address in route:
+            if not self._links[address].publish(
+                topic, payload, token=number, retain=retain, expiry_s=expiry_s, properties=properties
+            ):
+                # A broker that took it before will answer to a number that is forgotten. It gets the message once more.
+                with self._lock:
+                    del self._publications[number]
+                    self._in_flight.remove(token)
+                return False
+        return True
+
+    def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
+        for link in self._links.values():
+            link.subscribe(topic_filter, retained=retained)
+
+    def read_retained(self, topic_filter: str) -> None:
+        for link in self._links.values():
+            link.read_retained(topic_filter)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        for link in self._links.values():
+            link.unsubscribe(topic_filter)
+
+    def hurry(self, pending: bool) -> None:
+        for link in self._links.values():
+            link.hurry(pending)
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        ends_s = time.monotonic() + timeout_s
+        while True:
+            self._news.clear()  # before the look: an event that comes after it ends the wait
+            event = self._look()
+            left_s = ends_s - time.monotonic()
+            if event is not None or left_s <= 0 or self._stopping:
+                return event
+            self._news.wait(min(left_s, _LOOK_S))
+
+    def stop(self) -> None:
+        self._stopping = True
+        for link in self._links.values():
+            link.stop()
+        self._news.set()
+
+    def _route(self, topic: str) -> tuple[BrokerAddress, ...]:
+        """Returns the brokers to which a message of this topic goes."""
+        try:
+            parsed = parse_topic(topic)
+        except FormatError:
+            parsed = None
+        match parsed:
+            case RequestTopic(cell=cell) | BulletinTopic(cell=cell):
+                if cell not in self._brokers_of:
+                    found = self._directory.brokers_of(cell)
+                    self._brokers_of[cell] = tuple(each for each in found if each in self._links)
+                return self._brokers_of[cell]
+            case ReceiptTopic(device=device) if device in self._came_by:
+                return (self._came_by[device],)
+            case _:
+                return tuple(self._links)
+
+    def _look(self) -> BusEvent | None:
+        """Returns an event of the next broker that has one, so that a busy broker hides no other one."""
+        if self._refused:
+            return self._answered(None, self._refused.popleft())
+        addresses = list(self._links)
+        for step in range(len(addresses)):
+            place = (self._first + step) % len(addresses)
+            while (event := self._links[addresses[place]].next_event(0)) is not None:
+                told = self._told(addresses[place], event)
+                if told is not None:
+                    self._first = place + 1
+                    return told
+        return None
+
+    def _told(self, address: BrokerAddress, event: BusEvent) -> BusEvent | None:
+        """Returns what a caller learns of one broker's event, or None if other brokers have not answered yet."""
+        match event:
+            case PublishAcknowledged() | PublishRefused() | PublishLost():
+                return self._answered(address, event)
+            case MessageReceived(topic=topic):
+                self._note_sender(address, topic)
+            case BusConnected():
+                self._connected.add(address)
+            case BusDisconnected():
+                self._connected.discard(address)
+                return replace(event, others=len(self._connected))
+        return event
+
+    def _answered(self, address: BrokerAddress | None, answer: PublishResult) -> PublishResult | None:
+        with self._lock:
+            publication = self._publications.get(answer.token)
+            if publication is None:
+                return None
+            if address is not None:
+                publication.waiting.discard(address)
+            publication.answer = _worse(publication.answer, answer)
+            if publication.waiting:
+                return None
+            del self._publications[answer.token]
+            self._in_flight.remove(publication.token)
+        return replace(publication.answer, token=publication.token)
+
+    def _note_sender(self, address: BrokerAddress, topic: str) -> None:
+        try:
+            parsed = parse_topic(topic)
+        except FormatError:
+            return  # the reader drops it, and counts it
+        if isinstance(parsed, UploadTopic):
+            self._came_by[parsed.device] = address
+            self._came_by.move_to_end(parsed.device)
+            if len(self._came_by) > _MOST_DEVICES:
+                self._came_by.popitem(last=False)
+
+
+def _worse(one: PublishResult, other: PublishResult) -> PublishResult:
+    """A refusal counts more than a loss, because a repetition cannot help. `heard`: by a client of any broker."""
+    match one, other:
+        case PublishAcknowledged(heard=before), PublishAcknowledged(heard=heard):
+            return replace(other, heard=before or heard)
+        case (PublishRefused(), _) | (PublishLost(), PublishAcknowledged()):
+            return one
+    return other

@@ -1,0 +1,229 @@
+"""One bus over the brokers of several cells: what goes where, and what a broker that is away delays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.clients.requester.publisher import PublishQueue
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+)
+from agent.mqtt.cell_brokers import CellBrokers, over_tls
+from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
+from tests.brokers import BrokerWithClients, broker_with_clients
+from tests.fake_bus import FakeBroker, FakeBus
+from tests.wire import samples
+
+REQUESTER, DEVICE = "harbour-police", "a1" * 8
+NORTH, SOUTH, AWAY = (BrokerAddress(name, 8884) for name in ("north.example", "south.example", "away.example"))
+IN_NORTH, IN_SOUTH, IN_BOTH, IN_NONE = "300-375", "280-375", "290-375", "100-100"
+RECEIPT = f"doorward/v1/receipts/{DEVICE}/{'0d' * 16}"
+UPLOAD = f"doorward/v1/up/{REQUESTER}/{DEVICE}/{'0d' * 16}-0/init"
+PATIENCE_S = 30.0
+
+
+def broker(address: BrokerAddress, *cells: str) -> CellBroker:
+    ranges = tuple(CellRange(south_west=cell, north_east=cell) for cell in cells)
+    return CellBroker(host=address.host, port=address.port, cells=ranges)
+
+
+def directory_of(north: BrokerAddress, south: BrokerAddress) -> samples.BrokerDirectory:
+    return samples.directory(brokers=(broker(north, IN_NORTH, IN_BOTH), broker(south, IN_SOUTH, IN_BOTH)))
+
+
+def request(cell: str, slot: int = 0) -> str:
+    return f"doorward/v1/areas/{cell}/requests/{REQUESTER}/{slot}"
+
+
+class TwoBrokers:
+    """Two brokers in memory, and a requester that is connected to both."""
+
+    def __init__(self) -> None:
+        self.brokers = {NORTH: FakeBroker(), SOUTH: FakeBroker()}
+        self.bus = CellBrokers(
+            directory_of(NORTH, SOUTH), (NORTH, SOUTH), lambda at, _told: FakeBus(self.brokers[at], REQUESTER)
+        )
+        self.bus.start()
+
+    def device_at(self, address: BrokerAddress) -> FakeBus:
+        device = FakeBus(self.brokers[address], DEVICE)
+        device.start()
+        return device
+
+    def retained_at(self, address: BrokerAddress) -> set[str]:
+        return set(self.brokers[address].retained)
+
+    def answers(self) -> list[BusEvent]:
+        found = []
+        while (event := self.bus.next_event(0)) is not None:
+            if isinstance(event, PublishAcknowledged | PublishRefused | PublishLost):
+                found.append(event)
+        return found
+
+
+@pytest.fixture
+def two() -> Iterator[TwoBrokers]:
+    world = TwoBrokers()
+    try:
+        yield world
+    finally:
+        world.bus.stop()
+
+
+def test_a_request_goes_to_the_broker_of_its_cell_only(two: TwoBrokers) -> None:
+    assert two.bus.publish(request(IN_NORTH), b"request", token=5, retain=True)
+    assert (two.retained_at(NORTH), two.retained_at(SOUTH)) == ({request(IN_NORTH)}, set())
+    assert two.answers() == [PublishAcknowledged(5, heard=False)]
+
+
+def test_a_request_for_a_split_cell_goes_to_both_and_counts_once_both_have_it(two: TwoBrokers) -> None:
+    two.brokers[SOUTH].freeze()
+    assert two.bus.publish(request(IN_BOTH), b"request", token=5, retain=True)
+    assert two.answers() == [], "one of the two has not answered"
+    two.brokers[SOUTH].kill()
+    assert two.answers() == [PublishLost(5)]
+    two.brokers[SOUTH].start()
+    assert two.bus.publish(request(IN_BOTH), b"request", token=5, retain=True)
+    assert two.retained_at(NORTH) == two.retained_at(SOUTH) == {request(IN_BOTH)}
+    assert two.answers() == [PublishAcknowledged(5, heard=False)]
+
+
+def test_one_broker_that_refuses_makes_the_whole_message_refused(two: TwoBrokers) -> None:
+    two.brokers[SOUTH].may = lambda *_: False  # type: ignore[method-assign]
+    assert two.bus.publish(request(IN_BOTH), b"request", token=5)
+    [refused] = two.answers()
+    assert isinstance(refused, PublishRefused)
+    assert (refused.token, refused.code) == (5, 0x87)
+
+
+def test_a_cell_without_a_broker_is_refused_with_the_reason(two: TwoBrokers) -> None:
+    assert two.bus.publish(request(IN_NONE), b"request", token=5)
+    [refused] = two.answers()
+    assert isinstance(refused, PublishRefused)
+    assert (refused.token, refused.code) == (5, 0x90)
+    assert "no broker of the directory" in refused.reason
+
+
+def test_a_receipt_goes_where_the_upload_came_from(two: TwoBrokers) -> None:
+    two.bus.subscribe(f"doorward/v1/up/{REQUESTER}/#")
+    devices = {address: two.device_at(address) for address in (NORTH, SOUTH)}
+    assert devices[SOUTH].publish(UPLOAD, b"init", token=1)
+    while not isinstance(two.bus.next_event(1), MessageReceived):
+        pass
+    assert two.bus.publish(RECEIPT, b"receipt", token=1)
+    heard = {at: [topic for name, topic, _ in each.published if name == REQUESTER] for at, each in two.brokers.items()}
+    assert heard == {NORTH: [], SOUTH: [RECEIPT]}
+
+
+def test_a_receipt_for_a_doorbell_that_has_sent_nothing_yet_goes_to_all(two: TwoBrokers) -> None:
+    assert two.bus.publish(RECEIPT, b"receipt", token=1)
+    assert all((REQUESTER, RECEIPT, b"receipt") in each.published for each in two.brokers.values())
+    assert two.answers() == [PublishAcknowledged(1, heard=False)]
+
+
+def test_a_broker_that_is_away_delays_only_what_is_for_its_cells(two: TwoBrokers) -> None:
+    two.brokers[SOUTH].kill()
+    queue, done = PublishQueue(two.bus), []
+    for number, cell in enumerate((IN_SOUTH, IN_BOTH, IN_NORTH, IN_SOUTH)):
+        topic = request(cell, number)
+        queue.put(topic, b"x", retain=True, done=lambda _, topic=topic: done.append(topic))
+    queue.pump()
+    for event in two.answers():
+        queue.settled(event)
+    assert done == [request(IN_NORTH, 2)]
+    two.brokers[SOUTH].start()
+    queue.pump()
+    for event in two.answers():
+        queue.settled(event)
+    assert set(done) == {request(IN_SOUTH, 0), request(IN_BOTH, 1), request(IN_NORTH, 2), request(IN_SOUTH, 3)}
+
+
+def test_the_end_of_one_link_says_how_many_others_stay(two: TwoBrokers) -> None:
+    assert isinstance(two.bus.next_event(1), BusConnected)
+    assert isinstance(two.bus.next_event(1), BusConnected)
+    two.brokers[NORTH].kill()
+    first = two.bus.next_event(1)
+    two.brokers[SOUTH].kill()
+    last = two.bus.next_event(1)
+    assert isinstance(first, BusDisconnected)
+    assert isinstance(last, BusDisconnected)
+    assert (first.others, last.others) == (1, 0)
+
+
+def test_a_busy_broker_does_not_hide_the_other_one(two: TwoBrokers) -> None:
+    two.bus.subscribe(f"doorward/v1/up/{REQUESTER}/#")
+    for address, times in ((NORTH, 10), (SOUTH, 1)):
+        device = two.device_at(address)
+        for number in range(times):
+            assert device.publish(UPLOAD, address.host.encode(), token=number)
+    came = []
+    while len(came) < 4:
+        event = two.bus.next_event(1)
+        if isinstance(event, MessageReceived):
+            came.append(event.payload.decode())
+    assert SOUTH.host in came
+
+
+@pytest.mark.broker
+def test_two_real_brokers_serve_one_requester_and_one_may_die(tmp_path: Path) -> None:
+    with broker_with_clients(tmp_path / "north") as north, broker_with_clients(tmp_path / "south") as south:
+        worlds = {BrokerAddress("127.0.0.1", each.broker.requester_port): each for each in (north, south)}
+        first, second = worlds
+        settings = {at: each.settings_of(REQUESTER) for at, each in worlds.items()}
+        bus = CellBrokers(directory_of(first, second), (first, second), over_tls(settings.__getitem__))
+        bus.hurry(True)
+        bus.start()
+        try:
+            _wait_for(bus, BusConnected, 2)
+            bus.subscribe(f"doorward/v1/up/{REQUESTER}/#")
+            _both_answer(bus, worlds)
+            south.broker.kill()
+            _until(bus, lambda event: isinstance(event, BusDisconnected) and event.others == 1)
+            assert bus.publish(request(IN_NORTH), b"request", token=1, retain=True)
+            assert not bus.publish(request(IN_SOUTH), b"request", token=2, retain=True)
+            _until(bus, lambda event: event == PublishAcknowledged(1, heard=False))
+            south.broker.start()
+            _until(bus, lambda event: isinstance(event, BusConnected))
+            assert bus.publish(request(IN_SOUTH), b"request", token=2, retain=True)
+            _until(bus, lambda event: isinstance(event, PublishAcknowledged) and event.token == 2)
+        finally:
+            bus.stop()
+
+
+def _both_answer(bus: CellBrokers, worlds: dict[BrokerAddress, BrokerWithClients]) -> None:
+    """A device at each broker sends something, and gets a receipt over the same one."""
+    for number, world in enumerate(worlds.values()):
+        name = f"{number}a" * 8
+        device, receipt = world.bus(name), f"doorward/v1/receipts/{name}/{'0d' * 16}"
+        device.hurry(True)
+        device.start()
+        device.subscribe(f"doorward/v1/receipts/{name}/+")
+        _wait_for(device, BusConnected, 1)
+        assert device.publish(UPLOAD.replace(DEVICE, name), b"init", token=1)
+        _until(bus, lambda event: isinstance(event, MessageReceived))
+        assert bus.publish(receipt, b"receipt", token=100 + number)
+        _until(device, lambda event: isinstance(event, MessageReceived) and event.payload == b"receipt")
+
+
+def _wait_for(bus: CellBrokers | object, kind: type[BusEvent], times: int) -> None:
+    for _ in range(times):
+        _until(bus, lambda event: isinstance(event, kind))
+
+
+def _until(bus: object, is_it: Callable[[BusEvent], bool]) -> None:
+    ends_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < ends_s:
+        event = bus.next_event(0.5)  # type: ignore[attr-defined]
+        if event is not None and is_it(event):
+            return
+    raise AssertionError("it never came")
