@@ -3,7 +3,7 @@
     trust bundle ── names the SHA-256 of ──▶ broker directory ── cell ──▶ one broker, or several
 
 - A root's people sign the directory's hash inside their bundle. So a directory has the bundle's threshold, version and
-  end, and needs no signature of its own.
+  end, and needs no separate signature.
 - Several brokers may serve one cell, because a dense cell can be split. Each doorbell is connected to one of them, so a
   message for the cell goes to all of them.
 - A doorbell reads the hash and ignores it. Its broker is the one in its configuration.
