@@ -14,7 +14,7 @@ Object detection labels frames of an event, if it is installed                  
 An event keeps what came before it and what follows, in segments                  `core.preroll`, `core.segmenting`
 Each segment is sealed to the owners' public keys while it is written             `core.vault`, `recorder.vault`
 Sound, if an owner wants it, is sealed in a separate file                         `recorder.sound_recorder`
-An owner watches live, in sealed parts of a fifth of a second                     `recorder.live_view`
+An owner watches live, picture by picture, each one sealed                        `recorder.live_view`
 A trusted requester sends a signed request to a whole area                        `wire`, `core.admission`
 The request is sealed to the owners before it touches the disk                    `custodian.inbox`
 The device checks and matches the request, and stays silent without a match       `core.matching`

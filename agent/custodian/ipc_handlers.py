@@ -163,8 +163,8 @@ class RecorderIpcHandler:
                 return Ack()
             case GetLiveViewers(patience_s=patience_s):
                 return self._live.wait_for_viewer(min(patience_s, _MOST_PATIENCE_S))
-            case PutLivePiece(number=number, piece=piece, pieces=pieces, data=data, begins=begins):
-                return self._live.put(number, piece, pieces, data, begins=begins)
+            case PutLivePiece(number=number, piece=piece, pieces=pieces, data=data, begins=begins, small=small):
+                return self._live.put(number, piece, pieces, data, begins=begins, small=small)
             case GetTalk(session=session, state=state, patience_s=patience_s):
                 return self._talk.work(session, state, min(patience_s, _MOST_PATIENCE_S))
             case PutTalkOffer():

@@ -58,6 +58,8 @@ _HELLOS: Final = 16.0
 _HELLOS_PER_S: Final = 4.0
 """First messages that are answered: each costs a signature and two key agreements."""
 _MOST_OVER: Final = 64
+_SIZED: Final = "live"
+"""Live view shows its sizes by the number of its records anyway, and padding would be most of it on a slow link."""
 _COLLECTED_BYTES: Final = 1 << 20
 _NO_CALLER: Final = Caller(None, owner=False, claimed=True)
 """A key that was removed while its request waited: it may call nothing."""
@@ -337,7 +339,8 @@ class LinkSessions:
 
     def _run(self, found: _LinkConnection, stream: int, data: bytes) -> None:
         """Makes an answer once there is room for it: its size is known afterwards only."""
-        size = answer_bytes(_operation_in(data))
+        operation = _operation_in(data)
+        size = answer_bytes(operation)
         with self._changed:
             has_room = self._changed.wait_for(
                 lambda: self._is_dropped(found, stream) or self._fits(found, size), _PATIENCE_S
@@ -356,7 +359,7 @@ class LinkSessions:
             session = found.session
             assert session is not None  # noqa: S101 — it has asked
             if not self._is_dropped(found, stream):
-                session.send(stream, answer, last=True)
+                session.send(stream, answer, last=True, fine=operation == _SIZED)
             self._running_bytes -= found.running.pop(stream, 0)
             found.cancelled.discard(stream)
             self._run_next(found)

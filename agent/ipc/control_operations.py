@@ -280,11 +280,13 @@ class RecordAnswer(Struct):
 
 
 class LiveAnswer(Struct):
-    """The body holds the GOPs one after the other. `watching`: names of the owners who watch too, "" if unknown."""
+    """The body holds the GOPs one after the other. `watching`: names of the owners who watch too, "" if unknown.
+    `small`: small pictures, for a slow link. If that changes, the answer begins with a keyframe."""
 
     numbers: tuple[Count, ...]
     sizes: tuple[Count, ...]
     watching: tuple[str, ...] = ()
+    small: bool = False
 
 
 class TalkOfferAnswer(Struct):
@@ -581,7 +583,10 @@ class GetSound(Request[RecordAnswer], frozen=True, tag="sound"):
 
 
 class GetLiveGops(Request[LiveAnswer], frozen=True, tag="live"):
+    """`small`: the last answer had small pictures."""
+
     after: Number
+    small: bool = False
 
 
 class BeginTalk(Request[TalkOfferAnswer], frozen=True, tag="talk_begin"):

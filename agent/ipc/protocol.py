@@ -130,10 +130,15 @@ class OutgoingVersion(RoleAnswer, frozen=True):
 
 
 class LiveViewers(RoleAnswer, frozen=True):
-    """Whether a person looks at live view. `glances`: the glance keys of browsers that look, besides the owners."""
+    """Whether a person looks at live view. `glances`: the glance keys of browsers that look, besides the owners.
+
+    `now`: a person looks at the filmed pictures. `small_kbps`: a person with a slow link looks at small pictures with
+    at most this many kbit/s; 0: there is no such person.
+    """
 
     now: bool
     glances: tuple[str, ...] = ()
+    small_kbps: int = 0
 
 
 class SetupReply(RoleAnswer, frozen=True):
@@ -265,13 +270,15 @@ class GetLiveViewers(Request[LiveViewers], frozen=True):
 
 
 class PutLivePiece(Request[LiveViewers], frozen=True):
-    """A piece of a GOP that is sealed to the owners, or of its part that `begins` it with the keyframe."""
+    """A piece of a GOP that is sealed to the owners, or of its part that `begins` it with the keyframe. `small`: of the
+    small pictures."""
 
     number: int
     piece: int
     pieces: int
     data: bytes
     begins: bool
+    small: bool = False
 
 
 class PutSetupCode(Request[SetupReply], frozen=True):

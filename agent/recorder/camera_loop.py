@@ -224,7 +224,11 @@ class CameraLoop(ThreadOwned):
     def _play(self, camera: Camera, description: StreamDescription, first_ns: BootNs) -> tuple[CameraEnd, str, bool]:
         """Plays one stream. Returns how and why it ended, and whether the camera could not be stopped."""
         parts = self._parts
-        queues = CameraQueues(live=description.live, luma_steady=description.luma_steady)
+        queues = CameraQueues(
+            live=description.live,
+            luma_steady=description.luma_steady,
+            show=parts.live.frame if parts.live is not None else None,
+        )
         self._good_ns = 0
         parts.object_detection.begin_stream(live=description.live)
         faults: list[BaseException] = []

@@ -161,8 +161,11 @@ class CameraQueues(ThreadOwned):
         "end": AttributeOwner.LOCK,
     }
 
-    def __init__(self, *, live: bool, luma_steady: bool = True) -> None:
-        """`luma_steady`: see `StreamDescription`."""
+    def __init__(
+        self, *, live: bool, luma_steady: bool = True, show: Callable[[LumaFrame], None] | None = None
+    ) -> None:
+        """`luma_steady`: see `StreamDescription`. `show`: gets each frame while the camera lends it, for live view."""
+        self._show = show
         self.lock = threading.RLock()
         self.live = live
         self._luma_steady = luma_steady
@@ -219,6 +222,8 @@ class CameraQueues(ThreadOwned):
 
     def luma(self, frame: LumaFrame) -> None:
         self._check_sensor(frame)
+        if self._show is not None:
+            self._show(frame)
         kept = LumaFrame(frame.luma.copy(), frame.sensor_ns, frame.light, self._kept_picture(frame))
         if not self.live:
             self.lumas.put(kept)

@@ -109,7 +109,7 @@ class Recorder(ThreadOwned):
         open_microphone = devices.open_microphone
         sound = SoundRecorder(open_microphone, notifier) if open_microphone is not None else None
         if live is not None and sound is not None:
-            live.hear = sound.newest
+            live.listen(sound.newest)
         detection = devices.object_detection or ObjectDetectionService(None, notifier)
         writer = ClipWriter(
             vault,

@@ -233,8 +233,10 @@ class _RemoteLiveView:
     def wait_for_viewer(self, patience_s: float) -> LiveViewers:
         return self._custodian.ask(GetLiveViewers(patience_s), patience_s=0.0)
 
-    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> LiveViewers:
-        return self._custodian.ask(PutLivePiece(number, piece, pieces, data, begins), patience_s=0.0)
+    def put(
+        self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool, small: bool = False
+    ) -> LiveViewers:
+        return self._custodian.ask(PutLivePiece(number, piece, pieces, data, begins, small), patience_s=0.0)
 
 
 class _RemoteTalk:

@@ -75,7 +75,7 @@ def test_the_largest_gop_is_taken_and_a_new_one_drops_what_was_not_complete() ->
     buffer.put(3, 1, 2, b"end", begins=False)
     buffer.put(3, 0, 2, b"start ", begins=False)
     result, body = buffer.answer(GetLiveGops(after=0), b"")
-    assert result == {"numbers": [1], "sizes": [128 * 65_536], "watching": []}
+    assert result == {"numbers": [1], "sizes": [128 * 65_536], "watching": [], "small": False}
     assert body[65_535:65_537] == b"\0\1"
     assert buffer.answer(GetLiveGops(after=1), b"")[1] == b"start end"
 
@@ -123,7 +123,10 @@ def test_nothing_is_shown_any_more_after_the_end() -> None:
     buffer = LiveBuffer()
     buffer.put(1, 0, 1, b"x", begins=False)
     buffer.close()
-    assert buffer.answer(GetLiveGops(after=0), b"") == ({"numbers": [], "sizes": [], "watching": []}, b"")
+    assert buffer.answer(GetLiveGops(after=0), b"") == (
+        {"numbers": [], "sizes": [], "watching": [], "small": False},
+        b"",
+    )
 
 
 def test_a_gop_is_shown_for_ten_seconds() -> None:
@@ -186,7 +189,7 @@ def test_a_second_viewer_joins_at_the_last_keyframe_however_long_ago_that_was() 
     assert numbers(buffer, 75) == list(range(76, 83)), "a viewer a second behind gets the rest of the GOP before it too"
     clock[0] += 10.001
     assert not buffer.wait_for_viewer(0).now
-    assert len(buffer._shelf) == 0, "the camera is off, and no owner looks"
+    assert len(buffer._filmed._parts) == 0, "the camera is off, and no owner looks"
 
 
 def test_a_viewer_who_is_seconds_behind_goes_on_with_the_newest_keyframe() -> None:
@@ -251,3 +254,92 @@ def test_the_recorder_is_told_which_glance_keys_look_while_they_do() -> None:
     assert buffer.put(1, 0, 1, b"x", begins=True) == LiveViewers(True, ("age1a", "age1b"))
     clock[0] += live_buffer._LOOKS_S
     assert buffer.wait_for_viewer(0) == LiveViewers(False)
+
+
+class SlowPhone:
+    """A viewer whose answers take their time, while a recorder films 250 kB a second in parts of 25 kB."""
+
+    def __init__(self) -> None:
+        self.clock = [1000.0]
+        self.buffer = LiveBuffer(lambda: self.clock[0])
+        self.viewer = Viewer("link phone", "anna", "age1a")
+        self.after, self.small = 0, False
+        self.made = 0
+
+    def film(self, seconds: float) -> None:
+        for _ in range(round(10 * seconds)):
+            self.buffer.put(self.made, 0, 1, bytes(25_000), begins=self.made % 10 == 0)
+            self.made += 1
+            self.clock[0] += 0.1
+
+    def ask(self) -> tuple[list[int], bytes, bool]:
+        answer, body = self.buffer.show(self.viewer, GetLiveGops(self.after, self.small))
+        self.after, self.small = max([self.after, *answer["numbers"]]), answer["small"]
+        return answer["numbers"], body, answer["small"]
+
+    def fall_behind(self) -> None:
+        self.film(0.5)
+        assert len(self.ask()[1]) == 125_000
+        self.film(1.0)
+        assert self.ask() == ([], b"", True)
+
+
+def test_a_viewer_who_falls_behind_gets_small_pictures_and_the_recorder_hears_of_it() -> None:
+    phone = SlowPhone()
+    phone.fall_behind()
+    assert phone.buffer.wait_for_viewer(0) == LiveViewers(False, ("age1a",), small_kbps=400)
+    phone.buffer.put(7, 0, 1, b"small", begins=True, small=True)
+    phone.buffer.put(8, 0, 1, b" ones", begins=False, small=True)
+    assert phone.ask() == ([16, 17], b"small ones", True)
+    phone.buffer.put(9, 0, 1, b" more", begins=False, small=True)
+    assert phone.ask() == ([18], b" more", True)
+    # Another viewer looks at the filmed pictures meanwhile.
+    assert phone.buffer.show(Viewer("tablet", "bo"), GetLiveGops(0))[0]["numbers"] == list(range(11, 16))
+    assert phone.buffer.wait_for_viewer(0) == LiveViewers(True, ("age1a",), small_kbps=400)
+    assert phone.buffer.answer(GetLiveGops(0), b"")[0]["small"] is False
+
+
+def test_small_pictures_of_an_earlier_viewer_are_not_shown() -> None:
+    phone = SlowPhone()
+    phone.buffer.put(1, 0, 1, b"a minute ago", begins=True, small=True)
+    phone.film(4.0)
+    phone.fall_behind()
+    phone.buffer.put(2, 0, 1, b"now", begins=True, small=True)
+    assert phone.ask()[1] == b"now"
+
+
+def test_a_second_viewer_of_small_pictures_joins_at_their_keyframe() -> None:
+    phone = SlowPhone()
+    phone.fall_behind()
+    for number in range(3):
+        phone.buffer.put(number, 0, 1, b"%d" % number, begins=number == 1, small=True)
+    other = SlowPhone()
+    other.buffer, other.clock, other.viewer = phone.buffer, phone.clock, Viewer("link other")
+    other.film(0.5)
+    other.ask()
+    other.film(1.0)
+    for number in range(3, 6):
+        phone.buffer.put(number, 0, 1, b"%d" % number, begins=number == 4, small=True)
+    assert other.ask()[1:] == (b"45", True)
+
+
+def test_all_get_the_small_pictures_of_the_slowest_link() -> None:
+    phone = SlowPhone()
+    phone.fall_behind()
+    slower = SlowPhone()
+    slower.buffer, slower.clock, slower.viewer = phone.buffer, phone.clock, Viewer("link slower")
+    slower.film(0.5)
+    slower.ask()
+    slower.film(4.0)
+    assert slower.ask()[2] is True
+    phone.ask()
+    assert phone.buffer.wait_for_viewer(0).small_kbps == 100
+
+
+def test_a_client_on_the_doorbell_itself_is_never_slow() -> None:
+    phone = SlowPhone()
+    phone.viewer = Viewer("control", is_local=True)
+    phone.film(0.5)
+    phone.ask()
+    phone.film(1.0)
+    assert phone.ask()[2] is False

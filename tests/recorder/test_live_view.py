@@ -33,7 +33,8 @@ from agent.ipc.rpc import Request, read_answer
 from agent.platform.system_clock import SystemClock
 from agent.ports import Microphone
 from agent.recorder.capture.microphone_file import FileMicrophone
-from agent.recorder.live_view import LiveEncoder, LiveParts
+from agent.recorder.live_stream import LiveParts
+from agent.recorder.live_view import LiveEncoder
 from agent.recorder.sound_recorder import RecordedSound
 from tests.cameras import assembled, filmed_by_camera
 from tests.live_parts import opened_by, part_of
@@ -208,7 +209,10 @@ class Desk:
         time.sleep(0.01 if patience_s else 0)
         return self.viewers
 
-    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool) -> LiveViewers:
+    def put(
+        self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool, small: bool = False
+    ) -> LiveViewers:
+        del small
         if not piece:
             self.beginnings.append(begins)
         self.sealed.setdefault(number, {})[piece] = data
@@ -346,7 +350,7 @@ def test_pictures_that_a_network_camera_had_kept_are_not_shown_again(
     description, packets = filmed_by_camera(frames=60)
     maker = LiveEncoder(house.solo.vault, SystemClock(), sync(link, keys).key.id)
     shown: list[Gop] = []
-    maker.push = lambda gop, _description: shown.append(gop)  # type: ignore[method-assign, assignment]
+    maker._filmed.push = lambda gop, _description: shown.append(gop)  # type: ignore[method-assign, assignment]
     for packet in packets[:46]:
         maker.packet(packet, description)
     again = replace(description)
@@ -416,10 +420,10 @@ def test_the_privacy_switch_ends_the_sound_of_live_view(hearing: Hearing) -> Non
     listening = hearing.solo.recorder._parts.sound
     assert listening is not None
     until(lambda: listening.packets > 3)
-    assert hearing.solo._recording._live.hear(0, 2**62) is not None
+    assert hearing.solo._recording._live._filmed.hear(0, 2**62) is not None
     hearing.solo.recorder.set_private(True)
     until(lambda: not hearing.solo.recorder.delivering)
-    assert hearing.solo._recording._live.hear(0, 2**62) is None
+    assert hearing.solo._recording._live._filmed.hear(0, 2**62) is None
 
 
 def test_sound_that_is_later_than_its_pictures_comes_with_the_next_part(
@@ -441,15 +445,15 @@ def test_sound_that_is_later_than_its_pictures_comes_with_the_next_part(
         return RecordedSound(form, found, None) if ear_is_open else None
 
     maker, desk = LiveEncoder(house.solo.vault, SystemClock(), sync(link, keys).key.id), Desk()
-    maker.hear = hear
+    maker.listen(hear)
     opener = LiveOpener([keys.identity])
 
     def sound_of(gop: Gop) -> tuple[int, list[bytes]]:
         """When it begins, µs, and its packets."""
         maker.push(gop, description)
-        filmed = maker._next(maker._number - 1)
+        filmed = maker._filmed.due()
         assert filmed is not None
-        maker._hand_over(filmed, desk)
+        maker._filmed.hand_over(filmed, desk)
         pieces = desk.sealed[filmed.number]
         sealed = b"".join(pieces[at] for at in sorted(pieces))
         _, sound, context = split_live(opener.open(sealed))
@@ -477,7 +481,7 @@ def test_sound_that_is_later_than_its_pictures_comes_with_the_next_part(
     # A microphone that has heard nothing yet is announced by a header alone.
     have = []
     maker.push(replace(fourth, end_ns=BootNs(fourth.end_ns + 1)), description)
-    assert maker._sound_of(fourth)[1] is not None
+    assert maker._filmed._sound_of(fourth)[1] is not None
 
 
 def test_a_media_key_lasts_while_the_same_people_look_and_a_new_list_of_owners_gets_another(
@@ -493,7 +497,7 @@ def test_a_media_key_lasts_while_the_same_people_look_and_a_new_list_of_owners_g
     def pushed(count: int) -> list[bytes]:
         for _ in range(count):
             maker.push(gops.pop(0), description)
-            until(lambda: maker._number in desk.sealed)
+            until(lambda: maker._filmed._number in desk.sealed)
         return [b"".join(pieces[at] for at in sorted(pieces)) for _, pieces in sorted(desk.sealed.items())]
 
     try:
@@ -505,7 +509,7 @@ def test_a_media_key_lasts_while_the_same_people_look_and_a_new_list_of_owners_g
         until(lambda: opened_by(keys.identity, pushed(0))[-1] is None)
         assert opened_by(newcomer, pushed(2))[-1] is not None
         desk.viewers = LiveViewers(False)
-        until(lambda: maker._sealer._media_key is None)
+        until(lambda: maker._filmed.sealer._media_key is None)
     finally:
         maker.stop()
         thread.join()

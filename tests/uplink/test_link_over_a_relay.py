@@ -40,12 +40,14 @@ CANARY = "Canarybird"
 
 
 class Proxy:
-    """A way to the relay that counts bytes, and can hold them back."""
+    """A way to the relay that counts bytes, and can hold them back, or pass a number of them on each second."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
         self.bytes = self.packets = 0
         self.held = threading.Event()
+        self.bytes_per_s = 0.0
+        """0: no limit."""
         self._closed = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -89,11 +91,13 @@ class Proxy:
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         try:
-            while data := source.recv(65536):
+            while data := source.recv(4096 if self.bytes_per_s else 65536):
                 while self.held.is_set() and not self._closed:
                     time.sleep(0.01)
                 self.bytes += len(data)
                 self.packets += 1
+                if self.bytes_per_s:
+                    time.sleep(len(data) / self.bytes_per_s)
                 target.sendall(data)
         except OSError:
             pass

@@ -21,7 +21,7 @@ const part = (start, end, continues = false, { boot = "a", ago = 0, quality = "s
 /** @param {any[]} parts */
 function taken(...parts) {
   const order = new LiveOrder();
-  return parts.map((each) => (each === "restart" ? order.restart() : order.take(each, 1e9)));
+  return parts.map((each) => (typeof each === "string" ? order[each]() : order.take(each, 1e9)));
 }
 /** The place and rate of a player that shows `at` and has the stretches `ranges`. */
 function follows(at, ...ranges) {
@@ -88,6 +88,7 @@ process.stdout.write(
     old: taken(part(1, 2, false, { ago: 30_001 }), part(1, 2, false, { ago: 30_000 })),
     doubtful: taken(part(1, 2, false, { ago: 9e6, quality: "unknown" })),
     restarted: taken(part(1, 2), "restart", part(2, 3, true), part(3, 4)),
+    changed: taken(part(1, 2), "change", part(2, 3, true), part(1.5, 2.5), part(2.5, 3, true), part(1, 2)),
     close: follows(9.7, [0, 10]),
     behind: follows(9.6, [0, 10]),
     lost: follows(8.4, [0, 10]),

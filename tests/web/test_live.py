@@ -98,6 +98,10 @@ def test_a_repeated_part_is_skipped_and_another_boot_begins_with_its_keyframe(fo
     assert found["otherBoot"] == ["show", "skip", "show"]
 
 
+def test_small_pictures_begin_with_a_keyframe_that_may_be_a_little_older(found: dict[str, object]) -> None:
+    assert found["changed"] == ["show", None, "skip", "show", "show", "skip"]
+
+
 def test_an_old_part_is_not_shown_as_live_if_the_doorbell_knows_the_time(found: dict[str, object]) -> None:
     assert found["old"] == ["old", "show"]
     assert found["doubtful"] == ["show"]

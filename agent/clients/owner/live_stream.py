@@ -3,6 +3,7 @@
 - A live GOP proves nothing, because everyone who knows the owner's public key can seal a media key to it. It must name
   this device and be later than the GOP before. If it is older than `_STALE_MS` by the device's clock, it is not shown
   as live.
+- A viewer with a slow link gets small pictures. Where they begin and end, a GOP may overlap the one before.
 - Only the pictures are played. The page plays the sound of live view.
 - A player receives one stream: one header, then one fragment for each GOP, in the order of the boot clock.
 """
@@ -32,11 +33,13 @@ _STALE_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class LiveGop:
-    """An opened part. `media` plays alone; if the part `continues` a GOP, after the earlier parts of that GOP."""
+    """An opened part. `media` plays alone; if the part `continues` a GOP, after the earlier parts of that GOP. `small`:
+    its pictures are small, because the link is slow."""
 
     media: bytes
     span: TimeSpan
     continues: bool = False
+    small: bool = False
 
     @property
     def seconds(self) -> float:
@@ -50,14 +53,20 @@ def watch(link: DeviceChannel, keys: OwnerKeys, *, clock: Clock = wall_ms) -> It
     """
     met, opener = sync(link, keys), LiveOpener(keys.identities)
     number, boot, until_us, complete = 0, "", 0, False
+    small = changes = False
     while True:
-        answer, body = link.fetch(GetLiveGops(number))
+        answer, body = link.fetch(GetLiveGops(number, small))
+        changes |= answer.small is not small
+        small = answer.small
         if len(answer.numbers) != len(answer.sizes):
             raise OpenError("The device's answer is malformed.", remedy="Do not use this device.")
         found = []
         for sealed in _cut(body, answer.sizes):
-            gop = _opened(opener.open(sealed), met.key.id)
-            if gop.span.boot == boot and gop.span.start_us < until_us:
+            gop = _opened(opener.open(sealed), met.key.id, small=small)
+            overlap_us = until_us - gop.span.start_us if gop.span.boot == boot else 0
+            if changes and not gop.continues and overlap_us < _STALE_MS * 1000:
+                changes = False
+            elif overlap_us > 0:
                 if not gop.continues and gop.span.end_us == until_us:
                     continue  # the newest GOP again, with the key of a viewer who has joined
                 raise OpenError("The device repeats an old live picture.", remedy="Inspect the device.")
@@ -103,11 +112,11 @@ class LiveOpener:
         return self._key.open(frame)
 
 
-def _opened(plaintext: bytes, device: str) -> LiveGop:
+def _opened(plaintext: bytes, device: str, *, small: bool) -> LiveGop:
     media, _sound, context = split_live(plaintext)
     if context.device != device:
         raise OpenError("The live picture comes from another device.", remedy="Inspect the device.")
-    return LiveGop(media, context.span, context.continues)
+    return LiveGop(media, context.span, context.continues, small)
 
 
 class Stream:

@@ -41,13 +41,14 @@ _PICTURE_WIDTH_PX = 640
 class EncodingSettings:
     """Settings for turning pictures into packets. `quality` is x264's CRF: 18 looks like the source, 30 is rough.
 
-    `ceiling_kbps` bounds the bits of a second at any quality, because night noise would fill the disk. The privacy
-    zones of `zones` are black.
+    `ceiling_kbps` bounds the bits of a second at any quality, because night noise would fill the disk. One picture has
+    at most those of `buffer_s`. The privacy zones of `zones` are black.
     """
 
     widest_px: int = 1280
     quality: int = 25
     ceiling_kbps: int = 4000
+    buffer_s: float = 1.0
     preset: str = "superfast"
     keyframe_every_ns: int = NS_PER_S
     zones: ZoneMap = field(default_factory=ZoneMap)
@@ -98,7 +99,7 @@ class H264Encoder:
             "tune": "zerolatency",
             "crf": str(settings.quality),
             "maxrate": f"{settings.ceiling_kbps}k",
-            "bufsize": f"{settings.ceiling_kbps}k",
+            "bufsize": f"{round(settings.ceiling_kbps * settings.buffer_s)}k",
             "forced-idr": "1",
             "x264-params": "keyint=infinite:scenecut=0:bframes=0:repeat-headers=1:annexb=1",
         }

@@ -436,15 +436,15 @@ const operations = {
     return { media: media.slice(), whole, span: reviewing.spanOfRecord(record) };
   },
 
-  /** @param {{ after: number }} options */
-  async live({ after }) {
+  /** @param {{ after: number, small: boolean }} options `small`: the last answer had small pictures */
+  async live({ after, small }) {
     const looks = await lookingAtDoor();
     const key = looks ? looks.key : opener();
     if (live?.key !== key || !after) {
       const by = looks ? looks.by : await device();
       live = { key, opener: new LiveOpener(key, by.id, { isNewcomer: looks !== undefined }) };
     }
-    const found = await reviewing.fetchLive(after, live.opener);
+    const found = await reviewing.fetchLive(after, small, live.opener);
     return { ...found, gops: found.gops.map(ownBytes) };
   },
 

@@ -43,7 +43,7 @@ def shows(home: Home, *answers: tuple[dict[str, Any], bytes]) -> list[int]:
     asked: list[int] = []
     left = iter(answers)
 
-    def live(body: bytes, after: int) -> dict[str, Any]:
+    def live(body: bytes, after: int, small: bool) -> dict[str, Any]:
         asked.append(after)
         return {}
 
@@ -139,3 +139,32 @@ def test_a_picture_that_is_sealed_to_another_owner_is_not_shown(home: Home, medi
     shows(home, ({"numbers": [1], "sizes": [len(sealed)]}, sealed))
     with pytest.raises(OpenError):
         next(watch(home.device, home.keys, clock=now))
+
+
+def test_small_pictures_may_overlap_the_filmed_ones_where_they_begin_and_end(home: Home, media: list[bytes]) -> None:
+    filmed, small, again = gop(home, media[0]), gop(home, media[1], 500), gop(home, media[0], 1200)
+    asked = shows(
+        home,
+        ({"numbers": [1], "sizes": [len(filmed)], "small": False}, filmed),
+        ({"numbers": [], "sizes": [], "small": True}, b""),
+        ({"numbers": [2], "sizes": [len(small)], "small": True}, small),
+        ({"numbers": [3], "sizes": [len(again)], "small": False}, again),
+    )
+    stream = watch(home.device, home.keys, clock=now)
+    found = [each for _ in range(4) for each in next(stream)]
+    assert [(each.media, each.small) for each in found] == [(media[0], False), (media[1], True), (media[0], False)]
+    assert asked == [0, 1, 1, 2]
+
+
+def test_small_pictures_are_no_excuse_to_repeat_old_ones(home: Home, media: list[bytes]) -> None:
+    old = gop(home, media[0], quality=ClockQuality.UNKNOWN)
+    late = gop(home, media[1], 31_000, quality=ClockQuality.UNKNOWN)
+    shows(
+        home,
+        ({"numbers": [1], "sizes": [len(late)], "small": False}, late),
+        ({"numbers": [2], "sizes": [len(old)], "small": True}, old),
+    )
+    stream = watch(home.device, home.keys, clock=now)
+    next(stream)
+    with pytest.raises(OpenError, match="repeats an old live picture"):
+        next(stream)

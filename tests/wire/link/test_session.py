@@ -255,3 +255,24 @@ def test_the_largest_frame_fits_a_packet_of_the_uplink() -> None:
     largest = next(each.default for each in fields(BusSettings) if each.name == "inbound_packet_bytes")
     topic = "doorward/v1/link/" + "a" * 32 + "/" + "b" * 32 + "/out"
     assert module.MAX_FRAME_BYTES + len(topic) + 512 <= largest
+
+
+@pytest.mark.parametrize(
+    ("size", "records"),
+    [
+        (300, [1024]),
+        (4_064, [4096]),
+        (5_000, [4096, 1024]),
+        (12_192, [4096] * 3),
+        (12_193, [15_360]),
+        (20_000, [15_360, 4096, 1024]),
+    ],
+)
+def test_live_view_is_divided_so_that_little_of_it_is_padding(size: int, records: list[int]) -> None:
+    one, other = two_ends()
+    data = secrets.token_bytes(size)
+    one.send(9, data, last=True, fine=True)
+    found = frames(one)
+    assert [len(each) for each in found] == records
+    heard = b"".join(each.data for frame in found if isinstance(each := other.receive(frame), StreamData))
+    assert heard == data

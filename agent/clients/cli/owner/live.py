@@ -20,6 +20,8 @@ from agent.platform import files
 
 __all__ = ["live"]
 
+_SIZES = {True: "Small picture (slow connection).", False: "Full picture."}
+
 
 @click.command()
 @keys_option
@@ -33,8 +35,10 @@ __all__ = ["live"]
 def live(folder: Path, device: Path, out: Path | None, seconds: float | None) -> None:
     """Watch the live picture of the camera.
 
-    It is about two seconds late and has no sound.  The film is written to standard output, for a player:
+    It has no sound.  The film is written to standard output, for a player:
     doorward owner live | mpv -
+
+    Through a relay and a slow connection, the pictures are small.
 
     The doorbell seals it like all footage, and this machine opens it.  Watching changes nothing on the doorbell. While
     the privacy switch is on there is no picture.
@@ -51,9 +55,12 @@ def live(folder: Path, device: Path, out: Path | None, seconds: float | None) ->
             with files.storage_errors(out):
                 sink = open_until_the_end.enter_context(out.open("wb"))
                 out.chmod(0o600)
-        stream, ends_s, told = Stream(), time.monotonic() + (seconds or float("inf")), False
+        stream, ends_s, told, small = Stream(), time.monotonic() + (seconds or float("inf")), False, False
         for gops in watch(link, keys):
             for gop in gops:
+                if gop.small is not small:
+                    small = gop.small
+                    click.echo(_SIZES[small], err=True)
                 sink.write(stream.add(gop))
             sink.flush()
             if not gops and not told:

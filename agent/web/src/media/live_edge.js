@@ -24,6 +24,8 @@ export class LiveOrder {
   #last = null;
   /** True if everything since the newest keyframe has come. */
   #isWhole = false;
+  /** The next GOP is of the other encoding, and may overlap what was shown. */
+  #isOther = false;
 
   /** True once a part has come that was not too old. */
   get hasBegun() {
@@ -41,11 +43,18 @@ export class LiveOrder {
     if (gop.span.quality === "synced" && now - gop.span.end > STALE_MS) return "old";
     const last = this.#last;
     const isSameBoot = last !== null && last.boot === boot;
-    if (isSameBoot && start < last.end) return "skip";
+    const isOther = this.#isOther && !gop.continues;
+    if (isSameBoot && start < last.end && !isOther) return "skip";
+    if (isOther) this.#isOther = false;
     // A part of a long GOP needs the part before it to decode. If one is missing, playback waits for the next keyframe.
     this.#isWhole = !gop.continues || (this.#isWhole && isSameBoot && last.end === start);
     this.#last = { boot, end };
     return this.#isWhole ? "show" : "skip";
+  }
+
+  /** Small pictures begin or end: playback goes on with their next keyframe. */
+  change() {
+    [this.#isOther, this.#isWhole] = [true, false];
   }
 
   /** The player has lost what it had: playback waits for the next keyframe. */

@@ -399,13 +399,15 @@ export async function fetchSegment(id, device, identity, signed) {
 }
 
 /**
- * Parts of live view after number `after`: `{number, gops, watching}`. `watching`: who else does.
+ * Parts of live view after number `after`: `{number, gops, watching, small}`. `watching`: who else does. `small`: the
+ * pictures are small, because the link is slow.
  *
  * @param {number} after
+ * @param {boolean} small the last answer had small pictures
  * @param {LiveOpener} opener
  */
-export async function fetchLive(after, opener) {
-  const { result, body } = await fetchOp("live", { after });
+export async function fetchLive(after, small, opener) {
+  const { result, body } = await fetchOp("live", { after, small });
   const gops = [];
   let at = 0;
   for (const size of result.sizes) {
@@ -413,7 +415,8 @@ export async function fetchLive(after, opener) {
     at += size;
     if (gop) gops.push(gop);
   }
-  return { number: Math.max(after, ...result.numbers), gops, watching: result.watching ?? [] };
+  const number = Math.max(after, ...result.numbers);
+  return { number, gops, watching: result.watching ?? [], small: result.small === true };
 }
 
 /**

@@ -48,10 +48,14 @@ class LiveView {
   #listen;
   #keep;
   #watching;
+  /** Says that the pictures are small. */
+  #size;
   /** @type {Awaited<ReturnType<typeof follow>> | FramePlayer | undefined} */
   #player;
-  /** The player has what is stored, not what is filmed now. */
-  #isStored = false;
+  /** @type {"filmed" | "small" | "stored"} What the player has. */
+  #kind = "filmed";
+  /** The doorbell sends small pictures, because the link is slow. */
+  #small = false;
   /** The decoder has failed: the browser's own player may do better. */
   #hasFailed = false;
   #ended;
@@ -88,11 +92,13 @@ class LiveView {
     this.#video.addEventListener("volumechange", () => this.#nameListening());
     this.#nameListening();
     this.#watching = h("p.quiet", { role: "status" });
+    this.#size = h("p.quiet", { role: "status" });
     this.#keep = snapshotButtons(this.#video, () => this.#shown ?? Date.now());
     content.append(
       h("h1", t("live.title")),
       this.#status,
       this.#video,
+      this.#size,
       h("div.row", this.#listen, ...this.#keep),
       this.#watching,
       this.#problem,
@@ -121,13 +127,15 @@ class LiveView {
     let [hasCome, pause] = [false, PAUSE_MS];
     try {
       const after = this.#after;
-      const { number, gops, watching } = await call("live", { after });
+      const { number, gops, watching, small } = await call("live", { after, small: this.#small });
       if (this.#ended) return;
       if (after !== this.#after) return void setTimeout(() => this.look(), 0); // it began again meanwhile
       if (!this.#isSoundBroken) this.#problem.textContent = "";
       // A restarted device counts from the beginning.
       this.#after = gops.length || number === this.#after ? number : 0;
       hasCome = gops.length > 0;
+      if (small !== this.#small) this.#order.change();
+      this.#small = small;
       this.#tellWatching(watching);
       for (const gop of this.#order.hasBegun ? gops : fromKeyframe(gops)) await this.#take(gop);
       await this.#tell(hasCome);
@@ -148,12 +156,13 @@ class LiveView {
 
   /**
    * @param {LiveGop} what
-   * @param {boolean} [isStored]
+   * @param {"filmed" | "small" | "stored"} [kind]
    */
-  async #show(what, isStored = false) {
+  async #show(what, kind = this.#small ? "small" : "filmed") {
     if (what.sound || !what.continues) this.#listen.hidden = !what.sound;
-    if (isStored !== this.#isStored) this.#endPlayer();
-    this.#isStored = isStored;
+    if (kind !== this.#kind) this.#endPlayer();
+    this.#kind = kind;
+    this.#size.textContent = kind === "small" ? t("live.small") : "";
     this.#player ??= await this.#playerFor(what);
     if (this.#ended) {
       this.#player.stop();
@@ -167,7 +176,7 @@ class LiveView {
 
   /** @param {LiveGop} what */
   async #playerFor({ media }) {
-    const isSilent = !this.#isStored && !this.#listens && !this.#hasFailed;
+    const isSilent = this.#kind !== "stored" && !this.#listens && !this.#hasFailed;
     return isSilent && (await canShow(media)) ? new FramePlayer(this.#video) : follow(this.#video, this.#listens);
   }
 
@@ -247,7 +256,7 @@ class LiveView {
       const stored = await call("segment", { id: found.id });
       await this.#show(
         { ...stored, order: [`stored ${found.id}`, stored.span.start * 1000, stored.span.end * 1000] },
-        true,
+        "stored",
       );
     }
     this.#status.textContent = this.#shown

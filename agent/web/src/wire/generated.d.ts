@@ -872,6 +872,7 @@ export interface GetLinkAddress {
 
 export interface GetLiveGops {
   after: number;
+  small?: boolean;
 }
 
 export interface GetNonce {
@@ -1035,6 +1036,7 @@ export interface LiveAnswer {
   numbers: number[];
   sizes: number[];
   watching?: string[];
+  small?: boolean;
 }
 
 export interface MakeInvitation {
