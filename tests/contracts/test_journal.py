@@ -120,6 +120,22 @@ def test_a_transaction_that_ends_in_an_error_did_not_happen(journal: SqliteJourn
     assert journal.use_nonce(f"{2:032x}")
 
 
+def test_after_a_transaction_that_failed_the_next_one_is_whole_or_nothing_again(journal: SqliteJournal) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="undone"), journal.transaction():  # noqa: PT012
+            journal.put("first", b"1")
+            raise ValueError("undone")
+        assert journal.get("first") is None
+    with journal.transaction():
+        journal.put("first", b"2")
+        with pytest.raises(ValueError, match="inner"), journal.transaction():
+            raise ValueError("inner")
+    with pytest.raises(ValueError, match="undone"), journal.transaction():  # noqa: PT012
+        journal.put("first", b"3")
+        raise ValueError("undone")
+    assert journal.get("first") == b"2"
+
+
 def test_an_inner_transaction_is_part_of_the_outer_one(journal: SqliteJournal) -> None:
     with pytest.raises(ValueError, match="outer"), journal.transaction():  # noqa: PT012
         with journal.transaction():
@@ -740,3 +756,21 @@ def test_a_database_that_is_locked_by_its_owner_is_copied_as_it_is(tmp_path: Pat
     with closing(open_snapshot(tmp_path / "journal.sqlite")) as copy:
         assert copy.execute("SELECT value FROM meta WHERE name = 'a'").fetchall() == [(b"1",)]
     journal.close()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"asked_s": (100, 200), "disclosure": "d" * 32},
+        {"kept": None, "certain": True, "state": RequestState.APPROVED, "segments": ()},
+        {"given_id": "e" * 32, "not_after_s": 0},
+    ],
+)
+def test_every_field_of_a_request_is_read_as_it_was_stored(journal: SqliteJournal, changes: dict[str, Any]) -> None:
+    wanted = stored(1, **changes)
+    journal.add_request(stored(2))
+    journal.add_request(wanted)
+    found = journal.request(wanted.id)
+    assert {each.name: getattr(found, each.name) for each in dataclasses.fields(wanted)} == {
+        each.name: getattr(wanted, each.name) for each in dataclasses.fields(wanted)
+    }

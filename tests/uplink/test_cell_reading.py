@@ -210,6 +210,14 @@ def test_a_device_that_is_moved_while_its_link_is_down_asks_for_nothing(device: 
     assert device.broker.wishes[-1] == "288-379/digest/0"
 
 
+def test_a_device_that_was_never_connected_asks_for_nothing() -> None:
+    device = Device(Broker())
+    device.reading.again(device.now)
+    device.reading.move(NEXT_FILTER, device.now)
+    device.pass_time(5)
+    assert device.broker.wishes == []
+
+
 def test_a_page_that_was_not_asked_for_is_no_page(device: Device) -> None:
     device.pass_time(0.5)
     assert not device.reading.take(in_cell(FILTER, "digest/0"), write_page(1, []), device.now)
