@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import shutil
@@ -303,3 +304,15 @@ def test_a_wheelhouse_brings_it_unless_it_was_made_from_another_source(tmp_path:
 def test_the_loader_looks_where_the_set_up_puts_it() -> None:
     assert motion_kernel.LIBRARY.parts[-3:] == installed.LIBRARY.parts
     assert motion_kernel.SOURCE == ROOT / installed.SOURCE
+
+
+@pytest.mark.skipif(not motion_kernel.LIBRARY.is_file(), reason="the set-up compiled none")
+def test_a_library_with_another_layout_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(ctypes.Structure):
+        _fields_ = (("one", ctypes.c_int),)
+
+    monkeypatch.setattr(motion_kernel, "_Grids", Other)
+    kernel = motion_kernel.load()
+    assert not kernel.native
+    assert kernel.make_passes is PurePasses
+    assert "another layout" in kernel.told

@@ -261,3 +261,55 @@ def test_it_is_started_again_after_a_stop(benches: Callable[..., Bench]) -> None
         bench.watch(second, VISITED)
     bench.settle()
     assert bench.shown(0, 4) == (ObjectLabel.PERSON,)
+
+
+def test_frames_that_were_queued_when_the_networks_failed_are_waited_for_by_nobody(
+    benches: Callable[..., Bench],
+) -> None:
+    go_on = threading.Event()
+
+    def failing(_pixels: np.ndarray) -> Seen:
+        assert go_on.wait(15)
+        raise DeviceError("The network could not be run.")
+
+    bench = benches(lambda: ObjectDetector(FakeNetwork(failing).infer), live=True)
+    for second in range(3):
+        bench.watch(second, VISITED)
+    go_on.set()
+    until(lambda: bench.detection.status().state == "failed")
+    until(lambda: bench.detection._queued == 0)
+
+
+def test_a_board_that_gets_warm_looks_at_no_frame_that_was_queued_before(benches: Callable[..., Bench]) -> None:
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slowly(_pixels: np.ndarray) -> Seen:
+        looking.set()
+        assert go_on.wait(15)
+        return []
+
+    bench = benches(lambda: ObjectDetector(FakeNetwork(slowly).infer), live=True)
+    for second in range(3):
+        bench.watch(second, VISITED)
+    assert looking.wait(15)
+    bench.detection.set_paused(True)
+    go_on.set()
+    until(lambda: bench.detection._queued == 0)
+    assert bench.detection.status().inferences == 1
+
+
+def test_of_the_events_the_newest_four_are_remembered(benches: Callable[..., Bench]) -> None:
+    bench = benches()
+    for event in range(1, 7):
+        bench.watch(10 * event, VISITED, event)
+    bench.settle()
+    assert [bench.shown(0, 100, event) is None for event in range(1, 7)] == [True, True, False, False, False, False]
+
+
+def test_the_status_says_how_long_a_look_takes(benches: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = benches()
+    assert bench.detection.status().ms_per_inference == 0.0
+    bench.watch(0, VISITED)
+    bench.settle()
+    bench.detection._spent_s, bench.detection._looks = 0.5, 8
+    assert bench.detection.status().ms_per_inference == 62.5

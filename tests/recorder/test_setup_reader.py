@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.core.setup_code import SetupCode
 from agent.core.setup_state import SetupState
@@ -207,3 +208,19 @@ def test_the_picture_is_made_grey() -> None:
     import numpy as np
 
     assert _grey(np.full((4, 6, 3), 200, np.uint8)).shape == (4, 6)
+
+
+def test_a_camera_that_hangs_is_logged_and_ends_nothing(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = FileCamera.stop
+
+    def hang(camera: FileCamera) -> None:
+        stop(camera)
+        raise DeviceError("The camera hangs.", remedy="Unplug it.")
+
+    monkeypatch.setattr(FileCamera, "stop", hang)
+    doorbell = Doorbell(film)
+    with capture_logs() as lines:
+        doorbell.run_until(lambda: doorbell.sent == [TEXT])
+    assert "camera_hangs" in {line["event"] for line in lines}
+    assert not doorbell.reader.delivering
+    assert doorbell.reader.state is SetupState.OFF
