@@ -238,12 +238,8 @@ class ClipWriter:
             return
         self._pushed_ns = gop.end_ns
         self._apply_effects(clips.push(gop))
-        if between is None:
-            return
-        if clips.idle:
+        if between is not None and clips.idle:  # a clip that began has ended it
             self._record_between(gop, between)
-        elif between.recording:
-            self._apply_effects(between.finish())
 
     def _record_between(self, gop: Gop, between: Segmenter) -> None:
         chapter = self._events.get(_BETWEEN)

@@ -259,3 +259,28 @@ def test_the_names_of_events_are_remembered_for_two_of_them(monkeypatch: pytest.
     assert film.writer.events == 5
     assert sorted(film.writer._events) == [4, 5]
     assert len({entry.event for entry in film.tested.vault.entries()}) == 5
+
+
+def test_continuous_recording_ends_where_a_clip_begins_and_goes_on_where_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    film = Film(monkeypatch)
+    settings = WriterSettings(5.0, 0.0, 10**7, continuous=True)
+    film.writer = ClipWriter(film.tested.vault, film.tested.clock, SeededEntropy(3), Nobody(), settings, ProtectedIds)
+    film.packets(0, 12)
+    film.queue.force(EventBegins(1, EventKind.MOTION, film.at(11)))
+    film.queue.force(ClipBegins(1, EventKind.MOTION, film.at(11)))
+    film.packets(12, 22)
+    film.queue.force(ClipEnds(1, film.at(20)))
+    film.packets(22, 40)
+    spans = film.run()
+    kinds = [(entry.continuous, span) for entry, span in zip(film.tested.vault.entries(), spans, strict=True)]
+    before = [span for continuous, span in kinds if continuous and span[0] < 11]
+    clip_ = [span for continuous, span in kinds if not continuous]
+    after = [span for continuous, span in kinds if continuous and span[0] >= 11]
+    assert before[0][0] == 0
+    assert before[-1][1] == clip_[0][0] == 11
+    assert clip_[-1][1] == after[0][0]
+    for group in (before, clip_, after):
+        assert all(earlier[1] == later[0] for earlier, later in pairwise(group))
+    assert all(begins < ends for _continuous, (begins, ends) in kinds)

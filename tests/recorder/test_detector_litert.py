@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.errors import ConfigurationError, DeviceError
@@ -57,3 +59,46 @@ def test_what_is_more_than_information_is_passed_on(capfd: pytest.CaptureFixture
         os.write(2, b"INFO: Created a delegate.\nERROR: It does not work.\n")
     os.write(2, b"INFO: afterwards\n")
     assert capfd.readouterr().err == "ERROR: It does not work.\nINFO: afterwards\n"
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a file that has the known hash, and is no network."""
+    (tmp_path / OBJECTS).write_bytes(b"no network")
+    monkeypatch.setitem(SHA256, OBJECTS, hashlib.sha256(b"no network").hexdigest())
+    return tmp_path
+
+
+def test_without_the_library_the_remedy_is_told(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ConfigurationError, match="ai_edge_litert is not installed") as refused:
+        LiteRtNetwork(known, OBJECTS)
+    assert "make models" in refused.value.remedy
+    monkeypatch.setattr(detector_litert.importlib.util, "find_spec", lambda _name: None)
+    assert absent(known) == "ai_edge_litert is not installed."
+
+
+@pytest.mark.skipif(bool(absent()), reason=absent())
+def test_a_file_that_the_library_cannot_load_is_told(known: Path) -> None:
+    with pytest.raises(DeviceError, match="cannot be loaded"):
+        LiteRtNetwork(known, OBJECTS)
+
+
+@pytest.mark.skipif(bool(absent()), reason=absent())
+def test_a_network_takes_a_square_of_its_own_size_and_a_failure_of_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = LiteRtNetwork(detector_litert.MODELS, OBJECTS)
+    side = network._side_px
+    boxes, logits = network.infer(np.zeros((1, side, side, 3), np.float32))
+    assert boxes.shape[-1] == 4
+    assert len(boxes) == len(logits)
+    for wrong in (np.zeros((1, side, side + 1, 3), np.float32), np.zeros((1, side, side, 3), np.float64)):
+        with pytest.raises(DeviceError, match=f"a square of {side} px"):
+            network.infer(wrong)
+
+    class Broken:
+        def set_tensor(self, *_arguments: object) -> None:
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(network, "_interpreter", Broken())
+    with pytest.raises(DeviceError, match="could not be run: out of memory"):
+        network.infer(np.zeros((1, side, side, 3), np.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -313,3 +314,14 @@ def test_a_keyframe_from_before_begins_anew_without_the_rest() -> None:
     (keyframe,) = parts.push(packet(2, keyframe=True))
     assert keyframe.begins
     assert keyframe.packets[0].sensor_ns == at(2)
+
+
+def test_a_part_that_cannot_be_shown_costs_nothing_and_who_looks_goes_on_looking(maker: LiveEncoder) -> None:
+    class NoSink:
+        def put(self, *_piece: object, begins: bool) -> LiveViewers:
+            raise AssertionError(f"nothing is shown: {begins}")
+
+    maker.push(part(0), STREAM)
+    sink: Any = NoSink()
+    assert maker._hand_over(maker._newest[0], sink) == LiveViewers(True, ())
+    assert maker.sealed == 0

@@ -47,7 +47,7 @@ from agent.ipc.rpc_client import RpcClient
 from agent.ipc.rpc_server import role_server
 from agent.platform.disk import RealDisk
 from agent.platform.supervision import SystemdNotifier
-from agent.ports import Camera
+from agent.ports import Camera, CameraEnd
 from agent.recorder import composition, recorder_process
 from agent.recorder.folder_lock import ProcessLock
 from agent.recorder.recorder_process import RecorderRole
@@ -372,3 +372,9 @@ def test_a_recorder_looks_after_itself_while_the_custodian_is_away(
     before = len(turns)
     until(lambda: len(turns) > before + 3)
     custodian.start()
+
+
+def test_a_role_that_was_stopped_before_there_is_an_owner_records_nothing(made: RecorderRole) -> None:
+    made.start()
+    made.stop()
+    assert made.record() is CameraEnd.STOPPED

@@ -282,3 +282,41 @@ def test_a_track_holds_what_begins_within_its_segment_and_keeps_holes() -> None:
     assert track is not None
     assert times_ns(track, every=True) == (0, NS_PER_S // 10, 2 * NS_PER_S, 2 * NS_PER_S + 42_666_667)
     assert sound_mp4(DESCRIPTION, packets, 5 * NS_PER_S, 6 * NS_PER_S) is None
+
+
+@pytest.mark.parametrize(
+    ("end", "opened", "told"),
+    [(CameraEnd.END_OF_FOOTAGE, 1, 0), (CameraEnd.LOST, 2, 1), (CameraEnd.STOPPED, 2, 0)],
+)
+def test_a_file_of_sound_is_heard_once_and_a_lost_microphone_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, end: CameraEnd, opened: int, told: int
+) -> None:
+    monkeypatch.setattr("agent.recorder.sound_recorder._AGAIN_S", 0.01)
+    made: list[Deaf] = []
+    news: list[str] = []
+
+    class Owner:
+        def notify(self, kind: str, text: str, once: str = "") -> None:
+            news.append(kind)
+
+    class Ending(Deaf):
+        def start(self, sink: SoundSink, first_ns: BootNs) -> None:
+            if len(made) == 1:
+                sink.ended(end, "It is over.")
+
+    def open_microphone() -> Microphone:
+        made.append(Ending())
+        return made[-1]
+
+    listening = SoundRecorder(open_microphone, Owner())
+    listening.begin(BootNs(0))
+    thread = listening._thread
+    assert thread is not None
+    if opened == 1:
+        thread.join()
+    else:
+        until(lambda: len(made) == opened and listening.state == "listening")
+    assert len(made) == opened
+    assert news.count("microphone") == told
+    listening.end()
+    listening.join()

@@ -206,3 +206,26 @@ def test_the_oldest_chapter_that_is_needed_stands_in_the_newest_one(tested: Test
     live_through(tested, 70)
     assert oldest_chapter(tested.log) == min(tested.log.chapters()) > 0
     assert sum(tested.log.sizes().values()) == tested.vault.manifest_bytes() > SHORT.chapter_bytes
+
+
+def test_a_vault_that_could_not_be_started_is_read_and_its_manifest_left_as_it_is(
+    tested: TestVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [tested.record() for _ in range(3)]
+    manifest = tmp_path / "vault" / "manifest.0"
+    with manifest.open("ab") as file:
+        file.write(b"half a line")
+    before = manifest.read_bytes()
+    tested.index.clear()
+
+    def refused() -> None:
+        raise StorageError("The disk is read-only.", remedy="Look at it.")
+
+    monkeypatch.setattr(tested.store, "prepare", refused)
+    with pytest.raises(StorageError, match="read-only"):
+        tested.vault.start()
+    assert list(tested.vault.entries()) == []
+    tested.vault.check_store()
+    assert [entry.id for entry in tested.vault.entries()] == names
+    assert manifest.read_bytes() == before
+    assert "read-only" in tested.vault.fault
