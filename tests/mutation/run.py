@@ -6,8 +6,9 @@ one file.
 - A group is a set of files and the tests that mirror them (`GROUPS`).  Without a name every group runs.
 - `--functions` and `--definitions` do one half only.  `--every=N` takes one mutant of N, and
   `--first=K` starts with the K-th.  `--sample=N --seed=S` draws N of each group at random.  `--again` tries the
-  survivors of the last run again.  `--budget=S` gives a mutant up as a survivor after the quickest tests, which
-  take S seconds together on sound code.  `--unpassed` tries no mutant and lists those on lines that no test passes.
+  survivors of the last run again.  `--budget=S` gives a mutant up as a survivor after tests that take S seconds
+  together on sound code, and leaves out a test that does not fit in.  `--unpassed` tries no mutant and lists those on
+  lines that no test passes.
 - The tests of a group run once on sound code, and the runner records which test passes which line.  Later runs record
   new tests, changed tests and those that failed only, unless they have `--record`.  The record is kept every hundred
   tests.
@@ -642,8 +643,7 @@ class InFunctions:
         self._count_lines(path, passing)
         chosen = sorted(names, key=functools.partial(self._turn, path))
         if self._draw.budget_s is not None:
-            sums = itertools.accumulate(self._took_s[name] for name in chosen)
-            chosen = [name for name, sum_s in zip(chosen, sums, strict=True) if sum_s <= self._draw.budget_s]
+            chosen = self._within(self._draw.budget_s, chosen)
         code = compile(mutant.tree(), str(path), "exec", dont_inherit=True)
         while chosen:
             act = functools.partial(self._try, path, code, chosen)
@@ -663,6 +663,15 @@ class InFunctions:
         file = name.partition("::")[0].rpartition("/")[2]
         costs = self._took_s[name] / self._lines_of[path][name] ** 2
         return name != self._noticed_last.get(path), path.stem not in file, costs
+
+    def _within(self, budget_s: float, names: Sequence[str]) -> list[str]:
+        """The tests that fit in, in their order. A long test does not keep out the short ones behind it."""
+        chosen = []
+        for name in names:
+            if self._took_s[name] <= budget_s:
+                chosen.append(name)
+                budget_s -= self._took_s[name]
+        return chosen
 
     def _count_lines(self, path: Path, passing: dict[str, list[str]]) -> None:
         if path not in self._lines_of:
