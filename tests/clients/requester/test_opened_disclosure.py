@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from agent import __version__
 from agent.clients.media.join import probe
 from agent.clients.requester import messages
 from agent.clients.requester.checks import CheckKind
@@ -27,7 +28,7 @@ from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
 from agent.core.ledger.merkle import check_inclusion, leaf_hash
 from agent.core.media import Gop, StreamDescription
-from agent.core.timebase import ClockQuality
+from agent.core.timebase import ClockQuality, utc_date
 from agent.errors import ConfigurationError, StorageError
 from agent.platform import files
 from agent.recorder.capture.camera_scripted import ScriptedCamera
@@ -297,11 +298,44 @@ def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosu
         "I am qualified to make this certificate",
     ):
         assert words in said, words
-    hashes = set(re.findall("[0-9a-f]{64}", page))
-    for each in good.verification.items:
-        assert {each.opened_sha256, each.item.part.sha256, each.item.captured.sha256} <= hashes
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_certificate_names_each_file_with_its_time_and_its_three_hashes(good: OpenedDisclosure) -> None:
+    said = words_of((good.folder / "certificate.html").read_text())
+    for each in good.verification.items:
+        begin, end = (f"{utc_date(ms):%Y-%m-%d %H:%M:%S} UTC" for ms in (each.span.start_ms, each.span.end_ms))
+        row = (str(each.number), each.item.part.kind.value, begin, "to", end, "clock synced",
+               "opened", each.opened_sha256, "as received", each.item.part.sha256,
+               "record", each.item.captured.sha256)  # fmt: skip
+        assert re.search(r"\s*".join(map(re.escape, row)), said), row
+    assert len({each.opened_sha256 for each in good.verification.items}) == len(good.verification.items)
+    for doubt in ("redacted", "cannot be opened", "power failure", "not set by a trusted source"):
+        assert doubt not in said
+
+
+def test_a_certificate_says_what_the_answer_and_its_verification_were(
+    good: OpenedDisclosure, its_request: SentRequest
+) -> None:
+    said = words_of((good.folder / "certificate.html").read_text())
+    disclosed, request = good.verification.disclosed, its_request.request
+    assert disclosed is not None
+    begin, end, verified, agreed = (
+        f"{utc_date(ms):%Y-%m-%d %H:%M:%S} UTC"
+        for ms in (request.from_s * 1000, request.to_s * 1000, NOW_S * 1000, disclosed.approval.owner_time_ms)
+    )
+    for words in (
+        f"They are the {len(good.verification.items)} files listed below",
+        f"footage request {request.id}, which asked for the time from {begin} to {end}",
+        f"the public key {disclosed.manifest.device}.",
+        f"The key “{disclosed.approver}” of the device's owner signed",
+        f"on {agreed} by the owner's clock",
+        f"as entry {disclosed.manifest.ledger.index}",
+        f"with Doorward {__version__} on {verified}",
+        f"All {len(good.verification.checks)} checks passed",
+    ):
+        assert words in re.sub(r" ([,.])", r"\1", said), words
 
 
 def test_every_paper_names_the_same_date_of_a_segment_found_after_a_power_cut(
