@@ -112,7 +112,9 @@ def test_sound_that_was_shared_is_laid_beside_the_pictures_and_kept_as_signed(
     assert clip.sounds[0] is None
     assert clip.sounds[1] is not None
     assert clip.sounds[1].read_bytes() == house.stored[-1].content
-    assert "the sound of 1 segment" in words_of(made.report.read_text())
+    report = words_of(made.report.read_text())
+    assert "the sound of 1 segment" in report
+    assert f"sound inside {hashlib.sha256(house.stored[-1].content).hexdigest()}" in report
     mute = opened(requester, asked, house.disclose(asked, [e for e in house.stored if e.kind is not PartKind.SOUND]))
     assert mute.merged is not None
     assert heard_from_s(mute.merged) == []
@@ -300,6 +302,15 @@ def test_a_certificate_is_filled_in_as_far_as_a_program_can(good: OpenedDisclosu
         assert words in said, words
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_reports_table_gives_each_file_its_hashes_by_their_names(good: OpenedDisclosure) -> None:
+    said = words_of(good.report.read_text())
+    for each in good.verification.items:
+        inside = "video" if each.item.part.kind is PartKind.SEGMENT else "picture"
+        row = ("file received", each.item.part.sha256, "sealed content", each.item.approved.sent_payload_sha256,
+               f"{inside} inside", each.opened_sha256, "device's record", each.item.captured.sha256)  # fmt: skip
+        assert re.search(r"\s*".join(map(re.escape, row)), said), row
 
 
 def test_a_certificate_names_each_file_with_its_time_and_its_three_hashes(good: OpenedDisclosure) -> None:
