@@ -77,6 +77,8 @@ def after(kind: str, disk: Path) -> None:
     solo.start()
     thread = threading.Thread(target=solo.record)
     thread.start()
+    until(lambda: solo.recorder.delivering)
+    films_us = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     try:
         seen["owners"] = solo.status()["owners"]
         seen["stored"] = solo.vault.totals().segments
@@ -86,6 +88,8 @@ def after(kind: str, disk: Path) -> None:
         ) as page:
             seen["page"] = page.status
         until(lambda: solo.recorder.status().state not in ("no camera", "watching"))
+        if "full" in kind:
+            seen["records meanwhile"] = until(lambda: solo.recorder.status().segments)
         if "read-only" in kind:
             until(lambda: solo.recorder._parts.writer.retry_buffer.waiting)
         state = solo.recorder.status()
@@ -96,7 +100,8 @@ def after(kind: str, disk: Path) -> None:
         seen["state then"] = solo.recorder.status().state
         if "read-only" in kind:
             until(lambda: gaps(solo))
-        seen["hole_s"] = hole_s(solo)
+        # A full disk takes the newest footage in the place of the oldest, so the hole ends with the first picture.
+        seen["hole_s"] = hole_s(solo, films_us if "full" in kind else None)
         seen["decides again"] = until(lambda: solo.custodian._begun)
     finally:
         solo.stop()
@@ -109,14 +114,16 @@ def gaps(solo: Solo) -> list[TimeSpan]:
     return [one.span for one in solo.vault._records() if isinstance(one, GapRecord) and one.reason is GapReason.STORAGE]
 
 
-def hole_s(solo: Solo) -> float:
-    """The longest time of this boot between two records of footage for which nothing is said."""
+def hole_s(solo: Solo, since_us: int | None) -> float:
+    """The longest time of this boot, or since then, between two records of footage for which nothing is said."""
     spans = [
         (one.span.start_us, one.span.end_us)
         for one in solo.vault._records()
         if isinstance(one, SegmentRecord | GapRecord)
     ]
-    said_us, longest_us = min(spans)[1], 0
+    if since_us is not None:
+        spans = [(start_us, end_us) for start_us, end_us in spans if end_us > since_us]
+    said_us, longest_us = min(spans)[1] if since_us is None else since_us, 0
     for start_us, end_us in sorted(spans):
         longest_us = max(longest_us, start_us - said_us)
         said_us = max(said_us, end_us)

@@ -12,6 +12,7 @@ import subprocess
 from difflib import SequenceMatcher
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.clients.opening import HybridIdentity, open_bytes
@@ -22,6 +23,7 @@ from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_poster
 from agent.errors import FormatError
 from agent.media.fmp4 import FragmentedMp4Writer
+from agent.wire.area import Area, share_near
 from agent.wire.disclosures import ContactCard
 from agent.wire.envelope import pae
 from agent.wire.text import fault
@@ -120,6 +122,25 @@ CARDS = [
     ({"note": "look at bit.ly"}, "error.contact-words"),
     ({"name": "x" * 101}, "error.contact-words"),
 ]
+
+
+def test_the_page_says_the_same_share_near_the_door_as_the_command_line(tmp_path: Path) -> None:
+    """The areas of the vectors: circles, outlines with narrow parts, outlines in which no place counts."""
+    vectors = json.loads((HERE.parent / "vectors" / "wire" / "areas.json").read_text())
+    areas: list[Area] = [msgspec.convert(each["area"], Area) for each in vectors]
+    cases = []
+    for area in areas:
+        box = area.bounds
+        middle = round((box.south + box.north) / 2, 7), round((box.west + box.east) / 2, 7)
+        cases += [(area, *place, metres) for place in (middle, (box.north, box.west)) for metres in (200, 1000)]
+    asked = [
+        {"area": msgspec.to_builtins(area), "place": {"lat": lat, "lon": lon}, "radius": radius}
+        for area, lat, lon, radius in cases
+    ]
+    (tmp_path / "cases").write_text(json.dumps(asked))
+    ours = [share_near(*case) for case in cases]
+    assert node("near.mjs", str(tmp_path / "cases"))["shares"] == pytest.approx(ours, abs=1e-6)
+    assert len({round(share, 2) for share in ours}) > 10
 
 
 def test_the_browser_takes_for_plain_words_what_a_requester_will() -> None:
