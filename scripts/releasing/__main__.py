@@ -20,7 +20,7 @@ from tuf.api.metadata import Root, TargetFile, Targets
 from releasing import apt_repository, build, key_files, provenance, reproduce
 from releasing.checking import check
 from releasing.package_rules import versions_of
-from releasing.signing import changes, holder_of, sign
+from releasing.signing import changes, holder_of, sign, signed_before
 from releasing.update_file import write_update_file
 from releasing.update_repository import ROLES, UpdateRepository, keys_of, read, write
 
@@ -75,7 +75,8 @@ def _of_a_holder(command: _Command) -> None:
     made.add_argument("proposal", type=Path)
     made.add_argument("--key", type=Path, required=True)
     made.add_argument("--root", type=Path, help="the root.json in force; not needed for the first root")
-    made.add_argument("--before", type=Path, help="the targets.json in force, to see what changes")
+    made.add_argument("--before", type=Path, help="the targets.json in force; what is not in it must be of your build")
+    made.add_argument("--before-root", type=Path, help="the root.json whose keys signed it, if that is not --root")
     made.add_argument("--built", type=Path, help="your own build of the release")
     made.add_argument("--yes", action="store_true", help="do not ask")
     _passphrase(made)
@@ -151,13 +152,22 @@ def _key(wanted: argparse.Namespace) -> None:
 
 def _sign(wanted: argparse.Namespace) -> None:
     root = read(wanted.root, Root).signed if wanted.root else None
-    before = read(wanted.before, Targets).signed if wanted.before else None
+    before = _before(wanted, root)
     for line in changes(wanted.proposal, root, before):
         print(line)
     if not wanted.yes and input("\nSign this? Type yes: ") != "yes":
         fail("Not signed.", "ask the person who proposed it.")
     signer = key_files.open_key(wanted.key, _ask(wanted, f"Passphrase of {wanted.key.name}"))
-    say(f"Signed: {', '.join(sign(wanted.proposal, signer, root, wanted.built))}")
+    say(f"Signed: {', '.join(sign(wanted.proposal, signer, root, wanted.built, before))}")
+
+
+def _before(wanted: argparse.Namespace, root: Root | None) -> Targets | None:
+    judge = read(wanted.before_root, Root).signed if wanted.before_root else root
+    if wanted.before is None:
+        return None
+    if judge is None:
+        fail("A targets.json is judged by a root.json.", "give the root in force with --root.")
+    return signed_before(read(wanted.before, Targets), judge)
 
 
 def _propose_root(wanted: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, Key
 from tuf.api.metadata import Targets
 
-__all__ = ["PAYLOAD_TYPE", "envelope_name", "faults", "joined", "sign", "statement", "unsigned"]
+__all__ = ["PAYLOAD_TYPE", "envelope_name", "faults", "joined", "payload_of", "sign", "statement", "unsigned"]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -59,6 +59,14 @@ def envelope_name(version: str) -> str:
 
 def unsigned(payload: bytes) -> bytes:
     return _line(Envelope(payload, PAYLOAD_TYPE, {}))
+
+
+def payload_of(envelope: bytes) -> bytes:
+    """Returns the statement in an envelope. Raises `FailedError` if it is of another type."""
+    read = _read(envelope)
+    if read.payload_type != PAYLOAD_TYPE:
+        fail(f"The provenance is {read.payload_type!r}.", "give the folder that `propose` wrote.")
+    return bytes(read.payload)
 
 
 def sign(envelope: bytes, signer: CryptoSigner) -> bytes:

@@ -25,7 +25,20 @@ from tuf.api.serialization.json import JSONSerializer
 
 from releasing import package_rules, provenance
 
-__all__ = ["DAYS", "OFFLINE", "ROLES", "THRESHOLD", "UpdateRepository", "keys_of", "proposal_files", "read", "write"]
+__all__ = [
+    "DAYS",
+    "LEAST_KEYS",
+    "OFFLINE",
+    "ROLES",
+    "THRESHOLD",
+    "UpdateRepository",
+    "keys_of",
+    "proposal_files",
+    "read",
+    "refuse",
+    "require_threshold",
+    "write",
+]
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
 OFFLINE = ("root", "targets")
@@ -123,7 +136,7 @@ class UpdateRepository:
         targets = Targets(
             version=(current.signed.version if current else 0) + 1, expires=_expires("targets", now), targets=files
         )
-        _refuse(package_rules.violations(targets))
+        refuse(package_rules.violations(targets))
         return _write_proposal(out, Metadata(targets))
 
     # --- Publication
@@ -152,7 +165,7 @@ class UpdateRepository:
         kept = targets or current
         if kept is None:
             fail("Nothing is released yet.", "publish the first root together with the first release.")
-        _require_threshold(roots[-1].signed, "targets", kept, "sign and publish a new targets.json with this root.")
+        require_threshold(roots[-1].signed, "targets", kept, "sign and publish a new targets.json with this root.")
         if root is not None:
             write(self.metadata / f"{root.signed.version}.root.json", root.to_bytes(_READABLE))
         if targets is not None:
@@ -179,7 +192,7 @@ class UpdateRepository:
         meta = {"targets.json": MetaFile(targets_version)}
         made = Metadata(Snapshot(version=version, expires=_expires("snapshot", now), meta=meta))
         made.sign(signer)
-        _require_threshold(self.root().signed, "snapshot", made, "take the snapshot key that root.json names.")
+        require_threshold(self.root().signed, "snapshot", made, "take the snapshot key that root.json names.")
         write(self.metadata / f"{version}.snapshot.json", made.to_bytes(_READABLE))
 
     def _write_timestamp(self, now: datetime, signer: CryptoSigner) -> None:
@@ -191,7 +204,7 @@ class UpdateRepository:
             )
         )
         made.sign(signer)
-        _require_threshold(self.root().signed, "timestamp", made, "take the timestamp key that root.json names.")
+        require_threshold(self.root().signed, "timestamp", made, "take the timestamp key that root.json names.")
         write(self.metadata / "timestamp.json", made.to_bytes(_READABLE))
 
     def _newest(self, role: str) -> int:
@@ -222,7 +235,7 @@ class UpdateRepository:
         for version in sorted(set(package_rules.versions_of(targets.signed)) - set(known)):
             if version not in envelopes:
                 fail(f"The provenance of {version} is missing.", "give the whole folder of the proposal.")
-            _refuse(provenance.faults(envelopes[version], version, targets.signed, keys_of(root, "targets")))
+            refuse(provenance.faults(envelopes[version], version, targets.signed, keys_of(root, "targets")))
         self._take_files(targets.signed, release)
         for version, envelope in envelopes.items():
             write(self.folder / "provenance" / provenance.envelope_name(version), envelope)
@@ -306,7 +319,7 @@ def _require_next_root(roots: Sequence[Metadata[Root]], root: Metadata[Root]) ->
     if root.signed.version != len(roots) + 1:
         fail(f"This is root {root.signed.version}, and the next is {len(roots) + 1}.", "propose it again.")
     for judge in (*(each.signed for each in roots[-1:]), root.signed):
-        _require_threshold(judge, "root", root, "let another holder of a root key sign.")
+        require_threshold(judge, "root", root, "let another holder of a root key sign.")
 
 
 def _require_next_targets(
@@ -319,11 +332,12 @@ def _require_next_targets(
         fail(f"This is targets {targets.signed.version}, and the next is {wanted}.", "propose it again.")
     if targets.signed.is_expired(now):
         fail("This targets.json has expired.", "propose it again.")
-    _refuse(package_rules.violations(targets.signed))
-    _require_threshold(root, "targets", targets, "let another holder of a targets key sign.")
+    refuse(package_rules.violations(targets.signed))
+    require_threshold(root, "targets", targets, "let another holder of a targets key sign.")
 
 
-def _require_threshold(root: Root, role: str, metadata: Metadata[Any], remedy: str) -> None:
+def require_threshold(root: Root, role: str, metadata: Metadata[Any], remedy: str) -> None:
+    """Raises `FailedError` unless a threshold of the role's keys has signed the metadata."""
     try:
         root.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except UnsignedMetadataError:
@@ -354,7 +368,8 @@ def _require_bytes(path: Path, target: TargetFile) -> None:
         fail(f"{path} has other bytes than targets.json names.", "build the release again from its commit.")
 
 
-def _refuse(faults: Sequence[str]) -> None:
+def refuse(faults: Sequence[str]) -> None:
+    """Raises `FailedError` with these sentences, if there are any."""
     if faults:
         fail(" ".join(faults), "mend the release, and propose it again.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from releasing import package_rules, provenance  # noqa: E402
+from releasing.build import DESCRIPTION  # noqa: E402
 from releasing.signing import sign  # noqa: E402
 from releasing.update_repository import OFFLINE, ROLES, UpdateRepository, write  # noqa: E402
-from tuf.api.metadata import TargetFile  # noqa: E402
+from tuf.api.metadata import TargetFile, Targets  # noqa: E402
 
 COMMIT = "0" * 40
 
@@ -41,6 +43,10 @@ def release(folder: Path, version: str, packages: dict[str, bytes] | None = None
     name = f"doorward-{version}.notes.md"
     (folder / name).write_text("- It works.\n")
     made[name] = _target(folder / name, {"kind": "notes", "version": version})
+    described = {"version": version, "commit": COMMIT, "files": {name: each.custom for name, each in made.items()}}
+    (folder / DESCRIPTION).write_text(json.dumps(described))
+    digests = {name: each.hashes["sha256"] for name, each in made.items()}
+    (folder / f"doorward-{version}.statement.json").write_bytes(provenance.statement(version, COMMIT, digests, {}))
     return made
 
 
@@ -67,6 +73,12 @@ class Maintainers:
         self.held = {role: signers(3 if role in OFFLINE else 1) for role in ROLES}
         self._number = 0
 
+    @property
+    def before(self) -> Targets | None:
+        """The targets.json in force, as each holder has it."""
+        current = self.repository.current_targets()
+        return current.signed if current else None
+
     def public(self, *roles: str) -> dict[str, list[Key]]:
         return {role: [each.public_key for each in self.held[role]] for role in roles or ROLES}
 
@@ -84,17 +96,14 @@ class Maintainers:
         built, out = self.new_folder("built"), self.new_folder("release")
         files = release(built, version, self.packages, **more)
         self.repository.propose_targets(self.now, out, add=files)
-        digests = {name: each.hashes["sha256"] for name, each in files.items()}
-        write(
-            out / provenance.envelope_name(version),
-            provenance.unsigned(provenance.statement(version, COMMIT, digests, {})),
-        )
+        statement = (built / f"doorward-{version}.statement.json").read_bytes()
+        write(out / provenance.envelope_name(version), provenance.unsigned(statement))
         return out, built
 
     def sign(self, folder: Path, role: str, *holders: int, built: Path | None = None) -> None:
         roots = self.repository.roots()
         for number in holders:
-            sign(folder, self.held[role][number], roots[-1].signed if roots else None, built)
+            sign(folder, self.held[role][number], roots[-1].signed if roots else None, built, self.before)
 
     def publish(self, *folders: Path, built: Path | None = None, later: timedelta = timedelta()) -> None:
         self.repository.publish(
@@ -120,7 +129,7 @@ class Maintainers:
         proposal, built = self.propose_release(version)
         judge = read(proposal_files(root, "root")[0], Root).signed
         for number in (0, 2):
-            sign(proposal, self.held["targets"][number], judge, built)
+            sign(proposal, self.held["targets"][number], judge, built, self.before)
         return proposal, built
 
 

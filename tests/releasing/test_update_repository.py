@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,10 +21,10 @@ from installation.words import FailedError
 from releasing import provenance
 from releasing.checking import check
 from releasing.package_rules import violations
-from releasing.signing import changes, sign
+from releasing.signing import changes, sign, signed_before
 from releasing.update_file import write_update_file
-from releasing.update_repository import UpdateRepository
-from tuf.api.metadata import Metadata, TargetFile, Targets
+from releasing.update_repository import UpdateRepository, write
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 
 @pytest.fixture
@@ -72,9 +74,9 @@ def test_signatures_that_were_made_on_copies_are_joined(house: Maintainers) -> N
 
 def test_copies_that_differ_are_not_joined(house: Maintainers) -> None:
     house.begin()
-    (first, built), (second, _) = house.propose_release("0.2.1"), house.propose_release("0.2.1", rollout_hours=4)
+    (first, built), (second, other) = house.propose_release("0.2.1"), house.propose_release("0.2.1", rollout_hours=4)
     house.sign(first, "targets", 0, built=built)
-    house.sign(second, "targets", 1, built=built)
+    house.sign(second, "targets", 1, built=other)
     with pytest.raises(FailedError, match=r"Two proposals of targets.json differ"):
         house.publish(first, second, built=built)
 
@@ -92,13 +94,120 @@ def test_a_signer_refuses_bytes_that_differ_from_their_own_build(house: Maintain
     assert Metadata.from_file(str(next(proposal.glob("*.targets.json")))).signatures == {}
 
 
+def _other_bytes_without_a_statement(proposal: Path, targets: Metadata[Targets], _built: Path) -> None:
+    """Nothing in the folder says that a release comes with it."""
+    (proposal / provenance.envelope_name("0.2.1")).unlink()
+    targets.signed.targets["doorward_0.2.1_arm64.deb"].hashes["sha256"] = "e" * 64
+
+
+def _another_version_beside_it(_proposal: Path, targets: Metadata[Targets], built: Path) -> None:
+    files = release(built.with_name("evil"), "0.2.2")
+    targets.signed.targets.update(files)
+
+
+def _a_published_package_with_other_bytes(_proposal: Path, targets: Metadata[Targets], _built: Path) -> None:
+    targets.signed.targets["doorward_0.2.0_arm64.deb"].hashes["sha256"] = "e" * 64
+
+
+def _a_published_package_as_a_security_update(_proposal: Path, targets: Metadata[Targets], _built: Path) -> None:
+    """Doorbells that take security updates without asking would all take it now."""
+    targets.signed.targets["doorward_0.2.0_arm64.deb"].unrecognized_fields["custom"] |= {"security_below": "0.2.0"}
+
+
+def _the_new_package_as_a_security_update(_proposal: Path, targets: Metadata[Targets], _built: Path) -> None:
+    targets.signed.targets["doorward_0.2.1_arm64.deb"].unrecognized_fields["custom"] |= {"security_below": "0.2.1"}
+
+
+def _a_statement_of_another_commit(proposal: Path, _targets: Metadata[Targets], built: Path) -> None:
+    said = json.loads((built / "doorward-0.2.1.statement.json").read_text())
+    said["predicate"]["buildDefinition"]["externalParameters"]["commit"] = "e" * 40
+    write(proposal / provenance.envelope_name("0.2.1"), provenance.unsigned(json.dumps(said).encode()))
+
+
+def _a_statement_of_another_version(proposal: Path, _targets: Metadata[Targets], _built: Path) -> None:
+    statement = provenance.statement("0.2.2", "e" * 40, {"doorward_0.2.2_arm64.deb": "e" * 64}, {})
+    write(proposal / provenance.envelope_name("0.2.2"), provenance.unsigned(statement))
+
+
+def _a_package_that_breaks_a_rule(_proposal: Path, targets: Metadata[Targets], _built: Path) -> None:
+    targets.signed.targets["doorward_0.2.1_arm64.deb"].hashes["sha512"] = "e" * 128
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        _other_bytes_without_a_statement, _another_version_beside_it, _a_published_package_with_other_bytes,
+        _a_published_package_as_a_security_update, _the_new_package_as_a_security_update,
+        _a_statement_of_another_commit, _a_statement_of_another_version, _a_package_that_breaks_a_rule,
+    ],
+)  # fmt: skip
+def test_a_signer_refuses_what_a_taken_over_release_machine_adds(
+    house: Maintainers, lie: Callable[[Path, Metadata[Targets], Path], None]
+) -> None:
+    """The machine that proposes and publishes has two keys, and gets no release out of holders who run the tool."""
+    house.begin()
+    proposal, built = house.propose_release("0.2.1")
+    path = next(proposal.glob("*.targets.json"))
+    targets: Metadata[Targets] = Metadata.from_file(str(path))
+    lie(proposal, targets, built)
+    targets.to_file(str(path))
+    # The holder's own build holds no package of the attacker.
+    with pytest.raises(FailedError):
+        house.sign(proposal, "targets", 0, built=built)
+    assert Metadata.from_file(str(path)).signatures == {}
+
+
+def test_without_the_list_before_every_file_must_be_of_the_signers_own_build(house: Maintainers) -> None:
+    house.begin()
+    proposal, built = house.propose_release("0.2.1")
+    with pytest.raises(FailedError, match=r"doorward-0.2.0.notes.md is not in your build"):
+        sign(proposal, house.held["targets"][0], house.repository.root().signed, built, None)
+
+
+def test_what_changes_in_a_published_file_is_shown(house: Maintainers) -> None:
+    house.begin()
+    before = house.before
+    assert before is not None
+    proposal, _ = house.propose_release("0.2.1")
+    path = next(proposal.glob("*.targets.json"))
+    targets: Metadata[Targets] = Metadata.from_file(str(path))
+    _a_published_package_with_other_bytes(proposal, targets, proposal)
+    targets.to_file(str(path))
+    shown = list(changes(proposal, house.repository.root().signed, before))
+    assert "  CHANGED: doorward_0.2.0_arm64.deb" in shown
+
+
+@pytest.mark.parametrize("role", ["root", "targets"])
+def test_a_signer_refuses_a_root_under_which_one_key_is_enough(house: Maintainers, role: str) -> None:
+    house.begin()
+    rotation = house.propose_root()
+    path = next(rotation.glob("*.root.json"))
+    root: Metadata[Root] = Metadata.from_file(str(path))
+    root.signed.roles[role].threshold = 1
+    root.to_file(str(path))
+    with pytest.raises(FailedError, match=f"{role} needs 2 signatures"):
+        house.sign(rotation, "root", 0)
+    assert Metadata.from_file(str(path)).signatures == {}
+
+
+def test_the_list_before_counts_only_if_two_holders_signed_it(house: Maintainers) -> None:
+    house.begin()
+    current = house.repository.current_targets()
+    assert current is not None
+    judge = house.repository.root().signed
+    assert signed_before(current, judge).version == 1
+    current.signed.targets["doorward_0.2.1_arm64.deb"] = current.signed.targets["doorward_0.2.0_arm64.deb"]
+    with pytest.raises(FailedError, match="0 valid signatures"):
+        signed_before(current, judge)
+
+
 def test_a_key_without_a_role_signs_nothing(house: Maintainers) -> None:
     house.begin()
     proposal, built = house.propose_release("0.2.1")
     judge = house.repository.root().signed
     for stranger in (signers(1)[0], house.held["root"][0], house.held["snapshot"][0]):
         with pytest.raises(FailedError, match="no role in this proposal"):
-            sign(proposal, stranger, judge, built)
+            sign(proposal, stranger, judge, built, house.before)
 
 
 def test_after_a_theft_of_two_targets_keys_the_roots_replace_them_and_every_visitor_follows(house: Maintainers) -> None:
@@ -113,7 +222,7 @@ def test_after_a_theft_of_two_targets_keys_the_roots_replace_them_and_every_visi
     proposal, built = house.propose_release("0.2.2")
     for key in stolen[:2]:
         with pytest.raises(FailedError, match="no role"):
-            sign(proposal, key, house.repository.root().signed, built)
+            sign(proposal, key, house.repository.root().signed, built, house.before)
         path = next(proposal.glob("*.targets.json"))
         targets = Metadata.from_file(str(path))
         targets.sign(key, append=True)
@@ -138,11 +247,11 @@ def test_a_root_is_replaced_by_two_of_the_old_and_two_of_the_new(house: Maintain
     house.held["root"] = [old[0], *signers(2)]
     rotation = house.propose_root("root")
     judge = house.repository.root().signed
-    sign(rotation, old[0], judge, None)
-    sign(rotation, house.held["root"][1], judge, None)
+    sign(rotation, old[0], judge, None, None)
+    sign(rotation, house.held["root"][1], judge, None, None)
     with pytest.raises(FailedError, match=r"root.json has 1 valid signatures"):
         house.publish(rotation)
-    sign(rotation, old[1], judge, None)
+    sign(rotation, old[1], judge, None, None)
     house.publish(rotation)
     assert [each.signed.version for each in house.repository.roots()] == [1, 2]
     assert check(house.repository.folder, root)
