@@ -45,6 +45,9 @@ _TOLD: Final = "update-told"
 _AGAIN_S: Final = 600
 _INTERRUPTED_MS: Final = 30 * 60_000
 """An installation that began longer ago than this has been interrupted."""
+_DAY_MS: Final = 86_400_000
+_NEWS_MS: Final = 7 * _DAY_MS
+"""For this long a timestamp of the repository is good, so news that root verified longer ago would be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class _Told(msgspec.Struct):
     offer: str = ""
     outcome_ms: int = 0
     expired: bool = False
+    since_ms: int = 0
+    """The time since which this doorbell has looked for updates. It counts until root has verified news."""
 
 
 class Updates:
@@ -89,6 +94,7 @@ class Updates:
         self._settings = settings
         self._notifier = notifier
         self._trusted_ms = trusted_ms
+        self._began_ms: int | None = None
         self._log = structlog.get_logger("custodian")
 
     @property
@@ -207,13 +213,29 @@ class Updates:
     def _is_stale(self) -> bool:
         return not 0 <= time.time() - self._places.wish.stat().st_mtime < _AGAIN_S
 
+    def _is_old(self, state: UpdateState, since_ms: int, now_ms: int | None) -> bool:
+        """Returns whether the newest verified news is too old, for whatever reason no newer news came.
+
+        An attacker who shows old news is refused. One who only keeps the server away, or has taken over the updater,
+        must be noticed as well. A doorbell that was off has a day to look.
+        """
+        if state.trouble is UpdateTrouble.EXPIRED:
+            return True
+        if now_ms is None:
+            return False
+        if self._began_ms is None:
+            self._began_ms = now_ms
+        heard_ms = since_ms if state.checked_ms is None else state.checked_ms
+        return now_ms - heard_ms > _NEWS_MS and now_ms - self._began_ms > _DAY_MS
+
     def _tell(self) -> None:
         """Tells owners what is new since they were last told."""
         state, offer, now_ms = self.state, self.offer, self._trusted_ms()
         stored = self._journal.get(_TOLD)
         told = _Told(running=self._running) if not stored else msgspec.json.decode(stored, type=_Told)
         outcome = None if state is None else state.outcome
-        expired = state is not None and state.trouble is UpdateTrouble.EXPIRED
+        since_ms = told.since_ms or now_ms or 0
+        expired = state is not None and self._is_old(state, since_ms, now_ms)
         news = []
         if told.running != self._running:
             news.append("updated")
@@ -236,6 +258,7 @@ class Updates:
             offer=told.offer if offer is None else offer.sha256,
             outcome_ms=outcome.at_ms if outcome is not None and ended else told.outcome_ms,
             expired=expired,
+            since_ms=since_ms,
         )
         if now != told or not stored:
             with self._decisions.one():

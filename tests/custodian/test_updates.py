@@ -237,6 +237,56 @@ def test_each_news_is_told_once_also_over_restarts(house: House) -> None:
     assert house.news[3:] == ["updated"]
 
 
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize("trouble", [UpdateTrouble.NETWORK, UpdateTrouble.REFUSED, UpdateTrouble.DISK, None])
+def test_who_keeps_all_news_of_updates_away_is_told_after_a_week(house: House, trouble: UpdateTrouble | None) -> None:
+    """A server that is not reached never shows an old date, and an updater that was taken over never reports one."""
+    assert house.now_ms is not None
+    heard_ms = house.now_ms
+    house.root_says(checked_ms=heard_ms, trouble=trouble)
+    for _ in range(7):
+        house.updates.on_time()
+        house.now_ms += DAY_MS
+    assert house.news == []
+    house.now_ms += 1
+    house.updates.on_time()
+    house.updates.on_time()
+    assert house.news == ["update news old"]
+    house.root_says(checked_ms=house.now_ms)
+    house.updates.on_time()
+    house.root_says(checked_ms=house.now_ms, trouble=trouble)
+    house.now_ms += 7 * DAY_MS + 1
+    house.updates.on_time()
+    assert house.news == ["update news old"] * 2
+
+
+def test_a_doorbell_that_never_heard_of_updates_says_so_after_a_week(house: House) -> None:
+    assert house.now_ms is not None
+    house.root_says(trouble=UpdateTrouble.NETWORK)
+    for _ in range(7):
+        house.updates.on_time()
+        house.start()
+        house.updates.on_time()
+        house.now_ms += DAY_MS + 1
+    assert house.news == []
+    house.updates.on_time()
+    assert house.news == ["update news old"]
+
+
+def test_a_doorbell_from_a_drawer_has_a_day_to_hear_the_news(house: House) -> None:
+    assert house.now_ms is not None
+    house.root_says(checked_ms=house.now_ms - 100 * DAY_MS)
+    house.updates.on_time()
+    house.now_ms += DAY_MS // 2
+    house.updates.on_time()
+    assert house.news == []
+    house.now_ms = None
+    house.updates.on_time()
+    assert house.news == []
+
+
 def test_an_installation_that_runs_is_no_failure_and_one_that_a_power_cut_ended_is(house: House) -> None:
     begun = UpdateOutcome(version="0.2.1", result=UpdateResult.INTERRUPTED, at_ms=NOW_S * 1000, wish="ef" * 16)
     house.root_says(outcome=begun)
