@@ -78,13 +78,17 @@ class ConfinedMedia:
         """Raises `FormatError` if a `segment`, `sound` or `poster` does not open."""
         self._ask({"job": "check", "content": content}, media)
 
-    def redact(self, content: str, media: bytes, redactions: Sequence[Redaction]) -> bytes:
-        """Returns a `segment` with places covered, or a `sound` with stretches muted (`clients.media.redact`)."""
+    def redact(self, content: str, media: bytes, redactions: Sequence[Redaction], length_ms: int) -> bytes:
+        """Returns a `segment` with places covered, or a `sound` with stretches muted (`clients.media.redact`).
+
+        `length_ms`: the length of the film by its record.
+        """
         most_bytes = _REDACTED_GROWTH * len(media) + (1 << 20)
         job = {
             "job": "redact",
             "content": content,
             "redactions": msgspec.to_builtins(redactions),
+            "length_ms": length_ms,
             "most_bytes": most_bytes,
         }
         with _passed(media) as matter:

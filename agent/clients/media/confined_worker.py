@@ -114,7 +114,7 @@ def _still(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
 def _redact(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
     from agent.clients.media.redact import cover_film, mute_sound
 
-    made = {"segment": cover_film, "sound": mute_sound}[job["content"]](matter, _redactions(job))
+    made = {"segment": cover_film, "sound": mute_sound}[job["content"]](matter, _redactions(job), int(job["length_ms"]))
     return {"made": made}
 
 

@@ -18,6 +18,7 @@ from io import BytesIO
 from typing import Final
 
 import av
+import msgspec
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import PictureType
@@ -56,11 +57,12 @@ _LONGEST_S: Final = 3660
 _START_CODE: Final = b"\x00\x00\x00\x01"
 
 
-def cover_film(media: bytes, redactions: Sequence[Redaction]) -> bytes:
+def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int) -> bytes:
     """Returns the film with each redaction's places filled with black. Keyframes stay where they were.
 
-    Raises `FormatError` if the film does not open.
+    `length_ms`: the length of the film by its record. Raises `FormatError` if the film does not open.
     """
+    redactions = _lasting(redactions, length_ms)
     with _opened(media) as container:
         stream = pictures_of(container)
         stream.codec_context.thread_count = 1
@@ -92,8 +94,12 @@ def require_covered(media: bytes, redactions: Sequence[Redaction]) -> None:
                     )
 
 
-def mute_sound(media: bytes, redactions: Sequence[Redaction]) -> bytes:
-    """Returns the sound with each redaction's stretch as silence. Raises `FormatError` if the sound does not open."""
+def mute_sound(media: bytes, redactions: Sequence[Redaction], length_ms: int) -> bytes:
+    """Returns the sound with each redaction's stretch as silence.
+
+    `length_ms`: the length of the film by its record. Raises `FormatError` if the sound does not open.
+    """
+    redactions = _lasting(redactions, length_ms)
     with _opened(media) as container:
         stream = sound_of(container)
         rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
@@ -190,10 +196,23 @@ def _without_messages(access_unit: bytes) -> bytes:
     return b"".join(_START_CODE + unit for unit in kept)
 
 
+def _lasting(redactions: Sequence[Redaction], length_ms: int) -> list[Redaction]:
+    """Returns the redactions. One that lasts to the end lasts as long as there are pictures or samples.
+
+    The last packet of a sound reaches beyond the film's end. A film that is longer than its record says comes from
+    altered software, and the owner has covered all of it as well.
+    """
+    return [
+        msgspec.structs.replace(each, until_ms=_LONGEST_S * 1000) if each.until_ms >= length_ms else each
+        for each in redactions
+    ]
+
+
 def _boxes(redactions: Iterable[Redaction], at_ns: int, width_px: int, height_px: int) -> Iterator[PixelBox]:
-    """Yields the covers of a picture. A picture within a millisecond of a redaction's time counts as covered."""
+    """Yields the covers of a picture. A picture within a millisecond of a redaction's time counts as covered, and one
+    before the film's begin as its first."""
     for redaction in redactions:
-        at_ms = at_ns // NS_PER_MS
+        at_ms = max(0, at_ns // NS_PER_MS)
         if redaction.from_ms <= at_ms + 1 and at_ms <= redaction.until_ms:
             at_ms = min(max(at_ms, redaction.from_ms), redaction.until_ms)
             yield covered_pixels(place_at(redaction, at_ms), width_px, height_px)

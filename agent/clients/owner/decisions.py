@@ -270,7 +270,9 @@ def _chosen(review: RequestReview, choice: ShareChoice) -> tuple[list[ReviewedSe
             raise RequestError(f"Clip {clip.number} has no poster.", remedy="Share some of its segments instead.")
         _require_no_still(choice, clip)
         posters.append(clip.poster_of)
-    return [each for each in review.segments if each.id in set(choice.segments)], posters
+    chosen = [each for each in review.segments if each.id in set(choice.segments)]
+    _require_no_other_view(review, choice, chosen)
+    return chosen, posters
 
 
 def _heard(choice: ShareChoice, chosen: Iterable[ReviewedSegment]) -> list[ReviewedSegment]:
@@ -312,11 +314,59 @@ def _require_room(blobs: Iterable[bytes]) -> None:
 
 
 def _require_no_still(choice: ShareChoice, clip: ReviewedClip) -> None:
-    """Refuses the still of a clip of which a film is redacted, because it may show what the owner covered."""
-    if any(choice.redactions.of(SEGMENT, each.id) for each in clip.segments if each.id in choice.segments):
+    """Refuses the still of a clip of which the plan covers a film, because it may show what the owner covered. The film
+    need not be shared."""
+    if any(choice.redactions.of(SEGMENT, each.id) for each in clip.segments):
         raise RequestError(
             f"The poster of clip {clip.number} may show what you cover in its film.", remedy="Leave the poster out."
         )
+
+
+_OVERLAP_US = 100_000
+"""Films of one camera follow each other within one picture. A longer overlap shows the same moment twice."""
+
+
+def _require_no_other_view(review: RequestReview, choice: ShareChoice, chosen: Sequence[ReviewedSegment]) -> None:
+    """Refuses files that leave as recorded and hold a time that the plan covers or mutes in another file.
+
+    For example, a clip begins with pictures that continuous recording holds as well.
+    """
+    for file, shared in ((SEGMENT, chosen), (SOUND, _heard(choice, chosen))):
+        hidden = [each for each in review.segments if choice.redactions.of(file, each.id)]
+        for each in shared:
+            other = None if choice.redactions.of(file, each.id) else _same_time(each, hidden, choice, file)
+            if other is not None:
+                what = "Segment" if file is SEGMENT else "The sound of segment"
+                does = "cover" if file is SEGMENT else "mute"
+                raise RequestError(
+                    f"{what} {each.number} holds the time that you {does} in segment {other.number}, and would leave "
+                    "as recorded.",
+                    remedy="Name it in the plan as well, or leave it out.",
+                )
+    covered = [each for each in review.segments if choice.redactions.of(SEGMENT, each.id)]
+    for clip in choice.posters:
+        if any(_same_time(each, covered, choice, SEGMENT) for each in clip.segments):
+            raise RequestError(
+                f"The poster of clip {clip.number} may show a time that you cover in another clip.",
+                remedy="Leave the poster out.",
+            )
+
+
+def _same_time(
+    segment: ReviewedSegment, hidden: Iterable[ReviewedSegment], choice: ShareChoice, file: StoredFile
+) -> ReviewedSegment | None:
+    """Returns a segment in which the plan hides a time that `segment` holds too. A cut one cannot be redacted."""
+    span = segment.record.span
+    for each in hidden:
+        if each.is_cut:
+            continue
+        begin_us = each.record.span.start_us
+        for redaction in choice.redactions.of(file, each.id):
+            first_us = max(span.start_us, begin_us + redaction.from_ms * 1000)
+            last_us = min(span.end_us, begin_us + redaction.until_ms * 1000)
+            if each.record.span.boot == span.boot and last_us - first_us > _OVERLAP_US:
+                return each
+    return None
 
 
 def _file_of(segment: ReviewedSegment) -> ChosenFile:

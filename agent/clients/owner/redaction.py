@@ -51,11 +51,12 @@ from agent.core.vault.redactions import (
     places_within,
 )
 from agent.core.vault.segment import Content, Context, context_box
+from agent.core.vault.spans import TimeSpan
 from agent.errors import ConfigurationError, FormatError
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Redacted, SealedItem
 
-__all__ = ["FileRedactor", "RedactedFile", "Redactions", "read_plan"]
+__all__ = ["FileRedactor", "RedactedFile", "Redactions", "film_length_ms", "read_plan"]
 
 _PLAN_LIMIT_BYTES: Final = 1 << 20
 _SECRET_BYTES: Final = 16
@@ -124,7 +125,7 @@ class FileRedactor:
         captured = opened.media if isinstance(opened, OpenedSegment) else opened
         if not isinstance(captured, bytes):
             raise FormatError("It is neither film nor sound.")
-        made = self._media.redact(content.value, captured, redactions)
+        made = self._media.redact(content.value, captured, redactions, film_length_ms(record.span))
         # The new film is checked before anything is signed: a cover that failed must not leave.
         self._media.check_redacted(content.value, made, redactions)
         self._media.check(content.value, made)
@@ -148,6 +149,11 @@ class FileRedactor:
             redacted=Redacted(payload_sha256=hashlib.sha256(payload).hexdigest(), key=key_commitment(file_key)),
         )
         return RedactedFile(item, header, payload, made)
+
+
+def film_length_ms(span: TimeSpan) -> int:
+    """Returns the length of a film by its record, as plans count it."""
+    return span.duration_us // _MS_PER_S
 
 
 # -- the plan ----------------------------------------------------------------------------------------------------------
@@ -210,7 +216,7 @@ def read_plan(data: bytes, seen: RequestReview) -> Redactions:
 def _placed(planned: _Planned, seen: RequestReview) -> Iterator[tuple[str, Redaction]]:
     """Yields the part of an entry that lies in each segment, with times counted from that segment's begin."""
     segments = _named(planned, seen)
-    lengths = [segment.record.span.duration_us // _MS_PER_S for segment in segments]
+    lengths = [film_length_ms(segment.record.span) for segment in segments]
     whole = _in_milliseconds(planned, sum(lengths))
     if whole.from_ms >= sum(lengths):
         raise FormatError("it begins after the end of the film.")

@@ -114,11 +114,11 @@ def test_two_films_that_differ_only_below_the_covers_become_the_same_bytes() -> 
     """
     one, two = film_of(scene(1)), film_of(scene(12))
     assert len(one) < 0.9 * len(two), "the scenes must differ in what an attacker could measure"
-    assert cover_film(one, [FACE]) == cover_film(two, [FACE])
+    assert cover_film(one, [FACE], FRAMES * 100) == cover_film(two, [FACE], FRAMES * 100)
 
 
 def test_every_covered_pixel_is_black_in_every_picture_of_its_time() -> None:
-    redacted = cover_film(film_of(scene(5)), [FACE])
+    redacted = cover_film(film_of(scene(5)), [FACE], FRAMES * 100)
     require_covered(redacted, [FACE])
     for number, picture in enumerate(pictures_in(redacted)):
         at_ms = number * 1000 // PER_S
@@ -131,7 +131,7 @@ def test_every_covered_pixel_is_black_in_every_picture_of_its_time() -> None:
 def test_the_rest_of_the_picture_stays_as_it_was() -> None:
     captured = scene(5)
     for number, (before, after) in enumerate(
-        zip(captured, pictures_in(cover_film(film_of(captured), [FACE])), strict=True)
+        zip(captured, pictures_in(cover_film(film_of(captured), [FACE], FRAMES * 100)), strict=True)
     ):
         kept = np.ones((HEIGHT, WIDTH), bool)
         left, top, right, bottom = covered_pixels(place_at(FACE, number * 1000 // PER_S), WIDTH, HEIGHT)
@@ -143,7 +143,7 @@ def test_the_rest_of_the_picture_stays_as_it_was() -> None:
 def test_times_keyframes_and_length_of_a_film_stay() -> None:
     for bframes in (0, 2):
         captured = film_of(scene(3), lossless=False, bframes=bframes)
-        redacted = cover_film(captured, [FACE])
+        redacted = cover_film(captured, [FACE], FRAMES * 100)
         shown = []
         for film in (captured, redacted):
             with av.open(io.BytesIO(film)) as container:
@@ -156,7 +156,7 @@ def test_times_keyframes_and_length_of_a_film_stay() -> None:
 @pytest.mark.parametrize("colours", [1, 6])
 def test_a_player_shows_the_rest_in_the_same_colours(colours: int) -> None:
     """Cameras film in BT.709 (1) or BT.601 (6), and a player that is not told guesses."""
-    redacted = cover_film(film_of(scene(5)[:2], colours=colours), [FACE])
+    redacted = cover_film(film_of(scene(5)[:2], colours=colours), [FACE], FRAMES * 100)
     with av.open(io.BytesIO(redacted)) as container:
         shown = container.streams.video[0].codec_context
         assert (shown.color_primaries, shown.color_trc, shown.colorspace) == (colours, colours, colours)
@@ -170,7 +170,7 @@ def test_a_film_of_hevc_with_pictures_out_of_order_is_covered_too() -> None:
     for number, (begin, end) in enumerate(zip(starts, ends, strict=True), start=1):
         gop = Gop(tuple(packets[begin:end]), BootNs(first_ns + number * NS_PER_S))
         captured += writer.add(gop) if captured else writer.begin(gop)
-    redacted = cover_film(captured, [FACE])
+    redacted = cover_film(captured, [FACE], FRAMES * 100)
     require_covered(redacted, [FACE])
     times = []
     for film in (captured, redacted):
@@ -182,7 +182,7 @@ def test_a_film_of_hevc_with_pictures_out_of_order_is_covered_too() -> None:
 
 def test_nothing_of_the_captured_bytes_and_no_word_of_the_encoder_is_in_the_new_film() -> None:
     captured = film_of(scene(5))
-    redacted = cover_film(captured + box(b"free", b"a remark of the camera"), [FACE])
+    redacted = cover_film(captured + box(b"free", b"a remark of the camera"), [FACE], FRAMES * 100)
     assert b"x264" in captured
     assert b"x264" not in redacted
     assert b"remark" not in redacted
@@ -192,12 +192,12 @@ def test_nothing_of_the_captured_bytes_and_no_word_of_the_encoder_is_in_the_new_
 
 def test_the_same_film_gives_the_same_bytes_again() -> None:
     captured = film_of(scene(5), lossless=False)
-    assert cover_film(captured, [FACE]) == cover_film(captured, [FACE])
+    assert cover_film(captured, [FACE], FRAMES * 100) == cover_film(captured, [FACE], FRAMES * 100)
 
 
 def test_a_film_that_is_not_covered_where_its_list_says_so_is_refused() -> None:
     captured = film_of(scene(5))
-    redacted = cover_film(captured, [FACE])
+    redacted = cover_film(captured, [FACE], FRAMES * 100)
     with pytest.raises(FormatError, match="not covered"):
         require_covered(captured, [FACE])
     elsewhere = Redaction(kind=RedactionKind.PLATE, from_ms=0, until_ms=3000, places=FACE.places[:1])
@@ -241,7 +241,7 @@ def test_one_picture_that_shows_the_face_is_enough_to_refuse_the_film() -> None:
 
 
 def test_a_stretch_is_silent_from_its_begin_to_its_end_or_refused() -> None:
-    sound = mute_sound(track(2.0), [Redaction(kind=RedactionKind.VOICE, from_ms=500, until_ms=1500)])
+    sound = mute_sound(track(2.0), [Redaction(kind=RedactionKind.VOICE, from_ms=500, until_ms=1500)], 2000)
     for from_ms, until_ms in ((500, 1500), (520, 1480), (950, 1050)):
         require_muted(sound, [Redaction(kind=RedactionKind.VOICE, from_ms=from_ms, until_ms=until_ms)])
     for from_ms, until_ms in ((350, 1500), (500, 1650), (0, 400), (1600, 1900), (0, 3_600_000)):
@@ -251,7 +251,7 @@ def test_a_stretch_is_silent_from_its_begin_to_its_end_or_refused() -> None:
 
 def test_both_channels_of_a_camera_that_hears_in_stereo_are_muted() -> None:
     captured = stereo(2.0)
-    redacted = mute_sound(captured, [VOICE])
+    redacted = mute_sound(captured, [VOICE], 2000)
     with av.open(io.BytesIO(redacted)) as container:
         assert (container.streams.audio[0].codec_context.channels, container.streams.audio[0].rate) == (2, 48_000)
         heard = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
@@ -268,7 +268,7 @@ def test_both_channels_of_a_camera_that_hears_in_stereo_are_muted() -> None:
 def test_two_sounds_that_differ_only_in_the_muted_stretch_become_the_same_bytes() -> None:
     """No word, and not even how loud it was, is in the new sound."""
     loud = track(2.0)
-    rest = mute_sound(loud, [VOICE])
+    rest = mute_sound(loud, [VOICE], 2000)
     require_muted(rest, [VOICE])
     with pytest.raises(FormatError, match="not silent"):
         require_muted(loud, [VOICE])
@@ -278,21 +278,22 @@ def test_two_sounds_that_differ_only_in_the_muted_stretch_become_the_same_bytes(
     assert np.abs(heard[: begin - 1500]).max() > 0.2
     assert np.abs(heard[end + 1500 :]).max() > 0.2
     whole = Redaction(kind=RedactionKind.VOICE, from_ms=0, until_ms=3000)
-    assert mute_sound(loud, [whole]) == mute_sound(track(2.0, silent_s=1.0), [whole])
+    assert mute_sound(loud, [whole], 2000) == mute_sound(track(2.0, silent_s=1.0), [whole], 2000)
 
 
 def test_sound_and_pictures_stay_together() -> None:
     sound = track(2.0)
-    assert times_ns(mute_sound(sound, [VOICE])) == times_ns(sound)
+    assert times_ns(mute_sound(sound, [VOICE], 2000)) == times_ns(sound)
 
 
 def test_captured_and_redacted_segments_join_to_one_film(tmp_path: object) -> None:
     from pathlib import Path
 
     captured = film_of(scene(5), lossless=False)
-    redacted = cover_film(captured, [FACE])
+    redacted = cover_film(captured, [FACE], FRAMES * 100)
     out = Path(str(tmp_path)) / "all.mp4"
-    info = join_mp4([captured, redacted, captured], out, sounds=[track(3.0), mute_sound(track(3.0), [VOICE]), None])
+    sounds = [track(3.0), mute_sound(track(3.0), [VOICE], 2000), None]
+    info = join_mp4([captured, redacted, captured], out, sounds=sounds)
     assert (info.frames, info.seconds) == (3 * FRAMES, 9.0)
     expected = [*pictures_in(captured), *pictures_in(redacted), *pictures_in(captured)]
     assert all(np.array_equal(one, two) for one, two in zip(pictures_in(out.read_bytes()), expected, strict=True))
@@ -301,16 +302,16 @@ def test_captured_and_redacted_segments_join_to_one_film(tmp_path: object) -> No
 def test_the_confined_process_makes_and_checks_the_same() -> None:
     captured, sound = film_of(scene(5), lossless=False), track(2.0)
     with ConfinedMedia() as media:
-        redacted = media.redact("segment", captured, [FACE])
-        assert redacted == cover_film(captured, [FACE])
+        redacted = media.redact("segment", captured, [FACE], FRAMES * 100)
+        assert redacted == cover_film(captured, [FACE], FRAMES * 100)
         media.check_redacted("segment", redacted, [FACE])
         with pytest.raises(FormatError, match="not covered"):
             media.check_redacted("segment", captured, [FACE])
-        muted = media.redact("sound", sound, [VOICE])
-        assert muted == mute_sound(sound, [VOICE])
+        muted = media.redact("sound", sound, [VOICE], 2000)
+        assert muted == mute_sound(sound, [VOICE], 2000)
         media.check_redacted("sound", muted, [VOICE])
         with pytest.raises(FormatError, match="not silent"):
             media.check_redacted("sound", sound, [VOICE])
         for content in ("segment", "sound"):
             with pytest.raises(FormatError):
-                media.redact(content, b"no film", [FACE])
+                media.redact(content, b"no film", [FACE], 3000)

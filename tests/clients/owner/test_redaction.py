@@ -142,7 +142,7 @@ def test_a_film_that_cannot_be_redacted_is_not_shared_as_captured_instead(
 def test_a_cover_that_failed_is_noticed_before_anything_is_signed(
     home: Home, review: RequestReview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ConfinedMedia, "redact", lambda _self, _content, film, _list: film)
+    monkeypatch.setattr(ConfinedMedia, "redact", lambda _self, _content, film, *_: film)
     with pytest.raises(CannotShareError, match="not covered"):
         approve(home.device, home.keys, review, chosen(home), clock=now)
     assert not any(isinstance(each, Approval) for each in home.device.statements)

@@ -383,8 +383,8 @@ class House:
     def _redacted(self, stored: Stored, redactions: tuple[Redaction, ...], reply: Any) -> tuple[Redacted, bytes, bytes]:
         """Makes a captured file into a redacted one: the item, the new header and the new payload."""
         cover = cover_film if stored.kind is PartKind.SEGMENT else mute_sound
-        media = self.changes.covered(cover(stored.content, redactions))
         record = stored.record.record
+        media = self.changes.covered(cover(stored.content, redactions, record.span.duration_us // 1000))
         context = Context(
             kind=Content(stored.kind.value),
             device=self.device_id,

@@ -15,7 +15,7 @@ from agent.clients.cli.owner.options import device_option, keys_option, load_key
 from agent.clients.cli.owner.review import find_request
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.owner.decisions import ShareChoice
-from agent.clients.owner.redaction import Redactions, read_plan
+from agent.clients.owner.redaction import Redactions, film_length_ms, read_plan
 from agent.clients.owner.review import RequestReview, ReviewedSegment
 from agent.core.vault.redactions import Redaction, RedactionKind
 from agent.errors import ConfigurationError, DoorwardError
@@ -106,7 +106,7 @@ def _write(
         ("segment", planned.films.get(segment.id), lambda: seen.open(segment.id).media),
         ("sound", planned.sounds.get(segment.id), lambda: seen.sound(segment.id)),
     ):
-        made = _redacted(content, redactions, fetch, media, segment.number)
+        made = _redacted(content, redactions, fetch, media, segment)
         if made is not None:
             ending = "" if content == "segment" else "-sound"
             path = out / f"segment-{segment.number:03}-redacted{ending}.mp4"
@@ -120,17 +120,17 @@ def _redacted(
     redactions: tuple[Redaction, ...] | None,
     fetch: Callable[[], bytes | None],
     media: ConfinedMedia,
-    number: int,
+    segment: ReviewedSegment,
 ) -> bytes | None:
     captured = fetch() if redactions else None
     if captured is None or not redactions:
         return None
     try:
-        made = media.redact(content, captured, redactions)
+        made = media.redact(content, captured, redactions, film_length_ms(segment.record.span))
         media.check_redacted(content, made, redactions)
     except DoorwardError as error:
-        raise type(error)(f"Segment {number}: {error.message}", remedy=error.remedy) from error
+        raise type(error)(f"Segment {segment.number}: {error.message}", remedy=error.remedy) from error
     covers = sum(each.kind is not RedactionKind.VOICE for each in redactions)
     said = words.counted(covers, "cover") if covers else words.counted(len(redactions), "mute")
-    click.echo(f"Segment {number}: {said}", err=True)
+    click.echo(f"Segment {segment.number}: {said}", err=True)
     return made
