@@ -6,6 +6,8 @@ That command answers in `network/outcome`. Both folders are in memory (/run/door
 
 setup/code     the text of the QR code, with the Wi-Fi password; root removes it when it has read it
 setup/taken    the same code without network and password, so that a restarted custodian still knows its secret
+setup/began    the code that counted last, and since when on the boot clock: a custodian that is restarted gives it no
+               second quarter of an hour
 setup/owned    asks root to refuse every later code, because the doorbell has an owner
 network/outcome   of root: the id of a code and what became of it
 network/card   of root: a code from the memory card, without network and password. It lets one browser in, also with an
@@ -48,6 +50,7 @@ class CameraSetup:
     def __init__(self, runtime: Path, clock: Clock, has_owner: Callable[[], bool]) -> None:
         self._wish = runtime / "setup" / "code"
         self._kept = runtime / "setup" / "taken"
+        self._began = runtime / "setup" / "began"
         self._owned = runtime / "setup" / "owned"
         self._outcome = runtime / "network" / "outcome"
         self._card = runtime / "network" / "card"
@@ -65,6 +68,8 @@ class CameraSetup:
         """The code came with the memory card."""
         self._taken: set[str] = set()
         """Ids of the codes that were read since the start: an old code counts no second time."""
+        self._before = ""
+        """The id of the code that counted before this process started."""
         self._told_root = False
         self._resume()
 
@@ -79,7 +84,7 @@ class CameraSetup:
             except FormatError as error:
                 self._log.debug("code_not_taken", reason=error.message)
                 return state
-            if code.id in self._taken or len(self._taken) >= _MOST_TAKEN:
+            if code.id in self._taken or code.id == self._before or len(self._taken) >= _MOST_TAKEN:
                 return state
             return self._try(code, text)
 
@@ -107,8 +112,8 @@ class CameraSetup:
             self._is_used = True
             with contextlib.suppress(OSError, StorageError):
                 self._kept.unlink(missing_ok=True)
-                if self._is_cards:  # a custodian that is restarted would take root's file again
-                    files.write(self._card_used, self._code.id.encode("ascii"))
+                # A custodian that is restarted would take root's file of the card again.
+                files.write(self._card_used, self._code.id.encode("ascii"))
             return True
 
     def proof(self, authority: bytes) -> bytes | None:
@@ -141,7 +146,7 @@ class CameraSetup:
             return
         self._taken.add(code.id)
         self._code, self._is_used, self._is_cards = code, False, True
-        self._enter(SetupState.JOINED)
+        self._let_in_from_now()
 
     def _was_used(self, code: SetupCode) -> bool:
         with contextlib.suppress(OSError):
@@ -152,9 +157,32 @@ class CameraSetup:
         assert self._code is not None  # noqa: S101 — a state of joining has one
         found = self._read_outcome()
         if found is not None and found[0] == self._code.id:
-            self._enter(found[1])
+            if found[1] is SetupState.JOINED:
+                self._let_in_from_now()
+            else:
+                self._enter(found[1])
         elif self._age_s() > _JOIN_S:
             self._enter(SetupState.FAILED)
+
+    def _let_in_from_now(self) -> None:
+        """Begins the time in which the code counts, or goes on with it if the custodian was restarted meanwhile."""
+        assert self._code is not None  # noqa: S101 — only a code that has joined lets a browser in
+        self._enter(SetupState.JOINED)
+        began = self._read_began()
+        if began is not None and began[0] == self._code.id:
+            self._since_s = began[1]
+            return
+        try:
+            files.write(self._began, f"{self._code.id} {self._since_s}\n".encode("ascii"))
+        except StorageError as error:
+            self._log.error("code_not_noted", reason=error.message)
+
+    def _read_began(self) -> tuple[str, int] | None:
+        try:
+            name, since_s = self._began.read_bytes()[:_MOST_OUTCOME_BYTES].decode("ascii").split()
+            return name, int(since_s)
+        except (OSError, ValueError):
+            return None
 
     def _read_outcome(self) -> tuple[str, SetupState] | None:
         try:
@@ -179,6 +207,9 @@ class CameraSetup:
 
     def _resume(self) -> None:
         """A custodian that was restarted, for example under its new name, goes on with the code that was read."""
+        began = self._read_began()
+        if began is not None:
+            self._before = began[0]
         try:
             code = parse_setup_code(self._kept.read_bytes().decode("ascii"))
         except (OSError, ValueError, FormatError):

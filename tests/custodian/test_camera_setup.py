@@ -241,3 +241,32 @@ def test_a_file_of_the_card_without_sense_is_ignored(house: House) -> None:
     for data in (b"", b"DW1:", b"\xff", MINE.text()[:-1].encode()):
         (house.run / "network" / "card").write_bytes(data)
         assert house.setup.take("") is SetupState.OFF
+
+
+@pytest.mark.parametrize("on_card", [False, True], ids=["QR code", "card"])
+def test_a_restart_of_the_custodian_gives_a_code_no_second_quarter_of_an_hour(house: House, on_card: bool) -> None:
+    """Its recorder can make it restart, whenever it likes, and a code that has ended would let its maker in again."""
+    if on_card:
+        house.owner = True
+        on_the_card(house, MINE)
+        assert house.setup.proof(DER) == MINE.proof(DER)
+    else:
+        house.joined()
+    house.boot_s += CODE_LIFE_S - 10
+    house.restart()
+    assert house.setup.proof(DER) == MINE.proof(DER), "the time that is left"
+    house.boot_s += 11
+    assert house.setup.lets_in(MINE.pairing_code) is None
+    house.restart()
+    assert house.setup.lets_in(MINE.pairing_code) is None
+    assert house.setup.proof(DER) is None
+
+
+def test_a_code_that_was_used_is_not_read_again_after_a_restart_of_the_custodian(house: House) -> None:
+    house.joined()
+    assert house.setup.lets_in(MINE.pairing_code) is True
+    house.boot_s += CODE_LIFE_S + 1
+    house.restart()
+    assert house.setup.take(MINE.text()) is SetupState.WAITING
+    assert house.wish is None
+    assert house.setup.take(STRANGERS.text()) is SetupState.JOINING
