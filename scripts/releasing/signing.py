@@ -39,8 +39,8 @@ def sign(
 ) -> list[str]:
     """Adds the holder's signature to everything in the proposal that the key may sign. Returns what was signed.
 
-    `root`, `before`: root.json and targets.json in force (`signed_before`); None before the first. `built`: the holder's
-    own build, needed if a file is added. Raises `FailedError`, and then has signed nothing.
+    `root`, `before`: root.json and targets.json in force (`signed_before`); None before the first. `built`: the
+    holder's own build, needed if a file is added. Raises `FailedError`, and then has signed nothing.
     """
     if not proposal_files(folder, "root") and not proposal_files(folder, "targets"):
         fail(f"{folder} holds no proposal.", "give the folder that `propose` or `propose-root` wrote.")
@@ -126,7 +126,7 @@ def _proposed(folder: Path) -> list[Root]:
 
 
 def _added(new: Targets, before: Targets | None) -> list[str]:
-    """Returns the files that are new, or that differ from the list in force in their bytes or in what is said of them."""
+    """Returns the files that are new, or that differ from the list in force in their bytes or their `custom`."""
     known = before.targets if before else {}
     return [path for path, target in sorted(new.targets.items()) if known.get(path) != target]
 
@@ -148,8 +148,9 @@ def _refuse_foreign_build(folder: Path, targets: Targets, before: Targets | None
     if not added and not statements:
         return
     if built is None:
+        named = ", ".join(added or [each.name for each in statements])
         fail(
-            f"The proposal adds {', '.join(added or [path.name for path in statements])}, and your own build is missing.",
+            f"The proposal adds {named}, and your own build is missing.",
             "build the commit, then give --built. Give the list in force with --before.",
         )
     own = _own_build(built)
@@ -162,10 +163,10 @@ def _refuse_foreign_build(folder: Path, targets: Targets, before: Targets | None
                 f"{path}: the proposal has {_in_words(theirs)}, and your build {_in_words(ours)}",
                 "do not sign. Find out which of the two builds is not of the commit.",
             )
-    for path in statements:
-        mine = built / f"{path.name.removesuffix('.intoto.jsonl')}.statement.json"
-        if not mine.is_file() or provenance.payload_of(path.read_bytes()) != mine.read_bytes():
-            fail(f"{path.name} says something else than your build.", "do not sign. Build the commit of the release.")
+    for envelope in statements:
+        mine = built / f"{envelope.name.removesuffix('.intoto.jsonl')}.statement.json"
+        if not mine.is_file() or provenance.payload_of(envelope.read_bytes()) != mine.read_bytes():
+            fail(f"{envelope.name} says something else than your build.", "do not sign. Build the same commit.")
 
 
 def _own_build(built: Path) -> dict[str, TargetFile]:

@@ -1,4 +1,4 @@
-// What the page does with each sealed file of argv[2]: "opened", or the error's text.
+// The page opens each sealed file of argv[2]: "opened", or the error's text.
 import "./globals.mjs";
 import { readFileSync } from "node:fs";
 import { unbase64 } from "../../agent/web/src/wire/bytes.js";

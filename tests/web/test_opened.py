@@ -37,7 +37,8 @@ def device(keys: OwnerKeys) -> FakeDevice:
 
 
 Forgery = Callable[[SegmentRecord, SegmentRecord, Stored, Stored], tuple[dict[str, Any], bytes | None]]
-"""Of the shown segment and of an older one: what the forged record of the shown one says, and the bytes under it."""
+"""Takes the records of the shown segment and of an older one, and both files. Returns the changes of the
+forged record, and the bytes under it."""
 LIES: dict[str, tuple[str, Forgery]] = {
     "an old film": ("film", lambda _, old, __, past: ({"file": old.file, "key": old.key}, past.sealed)),
     "an old still": ("still", lambda _, old, __, past: ({"poster": old.poster}, past.poster)),
