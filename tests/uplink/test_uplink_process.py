@@ -237,7 +237,13 @@ def test_the_relay_is_another_connection_whose_state_stands_beside_the_brokers(
 class Linked:
     """A role with a broker; its `Uplink` is a mock, and what the custodian says of news is what `versions` gives."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, relay: RelayReply | None = None) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        folder: Path,
+        relay: RelayReply | None = None,
+        home: HomeAddress | None = None,
+    ) -> None:
         monkeypatch.setattr(uplink_process, "_TICK_S", 0.01)
         self.uplink_class = mock.Mock()
         self.bus_class = mock.Mock()
@@ -250,7 +256,7 @@ class Linked:
         self.where = WHERE
         self.custodian = Asked(
             GetUplinkConfig=lambda: self.where,
-            GetHomeAssistant=HomeAssistantReply(HomeAddress()),
+            GetHomeAssistant=HomeAssistantReply(home or HomeAddress()),
             GetRelay=relay or RelayReply(),
             ReportStatus=protocol.Ack(),
             GetAlertChannels=protocol.AlertChannelsReply(()),
@@ -342,6 +348,24 @@ def test_without_a_broker_there_is_no_link_and_the_process_says_so(
     role.close()
     assert custodian.closed.is_set()
     assert words_of(manager) == ["ready no [broker] configured", "stopping"]
+
+
+def test_the_connection_to_home_assistant_lives_as_long_as_the_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    service = mock.Mock()
+    monkeypatch.setattr(uplink_process, "HomeAssistantService", service)
+    bus = mock.Mock()
+    monkeypatch.setattr(uplink_process, "MqttHomeBus", bus)
+    address = HomeAddress(host="home")
+    linked = Linked(monkeypatch, tmp_path, home=address)
+    bus.assert_called_once_with(address)
+    assert service.call_args.args[1:] == (bus.return_value, address)
+    linked.role.start()
+    service.return_value.start.assert_called_once_with()
+    service.return_value.stop.assert_not_called()
+    linked.stop()
+    service.return_value.stop.assert_called_once_with()
 
 
 def test_news_of_the_custodian_wakes_the_link_once_and_tells_it_where_the_doorbell_is(linked: Linked) -> None:
