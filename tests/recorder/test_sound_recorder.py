@@ -320,3 +320,153 @@ def test_a_file_of_sound_is_heard_once_and_a_lost_microphone_is_opened_again(
     assert news.count("microphone") == told
     listening.end()
     listening.join()
+
+
+# -- a microphone that the test moves ----------------------------------------------------------------------------------
+
+PACKET_NS = SoundDescription(24_000, b"\x13\x08", live=True).packet_ns
+
+
+class Ear:
+    """A recorder that listens to a microphone of the test, without its own thread's pauses."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, live: bool = True) -> None:
+        monkeypatch.setattr("agent.recorder.sound_recorder._AGAIN_S", 0.01)
+        monkeypatch.setattr("agent.recorder.sound_recorder._LATE_S", 0.0)
+        monkeypatch.setattr("agent.recorder.sound_recorder._SLOW_S", 0.0)
+        self.told: list[tuple[str, str]] = []
+        self.is_missing = False
+        self.opening = threading.Event()
+        self.opening.set()
+        self._live = live
+        self.listening = SoundRecorder(self._open, self)
+
+    def _open(self) -> Microphone:
+        assert self.opening.wait(60)
+        if self.is_missing:
+            raise DeviceError("The card is gone.", remedy="Plug it in.")
+        return Deaf(self._live)
+
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        self.told.append((kind, text))
+
+    def begin(self) -> None:
+        self.listening.begin(BootNs(0))
+        until(lambda: self.listening.state == "listening")
+
+    def hear(self, *packets: float) -> None:
+        """Packets at these times, counted in packets."""
+        session = self.listening._session
+        assert session is not None
+        for number in packets:
+            session.sound(SoundPacket(b"x", BootNs(round(number * PACKET_NS))))
+
+    def taken(self, first: float, end: float) -> list[float]:
+        found = self.listening.take(round(first * PACKET_NS), round(end * PACKET_NS))
+        return [each.heard_ns / PACKET_NS for each in found.packets]
+
+
+@pytest.fixture
+def ear(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
+    made = Ear(monkeypatch)
+    yield made
+    made.opening.set()
+    made.listening.end()
+    made.listening.join()
+
+
+def test_the_state_of_the_microphone_is_told_in_a_word_or_by_its_fault(ear: Ear) -> None:
+    assert ear.listening.state == "off"
+    ear.opening.clear()
+    ear.listening.begin(BootNs(0))
+    assert ear.listening.state == "starting"
+    ear.is_missing = True
+    ear.opening.set()
+    until(lambda: ear.listening.state == "The card is gone. Plug it in.")
+    ear.is_missing = False
+    until(lambda: ear.listening.state == "listening")
+    assert ear.told == [
+        ("microphone", "There is no sound: The card is gone. Plug it in."),
+        ("microphone back", "The microphone is back."),
+    ], "each once, although it was tried again and again"
+    ear.listening.end()
+    assert ear.listening.state == "off"
+
+
+def test_a_span_has_the_packets_from_its_first_instant_to_before_its_end(ear: Ear) -> None:
+    ear.begin()
+    ear.hear(10, 11, 12, 13)
+    assert ear.taken(11, 13) == [11, 12]
+    assert ear.listening.packets == 4
+
+
+def test_a_packet_that_is_not_newer_than_the_last_is_dropped(ear: Ear) -> None:
+    ear.begin()
+    ear.hear(10, 11, 10.5, 11, 12)
+    assert ear.taken(0, 20) == [10, 11, 12]
+
+
+def test_sound_of_three_minutes_is_kept(ear: Ear) -> None:
+    ear.begin()
+    kept = KEPT_NS / PACKET_NS
+    ear.hear(0, 1, kept, kept + 0.5)
+    assert ear.taken(0, 1) == []
+    assert ear.taken(1, kept + 1) == [1, kept, kept + 0.5]
+
+
+@pytest.mark.parametrize(("missing_s", "silence"), [(0.9, None), (1.1, SoundGapReason.MICROPHONE)])
+def test_a_segment_may_lack_a_second_of_its_sound(ear: Ear, missing_s: float, silence: object) -> None:
+    ear.begin()
+    count = 100
+    ear.hear(*range(count))
+    end_ns = count * PACKET_NS + round(missing_s * NS_PER_S)
+    assert ear.listening.take(0, end_ns).silence is silence
+
+
+def test_a_segment_without_any_sound_says_so_however_short_it_is(ear: Ear) -> None:
+    ear.begin()
+    found = ear.listening.take(0, PACKET_NS)
+    assert (found.packets, found.silence) == ((), SoundGapReason.MICROPHONE)
+
+
+def test_before_the_microphone_was_open_nothing_is_known_of_its_sound(ear: Ear) -> None:
+    found = ear.listening.take(0, NS_PER_S // 2)
+    assert (found.description, found.silence) == (None, SoundGapReason.MICROPHONE)
+    assert ear.listening.newest(0, NS_PER_S) is None
+
+
+def test_live_view_hears_what_came_between_two_instants_while_the_microphone_is_open(ear: Ear) -> None:
+    ear.begin()
+    empty = ear.listening.newest(0, NS_PER_S)
+    assert empty is not None
+    assert empty.packets == ()
+    ear.hear(10, 11, 12, 13)
+    found = ear.listening.newest(10 * PACKET_NS, 13 * PACKET_NS)
+    assert found is not None
+    assert [each.heard_ns / PACKET_NS for each in found.packets] == [11, 12]
+    assert found.silence is None
+    ear.is_missing = True
+    session = ear.listening._session
+    assert session is not None
+    session.ended(CameraEnd.LOST, "unplugged")
+    until(lambda: ear.listening.state.startswith("The card"))
+    assert ear.listening.newest(13 * PACKET_NS, 20 * PACKET_NS) is None
+    assert ear.listening.newest(11 * PACKET_NS, 20 * PACKET_NS) is not None, "what was heard before is still played"
+    ear.listening.end()
+    assert ear.listening.newest(0, 20 * PACKET_NS) is None
+
+
+def test_the_sound_of_an_earlier_camera_is_not_that_of_the_next(ear: Ear) -> None:
+    ear.begin()
+    ear.hear(10)
+    old = ear.listening._session
+    ear.listening.end()
+    ear.listening.join()
+    ear.begin()
+    assert ear.taken(0, 20) == []
+    assert old is not None
+    old.sound(SoundPacket(b"x", BootNs(5)))
+    old.ended(CameraEnd.LOST, "It is gone.")
+    assert ear.listening.state == "listening"
+    assert ear.taken(0, 20) == []
+    assert ear.told == []

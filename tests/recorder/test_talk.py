@@ -10,6 +10,7 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from agent.clients.opening import HybridIdentity
 from agent.core.talk.frames import FrameKind, TalkFrame
 from agent.core.talk.offers import TalkSecret, TalkState
-from agent.errors import DeviceError, OpenError
+from agent.errors import DeviceError, NetworkError, OpenError
 from agent.ipc.protocol import PutTalkOffer, TalkWork
 from agent.platform.entropy import SystemEntropy
 from agent.ports import Speaker
@@ -372,3 +373,45 @@ def test_ten_thousand_damaged_packets_of_a_voice_end_no_thread_and_make_no_long_
             packet = bytearray(chance.randbytes(chance.randrange(1, 509)))
         assert len(decoder.decode(TalkFrame(1, FrameKind.OPUS, bytes(packet)))) <= 2 * FRAME_SAMPLES
     assert len(decoder.decode(TalkFrame(1, FrameKind.MULAW, bytes(320)))) <= FRAME_SAMPLES
+
+
+def test_a_custodian_that_is_away_is_asked_again_after_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk, "_AWAY_S", 0.05)
+    asked: list[int] = []
+    work = Source.work
+
+    def away_at_first(source: Source, session: str, state: TalkState, patience_s: float) -> TalkWork:
+        asked.append(1)
+        if len(asked) < 3:
+            raise NetworkError("The custodian does not answer.")
+        return work(source, session, state, patience_s)
+
+    monkeypatch.setattr(Source, "work", away_at_first)
+    began_s = time.monotonic()
+    with a_door(tmp_path) as door:
+        door.begin()
+        assert time.monotonic() - began_s >= 2 * 0.05
+        assert door.service.state == "talking"
+
+
+def block(samples: np.ndarray) -> list[int]:
+    return [int(each) for each in samples[:3]]
+
+
+def test_a_block_is_the_voice_or_the_reply_and_the_tone_over_it(tmp_path: Path) -> None:
+    speaker: Any = object()
+    reader: Any = object()
+    service = TalkService(lambda: speaker, SpeakerSettings(100), lambda: True, SystemEntropy())
+    session = talk._Session("s", reader, speaker, 0.0, 50)
+    session.tone = np.full(FRAME_SAMPLES, 100, np.int16)
+    session.reply = np.full(2 * FRAME_SAMPLES, 2000, np.int16)
+    first = service._next(session, VoiceDecoder())
+    assert len(first) == FRAME_SAMPLES
+    assert block(first) == [int(each) + 100 for each in talk.scaled(np.full(3, 2000, np.int16), 50)]
+    second = service._next(session, VoiceDecoder())
+    assert block(second) == [int(each) for each in talk.scaled(np.full(3, 2000, np.int16), 50)], "the tone is over"
+    assert block(service._next(session, VoiceDecoder())) == [0, 0, 0], "and the reply too"
+    session.volume = 100
+    session.tone = np.full(FRAME_SAMPLES, 30_000, np.int16)
+    session.reply = np.full(FRAME_SAMPLES, 30_000, np.int16)
+    assert block(service._next(session, VoiceDecoder())) == [32_767] * 3, "loud, and not wrapped round"
