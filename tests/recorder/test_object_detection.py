@@ -278,6 +278,10 @@ def test_frames_that_were_queued_when_the_networks_failed_are_waited_for_by_nobo
     go_on.set()
     until(lambda: bench.detection.status().state == "failed")
     until(lambda: bench.detection._queued == 0)
+    thread = bench.detection._thread
+    assert thread is not None
+    thread.join(15)
+    assert not thread.is_alive(), "nothing is left to do for it"
 
 
 def test_a_board_that_gets_warm_looks_at_no_frame_that_was_queued_before(benches: Callable[..., Bench]) -> None:
