@@ -154,3 +154,14 @@ def test_only_whole_tips_are_listed_as_tips(requester: Requester, asked: SentReq
     answer.end(TransferState.COMPLETE, ended_ms=1)
     requester.answers.ended(answer.disclosure)
     assert requester.answers.tips() == [], "an answer of a doorbell is none"
+
+
+def test_an_answer_of_which_the_copied_request_is_damaged_is_listed_without_one(
+    requester: Requester, asked: SentRequest, house: House
+) -> None:
+    answer = lay_down(requester, asked, house.disclose(asked))
+    (answer.path / "request.dsse").write_bytes(b"torn")
+    requester.answers.ended(answer.disclosure)
+    found = requester.answers.get(answer.disclosure)
+    assert found is not None
+    assert (found.request, found.device, found.state) == ("", house.device_id, AnswerState.RECEIVING)

@@ -81,6 +81,16 @@ def test_an_index_that_is_missing_is_made_again_from_the_folder(used: Requester)
     assert states == {AnswerState.COMPLETE, AnswerState.QUARANTINED, AnswerState.RECEIVING}
 
 
+@pytest.mark.parametrize("filled", ["requests", "bulletins", "disclosures"])
+def test_an_index_that_is_missing_beside_anything_is_said_and_a_first_one_is_not(tmp_path: Path, filled: str) -> None:
+    (tmp_path / "new").mkdir()
+    assert FolderIndex(tmp_path / "new", ()).rebuilt == ""
+    (tmp_path / "used" / filled).mkdir(parents=True)
+    index = FolderIndex(tmp_path / "used", ())
+    index.read(lambda of: of.execute("SELECT 1").fetchone())
+    assert index.rebuilt == "It was missing."
+
+
 def test_an_index_that_is_deleted_under_a_running_program_is_made_again(used: Requester) -> None:
     before = known(used)
     shutil.rmtree(used.folder / "index")

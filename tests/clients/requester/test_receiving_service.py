@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.clients.requester import messages
+from agent.clients.requester.answer_index import AnswerState
 from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.disclosure_folder import AnswerFolder
@@ -650,6 +651,9 @@ def test_a_tip_whose_footage_is_not_the_recorded_one_is_refused_and_stays_refuse
     assert (outcome.state, "differs from the record" in outcome.reason) == ("refused", True)
     assert (door.receipts[-1].state, door.receipts[-1].request) == (ReceiptState.REFUSED, TIP)
     assert requester.answers.tips() == []
+    listed = requester.answers.get(TIP)
+    assert listed is not None
+    assert (listed.state, listed.reason, listed.live) == (AnswerState.QUARANTINED, outcome.reason, False)
     assert ReceiverEventKind.TIP not in desk.kinds
     again = send_again(desk, broker, requester, door, clock)
     assert (again.chunks, again.receipts[-1].state) == ([], ReceiptState.REFUSED)

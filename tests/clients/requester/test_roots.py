@@ -8,7 +8,7 @@ import pytest
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.roots import KnownRoots, swapped
-from agent.errors import ConfigurationError, RequestError
+from agent.errors import ConfigurationError, FormatError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.area import Area, Circle, Point
 from agent.wire.broker_directory import (
@@ -123,6 +123,29 @@ def test_our_entry_is_read_from_the_stored_bundle_as_long_as_it_lists_our_key(re
     assert found is not None
     assert (found.id, found.regions) == (requester.id, (RIJNSTAD.bounds,))
     assert roots.entry(samples.ROOT_KEY.id, NOW_S + 31 * 86_400) is None
+
+
+def test_a_bundle_lists_us_until_the_end_of_the_last_key_that_it_does_not_revoke(requester: Requester) -> None:
+    roots, root = KnownRoots(requester), samples.ROOT_KEY.id
+    assert roots.listed_until_s(root) == 0
+    keys = tuple(
+        RequesterKey(key=key.text, from_s=NOW_S - 86_400, until_s=NOW_S + days * 86_400, revoked=revoked)
+        for key, days, revoked in (
+            (requester.key, 30, False), (samples.OWNER_KEY, 20, False), (samples.ROOT_KEY, 90, True)
+        )
+    )  # fmt: skip
+    roots.accept(samples.ROOT_KEY.text, bundle_for(requester, keys=keys), NOW_S)
+    assert roots.listed_until_s(root) == NOW_S + 30 * 86_400
+    other = envelope.sign(
+        TrustBundle.PAYLOAD_TYPE,
+        strictjson.encode(TrustBundle(v=1, root=root, version=9, issued_s=NOW_S, requesters=(samples.requester(),))),
+        samples.ROOT,
+    )
+    (requester.folder / "roots" / root / "bundle.dsse").write_bytes(other)
+    assert roots.listed_until_s(root) == 0, "it lists another requester only"
+    (requester.folder / "roots" / root / "root.pub").unlink()
+    with pytest.raises(FormatError, match=r"root\.pub is missing"):
+        roots.listed_until_s(root)
 
 
 def directory(*ranges: CellRange) -> BrokerDirectory:
