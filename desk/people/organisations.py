@@ -25,7 +25,6 @@ from desk.people.roles import Role
 from desk.sealed_keys import is_sealed, sealed_signer
 from desk.storage.shared_parts import shared_parts
 from desk.storage.shared_stores import SharedStores, shared_stores, worker_stores
-from desk.tokens import token_signer
 
 __all__ = [
     "certificate_request",
@@ -71,7 +70,11 @@ def _opened(organisation: Organisation, parts: SealedParts | None, stores: Share
 
 def _token_signer(organisation: Organisation) -> Signer | None:
     token = settings.DESK.token
-    return token_signer(token, organisation.requester_id) if token else None
+    if token is None:
+        return None
+    from desk.tokens import token_signer  # loads a library that most desks do without
+
+    return token_signer(token, organisation.requester_id)
 
 
 @transaction.atomic

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from agent.errors import ConfigurationError, StorageError
 from agent.platform import files
 from desk.config import Storage
-from desk.storage.s3_parts import S3Parts
+
+if TYPE_CHECKING:
+    from desk.storage.s3_parts import S3Parts
 
 __all__ = ["check_storage", "shared_parts"]
 
@@ -32,6 +35,9 @@ def check_storage(storage: Storage) -> None:
 @functools.cache
 def _opened(storage: Storage, requester_id: str) -> S3Parts:
     """Returns one client for each organisation and process: it keeps connections open, and any thread may use it."""
+    # Most desks keep parts in a folder. The client's library would take a sixth of each start.
+    from desk.storage.s3_parts import S3Parts
+
     assert storage.secret_key_file is not None  # noqa: S101 (`config.cross_field_errors` demands it)
     try:
         secret_key = files.read_private(storage.secret_key_file, _SECRET_LIMIT_BYTES).decode("utf-8", "replace").strip()

@@ -1,7 +1,8 @@
 """Index, notes and claims of an organisation in the desk's PostgreSQL, for its receivers and web processes.
 
-With SQLite they are in the folder, and one receiver runs. With PostgreSQL, each machine keeps only the keys of the
-organisation in its folder: the signing key, the key for tips, and `workers.key`, which opens the notes.
+With SQLite they are in the folder, one receiver runs, and PostgreSQL's client stays unloaded. With PostgreSQL, each
+machine keeps only the keys of the organisation in its folder: the signing key, the key for tips, and `workers.key`,
+which opens the notes.
 """
 
 from __future__ import annotations
@@ -9,19 +10,18 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
-from psycopg.conninfo import make_conninfo
 
 from agent.clients.requester.claims import Claims, SoleReceiver
 from agent.clients.requester.folder_index import RequesterIndex
 from agent.clients.requester.identity import indexed_tables
 from agent.clients.requester.notes import Notes
 from agent.clients.requester.sealed_parts import FolderParts, SealedParts
-from desk.storage.postgres_claims import PostgresClaims
-from desk.storage.postgres_index import PostgresIndex
-from desk.storage.postgres_notes import NOTE_TABLE, PostgresNotes
+
+if TYPE_CHECKING:
+    from desk.storage.postgres_index import PostgresIndex
 
 __all__ = ["SharedStores", "shared_stores", "worker_stores"]
 
@@ -47,6 +47,8 @@ def shared_stores(requester_id: str, folder: Path, parts: SealedParts | None = N
     address, schema = _address(), _schema(requester_id)
     if address is None:
         return None
+    from desk.storage.postgres_notes import PostgresNotes
+
     with _GUARD:
         if (address, schema) not in _OPEN:
             _OPEN[address, schema] = _index(address, schema, folder, parts)
@@ -63,6 +65,9 @@ def worker_stores(requester_id: str, folder: Path, parts: SealedParts | None = N
     address, schema = _address(), _schema(requester_id)
     if address is None:
         return None
+    from desk.storage.postgres_claims import PostgresClaims
+    from desk.storage.postgres_notes import PostgresNotes
+
     index = _index(address, schema, folder, parts, session=True)
     claims: Claims = SoleReceiver() if parts is None else PostgresClaims(index)
     notes = PostgresNotes(index, folder)
@@ -77,6 +82,9 @@ def worker_stores(requester_id: str, folder: Path, parts: SealedParts | None = N
 def _index(
     address: str, schema: str, folder: Path, parts: SealedParts | None, *, session: bool = False
 ) -> PostgresIndex:
+    from desk.storage.postgres_index import PostgresIndex
+    from desk.storage.postgres_notes import NOTE_TABLE
+
     tables = indexed_tables(parts if parts is not None else FolderParts(folder / "disclosures"))
     return PostgresIndex(address, schema, folder, (*tables, NOTE_TABLE), session=session)
 
@@ -89,6 +97,8 @@ def _address() -> str | None:
     database = settings.DATABASES["default"]
     if database["ENGINE"] != "django.db.backends.postgresql":
         return None
+    from psycopg.conninfo import make_conninfo
+
     alive = {f"keepalives_{name}": str(value) for name, value in _ALIVE.items()}
     server = {f"tcp_keepalives_{name}": value for name, value in _ALIVE.items()} | {"tcp_user_timeout": _UNANSWERED_MS}
     return make_conninfo(

@@ -25,7 +25,6 @@ from agent.wire.identities import (
     public_key_of,
 )
 from desk.config import Token
-from desk.tokens import token_signer
 
 __all__ = ["LEAST_PASSPHRASE", "is_sealed", "make_root_key", "make_token_root", "open_root_key", "root_key_of"]
 
@@ -59,6 +58,8 @@ def make_token_root(folder: Path, token: Token, label: str) -> PublicKey:
     """Makes the key with that label in the token. Raises `ConfigurationError` if the organisation has a root key."""
     if files.is_there(folder / _PUBLIC):
         raise ConfigurationError("This organisation has a root key.", remedy="Rotate it with the owners' consent only.")
+    from desk.tokens import token_signer  # loads a library that most desks do without
+
     key = token_signer(token, label).public_key
     files.make_folder(folder)
     files.write(folder / _PUBLIC, f"{key.text}\n".encode("ascii"))
@@ -97,6 +98,8 @@ def _token_root(folder: Path, token: Token | None, label: str) -> Signer:
             "The root's key is in a token.",
             remedy="Name the token under [token] in desk.toml, and start the desk again.",
         )
+    from desk.tokens import token_signer
+
     signer = token_signer(token, label)
     if signer.public_key != root_key_of(folder):
         raise ConfigurationError("This token holds another key.", remedy="Connect the token that made the root's key.")
