@@ -32,6 +32,8 @@ PLACE_STEP_E7: Final = 200
 """Step in 1e-7 degrees of the grid on which a size counts places."""
 _REACH_E7: Final = RADIUS // SCALE
 """Whole 1e-7 degrees of latitude in a disc."""
+_NEAREST_FIRST: Final = sorted(range(-(_REACH_E7 // CENTRE_STEP_E7 + 1), _REACH_E7 // CENTRE_STEP_E7 + 2), key=abs)
+"""Rows of centres around a place, counted from the nearest one: a disc near it is found first."""
 _DEGREE_E7: Final = 10_000_000
 
 Corner = tuple[int, int]
@@ -112,8 +114,8 @@ def within_disc(corners: list[Corner], plane: Plane, at: Corner) -> bool:
     step = CENTRE_STEP_E7 * plane.across
     centres = _centres(tuple(corners), plane)
     nearest = round(at[1] / CENTRE_STEP_E7)
-    reach = _REACH_E7 // CENTRE_STEP_E7 + 1
-    for row in sorted(range(nearest - reach, nearest + reach + 1), key=lambda row: abs(row - nearest)):
+    for offset in _NEAREST_FIRST:
+        row = nearest + offset
         left = RADIUS**2 - ((row * CENTRE_STEP_E7 - at[1]) * SCALE) ** 2
         if left < 0:
             continue

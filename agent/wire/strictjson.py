@@ -89,10 +89,7 @@ def encode(message: Message) -> bytes:
 
 def _parse(data: bytes) -> Any:
     try:
-        text = data.decode("utf-8")
-        return json.loads(
-            text, object_pairs_hook=_object, parse_float=_fraction, parse_int=_integer, parse_constant=_constant
-        )
+        return _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as cause:
         raise FormatError(f"it is not text: byte {cause.start} is not UTF-8.") from cause
     except json.JSONDecodeError as cause:
@@ -125,26 +122,33 @@ def _constant(_text: str) -> Never:
     raise FormatError("NaN and Infinity are not numbers here.")
 
 
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_fraction, parse_int=_integer, parse_constant=_constant
+)
+"""`json.loads` would build one for each message."""
+
+
 def _check(value: Any, key: str, depth: int) -> None:
     """Checks the rules beyond JSON grammar and types, for `value` found under `key`."""
     if depth > MAX_DEPTH:
         raise FormatError(f"nested deeper than {MAX_DEPTH} levels.")
-    if isinstance(value, dict):
+    kind = type(value)  # the parser makes no subclasses, and this comparison is the fast one
+    if kind is str:
+        if not value.isascii():  # most texts are ASCII, for example all of a manifest
+            _check_text(value, "a string")
+    elif kind is dict:
         for name, member in value.items():
-            _check_text(name, "a key")
+            if not name.isascii():
+                _check_text(name, "a key")
             _check(member, name, depth + 1)
-    elif isinstance(value, list):
+    elif kind is list:
         for member in value:
             _check(member, "", depth + 1)
-    elif isinstance(value, float) and key not in _COORDINATES:
+    elif kind is float and key not in _COORDINATES:
         raise FormatError("a number has a fraction, which only lat and lon may.")
-    elif isinstance(value, str):
-        _check_text(value, "a string")
 
 
 def _check_text(text: str, what: str) -> None:
-    if text.isascii():  # fast path: most texts read at start (the manifest) are ASCII
-        return
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise FormatError(f"{what} holds half a surrogate pair.")
     if not unicodedata.is_normalized("NFC", text):
@@ -194,6 +198,9 @@ _WORDS: Final[tuple[tuple[str, Callable[..., str]], ...]] = (
 """msgspec's complaints, and their sentences."""
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
+
+
 def _write(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{_write(key)}:{_write(value[key])}" for key in sorted(value)) + "}"
@@ -201,7 +208,7 @@ def _write(value: Any) -> str:
         return "[" + ",".join(_write(member) for member in value) + "]"
     if isinstance(value, float):
         return _write_fraction(value)
-    return json.dumps(value, ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def _write_fraction(value: float) -> str:
