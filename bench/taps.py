@@ -22,7 +22,7 @@ from agent.recorder.capture.camera_file import FileCamera
 from agent.wire.fields import Kind
 from tests.browser.house import PASSPHRASE, House, Phones
 from tests.browser.test_one_touch import add_passkey, give_authenticator
-from tests.browser.test_who_rings import deliver, rung_with_alerts
+from tests.browser.test_who_rings import deliver, ring_with_alerts
 from tests.scenarios.street import Asker, until
 from tests.uplink.test_push_sender import PushService
 
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def _measure(folder: Path, service: PushService) -> None:
-    with rung_with_alerts(folder, FOOTAGE, service) as (house, people, told):
+    with ring_with_alerts(folder, FOOTAGE, service) as (house, people, told):
         ring = next(each for each in told if "picture" in each and "rang" in each["body"])
         police = Asker(house.street, "rijnstad-police", Kind.POLICE)
         people.trust("ana", police.root.text, police.bundle, "The rijnstad-police")

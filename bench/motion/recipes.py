@@ -6,7 +6,7 @@ camera is both tuned on and reported on:
 
 * **tune**: the detector was changed while these were looked at.
 * **validate**: they decided which stage stays; no number was chosen on them.
-* **never**: labelled by eye from still pictures, and given to a detector only for the report.
+* **test**: labelled by eye from still pictures, and given to a detector only for the report.
 
 Get it with git and decode it to what a detector sees, 320×240 luma at ten frames a second:
 
@@ -40,7 +40,7 @@ __all__ = ["SPLITS", "Recipe", "idle_of", "played_to_and_fro", "present", "recip
 
 Frame = npt.NDArray[np.uint8]
 
-SPLITS = ("tune", "validate", "never")
+SPLITS = ("tune", "validate", "test")
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "bench" / "footage"
 
 _LEAST_IDLE_S = 1.5

@@ -53,10 +53,10 @@ def switch_alerts_on(people: Phones, browser: Browser) -> None:
 
 
 @contextmanager
-def rung_with_alerts(
+def ring_with_alerts(
     folder: Path, footage: Path, service: PushService
 ) -> Iterator[tuple[House, Phones, list[dict[str, Any]]]]:
-    """A house whose bell has rung for an owner with alerts in a browser. Yields the opened messages as well."""
+    """A house at which a visitor rang, and an owner with alerts in a browser. Yields the opened messages as well."""
     browser = Browser()
     with a_house(folder, footage, more=ALERTS) as house, phones(house, folder) as people:
         assert house.solo._delivery is not None
@@ -147,7 +147,7 @@ def see_the_visitor_before_unlocking(people: Phones, looking: Looking) -> None:
 def test_a_ring_shows_who_is_there_in_the_notification_and_to_nobody_in_between(
     tmp_path: Path, footage: Path, service: PushService, screenshots: Path, looking: Looking
 ) -> None:
-    with rung_with_alerts(tmp_path, footage, service) as (house, people, messages):
+    with ring_with_alerts(tmp_path, footage, service) as (house, people, messages):
         (ring,) = [each for each in messages if "picture" in each and "rang" in each["body"]]
         assert len({len(body) for _, body in service.taken}) == 1
         shown = deliver(people, house, ring)
