@@ -50,6 +50,7 @@ def a_phone(folder: Path, *authorities: bytes) -> Iterator[Browser]:
         yield browser
 
 
+@at_length
 def test_a_browser_that_was_clicked_past_a_warning_is_asked_for_no_code(door: Door, tmp_path: Path) -> None:
     with a_phone(tmp_path / "phone") as phone:
         phone.run(CLICK_PAST, url=f"{door.page.url}pair")

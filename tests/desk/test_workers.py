@@ -72,7 +72,8 @@ def test_a_name_that_no_certificate_may_have_is_refused(agency: Agency, tmp_path
         list(make_folder(SHARED, "No Name", tmp_path / "worker"))
 
 
-def test_a_sealed_signing_key_is_unlocked_with_its_passphrase(agency: Agency) -> None:
+def test_a_sealed_signing_key_is_unlocked_with_its_passphrase(agency: Agency, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealed_keys, "_WORK_FACTOR", 10)
     folder = folder_of(agency.organisation)
     sealed_keys.seal(folder, "six words that nobody guesses")
     sealed_keys._unlocked.clear()

@@ -43,6 +43,7 @@ from agent.wire.disclosures import PartKind
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Enrolment
 from tests.custodians import FakeOutbox
+from tests.lengths import one_in
 from tests.properties import consent_model
 from tests.properties.amounts import WHOLE, amount
 from tests.properties.consent_model import CLOCK_ACTIONS, Broken, Exploration, World, remembering
@@ -381,7 +382,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 )
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+@pytest.mark.parametrize("mutation", one_in(3, MUTATIONS), ids=lambda mutation: mutation.__name__)
 def test_it_is_noticed_when(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     with explored(1) as exploration:
         mutation(monkeypatch)

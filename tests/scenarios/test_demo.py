@@ -25,6 +25,7 @@ from demo.evidence import steal
 from demo.results import forget
 from demo.telling import Teller
 from tests.damage import with_another_end
+from tests.lengths import LONG
 from tests.scenarios.street import ROOT
 from tests.second_reader.age import split
 from tests.second_reader.disclosure import read_disclosure
@@ -238,6 +239,7 @@ def test_a_demo_on_something_that_is_no_video_says_so_and_what_to_do(tmp_path: P
     assert "make demo VIDEO=" in told
 
 
+@LONG
 def test_a_video_of_a_second_that_is_cut_short_in_a_folder_with_a_quote_plays_the_whole_story(
     footage: Path, tmp_path: Path
 ) -> None:

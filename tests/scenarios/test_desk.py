@@ -12,18 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.lengths import only
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.broker
-def test_make_desk_fills_three_cases_and_lets_four_people_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("doors", only([1], [1, 2]))
+def test_make_desk_fills_three_cases_and_lets_four_people_in(tmp_path: Path, doors: int) -> None:
     if shutil.which("mosquitto") is None:
         pytest.skip("mosquitto is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = tmp_path / "desk"
-    words = ["--doors", "2", "--once", "--port", str(port), "--folder", str(folder)]
+    words = ["--doors", str(doors), "--once", "--port", str(port), "--folder", str(folder)]
     done = subprocess.run([sys.executable, "-m", "demo.desk", *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(rf"https://localhost:{port}/link/\S{{43}}", done.stdout)) == 4
@@ -32,4 +35,4 @@ def test_make_desk_fills_three_cases_and_lets_four_people_in(tmp_path: Path) -> 
         answers = [row[0] for row in database.execute("SELECT state FROM cases_answer")]
     database.close()
     assert states == ["draft", "published", "submitted"]
-    assert answers == ["complete", "complete"]
+    assert answers == ["complete"] * doors

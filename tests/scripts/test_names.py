@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import functools
 import re
 import subprocess
 from collections import defaultdict
@@ -45,7 +44,7 @@ def identifiers(source: str) -> set[str]:
     return found
 
 
-@functools.cache
+@pytest.fixture(scope="module")
 def users() -> dict[str, list[str]]:
     """Which files define each name of the code."""
     found: defaultdict[str, list[str]] = defaultdict(list)
@@ -137,8 +136,8 @@ def test_the_glossary_lists_words_that_are_not_used() -> None:
 
 
 @pytest.mark.parametrize("word", sorted(retired_words()))
-def test_no_name_in_the_code_uses_a_word_that_the_glossary_has_replaced(word: str) -> None:
-    assert users().get(word, []) == [], f"the glossary says {retired_words()[word]}"
+def test_no_name_in_the_code_uses_a_word_that_the_glossary_has_replaced(users: dict[str, list[str]], word: str) -> None:
+    assert users.get(word, []) == [], f"the glossary says {retired_words()[word]}"
 
 
 def test_every_backticked_name_of_the_glossary_exists_in_the_code() -> None:

@@ -187,6 +187,13 @@ def test_keygen_for_a_script_names_public_halves_only(tool: Tool, tmp_path: Path
     assert "SECRET" not in done.out
 
 
+@pytest.fixture
+def quick_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passphrase costs milliseconds instead of a second."""
+    monkeypatch.setitem(OwnerKeys.create.__kwdefaults__, "log2_work_factor", 8)
+
+
+@pytest.mark.usefixtures("quick_passphrases")
 def test_a_passphrase_is_asked_for_and_never_an_argument(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +214,7 @@ def test_a_name_that_cannot_be_is_told_what_one_is_made_of(tool: Tool, tmp_path:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 def test_an_empty_passphrase_is_said_to_seal_nothing_and_asked_for_again(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ from tests.clients.owner.conftest import WINDOW_MS, Home, now, seeds
 from tests.clients.owner.fake_device import BOOT, JPEG
 from tests.damage import with_another_end
 from tests.hostile import HOSTILE_FILMS, box
+from tests.lengths import one_in
 from tests.sounds import heard_from_s, track
 
 
@@ -124,7 +125,7 @@ def test_segments_that_do_not_go_into_one_video_are_written_one_by_one(
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in tmp_path.glob("2027*"))
 
 
-@pytest.mark.parametrize("name", HOSTILE_FILMS)
+@pytest.mark.parametrize("name", one_in(3, HOSTILE_FILMS))
 def test_a_hostile_film_of_a_network_camera_is_opened_by_a_process_with_limits_and_costs_only_itself(
     home: Home, media: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -57,6 +57,7 @@ def people(data: Path, tmp_path: Path) -> Iterator[People]:
             yield People(desk, browser)
 
 
+@pytest.mark.at_length("make test-browser")
 def test_from_the_first_start_to_a_colleague_with_a_passkey(people: People) -> None:
     people.arrive("admin", f"/link/{one_time_links.make_first_admin_link()}")
     people.look("admin", "first-admin")

@@ -15,7 +15,7 @@ from tests.seaweed import seaweed_program
 
 ROOT = Path(__file__).resolve().parents[3]
 LIFE = (
-    "receiving/test_receiver_thread.py::test_a_desk_that_is_killed_while_an_answer_arrives_has_it_once_in_the_end",
+    "receiving/test_receiver_thread.py::test_a_desk_that_is_killed_while_an_answer_arrives_has_it_once_in_the_end[1]",
     "cases/test_viewing.py::test_a_film_comes_whole_or_in_pieces_and_is_never_stored",
     "cases/test_deletion.py::test_footage_is_deleted_on_its_day_and_the_deletion_is_signed_for_publication",
     "export/test_views.py::test_an_export_is_in_the_log_before_it_leaves_and_its_folder_is_wiped",
@@ -23,11 +23,12 @@ LIFE = (
     "storage/workers_at_work.py",
 )
 """An answer arrives while the desk is killed, and is played, deleted and exported. Two workers share answers."""
-SHARE = (LIFE[1], LIFE[2], LIFE[5])
+SHARE = (LIFE[1], LIFE[2])
+"""Workers have shorter tests on a real PostgreSQL, in test_workers.py."""
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize(("life", "tests"), [(SHARE, 4), pytest.param(LIFE, 8, marks=LONG)], ids=["share", "whole"])
+@pytest.mark.parametrize(("life", "tests"), [(SHARE, 2), pytest.param(LIFE, 8, marks=LONG)], ids=["share", "whole"])
 def test_an_answer_lives_on_a_desk_with_postgresql_and_s3(tmp_path: Path, life: tuple[str, ...], tests: int) -> None:
     postgres_programs()
     seaweed_program()
