@@ -123,10 +123,9 @@ class Enrolments(ThreadOwned):
     def owner_name(self, key_id: str) -> str | None:
         """Returns the name of the owner with this approval key, or None."""
         current = self.current
-        if current is None:
+        if current is None or key_id not in current.approver_keys:
             return None
-        keys = zip(current.approvers, current.approver_keys, strict=True)
-        return next((named.name for named, each in keys if each == key_id), None)
+        return current.name_of(key_id)
 
     def seal(self, data: bytes) -> bytes:
         """Returns an age file around `data` for the current owners and the recovery identity.  The device cannot open

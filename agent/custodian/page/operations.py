@@ -210,8 +210,6 @@ class PageOperations:
         return {"code": code, "life_s": CODE_LIFE_S, **self._trust()}
 
     def _browsers(self, _asked: object, caller: Caller) -> dict[str, Any]:
-        enrolment = self._enrolments.current
-        names = {key.id: name for name, key in _approvers(enrolment)} if enrolment else {}
         return {
             "browsers": [
                 {
@@ -219,7 +217,7 @@ class PageOperations:
                     "browser": each.browser,
                     "made_s": each.made_s,
                     "seen_s": each.seen_s,
-                    "owner": names.get(each.owner_key or ""),
+                    "owner": self._enrolments.owner_name(each.owner_key or ""),
                     "this": each.id == _session_id(caller),
                 }
                 for each in self._sessions.sessions()
@@ -233,11 +231,6 @@ class PageOperations:
             "gaps": self._timeline.gaps(*span),
             "rings": self._timeline.rings(*span),
         }
-
-
-def _approvers(enrolment: Any) -> list[tuple[str, Any]]:
-    keys = list(enrolment.approver_keys.values())
-    return [(named.name, key) for named, key in zip(enrolment.approvers, keys, strict=True)]
 
 
 def _session(caller: Caller) -> Session:
