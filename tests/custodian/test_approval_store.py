@@ -133,3 +133,16 @@ def test_of_too_much_the_oldest_go_and_the_newest_stays_however_large(
     assert set(door.journal.named("shared.")) == {first.tip}
     door.obey(second, others)
     assert set(door.journal.named("shared.")) == {second.tip}
+
+
+@pytest.mark.parametrize(("spare_bytes", "kept"), [(0, 2), (-1, 1)])
+def test_as_much_is_kept_as_fits_to_the_last_byte(
+    door: Door, monkeypatch: pytest.MonkeyPatch, spare_bytes: int, kept: int
+) -> None:
+    (first, headers), (second, others) = tip(door, door.segments[1]), tip(door, door.segments[2])
+    door.obey(first, headers)
+    (size_bytes,) = map(len, door.journal.named("shared.").values())
+    monkeypatch.setattr(approval_store, "MOST_BYTES", 2 * size_bytes + spare_bytes)
+    door.obey(second, others)
+    assert {len(each) for each in door.journal.named("shared.").values()} == {size_bytes}
+    assert len(door.journal.named("shared.")) == kept

@@ -92,6 +92,8 @@ def test_a_list_names_each_fact_of_a_segment(door: Door, monkeypatch: pytest.Mon
     monkeypatch.setattr("agent.custodian.control_handler._MOST_LISTED", 2)
     page = answer(door, "list", from_ms=0, to_ms=2**50)[0]
     assert ([each["id"] for each in page["segments"]], page["more"]) == (door.segments[:2], True)
+    monkeypatch.setattr("agent.custodian.control_handler._MOST_LISTED", 4)
+    assert answer(door, "list", from_ms=0, to_ms=2**50)[0]["more"] is False, "the list is full and complete"
 
 
 def test_a_request_that_is_not_here_is_refused_by_every_operation_that_names_one(door: Door) -> None:

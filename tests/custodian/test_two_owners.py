@@ -12,6 +12,7 @@ from agent.clients.opening import open_bytes
 from agent.core.consent import RequestState
 from agent.core.disclosure import read_manifest
 from agent.core.timebase import ClockQuality
+from agent.custodian.release_records import first_approval_of
 from agent.errors import RequestError
 from agent.wire import envelope
 from agent.wire.control import Frame
@@ -127,6 +128,18 @@ def test_any_one_no_is_a_no(door: Door) -> None:
     with pytest.raises(RequestError):
         door.obey(co_approval(asked, approval), by=BO)
     assert door.journal.named("first.") == {}
+
+
+def test_a_first_yes_that_stayed_behind_after_the_no_completes_nothing(door: Door) -> None:
+    asked = door.ask()
+    approval = first_of(door, asked)
+    stale = door.journal.get(first_approval_of(asked.id))
+    assert stale is not None
+    door.deny(asked)
+    with door.journal.transaction():
+        door.journal.put(first_approval_of(asked.id), stale)
+    with pytest.raises(RequestError, match="No approval of this request waits"):
+        door.obey(co_approval(asked, approval), by=BO)
 
 
 def test_what_waits_is_shown_to_the_owners_as_it_was_signed(door: Door) -> None:
