@@ -1,0 +1,242 @@
+"""The page's server: where it is found, what the terminal is told, and a network that comes and goes."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent.config.settings import PageConfig
+from agent.custodian.page import server as module
+from agent.custodian.page.listener import ConnectionPriority
+from agent.custodian.page.server import PageDeps, PageServer
+from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError, StorageError
+from agent.wire.control import Frame
+from tests.vaults import SteppedClock
+
+
+class Entropy:
+    def token(self, size_bytes: int) -> bytes:
+        return secrets.token_bytes(size_bytes)
+
+
+Make = Callable[..., PageServer]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Makes a page that is not started, with these settings."""
+    made: list[PageServer] = []
+
+    def make(doorbell: str = "Front door", set_up: Any = None, **settings: Any) -> PageServer:
+        values = {"host": "127.0.0.1", "port": 8443, "addresses": ("192.168.1.20",), "mdns": False, **settings}
+        control = SimpleNamespace(answer=lambda frame: Frame({"ok": True, "result": {"asked": frame.head["op"]}}))
+        parts: dict[str, Any] = {
+            "control": control, "enrolments": SimpleNamespace(current=None), "manifest": None,
+            "clock": SteppedClock(utc_offset_ns=1_800_000_000 * 10**9), "entropy": Entropy(), "facts": dict,
+            "live": lambda _viewer, _asked: ({}, b""), "set_up": set_up,
+        }  # fmt: skip
+        made.append(PageServer(PageConfig(**values), tmp_path / "page", doorbell, PageDeps(**parts)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "url", "urls", "install"),
+    [
+        (
+            {"addresses": ("192.168.1.20",)},
+            "https://front-door.local:8443/", ["https://192.168.1.20:8443/"], "http://192.168.1.20:8443/install",
+        ),
+        (
+            {"name": "home", "port": 443},
+            "https://home.local/", ["https://192.168.1.20/"], "http://192.168.1.20:443/install",
+        ),
+        (
+            {"addresses": ("127.0.0.1", "fd00::7", "169.254.3.4", "10.0.0.5")},
+            "https://front-door.local:8443/",
+            ["https://[fd00::7]:8443/", "https://169.254.3.4:8443/", "https://10.0.0.5:8443/"],
+            "http://10.0.0.5:8443/install",
+        ),
+        (
+            {"addresses": ("127.0.0.1", "169.254.3.4", "fd00::7")},
+            "https://front-door.local:8443/",
+            ["https://169.254.3.4:8443/", "https://[fd00::7]:8443/"],
+            "http://[fd00::7]:8443/install",
+        ),
+        (
+            {"addresses": ("127.0.0.1",)},
+            "https://front-door.local:8443/", ["https://127.0.0.1:8443/"], "http://127.0.0.1:8443/install",
+        ),
+    ],
+)  # fmt: skip
+def test_the_page_is_named_by_name_and_by_the_addresses_that_a_phone_reaches(
+    make: Make, settings: dict[str, Any], url: str, urls: list[str], install: str
+) -> None:
+    page = make(**settings)
+    assert (page.url, page.urls, page.install_url) == (url, urls, install)
+
+
+def test_before_it_has_an_address_the_authority_is_offered_under_the_pages_name(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "network", frozenset)
+    page = make(host="0.0.0.0", addresses=())
+    assert (page.urls, page.install_url) == ([], "http://front-door.local:8443/install")
+
+
+def test_a_doorbell_with_a_name_that_no_network_takes_is_refused_unless_the_page_has_one(make: Make) -> None:
+    with pytest.raises(ConfigurationError, match="makes no network name"):
+        make("!!!")
+    assert make("!!!", name="home").url == "https://home.local:8443/"
+
+
+def test_the_terminal_is_told_where_the_page_is_and_gets_a_code_only_if_it_asks_for_one(make: Make) -> None:
+    page = make()
+    where = {
+        "url": page.url,
+        "urls": page.urls,
+        "install": page.install_url,
+        "fingerprint": page.certificates.fingerprint,
+    }
+    told = page.answer(Frame({"op": "page_authority"}))
+    assert (told.head, told.body) == ({"ok": True, "result": where}, page.certificates.authority_der)
+    told = page.answer(Frame({"op": "page_code"}))
+    code = told.head["result"].pop("code")
+    assert (told.head, told.body) == (
+        {"ok": True, "result": {**where, "life_s": 900}},
+        page.certificates.authority_der,
+    )
+    assert page._sessions.pair(code, "10.0.0.2", "Firefox")
+    assert page.answer(Frame({"op": "device"})).head["result"] == {"asked": "device"}
+    with pytest.raises((FormatError, RequestError)):
+        page.answer(Frame({"op": "page_code", "more": 1}))
+
+
+def test_a_code_that_the_camera_read_lets_a_browser_in(make: Make) -> None:
+    set_up = SimpleNamespace(lets_in=lambda typed: typed == "AAAABBBCCC", proof=lambda authority: b"proof " + authority)
+    page = make(set_up=set_up)
+    assert page._sessions.pair("AAAA-BBB-CCC", "10.0.0.2", "Firefox")
+    with pytest.raises(RequestError):
+        page._sessions.pair("AAAA-BBB-CCD", "10.0.0.3", "Firefox")
+    assert page._application.pages._proof(b"DER") == b"proof DER"
+
+
+def test_a_port_that_another_program_has_is_named_with_its_address(make: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        page = make(port=port)
+        with pytest.raises(NetworkError, match=rf"cannot listen on 127\.0\.0\.1 port {port}: Address already in use"):
+            page.start()
+
+
+@pytest.mark.parametrize(
+    ("host", "callers"), [("127.0.0.1", ["127.0.0.1"]), ("::1", ["::1"]), ("::", ["::1", "127.0.0.1"])]
+)
+def test_the_page_listens_in_the_family_of_its_address_and_in_both_on_every_address(
+    make: Make, host: str, callers: list[str]
+) -> None:
+    if ":" in host and not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 on this machine")
+    listener = make(host=host, port=0)._listen()
+    try:
+        for caller in callers:
+            socket.create_connection((caller, listener.getsockname()[1]), timeout=10).close()
+    finally:
+        listener.close()
+
+
+class Announcement:
+    """In the place of `MdnsAnnouncement`."""
+
+    said: list[tuple[Any, ...]]
+
+    def __init__(self, name: str, addresses: tuple[str, ...], port: int) -> None:
+        self._what = (name, addresses, port)
+
+    def start(self) -> None:
+        self.said.append(("start", *self._what))
+
+    def stop(self) -> None:
+        self.said.append(("stop", *self._what))
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    said: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(Announcement, "said", said, raising=False)
+    monkeypatch.setattr(module, "MdnsAnnouncement", Announcement)
+    return said
+
+
+def test_the_name_is_announced_once_in_each_network_and_no_longer_in_the_one_before(
+    make: Make, monkeypatch: pytest.MonkeyPatch, said: list[tuple[Any, ...]]
+) -> None:
+    found: frozenset[tuple[int, str]] = frozenset({(2, "192.168.1.20")})
+    monkeypatch.setattr(module, "network", lambda: found)
+    page = make(host="0.0.0.0", addresses=(), mdns=True)
+    page._look()
+    page._look()
+    here, there = (("front-door.local", (address,), 8443) for address in ("192.168.1.20", "192.168.1.30"))
+    assert said == [("start", *here)]
+    found = frozenset({(2, "192.168.1.30")})
+    page._look()
+    assert said == [("start", *here), ("stop", *here), ("start", *there)]
+    assert page._hosts == {"front-door.local:8443", "192.168.1.30:8443"}
+    page.stop()
+    page.stop()
+    assert said[3:] == [("stop", *there)]
+
+
+def test_without_multicast_dns_nothing_is_announced(make: Make, said: list[tuple[Any, ...]]) -> None:
+    make(mdns=False)._look()
+    assert said == []
+
+
+@pytest.mark.parametrize("error", [OSError("no network"), StorageError("The disk is full.")])
+def test_a_look_at_the_network_that_fails_is_repeated_until_the_page_stops(
+    make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(module, "_LOOK_S", 0.01)
+    page, looks = make(port=0), 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        raise error
+
+    monkeypatch.setattr(page, "_look", look)
+    page.start()
+    deadline_s = time.monotonic() + 30
+    while looks < 3:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+    page.stop()
+    last = looks
+    time.sleep(0.1)
+    assert looks == last
+
+
+@pytest.mark.parametrize(
+    ("owner", "priority"), [(True, ConnectionPriority.OWNER), (False, ConnectionPriority.EXPECTED)]
+)
+def test_a_browser_that_was_let_in_keeps_its_connection_before_strangers_and_an_owners_before_all(
+    make: Make, owner: bool, priority: ConnectionPriority
+) -> None:
+    page, noted = make(), []
+    caller: Any = SimpleNamespace(session="a session", owner=owner)
+    page._know("before the start", caller)
+    page._connections = SimpleNamespace(set_priority=lambda *what: noted.append(what))  # type: ignore[assignment]
+    page._know("a connection", caller)
+    page._know("a stranger's", SimpleNamespace(session=None, owner=False))  # type: ignore[arg-type]
+    assert noted == [("a connection", priority)]
