@@ -643,7 +643,8 @@ def test_bulletins_are_listed_newest_first_and_answered_by_nobody(door: Door) ->
 
 
 def test_bulletins_for_elsewhere_for_yesterday_and_too_many_are_not_listed(door: Door) -> None:
-    door.hear(bulletin(area=samples.Circle(lat=10.0, lon=10.0, radius_m=300)))
+    door.hear(bulletin(area=samples.Circle(lat=53.5561, lon=9.9661, radius_m=300)))
+    assert door.journal.counters() == {"bulletin": 1}, "it came from a known requester and is in its form"
     door.hear(bulletin(not_after_s=NOW_S - 1))
     assert bulletins(door) == []
     for _ in range(20):
@@ -654,6 +655,33 @@ def test_bulletins_for_elsewhere_for_yesterday_and_too_many_are_not_listed(door:
         for _ in range(8):
             door.hear(bulletin(not_after_s=NOW_S + 10 * 86_400))
     assert len(bulletins(door)) == 32
+
+
+def test_a_doorbell_without_a_place_lists_only_what_concerns_every_place() -> None:
+    door = Door.enrolled(position=None)
+    here, everywhere = bulletin(area=samples.CIRCLE), bulletin(area=None)
+    for each in (here, everywhere):
+        door.hear(each)
+    assert bulletins(door) == [everywhere]
+    door.close()
+
+
+def test_a_bulletin_counts_until_the_end_of_its_last_second(door: Door) -> None:
+    now_s = door.clock.now().utc_ns // 10**9
+    last, over = bulletin(not_after_s=now_s), bulletin(not_after_s=now_s - 1)
+    for each in (over, last):
+        door.hear(each)
+    assert bulletins(door) == [last]
+
+
+def test_a_requesters_bulletins_of_the_last_twenty_four_hours_count_to_the_millisecond(door: Door) -> None:
+    until_s = NOW_S + 10 * 86_400
+    for _ in range(8):
+        door.hear(bulletin(not_after_s=until_s))
+    for ahead_s, listed in ((86_400, 8), (0.001, 9)):
+        door.clock.advance(ahead_s)
+        door.hear(bulletin(not_after_s=until_s))
+        assert len(bulletins(door)) == listed
 
 
 def test_a_namesake_under_another_root_uses_up_no_bulletins_of_the_other(door: Door) -> None:

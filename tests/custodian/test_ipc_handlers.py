@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.core.alerts.alert_messages import ChannelAddress
+from agent.core.alerts.alert_messages import AlertPicture, ChannelAddress
 from agent.core.home_news import HomeAddress, HomeState
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.retention import ProtectedIds
@@ -118,9 +118,11 @@ class Holder:
 class Told:
     def __init__(self) -> None:
         self.news: list[tuple[str, str, str]] = []
+        self.pictures: Sequence[AlertPicture] = ()
 
-    def notify(self, kind: str, text: str, once: str = "", pictures: object = ()) -> None:
+    def notify(self, kind: str, text: str, once: str = "", pictures: Sequence[AlertPicture] = ()) -> None:
         self.news.append((kind, text, once))
+        self.pictures = pictures
 
 
 class Alerts:
@@ -196,6 +198,16 @@ def test_what_the_recorder_tells_the_owner_is_cut_at_five_hundred_characters(
     assert recorder.handle(Notify("button", "rang", "once")) == Ack()
     assert recorder.handle(Notify("k" * 600, "t" * 600, "o" * 600)) == Ack()
     assert told.news == [("button", "rang", "once"), ("k" * 500, "t" * 500, "o" * 500)]
+
+
+def test_sixteen_pictures_go_with_a_notice_and_none_that_is_larger_than_four_kilobytes(
+    recorder: RecorderIpcHandler, told: Told
+) -> None:
+    pictures = [AlertPicture(f"age1{number}", bytes(4096)) for number in range(17)]
+    recorder.handle(Notify("button", "rang", "once", tuple(pictures)))
+    assert told.pictures == pictures[:16]
+    recorder.handle(Notify("button", "rang", "once", (AlertPicture("age1", bytes(4097)), pictures[0])))
+    assert told.pictures == pictures[:1]
 
 
 def test_the_recorder_hears_of_a_viewer_and_puts_pieces_of_its_picture(
