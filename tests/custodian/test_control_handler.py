@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -236,6 +238,20 @@ def test_home_assistant_hears_each_press_once_and_the_owner_hears_everything(mon
     assert state.collect(0, 60).presses == 1
     assert state.collect(1, 0).presses == 1
     assert told.news == [("motion", "Somebody is here."), ("button", "It rang.")]
+
+
+def test_home_assistant_hears_of_a_press_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.custodian.home_status._LOOK_S", 3600.0)
+    monkeypatch.setattr("agent.custodian.home_status.state_of", lambda status: status)
+    state, heard = HomeStateHandler(Told(), dict), list[int]()
+    waiting = threading.Thread(target=lambda: heard.append(state.collect(0, 3600.0).presses), daemon=True)
+    waiting.start()
+    while waiting.is_alive() and not state._pressed._waiters:  # type: ignore[attr-defined]
+        time.sleep(0.001)
+    state.notify("button", "It rang.")
+    waiting.join(30)
+    assert heard == [1]
+    assert state.collect(0, 3600.0).presses == 1, "also of one before the question"
 
 
 def test_a_request_is_listed_with_the_facts_that_the_device_can_read(door: Door) -> None:

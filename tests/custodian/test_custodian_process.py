@@ -59,7 +59,15 @@ from agent.ipc.control_operations import (
     SendTalk,
     SendTestAlert,
 )
-from agent.ipc.protocol import PutSetupCode, Recipients, RelayReply, SetupReply, UplinkConfig
+from agent.ipc.protocol import (
+    GetHomeAssistant,
+    HomeAssistantReply,
+    PutSetupCode,
+    Recipients,
+    RelayReply,
+    SetupReply,
+    UplinkConfig,
+)
 from agent.ipc.rpc_client import RpcClient
 from agent.platform.supervision import SystemdNotifier
 from agent.wire.area import Point
@@ -218,6 +226,11 @@ def test_the_health_that_alerts_judge_comes_from_the_reports_and_the_clock(
     role._reports.record("recorder", {**REPORT, "state": "not recording"})
     role._reports.record("uplink", {"link": "connected", "remedy": ""})
     assert role._owned._facts() == HealthFacts(offline=False, clock_unknown=unknown, not_storing=True)
+
+
+def test_without_home_assistant_the_uplink_learns_of_none(role: CustodianRole) -> None:
+    role.start()
+    assert role._uplink_handler.handle(GetHomeAssistant()) == HomeAssistantReply(HomeAddress())
 
 
 def test_without_a_broker_nobody_is_offline(role: CustodianRole) -> None:

@@ -417,6 +417,16 @@ def test_damaged_records_of_what_was_heard_are_named_at_start(door: Door) -> Non
         door.start()
 
 
+def test_a_package_in_the_journal_that_is_older_than_what_was_seen_is_named_at_start(door: Door) -> None:
+    trust(door).accept(package(bundle(3, POLICE)))
+    older = package(bundle(4))
+    publish(door, package(bundle(5)))
+    assert trust(door).heard()
+    door.journal.put(f"trust.heard.{ROOT}", older)
+    with pytest.raises(RequestError, match="seen before"):
+        door.start()
+
+
 def test_the_devices_own_note_gives_nothing_beyond_what_an_owner_agreed_to(door: Door) -> None:
     trust(door).accept(package(bundle(3, POLICE)))
     publish(door, package(bundle(4)))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.core.home import HomeTopics, discovery, state_of
@@ -206,6 +207,25 @@ def test_the_status_and_home_assistant_name_the_version_on_offer(house: House) -
     assert shown_at_home(house) == {"installed_version": "0.2.0", "latest_version": "0.2.1"}
     entity = discovery(HomeTopics("0" * 16), "front-door", "1", "")["components"]["update"]
     assert "command_topic" not in entity
+
+
+def test_an_owner_is_shown_all_that_root_says_of_updates(house: House) -> None:
+    nothing = {
+        "running": "0.2.0", "looks": False, "automatic": False, "checked_ms": None, "trouble": None, "offer": None,
+        "chosen": False, "outcome": None,
+    }  # fmt: skip
+    assert house.updates.show() == nothing
+    house.root_says(checked_ms=7)
+    assert house.updates.show() == {**nothing, "looks": True, "checked_ms": 7}
+    assert house.updates.status()["trouble"] is None
+    ended = UpdateOutcome(version="0.1.9", result=UpdateResult.ROLLED_BACK, at_ms=5, wish="ef" * 16)
+    house.root_says(checked_ms=7, trouble=UpdateTrouble.NETWORK, offer=offer(security=True), outcome=ended)
+    automatic(house)
+    assert house.updates.show() == {
+        "running": "0.2.0", "looks": True, "automatic": True, "checked_ms": 7, "trouble": "network",
+        "offer": msgspec.to_builtins(offer(security=True)), "chosen": False,
+        "outcome": {"version": "0.1.9", "result": "rolled back"},
+    }  # fmt: skip
 
 
 def shown_at_home(house: House) -> Any:

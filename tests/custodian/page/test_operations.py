@@ -209,7 +209,18 @@ def test_browsers_are_listed_with_their_owners_and_the_callers_own_is_marked(pag
     assert (listed[0]["made_s"], listed[0]["seen_s"]) == (page.now - 100, page.now)
 
 
-def test_a_card_waits_for_an_owner_and_an_invitation_lets_one_browser_in(page: Page) -> None:
+def test_the_newest_card_of_each_browser_waits_for_an_owner(page: Page) -> None:
+    first, second = page.paired(), page.paired()
+    for token, card in ((first, "an older card"), (second, "another's card"), (first, "a card")):
+        assert page.ask("page_card", token, card=card) == {}
+    assert sorted(page.ask("page_cards", first)["cards"]) == ["a card", "another's card"]
+    for number in range(63):
+        page.ask("page_card", page.paired(), card=f"card {number}")
+    shown = page.ask("page_cards", first)["cards"]
+    assert (len(shown), shown[-1]) == (64, "card 62")
+
+
+def test_an_invitation_lets_one_browser_in(page: Page) -> None:
     token = page.paired()
     made = page.ask("page_invite", token)
     assert (made["life_s"], made["authority"]) == (900, "sha")

@@ -222,6 +222,12 @@ def test_a_browser_that_leaves_is_told_to_forget_its_cookie_in_the_form_in_which
     assert (int(forgotten["max-age"]), forgotten.value) == (0, "")
 
 
+@pytest.mark.parametrize("head", [{}, {"code": None}, {"code": 7}, {"code": ["AAAABBBCCC"]}])
+def test_a_browser_that_sends_no_code_is_told_so(door: Door, head: dict[str, object]) -> None:
+    answer = door.ask("POST", "/pair", write_frame(Frame(head)))
+    assert (answer.status, "code is missing" in answer.frame.head["error"]) == (400, True)
+
+
 def test_a_code_may_be_typed_with_anything_between_its_digits_up_to_sixty_four_characters(door: Door) -> None:
     padded = door.code() + " " * 64
     assert door.ask("POST", "/pair", write_frame(Frame({"code": padded[:65]}))).status == 400
