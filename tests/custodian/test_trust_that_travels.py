@@ -152,13 +152,32 @@ def test_a_package_that_is_repeated_writes_nothing(door: Door) -> None:
     assert (door.journal.named("trust."), door.kinds()) == before
 
 
+def test_a_package_that_was_judged_is_judged_again_only_if_its_root_is_chosen_again(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = package(bundle(3, POLICE))
+    publish(door, data)
+    judged: list[bytes] = []
+    hear = trust(door).hear
+    monkeypatch.setattr(trust(door), "hear", lambda package: (judged.append(package), hear(package))[1])
+    publish(door, data)
+    other = public_key_of(OTHER_ROOT).text
+    for change in ({"roots_added": (other,)}, {"roots_removed": (other,)}):
+        door.obey(TrustChange(**stated(), **change))
+    assert judged == []
+    for change in ({"roots_removed": (samples.ROOT_KEY.text,)}, {"roots_added": (samples.ROOT_KEY.text,)}):
+        door.obey(TrustChange(**stated(), **change))
+    assert judged[0] == data
+
+
 def test_whoever_has_the_key_of_the_timestamp_renews_it_at_most_once_in_ten_minutes(door: Door) -> None:
     for _ in range(20):
         publish(door, package(bundle(2)))
     first = trust(door).store.newest[ROOT].timestamp
-    door.clock.advance(601)
-    publish(door, package(bundle(2)))
-    assert trust(door).store.newest[ROOT].timestamp == first + 20
+    for after_s, renewed in ((599, 0), (1, 21)):
+        door.clock.advance(after_s)
+        publish(door, package(bundle(2)))
+        assert trust(door).store.newest[ROOT].timestamp == first + renewed
 
 
 def test_a_lost_chunk_or_a_full_disk_only_delays_a_revocation(door: Door) -> None:
