@@ -441,7 +441,7 @@ def test_alerts_page_and_figures_run_from_its_start_to_its_stop(
     with control_of(tmp_path) as link:
         assert "code" in link.document(MakePageCode())
         assert link.document(SendTestAlert()) == {"channels": ["Ann"]}
-        assert link.document(GetLiveGops(after=0)) == {"numbers": [], "sizes": [], "watching": []}
+        assert link.document(GetLiveGops(after=0)) == {"numbers": [], "sizes": [], "watching": [], "small": False}
     for name in ("recorder", "uplink"):
         assert (tmp_path / name / "custodian.sock").is_socket()
     role.stop()
