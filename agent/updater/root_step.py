@@ -7,11 +7,13 @@ versions. This module decides only whether it is started.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -52,6 +54,8 @@ class RootStep:
 
     def run(self) -> None:
         """Takes in what is staged, then carries out the owner's wish if there is a new one."""
+        with suppress(UpdateError), self._alone():
+            shutil.rmtree(self._incoming, ignore_errors=True)  # left by a step that was killed
         log = structlog.get_logger("updater")
         try:
             self.take_in()
@@ -78,20 +82,41 @@ class RootStep:
         return self.store.admit(FolderFetcher(self.staging / "repository", self.store.folder), self.now())
 
     def install(self, offer: Offer, wish: str = "", *, by_hand: bool = False) -> UpdateResult:
-        """Verifies the stored package once more and installs it. Writes the outcome and returns it."""
+        """Verifies the stored package once more and installs it. Writes the outcome and returns it.
+
+        Raises `UpdateError` if another update is being installed; then nothing is written.
+        """
+        with self._alone():
+            return self._install(offer, wish, by_hand=by_hand)
+
+    def _install(self, offer: Offer, wish: str, *, by_hand: bool) -> UpdateResult:
         # First, so that a version that takes the board down is not tried again at each boot.
         self.store.record(offer.version, UpdateResult.INTERRUPTED, wish, self.now())
         result = UpdateResult.REFUSED
         try:
             package = self.store.package(offer, self.now(), by_hand=by_hand)
-            tree = unpack(package, offer.version, self.opt / "incoming")
+            tree = unpack(package, offer.version, self._incoming)
             try:
                 result = self.install_tree(tree)
             finally:
-                shutil.rmtree(self.opt / "incoming", ignore_errors=True)
+                shutil.rmtree(self._incoming, ignore_errors=True)
         finally:
             self.store.record(offer.version, result, wish, self.now())
         return result
+
+    @property
+    def _incoming(self) -> Path:
+        return self.opt / "incoming"
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two steps at once, one of them by hand, would unpack into the same folder."""
+        with (self.opt / "update.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UpdateError("Another update is being installed.", remedy="Wait for it to end.") from error
+            yield
 
 
 def unpack(package: Path, version: str, folder: Path) -> Path:

@@ -83,7 +83,17 @@ class _Kills:
         started = time.monotonic()
         self._box.run("systemctl", "start", "doorward-updater.service", timeout_s=600)
         self._story._until(lambda: self._story._heard() == VERSION, "the offer", 300)
-        return time.monotonic() - started
+        seconds = time.monotonic() - started
+        # systemd does not see a wish that is written while root's step runs; the custodian would write it again later.
+        self._story._until(lambda: not self._works(), "the end of root's step")
+        return seconds
+
+    def _works(self) -> str:
+        """Returns the unit of an update that runs, or an empty string."""
+        for unit in ("doorward-updater", "doorward-update", "doorward-install-guard", "doorward-update-trial"):
+            if self._box.property(f"{unit}.service", "ActiveState") not in ("inactive", "failed"):
+                return unit
+        return ""
 
     def _installed_after(self) -> float:
         started = time.monotonic()
@@ -128,9 +138,8 @@ class _Kills:
     def _fault(self) -> str:
         """Returns what one whole, settled version lacks; empty if one runs."""
         box, story = self._box, self._story
-        for unit in ("doorward-updater", "doorward-update", "doorward-install-guard", "doorward-update-trial"):
-            if box.property(f"{unit}.service", "ActiveState") not in ("inactive", "failed"):
-                return f"{unit} works"
+        if unit := self._works():
+            return f"{unit} works"
         if (box.root / "opt/doorward/trial").exists():
             return "a version is on trial"
         now = story._installed()
@@ -149,6 +158,7 @@ class _Kills:
 
     def _back(self) -> None:
         """Makes the old version current, with the new one complete beside it, as after a roll-back by hand."""
+        self._box.run("rm", "-f", "/run/doorward/update/wish.json")
         built = f"/opt/doorward/versions/{self._new}"
         self._box.run("sh", "-c", f"test -e {built}/complete || (rm -rf {built}; cp -al {KEPT} {built})")
         for link, version in (("previous", self._new), ("current", self._old)):

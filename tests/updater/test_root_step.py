@@ -208,6 +208,41 @@ def test_bytes_that_change_in_roots_own_folder_are_not_installed(tmp_path: Path)
     assert outcome.result is UpdateResult.REFUSED
 
 
+def test_a_second_update_at_once_leaves_the_first_ones_folder_alone_and_says_what_to_do(tmp_path: Path) -> None:
+    """For example, a person installs from a stick while an owner's choice is being installed."""
+    house = House(tmp_path)
+    house.release()
+    house.stage()
+    house.step().run()
+    offer = house.step().store.state.offer
+    assert offer is not None
+    switch, refused = house.switch_versions, list[UpdateError]()
+
+    def meanwhile(tree: Path) -> UpdateResult:
+        house.switch_versions = switch  # type: ignore[method-assign]
+        with pytest.raises(UpdateError, match="Another update is being installed") as second:
+            house.step().install(offer, "cd" * 16, by_hand=True)
+        refused.append(second.value)
+        house.step().run()
+        assert (tree / "scripts" / "installation").is_dir()
+        return switch(tree)
+
+    house.switch_versions = meanwhile  # type: ignore[method-assign]
+    assert house.step().install(offer, WISH) is UpdateResult.INSTALLED
+    assert refused[0].remedy == "Wait for it to end."
+    outcome = house.step().store.state.outcome
+    assert outcome is not None
+    assert outcome.wish == WISH
+
+
+def test_the_folder_that_a_killed_step_left_is_removed_at_the_next_look(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    left = house.places.opt / "incoming" / "usr"
+    left.mkdir(parents=True)
+    house.step().run()
+    assert not left.parent.exists()
+
+
 # --- From a stick
 
 
