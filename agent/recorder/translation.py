@@ -141,8 +141,9 @@ def make_camera(configuration: Configuration, encoder: EncoderChoice | None = No
         mode_ = V4l2Mode(settings.size[0], settings.size[1], rate)
         return V4l2Camera(str(settings.device), mode_, settings=encoding, stall_s=settings.stall_s)
     if settings.kind is CameraKind.SCRIPTED:
+        live = settings.realtime
         return ScriptedCamera(
-            size_px=settings.size, frames_per_s=settings.fps, paced=settings.realtime, settings=encoding
+            size_px=settings.size, frames_per_s=settings.fps, paced=live, repeats=live, settings=encoding
         )
     if settings.path is None:
         raise ConfigurationError("camera.path: a camera of kind 'file' has no file.", remedy="Give one.")

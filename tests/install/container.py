@@ -186,7 +186,7 @@ class Container:
             self._process = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while True:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
             self._pid = int(children[0]) if children else 0

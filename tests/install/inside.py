@@ -33,7 +33,7 @@ from tests.scenarios.street import Asker
 HOME = Path("/root/people")
 CONTROL = Path("/var/lib/doorward/custodian/control.sock")
 CONFIGURATION = "/etc/doorward/doorward.toml"
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0
 BROKER = Path("/etc/mosquitto/doorward")
 
 

@@ -644,7 +644,7 @@ class Story:
     def _probes_of(self, text: str) -> dict[str, str]:
         return dict(json.loads(next(line for line in text.splitlines() if line.startswith("PROBES "))[7:]))
 
-    def _until(self, condition: Callable[[], Any], what: str, patience_s: float = 120) -> None:
+    def _until(self, condition: Callable[[], Any], what: str, patience_s: float = 300) -> None:
         deadline = time.monotonic() + patience_s
         while not condition():
             if time.monotonic() > deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -33,16 +34,21 @@ class ScriptedCamera(PipelineCamera):
         size_px: tuple[int, int] = (960, 540),
         frames_per_s: int = 10,
         paced: bool = False,
+        repeats: bool = False,
         settings: EncodingSettings | None = None,
         seed: int = 7,
     ) -> None:
-        """`paced`: deliver in real time. In both cases the scene waits for its reader, so no frame is dropped."""
+        """`paced`: deliver in real time. In both cases the scene waits for its reader, so no frame is dropped.
+
+        `repeats`: play the script again and again, until `stop`.
+        """
         super().__init__("camera-scripted", settings)
         self.scene = PorchScene(*size_px, visits, seed=seed)
         self._frames = round(duration_s * frames_per_s)
         self._frames_per_s = frames_per_s
         self._size_px = size_px
         self._paced = paced
+        self.repeats = repeats
 
     def open(self) -> StreamDescription:
         self._description = describe(*self._size_px, self._frames_per_s, widest_px=self._settings.widest_px, live=False)
@@ -53,13 +59,14 @@ class ScriptedCamera(PipelineCamera):
 
         def deliver(stopping: threading.Event) -> Ending:
             began_ns = time.monotonic_ns()
-            for number in range(self._frames):
+            for number in itertools.count() if self.repeats else range(self._frames):
                 offset_ns = number * NS_PER_S // self._frames_per_s
                 wait_ns = began_ns + offset_ns - time.monotonic_ns() if self._paced else 0
                 if stopping.wait(max(0, wait_ns) / NS_PER_S):
                     pipeline.flush()
                     return CameraEnd.STOPPED, "The camera was stopped."
-                picture = self.scene.picture(offset_ns, number)
+                played = number % self._frames
+                picture = self.scene.picture(played * NS_PER_S // self._frames_per_s, played)
                 pipeline.feed(av.VideoFrame.from_ndarray(picture, format="bgr24"), BootNs(first_ns + offset_ns))
             pipeline.flush()
             return CameraEnd.END_OF_FOOTAGE, "The script has been played to its end."
