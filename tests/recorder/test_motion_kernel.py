@@ -199,9 +199,12 @@ def test_every_pass_on_any_grids_does_the_same(seed: int, rows: int, columns: in
         assert_same(ours, theirs)
 
 
-def test_grids_too_large_for_the_kernel_are_refused(native: MakePasses) -> None:
+@pytest.mark.parametrize(("rows", "columns"), [(120, 160), (120, 8), (8, 160)])
+def test_grids_too_large_for_the_kernel_are_refused(native: MakePasses, rows: int, columns: int) -> None:
+    """Each side alone: the kernel would write beyond its memory."""
     with pytest.raises(ValueError, match="room"):
-        native(Grids(ZoneMap().rasterise(120, 160)), 120, 160)
+        native(Grids(ZoneMap().rasterise(rows, columns)), rows * 8, columns * 8)
+    native(Grids(ZoneMap().rasterise(min(rows, 119), min(columns, 159))), rows * 8, columns * 8)
 
 
 # On other machines.
