@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import sqlite3
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -301,6 +302,20 @@ def test_a_copy_of_a_file_that_is_no_index_is_empty(path: Path, how: str) -> Non
     assert files(path) == before
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_copy_may_be_asked_from_any_thread(path: Path, is_there: bool) -> None:
+    if not is_there:
+        path.unlink()
+    copy = SqliteIndex(path, copied=True)
+    found: list[int] = []
+    copy.chain_head()
+    thread = threading.Thread(target=lambda: found.append(len(list(copy.oldest()))))
+    thread.start()
+    thread.join()
+    assert found == [2 if is_there else 0]
+    copy.close()
+
+
 def damage(path: Path) -> None:
     """A row of which the tip is no number."""
     with sqlite3.connect(path) as connection:
@@ -398,6 +413,16 @@ def test_a_lost_index_is_had_back_from_its_copy_once(path: Path) -> None:
     assert not index.restore_copy()
     index.close()
     assert set(files(path)) == {"index.sqlite"}
+
+
+@pytest.mark.parametrize("act", ["clear", "restore_copy"])
+def test_an_index_that_is_made_anew_keeps_nothing_of_the_old_ones_log(path: Path, act: str) -> None:
+    for suffix in ("-wal", "-shm", ".copy"):
+        path.with_name(path.name + suffix).write_bytes(path.read_bytes() if suffix == ".copy" else b"of before")
+    index = SqliteIndex(path)
+    getattr(index, act)()
+    assert b"of before" not in files(path).values()
+    index.close()
 
 
 def test_clearing_takes_the_copy_away_too(path: Path) -> None:

@@ -350,6 +350,11 @@ def test_a_mebibyte_is_kept_in_reserve_and_filled_up_after_it_was_spent(disk: Fa
     assert disk.open_files == {ROOT / "manifest.0"}
 
 
+def test_the_room_of_the_reserve_is_taken_for_good(disk: FakeDisk, log: DiskManifestLog) -> None:
+    log.keep_reserve()
+    assert disk.after_cut(Survival.NAMES, random.Random(1)).size(ROOT / "reserve") == 1 << 20
+
+
 @pytest.mark.parametrize("call", ["create", "write", "sync"])
 def test_a_reserve_for_which_there_is_no_room_stops_nothing(disk: FakeDisk, log: DiskManifestLog, call: str) -> None:
     failing(disk, call, errno.ENOSPC)

@@ -229,3 +229,9 @@ def test_a_vault_that_could_not_be_started_is_read_and_its_manifest_left_as_it_i
     assert [entry.id for entry in tested.vault.entries()] == names
     assert manifest.read_bytes() == before
     assert "read-only" in tested.vault.fault
+
+
+def test_what_was_set_aside_is_counted_with_its_bytes(tested: TestVault, tmp_path: Path) -> None:
+    assert tested.vault.quarantined() == (0, 0)
+    (tmp_path / "vault" / "aside" / "photo.jpg").write_bytes(b"12345")
+    assert tested.vault.quarantined() == (1, 5)
