@@ -531,7 +531,8 @@ class InFunctions:
         """The record of an earlier run, after tests that it does not have have run in a fork.
 
         Changed modules keep what was recorded of them, line by line.  A test that is missing at a line can make a
-        survivor of a mutant, and no other error.  `--record` records all of them again.
+        survivor of a mutant, and no other error.  `--record` records all of them again. So does a mutant of a module
+        that the record does not have.
         """
         kept = ROOT / ".cache" / f"mutation-{self._group.name}{self._group.variant}-record.json"
         lines = {str(path.relative_to(ROOT)): _hashes_of_lines(path) for path in self._paths}
@@ -540,9 +541,11 @@ class InFunctions:
             record |= json.loads(kept.read_text())
         for file in lines.keys() & record["lines"].keys():
             record["passing"][file] = _moved(record["passing"][file], record["lines"][file], lines[file])
-        if lines.keys() - record["lines"].keys():  # a new module: any test may pass it
+        new = lines.keys() - record["lines"].keys()
+        if not new.isdisjoint(self._drawn()):  # a new module: any test may pass it
             record["took_s"].clear()
-        record["lines"] = lines
+            new = set()
+        record["lines"] = {file: hashes for file, hashes in lines.items() if file not in new}
         sources = {name: _hash_of_test(item) for name, item in self._items.items()}
         changed = {name for name, source in record["sources"].items() if sources.get(name) != source}
         known = record["took_s"].keys() - set(record["failed"]) - changed
@@ -559,6 +562,10 @@ class InFunctions:
         if again:
             print(f"{self._group.name}: {len(again)} tests recorded in {time.monotonic() - began:.0f} s", flush=True)
         return record
+
+    def _drawn(self) -> set[str]:
+        """The files of the mutants to try."""
+        return {str(path.relative_to(ROOT)) for path, _mutant in self._draw.mutants(in_function=True)}
 
     def _recorded_now(self, new: Path, items: Sequence[pytest.Item]) -> Record:
         new.unlink(missing_ok=True)
