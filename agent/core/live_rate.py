@@ -19,6 +19,8 @@ _BEHIND_S: Final = 0.7
 _FULL_BYTES: Final = 32 << 10
 """An answer shorter than this measures the round trip, or a pause of the browser, and not the link."""
 _SMALL_BYTES: Final = 4 << 10
+_SMALL_TIMES: Final = 2
+"""Small answers are so short that a pause of the browser looks like a slow link, once."""
 _SHARE: Final = 0.6
 """Small pictures may take this share of what the link carries. The rest is for headers, padding and sound."""
 _GROWS: Final = 0.8
@@ -78,6 +80,8 @@ class LinkRate:
         self._came_s = 0.0
         """When a small part last came."""
         self._try_s = _FIRST_TRY_S
+        self._behind = 0
+        """Questions in a row with a backlog."""
         self._best_kbps = 0.0
         """The most that an answer with small pictures was carried at."""
         self._not_before_s = 0.0
@@ -88,6 +92,7 @@ class LinkRate:
         since_s = now_s if self._since_s is None else self._since_s
         self._since_s = since_s
         is_behind = self._falls_behind(waiting)
+        self._behind = self._behind + 1 if is_behind else 0
         if self.small is not None and self._sent_bytes >= _SMALL_BYTES:
             self._best_kbps = max(self._best_kbps, self._drain_kbps(now_s))
         if self.small is None:
@@ -95,7 +100,7 @@ class LinkRate:
                 self._change(small_picture(_SHARE * self._drain_kbps(now_s)), now_s)
             elif now_s - since_s > _PROVEN_S:
                 self._try_s = _FIRST_TRY_S
-        elif is_behind:
+        elif self._behind >= _SMALL_TIMES:
             self._change(small_picture(self.small.kbps - 1), now_s)
         elif now_s - since_s > self._patience_s or now_s - self._came_s > _NOTHING_S:
             if now_s - self._came_s > _NOTHING_S:
@@ -128,4 +133,4 @@ class LinkRate:
 
     def _change(self, small: SmallPicture | None, now_s: float) -> None:
         self.small, self._since_s, self._came_s = small, now_s, now_s
-        self._sent_bytes, self._best_kbps = 0, 0.0
+        self._sent_bytes, self._best_kbps, self._behind = 0, 0.0, 0

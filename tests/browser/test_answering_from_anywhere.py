@@ -6,7 +6,7 @@ The relay is mosquitto with what `doorward broker` writes. The phone learns all 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -15,14 +15,19 @@ import av
 import numpy as np
 import pytest
 
+from agent.custodian.link_sessions import LinkSessions
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.microphone_file import FileMicrophone
+from agent.wire.link.session import EndReason
+from bench.away import Line
+from tests.away_networks import Networks
 from tests.browser.away_home import AwayHome, an_away_home
 from tests.browser.house import PASSPHRASE
 from tests.browser.in_between import InBetween, strongest_pitch
 from tests.browser.looking import Looking
 from tests.browser.test_talking_at_the_door import ALLOW, LEVEL, PITCH_HZ, PRESS, RELEASE, TALKS, loud_s, spoken
 from tests.browser.test_who_rings import deliver, switch_alerts_on
+from tests.clients.test_live_over_a_slow_link import busy_street
 from tests.scenarios.street import until
 from tests.scenarios.test_sound_goes_where_the_owner_says import beeps
 from tests.talkers import heard, level_at, loudest_hz
@@ -70,9 +75,14 @@ def street(path: Path) -> Path:
 
 
 @contextmanager
-def a_home_to_leave(folder: Path) -> Iterator[AwayHome]:
+def a_home_to_leave(
+    folder: Path,
+    *,
+    make_film: Callable[[Path], Path] = street,
+    prepare: Callable[[Networks], None] = lambda _networks: None,
+) -> Iterator[AwayHome]:
     """A doorbell with a microphone and a speaker, both files, and Ana's phone with a microphone that plays a tone."""
-    film, ear = street(folder / "film.mp4"), beeps(folder / "beeps.wav", 60)
+    film, ear = make_film(folder / "film.mp4"), beeps(folder / "beeps.wav", 60)
     speaker = f'\n[alerts]\n[speaker]\nkind = "file"\npath = "{folder / "heard.wav"}"\nvolume = 100\n'
     voice = f"--use-file-for-fake-audio-capture={spoken(folder / 'spoken.wav')}"
     with an_away_home(
@@ -80,6 +90,7 @@ def a_home_to_leave(folder: Path) -> Iterator[AwayHome]:
         open_microphone=lambda: FileMicrophone(ear, paced=True),
         more=speaker,
         flags=("--use-fake-device-for-media-stream", voice),
+        prepare=prepare,
     ) as home:
         home.pair()
         home.house.solo.recorder._loop._open_camera = lambda: FileCamera(film, paced=True)
@@ -162,6 +173,83 @@ def test_an_owner_away_unlocks_sees_hears_and_talks(tmp_path: Path) -> None:
     print(f"page opened after {opened_s:.1f} s")
 
 
+PICTURES = """return page.evaluate((ms) => new Promise((resolve) => {
+     const video = document.querySelector("video.stage");
+     let count = 0;
+     const next = () => video.requestVideoFrameCallback(() => { count++; next(); });
+     next();
+     setTimeout(() => resolve([count, video.videoWidth]), ms);
+   }), args.ms);"""
+SMALL = 'page.getByText("Small picture (slow connection)")'
+
+
+@at_length
+def test_a_slow_connection_shows_small_pictures_and_a_fast_one_the_filmed_ones(
+    tmp_path: Path, looking: Looking
+) -> None:
+    line = Line(tmp_path)
+    try:
+        with a_home_to_leave(tmp_path, make_film=busy_street, prepare=line.lay) as home:
+            people = home.people
+            home.leave()
+            home.networks.use_instead("phone", "slow", "10.99.0.1")
+            with home.filming():
+                people.run("ana", LOCKED, url=home.house.url, path="/live")
+                people.unlock("ana")
+                people.run("ana", PLAYS)
+                line.set(60, 0.0, 5e5 / 8)
+                people.run("ana", f"await {SMALL}.waitFor({{timeout: 30_000}});")
+                count, _width = people.run("ana", PICTURES, ms=5000)
+                assert count > 2
+                looking.at(people, "ana", "live-small")
+                line.set(60, 0.0)
+                people.run("ana", f'await {SMALL}.waitFor({{state: "hidden", timeout: 60_000}});')
+                count, _width = people.run("ana", PICTURES, ms=3000)
+                assert count > 2
+            assert people.browser.troubles("ana") == []
+    finally:
+        line.close()
+
+
+AGAIN = 'page.getByText("The page connects again automatically.")'
+
+
+@at_length
+def test_a_lost_session_is_opened_again_without_the_passphrase(tmp_path: Path) -> None:
+    """After a restart of the relay or the doorbell, an owner away had to unlock the page again."""
+    with a_home_to_leave(tmp_path) as home:
+        people, house, relay = home.people, home.house, home.relay
+        home.leave()
+        with home.filming():
+            people.run("ana", LOCKED, url=house.url, path="/live")
+            people.unlock("ana")
+            people.run("ana", PLAYS)
+            relay.stop()
+            people.run("ana", f"await {AGAIN}.waitFor({{timeout: 60_000}});")
+            relay.start()
+            until(lambda: home.relay_status() == "connected", "the doorbell at the relay")
+            people.run("ana", f'await {AGAIN}.waitFor({{state: "hidden", timeout: 60_000}});')
+            assert people.run("ana", PICTURES, ms=3000)[0] > 2
+            end_sessions(house.solo.link)
+            until(lambda: _sessions(house.solo.link) > 0, "another session")
+            assert people.run("ana", PICTURES, ms=3000)[0] > 2
+            assert _sessions(house.solo.link) == 1, "one for all that the page asks"
+
+
+def end_sessions(link: LinkSessions | None) -> None:
+    """As a doorbell that is restarted."""
+    assert link is not None
+    with link._changed:
+        for name in list(link._connections):
+            link._end(name, EndReason.STOPPING)
+        link._changed.notify_all()
+
+
+def _sessions(link: LinkSessions | None) -> int:
+    assert link is not None
+    return sum(each.session is not None for each in link._connections.values())
+
+
 UNLOCK_IN_VAIN = """await page.getByLabel("Passphrase").fill(args.passphrase);
    await page.getByRole("button", {name: "Unlock", exact: true}).click();
    await page.locator(".problem", {hasText: args.said}).waitFor({timeout: 40_000});"""
@@ -192,7 +280,7 @@ def test_each_fault_of_the_way_is_said_in_words_and_the_recording_goes_on(tmp_pa
             people.go("ana", "/live")
             people.run("ana", PLAYS)
             relay.change_password(house.solo.device.id)
-            people.run("ana", 'await page.locator(".problem", {hasText: "does not answer"}).waitFor();')
+            people.run("ana", 'await page.locator(".problem", {hasText: "refuses this household"}).waitFor();')
             people.run("ana", LOCKED, url=house.url, path="/timeline")
             vain("The relay refuses this household")
             relay.stop()

@@ -33,14 +33,14 @@ MBIT = 1e6 / 8
 WIDTH_PX, HEIGHT_PX = 640, 480
 
 
-def busy_street(path: Path) -> Path:
-    """Forty seconds of a noise that moves: about 3 Mbit/s, as rain at night makes."""
+def busy_street(path: Path, seconds: int = 120) -> Path:
+    """A noise that moves: about 3 Mbit/s, as rain at night makes."""
     noise = np.random.default_rng(16).integers(0, 255, (HEIGHT_PX // 4 + 40, WIDTH_PX // 4, 3), np.uint8)
     noise = noise.repeat(4, 0).repeat(4, 1)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=15, options={"preset": "ultrafast", "crf": "20"})
         stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
-        for number in range(15 * 40):
+        for number in range(15 * seconds):
             shown = np.ascontiguousarray(noise[number * 5 % 160 :][:HEIGHT_PX])
             picture = av.VideoFrame.from_ndarray(shown, format="bgr24")
             picture.pts, picture.time_base = number, Fraction(1, 15)
@@ -67,7 +67,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given_us: object) -> 
     del given_us  # before the camera starts
     monkeypatch.setattr(relay_connection, "_LOOK_S", 0.2)
     world = World(tmp_path)
-    solo, film = world.door.solo, busy_street(tmp_path / "film.mp4")
+    solo, film = world.door.solo, busy_street(tmp_path / "film.mp4", 40)
     solo.recorder._loop._open_camera = lambda: FileCamera(film, paced=True)
     camera = threading.Thread(target=solo.record, name="camera")
     try:

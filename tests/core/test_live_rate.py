@@ -152,6 +152,17 @@ def test_a_pause_of_the_browser_is_no_slow_link() -> None:
     assert line.small_s() == []
 
 
+def test_a_pause_of_the_browser_makes_small_pictures_no_smaller() -> None:
+    line = Line(1000)
+    line.run(10)
+    before = line.rate.small
+    assert before is not None
+    for _ in range(5):
+        line._asks_s = line.now_s + 1.5
+        line.run(5)
+    assert line.rate.small == before
+
+
 def test_a_camera_that_gives_no_small_picture_is_asked_rarely() -> None:
     line = Line(1000, gives_small=False)
     line.run(120)

@@ -2,12 +2,14 @@
 //
 // At home the page asks over HTTPS. If the doorbell does not answer there, unlocking opens a session with the owner's
 // approval key, and every operation goes through it until it ends. Locking ends it. `reachDoorbell` decides.
+// A session that ends while the keys are unlocked is opened again with the next operation: after a restart of the
+// doorbell or the relay, or in another network of the phone.
 //
 // Before anything is unlocked, `reachDoor` opens a session with the glance key of this browser, at home too: it allows
 // live view and talk, and nothing else. Unlocking replaces it.
 // The page that an owner sees meanwhile is pages/away.js.
 import { LostError, PageError } from "./errors.js";
-import { ask, fetchHere, fetchThrough } from "./link.js";
+import { ask, fetchHere, fetchOp, fetchThrough } from "./link.js";
 import { openSession } from "./link_session.js";
 import { openCarrier } from "./mqtt_carrier.js";
 import { glanceKey } from "./owner/glance.js";
@@ -29,6 +31,10 @@ import { addressOf } from "./wire/link.js";
 const NAME = "link";
 /** A doorbell at home answers within this time. A mobile network drops packets to a home without a word. */
 const PATIENCE_MS = 1200;
+/** Between two attempts to open a session again. It doubles up to the second value. */
+const AGAIN_MS = [1000, 20_000];
+/** Causes that another attempt does not change. */
+const FINAL = ["error.link-not-listed", "error.link-not-authentic", "error.relay-account"];
 
 /** @type {{ close: () => void } | undefined} */
 let session;
@@ -40,6 +46,14 @@ let session;
 let door;
 /** @type {Promise<boolean> | undefined} */
 let reaching;
+/**
+ * Opens the session of an unlocked owner again.
+ *
+ * @type {(() => Promise<void>) | undefined}
+ */
+let again;
+/** @type {Promise<void> | undefined} */
+let reopening;
 
 /** True in a session that an owner's key has opened. */
 export const isAway = () => session !== undefined && door === undefined;
@@ -79,7 +93,11 @@ export async function reachDoorbell(approval) {
   leaveRelay();
   const known = await knownRelay();
   if (!known || (await isHere())) return;
-  await open(known, await publicKeyOfSeed(approval), (message) => sign(approval, message));
+  const own = await publicKeyOfSeed(approval);
+  /** @type {() => Promise<void>} */
+  const begin = () => open(known, own, (message) => sign(approval, message));
+  await begin();
+  again = begin;
 }
 
 /** Opens a session at the door. False if this browser has no glance key that the doorbell lets in. */
@@ -111,8 +129,8 @@ async function open(known, own, signing) {
   const secret = unhex(known.secret);
   const carrier = await openCarrier(known.relay, addressOf(secret));
   const opened = await openSession({ carrier, secret, device: await parseKey(known.device), own, sign: signing });
-  opened.onend = () => {
-    if (session === opened) lose();
+  opened.onend = (error) => {
+    if (session === opened) lose(error);
   };
   session = opened;
   fetchThrough((op, ...values) => opened.fetchOp(op, ...values));
@@ -122,18 +140,57 @@ export function leaveRelay() {
   const left = session;
   session = undefined;
   door = undefined;
+  again = undefined;
   fetchThrough(undefined);
   left?.close();
 }
 
-/** The session has ended. The doorbell may answer in this network; otherwise the page does not wait for it. */
-function lose() {
+/**
+ * The session has ended. The doorbell may answer in this network; otherwise the next operation opens another session.
+ *
+ * @param {Error} error
+ */
+function lose(error) {
+  const begin = isFinal(error) ? undefined : again;
   leaveRelay();
+  again = begin;
+  const attempts = begin && spaced(begin);
   fetchThrough(async (op, ...values) => {
-    if (!(await isHere())) throw new LostError();
-    fetchThrough(undefined);
-    return fetchHere(op, ...values);
+    const isAtHome = await isHere();
+    if (session) return fetchOp(op, ...values); // another operation has opened one meanwhile
+    if (isAtHome) fetchThrough(undefined);
+    else if (!attempts) throw isFinal(error) ? error : new LostError();
+    else await attempts();
+    return fetchOp(op, ...values);
   });
+}
+
+/** @param {unknown} error */
+const isFinal = (error) => error instanceof PageError && FINAL.includes(error.text);
+
+/**
+ * One attempt at a time, and ever more rarely. A call between two attempts fails as the last one did.
+ *
+ * @param {() => Promise<void>} begin
+ */
+function spaced(begin) {
+  let [pause, due] = [AGAIN_MS[0], 0];
+  /** @type {unknown} */
+  let failure;
+  return async () => {
+    if (performance.now() < due && !reopening) throw failure;
+    reopening ??= begin().finally(() => (reopening = undefined));
+    try {
+      await reopening;
+    } catch (error) {
+      failure = error;
+      due = isFinal(error) ? Number.POSITIVE_INFINITY : performance.now() + pause;
+      pause = Math.min(2 * pause, AGAIN_MS[1]);
+      throw error;
+    }
+    // Locked meanwhile.
+    if (again !== begin) leaveRelay();
+  };
 }
 
 /**

@@ -237,7 +237,8 @@ class LiveView {
   /** @param {any} error */
   #fail(error) {
     const isSounds = error instanceof FormatError && this.#player?.hasSound;
-    this.#problem.textContent = explain(isSounds ? new FormatError("error.sound-broken") : error);
+    const text = explain(isSounds ? new FormatError("error.sound-broken") : error);
+    this.#problem.textContent = error instanceof LostError ? `${text} ${t("live.again")}` : text;
     // A player that has failed on bad data cannot go on. A lost connection leaves the player intact.
     if (!(error instanceof FormatError)) return;
     if (isSounds) [this.#listens, this.#isSoundBroken, this.#video.muted] = [false, true, true];
