@@ -15,7 +15,7 @@ from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOr
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.incoming_tips import is_tip, open_tip, store_sealed_tip
 from agent.core.media import Gop
-from agent.core.transfer import TransferState
+from agent.core.transfer import PartSize, TransferState
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.names import segment_id
@@ -41,14 +41,15 @@ def sealed(requester: Requester, data: bytes) -> bytes:
 def laid(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = (), named: str = TIP) -> AnswerFolder:
     """A tip on the disk, as the receiver leaves it."""
     first = sealed(requester, strictjson.encode(manifest))
-    folder = AnswerFolder(requester.folder, named)
+    folder = requester.answer(named)
     folder.create(
         DisclosureOrigin(
             v=1, device=ANONYMOUS, parts=len(parts) + 1, size_bytes=len(first), sha256=hashlib.sha256(first).hexdigest()
         )
     )
     for number, part in enumerate((first, *parts)):
-        (folder.path / f"{number}.age").write_bytes(part)
+        folder.write(number, 0, part)
+        assert folder.seal(number, PartSize(len(part), hashlib.sha256(part).hexdigest()))
     folder.end(TransferState.COMPLETE)
     return folder
 

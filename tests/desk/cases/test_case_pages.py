@@ -18,6 +18,7 @@ from desk.people.roles import Role
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.house import House
 from tests.desk.agencies import Agency
+from tests.desk.kept import change_part, spoil
 from tests.desk.receiving.doors import ask, receive
 
 
@@ -219,8 +220,7 @@ def test_the_proof_page_repeats_each_check_and_says_what_is_not_proven(agency: A
 
 def test_the_proof_page_of_a_changed_answer_says_that_it_proves_nothing(agency: Agency, case: Case) -> None:
     answer = Answer.objects.get()
-    part = requester_of(agency.organisation).folder / "disclosures" / answer.disclosure_id / "1.age"
-    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    change_part(requester_of(agency.organisation), answer.disclosure_id, 1, spoil)
     text = agency.client(Role.AUDITOR).get(f"/cases/{case.pk}/answers/{answer.pk}/proof").content.decode()
     assert "A check fails. This answer proves nothing." in text
     assert Entry.objects.get(action="answer.verified").detail["holds"] is False

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.clients.requester import disclosure_folder
-from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.media import Gop
 from agent.errors import ConfigurationError, StorageError
@@ -30,6 +28,7 @@ from desk.receiving.receiver_thread import ReceiverThread
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.house import House
 from tests.desk.agencies import Agency
+from tests.desk.kept import is_kept, refuse_deletion
 from tests.desk.receiving.doors import ask, receive
 
 DAY_S = 86_400
@@ -40,8 +39,8 @@ def at(days: float) -> int:
     return int(Answer.objects.get().received_at.timestamp() + days * DAY_S)
 
 
-def folder_of(requester: Requester) -> Path:
-    return AnswerFolder(requester.folder, Answer.objects.get().disclosure_id).path
+def here(requester: Requester) -> bool:
+    return is_kept(requester, Answer.objects.get().disclosure_id)
 
 
 @pytest.fixture
@@ -60,9 +59,9 @@ def test_footage_is_deleted_on_its_day_and_the_deletion_is_signed_for_publicatio
     days = SignedRequest.objects.get().retention_days
     (requester.folder / "opened" / Answer.objects.get().disclosure_id).mkdir(parents=True)
     assert run_due(agency.organisation, requester, at(days - 0.1)) == 0
-    assert folder_of(requester).is_dir()
+    assert here(requester)
     assert run_due(agency.organisation, requester, at(days + 0.1)) == 2
-    assert not folder_of(requester).exists()
+    assert not here(requester)
     assert not (requester.folder / "opened" / Answer.objects.get().disclosure_id).exists()
     assert Answer.objects.get().state == "deleted"
     assert requester.sent_request(asked.request.id).deleted
@@ -84,7 +83,7 @@ def test_a_legal_hold_stops_the_clock_and_its_end_lets_it_go_on(
     assert not case_work.hold_case(case, officer, "again")
     assert run_due(agency.organisation, requester, at(1000)) == 0
     assert not delete_answer(agency.organisation, requester, Answer.objects.get().pk, officer)
-    assert folder_of(requester).is_dir()
+    assert here(requester)
     held = Case.objects.get()
     assert (held.hold_by, held.hold_reason) == (officer, "Order of the court of 12 May")
     assert case_work.end_hold(case, officer, "The case was dismissed")
@@ -134,10 +133,7 @@ def test_a_file_that_cannot_be_deleted_leaves_the_row_and_the_statement(
 ) -> None:
     requester, asked = received
 
-    def refuse(path: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(disclosure_folder.shutil, "rmtree", refuse)
+    refuse_deletion(monkeypatch)
     with pytest.raises(StorageError):
         run_due(agency.organisation, requester, at(1000))
     assert Answer.objects.get().state == "complete"
@@ -153,14 +149,7 @@ def test_a_file_that_cannot_be_deleted_keeps_no_other_deletion_back_and_no_answe
     receive(agency, house, requester, second)
     SignedRequest.objects.update(not_after=datetime.datetime.now(datetime.UTC))
     Answer.objects.update(keep_until=utc(1), due_at=utc(1))
-    remove = disclosure_folder.shutil.rmtree
-
-    def refuse(path: Path) -> None:
-        if stuck.disclosure_id in str(path):
-            raise PermissionError(13, "Permission denied", str(path))
-        remove(path)
-
-    monkeypatch.setattr(disclosure_folder.shutil, "rmtree", refuse)
+    refuse_deletion(monkeypatch, stuck.disclosure_id)
     thread = ReceiverThread(agency.organisation, lambda _found: requester, open_bus, SystemClock())
     thread._retain(requester)
     states = dict(Answer.objects.values_list("request_id", "state"))
@@ -217,7 +206,7 @@ def test_footage_goes_on_its_day_while_the_signing_key_is_locked_and_the_stateme
     locked = requester_of(agency.organisation)
     days = SignedRequest.objects.get().retention_days
     assert run_due(agency.organisation, locked, at(days + 0.1)) == 1
-    assert not folder_of(locked).exists()
+    assert not here(locked)
     assert not locked.sent_request(asked.request.id).deleted
     sealed_keys.unlock(locked.folder, "six words that nobody guesses")
     assert run_due(agency.organisation, locked, at(days + 0.2)) == 1

@@ -22,6 +22,7 @@ from desk.people.organisations import requester_of
 from desk.people.roles import Role
 from tests.clients.requester.house import House
 from tests.desk.agencies import Agency
+from tests.desk.kept import change_part, spoil
 from tests.desk.receiving.doors import ask, receive
 from tests.traces import traces
 
@@ -126,8 +127,7 @@ def test_a_film_of_a_deleted_answer_is_gone_at_once(agency: Agency, answer: Answ
 def test_an_answer_that_does_not_verify_any_more_is_not_shown_and_says_why(
     agency: Agency, answer: Answer, films: OpenFilms
 ) -> None:
-    part = requester_of(agency.organisation).folder / "disclosures" / answer.disclosure_id / "1.age"
-    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    change_part(requester_of(agency.organisation), answer.disclosure_id, 1, spoil)
     response = agency.client(Role.VIEWER).post(f"/cases/{answer.case_id}/answers/{answer.pk}/clips/1")
     assert response.status_code == 409
     assert response.json()["message"]

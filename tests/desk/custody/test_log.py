@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from django.db import connection, transaction
 
+from agent.clients.requester.identity import Requester
 from agent.core.ledger.checkpoint import open_checkpoint
 from desk.custody import log
 from desk.custody.answers import sealed_files
@@ -19,9 +20,10 @@ from desk.custody.keys import desk_key
 from desk.custody.log_file import check_extract
 from desk.custody.models import Entry, LogHead
 from desk.people.models import Organisation
-from desk.people.organisations import folder_of
+from desk.people.organisations import requester_of
 from desk.people.roles import Role
 from tests.desk.agencies import Agency
+from tests.desk.kept import change_part, lose, lose_part, store
 
 DISCLOSURE = "5f" * 16
 
@@ -133,28 +135,28 @@ def test_a_detail_that_is_too_long_does_not_stop_the_act(agency: Agency) -> None
     assert run_audit().exit_code == 0
 
 
-def _remove(_folder: Path) -> None:
+def _remove(_requester: Requester) -> None:
     sql("DELETE FROM custody_entry WHERE number = 4")
 
 
-def _remove_the_newest(_folder: Path) -> None:
+def _remove_the_newest(_requester: Requester) -> None:
     sql("DELETE FROM custody_entry WHERE number = (SELECT max(number) FROM custody_entry)")
 
 
-def _change(_folder: Path) -> None:
+def _change(_requester: Requester) -> None:
     sql("UPDATE custody_entry SET actor = 'Another' WHERE number = 4")
 
 
-def _move_to_another_case(_folder: Path) -> None:
+def _move_to_another_case(_requester: Requester) -> None:
     sql("UPDATE custody_entry SET case_number = '' WHERE number = 4")
 
 
-def _reorder(_folder: Path) -> None:
+def _reorder(_requester: Requester) -> None:
     for old, new in ((4, 99), (5, 4), (99, 5)):
         sql("UPDATE custody_entry SET number = %s WHERE number = %s", new, old)
 
 
-def _change_with_its_hash(_folder: Path) -> None:
+def _change_with_its_hash(_requester: Requester) -> None:
     row = Entry.objects.get(number=4)
     row.actor = "Another"
     rewritten = audit_rows([log.StoredRow(4, log.entry_of(row), b"")], b"", desk_key(), "rijnstad-police")
@@ -162,15 +164,15 @@ def _change_with_its_hash(_folder: Path) -> None:
     row.save()
 
 
-def _swap_a_file(folder: Path) -> None:
-    (folder / "1.age").write_bytes(b"another film")
+def _swap_a_file(requester: Requester) -> None:
+    change_part(requester, DISCLOSURE, 1, lambda _data: b"another film")
 
 
-def _remove_a_file(folder: Path) -> None:
-    (folder / "1.age").unlink()
+def _remove_a_file(requester: Requester) -> None:
+    lose_part(requester, DISCLOSURE, 1)
 
 
-PLANTS: dict[str, tuple[Callable[[Path], None], str]] = {
+PLANTS: dict[str, tuple[Callable[[Requester], None], str]] = {
     "a row removed": (_remove, "removed: Entry 4 is missing."),
     "the newest row removed": (_remove_the_newest, "removed: The log ends after"),
     "a row changed": (_change, "changed: Entry 4 was changed"),
@@ -183,16 +185,15 @@ PLANTS: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize(("plant", "said"), PLANTS.values(), ids=PLANTS)
-def test_the_audit_names_each_planted_change(agency: Agency, plant: Callable[[Path], None], said: str) -> None:
+def test_the_audit_names_each_planted_change(agency: Agency, plant: Callable[[Requester], None], said: str) -> None:
     organisation = filled(agency)
-    folder = folder_of(organisation) / "disclosures" / DISCLOSURE
-    folder.mkdir(parents=True)
-    for name in ("0.age", "1.age", "request.dsse"):
-        (folder / name).write_bytes(name.encode())
+    requester = requester_of(organisation)
+    store(requester, DISCLOSURE, b"0", b"1")
+    requester.answer(DISCLOSURE).adopt(b"request")
     arrived(organisation)
     result = run_audit()
     assert (result.exit_code, "✗" in result.output) == (0, False)
-    plant(folder)
+    plant(requester)
     result = run_audit()
     assert result.exit_code == 1
     assert said in result.output
@@ -200,13 +201,12 @@ def test_the_audit_names_each_planted_change(agency: Agency, plant: Callable[[Pa
 
 def test_files_that_the_log_states_as_deleted_must_be_gone(agency: Agency) -> None:
     organisation = agency.organisation
-    folder = folder_of(organisation) / "disclosures" / DISCLOSURE
-    folder.mkdir(parents=True)
-    (folder / "0.age").write_bytes(b"sealed")
+    requester = requester_of(organisation)
+    store(requester, DISCLOSURE, b"sealed")
     arrived(organisation)
     log.record(organisation, "retention", "answer.deleted", f"answer {DISCLOSURE}", case="2026-17")
     assert "file-left" in run_audit().output
-    (folder / "0.age").unlink()
+    lose(requester, DISCLOSURE)
     assert run_audit().exit_code == 0
     assert run_audit("--no-files").exit_code == 0
 

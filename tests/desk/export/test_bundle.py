@@ -20,10 +20,11 @@ from desk.custody.keys import desk_key
 from desk.custody.log_file import check_extract
 from desk.export.bundle import ExportOptions, build_export, top_name
 from desk.export.case_content import sealed_bytes
-from desk.people.organisations import folder_of
+from desk.people.organisations import requester_of
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.desk.agencies import Agency
 from tests.desk.export.street import Street, make_case
+from tests.desk.kept import change_part, spoil
 from tests.second_reader import custody
 from tests.second_reader.disclosure import read_disclosure
 
@@ -185,8 +186,7 @@ def test_an_answer_that_no_longer_verifies_is_named_and_the_others_go_on(
     quarantined = street.answer(asked, filmed(gops, name="lies"))
     quarantined.state, quarantined.reason = "quarantined", "It was sealed to another <b>key</b>."
     quarantined.save()
-    part = folder_of(agency.organisation) / "disclosures" / bad.disclosure_id / "1.age"
-    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    change_part(requester_of(agency.organisation), bad.disclosure_id, 1, spoil)
     folder = exported(street, tmp_path / "out")
     text = (folder / "report.html").read_text()
     assert "does not verify" in text

@@ -15,7 +15,6 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from agent.clients.requester.disclosure_folder import AnswerFolder
 from desk.cases.deletion import delete_answer
 from desk.cases.films import OpenFilms, PrivateMemory
 from desk.cases.models import Answer, SignedRequest
@@ -26,6 +25,7 @@ from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action, Role
 from tests.desk.agencies import Agency, browser
 from tests.desk.export.street import Street
+from tests.desk.kept import change_part
 
 EXPORT = {"language": "en", "jurisdictions": ["us-fre-902", "nl-verklaring"], "with_keys": "on"}
 
@@ -270,10 +270,9 @@ def test_a_film_ends_with_its_link_and_with_its_footage(street: Street, films: O
 
 def test_a_clip_that_does_not_verify_any_more_is_not_played_and_says_why(street: Street, films: OpenFilms) -> None:
     guest = opened(street)
-    folder = AnswerFolder(folder_of(street.agency.organisation), street.answers[0].disclosure_id)
-    for number in folder.sealed():
-        path = folder.path / f"{number}.age"
-        path.write_bytes(path.read_bytes()[:-1])
+    requester, disclosure = requester_of(street.agency.organisation), street.answers[0].disclosure_id
+    for number in requester.answer(disclosure).sealed():
+        change_part(requester, disclosure, number, lambda data: data[:-1])
     page = guest.post(f"/guest/play/{street.answers[0].disclosure_id}/2").content.decode()
     assert 'role="alert"' in page
     assert "<video" not in page

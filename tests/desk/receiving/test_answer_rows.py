@@ -22,6 +22,7 @@ from tests.clients.requester.conftest import filmed
 from tests.clients.requester.house import House
 from tests.clients.requester.test_redacted_answers import FACE
 from tests.desk.agencies import Agency
+from tests.desk.kept import change_part, spoil
 from tests.desk.receiving.doors import ask, deliver, receive
 
 
@@ -118,8 +119,7 @@ def test_an_answer_whose_files_changed_on_the_disk_is_quarantined(agency: Agency
     requester, asked = ask(agency)
     disclosure = house.disclose(asked)
     event = deliver(requester, asked, disclosure)
-    part = requester.folder / "disclosures" / disclosure.id / "1.age"
-    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    change_part(requester, disclosure.id, 1, spoil)
     AnswerRecorder(agency.organisation, requester).record(event)
     answer = Answer.objects.get()
     assert answer.state == "quarantined"

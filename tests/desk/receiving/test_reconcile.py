@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from django.db import transaction
 
-from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.news import ReceiverEvent, ReceivingLimits
 from agent.clients.requester.receiving_service import DisclosureReceiver
@@ -22,6 +19,7 @@ from tests.clients.requester.conftest import filmed
 from tests.clients.requester.doors import Door, TestClock
 from tests.clients.requester.house import House
 from tests.desk.agencies import Agency
+from tests.desk.kept import is_kept, lose, write_note
 from tests.desk.receiving.doors import ask, deliver, receive
 from tests.fake_bus import FakeBroker, FakeBus
 
@@ -125,7 +123,7 @@ def test_a_quarantined_answer_on_the_disk_is_shown_as_quarantined(agency: Agency
     requester, asked = ask(agency)
     disclosure = house.disclose(asked)
     deliver(requester, asked, disclosure)
-    AnswerFolder(requester.folder, disclosure.id).end(TransferState.REFUSED, "A part is not the recorded one.")
+    requester.answer(disclosure.id).end(TransferState.REFUSED, "A part is not the recorded one.")
     reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
     answer = Answer.objects.get()
     assert (answer.state, answer.reason) == ("quarantined", "A part is not the recorded one.")
@@ -142,7 +140,7 @@ def test_requests_that_another_program_signed_get_their_case(agency: Agency) -> 
 def test_files_that_disappeared_are_reported_once(agency: Agency, house: House) -> None:
     requester, asked = ask(agency)
     disclosure = receive(agency, house, requester, asked)
-    shutil.rmtree(AnswerFolder(requester.folder, disclosure.id).path)
+    lose(requester, disclosure.id)
     for _ in range(2):
         reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
     answer = Answer.objects.get()
@@ -156,7 +154,7 @@ def test_files_of_a_deleted_answer_that_a_kill_left_are_removed(agency: Agency, 
     disclosure = receive(agency, house, requester, asked)
     Answer.objects.update(state="deleted")
     reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
-    assert not AnswerFolder(requester.folder, disclosure.id).path.exists()
+    assert not is_kept(requester, disclosure.id)
 
 
 @pytest.mark.parametrize("note", ["outcome.json", "origin.json"])
@@ -167,7 +165,7 @@ def test_an_unreadable_answer_is_reported_and_the_others_are_written(
     bad, good = house.disclose(asked), filmed(gops, name="other").disclose(asked)
     deliver(requester, asked, bad)
     deliver(requester, asked, good)
-    (AnswerFolder(requester.folder, bad.id).path / note).write_bytes(b"{")
+    write_note(requester, bad.id, note, b"{")
     reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
     assert Answer.objects.get(state="complete").disclosure_id == good.id
     assert Notice.objects.filter(kind="damaged", object=bad.id).exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from desk.tips import inbox, tip_retention
 from desk.tips.models import Tip
 from tests.clients.requester.test_incoming_tips import TIP, laid, words
 from tests.desk.agencies import Agency
+from tests.desk.kept import change_part, is_kept
 from tests.desk.tips.test_tips_inbox import arrived
 
 DAY_S = 86_400
@@ -47,18 +47,14 @@ def post(agency: Agency, tip: Tip, act: str, role: Role = Role.EVIDENCE_OFFICER)
     return agency.client(role).post(f"/tips/{tip.pk}/{act}", {"reason": "a court asked"}, follow=True)
 
 
-def folder(requester: Requester) -> Path:
-    return AnswerFolder(requester.folder, TIP).path
-
-
 def test_a_tip_is_really_deleted_after_the_days_that_its_receipt_promised(agency: Agency) -> None:
     requester, tip = tip_here(agency)
     assert tip.retention_days == requester.profile.retention_days == 30
     assert "Deleted in 30 days, on" in agency.client(Role.ASKER).get("/tips/").content.decode()
     assert due(agency, requester, 29.9) == 0
-    assert folder(requester).is_dir()
+    assert is_kept(requester, TIP)
     assert due(agency, requester, 30.1) == 1
-    assert not folder(requester).exists()
+    assert not is_kept(requester, TIP)
     assert due(agency, requester, 31) == 0, "once"
     assert actions() == ["tip.arrived", "tip.deleted"]
     assert Entry.objects.get(action="tip.deleted").actor == "retention"
@@ -110,7 +106,7 @@ def test_an_officer_deletes_a_tip_at_once_with_a_reason(agency: Agency) -> None:
     page = agency.client(Role.EVIDENCE_OFFICER).post(f"/tips/{tip.pk}/delete", {"reason": ""})
     assert "This field is required" in page.content.decode()
     post(agency, tip, "delete")
-    assert not folder(requester).exists()
+    assert not is_kept(requester, TIP)
     assert Entry.objects.get(action="tip.deleted").detail["reason"] == "a court asked"
 
 
@@ -140,7 +136,7 @@ def test_a_tip_that_cannot_be_deleted_keeps_no_other_and_stays_listed(
 def test_the_audit_notices_a_changed_tip_and_one_that_is_still_there(agency: Agency) -> None:
     requester, tip = tip_here(agency)
     assert list(audit_files(agency.organisation)) == []
-    (requester.answer(TIP).path / "0.age").write_bytes(b"another tip")
+    change_part(requester, TIP, 0, lambda _data: b"another tip")
     (found,) = audit_files(agency.organisation)
     assert found.said.startswith(f"Tip {TIP}: ")
     tip_retention.delete_tip(agency.organisation, requester, tip.pk, "retention")
