@@ -108,6 +108,12 @@ class OneTimeLink(models.Model):
     def __str__(self) -> str:
         return f"{self.purpose} {self.email}".strip()
 
+    @property
+    def role_names(self) -> list[str]:
+        """Returns the roles of an invitation in words."""
+        names = dict(Membership.ROLES)
+        return [str(names[role]) for role in self.roles if role in names]
+
 
 class GuardedChange(models.Model):
     """A change that one person alone must not make: a role of a rule of two persons, or the end of that rule."""

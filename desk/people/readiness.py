@@ -9,6 +9,7 @@ from typing import Final
 
 from cryptography import x509
 from django.conf import settings
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from agent.clients.requester.roots import KnownRoots
@@ -34,6 +35,8 @@ class SetUpStep:
     done: bool
     words: str
     """The present state, or the next thing to do."""
+    address: str = ""
+    """The page on which it is done. Empty for the page Organisation, which lists the steps."""
 
 
 def missing(organisation: Organisation) -> list[SetUpStep]:
@@ -59,7 +62,8 @@ def _keys(organisation: Organisation) -> SetUpStep:
     except DoorwardError as error:
         return SetUpStep(name, False, error_words(error))
     if is_locked(folder_of(organisation)):
-        return SetUpStep(name, False, _("It is locked. Requests and answers wait until it is unlocked."))
+        locked = _("It is locked. Requests and answers wait until it is unlocked.")
+        return SetUpStep(name, False, locked, reverse("people:signing-key"))
     return SetUpStep(name, True, _("Key id %(id)s.") % {"id": key.id})
 
 
@@ -106,7 +110,8 @@ def _certificate(organisation: Organisation, now: datetime) -> SetUpStep:
 
 def _people(organisation: Organisation) -> Iterator[SetUpStep]:
     askers = _people_who_may(organisation, Action.WRITE_REQUESTS)
-    yield SetUpStep(_("A person who asks"), bool(askers), _names(len(askers)))
+    people = reverse("people:people")
+    yield SetUpStep(_("A person who asks"), bool(askers), _names(len(askers)), people)
     if organisation.two_person_rule:
         approvers = _people_who_may(organisation, Action.APPROVE_REQUESTS)
         # The same person does not do both.
@@ -114,7 +119,7 @@ def _people(organisation: Organisation) -> Iterator[SetUpStep]:
         words = _names(len(approvers))
         if done and len(_people_who_may(organisation, Action.CONFIRM_CHANGES)) < 2:
             words += " " + _("Until a second admin or supervisor is here, the admin changes roles alone.")
-        yield SetUpStep(_("Another person who approves"), done, words)
+        yield SetUpStep(_("Another person who approves"), done, words, people)
 
 
 def _people_who_may(organisation: Organisation, action: Action) -> set[int]:

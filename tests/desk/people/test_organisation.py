@@ -19,6 +19,7 @@ from desk.config import Broker, DeskConfig
 from desk.custody.models import Entry
 from desk.people import organisations, readiness
 from desk.people.forms import OrganisationForm
+from desk.people.models import Membership
 from desk.people.roles import Role
 from desk.receiving.broker_connection import open_bus
 from tests.desk.agencies import Agency
@@ -77,6 +78,18 @@ def test_the_page_says_what_a_new_organisation_needs(agency: Agency) -> None:
     assert organisations.requester_of(agency.organisation).key.text in page
     assert "Before the first request" in agency.client(Role.ADMIN).get("/").content.decode()
     assert "Before the first request" not in agency.client(Role.ASKER).get("/").content.decode()
+
+
+def test_a_step_that_is_done_on_another_page_leads_there(agency: Agency) -> None:
+    Membership.objects.exclude(role=Role.ADMIN).delete()
+    page = agency.client(Role.ADMIN).get("/").content.decode()
+    assert '<a href="/people">A person who asks</a>' in page
+    assert '<a href="/people">Another person who approves</a>' in page
+
+
+def test_an_open_invitation_says_for_which_roles(agency: Agency) -> None:
+    page = agency.client(Role.ADMIN).post("/people", {"email": "kim@example.org", "roles": ["supervisor", "viewer"]})
+    assert "<td>kim@example.org</td><td>Supervisor, Viewer</td>" in page.content.decode()
 
 
 def test_the_root_s_bundle_is_imported(agency: Agency, tmp_path: Path) -> None:
