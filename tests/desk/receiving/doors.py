@@ -23,8 +23,11 @@ def ask(agency: Agency, **changes: object) -> tuple[Requester, SentRequest]:
     return requester, requester.sent_request(signed.id)
 
 
-def deliver(requester: Requester, asked: SentRequest, disclosure: Disclosure) -> ReceiverEvent:
-    """Stores a whole disclosure as the receiving service does, and returns its report."""
+def deliver(requester: Requester, asked: SentRequest, disclosure: Disclosure, *, listed: bool = True) -> ReceiverEvent:
+    """Stores a whole disclosure as the receiving service does, and returns its report.
+
+    `listed`: False leaves it out of the index, as a folder that a person has put back. A database has no such folders.
+    """
     folder = requester.answer(disclosure.id)
     first = disclosure.sizes[0]
     folder.create(
@@ -41,6 +44,8 @@ def deliver(requester: Requester, asked: SentRequest, disclosure: Disclosure) ->
         assert folder.seal(number, size)
     folder.adopt(asked.envelope)
     folder.end(TransferState.COMPLETE)
+    if listed:
+        requester.answers.ended(disclosure.id)
     size_bytes = sum(map(len, disclosure.parts))
     return ReceiverEvent(
         ReceiverEventKind.COMPLETE, disclosure.id, asked.request.id, size_bytes, size_bytes, device=disclosure.device

@@ -19,6 +19,7 @@ from tests.clients.requester.conftest import filmed
 from tests.clients.requester.doors import Door, TestClock
 from tests.clients.requester.house import House
 from tests.desk.agencies import Agency
+from tests.desk.conftest import GROWN
 from tests.desk.kept import is_kept, lose, write_note
 from tests.desk.receiving.doors import ask, deliver, receive
 from tests.fake_bus import FakeBroker, FakeBus
@@ -95,9 +96,12 @@ def test_a_kill_at_any_report_leaves_one_complete_row_for_each_answer(
     assert Case.objects.count() == SignedRequest.objects.count() == 1
 
 
-def test_an_answer_on_the_disk_without_a_row_is_verified_and_written(agency: Agency, house: House) -> None:
+@pytest.mark.parametrize("listed", [True] if GROWN else [True, False])
+def test_an_answer_on_the_disk_without_a_row_is_verified_and_written(
+    agency: Agency, house: House, listed: bool
+) -> None:
     requester, asked = ask(agency)
-    deliver(requester, asked, house.disclose(asked))
+    deliver(requester, asked, house.disclose(asked), listed=listed)
     for _ in range(2):
         reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
         assert Answer.objects.get().state == "complete"
@@ -124,6 +128,7 @@ def test_a_quarantined_answer_on_the_disk_is_shown_as_quarantined(agency: Agency
     disclosure = house.disclose(asked)
     deliver(requester, asked, disclosure)
     requester.answer(disclosure.id).end(TransferState.REFUSED, "A part is not the recorded one.")
+    requester.answers.ended(disclosure.id)
     reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
     answer = Answer.objects.get()
     assert (answer.state, answer.reason) == ("quarantined", "A part is not the recorded one.")
@@ -157,15 +162,18 @@ def test_files_of_a_deleted_answer_that_a_kill_left_are_removed(agency: Agency, 
     assert not is_kept(requester, disclosure.id)
 
 
+@pytest.mark.parametrize("listed", [True] if GROWN else [True, False])
 @pytest.mark.parametrize("note", ["outcome.json", "origin.json"])
 def test_an_unreadable_answer_is_reported_and_the_others_are_written(
-    agency: Agency, house: House, gops: list[Gop], note: str
+    agency: Agency, house: House, gops: list[Gop], note: str, listed: bool
 ) -> None:
+    """An answer that the index lists becomes a row in quarantine. A folder of which only the name is known cannot."""
     requester, asked = ask(agency)
     bad, good = house.disclose(asked), filmed(gops, name="other").disclose(asked)
-    deliver(requester, asked, bad)
-    deliver(requester, asked, good)
+    deliver(requester, asked, bad, listed=listed)
+    deliver(requester, asked, good, listed=listed)
     write_note(requester, bad.id, note, b"{")
     reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
     assert Answer.objects.get(state="complete").disclosure_id == good.id
-    assert Notice.objects.filter(kind="damaged", object=bad.id).exists()
+    assert Answer.objects.filter(state="quarantined", disclosure_id=bad.id).exists() == listed
+    assert Notice.objects.filter(kind="damaged", object=bad.id).exists() == (not listed)

@@ -204,7 +204,8 @@ class Walk:
         troubles = [
             each for each in self.chromium.troubles(self.who) if not any(words in each for words in self._expected)
         ]
-        assert self.faults + troubles == []
+        if found := self.faults + troubles:
+            pytest.fail("\n".join(found))
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +288,8 @@ def as_stranger(walk: Walk) -> None:
     for name in PUBLIC:
         walk.visit(name, walk.filled.address(ROUTES[name]))
     walk.visit("socialaccount_login_error", ROUTES["socialaccount_login_error"].address(), 401)
-    walk.visit("people:one-time-link", f"/link/{one_time_links.make_first_admin_link()}")
+    invited = {"organisation": walk.filled.agency.organisation, "email": "lee@example.org", "roles": ["viewer"]}
+    walk.visit("people:one-time-link", f"/link/{one_time_links.make_link('invitation', **invited)}")
     walk.visit("people:link-used", "/link/" + "A" * 43, 404)
     walk.act("await page.goto(args.at + '/cases/'); await page.waitForURL('**/accounts/login/**');")
     walk.act("await page.locator('details summary').click();")
