@@ -1,4 +1,4 @@
-"""What a desk keeps of an answer or a tip, wherever its stores are: in a folder, or in a database and a bucket.
+"""The files and notes of an answer or a tip, wherever a desk has its stores: a folder, or a database and a bucket.
 
 Tests look and damage through these functions, so that one test holds for both (`DOORWARD_TEST_DESK=grown`).
 """

@@ -51,6 +51,7 @@ def laid(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = (
         folder.write(number, 0, part)
         assert folder.seal(number, PartSize(len(part), hashlib.sha256(part).hexdigest()))
     folder.end(TransferState.COMPLETE)
+    requester.answers.ended(named)
     return folder
 
 

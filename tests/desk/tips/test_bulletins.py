@@ -30,14 +30,15 @@ def test_a_bulletin_is_signed_as_it_was_shown_and_only_once(agency: Agency) -> N
     assert client.post(f"/tips/bulletins/{bulletin.pk}/publish").status_code == 302
     bulletin.refresh_from_db()
     requester = requester_of(agency.organisation)
-    data = (requester.folder / "bulletins" / bulletin.bulletin_id / "bulletin.dsse").read_bytes()
+    data = requester.notes.read(f"bulletins/{bulletin.bulletin_id}/bulletin.dsse", 1 << 20)
+    assert data is not None
     opened = envelope.open_envelope(data, BulletinMessage.PAYLOAD_TYPE, {requester.key.id: requester.key})
     message = strictjson.decode(opened.payload, BulletinMessage)
     assert (message.title, message.description) == ("Water off", "No water until 18:00.")
     assert message.language == "nl"
     assert (message.area, message.not_after_s) == (Circle(lat=52.0907, lon=5.1214, radius_m=500), bulletin.not_after_s)
     assert client.post(f"/tips/bulletins/{bulletin.pk}/publish").status_code == 409
-    assert len(list((requester.folder / "bulletins").iterdir())) == 1
+    assert len(requester.notes.names("bulletins")) == 1
 
 
 def test_a_bulletin_that_doors_would_refuse_is_refused_with_words(agency: Agency) -> None:
