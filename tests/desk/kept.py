@@ -54,13 +54,14 @@ def write_note(requester: Requester, disclosure: str, name: str, data: bytes) ->
 
 
 def change_part(requester: Requester, disclosure: str, number: int, change: Callable[[bytes], bytes]) -> None:
-    """Puts other bytes in the place of a part. The hash that a bucket keeps beside it stays, as after damage."""
+    """Puts other bytes in the place of a part, with the hash that a bucket keeps beside it, as a person with access to
+    the stores can."""
     answer, parts = requester.answer(disclosure), requester._parts
     data = change(answer.read_part(number, 1 << 30))
     if isinstance(parts, S3Parts):
         key = parts._key(disclosure, number)
-        there = parts._client.head_object(Bucket=parts._bucket, Key=key)
-        parts._client.put_object(Bucket=parts._bucket, Key=key, Body=data, Metadata=there["Metadata"])
+        beside = {"sha256": hashlib.sha256(data).hexdigest()}
+        parts._client.put_object(Bucket=parts._bucket, Key=key, Body=data, Metadata=beside)
     else:
         (answer.path / f"{number}.age").write_bytes(data)
 
