@@ -159,7 +159,8 @@ class OrganisationForm(forms.ModelForm[Organisation]):
         max_length=32,
         validators=[RegexValidator(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z", _("Use a to z, 0 to 9 and -."))],
         help_text=_(
-            "Part of each request, for example rijnstad-police: small letters, digits and -. It cannot be changed later."
+            "Part of each request, for example rijnstad-police: small letters, digits and -. "
+            "It cannot be changed later."
         ),
     )
 
