@@ -221,7 +221,7 @@ OBJECTS: dict[str, Maker] = {
     "export:revoke": guest_link,
     "integrations:revoke": api_token,
     **dict.fromkeys(("integrations:remove-hook", "integrations:resume-hook"), web_hook),
-    **{f"trust:{name}": bundle_draft for name in ("sign", "withdraw", "download")},
+    **{f"trust:{name}": bundle_draft for name in ("sign", "withdraw", "download", "brokers")},
 }  # fmt: skip
 """How to make the object of a route. It returns the arguments of the address."""
 NO_OBJECT = {
@@ -229,7 +229,7 @@ NO_OBJECT = {
 }
 ABSENT_HERE = {
     "tips:file", "cases:open-clip", "cases:open-stills", "cases:answer-verdict", "asking:edit", "asking:tiles",
-    "export:report", "trust:download",
+    "export:report", "trust:download", "trust:brokers",
 }  # fmt: skip
 """Their objects have no footage in this test, or the form is empty: a 404 is right for a permitted person."""
 

@@ -53,6 +53,11 @@ regions = [{{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }}]
 key = "{key}"
 from = 2026-01-01
 until = {until}
+
+[[brokers]]
+host = "near.example.org"
+port = 8884
+areas = [{{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }}]
 """
 _HOLES: Final = re.compile(r"<(\w+):(\w+)>")
 
@@ -109,6 +114,7 @@ def fill(agency: Agency, gops: list[Gop]) -> FilledDesk:
         **{f"export:{name}": {"pk": case.pk} for name in ("case", "share", "report")},
         "cases:case": {"pk": case.pk},
         "trust:download": {"pk": signed},
+        "trust:brokers": {"pk": signed},
         "trust:sign": {"pk": proposed},
         "export:guest-door": {"token": token},
         "people:confirm": {"pk": change},
