@@ -819,6 +819,19 @@ def test_a_tip_counts_with_its_whole_size_as_soon_as_its_first_part_is_read(
     door.bus.stop()
 
 
+def test_an_answer_counts_with_all_its_parts_as_soon_as_its_first_part_is_read(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    disclosure = house.disclose(asked)
+    door = Door(broker, requester, disclosure, clock, window=1)
+    play(clock, desk, door, until=lambda: bool(desk.receiver._arrivals._requests))
+    usage = requester.answers.of(disclosure.device, asked.request.id)
+    assert (usage.disclosures, usage.size_bytes) == (1, sum(map(len, disclosure.parts)))
+    assert usage.parts == len(disclosure.parts)
+    assert requester.answers.live(disclosure.device, asked.request.id) == (disclosure.id,)
+    door.bus.stop()
+
+
 def test_a_doorbell_is_known_as_soon_as_its_first_answer_has_been_verified(
     desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
