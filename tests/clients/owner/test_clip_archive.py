@@ -147,6 +147,23 @@ def test_footage_goes_over_https_and_passwords_do_not_stand_in_addresses(url: st
 
 
 @pytest.mark.parametrize(
+    ("address", "path"),
+    [("", "/clip.mp4"), ("/", "/clip.mp4"), ("/BOX", "/BOX/clip.mp4"), ("/BOX/a%20b//", "/BOX/a%20b/clip.mp4")],
+)
+def test_a_file_lies_below_the_address_whether_it_ends_with_a_slash_or_not(address: str, path: str) -> None:
+    asked: list[str] = []
+
+    class Noted(HTTPConnection):
+        def request(self, method: str, url: str, *_: object, **__: object) -> None:
+            asked.append(url)
+            raise OSError("no network in this test")
+
+    with pytest.raises(NetworkError):
+        WebDavBackup(f"https://cloud.example{address}", connect=Noted).has("clip.mp4")
+    assert asked == [path]
+
+
+@pytest.mark.parametrize(
     ("url", "port"), [("https://cloud.example/dav", 443), ("https://cloud.example:8443/dav", 8443)]
 )
 def test_a_server_is_reached_at_the_port_of_its_address(url: str, port: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.clients.opening import X25519Identity
-from agent.clients.owner.live_stream import watch
+from agent.clients.owner.live_stream import Stream, watch
 from agent.core.live import LiveContext, live_plaintext
 from agent.core.timebase import ClockQuality
 from agent.core.vault.spans import TimeSpan
@@ -132,6 +132,15 @@ def test_a_viewer_who_joins_within_a_gop_waits_for_the_next_one(home: Home, medi
     shows(home, ({"numbers": [1, 2, 3], "sizes": [len(each) for each in parts]}, b"".join(parts)))
     found = next(watch(home.device, home.keys, clock=now))
     assert [each.media for each in found] == [media[2]]
+
+
+def test_the_fragments_of_a_stream_are_numbered_from_one(home: Home, media: list[bytes]) -> None:
+    parts = [gop(home, media[number], number * 1000) for number in range(3)]
+    shows(home, ({"numbers": [1, 2, 3], "sizes": [len(each) for each in parts]}, b"".join(parts)))
+    stream = Stream()
+    written = [stream.add(each) for each in next(watch(home.device, home.keys, clock=now))]
+    assert [int.from_bytes(data[data.index(b"mfhd") + 8 :][:4]) for data in written] == [1, 2, 3]
+    assert [b"ftyp" in data for data in written] == [True, False, False], "one header for all"
 
 
 def test_a_picture_that_is_sealed_to_another_owner_is_not_shown(home: Home, media: list[bytes]) -> None:

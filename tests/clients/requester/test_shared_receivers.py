@@ -159,6 +159,7 @@ def test_a_receiver_without_a_broker_leaves_its_uploads_and_its_duties(
     while worker.step():
         pass
     assert ledger.of == {}
+    assert list(worker.receiver._arrivals._reception.ids()) == [], "no message of them may count any more"
     door.bus.stop()
 
 
@@ -176,6 +177,7 @@ def test_a_receiver_that_starts_again_cleans_up_what_no_receiver_has_and_leaves_
     worker.begin()
     assert ledger.of == {doors[0].disclosure.id: "other"}
     assert requester.answers.receiving() == [doors[0].disclosure.id]
+    assert not list(folder.glob("*.part")), "this machine's bytes of it are of no use"
     worker.crash()
     ledger.of.clear()
     worker.begin()
