@@ -67,6 +67,9 @@ class Parts:
         self.rings.append(at_ns)
 
     # live view
+    def frame(self, _frame: object) -> None:
+        """No frame is delivered here."""
+
     def forget(self) -> None:
         self.calls.append("forgotten")
 

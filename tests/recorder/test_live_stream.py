@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,9 +14,10 @@ from agent.core.media import EncodedPacket, Gop, SoundDescription, SoundPacket, 
 from agent.core.timebase import NS_PER_MS, BootNs, seconds
 from agent.errors import FormatError
 from agent.ipc.protocol import LiveViewers
-from agent.recorder import live_view
+from agent.recorder import live_stream
 from agent.recorder.live_sealing import LiveSealer
-from agent.recorder.live_view import LiveEncoder, LiveParts, _joined
+from agent.recorder.live_stream import LivePart, LiveParts, LiveStream, _joined
+from agent.recorder.live_view import LiveEncoder
 from agent.recorder.sound_recorder import RecordedSound
 from tests.fake_disk import FakeDisk
 from tests.vaults import OWNER, SEALING, SeededEntropy, TestVault, make_vault
@@ -30,8 +32,25 @@ def tested() -> TestVault:
 
 
 @pytest.fixture
-def maker(tested: TestVault) -> LiveEncoder:
+def maker(tested: TestVault) -> LiveStream:
+    return LiveStream(tested.vault, tested.clock, SEALING.device, threading.Condition())
+
+
+@pytest.fixture
+def encoder(tested: TestVault) -> LiveEncoder:
     return LiveEncoder(tested.vault, tested.clock, SEALING.device)
+
+
+def following(maker: LiveStream, told: int) -> LivePart | None:
+    """The next part for who has had those up to number `told`."""
+    maker._told = told
+    return maker._next()
+
+
+def again(maker: LiveStream, told: int) -> LivePart | None:
+    """The newest GOP for another key, as far as it was handed over."""
+    maker._told = told
+    return maker._shown_already()
 
 
 def at(tenth: float) -> BootNs:
@@ -43,23 +62,23 @@ def part(tenth: float, *, begins: bool = False, length: float = 1, size: int = 1
     return Gop((packet,), at(tenth + length), begins=begins, ends=False)
 
 
-def spans(maker: LiveEncoder) -> list[tuple[float, float]]:
+def spans(maker: LiveStream) -> list[tuple[float, float]]:
     """From and to, in tenths of a second."""
     return [((each.start_ns - at(0)) / FRAME_NS, (each.end_ns - at(0)) / FRAME_NS) for each in maker._newest]
 
 
-def numbers(maker: LiveEncoder) -> list[int]:
+def numbers(maker: LiveStream) -> list[int]:
     return [each.number for each in maker._newest]
 
 
-def test_a_part_ends_where_the_next_one_begins_though_its_end_was_a_guess(maker: LiveEncoder) -> None:
+def test_a_part_ends_where_the_next_one_begins_though_its_end_was_a_guess(maker: LiveStream) -> None:
     maker.push(part(0, begins=True), STREAM)
     maker.push(part(1.3), STREAM)
     maker.push(part(2.1), STREAM)
     assert spans(maker) == [(0, 1), (1, 2.3), (2.3, 3.1)]
 
 
-def test_a_keyframe_may_come_a_little_early_and_begins_at_the_guessed_end(maker: LiveEncoder) -> None:
+def test_a_keyframe_may_come_a_little_early_and_begins_at_the_guessed_end(maker: LiveStream) -> None:
     maker.push(part(0, begins=True), STREAM)
     maker.push(part(0.5, begins=True), STREAM)
     assert spans(maker) == [(1, 1.5)]
@@ -69,14 +88,14 @@ def test_a_keyframe_may_come_a_little_early_and_begins_at_the_guessed_end(maker:
     assert spans(maker) == [(4.9, 5.9)], "and one that is a whole picture early is another stream's"
 
 
-def test_a_part_lasts_at_least_a_microsecond(maker: LiveEncoder) -> None:
+def test_a_part_lasts_at_least_a_microsecond(maker: LiveStream) -> None:
     maker.push(part(0, begins=True), STREAM)
     maker.push(part(0.2, length=0), STREAM)
     (_first, second) = maker._newest
     assert (second.start_ns, second.end_ns) == (at(1), at(1) + 1000)
 
 
-def test_a_keyframe_takes_the_place_of_all_parts_before_it(maker: LiveEncoder) -> None:
+def test_a_keyframe_takes_the_place_of_all_parts_before_it(maker: LiveStream) -> None:
     for tenth in range(3):
         maker.push(part(tenth, begins=tenth == 0), STREAM)
     maker.push(part(3, begins=True), STREAM)
@@ -85,9 +104,9 @@ def test_a_keyframe_takes_the_place_of_all_parts_before_it(maker: LiveEncoder) -
 
 
 def test_the_newest_gop_is_bounded_by_its_bytes_and_its_parts(
-    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+    maker: LiveStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_view, "_MOST_BYTES", 2500)
+    monkeypatch.setattr(live_stream, "_MOST_BYTES", 2500)
     for tenth in range(4):
         maker.push(part(tenth, begins=tenth == 0), STREAM)
     assert numbers(maker) == [3, 4]
@@ -96,94 +115,93 @@ def test_the_newest_gop_is_bounded_by_its_bytes_and_its_parts(
     assert numbers(maker) == [3, 4, 5], "up to its limit"
     maker.push(part(5, size=9000), STREAM)
     assert numbers(maker) == [6], "the newest stays, however large it is"
-    monkeypatch.setattr(live_view, "_MOST_PARTS", 2)
+    monkeypatch.setattr(live_stream, "_MOST_PARTS", 2)
     for tenth in range(6, 9):
         maker.push(part(tenth, size=1), STREAM)
     assert numbers(maker) == [8, 9]
 
 
 def test_a_picture_of_now_is_the_newest_gop_from_its_keyframe_on(
-    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+    encoder: LiveEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert maker.newest_picture() is None
-    maker.push(part(0, begins=True), STREAM)
-    maker.push(part(1), STREAM)
-    newest = maker.newest_picture()
+    assert encoder.newest_picture() is None
+    encoder.push(part(0, begins=True), STREAM)
+    encoder.push(part(1), STREAM)
+    newest = encoder.newest_picture()
     assert newest is not None
     assert (len(newest.parts), newest.codec, newest.end_ns, newest.live) == (2, STREAM.codec, at(2), True)
-    monkeypatch.setattr(live_view, "_MOST_BYTES", 1500)
-    maker.push(part(2), STREAM)
-    assert maker.newest_picture() is None, "its beginning is gone"
-    maker.push(part(3, begins=True), replace(STREAM, live=False))
-    newest = maker.newest_picture()
+    monkeypatch.setattr(live_stream, "_MOST_BYTES", 1500)
+    encoder.push(part(2), STREAM)
+    assert encoder.newest_picture() is None, "its beginning is gone"
+    encoder.push(part(3, begins=True), replace(STREAM, live=False))
+    newest = encoder.newest_picture()
     assert newest is not None
     assert not newest.live
-    maker.forget()
-    assert maker.newest_picture() is None, "the camera is off"
+    encoder.forget()
+    assert encoder.newest_picture() is None, "the camera is off"
 
 
 def test_who_looks_gets_what_follows_or_the_newest_gop_and_no_part_without_its_beginning(
-    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+    maker: LiveStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_view, "_ASK_S", 0.0)
-    assert maker._next(0) is None
+    assert following(maker, 0) is None
     for tenth in range(4):
         maker.push(part(tenth, begins=tenth == 0), STREAM)
-    whole = maker._next(0)
+    whole = following(maker, 0)
     assert whole is not None
     assert (whole.number, len(whole.gop.packets), whole.gop.begins) == (4, 4, True)
     assert (whole.start_ns, whole.end_ns) == (at(0), at(4))
-    rest = maker._next(2)
+    rest = following(maker, 2)
     assert rest is not None
     assert (rest.number, len(rest.gop.packets), rest.gop.begins) == (4, 2, False)
-    assert maker._next(4) is None
-    monkeypatch.setattr(live_view, "_MOST_PARTS", 2)
+    assert following(maker, 4) is None
+    monkeypatch.setattr(live_stream, "_MOST_PARTS", 2)
     maker.push(part(4), STREAM)
-    assert maker._next(2) is None, "its part 3 is gone"
-    assert maker._next(3) is not None
+    assert following(maker, 2) is None, "its part 3 is gone"
+    assert following(maker, 3) is not None
 
 
 def test_parts_that_have_come_already_are_joined_up_to_the_size_of_an_answer(
-    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+    maker: LiveStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_view, "_JOINED_BYTES", 2000)
+    monkeypatch.setattr(live_stream, "_JOINED_BYTES", 2000)
     for tenth in range(4):
         maker.push(part(tenth, begins=tenth == 0), STREAM)
     found = []
     told = 0
-    while told < 4 and (joined := maker._next(told)) is not None:
+    while told < 4 and (joined := following(maker, told)) is not None:
         found.append(len(joined.gop.packets))
         told = joined.number
     assert found == [2, 2]
     maker.push(part(4, size=5000), STREAM)
-    large = maker._next(4)
+    large = following(maker, 4)
     assert large is not None
     assert large.number == 5, "one part is given whatever its size"
 
 
 def test_for_another_key_the_newest_gop_is_shown_again_up_to_what_was_shown(
-    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+    maker: LiveStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert maker._shown_already(3) is None
+    assert again(maker, 3) is None
     for tenth in range(4):
         maker.push(part(tenth, begins=tenth == 0), STREAM)
-    again = maker._shown_already(3)
-    assert again is not None
-    assert (again.number, len(again.gop.packets)) == (3, 3)
-    assert maker._shown_already(0) is None
-    monkeypatch.setattr(live_view, "_MOST_PARTS", 3)
+    shown = again(maker, 3)
+    assert shown is not None
+    assert (shown.number, len(shown.gop.packets)) == (3, 3)
+    assert again(maker, 0) is None
+    monkeypatch.setattr(live_stream, "_MOST_PARTS", 3)
     maker.push(part(4), STREAM)
-    assert maker._shown_already(5) is None, "its beginning is gone"
+    assert again(maker, 5) is None, "its beginning is gone"
 
 
-def test_joined_parts_begin_as_the_first_and_end_as_the_last(maker: LiveEncoder) -> None:
+def test_joined_parts_begin_as_the_first_and_end_as_the_last(maker: LiveStream) -> None:
     maker.push(part(0, begins=True), STREAM)
     maker.push(replace(part(1), ends=True), STREAM)
     joined = _joined(tuple(maker._newest))
     assert (joined.gop.begins, joined.gop.ends, joined.gop.end_ns) == (True, True, at(2))
 
 
-def test_a_part_without_its_beginning_is_not_shown(maker: LiveEncoder, tested: TestVault) -> None:
+def test_a_part_without_its_beginning_is_not_shown(maker: LiveStream, tested: TestVault) -> None:
     maker.push(part(0), STREAM)
     with pytest.raises(FormatError, match="without its beginning"):
         maker._media_of(maker._newest[0])
@@ -212,11 +230,11 @@ class Heard:
         return RecordedSound(self._description, packets, None)
 
 
-def said(maker: LiveEncoder, gops: Sequence[Gop]) -> list[LiveSound | None]:
+def said(maker: LiveStream, gops: Sequence[Gop]) -> list[LiveSound | None]:
     return [maker._sound_of(gop)[1] for gop in gops]
 
 
-def test_sound_begins_with_the_pictures_and_goes_on_where_it_ended(maker: LiveEncoder) -> None:
+def test_sound_begins_with_the_pictures_and_goes_on_where_it_ended(maker: LiveStream) -> None:
     heard = Heard()
     maker.hear = heard
     first, second = said(maker, [part(10, begins=True), part(11)])
@@ -229,7 +247,7 @@ def test_sound_begins_with_the_pictures_and_goes_on_where_it_ended(maker: LiveEn
     assert second.start_us == (last_ns + 1) // 1000
 
 
-def test_after_a_pause_of_the_pictures_sound_begins_again_with_them(maker: LiveEncoder) -> None:
+def test_after_a_pause_of_the_pictures_sound_begins_again_with_them(maker: LiveStream) -> None:
     heard = Heard()
     maker.hear = heard
     said(maker, [part(10, begins=True), part(30, begins=True), part(51, begins=True), part(40, begins=True)])
@@ -239,7 +257,7 @@ def test_after_a_pause_of_the_pictures_sound_begins_again_with_them(maker: LiveE
     assert begins[2:] == [51, 40], "after a longer pause, or for an earlier picture, it begins with the picture"
 
 
-def test_less_sound_than_a_fifth_of_a_second_waits_for_the_next_part(maker: LiveEncoder) -> None:
+def test_less_sound_than_a_fifth_of_a_second_waits_for_the_next_part(maker: LiveStream) -> None:
     few = seconds(0.2) // MONO.packet_ns
     for count, comes in ((few, False), (few + 1, True)):
         maker.hear = Heard(count)
@@ -248,12 +266,12 @@ def test_less_sound_than_a_fifth_of_a_second_waits_for_the_next_part(maker: Live
 
 
 @pytest.mark.parametrize("heard", [Heard(None), Heard(3, None)])
-def test_without_a_microphone_there_is_no_sound(maker: LiveEncoder, heard: Heard) -> None:
+def test_without_a_microphone_there_is_no_sound(maker: LiveStream, heard: Heard) -> None:
     maker.hear = heard
     assert maker._sound_of(part(10, begins=True)) == (b"", None)
 
 
-def test_a_silent_beginning_is_an_empty_track_at_its_time(maker: LiveEncoder) -> None:
+def test_a_silent_beginning_is_an_empty_track_at_its_time(maker: LiveStream) -> None:
     maker.hear = Heard(0)
     track, told = maker._sound_of(part(10, begins=True))
     assert told == LiveSound(len(track), at(10) // 1000)
@@ -263,18 +281,19 @@ def test_a_silent_beginning_is_an_empty_track_at_its_time(maker: LiveEncoder) ->
 
 
 def test_only_known_glance_keys_are_sealed_to_and_at_most_eight(
-    maker: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+    encoder: LiveEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[str] = []
-    monkeypatch.setattr(live_view, "parse_recipient", lambda text: parsed.append(text) or OWNER.recipient())
+    monkeypatch.setattr(live_stream, "parse_recipient", lambda text: parsed.append(text) or OWNER.recipient())
     names = tuple(f"key-{number}" for number in range(10))
-    maker.show_to(names)
+    encoder.show_to(names)
     looking = LiveViewers(True, ("a stranger", *names))
-    assert maker._look(looking) is looking
-    assert sorted(maker._sealer.glances) == sorted(names[:8])
-    maker._look(LiveViewers(True, names[:2]))
-    assert list(maker._sealer.glances) == ["key-0", "key-1"]
-    assert len(parsed) == 8, "a key that looks already is not parsed again"
+    assert encoder._look(looking) is looking
+    assert sorted(encoder._filmed.sealer.glances) == sorted(names[:8])
+    assert len(parsed) == 2 * 8, "once for each of the two streams"
+    encoder._look(LiveViewers(True, names[:2]))
+    assert list(encoder._filmed.sealer.glances) == list(encoder._small.sealer.glances) == ["key-0", "key-1"]
+    assert len(parsed) == 2 * 8, "a key that looks already is not parsed again"
 
 
 # -- parts of a camera's packets ---------------------------------------------------------------------------------------
@@ -316,12 +335,12 @@ def test_a_keyframe_from_before_begins_anew_without_the_rest() -> None:
     assert keyframe.packets[0].sensor_ns == at(2)
 
 
-def test_a_part_that_cannot_be_shown_costs_nothing_and_who_looks_goes_on_looking(maker: LiveEncoder) -> None:
+def test_a_part_that_cannot_be_shown_is_passed_over(maker: LiveStream) -> None:
     class NoSink:
-        def put(self, *_piece: object, begins: bool) -> LiveViewers:
-            raise AssertionError(f"nothing is shown: {begins}")
+        def put(self, *_piece: object, begins: bool, small: bool) -> LiveViewers:
+            raise AssertionError(f"nothing is shown: {begins}, {small}")
 
     maker.push(part(0), STREAM)
     sink: Any = NoSink()
-    assert maker._hand_over(maker._newest[0], sink) == LiveViewers(True, ())
-    assert maker.sealed == 0
+    assert maker.hand_over(maker._newest[0], sink) is None
+    assert (maker.sealed, maker._told) == (0, 1)
