@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from desk.people.models import Organisation
 from desk.people.permissions import choose_organisation, roles_in
 from desk.people.roles import Action, Role, is_allowed
 
@@ -79,8 +80,12 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"navigation": [], "organisation": None, "public": settings.DESK.public}
-    organisation = choose_organisation(request, user)
-    roles = roles_in(organisation, user) if organisation else frozenset[Role]()
+    organisation: Organisation | None = getattr(request, "organisation", None)
+    if organisation is not None:  # `needs` has looked both up for this view
+        roles: frozenset[Role] = request.roles  # type: ignore[attr-defined]
+    else:
+        organisation = choose_organisation(request, user)
+        roles = roles_in(organisation, user) if organisation else frozenset()
     return {
         "navigation": _mark_present(list(_entries(roles)), request.path),
         "organisation": organisation,

@@ -88,7 +88,8 @@ def needs(
 def choose_organisation(request: HttpRequest, person: Person) -> Organisation | None:
     """Returns the organisation that the person works in now: the chosen one, or the first."""
     theirs = Organisation.objects.filter(memberships__person=person).distinct()
-    return theirs.filter(pk=request.session.get(CHOSEN, 0)).first() or theirs.first()
+    chosen = request.session.get(CHOSEN)
+    return (theirs.filter(pk=chosen).first() if chosen else None) or theirs.first()
 
 
 def roles_in(organisation: Organisation, person: Person) -> frozenset[Role]:
