@@ -19,7 +19,7 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
         r"Node\.js .*: playwright-core needs \d+ or newer",
         r"npm age-encryption needs node 20 or newer, this is .*",
         r"(stock age|node) is not installed: apt-get install .*",
-        r"(mosquitto|systemd-analyze|dpkg-deb|gpg|make|openssl|strace) is not installed.*",
+        r"(mosquitto|systemd-analyze|dpkg|dpkg-deb|gpg|make|openssl|strace) is not installed.*",
         r"mkfs\.\S+( \(Debian: \S+\))? is not installed",
         r"not installed: .*",
         r"there is no C compiler( here)?",
@@ -57,6 +57,7 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "a property of this kernel or its settings": (
         r"classes of I/O are Linux's|the kernel counts nothing here",
+        r"no IPv6 on this machine",
         r"no multicast on this machine's loopback",
         r"this machine lends ports from \d+ on",
         r"the temporary folder is in memory, and no disk wears out",

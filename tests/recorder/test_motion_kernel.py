@@ -309,7 +309,7 @@ def test_the_loader_looks_where_the_set_up_puts_it() -> None:
     assert motion_kernel.SOURCE == ROOT / installed.SOURCE
 
 
-@pytest.mark.skipif(not motion_kernel.LIBRARY.is_file(), reason="the set-up compiled none")
+@pytest.mark.skipif(not motion_kernel.LIBRARY.is_file(), reason="no native passes here: the set-up compiled none")
 def test_a_library_with_another_layout_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     class Other(ctypes.Structure):
         _fields_ = (("one", ctypes.c_int),)
