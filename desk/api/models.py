@@ -38,6 +38,12 @@ class ApiToken(models.Model):
         return self.revoked_at is None and timezone.now() < self.expires_at and self.maker_is_admin
 
     @property
+    def role_names(self) -> list[str]:
+        """Returns the roles in words."""
+        names = dict(Membership.ROLES)
+        return [str(names[role]) for role in self.roles if role in names]
+
+    @property
     def maker_is_admin(self) -> bool:
         made = {"organisation": self.organisation_id, "person": self.made_by_id}
         return Membership.objects.filter(**made, role=Role.ADMIN).exists()
