@@ -329,6 +329,9 @@ class Story:
             self._until(lambda: self._update().get("outcome", {}).get("result") == "installed", "its outcome", 300)
             installed_s = time.monotonic() - started
             self._until(self._films, "the new version")
+            # The new version runs on trial until root's step ends, and a second update is refused meanwhile.
+            ended = ("inactive", "failed")
+            self._until(lambda: self.box.property("doorward-update", "ActiveState") in ended, "the end of root's step")
             self.box.run("systemctl", "stop", "update-server")
             server.publish("0.2.2", runs=False)
             started = time.monotonic()
