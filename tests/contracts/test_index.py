@@ -457,6 +457,16 @@ def test_a_copy_that_cannot_be_written_leaves_the_older_one_and_nothing_half_wri
     index.close()
 
 
+def test_what_an_earlier_process_left_of_a_copy_is_in_nobodys_way(path: Path) -> None:
+    path.with_name("index.sqlite.new").write_bytes(b"half a copy" * 1000)
+    index = SqliteIndex(path)
+    index.chain_head()
+    index.keep_copy()
+    assert index.restore_copy()
+    assert list(index.oldest()) == [entry(1), entry(2)]
+    index.close()
+
+
 def test_an_index_that_cannot_be_removed_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = SqliteIndex(path)
     index.chain_head()

@@ -153,6 +153,7 @@ def test_foreign_files_are_moved_aside_under_names_that_are_free(disk: FakeDisk,
         file.close()
         disk.sync_directory(ROOT / "segments" / shard)
         store.quarantine(shard, "photo.jpg")
+        assert disk.calls[-2:] == [("sync_directory", "aside"), ("sync_directory", shard)], "both names are durable"
     found = disk.after_cut(Survival.NOTHING, random.Random(1))
     assert sorted(found.names(ROOT / "aside")) == ["photo.jpg", "photo.jpg.1", "photo.jpg.2", "photo.jpg.3"]
     assert found.names(ROOT / "segments" / shard) == []

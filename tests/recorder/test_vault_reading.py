@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.vault.manifest import ChainHead, carried_of, chapter_of, chapter_start
 from agent.errors import StorageError
-from agent.vault import verification
+from agent.vault import manifest_reader, verification
 from agent.vault.manifest_reader import first_line, last_line, oldest_chapter, read_tail
 from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
@@ -189,6 +189,16 @@ def test_right_behind_carried_lines_the_first_line_of_the_chapter_is_the_last(
         file.write(b"?")
     assert first_line(tested.log, newest) is None
     assert last_line(tested.log, head) is None
+
+
+def test_a_line_of_the_greatest_length_is_known_again(tested: TestVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        tested.record()
+    line = list(tested.log.lines())[-1].rstrip(b"\n")
+    monkeypatch.setattr(manifest_reader, "LONGEST_LINE_BYTES", len(line))
+    found = last_line(tested.log, tested.index.chain_head())
+    assert found is not None
+    assert found.line == line
 
 
 def test_a_first_line_that_is_not_whole_is_none(tested: TestVault) -> None:
