@@ -8,7 +8,6 @@ Source: the attacks in section 1.5.2 of the TUF specification (endless data, slo
 from __future__ import annotations
 
 import http.client
-import itertools
 import os
 import re
 import shutil
@@ -159,7 +158,11 @@ class FolderFetcher(BoundedFetcher):
 
 
 class TarFetcher(BoundedFetcher):
-    """Fetches from one uncompressed tar file (`doorward_VERSION_ARCHITECTURE.update`)."""
+    """Fetches from one uncompressed tar file (`doorward_VERSION_ARCHITECTURE.update`).
+
+    It holds plain files only. `tarfile.open` reads extended headers and long names whole, before anything is verified,
+    so a header could take all memory. Here each header has 512 bytes.
+    """
 
     def __init__(self, file: Path, work: Path) -> None:
         super().__init__(work)
@@ -168,16 +171,37 @@ class TarFetcher(BoundedFetcher):
     def _fetch(self, url: str) -> Iterator[bytes]:
         wanted = url.strip("/")
         try:
-            with tarfile.open(self._file, "r:") as tar:
-                members = itertools.islice(tar, _MOST_MEMBERS)
-                member = next((each for each in members if each.name == wanted and each.isreg()), None)
-                if member is None:
-                    raise DownloadHTTPError(f"{wanted} is not in {self._file.name}", _NOT_FOUND)
-                file = tar.extractfile(member)
-                while file is not None and (chunk := file.read(CHUNK_BYTES)):
+            with self._file.open("rb") as file:
+                left = self._find(file, wanted)
+                while left and (chunk := file.read(min(left, CHUNK_BYTES))):
+                    left -= len(chunk)
                     yield chunk
-        except (tarfile.TarError, EOFError) as error:
-            raise UpdateError(f"{self._file} is no update: {error}.", remedy="Copy or download it again.") from error
+        except OSError as error:
+            raise DownloadError(f"{self._file}: {error.strerror}") from error
+        if left:
+            raise self._damaged("it ends too early")
+
+    def _find(self, file: IO[bytes], wanted: str) -> int:
+        """Moves to the begin of the wanted member. Returns its length."""
+        at = 0
+        for _ in range(_MOST_MEMBERS):
+            file.seek(at)
+            block = file.read(tarfile.BLOCKSIZE)
+            if not block.strip(b"\0"):  # the end
+                break
+            try:
+                member = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+            except (tarfile.HeaderError, ValueError) as error:
+                raise self._damaged(str(error)) from error
+            if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.size < 0:
+                raise self._damaged("it holds something else than plain files")
+            if member.name == wanted:
+                return member.size
+            at += tarfile.BLOCKSIZE + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        raise DownloadHTTPError(f"{wanted} is not in {self._file.name}", _NOT_FOUND)
+
+    def _damaged(self, reason: str) -> UpdateError:
+        return UpdateError(f"{self._file} is no update: {reason}.", remedy="Copy or download it again.")
 
 
 def fetcher_for(source: str, work: Path) -> BoundedFetcher:

@@ -12,7 +12,9 @@ import http.server
 import json
 import os
 import shutil
+import tarfile
 import threading
+import tracemalloc
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient._internal import trusted_metadata_set
 
 from agent.core.timebase import ClockQuality, ClockReading, UtcNs
 from agent.core.updates import UpdateSource, UpdateTrouble
 from agent.errors import DoorwardError, NetworkError, StorageError, UpdateError
 from agent.updater import fetchers
-from agent.updater.fetchers import FolderFetcher
+from agent.updater.fetchers import FolderFetcher, TarFetcher
 from agent.updater.fetching import Staging
 from agent.updater.machine import Machine
 from agent.updater.release_store import ReleaseStore
@@ -529,3 +532,41 @@ def test_a_path_of_the_repository_cannot_leave_its_folder(tmp_path: Path) -> Non
     for url in ("/metadata/../../etc/passwd", "/metadata//x", "/metadata/.hidden", ""):
         with pytest.raises(Exception, match="is no path of a repository"):
             list(FolderFetcher(tmp_path, tmp_path)._fetch(url))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_file_on_a_stick_takes_no_memory_before_its_signatures_are_verified(tmp_path: Path, kind: bytes) -> None:
+    """Root reads it. A header of 200 MB would be read whole, on a board with 512 MB."""
+    entry = tarfile.TarInfo("metadata/timestamp.json")
+    entry.size, entry.type = 200 << 20, kind
+    path = tmp_path / "doorward_0.2.1_arm64.update"
+    with path.open("wb") as file:
+        file.write(entry.tobuf(tarfile.USTAR_FORMAT))
+        file.truncate((200 << 20) + 4096)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UpdateError, match="plain files"):
+            list(TarFetcher(path, tmp_path).fetch("metadata/timestamp.json"))
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_on_a_stick_that_is_cut_or_is_no_tar_is_named(tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("metadata/timestamp.json")
+    entry.size = 100
+    path = tmp_path / "doorward_0.2.1_arm64.update"
+    header = entry.tobuf(tarfile.USTAR_FORMAT)
+    for data, said in (
+        (header + b"x" * 50, "ends too early"),
+        (header[:300], "is no update"),
+        (b"PK" + bytes(2000), "is no update"),
+        (header.replace(b"0", b"\x80", 1) + b"x" * 512, "is no update"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(UpdateError, match=said):
+            list(TarFetcher(path, tmp_path).fetch("metadata/timestamp.json"))
+    path.write_bytes(header + b"x" * 512)
+    assert list(TarFetcher(path, tmp_path).fetch("metadata/timestamp.json")) == [b"x" * 100]
+    with pytest.raises(DownloadHTTPError):
+        list(TarFetcher(path, tmp_path).fetch("metadata/other.json"))

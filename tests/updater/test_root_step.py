@@ -273,7 +273,7 @@ def test_a_package_alone_on_a_stick_is_no_update(tmp_path: Path) -> None:
 
 
 def _tar(repository: Repository, to: Path) -> Path:
-    with tarfile.open(to, "w:") as tar:
+    with tarfile.open(to, "w:", format=tarfile.USTAR_FORMAT) as tar:
         for part in ("metadata", "targets"):
             for path in sorted((repository.folder / part).iterdir()):
                 tar.add(path, f"{part}/{path.name}")
