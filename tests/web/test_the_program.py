@@ -317,3 +317,5 @@ def test_a_player_is_told_h264_and_h265_by_their_names() -> None:
     assert re.fullmatch(r"avc1\.[0-9a-f]{6}", avc)
     assert re.fullmatch(r"hvc1\.1\.6\.L60(\.[0-9A-F]{1,2}){1,6}", hevc), "Main profile, level 2"
     assert found["begins"] == ["moof", "moof"]
+    assert found["plays"] == ["video/mp4", "video/mp4"]
+    assert found["playsNot"] == ["video/mp4", "error.film-h265"], "a platform without H.265 is told so"

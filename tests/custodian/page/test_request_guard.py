@@ -147,6 +147,7 @@ def test_every_answer_carries_the_same_protection(door: Door, path: str) -> None
     for name, value in HEADERS.items():
         assert answer.headers[name] == value
     assert "server" not in answer.headers
+    assert "strict-transport-security" not in answer.headers, "a replaced doorbell must be able to show its authority"
     csp = answer.headers["content-security-policy"]
     assert "unsafe" not in csp
     assert "require-trusted-types-for 'script'" in csp
