@@ -10,7 +10,8 @@ A broker may retain any number of messages for a cell. Its operator's digest ser
 
 A round is over after as many pages as the digest has. A reconnection goes on where the last one stopped, so that a
 bad line reaches every page, too. If page 0 does not come, the broker has no digest: then it sends all messages of the
-cell, as far as it retains them.
+cell, as far as it retains them. A page may wait behind a flood. So while other messages come, page 0 is missing only
+after 20 s, and if this process has read a digest of the cell, not before the line is free.
 
 The wishes depend on the number of pages, the clock and chance, and never on a message. So they show nothing of the
 owner's choice (promise 4).
@@ -42,6 +43,8 @@ _SETTLE_S: Final = 1.0
 _GAP_S: Final = (0.2, 1.0)
 _ABSENT_NS: Final = seconds(2)
 """A broker sends a retained message right beside its answer to the subscription."""
+_BEHIND_NS: Final = seconds(20)
+"""While other messages come, a page may wait behind them for this long."""
 _UNANSWERED_NS: Final = seconds(60)
 _PER_S: Final = 20.0
 
@@ -50,7 +53,21 @@ class CellReading(ThreadOwned):
     """One device's reading. All methods run in the uplink's thread. `uniform`: the source of chance."""
 
     WRITTEN_BY: ClassVar = dict.fromkeys(
-        ("_filter", "_asked", "_page", "_absent_ns", "_due_ns", "_rest", "_position", "_level", "_seen_ns", "_up"),
+        (
+            "_filter",
+            "_asked",
+            "_asked_ns",
+            "_page",
+            "_absent_ns",
+            "_heard_ns",
+            "_has_digest",
+            "_due_ns",
+            "_rest",
+            "_position",
+            "_level",
+            "_seen_ns",
+            "_up",
+        ),
         AttributeOwner.UPLINK,
     )
 
@@ -62,7 +79,11 @@ class CellReading(ThreadOwned):
         self._asked: str | None = None
         """Topic of the page that was asked for, which is page `_page`."""
         self._page = 0
+        self._asked_ns = 0
         self._absent_ns = 0
+        self._heard_ns: int | None = None
+        self._has_digest = False
+        """Page 0 of this cell was read since the start."""
         self._due_ns: int | None = None
         """When to ask for a page. None: no round is in progress, or a page is on its way."""
         self._rest: int | None = None
@@ -88,7 +109,7 @@ class CellReading(ThreadOwned):
 
     def move(self, cell_filter: str | None, now: BootNs) -> None:
         self._drop_asked()
-        self._filter, self._position, self._due_ns = cell_filter, 1, None
+        self._filter, self._position, self._due_ns, self._has_digest = cell_filter, 1, None, False
         self._waiting.clear()
         if self._up:
             self._begin(now)
@@ -101,6 +122,12 @@ class CellReading(ThreadOwned):
     def subscribed(self, topic_filter: str, now: BootNs) -> None:
         if topic_filter == self._asked:
             self._absent_ns = min(self._absent_ns, now + _ABSENT_NS)
+
+    def heard(self, now: BootNs) -> None:
+        """Something came that is no page. On a full line, the page waits behind it."""
+        self._heard_ns = now
+        if self._asked is not None:
+            self._absent_ns = max(self._absent_ns, min(now + _ABSENT_NS, self._asked_ns + _BEHIND_NS))
 
     def take(self, topic: str, payload: bytes, now: BootNs) -> bool:
         """Returns True if the message is the page that was asked for."""
@@ -117,6 +144,7 @@ class CellReading(ThreadOwned):
         assert self._filter is not None  # noqa: S101 — it asked
         self._waiting.extend((in_cell(self._filter, path), data) for path, data in page.messages)
         if self._page == 0:
+            self._has_digest = True
             self._position = self._position if self._position < page.pages else 1
             self._next(page.pages - 1, now)
         else:
@@ -162,12 +190,17 @@ class CellReading(ThreadOwned):
         assert self._filter is not None  # noqa: S101 — without a cell nothing is due
         self._page = 0 if self._rest is None else self._position
         self._asked = in_cell(self._filter, f"digest/{self._page}")
-        self._due_ns, self._absent_ns = None, now + _UNANSWERED_NS
+        self._due_ns, self._asked_ns, self._absent_ns = None, now, now + _UNANSWERED_NS
         self._bus.read_retained(self._asked)
 
     def _is_absent(self, now: BootNs) -> None:
         self._drop_asked()
+        is_full = self._heard_ns is not None and now - self._heard_ns < _ABSENT_NS
+        if self._page == 0 and self._has_digest and is_full:
+            self._due_ns = now + int(_PAGE_EVERY_S * NS_PER_S)
+            return
         if self._page == 0:
+            self._has_digest = False
             assert self._filter is not None  # noqa: S101 — it asked
             self._bus.read_retained(self._filter)  # no digest here
         self._position = 1  # or the digest has become shorter

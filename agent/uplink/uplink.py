@@ -227,6 +227,7 @@ class Uplink(ThreadOwned):
         self._received += 1
         if self._reading.take(topic, payload, now):
             return
+        self._reading.heard(now)
         if sender_of(topic).kind is TopicClass.TRUST:
             self._reading.spent(len(topic) + len(payload), now)
         receipt = self._hand_over(topic, payload)

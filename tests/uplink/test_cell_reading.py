@@ -230,3 +230,46 @@ def test_a_broker_that_never_answers_a_subscription_is_as_one_without_a_digest()
     for at_s in (1, 2, 60, 61):
         reading.turn(BootNs(at_s * 10**9))
     assert broker.wishes == [f"{CELL}/digest/0", f"{CELL}/+/+/+"]
+
+
+def busy_until_page(device: Device, late_s: float) -> None:
+    """The broker answers the subscription at once, and its page waits behind a flood on a line that is full."""
+    device.broker.reading.clear()
+    asked_s = device.now_s
+    while device.now_s < asked_s + late_s:
+        device.now_s += 0.5
+        device.reading.turn(device.now)
+        for topic in device.broker.reading:
+            device.reading.subscribed(topic, device.now)
+        device.reading.heard(device.now)
+
+
+def test_a_page_that_waits_behind_a_flood_is_waited_for(device: Device) -> None:
+    """Otherwise whoever fills the line makes a doorbell read everything that its broker retains, without a bound."""
+    device.broker.pages = digest(10)
+    busy_until_page(device, 15)
+    assert device.broker.wishes == [f"{CELL}/digest/0"]
+    device.pass_time(20)
+    assert device.broker.wishes == [f"{CELL}/digest/{number}" for number in range(3)]
+
+
+def test_a_line_that_is_full_for_minutes_makes_no_doorbell_read_more_once_it_has_read_a_digest(device: Device) -> None:
+    device.broker.pages = digest(10)
+    device.pass_time(20)
+    device.reading.disconnected()
+    device.broker.reading.clear()
+    device.reading.connected(device.now)
+    device.now_s += 2
+    busy_until_page(device, 300)
+    assert set(device.broker.wishes) == {f"{CELL}/digest/{number}" for number in range(3)}
+    device.pass_time(60)
+    assert len(device.heard) == 20, "and it reads the digest again, once the line is free"
+
+
+def test_a_digest_that_has_ended_is_noticed_on_a_free_line(device: Device) -> None:
+    device.broker.pages = digest(10)
+    device.pass_time(20)
+    device.broker.pages = []
+    device.reading.again(device.now)
+    device.pass_time(10)
+    assert device.broker.wishes[-1] == f"{CELL}/+/+/+"
