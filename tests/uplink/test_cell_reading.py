@@ -245,7 +245,7 @@ def busy_until_page(device: Device, late_s: float) -> None:
 
 
 def test_a_page_that_waits_behind_a_flood_is_waited_for(device: Device) -> None:
-    """Otherwise a requester who fills the line makes a doorbell read everything that its broker retains, without a bound."""
+    """Otherwise a requester who fills the line makes a doorbell read all that its broker retains, without a bound."""
     device.broker.pages = digest(10)
     busy_until_page(device, 15)
     assert device.broker.wishes == [f"{CELL}/digest/0"]
