@@ -20,6 +20,7 @@ from django.utils import timezone
 from agent.clients.requester.trust_bundles import make_bundle, read_list
 from agent.errors import ConfigurationError
 from agent.wire import envelope, strictjson
+from agent.wire.broker_directory import CellBroker
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, BUNDLE_LIMIT_BYTES, RequesterEntry, TrustBundle
 from desk.custody import log
 from desk.people.models import Organisation, Person
@@ -31,6 +32,7 @@ __all__ = [
     "ChangedEntry",
     "Difference",
     "EndingKey",
+    "brokers_in",
     "compare",
     "directory_in",
     "entries_in",
@@ -88,6 +90,12 @@ def entries_in(text: str) -> tuple[int, tuple[RequesterEntry, ...]]:
     if listed.version > strictjson.MAX_INTEGER:
         raise ConfigurationError("version: this number is too large.", remedy="Count the versions from 1.")
     return listed.version, listed.requesters
+
+
+def brokers_in(text: str) -> tuple[CellBroker, ...]:
+    """Returns the brokers that a sound list names."""
+    with _as_file(text) as path:
+        return read_list(path).brokers
 
 
 def directory_in(draft: BundleDraft) -> bytes | None:

@@ -147,6 +147,7 @@ def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
     waiting = BundleDraft.objects.filter(organisation=request.organisation, state="proposed").select_related(
         "proposed_by"
     )
+    brokers = bundles.brokers_in(current.text) if current else ()
     context = {
         "root": root,
         "current": current,
@@ -157,6 +158,7 @@ def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
             {
                 "draft": draft,
                 "difference": difference,
+                "brokers": bundles.brokers_in(draft.text) != brokers,
                 "changed": [(each.id, [_FIELDS[name] for name in each.fields]) for each in difference.changed],
                 "own": draft.proposed_by_id == request.user.pk,
                 "form": SignForm(auto_id=f"sign-{draft.pk}-%s", sealed=sealed),

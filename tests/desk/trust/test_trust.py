@@ -223,3 +223,17 @@ def test_a_person_who_signs_reads_which_fields_change_and_that_the_key_knows_no_
 def test_the_next_list_differs_in_its_version_only() -> None:
     assert bundles.next_list(ANY_LIST, 1) == ANY_LIST.replace("version = 1", "version = 2")
     assert bundles.next_list("# version = 9\nversion=1_0\nid = 1", 10) == "# version = 9\nversion = 11\nid = 1"
+
+
+def test_a_person_who_signs_reads_that_the_brokers_change(root: Agency) -> None:
+    """Another broker would carry the requests of all agencies of the list."""
+    signed(root, listed(requester_of(root.organisation)))
+    areas = "areas = [{ south = 52.0, west = 4.5, north = 53.0, east = 5.5 }]"
+    brokers = f'\n[[brokers]]\nhost = "near.example.org"\nport = 8884\n{areas}\n'
+    for version, more in ((2, ""), (3, brokers)):
+        draft = bundles.propose(
+            root.organisation, root.people[Role.ADMIN], listed(requester_of(root.organisation), version) + more
+        )
+        page = root.client(Role.SUPERVISOR).get("/trust").content.decode()
+        assert ("changed, see the whole list" in page) == bool(more)
+        bundles.withdraw(draft, root.people[Role.ADMIN])
