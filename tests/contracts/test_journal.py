@@ -136,6 +136,32 @@ def test_after_a_transaction_that_failed_the_next_one_is_whole_or_nothing_again(
     assert journal.get("first") == b"2"
 
 
+def test_a_transaction_that_cannot_be_made_durable_did_not_happen_and_the_next_one_can(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = journal._db
+
+    class Refusing:
+        """Fails to commit, as a disk does that becomes full."""
+
+        def execute(self, sql: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+            if sql == "COMMIT":
+                raise sqlite3.OperationalError("disk I/O error")
+            return database.execute(sql, values)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(database, name)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(journal, "_db", Refusing())
+        with pytest.raises(StorageError, match="cannot be written"), journal.transaction():
+            journal.put("first", b"1")
+    assert journal.get("first") is None
+    with journal.transaction():
+        journal.put("first", b"2")
+    assert journal.get("first") == b"2"
+
+
 def test_an_inner_transaction_is_part_of_the_outer_one(journal: SqliteJournal) -> None:
     with pytest.raises(ValueError, match="outer"), journal.transaction():  # noqa: PT012
         with journal.transaction():
