@@ -6,7 +6,6 @@ reconnect, calls a refused publication published, repeats a refused one for ever
 in `loop_stop()`, and shows a refused certificate as an endless reconnect.
 
 - `bus`              `MqttBus`: the thread, the events, the reconnecting
-- `cell_brokers`     `CellBrokers`: one bus over the brokers of several cells
 - `connection`       one connection, one paho client, used once; a fresh client is what cures paho's memory
 - `packets`          one message out, one message in
 - `inbound`          messages that wait for the process, in turns by sender

@@ -13,11 +13,11 @@ from typing import Final
 from django.conf import settings
 
 from agent.clients.requester.broker_files import broker_files
+from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import ConfigurationError, DoorwardError
 from agent.mqtt import BusSettings, MqttBus
-from agent.mqtt.cell_brokers import CellBrokers, over_tls
 from agent.ports import Bus
 
 __all__ = ["open_bus"]
@@ -42,7 +42,7 @@ def open_bus(requester: Requester) -> Bus:
                 "No broker is named.",
                 remedy="Write its name into desk.toml, [broker] host, or import the list of brokers of your root.",
             )
-        bus = CellBrokers(*listed, over_tls(lambda at: _settings(requester, at.host, at.port)))
+        bus = CellBrokers(*listed, lambda at, told: MqttBus(_settings(requester, at.host, at.port), told))
     try:
         bus.start()
     except DoorwardError:

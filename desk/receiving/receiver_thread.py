@@ -15,13 +15,13 @@ import structlog
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
+from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.publisher import connection_lock
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.errors import DoorwardError
 from agent.mqtt import MqttBus
-from agent.mqtt.cell_brokers import CellBrokers
 from agent.ports import Bus, Clock
 from desk.cases.deletion import run_due
 from desk.cases.object_locks import lock_what_is_held

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 import pytest
 
+from agent.clients.requester.cell_brokers import CellBrokers
 from agent.core.bus import (
     BusConnected,
     BusDisconnected,
@@ -21,7 +22,7 @@ from agent.core.bus import (
     Subscribed,
 )
 from agent.errors import InternalError
-from agent.mqtt.cell_brokers import CellBrokers, over_tls
+from agent.mqtt import MqttBus
 from agent.ports import Bus
 from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
 from tests.brokers import BrokerWithClients
@@ -67,7 +68,7 @@ class WorldByCells(RealWorld):
         address = BrokerAddress(settings.host, settings.port)
         everywhere = CellRange(south_west="0-0", north_east="359-719")
         broker = CellBroker(host=address.host, port=address.port, cells=(everywhere,))
-        bus = CellBrokers(samples.directory(brokers=(broker,)), (address,), over_tls(lambda _: settings))
+        bus = CellBrokers(samples.directory(brokers=(broker,)), (address,), lambda _, told: MqttBus(settings, told))
         self._several.append(bus)
         return bus
 

@@ -13,12 +13,12 @@ import click
 
 from agent.cli.frame import Fraction, Number
 from agent.clients.requester.broker_files import broker_files
+from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.request_builder import NO_ONE
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import ConfigurationError, FormatError
 from agent.mqtt import BusSettings, MqttBus
-from agent.mqtt.cell_brokers import CellBrokers, over_tls
 from agent.platform import files
 from agent.platform.certificates import common_name
 from agent.ports import Bus
@@ -175,7 +175,7 @@ def connected(who: Requester, broker: dict[str, Any]) -> Iterator[Bus]:
     if listed is None:
         bus = MqttBus(_settings(who, broker_address(broker["broker"]), **files_of_tls))
     else:
-        bus = CellBrokers(*listed, over_tls(lambda at: _settings(who, (at.host, at.port), **files_of_tls)))
+        bus = CellBrokers(*listed, lambda at, told: MqttBus(_settings(who, (at.host, at.port), **files_of_tls), told))
     try:
         bus.start()
         yield bus

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.publisher import PublishQueue
 from agent.core.bus import (
     BusConnected,
@@ -18,7 +19,7 @@ from agent.core.bus import (
     PublishLost,
     PublishRefused,
 )
-from agent.mqtt.cell_brokers import CellBrokers, over_tls
+from agent.mqtt import MqttBus
 from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.fake_bus import FakeBroker, FakeBus
@@ -180,7 +181,7 @@ def test_two_real_brokers_serve_one_requester_and_one_may_die(tmp_path: Path) ->
         worlds = {BrokerAddress("127.0.0.1", each.broker.requester_port): each for each in (north, south)}
         first, second = worlds
         settings = {at: each.settings_of(REQUESTER) for at, each in worlds.items()}
-        bus = CellBrokers(directory_of(first, second), (first, second), over_tls(settings.__getitem__))
+        bus = CellBrokers(directory_of(first, second), (first, second), lambda at, told: MqttBus(settings[at], told))
         bus.hurry(True)
         bus.start()
         try:

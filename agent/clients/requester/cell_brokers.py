@@ -31,22 +31,14 @@ from agent.core.bus import (
     PublishResult,
 )
 from agent.errors import FormatError, InternalError
-from agent.mqtt.bus import MqttBus
-from agent.mqtt.bus_settings import BusSettings
 from agent.ports import Bus
 from agent.wire.broker_directory import BrokerAddress, BrokerDirectory
 from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, UploadTopic, parse_topic
 
-__all__ = ["CellBrokers", "Connect", "over_tls"]
+__all__ = ["CellBrokers", "Connect"]
 
 Connect = Callable[[BrokerAddress, Callable[[], None]], Bus]
 """Makes the connection to one broker. It calls its second argument after each new event, from any thread."""
-
-
-def over_tls(settings_of: Callable[[BrokerAddress], BusSettings]) -> Connect:
-    """Returns what connects to each broker with its settings."""
-    return lambda address, on_event: MqttBus(settings_of(address), on_event)
-
 
 _MOST_DEVICES: Final = 65_536
 """Doorbells of which the broker is remembered. The oldest is forgotten first, and its receipts go to all brokers."""
