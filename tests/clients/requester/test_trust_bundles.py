@@ -174,6 +174,21 @@ def test_a_mistake_is_named_with_file_line_and_key(mistake: str, tmp_path: Path)
     assert raised.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("north", "east", "last"),
+    [("53", "6", "285-371"), ("53.0000001", "6", "286-371"), ("53", "6.0000001", "285-372"), ("52", "4", "284-368")],
+)
+def test_an_area_takes_a_cell_along_only_if_it_reaches_beyond_its_edge(
+    tmp_path: Path, north: str, east: str, last: str
+) -> None:
+    text = GOOD + BROKERS.replace("north = 53, east = 6", f"north = {north}, east = {east}", 1)
+    bundle = read_bundle(signed(tmp_path, text), ROOT.public_key)
+    data = make_directory(listed(tmp_path, text), ROOT.public_key)
+    assert data is not None
+    (cells,) = open_directory(data, ROOT.public_key.id, bundle.directory_sha256).brokers[0].cells
+    assert (cells.south_west, cells.north_east) == ("284-368", last)
+
+
 def test_a_list_that_is_not_there_or_no_text_is_the_operators_to_mend(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="nowhere"):
         make_bundle(tmp_path / "nowhere.toml", ROOT, issued_s=NOW_S)
