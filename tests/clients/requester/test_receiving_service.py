@@ -819,6 +819,29 @@ def test_a_tip_counts_with_its_whole_size_as_soon_as_its_first_part_is_read(
     door.bus.stop()
 
 
+def test_an_upload_of_which_nothing_was_heard_for_a_minute_makes_room_for_the_next_of_its_doorbell(
+    broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    desk = Desk(broker, requester, clock)
+    desk.crash()
+    desk.limits = dataclasses.replace(LIMITS, open_per_device=2)
+    desk.begin()
+    arrivals, doors = desk.receiver._arrivals, []
+    for number in (1, 2):
+        doors.append(Door(broker, requester, house.disclose(asked), clock, window=1))
+        play(clock, desk, doors[-1], until=lambda n=number: len(arrivals._reception.of_device(house.device_id)) == n)
+        clock.boot_ns += seconds(1)
+    first, second = (door.disclosure.id for door in doors)
+    clock.boot_ns = arrivals._heard_ns[first] + seconds(60) - 1
+    assert arrivals._has_too_many_open(house.device_id)
+    clock.boot_ns += 1
+    assert not arrivals._has_too_many_open(house.device_id)
+    assert list(arrivals._reception.of_device(house.device_id)) == [second]
+    for door in doors:
+        door.bus.stop()
+    desk.bus.stop()
+
+
 def test_an_answer_counts_with_all_its_parts_as_soon_as_its_first_part_is_read(
     desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
