@@ -100,7 +100,9 @@ await page.evaluate(() => {
     node === (node.form.querySelector(`input[name="${node.name}"]:checked`) ??
               node.form.querySelector(`input[name="${node.name}"]`));
   globalThis.controls = [...document.querySelectorAll(every)].filter((node) => seen(node) && ofGroup(node));
-  document.activeElement?.blur();
+  document.body.tabIndex = -1; // the Tab key begins at the top, also after a click
+  document.body.focus();
+  document.body.removeAttribute("tabindex");
   getSelection()?.removeAllRanges();
 });
 const count = await page.evaluate(() => controls.length);
