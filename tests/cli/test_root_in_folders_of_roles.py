@@ -349,7 +349,9 @@ def plant_rows(state: Path, *rows: VaultEntry) -> None:
     line = sign_record(boot, ChainHead(), private_key_from_seed(bytes(32)).sign)
     (state / "vault" / "manifest.0").write_bytes(line.line + b"\n")
     index = SqliteIndex(state / "recorder" / "recorder.sqlite")
-    index.apply([replace(row, line_offset=0, line_size=len(line.line)) for row in rows], [], ChainHead())
+    # The index ends where the manifest ends, so that a reader takes its rows as they are.
+    planted = [replace(row, line_offset=0, line_size=len(line.line)) for row in rows]
+    index.apply(planted, [], ChainHead().after(line))
     index.close()
 
 
