@@ -216,10 +216,36 @@ def test_a_client_that_sends_half_is_not_waited_for(
         until(lambda: [c for c in door.page._connections._connections if c.address == "127.0.0.9"])
         time.sleep(0.3)  # the half has to arrive before the clock moves
         later(after_s + 1)
+        assert_closed(spoken)
+
+
+def assert_closed(spoken: socket.socket) -> None:
+    spoken.settimeout(PATIENCE_S)
+    try:
+        while spoken.recv(65536):
+            pass
+    except TimeoutError:
+        pytest.fail("the page still waits for it")
+    except OSError:  # a reset, or TLS cut short
+        pass
+
+
+def test_a_client_that_sends_half_of_a_later_head_is_waited_for_no_longer_than_for_its_first(
+    door: Door, later: Callable[[float], None]
+) -> None:
+    with a_flood(door.port, "127.0.0.9") as flood:
+        flood.connect(1)
+        spoken = flood.sockets[0] = flood._context.wrap_socket(flood.sockets[0])
         spoken.settimeout(PATIENCE_S)
-        with suppress(OSError):  # a reset, or TLS cut short
-            while spoken.recv(65536):
-                pass
+        spoken.sendall(f"GET /static/icon.svg HTTP/1.1\r\nHost: {door.host}\r\n\r\n".encode())
+        answer = b""
+        while b"</svg>" not in answer:
+            answer += spoken.recv(65536)
+        (connection,) = (c for c in door.page._connections._connections if c.address == "127.0.0.9")
+        spoken.sendall(HALF_A_HEAD)
+        until(lambda: connection.phase is module._ConnectionPhase.HEAD)
+        later(module.HEAD_S + 1)
+        assert_closed(spoken)
 
 
 def test_the_body_of_an_answer_does_not_wait_until_the_client_acknowledges_its_head(door: Door) -> None:
