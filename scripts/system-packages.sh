@@ -95,6 +95,8 @@ if [ "$purpose" = test ]; then
     if [ -f tests/interop/package.json ] && ! has npm; then need nodejs npm; fi
     # The tests of a desk on several machines run a real PostgreSQL, each in a temporary folder.
     dpkg -s postgresql >/dev/null 2>&1 || wished="$wished postgresql"
+    # A desk's signing key in a PKCS#11 token.
+    has softhsm2-util || wished="$wished softhsm2"
     # The tests of the owner's page drive a real browser. certutil makes it trust the doorbell, as a person would. If
     # they are missing, those tests skip with a reason, so a failure here is harmless.
     has chromium || wished="$wished chromium"

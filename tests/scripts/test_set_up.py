@@ -29,7 +29,8 @@ class Machine:
         self.has("dpkg", "echo amd64")
         self.has("id", "echo 0")
         self.has("apt-get", f'echo "$@" >> {folder}/apt.calls')
-        for tool in ("chromium", "certutil", "systemd-nspawn", "mmdebstrap", "mkfs.ext4", "strace", "gpg-agent"):
+        browsers, root = ("chromium", "certutil"), ("systemd-nspawn", "mmdebstrap")
+        for tool in (*browsers, *root, "mkfs.ext4", "strace", "gpg-agent", "softhsm2-util"):
             self.has(tool)
 
     def has(self, name: str, script: str = "true") -> None:
