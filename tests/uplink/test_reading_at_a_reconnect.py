@@ -75,10 +75,11 @@ class Counter:
         broker.close()
 
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        while data := source.recv(65_536):
-            if target.getsockname()[1] == self.port:
-                self.came_bytes += len(data)
-            target.sendall(data)
+        with contextlib.suppress(ConnectionError):  # a side that stops may reset the connection
+            while data := source.recv(65_536):
+                if target.getsockname()[1] == self.port:
+                    self.came_bytes += len(data)
+                target.sendall(data)
         with contextlib.suppress(OSError):  # the other side has gone
             target.shutdown(socket.SHUT_WR)
 
