@@ -132,6 +132,23 @@ def test_a_receipt_for_a_doorbell_that_has_sent_nothing_yet_goes_to_all(two: Two
     assert two.answers() == [PublishAcknowledged(1, heard=False)]
 
 
+def test_the_doorbell_that_was_silent_longest_is_forgotten_first(
+    two: TwoBrokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.clients.requester.cell_brokers._MOST_DEVICES", 2)
+    two.bus.subscribe(f"doorward/v1/up/{REQUESTER}/#")
+    devices = {name: FakeBus(two.brokers[SOUTH], name * 8) for name in ("1a", "2b", "3c")}
+    for device in devices.values():
+        device.start()
+    for number, name in enumerate(("1a", "2b", "1a", "3c")):
+        assert devices[name].publish(UPLOAD.replace(DEVICE, name * 8), b"init", token=number)
+        while not isinstance(two.bus.next_event(1), MessageReceived):
+            pass
+    lanes = {name: two.bus.lane(RECEIPT.replace(DEVICE, name * 8)) for name in devices}
+    everywhere = f"{NORTH} {SOUTH}"
+    assert lanes == {"1a": str(SOUTH), "2b": everywhere, "3c": str(SOUTH)}
+
+
 def test_a_broker_that_is_away_delays_only_what_is_for_its_cells(two: TwoBrokers) -> None:
     two.brokers[SOUTH].kill()
     queue, done = PublishQueue(two.bus), []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -216,3 +217,26 @@ def test_whoever_comes_while_a_request_is_on_its_way_waits_for_its_turn(requeste
     with connection_lock(requester, wait_s=60):
         assert go_on.is_set()
     thread.join()
+
+
+class NotingBus(FakeBus):
+    """Notes for how long the broker may keep each message."""
+
+    def __init__(self, broker: FakeBroker) -> None:
+        super().__init__(broker, "rijnstad-police")
+        self.expiries: list[int | None] = []
+
+    def publish(self, topic: str, payload: bytes, *, expiry_s: int | None = None, **more: Any) -> bool:
+        self.expiries.append(expiry_s)
+        return super().publish(topic, payload, expiry_s=expiry_s, **more)
+
+
+@pytest.mark.parametrize(("left_s", "expiry_s"), [(86_400, 86_400), (61, 61), (10, 60)])
+def test_the_broker_keeps_a_message_to_its_end_but_for_a_minute_at_least(
+    broker: FakeBroker, requester: Requester, asked: SentRequest, left_s: int, expiry_s: int
+) -> None:
+    bus = NotingBus(broker)
+    bus.start()
+    publish(messages.signed(requester, asked.request.id), bus, now_s=asked.request.not_after_s - left_s)
+    assert set(bus.expiries) == {expiry_s}
+    bus.stop()

@@ -57,6 +57,7 @@ class Desk:
     ) -> None:
         self.broker, self.requester, self.clock, self.parts = broker, requester, clock, parts
         self.news: list[ReceiverEvent] = []
+        self.answered: list[int] = []
         self.limits = LIMITS
         self.begin()
 
@@ -64,7 +65,9 @@ class Desk:
         self.bus = FakeBus(self.broker, self.requester.id)
         self.bus.start()
         again = Requester.open(self.requester.folder, parts=self.parts)
-        self.receiver = DisclosureReceiver(again, self.bus, self.clock, self.limits, tell=self.news.append)
+        self.receiver = DisclosureReceiver(
+            again, self.bus, self.clock, self.limits, tell=self.news.append, answered=self.answered.append
+        )
         self.receiver.start()
 
     def crash(self) -> None:
@@ -140,6 +143,18 @@ def test_a_disclosure_arrives_whole_verified_and_acknowledged(
     assert examine(requester, door.disclosure.id).receipt == last  # kept as it was signed
     promised = [receipt.retention_days for receipt in door.receipts if receipt.state is ReceiptState.COMPLETE]
     assert promised == [asked.request.retention_days] * len(promised), "a receipt repeats the promise of the request"
+
+
+def test_it_counts_disclosures_that_are_complete_and_acknowledged_at_the_broker(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    first, second = (Door(broker, requester, house.disclose(asked), clock) for _ in range(2))
+    play(clock, desk, first, until=lambda: bool(first.receipts))
+    assert desk.answered == [], "the receipts until now are partial"
+    play(clock, desk, first, until=lambda: bool(first.finished and desk.answered))
+    assert set(desk.answered) == {1}
+    play(clock, desk, second, until=lambda: desk.answered[-1] == 2)
+    assert second.finished is not None
 
 
 def test_the_first_receipt_names_no_request_because_nobody_knows_it_yet(
