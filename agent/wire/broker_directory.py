@@ -91,7 +91,7 @@ class CellRange(Message, frozen=True):
 
 
 class CellBroker(Message, frozen=True):
-    """One broker, and the cells whose doorbells connect to it."""
+    """One broker and its cells: the doorbells there connect to it."""
 
     host: HostText
     port: Annotated[int, Meta(ge=1, le=65_535)]

@@ -76,7 +76,7 @@ def _of_a_holder(command: _Command) -> None:
     made.add_argument("--key", type=Path, required=True)
     made.add_argument("--root", type=Path, help="the root.json in force; not needed for the first root")
     made.add_argument("--before", type=Path, help="the targets.json in force; what is not in it must be of your build")
-    made.add_argument("--before-root", type=Path, help="the root.json whose keys signed it, if that is not --root")
+    made.add_argument("--before-root", type=Path, help="the root.json of its signers, if that is not --root")
     made.add_argument("--built", type=Path, help="your own build of the release")
     made.add_argument("--yes", action="store_true", help="do not ask")
     _passphrase(made)

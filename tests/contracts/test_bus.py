@@ -98,8 +98,10 @@ class FakeWorld(FakeBroker):
         "memory",
     ]
 )
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     world: World
+    # Longer than a test waits: only the call of a connection ends the wait for its event.
+    monkeypatch.setattr("agent.clients.requester.cell_brokers._LOOK_S", 2 * PATIENCE_S)
     if request.param == "memory":
         world = FakeWorld()
     else:

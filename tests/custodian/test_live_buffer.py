@@ -257,7 +257,7 @@ def test_the_recorder_is_told_which_glance_keys_look_while_they_do() -> None:
 
 
 class SlowPhone:
-    """A viewer whose answers take their time, while a recorder films 250 kB a second in parts of 25 kB."""
+    """A viewer with slow answers, while a recorder films 250 kB a second in parts of 25 kB."""
 
     def __init__(self) -> None:
         self.clock = [1000.0]
