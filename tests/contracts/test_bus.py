@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -133,7 +134,9 @@ def connect(world: World) -> Callable[..., Bus]:
 def expect(bus: Bus, kind: type[Event], *, skipping: type | tuple[type, ...] = ()) -> Event:
     """The next event, which must be of this kind; news named in `skipping` may come before."""
     while True:
+        ends_s = time.monotonic() + PATIENCE_S
         event = bus.next_event(PATIENCE_S)
+        assert time.monotonic() < ends_s, "an event ends the wait for it"
         if isinstance(event, kind):
             return event
         assert isinstance(event, skipping), f"expected {kind.__name__}, got {event}"
