@@ -284,6 +284,19 @@ def test_frames_that_were_queued_when_the_networks_failed_are_waited_for_by_nobo
     assert not thread.is_alive(), "nothing is left to do for it"
 
 
+def test_the_status_says_how_long_an_inference_takes(benches: Callable[..., Bench]) -> None:
+    def slowly(_pixels: np.ndarray) -> Seen:
+        time.sleep(0.02)
+        return []
+
+    bench = benches(lambda: ObjectDetector(FakeNetwork(slowly).infer), live=True)
+    assert bench.detection.status().ms_per_inference == 0, "none has run"
+    for second in range(2):
+        bench.watch(second, VISITED)
+    until(lambda: bench.detection.status().inferences == 2)
+    assert bench.detection.status().ms_per_inference >= 20
+
+
 def test_a_board_that_gets_warm_looks_at_no_frame_that_was_queued_before(benches: Callable[..., Bench]) -> None:
     looking, go_on = threading.Event(), threading.Event()
 
