@@ -110,6 +110,12 @@ def _folders() -> UpdateFolders:
     return UpdateFolders()
 
 
+def _is_at_work() -> bool:
+    from agent.updater.root_step import is_at_work
+
+    return is_at_work(_folders().opt)
+
+
 def _source(folders: UpdateFolders) -> UpdateSource:
     """Returns what `doorward apply` wrote. Raises `ConfigurationError` if this doorbell does not look for updates."""
     from agent.core.updates import MAX_STATE_BYTES, UpdateSource
@@ -201,7 +207,9 @@ def _show(state: UpdateState, *, as_json: bool) -> None:
         click.echo(f"Last look for updates: {at:%Y-%m-%d %H:%M} UTC")
     if state.trouble is not None:
         click.echo(f"A later look failed: {_TROUBLES[state.trouble.value]}")
-    if state.outcome is not None:
+    if state.outcome is not None and _is_at_work():
+        click.echo(f"{state.outcome.version} is being installed now.")
+    elif state.outcome is not None:
         click.echo(_OUTCOMES[state.outcome.result.value].format(version=state.outcome.version))
     if state.offer is None:
         click.echo("No update is on offer.")

@@ -28,8 +28,9 @@ from agent.updater.machine import output_of
 from agent.updater.release_store import ReleaseStore
 from agent.wire import strictjson
 
-__all__ = ["RootStep", "debian_fields", "install_tree", "unpack"]
+__all__ = ["RootStep", "debian_fields", "install_tree", "is_at_work", "unpack"]
 
+_LOCK: Final = "update.lock"
 _ROLLED_BACK: Final = 3
 """Exit status of `installation install --update`: the new version did not run well, and the version before is back."""
 _MOST_NOTE_BYTES: Final = 4096
@@ -111,12 +112,24 @@ class RootStep:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two steps at once, one of them by hand, would unpack into the same folder."""
-        with (self.opt / "update.lock").open("w") as lock:
+        with (self.opt / _LOCK).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise UpdateError("Another update is being installed.", remedy="Wait for it to end.") from error
             yield
+
+
+def is_at_work(opt: Path) -> bool:
+    """Returns True while an update is being installed. Until it ends, its outcome is recorded as interrupted."""
+    try:
+        with (opt / _LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no update was ever installed here, or the file may not be read
+        return False
+    return False
 
 
 def unpack(package: Path, version: str, folder: Path) -> Path:

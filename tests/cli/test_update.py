@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Callable
@@ -48,6 +49,18 @@ def test_the_state_is_said_in_words_and_as_json(folders: UpdateFolders, tool: To
     assert "no [updates]" in tool("update", "install").err
     folders.source.write_text('{"root":"{}","source":"/nowhere","v":1}')
     assert (tool("update", "install").status, "No update is on offer" in tool("update", "install").out) == (1, True)
+
+
+def test_an_update_that_is_being_installed_is_not_called_interrupted(folders: UpdateFolders, tool: Tool) -> None:
+    outcome = UpdateOutcome(version="0.0.9", result=UpdateResult.INTERRUPTED, at_ms=1)
+    state = UpdateState(v=1, running=__version__, outcome=outcome)
+    (folders.store / "state.json").write_bytes(strictjson.encode(state))
+    assert "The installation of 0.0.9 was interrupted" in tool("update").out
+    with (folders.opt / "update.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = tool("update").out
+    assert "0.0.9 is being installed now." in said
+    assert "interrupted" not in said
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
