@@ -85,9 +85,9 @@ def render(
         pictures=pictures,
         merged=merged,
         grades=grades_of(verification),
-        area=_area_in_words(request.area) if request else "",
-        kept=kept_in_words(request) if request else "",
-        passed=onward_in_words(request.onward) if request else "",
+        area_in_words=_area_in_words,
+        kept_in_words=kept_in_words,
+        onward_in_words=onward_in_words,
         sketch=_sketch(request),
         lines=_lines(request, pictures, told),
         offsets=_offsets(pictures),
@@ -155,7 +155,7 @@ def _shown(check: Check) -> dict[str, Any]:
         "said": check.said,
         "proofs": () if many else check.proofs,
         "in_table": many,
-        "aside": _ASIDES.get(check.kind, ""),
+        "aside": _ASIDES[check.kind],
     }
 
 
