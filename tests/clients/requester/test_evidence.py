@@ -82,7 +82,7 @@ def test_the_document_names_each_clip_with_its_poster_and_its_films(
 
 
 def part_in_words(answer: FullAnswer, number: int, **more: Any) -> dict[str, Any]:
-    """What the document says of a part: of the bytes as they were sent, and of the record as the device signed it."""
+    """Returns the document's entry for a part: from the bytes as sent, and from the record as the device signed it."""
     stored, sent, seen = answer.shared[number - 1], answer.sent.parts[number], answer.verification.items[number - 1]
     span = stored.record.record.span
     return {
