@@ -64,6 +64,7 @@ from agent.wire.uploads import UploadNote
 __all__ = ["AddressedRequest", "IncomingDisclosures"]
 
 _MOST_UNREADABLE: Final = 4096
+_BEYOND_LIMITS: Final = "It exceeds this machine's limits or its own announcement."
 _LEAVE_NS: Final = 300 * NS_PER_S
 """Time without a word after which a receiver leaves an upload to the others. Longer than a doorbell waits to ask."""
 _SILENT_NS: Final = 60 * NS_PER_S
@@ -152,7 +153,7 @@ class IncomingDisclosures:
         """Leaves uploads to other receivers whose devices say nothing any more."""
         now_ns = self._clock.now().boot_ns
         for disclosure in self._reception.ids():
-            if now_ns - self._heard_ns.get(disclosure, now_ns) > _LEAVE_NS:
+            if now_ns - self._heard_ns[disclosure] > _LEAVE_NS:
                 self._leave(disclosure)
 
     def _leave(self, disclosure: str) -> None:
@@ -172,8 +173,7 @@ class IncomingDisclosures:
             self._share.leave(disclosure)
 
     def _init(self, device: str, disclosure: str, note: UploadNote) -> None:
-        known = disclosure in self._reception or self._reopened(device, disclosure)
-        if not known and not self._begun(device, disclosure, note):
+        if not self._is_open(device, disclosure, note):
             return
         manifest = PartSize(note.size_bytes, note.sha256)
         assembly = self._reception.init(device, disclosure, manifest, note.parts, note.question)
@@ -243,6 +243,18 @@ class IncomingDisclosures:
 
     # New disclosures
 
+    def _is_open(self, device: str, disclosure: str, note: UploadNote) -> bool:
+        """Returns True if it is open, if needed again from the disk or as a new one."""
+        if disclosure in self._reception:
+            return True
+        origin = self._folder(disclosure).origin()
+        if origin is None:
+            return self._begun(device, disclosure, note)
+        if origin.device != device:
+            return False  # otherwise data of another device would replace what is stored, and be dropped with it
+        self._reopen(disclosure, origin)
+        return True
+
     def _begun(self, device: str, disclosure: str, note: UploadNote) -> bool:
         """Makes room on the disk for a disclosure from an unknown sender, within the limits."""
         folder = self._folder(disclosure)
@@ -292,8 +304,8 @@ class IncomingDisclosures:
         there = self._reception.of_device(device)
         if len(there) < self._limits.open_per_device:
             return False
-        longest = min(there, key=lambda each: self._heard_ns.get(each, 0))
-        if self._clock.now().boot_ns - self._heard_ns.get(longest, 0) < _SILENT_NS:
+        longest = min(there, key=self._heard_ns.__getitem__)
+        if self._clock.now().boot_ns - self._heard_ns[longest] < _SILENT_NS:
             return True
         self._leave(longest)
         return False
@@ -303,16 +315,13 @@ class IncomingDisclosures:
         kept = self._holdings.of_door(device).disclosures if device else 0
         return kept >= self._limits.per_device or len(self._holdings) >= self._limits.disclosures
 
-    def _reopened(self, device: str, disclosure: str) -> bool:
-        """Loads a disclosure of this device that is on the disk."""
+    def _reopen(self, disclosure: str, origin: DisclosureOrigin) -> None:
+        """Loads a disclosure that is on the disk."""
         folder = self._folder(disclosure)
-        origin = folder.origin()
-        if origin is None or origin.device != device:
-            return origin is not None  # belongs to another device: the reception drops it
         if self._share.shared:
             folder.clear()
             if folder.request() is not None:
-                self._tell(ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure, device=device))
+                self._tell(ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure))
         assembly = Assembly(
             origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=folder.state
         )
@@ -325,8 +334,7 @@ class IncomingDisclosures:
         if is_tip(folder) and folder.state is not TransferState.PARTIAL:
             with suppress(DoorwardError):
                 self._tips[disclosure] = manifest_in(self._requester, folder)[0]
-        self._reception.reopen(device, disclosure, assembly)
-        return True
+        self._reception.reopen(origin.device, disclosure, assembly)
 
     # Later messages
 
@@ -401,7 +409,7 @@ class IncomingDisclosures:
         self._requests[disclosure] = asked
         assembly.expect(sizes)
         if assembly.state is TransferState.REFUSED:
-            self._refuse(disclosure, assembly, asked, "It exceeds this machine's limits or its own announcement.")
+            self._refuse(disclosure, assembly, asked, _BEYOND_LIMITS)
         else:
             self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
 
@@ -424,8 +432,7 @@ class IncomingDisclosures:
         self._tips[disclosure] = manifest
         assembly.expect(sizes)
         if assembly.state is TransferState.REFUSED:
-            reason = "It exceeds this machine's limits or its own announcement."
-            folder.end(TransferState.REFUSED, reason, ended_ms=self._now_ms)
+            self._refuse_tip(disclosure, assembly, _BEYOND_LIMITS)
 
     def _over_quota(self, disclosure: str, holding: HeldDisclosure) -> str:
         """Returns why this is more than one doorbell may send for one request. Empty if it is within the quota."""
@@ -466,20 +473,22 @@ class IncomingDisclosures:
             return "Its doorbell has used up its share of the disk. Move old folders out of disclosures/."
         return ""
 
+    def _refuse_tip(self, disclosure: str, assembly: Assembly, reason: str) -> None:
+        self._folder(disclosure).end(TransferState.REFUSED, reason, ended_ms=self._now_ms)
+        self._holdings.ended(disclosure)
+        assembly.refuse()
+
     def _finish_tip(self, disclosure: str, assembly: Assembly) -> None:
-        folder = self._folder(disclosure)
         try:
             with unexpected_errors():
                 opened = open_tip(self._requester, disclosure)
         except NetworkError:
             raise
         except DoorwardError as error:
-            folder.end(TransferState.REFUSED, error.message, ended_ms=self._now_ms)
-            self._holdings.ended(disclosure)
-            assembly.refuse()
+            self._refuse_tip(disclosure, assembly, error.message)
             return
         unopened = ranges_of(number for number, each in enumerate(opened.files, start=1) if each.unopened)
-        folder.end(TransferState.COMPLETE, unopened=unopened, ended_ms=self._now_ms)
+        self._folder(disclosure).end(TransferState.COMPLETE, unopened=unopened, ended_ms=self._now_ms)
         self._holdings.ended(disclosure)
         assembly.complete()
         self._tell(ReceiverEvent(ReceiverEventKind.TIP, disclosure))
