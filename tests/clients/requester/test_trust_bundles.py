@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester.keys import FileSigner
-from agent.clients.requester.trust_bundles import _place_of, make_bundle, make_directory, read_bundle
+from agent.clients.requester.trust_bundles import (
+    RequesterList,
+    _place_of,
+    make_bundle,
+    make_directory,
+    read_bundle,
+    read_list,
+)
 from agent.errors import ConfigurationError, FormatError
-from agent.wire.broker_directory import open_directory
+from agent.wire import strictjson
+from agent.wire.area import Point
+from agent.wire.broker_directory import BrokerDirectory, CellBroker, CellRange, open_directory
+from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.topics import cell_of
-from agent.wire.trust import MAX_REGIONS, TrustStore
+from agent.wire.trust import (
+    MAX_REGIONS,
+    EntryLimits,
+    RequesterEntry,
+    RequesterKey,
+    TrustBundle,
+    TrustRegion,
+    TrustStore,
+)
 from tests.clients.requester.conftest import NOW_S
 
 ROOT = FileSigner(private_key_from_seed(b"r" * 32))
@@ -111,67 +130,213 @@ def twice(text: str) -> str:
     return text + text[text.index("[[requesters]]") :]
 
 
+HELP = "'doorward requester bundle --help' shows a correct list."
+DATES = "Write 2026-01-31, or 2026-01-31T18:00:00+01:00; no quotes."
+
 MISTAKES = {
-    "no version": (GOOD.replace("version = 3", ""), "line 1", "version"),
-    "version zero": (GOOD.replace("version = 3", "version = 0"), "line 1", "version"),
-    "not TOML": (GOOD.replace('kind = "police"', "kind = police"), "line 6", "TOML"),
-    "unknown key": (GOOD.replace("name =", "nam ="), "line", "nam"),
-    "unknown kind": (GOOD.replace('"police"', '"army"'), "line 6", "kind"),
-    "bad id": (GOOD.replace('"rijnstad-police"', '"Rijnstad Police"'), "line 4", "id"),
-    "a name that pretends": (GOOD.replace('"Rijnstad Police"', '"police.example"'), "line 5", "name"),
-    "corners swapped": (GOOD.replace("south = 52.27", "south = 53.27"), "line 7", "regions"),
-    "off the earth": (GOOD.replace("south = 52.27", "south = 95.0"), "line 7", "south"),
+    "no version": (GOOD.replace("version = 3", ""), "line 1: Object missing required field 'version'", HELP),
+    "version zero": (GOOD.replace("version = 3", "version = 0"), "line 1, version: Expected 'int' >= 1", HELP),
+    "unknown key": (
+        GOOD.replace("name =", "nam ="),
+        "line 3, requesters[1]: Object contains unknown field 'nam'",
+        HELP,
+    ),
+    "unknown kind": (
+        GOOD.replace('"police"', '"army"'),
+        "line 6, requesters[1].kind: Invalid enum value 'army'",
+        "One of police, fire, insurer, neighbour, court, defence.",
+    ),
+    "bad id": (
+        GOOD.replace('"rijnstad-police"', '"Rijnstad Police"'),
+        "line 4, requesters[1].id: this has the wrong form.",
+        "1 to 32 of a-z, 0-9 and -, with a letter or digit at both ends.",
+    ),
+    "a name that pretends": (
+        GOOD.replace('"Rijnstad Police"', '"police.example"'),
+        "line 5, requesters[1].name: the text holds what looks like a link.",
+        "Use plain words, no links, single spaces.",
+    ),
+    "corners swapped": (
+        GOOD.replace("south = 52.27", "south = 53.27"),
+        "line 7, requesters[1].regions: a corner is on the wrong side.",
+        "Give south-west, then north-east.",
+    ),
+    "off the earth": (
+        GOOD.replace("south = 52.27", "south = 95.0"),
+        "line 7, requesters[1].regions[1].south: Expected 'float' <= 90.0",
+        HELP,
+    ),
     "no regions": (
         GOOD.replace("regions = [{ south = 52.27, west = 4.72, north = 52.44, east = 5.08 }]", ""),
-        "line 3",
-        "regions",
+        "line 3, requesters[1]: Object missing required field 'regions'",
+        HELP,
     ),
-    "a limit that is none": (GOOD.replace("window_max_s", "window_longest_s"), "line 8", "window_longest_s"),
-    "a key that is none": (GOOD.replace(KEY, "ed25519:abc"), "line 11", "key"),
-    "a key in another spelling": (GOOD.replace(KEY, KEY[:-1] + OTHER_END), "line 11", "requesters[1].keys[1].key: "),
-    "a date in quotes": (GOOD.replace("from = 2026-01-01", 'from = "2026-01-01"'), "line 12", "no quotes"),
-    "a time without offset": (GOOD.replace("2026-01-01", "2026-01-01T00:00:00"), "line 12", "from"),
-    "validity turned round": (GOOD.replace("2027-12-31", "2025-12-31"), "line 13", "until"),
+    "a limit that is none": (
+        GOOD.replace("window_max_s", "window_longest_s"),
+        "line 8, requesters[1].limits: Object contains unknown field 'window_longest_s'",
+        HELP,
+    ),
+    "a key that is none": (
+        GOOD.replace(KEY, "ed25519:abc"),
+        "line 11, requesters[1].keys[1].key: this has the wrong form.",
+        "It is the line ed25519:… that 'doorward requester keygen' printed.",
+    ),
+    "a key in another spelling": (
+        GOOD.replace(KEY, KEY[:-1] + OTHER_END),
+        "line 11, requesters[1].keys[1].key: ed25519:…: This URL-safe base64 is not in its canonical form.",
+        "Copy the whole line.",
+    ),
+    "a date in quotes": (
+        GOOD.replace("from = 2026-01-01", 'from = "2026-01-01"'),
+        "line 12, requesters[1].keys[1].from: not a date.",
+        DATES,
+    ),
+    "a time without offset": (
+        GOOD.replace("2026-01-01", "2026-01-01T00:00:00"),
+        "line 12, requesters[1].keys[1].from: not a date.",
+        DATES,
+    ),
+    "an end that is no date": (
+        GOOD.replace("until = 2027-12-31", "until = 2027"),
+        "line 13, requesters[1].keys[1].until: not a date.",
+        DATES,
+    ),
+    "validity turned round": (
+        GOOD.replace("2027-12-31", "2025-12-31"),
+        "line 13, requesters[1].keys[1].until: until_s: the key's validity ends before it begins.",
+        HELP,
+    ),
     "a tips key that is none": (
         GOOD.replace('kind = "police"', 'kind = "police"\ntips = "age1nothing"'),
-        "line 7",
-        "requesters[1].tips",
+        "line 7, requesters[1].tips: it must be an age recipient, age1pq1….",
+        HELP,
     ),
     "too many regions": (
         GOOD.replace(
             "regions = [", "regions = [" + "{ south = 1.0, west = 1.0, north = 2.0, east = 2.0 }, " * MAX_REGIONS
         ),
-        "line 7",
-        "requesters[1].regions",
+        "line 7, requesters[1].regions: it must have at most 32 entries.",
+        HELP,
     ),
-    "a broker with a capital": (GOOD + BROKERS.replace("north.", "North."), "line 16", "brokers[1].host"),
-    "a broker's port": (GOOD + BROKERS.replace("8884", "88840", 1), "line 17", "brokers[1].port"),
-    "a broker's corners": (GOOD + BROKERS.replace("south = 52,", "south = 54,"), "line 18", "wrong side"),
-    "a broker across 180 degrees": (GOOD + BROKERS.replace("west = 4,", "west = 179,"), "line 18", "Write two areas"),
-    "a broker without areas": (GOOD + BROKERS.replace("areas = [{", "areas = []  # [{", 1), "line 18", "areas"),
-    "a broker twice": (GOOD + BROKERS.replace("south.", "north."), "line 20", "entry 1, too"),
-    "an id twice": (twice(GOOD), "line 15", "entry 1, too"),
-    "a key twice in one entry": (GOOD + GOOD[GOOD.index("[[requesters.keys]]") :], "line 10", "entry 1, too"),
+    "a broker with a capital": (
+        GOOD + BROKERS.replace("north.", "North."),
+        "line 16, brokers[1].host: this has the wrong form.",
+        "A name in small letters like north.broker.example, or an address.",
+    ),
+    "a broker's port": (
+        GOOD + BROKERS.replace("8884", "88840", 1),
+        "line 17, brokers[1].port: Expected 'int' <= 65535",
+        HELP,
+    ),
+    "a broker's corners": (
+        GOOD + BROKERS.replace("south = 52,", "south = 54,"),
+        "line 18, brokers[1].areas[1].south: the corners are on the wrong side.",
+        "South is larger than north: exchange the two.",
+    ),
+    "a broker across 180 degrees": (
+        GOOD + BROKERS.replace("west = 4,", "west = 179,"),
+        "line 18, brokers[1].areas[1].west: the corners are on the wrong side.",
+        "West is larger than east. Write two areas if it crosses 180 degrees.",
+    ),
+    "a broker without areas": (
+        GOOD + BROKERS.replace("areas = [{", "areas = []  # [{", 1),
+        "line 18, brokers[1].areas: Expected 'array' of length >= 1",
+        HELP,
+    ),
+    "a broker twice": (
+        GOOD + BROKERS.replace("south.", "north."),
+        "line 20, brokers[2].host: north.broker.example:8884 is in entry 1, too.",
+        "Give all areas of a broker in one entry.",
+    ),
+    "an id twice": (twice(GOOD), "line 15, requesters[2].id: this is in entry 1, too.", "Each is unique."),
+    "a name twice, but for its capitals": (
+        twice(GOOD).replace('"rijnstad-police"\nname = "Rijnstad Police"', '"b"\nname = "rijnstad police"', 1),
+        "line 16, requesters[2].name: this is in entry 1, too.",
+        "Each is unique.",
+    ),
+    "a key twice in one entry": (
+        GOOD + GOOD[GOOD.index("[[requesters.keys]]") :],
+        "line 10, requesters[1].keys: this is in entry 1, too.",
+        "Each is unique.",
+    ),
     "a key twice": (
         twice(GOOD.replace('id = "rijnstad-police"\nname = "Rijnstad Police"', 'id = "a"\nname = "A"')).replace(
             '"a"\nname = "A"', '"b"\nname = "B"', 1
         ),
-        "line",
-        "entry 1, too",
+        "line 21, requesters[2].keys: this is in entry 1, too.",
+        "Each is unique.",
     ),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_with_file_line_and_key(mistake: str, tmp_path: Path) -> None:
-    text, line, words = MISTAKES[mistake]
+def test_a_mistake_is_named_with_file_line_key_and_remedy(mistake: str, tmp_path: Path) -> None:
+    text, said, remedy = MISTAKES[mistake]
+    for act in (signed, lambda folder, text: make_directory(listed(folder, text), ROOT.public_key)):
+        with pytest.raises(ConfigurationError) as raised:
+            act(tmp_path, text)
+        assert raised.value.message == f"{tmp_path / 'requesters.toml'}, {said}"
+        assert raised.value.remedy == remedy
+
+
+def test_a_list_that_is_no_toml_is_named_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        signed(tmp_path, text)
-    said = str(raised.value)
-    assert "requesters.toml" in said
-    assert line in said, said
-    assert words in said, said
-    assert raised.value.remedy
+        signed(tmp_path, GOOD.replace('kind = "police"', "kind = police"))
+    assert raised.value.message == (
+        f"{tmp_path / 'requesters.toml'}: this is not TOML: Invalid value (at line 6, column 8)."
+    )
+    assert raised.value.remedy == "Compare it with 'doorward requester bundle --help'."
+
+
+def test_a_list_is_read_with_all_its_values(tmp_path: Path) -> None:
+    recipient = str(HybridIdentity(b"t" * 32).recipient())
+    text = GOOD.replace('kind = "police"', f'kind = "police"\ntips = "{recipient}"') + "revoked = true\n" + BROKERS
+    found = read_list(listed(tmp_path, text))
+    assert found == RequesterList(
+        version=3,
+        requesters=(
+            RequesterEntry(
+                id="rijnstad-police",
+                name="Rijnstad Police",
+                kind=Kind.POLICE,
+                keys=(RequesterKey(key=KEY, from_s=1_767_225_600, until_s=1_830_297_599, revoked=True),),
+                regions=(TrustRegion(south_west=Point(lat=52.27, lon=4.72), north_east=Point(lat=52.44, lon=5.08)),),
+                limits=EntryLimits(window_max_s=14_400),
+                tips=recipient,
+            ),
+        ),
+        brokers=(
+            CellBroker(
+                host="north.broker.example", port=8884, cells=(CellRange(south_west="284-368", north_east="285-371"),)
+            ),
+            CellBroker(
+                host="south.broker.example", port=8884, cells=(CellRange(south_west="282-368", north_east="283-371"),)
+            ),
+        ),
+    )
+    directory = strictjson.encode(BrokerDirectory(v=1, root=ROOT.public_key.id, brokers=found.brokers))
+    assert make_directory(tmp_path / "requesters.toml", ROOT.public_key) == directory
+    data = make_bundle(tmp_path / "requesters.toml", ROOT, issued_s=NOW_S)
+    assert read_bundle(data, ROOT.public_key) == TrustBundle(
+        v=1,
+        root=ROOT.public_key.id,
+        version=3,
+        issued_s=NOW_S,
+        requesters=found.requesters,
+        directory_sha256=hashlib.sha256(directory).hexdigest(),
+    )
+    assert read_list(listed(tmp_path, GOOD)).requesters[0].keys[0].revoked is False
+
+
+@pytest.mark.parametrize("version", [3, 2])
+def test_a_version_that_devices_would_refuse_is_named_with_the_next_one(tmp_path: Path, version: int) -> None:
+    first = signed(tmp_path, GOOD)
+    with pytest.raises(ConfigurationError) as raised:
+        signed(tmp_path, GOOD.replace("version = 3", f"version = {version}"), previous=first)
+    assert raised.value.message == (
+        f"{tmp_path / 'requesters.toml'}: version: {version} is not higher than 3, the last bundle's version."
+    )
+    assert raised.value.remedy == "Set version = 4. Devices accept only newer bundles."
 
 
 @pytest.mark.parametrize(
