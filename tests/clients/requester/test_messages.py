@@ -5,19 +5,20 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
-from agent.errors import ConfigurationError, DoorwardError, RequestError
+from agent.errors import ConfigurationError, DoorwardError, RequestError, StorageError
 from agent.platform import files
 from agent.wire import envelope, strictjson
 from agent.wire.area import Circle
 from agent.wire.fields import Kind
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
-from agent.wire.topics import REQUEST_SLOTS, cells_of, parse_topic
+from agent.wire.topics import REQUEST_SLOTS, BulletinTopic, RequestTopic, cells_of, parse_topic
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
 from tests.wire import samples
 
@@ -283,3 +284,264 @@ def test_a_withdrawal_with_a_reason_that_cannot_travel_signs_nothing(requester: 
         messages.make_withdrawal(requester, asked.request.id, "x" * 100_000)
     assert sorted(each.name for each in folder.iterdir()) == before
     assert not requester.sent_request(asked.request.id).withdrawn
+
+
+# -- whole messages, whole errors, and what is stored ------------------------------------------------------------------
+
+
+def opened(requester: Requester, signed: messages.SignedMessage, kind: Any) -> Any:
+    data = envelope.open_envelope(signed.envelope, kind.PAYLOAD_TYPE, {requester.key.id: requester.key})
+    return strictjson.decode(data.payload, kind)
+
+
+def error_of(act: Callable[[], object], kind: type[DoorwardError] = RequestError) -> tuple[str, str]:
+    with pytest.raises(kind) as raised:
+        act()
+    return raised.value.message, raised.value.remedy
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_signed_request_is_stored_with_its_key_and_told_whole(requester: Requester) -> None:
+    signed = messages.make_request(requester, question(), now_s=NOW_S)
+    folder = requester.folder / "requests" / signed.id
+    request = opened(requester, signed, FootageRequest)
+    identity = requester.reply_identity(signed.id)
+    assert identity is not None
+    assert files_of(folder) == {
+        "request.dsse": signed.envelope,
+        "reply.identity": (f"# opens the answers to footage request {signed.id}\n{identity.secret_text()}\n".encode()),
+    }
+    assert request == question().request(
+        requester=requester.id, kind=Kind.POLICE, trust_root=ROOT_ID, id=signed.id, reply=str(identity.recipient())
+    )
+    assert signed == messages.SignedMessage(
+        signed.id,
+        signed.envelope,
+        tuple(str(RequestTopic(cell, requester.id, 0)) for cell in cells_of(request.area)),
+        request.not_after_s,
+        f"requests/{signed.id}/request.published",
+        requester.notes,
+    )
+    assert signed.kind == "request"
+    assert requester.register.unsent() == [signed.id]
+    signed.mark_published()
+    assert (folder / "request.published").read_bytes() == b""
+
+
+def test_a_request_takes_its_slots_until_it_ends(requester: Requester) -> None:
+    signed = messages.make_request(requester, question(), now_s=NOW_S)
+    request = requester.sent_request(signed.id).request
+    assert list(TopicSlots(requester.notes).all()) == [
+        (SlotKind.REQUESTS, cell, 0, signed.id, request.not_after_s) for cell in cells_of(request.area)
+    ]
+
+
+def test_a_withdrawal_is_whole_replaces_the_request_and_is_unsent(requester: Requester, asked: SentRequest) -> None:
+    request = asked.request
+    messages.signed(requester, request.id).mark_published()
+    requester.register.sent(request.id)
+    signed = messages.make_withdrawal(requester, request.id, "  Solved   now. ")
+    assert opened(requester, signed, Withdrawal) == Withdrawal(
+        v=1,
+        request=request.id,
+        requester=requester.id,
+        trust_root=ROOT_ID,
+        seq=request.seq + 1,
+        reason="Solved now.",
+        language="en",
+    )
+    assert signed == messages.SignedMessage(
+        request.id,
+        signed.envelope,
+        tuple(str(RequestTopic(cell, requester.id, 0)) for cell in cells_of(request.area)),
+        request.not_after_s,
+        f"requests/{request.id}/withdrawal.published",
+        requester.notes,
+    )
+    assert signed.kind == "withdrawal"
+    assert (requester.folder / "requests" / request.id / "withdrawal.dsse").read_bytes() == signed.envelope
+    assert requester.register.unsent() == [request.id]
+    for reason in (None, ""):
+        bare = opened(requester, messages.make_withdrawal(requester, request.id, reason, "nl"), Withdrawal)
+        assert (bare.reason, bare.language) == (None, None)
+
+
+def test_a_deletion_is_whole_and_takes_its_slots_for_thirty_days(requester: Requester, asked: SentRequest) -> None:
+    request, late_s = asked.request, asked.request.not_after_s + 5
+    signed = messages.make_deletion(requester, request.id, late_s)
+    assert opened(requester, signed, Deletion) == Deletion(
+        v=1,
+        request=request.id,
+        requester=requester.id,
+        trust_root=ROOT_ID,
+        seq=request.seq + 1,
+        deleted_s=late_s,
+    )
+    until_s = late_s + 30 * 86_400
+    assert (signed.kind, signed.not_after_s) == ("deletion", until_s)
+    assert signed.published == f"requests/{request.id}/deletion.published"
+    assert {row[4] for row in TopicSlots(requester.notes).all()} == {until_s}
+    early = requester.sent_request(
+        messages.make_request(requester, question(case="2", not_after_s=NOW_S + 29 * 86_400), now_s=NOW_S).id
+    ).request
+    messages.make_deletion(requester, early.id, NOW_S - 10 * 86_400)
+    ends = {row[4] for row in TopicSlots(requester.notes).all() if row[3] == early.id}
+    assert ends == {early.not_after_s}, "the later end counts"
+
+
+def test_a_deletion_counts_before_a_withdrawal_and_a_later_one_is_sent_again(
+    requester: Requester, asked: SentRequest
+) -> None:
+    messages.make_withdrawal(requester, asked.request.id)
+    first = messages.make_deletion(requester, asked.request.id, NOW_S)
+    assert messages.signed(requester, asked.request.id) == first
+    first.mark_published()
+    requester.register.sent(asked.request.id)
+    again = messages.make_deletion(requester, asked.request.id, NOW_S + 1)
+    assert messages.signed(requester, asked.request.id) == again
+    assert not requester.notes.is_there(again.published)
+    assert requester.register.unsent() == [asked.request.id]
+
+
+def test_a_bulletin_is_whole_stored_and_takes_its_slots(requester: Requester) -> None:
+    cells = ("287-379", "287-380")
+    signed = messages.make_bulletin(
+        requester, " Flood  warning ", " Stay  in. ", language="nl", not_after_s=NOW_S + 60, cells=cells
+    )
+    assert opened(requester, signed, Bulletin) == Bulletin(
+        v=1,
+        id=signed.id,
+        requester=requester.id,
+        trust_root=ROOT_ID,
+        seq=1,
+        title="Flood warning",
+        description="Stay in.",
+        language="nl",
+        not_after_s=NOW_S + 60,
+        area=None,
+    )
+    assert files_of(requester.folder / "bulletins" / signed.id) == {
+        "bulletin.dsse": signed.envelope,
+        "cells": b"287-379\n287-380",
+    }
+    assert signed == messages.SignedMessage(
+        signed.id,
+        signed.envelope,
+        tuple(str(BulletinTopic(cell, requester.id, 0)) for cell in cells),
+        NOW_S + 60,
+        f"bulletins/{signed.id}/bulletin.published",
+        requester.notes,
+    )
+    assert signed.kind == "bulletin"
+    assert list(TopicSlots(requester.notes).all()) == [
+        (SlotKind.BULLETINS, cell, 0, signed.id, NOW_S + 60) for cell in cells
+    ]
+    assert requester.register.unsent() == [signed.id]
+    assert messages.is_stored(requester, signed.id)
+    area = Circle(lat=53.5, lon=10.0, radius_m=300)
+    made = messages.make_bulletin(
+        requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 60, area=area, trust_root="0f" * 8
+    )
+    bulletin = opened(requester, made, Bulletin)
+    assert (bulletin.area, bulletin.trust_root, bulletin.seq) == (area, "0f" * 8, 2)
+
+
+def test_a_bulletin_that_cannot_be_made_says_why_and_stores_nothing(requester: Requester) -> None:
+    def made(title: str = "Flood", **place: Any) -> Callable[[], object]:
+        return lambda: messages.make_bulletin(
+            requester, title, "Stay in.", language="en", not_after_s=NOW_S + 60, **place
+        )
+
+    assert error_of(made()) == ("A bulletin needs a place.", "Give an area or cells.")
+    assert error_of(made(area=samples.NARROW["strip of 119 m"])) == (
+        "No door would list this bulletin: its area is narrower than 120 m everywhere.",
+        "Draw it wider, or name cells instead.",
+    )
+    said, _ = error_of(made("www.flood.example", cells=("287-379",)))
+    assert said.startswith("title")
+    assert requester.notes.names("bulletins") == []
+    assert requester.register.unsent() == []
+
+
+@pytest.mark.parametrize("damage", ["bulletin.dsse", "cells"])
+def test_a_bulletin_that_is_missing_or_damaged_is_named(requester: Requester, damage: str) -> None:
+    signed = messages.make_bulletin(
+        requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 60, cells=("287-379",)
+    )
+    path = requester.folder / "bulletins" / signed.id / damage
+    if damage == "cells":
+        path.unlink()
+        assert error_of(lambda: messages.signed(requester, signed.id), StorageError) == (
+            f"{path} is missing.",
+            "Restore it from a backup.",
+        )
+        return
+    path.write_bytes(b"{}")
+    said, remedy = error_of(lambda: messages.signed(requester, signed.id), ConfigurationError)
+    assert said.startswith(f"{path}: ")
+    assert remedy == "Restore it from a backup."
+    path.unlink()
+    assert not messages.is_stored(requester, signed.id)
+
+
+def test_only_messages_that_are_there_are_stored(requester: Requester, asked: SentRequest) -> None:
+    assert messages.is_stored(requester, asked.request.id)
+    assert not messages.is_stored(requester, "0d" * 16)
+    assert not messages.is_stored(requester, "../" + asked.request.id)
+    assert messages.mark_published(requester, asked.request.id) == f"requests/{asked.request.id}/request.published"
+
+
+@pytest.mark.parametrize("what", ["request", "withdrawal", "bulletin"])
+def test_a_message_that_an_index_made_again_has_missed_is_listed_as_unsent(
+    requester: Requester, asked: SentRequest, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Another process makes the index again from the folder, just before the message is there."""
+    requester.register.sent(asked.request.id)
+    index, writes = requester.register._index, []
+    whole = index.write
+
+    def forgets_first(change: Any) -> None:
+        writes.append(change)
+        if len(writes) > 1:
+            whole(change)
+
+    monkeypatch.setattr(index, "write", forgets_first)
+    match what:
+        case "request":
+            made = messages.make_request(requester, question(case="2"), now_s=NOW_S)
+        case "withdrawal":
+            made = messages.make_withdrawal(requester, asked.request.id)
+        case _:
+            made = messages.make_bulletin(
+                requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 60, cells=("287-379",)
+            )
+    assert requester.register.unsent() == [made.id]
+    assert len(writes) == 2
+
+
+def test_a_message_that_is_listed_is_not_listed_twice(requester: Requester, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, writes = requester.register._index, []
+    whole = index.write
+
+    def counted(change: Any) -> None:
+        writes.append(change)
+        whole(change)
+
+    monkeypatch.setattr(index, "write", counted)
+    messages.make_request(requester, question(), now_s=NOW_S)
+    assert len(writes) == 1
+
+
+def test_a_root_that_is_missing_or_given_is_the_one_of_the_message(tmp_path: Path) -> None:
+    requester = Requester.create(tmp_path / "r", "fire-brigade", Kind.FIRE)
+    assert error_of(lambda: messages.make_request(requester, question(), now_s=NOW_S), ConfigurationError) == (
+        "A request must name the root that vouches for its requester.",
+        "Give the root's key id with --trust-root. 'keygen --root' prints it.",
+    )
+    other = "ab" * 8
+    requester = Requester.create(tmp_path / "s", "fire-brigade", Kind.FIRE, ROOT_ID)
+    signed = messages.make_request(requester, question(), now_s=NOW_S, trust_root=other)
+    assert requester.sent_request(signed.id).request.trust_root == other, "before the one of the profile"

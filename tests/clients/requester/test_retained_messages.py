@@ -12,7 +12,7 @@ from agent.clients.requester.publisher import is_published
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.retained_messages import PublicationMonitor
 from agent.core.timebase import NS_PER_S
-from agent.wire.topics import RequestTopic
+from agent.wire.topics import BulletinTopic, RequestTopic, parse_topic
 from tests.clients.requester.conftest import NOW_S, question
 from tests.fake_bus import FakeBroker, FakeBus
 from tests.vaults import SteppedClock
@@ -127,3 +127,99 @@ def test_an_answer_is_waited_for_fifteen_seconds_and_five_after_each_message(req
     assert monitor.check(late + 5 * NS_PER_S - 1, NOW_S) is None
     assert monitor.check(late + 5 * NS_PER_S, NOW_S) == []
     assert monitor.check(late + 5 * NS_PER_S, NOW_S) is None, "one answer to one question"
+
+
+def publish_all(requester: Requester) -> None:
+    for name in requester.register.unsent():
+        messages.signed(requester, name).mark_published()
+        requester.register.sent(name)
+
+
+def heard_all(monitor: PublicationMonitor, requester: Requester, *names: str) -> None:
+    for name in names:
+        signed = messages.signed(requester, name)
+        for topic in signed.topics:
+            found = parse_topic(topic)
+            assert isinstance(found, RequestTopic | BulletinTopic)
+            monitor.on_retained(found, signed.envelope, 6 * NS_PER_S)
+
+
+def asked_of(monitor: PublicationMonitor) -> int:
+    """Returns a time at which the answer is there."""
+    monitor.connected(0)
+    assert monitor.unanswered(5 * NS_PER_S)
+    return 5 * NS_PER_S + 15 * NS_PER_S
+
+
+def test_messages_that_the_broker_lost_count_as_unpublished_and_no_others(requester: Requester) -> None:
+    there, lost, old = (messages.make_request(requester, question(case=f"c{n}"), now_s=NOW_S) for n in range(3))
+    bulletin = messages.make_bulletin(
+        requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 9000, cells=("287-379", "287-380")
+    )
+    publish_all(requester)
+    unsent = messages.make_request(requester, question(case="c9"), now_s=NOW_S)
+    monitor = PublicationMonitor(requester)
+    due = asked_of(monitor)
+    heard_all(monitor, requester, there.id)
+    found = parse_topic(old.topics[0])
+    assert isinstance(found, RequestTopic)
+    monitor.on_retained(found, b"an older message of this slot", 6 * NS_PER_S)
+    assert monitor.check(due, NOW_S) == sorted({lost.id, old.id, bulletin.id})
+    assert {name for name in (there.id, lost.id, old.id, bulletin.id) if is_published(requester, name)} == {there.id}
+    assert set(requester.register.unsent()) == {lost.id, old.id, bulletin.id, unsent.id}
+
+
+def test_a_message_with_a_cell_that_lost_it_is_published_again_in_all(requester: Requester) -> None:
+    cells = ("287-379", "287-380")
+    signed = messages.make_bulletin(
+        requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 9000, cells=cells
+    )
+    publish_all(requester)
+    monitor = PublicationMonitor(requester)
+    due = asked_of(monitor)
+    monitor.on_retained(BulletinTopic(cells[0], requester.id, 0), signed.envelope, 6 * NS_PER_S)
+    assert monitor.check(due, NOW_S) == [signed.id]
+
+
+@pytest.mark.parametrize(("left_s", "lost"), [(1, True), (0, False)])
+def test_a_message_that_has_ended_is_not_missed(requester: Requester, left_s: int, lost: bool) -> None:
+    signed = messages.make_request(requester, question(), now_s=NOW_S)
+    publish_all(requester)
+    monitor = PublicationMonitor(requester)
+    due = asked_of(monitor)
+    assert monitor.check(due, signed.not_after_s - left_s) == ([signed.id] if lost else [])
+
+
+def test_a_message_that_a_crash_kept_from_being_stored_is_not_missed(requester: Requester) -> None:
+    signed = messages.make_request(requester, question(), now_s=NOW_S)
+    publish_all(requester)
+    (requester.folder / "requests" / signed.id / "request.dsse").unlink()
+    monitor = PublicationMonitor(requester)
+    assert monitor.check(asked_of(monitor), NOW_S) == []
+
+
+def test_a_second_question_forgets_what_was_heard_before(requester: Requester) -> None:
+    signed = messages.make_request(requester, question(), now_s=NOW_S)
+    publish_all(requester)
+    monitor = PublicationMonitor(requester)
+    due = asked_of(monitor)
+    heard_all(monitor, requester, signed.id)
+    assert monitor.check(due, NOW_S) == []
+    later = 5 * NS_PER_S + 6 * 3600 * NS_PER_S
+    assert monitor.unanswered(later)
+    assert monitor.check(later + 15 * NS_PER_S, NOW_S) == [signed.id]
+
+
+def test_a_lost_connection_ends_the_question(requester: Requester) -> None:
+    messages.make_request(requester, question(), now_s=NOW_S)
+    publish_all(requester)
+    monitor = PublicationMonitor(requester)
+    due = asked_of(monitor)
+    monitor.disconnected()
+    assert monitor.check(due, NOW_S) is None
+    monitor.on_retained(RequestTopic("287-379", requester.id, 0), b"x", due)
+    assert monitor.check(due + 10**12, NOW_S) is None
+
+
+def test_the_broker_is_asked_for_all_messages_of_this_requester(requester: Requester) -> None:
+    assert PublicationMonitor(requester).topic_filter == "doorward/v1/areas/+/+/rijnstad-police/+"

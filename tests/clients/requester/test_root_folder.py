@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.clients.requester.keys import FileSigner
 from agent.clients.requester.root_folder import RootFolder
+from agent.clients.requester.trust_bundles import read_list
 from agent.errors import ConfigurationError
+from agent.wire import base64, envelope, strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.trust import TrustStore
-from agent.wire.trust_package import RootFile
+from agent.wire.trust import TrustBundle, TrustStore
+from agent.wire.trust_package import RootFile, TrustPackage, TrustTimestamp
 from tests.wire import samples
 
 NOW_S = samples.NOW_S
@@ -138,3 +143,135 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         empty.package()
     with pytest.raises(ConfigurationError, match="no bundle yet"):
         stamp(empty)
+
+
+# -- whole files and whole errors --------------------------------------------------------------------------------------
+
+
+def error_of(act: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises(ConfigurationError) as raised:
+        act()
+    return raised.value.message, raised.value.remedy
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_founded_root_has_its_file_its_signature_and_its_name_key(tmp_path: Path) -> None:
+    root, folder = RootFolder(tmp_path / "root"), tmp_path / "root"
+    path = root.found(msgspec.structs.replace(root_file(), version=7), FileSigner(samples.ROOT))
+    name = f"root-1.json.{samples.ROOT_KEY.id}.sig"
+    assert path == folder / "root-1.json"
+    assert names_in(folder) == {"root-1.json", name, "root.pub"}
+    expected = msgspec.structs.replace(root_file(), root=samples.ROOT_KEY.id, version=1)
+    assert strictjson.decode(path.read_bytes(), RootFile) == expected
+    assert (folder / "root.pub").read_text() == f"{samples.ROOT_KEY.text}\n"
+    signature = envelope.read_several(
+        samples.several(expected, samples.ROOT), RootFile.PAYLOAD_TYPE, limit_bytes=1 << 20
+    ).signatures[samples.ROOT_KEY.id]
+    assert (folder / name).read_text().endswith("\n")
+    assert (folder / name).read_bytes().strip() == base64.encode(signature).encode()
+
+
+def test_each_root_file_counts_on_also_beyond_nine(root: RootFolder) -> None:
+    for number in range(2, 12):
+        assert root.rotate(root_file()).name == f"root-{number}.json"
+    written = strictjson.decode((root.folder / "root-11.json").read_bytes(), RootFile)
+    assert (written.version, written.root) == (11, root.name_key.id)
+
+
+def test_a_proposed_bundle_is_what_the_list_says_with_its_directory_beside_it(root: RootFolder) -> None:
+    brokers = """
+[[brokers]]
+host = "north.broker.example"
+port = 8884
+areas = [{ south = 52, west = 4, north = 53, east = 6 }]
+"""
+    source = listed(root.folder, 12, ENTRY + brokers)
+    found = read_list(source)
+    path = root.propose(source, NOW_S)
+    assert path == root.folder / "bundle-12.json"
+    assert strictjson.decode(path.read_bytes(), TrustBundle) == found.bundle(root.name_key.id, NOW_S)
+    assert root.directory_path(12) == root.folder / "brokers-12.json"
+    assert root.directory_path(12).read_bytes() == found.directory(root.name_key.id)
+    assert not root.directory_path(1).exists(), "bundle 1 names no directory"
+    assert error_of(lambda: root.propose(listed(root.folder, 12), NOW_S)) == (
+        f"{listed(root.folder, 12)}: version: 12 is not higher than 12, the newest in {root.folder}.",
+        "Set version = 13.",
+    )
+
+
+def test_a_stamp_names_the_newest_files_by_their_hashes_and_joins_all_signatures(root: RootFolder) -> None:
+    second = root.rotate(root_file())
+    for key in PEOPLE:
+        root.sign(second, FileSigner(key))
+    data = root.stamp(FileSigner(ONLINE), NOW_S, 7)
+    package = strictjson.decode(data, TrustPackage, limit_bytes=1 << 24)
+    assert (root.folder / "package.json").read_bytes() == data
+
+    def opened(text: str, kind: Any) -> tuple[bytes, set[str]]:
+        made = envelope.read_several(text.encode(), kind.PAYLOAD_TYPE, limit_bytes=1 << 24)
+        return made.payload, set(made.signatures)
+
+    ids = [public_key_of(key).id for key in PEOPLE]
+    payloads = {name: (root.folder / name).read_bytes() for name in ("root-1.json", "root-2.json", "bundle-1.json")}
+    assert [opened(each, RootFile) for each in package.roots] == [
+        (payloads["root-1.json"], {root.name_key.id, *ids[:2]}),
+        (payloads["root-2.json"], set(ids)),
+    ]
+    assert opened(package.bundle, TrustBundle) == (payloads["bundle-1.json"], set(ids[:2]))
+    payload, signers = opened(package.timestamp, TrustTimestamp)
+    assert signers == {public_key_of(ONLINE).id}
+    assert strictjson.decode(payload, TrustTimestamp) == TrustTimestamp(
+        v=1,
+        root=root.name_key.id,
+        version=1,
+        issued_s=NOW_S,
+        expires_s=NOW_S + 7 * 86_400,
+        root_version=2,
+        root_sha256=hashlib.sha256(payloads["root-2.json"]).hexdigest(),
+        bundle_version=1,
+        bundle_sha256=hashlib.sha256(payloads["bundle-1.json"]).hexdigest(),
+    )
+
+
+def test_files_that_only_resemble_payloads_and_signatures_are_left_out(root: RootFolder) -> None:
+    for name in ("bundle-99.json.bak", "bundle-0.json", "root-99.txt", "bundle-1.json.old", "xbundle-98.json"):
+        (root.folder / name).write_text("no payload")
+    (root.folder / "bundle-1.jsonx.0011223344556677.sig").write_text("no signature")
+    stamp(root)
+    assert root.propose(listed(root.folder, 2), NOW_S).name == "bundle-2.json"
+
+
+def test_each_mistake_with_a_root_is_named_with_what_to_do(root: RootFolder, tmp_path: Path) -> None:
+    empty = RootFolder(tmp_path / "empty")
+    empty.folder.mkdir()
+    assert error_of(lambda: empty.name_key) == (
+        f"There is no trust root in {empty.folder}.",
+        "Found one: doorward requester trust-root found.",
+    )
+    assert error_of(lambda: root.found(root_file())) == (
+        f"{root.folder} has a trust root.",
+        "Choose another folder, or rotate.",
+    )
+    for name in ("package.json", "root-1.json.old", "bundle-01.json", "brokers-1.json"):
+        assert error_of(lambda name=name: root.sign(root.folder / name, FileSigner(NEW))) == (  # type: ignore[misc]
+            f"{name} is no root file and no bundle.",
+            "Name root-N.json or bundle-N.json.",
+        )
+    assert error_of(lambda: stamp(empty)) == (
+        "There is no bundle yet.",
+        "Make it: doorward requester trust-root list.",
+    )
+    assert error_of(root.package) == (
+        f"{root.folder / 'package.json'} is missing.",
+        "Make it: doorward requester trust-root stamp.",
+    )
+    root.propose(listed(root.folder, 2), NOW_S)
+    assert error_of(lambda: stamp(root)) == ("bundle-2.json has no signature.", "doorward requester trust-root sign")
+    root.sign(root.folder / "bundle-2.json", FileSigner(PEOPLE[0]))
+    said, remedy = error_of(lambda: stamp(root))
+    assert said.startswith("Doorbells would refuse this package: ")
+    assert remedy == "Check that enough listed keys signed each root file and the bundle, and the timestamp's key."
+    assert not (root.folder / "package.json").exists(), "a package that doorbells refuse is not written"

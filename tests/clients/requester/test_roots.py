@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import pytest
 
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.roots import KnownRoots, swapped
-from agent.errors import ConfigurationError, FormatError, RequestError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
 from agent.wire import envelope, strictjson
-from agent.wire.area import Area, Circle, Point
+from agent.wire.area import Area, Circle, Point, Polygon
 from agent.wire.broker_directory import (
     BrokerAddress,
     BrokerDirectory,
@@ -19,6 +23,8 @@ from agent.wire.broker_directory import (
     directory_sha256,
 )
 from agent.wire.fields import Kind
+from agent.wire.identities import public_key_of
+from agent.wire.limits import HARD
 from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
 from tests.wire import samples
@@ -214,3 +220,156 @@ def test_a_package_is_taken_as_a_bundle_is_and_says_until_when_it_lists_us(reque
     roots.accept(samples.ROOT_KEY.text, samples.package(listed), NOW_S)
     assert ask(requester)
     assert roots.listed_until_s(samples.ROOT_KEY.id) == NOW_S + 30 * 86_400
+
+
+# -- whole errors, and what is stored ----------------------------------------------------------------------------------
+
+ROOT_TEXT, ROOT = samples.ROOT_KEY.text, samples.ROOT_KEY.id
+
+
+def error_of(act: Callable[[], object], kind: type[DoorwardError] = ConfigurationError) -> tuple[str, str]:
+    with pytest.raises(kind) as raised:
+        act()
+    return raised.value.message, raised.value.remedy
+
+
+def test_an_accepted_bundle_is_stored_with_the_key_and_the_directory(requester: Requester) -> None:
+    roots, listed = KnownRoots(requester), directory(HERE)
+    bundle, data = bundle_for(requester, 3, listed), strictjson.encode(listed)
+    found = roots.accept(ROOT_TEXT, bundle, NOW_S, data)
+    folder = requester.folder / "roots" / ROOT
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "root.pub": f"{ROOT_TEXT}\n".encode(),
+        "brokers.json": data,
+        "bundle.dsse": bundle,
+    }
+    assert (found.id, found.name, found.kind) == (requester.id, "Rijnstad Police", Kind.POLICE)
+    (requester.folder / "roots" / "notes of a person").mkdir()
+    (requester.folder / "roots" / (ROOT + "0")).mkdir()
+    assert roots.ids() == [ROOT]
+
+
+def test_a_crash_before_the_bundle_leaves_the_old_bundle_beside_the_new_directory(
+    requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots, listed, written = KnownRoots(requester), directory(HERE), []
+    monkeypatch.setattr(requester.notes, "write", lambda name, _data: written.append(name))
+    roots.accept(ROOT_TEXT, bundle_for(requester, 3, listed), NOW_S, strictjson.encode(listed))
+    assert written == [f"roots/{ROOT}/{name}" for name in ("root.pub", "brokers.json", "bundle.dsse")]
+
+
+def test_a_bundle_that_is_not_taken_says_why_and_changes_nothing(requester: Requester) -> None:
+    roots = KnownRoots(requester)
+    roots.accept(ROOT_TEXT, bundle_for(requester, 4), NOW_S)
+    before = (requester.folder / "roots" / ROOT / "bundle.dsse").read_bytes()
+    said, remedy = error_of(lambda: roots.accept(ROOT_TEXT, bundle_for(requester, 3), NOW_S))
+    assert said.startswith("This is not a bundle of that root, or it is older than the stored one: ")
+    assert remedy == "Ask the root for its public key and its newest bundle.dsse."
+    assert error_of(lambda: roots.accept(ROOT_TEXT, bundle_for(requester, 5, id="another"), NOW_S)) == (
+        f"The bundle of root {ROOT} does not list the key of 'rijnstad-police' as valid now.",
+        "Ask the root to list it, or import its newer bundle: doorward requester root KEY BUNDLE",
+    )
+    said, _ = error_of(
+        lambda: roots.accept(ROOT_TEXT, bundle_for(requester, 5), NOW_S, strictjson.encode(directory(HERE)))
+    )
+    assert said.startswith("The broker directory: ")
+    assert (requester.folder / "roots" / ROOT / "bundle.dsse").read_bytes() == before
+
+
+def test_each_reason_to_refuse_a_request_is_named_whole(requester: Requester) -> None:
+    roots = KnownRoots(requester)
+    roots.accept(ROOT_TEXT, bundle_for(requester), NOW_S)
+    at_home = Circle(lat=52.37, lon=4.9, radius_m=300)
+
+    def refused(root: str = ROOT, kind: Kind = Kind.POLICE, area: Area = at_home) -> tuple[str, str]:
+        return error_of(lambda: roots.limits_for(root, kind, area, NOW_S), RequestError)
+
+    assert refused(ROOT_ID) == (
+        f"This folder has no bundle of the root {ROOT_ID}, only of {ROOT}.",
+        "Check --trust-root.  If it is right, import its bundle: doorward requester root KEY BUNDLE",
+    )
+    assert refused(kind=Kind.FIRE) == (
+        "The root lists this requester as police, not fire.",
+        "Make a folder of the right kind, or ask the root to change its list.",
+    )
+    assert refused(area=Circle(lat=4.9, lon=52.37, radius_m=300)) == (
+        "The area lies outside your regions, but inside if latitude and longitude are exchanged.",
+        "Write latitude first: 52.3702,4.8952,300.  (GeoJSON has longitude first.)",
+    )
+    assert refused(area=Circle(lat=53.5, lon=9.9, radius_m=300)) == (
+        "Each door would refuse this request: the area lies outside your regions.",
+        "Ask within one of these regions:\n    52.27 to 52.44 north, 4.72 to 5.08 east",
+    )
+    assert roots.limits_for(ROOT, Kind.POLICE, at_home, NOW_S) == HARD
+    (requester.folder / "roots" / ROOT / "bundle.dsse").write_bytes(b"{}")
+    said, remedy = error_of(lambda: roots.limits_for(ROOT, Kind.POLICE, at_home, NOW_S))
+    assert said.startswith(f"{requester.folder / 'roots' / ROOT}: ")
+    assert remedy == "Import the bundle again: doorward requester root KEY BUNDLE"
+
+
+def test_limits_are_those_of_the_root_and_hard_limits_without_any_bundle(requester: Requester) -> None:
+    roots, at_home = KnownRoots(requester), Circle(lat=52.37, lon=4.9, radius_m=300)
+    assert roots.limits_for(ROOT_ID, Kind.POLICE, at_home, NOW_S) == HARD
+    limits = EntryLimits(window_max_s=1800)
+    roots.accept(ROOT_TEXT, bundle_for(requester, limits=limits), NOW_S)
+    assert roots.limits_for(ROOT, Kind.POLICE, at_home, NOW_S) == limits.applied_to(HARD)
+
+
+def test_each_mistake_with_a_directory_is_named_whole(requester: Requester) -> None:
+    roots, here = KnownRoots(requester), directory(HERE)
+    assert roots.brokers(ROOT, NOW_S) is None
+    assert roots.own_brokers(NOW_S) is None
+    roots.accept(ROOT_TEXT, bundle_for(requester, 3), NOW_S)
+    assert roots.brokers(ROOT, NOW_S) is None, "this bundle names no directory"
+    roots.accept(ROOT_TEXT, bundle_for(requester, 4, here), NOW_S)
+    assert error_of(lambda: roots.brokers(ROOT, NOW_S)) == (
+        f"The bundle of root {ROOT} names a broker directory, and this folder has none.",
+        "Import both: doorward requester root KEY BUNDLE --brokers FILE",
+    )
+    elsewhere = directory(ELSEWHERE)
+    roots.accept(ROOT_TEXT, bundle_for(requester, 5, elsewhere), NOW_S, strictjson.encode(elsewhere))
+    assert error_of(lambda: roots.brokers(ROOT, NOW_S)) == (
+        f"The broker directory of root {ROOT} has no broker in your regions.",
+        "Ask the root to list one, or name a broker by its address.",
+    )
+    beside = directory(CellRange(south_west="284-368", north_east="284-368"))
+    wide = TrustRegion(south_west=Point(lat=52.27, lon=4.2), north_east=Point(lat=52.44, lon=5.08))
+    roots.accept(ROOT_TEXT, bundle_for(requester, 6, beside, regions=(wide,)), NOW_S, strictjson.encode(beside))
+    assert error_of(lambda: ask(requester), RequestError) == (
+        "No door would hear this request: the root lists no broker for the cell 284-369.",
+        "Ask the root for its newest bundle and list of brokers, or choose another area.",
+    )
+
+
+def test_the_own_brokers_are_those_of_the_profile_s_root_or_of_the_only_one(tmp_path: Path) -> None:
+    other = public_key_of(samples.OWNER)
+
+    def with_roots(name: str, profile_root: str | None, *keys: Any) -> KnownRoots:
+        requester = Requester.create(tmp_path / name, "rijnstad-police", Kind.POLICE, profile_root)
+        roots = KnownRoots(requester)
+        for key in keys:
+            listed = msgspec.structs.replace(directory(HERE), root=public_key_of(key).id)
+            payload = envelope.read_unverified(bundle_for(requester), limit_bytes=1 << 20).payload
+            bundle = msgspec.structs.replace(
+                strictjson.decode(payload, TrustBundle),
+                root=public_key_of(key).id,
+                directory_sha256=directory_sha256(strictjson.encode(listed)),
+            )
+            signed = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), key)
+            roots.accept(public_key_of(key).text, signed, NOW_S, strictjson.encode(listed))
+        return roots
+
+    only = with_roots("only", None, samples.OWNER).own_brokers(NOW_S)
+    assert only is not None
+    assert only[0].root == other.id
+    assert with_roots("two", None, samples.OWNER, samples.ROOT).own_brokers(NOW_S) is None
+    own = with_roots("own", ROOT, samples.OWNER, samples.ROOT).own_brokers(NOW_S)
+    assert own is not None
+    assert own[0].root == ROOT
+
+
+def test_a_polygon_is_exchanged_corner_by_corner() -> None:
+    area = samples.outline(52.0, 5.0, (0, 0), (0, 600), (600, 600), (600, 0))
+    assert isinstance(area, Polygon)
+    turned = swapped(area)
+    assert turned == Polygon(vertices=tuple(Point(lat=each.lon, lon=each.lat) for each in area.vertices))
