@@ -76,7 +76,7 @@ class _PendingSegment:
     def start_over(self) -> None:
         if self.writer is not None:
             self.writer.abandon()
-        self.writer, self.media, self.written = None, None, 0
+        self.writer = self.media = None
 
 
 class RetryBuffer:

@@ -7,6 +7,7 @@ waits for a code and the privacy switch is off. The first owner ends it, and the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Final
 
@@ -39,14 +40,12 @@ class CodeReader:
     turns (bounds: tests/recorder/test_setup_reader.py)."""
 
     def __init__(self) -> None:
-        self._detectors = (cv2.QRCodeDetectorAruco(), cv2.QRCodeDetector())
-        self._turn = 0
+        self._detectors = itertools.cycle((cv2.QRCodeDetector(), cv2.QRCodeDetectorAruco()))
 
     def read(self, grey: Luma) -> str | None:
         """Returns the text of a set-up code. Other QR codes are ignored."""
-        self._turn = (self._turn + 1) % len(self._detectors)
         try:
-            text = self._detectors[self._turn].detectAndDecode(grey)[0]
+            text, *_places = next(self._detectors).detectAndDecode(grey)
         except (cv2.error, UnicodeDecodeError):  # it raises on some pictures that only look like a code
             return None
         return text if text.startswith(PREFIX) and len(text) <= LONGEST_TEXT else None

@@ -217,6 +217,11 @@ def test_a_film_is_played_once_from_its_first_instant_to_its_end() -> None:
     assert (door.loop.camera_fault, door.opened) == ("It is over.", 1)
 
 
+def test_a_loop_that_has_not_run_yet_is_starting() -> None:
+    loop = Door().loop
+    assert (loop.camera_fault, loop.queues, loop.between_ns, loop.wanted) == ("starting", None, None, None)
+
+
 def test_a_film_without_a_given_time_begins_now() -> None:
     door = Door()
     door.loop.run(None)

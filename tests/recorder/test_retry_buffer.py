@@ -6,17 +6,19 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
 from agent.clients.opening import open_bytes
-from agent.core.media import EncodedPacket, Gop, StreamDescription
+from agent.core.media import EncodedPacket, Gop, SoundDescription, SoundPacket, StreamDescription
+from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import BootNs, seconds
 from agent.core.vault.manifest import read_chain
 from agent.core.vault.records import GapReason, GapRecord, SoundGapReason
-from agent.core.vault.segment import split_media
+from agent.core.vault.segment import split_media, split_poster
 from agent.errors import FormatError, InternalError, StorageError
 from agent.recorder.retry_buffer import RETRY_S, RetryBuffer
 from agent.recorder.sound_recorder import RecordedSound
@@ -390,3 +392,247 @@ def test_what_was_open_in_an_error_is_dropped_and_what_waits_is_not(story: Story
     story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
     story.keeper.break_off()
     assert story.keeper.in_memory_bytes == 3 * GOP_BYTES
+
+
+def part_of_a_gop(story: Story, *, begins: bool, ends: bool) -> Gop:
+    return replace(story.gop(), begins=begins, ends=ends)
+
+
+def resume(story: Story) -> None:
+    """The disk works again, and the pause is over."""
+    story.disk.before = None
+    story.now_s += RETRY_S
+    story.keeper.retry()
+
+
+def test_an_attempt_that_failed_is_left_to_the_vault_which_keeps_it_as_a_cut_segment(story: Story) -> None:
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+    story.fail(errno.EIO)
+    story.keeper.grow(story.gop())
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    resume(story)
+    assert [entry.whole for entry in story.tested.vault.entries()] == [False, True]
+    assert story.tested.vault._being_written == set()
+    assert story.stored_s() == [(100, 102)]
+
+
+def test_the_pause_after_a_fault_ends_after_exactly_two_seconds(story: Story) -> None:
+    story.fail(errno.EIO)
+    story.segment(1)
+    story.disk.before = None
+    failed_s = story.now_s
+    story.now_s = failed_s + RETRY_S - 0.01
+    story.keeper.retry()
+    assert (story.keeper.acknowledged, story.keeper.stalled_s) == (0, 0)
+    story.now_s = failed_s + RETRY_S
+    story.keeper.retry()
+    assert story.keeper.acknowledged == 1
+
+
+def test_a_gap_that_the_disk_refuses_is_recorded_at_the_next_attempt(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The footage is stored then, and only the gap waits."""
+    needs: list[int] = []
+
+    def relieve(need_bytes: int) -> bool:
+        needs.append(need_bytes)
+        return False
+
+    monkeypatch.setattr(story.keeper, "_relieve", relieve)
+    story.fail(errno.EIO)
+    for _ in range(3):
+        story.segment(4)
+    record_gap = story.tested.vault.record_gap
+
+    def refused(*_arguments: object) -> None:
+        raise StorageError("The disk is full.", remedy="Make room.")
+
+    monkeypatch.setattr(story.tested.vault, "record_gap", refused)
+    needs.clear()
+    resume(story)
+    assert (story.keeper.acknowledged, story.keeper.in_memory_bytes) == (3, 0)
+    assert (story.keeper.writing, story.keeper.waiting) == (False, True)
+    assert needs == [0], "no segment needs room"
+    monkeypatch.setattr(story.tested.vault, "record_gap", record_gap)
+    resume(story)
+    assert (story.keeper.writing, story.keeper.waiting, story.keeper.fault) == (False, False, "")
+    assert story.gaps() == [(GapReason.STORAGE, 2.0)]
+    story.segment(1)
+    assert story.gaps() == [(GapReason.STORAGE, 2.0)], "once"
+
+
+def test_memory_is_full_only_above_its_bound(story: Story) -> None:
+    story.fail(errno.EIO)
+    story.segment(10)
+    assert story.keeper.in_memory_bytes == 10 * GOP_BYTES
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+    assert story.keeper.in_memory_bytes == 10 * GOP_BYTES
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    resume(story)
+    assert story.stored_s() == [(101, 110), (110, 111)]
+    assert story.gaps() == [(GapReason.STORAGE, 1.0)]
+
+
+def test_a_gop_in_parts_is_dropped_whole_because_its_rest_could_not_be_decoded(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story.fail(errno.EIO)
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, part_of_a_gop(story, begins=True, ends=False))
+    for _ in range(3):
+        story.keeper.grow(part_of_a_gop(story, begins=False, ends=False))
+    for _ in range(7):
+        story.keeper.grow(story.gop())
+    assert story.keeper.in_memory_bytes == 7 * GOP_BYTES, "four parts are one GOP"
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    resume(story)
+    assert story.stored_s() == [(104, 111)]
+    assert story.gaps() == [(GapReason.STORAGE, 4.0)]
+
+
+def test_the_only_gop_is_kept_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story(monkeypatch, most_bytes=GOP_BYTES // 2)
+    story.fail(errno.EIO)
+    story.segment(1)
+    assert story.keeper.in_memory_bytes == GOP_BYTES
+    story.segment(2)
+    assert story.keeper.in_memory_bytes == GOP_BYTES, "the newest second"
+    resume(story)
+    assert story.stored_s() == [(102, 103)]
+    assert story.gaps() == [(GapReason.STORAGE, 2.0)]
+
+
+def test_a_still_is_dropped_with_the_oldest_pictures_of_its_segment(story: Story) -> None:
+    story.fail(errno.EIO)
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+    story.keeper.poster(JPEG)
+    for _ in range(10):
+        story.keeper.grow(story.gop())
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    assert story.keeper.in_memory_bytes == 10 * GOP_BYTES
+    resume(story)
+    assert [entry.poster for entry in story.tested.vault.entries()] == [None]
+
+
+SOUND = SoundDescription(8000, bytes.fromhex("1588"), live=True)
+
+
+def test_sound_is_fetched_once_as_the_segment_ends_and_waits_in_memory_with_it(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    tracks: list[object] = []
+
+    def hear(from_ns: int, until_ns: int) -> RecordedSound:
+        asked.append((from_ns // 10**9, until_ns // 10**9))
+        return RecordedSound(SOUND, (SoundPacket(bytes(700), BootNs(from_ns)),), None)
+
+    def sound_mp4(*arguments: object) -> bytes:
+        tracks.append(arguments)
+        return box(b"mdat", b"heard")
+
+    monkeypatch.setattr(story.keeper, "_hear", hear)
+    monkeypatch.setattr("agent.recorder.retry_buffer.sound_mp4", sound_mp4)
+    story.fail(errno.EIO)
+    story.segment(2)
+    assert asked == [(100, 102)], "a fault may outlast the memory of the sound"
+    assert story.keeper.in_memory_bytes == 2 * GOP_BYTES + 700
+    resume(story)
+    assert asked == [(100, 102)]
+    packets = (SoundPacket(bytes(700), BootNs(seconds(100))),)
+    assert tracks == [(SOUND, packets, seconds(100), seconds(102))]
+    (entry,) = (each for each in story.tested.vault.entries() if each.whole)
+    assert entry.sound is not None
+
+
+def test_the_labels_of_a_segment_are_asked_for_its_own_time_when_it_is_sealed(story: Story) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def seen(from_ns: BootNs, until_ns: BootNs) -> tuple[ObjectLabel, ...]:
+        asked.append((from_ns // 10**9, until_ns // 10**9))
+        return (ObjectLabel.PERSON,)
+
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop(), seen)
+    story.keeper.grow(story.gop())
+    assert asked == []
+    story.keeper.poster(JPEG)
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    assert asked == [(100, 102)]
+    (entry,) = story.tested.vault.entries()
+    poster = story.tested.vault.read_poster(entry.id)
+    assert poster is not None
+    _media, segment = split_media(open_bytes(story.tested.ciphertext(entry.id), [OWNER]))
+    image, still = split_poster(open_bytes(poster, [OWNER]))
+    assert (segment.seen, still.seen, image) == ((ObjectLabel.PERSON,), (ObjectLabel.PERSON,), JPEG)
+    assert segment.label == "motion"
+
+
+def test_a_change_of_format_in_a_segment_that_has_ended_keeps_its_sound_labels_and_end(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was away, so the format is seen after the end."""
+    add, hears = FakeMedia.add, RecordedSound(None, (), SoundGapReason.MICROPHONE)
+
+    def refuse_the_third(media: FakeMedia, gop: Gop) -> bytes:
+        if gop.start_ns == seconds(102) and media._written:
+            raise FormatError("The picture format changed.")
+        media._written += 1
+        return add(media, gop)
+
+    monkeypatch.setattr(FakeMedia, "add", refuse_the_third)
+    asked: list[tuple[int, ...]] = []
+
+    def hear(*span: int) -> RecordedSound:
+        asked.append(span)
+        return hears
+
+    monkeypatch.setattr(story.keeper, "_hear", hear)
+    story.fail(errno.EIO)
+    story.segment(5)
+    story.segment(1)
+    resume(story)
+    assert story.stored_s() == [(100, 102), (102, 105), (105, 106)], "in their order"
+    assert len(asked) == 2, "once for each that the camera ended"
+    records = [story.tested.vault.record(entry.id).record for entry in story.tested.vault.entries() if entry.whole]
+    assert [getattr(record, "silence", None) for record in records] == [SoundGapReason.MICROPHONE] * 3
+
+
+def test_an_old_newest_record_is_no_gap_once_a_segment_was_acknowledged(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story.tested.vault, "covered_until_ns", lambda: BootNs(seconds(50)))
+    story.keeper._restarted = True
+    story.segment()
+    story.fail(errno.EIO)
+    story.segment()
+    resume(story)
+    assert story.gaps() == []
+
+
+def test_a_vault_that_cannot_tell_what_it_covers_costs_no_footage(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable() -> None:
+        raise StorageError("The disk is away.", remedy="Look at it.")
+
+    monkeypatch.setattr(story.tested.vault, "covered_until_ns", unreadable)
+    story.keeper._restarted = True
+    story.fail(errno.EIO)
+    story.segment()
+    resume(story)
+    assert (story.keeper.acknowledged, story.gaps()) == (1, [])
+
+
+def test_our_own_mistake_drops_the_segment_that_it_met_and_ends_its_attempt(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+
+    def wrong(_media: FakeMedia) -> bytes:
+        raise InternalError("A bug.")
+
+    monkeypatch.setattr(FakeMedia, "finish", wrong)
+    with pytest.raises(InternalError):
+        story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    assert (story.keeper.in_memory_bytes, story.keeper.stalled_s, story.keeper.fault) == (0, 0, "")
+    assert story.tested.vault._being_written == set(), "the next start keeps what was written"
