@@ -54,6 +54,10 @@ test-rabbitmq: setup-test ## Ask a real RabbitMQ what Doorward asks of a broker 
 page: setup-test ## Build the owner's page from agent/web/src into agent/web/static
 	@cd agent/web/src && npm run --silent build
 
+.PHONY: pictures
+pictures: setup-test ## Take README's pictures of the owner's page again (a minute)
+	@$(VENV)/bin/python -m tests.browser.readme_pictures
+
 .PHONY: desk-page
 desk-page: setup-test ## Build the map and forms of the requester's desk from desk/web into desk/static/asking
 	@cd desk/web && npm run --silent build

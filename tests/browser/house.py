@@ -48,9 +48,16 @@ class House:
         rings_s: tuple[int, ...] = (10,),
         name: str = "front-door",
         address: str = "127.0.0.1",
+        device: str = "scenario",
     ) -> None:
-        """`rings_s`: when the button is pressed, in seconds of the footage. `address`: where the page listens."""
-        self._rings_s = rings_s
+        """`rings_s`: when the button is pressed, in seconds of the footage. `address`: where the page listens.
+
+        `device`: the doorbell's name, as the page shows it.
+        """
+        self.rings_s = rings_s
+        self.camera: Camera | None = None
+        """In place of the footage, from the next recording on."""
+        self._device = device
         self._address = address
         self._name = name
         self.street = street
@@ -64,14 +71,14 @@ class House:
 
     def _build(self) -> Solo:
         path = self.street.configuration(NO_CAMERA, port=self._broker_port)
-        path.write_text(path.read_text() + self._page_section() + self._more)
-        footage = self.footage
-        if footage is None:
+        named = path.read_text().replace('name = "scenario"', f'name = "{self._device}"')
+        path.write_text(named + self._page_section() + self._more)
+        if self.footage is None:
             solo = Solo(load(path), open_microphone=self._open_microphone)
         else:
             solo = Solo(
                 load(path),
-                open_camera=lambda: self._camera(footage),
+                open_camera=self._camera,
                 open_microphone=self._open_microphone,
             )
         # The limit on questions about one time has its own test; here all requests are about the last hour.
@@ -84,9 +91,12 @@ class House:
     def _page_section(self) -> str:
         return PAGE.format(port=self._page_port, name=self._name, address=self._address)
 
-    def _camera(self, footage: Path) -> Camera:
-        camera: Camera = FileCamera(footage)
-        for ring_s in self._rings_s:
+    def _camera(self) -> Camera:
+        if self.camera is not None:
+            return self.camera
+        assert self.footage is not None
+        camera: Camera = FileCamera(self.footage)
+        for ring_s in self.rings_s:
             camera = RingingCamera(camera, seconds(ring_s), self.solo.press_button)
         return camera
 

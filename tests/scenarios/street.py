@@ -138,7 +138,8 @@ class SlowLink:
 class Asker:
     """A requester and the root that vouches for it."""
 
-    def __init__(self, street: Street, name: str, kind: Kind) -> None:
+    def __init__(self, street: Street, name: str, kind: Kind, *, called: str = "") -> None:
+        """`called`: the name that the root's list gives it, for people."""
         self._street = street
         now = street.now
         root_file = street.folder / f"{name}-root" / "root.key"
@@ -146,7 +147,7 @@ class Asker:
         self.requester = Requester.create(street.folder / name, name, kind, trust_root=self.root.id)
         listed = street.folder / f"{name}-root" / "list.toml"
         listed.write_text(
-            f'version = 1\n[[requesters]]\nid = "{name}"\nname = "The {name}"\nkind = "{kind.value}"\n'
+            f'version = 1\n[[requesters]]\nid = "{name}"\nname = "{called or f"The {name}"}"\nkind = "{kind.value}"\n'
             "regions = [{ south = 51.9, west = 4.9, north = 52.3, east = 5.3 }]\n"
             f'tips = "../{name}/tips.recipient"\n'
             f'[[requesters.keys]]\nkey = "{self.requester.key.text}"\n'
