@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from agent.core.alerts.notice_delay import NoticeDelay
 from agent.core.case_marks import CaseHashes
 from agent.core.device_secret import DeviceSecret
+from agent.custodian.link_setup import link_sessions
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError
 from agent.wire.identities import private_key_from_seed
 
+AGENT = Path(__file__).resolve().parents[2] / "agent"
+DEVICE = private_key_from_seed(b"d" * 32)
 SECRET = DeviceSecret(b"s" * 32)
 
 
+def link_keys(epoch: int) -> tuple[bytes, ...]:
+    """The secrets of the link while this list of owners is in force, the newest first."""
+    enrolments = SimpleNamespace(current=SimpleNamespace(epoch=epoch, approver_keys={}))
+    page = SimpleNamespace(answer_in_link=None)
+    link = link_sessions(DEVICE, SECRET, enrolments, lambda _key: None, page, None)  # type: ignore[arg-type]
+    link.close()
+    return link._identity.secrets()
+
+
 def test_no_two_uses_have_the_same_key_and_none_has_the_secret_itself() -> None:
-    keys = {CaseHashes.of_device(SECRET).key, NoticeDelay.of_device(SECRET).key, SECRET.value}
-    assert len(keys) == 3
+    """The uses are the marks of cases, the delay of alerts, and the link with each list of owners."""
+    keys = [CaseHashes.of_device(SECRET).key, NoticeDelay.of_device(SECRET).key, SECRET.value, *link_keys(2)]
+    assert len(set(keys)) == len(keys) == 5
+    assert link_keys(3)[0] not in keys
+    assert {len(key) for key in keys} == {32}
     assert "sss" not in repr(SECRET)
+
+
+def test_the_three_uses_are_all_that_the_code_has() -> None:
+    """A fourth use needs its line in the test above."""
+    places = [path for path in AGENT.rglob("*.py") if re.search(r"\bsecret\.key\(", path.read_text())]
+    assert sorted(path.name for path in places) == ["case_marks.py", "link_setup.py", "notice_delay.py"]
 
 
 def test_the_signing_key_and_the_secret_are_independent_and_both_are_kept(tmp_path: Path) -> None:
