@@ -60,7 +60,7 @@ class CameraSetup:
         self._log = structlog.get_logger("set-up")
         self._lock = threading.Lock()
         self._state = SetupState.WAITING
-        self._since_s = 0
+        self._since_s = self._boot_s()
         """When the state began, on the boot clock."""
         self._code: SetupCode | None = None
         self._is_used = False
@@ -219,8 +219,7 @@ class CameraSetup:
         self._enter(SetupState.JOINING)
 
     def _enter(self, state: SetupState) -> None:
-        if state is not self._state:
-            self._log.info("set_up", state=state.value)
+        self._log.info("set_up", state=state.value)
         self._state, self._since_s = state, self._boot_s()
 
     def _age_s(self) -> int:

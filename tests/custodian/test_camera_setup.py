@@ -123,6 +123,7 @@ def test_a_code_ends_after_a_quarter_of_an_hour_of_the_boot_clock(house: House) 
     house.boot_s += CODE_LIFE_S
     assert house.setup.proof(DER) == MINE.proof(DER)
     house.boot_s += 1
+    assert house.setup.take("") is SetupState.WAITING, "told at once"
     assert house.setup.lets_in(MINE.pairing_code) is None
     assert house.setup.proof(DER) is None
     assert house.setup.take(MINE.text()) is SetupState.WAITING, "an old code"
@@ -135,6 +136,22 @@ def test_a_custodian_that_was_restarted_under_its_new_name_goes_on(house: House)
     assert house.setup.take("") is SetupState.JOINED
     assert house.setup.proof(DER) == MINE.proof(DER)
     assert house.setup.lets_in(MINE.pairing_code) is True
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_code_that_was_tried_before_a_restart_is_not_tried_again_when_it_has_failed(
+    house: House, joined: bool
+) -> None:
+    house.joined() if joined else house.setup.take(MINE.text())
+    house.restart()
+    if not joined:
+        house.root_says(MINE, SetupState.WRONG_PASSWORD)
+    house.boot_s += CODE_LIFE_S + 1
+    ended = SetupState.WAITING if joined else SetupState.WRONG_PASSWORD
+    for _ in range(2):
+        assert house.setup.take(MINE.text()) is ended
+        assert house.wish is None
+    assert house.setup.take(STRANGERS.text()) is SetupState.JOINING
 
 
 def test_a_root_that_never_answers_ends_in_a_failure(house: House) -> None:
@@ -163,7 +180,7 @@ def test_with_an_owner_every_code_is_ignored_and_root_is_told_once(house: House)
     assert house.setup.lets_in(MINE.pairing_code) is None
     assert house.setup.proof(DER) is None
     house.setup.on_time()
-    assert (house.run / "setup" / "owned").exists()
+    assert (house.run / "setup" / "owned").read_text() == "owned\n"
     assert not (house.run / "setup" / "taken").exists()
     (house.run / "setup" / "owned").unlink()  # root has taken note
     house.setup.on_time()
@@ -233,6 +250,7 @@ def test_a_code_on_the_card_ends_after_a_quarter_of_an_hour_and_opens_no_way_for
     assert house.setup.take(STRANGERS.text()) is SetupState.JOINED
     assert house.wish is None
     house.boot_s += CODE_LIFE_S + 1
+    assert house.setup.take("") is SetupState.OFF, "told at once"
     assert house.setup.lets_in(MINE.pairing_code) is None
     assert house.setup.take(STRANGERS.text()) is SetupState.OFF
     assert house.wish is None

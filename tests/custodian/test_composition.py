@@ -1,9 +1,9 @@
-"""The composition connects each part of the custodian with what it serves, and starts, turns and stops them in order."""
+"""The composition connects each part of the custodian with what it serves, and starts and stops them in order."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from agent.config.settings import (
     BrokerConfig,
     DeviceConfig,
     HomeAssistantConfig,
-    MetricsConfig,
     PageConfig,
     PositionConfig,
     RemoteConfig,
@@ -208,7 +207,7 @@ def test_an_owners_settings_may_not_exceed_the_file_and_are_in_force_at_once(aro
     enrol(runtime)
     runtime.apply_configuration()
     assert [each.vault.max_bytes for each in around.settled] == [10**9]
-    with pytest.raises(RequestError, match="allows at most vault.max_bytes = 1000000000"):
+    with pytest.raises(RequestError, match=r"allows at most vault\.max_bytes = 1000000000"):
         submit(runtime, Settings(**stated(), max_bytes=10**9 + 1))
     wanted = {"position": Point(lat=48.1, lon=11.5), "max_bytes": 10**8}
     submit(runtime, Settings(**stated(), **wanted, quiet=QuietHoursSetting(begins_minute=1320, ends_minute=420)))
@@ -315,9 +314,7 @@ def test_the_camera_reads_set_up_codes_if_the_page_wants_it_and_something_here_c
     assert runtime.set_up.take("") is SetupState.OFF
 
 
-def test_the_page_gets_the_parts_that_it_shows(
-    around: Around, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_page_gets_the_parts_that_it_shows(around: Around, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     remote = RemoteConfig(host="relay.example", url="wss://relay.example:8443/mqtt", password="p")
     made = mock.Mock()
     monkeypatch.setattr("agent.custodian.page.server.PageServer", made)

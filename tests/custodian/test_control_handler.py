@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agent.clients.opening import open_bytes
 from agent.core.home_news import HomeState
 from agent.core.timebase import ClockQuality
 from agent.core.vault.coverage import CoverageSpan, CoverageState
@@ -18,6 +19,7 @@ from agent.custodian.readonly_disk import ReadOnlyDisk
 from agent.errors import RequestError
 from agent.wire import base64
 from agent.wire.control import Frame
+from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import (
     Erasure,
     Hold,
@@ -25,13 +27,35 @@ from agent.wire.statements import (
     PushSubscription,
     PushUnsubscription,
     Scope,
+    Settings,
     TrustChange,
 )
-from tests.custodians import APPROVER, NOW_S, ROOT, Door, Told, approval, bundle, sha256_of, signed, stated
+from tests.custodian.test_inbox import bulletin, deletion
+from tests.custodian.test_tips import tip, with_tips
+from tests.custodians import (
+    APPROVER,
+    NOW_S,
+    OWNER_IDENTITY,
+    POLICE,
+    RECOVERY_IDENTITY,
+    ROOT,
+    Door,
+    Told,
+    approval,
+    bundle,
+    complete,
+    enrolment,
+    opened,
+    sha256_of,
+    signed,
+    stated,
+    two_owners,
+)
 from tests.fake_disk import FakeDisk
 from tests.wire import samples
 
 DAY_S = 86_400
+BO = private_key_from_seed(b"b" * 32)
 
 
 @pytest.fixture
@@ -134,16 +158,124 @@ def test_trust_is_shown_as_it_was_signed_and_a_bundle_says_what_it_changed(door:
 
 
 def test_a_device_names_its_key_its_epoch_and_whether_owners_wait(door: Door) -> None:
-    shown = answer(door, "device")[0]
-    assert (shown["device"], shown["device_id"]) == (samples.DEVICE_KEY.text, samples.DEVICE_KEY.id)
-    assert (shown["epoch"], shown["enrolled"], shown["pending"]) == (1, True, False)
+    named = {"device": samples.DEVICE_KEY.text, "device_id": samples.DEVICE_KEY.id, "broker_name": None}
+    assert answer(door, "device") == ({**named, "epoch": 1, "enrolled": True, "pending": False}, b"")
     assert answer(door, "enrolments", after=0)[1] == answer(door, "enrolment")[0]["envelope"].encode()
-    assert answer(door, "enrolments", after=1)[1] == b""
+    assert answer(door, "enrolments", after=1) == ({}, b"")
     fresh = Door()
-    shown = answer(fresh, "device")[0]
-    assert (shown["epoch"], shown["enrolled"]) == (0, False)
-    assert answer(fresh, "enrolment")[0] == {"envelope": None}
+    assert answer(fresh, "device") == ({**named, "epoch": 0, "enrolled": False, "pending": False}, b"")
+    assert answer(fresh, "enrolment") == ({"envelope": None}, b"")
+    fresh.propose(enrolment())
+    assert answer(fresh, "device")[0]["pending"] is True
     fresh.close()
+
+
+def test_the_lists_of_owners_and_the_changes_of_trust_come_one_signed_envelope_a_line(door: Door) -> None:
+    door.enrol(epoch=2, previous=sha256_of(door.custodian.enrolments.current))  # type: ignore[arg-type]
+    first, second = door.custodian.enrolments.envelopes
+    assert answer(door, "enrolments", after=0) == ({}, first + b"\n" + second)
+    assert answer(door, "enrolments", after=1) == ({}, second)
+    (chosen,) = door.custodian.control._trust.changes()
+    removed = TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,))
+    door.obey(removed)
+    assert answer(door, "trust_changes") == ({}, chosen + b"\n" + signed(removed, APPROVER))
+
+
+def test_an_enrolment_is_proposed_tested_and_confirmed_over_the_socket() -> None:
+    door, wanted = Door(), enrolment()
+    proposed, body = answer(door, "enrol", envelope=signed(wanted, APPROVER).decode())
+    named = {each.name: each.recipient for each in wanted.recipients} | {"recovery": wanted.recovery}
+    assert proposed == {
+        "epoch": 1,
+        "tests": [{"name": name, "recipient": recipient} for name, recipient in named.items()],
+    }
+    assert body == b""
+    identities = {"anna": OWNER_IDENTITY, "recovery": RECOVERY_IDENTITY}
+    tokens = {}
+    for name, identity in identities.items():
+        shown, test = answer(door, "enrol_test", name=name)
+        assert (shown, test) == ({}, door.custodian.enrolments.test(name))
+        tokens[name] = open_bytes(test, [identity]).hex()
+    first = {"anna": tokens.pop("anna")}
+    assert answer(door, "enrol_confirm", tokens=first) == ({"epoch": 1, "waiting": ["recovery"]}, b"")
+    assert answer(door, "enrol_confirm", tokens=tokens) == ({"epoch": 1, "waiting": []}, b"")
+    assert answer(door, "device")[0]["enrolled"] is True
+    door.close()
+
+
+def test_an_answer_has_a_body_only_where_its_operation_says_so(door: Door) -> None:
+    """A client refuses an answer with bytes that it does not expect."""
+    asked = door.ask()
+    for op, arguments in (
+        ("status", {}), ("nonce", {}), ("requests", {}), ("request", {"id": asked.id}), ("gaps", {"id": asked.id}),
+        ("bulletins", {}), ("tips", {}), ("shared", {"disclosure": "0" * 32}), ("list", {"from_ms": 0, "to_ms": 2**50}),
+        ("kept", {}), ("settings", {}), ("trust", {}), ("checkpoint", {"old_size": 0}), ("place", {}),
+        ("ledger", {"start": 0, "end": 1}),
+    ):  # fmt: skip
+        assert answer(door, op, **arguments)[1] == b"", op
+    assert answer(door, "trust_bundle", signed(bundle(2), ROOT))[1] == b""
+    quiet = signed(OptOut(**stated(), scope=Scope.ALL), APPROVER).decode()
+    assert answer(door, "statement", envelope=quiet, sizes=[])[1] == b""
+
+
+def test_a_nonce_is_given_and_the_status_is_that_of_the_device(door: Door) -> None:
+    nonces = [answer(door, "nonce")[0]["nonce"] for _ in range(2)]
+    assert len(set(nonces)) == 2
+    assert {len(nonce) for nonce in nonces} == {32}
+    assert answer(door, "status")[0] == {}, "what the composition gives it"
+
+
+def test_before_an_owner_set_anything_the_settings_are_empty_and_then_as_they_were_signed(door: Door) -> None:
+    assert answer(door, "settings")[0] == {"envelope": None, "sha256": None}
+    settings = Settings(**stated(), name="Back door")
+    door.obey(settings)
+    expected = {"envelope": signed(settings, APPROVER).decode(), "sha256": sha256_of(settings)}  # type: ignore[arg-type]
+    assert answer(door, "settings")[0] == expected
+
+
+def test_bulletins_and_tips_are_listed_as_they_were_kept(door: Door) -> None:
+    assert answer(door, "bulletins")[0] == {"bulletins": []}
+    assert answer(door, "tips")[0] == {"tips": []}
+    door.custodian.control._trust.accept(signed(with_tips(2), ROOT))
+    heard = bulletin(area=None)
+    door.hear(heard)
+    (sealed,) = answer(door, "bulletins")[0]["bulletins"]
+    assert opened(sealed) == signed(heard, POLICE), "sealed to its owners"
+    sent, headers = tip(door, door.segments[0])
+    door.obey(sent, headers)
+    assert answer(door, "tips")[0] == {
+        "tips": [{"id": sent.tip, "root": samples.ROOT_KEY.id, "requester": "harbour-police", "state": "approved"}]
+    }
+
+
+def test_a_shared_approval_is_sealed_to_owners_and_a_request_then_names_its_disclosure(door: Door) -> None:
+    assert answer(door, "shared", disclosure="0" * 32) == ({"kept": False}, b"")
+    asked = door.ask()
+    disclosure = door.approve(asked).disclosure
+    assert disclosure is not None
+    shared, sealed = answer(door, "shared", disclosure=disclosure)
+    assert shared == {"kept": True}
+    assert open_bytes(sealed, [OWNER_IDENTITY]), "an owner can open it"
+    shown = answer(door, "request", id=asked.id)[0]
+    assert (shown["state"], shown["disclosure"], shown["receipt"]) == ("approved", disclosure, None)
+    door.begin(disclosure)
+    done = complete(door, asked, disclosure)
+    door.hear(done)
+    shown = answer(door, "request", id=asked.id)[0]
+    assert opened(shown["receipt"]) == signed(done, POLICE)
+    gone = deletion(asked)
+    door.hear(gone)
+    assert opened(answer(door, "request", id=asked.id)[0]["deletion"]) == signed(gone, POLICE)
+
+
+def test_a_request_that_waits_for_a_second_owner_shows_what_the_first_one_signed(door: Door) -> None:
+    door.enrol(**two_owners(door, BO))
+    asked = door.ask()
+    statement, headers = approval(door, asked, door.segments[0])
+    door.obey(statement, headers)
+    shown = answer(door, "request", id=asked.id)[0]
+    assert shown["state"] == "waiting for another owner"
+    assert shown["first"] == signed(statement, APPROVER).decode()
 
 
 def test_a_statement_is_answered_with_the_request_the_disclosure_and_the_new_state(door: Door) -> None:
@@ -277,6 +409,16 @@ def test_the_gaps_of_a_request_are_told_with_their_reasons(door: Door) -> None:
     )
     (gap,) = answer(door, "gaps", id=asked.id)[0]["gaps"]
     assert gap == {"from_ms": from_ms + 1000, "to_ms": to_ms, "reason": CoverageState.PRIVACY.value}
+
+
+def test_the_gaps_of_a_request_are_those_of_its_window_until_the_present(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The future is no gap yet."""
+    asked, looked = door.ask(), list[tuple[int, int, int]]()
+    monkeypatch.setattr(door.vault, "coverage", lambda *spans: (looked.append(spans), ())[1])
+    answer(door, "gaps", id=asked.id)
+    assert looked == [(asked.from_s * 1000, asked.to_s * 1000, door.clock.now().utc_ns // 10**6)]
 
 
 def test_opt_outs_and_quiet_hours_are_listed_apart_with_the_root_of_a_requester(door: Door) -> None:

@@ -333,6 +333,27 @@ def test_what_changes_while_it_is_copied_is_noticed_and_nothing_stays_behind(doo
     assert len(door.outbox.objects) == (meanwhile == "approved")
 
 
+def test_a_copy_that_the_journal_does_not_take_is_removed_and_the_request_still_waits(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outbox has the whole object by then."""
+    asked = door.ask()
+    add_outbox = door.custodian.releases.add_outbox
+
+    def full(*arguments: Any) -> None:
+        add_outbox(*arguments)
+        assert len(door.outbox.objects) == 1
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(door.custodian.releases, "add_outbox", full)
+        with pytest.raises(StorageError):
+            door.approve(asked)
+    assert (door.outbox.objects, door.outgoing(), door.state(asked)) == ({}, [], RequestState.PENDING)
+    disclosure = door.approve(asked).disclosure
+    assert door.outgoing() == [disclosure]
+
+
 def test_of_what_was_deleted_while_it_was_copied_not_even_its_record_is_told(door: Door) -> None:
     """The approval shares the first segment, and tells that the clip exists to which the deleted one belongs."""
     asked = door.ask()
