@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from unittest import mock
+from unittest.mock import call
 
 import pytest
 
 from agent.core.consent import RequestState
+from agent.core.ledger.entries import EntryKind
 from agent.core.retention import ProtectedIds
 from agent.core.timebase import ClockQuality
 from agent.custodian.ledger_writer import Ledger
 from agent.errors import StorageError
 from agent.wire.control import Frame
-from agent.wire.statements import Erasure, Hold
-from tests.custodians import DOOR, NOW_S, Door, stated
+from agent.wire.statements import Erasure, Hold, TrustChange
+from tests.custodians import DOOR, NOW_S, Door, sha256_of, stated
+from tests.wire import samples
 
 
 @pytest.fixture
@@ -72,3 +77,83 @@ def test_a_door_says_its_place_in_seven_decimals_and_where_it_was_moved_to(door:
     assert place() == {"lat": 0.3333333, "lon": -0.6666667}
     door.custodian.move_to(None)
     assert place() is None
+
+
+def watched(door: Door, monkeypatch: pytest.MonkeyPatch) -> mock.MagicMock:
+    """Puts a part that notes its calls in the place of each part of the custodian."""
+    found, custodian = mock.MagicMock(), door.custodian
+    for name in ("enrolments", "requests", "notices", "holds", "clock"):
+        monkeypatch.setattr(custodian, name, getattr(found, name))
+    state = SimpleNamespace(ledger=found.ledger, trust=found.trust, deps=custodian.custodian_state.deps)
+    monkeypatch.setattr(custodian, "custodian_state", state)
+    monkeypatch.setattr(door.outbox, "sweep", found.sweep)
+    return found
+
+
+def test_a_start_tells_the_vault_notes_the_boot_and_ends_what_has_expired_before_it_reminds(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disclosure = door.approve(door.ask()).disclosure
+    parts = watched(door, monkeypatch)
+    door.custodian.start()
+    assert parts.mock_calls == [
+        call.enrolments.announce(),
+        call.ledger.write(EntryKind.BOOT),
+        call.sweep(frozenset({disclosure})),
+        call.trust.announce(changed=False),
+        call.trust.remind(),
+        call.requests.on_time(),
+        call.notices.remind(),
+    ]
+
+
+def test_each_turn_keeps_the_clock_and_ends_requests_holds_and_trust(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock and the holds write to the journal, so they need its transaction."""
+    parts = watched(door, monkeypatch)
+    door.custodian.on_time()
+    deciding = [call.requests.deciding(), call.requests.deciding().__enter__()]
+    decided = call.requests.deciding().__exit__(None, None, None)
+    assert parts.mock_calls == [
+        *deciding, call.clock.keep(), decided, call.requests.on_time(), *deciding, call.holds.on_time(), decided,
+        call.trust.on_time(),
+    ]  # fmt: skip
+
+
+def test_a_change_of_the_owners_ends_what_it_has_ended_and_is_told_once_it_is_durable(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, told = door.ask(), list[str]()
+    recheck = door.custodian.releases.recheck
+    monkeypatch.setattr(door.custodian.releases, "recheck", lambda: (told.append("rechecked"), recheck()))
+    door.custodian.owners_changed = lambda: told.append(f"epoch {len(door.journal.named('enrolment.'))}")
+    door.enrol(epoch=2, previous=sha256_of(door.custodian.enrolments.current))  # type: ignore[arg-type]
+    assert told == ["rechecked", "epoch 2"]
+    assert door.state(waiting) is RequestState.PENDING
+
+
+def test_a_change_of_trust_ends_what_it_has_ended_and_then_looks_at_packages_that_came_before_it(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, recheck = list[str](), door.custodian.releases.recheck
+    monkeypatch.setattr(door.custodian.releases, "recheck", lambda: (told.append("rechecked"), recheck()))
+    news = door.custodian._trust_news
+    monkeypatch.setattr(news, "look", lambda: told.append(f"roots {len(door.custodian.control._trust.roots())}"))
+    door.obey(TrustChange(**stated(), roots_added=(samples.OWNER_KEY.text,)))
+    assert told == ["rechecked", "roots 2"]
+
+
+def test_news_of_trust_goes_to_its_reader_and_everything_else_to_the_inbox(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = mock.Mock()
+    parts.news.takes = lambda topic: topic == "trust"
+    parts.inbox.on_message.return_value = "a receipt"
+    monkeypatch.setattr(door.custodian, "_trust_news", parts.news)
+    monkeypatch.setattr(door.custodian, "_inbox", parts.inbox)
+    assert door.custodian.on_message("trust", b"a package") is None
+    assert parts.mock_calls == [call.news.on_message("trust", b"a package")]
+    parts.reset_mock()
+    assert door.custodian.on_message("requests", b"a request") == "a receipt"
+    assert parts.mock_calls == [call.inbox.on_message("requests", b"a request")]

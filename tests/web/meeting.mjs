@@ -1,0 +1,104 @@
+// The page's owner functions with a doorbell over HTTP, in node. argv[2]: the doorbell's address, the owner's keys, the
+// time, and the functions to call once the doorbell has been set back. Prints what came of each: "done", or an error.
+import "./globals.mjs";
+import * as decisions from "../../agent/web/src/owner/decisions.js";
+import { enrolNext } from "../../agent/web/src/owner/enrolment.js";
+import { householdRoots, takeOverRoots } from "../../agent/web/src/owner/household_roots.js";
+import { readLedger } from "../../agent/web/src/owner/ledger.js";
+import { bulletins, review } from "../../agent/web/src/owner/review.js";
+import { changeSettings } from "../../agent/web/src/owner/settings.js";
+import { syncDevice, syncNewDevice } from "../../agent/web/src/owner/sync.js";
+import { sendTip, tipRecipients } from "../../agent/web/src/owner/tips.js";
+import * as trust from "../../agent/web/src/owner/trust.js";
+import { unhex } from "../../agent/web/src/wire/bytes.js";
+import { parseKey } from "../../agent/web/src/wire/keys.js";
+
+/** @type {any} */
+const given = JSON.parse(process.argv[2]);
+Date.now = () => given.nowMs;
+keepInMemory();
+const ownFetch = globalThis.fetch;
+globalThis.fetch = (path, options) => ownFetch(new URL(String(path), given.address), options);
+
+const keys = /** @type {any} */ ({
+  card: { name: given.name },
+  identity: given.identity,
+  approval: unhex(given.approval),
+});
+const device = await parseKey(given.device);
+const found = /** @type {any} */ ({
+  synced: { device },
+  request: { not_after: given.nowMs },
+  segments: [],
+  sha256: "00".repeat(32),
+  first: { by: "another", sha256: "00".repeat(32) },
+});
+const tip = /** @type {any} */ ({ text: "A van.", segments: [], posters: [], root: "00", requester: "police" });
+/** @type {Record<string, () => Promise<unknown>>} */
+const functions = {
+  enrolNext: () => enrolNext((recipients, approvers) => ({ recipients, approvers }), keys.approval, {}),
+  approve: () =>
+    decisions.approve(found, keys, /** @type {any} */ ({ segments: ["x"], posters: [], clips: [] }), opens),
+  coApprove: () => decisions.coApprove(found, keys),
+  deny: () => decisions.deny(given.request, keys),
+  decide: () => decisions.decide("opt-out", { scope: "all" }, keys),
+  changeSettings: () => changeSettings({ name: "Back door" }, keys),
+  addTrustRoot: () => trust.addTrustRoot(given.device, keys),
+  removeTrustRoot: () => trust.removeTrustRoot(given.root, keys),
+  previewBundle: () => trust.previewBundle(new Uint8Array()),
+  offerBundle: () => trust.offerBundle(new Uint8Array()),
+  overview: () => trust.overview(),
+  householdRoots: () => householdRoots(),
+  takeOverRoots: () => takeOverRoots([given.root]),
+  sendTip: () => sendTip(tip, keys, opens),
+  tipRecipients: () => tipRecipients(),
+  review: () => review(given.request, given.identity),
+  bulletins: () => bulletins(given.identity),
+  readLedger: () => readLedger(),
+  syncNewDevice: () => syncNewDevice(),
+};
+
+await syncNewDevice();
+/** @type {Record<string, string>} */
+const came = {};
+if (given.before) came.before = await outcome(functions[given.before]);
+await syncDevice();
+await fetch("/set-back", { method: "POST" });
+for (const name of given.called ?? Object.keys(functions)) {
+  await fetch(`/calls/${name}`, { method: "POST" });
+  came[name] = await outcome(functions[name]);
+}
+process.stdout.write(JSON.stringify(came));
+
+/** @param {() => Promise<unknown>} call */
+async function outcome(call) {
+  return call().then(
+    () => "done",
+    (error) => error.text ?? String(error.stack),
+  );
+}
+
+/** @param {(identity: string, device: any) => Promise<any>} open */
+function opens(open) {
+  return open(given.identity, device);
+}
+
+// As much of IndexedDB as owner/store.js uses.
+function keepInMemory() {
+  /** @type {Record<string, Map<any, any>>} */
+  const stores = { keys: new Map(), memory: new Map() };
+  /** @param {any} of */
+  const soon = (of) => {
+    queueMicrotask(() => (of.oncomplete ?? of.onsuccess)());
+    return of;
+  };
+  /** @param {string} name */
+  const objectStore = (name) => ({
+    get: (/** @type {any} */ key) => ({ result: structuredClone(stores[name].get(key)) }),
+    put: (/** @type {any} */ value, /** @type {any} */ key) => ({
+      result: stores[name].set(key, structuredClone(value)),
+    }),
+  });
+  const result = { transaction: () => soon({ objectStore }), close: () => undefined };
+  globalThis.indexedDB = /** @type {any} */ ({ open: () => soon({ result }) });
+}

@@ -1,0 +1,185 @@
+"""Each function of the owner's page first meets the doorbell, run in node. One that was set back gets no statement.
+
+`tests/clients/owner/test_every_question_begins_with_meeting.py` shows the same of the command line's client.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.custodian.journal_sqlite import SqliteJournal
+from agent.errors import DoorwardError
+from agent.ipc.rpc import refusal
+from agent.wire.control import Frame, parse_frame, write_frame
+from agent.wire.statements import OptOut, Scope, TrustChange
+from tests.custodians import APPROVER, NOW_S, OWNER_IDENTITY, Door, stated
+from tests.web.test_the_program import node
+from tests.wire import samples
+
+pytestmark = pytest.mark.interop
+
+MEETING = {"device", "enrolment", "enrolments", "checkpoint"}
+BACKWARDS, REWRITTEN = "error.went-backwards", "error.ledger-rewritten"
+FRAME = "application/vnd.doorward.frame"
+
+
+@dataclass
+class Doorbell:
+    """A doorbell with its journal in a file, so that an older copy can take the file's place."""
+
+    folder: Path
+    asked: dict[str, list[str]] = field(default_factory=lambda: {"": []})
+    """The operations that it was asked while each function of the page ran."""
+
+    def __post_init__(self) -> None:
+        self.door = Door(journal=SqliteJournal(self.folder / "journal"))
+        self.door.enrol()
+        self.door.obey(TrustChange(**stated(), roots_added=(samples.ROOT_KEY.text,)))
+        self.door.close()
+        shutil.copy(self.folder / "journal", self.folder / "older")
+        self.door = Door(journal=SqliteJournal(self.folder / "journal"))
+        for _ in range(3):
+            self.door.obey(OptOut(**stated(), scope=Scope.ALL))
+
+    def answer(self, path: str, data: bytes) -> tuple[int, bytes]:
+        """As the page's server: the status, and the frame."""
+        if path == "/set-back":
+            self.set_back()
+            return 200, b""
+        if path.startswith("/calls/"):
+            self.asked[path.removeprefix("/calls/")] = []
+            return 200, b""
+        operation = path.removeprefix("/api/")
+        self.asked[next(reversed(self.asked))].append(operation)
+        asked = parse_frame(data)
+        try:
+            return 200, write_frame(
+                self.door.custodian.control.answer(Frame({**asked.head, "op": operation}, asked.body))
+            )
+        except DoorwardError as error:
+            return 400, write_frame(refusal(error))
+
+    def set_back(self) -> None:
+        self.door.close()
+        self.door = Door(journal=SqliteJournal(self.folder / "older"))
+
+
+class Rewritten(Doorbell):
+    """It goes on from its older ledger until that is longer than the one that the page saw."""
+
+    def set_back(self) -> None:
+        super().set_back()
+        for _ in range(6):
+            self.door.obey(OptOut(**stated(), scope=Scope.KIND, value="insurer"))
+
+
+@contextmanager
+def served(doorbell: Doorbell) -> Iterator[str]:
+    """Its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            status, body = doorbell.answer(self.path, self.rfile.read(int(self.headers.get("content-length") or 0)))
+            self.send_response(status)
+            self.send_header("content-type", FRAME)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def came_of(doorbell: Doorbell, **asked: Any) -> dict[str, Any]:
+    """The outcome of the functions in `called`, or of all, after the doorbell was set back. `before`: one called
+    earlier."""
+    with served(doorbell) as address:
+        given = {
+            "address": address,
+            "nowMs": NOW_S * 1000,
+            "device": samples.DEVICE_KEY.text,
+            "root": samples.ROOT_KEY.text,
+            "request": "0" * 32,
+            "name": "anna",
+            "identity": str(OWNER_IDENTITY),
+            "approval": APPROVER.private_bytes_raw().hex(),
+        }
+        return node("meeting.mjs", json.dumps(given | asked))
+
+
+Make = Callable[[type[Doorbell]], Doorbell]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[Doorbell] = []
+
+    def make(kind: type[Doorbell]) -> Doorbell:
+        made.append(kind(tmp_path))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.door.close()
+
+
+OLDER = pytest.mark.parametrize(
+    ("kind", "told"), [(Doorbell, BACKWARDS), (Rewritten, REWRITTEN)], ids=["older", "rewritten"]
+)
+
+
+def enrolments(doorbell: Doorbell) -> int:
+    return doorbell.door.kinds().count("recipients-changed")
+
+
+@OLDER
+def test_at_a_later_enrolment_a_doorbell_with_an_older_ledger_gets_no_list_of_owners(
+    make: Make, kind: type[Doorbell], told: str
+) -> None:
+    doorbell = make(kind)
+    assert came_of(doorbell, called=["enrolNext"]) == {"enrolNext": told}
+    assert set(doorbell.asked["enrolNext"]) <= MEETING
+    assert enrolments(doorbell) == 1
+
+
+@pytest.mark.parametrize("kind", [Doorbell, Rewritten], ids=["older", "rewritten"])
+def test_at_a_later_enrolment_a_doorbell_with_an_older_list_of_owners_gets_no_other(
+    make: Make, kind: type[Doorbell]
+) -> None:
+    """A list that follows the older one could name owners who have left."""
+    doorbell = make(kind)
+    assert came_of(doorbell, before="enrolNext", called=["enrolNext"]) == {"before": "done", "enrolNext": BACKWARDS}
+    assert {"nonce", "enrol", "enrol_confirm"} <= set(doorbell.asked[""]), "the sound doorbell took one"
+    assert set(doorbell.asked["enrolNext"]) <= MEETING
+    assert enrolments(doorbell) == 1
+
+
+@OLDER
+def test_a_doorbell_that_was_set_back_is_asked_nothing_and_given_nothing(
+    make: Make, kind: type[Doorbell], told: str
+) -> None:
+    doorbell = make(kind)
+    came = came_of(doorbell)
+    assert len(came) > 15
+    assert came == dict.fromkeys(came, told)
+    for name in came:
+        assert set(doorbell.asked[name]) <= MEETING, name
