@@ -110,8 +110,11 @@ class StatusReports:
 
     def status_of(self, role: str) -> Mapping[str, Any] | None:
         """Returns the last report, or None if the role has not reported for 20 s."""
-        at_ns, status = self._last.get(role, (0, None))
-        return status if status is not None and self._clock.now().boot_ns - at_ns <= _STALE_NS else None
+        last = self._last.get(role)
+        if last is None:
+            return None
+        at_ns, status = last
+        return status if self._clock.now().boot_ns - at_ns <= _STALE_NS else None
 
 
 class RecorderIpcHandler:

@@ -429,6 +429,18 @@ def test_a_glance_keys_request_may_have_64_kib_and_not_a_byte_more(bench: Bench)
     assert client.ended is EndReason.BUSY
 
 
+def test_an_owners_request_may_fill_the_room_of_all_requests_to_the_last_byte(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overhead = len(write_frame(Frame({"op": "statement"}, b"")))
+    monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 100_000)
+    client = bench.client()
+    assert client.ask("statement", bytes(100_000 - overhead)).head["result"] == {"size": 100_000 - overhead}
+    client.start("statement", bytes(100_000 - overhead + 1))
+    client.hear()
+    assert client.ended is EndReason.BUSY
+
+
 def test_a_session_with_eight_streams_goes_on(bench: Bench) -> None:
     client = bench.client()
     for stream in range(8):
