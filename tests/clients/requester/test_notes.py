@@ -116,20 +116,22 @@ def test_a_folder_comes_with_all_its_notes_and_its_secrets(notes: FolderNotes, t
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"request": b"r", "key": b"k"}
     assert mode(folder / "key") == 0o600
     assert mode(folder / "request") != 0o600
-    assert mode(folder) == 0o700
+    assert mode(folder) == mode(tmp_path / "requests") == 0o700
     assert (notes.has_folder("requests/two"), notes.has_folder("requests/three")) == (True, False)
     assert not notes.has_folder("requests/two/key"), "a note is no folder"
     assert notes.names("requests") == ["two"]
 
 
-@pytest.mark.parametrize("step", ["second", "rename"])
+@pytest.mark.parametrize("step", ["second", "rename", "gone"])
 def test_a_folder_that_cannot_be_stored_whole_leaves_nothing_half_done(
     notes: FolderNotes, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     whole: Callable[..., None] = files.write
 
     def write(path: Path, data: bytes, **more: bool) -> None:
-        if path.name == step:
+        if step in (path.name, "gone"):
+            if step == "gone":
+                shutil.rmtree(path.parent)
             raise StorageError("The disk is full.")
         whole(path, data, **more)
 

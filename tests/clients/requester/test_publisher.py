@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from types import SimpleNamespace
@@ -19,10 +20,17 @@ from agent.clients.requester.publisher import (
     publish,
     publish_pending,
 )
-from agent.core.bus import PublishAcknowledged, PublishLost, PublishRefused
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    LinkFault,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+)
 from agent.errors import ConfigurationError, NetworkError
 from agent.wire.topics import cell_filter
-from tests.clients.requester.conftest import NOW_S
+from tests.clients.requester.conftest import NOW_S, question
 from tests.fake_bus import FakeBroker, FakeBus
 
 
@@ -240,3 +248,293 @@ def test_the_broker_keeps_a_message_to_its_end_but_for_a_minute_at_least(
     publish(messages.signed(requester, asked.request.id), bus, now_s=asked.request.not_after_s - left_s)
     assert set(bus.expiries) == {expiry_s}
     bus.stop()
+
+
+# -- the queue, call by call -------------------------------------------------------------------------------------------
+
+
+class ScriptedBus:
+    """Takes publications in lanes that a test opens and closes, and notes them."""
+
+    def __init__(self) -> None:
+        self.closed: set[str] = set()
+        self.room = 99
+        self.given: list[tuple[str, bytes, int, bool, int | None]] = []
+
+    def lane(self, topic: str) -> str:
+        return topic.partition(".")[0]
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool, expiry_s: int | None) -> bool:
+        if self.lane(topic) in self.closed or not self.room:
+            return False
+        self.room -= 1
+        self.given.append((topic, payload, token, retain, expiry_s))
+        return True
+
+
+def queue_of(bus: ScriptedBus) -> PublishQueue:
+    return PublishQueue(bus)  # type: ignore[arg-type]
+
+
+def test_a_message_goes_to_the_bus_as_it_was_put_and_is_answered_once() -> None:
+    bus = ScriptedBus()
+    answers: list[PublishAcknowledged | PublishRefused] = []
+    outgoing = queue_of(bus)
+    outgoing.put("a.1", b"one", slot="s", retain=True, expiry_s=60, done=answers.append)
+    outgoing.put("a.2", b"two")
+    assert (len(outgoing), outgoing.holds("s"), outgoing.holds("a.2"), outgoing.holds("a.1")) == (2, True, True, False)
+    outgoing.pump()
+    assert bus.given == [("a.1", b"one", 1, True, 60), ("a.2", b"two", 2, False, None)]
+    assert (len(outgoing), outgoing.holds("s"), outgoing.holds("a.2")) == (2, True, True), "in flight it is held, too"
+    taken, refused = PublishAcknowledged(1, heard=True), PublishRefused(2, 0x87, "Not authorized")
+    for event in (taken, refused, taken):
+        outgoing.settled(event)
+    assert answers == [taken]
+    assert (len(outgoing), outgoing.holds("s"), outgoing.holds("a.2")) == (0, False, False)
+
+
+def test_a_broker_that_is_out_of_reach_holds_up_its_own_messages_only_and_their_order_stays() -> None:
+    bus = ScriptedBus()
+    outgoing = queue_of(bus)
+    for topic in ("away.1", "here.1", "away.2", "here.2"):
+        outgoing.put(topic, b"")
+    bus.closed = {"away"}
+    outgoing.pump()
+    assert [each[0] for each in bus.given] == ["here.1", "here.2"]
+    bus.closed = set()
+    bus.room = 1
+    outgoing.pump()
+    bus.room = 1
+    outgoing.pump()
+    assert [each[0] for each in bus.given] == ["here.1", "here.2", "away.1", "away.2"]
+
+
+def test_after_one_message_that_is_not_taken_no_later_one_of_its_lane_is_offered() -> None:
+    class Full(ScriptedBus):
+        def publish(self, topic: str, *_: object, **__: object) -> bool:
+            offered.append(topic)
+            return False
+
+    offered: list[str] = []
+    outgoing = queue_of(Full())
+    for topic in ("a.1", "a.2", "b.1"):
+        outgoing.put(topic, b"")
+    outgoing.pump()
+    assert offered == ["a.1", "b.1"]
+
+
+@pytest.mark.parametrize("newer", ["none", "waits", "in flight", "answered"])
+def test_a_lost_message_waits_again_unless_a_newer_one_of_its_slot_is_on_its_way(newer: str) -> None:
+    bus = ScriptedBus()
+    outgoing = queue_of(bus)
+    outgoing.put("a.1", b"old", slot="s")
+    outgoing.put("a.2", b"other", slot="t")
+    outgoing.pump()
+    if newer != "none":
+        outgoing.put("a.1", b"new", slot="s")
+    if newer in ("in flight", "answered"):
+        outgoing.pump()
+    if newer == "answered":
+        outgoing.settled(PublishAcknowledged(3, heard=True))
+    outgoing.settled(PublishLost(1))
+    before = len(bus.given)
+    outgoing.pump()
+    again = [payload for _, payload, *_ in bus.given[before:]]
+    assert again == {"none": [b"old"], "waits": [b"new"], "in flight": [], "answered": [b"old"]}[newer]
+
+
+def test_an_older_message_in_flight_does_not_keep_a_lost_newer_one_from_being_sent_again() -> None:
+    bus = ScriptedBus()
+    outgoing = queue_of(bus)
+    for payload in (b"old", b"new"):
+        outgoing.put("a.1", payload, slot="s")
+        outgoing.pump()
+    outgoing.settled(PublishLost(2))
+    outgoing.pump()
+    assert [payload for _, payload, *_ in bus.given] == [b"old", b"new", b"new"]
+
+
+# -- what is published, and what is told -------------------------------------------------------------------------------
+
+
+def pending(requester: Requester, bus: ScriptedBus, now_s: int = NOW_S, **more: Any) -> tuple[PublishQueue, list[Any]]:
+    outgoing, refused = queue_of(bus), []
+    publish_pending(requester, outgoing, now_s, lambda *said: refused.append(said), **more)
+    return outgoing, refused
+
+
+def test_each_unsent_message_is_queued_in_each_cell_once(requester: Requester, asked: SentRequest) -> None:
+    bulletin = messages.make_bulletin(
+        requester, "Flood", "In.", language="en", not_after_s=NOW_S + 5, cells=("287-379", "287-380")
+    )
+    bus, request = ScriptedBus(), messages.signed(requester, asked.request.id)
+    outgoing, refused = pending(requester, bus)
+    publish_pending(requester, outgoing, NOW_S, lambda *_: None)
+    outgoing.pump()
+    publish_pending(requester, outgoing, NOW_S, lambda *_: None)
+    outgoing.pump()
+    assert sorted((topic, payload, retain, expiry_s) for topic, payload, _, retain, expiry_s in bus.given) == sorted(
+        [
+            *((topic, request.envelope, True, request.not_after_s - NOW_S) for topic in request.topics),
+            *((topic, bulletin.envelope, True, 60) for topic in bulletin.topics),
+        ]
+    )
+    assert outgoing.holds(f"request {bulletin.id} 0")
+    assert outgoing.holds(f"request {bulletin.id} 1")
+    assert refused == []
+
+
+def test_a_message_is_published_once_the_last_cell_has_it_and_then_told(requester: Requester) -> None:
+    signed = messages.make_bulletin(
+        requester, "Flood", "In.", language="en", not_after_s=NOW_S + 5, cells=("287-379", "287-380")
+    )
+    bus = ScriptedBus()
+    told: list[messages.SignedMessage] = []
+    outgoing, _ = pending(requester, bus, published=told.append)
+    outgoing.pump()
+    outgoing.settled(PublishAcknowledged(1, heard=False))
+    assert (is_published(requester, signed.id), told) == (False, [])
+    outgoing.settled(PublishAcknowledged(2, heard=False))
+    assert (is_published(requester, signed.id), told) == (True, [signed])
+    assert requester.register.unsent() == [signed.id]
+    pending(requester, bus)
+    assert requester.register.unsent() == [], "the next look strikes it out"
+
+
+def test_a_message_that_one_cell_refuses_is_not_published_and_names_the_reason(requester: Requester) -> None:
+    signed = messages.make_bulletin(
+        requester, "Flood", "In.", language="en", not_after_s=NOW_S + 5, cells=("287-379", "287-380")
+    )
+    bus = ScriptedBus()
+    outgoing, refused = pending(requester, bus)
+    outgoing.pump()
+    outgoing.settled(PublishAcknowledged(1, heard=True))
+    outgoing.settled(PublishRefused(2, 0x07, "No"))
+    ((name, error),) = refused
+    assert (name, error.message, error.remedy) == (
+        signed.id,
+        "The broker refused the request (code 0x07 No).",
+        "Ask the operator of the broker if this requester may publish requests.",
+    )
+    assert isinstance(error, NetworkError)
+    assert not is_published(requester, signed.id)
+
+
+def test_a_message_to_skip_or_that_is_not_stored_stays_unsent_and_one_that_has_ended_is_struck_out(
+    requester: Requester, asked: SentRequest
+) -> None:
+    bus, request = ScriptedBus(), asked.request
+    requester.register.add_unsent("0d" * 16)
+    outgoing, refused = pending(requester, bus, skip={request.id})
+    assert (len(outgoing), refused) == (0, [])
+    assert set(requester.register.unsent()) == {request.id, "0d" * 16}
+    outgoing, _ = pending(requester, bus, request.not_after_s - 1)
+    assert len(outgoing) == len(messages.signed(requester, request.id).topics)
+    outgoing, _ = pending(requester, bus, request.not_after_s)
+    assert len(outgoing) == 0
+    assert requester.register.unsent() == ["0d" * 16]
+
+
+def test_a_message_that_cannot_be_read_is_told_and_others_go(requester: Requester, asked: SentRequest) -> None:
+    other = messages.make_request(requester, question(case="2"), now_s=NOW_S)
+    (requester.folder / "requests" / asked.request.id / "request.dsse").write_bytes(b"{}")
+    outgoing, refused = pending(requester, ScriptedBus())
+    assert [(name, type(error)) for name, error in refused] == [(asked.request.id, ConfigurationError)]
+    assert outgoing.holds(f"request {other.id} 0")
+    assert asked.request.id in requester.register.unsent()
+
+
+class ScriptedEvents(ScriptedBus):
+    """Gives a list of events, one a call, and notes for how long each call would wait."""
+
+    def __init__(self, events: list[Any]) -> None:
+        super().__init__()
+        self.events = events
+        self.waits: list[float] = []
+
+    def next_event(self, timeout_s: float) -> Any:
+        self.waits.append(timeout_s)
+        return self.events.pop(0) if self.events else None
+
+
+def ticking(monkeypatch: pytest.MonkeyPatch, tick_s: float) -> None:
+    """A clock that goes on whenever it is looked at."""
+    looks = itertools.count()
+    monkeypatch.setattr(publisher, "time", SimpleNamespace(monotonic=lambda: tick_s * next(looks)))
+
+
+AWAY = NetworkError("No program listens.", remedy="Start the broker.")
+
+
+@pytest.mark.parametrize(
+    ("events", "said", "remedy"),
+    [
+        ([], "The broker did not answer in time.", "Check its address, and that it runs."),
+        ([BusDisconnected(LinkFault.UNREACHABLE, AWAY, retry_in_s=0.0)], AWAY.message, AWAY.remedy),
+        ([BusConnected(1000, 10)], "The broker did not acknowledge the request in time.", ""),
+        (
+            [BusConnected(1000, 10), BusDisconnected(LinkFault.UNREACHABLE, AWAY, retry_in_s=0.0)],
+            AWAY.message,
+            AWAY.remedy,
+        ),
+    ],
+)
+def test_a_publication_without_an_answer_ends_with_the_last_fault_of_the_link(
+    requester: Requester, asked: SentRequest, monkeypatch: pytest.MonkeyPatch, events: list[Any], said: str, remedy: str
+) -> None:
+    ticking(monkeypatch, 0.5)
+    bus = ScriptedEvents(events)
+    with pytest.raises(NetworkError) as raised:
+        publish(messages.signed(requester, asked.request.id), bus, now_s=NOW_S, timeout_s=2.6)  # type: ignore[arg-type]
+    assert (raised.value.message, raised.value.remedy) == (said, remedy)
+    assert bus.waits == [0.2] * 4 + [pytest.approx(0.1)], "it looks now and then, and never beyond its time"
+
+
+def test_a_publication_ends_with_its_last_acknowledgement(
+    requester: Requester, asked: SentRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticking(monkeypatch, 0.1)
+    signed = messages.signed(requester, asked.request.id)
+    answers = [PublishAcknowledged(token + 1, heard=True) for token in range(len(signed.topics))]
+    bus = ScriptedEvents([BusConnected(1000, 10), None, *answers, "unread"])
+    publish(signed, bus, now_s=NOW_S)  # type: ignore[arg-type]
+    assert is_published(requester, signed.id)
+    assert bus.events == ["unread"]
+
+
+# -- the lock ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_says_who_holds_it_and_nothing_afterwards(requester: Requester) -> None:
+    path = requester.folder / "connection.lock"
+    with connection_lock(requester):
+        assert path.read_bytes() == b"receive"
+    assert path.read_bytes() == b""
+    with contextlib.suppress(KeyError), connection_lock(requester, LockHolder.ERRAND):
+        assert path.read_bytes() == b"request"
+        raise KeyError
+    assert path.read_bytes() == b""
+
+
+def test_a_second_process_is_refused_with_the_remedy_and_leaves_the_holder_named(requester: Requester) -> None:
+    with connection_lock(requester):
+        with pytest.raises(ConfigurationError) as raised, connection_lock(requester, LockHolder.ERRAND):
+            pass
+        assert raised.value.message == "Another 'doorward requester' is connected as rijnstad-police."
+        assert raised.value.remedy == "Stop it, or let it publish."
+        assert (requester.folder / "connection.lock").read_bytes() == b"receive"
+
+
+def test_an_errand_is_waited_for_in_steps_until_the_time_is_over(
+    requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = itertools.count()
+    slept: list[float] = []
+    monkeypatch.setattr(publisher, "time", SimpleNamespace(monotonic=lambda: 0.25 * next(looks), sleep=slept.append))
+    with (
+        connection_lock(requester, LockHolder.ERRAND),
+        pytest.raises(ConfigurationError),
+        connection_lock(requester, wait_s=1.0),
+    ):
+        pass
+    assert slept == [0.2] * 3

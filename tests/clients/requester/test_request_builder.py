@@ -401,6 +401,7 @@ def test_a_polygon_has_three_corners_or_up_to_the_limit(tmp_path: Path) -> None:
         )
     assert polygon_error(tmp_path, "# nothing\n")[0].startswith("AREA: 0 corners.")
     assert polygon_error(tmp_path, "52, 4\n")[0].startswith("AREA: 1 corners."), "its corner does not close a ring"
+    assert polygon_error(tmp_path, "52, 4\n52, 4\n")[0].startswith("AREA: 1 corners."), "this one does"
     assert polygon_error(tmp_path, "52, 4\n52, 5\n52, 4\n")[0].startswith("AREA: 2 corners.")
 
 

@@ -186,6 +186,13 @@ MISTAKES = {
         "line 11, requesters[1].keys[1].key: ed25519:…: This URL-safe base64 is not in its canonical form.",
         "Copy the whole line.",
     ),
+    "a key in another spelling that is valid for one second": (
+        GOOD.replace(KEY, KEY[:-1] + OTHER_END)
+        .replace("from = 2026-01-01", "from = 2026-01-01T00:00:00Z")
+        .replace("until = 2027-12-31", "until = 2026-01-01T00:00:00Z"),
+        "line 11, requesters[1].keys[1].key: ed25519:…: This URL-safe base64 is not in its canonical form.",
+        "Copy the whole line.",
+    ),
     "a date in quotes": (
         GOOD.replace("from = 2026-01-01", 'from = "2026-01-01"'),
         "line 12, requesters[1].keys[1].from: not a date.",
