@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +20,7 @@ from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
-from agent.clients.requester.incoming import IncomingDisclosures
+from agent.clients.requester.incoming import AddressedRequest, IncomingDisclosures
 from agent.clients.requester.incoming_tips import open_tip
 from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.receiving_service import (
@@ -29,19 +31,35 @@ from agent.clients.requester.receiving_service import (
 )
 from agent.clients.requester.sealed_parts import SealedParts
 from agent.clients.requester.verification import examine
-from agent.core.bus import MessageReceived
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    LinkFault,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishRefused,
+)
 from agent.core.media import Gop
 from agent.core.timebase import seconds
-from agent.core.transfer import PartSize, ReceiverLimits, TransferOutcome, TransferState, UploadReceiver
-from agent.errors import StorageError
-from agent.wire import strictjson
-from agent.wire.disclosures import ReceiptState, TipManifest
-from agent.wire.topics import ANONYMOUS
+from agent.core.transfer import (
+    PartSize,
+    ReceiverLimits,
+    TransferOutcome,
+    TransferProgress,
+    TransferState,
+    UploadReceiver,
+    receipt_for,
+)
+from agent.errors import NetworkError, StorageError
+from agent.wire import envelope, strictjson
+from agent.wire.disclosures import Receipt, ReceiptState, TipManifest
+from agent.wire.topics import ANONYMOUS, ReceiptTopic, RequestTopic
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed, question
 from tests.clients.requester.doors import Door, TestClock, answer_folders
 from tests.clients.requester.house import Changes, Disclosure, House
 from tests.clients.requester.test_incoming_tips import TIP, sealed, shown, words
-from tests.clients.requester.test_verification import STRANGER
+from tests.clients.requester.test_verification import STRANGER, lay_down
 from tests.damage import with_another_end
 from tests.fake_bus import FakeBroker, FakeBus
 from tests.lengths import only
@@ -934,3 +952,258 @@ def test_answers_that_are_deleted_while_one_of_them_arrives_end_it_and_others_go
     assert [(each.disclosure, each.request, each.device) for each in stopped] == [
         (door.disclosure.id, asked.request.id, door.disclosure.device)
     ]
+
+
+# -- step by step ------------------------------------------------------------------------------------------------------
+
+
+class WatchedBus(FakeBus):
+    """Notes what the service asks of the bus, and for how long it would wait."""
+
+    def __init__(self, broker: FakeBroker, name: str) -> None:
+        super().__init__(broker, name)
+        self.calls: list[tuple[str, str]] = []
+        self.waits: list[float] = []
+
+    def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
+        self.calls.append(("subscribe", topic_filter))
+        super().subscribe(topic_filter, retained=retained)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        self.calls.append(("unsubscribe", topic_filter))
+        super().unsubscribe(topic_filter)
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        self.waits.append(timeout_s)
+        return super().next_event(0)
+
+
+class Watched:
+    """A receiving service with everything that it says and asks for."""
+
+    def __init__(self, requester: Requester, clock: TestClock, broker: FakeBroker | None = None) -> None:
+        self.clock, self.broker = clock, broker or FakeBroker()
+        self.bus = WatchedBus(self.broker, requester.id)
+        self.told: list[ReceiverEvent] = []
+        self.receiver = DisclosureReceiver(requester, self.bus, clock, LIMITS, tell=self.told.append)
+
+    def settle(self) -> None:
+        while self.receiver.step(0.0) is not None:
+            pass
+
+
+UPLOADS = "doorward/v1/up/rijnstad-police/#"
+OURS = "doorward/v1/areas/+/+/rijnstad-police/+"
+NOW_MS = NOW_S * 1000
+
+
+@pytest.fixture
+def watched(requester: Requester, clock: TestClock) -> Watched:
+    return Watched(requester, clock)
+
+
+def test_a_service_cleans_up_and_subscribes_before_it_reads_and_ends_when_it_is_told(
+    watched: Watched, requester: Requester, asked: SentRequest, house: House
+) -> None:
+    half = AnswerFolder(requester.folder, house.disclose(asked).id)
+    (half.path).mkdir(parents=True)
+    stop = threading.Event()
+
+    def end_at_the_third_look(timeout_s: float) -> None:
+        watched.bus.waits.append(timeout_s)
+        if len(watched.bus.waits) == 3:
+            stop.set()
+
+    watched.bus.next_event = end_at_the_third_look  # type: ignore[method-assign, assignment]
+    watched.receiver.run(stop)
+    assert watched.bus.calls == [("subscribe", UPLOADS)]
+    assert watched.bus.waits == [0.5, 0.5, 0.5]
+    assert watched.told == []
+
+
+def test_an_index_that_was_made_again_is_told_with_the_reason(
+    watched: Watched, requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requester.index, "rebuilt", "it was damaged")
+    watched.receiver.start()
+    assert watched.told == [ReceiverEvent(ReceiverEventKind.REBUILT, detail="it was damaged", at_ms=NOW_MS)]
+
+
+def test_a_connection_its_end_and_another_broker_that_is_away_are_told(watched: Watched, clock: TestClock) -> None:
+    fault = NetworkError("No route.", remedy="Wait.")
+    clock.boot_ns += seconds(2)
+    events = (
+        BusConnected(1000, 16),
+        BusDisconnected(LinkFault.LOST, fault, 1.0, others=1),
+        BusDisconnected(LinkFault.LOST, fault, 1.0),
+    )
+    for event in events:
+        watched.bus._events.append(event)
+        assert watched.receiver.step(0.1) == event
+    at_ms = NOW_MS + 2000
+    assert watched.told == [
+        ReceiverEvent(ReceiverEventKind.CONNECTED, at_ms=at_ms),
+        ReceiverEvent(ReceiverEventKind.BROKER_AWAY, detail=str(fault), at_ms=at_ms),
+        ReceiverEvent(ReceiverEventKind.DISCONNECTED, detail=str(fault), at_ms=at_ms),
+    ]
+    assert watched.receiver.step(0.1) is None
+    assert watched.bus.waits == [0.1] * 4
+
+
+def test_a_service_waits_until_a_receipt_is_due_and_no_longer(
+    watched: Watched, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due: list[int | None] = [None]
+    answered: list[int] = []
+    monkeypatch.setattr(IncomingDisclosures, "deadline_ns", property(lambda _: due[0]))
+    monkeypatch.setattr(IncomingDisclosures, "answer_what_is_due", lambda _: answered.append(clock.boot_ns))
+    for wait_ns, timeout_s, expected in (
+        (None, 9.0, 0.5),
+        (None, 0.1, 0.1),
+        (seconds(0.2), 9.0, 0.2),
+        (seconds(0.2), 0.1, 0.1),
+        (seconds(3), 9.0, 3.0),
+        (1, 9.0, 1e-9),
+        (0, 9.0, 0.0),
+        (-5, 9.0, 0.0),
+    ):
+        due[0] = None if wait_ns is None else clock.boot_ns + wait_ns
+        before = len(answered)
+        watched.receiver.step(timeout_s)
+        assert watched.bus.waits[-1] == expected, wait_ns
+        assert (len(answered) > before) is (wait_ns in (0, -5)), wait_ns
+
+
+def test_our_messages_at_the_broker_are_looked_at_after_a_connect_and_then_left(
+    watched: Watched, requester: Requester, asked: SentRequest, clock: TestClock
+) -> None:
+    watched.bus.start()
+    watched.receiver.start()
+    watched.settle()
+    for _ in range(40):
+        clock.boot_ns += seconds(1)
+        watched.settle()
+    assert watched.bus.calls == [("subscribe", UPLOADS), ("subscribe", OURS), ("unsubscribe", OURS)]
+    kinds = [(each.kind, each.request, each.detail) for each in watched.told]
+    assert kinds == [
+        (ReceiverEventKind.CONNECTED, "", ""),
+        (ReceiverEventKind.PUBLISHED, asked.request.id, "request"),
+    ]
+    watched.bus.stop()
+
+
+def test_new_messages_are_looked_for_once_a_second(
+    watched: Watched, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(
+        "agent.clients.requester.receiving_service.publish_pending", lambda *_: looks.append(clock.boot_ns)
+    )
+    began = clock.boot_ns
+    for later in (0, 0, seconds(1) - 1, 1, 1, seconds(1) - 1, seconds(5)):
+        clock.boot_ns += later
+        watched.receiver.step(0.0)
+    assert looks == [began, began + seconds(1), began + seconds(2), began + seconds(7)]
+
+
+def test_a_request_that_the_broker_refuses_is_told_and_left_until_the_next_start(
+    watched: Watched, requester: Requester, asked: SentRequest, clock: TestClock
+) -> None:
+    watched.broker._requesters = []  # it may write nothing
+    watched.bus.start()
+    watched.receiver.start()
+    for _ in range(4):
+        watched.settle()
+        clock.boot_ns += seconds(1)
+    refused = [each for each in watched.told if each.kind is ReceiverEventKind.NOT_PUBLISHED]
+    topics = len(messages.signed(requester, asked.request.id).topics)
+    assert len(refused) == topics
+    assert {(each.request, each.disclosure, each.device, each.at_ms) for each in refused} == {
+        (asked.request.id, "", "", NOW_MS)
+    }
+    assert refused[0].detail.startswith("The broker refused the request (code 0x87 Not authorized).")
+    watched.bus.stop()
+
+
+def receipts_of(broker: FakeBroker, requester: Requester, device: str, disclosure: str) -> list[Receipt]:
+    topic = str(ReceiptTopic(device, disclosure))
+    data = [payload for _, at, payload in broker.published if at == topic]
+    opened = [envelope.open_envelope(each, Receipt.PAYLOAD_TYPE, {requester.key.id: requester.key}) for each in data]
+    return [strictjson.decode(each.payload, Receipt) for each in opened]
+
+
+def test_a_receipt_without_a_request_goes_out_for_each_root_and_one_with_its_request_once(
+    requester: Requester, clock: TestClock, asked: SentRequest, house: House
+) -> None:
+    other = "0f" * 8
+    messages.make_request(requester, question(case="2"), now_s=NOW_S, trust_root=other)
+    watched, disclosure = Watched(requester, clock), house.disclose(asked)
+    watched.bus.start()
+    watched.settle()
+    first, last = disclosure.sizes[0], len(disclosure.parts) - 1
+    reply = watched.receiver._reply
+    reply(disclosure.device, disclosure.id, TransferProgress(TransferState.PARTIAL, None, question=3), None)
+    folder = AnswerFolder(requester.folder, disclosure.id)
+    assert folder.receipt() is None
+    lay_down(requester, asked, disclosure).end(TransferState.COMPLETE, unopened=((2, 2),))
+    named = AddressedRequest(asked.request.id, ROOT_ID, 90)
+    complete = TransferProgress(TransferState.COMPLETE, first.sha256, ((0, last),), question=4)
+    partial = TransferProgress(TransferState.PARTIAL, first.sha256, ((0, 0),), question=5)
+    for progress in (partial, complete):
+        reply(disclosure.device, disclosure.id, progress, named)
+    found = receipts_of(watched.broker, requester, disclosure.device, disclosure.id)
+
+    def receipt(number: int, progress: TransferProgress, trust_root: str, **more: Any) -> Receipt:
+        values = {"disclosure": disclosure.id, "request": None, "requester": requester.id, "time_s": NOW_S, **more}
+        return receipt_for(progress, trust_root=trust_root, seq=found[number].seq, **values)
+
+    question_of = {"request": asked.request.id}
+    assert found == [
+        receipt(0, TransferProgress(TransferState.PARTIAL, None, question=3), ROOT_ID),
+        receipt(1, TransferProgress(TransferState.PARTIAL, None, question=3), other),
+        receipt(2, partial, ROOT_ID, **question_of),
+        receipt(3, complete, ROOT_ID, **question_of, retention_days=90, unopened=((2, 2),)),
+    ]
+    numbers = [each.seq for each in found]
+    assert numbers == sorted(set(numbers)), "each has the next number"
+    assert folder.receipt() == watched.broker.published[-1][2]
+    watched.bus.stop()
+
+
+def test_only_acknowledged_receipts_of_complete_disclosures_are_counted_and_each_once(
+    requester: Requester, clock: TestClock
+) -> None:
+    counted: list[int] = []
+    bus = FakeBus(FakeBroker(), requester.id)
+    receiver = DisclosureReceiver(requester, bus, clock, answered=counted.append)
+    taken, refused = PublishAcknowledged(1, heard=True), PublishRefused(1, 0x87, "No")
+    for disclosure, state, answer in (
+        ("a", TransferState.PARTIAL, taken),
+        ("a", TransferState.REFUSED, taken),
+        ("a", TransferState.COMPLETE, refused),
+        ("a", TransferState.COMPLETE, taken),
+        ("b", TransferState.COMPLETE, taken),
+        ("a", TransferState.COMPLETE, taken),
+    ):
+        receiver._receipt_sent(disclosure, state, answer)
+    assert counted == [1, 2, 2]
+
+
+def test_an_init_that_clears_a_retained_one_and_other_verbs_have_no_note(watched: Watched) -> None:
+    place = f"doorward/v1/up/rijnstad-police/{'ab' * 8}/{'cd' * 16}"
+    for topic, payload, dropped in (
+        (f"{place}-0/init", b"", 0),
+        (f"{place}-0/init", b"{}", 1),
+        (f"{place}-0/fin", b"{}", 1),
+        (f"{place}-0/abort", b"{}", 1),
+        (f"{place}-1/init", b"{}", 1),
+        (f"{place}-0/init", b'{"v":1}' + b" " * 5000, 2),
+        ("doorward/v1/nonsense", b"", 3),
+        (str(ReceiptTopic("ab" * 8, "cd" * 16)), b"", 4),
+        (str(RequestTopic("287-379", "another", 0)), b"x", 4),
+        (f"doorward/v1/up/another/{'ab' * 8}/{'cd' * 16}-0/fin", b"{}", 5),
+    ):
+        with watched.broker.lock:
+            watched.bus.deliver(MessageReceived(topic, payload))
+        watched.settle()
+        assert watched.receiver.dropped == dropped, topic
