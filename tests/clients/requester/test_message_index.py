@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 
@@ -168,3 +169,120 @@ def test_a_message_that_was_sent_may_be_said_to_be_sent_again(requester: Request
     for _ in range(2):
         index.sent("a" * 32)
         assert "a" * 32 not in list(index.unsent())
+
+
+# -- every row of the register -----------------------------------------------------------------------------------------
+
+
+def rows(requester: Requester) -> list[tuple[object, ...]]:
+    return requester.index.read(lambda of: [tuple(row) for row in of.execute("SELECT * FROM message ORDER BY id")])
+
+
+def made_again(requester: Requester) -> Requester:
+    """The same requester, with an index that is made from the folder alone."""
+    again = Requester.open(requester.folder)
+    again.index._path = requester.folder / "made again"  # type: ignore[attr-defined]
+    return again
+
+
+def row_of(requester: Requester, request_id: str, *, unsent: bool) -> tuple[object, ...]:
+    request = requester.sent_request(request_id).request
+    in_case = hashlib.sha256(request.case.encode()).hexdigest()
+    until_s = request.not_after_s + YEAR_S
+    return (request_id, 1, in_case, request.trust_root, reply_tag(request.reply), until_s, int(unsent))
+
+
+def test_an_index_that_is_made_again_has_the_row_of_each_message(requester: Requester) -> None:
+    sent, unsent, withdrawn, deleted, told = (ask(requester, number) for number in range(5))
+    for name in (sent, withdrawn, deleted):
+        requester_messages.signed(requester, name).mark_published()
+        requester.register.sent(name)
+    requester_messages.make_withdrawal(requester, withdrawn)
+    requester_messages.make_deletion(requester, deleted, NOW_S)
+    requester_messages.make_withdrawal(requester, told).mark_published()
+    requester.register.sent(told)
+    bulletins = [
+        requester_messages.make_bulletin(
+            requester, "Flood", "On the quay.", language="en", not_after_s=NOW_S + 60, area=QUAY
+        )
+        for _ in range(2)
+    ]
+    bulletins[0].mark_published()
+    requester.register.sent(bulletins[0].id)
+    expected = sorted(
+        [
+            row_of(requester, sent, unsent=False),
+            *(row_of(requester, name, unsent=True) for name in (unsent, withdrawn, deleted)),
+            row_of(requester, told, unsent=False),
+            (bulletins[0].id, 0, "", "", "", 0, 0),
+            (bulletins[1].id, 0, "", "", "", 0, 1),
+        ]
+    )
+    for name in ("notes of a person", "0d" * 15):
+        (requester.folder / "requests" / name).mkdir()
+    assert rows(requester) == expected
+    assert rows(made_again(requester)) == expected
+
+
+def test_a_deletion_that_is_published_counts_before_the_withdrawal(requester: Requester) -> None:
+    name = ask(requester, 1)
+    requester_messages.make_withdrawal(requester, name)
+    requester_messages.make_deletion(requester, name, NOW_S).mark_published()
+    assert rows(made_again(requester)) == [row_of(requester, name, unsent=False)]
+
+
+@pytest.mark.parametrize("damage", [b"{}", b"not an envelope", None])
+def test_a_request_that_cannot_be_read_stays_listed_so_that_its_damage_is_told(
+    requester: Requester, damage: bytes | None
+) -> None:
+    name, other = ask(requester, 1), ask(requester, 2)
+    path = requester.folder / "requests" / name / "request.dsse"
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    again = made_again(requester)
+    until_s = 1 << 40
+    assert (name, 1, "", "", "", until_s, 1) in rows(again)
+    tag = reply_tag(requester.sent_request(other).request.reply)
+    assert again.register.with_reply_key(tag, NOW_S) == [other, name], "the one with the key comes first"
+    assert again.register.with_reply_key("another", until_s) == [name]
+    assert again.register.with_reply_key("another", until_s + 1) == []
+    assert again.register.roots() == {ROOT_ID}
+
+
+def test_a_register_names_requests_by_their_beginning_and_no_bulletins(requester: Requester) -> None:
+    names = sorted(ask(requester, number) for number in range(4))
+    bulletin = requester_messages.make_bulletin(
+        requester, "Flood", "On the quay.", language="en", not_after_s=NOW_S + 60, area=QUAY
+    ).id
+    register = requester.register
+    assert register.beginning_with("") == names
+    assert register.beginning_with(names[0]) == names[:1]
+    assert register.beginning_with(names[0][:8]) == [name for name in names if name.startswith(names[0][:8])]
+    assert register.beginning_with(bulletin) == []
+    assert register.is_unsent(bulletin)
+    register.sent(bulletin)
+    assert (register.is_unsent(bulletin), register.is_unsent("0d" * 16)) == (False, False)
+    assert sorted(register.unsent()) == names
+
+
+def test_the_roots_are_those_of_all_requests_once(requester: Requester) -> None:
+    for number, root in enumerate(("0f" * 8, ROOT_ID, "0f" * 8, "ff" * 8)):
+        requester_messages.make_request(requester, question(case=str(number)), now_s=NOW_S, trust_root=root)
+    requester_messages.make_bulletin(
+        requester, "Flood", "On the quay.", language="en", not_after_s=NOW_S + 60, area=QUAY, trust_root="ee" * 8
+    )
+    assert requester.register.roots() == {"0f" * 8, ROOT_ID, "ff" * 8}
+
+
+def test_a_message_that_is_added_again_keeps_its_row_and_is_unsent(requester: Requester) -> None:
+    name = ask(requester, 1)
+    row = row_of(requester, name, unsent=True)
+    for add in (
+        lambda: requester.register.add_unsent(name),
+        lambda: requester.register.add_request(requester.sent_request(name).request),
+    ):
+        requester.register.sent(name)
+        add()
+        assert rows(requester) == [row]
