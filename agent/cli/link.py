@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import click
@@ -12,6 +13,8 @@ from agent.platform import files
 __all__ = ["link"]
 
 _FOLDER = Path("/etc/doorward/tls")
+_ON_CARD = (Path("/boot/firmware/doorward.enrol"), Path("/boot/doorward.enrol"))
+_SERVICES = ("doorward.target", "doorward-custodian.service", "doorward-uplink.service")
 _folder = click.option(
     "--dir",
     "folder",
@@ -66,33 +69,50 @@ def request(config: Path, folder: Path, as_json: bool) -> None:
               help="The certificate that 'doorward broker add-device' signed: device.pem.")  # fmt: skip
 def accept(config: Path, folder: Path, host: str, port: int, ca: Path, certificate: Path) -> None:
     """Take the broker's authority and this doorbell's certificate, and add [broker] to the configuration."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
-
-    from agent.config import load, parse
+    from agent.cli.broker_link import BrokerCredentials, put_broker
+    from agent.config import load
     from agent.errors import ConfigurationError
 
     if load(config).broker is not None:
         raise ConfigurationError(f"{config} already has a [broker].", remedy="Change it in that file.")
-    try:
-        made = x509.load_pem_x509_certificate(certificate.read_bytes())
-        x509.load_pem_x509_certificate(ca.read_bytes())
-        key = serialization.load_pem_private_key((folder / "device.key").read_bytes(), None)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"These files cannot be used: {error}.", remedy="Use the files that 'doorward broker add-device' names."
-        ) from error
-    if made.public_key() != key.public_key():
-        raise ConfigurationError(
-            f"{certificate} is not for this doorbell's key.", remedy="Make a new request: doorward link request"
-        )
-    section = (
-        f'\n[broker]\nhost = "{host}"\nport = {port}\nca = "{folder / "ca.pem"}"\n'
-        f'certificate = "{folder / "device.pem"}"\nkey = "{folder / "device.key"}"\n'
-    )
-    text = config.read_text(encoding="utf-8-sig") + section
-    parse(text, config)
-    for name, source in (("ca.pem", ca), ("device.pem", certificate)):
-        files.write(folder / name, source.read_bytes(), secret=True)
-    files.write(config, text.encode(), like=config)
+    put_broker(config, folder, BrokerCredentials(host, port, ca.read_bytes(), certificate.read_bytes()))
     click.echo(f"{config} names {host}:{port}.  Next:  sudo systemctl restart doorward.target doorward-uplink")
+
+
+@link.command()
+@config_option
+@_folder
+@click.argument("ticket", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--restart", is_flag=True, help="Restart the services afterwards.")
+def enrol(config: Path, folder: Path, ticket: Path | None, restart: bool) -> None:
+    """Get this doorbell's certificate for the one-time token in TICKET, and add [broker] to the configuration.
+
+    TICKET is the file that 'doorward broker add-tokens' made. Without it, use doorward.enrol on the boot partition. The
+    key is made here and stays here. If this is interrupted, run it again: the token works for this doorbell only.
+    """
+    from agent.cli.broker_link import enrol_doorbell
+    from agent.config import load
+
+    source = ticket or next((path for path in _ON_CARD if path.is_file()), None)
+    if source is None:
+        click.echo("There is no ticket; nothing is changed.")
+        return
+    device = enrol_doorbell(config, folder, source)
+    _remove_ticket(source)  # last: a power cut before it repeats the exchange, to the same end
+    if device is None:
+        click.echo("This doorbell has a certificate for its broker already; nothing is changed.")
+        return
+    broker = load(config).broker
+    click.echo(f"This doorbell, {device}, has its certificate for {broker.host if broker else 'its broker'}.")
+    if restart:
+        subprocess.run(["/usr/bin/systemctl", "--no-block", "restart", *_SERVICES], check=False)  # noqa: S603 (fixed words)
+    else:
+        click.echo("Next:  sudo systemctl restart doorward.target doorward-uplink")
+
+
+def _remove_ticket(source: Path) -> None:
+    """The token in it is spent, and of no use to others. A boot partition may be read-only."""
+    try:
+        source.unlink()
+    except OSError as error:
+        click.echo(f"{source} cannot be removed ({error.strerror}), but its token is spent.", err=True)

@@ -6,32 +6,49 @@ request. The caller that signs chooses the name, so the name in a request is onl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AttributeOID, NameOID
 
 from agent.errors import ConfigurationError
 from agent.platform import files
 
-__all__ = ["common_name", "key_usage", "require_for_key", "signing_request"]
+__all__ = ["common_name", "enrolment_request", "key_usage", "require_for_key", "signing_request"]
 
 _LIMIT_BYTES = 64 * 1024
+_DER = serialization.Encoding.DER
 
 
 def signing_request(key: Path, name: str) -> bytes:
     """Returns a signing request in PEM for the key in that file, which is made the first time (P-256, 0600)."""
-    if not key.exists():
+    return _request(name).sign(_kept_key(key), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def enrolment_request(key: Path, name: str, challenge_of: Callable[[bytes], str]) -> bytes:
+    """Returns a signing request in DER for the same key. `challenge_of` gives its challenge password (RFC 2985, 5.4.1)
+    for the public key, as SubjectPublicKeyInfo in DER."""
+    kept = _kept_key(key)
+    challenge = challenge_of(kept.public_key().public_bytes(_DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+    asked = _request(name).add_attribute(AttributeOID.CHALLENGE_PASSWORD, challenge.encode())
+    return asked.sign(kept, hashes.SHA256()).public_bytes(_DER)
+
+
+def _request(name: str) -> x509.CertificateSigningRequestBuilder:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return x509.CertificateSigningRequestBuilder().subject_name(subject)
+
+
+def _kept_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    if not path.exists():
         made = ec.generate_private_key(ec.SECP256R1()).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        files.write(key, made, secret=True)
-    kept = _private_key(key)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    asked = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(kept, hashes.SHA256())
-    return asked.public_bytes(serialization.Encoding.PEM)
+        files.write(path, made, secret=True)
+    return _private_key(path)
 
 
 def common_name(certificate: Path) -> str:

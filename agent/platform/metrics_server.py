@@ -19,41 +19,18 @@ import structlog
 
 from agent.core.metrics import CONTENT_TYPE
 from agent.errors import ConfigurationError, DoorwardError
+from agent.platform.bounded_server import BoundedServer
 
 __all__ = ["MetricsServer"]
 
 _IDLE_S: Final = 10.0
-_MOST: Final = 4
 
 
-class _Bounded(socketserver.ThreadingMixIn):
-    """One thread for each of `_MOST` readers.  More readers are refused, because any local program may connect."""
-
-    daemon_threads = True
-    request_queue_size = _MOST
-
-    def __init__(self, *arguments: Any) -> None:
-        self._free = threading.Semaphore(_MOST)
-        super().__init__(*arguments)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)  # type: ignore[attr-defined]
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-
-class _UnixServer(_Bounded, socketserver.UnixStreamServer):
+class _UnixServer(BoundedServer, socketserver.UnixStreamServer):
     pass
 
 
-class _LoopbackServer(_Bounded, socketserver.TCPServer):
+class _LoopbackServer(BoundedServer, socketserver.TCPServer):
     allow_reuse_address = True
 
 

@@ -11,6 +11,7 @@ SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorw
 ENABLED = (
     "doorward.target",
     "doorward-first-boot.service",
+    "doorward-enrol.service",
     *(f"{name}.service" for name in SERVICES),
     "doorward-updater.timer",
     "doorward-update.path",

@@ -42,6 +42,7 @@ from agent.ipc.control_operations import OPERATIONS, read_operation
 from agent.ipc.rpc import ROLE_SOCKET, read_answer, read_request, refusal, request_frame, success
 from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
 from agent.wire.broker_directory import directory_sha256, open_directory
+from agent.wire.broker_enrolment import device_proof, proven_device, read_ticket
 from agent.wire.control import Frame, decode_statement, encode_statement, read_frame, split_body, write_frame
 from agent.wire.identities import load_private_key, parse_public_key
 from agent.wire.link.handshake import DeviceHandshake, has_knock
@@ -49,7 +50,7 @@ from agent.wire.link.session import LinkSession, SessionEnded
 from agent.wire.topics import RequestTopic, parse_topic
 from agent.wire.trust import TrustBundle, TrustStore
 from tests.live_parts import frame_of, part_of
-from tests.wire import samples
+from tests.wire import enrolment_vectors, samples
 from tests.wire.link import vectors as link_vectors
 
 __all__ = ["FOUND", "TARGETS", "Target"]
@@ -321,6 +322,11 @@ TARGETS: dict[str, Target] = {
     "broker-directory": Target(broker_directory_of, given(strictjson.encode(samples.directory()))),
     "enrolment": Target(lambda data: statements.open_enrolment(data, None), _in_envelopes),
     "disclosure": Target(opened_disclosure, _in_envelopes),
+    "broker-ticket": Target(read_ticket, given(strictjson.encode(enrolment_vectors.TICKET))),
+    "device-proof": Target(
+        text_of(lambda text: proven_device(text, enrolment_vectors.TLS_KEY)),
+        given(device_proof(samples.DEVICE, enrolment_vectors.TLS_KEY).encode()),
+    ),
     "set-up-code": Target(text_of(parse_setup_code), given(SETUP_CODE)),
     "topic": Target(topic, _topics),
     "base64": Target(encoded, given(b"", b"AAECAw==", b"_-8=")),

@@ -21,7 +21,7 @@ import agent.core.ledger as ledger_of_ours
 from agent.errors import DoorwardError
 from agent.wire import strictjson
 from tests import second_reader
-from tests.second_reader import digest, directory, ledger, trust, vault
+from tests.second_reader import digest, directory, enrolment, ledger, trust, vault
 from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
 from tests.second_reader.certificates import requester_of
@@ -97,6 +97,24 @@ def test_it_reads_every_broker_directory_as_it_says() -> None:
         except RefusedError:
             found[name] = "malformed"
     assert found == {name: each["verdict"] for name, each in vectors["verdicts"].items()}
+
+
+def test_it_reads_tickets_and_proofs_of_an_enrolment_as_they_say() -> None:
+    vectors = stated("wire/broker-enrolment.json")
+    tls_key = base64.b64decode(vectors["tls_key"])
+    for name, each in vectors["tickets"].items():
+        try:
+            enrolment.ticket(each["ticket"].encode())
+            found = "accepted"
+        except RefusedError:
+            found = "malformed"
+        assert found == each["verdict"], name
+    for name, each in vectors["proofs"].items():
+        try:
+            device = f"ed25519:{base64.urlsafe_b64encode(enrolment.device_of(each['proof'], tls_key)).decode()[:-1]}"
+        except RefusedError:
+            device = "refused"
+        assert device == each["verdict"], name
 
 
 def test_it_opens_every_signed_message_of_the_vectors() -> None:

@@ -36,9 +36,13 @@ CALLED_BY_LIBRARIES = {
     "allow_reuse_address": "socketserver",
     "critical": "structlog",
     "daemon_threads": "socketserver",
+    "do_GET": "http.server",
+    "do_POST": "http.server",
     "emit": "logging",
     "exception": "structlog",
     "format_commands": "click",
+    "handle_error": "socketserver",
+    "log_message": "http.server",
     "request_queue_size": "socketserver",
 }
 """Names that a library reads."""

@@ -38,7 +38,7 @@ from agent.wire.topics import (
     UploadVerb,
 )
 from tests.web import page_types
-from tests.wire import package_vectors, request_vectors, samples
+from tests.wire import enrolment_vectors, package_vectors, request_vectors, samples
 from tests.wire.link import vectors as link_vectors
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors"
@@ -67,6 +67,7 @@ def files() -> dict[str, str]:
         "wire/bounds.json": bounds(),
         "wire/digests.json": digests(),
         "wire/directories.json": directories(),
+        "wire/broker-enrolment.json": enrolment_vectors.vectors(),
         "wire/late.json": late(),
         "wire/known_doors.json": known_doors(),
         "ledger/entries.json": entries(),

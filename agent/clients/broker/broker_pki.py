@@ -28,6 +28,7 @@ import enum
 import ipaddress
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,13 +46,15 @@ from agent.platform.certificates import key_usage
 from agent.wire.topics import ANONYMOUS, requester_of
 from agent.wire.trust_package import TRUST_SLOTS
 
-__all__ = ["DIGEST_CLIENT", "BrokerPki", "ClientFiles", "Role"]
+__all__ = ["DIGEST_CLIENT", "RENEWAL_DAYS", "BrokerPki", "ClientFiles", "Role"]
 
 DIGEST_CLIENT = f"{ANONYMOUS}.digest"
 """No key has this id and no requester has an id in the form of a key id, so no worker has this name."""
 
 AUTHORITY_DAYS = 3650
 END_ENTITY_DAYS = 397
+RENEWAL_DAYS = 60
+"""A device whose certificate ends within this many days gets a new one for a new token."""
 BACKDATE = datetime.timedelta(days=1)
 """Certificates begin a day early, because a verifier's clock may be slow."""
 
@@ -147,6 +150,18 @@ class BrokerPki:
             (directory / acl).chmod(0o600)
         return cls(directory)
 
+    def require_host(self, host: str) -> None:
+        """Raises `ConfigurationError` unless the broker's certificate is for this name or address."""
+        made = x509.load_pem_x509_certificate((self.directory / "broker.pem").read_bytes())
+        names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        wildcard = x509.DNSName(f"*.{host.partition('.')[2]}")
+        if not {_general_name(host), wildcard} & set(names):
+            known = ", ".join(str(each.value) for each in names)
+            raise ConfigurationError(
+                f"The broker's certificate is not for '{host}', so doorbells would refuse it.",
+                remedy=f"Give one of its names with --host: {known}.",
+            )
+
     def add_digest(self, now: datetime.datetime) -> ClientFiles:
         """Makes the key and the certificate of the digest service, valid as long as its authority, and its rights."""
         made = self._add(Role.REQUESTER, DIGEST_CLIENT, now, AUTHORITY_DAYS)
@@ -164,6 +179,40 @@ class BrokerPki:
         if not _KEY_ID.fullmatch(key_id):
             raise ConfigurationError(f"{key_id!r} is not a device's name.", remedy="Use its key id: 16 hex digits.")
         return self._add(Role.DEVICE, key_id, now, days, _requested_key(request) if request else None)
+
+    def enrol_device(self, device: str, request: bytes, now: datetime.datetime) -> bytes:
+        """Returns the certificate (PEM) of a device that proved its key id. The same request gives the same one again,
+        until its last `RENEWAL_DAYS`.
+
+        Raises `ConfigurationError` if a certificate for this key was revoked, or if the device has one for another key.
+        """
+        key = _requested_key(request)
+        self._refuse_revoked(device, key)
+        path = self.client(device).certificate
+        if not files.is_file(path):
+            return self.add_device(device, now, request=request).certificate.read_bytes()
+        made = x509.load_pem_x509_certificate(path.read_bytes())
+        if made.public_key() != key:
+            raise ConfigurationError(
+                f"The doorbell {device} has a certificate for another key.",
+                remedy=f"Revoke it first, on the broker: doorward broker revoke {device}",
+            )
+        if made.not_valid_after_utc - now < datetime.timedelta(days=RENEWAL_DAYS):
+            made = self._sign(Role.DEVICE, device, key, now, END_ENTITY_DAYS)
+            files.write(path, made.public_bytes(serialization.Encoding.PEM), secret=True)
+        return made.public_bytes(serialization.Encoding.PEM)
+
+    def _refuse_revoked(self, name: str, key: ec.EllipticCurvePublicKey) -> None:
+        """Raises `ConfigurationError` if a certificate of this client for this key was revoked."""
+        folder = self.directory / "revoked"
+        for each in files.names_in(folder):
+            if not each.startswith(f"{name}-"):
+                continue
+            if x509.load_pem_x509_certificate((folder / each).read_bytes()).public_key() == key:
+                raise ConfigurationError(
+                    f"The certificate of {name} for this key was revoked.",
+                    remedy="Make a new key at the doorbell: remove device.key in /etc/doorward/tls, and enrol again.",
+                )
 
     def add_requester(
         self, name: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes
@@ -266,18 +315,29 @@ class BrokerPki:
         key: ec.EllipticCurvePublicKey | None = None,
         organization: str | None = None,
     ) -> ClientFiles:
-        issuer = _read(self.directory / "authorities" / role.value)
-        alternatives = x509.SubjectAlternativeName(
-            [x509.UniformResourceIdentifier(f"urn:doorward:{role.value}:{name}")]
-        )
         stem = self.directory / "clients" / name
         if key is None:
-            _write(stem, _end_entity(issuer, name, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, days))
+            own = ec.generate_private_key(ec.SECP256R1())
+            _write(stem, _BrokerKeyPair(self._sign(role, name, own.public_key(), now, days), own))
         else:
-            usage = ExtendedKeyUsageOID.CLIENT_AUTH
-            made = _certificate(issuer, name, key, alternatives, usage, now, days, organization)
+            made = self._sign(role, name, key, now, days, organization)
             _write_once(stem.with_name(f"{name}.pem"), made.public_bytes(serialization.Encoding.PEM))
         return self.client(name)
+
+    def _sign(
+        self,
+        role: Role,
+        name: str,
+        key: ec.EllipticCurvePublicKey,
+        now: datetime.datetime,
+        days: int,
+        organization: str | None = None,
+    ) -> x509.Certificate:
+        """Returns the certificate of a client."""
+        issuer = _read(self.directory / "authorities" / role.value)
+        place = x509.UniformResourceIdentifier(f"urn:doorward:{role.value}:{name}")
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH
+        return _certificate(issuer, name, key, x509.SubjectAlternativeName([place]), usage, now, days, organization)
 
     def client(self, name: str) -> ClientFiles:
         """The files of a client added before."""
@@ -434,15 +494,21 @@ def _write(stem: Path, pair: _BrokerKeyPair) -> None:
 
 
 def _write_once(path: Path, content: bytes) -> None:
+    """Writes the file durably and whole, and never over another one: a link to it fails if the name is taken."""
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        os.link(unfinished, path)
+        files.sync_folder(path.parent)
     except FileExistsError as error:
         raise ConfigurationError(
             f"{path} already exists.", remedy="Choose another name, or remove the file if it is unused."
         ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _read(stem: Path) -> _BrokerKeyPair:

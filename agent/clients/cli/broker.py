@@ -27,6 +27,8 @@ _directory = click.option(
     show_default=True,
     help="The broker's folder.",
 )
+_LOOK_S = 2.0
+_GRACE_S = 120.0
 _days = click.option(
     "--days", metavar="DAYS", type=Number(1, 3650), default=397, show_default=True, help="Days until it expires."
 )
@@ -91,6 +93,7 @@ def init(
         "  doorward broker digest --host HOST         beside it, so that doorbells read little when they connect"
     )
     click.echo("  doorward broker add-device ID              for every doorbell (doorward init prints its ID)")
+    click.echo("  doorward broker add-tokens NAME…           … or for many at once, without their IDs")
     click.echo("  doorward broker add-requester NAME --csr FILE     for every requester and each of its workers")
 
 
@@ -225,6 +228,146 @@ def add_device(device: str, csr: Path | None, directory: Path, days: int, as_jso
     files = BrokerPki(directory).add_device(_key_id(device), _now(), days, request=request)
     named = {"ca": files.authority, "certificate": files.certificate}
     _tell(named if csr else {**named, "key": files.key}, "the doorbell, into [broker] of its configuration", as_json)
+
+
+@broker.command("add-tokens")
+@click.argument("names", nargs=-1, metavar="NAME…")
+@click.option(
+    "--fleet", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="One for each doorbell of this file."
+)
+@click.option("--doorbells", type=Number(1, 1000), default=1, show_default=True, help="How many may use each token.")
+@click.option(
+    "--days", metavar="DAYS", type=Number(1, 90), default=14, show_default=True, help="Days until they expire."
+)
+@click.option("--host", metavar="HOST", required=True, help="The broker's name or address, as in its certificate.")
+@click.option("--port", metavar="PORT", type=Number(1, 65_535), default=8887, show_default=True,
+              help="The port of 'doorward broker est'.")  # fmt: skip
+@click.option("--broker-port", metavar="PORT", type=Number(1, 65_535), default=8883, show_default=True,
+              help="The broker's port for doorbells.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("tickets"), show_default=True,
+              help="Write the tickets here.")  # fmt: skip
+@_directory
+def add_tokens(
+    names: tuple[str, ...], fleet: Path | None, doorbells: int, days: int, host: str, port: int, broker_port: int,
+    out: Path, directory: Path,
+) -> None:  # fmt: skip
+    """Make a one-time token for each NAME, and write it into a ticket, NAME.enrol, with the broker's address.
+
+    \b
+    Copy a ticket to the doorbell's boot partition as doorward.enrol, or run there:
+    sudo doorward link enrol NAME.enrol
+    """
+    from agent.clients.broker.broker_pki import BrokerPki
+    from agent.clients.broker.enrolment_tokens import EnrolmentTokens
+    from agent.errors import ConfigurationError
+    from agent.platform import files
+    from agent.wire import strictjson
+    from agent.wire.broker_enrolment import BrokerTicket, read_ticket
+
+    pki = BrokerPki(directory)
+    wanted = [*names, *(_names_in(fleet) if fleet else ())]
+    if not wanted:
+        raise ConfigurationError("No doorbell is named.", remedy="Give names, or a fleet file with --fleet.")
+    pki.require_host(host)
+    authority = (pki.directory / "authorities" / "broker.pem").read_text(encoding="ascii")
+    tokens = EnrolmentTokens(pki.directory)
+    files.make_folder(out)
+    for name in wanted:
+        token = tokens.add(name, doorbells=doorbells, days=days)
+        ticket = BrokerTicket(
+            v=1, host=host, port=port, broker_port=broker_port, authority=authority, token=token
+        )  # fmt: skip
+        data = strictjson.encode(ticket)
+        read_ticket(data)  # as a doorbell reads it
+        files.write(out / f"{name}.enrol", data + b"\n", secret=True)
+    click.echo(f"{len(wanted)} tickets are in {out}.  Each is a secret until its doorbell has used it.  Next:")
+    click.echo("  doorward broker est                        while the doorbells are installed")
+    click.echo("  copy each ticket to its card's boot partition as doorward.enrol")
+
+
+@broker.command("tokens")
+@_directory
+@json_option
+def tokens_command(directory: Path, as_json: bool) -> None:
+    """List the tokens, and the doorbells that used them."""
+    import msgspec
+
+    from agent.clients.broker.broker_pki import BrokerPki
+    from agent.clients.broker.enrolment_tokens import EnrolmentTokens
+
+    found = EnrolmentTokens(BrokerPki(directory).directory).list()
+    if as_json:
+        emit_json({"tokens": [msgspec.to_builtins(each) for each in found]})
+        return
+    now_s = int(_now().timestamp())
+    for each in found:
+        state = "open" if each.is_open(now_s) else "used" if len(each.used) >= each.doorbells else "expired"
+        end = datetime.datetime.fromtimestamp(each.end, datetime.UTC)
+        click.echo(f"{each.name:40}  {state:8} {len(each.used)} of {each.doorbells}   until {end:%Y-%m-%d %H:%M} UTC")
+        for used in each.used:
+            at = datetime.datetime.fromtimestamp(used.at, datetime.UTC)
+            click.echo(f"    {used.device}   {at:%Y-%m-%d %H:%M} UTC")
+    if not found:
+        click.echo("There are no tokens.  To make some:  doorward broker add-tokens NAME… --host HOST")
+
+
+@broker.command("remove-token")
+@click.argument("name")
+@_directory
+def remove_token(name: str, directory: Path) -> None:
+    """End the token NAME.  Doorbells that used it keep their certificates."""
+    from agent.clients.broker.broker_pki import BrokerPki
+    from agent.clients.broker.enrolment_tokens import EnrolmentTokens
+
+    EnrolmentTokens(BrokerPki(directory).directory).remove(name)
+    click.echo(f"The token {name} is removed.")
+
+
+@broker.command()
+@_directory
+@click.option("--address", metavar="ADDRESS", default="0.0.0.0", show_default=True, help="Listen here.")  # noqa: S104 — for doorbells
+@click.option("--port", metavar="PORT", type=Number(0, 65_535), default=8887, show_default=True, help="Listen here.")
+@click.option("--keep", is_flag=True, help="Go on when no token is open.")
+def est(directory: Path, address: str, port: int, keep: bool) -> None:
+    """Give doorbells their certificates for one-time tokens (EST, RFC 7030), until no token is open.
+
+    It needs the key of the device authority. Run it while doorbells are installed, and end it afterwards.
+    """
+    import signal
+    import threading
+
+    from agent.clients.broker.broker_pki import BrokerPki
+    from agent.clients.broker.enrolment_tokens import EnrolmentTokens
+    from agent.clients.broker.est_server import EstServer
+
+    pki = BrokerPki(directory)
+    tokens = EnrolmentTokens(pki.directory)
+    done = threading.Event()
+    server = EstServer(pki, tokens, (address, port), lambda name, device: click.echo(f"{name}: {device} is enrolled."))
+    previous = signal.signal(signal.SIGTERM, lambda *_: done.set())
+    server.start()
+    click.echo(
+        f"Doorbells can enrol on port {server.port}, until Ctrl-C{'' if keep else ' or the last token is used'}."
+    )
+    try:
+        # A doorbell whose connection broke may ask once more, so the end waits a little.
+        while not done.wait(_LOOK_S):
+            if not keep and not tokens.has_open():
+                done.wait(_GRACE_S)
+                break
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        server.stop()
+    if not keep and not tokens.has_open():
+        click.echo("No token is open any more.")
+
+
+def _names_in(fleet: Path) -> list[str]:
+    from agent.config.fleet import load_fleet
+
+    return [camera.name for camera in load_fleet(fleet)[0].cameras]
 
 
 @broker.command("add-requester")
