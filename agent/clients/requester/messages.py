@@ -187,7 +187,6 @@ def make_bulletin(
             area=area,
         )
         data = requester.sign(Bulletin.PAYLOAD_TYPE, bulletin)
-        envelope.read_unverified(data)  # a door must be able to read it
     except FormatError as error:
         raise RequestError(error.message, remedy=error.remedy) from error
     folder = f"{_BULLETINS}/{bulletin.id}"

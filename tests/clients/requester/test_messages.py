@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,16 @@ from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.errors import ConfigurationError, DoorwardError, RequestError, StorageError
 from agent.platform import files
 from agent.wire import envelope, strictjson
-from agent.wire.area import Circle
+from agent.wire.area import MAX_VERTICES, Circle, Point, Polygon
 from agent.wire.fields import Kind
-from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
+from agent.wire.messages import (
+    MAX_DESCRIPTION_CHARACTERS,
+    MAX_TITLE_CHARACTERS,
+    Bulletin,
+    Deletion,
+    FootageRequest,
+    Withdrawal,
+)
 from agent.wire.topics import REQUEST_SLOTS, BulletinTopic, RequestTopic, cells_of, parse_topic
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
 from tests.wire import samples
@@ -485,6 +493,33 @@ def test_a_bulletin_that_is_missing_or_damaged_is_named(requester: Requester, da
     assert remedy == "Restore it from a backup."
     path.unlink()
     assert not messages.is_stored(requester, signed.id)
+
+
+def test_the_longest_bulletin_fits_into_the_envelope_that_a_door_reads(requester: Requester) -> None:
+    turns = [2 * math.pi * number / MAX_VERTICES for number in range(MAX_VERTICES)]
+    area = Polygon(
+        vertices=tuple(
+            Point(lat=round(-52.37 + 0.003 * math.sin(turn), 7), lon=round(-104.89 + 0.005 * math.cos(turn), 7))
+            for turn in turns
+        )
+    )
+    signed = messages.make_bulletin(
+        requester,
+        "\U00010330" * MAX_TITLE_CHARACTERS,
+        "\U00010330" * MAX_DESCRIPTION_CHARACTERS,
+        language="zh-Hant-TW",
+        not_after_s=NOW_S + 60,
+        area=area,
+    )
+    assert opened(requester, signed, Bulletin).area == area
+
+
+def test_a_damaged_list_of_cells_names_no_cell_that_is_none(requester: Requester) -> None:
+    signed = messages.make_bulletin(
+        requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 60, cells=("287-379", "287-380")
+    )
+    (requester.folder / "bulletins" / signed.id / "cells").write_bytes(b"287-379\n\xff")
+    assert messages.signed(requester, signed.id).topics == signed.topics[:1]
 
 
 def test_only_messages_that_are_there_are_stored(requester: Requester, asked: SentRequest) -> None:
