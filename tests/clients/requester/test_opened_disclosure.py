@@ -19,17 +19,18 @@ import numpy as np
 import pytest
 
 from agent import __version__
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.join import probe
 from agent.clients.requester import messages
 from agent.clients.requester.checks import CheckKind
 from agent.clients.requester.clips import Continuity
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
-from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
+from agent.clients.requester.opened_disclosure import OpenedClip, OpenedDisclosure, open_disclosure
 from agent.core.ledger.merkle import check_inclusion, leaf_hash
 from agent.core.media import Gop, StreamDescription
 from agent.core.timebase import ClockQuality, utc_date
-from agent.errors import ConfigurationError, StorageError
+from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform import files
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.wire import strictjson
@@ -789,3 +790,153 @@ def test_what_was_opened_has_its_name_on_the_disk_before_it_is_told(
     monkeypatch.setattr(files, "sync_folder", noted)
     done = opened(requester, asked, house.disclose(asked))
     assert synced[-1] == [done.report.parent.name]
+
+
+# -- every file, and every path that is told ---------------------------------------------------------------------------
+
+
+def files_below(folder: Path, but: str = "bundle") -> set[str]:
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {str(path) for path in found if path.parts[0] != but}
+
+
+def test_each_file_has_its_name_and_each_path_that_is_told_leads_to_it(
+    requester: Requester, asked: SentRequest, gops: list[Gop]
+) -> None:
+    house = House((NOW_S - 6000) * 1000)
+    event = house.record(DESCRIPTION, gops[:2], sound=track(2))[0].record.record.event  # type: ignore[union-attr]
+    house.record(DESCRIPTION, gops[2:4], event=event, poster=False)
+    house.record(DESCRIPTION, gops[8:10])
+    made = opened(requester, asked, house.disclose(asked))
+    folder = requester.folder / "opened" / made.verification.disclosure
+    first, second = made.clips
+    assert made == OpenedDisclosure(
+        made.verification, folder, folder / "report.html", folder / "bundle", made.clips, folder / "all.mp4"
+    )
+    assert first == OpenedClip(
+        first.clip,
+        folder / "clips/clip-01.mp4",
+        (folder / "segments/segment-001.mp4", folder / "segments/segment-002.mp4"),
+        folder / "pictures/clip-01.jpg",
+        4.0,
+        (folder / "sounds/segment-001-sound.mp4", None),
+        "",
+    )
+    assert second == OpenedClip(
+        second.clip,
+        folder / "clips/clip-02.mp4",
+        (folder / "segments/segment-003.mp4",),
+        folder / "pictures/clip-02.jpg",
+        2.0,
+        (None,),
+        "",
+    )
+    assert files_below(folder) == {
+        "report.html", "certificate.html", "all.mp4", "clips/clip-01.mp4", "clips/clip-02.mp4",
+        "segments/segment-001.mp4", "segments/segment-002.mp4", "segments/segment-003.mp4",
+        "sounds/segment-001-sound.mp4", "pictures/clip-01.jpg", "pictures/clip-02.jpg",
+    }  # fmt: skip
+    assert not (folder / "kept").exists()
+    assert made.mp4s == (*first.segments, *second.segments)
+
+
+def test_opening_clears_what_an_interrupted_one_left_and_what_the_last_one_wrote(
+    requester: Requester, asked: SentRequest, house: House, tmp_path: Path
+) -> None:
+    disclosure, out = house.disclose(asked), tmp_path / "deep" / "out"
+    (half := tmp_path / "deep" / "out.making" / "kept").mkdir(parents=True)
+    (half / "1").write_bytes(b"half")
+    made = opened(requester, asked, disclosure, out)
+    assert made.folder == out
+    (out / "more.txt").write_text("of an older version")
+    again = open_disclosure(requester, disclosure.id, now_s=NOW_S, out=out, zone=AMSTERDAM)
+    assert "more.txt" not in files_below(again.folder)
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("there", ["empty folder", "folder with films", "bundle without its list", "file"])
+def test_a_place_that_opening_did_not_write_is_left_and_named(
+    requester: Requester, asked: SentRequest, house: House, tmp_path: Path, there: str
+) -> None:
+    out = tmp_path / "out"
+    match there:
+        case "file":
+            out.write_bytes(b"mine")
+        case _:
+            out.mkdir()
+            if there == "folder with films":
+                (out / "bundle.json").write_bytes(b"mine")
+            if there == "bundle without its list":
+                (out / "bundle" / "bundle.json").mkdir(parents=True)
+    disclosure = house.disclose(asked)
+    with pytest.raises(ConfigurationError) as raised:
+        opened(requester, asked, disclosure, out)
+    assert raised.value.message == f"{out} exists and holds other files."
+    assert raised.value.remedy == "Choose another --out."
+    assert out.exists()
+    assert not (tmp_path / "out.making").exists()
+
+
+def test_a_film_that_does_not_open_is_not_written_and_the_rest_of_its_clip_is(
+    requester: Requester, asked: SentRequest, gops: list[Gop]
+) -> None:
+    films = iter([False, True, False])
+    house = filmed(gops, Changes(media=lambda film: b"\0\0\0\x08free" if next(films) else film))
+    made = opened(requester, asked, house.disclose(asked))
+    assert len(made.verification.unopened) == 1
+    assert [len(clip.segments) for clip in made.clips] == [1, 1]
+    assert {name for name in files_below(made.folder) if name.startswith("segments/")} == {
+        "segments/segment-001.mp4",
+        "segments/segment-002.mp4",
+    }
+    assert b"\0\0\0\x08free" not in [(made.folder / name).read_bytes() for name in files_below(made.folder)]
+
+
+def test_a_clip_of_two_picture_formats_has_no_film_and_says_why(
+    requester: Requester, asked: SentRequest, gops: list[Gop]
+) -> None:
+    house = House((NOW_S - 6000) * 1000)
+    event = house.record(DESCRIPTION, gops[:2], poster=False)[0].record.record.event  # type: ignore[union-attr]
+    small = gops_of(play(ScriptedCamera([], duration_s=2, size_px=(160, 96)))[1])
+    house.record(StreamDescription(160, 96, 10, 160, 96, False), small, event=event, poster=False)
+    made = opened(requester, asked, house.disclose(asked))
+    (clip,) = made.clips
+    assert (clip.mp4, clip.seconds, made.merged) == (None, 0.0, None)
+    assert clip.problem
+    assert len(clip.segments) == 2
+    assert clip.picture == made.folder / "pictures" / "clip-01.jpg"
+    assert not [name for name in files_below(made.folder) if name.endswith(("clip-01.mp4", "all.mp4"))]
+    assert clip.problem in words_of(made.report.read_text())
+
+
+def test_a_clip_of_which_no_picture_decodes_has_none(
+    requester: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> bytes:
+        raise FormatError("No picture decodes.")
+
+    monkeypatch.setattr(ConfinedMedia, "still", none)
+    disclosure = house.disclose(asked, [each for each in house.stored if each.kind is PartKind.SEGMENT])
+    made = opened(requester, asked, disclosure)
+    assert [clip.picture for clip in made.clips] == [None, None]
+    assert not [name for name in files_below(made.folder) if name.startswith("pictures/")]
+
+
+def test_a_disk_that_fails_while_a_film_is_kept_is_named(
+    requester: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Path.write_bytes
+
+    def fails(path: Path, data: bytes) -> int:
+        if path.parent.name == "kept":
+            raise OSError(28, "No space left on device")
+        return whole(path, data)
+
+    disclosure = house.disclose(asked)
+    lay_down(requester, asked, disclosure)
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    made = open_disclosure(requester, disclosure.id, now_s=NOW_S)
+    assert not made.verification.ok
+    failed = made.verification.failed
+    assert failed is not None
+    assert "No space left on device" in failed.said
