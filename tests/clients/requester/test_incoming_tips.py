@@ -11,15 +11,23 @@ import msgspec
 import pytest
 
 from agent.clients.opening import rewrap
+from agent.clients.requester.answer_index import AnswerState
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.incoming_tips import is_tip, open_tip, store_sealed_tip
+from agent.clients.requester.incoming_tips import (
+    OpenedTip,
+    TipFile,
+    is_tip,
+    manifest_in,
+    open_tip,
+    store_sealed_tip,
+)
 from agent.core.media import Gop
 from agent.core.transfer import PartSize, TransferState
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.names import segment_id
-from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import Part, PartKind, TipManifest, TipText
 from agent.wire.identities import public_key_of
@@ -174,3 +182,115 @@ def test_tips_are_listed_and_written_and_no_disclosures(
     assert (tmp_path / "seen" / TIP / "poster-002.jpg").read_bytes().startswith(b"\xff\xd8\xff")
     assert "No disclosure has arrived yet" in tool("requester", "verify", "--folder", requester.folder).err
     assert tool("requester", "tips", "--folder", requester.folder, "f").status == 2
+
+
+# -- whole values and whole errors -------------------------------------------------------------------------------------
+
+NO_FILM = b"\0\0\0\x08free"
+
+
+def with_words(requester: Requester, manifest: TipManifest) -> TipManifest:
+    return msgspec.structs.replace(manifest, message=words(requester, "A white van.").message)
+
+
+def refused(requester: Requester, kind: type[DoorwardError] = FormatError) -> tuple[str, str]:
+    with pytest.raises(kind) as raised:
+        open_tip(requester, TIP)
+    return raised.value.message, raised.value.remedy
+
+
+def test_an_opened_tip_has_its_words_its_camera_and_each_file(requester: Requester, house: House) -> None:
+    segment, poster = one_of(house, PartKind.SEGMENT), one_of(house, PartKind.POSTER)
+    bare, parts = shown(requester, house, segment, poster)
+    manifest = with_words(requester, bare)
+    folder = laid(requester, manifest, parts)
+    assert open_tip(requester, TIP) == OpenedTip(
+        TIP,
+        "A white van.",
+        house.device_id,
+        tuple(
+            TipFile(each.kind, each.id, each.record.record.span.start_ms, each.content) for each in (segment, poster)
+        ),
+    )
+    found, items = manifest_in(requester, folder)
+    assert found == manifest
+    assert [item.part for item in items] == list(manifest.parts)
+
+
+def test_a_film_of_a_tip_that_does_not_open_is_named_beside_the_others(requester: Requester, gops: list[Gop]) -> None:
+    broken = iter([True, False, False])
+    house = filmed(gops, Changes(media=lambda film: NO_FILM if next(broken) else film))
+    first, second = [each for each in house.stored if each.kind is PartKind.SEGMENT][:2]
+    laid(requester, *shown(requester, house, first, second))
+    lost, good = open_tip(requester, TIP).files
+    assert (lost.data, bool(lost.unopened)) == (NO_FILM, True)
+    assert (good.data, good.unopened) == (second.content, "")
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_tip_of_which_no_file_opens_counts_only_with_words(requester: Requester, gops: list[Gop], said: bool) -> None:
+    house = filmed(gops, Changes(media=lambda _: NO_FILM))
+    manifest, parts = shown(requester, house, one_of(house, PartKind.SEGMENT))
+    laid(requester, with_words(requester, manifest) if said else manifest, parts)
+    if said:
+        opened = open_tip(requester, TIP)
+        assert opened.text == "A white van."
+        assert opened.files[0].unopened
+    else:
+        assert refused(requester)[0].startswith("No file of this tip opens. The first: ")
+
+
+def test_more_files_of_a_tip_that_do_not_open_than_a_receipt_lists_are_counted(
+    requester: Requester, gops: list[Gop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = iter([True, False, True])
+    house = filmed(gops, Changes(media=lambda film: NO_FILM if next(broken) else film))
+    laid(requester, *shown(requester, house, *(each for each in house.stored if each.kind is PartKind.SEGMENT)))
+    monkeypatch.setattr("agent.clients.requester.incoming_tips.MOST_UNOPENED_RANGES", 2)
+    assert len(open_tip(requester, TIP).files) == 3
+    monkeypatch.setattr("agent.clients.requester.incoming_tips.MOST_UNOPENED_RANGES", 1)
+    assert refused(requester)[0] == "2 of 3 files of this tip do not open."
+
+
+@pytest.mark.parametrize("change", ["one less", "one more"])
+def test_a_tip_with_other_parts_than_it_lists_has_not_arrived(requester: Requester, house: House, change: str) -> None:
+    manifest, parts = shown(requester, house, one_of(house, PartKind.SEGMENT))
+    laid(requester, manifest, [] if change == "one less" else [*parts, b"more"])
+    assert refused(requester, OpenError) == ("This tip has not arrived completely.", "Continue to receive.")
+
+
+def test_a_part_of_another_camera_s_record_is_refused(requester: Requester, gops: list[Gop]) -> None:
+    lying = filmed(gops, Changes(context=lambda c: msgspec.structs.replace(c, device="00" * 8)))
+    laid(requester, *shown(requester, lying, one_of(lying, PartKind.SEGMENT)))
+    assert "differs from the record signed" in refused(requester)[0]
+
+
+def test_a_folder_without_a_key_for_tips_is_named_with_the_remedy(requester: Requester) -> None:
+    laid(requester, words(requester))
+    (requester.folder / "tips.identity").unlink()
+    assert refused(requester, ConfigurationError) == (
+        f"{requester.folder} has no key for tips.",
+        "Folders made by 'doorward requester keygen' have one.",
+    )
+
+
+def test_only_a_disclosure_of_no_device_is_a_tip(requester: Requester) -> None:
+    folder = requester.answer("8" * 32)
+    assert not is_tip(folder)
+    folder.create(DisclosureOrigin(v=1, device="ab" * 8, parts=1, size_bytes=1, sha256="5e" * 32))
+    assert not is_tip(folder)
+
+
+def test_a_tip_that_came_by_another_way_is_stored_once_and_listed_again(requester: Requester) -> None:
+    data = sealed(requester, strictjson.encode(words(requester)))
+    store_sealed_tip(requester, TIP, data, 5000)
+    folder = requester.folder / "disclosures" / TIP
+    stored = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    assert stored["0.age"][0] == data
+    assert stored.keys() == {"0.age", "origin.json", "outcome.json"}
+    requester.answers.remove(TIP)
+    store_sealed_tip(requester, TIP, data, 9000)
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == stored
+    listed = requester.answers.get(TIP)
+    assert listed is not None
+    assert (listed.state, listed.begun_ms, listed.ended_ms) == (AnswerState.COMPLETE, 5000, 5000)
