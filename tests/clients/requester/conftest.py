@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,9 @@ from agent.wire.messages import Contact, Onward
 from tests.cameras import gops_of, play
 from tests.clients.requester.house import Changes, House
 from tests.once import value_made_once
+
+if TYPE_CHECKING:
+    from tests.clients.requester.full_answer import FullAnswer
 
 NOW_S = 1_800_000_000
 ROOT_ID = "00112233445566aa"
@@ -69,3 +73,11 @@ def filmed(gops: list[Gop], changes: Changes | None = None, **values: object) ->
 @pytest.fixture
 def house(gops: list[Gop]) -> House:
     return filmed(gops)
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory, gops: list[Gop]) -> FullAnswer:
+    """An answer with everything, made once for all the tests that only read it."""
+    from tests.clients.requester.full_answer import full_answer
+
+    return full_answer(tmp_path_factory.mktemp("full") / "requester", gops)

@@ -5,21 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 
-import pytest
-
 from agent.clients.requester.certificate import render_certificate
 from agent.clients.requester.checks import Verification
-from agent.core.media import Gop
 from agent.core.timebase import utc_date
 from tests.clients.requester.conftest import NOW_S
-from tests.clients.requester.full_answer import FullAnswer, full_answer
+from tests.clients.requester.full_answer import FullAnswer
 from tests.clients.requester.test_opened_disclosure import words_of
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory, gops: list[Gop]) -> FullAnswer:
-    """Made once, for all the tests that only read it."""
-    return full_answer(tmp_path_factory.mktemp("full") / "requester", gops)
 
 
 def certificate(verification: Verification) -> str:

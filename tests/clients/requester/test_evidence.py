@@ -25,7 +25,7 @@ from agent.wire.disclosures import PartKind
 from agent.wire.identities import public_key_of
 from agent.wire.statements import ClipClaim
 from tests.clients.requester.conftest import NOW_S, filmed
-from tests.clients.requester.full_answer import DOOR, FACE, VOICE, FullAnswer, full_answer
+from tests.clients.requester.full_answer import DOOR, FACE, VOICE, FullAnswer
 from tests.clients.requester.house import Changes, House
 from tests.clients.requester.test_two_owners import BEN
 from tests.clients.requester.test_verification import STRANGER, verified
@@ -33,12 +33,6 @@ from tests.clients.requester.test_verification import STRANGER, verified
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory, gops: list[Gop]) -> FullAnswer:
-    """Made once, for all the tests that only read it."""
-    return full_answer(tmp_path_factory.mktemp("full") / "requester", gops)
 
 
 def written(folder: Path) -> dict[str, bytes]:

@@ -25,11 +25,10 @@ from agent.clients.requester.report import (
     _TimeFormatter,
     render,
 )
-from agent.core.media import Gop
 from agent.core.timebase import utc_date
 from agent.wire.area import Circle, Point, Polygon
 from tests.clients.requester.conftest import NOW_S
-from tests.clients.requester.full_answer import FullAnswer, full_answer
+from tests.clients.requester.full_answer import FullAnswer
 from tests.clients.requester.test_opened_disclosure import AMSTERDAM, Tags
 
 
@@ -94,12 +93,6 @@ def test_without_a_readable_request_there_is_no_line_of_time() -> None:
 
 
 # -- the report of a full answer ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory, gops: list[Gop]) -> FullAnswer:
-    """Made once, for all the tests that only read it."""
-    return full_answer(tmp_path_factory.mktemp("full") / "requester", gops)
 
 
 def pictures_of(answer: FullAnswer) -> list[ReportPicture]:
