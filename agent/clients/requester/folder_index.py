@@ -92,7 +92,7 @@ class FolderIndex:
         self._number = _NO_FILE
         self._is_open = False
         # A requester is dropped without a word by most programs, so the files close with it.
-        self._finalizer = weakref.finalize(self, self._handles.close)
+        weakref.finalize(self, self._handles.close)
         self.rebuilt = ""
         """Reason why this process rebuilt the index from the folder. Empty if it did not."""
 
@@ -243,9 +243,8 @@ class FolderIndex:
     def _leave_to_parent(self) -> None:
         """After a fork: the open file belongs to the other process, and closing it here would disturb its locks."""
         _LEFT.append(self._handles)
-        self._finalizer.detach()
         self._handles, self._number = _Handles(), _NO_FILE
-        self._finalizer = weakref.finalize(self, self._handles.close)
+        weakref.finalize(self, self._handles.close)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

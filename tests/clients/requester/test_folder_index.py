@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import multiprocessing
 import os
 import shutil
 import sqlite3
+import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.clients.requester import messages
+from agent.clients.requester import folder_index, messages
 from agent.clients.requester.answer_index import AnswerState
 from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.deletion import delete_answers
-from agent.clients.requester.folder_index import FolderIndex
+from agent.clients.requester.folder_index import FolderIndex, IndexConnection
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.message_index import RequestRegister
 from agent.core.disclosure import reply_tag
@@ -208,13 +213,24 @@ def test_processes_that_ask_at_once_lose_no_request_even_while_one_rebuilds_the_
     assert sorted(requester.register.unsent()) == stored
 
 
-def test_a_child_of_a_fork_has_a_file_of_its_own(requester: Requester) -> None:
+def test_a_child_of_a_fork_has_a_file_of_its_own_and_leaves_that_of_its_parent_open(requester: Requester) -> None:
     first = ask(requester)
+    of_parent = requester.index._handles
+
+    def is_apart() -> bool:
+        asked = requester.request_ids() == [first] and ask(requester, "2")
+        of_parent.close()
+        own = requester.index._handles
+        open_still = of_parent.connection is not None and of_parent.lock is not None
+        kept = any(each is of_parent for each in folder_index._LEFT)
+        return bool(asked and open_still and kept and own.lock != of_parent.lock and own.process == os.getpid())
+
     child = os.fork()
     if child == 0:
-        os._exit(0 if requester.request_ids() == [first] and ask(requester, "2") else 1)
+        os._exit(0 if is_apart() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(requester.request_ids()) == 2
+    assert requester.index._handles is of_parent
 
 
 def add_many(requester: Requester) -> None:
@@ -235,14 +251,19 @@ def test_a_full_disk_is_said_and_what_was_there_stays(used: Requester) -> None:
     ask(used)
 
 
-def test_a_folder_on_a_disk_that_takes_nothing_can_still_be_read(used: Requester) -> None:
+def test_a_folder_on_a_disk_that_takes_nothing_can_still_be_read(
+    used: Requester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
     before = known(used)
     used.index._handles.close()
     shutil.rmtree(used.folder / "index")
     (used.folder / "index").write_text("no folder can be made here")
     again = Requester.open(used.folder)
     assert known(again) == before
-    assert known(again) == before, "the same index in memory"
+    assert in_a_thread(lambda: known(again)) == before, "the same index in memory"
+    assert list((tmp_path / "work").iterdir()) == []
     with pytest.raises(StorageError, match="index"):
         again.register.add_unsent("ab" * 16)
     (used.folder / "index").unlink()
@@ -251,12 +272,16 @@ def test_a_folder_on_a_disk_that_takes_nothing_can_still_be_read(used: Requester
 
 
 def test_an_index_that_stays_damaged_is_an_error(requester: Requester, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
     def fail(_: sqlite3.Connection) -> None:
+        tried.append(1)
         raise sqlite3.DatabaseError("file is not a database")
 
     monkeypatch.setattr("agent.clients.requester.folder_index.is_damage", lambda _: True)
     with pytest.raises(StorageError, match="damaged again"):
         requester.index.read(fail)
+    assert len(tried) == 2, "once before it was rebuilt and once after it"
 
 
 def test_a_transaction_that_fails_changes_nothing(used: Requester) -> None:
@@ -306,3 +331,185 @@ def test_an_index_without_a_requester_is_made_where_it_is_first_used(tmp_path: P
     index = FolderIndex(tmp_path, ())
     assert index.read(lambda of: of.execute("SELECT 1").fetchone()) == (1,)
     assert index.rebuilt == ""
+
+
+# -- files and locks ---------------------------------------------------------------------------------------------------
+
+
+def in_a_thread(act: Callable[[], object]) -> object:
+    """Returns the result of `act` in another thread."""
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(act()))
+    thread.start()
+    thread.join()
+    (result,) = found
+    return result
+
+
+def one(of: IndexConnection) -> Any:
+    return of.execute("SELECT 1").fetchone()
+
+
+LOCKS = {fcntl.LOCK_SH: "shared", fcntl.LOCK_EX: "exclusive", fcntl.LOCK_UN: "none"}
+
+
+@pytest.fixture
+def locks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The locks that the index takes, in their order."""
+    taken: list[str] = []
+    lock = fcntl.flock
+
+    def noted(handle: int, kind: int) -> None:
+        taken.append(LOCKS[kind])
+        lock(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", noted)
+    return taken
+
+
+def test_each_use_holds_a_shared_lock_and_a_build_an_exclusive_one(tmp_path: Path, locks: list[str]) -> None:
+    index = FolderIndex(tmp_path, ())
+    assert index.read(one) == (1,)
+    assert locks == ["shared", "exclusive", "shared", "none"], "it is made by the first use"
+    for use in (index.read, index.write):
+        locks.clear()
+        assert use(one) == (1,)
+        assert locks == ["shared", "none"]
+    locks.clear()
+    index._rebuild("tried", 1)
+    assert locks == ["exclusive", "exclusive", "shared", "none"]
+    locks.clear()
+    index._rebuild("tried", 1)
+    assert locks == ["exclusive", "none"], "it has been made again meanwhile"
+    assert [each.name for each in (tmp_path / "index").glob("*.sqlite")] == ["2.sqlite"]
+
+
+def test_an_index_that_another_process_makes_first_is_used_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs, taken = FolderIndex(tmp_path, ()), FolderIndex(tmp_path, ()), []
+    lock = fcntl.flock
+
+    def late(handle: int, kind: int) -> None:
+        taken.append(LOCKS[kind])
+        if len(taken) == 2:  # between a shared lock and an exclusive one there is none for a moment
+            lock(handle, fcntl.LOCK_UN)
+            assert theirs.read(one) == (1,)
+        lock(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    (tmp_path / "requests").mkdir()
+    assert ours.read(one) == (1,)
+    assert taken[-2:] == ["shared", "none"]
+    assert (ours.rebuilt, theirs.rebuilt) == ("", "It was missing.")
+    assert [each.name for each in (tmp_path / "index").glob("*.sqlite")] == ["1.sqlite"]
+
+
+def test_the_open_file_stays_open_from_one_use_to_the_next(tmp_path: Path) -> None:
+    index = FolderIndex(tmp_path, ())
+    index.read(one)
+    connection, lock = index._handles.connection, index._handles.lock
+    assert connection is not None
+    assert lock is not None
+    index.write(one)
+    assert (index._handles.connection, index._handles.lock) == (connection, lock)
+    assert in_a_thread(lambda: index.read(one)) == (1,)
+    assert stat.S_IMODE((tmp_path / "index" / "lock").stat().st_mode) == 0o600
+    index._rebuild("tried", 1)
+    assert index._handles.connection is None, "the file is closed before it is removed"
+    index._handles.close()
+    index._handles.close()
+    assert (index._handles.connection, index._handles.lock) == (None, None)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(lock)
+
+
+def open_files(folder: Path) -> set[str]:
+    """The open files of this process below `folder`, by name."""
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(each.readlink())
+        except FileNotFoundError:
+            continue  # the listing itself
+        if target.startswith(f"{folder}/"):
+            found.add(target.removeprefix(f"{folder}/"))
+    return found
+
+
+def test_no_file_stays_open_that_is_no_longer_used(tmp_path: Path) -> None:
+    index = FolderIndex(tmp_path, ())
+    index.write(one)
+    shutil.rmtree(tmp_path / "index")
+    index.write(one)
+    assert not {name for name in open_files(tmp_path) if "deleted" in name}
+    assert {"index/lock", "index/1.sqlite"} <= open_files(tmp_path)
+    del index
+    gc.collect()
+    assert open_files(tmp_path) == set()
+
+
+def test_an_index_in_memory_is_closed_with_the_others(tmp_path: Path) -> None:
+    (tmp_path / "index").write_text("no folder can be made here")
+    index = FolderIndex(tmp_path, ())
+    assert index.read(one) == (1,)
+    memory = index._handles.memory
+    assert memory is not None
+    index._handles.close()
+    assert index._handles.memory is None
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        memory.execute("SELECT 1")
+
+
+def test_each_commit_is_flushed_to_a_log_that_several_processes_share(tmp_path: Path) -> None:
+    index = FolderIndex(tmp_path, ())
+    assert index.read(lambda of: of.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+    assert index.read(lambda of: of.execute("PRAGMA synchronous").fetchone()) == (2,)
+
+
+def test_a_file_without_its_database_is_called_missing_and_not_damaged(used: Requester) -> None:
+    before = known(used)
+    used.index._handles.close()
+    file_of(used).unlink()
+    again = Requester.open(used.folder)
+    assert known(again) == before
+    assert again.index.rebuilt == "It was missing."
+    assert file_of(again).name == "2.sqlite"
+
+
+def test_what_a_killed_rebuild_left_is_replaced(used: Requester, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = known(used)
+    used.index._handles.close()
+    folder = used.folder / "index"
+    file_of(used).write_bytes(b"hello" * 1000)
+    (folder / "2.sqlite").write_bytes(b"half")
+    (folder / "2.sqlite-wal").write_bytes(b"half")
+    glob = Path.glob
+    gone = folder / "9.sqlite-shm"  # as if another process had removed it meanwhile
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [*glob(self, pattern), gone])
+    again = Requester.open(used.folder)
+    assert known(again) == before
+    assert again.index.rebuilt.startswith("It was damaged: ")
+    monkeypatch.undo()
+    assert file_of(again).name == "2.sqlite"
+
+
+def test_a_rebuilt_file_has_its_name_on_the_disk_before_it_is_named_as_the_one_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[str, bytes]] = []
+    lock, sync, sync_folder = tmp_path / "index" / "lock", os.fsync, folder_index.files.sync_folder
+
+    def synced(handle: int) -> None:
+        if str(Path(f"/proc/self/fd/{handle}").readlink()) == str(lock):
+            steps.append(("lock", lock.read_bytes()))
+        sync(handle)
+
+    def folder_synced(folder: Path) -> None:
+        steps.append((folder.name, lock.read_bytes() if lock.exists() else b""))
+        sync_folder(folder)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(folder_index.files, "sync_folder", folder_synced)
+    FolderIndex(tmp_path, ()).read(one)
+    assert [step for step in steps if step[0] in ("index", "lock")] == [("index", b""), ("lock", b"1" + b" " * 15)]
