@@ -237,8 +237,9 @@ class AnswerIndex:
         """Returns the usage of all answers, without their parts."""
         row = self._index.read(lambda of: of.execute("SELECT answers, size_bytes FROM total").fetchone())
         known = self.get(but) if but else None
-        counts = known is not None and known.state is not AnswerState.DELETED
-        return QuotaUsage(row[0] - counts, row[1] - (known.size_bytes if known is not None and counts else 0))
+        if known is None or known.state is AnswerState.DELETED:
+            return QuotaUsage(row[0], row[1])
+        return QuotaUsage(row[0] - 1, row[1] - known.size_bytes)
 
     def __len__(self) -> int:
         return self.total().disclosures
@@ -317,7 +318,8 @@ def _counted(answer: ReceivedAnswer | None) -> int:
 
 
 def _bytes(answer: ReceivedAnswer | None) -> int:
-    return answer.size_bytes if answer is not None and _counted(answer) else 0
+    """Returns the size of an answer. A deleted one has none."""
+    return answer.size_bytes if answer is not None else 0
 
 
 def _receiving(disclosure: str, holding: HeldDisclosure, begun_ms: int) -> ReceivedAnswer:

@@ -5,12 +5,17 @@ The bounds on what one doorbell may send rest on these sums.
 
 from __future__ import annotations
 
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from agent.clients.requester.answer_index import AnswerIndex, AnswerState, HeldDisclosure, QuotaUsage, ReceivedAnswer
+from agent.clients.requester.checks import AnswerSummary, Grade
+from agent.clients.requester.disclosure_folder import DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.notes import FolderNotes
 from agent.core.transfer import TransferState
 from agent.wire.topics import ANONYMOUS
 from tests.clients.requester.conftest import NOW_S
@@ -118,7 +123,7 @@ def test_changes_come_in_their_order_each_answer_at_its_last_one(answers: Answer
     assert [each.disclosure for each in answers.changed_since(0, limit=2)] == [B, C]
     assert answers.changed_since(4) == []
     assert answers.position().change == 4
-    assert answers.position().made
+    assert re.fullmatch("[0-9a-f]{16}", answers.position().made)
 
 
 def test_an_answer_that_a_person_moved_away_is_deleted_and_one_that_came_back_is_listed(
@@ -131,7 +136,10 @@ def test_an_answer_that_a_person_moved_away_is_deleted_and_one_that_came_back_is
     (place / gone.disclosure).rename(requester.folder / "away")
     assert requester.answers.reconcile("0" * 16) == frozenset()
     assert [each.disclosure for each in requester.answers.to_request(asked.request.id)] != [kept.disclosure]
-    requester.answers.reconcile(house.device_id)
+    assert requester.answers.reconcile(house.device_id) == frozenset()
+    left = requester.answers.get(gone.disclosure)
+    assert left is not None
+    assert (left.state, left.ended_ms) == (AnswerState.DELETED, 0), "the time of its deletion is unknown"
     assert [each.disclosure for each in requester.answers.to_request(asked.request.id)] == [kept.disclosure]
     (requester.folder / "away").rename(place / gone.disclosure)
     assert requester.answers.reconcile() == frozenset()
@@ -143,6 +151,9 @@ def test_an_answer_that_a_person_moved_away_is_deleted_and_one_that_came_back_is
     (place / ("e" * 32)).mkdir()
     (place / "notes of a person").mkdir()
     assert requester.answers.reconcile() == {"e" * 32}, "a folder without its origin cannot be listed"
+    left = requester.answers.get(kept.disclosure)
+    assert left is not None
+    assert (left.state, left.ended_ms) == (AnswerState.DELETED, 0)
     assert requester.answers.receiving() == [gone.disclosure]
     assert requester.answers.total().disclosures == 1
 
@@ -154,6 +165,60 @@ def test_only_whole_tips_are_listed_as_tips(requester: Requester, asked: SentReq
     answer.end(TransferState.COMPLETE, ended_ms=1)
     requester.answers.ended(answer.disclosure)
     assert requester.answers.tips() == [], "an answer of a doorbell is none"
+    tip = requester.answer(B)
+    tip.create(DisclosureOrigin(v=1, device=ANONYMOUS, parts=1, size_bytes=1, sha256="5e" * 32))
+    tip.end(TransferState.COMPLETE, ended_ms=2)
+    requester.answers.ended(B)
+    assert requester.answers.tips() == [B]
+
+
+def test_an_answer_that_ended_is_listed_with_all_that_its_files_say(
+    requester: Requester, asked: SentRequest, house: House
+) -> None:
+    sent = house.disclose(asked)
+    answer = lay_down(requester, asked, sent)
+    answer.end(TransferState.COMPLETE, ended_ms=77, summary=AnswerSummary(Grade.SEGMENTS, 5, 6))
+    requester.answers.ended(sent.id)
+    listed = requester.answers.get(sent.id)
+    assert listed is not None
+    assert listed == ReceivedAnswer(
+        sent.id,
+        house.device_id,
+        asked.request.id,
+        AnswerState.COMPLETE,
+        size_bytes=sum(path.stat().st_size for path in answer.path.iterdir()),
+        parts=len(sent.parts),
+        ended_ms=77,
+        grade=Grade.SEGMENTS,
+        from_ms=5,
+        to_ms=6,
+        change=listed.change,
+    )
+
+
+def test_an_answer_to_a_request_that_is_still_unknown_is_listed_without_one(requester: Requester) -> None:
+    assert len(requester.answers) == 0
+    answer = requester.answer(A)
+    answer.create(DisclosureOrigin(v=1, device=DOOR, parts=3, size_bytes=1, sha256="5e" * 32, begun_ms=7))
+    requester.answers.ended(A)
+    assert requester.answers.get(A) == ReceivedAnswer(
+        A, DOOR, "", AnswerState.RECEIVING, size_bytes=answer.size_bytes(), begun_ms=7, change=1
+    )
+    answer.end(TransferState.REFUSED, "It lies.", ended_ms=8)
+    requester.answers.ended(A)
+    assert requester.answers.get(A) == ReceivedAnswer(
+        A, DOOR, "", AnswerState.QUARANTINED, "It lies.", answer.size_bytes(), begun_ms=7, ended_ms=8, change=2
+    )
+
+
+def test_answers_that_nobody_can_move_are_not_compared_with_the_folder(requester: Requester, tmp_path: Path) -> None:
+    class NotesElsewhere(FolderNotes):
+        movable = False
+
+    answers = AnswerIndex(requester.index, NotesElsewhere(tmp_path / "elsewhere"), requester.answer)
+    answers.put(A, held())
+    assert answers.reconcile() == answers.reconcile(DOOR) == frozenset()
+    assert answers.receiving() == [A]
 
 
 def test_an_answer_of_which_the_copied_request_is_damaged_is_listed_without_one(

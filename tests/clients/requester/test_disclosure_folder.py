@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from agent.clients.requester.answer_index import AnswerIndex, HeldDisclosure, answer_table
-from agent.clients.requester.checks import ranges_of
+from agent.clients.requester.checks import AnswerSummary, Grade, ranges_of
 from agent.clients.requester.disclosure_folder import (
     AnswerFolder,
     DisclosureOrigin,
@@ -126,6 +128,119 @@ def test_what_was_half_written_before_a_restart_is_dropped_and_the_rest_stays(tm
     assert sorted(each.name for each in folder.path.iterdir()) == ["0.age", DisclosureOrigin.FILE]
 
 
+def test_an_answer_that_begins_again_keeps_nothing_of_what_was_half_assembled(tmp_path: Path) -> None:
+    left = tmp_path / "disclosures" / ONE
+    left.mkdir(parents=True)
+    (left / "1.part").write_bytes(b"half")
+    folder = begun(tmp_path)
+    assert [each.name for each in folder.path.iterdir()] == [DisclosureOrigin.FILE]
+    folder.write(1, 0, b"half")
+    folder.clear()
+    assert [each.name for each in folder.path.iterdir()] == [DisclosureOrigin.FILE]
+    shutil.rmtree(folder.path)
+    folder.clear()
+    assert list(folder.path.iterdir()) == [], "another machine has its notes"
+
+
+def test_a_part_that_the_disk_takes_in_pieces_is_written_whole_and_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, pwrite, handles = begun(tmp_path), os.pwrite, set()
+
+    def three_bytes(handle: int, data: memoryview, offset: int) -> int:
+        handles.add(handle)
+        return pwrite(handle, data[:3], offset)
+
+    monkeypatch.setattr(os, "pwrite", three_bytes)
+    folder.write(1, 5, b"world")
+    folder.write(1, 0, b"hello")
+    monkeypatch.undo()
+    assert (folder.path / "1.part").read_bytes() == b"helloworld"
+    for handle in handles:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(handle)
+
+
+def test_a_part_is_on_the_disk_before_it_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = begun(tmp_path)
+    folder.write(0, 0, b"hello")
+    steps: list[str] = []
+
+    class Store(FolderParts):
+        def put(self, disclosure: str, number: int, source: Path) -> None:
+            steps.append("put")
+            super().put(disclosure, number, source)
+
+    monkeypatch.setattr(folder, "_parts", Store(tmp_path / "disclosures"))
+    monkeypatch.setattr(os, "fsync", lambda handle: steps.append(Path(f"/proc/self/fd/{handle}").readlink().name))
+    assert folder.seal(0, size_of(b"hello"))
+    assert steps[:2] == ["0.part", "put"]
+
+
+class Places:
+    """An answer with its notes, its sealed parts and its parts in arrival in three places, each of them with files."""
+
+    def __init__(self, root: Path) -> None:
+        self.parts = FolderParts(root / "parts")
+        self.notes = FolderNotes(root / "notes")
+        self.folder = AnswerFolder(root / "requester", ONE, self.parts, self.notes)
+        self.folder.create(DisclosureOrigin(v=1, device=DEVICE, parts=9, size_bytes=5, sha256="5e" * 32))
+        for number in (0, 1, 2):
+            self.folder.write(number, 0, b"hello")
+        assert self.folder.seal(0, size_of(b"hello"))
+        assert self.folder.seal(1, size_of(b"hello"))
+        self.folder.adopt(b"request")
+
+    def left(self) -> tuple[bool, bool, bool]:
+        return self.folder.is_known(), bool(self.folder.sealed()), self.folder.path.exists()
+
+
+def test_the_size_of_an_answer_is_that_of_its_notes_its_parts_and_what_is_arriving(tmp_path: Path) -> None:
+    folder = Places(tmp_path).folder
+    notes = sum(each.stat().st_size for each in (tmp_path / "notes" / "disclosures" / ONE).iterdir())
+    assert (folder.parts_bytes(), folder.size_bytes()) == (10, notes + 10 + 5)
+    assert folder.note("request.dsse") == folder.request() == b"request"
+    assert b"".join(folder.pieces_of(1)) == b"hello"
+
+
+def test_an_answer_that_is_removed_or_deleted_is_gone_from_each_place(tmp_path: Path) -> None:
+    removed, deleted = Places(tmp_path / "removed"), Places(tmp_path / "deleted")
+    assert removed.left() == deleted.left() == (True, True, True)
+    removed.folder.remove()
+    assert removed.left() == (False, False, False)
+    assert deleted.folder.delete() == 2 + 2 + 1, "two sealed parts, two notes and one part that is arriving"
+    assert deleted.left() == (False, False, False)
+    for each in (removed, deleted):
+        each.folder.remove()
+        assert each.folder.delete() == 0
+    alone = begun(tmp_path / "alone")
+    alone.remove()
+    assert not alone.path.exists()
+
+
+def test_a_part_that_another_receiver_puts_during_a_deletion_is_deleted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path)
+    forget = places.notes.delete_folder
+
+    def late(folder: str) -> int:
+        (tmp_path / "late").write_bytes(b"hello")
+        places.parts.put(ONE, 5, tmp_path / "late")
+        return forget(folder)
+
+    monkeypatch.setattr(places.notes, "delete_folder", late)
+    assert places.folder.delete() == 5
+    assert places.left() == (False, False, False)
+
+
+def test_an_origin_describes_part_0(tmp_path: Path) -> None:
+    origin = begun(tmp_path).origin()
+    assert origin == DisclosureOrigin(v=1, device=DEVICE, parts=2, size_bytes=5, sha256="5e" * 32)
+    assert origin is not None
+    assert origin.manifest == PartSize(5, "5e" * 32)
+
+
 def test_the_first_closing_receipt_stays(tmp_path: Path) -> None:
     folder = begun(tmp_path)
     folder.keep_receipt(b"first")
@@ -138,8 +253,10 @@ def test_an_outcome_keeps_its_state_its_reason_and_what_did_not_open(tmp_path: P
     folder.end(TransferState.REFUSED, "r" * 600)
     assert folder.outcome() == ReceiveOutcome(v=1, state="refused", reason="r" * 500)
     assert folder.state is TransferState.REFUSED
-    folder.end(TransferState.COMPLETE, unopened=((1, 3),))
-    assert folder.outcome() == ReceiveOutcome(v=1, state="complete", unopened=((1, 3),))
+    folder.end(TransferState.COMPLETE, unopened=((1, 3),), ended_ms=9, summary=AnswerSummary(Grade.ALL, 5, 6))
+    assert folder.outcome() == ReceiveOutcome(
+        v=1, state="complete", unopened=((1, 3),), ended_ms=9, grade=Grade.ALL, from_ms=5, to_ms=6
+    )
     assert folder.state is TransferState.COMPLETE
 
 

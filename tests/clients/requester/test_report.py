@@ -72,8 +72,9 @@ def test_each_clip_with_a_film_begins_where_the_films_before_it_end() -> None:
 
 
 def test_times_are_in_the_zone_of_the_request_as_it_is_on_its_day() -> None:
-    summer_s, winter_s = 1_720_000_000, 1_800_000_000
+    summer_s, winter_s, last_week_of_winter_s = 1_720_000_000, 1_800_000_000, 1_805_616_000
     amsterdam = ZoneInfo("Europe/Amsterdam")
+    assert _TimeFormatter(amsterdam, last_week_of_winter_s).zone_name == "UTC+01:00"
     assert _TimeFormatter(amsterdam, summer_s).zone_name == "UTC+02:00"
     told = _TimeFormatter(amsterdam, winter_s)
     assert told.zone_name == "UTC+01:00"

@@ -56,6 +56,22 @@ def test_a_part_is_durable_before_its_name_is(
     assert synced[-1] == tmp_path / "parts" / ONE
 
 
+def test_the_room_for_parts_is_that_of_the_disk_and_a_copy_takes_none_of_it(parts: FolderParts, tmp_path: Path) -> None:
+    assert parts.room(5, 7) == 7
+    parts.put(ONE, 0, made(tmp_path, b"sealed"))
+    parts.copy(ONE, 0, tmp_path / "copy")
+    assert (tmp_path / "copy").samefile(tmp_path / "parts" / ONE / "0.age")
+
+
+def test_parts_that_another_process_removes_meanwhile_are_removed(
+    parts: FolderParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts.put(ONE, 3, made(tmp_path, b"sealed"))
+    monkeypatch.setattr(FolderParts, "numbers", lambda *_: frozenset({2, 3, 4}))
+    parts.remove(ONE)
+    assert list((tmp_path / "parts" / ONE).iterdir()) == []
+
+
 def test_a_copy_of_a_part_that_is_missing_or_on_a_disk_without_links(
     parts: FolderParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
