@@ -13,6 +13,7 @@ caller takes it, so a slow caller slows all brokers down.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import OrderedDict, deque
@@ -68,7 +69,7 @@ class CellBrokers:
         self._lock = threading.Lock()
         self._publications: dict[int, _Publication] = {}
         """By the number that all brokers know it under."""
-        self._numbers = 0
+        self._numbers = itertools.count()
         self._in_flight: set[int] = set()
         """The callers' tokens that no event has settled."""
         self._refused: deque[PublishRefused] = deque()
@@ -77,7 +78,8 @@ class CellBrokers:
         self._brokers_of: dict[str, tuple[BrokerAddress, ...]] = {}
         """Cell → its brokers, once looked up."""
         self._connected: set[BrokerAddress] = set()
-        self._first = 0
+        self._turns = list(brokers)
+        """The brokers in the order in which they are asked for an event: the last one that had one comes last."""
         self._stopping = False
 
     @property
@@ -106,8 +108,7 @@ class CellBrokers:
             if token in self._in_flight:
                 raise InternalError(f"Publication {token} is in flight already.")
             self._in_flight.add(token)
-            self._numbers += 1
-            number = self._numbers
+            number = next(self._numbers)
             self._publications[number] = _Publication(token, set(route), PublishAcknowledged(token, heard=False))
         if not route:
             self._refused.append(PublishRefused(number, _NO_BROKER, "no broker of the directory serves this cell"))
@@ -177,13 +178,11 @@ class CellBrokers:
         """Returns an event of the next broker that has one, so that a busy broker hides no other one."""
         if self._refused:
             return self._answered(None, self._refused.popleft())
-        addresses = list(self._links)
-        for step in range(len(addresses)):
-            place = (self._first + step) % len(addresses)
-            while (event := self._links[addresses[place]].next_event(0)) is not None:
-                told = self._told(addresses[place], event)
+        for address in self._turns:
+            while (event := self._links[address].next_event(0)) is not None:
+                told = self._told(address, event)
                 if told is not None:
-                    self._first = place + 1
+                    self._turns = [*(each for each in self._turns if each != address), address]
                     return told
         return None
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from agent.clients.requester.cell_brokers import CellBrokers
+from agent.clients.requester import cell_brokers
+from agent.clients.requester.cell_brokers import CellBrokers, _worse
 from agent.clients.requester.publisher import PublishQueue
 from agent.core.bus import (
     BusConnected,
@@ -18,7 +21,9 @@ from agent.core.bus import (
     PublishAcknowledged,
     PublishLost,
     PublishRefused,
+    PublishResult,
 )
+from agent.errors import InternalError
 from agent.mqtt import MqttBus
 from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
 from tests.brokers import BrokerWithClients, broker_with_clients
@@ -109,10 +114,7 @@ def test_one_broker_that_refuses_makes_the_whole_message_refused(two: TwoBrokers
 
 def test_a_cell_without_a_broker_is_refused_with_the_reason(two: TwoBrokers) -> None:
     assert two.bus.publish(request(IN_NONE), b"request", token=5)
-    [refused] = two.answers()
-    assert isinstance(refused, PublishRefused)
-    assert (refused.token, refused.code) == (5, 0x90)
-    assert "no broker of the directory" in refused.reason
+    assert two.answers() == [PublishRefused(5, 0x90, "no broker of the directory serves this cell")]
 
 
 def test_a_receipt_goes_where_the_upload_came_from(two: TwoBrokers) -> None:
@@ -190,6 +192,169 @@ def test_a_busy_broker_does_not_hide_the_other_one(two: TwoBrokers) -> None:
         if isinstance(event, MessageReceived):
             came.append(event.payload.decode())
     assert SOUTH.host in came
+
+
+def test_a_broker_of_the_directory_that_is_not_connected_gets_nothing() -> None:
+    broker = FakeBroker()
+    bus = CellBrokers(directory_of(NORTH, SOUTH), (NORTH,), lambda *_: FakeBus(broker, REQUESTER))
+    bus.start()
+    assert bus.lane(request(IN_BOTH)) == bus.lane(request(IN_NORTH)) == str(NORTH)
+    assert bus.lane(request(IN_SOUTH)) == ""
+    bus.stop()
+
+
+def test_a_message_is_heard_if_a_client_of_any_broker_hears_it(two: TwoBrokers) -> None:
+    device = two.device_at(NORTH)
+    device.subscribe(f"doorward/v1/receipts/{DEVICE}/+")
+    assert two.bus.publish(RECEIPT, b"receipt", token=1)
+    assert two.answers() == [PublishAcknowledged(1, heard=True)]
+
+
+ACKNOWLEDGED, HEARD = PublishAcknowledged(7, heard=False), PublishAcknowledged(7, heard=True)
+REFUSED, REFUSED_LATER, LOST = PublishRefused(7, 0x87, "no"), PublishRefused(7, 0x95, "too large"), PublishLost(7)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "worse"),
+    [
+        (ACKNOWLEDGED, ACKNOWLEDGED, ACKNOWLEDGED),
+        (ACKNOWLEDGED, HEARD, HEARD),
+        (HEARD, ACKNOWLEDGED, HEARD),
+        (ACKNOWLEDGED, LOST, LOST),
+        (LOST, ACKNOWLEDGED, LOST),
+        (LOST, REFUSED, REFUSED),
+        (REFUSED, LOST, REFUSED),
+        (REFUSED, ACKNOWLEDGED, REFUSED),
+        (ACKNOWLEDGED, REFUSED, REFUSED),
+        (REFUSED, REFUSED_LATER, REFUSED),
+    ],
+)
+def test_a_refusal_counts_more_than_a_loss_and_a_loss_more_than_an_acknowledgement(
+    one: PublishResult, other: PublishResult, worse: PublishResult
+) -> None:
+    assert _worse(one, other) == worse
+
+
+def test_a_token_is_used_again_only_after_it_was_settled(two: TwoBrokers) -> None:
+    two.brokers[SOUTH].freeze()
+    assert two.bus.publish(request(IN_SOUTH), b"request", token=5)
+    with pytest.raises(InternalError, match="Publication 5 is in flight already"):
+        two.bus.publish(request(IN_NORTH), b"request", token=5)
+    two.brokers[SOUTH].kill()
+    assert two.answers() == [PublishLost(5)]
+    for _ in range(2):
+        assert two.bus.publish(request(IN_SOUTH), b"request", token=5) is False, "its broker is away"
+    assert two.bus.publish(request(IN_NORTH), b"request", token=5) is True
+    assert two.bus.publish(request(IN_NONE), b"request", token=6) is True
+
+
+class Link:
+    """A connection that notes what is asked of it and hands out these events, one a look."""
+
+    def __init__(self) -> None:
+        self.events: list[BusEvent | None] = []
+        self.asked: list[object] = []
+        self.dropped = 3
+
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        self.asked.append(timeout_s)
+        return self.events.pop(0) if self.events else None
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *values, **options: self.asked.append((name, values, options))
+
+
+class TwoLinks:
+    """A bus over two such connections, at a time that stands still."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.links = {NORTH: Link(), SOUTH: Link()}
+        self.bus = CellBrokers(directory_of(NORTH, SOUTH), (NORTH, SOUTH), lambda at, _told: self.links[at])  # type: ignore[arg-type, return-value]
+        monkeypatch.setattr(cell_brokers, "time", SimpleNamespace(monotonic=lambda: 100.0))
+        self.waits: list[float] = []
+        self.cleared = 0
+
+    def count_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(self.bus._news, "wait", self.waits.append)
+        monkeypatch.setattr(self.bus._news, "clear", self._count)
+
+    def _count(self) -> None:
+        self.cleared += 1
+
+
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> TwoLinks:
+    return TwoLinks(monkeypatch)
+
+
+def test_what_is_for_all_brokers_goes_to_each_connection(links: TwoLinks) -> None:
+    links.bus.start()
+    links.bus.subscribe("a/#", retained=False)
+    links.bus.read_retained("b/#")
+    links.bus.unsubscribe("a/#")
+    links.bus.hurry(True)
+    links.bus.stop()
+    for link in links.links.values():
+        assert link.asked == [
+            ("start", (), {}),
+            ("subscribe", ("a/#",), {"retained": False}),
+            ("read_retained", ("b/#",), {}),
+            ("unsubscribe", ("a/#",), {}),
+            ("hurry", (True,), {}),
+            ("stop", (), {}),
+        ]
+    assert links.bus.dropped == 6
+
+
+def test_a_wait_for_an_event_looks_again_now_and_then_and_ends_with_its_time(
+    links: TwoLinks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links.count_waits(monkeypatch)
+    south, event = links.links[SOUTH], MessageReceived(UPLOAD, b"init")
+    south.events = [None, event]
+    assert links.bus.next_event(0) is None
+    assert links.waits == []
+    assert links.bus.next_event(0) == event
+    south.events = [None, None, event]
+    assert links.bus.next_event(1) == event
+    assert links.waits == [0.2, 0.2], "at most this long, in case a connection does not call"
+    assert links.cleared == 5, "before each look"
+    south.events = [None, event]
+    assert links.bus.next_event(0.125) == event
+    assert links.waits[2:] == [0.125]
+    assert set(south.asked) == {0}, "a look does not wait"
+    links.bus.stop()
+    assert links.bus.next_event(60) is None
+    assert len(links.waits) == 3
+
+
+def test_a_wait_ends_with_a_refusal_and_with_the_stop(links: TwoLinks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell_brokers, "_LOOK_S", 600.0)
+    found: list[BusEvent | None] = []
+    looked = threading.Event()
+    monkeypatch.setattr(links.links[SOUTH], "next_event", lambda _: looked.set())
+
+    def waiting(ends: Callable[[], object]) -> None:
+        looked.clear()
+        thread = threading.Thread(target=lambda: found.append(links.bus.next_event(600)), daemon=True)
+        thread.start()
+        assert looked.wait(PATIENCE_S)
+        ends()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+    waiting(lambda: links.bus.publish(request(IN_NONE), b"request", token=5))
+    waiting(links.bus.stop)
+    assert found == [PublishRefused(5, 0x90, "no broker of the directory serves this cell"), None]
+
+
+def test_each_broker_that_has_an_event_gets_its_turn(links: TwoLinks) -> None:
+    for address, link in links.links.items():
+        link.events = [MessageReceived(f"{address.host}/{number}", b"") for number in range(3)]
+    came = [links.bus.next_event(0) for _ in range(6)]
+    assert [each.topic for each in came if isinstance(each, MessageReceived)] == [
+        f"{host}/{number}" for number in range(3) for host in (NORTH.host, SOUTH.host)
+    ]
 
 
 @pytest.mark.broker
