@@ -27,7 +27,8 @@ class BrokerFiles:
 
 def broker_files(folder: Path, host: str = "") -> BrokerFiles:
     """Returns the files in the requester's `folder` for the broker `host`."""
-    common, own = folder / "tls", folder / "tls" / (host or ".")
+    common = folder / "tls"
+    own = common / host
 
     def found(name: str) -> Path:
         return own / name if files.is_file(own / name) else common / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,11 +64,8 @@ def unexpected_errors() -> Iterator[None]:
 
 def _place_of(error: Exception) -> str:
     """Returns the kind of an error and the function that raised it."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    where = f" in {at.tb_frame.f_code.co_name}, line {at.tb_lineno}" if at is not None else ""
-    return f"{type(error).__name__}{where}"
+    raised_in = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {raised_in.name}, line {raised_in.lineno}"
 
 
 def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:

@@ -58,3 +58,8 @@ def test_the_bar_is_the_longest_round_length_of_at_most_half_the_width(radius_m:
     assert found.bar_m == bar_m
     assert found.bar_px == pytest.approx(bar_m * 92 / (2 * radius_m), rel=0.01)
     assert found.bar_px <= 67
+
+
+def test_the_bar_of_a_very_small_area_is_the_shortest_one() -> None:
+    found = sketch(Circle(lat=0.0, lon=0.0, radius_m=25))
+    assert (found.bar_m, found.bar_px) == (50, pytest.approx(92, rel=0.01))

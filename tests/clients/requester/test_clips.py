@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from msgspec.structs import replace
+
 from agent.clients.requester.clips import Continuity, DisclosedClip, DisclosedSegment, clips_of
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
 from agent.wire.disclosures import PartKind
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed
+from tests.clients.requester.full_answer import FullAnswer
 from tests.clients.requester.house import Changes, House
 from tests.clients.requester.test_verification import verified
 
@@ -77,3 +80,36 @@ def test_a_clip_has_the_worst_clock_of_all_that_is_shown_of_it() -> None:
     assert DisclosedClip(1, "e", (good, bad, good), None).quality is worst
     assert DisclosedClip(1, "e", (good,), bad.verified).quality is worst
     assert DisclosedClip(1, "e", (), bad.verified).quality is worst
+
+
+def test_each_clip_of_a_full_answer_has_its_own_films_still_and_what_does_not_open(full: FullAnswer) -> None:
+    found = [
+        (
+            clip.number,
+            clip.event[0],
+            [each.verified.number for each in clip.segments],
+            [each.sound and each.sound.number for each in clip.segments],
+            clip.poster and clip.poster.number,
+            [each.number for each in clip.unopened],
+            clip.continuity,
+            clip.quality,
+        )
+        for clip in clips_of(full.verification)
+    ]
+    synced, unknown = ClockQuality.SYNCED, ClockQuality.UNKNOWN
+    assert found == [
+        (1, "a", [1, 3], [2, None], None, [], Continuity.BROKEN, synced),
+        (2, "e", [], [], 5, [4], None, synced),
+        (3, "i", [6], [None], None, [], None, unknown),
+    ]
+
+
+def test_one_film_that_was_not_signed_as_a_successor_leaves_the_order_open(
+    requester: Requester, asked: SentRequest, gops: list[Gop]
+) -> None:
+    house = House((NOW_S - 6000) * 1000)
+    house.record(DESCRIPTION, gops[0:1], event="a" * 26, poster=False)
+    house.changes = Changes(record=lambda record: replace(record, prev_in_clip=None))
+    house.record(DESCRIPTION, gops[1:2], event="a" * 26, poster=False)
+    (clip,) = clips_of(verified(requester, asked, house.disclose(asked)))
+    assert clip.continuity is Continuity.UNSIGNED

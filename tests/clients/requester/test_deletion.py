@@ -7,6 +7,7 @@ import os
 import pytest
 
 from agent.clients.requester import messages
+from agent.clients.requester.answer_index import AnswerState
 from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
@@ -34,6 +35,9 @@ def test_every_copy_goes_and_the_statement_follows(requester: Requester, asked: 
     assert not any(disclosure.id in path for path in left)
     assert f"disclosures/{kept.id}" in left
     assert requester.reply_identity(asked.request.id) is None
+    listed = requester.answers.get(disclosure.id)
+    assert listed is not None
+    assert (listed.state, listed.ended_ms) == (AnswerState.DELETED, NOW_S * 1000)
     assert told == [
         ReceiverEvent(
             ReceiverEventKind.DELETED, disclosure.id, asked.request.id, device=disclosure.device, at_ms=NOW_S * 1000

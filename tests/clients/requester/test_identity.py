@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
+import shutil
 import stat
 from pathlib import Path
 
@@ -10,11 +12,16 @@ import pytest
 
 from agent.clients.opening import HybridIdentity, X25519Identity
 from agent.clients.requester import messages
-from agent.clients.requester.identity import Requester, RequesterProfile, SentRequest
+from agent.clients.requester.claims import SoleReceiver
+from agent.clients.requester.disclosure_folder import DisclosureOrigin
+from agent.clients.requester.folder_index import FolderIndex
+from agent.clients.requester.identity import Requester, RequesterProfile, SentRequest, indexed_tables
 from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.notes import FolderNotes
+from agent.clients.requester.sealed_parts import FolderParts
 from agent.clients.requester.sequence_numbers import SequenceCounter
-from agent.errors import ConfigurationError, StorageError
+from agent.core.transfer import PartSize
+from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform import files
 from agent.wire import envelope
 from agent.wire.fields import Kind, OnwardKind
@@ -40,12 +47,15 @@ def test_a_key_that_others_may_read_is_refused_with_the_command_that_mends_it(tm
         load_key(tmp_path / "root.key")
 
 
-@pytest.mark.parametrize("content", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no key", b"\xff\xfe", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+)
 def test_what_is_no_key_is_refused_without_being_quoted(content: bytes, tmp_path: Path) -> None:
     files.write(tmp_path / "root.key", content, secret=True)
     with pytest.raises(ConfigurationError, match=r"root\.key") as raised:
         load_key(tmp_path / "root.key")
     assert "AAAA" not in str(raised.value)
+    assert raised.value.remedy
 
 
 def test_a_folder_holds_one_requester_and_keeps_what_it_is(requester: Requester) -> None:
@@ -230,6 +240,79 @@ def test_requests_are_listed_by_their_ids_and_nothing_else_is(requester: Request
     assert requester.request_ids("g") == []
 
 
+def flags(asked: SentRequest) -> tuple[bool, bool]:
+    return asked.withdrawn, asked.deleted
+
+
+def test_a_request_is_withdrawn_by_its_withdrawal_or_by_its_deletion(requester: Requester, asked: SentRequest) -> None:
+    folder = requester.folder / "requests" / asked.request.id
+    assert flags(asked) == (False, False)
+    (folder / "withdrawal.dsse").touch()
+    assert flags(asked) == (True, False)
+    (folder / "deletion.dsse").touch()
+    assert flags(asked) == (True, True)
+    (folder / "withdrawal.dsse").unlink()
+    assert flags(asked) == (True, True)
+
+
+def test_a_missing_reply_key_is_told_apart_from_a_deleted_one(requester: Requester, asked: SentRequest) -> None:
+    folder = requester.folder / "requests" / asked.request.id
+    key = asked.reply_identity()
+    assert str(key.recipient()) == asked.request.reply
+    (folder / "deletion.dsse").touch()
+    assert asked.reply_identity().secret_text() == key.secret_text(), "a crash came before it was deleted"
+    asked.delete_reply_identity()
+    asked.delete_reply_identity()
+    assert not (folder / "reply.identity").exists()
+    with pytest.raises(ConfigurationError, match="was deleted with everything received for it") as raised:
+        asked.reply_identity()
+    assert asked.request.id in raised.value.message
+    (folder / "deletion.dsse").unlink()
+    with pytest.raises(ConfigurationError, match=r"reply\.identity is missing\.") as raised:
+        asked.reply_identity()
+    assert raised.value.remedy == "Restore it from a backup."
+    assert requester.reply_identity(asked.request.id) is None
+
+
+def test_a_copy_of_a_request_is_ours_only_word_for_word(requester: Requester, asked: SentRequest) -> None:
+    assert requester.sent_request_in(asked.envelope) == asked
+    with pytest.raises(FormatError, match="differs from the signed one"):
+        requester.sent_request_in(asked.envelope + b" ")
+    assert asked.payload_sha256 == hashlib.sha256(asked.payload).hexdigest()
+
+
+def test_the_roots_of_a_requester_are_its_own_and_those_under_which_it_asked(tmp_path: Path) -> None:
+    requester = Requester.create(tmp_path / "police", "police", Kind.POLICE, ROOT_ID)
+    assert requester.trust_roots() == {ROOT_ID}
+    messages.make_request(requester, question(), now_s=NOW_S, trust_root="ab" * 8)
+    assert requester.trust_roots() == {ROOT_ID, "ab" * 8}
+    assert Requester.create(tmp_path / "fire", "fire", Kind.FIRE).trust_roots() == frozenset()
+
+
+def test_the_requests_of_a_case_are_those_that_are_stored(requester: Requester) -> None:
+    first, second, _ = (
+        messages.make_request(requester, question(case=case), now_s=NOW_S).id for case in ("1", "1", "2")
+    )
+    assert {each.request.id for each in requester.sent_requests_in_case("1")} == {first, second}
+    shutil.rmtree(requester.folder / "requests" / second)
+    assert [each.request.id for each in requester.sent_requests_in_case("1")] == [first]
+    assert [requester.has_request(each) for each in (first, second)] == [True, False]
+
+
+def test_a_requester_works_with_the_places_that_it_is_given(requester: Requester, tmp_path: Path) -> None:
+    notes, parts = FolderNotes(requester.folder), FolderParts(tmp_path / "parts")
+    index, claims = FolderIndex(tmp_path, indexed_tables(parts)), SoleReceiver()
+    other = Requester.open(requester.folder, None, index, parts, notes, claims)
+    assert (other.index, other.notes, other.claims) == (index, notes, claims)
+    answer = other.answer("a" * 32)
+    answer.create(DisclosureOrigin(v=1, device="b" * 16, parts=1, size_bytes=1, sha256="5e" * 32))
+    answer.write(0, 0, b"x")
+    assert answer.seal(0, PartSize(1, hashlib.sha256(b"x").hexdigest()))
+    assert (tmp_path / "parts" / answer.disclosure / "0.age").exists()
+    assert other.room(3, 5) == 5
+    assert (other.next_number(), requester.next_number()) == (1, 2)
+
+
 # -- a key that is not in a file ---------------------------------------------------------------------------------------
 
 
@@ -266,6 +349,12 @@ def test_a_folder_opens_only_with_the_key_that_it_was_made_for(tmp_path: Path) -
         Requester.open(folder, Token(b"u"))
     with pytest.raises(ConfigurationError, match="not in a file here"):
         Requester.open(folder)
+
+
+def test_a_signer_may_hold_the_key_of_a_folder_that_has_it_in_a_file(requester: Requester) -> None:
+    key = FileSigner(load_key(requester.folder / "signing.key"))
+    assert Requester.open(requester.folder, key).key == requester.key
+    assert requester.profile == RequesterProfile(v=1, id="rijnstad-police", kind=Kind.POLICE, trust_root=ROOT_ID)
 
 
 def test_a_token_that_signs_wrongly_sends_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from agent.clients.owner.keys import OwnerKeys, OwnerSeeds
 from agent.clients.owner.known_devices import KnownDevice
 from agent.clients.owner.stolen_notice import stolen_notice
 from agent.clients.requester.identity import Requester, SentRequest
-from agent.clients.requester.known_doorbells import KnownDoorbells
+from agent.clients.requester.known_doorbells import DoorbellHistory, KnownDoorbell, KnownDoorbells
 from agent.clients.requester.notes import FolderNotes
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.verification import CheckKind, Verification, examine
@@ -123,6 +123,48 @@ def test_a_damaged_memory_of_a_doorbell_says_so(requester: Requester, asked: Sen
         KnownDoorbells(requester.notes).all()
 
 
+def test_a_doorbell_is_remembered_with_its_key_its_lists_and_its_first_answer(
+    requester: Requester, asked: SentRequest, house: House
+) -> None:
+    first = verified(requester, asked, house.disclose(asked))
+    remember(requester, first)
+    house.epoch = 2
+    second = verified(requester, asked, house.disclose(asked))
+    remember(requester, second, LATER_S)
+    assert first.disclosed is not None
+    assert second.disclosed is not None
+    doors = KnownDoorbells(requester.notes)
+    (requester.folder / "doors" / "notes of a person").touch()
+    (door,) = doors.all()
+    assert door == KnownDoorbell(
+        v=1,
+        key=public_key_of(house.device).text,
+        enrolments=second.disclosed.manifest.enrolments,
+        seen_s=NOW_S,
+        first=first.disclosure,
+    )
+    assert door.id == house.device_id
+    assert door.enrolled.epoch == 2
+    assert doors.check(first.disclosed.manifest) == DoorbellHistory()
+    assert doors.check(second.disclosed.manifest) == DoorbellHistory(NOW_S)
+    doors.forget(house.device_id)
+    assert doors.all() == ()
+    with pytest.raises(ConfigurationError, match=f"The doorbell {house.device_id} is unknown"):
+        doors.forget(house.device_id)
+
+
+def test_an_approval_counts_up_to_ten_minutes_after_the_next_list_was_signed(tmp_path: Path) -> None:
+    doors = KnownDoorbells(FolderNotes(tmp_path))
+    manifest = msgspec.structs.replace(samples.disclosure_manifest(), device=KNOWN["device"])
+    doors.remember(msgspec.structs.replace(manifest, enrolments=tuple(KNOWN["chain"][:2])), NOW_S)
+    shown = msgspec.structs.replace(manifest, enrolments=tuple(KNOWN["chain"][:1]))
+    payload = envelope.read_unverified(KNOWN["chain"][1].encode()).payload
+    next_ms = json.loads(payload)["owner_time_ms"]
+    assert doors.check(shown, samples.approval(owner_time_ms=next_ms + 600_000)) == DoorbellHistory()
+    with pytest.raises(OpenError, match="no longer in force"):
+        doors.check(shown, samples.approval(owner_time_ms=next_ms + 600_001))
+
+
 # -- stolen --------------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +207,8 @@ def test_answers_of_a_stolen_doorbell_do_not_verify_but_those_approved_before_do
     assert (door.first, statement.since_s, by) == (None, approved_s + 1, "mira")
     verification = verified(requester, asked, before)
     assert verification.ok
+    assert verification.door == DoorbellHistory(NOW_S, approved_s + 1)
+    assert door == doors.find(house.device_id)
     assert "declared this doorbell stolen as of" in said_by(verification, CheckKind.APPROVAL)
     assert (
         "An owner declared it stolen as of then"

@@ -43,6 +43,8 @@ def test_a_cover_is_told_by_its_time_in_the_film_by_the_clock_and_by_its_place()
 def test_a_cover_that_moves_is_told_by_its_first_and_its_last_place() -> None:
     (line,) = lines(film(1, cover((250, 0, 0, 100, 100), (500, 5000, 5000, 9, 9), (900, 9000, 9000, 1000, 1000))))
     assert line.where == "0–1 % across, 0–1 % down, then 90–100 % across, 90–100 % down"
+    (line,) = lines(film(1, cover((250, 0, 0, 100, 100), (900, 9000, 9000, 1000, 1000))))
+    assert line.where == "0–1 % across, 0–1 % down, then 90–100 % across, 90–100 % down"
 
 
 def test_each_kind_has_its_words_and_a_voice_has_no_place() -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from agent import __version__
@@ -340,3 +341,20 @@ def test_the_clock_of_a_still_counts_too(full: FullAnswer) -> None:
     _, still, _ = pictures_of(full)
     shown = " ".join(lines_of(render(full.verification, [still], False, now_s=NOW_S, zone=AMSTERDAM)))
     assert "Clock synchronised: set by a time source" in shown
+
+
+def test_foreign_words_are_shown_as_they_are_written(full: FullAnswer) -> None:
+    assert full.verification.request is not None
+    request = msgspec.structs.replace(full.verification.request, case="<b>{{ 7*7 }}</b> & co")
+    page = render(dataclasses.replace(full.verification, request=request), [], False, now_s=NOW_S)
+    assert "<h1>Footage disclosed in case &lt;b&gt;{{ 7*7 }}&lt;/b&gt; &amp; co</h1>" in page
+
+
+def test_there_is_a_closer_look_only_if_the_window_is_much_longer_than_the_footage(full: FullAnswer) -> None:
+    assert full.verification.request is not None
+    clips = pictures_of(full)
+    told = _TimeFormatter(AMSTERDAM, NOW_S)
+    for window_s, lines in ((168, 2), (167, 1)):  # 38 seconds of footage, and 2 × 1.9 around it
+        from_s = NOW_S - 6010
+        request = msgspec.structs.replace(full.verification.request, from_s=from_s, to_s=from_s + window_s)
+        assert len(_lines(request, clips, told)) == lines

@@ -81,6 +81,13 @@ def test_the_round_times_are_those_of_the_clock_and_not_too_close_to_an_end() ->
     ]
 
 
+@pytest.mark.parametrize("from_minute", [4, 5, 6])
+def test_a_round_time_needs_more_than_a_tenth_of_the_line_on_each_side(from_minute: int) -> None:
+    """The line is an hour long, and 10 past or the full hour is at most 6 minutes from an end."""
+    shown = line(from_minute * MINUTE_MS, (from_minute + 60) * MINUTE_MS)
+    assert [tick.label for tick in shown.ticks[1:-1]] == ["20", "30", "40", "50"]
+
+
 def test_a_closer_look_has_a_twentieth_of_its_length_around_it_and_seconds() -> None:
     clips: Any = [Clip(2, 40_000, 50_000), Clip(1, 10_000, 20_000)]
     shown = closer_look(60 * MINUTE_MS, clips, clock)
@@ -99,7 +106,7 @@ def test_a_closer_look_has_a_second_at_least_on_each_side() -> None:
 
 
 def test_there_is_a_closer_look_only_at_less_than_a_quarter_of_the_window() -> None:
-    clips: Any = [Clip(1, 0, 100_000)]
+    clips: Any = [Clip(1, 1_000_000, 1_100_000)]
     assert closer_look(440_000, clips, clock) is not None
     assert closer_look(439_999, clips, clock) is None
     assert closer_look(440_000, [], clock) is None
