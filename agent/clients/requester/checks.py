@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,8 +63,11 @@ def unexpected_errors() -> Iterator[None]:
 
 def _place_of(error: Exception) -> str:
     """Returns the kind of an error and the function that raised it."""
-    raised_in = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {raised_in.name}, line {raised_in.lineno}"
+    places, at = [], error.__traceback__
+    while at is not None:
+        places.append(f"{at.tb_frame.f_code.co_name}, line {at.tb_lineno}")
+        at = at.tb_next
+    return f"{type(error).__name__} in {places[-1]}"
 
 
 def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
