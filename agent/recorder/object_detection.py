@@ -115,20 +115,21 @@ class ObjectDetectionService:
         self._resting = False
         self._lock = threading.Condition()
         self._events: dict[int, _WatchedEvent] = {}
-        self._open: int | None = None
-        self._moved = MovedRegions()
-        self._next_ns = 0
-        self._coloured = True
+        self._open: int | None
+        self._moved: MovedRegions
+        self._next_ns: int
+        self._coloured: bool
         """The camera gives coloured pictures, as far as is known."""
-        self._live = True
-        self._watched_ns = BootNs(0)
+        self._live: bool
+        self._watched_ns: BootNs
         """The newest frame of the analysis. Only later frames can still be queued."""
-        self._queued = 0
+        self._queued: int
         self._queue: BoundedQueue[_QueuedFrame] = BoundedQueue(QUEUE)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._looks = self._dropped = 0
         self._spent_s = 0.0
+        self.begin_stream(live=True)
 
     def start(self) -> None:
         """Loads the networks and begins to detect, on another thread. `status` reports a fault of the networks."""
@@ -176,7 +177,8 @@ class ObjectDetectionService:
         self._notify_moving(all_of_it=True)
         with self._lock:
             self._events.clear()
-            self._open, self._live, self._watched_ns, self._queued = None, live, BootNs(0), 0
+            self._live, self._watched_ns, self._queued = live, BootNs(0), 0
+        self._switch_to(None)
         self._coloured = True
 
     def end_stream(self) -> None:

@@ -132,8 +132,7 @@ class RetryBuffer:
     @property
     def in_memory_s(self) -> float:
         """Seconds from the oldest unacknowledged picture to the newest."""
-        pending = tuple(self._pending)
-        gops = [gop for one in pending for gop in (*tuple(one.gops)[:1], *tuple(one.gops)[-1:])]
+        gops = [gop for pending in tuple(self._pending) for gop in tuple(pending.gops)]
         return (gops[-1].end_ns - gops[0].start_ns) / _NS if gops else 0.0
 
     @property

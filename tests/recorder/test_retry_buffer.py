@@ -374,7 +374,7 @@ def test_the_status_knows_how_long_the_footage_in_memory_is(story: Story) -> Non
     assert (story.keeper.in_memory_s, story.keeper.in_memory_bytes, story.keeper.recorded_s) == (0.0, 0, 0.0)
     assert (story.keeper.writing, story.keeper.waiting) == (False, False)
     story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
-    assert (story.keeper.in_memory_s, story.keeper.writing) == (1.0, True)
+    assert (story.keeper.in_memory_s, story.keeper.writing, story.keeper.waiting) == (1.0, True, False)
     story.keeper.grow(story.gop())
     assert story.keeper.in_memory_s == 2.0
     story.keeper.end(BootNs(story.tested.clock.boot_ns))
@@ -591,7 +591,9 @@ def test_a_change_of_format_in_a_segment_that_has_ended_keeps_its_sound_labels_a
     story.segment(5)
     story.segment(1)
     resume(story)
-    assert story.stored_s() == [(100, 102), (102, 105), (105, 106)], "in their order"
+    assert story.stored_s() == [(100, 102), (102, 105), (105, 106)]
+    begins_us = [entry.start_us for entry in story.tested.vault.entries()]
+    assert begins_us == sorted(begins_us), "they were stored in their order"
     assert len(asked) == 2, "once for each that the camera ended"
     records = [story.tested.vault.record(entry.id).record for entry in story.tested.vault.entries() if entry.whole]
     assert [getattr(record, "silence", None) for record in records] == [SoundGapReason.MICROPHONE] * 3
@@ -607,6 +609,17 @@ def test_an_old_newest_record_is_no_gap_once_a_segment_was_acknowledged(
     story.segment()
     resume(story)
     assert story.gaps() == []
+
+
+def test_the_vault_is_asked_once_what_it_covers_however_long_the_fault_lasts(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(story.tested.vault, "covered_until_ns", lambda: asked.append(1))
+    story.keeper._restarted = True
+    story.fail(errno.EIO)
+    story.segment(8)
+    assert asked == [1]
 
 
 def test_a_vault_that_cannot_tell_what_it_covers_costs_no_footage(
