@@ -89,7 +89,8 @@ class LiveParts:
         self._frame_ns = frame_ns
         self._assembler = GopAssembler(frame_ns)
         self._newest_ns = 0
-        self._gops = int(known_order)
+        self._is_order_known = known_order
+        """A whole GOP has shown whether there are B-frames, or there are none for certain."""
         self._is_in_order = True
         self._is_short = False
 
@@ -109,8 +110,8 @@ class LiveParts:
         # Through the old assembler, so that the rest ends exactly where the keyframe begins.
         follows = self._newest_ns < keyframe.sensor_ns
         rest = self._assembler.push(keyframe) if follows and not self._is_short else None
-        self._is_short = self._gops > 0 and self._is_in_order
-        self._gops += 1
+        self._is_short = self._is_order_known and self._is_in_order
+        self._is_order_known = True
         self._newest_ns = keyframe.sensor_ns
         parts = [rest] if rest is not None else []
         if self._is_short:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from agent.core.live import LiveSound
+from agent.core import live
+from agent.core.live import LiveContext, LiveSound, live_plaintext
 from agent.core.media import EncodedPacket, Gop, SoundDescription, SoundPacket, StreamDescription
 from agent.core.timebase import NS_PER_MS, BootNs, seconds
+from agent.core.vault.spans import span_between
 from agent.errors import FormatError
 from agent.ipc.protocol import LiveViewers
 from agent.recorder import live_stream
@@ -333,6 +335,217 @@ def test_a_keyframe_from_before_begins_anew_without_the_rest() -> None:
     (keyframe,) = parts.push(packet(2, keyframe=True))
     assert keyframe.begins
     assert keyframe.packets[0].sensor_ns == at(2)
+
+
+def test_pictures_before_the_first_keyframe_are_no_part() -> None:
+    parts = LiveParts(FRAME_NS, known_order=True)
+    assert parts.push(packet(0)) == []
+    (keyframe,) = parts.push(packet(1, keyframe=True))
+    assert (keyframe.begins, keyframe.end_ns) == (True, at(2)), (
+        "in a known order the first GOP comes in short parts too"
+    )
+    assert [part.end_ns for part in parts.push(packet(2))] == [at(3)]
+
+
+def test_a_keyframe_of_the_same_moment_as_the_picture_before_begins_without_the_rest() -> None:
+    parts = LiveParts(FRAME_NS)
+    parts.push(packet(0, keyframe=True))
+    parts.push(packet(1))
+    (keyframe,) = parts.push(packet(1, keyframe=True))
+    assert (keyframe.begins, len(keyframe.packets)) == (True, 1)
+
+
+@pytest.mark.parametrize("tenth", [5, 4])
+def test_a_picture_of_an_earlier_moment_ends_the_short_parts_until_the_next_keyframe(tenth: int) -> None:
+    parts = LiveParts(FRAME_NS, known_order=True)
+    parts.push(packet(0, keyframe=True))
+    parts.push(packet(5))
+    assert parts.push(packet(tenth)) == []
+    assert parts.push(packet(6)) == []
+    assert parts.push(packet(10, keyframe=True)) == [], "from here on it comes in long parts"
+    (long,) = parts.push(packet(20, keyframe=True))
+    assert (len(long.packets), long.end_ns, long.ends) == (1, at(20), True)
+
+
+# -- from a camera to the viewers --------------------------------------------------------------------------------------
+
+
+class Viewers:
+    """A custodian that notes each piece."""
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[int, int, int, bytes, bool, bool]] = []
+
+    def put(self, number: int, piece: int, pieces: int, data: bytes, *, begins: bool, small: bool) -> LiveViewers:
+        self.pieces.append((number, piece, pieces, data, begins, small))
+        return LiveViewers(True, (str(len(self.pieces)),))
+
+
+class Unsealed:
+    """In place of the sealer: what would be sealed stays readable."""
+
+    is_due = False
+    glances: ClassVar[dict[str, Any]] = {}
+
+    def seal(self, plaintext: bytes, *, begins: bool) -> bytes:
+        return (b"keyed:" if begins else b"") + plaintext
+
+
+class Fragments:
+    def __init__(self, _description: StreamDescription) -> None:
+        self._count = 0
+
+    def begin(self, gop: Gop) -> bytes:
+        return b"film:" + self.add(gop)
+
+    def add(self, gop: Gop) -> bytes:
+        return b"".join(each.data for each in gop.packets)
+
+
+@pytest.fixture
+def open_maker(maker: LiveStream, monkeypatch: pytest.MonkeyPatch) -> LiveStream:
+    monkeypatch.setattr(live_stream, "FragmentedMp4Writer", Fragments)
+    sealer: Any = Unsealed()
+    maker.sealer = sealer
+    return maker
+
+
+def test_each_part_is_handed_over_with_its_time_its_place_and_in_pieces(
+    open_maker: LiveStream, tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PIECE_BYTES", 200)
+    for tenth in range(3):
+        open_maker.packet(packet(tenth, keyframe=tenth == 0), replace(STREAM))
+    stream = replace(STREAM)
+    open_maker._small = True
+    for tenth in range(10, 13):
+        open_maker.packet(packet(tenth, keyframe=tenth == 10), stream)
+    custodian, answers = Viewers(), list[LiveViewers | None]()
+    sink: Any = custodian
+    first = following(open_maker, 0)
+    assert first is not None
+    answers.append(open_maker.hand_over(first, sink))
+    open_maker.packet(packet(13), stream)
+    second = open_maker.due()
+    assert second is not None
+    answers.append(open_maker.hand_over(second, sink))
+    assert open_maker.due() is None
+    now, boot = tested.clock.now(), tested.clock.boot_id
+    context = LiveContext(
+        device=SEALING.device, span=span_between(boot, now.at(at(10)), now.at(at(13))), continues=False, sound=None
+    )
+    follows = LiveContext(
+        device=SEALING.device, span=span_between(boot, now.at(at(13)), now.at(at(14))), continues=True, sound=None
+    )
+    number = first.number
+    whole = b"keyed:" + live_plaintext(b"film:" + b"x" * 30, context)
+    rest = live_plaintext(b"x" * 10, follows)
+    assert custodian.pieces == [
+        (number, 0, 2, whole[:200], True, True),
+        (number, 1, 2, whole[200:], True, True),
+        (number + 1, 0, 2, rest[:200], False, True),
+        (number + 1, 1, 2, rest[200:], False, True),
+    ]
+    assert answers == [LiveViewers(True, ("2",)), LiveViewers(True, ("4",))], "as the last piece was answered"
+    assert open_maker.sealed == 2
+
+
+def test_a_stream_that_has_begun_is_numbered_from_one(maker: LiveStream) -> None:
+    maker.push(part(0, begins=True), STREAM)
+    assert (numbers(maker), maker._newest_bytes, maker._told) == ([1], 1000, 0)
+
+
+def test_parts_without_a_keyframe_are_kept_within_the_same_bytes(maker: LiveStream) -> None:
+    maker.push(part(0), STREAM)
+    assert maker._newest_bytes == 1000
+
+
+def test_pictures_that_a_network_camera_had_kept_are_not_shown_again(maker: LiveStream) -> None:
+    for tenth in range(3):
+        maker.packet(packet(tenth, keyframe=tenth == 0), STREAM)
+    maker.packet(packet(3, keyframe=True), STREAM)
+    maker.packet(packet(4), STREAM)
+    assert numbers(maker) == [2, 3], "the keyframe ended the first GOP, which was number 1"
+    again = replace(STREAM)
+    for tenth in range(3, 9):
+        maker.packet(packet(tenth, keyframe=tenth == 3), again)
+    maker.packet(packet(9, keyframe=True), again)
+    assert numbers(maker) == [4], "the whole GOP from before was passed over"
+    later = replace(STREAM)
+    just_after = EncodedPacket(b"x", True, BootNs(at(9) + 1))
+    maker.packet(just_after, later)
+    maker.packet(packet(20, keyframe=True), later)
+    assert numbers(maker) == [6], "a picture from a nanosecond later is new, and so is the next one"
+
+
+def test_a_keyframe_may_be_up_to_a_tenth_of_a_second_early(maker: LiveStream) -> None:
+    for early_ns, start_ns in (
+        (1, at(1)),
+        (FRAME_NS - 1, at(1)),
+        (FRAME_NS, at(0)),
+        (0, at(1)),
+        (-1, at(1) + 1),
+    ):
+        maker.push(part(0, begins=True), STREAM)
+        keyframe = EncodedPacket(b"x", True, BootNs(at(1) - early_ns))
+        maker.push(Gop((keyframe,), at(2), begins=True, ends=False), STREAM)
+        assert [each.start_ns for each in maker._newest] == [start_ns]
+        maker.push(part(30, begins=True), STREAM)
+
+
+def test_what_is_new_or_due_again_wakes_the_thread_of_live_view(open_maker: LiveStream) -> None:
+    sealer: Any = open_maker.sealer
+    assert not open_maker.has_new
+    assert open_maker.due() is None
+    open_maker.push(part(0, begins=True), STREAM)
+    assert open_maker.has_new
+    open_maker._told = 1
+    assert not open_maker.has_new
+    sealer.is_due = True
+    assert open_maker.has_new, "for another key, the newest GOP is due again"
+    again = open_maker.due()
+    assert again is not None
+    assert (again.number, again.gop.begins) == (1, True)
+    open_maker.push(part(1), STREAM)
+    sealer.is_due = False
+    new = open_maker.due()
+    assert new is not None
+    assert (new.number, new.gop.begins) == (2, False)
+    open_maker.forget()
+    sealer.is_due = True
+    assert not open_maker.has_new
+    assert open_maker.due() is None
+
+
+def test_sound_of_exactly_a_fifth_of_a_second_comes_with_its_part(maker: LiveStream) -> None:
+    tenths = SoundDescription(8000, b"\x15\x88", live=True, frame_samples=800)
+    heard = Heard(2, tenths)
+    maker.hear = heard
+    said(maker, [part(10, begins=True)])
+    assert said(maker, [part(11)])[0] is not None
+
+
+def test_sound_goes_on_if_a_picture_is_less_than_a_tenth_early_or_less_than_two_seconds_late(maker: LiveStream) -> None:
+    for late_ns, goes_on in (
+        (1 - FRAME_NS, True),
+        (-FRAME_NS, False),
+        (2 * 10**9 - 1, True),
+        (2 * 10**9, False),
+    ):
+        heard = Heard(2)
+        maker.hear = heard
+        said(maker, [part(10, begins=True)])
+        keyframe = EncodedPacket(b"x", True, BootNs(at(11) + late_ns))
+        said(maker, [Gop((keyframe,), at(40), begins=True, ends=False)])
+        assert (round(heard.asked[1][0], 2) == 10.43) is goes_on, "from its last packet on, or with the picture"
+        maker._sealed_until_ns = 0
+
+
+def test_a_silent_part_leaves_the_sound_where_it_was(maker: LiveStream) -> None:
+    heard = Heard(0)
+    maker.hear = heard
+    said(maker, [part(10, begins=True), part(11, begins=True)])
+    assert [round(after, 6) for after, _until in heard.asked] == [10, 10]
 
 
 def test_a_part_that_cannot_be_shown_is_passed_over(maker: LiveStream) -> None:

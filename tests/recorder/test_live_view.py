@@ -315,8 +315,7 @@ def test_who_joins_a_gop_of_sixteen_seconds_gets_it_in_a_few_parts_at_once(
 ) -> None:
     """Eighty parts, each sealed separately, were more than the custodian keeps, so that the keyframe was lost."""
     description, packets = filmed_by_camera(frames=240, gop=240)
-    cut = LiveParts(NS_PER_S // 15)
-    cut._gops = 1  # parts of 0.2 s, as after the first GOP
+    cut = LiveParts(NS_PER_S // 15, known_order=True)  # a picture is a part, as after the first GOP
     parts = [part for packet in packets for part in cut.push(packet)]
     assert len(parts) > 64
     maker, desk = LiveEncoder(house.solo.vault, SystemClock(), sync(link, keys).key.id), Desk()
