@@ -14,10 +14,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from unittest.mock import call
 
 import msgspec
 import pytest
 from msgspec.structs import replace as replace_fields
+from structlog.testing import capture_logs
 
 from agent import __version__
 from agent.clients.opening import HybridIdentity
@@ -41,7 +43,7 @@ from agent.config.settings import (
 from agent.core.alerts.wellbeing import HealthFacts
 from agent.core.home_news import HomeAddress
 from agent.core.setup_state import SetupState
-from agent.core.timebase import ClockQuality
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault.entries import Totals
 from agent.custodian import custodian_process, talk_buffer
 from agent.custodian.alerts.push_channels import GlanceHolder
@@ -142,6 +144,70 @@ def test_a_vault_that_cannot_be_read_for_a_moment_stops_no_time(
     while words.count("WATCHDOG=1") < 3:
         words += line.recv(1000).decode()
     assert "the vault cannot be read" in words
+
+
+def test_two_custodians_cannot_have_one_state_folder(make: Callable[..., CustodianRole]) -> None:
+    first = make()
+    with pytest.raises(ConfigurationError, match="Another doorward runs on"):
+        make()
+    first.stop()
+    first.close()
+    make()
+
+
+def test_its_stop_ends_each_part_once_nothing_asks_it_any_more_and_its_close_frees_the_files(
+    make: Callable[..., CustodianRole], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role, parts = make(), mock.Mock()
+    sockets = role._sockets
+    with monkeypatch.context() as watched:
+        for name in ("_supervision", "_stopping", "_uplink_handler", "_shelf", "_talk", "_thread", "_owned"):
+            watched.setattr(role, name, getattr(parts, name))
+        watched.setattr(role, "_sockets", (parts.recorder, parts.uplink))
+        role.stop()
+    assert parts.mock_calls == [
+        call._supervision.stopping(), call._stopping.set(), call._uplink_handler.news(), call._shelf.close(),
+        call._talk.close(), call.recorder.stop(), call.uplink.stop(), call._thread.join(), call._owned.stop(),
+    ]  # fmt: skip
+    parts.reset_mock()
+    with monkeypatch.context() as watched:
+        for name in ("_owned", "_index", "_folder"):
+            watched.setattr(role, name, getattr(parts, name))
+        role.close()
+    assert parts.mock_calls == [call._owned.close(), call._index.close(), call._folder.release()]
+    assert role._sockets is sockets
+
+
+def test_each_turn_ends_with_a_sign_of_life_also_on_a_full_disk(
+    role: CustodianRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart repairs no full disk. The service manager restarts a role that gives no sign."""
+    parts = mock.Mock()
+    parts._stopping.wait.side_effect = [False, False, True]
+    parts._owned.on_time.side_effect = [None, StorageError("The disk is full.")]
+    with monkeypatch.context() as watched, capture_logs() as logs:
+        for name in ("_supervision", "_stopping", "_owned"):
+            watched.setattr(role, name, getattr(parts, name))
+        watched.setattr(role, "_status_report", lambda: "3 segments")
+        role._keep_time()
+    turn = [call._stopping.wait(0.01), call._owned.on_time(), call._supervision.alive()]
+    status = call._supervision.status("3 segments")
+    assert parts.mock_calls == [*turn, status, *turn, status, call._stopping.wait(0.01)]
+    assert logs == [{"event": "time_not_kept", "log_level": "warning", "error": "The disk is full."}]
+
+
+def test_the_service_manager_reads_how_many_segments_there_are_and_how_old_the_boot_is(
+    role: CustodianRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(role._vault, "totals", lambda: Totals(7, 1000))
+    monkeypatch.setattr(role._clock, "now", lambda: ClockReading(BootNs(12_999_999_999), UtcNs(0), ClockQuality.SYNCED))
+    assert role._status_report() == "7 segments, 12 s since boot"
+
+    def unread() -> Totals:
+        raise StorageError("The index is damaged.")
+
+    monkeypatch.setattr(role._vault, "totals", unread)
+    assert role._status_report() == "the vault cannot be read, 12 s since boot"
 
 
 # -- what it says of itself and of the other roles ---------------------------------------------------------------------
