@@ -58,6 +58,10 @@ class _PendingEnrolment:
         """Returns the names of the tests that are still unopened."""
         return tuple(sorted(self.tokens.keys() - self.opened))
 
+    def accepts(self, name: str, token: bytes) -> bool:
+        """Returns True if `token` is the content of the test called `name`."""
+        return name in self.tokens and hmac.compare_digest(self.tokens[name], token)
+
 
 class Enrolments(ThreadOwned):
     """`changed(recipients, epoch)` is called if an enrolment takes effect: by `announce` for the stored one, later for
@@ -176,9 +180,7 @@ class Enrolments(ThreadOwned):
             pending = self._proposed()
             if pending is None:
                 raise RequestError("No enrolment is waiting.", remedy="Propose it first.")
-            wrong = [
-                name for name, token in answers.items() if not hmac.compare_digest(pending.tokens.get(name, b""), token)
-            ]
+            wrong = [name for name, token in answers.items() if not pending.accepts(name, token)]
             if wrong:
                 raise RequestError(
                     f"The test for {', '.join(sorted(wrong))} was not opened, so this enrolment does not take effect.",

@@ -152,6 +152,14 @@ def test_the_owners_are_told_of_a_later_list_and_of_the_first_one_they_are_not(d
     assert [each[:2] for each in told] == [("owners", "The owners of this doorbell have changed.")]
 
 
+@pytest.mark.parametrize("token", [b"", bytes(32)])
+def test_an_answer_to_a_test_that_there_is_not_is_refused(door: Door, token: bytes) -> None:
+    door.propose(enrolment())
+    with pytest.raises(RequestError, match="The test for bo was not opened"):
+        door.custodian.enrolments.confirm({"bo": token})
+    assert door.confirm("anna", RECOVERY) == (1, ())
+
+
 def test_a_signed_list_is_taken_once(door: Door) -> None:
     """Its nonce is used up with the proposal, so no one can propose it again later."""
     strict = Door(own_nonces=True)

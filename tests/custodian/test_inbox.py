@@ -561,6 +561,16 @@ def test_only_a_receipt_for_all_of_it_makes_it_sent(door: Door) -> None:
     assert door.outbox.objects == {}
 
 
+@pytest.mark.parametrize("state", [ReceiptState.PARTIAL, ReceiptState.COMPLETE])
+def test_the_first_receipt_may_have_the_lowest_number(door: Door, state: ReceiptState) -> None:
+    asked, disclosure = approved(door)
+    door.begin(disclosure)
+    made = receipt(asked, disclosure, seq=1, manifest=None)
+    if state is ReceiptState.COMPLETE:
+        made = complete(door, asked, disclosure, seq=1)
+    assert door.hear(made) == made
+
+
 def test_a_receipt_that_names_other_bytes_than_ours_counts_for_nothing(door: Door) -> None:
     asked, disclosure = approved(door)
     door.begin(disclosure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,6 +15,7 @@ from agent.core.home_news import HomeAddress, HomeState
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.retention import ProtectedIds
 from agent.core.setup_state import LONGEST_TEXT, SetupState
+from agent.core.talk.offers import TalkState
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
 from agent.custodian.live_buffer import LiveBuffer
@@ -38,6 +40,7 @@ from agent.ipc.protocol import (
     GetRecipients,
     GetRelay,
     GetSettings,
+    GetTalk,
     GetUplinkConfig,
     HeldSegments,
     HomeAssistantReply,
@@ -55,6 +58,7 @@ from agent.ipc.protocol import (
     PollOutgoing,
     PutLivePiece,
     PutSetupCode,
+    PutTalkOffer,
     Recipients,
     RelayReply,
     ReportStatus,
@@ -63,6 +67,7 @@ from agent.ipc.protocol import (
     SetupReply,
     Sign,
     Signature,
+    TalkWork,
     TransferReceipt,
     UplinkConfig,
 )
@@ -219,6 +224,38 @@ def test_the_recorder_hears_of_a_viewer_and_puts_pieces_of_its_picture(
     assert live.answer(GetLiveGops(after=0), b"")[1] == b"one two"
     assert recorder.handle(GetLiveViewers(60.0)) == LiveViewers(True)
     assert recorder.handle(PutLivePiece(2, 0, 1, b"x", False)) == LiveViewers(True)
+
+
+def test_the_recorder_waits_for_talk_no_longer_than_its_own_patience_and_puts_an_offer(
+    clock: SteppedClock, told: Told, live: LiveBuffer
+) -> None:
+    """It must hear of the privacy switch, too, so it never waits for more than three seconds."""
+    talk = mock.Mock()
+    talk.work.return_value = TalkWork("age1", "challenge", "session", (b"frame",))
+    recorder = RecorderIpcHandler(
+        lambda: Recipients("ab" * 8, 0, ()), lambda data: data, Holder(), bytes, told, StatusReports(clock), live, talk
+    )
+    for patience_s in (0.5, 3.0, 60.0):
+        asked = GetTalk("session", TalkState.READY, patience_s)
+        assert recorder.handle(asked) == talk.work.return_value
+    assert [each.args for each in talk.work.mock_calls] == [
+        ("session", TalkState.READY, waits_s) for waits_s in (0.5, 3.0, 3.0)
+    ]
+    offer = PutTalkOffer("challenge", TalkState.READY, "session", b"sealed")
+    assert recorder.handle(offer) == Ack()
+    talk.put_offer.assert_called_once_with(offer)
+
+
+def test_the_recorder_waits_for_a_viewer_no_longer_than_three_seconds(clock: SteppedClock, told: Told) -> None:
+    live = mock.Mock()
+    live.wait_for_viewer.return_value = LiveViewers(False)
+    talk = TalkBuffer(Ed25519PrivateKey.generate())
+    recorder = RecorderIpcHandler(
+        lambda: Recipients("ab" * 8, 0, ()), lambda data: data, Holder(), bytes, told, StatusReports(clock), live, talk
+    )
+    for patience_s in (0.5, 3.0, 60.0):
+        assert recorder.handle(GetLiveViewers(patience_s)) == LiveViewers(False)
+    assert [each.args for each in live.wait_for_viewer.mock_calls] == [(0.5,), (3.0,), (3.0,)]
 
 
 def test_a_code_that_the_recorder_read_goes_to_the_set_up_and_no_more_of_it_than_shows_that_it_is_too_long(
