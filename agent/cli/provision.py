@@ -26,30 +26,36 @@ _BOOT = (Path("/boot/firmware/doorward.bundle"), Path("/boot/doorward.bundle"))
 def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
     """Check FLEET and write a bundle for the boot partition of each doorbell in it.
 
-    config/fleet.example.toml documents every key.  The same file gives the same bundles.  They hold no secrets.
+    config/fleet.example.toml documents every key.  The same file gives the same bundles.  They hold no keys, and no
+    passwords but those that the file gives for cameras, alerts and Home Assistant.
     """
-    from agent.config.fleet import bundle_bytes, bundles, load_fleet, parse_bundle, trust_report
+    from agent.config.fleet import bundle_bytes, bundles, is_private, load_fleet, parse_bundle, trust_report
 
     described, authority = load_fleet(fleet)
     made = {}
+    private = set()
     for bundle in bundles(described, authority):
         data = bundle_bytes(bundle)
         # Parse it with the doorbell's parser before writing, so that this command finds every error the doorbell would
         # find.
         _, configuration = parse_bundle(data, fleet)
         made[bundle.name] = (data, trust_report(bundle, configuration))
+        if is_private(configuration):
+            private.add(bundle.name)
     if not check:
         out.mkdir(parents=True, exist_ok=True)
         for name, (data, report) in made.items():
-            (out / f"{name}.bundle").write_bytes(data)
-            (out / f"{name}.trust.txt").write_text(report, encoding="utf-8")
+            files.write(out / f"{name}.bundle", data, secret=name in private)
+            files.write(out / f"{name}.trust.txt", report.encode())
     if as_json:
-        emit_json({"ok": True, "doorbells": list(made), "out": None if check else out})
+        emit_json({"ok": True, "doorbells": list(made), "private": sorted(private), "out": None if check else out})
     elif check:
         click.echo(f"{fleet} is right: {len(made)} doorbells.")
     else:
         click.echo(f"{len(made)} bundles are in {out}.  Copy each to its card's boot partition as doorward.bundle;")
         click.echo("Give NAME.trust.txt to its owner. The doorbell shows the same text:  doorward trust-report")
+        if private:
+            click.echo(f"Keep these bundles private, because they hold passwords: {', '.join(sorted(private))}.")
 
 
 @click.command("take-bundle")
@@ -84,9 +90,9 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     said = json.dumps({"name": found.name, "roots": [root.key for root in found.roots]})
     files.write(taken, f"{said}\n".encode(), secret=True)
     try:
-        source.rename(source.with_suffix(".taken"))
-    except OSError:
-        click.echo(f"{source} cannot be renamed, but it is never read again.")
+        source.unlink()  # it may hold passwords, and any computer reads the boot partition
+    except OSError as error:
+        click.echo(f"{source} cannot be removed ({error.strerror}). It is never read again, and it may hold passwords.")
     click.echo(report)
 
 

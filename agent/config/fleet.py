@@ -1,8 +1,10 @@
 """A fleet file: many doorbells described once, and the bundle that each of them takes on its first boot.
 
-Rules: a fleet file and a bundle are data about doorbells. Commands, owners' keys and secrets have no place in them, and
-their only paths are those of an installation. The doorbell generates its secrets. The code that checks a configuration
-also checks a bundle's settings. The same file gives the same bundles, byte for byte.
+Rules: a fleet file and a bundle are data about doorbells. Commands and owners' keys have no place in them, and their
+only paths are those of an installation. The doorbell generates its secret keys. Passwords of a network camera, of alert
+channels and of Home Assistant's broker may be in them, so such a bundle is private, and a doorbell removes its bundle
+after taking it. The code that checks a configuration also checks a bundle's settings. The same file gives the same
+bundles, byte for byte.
 
 A bundle's trust roots are proposals. An owner sees them in the trust report, and a root takes effect after an owner has
 signed it.
@@ -10,6 +12,7 @@ signed it.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import itertools
 import json
@@ -23,8 +26,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from agent.config.places import KeyPath, Places
-from agent.config.reading import convert, explain, not_utf8, parse, placed, read_text
+from agent.config.reading import convert, explain, holds_secret, not_utf8, parse, placed, read_text
 from agent.config.settings import (
+    AlertsConfig,
     BrokerLink,
     CameraKind,
     CameraNumber,
@@ -33,11 +37,14 @@ from agent.config.settings import (
     CrossFieldError,
     FrameSize,
     FramesPerSecond,
+    HomeAssistantConfig,
+    MetricsConfig,
     Name,
     PersonHeight,
     PositionConfig,
     Section,
     Sensitivity,
+    SoundConfig,
     Url,
     Zones,
 )
@@ -53,6 +60,7 @@ __all__ = [
     "FleetCamera",
     "bundle_bytes",
     "bundles",
+    "is_private",
     "load_fleet",
     "parse_bundle",
     "trust_report",
@@ -97,6 +105,18 @@ class FleetBroker(BrokerLink, frozen=True, kw_only=True):
     ca: _FileName
 
 
+class FleetSection(enum.Enum):
+    """A section that a fleet file gives to all doorbells, and a doorbell may replace or leave out."""
+
+    ALERTS = "alerts"
+    SOUND = "sound"
+    HOME_ASSISTANT = "home_assistant"
+    METRICS = "metrics"
+
+
+_SHARED: Final = tuple(each.value for each in FleetSection)
+
+
 class FleetPanel(PanelPins, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`panel = {…}`: pins by their BCM number. If it is absent, there are no wires."""
 
@@ -129,6 +149,12 @@ class FleetCamera(Section, frozen=True, kw_only=True):
     panel: FleetPanel | None = None
     board: BoardName = BoardName.AUTO
     page: bool = True
+    alerts: AlertsConfig | None = None
+    sound: SoundConfig | None = None
+    home_assistant: HomeAssistantConfig | None = None
+    metrics: MetricsConfig | None = None
+    without: Annotated[tuple[FleetSection, ...], Meta(max_length=4)] = ()
+    """Sections of the whole fleet that this doorbell does not get."""
 
 
 class Fleet(Section, frozen=True, kw_only=True):
@@ -139,6 +165,10 @@ class Fleet(Section, frozen=True, kw_only=True):
     broker: FleetBroker | None = None
     roots: Annotated[tuple[FleetRoot, ...], Meta(max_length=16)] = ()
     clips: ClipsConfig = field(default_factory=ClipsConfig)
+    alerts: AlertsConfig | None = None
+    sound: SoundConfig | None = None
+    home_assistant: HomeAssistantConfig | None = None
+    metrics: MetricsConfig | None = None
 
 
 class DeviceBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -187,12 +217,28 @@ def _cross_field_errors(fleet: Fleet) -> Iterator[CrossFieldError]:
                 ("cameras", number, "kind"), "a fleet's camera cannot be a file.", 'Use "pi", "usb" or "rtsp".'
             )
         yield from _wires(number, camera)
+        yield from _left_out(number, camera)
         try:
-            parse(_toml(_tables(fleet, camera)), Path("/etc/doorward/doorward.toml"))
+            configuration = parse(_toml(_tables(fleet, camera)), Path("/etc/doorward/doorward.toml"))
         except ConfigurationError as error:
             place, _, said = error.message.partition(": ")
-            key = _cause(number, place.rpartition(", ")[2])
+            key = _cause(number, camera, _keys(place.rpartition(", ")[2]))
             yield CrossFieldError(key, f"'{camera.name}' would not run: {said}", error.remedy)
+            continue
+        for inner, message in _liberties(configuration):
+            remedy = "Leave it out, and set it on the doorbell if you need it."
+            yield CrossFieldError(_cause(number, camera, inner), f"'{camera.name}' cannot have this: {message}", remedy)
+
+
+def _left_out(number: int, camera: FleetCamera) -> Iterator[CrossFieldError]:
+    """Finds a section that a doorbell both has and leaves out."""
+    for at, section in enumerate(camera.without):
+        if getattr(camera, section.value) is not None:
+            yield CrossFieldError(
+                ("cameras", number, "without", at),
+                f"'{camera.name}' has [cameras.{section.value}] and leaves it out.",
+                "Keep one of the two.",
+            )
 
 
 def _roots(roots: tuple[FleetRoot, ...]) -> Iterator[CrossFieldError]:
@@ -218,15 +264,22 @@ def _wires(number: int, camera: FleetCamera) -> Iterator[CrossFieldError]:
             yield CrossFieldError(("cameras", number, "panel", wire.value), message, remedy)
 
 
-def _cause(number: int, dotted: str) -> KeyPath:
-    """Which key of a fleet file becomes `dotted` in the configuration of its camera `number`."""
-    section, _, rest = dotted.partition(".")
+def _keys(dotted: str) -> KeyPath:
+    """`alerts.channels[2].url`, as an error names it → ("alerts", "channels", 1, "url")."""
+    return tuple(step for name, at in _STEP.findall(dotted) for step in (name, *([int(at) - 1] if at else [])))
+
+
+def _cause(number: int, camera: FleetCamera, key: KeyPath) -> KeyPath:
+    """Returns the key of a fleet file that becomes `key` in the configuration of its camera `number`."""
+    section, inner = str(key[0]) if key else "", key[1:]
+    own = ("cameras", number)
+    if section in _SHARED:
+        return (*own, *key) if getattr(camera, section) is not None else key
     if section in ("broker", "clips"):
-        return (section, rest)
-    inner = [step for name, at in _STEP.findall(rest) for step in (name, *([int(at) - 1] if at else []))]
-    if section != "panel" and inner[:1] and inner[0] not in FleetCamera.__struct_fields__:
-        inner = ["name"]
-    return ("cameras", number, *(("panel",) if section == "panel" else ()), *inner)
+        return key
+    if section == "panel":
+        return (*own, "panel", *inner)
+    return (*own, *inner) if inner[:1] and inner[0] in FleetCamera.__struct_fields__ else (*own, "name")
 
 
 def bundles(fleet: Fleet, authority: str | None) -> Iterator[DeviceBundle]:
@@ -347,6 +400,11 @@ def _paths(section: Struct, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Path
                 yield key, each
 
 
+def is_private(configuration: Configuration) -> bool:
+    """Returns True if a bundle with this configuration holds a password, of a camera, an alert channel or a broker."""
+    return holds_secret(configuration)
+
+
 def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
     """Returns a text for the owner that lists everything in a bundle that they would have to trust."""
     lines = [f"Settings that the preparer gave to '{bundle.name}'", ""]
@@ -379,7 +437,9 @@ def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
 
 
 def _told(configuration: Configuration) -> Iterator[str]:
-    """Yields the third parties that receive data or get access. A bundle from `provision` names none."""
+    """Yields the third parties that receive data or get access, and what is recorded beside the pictures."""
+    if configuration.sound is not None:
+        yield "Sound      is recorded, in separate files.  Check that the law allows it where you live."
     home = configuration.home_assistant
     if home is not None:
         yield f"Home       {home.host}:{home.port}, a home's broker, receives motion and the button."
@@ -387,6 +447,8 @@ def _told(configuration: Configuration) -> Iterator[str]:
         yield f"Alerts     '{channel.name}' receives the events at the door: {_host_in(channel.url)}"
     for url in filter(None, (configuration.camera.url, configuration.camera.luma_url)):
         yield f"Camera     records the stream of {_host_in(url)}."
+    if configuration.metrics is not None:
+        yield f"Metrics    are shown to every program on the doorbell, at 127.0.0.1:{configuration.metrics.port}."
 
 
 def _host_in(url: str) -> str:
@@ -401,7 +463,7 @@ def _host_in(url: str) -> str:
 
 def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
     """The doorbell's configuration as plain tables."""
-    given = msgspec.to_builtins(camera)
+    given = msgspec.to_builtins(camera, enc_hook=str)
     tables: dict[str, Any] = {
         "device": {"name": camera.name} | ({"position": given["position"]} if camera.position else {}),
         "camera": {"kind": given["kind"], "size": given["size"], "fps": camera.fps},
@@ -426,7 +488,23 @@ def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
         tables["panel"] = wires | fixed
     if camera.page:
         tables["page"] = {}
+    for name in _SHARED:
+        section = getattr(camera, name) or getattr(fleet, name)
+        if section is not None and FleetSection(name) not in camera.without:
+            tables[name] = _given(section)
     return tables
+
+
+def _given(section: Struct) -> dict[str, Any]:
+    """Returns the table of a section, without the keys that have no value. Paths are those of the fleet's computer."""
+    table = msgspec.to_builtins(section, enc_hook=str)
+    return {
+        name: [{key: each for key, each in row.items() if each is not None} for row in value]
+        if _is_tables(value)
+        else value
+        for name, value in table.items()
+        if value is not None
+    }
 
 
 def _toml(tables: dict[str, Any]) -> str:

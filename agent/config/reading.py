@@ -103,6 +103,18 @@ def shown(section: msgspec.Struct) -> dict[str, Any]:
     return {name: _shown(getattr(section, name), kind) for name, kind in _hints(type(section)).items()}
 
 
+def holds_secret(section: msgspec.Struct) -> bool:
+    """Returns True if a secret key of the section has a value."""
+    for name, kind in _hints(type(section)).items():
+        value = getattr(section, name)
+        inner = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(each, msgspec.Struct) and holds_secret(each) for each in inner):
+            return True
+        if isinstance(value, str) and value and _bears_secret(kind):
+            return True
+    return False
+
+
 def _shown(value: Any, kind: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         return shown(value)

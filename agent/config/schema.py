@@ -42,8 +42,16 @@ def _plain(kind: Any) -> Any:
         return str
     if isinstance(kind, types.UnionType):
         return functools.reduce(operator.or_, map(_plain, typing.get_args(kind)))
-    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        return kind
+    if typing.get_origin(kind) is typing.Annotated:
+        return typing.Annotated[(_plain(typing.get_args(kind)[0]), *kind.__metadata__)]
+    if typing.get_origin(kind) is tuple:
+        return tuple[tuple(each if each is ... else _plain(each) for each in typing.get_args(kind))]  # type: ignore[misc]
+    return _plain_struct(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else kind
+
+
+@functools.cache
+def _plain_struct(kind: type[msgspec.Struct]) -> Any:
+    """One class for each, because a schema names its definitions after them."""
     hints = typing.get_type_hints(kind, include_extras=True)
     fields: list[Any] = []
     for each in msgspec.structs.fields(kind):

@@ -162,6 +162,8 @@ def test_the_trust_report_names_everybody_a_bundle_would_tell_anything(folder: P
         '[home_assistant]\nhost = "home.example"\n[alerts]\n[[alerts.channels]]\nname = "desk"\n'
         'url = "ntfys://user:hush@push.example/topic"\n[camera]'
     )
+    without = EXAMPLE.replace('board = "zero2w"\n', 'board = "zero2w"\nwithout = ["alerts"]\n')
+    (folder / "fleet.toml").write_text(without)
     bundle, configuration = parse_bundle(bundle_with(folder, "[camera]", strangers), folder / "doorward.bundle")
     report = trust_report(bundle, configuration)
     assert "home.example:1883" in report
@@ -216,7 +218,7 @@ def test_a_missing_authority_is_told_where_the_fleet_file_names_it(folder: Path)
 
 def test_what_a_doorbell_would_refuse_is_told_where_the_fleet_file_says_it(folder: Path) -> None:
     (folder / "fleet.toml").write_text(EXAMPLE.replace("size = [1280, 720]", "size = [641, 480]", 1))
-    with pytest.raises(ConfigurationError, match=r"line 27, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
+    with pytest.raises(ConfigurationError, match=r"line 41, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
         load_fleet(folder / "fleet.toml")
 
 
