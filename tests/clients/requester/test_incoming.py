@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -17,14 +18,21 @@ from agent.clients.requester.claims import Claims
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin, ReceiveOutcome
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.incoming import AddressedRequest, IncomingDisclosures
+from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
+from agent.clients.requester.sealed_parts import FolderParts
 from agent.clients.requester.upload_share import UploadShare
 from agent.clients.requester.verification import examine
+from agent.core.disclosure import reply_stanza
 from agent.core.media import Gop
 from agent.core.timebase import seconds
 from agent.core.transfer import ReceiverLimits, TransferProgress, TransferState
 from agent.core.transfer.receiver import NEWS_NS
-from agent.errors import StorageError
+from agent.core.vault.age.recipients import Recipient, parse_recipient
+from agent.core.vault.age.sealing import Sealer
+from agent.errors import ConfigurationError, NetworkError, StorageError
+from agent.wire.disclosures import PartKind
+from agent.wire.statements import ClipClaim
 from agent.wire.topics import ANONYMOUS
 from agent.wire.uploads import UploadNote
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed
@@ -82,8 +90,12 @@ class Receiving:
             self.incoming.fin(sender, disclosure.id, part)
 
     def deliver(self, disclosure: Disclosure) -> None:
-        assert self.announce(disclosure)
-        self.send(disclosure, *range(len(disclosure.parts)))
+        self.deliver_rest(disclosure, 0)
+
+    def deliver_rest(self, disclosure: Disclosure, parts: int) -> None:
+        """All but the first `parts`, which are here."""
+        self.announce(disclosure)
+        self.send(disclosure, *range(parts, len(disclosure.parts)))
 
     @property
     def kinds(self) -> list[ReceiverEventKind]:
@@ -862,3 +874,229 @@ def test_a_tip_waits_for_room(
     receiving.send(tip, 1, 2)
     assert receiving.kinds == [ReceiverEventKind.NO_ROOM, ReceiverEventKind.TIP]
     assert receiving.remembered() == {}
+
+
+# -- keys, requests and files that are not as they should be -----------------------------------------------------------
+
+
+def sealed_to(asked: SentRequest, recipient: Recipient, data: bytes) -> bytes:
+    """Part 0 with the tag of the reply key, sealed to any recipient."""
+    sealer = Sealer(b"f" * 16, [recipient], nonce=b"n" * 16, remarks=(reply_stanza(asked.request.reply),))
+    return sealer.header + sealer.update(data) + sealer.finish()
+
+
+def test_a_request_with_a_damaged_key_is_told_once_and_its_answers_are_dropped(
+    receiving: Receiving, requester: Requester, asked: SentRequest, house: House
+) -> None:
+    (requester.folder / "requests" / asked.request.id / "reply.identity").write_text("spoiled")
+    first, second = house.disclose(asked), house.disclose(asked)
+    for each in (first, second):
+        receiving.announce(each)
+        receiving.send(each, 0)
+    with pytest.raises(ConfigurationError) as raised:
+        requester.reply_identity(asked.request.id)
+    assert receiving.told == [
+        ReceiverEvent(ReceiverEventKind.DAMAGED, request=asked.request.id, detail=str(raised.value), at_ms=NOW_MS),
+        event(ReceiverEventKind.DROPPED, first),
+        event(ReceiverEventKind.DROPPED, second),
+    ]
+
+
+def test_a_request_with_a_deleted_key_has_no_answers(receiving: Receiving, asked: SentRequest, house: House) -> None:
+    disclosure = house.disclose(asked)
+    messages.make_deletion(receiving.requester, asked.request.id, NOW_S)
+    receiving.announce(disclosure)
+    receiving.send(disclosure, 0)
+    assert receiving.told == [event(ReceiverEventKind.DROPPED, disclosure)]
+
+
+@pytest.mark.parametrize("content", ["another key", "cut off", "no manifest"])
+def test_a_first_part_with_our_tag_is_dropped_if_it_does_not_open_and_refused_if_it_says_nothing(
+    receiving: Receiving, asked: SentRequest, content: str
+) -> None:
+    ours, stranger = parse_recipient(asked.request.reply), House(0, name="elsewhere").identity.recipient()
+    data = sealed_to(asked, stranger if content == "another key" else ours, b"no manifest")
+    if content == "cut off":
+        data = data[:-1]
+    disclosure = Disclosure("0d" * 16, "ab" * 8, [data, b"part"])
+    receiving.announce(disclosure)
+    receiving.send(disclosure, 0)
+    if content == "no manifest":
+        (told,) = receiving.told
+        assert told == event(ReceiverEventKind.REFUSED, disclosure, asked.request.id, detail=told.detail)
+        assert told.detail
+    else:
+        assert receiving.told == [event(ReceiverEventKind.DROPPED, disclosure)]
+    assert receiving.remembered() == {}
+
+
+@pytest.mark.parametrize("place", ["reply_tag_in", "open_bytes", "read_manifest", "grades_of"])
+def test_an_error_that_no_check_foresees_ends_one_answer_and_stops_no_other(
+    receiving: Receiving, asked: SentRequest, gops: list[Gop], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("Nobody foresaw this.")
+
+    disclosure, other = (filmed(gops, name=name).disclose(asked) for name in ("left", "right"))
+    monkeypatch.setattr(f"agent.clients.requester.incoming.{place}", fails)
+    receiving.announce(disclosure)
+    receiving.send(disclosure, *range(len(disclosure.parts)))
+    monkeypatch.undo()
+    last = receiving.told[-1]
+    if place in ("reply_tag_in", "open_bytes"):
+        assert last == event(ReceiverEventKind.DROPPED, disclosure)
+    else:
+        assert last == event(ReceiverEventKind.REFUSED, disclosure, asked.request.id, detail=last.detail)
+        assert last.detail.startswith("The check ended with an unexpected error (ValueError in fails")
+    assert receiving.remembered() == {}
+    receiving.deliver(other)
+    assert receiving.last_state is TransferState.COMPLETE
+
+
+def test_a_damaged_copy_of_the_request_is_told_once_and_its_answer_is_not_acknowledged(
+    receiving: Receiving, requester: Requester, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    disclosure = house.disclose(asked)
+    receiving.deliver(disclosure)
+    (requester.answer(disclosure.id).path / "request.dsse").write_bytes(b"spoiled")
+    again = Receiving(requester, clock)
+    for _ in range(2):
+        again.announce(disclosure)
+    (told,) = again.told
+    assert (told.kind, told.at_ms, bool(told.detail)) == (ReceiverEventKind.DAMAGED, NOW_MS, True)
+    assert again.answered == []
+    assert again.remembered() == {}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_store_of_parts_that_is_away_ends_no_tip(
+    requester: Requester, clock: TestClock, house: House, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    def away(*_: object) -> None:
+        raise NetworkError("The store does not answer.")
+
+    receiving, tip = Receiving(requester, clock), tip_of(requester, *shown(requester, house, *house.stored[:2]))
+    receiving.announce(tip)
+    receiving.send(tip, *range(parts - 1))
+    monkeypatch.setattr(FolderParts, "pieces", away)
+    with pytest.raises(NetworkError):
+        receiving.send(tip, parts - 1)
+    monkeypatch.undo()
+    assert requester.answer(TIP).outcome() is None
+    assert requester.answer(TIP).sealed() == set(range(parts))
+    again = Receiving(requester, clock)
+    again.deliver_rest(tip, parts)
+    assert again.kinds == [ReceiverEventKind.TIP]
+
+
+def test_an_answer_with_a_file_that_does_not_open_says_how_many_and_which(
+    receiving: Receiving, asked: SentRequest, gops: list[Gop]
+) -> None:
+    broken = iter([False, True, False])
+    house = filmed(gops, Changes(media=lambda film: b"\0\0\0\x08free" if next(broken) else film))
+    disclosure = house.disclose(asked, [each for each in house.stored if each.kind is PartKind.SEGMENT])
+    receiving.deliver(disclosure)
+    assert receiving.told[-1].kind is ReceiverEventKind.COMPLETE
+    assert receiving.told[-1].detail == "1 of its 3 files cannot be opened."
+    outcome = receiving.requester.answer(disclosure.id).outcome()
+    assert outcome is not None
+    assert outcome.unopened == ((2, 2),)
+    assert receiving.last_state is TransferState.COMPLETE
+
+
+def test_a_tip_with_a_file_that_does_not_open_says_which(receiving: Receiving, gops: list[Gop]) -> None:
+    broken = iter([False, True, False])
+    house = filmed(gops, Changes(media=lambda film: b"\0\0\0\x08free" if next(broken) else film))
+    films = [each for each in house.stored if each.kind is PartKind.SEGMENT]
+    receiving.deliver(tip_of(receiving.requester, *shown(receiving.requester, house, *films)))
+    assert receiving.requester.answer(TIP).outcome() == ReceiveOutcome(
+        v=1, state="complete", unopened=((2, 2),), ended_ms=NOW_MS
+    )
+
+
+def test_an_answer_that_only_says_that_there_is_footage_has_no_span(
+    receiving: Receiving, asked: SentRequest, house: House
+) -> None:
+    at_ms = asked.request.from_s * 1000
+    claim = ClipClaim(from_ms=at_ms, to_ms=at_ms + 20_000, segments=4)
+    disclosure = house.disclose(asked, [], told=(claim,))
+    receiving.deliver(disclosure)
+    assert receiving.requester.answer(disclosure.id).outcome() == ReceiveOutcome(
+        v=1, state="complete", ended_ms=NOW_MS, grade=Grade.EXISTENCE
+    )
+
+
+def test_an_answer_of_a_still_has_the_span_of_the_still(receiving: Receiving, asked: SentRequest, house: House) -> None:
+    poster = next(each for each in house.stored if each.kind is PartKind.POSTER)
+    disclosure = house.disclose(asked, [poster])
+    receiving.deliver(disclosure)
+    outcome = receiving.requester.answer(disclosure.id).outcome()
+    assert outcome is not None
+    (item,) = examine(receiving.requester, disclosure.id).items
+    assert (outcome.grade, outcome.from_ms, outcome.to_ms) == (Grade.POSTER, item.span.start_ms, item.span.end_ms)
+
+
+def test_a_doorbell_is_known_from_its_first_answer_on(receiving: Receiving, asked: SentRequest, house: House) -> None:
+    receiving.clock.boot_ns += seconds(7)
+    disclosure = house.disclose(asked)
+    receiving.deliver(disclosure)
+    (known,) = KnownDoorbells(receiving.requester.notes).all()
+    assert (known.id, known.first, known.seen_s) == (house.device_id, disclosure.id, NOW_S + 7)
+
+
+# -- folders that people move ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_room_is_counted_again_before_a_doorbell_waits_for_it(
+    requester: Requester,
+    clock: TestClock,
+    asked: SentRequest,
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    moved: bool,
+) -> None:  # fmt: skip
+    first, second = house.disclose(asked), house.disclose(asked)
+    receiving = Receiving(requester, clock, share=0.9)
+    monkeypatch.setattr(IncomingDisclosures, "_room", lambda _: size_of(second) * 23 // 20)
+    receiving.deliver(first)
+    if moved:
+        shutil.rmtree(requester.answer(first.id).path)
+    receiving.announce(second)
+    receiving.send(second, 0)
+    assert receiving.kinds[-1] is (ReceiverEventKind.BEGUN if moved else ReceiverEventKind.NO_ROOM)
+    if not moved:
+        assert receiving.told[-1] == event(
+            ReceiverEventKind.NO_ROOM,
+            second,
+            asked.request.id,
+            detail="Its doorbell has used up its share of the disk. Move old folders out of disclosures/.",
+        )
+
+
+def test_all_folders_are_counted_again_if_there_are_too_many_in_all(
+    requester: Requester, clock: TestClock, asked: SentRequest, house: House, gops: list[Gop]
+) -> None:
+    receiving = Receiving(requester, clock, disclosures=1)
+    first, second = filmed(gops, name="the neighbour's").disclose(asked), house.disclose(asked)
+    receiving.deliver(first)
+    assert not receiving.announce(second)
+    assert receiving.told[-1] == event(
+        ReceiverEventKind.NO_ROOM, second, detail="Move old folders out of disclosures/."
+    )
+    shutil.rmtree(requester.answer(first.id).path)
+    assert receiving.announce(second)
+
+
+def test_a_doorbell_that_sends_too_many_at_once_is_told_with_the_answer_that_was_not_let_in(
+    requester: Requester, clock: TestClock, asked: SentRequest, house: House
+) -> None:
+    receiving = Receiving(requester, clock, open_per_device=1)
+    first, second = house.disclose(asked), house.disclose(asked)
+    assert receiving.announce(first)
+    assert not receiving.announce(second)
+    assert receiving.told == [event(ReceiverEventKind.NO_ROOM, second, detail="Its doorbell sends too many at once.")]
+    assert receiving.row(second.id) is None
+    clock.boot_ns += seconds(60)
+    assert receiving.announce(second), "the silent one gives up its place"
+    assert receiving.incoming._reception.ids() == [second.id]

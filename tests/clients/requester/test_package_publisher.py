@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from types import SimpleNamespace
 
 import pytest
 
@@ -98,6 +99,31 @@ def test_a_broker_that_stays_away_is_named_with_its_fault(package: bytes, monkey
     silent.next_event = lambda _timeout_s: None  # type: ignore[method-assign]
     with pytest.raises(NetworkError, match=r"has not taken the package\. Publish it again"):
         published(silent, package, 0.0)
+
+
+def test_the_broker_has_its_time_to_the_last_moment(package: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [100.0]
+    monkeypatch.setattr(package_publisher, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    assert published(SlotBus(), package, 0.0) == 2
+    bus = SlotBus(slot0=[PublishLost(0)] * 3)
+    waited: list[float] = []
+    taken = bus.next_event
+
+    def later(timeout_s: float) -> BusEvent | None:
+        waited.append(timeout_s)
+        now_s[0] += 0.5
+        return taken(timeout_s)
+
+    monkeypatch.setattr(bus, "next_event", later)
+    assert published(bus, package, (TRUST_SLOTS + 3) / 2) == 2
+    assert set(waited) == {0.2}
+    bus.answers = {0: [PublishLost(0)] * 3}
+    with pytest.raises(NetworkError) as raised:
+        published(bus, package, (TRUST_SLOTS + 3) / 2 - 0.01)
+    assert (raised.value.message, raised.value.remedy) == (
+        "The broker has not taken the package.",
+        "Publish it again.",
+    )
 
 
 def test_a_package_that_no_broker_takes_is_refused_before_anything_is_published() -> None:
