@@ -438,12 +438,14 @@ def test_a_message_to_skip_or_that_is_not_stored_stays_unsent_and_one_that_has_e
 
 
 def test_a_message_that_cannot_be_read_is_told_and_others_go(requester: Requester, asked: SentRequest) -> None:
-    other = messages.make_request(requester, question(case="2"), now_s=NOW_S)
-    (requester.folder / "requests" / asked.request.id / "request.dsse").write_bytes(b"{}")
+    other = messages.make_request(requester, question(case="2"), now_s=NOW_S).id
+    first, second = requester.register.unsent()
+    assert {first, second} == {asked.request.id, other}
+    (requester.folder / "requests" / first / "request.dsse").write_bytes(b"{}")
     outgoing, refused = pending(requester, ScriptedBus())
-    assert [(name, type(error)) for name, error in refused] == [(asked.request.id, ConfigurationError)]
-    assert outgoing.holds(f"request {other.id} 0")
-    assert asked.request.id in requester.register.unsent()
+    assert [(name, type(error)) for name, error in refused] == [(first, ConfigurationError)]
+    assert outgoing.holds(f"request {second} 0")
+    assert set(requester.register.unsent()) == {first, second}
 
 
 class ScriptedEvents(ScriptedBus):
@@ -490,6 +492,16 @@ def test_a_publication_without_an_answer_ends_with_the_last_fault_of_the_link(
         publish(messages.signed(requester, asked.request.id), bus, now_s=NOW_S, timeout_s=2.6)  # type: ignore[arg-type]
     assert (raised.value.message, raised.value.remedy) == (said, remedy)
     assert bus.waits == [0.2] * 4 + [pytest.approx(0.1)], "it looks now and then, and never beyond its time"
+
+
+def test_a_publication_does_not_look_again_when_its_time_is_over(
+    requester: Requester, asked: SentRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticking(monkeypatch, 0.5)
+    bus = ScriptedEvents([])
+    with pytest.raises(NetworkError):
+        publish(messages.signed(requester, asked.request.id), bus, now_s=NOW_S, timeout_s=2.5)  # type: ignore[arg-type]
+    assert bus.waits == [0.2] * 4
 
 
 def test_a_publication_ends_with_its_last_acknowledgement(
