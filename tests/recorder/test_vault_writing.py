@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from agent.clients.opening import X25519Identity, open_bytes
 from agent.core.retention import RetentionLimits
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, seconds
+from agent.core.vault.manifest import ChainHead, chapter_start
 from agent.core.vault.records import (
+    CONTINUOUS,
     ClockSync,
     CoverageRecord,
     EvictionReason,
@@ -20,6 +24,10 @@ from agent.core.vault.records import (
     RingRecord,
 )
 from agent.errors import OpenError, StorageError
+from agent.recorder import vault
+from agent.recorder.vault import RetentionReport
+from agent.recorder.vault_recovery import StartReport
+from agent.vault.replay import StartInterruptedError
 from tests.fake_disk import FakeDisk
 from tests.vaults import OWNER, ROOT, TestVault, event_id, make_vault
 
@@ -224,3 +232,272 @@ def test_an_open_segment_is_left_alone_by_a_start_and_a_failed_one_is_recovered(
     assert tested.vault.start().recovered == []
     writer.abandon()
     assert tested.vault.start().recovered == [writer.id]
+
+
+# -- starts and what they read -----------------------------------------------------------------------------------------
+
+
+def test_a_vault_that_was_not_started_reads_nothing_and_has_no_fault(disk: FakeDisk) -> None:
+    vault = make_vault(disk, start=False).vault
+    assert (vault.reading, vault.fault) == (False, "")
+    vault.start()
+    assert (vault.reading, vault.fault) == (False, "")
+
+
+def test_a_start_reads_on_for_its_slice_and_until_it_is_given_up(disk: FakeDisk) -> None:
+    sliced = make_vault(disk, slice_s=0.25)
+    sliced.clock.boot_ns += seconds(0.25) - 1
+    assert not sliced.vault._is_interrupted()
+    sliced.clock.boot_ns += 1
+    assert sliced.vault._is_interrupted()
+    sliced.vault.start()
+    assert not sliced.vault._is_interrupted(), "each start has its slice"
+    whole = make_vault(disk)
+    whole.clock.advance(3600)
+    assert not whole.vault._is_interrupted()
+    whole.vault.give_up()
+    assert whole.vault._is_interrupted()
+
+
+def test_a_start_that_was_interrupted_says_how_far_it_is_and_one_that_was_given_up_does_not(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested.record()
+    answers: list[StorageError | None] = []
+
+    def start_twice() -> StartReport:
+        if (answer := answers.pop()) is not None:
+            raise answer
+        return StartReport()
+
+    def after(answer: StorageError | None) -> tuple[bool, str]:
+        answers.append(answer)
+        with suppress(StorageError):
+            assert tested.vault.start() == StartReport()
+        return tested.vault.reading, tested.vault.fault
+
+    monkeypatch.setattr(tested.vault, "_start_twice", start_twice)
+    interrupted = StartInterruptedError("The process stops.")
+    far = "The index is made again: 100 % of the manifest is read. Footage is stored after that."
+    assert after(interrupted) == (True, far)
+    assert after(StorageError("The disk is away.")) == (False, "The disk is away.")
+    assert after(interrupted)[0]
+    assert not after(None)[0]
+    tested.vault.give_up()
+    assert after(interrupted) == (False, "The process stops.")
+
+
+@pytest.mark.parametrize(
+    ("chapter", "offset", "sizes", "percent"),
+    [(2, 50, {0: 100, 1: 100, 2: 100}, 83), (0, 1, {0: 1}, 100), (0, 0, {}, 0), (1, 0, {0: 100, 1: 300}, 25)],
+)
+def test_how_far_a_start_is_counts_the_bytes_of_the_chapters_before(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch, chapter: int, offset: int, sizes: dict[int, int], percent: int
+) -> None:
+    head = ChainHead(chapter_start(chapter) + offset)
+    monkeypatch.setattr(tested.index, "chain_head", lambda: head)
+    monkeypatch.setattr(tested.log, "sizes", lambda: sizes)
+    assert f" {percent} % of" in tested.vault._how_far()
+
+
+def test_a_start_is_tried_twice_if_the_index_is_damaged_and_once_otherwise(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[int] = []
+
+    def start() -> StartReport:
+        starts.append(1)
+        if len(starts) % 2:
+            raise StorageError("It fails.")
+        return StartReport()
+
+    monkeypatch.setattr(tested.vault, "_start", start)
+    with pytest.raises(StorageError, match="It fails"):
+        tested.vault.start()
+    assert len(starts) == 1
+    starts.clear()
+    monkeypatch.setattr(tested.index, "is_damaged", True, raising=False)
+    assert tested.vault.start() == StartReport()
+    assert len(starts) == 2
+
+
+def test_a_vault_with_a_fault_is_started_again_and_another_is_left_alone(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[int] = []
+    monkeypatch.setattr(tested.vault, "start", lambda: starts.append(1))
+    tested.vault.retry()
+    assert starts == []
+    tested.vault.fault = "The disk is away."
+    tested.vault.retry()
+    assert starts == [1]
+
+
+def test_the_index_is_copied_if_twice_its_size_leaves_the_floor_free(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[int] = []
+    monkeypatch.setattr(tested.index, "keep_copy", lambda: copies.append(1))
+    for _ in range(3):
+        tested.record()
+    tested.vault.set_limits(RetentionLimits(1 << 40, free_bytes=1_000_000))
+    needs = 1_000_000 + 2 * 400 * (3 + 1)
+    monkeypatch.setattr(tested.store, "free_bytes", lambda: needs - 1)
+    tested.vault.keep_index_copy()
+    assert copies == []
+    monkeypatch.setattr(tested.store, "free_bytes", lambda: needs)
+    tested.vault.keep_index_copy()
+    assert copies == [1]
+    tested.vault.fault = "The disk is away."
+    tested.vault.keep_index_copy()
+    assert copies == [1]
+
+
+def test_a_write_that_the_disk_refuses_is_told_and_the_next_one_starts_the_vault_again(
+    tested: TestVault, disk: FakeDisk
+) -> None:
+    def refuse(_number: int, _name: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    disk.before = refuse
+    with pytest.raises(StorageError, match="Input/output error"):
+        tested.vault.record_ring(tested.clock.now())
+    assert not tested.vault._sound
+    disk.before = None
+    tested.vault.record_ring(tested.clock.now())
+    assert tested.vault._sound
+    assert sum(isinstance(each, RingRecord) for each in records(tested)) == 1
+
+
+# -- whole reports of eviction -----------------------------------------------------------------------------------------
+
+
+def test_footage_between_events_goes_before_any_event(tested: TestVault) -> None:
+    event = tested.record()
+    between = tested.vault.begin(event_id(9), tested.clock.now(), label=CONTINUOUS)
+    between.write(b"\0\0\0\x10moofxxxxxxxx")
+    name = between.finish(tested.clock.advance(1)).id
+    assert tested.vault._being_written == set()
+    tested.record()
+    report = tested.vault.enforce_retention((), RetentionLimits(most_bytes=1), most=1)
+    assert (report.evicted, report.more) == ((name,), True)
+    assert tested.vault.enforce_retention((), RetentionLimits(most_bytes=1)).evicted == (event,)
+
+
+def set_free(tested: TestVault, monkeypatch: pytest.MonkeyPatch, free_bytes: int) -> None:
+    """Without a disk that shrinks as it is written to: the bounds are exact."""
+    monkeypatch.setattr(tested.store, "free_bytes", lambda: free_bytes)
+    monkeypatch.setattr(tested.log, "missing_reserve_bytes", lambda: 0)
+
+
+FLOOR = 64 << 20
+
+
+def test_a_report_has_each_number_of_a_forced_eviction(tested: TestVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [tested.record() for _ in range(5)]
+    sizes = [entry.stored_bytes for entry in tested.vault.entries()]
+    tested.vault.set_limits(RetentionLimits(1 << 40, free_bytes=FLOOR))
+    set_free(tested, monkeypatch, 8 << 20)
+    need = sizes[0] + sizes[1] + 1
+    report = tested.vault.enforce_retention(set(names[1:]), need_bytes=need)
+    assert report == RetentionReport(
+        evicted=tuple(names[:3]),
+        freed_bytes=sum(sizes[:3]),
+        short_bytes=0,
+        forced=tuple(names[1:3]),
+        foreign_bytes=(FLOOR - (8 << 20)) - need,
+    )
+    last = tested.vault.enforce_retention(set(names), need_bytes=10 * need)
+    assert last.forced == (names[3],), "the newest stays"
+    assert last.short_bytes == 10 * need - sum(sizes[:3]) - sizes[3]
+
+
+def test_what_other_files_take_is_reported_below_half_the_floor_only(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested.vault.set_limits(RetentionLimits(1 << 40, free_bytes=FLOOR))
+    for free_bytes, foreign_bytes in ((FLOOR // 2, 0), (FLOOR // 2 - 1, FLOOR // 2 + 1), (FLOOR, 0), (FLOOR + 1, 0)):
+        set_free(tested, monkeypatch, free_bytes)
+        assert tested.vault.enforce_retention(()) == RetentionReport((), 0, 0, foreign_bytes=foreign_bytes)
+
+
+def test_holds_end_exactly_below_half_the_floor_counted_with_what_was_freed(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [tested.record() for _ in range(3)]
+    size = next(tested.vault.entries()).stored_bytes
+    limits = RetentionLimits(most_bytes=1, free_bytes=FLOOR)
+    set_free(tested, monkeypatch, FLOOR // 2 - size)
+    assert tested.vault.enforce_retention({names[1]}, limits).evicted == (names[0],), "it frees enough"
+    set_free(tested, monkeypatch, FLOOR // 2 - 1)
+    assert tested.vault.enforce_retention({names[1]}, limits).forced == (names[1],)
+
+
+def test_a_nearly_full_disk_without_a_limit_that_is_passed_evicts_nothing(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested.record()
+    set_free(tested, monkeypatch, 5 << 20)
+    assert tested.vault.enforce_retention(()) == RetentionReport((), 0, 0)
+
+
+def test_what_the_vault_added_below_the_floor_may_be_freed_once(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [tested.record() for _ in range(4)]
+    tested.vault.set_limits(RetentionLimits(1 << 40, free_bytes=FLOOR))
+    set_free(tested, monkeypatch, FLOOR)
+    names.append(tested.record())
+    assert tested.vault._growth.added_bytes == 0, "the floor is free"
+    set_free(tested, monkeypatch, FLOOR - (1 << 20))
+    names += [tested.record() for _ in range(2)]
+    assert tested.vault.enforce_retention(()).evicted == tuple(names[:2])
+    assert tested.vault._growth.added_bytes == 0
+    assert tested.vault.enforce_retention(()).evicted == ()
+    names.append(tested.record())
+    set_free(tested, monkeypatch, FLOOR)
+    tested.vault.enforce_retention(())
+    set_free(tested, monkeypatch, FLOOR - 1)
+    assert tested.vault.enforce_retention(()).evicted == (), "the count begins again once the floor is free"
+
+
+def test_footage_above_what_the_owner_keeps_makes_way_for_other_files(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [tested.record() for _ in range(5)]
+    stored, size = tested.vault.totals().stored_bytes, next(tested.vault.entries()).stored_bytes
+    tested.vault.set_limits(RetentionLimits(1 << 40, free_bytes=FLOOR, kept_bytes=stored - 2 * size))
+    set_free(tested, monkeypatch, FLOOR - (1 << 20))
+    assert tested.vault.enforce_retention(()).evicted == tuple(names[:2])
+
+
+def test_the_reserve_is_kept_again_only_after_something_was_evicted(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    name = tested.record()
+    monkeypatch.setattr(tested.log, "keep_reserve", lambda: kept.append(1))
+    tested.vault.erase([])
+    assert kept == []
+    tested.vault.erase([name])
+    assert kept == [1]
+
+
+def test_one_tombstone_names_at_most_as_many_segments_as_a_record_holds(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vault, "MOST_EVICTED", 2)
+    names = [tested.record() for _ in range(5)]
+    tested.vault.erase(names)
+    tombstones = [each.segments for each in records(tested) if isinstance(each, EvictionRecord)]
+    assert tombstones == [tuple(names[:2]), tuple(names[2:4]), tuple(names[4:])]
+    assert list(tested.vault.entries()) == []
+
+
+def test_a_segment_carries_what_it_was_begun_with(tested: TestVault) -> None:
+    writer = tested.vault.begin(event_id(3), tested.clock.now(), label="motion")
+    assert tested.vault._being_written == {writer.id}
+    begin = writer._begin
+    assert (begin.event, begin.ordinal, begin.label) == (event_id(3), 0, "motion")
+    assert (begin.start_us, begin.until_us) == (100_000_000, 220_000_000), "two minutes, if a crash cuts it off"
+    assert tested.vault.begin(event_id(3), tested.clock.now())._begin.ordinal == 1
