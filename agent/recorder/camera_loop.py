@@ -109,8 +109,9 @@ class CameraLoop(ThreadOwned):
         """The privacy zones of these are black in the camera's pictures."""
         self._opened_level = 0
         """The throttling level that the camera was opened with."""
-        self._mask_refused = False
-        self._reopen = False
+        self._mask_refused: bool
+        self._reopen: bool
+        """Each attempt begins with both of them False."""
         self._good_ns = 0
         """The last stream's last good picture, on CLOCK_MONOTONIC; 0 if there was none."""
 

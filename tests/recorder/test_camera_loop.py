@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.core.events import TriggerKind
-from agent.core.media import StreamDescription
+from agent.core.media import LumaFrame, StreamDescription
 from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.recovery import RecoveryAction, RecoveryPolicy
 from agent.core.timebase import BootNs, ClockReading, seconds
@@ -36,21 +38,27 @@ GONE = DeviceError("The camera is not there.", remedy="Plug it in.")
 class Parts:
     """Everything beside the camera: writes down what it is asked, in order."""
 
-    def __init__(self, *, sound: bool = False) -> None:
+    def __init__(self, *, sound: bool = False, live_view: bool = True) -> None:
         self.calls: list[str] = []
+        self.shown: list[object] = []
+        self.workers: dict[str, tuple[object, ...]] = {}
+        """By the name of each thread: what it was given besides its queue."""
         self.gaps_begun: list[tuple[GapReason, str, ClockReading | None, str]] = []
         self.rings: list[int] = []
         self.ages_ns: list[int] = []
         self.busy = False
         self.analyse: Callable[[CameraQueues], None] = _until_closed
-        self.has_sound = sound
+        self.has_sound, self.has_live_view = sound, live_view
 
     def all(self) -> StreamParts:
         me: Any = self
-        return StreamParts(me, me, me, _Coverage(self), _Detection(self), _Sound(self) if self.has_sound else None, me)  # type: ignore[arg-type]
+        sound: Any = _Sound(self) if self.has_sound else None
+        live = me if self.has_live_view else None
+        return StreamParts(me, me, me, _Coverage(self), _Detection(self), sound, live)  # type: ignore[arg-type]
 
     # the analysis and the writer
-    def run(self, queues: Any, *_more: object) -> None:
+    def run(self, queues: Any, *more: object) -> None:
+        self.workers[threading.current_thread().name] = more
         if isinstance(queues, CameraQueues):
             self.analyse(queues)
             queues.packets.close()
@@ -67,8 +75,8 @@ class Parts:
         self.rings.append(at_ns)
 
     # live view
-    def frame(self, _frame: object) -> None:
-        """No frame is delivered here."""
+    def frame(self, frame: object) -> None:
+        self.shown.append(frame)
 
     def forget(self) -> None:
         self.calls.append("forgotten")
@@ -105,7 +113,7 @@ class _Detection:
         self._calls.append(f"detection of a {'camera' if live else 'film'}")
 
     def on_time(self) -> None:
-        """Nothing is due."""
+        self._calls.append("detection's time")
 
 
 class _Sound:
@@ -158,8 +166,10 @@ class FakeCamera:
 class Door:
     """A loop and its surroundings. `played` is what the camera does once it is started; a film ends at once."""
 
-    def __init__(self, *, sound: bool = False, supervised: bool = False) -> None:
-        self.parts, self.clock = Parts(sound=sound), SteppedClock()
+    def __init__(
+        self, *, sound: bool = False, supervised: bool = False, live_view: bool = True, unread: bool = False
+    ) -> None:
+        self.parts, self.clock = Parts(sound=sound, live_view=live_view), SteppedClock()
         self.inputs = RecorderInputs(ZoneMap())
         self.description = FILM
         self.faults: list[DeviceError] = []
@@ -169,7 +179,7 @@ class Door:
         self.masks: list[MaskedArea] = []
         self.in_driver: list[bool] = []
         self.played: Callable[[Any], None] = lambda sink: sink.ended(CameraEnd.END_OF_FOOTAGE, "It is over.")
-        self.gate = PrivacyGate(switch_unread=False, on_close=self._closed, on_change=self._changed)
+        self.gate = PrivacyGate(switch_unread=unread, on_close=self._closed, on_change=self._changed)
         self.loop = CameraLoop(
             lambda: FakeCamera(self),
             self.inputs,
@@ -392,8 +402,8 @@ def privacy_zone(name: str = "window") -> Zone:
     return Zone(name, ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)), ZoneKind.PRIVACY)
 
 
-def looked_at(door: Door, *steps: Callable[[], None]) -> None:
-    """Lets the loop look at its camera, with one step before each look."""
+def looked_at(door: Door, *steps: Callable[[], None], age_s: float = -60) -> None:
+    """Lets the loop look at its camera, with one step before each look. `age_s`: of the camera's newest frame."""
     left = list(steps)
 
     def look(queues: CameraQueues, _timeout_s: float) -> bool:
@@ -407,7 +417,7 @@ def looked_at(door: Door, *steps: Callable[[], None]) -> None:
         return queues.ended_event.is_set()
 
     door.description = LIVE
-    door.played = lambda sink: plant(sink, frame_ns=time.monotonic_ns() + seconds(60), frames=1)
+    door.played = lambda sink: plant(sink, frame_ns=camera_loop.time.monotonic_ns() - seconds(age_s), frames=1)
     patched = pytest.MonkeyPatch()
     patched.setattr(CameraQueues, "wait_for_attention", look)
     try:
@@ -502,6 +512,199 @@ def test_a_switch_that_closes_while_the_camera_is_opened_closes_it_again(monkeyp
     assert not [call for call in door.parts.calls if call.startswith("start at")]
     assert "stop" in door.parts.calls
     assert [gap[0] for gap in door.parts.gaps_begun] == [GapReason.PRIVACY], "no camera was lost"
+    assert door.loop.camera_fault == "", "it did not fail"
+
+
+class Now:
+    """The loop's monotonic clock, in seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.s = 5000.0
+        clock = SimpleNamespace(monotonic=lambda: self.s, monotonic_ns=lambda: self.ns)
+        monkeypatch.setattr(camera_loop, "time", clock)
+
+    @property
+    def ns(self) -> int:
+        return seconds(self.s)
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Now:
+    return Now(monkeypatch)
+
+
+def test_the_analysis_and_the_writer_have_threads_of_their_own_and_the_streams_description() -> None:
+    door = Door()
+    door.loop.run(None)
+    (analysis, writer) = door.parts.workers["analysis"], door.parts.workers["writer"]
+    assert sorted(door.parts.workers) == ["analysis", "writer"]
+    assert analysis[0] is FILM
+    assert getattr(analysis[1], "__name__", "") == "request_keyframe"
+    assert writer == (FILM,)
+
+
+@pytest.mark.parametrize("live_view", [True, False])
+def test_live_view_is_shown_each_frame_and_forgets_the_stream_at_its_end(live_view: bool) -> None:
+    door = Door(live_view=live_view)
+    frame = LumaFrame(np.zeros((24, 32), np.uint8), BootNs(1))
+
+    def one_frame(sink: CameraQueues) -> None:
+        sink.luma(frame)
+        sink.ended(CameraEnd.END_OF_FOOTAGE, "It is over.")
+
+    door.played = one_frame
+    door.loop.run(None)
+    assert door.parts.shown == ([frame] if live_view else [])
+    assert ("forgotten" in door.parts.calls) is live_view
+
+
+def test_a_stream_that_lasted_is_told_to_the_recovery(now: Now, monkeypatch: pytest.MonkeyPatch) -> None:
+    door, lasted_ns = Door(), list[int]()
+    monkeypatch.setattr(door.loop.recovery, "on_good", lasted_ns.append)
+
+    def lasts(sink: CameraQueues) -> None:
+        now.s += 7
+        sink.ended(CameraEnd.END_OF_FOOTAGE, "It is over.")
+
+    door.played = lasts
+    door.loop.run(None)
+    assert lasted_ns == [seconds(7)]
+
+
+def test_while_a_camera_delivers_its_coverage_and_object_detection_are_kept_up(now: Now) -> None:
+    door = Door()
+    looked_at(door, lambda: None, lambda: None, age_s=5)
+    assert door.parts.ages_ns == [seconds(5)] * 3, "at each of two looks, and at the end"
+    assert door.parts.calls.count("detection's time") == 2
+    assert door.parts.gaps_begun == []
+
+
+def test_a_stalled_stream_is_covered_up_to_its_last_good_picture(now: Now, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door()
+    door.description = LIVE
+
+    def stalls(sink: CameraQueues) -> None:
+        plant(sink, frame_ns=now.ns - seconds(20), packet_ns=now.ns - seconds(3), frames=1)
+
+    door.played = stalls
+    door.waits(monkeypatch, lambda _number: door.loop.stop())
+    assert door.loop.run(None) is CameraEnd.STOPPED
+    ((_reason, _words, since, _news),) = door.parts.gaps_begun
+    assert since == door.clock.now().at(BootNs(seconds(80))), "100 s on this clock, less 20 s"
+    assert door.parts.ages_ns == [seconds(20)] * 2
+    assert door.loop._last_good() is None, "it counts once"
+
+
+def test_zones_that_change_while_the_camera_is_opened_are_masked_before_the_first_look() -> None:
+    door = Door()
+    masked, note = ZoneMap((privacy_zone(),)), door.note
+
+    def changes(call: str) -> None:
+        note(call)
+        if call == "open":
+            door.inputs.set_zones(masked)
+
+    door.note = changes  # type: ignore[method-assign]
+    looked_at(door)
+    assert door.masks == [masked]
+
+
+def test_why_a_camera_is_opened_again_is_told_until_it_is_open() -> None:
+    door, told = Door(), list[str]()
+    note = door.note
+
+    def noting(call: str) -> None:
+        note(call)
+        if call == "open":
+            told.append(door.loop.camera_fault)
+
+    door.note = noting  # type: ignore[method-assign]
+    looked_at(door, lambda: bool(door.inputs.set_throttle_level(ThrottleLevel.RATE)) and None, lambda: None)
+    assert told == ["starting", "The camera is opened again, because its picture must change."]
+
+
+def test_an_end_of_the_stream_ends_a_pause_too_and_says_why() -> None:
+    door = Door()
+    door.loop.end_stream("There is no stream.")
+    assert door.loop._woken.is_set()
+    queues = door.loop.queues = CameraQueues(live=True)
+    door.loop.end_stream("The switch is on.")
+    assert queues.end == (CameraEnd.STOPPED, "The switch is on.")
+    door.loop.look_now()
+    assert queues.attention.is_set()
+
+
+def test_a_stop_says_why_the_stream_ended() -> None:
+    door = Door()
+    door.description = LIVE
+    door.played = lambda _sink: door.loop.stop()
+    door.loop.run(None)
+    assert door.loop.camera_fault == "The recorder was stopped."
+
+
+def test_a_pause_takes_what_is_left_of_it_after_each_wake_up(now: Now, monkeypatch: pytest.MonkeyPatch) -> None:
+    door, waits = Door(), list[float | None]()
+
+    def woken(left_s: float | None) -> None:
+        waits.append(left_s)
+        now.s += 1.5
+
+    monkeypatch.setattr(door.loop._woken, "wait", woken)
+    door.loop._woken.set()
+    door.loop._wait(3.0, lambda: False)
+    assert waits == [3.0, 1.5]
+    assert not door.loop._woken.is_set()
+
+
+def waits_at_the_gate(door: Door, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], None]) -> list[float | None]:
+    """The pauses before the gate, each of which its step ends."""
+    left, timeouts = list(steps), list[float | None]()
+
+    def wait(_loop: CameraLoop, timeout_s: float | None, until: Callable[[], bool]) -> None:
+        timeouts.append(timeout_s)
+        assert not until()
+        step = left.pop(0)
+        step()
+        if timeout_s is None:
+            assert until() or door.loop._stopping.is_set()
+
+    monkeypatch.setattr(CameraLoop, "_wait", wait)
+    door.loop.run(None)
+    assert not left
+    return timeouts
+
+
+def test_a_switch_that_is_read_soon_is_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(unread=True)
+    assert waits_at_the_gate(door, monkeypatch, lambda: door.gate.set_switch(False)) == [30.0]
+    assert (door.parts.gaps_begun, door.opened) == ([], 1)
+
+
+def test_a_stop_before_the_switch_was_read_is_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(unread=True)
+    assert waits_at_the_gate(door, monkeypatch, door.loop.stop) == [30.0]
+    assert (door.parts.gaps_begun, door.opened) == ([], 0)
+
+
+def test_a_switch_that_cannot_be_read_is_told_and_so_is_its_position_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(unread=True)
+    timeouts = waits_at_the_gate(
+        door, monkeypatch, lambda: None, lambda: door.gate.set_switch(True), lambda: door.gate.set_switch(False)
+    )
+    assert timeouts == [30.0, None, None]
+    since = door.clock.now()
+    assert door.parts.gaps_begun == [
+        (GapReason.PRIVACY, "The privacy switch has not been read yet. The camera is off.", since, "privacy unread"),
+        (GapReason.PRIVACY, "The privacy switch is on. The camera is off.", since, "privacy on"),
+    ]
+
+
+def test_a_private_hour_is_a_gap_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door()
+    door.gate.set_private_hour(True)
+    assert waits_at_the_gate(door, monkeypatch, lambda: door.gate.set_private_hour(False)) == [None]
+    ((_reason, words, _since, news),) = door.parts.gaps_begun
+    assert (words, news) == ("This is a private hour. The camera is off.", "privacy on")
 
 
 def test_a_pause_ends_with_a_stop_with_its_condition_and_with_its_time() -> None:
