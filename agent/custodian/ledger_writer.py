@@ -30,8 +30,8 @@ class Ledger:
         self._journal = journal
         self._clock = clock
         self._key = device_key
-        self._newest = (b"", Frontier())
-        """The newest entry, and the Merkle state before it."""
+        self._newest: tuple[bytes, Frontier] | None = None
+        """The newest entry that this process wrote, and the Merkle state before it."""
 
     @property
     def size(self) -> int:
@@ -51,10 +51,10 @@ class Ledger:
 
         The newest entry is the rightmost leaf, so its path is the previous state.  No other entry is read.
         """
-        leaf, before = self._newest
-        frontier = self._frontier()
-        if before.append(leaf_hash(leaf)) != frontier:
+        written, frontier = self._newest, self._frontier()
+        if written is None or written[1].append(leaf_hash(written[0])) != frontier:
             raise InternalError("The ledger was written outside the transaction.")
+        leaf, before = written
         return LedgerProof(
             checkpoint=sign_checkpoint(frontier, self._key).decode(),
             entry=leaf.decode(),
@@ -109,4 +109,5 @@ class _LeafHashes(Sequence[bytes]):
         wanted = range(self._start, self._end)[at]
         if isinstance(wanted, range):
             return _LeafHashes(self._journal, wanted.start, wanted.stop)
-        return leaf_hash(self._journal.leaves(wanted, wanted + 1)[0])
+        (leaf,) = self._journal.leaves(wanted, wanted + 1)
+        return leaf_hash(leaf)

@@ -102,6 +102,15 @@ def test_an_entry_that_another_wrote_meanwhile_is_not_taken_for_the_newest(
         ledger.newest()
 
 
+@pytest.mark.parametrize("entries", [0, 2])
+def test_a_process_that_has_written_nothing_has_no_newest_entry(
+    ledger: Ledger, journal: SqliteJournal, entries: int
+) -> None:
+    fill(ledger, entries)
+    with pytest.raises(InternalError, match="outside the transaction"):
+        Ledger(journal, SteppedClock(), DEVICE).newest()
+
+
 @pytest.mark.parametrize("old_size", [-1, 6, 2**40])
 def test_a_size_it_never_had_is_refused_in_words(ledger: Ledger, old_size: int) -> None:
     fill(ledger, 5)
