@@ -79,7 +79,7 @@ class _Shelf:
         self._most_bytes = most_bytes
         self._parts: deque[_BufferedGop] = deque(maxlen=_MOST_GOPS)
         self._coming: dict[int, bytes] = {}
-        self._coming_gop = (0, 0)
+        self._coming_gop: tuple[int, int] | None = None
         """Its number, and of how many pieces it is."""
 
     def take(self, number: int, piece: int, pieces: int, data: bytes) -> bytes | None:

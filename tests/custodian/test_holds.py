@@ -85,6 +85,7 @@ def test_a_deletion_is_in_the_ledger_before_anything_is_touched_and_done_only_wh
     erase(door, first)
     assert door.kinds()[-1] == EntryKind.ERASED.value
     assert first in door.vault.kept, "nothing is touched yet"
+    assert door.journal.named("erasure.") == {first: b""}
     door.start()
     assert door.custodian.erased() == {first}, "a power cut forgets no deletion"
     door.vault.evict(first)

@@ -459,6 +459,22 @@ def test_a_session_with_too_many_streams_ends(bench: Bench) -> None:
     assert client.ended is EndReason.BUSY
 
 
+def test_requests_of_eight_streams_are_all_answered_four_at_a_time(bench: Bench, gate: Gate) -> None:
+    client = bench.client()
+    streams = [client.start("status") for _ in range(8)]
+    assert gate.wait_for(4)
+    client.hear()
+    assert (client.ended, gate.began) == (None, 4)
+    gate.open()
+    assert [client.wait(stream).head["ok"] for stream in streams] == [True] * 8
+
+
+def test_an_answer_is_made_while_a_handshake_is_half_open(bench: Bench) -> None:
+    client = bench.client()
+    bench.carrier.send("a" * 32, begin(SECRET, public_key_of(DEVICE), OWNER).hello)
+    assert client.ask("status").head["ok"]
+
+
 def test_a_session_that_uses_one_stream_for_many_requests_ends(bench: Bench, gate: Gate) -> None:
     """Each would run beside the others: one browser could keep every thread and hold requests without a limit."""
     client = bench.client(GLANCE)
@@ -687,7 +703,7 @@ def test_answers_of_all_sessions_wait_for_room(bench: Bench, monkeypatch: pytest
         assert time.monotonic() < deadline_s
         for each in clients:
             each.hear(0.05)
-        held = sum(each.answer_bytes for each in bench.link._connections.values())
+        held = sum(each.session.queued_bytes for each in bench.link._connections.values() if each.session is not None)
         assert held <= 2 << 20
     assert [len(each.whole[1].body) for each in clients] == [3 << 19] * 3
 

@@ -308,6 +308,16 @@ def test_small_pictures_of_an_earlier_viewer_are_not_shown() -> None:
     assert phone.ask()[1] == b"now"
 
 
+@pytest.mark.parametrize(("ago_s", "shown"), [(3.0, b"now"), (3.001, b"")])
+def test_small_pictures_count_as_those_of_now_for_three_seconds(ago_s: float, shown: bytes) -> None:
+    phone = SlowPhone()
+    phone.fall_behind()
+    phone.small = False
+    phone.buffer.put(2, 0, 1, b"now", begins=True, small=True)
+    phone.clock[0] += ago_s
+    assert phone.ask()[1:] == (shown, True)
+
+
 def test_a_second_viewer_of_small_pictures_joins_at_their_keyframe() -> None:
     phone = SlowPhone()
     phone.fall_behind()

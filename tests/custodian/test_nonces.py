@@ -176,6 +176,25 @@ def test_a_nonce_counts_for_ten_minutes_and_no_other_device_or_guess_makes_one()
             nonces.claim(wrong, "bo")
 
 
+def test_a_nonce_begins_with_the_microsecond_of_the_boot_clock_and_no_two_are_the_same() -> None:
+    clock = SteppedClock(boot_ns=0)
+    nonces = Nonces(clock, SeededEntropy(3))
+    numbers = [int(nonces.give()[:14], 16) for _ in range(2)]
+    clock.boot_ns = 5_999
+    numbers += [int(nonces.give()[:14], 16) for _ in range(2)]
+    assert numbers == [1, 2, 5, 6]
+    assert {len(nonces.give()) for _ in range(9)} == {32}
+
+
+def test_the_first_nonce_of_a_boot_is_good_once() -> None:
+    nonces = Nonces(SteppedClock(boot_ns=0), SeededEntropy(3))
+    first = nonces.give()
+    nonces.claim(first, "anna")
+    with pytest.raises(RequestError, match="submitted before"):
+        nonces.claim(first, "anna")
+    nonces.claim(first, "bo")
+
+
 def test_every_owner_is_told_when_owners_or_settings_change() -> None:
     door = Door.enrolled()
     told = len(door.told.news)
