@@ -56,6 +56,10 @@ class Viewer:
     is_local: bool = False
 
 
+_AT_THE_SOCKET: Final = Viewer("control", is_local=True)
+"""All clients of the control socket count as one viewer."""
+
+
 @dataclass(slots=True)
 class _Watch:
     """`asked_s`: when a viewer asked last."""
@@ -105,7 +109,9 @@ class _Shelf:
 
     def newer(self, after: int, *, joins: bool, now_s: float) -> list[_BufferedGop]:
         """Returns the parts after that number; from the newest keyframe on for a viewer who joins or is late."""
-        least = self._newest_beginning if joins or self._is_late(after, now_s) else after + 1
+        least = self._newest_beginning if joins else after + 1
+        if self._is_late(after, now_s):
+            least = max(least, self._newest_beginning)  # never back to the beginning of what is being shown
         newer = itertools.takewhile(lambda each: each.number >= least, reversed(self._parts))
         return list(newer)[::-1]
 
@@ -125,11 +131,9 @@ class _Shelf:
             self._parts.popleft()
 
     def _is_late(self, after: int, now_s: float) -> bool:
-        """Returns whether a viewer who has had number `after` should go on with the newest keyframe."""
+        """Returns whether a part has waited too long for a viewer who has had number `after`."""
         waiting = next((each for each in self._parts if each.number > after), None)
-        if waiting is None or waiting.number >= self._newest_beginning:
-            return False
-        return now_s - waiting.came_s > _LATE_S
+        return waiting is not None and now_s - waiting.came_s > _LATE_S
 
     @property
     def _newest_beginning(self) -> int:
@@ -180,8 +184,8 @@ class LiveBuffer:
             return self._looking()
 
     def answer(self, asked: GetLiveGops, _body: bytes) -> tuple[dict[str, Any], bytes]:
-        """Answers the operation `live` on the control socket, where all clients count as one viewer."""
-        return self.show(Viewer("control", is_local=True), asked)
+        """Answers the operation `live` on the control socket."""
+        return self.show(_AT_THE_SOCKET, asked)
 
     def show(self, viewer: Viewer, asked: GetLiveGops) -> tuple[dict[str, Any], bytes]:
         """Answers the operation `live` with the sealed GOPs newer than number `after`, oldest first, and the names of
