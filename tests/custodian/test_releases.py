@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+from unittest import mock
+from unittest.mock import call
 
 import pytest
 
@@ -120,6 +123,32 @@ def test_an_old_receipt_counts_as_a_replay_for_a_request_and_for_a_tip(door: Doo
         assert door.hear(said, POLICE, topic) is not None
         assert door.hear(said, POLICE, topic) is None
         assert door.journal.counters()["replayed"] == number + 1
+
+
+@pytest.mark.parametrize(
+    ("action", "done"),
+    [
+        (Action.NOTIFY_OWNER, [call.notices.on_pending("request")]),
+        (Action.NOTIFY_OTHER_OWNERS, [call.notices.on_first_approval("request")]),
+        (Action.OFFER_OUTBOX, [call.wake()]),
+        (Action.DROP_OUTBOX, [call.outbox.remove("disclosure"), call.wake()]),
+        (Action.STOP_SENDING, [call.outbox.remove("disclosure"), call.wake()]),
+        (Action.CLOSE_OUTBOX, [call.outbox.remove("disclosure"), call.wake()]),
+    ],
+)
+def test_each_action_of_the_table_does_its_part(
+    door: Door, monkeypatch: pytest.MonkeyPatch, action: Action, done: list[Any]
+) -> None:
+    """The uplink is woken, so that it stops what may leave no more, and sends what may."""
+    parts, releases = mock.Mock(), door.custodian.releases
+    monkeypatch.setattr(releases, "_notices", parts.notices)
+    monkeypatch.setattr(releases, "_outbox", parts.outbox)
+    monkeypatch.setattr(releases, "wake_uplink", parts.wake)
+    releases._run_action(action, "request", "disclosure")
+    assert parts.mock_calls == done
+    parts.reset_mock()
+    releases._run_action(action, "request", None)
+    assert parts.mock_calls == [each for each in done if each[0] != "outbox.remove"]
 
 
 def test_an_object_of_the_outbox_has_its_proof_first_and_its_sizes_in_the_ledger(door: Door) -> None:
