@@ -69,10 +69,11 @@ class FrameAnalysis(ThreadOwned):
         self._stream: StreamDescription | None = None
         """The zones and the stream of `_detector`. A stream that begins again like the last one keeps it: its scene is
         the best evidence of who stands there now."""
-        self._machine = EventMachine(settings.events)
-        self._last_ns = BootNs(0)
-        self._frames = 0
-        self._together = 1
+        self._machine: EventMachine
+        self._last_ns: BootNs
+        self._frames: int
+        self._together: int
+        """Each stream begins with its own of these four."""
         self._rang_ns: BootNs | None = None
 
     def run(self, queues: CameraQueues, description: StreamDescription, request_keyframe: Callable[[], None]) -> None:

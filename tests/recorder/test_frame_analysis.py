@@ -21,6 +21,7 @@ from agent.core.motion.zones import Zone, ZoneMap
 from agent.core.timebase import BootNs, seconds
 from agent.errors import FormatError
 from agent.ports import CameraEnd
+from agent.recorder import frame_analysis
 from agent.recorder.camera_queues import CameraQueues
 from agent.recorder.frame_analysis import FrameAnalysis
 from agent.recorder.recorder_inputs import PendingTrigger, RecorderInputs
@@ -291,3 +292,79 @@ def test_words_in_the_queue_that_are_no_frame_are_passed_over() -> None:
     bench.frames(0)
     bench.run()
     assert bench.analysis.analysed == 1
+
+
+def test_each_stream_begins_with_its_own_events_times_and_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    assert bench.analysis.passes_name == "", "no stream has begun"
+    for _ in range(2):
+        bench.queues = CameraQueues(live=True)
+        take, asked = bench.queues.lumas.take, list[int]()
+
+        def noted(timeout_s: float | None = None, *, together: int, take: Any = take, asked: Any = asked) -> object:
+            asked.append(together)
+            return take(timeout_s, together=together)
+
+        monkeypatch.setattr(bench.queues.lumas, "take", noted)
+        bench.press(None)
+        bench.frames(*range(30))
+        found = bench.run()
+        assert begins(found) == [0], "before the first frame, a press without a time is at the beginning"
+        (begun,) = [item for item in found if isinstance(item, EventBegins)]
+        assert begun.event == 1
+        assert asked[:2] == [1, 1], "the first frames are taken as they come"
+        assert bench.queues.lumas.closed
+        assert bench.queues.packets.closed
+
+
+@pytest.mark.parametrize("fault", [FormatError("A frame of another size."), ZeroDivisionError()])
+def test_an_analysis_that_fails_takes_no_more_frames(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    bench = Bench()
+
+    def broken(*_arguments: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(bench.detection, "observe", broken)
+    monkeypatch.setattr(threading, "excepthook", lambda _arguments: None)
+    bench.items.append(LumaFrame(STILL, at(0)))
+    lumas = bench.queues.lumas
+    lumas.force(bench.items.pop())
+    thread = threading.Thread(
+        target=bench.analysis.run, args=(bench.queues, bench.stream, bench.ask_keyframe), name="analysis"
+    )
+    thread.start()
+    thread.join(60)
+    assert (lumas.closed, bench.queues.packets.closed, bench.detection.ended) == (True, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("stream", "rate", "gap_s"),
+    [
+        (SMALL, 10.0, 2.0),
+        (replace(SMALL, luma_frames_per_s=0.5), 0.5, 6.0),
+        (replace(SMALL, frames_per_s=1.0, luma_frames_per_s=None), 1.0, 3.0),
+    ],
+)
+def test_the_detector_is_made_for_the_small_stream_and_three_frames_of_it_may_be_missing(
+    monkeypatch: pytest.MonkeyPatch, stream: StreamDescription, rate: float, gap_s: float
+) -> None:
+    made: list[tuple[object, ...]] = []
+
+    def detector(*arguments: object) -> object:
+        made.append(arguments)
+        return SimpleNamespace(passes_name="fast")
+
+    monkeypatch.setattr(frame_analysis, "Detector", detector)
+    bench = Bench(stream)
+    bench.run()
+    motion = replace(MotionSettings(), gap_s=gap_s)
+    assert made == [(48, 64, rate, bench.inputs.zones, motion, PurePasses)]
+    assert bench.analysis.passes_name == "fast"
+
+
+def test_the_end_of_a_stream_is_one_frame_after_its_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.frames(0, 1)
+    bench.press(at(1))
+    (end,) = [item for item in bench.run() if isinstance(item, ClipEnds)]
+    assert end.until_ns == at(2)
