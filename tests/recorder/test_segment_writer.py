@@ -126,3 +126,20 @@ def test_a_record_says_what_was_heard_and_seen(tested: TestVault) -> None:
     (entry,) = tested.vault.entries()
     assert (entry.poster is not None, entry.sound is not None) == (True, True)
     assert entry.start_us * 1000 == BootNs(seconds(100))
+
+
+def test_nothing_is_added_to_a_segment_that_has_ended(tested: TestVault) -> None:
+    writer = begun(tested)
+    writer.write(FILM)
+    tested.clock.advance(1)
+    writer.finish(tested.clock.now())
+    for add in (
+        lambda: writer.write(FILM),
+        lambda: writer.poster(JPEG),
+        lambda: writer.sound(None),
+        lambda: writer.finish(tested.clock.now()),
+    ):
+        with pytest.raises(InternalError, match="after its end"):
+            add()
+    writer.abandon()
+    assert next(tested.vault.entries()).whole
