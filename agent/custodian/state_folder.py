@@ -35,6 +35,8 @@ from agent.wire.identities import dump_private_key, load_private_key
 __all__ = ["StateFolder"]
 
 _MOST_KEY_BYTES = 4096
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+"""How a folder is opened. Python closes what it opens when another program starts."""
 _BEGIN = "-----BEGIN DOORWARD DEVICE SECRET-----"
 _END = "-----END DOORWARD DEVICE SECRET-----"
 _Key = TypeVar("_Key")
@@ -105,7 +107,7 @@ class StateFolder:
 
         Two writers would break the manifest's chain and send every answer twice.
         """
-        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        handle = os.open(self.root, _FOLDER)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -153,8 +155,7 @@ def _secret_in(text: str) -> DeviceSecret:
     """Raises `FormatError`.  The message never quotes the text."""
     _, begun, rest = text.partition(f"{_BEGIN}\n")
     inside, ended, _ = rest.partition(f"\n{_END}")
-    value = base64.decode(inside) if begun and ended else b""
-    if len(value) != SECRET_BYTES:
+    if not begun or not ended or len(value := base64.decode(inside)) != SECRET_BYTES:
         raise FormatError("its second block, the device's secret, is missing or damaged")
     return DeviceSecret(value)
 
@@ -170,7 +171,7 @@ def _is_divided(root: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    handle = os.open(folder, _FOLDER)
     try:
         os.fsync(handle)
     finally:

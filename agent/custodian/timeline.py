@@ -91,7 +91,9 @@ class _ManifestRecord(msgspec.Struct):
             return None
         begin = self.begin
         span = _RecordSpan(begin.start_us, begin.until_us, begin.utc_ms, _UNKNOWN)
-        return _ManifestRecord("segment", begin.segment, begin.event, begin.label, self.poster_file, span)
+        return msgspec.structs.replace(
+            self, id=begin.segment, event=begin.event, label=begin.label, poster=self.poster_file, span=span
+        )
 
 
 class _ManifestPayload(msgspec.Struct):
@@ -148,9 +150,8 @@ class Timeline:
         with self._lock:
             self._catch_up()
             found = (self._off() + self._gaps)[::-1]
-            found.sort(
-                key=lambda gap: gap[0], reverse=True
-            )  # stable: of two with one beginning the later told is first
+            # The sort is stable: of two gaps with one beginning, the one that was told later comes first.
+            found.sort(key=lambda gap: gap[0], reverse=True)
             return [
                 {"start_ms": start, "end_ms": end, "reason": reason}
                 for start, end, reason in found

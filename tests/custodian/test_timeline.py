@@ -21,6 +21,8 @@ from agent.wire.identities import private_key_from_seed
 
 EVER = (0, 2**53)
 MINUTE_MS = 60_000
+BOOT_US = 7_654_321
+"""When a record begins, on the boot clock."""
 
 
 class Log:
@@ -36,15 +38,18 @@ class Log:
     def segment(
         self, name: str, event: str, start_ms: int, *, label: str = "motion", poster: bool = False, seq: int = 0
     ) -> None:
-        span = {"start_us": 0, "end_us": 5_000_000, "utc_ms": start_ms}
+        span = {"start_us": BOOT_US, "end_us": BOOT_US + 5_000_000, "utc_ms": start_ms}
         self.add("segment", seq, id=name, event=event, span=span, label=label, **({"poster": {}} if poster else {}))
 
     def gap(self, start_ms: int, length_ms: int, reason: str = "privacy switch") -> None:
-        self.add("gap", reason=reason, span={"start_us": 0, "end_us": length_ms * 1000, "utc_ms": start_ms})
+        self.add(
+            "gap", reason=reason, span={"start_us": BOOT_US, "end_us": BOOT_US + length_ms * 1000, "utc_ms": start_ms}
+        )
 
     def watching(self, from_minute: int, to_minute: int, quality: str = "synced") -> None:
         length_us = (to_minute - from_minute) * MINUTE_MS * 1000
-        span = {"start_us": 0, "end_us": length_us, "utc_ms": from_minute * MINUTE_MS, "quality": quality}
+        on_boot_clock = {"start_us": BOOT_US, "end_us": BOOT_US + length_us}
+        span = {**on_boot_clock, "utc_ms": from_minute * MINUTE_MS, "quality": quality}
         self.add("coverage", span=span)
 
     def chapters(self) -> tuple[int, ...]:
@@ -157,16 +162,27 @@ def test_a_damaged_line_costs_itself_and_a_line_being_written_waits_for_its_end(
     assert [event["event"] for event in timeline.events(*EVER)] == ["two", "one"]
 
 
-def test_the_list_is_bounded_and_begins_anew_when_the_manifest_was_cut() -> None:
+def test_a_manifest_that_was_cut_is_read_anew_and_nothing_of_it_stays() -> None:
+    log, timeline = a_timeline()
+    for number in range(3):
+        log.segment(f"s{number}", f"e{number}", number * 10_000)
+        log.gap(number * 10_000, 1_000)
+        log.add("ring", at={"utc_ms": number, "quality": "synced"})
+        log.watching(number * 10, number * 10 + 1)
+    assert len(timeline.events(*EVER)) == len(timeline.rings(*EVER)) == 3
+    log.data = bytearray()
+    log.segment("a", "one", 1_000)
+    assert [event["event"] for event in timeline.events(*EVER)] == ["one"]
+    assert (timeline.rings(*EVER), spans(timeline)) == ([], [])
+
+
+def test_the_list_is_bounded() -> None:
     log, timeline = a_timeline()
     for number in range(module.MOST_EVENTS + 5):
         log.segment(f"s{number}", f"e{number}", number * 10_000)
     found = timeline.events(*EVER)
     assert len(found) == module.MOST_EVENTS
     assert found[-1]["event"] == "e5"
-    log.data = bytearray()
-    log.segment("a", "one", 1_000)
-    assert [event["event"] for event in timeline.events(*EVER)] == ["one"]
 
 
 def recovered(log: Log, name: str, event: str, start_ms: int, *, poster: bool = False) -> None:
@@ -255,6 +271,14 @@ def test_an_event_without_its_poster_is_shown_with_another_or_none() -> None:
     log.add("evicted", segments=["b"], reason="space", at={})
     assert [event["poster"] for event in timeline.events(*EVER)] == [None]
     assert [event["segments"] for event in timeline.events(*EVER)] == [["c"]]
+
+
+def test_gaps_are_told_by_their_beginning_also_if_one_lies_within_another() -> None:
+    log, timeline = a_timeline()
+    log.gap(1_000, 90_000)
+    log.gap(5_000, 1_000, "camera lost")
+    log.gap(3_000, 1_000, "camera covered")
+    assert [gap[:2] for gap in spans(timeline)] == [(5_000, 6_000), (3_000, 4_000), (1_000, 91_000)]
 
 
 def test_a_gap_that_only_touches_the_asked_time_is_not_told() -> None:
