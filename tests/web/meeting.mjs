@@ -5,6 +5,7 @@ import * as decisions from "../../agent/web/src/owner/decisions.js";
 import { enrolNext } from "../../agent/web/src/owner/enrolment.js";
 import { householdRoots, takeOverRoots } from "../../agent/web/src/owner/household_roots.js";
 import { readLedger } from "../../agent/web/src/owner/ledger.js";
+import { RedactedFiles } from "../../agent/web/src/owner/redacted_files.js";
 import { bulletins, review } from "../../agent/web/src/owner/review.js";
 import { changeSettings } from "../../agent/web/src/owner/settings.js";
 import { syncDevice, syncNewDevice } from "../../agent/web/src/owner/sync.js";
@@ -33,12 +34,12 @@ const found = /** @type {any} */ ({
   sha256: "00".repeat(32),
   first: { by: "another", sha256: "00".repeat(32) },
 });
+const choice = { segments: ["x"], posters: [], clips: [] };
 const tip = /** @type {any} */ ({ text: "A van.", segments: [], posters: [], root: "00", requester: "police" });
 /** @type {Record<string, () => Promise<unknown>>} */
 const functions = {
   enrolNext: () => enrolNext((recipients, approvers) => ({ recipients, approvers }), keys.approval, {}),
-  approve: () =>
-    decisions.approve(found, keys, /** @type {any} */ ({ segments: ["x"], posters: [], clips: [] }), opens),
+  approve: () => decisions.approve(found, keys, choice, opens, new RedactedFiles(opens)),
   coApprove: () => decisions.coApprove(found, keys),
   deny: () => decisions.deny(given.request, keys),
   decide: () => decisions.decide("opt-out", { scope: "all" }, keys),

@@ -253,7 +253,19 @@ export type Review = ReturnType<typeof import("./owner/review.js").shown>;
 
 /** One segment of a clip, as the page shows it. */
 export interface Moment extends Playable {
+  /** As the review counts it, from 1. */
+  number: number;
+  /** The length of its film by its record. */
+  lengthMs: number;
   cut: boolean;
+}
+
+/** One thing that an owner covers in a clip or mutes in its sound, in ms of the clip. Lasts to its end by default. */
+export interface Planned {
+  kind: Wire.RedactionKind;
+  from_ms: number;
+  until_ms?: number;
+  places?: Wire.Place[];
 }
 
 /** The segments of one event. */
@@ -276,6 +288,8 @@ export interface Choice {
   clips: string[];
   contact?: Omit<Wire.ContactCard, "v">;
   gaps?: Wire.FootageAbsence[];
+  /** Redactions by the event of the clip. */
+  plans?: Record<string, Planned[]>;
 }
 
 /** An owner's unasked message to one requester; `tip` is the id by which it is sent once. */

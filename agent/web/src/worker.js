@@ -13,6 +13,8 @@ import { makeGlanceKey, newestAlert } from "./owner/glance.js";
 import { householdRoots, takeOverRoots } from "./owner/household_roots.js";
 import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
+import { RedactedFiles } from "./owner/redacted_files.js";
+import { redactionsOf } from "./owner/redaction_plan.js";
 import * as reviewing from "./owner/review.js";
 import { changeSettings } from "./owner/settings.js";
 import { disclosureOf, sharedOf } from "./owner/shared.js";
@@ -29,7 +31,7 @@ import { ownerCard } from "./wire/messages.js";
 import { decode, encode } from "./wire/strictjson.js";
 
 /** @import { Answer, Bytes, Choice, Credential, LiveGop, PublicKey, Reviewed, Secrets } from "./types.js" */
-/** @import { TalkFrame, TipMatter } from "./types.js" */
+/** @import { Planned, TalkFrame, TipMatter } from "./types.js" */
 /** @import { Arguments } from "./link.js" */
 /** @import { ControlOperations } from "./wire/generated.js" */
 /** @import * as Wire from "./wire/generated.js" */
@@ -69,6 +71,7 @@ let synced = null;
 const reviews = new Map();
 /** @type {Map<string, Promise<object>>} */
 const asked = new Map();
+let redacted = new RedactedFiles(firstThatOpens);
 
 const device = async () => {
   synced ??= (await syncDevice()).device;
@@ -384,6 +387,7 @@ const operations = {
     live = undefined;
     reviews.clear();
     asked.clear();
+    redacted = new RedactedFiles(firstThatOpens);
   },
 
   async forget() {
@@ -509,9 +513,43 @@ const operations = {
   /** @param {{ id: string, credential: Credential } & Choice} options */
   async approve({ id, credential, ...choice }) {
     const own = await keys.unlock(credential);
-    const found = reviews.get(id);
-    if (!found) throw new PageError("error.review-first");
-    return decisions.approve(found, own, choice, firstThatOpens);
+    return decisions.approve(reviewed(id), own, choice, firstThatOpens, redacted);
+  },
+
+  /**
+   * All files that plans redact, in the order of the review. Throws what is wrong with the plans.
+   *
+   * @param {{ id: string, plans: Record<string, Planned[]> }} options
+   */
+  async redactedBy({ id, plans }) {
+    const found = reviewed(id);
+    return filesIn(found, redactionsOf(plans, decisions.datedClips(found)));
+  },
+
+  /**
+   * The files of a choice that its plans redact. Throws what is wrong with the plans, or why the choice would show what
+   * they hide.
+   *
+   * @param {{ id: string } & Pick<Choice, "segments" | "posters" | "sounds" | "plans">} options
+   */
+  async redactedIn({ id, ...choice }) {
+    const found = reviewed(id);
+    const shared = { segment: choice.segments, sound: choice.sounds ?? [] };
+    const files = filesIn(found, decisions.plannedFor(found, choice));
+    return files.filter(({ file, id: segment }) => shared[file].includes(segment));
+  },
+
+  /**
+   * The redacted film or sound of a segment, as `approve` with the same plans shares it.
+   *
+   * @param {{ id: string, file: "segment" | "sound", segment: string, plans: Record<string, Planned[]> }} options
+   */
+  async redact({ id, file, segment, plans }) {
+    const found = reviewed(id);
+    const each = found.segments.find((one) => one.id === segment);
+    const redactions = redactionsOf(plans, decisions.datedClips(found));
+    if (!each || !redactions[file][segment]) throw new PageError("error.plan-nothing");
+    return (await redacted.make(file, each, redactions[file][segment])).slice();
   },
 
   /** @param {{ id: string, credential: Credential }} options */
@@ -526,16 +564,12 @@ const operations = {
 
   /** @param {{ id: string, credential: Credential }} options */
   async coApprove({ id, credential }) {
-    const found = reviews.get(id);
-    if (!found) throw new PageError("error.review-first");
-    return decisions.coApprove(found, await keys.unlock(credential));
+    return decisions.coApprove(reviewed(id), await keys.unlock(credential));
   },
 
   /** @param {{ id: string }} options */
   async gaps({ id }) {
-    const found = reviews.get(id);
-    if (!found) throw new PageError("error.review-first");
-    return reviewing.gapsOf(found);
+    return reviewing.gapsOf(reviewed(id));
   },
 
   async tipRecipients() {
@@ -617,6 +651,26 @@ async function answerWaitingTest({ card, identity: own }) {
     if (error.kind !== "RequestError") throw error;
   });
 }
+
+/**
+ * The request, as an owner has looked at it.
+ *
+ * @param {string} id
+ */
+function reviewed(id) {
+  const found = reviews.get(id);
+  if (!found) throw new PageError("error.review-first");
+  return found;
+}
+
+/**
+ * @param {Reviewed} found
+ * @param {ReturnType<typeof redactionsOf>} redactions
+ */
+const filesIn = (found, redactions) =>
+  /** @type {const} */ (["segment", "sound"]).flatMap((file) =>
+    found.segments.filter(({ id }) => redactions[file][id]).map(({ id }) => ({ file, id })),
+  );
 
 /** @param {string} id */
 const signedIn = (id) => {

@@ -72,7 +72,8 @@ const [PLAIN_RUN, SHIFTED_RUN] = [0x07_01, 0x0f_01];
 const NOT_A_KEYFRAME = 0x01_0000;
 
 /**
- * The pictures of the doorbell's fragments, in the order of decoding. `at`: when each is shown, in ticks.
+ * The pictures of the doorbell's fragments, in the order of decoding. `at`: when each is shown, in ticks, and
+ * `duration` until the next in that order.
  *
  * @param {Bytes} fragments
  */
@@ -108,9 +109,21 @@ function runOf(moof) {
   return Array.from({ length: count }, (_, i) => {
     const place = 12 + i * width;
     const at = begin + (kind === SHIFTED_RUN ? view.getInt32(place + 12) : 0);
-    begin += view.getUint32(place);
-    return { at, size: view.getUint32(place + 4), isKey: !(view.getUint32(place + 8) & NOT_A_KEYFRAME) };
+    const duration = view.getUint32(place);
+    begin += duration;
+    return { at, duration, size: view.getUint32(place + 4), isKey: !(view.getUint32(place + 8) & NOT_A_KEYFRAME) };
   });
+}
+
+/**
+ * The pictures of a whole film in the order of decoding, with `at` counted from its first picture.
+ *
+ * @param {Bytes} media
+ */
+export function picturesIn(media) {
+  const found = samplesOf(fragmentsOf(media));
+  const first = Math.min(...found.map(({ at }) => at));
+  return found.map((each) => ({ ...each, at: each.at - first }));
 }
 
 /** @param {Bytes} moov */

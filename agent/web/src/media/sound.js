@@ -3,6 +3,7 @@
 import { FormatError } from "../errors.js";
 import { boxes, descend, find, inside } from "../wire/boxes.js";
 import { concat } from "../wire/bytes.js";
+import { box, full } from "./mp4_writer.js";
 
 /** @import { Bytes } from "../types.js" */
 
@@ -15,7 +16,8 @@ const HEARD = 2;
 /** @typedef {ReturnType<typeof soundOf>} Sound */
 
 /**
- * `{head, type, rate, isMono, isEmpty}` of a sound track: `head` is what stands before its first fragment.
+ * `{head, type, rate, configuration, isMono, isEmpty}` of a sound track: `head` is what stands before its first
+ * fragment, `configuration` the first two bytes of its AudioSpecificConfig.
  *
  * @param {Bytes} media
  * @param {boolean} [mayBeEmpty] Live view has headers without a fragment.
@@ -25,7 +27,8 @@ export function soundOf(media, mayBeEmpty = false) {
   const stsd = descend(mdia, "minf", "stbl", "stsd");
   const entry = stsd.subarray(8);
   if (String.fromCharCode(...entry.subarray(4, 8)) !== "mp4a") throw new FormatError("error.format", { what: "MP4" });
-  const [first, second] = configurationOf(descend(entry.subarray(8 + 28), "esds"));
+  const configuration = configurationOf(descend(entry.subarray(8 + 28), "esds"));
+  const [first, second] = configuration;
   const mdhd = descend(mdia, "mdhd");
   const moof = find(media, "moof");
   if (!moof && !mayBeEmpty) throw new FormatError("error.format", { what: "MP4" });
@@ -34,6 +37,7 @@ export function soundOf(media, mayBeEmpty = false) {
     isEmpty: !moof,
     type: `audio/mp4; codecs="mp4a.40.${first >> 3}"`,
     rate: new DataView(mdhd.buffer, mdhd.byteOffset).getUint32(mdhd[0] === 1 ? 20 : 12),
+    configuration,
     isMono: ((second >> 3) & 15) === 1,
   };
 }
@@ -82,30 +86,6 @@ export function silence({ rate, isMono }, ms) {
       Uint8Array.from({ length: count * SILENT.length }, (_, i) => SILENT[i % SILENT.length]),
     ),
   );
-}
-
-/**
- * @param {string} kind
- * @param {Uint8Array[]} parts
- */
-function box(kind, ...parts) {
-  const body = concat(...parts);
-  const made = new Uint8Array(8 + body.length);
-  new DataView(made.buffer).setUint32(0, made.length);
-  for (let i = 0; i < 4; i++) made[4 + i] = kind.charCodeAt(i);
-  made.set(body, 8);
-  return made;
-}
-
-/**
- * @param {string} kind
- * @param {number} flags
- * @param {number[]} words
- */
-function full(kind, flags, ...words) {
-  const body = new Uint8Array(4 * (1 + words.length));
-  for (const [i, word] of [flags, ...words].entries()) new DataView(body.buffer).setUint32(4 * i, word);
-  return box(kind, body);
 }
 
 /**

@@ -5,67 +5,73 @@ import { ask } from "../link.js";
 import { rewrap, sealTo, split } from "../wire/age.js";
 import { base64, sha256hex } from "../wire/bytes.js";
 import { contactCard } from "../wire/messages.js";
-import { eventOf, posterOf, soundOf } from "../wire/segment.js";
+import { BODY_BYTES } from "../wire/operations.js";
+import { bootSpanOf, eventOf, filmLengthMs, isCut, posterOf, soundOf } from "../wire/segment.js";
 import { encode } from "../wire/strictjson.js";
-import { fetchPoster, fetchSegment, fetchSound, payloadOf } from "./review.js";
+import { redactionsOf, requireHidden } from "./redaction_plan.js";
+import { clipsOf, fetchPoster, fetchSegment, fetchSound, payloadOf } from "./review.js";
 import { signAndSubmit } from "./statements.js";
 import { syncDevice } from "./sync.js";
 
-/** @import { Bytes, CaptureRecord, Choice, Failed, FetchFile, Reviewed, Unlocked, WithIdentity } from "../types.js" */
+/** @import { Bytes, CaptureRecord, Choice, Failed, FetchFile, Offered, PublicKey } from "../types.js" */
+/** @import { Reviewed, Unlocked, WithIdentity } from "../types.js" */
+/** @import { RedactedFiles } from "./redacted_files.js" */
+/** @import { File } from "./redaction_plan.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /**
  * Shares exactly these segments and stills of the reviewed request. Returns the id of the disclosure. If a file does
  * not open (damaged, gone, or cut before its first fragment was whole), throws `error.cannot-share` with its name and
  * reason before anything is signed. `whichever(open)` tries each of the owner's identities: after a recovery an older
- * one opens the older footage.
+ * one opens the older footage. A file that `plans` redact leaves as the new one that `redacted` makes.
  *
  * @param {Reviewed} found
  * @param {Unlocked} keys
- * @param {Choice} options
+ * @param {Choice} choice
  * @param {WithIdentity} whichever
+ * @param {RedactedFiles} redacted
  */
-export async function approve(found, keys, { segments, posters, sounds = [], clips, contact, gaps }, whichever) {
+export async function approve(found, keys, choice, whichever, redacted) {
+  const { segments, posters, sounds = [], clips, contact, gaps } = choice;
   if (!segments.length && !posters.length && !clips.length) throw new PageError("error.nothing-chosen");
+  const redactions = plannedFor(found, choice);
   if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
   const synced = await syncDevice();
   if (synced.device.id !== found.synced.device.id) throw new OpenError("error.unknown-doorbell");
-  const byId = new Map(found.segments.map((each) => [each.id, each]));
+  const to = { device: synced.device, reply: found.request.reply };
   /** @type {Bytes[]} */
-  const headers = [];
+  const blobs = [];
   /** @type {Failed[]} */
   const failed = [];
   /**
    * @param {string[]} ids
    * @param {FetchFile} fetchOne
    * @param {(record: CaptureRecord) => Wire.SealedFile | undefined} fileOf
+   * @param {File} [file] the kind of file that may be redacted
    */
-  const items = async (ids, fetchOne, fileOf) => {
+  const items = async (ids, fetchOne, fileOf, file) => {
+    /** @type {Wire.SealedItem[]} */
     const made = [];
-    for (const id of ids) {
-      const each = byId.get(id);
-      if (!each) throw new PageError("error.other-record");
-      const header = await orSkip(id, failed, () =>
-        whichever(async (identity) => {
-          const { data } = await fetchOne(id, synced.device, identity, each.record);
-          return rewrap(data.subarray(0, split(data)), identity, found.request.reply);
-        }),
-      );
-      if (!header) continue;
-      headers.push(header);
-      made.push({ id, payload_sha256: hashIn(fileOf(each.record)), header_sha256: await sha256hex(header) });
+    for (const each of found.segments.filter(({ id }) => ids.includes(id))) {
+      const hidden = file && redactions[file][each.id];
+      /** @type {() => Promise<{ item: Wire.SealedItem, own: Bytes[] }>} `own`: what the doorbell is handed */
+      const make = hidden
+        ? () => redacted.seal(file, each, hidden, to)
+        : () => whichever((identity) => captured(each, identity, to, fetchOne, fileOf));
+      const one = await orSkip(each.id, failed, make);
+      if (!one) continue;
+      blobs.push(...one.own);
+      made.push(one.item);
     }
     return made;
   };
-  /** @param {string[]} ids */
-  const inOrder = (ids) => found.segments.map((each) => each.id).filter((id) => ids.includes(id));
-  const segmentItems = await items(inOrder(segments), fetchSegment, (record) => record.file);
-  const posterItems = await items(inOrder(posters), fetchPoster, posterOf);
-  const soundItems = await items(
-    inOrder(sounds).filter((id) => segments.includes(id)),
-    fetchSound,
-    soundOf,
-  );
+  if ([...segments, ...posters].some((id) => !found.segments.some((each) => each.id === id)))
+    throw new PageError("error.other-record");
+  const segmentItems = await items(segments, fetchSegment, (record) => record.file, "segment");
+  const posterItems = await items(posters, fetchPoster, posterOf);
+  const heard = sounds.filter((id) => segments.includes(id));
+  const soundItems = await items(heard, fetchSound, soundOf, "sound");
   if (failed.length) throw new PageError("error.cannot-share", { n: failed.length, failed });
+  requireRoom(blobs);
   const matter = {
     request: found.sha256,
     reply: found.request.reply,
@@ -76,9 +82,68 @@ export async function approve(found, keys, { segments, posters, sounds = [], cli
     contact: contact && base64(await sealTo(encode(contactCard(contact)), found.request.reply)),
     gaps,
   };
-  const answer = await signAndSubmit("approval", synced.device, matter, keys.approval, headers);
+  const answer = await signAndSubmit("approval", synced.device, matter, keys.approval, blobs);
   await syncDevice();
   return answer.disclosure;
+}
+
+/**
+ * The item of a file that leaves as it was captured, and its new header.
+ *
+ * @param {Offered} each
+ * @param {string} identity
+ * @param {{ device: PublicKey, reply: string }} to
+ * @param {FetchFile} fetchOne
+ * @param {(record: CaptureRecord) => Wire.SealedFile | undefined} fileOf
+ */
+async function captured({ id, record }, identity, { device, reply }, fetchOne, fileOf) {
+  const { data } = await fetchOne(id, device, identity, record);
+  const header = await rewrap(data.subarray(0, split(data)), identity, reply);
+  return {
+    item: { id, payload_sha256: hashIn(fileOf(record)), header_sha256: await sha256hex(header) },
+    own: [header],
+  };
+}
+
+/**
+ * The redactions of a choice. Throws `PageError` if a plan is malformed, or the choice would show what it hides.
+ *
+ * @param {Reviewed} found
+ * @param {Pick<Choice, "segments" | "posters" | "sounds" | "plans">} choice
+ */
+export function plannedFor(found, choice) {
+  const redactions = redactionsOf(choice.plans ?? {}, datedClips(found));
+  requireHidden(redactions, datedClips(found), choice);
+  return redactions;
+}
+
+/** @param {Reviewed} found */
+export const datedClips = (found) =>
+  clipsOf(found.segments).map(({ event, poster, segments }, i) => ({
+    number: i + 1,
+    event,
+    poster,
+    segments: segments.map(({ id, number, record }) => ({
+      id,
+      number,
+      lengthMs: filmLengthMs(record),
+      span: bootSpanOf(record),
+      isCut: isCut(record),
+    })),
+  }));
+
+/**
+ * Throws `PageError` if the doorbell would refuse the approval for its size.
+ *
+ * @param {Bytes[]} blobs
+ */
+export function requireRoom(blobs) {
+  const size = blobs.reduce((sum, { length }) => sum + length, 0);
+  if (size > BODY_BYTES.statement)
+    throw new PageError("error.redacted-size", {
+      size: Math.floor(size / 1e6),
+      most: Math.floor(BODY_BYTES.statement / 1e6),
+    });
 }
 
 /**

@@ -18,6 +18,7 @@ import {
 } from "../wire/messages.js";
 import {
   eventOf,
+  filmLengthMs,
   isCut,
   labelOf,
   openCaptured,
@@ -300,28 +301,42 @@ async function segmentsOf(names, lines, request, device) {
 }
 
 /**
+ * The clips of segments in order: those of one event, the segment that has its still, and its kind.
+ *
+ * @param {Offered[]} segments
+ */
+export function clipsOf(segments) {
+  /** @type {Map<string, { event: string, segments: Offered[], poster: string | null, kind: string }>} */
+  const clips = new Map();
+  for (const each of segments) {
+    const event = eventOf(each.record);
+    const clip = clips.get(event) ?? { event, segments: [], poster: null, kind: labelOf(each.record) };
+    clips.set(event, clip);
+    clip.kind = stronger(clip.kind, labelOf(each.record));
+    clip.segments.push(each);
+    if (!clip.poster && posterOf(each.record)) clip.poster = each.id;
+  }
+  return [...clips.values()];
+}
+
+/** @param {Offered} segment */
+const moment = ({ id, number, record, span }) => ({
+  id,
+  number,
+  start: span.start,
+  end: span.end,
+  lengthMs: filmLengthMs(record),
+  cut: isCut(record),
+  sound: soundOf(record) !== undefined,
+});
+
+/**
  * Plain values of a review for the page.
  *
  * @param {Reviewed} found
  */
 export function shown(found) {
   const { request, requester, segments } = found;
-  const clips = new Map();
-  for (const each of segments) {
-    const event = eventOf(each.record);
-    if (!clips.has(event)) clips.set(event, { event, segments: [], poster: null, kind: labelOf(each.record) });
-    const clip = clips.get(event);
-    clip.kind = stronger(clip.kind, labelOf(each.record));
-    clip.segments.push({
-      id: each.id,
-      number: each.number,
-      start: each.span.start,
-      end: each.span.end,
-      cut: isCut(each.record),
-      sound: soundOf(each.record) !== undefined,
-    });
-    if (!clip.poster && posterOf(each.record)) clip.poster = each.id;
-  }
   return {
     id: found.name,
     state: found.state,
@@ -341,7 +356,8 @@ export function shown(found) {
     trustRoot: request.trust_root,
     certain: segments.every((each) => each.span.quality !== "unknown"),
     expired: Date.now() / 1000 > request.not_after,
-    clips: [...clips.values()],
+    clips: clipsOf(segments).map(({ segments: own, ...clip }) => ({ ...clip, segments: own.map(moment) })),
+    needsTwo: (found.synced.enrolment.approvals_needed ?? 1) > 1,
     first: found.first && {
       by: found.first.by,
       isGone: found.first.isGone,

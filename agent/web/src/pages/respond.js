@@ -1,7 +1,8 @@
 // The owner's answer to a request: exactly which footage matches, what to share of it, and how much. Every box starts
 // unticked, there is no countdown, and No is as near as Yes.
 
-import { PageError, RefusedError } from "../errors.js";
+import { FormatError, PageError, RefusedError } from "../errors.js";
+import { encoderFor } from "../media/film_encoder.js";
 import { play } from "../media/player.js";
 import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
@@ -11,9 +12,12 @@ import { what } from "../ui/happened.js";
 import { poster } from "../ui/posters.js";
 import { clock, dateAndClock, exact, explain, length, listed, t } from "../ui/texts.js";
 import { cleaned } from "../wire/text.js";
+import { coverClip } from "./cover_editor.js";
+import { makeRedacted } from "./cover_preview.js";
 import { promises } from "./promise.js";
 
-/** @import { Answer, Choice, Clip, Failed, Moment, Playable, Review, StartFilm } from "../types.js" */
+/** @import { Answer, Child, Choice, Clip, Failed, Moment, Playable, Review, StartFilm } from "../types.js" */
+/** @import { Draft } from "../owner/cover_draft.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /** @typedef {{ id: string, state?: string }} Named a request, and the state in which it was looked at */
 
@@ -51,8 +55,13 @@ export function respond(content, review) {
   const share = h("button.primary", {
     type: "button",
     disabled: true,
-    onclick: () =>
-      approve(review, chosen, grade(), { contact: contact(), gaps: rest.value(), withSound: sound.value() }),
+    onclick: async () => {
+      problem.textContent = "";
+      const options = { contact: contact(), gaps: rest.value(), withSound: sound.value(), plans };
+      await approve(review, chosen, grade(), options).catch((error) => {
+        problem.textContent = explain(error);
+      });
+    },
   });
   const grades = ["exists", "posters", "clips", "both"].map((value) => gradeChoice(value, "clips", update));
   const grade = () => checkedGrade(content);
@@ -60,6 +69,9 @@ export function respond(content, review) {
   const rest = windowGaps(review);
   const sound = soundOption(review);
   const contact = () => contactForm.value();
+  /** @type {Record<string, Draft[]>} What the owner covers, by the event of the clip. */
+  const plans = {};
+  const problem = h("p.problem", { role: "alert" });
 
   function update() {
     const clips = review.clips.filter((clip) =>
@@ -75,11 +87,13 @@ export function respond(content, review) {
     share.textContent = t("request.share");
   }
 
+  /** @type {StartFilm} */
+  const start = (video, segments) => {
+    stop();
+    stop = playHeard(video, segments);
+  };
   const clips = review.clips.map((clip, i) =>
-    clipCard(clip, i, chosen, update, (video, segments) => {
-      stop();
-      stop = playHeard(video, segments);
-    }),
+    clipCard(clip, i, chosen, update, start, coverOption(review, clip, i + 1, plans)),
   );
   content.append(
     h("h2", t("request.matches", { n: review.clips.length })),
@@ -89,7 +103,7 @@ export function respond(content, review) {
     h("p.note", [...promises(review), t("request.may")].join(" ")),
     contactForm.element,
     rest.element,
-    h("div.card.answer", count, answers(review, share), h("p.quiet", t("request.ignore"))),
+    h("div.card.answer", count, problem, answers(review, share), h("p.quiet", t("request.ignore"))),
   );
   update();
   const stopWatching = watchForChanges(content, review);
@@ -247,8 +261,9 @@ function moment(segment, box, begin) {
  * @param {Set<string>} chosen
  * @param {() => void} update
  * @param {StartFilm} start
+ * @param {Child} [more] what else can be done with the clip
  */
-export function clipCard(clip, i, chosen, update, start) {
+export function clipCard(clip, i, chosen, update, start, more) {
   const { frame, begin, name, first, last } = framed(clip, i, start);
   const boxes = clip.segments.map((each) =>
     h("input", {
@@ -293,8 +308,39 @@ export function clipCard(clip, i, chosen, update, start) {
           clip.segments.map((each, n) => moment(each, boxes[n], begin)),
         ),
       ),
+      more,
     ),
   );
+}
+
+/**
+ * Opens the editor of covers and mutes of a clip, and says how many there are. With two owners there is none: the
+ * second could not see what they approve.
+ *
+ * @param {Review} review
+ * @param {Clip} clip
+ * @param {number} number
+ * @param {Record<string, Draft[]>} plans
+ */
+function coverOption(review, clip, number, plans) {
+  if (review.needsTwo) return h("p.quiet", t("cover.two-owners"));
+  const problem = h("p.problem", { role: "alert" });
+  const summary = h("p.quiet.covered", { hidden: true });
+  const open = async () => {
+    problem.textContent = "";
+    try {
+      await encoderFor(1280, 720, 15); // throws, if this browser has none for H.264
+      plans[clip.event] ??= [];
+      const drafts = plans[clip.event];
+      await coverClip(review, { number, clip, drafts });
+      summary.hidden = drafts.length === 0;
+      summary.textContent = t("cover.summary", { n: drafts.length });
+    } catch (error) {
+      problem.textContent = explain(error);
+    }
+  };
+  const label = h("span.hidden", ` ${t("cover.of", { number })}`);
+  return [summary, h("button.small", { type: "button", onclick: open }, t("cover.open"), label), problem];
 }
 
 function contactCard() {
@@ -441,9 +487,10 @@ export function describeAmount(segments, posters) {
  * @param {Review} review
  * @param {Set<string>} chosen
  * @param {string} grade
- * @param {{ contact?: Choice["contact"], gaps: Wire.FootageAbsence[] | undefined, withSound: boolean }} options
+ * @param {{ contact?: Choice["contact"], gaps: Wire.FootageAbsence[] | undefined, withSound: boolean,
+ *   plans: Record<string, Draft[]> }} options
  */
-async function approve(review, chosen, grade, { contact, gaps, withSound }) {
+async function approve(review, chosen, grade, { contact, gaps, withSound, plans }) {
   const segments = grade === "clips" || grade === "both" ? [...chosen] : [];
   const isHeard = new Set(
     review.clips.flatMap((clip) => clip.segments).flatMap((each) => (each.sound ? [each.id] : [])),
@@ -456,8 +503,15 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
   /** @param {Clip} clip */
   const isTicked = (clip) => clip.segments.some((each) => chosen.has(each.id));
   const clips = grade === "exists" ? review.clips.filter(isTicked).map((clip) => clip.event) : [];
+  const redacted = await call("redactedIn", { id: review.id, segments, posters, sounds, plans });
   /** @type {Failed[]} */
   let failed = [];
+  const isMade = await makeRedacted(review, redacted, plans).catch((error) => {
+    if (!(error instanceof FormatError)) throw error;
+    failed = [{ id: String(error.values.segment), text: error.text, values: error.values }];
+  });
+  if (failed.length) return offerToSkip(failed);
+  if (!isMade) return undefined;
   const done = await withCredential(
     t("approve.title"),
     [
@@ -465,6 +519,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
         ? t("approve.exists", { who: review.requester, n: clips.length })
         : t("approve.text", { who: review.requester }),
       grade !== "exists" && describeAmount(segments, posters),
+      redacted.length > 0 && t("approve.redacted", { n: redacted.length }),
       isHeard.size > 0 && (sounds.length ? t("approve.sound") : t("approve.no-sound")),
       contact ? t("approve.contact") : t("approve.no-contact"),
       gaps && t("approve.gaps"),
@@ -476,15 +531,16 @@ async function approve(review, chosen, grade, { contact, gaps, withSound }) {
       orShowFailure(
         settled(
           review,
-          call("approve", { id: review.id, credential, segments, posters, sounds, clips, contact, gaps }),
+          call("approve", { id: review.id, credential, segments, posters, sounds, clips, contact, gaps, plans }),
         ),
         (found) => {
           failed = found;
         },
       ),
   );
-  if (failed.length) await offerToSkip(failed);
-  else if (done || (await hasChanged(review))) await reloadRequest(review);
+  if (failed.length) return offerToSkip(failed);
+  if (done || (await hasChanged(review))) await reloadRequest(review);
+  return undefined;
 }
 
 /**

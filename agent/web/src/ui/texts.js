@@ -135,6 +135,9 @@ function perLanguage(make) {
 const pluralRules = perLanguage(() => new Intl.PluralRules(language()));
 const wholeNumbers = perLanguage(() => new Intl.NumberFormat(locale(), { maximumFractionDigits: 0 }));
 const oneDecimal = perLanguage(() => new Intl.NumberFormat(locale(), { maximumFractionDigits: 1 }));
+const twoDecimals = perLanguage(
+  () => new Intl.NumberFormat(locale(), { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
+);
 const hectares = perLanguage(
   () =>
     new Intl.NumberFormat(locale(), { style: "unit", unit: "hectare", unitDisplay: "long", maximumFractionDigits: 0 }),
@@ -200,6 +203,13 @@ export function minutes(ms) {
   const seconds = Math.max(1, Math.round(ms / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
+
+/**
+ * Seconds of a film, to the hundredth.
+ *
+ * @param {number} ms
+ */
+export const secondsOf = (ms) => twoDecimals().format(ms / 1000);
 
 /** @param {number} count */
 export function bytes(count) {

@@ -7,13 +7,14 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bech32 } from "@scure/base";
 import { Decrypter, Encrypter, generateHybridIdentity, identityToRecipient } from "age-encryption";
 import { FormatError, OpenError } from "../errors.js";
-import { base64, concat, fromUtf8, hex, unbase64, utf8 } from "./bytes.js";
+import { base64, concat, fromUtf8, hex, randomBytes, unbase64, utf8 } from "./bytes.js";
 
 /** @import { Bytes } from "../types.js" */
 
 export { generateHybridIdentity, identityToRecipient };
 
-const CHUNK = 64 * 1024 + 16;
+const PLAIN_CHUNK = 64 * 1024;
+const CHUNK = PLAIN_CHUNK + 16;
 const MAC_LINE = utf8("\n--- ");
 const LONGEST_HEADER = 128 * 1024;
 
@@ -128,14 +129,36 @@ export async function openWithPassphrase(data, passphrase) {
  * @param {string} identity
  * @param {string} recipient
  */
-export async function rewrap(header, identity, recipient) {
-  const key = await fileKey(header, identity);
+export const rewrap = async (header, identity, recipient) => headerOf(await fileKey(header, identity), recipient);
+
+/**
+ * @param {Uint8Array} key of the file
+ * @param {string} recipient
+ */
+async function headerOf(key, recipient) {
   const encrypter = new Encrypter();
   encrypter.addRecipient(recipient);
   const stanzas = await wrapped(encrypter, key);
   const unsigned = utf8(`age-encryption.org/v1\n${stanzas.map(stanzaText).join("")}---`);
   const mac = hmac(sha256, hkdf(sha256, key, undefined, utf8("header"), 32), unsigned);
   return concat(unsigned, utf8(` ${base64(mac).replace(/=+$/, "")}\n`));
+}
+
+/**
+ * A new age file for one recipient, as its header and payload, and the commitment to its file key.
+ *
+ * @param {Uint8Array} plain
+ * @param {string} recipient
+ */
+export async function sealCommitted(plain, recipient) {
+  const [key, nonce] = [randomBytes(16), randomBytes(16)];
+  const streamKey = hkdf(sha256, key, nonce, utf8("payload"), 32);
+  const chunks = [];
+  for (let at = 0, counter = 0; at === 0 || at < plain.length; at += PLAIN_CHUNK, counter++) {
+    const cipher = chacha20poly1305(streamKey, chunkNonce(counter, at + PLAIN_CHUNK >= plain.length));
+    chunks.push(cipher.encrypt(plain.subarray(at, at + PLAIN_CHUNK)));
+  }
+  return { header: await headerOf(key, recipient), payload: concat(nonce, ...chunks), commitment: keyCommitment(key) };
 }
 
 /**
@@ -204,12 +227,20 @@ export async function openPrefix(data, identity) {
  * @param {boolean} last
  */
 function openChunk(streamKey, counter, chunk, last) {
-  const nonce = new Uint8Array(12);
-  new DataView(nonce.buffer).setUint32(7, counter);
-  nonce[11] = last ? 1 : 0;
   try {
-    return { bytes: chacha20poly1305(streamKey, nonce).decrypt(chunk), last };
+    return { bytes: chacha20poly1305(streamKey, chunkNonce(counter, last)).decrypt(chunk), last };
   } catch {
     return undefined;
   }
+}
+
+/**
+ * @param {number} counter
+ * @param {boolean} last
+ */
+function chunkNonce(counter, last) {
+  const nonce = new Uint8Array(12);
+  new DataView(nonce.buffer).setUint32(7, counter);
+  nonce[11] = last ? 1 : 0;
+  return nonce;
 }

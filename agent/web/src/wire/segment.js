@@ -15,7 +15,7 @@ import {
   manifestLine,
   manifestPayload,
 } from "./messages.js";
-import { decode } from "./strictjson.js";
+import { decode, encode } from "./strictjson.js";
 
 /** @import { Bytes, CaptureRecord, LiveGop, PublicKey, TimeSpan } from "../types.js" */
 /** @import * as Wire from "./generated.js" */
@@ -66,6 +66,24 @@ export const labelOf = (record) => (record.kind === "segment" ? record.label : r
  * @param {CaptureRecord} record
  */
 export const isCut = (record) => record.kind === "recovered" && !record.complete;
+/**
+ * The length of its film by the record, in whole milliseconds, as plans of redactions count it.
+ *
+ * @param {CaptureRecord} record
+ */
+export const filmLengthMs = (record) => {
+  const { start_us: start, end_us: end } = bootSpanOf(record);
+  return Math.floor((end - start) / 1000);
+};
+/**
+ * When it was recorded by the clock since a boot. For a recovered one, `end_us` is the latest possible.
+ *
+ * @param {CaptureRecord} record
+ */
+export const bootSpanOf = (record) =>
+  record.kind === "segment"
+    ? record.span
+    : { boot: record.begin.boot, start_us: record.begin.start_us, end_us: record.begin.until_us };
 /** @param {CaptureRecord} record */
 export const posterOf = (record) => (record.kind === "segment" ? record.poster?.file : record.poster_file);
 
@@ -283,6 +301,19 @@ export function readLive(plain, device) {
 function splitMedia(plain) {
   const { media, body } = splitTrailing(plain, CONTEXT_BOX);
   return { media, context: contextOf(body, media) };
+}
+
+/**
+ * The context of a redacted file as the box behind its media. Without the labels, which could tell of what is covered.
+ *
+ * @param {Wire.SegmentRecord} record of the captured file
+ * @param {Pick<Wire.Context, "kind" | "device" | "media_bytes" | "redactions">} own
+ */
+export function redactedContext({ id, event, ordinal, span }, own) {
+  const body = concat(Uint8Array.from(CONTEXT_BOX), encode({ segment: id, event, ordinal, span, ...own }));
+  const made = concat(new Uint8Array(4), utf8("uuid"), body);
+  new DataView(made.buffer).setUint32(0, made.length);
+  return made;
 }
 
 /**

@@ -1,0 +1,139 @@
+// The drawing of an owner on one clip: covers that move between places, and mutes. Each change keeps a draft
+// that redaction_plan.js accepts, so an owner cannot draw a plan that fails later for its times.
+import { MOST_PLACES, placeAt, placesWithin, WHOLE } from "../wire/redactions.js";
+
+/** @import { Planned } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
+/** @typedef {[left: number, top: number, width: number, height: number]} Rectangle in ten-thousandths of the picture */
+/** @typedef {Required<Planned>} Draft */
+
+/** The smallest cover that a pointer draws: a shorter stroke is a click. */
+const SMALLEST = 150;
+/** A cover that is added by keyboard. */
+const MIDDLE = /** @type {Rectangle} */ ([4000, 3500, 2000, 3000]);
+
+/**
+ * A cover for all of the clip. An owner shortens it, so that a face is not shown because they forgot to lengthen it.
+ *
+ * @param {number} atMs the moment at which it was drawn
+ * @param {number} lengthMs of the clip
+ * @param {Rectangle} [rectangle]
+ * @returns {Draft}
+ */
+export const newCover = (atMs, lengthMs, rectangle = MIDDLE) => ({
+  kind: "face",
+  from_ms: 0,
+  until_ms: lengthMs,
+  places: [[Math.min(atMs, lengthMs), ...rectangle]],
+});
+
+/**
+ * @param {number} lengthMs of the clip
+ * @returns {Draft}
+ */
+export const newMute = (lengthMs) => ({ kind: "voice", from_ms: 0, until_ms: lengthMs, places: [] });
+
+/**
+ * True if the cover is there at that moment.
+ *
+ * @param {Draft} draft
+ * @param {number} atMs
+ */
+export const isThere = ({ from_ms: from, until_ms: until }, atMs) => from <= atMs + 1 && atMs <= until;
+
+/**
+ * Where the cover is at a moment.
+ *
+ * @param {Draft} draft
+ * @param {number} atMs
+ * @returns {Rectangle}
+ */
+export function rectangleAt({ places, from_ms: from, until_ms: until }, atMs) {
+  const [, ...rectangle] = placeAt(places, Math.min(Math.max(atMs, from), until));
+  return rectangle;
+}
+
+/**
+ * The cover with that rectangle at that moment. Between two moments it moves in a straight line.
+ *
+ * @param {Draft} draft
+ * @param {number} atMs
+ * @param {Rectangle} rectangle
+ * @returns {Draft}
+ */
+export function withPlace(draft, atMs, rectangle) {
+  const at = Math.min(Math.max(atMs, draft.from_ms), draft.until_ms);
+  const others = draft.places.filter(([time]) => time !== at);
+  // The list has a limit, and a segment takes one place at each of its ends.
+  if (others.length >= MOST_PLACES - 2) return draft;
+  /** @type {Wire.Place[]} */
+  const places = [...others, [at, ...rectangle]];
+  return { ...draft, places: places.sort(([one], [other]) => one - other) };
+}
+
+/**
+ * The cover without its place at that moment. Its last place stays.
+ *
+ * @param {Draft} draft
+ * @param {number} atMs
+ * @returns {Draft}
+ */
+export function withoutPlace(draft, atMs) {
+  const places = draft.places.filter(([time]) => time !== atMs);
+  return places.length ? { ...draft, places } : draft;
+}
+
+/**
+ * The draft from one moment until another. Where a cover was beyond these, it begins or ends.
+ *
+ * @param {Draft} draft
+ * @param {number} fromMs
+ * @param {number} untilMs
+ * @param {number} lengthMs of the clip
+ * @returns {Draft}
+ */
+export function between(draft, fromMs, untilMs, lengthMs) {
+  const from = Math.min(Math.max(0, fromMs), lengthMs - 1);
+  const until = Math.min(Math.max(from + 1, untilMs), lengthMs);
+  const { places } = draft;
+  const isWithin = places.every(([at]) => from <= at && at <= until);
+  return { ...draft, from_ms: from, until_ms: until, places: isWithin ? places : placesWithin(places, from, until) };
+}
+
+/**
+ * The rectangle between two corners, within the picture; undefined for a click.
+ *
+ * @param {[number, number]} one in shares of the picture
+ * @param {[number, number]} other
+ * @returns {Rectangle | undefined}
+ */
+export function rectangleOf(one, other) {
+  const [x, y] = [0, 1].map((side) => [one[side], other[side]].map(inWhole).sort((a, b) => a - b));
+  const [width, height] = [x[1] - x[0], y[1] - y[0]];
+  return width >= SMALLEST && height >= SMALLEST ? [x[0], y[0], width, height] : undefined;
+}
+
+/**
+ * A rectangle moved and grown by shares of the picture, and kept within it.
+ *
+ * @param {Rectangle} rectangle
+ * @param {{ right?: number, down?: number, wider?: number, higher?: number }} by
+ * @returns {Rectangle}
+ */
+export function changed([left, top, width, height], { right = 0, down = 0, wider = 0, higher = 0 }) {
+  const [across, tall] = [
+    Math.min(WHOLE, Math.max(1, width + steps(wider))),
+    Math.min(WHOLE, Math.max(1, height + steps(higher))),
+  ];
+  return [
+    Math.min(WHOLE - across, Math.max(0, left + steps(right))),
+    Math.min(WHOLE - tall, Math.max(0, top + steps(down))),
+    across,
+    tall,
+  ];
+}
+
+/** @param {number} share */
+const steps = (share) => Math.round(share * WHOLE);
+/** @param {number} share */
+const inWhole = (share) => Math.min(WHOLE, Math.max(0, steps(share)));

@@ -1,0 +1,228 @@
+"""An owner covers parts of a film on the page before the yes, and the requester gets only that."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from agent.clients.media.redact import require_covered, require_muted
+from agent.clients.opening import HybridIdentity, open_bytes
+from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
+from agent.clients.requester.receiving_service import ReceiverEvent
+from agent.core.vault.redactions import Redaction, RedactionKind, covered_pixels, place_at
+from agent.core.vault.segment import split_media
+from agent.recorder.capture.microphone_file import FileMicrophone
+from tests.browser.browser import require_browser
+from tests.browser.home import Home
+from tests.browser.house import DESKTOP, a_house, phones
+from tests.browser.looking import Looking
+from tests.scenarios.street import until
+from tests.scenarios.test_sound_goes_where_the_owner_says import beeps
+
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
+
+CHOOSE = """
+await page.getByText(/Choose among|moment/).first().click();
+for (const n of [0, 1]) await page.locator(".moments input").nth(n).check();
+"""
+OPEN_EDITOR = """
+await page.getByRole("button", {name: /^Cover parts of this film/}).first().click();
+await page.locator(".film canvas").waitFor();
+await page.waitForFunction(() => document.querySelector(".moment")?.textContent);
+"""
+DRAW = """
+const draw = async (from, to) => {
+  const box = await page.locator("svg.covers").boundingBox();
+  const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
+  await page.mouse.move(...at(from));
+  await page.mouse.down();
+  await page.mouse.move(...at([(from[0] + to[0]) / 2, (from[1] + to[1]) / 2]));
+  await page.mouse.move(...at(to));
+  await page.mouse.up();
+};
+"""
+
+
+@contextmanager
+def a_hearing_home(folder: Path, footage: Path) -> Iterator[Home]:
+    """A home with a doorbell that hears half a second of a tone at every full second of the footage."""
+    require_browser()
+    heard = beeps(folder / "beeps.wav", 90)
+    with (
+        a_house(folder, footage, open_microphone=lambda: FileMicrophone(heard)) as house,
+        phones(house, folder) as people,
+    ):
+        yield Home(house, people)
+
+
+def received(home: Home, request: str) -> OpenedDisclosure:
+    """The answer to a request, as the requester opens it."""
+    news: list[ReceiverEvent] = []
+    with home.police.receiving(news):
+        until(lambda: home.house.state_of(request) == "sent", "the receipt")
+    listed = home.house.control("requests", all=True)["requests"]
+    disclosure = next(str(each["disclosure"]) for each in listed if each["id"] == request)
+    now_s = home.police.requester.sent_request(request).request.not_after_s
+    return open_disclosure(home.police.requester, disclosure, now_s=now_s)
+
+
+def recorded(home: Home, segment: str, ending: str = "") -> bytes:
+    """Returns a recorded file, opened with the owner's kit."""
+    vault = home.house.street.state_dir / "vault" / "segments"
+    (path,) = vault.rglob(f"*{segment}{ending}.age")
+    return split_media(open_bytes(path.read_bytes(), [HybridIdentity.parse(home.house.kit)]))[0]
+
+
+def pictures_in(film: bytes) -> list[tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
+    """Time in ms and luma of each picture."""
+    with av.open(io.BytesIO(film)) as container:
+        return [
+            (int((frame.time or 0) * 1000 + 1e-6), np.asarray(frame.to_ndarray(format="gray"), np.uint8))
+            for frame in container.decode(video=0)
+        ]
+
+
+def require_same_elsewhere(captured: bytes, redacted: bytes, covers: tuple[Redaction, ...]) -> None:
+    """Each picture is black below its covers, and close to the recorded one elsewhere."""
+    before, after = pictures_in(captured), pictures_in(redacted)
+    assert [at for at, _ in before] == [at for at, _ in after]
+    for (at_ms, one), (_, two) in zip(before, after, strict=True):
+        height, width = one.shape
+        kept = np.ones(one.shape, bool)
+        for each in covers:
+            if each.from_ms <= at_ms <= each.until_ms:
+                left, top, right, bottom = covered_pixels(place_at(each, at_ms), width, height)
+                assert two[top + 4 : bottom - 4, left + 4 : right - 4].max() < 30, f"seen at {at_ms} ms"
+                kept[max(0, top - 8) : bottom + 8, max(0, left - 8) : right + 8] = False
+        error = np.abs(one.astype(int) - two.astype(int))[kept]
+        assert error.mean() < 6, f"the rest has changed at {at_ms} ms"
+
+
+def test_an_owner_covers_a_moving_face_and_mutes_a_voice_and_the_requester_gets_only_the_rest(
+    tmp_path: Path, footage: Path
+) -> None:
+    with a_hearing_home(tmp_path, footage) as home:
+        people, request = home.people, home.asked("2026-70")
+        people.run("ana", "await page.setViewportSize(args.viewport);", **DESKTOP)
+        people.open_request("ana", request)
+        people.run(
+            "ana",
+            DRAW
+            + CHOOSE
+            + """await page.getByRole("checkbox", {name: /^Sound too/}).check();"""
+            + OPEN_EDITOR
+            + """await draw([0.2, 0.2], [0.4, 0.6]);
+               await page.getByLabel("What it covers").selectOption("plate");
+               // Ten pictures on, by keyboard, the cover is dragged to the right: it moves between the two.
+               await page.getByLabel("Moment of the film").focus();
+               for (let n = 0; n < 10; n++) {
+                 const before = await page.locator(".moment").textContent();
+                 await page.keyboard.press("ArrowRight");
+                 await page.waitForFunction((b) => document.querySelector(".moment").textContent !== b, before);
+               }
+               await draw([0.3, 0.4], [0.6, 0.4]);
+               await page.getByText("It moves in straight lines between 2 places.").waitFor();
+               await page.getByRole("button", {name: "Mute the sound"}).click();
+               await page.getByLabel("From second").fill("1.5");
+               await page.getByLabel("Until second").fill("3.5");
+               await page.getByLabel("Until second").press("Tab");
+               await page.getByText(/^2. Muted sound, 1.50 to 3.50 s/).waitFor();
+               await page.getByRole("button", {name: "Done"}).click();
+               await page.getByText("You hide 2 things in it.").waitFor();
+               await page.getByRole("button", {name: "Share what I chose"}).click();
+               await page.getByText(/files leave as new ones, with what you covered or muted/).waitFor();""",
+        )
+        people.sign("ana", "Sign and share")
+        opened = received(home, request)
+        assert opened.verification.ok, opened.verification.failed
+        films, sounds = opened.verification.segments, opened.verification.sounds
+        assert [[each.kind for each in film.redactions] for film in films] == [[RedactionKind.PLATE]] * 2
+        (cover,) = films[0].redactions
+        assert cover.places[0].left == pytest.approx(2000, abs=100)
+        assert cover.places[-1].left == pytest.approx(5000, abs=150)
+        for film, path in zip(films, opened.mp4s, strict=True):
+            captured = recorded(home, film.item.part.id)
+            require_covered(path.read_bytes(), film.redactions)
+            require_same_elsewhere(captured, path.read_bytes(), film.redactions)
+        assert [each.kind for each in sounds[0].redactions] == [RedactionKind.VOICE]
+        require_muted((opened.clips[0].sounds[0] or Path()).read_bytes(), sounds[0].redactions)
+        assert "a number plate" in opened.report.read_text()
+        assert "a voice (muted)" in opened.report.read_text()
+        assert people.browser.troubles("ana") == []
+
+
+@pytest.mark.at_length("make test-browser")
+def test_the_editor_and_its_preview_are_looked_at(tmp_path: Path, footage: Path, looking: Looking) -> None:
+    with a_hearing_home(tmp_path, footage) as home:
+        people, request = home.people, home.asked("2026-71")
+        people.open_request("ana", request)
+        people.run("ana", OPEN_EDITOR)
+        looking.at(people, "ana", "cover-empty", full=False)
+        people.run(
+            "ana",
+            DRAW
+            + """await draw([0.2, 0.2], [0.4, 0.6]);
+                 await draw([0.6, 0.3], [0.75, 0.5]);
+                 await page.getByRole("button", {name: "Mute the sound"}).click();
+                 await page.getByRole("button", {name: /^1. Face/}).click();""",
+        )
+        looking.at(people, "ana", "cover-drawn", full=False)
+        people.run(
+            "ana",
+            """await page.getByRole("button", {name: "See it as it will be sent"}).click();
+               await page.getByRole("heading", {name: "Clip 1, as it will be sent"}).waitFor();
+               await page.waitForFunction(() => [...document.querySelectorAll(".moment")].at(-1).textContent);
+               await page.getByText("The sounds as they will be sent").click();
+               await page.getByRole("button", {name: /^Hear from/}).first().click();
+               await page.locator("audio:not([hidden])").waitFor();""",
+        )
+        looking.at(people, "ana", "cover-preview", full=False)
+        people.run("ana", 'await page.keyboard.press("Escape"); await page.keyboard.press("Escape");')
+        people.run("ana", 'await page.getByText("You hide 3 things in it.").waitFor();')
+        looking.at(people, "ana", "cover-done")
+        assert people.browser.troubles("ana") == []
+
+
+@pytest.mark.at_length("make test-browser")
+def test_what_a_plan_hides_leaves_by_no_other_way_and_a_browser_that_cannot_cover_says_so(home: Home) -> None:
+    people, request = home.people, home.asked("2026-72")
+    people.open_request("ana", request)
+    people.run(
+        "ana",
+        DRAW
+        + CHOOSE
+        + OPEN_EDITOR
+        + """await draw([0.1, 0.1], [0.3, 0.5]);
+             if (await page.getByRole("button", {name: "Mute the sound"}).isVisible()) throw new Error("no sound here");
+             await page.keyboard.press("Escape");
+             await page.getByText("You hide one thing in it.").waitFor();
+             const refused = async (words) => {
+               await page.getByRole("button", {name: "Share what I chose"}).click();
+               await page.getByRole("alert").filter({hasText: words}).waitFor();
+             };
+             await page.getByRole("radio", {name: /^Video and stills/}).check();
+             await refused("The poster of clip 1 may show what you cover in its film. Leave the poster out.");
+             await page.getByRole("radio", {name: /^Stills only/}).check();
+             await refused("The plan of redactions names nothing that you share.");
+             // The same by keyboard, beyond the end of the film: the editor keeps the plan within it.
+             await page.getByRole("button", {name: /^Cover parts of this film/}).first().click();
+             await page.getByRole("button", {name: /^1. Face/}).click();
+             await page.getByLabel("Until second").fill("900");
+             await page.getByLabel("Until second").press("Tab");
+             await page.getByLabel("Width, %").fill("400");
+             await page.getByLabel("Width, %").press("Tab");
+             await page.waitForFunction(() => document.querySelector("#cover-width").value === "100.0");
+             await page.getByRole("button", {name: "Remove number 1"}).click();
+             await page.getByRole("button", {name: "Done"}).click();
+             await page.evaluate(() => delete globalThis.VideoEncoder);
+             await page.getByRole("button", {name: /^Cover parts of this film/}).first().click();
+             await page.getByRole("alert").filter({hasText: "This browser cannot make films in H.264"}).waitFor();""",
+    )
+    assert home.house.state_of(request) == "pending"
+    assert people.browser.troubles("ana") == []

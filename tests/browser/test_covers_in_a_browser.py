@@ -1,0 +1,233 @@
+"""Attacks on films that a browser has covered: the program of the page in Chromium, without a doorbell."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import io
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.join import join_mp4
+from agent.clients.media.redact import require_covered, require_muted
+from agent.core.vault.redactions import Place, Redaction, RedactionKind, covered_pixels, place_at
+from agent.wire import strictjson
+from tests.browser.browser import Browser, require_browser
+from tests.clients.media.test_redact import (
+    FACE,
+    FRAMES,
+    HEIGHT,
+    PER_S,
+    WIDTH,
+    film_of,
+    packets_in,
+    pictures_in,
+    scene,
+)
+from tests.sounds import track
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SOURCES = Path(__file__).resolve().parents[2] / "agent" / "web" / "src"
+LENGTH_MS = FRAMES * 1000 // PER_S
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium with the modules of the page, as they are."""
+    require_browser()
+    handler = functools.partial(_Handler, directory=str(SOURCES))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with Browser(tmp_path_factory.mktemp("home"), timeout_ms=120_000) as found:
+            found.open("page")
+            address = f"http://127.0.0.1:{server.server_port}/package.json"
+            found.run("await pages.page.goto(args.address);", address=address)
+            yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def in_page(browser: Browser, body: str, media: bytes, redactions: list[Redaction], **args: Any) -> Any:
+    """Returns what the function body gives in the page. Bytes are base64 there and back."""
+    values = {
+        "media": base64.b64encode(media).decode(),
+        "redactions": [json.loads(strictjson.encode(each)) for each in redactions],
+        **args,
+    }
+    script = f"""return pages.page.evaluate(async (values) => {{
+      const {{ base64, unbase64 }} = await import("/wire/bytes.js");
+      const {{ redactions, length }} = values;
+      const media = unbase64(values.media);
+      try {{ {body} }} catch (error) {{ return {{ refused: error.text ?? String(error), values: error.values }}; }}
+    }}, args);"""
+    return browser.run(script, **values)
+
+
+def covered(browser: Browser, film: bytes, *redactions: Redaction, length: int = LENGTH_MS) -> bytes:
+    made = in_page(
+        browser,
+        """const { coverFilm, requireCovered } = await import("/media/cover_film.js");
+           const made = await coverFilm(media, redactions, length);
+           await requireCovered(made, redactions);
+           return { made: base64(made) };""",
+        film,
+        list(redactions),
+        length=length,
+    )
+    assert "made" in made, made
+    return base64.b64decode(made["made"])
+
+
+def test_two_films_that_differ_only_below_the_covers_become_the_same_bytes(browser: Browser) -> None:
+    """The strongest attack: a reader who can tell two hidden faces apart by any measure must find a differing byte.
+
+    The bytes include motion vectors, neighbouring pictures, the rate, the size of each picture and of the film.
+    """
+    one, two = film_of(scene(1)), film_of(scene(12))
+    assert len(one) < 0.9 * len(two), "the scenes must differ in what an attacker could measure"
+    made = covered(browser, one, FACE)
+    assert made == covered(browser, two, FACE)
+    # A cover elsewhere does give other bytes, so the comparison can fail.
+    elsewhere = Redaction(kind=RedactionKind.FACE, from_ms=0, until_ms=100, places=(Place(0, 0, 0, 1000, 1000),))
+    assert made != covered(browser, two, FACE, elsewhere)
+
+
+def test_each_covered_pixel_is_black_and_the_others_are_close_to_the_recorded_ones(browser: Browser) -> None:
+    captured = scene(5)
+    made = covered(browser, film_of(captured), FACE)
+    require_covered(made, [FACE])
+    after = pictures_in(made)
+    assert len(after) == FRAMES
+    for number, (one, two) in enumerate(zip(captured, after, strict=True)):
+        at_ms = number * 1000 // PER_S
+        left, top, right, bottom = covered_pixels(place_at(FACE, at_ms), WIDTH, HEIGHT)
+        kept = np.ones((HEIGHT, WIDTH), bool)
+        if FACE.from_ms <= at_ms <= FACE.until_ms:
+            assert two[top + 4 : bottom - 4, left + 4 : right - 4].max() <= 40
+            kept[max(0, top - 8) : bottom + 8, max(0, left - 8) : right + 8] = False
+        assert np.abs(one[:HEIGHT].astype(int) - two[:HEIGHT].astype(int))[kept].mean() < 4
+
+
+@pytest.mark.at_length("make test-browser")
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_times_keyframes_and_length_stay_and_a_requester_joins_it_with_captured_films(
+    browser: Browser, tmp_path: Path, bframes: int
+) -> None:
+    captured = film_of(scene(3), lossless=False, bframes=bframes)
+    made = covered(browser, captured, FACE)
+    shown = []
+    for film in (captured, made):
+        with av.open(io.BytesIO(film)) as container:
+            frames = [(round((frame.time or 0) * 1000), frame.key_frame) for frame in container.decode(video=0)]
+            shown.append((frames, container.duration))
+    assert shown[0] == shown[1]
+    with ConfinedMedia() as media:
+        media.check("segment", made)
+    paths = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+    paths[0].write_bytes(made)
+    paths[1].write_bytes(made)
+    assert join_mp4(paths, tmp_path / "both.mp4", sounds=[None, None]).seconds == pytest.approx(6, abs=0.2)
+
+
+def test_the_new_film_holds_no_part_of_the_captured_one_and_no_name_of_an_encoder(browser: Browser) -> None:
+    captured = film_of(scene(7), lossless=False)
+    made = covered(browser, captured, FACE)
+    assert b"x264" in captured
+    assert b"x264" not in made
+    kinds = {unit[4] & 31 for packet in packets_in(made) for unit in _units(packet)}
+    assert kinds <= {1, 5}, "only slices"
+    packets = [each for each in packets_in(captured) if each]
+    assert len(packets) == FRAMES
+    assert not any(each[-24:] in made for each in packets)
+
+
+def _units(packet: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(packet):
+        end = at + 4 + int.from_bytes(packet[at : at + 4])
+        yield packet[at:end]
+        at = end
+
+
+@pytest.mark.at_length("make test-browser")
+def test_a_cover_that_lasts_to_the_end_covers_pictures_after_the_end_of_the_record(browser: Browser) -> None:
+    """A recorder that was taken over dates the end of a film too early."""
+    whole = Redaction(kind=RedactionKind.AREA, from_ms=0, until_ms=800, places=(Place(0, 0, 0, 10_000, 10_000),))
+    after = pictures_in(covered(browser, film_of(scene(4)), whole, length=800))
+    assert len(after) == FRAMES
+    assert max(int(each[:HEIGHT].max()) for each in after) < 40
+
+
+def test_a_cover_that_failed_is_noticed(browser: Browser) -> None:
+    """The page looks at the new film before it is signed."""
+    found = in_page(
+        browser,
+        """const { requireCovered } = await import("/media/cover_film.js");
+           await requireCovered(media, redactions);
+           return { made: "" };""",
+        film_of(scene(5)),
+        [FACE],
+    )
+    assert (found["refused"], found["values"]) == ("error.not-covered", {"seconds": "0.50"})
+
+
+def test_a_mute_that_failed_is_noticed_and_one_that_holds_is_not(browser: Browser) -> None:
+    voice = Redaction(kind=RedactionKind.VOICE, from_ms=700, until_ms=1400)
+    look = """const { muteSound, requireMuted } = await import("/media/mute_sound.js");
+              const made = values.mute ? muteSound(media, redactions, length) : media;
+              await requireMuted(made, redactions);
+              return { made: base64(made) };"""
+    sound = track(2.0)
+    assert in_page(browser, look, sound, [voice], length=2000, mute=False)["refused"] == "error.not-muted"
+    made = base64.b64decode(in_page(browser, look, sound, [voice], length=2000, mute=True)["made"])
+    require_muted(made, [voice])
+
+
+def test_a_film_that_does_not_decode_is_refused_in_words(browser: Browser) -> None:
+    film = bytearray(film_of(scene(3), lossless=False))
+    for packet in filter(None, packets_in(bytes(film))):
+        at = film.find(packet)
+        film[at : at + len(packet)] = b"\xff" * len(packet)
+    found = in_page(
+        browser,
+        """const { coverFilm } = await import("/media/cover_film.js");
+           return { made: base64(await coverFilm(media, redactions, length)) };""",
+        bytes(film),
+        [FACE],
+        length=LENGTH_MS,
+    )
+    assert found["refused"] == "error.film-broken"
+
+
+@pytest.mark.parametrize("lacks", ["VideoEncoder", "VideoDecoder"])
+def test_a_browser_without_webcodecs_is_refused_in_words(browser: Browser, lacks: str) -> None:
+    found = in_page(
+        browser,
+        """const { coverFilm } = await import("/media/cover_film.js");
+           const had = globalThis[values.lacks];
+           delete globalThis[values.lacks];
+           try { return { made: base64(await coverFilm(media, redactions, length)) }; }
+           finally { globalThis[values.lacks] = had; }""",
+        film_of(scene(3), lossless=False),
+        [FACE],
+        length=LENGTH_MS,
+        lacks=lacks,
+    )
+    assert found["refused"] == "error.no-webcodecs"

@@ -1,0 +1,434 @@
+"""Covers and mutes on the page: plans, lists, films and sounds as `doorward owner` makes them, run in node."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from agent.clients.cli.owner.redact import redacted_choice
+from agent.clients.media.redact import _boxes, _lasting, require_muted
+from agent.clients.opening import HybridIdentity, open_bytes
+from agent.clients.opening.committed import open_redacted
+from agent.clients.owner import decisions
+from agent.clients.owner.decisions import ShareChoice
+from agent.clients.owner.redaction import film_length_ms, read_plan
+from agent.core.media import SoundPacket
+from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
+from agent.core.vault.redactions import (
+    MOST_PLACES,
+    Place,
+    Redaction,
+    RedactionKind,
+    covered_pixels,
+    place_at,
+    places_within,
+)
+from agent.core.vault.segment import split_media
+from agent.core.vault.spans import TimeSpan
+from agent.errors import DoorwardError
+from agent.ipc.control_operations import MOST_STATEMENT_BYTES
+from agent.media.sound import sound_mp4
+from agent.wire import base64, strictjson
+from agent.wire.statements import Redacted, SealedItem
+from tests.sounds import noise, packets_of, stereo, track
+from tests.web.test_the_program import WEB, node
+
+pytestmark = pytest.mark.interop
+
+ENGLISH = json.loads((WEB / "texts" / "en.json").read_text(encoding="utf-8"))
+VOICE = Redaction(kind=RedactionKind.VOICE, from_ms=700, until_ms=1400)
+OWN: dict[str, Any] = {
+    "media_bytes": 11,
+    "redactions": [{"kind": "face", "from_ms": 0, "until_ms": 9, "places": [[0, 1, 2, 3, 4]]}],
+}
+RECORD: dict[str, Any] = {"id": "k" * 25 + "a", "event": "e" * 25 + "a", "ordinal": 4,
+          "span": {"boot": "0" * 32, "start_us": 5, "end_us": 2_000_005, "utc_ms": 7, "quality": "synced"}}  # fmt: skip
+TO = HybridIdentity(b"t" * 32)
+
+
+def answers(jobs: Sequence[dict[str, Any]]) -> list[Any]:
+    found: Any = node("covering.mjs", json.dumps({"jobs": jobs}))
+    return list(found)
+
+
+def answer(kind: str, **values: Any) -> Any:
+    return answers([{"kind": kind, **values}])[0]
+
+
+def drawn_places(rng: random.Random) -> tuple[Place, ...]:
+    times = sorted(rng.sample(range(5000), rng.randint(1, 6)))
+    made = []
+    for at_ms in times:
+        left, top = rng.randrange(10_000), rng.randrange(10_000)
+        made.append(Place(at_ms, left, top, rng.randint(1, 10_000 - left), rng.randint(1, 10_000 - top)))
+    return tuple(made)
+
+
+def listed(places: Sequence[Place]) -> list[list[int]]:
+    return [[each.at_ms, each.left, each.top, each.width, each.height] for each in places]
+
+
+def test_a_cover_is_where_the_list_says_to_the_pixel() -> None:
+    rng = random.Random(20)
+    jobs: list[dict[str, Any]] = []
+    expected = []
+    for _ in range(400):
+        places = drawn_places(rng)
+        redaction = Redaction(kind=RedactionKind.FACE, from_ms=0, until_ms=6000, places=places)
+        at_ms, size = rng.randrange(6000), (rng.randrange(16, 4096), rng.randrange(16, 2160))
+        from_ms = rng.randrange(5000)
+        until_ms = rng.randrange(from_ms + 1, 6000)
+        jobs.append({"kind": "geometry", "places": listed(places), "at": at_ms, "from": from_ms, "until": until_ms,
+                     "size": size})  # fmt: skip
+        at = place_at(redaction, at_ms)
+        expected.append({"at": listed([at])[0], "within": listed(places_within(redaction, from_ms, until_ms)),
+                         "pixels": list(covered_pixels(at, *size))})  # fmt: skip
+    assert answers(jobs) == expected
+
+
+def test_the_same_pictures_are_covered_also_beyond_the_end_of_the_record() -> None:
+    rng = random.Random(21)
+    jobs: list[dict[str, Any]] = []
+    expected = []
+    for _ in range(300):
+        until_ms = rng.choice([1999, 2000, 2001, 5000])
+        place = Place(500, 1000, 2000, 3000, 4000)
+        redaction = Redaction(kind=RedactionKind.AREA, from_ms=500, until_ms=until_ms, places=(place,))
+        at_ms = rng.choice([-3, 0, 498, 499, 500, 1998, 2000, 2001, 2002, 7000])
+        jobs.append({"kind": "boxes", "redactions": [json.loads(strictjson.encode(redaction))], "length": 2000,
+                     "at": at_ms, "size": (640, 360)})  # fmt: skip
+        boxes = _boxes(_lasting([redaction], 2000), at_ms * NS_PER_MS, 640, 360)
+        expected.append([list(box) for box in boxes])
+    assert answers(jobs) == expected
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+START_US = 1_000_000
+
+
+def segment(number: int, begin_s: float, seconds: float = 2, *, sound: bool = True, poster: bool = False) -> Any:
+    """A reviewed segment, as much of it as a plan reads. `begin_s` counts from the first one."""
+    start_us = START_US + round(begin_s * 1e6)
+    span = TimeSpan(
+        boot="0" * 32, start_us=start_us, end_us=start_us + round(seconds * 1e6), utc_ms=7, quality=ClockQuality.SYNCED
+    )
+    record = SimpleNamespace(span=span, poster_file=object() if poster else None)
+    return SimpleNamespace(
+        number=number, id=f"s{number}", record=record, is_cut=False, has_sound=sound, start_ms=7, signed=None
+    )
+
+
+def reviewed() -> Any:
+    """Two clips of two segments each; the first two seconds of the second clip are also in the first one."""
+    clips = []
+    for number, own in (
+        (1, [segment(1, 0, poster=True), segment(2, 2)]),
+        (2, [segment(3, 1, poster=True), segment(4, 9)]),
+    ):
+        clips.append(SimpleNamespace(number=number, event=f"e{number}", segments=own, poster_of=own[0]))
+    return SimpleNamespace(clips=clips, segments=[each for clip in clips for each in clip.segments])
+
+
+def for_the_page(seen: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": clip.number,
+            "event": clip.event,
+            "poster": clip.poster_of.id,
+            "segments": [
+                {
+                    "number": each.number,
+                    "id": each.id,
+                    "lengthMs": film_length_ms(each.record.span),
+                    "span": json.loads(strictjson.encode(each.record.span)),
+                    "isCut": False,
+                }
+                for each in clip.segments
+            ],
+        }
+        for clip in seen.clips
+    ]
+
+
+def plans_of(entries: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The page's form of a plan: milliseconds of the clip, and ten-thousandths of the picture."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        planned: dict[str, Any] = {"kind": entry["kind"], "from_ms": round(entry.get("from_s", 0) * 1000)}
+        if "until_s" in entry:
+            planned["until_ms"] = round(entry["until_s"] * 1000)
+        places = [[round(at * 1000), *(round(each * 100) for each in place)] for at, *place in entry.get("places", [])]
+        if places:
+            planned["places"] = places
+        found.setdefault(f"e{entry['clip']}", []).append(planned)
+    return found
+
+
+def face(**values: Any) -> dict[str, Any]:
+    return {"clip": 1, "kind": "face", "places": [[0, 10, 10, 20, 20]], **values}
+
+
+def said(text: str, values: dict[str, Any]) -> str:
+    """Returns the words of the page for a refusal."""
+    shown: str = ENGLISH[text]
+    for name, value in values.items():
+        shown = shown.replace("{" + name + "}", str(value))
+    return shown
+
+
+def refusal(what: Callable[[], object]) -> str:
+    with pytest.raises(DoorwardError) as caught:
+        what()
+    return f"{caught.value.message} {caught.value.remedy}"
+
+
+def test_a_plan_becomes_the_same_redactions_of_each_segment() -> None:
+    entries = [
+        face(until_s=3.5, places=[[0.5, 10, 10, 20, 20], [3, 60, 50, 20, 20]]),
+        face(kind="area", from_s=1.999, places=[[1.999, 10, 10, 20, 20]]),
+        {"clip": 2, "kind": "voice", "from_s": 0.5, "until_s": 2.5},
+        face(clip=2, kind="plate"),
+    ]
+    seen = reviewed()
+    plan = read_plan(json.dumps({"redactions": entries}).encode(), seen)
+    found = answer("plan", plans=plans_of(entries), clips=for_the_page(seen))["is"]
+    for file, redactions in (("segment", plan.films), ("sound", plan.sounds)):
+        expected = {name: [json.loads(strictjson.encode(each)) for each in own] for name, own in redactions.items()}
+        assert found[file] == expected
+        assert expected
+
+
+MANY = [[at / 100, 10, 10, 20, 20] for at in range(MOST_PLACES)]
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [face(from_s=4)],
+        [face(), face(from_s=2, until_s=1, places=[[1.5, 10, 10, 20, 20]])],
+        [face(places=[[0, 90, 10, 20, 20]])],
+        [face(places=[[0, 10, 90, 20, 20]])],
+        [face(places=[])],
+        [{"clip": 1, "kind": "voice", "places": [[0, 10, 10, 20, 20]]}],
+        [face(places=MANY)],
+        [face(places=[[1, 10, 10, 20, 20], [1, 10, 10, 20, 20]])],
+        [face(from_s=1)],
+        [face(until_s=1, places=[[1.5, 10, 10, 20, 20]])],
+        [face()] * 65,
+    ],
+)
+def test_a_plan_that_the_command_line_refuses_is_refused_on_the_page_with_the_same_words(
+    entries: list[dict[str, Any]],
+) -> None:
+    seen = reviewed()
+    command = refusal(lambda: read_plan(json.dumps({"redactions": entries}).encode(), seen))
+    found = answer("plan", plans=plans_of(entries), clips=for_the_page(seen))
+    assert said(*found["refused"]) == command
+
+
+@pytest.mark.parametrize(
+    ("entries", "segments", "posters", "sound"),
+    [
+        ([face(clip=2)], ["s1"], [], False),
+        ([{"clip": 1, "kind": "voice"}], ["s1"], [], False),
+        ([face(), face(clip=2)], ["s3"], [1], False),
+        ([face()], ["s1", "s3"], [], False),
+        ([face(until_s=1.5)], ["s1", "s3"], [], False),
+        ([{"clip": 1, "kind": "voice"}], ["s1", "s3"], [], True),
+        ([face(clip=1)], ["s1"], [2], False),
+        ([face()], [], [2], False),
+    ],
+)
+def test_a_choice_that_shows_what_a_plan_hides_is_refused_on_the_page_with_the_same_words(
+    tmp_path: Path, entries: list[dict[str, Any]], segments: list[str], posters: list[int], sound: bool
+) -> None:
+    seen = reviewed()
+    chosen = tuple(clip for clip in seen.clips if clip.number in posters)
+    choice = ShareChoice(tuple(segments), chosen, sound=sound)
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"redactions": entries}))
+    command = refusal(lambda: decisions._chosen(seen, redacted_choice(seen, choice, plan)))
+    found = answer(
+        "hidden",
+        plans=plans_of(entries),
+        clips=for_the_page(seen),
+        choice={
+            "segments": segments,
+            "posters": [clip.poster_of.id for clip in chosen],
+            "sounds": segments if sound else [],
+        },
+    )
+    assert said(*found["refused"]) == command
+
+
+@pytest.mark.parametrize(
+    ("entries", "segments", "posters", "sounds"),
+    [
+        ([face()], ["s1", "s2", "s4"], [], []),
+        ([face(until_s=1.05)], ["s1", "s3"], [], []),
+        ([face(), face(clip=2)], ["s1", "s2", "s3", "s4"], [], ["s1", "s3"]),
+        ([{"clip": 1, "kind": "voice"}], ["s1", "s3"], ["s1", "s3"], ["s1"]),
+        ([], ["s1"], ["s1"], []),
+    ],
+)
+def test_a_choice_beside_a_plan_leaves_if_it_hides_the_same(
+    entries: list[dict[str, Any]], segments: list[str], posters: list[str], sounds: list[str]
+) -> None:
+    choice = {"segments": segments, "posters": posters, "sounds": sounds}
+    found = answer("hidden", plans=plans_of(entries), clips=for_the_page(reviewed()), choice=choice)
+    assert found == {"is": "leaves"}
+
+
+def test_an_approval_that_has_no_room_is_refused_with_the_same_words() -> None:
+    command = refusal(lambda: decisions._require_room([bytes(MOST_STATEMENT_BYTES), b"x"]))
+    found = answer("room", sizes=[MOST_STATEMENT_BYTES, 1])
+    assert said(*found["refused"]) == command
+    assert answer("room", sizes=[MOST_STATEMENT_BYTES - 1, 1]) == {"is": "fits"}
+
+
+def test_a_redacted_file_opens_with_the_key_that_the_approval_commits_to() -> None:
+    to = str(TO.recipient())
+    film = b"\0\0\0\x0bfreeabc"
+    found = answer("seal", record=RECORD, device="a" * 16, own=OWN, recipient=to, media=base64.encode(film))
+    item = SealedItem(
+        id=RECORD["id"], payload_sha256="0" * 64, header_sha256="0" * 64,
+        redacted=Redacted(payload_sha256="0" * 64, key=found["commitment"]),
+    )  # fmt: skip
+    media, context = split_media(open_redacted(item, base64.decode(found["file"]), [TO]))
+    assert media == film
+    assert json.loads(strictjson.encode(context)) == {
+        "kind": "segment", "device": "a" * 16, "segment": RECORD["id"], "event": RECORD["event"], "ordinal": 4,
+        "span": RECORD["span"], **OWN,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 2 << 16])
+def test_a_file_of_any_size_is_sealed_as_age_does(size: int) -> None:
+    found = answer("seal", recipient=str(TO.recipient()), zeros=size)
+    assert open_bytes(base64.decode(found["file"]), [TO]) == bytes(size)
+
+
+# -- drawing -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_change_of_a_drawing_keeps_a_plan_that_can_be_made() -> None:
+    found = answer("drafts", length=4000)
+    first = [500, 1000, 2000, 3000, 4000]
+    assert found["drawn"] == {"kind": "face", "from_ms": 0, "until_ms": 4000, "places": [first]}
+    assert found["moved"]["places"] == [first, [1500, 3000, 2000, 3000, 4000]]
+    # It begins and ends where the moving cover was at these moments.
+    assert found["shorter"]["places"] == [[1000, 2000, 2000, 3000, 4000], [1400, 2800, 2000, 3000, 4000]]
+    assert found["again"] == [first, [1500, 0, 0, 10_000, 10_000]]
+    assert found["fewer"] == [[1500, 3000, 2000, 3000, 4000]]
+    assert found["last"] == [first]
+    assert (found["backwards"]["from_ms"], found["backwards"]["until_ms"]) == (900, 901)
+    assert (found["beyond"]["from_ms"], found["beyond"]["until_ms"]) == (0, 4000)
+    assert found["late"]["places"][0][0] == 4000
+    assert found["many"] == MOST_PLACES - 2
+    assert found["drawing"] == [[2000, 5000, 3000, 5000], None]
+    assert found["kept"] == [[8000, 0, 2000, 2000], [0, 1000, 10_000, 1]]
+    assert found["mute"] == {"kind": "voice", "from_ms": 0, "until_ms": 4000, "places": []}
+    assert found["there"] == [True, True, True, False]
+
+
+# -- film and sound ----------------------------------------------------------------------------------------------------
+
+
+def test_the_page_writes_a_film_as_the_doorbell_does(media: bytes) -> None:
+    at = media.find(b"avcC")
+    configuration = media[at + 4 : at - 4 + int.from_bytes(media[at - 4 : at])]
+    with av.open(io.BytesIO(media)) as container:
+        stream = container.streams.video[0]
+        size = {"width": stream.width, "height": stream.height}
+    made = answer("film", media=base64.encode(media), configuration=base64.encode(configuration), **size)
+    assert base64.decode(made) == media
+
+
+@pytest.fixture(scope="module")
+def media() -> bytes:
+    from tests.clients.media.test_redact import film_of, scene
+
+    return film_of(scene(3), lossless=False)
+
+
+def unit(kind: int, size: int = 9) -> bytes:
+    return size.to_bytes(4, "big") + bytes([0x60 | kind]) + bytes(size - 1)
+
+
+def test_only_the_slices_of_an_encoded_picture_are_kept() -> None:
+    """An encoder may write its name, or fill up to a rate that depends on what it has seen."""
+    sample = unit(9, 2) + unit(7) + unit(8) + unit(6, 300) + unit(5, 70) + unit(12, 500) + unit(5, 3)
+    found = answer("alone", sample=base64.encode(sample))
+    assert base64.decode(found["is"]) == unit(5, 70) + unit(5, 3)
+    for cut in (sample[:-1], sample + b"\0\0\0", b"\0\0\0\0"):
+        assert answer("alone", sample=base64.encode(cut))["refused"][0] == "error.format"
+
+
+def heard_in(sound: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    with av.open(io.BytesIO(sound)) as container:
+        return np.concatenate([np.asarray(each.to_ndarray(), np.float32) for each in container.decode(audio=0)], axis=1)
+
+
+def muted(sound: bytes, *redactions: Redaction, length: int = 2000) -> dict[str, Any]:
+    planned = [json.loads(strictjson.encode(each)) for each in redactions]
+    found: dict[str, Any] = answer("muted", sound=base64.encode(sound), redactions=planned, length=length)
+    return found
+
+
+@pytest.mark.parametrize("sound", [track(2.0), stereo(2.0)], ids=["mono", "stereo"])
+def test_a_muted_stretch_is_silent_and_the_rest_sounds_as_recorded(sound: bytes) -> None:
+    made = base64.decode(muted(sound, VOICE)["is"])
+    require_muted(made, [VOICE])
+    before, after = packets_of(sound), packets_of(made)
+    assert [at_ns for at_ns, _ in before] == [at_ns for at_ns, _ in after]
+    heard = heard_in(made)
+    rate_hz = 24_000 if heard.shape[0] == 1 else 48_000
+    first, last = round(0.7 * rate_hz), round(1.4 * rate_hz)
+    assert np.abs(heard[:, first:last]).max() == 0
+    for rest in (heard[:, : first - 4 * 1024], heard[:, last + 3 * 1024 :]):
+        assert np.abs(rest).max() > 0.1
+    # One packet more on both sides is replaced, because an encoder looks ahead.
+    same = [at_ns * rate_hz // NS_PER_S for (at_ns, one), (_, two) in zip(before, after, strict=True) if one == two]
+    assert not any(first - 3 * 1024 < at < last + 1024 for at in same)
+    assert len(same) == sum(not first - 3 * 1024 < at_ns * rate_hz // NS_PER_S < last + 1024 for at_ns, _ in before)
+
+
+def sound_of(packets: Sequence[tuple[int, bytes]]) -> bytes:
+    """The sound of these packets of one channel, as the doorbell writes it."""
+    _, description = noise(0.1)
+    made = sound_mp4(description, [SoundPacket(data, BootNs(at_ns)) for at_ns, data in packets], 0, 2 * NS_PER_S)
+    assert made is not None
+    return made
+
+
+def test_two_sounds_that_differ_only_in_a_muted_stretch_become_the_same_bytes() -> None:
+    """Also in how many bytes each packet has."""
+    tone, silence = (packets_of(track(2.0, silent_s=begin)) for begin in (0.0, 3.0))
+    mixed = [other if 700 <= own[0] / NS_PER_MS < 1350 else own for own, other in zip(tone, silence, strict=True)]
+    one, two = sound_of(tone), sound_of(mixed)
+    assert len(one) > len(two)
+    assert muted(one, VOICE) == muted(two, VOICE)
+
+
+def test_a_mute_that_lasts_to_the_end_lasts_longer_than_an_altered_record_says() -> None:
+    made = base64.decode(muted(track(2.0), VOICE, length=1400)["is"])
+    assert np.abs(heard_in(made)[:, 17_000:]).max() == 0
+
+
+def test_a_sound_of_another_kind_is_refused_in_words() -> None:
+    sound = bytearray(track(1.0))
+    at = sound.find(b"esds") + 8 + 3 + 2 + 2 + 13 + 2
+    assert sound[at] >> 3 == 2
+    sound[at] = sound[at] & 7 | 5 << 3  # HE-AAC
+    assert muted(bytes(sound), VOICE)["refused"][0] == "error.sound-unknown"
+    assert "doorward owner redact" in ENGLISH["error.sound-unknown"]
