@@ -162,6 +162,7 @@ class Solo:
             device=self.device.id,
             cell_filter=self._owned.cell_filter,
             chunk_bytes=broker.chunk_bytes if broker else LARGEST_CHUNK_BYTES,
+            health=self._owned.health.report if self._owned.health is not None else None,
         )
 
     def _make_relay(self, configuration: Configuration) -> RelayConnection | None:

@@ -37,6 +37,9 @@ COMMANDS = {
     "broker": LazyCommand(
         "agent.clients.cli.broker:broker", "Make the certificates and the configuration of your own broker."
     ),
+    "fleet": LazyCommand(
+        "agent.clients.cli.fleet:fleet", "Look after many doorbells: their health, not their footage."
+    ),
     "link": LazyCommand("agent.cli.link:link", "Connect this doorbell to a broker."),
     "motion": LazyCommand("agent.cli.motion:motion", "Show the motion detector's events in a video."),
     "doctor": LazyCommand(

@@ -38,6 +38,7 @@ from agent.config.settings import (
     FrameSize,
     FramesPerSecond,
     HomeAssistantConfig,
+    InstallerConfig,
     MetricsConfig,
     Name,
     PersonHeight,
@@ -169,6 +170,7 @@ class Fleet(Section, frozen=True, kw_only=True):
     sound: SoundConfig | None = None
     home_assistant: HomeAssistantConfig | None = None
     metrics: MetricsConfig | None = None
+    installer: InstallerConfig | None = None
 
 
 class DeviceBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -275,7 +277,7 @@ def _cause(number: int, camera: FleetCamera, key: KeyPath) -> KeyPath:
     own = ("cameras", number)
     if section in _SHARED:
         return (*own, *key) if getattr(camera, section) is not None else key
-    if section in ("broker", "clips"):
+    if section in ("broker", "clips", "installer"):
         return key
     if section == "panel":
         return (*own, "panel", *inner)
@@ -417,6 +419,11 @@ def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
         )
         digest = hashlib.sha256((bundle.authority or "").encode()).hexdigest()
         lines.append(f"           its authority's file has the SHA-256 {digest}")
+    if configuration.installer is not None:
+        lines.append(
+            f"Installer  {configuration.installer.name} reads the doorbell's health: version, settings' hash, camera, "
+            "disk, clock.  Never footage, requests or your decisions."
+        )
     lines += _told(configuration)
     lines.append("Recipients none.  Only the keys you enrol yourself can open your footage.")
     if bundle.roots:
@@ -488,6 +495,8 @@ def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
         tables["panel"] = wires | fixed
     if camera.page:
         tables["page"] = {}
+    if fleet.installer is not None:
+        tables["installer"] = _given(fleet.installer)
     for name in _SHARED:
         section = getattr(camera, name) or getattr(fleet, name)
         if section is not None and FleetSection(name) not in camera.without:

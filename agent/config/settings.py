@@ -20,6 +20,8 @@ from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.core.alerts.kinds import AlertKind
 from agent.core.languages import LanguageCode
 from agent.core.networks import dns_label, is_local
+from agent.core.vault.age.recipients import parse_recipient
+from agent.errors import FormatError
 from agent.wire.fields import ZoneKind
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
 from firmware_bridge.settings import BoardConfig, PanelConfig, TimeOfDay, pin_conflicts
@@ -38,6 +40,7 @@ __all__ = [
     "DeviceConfig",
     "Encoder",
     "HomeAssistantConfig",
+    "InstallerConfig",
     "LogConfig",
     "LogFormat",
     "LogLevel",
@@ -418,6 +421,15 @@ class UpdatesConfig(Section, frozen=True, kw_only=True):
     """The first root.json that is trusted. None: the one that came with the program."""
 
 
+class InstallerConfig(Section, frozen=True, kw_only=True):
+    """`[installer]`: this person reads reports of the doorbell's health. Off if this section is absent."""
+
+    name: Name
+    recipient: Annotated[
+        str, Meta(pattern=r"^age1[02-9ac-hj-np-z]{58}\Z", description='an age recipient in quotes, "age1…"')
+    ]
+
+
 class Weekday(enum.Enum):
     """A day of the week, Monday first."""
 
@@ -490,6 +502,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     home_assistant: HomeAssistantConfig | None = None
     metrics: MetricsConfig | None = None
     updates: UpdatesConfig | None = None
+    installer: InstallerConfig | None = None
     panel: PanelConfig | None = None
     board: BoardConfig = field(default_factory=BoardConfig)
     log: LogConfig = field(default_factory=LogConfig)
@@ -539,6 +552,8 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
         yield CrossFieldError(("metrics", "socket"), "metrics have no socket and no port.", "Set socket or port.")
     if configuration.alerts is not None:
         yield from _alerts(configuration.alerts)
+    if configuration.installer is not None:
+        yield from _installer(configuration)
 
 
 def household_cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError]:
@@ -689,6 +704,22 @@ def _page(page: PageConfig, doorbell: str) -> Iterator[CrossFieldError]:
                     f"{text} is not an address of a local network or a VPN.",
                     "To reach the page from outside, use a VPN: private addresses, 100.64.0.0/10 and fc00::/7.",
                 )
+
+
+def _installer(configuration: Configuration) -> Iterator[CrossFieldError]:
+    assert configuration.installer is not None  # noqa: S101 — the caller looked
+    if configuration.broker is None:
+        yield CrossFieldError(
+            ("installer", "recipient"),
+            "there is no [broker] that could carry reports to the installer.",
+            "Add [broker], or remove [installer].",
+        )
+    try:
+        parse_recipient(configuration.installer.recipient)
+    except FormatError as error:
+        yield CrossFieldError(
+            ("installer", "recipient"), error.message, "Copy the line that 'doorward fleet init' shows."
+        )
 
 
 def _alerts(alerts: AlertsConfig) -> Iterator[CrossFieldError]:

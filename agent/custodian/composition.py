@@ -29,6 +29,7 @@ from agent.custodian.camera_setup import CameraSetup
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.custodian import Custodian
 from agent.custodian.enrolment import OwnersChanged
+from agent.custodian.health_reports import HealthReporter
 from agent.custodian.home_setup import home_address, make_metrics
 from agent.custodian.inbox_settings import inbox_settings
 from agent.custodian.journal_sqlite import SqliteJournal
@@ -137,6 +138,8 @@ class CustodianRuntime:
             browsers = offer_alerts(self.alerts, context.folder.push, self.custodian, lambda: self._clock.believed_ms)
             self.glances, self._browsers = browsers.glances, browsers
         self._metrics = make_metrics(configuration, self.status)
+        self.health = self._make_health()
+        """Makes reports for the installer. None if the configuration names none."""
         self.set_up = self._make_set_up()
         """None if the camera reads no set-up codes."""
         self.page = self._make_page() if configuration.page is not None else None
@@ -266,6 +269,20 @@ class CustodianRuntime:
         self.custodian.statements.choose_update = updates.accept
         self.custodian.control.offer("update", lambda _asked, _body: (updates.show(), b""))
         return updates
+
+    def _make_health(self) -> HealthReporter | None:
+        installer = self.file.installer
+        if installer is None:
+            return None
+        return HealthReporter(
+            self._context.key,
+            self.file,
+            installer.recipient,
+            self._context.clock,
+            SystemEntropy(),
+            self.status,
+            self.updates.last_result,
+        )
 
     def _owner_of(self, recipient: str) -> str:
         current = self.custodian.enrolments.current

@@ -115,8 +115,9 @@ class CustodianRole:
     def _make_uplink_handler(self) -> UplinkIpcHandler:
         owned = self._owned
         return UplinkIpcHandler(
-            self.custodian, self._addressing(), self._reports, self.alerts, owned.home, owned.link, self._relay
-        )
+            self.custodian, self._addressing(), self._reports, self.alerts, owned.home, owned.link, self._relay,
+            *((owned.health.report,) if owned.health is not None else ()),
+        )  # fmt: skip
 
     def start(self) -> None:
         """Starts every server, then reports readiness.  Raises `StorageError`, `ConfigurationError`."""
@@ -183,6 +184,7 @@ class CustodianRole:
             broker.chunk_bytes,
             self._owned.cell_filter,
             (str(broker.ca), str(broker.certificate), str(broker.key)),
+            reports_health=self._owned.health is not None,
         )
 
     def _relay(self) -> RelayReply:

@@ -32,6 +32,7 @@ from agent.ipc.protocol import (
     FromUplink,
     GetAlertChannels,
     GetErasedSegments,
+    GetHealthReport,
     GetHeldSegments,
     GetHomeAssistant,
     GetLiveViewers,
@@ -41,6 +42,7 @@ from agent.ipc.protocol import (
     GetSettings,
     GetTalk,
     GetUplinkConfig,
+    HealthReportReply,
     HeldSegments,
     HomeAssistantReply,
     HomeStateReply,
@@ -189,8 +191,10 @@ class UplinkIpcHandler:
         home: HomeStateSource | None = None,
         link: LinkPort | None = None,
         relay: Callable[[], RelayReply] = RelayReply,
+        health: Callable[[], bytes] = bytes,
     ) -> None:
-        """`relay` returns the relay with the present addresses."""
+        """`relay` returns the relay with the present addresses, `health` the sealed report to the installer."""
+        self._health = health
         self._custody = custody
         self.addressing = addressing
         self._reports = reports
@@ -223,6 +227,8 @@ class UplinkIpcHandler:
                 with self._changed:
                     self._changed.wait_for(lambda: self._version != seen, _NEWS_S)
                     return OutgoingVersion(self._version)
+            case GetHealthReport():
+                return HealthReportReply(self._health())
             case GetHomeAssistant():
                 return HomeAssistantReply(self.home_address)
             case PollHomeState(presses=presses):

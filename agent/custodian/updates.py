@@ -114,6 +114,11 @@ class Updates:
         offer = None if state is None else state.offer
         return offer if offer is not None and numbers(offer.version) > numbers(self._running) else None
 
+    def last_result(self) -> str | None:
+        """Returns the end of the newest installation, None if there was none."""
+        state = self.state
+        return None if state is None or state.outcome is None else state.outcome.result.value
+
     @property
     def wish(self) -> UpdateWish | None:
         data = self._journal.get(_WISH)

@@ -30,6 +30,7 @@ __all__ = [
     "FromUplink",
     "GetAlertChannels",
     "GetErasedSegments",
+    "GetHealthReport",
     "GetHeldSegments",
     "GetHomeAssistant",
     "GetLiveViewers",
@@ -39,6 +40,7 @@ __all__ = [
     "GetSettings",
     "GetTalk",
     "GetUplinkConfig",
+    "HealthReportReply",
     "HeldSegments",
     "HomeAssistantReply",
     "HomeStateReply",
@@ -219,6 +221,14 @@ class UplinkConfig(RoleAnswer, frozen=True):
     """The topics of a cell far larger than any area; the position itself stays with the custodian."""
     files: tuple[str, str, str] = ("", "", "")
     """Authority, certificate and key as configured; systemd's credentials win over them."""
+    reports_health: bool = False
+    """The configuration names an installer who reads reports."""
+
+
+class HealthReportReply(RoleAnswer, frozen=True):
+    """A report, signed and sealed to the installer. Empty if none is configured."""
+
+    sealed: bytes
 
 
 # --- The recorder asks
@@ -367,6 +377,10 @@ class PollLinkFrames(Request[LinkFrames], frozen=True):
     """Answered by `LinkFrames`, empty after some seconds."""
 
 
+class GetHealthReport(Request[HealthReportReply], frozen=True):
+    """Asks for the report of this doorbell's health."""
+
+
 class PollOutgoing(Request[OutgoingVersion], frozen=True):
     """Answered by `OutgoingVersion` if the list of outgoing disclosures is newer than `seen`, or after some seconds."""
 
@@ -402,4 +416,5 @@ FromUplink: TypeAlias = (
     | PollHomeState
     | DeliverLinkFrames
     | PollLinkFrames
+    | GetHealthReport
 )

@@ -54,6 +54,7 @@ from agent.wire.topics import (
     ANONYMOUS,
     TRUST_FILTER,
     ChunkVerb,
+    HealthTopic,
     ReceiptTopic,
     TopicClass,
     UploadTopic,
@@ -78,6 +79,13 @@ _EVENTS_AT_ONCE: Final = 16
 _TOKENS_PER_TRANSFER: Final = 1 << 32
 _FIRST_QUESTIONS: Final = 1 << 48
 _INIT_EXPIRY_S: Final = 30 * 86_400
+_REPORT_S: Final = (840.0, 960.0)
+"""Time between two reports of health to the installer. It depends on nothing but chance."""
+_FIRST_REPORT_S: Final = (5.0, 30.0)
+"""The same after a connection."""
+_REPORT_EXPIRY_S: Final = 30 * 86_400
+_REPORT_TOKEN: Final = -1
+"""Tokens of transfers are not negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,7 @@ class Uplink(ThreadOwned):
         **dict.fromkeys(
             (
                 "turned_ns", "_link", "_remedy", "_look_ns", "_received", "_packet_bytes", "_again_ns", "_dropped",
-                "_cell_filter", "_sent_bytes",
+                "_cell_filter", "_sent_bytes", "_report_ns", "_report_in_flight",
             ),
             AttributeOwner.UPLINK,
         ),
@@ -123,8 +131,13 @@ class Uplink(ThreadOwned):
         cell_filter: str | None,
         chunk_bytes: int = LARGEST_CHUNK_BYTES,
         uniform: Callable[[float, float], float] | None = None,
+        health: Callable[[], bytes] | None = None,
     ) -> None:
-        """`cell_filter`: the topics of a large cell around the device; the uplink does not know where that is."""
+        """`cell_filter`: the topics of a large cell around the device; the uplink does not know where that is.
+        `health` returns the sealed report to the installer."""
+        self._health = health
+        self._report_ns: int | None = None
+        self._report_in_flight = False
         self._bus = bus
         self.lock = threading.RLock()
         self._custody = custody
@@ -180,6 +193,7 @@ class Uplink(ThreadOwned):
                     self._look_ns = self.turned_ns + _LOOK_NS
                     self._take_up()
                 self._listen()
+                self._report_health()
                 self._read()
                 self._pump()
                 self._take_events()
@@ -205,16 +219,22 @@ class Uplink(ThreadOwned):
             case BusConnected(packet_bytes=packet_bytes):
                 self._link, self._remedy, self._packet_bytes = "connected", "", packet_bytes
                 self._reading.connected(now)
+                self._report_ns = self._after(_FIRST_REPORT_S)
                 for transfer in self._transfers.values():
                     transfer.sender.connected(packet_bytes)
             case BusDisconnected(fault=fault, error=error, retry_in_s=retry_in_s):
                 self._link, self._remedy, self._packet_bytes = fault.value, str(error), None
                 self._reading.disconnected()
+                self._report_ns = None
                 self._log.warning("link_down", fault=fault.value, error=error.message, retry_in_s=round(retry_in_s, 1))
                 for transfer in self._transfers.values():
                     transfer.sender.disconnected(fault)
             case MessageReceived(topic=topic, payload=payload):
                 self._on_message(topic, payload, now)
+            case PublishAcknowledged(token=token) | PublishRefused(token=token) | PublishLost(token=token) if (
+                token == _REPORT_TOKEN
+            ):
+                self._report_in_flight = False
             case PublishAcknowledged() | PublishRefused() | PublishLost():
                 for transfer in self._transfers.values():
                     transfer.sender.settled(event, now)
@@ -283,6 +303,23 @@ class Uplink(ThreadOwned):
             self._reading.again(self._now())
         if is_due or (moved and self._cell_filter is not None):
             self._again_ns = self._after(_AGAIN_S)
+
+    def _report_health(self) -> None:
+        """Publishes the report of health when its time has come. If the custodian is away, the next report is later."""
+        if self._health is None or self._report_ns is None or self._report_in_flight:
+            return
+        if self._now() < self._report_ns:
+            return
+        self._report_ns = self._after(_REPORT_S)
+        try:
+            sealed = self._health()
+        except DoorwardError as error:
+            self._log.warning("health_not_reported", error=error.message)
+            return
+        topic = str(HealthTopic(self._device))
+        self._report_in_flight = bool(sealed) and self._bus.publish(
+            topic, sealed, token=_REPORT_TOKEN, retain=True, expiry_s=_REPORT_EXPIRY_S
+        )
 
     def _after(self, between_s: tuple[float, float]) -> int:
         return self._now() + int(self._uniform(*between_s) * NS_PER_S)

@@ -160,6 +160,7 @@ class UplinkRole:
                 device=where.device,
                 cell_filter=where.cell_filter,
                 chunk_bytes=where.chunk_bytes,
+                health=self._health_report if where.reports_health else None,
             )
 
     def start(self) -> None:
@@ -200,6 +201,9 @@ class UplinkRole:
 
     def close(self) -> None:
         self._custodian.close()
+
+    def _health_report(self) -> bytes:
+        return self._custodian.ask(protocol.GetHealthReport()).sealed
 
     def _hear_news(self, uplink: Uplink) -> None:
         seen = -1

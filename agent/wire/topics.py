@@ -1,4 +1,4 @@
-"""MQTT topics: six shapes, none of which addresses one home.
+"""MQTT topics: seven shapes, none of which addresses one home.
 
     doorward/v1/areas/<cell>/requests/<requester>/<slot>                       requester → doors, retained
     doorward/v1/areas/<cell>/bulletins/<requester>/<slot>                      requester → doors, retained
@@ -30,12 +30,14 @@ __all__ = [
     "ANONYMOUS",
     "BULLETIN_SLOTS",
     "DIGEST_PAGES",
+    "HEALTH_FILTER",
     "MAX_TOPIC_BYTES",
     "REQUEST_SLOTS",
     "TRUST_FILTER",
     "BulletinTopic",
     "ChunkVerb",
     "DigestTopic",
+    "HealthTopic",
     "ReceiptTopic",
     "RequestTopic",
     "Topic",
@@ -63,6 +65,7 @@ REQUEST_SLOTS: Final = 64
 BULLETIN_SLOTS: Final = 16
 """Retained messages a broker keeps of one requester in one cell.  The access list names each (config/mosquitto)."""
 DIGEST_PAGES: Final = 9_999
+HEALTH_FILTER: Final = f"{_ROOT}/health/+"
 TRUST_FILTER: Final = f"{_ROOT}/trust/+/+"
 """The packages of all roots. Each device subscribes to it, so a subscription does not show whom its owner trusts."""
 _ALL_OF_A_CELL: Final = "/+/+/+"
@@ -174,6 +177,16 @@ class DigestTopic:
         return _checked(f"{_ROOT}/areas/{self.cell}/digest/{self.page}")
 
 
+@dataclass(frozen=True, slots=True)
+class HealthTopic:
+    """The report of a doorbell's health to its installer."""
+
+    device: str
+
+    def __str__(self) -> str:
+        return _checked(f"{_ROOT}/health/{self.device}")
+
+
 class TopicClass(enum.Enum):
     """Messages of one class cannot delay those of another."""
 
@@ -190,7 +203,7 @@ class TopicSender:
     kind: TopicClass
 
 
-Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic | TrustTopic | DigestTopic
+Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic | TrustTopic | DigestTopic | HealthTopic
 
 
 def cell_of(lat: float, lon: float) -> str:
@@ -233,7 +246,7 @@ def in_cell(filter_of_cell: str, path: str) -> str:
 
 
 def parse_topic(topic: str) -> Topic:
-    """Parses `topic` as one of the six shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
+    """Parses `topic` as one of the seven shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
     parsed = None
     if len(topic.encode("utf-8", "surrogatepass")) <= MAX_TOPIC_BYTES:
         parsed = _parse(topic.split("/"))
@@ -252,6 +265,8 @@ def _parse(levels: list[str]) -> Topic | None:
         case ["doorward", "v1", "receipts", device, disclosure]:
             is_receipt = _KEY_ID.fullmatch(device) and _HEX_ID.fullmatch(disclosure)
             return ReceiptTopic(device, disclosure) if is_receipt else None
+        case ["doorward", "v1", "health", device]:
+            return HealthTopic(device) if _KEY_ID.fullmatch(device) else None
         case ["doorward", "v1", "trust", root, slot]:
             is_trust = _KEY_ID.fullmatch(root) and _SLOT.fullmatch(slot) and int(slot) < TRUST_SLOTS
             return TrustTopic(root, int(slot)) if is_trust else None

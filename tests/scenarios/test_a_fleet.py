@@ -1,19 +1,37 @@
-"""A fleet of light doorbells on a real broker with real TLS: fifty enrol with one-time tokens and connect."""
+"""A fleet of light doorbells on a real broker with real TLS: fifty enrol with one-time tokens, connect and report.
+
+A light doorbell has its keys, its files, the real uplink and the real reports of health, and neither camera nor vault.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.cli.app import doorward
+from agent.cli.frame import run
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.config import load
 from agent.core.bus import BusConnected
+from agent.core.timebase import ClockQuality, ClockReading
+from agent.custodian import health_reports
+from agent.custodian.health_reports import HealthReporter
+from agent.custodian.state_folder import StateFolder
 from agent.errors import NetworkError
 from agent.mqtt import BusSettings, MqttBus
+from agent.platform.entropy import SystemEntropy
+from agent.platform.system_clock import SystemClock
+from agent.uplink.uplink import Uplink
+from tests.cli.conftest import Seen
 from tests.fleets import EstSide, LightDoor
 from tests.lengths import only
 
@@ -68,3 +86,132 @@ def test_doorbells_enrol_at_once_and_each_reaches_the_broker(number: int, tmp_pa
         finally:
             for bus in buses:
                 bus.stop()
+
+
+@pytest.fixture
+def tool(capsys: pytest.CaptureFixture[str]) -> Callable[..., Seen]:
+    """As `tests.cli.conftest.tool`."""
+
+    def call(*arguments: object) -> Seen:
+        status = run(doorward, [str(argument) for argument in arguments])
+        return Seen(status, *capsys.readouterr())
+
+    return call
+
+
+@dataclass
+class RunningDoor:
+    """A light doorbell that is connected and reports its health soon after."""
+
+    door: LightDoor
+    recipient: str
+    status: dict[str, Any] = field(default_factory=lambda: {"recorder": {"state": "watching"}, "owners": ["owner-1"]})
+
+    def start(self) -> None:
+        configuration = load(self.door.config)
+        key = StateFolder(self.door.state).device_key()
+        reporter = HealthReporter(
+            key, configuration, self.recipient, SyncedClock(), SystemEntropy(), lambda: self.status, lambda: None
+        )
+        self.uplink = Uplink(
+            bus_of(self.door), Custody(), None, SystemClock(),  # type: ignore[arg-type]
+            device=self.door.device, cell_filter=None, uniform=lambda low, _high: low / 10, health=reporter.report,
+        )  # fmt: skip
+        self.thread = threading.Thread(target=self.uplink.run, name=f"uplink-{self.door.number}")
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.uplink.stop()
+        self.thread.join()
+
+
+class SyncedClock(SystemClock):
+    """Synchronised, whatever this machine is."""
+
+    def now(self) -> ClockReading:
+        return dataclasses.replace(super().now(), quality=ClockQuality.SYNCED)
+
+
+class Custody:
+    """A custodian that hears nothing of interest."""
+
+    def on_message(self, _topic: str, _data: bytes) -> None:
+        return None
+
+    def outgoing(self) -> list[object]:
+        return []
+
+
+@dataclass
+class Installer:
+    """`doorward fleet` with its keys and its certificate, as the commands make them."""
+
+    tool: Callable[..., Any]
+    folder: Path
+    broker: str = ""
+
+    def join(self, side: EstSide, broker: PrivateBroker) -> str:
+        made = json.loads(self.tool("fleet", "init", "--folder", self.folder, "--json").out)
+        named = self.tool(
+            "broker", "add-installer", made["id"], "--csr", made["csr"], "--dir", side.pki.directory, "--json"
+        )
+        for name, path in (("authority.pem", "ca"), ("certificate.pem", "certificate")):
+            (self.folder / "tls" / name).write_bytes(Path(json.loads(named.out)[path]).read_bytes())
+        broker.reload()
+        self.broker = f"127.0.0.1:{broker.requester_port}"
+        return str(made["recipient"])
+
+    def status(self, *words: object) -> dict[str, Any]:
+        seen = self.tool("fleet", "status", "--folder", self.folder, "--broker", self.broker, "--json", *words)
+        return {"exit": seen.status, **json.loads(seen.out)}
+
+    def states(self) -> dict[str, str]:
+        return {each["name"]: each["state"] for each in self.status()["doorbells"]}
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+
+
+@pytest.mark.parametrize("number", only([4], [4, 50]))
+def test_an_installer_sees_the_health_of_all_doorbells_and_which_one_is_broken(
+    number: int, tmp_path: Path, tool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_reports, "_AGAIN_NS", 0)
+    with EstSide(tmp_path / "broker") as side, PrivateBroker(tmp_path / "broker", witness=True) as broker:
+        side.broker_port = broker.device_port
+        installer = Installer(tool, tmp_path / "installer")
+        recipient = installer.join(side, broker)
+        doors = [LightDoor(tmp_path / f"door-{each}", each) for each in range(1, number + 1)]
+        at_once(doors, {door.number: side.ticket(f"door-{door.number}") for door in doors})
+        running = [RunningDoor(door, recipient) for door in doors]
+        started = time.monotonic()
+        try:
+            for each in running:
+                each.start()
+            everyone = {f"door-{door.number}" for door in doors}
+            until(lambda: set(installer.states()) == everyone, "all reports")
+            reported_s = time.monotonic() - started
+            assert set(installer.states().values()) == {"ok"}
+            assert installer.status()["exit"] == 0
+            running[1].status = {"recorder": {"state": "no camera"}, "owners": ["owner-1"]}
+            running[1].stop()
+            running[1].start()
+            until(lambda: installer.states()["door-2"] == "fault", "the broken doorbell")
+            broken_s = time.monotonic() - started
+            seen = installer.status("--html", tmp_path / "fleet.html")
+            assert seen["exit"] == 1
+            assert [each["faults"] for each in seen["doorbells"] if each["name"] == "door-2"] == [["camera"]]
+            assert "door-2" in (tmp_path / "fleet.html").read_text()
+        finally:
+            for each in running:
+                each.stop()
+        lengths = {
+            line.rpartition("(")[2]
+            for line in broker.log().splitlines()
+            if "PUBLISH from" in line and "/health/" in line
+        }
+        assert len(lengths) == 1, "each report is as long as every other"
+        print(f"{number} doorbells reported after {reported_s:.1f} s; the broken one was seen after {broken_s:.1f} s")

@@ -93,6 +93,7 @@ WITHOUT_GROUP = {
     "agent/clients/cli": "commands, tested as processes",
     "agent/clients/cli/owner": "commands, tested as processes",
     "agent/clients/cli/requester": "commands, tested as processes",
+    "agent/clients/fleet": "an installer's table, tested with a real broker (tests/scenarios/test_a_fleet.py)",
     "agent/config": "every key is tested by its mistakes (tests/config)",
     "agent/core/motion": "its tests compare figures of whole films",
     "agent/core/motion/passes": "its tests compare figures of whole films",

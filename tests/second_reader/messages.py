@@ -251,6 +251,22 @@ def _trust_change(value: Any) -> dict[str, Any]:
     return found
 
 
+HEALTH_WORD = one_of("ok", "fault", "unknown")
+HEALTH = of(
+    {
+        "v": V1, "device": public_key, "name": matching(r"[^\x00-\x1f\x7f]{1,64}"), "at": SECONDS,
+        "clock": one_of("synced", "held", "unknown"), "uptime": integer(0),
+        "version": matching("[0-9A-Za-z.+~-]{1,32}"),
+        "configuration": HEX64, "has_owner": one_of(True, False), "recorder": HEALTH_WORD, "camera": HEALTH_WORD,
+        "storage": HEALTH_WORD, "supply": HEALTH_WORD,
+    },
+    {
+        "throttle": integer(0, 9), "wifi_dbm": integer(-200, 0),
+        "update": one_of("none", "installed", "rolled back", "refused", "interrupted"),
+    },
+)  # fmt: skip
+
+
 def _disclosure_manifest(value: Any) -> dict[str, Any]:
     told = of(
         {"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "leaves": many(HEX64, 1, 10_000)}, {"prev_in_clip": HEX64}
@@ -320,6 +336,7 @@ MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     "trust-root": (root_file, 4096),
     "trust-timestamp": (timestamp, 4096),
     "disclosure-manifest": (_disclosure_manifest, 48 << 20),
+    "health-report": (HEALTH, 2048),
     "tip-manifest": (_tip_manifest, 48 << 20),
     "tip-text": (of({"v": V1, "text": text(2000)}), 8192),
     "contact-card": (

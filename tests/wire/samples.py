@@ -33,6 +33,7 @@ from agent.wire.disclosures import (
     TipText,
 )
 from agent.wire.fields import Incident, Kind, OnwardKind, ZoneKind
+from agent.wire.health import ClockWord, HealthReport, HealthWord, UpdateWord
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Onward, Withdrawal
 from agent.wire.statements import (
@@ -372,6 +373,15 @@ def disclosure_manifest() -> DisclosureManifest:
     )
 
 
+def health(**changes: Any) -> HealthReport:
+    good = HealthReport(
+        v=1, device=DEVICE_KEY.text, name="mill-lane-1", at=NOW_S, clock=ClockWord.SYNCED, uptime=86_400,
+        version="0.2.0", configuration=SHA, has_owner=True, recorder=HealthWord.OK, camera=HealthWord.OK,
+        storage=HealthWord.OK, supply=HealthWord.OK, wifi_dbm=-60, update=UpdateWord.INSTALLED,
+    )  # fmt: skip
+    return msgspec.structs.replace(good, **changes)
+
+
 EVERY_MESSAGE: dict[str, strictjson.Message] = {
     "footage-request": request(),
     "footage-request-circle": request(area=CIRCLE),
@@ -398,6 +408,16 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         language="en",
         not_after_s=NOW_S + 12 * HOUR_S,
         area=CIRCLE,
+    ),
+    "health-report": health(),
+    "health-report-faults": health(
+        clock=ClockWord.UNKNOWN,
+        has_owner=False,
+        camera=HealthWord.FAULT,
+        storage=HealthWord.UNKNOWN,
+        throttle=2,
+        wifi_dbm=None,
+        update=UpdateWord.ROLLED_BACK,
     ),
     "receipt": receipt(),
     "receipt-complete": receipt(

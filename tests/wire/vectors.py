@@ -52,6 +52,7 @@ SIGNERS = {
     "deletion": "requester",
     "receipt": "requester",
     "disclosure-manifest": "device",
+    "health-report": "device",
 }
 """By payload type; everything else is an owner's."""
 

@@ -12,6 +12,7 @@ with a certificate that its authority signed (`config/mosquitto/`). Rules:
   requester has no other way, because a copy of its key at the broker could pose as it.
 - A requester may have workers: `rijnstad-police.desk-2` is a client of its own with the rights of `rijnstad-police`.
   mosquitto's patterns know whole names only, so the access list has a section for each worker (`_write_workers`).
+- An installer reads the sealed reports of health as `<id>.fleet`, and has no other right.
 - A trust root publishes under its own name, `<root>.root`, in the slots that the access list gives it, and nothing
   else. No requester has an id in the form of a key id, so no worker has such a name.
 - The digest service connects as `DIGEST_CLIENT`. Its key is made here, because it runs beside the broker. It reads what
@@ -43,7 +44,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.platform.certificates import key_usage
-from agent.wire.topics import ANONYMOUS, requester_of
+from agent.wire.topics import ANONYMOUS, HEALTH_FILTER, requester_of
 from agent.wire.trust_package import TRUST_SLOTS
 
 __all__ = ["DIGEST_CLIENT", "RENEWAL_DAYS", "BrokerPki", "ClientFiles", "Role"]
@@ -66,6 +67,8 @@ _MOST_COMMON_NAME = 64
 _RIGHTS = "requesters.acl"
 _ROOT_SUFFIX = ".root"
 _ROOT_NAME = re.compile(r"[0-9a-f]{16}\.root")
+_INSTALLER_SUFFIX = ".fleet"
+_INSTALLER_NAME = re.compile(r"[0-9a-f]{16}\.fleet")
 _ROOT_SLOT = re.compile(r"^topic write doorward/v1/trust/([0-9a-f]{16})/[0-9]$", re.MULTILINE)
 _WORKERS = (
     "# Workers of requesters, and trust roots.  Written by 'doorward broker': changes below this line are lost.\n"
@@ -247,6 +250,21 @@ class BrokerPki:
         self._write_workers({**given, root: slots})
         return made
 
+    def add_installer(
+        self, installer: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes
+    ) -> ClientFiles:
+        """Signs a certificate with which an installer reads the sealed reports of health of this broker's doorbells.
+
+        `installer`: 16 hex digits. The broker reads the rights on SIGHUP.
+        """
+        if not _KEY_ID.fullmatch(installer):
+            raise ConfigurationError(
+                f"{installer!r} is not an installer's id.", remedy="Use the 16 hex digits of 'doorward fleet init'."
+            )
+        made = self._add(Role.REQUESTER, f"{installer}{_INSTALLER_SUFFIX}", now, days, _requested_key(request))
+        self._write_workers()
+        return made
+
     def _root_slots(self) -> dict[str, int]:
         """Returns how many slots the access list gives to each root that has a certificate."""
         text = (self.directory / _RIGHTS).read_text(encoding="utf-8")
@@ -259,8 +277,11 @@ class BrokerPki:
         return [name for name in self._workers() if requester_of(name) == requester]
 
     def _workers(self) -> list[str]:
+        others = (_ROOT_NAME, _INSTALLER_NAME)
         return [
-            name for name in self._clients() if "." in name and name != DIGEST_CLIENT and not _ROOT_NAME.fullmatch(name)
+            name
+            for name in self._clients()
+            if "." in name and name != DIGEST_CLIENT and not any(form.fullmatch(name) for form in others)
         ]
 
     def _clients(self) -> list[str]:
@@ -274,6 +295,8 @@ class BrokerPki:
         rules = path.read_text(encoding="utf-8").partition(_WORKERS)[0]
         sections = "".join(_rights_of(name, rules) for name in self._workers())
         sections += "".join(_rights_of_root(root, slots) for root, slots in sorted(roots.items()))
+        installers = [name for name in self._clients() if _INSTALLER_NAME.fullmatch(name)]
+        sections += "".join(_rights_of_installer(name) for name in installers)
         sections += _RIGHTS_OF_DIGEST if DIGEST_CLIENT in self._clients() else ""
         files.write(path, f"{rules}{_WORKERS}{sections}".encode() if sections else rules.encode(), like=path)
 
@@ -398,6 +421,13 @@ def _rights_of_root(root: str, slots: int) -> str:
             *(f"topic write doorward/v1/trust/{root}/{slot}\n" for slot in range(slots)),
         )
     )
+
+
+def _rights_of_installer(name: str) -> str:
+    """Returns the section of an installer: reports of health, and none of the rights of requesters."""
+    denied = (f"up/{name}/#", "areas/#", "receipts/#")
+    lines = (f"\nuser {name}", *(f"topic deny doorward/v1/{topic}" for topic in denied), f"topic read {HEALTH_FILTER}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _builder(

@@ -421,6 +421,26 @@ def add_root(root: str, csr: Path, slots: int, directory: Path, days: int, as_js
         click.echo("The broker reads the rights of a new root on:  sudo systemctl reload mosquitto")
 
 
+@broker.command("add-installer")
+@click.argument("installer")
+@click.option("--csr", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True,
+              help="The signing request that 'doorward fleet init' made.")  # fmt: skip
+@_directory
+@_days
+@json_option
+def add_installer(installer: str, csr: Path, directory: Path, days: int, as_json: bool) -> None:
+    """Let INSTALLER read the reports of health of this broker's doorbells.  They are sealed to each one's installer.
+
+    INSTALLER is the id that 'doorward fleet init' prints.
+    """
+    from agent.clients.broker.broker_pki import BrokerPki
+
+    files = BrokerPki(directory).add_installer(installer, _now(), days, request=csr.read_bytes())
+    _tell({"ca": files.authority, "certificate": files.certificate}, "the installer", as_json)
+    if not as_json:
+        click.echo("The broker reads the rights of a new installer on:  sudo systemctl reload mosquitto")
+
+
 @broker.command()
 @click.argument("name")
 @_directory

@@ -80,6 +80,8 @@ export interface ClipRecords {
 
 export type ClockQuality = "held" | "synced" | "unknown";
 
+export type ClockWord = "held" | "synced" | "unknown";
+
 export interface CoApproval {
   v: 1;
   device: string;
@@ -241,6 +243,27 @@ export interface FootageRequest {
   onward: Onward;
   language: string;
 }
+
+export interface HealthReport {
+  v: 1;
+  device: string;
+  name: string;
+  at: number;
+  clock: ClockWord;
+  uptime: number;
+  version: string;
+  configuration: string;
+  has_owner: boolean;
+  recorder: HealthWord;
+  camera: HealthWord;
+  storage: HealthWord;
+  supply: HealthWord;
+  throttle?: number;
+  wifi_dbm?: number;
+  update?: UpdateWord;
+}
+
+export type HealthWord = "fault" | "ok" | "unknown";
 
 export interface Hold {
   v: 1;
@@ -655,6 +678,8 @@ export interface UpdateChoice {
   version: string;
   sha256: string;
 }
+
+export type UpdateWord = "installed" | "interrupted" | "none" | "refused" | "rolled back";
 
 export interface Withdrawal {
   v: 1;

@@ -1,0 +1,140 @@
+"""`doorward fleet`: an installer's view of many doorbells. It sees health, and neither footage nor requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.frame import Fraction, Group, emit_json, json_option
+
+if TYPE_CHECKING:
+    from agent.clients.fleet.inventory import FleetDoor
+
+__all__ = ["fleet"]
+
+_QUIET_S = 2.0
+_folder = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("installer"),
+    show_default=True,
+    help="The installer's folder.  identity.txt and tls/key.pem in it are secret.",
+)
+
+
+@click.group(cls=Group)
+def fleet() -> None:
+    """Look after many doorbells: their health, without footage, requests or decisions of owners.
+
+    Bundles for new doorbells are made by:  doorward provision
+    """
+
+
+@fleet.command()
+@_folder
+@json_option
+def init(folder: Path, as_json: bool) -> None:
+    """Make the installer's keys once, and the signing request for the broker."""
+    from agent.clients.fleet.installer_keys import InstallerKeys
+    from agent.platform import files
+
+    keys = InstallerKeys.create(folder)
+    files.write(folder / "installer.csr", keys.request())
+    if as_json:
+        emit_json({"id": keys.id, "recipient": keys.recipient, "csr": folder / "installer.csr"})
+        return
+    click.echo(f"The installer's id is {keys.id}.  On the broker, run:")
+    click.echo(f"  doorward broker add-installer {keys.id} --csr installer.csr")
+    click.echo(f"and bring the two files that it names here, as {keys.tls}/authority.pem and certificate.pem.")
+    click.echo("In the fleet file, or in the configuration of each doorbell:")
+    click.echo('  [installer]\n  name = "your name"')
+    click.echo(f'  recipient = "{keys.recipient}"')
+
+
+@fleet.command()
+@_folder
+@click.option("--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener.")
+@click.option(
+    "--fleet", "described", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The fleet file: doorbells that are missing, not listed, or have other settings are told.",
+)  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the page for a browser here.")
+@click.option("--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True,
+              help="Seconds to wait for the broker.")  # fmt: skip
+@json_option
+def status(
+    folder: Path, broker: str | None, described: Path | None, html: Path | None, timeout: float, as_json: bool
+) -> None:
+    """Show the state of each doorbell.  Exit status 0 if all are well, otherwise 1."""
+    from agent.clients.fleet.inventory import DoorState, inventory
+    from agent.clients.fleet.status_page import status_page
+    from agent.platform import files
+
+    now_s = int(time.time())
+    reports, left_out = _read(folder, broker, timeout)
+    rows = inventory(_listed(described) if described else None, reports, now_s)
+    if html is not None:
+        files.write(html, status_page(rows, now_s).encode())
+    if as_json:
+        emit_json({"doorbells": [_as_json(row) for row in rows], "left_out": left_out, "at": now_s})
+    else:
+        _show(rows, left_out, now_s)
+    raise click.exceptions.Exit(0 if all(row.state is DoorState.OK for row in rows) else 1)
+
+
+def _read(folder: Path, broker: str | None, timeout_s: float) -> tuple[list[Any], int]:
+    """Returns the newest report of each doorbell, and how many messages could not be read."""
+    from agent.clients.cli.requester.options import broker_address
+    from agent.clients.fleet.health_inbox import HealthInbox, collect_reports
+    from agent.clients.fleet.installer_keys import InstallerKeys
+    from agent.mqtt import BusSettings, MqttBus
+
+    keys = InstallerKeys.load(folder)
+    tls = (keys.tls / "authority.pem", keys.tls / "certificate.pem", keys.tls / "key.pem")
+    bus = MqttBus(BusSettings(*broker_address(broker), keys.client_name, *tls, inbound_beat_s=0.0, inbound_queue=2048))
+    inbox = HealthInbox(keys.identities)
+    bus.start()
+    try:
+        collect_reports(bus, inbox, timeout_s=timeout_s, quiet_s=_QUIET_S)
+    finally:
+        bus.stop()
+    return list(inbox.reports.values()), inbox.left_out
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """Returns the SHA-256 of each doorbell's settings as its bundle has them, by name."""
+    from agent.config.fleet import bundle_bytes, bundles, load_fleet, parse_bundle
+    from agent.custodian.health_reports import settings_sha256
+
+    installed = Path("/etc/doorward/doorward.toml")  # relative paths in a bundle are relative to it
+    made = (parse_bundle(bundle_bytes(each), installed) for each in bundles(*load_fleet(path)))
+    return {bundle.name: settings_sha256(configuration) for bundle, configuration in made}
+
+
+def _as_json(row: FleetDoor) -> dict[str, Any]:
+    import msgspec
+
+    report = None if row.report is None else msgspec.to_builtins(row.report)
+    return {"name": row.name, "state": row.state.value, "device": row.device, "faults": row.faults, "report": report}
+
+
+def _show(rows: Sequence[FleetDoor], left_out: int, now_s: int) -> None:
+    from agent.cli.words import plain
+    from agent.clients.fleet.inventory import DoorState
+    from agent.clients.fleet.status_page import age_of
+
+    for row in rows:
+        colour = "green" if row.state is DoorState.OK else "red"
+        told = ", ".join(row.faults)
+        version = row.report.version if row.report else ""
+        heard = f"{age_of(row, now_s)} ago" if row.report else ""
+        state = click.style(f"{row.state.value:15}", fg=colour)
+        click.echo(f"{plain(row.name):24} {state} {version:10} {heard:16} {told}".rstrip())
+    well = sum(row.state is DoorState.OK for row in rows)
+    click.echo(f"\n{well} of {len(rows)} are well.")
+    if left_out:
+        click.echo(f"{left_out} messages were left out: they are for other installers, or damaged.")

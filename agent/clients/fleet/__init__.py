@@ -1,0 +1,1 @@
+"""An installer's client: keys, reports of health from the doorbells, their table, and the page that shows it."""

@@ -1,0 +1,85 @@
+"""The state of each doorbell of a fleet, from its newest report and from the fleet file. Pure.
+
+A doorbell claims its name itself. If two doorbells claim one name, neither is believed: both are shown. A report that a
+broker has kept or repeated is old, and so the doorbell counts as silent.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from agent.wire.health import ClockWord, HealthReport, HealthWord, UpdateWord
+from agent.wire.identities import parse_public_key
+
+__all__ = ["DoorState", "FleetDoor", "inventory"]
+
+SILENT_S: Final = 45 * 60
+"""Three reports that did not come."""
+_AHEAD_S: Final = 600
+"""A report may be this far in the future, because clocks differ."""
+
+
+class DoorState(enum.Enum):
+    """The state of a doorbell in one word, the worst first."""
+
+    NEVER_HEARD = "never heard"
+    SILENT = "silent"
+    AMBIGUOUS = "two doorbells"
+    FAULT = "fault"
+    NO_OWNER = "no owner"
+    NOT_LISTED = "not listed"
+    OTHER_SETTINGS = "other settings"
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetDoor:
+    """One row of the table. `report` is None if the doorbell was never heard. `faults` are for people."""
+
+    name: str
+    state: DoorState
+    device: str = ""
+    report: HealthReport | None = None
+    faults: tuple[str, ...] = ()
+
+
+def inventory(listed: Mapping[str, str] | None, reports: Iterable[HealthReport], now_s: int) -> list[FleetDoor]:
+    """Returns the rows, by name. `listed`: name → SHA-256 of the settings in the fleet file, None without a file."""
+    by_name: dict[str, list[HealthReport]] = {}
+    for report in reports:
+        by_name.setdefault(report.name, []).append(report)
+    rows = [FleetDoor(name, DoorState.NEVER_HEARD) for name in (listed or {}) if name not in by_name]
+    for found in by_name.values():
+        rows += [_row(report, listed, now_s, alone=len(found) == 1) for report in found]
+    return sorted(rows, key=lambda row: (row.name, row.device))
+
+
+def _row(report: HealthReport, listed: Mapping[str, str] | None, now_s: int, *, alone: bool) -> FleetDoor:
+    faults = _faults(report)
+    state = DoorState.FAULT if faults else DoorState.OK
+    expected = None if listed is None else listed.get(report.name)
+    if not now_s - SILENT_S <= report.at <= now_s + _AHEAD_S:
+        state = DoorState.SILENT
+    elif not alone:
+        state = DoorState.AMBIGUOUS
+    elif not faults and not report.has_owner:
+        state = DoorState.NO_OWNER
+    elif not faults and listed is not None and expected is None:
+        state = DoorState.NOT_LISTED
+    elif not faults and expected not in (None, report.configuration):
+        state = DoorState.OTHER_SETTINGS
+    return FleetDoor(report.name, state, parse_public_key(report.device).id, report, faults)
+
+
+def _faults(report: HealthReport) -> tuple[str, ...]:
+    parts = {"recorder": report.recorder, "camera": report.camera, "storage": report.storage, "supply": report.supply}
+    found = [name for name, word in parts.items() if word is HealthWord.FAULT]
+    found += ["clock"] if report.clock is ClockWord.UNKNOWN else []
+    found += ["heat"] if report.throttle else []
+    found += (
+        [f"update {report.update.value}"] if report.update in (UpdateWord.ROLLED_BACK, UpdateWord.INTERRUPTED) else []
+    )
+    return tuple(found)
