@@ -137,6 +137,18 @@ def test_a_wish_that_root_did_not_hear_of_is_written_again_after_ten_minutes(hou
     assert house.files.wish.stat().st_mtime > 1
 
 
+@pytest.mark.parametrize(("age_s", "is_written"), [(0, False), (599, False), (600, True), (-1, True)])
+def test_a_wish_is_written_again_at_ten_minutes_or_if_the_clock_was_set_back(
+    house: House, monkeypatch: pytest.MonkeyPatch, age_s: int, is_written: bool
+) -> None:
+    house.root_says(offer=offer())
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    os.utime(house.files.wish, (1000, 1000))
+    monkeypatch.setattr("agent.custodian.updates.time.time", lambda: 1000.0 + age_s)
+    house.updates.on_time()
+    assert (house.files.wish.stat().st_mtime != 1000) is is_written
+
+
 def test_an_older_or_equal_version_is_never_on_offer(house: House) -> None:
     house.root_says(offer=offer("0.2.0"))
     assert house.updates.show()["offer"] is None
@@ -305,6 +317,39 @@ def test_a_doorbell_from_a_drawer_has_a_day_to_hear_the_news(house: House) -> No
     house.now_ms = None
     house.updates.on_time()
     assert house.news == []
+
+
+def test_a_doorbell_from_a_drawer_is_told_of_after_its_first_day(house: House) -> None:
+    assert house.now_ms is not None
+    house.root_says(checked_ms=house.now_ms - 100 * DAY_MS)
+    house.updates.on_time()
+    house.now_ms += DAY_MS
+    house.updates.on_time()
+    assert house.news == []
+    house.now_ms += 1
+    house.updates.on_time()
+    assert house.news == ["update news old"]
+
+
+def test_the_journal_has_what_owners_were_told(house: House) -> None:
+    def told() -> Any:
+        house.updates.on_time()
+        return msgspec.json.decode(house.door.journal.get("update-told") or b"")
+
+    assert house.now_ms is not None
+    first = {"running": "0.2.0", "offer": "", "outcome_ms": 0, "expired": False, "since_ms": house.now_ms}
+    house.root_says()
+    assert told() == first
+    house.now_ms += 1000
+    house.root_says(offer=offer())
+    assert told() == {**first, "offer": SHA}
+    ended = UpdateOutcome(version="0.2.1", result=UpdateResult.ROLLED_BACK, at_ms=5, wish="ef" * 16)
+    house.root_says(outcome=ended, trouble=UpdateTrouble.EXPIRED)
+    assert told() == {**first, "offer": SHA, "outcome_ms": 5, "expired": True}
+    house.start(running="0.3.0")
+    assert told() == {**first, "running": "0.3.0", "offer": SHA, "outcome_ms": 5, "expired": True}
+    house.root_says()
+    assert told() == {**first, "running": "0.3.0", "offer": SHA, "outcome_ms": 5}
 
 
 def test_an_installation_that_runs_is_no_failure_and_one_that_a_power_cut_ended_is(house: House) -> None:
