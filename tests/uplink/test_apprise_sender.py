@@ -64,6 +64,15 @@ def test_a_server_that_is_away_is_told_as_that(server: NtfyServer) -> None:
     assert refused.value.message == "The channel did not take it (unreachable or too slow)."
 
 
+def test_the_words_are_given_to_foreign_code_as_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would otherwise take them for Markdown or HTML where a service knows one of them."""
+    given: list[dict[str, object]] = []
+    service = SimpleNamespace(notify=lambda **words: given.append(words) or True)
+    monkeypatch.setattr(AppriseSender, "_service", lambda _sender, _url: service)
+    AppriseSender().send("ntfy://phone/door", "a title", "a body", b"a picture")
+    assert given == [{"title": "a title", "body": "a body", "body_format": "text"}]
+
+
 def test_a_fault_of_foreign_code_is_tried_again_and_its_words_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def notify(**_: object) -> None:
         raise RuntimeError("ntfy://secret@phone/door")
