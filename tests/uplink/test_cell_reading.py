@@ -11,7 +11,7 @@ import pytest
 from agent.clients.broker.cell_digests import CellDigests
 from agent.core.timebase import BootNs
 from agent.uplink.cell_reading import BURST_BYTES, CellReading
-from agent.wire.cell_digest import write_page
+from agent.wire.cell_digest import MAX_PAGE_BYTES, write_page
 from agent.wire.topics import RequestTopic, cell_filter, in_cell, parse_topic
 
 CELL = "287-379"
@@ -273,3 +273,198 @@ def test_a_digest_that_has_ended_is_noticed_on_a_free_line(device: Device) -> No
     device.reading.again(device.now)
     device.pass_time(10)
     assert device.broker.wishes[-1] == f"{CELL}/+/+/+"
+
+
+# -- step by step ------------------------------------------------------------------------------------------------------
+
+SECOND = 10**9
+PAGE_BYTES = MAX_PAGE_BYTES + 512
+CELL_ITSELF = f"{CELL}/+/+/+"
+
+
+class Steps:
+    """A reading at moments that the test gives, in seconds. Chance takes the shortest time."""
+
+    def __init__(self) -> None:
+        self.broker = Broker()
+        self.reading = CellReading(self.broker, FILTER, lambda low, _high: low)  # type: ignore[arg-type]
+        self.reading.connected(at(5))
+
+    def asks(self, moment_ns: BootNs) -> list[str]:
+        """The filters that a turn at this moment asks the broker for."""
+        before = len(self.broker.wishes)
+        assert self.reading.turn(moment_ns) is None
+        return self.broker.wishes[before:]
+
+    def answer(self, number: int, page: bytes, at_s: float, cell: str = FILTER) -> None:
+        assert self.reading.take(in_cell(cell, f"digest/{number}"), page, at(at_s))
+
+    def asked_in_turn(self, from_s: float, pages: int, bad: tuple[int, ...] = ()) -> list[str]:
+        """The numbers of the pages that are asked for until the round ends. Each is answered at once."""
+        found = []
+        now_ns = at(from_s)
+        while (deadline_ns := self.reading.deadline_ns(now_ns)) is not None:
+            now_ns = BootNs(max(now_ns, deadline_ns))
+            (wish,) = self.asks(now_ns)
+            found.append(wish.rpartition("/")[2])
+            number = int(found[-1])
+            data = b"nothing\n" if number in bad else write_page(pages, [])
+            self.answer(number, data, now_ns / SECOND)
+        return found
+
+
+def at(moment_s: float) -> BootNs:
+    return BootNs(round(moment_s * SECOND))
+
+
+@pytest.fixture
+def steps() -> Steps:
+    return Steps()
+
+
+def test_the_first_page_is_asked_for_one_second_after_the_connection(steps: Steps) -> None:
+    """Packages of trust roots come first."""
+    assert steps.reading.deadline_ns(at(5)) == at(6)
+    assert steps.asks(BootNs(at(6) - 1)) == []
+    assert steps.asks(at(6)) == [f"{CELL}/digest/0"]
+    assert steps.reading.deadline_ns(at(6)) == at(66)
+
+
+def test_a_page_is_absent_two_seconds_after_the_answer_to_the_subscription_or_after_a_minute_without_one(
+    steps: Steps,
+) -> None:
+    steps.asks(at(6))
+    steps.reading.subscribed("another filter", at(6))
+    assert steps.asks(BootNs(at(66) - 1)) == []
+    steps.reading.subscribed(in_cell(FILTER, "digest/0"), at(7))
+    assert steps.reading.deadline_ns(at(7)) == at(9)
+    steps.reading.subscribed(in_cell(FILTER, "digest/0"), at(8))
+    assert steps.asks(BootNs(at(9) - 1)) == []
+    assert steps.asks(at(9)) == [CELL_ITSELF]
+    assert steps.reading.deadline_ns(at(9)) is None
+    unanswered = Steps()
+    unanswered.asks(at(6))
+    assert unanswered.asks(BootNs(at(66) - 1)) == []
+    assert unanswered.asks(at(66)) == [CELL_ITSELF]
+
+
+def test_a_page_waits_two_seconds_behind_each_other_message_and_twenty_at_most(steps: Steps) -> None:
+    steps.asks(at(6))
+    steps.reading.subscribed(in_cell(FILTER, "digest/0"), at(7))
+    for heard_s, absent_s in ((6.5, 9), (8.5, 10.5), (10, 12), (24, 26), (25, 26)):
+        steps.reading.heard(at(heard_s))
+        assert steps.reading.deadline_ns(at(heard_s)) == at(absent_s)
+    steps.reading.subscribed(in_cell(FILTER, "digest/0"), at(30))
+    assert steps.asks(BootNs(at(26) - 1)) == []
+    assert steps.asks(at(26)) == [CELL_ITSELF]
+
+
+def test_pages_follow_each_other_after_a_moment_and_a_round_ends_after_the_last(steps: Steps) -> None:
+    steps.asks(at(6))
+    steps.answer(0, write_page(4, []), 7)
+    assert steps.broker.reading == set()
+    assert steps.reading.deadline_ns(at(7)) == at(7.2)
+    assert steps.asked_in_turn(7, 4) == ["1", "2", "3"]
+    steps.reading.again(at(20))
+    assert steps.asked_in_turn(20, 4) == ["0", "1", "2", "3"]
+
+
+def test_a_round_goes_on_behind_the_page_that_was_read_last_and_comes_round_to_the_first_ones(steps: Steps) -> None:
+    steps.asks(at(6))
+    steps.answer(0, write_page(4, []), 7)
+    assert steps.asks(at(7.2)) == [f"{CELL}/digest/1"]
+    steps.answer(1, write_page(4, []), 7.5)
+    steps.reading.disconnected()
+    assert steps.reading.deadline_ns(at(8)) is None
+    steps.reading.connected(at(9))
+    assert steps.asked_in_turn(9, 4) == ["0", "2", "3", "1"]
+    steps.reading.again(at(300))
+    assert steps.asked_in_turn(300, 2) == ["0", "1"], "the digest is shorter now"
+
+
+@pytest.mark.parametrize(("bad", "asked"), [((0,), ["0"]), ((1,), ["0", "1", "2", "3"]), ((3,), ["0", "1", "2", "3"])])
+def test_a_page_that_is_none_counts_as_one_of_its_round(steps: Steps, bad: tuple[int, ...], asked: list[str]) -> None:
+    assert steps.asked_in_turn(5, 4, bad) == asked
+    assert steps.reading.deadline_ns(at(100)) is None
+
+
+def test_a_page_that_tells_of_fewer_pages_shortens_the_round(steps: Steps) -> None:
+    steps.asks(at(6))
+    steps.answer(0, write_page(9, []), 7)
+    steps.asks(at(7.2))
+    steps.answer(1, write_page(3, []), 8)
+    assert steps.asked_in_turn(8, 3) == ["2", "1"]
+
+
+def test_a_page_that_is_gone_ends_the_round_and_the_next_one_begins_at_the_first(steps: Steps) -> None:
+    steps.asks(at(6))
+    steps.answer(0, write_page(4, []), 7)
+    steps.asks(at(7.2))
+    steps.answer(1, write_page(4, []), 7.5)
+    assert steps.asks(at(7.7)) == [f"{CELL}/digest/2"]
+    steps.reading.subscribed(in_cell(FILTER, "digest/2"), at(8))
+    assert steps.asks(at(10)) == [], "the cell itself is not read: it has a digest"
+    assert steps.reading.deadline_ns(at(10)) is None
+    steps.reading.again(at(20))
+    assert steps.asked_in_turn(20, 4) == ["0", "1", "2", "3"]
+
+
+def test_a_doorbell_that_was_moved_begins_with_the_first_page_of_its_new_cell(steps: Steps) -> None:
+    steps.asks(at(6))
+    steps.answer(0, write_page(4, []), 7)
+    steps.asks(at(7.2))
+    steps.answer(1, write_page(4, []), 7.5)
+    steps.reading.move(NEXT_FILTER, at(8))
+    assert steps.reading.deadline_ns(at(8)) == at(9)
+    assert steps.asks(at(9)) == ["288-379/digest/0"]
+    steps.answer(0, write_page(4, []), 10, NEXT_FILTER)
+    assert steps.asks(at(10.2)) == ["288-379/digest/1"]
+
+
+def test_a_page_is_asked_for_if_the_budget_has_room_for_the_largest_one(steps: Steps) -> None:
+    steps.reading.spent(BURST_BYTES - PAGE_BYTES, at(6))
+    assert steps.reading.deadline_ns(at(6)) == at(6)
+    assert steps.asks(at(6)) == [f"{CELL}/digest/0"]
+    for missing in (1, PAGE_BYTES):
+        poorer = Steps()
+        poorer.reading.spent(BURST_BYTES - PAGE_BYTES + missing, at(6))
+        assert poorer.asks(at(6)) == []
+        due_ns = poorer.reading.deadline_ns(at(6))
+        assert due_ns == at(6) + missing * 30 * SECOND // PAGE_BYTES
+        assert poorer.asks(BootNs(due_ns + 1)) == [f"{CELL}/digest/0"]
+
+
+def test_the_budget_grows_by_a_page_in_half_a_minute_to_its_limit_and_never_falls_below_nothing(steps: Steps) -> None:
+    steps.reading.spent(10 * BURST_BYTES, at(6))
+    assert steps.reading.deadline_ns(at(6)) == at(36)
+    steps.reading.spent(0, at(21))
+    assert steps.reading.deadline_ns(at(21)) == at(36)
+    steps.reading.spent(0, at(100_000))
+    steps.reading.spent(BURST_BYTES - PAGE_BYTES + 1, at(100_000))
+    assert steps.asks(at(100_000)) == []
+
+
+@pytest.mark.parametrize(("heard_s", "asked"), [(8.001, []), (8, [CELL_ITSELF])])
+def test_on_a_full_line_a_digest_that_was_read_before_is_asked_for_again_in_half_a_minute(
+    steps: Steps, heard_s: float, asked: list[str]
+) -> None:
+    assert steps.asked_in_turn(5, 1) == ["0"]
+    steps.reading.again(at(7 - 1))
+    steps.asks(at(7))
+    steps.reading.heard(at(heard_s))
+    steps.reading.subscribed(in_cell(FILTER, "digest/0"), at(8))
+    assert steps.asks(at(10)) == asked
+    assert steps.reading.deadline_ns(at(10)) == (None if asked else at(40))
+
+
+def test_messages_of_a_page_are_due_one_by_one_and_the_next_page_waits_for_them(steps: Steps) -> None:
+    steps.asks(at(6))
+    steps.answer(0, write_page(2, [(f"requests/r-{number}/0", b"x") for number in range(22)]), 6)
+    topic = in_cell(FILTER, "requests/r-0/0")
+    assert steps.reading.turn(at(6.3)) == (topic, b"x")
+    for _ in range(19):
+        assert steps.reading.turn(at(6.3)) is not None
+    assert steps.reading.turn(at(6.3)) is None
+    assert steps.reading.deadline_ns(at(6.3)) == at(6.35)
+    assert [steps.reading.turn(at(moment_s)) is not None for moment_s in (6.35, 6.4)] == [True, True]
+    assert steps.asks(at(6.4)) == [f"{CELL}/digest/1"]
