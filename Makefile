@@ -55,8 +55,9 @@ page: setup-test ## Build the owner's page from agent/web/src into agent/web/sta
 	@cd agent/web/src && npm run --silent build
 
 .PHONY: pictures
-pictures: setup-test ## Take README's pictures of the owner's page again (a minute)
+pictures: setup-test ## Take README's pictures of the owner's page and the desk again (two minutes)
 	@$(VENV)/bin/python -m tests.browser.readme_pictures
+	@$(VENV)/bin/python -m tests.desk.readme_pictures
 
 .PHONY: desk-page
 desk-page: setup-test ## Build the map and forms of the requester's desk from desk/web into desk/static/asking
