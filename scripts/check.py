@@ -27,6 +27,8 @@ PAGE = ROOT / "agent" / "web" / "src"
 DESK_WEB = ROOT / "desk" / "web"
 WORKERS = int(os.environ.get("DOORWARD_WORKERS") or max(6, 2 * len(os.sched_getaffinity(0))))
 """More than processors, because many tests wait for a camera, a broker or a clock most of their time."""
+MEMORY_BYTES = 8 << 30
+"""The free memory for the tests and their files, so that a board with less keeps the files on its disk."""
 FAST_S = 1.5
 """A file of tests that takes longer stays out of the quick run, unless it mirrors a change (then ten times as long)."""
 
@@ -69,12 +71,27 @@ def find_tool(name: str) -> str | None:
     )
 
 
+def quick_folder() -> str | None:
+    """Returns the folder in memory for the tests' files, or None if there is too little memory for them.
+
+    A test on a disk waits for it at every flush. The tests keep few files, but some of them are films.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 — pytest makes a private folder below it
+    if "TMPDIR" in os.environ or not os.access(memory, os.W_OK) or os.statvfs(memory).f_flag & os.ST_NOEXEC:
+        return None
+    available_kib = re.search(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())
+    enough = available_kib is not None and int(available_kib[1]) << 10 > MEMORY_BYTES
+    return str(memory) if enough and shutil.disk_usage(memory).free > MEMORY_BYTES else None
+
+
 def run_tests(arguments: list[str]) -> Outcome:
     """Runs pytest in several processes, with its output on the terminal."""
     started = time.monotonic()
     workers = "0" if "--pdb" in arguments else str(WORKERS)
     command = [str(BIN / "python"), "-m", "pytest", "-p", "tests.parallel", "--workers", workers, *arguments]
-    done = subprocess.run(command, cwd=ROOT, check=False)
+    folder = quick_folder()
+    environment = os.environ | ({"TMPDIR": folder} if folder else {})
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
     return Outcome("tests (pytest)", done.returncode == 0, time.monotonic() - started, "")
 
 

@@ -60,7 +60,7 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
         r"no IPv6 on this machine",
         r"no multicast on this machine's loopback",
         r"this machine lends ports from \d+ on",
-        r"the temporary folder is in memory, and no disk wears out",
+        r"/var/tmp is in memory, and no disk wears out",
     ),
 }
 

@@ -69,6 +69,7 @@ def test_waiting_requests_are_counted_in_the_title_and_on_the_icon(home: Home) -
     assert people.run("ana", "return page.evaluate(() => badges);") == [1, 0]
 
 
+@at_length
 def test_chromium_finds_nothing_that_keeps_the_page_from_being_installed(tmp_path: Path) -> None:
     with a_house(tmp_path, None) as house:
         folder = tmp_path / "home"

@@ -17,7 +17,7 @@ from tests.browser.house import PASSPHRASE, PHONE
 from tests.browser.new_doorbell import NewDoorbell
 from tests.setup_films import View, hallway, make_film, seen
 
-pytestmark = [pytest.mark.browser, pytest.mark.footage]
+pytestmark = [pytest.mark.browser, pytest.mark.footage, pytest.mark.at_length("make test-browser")]
 
 PAGE = Path(__file__).resolve().parents[2] / "agent" / "web" / "static" / "set-up.html"
 WIFI, PASSWORD = "Huis, 3 hoog", r"pass\word with spaces"

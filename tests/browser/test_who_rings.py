@@ -24,7 +24,8 @@ from tests.browser.looking import Looking
 from tests.scenarios.street import until
 from tests.uplink.test_push_sender import ENDPOINT, Browser, PushService
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
+              pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 ALERTS = "\n[alerts]\n"
 

@@ -25,6 +25,7 @@ from agent.ipc.control_client import DeviceLink
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.live_view import LiveEncoder
 from agent.uplink import relay_connection
+from tests.lengths import LONG
 from tests.uplink.test_link_over_a_relay import World
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
@@ -105,6 +106,7 @@ def seen(world: World, given_us: list[tuple[float, float]], seconds: float) -> l
     raise AssertionError("live view has an end")
 
 
+@LONG
 def test_a_slow_link_shows_small_pictures_soon_and_a_fast_one_the_filmed_ones(
     world: World, given_us: list[tuple[float, float]]
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.install.camera import DRAWN
 from tests.install.container import SMALL, SMALL_SUITE, Container, small_is_there, why_not
 from tests.install.story import Story
+from tests.lengths import LONG
 
 
 def why_skipped() -> str:
@@ -24,7 +25,7 @@ def why_skipped() -> str:
     return ""
 
 
-pytestmark = [pytest.mark.timeout(1200), pytest.mark.skipif(bool(why_skipped()), reason=why_skipped() or "-")]
+pytestmark = [LONG, pytest.mark.timeout(1200), pytest.mark.skipif(bool(why_skipped()), reason=why_skipped() or "-")]
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from bench.day import run
+from tests.lengths import LONG
 
-pytestmark = [pytest.mark.footage]
+pytestmark = [LONG, pytest.mark.footage]
 
 
 def test_memory_stays_flat_no_thread_is_left_and_the_times_stay_true(footage: Path, tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ from agent.custodian.alerts.alert_queue_sqlite import SqliteAlertQueue
 from agent.platform.sqlite_snapshot import open_snapshot
 from agent.wire.fields import Kind
 from tests.home_brokers import PASSWORD, USER, HomeBroker
+from tests.lengths import LONG
 from tests.receivers import GotifyServer, Receiver
 from tests.scenarios.street import ROOT, Asker, Street, a_street, until
 from tests.scenarios.test_at_home import AT_HOME, Consumer
 from tests.scenarios.test_roles_apart import Apart
 
-pytestmark = [pytest.mark.broker]
+pytestmark = [LONG, pytest.mark.broker]
 
 
 @pytest.fixture

@@ -220,6 +220,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return out, done.stdout
 
 
+@LONG
 def test_stock_age_opens_a_segment_of_an_owner_who_chose_x25519(drawn: tuple[Path, str], tmp_path: Path) -> None:
     age = shutil.which("age")
     if age is None:
@@ -257,6 +258,7 @@ def test_a_video_of_a_second_that_is_cut_short_in_a_folder_with_a_quote_plays_th
     assert "from 1 segment\n" in opened.stdout
 
 
+@LONG
 def test_without_any_footage_the_demo_plays_on_a_scene_it_draws(drawn: tuple[Path, str]) -> None:
     out, told = drawn
     assert "a porch, drawn by the project" in told

@@ -16,6 +16,7 @@ import demo.playground
 from agent.config import Configuration
 from agent.wire.identities import PublicKey
 from demo.playground import STEPS, Playground, Step
+from tests.lengths import LONG
 from tests.scenarios.witness import WitnessedStage
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,7 @@ def test_the_playground_leaves_nothing_running_when_it_is_killed(tmp_path: Path)
     assert not [pid for pid in running if Path(f"/proc/{pid}").exists()]
 
 
+@LONG
 @pytest.mark.broker
 def test_what_the_playground_says_to_type_works_in_that_order(playground: Playground, tmp_path: Path) -> None:
     terminal = Terminal(playground, tmp_path)

@@ -14,10 +14,11 @@ from agent.clients.owner.review import RequestReview
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.wire.fields import Kind
+from tests.lengths import LONG
 from tests.scenarios.power_cut import cut_the_power
 from tests.scenarios.street import NO_CAMERA, Asker, Street, a_street, until
 
-pytestmark = [pytest.mark.broker, pytest.mark.footage]
+pytestmark = [LONG, pytest.mark.broker, pytest.mark.footage]
 
 
 @pytest.fixture

@@ -22,23 +22,24 @@ LIFE = (
     "test_hostile_words.py::test_a_nul_in_an_address_or_a_cookie_is_refused_on_each_page",
     "storage/workers_at_work.py",
 )
-"""An answer arrives while the desk is killed, and is played, deleted and exported. Two workers share answers."""
-SHARE = (LIFE[1], LIFE[2])
-"""Workers have shorter tests on a real PostgreSQL, in test_workers.py."""
+"""An answer arrives while the desk is killed, and is played, deleted and exported. Two workers share answers.
+
+The stores have their own tests on a real PostgreSQL and S3 store in `make test` (this folder).
+"""
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize(("life", "tests"), [(SHARE, 2), pytest.param(LIFE, 8, marks=LONG)], ids=["share", "whole"])
-def test_an_answer_lives_on_a_desk_with_postgresql_and_s3(tmp_path: Path, life: tuple[str, ...], tests: int) -> None:
+@LONG
+def test_an_answer_lives_on_a_desk_with_postgresql_and_s3(tmp_path: Path) -> None:
     postgres_programs()
     seaweed_program()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'grown'}"]
     done = subprocess.run(
-        [*command, *(f"tests/desk/{each}" for each in life)],
+        [*command, *(f"tests/desk/{each}" for each in LIFE)],
         env=os.environ | {"DOORWARD_TEST_DESK": "grown"},
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert f"{tests} passed" in done.stdout
+    assert "8 passed" in done.stdout
