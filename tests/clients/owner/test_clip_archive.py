@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from agent.clients.media.join import probe
+from agent.clients.owner import clip_archive
 from agent.clients.owner.clip_archive import (
     BackupReport,
     BackupTarget,
@@ -24,8 +25,10 @@ from agent.clients.owner.clip_archive import (
     _over_tls,
     back_up_clips,
 )
-from agent.clients.owner.segment_sources import DeviceVault
+from agent.clients.owner.mp4_export import stem_of
+from agent.clients.owner.segment_sources import EVERYTHING_MS, DeviceVault, ListedSegment
 from agent.clients.owner.sync import sync
+from agent.core.timebase import ClockQuality
 from agent.errors import ConfigurationError, NetworkError
 from tests.clients.owner.conftest import NOW_MS, WINDOW_MS, Home
 
@@ -208,3 +211,185 @@ def test_a_server_behind_tls_must_prove_its_name() -> None:
     context = connection._context
     assert isinstance(context, ssl.SSLContext)
     assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
+
+
+# -- call by call ------------------------------------------------------------------------------------------------------
+
+
+class Shelf:
+    """A target that notes what is asked of it."""
+
+    def __init__(self, *names: str) -> None:
+        self.names, self.put_in, self.asked = set(names), list[tuple[str, bytes]](), list[str]()
+
+    def has(self, name: str) -> bool:
+        self.asked.append(name)
+        return name in self.names
+
+    def put(self, file: Path, name: str) -> None:
+        assert file.parent.name.startswith("doorward-export-")
+        self.put_in.append((name, file.read_bytes()))
+
+
+def one_clip(start_ms: int, end_ms: int, event: str) -> ListedSegment:
+    return ListedSegment(event, event, 0, start_ms, end_ms, ClockQuality.SYNCED, 1, False, True)
+
+
+def test_each_finished_clip_that_is_missing_is_put_there_with_its_film_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    since_ms, now_ms = 1_000_000_000_000, 1_000_000_900_000
+    settled_ms = now_ms - 120_000
+    clips = [
+        one_clip(since_ms - 1, settled_ms, "a-before"),
+        one_clip(since_ms, settled_ms, "b-earliest"),
+        one_clip(since_ms + 5000, settled_ms + 1, "c-grows"),
+        one_clip(since_ms + 10_000, settled_ms, "d-there"),
+        one_clip(since_ms + 15_000, settled_ms, "e-latest"),
+    ]
+    shelf = Shelf(f"{stem_of([clips[3]])}.mp4")
+    asked: list[tuple[int, int]] = []
+
+    def listed(from_ms: int, to_ms: int) -> list[ListedSegment]:
+        asked.append((from_ms, to_ms))
+        return clips
+
+    source: Any = SimpleNamespace(listed=listed)
+
+    def export(_source: object, identities: object, clip: Any, out: Path, *, media: object) -> Any:
+        assert (identities, media) == (["identity"], "media")
+        film = out / "b.mp4"
+        for path in (film, out / "a.jpg", out / "c.mp4"):
+            path.write_bytes(f"{path.name} of {clip[0].event}".encode())
+        return SimpleNamespace(video=film, notes=(f"notes of {clip[0].event}",))
+
+    monkeypatch.setattr(clip_archive, "export_clip", export)
+    identities: Any = ["identity"]
+    media: Any = "media"
+    reports = list(clip_archive._deposit_clips(source, identities, shelf, since_ms, now_ms, media))
+    assert reports == [
+        BackupReport(("a.jpg", "c.mp4", "b.mp4"), (f"notes of {event}",)) for event in ("b-earliest", "e-latest")
+    ]
+    assert shelf.put_in == [
+        (name, f"{name} of {event}".encode())
+        for event in ("b-earliest", "e-latest")
+        for name in ("a.jpg", "c.mp4", "b.mp4")
+    ]
+    assert shelf.asked == [f"{stem_of([clip])}.mp4" for clip in (clips[1], *clips[3:])]
+    assert asked == [(since_ms, EVERYTHING_MS)]
+
+
+def test_a_file_in_a_folder_is_private_and_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    film = tmp_path / "film"
+    film.write_bytes(b"new")
+    film.chmod(0o644)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "clip.mp4").write_bytes(b"old")
+    backup = FolderBackup(kept)
+    assert (backup.has("clip.mp4"), backup.has("other.mp4")) == (True, False)
+    backup.put(film, "clip.mp4")
+    assert [(path.name, path.read_bytes()) for path in kept.iterdir()] == [("clip.mp4", b"new")]
+    assert (kept / "clip.mp4").stat().st_mode & 0o777 == 0o600
+
+
+class Answers:
+    """In place of a connection: it notes each request, and answers with the next status."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses, self.requests, self.closed, self.read = list(statuses), list[tuple[object, ...]](), 0, 0
+
+    def __call__(self, host: str, port: int) -> Any:
+        self.requests.append((host, port))
+        return self
+
+    def request(self, method: str, url: str, body: Any, headers: dict[str, str]) -> None:
+        self.requests.append((method, url, None if body is None else body.read(), headers))
+
+    def getresponse(self) -> Any:
+        def read() -> None:
+            self.read += 1
+
+        return SimpleNamespace(read=read, status=self.statuses.pop(0))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_file_is_sent_under_another_name_and_renamed_when_it_is_whole(tmp_path: Path) -> None:
+    film, answers = tmp_path / "film", Answers(201, 204, 200)
+    film.write_bytes(b"12345")
+    backup = WebDavBackup("https://cloud.example/door bell/", "ann", "pw", connect=answers)
+    backup.put(film, "clip 1.mp4")
+    assert backup.has("clip 1.mp4") is True
+    sign_in = {"Authorization": "Basic " + base64.b64encode(b"ann:pw").decode()}
+    target = "https://cloud.example/door%20bell/clip%201.mp4"
+    there = ("cloud.example", 443)
+    assert answers.requests == [
+        there,
+        ("PUT", "/door%20bell/.clip%201.mp4.part", b"12345", {**sign_in, "Content-Length": "5"}),
+        there,
+        ("MOVE", "/door%20bell/.clip%201.mp4.part", None,
+         {**sign_in, "Destination": target, "Overwrite": "T", "Content-Length": "0"}),
+        there,
+        ("HEAD", "/door%20bell/clip%201.mp4", None, {**sign_in, "Content-Length": "0"}),
+    ]  # fmt: skip
+    assert (answers.closed, answers.read) == (3, 3)
+
+
+def test_without_a_user_no_password_is_sent() -> None:
+    answers = Answers(404)
+    assert WebDavBackup("https://cloud.example", connect=answers).has("clip.mp4") is False
+    assert answers.requests[1] == ("HEAD", "/clip.mp4", None, {"Content-Length": "0"})
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verb"), [((500,), "take"), ((201, 500), "rename"), ((300,), "take"), ((199,), "take")]
+)
+def test_a_server_that_refuses_a_file_is_told_with_the_step(
+    tmp_path: Path, statuses: tuple[int, ...], verb: str
+) -> None:
+    (tmp_path / "film").write_bytes(b"12345")
+    with pytest.raises(NetworkError) as refused:
+        WebDavBackup("https://cloud.example", connect=Answers(*statuses)).put(tmp_path / "film", "clip.mp4")
+    assert refused.value.message == f"The WebDAV server did not {verb} a file: it answered {statuses[-1]}."
+    assert refused.value.remedy == "Check that the folder exists there."
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (401, "Check user and password."),
+        (403, "Check user and password."),
+        (405, "Check that the folder exists there."),
+    ],
+)
+def test_a_server_that_refuses_the_question_is_told_with_what_to_check(status: int, remedy: str) -> None:
+    with pytest.raises(NetworkError) as refused:
+        WebDavBackup("https://cloud.example", connect=Answers(status)).has("clip.mp4")
+    assert refused.value.message == f"The WebDAV server did not look for a file: it answered {status}."
+    assert refused.value.remedy == remedy
+
+
+@pytest.mark.parametrize("status", [200, 299])
+def test_each_answer_of_success_counts(status: int) -> None:
+    assert WebDavBackup("https://cloud.example", connect=Answers(status)).has("clip.mp4") is True
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_on_this_machine_a_server_may_be_without_tls(host: str) -> None:
+    backup = WebDavBackup(f"http://{host}/dav")
+    connection = backup._connect(backup._host, backup._port)
+    assert type(connection) is HTTPConnection
+    assert (connection.host, connection.port, connection.timeout) == (host.strip("[]"), 80, 60)
+
+
+def test_a_server_that_cannot_be_reached_is_named_with_what_happens_next() -> None:
+    def unreachable(_host: str, _port: int) -> Any:
+        def request(*_arguments: object) -> None:
+            raise ConnectionRefusedError
+
+        return SimpleNamespace(request=request, close=lambda: None)
+
+    with pytest.raises(NetworkError) as refused:
+        WebDavBackup("https://cloud.example", "ann", "pw", connect=unreachable).has("clip.mp4")
+    assert refused.value.message == "The WebDAV server cloud.example cannot be reached (ConnectionRefusedError)."
+    assert refused.value.remedy == "Check the address and the network. The next run uploads the missing clips."

@@ -531,3 +531,13 @@ def test_an_exported_clip_has_the_labels_of_all_its_segments_and_tells_unsure_fr
     assert clip((), None).seen == ()
     assert clip(None, None).seen is None
     assert clip().seen is None
+
+
+def test_a_copied_vault_without_a_manifest_names_no_device_and_lists_its_files(home: Home, tmp_path: Path) -> None:
+    copy = home.device.copy_to(tmp_path / "copy")
+    (copy / "vault" / "manifest.0").unlink()
+    vault = FolderVault(copy, {home.device.key.id: home.device.key})
+    assert (vault.device, vault.signed, vault.faults) == ("", False, ())
+    assert [item.id for item in vault.listed()] == list(home.segments)
+    whole = FolderVault(home.device.copy_to(tmp_path / "whole"), {})
+    assert (whole.device, whole.signed) == (home.device.key.id, False)
