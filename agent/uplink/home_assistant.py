@@ -50,7 +50,9 @@ class HomeAssistantService:
         self._bus.stop()
 
     def _run(self) -> None:
-        presses, shown, greeted = -1, b"", -1
+        presses, shown = -1, b""
+        greeted: int | None = None
+        """The connection on which everything was told."""
         while not self._stopping.is_set():
             try:
                 news = self._source.collect(presses, _LOOK_S)

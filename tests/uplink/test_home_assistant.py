@@ -5,6 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from unittest import mock
+from unittest.mock import call
 
 import pytest
 
@@ -123,6 +125,20 @@ def test_a_custodian_that_cannot_be_asked_is_asked_again_with_the_same_count(hou
     assert house.tell(HomeState(3, b"one"))[0] == 3
     assert house.tell(NetworkError("It is away.")) == (3, [])
     assert house.tell(HomeState(4, b"one")) == (4, [(TOPICS.button, PRESS, False)])
+
+
+def test_its_thread_has_ended_before_it_says_goodbye() -> None:
+    """Otherwise the thread could tell that the doorbell is there, after the goodbye."""
+    parts = mock.Mock()
+    service = HomeAssistantService(Source(), parts.bus, ADDRESS)
+    service._thread = parts.thread
+    service.stop()
+    goodbye = [call.bus.publish(TOPICS.availability, b"offline", retain=True), call.bus.stop()]
+    assert parts.mock_calls == [call.thread.join(), *goodbye]
+    parts.reset_mock()
+    parts.thread.ident = None
+    service.stop()
+    assert parts.mock_calls == goodbye, "it was never started"
 
 
 def test_it_says_goodbye_when_it_stops_and_takes_everything_along_when_it_is_removed() -> None:

@@ -116,6 +116,14 @@ def test_what_a_silent_broker_does_not_take_is_not_kept_for_ever(bus: MqttHomeBu
     assert len(bus._client._out_messages) <= 20
 
 
+def test_a_connection_begins_with_nothing_on_its_way() -> None:
+    client = home_mqtt._HomeAssistantClient(CallbackAPIVersion.VERSION2)
+    client._inflight_messages = 3
+    client._out_messages[7] = mock.Mock()
+    client._messages_reconnect_reset_out()
+    assert (client._inflight_messages, list(client._out_messages)) == (0, [])
+
+
 # -- what is asked of the library --------------------------------------------------------------------------------------
 
 ADDRESS = HomeAddress("home.example", 1884, "", "", device="ab" * 8, name="n", version="1")

@@ -21,8 +21,8 @@ from agent.clients.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.webpush import point_of, push_address
 from agent.errors import ConfigurationError, NetworkError
-from agent.uplink.push_sender import WebPushSender, _over_tls
-from agent.wire.base64 import decode, encode_url
+from agent.uplink.push_sender import WebPushSender, _message, _over_tls
+from agent.wire.base64 import decode, encode, encode_url
 from tests.core.test_webpush import verify
 
 ENDPOINT = "https://push.test/p/an-address-nobody-guesses"
@@ -131,6 +131,12 @@ def test_a_message_with_a_picture_is_as_long_as_one_without_and_one_that_is_too_
     assert open_bytes(told["header"].encode() + decode(told["payload"]), [key]) == b"W" * 1500
 
 
+def test_a_picture_whose_header_is_no_text_keeps_no_alert_back() -> None:
+    told = json.loads(_message({"title": "t"}, b"age\xff\n--- mac\n\x00payload"))
+    assert told == {"title": "t", "picture": {"header": "age\ufffd\n--- mac\n", "payload": encode(b"\x00payload")}}
+    assert json.loads(_message({"title": "t"}, b"")) == {"title": "t"}
+
+
 def test_the_browser_opens_what_the_service_in_between_cannot_read(service: PushService) -> None:
     browser, vapid = Browser(), ec.generate_private_key(ec.SECP256R1())
     WebPushSender(service.connect).send(address(browser, vapid), "Doorward: door", "14:03  The doorbell rang.")
@@ -174,6 +180,7 @@ def test_a_message_is_urgent_is_kept_for_a_day_and_names_no_owner(service: PushS
     [
         ("https://push.test/p/a?token=b", "push.test", 443, "/p/a?token=b"),
         ("https://push.test:8443/p", "push.test", 8443, "/p"),
+        ("https://push.test", "push.test", 443, "/"),
     ],
 )
 def test_the_whole_endpoint_is_used(service: PushService, endpoint: str, host: str, port: int, path: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -26,8 +29,9 @@ from agent.errors import ConfigurationError, NetworkError
 from agent.ipc.protocol import LinkFrame
 from agent.mqtt import BusSettings
 from agent.uplink import relay_connection
-from agent.uplink.relay_connection import RelayConnection, relay_settings
+from agent.uplink.relay_connection import RelayConnection, RelayStatus, relay_settings
 from agent.wire.link.session import MAX_FRAME_BYTES
+from agent.wire.link.topics import link_filter
 
 ACCOUNT, ADDRESS, OLDER = "a1" * 8, "cd" * 16, "bc" * 16
 ONE, TWO = "01" * 16, "02" * 16
@@ -447,3 +451,215 @@ def test_its_limits_bound_what_waits_here() -> None:
     assert settings.inbound_beat_s == 0.0
     assert settings.inbound_bytes + settings.window_bytes <= 2 << 20
     assert settings.inbound_packet_bytes >= MAX_FRAME_BYTES + 200
+
+
+# -- step by step: without its threads ---------------------------------------------------------------------------------
+
+
+class Quiet:
+    """A connection without threads, a bus that notes its calls, and the custodian."""
+
+    def __init__(self) -> None:
+        self.bus, self.link = mock.Mock(), mock.Mock()
+        self.names: tuple[str, ...] = (ADDRESS, OLDER)
+        self.relay = RelayConnection(self.bus, self.link, ACCOUNT, lambda: self.names)
+        self.relay._look()
+        self.relay._on_event(BusConnected(1 << 20, 16))
+        self.bus.reset_mock()
+
+    def say(self, session: str, payload: bytes = b"frame", **where: str) -> list[LinkFrame]:
+        """The frames for the custodian after this message."""
+        return self.relay._on_event(MessageReceived(into(session, **where), payload))
+
+    def publish(self, session: str, payload: bytes = b"answer") -> int:
+        """Sends a frame, and returns the number of its publication."""
+        self.relay._publish(LinkFrame(session, payload))
+        token: int = self.bus.publish.call_args.kwargs["token"]
+        return token
+
+
+@pytest.fixture
+def quiet() -> Quiet:
+    return Quiet()
+
+
+def test_its_state_is_a_word_and_what_to_do(quiet: Quiet) -> None:
+    fresh = RelayConnection(mock.Mock(), mock.Mock(), ACCOUNT, tuple)
+    assert fresh.status() == RelayStatus("connecting", "")
+    assert quiet.relay.status() == RelayStatus("connected", "")
+    error = NetworkError("The relay is away.", remedy="Wait.")
+    quiet.relay._on_event(BusDisconnected(LinkFault.UNREACHABLE, error, 1.0))
+    assert quiet.relay.status() == RelayStatus(LinkFault.UNREACHABLE.value, str(error))
+    quiet.relay._on_event(SubscriptionRefused("x", 0x87))
+    remedy = "Give [remote] user the name of the account at the relay, and check the relay's access list."
+    assert quiet.relay.status() == RelayStatus("not authorised", remedy)
+    unusable = RelayConnection(mock.Mock(), mock.Mock(), ACCOUNT, tuple)
+    refused = ConfigurationError("device.pem cannot be read.", remedy="Look at it.")
+    unusable._bus.start.side_effect = refused  # type: ignore[attr-defined]
+    unusable.start()
+    assert unusable.status() == RelayStatus("off", str(refused))
+    assert not any(thread.is_alive() for thread in unusable._threads)
+
+
+def test_a_message_becomes_a_frame_only_at_an_address_of_this_doorbell_and_within_its_size(quiet: Quiet) -> None:
+    assert quiet.say(ONE) == [LinkFrame(ONE, b"frame")]
+    assert quiet.say(TWO, address=OLDER) == [LinkFrame(TWO, b"frame")]
+    assert quiet.say(ONE, bytes(MAX_FRAME_BYTES)) == [LinkFrame(ONE, bytes(MAX_FRAME_BYTES))]
+    for other in (
+        quiet.say(ONE, bytes(MAX_FRAME_BYTES + 1)),
+        quiet.say(ONE, account="b2" * 8),
+        quiet.say(ONE, address="ef" * 16),
+        quiet.relay._on_event(MessageReceived("another/topic", b"frame")),
+    ):
+        assert other == []
+    assert quiet.bus.mock_calls == [mock.call.hurry(True), mock.call.hurry(True)], "once for each session"
+
+
+def test_a_session_that_ends_is_told_once_and_the_bus_hurries_while_there_is_another(quiet: Quiet) -> None:
+    for session in (ONE, TWO):
+        quiet.say(session)
+    quiet.bus.reset_mock()
+    assert quiet.say(ONE, b"") == [LinkFrame(ONE, b"")]
+    assert quiet.bus.mock_calls == []
+    assert quiet.say(TWO, b"") == [LinkFrame(TWO, b"")]
+    assert quiet.bus.mock_calls == [mock.call.hurry(False)]
+    assert quiet.say(ONE, b"") == [], "it is over already"
+
+
+def test_with_the_connection_every_session_ends_and_nothing_is_sent_until_the_next_one(quiet: Quiet) -> None:
+    for session in (ONE, TWO):
+        quiet.say(session)
+    error = NetworkError("The relay is away.")
+    ended = quiet.relay._on_event(BusDisconnected(LinkFault.UNREACHABLE, error, 1.0))
+    assert ended == [LinkFrame(ONE, b""), LinkFrame(TWO, b"")]
+    assert not quiet.relay._topics
+    quiet.bus.reset_mock()
+    quiet.relay._topics[ONE] = mock.Mock()
+    quiet.relay._publish(LinkFrame(ONE, b"answer"))
+    quiet.bus.publish.assert_not_called()
+    quiet.link.deliver.assert_called_once_with([LinkFrame(ONE, b"")])
+
+
+def test_the_session_that_was_silent_longest_gives_way_to_the_sixty_fifth(quiet: Quiet) -> None:
+    sessions = [f"{number:032x}" for number in range(65)]
+    for session in sessions[:64]:
+        assert quiet.say(session) == [LinkFrame(session, b"frame")]
+    quiet.say(sessions[0])
+    assert quiet.say(sessions[64]) == [LinkFrame(sessions[1], b""), LinkFrame(sessions[64], b"frame")]
+
+
+@pytest.mark.parametrize(
+    ("settled", "ended"),
+    [
+        (lambda token: PublishAcknowledged(token, heard=True), []),
+        (lambda token: PublishRefused(token, 0x97, "quota"), [LinkFrame(ONE, b"")]),
+        (PublishLost, [LinkFrame(ONE, b"")]),
+    ],
+    ids=["acknowledged", "refused", "lost"],
+)
+def test_a_frame_that_is_settled_is_no_longer_on_its_way_and_a_lost_one_ends_its_session(
+    quiet: Quiet, settled: Callable[[int], BusEvent], ended: list[LinkFrame]
+) -> None:
+    quiet.say(ONE)
+    tokens = [quiet.publish(ONE) for _ in range(2)]
+    assert quiet.relay._on_the_way == dict.fromkeys(tokens, ONE)
+    assert quiet.relay._on_event(settled(tokens[0])) == ended
+    assert quiet.relay._on_the_way == {tokens[1]: ONE}
+    assert (ONE in quiet.relay._topics) is (ended == [])
+
+
+def test_a_frame_is_published_under_the_topic_of_its_session_with_its_own_number(quiet: Quiet) -> None:
+    quiet.say(ONE, address=OLDER)
+    quiet.bus.reset_mock()
+    numbers = [quiet.publish(ONE), quiet.publish(ONE, b"")]
+    topic = out_of(ONE, OLDER)
+    assert quiet.bus.mock_calls == [
+        mock.call.publish(topic, b"answer", token=numbers[0], expiry_s=30),
+        mock.call.publish(topic, b"", token=numbers[1], expiry_s=30),
+    ]
+    assert numbers[0] != numbers[1]
+    assert ONE not in quiet.relay._topics, "its end was the last frame"
+    quiet.bus.reset_mock()
+    quiet.relay._publish(LinkFrame(TWO, b"answer"))
+    quiet.bus.publish.assert_not_called()
+    quiet.link.deliver.assert_not_called()
+
+
+def test_a_relay_that_takes_nothing_for_twenty_seconds_ends_the_session(
+    quiet: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet.say(ONE)
+    now_s, waits = [100.0], list[float]()
+
+    def wait(timeout_s: float) -> None:
+        waits.append(timeout_s)
+        now_s[0] += timeout_s
+
+    monkeypatch.setattr(relay_connection.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(quiet.relay._changed, "wait", wait, raising=False)
+    quiet.bus.publish.return_value = False
+    quiet.relay._publish(LinkFrame(ONE, b"answer"))
+    assert waits == [1.0] * 20
+    assert quiet.relay._on_the_way == {}
+    quiet.link.deliver.assert_called_once_with([LinkFrame(ONE, b"")])
+    assert ONE not in quiet.relay._topics
+
+
+def test_its_addresses_are_asked_for_every_five_seconds_and_only_changes_are_subscribed(
+    quiet: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_connection.time, "monotonic", lambda: 100.0)
+    newest = "de" * 16
+    quiet.names = (newest, ADDRESS)
+    quiet.relay._look()
+    assert quiet.bus.mock_calls == [
+        mock.call.unsubscribe(link_filter(ACCOUNT, OLDER)),
+        mock.call.subscribe(link_filter(ACCOUNT, newest)),
+    ]
+    assert quiet.relay._look_s == 105.0
+    quiet.bus.reset_mock()
+    quiet.relay._ask_addresses = mock.Mock(side_effect=NetworkError("The custodian is away."))
+    quiet.relay._look()
+    assert quiet.bus.mock_calls == []
+    assert quiet.relay._addresses == (newest, ADDRESS)
+
+
+def test_frames_come_in_fours_without_a_wait_behind_the_first(quiet: Quiet) -> None:
+    events = [MessageReceived(into(ONE), b"%d" % number) for number in range(6)]
+    quiet.bus.next_event.side_effect = [*events, None]
+    assert [frame.frame for frame in quiet.relay._next_frames()] == [b"0", b"1", b"2", b"3"]
+    assert [each.args for each in quiet.bus.next_event.mock_calls] == [(1.0,), (0.0,), (0.0,), (0.0,)]
+    assert [frame.frame for frame in quiet.relay._next_frames()] == [b"4", b"5"]
+
+
+def test_frames_go_to_the_custodian_only_if_there_are_any_and_one_that_is_away_gets_a_pause(
+    quiet: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet.relay._stopping = mock.Mock()
+    quiet.relay._deliver([])
+    quiet.link.deliver.assert_not_called()
+    frames = [LinkFrame(ONE, b"frame")]
+    quiet.relay._deliver(frames)
+    quiet.link.deliver.assert_called_once_with(frames)
+    quiet.relay._stopping.wait.assert_not_called()
+    quiet.link.deliver.side_effect = NetworkError("The custodian is away.")
+    quiet.relay._deliver(frames)
+    quiet.relay._stopping.wait.assert_called_once_with(2.0)
+
+
+def test_its_end_wakes_and_joins_its_threads_before_the_bus_ends(quiet: Quiet) -> None:
+    parts = mock.Mock()
+    parts.idle.ident = None
+    quiet.relay._threads, quiet.relay._bus = [parts.runs, parts.idle], parts.bus
+    quiet.relay.stop()
+    assert parts.mock_calls == [mock.call.runs.join(), mock.call.bus.stop()]
+    assert quiet.relay._stopping.is_set()
+
+
+def test_its_settings_are_those_of_the_bus_with_the_limits_of_frames() -> None:
+    settings = BusSettings("relay", 8885, "x", *[Path("x")] * 3, keepalive_s=77)
+    limits: dict[str, Any] = {
+        "window_bytes": 512 << 10, "inbound_window": 64, "inbound_queue": 64, "inbound_bytes": 64 * MAX_FRAME_BYTES,
+        "inbound_beat_s": 0.0,
+    }  # fmt: skip
+    assert relay_settings(settings) == replace(settings, **limits)
