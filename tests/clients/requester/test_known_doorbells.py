@@ -110,9 +110,17 @@ def test_a_doorbell_that_is_forgotten_is_taken_for_a_new_one(
     remember(requester, verified(requester, asked, house.disclose(asked)))
     KnownDoorbells(requester.notes).forget(house.device_id)
     assert verified(requester, asked, thief_with_the_key_of(house, gops).disclose(asked)).ok
-    for name in (house.device_id, "../" + "a" * 13):
-        with pytest.raises(ConfigurationError):
-            KnownDoorbells(requester.notes).forget(name)
+    with pytest.raises(ConfigurationError, match="is unknown"):
+        KnownDoorbells(requester.notes).forget(house.device_id)
+
+
+@pytest.mark.parametrize("name", ["", "../" + "a" * 13, "a" * 15, "a" * 17, "A" * 16, "a" * 16 + "\n"])
+def test_an_id_of_a_doorbell_is_no_path(requester: Requester, name: str) -> None:
+    doors = KnownDoorbells(requester.notes)
+    for act in (doors.find, doors.forget):
+        with pytest.raises(ConfigurationError, match="is not a doorbell's id") as raised:
+            act(name)
+        assert raised.value.remedy == "Give 16 hex digits."
 
 
 def test_a_damaged_memory_of_a_doorbell_says_so(requester: Requester, asked: SentRequest, house: House) -> None:
