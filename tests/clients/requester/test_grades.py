@@ -90,7 +90,7 @@ def test_a_segment_counts_for_the_clip_that_it_lies_in_and_clips_come_in_their_o
     segments = [
         item(PartKind.SEGMENT, *each) for each in ((100, 200, "a"), (200, 300, "a"), (99, 150, "b"), (250, 301, "c"))
     ]
-    poster, sound = item(PartKind.POSTER, 100, 200, "a"), item(PartKind.SOUND, 100, 200, "a")
+    poster, sound = item(PartKind.POSTER, 400, 500, "a"), item(PartKind.SOUND, 400, 500, "a")
     clips = (SimpleNamespace(from_ms=400, to_ms=500, segments=3), SimpleNamespace(from_ms=100, to_ms=300, segments=2))
     verification: Any = SimpleNamespace(
         disclosed=SimpleNamespace(approval=SimpleNamespace(clips=clips)),
