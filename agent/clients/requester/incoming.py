@@ -272,7 +272,7 @@ class IncomingDisclosures:
             return False
         if self._too_many(device):
             self._holdings.reconcile(device)
-            if self._too_many(device) and self._too_many():
+            if self._is_full:
                 self._holdings.reconcile()
             if self._too_many(device):
                 self._tell(
@@ -310,10 +310,13 @@ class IncomingDisclosures:
         self._leave(longest)
         return False
 
-    def _too_many(self, device: str = "") -> bool:
+    def _too_many(self, device: str) -> bool:
         """Returns True if there are too many answers of this device, or in all."""
-        kept = self._holdings.of_door(device).disclosures if device else 0
-        return kept >= self._limits.per_device or len(self._holdings) >= self._limits.disclosures
+        return self._holdings.of_door(device).disclosures >= self._limits.per_device or self._is_full
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._holdings) >= self._limits.disclosures
 
     def _reopen(self, disclosure: str, origin: DisclosureOrigin) -> None:
         """Loads a disclosure that is on the disk."""
@@ -640,7 +643,7 @@ class IncomingDisclosures:
         while (disclosure := self._turns.next(self._clock.now().boot_ns)) is not None:
             origin = self._folder(disclosure).origin()
             assembly = None if origin is None else self._reception.find(origin.device, disclosure)
-            if assembly is None or disclosure in self._waiting_for_room:
+            if assembly is None:
                 self._turns.ends(disclosure)
                 continue
             self._read_manifest(disclosure, assembly)

@@ -36,6 +36,7 @@ from agent.wire.statements import ClipClaim
 from agent.wire.topics import ANONYMOUS
 from agent.wire.uploads import UploadNote
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed
+from tests.clients.requester.conftest import question as draft
 from tests.clients.requester.doors import TestClock, answer_folders
 from tests.clients.requester.house import Changes, Disclosure, House
 from tests.clients.requester.test_incoming_tips import TIP, sealed, shown
@@ -483,7 +484,7 @@ def test_a_crash_leaves_the_whole_parts_of_answers_that_were_read(
 ) -> None:
     unread, read = (house.disclose(asked) for _ in range(2))
     ended = filmed(gops, name="the neighbour's").disclose(asked)
-    for disclosure, sealed_parts in ((unread, 0), (read, 2), (ended, 2)):
+    for disclosure, sealed_parts in ((unread, 0), (read, 1), (ended, 1)):
         lay_part(requester, disclosure, sealed_parts)
     requester.answer(ended.id).end(TransferState.REFUSED, "Too large.", ended_ms=5)
     put_back = house.disclose(asked)
@@ -496,12 +497,8 @@ def test_a_crash_leaves_the_whole_parts_of_answers_that_were_read(
     for disclosure, state in ((read, AnswerState.RECEIVING), (ended, AnswerState.QUARANTINED)):
         listed = receiving.row(disclosure.id)
         assert listed is not None
-        assert (listed.state, listed.parts, listed.live) == (state, 2, False)
-        assert {path.name for path in requester.answer(disclosure.id).path.iterdir()} >= {
-            "0.age",
-            "1.age",
-            "request.dsse",
-        }
+        assert (listed.state, listed.parts, listed.live) == (state, 1, False)
+        assert requester.answer(disclosure.id).sealed() == {0}
         assert list(requester.answer(disclosure.id).path.glob("*.part")) == []
     assert receiving.row(put_back.id) is not None, "a folder that a person put back is listed"
     assert (receiving.told, receiving.answered, receiving.remembered()) == ([], [], {})
@@ -656,7 +653,7 @@ def test_an_answer_without_a_turn_gets_no_receipt_until_another_one_ends(
     assert receiving.remembered() == {}
 
 
-@pytest.mark.parametrize("ended", ["dropped", "silent"])
+@pytest.mark.parametrize("ended", ["dropped", "silent, and asked", "silent, and a fin"])
 def test_a_place_of_an_answer_that_is_gone_goes_to_the_next_at_the_next_message(
     requester: Requester, clock: TestClock, asked: SentRequest, gops: list[Gop], ended: str
 ) -> None:
@@ -665,13 +662,37 @@ def test_a_place_of_an_answer_that_is_gone_goes_to_the_next_at_the_next_message(
     for each in (first, second):
         receiving.announce(each)
         receiving.send(each, 0)
-    if ended == "silent":
-        clock.boot_ns += seconds(60)
-        receiving.announce(first)
-    else:
+    if ended == "dropped":
         receiving.requester.answer(first.id).delete()
         receiving.send(first, 1)
+    else:
+        clock.boot_ns += seconds(60) - 1
+        receiving.incoming.fin(second.device, second.id, 0)
+        assert receiving.told[-1].disclosure == first.id
+        clock.boot_ns += 1
+        if ended == "silent, and asked":
+            receiving.announce(first)
+        else:
+            receiving.incoming.fin(second.device, second.id, 0)
     assert (receiving.told[-1].kind, receiving.told[-1].disclosure) == (ReceiverEventKind.BEGUN, second.id)
+
+
+def test_an_answer_keeps_its_turn_for_a_minute_after_its_last_data(
+    requester: Requester, clock: TestClock, asked: SentRequest, gops: list[Gop]
+) -> None:
+    receiving = Receiving(requester, clock, at_once=1)
+    first, second = (filmed(gops, name=name).disclose(asked) for name in ("left", "right"))
+    for each in (first, second):
+        receiving.announce(each)
+        receiving.send(each, 0)
+    clock.boot_ns += seconds(50)
+    receiving.send(first, 1)
+    clock.boot_ns += seconds(59)
+    receiving.announce(second)
+    assert receiving.kinds == [ReceiverEventKind.BEGUN]
+    clock.boot_ns += seconds(1)
+    receiving.announce(second)
+    assert receiving.kinds == [ReceiverEventKind.BEGUN, ReceiverEventKind.BEGUN]
 
 
 def test_an_answer_that_waits_for_room_counts_with_its_first_part_and_begins_when_it_asks_again(
@@ -694,6 +715,7 @@ def test_an_answer_that_waits_for_room_counts_with_its_first_part_and_begins_whe
     receiving.announce(disclosure)
     assert receiving.told == [no_room, no_room]
     free_bytes += 1
+    receiving.announce(disclosure)
     receiving.announce(disclosure)
     assert receiving.kinds[2:] == [ReceiverEventKind.BEGUN]
     assert receiving.requester.answers.of(disclosure.device, key) == QuotaUsage(
@@ -779,6 +801,52 @@ def test_news_of_progress_wait_half_a_second_and_then_go_out(
         )
     ]
     assert due(receiving) is None
+
+
+def test_the_end_of_a_part_of_which_data_was_lost_is_answered_with_what_is_missing(
+    receiving: Receiving, asked: SentRequest, house: House, clock: TestClock
+) -> None:
+    disclosure = house.disclose(asked)
+    receiving.announce(disclosure)
+    receiving.send(disclosure, 0)
+    clock.boot_ns += NEWS_NS
+    receiving.incoming.answer_what_is_due()
+    before, half = len(receiving.answered), disclosure.parts[1][:1000]
+    device, name = disclosure.device, disclosure.id
+    receiving.incoming.chunk(device, name, 1, 0, half, hashlib.sha256(half).hexdigest())
+    clock.boot_ns += NEWS_NS
+    assert len(receiving.answered) == before
+    receiving.incoming.fin(OTHER_DEVICE, name, 1)
+    assert len(receiving.answered) == before
+    receiving.incoming.fin(device, name, 1)
+    missing = ((1, ((1000, len(disclosure.parts[1])),)),)
+    assert [each[2] for each in receiving.answered[before:]] == [
+        TransferProgress(TransferState.PARTIAL, disclosure.sizes[0].sha256, ((0, 0),), missing)
+    ]
+
+
+def test_an_answer_that_is_deleted_before_a_receipt_is_due_ends_then(
+    receiving: Receiving, asked: SentRequest, house: House, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store of notes that another process has emptied may raise, where a folder on the disk only lacks the file."""
+    disclosure = house.disclose(asked)
+    receiving.announce(disclosure)
+    receiving.send(disclosure, 0, 1)
+    receiving.requester.answer(disclosure.id).delete()
+    origin, raised = AnswerFolder.origin, []
+
+    def gone_at_first(folder: AnswerFolder) -> DisclosureOrigin | None:
+        if not raised:
+            raised.append(folder.disclosure)
+            raise StorageError("It is gone.")
+        return origin(folder)
+
+    monkeypatch.setattr(AnswerFolder, "origin", gone_at_first)
+    clock.boot_ns += NEWS_NS
+    receiving.incoming.answer_what_is_due()
+    at_ms = NOW_MS + NEWS_NS // 10**6
+    assert receiving.told[-1] == ReceiverEvent(ReceiverEventKind.STOPPED, disclosure.id, asked.request.id, at_ms=at_ms)
+    assert receiving.remembered() == {}
 
 
 # -- tips --------------------------------------------------------------------------------------------------------------
@@ -899,6 +967,26 @@ def test_a_request_with_a_damaged_key_is_told_once_and_its_answers_are_dropped(
         ReceiverEvent(ReceiverEventKind.DAMAGED, request=asked.request.id, detail=str(raised.value), at_ms=NOW_MS),
         event(ReceiverEventKind.DROPPED, first),
         event(ReceiverEventKind.DROPPED, second),
+    ]
+
+
+def test_a_first_part_of_no_known_key_reaches_requests_that_cannot_be_read(
+    requester: Requester, clock: TestClock, asked: SentRequest
+) -> None:
+    """An index that was made again knows no reply key of a damaged request, so that one is tried last."""
+    damaged = messages.make_request(requester, draft(case="2"), now_s=NOW_S).id
+    for name in ("request.dsse", "reply.identity"):
+        (requester.folder / "requests" / damaged / name).write_text("spoiled")
+    again = Requester.open(requester.folder)
+    again.index._path = requester.folder / "made again"  # type: ignore[attr-defined]
+    receiving = Receiving(again, clock)
+    data = sealed_to(asked, House(0, name="elsewhere").identity.recipient(), b"no manifest")
+    disclosure = Disclosure("0d" * 16, "ab" * 8, [data])
+    receiving.announce(disclosure)
+    receiving.send(disclosure, 0)
+    assert [(each.kind, each.request) for each in receiving.told] == [
+        (ReceiverEventKind.DAMAGED, damaged),
+        (ReceiverEventKind.DROPPED, ""),
     ]
 
 
@@ -1084,6 +1172,17 @@ def test_all_folders_are_counted_again_if_there_are_too_many_in_all(
     assert receiving.told[-1] == event(
         ReceiverEventKind.NO_ROOM, second, detail="Move old folders out of disclosures/."
     )
+    shutil.rmtree(requester.answer(first.id).path)
+    assert receiving.announce(second)
+
+
+def test_folders_of_one_doorbell_are_counted_again_if_it_has_too_many(
+    requester: Requester, clock: TestClock, asked: SentRequest, house: House
+) -> None:
+    receiving = Receiving(requester, clock, per_device=1)
+    first, second = house.disclose(asked), house.disclose(asked)
+    receiving.deliver(first)
+    assert not receiving.announce(second)
     shutil.rmtree(requester.answer(first.id).path)
     assert receiving.announce(second)
 
