@@ -964,6 +964,8 @@ class WatchedBus(FakeBus):
         super().__init__(broker, name)
         self.calls: list[tuple[str, str]] = []
         self.waits: list[float] = []
+        self.published_before: list[int] = []
+        """The number of publications at the broker before each wait."""
 
     def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
         self.calls.append(("subscribe", topic_filter))
@@ -975,6 +977,7 @@ class WatchedBus(FakeBus):
 
     def next_event(self, timeout_s: float) -> BusEvent | None:
         self.waits.append(timeout_s)
+        self.published_before.append(len(self._broker.published))
         return super().next_event(0)
 
 
@@ -1089,6 +1092,34 @@ def test_our_messages_at_the_broker_are_looked_at_after_a_connect_and_then_left(
         (ReceiverEventKind.CONNECTED, "", ""),
         (ReceiverEventKind.PUBLISHED, asked.request.id, "request"),
     ]
+    watched.bus.stop()
+
+
+def test_a_connection_that_ends_early_is_not_asked_for_our_messages(
+    watched: Watched, asked: SentRequest, clock: TestClock
+) -> None:
+    watched.bus.start()
+    watched.receiver.start()
+    watched.settle()
+    clock.boot_ns += seconds(2)
+    watched.broker.kill()
+    for _ in range(10):
+        watched.settle()
+        clock.boot_ns += seconds(1)
+    assert watched.bus.calls == [("subscribe", UPLOADS)]
+    watched.bus.stop()
+
+
+def test_a_new_message_goes_out_before_the_service_waits(
+    watched: Watched, requester: Requester, clock: TestClock
+) -> None:
+    watched.bus.start()
+    watched.receiver.start()
+    watched.settle()
+    signed = messages.make_request(requester, question(), now_s=NOW_S)
+    clock.boot_ns += seconds(1)
+    watched.receiver.step(0.5)
+    assert watched.bus.published_before[-1] == len(signed.topics)
     watched.bus.stop()
 
 

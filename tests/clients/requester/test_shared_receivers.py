@@ -190,3 +190,34 @@ def test_a_receiver_that_lost_its_claims_stops_at_once(worker: Worker, ledger: L
     ledger.lost = True
     with pytest.raises(NetworkError, match="claims are lost"):
         worker.step()
+
+
+def test_messages_are_published_only_by_a_receiver_that_is_connected(
+    worker: Worker, ledger: Ledger, broker: FakeBroker, clock: TestClock
+) -> None:
+    worker.step()
+    assert "publish" not in ledger.of, "it looked before it knew of its connection"
+    clock.boot_ns += seconds(1)
+    while worker.step():
+        pass
+    assert ledger.of["publish"] == "this"
+    assert broker.retained
+    broker.kill()
+    while worker.step():
+        pass
+    for _ in range(3):
+        clock.boot_ns += seconds(1)
+        worker.step()
+    assert ledger.of == {}
+
+
+def test_messages_are_published_by_one_receiver_of_several(
+    worker: Worker, ledger: Ledger, broker: FakeBroker, clock: TestClock
+) -> None:
+    ledger.of["publish"] = "other"
+    for _ in range(3):
+        while worker.step():
+            pass
+        clock.boot_ns += seconds(1)
+    assert ledger.of == {"publish": "other"}
+    assert broker.retained == {}

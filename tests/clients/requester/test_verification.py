@@ -180,6 +180,11 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
         CheckKind.APPROVAL,
         "another request",
     ),
+    "an approval at another place of the ledger": (
+        Changes(manifest=lambda m: later(m, ledger=later(m.ledger, index=m.ledger.index + 1))),
+        CheckKind.LEDGER,
+        "",
+    ),
     "more than was approved": (
         Changes(approval=lambda a: later(a, posters=a.posters[1:])),
         CheckKind.RECORDS,
