@@ -379,3 +379,18 @@ def test_a_poster_of_a_clip_without_one_cannot_be_chosen(home: Home, media: list
     with pytest.raises(RequestError, match="Clip 3 has no poster"):
         approve(home.device, home.keys, seen, ShareChoice(posters=(seen.clips[2],)), clock=now)
     assert not any(isinstance(statement, Approval) for statement in home.device.statements)
+
+
+def test_a_choice_is_empty_if_it_shares_and_tells_nothing(review: RequestReview) -> None:
+    (clip, *_) = review.clips
+    assert ShareChoice().is_empty
+    assert ShareChoice(sound=True).is_empty
+    for choice in (ShareChoice(("a",)), ShareChoice(posters=(clip,)), ShareChoice(told=(clip,))):
+        assert not choice.is_empty
+
+
+def test_each_reason_why_a_part_cannot_be_shared_is_a_sentence_of_its_own() -> None:
+    rest = ShareChoice(("a",))
+    error = CannotShareError(["Segment 1 is damaged.", "Segment 2 is cut."], rest)
+    assert str(error) == "Segment 1 is damaged. Segment 2 is cut. Share the others."
+    assert error.rest is rest
