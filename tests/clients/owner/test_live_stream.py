@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from agent.clients.opening import X25519Identity
-from agent.clients.owner.live_stream import Stream, watch
-from agent.core.live import LiveContext, live_plaintext
+from agent.clients.owner import live_stream
+from agent.clients.owner.live_stream import LiveGop, Stream, watch
+from agent.core.live import LiveContext, join_part, live_plaintext
 from agent.core.timebase import ClockQuality
 from agent.core.vault.spans import TimeSpan
 from agent.errors import NetworkError, OpenError
 from tests.clients.owner.conftest import NOW_MS, Home, now
 from tests.clients.owner.fake_device import BOOT
-from tests.live_parts import part_of
+from tests.live_parts import frame_of, key_file, part_of
 
 
 def gop(
@@ -177,3 +178,68 @@ def test_small_pictures_are_no_excuse_to_repeat_old_ones(home: Home, media: list
     next(stream)
     with pytest.raises(OpenError, match="repeats an old live picture"):
         next(stream)
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> Stream:
+    """A stream of media like `b"header|fragments|tick"`, of which the calls that write them are shown."""
+    monkeypatch.setattr(live_stream, "header_of", lambda media: media.split(b"|")[0])
+    monkeypatch.setattr(live_stream, "fragments_of", lambda media: media.split(b"|")[1])
+    monkeypatch.setattr(live_stream, "tick_of", lambda media: int(media.split(b"|")[2]))
+    monkeypatch.setattr(live_stream, "at_tick", lambda data, tick, number: b" %s at %d as %d" % (data, tick, number))
+    return Stream()
+
+
+def shown(media: bytes, start_s: float, *, continues: bool = False) -> LiveGop:
+    start_us = round(start_s * 10**6)
+    span = TimeSpan(boot=BOOT, start_us=start_us, end_us=start_us + 500_000, utc_ms=NOW_MS, quality=ClockQuality.SYNCED)
+    return LiveGop(media, span, continues)
+
+
+def test_a_player_gets_one_header_and_each_fragment_at_its_time_since_the_first(stream: Stream) -> None:
+    ticks = live_stream.TICKS_PER_S
+    assert stream.add(shown(b"H|a|3", 100)) == b"H a at 3 as 1"
+    assert stream.add(shown(b"none|b|50", 100.5, continues=True)) == b" b at 50 as 2", "counted from its own GOP"
+    assert stream.add(shown(b"H|c|0", 102)) == b" c at %d as 3" % (2 * ticks)
+    assert stream.add(shown(b"none|d|7", 102.5, continues=True)) == b" d at %d as 4" % (2 * ticks + 7)
+
+
+def test_another_picture_format_and_another_boot_begin_with_a_header_and_at_zero(stream: Stream) -> None:
+    stream.add(shown(b"H|a|0", 100))
+    assert stream.add(shown(b"H|b|0", 100)) == b" b at 0 as 2", "the same instant is no earlier one"
+    assert stream.add(shown(b"I|c|0", 103)) == b"I c at 0 as 3"
+    assert stream.add(shown(b"I|d|0", 104)) == b" d at %d as 4" % live_stream.TICKS_PER_S
+    assert stream.add(shown(b"I|e|0", 5)) == b"I e at 0 as 5", "the device was restarted"
+
+
+def test_a_gop_lasts_as_long_as_its_span() -> None:
+    assert shown(b"", 100).seconds == 0.5
+
+
+def test_a_part_opens_with_the_key_of_its_gop_and_a_newer_key_takes_its_place(home: Home) -> None:
+    recipient = home.keys.identity.recipient()
+    opener = live_stream.LiveOpener(home.keys.identities)
+    with pytest.raises(OpenError, match="came without its key") as refused:
+        opener.open(join_part(b"", frame_of(b"lost")))
+    assert refused.value.remedy == "Watch again."
+    first = key_file([recipient])
+    assert opener.open(join_part(first, frame_of(b"one"))) == b"one"
+    assert opener.open(join_part(b"", frame_of(b"two", ctr=1))) == b"two"
+    key = opener._key
+    assert opener.open(join_part(first, frame_of(b"three", ctr=2))) == b"three"
+    assert opener._key is key, "a key that is known is not opened again"
+    stranger = key_file([X25519Identity(b"x" * 32).recipient()])
+    with pytest.raises(OpenError):
+        opener.open(join_part(stranger, frame_of(b"x")))
+    with pytest.raises(OpenError, match="came without its key"):
+        opener.open(join_part(b"", frame_of(b"four", ctr=3)))
+
+
+def test_a_live_picture_of_another_device_is_refused_with_what_to_do(home: Home, media: list[bytes]) -> None:
+    span = TimeSpan(boot=BOOT, start_us=0, end_us=10**6, utc_ms=NOW_MS - 1000, quality=ClockQuality.SYNCED)
+    plaintext = live_plaintext(media[0], LiveContext(device="0" * 16, span=span, continues=False))
+    sealed = part_of(plaintext, [home.keys.identity.recipient()])
+    shows(home, ({"numbers": [1], "sizes": [len(sealed)]}, sealed))
+    with pytest.raises(OpenError, match="comes from another device") as refused:
+        next(watch(home.device, home.keys, clock=now))
+    assert refused.value.remedy == "Inspect the device."
