@@ -45,6 +45,9 @@ COMMANDS = {
     "doctor": LazyCommand(
         "agent.cli.doctor:doctor", "Check camera, encoder, disk, clock and broker, and suggest remedies."
     ),
+    "support": LazyCommand(
+        "agent.cli.support:support", "Write a file for a person who helps, without secrets, names and requests."
+    ),
     "self-test": LazyCommand("agent.cli.self_test:self_test", "Record a drawn scene, seal it and verify it."),
     "provision": LazyCommand("agent.cli.provision:provision", "Check FLEET and write a bundle for each doorbell."),
     "take-bundle": LazyCommand("agent.cli.provision:take_bundle", "Take the configuration from a bundle, once."),

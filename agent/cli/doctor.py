@@ -29,7 +29,7 @@ from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
 from agent.platform.system_clock import SystemClock
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "examine"]
 
 _COLUMN = 22
 _MARKS = {CheckStatus.FINE: ("✓", "green"), CheckStatus.POOR: ("!", "yellow"), CheckStatus.BAD: ("✗", "red")}
@@ -46,7 +46,7 @@ def doctor(config: Path, as_json: bool) -> None:
     otherwise 1.
     """
     findings: list[Finding] = []
-    for finding in _examine(config):
+    for finding in examine(config):
         findings.append(finding)
         if not as_json:
             _show(finding)
@@ -58,7 +58,8 @@ def doctor(config: Path, as_json: bool) -> None:
     raise click.exceptions.Exit(0 if ok else 1)
 
 
-def _examine(config: Path) -> Iterator[Finding]:
+def examine(config: Path) -> Iterator[Finding]:
+    """Yields the findings of all checks, each when its check is done."""
     yield from check_software()
     configuration, finding = _configuration(config)
     yield finding
