@@ -15,6 +15,7 @@ from agent.clients.media.redact import require_covered, require_muted
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent
+from agent.core.languages import ENGLISH, LANGUAGES
 from agent.core.vault.redactions import Redaction, RedactionKind, covered_pixels, place_at
 from agent.core.vault.segment import split_media
 from agent.recorder.capture.microphone_file import FileMicrophone
@@ -22,6 +23,7 @@ from tests.browser.browser import require_browser
 from tests.browser.home import Home
 from tests.browser.house import DESKTOP, a_house, phones
 from tests.browser.looking import Looking
+from tests.browser.test_every_page_is_looked_at import left_in_english, speak
 from tests.scenarios.street import until
 from tests.scenarios.test_sound_goes_where_the_owner_says import beeps
 
@@ -186,6 +188,19 @@ def test_the_editor_and_its_preview_are_looked_at(tmp_path: Path, footage: Path,
         people.run("ana", 'await page.keyboard.press("Escape"); await page.keyboard.press("Escape");')
         people.run("ana", 'await page.getByText("You hide 3 things in it.").waitFor();')
         looking.at(people, "ana", "cover-done")
+        for language in sorted(LANGUAGES.keys() - {ENGLISH}):
+            speak(people, language)
+            people.open_request("ana", request)
+            people.run(
+                "ana",
+                """await page.locator(".clip .about > button.small").first().click();
+                   await page.waitForFunction(() => document.querySelector(".moment")?.textContent);
+                   await page.locator(".covering > .row:not(.steps-of-film) button").first().click();
+                   await page.locator(".cover-details").waitFor();""",
+            )
+            looking.at(people, "ana", f"cover-{language}", full=False, briefly=True)
+            assert left_in_english(people, language) == set(), language
+            people.run("ana", 'await page.keyboard.press("Escape");')
         assert people.browser.troubles("ana") == []
 
 

@@ -105,6 +105,10 @@ def test_where_it_takes_two_owners_the_second_agrees_to_exactly_what_the_first_c
     home.house.record()
     request = home.asked("2026-32")
     people.open_request("ana", request)
+    # The second owner could not see a film that was covered for the requester.
+    people.run(
+        "ana", 'await page.getByText("Parts of a film cannot be covered, because it takes two").first().waitFor();'
+    )
     people.tick_first_clip("ana")
     people.share("ana")
     until(lambda: home.house.state_of(request) == "waiting for another owner", "the first yes")

@@ -1,5 +1,6 @@
 // Plans of covers and mutes, the list of redactions, drafts, and the film and sound that the page writes.
 import "./globals.mjs";
+import { patienceFor } from "../../agent/web/src/link.js";
 import { pictureAlone } from "../../agent/web/src/media/film_encoder.js";
 import { picturesIn } from "../../agent/web/src/media/fmp4.js";
 import { filmHeader, fragment } from "../../agent/web/src/media/mp4_writer.js";
@@ -35,6 +36,7 @@ const jobs = {
   hidden: ({ plans, clips, choice }) =>
     orRefusal(() => requireHidden(redactionsOf(plans, clips), clips, choice) ?? "leaves"),
   room: ({ sizes }) => orRefusal(() => requireRoom(sizes.map((size) => ({ length: size }))) ?? "fits"),
+  patience: ({ sizes }) => sizes.map(patienceFor),
   muted: ({ sound, redactions, length }) => orRefusal(() => base64(muteSound(unbase64(sound), redactions, length))),
   film: ({ media, width, height, configuration }) => {
     const samples = picturesIn(unbase64(media));
@@ -68,6 +70,9 @@ const jobs = {
       fewer: draft.withoutPlace(moved, 500).places,
       last: draft.withoutPlace(drawn, 500).places,
       backwards: draft.between(drawn, 900, 100, length),
+      ends: [length - 501, length - 500, length - 499, length].map(
+        (at) => draft.between(drawn, 500, at, length).until_ms,
+      ),
       beyond: draft.between(drawn, -5, 10 * length, length),
       late: draft.newCover(10 * length, length),
       many: many.places.length,

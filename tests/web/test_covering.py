@@ -296,6 +296,13 @@ def test_an_approval_that_has_no_room_is_refused_with_the_same_words() -> None:
     assert answer("room", sizes=[MOST_STATEMENT_BYTES - 1, 1]) == {"is": "fits"}
 
 
+def test_a_large_approval_has_the_time_that_a_slow_network_needs() -> None:
+    """Half a megabit a second, as from a phone away from home."""
+    small, large = answer("patience", sizes=[100, MOST_STATEMENT_BYTES])
+    assert small <= 30_010
+    assert large > MOST_STATEMENT_BYTES * 8 / 500_000 * 1000
+
+
 def test_a_redacted_file_opens_with_the_key_that_the_approval_commits_to() -> None:
     to = str(TO.recipient())
     film = b"\0\0\0\x0bfreeabc"
@@ -332,6 +339,8 @@ def test_each_change_of_a_drawing_keeps_a_plan_that_can_be_made() -> None:
     assert found["fewer"] == [[1500, 3000, 2000, 3000, 4000]]
     assert found["last"] == [first]
     assert (found["backwards"]["from_ms"], found["backwards"]["until_ms"]) == (900, 901)
+    # The last picture is covered if a cover ends near the end, also if the clip is longer than its record says.
+    assert found["ends"] == [3499, 3500, 4000, 4000]
     assert (found["beyond"]["from_ms"], found["beyond"]["until_ms"]) == (0, 4000)
     assert found["late"]["places"][0][0] == 4000
     assert found["many"] == MOST_PLACES - 2

@@ -19,6 +19,16 @@ import { BODY_BYTES } from "./wire/operations.js";
 
 const TYPE = "application/vnd.doorward.frame";
 const TIMEOUT_MS = 30_000;
+/** The slowest way to the doorbell that carries a redacted film: half a megabit a second. */
+const SLOWEST_BYTES_PER_MS = 64;
+
+/**
+ * How long an answer may take, in ms, for a question of this many bytes.
+ *
+ * @param {number} bytes
+ */
+export const patienceFor = (bytes) => TIMEOUT_MS + Math.ceil(bytes / SLOWEST_BYTES_PER_MS);
+
 /** @type {typeof fetchOp | undefined} */
 let through;
 
@@ -67,7 +77,7 @@ async function post(path, head, body) {
       body: frame(head, body),
       credentials: "same-origin",
       redirect: "error",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(patienceFor(body?.length ?? 0)),
     });
     data = new Uint8Array(await response.arrayBuffer());
   } catch {

@@ -1,6 +1,6 @@
 // Asks the doorbell through the link: over any carrier of its frames, with the operations of the page (LINK.md).
 import { FormatError, LostError, PageError, RefusedError } from "./errors.js";
-import { frame, readFrame } from "./link.js";
+import { frame, patienceFor, readFrame } from "./link.js";
 import { concat, randomBytes } from "./wire/bytes.js";
 import { ClientHandshake, ENDED } from "./wire/link.js";
 import { BODY_BYTES } from "./wire/operations.js";
@@ -18,7 +18,6 @@ import { BODY_BYTES } from "./wire/operations.js";
  */
 
 const HANDSHAKE_MS = 15_000;
-const ANSWER_MS = 30_000;
 const PING_MS = 20_000;
 const LARGEST_ANSWER = 96 * 1024 * 1024;
 
@@ -143,7 +142,7 @@ class OpenSession {
         this.#session.cancel(stream);
         this.#flush();
         reject(new LostError());
-      }, ANSWER_MS);
+      }, patienceFor(request.length));
       /** @template T @param {(value: T) => void} then @returns {(value: T) => void} */
       const once = (then) => (value) => {
         clearTimeout(timer);

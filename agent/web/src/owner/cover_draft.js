@@ -9,6 +9,8 @@ import { MOST_PLACES, placeAt, placesWithin, WHOLE } from "../wire/redactions.js
 
 /** The smallest cover that a pointer draws: a shorter stroke is a click. */
 const SMALLEST = 150;
+/** An end this close to the end of the clip is its end, so that no last picture is left, however long the clip is. */
+const NEAR_END_MS = 500;
 /** A cover that is added by keyboard. */
 const MIDDLE = /** @type {Rectangle} */ ([4000, 3500, 2000, 3000]);
 
@@ -94,7 +96,8 @@ export function withoutPlace(draft, atMs) {
  */
 export function between(draft, fromMs, untilMs, lengthMs) {
   const from = Math.min(Math.max(0, fromMs), lengthMs - 1);
-  const until = Math.min(Math.max(from + 1, untilMs), lengthMs);
+  const isEnd = untilMs > lengthMs - NEAR_END_MS && untilMs > from;
+  const until = isEnd ? lengthMs : Math.max(from + 1, untilMs);
   const { places } = draft;
   const isWithin = places.every(([at]) => from <= at && at <= until);
   return { ...draft, from_ms: from, until_ms: until, places: isWithin ? places : placesWithin(places, from, until) };
