@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+from unittest import mock
+from unittest.mock import call
 
 import pytest
 
 from agent.core import consent
 from agent.core.consent import TIP_SENT, Action, Event, RequestState
+from agent.core.requests import OutboxPart, OutboxRecord
 from agent.errors import StorageError
 from agent.wire import disclosures
 from agent.wire.statements import Revocation
@@ -118,6 +123,63 @@ def test_an_old_receipt_counts_as_a_replay_for_a_request_and_for_a_tip(door: Doo
         assert door.hear(said, POLICE, topic) is not None
         assert door.hear(said, POLICE, topic) is None
         assert door.journal.counters()["replayed"] == number + 1
+
+
+@pytest.mark.parametrize(
+    ("action", "done"),
+    [
+        (Action.NOTIFY_OWNER, [call.notices.on_pending("request")]),
+        (Action.NOTIFY_OTHER_OWNERS, [call.notices.on_first_approval("request")]),
+        (Action.OFFER_OUTBOX, [call.wake()]),
+        (Action.DROP_OUTBOX, [call.outbox.remove("disclosure"), call.wake()]),
+        (Action.STOP_SENDING, [call.outbox.remove("disclosure"), call.wake()]),
+        (Action.CLOSE_OUTBOX, [call.outbox.remove("disclosure"), call.wake()]),
+    ],
+)
+def test_each_action_of_the_table_does_its_part(
+    door: Door, monkeypatch: pytest.MonkeyPatch, action: Action, done: list[Any]
+) -> None:
+    """The uplink is woken, so that it stops what may leave no more, and sends what may."""
+    parts, releases = mock.Mock(), door.custodian.releases
+    monkeypatch.setattr(releases, "_notices", parts.notices)
+    monkeypatch.setattr(releases, "_outbox", parts.outbox)
+    monkeypatch.setattr(releases, "wake_uplink", parts.wake)
+    releases._run_action(action, "request", "disclosure")
+    assert parts.mock_calls == done
+    parts.reset_mock()
+    releases._run_action(action, "request", None)
+    assert parts.mock_calls == [each for each in done if each[0] != "outbox.remove"]
+
+
+def test_an_object_of_the_outbox_has_its_proof_first_and_its_sizes_in_the_ledger(door: Door) -> None:
+    asked = door.ask()
+    disclosure = door.approve(asked, door.segments[0], door.segments[1]).disclosure
+    assert disclosure is not None
+    (record,) = door.journal.outbox()
+    objects = door.outbox.objects[disclosure]
+    names = ["", *door.segments[:2]]
+    parts = tuple(
+        OutboxPart(number, name, len(objects[number]), hashlib.sha256(objects[number]).hexdigest())
+        for number, name in enumerate(names)
+    )
+    assert record == OutboxRecord(disclosure, asked.id, "harbour-police", parts)
+    sealed = {key: door.entries()[-1][key] for key in ("kind", "disclosure", "request", "subject", "segments")}
+    assert sealed == {
+        "kind": "sealed", "disclosure": disclosure, "request": asked.id, "subject": parts[0].sha256, "segments": 2,
+    }  # fmt: skip
+    assert door.entries()[-1]["size_bytes"] == sum(map(len, objects.values()))
+
+
+@pytest.mark.parametrize("send", [sent_request, sent_tip], ids=["request", "tip"])
+def test_a_disclosure_that_has_ended_is_no_longer_in_the_outbox_and_its_delay_is_forgotten(
+    door: Door, send: Callable[[Door], str]
+) -> None:
+    disclosure = send(door)
+    door.custodian.outgoing()
+    delay = door.custodian.releases._delay
+    assert list(delay._ripe_ns) == [disclosure]
+    door.obey(Revocation(**stated(), disclosure=disclosure))
+    assert (door.journal.outbox(), delay._ripe_ns, door.outbox.objects) == ([], {}, {})
 
 
 def test_bytes_behind_the_recorded_end_of_a_segment_do_not_leave(door: Door) -> None:

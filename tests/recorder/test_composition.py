@@ -3,9 +3,10 @@ it."""
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -436,3 +437,179 @@ def test_the_configured_camera_is_opened_with_the_present_throttling_level(
     usual.stop()
     usual.close()
     made.close()
+
+
+def noted(monkeypatch: pytest.MonkeyPatch, calls: list[str], target: object, method: str, name: str) -> None:
+    """Replaces a method by one that notes its call."""
+    monkeypatch.setattr(target, method, lambda *_arguments: calls.append(name))
+
+
+def test_a_stop_reaches_each_part_and_lets_a_waiting_start_go(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = make(talking(tmp_path)).runtime
+    calls: list[str] = []
+    assert runtime._talk is not None
+    assert runtime.panel is not None
+    with monkeypatch.context() as patched:
+        for part, name in (
+            (runtime._live, "live"), (runtime._talk, "talk"), (runtime.recorder, "recorder"), (runtime.panel, "panel"),
+        ):  # fmt: skip
+            noted(patched, calls, part, "stop", name)
+        runtime.stop()
+    assert calls == ["live", "talk", "recorder", "panel"]
+    assert (runtime._stopping.is_set(), runtime.enrolled) == (True, True)
+    assert runtime.record() is CameraEnd.STOPPED
+
+
+def test_a_close_closes_the_manifest_and_the_index(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, calls = make().runtime, list[str]()
+    with monkeypatch.context() as patched:
+        noted(patched, calls, runtime.manifest, "close", "manifest")
+        noted(patched, calls, runtime._index, "close", "index")
+        runtime.close()
+    assert calls == ["manifest", "index"]
+
+
+@pytest.mark.parametrize(("records_first", "slice_s"), [(True, 0.25), (False, None)])
+def test_only_a_recorder_that_records_first_reads_its_manifest_in_slices(
+    make: Make, tmp_path: Path, records_first: bool, slice_s: float | None
+) -> None:
+    made = make()
+    deps = replace(made.deps, index=tmp_path / "other.sqlite", records_first=records_first)
+    runtime = RecorderRuntime(made.configuration, deps)
+    assert runtime.vault._slice_s == slice_s
+    assert runtime.vault.epoch == 0, "no list of owners has come"
+    runtime.close()
+
+
+def test_a_manifest_is_read_on_soon_and_a_whole_index_is_looked_at_every_second(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, pauses, retries = make().runtime, list[float](), list[str]()
+    unread = ["half", "half", ""]
+
+    def wait(pause_s: float) -> bool:
+        pauses.append(pause_s)
+        return len(pauses) == 4
+
+    def retry() -> None:
+        retries.append(runtime.vault._unread)
+        runtime.vault._unread = unread.pop(0)
+        if len(retries) == 1:
+            raise StorageError("Half of it is read.")
+
+    monkeypatch.setattr(runtime._stopping, "wait", wait)
+    monkeypatch.setattr(runtime.vault, "retry", retry)
+    runtime.vault._unread = "none of it is read"
+    with capture_logs() as lines:
+        runtime._read_on()
+    assert pauses == [0.02] * 3 + [1.0]
+    assert retries == ["none of it is read", "half", "half"]
+    assert [line["event"] for line in lines] == ["index_is_whole"] * 2
+
+
+def test_a_start_that_reads_its_manifest_in_slices_is_no_fault(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, checked = make().runtime, list[str]()
+
+    def starts() -> Any:
+        runtime.vault._unread = "half"
+        raise StorageError("Half of it is read.")
+
+    monkeypatch.setattr(runtime.vault, "start", starts)
+    monkeypatch.setattr(runtime.vault, "retry", lambda: None)
+    noted(monkeypatch, checked, runtime.vault, "check_store", "check")
+    with capture_logs() as lines:
+        runtime.start()
+    assert [line["event"] for line in lines if line["log_level"] in ("error", "warning")] == ["index_is_made_again"]
+    assert checked == [], "it would read all of it at once"
+
+
+def test_a_recorder_with_an_owner_reads_no_set_up_code(make: Make) -> None:
+    texts: list[str] = []
+
+    def put(text: str) -> SetupState:
+        texts.append(text)
+        return SetupState.OFF
+
+    made = make(Configuration(clips=CLIPS, page=PageConfig(setup_by_camera=True)), set_up=put)
+    made.runtime.seal_to((OWNER.recipient(),), 1)
+    with capture_logs() as lines:
+        assert made.runtime.record() is CameraEnd.END_OF_FOOTAGE
+    assert texts == []
+    assert "waiting_for_owner" not in [line["event"] for line in lines]
+
+
+def test_the_set_up_and_talk_ask_whether_the_household_is_private(make: Make, tmp_path: Path) -> None:
+    configuration = msgspec.structs.replace(talking(tmp_path), page=PageConfig(setup_by_camera=True))
+    runtime = make(configuration, set_up=lambda _text: SetupState.OFF).runtime
+    assert runtime.set_up is not None
+    assert runtime._talk is not None
+    assert (runtime.set_up._is_private(), runtime._talk._may_open()) == (True, False)
+    runtime.recorder.set_private(False)
+    assert (runtime.set_up._is_private(), runtime._talk._may_open()) == (False, True)
+
+
+def test_the_status_has_these_parts_and_no_other(make: Make) -> None:
+    runtime = make().runtime
+    recorder = {field.name for field in fields(runtime.recorder.status())}
+    assert set(runtime.status()) - recorder == {"speaker", "panel", "scrub", "wear", "disk"}
+
+
+def test_the_vault_keeps_to_the_configuration_and_the_size_of_its_disk(make: Make, tmp_path: Path) -> None:
+    made = make()
+    expected = composition.translation.vault_limits(made.configuration, shutil.disk_usage(tmp_path).total)
+    assert made.runtime.vault._limits == expected
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_given_microphone_takes_the_place_of_the_configured_one(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configured: bool
+) -> None:
+    opened: list[str] = []
+
+    def given() -> Any:
+        opened.append("given")
+        raise DeviceError("There is no microphone.")
+
+    def from_the_file() -> Any:
+        opened.append("configured")
+        raise DeviceError("There is no microphone.")
+
+    monkeypatch.setattr(
+        composition.translation, "open_microphone", lambda _configuration: from_the_file if configured else None
+    )
+    for open_microphone, expected in ((given, "given"), (None, "configured")):
+        opened.clear()
+        made = make(None, open_microphone=open_microphone)
+        sound = made.runtime.recorder._parts.sound
+        if open_microphone is None and not configured:
+            assert sound is None
+            continue
+        assert sound is not None
+        with pytest.raises(DeviceError):
+            sound._open_microphone()
+        assert opened == [expected]
+
+
+@pytest.mark.parametrize(("kind", "exits"), [(CameraKind.RTSP, False), (CameraKind.PI, True)])
+def test_a_lost_camera_ends_a_supervised_process_unless_it_is_in_the_network(
+    make: Make, kind: CameraKind, exits: bool
+) -> None:
+    camera = CameraConfig(kind=kind, url="rtsp://camera/stream")
+    recovery = make(Configuration(clips=CLIPS, camera=camera), supervised=True).runtime.recorder.recovery
+    steps = {recovery.on_fault(hangs=False)[0] for _ in range(12)}
+    assert (RecoveryAction.EXIT in steps) is exits
+
+
+def test_a_count_of_exits_that_is_nought_already_is_not_written_again(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for written, saved in ((None, []), ("0\n", []), ("1\n", [])):
+        if written is not None:
+            (tmp_path / "camera-exits").write_text(written)
+        made, counts = make(), list[int]()
+        monkeypatch.setattr(made.runtime._exits, "save", counts.append)
+        made.runtime.seal_to((OWNER.recipient(),), 1)
+        assert made.runtime.record() is CameraEnd.END_OF_FOOTAGE
+        assert counts == saved, "an exit is forgiven after a good hour only"

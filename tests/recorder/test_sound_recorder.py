@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import OwnerKeys
@@ -470,3 +471,239 @@ def test_the_sound_of_an_earlier_camera_is_not_that_of_the_next(ear: Ear) -> Non
     assert ear.listening.state == "listening"
     assert ear.taken(0, 20) == []
     assert ear.told == []
+
+
+# -- step by step, without a thread ------------------------------------------------------------------------------------
+
+
+class Waits:
+    """In place of an event or a condition: it notes each wait, and answers as it is told."""
+
+    def __init__(self, *answers: bool, is_set: bool = False) -> None:
+        self.answers, self.timeouts_s, self._is_set = list(answers), list[float | None](), is_set
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        self.timeouts_s.append(timeout_s)
+        return self.answers.pop(0)
+
+    def is_set(self) -> bool:
+        return self._is_set or not self.answers
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def clear(self) -> None:
+        self._is_set = False
+
+
+class Unhurried:
+    """A recorder without its thread, and a microphone that gives packets while it is waited for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, live: bool = True) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.steps: list[str] = []
+        self.hangs = False
+        self.description = SoundDescription(24_000, b"\x13\x08", live=live)
+        with monkeypatch.context() as patched:
+            patched.setattr(SoundRecorder, "_listen", lambda *_arguments: None)
+            self.listening = SoundRecorder(lambda: self, self)
+            self.listening.begin(BootNs(7 * NS_PER_S))
+        self.waited: list[tuple[bool, float | None]] = []
+        monkeypatch.setattr(self.listening._changed, "wait_for", self._wait_for)
+        session = self.listening._session
+        assert session is not None
+        self.session = session
+
+    def _wait_for(self, predicate: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        self.waited.append((bool(predicate()), timeout_s))
+        return True
+
+    def notify(self, kind: str, text: str, once: str = "") -> None:
+        self.told.append((kind, text))
+
+    def open(self) -> SoundDescription:
+        self.steps.append("open")
+        return self.description
+
+    def start(self, _sink: SoundSink, first_ns: BootNs) -> None:
+        self.steps.append(f"start at {first_ns // NS_PER_S}")
+
+    def stop(self) -> None:
+        self.steps.append("stop")
+        if self.hangs:
+            raise DeviceError("The microphone hangs.", remedy="Unplug it.")
+
+    def play(self, lost: Waits) -> None:
+        self.session.lost = lost  # type: ignore[assignment]
+        self.listening._play(self.session, self, self.description, BootNs(7 * NS_PER_S))
+
+
+def test_a_microphone_that_gives_nothing_for_ten_seconds_is_lost_and_one_that_gives_packets_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ear = Unhurried(monkeypatch)
+
+    class Packets(Waits):
+        def wait(self, timeout_s: float | None = None) -> bool:
+            if len(self.answers) > 2:
+                ear.session.sound(SoundPacket(b"x", BootNs(NS_PER_S * (20 - len(self.answers)))))
+            return super().wait(timeout_s)
+
+    silent = Packets(False, False, False, False)
+    ear.play(silent)
+    assert silent.timeouts_s == [10.0] * 3, "two times with a packet, then one without"
+    assert ear.told == [("microphone", "There is no sound: the microphone is there and gives nothing.")]
+    assert ear.steps == ["start at 7", "stop"]
+    assert ear.listening.state == "the microphone is there and gives nothing."
+
+
+def test_a_file_of_sound_may_pause_for_as_long_as_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch, live=False)
+    ear.play(Waits(False, False, False, True))
+    assert ear.told == []
+    assert ear.listening.state == "listening"
+
+
+def test_a_microphone_that_cannot_be_stopped_is_logged_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch)
+    ear.hangs = True
+    with capture_logs() as lines:
+        ear.play(Waits(True))
+    assert [line["event"] for line in lines] == ["microphone_hangs"]
+
+
+def test_a_microphone_is_tried_every_fifteen_seconds_until_the_session_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch)
+    stopping, lost = Waits(False, False, False), Waits(True, True, True)
+    ear.session.stopping, ear.session.lost = stopping, lost  # type: ignore[assignment]
+    ear.listening._listen(ear.session, BootNs(0))
+    assert stopping.timeouts_s == [15.0] * 3
+    assert ear.steps == ["open", "start at 0", "stop"] * 3
+
+
+def test_a_session_that_was_told_to_end_opens_no_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch)
+    ear.session.end()
+    ear.listening._listen(ear.session, BootNs(0))
+    assert ear.steps == []
+    looks = [False, True]
+    ear.session.stopping.is_set = lambda: looks.pop(0)  # type: ignore[method-assign]
+    ear.listening._listen(ear.session, BootNs(0))
+    assert (ear.steps, looks) == ([], []), "told between its two looks"
+
+
+def test_what_waits_for_the_microphone_is_woken_as_it_opens_as_it_is_lost_and_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ear = Unhurried(monkeypatch)
+    woken: list[int] = []
+    monkeypatch.setattr(ear.listening._changed, "notify_all", lambda: woken.append(1))
+    ear.listening.settle()
+    assert ear.waited.pop() == (False, 10.0), "it is being opened"
+    ear.play(Waits(True))
+    assert len(woken) == 1
+    ear.listening.settle()
+    assert ear.waited.pop() == (True, 10.0)
+    ear.session.sound(SoundPacket(b"x", BootNs(1)))
+    assert len(woken) == 2
+    ear.listening.lose(ear.session, "It is gone.", tell=False)
+    assert len(woken) == 3
+    ear.listening.take(0, 1)
+    assert len(woken) == 4, "a file that waits for its reader goes on"
+    ear.listening.end()
+    assert len(woken) == 5
+    assert ear.told == []
+
+
+def test_before_a_camera_runs_nothing_is_being_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch)
+    fresh = SoundRecorder(lambda: ear, ear)
+    monkeypatch.setattr(fresh._changed, "wait_for", ear._wait_for)
+    fresh.settle()
+    assert ear.waited == [(True, 10.0)]
+    fresh.end()
+    fresh.join()
+    assert (fresh.state, fresh.packets) == ("off", 0)
+
+
+@pytest.mark.parametrize(("live", "patience_s"), [(True, 0.6), (False, 10.0)])
+def test_a_segment_waits_for_its_last_sound_a_moment_and_longer_for_a_file(
+    monkeypatch: pytest.MonkeyPatch, live: bool, patience_s: float
+) -> None:
+    ear = Unhurried(monkeypatch, live=live)
+    ear.listening.take(0, 100)
+    assert ear.waited.pop() == (True, 0.6), "nothing is heard yet"
+    ear.play(Waits(True))
+    ear.session.sound(SoundPacket(b"x", BootNs(99)))
+    ear.waited.clear()
+    ear.listening.take(0, 100)
+    ear.listening.take(0, 99)
+    assert ear.waited == [(False, patience_s), (True, patience_s)], "until a packet has come that begins at the end"
+
+
+def test_a_file_is_read_ahead_by_a_minute_and_a_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch, live=False)
+    ear.play(Waits(True))
+    ahead_ns = 7 * NS_PER_S + 90 * NS_PER_S
+    for at_ns in (ahead_ns - 1, ahead_ns):
+        ear.session.sound(SoundPacket(b"x", BootNs(at_ns)))
+    assert ear.waited == [(True, None), (False, None)]
+    ear.listening.take(8 * NS_PER_S, 9 * NS_PER_S)
+    ear.listening.take(2 * NS_PER_S, 3 * NS_PER_S)
+    ear.waited.clear()
+    ear.session.sound(SoundPacket(b"x", BootNs(ahead_ns + NS_PER_S - 1)))
+    ear.session.sound(SoundPacket(b"x", BootNs(ahead_ns + NS_PER_S)))
+    assert ear.waited == [(True, None), (False, None)], "counted from the newest span that was read"
+    ear.session.stopping.set()
+    ear.session.sound(SoundPacket(b"x", BootNs(9 * ahead_ns)))
+    assert ear.waited[-1] == (True, None), "and the end lets it go"
+
+
+def test_sound_that_is_exactly_three_minutes_old_is_still_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch)
+    for at_ns in (10, 11, KEPT_NS + 10, KEPT_NS + 11):
+        ear.session.sound(SoundPacket(b"x", BootNs(at_ns)))
+    assert [packet.heard_ns for packet in ear.listening._packets] == [11, KEPT_NS + 10, KEPT_NS + 11]
+
+
+def test_a_segment_may_lack_exactly_a_second_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch)
+    ear.play(Waits(True))
+    ear.session.sound(SoundPacket(b"x", BootNs(0)))
+    ear.session.sound(SoundPacket(b"x", BootNs(PACKET_NS)))
+    for more_ns, silence in ((0, None), (1, SoundGapReason.MICROPHONE)):
+        found = ear.listening.take(0, 2 * PACKET_NS + NS_PER_S + more_ns)
+        assert (found.description, len(found.packets), found.silence) == (ear.description, 2, silence)
+
+
+def test_a_microphone_that_hangs_is_waited_for_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch)
+    joined: list[float | None] = []
+    thread = ear.listening._thread
+    assert thread is not None
+    thread.join()
+    monkeypatch.setattr(thread, "join", joined.append)
+    monkeypatch.setattr(thread, "is_alive", lambda: True)
+    with capture_logs() as lines:
+        ear.listening.join()
+        ear.listening.join()
+    assert (joined, [line["event"] for line in lines]) == ([5.0], ["microphone_hangs"])
+
+
+def test_a_microphone_that_is_back_is_told_only_after_it_was_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Unhurried(monkeypatch)
+    ear.play(Waits(True))
+    assert ear.told == []
+    with capture_logs() as lines:
+        ear.session.ended(CameraEnd.LOST, "It is gone.")
+        ear.session.ended(CameraEnd.LOST, "It is gone again.")
+    assert [line["detail"] for line in lines] == ["It is gone."]
+    assert ear.listening.state == "It is gone again."
+    ear.play(Waits(True))
+    assert ear.told == [
+        ("microphone", "There is no sound: It is gone."), ("microphone back", "The microphone is back."),
+    ]  # fmt: skip
+    ear.session.ended(CameraEnd.STOPPED, "It was stopped.")
+    assert ear.listening.state == "listening"
+    ear.session.ended(CameraEnd.END_OF_FOOTAGE, "It is over.")
+    assert (ear.listening.state, ear.session.stopping.is_set(), len(ear.told)) == ("It is over.", True, 2)

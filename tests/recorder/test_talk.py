@@ -10,10 +10,12 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from agent.clients.opening import HybridIdentity
 from agent.core.talk.frames import FrameKind, TalkFrame
@@ -27,6 +29,7 @@ from agent.recorder.playback.sounds import FRAME_SAMPLES, VoiceDecoder, attentio
 from agent.recorder.playback.speaker_file import FileSpeaker
 from agent.recorder.talk import SpeakerSettings, TalkService
 from tests.talkers import FrameWriter, heard, level_at, loudest_hz, mulaw_tone, opus_tone, writer_of
+from tests.vaults import SeededEntropy
 
 ANA, BEN = (HybridIdentity(bytes([n]) * 32) for n in (1, 2))
 PITCH_HZ = 440.0
@@ -415,3 +418,325 @@ def test_a_block_is_the_voice_or_the_reply_and_the_tone_over_it(tmp_path: Path) 
     session.tone = np.full(FRAME_SAMPLES, 30_000, np.int16)
     session.reply = np.full(FRAME_SAMPLES, 30_000, np.int16)
     assert block(service._next(session, VoiceDecoder())) == [32_767] * 3, "loud, and not wrapped round"
+
+
+# -- step by step, without a thread ------------------------------------------------------------------------------------
+
+
+class Quiet:
+    """A speaker that notes what is done with it. `fault` is raised when it is opened."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self.steps = steps
+        self.fault = ""
+        self.hangs_up = False
+        self.played: list[bytes] = []
+        self.on_play: Callable[[], None] = lambda: None
+
+    def open(self) -> None:
+        self.steps.append("open")
+        if self.fault:
+            raise DeviceError(self.fault)
+
+    def play(self, samples: bytes) -> None:
+        self.played.append(samples)
+        self.on_play()
+
+    def close(self) -> None:
+        self.steps.append("close")
+        if self.hangs_up:
+            raise DeviceError("It cannot be closed.")
+
+
+class Steps:
+    """A service without threads on a clock of the test, as the custodian's side and the speaker of it see it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 1000.0
+        monkeypatch.setattr(talk, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        self.steps: list[str] = []
+        self.offers: list[PutTalkOffer] = []
+        self.speaker = Quiet(self.steps)
+        self.is_open = True
+        self.begun: list[talk._Session] = []
+        self.service = TalkService(lambda: self.speaker, SpeakerSettings(35), lambda: self.is_open, SeededEntropy(5))
+        self.service.listen_to((str(ANA.recipient()),))
+        self.begin, self.waited = self.service._begin, list[tuple[bool, float | None]]()
+        monkeypatch.setattr(self.service, "_begin", self._begin_without_thread)
+        monkeypatch.setattr(self.service._changed, "wait_for", self._wait_for)
+
+    def _begin_without_thread(self, session: talk._Session) -> None:
+        self.begun.append(session)
+        with self.service.lock:
+            self.service._session = session
+
+    def _wait_for(self, predicate: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        self.waited.append((bool(predicate()), timeout_s))
+        return True
+
+    def put_offer(self, offer: PutTalkOffer) -> None:
+        self.offers.append(offer)
+
+    def handle(self, work: TalkWork) -> None:
+        source: Any = self
+        self.service._handle(work, source)
+
+    def talk(self) -> tuple[talk._Session, FrameWriter]:
+        """An open session, and who writes its frames."""
+        self.handle(TalkWork(str(ANA.recipient()), "c" * 32))
+        _secret, writer = writer_of(self.offers[-1].sealed, ANA)
+        self.steps.clear()
+        return self.begun[-1], writer
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    return Steps(monkeypatch)
+
+
+def test_a_browser_that_is_known_gets_an_offer_with_everything_that_it_needs(steps: Steps) -> None:
+    steps.handle(TalkWork(str(ANA.recipient()), "c" * 32))
+    (offer,) = steps.offers
+    (session,) = steps.begun
+    assert (offer.challenge, offer.state, offer.session) == ("c" * 32, TalkState.READY, session.name)
+    secret, _writer = writer_of(offer.sealed, ANA)
+    assert secret == TalkSecret(v=1, session=session.name, key=secret.key, volume=35, replies=("chime",))
+    assert (session.speaker, session.heard_s, session.volume, session.refused) == (steps.speaker, 1000.0, 100, 0)
+    assert steps.steps == ["open"]
+    assert (steps.service.state, steps.service._report()) == ("talking", (session.name, TalkState.READY))
+
+
+@pytest.mark.parametrize(
+    ("asks", "is_open", "fault", "state", "opened"),
+    [
+        (BEN, True, "", TalkState.NOT_KNOWN, []),
+        (BEN, False, "", TalkState.NOT_KNOWN, []),
+        (ANA, False, "", TalkState.PRIVATE, []),
+        (ANA, True, "It is gone.", TalkState.NO_SPEAKER, ["open"]),
+    ],
+)
+def test_without_an_offer_the_reason_is_told_and_no_session_begins(
+    steps: Steps, asks: HybridIdentity, is_open: bool, fault: str, state: TalkState, opened: list[str]
+) -> None:
+    steps.is_open, steps.speaker.fault = is_open, fault
+    steps.handle(TalkWork(str(asks.recipient()), "c" * 32))
+    assert steps.offers == [PutTalkOffer("c" * 32, state)]
+    assert (steps.begun, steps.steps) == ([], opened)
+    assert steps.service.state == (fault or "ready")
+
+
+def test_another_offer_ends_the_session_before_it_and_waits_for_its_thread(steps: Steps) -> None:
+    first, _writer = steps.talk()
+    joined: list[float | None] = []
+    steps.service._player = SimpleNamespace(join=joined.append, is_alive=lambda: False)  # type: ignore[assignment]
+    steps.talk()
+    assert steps.service._ended == (first.name, TalkState.ENDED)
+    assert joined == [5.0]
+    assert steps.service._player is None
+
+
+def test_a_thread_of_the_speaker_that_hangs_is_the_fault_in_the_status(steps: Steps) -> None:
+    steps.service._player = SimpleNamespace(join=lambda _s: None, is_alive=lambda: True)  # type: ignore[assignment]
+    steps.service._join()
+    assert steps.service.state == "The speaker hangs. Unplug it and plug it in again."
+    steps.service._player = threading.current_thread()
+    steps.service._join()
+    assert steps.service._player is None, "the speaker's own thread does not wait for itself"
+
+
+def test_work_without_a_question_or_frames_is_none(steps: Steps) -> None:
+    steps.handle(TalkWork())
+    steps.handle(TalkWork(session="7" * 32))
+    assert (steps.offers, steps.service._report()) == ([], ("", TalkState.ENDED))
+
+
+def test_frames_are_sorted_into_their_session_and_bad_ones_are_counted(steps: Steps) -> None:
+    session, writer = steps.talk()
+    steps.now_s += 7
+    voice, volume = writer.seal(FrameKind.MULAW, bytes(320)), writer.seal(FrameKind.VOLUME, bytes([40]))
+    chime = writer.seal(FrameKind.REPLY, b"chime")
+    steps.handle(TalkWork(session=session.name, frames=(b"bad", voice, voice, volume, chime)))
+    assert session.refused == 2, "one that is no frame, and one that came twice"
+    assert sorted(session.jitter._waiting) == [1, 2, 3]
+    assert (session.heard_s, session.volume) == (1007.0, 40)
+    assert len(session.reply) > 0
+    before = session.reply
+    with capture_logs() as lines:
+        steps.handle(TalkWork(session=session.name, frames=(writer.seal(FrameKind.REPLY, b"none"),)))
+    assert [line["event"] for line in lines] == ["no_reply"]
+    assert session.reply is before
+
+
+def test_frames_of_another_session_are_told_that_it_has_ended(steps: Steps) -> None:
+    session, writer = steps.talk()
+    frame = writer.seal(FrameKind.MULAW, bytes(320))
+    steps.handle(TalkWork(session="7" * 32, frames=(frame,)))
+    assert session.jitter._waiting == {}
+    assert steps.service._ended == ("7" * 32, TalkState.ENDED)
+    steps.service._end(TalkState.PRIVATE)
+    steps.handle(TalkWork(session=session.name, frames=(frame,)))
+    assert steps.service._report() == (session.name, TalkState.PRIVATE), "and why, if that is known"
+
+
+def test_only_the_present_session_is_ended_and_whoever_waits_is_woken(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[int] = []
+    monkeypatch.setattr(steps.service._changed, "notify_all", lambda: woken.append(1))
+    with capture_logs() as lines:
+        steps.service._end(TalkState.ENDED)
+        first, _writer = steps.talk()
+        second, _writer = steps.talk()
+        assert len(woken) == 1
+        steps.service._end(TalkState.NO_SPEAKER, first)
+        assert steps.service._session is second
+        steps.service._end(TalkState.NO_SPEAKER, second)
+    assert steps.service._session is None
+    assert len(woken) == 2
+    assert [line["state"] for line in lines if line["event"] == "talk_ended"] == ["ended", "no speaker"]
+    steps.service.stop()
+    assert len(woken) == 3
+
+
+def test_a_speaker_is_tried_once_and_while_it_is_missing_every_minute(steps: Steps) -> None:
+    with capture_logs() as lines:
+        for now_s, fault, opens in (
+            (0.0, "It is gone.", 1),
+            (59.9, "It is gone.", 0),
+            (60.0, "It is gone.", 1),
+            (120.0, "It is broken.", 1),
+            (180.0, "", 1),
+            (100_000.0, "", 0),
+        ):
+            steps.now_s, steps.speaker.fault = now_s, fault
+            steps.steps.clear()
+            steps.service._try_speaker()
+            assert steps.steps == ["open"] * opens + ["close"] * (opens and not fault)
+            assert steps.service.state == (fault or "ready")
+    assert [line["detail"] for line in lines] == ["It is gone.", "It is broken."], "each fault is logged once"
+
+
+def test_a_speaker_is_not_tried_while_it_must_be_off_or_is_in_use(steps: Steps) -> None:
+    steps.is_open = False
+    steps.service._try_speaker()
+    assert steps.steps == []
+    steps.is_open = True
+    steps.talk()
+    steps.service._try_speaker()
+    assert steps.steps == []
+    steps.service._end(TalkState.ENDED)
+    steps.service._try_speaker()
+    assert steps.steps == ["open", "close"]
+
+
+def play(steps: Steps, session: talk._Session, blocks: int) -> list[bytes]:
+    """Plays this many blocks, after which the session ends."""
+
+    def after() -> None:
+        if len(steps.speaker.played) == blocks:
+            steps.service._end(TalkState.ENDED)
+
+    steps.speaker.on_play = after
+    steps.service._play(session)
+    assert steps.steps == ["close"]
+    return steps.speaker.played
+
+
+def test_blocks_are_played_as_loud_as_is_set_and_at_most_sixty_milliseconds_ahead(steps: Steps) -> None:
+    session, _writer = steps.talk()
+    session.tone = session.tone[:0]
+    session.reply = np.full(6 * FRAME_SAMPLES, 2000, np.int16)
+    played = play(steps, session, 6)
+    assert played == [talk.scaled(np.full(FRAME_SAMPLES, 2000, np.int16), 35).tobytes()] * 6
+    assert [ended for ended, _s in steps.waited] == [False, False, True]
+    assert [timeout for _ended, timeout in steps.waited] == pytest.approx([0.02, 0.04, 0.06], abs=1e-6)
+
+
+def test_a_machine_that_paused_does_not_hurry_after_it(steps: Steps) -> None:
+    session, _writer = steps.talk()
+    pauses = [0.27, 0.02, 0.02, 0.0, 0.0, 0.0, 0.0, 0.0]
+
+    def pause() -> None:
+        steps.now_s += pauses.pop(0)
+        if not pauses:
+            steps.service._end(TalkState.ENDED)
+
+    steps.speaker.on_play = pause
+    steps.service._play(session)
+    assert steps.waited == [], "0.25 s late is caught up with, block by block"
+    session, _writer = steps.talk()
+    pauses[:] = [0.5, 0.0, 0.0, 0.0, 0.0]
+    steps.service._play(session)
+    pauses_s = [timeout for _ended, timeout in steps.waited if timeout is not None and timeout > 1e-6]
+    assert pauses_s == pytest.approx([0.02], abs=1e-6), "it begins again from now"
+
+
+@pytest.mark.parametrize(
+    ("idle_s", "is_open", "state", "blocks"),
+    [(30.0, True, TalkState.ENDED, 1), (30.1, True, TalkState.ENDED, 0), (0.0, False, TalkState.PRIVATE, 0)],
+)
+def test_a_session_ends_in_private_and_after_more_than_thirty_seconds_without_a_frame(
+    steps: Steps, idle_s: float, is_open: bool, state: TalkState, blocks: int
+) -> None:
+    session, _writer = steps.talk()
+    steps.now_s += idle_s
+    steps.is_open = is_open
+
+    def later() -> None:
+        steps.now_s += 1
+
+    steps.speaker.on_play = later
+    steps.service._play(session)
+    assert len(steps.speaker.played) == blocks
+    assert steps.service._report() == (session.name, state)
+    assert steps.steps == ["close"]
+
+
+def test_a_speaker_that_fails_or_cannot_be_closed_costs_its_session(steps: Steps) -> None:
+    session, _writer = steps.talk()
+
+    def unplugged() -> None:
+        raise DeviceError("It was unplugged.")
+
+    steps.speaker.on_play, steps.speaker.hangs_up = unplugged, True
+    with capture_logs() as lines:
+        steps.service._play(session)
+    assert steps.service._report() == (session.name, TalkState.NO_SPEAKER)
+    assert steps.service.state == "It was unplugged."
+    assert [line["event"] for line in lines] == ["speaker_lost", "talk_ended", "speaker_not_closed"]
+
+
+def test_a_session_has_a_thread_of_its_own(steps: Steps) -> None:
+    session, _writer = steps.talk()
+    names: list[str] = []
+
+    def played() -> None:
+        names.append(threading.current_thread().name)
+        steps.service._end(TalkState.ENDED)
+
+    steps.speaker.on_play = played
+    steps.begin(session)
+    player = steps.service._player
+    assert player is not None
+    player.join(60)
+    assert names == ["speaker"]
+
+
+def test_the_custodian_is_asked_for_two_seconds_and_after_it_was_away_for_five(steps: Steps) -> None:
+    asked: list[tuple[str, TalkState, float]] = []
+
+    def work(session: str, state: TalkState, patience_s: float) -> TalkWork:
+        asked.append((session, state, patience_s))
+        if len(asked) == 2:
+            steps.service.stop()
+            return TalkWork()
+        raise NetworkError("The custodian does not answer.")
+
+    source: Any = SimpleNamespace(work=work)
+    session, _writer = steps.talk()
+    with capture_logs() as lines:
+        steps.service.run(source)
+    assert asked == [(session.name, TalkState.READY, 2.0)] * 2
+    assert steps.waited == [(False, 5.0)]
+    assert steps.service._report() == (session.name, TalkState.ENDED), "the end of the service ends it"
+    assert [line["event"] for line in lines] == ["no_talk", "talk_ended"]

@@ -26,6 +26,7 @@ from agent.config.settings import (
     ZoneConfig,
 )
 from agent.core.events import EventSettings
+from agent.core.motion.zones import Zone
 from agent.core.retention import RetentionLimits
 from agent.errors import ConfigurationError
 from agent.recorder import translation
@@ -33,7 +34,8 @@ from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode
 from agent.recorder.capture.camera_rtsp import RtspCamera
 from agent.recorder.capture.camera_scripted import ScriptedCamera
-from agent.recorder.capture.camera_v4l2 import V4l2Camera
+from agent.recorder.capture.camera_v4l2 import V4l2Camera, V4l2Mode
+from agent.recorder.capture.encoding import EncodingSettings
 from agent.recorder.capture.microphone_alsa import AlsaMicrophone
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.recorder.capture.microphone_rtsp import RtspMicrophone
@@ -238,3 +240,144 @@ def test_clips_are_written_as_configured() -> None:
     assert translation.event_settings(events) == EventSettings(
         pre_roll_s=4, post_roll_s=5, merge_gap_s=6, longest_clip_s=70
     )
+
+
+# -- whole arguments ---------------------------------------------------------------------------------------------------
+
+
+def test_without_a_zone_the_whole_picture_is_one() -> None:
+    assert translation.zone_map(MotionConfig()).zones == (
+        Zone("everything", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))),
+    )
+    corners = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5))
+    private = ZoneConfig(name="bed", corners=corners, kind=ZoneKind.PRIVACY)
+    names = [zone.name for zone in translation.zone_map(MotionConfig(zones=(private,))).zones]
+    assert names == ["bed", "everything"]
+    street = ZoneConfig(name="street", corners=corners, sensitivity=0.2, smallest_person=0.3)
+    (zone,) = translation.zone_map(MotionConfig(sensitivity=0.4, smallest_person=0.1, zones=(street,))).zones
+    assert zone == Zone("street", corners, ZoneKind.INCLUDE, 0.1, 0.3), "no less keen than 0.1"
+
+
+class Made:
+    """In place of each adapter: what it is made with."""
+
+    def __init__(self, *given: object, **named: object) -> None:
+        self.given, self.named = given, named
+
+
+ADAPTERS = (
+    "PiCamera", "RtspCamera", "V4l2Camera", "ScriptedCamera", "FileCamera",
+    "RtspMicrophone", "AlsaMicrophone", "FileMicrophone", "AlsaSpeaker", "FileSpeaker",
+)  # fmt: skip
+
+
+@pytest.fixture
+def made_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], tuple[str, tuple[object, ...], dict[str, object]]]:
+    """Returns the adapter's name, and what it was made with."""
+    for name in ADAPTERS:
+        monkeypatch.setattr(translation, name, type(name, (Made,), {}))
+
+    def shown(adapter: object) -> tuple[str, tuple[object, ...], dict[str, object]]:
+        assert isinstance(adapter, Made)
+        return type(adapter).__name__, adapter.given, adapter.named
+
+    return shown
+
+
+MOTION = MotionConfig(sensitivity=2.0)
+
+
+def settings_for(camera: CameraConfig, widest_px: int) -> EncodingSettings:
+    return EncodingSettings(
+        widest_px=widest_px,
+        quality=camera.quality,
+        ceiling_kbps=camera.bitrate_kbps,
+        zones=translation.zone_map(MOTION),
+    )
+
+
+def test_the_encoding_has_the_cameras_width_quality_ceiling_and_zones() -> None:
+    camera = CameraConfig(size=(1280, 720), bitrate_kbps=3000)
+    assert translation.encoding_settings(camera, MOTION) == settings_for(camera, 1280)
+
+
+def test_each_camera_is_made_with_what_was_configured_for_it(made_with: Callable[[object], object]) -> None:
+    def shown(level: int = 0, **camera: Any) -> object:
+        configuration = Configuration(camera=CameraConfig(size=(1280, 720), fps=15, **camera), motion=MOTION)
+        return made_with(translation.make_camera(configuration, None, level))
+
+    base = CameraConfig(size=(1280, 720), fps=15)
+    whole = settings_for(base, 1280)
+    assert shown(kind=CameraKind.RTSP, url="rtsp://a/main", luma_url="rtsp://a/small", stall_s=9.0) == (
+        "RtspCamera", ("rtsp://a/main", "rtsp://a/small"), {"masked": False, "stall_s": 9.0},
+    )  # fmt: skip
+    assert shown(kind=CameraKind.RTSP) == ("RtspCamera", ("", None), {"masked": False, "stall_s": base.stall_s})
+    assert shown(kind=CameraKind.USB, device=Path("/dev/video7"), stall_s=9.0) == (
+        "V4l2Camera", ("/dev/video7", V4l2Mode(1280, 720, 15)), {"settings": whole, "stall_s": 9.0},
+    )  # fmt: skip
+    assert shown(4, kind=CameraKind.USB, device=Path("/dev/video7")) == (
+        "V4l2Camera", ("/dev/video7", V4l2Mode(1280, 720, 10)),
+        {"settings": settings_for(base, 960), "stall_s": base.stall_s},
+    ), "a hot board scales, because the camera itself has few modes"  # fmt: skip
+    for live in (True, False):
+        assert shown(kind=CameraKind.SCRIPTED, realtime=live) == (
+            "ScriptedCamera", (),
+            {"size_px": (1280, 720), "frames_per_s": 15, "paced": live, "repeats": live, "settings": whole},
+        )  # fmt: skip
+        assert shown(kind=CameraKind.FILE, path=Path("a.mp4"), realtime=live) == (
+            "FileCamera", (Path("a.mp4"),), {"paced": live, "settings": whole},
+        )  # fmt: skip
+
+
+def test_a_pi_camera_keeps_the_encoder_that_it_was_given_and_gets_one_otherwise(
+    made_with: Callable[[object], Any],
+) -> None:
+    configuration = Configuration(camera=CameraConfig(kind=CameraKind.PI, size=(1280, 720), fps=15), motion=MOTION)
+    encoder = translation.encoder_choice(configuration)
+    board = board_named(configuration.board.profile)
+    name, given, named = made_with(translation.make_camera(configuration, encoder, 3))
+    assert (name, given) == ("PiCamera", (translation.pi_mode(configuration.camera, (1280, 720), 10, board),))
+    assert named["settings"] == settings_for(configuration.camera, 1280)
+    assert named["encoder"] is encoder
+    _name, _given, named = made_with(translation.make_camera(configuration))
+    assert named["encoder"] is not encoder
+    assert isinstance(named["encoder"], type(encoder))
+
+
+def test_each_microphone_and_speaker_is_made_with_what_was_configured_for_it(
+    made_with: Callable[[object], object],
+) -> None:
+    def microphone(**sound: Any) -> object:
+        return made_with(translation.make_microphone(SoundConfig(bitrate_kbps=48, **sound), "rtsp://a"))
+
+    assert microphone(kind=SoundKind.CAMERA) == ("RtspMicrophone", ("rtsp://a", 48), {})
+    assert microphone(kind=SoundKind.ALSA, device="hw:1") == ("AlsaMicrophone", ("hw:1", 48), {})
+    assert microphone(kind=SoundKind.FILE, path=Path("a.wav")) == (
+        "FileMicrophone", (Path("a.wav"), 48), {"paced": True},
+    )  # fmt: skip
+    without_url = translation.make_microphone(SoundConfig(kind=SoundKind.CAMERA, bitrate_kbps=48))
+    assert made_with(without_url) == ("RtspMicrophone", ("", 48), {})
+    alsa = SpeakerConfig(kind=SpeakerKind.ALSA, device="hw:2")
+    assert made_with(translation.make_speaker(alsa)) == ("AlsaSpeaker", ("hw:2",), {})
+    file = SpeakerConfig(kind=SpeakerKind.FILE, path=Path("said.wav"))
+    assert made_with(translation.make_speaker(file)) == ("FileSpeaker", (Path("said.wav"),), {})
+
+
+def test_the_microphone_of_the_configuration_is_opened_with_the_cameras_address(
+    made_with: Callable[[object], object],
+) -> None:
+    camera = CameraConfig(kind=CameraKind.RTSP, url="rtsp://a")
+    sound = SoundConfig(kind=SoundKind.CAMERA, bitrate_kbps=48)
+    opens = translation.open_microphone(Configuration(camera=camera, sound=sound))
+    assert opens is not None
+    assert made_with(opens()) == ("RtspMicrophone", ("rtsp://a", 48), {})
+    assert translation.open_microphone(Configuration(camera=camera)) is None
+
+
+@pytest.mark.parametrize(
+    ("level", "mode"),
+    [(2, ((1280, 720), 15)), (3, ((1280, 720), 10)), (4, ((960, 536), 10)), (5, ((960, 536), 10))],
+)
+def test_each_level_of_throttling_has_its_size_and_rate(level: int, mode: object) -> None:
+    assert translation.throttled_mode((1280, 720), 15, level) == mode
+    assert translation.throttled_mode((640, 480), 1, 3) == ((640, 480), 1), "at least a picture a second"

@@ -59,8 +59,8 @@ def write_bundle(folder: Path, requester: Requester, verification: Verification,
     if verification.disclosed is not None:
         _write_statements(folder, verification, verification.disclosed)
         _write_by_hand(files.make_folder(folder / _BY_HAND), requester, verification, verification.disclosed)
-        receipt = answer.receipt()
-        if receipt is not None and verification.receipt is not None:
+        receipt = _receipt(answer, verification)
+        if receipt is not None:
             files.write(folder / "receipt.dsse", receipt)
         _copy_parts(answer, files.make_folder(folder / "parts"))
     text = json.dumps(_document(verification, now_s), indent=2, ensure_ascii=False) + "\n"
@@ -119,24 +119,27 @@ def _write_by_hand(
         keys["second-owner"] = _approver_key(disclosed, disclosed.co_approver)
     for name, key in keys.items():
         files.write(folder / f"{name}.pem", _pem(key))
-    request = requester.answer(verification.disclosure).request() or b""
+    answer = requester.answer(verification.disclosure)
     signed = {
-        "request": request,
+        "request": answer.request(),
         "manifest": verification.statements,
         "approval": disclosed.manifest.approval.encode("utf-8"),
+        "receipt": _receipt(answer, verification),
+        "co_approval": disclosed.manifest.co_approval and disclosed.manifest.co_approval.encode("utf-8"),
     }
-    receipt = requester.answer(verification.disclosure).receipt()
-    if receipt is not None and verification.receipt is not None:
-        signed["receipt"] = receipt
-    if disclosed.manifest.co_approval is not None:
-        signed["co_approval"] = disclosed.manifest.co_approval.encode("utf-8")
     for name, data in signed.items():
-        claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
-        files.write(folder / f"{name}.signed", pae(claimed.payload_type, claimed.payload))
-        files.write(folder / f"{name}.signature", claimed.signature)
+        if data:
+            claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
+            files.write(folder / f"{name}.signed", pae(claimed.payload_type, claimed.payload))
+            files.write(folder / f"{name}.signature", claimed.signature)
     for number, each in enumerate({item.captured.line: item.captured for item in disclosed.items}.values(), start=1):
         files.write(folder / f"record-{number:03}.signed", pae(RECORD_TYPE, each.payload))
         files.write(folder / f"record-{number:03}.signature", each.signature)
+
+
+def _receipt(answer: AnswerFolder, verification: Verification) -> bytes | None:
+    """Returns our signed receipt if it is for the whole of this disclosure."""
+    return answer.receipt() if verification.receipt is not None else None
 
 
 def _approver_key(disclosed: VerifiedDisclosure, name: str) -> PublicKey:

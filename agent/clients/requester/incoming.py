@@ -356,8 +356,6 @@ class IncomingDisclosures:
                     self._finish(disclosure, assembly)
                 case SendReceipt(held):
                     self._answer(disclosure, held)
-        if assembly.state is not TransferState.PARTIAL:
-            self._turns.ends(disclosure)
         if assembly.deadline_ns is not None and disclosure in self._reception:
             self._answering_later[disclosure] = assembly
         else:

@@ -580,6 +580,7 @@ def test_a_receiver_goes_on_where_another_one_left(
     listed = first.row(disclosure.id)
     assert listed is not None
     assert (listed.state, listed.live) == (AnswerState.RECEIVING, False)
+    (folder.path / "2.part").write_bytes(bytes(2 * len(disclosure.parts[2])))  # of a run on this machine before
     assert second.announce(disclosure)
     assert second.told[0] == event(ReceiverEventKind.TAKEN_OVER, disclosure)
     second.send(disclosure, *range(2, len(disclosure.parts)))
@@ -801,6 +802,7 @@ def test_news_of_progress_wait_half_a_second_and_then_go_out(
         )
     ]
     assert due(receiving) is None
+    assert "_answering_later" not in receiving.remembered()
 
 
 def test_the_end_of_a_part_of_which_data_was_lost_is_answered_with_what_is_missing(

@@ -530,6 +530,13 @@ def test_the_lock_says_who_holds_it_and_nothing_afterwards(requester: Requester)
     assert path.read_bytes() == b""
 
 
+def test_a_role_that_a_killed_process_left_counts_no_more(requester: Requester) -> None:
+    path = requester.folder / "connection.lock"
+    path.write_bytes(b"receive")
+    with connection_lock(requester, LockHolder.ERRAND):
+        assert path.read_bytes() == b"request"
+
+
 def test_a_second_process_is_refused_with_the_remedy_and_leaves_the_holder_named(requester: Requester) -> None:
     with connection_lock(requester):
         with pytest.raises(ConfigurationError) as raised, connection_lock(requester, LockHolder.ERRAND):

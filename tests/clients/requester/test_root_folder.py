@@ -13,7 +13,7 @@ import pytest
 from agent.clients.requester.keys import FileSigner
 from agent.clients.requester.root_folder import RootFolder
 from agent.clients.requester.trust_bundles import read_list
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, FormatError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.trust import TrustBundle, TrustStore
@@ -275,3 +275,12 @@ def test_each_mistake_with_a_root_is_named_with_what_to_do(root: RootFolder, tmp
     assert said.startswith("Doorbells would refuse this package: ")
     assert remedy == "Check that enough listed keys signed each root file and the bundle, and the timestamp's key."
     assert not (root.folder / "package.json").exists(), "a package that doorbells refuse is not written"
+
+
+def test_a_key_or_signature_of_other_bytes_than_text_is_malformed(root: RootFolder) -> None:
+    (root.folder / f"bundle-1.json.{public_key_of(PEOPLE[0]).id}.sig").write_bytes(b"\xff\xfe")
+    with pytest.raises(FormatError):
+        stamp(root)
+    (root.folder / "root.pub").write_bytes(b"\xff\xfe")
+    with pytest.raises(FormatError):
+        _ = root.name_key

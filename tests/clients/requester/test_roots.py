@@ -373,3 +373,11 @@ def test_a_polygon_is_exchanged_corner_by_corner() -> None:
     assert isinstance(area, Polygon)
     turned = swapped(area)
     assert turned == Polygon(vertices=tuple(Point(lat=each.lon, lon=each.lat) for each in area.vertices))
+
+
+def test_a_public_key_of_other_bytes_than_text_is_damaged(requester: Requester) -> None:
+    roots = KnownRoots(requester)
+    roots.accept(ROOT_TEXT, bundle_for(requester), NOW_S)
+    (requester.folder / "roots" / ROOT / "root.pub").write_bytes(b"\xff\xfe")
+    _, remedy = error_of(lambda: ask(requester))
+    assert remedy == "Import the bundle again: doorward requester root KEY BUNDLE"

@@ -15,6 +15,8 @@ from agent.wire.strictjson import MAX_INTEGER
 def test_numbers_begin_with_one_and_go_on_after_a_restart(tmp_path: Path) -> None:
     counter = SequenceCounter(FolderNotes(tmp_path))
     counter.create()
+    assert (tmp_path / "sequence").read_bytes() == b"0\n"
+    assert (tmp_path / "sequence").stat().st_mode & 0o777 == 0o600
     assert [counter.next(), counter.next(), SequenceCounter(FolderNotes(tmp_path)).next()] == [1, 2, 3]
     assert (tmp_path / "sequence").read_bytes() == b"3\n"
     assert (tmp_path / "sequence").stat().st_mode & 0o777 == 0o600
