@@ -1178,6 +1178,20 @@ def test_all_folders_are_counted_again_if_there_are_too_many_in_all(
     assert receiving.announce(second)
 
 
+def test_an_announcement_beyond_the_share_of_a_device_drops_its_oldest_and_none_of_others(
+    requester: Requester, clock: TestClock
+) -> None:
+    receiving = Receiving(requester, clock, unread_per_device=2)
+    names = [(f"{number:032x}", device) for number, device in enumerate(["ab" * 8, "cd" * 8, "ab" * 8, "ab" * 8])]
+    for name, device in names:
+        receiving.announce(Disclosure(name, device, [b"first", b"second"]))
+    there = [name for name, _ in names[1:]]
+    assert receiving.incoming._reception.ids() == there
+    assert [each.disclosure for each in answer_folders(requester.folder)] == there
+    assert receiving.row(names[0][0]) is None
+    assert receiving.told == []
+
+
 def test_folders_of_one_doorbell_are_counted_again_if_it_has_too_many(
     requester: Requester, clock: TestClock, asked: SentRequest, house: House
 ) -> None:
