@@ -259,6 +259,16 @@ def test_a_tip_with_other_parts_than_it_lists_has_not_arrived(requester: Request
     assert refused(requester, OpenError) == ("This tip has not arrived completely.", "Continue to receive.")
 
 
+def test_a_part_of_other_bytes_is_refused_before_it_is_opened(
+    requester: Requester, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, parts = shown(requester, house, one_of(house, PartKind.SEGMENT))
+    laid(requester, manifest, [with_another_end(parts[0])])
+    monkeypatch.setattr("agent.clients.requester.incoming_tips.open_part", lambda *_, **__: pytest.fail("opened"))
+    with pytest.raises(OpenError):
+        open_tip(requester, TIP)
+
+
 def test_a_part_of_another_camera_s_record_is_refused(requester: Requester, gops: list[Gop]) -> None:
     lying = filmed(gops, Changes(context=lambda c: msgspec.structs.replace(c, device="00" * 8)))
     laid(requester, *shown(requester, lying, one_of(lying, PartKind.SEGMENT)))

@@ -846,8 +846,10 @@ def test_opening_clears_what_an_interrupted_one_left_and_what_the_last_one_wrote
     disclosure, out = house.disclose(asked), tmp_path / "deep" / "out"
     (half := tmp_path / "deep" / "out.making" / "kept").mkdir(parents=True)
     (half / "1").write_bytes(b"half")
+    (half.parent / "old.txt").write_bytes(b"half")
     made = opened(requester, asked, disclosure, out)
     assert made.folder == out
+    assert "old.txt" not in files_below(out)
     (out / "more.txt").write_text("of an older version")
     again = open_disclosure(requester, disclosure.id, now_s=NOW_S, out=out, zone=AMSTERDAM)
     assert "more.txt" not in files_below(again.folder)
@@ -919,6 +921,7 @@ def test_a_clip_of_which_no_picture_decodes_has_none(
     disclosure = house.disclose(asked, [each for each in house.stored if each.kind is PartKind.SEGMENT])
     made = opened(requester, asked, disclosure)
     assert [clip.picture for clip in made.clips] == [None, None]
+    assert "data:image" not in made.report.read_text()
     assert not [name for name in files_below(made.folder) if name.startswith("pictures/")]
 
 

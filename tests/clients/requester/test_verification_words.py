@@ -191,7 +191,12 @@ def test_interrupted_files_are_counted_in_the_plural(
 ) -> None:
     whole = [house.record(DESCRIPTION, gops, poster=False)[0] for _ in range(2)]
     cut = [house.power_cut(each, len(each.data) * 2 // 3) for each in whole]
-    verification = ok(verified(requester, asked, house.disclose(asked, cut)))
+    disclosure, opened = house.disclose(asked, cut), []
+    lay_down(requester, asked, disclosure)
+    verification = ok(examine(requester, disclosure.id, lambda _, data: opened.append(data)))
+    for data, film in zip(opened, whole, strict=True):
+        assert len(data) > len(film.content) // 3, "several chunks of the file"
+        assert film.content.startswith(data)
     assert said_by(verification, CheckKind.FOOTAGE).endswith(
         " 2 files had been interrupted by a power failure. The device signed their sealed bytes after the restart."
     )
