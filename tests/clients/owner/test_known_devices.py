@@ -1,0 +1,84 @@
+"""An owner's machine remembers each device in a private file, and reads it again as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.known_devices import KnownDevice, KnownDevices, SeenBundle
+from agent.clients.owner.sync import sync
+from agent.errors import ConfigurationError
+from agent.wire import envelope, strictjson
+from agent.wire.statements import Enrolment
+from agent.wire.trust import SeenVersion
+from tests.clients.owner.conftest import Home, now, seeds
+from tests.wire import samples
+
+
+def known_of(home: Home) -> KnownDevice:
+    return sync(home.device, home.keys).known
+
+
+def test_every_list_of_owners_is_known_by_its_hash_and_each_owner_by_key(home: Home, tmp_path: Path) -> None:
+    bob = OwnerKeys.create(tmp_path / "bob", name="bob", seeds=seeds("bob"))
+    enrol(home.device, home.keys, add=[bob.card], clock=now)
+    enrol(home.device, bob, clock=now)
+    enrol(home.device, home.keys, remove=["bob"], clock=now)
+    known = known_of(home)
+    payloads = [envelope.read_unverified(each.encode()).payload for each in known.enrolments]
+    lists = [strictjson.decode(each, Enrolment) for each in payloads]
+    assert [[each.name for each in one.approvers] for one in lists] == [["anna"], ["anna", "bob"], ["anna"]]
+    assert known.enrolments_by_sha256 == {
+        hashlib.sha256(payload).hexdigest(): one for payload, one in zip(payloads, lists, strict=True)
+    }
+    assert (known.enrolment_payload, known.enrolled) == (payloads[-1], lists[-1])
+    assert known.approvers_ever == {keys.approver.id: keys.approver for keys in (home.keys, bob)}
+    assert (known.name_ever(home.keys.approver.id), known.name_ever(bob.approver.id)) == ("anna", "bob")
+    with pytest.raises(KeyError):
+        known.name_ever("0" * 16)
+
+
+def test_the_roots_that_an_owner_chose_and_their_newest_bundles_are_known(home: Home) -> None:
+    known = known_of(home)
+    assert list(known.trust.roots) == [samples.ROOT_KEY.id]
+    seen = SeenVersion(7, "ab" * 32, 3, 99)
+    assert SeenBundle.of(seen).plain == seen
+    changed = msgspec.structs.replace(known, bundles={samples.ROOT_KEY.id: SeenBundle.of(seen)})
+    assert changed.trust.newest == {samples.ROOT_KEY.id: seen}
+    assert known.with_trust(changed.trust) == changed
+    assert known.device_key == home.device.key
+    assert known.ledger.size == len(home.device.leaves)
+
+
+def test_what_is_remembered_is_private_and_read_again_as_it_was(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "memory" / KnownDevices.FILE
+    path.parent.mkdir()
+    memory, known = KnownDevices(path), known_of(home)
+    assert (memory.devices(), memory.device(home.device.key.id)) == ({}, None)
+    memory.remember(known)
+    assert memory.devices() == {home.device.key.id: known}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {each.name for each in path.parent.iterdir()} == {KnownDevices.FILE, f".{KnownDevices.FILE}.lock"}
+    without_roots = msgspec.structs.replace(known, roots=())
+    memory.remember(without_roots)
+    assert memory.device(home.device.key.id) == without_roots, "the newer one takes its place"
+
+
+def test_a_damaged_file_is_named_with_what_is_lost_without_it(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / KnownDevices.FILE
+    path.write_text("{}")
+    with pytest.raises(ConfigurationError) as refused:
+        KnownDevices(path).devices()
+    assert refused.value.message.startswith(f"{path}: ")
+    assert refused.value.remedy == (
+        "Restore it from a backup. Without it this machine cannot detect a rolled-back device."
+    )
+    with pytest.raises(ConfigurationError):
+        KnownDevices(path).remember(known_of(home))
+    assert path.read_text() == "{}", "it is not overwritten"
