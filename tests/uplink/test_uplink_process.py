@@ -314,7 +314,18 @@ def test_the_link_is_made_of_what_the_custodian_says_and_it_is_waited_for_as_lon
     assert bus is linked.bus_class.return_value
     assert isinstance(custody, CustodianClient)
     assert isinstance(outbox, DiskOutbox)
-    assert named == {"device": "ab" * 8, "cell_filter": "a/filter", "chunk_bytes": 65_536}
+    assert named == {"device": "ab" * 8, "cell_filter": "a/filter", "chunk_bytes": 65_536, "health": None}
+
+
+def test_a_doorbell_with_an_installer_asks_the_custodian_for_each_report(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(globals(), "WHERE", msgspec.structs.replace(WHERE, reports_health=True))
+    linked = Linked(monkeypatch, tmp_path)
+    linked.custodian.answers["GetHealthReport"] = protocol.HealthReportReply(b"sealed")
+    health = linked.uplink_class.call_args.kwargs["health"]
+    assert health() == b"sealed"
+    assert linked.custodian.asked[-1] == (protocol.GetHealthReport(), None)
 
 
 def test_without_a_broker_there_is_no_link_and_the_process_says_so(
@@ -418,3 +429,58 @@ def test_a_link_that_turns_no_more_lets_the_watchdog_bite(linked: Linked) -> Non
     assert alive.alive.call_count - calls <= 1
     assert alive.status.call_args == mock.call("connected")
     linked.stop()
+
+
+def test_everything_starts_and_ends_in_order(linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that wait for the custodian end because their connections are closed before they are joined."""
+    role, parts = linked.role, mock.Mock()
+    for name in ("_delivery", "_home", "_relay", "_supervision", "_at_home", "_frames", "_news", "_messages"):
+        monkeypatch.setattr(role, name, getattr(parts, name))
+    monkeypatch.setattr(role, "uplink", parts.uplink)
+    monkeypatch.setattr(role, "_stopping", parts.stopping)
+    with monkeypatch.context() as threads:
+        threads.setattr("agent.uplink.uplink_process.threading.Thread", parts.Thread)
+        role.start()
+    thread = mock.call.Thread()
+    assert parts.mock_calls == [
+        mock.call.Thread(target=role._keep_time, name="time"),
+        mock.call.Thread(target=role._hear_news, args=(parts.uplink,), name="news"),
+        thread.start(), thread.start(),
+        mock.call._delivery.start(), mock.call._home.start(), mock.call._relay.start(),
+        mock.call._supervision.ready("connecting"),
+    ]  # fmt: skip
+    parts.reset_mock()
+    role.run()
+    assert parts.mock_calls == [mock.call.uplink.run(), mock.call.stopping.wait()]
+    parts.reset_mock()
+    role.stop()
+    assert parts.mock_calls == [
+        mock.call._supervision.stopping(), mock.call.stopping.set(), mock.call.uplink.stop(), mock.call._home.stop(),
+        mock.call._at_home.close(), mock.call._frames.close(), mock.call._relay.stop(), mock.call._delivery.stop(),
+        mock.call._news.close(), mock.call._messages.close(), thread.join(), thread.join(),
+    ]  # fmt: skip
+
+
+def test_each_turn_reports_to_the_custodian_and_gives_a_sign_of_life_while_the_link_turns(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role, parts = linked.role, mock.Mock()
+    monkeypatch.setattr(role, "_supervision", parts.supervision)
+    monkeypatch.setattr(role, "_custodian", parts.custodian)
+    monkeypatch.setattr(role, "_stopping", parts.stopping)
+    monkeypatch.setattr(role, "_progress", parts.progress)
+    monkeypatch.setattr(role, "_clock", parts.clock)
+    parts.clock.now.return_value.boot_ns = 77
+    status = {"link": "connected", "remedy": "", "transfers": 0, "sent_bytes": 0, "received_messages": 0}
+    for turned_ns, marked_ns, is_stuck in ((5, 5, False), (0, 77, False), (5, 5, True)):
+        parts.reset_mock()
+        linked.uplink.turned_ns = turned_ns
+        parts.stopping.wait.side_effect = [False, True]
+        parts.progress.stuck.return_value = ("loop",) if is_stuck else ()
+        role._keep_time()
+        alive = [] if is_stuck else [mock.call.supervision.alive()]
+        assert parts.mock_calls == [
+            mock.call.stopping.wait(0.01), mock.call.custodian.ask(ReportStatus(status), patience_s=0.0),
+            mock.call.clock.now(), mock.call.progress.mark("loop", marked_ns), mock.call.progress.stuck(77), *alive,
+            mock.call.supervision.status("connected"), mock.call.stopping.wait(0.01),
+        ]  # fmt: skip
