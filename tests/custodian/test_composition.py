@@ -14,13 +14,14 @@ import pytest
 from msgspec.structs import replace as replace_fields
 
 from agent import __version__
-from agent.clients.opening import open_bytes
+from agent.clients.opening import X25519Identity, open_bytes
 from agent.config import Configuration
 from agent.config.settings import (
     AlertsConfig,
     BrokerConfig,
     DeviceConfig,
     HomeAssistantConfig,
+    InstallerConfig,
     PageConfig,
     PositionConfig,
     RemoteConfig,
@@ -36,10 +37,11 @@ from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRunt
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.talk_buffer import TalkBuffer
-from agent.errors import ConfigurationError, RequestError
+from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.vault.segment_files import DiskManifestLog
 from agent.wire.area import Point
 from agent.wire.control import Frame
+from agent.wire.health import open_report
 from agent.wire.identities import public_key_of
 from agent.wire.statements import QuietHoursSetting, Settings
 from agent.wire.topics import cell_filter, cell_of
@@ -55,6 +57,7 @@ from tests.custodians import (
     stated,
 )
 from tests.vaults import SteppedClock
+from tests.wire.samples import DEVICE_KEY
 
 PAGE = PageConfig(host="127.0.0.1", port=0, addresses=("127.0.0.1",), mdns=False)
 HERE = PositionConfig(latitude=53.5, longitude=10.0)
@@ -295,6 +298,18 @@ def test_home_assistant_gets_an_address_only_if_it_is_configured(around: Around)
         host="hass.example", port=1883, user="u", password="p", ca="", prefix="homeassistant",
         device=public_key_of(DEVICE).id, name="Door", version=__version__, page=runtime.page.url,
     )  # fmt: skip
+
+
+def test_only_an_installer_that_is_configured_gets_reports_which_only_the_installer_opens(around: Around) -> None:
+    assert around.make().health is None
+    identity = X25519Identity(b"i" * 32)
+    runtime = around.make(installer=InstallerConfig(name="installer", recipient=str(identity.recipient())))
+    assert runtime.health is not None
+    sealed = runtime.health.report()
+    report = open_report(open_bytes(sealed, [identity]), DEVICE_KEY.id)
+    assert (report.device, report.name, report.version) == (DEVICE_KEY.text, "Door", __version__)
+    with pytest.raises(OpenError):
+        open_bytes(sealed, [OWNER_IDENTITY])
 
 
 # -- the page, and the set-up by the camera ----------------------------------------------------------------------------

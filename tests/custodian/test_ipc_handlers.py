@@ -33,6 +33,7 @@ from agent.ipc.protocol import (
     FromUplink,
     GetAlertChannels,
     GetErasedSegments,
+    GetHealthReport,
     GetHeldSegments,
     GetHomeAssistant,
     GetLiveViewers,
@@ -42,6 +43,7 @@ from agent.ipc.protocol import (
     GetSettings,
     GetTalk,
     GetUplinkConfig,
+    HealthReportReply,
     HeldSegments,
     HomeAssistantReply,
     HomeStateReply,
@@ -389,6 +391,12 @@ def test_the_uplink_carries_frames_between_the_relay_and_the_link(clock: Stepped
     assert asked.handle(DeliverLinkFrames((frame,))) == Ack()
     assert link.delivered == [frame]
     assert asked.handle(PollLinkFrames()) == LinkFrames((frame,))
+
+
+def test_the_uplink_gets_the_report_for_the_installer_and_nothing_without_one(clock: SteppedClock) -> None:
+    assert uplink(clock).handle(GetHealthReport()) == HealthReportReply(b"")
+    asked = uplink(clock, health=lambda: b"a sealed report")
+    assert asked.handle(GetHealthReport()) == HealthReportReply(b"a sealed report")
 
 
 def test_without_a_link_frames_go_nowhere(clock: SteppedClock, monkeypatch: pytest.MonkeyPatch) -> None:
