@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from unittest import mock
+from unittest.mock import call
 
 import pytest
 
@@ -17,6 +19,7 @@ from agent.core.bus import (
     MessageReceived,
     PublishAcknowledged,
     PublishLost,
+    Subscribed,
     SubscriptionRefused,
 )
 from agent.core.requests import OutboxPart, OutboxRecord
@@ -24,7 +27,17 @@ from agent.errors import NetworkError, StorageError
 from agent.uplink import uplink
 from agent.uplink.uplink import Uplink
 from agent.wire.disclosures import ByteRange, PartMissing, PartRange, Receipt, ReceiptState
-from agent.wire.topics import ANONYMOUS, TRUST_FILTER, ChunkVerb, ReceiptTopic, UploadTopic, UploadVerb, parse_topic
+from agent.wire.topics import (
+    ANONYMOUS,
+    TRUST_FILTER,
+    ChunkVerb,
+    ReceiptTopic,
+    TrustTopic,
+    UploadTopic,
+    UploadVerb,
+    parse_topic,
+)
+from tests.recorder.thread_owner_check import plant
 from tests.vaults import SteppedClock
 from tests.wire import samples
 
@@ -435,3 +448,88 @@ def test_the_rest_of_the_footage_leaves_after_the_manifest_is_held(turns: Turns)
     turns.run(CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), held, PAUSE)
     assert turns.bus.chunks() == [(one.disclosure, 1, FILM[100:])]
     assert turns.uplink.status().sent_bytes == 200
+
+
+# -- what the reading of the cell is told ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reading(turns: Turns) -> mock.Mock:
+    """A reading of the cell that notes its calls. It wants nothing."""
+    made = mock.Mock()
+    made.turn.return_value = made.deadline_ns.return_value = None
+    made.take.return_value = False
+    plant(turns.uplink, _reading=made)
+    return made
+
+
+def told(reading: mock.Mock) -> list[object]:
+    """The calls that tell it of something."""
+    return [each for each in reading.mock_calls if each[0] not in ("turn", "deadline_ns")]
+
+
+def test_the_reading_hears_of_each_connection_subscription_and_message(turns: Turns, reading: mock.Mock) -> None:
+    """A package of a trust root counts against what it may read; a message of the cell does not."""
+    now = turns.clock.now().boot_ns
+    down = BusDisconnected(LinkFault.UNREACHABLE, NetworkError("No program listens."), retry_in_s=1.0)
+    trust = str(TrustTopic(samples.ROOT_KEY.id, 0))
+    turns.run(
+        CONNECTED, Subscribed(CELL), MessageReceived("a", b"bytes"), MessageReceived(trust, b"a package"), down, PAUSE
+    )
+    assert told(reading) == [
+        call.connected(now), call.subscribed(CELL, now), call.take("a", b"bytes", now), call.heard(now),
+        call.take(trust, b"a package", now), call.heard(now), call.spent(len(trust) + len(b"a package"), now),
+        call.disconnected(),
+    ]  # fmt: skip
+    assert turns.custodian.heard == ["a", trust]
+    assert turns.uplink.status().received_messages == 2
+
+
+def test_a_page_goes_to_the_reading_alone_and_its_messages_to_the_custodian(turns: Turns, reading: mock.Mock) -> None:
+    reading.take.return_value = True
+    reading.turn.side_effect = [("one", b"1"), ("two", b"2"), *[None] * 9]
+    now = turns.clock.now().boot_ns
+    turns.run(MessageReceived("a page", b"bytes"), PAUSE)
+    assert told(reading) == [call.take("a page", b"bytes", now)]
+    assert turns.custodian.heard == ["one", "two"]
+    assert turns.uplink.status().received_messages == 3
+
+
+def test_the_reading_begins_again_after_its_time_and_in_a_new_cell_at_once(turns: Turns, reading: mock.Mock) -> None:
+    begins = turns.clock.now().boot_ns
+    turns.run(
+        PAUSE, turns.passes(899), PAUSE, PAUSE, turns.passes(1), PAUSE, PAUSE,
+        lambda: turns.uplink.listen_to(NEXT_CELL), PAUSE, PAUSE,
+    )  # fmt: skip
+    later = begins + 900 * 10**9
+    assert told(reading) == [call.again(later), call.move(NEXT_CELL, later)]
+
+
+def test_a_doorbell_that_was_moved_does_not_sleep_before_it_listens_there(turns: Turns) -> None:
+    assert turns.uplink._patience_s() == 0.5
+    turns.uplink.listen_to(NEXT_CELL)
+    assert turns.uplink._patience_s() == 0.0
+
+
+def test_footage_that_is_gone_from_the_disk_stops_its_transfer_and_no_other(turns: Turns) -> None:
+    gone, stays = disclosure(1), disclosure(2)
+
+    class OneIsGone(TwoParts):
+        def read(self, disclosure: str, number: int, offset: int, size: int) -> bytes:
+            if disclosure == gone.disclosure:
+                raise StorageError("It was revoked a moment ago.")
+            return super().read(disclosure, number, offset, size)
+
+    plant(turns.uplink, _outbox=OneIsGone())
+    turns.custodian.listed = [(gone, True), (stays, True)]
+    turns.run(CONNECTED, PAUSE, turns.receipt_for(gone), turns.receipt_for(stays), PAUSE, PAUSE)
+    aborted = [
+        (topic.disclosure, data, retain, expiry_s)
+        for topic, data, _, retain, expiry_s in turns.bus.published()
+        if topic.verb is UploadVerb.ABORT
+    ]
+    assert aborted == [(gone.disclosure, b"", False, None)], "once, and of no bytes"
+    retained = [(topic.disclosure, data) for topic, data, _, retain, _ in turns.bus.published() if retain]
+    cleared = [data for name, data in retained if name == gone.disclosure]
+    assert cleared[-1] == b"", "and its question is taken back"
+    assert {name for name, *_ in turns.bus.chunks()} == {stays.disclosure}
