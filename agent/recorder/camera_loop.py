@@ -107,7 +107,7 @@ class CameraLoop(ThreadOwned):
         """The step that the process must take to get the camera back; None while the loop can continue."""
         self._masked_by = inputs.zones
         """The privacy zones of these are black in the camera's pictures."""
-        self._opened_level = 0
+        self._opened_level: int
         """The throttling level that the camera was opened with."""
         self._mask_refused: bool
         self._reopen: bool

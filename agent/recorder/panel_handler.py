@@ -43,7 +43,7 @@ class PanelHandler:
         self._told: deque[tuple[str, int]] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
         self._state: dict[str, Any] = {"connected": False}
-        self._throttle_level = 0
+        self._throttle_level: int = ThrottleLevel.NORMAL
         self._bridge = ""
         self.presses = 0
 

@@ -79,11 +79,14 @@ class _FoundFiles:
 
 
 class VaultStartUp:
-    """One run of procedure S from S2 on.  `being_written`: segments that this process has open, to be left alone."""
+    """One run of procedure S from S2 on.  `being_written`: segments that this process has open, to be left alone.
+
+    `given_up`: asked while the manifest is read. True ends the start.
+    """
 
     def __init__(
         self, store: SegmentStore, log: ManifestLog, index: Index, writer: ManifestWriter, now: Stamp,
-        being_written: Collection[str] = (), given_up: Callable[[], bool] = lambda: False,
+        being_written: Collection[str], given_up: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._store = store
         self._log = log

@@ -15,6 +15,7 @@ from agent.core.motion.zones import ZoneMap
 from agent.core.retention import ProtectedIds
 from agent.core.timebase import BootNs, seconds
 from agent.ports import Camera, CameraEnd
+from agent.recorder import recorder
 from agent.recorder.camera_queues import CameraQueues
 from agent.recorder.clip_writer import WriterSettings
 from agent.recorder.object_detection import ObjectDetectionService
@@ -105,6 +106,17 @@ def test_without_a_camera_a_press_is_kept_and_told_with_the_reason_and_a_pulse_i
     assert house.recorder._loop._woken.is_set()
     (pressed_ns,) = house.recorder._inputs.early_presses
     assert 0 <= time.monotonic_ns() - pressed_ns < seconds(600)
+
+
+def test_the_recording_led_is_lit_for_less_than_a_second_after_each_picture(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = house.stream()
+    house.deliver(stream)
+    for age_ns, is_lit in ((0, True), (seconds(1) - 1, True), (seconds(1), False)):
+        now_ns = stream.frame_ns + age_ns
+        monkeypatch.setattr(recorder, "time", SimpleNamespace(monotonic_ns=lambda now_ns=now_ns: now_ns))
+        assert house.recorder.delivering is is_lit
 
 
 def test_the_recording_led_is_lit_while_pictures_come(house: House) -> None:
