@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from agent.clients.opening import X25519Identity, open_bytes
 from agent.core import live
-from agent.core.live import LiveContext, LiveSound, live_plaintext
+from agent.core.live import LiveContext, LiveSound, live_plaintext, read_key, split_part
 from agent.core.media import EncodedPacket, Gop, SoundDescription, SoundPacket, StreamDescription
+from agent.core.sframe import FrameKey
 from agent.core.timebase import NS_PER_MS, BootNs, seconds
 from agent.core.vault.spans import span_between
 from agent.errors import FormatError
@@ -209,6 +211,39 @@ def test_a_part_without_its_beginning_is_not_shown(maker: LiveStream, tested: Te
         maker._media_of(maker._newest[0])
     with pytest.raises(FormatError, match="without its beginning"):
         LiveSealer(tested.vault, SeededEntropy(1)).seal(b"part", begins=False)
+
+
+class SameSecret:
+    def token(self, size_bytes: int) -> bytes:
+        return b"\7" * size_bytes
+
+
+def test_each_key_of_live_view_counts_its_frames_from_nought(tested: TestVault) -> None:
+    sealer = LiveSealer(tested.vault, SameSecret())
+    secret = b"\7" * 32
+
+    def sealed(plaintext: bytes, *, begins: bool) -> tuple[bytes, bytes]:
+        return split_part(sealer.seal(plaintext, begins=begins))
+
+    assert sealer.is_due
+    first, frame = sealed(b"one", begins=True)
+    assert frame == FrameKey(secret, 1).seal(0, b"one")
+    said = open_bytes(first, [OWNER])
+    assert (read_key(said).base_key, read_key(said).kid) == (secret, 1)
+    assert sealed(b"two", begins=False) == (b"", FrameKey(secret, 1).seal(1, b"two"))
+    assert sealed(b"three", begins=True) == (first, FrameKey(secret, 1).seal(2, b"three")), "the same viewers"
+    sealer.look({"phone": X25519Identity(b"p" * 32).recipient()})
+    assert sealer.is_due
+    assert sealed(b"four", begins=False)[1] == FrameKey(secret, 1).seal(3, b"four"), "up to the next keyframe"
+    second, frame = sealed(b"five", begins=True)
+    assert frame == FrameKey(secret, 2).seal(0, b"five")
+    assert open_bytes(second, [X25519Identity(b"p" * 32)]) == open_bytes(second, [OWNER])
+    tested.vault.seal_to(tested.vault._sealing.recipients, 2)
+    assert sealer.is_due, "another list of owners"
+    sealer.seal(b"six", begins=True)
+    assert not sealer.is_due
+    sealer.forget()
+    assert sealer.is_due
 
 
 # -- the sound ---------------------------------------------------------------------------------------------------------
