@@ -16,6 +16,7 @@ import sys
 import tarfile
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,11 @@ from agent.platform.sqlite_snapshot import open_snapshot
 if TYPE_CHECKING:
     from agent.custodian.state_folder import StateFolder
 
-__all__ = ["backup", "reset", "restore"]
+__all__ = ["SealedBackup", "backup", "reset", "restore", "seal_backup"]
 
 _CHUNK = 1 << 16
 _MOST_BYTES = 1 << 30
+_LEAST_BYTES = 1 << 20
 _OWN = ("device.key", "push.json")
 _PAGE = "page"
 _PLAIN = re.compile(r"manifest\.[0-9]+(\.part)?|recorder\.sqlite(-wal)?")
@@ -45,14 +47,39 @@ _BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json"
 
 @click.command()
 @config_option
-@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-def backup(config: Path, out: Path) -> None:
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False), required=False)
+def backup(config: Path, out: Path | None) -> None:
     """Write keys, journal, ledger, page and configuration to OUT, sealed to the owners. It holds no footage.
 
+    Without OUT, write it into the folder of [backup], and remove the oldest there. You may run it while the doorbell
+    runs.  Only an owner can open it, on their own machine:
+
     \b
-    You may run it while the doorbell runs.  Only an owner can open it, on their own machine:
     doorward owner open-backup OUT | ssh doorbell sudo doorward restore -
     """
+    from agent.cli.own_backups import keep_backup
+    from agent.errors import ConfigurationError
+
+    if out is not None and out.exists():
+        raise ConfigurationError(f"{out} already exists.", remedy="Choose another name, or remove it first.")
+    sealed = seal_backup(config)
+    if out is None:
+        out = keep_backup(config, sealed.data)
+    else:
+        files.write(out, sealed.data, secret=True)
+    click.echo(f"{out} is sealed to {', '.join(map(plain, sealed.owners))} and the recovery identity.")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBackup:
+    """A backup, and the names of the owners that can open it."""
+
+    data: bytes
+    owners: tuple[str, ...]
+
+
+def seal_backup(config: Path) -> SealedBackup:
+    """Returns a backup of this doorbell, whose custodian runs. Raises `ConfigurationError` if it has no owner."""
     import secrets
 
     from agent.config import load
@@ -65,8 +92,6 @@ def backup(config: Path, out: Path) -> None:
     from agent.wire import envelope, strictjson
     from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
 
-    if out.exists():
-        raise ConfigurationError(f"{out} already exists.", remedy="Choose another name, or remove it first.")
     folder = StateFolder(load(config).device.state_dir)
     with DeviceLink(folder.control) as link:
         enrolment = link.ask(GetEnrolment()).envelope
@@ -79,9 +104,7 @@ def backup(config: Path, out: Path) -> None:
     recipients = [parse_recipient(text) for text in (*(each.recipient for each in owners.recipients), owners.recovery)]
     sealer = Sealer(secrets.token_bytes(16), recipients, nonce=secrets.token_bytes(16))
     pieces = [sealer.header, *(sealer.update(piece) for piece in _archive(folder, config)), sealer.finish()]
-    files.write(out, b"".join(pieces), secret=True)
-    names = ", ".join(plain(owner.name) for owner in owners.recipients)
-    click.echo(f"{out} is sealed to {names} and the recovery identity.")
+    return SealedBackup(b"".join(pieces), tuple(owner.name for owner in owners.recipients))
 
 
 @click.command()
@@ -235,7 +258,10 @@ def _archive(folder: StateFolder, config: Path) -> Iterator[bytes]:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(data), 0o600
             tar.addfile(member, io.BytesIO(data))
+    # Padded to a power of two, because a journal's length tells the keeper of the backups that requests came. A tar
+    # ends with zeros.
     view = buffer.getvalue()
+    view = view.ljust(max(_LEAST_BYTES, 1 << (len(view) - 1).bit_length()), b"\0")
     for start in range(0, len(view), _CHUNK):
         yield view[start : start + _CHUNK]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from agent.cli import words
+from agent.cli.checks.backups import check_backups
 from agent.cli.checks.board import check_heat, check_limits, check_panel
 from agent.cli.checks.broker import check_broker, check_congestion_control, check_relay
 from agent.cli.checks.camera import check_camera, check_encoder, check_sound
@@ -82,6 +83,9 @@ def examine(config: Path) -> Iterator[Finding]:
             yield from _guarded("congestion control", lambda: iter((check_congestion_control(),)))
         yield from _guarded("relay", lambda: check_relay(configuration, now))
         yield from _guarded("updates", lambda: iter((check_updates(configuration, status),)))
+        if (wanted := configuration.backup) is not None:
+            state = StateFolder(configuration.device.state_dir)
+            yield from _guarded("backups", lambda: iter((check_backups(wanted, state, now),)))
         yield from _guarded("panel", lambda: check_panel(configuration.panel, status))
         yield from _guarded("heat", lambda: check_heat(configuration))
         if StateFolder(configuration.device.state_dir).divided:

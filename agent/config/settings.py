@@ -29,6 +29,7 @@ from firmware_bridge.settings import BoardConfig, PanelConfig, TimeOfDay, pin_co
 __all__ = [
     "AlertChannelConfig",
     "AlertsConfig",
+    "BackupConfig",
     "BoardConfig",
     "BoardName",
     "BrokerConfig",
@@ -421,6 +422,13 @@ class UpdatesConfig(Section, frozen=True, kw_only=True):
     """The first root.json that is trusted. None: the one that came with the program."""
 
 
+class BackupConfig(Section, frozen=True, kw_only=True):
+    """`[backup]`: the doorbell makes a sealed backup each day. Off if this section is absent."""
+
+    folder: Path
+    keep: Annotated[int, Meta(ge=1, le=60)] = 7
+
+
 class InstallerConfig(Section, frozen=True, kw_only=True):
     """`[installer]`: this person reads reports of the doorbell's health. Off if this section is absent."""
 
@@ -503,6 +511,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     metrics: MetricsConfig | None = None
     updates: UpdatesConfig | None = None
     installer: InstallerConfig | None = None
+    backup: BackupConfig | None = None
     panel: PanelConfig | None = None
     board: BoardConfig = field(default_factory=BoardConfig)
     log: LogConfig = field(default_factory=LogConfig)

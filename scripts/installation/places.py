@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DROPINS", "ENABLED", "GUARD", "JOIN", "SERVICES", "UNITS", "USERS", "Places"]
+__all__ = ["BACKUP", "DROPINS", "ENABLED", "GUARD", "JOIN", "SERVICES", "UNITS", "USERS", "Places"]
 
 SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorward-bridge")
 ENABLED = (
@@ -22,7 +22,9 @@ JOIN = "doorward-join.path"
 """Waits for a set-up code of the camera, if the configuration asks for it."""
 GUARD = "doorward-install-guard.service"
 """Ends what an installer leaves if it is killed."""
-UNITS = (*ENABLED, "doorward-updater.service", JOIN, "doorward-join.service", GUARD)
+BACKUP = "doorward-backup.timer"
+"""Makes a backup each day, if the configuration says where."""
+UNITS = (*ENABLED, "doorward-updater.service", JOIN, "doorward-join.service", BACKUP, "doorward-backup.service", GUARD)
 USERS = (*SERVICES, "doorward-updater")
 DROPINS = {
     "custodian-page": "doorward-custodian",

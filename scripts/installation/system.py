@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from installation.places import DROPINS, ENABLED, GUARD, JOIN, SERVICES, UNITS, USERS, Places
+from installation.places import BACKUP, DROPINS, ENABLED, GUARD, JOIN, SERVICES, UNITS, USERS, Places
 from installation.words import run, say
 
 __all__ = ["System"]
@@ -85,11 +85,13 @@ class System:
                 link.unlink(missing_ok=True)
                 _remove_empty(link.parent)
         self._write_update_source(tables.get("updates"))
-        wants = self._places.units / "doorward.target.wants" / JOIN
-        if tables.get("page", {}).get("setup_by_camera") is True:
-            self._link(wants, self._places.units / JOIN)
-        else:
-            wants.unlink(missing_ok=True)
+        asked = {JOIN: tables.get("page", {}).get("setup_by_camera") is True, BACKUP: "backup" in tables}
+        for unit, is_asked in asked.items():
+            wants = self._places.units / "doorward.target.wants" / unit
+            if is_asked:
+                self._link(wants, self._places.units / unit)
+            else:
+                wants.unlink(missing_ok=True)
         panel = self._places.etc / "panel"
         if "panel" in tables:
             panel.touch()

@@ -205,6 +205,19 @@ def test_root_waits_for_a_set_up_code_only_if_the_configuration_asks_for_it(
         assert link.is_symlink() is expected
 
 
+@pytest.mark.parametrize(("section", "runs"), [("[backup]\nfolder = '/media/stick'\n", True), ("", False)])
+def test_backups_are_made_each_day_only_if_the_configuration_says_where(
+    section: str, runs: bool, tmp_path: Path
+) -> None:
+    places = Places(tmp_path)
+    places.etc.mkdir(parents=True)
+    link = places.units / "doorward.target.wants" / "doorward-backup.timer"
+    for each, expected in (("[backup]\n", True), (section, runs)):
+        places.configuration.write_text(each)
+        System(places).apply_options()
+        assert link.is_symlink() is expected
+
+
 def test_what_root_does_with_a_set_up_code_is_shut_in() -> None:
     """It reads a file of the custodian's, so it reaches only what it needs: no network, and a few folders to write."""
     text = (SYSTEMD / "doorward-join.service").read_text()

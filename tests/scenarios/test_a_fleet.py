@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ import pytest
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.clients.broker.private_broker import PrivateBroker
+from agent.clients.opening import open_bytes
+from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.keys import OwnerKeys
 from agent.config import load
 from agent.core.bus import BusConnected
 from agent.core.timebase import ClockQuality, ClockReading
@@ -27,9 +31,13 @@ from agent.custodian import health_reports
 from agent.custodian.health_reports import HealthReporter
 from agent.custodian.state_folder import StateFolder
 from agent.errors import NetworkError
+from agent.ipc.control_client import DeviceLink
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform.entropy import SystemEntropy
 from agent.platform.system_clock import SystemClock
+from agent.recorder.capture.camera_scripted import ScriptedCamera
+from agent.solo import Solo
+from agent.uplink import uplink
 from agent.uplink.uplink import Uplink
 from tests.cli.conftest import Seen
 from tests.fleets import EstSide, LightDoor
@@ -215,3 +223,57 @@ def test_an_installer_sees_the_health_of_all_doorbells_and_which_one_is_broken(
         }
         assert len(lengths) == 1, "each report is as long as every other"
         print(f"{number} doorbells reported after {reported_s:.1f} s; the broken one was seen after {broken_s:.1f} s")
+
+
+def test_a_dead_doorbell_comes_back_from_its_own_backup_with_the_same_name_at_the_broker(
+    tmp_path: Path, tool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All processes in one, a real broker, an owner's keys: dead at one moment, and heard by the installer again."""
+    monkeypatch.setattr(uplink, "_FIRST_REPORT_S", (0.0, 0.1))
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    with EstSide(tmp_path / "broker") as side, PrivateBroker(tmp_path / "broker") as broker:
+        side.broker_port = broker.device_port
+        installer = Installer(tool, tmp_path / "installer")
+        recipient = installer.join(side, broker)
+        door = LightDoor(tmp_path / "door", 1)
+        door.enrol(side.ticket("door-1"))
+        with door.config.open("a") as config:
+            config.write(f'[camera]\nkind = "scripted"\n[backup]\nfolder = "{stick}"\n')
+            config.write(f'[installer]\nname = "Jansen"\nrecipient = "{recipient}"\n')
+        owner, device = OwnerKeys.create(tmp_path / "owner", name="owner-1"), door.device
+        with running(door.config):
+            with DeviceLink(StateFolder(door.state).control) as link:
+                enrol(link, owner)
+            assert tool("backup", "--config", door.config).status == 0
+            until(lambda: device in heard(installer), "the first report")
+        (kept,) = stick.iterdir()
+        before = heard(installer)[device]
+        shutil.rmtree(door.root)
+        started = time.monotonic()
+        fresh = LightDoor(tmp_path / "door", 2)  # a new card, with another key
+        (tmp_path / "opened").write_bytes(open_bytes(kept.read_bytes(), [owner.identity]))
+        assert tool("restore", "--config", fresh.config, tmp_path / "opened").status == 0
+        with running(fresh.config) as solo:
+            until(lambda: heard(installer)[device]["at"] > before["at"], "a report of the new board")
+            assert solo.status()["owners"] == ["owner-1"]
+            replaced_s = time.monotonic() - started
+        assert fresh.device == device
+        assert heard(installer)[device]["name"] == "door-1"
+        print(f"replaced after {replaced_s:.1f} s")
+
+
+def heard(installer: Installer) -> dict[str, Any]:
+    """The newest report of each doorbell, by its id."""
+    return {each["device"]: each["report"] for each in installer.status()["doorbells"]}
+
+
+@contextlib.contextmanager
+def running(config: Path) -> Iterator[Solo]:
+    solo = Solo(load(config), open_camera=lambda: ScriptedCamera(duration_s=1.0, size_px=(320, 240)))
+    solo.start()
+    try:
+        yield solo
+    finally:
+        solo.stop()
+        solo.close()
