@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,11 +14,12 @@ from agent.config.overlay import effective
 from agent.config.settings import AlertsConfig, CameraConfig, CameraKind, VaultConfig
 from agent.core.ledger.entries import EntryKind
 from agent.errors import RequestError
+from agent.wire import strictjson
 from agent.wire.area import Point
 from agent.wire.control import Frame
 from agent.wire.fields import ZoneKind
 from agent.wire.statements import PrivateHoursSetting, QuietHoursSetting, Settings, ZoneSetting
-from tests.custodians import Door, stated
+from tests.custodians import APPROVER, Door, signed, stated
 
 ZONE = ZoneSetting(
     name="street", kind=ZoneKind.PRIVACY, corners=((0, 0), (10_000, 0), (10_000, 2_500)), sensitivity_percent=150
@@ -115,3 +117,20 @@ def test_what_is_set_lies_over_the_file_and_nothing_else_does() -> None:
 def test_a_file_that_has_become_narrower_wins_over_what_was_set_before() -> None:
     wide = Settings(**stated(), max_bytes=10**12, max_age_days=300)
     assert effective(FILE, wide).vault == FILE.vault
+
+
+def test_settings_are_kept_as_they_were_signed_and_told_once_they_are_durable(door: Door) -> None:
+    settings, applied = door.custodian.settings, list[object]()
+    assert (settings.envelope, settings.payload, settings.current, settings.sha256) == (None, b"", None, None)
+    settings.changed = lambda: applied.append(settings.current)
+    door.told.news.clear()
+    wanted = Settings(**stated(), name="Back door")
+    door.obey(wanted)
+    payload = strictjson.encode(wanted)
+    assert (settings.envelope, settings.payload, settings.current, settings.sha256) == (
+        signed(wanted, APPROVER), payload, wanted, hashlib.sha256(payload).hexdigest(),
+    )  # fmt: skip
+    assert applied == [wanted]
+    assert door.told.news == [("settings", "An owner has changed the settings.")]
+    entry = door.entries()[-1]
+    assert (entry["kind"], entry["reason"]) == ("configuration-changed", "anna")
