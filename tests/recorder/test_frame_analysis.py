@@ -368,3 +368,15 @@ def test_the_end_of_a_stream_is_one_frame_after_its_last(monkeypatch: pytest.Mon
     bench.press(at(1))
     (end,) = [item for item in bench.run() if isinstance(item, ClipEnds)]
     assert end.until_ns == at(2)
+
+
+def test_frames_count_again_from_the_very_instant_at_which_the_filter_has_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for until_ns, analysed in ((1000, 1), (1001, 0)):
+        bench = Bench()
+        monkeypatch.setattr(frame_analysis, "time", SimpleNamespace(monotonic_ns=lambda: 1000))
+        bench.inputs.set_blackout_until(until_ns)
+        bench.frames(0)
+        bench.run()
+        assert bench.analysis.analysed == analysed
