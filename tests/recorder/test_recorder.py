@@ -7,11 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.core.events import EventSettings, TriggerKind
 from agent.core.media import LumaFrame
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.zones import ZoneMap
+from agent.core.recovery import RecoveryAction
 from agent.core.retention import ProtectedIds
 from agent.core.timebase import BootNs, seconds
 from agent.ports import Camera, CameraEnd
@@ -207,3 +209,72 @@ def test_between_two_packets_the_lens_is_looked_at_and_coverage_is_written(house
     stream = house.stream()
     house.recorder._on_writer_tick()
     assert calls == ["coverage", "coverage", stream]
+
+
+class LiveView:
+    """Notes what it may hear and what it is shown."""
+
+    def __init__(self) -> None:
+        self.hears: list[object] = []
+
+    def listen(self, hear: object) -> None:
+        self.hears.append(hear)
+
+    def packet(self, *_arguments: object) -> None:
+        """No packet comes here."""
+
+
+@pytest.mark.parametrize("with_sound", [True, False])
+@pytest.mark.parametrize("with_live_view", [True, False])
+def test_the_microphone_serves_the_writer_and_live_view_if_there_are_both(
+    house: House, with_sound: bool, with_live_view: bool
+) -> None:
+    def no_device() -> Any:
+        raise AssertionError("nothing is opened here")
+
+    live: Any = LiveView() if with_live_view else None
+    made = Recorder(
+        RecorderSettings(MotionSettings(), ZoneMap(), EventSettings(), WriterSettings(5.0, 5.0, 10**7)),
+        RecorderDevices(no_device, open_microphone=no_device if with_sound else None, live=live),
+        RecorderServices(house.tested.vault, house.tested.clock, SeededEntropy(1), house.owner, ProtectedIds),
+    )
+    parts = made._parts
+    assert (parts.sound is not None, parts.live) == (with_sound, live)
+    assert parts.writer._retry_buffer._hear == (parts.sound.take if parts.sound is not None else None)
+    assert parts.writer._show == (live.packet if live is not None else None)
+    if live is not None:
+        assert live.hears == ([parts.sound.newest] if parts.sound is not None else [])
+    assert parts.object_detection.status().state == "off", "without networks"
+    assert parts.writer._object_detection is parts.object_detection
+    steps = {made.recovery.on_fault(hangs=True)[0] for _ in range(9)}
+    assert steps == {RecoveryAction.RESTART}, "no service manager restarts this process"
+
+
+def test_a_recorder_passes_on_what_its_camera_loop_says(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, asked = house.recorder._loop, list[object]()
+
+    def run(first_ns: BootNs | None) -> CameraEnd:
+        asked.append(first_ns)
+        return CameraEnd.END_OF_FOOTAGE
+
+    monkeypatch.setattr(loop, "run", run)
+    assert house.recorder.run(BootNs(7)) is CameraEnd.END_OF_FOOTAGE
+    assert house.recorder.run() is CameraEnd.END_OF_FOOTAGE
+    assert asked == [7, None]
+    assert (house.recorder.wanted, house.recorder.between_ns) == (None, None)
+    plant(loop, wanted=RecoveryAction.EXIT, between_ns=5)
+    assert (house.recorder.wanted, house.recorder.between_ns) == (RecoveryAction.EXIT, 5)
+    assert house.recorder.recovery is loop.recovery
+    assert house.recorder.status().state == "no camera"
+    house.recorder.stop()
+    assert loop._stopping.is_set()
+
+
+def test_a_change_of_the_throttling_level_or_the_zones_is_logged_once(house: House) -> None:
+    with capture_logs() as lines:
+        for level in (0, 2, 2, 3):
+            house.recorder.set_throttle_level(level)
+        house.recorder.watch_for(ZoneMap())
+    changes = [line.get("level") for line in lines if line["event"] == "throttle_level_changed"]
+    assert changes == [2, 3]
+    assert "zones_changed" in [line["event"] for line in lines]

@@ -15,10 +15,12 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.live_stream import LiveOpener
 from agent.core.live import split_live
 from agent.core.live_rate import SMALL_PICTURES, SmallPicture
-from agent.core.media import EncodedPacket, LumaFrame
+from agent.core.media import EncodedPacket, LumaFrame, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.ipc.protocol import LiveViewers
 from agent.media.fmp4 import header_of
+from agent.recorder import small_pictures
+from agent.recorder.capture.encoding import EncodingSettings
 from agent.recorder.live_view import LiveEncoder
 from agent.recorder.small_pictures import SmallPictures
 from tests.recorder.test_live_view import Desk
@@ -106,6 +108,72 @@ def test_a_camera_without_coloured_pictures_gives_none() -> None:
     pictures.want(BEST)
     pictures.frame(LumaFrame(np.zeros((176, 320), np.uint8), BootNs(NS_PER_S)))
     assert pictures.encode() == []
+
+
+def taken(*times_ns: int) -> list[bool]:
+    """Whether a picture is taken of each frame, at ten pictures a second."""
+    pictures, found = SmallPictures(threading.Condition()), list[bool]()
+    pictures.want(BEST)
+    for at_ns in times_ns:
+        asked: list[int] = []
+
+        def picture(asked: list[int] = asked) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+            asked.append(1)
+            return np.zeros((36, 64, 3), np.uint8)
+
+        pictures.frame(LumaFrame(np.zeros((24, 32), np.uint8), BootNs(at_ns), picture=picture))
+        found.append(bool(asked))
+    return found
+
+
+def test_a_picture_is_taken_each_tenth_of_a_second_on_average_and_after_a_step_of_the_clock() -> None:
+    ms = NS_PER_S // 1000
+    assert taken(1000 * ms, 1001 * ms, 1100 * ms - 1, 1100 * ms) == [True, True, False, True]
+    assert taken(1000 * ms, 1070 * ms, 1140 * ms, 1210 * ms) == [True, True, True, True], "no faster than its camera"
+    assert taken(1000 * ms, 1150 * ms, 1200 * ms, 1240 * ms, 1300 * ms) == [True, True, True, False, True]
+    assert taken(1000 * ms, 1100 * ms, 1099 * ms, 1000 * ms, 999 * ms) == [True, True, False, False, True]
+    assert taken(0, 1) == [True, True], "the very first instant of a boot"
+    late = taken(5000 * ms, 5100 * ms, 5000 * ms - 1)
+    assert late == [True, True, True], "a clock that goes back by more than a picture begins again"
+
+
+def test_each_picture_wakes_the_thread_of_live_view_and_other_wishes_drop_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed, woken = threading.Condition(), list[int]()
+    monkeypatch.setattr(changed, "notify_all", lambda: woken.append(1))
+    pictures, camera = SmallPictures(changed), Camera()
+    pictures.want(BEST)
+    pictures.frame(camera.frame())
+    assert (woken, pictures.is_waiting) == ([1], True)
+    pictures.want(SmallPicture(640, 10, 400))
+    assert pictures.is_waiting, "the same wish again"
+    pictures.begin_again()
+    assert not pictures.is_waiting
+    pictures.frame(camera.frame())
+    pictures.frame(camera.frame())
+    pictures.want(SmallPicture(320, 5, 100))
+    assert not pictures.is_waiting
+    assert pictures.encode() == []
+
+
+def test_an_encoder_is_made_for_each_size_with_what_was_agreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[StreamDescription, EncodingSettings]] = []
+
+    class Encoder:
+        def __init__(self, description: StreamDescription, settings: EncodingSettings) -> None:
+            made.append((description, settings))
+
+        def encode(self, _frame: object, sensor_ns: BootNs) -> list[EncodedPacket]:
+            return [EncodedPacket(b"", True, sensor_ns)]
+
+    monkeypatch.setattr(small_pictures, "H264Encoder", Encoder)
+    pictures = SmallPictures(threading.Condition())
+    pictures.want(BEST)
+    for width_px in (1280, 1280, 320):
+        picture, wanted = np.zeros((width_px * 9 // 16, width_px, 3), np.uint8), BEST
+        pictures._encoder_for(picture, wanted)
+    settings = EncodingSettings(quality=28, ceiling_kbps=400, buffer_s=0.5, keyframe_every_ns=2 * NS_PER_S)
+    assert [each for _, each in made] == [settings] * 2
+    assert [(each.width_px, each.frames_per_s, each.live) for each, _ in made] == [(640, 10, True), (320, 10, True)]
 
 
 class SmallDesk(Desk):
