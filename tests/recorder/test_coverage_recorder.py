@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.core.timebase import NS_PER_S, ClockReading
 from agent.errors import StorageError
 from agent.recorder.coverage_recorder import CoverageRecorder
@@ -79,3 +81,63 @@ def test_what_was_not_seen_is_not_claimed() -> None:
     assert door.spans.written == [(door.began_s, door.began_s + 70)]
     door.watching.ended(0)
     assert len(door.spans.written) == 1
+
+
+@pytest.mark.parametrize(("age_ns", "written"), [(0, [(100, 1000)]), (1, [])])
+def test_a_span_is_written_as_soon_as_it_has_its_quarter_of_an_hour(
+    age_ns: int, written: list[tuple[int, int]]
+) -> None:
+    door = Door()
+    door.watching.write()
+    door.watching.pictures_delivered(0)
+    door.clock.advance(900)
+    door.watching.pictures_delivered(age_ns)
+    door.watching.write()
+    assert door.spans.written == written
+
+
+def test_a_refused_span_is_tried_again_after_exactly_a_minute_and_a_written_one_forgets_the_refusal() -> None:
+    door = Door()
+    door.watching.pictures_delivered(0)
+    door.clock.advance(900)
+    door.spans.refuses = True
+    for seconds, attempts in ((0, 1), (59, 1), (1, 2)):
+        door.clock.advance(seconds)
+        door.watching.pictures_delivered(0)
+        door.watching.write()
+        assert door.spans.attempts == attempts
+    door.spans.refuses = False
+    door.clock.advance(60)
+    door.watching.pictures_delivered(0)
+    door.watching.write()
+    assert door.spans.written == [(100, 1120)]
+    door.clock.advance(900)
+    door.watching.pictures_delivered(0)
+    door.watching.write()
+    assert door.spans.written == [(100, 1120), (1120, 2020)]
+
+
+def test_a_picture_of_the_future_is_one_of_now_and_a_camera_that_gave_none_covers_nothing() -> None:
+    door = Door()
+    door.watching.pictures_delivered(0)
+    door.clock.advance(10)
+    door.watching.ended(-5 * NS_PER_S)
+    assert door.spans.written == [(100, 110)]
+    door.watching.pictures_delivered(3 * NS_PER_S)
+    door.watching.ended(3 * NS_PER_S)
+    assert len(door.spans.written) == 1, "its only picture came before it was watched"
+    door.watching.pictures_delivered(0)
+    door.watching.ended(0)
+    assert len(door.spans.written) == 1, "no time has passed"
+
+
+def test_another_camera_begins_without_the_refusal_of_the_one_before() -> None:
+    door = Door()
+    door.spans.refuses = True
+    door.watching.pictures_delivered(0)
+    door.clock.advance(900)
+    door.watching.pictures_delivered(0)
+    door.watching.write()
+    door.watching.ended(0)
+    assert door.spans.attempts == 2
+    assert (door.watching._since, door.watching._until, door.watching._refused_ns) == (None, None, None)

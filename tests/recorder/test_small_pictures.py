@@ -132,7 +132,7 @@ def test_a_picture_is_taken_each_tenth_of_a_second_on_average_and_after_a_step_o
     assert taken(1000 * ms, 1070 * ms, 1140 * ms, 1210 * ms) == [True, True, True, True], "no faster than its camera"
     assert taken(1000 * ms, 1150 * ms, 1200 * ms, 1240 * ms, 1300 * ms) == [True, True, True, False, True]
     assert taken(1000 * ms, 1100 * ms, 1099 * ms, 1000 * ms, 999 * ms) == [True, True, False, False, True]
-    assert taken(0, 1) == [True, True], "the very first instant of a boot"
+    assert taken(0, 1) == [True, False], "the very first instant of a boot"
     late = taken(5000 * ms, 5100 * ms, 5000 * ms - 1)
     assert late == [True, True, True], "a clock that goes back by more than a picture begins again"
 

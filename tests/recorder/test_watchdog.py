@@ -115,3 +115,48 @@ def test_a_camera_that_hangs_while_it_is_opened_or_closed_ends_the_feeding(door:
     assert not door.fed(91)
     door.recorder.between_ns = None
     assert door.fed(92)
+
+
+def words_at(door: Door, at_s: float) -> list[str]:
+    door._watch.turn(int(at_s * NS_PER_S))
+    words = []
+    while True:
+        try:
+            words += door.line.recv(1000).decode().splitlines()
+        except BlockingIOError:
+            return words
+
+
+@pytest.mark.parametrize(
+    ("stopped", "limit_s"), [("frames", 45), ("packets", 45), ("camera", 90), ("acknowledgements", 75)]
+)
+def test_each_kind_of_progress_has_its_patience_to_the_second_and_its_name(
+    door: Door, stopped: str, limit_s: int
+) -> None:
+    fine = ["WATCHDOG=1", "STATUS=watching: 0 segments"]
+    if stopped == "acknowledgements":
+        door.recorder.now = replace(WATCHING, state="recording", segments=3)
+        fine[1] = "STATUS=recording: 3 segments"
+        assert words_at(door, 0) == fine, "the first look only counts them"
+    door.recorder.between_ns = 0 if stopped == "camera" else None
+    for at_s in (0, limit_s):
+        door.pulse(0 if stopped == "frames" else at_s, 0 if stopped == "packets" else at_s)
+        assert words_at(door, at_s) == fine
+    door.pulse(0 if stopped == "frames" else limit_s + 1, 0 if stopped == "packets" else limit_s + 1)
+    assert words_at(door, limit_s + 1) == [f"STATUS=stuck: {stopped}"]
+
+
+def test_a_thread_that_looks_late_is_itself_no_stuck_recorder(door: Door) -> None:
+    assert words_at(door, 0)[0] == "WATCHDOG=1"
+    assert words_at(door, 600)[0] == "WATCHDOG=1"
+
+
+def test_a_recorder_that_stops_recording_owes_no_acknowledgement(door: Door) -> None:
+    door.recorder.now = replace(WATCHING, state="recording", segments=3)
+    assert door.fed(0)
+    assert door.fed(2)
+    door.recorder.now = replace(WATCHING, state="watching", segments=3)
+    assert door.fed(50)
+    door.recorder.now = replace(WATCHING, state="recording", segments=3)
+    assert door.fed(70), "the time counts from here"
+    assert door.fed(140)
