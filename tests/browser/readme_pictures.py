@@ -21,6 +21,7 @@ from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.recorder.capture.scene import PorchScene, Visit
 from agent.wire.fields import Kind
 from tests.browser.house import House, Phones, a_house, phones
+from tests.browser.test_covering_a_film import DRAW, OPEN_EDITOR
 from tests.scenarios.street import Asker, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,19 @@ def film_visitors(house: House, films: Sequence[Path], pause_s: float) -> None:
         house.rings_s = (RING_S,) if number in RANG else ()
         ago_s = (len(films) - 1 - number) * pause_s + FILM_S
         assert house.solo.record(BootNs(now_ns - seconds(ago_s))) is CameraEnd.END_OF_FOOTAGE
+
+
+_COVER_THE_FACE = """
+const moment = page.getByLabel("Moment of the film");
+const before = await page.locator(".moment").textContent();
+await moment.evaluate((slider) => {
+  slider.value = String(Math.round(slider.max * 0.46)); // the visitor stands at the door
+  slider.dispatchEvent(new Event("input", {bubbles: true}));
+});
+await page.waitForFunction((words) => document.querySelector(".moment").textContent !== words, before);
+await draw([0.585, 0.28], [0.675, 0.44]);
+await page.locator("svg.covers").evaluate((film) => film.scrollIntoView({block: "center"}));
+"""
 
 
 @contextmanager
@@ -121,16 +135,10 @@ def take(house: House, people: Phones, request: str) -> None:
     )
     people.open_request("ana", request)
     _picture(people, "review-phone-light", ready='await page.locator(".clip img[src^=blob]").first().waitFor();')
+    _picture(people, "cover-phone-light", ready=DRAW + OPEN_EDITOR + _COVER_THE_FACE)
+    people.run("ana", 'await page.getByRole("button", {name: "Done"}).click();')
     people.go("ana", "/history")
     _picture(people, "history-phone-dark", ready='await page.locator("main li").nth(1).waitFor();', scheme="dark")
-    people.go("ana", "/settings")
-    _picture(
-        people,
-        "seen-phone-light",
-        ready="""await page.getByText("Try the settings on this film").click();
-                 await page.getByText(/would have seen motion from/).waitFor();
-                 await page.locator(".try .frame").evaluate((film) => film.scrollIntoView({block: "center"}));""",
-    )
 
 
 def _picture(people: Phones, name: str, *, ready: str = "", scheme: str = "light") -> None:
