@@ -1,13 +1,16 @@
 """Where the files of an update repository come from: a web server, a folder, or one file on a stick.
 
-Rules: each fetcher gives bytes and believes nothing. A server that is slow, endless or silent is cut off. A folder of
-another user is read through open descriptors, without following links and without opening anything but regular files.
+Rules: each fetcher gives bytes and believes nothing. A server that is slow, endless or silent is cut off, in the head
+of its answer as in the rest. A folder of another user is read through open descriptors, without following links and
+without opening anything but regular files.
 Source: the attacks in section 1.5.2 of the TUF specification (endless data, slow retrieval).
 """
 
 from __future__ import annotations
 
+import functools
 import http.client
+import io
 import os
 import re
 import shutil
@@ -21,12 +24,17 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
 from tuf.ngclient import FetcherInterface
 
 from agent.errors import StorageError, UpdateError
+
+if TYPE_CHECKING:
+    import socket
+
+    from _typeshed import WriteableBuffer
 
 __all__ = ["BoundedFetcher", "FolderFetcher", "HttpFetcher", "TarFetcher", "fetcher_for", "require_room"]
 
@@ -72,13 +80,12 @@ class HttpFetcher(BoundedFetcher):
     def __init__(self, base: str, work: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(work)
         self._base = base.rstrip("/")
-        self._monotonic = monotonic
         # Only these handlers: urllib's own opener also opens files and FTP, where a redirect could lead.
         self._opener = urllib.request.OpenerDirector()
         for handler in (
             urllib.request.ProxyHandler(),
-            urllib.request.HTTPHandler(),
-            urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+            _PacedHttp(monotonic),
+            _PacedHttps(monotonic),
             urllib.request.HTTPDefaultErrorHandler(),
             urllib.request.HTTPRedirectHandler(),
             urllib.request.HTTPErrorProcessor(),
@@ -94,7 +101,9 @@ class HttpFetcher(BoundedFetcher):
     def _fetch(self, url: str) -> Iterator[bytes]:
         try:
             with self._open(url) as answer:
-                yield from self._read(url, answer)
+                # `read1` returns after one packet, so that nothing waits for a whole chunk.
+                while chunk := answer.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
+                    yield chunk
         except urllib.error.HTTPError as error:
             error.close()
             raise DownloadHTTPError(f"{url}: HTTP {error.code}", error.code) from error
@@ -107,15 +116,68 @@ class HttpFetcher(BoundedFetcher):
             raise DownloadError(f"{url}: this kind of address is not fetched")
         return answer
 
-    def _read(self, url: str, answer: IO[bytes]) -> Iterator[bytes]:
-        began, received = self._monotonic(), 0
-        # `read1` returns after one packet, so that a server that drips is noticed.
-        while chunk := answer.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
-            received += len(chunk)
-            passed = self._monotonic() - began
-            if passed > GRACE_S and received < passed * LEAST_BYTES_PER_S:
-                raise DownloadError(f"{url}: {received} bytes in {passed:.0f} s are too few")
-            yield chunk
+
+class _PacedHttp(urllib.request.HTTPHandler):
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_paced(http.client.HTTPConnection, self._monotonic), req)
+
+
+class _PacedHttps(urllib.request.HTTPSHandler):
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        connection = _paced(http.client.HTTPSConnection, self._monotonic)
+        return self.do_open(connection, req, context=ssl.create_default_context())
+
+
+def _paced(kind: type[http.client.HTTPConnection], monotonic: Callable[[], float]) -> Any:
+    """Returns what makes connections of a kind, the answers of which are read at a least pace."""
+
+    def connect(host: str, **options: Any) -> http.client.HTTPConnection:
+        connection = kind(host, **options)
+        connection.response_class = functools.partial(_PacedResponse, monotonic)  # type: ignore[assignment]
+        return connection
+
+    return connect
+
+
+class _PacedResponse(http.client.HTTPResponse):
+    """An answer with a least pace from its first byte on, because a head can be dripped for hours as well."""
+
+    def __init__(self, monotonic: Callable[[], float], sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_PacedReader(self.fp.detach(), monotonic))
+
+
+class _PacedReader(io.RawIOBase):
+    """Reads what arrives. Raises TimeoutError if it is slower than `LEAST_BYTES_PER_S` after `GRACE_S`."""
+
+    def __init__(self, raw: io.RawIOBase, monotonic: Callable[[], float]) -> None:
+        self._raw = raw
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._received = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        count = self._raw.readinto(buffer)
+        self._received += count or 0
+        passed = self._monotonic() - self._began
+        if passed > GRACE_S and self._received < passed * LEAST_BYTES_PER_S:
+            raise TimeoutError(f"{self._received} bytes in {passed:.0f} s are too few")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class FolderFetcher(BoundedFetcher):

@@ -14,6 +14,7 @@ import os
 import shutil
 import tarfile
 import threading
+import time
 import tracemalloc
 import types
 from collections.abc import Callable, Iterator
@@ -398,6 +399,30 @@ def test_a_person_may_update_a_doorbell_without_time_server_but_not_in_1970(door
 def test_a_server_that_drips_is_given_up_and_the_door_says_so(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetchers, "GRACE_S", 0.0)
     monkeypatch.setattr(fetchers, "LEAST_BYTES_PER_S", 10**12)
+    with pytest.raises(NetworkError, match="are too few"):
+        door.fetch()
+    assert _reported(door) == "network"
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["HTTP/1.0 200 OK\r\nX-Endless: ", "HTTP/1.0 200 O", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"],
+)
+def test_a_server_that_drips_the_head_of_its_answer_or_of_a_chunk_is_given_up(
+    door: Door, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    def drip(handler: _Handler) -> bool:
+        handler.close_connection = True
+        handler.wfile.write(status.encode())
+        with contextlib.suppress(OSError):
+            for _ in range(3000):
+                handler.wfile.write(b"x")
+                handler.wfile.flush()
+                time.sleep(0.01)
+        return True
+
+    door.handler.answer = staticmethod(drip)
+    monkeypatch.setattr(fetchers, "GRACE_S", 0.3)
     with pytest.raises(NetworkError, match="are too few"):
         door.fetch()
     assert _reported(door) == "network"
