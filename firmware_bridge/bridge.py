@@ -26,9 +26,9 @@ from typing import Any, Final
 
 from firmware_bridge import frames, panel
 from firmware_bridge.backends.simulated import SimulatedLines
+from firmware_bridge.board_health import BoardHealth, read_health
 from firmware_bridge.boards import board_named
 from firmware_bridge.errors import BridgeError
-from firmware_bridge.health import BoardHealth, read_health
 from firmware_bridge.lines import Lines
 from firmware_bridge.server import Server
 from firmware_bridge.settings import BoardConfig, PanelConfig

@@ -49,8 +49,8 @@ from agent.recorder.capture.camera_picamera2 import cameras_here
 from agent.recorder.capture.camera_picamera2.faults import no_camera, remedies
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
+from firmware_bridge.board_health import BoardHealth as BoardHealth
 from firmware_bridge.boards import BoardName, board_named
-from firmware_bridge.health import BoardHealth as BoardHealth
 from firmware_bridge.settings import Backend, BoardConfig, PanelConfig
 from tests.brokers import BrokerWithClients, add_requester
 from tests.mqtt.mqtt_peer import ScriptedPeer

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from firmware_bridge import frames
 from firmware_bridge.backends.simulated import SimulatedLines
+from firmware_bridge.board_health import BoardHealth
 from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import BridgeError
-from firmware_bridge.health import BoardHealth
 from firmware_bridge.lines import Input, Output
 from firmware_bridge.server import MOST_PEERS
 from firmware_bridge.settings import BoardConfig, PanelConfig, load

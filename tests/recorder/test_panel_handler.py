@@ -12,8 +12,8 @@ from agent.core.timebase import BootNs
 from agent.recorder.bridge_client import BridgeLink
 from agent.recorder.panel_handler import PanelHandler
 from firmware_bridge.backends.simulated import SimulatedLines
+from firmware_bridge.board_health import BoardHealth
 from firmware_bridge.bridge import Bridge
-from firmware_bridge.health import BoardHealth
 from firmware_bridge.lines import Input, Output
 from firmware_bridge.settings import BoardConfig, PanelConfig
 

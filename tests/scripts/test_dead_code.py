@@ -42,6 +42,8 @@ CALLED_BY_LIBRARIES = {
     "exception": "structlog",
     "format_commands": "click",
     "handle_error": "socketserver",
+    "http_open": "urllib",
+    "https_open": "urllib",
     "log_message": "http.server",
     "request_queue_size": "socketserver",
 }

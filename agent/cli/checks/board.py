@@ -3,7 +3,7 @@
 If the doorbell runs, the check asks it, because it holds the GPIO lines. Otherwise the check looks whether the lines
 are available. It also checks that the kernel enforces the memory limits of the units.
 
-Source: firmware_bridge.health for the board's readings, firmware_bridge.boards for its limits.
+Source: firmware_bridge.board_health for the board's readings, firmware_bridge.boards for its limits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.config import Configuration
+from firmware_bridge.board_health import BoardHealth, read_health
 from firmware_bridge.boards import Board, board_named
-from firmware_bridge.health import BoardHealth, read_health
 from firmware_bridge.settings import Backend, PanelConfig
 
 __all__ = ["check_heat", "check_limits", "check_panel"]

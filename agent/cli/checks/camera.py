@@ -35,8 +35,8 @@ from agent.recorder.capture.encoding import EncodingSettings, H264Encoder, descr
 from agent.recorder.capture.microphone_alsa import AlsaMicrophone
 from agent.recorder.capture.microphone_file import FileMicrophone
 from agent.recorder.capture.microphone_rtsp import RtspMicrophone
+from firmware_bridge.board_health import read_health
 from firmware_bridge.boards import board_here
-from firmware_bridge.health import read_health
 
 __all__ = ["check_camera", "check_encoder", "check_sound"]
 

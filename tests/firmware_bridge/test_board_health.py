@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge.board_health import BoardHealth, read_health
 from firmware_bridge.boards import BoardName, board_here
-from firmware_bridge.health import BoardHealth, read_health
 
 FILES = {
     "proc/meminfo": "MemTotal: 437556 kB\nCmaTotal:         262144 kB\nCmaFree:          131072 kB\n",
