@@ -47,7 +47,7 @@ from agent.platform.certificates import key_usage
 from agent.wire.topics import ANONYMOUS, HEALTH_FILTER, requester_of
 from agent.wire.trust_package import TRUST_SLOTS
 
-__all__ = ["DIGEST_CLIENT", "RENEWAL_DAYS", "BrokerPki", "ClientFiles", "Role"]
+__all__ = ["DIGEST_CLIENT", "RENEWAL_DAYS", "BrokerPki", "ClientFiles", "Role", "requested_key"]
 
 DIGEST_CLIENT = f"{ANONYMOUS}.digest"
 """No key has this id and no requester has an id in the form of a key id, so no worker has this name."""
@@ -181,7 +181,7 @@ class BrokerPki:
         """
         if not _KEY_ID.fullmatch(key_id):
             raise ConfigurationError(f"{key_id!r} is not a device's name.", remedy="Use its key id: 16 hex digits.")
-        return self._add(Role.DEVICE, key_id, now, days, _requested_key(request) if request else None)
+        return self._add(Role.DEVICE, key_id, now, days, requested_key(request) if request else None)
 
     def enrol_device(self, device: str, request: bytes, now: datetime.datetime) -> bytes:
         """Returns the certificate (PEM) of a device that proved its key id. The same request gives the same one again,
@@ -189,7 +189,7 @@ class BrokerPki:
 
         Raises `ConfigurationError` if a certificate for this key was revoked, or if the device has one for another key.
         """
-        key = _requested_key(request)
+        key = requested_key(request)
         self._refuse_revoked(device, key)
         path = self.client(device).certificate
         if not files.is_file(path):
@@ -226,7 +226,7 @@ class BrokerPki:
             requester = requester_of(name)
         except FormatError as error:
             raise ConfigurationError(error.message, remedy=error.remedy) from error
-        made = self._add(Role.REQUESTER, name, now, days, _requested_key(request), organization=requester)
+        made = self._add(Role.REQUESTER, name, now, days, requested_key(request), organization=requester)
         self._write_workers()
         return made
 
@@ -246,7 +246,7 @@ class BrokerPki:
                 f"This broker has {left} of {TRUST_SLOTS} slots left, {slots} are wanted.",
                 remedy="Doorbells read all of them at each connection. Use another broker for this root.",
             )
-        made = self._add(Role.REQUESTER, f"{root}{_ROOT_SUFFIX}", now, days, _requested_key(request))
+        made = self._add(Role.REQUESTER, f"{root}{_ROOT_SUFFIX}", now, days, requested_key(request))
         self._write_workers({**given, root: slots})
         return made
 
@@ -261,7 +261,7 @@ class BrokerPki:
             raise ConfigurationError(
                 f"{installer!r} is not an installer's id.", remedy="Use the 16 hex digits of 'doorward fleet init'."
             )
-        made = self._add(Role.REQUESTER, f"{installer}{_INSTALLER_SUFFIX}", now, days, _requested_key(request))
+        made = self._add(Role.REQUESTER, f"{installer}{_INSTALLER_SUFFIX}", now, days, requested_key(request))
         self._write_workers()
         return made
 
@@ -384,13 +384,13 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
-    """The key of a signing request that its holder signed."""
+def requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
+    """Returns the key of a signing request (PEM) that its holder signed. Raises `ConfigurationError` for any other."""
     remedy = "Use the file that the device made: a P-256 key's request in PEM."
     try:
         asked = x509.load_pem_x509_csr(request)
         key = asked.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise ConfigurationError("This is not a signing request.", remedy=remedy) from error
     if not asked.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
         raise ConfigurationError("This signing request is invalid.", remedy=remedy)

@@ -16,6 +16,7 @@ import binascii
 import contextlib
 import datetime
 import hashlib
+import io
 import socket
 import socketserver
 import ssl
@@ -27,10 +28,11 @@ from typing import Any, Final
 
 import structlog
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
 from cryptography.x509.oid import AttributeOID
 
-from agent.clients.broker.broker_pki import BrokerPki, Role
+from agent.clients.broker.broker_pki import BrokerPki, Role, requested_key
 from agent.clients.broker.enrolment_tokens import EnrolmentTokens
 from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
 from agent.platform import files
@@ -48,6 +50,8 @@ __all__ = ["EstServer"]
 _IDLE_S: Final = 10.0
 _LONGEST_S: Final = 60.0
 _LIMIT_BYTES: Final = 16 * 1024
+_REQUEST_BYTES: Final = 64 * 1024
+"""Size of a whole request with its headers. Python's server alone would take 6 MB of headers."""
 _TURN_S: Final = 0.5
 
 
@@ -66,6 +70,27 @@ class _HttpsServer(BoundedServer, socketserver.TCPServer):
         """A client that hangs up, or speaks no TLS 1.3, is no news."""
 
 
+class _BoundedReader:
+    """Reads a request and ends after `_REQUEST_BYTES`, as if its client had sent no more."""
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        self._file = file
+        self._left = _REQUEST_BYTES
+
+    def readline(self, size: int) -> bytes:
+        return self._counted(self._file.readline(min(size, self._left)))
+
+    def read(self, size: int) -> bytes:
+        return self._counted(self._file.read(min(size, self._left)))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _counted(self, data: bytes) -> bytes:
+        self._left -= len(data)
+        return data
+
+
 class _EstHandler(BaseHTTPRequestHandler):
     """Answers one request."""
 
@@ -75,6 +100,7 @@ class _EstHandler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self.rfile = _BoundedReader(self.rfile)  # type: ignore[assignment]
         self._limit = threading.Timer(_LONGEST_S, self._cut)
         self._limit.daemon = True
         self._limit.start()
@@ -208,13 +234,15 @@ class EstServer:
     def enrol(self, token: str, request: bytes) -> bytes:
         """Returns the certificate for a request in DER, PKCS #7 in DER. Raises `DoorwardError`."""
         asked = _parse(request)
+        pem = asked.public_bytes(Encoding.PEM)
+        requested_key(pem)  # a request that cannot be signed must not cost the token
         tls_key = asked.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         device = proven_device(_challenge(asked), tls_key).id
         # Two requests of one doorbell at once must get one certificate.
         with self._turn, files.storage_errors(self._pki.directory):
             name = self._tokens.redeem(token, device, hashlib.sha256(tls_key).hexdigest())
             now = datetime.datetime.now(datetime.UTC)
-            made = self._pki.enrol_device(device, asked.public_bytes(Encoding.PEM), now)
+            made = self._pki.enrol_device(device, pem, now)
         self._enrolled(name, device)
         return _pkcs7([x509.load_pem_x509_certificate(made)])
 
@@ -224,7 +252,7 @@ def _parse(request: bytes) -> x509.CertificateSigningRequest:
         asked = x509.load_der_x509_csr(request)
         asked.public_key()
         asked.attributes  # noqa: B018 (parsed only when they are read)
-    except (ValueError, TypeError, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
         raise FormatError("This is not a signing request.") from error
     return asked
 

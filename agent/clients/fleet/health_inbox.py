@@ -47,12 +47,13 @@ class HealthInbox:
 
 
 def collect_reports(bus: Bus, inbox: HealthInbox, *, timeout_s: float, quiet_s: float) -> None:
-    """Reads what the broker retains, until nothing has come for `quiet_s`.
+    """Reads what the broker retains, until nothing comes for `quiet_s`, at most `timeout_s` after the first
+    connection: a doorbell that reports without end must not keep the installer from the others.
 
     Raises `NetworkError` if there is no connection within `timeout_s`, or if the broker refuses the subscription.
     """
     bus.subscribe(HEALTH_FILTER)
-    ends_s, fault, quiet_from_s = time.monotonic() + timeout_s, "", None
+    ends_s, fault, quiet_from_s, is_first = time.monotonic() + timeout_s, "", None, True
     while quiet_from_s is None or time.monotonic() - quiet_from_s < quiet_s:
         match bus.next_event(_STEP_S):
             case MessageReceived(topic=topic, payload=payload):
@@ -60,6 +61,7 @@ def collect_reports(bus: Bus, inbox: HealthInbox, *, timeout_s: float, quiet_s: 
                 quiet_from_s = time.monotonic()
             case BusConnected():
                 quiet_from_s = time.monotonic()
+                ends_s, is_first = (quiet_from_s + timeout_s if is_first else ends_s), False
             case BusDisconnected(error=error):
                 fault, quiet_from_s = str(error), None
             case SubscriptionRefused():
@@ -67,5 +69,8 @@ def collect_reports(bus: Bus, inbox: HealthInbox, *, timeout_s: float, quiet_s: 
                     "The broker refuses to show reports of health.",
                     remedy="On the broker: doorward broker add-installer, then reload it.",
                 )
-        if quiet_from_s is None and time.monotonic() > ends_s:
-            raise NetworkError(f"There is no connection to the broker. {fault}".strip(), remedy="Check its address.")
+        if time.monotonic() <= ends_s:
+            continue
+        if quiet_from_s is not None:
+            return
+        raise NetworkError(f"There is no connection to the broker. {fault}".strip(), remedy="Check its address.")

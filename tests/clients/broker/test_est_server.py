@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import http.client
 import shutil
@@ -17,7 +18,10 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
+from cryptography.x509.oid import AttributeOID, NameOID
 
 from agent.clients.broker import broker_pki, est_server
 from agent.clients.broker.est_server import EstServer
@@ -317,6 +321,99 @@ def test_a_request_that_is_not_one_is_refused_and_costs_no_token(side: EstSide, 
     assert token.encode() not in said
     assert side.tokens.has_open()
     assert list((side.pki.directory / "clients").iterdir()) == []
+
+
+def altered(request: bytes, old: str, new: str) -> bytes:
+    """The request with some bytes of its DER replaced. Both are hex digits of one length."""
+    assert len(old) == len(new)
+    assert bytes.fromhex(old) in request
+    return base64.encodebytes(request.replace(bytes.fromhex(old), bytes.fromhex(new), 1))
+
+
+def with_key(door: LightDoor, key: Any) -> bytes:
+    """A request for this TLS key, with the doorbell's good proof and with names and rights that it must not get."""
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    proof = device_proof(private_key_from_seed(door.number.to_bytes(32, "big")), public)
+    made = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "+/#")] * 2))
+        .add_attribute(AttributeOID.CHALLENGE_PASSWORD, proof.encode())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("broker.example.org")]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(Encoding.DER)
+
+
+P256 = "2a8648ce3d030107"
+
+
+@pytest.mark.parametrize("what", ["a kind of key", "a curve", "a version", "another curve", "RSA"])
+def test_a_request_of_an_unknown_kind_is_answered_and_costs_no_token(side: EstSide, door: LightDoor, what: str) -> None:
+    token = side.tokens.add("a", doorbells=1, days=1)
+    asked = with_key(door, ec.generate_private_key(ec.SECP256R1()))
+    body = {
+        "a kind of key": lambda: altered(asked, "2a8648ce3d0201", "2a8648ce3d0255"),
+        "a curve": lambda: altered(asked, P256, "2a8648ce3d030177"),
+        "a version": lambda: altered(asked, "020100", "020105"),
+        "another curve": lambda: base64.encodebytes(with_key(door, ec.generate_private_key(ec.SECP384R1()))),
+        "RSA": lambda: base64.encodebytes(with_key(door, rsa.generate_private_key(65_537, 2048))),
+    }[what]()
+    status, _, said = ask(side, body, Content_Type=PKCS10_TYPE, Authorization=basic(token))
+    assert status == 400
+    assert b"signing request" in said
+    assert [each.used for each in side.tokens.list()] == [()]
+
+
+def test_names_and_rights_that_a_request_asks_for_are_not_signed(side: EstSide, door: LightDoor) -> None:
+    token = side.tokens.add("a", doorbells=1, days=1)
+    asked = base64.encodebytes(with_key(door, ec.generate_private_key(ec.SECP256R1())))
+    status, _, body = ask(side, asked, Content_Type=PKCS10_TYPE, Authorization=basic(token))
+    assert status == 200
+    (made,) = pkcs7.load_der_pkcs7_certificates(base64.b64decode(body))
+    assert made.subject.rfc4514_string() == f"CN={door.device}"
+    assert not made.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [each.value for each in names] == [f"urn:doorward:devices:{door.device}"]
+
+
+def test_a_client_with_endless_headers_is_cut_before_they_fill_the_memory(side: EstSide) -> None:
+    """Python's server takes 6 MB of headers of each client."""
+    with (
+        socket.create_connection(("127.0.0.1", side.port), timeout=30) as plain,
+        context_of(side).wrap_socket(plain, server_hostname="127.0.0.1") as client,
+    ):
+        sent = 0
+        with contextlib.suppress(OSError):
+            client.sendall(f"POST {SIMPLE_ENROLL} HTTP/1.1\r\n".encode())
+            for number in range(90):
+                client.sendall(f"X-{number}: ".encode() + b"x" * 60_000 + b"\r\n")
+                sent += 60_000
+            client.sendall(b"\r\n")
+        assert sent < 90 * 60_000
+
+
+def test_one_token_that_two_doorbells_show_at_once_enrols_one(side: EstSide, tmp_path: Path) -> None:
+    ticket = side.ticket("a")
+    doors = [LightDoor(tmp_path / f"{number}", number) for number in range(1, 9)]
+    together, ends = threading.Barrier(len(doors)), list[str]()
+
+    def enrol(door: LightDoor) -> None:
+        together.wait()
+        try:
+            ends.append(str(door.enrol(ticket)))
+        except ConfigurationError as error:
+            ends.append(error.message)
+
+    threads = [threading.Thread(target=enrol, args=(door,)) for door in doors]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    enrolled = [each for each in ends if "used" not in each]
+    assert len(ends) == len(doors)
+    assert enrolled == [device for _, device in side.enrolled]
+    assert len(enrolled) == len(list((side.pki.directory / "clients").iterdir())) == 1
 
 
 @pytest.mark.parametrize(

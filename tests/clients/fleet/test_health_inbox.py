@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
 
 from agent.clients.fleet.health_inbox import HealthInbox, collect_reports
 from agent.clients.opening.identities import X25519Identity
+from agent.core.bus import MessageReceived
 from agent.core.vault.age.sealing import Sealer
 from agent.errors import NetworkError
 from agent.wire import envelope, strictjson
@@ -83,3 +86,25 @@ def test_a_broker_that_is_away_is_a_fault_of_the_network() -> None:
     with pytest.raises(NetworkError, match="There is no connection to the broker"):
         collect_reports(bus, HealthInbox([INSTALLER]), timeout_s=0.5, quiet_s=0.1)
     bus.stop()
+
+
+class EndlessBus:
+    """A broker, or a doorbell of it, that never stops to talk."""
+
+    def subscribe(self, _: str) -> None: ...
+
+    def next_event(self, _: float) -> MessageReceived:
+        time.sleep(0.01)
+        return MessageReceived(TOPIC, sealed(samples.health()))
+
+
+def test_a_doorbell_that_never_stops_to_report_does_not_stop_the_look() -> None:
+    inbox, begun_s = HealthInbox([INSTALLER]), time.monotonic()
+    looking = threading.Thread(
+        target=collect_reports, args=(EndlessBus(), inbox), kwargs={"timeout_s": 0.5, "quiet_s": 0.2}, daemon=True
+    )
+    looking.start()
+    looking.join(60)
+    assert not looking.is_alive()
+    assert time.monotonic() - begun_s >= 0.5
+    assert list(inbox.reports) == [samples.DEVICE_KEY.id]
