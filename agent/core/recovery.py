@@ -24,6 +24,8 @@ from typing import Final
 from agent.core.timebase import NS_PER_S
 
 __all__ = [
+    "CAMERA_REOPENS",
+    "CAMERA_STARTS",
     "GOOD_NS",
     "PAUSES_S",
     "RecoveryAction",
@@ -34,6 +36,9 @@ __all__ = [
     "stall_of",
 ]
 
+CAMERA_STARTS: Final = "starting"
+CAMERA_REOPENS: Final = "The camera is opened again, because its picture must change."
+"""Why there is no camera yet while it is opened for the first time, or after an owner's act. Neither is a fault."""
 GOOD_NS: Final = 3600 * NS_PER_S
 PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _RESTARTS: Final = 3

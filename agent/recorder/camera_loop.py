@@ -18,7 +18,14 @@ import structlog
 from agent.core.events import TriggerKind
 from agent.core.media import StreamDescription
 from agent.core.motion.zones import Zone, ZoneMap
-from agent.core.recovery import RecoveryAction, RecoveryPolicy, good_until_ns, stall_of
+from agent.core.recovery import (
+    CAMERA_REOPENS,
+    CAMERA_STARTS,
+    RecoveryAction,
+    RecoveryPolicy,
+    good_until_ns,
+    stall_of,
+)
 from agent.core.timebase import NS_PER_S, BootNs, ClockReading, seconds
 from agent.core.vault.records import GapReason
 from agent.errors import DeviceError, InternalError
@@ -100,7 +107,7 @@ class CameraLoop(ThreadOwned):
         self._woken = threading.Event()
         self.queues: CameraQueues | None = None
         """The queues of the stream that runs, if any."""
-        self.camera_fault = "starting"
+        self.camera_fault = CAMERA_STARTS
         self.between_ns: int | None = None
         """On CLOCK_MONOTONIC: since when a camera is being opened, started, masked or closed; None otherwise."""
         self.wanted: RecoveryAction | None = None
@@ -181,7 +188,10 @@ class CameraLoop(ThreadOwned):
             self.recovery.on_good(time.monotonic_ns() - begun_ns)
             if self._stopping.is_set():
                 return end
-            if self._gate.closed or self._reopen:
+            if self._gate.closed:
+                self.camera_fault = CAMERA_STARTS  # it was closed, and will be opened: neither is a fault
+                return None
+            if self._reopen:
                 return None
             if not description.live:
                 return end
@@ -309,7 +319,7 @@ class CameraLoop(ThreadOwned):
                 queues.ended(CameraEnd.LOST, f"{stall.value} It is restarted; if that repeats, check cable and power.")
             elif self._must_reopen and queues.live and not self._parts.writer.busy:
                 self._reopen = True
-                queues.ended(CameraEnd.STOPPED, "The camera is opened again, because its picture must change.")
+                queues.ended(CameraEnd.STOPPED, CAMERA_REOPENS)
 
     @property
     def _must_reopen(self) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from agent.core.health import EquipmentHealth, HealthWatch
 from agent.core.home import CAMERA_STATES
+from agent.core.recovery import CAMERA_REOPENS, CAMERA_STARTS
 from agent.wire.health import HealthWord
 
 OK, FAULT, UNKNOWN = HealthWord.OK, HealthWord.FAULT, HealthWord.UNKNOWN
@@ -37,3 +38,24 @@ def test_a_camera_that_an_owner_closes_changes_nothing(before: str) -> None:
 
 def test_a_doorbell_that_starts_with_its_camera_closed_is_well() -> None:
     assert HealthWatch().equipment({"state": "privacy"}) == EquipmentHealth()
+
+
+STARTING = {"state": "no camera", "detail": CAMERA_STARTS}
+
+
+@pytest.mark.parametrize("starting", [STARTING, {**STARTING, "detail": CAMERA_REOPENS}], ids=["starts", "reopens"])
+def test_a_camera_that_starts_again_looks_as_before(starting: dict[str, str]) -> None:
+    """Else a report in these seconds would tell that an owner has just opened the camera, or changed what it masks."""
+    watch = HealthWatch()
+    assert watch.equipment({"state": "privacy"}) == EquipmentHealth()
+    assert watch.equipment(starting) == EquipmentHealth()
+    assert watch.equipment({"state": "watching"}) == EquipmentHealth()
+    assert watch.equipment(starting) == EquipmentHealth()
+
+
+def test_a_camera_that_never_starts_is_a_fault() -> None:
+    """Reports are ten minutes apart, and a camera starts in seconds."""
+    watch = HealthWatch()
+    assert watch.equipment(STARTING) == EquipmentHealth()
+    assert watch.equipment({"state": "privacy"}) == EquipmentHealth()
+    assert watch.equipment(STARTING) == EquipmentHealth(OK, FAULT, UNKNOWN)
