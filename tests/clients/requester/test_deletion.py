@@ -29,7 +29,12 @@ def test_every_copy_goes_and_the_statement_follows(requester: Requester, asked: 
     lay_down(requester, other, kept)
     open_disclosure(requester, disclosure.id, now_s=NOW_S)
     told: list[ReceiverEvent] = []
-    signed = delete_answers(requester, asked.request.id, NOW_S, told.append)
+
+    def tell(event: ReceiverEvent) -> None:
+        assert requester.reply_identity(asked.request.id) is None, "the key goes before the first answer does"
+        told.append(event)
+
+    signed = delete_answers(requester, asked.request.id, NOW_S, tell)
     assert envelope.read_unverified(signed.envelope).payload_type == Deletion.PAYLOAD_TYPE
     left = {str(path.relative_to(requester.folder)) for path in requester.folder.rglob("*")}
     assert not any(disclosure.id in path for path in left)

@@ -81,6 +81,12 @@ def test_the_round_times_are_those_of_the_clock_and_not_too_close_to_an_end() ->
     ]
 
 
+def test_the_round_times_of_a_day_in_2027_are_exact() -> None:
+    start_ms = 1_800_000_000_000
+    shown = line(start_ms + 3 * MINUTE_MS, start_ms + 63 * MINUTE_MS)
+    assert [tick.left for tick in shown.ticks[1:-1]] == [(10 * step - 3) * 100 / 60 for step in range(1, 6)]
+
+
 @pytest.mark.parametrize("from_minute", [4, 5, 6])
 def test_a_round_time_needs_more_than_a_tenth_of_the_line_on_each_side(from_minute: int) -> None:
     """The line is an hour long, and 10 past or the full hour is at most 6 minutes from an end."""
