@@ -233,6 +233,26 @@ def test_a_child_of_a_fork_has_a_file_of_its_own_and_leaves_that_of_its_parent_o
     assert requester.index._handles is of_parent
 
 
+def test_the_file_of_a_child_is_closed_when_the_child_drops_it(tmp_path: Path) -> None:
+    index = FolderIndex(tmp_path, ())
+    index.write(one)
+
+    def is_closed() -> bool:
+        nonlocal index
+        index.write(one)
+        own = index._handles
+        was_open = own.connection is not None and own.lock is not None
+        del index
+        gc.collect()
+        return was_open and own.connection is None and own.lock is None
+
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if is_closed() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert index.read(one) == (1,)
+
+
 def add_many(requester: Requester) -> None:
     for number in range(200):
         requester.register.add_unsent(f"{number:032x}")
