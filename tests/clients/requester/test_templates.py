@@ -1,4 +1,4 @@
-"""A template escapes each word, and leaves neither a gap for a missing word nor a line for a command of its own."""
+"""A template escapes each word, leaves no gap for a word that is missing, and no line for a command."""
 
 from __future__ import annotations
 
