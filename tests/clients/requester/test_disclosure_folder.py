@@ -201,6 +201,8 @@ def test_the_size_of_an_answer_is_that_of_its_notes_its_parts_and_what_is_arrivi
     assert (folder.parts_bytes(), folder.size_bytes()) == (10, notes + 10 + 5)
     assert folder.note("request.dsse") == folder.request() == b"request"
     assert b"".join(folder.pieces_of(1)) == b"hello"
+    folder.copy_part(1, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"hello"
 
 
 def test_an_answer_that_is_removed_or_deleted_is_gone_from_each_place(tmp_path: Path) -> None:
