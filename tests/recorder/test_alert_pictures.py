@@ -118,3 +118,39 @@ def test_a_preview_keeps_to_its_bytes_or_is_refused(most_bytes: int) -> None:
     assert len(preview([door.gop], codec=door.description.codec, most_bytes=most_bytes)) <= most_bytes
     with pytest.raises(FormatError, match="10 bytes"):
         preview([door.gop], codec=door.description.codec, most_bytes=10)
+
+
+def test_a_picture_of_exactly_ten_seconds_ago_is_still_sent() -> None:
+    door = Door()
+    door.film()
+    door.boot_ns += 10 * NS_PER_S
+    assert len(door.ring()) == 2
+    door.boot_ns += 1
+    assert door.ring() == ()
+
+
+def test_the_same_keys_again_are_not_parsed_again_and_others_take_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door()
+    door.film()
+    parsed: list[str] = []
+
+    def parse(text: str) -> object:
+        parsed.append(text)
+        return KEYS[GLANCES.index(text)].recipient()
+
+    monkeypatch.setattr("agent.recorder.alert_pictures.parse_recipient", parse)
+    door.pictures.show_to(GLANCES)
+    assert parsed == []
+    door.pictures.show_to(GLANCES[1:])
+    assert parsed == [GLANCES[1]]
+    assert [each.glance for each in door.ring()] == [glance_id(GLANCES[1])]
+
+
+@pytest.mark.parametrize("kind", ["button", "visitor", "person"])
+def test_news_of_visitors_keeps_its_words_and_its_name_beside_the_picture(kind: str) -> None:
+    door, told = Door(), list[tuple[object, ...]]()
+    door.film()
+    door.owners.notify = lambda *news: told.append(news)  # type: ignore[method-assign, assignment]
+    door.pictures.notify(kind, "Somebody is there.", "once")
+    ((found, words, once, pictures),) = told
+    assert (found, words, once, len(pictures)) == (kind, "Somebody is there.", "once", 2)  # type: ignore[arg-type]

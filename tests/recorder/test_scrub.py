@@ -6,13 +6,17 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.core.retention import RetentionLimits
 from agent.errors import StorageError
 from agent.recorder import scrub_thread
-from agent.recorder.scrub import Scrubber
+from agent.recorder.scrub import Scrubber, ScrubStatus
+from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
 from tests.lengths import LONG
@@ -202,3 +206,91 @@ def test_the_thread_of_the_scrub_works_at_the_lowest_priority(monkeypatch: pytes
 
     scrub_thread.scrubbing(Scrubber(tested.vault, KEY, Owner(), 10**9), wait)
     assert calls == ["idly", "wait"]
+
+
+class Entries:
+    """A vault of entries that this test makes up: the numbers of the segments, and what a check of each finds."""
+
+    def __init__(self, **checks: EntryCheck) -> None:
+        self.checks = list(checks.items())
+        self.at = -1
+        self.fault = ""
+
+    def scrubbed(self) -> int:
+        return self.at
+
+    def set_scrubbed(self, sequence: int) -> None:
+        self.at = sequence
+
+    def after(self, sequence: int) -> Any:
+        if self.fault:
+            raise StorageError(self.fault, remedy="Look at it.")
+        number = sequence + 1
+        return SimpleNamespace(sequence=number) if number < len(self.checks) else None
+
+    def totals(self) -> Any:
+        return SimpleNamespace(segments=len(self.checks))
+
+    def check(self, entry: Any, key: object) -> EntryCheck:
+        assert key is KEY
+        return self.checks[entry.sequence][1]
+
+
+class News:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def notify(self, kind: str, text: str) -> None:
+        self.told.append((kind, text))
+
+
+def test_each_step_adds_to_the_status_and_asks_for_the_pause_that_its_bytes_cost() -> None:
+    vault: Any = Entries(
+        a=EntryCheck(1000), b=EntryCheck(2000, missing=["b.age"], damaged=["b.poster.age"]), c=EntryCheck(0)
+    )
+    news = News()
+    scrub = Scrubber(vault, KEY, news, 86_400)
+    with capture_logs() as lines:
+        assert [scrub.step() for _ in range(3)] == [1000.0, 2000.0, 3600.0]
+    assert scrub.status == ScrubStatus(3, 3000, 0, ("b.age", "b.poster.age"))
+    assert news.told == [
+        ("vault", "Stored footage is damaged: b.age, b.poster.age.  The card may be failing."),
+    ]
+    assert [line["files"] for line in lines] == [("b.age", "b.poster.age")]
+    assert scrub.step() == 3600.0
+    assert scrub.status == ScrubStatus(3, 3000, 1), "the next round begins without names"
+    assert vault.at == -1
+    vault.fault = "The disk is away."
+    with capture_logs() as lines:
+        assert scrub.step() == 3600.0
+    assert scrub.status == ScrubStatus(3, 3000, 1, fault="The disk is away.")
+    assert [line["event"] for line in lines] == ["scrub_failed"]
+    vault.fault = ""
+    scrub.step()
+    assert scrub.status == ScrubStatus(4, 4000, 1)
+
+
+def test_of_the_damaged_files_of_a_round_a_hundred_are_named_and_an_empty_vault_has_no_round() -> None:
+    many: Any = Entries(a=EntryCheck(1, damaged=[f"{number}" for number in range(150)]))
+    scrub = Scrubber(many, KEY, News(), 1)
+    scrub.step()
+    assert scrub.status.damaged == tuple(f"{number}" for number in range(100))
+    empty: Any = Entries()
+    scrub = Scrubber(empty, KEY, News(), 1)
+    assert scrub.step() == 3600.0
+    assert scrub.status == ScrubStatus()
+
+
+def test_the_first_segment_is_read_a_minute_after_the_start_and_each_next_one_after_its_pause() -> None:
+    vault: Any = Entries(a=EntryCheck(1000))
+    pauses: list[float] = []
+
+    def wait(pause_s: float) -> bool:
+        pauses.append(pause_s)
+        return len(pauses) == 3
+
+    Scrubber(vault, KEY, News(), 86_400).run(wait)
+    assert pauses == [60.0, 1000.0, 3600.0]
+    pauses.clear()
+    Scrubber(vault, KEY, News(), 0).run(wait)
+    assert pauses == [], "it is switched off"

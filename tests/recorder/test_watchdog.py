@@ -160,3 +160,10 @@ def test_a_recorder_that_stops_recording_owes_no_acknowledgement(door: Door) -> 
     door.recorder.now = replace(WATCHING, state="recording", segments=3)
     assert door.fed(70), "the time counts from here"
     assert door.fed(140)
+
+
+def test_a_camera_that_is_switched_off_owes_no_frame_and_no_packet(door: Door) -> None:
+    door.pulse(0, 0)
+    assert door.fed(0)
+    door.recorder.pulse = None
+    assert all(door.fed(second) for second in range(2, 200, 2))
