@@ -1178,6 +1178,21 @@ def test_all_folders_are_counted_again_if_there_are_too_many_in_all(
     assert receiving.announce(second)
 
 
+def test_of_the_open_answers_of_a_doorbell_the_one_that_is_silent_for_longest_gives_up_its_place(
+    requester: Requester, clock: TestClock, asked: SentRequest, house: House
+) -> None:
+    receiving = Receiving(requester, clock, open_per_device=2)
+    first, second, third, fourth = (house.disclose(asked) for _ in range(4))
+    receiving.announce(first)
+    clock.boot_ns += seconds(1)
+    receiving.announce(second)
+    clock.boot_ns += seconds(59)
+    assert receiving.announce(third)
+    assert receiving.incoming._reception.ids() == [second.id, third.id]
+    receiving.announce(second)
+    assert not receiving.announce(fourth), "both were heard"
+
+
 def test_an_announcement_beyond_the_share_of_a_device_drops_its_oldest_and_none_of_others(
     requester: Requester, clock: TestClock
 ) -> None:

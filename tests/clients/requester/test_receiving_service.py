@@ -54,7 +54,8 @@ from agent.core.transfer import (
 from agent.errors import NetworkError, StorageError
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import Receipt, ReceiptState, TipManifest
-from agent.wire.topics import ANONYMOUS, ReceiptTopic, RequestTopic
+from agent.wire.topics import ANONYMOUS, ChunkVerb, ReceiptTopic, RequestTopic, UploadTopic, UploadVerb
+from agent.wire.uploads import UploadNote
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed, question
 from tests.clients.requester.doors import Door, TestClock, answer_folders
 from tests.clients.requester.house import Changes, Disclosure, House
@@ -1218,6 +1219,32 @@ def test_only_acknowledged_receipts_of_complete_disclosures_are_counted_and_each
     ):
         receiver._receipt_sent(disclosure, state, answer)
     assert counted == [1, 2, 2]
+
+
+def test_each_verb_of_an_upload_reaches_the_arrivals_with_its_values(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[tuple[object, ...]] = []
+    for name in ("init", "chunk", "fin", "abort"):
+        monkeypatch.setattr(IncomingDisclosures, name, lambda _, *values, name=name: called.append((name, *values)))
+    device, disclosure, sha256 = "ab" * 8, "cd" * 16, "5e" * 32
+    note = UploadNote(v=1, parts=2, size_bytes=100, sha256=sha256, question=7)
+    for verb, part, payload in (
+        (UploadVerb.INIT, 0, strictjson.encode(note)),
+        (ChunkVerb(32, sha256), 1, b"data"),
+        (UploadVerb.FIN, 1, strictjson.encode(note)),
+        (UploadVerb.ABORT, 0, b""),
+    ):
+        topic = UploadTopic("rijnstad-police", device, disclosure, part, verb)
+        with watched.broker.lock:
+            watched.bus.deliver(MessageReceived(str(topic), payload))
+        watched.settle()
+    assert called == [
+        ("init", device, disclosure, note),
+        ("chunk", device, disclosure, 1, 32, b"data", sha256),
+        ("fin", device, disclosure, 1),
+        ("abort", device, disclosure),
+    ]
 
 
 def test_an_init_that_clears_a_retained_one_and_other_verbs_have_no_note(watched: Watched) -> None:
