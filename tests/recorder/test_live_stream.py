@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.clients.opening import X25519Identity, open_bytes
 from agent.core import live
 from agent.core.live import LiveContext, LiveSound, live_plaintext, read_key, split_part
+from agent.core.live_rate import small_picture
 from agent.core.media import EncodedPacket, Gop, SoundDescription, SoundPacket, StreamDescription
 from agent.core.sframe import FrameKey
 from agent.core.timebase import NS_PER_MS, BootNs, seconds
 from agent.core.vault.spans import span_between
-from agent.errors import FormatError
+from agent.errors import FormatError, NetworkError
 from agent.ipc.protocol import LiveViewers
 from agent.recorder import live_stream
 from agent.recorder.live_sealing import LiveSealer
@@ -592,3 +595,135 @@ def test_a_part_that_cannot_be_shown_is_passed_over(maker: LiveStream) -> None:
     sink: Any = NoSink()
     assert maker.hand_over(maker._newest[0], sink) is None
     assert (maker.sealed, maker._told) == (0, 1)
+
+
+# -- the encoder of live view, without its thread ----------------------------------------------------------------------
+
+
+class Pictures:
+    """In place of the small pictures."""
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+        self.packets: list[tuple[EncodedPacket, StreamDescription]] = []
+        self.is_waiting = False
+
+    def begin_again(self) -> None:
+        self.calls.append("begins again")
+
+    def frame(self, frame: object) -> None:
+        self.calls.append(frame)
+
+    def want(self, small: object) -> None:
+        self.calls.append(small)
+
+    def encode(self) -> list[tuple[EncodedPacket, StreamDescription]]:
+        return self.packets
+
+
+@pytest.fixture
+def pictures(encoder: LiveEncoder) -> Pictures:
+    made: Any = Pictures()
+    encoder._pictures = made
+    return made  # type: ignore[no-any-return]
+
+
+def test_the_filmed_and_the_small_pictures_are_streams_of_their_own(encoder: LiveEncoder) -> None:
+    assert (encoder._filmed._small, encoder._small._small) == (False, True)
+    encoder._filmed.sealed, encoder._small.sealed = 3, 4
+    assert encoder.sealed == 7
+    heard = Heard()
+    encoder.listen(heard)
+    assert encoder._filmed.hear is encoder._small.hear is heard
+
+
+def test_a_new_mask_and_the_end_of_the_camera_drop_the_small_picture_that_waits(
+    encoder: LiveEncoder, pictures: Pictures
+) -> None:
+    frame: Any = "a frame"
+    encoder.packet(packet(0, keyframe=True), STREAM)
+    encoder.frame(frame)
+    assert pictures.calls == ["a frame"]
+    encoder.packet(replace(packet(1, keyframe=True), masked_anew=True), STREAM)
+    assert pictures.calls == ["a frame", "begins again"]
+    encoder.push(part(2, begins=True), STREAM)
+    encoder._small.push(part(2, begins=True), STREAM)
+    encoder.forget()
+    assert pictures.calls == ["a frame", "begins again", "begins again"]
+    assert (encoder._filmed.newest(), encoder._small.newest()) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("now", "small_kbps", "names"),
+    [(False, 0, []), (True, 0, ["filmed"]), (False, 400, ["small"]), (True, 1, ["filmed", "small"])],
+)
+def test_a_stream_is_sealed_while_a_person_looks_at_it_and_forgets_its_key_otherwise(
+    encoder: LiveEncoder, pictures: Pictures, now: bool, small_kbps: int, names: list[str]
+) -> None:
+    streams = {"filmed": encoder._filmed, "small": encoder._small}
+    looking = LiveViewers(now, small_kbps=small_kbps)
+    assert list(encoder._watched(looking)) == [streams[name] for name in names]
+    forgotten: list[str] = []
+    for name, stream in streams.items():
+        stream.sealer.forget = lambda name=name: forgotten.append(name)  # type: ignore[method-assign, misc]
+        stream.push(part(0, begins=True), STREAM)
+    assert encoder._look(looking) is looking
+    assert forgotten == [name for name in streams if name not in names]
+    assert pictures.calls == [small_picture(small_kbps) if small_kbps else None]
+    assert bool(encoder._small.newest()) is ("small" in names), "the next viewer gets no picture of earlier"
+    assert encoder._filmed.newest()
+
+
+def test_a_turn_hands_over_what_each_stream_has_and_asks_who_looks_if_there_was_nothing(
+    encoder: LiveEncoder, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[tuple[bool, float | None]] = []
+
+    def wait_for(predicate: Any, timeout_s: float | None = None) -> bool:
+        waited.append((bool(predicate()), timeout_s))
+        return True
+
+    monkeypatch.setattr(encoder._changed, "wait_for", wait_for)
+    monkeypatch.setattr(live_stream, "FragmentedMp4Writer", Fragments)
+    sealer: Any = Unsealed()
+    encoder._filmed.sealer = encoder._small.sealer = sealer
+    both, nobody = LiveViewers(True, small_kbps=400), LiveViewers(False)
+    custodian: Any = Viewers()
+    custodian.wait_for_viewer = lambda patience_s: nobody if patience_s == 0.0 else both
+    assert encoder._turn(both, custodian) is nobody, "nothing was handed over"
+    assert waited == [(False, 2.0)]
+    pictures.packets = [(packet(5, keyframe=True), replace(STREAM, width_px=32))]
+    encoder.push(part(0, begins=True), STREAM)
+    assert encoder._turn(both, custodian) == LiveViewers(True, ("2",)), "as the last piece was answered"
+    assert [(begins, small) for *_, begins, small in custodian.pieces] == [(True, False), (True, True)]
+    assert waited[1:] == [(True, 2.0)]
+    pictures.packets, pictures.is_waiting = [], True
+    encoder._turn(LiveViewers(False), custodian)
+    assert waited[2:] == [(True, 2.0)], "a small picture waits"
+
+
+def test_without_a_custodian_live_view_waits_five_seconds_and_asks_again(
+    encoder: LiveEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[tuple[bool, float | None]] = []
+
+    def wait_for(predicate: Any, timeout_s: float | None = None) -> bool:
+        waited.append((bool(predicate()), timeout_s))
+        return True
+
+    asked: list[float] = []
+
+    def wait_for_viewer(patience_s: float) -> LiveViewers:
+        asked.append(patience_s)
+        if len(asked) == 2:
+            encoder.stop()
+            return LiveViewers(True)
+        raise NetworkError("The custodian does not answer.")
+
+    monkeypatch.setattr(encoder._changed, "wait_for", wait_for)
+    sink: Any = SimpleNamespace(wait_for_viewer=wait_for_viewer)
+    with capture_logs() as lines:
+        encoder.run(sink)
+    assert asked == [2.0, 2.0]
+    assert waited == [(False, 5.0)]
+    assert [line["event"] for line in lines] == ["not_shown_live"]
