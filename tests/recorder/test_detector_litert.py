@@ -102,3 +102,24 @@ def test_a_network_takes_a_square_of_its_own_size_and_a_failure_of_it_is_told(mo
     monkeypatch.setattr(network, "_interpreter", Broken())
     with pytest.raises(DeviceError, match="could not be run: out of memory"):
         network.infer(np.zeros((1, side, side, 3), np.float32))
+
+
+def test_native_code_says_its_errors_without_its_information_and_no_file_stays_open(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def says(words: bytes, fault: Exception | None = None) -> None:
+        with detector_litert._no_mere_information():
+            os.write(2, words)
+            if fault is not None:
+                raise fault
+
+    def open_files() -> list[Path]:
+        return sorted(Path("/proc/self/fd").iterdir())
+
+    before = open_files()
+    for _ in range(2):
+        says(b"INFO: made by XNNPACK\nERROR: it is broken\n")
+    with pytest.raises(ZeroDivisionError):
+        says(b"ERROR: before the fault\n", ZeroDivisionError())
+    assert open_files() == before
+    assert capfd.readouterr().err == "ERROR: it is broken\n" * 2 + "ERROR: before the fault\n"
