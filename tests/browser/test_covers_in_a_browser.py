@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import base64
-import functools
-import http.server
 import io
-import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -20,8 +15,8 @@ from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.join import join_mp4
 from agent.clients.media.redact import require_covered, require_muted
 from agent.core.vault.redactions import Place, Redaction, RedactionKind, covered_pixels, place_at
-from agent.wire import strictjson
-from tests.browser.browser import Browser, require_browser
+from tests.browser.browser import Browser
+from tests.browser.page_modules import covered_by_page, in_page, page_modules
 from tests.clients.media.test_redact import (
     FACE,
     FRAMES,
@@ -37,62 +32,17 @@ from tests.sounds import track
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-SOURCES = Path(__file__).resolve().parents[2] / "agent" / "web" / "src"
 LENGTH_MS = FRAMES * 1000 // PER_S
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium with the modules of the page, as they are."""
-    require_browser()
-    handler = functools.partial(_Handler, directory=str(SOURCES))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with Browser(tmp_path_factory.mktemp("home"), timeout_ms=120_000) as found:
-            found.open("page")
-            address = f"http://127.0.0.1:{server.server_port}/package.json"
-            found.run("await pages.page.goto(args.address);", address=address)
-            yield found
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def in_page(browser: Browser, body: str, media: bytes, redactions: list[Redaction], **args: Any) -> Any:
-    """Returns what the function body gives in the page. Bytes are base64 there and back."""
-    values = {
-        "media": base64.b64encode(media).decode(),
-        "redactions": [json.loads(strictjson.encode(each)) for each in redactions],
-        **args,
-    }
-    script = f"""return pages.page.evaluate(async (values) => {{
-      const {{ base64, unbase64 }} = await import("/wire/bytes.js");
-      const {{ redactions, length }} = values;
-      const media = unbase64(values.media);
-      try {{ {body} }} catch (error) {{ return {{ refused: error.text ?? String(error), values: error.values }}; }}
-    }}, args);"""
-    return browser.run(script, **values)
+    with page_modules(tmp_path_factory.mktemp("home")) as found:
+        yield found
 
 
 def covered(browser: Browser, film: bytes, *redactions: Redaction, length: int = LENGTH_MS) -> bytes:
-    made = in_page(
-        browser,
-        """const { coverFilm, requireCovered } = await import("/media/cover_film.js");
-           const made = await coverFilm(media, redactions, length);
-           await requireCovered(made, redactions);
-           return { made: base64(made) };""",
-        film,
-        list(redactions),
-        length=length,
-    )
-    assert "made" in made, made
-    return base64.b64decode(made["made"])
+    return covered_by_page(browser, film, redactions, length)[0]
 
 
 def test_two_films_that_differ_only_below_the_covers_become_the_same_bytes(browser: Browser) -> None:
@@ -198,6 +148,11 @@ def test_a_mute_that_failed_is_noticed_and_one_that_holds_is_not(browser: Browse
     assert in_page(browser, look, sound, [voice], length=2000, mute=False)["refused"] == "error.not-muted"
     made = base64.b64decode(in_page(browser, look, sound, [voice], length=2000, mute=True)["made"])
     require_muted(made, [voice])
+    without = """const had = globalThis.AudioDecoder;
+                 delete globalThis.AudioDecoder;
+                 try { await requireMuted(media, redactions); } finally { globalThis.AudioDecoder = had; }"""
+    body = 'const { requireMuted } = await import("/media/mute_sound.js");' + without
+    assert in_page(browser, body, made, [voice])["refused"] == "error.sound-unknown"
 
 
 def test_a_film_that_does_not_decode_is_refused_in_words(browser: Browser) -> None:

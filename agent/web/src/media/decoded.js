@@ -18,16 +18,21 @@ const [LUMA, CHROMA] = [16, 128];
 const broken = () => new FormatError("error.film-broken");
 
 /**
- * Throws `PageError` if this browser cannot decode the film.
+ * The configuration with which this browser decodes the film, in software if it can: hardware may keep the bytes of its
+ * pictures to itself. Throws `PageError` if there is none.
  *
  * @param {Bytes} media
+ * @returns {Promise<VideoDecoderConfig>}
  */
-export async function requireDecoder(media) {
+async function decoderFor(media) {
   if (!("VideoDecoder" in globalThis)) throw new PageError("error.no-webcodecs");
-  const configuration = decoderOf(media);
-  const { supported } = await VideoDecoder.isConfigSupported(configuration).catch(() => ({ supported: false }));
-  if (!supported) throw new PageError(configuration.codec.startsWith("hvc") ? "error.film-h265" : "error.no-webcodecs");
-  return configuration;
+  const film = decoderOf(media);
+  for (const hardwareAcceleration of /** @type {HardwareAcceleration[]} */ (["prefer-software", "no-preference"])) {
+    const configuration = { ...film, hardwareAcceleration, optimizeForLatency: true };
+    const found = await VideoDecoder.isConfigSupported(configuration).catch(() => null);
+    if (found?.supported) return configuration;
+  }
+  throw new PageError(film.codec.startsWith("hvc") ? "error.film-h265" : "error.no-webcodecs");
 }
 
 /**
@@ -38,7 +43,7 @@ export async function requireDecoder(media) {
  * @param {Sample[]} samples from a keyframe on
  */
 export async function* decoded(media, samples) {
-  const configuration = await requireDecoder(media);
+  const configuration = await decoderFor(media);
   /** @type {VideoFrame[]} */
   const ready = [];
   /** @type {unknown} */
@@ -58,7 +63,7 @@ export async function* decoded(media, samples) {
   const news = () => new Promise((resolve) => (wake = () => resolve(undefined)));
   let isFlushed = false;
   try {
-    decoder.configure({ ...configuration, optimizeForLatency: true });
+    decoder.configure(configuration);
     for (let next = 0; !isFlushed || ready.length > 0; ) {
       if (failure) throw broken();
       const frame = ready.shift();

@@ -65,8 +65,11 @@ export async function requireMuted(media, redactions) {
  * @returns {Promise<{ at: number, samples: Float32Array }[]>}
  */
 async function heardIn(media) {
-  if (!("AudioDecoder" in globalThis)) throw new PageError("error.no-webcodecs");
-  const { rate, channels, configuration } = formOf(media);
+  const { rate, channels, configuration: description } = formOf(media);
+  const configuration = { codec: "mp4a.40.2", sampleRate: rate, numberOfChannels: channels, description };
+  if (!("AudioDecoder" in globalThis)) throw new PageError("error.sound-unknown");
+  const known = await AudioDecoder.isConfigSupported(configuration).catch(() => null);
+  if (!known?.supported) throw new PageError("error.sound-unknown");
   /** @type {{ at: number, samples: Float32Array }[]} */
   const found = [];
   const failed = () => new FormatError("error.sound-broken");
@@ -83,12 +86,7 @@ async function heardIn(media) {
     error() {},
   });
   try {
-    decoder.configure({
-      codec: "mp4a.40.2",
-      sampleRate: rate,
-      numberOfChannels: channels,
-      description: configuration,
-    });
+    decoder.configure(configuration);
     for (const { at, data } of packetsIn(media))
       decoder.decode(
         new EncodedAudioChunk({ type: "key", timestamp: Math.round((at * 1_000_000) / rate), data: data.slice() }),

@@ -1,0 +1,81 @@
+"""The modules of the page in Chromium, as they are and without a doorbell: for what a browser makes of a film."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.core.vault.redactions import Redaction
+from agent.wire import strictjson
+from tests.browser.browser import Browser, require_browser
+
+__all__ = ["covered_by_page", "in_page", "page_modules"]
+
+_SOURCES = Path(__file__).resolve().parents[2] / "agent" / "web" / "src"
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def page_modules(home: Path) -> Iterator[Browser]:
+    """Yields a browser with a page that can import each module by its address, for example /media/cover_film.js."""
+    require_browser()
+    handler = functools.partial(_Handler, directory=str(_SOURCES))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with Browser(home, timeout_ms=120_000) as found:
+            found.open("page")
+            address = f"http://127.0.0.1:{server.server_port}/package.json"
+            found.run("await pages.page.goto(args.address);", address=address)
+            yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def in_page(browser: Browser, body: str, media: bytes, redactions: Sequence[Redaction], **args: Any) -> Any:
+    """Returns the result of the function body in the page. Bytes are base64 there and back."""
+    values = {
+        "media": base64.b64encode(media).decode(),
+        "redactions": [json.loads(strictjson.encode(each)) for each in redactions],
+        **args,
+    }
+    script = f"""return pages.page.evaluate(async (values) => {{
+      const {{ base64, unbase64 }} = await import("/wire/bytes.js");
+      const {{ redactions, length }} = values;
+      const media = unbase64(values.media);
+      try {{ {body} }} catch (error) {{ return {{ refused: error.text ?? String(error), values: error.values }}; }}
+    }}, args);"""
+    return browser.run(script, **values)
+
+
+def covered_by_page(
+    browser: Browser, film: bytes, redactions: Sequence[Redaction], length_ms: int
+) -> tuple[bytes, float, float]:
+    """Returns the film as the page covers it, and the seconds to make and to check it."""
+    made = in_page(
+        browser,
+        """const { coverFilm, requireCovered } = await import("/media/cover_film.js");
+           const begun = performance.now();
+           const made = await coverFilm(media, redactions, length);
+           const checking = performance.now();
+           await requireCovered(made, redactions);
+           return { made: base64(made), seconds: [checking - begun, performance.now() - checking] };""",
+        film,
+        redactions,
+        length=length_ms,
+    )
+    assert "made" in made, made
+    making, checking = (each / 1000 for each in made["seconds"])
+    return base64.b64decode(made["made"]), making, checking
