@@ -503,6 +503,22 @@ def test_the_writer_of_a_film_is_answered_as_soon_as_the_analysis_has_passed_its
     assert answers == [()], "one look, which is too few for a label"
 
 
+def test_the_writer_of_a_film_is_answered_at_the_end_of_the_stream(
+    benches: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_detection, "_FOOTAGE_WAITS_S", 3600.0)
+    bench, answers = benches(), list[object]()
+    bench.watch(1, VISITED)
+    until(lambda: bench.detection._queued == 0)
+    writer = threading.Thread(target=lambda: answers.append(bench.shown(0, 5)), daemon=True)
+    writer.start()
+    waiting = bench.detection._lock._waiters  # type: ignore[attr-defined]
+    until(lambda: waiting)
+    bench.detection.end_stream()
+    writer.join(15)
+    assert answers == [()]
+
+
 def test_the_writer_of_a_film_is_answered_at_once_if_the_networks_fail(
     benches: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
