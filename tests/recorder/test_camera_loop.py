@@ -391,6 +391,14 @@ def test_a_recent_press_becomes_an_event_of_the_camera_that_came(age_s: int, liv
     assert not door.inputs.early_presses
 
 
+@pytest.mark.parametrize(("age_ns", "is_kept"), [(seconds(20) - 1, True), (seconds(20), False)])
+def test_a_press_is_kept_for_less_than_twenty_seconds(now: Now, age_ns: int, is_kept: bool) -> None:
+    door, queues = Door(), CameraQueues(live=True)
+    door.inputs.early_presses.append(now.ns - age_ns)
+    door.loop._replay_press(queues)
+    assert (queues.lumas.take(0.0) is not None) is is_kept
+
+
 def test_rings_that_no_camera_showed_are_recorded_before_the_next_attempt() -> None:
     door = Door()
     door.inputs.unseen_rings.extend([BootNs(5), BootNs(6)])
@@ -647,13 +655,16 @@ def test_a_pause_takes_what_is_left_of_it_after_each_wake_up(now: Now, monkeypat
 
     def woken(left_s: float | None) -> None:
         waits.append(left_s)
-        now.s += 1.5
+        now.s += 1.25
 
     monkeypatch.setattr(door.loop._woken, "wait", woken)
     door.loop._woken.set()
     door.loop._wait(3.0, lambda: False)
-    assert waits == [3.0, 1.5]
+    assert waits == [3.0, 1.75, 0.5]
     assert not door.loop._woken.is_set()
+    waits.clear()
+    door.loop._wait(2.5, lambda: False)
+    assert waits == [2.5, 1.25], "nothing is left"
 
 
 def waits_at_the_gate(door: Door, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], None]) -> list[float | None]:
