@@ -1,6 +1,7 @@
 // Plans of covers and mutes, the list of redactions, drafts, and the film and sound that the page writes.
 import "./globals.mjs";
 import { patienceFor } from "../../agent/web/src/link.js";
+import { fill } from "../../agent/web/src/media/decoded.js";
 import { pictureAlone } from "../../agent/web/src/media/film_encoder.js";
 import { picturesIn } from "../../agent/web/src/media/fmp4.js";
 import { filmHeader, fragment } from "../../agent/web/src/media/mp4_writer.js";
@@ -49,6 +50,15 @@ const jobs = {
     });
     return base64(concat(filmHeader({ width, height, configuration: unbase64(configuration) }), ...parts));
   },
+  filled: ({ format, width, height }) => {
+    const [across, down] = [Math.ceil(width / 2), Math.ceil(height / 2)];
+    const chroma = { I420: [0, 1].map((n) => ({ offset: width * height + n * across * down, stride: across })) };
+    const planes = { ...chroma, NV12: [{ offset: width * height, stride: 2 * across }] };
+    const bytes = new Uint8Array(width * height + 2 * across * down).fill(200);
+    const layout = [{ offset: 0, stride: width }, ...planes[format]];
+    fill({ format, width, height, bytes, layout }, [0, 0, width, height]);
+    return [...new Set(bytes)];
+  },
   alone: ({ sample }) => orRefusal(() => base64(pictureAlone(unbase64(sample)))),
   seal: async ({ record, device, own, recipient, media, zeros }) => {
     const plain = media ? unbase64(media) : new Uint8Array(zeros);
@@ -81,6 +91,7 @@ const jobs = {
         draft.changed([1000, 1000, 2000, 2000], { right: 5, down: -5 }),
         draft.changed([1000, 1000, 2000, 2000], { wider: 5, higher: -5 }),
       ],
+      typed: [draft.typed("from_ms", 0.07), draft.typed("until_ms", 0.07)],
       mute: draft.newMute(length),
       there: [999, 1000, 1400, 1401].map((at) => draft.isThere(shorter, at)),
     };

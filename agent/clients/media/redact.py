@@ -54,6 +54,8 @@ _RIM_MS: Final = 50
 128 ms, and its ends sound into its neighbours."""
 _LONGEST_S: Final = 3660
 """A segment is at most an hour long (FORMAT.md)."""
+_FOREVER_MS: Final = 1 << 62
+"""After every picture: an altered doorbell may date one hours after the end of its film."""
 _START_CODE: Final = b"\x00\x00\x00\x01"
 
 
@@ -70,13 +72,16 @@ def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int) ->
         end_ticks = max(((packet.pts or 0) + (packet.duration or 0) for packet in container.demux(stream)), default=0)
         container.seek(0)
         encoder = _FilmEncoder(stream.codec_context)
+        first_tick: int | None = None
         for frame in container.decode(stream):
-            at_ns = round((frame.pts or 0) * base * NS_PER_S)
+            # Times count from the first picture, as the new film's do, whatever an altered doorbell writes.
+            first_tick = frame.pts or 0 if first_tick is None else first_tick
+            at_ns = round(((frame.pts or 0) - first_tick) * base * NS_PER_S)
             picture = np.array(frame.to_ndarray(format=_FORMAT), np.uint8)  # a copy: the decoder still needs its own
-            for box in _boxes(redactions, at_ns, stream.width, stream.height):
+            for box in _boxes(redactions, at_ns, frame.width, frame.height):
                 _fill(picture, box)
             encoder.add(picture, at_ns, keyframe=frame.key_frame)
-        return encoder.finish(round(end_ticks * base * NS_PER_S))
+        return encoder.finish(round((end_ticks - (first_tick or 0)) * base * NS_PER_S))
 
 
 def require_covered(media: bytes, redactions: Sequence[Redaction]) -> None:
@@ -165,6 +170,8 @@ class _FilmEncoder:
         self._description = StreamDescription(width_px, height_px, 30.0, width_px, height_px, live=False)
 
     def add(self, picture: Picture, at_ns: int, *, keyframe: bool) -> None:
+        if picture.shape != (self._codec.height * 3 // 2, self._codec.width):
+            raise FormatError("The size of its pictures changes.")
         frame = av.VideoFrame.from_ndarray(picture, format=_FORMAT)
         frame.pict_type = PictureType.I if keyframe or not self._times_ns else PictureType.NONE
         frame.pts, frame.time_base = len(self._times_ns), self._codec.time_base
@@ -203,7 +210,7 @@ def _lasting(redactions: Sequence[Redaction], length_ms: int) -> list[Redaction]
     altered software, and the owner has covered all of it as well.
     """
     return [
-        msgspec.structs.replace(each, until_ms=_LONGEST_S * 1000) if each.until_ms >= length_ms else each
+        msgspec.structs.replace(each, until_ms=_FOREVER_MS) if each.until_ms >= length_ms else each
         for each in redactions
     ]
 

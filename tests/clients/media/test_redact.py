@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -203,6 +204,62 @@ def test_a_film_that_is_not_covered_where_its_list_says_so_is_refused() -> None:
     elsewhere = Redaction(kind=RedactionKind.PLATE, from_ms=0, until_ms=3000, places=FACE.places[:1])
     with pytest.raises(FormatError, match="not covered"):
         require_covered(redacted, [FACE, elsewhere])
+
+
+def moved(film: bytes, seconds: int, fragments: slice) -> bytes:
+    """The film with some of its fragments this much later, as altered software may date them."""
+    made = bytearray(film)
+    for found in list(re.finditer(b"tfdt", film))[fragments]:
+        place = slice(found.end() + 4, found.end() + 12)
+        made[place] = (int.from_bytes(made[place]) + seconds * 90_000).to_bytes(8)
+    return bytes(made)
+
+
+WHOLE_PICTURE = (Place(at_ms=0, left=0, top=0, width=10_000, height=10_000),)
+
+
+def test_a_cover_that_lasts_to_the_end_covers_also_pictures_that_come_hours_later() -> None:
+    film = moved(film_of(scene(5)), 7200, slice(-1, None))
+    cover = Redaction(kind=RedactionKind.AREA, from_ms=0, until_ms=FRAMES * 100, places=WHOLE_PICTURE)
+    shown = pictures_in(cover_film(film, [cover], FRAMES * 100))
+    assert len(shown) == FRAMES
+    assert max(int(picture[:HEIGHT].max()) for picture in shown) <= 40
+
+
+def test_a_film_that_begins_late_is_covered_by_its_first_picture() -> None:
+    """The page counts from there too."""
+    film = film_of(scene(5))
+    assert cover_film(moved(film, 10, slice(None)), [FACE], FRAMES * 100) == cover_film(film, [FACE], FRAMES * 100)
+
+
+def grey_packets(scale: int) -> list[bytes]:
+    """A second of grey pictures, each keyframe with its own parameter sets, as an altered recorder may write them."""
+    codec = av.CodecContext.create("libx264", "w")
+    codec.width, codec.height, codec.pix_fmt = WIDTH * scale, HEIGHT * scale, "yuv420p"
+    codec.time_base, codec.framerate = Fraction(1, PER_S), Fraction(PER_S)
+    codec.options = {"x264-params": "bframes=0:repeat-headers=1:annexb=1"}
+    grey = np.full((HEIGHT * scale * 3 // 2, WIDTH * scale), 200, np.uint8)
+    packets = []
+    for number in range(PER_S):
+        frame = av.VideoFrame.from_ndarray(grey, format="yuv420p")
+        frame.pts, frame.time_base = number, codec.time_base
+        packets += codec.encode(frame)
+    return [bytes(each) for each in [*packets, *codec.encode(None)]]
+
+
+def test_a_film_of_pictures_of_changing_size_is_refused() -> None:
+    """A cover in pixels of one size would lie elsewhere in the other."""
+    film = io.BytesIO()
+    with av.open(film, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as container:
+        stream = container.add_stream("libx264", rate=PER_S)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number, data in enumerate(grey_packets(1) + grey_packets(2)):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, PER_S), stream, number % PER_S == 0
+            container.mux(packet)
+    with pytest.raises(FormatError, match="size of its pictures changes"):
+        cover_film(film.getvalue(), [FACE], 2000)
 
 
 def covered(luma: int, chroma: int, *, but: int = -1, places: slice = slice(None)) -> bytes:

@@ -151,8 +151,9 @@ export function farthestFromBlack(picture, box) {
  * @param {PixelBox} box
  */
 function* rowsIn({ format, bytes, layout }, [left, top, right, bottom]) {
-  const across = [Math.ceil(left / 2), Math.floor(right / 2)];
-  const down = [Math.ceil(top / 2), Math.floor(bottom / 2)];
+  // Half a pixel of colour at the rim of a picture of odd size belongs to the cover too.
+  const across = [Math.ceil(left / 2), Math.ceil(right / 2)];
+  const down = [Math.ceil(top / 2), Math.ceil(bottom / 2)];
   const [luma, ...chroma] = layout;
   const width = format === "NV12" ? 2 : 1; // both values of a pixel lie side by side
   const planes = [

@@ -103,6 +103,18 @@ export function between(draft, fromMs, untilMs, lengthMs) {
   return { ...draft, from_ms: from, until_ms: until, places: isWithin ? places : placesWithin(places, from, until) };
 }
 
+/** Half of what a field shows of a time, hundredths of a second, less what `isThere` allows. */
+const ROUNDED_MS = 4;
+
+/**
+ * The moment that an owner types as a begin or an end. A picture at 0.067 s is shown as at 0.07 s, so the moment is
+ * rounded outwards: a cover that begins at "0.07" includes that picture.
+ *
+ * @param {"from_ms" | "until_ms"} end
+ * @param {number} seconds
+ */
+export const typed = (end, seconds) => Math.round(seconds * 1000) + (end === "from_ms" ? -ROUNDED_MS : ROUNDED_MS);
+
 /**
  * The rectangle between two corners, within the picture; undefined for a click.
  *

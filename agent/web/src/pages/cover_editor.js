@@ -8,6 +8,7 @@ import {
   newMute,
   rectangleAt,
   rectangleOf,
+  typed,
   withoutPlace,
   withPlace,
 } from "../owner/cover_draft.js";
@@ -302,14 +303,13 @@ class CoverEditor {
    */
   #timeField(end, name) {
     const field = numberField(`cover-${name}`, this.#film.lengthMs / 1000, "0.01", () =>
-      set(Number(field.value) * 1000),
+      set(typed(end, Number(field.value))),
     );
     /** @param {number} atMs */
     const set = (atMs) => {
       if (!this.#chosen) return;
       const { from_ms: from, until_ms: until } = this.#chosen;
-      const ms = Math.round(atMs);
-      const span = end === "from_ms" ? [Math.min(ms, until - 1), until] : [from, Math.max(ms, from + 1)];
+      const span = end === "from_ms" ? [Math.min(atMs, until - 1), until] : [from, Math.max(atMs, from + 1)];
       this.#change(between(this.#chosen, span[0], span[1], this.#film.lengthMs));
     };
     this.#show(field, () => ((this.#chosen?.[end] ?? 0) / 1000).toFixed(2));

@@ -11,8 +11,6 @@ export const MOST_REDACTIONS = 64;
 export const MOST_PLACES = 64;
 /** Covers end at multiples of this many pixels, macroblocks of H.264: no block mixes covered pixels with others. */
 export const BLOCK_PX = 16;
-/** A segment lasts at most an hour (FORMAT.md). */
-export const LONGEST_MS = 3_600_000;
 
 /**
  * The covered rectangle at an instant, rounded outwards.
@@ -91,7 +89,7 @@ function grown(begin, extent, size) {
  * @returns {Wire.Redaction[]}
  */
 export const lasting = (redactions, lengthMs) =>
-  redactions.map((each) => (each.until_ms >= lengthMs ? { ...each, until_ms: LONGEST_MS } : each));
+  redactions.map((each) => (each.until_ms >= lengthMs ? { ...each, until_ms: Number.POSITIVE_INFINITY } : each));
 
 /**
  * The covers of a picture. A picture within a millisecond of a redaction's time counts as covered, and one before the
