@@ -26,7 +26,7 @@ class FollowingIndex:
         self._log = log
         self._index = index
         self._lock = threading.Lock()
-        self._seen_end = -1
+        self._seen_end: int | None = None
 
     @property
     def is_damaged(self) -> bool:
@@ -92,7 +92,7 @@ class FollowingIndex:
         with self._lock:
             end = self._log.end()
             if end and (end != self._seen_end or self._index.is_damaged):
-                self._seen_end = -1  # until it has succeeded: it may leave an index that knows a part
+                self._seen_end = None  # until it has succeeded: it may leave an index that knows a part
                 catch_up(self._log, self._index, may_cut=False)
                 self._seen_end = end
         return self._index
