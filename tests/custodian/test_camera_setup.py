@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -242,6 +243,17 @@ def test_a_code_on_the_memory_card_lets_one_browser_in_also_with_an_owner(house:
     assert house.setup.lets_in(MINE.pairing_code) is None
     house.restart()
     assert house.setup.lets_in(MINE.pairing_code) is None, "used, also after a restart of the custodian"
+
+
+def test_a_code_on_the_card_lets_one_browser_in_also_if_the_folder_takes_no_note_of_it(house: House) -> None:
+    on_the_card(house, MINE)
+    assert house.setup.proof(DER) == MINE.proof(DER)
+    shutil.rmtree(house.run / "setup")
+    assert house.setup.lets_in(MINE.pairing_code) is True
+    assert house.setup.lets_in(MINE.pairing_code) is None
+    house.boot_s += CODE_LIFE_S + 1
+    assert house.setup.take("") is SetupState.WAITING
+    assert house.setup.lets_in(MINE.pairing_code) is None
 
 
 def test_a_code_on_the_card_ends_after_a_quarter_of_an_hour_and_opens_no_way_for_qr_codes(house: House) -> None:

@@ -142,3 +142,10 @@ def test_the_hash_of_settings_is_that_of_the_settings_alone() -> None:
     plain = settings_sha256(Configuration())
     assert plain == settings_sha256(Configuration(device=DeviceConfig()))
     assert plain != settings_sha256(Configuration(device=DeviceConfig(name="x")))
+
+
+@pytest.mark.parametrize(("dbm", "told"), [(None, None), (3, 0), (0, 0), (-60, -60), (-200, -200), (-201, -200)])
+def test_the_strength_of_the_wifi_is_told_within_its_bounds(dbm: int | None, told: int | None) -> None:
+    reporting = Reporting()
+    reporting.status |= {"panel": {"health": {"wifi_dbm": dbm}}}
+    assert reporting.read().wifi_dbm == told

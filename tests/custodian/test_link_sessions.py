@@ -734,6 +734,30 @@ def test_an_answer_is_made_once_there_is_room_for_it(bench: Bench, gate: Gate) -
             assert client.wait(stream).head["ok"]
 
 
+def test_room_is_reserved_by_the_operation_and_only_live_view_goes_without_padding(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live view shows its sizes by the number of its records anyway. Other answers show no size."""
+    asked: list[str] = []
+    monkeypatch.setattr(link_sessions, "answer_bytes", lambda name: asked.append(name) or 1000)
+    client = bench.client()
+    session = bench.link._connections[client.id].session
+    assert session is not None
+    sent, send = list[bool](), session.send
+    monkeypatch.setattr(
+        session,
+        "send",
+        lambda *given, fine, **named: (sent.append(fine), send(*given, fine=fine, **named)),
+        raising=False,
+    )
+    for name in ("live", "status"):
+        assert client.ask(name).head["ok"]
+    client.session.send(9, b"no frame", last=True)
+    client.flush()
+    assert client.wait(9).head["ok"] is False
+    assert (asked, sent) == (["live", "status", ""], [True, False, False])
+
+
 def test_answers_that_find_no_room_are_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_sessions, "_PATIENCE_S", 0.1)
     monkeypatch.setattr(link_sessions, "_ROOM_BYTES", 2 << 20)
