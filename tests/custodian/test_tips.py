@@ -13,6 +13,8 @@ import pytest
 from agent.clients.opening import open_bytes
 from agent.core.consent import RequestState
 from agent.core.disclosure import check_tip_part, read_tip
+from agent.core.timebase import ClockQuality
+from agent.custodian.release_records import StoredTip, sha256_of_recipient
 from agent.errors import OpenError, RequestError
 from agent.wire import disclosures, strictjson
 from agent.wire.control import Frame
@@ -40,6 +42,7 @@ from tests.damage import with_another_end
 from tests.wire import samples
 
 DAY_S = 86_400
+LIFE_S = 30 * DAY_S
 
 
 def with_tips(version: int = 2, **changes: Any) -> Any:
@@ -69,7 +72,7 @@ def tip(door: Door, *shown: str, **changes: Any) -> tuple[Tip, tuple[bytes, ...]
     )
     values: dict[str, Any] = {"tip": new_id(), "trust_root": samples.ROOT_KEY.id, "requester": "harbour-police"}
     values |= {"reply": REPLY, "message": "e30=", "segments": items}
-    return Tip(**stated(), **{**values, **changes}), headers
+    return Tip(**{**stated(), **values, **changes}), headers
 
 
 def state(door: Door, sent: Tip) -> RequestState:
@@ -87,6 +90,22 @@ def receipt(door: Door, sent: Tip, **changes: Any) -> disclosures.Receipt:
 
 def heard(door: Door, said: disclosures.Receipt, by: Any = POLICE) -> Any:
     return door.hear(said, by, ReceiptTopic(ANONYMOUS, said.disclosure))
+
+
+@pytest.mark.parametrize("quality", [ClockQuality.SYNCED, ClockQuality.UNKNOWN])
+def test_a_tip_is_kept_with_its_end_by_the_clock_of_its_owner_if_the_doorbell_has_none(
+    door: Door, quality: ClockQuality
+) -> None:
+    door.clock.quality = quality
+    sent, _ = tip(door, owner_time_ms=NOW_S * 1000 + 5_000)
+    door.obey(sent)
+    began_s = NOW_S + 5 if quality is ClockQuality.UNKNOWN else door.clock.now().utc_ns // 10**9
+    assert door.custodian.tips.listed() == [
+        StoredTip(
+            tip=sent.tip, trust_root=samples.ROOT_KEY.id, requester="harbour-police", state=RequestState.APPROVED,
+            not_after_s=began_s + LIFE_S, sealed_to=sha256_of_recipient(REPLY), by=samples.OWNER_KEY.id,
+        )
+    ]  # fmt: skip
 
 
 def test_words_alone_leave_without_a_name(door: Door) -> None:
