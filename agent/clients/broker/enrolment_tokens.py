@@ -13,7 +13,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -69,20 +69,23 @@ class EnrolmentTokens:
         self._folder = directory / _FOLDER
         self._clock = clock
 
+    def require_free(self, names: Iterable[str]) -> None:
+        """Raises `ConfigurationError` for a name that is taken, malformed or given twice."""
+        with self._locked():
+            taken = {each.name for _, each in self._all()}
+        for name in names:
+            _made(name, doorbells=1, end=0)
+            if name in taken:
+                raise _taken(name)
+            taken.add(name)
+
     def add(self, name: str, *, doorbells: int, days: int) -> str:
         """Returns a new token, which is kept nowhere. Raises `ConfigurationError` if the name is taken or malformed."""
         token = f"dwt_{base64.encode_url(secrets.token_bytes(TOKEN_BYTES))}"
-        made = EnrolmentToken(v=1, name=name, end=self._now() + days * 86_400, doorbells=doorbells)
-        try:
-            strictjson.encode(made)
-        except FormatError as error:
-            raise ConfigurationError(error.message, remedy="For example: mill-lane-1") from error
+        made = _made(name, doorbells=doorbells, end=self._now() + days * 86_400)
         with self._locked():
             if any(each.name == name for _, each in self._all()):
-                raise ConfigurationError(
-                    f"There is a token with the name '{name}' already.",
-                    remedy=f"Choose another name, or remove that one first: doorward broker remove-token {name}",
-                )
+                raise _taken(name)
             self._write(token_id(token), made)
         return token
 
@@ -167,6 +170,22 @@ class EnrolmentTokens:
             yield
         finally:
             os.close(handle)
+
+
+def _made(name: str, *, doorbells: int, end: int) -> EnrolmentToken:
+    made = EnrolmentToken(v=1, name=name, end=end, doorbells=doorbells)
+    try:
+        strictjson.encode(made)
+    except FormatError as error:
+        raise ConfigurationError(error.message, remedy="For example: mill-lane-1") from error
+    return made
+
+
+def _taken(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"There is a token with the name '{name}' already.",
+        remedy=f"Choose another name, or remove that one first: doorward broker remove-token {name}",
+    )
 
 
 def _with(token: EnrolmentToken, redemption: Redemption) -> EnrolmentToken:

@@ -243,7 +243,9 @@ class EstServer:
             name = self._tokens.redeem(token, device, hashlib.sha256(tls_key).hexdigest())
             now = datetime.datetime.now(datetime.UTC)
             made = self._pki.enrol_device(device, pem, now)
-        self._enrolled(name, device)
+        # A terminal that is gone must not cost the doorbell its answer, now and each time that it asks again.
+        with contextlib.suppress(OSError):
+            self._enrolled(name, device)
         return _pkcs7([x509.load_pem_x509_certificate(made)])
 
 

@@ -271,6 +271,7 @@ def add_tokens(
     pki.require_host(host)
     authority = (pki.directory / "authorities" / "broker.pem").read_text(encoding="ascii")
     tokens = EnrolmentTokens(pki.directory)
+    tokens.require_free(wanted)
     files.make_folder(out)
     for name in wanted:
         token = tokens.add(name, doorbells=doorbells, days=days)

@@ -480,6 +480,19 @@ def test_a_server_without_the_authoritys_key_does_not_start(side: EstSide) -> No
         EstServer(side.pki, side.tokens, ("127.0.0.1", 0), lambda *_: None)
 
 
+def test_a_terminal_that_is_gone_costs_no_doorbell_its_answer(side: EstSide, door: LightDoor) -> None:
+    def tell(_token: str, _device: str) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    server = EstServer(side.pki, side.tokens, ("127.0.0.1", 0), tell)
+    server.start()
+    try:
+        side.port = server.port
+        assert door.enrol(side.ticket("a")) == door.device
+    finally:
+        server.stop()
+
+
 def test_a_taken_port_is_named(side: EstSide) -> None:
     with pytest.raises(ConfigurationError, match=f"cannot be served at 127.0.0.1:{side.port}"):
         EstServer(side.pki, side.tokens, ("127.0.0.1", side.port), lambda *_: None)

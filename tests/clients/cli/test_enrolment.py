@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from agent.cli import link
+from agent.clients.broker.enrolment_tokens import EnrolmentTokens
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.clients.cli import broker as broker_command
 from agent.config import load
@@ -135,15 +136,21 @@ def test_tokens_are_listed_with_their_state_and_their_doorbells(
         (["a", "--host", "elsewhere.example"], "The broker's certificate is not for 'elsewhere.example'"),
         (["A"], "1 to 40 of a-z, 0-9 and inner -"),
         (["a", "a"], "There is a token with the name 'a' already."),
+        (["a", "old"], "There is a token with the name 'old' already."),
+        (["a", "B"], "1 to 40 of a-z, 0-9 and inner -"),
     ],
 )
 def test_a_wrong_call_says_what_to_give(
     folder: Path, tool: Callable[..., Any], tmp_path: Path, words: list[str], said: str
 ) -> None:
+    """It makes no token and no ticket: half a fleet's would stand in the way of the next call."""
     host = [] if "--host" in words else ["--host", "localhost"]
+    EnrolmentTokens(folder).add("old", doorbells=1, days=1)
     done = tool("broker", "add-tokens", *words, *host, "--dir", folder, "--out", tmp_path / "t")
     assert done.status == 2
     assert said in " ".join(done.err.split())
+    assert [each.name for each in EnrolmentTokens(folder).list()] == ["old"]
+    assert list((tmp_path / "t").glob("*")) == []
 
 
 def test_without_a_ticket_nothing_is_changed(
