@@ -39,6 +39,7 @@ def test_clips_and_segments_are_numbered_in_the_order_of_the_records(
     house = filmed(gops)
     first, second = clips_of(verified(requester, asked, house.disclose(asked, reversed(house.stored))))
     segments = [each for each in house.stored if each.kind is PartKind.SEGMENT]
+    assert {each.quality for each in (*first.segments, *second.segments)} == {ClockQuality.SYNCED}
     assert [(each.number, each.id) for each in (*first.segments, *second.segments)] == [
         (number, each.id) for number, each in enumerate(segments, start=1)
     ]

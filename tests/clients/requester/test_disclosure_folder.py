@@ -236,6 +236,20 @@ def test_a_part_that_another_receiver_puts_during_a_deletion_is_deleted_too(
     assert places.left() == (False, False, False)
 
 
+def test_a_deletion_that_fails_half_way_has_deleted_the_parts_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path)
+
+    def refuse(_: str) -> int:
+        raise StorageError("The disk is read-only.")
+
+    monkeypatch.setattr(places.notes, "delete_folder", refuse)
+    with pytest.raises(StorageError, match="read-only"):
+        places.folder.delete()
+    assert places.left() == (True, False, True), "the notes name the answer for another try"
+
+
 def test_an_origin_describes_part_0(tmp_path: Path) -> None:
     origin = begun(tmp_path).origin()
     assert origin == DisclosureOrigin(v=1, device=DEVICE, parts=2, size_bytes=5, sha256="5e" * 32)
