@@ -44,7 +44,7 @@ class GapRecorder:
 
         Another reason ends the outage that is open.  While one of the same reason is open, only other `news` are told.
         """
-        news = news or _BEGUN.get(reason, "camera")
+        news = news or _BEGUN[reason]
         begun = self._open
         if begun is not None and begun[0] is reason:
             if begun[2] != news:
@@ -67,7 +67,7 @@ class GapRecorder:
         (reason, start, _news), self._open = self._open, None
         self._log.info("outage_ended", reason=reason.value)
         self._record(reason, start, self._clock.now())
-        if tell and reason in _BACK:
+        if tell:
             self._notifier.notify(*_BACK[reason])
 
     def rang(self, at_ns: BootNs) -> None:

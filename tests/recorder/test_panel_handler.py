@@ -145,6 +145,19 @@ def test_what_the_panel_told_stays_in_the_status_and_the_reason_of_an_outage_doe
     assert handler.status()["board"] == "pi5", "who asks gets a copy"
 
 
+def test_what_the_panel_reports_reaches_the_recorder_as_it_is() -> None:
+    recorder = Recorder()
+    handler = PanelHandler(recorder, Owner())
+    handler.passed(BootNs(7))
+    handler.privacy(True)
+    handler.privacy(False)
+    handler.blackout(250)
+    assert recorder.asked == [
+        ("trigger", TriggerKind.PIR), ("private", True), ("private", False), ("blackout", 250),
+    ]  # fmt: skip
+    assert recorder.times_ns == [7]
+
+
 def test_an_opened_case_is_told_and_a_closed_one_is_not() -> None:
     owner = Owner()
     handler = PanelHandler(Recorder(), owner)
