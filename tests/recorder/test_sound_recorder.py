@@ -669,10 +669,11 @@ def test_sound_that_is_exactly_three_minutes_old_is_still_kept(monkeypatch: pyte
 def test_a_segment_may_lack_exactly_a_second_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     ear = Unhurried(monkeypatch)
     ear.play(Waits(True))
-    ear.session.sound(SoundPacket(b"x", BootNs(0)))
-    ear.session.sound(SoundPacket(b"x", BootNs(PACKET_NS)))
+    start_ns = 7 * NS_PER_S
+    ear.session.sound(SoundPacket(b"x", BootNs(start_ns)))
+    ear.session.sound(SoundPacket(b"x", BootNs(start_ns + PACKET_NS)))
     for more_ns, silence in ((0, None), (1, SoundGapReason.MICROPHONE)):
-        found = ear.listening.take(0, 2 * PACKET_NS + NS_PER_S + more_ns)
+        found = ear.listening.take(start_ns, start_ns + 2 * PACKET_NS + NS_PER_S + more_ns)
         assert (found.description, len(found.packets), found.silence) == (ear.description, 2, silence)
 
 
