@@ -634,6 +634,8 @@ def test_a_segment_waits_for_its_last_sound_a_moment_and_longer_for_a_file(
     ear.listening.take(0, 100)
     assert ear.waited.pop() == (True, 0.6), "nothing is heard yet"
     ear.play(Waits(True))
+    ear.listening.take(0, 1)
+    assert ear.waited.pop() == (False, patience_s), "no packet has come"
     ear.session.sound(SoundPacket(b"x", BootNs(99)))
     ear.waited.clear()
     ear.listening.take(0, 100)
@@ -682,6 +684,7 @@ def test_a_microphone_that_hangs_is_waited_for_five_seconds(monkeypatch: pytest.
     joined: list[float | None] = []
     thread = ear.listening._thread
     assert thread is not None
+    assert thread.daemon, "one that hangs keeps no process from its end"
     thread.join()
     monkeypatch.setattr(thread, "join", joined.append)
     monkeypatch.setattr(thread, "is_alive", lambda: True)

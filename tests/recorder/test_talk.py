@@ -718,6 +718,7 @@ def test_a_session_has_a_thread_of_its_own(steps: Steps) -> None:
     steps.begin(session)
     player = steps.service._player
     assert player is not None
+    assert player.daemon, "one that hangs keeps no process from its end"
     player.join(60)
     assert names == ["speaker"]
 
