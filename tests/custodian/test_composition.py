@@ -149,6 +149,14 @@ def submit(runtime: CustodianRuntime, statement: Settings) -> None:
     runtime.custodian.statements.accept(signed(statement, APPROVER), ())
 
 
+# -- where it is -------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_place_there_is_no_cell(around: Around) -> None:
+    runtime = around.make()
+    assert (runtime.position, runtime.cell_filter) == (None, None)
+
+
 # -- what is offered ---------------------------------------------------------------------------------------------------
 
 
@@ -221,11 +229,6 @@ def test_an_owners_settings_may_not_exceed_the_file_and_are_in_force_at_once(aro
     assert runtime.alerts._policy.quiet == (1320, 420)
     assert around.settled[1:] == [runtime.configuration]
     assert runtime.file.vault.max_bytes == 10**9
-
-
-def test_without_a_place_there_is_no_cell(around: Around) -> None:
-    runtime = around.make()
-    assert (runtime.position, runtime.cell_filter) == (None, None)
 
 
 def test_news_of_requests_sleeps_while_the_owner_does(around: Around) -> None:

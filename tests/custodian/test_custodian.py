@@ -70,7 +70,9 @@ def test_the_recorder_hears_what_owners_and_requests_hold_what_is_deleted_and_th
 
 def test_a_door_says_its_place_in_seven_decimals_and_where_it_was_moved_to(door: Door) -> None:
     def place() -> object:
-        return door.custodian.control.answer(Frame({"op": "place"})).head["result"]["position"]
+        answer = door.custodian.control.answer(Frame({"op": "place"}))
+        assert (set(answer.head["result"]), answer.body) == ({"position"}, b"")
+        return answer.head["result"]["position"]
 
     assert place() == {"lat": DOOR[0], "lon": DOOR[1]}
     door.custodian.move_to((1 / 3, -2 / 3))
