@@ -118,6 +118,19 @@ class FleetSection(enum.Enum):
 _SHARED: Final = tuple(each.value for each in FleetSection)
 
 
+class FleetUpdates(Section, frozen=True, kw_only=True):
+    """`[updates]`: a copy of the update repository for each wave of doorbells (`doorward fleet update`)."""
+
+    source: Annotated[
+        str,
+        Meta(
+            max_length=480,
+            pattern=r"^https?://[^\x00-\x20\x7f]+\Z",
+            description="an https:// address above the waves, in quotes",
+        ),
+    ]
+
+
 class FleetPanel(PanelPins, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`panel = {…}`: pins by their BCM number. If it is absent, there are no wires."""
 
@@ -150,6 +163,8 @@ class FleetCamera(Section, frozen=True, kw_only=True):
     panel: FleetPanel | None = None
     board: BoardName = BoardName.AUTO
     page: bool = True
+    wave: Annotated[int, Meta(ge=1, le=9)] = 1
+    """Its turn in a staged update."""
     alerts: AlertsConfig | None = None
     sound: SoundConfig | None = None
     home_assistant: HomeAssistantConfig | None = None
@@ -171,6 +186,7 @@ class Fleet(Section, frozen=True, kw_only=True):
     home_assistant: HomeAssistantConfig | None = None
     metrics: MetricsConfig | None = None
     installer: InstallerConfig | None = None
+    updates: FleetUpdates | None = None
 
 
 class DeviceBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -277,7 +293,7 @@ def _cause(number: int, camera: FleetCamera, key: KeyPath) -> KeyPath:
     own = ("cameras", number)
     if section in _SHARED:
         return (*own, *key) if getattr(camera, section) is not None else key
-    if section in ("broker", "clips", "installer"):
+    if section in ("broker", "clips", "installer", "updates"):
         return key
     if section == "panel":
         return (*own, "panel", *inner)
@@ -424,6 +440,11 @@ def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
             f"Installer  {configuration.installer.name} reads the doorbell's health: version, settings' hash, camera, "
             "disk, clock.  Never footage, requests or your decisions."
         )
+    if configuration.updates is not None:
+        lines.append(
+            f"Updates    are looked for at {_host_in(configuration.updates.source)}, signed by Doorward's makers."
+            "  You choose when."
+        )
     lines += _told(configuration)
     lines.append("Recipients none.  Only the keys you enrol yourself can open your footage.")
     if bundle.roots:
@@ -497,6 +518,8 @@ def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
         tables["page"] = {}
     if fleet.installer is not None:
         tables["installer"] = _given(fleet.installer)
+    if fleet.updates is not None:
+        tables["updates"] = {"source": f"{fleet.updates.source.rstrip('/')}/wave-{camera.wave}"}
     for name in _SHARED:
         section = getattr(camera, name) or getattr(fleet, name)
         if section is not None and FleetSection(name) not in camera.without:

@@ -45,6 +45,7 @@ class HealthReporter:
         entropy: Entropy,
         status: Callable[[], Mapping[str, Any]],
         outcome: Callable[[], str | None],
+        version: str = __version__,
     ) -> None:
         """`configuration`: the file's, without the owner's settings. `status`: as `doorward status` shows it.
         `outcome`: the end of the newest installation."""
@@ -56,6 +57,7 @@ class HealthReporter:
         self._entropy = entropy
         self._status = status
         self._outcome = outcome
+        self._version = version
         self._watch = HealthWatch()
         self._lock = threading.Lock()
         self._sealed = b""
@@ -82,7 +84,7 @@ class HealthReporter:
             at=max(0, now.utc_ns // NS_PER_S),
             clock=ClockWord(now.quality.value),
             uptime=now.boot_ns // NS_PER_S,
-            version=__version__,
+            version=self._version,
             configuration=self._configuration,
             has_owner=bool(status["owners"]),
             recorder=words.recorder,

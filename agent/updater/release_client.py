@@ -98,6 +98,10 @@ class ReleaseClient:
             notes=found.notes,
         )
 
+    def newest_version(self) -> str | None:
+        """Returns the newest version of all packages, for whichever machine, or None without one."""
+        return max((each.version for each in self._packages()), key=numbers, default=None)
+
     def download(self, package: Package, to: Path) -> None:
         """Puts the verified bytes of a package at `to`, durably and as a whole."""
         making = to.with_name(f".{to.name}.part")

@@ -218,7 +218,7 @@ def test_a_missing_authority_is_told_where_the_fleet_file_names_it(folder: Path)
 
 def test_what_a_doorbell_would_refuse_is_told_where_the_fleet_file_says_it(folder: Path) -> None:
     (folder / "fleet.toml").write_text(EXAMPLE.replace("size = [1280, 720]", "size = [641, 480]", 1))
-    with pytest.raises(ConfigurationError, match=r"line 47, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
+    with pytest.raises(ConfigurationError, match=r"line 51, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
         load_fleet(folder / "fleet.toml")
 
 

@@ -27,7 +27,7 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.config import load
 from agent.core.bus import BusConnected
 from agent.core.timebase import ClockQuality, ClockReading
-from agent.custodian import health_reports
+from agent.core.updates import UpdateSource
 from agent.custodian.health_reports import HealthReporter
 from agent.custodian.state_folder import StateFolder
 from agent.errors import NetworkError
@@ -37,11 +37,14 @@ from agent.platform.entropy import SystemEntropy
 from agent.platform.system_clock import SystemClock
 from agent.recorder.capture.camera_scripted import ScriptedCamera
 from agent.solo import Solo
+from agent.updater.fetching import Staging
+from agent.updater.machine import Machine
 from agent.uplink import uplink
 from agent.uplink.uplink import Uplink
 from tests.cli.conftest import Seen
 from tests.fleets import EstSide, LightDoor
 from tests.lengths import only
+from tests.update_repositories import Repository, deb, package
 
 pytestmark = pytest.mark.broker
 
@@ -109,24 +112,41 @@ def tool(capsys: pytest.CaptureFixture[str]) -> Callable[..., Seen]:
 
 @dataclass
 class RunningDoor:
-    """A light doorbell that is connected and reports its health soon after."""
+    """A light doorbell that is connected and reports its health soon after. Its updates are verified for real."""
 
     door: LightDoor
     recipient: str
     status: dict[str, Any] = field(default_factory=lambda: {"recorder": {"state": "watching"}, "owners": ["owner-1"]})
+    version: str = "0.2.0"
+    outcome: str | None = None
+    breaks: bool = False
 
     def start(self) -> None:
-        configuration = load(self.door.config)
-        key = StateFolder(self.door.state).device_key()
-        reporter = HealthReporter(
-            key, configuration, self.recipient, SyncedClock(), SystemEntropy(), lambda: self.status, lambda: None
-        )
         self.uplink = Uplink(
             bus_of(self.door), Custody(), None, SystemClock(),  # type: ignore[arg-type]
-            device=self.door.device, cell_filter=None, uniform=lambda low, _high: low / 10, health=reporter.report,
+            device=self.door.device, cell_filter=None, uniform=lambda low, _high: low / 10, health=self.report,
         )  # fmt: skip
         self.thread = threading.Thread(target=self.uplink.run, name=f"uplink-{self.door.number}")
         self.thread.start()
+
+    def report(self) -> bytes:
+        key = StateFolder(self.door.state).device_key()
+        return HealthReporter(
+            key, load(self.door.config), self.recipient, SyncedClock(), SystemEntropy(), lambda: self.status,
+            lambda: self.outcome, self.version,
+        ).report()  # fmt: skip
+
+    def look_for_updates(self, source: Path, root: bytes) -> None:
+        """As updater and root do: verify, and take what is newer. A version that breaks is rolled back."""
+        if not source.exists():
+            return
+        machine = Machine(self.version, "amd64", "13")
+        wanted = UpdateSource(v=1, source=str(source.resolve()), root=root.decode())  # as a web server follows links
+        found = Staging(self.door.root / "updater").fetch(wanted, machine, SyncedClock().now())
+        if found is not None and self.breaks:
+            self.outcome = "rolled back"
+        elif found is not None:
+            self.version, self.outcome = found.version, "installed"
 
     def stop(self) -> None:
         self.uplink.stop()
@@ -185,9 +205,8 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 @pytest.mark.parametrize("number", only([4], [4, 50]))
 def test_an_installer_sees_the_health_of_all_doorbells_and_which_one_is_broken(
-    number: int, tmp_path: Path, tool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    number: int, tmp_path: Path, tool: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr(health_reports, "_AGAIN_NS", 0)
     with EstSide(tmp_path / "broker") as side, PrivateBroker(tmp_path / "broker", witness=True) as broker:
         side.broker_port = broker.device_port
         installer = Installer(tool, tmp_path / "installer")
@@ -223,6 +242,70 @@ def test_an_installer_sees_the_health_of_all_doorbells_and_which_one_is_broken(
         }
         assert len(lengths) == 1, "each report is as long as every other"
         print(f"{number} doorbells reported after {reported_s:.1f} s; the broken one was seen after {broken_s:.1f} s")
+
+
+@pytest.mark.parametrize("number", only([5], [5, 50]))
+def test_an_update_goes_wave_by_wave_and_a_broken_doorbell_stops_it(
+    number: int, tmp_path: Path, tool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real signatures: each doorbell verifies its wave's copy. One breaks, and the later wave stays as it is."""
+    monkeypatch.setattr(uplink, "_REPORT_S", (10.0, 10.0))
+    repository = Repository(tmp_path / "upstream")
+    repository.release(deb("0.2.1"), package("0.2.1"))
+    (tmp_path / "root.json").write_bytes(repository.first_root)
+    with EstSide(tmp_path / "broker") as side, PrivateBroker(tmp_path / "broker") as broker:
+        side.broker_port = broker.device_port
+        installer = Installer(tool, tmp_path / "installer")
+        recipient = installer.join(side, broker)
+        doors = [LightDoor(tmp_path / f"door-{each}", each) for each in range(1, number + 1)]
+        at_once(doors, {door.number: side.ticket(f"door-{door.number}") for door in doors})
+        wave_of = {f"door-{door.number}": 1 if door.number <= 2 else 2 if door.number <= 4 else 3 for door in doors}
+        (tmp_path / "fleet.toml").write_text(fleet_file(recipient, wave_of))
+        shutil.copy(side.pki.directory / "authorities" / "broker.pem", tmp_path / "broker.pem")
+        running = {f"door-{door.number}": RunningDoor(door, recipient) for door in doors}
+        running["door-3"].breaks = True
+
+        def turn(*words: object) -> dict[str, Any]:
+            """The installer's timer, and then each doorbell looks for updates."""
+            seen = tool(
+                "fleet", "update", "--folder", installer.folder, "--broker", installer.broker, "--json",
+                "--fleet", tmp_path / "fleet.toml", "--repository", repository.folder, "--out", tmp_path / "www",
+                "--root", tmp_path / "root.json", *words,
+            )  # fmt: skip
+            for name, each in running.items():
+                each.look_for_updates(tmp_path / "www" / f"wave-{wave_of[name]}", repository.first_root)
+            return {"exit": seen.status, **json.loads(seen.out)}
+
+        def updated() -> set[int]:
+            return {wave_of[name] for name, each in running.items() if each.version == "0.2.1"}
+
+        try:
+            for each in running.values():
+                each.start()
+            until(lambda: set(installer.states()) == running.keys(), "all reports")
+            started = time.monotonic()
+            first = turn()
+            assert (first["action"], first["published"], updated()) == ("wait", [1], {1})
+            until(lambda: turn()["action"] == "stop", "the broken doorbell")
+            stopped = turn()
+            assert (stopped["exit"], stopped["wave"], stopped["reasons"]) == (1, 2, ["door-3: update rolled back"])
+            assert updated() == {1, 2}, "the last wave stays as it is"
+            stopped_s = time.monotonic() - started
+            until(lambda: turn("--ignore", "door-3")["action"] == "done", "the rest without the broken one")
+            assert {name for name, each in running.items() if each.version != "0.2.1"} == {"door-3"}
+            done_s = time.monotonic() - started
+        finally:
+            for each in running.values():
+                each.stop()
+        print(f"{number} doorbells in three waves: stopped after {stopped_s:.1f} s, the rest done after {done_s:.1f} s")
+
+
+def fleet_file(recipient: str, wave_of: dict[str, int]) -> str:
+    cameras = "".join(f'[[cameras]]\nname = "{name}"\nwave = {wave}\n' for name, wave in wave_of.items())
+    return (
+        f'version = 1\n[broker]\nhost = "127.0.0.1"\nca = "broker.pem"\n[installer]\nname = "Jansen"\n'
+        f'recipient = "{recipient}"\n[updates]\nsource = "https://updates.example/doorward"\n{cameras}'
+    )
 
 
 def test_a_dead_doorbell_comes_back_from_its_own_backup_with_the_same_name_at_the_broker(

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["fleet"]
 
 _QUIET_S = 2.0
+_MOST_ROOT_BYTES = 64 * 1024
+_STEPS = {
+    "wait": "Wave {wave} is waited for.  These doorbells do not run {version} yet:",
+    "stop": "Stopped: in wave {wave} doorbells failed, so no further wave can see {version}:",
+    "done": "All waves run {version}.",
+}
 _folder = click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -84,6 +90,85 @@ def status(
     else:
         _show(rows, left_out, now_s)
     raise click.exceptions.Exit(0 if all(row.state is DoorState.OK for row in rows) else 1)
+
+
+@fleet.command()
+@_folder
+@click.option("--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener.")
+@click.option(
+    "--fleet", "described", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True,
+    help="The fleet file, with [updates] and the wave of each doorbell.",
+)  # fmt: skip
+@click.option(
+    "--repository", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
+    help="A copy of the update repository.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True,
+              help="The folder that your web server shows.")  # fmt: skip
+@click.option("--root", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True,
+              help="The first root.json that your doorbells trust.")  # fmt: skip
+@click.option("--ignore", metavar="NAME", multiple=True, help="Go on without this doorbell; may be repeated.")
+@click.option("--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True,
+              help="Seconds to wait for the broker.")  # fmt: skip
+@json_option
+def update(
+    folder: Path, broker: str | None, described: Path, repository: Path, out: Path, root: Path,
+    ignore: tuple[str, ...], timeout: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Take the next steps of a staged update: publish waves, wait for one, or stop.
+
+    Run it from a timer. A wave is published only if each doorbell of the waves before runs the new version and reports
+    no fault.  Exit status 0: waiting or done; 1: stopped, because doorbells failed.
+    """
+    from agent.clients.fleet.inventory import inventory
+    from agent.clients.fleet.update_waves import WaveAction, next_step
+    from agent.clients.fleet.wave_folders import VerifiedRepository, WaveFolders
+    from agent.platform import files
+
+    waves = _waves(described, ignore)
+    found = VerifiedRepository.check(repository, files.read(root, _MOST_ROOT_BYTES), folder / "updates")
+    shown = WaveFolders(out)
+    reports, _ = _read(folder, broker, timeout)
+    rows = inventory(_listed(described), reports, int(time.time()))
+    published: list[int] = []
+    while True:
+        step = next_step(waves, shown.published(found, tuple(waves)), rows, found.version)
+        if step.action is not WaveAction.PUBLISH:
+            break
+        shown.publish(found, step.wave)
+        published.append(step.wave)
+    if as_json:
+        emit_json({
+            "action": step.action.value, "wave": step.wave, "published": published, "version": found.version,
+            "reasons": step.reasons,
+        })  # fmt: skip
+    else:
+        for wave in published:
+            click.echo(f"Wave {wave} can see {found.version} now.  Owners choose when it is installed.")
+        click.echo(_STEPS[step.action.value].format(version=found.version, wave=step.wave))
+        for reason in step.reasons:
+            click.echo(f"  {reason}")
+    raise click.exceptions.Exit(1 if step.action is WaveAction.STOP else 0)
+
+
+def _waves(path: Path, ignore: Sequence[str]) -> dict[int, list[str]]:
+    """Returns the names of each wave's doorbells. Raises `ConfigurationError` if nothing can be staged."""
+    from agent.config.fleet import load_fleet
+    from agent.errors import ConfigurationError
+
+    described, _ = load_fleet(path)
+    if described.updates is None or described.installer is None:
+        raise ConfigurationError(
+            f"{path} has no {'[updates]' if described.updates is None else '[installer]'}, so nothing can be staged.",
+            remedy="Add it, and make the bundles again: doorward provision",
+        )
+    unknown = sorted(set(ignore) - {camera.name for camera in described.cameras})
+    if unknown:
+        raise ConfigurationError(f"'{unknown[0]}' is not in {path}.", remedy="Give a name from the file to --ignore.")
+    waves: dict[int, list[str]] = {}
+    for camera in described.cameras:
+        waves.setdefault(camera.wave, []).extend([camera.name] if camera.name not in ignore else [])
+    return waves
 
 
 def _read(folder: Path, broker: str | None, timeout_s: float) -> tuple[list[Any], int]:

@@ -47,18 +47,22 @@ class HealthInbox:
 
 
 def collect_reports(bus: Bus, inbox: HealthInbox, *, timeout_s: float, quiet_s: float) -> None:
-    """Reads what the broker retains, until nothing comes for `quiet_s`, at most `timeout_s` after the first
-    connection: a doorbell that reports without end must not keep the installer from the others.
+    """Reads what the broker retains, until no further doorbell has come for `quiet_s`, at most `timeout_s` after the
+    first connection.
+
+    New reports of a doorbell that was heard do not count, because among a thousand there is always one.
 
     Raises `NetworkError` if there is no connection within `timeout_s`, or if the broker refuses the subscription.
     """
     bus.subscribe(HEALTH_FILTER)
     ends_s, fault, quiet_from_s, is_first = time.monotonic() + timeout_s, "", None, True
+    heard = set[str]()
     while quiet_from_s is None or time.monotonic() - quiet_from_s < quiet_s:
         match bus.next_event(_STEP_S):
             case MessageReceived(topic=topic, payload=payload):
                 inbox.take(topic, payload)
-                quiet_from_s = time.monotonic()
+                quiet_from_s = quiet_from_s if topic in heard else time.monotonic()
+                heard.add(topic)
             case BusConnected():
                 quiet_from_s = time.monotonic()
                 ends_s, is_first = (quiet_from_s + timeout_s if is_first else ends_s), False

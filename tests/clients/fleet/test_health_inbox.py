@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import Any
@@ -78,6 +79,37 @@ def test_what_the_broker_retains_is_collected() -> None:
     door.stop()
 
 
+def test_a_doorbell_that_reports_all_the_time_does_not_keep_the_table_waiting() -> None:
+    broker = Broker()
+    door = FakeBus(broker, samples.DEVICE_KEY.id)
+    door.start()
+    over = threading.Event()
+
+    def report() -> None:
+        for number in itertools.count():
+            if over.wait(0.02):
+                return
+            door.publish(TOPIC, sealed(samples.health()), token=number, retain=True)
+            door.next_event(0.0)
+
+    reporting = threading.Thread(target=report)
+    reporting.start()
+    bus, inbox = FakeBus(broker, "installer"), HealthInbox([INSTALLER])
+    bus.start()
+    collecting = threading.Thread(
+        target=collect_reports, args=(bus, inbox), kwargs={"timeout_s": 60, "quiet_s": 0.3}, daemon=True
+    )
+    collecting.start()
+    collecting.join(60)
+    ended = not collecting.is_alive()
+    over.set()
+    reporting.join()
+    assert ended
+    assert list(inbox.reports) == [samples.DEVICE_KEY.id]
+    bus.stop()
+    door.stop()
+
+
 def test_a_broker_that_is_away_is_a_fault_of_the_network() -> None:
     broker = FakeBroker()
     broker.kill()
@@ -89,16 +121,20 @@ def test_a_broker_that_is_away_is_a_fault_of_the_network() -> None:
 
 
 class EndlessBus:
-    """A broker, or a doorbell of it, that never stops to talk."""
+    """A broker that never stops to tell of further doorbells."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
 
     def subscribe(self, _: str) -> None: ...
 
     def next_event(self, _: float) -> MessageReceived:
         time.sleep(0.01)
-        return MessageReceived(TOPIC, sealed(samples.health()))
+        number = next(self._numbers)
+        return MessageReceived(str(HealthTopic(f"{number:016x}")) if number else TOPIC, sealed(samples.health()))
 
 
-def test_a_doorbell_that_never_stops_to_report_does_not_stop_the_look() -> None:
+def test_a_broker_that_never_stops_to_name_doorbells_does_not_stop_the_look() -> None:
     inbox, begun_s = HealthInbox([INSTALLER]), time.monotonic()
     looking = threading.Thread(
         target=collect_reports, args=(EndlessBus(), inbox), kwargs={"timeout_s": 0.5, "quiet_s": 0.2}, daemon=True
