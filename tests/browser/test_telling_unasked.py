@@ -35,7 +35,7 @@ def test_a_tip_is_written_looked_at_and_signed_in_the_browser_and_its_requester_
            const dialog = page.getByRole("dialog");
            await dialog.getByLabel("Passphrase").fill(args.passphrase);
            await dialog.getByRole("button", {name: "Sign and send"}).click();
-           await dialog.getByText("use plain words, no links").waitFor();
+           await dialog.getByText("use plain words without links").waitFor();
            await dialog.getByRole("button", {name: "Cancel"}).click();
            await page.getByLabel("Your message").fill(args.words);
            await page.screenshot({path: args.shots + "/tip-phone-light.png", fullPage: true});
