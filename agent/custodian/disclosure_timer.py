@@ -23,7 +23,7 @@ class DisclosureTimer:
     def left_s(self, disclosure: str) -> int:
         """Returns whole seconds.  For an unknown disclosure, it returns the whole delay."""
         now_ns = self._clock.now().boot_ns
-        return max(0, self._ripe_ns.get(disclosure, now_ns + self._delay_ns) - now_ns) // NS_PER_S
+        return max(0, (self._ripe_ns.get(disclosure, now_ns + self._delay_ns) - now_ns) // NS_PER_S)
 
     def forget(self, disclosure: str) -> None:
         self._ripe_ns.pop(disclosure, None)

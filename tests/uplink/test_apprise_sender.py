@@ -69,7 +69,9 @@ def test_the_words_are_given_to_foreign_code_as_plain_text(monkeypatch: pytest.M
     given: list[dict[str, object]] = []
     service = SimpleNamespace(notify=lambda **words: given.append(words) or True)
     monkeypatch.setattr(AppriseSender, "_service", lambda _sender, _url: service)
+    before = list(logging.getLogger("apprise").handlers)
     AppriseSender().send("ntfy://phone/door", "a title", "a body", b"a picture")
+    assert logging.getLogger("apprise").handlers == before
     assert given == [{"title": "a title", "body": "a body", "body_format": "text"}]
 
 

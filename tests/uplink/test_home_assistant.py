@@ -135,6 +135,7 @@ def test_its_thread_has_ended_before_it_says_goodbye() -> None:
     service.stop()
     goodbye = [call.bus.publish(TOPICS.availability, b"offline", retain=True), call.bus.stop()]
     assert parts.mock_calls == [call.thread.join(), *goodbye]
+    assert service._stopping.is_set()
     parts.reset_mock()
     parts.thread.ident = None
     service.stop()
