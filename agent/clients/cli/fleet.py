@@ -12,6 +12,7 @@ import click
 from agent.cli.frame import Fraction, Group, emit_json, json_option
 
 if TYPE_CHECKING:
+    from agent.clients.fleet.installer_keys import InstallerKeys
     from agent.clients.fleet.inventory import FleetDoor
 
 __all__ = ["fleet"]
@@ -76,13 +77,12 @@ def status(
     folder: Path, broker: str | None, described: Path | None, html: Path | None, timeout: float, as_json: bool
 ) -> None:
     """Show the state of each doorbell.  Exit status 0 if all are well, otherwise 1."""
-    from agent.clients.fleet.inventory import DoorState, inventory
+    from agent.clients.fleet.inventory import DoorState
     from agent.clients.fleet.status_page import status_page
     from agent.platform import files
 
     now_s = int(time.time())
-    reports, left_out = _read(folder, broker, timeout)
-    rows = inventory(_listed(described) if described else None, reports, now_s)
+    rows, left_out = _rows(folder, broker, described, timeout, now_s)
     if html is not None:
         files.write(html, status_page(rows, now_s).encode())
     if as_json:
@@ -120,7 +120,6 @@ def update(
     Run it from a timer. A wave is published only if each doorbell of the waves before runs the new version and reports
     no fault.  Exit status 0: waiting or done; 1: stopped, because doorbells failed.
     """
-    from agent.clients.fleet.inventory import inventory
     from agent.clients.fleet.update_waves import WaveAction, next_step
     from agent.clients.fleet.wave_folders import VerifiedRepository, WaveFolders
     from agent.platform import files
@@ -128,8 +127,7 @@ def update(
     waves = _waves(described, ignore)
     found = VerifiedRepository.check(repository, files.read(root, _MOST_ROOT_BYTES), folder / "updates")
     shown = WaveFolders(out)
-    reports, _ = _read(folder, broker, timeout)
-    rows = inventory(_listed(described), reports, int(time.time()))
+    rows, _ = _rows(folder, broker, described, timeout, int(time.time()))
     published: list[int] = []
     while True:
         step = next_step(waves, shown.published(found, tuple(waves)), rows, found.version)
@@ -171,14 +169,28 @@ def _waves(path: Path, ignore: Sequence[str]) -> dict[int, list[str]]:
     return waves
 
 
-def _read(folder: Path, broker: str | None, timeout_s: float) -> tuple[list[Any], int]:
+def _rows(
+    folder: Path, broker: str | None, described: Path | None, timeout_s: float, now_s: int
+) -> tuple[list[FleetDoor], int]:
+    """Returns the state of each doorbell, and how many messages could not be read. Remembers who was heard first."""
+    from agent.clients.fleet.installer_keys import InstallerKeys
+    from agent.clients.fleet.inventory import first_heard, inventory
+
+    keys = InstallerKeys.load(folder)
+    known = keys.doorbells()
+    reports, left_out = _read(keys, broker, timeout_s)
+    rows = inventory(_listed(described) if described else None, reports, now_s, known)
+    if (heard := first_heard(rows, known)) != known:
+        keys.remember(heard)
+    return rows, left_out
+
+
+def _read(keys: InstallerKeys, broker: str | None, timeout_s: float) -> tuple[list[Any], int]:
     """Returns the newest report of each doorbell, and how many messages could not be read."""
     from agent.clients.cli.requester.options import broker_address
     from agent.clients.fleet.health_inbox import HealthInbox, collect_reports
-    from agent.clients.fleet.installer_keys import InstallerKeys
     from agent.mqtt import BusSettings, MqttBus
 
-    keys = InstallerKeys.load(folder)
     tls = (keys.tls / "authority.pem", keys.tls / "certificate.pem", keys.tls / "key.pem")
     bus = MqttBus(BusSettings(*broker_address(broker), keys.client_name, *tls, inbound_beat_s=0.0, inbound_queue=2048))
     inbox = HealthInbox(keys.identities)
@@ -217,7 +229,7 @@ def _show(rows: Sequence[FleetDoor], left_out: int, now_s: int) -> None:
         told = ", ".join(row.faults)
         version = row.report.version if row.report else ""
         heard = f"{age_of(row, now_s)} ago" if row.report else ""
-        state = click.style(f"{row.state.value:15}", fg=colour)
+        state = click.style(f"{row.state.value:16}", fg=colour)
         click.echo(f"{plain(row.name):24} {state} {version:10} {heard:16} {told}".rstrip())
     well = sum(row.state is DoorState.OK for row in rows)
     click.echo(f"\n{well} of {len(rows)} are well.")

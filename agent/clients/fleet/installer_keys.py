@@ -2,6 +2,7 @@
 
     identity.txt    age identity; doorbells seal to its recipient, age1…
     tls/key.pem     P-256, made here, with a signing request
+    doorbells.json  the id of each doorbell by its name, from the first look at it
 
 The installer's id is the beginning of the SHA-256 of the recipient. It is the name at the broker, `<id>.fleet`. The
 identity opens reports of health and nothing else: no footage is ever sealed to it. A recipient of X25519 is one short
@@ -12,9 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
+
+import msgspec
 
 from agent.clients.opening import Identity, parse_identity_file
 from agent.clients.opening.identities import X25519Identity
@@ -26,6 +30,8 @@ __all__ = ["InstallerKeys"]
 
 _FILE: Final = "identity.txt"
 _LIMIT_BYTES: Final = 64 * 1024
+_DOORBELLS: Final = "doorbells.json"
+_DOORBELLS_LIMIT_BYTES: Final = 16 * 1024 * 1024
 _SEED_BYTES: Final = 32
 _ID_DIGITS: Final = 16
 
@@ -77,6 +83,24 @@ class InstallerKeys:
     @property
     def tls(self) -> Path:
         return self.folder / "tls"
+
+    def doorbells(self) -> dict[str, str]:
+        """Returns the id of each doorbell that was heard before, by its name.
+
+        Raises `ConfigurationError` if the file is damaged.
+        """
+        path = self.folder / _DOORBELLS
+        data = files.read_if_there(path, _DOORBELLS_LIMIT_BYTES)
+        try:
+            return {} if data is None else msgspec.json.decode(data, type=dict[str, str])
+        except msgspec.MsgspecError as error:
+            raise ConfigurationError(
+                f"{path} is damaged: {error}", remedy="Remove it: the next look writes it, as if it were the first."
+            ) from error
+
+    def remember(self, doorbells: Mapping[str, str]) -> None:
+        """Keeps the id of each doorbell by its name."""
+        files.write(self.folder / _DOORBELLS, msgspec.json.format(msgspec.json.encode(doorbells, order="sorted")))
 
     def request(self) -> bytes:
         """Returns the signing request in PEM for the TLS key, which is made the first time."""

@@ -1,7 +1,8 @@
 """The state of each doorbell of a fleet, from its newest report and from the fleet file. Pure.
 
-A doorbell claims its name itself. If two doorbells claim one name, neither is believed: both are shown. A report that a
-broker has kept or repeated is old, and so the doorbell counts as silent.
+A doorbell claims its name itself. If two doorbells claim one name, neither is believed: both are shown. So is one that
+claims a name which another had before: a broker's operator can make up doorbells. A report that a broker has kept or
+repeated is old, and so the doorbell counts as silent.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 from agent.wire.health import ClockWord, HealthReport, HealthWord, UpdateWord
 from agent.wire.identities import parse_public_key
 
-__all__ = ["DoorState", "FleetDoor", "inventory"]
+__all__ = ["DoorState", "FleetDoor", "first_heard", "inventory"]
 
 SILENT_S: Final = 45 * 60
 """Three reports that did not come."""
@@ -28,11 +29,15 @@ class DoorState(enum.Enum):
     NEVER_HEARD = "never heard"
     SILENT = "silent"
     AMBIGUOUS = "two doorbells"
+    ANOTHER = "another doorbell"
     FAULT = "fault"
     NO_OWNER = "no owner"
     NOT_LISTED = "not listed"
     OTHER_SETTINGS = "other settings"
     OK = "ok"
+
+
+_DOUBTFUL: Final = (DoorState.AMBIGUOUS, DoorState.ANOTHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +51,52 @@ class FleetDoor:
     faults: tuple[str, ...] = ()
 
 
-def inventory(listed: Mapping[str, str] | None, reports: Iterable[HealthReport], now_s: int) -> list[FleetDoor]:
-    """Returns the rows, by name. `listed`: name → SHA-256 of the settings in the fleet file, None without a file."""
+def inventory(
+    listed: Mapping[str, str] | None,
+    reports: Iterable[HealthReport],
+    now_s: int,
+    known: Mapping[str, str] | None = None,
+) -> list[FleetDoor]:
+    """Returns the rows, by name. `listed`: name → SHA-256 of the settings in the fleet file, None without a file.
+    `known`: name → id of the doorbell that had the name at an earlier look."""
     by_name: dict[str, list[HealthReport]] = {}
     for report in reports:
         by_name.setdefault(report.name, []).append(report)
     rows = [FleetDoor(name, DoorState.NEVER_HEARD) for name in (listed or {}) if name not in by_name]
     for found in by_name.values():
-        rows += [_row(report, listed, now_s, alone=len(found) == 1) for report in found]
+        for report in found:
+            is_other = (known or {}).get(report.name, _id(report)) != _id(report)
+            claim = DoorState.AMBIGUOUS if len(found) > 1 else DoorState.ANOTHER if is_other else None
+            rows.append(_row(report, listed, now_s, claim))
     return sorted(rows, key=lambda row: (row.name, row.device))
 
 
-def _row(report: HealthReport, listed: Mapping[str, str] | None, now_s: int, *, alone: bool) -> FleetDoor:
+def first_heard(rows: Iterable[FleetDoor], known: Mapping[str, str]) -> dict[str, str]:
+    """Returns `known` with the doorbells that were heard for the first time, each alone under its name."""
+    heard = {row.name: row.device for row in rows if row.report and row.state not in (*_DOUBTFUL, DoorState.SILENT)}
+    return {**heard, **known}
+
+
+def _id(report: HealthReport) -> str:
+    return parse_public_key(report.device).id
+
+
+def _row(report: HealthReport, listed: Mapping[str, str] | None, now_s: int, claim: DoorState | None) -> FleetDoor:
+    """`claim`: what is wrong with its claim to the name."""
     faults = _faults(report)
     state = DoorState.FAULT if faults else DoorState.OK
     expected = None if listed is None else listed.get(report.name)
     if not now_s - SILENT_S <= report.at <= now_s + _AHEAD_S:
         state = DoorState.SILENT
-    elif not alone:
-        state = DoorState.AMBIGUOUS
+    elif claim is not None:
+        state = claim
     elif not faults and not report.has_owner:
         state = DoorState.NO_OWNER
     elif not faults and listed is not None and expected is None:
         state = DoorState.NOT_LISTED
     elif not faults and expected not in (None, report.configuration):
         state = DoorState.OTHER_SETTINGS
-    return FleetDoor(report.name, state, parse_public_key(report.device).id, report, faults)
+    return FleetDoor(report.name, state, _id(report), report, faults)
 
 
 def _faults(report: HealthReport) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #ccc;vertical-
 </style></head><body><main><h1>Doorbells</h1>
 """
 _COLUMNS = ("Name", "State", "What is wrong", "Heard", "Version", "Running", "Clock", "Wi-Fi", "Id")
-_BAD = {DoorState.FAULT, DoorState.SILENT, DoorState.NEVER_HEARD, DoorState.AMBIGUOUS}
+_BAD = {DoorState.FAULT, DoorState.SILENT, DoorState.NEVER_HEARD, DoorState.AMBIGUOUS, DoorState.ANOTHER}
 
 
 def status_page(rows: Sequence[FleetDoor], now_s: int) -> str:

@@ -18,7 +18,7 @@ from agent.wire.health import UpdateWord
 
 __all__ = ["WaveAction", "WaveStep", "next_step"]
 
-_FAILED: Final = (DoorState.FAULT, DoorState.SILENT, DoorState.AMBIGUOUS)
+_FAILED: Final = (DoorState.FAULT, DoorState.SILENT, DoorState.AMBIGUOUS, DoorState.ANOTHER)
 _ENDED_BADLY: Final = (UpdateWord.ROLLED_BACK, UpdateWord.REFUSED, UpdateWord.INTERRUPTED)
 
 

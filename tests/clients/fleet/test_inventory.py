@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.clients.fleet.inventory import SILENT_S, DoorState, inventory
+from agent.clients.fleet.inventory import SILENT_S, DoorState, first_heard, inventory
 from agent.clients.fleet.status_page import status_page
 from agent.wire.health import ClockWord, HealthWord, UpdateWord
 from tests.wire import samples
@@ -62,6 +62,25 @@ def test_the_other_states(listed: dict[str, str] | None, changes: dict[str, Any]
 def test_doorbells_that_are_missing_or_not_listed_are_told() -> None:
     rows = inventory({"a": SETTINGS}, [samples.health(name="b")], NOW)
     assert [(row.name, row.state) for row in rows] == [("a", DoorState.NEVER_HEARD), ("b", DoorState.NOT_LISTED)]
+
+
+def test_a_doorbell_that_takes_the_name_of_another_is_not_believed() -> None:
+    """A broker's operator, or a thief of a ticket, makes up a doorbell in place of one that is broken."""
+    first = inventory(None, [samples.health()], NOW)
+    known = first_heard(first, {})
+    assert known == {"mill-lane-1": samples.DEVICE_KEY.id}
+    (row,) = inventory({"mill-lane-1": SETTINGS}, [samples.health(device=samples.OWNER_KEY.text)], NOW, known)
+    assert row.state is DoorState.ANOTHER
+    assert first_heard([row], known) == known
+    assert first_heard([row], {}) == {}
+    (row,) = inventory(None, [samples.health()], NOW, known)
+    assert row.state is DoorState.OK
+
+
+def test_a_silent_doorbell_or_one_of_two_is_not_remembered() -> None:
+    old = inventory(None, [samples.health()], NOW + SILENT_S + 1)
+    two = inventory(None, [samples.health(), samples.health(device=samples.OWNER_KEY.text)], NOW)
+    assert [first_heard(rows, {}) for rows in (old, two)] == [{}, {}]
 
 
 def test_two_doorbells_with_one_name_are_both_shown_and_neither_is_believed() -> None:

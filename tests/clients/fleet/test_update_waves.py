@@ -13,7 +13,7 @@ from agent.clients.fleet.update_waves import WaveAction, WaveStep, next_step
 from agent.clients.fleet.wave_folders import VerifiedRepository, WaveFolders
 from agent.errors import ConfigurationError, DoorwardError, UpdateError
 from agent.wire.health import HealthReport, HealthWord, UpdateWord
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import parse_public_key, private_key_from_seed, public_key_of
 from tests.update_repositories import Repository, deb, package
 from tests.wire import samples
 
@@ -56,6 +56,15 @@ def test_a_wave_that_does_not_run_the_version_is_waited_for() -> None:
 def test_a_failed_doorbell_stops_all_later_waves(changes: dict[str, Any], now_s: int, reason: str) -> None:
     failed = msgspec.structs.replace(report("b"), **changes)
     assert step([1], report("a", NEW), failed, now_s=now_s) == WaveStep(WaveAction.STOP, 1, (reason,))
+
+
+def test_a_doorbell_that_poses_as_a_failed_one_stops_all_later_waves() -> None:
+    """A broker's operator withholds the report of the failed one, and makes up a doorbell of its name which runs."""
+    listed = {name: samples.SHA for names in WAVES.values() for name in names}
+    known = {"b": parse_public_key(report("b").device).id}
+    posed = msgspec.structs.replace(report("b", NEW), device=report("x").device)
+    rows = inventory(listed, [report("a", NEW), posed], samples.NOW_S, known)
+    assert next_step(WAVES, [1], rows, NEW) == WaveStep(WaveAction.STOP, 1, ("b: another doorbell",))
 
 
 def test_a_doorbell_that_updated_after_a_refusal_counts_as_well() -> None:
