@@ -484,3 +484,19 @@ def test_each_turn_reports_to_the_custodian_and_gives_a_sign_of_life_while_the_l
             mock.call.clock.now(), mock.call.progress.mark("loop", marked_ns), mock.call.progress.stuck(77), *alive,
             mock.call.supervision.status("connected"), mock.call.stopping.wait(0.01),
         ]  # fmt: skip
+
+
+def test_a_custodian_that_is_away_is_asked_for_news_again_after_a_pause(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = mock.Mock()
+    parts.stopping.is_set.side_effect = [False, False, True]
+    parts.news.ask.side_effect = NetworkError("The custodian is away.")
+    monkeypatch.setattr(linked.role, "_stopping", parts.stopping)
+    monkeypatch.setattr(linked.role, "_news", parts.news)
+    linked.role._hear_news(parts.uplink)
+    asked = [
+        mock.call.stopping.is_set(), mock.call.news.ask(protocol.PollOutgoing(-1), patience_s=0.0),
+        mock.call.stopping.wait(0.01),
+    ]  # fmt: skip
+    assert parts.mock_calls == [*asked, *asked, mock.call.stopping.is_set()]

@@ -26,6 +26,7 @@ from agent.core.requests import OutboxPart, OutboxRecord
 from agent.errors import NetworkError, StorageError
 from agent.uplink import uplink
 from agent.uplink.uplink import Uplink
+from agent.wire import strictjson
 from agent.wire.disclosures import ByteRange, PartMissing, PartRange, Receipt, ReceiptState
 from agent.wire.topics import (
     ANONYMOUS,
@@ -37,6 +38,7 @@ from agent.wire.topics import (
     UploadVerb,
     parse_topic,
 )
+from agent.wire.uploads import UploadNote
 from tests.recorder.thread_owner_check import plant
 from tests.vaults import SteppedClock
 from tests.wire import samples
@@ -445,9 +447,17 @@ def test_the_rest_of_the_footage_leaves_after_the_manifest_is_held(turns: Turns)
     sha = one.parts[0].sha256
     whole = PartMissing(part=1, missing=(ByteRange(start=100, end=len(FILM)),))
     held = turns.receipt_for(one, manifest=sha, stored=(PartRange(first=0, last=0),), incomplete=(whole,))
-    turns.run(CONNECTED, PAUSE, PublishAcknowledged(1, heard=True), held, PAUSE)
+    acknowledged = [PublishAcknowledged(number, heard=True) for number in (1, 2)]
+    turns.run(CONNECTED, PAUSE, acknowledged[0], held, PAUSE, acknowledged[1], PAUSE, PAUSE)
     assert turns.bus.chunks() == [(one.disclosure, 1, FILM[100:])]
     assert turns.uplink.status().sent_bytes == 200
+    ends = [
+        (topic.part, strictjson.decode(data, UploadNote), retain)
+        for topic, data, _, retain, _ in turns.bus.published()
+        if topic.verb is UploadVerb.FIN
+    ]
+    note = UploadNote(v=1, parts=2, size_bytes=len(FILM), sha256=one.parts[1].sha256)
+    assert ends == [(1, note, False)], "the end of a part is told once"
 
 
 # -- what the reading of the cell is told ------------------------------------------------------------------------------
@@ -524,11 +534,11 @@ def test_footage_that_is_gone_from_the_disk_stops_its_transfer_and_no_other(turn
     turns.custodian.listed = [(gone, True), (stays, True)]
     turns.run(CONNECTED, PAUSE, turns.receipt_for(gone), turns.receipt_for(stays), PAUSE, PAUSE)
     aborted = [
-        (topic.disclosure, data, retain, expiry_s)
+        (topic.disclosure, topic.part, data, retain, expiry_s)
         for topic, data, _, retain, expiry_s in turns.bus.published()
         if topic.verb is UploadVerb.ABORT
     ]
-    assert aborted == [(gone.disclosure, b"", False, None)], "once, and of no bytes"
+    assert aborted == [(gone.disclosure, 0, b"", False, None)], "once, and of no bytes"
     retained = [(topic.disclosure, data) for topic, data, _, retain, _ in turns.bus.published() if retain]
     cleared = [data for name, data in retained if name == gone.disclosure]
     assert cleared[-1] == b"", "and its question is taken back"
