@@ -501,3 +501,18 @@ def test_a_segment_carries_what_it_was_begun_with(tested: TestVault) -> None:
     assert (begin.event, begin.ordinal, begin.label) == (event_id(3), 0, "motion")
     assert (begin.start_us, begin.until_us) == (100_000_000, 220_000_000), "two minutes, if a crash cuts it off"
     assert tested.vault.begin(event_id(3), tested.clock.now())._begin.ordinal == 1
+
+
+def test_a_start_tells_the_bytes_of_a_half_line_and_the_files_that_a_cut_left_empty(
+    tested: TestVault, disk: FakeDisk
+) -> None:
+    manifest = disk.append_to(ROOT / "manifest.0")
+    manifest.write(b"half")
+    manifest.close()
+    for name, content in (("a" * 26, b""), ("b" * 26, b"x")):
+        part = disk.create(ROOT / "segments" / name[0] / f"{name}.part")
+        part.write(content)
+        part.close()
+    report = tested.vault.start()
+    assert (report.cut_bytes, report.empty, report.quarantined) == (4, 1, [f"{'b' * 26}.part"])
+    assert tested.vault.start() == StartReport()
