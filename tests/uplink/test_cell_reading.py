@@ -457,6 +457,18 @@ def test_on_a_full_line_a_digest_that_was_read_before_is_asked_for_again_in_half
     assert steps.reading.deadline_ns(at(10)) == (None if asked else at(40))
 
 
+def test_a_digest_that_has_ended_is_not_waited_for_on_a_full_line(steps: Steps) -> None:
+    assert steps.asked_in_turn(5, 1) == ["0"]
+    for begins_s in (20, 200):
+        steps.reading.again(at(begins_s))
+        assert steps.asks(at(begins_s + 1)) == [f"{CELL}/digest/0"]
+        steps.reading.subscribed(in_cell(FILTER, "digest/0"), at(begins_s + 1))
+        if begins_s == 200:
+            steps.reading.heard(at(begins_s + 2))
+        assert steps.asks(at(begins_s + 4)) == [CELL_ITSELF]
+        steps.broker.reading.clear()
+
+
 def test_messages_of_a_page_are_due_one_by_one_and_the_next_page_waits_for_them(steps: Steps) -> None:
     steps.asks(at(6))
     steps.answer(0, write_page(2, [(f"requests/r-{number}/0", b"x") for number in range(22)]), 6)

@@ -647,6 +647,18 @@ def test_frames_go_to_the_custodian_only_if_there_are_any_and_one_that_is_away_g
     quiet.relay._stopping.wait.assert_called_once_with(2.0)
 
 
+def test_frames_for_clients_are_asked_for_again_after_a_pause(quiet: Quiet) -> None:
+    quiet.say(ONE)
+    quiet.relay._stopping = mock.Mock()
+    quiet.relay._stopping.is_set.side_effect = [False, False, False, True]
+    away = NetworkError("The custodian is away.")
+    quiet.link.collect.side_effect = [away, (LinkFrame(ONE, b"one"), LinkFrame(ONE, b"two")), ()]
+    quiet.relay._send()
+    quiet.relay._stopping.wait.assert_called_once_with(2.0)
+    assert [each.args[1] for each in quiet.bus.publish.mock_calls] == [b"one", b"two"]
+    assert quiet.link.collect.mock_calls == [mock.call(1.0)] * 3
+
+
 def test_its_end_wakes_and_joins_its_threads_before_the_bus_ends(quiet: Quiet) -> None:
     parts = mock.Mock()
     parts.idle.ident = None
