@@ -754,6 +754,21 @@ def test_receipt_and_deletion_are_kept_as_they_were_signed_for_the_owner_to_see(
     assert door.kinds().count("deleted") == 1
 
 
+def test_a_deletion_that_comes_again_is_counted_as_a_replay(door: Door) -> None:
+    asked, disclosure = approved(door)
+    door.begin(disclosure)
+    said = deletion(asked)
+    for _ in range(2):
+        door.hear(said)
+    assert door.journal.counters() == {"replayed": 1}
+
+
+def test_a_request_of_somebody_the_owner_was_not_told_of_is_counted_as_one_of_a_stranger(door: Door) -> None:
+    door.custodian.custodian_state.trust.is_announced = lambda _requester: False  # type: ignore[method-assign]
+    door.hear(request())
+    assert door.journal.counters() == {"untrusted": 1}
+
+
 def test_after_a_deletion_nothing_is_sent_that_the_requester_has_no_key_for(door: Door) -> None:
     waiting, (ready, _), (going, disclosure) = door.ask(), approved(door), approved(door)
     door.begin(disclosure)
