@@ -32,10 +32,11 @@ _PATIENCE_S: Final = 60
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--days", type=Number(1, 30), default=3, show_default=True, help="Days of the log.")
 def support(config: Path, out: Path, days: int) -> None:
-    """Write versions, settings, units, the doctor's findings and the log to OUT, for a person who helps you.
+    """Write a file for a person who helps, without secrets, names and requests.
 
-    Keys, passwords, names, addresses, the place, requests, owners and visitors are left out.  Read the file before you
-    send it: it is plain text.
+    OUT holds versions, settings, the state of the units, the doctor's findings and the log.  Keys, passwords, names,
+    addresses, the place, requests, owners and visitors are left out.  Read the file before you send it: it is plain
+    text.
     """
     from agent.errors import ConfigurationError
 

@@ -70,7 +70,10 @@ _PATTERNS: Final = (
     re.compile(
         r"\b[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.(?!(?:pem|key|toml|service|target|timer|sock|py)\b)[A-Za-z]{2,}\b(:\d+)?"
     ),
-    re.compile(r"(?<![\w/])/(?!(?:dev|etc/doorward|opt/doorward|run/doorward|usr|var/lib/doorward)(?:/|\b))[\w./-]+"),
+    # A device has one step behind /dev; more of them hold serial numbers (/dev/v4l/by-id), or are files in memory.
+    re.compile(
+        r"(?<![\w/])/(?!(?:etc/doorward|opt/doorward|run/doorward|usr|var/lib/doorward)(?:/|\b)|dev/[\w-]+(?![\w./-]))[\w./-]+"
+    ),
 )
 
 

@@ -138,6 +138,9 @@ def test_a_finding_loses_quotes_addresses_places_paths_and_tokens(text: str) -> 
 def test_a_finding_keeps_what_helps() -> None:
     text = "/etc/doorward/tls/device.pem expires in 12 days; 3.4 GB are free; python 3.13 at 1280 × 720, broker.pem."
     assert plain_finding(text, []) == text
+    assert plain_finding("/dev/video0 is busy, /dev/v4l/by-id/usb-C920_7F2A and /dev/shm/x/home.toml too.", []) == (
+        "/dev/video0 is busy, ‹left out› and ‹left out› too."
+    )
     assert plain_finding("The voordeur is away.", ["voordeur"]) == "The ‹left out› is away."
 
 

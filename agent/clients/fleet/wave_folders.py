@@ -74,7 +74,7 @@ class WaveFolders:
         """
         copy = self._folder / _COPIES / repository.name
         with files.storage_errors(copy):
-            if not copy.is_dir():
+            if not files.is_folder(copy):
                 making = copy.with_name(f"{copy.name}.part")
                 shutil.rmtree(making, ignore_errors=True)
                 copy.parent.mkdir(parents=True, exist_ok=True)
@@ -103,8 +103,9 @@ class WaveFolders:
 
 
 def _sync_tree(folder: Path) -> None:
-    for path in files.below(folder):
+    paths = files.below(folder)
+    for path in paths:
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+    for each in {folder, *(path.parent for path in paths)}:
         files.sync_folder(each)
