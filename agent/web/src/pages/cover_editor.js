@@ -27,6 +27,8 @@ import { lookAtRedacted } from "./cover_preview.js";
 
 const KINDS = /** @type {const} */ (["face", "plate", "area"]);
 const PERCENT = WHOLE / 100;
+/** Radius of the handle that a finger drags (WCAG 2.2, 2.5.8: at least 24 pixels wide). */
+const HANDLE_PX = 12;
 
 /**
  * Shows the editor of a clip until the owner is done.
@@ -193,7 +195,10 @@ class CoverEditor {
       const cover = svg("rect", { x, y, width, height, class: `cover${isChosen ? " chosen" : ""}`, ...own });
       if (!isChosen) return [cover];
       const corner = { cx: String(Number(x) + Number(width)), cy: String(Number(y) + Number(height)) };
-      return [cover, svg("ellipse", { ...corner, rx: "180", ry: "240", class: "handle", ...own })];
+      const { width: columns, height: rows } = this.#film.canvas; // a circle on the picture, whatever its shape
+      const radius = (HANDLE_PX * WHOLE) / (this.#covers.clientWidth || 360);
+      const radii = { rx: String(radius), ry: String((radius * columns) / rows) };
+      return [cover, svg("ellipse", { ...corner, ...radii, class: "handle", ...own })];
     });
     this.#covers.replaceChildren(...shapes);
     for (const update of this.#fields) update();
