@@ -90,6 +90,9 @@ class HealthReport(Message, frozen=True):
     wifi_dbm: Annotated[int, Meta(ge=-200, le=0)] | None = None
     update: UpdateWord = UpdateWord.NONE
 
+    def __post_init__(self) -> None:
+        parse_public_key(self.device)
+
 
 def padded(signed: bytes) -> bytes:
     """Returns an envelope as long as every other, so that its length tells nothing."""

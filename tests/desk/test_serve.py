@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import re
 import signal
 import socket
@@ -35,12 +36,19 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
+def _free_port() -> int:
+    """Returns a port below those that the kernel lends to connections, so that none takes it before the desk does."""
+    while True:
+        port = random.randrange(12_000, 32_768)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[int, str]]:
     """A desk in `folder`: its port, and what it printed before it listened."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     configuration = folder / "desk.toml"
     configuration.write_text(re.sub(r"(?m)^port = \d+", f"port = {port}", configuration.read_text(), count=1))
     process = subprocess.Popen([*COMMAND, "serve"], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)

@@ -18,6 +18,7 @@ from agent.wire.topics import (
     BulletinTopic,
     ChunkVerb,
     DigestTopic,
+    HealthTopic,
     ReceiptTopic,
     RequestTopic,
     Topic,
@@ -36,6 +37,7 @@ TOPICS: st.SearchStrategy[Topic] = st.one_of(
     st.builds(RequestTopic, CELLS, samples.IDS, st.integers(0, topics.REQUEST_SLOTS - 1)),
     st.builds(UploadTopic, samples.IDS, samples.hexes(16), samples.hexes(32), st.integers(0, topics.MAX_PARTS), VERBS),
     st.builds(ReceiptTopic, samples.hexes(16), samples.hexes(32)),
+    st.builds(HealthTopic, samples.hexes(16)),
     st.builds(BulletinTopic, CELLS, samples.IDS, st.integers(0, topics.BULLETIN_SLOTS - 1)),
     st.builds(TrustTopic, samples.hexes(16), st.integers(0, TRUST_SLOTS - 1)),
     st.builds(DigestTopic, CELLS, st.integers(0, topics.DIGEST_PAGES - 1)),
@@ -99,6 +101,8 @@ HEX = "0" * 32
         f"doorward/v1/areas/0-0/requests/police/{HEX}",
         f"doorward/v1/receipts/0123456789abcdef/{HEX}\n",
         "doorward/v1/receipts/#",
+        "doorward/v1/health/0123456789abcde",
+        "doorward/v1/health/+",
         f"doorward/v1/receipts/0123456789abcdef/{HEX}/more",
         "doorward/v1/up/police",
         "doorward/v1/areas/0-0/bulletins/police/16",
@@ -148,7 +152,7 @@ def test_a_sender_is_who_the_access_list_lets_write_there_and_a_receipt_is_of_it
             assert sender == TopicSender(root, TopicClass.TRUST)
         case DigestTopic(page=page):
             assert sender == TopicSender(f"digest/{page}", TopicClass.CELL)
-        case UploadTopic():
+        case UploadTopic() | HealthTopic():
             assert sender == TopicSender("", TopicClass.CELL)
     assert topics.sender_of("noise/" + str(topic)).kind is TopicClass.CELL
 

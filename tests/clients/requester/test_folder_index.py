@@ -243,7 +243,6 @@ def test_the_file_of_a_child_is_closed_when_the_child_drops_it(tmp_path: Path) -
         own = index._handles
         was_open = own.connection is not None and own.lock is not None
         del index
-        gc.collect()
         return was_open and own.connection is None and own.lock is None
 
     child = os.fork()
