@@ -16,6 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.ipc.rpc import AnswerT, Request, read_answer, request_frame
+from agent.mqtt.outbound_client import PahoClient
 from tests.link_clients import LinkClient
 
 __all__ = ["LinkChannel", "RelayBrowser", "RelayCarrier"]
@@ -42,9 +43,10 @@ class RelayBrowser:
         self._changed = threading.Condition()
         self._up = False
         self._subscribed = 0
-        self._client = mqtt.Client(
+        self._client = PahoClient(
             CallbackAPIVersion.VERSION2, client_id or secrets.token_hex(8), protocol=mqtt.MQTTv5, transport="websockets"
         )
+        self._client.most_packet_bytes = 256 << 20  # as much as MQTT allows
         self._client.username_pw_set(account, password)
         authority = broker.directory / "authorities" / "broker.pem"
         self._client.tls_set_context(ssl.create_default_context(cafile=str(authority)))

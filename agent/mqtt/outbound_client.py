@@ -12,6 +12,7 @@ from __future__ import annotations
 import socket
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
 
 __all__ = ["PahoClient"]
 
@@ -27,6 +28,13 @@ class PahoClient(paho.Client):
         if self._in_packet["remaining_length"] > self.most_packet_bytes:
             raise ConnectionAbortedError("The broker sends a larger packet than this client takes.")
         return super()._sock_recv(bufsize)
+
+    def loop_stop(self) -> MQTTErrorCode:
+        """Ends the thread of `loop_start` and waits for it."""
+        try:
+            return super().loop_stop()
+        except AttributeError:  # paho: it waits for `self._thread`, which the thread sets to None as it ends
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _create_socket_connection(self) -> socket.socket:
         return socket.create_connection((self._host, self._port), timeout=self._connect_timeout)

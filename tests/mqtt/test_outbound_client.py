@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from urllib3.util import connection
 
 from agent.core.bus import BusConnected
@@ -93,3 +94,17 @@ def test_the_courier_tries_ipv6_though_it_may_not_bind_to_find_out(monkeypatch: 
     monkeypatch.setattr(connection, "HAS_IPV6", False)  # as urllib3 concludes in the sandbox
     AppriseSender().check("ntfy://ntfy.example/door")
     assert connection.allowed_gai_family() == socket.AF_UNSPEC
+
+
+def test_a_stop_bears_that_the_thread_ends_by_itself_at_that_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a disconnect paho's thread ends and forgets itself, also between the look at it and the wait for it."""
+    client = PahoClient(CallbackAPIVersion.VERSION2)
+    client._thread = threading.Thread(name="ended")
+
+    def ends() -> threading.Thread:
+        client._thread = None
+        return threading.main_thread()
+
+    monkeypatch.setattr("paho.mqtt.client.threading.current_thread", ends)
+    client.loop_stop()
+    assert client._thread is None

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.cli.home_assistant import remove_entities
@@ -32,6 +31,7 @@ from agent.core.alerts.kinds import ALERTS
 from agent.core.home import HomeTopics
 from agent.core.home_news import HomeAddress
 from agent.custodian.home_status import HomeStateHandler
+from agent.mqtt.outbound_client import PahoClient
 from agent.solo import Solo
 from agent.uplink.home_assistant import HomeAssistantService, farewell
 from agent.uplink.home_mqtt import MqttHomeBus
@@ -70,7 +70,8 @@ class Consumer:
 
     def __init__(self, port: int) -> None:
         self.heard: dict[str, list[bytes]] = {}
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="consumer")
+        self._client = PahoClient(CallbackAPIVersion.VERSION2, client_id="consumer")
+        self._client.most_packet_bytes = 256 << 20  # as much as MQTT allows
         self._client.username_pw_set(USER, PASSWORD)
         self._client.on_message = lambda _c, _u, m: self.heard.setdefault(m.topic, []).append(m.payload)
         self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)

@@ -40,6 +40,7 @@ from agent.core.ledger.entries import EntryKind, LedgerEntry, decode_entry
 from agent.core.vault.age.header import split
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError, FormatError
+from agent.mqtt.outbound_client import PahoClient
 from agent.platform.sqlite_snapshot import open_snapshot
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, DISCLOSURE_LIMIT_BYTES, DisclosureManifest, PartKind
@@ -80,7 +81,8 @@ class Witness:
         self.heard: list[Heard] = []
         self._broker = broker
         self._listening = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="witness", protocol=mqtt.MQTTv5)
+        self._client = PahoClient(CallbackAPIVersion.VERSION2, client_id="witness", protocol=mqtt.MQTTv5)
+        self._client.most_packet_bytes = 256 << 20  # as much as MQTT allows
         self._client.on_message = lambda _c, _u, message: self.heard.append((message.topic, bytes(message.payload)))
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._listening.set()
