@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
 import msgspec
@@ -211,6 +212,7 @@ def test_another_kit_lies_beside_the_one_in_force_until_it_is_adopted(
     second = str(made.recipient())
     assert stat.S_IMODE((keys.folder / NEW_KIT).stat().st_mode) == 0o600
     assert "marta" in (keys.folder / NEW_KIT).read_text()
+    assert time.strftime("%Y-%m-%d") in (keys.folder / NEW_KIT).read_text()
     assert (keys.has_kit_of(first), keys.has_kit_of(second)) == (True, False)
     durable: list[Path] = []
     monkeypatch.setattr(files, "sync_folder", durable.append)

@@ -24,6 +24,7 @@ from agent.ipc.rpc_server import control_server
 from agent.platform.entropy import SystemEntropy
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.link.session import EndReason
 from tests.custodian.page.door import a_door
 
 DEVICE, OWNER, STRANGER = (private_key_from_seed(bytes([number]) * 32) for number in (1, 2, 3))
@@ -239,6 +240,7 @@ def test_a_connection_that_breaks_while_a_request_is_sent_ends_the_wait_at_once(
     for _ in range(2):
         with pytest.raises(NetworkError, match="relay has closed"):
             session.exchange(Frame({"op": "status"}))
+    assert session._session.ended is EndReason.CLOSED, "it takes no frame that comes late"
     session.close()
 
 

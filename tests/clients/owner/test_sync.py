@@ -7,9 +7,11 @@ import hashlib
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.clients.owner import ledger_reader
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.known_devices import KnownDevices
@@ -17,6 +19,8 @@ from agent.clients.owner.ledger_reader import read_ledger
 from agent.clients.owner.sync import ask_enrolments, sync
 from agent.core.ledger.entries import EntryKind
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
+from agent.ipc.control_operations import GetCheckpoint, GetEntries
+from agent.ipc.rpc import Request
 from agent.wire import envelope, strictjson
 from agent.wire.statements import Enrolment, NamedKey
 from tests.clients.owner.conftest import NOW_MS, Home, now
@@ -123,6 +127,41 @@ def test_the_ledger_is_read_as_a_whole_and_verified(home: Home) -> None:
     assert EntryKind.RECIPIENTS_CHANGED in kinds
     assert kinds[-1] is EntryKind.RECEIVED
     assert len(kinds) == view.checkpoint.size
+
+
+def asked_of(home: Home, monkeypatch: pytest.MonkeyPatch) -> list[Request[Any]]:
+    """Each question that the device is asked from now on."""
+    asked: list[Request[Any]] = []
+    answer = home.device.ask
+
+    def noting(request: Request[Any], *, body: bytes = b"") -> Any:
+        asked.append(request)
+        return answer(request, body=body)
+
+    monkeypatch.setattr(home.device, "ask", noting)
+    return asked
+
+
+def test_entries_are_asked_for_page_by_page_up_to_the_last_one(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_reader, "_PAGE", 2)
+    while len(home.device.leaves) % 2 == 0:
+        home.device.write(EntryKind.BOOT)
+    size = len(home.device.leaves)
+    asked = asked_of(home, monkeypatch)
+    assert len(read_ledger(home.device, home.keys).entries) == size
+    pages = [(each.start, each.end) for each in asked if isinstance(each, GetEntries)]
+    assert pages == [(first, min(first + 2, size)) for first in range(0, size, 2)]
+
+
+def test_of_a_ledger_that_became_shorter_the_head_alone_is_asked_for(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = sync(home.device, home.keys).known.ledger.size
+    del home.device.leaves[-2:]
+    asked = asked_of(home, monkeypatch)
+    with pytest.raises(OpenError, match="rolled back or rewritten"):
+        sync(home.device, home.keys)
+    assert [each for each in asked if isinstance(each, GetCheckpoint)] == [GetCheckpoint(size), GetCheckpoint(0)]
 
 
 def test_a_ledger_entry_altered_on_the_way_to_its_reader_shows(home: Home) -> None:
