@@ -67,6 +67,26 @@ def test_what_is_covered_in_one_film_does_not_leave_in_another_of_the_same_time(
     assert approve(home.device, home.keys, seen, ShareChoice((covered, beside, after), redactions=both), clock=now)
 
 
+def test_a_film_that_ends_before_the_covered_stretch_leaves_as_recorded(home: Home, media: list[bytes]) -> None:
+    before = home.device.record(media[0], WINDOW_MS, event=1)
+    covered = home.device.record(media[0], WINDOW_MS + 500, event=2)
+    seen = reviewed(home, 7, before, covered)
+    numbers, spans = (
+        {each.id: each.number for each in seen.segments},
+        {each.id: each.record.span for each in seen.segments},
+    )
+    overlap_s = (spans[before].end_us - spans[covered].start_us) / 1e6
+    for begins_s, leaves in ((round(overlap_s - 0.5, 3), False), (round(overlap_s, 3), True)):
+        places = [[begins_s, 0, 0, 100, 100]]
+        plan = planned(seen, whole_picture(segment=numbers[covered], from_s=begins_s, places=places))
+        choice = ShareChoice((before, covered), redactions=plan)
+        if leaves:
+            assert approve(home.device, home.keys, seen, choice, clock=now)
+        else:
+            with pytest.raises(RequestError, match="holds the time that you cover"):
+                approve(home.device, home.keys, seen, choice, clock=now)
+
+
 def test_a_still_of_the_time_that_is_covered_in_another_clip_does_not_leave(home: Home, media: list[bytes]) -> None:
     covered = home.device.record(media[0], WINDOW_MS, event=1)
     beside = home.device.record(media[0], WINDOW_MS + 500, event=2, poster=True)
