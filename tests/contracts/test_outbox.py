@@ -71,6 +71,14 @@ def test_an_object_that_was_not_committed_is_not_there(outbox: Outbox) -> None:
     assert outbox.read(ONE, 0, 0, 8) == b"manifest"
 
 
+def test_a_draft_that_a_killed_process_left_does_not_stop_the_next_one(tmp_path: Path) -> None:
+    outbox = DiskOutbox(tmp_path)
+    outbox.begin(ONE).write(1, "segment", [b"half"])
+    assert [path.name for path in tmp_path.iterdir()] == [f"{ONE}.making"]
+    assert make(outbox)
+    assert [path.name for path in tmp_path.iterdir()] == [ONE]
+
+
 def test_removing_takes_one_object_and_may_be_repeated(outbox: Outbox) -> None:
     make(outbox)
     make(outbox, TWO)
