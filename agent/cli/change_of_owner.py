@@ -79,7 +79,7 @@ class SealedBackup:
 
 
 def seal_backup(config: Path) -> SealedBackup:
-    """Returns a backup of this doorbell, whose custodian runs. Raises `ConfigurationError` if it has no owner."""
+    """Returns a backup of this doorbell while its custodian runs. Raises `ConfigurationError` if it has no owner."""
     import secrets
 
     from agent.config import load

@@ -63,10 +63,13 @@ class SmallPictures:
         if wanted is None or frame.picture is None:
             return
         every_ns = NS_PER_S // wanted.frames_per_s
-        if 0 < self._due_ns - frame.sensor_ns <= every_ns:
+        ahead_ns = self._due_ns - frame.sensor_ns
+        if 0 < ahead_ns <= every_ns:
             return
-        # On average the wanted rate, although the camera's is seldom a multiple of it.
-        self._due_ns = max(self._due_ns, frame.sensor_ns - every_ns) + every_ns
+        # On average the wanted rate, although the camera's is seldom a multiple of it. After a pause, or if the times
+        # of the sensor go back, it begins again.
+        begin_ns = self._due_ns if -every_ns <= ahead_ns <= 0 else frame.sensor_ns - every_ns
+        self._due_ns = begin_ns + every_ns
         picture = frame.picture()
         with self._changed:
             self._waiting = (picture, frame.sensor_ns)

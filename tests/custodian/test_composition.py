@@ -128,7 +128,7 @@ def around(tmp_path: Path) -> Iterator[Around]:
 
 
 def ask(runtime: CustodianRuntime, op: str, **arguments: Any) -> Any:
-    """An operation of the control socket, whose answer has no body."""
+    """An operation of the control socket that answers without a body."""
     answer = runtime.custodian.control.answer(Frame({"op": op, **arguments}))
     assert (answer.head["ok"], answer.body) == (True, b"")
     return answer.head["result"]

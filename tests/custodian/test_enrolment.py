@@ -1,4 +1,4 @@
-"""The owners in force: who they are, whom footage is sealed to, for how long a new list waits, and who is told."""
+"""The owners in force: their names, the keys that footage is sealed to, how long a new list waits, and who is told."""
 
 from __future__ import annotations
 

@@ -135,6 +135,8 @@ def test_a_picture_is_taken_each_tenth_of_a_second_on_average_and_after_a_step_o
     assert taken(0, 1) == [True, False], "the very first instant of a boot"
     late = taken(5000 * ms, 5100 * ms, 5000 * ms - 1)
     assert late == [True, True, True], "a clock that goes back by more than a picture begins again"
+    back = taken(5000 * ms, 5100 * ms, 1000 * ms, 1010 * ms, 1020 * ms, 1030 * ms, 1110 * ms)
+    assert back == [True, True, True, True, False, False, True], "and keeps its pace then"
 
 
 def test_each_picture_wakes_the_thread_of_live_view_and_other_wishes_drop_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ DIGEST_CLIENT = f"{ANONYMOUS}.digest"
 AUTHORITY_DAYS = 3650
 END_ENTITY_DAYS = 397
 RENEWAL_DAYS = 60
-"""A device whose certificate ends within this many days gets a new one for a new token."""
+"""If the certificate of a device ends within this many days, the device gets a new one for a new token."""
 BACKDATE = datetime.timedelta(days=1)
 """Certificates begin a day early, because a verifier's clock may be slow."""
 

@@ -351,7 +351,7 @@ def est(directory: Path, address: str, port: int, keep: bool) -> None:
         f"Doorbells can enrol on port {server.port}, until Ctrl-C{'' if keep else ' or the last token is used'}."
     )
     try:
-        # A doorbell whose connection broke may ask once more, so the end waits a little.
+        # A doorbell may ask once more if its connection broke, so the end waits a little.
         while not done.wait(_LOOK_S):
             if not keep and not tokens.has_open():
                 done.wait(_GRACE_S)

@@ -79,7 +79,7 @@ def page(found: TransparencyReport) -> str:
         f"<h1>{escape(_title(found))}</h1>\n{draw(found)}\n"
         f"<div><table><thead><tr><th>requester</th>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
-        "<p>Counted from the doorbell's ledger, whose every entry was verified. "
+        "<p>Counted from the doorbell's ledger after every entry was verified. "
         "Bytes count each disclosure that had begun to leave in full.</p></body></html>\n"
     )
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
 from cryptography.x509.oid import AttributeOID, NameOID
+from structlog.testing import capture_logs
 
 from agent.clients.broker import broker_pki, est_server
 from agent.clients.broker.est_server import EstServer
@@ -491,6 +492,18 @@ def test_a_terminal_that_is_gone_costs_no_doorbell_its_answer(side: EstSide, doo
         assert door.enrol(side.ticket("a")) == door.device
     finally:
         server.stop()
+
+
+def test_a_bug_is_logged_and_a_client_that_hangs_up_is_not(side: EstSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_server: EstServer) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(EstServer, "authorities", broken)
+    with capture_logs() as logs:
+        socket.create_connection(("127.0.0.1", side.port), timeout=30).close()
+        with pytest.raises(http.client.HTTPException):
+            ask(side, None, method="GET", path=CA_CERTIFICATES)
+    assert [each["event"] for each in logs] == ["enrolment_broke"]
 
 
 def test_a_taken_port_is_named(side: EstSide) -> None:

@@ -58,7 +58,7 @@ def listed(number: int, *, poster: bool = False, sound: bool = True, event: str 
 
 
 class Source:
-    """Segments whose bytes are their names. `broken`: what does not open."""
+    """Segments with their names as bytes. `broken`: those that do not open."""
 
     def __init__(self) -> None:
         self.broken: set[str] = set()

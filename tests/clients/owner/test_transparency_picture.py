@@ -51,7 +51,7 @@ tips from you</th><th>bytes sent</th></tr></thead><tbody><tr><td>harbour-police<
 <tr><td>harbour-fire</td><td>1</td><td>1</td><td>1</td><td>0</td><td>0</td><td>0</td><td>0</td><td>0</td><td>\
 0</td><td>0</td><td>0</td><td>0</td></tr><tr><td>all</td><td>3</td><td>1</td><td>1</td><td>2</td><td>1</td><td>\
 1</td><td>0</td><td>0</td><td>1</td><td>1</td><td>0</td><td>5,000,000</td></tr></tbody></table></div><p>\
-Counted from the doorbell's ledger, whose every entry was verified. Bytes count each disclosure that had begun \
+Counted from the doorbell's ledger after every entry was verified. Bytes count each disclosure that had begun \
 to leave in full.</p></body></html>
 """
 

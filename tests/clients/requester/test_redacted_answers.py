@@ -19,7 +19,7 @@ from agent.clients.requester.opened_disclosure import OpenedDisclosure
 from agent.clients.requester.verification import examine
 from agent.core.media import Gop
 from agent.core.vault.age.header import split
-from agent.core.vault.redactions import Place, Redaction, RedactionKind
+from agent.core.vault.redactions import Redaction
 from agent.core.vault.segment import Context
 from agent.errors import OpenError
 from agent.wire import strictjson
@@ -27,23 +27,13 @@ from agent.wire.disclosures import PartKind
 from agent.wire.fields import Kind
 from agent.wire.statements import Approval, Redacted, SealedItem
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, ROOT_ID, filmed, question
+from tests.clients.requester.full_answer import FACE, VOICE
 from tests.clients.requester.house import Changes, Disclosure, House, Stored
 from tests.clients.requester.test_opened_disclosure import opened
 from tests.clients.requester.test_verification import lay_down
 from tests.second_reader.disclosure import read_disclosure
 from tests.second_reader.json_once import RefusedError
 from tests.sounds import track
-
-FACE = Redaction(
-    kind=RedactionKind.FACE,
-    from_ms=200,
-    until_ms=1900,
-    places=(
-        Place(at_ms=200, left=4000, top=2000, width=1500, height=2500),
-        Place(at_ms=1900, left=6000, top=2000, width=1500, height=2500),
-    ),
-)
-VOICE = Redaction(kind=RedactionKind.VOICE, from_ms=500, until_ms=1500)
 
 
 def films(house: House) -> list[Stored]:
