@@ -21,15 +21,13 @@ from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError, StorageError
 from agent.platform import files
 from agent.platform.certificates import enrolment_request, require_for_key
-from agent.wire.broker_enrolment import BrokerTicket, device_proof, read_ticket
+from agent.wire.broker_enrolment import RENEWAL_DAYS, BrokerTicket, device_proof, read_ticket
 from agent.wire.identities import public_key_of
 
 __all__ = ["BrokerCredentials", "enrol_doorbell", "put_broker"]
 
 _LIMIT_BYTES = 64 * 1024
 _NAMES = ("ca.pem", "device.pem", "device.key")
-_RENEWAL_DAYS = 60
-"""A certificate that ends within this many days is exchanged, as the broker does it (`broker_pki.RENEWAL_DAYS`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +121,4 @@ def _has_certificate(folder: Path, device: str) -> bool:
     made = x509.load_pem_x509_certificate((folder / "device.pem").read_bytes())
     left = made.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
     names = [each.value for each in made.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    return names == [device] and left > datetime.timedelta(days=_RENEWAL_DAYS)
+    return names == [device] and left > datetime.timedelta(days=RENEWAL_DAYS)

@@ -43,7 +43,9 @@ def keep_backup(config: Path, sealed: bytes, now: datetime.datetime | None = Non
     moment = now or datetime.datetime.now(datetime.UTC)
     path = wanted.folder / f"doorward-{device}-{moment:{_TIME}}.backup"
     files.write(path, sealed, secret=True)
-    for _, old in backups_of(device, wanted.folder)[: -wanted.keep]:
+    others = [old for _, old in backups_of(device, wanted.folder) if old != path]
+    # The new one stays in any case: after a clock that went back it has the oldest name.
+    for old in others[: max(0, len(others) - wanted.keep + 1)]:
         with files.storage_errors(old):
             old.unlink(missing_ok=True)
     return path

@@ -28,6 +28,7 @@ __all__ = [
     "CA_CERTIFICATES",
     "PKCS7_TYPE",
     "PKCS10_TYPE",
+    "RENEWAL_DAYS",
     "SIMPLE_ENROLL",
     "TICKET_LIMIT_BYTES",
     "TOKEN_BYTES",
@@ -46,6 +47,8 @@ PKCS7_TYPE: Final = "application/pkcs7-mime; smime-type=certs-only"
 USER: Final = "doorbell"
 """The user name beside the token (RFC 7617). It selects nothing."""
 TOKEN_BYTES: Final = 20
+RENEWAL_DAYS: Final = 60
+"""If a certificate ends within this many days, its doorbell asks with a new ticket, and the broker makes a new one."""
 TICKET_LIMIT_BYTES: Final = 40 * 1024
 _CONTEXT: Final = b"doorward-broker-enrolment v1\0"
 """Separates this signature from every other one of the device key: an envelope's begins with "DSSEv1"."""

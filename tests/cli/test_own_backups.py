@@ -99,6 +99,14 @@ def test_the_newest_stay_and_nothing_else_is_touched(config: Path, tmp_path: Pat
     assert all((stick / name).read_bytes() == b"mine" for name in others)
 
 
+def test_a_clock_that_went_back_costs_neither_the_new_backup_nor_the_newest_before(config: Path) -> None:
+    """Without a battery a board may begin in 1970. Its name then makes the new backup the oldest."""
+    kept = [keep_backup(config, b"good", NOW + number * DAY) for number in range(2)]
+    for number in range(2):
+        made = keep_backup(config, b"of 1970", datetime.datetime(1970, 1, 1 + number, tzinfo=datetime.UTC))
+        assert [path for _, path in backups_of(device_of(config), made.parent)] == [made, kept[1]]
+
+
 def test_a_full_stick_keeps_the_backups_that_it_has(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [keep_backup(config, b"x", NOW + number * DAY) for number in range(2)]
 

@@ -44,18 +44,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.platform.certificates import key_usage
+from agent.wire.broker_enrolment import RENEWAL_DAYS
 from agent.wire.topics import ANONYMOUS, HEALTH_FILTER, requester_of
 from agent.wire.trust_package import TRUST_SLOTS
 
-__all__ = ["DIGEST_CLIENT", "RENEWAL_DAYS", "BrokerPki", "ClientFiles", "Role", "requested_key"]
+__all__ = ["DIGEST_CLIENT", "BrokerPki", "ClientFiles", "Role", "requested_key"]
 
 DIGEST_CLIENT = f"{ANONYMOUS}.digest"
 """No key has this id and no requester has an id in the form of a key id, so no worker has this name."""
 
 AUTHORITY_DAYS = 3650
 END_ENTITY_DAYS = 397
-RENEWAL_DAYS = 60
-"""If the certificate of a device ends within this many days, the device gets a new one for a new token."""
 BACKDATE = datetime.timedelta(days=1)
 """Certificates begin a day early, because a verifier's clock may be slow."""
 
