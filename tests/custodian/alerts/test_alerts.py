@@ -604,7 +604,8 @@ def test_a_queue_that_is_damaged_in_the_middle_costs_what_waited_and_nothing_tha
     house.path.write_bytes(content)
     with house.running() as alerts:
         alerts.notify("button", "", "a1")
-        house.phone.wait_for(lambda: house.phone.messages[-1:] == [PRESSED])
+        # One of the 200 may have left before the damage showed, and may come after it.
+        house.phone.wait_for(lambda: PRESSED in house.phone.messages)
     assert house.path.with_name("alerts.sqlite.damaged").exists()
     with house.running(delivers=False) as alerts:
         assert alerts.status()["channels"]["Ann"]["waiting"] == 0
