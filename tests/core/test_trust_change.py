@@ -179,6 +179,13 @@ def test_a_key_whose_times_have_nothing_in_common_is_revoked() -> None:
     assert narrowed(samples.bundle(), later).requesters[0].keys[0].revoked
 
 
+@pytest.mark.parametrize("beside", [region(54.0, 9.0, 55.0, 11.0), region(53.0, 11.0, 54.0, 12.0)])
+def test_regions_that_only_touch_have_nothing_in_common(beside: TrustRegion) -> None:
+    before = entry(regions=(region(53.0, 9.0, 54.0, 11.0),))
+    assert narrowed(before, entry(regions=(beside,))).requesters == ()
+    assert narrowed(entry(regions=(beside,)), before).requesters == ()
+
+
 def test_more_common_parts_than_a_bundle_may_have_are_fewer_rights() -> None:
     rows = tuple(region(10.0 + number, 0.0, 10.5 + number, 40.0) for number in range(20))
     columns = tuple(region(0.0, 1.0 + number, 60.0, 1.5 + number) for number in range(20))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pwd
@@ -189,6 +190,26 @@ def test_a_user_who_is_not_allowed_is_refused_without_a_word(
     monkeypatch.undo()
     with client_of(path, kind) as link:
         assert link.ask(Echo(1))
+
+
+def test_the_owners_socket_lets_in_root_its_own_user_and_those_that_are_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    made = control_server(path, handle, allowed_uids=frozenset({31}))
+    monkeypatch.undo()
+    made.start()
+    try:
+        let_in = []
+        for uid in (0, 1, 31, 1000):
+            monkeypatch.setattr(rpc_server, "peer_uid", lambda peer, uid=uid: uid)
+            with connect(path) as client:
+                with contextlib.suppress(BrokenPipeError):
+                    client.sendall(ECHO)
+                let_in += [] if is_closed(client) else [uid]
+    finally:
+        made.stop()
+    assert let_in == [0, 31, 1000]
 
 
 def garbage(limits: FrameLimits) -> dict[str, bytes]:

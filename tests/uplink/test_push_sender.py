@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
-from agent.core.webpush import point_of, push_address
+from agent.core.webpush import padded, point_of, push_address
 from agent.errors import ConfigurationError, NetworkError
 from agent.uplink.push_sender import WebPushSender, _message, _over_tls
 from agent.wire.base64 import decode, encode, encode_url
@@ -135,6 +135,15 @@ def test_a_picture_whose_header_is_no_text_keeps_no_alert_back() -> None:
     told = json.loads(_message({"title": "t"}, b"age\xff\n--- mac\n\x00payload"))
     assert told == {"title": "t", "picture": {"header": "age\ufffd\n--- mac\n", "payload": encode(b"\x00payload")}}
     assert json.loads(_message({"title": "t"}, b"")) == {"title": "t"}
+
+
+def test_letters_beyond_ascii_take_no_more_room_of_a_message_than_their_utf_8() -> None:
+    told = {"title": "Haustür"}
+    for picture, text in (
+        (b"", '{"title": "Haustür"}'),
+        (b"age\n--- m\np", '{"title": "Haustür", "picture": {"header": "age\\n--- m\\n", "payload": "cA=="}}'),
+    ):
+        assert _message(told, picture) == padded(text.encode())
 
 
 def test_the_browser_opens_what_the_service_in_between_cannot_read(service: PushService) -> None:
