@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from agent.clients.opening import open_bytes
+from agent.clients.owner import decisions
 from agent.clients.owner.decisions import ShareChoice, approve
 from agent.clients.owner.redaction import Redactions, read_plan
 from agent.clients.owner.review import RequestReview
@@ -127,3 +130,89 @@ def test_a_cover_that_lasts_to_the_end_lasts_longer_than_an_altered_record_says(
     with av.open(io.BytesIO(sound)) as container:
         loudest = max(float(np.abs(frame.to_ndarray()).max()) for frame in container.decode(audio=0))
     assert loudest < 0.01
+
+
+# -- to the microsecond, and word for word -----------------------------------------------------------------------------
+
+SECOND_US = 10**6
+
+
+def film(number: int, start_us: int, end_us: int, boot: str = "b" * 32, *, is_cut: bool = False) -> Any:
+    """A segment of a review, as far as a cover asks for it."""
+    span = SimpleNamespace(start_us=start_us, end_us=end_us, boot=boot)
+    return SimpleNamespace(
+        id=f"film {number}", number=number, record=SimpleNamespace(span=span), is_cut=is_cut, has_sound=True
+    )
+
+
+def hiding(*numbers: int, from_ms: int = 500, until_ms: int = 1500) -> dict[str, tuple[Any, ...]]:
+    return {f"film {number}": (SimpleNamespace(from_ms=from_ms, until_ms=until_ms),) for number in numbers}
+
+
+def refusal(*films: Any, posters: tuple[Any, ...] = (), films_hidden: Any = (), sounds_hidden: Any = ()) -> str | None:
+    """Why these films of a review cannot be shared together, the sounds included."""
+    redactions = Redactions(dict(films_hidden), dict(sounds_hidden))
+    choice = ShareChoice(tuple(each.id for each in films), posters, sound=True, redactions=redactions)
+    seen: Any = SimpleNamespace(segments=films)
+    try:
+        decisions._require_no_other_view(seen, choice, films)
+    except RequestError as refused:
+        return str(refused)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("start_us", "end_us", "leaves"),
+    [
+        (0, 1_600_000, True),
+        (0, 1_600_001, False),
+        (2_400_000, 9_000_000, True),
+        (2_399_999, 9_000_000, False),
+        (1_900_000, 2_000_001, False),
+    ],
+)
+def test_films_that_share_a_picture_with_the_covered_time_leave_and_no_more(
+    start_us: int, end_us: int, leaves: bool
+) -> None:
+    """Half a second of the covered film until one and a half: on the boot's clock 1.5 to 2.5 s."""
+    covered, beside = film(1, SECOND_US, 5 * SECOND_US), film(2, start_us, end_us)
+    asked = refusal(covered, beside, films_hidden=hiding(1))
+    assert asked == (
+        None
+        if leaves
+        else "Segment 2 holds the time that you cover in segment 1, and would leave as recorded. "
+        "Name it in the plan as well, or leave it out."
+    )
+    assert refusal(covered, film(2, start_us, end_us, "another boot"), films_hidden=hiding(1)) is None
+
+
+def test_a_sound_and_a_still_of_the_hidden_time_are_refused_by_their_names() -> None:
+    hidden, beside = film(1, 0, 4 * SECOND_US), film(2, 0, 4 * SECOND_US)
+    assert refusal(hidden, beside, sounds_hidden=hiding(1)) == (
+        "The sound of segment 2 holds the time that you mute in segment 1, and would leave as recorded. "
+        "Name it in the plan as well, or leave it out."
+    )
+    still: Any = SimpleNamespace(number=7, segments=(film(3, 9 * SECOND_US, 10 * SECOND_US), beside))
+    assert refusal(hidden, posters=(still,), films_hidden=hiding(1)) == (
+        "The poster of clip 7 may show a time that you cover in another clip. Leave the poster out."
+    )
+    later: Any = SimpleNamespace(number=7, segments=(film(3, 9 * SECOND_US, 10 * SECOND_US),))
+    assert refusal(hidden, posters=(later,), films_hidden=hiding(1)) is None
+
+
+def test_a_cut_film_hides_nothing_because_it_cannot_be_redacted_and_the_next_one_still_does() -> None:
+    films = film(1, 0, 4 * SECOND_US, is_cut=True), film(2, 0, 4 * SECOND_US)
+    beside = film(3, 0, 4 * SECOND_US)
+    assert refusal(films[0], beside, films_hidden=hiding(1)) is None
+    assert "in segment 2," in str(refusal(*films, beside, films_hidden=hiding(1, 2)))
+
+
+def test_an_approval_has_room_for_exactly_what_the_device_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "MOST_STATEMENT_BYTES", 2_000_000)
+    decisions._require_room([bytes(1_000_000)] * 2)
+    with pytest.raises(RequestError) as refused:
+        decisions._require_room([bytes(1_000_000), bytes(1_000_001)])
+    assert str(refused.value) == (
+        "The redacted films have 2 MB together, and one approval has room for 2 MB. "
+        "Share fewer of the segments that you redact."
+    )

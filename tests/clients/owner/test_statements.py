@@ -53,6 +53,14 @@ def test_a_statement_that_was_overtaken_is_signed_once_more_with_another_number(
     assert len(home.device.statements) == before + 1
 
 
+def test_two_seconds_after_it_was_begun_it_is_still_signed_once_more(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Overtaken(home, 1, monkeypatch, after_s=2.0)
+    opt_out(link, home.keys, clock=now)
+    assert len(link.nonces) == 2
+
+
 def test_it_is_not_signed_a_third_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     link = Overtaken(home, 2, monkeypatch)
     with pytest.raises(OvertakenError):

@@ -168,3 +168,38 @@ def test_the_table_of_the_page_has_a_row_for_each_requester_and_closes_what_it_o
     assert [row[0] for row in shown.cells] == ["requester", "fire", "police", "all"]
     assert [row[1] for row in shown.cells[1:]] == ["1", "2", "3"]
     assert {len(row) for row in shown.cells} == {len(shown.cells[0])}
+
+
+def test_every_end_of_a_request_counts_for_its_requester_and_nothing_else_does() -> None:
+    """The whole report, of one entry of each kind that ends a request, twice over for one of them."""
+    named = {"disclosure": "d" * 32}
+    tip = {"request": "e" * 32, "disclosure": "e" * 32}
+    told = [
+        wrote(EntryKind.SENDING, 20, **named),
+        wrote(EntryKind.EXPIRED, 21, number=2),
+        wrote(EntryKind.EXPIRED, 22, number=3),
+        wrote(EntryKind.OPTED_OUT, 23, number=4),
+        wrote(EntryKind.WITHDRAWN, 24, number=5),
+        wrote(EntryKind.REVOKED, 25, number=6, **named),
+        wrote(EntryKind.STOPPED, 26, number=7, **named),
+        wrote(EntryKind.DENIED, 19, FIRE, 8),
+        wrote(EntryKind.RECEIVED, 27, FIRE, 9, subject=SHA),
+        wrote(EntryKind.STOPPED, 28, FIRE, **tip),
+        entry(EntryKind.CONFIGURATION_CHANGED, BOOT, at(18), subject=SHA),
+    ]
+    assert transparency_of(told) == TransparencyReport(
+        18_000,
+        28_000,
+        (
+            RequesterStatistics(FIRE, asked=1, denied=1),
+            RequesterStatistics(POLICE, expired=2, opted_out=1, withdrawn=1, taken_back=1, stopped=1),
+        ),
+    )
+    ends = {"expired": 2, "opted_out": 1, "withdrawn": 1, "taken_back": 1, "stopped": 1}
+    assert transparency_of(told).total == RequesterStatistics("all", asked=1, denied=1, **ends)
+    assert transparency_of([]) == TransparencyReport(None, None, ())
+
+
+def test_requesters_with_as_many_requests_stand_in_the_order_of_their_names() -> None:
+    told = [wrote(EntryKind.RECEIVED, 1, name, 1, subject=SHA) for name in ("b-town", "a-town", "c-town", "c-town")]
+    assert [each.requester for each in transparency_of(told).askings] == ["c-town", "a-town", "b-town"]
