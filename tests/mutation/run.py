@@ -164,7 +164,7 @@ GROUPS = (
             "tests/clients/requester/test_known_doorbells.py",
             "tests/core/test_live.py",
             "tests/recorder/test_chapters.py",
-            "tests/clients/test_relay_carrier.py",
+            "tests/clients/test_relay_carrier*.py",
         ),
     ),
     Group("requester", ("agent/clients/requester/*.py",), ("tests/clients/requester",)),
@@ -224,7 +224,7 @@ GROUPS = (
     Group(
         "link",
         ("agent/wire/link/*.py", "agent/clients/relay_carrier.py"),
-        ("tests/wire/link", "tests/clients/test_relay_carrier.py"),
+        ("tests/wire/link", "tests/clients/test_relay_carrier*.py"),
     ),
     Group(
         "core",

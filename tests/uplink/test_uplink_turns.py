@@ -540,7 +540,10 @@ def test_footage_that_is_gone_from_the_disk_stops_its_transfer_and_no_other(turn
     ]
     assert aborted == [(gone.disclosure, 0, b"", False, None)], "once, and of no bytes"
     verbs = [call[1].verb if call[0] == "publish" else call[0] for call in turns.bus.calls]  # type: ignore[attr-defined]
-    aborts, sends = verbs.index(UploadVerb.ABORT), next(n for n, verb in enumerate(verbs) if isinstance(verb, ChunkVerb))
+    aborts, sends = (
+        verbs.index(UploadVerb.ABORT),
+        next(n for n, verb in enumerate(verbs) if isinstance(verb, ChunkVerb)),
+    )
     assert aborts < sends, "in the turn that found it gone, before the other transfer's"
     retained = [(topic.disclosure, data) for topic, data, _, retain, _ in turns.bus.published() if retain]
     cleared = [data for name, data in retained if name == gone.disclosure]

@@ -63,8 +63,10 @@ def test_what_is_remembered_is_private_and_read_again_as_it_was(home: Home, tmp_
     assert (memory.devices(), memory.device(home.device.key.id)) == ({}, None)
     memory.remember(known)
     assert memory.devices() == {home.device.key.id: known}
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert {each.name for each in path.parent.iterdir()} == {KnownDevices.FILE, f".{KnownDevices.FILE}.lock"}
+    assert {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {
+        KnownDevices.FILE: 0o600,
+        f".{KnownDevices.FILE}.lock": 0o600,
+    }
     without_roots = msgspec.structs.replace(known, roots=())
     memory.remember(without_roots)
     assert memory.device(home.device.key.id) == without_roots, "the newer one takes its place"

@@ -276,3 +276,85 @@ def test_live_view_is_divided_so_that_little_of_it_is_padding(size: int, records
     assert [len(each) for each in found] == records
     heard = b"".join(each.data for frame in found if isinstance(each := other.receive(frame), StreamData))
     assert heard == data
+
+
+def test_each_key_follows_from_the_one_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over five keys, at both ends, and a record that is missing at the last change ends the session."""
+    monkeypatch.setattr(module, "_GENERATION_RECORDS", 4)
+    one, other = two_ends()
+    for number in range(18):
+        one.send(1, b"%d" % number)
+        assert other.receive(one.next_frame() or b"") == StreamData(1, b"%d" % number)
+    assert (one._outgoing._generation, other._incoming._generation) == (4, 4)
+    for _ in range(5):
+        one.ping()
+    *_, following = frames(one)
+    assert other.receive(following) == SessionEnded(EndReason.CUT), "under the next key"
+
+
+def test_a_ping_says_nothing_and_counts_as_received() -> None:
+    one, other = two_ends()
+    one.ping()
+    frame = one.next_frame() or b""
+    assert other._incoming.open(frame, 0) == bytes(256 - 9 - 16)
+    assert other.receive(frame) is None
+    assert (other.received, other.ended) == (1, None)
+
+
+def test_a_window_is_used_to_its_last_byte() -> None:
+    one, _other = two_ends()
+    one.send(1, bytes(16 * 15_328))
+    one.send(2, bytes(993 - 1))
+    assert sum(map(len, frames(one))) == 16 * 15_360 + 1024 == (256 << 10) - 15_360
+    one.send(3, bytes(20_000))
+    assert [len(each) for each in frames(one)] == [15_360], "and then the other end has to acknowledge"
+
+
+def test_exactly_64_kib_are_acknowledged_once() -> None:
+    one, other = two_ends()
+    for number in range(16):
+        assert other.next_frame() is None
+        one.send(number, bytes(4064))
+        other.receive(one.next_frame() or b"")
+    acknowledged = other.next_frame() or b""
+    assert one._incoming.open(acknowledged, 0) == b"\0\x09\x04" + (16).to_bytes(8, "big") + bytes(220)
+    assert other.next_frame() is None
+    assert one._on_the_way == 16 * 4096
+    one.receive(acknowledged)
+    assert (one._on_the_way, len(one._sent)) == (0, 0)
+
+
+def test_an_acknowledgement_counts_for_the_records_before_it_and_for_no_later_one() -> None:
+    one, other = two_ends()
+    for number in range(3):
+        one.send(number, bytes(4064))
+    frames(one)
+    one.receive(forged(other, b"\4" + (2).to_bytes(8, "big")))
+    assert (one._on_the_way, len(one._sent)) == (4096, 1)
+
+
+@pytest.mark.parametrize("reason", list(EndReason))
+def test_each_reason_arrives_as_it_was_given_and_nothing_that_waited_is_kept(reason: EndReason) -> None:
+    one, other = two_ends()
+    one.send(1, bytes(100_000))
+    one.ping()
+    first = one.next_frame() or b""
+    last = one.end(reason) or b""
+    assert other.receive(first) is None
+    other.send(1, b"late")
+    other.ping()
+    assert other.receive(last) == SessionEnded(reason)
+    for each in (one, other):
+        assert (each.ended, each.queued_bytes) == (reason, 0)
+        assert (len(each._urgent), len(each._streams), len(each._sent)) == (0, 0, 0)
+
+
+def test_pieces_of_a_cancelled_stream_are_not_counted_and_others_are() -> None:
+    one, _other = two_ends()
+    one.send(1, bytes(10))
+    one.send(1, bytes(20), last=True)
+    one.send(2, bytes(5))
+    assert one.queued_bytes == 35
+    one.cancel(1)
+    one.cancel(9)
+    assert one.queued_bytes == 5
