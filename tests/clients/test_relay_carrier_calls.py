@@ -1,4 +1,4 @@
-"""What the owner's computer says to a relay, call by call, and what each answer becomes: without a broker."""
+"""The owner's computer at a relay, call by call and answer by answer, without a broker."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def subscribes(*values: int) -> Callable[[Any], None]:
 
 @pytest.fixture
 def relay(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the relay answers, by the call: a test may change it."""
+    """The relay's answers, by the call: a test may change them."""
     answers = {"loop_start": connects(WORKS), "subscribe": subscribes(GRANTED)}
     monkeypatch.setattr(Paho, "answers", answers)
     monkeypatch.setattr(Paho, "made", [])
