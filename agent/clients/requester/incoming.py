@@ -68,7 +68,7 @@ _BEYOND_LIMITS: Final = "It exceeds this machine's limits or its own announcemen
 _LEAVE_NS: Final = 300 * NS_PER_S
 """Time without a word after which a receiver leaves an upload to the others. Longer than a doorbell waits to ask."""
 _SILENT_NS: Final = 60 * NS_PER_S
-"""Time without a word after which an arriving disclosure makes room for another one of the same device."""
+"""Time without a word after which an arriving disclosure makes room for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +252,11 @@ class IncomingDisclosures:
             return self._begun(device, disclosure, note)
         if origin.device != device:
             return False  # otherwise data of another device would replace what is stored, and be dropped with it
-        self._reopen(disclosure, origin)
-        return True
+        if (origin.manifest, origin.parts) != (PartSize(note.size_bytes, note.sha256), note.parts):
+            return False  # it would stay open, because an announcement of something else is never answered
+        if self._folder(disclosure).state is TransferState.PARTIAL and not self._has_place(device, disclosure):
+            return False
+        return self._reopen(disclosure, origin)
 
     def _begun(self, device: str, disclosure: str, note: UploadNote) -> bool:
         """Makes room on the disk for a disclosure from an unknown sender, within the limits."""
@@ -263,12 +266,7 @@ class IncomingDisclosures:
             self._forget(of_device[0])
         if len(self._unread) >= self._limits.unread or self._room() < note.size_bytes:
             return False
-        if self._has_too_many_open(device):
-            self._tell(
-                ReceiverEvent(
-                    ReceiverEventKind.NO_ROOM, disclosure, detail="Its doorbell sends too many at once.", device=device
-                )
-            )
+        if not self._has_place(device, disclosure):
             return False
         if self._too_many(device):
             self._holdings.reconcile(device)
@@ -298,17 +296,23 @@ class IncomingDisclosures:
         self._unread[disclosure] = device
         return True
 
-    def _has_too_many_open(self, device: str) -> bool:
-        """Returns True if all places of the device are in use. First takes the place of one that is silent: a doorbell
-        that was reset never ends it. Its parts stay on the disk, and it can go on later."""
+    def _has_place(self, device: str, disclosure: str) -> bool:
+        """Returns whether one more of this device may arrive. A silent one makes room if all places are in use."""
         there = self._reception.of_device(device)
-        if len(there) < self._limits.open_per_device:
+        if len(there) >= self._limits.open_per_device and not self._leave_a_silent_one(there):
+            reason = "Its doorbell sends too many at once."
+            self._tell(ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail=reason, device=device))
             return False
+        return not self._reception.is_full or self._leave_a_silent_one(self._reception.ids())
+
+    def _leave_a_silent_one(self, there: list[str]) -> bool:
+        """Leaves the one of these that has been silent longest, if for a minute: a doorbell that was reset never ends
+        its uploads. Its parts stay on the disk, and it can go on later."""
         longest = min(there, key=self._heard_ns.__getitem__)
         if self._clock.now().boot_ns - self._heard_ns[longest] < _SILENT_NS:
-            return True
+            return False
         self._leave(longest)
-        return False
+        return True
 
     def _too_many(self, device: str) -> bool:
         """Returns True if there are too many answers of this device, or in all."""
@@ -318,8 +322,8 @@ class IncomingDisclosures:
     def _is_full(self) -> bool:
         return len(self._holdings) >= self._limits.disclosures
 
-    def _reopen(self, disclosure: str, origin: DisclosureOrigin) -> None:
-        """Loads a disclosure that is on the disk."""
+    def _reopen(self, disclosure: str, origin: DisclosureOrigin) -> bool:
+        """Loads a disclosure that is on the disk. Returns False if there is no place for it."""
         folder = self._folder(disclosure)
         if self._share.shared:
             folder.clear()
@@ -337,7 +341,7 @@ class IncomingDisclosures:
         if is_tip(folder) and folder.state is not TransferState.PARTIAL:
             with suppress(DoorwardError):
                 self._tips[disclosure] = manifest_in(self._requester, folder)[0]
-        self._reception.reopen(origin.device, disclosure, assembly)
+        return self._reception.reopen(origin.device, disclosure, assembly)
 
     # Later messages
 

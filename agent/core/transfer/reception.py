@@ -1,13 +1,13 @@
 """The open disclosures of a requester: the first and cheap check for every incoming message.
 
 Rules: a disclosure begins with an init and belongs to the device that sent it. The number of open disclosures is
-bounded. A chunk of any other disclosure costs only a look-up and a count.
+bounded, also of those that were found on the disk. A chunk of any other disclosure costs only a look-up and a count.
 """
 
 from __future__ import annotations
 
 from agent.core.transfer.receiver import ReceiverLimits, UploadReceiver
-from agent.core.transfer.values import PartSize
+from agent.core.transfer.values import PartSize, TransferState
 
 __all__ = ["OpenTransfers"]
 
@@ -26,16 +26,27 @@ class OpenTransfers:
         """Returns whether it is open, from any device."""
         return disclosure in self._open
 
-    def reopen(self, device: str, disclosure: str, receiver: UploadReceiver) -> None:
-        """Adds a disclosure that was found on disk at start."""
+    @property
+    def is_full(self) -> bool:
+        return len(self._open) >= self._most
+
+    def reopen(self, device: str, disclosure: str, receiver: UploadReceiver) -> bool:
+        """Adds a disclosure that was found on the disk. Returns False if it still arrives and there is no place.
+
+        A disclosure that has ended needs no place, because the receipt that is due closes it.
+        """
+        if self.is_full and receiver.state is TransferState.PARTIAL:
+            self.dropped += 1
+            return False
         self._open[disclosure] = (device, receiver)
+        return True
 
     def init(
         self, device: str, disclosure: str, manifest: PartSize, parts: int, question: int | None = None
     ) -> UploadReceiver | None:
         """Returns the receiver for this init, and makes it if it is the first. None if the init is dropped."""
         if disclosure not in self._open:
-            if len(self._open) >= self._most:
+            if self.is_full:
                 self.dropped += 1
                 return None
             self._open[disclosure] = (device, UploadReceiver(manifest, parts, self._limits))

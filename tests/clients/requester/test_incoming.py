@@ -624,6 +624,67 @@ def test_an_answer_is_left_when_nothing_was_heard_of_it_for_more_than_five_minut
     assert receiving.remembered() == {}
 
 
+def begun_before(requester: Requester, clock: TestClock, house: House, most: int) -> list[Disclosure]:
+    """Answers to one request each. Their first parts are here, and the receiver left them."""
+    receiving = Receiving(requester, clock, open_per_device=most, unread_per_device=most)
+    answers = []
+    for number in range(most):
+        another = messages.make_request(requester, draft(case=f"2027-{number}"), now_s=NOW_S).id
+        answers.append(house.disclose(requester.sent_request(another)))
+        receiving.announce(answers[-1])
+        receiving.send(answers[-1], 0)
+    receiving.incoming.leave_all()
+    return answers
+
+
+def test_of_answers_that_a_doorbell_began_earlier_only_so_many_arrive_at_once(
+    requester: Requester, clock: TestClock, house: House
+) -> None:
+    answers = begun_before(requester, clock, house, 5)
+    receiving = Receiving(requester, clock, open_per_device=2)
+    assert [receiving.announce(each) for each in answers] == [True, True, False, False, False]
+    refused = [each for each in receiving.told if each.kind is ReceiverEventKind.NO_ROOM]
+    reason = "Its doorbell sends too many at once."
+    assert refused == [event(ReceiverEventKind.NO_ROOM, each, detail=reason) for each in answers[2:]]
+    clock.boot_ns += seconds(60)
+    receiving.send(answers[1], 1)
+    assert receiving.announce(answers[2]), "a silent one makes room"
+    assert receiving.incoming._reception.ids() == [answers[1].id, answers[2].id]
+    receiving.deliver_rest(answers[2], 1)
+    receiving.deliver_rest(answers[3], 1)
+    done = [each.disclosure for each in receiving.told if each.kind is ReceiverEventKind.COMPLETE]
+    assert done == [answers[2].id, answers[3].id]
+    assert not receiving.announce(answers[3])
+    assert receiving.last_state is TransferState.COMPLETE, "an answer that has ended is acknowledged again"
+
+
+def test_answers_of_all_doorbells_together_have_only_so_many_places(
+    requester: Requester, clock: TestClock, house: House, gops: list[Gop]
+) -> None:
+    answers = begun_before(requester, clock, house, 3)
+    receiving = Receiving(requester, clock)
+    receiving.incoming._reception._most = 2
+    assert [receiving.announce(each) for each in answers] == [True, True, False]
+    new = filmed(gops, name="another").disclose(requester.sent_request(receiving.told[0].request))
+    assert not receiving.announce(new)
+    assert new.id not in receiving.remembered().get("_unread", {})
+    assert not requester.answer(new.id).path.exists(), "nothing is written for an announcement without a place"
+    clock.boot_ns += seconds(60)
+    assert receiving.announce(new), "one that has been silent for a minute makes room"
+
+
+def test_an_announcement_of_something_else_under_a_known_id_opens_nothing(
+    receiving: Receiving, asked: SentRequest, house: House
+) -> None:
+    disclosure = house.disclose(asked)
+    receiving.deliver(disclosure)
+    first = disclosure.sizes[0]
+    for wrong in ({"parts": 99}, {"size_bytes": 99}, {"sha256": "0" * 64}):
+        note = UploadNote(v=1, parts=len(disclosure.parts), size_bytes=first.size_bytes, sha256=first.sha256)
+        receiving.incoming.init(disclosure.device, disclosure.id, msgspec.structs.replace(note, **wrong))
+        assert receiving.remembered() == {}
+
+
 # -- turns, and room ---------------------------------------------------------------------------------------------------
 
 
