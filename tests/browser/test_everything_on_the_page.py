@@ -44,6 +44,16 @@ pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pyte
 def test_no_is_as_near_as_yes_and_nothing_leaves(home: Home) -> None:
     people, request = home.people, home.asked("2026-1")
     people.open_request("ana", request)
+    drawn = people.run(
+        "ana",
+        """const figure = page.locator("figure.outline svg");
+           const inside = async (what) => { const box = await figure.locator(what).boundingBox(); return [box.x + box.width / 2, box.y + box.height / 2]; };
+           return {area: await inside("ellipse"), door: await inside("circle"), label: await figure.getAttribute("aria-label"),
+                   near: await page.getByText("of it lies within 200 m of your door.").innerText()};""",
+    )
+    assert drawn["door"] == pytest.approx(drawn["area"], abs=1.0), "the requester asked around this door"
+    assert "with your door in it" in drawn["label"]
+    assert "25 % of it lies within 200 m" in drawn["near"], "a circle of 400 m"
     sizes = people.run(
         "ana",
         """const size = async (name) => { const box = await page.getByRole("button", {name, exact: true}).boundingBox(); return [box.width, box.height]; };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.segment import split_poster
 from agent.errors import FormatError
 from agent.media.fmp4 import FragmentedMp4Writer
-from agent.wire.area import Area, share_near
+from agent.wire.area import Area, Circle, share_near
 from agent.wire.disclosures import ContactCard
 from agent.wire.envelope import pae
 from agent.wire.text import fault
@@ -141,6 +142,48 @@ def test_the_page_says_the_same_share_near_the_door_as_the_command_line(tmp_path
     ours = [share_near(*case) for case in cases]
     assert node("near.mjs", str(tmp_path / "cases"))["shares"] == pytest.approx(ours, abs=1e-6)
     assert len({round(share, 2) for share in ours}) > 10
+
+
+def test_the_page_draws_the_outline_to_scale_with_the_door_at_its_place(tmp_path: Path) -> None:
+    """Each drawing is compared with metres on the ground: east is right, north is up, and the door is where it is."""
+    vectors = json.loads((HERE.parent / "vectors" / "wire" / "areas.json").read_text())
+    areas: list[Area] = [msgspec.convert(each["area"], Area) for each in vectors]
+    doors = []
+    for area in areas:
+        box = area.bounds
+        doors.append((box.south + 0.7 * (box.north - box.south), box.west + 0.2 * (box.east - box.west)))
+    asked = [
+        {"area": msgspec.to_builtins(area), "place": {"lat": lat, "lon": lon}, "radius": 200}
+        for area, (lat, lon) in zip(areas, doors, strict=True)
+    ]
+    (tmp_path / "cases").write_text(json.dumps(asked))
+    found = node("near.mjs", str(tmp_path / "cases"))
+    assert found["unknown"] is None, "a door whose place is unknown is not drawn"
+    for area, door, drawing in zip(areas, doors, found["drawn"], strict=True):
+        box, (wide, high) = area.bounds, (drawing["wide"], drawing["high"])
+        shrink = math.cos(math.radians((box.south + box.north) / 2))
+        ground = ((box.east - box.west) * shrink, box.north - box.south)
+        assert max(wide, high) == pytest.approx(160)
+        assert wide / high == pytest.approx(ground[0] / ground[1], rel=0.01)
+        at = float(drawing["door"]["cx"]), float(drawing["door"]["cy"])
+        assert at == pytest.approx((0.2 * wide, 0.3 * high), abs=0.5), (area, door)
+        if isinstance(area, Circle):
+            assert drawing["line"]["shape"] == "ellipse"
+            middle = {name: float(value) for name, value in drawing["line"]["attributes"].items()}
+            halves = {"cx": wide / 2, "cy": high / 2, "rx": wide / 2, "ry": high / 2}
+            assert middle == pytest.approx(halves)
+            continue
+        points = [tuple(map(float, pair.split(","))) for pair in drawing["line"]["attributes"]["points"].split()]
+        assert points == [
+            pytest.approx(
+                (
+                    (vertex.lon - box.west) / (box.east - box.west) * wide,
+                    (box.north - vertex.lat) / (box.north - box.south) * high,
+                ),
+                abs=0.1,
+            )
+            for vertex in area.vertices
+        ]
 
 
 def test_the_browser_takes_for_plain_words_what_a_requester_will() -> None:

@@ -8,6 +8,7 @@ import { withCredential } from "../ui/dialogs.js";
 import { h, ICONS, icon, svg } from "../ui/dom.js";
 import { area, bytes, dateAndClock, explain, shortDate, span, t } from "../ui/texts.js";
 import { bounds, contains, openedSize, shareNear } from "../wire/area.js";
+import { drawn } from "./area_drawing.js";
 import { daysText, promiseFacts } from "./promise.js";
 import { deny, endedAutomatically, renderCoApproval, requesterName, respond, WAITING } from "./respond.js";
 import { left } from "./shared_footage.js";
@@ -144,33 +145,13 @@ function nearness({ area: asked, position }) {
   return t("request.near", { percent: Math.round(100 * shareNear(asked, position, NEAR_M)) });
 }
 
-const DRAWN_PX = 160;
-
 /**
  * The outline to scale with the door in it. A map would have to be fetched, so there is none.
  *
  * @param {Review} options
  */
 function outline({ area: asked, position }) {
-  const box = bounds(asked);
-  const shrink = Math.cos((((box.south + box.north) / 2) * Math.PI) / 180);
-  const scale = DRAWN_PX / Math.max((box.east - box.west) * shrink, box.north - box.south);
-  /** @param {Wire.Point} options */
-  const at = ({ lat, lon }) => [(lon - box.west) * shrink * scale, (box.north - lat) * scale];
-  const [wide, high] = at({ lat: box.south, lon: box.east });
-  const line =
-    asked.shape === "circle"
-      ? svg("ellipse", { cx: `${wide / 2}`, cy: `${high / 2}`, rx: `${wide / 2}`, ry: `${high / 2}` })
-      : svg("polygon", {
-          points: asked.vertices
-            .map((each) =>
-              at(each)
-                .map((n) => n.toFixed(1))
-                .join(","),
-            )
-            .join(" "),
-        });
-  const [x, y] = position ? at(position) : [];
+  const { wide, high, line, door } = drawn(asked, position);
   return h(
     "figure.outline",
     svg(
@@ -184,8 +165,8 @@ function outline({ area: asked, position }) {
         fill: "none",
         stroke: "currentColor",
       },
-      line,
-      position ? [svg("circle", { cx: `${x}`, cy: `${y}`, r: "4", fill: "currentColor" })] : [],
+      svg(line.shape, line.attributes),
+      door ? [svg("circle", { ...door, r: "4", fill: "currentColor" })] : [],
     ),
   );
 }
