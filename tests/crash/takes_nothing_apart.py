@@ -1,4 +1,4 @@
-"""`python -m tests.crash.takes_nothing_apart KIND FOLDER`: as `takes_nothing`, with each role a separate process.  Root's.
+"""`python -m tests.crash.takes_nothing_apart KIND FOLDER`: as `takes_nothing`, each role a process.  Root's.
 
 Recorder, uplink and custodian have their folders on the disk, as in an installation. (The fourth role keeps its only
 file beside its socket, in memory.) An owner's browser looks through the page, because the control socket is a file on

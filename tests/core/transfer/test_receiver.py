@@ -298,18 +298,3 @@ def test_what_was_found_on_the_disk_takes_a_place_too_unless_it_has_ended() -> N
     assert reception.init("dev3", "d4", size_of(MANIFEST), 2) is None
     assert (reception.dropped, reception.ids()) == (2, ["d1", "d2"])
     assert reception.reopen("dev3", "d5", found(TransferState.COMPLETE)), "it is answered and closed at once"
-
-
-def test_what_was_found_on_the_disk_takes_a_place_too_unless_it_has_ended() -> None:
-    def found(state: TransferState) -> UploadReceiver:
-        return UploadReceiver(size_of(MANIFEST), 2, ReceiverLimits(), sealed=frozenset({0}), state=state)
-
-    reception = OpenTransfers(ReceiverLimits(), most=2)
-    assert reception.reopen("dev1", "d1", found(TransferState.PARTIAL))
-    assert not reception.is_full
-    assert reception.reopen("dev2", "d2", found(TransferState.PARTIAL))
-    assert reception.is_full
-    assert not reception.reopen("dev3", "d3", found(TransferState.PARTIAL))
-    assert reception.init("dev3", "d4", size_of(MANIFEST), 2) is None
-    assert (reception.dropped, reception.ids()) == (2, ["d1", "d2"])
-    assert reception.reopen("dev3", "d5", found(TransferState.COMPLETE)), "it is answered and closed at once"

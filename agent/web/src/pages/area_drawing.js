@@ -2,13 +2,23 @@
 
 import { bounds } from "../wire/area.js";
 
-export const DRAWN_PX = 160;
+/** @import { Area } from "../types.js" */
+/** @import * as Wire from "../wire/generated.js" */
+/**
+ * In pixels from the top left corner.
+ *
+ * @typedef {{wide: number, high: number, line: {shape: "ellipse" | "polygon", attributes: Record<string, string>},
+ *   door: {cx: string, cy: string} | null}} Drawing
+ */
+
+const DRAWN_PX = 160;
 
 /**
+ * The longer side of the drawing has `DRAWN_PX`.
+ *
  * @param {Area} asked
  * @param {Wire.Point | null | undefined} position of the door
- * @returns {{wide: number, high: number, line: {shape: string, attributes: Record<string, string>},
- *   door: {cx: string, cy: string} | null}} pixels, from the top left corner. The longer side has `DRAWN_PX`.
+ * @returns {Drawing}
  */
 export function drawn(asked, position) {
   const box = bounds(asked);
@@ -17,24 +27,16 @@ export function drawn(asked, position) {
   /** @param {Wire.Point} options */
   const at = ({ lat, lon }) => [(lon - box.west) * shrink * scale, (box.north - lat) * scale];
   const [wide, high] = at({ lat: box.south, lon: box.east });
-  const line =
-    asked.shape === "circle"
-      ? {
-          shape: "ellipse",
-          attributes: { cx: `${wide / 2}`, cy: `${high / 2}`, rx: `${wide / 2}`, ry: `${high / 2}` },
-        }
-      : {
-          shape: "polygon",
-          attributes: {
-            points: asked.vertices
-              .map((each) =>
-                at(each)
-                  .map((n) => n.toFixed(1))
-                  .join(","),
-              )
-              .join(" "),
-          },
-        };
   const [x, y] = position ? at(position) : [];
-  return { wide, high, line, door: position ? { cx: `${x}`, cy: `${y}` } : null };
+  const door = position ? { cx: `${x}`, cy: `${y}` } : null;
+  if (asked.shape === "circle") {
+    const attributes = { cx: `${wide / 2}`, cy: `${high / 2}`, rx: `${wide / 2}`, ry: `${high / 2}` };
+    return { wide, high, line: { shape: "ellipse", attributes }, door };
+  }
+  const points = asked.vertices.map((each) =>
+    at(each)
+      .map((n) => n.toFixed(1))
+      .join(","),
+  );
+  return { wide, high, line: { shape: "polygon", attributes: { points: points.join(" ") } }, door };
 }
