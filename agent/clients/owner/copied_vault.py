@@ -72,8 +72,6 @@ class FolderVault:
             raise ConfigurationError(
                 f"{path} holds no vault.", remedy="Give the device's state directory: the folder that contains 'vault'."
             )
-        self.device = ""
-        self.faults: tuple[ChainFault, ...] = ()
         records = self._records(keys)
         self._stored = dict(self._find(records))
 
@@ -140,7 +138,7 @@ class FolderVault:
                 case EvictionRecord() as record:
                     for gone in record.segments:
                         records.pop(gone, None)
-        self.faults = tuple(faults)
+        self.faults: tuple[ChainFault, ...] = tuple(faults)
         return records
 
     def _chapters(self) -> tuple[int, dict[int, Path]]:

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from agent.clients.opening import HybridIdentity, VerifiedPrefix, open_bytes
+from agent.clients.owner import decisions
 from agent.clients.owner.bulletins import read_bulletins
 from agent.clients.owner.decisions import CannotShareError, ShareChoice, approve, deny, gaps_of, opt_in, opt_out, revoke
 from agent.clients.owner.enrolment import enrol
@@ -394,3 +395,12 @@ def test_each_reason_why_a_part_cannot_be_shared_is_a_sentence_of_its_own() -> N
     error = CannotShareError(["Segment 1 is damaged.", "Segment 2 is cut."], rest)
     assert str(error) == "Segment 1 is damaged. Segment 2 is cut. Share the others."
     assert error.rest is rest
+
+
+def test_an_approval_that_is_larger_than_a_device_takes_is_not_signed(
+    home: Home, review: RequestReview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "MOST_STATEMENT_BYTES", 100)
+    with pytest.raises(RequestError, match="one approval has room for"):
+        approve(home.device, home.keys, review, home.segments[:1], clock=now)
+    assert not any(isinstance(statement, Approval) for statement in home.device.statements)

@@ -152,6 +152,7 @@ def test_a_change_is_read_with_the_owners_of_its_place_in_the_ledger_and_never_w
         entry(enrolled, "b", 2), entry(changed, "2"),
     ]  # fmt: skip
     assert list(_recorded(ledger, lists)) == [("1", owners), ("2", others)]  # type: ignore[arg-type]
-    for broken in (ledger[1:], [entry(enrolled, "unknown", 1), *ledger[1:]]):
+    unknown = entry(enrolled, "unknown", 1)
+    for broken in (ledger[1:], [unknown, *ledger[1:]], [unknown, *ledger], [*ledger, unknown]):
         with pytest.raises(OpenError, match="no owner of that time signed"):
             list(_recorded(broken, lists))  # type: ignore[arg-type]

@@ -207,3 +207,9 @@ def test_a_tip_of_nothing_is_refused(home: Home) -> None:
     with pytest.raises((ConfigurationError, FormatError)):
         send_tip(home.device, home.keys, POLICE, None, clock=now)
     assert signed_nothing(home)
+
+
+def test_each_reason_why_a_file_cannot_go_with_a_tip_is_a_sentence_of_its_own() -> None:
+    error = CannotTellError(["Segment a is damaged.", "Segment b is cut."], ("c",), ("d",))
+    assert str(error) == "Segment a is damaged. Segment b is cut. Send the tip without it."
+    assert (error.segments, error.posters) == (("c",), ("d",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -177,3 +178,21 @@ def test_what_is_signed_here_is_no_statement_and_no_other_ends() -> None:
     client.finish(answered(client.hello).answer)
     assert signed[0].startswith(b"DSSEv1 36 application/vnd.doorward.link-client 32 ")
     assert handshake._SIGNED_BY[b"device"] != handshake._SIGNED_BY[b"client"]
+
+
+@pytest.mark.parametrize(
+    "changed", [lambda message: message[:-1], lambda message: message + b"\0", lambda message: b"\0" + message[1:]]
+)
+def test_a_message_of_another_length_or_kind_is_refused_before_its_seal_is_tried(
+    changed: Callable[[bytes], bytes],
+) -> None:
+    client = client_of()
+    device = answered(client.hello)
+    with pytest.raises(FormatError) as refused:
+        client.finish(changed(device.answer))
+    assert str(refused.value) == "This is not an answer of a handshake."
+    proof, _session = client.finish(device.answer)
+    with pytest.raises(FormatError) as refused:
+        device.finish(changed(proof))
+    assert str(refused.value) == "This is not the proof of a handshake."
+    assert not has_knock(changed(client.hello), SECRET)

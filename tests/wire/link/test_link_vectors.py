@@ -43,6 +43,12 @@ def test_a_changed_message_of_a_handshake_is_refused(case: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda each: each["name"])
+def test_each_message_and_record_of_a_session_is_made_byte_for_byte(session: dict[str, Any]) -> None:
+    given = dict(zip(vectors.SIGNERS, vectors.encapsulations(), strict=True))[session["name"]]
+    assert vectors.session(session["name"], *given) == session
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda each: each["name"])
 def test_the_other_end_reads_each_record(session: dict[str, Any]) -> None:
     """The records that lie between are not in the vectors, so the reader is told that it has had them."""
     given = dict(zip(vectors.SIGNERS, vectors.encapsulations(), strict=True))[session["name"]]
