@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.file_keys import (
     POSTER,
@@ -129,7 +130,8 @@ def approve(
         raise OpenError("This is not the device the request was reviewed on.", remedy="Review it again.")
     reply = HybridRecipient.parse(review.request.reply)
     wrapper = FileKeyWrapper(link, keys, met.key, reply)
-    redacted = _redacted(choice, chosen, wrapper, FileRedactor(link, keys, met.key, reply))
+    with ConfinedMedia() as media:  # its process starts with the first film
+        redacted = _redacted(choice, chosen, wrapper, FileRedactor(link, keys, met.key, reply, media))
     films = [each for each in chosen if not choice.redactions.of(SEGMENT, each.id)]
     sounds = [each for each in _heard(choice, chosen) if not choice.redactions.of(SOUND, each.id)]
     items = wrapper.wrap_each(SEGMENT, map(_file_of, films))
@@ -285,13 +287,12 @@ def _redacted(
 ) -> dict[StoredFile, list[RedactedFile]]:
     """Returns the redacted films and sounds. `wrapper` collects those that cannot be made."""
     made: dict[StoredFile, list[RedactedFile]] = {SEGMENT: [], SOUND: []}
-    with redactor:
-        for file, segments in ((SEGMENT, chosen), (SOUND, _heard(choice, chosen))):
-            for each in segments:
-                redactions = choice.redactions.of(file, each.id)
-                if redactions:
-                    with wrapper.collecting(file, _file_of(each)):
-                        made[file].append(redactor.make(file, _file_of(each), redactions))
+    for file, segments in ((SEGMENT, chosen), (SOUND, _heard(choice, chosen))):
+        for each in segments:
+            redactions = choice.redactions.of(file, each.id)
+            if redactions:
+                with wrapper.collecting(file, _file_of(each)):
+                    made[file].append(redactor.make(file, _file_of(each), redactions))
     return made
 
 

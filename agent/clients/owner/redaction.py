@@ -24,8 +24,7 @@ import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
 import msgspec
 
@@ -90,23 +89,16 @@ class RedactedFile:
 
 
 class FileRedactor:
-    """Makes redacted files for one requester, used in a `with`."""
+    """Makes redacted files for one requester. `media` decodes, covers and encodes their films."""
 
-    def __init__(self, link: DeviceChannel, keys: OwnerKeys, device: PublicKey, reply: HybridRecipient) -> None:
+    def __init__(
+        self, link: DeviceChannel, keys: OwnerKeys, device: PublicKey, reply: HybridRecipient, media: ConfinedMedia
+    ) -> None:
         self._link = link
         self._keys = keys
         self._device = device
         self._reply = reply
-        self._media = ConfinedMedia()  # its process starts with the first film
-
-    def __enter__(self) -> Self:
-        self._media.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._media.__exit__(kind, error, trace)
+        self._media = media
 
     def make(self, file: StoredFile, each: ChosenFile, redactions: tuple[Redaction, ...]) -> RedactedFile:
         """Returns the redacted film (`SEGMENT`) or sound (`SOUND`).

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from agent.clients.opening import HybridIdentity, VerifiedPrefix, open_bytes
 from agent.clients.owner import decisions
 from agent.clients.owner.bulletins import read_bulletins
-from agent.clients.owner.decisions import CannotShareError, ShareChoice, approve, deny, gaps_of, opt_in, opt_out, revoke
+from agent.clients.owner.decisions import (
+    CannotShareError,
+    ShareChoice,
+    approve,
+    co_approve,
+    deny,
+    gaps_of,
+    opt_in,
+    opt_out,
+    revoke,
+)
 from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.responses import FirstApproval
 from agent.clients.owner.review import RequestReview
 from agent.clients.owner.trust_roots import remove_trust_root
 from agent.core.consent import RequestState
@@ -329,6 +341,9 @@ def test_a_yes_can_be_taken_back(home: Home, review: RequestReview) -> None:
     disclosure = approve(home.device, home.keys, review, [home.segments[0]], clock=now)
     assert revoke(home.device, home.keys, disclosure, clock=now) == "revoked"
     assert isinstance(last(home), Revocation)
+    known = home.keys.memory.device(home.device.key.id)
+    assert known is not None
+    assert known.ledger.size == len(home.device.leaves), "the device cannot deny it later"
 
 
 def test_a_device_that_does_not_say_what_became_of_an_approval_is_not_believed(
@@ -404,3 +419,23 @@ def test_an_approval_that_is_larger_than_a_device_takes_is_not_signed(
     with pytest.raises(RequestError, match="one approval has room for"):
         approve(home.device, home.keys, review, home.segments[:1], clock=now)
     assert not any(isinstance(statement, Approval) for statement in home.device.statements)
+
+
+def test_a_gap_beside_one_that_lies_in_the_window_is_judged_too_and_no_gap_is_no_fault(
+    home: Home, review: RequestReview
+) -> None:
+    begin, end = window_ms(review)
+    assert gaps_of(home.device, home.keys, review) == ()
+    inside = {"from_ms": begin, "to_ms": end, "reason": "privacy switch"}
+    home.device.gaps = [inside, {**inside, "to_ms": end + 1}]
+    with pytest.raises(OpenError, match="more than the requested window"):
+        gaps_of(home.device, home.keys, review)
+
+
+def test_a_request_that_is_over_is_not_co_approved(home: Home, review: RequestReview) -> None:
+    waiting = replace(review, first=FirstApproval("ben", samples.approval(), samples.SHA))
+    late = (review.request.not_after_s + 1) * 1000
+    before = len(home.device.statements)
+    with pytest.raises(RequestError, match="This request has expired"):
+        co_approve(home.device, home.keys, waiting, clock=lambda: late)
+    assert len(home.device.statements) == before

@@ -9,13 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.clients.opening import open_bytes, parse_identity_file
-from agent.clients.owner.keys import KIT, NEW_KIT, IdentityKind, OwnerCard, OwnerKeys, read_identities
+from agent.clients.opening import PassphraseIdentity, open_bytes, parse_identity_file
+from agent.clients.owner import keys as keys_module
+from agent.clients.owner.keys import KIT, NEW_KIT, IdentityKind, OwnerCard, OwnerKeys, read_identities, read_kit_file
+from agent.clients.owner.recovery_kit import recovery_kit
 from agent.core.vault.age.recipients import PassphraseRecipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.platform import files
 from agent.wire import strictjson
+from agent.wire.identities import dump_private_key, public_key_of
 from tests.clients.owner.conftest import seeds
 
 
@@ -232,3 +235,57 @@ def test_a_card_with_an_approver_that_is_no_key_is_no_card(tmp_path: Path) -> No
     keys = OwnerKeys.create(tmp_path / "owner", name="marta")
     with pytest.raises(FormatError):
         msgspec.structs.replace(keys.card, approver="ed25519:none")
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The date on each page. Its page is in English."""
+    monkeypatch.setattr(keys_module.time, "strftime", lambda shape: {"%Y-%m-%d": "2027-01-15"}[shape])
+    monkeypatch.setattr(keys_module, "reader_language", lambda _environment: "en")
+    return "2027-01-15"
+
+
+def test_each_file_of_new_keys_holds_exactly_its_key(tmp_path: Path, today: str) -> None:
+    old = OwnerKeys.create(tmp_path / "old", name="anna", seeds=seeds("anna"))
+    assert {path.name: path.read_text() for path in old.folder.iterdir()} == {
+        "owner.json": strictjson.encode(old.card).decode(),
+        "identity.txt": f"# opens the footage of Doorward owner anna\n{old.identity.secret_text()}\n",
+        "approval.pem": dump_private_key(old.approval),
+        KIT: recovery_kit("anna", old.recovery(), today),
+    }
+    kit = old.recovery()
+    new = OwnerKeys.create(
+        tmp_path / "new", name="bob", seeds=seeds("bob"), kit=kit, passphrase="open sesame", log2_work_factor=8
+    )
+    sesame = [PassphraseIdentity("open sesame")]
+    assert {path.name: open_bytes(path.read_bytes(), sesame).decode() for path in new.folder.glob("*.age")} == {
+        "identity.age": f"# opens the footage of Doorward owner bob\n{new.identity.secret_text()}\n"
+        f"# opens what was recorded before these keys were made\n{kit.secret_text()}\n",
+        "approval.age": dump_private_key(new.approval),
+    }
+    assert (sorted(path.name for path in new.folder.glob("*.*")), new.sealed, old.sealed) == (
+        ["approval.age", "identity.age", "owner.json"], True, False,
+    )  # fmt: skip
+    made = old.make_kit()
+    assert (old.folder / NEW_KIT).read_text() == recovery_kit("anna", made, today)
+    assert (new.name, new.approver, new.card.recovery) == ("bob", public_key_of(new.approval), str(kit.recipient()))
+
+
+def test_a_comment_in_another_encoding_keeps_no_key_from_being_read(tmp_path: Path) -> None:
+    keys = OwnerKeys.create(tmp_path / "owner", seeds=seeds("anna"))
+    for name in ("identity.txt", KIT):
+        path = keys.folder / name
+        path.write_bytes(b"# von Frau M\xfcller\n" + path.read_bytes())
+    loaded = OwnerKeys.load(keys.folder)
+    assert loaded.identity == keys.identity
+    assert read_identities(keys.folder / "identity.txt", lambda: "") == (keys.identity,)
+    assert str(loaded.recovery().recipient()) == keys.card.recovery
+
+
+def test_a_kit_that_is_not_there_is_refused_with_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read_kit_file(tmp_path / "kit")
+    assert str(refused.value) == (
+        f"The recovery kit is not at {tmp_path / 'kit'}. "
+        "Type the last line of the printed page into a file and give it with --recovery-kit."
+    )

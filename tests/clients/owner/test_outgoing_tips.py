@@ -213,3 +213,14 @@ def test_each_reason_why_a_file_cannot_go_with_a_tip_is_a_sentence_of_its_own() 
     error = CannotTellError(["Segment a is damaged.", "Segment b is cut."], ("c",), ("d",))
     assert str(error) == "Segment a is damaged. Segment b is cut. Send the tip without it."
     assert (error.segments, error.posters) == (("c",), ("d",))
+
+
+def test_a_requester_without_a_tips_key_is_refused_with_those_that_have_one(home: Home) -> None:
+    def refusal() -> str:
+        with pytest.raises(ConfigurationError) as refused:
+            send_tip(home.device, home.keys, "harbour-fire", "A van.", clock=now)
+        return str(refused.value)
+
+    assert refusal() == "'harbour-fire' accepts no tips. These accept tips: none that you trust."
+    accepts_tips(home)
+    assert refusal() == "'harbour-fire' accepts no tips. These accept tips: harbour-police."

@@ -541,3 +541,17 @@ def test_a_copied_vault_without_a_manifest_names_no_device_and_lists_its_files(h
     assert [item.id for item in vault.listed()] == list(home.segments)
     whole = FolderVault(home.device.copy_to(tmp_path / "whole"), {})
     assert (whole.device, whole.signed) == (home.device.key.id, False)
+
+
+def test_the_newest_chapter_says_which_ones_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older chapters that are still there were deleted, and came back with a power cut or by hand."""
+    (tmp_path / "segments").mkdir()
+    for name in ("manifest.0", "manifest.1", "manifest.2", "manifest.10", "manifest.2.part"):
+        (tmp_path / name).write_bytes(b"")
+    said: dict[int, int | None] = {0: 0, 1: 1, 2: 2, 10: None}
+    monkeypatch.setattr(FolderVault, "_oldest", staticmethod(lambda number, _path: said[number]))
+    vault = FolderVault(tmp_path, {})
+    numbers = (0, 1, 2, 10)
+    assert vault._chapters() == (2, {number: tmp_path / f"manifest.{number}" for number in numbers})
+    said.update(dict.fromkeys(numbers))
+    assert vault._chapters()[0] == 0
