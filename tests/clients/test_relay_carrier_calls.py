@@ -175,7 +175,9 @@ def test_a_relay_that_does_not_let_it_in_is_left_and_told_in_words(
     with pytest.raises(NetworkError) as told:
         RelayCarrier(PLACE)
     assert str(told.value) == words
-    assert Paho.made[0].names()[-3:] == ["disconnect", "loop_stop", "drop"]
+    client: Any = Paho.made[0]
+    assert client.names()[-3:] == ["disconnect", "loop_stop", "drop"]
+    assert client.on_connect.__self__._ready.is_set(), "it does not wait longer for an answer"
 
 
 def untrusted() -> ssl.SSLCertVerificationError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ from agent.clients.owner.decisions import (
     revoke,
 )
 from agent.clients.owner.enrolment import enrol
+from agent.clients.owner.file_keys import POSTER, SEGMENT, SOUND
 from agent.clients.owner.responses import FirstApproval
 from agent.clients.owner.review import RequestReview
 from agent.clients.owner.trust_roots import remove_trust_root
@@ -439,3 +442,16 @@ def test_a_request_that_is_over_is_not_co_approved(home: Home, review: RequestRe
     with pytest.raises(RequestError, match="This request has expired"):
         co_approve(home.device, home.keys, waiting, clock=lambda: late)
     assert len(home.device.statements) == before
+
+
+def test_a_choice_without_what_failed_keeps_everything_else() -> None:
+    def clip(still: str | None) -> Any:
+        return SimpleNamespace(poster_of=still and SimpleNamespace(id=still))
+
+    posters = clip("a"), clip("b"), clip("c"), clip(None)
+    choice = ShareChoice(("a", "b", "c", "d"), posters=posters, told=posters[:1], sound=True)
+    failed = {(SEGMENT, "a"), (SOUND, "b"), (POSTER, "c"), (POSTER, "d")}
+    assert decisions._without(choice, failed) == replace(choice, segments=("c", "d"), posters=posters[:2])
+    assert decisions._without(choice, {(SEGMENT, "a")}) == replace(
+        choice, segments=("b", "c", "d"), posters=posters[:3]
+    )

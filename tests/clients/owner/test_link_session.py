@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,9 +23,9 @@ from agent.ipc.control_operations import GetStatus
 from agent.ipc.protocol import LinkFrame
 from agent.ipc.rpc_server import control_server
 from agent.platform.entropy import SystemEntropy
-from agent.wire.control import Frame
+from agent.wire.control import Frame, write_frame
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.link.session import EndReason
+from agent.wire.link.session import EndReason, SessionEnded, StreamData
 from tests.custodian.page.door import a_door
 
 DEVICE, OWNER, STRANGER = (private_key_from_seed(bytes([number]) * 32) for number in (1, 2, 3))
@@ -256,3 +257,171 @@ def test_an_answer_that_is_no_frame_is_a_fault_of_the_device(doorbell: Doorbell)
             asked.result(20)
     doorbell.held.set()
     session.close()
+
+
+# -- step by step, without a doorbell ----------------------------------------------------------------------------------
+
+
+class Session:
+    """In place of the session: each call is a frame to send, and each frame that comes says what `says` has for it."""
+
+    def __init__(self) -> None:
+        self.says: dict[bytes, Any] = {}
+        self._frames: list[bytes] = []
+        self._ended = False
+
+    def send(self, stream: int, data: bytes, *, last: bool) -> None:
+        self._frames.append(b"send %d %d " % (stream, last) + data)
+
+    def cancel(self, stream: int) -> None:
+        self._frames.append(b"cancel %d" % stream)
+
+    def ping(self) -> None:
+        self._frames.append(b"ping")
+
+    def end(self, reason: EndReason) -> bytes | None:
+        ended, self._ended = self._ended, True
+        return None if ended else b"end %d" % reason
+
+    def next_frame(self) -> bytes | None:
+        return self._frames.pop(0) if self._frames else None
+
+    def receive(self, frame: bytes) -> Any:
+        return self.says[frame]
+
+
+class Carrier:
+    """It notes what this thread sends. `answers`: what comes when it is sent. Its end is told late."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.answers: dict[bytes, bytes] = {}
+        self.closed = 0
+        self._came: queue.Queue[bytes] = queue.Queue()
+        self._thread = threading.current_thread()
+
+    def send(self, frame: bytes) -> None:
+        if threading.current_thread() is self._thread:
+            self.sent.append(frame)
+        if frame in self.answers:
+            self._came.put(self.answers[frame])
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        assert timeout_s == 0.5
+        frame = self._came.get(timeout=20)
+        if frame == b"closed":
+            threading.Event().wait(0.05)
+            raise NetworkError("The carrier is closed.")
+        return frame
+
+    def close(self) -> None:
+        self.closed += 1
+        self._came.put(b"closed")
+
+
+def test_a_request_is_sent_at_once_and_an_end_is_told_to_the_device_and_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    carrier, below = Carrier(), Session()
+    monkeypatch.setattr(OwnerSession, "_begin", lambda *_: below)
+    request = Frame({"op": "status"}, b"body")
+    asked = [b"send %d 1 " % stream + write_frame(request) for stream in (1, 2)]
+    carrier.answers = {asked[0]: b"an answer"}
+    below.says = {b"an answer": StreamData(1, write_frame(Frame({"ok": True})), last=True)}
+    session = OwnerSession(carrier, b"", public_key_of(DEVICE), OWNER)
+    assert session.exchange(request) == Frame({"ok": True})
+    monkeypatch.setattr(link_session, "_ANSWER_S", 0.01)
+    with pytest.raises(NetworkError) as refused:
+        session.exchange(request)
+    assert str(refused.value) == "The doorbell does not answer. Is the doorbell on, and connected to the relay?"
+    session.close()
+    assert not session._reader.is_alive()
+    assert (carrier.sent, carrier.closed) == ([*asked, b"cancel 2", b"end 1"], 1)
+    session.close()
+    assert carrier.sent[-1:] == [b"end 1"], "once"
+    with pytest.raises(NetworkError) as refused:
+        session.exchange(request)
+    assert str(refused.value) == "The session is closed. Connect again.", "the first reason is the one that is told"
+
+
+class Clocked(Carrier):
+    """Each frame comes at its time, on this thread. After the last one the carrier is closed."""
+
+    def __init__(self, *frames: tuple[float, bytes | None]) -> None:
+        super().__init__()
+        self._frames = list(frames)
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        self.sent.append(b"|")
+        if not self._frames:
+            raise NetworkError("The carrier is closed.")
+        self.now_s, frame = self._frames.pop(0)
+        return frame
+
+
+def read(carrier: Clocked, below: Session, monkeypatch: pytest.MonkeyPatch, *streams: int) -> OwnerSession:
+    """Reads all frames of the carrier. Requests wait on these streams."""
+    monkeypatch.setattr(link_session, "time", carrier)
+    session = OwnerSession.__new__(OwnerSession)
+    vars(session).update(_carrier=carrier, _lock=threading.Lock(), _waiting={}, _error=None, _session=below)
+    for stream in streams:
+        session._waiting[stream] = link_session._Waiting(bytearray(), threading.Event())
+    session._read()
+    return session
+
+
+def test_a_session_is_shown_to_be_in_use_every_twenty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = (1000.5, 1019.9, 1020.0, 1020.5, 1039.9, 1040.0)
+    carrier = Clocked(*((each, None) for each in times))
+    read(carrier, Session(), monkeypatch)
+    assert b"".join(carrier.sent) == b"|||" + b"ping" + b"|||" + b"ping" + b"|"
+
+
+def test_pieces_make_an_answer_and_what_is_for_no_request_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    below = Session()
+    below.says = {
+        b"1": StreamData(7, b"one "), b"2": StreamData(9, b"for no request", last=True), b"3": None,
+        b"4": StreamData(7, b"two", last=True),
+    }  # fmt: skip
+    session = read(Clocked(*((1000.0, each) for each in below.says)), below, monkeypatch, 7, 8)
+    assert [bytes(each.answer) for each in session._waiting.values()] == [b"one two", b""]
+    assert str(session._error) == "The carrier is closed."
+    assert all(each.done.is_set() for each in session._waiting.values()), "none waits any longer"
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        (SessionEnded(EndReason.NOT_LISTED), "The doorbell does not list this key. Ask an owner to add it."),
+        (
+            SessionEnded(EndReason.BUSY),
+            "Too many clients are connected to the doorbell. Close one of them and try again.",
+        ),
+        (SessionEnded(EndReason.IDLE), "The doorbell ended the session, because it heard nothing. Connect again."),
+        (SessionEnded(EndReason.STOPPING), "The doorbell stops. Connect again in a minute."),
+        (SessionEnded(EndReason.CLOSED), "The session with the doorbell is over. Connect again."),
+        (StreamData(7, bytes(11)), "The doorbell's answer is too long. Install one version on both."),
+    ],
+)
+def test_an_end_is_told_in_words_and_no_ping_follows_it(
+    monkeypatch: pytest.MonkeyPatch, says: object, words: str
+) -> None:
+    monkeypatch.setattr(link_session, "_LARGEST_BYTES", 10)
+    below = Session()
+    below.says = {b"fits": StreamData(7, bytes(10)), b"over": says}
+    if isinstance(says, StreamData):
+        below.says[b"fits"] = None
+    carrier = Clocked((1000.0, b"fits"), (1020.0, b"over"), (1021.0, b"fits"))
+    session = read(carrier, below, monkeypatch, 7)
+    assert (str(session._error), carrier.sent) == (words, [b"|", b"|"])
+    assert session._waiting[7].done.is_set()
+    assert below.end(EndReason.CLOSED) is None, "it has ended"
+
+
+def test_an_empty_frame_is_the_end_of_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = read(Clocked((1000.0, b"")), Session(), monkeypatch, 7)
+    assert str(session._error) == "The session with the doorbell is over. Connect again."

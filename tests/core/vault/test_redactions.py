@@ -69,6 +69,22 @@ def test_a_cover_fills_whole_blocks_and_never_less_than_its_rectangle(left: int,
 
 
 @pytest.mark.parametrize(
+    ("cover", "size_px", "pixels"),
+    [
+        (place(left=0, top=0, width=1, height=1), (1000, 1000), (0, 0, 16, 16)),
+        (place(left=160, top=320, width=160, height=161), (1000, 1000), (16, 32, 32, 64)),
+        (place(left=159, top=319, width=161, height=161), (1000, 1000), (0, 16, 32, 48)),
+        (place(left=9990, top=9990, width=10, height=10), (1000, 1000), (992, 992, 1000, 1000)),
+        (place(left=5000, top=2500, width=2500, height=2500), (1920, 1080), (960, 256, 1440, 544)),
+    ],
+)
+def test_a_cover_is_exactly_the_blocks_that_its_rectangle_touches(
+    cover: Place, size_px: tuple[int, int], pixels: tuple[int, int, int, int]
+) -> None:
+    assert covered_pixels(cover, *size_px) == pixels
+
+
+@pytest.mark.parametrize(
     ("what", "make"),
     [
         ("a rectangle that reaches beyond the right side", lambda: place(left=9000, width=1001)),

@@ -154,3 +154,10 @@ def test_nothing_is_sealed_to_nobody_or_to_a_mix_that_is_weaker_than_it_looks(
     for recipients in ([], [owner.recipient(), classic.recipient()], [passphrase, classic.recipient()]):
         with pytest.raises(ConfigurationError):
             make_header(FILE_KEY, recipients)
+
+
+def test_a_finished_sealer_keeps_neither_key_nor_plaintext(classic: X25519Identity) -> None:
+    sealer = Sealer(FILE_KEY, [classic.recipient()], nonce=NONCE)
+    sealer.update(b"private")
+    sealer.finish()
+    assert (sealer._aead, sealer._waiting, sealer._unsent_nonce) == (None, b"", b"")
