@@ -91,7 +91,7 @@ def enrol(
     shown = ask_enrolment(link)
     before = None if shown is None else _first_seen(shown.encode(), device)
     if before is not None and keys.card.approver not in {approver.key for approver in before.approvers}:
-        return _answer_invitation(link, keys, device, recovery_kit)
+        return _answer_invitation(link, keys, device, before, recovery_kit)
     wanted = _wanted(
         keys.card,
         before,
@@ -211,15 +211,18 @@ def _propose(link: DeviceChannel, approval: Ed25519PrivateKey, wanted: Enrolment
     return {test.name: test.recipient for test in link.ask(ProposeEnrolment(signed.decode("ascii"))).tests}
 
 
-def _answer_invitation(link: DeviceChannel, keys: OwnerKeys, device: PublicKey, kit: Path | None) -> EnrolmentResult:
-    """Open the test of an enrolment that another owner proposed."""
+def _answer_invitation(
+    link: DeviceChannel, keys: OwnerKeys, device: PublicKey, before: Enrolment, kit: Path | None
+) -> EnrolmentResult:
+    """Open the test of an enrolment that another owner proposed. The recovery kit stays the one in force."""
     if not link.ask(GetDevice()).pending:
         raise ConfigurationError(
             f"The device {device.id} has owners already, and you are not one of them.",
             remedy=f"Give one of them your {OwnerCard.FILE}. They run: doorward owner enrol --add {OwnerCard.FILE}",
         )
-    recovery = keys.recovery(kit) if kit else None
-    return _open_tests(link, keys, device, {keys.name: keys.card.recipient}, recovery)
+    if kit is not None:
+        _kit_of(keys, kit, before.recovery)
+    return _open_tests(link, keys, device, {keys.name: keys.card.recipient}, None)
 
 
 def _open_tests(

@@ -469,3 +469,40 @@ def test_a_machine_that_knows_the_device_notices_that_it_went_backwards_before_a
         recover(device, new, kit, replaces=["anna"], clock=now)
     assert "enrol" not in device.asked_ops
     assert device.enrolled == before
+
+
+def test_an_owner_who_is_added_needs_no_kit_and_one_that_they_give_is_the_devices(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner
+) -> None:
+    bob = make_owner("bob")
+    enrol(device, keys, clock=now)
+    enrol(device, keys, add=[bob.card], clock=now)
+    with pytest.raises(ConfigurationError, match="the one of this device is age1"):
+        enrol(device, bob, recovery_kit=bob.folder / KIT, clock=now)
+    assert "enrol_confirm" not in device.asked_ops[-1:]
+    (bob.folder / KIT).unlink()
+    assert enrol(device, bob, recovery_kit=keys.folder / KIT, clock=now).opened == ("bob",)
+    carol = make_owner("carol")
+    enrol(device, bob, add=[carol.card], clock=now)
+    (carol.folder / KIT).unlink()
+    assert enrol(device, carol, clock=now).epoch == 3
+
+
+def test_a_list_that_mixes_two_kinds_of_keys_is_not_continued_by_a_kit(
+    device: FakeDevice, keys: OwnerKeys, tmp_path: Path
+) -> None:
+    """Another program had made that list. Footage sealed to it is as safe as the weaker kind."""
+    enrol(device, keys, kit_decides=True, clock=now)
+    weak = OwnerKeys.create(tmp_path / "weak", name="bob", kind=IdentityKind.X25519, seeds=seeds("bob"))
+    before = device.enrolment
+    mixed = msgspec.structs.replace(
+        before,
+        epoch=2,
+        previous=hashlib.sha256(strictjson.encode(before)).hexdigest(),
+        recipients=(*before.recipients, NamedRecipient(name="bob", recipient=weak.card.recipient)),
+    )
+    device.enrolled = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(mixed), keys.approval)
+    kit = keys.recovery()
+    with pytest.raises(ConfigurationError, match="two kinds"):
+        recover(device, _comes_back(tmp_path / "new", kit), kit, replaces=["anna"], clock=now)
+    assert device.proposed is None

@@ -39,13 +39,16 @@ def gop(
     return part_of(live_plaintext(media, context), [recipient])
 
 
-def shows(home: Home, *answers: tuple[dict[str, Any], bytes]) -> list[int]:
-    """Makes the device give these answers. Returns the number after which each question asks."""
+def shows(home: Home, *answers: tuple[dict[str, Any], bytes], small: list[bool] | None = None) -> list[int]:
+    """Makes the device give these answers. Returns the number after which each question asks. `small`: whether each
+    question asks for small pictures."""
     asked: list[int] = []
+    is_small = [] if small is None else small
     left = iter(answers)
 
     def live(body: bytes, after: int, small: bool) -> dict[str, Any]:
         asked.append(after)
+        is_small.append(small)
         return {}
 
     home.device.on_live = live  # type: ignore[attr-defined]
@@ -152,6 +155,7 @@ def test_a_picture_that_is_sealed_to_another_owner_is_not_shown(home: Home, medi
 
 
 def test_small_pictures_may_overlap_the_filmed_ones_where_they_begin_and_end(home: Home, media: list[bytes]) -> None:
+    is_small: list[bool] = []
     filmed, small, again = gop(home, media[0]), gop(home, media[1], 500), gop(home, media[0], 1200)
     asked = shows(
         home,
@@ -159,11 +163,12 @@ def test_small_pictures_may_overlap_the_filmed_ones_where_they_begin_and_end(hom
         ({"numbers": [], "sizes": [], "small": True}, b""),
         ({"numbers": [2], "sizes": [len(small)], "small": True}, small),
         ({"numbers": [3], "sizes": [len(again)], "small": False}, again),
+        small=is_small,
     )
     stream = watch(home.device, home.keys, clock=now)
     found = [each for _ in range(4) for each in next(stream)]
     assert [(each.media, each.small) for each in found] == [(media[0], False), (media[1], True), (media[0], False)]
-    assert asked == [0, 1, 1, 2]
+    assert (asked, is_small) == ([0, 1, 1, 2], [False, False, True, True])
 
 
 def test_small_pictures_are_no_excuse_to_repeat_old_ones(home: Home, media: list[bytes]) -> None:

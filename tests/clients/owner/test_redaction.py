@@ -11,22 +11,25 @@ import pytest
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.redact import require_covered, require_muted
-from agent.clients.opening import open_bytes
+from agent.clients.opening import open_bytes, open_file_key
 from agent.clients.owner import decisions
 from agent.clients.owner.decisions import CannotShareError, ShareChoice, approve
+from agent.clients.owner.file_keys import POSTER, SEGMENT, SOUND, ChosenFile, StoredFile
 from agent.clients.owner.ledger_reader import read_ledger
-from agent.clients.owner.redaction import Redactions, read_plan
+from agent.clients.owner.redaction import FileRedactor, Redactions, read_plan
 from agent.clients.owner.review import RequestReview
 from agent.clients.owner.shared_footage import shared_of
 from agent.clients.owner.sync import sync
 from agent.core.vault.age.header import split
+from agent.core.vault.commitment import key_commitment
 from agent.core.vault.records import SegmentRecord
 from agent.core.vault.redactions import Place, Redaction, RedactionKind
-from agent.core.vault.segment import Content, split_media
+from agent.core.vault.segment import Content, Context, split_media
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.wire.disclosures import PartKind
-from agent.wire.statements import Approval
+from agent.wire.statements import Approval, Redacted, SealedItem
 from tests.clients.owner.conftest import REPLY, WINDOW_MS, Home, now, signed_request
+from tests.hostile import box
 
 FACE = Redaction(
     kind=RedactionKind.FACE, from_ms=0, until_ms=2000, places=(Place(at_ms=0, left=0, top=0, width=5000, height=5000),)
@@ -282,3 +285,76 @@ def test_a_plan_that_says_something_else_is_refused_with_its_reason(
 ) -> None:
     with pytest.raises(ConfigurationError, match=why):
         read_plan(data, review)
+
+
+# -- one file, call by call --------------------------------------------------------------------------------------------
+
+
+class NotedMedia:
+    """In place of the process with limits: it notes what it is asked, and makes the same film of every one."""
+
+    made = box(b"free", b"covered or muted")
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def redact(self, *asked: object) -> bytes:
+        self.calls.append(("redact", *asked))
+        return self.made
+
+    def check_redacted(self, *asked: object) -> None:
+        self.calls.append(("check redacted", *asked))
+
+    def check(self, *asked: object) -> None:
+        self.calls.append(("check", *asked))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "redactions"), [(SEGMENT, Content.SEGMENT, (FACE,)), (SOUND, Content.SOUND, (VOICE,))]
+)
+def test_a_redacted_file_is_checked_twice_and_sealed_under_a_key_of_its_own(
+    home: Home, review: RequestReview, file: StoredFile, content: Content, redactions: tuple[Redaction, ...]
+) -> None:
+    (name, *_), media = home.segments, NotedMedia()
+    record = home.device.stored[name].signed.record
+    assert isinstance(record, SegmentRecord)
+    captured, sealed = review.open(name).media, record.file
+    if file is SOUND:
+        assert record.sound is not None
+        captured, sealed = review.sound(name) or b"", record.sound.file
+    device: Any = home.device
+    redactor = FileRedactor(device, home.keys, home.device.key, REPLY.recipient(), media)  # type: ignore[arg-type]
+    one, two = (redactor.make(file, ChosenFile(name, "1"), redactions) for _ in range(2))
+    assert media.calls == 2 * [
+        ("redact", content.value, captured, redactions, 2000),
+        ("check redacted", content.value, media.made, redactions),
+        ("check", content.value, media.made),
+    ]
+    assert split(one.header + one.payload) == len(one.header)
+    film, context = split_media(open_bytes(one.header + one.payload, [REPLY]))
+    assert (film, one.media) == (media.made, media.made)
+    assert context == Context(
+        kind=content, device=home.device.key.id, segment=name, event=record.event, ordinal=record.ordinal,
+        span=record.span, media_bytes=len(film), redactions=redactions,
+    )  # fmt: skip
+    key = open_file_key(one.header, [REPLY])
+    assert one.item == SealedItem(
+        id=name, payload_sha256=sealed.sha256_payload, header_sha256=hashlib.sha256(one.header).hexdigest(),
+        redacted=Redacted(payload_sha256=hashlib.sha256(one.payload).hexdigest(), key=key_commitment(key)),
+    )  # fmt: skip
+    assert open_file_key(two.header, [REPLY]) != key, "never the same key twice"
+    assert one.payload[:16] != two.payload[:16], "nor the same nonce"
+
+
+def test_redactions_are_of_the_film_or_of_the_sound_and_of_nothing_else() -> None:
+    found = Redactions({"a": (FACE,)}, {"a": (VOICE,)})
+    assert [found.of(file, name) for file in (SEGMENT, SOUND, POSTER) for name in ("a", "b")] == [
+        (FACE,), (), (VOICE,), (), (), (),
+    ]  # fmt: skip
+
+
+def test_too_many_redactions_in_one_segment_are_refused_beside_a_segment_with_few(review: RequestReview) -> None:
+    voices = [{"kind": "voice", "segment": number} for number in (*[1] * 65, 2)]
+    with pytest.raises(ConfigurationError) as refused:
+        read_plan(plan(*voices), review)
+    assert str(refused.value) == "The plan has more than 64 redactions in one segment. Cover a larger area."

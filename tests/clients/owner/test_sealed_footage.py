@@ -28,9 +28,9 @@ from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.digest import digest
-from agent.core.vault.manifest import open_line
+from agent.core.vault.manifest import LONGEST_LINE_BYTES, ChainHead, open_line, sign_record
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import EvictionReason, EvictionRecord, RecoveredRecord, SegmentRecord
+from agent.core.vault.records import Chapter, EvictionReason, EvictionRecord, RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import begin_in
 from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
@@ -555,3 +555,21 @@ def test_the_newest_chapter_says_which_ones_are_needed(tmp_path: Path, monkeypat
     assert vault._chapters() == (2, {number: tmp_path / f"manifest.{number}" for number in numbers})
     said.update(dict.fromkeys(numbers))
     assert vault._chapters()[0] == 0
+
+
+def test_the_first_line_of_a_chapter_is_read_and_no_other(home: Home, tmp_path: Path) -> None:
+    stamp = Stamp(boot=BOOT, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
+    chapter = Chapter(number=7, oldest=5, device=home.device.key.id, at=stamp)
+    line = sign_record(chapter, ChainHead(), home.device.private.sign).line
+    path = tmp_path / "manifest.7"
+    for data, number, oldest in (
+        (line, 7, 5),
+        (line + b"\n" + line + b"\n", 7, 5),
+        (line + b"\n", 6, None),
+        (b"\n" + line + b"\n", 7, None),
+        (line.rjust(LONGEST_LINE_BYTES) + b"\n", 7, 5),
+        (line.rjust(LONGEST_LINE_BYTES + 1) + b"\n", 7, None),
+        (b"", 7, None),
+    ):
+        path.write_bytes(data)
+        assert FolderVault._oldest(number, path) == oldest
