@@ -248,3 +248,51 @@ def test_a_live_picture_of_another_device_is_refused_with_what_to_do(home: Home,
     with pytest.raises(OpenError, match="comes from another device") as refused:
         next(watch(home.device, home.keys, clock=now))
     assert refused.value.remedy == "Inspect the device."
+
+
+def between(home: Home, media: bytes, start_us: int, end_us: int) -> bytes:
+    """A GOP to the microsecond, of a clock that nobody set, so that its age is not judged."""
+    span = TimeSpan(boot=BOOT, start_us=start_us, end_us=end_us, utc_ms=NOW_MS, quality=ClockQuality.UNKNOWN)
+    context = LiveContext(device=home.device.key.id, span=span, continues=False)
+    return part_of(live_plaintext(media, context), [home.keys.identity.recipient()])
+
+
+def watched(home: Home, *parts: tuple[bytes, bool]) -> list[bytes]:
+    """The films that are shown of these answers, each with one GOP, until one is refused."""
+    shows(
+        home,
+        *(
+            ({"numbers": [number], "sizes": [len(part)], "small": small}, part)
+            for number, (part, small) in enumerate(parts, 1)
+        ),
+    )
+    stream, shown = watch(home.device, home.keys, clock=now), list[bytes]()
+    for _ in parts:
+        try:
+            shown += [gop.media for gop in next(stream)]
+        except OpenError as refused:
+            shown.append(str(refused).encode())
+            break
+    return shown
+
+
+REPEATED = b"The device repeats an old live picture. Inspect the device."
+
+
+@pytest.mark.parametrize(("start_us", "again"), [(40_000_000, False), (39_999_999, True)])
+def test_a_gop_begins_where_the_one_before_ended_or_later(
+    home: Home, media: list[bytes], start_us: int, again: bool
+) -> None:
+    parts = [(between(home, media[0], 39_000_000, 40_000_000), False)]
+    parts += [(between(home, media[1], start_us, 41_000_000), False)]
+    assert watched(home, *parts) == [media[0], REPEATED if again else media[1]]
+
+
+@pytest.mark.parametrize(("start_us", "again"), [(10_000_001, False), (10_000_000, True)])
+def test_the_first_small_picture_may_overlap_by_less_than_thirty_seconds_and_only_the_first(
+    home: Home, media: list[bytes], start_us: int, again: bool
+) -> None:
+    filmed = between(home, media[0], 39_000_000, 40_000_000), False
+    small = between(home, media[1], start_us, start_us + 500_000), True
+    overlaps = between(home, media[2], start_us + 400_000, start_us + 900_000), True
+    assert watched(home, filmed, small, overlaps) == [media[0], *([] if again else [media[1]]), REPEATED]
