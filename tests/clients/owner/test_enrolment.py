@@ -506,3 +506,25 @@ def test_a_list_that_mixes_two_kinds_of_keys_is_not_continued_by_a_kit(
     with pytest.raises(ConfigurationError, match="two kinds"):
         recover(device, _comes_back(tmp_path / "new", kit), kit, replaces=["anna"], clock=now)
     assert device.proposed is None
+
+
+def test_a_list_of_owners_is_remembered_as_soon_as_it_takes_effect(
+    device: FakeDevice, keys: OwnerKeys, make_owner: MakeOwner
+) -> None:
+    """Without another question to the device, which could show the earlier list again."""
+
+    def remembered(owner: OwnerKeys) -> int | None:
+        known = owner.memory.device(device.key.id)
+        return known and known.enrolled.epoch
+
+    bob = make_owner("bob")
+    enrol(device, keys, clock=now)
+    assert remembered(keys) == 1
+    enrol(device, keys, kit_decides=True, clock=now)
+    assert remembered(keys) == 2
+    enrol(device, keys, add=[bob.card], clock=now)
+    assert (remembered(keys), remembered(bob)) == (2, None), "it waits for the other owner"
+    enrol(device, bob, clock=now)
+    assert remembered(bob) == 3
+    replace_kit(device, bob, clock=now)
+    assert remembered(bob) == 4

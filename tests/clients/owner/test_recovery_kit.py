@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.clients.opening import X25519Identity
-from agent.clients.owner.recovery_kit import kit_approval, kit_name, read_kit, recovery_kit
+from agent.clients.owner.recovery_kit import _wrapped, kit_approval, kit_name, read_kit, recovery_kit
 from agent.errors import FormatError
 from agent.wire.identities import public_key_of
 
@@ -77,3 +77,11 @@ def test_a_kit_is_named_by_the_start_and_the_end_of_its_recipient() -> None:
 
 def test_the_approval_key_of_a_kit_is_the_same_on_each_machine() -> None:
     assert public_key_of(kit_approval(IDENTITY)).text == "ed25519:FcFU3bLtNmEiDnOdtTniO5vS9F4mkEusb8r7r4sbml4"
+
+
+def test_a_command_is_broken_neither_at_its_spaces_nor_at_its_hyphens() -> None:
+    """It is typed from paper. A break after `replace-` would come to stand in the 78th column."""
+    command = "doorward owner replace-kit"
+    assert _wrapped(f"{'a' * 51} {command} b", "1. ", "   ") == [f"1. {'a' * 51}", f"   {command} b"]
+    assert _wrapped(f"{'a' * 51} {command}") == [f"{'a' * 51} {command}"], "78 columns are used"
+    assert _wrapped(f"{'a' * 52} {command}") == ["a" * 52, command]

@@ -12,7 +12,7 @@ import pytest
 from agent.clients.opening import HybridIdentity
 from agent.clients.owner.responses import deletion_in, first_in, receipt_in
 from agent.core.vault.age.sealing import seal_bytes
-from agent.errors import OpenError
+from agent.errors import FormatError, OpenError
 from agent.ipc.control_operations import RequestAnswer
 from agent.wire import base64, envelope, strictjson
 from agent.wire.identities import private_key_from_seed
@@ -154,3 +154,9 @@ def test_one_kind_of_message_is_not_taken_for_another(name: str, message: Any, s
         shown({name: said(message, payload_type=Approval.PAYLOAD_TYPE)})
     with pytest.raises(OpenError, match="not signed by the key of the request"):
         shown({name: said(samples.request(), payload_type=type(message).PAYLOAD_TYPE)})
+
+
+def test_an_approval_that_is_no_envelope_is_refused_whatever_its_letters() -> None:
+    for text in ("ü", "{}", f"ü{approved()['first']}"):
+        with pytest.raises(FormatError):
+            first({"first": text})
