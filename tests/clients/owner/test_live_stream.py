@@ -251,7 +251,7 @@ def test_a_live_picture_of_another_device_is_refused_with_what_to_do(home: Home,
 
 
 def between(home: Home, media: bytes, start_us: int, end_us: int) -> bytes:
-    """A GOP to the microsecond, of a clock that nobody set, so that its age is not judged."""
+    """A GOP to the microsecond, of a clock that was never set, so its age is not judged."""
     span = TimeSpan(boot=BOOT, start_us=start_us, end_us=end_us, utc_ms=NOW_MS, quality=ClockQuality.UNKNOWN)
     context = LiveContext(device=home.device.key.id, span=span, continues=False)
     return part_of(live_plaintext(media, context), [home.keys.identity.recipient()])
