@@ -215,7 +215,7 @@ class Bridge:
 
     def _on_alive(self, peer: socket.socket, alive: frames.Heartbeat) -> None:
         if self._is(peer, frames.Peer.AGENT):
-            word = panel.AgentStatus(alive.delivering, alive.healthy, alive.lux, alive.setup)
+            word = panel.AgentStatus(alive.delivering, alive.healthy, alive.lux, alive.setup, alive.live)
             self._carry_out(self._panel.on_agent(word, boot_ns()))
 
     def _on_got(self, peer: socket.socket, got: frames.PressAck) -> None:

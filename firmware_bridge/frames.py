@@ -94,6 +94,8 @@ class Heartbeat(_Frame, frozen=True, kw_only=True, tag="alive"):
     healthy: bool
     lux: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
     setup: SetupLight | None = None
+    live: bool = False
+    """A person watches live or talks."""
 
 
 class PressAck(_Frame, frozen=True, kw_only=True, tag="got"):

@@ -30,6 +30,8 @@ class Output(enum.Enum):
 
     RECORDING_LED = "recording_led"
     STATUS_LED = "status_led"
+    LIVE_LED = "live_led"
+    """Lit while a person watches live or talks."""
     CHIME = "chime"
     IR_LED = "ir_led"
     IR_CUT_DAY = "ir_cut_day"

@@ -8,11 +8,13 @@ Each rule has a test:
   date is unknown it rings, because an unheard visitor is worse.
 - **The recording LED** is lit while the sensor delivers frames. If a connected agent is silent, the state is unknown
   and the LED stays lit. It goes dark if the agent says so or has gone. It cannot be switched off.
+- **The live LED** tells visitors that a person watches live or talks. If a connected agent is silent, it stays as it
+  was. It goes dark if the agent says so or has gone, and with the privacy switch, whatever the agent says.
 - **The privacy switch** is reported at once when it closes. Before the first reading it counts as closed.
 - **The status LED** shows one state: PRIVACY (long on, short off), FAULT (fast: the agent is missing, silent, or unable
   to record), STRAIN (short flash: heat, weak supply), otherwise WELL (steady). Without an owner it shows the set-up:
   slow for "show me the code", quick while it joins the network, groups of flashes for a failure.
-- **Silence.** An agent that was silent for `SILENCE_NS` is treated as gone, except for the recording LED.
+- **Silence.** An agent that was silent for `SILENCE_NS` is treated as gone, except for the recording and live LEDs.
 
 Pure: times are CLOCK_BOOTTIME nanoseconds from the caller, who asks `next_deadline_ns` when to call `on_time`.
 """
@@ -77,6 +79,8 @@ class AgentStatus:
     lux: float | None = None
     setup: SetupLight | None = None
     """How far the set-up is; None for a doorbell that has an owner or is set up otherwise."""
+    live: bool = False
+    """A person watches live or talks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +297,8 @@ class Panel:
         self._now_ns = now_ns
         lit = self._agent is not None and (self._agent.delivering or self._is_silent(now_ns))
         yield from self._drive(Output.RECORDING_LED, lit)
+        live = self._agent is not None and self._agent.live and not self.privacy
+        yield from self._drive(Output.LIVE_LED, live)
         yield from self._drive(Output.STATUS_LED, self._pattern(now_ns).is_on(now_ns))
 
     def _pattern(self, now_ns: int) -> _LedPattern:

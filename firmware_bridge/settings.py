@@ -51,6 +51,7 @@ class PanelPins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     privacy: Pin | None = None
     recording_led: Pin = 24
     status_led: Pin | None = None
+    live_led: Pin | None = None
     chime: Pin | None = None
     ir_led: Pin | None = None
     ir_cut_day: Pin | None = None

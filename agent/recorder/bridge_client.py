@@ -47,10 +47,12 @@ class BridgeLink:
         vitals: RecorderVitals,
         well: Callable[[], bool],
         setup: Callable[[], frames.SetupLight | None] = lambda: None,
+        live: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`setup`: how far the set-up by the camera is, for the status LED."""
+        """`setup`: how far the set-up by the camera is, for the status LED. `live`: a person watches or talks."""
         self._path = path
         self._setup = setup
+        self._live = live
         self._handler = handler
         self._vitals = vitals
         self._well = well
@@ -113,7 +115,11 @@ class BridgeLink:
             if now_s >= beat_s:
                 beat_s = now_s + _BEAT_S
                 alive = frames.Heartbeat(
-                    delivering=self._vitals.delivering, healthy=self._well(), lux=self._lux(), setup=self._setup()
+                    delivering=self._vitals.delivering,
+                    healthy=self._well(),
+                    lux=self._lux(),
+                    setup=self._setup(),
+                    live=self._live(),
                 )
                 peer.send(frames.encode(alive))
             peer.settimeout(max(0.01, beat_s - now_s))

@@ -132,7 +132,7 @@ class RecorderRuntime:
         """Reads the set-up code while there is no owner. None if it is not configured."""
         panel = configuration.panel
         self.panel = (
-            PanelRuntime(panel, configuration_file, self.recorder, deps.notifier, self.set_up)
+            PanelRuntime(panel, configuration_file, self.recorder, deps.notifier, self.set_up, self._is_live)
             if panel is not None
             else None
         )
@@ -284,6 +284,11 @@ class RecorderRuntime:
         if page is None or not page.setup_by_camera or put is None:
             return None
         return SetupReader(open_camera, put, lambda: self.recorder.is_private, self._deps.clock)
+
+    def _is_live(self) -> bool:
+        """Returns whether a person watches the camera now or talks, for the live LED."""
+        is_talking = self._talk is not None and self._talk.is_talking
+        return is_talking or (self._live.is_watched and self.recorder.delivering)
 
     def _make_talk(self) -> TalkService | None:
         speaker = self._configuration.speaker

@@ -64,6 +64,12 @@ class LiveEncoder:
         self._pictures = SmallPictures(self._changed)
         self._stopping = False
         self._known: frozenset[str] = frozenset()
+        self._is_watched = False
+
+    @property
+    def is_watched(self) -> bool:
+        """A person watches now. It is False while the custodian is away, because then nothing is shown."""
+        return self._is_watched
 
     @property
     def sealed(self) -> int:
@@ -120,6 +126,7 @@ class LiveEncoder:
                 while self._watched(viewers) and not self._stopping:
                     viewers = self._look(self._turn(viewers, sink))
             except DoorwardError as error:
+                self._is_watched = False
                 self._log.info("not_shown_live", error=error.message)
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping, _AWAY_S)
@@ -147,6 +154,7 @@ class LiveEncoder:
         wanted = [each for each in viewers.glances if each in self._known][:_MOST_GLANCES]
         self._pictures.want(small_picture(viewers.small_kbps) if viewers.small_kbps else None)
         watched = self._watched(viewers)
+        self._is_watched = bool(watched)
         for stream in (self._filmed, self._small):
             stream.look(wanted)
             if stream not in watched:

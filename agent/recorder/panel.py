@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ class PanelRuntime:
         recorder: Recorder,
         notifier: Notifier,
         set_up: SetupReader | None = None,
+        is_live: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`set_up` has the camera before there is an owner, so the lights show its state too."""
+        """`set_up` has the camera before there is an owner, so the lights show its state too. `is_live`: a person
+        watches or talks."""
         self.handler = PanelHandler(recorder, notifier)
         vitals = recorder if set_up is None else _BothVitals(recorder, set_up)
         self.link = BridgeLink(
@@ -40,6 +43,7 @@ class PanelRuntime:
             vitals,
             lambda: recorder.status().state in _WELL,
             lambda: _light_of(set_up),
+            is_live,
         )
         starts = panel.start and configuration_file is not None
         self._process = BridgeProcess(configuration_file) if starts and configuration_file is not None else None

@@ -135,6 +135,11 @@ class TalkService(ThreadOwned):
         with self.lock:
             return "talking" if self._session is not None else self._fault or "ready"
 
+    @property
+    def is_talking(self) -> bool:
+        with self.lock:
+            return self._session is not None
+
     def listen_to(self, keys: tuple[str, ...]) -> None:
         """Replaces the keys that may talk. A session in progress goes on until its end."""
         with self.lock:

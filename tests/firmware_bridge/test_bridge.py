@@ -157,6 +157,18 @@ def test_the_recording_led_goes_dark_with_its_agent(running: Running) -> None:
     until(lambda: not running.lines.on[Output.RECORDING_LED])
 
 
+def test_the_live_led_follows_the_agent_and_goes_dark_with_the_privacy_switch(running: Running) -> None:
+    agent = running.peer()
+    agent.say(frames.Heartbeat(delivering=True, healthy=True, live=True))
+    until(lambda: running.lines.on[Output.LIVE_LED])
+    running.lines.hold(Input.PRIVACY, True)
+    until(lambda: not running.lines.on[Output.LIVE_LED])
+    running.lines.hold(Input.PRIVACY, False)
+    until(lambda: running.lines.on[Output.LIVE_LED])
+    agent.say(frames.Heartbeat(delivering=True, healthy=True))
+    until(lambda: not running.lines.on[Output.LIVE_LED])
+
+
 @pytest.mark.parametrize("word", ["false", '"off"', '""', "-1", "17", '24\nactive_low = ["recording_led"]'])
 def test_the_recording_led_can_be_moved_and_not_left_out_or_turned_round(tmp_path: Path, word: str) -> None:
     path = tmp_path / "doorward.toml"

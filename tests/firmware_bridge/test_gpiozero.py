@@ -20,7 +20,9 @@ from firmware_bridge.panel import Panel as Decisions
 from firmware_bridge.panel import PanelRules
 from firmware_bridge.settings import Backend, PanelConfig
 
-PANEL = PanelConfig(backend=Backend.GPIOZERO, pir=27, tamper=22, privacy=23, chime=5, active_low=("button", "chime"))
+PANEL = PanelConfig(
+    backend=Backend.GPIOZERO, pir=27, tamper=22, privacy=23, live_led=16, chime=5, active_low=("button", "chime")
+)
 
 
 @pytest.fixture
@@ -82,11 +84,11 @@ def test_edges_are_dated_on_the_boot_clock_in_order_and_the_panel_makes_one_pres
 
 def test_outputs_are_driven_by_their_meaning_and_off_when_let_go(lines: ZeroLines, pins: MockFactory) -> None:
     lines.open()
-    led, chime = pins.pin(PANEL.recording_led), pins.pin(5)
-    assert (led.state, chime.state) == (0, 1), "off: the chime's relay closes on a low line"
-    for output in (Output.RECORDING_LED, Output.CHIME, Output.IR_LED):  # the last is not wired
+    led, live, chime = pins.pin(PANEL.recording_led), pins.pin(16), pins.pin(5)
+    assert (led.state, live.state, chime.state) == (0, 0, 1), "off: the chime's relay closes on a low line"
+    for output in (Output.RECORDING_LED, Output.LIVE_LED, Output.CHIME, Output.IR_LED):  # the last is not wired
         lines.drive(output, True)
-    assert (led.state, chime.state) == (1, 0)
+    assert (led.state, live.state, chime.state) == (1, 1, 0)
     lines.close()
     assert [one.state for one in led.states][-2:] == [1, 0]
     lines.close()

@@ -185,6 +185,37 @@ def test_while_nobody_knows_whether_the_sensor_runs_the_recording_led_is_lit() -
     assert not door.shows(Output.RECORDING_LED)
 
 
+LIVE = AgentStatus(delivering=True, healthy=True, live=True)
+
+
+def test_the_live_led_is_lit_exactly_while_a_person_watches_or_talks() -> None:
+    door = Door()
+    assert not door.shows(Output.LIVE_LED)
+    for word in (LIVE, WELL, LIVE):
+        door.hears(word)
+        assert door.shows(Output.LIVE_LED) == word.live
+    door.panel.on_agent_gone(door.now_ns)
+    assert not door.shows(Output.LIVE_LED)
+
+
+def test_the_privacy_switch_puts_the_live_led_out_whatever_the_agent_says() -> None:
+    door = Door()
+    door.hears(LIVE)
+    dark = door.turn(Input.PRIVACY, True)
+    assert DriveOutput(Output.LIVE_LED, False) in dark
+    assert DriveOutput(Output.LIVE_LED, True) not in [*door.hears(LIVE), *door.wait(S)]
+    door.turn(Input.PRIVACY, False)
+    assert door.shows(Output.LIVE_LED), "the agent said last that a person watches"
+
+
+def test_a_silent_agents_live_led_stays_as_it_was() -> None:
+    door = Door()
+    for word in (LIVE, WELL):
+        door.hears(word)
+        door.wait(2 * SILENCE_NS)
+        assert door.shows(Output.LIVE_LED) == word.live
+
+
 def test_the_status_led_tells_well_strain_fault_and_privacy_apart() -> None:
     door = Door()
     shares = {"fault: no agent": door.blinks()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,10 +59,12 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Processes:
     return made
 
 
-def first_beat(panel: Panel, recorder: WithStatus, set_up: object = None) -> frames.FromAgent:
+def first_beat(
+    panel: Panel, recorder: WithStatus, set_up: object = None, **options: Callable[[], bool]
+) -> frames.FromAgent:
     recorder_: Any = recorder
     given: Any = set_up
-    runtime = PanelRuntime(PanelConfig(socket=panel.path, start=False), None, recorder_, Owner(), given)
+    runtime = PanelRuntime(PanelConfig(socket=panel.path, start=False), None, recorder_, Owner(), given, **options)
     runtime.start()
     panel.accept()
     assert panel.hears() == HELLO
@@ -82,6 +84,13 @@ def test_the_status_led_shows_whether_the_recorder_could_record(socket_panel: Pa
     recorder = WithStatus()
     recorder.word = word
     assert first_beat(socket_panel, recorder) == frames.Heartbeat(delivering=True, healthy=is_well, lux=12.0)
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_the_live_led_is_told_whether_a_person_watches_or_talks(socket_panel: Panel, is_live: bool) -> None:
+    assert first_beat(socket_panel, WithStatus(), is_live=lambda: is_live) == frames.Heartbeat(
+        delivering=True, healthy=True, lux=12.0, live=is_live
+    )
 
 
 @pytest.mark.parametrize(("records", "reads"), [(False, True), (True, False), (False, False)])

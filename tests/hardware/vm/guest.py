@@ -23,7 +23,7 @@ REPO = Path(__file__).resolve().parents[3]
 STATE = Path("/var/lib/doorward")
 OUT = Path("/dev/ttyS1")
 CONFIGFS = Path("/sys/kernel/config/gpio-sim")
-LINES = {"button": 1, "pir": 2, "privacy": 3, "recording_led": 4, "chime": 5, "status_led": 6}
+LINES = {"button": 1, "pir": 2, "privacy": 3, "recording_led": 4, "chime": 5, "status_led": 6, "live_led": 7}
 DEBOUNCE_S = 0.02
 """The panel's own setting where none is given."""
 BRIDGE = """\
@@ -37,6 +37,7 @@ privacy = 3
 recording_led = 4
 chime = 5
 status_led = 6
+live_led = 7
 start = false
 [board]
 {board}
@@ -178,6 +179,14 @@ def panel() -> None:
         agent.send(frames.Heartbeat(delivering=delivering, healthy=True))
         followed.append(until(lambda wanted=delivering: chip.value("recording_led") == wanted, 2))  # type: ignore[misc]
     check("recording_led_follows_the_frames", all(followed), followed)
+
+    agent.send(frames.Heartbeat(delivering=True, healthy=True, live=True))
+    time.sleep(1)
+    check("no_live_led_with_the_privacy_switch_on", not chip.value("live_led"))
+    chip.pull("privacy", False)
+    check("live_led_while_a_person_watches", until(lambda: chip.value("live_led"), 5))
+    chip.pull("privacy", True)
+    check("the_privacy_switch_puts_the_live_led_out", until(lambda: not chip.value("live_led"), 5))
 
     say("killing the bridge: the watchdog must now reset this machine")
     os.sync()
