@@ -44,7 +44,7 @@ from agent.ipc.rpc_server import control_server
 from agent.platform.entropy import SystemEntropy
 from agent.ports import Clock, ManifestLog
 from agent.vault.reader import VaultReader
-from agent.wire.identities import public_key_of
+from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.topics import cell_filter, cell_of
 
 if TYPE_CHECKING:
@@ -293,6 +293,9 @@ class CustodianRuntime:
     def _glance_holder(self, key: str) -> GlanceHolder | None:
         return self._browsers.glance_holder(key) if self._browsers is not None else None
 
+    def _glance_signers(self) -> Mapping[str, PublicKey]:
+        return self._browsers.glance_signers() if self._browsers is not None else {}
+
     def _sleeps(self) -> bool:
         return self.custodian.notices.is_quiet()
 
@@ -315,6 +318,7 @@ class CustodianRuntime:
         return CameraSetup(runtime, self._context.clock, lambda: self.custodian.enrolments.current is not None)
 
     def _make_page(self) -> PageServer:
+        from agent.custodian.page.operations import GlanceKeys
         from agent.custodian.page.server import PageDeps, PageServer  # saves memory on a device without a page
 
         configuration = self.configuration
@@ -333,5 +337,6 @@ class CustodianRuntime:
                 self._context.live_buffer.show,
                 relay_origin(configuration),
                 self.set_up,
+                GlanceKeys(self._glance_signers, self._glance_holder),
             ),
         )

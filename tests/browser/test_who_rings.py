@@ -132,10 +132,10 @@ def answer_and_later(people: Phones) -> None:
 
 
 def see_the_visitor_before_unlocking(people: Phones, looking: Looking) -> None:
-    """As a tap on an alert opens the page on a system that shows no pictures: the keys are locked."""
+    """Where the keys are asked for, on a system that shows no pictures: the picture comes before them."""
     people.run(
         "ana",
-        """await page.goto(args.url + "/live");
+        """await page.goto(args.url + "/timeline");
            await page.getByRole("heading", {name: /Welcome back/}).waitFor();
            const picture = page.getByRole("img", {name: "The picture of the alert"});
            await picture.waitFor();

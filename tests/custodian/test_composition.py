@@ -204,12 +204,15 @@ def test_a_talker_is_called_by_the_name_of_the_owner_or_by_that_of_the_browsers_
 
 def test_only_a_doorbell_with_alerts_has_browsers_with_glance_keys(around: Around) -> None:
     without, runtime = around.make(), around.make(alerts=AlertsConfig())
-    assert (without.glances(), without._glance_holder("a key")) == ((), None)
+    assert (without.glances(), without._glance_holder("a key"), without._glance_signers()) == ((), None, {})
     assert runtime._browsers is not None
     assert runtime.glances() == ()
     holder = GlanceHolder("age1", "an owner")
     runtime._browsers.glance_holder = {"a key": holder}.get  # type: ignore[method-assign, assignment]
     assert (runtime._glance_holder("a key"), runtime._glance_holder("another")) == (holder, None)
+    signer = public_key_of(DEVICE)
+    runtime._browsers.glance_signers = lambda: {signer.id: signer}  # type: ignore[method-assign]
+    assert runtime._glance_signers() == {signer.id: signer}
 
 
 def test_an_owners_settings_may_not_exceed_the_file_and_are_in_force_at_once(around: Around) -> None:

@@ -17,6 +17,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -28,9 +29,10 @@ from agent.core.alerts.alert_messages import ChannelAddress, glance_id
 from agent.core.alerts.policy import ChannelRules
 from agent.core.languages import ENGLISH
 from agent.core.webpush import point_of, push_address, subscription
-from agent.errors import DoorwardError, RequestError
+from agent.errors import DoorwardError, FormatError, RequestError
 from agent.ipc.control_operations import UseAlertBrowser
 from agent.wire.base64 import decode_url, encode_url
+from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import PushSubscription, PushUnsubscription
 
 __all__ = ["UNUSED_S", "GlanceHolder", "PushChannels", "PushStore"]
@@ -201,6 +203,17 @@ class PushChannels:
                 if each.glance and each.signer == key and not self._is_unused(each):
                     return GlanceHolder(each.glance, each.owner)
         return None
+
+    def glance_signers(self) -> dict[str, PublicKey]:
+        """Returns the keys with which the glance keys of browsers in use sign, by key id."""
+        with self._lock:
+            texts = [each.signer for each in self._browsers.values() if each.glance and not self._is_unused(each)]
+        found: dict[str, PublicKey] = {}
+        for text in filter(None, texts):
+            with suppress(FormatError):  # a damaged text must not keep an owner out
+                key = parse_public_key(text)
+                found[key.id] = key
+        return found
 
     def owner_of(self, glance: str) -> str:
         """Returns the name of the owner with this glance key in their browser; empty for an unknown key."""

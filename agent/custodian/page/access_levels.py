@@ -2,7 +2,7 @@
 
     ANYONE     before any cookie: the way in, and the files that a browser fetches without one
     PAIRED     a browser that was let in with a printed code
-    GLANCE     the glance key of a browser, in a session of the link, or an owner
+    GLANCE     a browser that has proven its glance key, on the page or in a session of the link, or an owner
     UNCLAIMED  a paired browser while the doorbell has no owner; afterwards an owner
     OWNER      a browser that has proven, in this session, to hold an approval key of the present owners
 
@@ -44,7 +44,7 @@ class Caller:
     key: str = ""
     """The id of that key."""
     glance: GlanceHolder | None = None
-    """The browser, if that key is a glance key's."""
+    """The browser, if it has proven a glance key: by that key, or in this session of the page."""
 
     def may(self, access: AccessLevel) -> bool:
         if access is AccessLevel.ANYONE:
@@ -54,6 +54,8 @@ class Caller:
         if self.session is None:
             return False
         if access is AccessLevel.PAIRED:
+            return True
+        if access is AccessLevel.GLANCE and self.glance is not None:
             return True
         return self.owner or (access is AccessLevel.UNCLAIMED and not self.claimed)
 

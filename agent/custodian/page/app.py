@@ -144,7 +144,7 @@ def _asking(application: Application, name: str, limit: int, budget: AnswerBudge
         frame = parse_frame(await _body(request, limit))
         if name == "page_prove":
             proved = await run_in_threadpool(application.operations.prove, frame, caller, request.headers["origin"])
-            _know(application, request, replace(caller, owner=True))
+            _know(application, request, replace(caller, owner=caller.owner or proved.owner))
             return _with_cookie(_framed(Frame({"ok": True, "result": {}})), proved.token)
         answer = await run_in_threadpool(application.operations.answer, name, frame, caller)
         content = write_frame(answer)

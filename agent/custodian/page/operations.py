@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.control_handler import Answer, Control
 from agent.custodian.enrolment import Enrolments
 from agent.custodian.live_buffer import Viewer
 from agent.custodian.page.access_levels import Caller
-from agent.custodian.page.sessions import CODE_LIFE_S, Session, Sessions, code_text
+from agent.custodian.page.sessions import CODE_LIFE_S, OWNER_IDLE_S, Session, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_operations import (
@@ -34,8 +35,9 @@ from agent.ports import Entropy
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.fields import DeviceKeyText, Sha256, Version1
+from agent.wire.identities import PublicKey
 
-__all__ = ["ElevatedSession", "Login", "PageOperations"]
+__all__ = ["ElevatedSession", "GlanceKeys", "Login", "PageOperations"]
 
 _CHALLENGE_LIFE_S: Final = 120.0
 _MOST_WAITING: Final = 64
@@ -44,7 +46,8 @@ _CAMERA_CHARS: Final = 32
 
 
 class Login(strictjson.Message, frozen=True):
-    """Signed by an owner's browser to prove itself. It is valid here only, and once."""
+    """Signed by a browser with an owner's key, or with its glance key, to prove itself. It is valid here only, and
+    once."""
 
     PAYLOAD_TYPE = "application/vnd.doorward.page-login+json"
 
@@ -56,9 +59,18 @@ class Login(strictjson.Message, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ElevatedSession:
-    """The caller's session is an owner's; `token` replaces its cookie."""
+    """The caller's session is an owner's, or a glance key's. `token` replaces its cookie."""
 
     token: str
+    owner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GlanceKeys:
+    """Glance keys of browsers. `signers`: those that may prove themselves now, by key id. `holder`: who has one now."""
+
+    signers: Callable[[], Mapping[str, PublicKey]] = dict
+    holder: Callable[[str], GlanceHolder | None] = lambda _key: None
 
 
 class PageOperations:
@@ -76,6 +88,7 @@ class PageOperations:
         program: str,
         trust: Callable[[], Mapping[str, str]],
         live: Callable[[Viewer, GetLiveGops], Answer],
+        glances: GlanceKeys,
     ) -> None:
         """`program`: which version of the program is served, so that a page left open over an upgrade finds out.
 
@@ -90,6 +103,9 @@ class PageOperations:
         self._program = program
         self._trust = trust
         self._live = live
+        self._glances = glances
+        self._at_door: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        """Sessions that have proven a glance key (`ed25519:…`), and until when that counts. The process forgets them."""
         self._challenges: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._cards: OrderedDict[str, str] = OrderedDict()
         self._own: Mapping[str, Callable[[Any, Caller], dict[str, Any]]] = {
@@ -112,7 +128,13 @@ class PageOperations:
         session = self._sessions.session(token) if token else None
         key = session.owner_key if session else None
         owner = enrolment is not None and key is not None and key in enrolment.approver_keys
-        return Caller(session, owner, enrolment is not None)
+        glance = self._glance_of(session) if session is not None else None
+        return Caller(session, owner, enrolment is not None, glance=glance)
+
+    def _glance_of(self, session: Session) -> GlanceHolder | None:
+        """Returns the browser that has proven its glance key in this session, while that key counts."""
+        key, until_s = self._at_door.get(session.id, ("", 0.0))
+        return self._glances.holder(key) if key and time.monotonic() < until_s else None
 
     def answer_in_link(self, name: str, frame: Frame, caller: Caller) -> Frame:
         """Answers an operation of a session of the link, if its key may call it. The page's routes check theirs."""
@@ -141,7 +163,9 @@ class PageOperations:
             holder = caller.glance
             owner = self._enrolments.owner_name(holder.owner if holder is not None else caller.key)
             return Viewer(f"link {caller.key}", owner or "", holder.glance if holder is not None else "")
-        return Viewer(session.id, self._enrolments.owner_name(session.owner_key or "") or "")
+        glance = caller.glance
+        owner = self._enrolments.owner_name(session.owner_key or (glance.owner if glance is not None else ""))
+        return Viewer(session.id, owner or "", glance.glance if glance is not None else "")
 
     def _check_talker(self, caller: Caller, asked: BeginTalk) -> None:
         """Others are told that the holder of the offer's key talks, so a glance key may name only itself."""
@@ -149,7 +173,8 @@ class PageOperations:
             raise RequestError("This key is another one's.", remedy="Ask with the glance key of this browser.")
 
     def prove(self, frame: Frame, caller: Caller, origin: str) -> ElevatedSession:
-        """Take the session for an owner's, if the challenge was signed with a key of an owner in force."""
+        """Takes the session for an owner's, or for a glance key's, if the challenge was signed with such a key that
+        is in force."""
         asked: ProveOwner = read_operation("page_prove", frame)
         session = _session(caller)
         bucket = f"prove {session.id}"
@@ -160,7 +185,9 @@ class PageOperations:
             if enrolment is None or expected is None or time.monotonic() > expected[1]:
                 raise OpenError("This challenge is over.")
             data = asked.envelope.encode("ascii")
-            opened = envelope.open_envelope(data, Login.PAYLOAD_TYPE, enrolment.approver_keys)
+            signers = self._glances.signers()
+            keys = {**signers, **enrolment.approver_keys}
+            opened = envelope.open_envelope(data, Login.PAYLOAD_TYPE, keys)
             login = strictjson.decode(opened.payload, Login)
             if (login.challenge, login.origin, login.device) != (expected[0], origin, enrolment.device):
                 raise OpenError("This was signed for something else.")
@@ -169,7 +196,12 @@ class PageOperations:
             raise OpenError(
                 "This browser's key is not one of this doorbell's owners.", remedy="Ask an owner to add it."
             ) from error
-        return ElevatedSession(self._sessions.elevate(session, opened.key_id))
+        if opened.key_id in enrolment.approver_keys:
+            return ElevatedSession(self._sessions.elevate(session, opened.key_id), owner=True)
+        self._at_door[session.id] = (signers[opened.key_id].text, time.monotonic() + OWNER_IDLE_S)
+        self._at_door.move_to_end(session.id)
+        _trim(self._at_door)
+        return ElevatedSession(self._sessions.renew(session), owner=False)
 
     def _hello(self, _asked: object, caller: Caller) -> dict[str, Any]:
         enrolment = self._enrolments.current

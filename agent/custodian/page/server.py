@@ -11,7 +11,7 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from agent.custodian.page.certificate_authority import PageCertificates
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.listener import IDLE_S, ConnectionPriority, PageHttpServer, PageListener
 from agent.custodian.page.mdns import MdnsAnnouncement, Network, network, own_addresses
-from agent.custodian.page.operations import PageOperations
+from agent.custodian.page.operations import GlanceKeys, PageOperations
 from agent.custodian.page.sessions import CODE_LIFE_S, Sessions, code_text
 from agent.custodian.timeline import Timeline
 from agent.errors import ConfigurationError, NetworkError, StorageError
@@ -61,6 +61,7 @@ class PageDeps:
     live: Callable[[Viewer, GetLiveGops], Answer]
     relay: str = ""
     set_up: CameraSetup | None = None
+    glances: GlanceKeys = field(default_factory=GlanceKeys)
 
 
 class PageServer:
@@ -98,6 +99,7 @@ class PageServer:
             facts=parts.facts,
             program=pages.version,
             live=parts.live,
+            glances=parts.glances,
             trust=lambda: {"install": self.install_url, "fingerprint": self.certificates.fingerprint},
         )
         self.answer_in_link = self._operations.answer_in_link

@@ -182,6 +182,12 @@ class Sessions:
         self._write("UPDATE sessions SET token_sha256 = ?, owner_key = ?, owner_until_s = ? WHERE id = ?", values)
         return token
 
+    def renew(self, session: Session) -> str:
+        """Gives the session a new token, for the same reason, and leaves its level."""
+        token = self._token()
+        self._write("UPDATE sessions SET token_sha256 = ? WHERE id = ?", (_token_hash(token), session.id))
+        return token
+
     def sessions(self) -> list[Session]:
         with self._lock:
             rows = self._database.execute(

@@ -5,13 +5,15 @@
 // A session that ends while the keys are unlocked is opened again with the next operation: after a restart of the
 // doorbell or the relay, or in another network of the phone.
 //
-// Before anything is unlocked, `reachDoor` opens a session with the glance key of this browser, at home too: it allows
-// live view and talk, and nothing else. Unlocking replaces it.
+// Before anything is unlocked, `reachDoor` shows the doorbell the glance key of this browser: it allows live view and
+// talk, and nothing else. At home the page proves the key over HTTPS, and needs no relay. Elsewhere it opens a session
+// with it. Both are tried at once, and the way at home comes first. Unlocking replaces it.
 // The page that an owner sees meanwhile is pages/away.js.
-import { LostError, PageError } from "./errors.js";
+import { LostError, PageError, RefusedError } from "./errors.js";
 import { ask, fetchHere, fetchOp, fetchThrough } from "./link.js";
 import { openSession } from "./link_session.js";
 import { openCarrier } from "./mqtt_carrier.js";
+import { prove } from "./owner/enrolment.js";
 import { glanceKey } from "./owner/glance.js";
 import * as store from "./owner/store.js";
 import { unhex } from "./wire/bytes.js";
@@ -58,8 +60,24 @@ let reopening;
 /** True in a session that an owner's key has opened. */
 export const isAway = () => session !== undefined && door === undefined;
 
-/** The glance key and the doorbell's key, in a session at the door. */
+/** The glance key and the doorbell's key, while this browser is at the door. */
 export const atDoor = () => door;
+
+/**
+ * After a failure at the door: a doorbell that has restarted knows no proof, and a phone may have left its network. The
+ * next `reachDoor` finds the way again.
+ *
+ * @param {unknown} error
+ */
+export function retryDoor(error) {
+  if (session || !door || !isDoorLost(error)) return error;
+  door = undefined;
+  return new LostError();
+}
+
+/** @param {unknown} error */
+const isDoorLost = (error) =>
+  error instanceof LostError || (error instanceof RefusedError && [401, 403].includes(error.status));
 
 /**
  * The doorbell that can be reached through a relay, or undefined.
@@ -94,30 +112,58 @@ export async function reachDoorbell(approval) {
   const known = await knownRelay();
   if (!known || (await isHere())) return;
   const own = await publicKeyOfSeed(approval);
-  /** @type {() => Promise<void>} */
-  const begin = () => open(known, own, (message) => sign(approval, message));
-  await begin();
-  again = begin;
+  const open = async () => take(await begin(known, own, (message) => sign(approval, message)));
+  await open();
+  again = open;
 }
 
-/** Opens a session at the door. False if this browser has no glance key that the doorbell lets in. */
+/** Finds a way to the door. False if this browser has no glance key that the doorbell lets in. */
 export function reachDoor() {
   reaching ??= openDoor().finally(() => (reaching = undefined));
   return reaching;
 }
 
 async function openDoor() {
-  if (session) return door !== undefined;
+  if (session || door) return door !== undefined;
   const [known, glance] = await Promise.all([knownRelay(), glanceKey()]);
-  if (!known || !glance) return false;
-  try {
-    await open(known, glance.own, glance.sign);
-    door = { key: glance.identity, by: await parseKey(known.device) };
-    return true;
-  } catch (error) {
-    if (error instanceof PageError) return false; // unlocking says what is wrong
-    throw error;
+  if (!glance) return false;
+  const away = known ? begin(known, glance.own, glance.sign).catch(asUndefined) : undefined;
+  const by = await proveHere(glance).catch(asUndefined);
+  if (by || !known) {
+    void away?.then((opened) => opened?.close());
+    door = by && { key: glance.identity, by };
+    return by !== undefined;
   }
+  const opened = await away;
+  if (!opened) return false;
+  take(opened);
+  door = { key: glance.identity, by: await parseKey(known.device) };
+  return true;
+}
+
+/**
+ * Unlocking says what is wrong.
+ *
+ * @param {unknown} error
+ */
+function asUndefined(error) {
+  if (error instanceof PageError) return undefined;
+  throw error;
+}
+
+/**
+ * Proves the glance key to the doorbell in this network. Returns the doorbell's key, or undefined if it does not answer
+ * or if this browser does not know it.
+ *
+ * @param {NonNullable<Awaited<ReturnType<typeof glanceKey>>>} glance
+ */
+async function proveHere(glance) {
+  const answer = await answerHere();
+  if (!answer) return undefined;
+  const by = await parseKey(answer.device);
+  if (!(await store.devices()).includes(by.id)) return undefined;
+  await prove(glance.seed, location.origin);
+  return by;
 }
 
 /**
@@ -125,10 +171,14 @@ async function openDoor() {
  * @param {PublicKey} own
  * @param {(message: Bytes) => Promise<Uint8Array>} signing
  */
-async function open(known, own, signing) {
+async function begin(known, own, signing) {
   const secret = unhex(known.secret);
   const carrier = await openCarrier(known.relay, addressOf(secret));
-  const opened = await openSession({ carrier, secret, device: await parseKey(known.device), own, sign: signing });
+  return openSession({ carrier, secret, device: await parseKey(known.device), own, sign: signing });
+}
+
+/** @param {Awaited<ReturnType<typeof begin>>} opened */
+function take(opened) {
   opened.onend = (error) => {
     if (session === opened) lose(error);
   };
@@ -151,10 +201,10 @@ export function leaveRelay() {
  * @param {Error} error
  */
 function lose(error) {
-  const begin = isFinal(error) ? undefined : again;
+  const open = isFinal(error) ? undefined : again;
   leaveRelay();
-  again = begin;
-  const attempts = begin && spaced(begin);
+  again = open;
+  const attempts = open && spaced(open);
   fetchThrough(async (op, ...values) => {
     const isAtHome = await isHere();
     if (session) return fetchOp(op, ...values); // another operation has opened one meanwhile
@@ -171,15 +221,15 @@ const isFinal = (error) => error instanceof PageError && FINAL.includes(error.te
 /**
  * One attempt at a time, and ever more rarely. A call between two attempts fails as the last one did.
  *
- * @param {() => Promise<void>} begin
+ * @param {() => Promise<void>} open
  */
-function spaced(begin) {
+function spaced(open) {
   let [pause, due] = [AGAIN_MS[0], 0];
   /** @type {unknown} */
   let failure;
   return async () => {
     if (performance.now() < due && !reopening) throw failure;
-    reopening ??= begin().finally(() => (reopening = undefined));
+    reopening ??= open().finally(() => (reopening = undefined));
     try {
       await reopening;
     } catch (error) {
@@ -189,7 +239,7 @@ function spaced(begin) {
       throw error;
     }
     // Locked meanwhile.
-    if (again !== begin) leaveRelay();
+    if (again !== open) leaveRelay();
   };
 }
 
@@ -200,10 +250,10 @@ function spaced(begin) {
  * @returns {Promise<ControlOperations["page_hello"]["answer"]>}
  */
 export async function hello() {
-  const known = isAway() ? undefined : await knownRelay();
-  if (!known) return ask("page_hello");
-  const answer = await answerHere();
+  if (isAway()) return ask("page_hello");
+  const [known, answer] = await Promise.all([knownRelay(), answerHere()]);
   if (answer) return answer;
+  if (!known) return ask("page_hello");
   const { device, doorbell } = known;
   return { claimed: true, device, doorbell, owner: false, session: "", program: "" };
 }
@@ -211,8 +261,19 @@ export async function hello() {
 /** True if a doorbell answers over HTTPS. */
 const isHere = async () => (await answerHere()) !== undefined;
 
-/** The answer over HTTPS, or undefined if none comes in time. */
-async function answerHere() {
+/** @type {Promise<ControlOperations["page_hello"]["answer"] | undefined> | undefined} */
+let answering;
+
+/**
+ * The answer over HTTPS, or undefined if none comes in time. Questions at one time share one answer: the proof of a
+ * glance key renews the cookie, and a question that is under way then would be a stranger's.
+ */
+function answerHere() {
+  answering ??= askHere().finally(() => (answering = undefined));
+  return answering;
+}
+
+async function askHere() {
   const answered = fetchHere("page_hello").then(
     ({ result }) => result,
     (error) => {

@@ -3,7 +3,7 @@
 
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { atDoor, hello, isAway, leaveRelay, reachDoor, reachDoorbell, rememberRelay } from "./away.js";
+import { atDoor, hello, isAway, leaveRelay, reachDoor, reachDoorbell, rememberRelay, retryDoor } from "./away.js";
 import { LostError, PageError, plainOf } from "./errors.js";
 import { nameOfKit } from "./kit_name.js";
 import { ask } from "./link.js";
@@ -448,14 +448,15 @@ const operations = {
       const by = looks ? looks.by : await device();
       live = { key, opener: new LiveOpener(key, by.id, { isNewcomer: looks !== undefined }) };
     }
-    const found = await reviewing.fetchLive(after, small, live.opener);
+    const found = await reviewing.fetchLive(after, small, live.opener).catch(throwFromDoor);
     return { ...found, gops: found.gops.map(ownBytes) };
   },
 
   /** A session with the doorbell's speaker, or the reason why there is none. */
   async talkBegin() {
     const looks = await lookingAtDoor();
-    return looks ? beginTalk(looks.key, looks.by) : beginTalk(opener(), await device());
+    const begun = looks ? beginTalk(looks.key, looks.by) : beginTalk(opener(), await device());
+    return begun.catch(throwFromDoor);
   },
 
   /** @param {{ frames: TalkFrame[] }} options */
@@ -756,6 +757,14 @@ async function lookingAtDoor() {
   if (identity !== null) return undefined;
   if (!atDoor() && !(await reachDoor())) throw new LostError();
   return atDoor();
+}
+
+/**
+ * @param {unknown} error
+ * @returns {never}
+ */
+function throwFromDoor(error) {
+  throw identity === null ? retryDoor(error) : error;
 }
 
 /** @param {Secrets} own */

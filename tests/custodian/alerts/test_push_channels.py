@@ -22,7 +22,7 @@ from agent.errors import FormatError, OpenError, RequestError
 from agent.ipc.control_operations import GetPushKey, ListAlertBrowsers, UseAlertBrowser
 from agent.uplink.alert_sender import AlertDelivery
 from agent.wire.base64 import encode_url
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import parse_public_key, private_key_from_seed, public_key_of
 from agent.wire.statements import PushSubscription, PushUnsubscription
 from tests import custodians
 from tests.custodian.alerts.test_alerts import HOLDING_BACK, TestClock, local, wait_until
@@ -347,6 +347,7 @@ def test_a_signing_key_names_the_browser_in_use_whose_glance_key_it_is(tmp_path:
     push.subscribe(msgspec.structs.replace(wanted(1, glance=glance), glance_signer=signer), "key 1")
     push.subscribe(wanted(2), "key 2")
     assert push.glance_holder(signer) == GlanceHolder(glance, "key 1")
+    assert push.glance_signers() == {public_key_of(private_key_from_seed(bytes(32))).id: parse_public_key(signer)}
     assert push.glance_holder("") is None
     assert push.glance_holder("ed25519:other") is None
     assert push.owner_of(glance) == "anna"
@@ -355,4 +356,9 @@ def test_a_signing_key_names_the_browser_in_use_whose_glance_key_it_is(tmp_path:
     assert push.owner_of(glance) == "", "that owner has left"
     now_s[0] += UNUSED_S + 1
     assert push.glance_holder(signer) is None
+    assert push.glance_signers() == {}
+    now_s[0] -= UNUSED_S
+    name, browser = next(iter(push._browsers.items()))
+    push._browsers[name] = msgspec.structs.replace(browser, signer="ed25519:damaged")
+    assert push.glance_signers() == {}, "a damaged text keeps no owner out"
     alerts.close()

@@ -13,8 +13,8 @@ import pytest
 from agent.custodian.alerts.push_channels import GlanceHolder
 from agent.custodian.page import operations as module
 from agent.custodian.page.access_levels import AccessLevel, Caller
-from agent.custodian.page.operations import Login, PageOperations
-from agent.custodian.page.sessions import Session, Sessions, TooManyTriesError
+from agent.custodian.page.operations import GlanceKeys, Login, PageOperations
+from agent.custodian.page.sessions import OWNER_IDLE_S, Session, Sessions, TooManyTriesError
 from agent.errors import OpenError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
@@ -24,6 +24,7 @@ from tests.wire import samples
 
 ORIGIN = "https://front-door.local"
 STRANGER = private_key_from_seed(b"s" * 32)
+GLANCE = private_key_from_seed(b"g" * 32)
 
 
 class Entropy:
@@ -39,6 +40,7 @@ class Page:
         self.door = Door.enrolled()
         self.visitors = Sessions(path, Entropy(), lambda: self.now)
         self.camera = "watching"
+        self.holders: dict[str, GlanceHolder] = {}
         self.asked: list[tuple[str, Any]] = []
         timeline = SimpleNamespace(
             events=lambda *span: self.asked.append(("events", span)) or ["an event"],
@@ -55,6 +57,9 @@ class Page:
             facts=lambda: {"name": "front-door"},
             program="p1",
             trust=lambda: {"authority": "sha"},
+            glances=GlanceKeys(
+                lambda: {public_key_of(GLANCE).id: public_key_of(GLANCE)} if self.holders else {}, self.holders.get
+            ),
             live=lambda viewer, asked: (self.asked.append(("live", (viewer, asked))), ({"numbers": []}, b"gops"))[1],
         )
 
@@ -83,6 +88,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 
 SESSION = Session("id", 0, 0, "Firefox", None)
+HOLDER = GlanceHolder("age1glance", public_key_of(APPROVER).id)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +99,7 @@ SESSION = Session("id", 0, 0, "Firefox", None)
         (Caller(SESSION, False, True), {AccessLevel.ANYONE, AccessLevel.PAIRED}),
         (Caller(SESSION, False, False), {AccessLevel.ANYONE, AccessLevel.PAIRED, AccessLevel.UNCLAIMED}),
         (Caller(SESSION, True, True), set(AccessLevel)),
+        (Caller(SESSION, False, True, glance=HOLDER), {AccessLevel.ANYONE, AccessLevel.PAIRED, AccessLevel.GLANCE}),
         (Caller(None, True, True, link=True), set(AccessLevel)),
         (Caller(None, False, True, link=True), {AccessLevel.ANYONE, AccessLevel.GLANCE}),
     ],
@@ -113,6 +120,55 @@ def test_a_proof_makes_the_session_an_owners_under_another_cookie(page: Page) ->
     assert before.session is not None
     assert (after.session.id, after.session.owner_key) == (before.session.id, samples.OWNER_KEY.id)
     assert page.operations.caller(None) == Caller(None, False, True)
+
+
+def test_a_glance_key_proves_itself_at_home_and_reaches_only_what_is_at_the_door(page: Page) -> None:
+    key = public_key_of(GLANCE)
+    page.holders[key.text] = HOLDER
+    token = page.paired()
+    renewed = page.prove(token, page.login(token, GLANCE))
+    assert page.operations.caller(token).session is None, "a planted cookie gets nothing"
+    caller = page.operations.caller(renewed)
+    assert (caller.owner, caller.glance) == (False, HOLDER)
+    page.operations.answer("live", Frame({"after": 3}), caller)
+    (_, (viewer, _)) = page.asked[-1]
+    assert (viewer.name, viewer.glance) == ("anna", "age1glance")
+    with pytest.raises(RequestError, match="another one's"):
+        page.operations.answer("talk_begin", Frame({"to": "age1other", "challenge": "c" * 32}), caller)
+    page.holders.clear()
+    assert page.operations.caller(renewed).glance is None, "its browser was removed"
+
+
+def test_a_glance_key_counts_for_half_a_day_and_an_owners_proof_stays_above_it(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [1000.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    page.holders[public_key_of(GLANCE).text] = HOLDER
+    token = page.paired()
+    owners = page.prove(token, page.login(token))
+    both = page.prove(owners, page.login(owners, GLANCE))
+    assert page.operations.caller(both).owner
+    assert page.operations.caller(both).glance == HOLDER
+    now_s[0] += OWNER_IDLE_S
+    assert page.operations.caller(both).glance is None
+
+
+def test_a_glance_key_that_is_not_listed_proves_nothing(page: Page) -> None:
+    token = page.paired()
+    with pytest.raises(OpenError, match="not one of this doorbell's owners"):
+        page.prove(token, page.login(token, GLANCE))
+    assert page.operations.caller(token).glance is None
+
+
+def test_of_the_sessions_at_the_door_the_newest_sixty_four_count(page: Page) -> None:
+    page.holders[public_key_of(GLANCE).text] = HOLDER
+    tokens = []
+    for _ in range(65):
+        token = page.paired()
+        tokens.append(page.prove(token, page.login(token, GLANCE)))
+    assert len(page.operations._at_door) == 64
+    assert page.operations.caller(tokens[-1]).glance == HOLDER
 
 
 def test_a_proof_of_another_key_session_place_or_kind_is_refused(page: Page) -> None:

@@ -117,14 +117,15 @@ export async function answerTests(tests, identities) {
 }
 
 /**
- * Proves to the page's server that this browser holds an owner's key. The proof is good for one session only.
+ * Proves to the page's server that this browser holds an owner's key, or a glance key. The proof is good for one session
+ * only.
  *
- * @param {Bytes} approval
+ * @param {Bytes} seed of the key that signs
  * @param {string} origin
  */
-export async function prove(approval, origin) {
+export async function prove(seed, origin) {
   const { challenge } = await ask("page_challenge");
   const device = (await ask("device")).device;
   const payload = encode({ v: 1, device, origin, challenge });
-  await ask("page_prove", { envelope: await seal(payloadType("page-login"), payload, approval) });
+  await ask("page_prove", { envelope: await seal(payloadType("page-login"), payload, seed) });
 }

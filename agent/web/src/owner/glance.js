@@ -5,8 +5,8 @@
 // that no script can read.  Its public half is in the statement with which an owner switched alerts on, and ends with
 // them.
 //
-// An Ed25519 key that is derived from it opens sessions of the link (`glance_signer`, agent/wire/link/LINK.md). In them
-// it may call the operations with the access level `glance` (agent/ipc/control_operations.py): a ring is answered with
+// An Ed25519 key that is derived from it opens sessions of the link (`glance_signer`, agent/wire/link/LINK.md), and proves
+// itself to the page at home. There it may call the operations with the access level `glance` (agent/ipc/control_operations.py): a ring is answered with
 // one tap. The recorder seals live pictures to it only while it watches.
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -45,7 +45,7 @@ export async function glanceKey() {
   const seed = signerSeed(identity);
   /** @param {Bytes} message */
   const signed = (message) => sign(seed, message);
-  return { identity, own: await publicKeyOfSeed(seed), sign: signed };
+  return { identity, seed, own: await publicKeyOfSeed(seed), sign: signed };
 }
 
 async function glanceIdentity() {
