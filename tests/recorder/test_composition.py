@@ -550,6 +550,27 @@ def test_the_set_up_and_talk_ask_whether_the_household_is_private(make: Make, tm
     assert (runtime.set_up._is_private(), runtime._talk._may_open()) == (False, True)
 
 
+@pytest.mark.parametrize(
+    ("watched", "delivering", "talks", "lit"),
+    [
+        (False, True, False, False),
+        (True, True, False, True),
+        (True, False, False, False),  # a camera that is off shows nothing
+        (False, False, True, True),
+    ],
+)
+def test_the_live_led_is_lit_while_a_person_sees_the_camera_or_talks(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: bool, delivering: bool, talks: bool, lit: bool
+) -> None:
+    runtime = make(talking(tmp_path)).runtime
+    assert runtime.panel is not None
+    assert runtime._talk is not None
+    monkeypatch.setattr(runtime._live, "_is_watched", watched)
+    monkeypatch.setattr(type(runtime.recorder), "delivering", property(lambda _recorder: delivering))
+    monkeypatch.setattr(type(runtime._talk), "is_talking", property(lambda _talk: talks))
+    assert runtime.panel.link._live() is lit
+
+
 def test_the_status_has_these_parts_and_no_other(make: Make) -> None:
     runtime = make().runtime
     recorder = {field.name for field in fields(runtime.recorder.status())}

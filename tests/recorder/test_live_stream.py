@@ -668,6 +668,7 @@ def test_a_stream_is_sealed_while_a_person_looks_at_it_and_forgets_its_key_other
         stream.sealer.forget = lambda name=name: forgotten.append(name)  # type: ignore[method-assign, misc]
         stream.push(part(0, begins=True), STREAM)
     assert encoder._look(looking) is looking
+    assert encoder.is_watched is bool(names)
     assert forgotten == [name for name in streams if name not in names]
     assert pictures.calls == [small_picture(small_kbps) if small_kbps else None]
     assert bool(encoder._small.newest()) is ("small" in names), "the next viewer gets no picture of earlier"
@@ -715,6 +716,7 @@ def test_without_a_custodian_live_view_waits_five_seconds_and_asks_again(
 
     def wait_for_viewer(patience_s: float) -> LiveViewers:
         asked.append(patience_s)
+        watched.append(encoder.is_watched)
         if len(asked) == 2:
             encoder.stop()
             return LiveViewers(True)
@@ -722,8 +724,11 @@ def test_without_a_custodian_live_view_waits_five_seconds_and_asks_again(
 
     monkeypatch.setattr(encoder._changed, "wait_for", wait_for)
     sink: Any = SimpleNamespace(wait_for_viewer=wait_for_viewer)
+    watched: list[bool] = []
+    encoder._look(LiveViewers(True))
     with capture_logs() as lines:
         encoder.run(sink)
     assert asked == [2.0, 2.0]
     assert waited == [(False, 5.0)]
+    assert watched == [True, False], "while the custodian is away nothing is shown"
     assert [line["event"] for line in lines] == ["not_shown_live"]

@@ -105,7 +105,7 @@ class PageOperations:
         self._live = live
         self._glances = glances
         self._at_door: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        """Sessions that have proven a glance key (`ed25519:…`), and until when that counts. The process forgets them."""
+        """Sessions that have proven a glance key (`ed25519:…`), and until when that counts."""
         self._challenges: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._cards: OrderedDict[str, str] = OrderedDict()
         self._own: Mapping[str, Callable[[Any, Caller], dict[str, Any]]] = {
