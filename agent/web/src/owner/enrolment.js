@@ -117,8 +117,8 @@ export async function answerTests(tests, identities) {
 }
 
 /**
- * Proves to the page's server that this browser holds an owner's key, or a glance key. The proof is good for one session
- * only.
+ * Proves to the page's server that this browser holds an owner's key, or a glance key. The proof is good for one
+ * session only.
  *
  * @param {Bytes} seed of the key that signs
  * @param {string} origin

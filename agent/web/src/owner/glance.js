@@ -5,9 +5,10 @@
 // that no script can read.  Its public half is in the statement with which an owner switched alerts on, and ends with
 // them.
 //
-// An Ed25519 key that is derived from it opens sessions of the link (`glance_signer`, agent/wire/link/LINK.md), and proves
-// itself to the page at home. There it may call the operations with the access level `glance` (agent/ipc/control_operations.py): a ring is answered with
-// one tap. The recorder seals live pictures to it only while it watches.
+// An Ed25519 key that is derived from it opens sessions of the link (`glance_signer`, agent/wire/link/LINK.md), and
+// proves itself to the page at home. There it may call the operations with the access level `glance`
+// (agent/ipc/control_operations.py): a ring is answered with one tap. The recorder seals live pictures to it only while
+// it watches.
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { generateHybridIdentity, identityToRecipient, open } from "../wire/age.js";
