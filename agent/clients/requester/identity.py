@@ -36,6 +36,7 @@ from agent.wire.messages import FootageRequest, Onward, RetentionDays
 from agent.wire.strictjson import Message
 
 __all__ = [
+    "RELAYED_MARK",
     "TIPS_RECIPIENT",
     "Requester",
     "RequesterProfile",
@@ -50,6 +51,8 @@ _PROFILE_LIMIT_BYTES: Final = 4096
 _IDENTITY_LIMIT_BYTES: Final = 16 * 1024
 _TIPS_IDENTITY: Final = "tips.identity"
 _REPLY_IDENTITY: Final = "reply.identity"
+RELAYED_MARK: Final = "relayed"
+"""Note of a request that another person asked: their key opens the answers, and this folder lacks it."""
 TIPS_RECIPIENT: Final = "tips.recipient"
 """File with the recipient for the trust bundle, so that owners can send tips."""
 
@@ -99,6 +102,11 @@ class SentRequest:
         """Returns True if its answers were stated to be deleted. Then its key is deleted, too."""
         return self.notes.is_there(self._at("deletion.dsse"))
 
+    @property
+    def relayed(self) -> bool:
+        """Returns True if only the neighbour who asked has the key to the answers (decision 66)."""
+        return self.notes.is_there(self._at(RELAYED_MARK))
+
     def reply_identity(self) -> HybridIdentity:
         """Raises `ConfigurationError` if the key is missing, damaged or readable by others."""
         found = _identity_in(self.notes, self._at(_REPLY_IDENTITY))
@@ -106,6 +114,11 @@ class SentRequest:
             raise ConfigurationError(
                 f"The key to the answers to request {self.request.id} was deleted with everything received for it.",
                 remedy="Ask again if you still need an answer: doorward requester request.",
+            )
+        if found is None and self.relayed:
+            raise ConfigurationError(
+                f"Answers to request {self.request.id} open only with the key of the neighbour who asked.",
+                remedy="The neighbour opens them with the link that their browser made.",
             )
         if found is None:
             raise ConfigurationError(
@@ -291,6 +304,10 @@ class Requester:
     def has_request(self, request_id: str) -> bool:
         """Returns False for a request that a crash kept from being stored."""
         return self.notes.has_folder(request_folder(request_id))
+
+    def is_relayed(self, request_id: str) -> bool:
+        """Returns True if only the neighbour who asked has the key to the answers."""
+        return self.notes.is_there(f"{request_folder(request_id)}/{RELAYED_MARK}")
 
     def reply_identity(self, request_id: str) -> HybridIdentity | None:
         """Returns the identity that opens answers to that request, or None if it was deleted. Raises the errors of

@@ -7,6 +7,8 @@
 - `complete` is sent after all parts were verified and opened once, and after that fact is durable. If the same
   disclosure arrives again, it is acknowledged again and not written.
 - A restart needs only the folder: it finds the whole parts and asks for the rest.
+- An answer to a relayed request (`SentRequest.relayed`) is stored unopened, within a limit of its own. The neighbour
+  with the key verifies it. Decision 66.
 
 Source: PROTOCOL.md, "Upload". `core.transfer` decides about bytes, `core.disclosure` about their content.
 """
@@ -193,10 +195,10 @@ class IncomingDisclosures:
                 self._pump(disclosure, assembly)
             self._take_turns()
 
-    def fin(self, device: str, disclosure: str, part: int) -> None:
-        """Handles a fin: the device has sent all of a part."""
+    def fin(self, device: str, disclosure: str, part: int, note: UploadNote | None = None) -> None:
+        """Handles a fin: the device has sent all of a part, which `note` describes."""
         if (assembly := self._reception.find(device, disclosure)) is not None:
-            assembly.fin(part)
+            assembly.fin(part, None if note is None else PartSize(note.size_bytes, note.sha256))
             with self._unless_deleted(disclosure, device):
                 self._pump(disclosure, assembly)
             self._take_turns()
@@ -373,6 +375,9 @@ class IncomingDisclosures:
         if is_tip(folder):
             self._read_tip(disclosure, assembly)
             return
+        if (relayed := self._relayed(folder)) is not None:
+            self._begin_relayed(disclosure, assembly, relayed)
+            return
         found = self._opened(folder)
         if found is None:
             self._drop(disclosure)
@@ -417,6 +422,64 @@ class IncomingDisclosures:
             self._refuse(disclosure, assembly, asked, _BEYOND_LIMITS)
         else:
             self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
+
+    def _relayed(self, folder: AnswerFolder) -> SentRequest | None:
+        """Returns the request of this part 0 if only a neighbour's key opens the answer."""
+        data = folder.read_part(0, self._limits.transfer.manifest_bytes)
+        try:
+            with unexpected_errors():
+                tag = reply_tag_in(data)
+        except (FormatError, InternalError):
+            return None
+        for request_id in self._requester.register.with_reply_key(tag, self._clock.now().utc_ns // NS_PER_S):
+            if self._requester.is_relayed(request_id):
+                try:
+                    return self._requester.sent_request(request_id)
+                except ConfigurationError as error:
+                    self.damaged(request_id, error)
+        return None
+
+    def _begin_relayed(self, disclosure: str, assembly: Assembly, asked: SentRequest) -> None:
+        """Takes the parts of an answer that this requester cannot open."""
+        folder, device = self._folder(disclosure), self._device_of(disclosure)
+        if asked.withdrawn:
+            self._refuse(disclosure, assembly, asked, "The request was withdrawn.")
+            return
+        if not self._turns.may_begin(disclosure, self._clock.now().boot_ns):
+            return
+        origin = folder.origin()
+        parts = origin.parts if origin is not None else 1
+        holding = HeldDisclosure(device, asked.request.id, self._limits.relayed_bytes, parts, live=True)
+        for older in self._holdings.live(device, asked.request.id):
+            if older != disclosure and self._share.take(older):
+                self._forget(older)
+                self._remember_unreadable(older)
+        if reason := self._over_quota(disclosure, holding):
+            self._refuse(disclosure, assembly, asked, reason)
+            return
+        if not self._has_room(disclosure, holding, asked.request.id):
+            return
+        self._holdings.put(disclosure, holding)
+        folder.adopt(asked.envelope)
+        self._requests[disclosure] = asked
+        assembly.expect_unread(self._limits.relayed_bytes)
+        if assembly.state is TransferState.REFUSED:
+            self._refuse(disclosure, assembly, asked, _BEYOND_LIMITS)
+        else:
+            self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
+
+    def _finish_relayed(self, disclosure: str, assembly: Assembly, asked: SentRequest) -> None:
+        """Ends an answer that this requester cannot open. All its parts have the announced hashes."""
+        folder = self._folder(disclosure)
+        size_bytes, parts = folder.parts_bytes(), len(folder.sealed())
+        self._holdings.put(
+            disclosure, HeldDisclosure(self._device_of(disclosure), asked.request.id, size_bytes, parts, live=True)
+        )
+        folder.end(TransferState.COMPLETE, ended_ms=self._now_ms)
+        self._holdings.ended(disclosure)
+        assembly.complete()
+        event = self._news(ReceiverEventKind.COMPLETE, disclosure, assembly)
+        self._tell(replace(event, held_bytes=size_bytes, expected_bytes=size_bytes))
 
     def _read_tip(self, disclosure: str, assembly: Assembly) -> None:
         """Reads a complete part 0 of a tip. Drops a bad one silently, because its sender is unknown."""
@@ -534,6 +597,9 @@ class IncomingDisclosures:
             self._finish_tip(disclosure, assembly)
             return
         folder, asked = self._folder(disclosure), self._requests[disclosure]
+        if asked.relayed:
+            self._finish_relayed(disclosure, assembly, asked)
+            return
         verification = examine(self._requester, disclosure)
         if verification.failed is not None:
             self._refuse(disclosure, assembly, asked, verification.failed.said)

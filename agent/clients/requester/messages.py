@@ -20,7 +20,7 @@ import msgspec
 
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester.folder_index import is_id
-from agent.clients.requester.identity import Requester, request_folder
+from agent.clients.requester.identity import RELAYED_MARK, Requester, request_folder
 from agent.clients.requester.notes import Notes
 from agent.clients.requester.request_builder import RequestDraft, require_within_limits
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
@@ -79,20 +79,31 @@ class SignedMessage:
 
 
 def make_request(
-    requester: Requester, question: RequestDraft, *, now_s: int, trust_root: str | None = None, checked: bool = True
+    requester: Requester,
+    question: RequestDraft,
+    *,
+    now_s: int,
+    trust_root: str | None = None,
+    checked: bool = True,
+    reply: str | None = None,
 ) -> SignedMessage:
     """Signs `question` and stores it with a fresh reply identity. `publisher` publishes it.
+
+    `reply`: recipient of another person who asks through this requester. Then no key that opens the answers is stored.
 
     `checked=False` skips the limits, for tests of the device. Raises `RequestError` if every device would refuse the
     question, and `ConfigurationError` if no root is named.
     """
-    identity = HybridIdentity(secrets.token_bytes(_SEED_BYTES))
+    identity = None if reply is not None else HybridIdentity(secrets.token_bytes(_SEED_BYTES))
+    if reply is None:
+        assert identity is not None  # noqa: S101 (made above)
+        reply = str(identity.recipient())
     request = question.request(
         requester=requester.id,
         kind=requester.profile.kind,
         trust_root=_trust_root(requester, trust_root),
         id=secrets.token_hex(_ID_BYTES),
-        reply=str(identity.recipient()),
+        reply=reply,
     )
     if checked:
         bounds = KnownRoots(requester).limits_for(request.trust_root, request.kind, request.area, now_s)
@@ -299,15 +310,19 @@ def _trust_root(requester: Requester, trust_root: str | None) -> str:
     return chosen
 
 
-def _store(requester: Requester, request: FootageRequest, data: bytes, identity: HybridIdentity) -> None:
-    """Stores both files or none."""
+def _store(requester: Requester, request: FootageRequest, data: bytes, identity: HybridIdentity | None) -> None:
+    """Stores both files or none. Without an identity, the request is relayed for the person who has it."""
     requester.register.add_request(request)
-    secret = f"# opens the answers to footage request {request.id}\n{identity.secret_text()}\n"
-    requester.notes.store_folder(
-        request_folder(request.id),
-        {"reply.identity": secret.encode("ascii"), "request.dsse": data},
-        secrets=frozenset({"reply.identity"}),
-    )
+    if identity is None:
+        files = {RELAYED_MARK: b"", "request.dsse": data}
+        requester.notes.store_folder(request_folder(request.id), files)
+    else:
+        secret = f"# opens the answers to footage request {request.id}\n{identity.secret_text()}\n"
+        requester.notes.store_folder(
+            request_folder(request.id),
+            {"reply.identity": secret.encode("ascii"), "request.dsse": data},
+            secrets=frozenset({"reply.identity"}),
+        )
     _list_again(requester, request.id, lambda: requester.register.add_request(request))
 
 

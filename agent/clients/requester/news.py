@@ -37,6 +37,8 @@ class ReceivingLimits:
     """Most disclosures that send footage at the same time. Others wait after their first part. Otherwise two hundred
     doors that answer together would fill the broker's queue for us, and the broker would drop data that must be sent
     again."""
+    relayed_bytes: int = 256 << 20
+    """Most bytes of an answer that only a neighbour's key opens: nothing in it tells this machine how long it is."""
     free_bytes: int = 1 << 30
     """Bytes that stay free on the disk. A disclosure that would not fit waits."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -165,7 +166,7 @@ class DisclosureReceiver:
             case ChunkVerb(offset, sha256):
                 self._arrivals.chunk(device, disclosure, part, offset, message.payload, sha256)
             case UploadVerb.FIN:
-                self._arrivals.fin(device, disclosure, part)
+                self._arrivals.fin(device, disclosure, part, note)
             case UploadVerb.ABORT:
                 self._arrivals.abort(device, disclosure)
             case UploadVerb.INIT if note is not None:
@@ -251,10 +252,17 @@ class DisclosureReceiver:
 
 
 def _note(topic: Topic, payload: bytes) -> UploadNote | None:
-    """Returns the content of an init. None for other messages, and for an empty init, which only clears a retained one.
+    """Returns the content of an init or fin. None for other messages, and for an empty init, which only clears a
+    retained one.
 
-    Raises `FormatError` for a malformed init.
+    Raises `FormatError` for a malformed init. A malformed fin still ends its part.
     """
-    if not isinstance(topic, UploadTopic) or topic.verb is not UploadVerb.INIT or topic.part != 0 or not payload:
+    if not isinstance(topic, UploadTopic) or not payload:
+        return None
+    if topic.verb is UploadVerb.FIN:
+        with suppress(FormatError):
+            return strictjson.decode(payload, UploadNote, limit_bytes=UPLOAD_NOTE_LIMIT_BYTES)
+        return None
+    if topic.verb is not UploadVerb.INIT or topic.part != 0:
         return None
     return strictjson.decode(payload, UploadNote, limit_bytes=UPLOAD_NOTE_LIMIT_BYTES)

@@ -9,6 +9,7 @@ One receiver serves one disclosure. Rules:
 - If the device waits for an answer, it gets one at once. Other news about progress is sent at most twice a second,
   because a device reads few messages a second and would have to read all of them before the one that says complete.
 - A restart may lose this state: sealed parts have their final names, and the rest is requested again.
+- A relay cannot open the manifest (`expect_unread`). It learns the size and hash of each part from its `fin`.
 """
 
 from __future__ import annotations
@@ -119,6 +120,8 @@ class UploadReceiver:
         self._sealing: set[int] = set()
         self._sealed = {part for part in sealed if part < parts} if 0 in sealed else set()
         self._expected = False
+        self._unread_bytes: int | None = None
+        """Bytes that all parts may have together, if this receiver cannot open the manifest. Otherwise None."""
         self._spoiled = 0
         self._state = state
         self._effects: deque[ReceiverEffect] = deque()
@@ -170,13 +173,13 @@ class UploadReceiver:
 
     def chunk(self, part: int, offset: int, data: bytes, sha256: str) -> None:
         """Handles some bytes of a part, with the hash from their topic."""
-        size = self._sizes.get(part)
+        most_bytes = self._most_bytes(part)
         end = offset + len(data)
-        wanted = size is not None and self._state is TransferState.PARTIAL and part not in self._sealed | self._sealing
-        if size is None or not wanted:
+        wanted = self._state is TransferState.PARTIAL and part not in self._sealed | self._sealing
+        if most_bytes is None or not wanted:
             self.dropped += 1
             return
-        fits = offset >= 0 and 0 < len(data) <= LARGEST_CHUNK_BYTES and end <= size.size_bytes
+        fits = offset >= 0 and 0 < len(data) <= LARGEST_CHUNK_BYTES and end <= most_bytes
         if not fits or hashlib.sha256(data).hexdigest() != sha256:
             self.dropped += 1
             return
@@ -186,12 +189,13 @@ class UploadReceiver:
             return
         have.add(offset, end)
         self._effects.append(WritePart(part, offset, data))
-        if have.covers(0, size.size_bytes):
-            self._sealing.add(part)
-            self._effects.append(SealPart(part, size))
+        self._seal_if_whole(part)
 
-    def fin(self, part: int) -> None:
-        """Handles the end of a part: tells the device how much came."""
+    def fin(self, part: int, size: PartSize | None = None) -> None:
+        """Handles the end of a part: tells the device how much came. `size`: as the message states it."""
+        if size is not None and self._unread_bytes is not None and self._learns(part, size):
+            self._sizes[part] = size
+            self._seal_if_whole(part)
         if part not in self._sealing:  # if it is being sealed, sealing answers
             self._due = max(self._due, _AnswerDue.IN_TIME)
 
@@ -221,6 +225,19 @@ class UploadReceiver:
             self.refuse()
             return
         self._sizes.update(enumerate(parts, start=1))
+        self._expected = True
+        self._due = _AnswerDue.NOW
+        self._look_if_all()
+
+    def expect_unread(self, total_bytes: int) -> None:
+        """Accepts all parts without a list of them, `total_bytes` at most: another person has the key of the manifest.
+
+        The parts count as announced by `init`, and each one is compared with the hash in its `fin`.
+        """
+        self._unread_bytes = total_bytes - self._sizes[0].size_bytes
+        if self._unread_bytes < 0:
+            self.refuse()
+            return
         self._expected = True
         self._due = _AnswerDue.NOW
         self._look_if_all()
@@ -280,11 +297,46 @@ class UploadReceiver:
         room = self._limits.spans
         listed = []
         for part, have in sorted(self._have.items()):
-            missing = tuple(have.missing(self._sizes[part].size_bytes))[:room]
+            size = self._sizes.get(part)
+            if size is None:
+                continue  # its `fin` is still to come
+            missing = tuple(have.missing(size.size_bytes))[:room]
             if missing:
                 listed.append((part, missing))
                 room -= len(missing)
         return tuple(listed)
+
+    def _most_bytes(self, part: int) -> int | None:
+        """Returns how long the part may be, or None if it is not wanted yet."""
+        size = self._sizes.get(part)
+        if size is not None:
+            return size.size_bytes
+        if self._unread_bytes is None or not 1 <= part < self._count:
+            return None
+        return min(self._limits.part_bytes, self._unread_left(part))
+
+    def _unread_left(self, part: int) -> int:
+        """Returns the bytes that this part may have beside what is known of the others."""
+        assert self._unread_bytes is not None  # noqa: S101 (asked only of a receiver that cannot open the manifest)
+        sized = sum(size.size_bytes for each, size in self._sizes.items() if each not in (0, part))
+        unsized = (have for each, have in self._have.items() if each != part and each not in self._sizes)
+        begun = sum(max(end for _, end in have) for have in unsized)
+        return self._unread_bytes - sized - begun
+
+    def _learns(self, part: int, size: PartSize) -> bool:
+        """Returns True if the size of this part is new and within the limits. Refuses the disclosure beyond them."""
+        new = 1 <= part < self._count and part not in self._sizes and self._state is TransferState.PARTIAL
+        if new and (not self._bearable_part(size) or size.size_bytes > self._unread_left(part)):
+            self.refuse()
+            return False
+        return new
+
+    def _seal_if_whole(self, part: int) -> None:
+        size, have = self._sizes.get(part), self._have.get(part)
+        if size is not None and have is not None and part not in self._sealed | self._sealing:
+            if have.covers(0, size.size_bytes):
+                self._sealing.add(part)
+                self._effects.append(SealPart(part, size))
 
     def _look_if_all(self) -> None:
         if len(self._sealed) == self._count and self._state is TransferState.PARTIAL:

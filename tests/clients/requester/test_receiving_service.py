@@ -1242,7 +1242,7 @@ def test_each_verb_of_an_upload_reaches_the_arrivals_with_its_values(
     assert called == [
         ("init", device, disclosure, note),
         ("chunk", device, disclosure, 1, 32, b"data", sha256),
-        ("fin", device, disclosure, 1),
+        ("fin", device, disclosure, 1, note),
         ("abort", device, disclosure),
     ]
 

@@ -298,3 +298,89 @@ def test_what_was_found_on_the_disk_takes_a_place_too_unless_it_has_ended() -> N
     assert reception.init("dev3", "d4", size_of(MANIFEST), 2) is None
     assert (reception.dropped, reception.ids()) == (2, ["d1", "d2"])
     assert reception.reopen("dev3", "d5", found(TransferState.COMPLETE)), "it is answered and closed at once"
+
+
+# A relay, which cannot open the manifest
+
+
+def unread(total_bytes: int = 10_000, parts: int = 3, **limits: int) -> UploadReceiver:
+    """A receiver that stores what only another person's key opens."""
+    receiver = UploadReceiver(size_of(MANIFEST), parts, ReceiverLimits(**limits))
+    give(receiver, 0, MANIFEST)
+    effects(receiver)
+    receiver.sealed(0, matches=True)
+    effects(receiver)
+    receiver.expect_unread(total_bytes)
+    return receiver
+
+
+def test_a_relay_learns_each_part_from_its_end_and_seals_it_by_that_hash() -> None:
+    receiver = unread()
+    assert effects(receiver) == [
+        SendReceipt(TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),)))
+    ]
+    give(receiver, 1, SEGMENT)
+    assert effects(receiver) == [WritePart(1, 0, SEGMENT)]
+    receiver.fin(1, size_of(SEGMENT))
+    assert effects(receiver) == [SealPart(1, size_of(SEGMENT))]
+    receiver.sealed(1, matches=True)
+    receiver.fin(2, size_of(SEGMENT))
+    give(receiver, 2, SEGMENT)
+    assert SealPart(2, size_of(SEGMENT)) in effects(receiver, LATER)
+    receiver.sealed(2, matches=True)
+    assert AllReceived() in effects(receiver, LATER)
+
+
+def test_a_relay_asks_again_for_what_is_missing_once_it_knows_how_long_the_part_is() -> None:
+    receiver = unread()
+    effects(receiver)
+    give(receiver, 1, SEGMENT, 0, 400)
+    receiver.init(size_of(MANIFEST), 3, 7)
+    answer = effects(receiver)[-1]
+    assert isinstance(answer, SendReceipt)
+    assert answer.held.incomplete == ()
+    receiver.fin(1, size_of(SEGMENT))
+    answer = effects(receiver, LATER)[-1]
+    assert isinstance(answer, SendReceipt)
+    assert answer.held.incomplete == ((1, ((400, len(SEGMENT)),)),)
+
+
+@pytest.mark.parametrize("ends_first", [True, False])
+def test_a_relay_takes_no_byte_beyond_its_limit_whatever_is_announced(ends_first: bool) -> None:
+    receiver = unread(total_bytes=len(MANIFEST) + len(SEGMENT) + 10)
+    effects(receiver)
+    give(receiver, 1, SEGMENT)
+    if ends_first:
+        receiver.fin(1, size_of(SEGMENT))
+    before = receiver.dropped
+    give(receiver, 2, SEGMENT)
+    assert receiver.dropped == before + 1
+    receiver.fin(2, size_of(SEGMENT))
+    assert receiver.state is TransferState.REFUSED
+    give(receiver, 3, b"x")
+    assert receiver.dropped == before + 2
+
+
+def test_a_manifest_beyond_a_relays_limit_is_refused() -> None:
+    assert unread(total_bytes=len(MANIFEST) - 1).state is TransferState.REFUSED
+
+
+def test_a_second_end_changes_nothing_and_a_wrong_hash_is_asked_for_again() -> None:
+    receiver = unread()
+    effects(receiver)
+    receiver.fin(1, size_of(SEGMENT))
+    receiver.fin(1, PartSize(1, "0" * 64))
+    give(receiver, 1, SEGMENT)
+    assert SealPart(1, size_of(SEGMENT)) in effects(receiver, LATER)
+    receiver.sealed(1, matches=False)
+    receiver.init(size_of(MANIFEST), 3, 1)
+    answer = effects(receiver, LATER)[-1]
+    assert isinstance(answer, SendReceipt)
+    assert answer.held.stored == ((0, 0),)
+
+
+def test_a_restarted_relay_goes_on_with_its_sealed_parts() -> None:
+    receiver = UploadReceiver(size_of(MANIFEST), 2, ReceiverLimits(), sealed=frozenset({0, 1}))
+    assert effects(receiver) == [ManifestReceived()]
+    receiver.expect_unread(10_000)
+    assert AllReceived() in effects(receiver)
