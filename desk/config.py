@@ -143,6 +143,8 @@ class Public(Section, frozen=True):
     bulletins: bool = True
     tips: bool = False
     """Tips from any browser to the organisations of this desk (`desk.neighbourhood.tip_relay`)."""
+    neighbours: bool = False
+    """Requests and notices of neighbours, for organisations of the kind "neighbour" (`desk.neighbourhood`)."""
 
 
 class Metrics(Section, frozen=True):

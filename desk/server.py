@@ -19,6 +19,7 @@ from desk.certificates import made_certificate
 from desk.config import DeskConfig
 from desk.export.private_folder import wipe_orphans
 from desk.figures import page_of_thread
+from desk.neighbourhood.submissions import neighbour_clock
 from desk.neighbourhood.tip_relay import tip_relay
 from desk.people.one_time_links import make_first_admin_link
 from desk.people.organisations import worker_of
@@ -50,7 +51,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     previous = signal.signal(signal.SIGTERM, _end)
     try:
         metrics.start()
-        with Supervisor(worker_of, open_bus), hook_sender(), tip_relay(), reminder_mailer():
+        with Supervisor(worker_of, open_bus), hook_sender(), tip_relay(), neighbour_clock(), reminder_mailer():
             server.run()
     finally:
         metrics.stop()

@@ -22,7 +22,7 @@ from desk.neighbourhood.published import PublishedBulletin, current, find
 from desk.people.models import Organisation
 from desk.streaming import attachment
 
-__all__ = ["bulletin_cap", "bulletin_page", "bulletin_proof", "bulletins_feed", "bulletins_page"]
+__all__ = ["bulletin_cap", "bulletin_page", "bulletin_proof", "bulletins_feed", "bulletins_page", "for_all"]
 
 _CACHED_S = 60
 """A minute: long enough for a crowd, short enough for a bulletin that just came."""
@@ -63,21 +63,21 @@ def bulletins_feed(request: HttpRequest) -> HttpResponse:
         feed=settings.DESK.address + _feed_address(chosen),
         page_of=_page_of,
     )
-    return _for_all(HttpResponse(made, content_type="application/atom+xml; charset=utf-8"))
+    return for_all(HttpResponse(made, content_type="application/atom+xml; charset=utf-8"))
 
 
 @require_safe
 def bulletin_cap(_request: HttpRequest, bulletin_id: str) -> HttpResponse:
     """One bulletin for warning systems."""
     made = cap.alert(_bulletin(bulletin_id), host=settings.DESK.web.names[0], address=_page_of(bulletin_id))
-    return _for_all(HttpResponse(made, content_type="application/cap+xml"))
+    return for_all(HttpResponse(made, content_type="application/cap+xml"))
 
 
 @require_safe
 def bulletin_proof(_request: HttpRequest, bulletin_id: str) -> HttpResponse:
     """One bulletin with its signature, to check offline."""
     made = proof.zipped(_bulletin(bulletin_id))
-    return _for_all(attachment(made, name=f"bulletin-{bulletin_id[:8]}.zip", content_type="application/zip"))
+    return for_all(attachment(made, name=f"bulletin-{bulletin_id[:8]}.zip", content_type="application/zip"))
 
 
 def _require_public() -> None:
@@ -111,7 +111,7 @@ def _page_of(bulletin_id: str) -> str:
     return settings.DESK.address + reverse("neighbourhood:bulletin", args=(bulletin_id,))
 
 
-def _for_all(response: HttpResponse) -> HttpResponse:
+def for_all(response: HttpResponse) -> HttpResponse:
     """Lets caches keep what is the same for every reader."""
     patch_cache_control(response, public=True, max_age=_CACHED_S)
     return response

@@ -107,6 +107,7 @@ ROLE_WORDS: Final[dict[str, str | Promise]] = {
     Role.EVIDENCE_OFFICER: _("Exports, shares with guests, sets legal holds, deletes footage, works on cases."),
     Role.VIEWER: _("Sees requests, cases and footage, and changes nothing."),
     Role.AUDITOR: _("Reads the custody log and what is known about cases. Sees no footage."),
+    Role.MODERATOR: _("Decides what neighbours ask and write. Sees no cases and no footage."),
 }
 """A sentence about each role, from the table `roles.PERMISSIONS`."""
 

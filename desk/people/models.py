@@ -70,6 +70,7 @@ class Membership(models.Model):
         (Role.EVIDENCE_OFFICER.value, _("Evidence officer")),
         (Role.VIEWER.value, _("Viewer")),
         (Role.AUDITOR.value, _("Auditor")),
+        (Role.MODERATOR.value, _("Moderator")),
     )
 
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")

@@ -53,6 +53,9 @@ ENTRIES: Final = (
     NavigationEntry(
         "tips:inbox", _("Tips"), Action.SEE_TIPS, _("What people told you unasked, and bulletins to doors.")
     ),
+    NavigationEntry(
+        "neighbourhood:moderation", _("Neighbours"), Action.MODERATE, _("Decide what neighbours ask and write.")
+    ),
     NavigationEntry("custody:log", _("Custody log"), Action.AUDIT, _("Who did what, with a proof.")),
     NavigationEntry("trust:bundles", _("Trust"), Action.SEE_TRUST, _("Organisations that a root vouches for.")),
     NavigationEntry("people:people", _("People"), Action.MANAGE_PEOPLE, _("Invite colleagues and give roles.")),

@@ -22,6 +22,8 @@ class Role(enum.StrEnum):
     EVIDENCE_OFFICER = "evidence-officer"
     VIEWER = "viewer"
     AUDITOR = "auditor"
+    MODERATOR = "moderator"
+    """Decides about what neighbours write (`desk.neighbourhood.moderation`)."""
 
 
 class Action(enum.StrEnum):
@@ -51,6 +53,8 @@ class Action(enum.StrEnum):
     """Make and revoke guest links."""
     SEE_TIPS = "see-tips"
     PUBLISH_BULLETINS = "publish-bulletins"
+    MODERATE = "moderate"
+    """Accept, reject and remove what neighbours wrote, and judge reports and appeals."""
     AUDIT = "audit"
     """Read the custody log and make checkpoints."""
     SEE_TRUST = "see-trust"
@@ -84,6 +88,7 @@ PERMISSIONS: Final[Mapping[Action, frozenset[Role]]] = MappingProxyType(
         Action.SHARE: frozenset({Role.EVIDENCE_OFFICER}),
         Action.SEE_TIPS: _WORKERS,
         Action.PUBLISH_BULLETINS: frozenset({Role.SUPERVISOR}),
+        Action.MODERATE: frozenset({Role.MODERATOR}),
         Action.AUDIT: frozenset({Role.AUDITOR}),
         Action.SEE_TRUST: frozenset({Role.ADMIN, Role.SUPERVISOR, Role.AUDITOR}),
         Action.SIGN_TRUST: frozenset({Role.ADMIN, Role.SUPERVISOR}),
@@ -99,6 +104,7 @@ GUARDED: Final[frozenset[Role]] = frozenset().union(
         for action in (
             Action.WRITE_REQUESTS,
             Action.APPROVE_REQUESTS,
+            Action.MODERATE,
             Action.SIGN_TRUST,
             Action.MANAGE_PEOPLE,
             Action.CONFIRM_CHANGES,

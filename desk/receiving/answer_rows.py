@@ -29,10 +29,12 @@ from desk.receiving.answer_content import AnswerContent, content_of
 from desk.receiving.notices import add_notice
 from desk.tips.inbox import note_arrival
 
-__all__ = ["ACTOR", "AnswerRecorder"]
+__all__ = ["ACTOR", "SEALED_GRADE", "AnswerRecorder"]
 
 ACTOR: Final = "receiver"
 """Name of the receiver in the custody log."""
+SEALED_GRADE: Final = "sealed"
+"""Grade of an answer that this desk passes on unopened."""
 _PROGRESS_STEP_S: Final = 1.0
 """The progress of one answer is written at most once in this many seconds."""
 _MOST_PROGRESS: Final = 256
@@ -116,6 +118,9 @@ class AnswerRecorder:
         )
 
     def _complete(self, event: ReceiverEvent) -> None:
+        if self._requester.is_relayed(event.request):
+            self._complete_relayed(event)
+            return
         self.complete(event, event.verification or examine(self._requester, event.disclosure))
 
     def complete(self, event: ReceiverEvent, verification: Verification) -> None:
@@ -135,6 +140,20 @@ class AnswerRecorder:
             _fill(answer, content)
             answer.save()
             Clip.objects.bulk_create(_clip_row(answer, number, content) for number in range(len(content.clips)))
+            renew_deadline(answer)
+            self._log("answer.received", answer, grade=answer.grade, device=answer.device, **files)
+
+    def _complete_relayed(self, event: ReceiverEvent) -> None:
+        """Writes an answer that only the neighbour who asked can open and verify."""
+        files = sealed_files(self._organisation, event.disclosure)
+        with transaction.atomic():
+            answer = self._answer(event)
+            if answer.state in _FINAL:
+                return
+            answer.state, answer.reason, answer.received_at = "complete", "", timezone.now()
+            answer.held_bytes = answer.expected_bytes = max(event.held_bytes, answer.held_bytes)
+            answer.grade = SEALED_GRADE
+            answer.save()
             renew_deadline(answer)
             self._log("answer.received", answer, grade=answer.grade, device=answer.device, **files)
 

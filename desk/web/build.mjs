@@ -1,4 +1,4 @@
-// Builds the map and the forms of the desk into ../static/asking, and the public page of tips into
+// Builds the map and the forms of the desk into ../static/asking, and the public pages of tips and neighbours into
 // ../static/neighbourhood: the same sources and lock files make the same bytes.
 
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
@@ -20,7 +20,7 @@ const options = {
   logLevel: "warning",
 };
 await build({ ...options, entryPoints: ["asking.js", "asking.css"], outdir });
-await build({ ...options, entryPoints: ["tip.js", "tip_work.js"], outdir: tips });
+await build({ ...options, entryPoints: ["tip.js", "tip_work.js", "neighbour.js", "mine.js"], outdir: tips });
 // The map's worker is a finished module of MapLibre. It stays a file, because the desk's policy allows no blob: worker.
 await copyFile("node_modules/maplibre-gl/dist/maplibre-gl-worker.mjs", `${outdir}/map-worker.js`);
 await writeFile(`${outdir}/LICENSES.txt`, await licences("."));

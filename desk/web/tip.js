@@ -2,21 +2,15 @@
 
 // The owner's page seals with the same code, and the same vectors test it.
 import { sealTo } from "../../agent/web/src/wire/age.js";
-import { base64, hex, sha256hex, utf8 } from "../../agent/web/src/wire/bytes.js";
+import { base64, hex, utf8 } from "../../agent/web/src/wire/bytes.js";
 import { encode } from "../../agent/web/src/wire/strictjson.js";
 import { cleaned, isPlain } from "../../agent/web/src/wire/text.js";
+import { BARE, show, workFor } from "./working.js";
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("tip"));
 const words = /** @type {HTMLTextAreaElement} */ (document.getElementById("words"));
 const button = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
 const texts = /** @type {HTMLElement} */ (document.getElementById("texts")).dataset;
-
-/** Shows `text` at the element with that id, or hides it. */
-function show(/** @type {string} */ id, /** @type {string | undefined} */ text) {
-  const place = /** @type {HTMLElement} */ (document.getElementById(id));
-  place.textContent = text ?? "";
-  place.hidden = !text;
-}
 
 /**
  * The sealed part 0 of a tip with words only (PROTOCOL.md, "Tip"). Spaces behind the JSON give every tip one size.
@@ -34,38 +28,15 @@ async function sealed(tip, text) {
 }
 
 /**
- * Finds the nonce in a worker, so that the page stays alive meanwhile.
- *
- * @param {string} token
- * @param {string} digest
- * @param {number} bits
- * @returns {Promise<string>}
- */
-function worked(token, digest, bits) {
-  const worker = new Worker(new URL("tip_work.js", import.meta.url), { type: "module" });
-  return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }) => resolve(data);
-    worker.onerror = () => reject(new Error("the worker did not start"));
-    worker.postMessage({ begin: `${token}.${digest}.`, bits });
-  }).finally(() => worker.terminate());
-}
-
-/**
  * @param {string} tip
  * @param {string} text
  */
 async function send(tip, text) {
-  // Without cookies: a person who is signed in at this desk stays unknown, too.
-  /** @type {RequestInit} */
-  const bare = { credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store" };
   const body = new Uint8Array(await sealed(tip, text));
-  const asked = await fetch(form.dataset.token ?? "", bare);
-  if (!asked.ok) throw new Error("no token");
-  const { token, bits } = await asked.json();
-  const nonce = await worked(token, await sha256hex(body), bits);
+  const { token, nonce } = await workFor(form.dataset.token ?? "", body);
   const address = (form.dataset.send ?? "").replace(/0$/, tip);
   const headers = { "Content-Type": "application/octet-stream", "Tip-Token": token, "Tip-Nonce": nonce };
-  const answer = await fetch(address, { ...bare, method: "POST", body, headers });
+  const answer = await fetch(address, { ...BARE, method: "POST", body, headers });
   if (!answer.ok) throw new Error(answer.status === 429 ? await answer.text() : texts.failed);
 }
 

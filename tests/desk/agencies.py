@@ -34,9 +34,9 @@ def browser(**more: Any) -> Client:
     return Client(SERVER_NAME="localhost", SERVER_PORT="443", **{"wsgi.url_scheme": "https"}, **more)
 
 
-def make_agency(requester_id: str, name: str) -> Agency:
+def make_agency(requester_id: str, name: str, kind: str = "police") -> Agency:
     """Sets up an organisation with its keys, and one person for each role."""
-    organisation = Organisation(requester_id=requester_id, name=name, kind="police")
+    organisation = Organisation(requester_id=requester_id, name=name, kind=kind)
     people = {role: make_person(f"{role.value}@{requester_id}.example") for role in Role}
     organisations.set_up(organisation, people[Role.ADMIN])
     for role, person in people.items():

@@ -20,6 +20,7 @@ from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.custody import log
 from desk.custody.models import Entry
 from desk.export.models import GuestLink
+from desk.neighbourhood.models import Submission
 from desk.people.models import GuardedChange, Membership, OneTimeLink
 from desk.people.roles import PERMISSIONS, Role
 from desk.tips.models import Bulletin, Tip
@@ -49,6 +50,27 @@ OPEN = {
     **dict.fromkeys(
         ("neighbourhood:tip", "neighbourhood:tip-token", "neighbourhood:send-tip"),
         "public: the proof of work holds the right (tests/desk/neighbourhood)",
+    ),
+    **dict.fromkeys(
+        (
+            "neighbourhood:neighbours",
+            "neighbourhood:ask",
+            "neighbourhood:write",
+            "neighbourhood:mine",
+            "neighbourhood:notices-feed",
+            "neighbourhood:notice",
+            "neighbourhood:notice-cap",
+            "neighbourhood:notice-proof",
+        ),
+        "public: notices in force, and forms (tests/desk/neighbourhood/test_neighbours.py)",
+    ),
+    **dict.fromkeys(
+        ("neighbourhood:neighbour-token", "neighbourhood:send", "neighbourhood:report"),
+        "public: the proof of work holds the right (tests/desk/neighbourhood/test_neighbours.py)",
+    ),
+    **dict.fromkeys(
+        ("neighbourhood:mine-state", "neighbourhood:mine-part", "neighbourhood:appeal", "neighbourhood:withdraw"),
+        "the token of the neighbour's browser holds the right (tests/desk/neighbourhood/test_neighbours.py)",
     ),
     "export:guest": "the guest's session holds the right (tests/desk/export)",
     "export:guest-download": "the guest's session holds the right (tests/desk/export)",
@@ -115,6 +137,20 @@ def tip(agency: Agency) -> dict[str, Any]:
 
 def tip_file(agency: Agency) -> dict[str, Any]:
     return {**tip(agency), "number": 0}
+
+
+def submission(agency: Agency) -> dict[str, Any]:
+    made = Submission.objects.create(
+        organisation=agency.organisation,
+        kind="notice",
+        token_sha256=secrets.token_hex(32),
+        title="A parrot",
+        description="It says hello.",
+        area={"shape": "circle", "lat": 52.09, "lon": 5.12, "radius_m": 300},
+        written_hour=500_000,
+        until_s=4_000_000_000,
+    )
+    return {"pk": made.pk}
 
 
 def bulletin(agency: Agency) -> dict[str, Any]:
@@ -214,6 +250,8 @@ OBJECTS: dict[str, Maker] = {
     "tips:file": tip_file,
     "tips:assign": tip,
     **dict.fromkeys(("tips:deletion", "tips:hold", "tips:release", "tips:delete"), tip),
+    **{f"neighbourhood:{name}": submission for name in (
+        "submission", "accept", "reject", "remove", "dismiss", "decide")},
     "tips:bulletin": bulletin,
     "tips:publish": bulletin,
     **dict.fromkeys(("custody:entry", "custody:extract"), entry),

@@ -333,10 +333,11 @@ class UploadReceiver:
 
     def _seal_if_whole(self, part: int) -> None:
         size, have = self._sizes.get(part), self._have.get(part)
-        if size is not None and have is not None and part not in self._sealed | self._sealing:
-            if have.covers(0, size.size_bytes):
-                self._sealing.add(part)
-                self._effects.append(SealPart(part, size))
+        if size is None or have is None or part in self._sealed | self._sealing:
+            return
+        if have.covers(0, size.size_bytes):
+            self._sealing.add(part)
+            self._effects.append(SealPart(part, size))
 
     def _look_if_all(self) -> None:
         if len(self._sealed) == self._count and self._state is TransferState.PARTIAL:

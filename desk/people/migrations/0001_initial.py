@@ -276,6 +276,7 @@ class Migration(migrations.Migration):
                             ("evidence-officer", "Evidence officer"),
                             ("viewer", "Viewer"),
                             ("auditor", "Auditor"),
+                            ("moderator", "Moderator"),
                         ],
                         max_length=20,
                     ),

@@ -30,9 +30,7 @@ NEIGHBOUR = HybridIdentity(bytes(range(32)))
 
 @pytest.fixture
 def asked(requester: Requester) -> SentRequest:
-    made = messages.make_request(
-        requester, draft(), now_s=NOW_S, trust_root=ROOT_ID, reply=str(NEIGHBOUR.recipient())
-    )
+    made = messages.make_request(requester, draft(), now_s=NOW_S, trust_root=ROOT_ID, reply=str(NEIGHBOUR.recipient()))
     return requester.sent_request(made.id)
 
 
@@ -52,9 +50,7 @@ def upload(receiving: Receiving, answer: Disclosure, *parts: int) -> None:
         data = answer.parts[part]
         for offset in range(0, len(data), CHUNK_BYTES):
             piece = data[offset : offset + CHUNK_BYTES]
-            receiving.incoming.chunk(
-                answer.device, answer.id, part, offset, piece, hashlib.sha256(piece).hexdigest()
-            )
+            receiving.incoming.chunk(answer.device, answer.id, part, offset, piece, hashlib.sha256(piece).hexdigest())
         receiving.incoming.fin(answer.device, answer.id, part, note_of(answer, part))
 
 
@@ -87,7 +83,9 @@ def test_the_requester_has_no_key_that_opens_it(requester: Requester, asked: Sen
     assert requester.reply_identity(asked.request.id) is None
     with pytest.raises(ConfigurationError, match="only with the key of the neighbour"):
         asked.reply_identity()
-    secrets = [path for path in requester.folder.rglob("*") if path.is_file() and b"AGE-SECRET-KEY" in path.read_bytes()]
+    secrets = [
+        path for path in requester.folder.rglob("*") if path.is_file() and b"AGE-SECRET-KEY" in path.read_bytes()
+    ]
     assert [path.name for path in secrets] == ["tips.identity"]
     tips = requester.tips_identity()
     assert tips is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from django.utils import timezone
 from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
 from agent.wire.disclosures import PartKind
+from agent.wire.fields import Kind
 from desk.api.models import WebHook
 from desk.api.tokens import make_token
 from desk.asking import drafts
@@ -24,6 +26,8 @@ from desk.cases import case_work
 from desk.cases.deletion import delete_answer
 from desk.cases.models import Answer, Case
 from desk.export import guests
+from desk.neighbourhood import moderation, submissions
+from desk.neighbourhood.models import Submission
 from desk.people import members
 from desk.people.models import GuardedChange, Membership, OneTimeLink
 from desk.people.organisations import folder_of, requester_of
@@ -33,7 +37,7 @@ from desk.tips.models import Bulletin, Tip
 from desk.trust import bundles, root_keys
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.test_incoming_tips import TIP, laid, one_of, shown, words
-from tests.desk.agencies import Agency
+from tests.desk.agencies import Agency, make_agency
 from tests.desk.asking.asking_desk import drafted, vouch
 from tests.desk.receiving.doors import ask, receive
 from tests.desk.routes import Route, routes
@@ -93,6 +97,7 @@ def fill(agency: Agency, gops: list[Gop]) -> FilledDesk:
     member, invitation, change = _people(agency)
     token = _guest_link(agency, case)
     _programs(agency)
+    notice, waiting_notice = _neighbours(agency)
     signed, proposed = _trust_root(agency)
     first = case.answers.order_by("pk")[0]
     answer = {"pk": case.pk, "answer_pk": first.pk}
@@ -111,6 +116,15 @@ def fill(agency: Agency, gops: list[Gop]) -> FilledDesk:
         "custody:extract": {"number": 1},
         **{f"neighbourhood:{name}": {"bulletin_id": published} for name in ("bulletin", "cap", "proof")},
         **{f"neighbourhood:{name}": {"taker": agency.organisation.requester_id} for name in ("tip", "tip-token")},
+        **{
+            f"neighbourhood:{name}": {"taker": "kerkstraat"}
+            for name in ("neighbours", "ask", "write", "mine", "neighbour-token", "notices-feed")
+        },
+        **{
+            f"neighbourhood:{name}": {"taker": "kerkstraat", "notice": notice}
+            for name in ("notice", "notice-cap", "notice-proof")
+        },
+        "neighbourhood:submission": {"pk": waiting_notice},
         **{f"export:{name}": {"pk": case.pk} for name in ("case", "share", "report")},
         "cases:case": {"pk": case.pk},
         "trust:download": {"pk": signed},
@@ -188,6 +202,37 @@ def _bulletins(agency: Agency) -> Bulletin:
     published, draft = Bulletin.objects.order_by("pk")
     assert client.post(f"/tips/bulletins/{published.pk}/publish").status_code == 302
     return draft
+
+
+def _neighbours(agency: Agency) -> tuple[str, int]:
+    """A neighbourhood with a published notice, and what waits for the agency's moderator. Returns the notice's id, and
+    the row of a reported notice of the agency."""
+    street = make_agency("kerkstraat", "Kerkstraat neighbours", kind="neighbour")
+    vouch(street, kind=Kind.NEIGHBOUR)
+    street.organisation.refresh_from_db()
+    shown = moderation.accept(_notice(street), street.people[Role.MODERATOR])
+    _notice(agency, kind="request", title="", incident="parcel-theft", from_s=0, to_s=3600)
+    reported = _notice(agency)
+    moderation.accept(reported, agency.people[Role.MODERATOR])
+    submissions.report(reported, "It is about me.", int(timezone.now().timestamp()))
+    refused = _notice(agency, title="A thief")
+    moderation.reject(refused, agency.people[Role.MODERATOR], "It accuses a person.")
+    submissions.appeal(refused, "I saw it.")
+    return shown.message_id, reported.pk
+
+
+def _notice(agency: Agency, **values: Any) -> Submission:
+    made = {
+        "kind": "notice",
+        "title": "A tame parrot flew in",
+        "description": "It says hello.",
+        "area": {"shape": "circle", "lat": 52.0907, "lon": 5.1214, "radius_m": 300},
+        "token_sha256": secrets.token_hex(32),
+        "language": "en",
+        "written_hour": 500_000,
+        "until_s": 4_000_000_000,
+    }
+    return Submission.objects.create(organisation=agency.organisation, **(made | values))
 
 
 def _people(agency: Agency) -> tuple[int, int, int]:

@@ -60,7 +60,9 @@ SAME_FOR_ALL = (
 PUBLIC = (
     "account_login", "numbers:numbers", "numbers:csv", "neighbourhood:bulletins", "neighbourhood:bulletin",
     "neighbourhood:feed", "neighbourhood:cap", "neighbourhood:proof", "neighbourhood:tip", "neighbourhood:tip-token",
-    "socialaccount_login_cancelled",
+    "neighbourhood:neighbours", "neighbourhood:ask", "neighbourhood:write", "neighbourhood:mine",
+    "neighbourhood:neighbour-token", "neighbourhood:notices-feed", "neighbourhood:notice", "neighbourhood:notice-cap",
+    "neighbourhood:notice-proof", "socialaccount_login_cancelled",
 )  # fmt: skip
 FILES = {
     "cases:film": "the film of a player (tests/desk/cases)",
@@ -78,6 +80,17 @@ NO_PAGE = {
     "export:guest-download": "a button",
     "export:guest-film": "a film",
     "neighbourhood:send-tip": "called by the page of tips",
+    **dict.fromkeys(
+        (
+            "neighbourhood:send",
+            "neighbourhood:report",
+            "neighbourhood:mine-state",
+            "neighbourhood:mine-part",
+            "neighbourhood:appeal",
+            "neighbourhood:withdraw",
+        ),
+        "called by the pages of neighbours",
+    ),
     "mfa_authenticate": "only after a password of a person with a passkey",
     "mfa_list_webauthn": "leads to the account",
     "mfa_index": "leads to the start page or the account",
@@ -219,7 +232,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def filled(agency: Agency, gops: list[Gop]) -> Iterator[FilledDesk]:
-    public = Public(bulletins=True, tips=True)
+    public = Public(bulletins=True, tips=True, neighbours=True)
     with override_settings(DESK=msgspec.structs.replace(settings.DESK, public=public)):
         yield fill(agency, gops)
 

@@ -20,7 +20,7 @@ import { decode, encode } from "./strictjson.js";
 /** @import { Bytes, CaptureRecord, LiveGop, PublicKey, TimeSpan } from "../types.js" */
 /** @import * as Wire from "./generated.js" */
 const RECORD_TYPE = "application/vnd.doorward.manifest-record+json";
-const CONTEXT_BOX = [0x6f, 0x0c, 0x3d, 0x1b, 0x8a, 0x5e, 0x4f, 0x7c, 0x9d, 0x24, 0xb1, 0xe7, 0xd3, 0xa8, 0xc9, 0x51];
+export const CONTEXT_BOX = [0x6f, 0x0c, 0x3d, 0x1b, 0x8a, 0x5e, 0x4f, 0x7c, 0x9d, 0x24, 0xb1, 0xe7, 0xd3, 0xa8, 0xc9, 0x51];
 const LIVE_BOX = [0x9a, 0x1d, 0x4b, 0xe7, 0xc0, 0x52, 0x48, 0xf3, 0x8f, 0x6e, 0x2d, 0x77, 0x14, 0xc3, 0xa0, 0x5b];
 const POSTER_REMARK = "doorward context:";
 
@@ -265,7 +265,7 @@ function agree(record, context, device, kind) {
  * @param {Bytes} plain
  * @param {number[]} type
  */
-function splitTrailing(plain, type) {
+export function splitTrailing(plain, type) {
   const last = boxes(plain).at(-1);
   const head = last && last[2] === "uuid" ? plain.subarray(last[0] + 8, last[0] + 24) : [];
   if (!last || head.length !== 16 || !type.every((byte, i) => head[i] === byte)) {
@@ -298,7 +298,7 @@ export function readLive(plain, device) {
 }
 
 /** @param {Bytes} plain */
-function splitMedia(plain) {
+export function splitMedia(plain) {
   const { media, body } = splitTrailing(plain, CONTEXT_BOX);
   return { media, context: contextOf(body, media) };
 }
@@ -345,7 +345,7 @@ function contextOf(body, media) {
 }
 
 /** @param {Bytes} data */
-function wholeFragments(data) {
+export function wholeFragments(data) {
   let at = 0;
   let end = 0;
   const view = new DataView(data.buffer, data.byteOffset, data.length);

@@ -1,0 +1,37 @@
+// The proof of work of the public pages (desk/neighbourhood/proof_of_work.py), and what those pages share.
+
+import { sha256hex } from "../../agent/web/src/wire/bytes.js";
+
+/** Without cookies: a person who is signed in at this desk stays unknown, too. @type {RequestInit} */
+export const BARE = { credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store" };
+
+/** Shows `text` at the element with that id, or hides it. */
+export function show(/** @type {string} */ id, /** @type {string | undefined} */ text) {
+  const place = /** @type {HTMLElement} */ (document.getElementById(id));
+  place.textContent = text ?? "";
+  place.hidden = !text;
+}
+
+/**
+ * The token and the nonce for sending `body`. A worker finds the nonce, so that the page stays alive meanwhile.
+ *
+ * @param {string} address of the token
+ * @param {Uint8Array} body
+ */
+export async function workFor(address, body) {
+  const asked = await fetch(address, BARE);
+  if (!asked.ok) throw new Error("no token");
+  const { token, bits } = await asked.json();
+  const worker = new Worker(new URL("tip_work.js", import.meta.url), { type: "module" });
+  try {
+    const digest = await sha256hex(body);
+    const nonce = await new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = () => reject(new Error("the worker did not start"));
+      worker.postMessage({ begin: `${token}.${digest}.`, bits });
+    });
+    return { token, nonce: String(nonce) };
+  } finally {
+    worker.terminate();
+  }
+}

@@ -1,0 +1,160 @@
+"""The program of the neighbour's page, in node: it opens an honest answer of each kind, and refuses each lie."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.clients.opening import HybridIdentity
+from agent.clients.requester import messages
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.core.media import Gop
+from agent.wire import base64
+from agent.wire.disclosures import ContactCard, DisclosureManifest, LedgerProof, PartKind
+from agent.wire.identities import private_key_from_seed
+from agent.wire.statements import Approval, ClipClaim, Enrolment
+from tests.clients.requester.conftest import DESCRIPTION, NOW_S, ROOT_ID, filmed, gops, question, requester
+from tests.clients.requester.full_answer import FACE, VOICE
+from tests.clients.requester.house import Changes, Disclosure, House
+from tests.clients.requester.test_two_owners import seconded, two_owners
+from tests.sounds import track
+from tests.web.test_the_program import node
+
+__all__ = ["gops", "requester"]
+
+pytestmark = pytest.mark.interop
+
+SEED = bytes(range(32))
+NEIGHBOUR = HybridIdentity(SEED)
+STRANGER = private_key_from_seed(b"s" * 32)
+
+
+@pytest.fixture
+def asked(requester: Requester) -> SentRequest:
+    made = messages.make_request(
+        requester, question(), now_s=NOW_S, trust_root=ROOT_ID, reply=str(NEIGHBOUR.recipient())
+    )
+    return requester.sent_request(made.id)
+
+
+def read(folder: Path, requester: Requester, asked: SentRequest, answers: dict[str, Disclosure], **named: str) -> Any:
+    """What the neighbour's program found of each answer."""
+    given = [
+        {
+            "name": name,
+            "request": asked.envelope.decode(),
+            "signer": requester.key.text,
+            "id": named.get("id", each.id),
+            "device": named.get("device", each.device),
+            "parts": [base64.encode(part) for part in each.parts],
+        }
+        for name, each in answers.items()
+    ]
+    path = folder / "answers.json"
+    path.write_text(json.dumps({"seed": base64.encode(SEED), "answers": given}))
+    found = node("../desk/neighbourhood/answers.mjs", str(path))
+    assert found["recipient"] == str(NEIGHBOUR.recipient())
+    assert found["token"] == hashlib.sha256(b"doorward neighbour token v1\n" + SEED).hexdigest()
+    return found["answers"]
+
+
+def test_the_neighbours_browser_opens_films_stills_sound_redactions_and_a_cut_film_as_they_were_shared(
+    requester: Requester, asked: SentRequest, gops: list[Gop], tmp_path: Path
+) -> None:
+    house = filmed(gops)
+    loud = House((NOW_S - 6000) * 1000, changes=Changes(enrolment=two_owners, manifest=seconded()), epoch=2)
+    film, sound = loud.record(DESCRIPTION, gops[0:2], event="a" * 26, poster=False, sound=track(2.0))
+    covered = {(film.kind, film.id): (FACE,), (sound.kind, sound.id): (VOICE,)}
+    span = film.record.record.span
+    told = (ClipClaim(from_ms=span.start_ms, to_ms=span.end_ms, segments=1),)
+    card = ContactCard(v=1, name="Mira", note="Ring me")
+    answers = {
+        "captured": house.disclose(asked, contact=card),
+        "with sound": loud.disclose(asked),
+        "redacted": loud.disclose(asked, redactions=covered, told=told),
+    }
+    found = read(tmp_path, requester, asked, answers)
+    captured = found["captured"]
+    assert [each["kind"] for each in captured["items"]] == [each.kind.value for each in house.stored]
+    assert [base64.decode(each["media"]) for each in captured["items"]] == [each.content for each in house.stored]
+    assert captured["contact"] == {"v": 1, "name": "Mira", "note": "Ring me"}
+    assert [base64.decode(each["media"]) for each in found["with sound"]["items"]] == [film.content, sound.content]
+    both = found["redacted"]["items"]
+    assert [each["redacted"] for each in both] == [True, True]
+    assert {base64.decode(each["media"]) for each in both}.isdisjoint({film.content, sound.content})
+    assert found["redacted"]["told"] == [{"from": span.start_ms, "to": span.end_ms}]
+
+
+def changed(kind: type[Any], **values: Any) -> Callable[[Any], Any]:
+    return lambda honest: msgspec.structs.replace(honest, **values) if isinstance(honest, kind) else honest
+
+
+def moved(manifest: DisclosureManifest) -> DisclosureManifest:
+    path = ("0" * 64, *manifest.ledger.path[1:]) if manifest.ledger.path else ("0" * 64,)
+    return msgspec.structs.replace(manifest, ledger=msgspec.structs.replace(manifest.ledger, path=path))
+
+
+def of_another_entry(manifest: DisclosureManifest) -> DisclosureManifest:
+    proof: LedgerProof = msgspec.structs.replace(manifest.ledger, index=manifest.ledger.index + 1)
+    return msgspec.structs.replace(manifest, ledger=proof)
+
+
+LIES: dict[str, Changes] = {
+    "another's manifest": Changes(manifest_key=STRANGER),
+    "another's approval": Changes(approval_key=STRANGER),
+    "another's list of owners": Changes(enrolment_key=STRANGER),
+    "another's record": Changes(record_key=STRANGER),
+    "for another request": Changes(manifest=changed(DisclosureManifest, request="0" * 64)),
+    "approved for another request": Changes(approval=changed(Approval, request="0" * 64)),
+    "approved too late": Changes(approval=changed(Approval, owner_time_ms=(NOW_S + 40 * 86_400) * 1000)),
+    "of another disclosure": Changes(manifest=changed(DisclosureManifest, disclosure="0" * 32)),
+    "without a part": Changes(manifest=lambda honest: msgspec.structs.replace(honest, parts=honest.parts[1:])),
+    "without a record": Changes(manifest=lambda honest: msgspec.structs.replace(honest, records=honest.records[1:])),
+    "not in the ledger": Changes(manifest=moved),
+    "another place in the ledger": Changes(manifest=of_another_entry),
+    "a second epoch first": Changes(enrolment=changed(Enrolment, epoch=2, previous="0" * 64)),
+    "another segment's context": Changes(context=lambda honest: msgspec.structs.replace(honest, segment="a" * 26)),
+    "another still's context": Changes(poster=lambda honest: msgspec.structs.replace(honest, segment="a" * 26)),
+}
+
+
+def test_an_answer_that_is_changed_in_one_statement_is_refused_in_the_browser(
+    requester: Requester, asked: SentRequest, gops: list[Gop], tmp_path: Path
+) -> None:
+    answers = {name: lying(gops, asked, changes) for name, changes in LIES.items()}
+    honest = filmed(gops).disclose(asked)
+    answers["honest"] = honest
+    for number in range(len(honest.parts)):
+        parts = [data[:-1] + bytes([data[-1] ^ 1]) if at == number else data for at, data in enumerate(honest.parts)]
+        answers[f"part {number} changed"] = Disclosure(honest.id, honest.device, parts)
+    answers["two parts exchanged"] = Disclosure(
+        honest.id, honest.device, [honest.parts[0], honest.parts[2], honest.parts[1], *honest.parts[3:]]
+    )
+    # Another window: the film is older than what was asked about.
+    old = House((NOW_S - 40 * 86_400) * 1000)
+    old.record(DESCRIPTION, gops[0:3])
+    answers["outside of the window"] = old.disclose(asked)
+    found = read(tmp_path, requester, asked, answers)
+    assert "items" in found.pop("honest")
+    opened = {name for name, each in found.items() if "refused" not in each}
+    assert opened == set()
+    assert not any("TypeError" in each["refused"] for each in found.values()), found
+
+
+def lying(gops: list[Gop], asked: SentRequest, changes: Changes) -> Disclosure:
+    house = filmed(gops, changes)
+    return house.disclose(asked, [each for each in house.stored if each.kind is not PartKind.SOUND])
+
+
+def test_an_answer_under_the_name_of_another_doorbell_or_id_is_refused(
+    requester: Requester, asked: SentRequest, gops: list[Gop], tmp_path: Path
+) -> None:
+    honest = {"honest": filmed(gops).disclose(asked)}
+    for named in ({"id": "0" * 32}, {"device": "0" * 16}):
+        assert "refused" in read(tmp_path, requester, asked, honest, **named)["honest"]
