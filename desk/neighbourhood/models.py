@@ -56,7 +56,7 @@ class Submission(models.Model):
     token_sha256 = models.CharField(max_length=64, unique=True)
     """Hash of the token in the neighbour's link. The token itself is known to their browser only."""
     title = models.CharField(max_length=100, blank=True)
-    """Of a notice."""
+    """The title of a notice."""
     description = models.TextField()
     language = models.CharField(max_length=8, choices=LANGUAGES)
     area = models.JSONField()

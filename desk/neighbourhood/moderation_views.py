@@ -27,7 +27,7 @@ _MOST_SHOWN = 300
 
 
 class ContactForm(forms.Form):
-    """Who answers questions of owners about a request."""
+    """The contact for questions of owners about a request."""
 
     contact_name = forms.CharField(label=_("Contact"), max_length=100)
     contact_email = forms.EmailField(label=_("E-mail address"), required=False)
@@ -58,7 +58,7 @@ class ReasonForm(forms.Form):
 @require_safe
 @needs(Action.MODERATE)
 def moderation_page(request: DeskRequest) -> HttpResponse:
-    """What waits for a moderator, and what is shown."""
+    """Submissions that wait for a moderator, and those that are shown."""
     found = Submission.objects.filter(organisation=request.organisation)
     due = Q(state__in=("waiting", "seconded")) | Q(appeal_state="open") | Q(reports__state="open")
     context = {

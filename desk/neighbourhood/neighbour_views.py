@@ -140,7 +140,7 @@ def notice_proof(_request: HttpRequest, taker: str, notice: str) -> HttpResponse
     return for_all(attachment(made, name=f"notice-{notice[:8]}.zip", content_type="application/zip"))
 
 
-# What programs of the pages ask
+# Addresses that the programs of the pages call
 
 
 @require_safe
@@ -188,7 +188,7 @@ def report(request: HttpRequest, taker: str, notice: str) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def mine_state(request: HttpRequest, taker: str) -> JsonResponse:
-    """What became of a submission, for the browser that has its token."""
+    """The state of a submission, for the browser that has its token."""
     row = _mine(request, taker)
     said: dict[str, Any] = {
         "kind": row.kind,

@@ -79,7 +79,7 @@ _Hex64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a neighbour's browser sends. The area is a circle around `lat`, `lon`."""
+    """A submission as a neighbour's browser sends it. The area is a circle around `lat`, `lon`."""
 
     kind: Literal["request", "notice"]
     token_sha256: _Hex64

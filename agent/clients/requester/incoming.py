@@ -7,7 +7,7 @@
 - `complete` is sent after all parts were verified and opened once, and after that fact is durable. If the same
   disclosure arrives again, it is acknowledged again and not written.
 - A restart needs only the folder: it finds the whole parts and asks for the rest.
-- An answer to a relayed request (`SentRequest.relayed`) is stored unopened, within a limit of its own. The neighbour
+- An answer to a relayed request (`SentRequest.relayed`) is stored unopened, within a separate limit. The neighbour
   with the key verifies it. Decision 66.
 
 Source: PROTOCOL.md, "Upload". `core.transfer` decides about bytes, `core.disclosure` about their content.

@@ -44,7 +44,7 @@ def asked(requester: Requester) -> SentRequest:
 
 
 def read(folder: Path, requester: Requester, asked: SentRequest, answers: dict[str, Disclosure], **named: str) -> Any:
-    """What the neighbour's program found of each answer."""
+    """The neighbour's program reads each answer. Returns its findings."""
     given = [
         {
             "name": name,

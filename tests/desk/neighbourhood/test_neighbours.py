@@ -1,4 +1,4 @@
-"""What neighbours write: it costs work, a moderator decides about it, and the neighbour alone opens the answers."""
+"""Requests and notices of neighbours cost work, a moderator decides, and the neighbour alone opens the answers."""
 
 from __future__ import annotations
 
