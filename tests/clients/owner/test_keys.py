@@ -217,10 +217,10 @@ def test_another_kit_lies_beside_the_one_in_force_until_it_is_adopted(
     assert "marta" in (keys.folder / NEW_KIT).read_text()
     assert time.strftime("%Y-%m-%d") in (keys.folder / NEW_KIT).read_text()
     assert (keys.has_kit_of(first), keys.has_kit_of(second)) == (True, False)
-    durable: list[Path] = []
-    monkeypatch.setattr(files, "sync_folder", durable.append)
+    durable: list[tuple[Path, bool]] = []
+    monkeypatch.setattr(files, "sync_folder", lambda folder: durable.append((folder, (keys.folder / NEW_KIT).exists())))
     keys.adopt_kit()
-    assert durable[-1] == keys.folder, "after a power cut the new page is there, too"
+    assert durable[-1] == (keys.folder, False), "after a power cut the new page is there, too"
     assert (keys.has_kit_of(first), keys.has_kit_of(second)) == (False, True)
     assert keys.card == OwnerKeys.load(keys.folder).card
     assert keys.card.recovery == second

@@ -34,6 +34,9 @@ class Media:
     def join(self, films: Sequence[Path], out: Path, sounds: Sequence[Path | None]) -> float:
         assert out.is_absolute()
         assert {path.parent.parent for path in films} == {out.parent}, "the files lie beside the video"
+        assert all(path.parent.name.startswith(".opening-") for path in films), (
+            "and are not shown as files of its owner"
+        )
         found = [path.read_bytes() for path in films]
         if self.apart and len(found) > 1:
             raise FormatError("The pictures differ.", remedy="Nothing to do.")

@@ -13,7 +13,7 @@ from agent.clients.owner.decisions import ShareChoice, approve, co_approve
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.review import RequestReview
-from agent.clients.owner.trust_roots import add_trust_root, remove_trust_root
+from agent.clients.owner.trust_roots import add_trust_root, offer_bundle, remove_trust_root
 from agent.core.timebase import ClockQuality
 from agent.core.vault.digest import digest
 from agent.core.vault.records import PosterRecord, SegmentRecord
@@ -388,3 +388,18 @@ def test_a_segment_that_did_not_match_is_neither_opened_nor_heard(home: Home, me
     for ask in (seen.open, seen.sound):
         with pytest.raises(RequestError, match=f"Segment {other} is not part of this request"):
             ask(other)
+
+
+def test_a_key_of_a_requester_counts_from_its_first_second_to_its_last(home: Home) -> None:
+    (key,) = samples.requester().keys
+    now_s = NOW_MS // 1000
+    for version, (from_s, until_s, counts) in enumerate(
+        [(now_s, now_s, True), (now_s + 1, now_s + 2, False), (now_s - 2, now_s - 1, False)], start=20
+    ):
+        entry = samples.requester(keys=(msgspec.structs.replace(key, from_s=from_s, until_s=until_s),))
+        offer_bundle(home.device, home.keys, signed_bundle(version=version, requesters=(entry,)))
+        if counts:
+            assert review(home).requester.id == entry.id
+        else:
+            with pytest.raises(OpenError, match="You do not trust this requester now"):
+                review(home)

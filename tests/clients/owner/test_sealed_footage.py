@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -573,3 +574,20 @@ def test_the_first_line_of_a_chapter_is_read_and_no_other(home: Home, tmp_path: 
     ):
         path.write_bytes(data)
         assert FolderVault._oldest(number, path) == oldest
+
+
+def test_each_page_of_a_list_is_asked_for_from_where_the_one_before_ended(home: Home) -> None:
+    """The last segment of a page comes again with the next one, and a page of nothing new ends the list."""
+    listed = home.device.on_list(b"", from_ms=0, to_ms=2**53)["segments"]
+    first, second, third = listed
+    pages = {0: [first, second], second["start_ms"]: [second, third], third["start_ms"]: [third]}
+    asked: list[tuple[int, int]] = []
+
+    def page(body: bytes, from_ms: int, to_ms: int) -> dict[str, Any]:
+        asked.append((from_ms, to_ms))
+        return {"segments": pages[from_ms], "more": True}
+
+    home.device.on_list = page  # type: ignore[method-assign]
+    found = DeviceVault(home.device, home.device.key).listed(to_ms=9 * 10**12)
+    assert [each.id for each in found] == list(home.segments)
+    assert asked == [(from_ms, 9 * 10**12) for from_ms in pages]

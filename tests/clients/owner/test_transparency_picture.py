@@ -68,3 +68,23 @@ def test_a_name_is_no_markup() -> None:
     found = TransparencyReport(None, None, (RequesterStatistics("<b>&", 1),))
     assert "<b>" not in draw(found) + page(found)
     assert "&lt;b&gt;&amp;" in draw(found)
+
+
+def test_a_picture_without_requests_says_so_and_one_with_answers_alone_still_has_bars() -> None:
+    empty = draw(TransparencyReport(None, None))
+    assert (
+        '<text x="16" y="26" font-size="16" font-weight="600" fill="#1d2126">Requests to this doorbell</text>' in empty
+    )
+    assert '<text x="16" y="90" fill="#1d2126">no requests yet</text>' in empty
+    answers = draw(TransparencyReport(1, None, (RequesterStatistics("police", matched=1, approved=2),)))
+    assert answers.count('<rect x="190" y="83" width="400"') == 1
+    assert answers.count('<rect x="190" y="102" width="800"') == 1
+    for times in ((1, None), (None, 1)):
+        assert ">Requests to this doorbell<" in draw(TransparencyReport(*times))
+
+
+def test_the_title_names_the_first_and_the_last_day_by_utc() -> None:
+    begin_ms, day_ms = 1_800_057_600_000, 86_400_000
+    title = "Requests to this doorbell, 16 January 2027 to 17 January 2027"
+    for times in ((begin_ms, begin_ms + day_ms), (begin_ms + day_ms - 1, begin_ms + 2 * day_ms - 1)):
+        assert f">{title}<" in draw(TransparencyReport(*times))
