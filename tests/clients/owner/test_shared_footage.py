@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
+from agent.clients.opening import HybridIdentity
 from agent.clients.owner.decisions import ShareChoice, approve, co_approve
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
@@ -306,3 +308,36 @@ def test_what_the_owner_said_yes_to_at_another_door_is_not_this_doors(home: Home
     ]
     with pytest.raises(OpenError, match="another one" if tip else "something else"):
         shared_of(home.device, sync(home.device, home.keys), entries, yes, home.keys.identity)
+
+
+def test_a_request_that_the_device_calls_by_its_hash_is_found_by_it(home: Home) -> None:
+    """It asks by the id first, under which the device has no request, or another requester's."""
+    disclosure = choose(home)
+    asked = home.device.requests.pop(home.request)
+    home.device.requests[asked.payload_sha256] = asked
+    assert left(home, disclosure).asked == asked.request
+    home.device.requests[home.request] = replace(asked, envelope=signed_request(retention_days=3650))
+    assert left(home, disclosure).asked == asked.request
+
+
+@pytest.mark.parametrize("reason", [None, "anna"])
+def test_a_list_that_cannot_be_read_still_says_who_approved_and_since_when_it_leaves(
+    home: Home, reason: str | None
+) -> None:
+    disclosure = str(choose(home))
+    home.device.now_ms += 5000
+    home.device._advance(home.device.requests[home.request], Event.FIRST_BYTE, disclosure=disclosure)
+    met = sync(home.device, home.keys)
+    entries = [
+        msgspec.structs.replace(each, reason=reason) if each.kind is EntryKind.APPROVED else each
+        for each in read_ledger(home.device, home.keys).entries
+    ]
+    stranger = HybridIdentity(b"s" * 32)
+    found = shared_of(home.device, met, entries, disclosure, stranger)
+    unread = SharedFootage(disclosure, reason or "", None, None, NOW_MS + 5000, UnlistedReason.NOT_SEALED_TO_YOU)
+    assert found == unread
+    home.device.yes.clear()
+    later = next(each for each in entries if each.kind is EntryKind.APPROVED)
+    entries.append(msgspec.structs.replace(later, disclosure="ab" * 16))
+    found = shared_of(home.device, met, entries, disclosure, home.keys.identity)
+    assert found == replace(unread, unlisted=UnlistedReason.KEPT_NO_MORE)
