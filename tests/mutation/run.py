@@ -200,6 +200,7 @@ GROUPS = (
         ("agent/updater/*.py", "agent/core/updates.py"),
         (
             "tests/updater",
+            "tests/core/test_updates.py",
             "tests/custodian/test_updates.py",
             "tests/custodian/test_releases.py",
             "tests/cli/test_update.py",

@@ -259,3 +259,13 @@ def test_two_programs_do_not_forget_what_the_other_remembers(home: Home) -> None
     assert remembered.wait(20)
     writer.join()
     assert len(list(Path("/proc/self/fd").iterdir())) == before, "and leaves no file open"
+
+
+def test_a_device_that_is_new_to_this_machine_is_asked_for_a_ledger_from_its_beginning(
+    device: FakeDevice, keys: OwnerKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Request[Any]] = []
+    answer = device.ask
+    monkeypatch.setattr(device, "ask", lambda request, body=b"": asked.append(request) or answer(request, body=body))
+    enrol(device, keys, clock=now)
+    assert [each for each in asked if isinstance(each, GetCheckpoint)] == [GetCheckpoint(0)]
