@@ -15,6 +15,8 @@ import sys
 import tarfile
 import zipfile
 from configparser import ConfigParser
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -76,7 +78,10 @@ def copied() -> dict[str, bytes]:
     return {path.as_posix(): (ROOT / path).read_bytes() for path in files_of(ROOT) if ours(path.as_posix())}
 
 
-def in_the_deb(folder: Path) -> set[str]:
+@pytest.fixture(scope="module")
+def in_the_deb(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names of our files in the package."""
+    folder = tmp_path_factory.mktemp("deb")
     words = [sys.executable, str(ROOT / "scripts" / "release.py"), "deb", "arm64", "--out", str(folder)]
     subprocess.run(words, env={**os.environ, "SOURCE_DATE_EPOCH": "1780000000"}, capture_output=True, check=True)
     data = next(folder.glob("*.deb")).read_bytes()
@@ -86,35 +91,43 @@ def in_the_deb(folder: Path) -> set[str]:
     return {name for name in names if ours(name)}
 
 
-def code(files: dict[str, bytes]) -> dict[str, ast.Module]:
-    return {name: ast.parse(data) for name, data in files.items() if name.endswith(".py")}
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a module imports, and every name in it."""
+
+    imports: frozenset[str]
+    names: frozenset[str]
 
 
-def imports_of(tree: ast.AST) -> set[str]:
-    found = set()
-    for node in ast.walk(tree):
+@cache  # the wheel and the installation hold the same bytes
+def words_of(source: bytes) -> Words:
+    imports, names = set(), set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            imports |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.Name):
+            names.add(node.id)
+    names |= {name.rpartition(".")[2] for name in imports}
+    return Words(frozenset(imports), frozenset(names))
 
 
-def names_of(tree: ast.AST) -> set[str]:
-    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return names | {name.rpartition(".")[2] for name in imports_of(tree)}
+def code(files: dict[str, bytes]) -> dict[str, Words]:
+    return {name: words_of(data) for name, data in files.items() if name.endswith(".py")}
 
 
-def test_the_wheel_the_installation_and_the_deb_hold_the_same_program(device_wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_the_installation_and_the_deb_hold_the_same_program(device_wheel: Path, in_the_deb: set[str]) -> None:
     wheel = {name for name in files_in(device_wheel) if name.endswith(".py")}
     installed = {name for name in copied() if name.endswith(".py")}
     assert wheel == installed
-    assert {name for name in in_the_deb(tmp_path) if name.endswith(".py")} == installed
+    assert {name for name in in_the_deb if name.endswith(".py")} == installed
 
 
-def test_a_doorbell_holds_no_client_and_no_desk(device_wheel: Path, tmp_path: Path) -> None:
-    for held in (files_in(device_wheel).keys(), copied().keys(), in_the_deb(tmp_path)):
+def test_a_doorbell_holds_no_client_and_no_desk(device_wheel: Path, in_the_deb: set[str]) -> None:
+    for held in (files_in(device_wheel).keys(), copied().keys(), in_the_deb):
         assert [name for name in held if name.startswith(("agent/clients", "agent/web/src", "desk"))] == []
         assert "agent/web/static/app.js" in held
         assert "agent/core/motion/passes/kernel.c" in held
@@ -122,25 +135,24 @@ def test_a_doorbell_holds_no_client_and_no_desk(device_wheel: Path, tmp_path: Pa
 
 def test_nothing_that_is_installed_can_open_footage(device_wheel: Path) -> None:
     for files in (files_in(device_wheel), copied()):
-        opening = {name: sorted(names_of(tree) & OPENS) for name, tree in code(files).items()}
+        words = code(files)
+        opening = {name: sorted(each.names & OPENS) for name, each in words.items()}
         assert {name for name, found in opening.items() if found} == SESSIONS
         for name in SESSIONS:
-            assert not any(each.startswith("agent.core.vault") for each in imports_of(code(files)[name])), name
-        clients = {name: {each for each in imports_of(tree) if each.startswith("agent.clients")}
-                   for name, tree in code(files).items()}  # fmt: skip
-        assert {name: found for name, found in clients.items() if found} == {}
+            assert not any(each.startswith("agent.core.vault") for each in words[name].imports), name
+        assert [name for name, each in words.items() if any(i.startswith("agent.clients") for i in each.imports)] == []
 
 
 def test_the_check_would_notice_code_that_opens() -> None:
     opening = (ROOT / "agent" / "clients" / "opening").rglob("*.py")
-    assert any(names_of(ast.parse(path.read_text())) & OPENS for path in opening)
+    assert any(words_of(path.read_bytes()).names & OPENS for path in opening)
 
 
 def test_everything_that_is_imported_there_is_there(device_wheel: Path) -> None:
     files = files_in(device_wheel)
     modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in files}
-    for name, tree in code(files).items():
-        packages = {each for each in imports_of(tree) if each.split(".")[0] in ("agent", "firmware_bridge")}
+    for name, words in code(files).items():
+        packages = {each for each in words.imports if each.split(".")[0] in ("agent", "firmware_bridge")}
         gone = {each for each in packages if each not in modules and each.rpartition(".")[0] not in modules}
         assert gone == set(), name
 
