@@ -110,6 +110,7 @@ def assert_the_tone_was_heard(path: Path) -> None:
     assert abs(loudest_hz(middle) - PITCH_HZ) < 10
 
 
+@at_length
 def test_a_ring_is_answered_with_one_tap_from_another_network_and_nobody_between_sees_or_hears_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looking: Looking
 ) -> None:

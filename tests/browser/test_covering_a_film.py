@@ -109,6 +109,7 @@ def require_same_elsewhere(captured: bytes, redacted: bytes, covers: tuple[Redac
         assert error.mean() < 4, f"the rest has changed at {at_ms} ms"
 
 
+@pytest.mark.at_length("make test-browser")
 def test_an_owner_covers_a_moving_face_and_mutes_a_voice_and_the_requester_gets_only_the_rest(
     tmp_path: Path, footage: Path
 ) -> None:

@@ -186,6 +186,7 @@ CLAIM = """
 """
 
 
+@at_length
 def test_another_doorbell_under_the_same_name_gets_no_signature_and_is_named_before_it_is_set_up(
     door: Door, tmp_path: Path
 ) -> None:

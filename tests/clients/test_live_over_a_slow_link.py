@@ -123,6 +123,7 @@ def test_a_slow_link_shows_small_pictures_soon_and_a_fast_one_the_filmed_ones(
     assert not any(gop.small for _, gop in fast)
 
 
+@LONG
 def test_the_command_says_that_the_pictures_are_small_and_writes_a_film_that_plays(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from bench.vault import wear
 from tests.crash.power.cuts import cut_everywhere
 from tests.crash.power.loop import why_not
+from tests.lengths import LONG
 
 POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 30
 
@@ -28,6 +29,7 @@ def test_no_promise_is_broken_by_a_power_cut_on_ext4() -> None:
     assert result.with_pending > POINTS // 5
 
 
+@LONG
 def test_a_card_is_sent_hardly_more_than_the_ciphertext() -> None:
     """Wear, counted below the file system: header, manifest, index and ext4's own journal are in it."""
     times, extra_bytes = wear(4, 20)

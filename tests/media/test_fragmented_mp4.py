@@ -22,6 +22,7 @@ from agent.media.fmp4 import TICKS_PER_S, FragmentedMp4Writer, whole_fragments
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from tests.cameras import FIRST_NS, gops_of, make_video, play
+from tests.lengths import LONG
 
 Played = tuple[StreamDescription, list[Gop]]
 
@@ -179,6 +180,7 @@ def test_misuse_of_the_writer_is_our_own_fault(played: Played) -> None:
         writer.add(gops[0])
 
 
+@LONG
 @pytest.mark.footage
 def test_real_footage_goes_through_unchanged(footage: Path) -> None:
     description, receiver = play(FileCamera(footage))

@@ -30,7 +30,7 @@ from agent.recorder import motion_kernel
 from bench.motion import scenes
 from bench.motion.footage import labelled, load
 from scripts.installation import kernel as installed
-from tests.lengths import one_in
+from tests.lengths import LONG, one_in
 
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
@@ -222,7 +222,7 @@ def answers(compiler: str, flags: tuple[str, ...], folder: Path, *before: str) -
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
-@pytest.mark.parametrize("level", ["-O0", "-O3"])
+@pytest.mark.parametrize("level", ["-O0", pytest.param("-O3", marks=LONG)])
 def test_the_answers_are_known_whatever_the_compiler_does(level: str, tmp_path: Path) -> None:
     assert answers("cc", (level,), tmp_path) == KNOWN_ANSWERS
 

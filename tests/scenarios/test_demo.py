@@ -70,6 +70,7 @@ def decoded_frames(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
+@LONG
 def test_a_video_that_is_not_there_costs_no_results(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     kept = [tmp_path / name for name in ("summary.json", "report.html", "out/mine.txt")]
@@ -265,6 +266,7 @@ def test_without_any_footage_the_demo_plays_on_a_scene_it_draws(drawn: tuple[Pat
     assert summary_of(out)["ok"] is True
 
 
+@LONG
 def test_a_single_picture_is_too_little_and_the_demo_says_so_and_leaves_no_results_of_another(
     footage: Path, tmp_path: Path
 ) -> None:

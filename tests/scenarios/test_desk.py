@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.lengths import only
+from tests.lengths import LONG, only
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@LONG
 @pytest.mark.broker
 @pytest.mark.parametrize("doors", only([1], [1, 2]))
 def test_make_desk_fills_three_cases_and_lets_four_people_in(tmp_path: Path, doors: int) -> None:

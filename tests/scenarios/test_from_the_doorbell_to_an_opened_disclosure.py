@@ -42,7 +42,7 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     police = Asker(street, "rijnstad-police", Kind.POLICE)
 
     # A visitor rings. The footage is sealed as it is written, to keys that are not in the doorbell.
-    street.record(footage, ring_after_s=10, trusting=[police], lasts_s=80, widest_px=1280)
+    street.record(footage, ring_after_s=10, trusting=[police], widest_px=1280)
 
     # A request comes, to everybody in an area, signed by someone the owner trusts.  Only this door knows it lies there.
     street.start_agent(street.configuration(NO_CAMERA))

@@ -26,6 +26,7 @@ from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.ipc.control_operations import GetKept, GetStatus, KeptAnswer, ListSegments
 from agent.wire.fields import Kind, ZoneKind
 from agent.wire.statements import PrivateHoursSetting, ZoneSetting
+from tests.lengths import LONG
 from tests.scenarios.street import ROOT, Asker, Street, a_street, until
 
 pytestmark = [pytest.mark.broker]
@@ -145,6 +146,7 @@ def test_a_role_that_has_no_custodian_can_still_be_stopped(apart: Apart) -> None
     assert [apart.end(role, signal.SIGTERM) for role in ("uplink", "recorder")] == [7, 7]
 
 
+@LONG
 def test_what_an_owner_keeps_deletes_and_sets_reaches_the_role_that_does_it(street: Street, apart: Apart) -> None:
     police = Asker(street, "rijnstad-police", Kind.POLICE)
     for role in ("custodian", "recorder"):

@@ -39,6 +39,7 @@ def beeps(path: Path, seconds: int) -> Path:
     return wav(path, samples.tobytes())
 
 
+@LONG
 def test_sound_goes_only_where_the_owner_says(street: Street, footage: Path, tmp_path: Path) -> None:
     police = Asker(street, "rijnstad-police", Kind.POLICE)
     heard = beeps(tmp_path / "beeps.wav", 90)

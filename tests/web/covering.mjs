@@ -1,5 +1,7 @@
 // Plans of covers and mutes, the list of redactions, drafts, and the film and sound that the page writes.
+// Each line that it reads is a list of jobs; it answers with a line of their results.
 import "./globals.mjs";
+import { createInterface } from "node:readline";
 import { patienceFor } from "../../agent/web/src/link.js";
 import { fill } from "../../agent/web/src/media/decoded.js";
 import { pictureAlone } from "../../agent/web/src/media/film_encoder.js";
@@ -13,8 +15,6 @@ import { sealCommitted } from "../../agent/web/src/wire/age.js";
 import { base64, concat, unbase64 } from "../../agent/web/src/wire/bytes.js";
 import { boxesAt, coveredPixels, lasting, placeAt, placesWithin } from "../../agent/web/src/wire/redactions.js";
 import { redactedContext } from "../../agent/web/src/wire/segment.js";
-
-const given = JSON.parse(process.argv[2]);
 
 /** @param {() => any} what */
 function orRefusal(what) {
@@ -97,6 +97,8 @@ const jobs = {
     };
   },
 };
-const found = [];
-for (const { kind, ...values } of given.jobs) found.push(await jobs[kind](values));
-process.stdout.write(JSON.stringify(found));
+for await (const line of createInterface({ input: process.stdin })) {
+  const found = [];
+  for (const { kind, ...values } of JSON.parse(line)) found.push(await jobs[kind](values));
+  process.stdout.write(`${JSON.stringify(found)}\n`);
+}

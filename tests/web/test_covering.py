@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +42,7 @@ from agent.media.sound import sound_mp4
 from agent.wire import base64, strictjson
 from agent.wire.statements import Redacted, SealedItem
 from tests.sounds import noise, packets_of, stereo, track
-from tests.web.test_the_program import WEB, node
+from tests.web.test_the_program import WEB, require_node
 
 pytestmark = pytest.mark.interop
 
@@ -55,9 +57,32 @@ RECORD: dict[str, Any] = {"id": "k" * 25 + "a", "event": "e" * 25 + "a", "ordina
 TO = HybridIdentity(b"t" * 32)
 
 
+@cache
+def running() -> subprocess.Popen[str]:
+    """One node for all tests of this file, because each start reads the whole program."""
+    command = [require_node(), str(Path(__file__).with_name("covering.mjs"))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _node() -> Iterator[None]:
+    yield
+    if running.cache_info().currsize:
+        running().communicate(timeout=60)
+        running.cache_clear()
+
+
 def answers(jobs: Sequence[dict[str, Any]]) -> list[Any]:
-    found: Any = node("covering.mjs", json.dumps({"jobs": jobs}))
-    return list(found)
+    process = running()
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(json.dumps(jobs) + "\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:  # it has ended, and the next test gets another one
+        running.cache_clear()
+        raise AssertionError(process.communicate(timeout=60)[1])
+    return list(json.loads(line))
 
 
 def answer(kind: str, **values: Any) -> Any:

@@ -42,10 +42,16 @@ NOT_STRICT = [
 STRICT = ['{"a":[1,"é",null,true]}', '{"lat":52.0902,"lon":-0.5}', ' {"a" : 1 } ', '{"a":9007199254740991}']
 
 
-def node(script: str, *arguments: str, zone: str | None = None) -> dict[str, object]:
+def require_node() -> str:
+    """Returns the path of node."""
     found = shutil.which("node")
     if found is None or not (WEB / "src" / "node_modules" / "age-encryption").is_dir():
         pytest.skip("node or the page's packages are missing: run `npm ci` in agent/web/src")
+    return found
+
+
+def node(script: str, *arguments: str, zone: str | None = None) -> dict[str, object]:
+    found = require_node()
     environment = os.environ | ({"TZ": zone} if zone else {})
     done = subprocess.run(
         [found, HERE / script, *arguments], capture_output=True, text=True, timeout=300, env=environment

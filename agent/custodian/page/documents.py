@@ -7,6 +7,7 @@ altogether.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import json
@@ -98,11 +99,13 @@ class Pages:
         kind = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         digest = hashlib.sha256(data).hexdigest()[:16]
         # Only what everybody may have is packed: the size of what is packed tells something of it.
-        packed = gzip.compress(data, mtime=0) if kind.startswith(_PACKED) else data
+        may_be_packed = kind.startswith(_PACKED)
+        # Packed when a browser first asks, because a start of the page would pack the texts of all languages.
+        packed = functools.cache(lambda: gzip.compress(data, mtime=0))
 
         async def serve(request: Request, _caller: Caller) -> Response:
             fresh = request.query_params.get("v") == self.version
-            is_packed = packed is not data and "gzip" in request.headers.get("accept-encoding", "")
+            is_packed = may_be_packed and "gzip" in request.headers.get("accept-encoding", "")
             tag = f'"{digest}-gzip"' if is_packed else f'"{digest}"'
             headers = {"etag": tag, "vary": "accept-encoding"}
             headers["cache-control"] = "public, max-age=31536000, immutable" if fresh else "no-cache"
@@ -110,7 +113,7 @@ class Pages:
                 return Response(status_code=304, headers=headers)
             if is_packed:
                 headers["content-encoding"] = "gzip"
-            return Response(packed if is_packed else data, media_type=kind, headers=headers)
+            return Response(packed() if is_packed else data, media_type=kind, headers=headers)
 
         return serve
 

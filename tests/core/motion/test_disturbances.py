@@ -25,12 +25,12 @@ def events(clip: Clip) -> tuple[Interval, ...]:
     return events_in(map(detector.step, frames), BootNs(0))
 
 
-@pytest.mark.parametrize("kind", one_in(3, DISTURBED))
+@pytest.mark.parametrize("kind", one_in(5, DISTURBED))
 def test_what_disturbs_is_no_visitor(kind: str) -> None:
     assert events(scenes.draw(kind, 1, visitor=False, duration_s=25.0)) == ()
 
 
-@pytest.mark.parametrize("kind", one_in(3, SEEN))
+@pytest.mark.parametrize("kind", one_in(5, SEEN))
 def test_a_visitor_is_one_event_whatever_disturbs(kind: str) -> None:
     clip = scenes.draw(kind, 2)
     (truth,) = clip.events

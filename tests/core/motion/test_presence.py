@@ -27,7 +27,7 @@ def samples_of(clip: Clip) -> list[MotionSample]:
     return [detector.step(frame) for frame in frames]
 
 
-@pytest.fixture(scope="module", params=one_in(2, (1, 213, 2000, 3002)))
+@pytest.fixture(scope="module", params=one_in(4, (1, 213, 2000, 3002)))
 def standing(request: pytest.FixtureRequest) -> tuple[Clip, list[MotionSample]]:
     """The last three were lost once: an arm beside the body, a first look at the turn of a sway, a coat that faded."""
     clip = scenes.draw("standing", request.param)

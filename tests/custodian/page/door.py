@@ -68,6 +68,9 @@ class Client:
         self.address = "127.0.0.1"
         """From which it calls."""
         self._context = ssl.create_default_context(cadata=authority)
+        self.keeps_connection = False
+        """Whether its requests share a connection. A new one costs both sides a handshake of milliseconds."""
+        self._kept: http.client.HTTPSConnection | None = None
 
     def ask(
         self, method: str, path: str, body: bytes = b"", *, cookie: str | None = None, **headers: str | None
@@ -79,10 +82,29 @@ class Client:
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         if cookie is not None:
             sent["cookie"] = f"{COOKIE}={cookie}"
+        try:
+            return self._asked(self._kept or self._connection(), method, path, body, sent)
+        except (ConnectionError, http.client.RemoteDisconnected):
+            if self._kept is None:
+                raise
+            self.drop_connection()  # the server has ended it meanwhile
+            return self._asked(self._connection(), method, path, body, sent)
+
+    def _connection(self) -> http.client.HTTPSConnection:
         # Verified by the address: the test then says any Host it likes.
-        connection = http.client.HTTPSConnection(
+        return http.client.HTTPSConnection(
             "127.0.0.1", self.port, context=self._context, timeout=20, source_address=(self.address, 0)
         )
+
+    def drop_connection(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+
+    def _asked(
+        self, connection: http.client.HTTPSConnection, method: str, path: str, body: bytes, sent: dict[str, str | None]
+    ) -> Answer:
+        self._kept = connection if self.keeps_connection else None
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in sent.items():
@@ -93,7 +115,8 @@ class Client:
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
-            connection.close()
+            if self._kept is None:
+                connection.close()
 
     def ask_plainly(self, method: str, path: str, host: str | None = None) -> Answer:
         """The same over plain HTTP."""
@@ -156,6 +179,7 @@ class Door(Client):
 
     def close(self) -> None:
         """Idempotent."""
+        self.drop_connection()
         solo, self._running = self._running, None
         if solo is not None:
             solo.stop()

@@ -71,6 +71,7 @@ SPECIFIED = {
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     with a_door(tmp_path_factory.mktemp("door")) as found:
+        found.keeps_connection = True  # two thousand questions
         yield found
 
 
@@ -118,6 +119,7 @@ def test_a_route_without_an_access_level_keeps_the_page_from_starting(door: Door
 
 def test_without_an_owner_only_a_paired_browser_may_claim_and_nobody_sees_more(tmp_path: Path) -> None:
     with a_door(tmp_path) as door:
+        door.keeps_connection = True
         shared = (None, secrets.token_hex(32), door.pair())
         for route in all_routes(door):
             cookies = (None, shared[1], door.pair()) if route.path == "/api/page_leave" else shared
