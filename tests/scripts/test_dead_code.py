@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,9 +98,15 @@ def without_lists(module: ast.Module) -> ast.Module:
     return module
 
 
-def names_defined(source: str) -> Iterator[tuple[str, str]]:
+@cache
+def read_by_code() -> Counter[str]:
+    return Counter(name for path in files(READERS, "*.py") for name in names_read(path.read_text()))
+
+
+@cache
+def names_defined(source: str) -> tuple[tuple[str, str], ...]:
     """(class or "", name) of each definition, without members of enums, commands of click and dunder names."""
-    yield from _defined_in(ast.parse(source).body, "")
+    return tuple(_defined_in(ast.parse(source).body, ""))
 
 
 def _defined_in(body: list[ast.stmt], owner: str) -> Iterator[tuple[str, str]]:
@@ -135,7 +142,7 @@ def unread(defined: dict[str, str], read: Counter[str]) -> list[str]:
 
 
 def test_every_definition_is_read_by_code() -> None:
-    read = Counter(name for path in files(READERS, "*.py") for name in names_read(path.read_text()))
+    read = read_by_code().copy()
     for path in files(("agent", "desk"), *_TEXT):
         read.update(re.findall(r"\w+", path.read_text()))
     known = CALLED_BY_LIBRARIES.keys() | READ_BY_TESTS.keys()
@@ -146,7 +153,7 @@ def test_every_definition_is_read_by_code() -> None:
 
 
 def test_a_name_that_only_tests_read_is_still_there_and_needs_its_reason() -> None:
-    read = Counter(name for path in files(READERS, "*.py") for name in names_read(path.read_text()))
+    read = read_by_code()
     defined = {name for path in files(CODE, "*.py") for _, name in names_defined(path.read_text())}
     assert {name for name in READ_BY_TESTS if name not in defined or read[name]} == set()
 
