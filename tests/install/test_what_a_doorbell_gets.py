@@ -93,7 +93,7 @@ def in_the_deb(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a module imports, and every name in it."""
+    """The imports of a module, and every name in it."""
 
     imports: frozenset[str]
     names: frozenset[str]
