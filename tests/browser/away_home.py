@@ -230,9 +230,10 @@ def an_away_home(
     more: str = "",
     flags: tuple[str, ...] = (),
     prepare: Callable[[Networks], None] = lambda _networks: None,
+    kind: str = "chromium",
 ) -> Iterator[AwayHome]:
-    """The test's own thread is at home meanwhile. The phone is at home too, in the Wi-Fi."""
-    require_browser()
+    """The test's own thread is at home meanwhile. The phone is at home too, in the Wi-Fi. `kind`: its browser."""
+    require_browser(kind)
     require_networks()
     with ExitStack() as stack:
         networks = stack.enter_context(Networks())
@@ -250,5 +251,6 @@ def an_away_home(
         if house.solo._delivery is not None:
             house.solo._delivery._sender._push._connect = push.connect  # type: ignore[attr-defined]
         with networks.within("phone"):
-            people = stack.enter_context(phones(house, folder, flags=(*_FLAGS, *flags), authorities=(relay.authority,)))
+            given = (*(_FLAGS if kind == "chromium" else ()), *flags)
+            people = stack.enter_context(phones(house, folder, kind, flags=given, authorities=(relay.authority,)))
         yield AwayHome(networks, relay, house, people, push)

@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import shutil
+import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ _OLDEST_FIREFOX = 143
 """The first with the commands of WebDriver BiDi that playwright-core sends to each (network.addDataCollector)."""
 _OLDEST_NODE = 20
 """The version that playwright-core needs; Debian 12 has 18."""
+
+
+_FIREFOX_POLICIES = "/usr/share/firefox-esr/distribution"
 
 
 def require_browser(kind: str = "chromium") -> None:
@@ -49,7 +53,8 @@ def _version_of(program: str | None) -> int:
 
 
 class Browser:
-    """One browser with a separate home. `flags`: more of Chromium's.
+    """One browser with a separate home. `flags`: more of Chromium's, or settings of Firefox, each `[name, value]` in
+    JSON.
 
     `authorities`: certificates that Chromium trusts, as if its user had installed them. Firefox is told to ignore the
     fault.
@@ -73,8 +78,9 @@ class Browser:
             "flags": list(flags),
         }
         self._log = (home / "driver.log").open("w")
+        trusting = _trusting_firefox(home, authorities) if kind == "firefox" and len(authorities) > 1 else []
         self._process = subprocess.Popen(
-            ["node", HERE / "driver.mjs", json.dumps(settings)],
+            [*trusting, "node", HERE / "driver.mjs", json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -134,6 +140,23 @@ class Browser:
         assert line, "the browser's driver ended"
         found: dict[str, Any] = json.loads(line)
         return found
+
+
+def _trusting_firefox(home: Path, authorities: tuple[bytes, ...]) -> list[str]:
+    """The beginning of a command whose Firefox trusts these. Its exceptions do not count for WebSockets of a worker.
+
+    Firefox installs certificates that its policies name. They are mounted over those of the machine for this process.
+    """
+    folder = home / "policies"
+    folder.mkdir()
+    files = []
+    for number, authority in enumerate(authorities):
+        file = folder / f"authority-{number}.pem"
+        file.write_text(ssl.DER_cert_to_PEM_cert(authority))
+        files.append(str(file))
+    (folder / "policies.json").write_text(json.dumps({"policies": {"Certificates": {"Install": files}}}))
+    mounted = f'mount --bind "$0" {_FIREFOX_POLICIES} && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", mounted, str(folder)]
 
 
 def _install(home: Path, authorities: tuple[bytes, ...]) -> bool:

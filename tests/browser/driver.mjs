@@ -12,7 +12,11 @@ const browser = isFirefox
   ? await firefox.launch({
       ...common,
       channel: "moz-firefox",
-      firefoxUserPrefs: { "network.dns.localDomains": "front-door.local", "media.autoplay.default": 0 },
+      firefoxUserPrefs: {
+        "network.dns.localDomains": "front-door.local",
+        "media.autoplay.default": 0,
+        ...Object.fromEntries((settings.flags ?? []).map((each) => JSON.parse(each))),
+      },
     })
   : await chromium.launch({
       ...common,

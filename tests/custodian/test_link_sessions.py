@@ -412,6 +412,25 @@ def test_the_ninth_session_ends_one_of_the_key_that_has_the_most(bench: Bench) -
     assert [each.ended for each in owners] == [EndReason.BUSY] + [None] * 7
 
 
+@pytest.mark.parametrize("key", [OWNER, GLANCE], ids=["owner", "glance"])
+def test_two_clients_with_one_key_are_two_sessions_that_cannot_disturb_each_other(bench: Bench, key: object) -> None:
+    one, other = bench.client(key), bench.client(key)
+    assert one.ask("status").head["ok"]
+    assert other.ask("status").head["ok"]
+    # Frames of one under the other's name, as the holder of the same account could send them.
+    one.streams += 1
+    one.session.send(one.streams, b"asked by one", last=True)
+    taken = list(iter(one.session.next_frame, None))
+    bench.carrier.send(other.id, *taken)
+    assert len(bench.asked) == 2
+    assert other.ask("status").head["ok"]
+    last = one.session.end(EndReason.CLOSED)
+    assert last is not None
+    bench.carrier.send(one.id, *taken, last)
+    assert other.ask("status").head["ok"]
+    assert len(bench.sessions) == 1
+
+
 def test_a_glance_key_cannot_send_long_requests_and_an_owner_can(bench: Bench) -> None:
     owner, glance = bench.client(), bench.client(GLANCE)
     assert owner.ask("statement", bytes(3 << 20)).head["result"] == {"size": 3 << 20}

@@ -1,6 +1,7 @@
 // The page's owner functions with a doorbell over HTTP, in node. argv[2]: the doorbell's address, the owner's keys, the
 // time, and the functions to call once the doorbell has been set back. Prints what came of each: "done", or an error.
 import "./globals.mjs";
+import "./indexed_db.mjs";
 import * as decisions from "../../agent/web/src/owner/decisions.js";
 import { enrolNext } from "../../agent/web/src/owner/enrolment.js";
 import { householdRoots, takeOverRoots } from "../../agent/web/src/owner/household_roots.js";
@@ -17,7 +18,6 @@ import { parseKey } from "../../agent/web/src/wire/keys.js";
 /** @type {any} */
 const given = JSON.parse(process.argv[2]);
 Date.now = () => given.nowMs;
-keepInMemory();
 const ownFetch = globalThis.fetch;
 globalThis.fetch = (path, options) => ownFetch(new URL(String(path), given.address), options);
 
@@ -82,24 +82,4 @@ async function outcome(call) {
 /** @param {(identity: string, device: any) => Promise<any>} open */
 function opens(open) {
   return open(given.identity, device);
-}
-
-// As much of IndexedDB as owner/store.js uses.
-function keepInMemory() {
-  /** @type {Record<string, Map<any, any>>} */
-  const stores = { keys: new Map(), memory: new Map() };
-  /** @param {any} of */
-  const soon = (of) => {
-    queueMicrotask(() => (of.oncomplete ?? of.onsuccess)());
-    return of;
-  };
-  /** @param {string} name */
-  const objectStore = (name) => ({
-    get: (/** @type {any} */ key) => ({ result: structuredClone(stores[name].get(key)) }),
-    put: (/** @type {any} */ value, /** @type {any} */ key) => ({
-      result: stores[name].set(key, structuredClone(value)),
-    }),
-  });
-  const result = { transaction: () => soon({ objectStore }), close: () => undefined };
-  globalThis.indexedDB = /** @type {any} */ ({ open: () => soon({ result }) });
 }

@@ -227,6 +227,12 @@ export interface Glance {
   sealed: Bytes;
 }
 
+/** Own replies: frames of a voice, each sealed with a key of this browser that no script can read. */
+export interface OwnReplies {
+  key: CryptoKey;
+  replies: { name: string; iv: Bytes; sealed: Bytes }[];
+}
+
 /** Opens this browser's keys: the passphrase, or the secret that a passkey gave. */
 export type Credential = string | Bytes;
 

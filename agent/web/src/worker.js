@@ -13,6 +13,7 @@ import { makeGlanceKey, newestAlert } from "./owner/glance.js";
 import { householdRoots, takeOverRoots } from "./owner/household_roots.js";
 import * as keys from "./owner/keys.js";
 import { readLedger } from "./owner/ledger.js";
+import * as ownReplies from "./owner/own_replies.js";
 import { RedactedFiles } from "./owner/redacted_files.js";
 import { redactionsOf } from "./owner/redaction_plan.js";
 import * as reviewing from "./owner/review.js";
@@ -466,6 +467,28 @@ const operations = {
 
   async talkEnd() {
     await endTalk();
+  },
+
+  /** The names of the owner's own replies in this browser. */
+  async ownReplies() {
+    return ownReplies.names();
+  },
+
+  /** @param {{ name: string }} options */
+  async ownReply({ name }) {
+    return ownReplies.frames(name);
+  },
+
+  /** @param {{ name: string, frames: TalkFrame[] }} options */
+  async keepReply({ name, frames }) {
+    opener(); // a locked page changes nothing
+    await ownReplies.keep(name, frames);
+  },
+
+  /** @param {{ name: string }} options */
+  async deleteReply({ name }) {
+    opener();
+    await ownReplies.remove(name);
   },
 
   /**

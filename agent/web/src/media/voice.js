@@ -9,6 +9,8 @@ import { KIND } from "../wire/talk.js";
 
 const RATE = 16_000;
 const BLOCK_US = 20_000;
+const BLOCK = (RATE * BLOCK_US) / 1e6;
+const MOST_FILE_BYTES = 4 * 1024 * 1024;
 const OPUS = {
   codec: "opus",
   sampleRate: RATE,
@@ -74,6 +76,51 @@ async function askForMicrophone() {
     if (name === "NotFoundError" || name === "OverconstrainedError") throw new PageError("talk.no-microphone");
     throw new PageError("talk.microphone-failed", { what: String(error) });
   }
+}
+
+/**
+ * The frames of a sound file. Throws PageError if it is too long, or if this browser cannot read it.
+ *
+ * @param {Blob} file
+ * @param {number} mostFrames
+ * @returns {Promise<TalkFrame[]>}
+ */
+export async function soundFrames(file, mostFrames) {
+  const length = (mostFrames * BLOCK_US) / 1e6;
+  if (file.size > MOST_FILE_BYTES) throw new PageError("talk.own.long", { n: length });
+  /** @type {AudioBuffer} */
+  let sound;
+  try {
+    sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
+  } catch {
+    throw new PageError("talk.own.unreadable");
+  }
+  if (sound.duration > length) throw new PageError("talk.own.long", { n: length });
+  /** @type {TalkFrame[]} */
+  const frames = [];
+  const encode = await encoder(
+    (frame) => frames.push(frame),
+    () => {},
+  );
+  for (let at = 0; at < sound.length; at += BLOCK) encode.block(blockOf(sound, at));
+  await encode.flush();
+  encode.close();
+  return frames.slice(0, mostFrames);
+}
+
+/**
+ * 20 ms of all channels together.
+ *
+ * @param {AudioBuffer} sound
+ * @param {number} at
+ */
+function blockOf(sound, at) {
+  const block = new Float32Array(BLOCK);
+  for (let channel = 0; channel < sound.numberOfChannels; channel++) {
+    const samples = sound.getChannelData(channel).subarray(at, at + BLOCK);
+    for (let i = 0; i < samples.length; i++) block[i] += samples[i] / sound.numberOfChannels;
+  }
+  return block;
 }
 
 /**

@@ -1,7 +1,7 @@
 // This browser's storage: the owner's keys, sealed with their passphrase, and each doorbell's state when last seen.
 // Only public keys are readable without the passphrase.
 
-/** @import { Glance, Kept } from "../types.js" */
+/** @import { Glance, Kept, OwnReplies } from "../types.js" */
 
 const NAME = "doorward";
 
@@ -63,6 +63,14 @@ export const keepGlance = (value) => within("keys", "readwrite", (store) => stor
 export const alert = () => within("keys", "readonly", (store) => store.get("alert"));
 /** @param {{ picture: unknown, at: number }} value */
 export const keepAlert = (value) => within("keys", "readwrite", (store) => store.put(value, "alert"));
+/**
+ * The owner's own replies, sealed.
+ *
+ * @returns {Promise<OwnReplies | undefined>}
+ */
+export const replies = () => within("keys", "readonly", (store) => store.get("replies"));
+/** @param {OwnReplies} value */
+export const keepReplies = (value) => within("keys", "readwrite", (store) => store.put(value, "replies"));
 /**
  * @param {string} device
  * @returns {Promise<any>}

@@ -9,6 +9,7 @@ import { utf8 } from "../wire/bytes.js";
 import { KIND } from "../wire/talk.js";
 import { ask, call } from "./client.js";
 import { h } from "./dom.js";
+import { OwnReplyEditor } from "./own_replies.js";
 import { explain, t } from "./texts.js";
 
 /** @import { TalkFrame } from "../types.js" */
@@ -20,6 +21,9 @@ const MICROPHONE_STAYS_MS = 10_000;
 const BATCH_MS = 55;
 const MOST_WAITING = 50;
 const UNMUTE_MS = 400;
+const FRAME_MS = 20;
+/** Frames of an own reply that are handed over at a time. */
+const PIECE = 5;
 
 export class TalkPanel {
   #video;
@@ -28,6 +32,10 @@ export class TalkPanel {
   #problem = h("p.problem", { role: "alert" });
   #volume = h("input", { type: "range", id: "talk-volume", min: "0", max: "100", step: "5", value: "100" });
   #replies = h("div.row.replies");
+  #own = h("div.row.replies");
+  /** @type {OwnReplyEditor | undefined} */
+  #editor;
+  #isPlaying = false;
   element = h("section.talk", { hidden: true, "aria-label": t("talk.title") });
   /** @type {Awaited<ReturnType<typeof openMicrophone>> | undefined} */
   #microphone;
@@ -60,8 +68,13 @@ export class TalkPanel {
       this.#volume,
       h("h3", t("talk.replies")),
       this.#replies,
-      h("p.quiet", t("talk.text")),
+      this.#own,
     );
+    if (!isLocked) {
+      this.#editor = new OwnReplyEditor((names) => this.#showOwn(names));
+      this.element.append(this.#editor.element);
+    }
+    this.element.append(h("p.quiet", t("talk.text")));
     this.#button.addEventListener("pointerdown", (event) => this.#down(event));
     for (const name of ["pointerup", "pointercancel"]) this.#button.addEventListener(name, () => this.#up());
     this.#button.addEventListener("click", (event) => {
@@ -73,12 +86,15 @@ export class TalkPanel {
     this.#button.addEventListener("contextmenu", (event) => event.preventDefault());
     this.#volume.addEventListener("change", () => this.#hasSession && this.#sendNow(this.#volumeFrame()));
     document.addEventListener("visibilitychange", this.#onHidden);
-    if (isLocked) this.#offer();
-    else void this.#show();
+    if (isLocked) {
+      this.#offer();
+      void call("ownReplies").then((names) => this.#showOwn(names));
+    } else void this.#show();
   }
 
   end() {
     this.#hasEnded = true;
+    this.#editor?.end();
     this.#stop();
     this.#closeMicrophone();
     document.removeEventListener("visibilitychange", this.#onHidden);
@@ -138,8 +154,7 @@ export class TalkPanel {
       return;
     }
     this.#isTalking = true;
-    this.#wasMuted = this.#video.muted;
-    this.#video.muted = true;
+    this.#mute();
     this.#take(this.#volumeFrame());
     this.#microphone?.start();
     this.#set("talking");
@@ -164,9 +179,7 @@ export class TalkPanel {
     if (this.#isTalking) {
       this.#isTalking = false;
       void microphone?.pause().then(() => this.#sendNow({ kind: KIND.PAUSE, content: new Uint8Array() }));
-      setTimeout(() => {
-        if (!this.#isTalking) this.#video.muted = this.#wasMuted;
-      }, UNMUTE_MS);
+      this.#unmute();
     }
     this.#set("quiet");
     setTimeout(() => {
@@ -257,6 +270,57 @@ export class TalkPanel {
         ),
       ),
     );
+  }
+
+  #mute() {
+    if (!this.#isPlaying) this.#wasMuted = this.#video.muted;
+    this.#video.muted = true;
+  }
+
+  #unmute() {
+    setTimeout(() => {
+      if (!this.#isTalking && !this.#isPlaying) this.#video.muted = this.#wasMuted;
+    }, UNMUTE_MS);
+  }
+
+  /** @param {string[]} names */
+  #showOwn(names) {
+    this.#own.replaceChildren(
+      ...names.map((name) => h("button", { type: "button", onclick: () => void this.#playOwn(name) }, name)),
+    );
+  }
+
+  /**
+   * Sends an own reply as the owner's voice, as fast as it is heard. Pressing the button cuts it.
+   *
+   * @param {string} name
+   */
+  async #playOwn(name) {
+    if (this.#isPlaying || this.#isTalking) return;
+    this.#problem.textContent = "";
+    try {
+      const frames = await call("ownReply", { name });
+      if (!(await this.#begin())) return;
+      this.#mute();
+      this.#isPlaying = true;
+      const press = ++this.#press;
+      this.#status.textContent = t("talk.played");
+      this.#take(this.#volumeFrame());
+      const began = performance.now();
+      for (let at = 0; at < frames.length && press === this.#press && this.#hasSession; at += PIECE) {
+        for (const frame of frames.slice(at, at + PIECE)) this.#take(frame);
+        const rest = began + (at + PIECE) * FRAME_MS - performance.now();
+        if (rest > 0) await new Promise((done) => setTimeout(done, rest));
+      }
+      if (press === this.#press) await this.#sendNow({ kind: KIND.PAUSE, content: new Uint8Array() });
+    } catch (error) {
+      this.#fail(explain(error));
+    } finally {
+      if (this.#isPlaying) {
+        this.#isPlaying = false;
+        this.#unmute();
+      }
+    }
   }
 
   /** @param {string} name */
