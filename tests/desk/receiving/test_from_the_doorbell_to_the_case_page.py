@@ -69,7 +69,8 @@ def introduce(street: Street, agency: Agency) -> DeskAsker:
     listed = folder / "list.toml"
     shutil.copy(requester.folder / "tips.recipient", folder / "tips.recipient")
     listed.write_text(
-        f'version = 1\n[[requesters]]\nid = "{requester.id}"\nname = "Rijnstad Police"\nkind = "police"\n'
+        f'version = 1\n[[requesters]]\nid = "{requester.id}"\nname = "{agency.organisation.name}"\n'
+        f'kind = "{requester.profile.kind.value}"\n'
         "regions = [{ south = 51.9, west = 4.9, north = 52.3, east = 5.3 }]\n"
         f'tips = "tips.recipient"\n[[requesters.keys]]\nkey = "{requester.key.text}"\n'
         f"from = {(street.now - day).date()}\nuntil = {(street.now + 9 * day).date()}\n"
