@@ -16,14 +16,17 @@ __all__ = ["NoticeReport", "Submission", "WaitingTip", "random_key"]
 
 
 def random_key() -> int:
-    """Returns a random primary key. A counted one would keep the order in which the tips of an hour came."""
-    return secrets.randbits(62) + 1
+    """Returns a random primary key. A counted one would keep the order in which the tips of an hour came.
+
+    31 bits, because SQLite orders rows by a key of the type INTEGER only, which is an `IntegerField`.
+    """
+    return secrets.randbits(31)
 
 
 class WaitingTip(models.Model):
     """A sealed tip that waits for the end of its hour. Nothing here says who sent it, or when within the hour."""
 
-    id = models.BigIntegerField(primary_key=True, default=random_key)
+    id = models.IntegerField(primary_key=True, default=random_key)
     tip = models.CharField(max_length=32, unique=True)
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")
     hour = models.PositiveIntegerField(db_index=True)

@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigIntegerField(
+                    models.IntegerField(
                         default=desk.neighbourhood.models.random_key, primary_key=True, serialize=False
                     ),
                 ),
