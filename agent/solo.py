@@ -30,6 +30,7 @@ from agent.core.object_detection.detector import ObjectDetector
 from agent.core.setup_state import SetupState
 from agent.core.timebase import BootNs
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
+from agent.custodian.capture_key import CaptureKey
 from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRuntime
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state_folder import StateFolder
@@ -125,6 +126,7 @@ class Solo:
             talk=self._talk,
             supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
             set_up=self._take_setup_code,
+            capture=CaptureKey.of_device(self._folder.device_secret(), key),
         )
 
     def _custodian_context(self, key: Ed25519PrivateKey, *, connected: bool) -> CustodianContext:

@@ -117,31 +117,33 @@ def make_video(
 
 
 def filmed_by_camera(
-    codec: VideoCodec = VideoCodec.H264, *, frames: int = 45, gop: int = 15, b_frames: int = 0, open_gops: bool = False
-) -> tuple[StreamDescription, list[EncodedPacket]]:
-    """Packets of a network camera's encoder, 15 pictures a second of 320×180, in the order of decoding."""
+    codec: VideoCodec = VideoCodec.H264, *, frames: int = 45, gop: int = 15, b_frames: int = 0, open_gops: bool = False,
+    size_px: tuple[int, int] = (320, 180),
+) -> tuple[StreamDescription, list[EncodedPacket]]:  # fmt: skip
+    """Packets of a network camera's encoder, 15 pictures a second, in the order of decoding."""
     hevc = codec is VideoCodec.HEVC
     encoder = av.CodecContext.create("libx265" if hevc else "libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 320, 180, "yuv420p"
+    width_px, height_px = size_px
+    encoder.width, encoder.height, encoder.pix_fmt = width_px, height_px, "yuv420p"
     encoder.framerate, encoder.time_base = Fraction(15), Fraction(1, 15)
     encoder.thread_count = 1
     settings = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:b-adapt=0:repeat-headers=1"
     settings += f":open-gop={int(open_gops)}:annexb=1" + (":log-level=none:pools=1" if hevc else "")
     encoder.options = {"preset": "ultrafast", "x265-params" if hevc else "x264-params": settings}
-    texture = np.random.default_rng(3).integers(60, 120, (270, 320), dtype=np.uint8)
+    texture = np.random.default_rng(3).integers(60, 120, (height_px * 3 // 2, width_px), dtype=np.uint8)
     packets = []
     for number in range(frames + 1):
         pixels = texture.copy()
-        pixels[180:] = 128
-        left = number * 5 % 290
-        pixels[40:90, left : left + 24] = 240
+        pixels[height_px:] = 128
+        left = number * 5 % (width_px - 30)
+        pixels[height_px * 2 // 9 : height_px // 2, left : left + 24] = 240
         picture = av.VideoFrame.from_ndarray(pixels, format="yuv420p") if number < frames else None
         if picture is not None:
             picture.pts, picture.time_base = number, encoder.time_base
         for packet in encoder.encode(picture):
             shown_ns = round((packet.pts or 0) * NS_PER_S / 15)
             packets.append(EncodedPacket(bytes(packet), packet.is_keyframe, BootNs(FIRST_NS + shown_ns)))
-    return StreamDescription(320, 180, 15.0, 320, 176, live=True, codec=codec), packets
+    return StreamDescription(*size_px, 15.0, width_px, height_px & ~15, live=True, codec=codec), packets
 
 
 def gop(start_ms: int, length_ms: int = 1000, frames: int = 4, size_bytes: int = 100) -> Gop:

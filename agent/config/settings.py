@@ -237,6 +237,7 @@ class ClipsConfig(Section, frozen=True, kw_only=True):
     pre_roll_max_bytes: Annotated[int, Meta(ge=1_000_000, le=256_000_000)] = 16_000_000
     fault_memory_bytes: Annotated[int, Meta(ge=1_000_000, le=1_000_000_000)] = 32_000_000
     continuous: bool = False
+    media_signing: bool = True
 
 
 class ObjectDetectionUse(enum.Enum):

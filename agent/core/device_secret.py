@@ -3,7 +3,8 @@
     device.key      signing key (random, Ed25519)      device secret (32 random bytes)
                                                          ├─ HKDF "doorward case marks v1"        case_marks
                                                          ├─ HKDF "doorward alerts delayed v1"    alerts.notice_delay
-                                                         └─ HKDF "doorward link v1 <epoch>"      link_setup
+                                                         ├─ HKDF "doorward link v1 <epoch>"      link_setup
+                                                         └─ HKDF "doorward capture v1 <1, 2>"    capture_key
 
 The signing key has only that use. Keys derived here are independent of it in both directions.
 

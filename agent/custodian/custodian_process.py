@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.config import Configuration
 from agent.config.derived import relay_files
 from agent.core.timebase import NS_PER_S
+from agent.custodian.capture_key import CaptureKey
 from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRuntime
 from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
 from agent.custodian.live_buffer import LiveBuffer
@@ -110,6 +111,7 @@ class CustodianRole:
             self._shelf,
             self._talk,
             *((self._owned.set_up.take,) if self._owned.set_up is not None else ()),
+            capture=CaptureKey.of_device(self._folder.device_secret(), key),
         )
 
     def _make_uplink_handler(self) -> UplinkIpcHandler:

@@ -17,6 +17,7 @@ from agent.core.retention import ProtectedIds
 from agent.core.setup_state import LONGEST_TEXT, SetupState
 from agent.core.status import RecorderReport, UplinkReport, fault_in
 from agent.core.vault.manifest import PAYLOAD_TYPE
+from agent.custodian.capture_key import CaptureKey
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.talk_buffer import TalkBuffer
 from agent.errors import RequestError
@@ -26,11 +27,13 @@ from agent.ipc.protocol import (
     AlertChannelsReply,
     AlertMessages,
     BeginSending,
+    CaptureCertificate,
     DeliverLinkFrames,
     DeliverMessage,
     FromRecorder,
     FromUplink,
     GetAlertChannels,
+    GetCaptureCertificate,
     GetErasedSegments,
     GetHealthReport,
     GetHeldSegments,
@@ -67,6 +70,7 @@ from agent.ipc.protocol import (
     SetupReply,
     Sign,
     Signature,
+    SignGop,
     TransferReceipt,
     UplinkConfig,
 )
@@ -134,8 +138,11 @@ class RecorderIpcHandler:
         live: LiveBuffer,
         talk: TalkBuffer,
         set_up: Callable[[str], SetupState] = lambda _text: SetupState.OFF,
+        *,
+        capture: CaptureKey,
     ) -> None:
-        """`set_up` takes the text of a QR code (`CameraSetup.take`)."""
+        """`capture` signs GOPs. `set_up` takes the text of a QR code (`CameraSetup.take`)."""
+        self._capture = capture
         self._live = live
         self._talk = talk
         self._set_up = set_up
@@ -152,6 +159,10 @@ class RecorderIpcHandler:
                 return self._sealers()
             case Sign(encoding=encoding):
                 return Signature(self._sign(_record_encoding(encoding)))
+            case GetCaptureCertificate():
+                return CaptureCertificate(self._capture.certificate())
+            case SignGop(document=document):
+                return Signature(self._capture.sign(document))
             case GetHeldSegments(stored=stored):
                 protected = self._holder.protected(stored)
                 return HeldSegments(tuple(protected.names), protected.now_ms)

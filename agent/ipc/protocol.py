@@ -24,11 +24,13 @@ __all__ = [
     "AlertChannelsReply",
     "AlertMessages",
     "BeginSending",
+    "CaptureCertificate",
     "DeliverLinkFrames",
     "DeliverMessage",
     "FromRecorder",
     "FromUplink",
     "GetAlertChannels",
+    "GetCaptureCertificate",
     "GetErasedSegments",
     "GetHealthReport",
     "GetHeldSegments",
@@ -66,6 +68,7 @@ __all__ = [
     "SendingAllowed",
     "SetupReply",
     "Sign",
+    "SignGop",
     "Signature",
     "TalkWork",
     "TransferReceipt",
@@ -92,6 +95,12 @@ class Recipients(RoleAnswer, frozen=True):
 
 class Signature(RoleAnswer, frozen=True):
     signature: bytes
+
+
+class CaptureCertificate(RoleAnswer, frozen=True):
+    """In PEM."""
+
+    certificate: bytes
 
 
 class OwnerSettingsReply(RoleAnswer, frozen=True):
@@ -244,6 +253,16 @@ class Sign(Request[Signature], frozen=True):
     encoding: bytes
 
 
+class GetCaptureCertificate(Request[CaptureCertificate], frozen=True):
+    """Asks for the certificate of the key that signs GOPs."""
+
+
+class SignGop(Request[Signature], frozen=True):
+    """Asks the capture key to sign a document of ONVIF Media Signing, and nothing else."""
+
+    document: bytes
+
+
 class GetHeldSegments(Request[HeldSegments], frozen=True):
     """Asks which of `stored` segments must not be evicted, and for the time that ages the others."""
 
@@ -390,6 +409,8 @@ class PollOutgoing(Request[OutgoingVersion], frozen=True):
 FromRecorder: TypeAlias = (
     GetRecipients
     | Sign
+    | GetCaptureCertificate
+    | SignGop
     | GetHeldSegments
     | GetErasedSegments
     | GetSettings

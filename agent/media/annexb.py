@@ -8,7 +8,7 @@ Source: ISO/IEC 14496-10 and 23008-2, annex B, 14496-15 §5.3 and §8.3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,16 @@ from agent.core.media import VideoCodec
 from agent.errors import FormatError
 from agent.media.hevc import hvcc_record
 
-__all__ = ["ParameterSets", "has_parameters", "has_picture", "nal_type", "nal_units", "sample"]
+__all__ = [
+    "ParameterSets",
+    "has_parameters",
+    "has_picture",
+    "nal_type",
+    "nal_units",
+    "sample",
+    "sample_of",
+    "sample_units",
+]
 
 _START_CODE = b"\x00\x00\x01"
 
@@ -55,14 +64,23 @@ def has_parameters(access_unit: bytes, codec: VideoCodec) -> bool:
     return {nal_type(unit, codec) for unit in nal_units(access_unit)}.issuperset(_SETS[codec])
 
 
-def sample(access_unit: bytes, codec: VideoCodec = VideoCodec.H264) -> bytes:
-    """Returns the access unit as an MP4 sample: each NAL unit that carries picture data behind its 4-byte length.
+def sample_units(access_unit: bytes, codec: VideoCodec = VideoCodec.H264) -> list[bytes]:
+    """Returns the NAL units that an MP4 sample holds: pictures, and messages beside them.
 
     Parameter sets go into the sample entry, and the borders of samples replace delimiters.
     """
     outside = {*_SETS[codec], _DELIMITER[codec]}
-    kept = [unit for unit in nal_units(access_unit) if nal_type(unit, codec) not in outside]
-    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in kept)
+    return [unit for unit in nal_units(access_unit) if nal_type(unit, codec) not in outside]
+
+
+def sample_of(units: Iterable[bytes]) -> bytes:
+    """Returns the MP4 sample of these NAL units: each one behind its 4-byte length."""
+    return b"".join(part for unit in units for part in (len(unit).to_bytes(4, "big"), unit))
+
+
+def sample(access_unit: bytes, codec: VideoCodec = VideoCodec.H264) -> bytes:
+    """Returns the access unit as an MP4 sample."""
+    return sample_of(sample_units(access_unit, codec))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,26 @@ waits for its end, and a further second would double the loss of a power cut. So
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 
 from agent.core.media import Gop, StreamDescription, VideoCodec
 from agent.core.timebase import NS_PER_S
 from agent.errors import FormatError, InternalError
-from agent.media.annexb import ParameterSets, sample
+from agent.media.annexb import ParameterSets, sample_of, sample_units
 from agent.media.boxes import box, fragment, full_box, header
 
-__all__ = ["TICKS_PER_S", "FragmentedMp4Writer", "at_tick", "fragments_of", "header_of", "tick_of", "whole_fragments"]
+__all__ = [
+    "TICKS_PER_S",
+    "FragmentedMp4Writer",
+    "at_tick",
+    "codec_of",
+    "film_units",
+    "fragments_of",
+    "gop_units",
+    "header_of",
+    "tick_of",
+    "whole_fragments",
+]
 
 TICKS_PER_S = 90_000
 
@@ -86,6 +98,41 @@ def tick_of(media: bytes) -> int:
     return int.from_bytes(media[at + 8 : at + 16])
 
 
+def codec_of(media: bytes) -> VideoCodec:
+    """Returns the codec of a film of our writer. Raises `FormatError`."""
+    header = header_of(media)
+    found = [codec for codec, entry in _SAMPLE_ENTRY.items() if entry in header[header.find(b"stsd") :]]
+    if len(found) != 1:
+        raise FormatError("This is not a film of our writer.")
+    return found[0]
+
+
+def film_units(media: bytes) -> Iterator[bytes]:
+    """Yields each NAL unit of a film of our writer, in the order of decoding. Raises `FormatError`.
+
+    Our writer puts nothing but samples into `mdat`, one behind the other. Boxes behind the last fragment are skipped.
+    """
+    at = 0
+    while at < len(media):
+        if len(media) - at < 8:
+            raise FormatError("The last MP4 box of this film is cut short.")
+        size, kind = struct.unpack_from(">I4s", media, at)
+        if size < 8 or size > len(media) - at:
+            raise FormatError("An MP4 box of this film states an impossible size.")
+        if kind == b"mdat":
+            yield from _units(media, at + 8, at + size)
+        at += size
+
+
+def _units(media: bytes, at: int, end: int) -> Iterator[bytes]:
+    while at < end:
+        size = int.from_bytes(media[at : at + 4])
+        if end - at < 5 or not 0 < size <= end - at - 4:
+            raise FormatError("A picture of this film is cut short.")
+        yield media[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
 def _first_fragment(media: bytes) -> int:
     at = 0
     while len(media) - at >= 8:
@@ -96,6 +143,11 @@ def _first_fragment(media: bytes) -> int:
             break
         at += size
     raise FormatError("This MP4 has no fragment.")
+
+
+def gop_units(gop: Gop, codec: VideoCodec) -> list[list[bytes]]:
+    """Returns the NAL units of each packet's sample."""
+    return [sample_units(packet.data, codec) for packet in gop.packets]
 
 
 class FragmentedMp4Writer:
@@ -111,9 +163,11 @@ class FragmentedMp4Writer:
         """Ticks by which a picture is decoded ahead, taken from the first GOP."""
         self._fragments = 0
 
-    def begin(self, first_gop: Gop) -> bytes:
-        """Returns the header boxes *and* the first GOP's fragment. Raises `FormatError` if the keyframe lacks parameter
-        sets."""
+    def begin(self, first_gop: Gop, units: Sequence[Sequence[bytes]] | None = None) -> bytes:
+        """Returns the header boxes *and* the first GOP's fragment. `units`: see `add`.
+
+        Raises `FormatError` if the keyframe lacks parameter sets.
+        """
         if self._parameters is not None or not first_gop.begins:
             raise InternalError("A segment was begun twice, or in the middle of a GOP.")
         self._parameters = ParameterSets.of(first_gop.packets[0].data, self._description.codec)
@@ -121,12 +175,13 @@ class FragmentedMp4Writer:
         self._newest_ns = self._start_ns - 1
         shown = [self._tick(packet.sensor_ns) for packet in first_gop.packets]
         self._delay = max(begin - at for begin, at in zip(sorted(shown), shown, strict=True))
-        return self._header(self._parameters) + self.add(first_gop)
+        return self._header(self._parameters) + self.add(first_gop, units)
 
-    def add(self, gop: Gop) -> bytes:
+    def add(self, gop: Gop, units: Sequence[Sequence[bytes]] | None = None) -> bytes:
         """Returns the fragment of the next GOP.
 
-        Raises `FormatError` if the encoder's parameters changed, because such a GOP begins a new segment.
+        `units`: the NAL units of each packet's sample, if they are more than the packet's own (`gop_units`). Raises
+        `FormatError` if the encoder's parameters changed, because such a GOP begins a new segment.
         """
         if self._parameters is None or gop.start_ns <= self._newest_ns:
             raise InternalError("A segment's GOPs must begin with `begin` and follow one another in time.")
@@ -135,7 +190,7 @@ class FragmentedMp4Writer:
             raise FormatError("The camera changed its picture format inside a segment.")
         self._fragments += 1
         self._newest_ns = max(packet.sensor_ns for packet in gop.packets)
-        samples = [sample(packet.data, codec) for packet in gop.packets]
+        samples = [sample_of(each) for each in (units if units is not None else gop_units(gop, codec))]
         shown = [self._tick(packet.sensor_ns) for packet in gop.packets]
         borders = [*sorted(shown), self._tick(gop.end_ns)]
         flags = [_KEYFRAME_FLAGS if packet.keyframe else _OTHER_FLAGS for packet in gop.packets]

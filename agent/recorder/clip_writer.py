@@ -40,6 +40,7 @@ from agent.errors import DoorwardError, FormatError, StorageError
 from agent.media.poster import poster
 from agent.ports import Clock, Entropy, Notifier
 from agent.recorder.camera_queues import BoundedQueue
+from agent.recorder.capture_signing import CaptureSigner
 from agent.recorder.object_detection import ObjectDetectionService
 from agent.recorder.retry_buffer import RETRY_S, FetchSound, RetryBuffer, no_labels
 from agent.recorder.vault import Vault
@@ -104,9 +105,12 @@ class ClipWriter:
         show: Callable[[EncodedPacket, StreamDescription], None] | None = None,
         detection: ObjectDetectionService | None = None,
         meanwhile: Callable[[], None] = lambda: None,
+        signer: CaptureSigner | None = None,
     ) -> None:
-        """`meanwhile`: done between two packets, on the one thread that may wait for the disk."""
+        """`meanwhile`: done between two packets, on the one thread that may wait for the disk. `signer`: signs what is
+        recorded; None leaves it unsigned."""
         self._meanwhile = meanwhile
+        self._signer = signer
         self._show = show
         self._vault = vault
         self._clock = clock
@@ -116,7 +120,13 @@ class ClipWriter:
         self._protected = protected
         self._log = structlog.get_logger("writer")
         self._retry_buffer = RetryBuffer(
-            vault, clock, settings.fault_memory_bytes, self._make_room, hear=hear, continuous=settings.continuous
+            vault,
+            clock,
+            settings.fault_memory_bytes,
+            self._make_room,
+            hear=hear,
+            continuous=settings.continuous,
+            signer=signer,
         )
         self._events: dict[int, _RecordedEvent] = {}
         self._event = _BETWEEN
@@ -155,7 +165,7 @@ class ClipWriter:
     def warning(self) -> str:
         """A problem that the owner should solve although footage is recorded; else empty."""
         if not self._foreign_bytes:
-            return ""
+            return self._signer.fault if self._signer is not None else ""
         return (
             f"Other files fill the disk: {self._foreign_bytes / 1e6:.0f} MB are missing to vault.free_floor. No "
             "footage is deleted for them. Delete some of them, or lower vault.kept_bytes."
@@ -175,6 +185,8 @@ class ClipWriter:
         self._description = description
         self._failure = self._overlong = ""
         self._events.clear()
+        if self._signer is not None:
+            self._signer.stream_begins()
         while not self._drain(queue, description):
             pass
 
@@ -217,6 +229,8 @@ class ClipWriter:
         if isinstance(item, EncodedPacket):
             if self._show is not None and self._description is not None:
                 self._show(item, self._description)
+            if self._signer is not None and self._description is not None:
+                self._signer.look_at(item, self._description.codec)
             gop = assembler.push(item)
             if gop is not None:
                 self._push(gop, clips, between)

@@ -17,7 +17,7 @@ import structlog
 
 from agent.config import Configuration
 from agent.config.effective import is_private_now
-from agent.config.settings import CameraKind
+from agent.config.settings import CameraKind, ClipsConfig
 from agent.core.motion.parameters import MotionSettings
 from agent.core.object_detection.detector import ObjectDetector
 from agent.core.recovery import RecoveryAction, RecoveryPolicy
@@ -30,6 +30,7 @@ from agent.platform.entropy import SystemEntropy
 from agent.ports import Camera, CameraEnd, Clock, Microphone, PictureNotifier
 from agent.recorder import motion_kernel, translation
 from agent.recorder.alert_pictures import AlertPictures
+from agent.recorder.capture_signing import CaptureAuthority, CaptureSigner
 from agent.recorder.detection_setup import make_object_detection
 from agent.recorder.disk_wear import wear
 from agent.recorder.index_copy import copy_index_daily
@@ -67,7 +68,8 @@ class RecorderDeps:
     signatures with; None if only hashes can be compared. `protected`: segments that must stay. `live_view`: receives
     the live view. `talk`: gives the owners' voices. `supervised`: a service manager restarts the process.
     `records_first`: the camera does not wait until a lost index is made again. Only the recorder may then ask that
-    index. `set_up`: takes the text of a set-up code; None if nothing here can join a network.
+    index. `set_up`: takes the text of a set-up code; None if nothing here can join a network. `capture`: holds the key
+    that signs GOPs; None leaves them unsigned.
     """
 
     vault: Path
@@ -84,6 +86,7 @@ class RecorderDeps:
     supervised: bool
     records_first: bool = False
     set_up: PutCode | None = None
+    capture: CaptureAuthority | None = None
 
 
 class RecorderRuntime:
@@ -279,6 +282,10 @@ class RecorderRuntime:
     def _open_camera(self) -> Camera:
         return translation.make_camera(self._configuration, self._encoder, self.recorder.throttle_level)
 
+    def _make_signer(self, clips: ClipsConfig) -> CaptureSigner | None:
+        capture = self._deps.capture if clips.media_signing else None
+        return CaptureSigner(capture, self._deps.device) if capture is not None else None
+
     def _make_set_up(self, open_camera: Callable[[], Camera]) -> SetupReader | None:
         page, put = self._configuration.page, self._deps.set_up
         if page is None or not page.setup_by_camera or put is None:
@@ -329,7 +336,9 @@ class RecorderRuntime:
         return Recorder(
             settings,
             devices,
-            RecorderServices(self.vault, deps.clock, SystemEntropy(), self.pictures, deps.protected),
+            RecorderServices(
+                self.vault, deps.clock, SystemEntropy(), self.pictures, deps.protected, self._make_signer(clips)
+            ),
             recovery=recovery,
             switch_unread=panel is not None and panel.privacy is not None,
         )

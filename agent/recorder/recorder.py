@@ -28,6 +28,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.platform.thread_owners import ThreadOwned
 from agent.ports import Camera, CameraEnd, Clock, Entropy, Microphone, Notifier
 from agent.recorder.camera_loop import CameraLoop, StreamParts
+from agent.recorder.capture_signing import CaptureSigner
 from agent.recorder.clip_writer import ClipWriter
 from agent.recorder.coverage_recorder import CoverageRecorder
 from agent.recorder.frame_analysis import FrameAnalysis
@@ -48,13 +49,15 @@ _DELIVERING_NS = NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class RecorderServices:
-    """The services of the recorder's process. `protected` names the segments that must stay."""
+    """The services of the recorder's process. `protected` names the segments that must stay. `signer` signs GOPs, if
+    they are signed."""
 
     vault: Vault
     clock: Clock
     entropy: Entropy
     notifier: Notifier
     protected: Callable[[], ProtectedIds]
+    signer: CaptureSigner | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Recorder(ThreadOwned):
             live.packet if live is not None else None,
             detection,
             self._on_writer_tick,
+            services.signer,
         )
         return StreamParts(
             analysis=FrameAnalysis(settings, self._inputs, clock, detection, devices.make_passes),

@@ -23,6 +23,7 @@ from agent.core.talk.offers import TalkState
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ipc.protocol import (
+    GetCaptureCertificate,
     GetErasedSegments,
     GetHeldSegments,
     GetLiveViewers,
@@ -37,6 +38,7 @@ from agent.ipc.protocol import (
     Recipients,
     ReportStatus,
     Sign,
+    SignGop,
     TalkWork,
 )
 from agent.ipc.rpc import Request
@@ -54,6 +56,7 @@ __all__ = ["RecorderRole"]
 
 _TICK_S = 2.0
 _FOR_EVER_S = 10.0**9
+_CAPTURE_PATIENCE_S = 0.5
 
 
 _Answer = TypeVar("_Answer")
@@ -110,6 +113,7 @@ class RecorderRole:
                 supervision.supervised,
                 records_first=True,
                 set_up=lambda text: self._ask(PutSetupCode(text), patience_s=1.0).state,
+                capture=_RemoteCapture(custodian),
             ),
             open_camera=open_camera,
             configuration_file=configuration_file,
@@ -221,6 +225,20 @@ class RecorderRole:
                 self._log.warning("custodian_away", error=error.message)
             # Also while the custodian is away: a restart of the recorder would not help.
             self._watch.turn(time.monotonic_ns())
+
+
+class _RemoteCapture:
+    """Implements `recorder.capture_signing.CaptureAuthority`. It asks from the writer's thread, as for each record, but
+    with little patience: a GOP must not wait for a custodian that starts again."""
+
+    def __init__(self, custodian: RpcClient) -> None:
+        self._custodian = custodian
+
+    def certificate(self) -> bytes:
+        return self._custodian.ask(GetCaptureCertificate(), patience_s=_CAPTURE_PATIENCE_S).certificate
+
+    def sign(self, document: bytes) -> bytes:
+        return self._custodian.ask(SignGop(document), patience_s=_CAPTURE_PATIENCE_S).signature
 
 
 class _RemoteLiveView:

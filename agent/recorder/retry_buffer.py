@@ -26,9 +26,11 @@ from agent.core.timebase import BootNs, ClockReading
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import GapReason
 from agent.errors import DoorwardError, FormatError, StorageError
+from agent.media.capture_signature import SigningChain
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.sound import sound_mp4
 from agent.ports import Clock
+from agent.recorder.capture_signing import CaptureSigner, SignedUnits
 from agent.recorder.sound_recorder import RecordedSound
 from agent.recorder.vault import SegmentWriter, Vault
 
@@ -65,6 +67,8 @@ class _PendingSegment:
     writer: SegmentWriter | None = None
     media: FragmentedMp4Writer | None = None
     heard: RecordedSound | None = None
+    chain: SigningChain | None = None
+    """The state of the signatures behind the last GOP that was written."""
 
     @property
     def size_bytes(self) -> int:
@@ -96,8 +100,11 @@ class RetryBuffer:
         hear: FetchSound | None = None,
         *,
         continuous: bool = False,
+        signer: CaptureSigner | None = None,
     ) -> None:
-        """`continuous`: everything is recorded, so only a fault explains an old newest record."""
+        """`continuous`: everything is recorded, so only a fault explains an old newest record. `signer`: signs each
+        GOP; None leaves them unsigned."""
+        self._signer = signer
         self._restarted = continuous
         self._hear = hear
         self._vault = vault
@@ -205,6 +212,8 @@ class RetryBuffer:
             self._add_sound(first, first.writer, first.end_ns)
             record = first.writer.finish(self._moment(first.end_ns), seen)
             self._pending.popleft()
+            if self._signer is not None and first.chain is not None:
+                self._signer.chain = first.chain
             self.acknowledged += 1
             self.recorded_s += record.span.duration_us / _US
             self.fault = ""
@@ -233,17 +242,28 @@ class RetryBuffer:
             start = pending.gops[0]
             media = FragmentedMp4Writer(pending.description)
             pending.writer = self._vault.begin(pending.event, self._moment(start.start_ns), label=pending.label)
-            pending.writer.write(media.begin(start))
+            signed = self._signed(pending, start, first=True)
+            pending.writer.write(media.begin(start, signed.units if signed is not None else None))
             pending.media, pending.written = media, 1
+            pending.chain = signed.chain if signed is not None else None
         while pending.media is not None and pending.written < len(pending.gops):
             gop = pending.gops[pending.written]
+            signed = self._signed(pending, gop, first=False)
             try:
-                fragment = pending.media.add(gop)
+                fragment = pending.media.add(gop, signed.units if signed is not None else None)
             except FormatError:
                 self._split(pending)
                 return
             pending.writer.write(fragment)
             pending.written += 1
+            pending.chain = signed.chain if signed is not None else None
+
+    def _signed(self, pending: _PendingSegment, gop: Gop, *, first: bool) -> SignedUnits | None:
+        if self._signer is None:
+            return None
+        # Written again after a fault, a segment gets the same numbers again, so that it still follows the one before.
+        chain = self._signer.chain if first or pending.chain is None else pending.chain
+        return self._signer.signed(gop, pending.description.codec, chain, self._moment, first=first)
 
     def _split(self, pending: _PendingSegment) -> None:
         """The camera changed its picture format: that is a border like any other."""
@@ -306,5 +326,5 @@ class RetryBuffer:
             self._log.warning("footage_lost", seconds=(end.boot_ns - start.boot_ns) / _NS)
             self._lost = None
 
-    def _moment(self, sensor_ns: BootNs) -> ClockReading:
-        return self._clock.now().at(sensor_ns)
+    def _moment(self, sensor_ns: int) -> ClockReading:
+        return self._clock.now().at(BootNs(sensor_ns))

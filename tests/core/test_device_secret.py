@@ -12,6 +12,7 @@ import pytest
 from agent.core.alerts.notice_delay import NoticeDelay
 from agent.core.case_marks import CaseHashes
 from agent.core.device_secret import DeviceSecret
+from agent.custodian.capture_key import CaptureKey
 from agent.custodian.link_setup import link_sessions
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError
@@ -32,18 +33,25 @@ def link_keys(epoch: int) -> tuple[bytes, ...]:
 
 
 def test_no_two_uses_have_the_same_key_and_none_has_the_secret_itself() -> None:
-    """The uses are the marks of cases, the delay of alerts, and the link with each list of owners."""
+    """The uses are the marks of cases, the delay of alerts, the link with each list of owners, and the capture key."""
     keys = [CaseHashes.of_device(SECRET).key, NoticeDelay.of_device(SECRET).key, SECRET.value, *link_keys(2)]
-    assert len(set(keys)) == len(keys) == 5
+    keys.append(CaptureKey.of_device(SECRET, DEVICE).private_key.private_numbers().private_value.to_bytes(32))
+    keys += [SECRET.key(b"doorward capture v1 " + half) for half in (b"1", b"2")]
+    assert len(set(keys)) == len(keys) == 8
     assert link_keys(3)[0] not in keys
     assert {len(key) for key in keys} == {32}
     assert "sss" not in repr(SECRET)
 
 
-def test_the_three_uses_are_all_that_the_code_has() -> None:
-    """A fourth use needs its line in the test above."""
+def test_the_four_uses_are_all_that_the_code_has() -> None:
+    """A fifth use needs its line in the test above."""
     places = [path for path in AGENT.rglob("*.py") if re.search(r"\bsecret\.key\(", path.read_text())]
-    assert sorted(path.name for path in places) == ["case_marks.py", "link_setup.py", "notice_delay.py"]
+    assert sorted(path.name for path in places) == [
+        "capture_key.py",
+        "case_marks.py",
+        "link_setup.py",
+        "notice_delay.py",
+    ]
 
 
 def test_the_signing_key_and_the_secret_are_independent_and_both_are_kept(tmp_path: Path) -> None:

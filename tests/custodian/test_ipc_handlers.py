@@ -11,12 +11,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.alerts.alert_messages import AlertPicture, ChannelAddress
+from agent.core.device_secret import DeviceSecret
 from agent.core.home_news import HomeAddress, HomeState
+from agent.core.media import VideoCodec
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.retention import ProtectedIds
 from agent.core.setup_state import LONGEST_TEXT, SetupState
 from agent.core.talk.offers import TalkState
 from agent.core.vault.manifest import PAYLOAD_TYPE
+from agent.custodian.capture_key import CaptureKey
 from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports, UplinkIpcHandler
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.talk_buffer import TalkBuffer
@@ -28,10 +31,12 @@ from agent.ipc.protocol import (
     AlertChannelsReply,
     AlertMessages,
     BeginSending,
+    CaptureCertificate,
     DeliverLinkFrames,
     DeliverMessage,
     FromUplink,
     GetAlertChannels,
+    GetCaptureCertificate,
     GetErasedSegments,
     GetHealthReport,
     GetHeldSegments,
@@ -69,16 +74,22 @@ from agent.ipc.protocol import (
     SetupReply,
     Sign,
     Signature,
+    SignGop,
     TalkWork,
     TransferReceipt,
     UplinkConfig,
 )
+from agent.media.onvif_sei import GopStatement, gop_document
 from agent.wire import strictjson
+from agent.wire.capture_certificate import capture_verifier
 from agent.wire.disclosures import Receipt
 from agent.wire.envelope import pae
+from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.vaults import SteppedClock
 from tests.wire import samples
 
+CAPTURE_DEVICE = private_key_from_seed(b"d" * 32)
+CAPTURE = CaptureKey.of_device(DeviceSecret(b"s" * 32), CAPTURE_DEVICE)
 RECEIPT = samples.EVERY_MESSAGE["receipt"]
 OUTBOX = OutboxRecord("d" * 32, "r" * 32, "harbour-police", (OutboxPart(0, "", 7, "5e" * 32),))
 ADDRESSING = UplinkConfig(device="ab" * 8, host="broker.example", port=8883)
@@ -173,7 +184,15 @@ def recorder(clock: SteppedClock, told: Told, live: LiveBuffer) -> RecorderIpcHa
     recipients = Recipients("ab" * 8, 3, ("age1",))
     reports, talk = StatusReports(clock), TalkBuffer(Ed25519PrivateKey.generate())
     return RecorderIpcHandler(
-        lambda: recipients, lambda data: data[::-1], Holder(), lambda: b"settings", told, reports, live, talk
+        lambda: recipients,
+        lambda data: data[::-1],
+        Holder(),
+        lambda: b"settings",
+        told,
+        reports,
+        live,
+        talk,
+        capture=CAPTURE,
     )
 
 
@@ -197,6 +216,21 @@ def test_a_record_is_signed_as_it_is_and_nothing_else(recorder: RecorderIpcHandl
     for wrong in (b"", encoding + b" ", encoding[:-1], encoding.replace(b" 7 ", b" 07 "), b" " + encoding, other):
         with pytest.raises(RequestError, match="signs only manifest records"):
             recorder.handle(Sign(wrong))
+
+
+def test_the_capture_key_signs_documents_of_onvif_and_nothing_else(recorder: RecorderIpcHandler) -> None:
+    pem = recorder.handle(GetCaptureCertificate())
+    assert isinstance(pem, CaptureCertificate)
+    statement = GopStatement(False, 0, 0, 1, 1, bytes(32), bytes(32))
+    for codec in VideoCodec:
+        document = gop_document(statement, codec)
+        signature = recorder.handle(SignGop(document))
+        assert isinstance(signature, Signature)
+        assert capture_verifier(public_key_of(CAPTURE_DEVICE), pem.certificate)(document, signature.signature)
+    others = [b"", document[1:], document[:5], b"\x06" + document, pae(PAYLOAD_TYPE, b"{}"), document + bytes(1 << 18)]
+    for wrong in others:
+        with pytest.raises(RequestError, match=r"signs documents of ONVIF Media Signing only"):
+            recorder.handle(SignGop(wrong))
 
 
 def test_what_the_recorder_tells_the_owner_is_cut_at_five_hundred_characters(
@@ -235,7 +269,15 @@ def test_the_recorder_waits_for_talk_no_longer_than_its_own_patience_and_puts_an
     talk = mock.Mock()
     talk.work.return_value = TalkWork("age1", "challenge", "session", (b"frame",))
     recorder = RecorderIpcHandler(
-        lambda: Recipients("ab" * 8, 0, ()), lambda data: data, Holder(), bytes, told, StatusReports(clock), live, talk
+        lambda: Recipients("ab" * 8, 0, ()),
+        lambda data: data,
+        Holder(),
+        bytes,
+        told,
+        StatusReports(clock),
+        live,
+        talk,
+        capture=CAPTURE,
     )
     for patience_s in (0.5, 3.0, 60.0):
         asked = GetTalk("session", TalkState.READY, patience_s)
@@ -253,7 +295,15 @@ def test_the_recorder_waits_for_a_viewer_no_longer_than_three_seconds(clock: Ste
     live.wait_for_viewer.return_value = LiveViewers(False)
     talk = TalkBuffer(Ed25519PrivateKey.generate())
     recorder = RecorderIpcHandler(
-        lambda: Recipients("ab" * 8, 0, ()), lambda data: data, Holder(), bytes, told, StatusReports(clock), live, talk
+        lambda: Recipients("ab" * 8, 0, ()),
+        lambda data: data,
+        Holder(),
+        bytes,
+        told,
+        StatusReports(clock),
+        live,
+        talk,
+        capture=CAPTURE,
     )
     for patience_s in (0.5, 3.0, 60.0):
         assert recorder.handle(GetLiveViewers(patience_s)) == LiveViewers(False)
@@ -271,7 +321,16 @@ def test_a_code_that_the_recorder_read_goes_to_the_set_up_and_no_more_of_it_than
 
     reports, talk = StatusReports(clock), TalkBuffer(Ed25519PrivateKey.generate())
     recorder = RecorderIpcHandler(
-        lambda: Recipients("ab" * 8, 0, ()), lambda data: data, Holder(), bytes, told, reports, live, talk, take
+        lambda: Recipients("ab" * 8, 0, ()),
+        lambda data: data,
+        Holder(),
+        bytes,
+        told,
+        reports,
+        live,
+        talk,
+        take,
+        capture=CAPTURE,
     )
     assert recorder.handle(PutSetupCode("")) == SetupReply(SetupState.JOINING)
     for length in (LONGEST_TEXT, LONGEST_TEXT + 1, LONGEST_TEXT + 2):

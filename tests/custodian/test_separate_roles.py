@@ -36,6 +36,7 @@ def desk(signed: list[bytes]) -> RecorderIpcHandler:
         StatusReports(None),  # type: ignore[arg-type]
         LiveBuffer(),
         talk,
+        capture=None,  # type: ignore[arg-type]
     )
 
 

@@ -31,7 +31,7 @@ ANA = HybridIdentity(bytes([1]) * 32)
 
 def test_a_voice_crosses_from_one_process_to_the_other_and_a_stop_ends_the_wait(tmp_path: Path) -> None:
     buffer = TalkBuffer(Ed25519PrivateKey.generate())
-    handler = RecorderIpcHandler(None, None, None, None, None, StatusReports(None), LiveBuffer(), buffer)  # type: ignore[arg-type]
+    handler = RecorderIpcHandler(None, None, None, None, None, StatusReports(None), LiveBuffer(), buffer, capture=None)  # type: ignore[arg-type]
     folder = Path(tempfile.mkdtemp())
     server = role_server(folder / "custodian.sock", FromRecorder, handler.handle, frozenset({os.getuid()}))
     server.start()

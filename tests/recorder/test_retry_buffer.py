@@ -20,6 +20,8 @@ from agent.core.vault.manifest import read_chain
 from agent.core.vault.records import GapReason, GapRecord, SoundGapReason
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import FormatError, InternalError, StorageError
+from agent.media.capture_signature import SigningChain
+from agent.recorder.capture_signing import CaptureSigner, SignedUnits
 from agent.recorder.retry_buffer import RETRY_S, RetryBuffer
 from agent.recorder.sound_recorder import RecordedSound
 from tests.fake_disk import FakeDisk
@@ -35,10 +37,10 @@ class FakeMedia:
     def __init__(self, _description: StreamDescription) -> None:
         self._written = 0
 
-    def begin(self, gop: Gop) -> bytes:
+    def begin(self, gop: Gop, _units: object = None) -> bytes:
         return self.add(gop)
 
-    def add(self, gop: Gop) -> bytes:
+    def add(self, gop: Gop, _units: object = None) -> bytes:
         return box(b"mdat", gop.packets[0].data[8:])
 
     def finish(self) -> bytes:
@@ -337,7 +339,7 @@ def test_a_camera_that_changes_its_format_begins_another_segment_of_the_same_eve
 ) -> None:
     add = FakeMedia.add
 
-    def refuse_the_third(media: FakeMedia, gop: Gop) -> bytes:
+    def refuse_the_third(media: FakeMedia, gop: Gop, _units: object = None) -> bytes:
         if gop.start_ns == seconds(102) and media._written:
             raise FormatError("The picture format changed.")
         media._written += 1
@@ -581,7 +583,7 @@ def test_a_change_of_format_in_a_segment_that_has_ended_keeps_its_sound_labels_a
     """The disk was away, so the format is seen after the end."""
     add, hears = FakeMedia.add, RecordedSound(None, (), SoundGapReason.MICROPHONE)
 
-    def refuse_the_third(media: FakeMedia, gop: Gop) -> bytes:
+    def refuse_the_third(media: FakeMedia, gop: Gop, _units: object = None) -> bytes:
         if gop.start_ns == seconds(102) and media._written:
             raise FormatError("The picture format changed.")
         media._written += 1
@@ -657,3 +659,28 @@ def test_our_own_mistake_drops_the_segment_that_it_met_and_ends_its_attempt(
         story.keeper.end(BootNs(story.tested.clock.boot_ns))
     assert (story.keeper.in_memory_bytes, story.keeper.stalled_s, story.keeper.fault) == (0, 0, "")
     assert story.tested.vault._being_written == set(), "the next start keeps what was written"
+
+
+def test_a_segment_that_is_written_again_is_signed_with_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the film of the clip stays one chain: an attempt that failed leaves no hole in it."""
+    story = Story(monkeypatch)
+    chains: list[tuple[int, bool]] = []
+
+    class Signer(CaptureSigner):
+        def signed(self, gop: Gop, codec: object, chain: SigningChain, moment: object, *, first: bool) -> SignedUnits:
+            chains.append((chain.counter, first))
+            return SignedUnits([[b"x"]], SigningChain(chain.counter + 1))
+
+    story.keeper._signer = signer = Signer(None, "")  # type: ignore[arg-type]
+    story.segment(2)
+    assert (chains, signer.chain.counter) == ([(1, True), (2, False)], 3)
+    chains.clear()
+    story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
+    story.fail(errno.EIO)
+    story.keeper.grow(story.gop())
+    story.keeper.end(BootNs(story.tested.clock.boot_ns))
+    assert chains == [(3, True), (4, False)]
+    assert signer.chain.counter == 3
+    resume(story)
+    assert chains == [(3, True), (4, False)] * 2
+    assert signer.chain.counter == 5
