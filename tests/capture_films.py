@@ -124,6 +124,12 @@ def gops_in(units: Sequence[bytes], codec: VideoCodec) -> list[list[bytes]]:
     return found[:-1] if not found[-1] else found
 
 
+def messages_that_count(units: Sequence[bytes], codec: VideoCodec) -> list[int]:
+    """The places of messages without the certificates of later segments, which only repeat the first one."""
+    found = [at for at, unit in enumerate(units) if is_media_sei(unit, codec)]
+    return [at for at in found if at == found[0] or not is_certificate_sei(units[at], codec)]
+
+
 def main() -> None:
     VECTORS.mkdir(exist_ok=True)
     (VECTORS / "root.pem").write_bytes(ROOT)

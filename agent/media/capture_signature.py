@@ -145,7 +145,7 @@ class CaptureFinding:
 
 @dataclass(frozen=True, slots=True)
 class CaptureReport:
-    """What the messages in a film prove.
+    """The proof that the messages of a film give.
 
     `messages`: their number, 0 for a film without capture signatures. `signed`: GOPs, and parts of long ones, proven
     whole and in place. `unsigned`: slices behind the last message. `start` and `end`: `onvif_time` of the proven GOPs,

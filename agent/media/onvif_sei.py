@@ -67,7 +67,7 @@ _TAG: Final = struct.Struct(">BH")
 
 @dataclass(frozen=True, slots=True)
 class GopStatement:
-    """What one message states of a GOP, or of a part of one.
+    """The statement of one message about a GOP, or about a part of one.
 
     `partial`: it ends before its GOP does. `start` and `end`: times of its first picture and of the next GOP's, in 100
     ns since 1601 (UTC), 0 if the clock was not synchronised. `counter` goes up by one from message to message. `units`:

@@ -8,6 +8,8 @@ example program (GStreamer) is replaced by ours, so each NAL unit arrives as it 
 from __future__ import annotations
 
 import ctypes
+import os
+import pickle
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -87,6 +89,9 @@ class OnvifResult:
         return (self.authenticity, self.provenance, self.pending_frames) == ("ok", "ok", 0)
 
 
+CRASHED = OnvifResult("crashed", "-", 0, 0, 0, 0, 0, "", ())
+
+
 def build(source: Path, library: Path) -> Path:
     """Compiles the library of a checkout of media-signing-framework."""
     sources = [*sorted((source / "lib/src").glob("*.c")), source / "lib/plugins/unthreaded-signing/plugin.c"]
@@ -107,7 +112,24 @@ class OnvifValidator:
         return self._library.onvif_media_signing_get_version().decode()
 
     def validate(self, units: Iterable[bytes], codec: VideoCodec, root: bytes | None) -> OnvifResult:
-        """Validates NAL units without start codes. `root`: the trusted certificate in PEM."""
+        """Validates NAL units without start codes, in a separate process: a damaged message may end it (`CRASHED`).
+
+        `root`: the trusted certificate in PEM.
+        """
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(reader)
+            with os.fdopen(writer, "wb") as out:
+                pickle.dump(self._validate(units, codec, root), out)
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as answer:
+            data = answer.read()
+        os.waitpid(child, 0)
+        return pickle.loads(data) if data else CRASHED
+
+    def _validate(self, units: Iterable[bytes], codec: VideoCodec, root: bytes | None) -> OnvifResult:
         call = self._library
         session = ctypes.c_void_p(call.onvif_media_signing_create(_CODECS[codec]))
         each = []

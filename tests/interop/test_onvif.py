@@ -1,0 +1,43 @@
+"""The films that ONVIF's own implementation has accepted are those that this code writes.
+
+`python -m tests.interop.onvif` calls that implementation (ONVIF.md has its last answers). If a film changes, its result
+is that of another film, and this test fails until the command has run again.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agent.core.media import VideoCodec
+from tests.capture_films import ROOT, VECTORS, signed_film
+from tests.interop.onvif import RESULT, films_sha256
+
+FOUND = json.loads(RESULT.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("codec", list(VideoCodec))
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_the_films_in_the_vectors_are_what_this_code_signs(codec: VideoCodec, b_frames: int) -> None:
+    name = codec.value + ("-b" if b_frames else "")
+    films = tuple((VECTORS / f"{name}-{number}.mp4").read_bytes() for number in range(3))
+    assert signed_film(codec, b_frames=b_frames).segments == films
+    assert (VECTORS / "root.pem").read_bytes() == ROOT
+
+
+def test_these_films_are_the_ones_that_onvif_s_implementation_has_seen() -> None:
+    assert films_sha256() == FOUND["films_sha256"], "python -m tests.interop.onvif FOLDER"
+
+
+def test_it_found_each_film_authentic_and_each_manipulation_was_noticed_by_it_or_by_us() -> None:
+    whole = [said for film, said in FOUND["films"] if "without" not in film and "another" not in film]
+    assert len(whole) == 20
+    for said in whole:
+        result, key, pictures = said.split("; ")
+        validated, received = (int(word) for word in pictures.split() if word.isdigit())
+        assert (result, key, validated) == ("ok", "key ok", received)
+    others = dict(FOUND["films"])
+    assert others["h264: without the messages"].startswith("not signed")
+    assert "key not ok" in others["h264: another doorbell's root"]
+    assert all(ours == bits for bits, ours, _, _ in FOUND["flips"].values())
