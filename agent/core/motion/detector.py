@@ -50,7 +50,12 @@ from agent.core.motion.clearing import SMOOTHING_GAIN, NoiseReduction, jump_limi
 from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
-from agent.core.motion.lighting import SuddenLightChange, hidden_structure, is_only_lit
+from agent.core.motion.lighting import (
+    SuddenLightChange,
+    hidden_structure,
+    is_lit_anew,
+    is_only_lit,
+)
 from agent.core.motion.lingering import LingeringVisitor
 from agent.core.motion.pacing import FrameRateMonitor
 from agent.core.motion.parameters import MotionSettings
@@ -168,7 +173,7 @@ class Detector:
                 self._background.follow_quietly(_QUIET_UPDATE_FRAMES)
             sample = MotionSample(sensor_ns, False, 0.0, None, MotionState.QUIET)
         else:
-            sample = self._analyse(sensor_ns)
+            sample = self._analyse(sensor_ns, differing_cells)
         if self._lens.state is not LensState.CLEAR:
             sample = sample._replace(lens=self._lens.state)
         self._last_sample = sample
@@ -192,8 +197,8 @@ class Detector:
         last = self._last_sample
         return last._replace(sensor_ns=frame.sensor_ns) if last else _still(frame.sensor_ns, MotionState.LEARNING)
 
-    def _analyse(self, sensor_ns: BootNs) -> MotionSample:
-        """A frame that needs more than the quick look."""
+    def _analyse(self, sensor_ns: BootNs, differing_cells: int) -> MotionSample:
+        """A frame that needs more than the quick look, which has found `differing_cells`."""
         if self._pace.changed():
             self._count_frames()
         if self._clearing.rains != self._rained:
@@ -202,7 +207,7 @@ class Detector:
             self._background.forget_cell_noise()
         if sensor_ns < self._learnt_at_ns:
             return self._learn(sensor_ns)
-        sample = self._look(sensor_ns)
+        sample = self._look(sensor_ns, differing_cells)
         if sample.moving or self._presence.box is not None:
             sample = self._with_presence(sample)
         elif self._frame_number % _FULL_LOOK_FRAMES == 0 and not self._sudden.settling:
@@ -237,22 +242,24 @@ class Detector:
         self._tracks.clear()
         return _still(sensor_ns, MotionState.LEARNING)
 
-    def _look(self, sensor_ns: BootNs) -> MotionSample:
+    def _look(self, sensor_ns: BootNs, quick_cells: int) -> MotionSample:
         number, sudden = self._frame_number, self._sudden
         # Where a visitor stood until they had become background, nothing new appears when they leave.
         cells = self._passes.differ(self._presence.box is not None)
-        sudden.suspects(cells / self._watched_cells, self._grids.mean)
+        is_lit = 2 * quick_cells > self._watched_cells and is_lit_anew(self._grids, self._presence.box)
+        sudden.suspects(cells / self._watched_cells, self._grids.mean, is_lit=is_lit)
         if sudden.settling:
-            return self._settle(sensor_ns)
+            return self._settle(sensor_ns, is_lit=is_lit)
         if not cells:
             self._look_on_frames = max(0, self._look_on_frames - 1)
             self._confirmed = None
             self._tracks.clear()
+            sudden.observe(0.0, is_lit=False)
             if not (self._look_on_frames and number % 2):
                 self._follow()
             return _still(sensor_ns, MotionState.QUIET)
         self._look_on_frames = _LOOK_ON_FRAMES
-        longest, least = self._tracks.advance(number), self._confirming.least_path
+        longest, least = self._advance(is_lit=False), self._confirming.least_path
         self._confirming.learn_clutter(longest, number)
         if longest < least:
             self._confirmed = None
@@ -262,20 +269,27 @@ class Detector:
             self._follow()
         return self._sample(sensor_ns, min(1.0, CONFIRMED_SCORE * longest / least), self._confirmed, MotionState.ACTIVE)
 
-    def _settle(self, sensor_ns: BootNs) -> MotionSample:
+    def _settle(self, sensor_ns: BootNs, *, is_lit: bool) -> MotionSample:
         """Let the light settle; at the end decide between light and a person who fills the picture."""
         self._look_on_frames = _LOOK_ON_FRAMES
         self._confirmed = None
         self._lingering.forget()
-        self._tracks.advance(self._frame_number)
+        self._advance(is_lit=is_lit)
         self._tracks.drop_paths()
-        self._sudden.observe(cv2.countNonZero(self._grids.changing) / self._watched_cells)
+        if is_lit:
+            self._grids.mean[:] = self._grids.frame
         self._background.relearn(absorb_s=self._settings.settle_absorb_s, haste=1)
         if self._sudden.settling or not self._sudden.kept_changing:
             return _still(sensor_ns, MotionState.LIGHT_CHANGE)
         hidden = hidden_structure(self._grids.frame, self._sudden.before, self._watched)
         box = hidden.box if hidden.share >= self._settings.structure_lost_share else None
         return self._sample(sensor_ns, 1.0 if box else 0.0, box, MotionState.LIGHT_CHANGE)
+
+    def _advance(self, *, is_lit: bool) -> int:
+        """Take the frame into the tracks; the length of its longest path."""
+        longest = self._tracks.advance(self._frame_number)
+        self._sudden.observe(cv2.countNonZero(self._grids.changing) / self._watched_cells, is_lit=is_lit)
+        return longest
 
     def _follow(self) -> None:
         """Let background and noise follow.  While busy on every second frame: half the cost, the same equilibrium."""
@@ -327,6 +341,7 @@ class Detector:
             return MotionSample(*sample[:5], present=True)  # a third of what `_replace` costs
         else:
             self._tracks.drop_paths()  # the visitor's, or what is left behind would pass for them
+            self._sudden.forget()  # what changed was that they went
         return sample
 
     def _with_lingering(self, sample: MotionSample) -> MotionSample:

@@ -16,10 +16,16 @@ import cv2
 import numpy as np
 
 from agent.core.media import Luma
-from agent.core.motion.grids import Cells, Grid
+from agent.core.motion.grids import Cells, Grid, Grids
 from agent.core.motion.passes import CellBox
 
-__all__ = ["HiddenStructure", "SuddenLightChange", "hidden_structure", "is_only_lit"]
+__all__ = [
+    "HiddenStructure",
+    "SuddenLightChange",
+    "hidden_structure",
+    "is_lit_anew",
+    "is_only_lit",
+]
 
 _BLOCK_CELLS = 8
 _TEXTURED_STEPS = 4.0
@@ -32,14 +38,26 @@ _BESIDE_CELLS, _BESIDE_STEPS, _BESIDE_SHARE = 4, 8.0, 0.25
 """Light has no edge: this many cells around the box more than this share of it is left. Visitors showed
 that in 14 of 800 looks, in films of tuning and validation sources, most while the exposure changed."""
 
-_STILL_CHANGING_SHARE = 0.02
+_LIT_STEPS = 12
+"""An eighth more or less light."""
+
+_TELLING_SHARE = 0.25
+"""So much of the picture has to show no visitor to say that the light has changed."""
+
+_LONGEST = 5
+"""A light may take this many times the usual wait to settle: an infrared lamp does, after its filter."""
+
+_STILL_CHANGING_SHARE = 0.04
 """Share of the watched cells that has to change from frame to frame for a scene not to be settled."""
+
+_LEAST_CHANGING_FRAMES = 3
+"""Even at five frames a second: a light changes in two."""
 
 
 class SuddenLightChange:
     """Holds judgement while much of the picture changes at once, and remembers the scene from before.
 
-    `suspects` per frame begins it; then, while `settling`, `observe` per frame; it is over when `settling` is False.
+    Per frame `suspects` may begin it, and `observe` ends it: it lasts while `settling`.
     """
 
     def __init__(self, rows: int, columns: int, *, share: float, settle_frames: int) -> None:
@@ -48,36 +66,59 @@ class SuddenLightChange:
         self._share = share
         self.settle_frames = settle_frames
         self._usual_share = 0.0
-        self._frames_left = 0
+        self._frames_left = self._longest_frames_left = 0
         self._changing_frames = 0
 
     @property
     def kept_changing(self) -> bool:
-        """Did the scene go on changing in at least half of the settling time?  A lamp does not, a person does."""
-        return 2 * self._changing_frames >= self.settle_frames
+        """Has each frame of the last half of the usual wait changed the scene?  A lamp does not, a person does."""
+        return self._changing_frames >= max(_LEAST_CHANGING_FRAMES, self.settle_frames / 2)
 
-    def suspects(self, differing_share: float, background: Grid) -> None:
-        """Begin to settle when much more differs from the background than did lately."""
+    def suspects(self, differing_share: float, background: Grid, *, is_lit: bool) -> None:
+        """Begin to settle if much more differs from the background than did lately, or if the light `is_lit` anew.
+
+        Light changes a scene in which nothing has moved; what moves before that is a person who comes near.
+        """
         jumped = differing_share - self._usual_share > self._share
         self._usual_share += 0.3 * (differing_share - self._usual_share)
-        if jumped and not self.settling:
+        if (jumped or (is_lit and not self._changing_frames)) and not self.settling:
             self.before[:] = background
             self._frames_left = self.settle_frames
+            self._longest_frames_left = _LONGEST * self.settle_frames
             self.settling = True
-            self._changing_frames = 0
 
-    def observe(self, changing_share: float) -> None:
-        """One more frame of settling, in which this share of the watched cells changed since the frame before."""
-        self._frames_left -= 1
+    def observe(self, changing_share: float, *, is_lit: bool) -> None:
+        """One more frame, in which this share of the watched cells changed since the frame before.
+
+        While the light `is_lit` anew, and no person shows, the wait begins again, up to a limit.
+        """
+        self._changing_frames = self._changing_frames + 1 if changing_share > _STILL_CHANGING_SHARE else 0
+        if not self.settling:
+            return
+        waits_anew = is_lit and not self.kept_changing
+        self._longest_frames_left -= 1
+        self._frames_left = min(self._longest_frames_left, self.settle_frames if waits_anew else self._frames_left - 1)
         self.settling = self._frames_left > 0
-        if changing_share > _STILL_CHANGING_SHARE:
-            self._changing_frames += 1
 
     def forget(self) -> None:
         """Learning begins again, as with a new scene."""
         self._usual_share = 0.0
         self._frames_left = 0
         self.settling = False
+
+
+def is_lit_anew(grids: Grids, visitor: CellBox | None) -> bool:
+    """Has most of the picture become brighter or darker, by more than a cloud does in a second?
+
+    Cells of a known `visitor` do not count. A visitor who leaves too little of the picture hides the light.
+    """
+    away = cv2.absdiff(grids.frame, grids.quick_mean) > cv2.max(grids.quick_threshold, _LIT_STEPS)
+    counts = grids.blind == 0
+    if visitor is not None:
+        x0, y0, x1, y1 = visitor
+        counts[y0:y1, x0:x1] = False
+    cells = int(np.count_nonzero(counts))
+    return cells > _TELLING_SHARE * counts.size and 2 * int(np.count_nonzero(away & counts)) > cells
 
 
 @dataclass(frozen=True, slots=True)

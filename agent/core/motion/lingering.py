@@ -28,6 +28,8 @@ _LEAST_DIFFERING_CELLS = 3
 """Fewer cells that differ from the scene of before are no visitor."""
 _COMPARABLE_SHARE = 0.05
 """Where more of the picture differs from the scene of before, the light or the weather has changed, or trees move."""
+_SAME_LIGHT_SHARE = 0.5
+"""If this much of the picture is brighter or darker than then, the light has changed, with whatever it shows."""
 _NEIGHBOURHOOD = np.ones((5, 5), np.uint8)
 
 
@@ -81,7 +83,8 @@ class LingeringVisitor:
         """The quick look at the scene of before: almost always it ends here, for three calls."""
         cv2.absdiff(self._grids.frame, self.scene, self._mask)
         cv2.compare(self._mask, self.threshold, cv2.CMP_GT, self._mask)
-        return cv2.countNonZero(self._mask) >= _LEAST_DIFFERING_CELLS
+        cells = cv2.countNonZero(self._mask)
+        return _LEAST_DIFFERING_CELLS <= cells < _SAME_LIGHT_SHARE * self._mask.size
 
     def _find_living(self, background: Background) -> bool:
         """Count the look for each cell of what differs from the scene of before and changes; False if that says

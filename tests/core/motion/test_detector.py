@@ -98,6 +98,23 @@ def test_any_step_of_gain_and_offset_never_fires(
     assert not fired(watch(detector(), [scene()] * at + [stepped] * 60))
 
 
+def infrared(picture: np.ndarray, at_s: float) -> np.ndarray:
+    """Half a second after the filter has left: half a second of black, then a lamp whose exposure hunts."""
+    if at_s < 0.5:
+        return picture * 0.1
+    rows, columns = picture.shape
+    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
+    tones = np.kron(np.random.default_rng(3).normal(0, 22, (12, 16)), np.ones((rows // 12, columns // 16)))
+    lit = 25 + np.exp(-(x**2 + y**2)) * (0.55 * picture + tones)
+    return np.clip(lit * (1 + 0.5 * math.exp((0.5 - at_s) / 0.6)), 0, 255).astype(np.uint8)
+
+
+def test_an_infrared_filter_that_leaves_an_empty_scene_never_fires(scene: Draw, watch: Watch) -> None:
+    frames = [scene()] * 30 + [infrared(scene(), number / 5) for number in range(40)]
+    samples = watch(Detector(240, 320, 5.0), frames, frames_per_s=5.0)
+    assert not any(sample.moving or sample.present for sample in samples)
+
+
 def test_slow_changes_of_light_never_fire(scene: Draw, watch: Watch) -> None:
     drift = [np.clip(scene() * (1 + 0.3 * math.sin(step / 25)), 0, 255) for step in range(300)]
     assert not fired(watch(detector(), drift))

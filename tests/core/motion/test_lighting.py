@@ -7,8 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from agent.core.motion.lighting import SuddenLightChange, hidden_structure, is_only_lit
-from agent.core.motion.pyramid import Pyramid
+from agent.core.motion.grids import Grids
+from agent.core.motion.lighting import SuddenLightChange, hidden_structure, is_lit_anew, is_only_lit
+from agent.core.motion.pyramid import STEPS_PER_E, Pyramid
+from agent.core.motion.zones import Zone, ZoneMap
+from agent.wire.fields import ZoneKind
 
 Draw = Callable[..., np.ndarray]
 WATCHED = np.full((60, 80), 255, np.uint8)
@@ -42,22 +45,79 @@ def test_structure_that_no_zone_watches_does_not_count(scene: Draw, with_figure:
     assert hidden_structure(steps(half), background(scene()), watched).share < 0.1
 
 
+NOTHING = np.zeros((6, 8), np.float32)
+
+
+def sudden_change() -> SuddenLightChange:
+    return SuddenLightChange(6, 8, share=0.15, settle_frames=6)
+
+
 def test_a_change_that_stays_below_the_share_is_not_sudden() -> None:
-    sudden = SuddenLightChange(6, 8, share=0.15, settle_frames=6)
+    sudden = sudden_change()
     for share in np.linspace(0, 0.6, 60):
-        sudden.suspects(float(share), np.zeros((6, 8), np.float32))
+        sudden.suspects(float(share), NOTHING, is_lit=False)
     assert not sudden.settling
 
 
-def test_a_sudden_change_settles_for_its_time_and_knows_whether_it_went_on() -> None:
+def test_a_sudden_change_settles_for_its_time_and_knows_whether_it_goes_on() -> None:
     for changing, expected in ((0.0, False), (0.5, True)):
-        sudden = SuddenLightChange(6, 8, share=0.15, settle_frames=6)
-        sudden.suspects(0.5, np.zeros((6, 8), np.float32))
+        sudden = sudden_change()
+        sudden.suspects(0.5, NOTHING, is_lit=False)
         for _ in range(6):
             assert sudden.settling
-            sudden.observe(changing)
+            sudden.observe(changing, is_lit=False)
         assert not sudden.settling
         assert sudden.kept_changing is expected
+
+
+def test_a_light_that_goes_on_changing_is_waited_for_but_not_for_ever() -> None:
+    sudden = sudden_change()
+    sudden.suspects(0.0, NOTHING, is_lit=True)
+    for _ in range(20):
+        sudden.observe(0.0, is_lit=True)
+    assert sudden.settling
+    waited = 20
+    while sudden.settling:
+        sudden.observe(0.0, is_lit=True)
+        waited += 1
+    assert waited == 30
+
+
+def test_a_light_that_jumps_twice_has_not_kept_changing() -> None:
+    sudden = sudden_change()
+    sudden.suspects(0.0, NOTHING, is_lit=True)
+    for changing, is_lit in ((0.4, True), (0.1, False), (0.0, False), (0.0, False), (0.4, True), (0.1, False)):
+        sudden.observe(changing, is_lit=is_lit)
+    assert sudden.settling
+    assert not sudden.kept_changing
+
+
+def test_what_moves_before_most_of_the_picture_changes_is_no_light() -> None:
+    sudden = sudden_change()
+    sudden.observe(0.1, is_lit=False)
+    sudden.suspects(0.05, NOTHING, is_lit=True)
+    assert not sudden.settling
+    sudden.observe(0.0, is_lit=False)
+    sudden.suspects(0.05, NOTHING, is_lit=True)
+    assert sudden.settling
+
+
+def lit_grids(gain: float, part: slice) -> Grids:
+    """Most of the scene is learned, and `part` of its columns is brighter by this factor."""
+    grids = Grids(ZoneMap((Zone("privacy", ((0, 0), (0.1, 0), (0.1, 1), (0, 1)), ZoneKind.EXCLUDE),)).rasterise(60, 80))
+    grids.quick_mean[:], grids.quick_threshold[:] = 100, np.where(grids.blind > 0, 255, 4)
+    grids.frame[:] = 100
+    grids.frame[:, part] = round(100 + STEPS_PER_E * np.log(gain))
+    return grids
+
+
+def test_the_light_is_anew_if_most_of_what_no_visitor_hides_has_changed() -> None:
+    assert is_lit_anew(lit_grids(1.5, np.s_[:]), None)
+    assert not is_lit_anew(lit_grids(1.05, np.s_[:]), None), "clouds do that"
+    assert not is_lit_anew(lit_grids(1.5, np.s_[:30]), None)
+    assert is_lit_anew(lit_grids(1.5, np.s_[:50]), None)
+    assert not is_lit_anew(lit_grids(1.5, np.s_[:50]), (0, 0, 50, 60)), "a visitor who fills half of the picture"
+    assert not is_lit_anew(lit_grids(1.5, np.s_[:]), (0, 0, 70, 60)), "too little is left to tell"
 
 
 def test_a_headlight_shows_the_structure_that_is_there(scene: Draw) -> None:

@@ -75,3 +75,11 @@ def test_a_visitor_of_a_minute_ago_no_longer_compares() -> None:
         frame[PERSON] = 150 + 20 * (number % 2) * (number < 14)
 
     assert not any(boxes(person, looks=80)[16:])
+
+
+def test_what_lives_in_another_light_than_before_is_not_compared() -> None:
+    def person_in_another_light(number: int, frame: np.ndarray) -> None:
+        frame += 8
+        frame[PERSON] = 150 + 20 * (number % 2)
+
+    assert not any(boxes(person_in_another_light)[:16])
