@@ -87,7 +87,7 @@ def _heldout(chosen: argparse.Namespace) -> Any:
 
 
 def _films(chosen: argparse.Namespace) -> Any:
-    return {"films": heldout.measure_films(chosen.shared)}
+    return heldout.measure_films(chosen.shared)
 
 
 def _accuracy(chosen: argparse.Namespace) -> Any:

@@ -231,21 +231,31 @@ def measure(judges: Mapping[str, Judge], ours: Judge, shared: Path) -> dict[str,
 
 
 def measure_films(shared: Path) -> dict[str, Any]:
-    """Ours on the films of both kinds of seeds."""
+    """Ours on the films of each kind of seeds, and with each stage left out on those that changes are chosen on."""
     sources = {
-        f"held-out, seeds {_listed(doorsteps.HELD_OUT)}": (doorsteps.HELD_OUT, SPLITS[1:]),
-        f"held-out, seeds {_listed(doorsteps.SPENT)}, spent": (doorsteps.SPENT, SPLITS[1:]),
-        "tuning seeds": (doorsteps.TUNING, ("tune", SPENT)),
+        "fresh": (doorsteps.HELD_OUT, SPLITS[1:]),
+        "of validate, chosen on": (doorsteps.CHOSEN, ("validate",)),
+        "tuning": (doorsteps.TUNING, ("tune", SPENT)),
     }
-    return {
-        name: films_of(doorsteps.film(kind, seed, found) for kind in doorsteps.KINDS for seed in seeds)
-        for name, (seeds, splits) in sources.items()
-        for found in (props(splits, shared),)
-    }
+    found: dict[str, Any] = {"films": {}, "films without": {}}
+    for name, (seeds, splits) in sources.items():
+        scenery = props(splits, shared)
+        titled = f"{name}, seeds {seeds[0]} to {seeds[-1]}"
+        found["films"][titled] = films_of(_films(doorsteps.KINDS, seeds, scenery))
+        if seeds == doorsteps.CHOSEN:
+            for stage in ABLATIONS:
+                with without(stage):
+                    everyday = films_of(_films(doorsteps.DISTURBED, seeds, scenery))["everyday"]
+                    found["films without"].setdefault(stage, {})[titled] = everyday
+    return found
 
 
-def _listed(seeds: tuple[int, ...]) -> str:
-    return " and ".join(map(str, seeds))
+def _films(kinds: Iterable[str], seeds: Iterable[int], scenery: doorsteps.Props) -> Iterator[doorsteps.Film]:
+    """By seed and kind. The five minutes of a reader are shown by one seed each."""
+    for number, seed in enumerate(seeds):
+        for kind in kinds:
+            if number == 0 or not kind.startswith("reads"):
+                yield doorsteps.film(kind, seed, scenery)
 
 
 def tables(found: dict[str, Any]) -> Iterator[str]:
@@ -283,6 +293,8 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
                 f"hour in {everyday['minutes']:.0f} min ({wrong or 'nothing wrong'})."
             )
             yield ""
+        if not films["hard"]:
+            continue
         yield f"| hard films, {name} | told, of films | latency, median, s | held, least | held, mean |"
         yield "|---|---|---|---|---|"
         for kind, row in films["hard"].items():
@@ -291,6 +303,14 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
                 f"| {row['held_mean']:.2f} |"
             )
         yield ""
+
+    for stage, row in found.get("films without", {}).items():
+        if stage == "everything":
+            yield "| everyday and disturbed films | " + " | ".join(row) + " |"
+            yield "|---|" + "---|" * len(row)
+        yield (
+            f"| {stage} | " + " | ".join(f"{_f1(each)}, {each['false_per_h']} an hour" for each in row.values()) + " |"
+        )
 
 
 def _f1(row: dict[str, Any]) -> str:

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from agent.core.motion.grids import Grids
+from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import BackgroundUpdate, CellBox, Passes
 from agent.core.motion.passes.scene import local_mean
@@ -31,6 +32,9 @@ _USUAL_QUANTILE = 1.75
 
 _NOISE_LEVEL = 0.67
 """Half of all residuals of plain noise lie below this many standard deviations."""
+
+_SAME_SCENE = 0.9
+"""The share of the scene's variance that a change of exposure explains. An infrared filter changes its tones."""
 
 
 class Background:
@@ -93,6 +97,27 @@ class Background:
         light = local_mean(grids.frame[here] - grids.scene[here])
         np.add(grids.scene[here], light, out=grids.mean[here])
         self._set_threshold()
+
+    def relight(self, scene: Grid, hidden: CellBox) -> npt.NDArray[np.bool_]:
+        """Bring the `scene` of before into the present light, also where it is `hidden` now; says where it is not.
+
+        Cells in sight are taken as they are. The hidden ones follow the straight line between before and now of those
+        in sight. If there is no such line, for example after an infrared filter, nothing is done.
+        """
+        x0, y0, x1, y1 = hidden
+        in_sight = np.ones(scene.shape, np.bool_)
+        in_sight[y0:y1, x0:x1] = False
+        before, now = scene[in_sight].astype(np.float64), self._grids.seen[in_sight].astype(np.float64)
+        # Sums of multiples of 1/64, and of their products, are exact in any order.
+        count, sum_before, sum_now = len(now), before.sum(), now.sum()
+        spread_before, spread_now = (count * np.vdot(each, each) - each.sum() ** 2 for each in (before, now))
+        together = count * np.vdot(before, now) - sum_before * sum_now
+        if together <= 0 or together**2 < _SAME_SCENE * spread_before * spread_now:
+            return np.zeros_like(in_sight)
+        line = together / spread_before * (scene - sum_before / count) + sum_now / count
+        hidden_now = np.rint(64 * np.clip(line, 0, 255)) / 64
+        np.copyto(scene, np.where(in_sight, self._grids.seen, hidden_now), casting="unsafe")
+        return in_sight
 
     def expect_noise(self, share: float) -> None:
         """The grid is cleared in another way from now on: noise is this many times what it was."""

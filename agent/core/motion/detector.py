@@ -12,15 +12,16 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
     Taking the local mean out makes light vanish; asking for the difference itself as well keeps the halo of a bright
     thing out.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by sign, plus a
     share of the local contrast (`background.py`).
-3.  **Much at once?**  When the share of differing cells jumps by 20 %, judgement waits 0.6 s and then rests on
-    structure (`lighting.py`).  Structure kept is light, and has been learned meanwhile; structure lost while things
-    still change is a person close to the lens, and fires: "too much changed" is never a reason to drop a visitor.
+3.  **Another light?**  When most of the picture becomes brighter or darker at once, judgement waits until 0.6 s have
+    passed without that, and then rests on structure (`lighting.py`).  Light has been learned meanwhile; structure lost
+    while things still change is a person close to the lens, and fires: "too much changed" is never a reason to drop a
+    visitor.
 4.  **Track before detecting.**  A path is a sequence of differing cells, each within a step of the one before, that
     gains length on ground not covered for 2 s.  Swaying things run out of new ground, walkers do not (`tracking.py`).
 5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone and for a person, have
     dwelt on their cells (insects, leaves and flakes do not), and still be changing (scenery is not); small ones must be
     all that twice. Trees, rain and insects make short paths again and again: a path must be longer than the usual ones
-    of its scene (`confirming.py`). A region that shows the background's structure, or has no edge, is light. Only now
+    of its scene (`confirming.py`). A region that shows the background's structure is light. Only now
     is the frame `moving`.
 6.  **Learn.**  `B` follows slowly under what differs, fast where that has stopped changing, faster with smooth light;
     noise follows except around a confirmed visitor.
@@ -50,12 +51,7 @@ from agent.core.motion.clearing import SMOOTHING_GAIN, NoiseReduction, jump_limi
 from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.grids import Grid, Grids
 from agent.core.motion.lens import LensState, LensWatch
-from agent.core.motion.lighting import (
-    SuddenLightChange,
-    hidden_structure,
-    is_lit_anew,
-    is_only_lit,
-)
+from agent.core.motion.lighting import SuddenLightChange, hidden_structure, is_light_new, is_only_lit
 from agent.core.motion.lingering import LingeringVisitor
 from agent.core.motion.pacing import FrameRateMonitor
 from agent.core.motion.parameters import MotionSettings
@@ -125,7 +121,6 @@ class Detector:
         self._sudden = SuddenLightChange(
             self._rows,
             self._columns,
-            share=settings.sudden_share,
             settle_frames=self._frames(settings.settle_s, least=3),
         )
         self._gap_ns = seconds(settings.gap_s)
@@ -246,8 +241,9 @@ class Detector:
         number, sudden = self._frame_number, self._sudden
         # Where a visitor stood until they had become background, nothing new appears when they leave.
         cells = self._passes.differ(self._presence.box is not None)
-        is_lit = 2 * quick_cells > self._watched_cells and is_lit_anew(self._grids, self._presence.box)
-        sudden.suspects(cells / self._watched_cells, self._grids.mean, is_lit=is_lit)
+        is_lit = 2 * quick_cells > self._watched_cells and is_light_new(self._grids, self._presence.box)
+        if is_lit:
+            sudden.suspects(self._grids.mean)
         if sudden.settling:
             return self._settle(sensor_ns, is_lit=is_lit)
         if not cells:
@@ -279,6 +275,8 @@ class Detector:
         if is_lit:
             self._grids.mean[:] = self._grids.frame
         self._background.relearn(absorb_s=self._settings.settle_absorb_s, haste=1)
+        if not self._sudden.settling:
+            self._presence.relight(self._background)
         if self._sudden.settling or not self._sudden.kept_changing:
             return _still(sensor_ns, MotionState.LIGHT_CHANGE)
         hidden = hidden_structure(self._grids.frame, self._sudden.before, self._watched)

@@ -79,12 +79,9 @@ class MotionSettings:
     scene_age_s: float = 30.0
     """A visitor who comes so slowly that no path shows it is found by comparing with the scene this long ago."""
 
-    # When much changes at once.
-    sudden_share: float = 0.2
-    """Share of the watched picture that must start to differ at once to suspect the light. A person who steps in and
-    fills the picture takes longer than a frame."""
+    # When the light changes.
     settle_s: float = 0.6
-    """How long the scene may take to settle after that before it is judged."""
+    """For how long no more of it must be seen before the scene is judged."""
     settle_absorb_s: float = 0.33
     """Time constant of the background meanwhile: the new light is learned by the time of judgement."""
     structure_lost_share: float = 0.3

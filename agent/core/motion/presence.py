@@ -12,6 +12,8 @@ that hang together with where motion was confirmed and differ from that scene.  
   parked car do not, and are let go.  It is looked for three times a second, because a swaying visitor stands still at
   each turn.  A visitor who has just walked must begin sooner: that may be the empty place they left behind.
 
+If the light changes meanwhile, that scene is brought into the new light (`Background.relight`).
+
 When they have gone, the scene is put back into the background, in the light of the day; and as long as they are there,
 what equals that scene is nothing new (`Passes.differ`), or their outline would be left behind as a visitor.
 
@@ -141,6 +143,13 @@ class PresenceTracker:
         else:
             self.box = body if sensor_ns <= self._until_ns else None
         return self.box is not None
+
+    def relight(self, background: Background) -> None:
+        """The light has changed for good: take the scene as it is now, and behind the visitor as it must be."""
+        if self.box is not None:
+            grids = self._grids
+            in_sight = background.relight(grids.scene, self._window)
+            grids.scene_threshold[in_sight] = _BODY_SHARE * grids.threshold[in_sight]
 
     def _patience_ns(self, background: Background) -> int:
         """The noisier the picture, the seldomer a standing person moves by more than that."""

@@ -22,8 +22,8 @@ from agent.core.timebase import BootNs, seconds
 from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
-ANSWERS_SHA256 = "1e8f46c7d5e18bc03f0f535ce60675234d18ec0a4475daa60103f083d21b4bc2"
-GRIDS_SHA256 = "118224024394db2a65b6989c921e3d16149fa77f58c82eaf9f6898347d8e1647"
+ANSWERS_SHA256 = "f4bdf7f1836b11677ed55428c748a0ec2ff9dbdc70ce9a304338facdfe9e68a6"
+GRIDS_SHA256 = "e068b4eff78c94d840475332af7c0ba13e8f2a0e402fa19343423f5e363be391"
 
 
 def frames() -> Iterator[Luma]:
