@@ -304,13 +304,14 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
             )
         yield ""
 
-    for stage, row in found.get("films without", {}).items():
-        if stage == "everything":
-            yield "| everyday and disturbed films | " + " | ".join(row) + " |"
-            yield "|---|" + "---|" * len(row)
-        yield (
-            f"| {stage} | " + " | ".join(f"{_f1(each)}, {each['false_per_h']} an hour" for each in row.values()) + " |"
-        )
+    if found.get("films without"):
+        titles = next(iter(found["films without"].values()))
+        yield "| everyday and disturbed films | " + " | ".join(titles) + " |"
+        yield "|---|" + "---|" * len(titles)
+        for stage, row in found["films without"].items():
+            cells = (f"{_f1(each)}, {each['false_per_h']} an hour" for each in row.values())
+            yield f"| {stage} | " + " | ".join(cells) + " |"
+        yield ""
 
 
 def _f1(row: dict[str, Any]) -> str:
