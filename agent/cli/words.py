@@ -54,6 +54,8 @@ def opted_out(scope: Scope, value: str | None, root: str | None = None) -> str:
     """
     if scope is Scope.HOURS and value:
         return f"the hours {value[:2]}:{value[2:4]} to {value[5:7]}:{value[7:]}"
+    if scope is Scope.BULLETINS and value:
+        return f"bulletins of the kind '{plain(value)}'"
     below = f" of the root {plain(root)[:8]}" if root else ""
     return f"requests of the {scope.value} '{plain(value)}'{below}" if value else "all requests"
 

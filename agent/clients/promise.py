@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.wire.fields import OnwardKind
+from agent.wire.fields import Kind, OnwardKind
 from agent.wire.messages import FootageRequest, Onward
 
 __all__ = ["NO_CALLING_BACK", "days_in_words", "kept_in_words", "onward_in_words", "promised"]
 
 NO_CALLING_BACK: Final = "You cannot call back footage that was sent, and their signature does not make them keep this."
+_NEIGHBOUR: Final = "A neighbour asks: only their key opens what you share, and nothing makes them delete it."
+"""An owner reads it before the yes, because the neighbour and not the requester has the key (decision 66)."""
 _DAYS_PER_YEAR: Final = 365
 _ONWARD: Final = {
     OnwardKind.COURT: "courts and prosecutors",
@@ -50,4 +52,5 @@ def promised(request: FootageRequest, requester: str) -> str:
         passed = f"law or policy may make it pass your footage on to {passed}"
     else:
         passed = "it passes your footage on to no one"
-    return f"{requester} states: it keeps what you share for {kept_in_words(request)}; {passed}."
+    said = f"{requester} states: it keeps what you share for {kept_in_words(request)}; {passed}."
+    return f"{said} {_NEIGHBOUR}" if request.kind is Kind.NEIGHBOUR else said

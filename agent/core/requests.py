@@ -220,8 +220,12 @@ class ActiveOptOut:
                 return self.value == terms.kind.value
             case Scope.INCIDENT:
                 return self.value == terms.incident.value
-            case Scope.HOURS:  # pragma: no branch (there is no other)
+            case Scope.HOURS | Scope.BULLETINS:  # pragma: no branch (there is no other)
                 return False  # quiet hours delay only the alert: the request itself waits like any other
+
+    def covers_bulletins(self, kind: Kind, now_s: int | None) -> bool:
+        """Returns whether bulletins of this kind of requester are not listed. `now_s`: as in `covers`."""
+        return self.scope is Scope.BULLETINS and self.value == kind.value and not self._is_over(now_s)
 
     def is_quiet(self, now_s: int, minute: int) -> bool:
         """Returns whether these are quiet hours and `minute` of the local day is in them."""

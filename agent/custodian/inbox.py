@@ -316,7 +316,8 @@ class Inbox:
         now = self._clock.now()
         now_s, position = trusted_seconds(now), self.position
         elsewhere = bulletin.area is not None and (position is None or not bulletin.area.contains(*position))
-        if not elsewhere and (now_s is None or now_s <= bulletin.not_after_s):
+        unwanted = any(each.covers_bulletins(inbound.requester.kind, now_s) for each in self._journal.opt_outs())
+        if not elsewhere and not unwanted and (now_s is None or now_s <= bulletin.not_after_s):
             self._keep_bulletin(inbound, now.utc_ns // NS_PER_MS, data, bulletin)
         return DropReason.BULLETIN
 

@@ -348,12 +348,15 @@ class Scope(enum.Enum):
     INCIDENT = "incident"
     HOURS = "hours"
     """Quiet hours: the owner is notified of a request when the hours end. `value` is `2200-0700`, local time."""
+    BULLETINS = "bulletins"
+    """Bulletins of one kind of requester: they are not listed. Requests are not concerned."""
 
 
 _HOURS: Final = re.compile(r"([01]\d|2[0-3])[0-5]\d-([01]\d|2[0-3])[0-5]\d")
 _VALUES_OF: Final[Mapping[Scope, frozenset[str]]] = {
     Scope.KIND: frozenset(kind.value for kind in Kind),
     Scope.INCIDENT: frozenset(incident.value for incident in Incident),
+    Scope.BULLETINS: frozenset(kind.value for kind in Kind),
 }
 
 
@@ -369,7 +372,8 @@ def _require_scope(scope: Scope, value: str | None, trust_root: str | None) -> N
 
 
 class OptOut(OwnerStatement, frozen=True):
-    """Opt-out from requests: all, of one requester, of one kind, or for one kind of incident. Or quiet hours.
+    """Opt-out from requests: all, of one requester, of one kind, or for one kind of incident. Or quiet hours. Or an
+    opt-out from the bulletins of one kind of requester.
 
     `trust_root` names the root of that one requester, because another root may give the same id to another requester.
     With `until_s` it ends at that time, otherwise it is permanent.

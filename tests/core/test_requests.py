@@ -228,10 +228,29 @@ def test_only_footage_requests_are_admitted() -> None:
         (ActiveOptOut(Scope.ALL, until_s=samples.NOW_S + 1), True),
         (ActiveOptOut(Scope.ALL, until_s=samples.NOW_S), False),
         (ActiveOptOut(Scope.HOURS, "0000-2359"), False),
+        (ActiveOptOut(Scope.BULLETINS, Kind.POLICE.value), False),
     ],
 )
 def test_an_opt_out_covers_what_its_owner_said_until_it_ends(standing: ActiveOptOut, covers: bool) -> None:
     assert opted_out(Terms.of(samples.request()), (ActiveOptOut(Scope.KIND, "court"), standing), NOW) is covers
+
+
+@pytest.mark.parametrize(
+    ("standing", "covers"),
+    [
+        (ActiveOptOut(Scope.BULLETINS, "neighbour"), True),
+        (ActiveOptOut(Scope.BULLETINS, "police"), False),
+        (ActiveOptOut(Scope.BULLETINS, "neighbour", until_s=samples.NOW_S + 1), True),
+        (ActiveOptOut(Scope.BULLETINS, "neighbour", until_s=samples.NOW_S), False),
+        (ActiveOptOut(Scope.KIND, "neighbour"), False),
+        (ActiveOptOut(Scope.ALL), False),
+    ],
+)
+def test_an_opt_out_from_bulletins_covers_those_of_its_kind_and_no_request(
+    standing: ActiveOptOut, covers: bool
+) -> None:
+    assert standing.covers_bulletins(Kind.NEIGHBOUR, samples.NOW_S) is covers
+    assert ActiveOptOut(Scope.BULLETINS, "neighbour", 1).covers_bulletins(Kind.NEIGHBOUR, None), "without a clock"
 
 
 def test_an_opt_out_applies_as_its_owner_signed_it() -> None:

@@ -652,6 +652,16 @@ def test_bulletins_are_listed_newest_first_and_answered_by_nobody(door: Door) ->
     assert (door.told.news, door.journal.requests(), door.outgoing()) == (told, states, [])
 
 
+def test_bulletins_of_a_kind_that_the_owner_opted_out_of_are_not_listed_and_its_requests_are(door: Door) -> None:
+    door.obey(OptOut(**stated(), scope=Scope.BULLETINS, value="police"))
+    door.hear(bulletin(area=None))
+    assert bulletins(door) == []
+    assert door.journal.counters() == {"bulletin": 1}, "from outside nothing differs"
+    door.obey(OptIn(**stated(), scope=Scope.BULLETINS, value="police"))
+    door.hear(bulletin(area=None))
+    assert len(bulletins(door)) == 1
+
+
 def test_bulletins_for_elsewhere_for_yesterday_and_too_many_are_not_listed(door: Door) -> None:
     door.hear(bulletin(area=samples.Circle(lat=53.5561, lon=9.9661, radius_m=300)))
     assert door.journal.counters() == {"bulletin": 1}, "it came from a known requester and is in its form"

@@ -189,6 +189,7 @@ def _opt(may: Mapping[str, Check]) -> Callable[[Any], dict[str, Any]]:
     clock = "([01][0-9]|2[0-3])[0-5][0-9]"
     values: dict[str, Check] = {
         "requester": LABEL, "kind": KIND, "incident": INCIDENT, "hours": matching(f"{clock}-{clock}"),
+        "bulletins": KIND,
     }  # fmt: skip
 
     def read(value: Any) -> dict[str, Any]:

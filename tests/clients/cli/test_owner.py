@@ -501,6 +501,9 @@ def test_opting_out_and_in(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None
     assert "harbour-police" not in door("opt-out", "list").out
     assert door("opt-out", "add", "--requester", "a", "--kind", "police").status == 2
     assert door("opt-out", "add", "--until", "soon").status == 2
+    assert "bulletins of the kind 'neighbour', for good" in door("opt-out", "add", "--bulletins", "neighbour").out
+    assert "bulletins of the kind 'neighbour', for good" in door("opt-out", "list").out
+    assert "is lifted" in door("opt-out", "lift", "--bulletins", "neighbour").out
 
 
 def test_quiet_hours_are_written_as_people_write_them(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""`doorward owner opt-out`: requests that an owner does not want to receive, and quiet hours."""
+"""`doorward owner opt-out`: requests and bulletins that an owner does not want to receive, and quiet hours."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def _scope_options(command: _Command) -> _Command:
     for option in (
         click.option("--hours", metavar="FROM-TO", help="Quiet hours by the doorbell's clock: 22:00-07:00."),
+        click.option(
+            "--bulletins",
+            metavar="KIND",
+            type=click.Choice([each.value for each in Kind]),
+            help="Bulletins of this kind of requester, and no requests.",
+        ),
         click.option("--incident", type=click.Choice([each.value for each in Incident]), help="Only this incident."),
         click.option("--kind", type=click.Choice([each.value for each in Kind]), help="Only this kind of requester."),
         click.option("--root", metavar="ROOT", help="The root's id, if two roots list that requester's id."),
@@ -57,15 +63,15 @@ def opt_out() -> None:
 @device_option
 @json_option
 def add(
-    requester: str | None, root: str | None, kind: str | None, incident: str | None, hours: str | None,
-    until: str | None, folder: Path, device: Path, as_json: bool,
+    requester: str | None, root: str | None, kind: str | None, incident: str | None, bulletins: str | None,
+    hours: str | None, until: str | None, folder: Path, device: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    """Opt out of all or some requests, or set quiet hours with --hours.
+    """Opt out of all or some requests or of bulletins, or set quiet hours with --hours.
 
-    Covered requests end silently, including those that wait now.  With --hours no request ends: the doorbell tells you
-    after the quiet hours.
+    Covered requests end silently, including those that wait now.  Covered bulletins are not listed from now on.  With
+    --hours no request ends: the doorbell tells you after the quiet hours.
     """
-    scope, value = _scope(requester, root, kind, incident, hours)
+    scope, value = _scope(requester, root, kind, incident, bulletins, hours)
     until_ms = parse_time(until, "--until") if until else None
     keys = load_keys(folder)
     with DeviceLink(device) as link:
@@ -110,14 +116,14 @@ def _root_of(requester: str, listed: list[tuple[str, str]]) -> str:
 @device_option
 @json_option
 def lift(
-    requester: str | None, root: str | None, kind: str | None, incident: str | None, hours: str | None, folder: Path,
-    device: Path, as_json: bool,
+    requester: str | None, root: str | None, kind: str | None, incident: str | None, bulletins: str | None,
+    hours: str | None, folder: Path, device: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Receive requests again.
 
     Lifts the opt-out of the same scope. Requests that it ended stay ended.
     """
-    scope, value = _scope(requester, root, kind, incident, hours)
+    scope, value = _scope(requester, root, kind, incident, bulletins, hours)
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         standing = [
@@ -173,7 +179,12 @@ def _until(utc_ms: int | None) -> str:
 
 
 def _scope(
-    requester: str | None, root: str | None, kind: str | None, incident: str | None, hours: str | None
+    requester: str | None,
+    root: str | None,
+    kind: str | None,
+    incident: str | None,
+    bulletins: str | None,
+    hours: str | None,
 ) -> tuple[Scope, str | None]:
     written = None if hours is None else _hours(hours)
     given = [
@@ -182,6 +193,7 @@ def _scope(
             (Scope.REQUESTER, requester),
             (Scope.KIND, kind),
             (Scope.INCIDENT, incident),
+            (Scope.BULLETINS, bulletins),
             (Scope.HOURS, written),
         )
         if value is not None

@@ -5,7 +5,7 @@ import { t } from "../ui/texts.js";
 import { ONWARD } from "../wire/kinds.js";
 
 /** @import { Review } from "../types.js" */
-/** @typedef {Pick<Review, "requester" | "retentionDays" | "onward" | "language">} Promised */
+/** @typedef {Pick<Review, "requester" | "retentionDays" | "onward" | "language"> & { kind?: string }} Promised */
 
 const DAYS_PER_YEAR = 365;
 
@@ -28,6 +28,8 @@ export function promises(review) {
   return [
     t("promise.keeps", { who: review.requester, days: daysText(review.retentionDays) }),
     passed.length ? t("promise.onward", { parties: passed.join("; ") }) : t("promise.none"),
+    // The neighbour has the only key (decision 66), so what the requester keeps or deletes is not what they keep.
+    ...(review.kind === "neighbour" ? [t("promise.neighbour")] : []),
   ];
 }
 

@@ -543,16 +543,15 @@ function nameOfOptOut({ scope, value, trust_root: root }) {
   if (scope === "all" || !value) return t("opt-out.all");
   // Two roots may give one id to two requesters.
   if (scope === "requester") return t("opt-out.requester", { who: `${value} (${root?.slice(0, 8)})` });
+  if (scope === "bulletins") return t("opt-out.bulletins", { kind: t(`kind.${value}`) });
   if (scope !== "hours") return t(`opt-out.${scope}`, { [scope]: t(`${scope}.${value}`) });
   // The doorbell writes 2200-0700.
   return t("opt-out.hours", { hours: value.replaceAll(/(\d\d)(\d\d)/g, "$1:$2").replace("-", " – ") });
 }
 
-/** @param {() => Promise<unknown>} again */
-async function optOuts(again) {
-  const { opt_outs: kinds = [], quiet_hours: hours = [] } = await ask("requests", { all: false });
-  const standing = [...kinds, ...hours];
-  const scope = h(
+/** The choice of what an opt-out covers: its scope and value, with a space between. */
+const scopes = () =>
+  h(
     "select",
     { id: "scope" },
     h("option", { value: "all" }, t("opt-out.all")),
@@ -560,8 +559,17 @@ async function optOuts(again) {
     INCIDENTS.map((incident) =>
       h("option", { value: `incident ${incident}` }, t("opt-out.incident", { incident: t(`incident.${incident}`) })),
     ),
+    KINDS.map((kind) =>
+      h("option", { value: `bulletins ${kind}` }, t("opt-out.bulletins", { kind: t(`kind.${kind}`) })),
+    ),
     h("option", { value: "hours" }, t("opt-out.hours.at")),
   );
+
+/** @param {() => Promise<unknown>} again */
+async function optOuts(again) {
+  const { opt_outs: kinds = [], quiet_hours: hours = [] } = await ask("requests", { all: false });
+  const standing = [...kinds, ...hours];
+  const scope = scopes();
   const from = h("input", { type: "time", value: "22:00", "aria-label": t("hours.from") });
   const to = h("input", { type: "time", value: "07:00", "aria-label": t("hours.to") });
   const between = h("div.row", { hidden: true }, from, h("span", "–"), to);
@@ -625,9 +633,11 @@ async function optOuts(again) {
  */
 async function decide(kind, matter, title) {
   const isHours = kind === "opt-out" && matter.scope === "hours";
+  const ownWords = kind === "opt-out" && (isHours || matter.scope === "bulletins");
+  const confirmation = ownWords ? `opt-out.${matter.scope}.confirm` : `${kind}.confirm`;
   await withCredential(
     isHours ? t("opt-out.hours.at") : title,
-    t(isHours ? "opt-out.hours.confirm" : `${kind}.confirm`),
+    t(confirmation),
     t(isHours ? "set.yes" : `${kind}.yes`),
     (credential) => call("decide", { kind, matter, credential }),
   );

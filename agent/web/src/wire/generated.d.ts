@@ -514,7 +514,7 @@ export interface RootFile {
   timestamp_keys: string[];
 }
 
-export type Scope = "all" | "hours" | "incident" | "kind" | "requester";
+export type Scope = "all" | "bulletins" | "hours" | "incident" | "kind" | "requester";
 
 export interface SealedFile {
   size: number;
