@@ -34,7 +34,8 @@ import {
 import { decode } from "../../agent/web/src/wire/strictjson.js";
 
 /** @import { Bytes, CaptureRecord, PublicKey } from "../../agent/web/src/types.js" */
-/** @typedef {{ payload_sha256: string, header_sha256: string, redacted?: { payload_sha256: string, key: string } }} Approved */
+/** @typedef {{ payload_sha256: string, key: string }} RedactedFile */
+/** @typedef {{ payload_sha256: string, header_sha256: string, redacted?: RedactedFile }} Approved */
 /**
  * @typedef {object} Item
  * @property {"segment" | "poster" | "sound"} kind
