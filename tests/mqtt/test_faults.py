@@ -719,8 +719,20 @@ def test_the_socket_is_tuned_where_the_kernel_can_and_silently_not_where_it_cann
         tls.tune(sock, settings)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 8000
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        usual = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
         tls.tune(sock, replace(settings, congestion=b"nosuchthing", user_timeout_ms=1))
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16) == usual
+
+
+def test_each_control_of_congestion_that_the_kernel_has_is_in_force_after_it_was_asked_for(pki: BrokerPki) -> None:
+    """bbr is among them where the installer could load it."""
+    there = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+    assert there
+    for name in there:
+        with socket.socket() as sock:
+            tls.tune(sock, replace(settings_for(pki, 1), congestion=name.encode()))
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == name.encode()
 
 
 # The bell
