@@ -25,7 +25,7 @@ from typing import Final
 
 from agent.core.timebase import NS_PER_MS, ClockQuality
 from agent.core.vault.dating import JUMP_NS
-from agent.core.vault.entries import VaultEntry
+from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import EvictionReason
 from agent.core.vault.spans import Stamp
@@ -37,6 +37,7 @@ __all__ = [
     "EvictionPlan",
     "ProtectedIds",
     "RetentionLimits",
+    "grown_before",
     "plan_eviction",
     "plan_forced_eviction",
 ]
@@ -106,6 +107,15 @@ class DiskGrowth:
         `need_bytes`: the size of the next write. `spare_bytes`: the space that the owner gives to other files.
         """
         return min(missing_bytes, max(0, self.added_bytes + need_bytes, spare_bytes))
+
+
+def grown_before(stored: Totals) -> DiskGrowth:
+    """Returns the growth to start from, because a restart forgets the growth before it.
+
+    Eviction frees whole segments, so the vault may have freed most of a segment more than it added. Starting from 0
+    would cost about that much footage at each restart. On a disk with its floor free, the next segment begins at 0.
+    """
+    return DiskGrowth(-(stored.stored_bytes // stored.segments) if stored.segments else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from agent.core.retention import (
     DiskUsage,
     EvictionPlan,
     RetentionLimits,
+    grown_before,
     plan_eviction,
     plan_forced_eviction,
 )
@@ -142,6 +143,7 @@ class Vault(VaultReader):
                 self._unread, self.fault = "", str(error)
                 raise
             self._unread = ""
+            self._growth = grown_before(self._index.totals())
             return report
 
     def _how_far(self) -> str:

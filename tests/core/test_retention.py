@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.retention import DiskUsage, EvictionPlan, RetentionLimits, plan_eviction, plan_forced_eviction
+from agent.core.retention import (
+    DiskGrowth,
+    DiskUsage,
+    EvictionPlan,
+    RetentionLimits,
+    grown_before,
+    plan_eviction,
+    plan_forced_eviction,
+)
 from agent.core.timebase import ClockQuality
-from agent.core.vault.entries import VaultEntry
+from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import EvictionReason
 from agent.errors import ConfigurationError
@@ -208,3 +216,11 @@ def test_recording_wins_over_holds_and_takes_no_more_than_it_needs() -> None:
 def test_limits_that_make_no_sense_cannot_be_built(limits: tuple[int, int | None, int]) -> None:
     with pytest.raises(ConfigurationError):
         RetentionLimits(*limits)
+
+
+def test_after_a_restart_the_first_segment_frees_nothing_and_a_new_vault_begins_at_nothing() -> None:
+    assert grown_before(Totals()) == DiskGrowth(0)
+    growth = grown_before(Totals(3, 10, 0))
+    assert growth == DiskGrowth(-3)
+    growth.added_bytes += 3
+    assert growth.may_free(100, 0, 0) == 0

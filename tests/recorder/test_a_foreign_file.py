@@ -47,6 +47,25 @@ def test_a_growing_foreign_file_costs_no_more_than_what_is_recorded_meanwhile() 
     assert tested.vault.enforce_retention(()).foreign_bytes == 0
 
 
+def test_restarts_while_a_foreign_file_grows_cost_no_more_than_what_is_recorded_meanwhile() -> None:
+    """Each restart cost up to a segment, because how much the vault has added is in memory alone."""
+    disk = FakeDisk()
+    tested = make_vault(disk, limits=LIMITS)
+    for _ in range(STORED):
+        tested.record(*SEGMENT)
+    stored_bytes = tested.vault.totals().stored_bytes
+    for restart in range(40):
+        leave(disk, FLOOR - 600_000 * restart - 1)
+        tested = make_vault(disk, index=tested.index, clock=tested.clock, limits=LIMITS, seed=restart + 1)
+        assert tested.vault.enforce_retention(()).evicted == (), "nothing was recorded since"
+        for _ in range(restart % 3):
+            tested.record(*SEGMENT)
+            tested.vault.enforce_retention(())
+        assert tested.vault.totals().stored_bytes >= stored_bytes - 160_000
+    tested.record(*SEGMENT)
+    assert tested.vault.enforce_retention(()).foreign_bytes > 0
+
+
 def test_the_vault_still_rolls_for_its_own_growth() -> None:
     disk = FakeDisk()
     tested = make_vault(disk, limits=LIMITS)
