@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pyte
               pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 CODEC = 'video/mp4; codecs="hvc1.1.6.L60.B0"'
-"""What the camera sends, up to constraint flags: Main profile, level 2."""
+"""The codec of the camera, up to constraint flags: Main profile, level 2."""
 NO = "The camera sends H.265 (HEVC), and this browser cannot play it."
 
 
