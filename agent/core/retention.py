@@ -37,7 +37,6 @@ __all__ = [
     "EvictionPlan",
     "ProtectedIds",
     "RetentionLimits",
-    "grown_before",
     "plan_eviction",
     "plan_forced_eviction",
 ]
@@ -100,22 +99,25 @@ class DiskGrowth:
     """
 
     added_bytes: int = 0
+    forgotten_bytes: int = 0
+    """Added that much before it frees anything, because a restart forgets the growth. Eviction frees whole segments, and
+    so half a segment more than it may, on average. Each restart would cost that much footage."""
+
+    def begin(self, stored: Totals) -> None:
+        """Begins with half an average segment, after a restart."""
+        self.forgotten_bytes = stored.stored_bytes // stored.segments // 2 if stored.segments else 0
+
+    def floor_is_free(self) -> None:
+        self.added_bytes = self.forgotten_bytes = 0
 
     def may_free(self, missing_bytes: int, need_bytes: int, spare_bytes: int) -> int:
         """Returns how many of the bytes missing to the floor the vault may free.
 
-        `need_bytes`: the size of the next write. `spare_bytes`: the space that the owner gives to other files.
+        `need_bytes`: the size of the next write, if the disk refused it. `spare_bytes`: the space that the owner gives
+        to other files.
         """
-        return min(missing_bytes, max(0, self.added_bytes + need_bytes, spare_bytes))
-
-
-def grown_before(stored: Totals) -> DiskGrowth:
-    """Returns the growth to start from, because a restart forgets the growth before it.
-
-    Eviction frees whole segments, so the vault may have freed most of a segment more than it added. Starting from 0
-    would cost about that much footage at each restart. On a disk with its floor free, the next segment begins at 0.
-    """
-    return DiskGrowth(-(stored.stored_bytes // stored.segments) if stored.segments else 0)
+        own_bytes = self.added_bytes + need_bytes if need_bytes else self.added_bytes - self.forgotten_bytes
+        return min(missing_bytes, max(0, own_bytes, spare_bytes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from agent.core.retention import (
     DiskUsage,
     EvictionPlan,
     RetentionLimits,
-    grown_before,
     plan_eviction,
     plan_forced_eviction,
 )
@@ -143,7 +142,7 @@ class Vault(VaultReader):
                 self._unread, self.fault = "", str(error)
                 raise
             self._unread = ""
-            self._growth = grown_before(self._index.totals())
+            self._growth.begin(self._index.totals())
             return report
 
     def _how_far(self) -> str:
@@ -349,7 +348,7 @@ class Vault(VaultReader):
         usage = self._usage(self._index.totals())
         missing = max(0, limits.free_bytes - usage.free_bytes)
         if not missing:
-            self._growth.added_bytes = 0
+            self._growth.floor_is_free()
         spare = 0 if limits.kept_bytes is None else usage.stored_bytes - limits.kept_bytes
         return usage, missing, self._growth.may_free(missing, need_bytes, spare)
 
@@ -426,7 +425,7 @@ class Vault(VaultReader):
             self._being_written.discard(record.id)
             entry = self._index.get(record.id)
             if self._store.free_bytes() >= self._limits.free_bytes:
-                self._growth.added_bytes = 0
+                self._growth.floor_is_free()
             elif entry is not None:
                 self._growth.added_bytes += entry.stored_bytes
 

@@ -14,7 +14,6 @@ from agent.core.retention import (
     DiskUsage,
     EvictionPlan,
     RetentionLimits,
-    grown_before,
     plan_eviction,
     plan_forced_eviction,
 )
@@ -218,9 +217,15 @@ def test_limits_that_make_no_sense_cannot_be_built(limits: tuple[int, int | None
         RetentionLimits(*limits)
 
 
-def test_after_a_restart_the_first_segment_frees_nothing_and_a_new_vault_begins_at_nothing() -> None:
-    assert grown_before(Totals()) == DiskGrowth(0)
-    growth = grown_before(Totals(3, 10, 0))
-    assert growth == DiskGrowth(-3)
+def test_after_a_restart_half_a_segment_frees_nothing_unless_the_disk_refused_it() -> None:
+    growth = DiskGrowth()
+    growth.begin(Totals())
+    assert growth == DiskGrowth(0, 0)
+    growth.begin(Totals(3, 20, 0))
     growth.added_bytes += 3
-    assert growth.may_free(100, 0, 0) == 0
+    assert growth == DiskGrowth(3, 3)
+    assert [growth.may_free(100, need, 0) for need in (0, 5)] == [0, 8]
+    growth.added_bytes += 3
+    assert growth.may_free(100, 0, 0) == 3
+    growth.floor_is_free()
+    assert growth == DiskGrowth(0, 0)
