@@ -100,8 +100,8 @@ class DiskGrowth:
 
     added_bytes: int = 0
     forgotten_bytes: int = 0
-    """Added that much before it frees anything, because a restart forgets the growth. Eviction frees whole segments, and
-    so half a segment more than it may, on average. Each restart would cost that much footage."""
+    """Added that much before it frees anything, because a restart forgets the growth. Eviction frees whole segments,
+    half a segment too much on average, so each restart would cost that much footage."""
 
     def begin(self, stored: Totals) -> None:
         """Begins with half an average segment, after a restart."""

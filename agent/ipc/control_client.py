@@ -6,6 +6,7 @@ connects with the rights of the socket folder's owner.
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,23 @@ __all__ = ["DeviceLink", "read_settings"]
 _KEPT: Final = "\n\t"
 
 
+_AWAY: Final = (
+    "Is 'doorward run' running there?  From another machine, forward the socket: "
+    "ssh -L /tmp/doorward.sock:/var/lib/doorward/custodian/control.sock root@HOST."
+)
+_ON_A_READ_ONLY_DISK: Final = (
+    "The disk is read-only, so a device that runs there cannot make its socket.  Its page answers.  Look at the disk: "
+    "'doorward doctor'."
+)
+
+
+def _is_read_only(folder: Path) -> bool:
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 class DeviceLink(RpcClient):
     """A connection to one device. `path` is its control socket, local or forwarded with `ssh -L`."""
 
@@ -33,11 +51,8 @@ class DeviceLink(RpcClient):
         try:
             self._connect()
         except OSError as error:
-            raise NetworkError(
-                f"No device answers at {path}: {error.strerror or error}.",
-                remedy="Is 'doorward run' running there?  From another machine, forward the socket: "
-                "ssh -L /tmp/doorward.sock:/var/lib/doorward/custodian/control.sock root@HOST.",
-            ) from error
+            remedy = _ON_A_READ_ONLY_DISK if _is_read_only(path.parent) else _AWAY
+            raise NetworkError(f"No device answers at {path}: {error.strerror or error}.", remedy=remedy) from error
 
     def __enter__(self) -> DeviceLink:
         return self

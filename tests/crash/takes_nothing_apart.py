@@ -141,6 +141,10 @@ def look(
     recorder = status()["recorder"]
     seen["state"], seen["detail"] = recorder.get("state"), recorder.get("detail")
     seen["records meanwhile"] = full and until(lambda: status()["recorder"].get("segments"))
+    try:
+        doorbell.link().close()
+    except DoorwardError as error:
+        seen["an owner's client is told"] = error.remedy
     takes_everything(kind, disk)
     acknowledged = status()["recorder"].get("segments")
     seen["records again"] = until(lambda: status()["recorder"].get("segments", 0) > acknowledged)

@@ -80,6 +80,7 @@ def test_with_roles_apart_each_starts_on_such_a_disk_and_the_page_says_why_nothi
         assert seen["stored"] == seen["stored before"] >= 3
         assert seen["state"] == "not recording"
         assert "read-only" in seen["detail"]
+        assert "The disk is read-only" in seen["an owner's client is told"]
     else:
         assert seen["records meanwhile"], "in the place of the oldest"
         # btrfs says that space is free which it then refuses, so no floor is missed there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,22 @@ def test_no_answer_steers_the_terminal(answering: Answering) -> None:
 def test_a_device_that_is_not_there_is_told_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=r"No device answers at .*control.sock: No such file"):
         DeviceLink(tmp_path / "control.sock")
+
+
+def test_on_a_read_only_disk_a_device_that_runs_is_not_said_to_be_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot make the socket there, but its page answers."""
+    real = os.statvfs(tmp_path)
+    read_only = os.statvfs_result((*real[:8], real.f_flag | os.ST_RDONLY, *real[9:]))
+    monkeypatch.setattr("agent.ipc.control_client.os.statvfs", lambda _folder: read_only)
+    with pytest.raises(NetworkError) as told:
+        DeviceLink(tmp_path / "control.sock")
+    assert told.value.remedy.startswith("The disk is read-only")
+    monkeypatch.undo()
+    with pytest.raises(NetworkError) as told:
+        DeviceLink(tmp_path / "control.sock")
+    assert told.value.remedy.startswith("Is 'doorward run' running there?")
 
 
 def test_a_link_is_closed_when_its_block_is_left(answering: Answering) -> None:
