@@ -251,6 +251,8 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Both are in the signed request": (
         "tests/clients/requester/test_messages.py::test_a_request_says_what_was_asked_and_is_signed",
+        "tests/clients/requester/test_request_builder.py"
+        "::test_a_draft_becomes_a_request_with_all_its_values_and_clean_text",
     ),
     "The owner's client says them in its own words": (
         "tests/browser/test_everything_on_the_page.py"
@@ -460,7 +462,7 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
         "tests/core/test_trust_change.py"
         "::test_what_takes_effect_at_once_lets_nothing_through_that_the_old_or_the_new_bundle_refuses",
     ),
-    "Freeze: A timestamp ends": ("tests/wire/test_trust_package.py", "tests/wire/test_trust.py"),
+    "Freeze: A timestamp ends": ("tests/wire/test_trust_package.py::test_a_timestamp_lives_for_31_days_at_most",),
     "Then the doorbell and the owner's client": (
         f"{TRUST}::test_freeze_the_owner_is_told_once_and_an_ended_package_cannot_be_agreed_to",
     ),

@@ -56,18 +56,26 @@ def test_every_promise_names_what_shows_it() -> None:
 
 
 def is_left_to_a_target(path: str, name: str) -> bool:
-    """Whether `make test` leaves the whole test out (marker `at_length`)."""
+    """Whether `make test` leaves out the whole test (marker `at_length`), or each test of the file without a name."""
     body = ast.parse((ROOT / path).read_text()).body
     marks = [
         ast.unparse(each.value) for each in body if isinstance(each, ast.Assign) and "pytestmark" in ast.unparse(each)
     ]
-    found = [each for each in body if isinstance(each, ast.FunctionDef) and each.name == name]
-    marks += [ast.unparse(mark) for each in found for mark in each.decorator_list if not isinstance(mark, ast.Call)]
-    marks += [
+    if any("at_length" in mark or "LONG" in mark for mark in marks):
+        return True
+    tests = [
+        each
+        for each in body
+        if isinstance(each, ast.FunctionDef) and (each.name == name if name else each.name.startswith("test_"))
+    ]
+    return bool(tests) and all(has_the_marker(each) for each in tests)
+
+
+def has_the_marker(test: ast.FunctionDef) -> bool:
+    marks = [
         ast.unparse(mark)
-        for each in found
-        for mark in each.decorator_list
-        if isinstance(mark, ast.Call) and "parametrize" not in ast.unparse(mark.func)
+        for mark in test.decorator_list
+        if not isinstance(mark, ast.Call) or "parametrize" not in ast.unparse(mark.func)
     ]
     return any("at_length" in mark or "LONG" in mark for mark in marks)
 

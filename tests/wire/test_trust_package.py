@@ -82,6 +82,14 @@ def test_a_root_file_that_weakens_itself_is_none(changes: dict[str, Any], word: 
         samples.root_file(**changes)
 
 
+def test_a_timestamp_lives_for_31_days_at_most() -> None:
+    root, listed = samples.root_file(), samples.bundle()
+    longest_s = samples.NOW_S + 31 * 86_400
+    assert samples.timestamp(root, listed, issued_s=samples.NOW_S, expires_s=longest_s).expires_s == longest_s
+    with pytest.raises(FormatError, match="not within 31 days"):
+        samples.timestamp(root, listed, issued_s=samples.NOW_S, expires_s=longest_s + 1)
+
+
 def test_root_files_of_two_roots_make_no_chain() -> None:
     other = samples.root_file(version=2, root=samples.OWNER_KEY.id)
     data = samples.package(
