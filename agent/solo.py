@@ -42,6 +42,7 @@ from agent.platform.system_clock import SystemClock
 from agent.ports import Bus, Camera, CameraEnd, Clock, Microphone
 from agent.recorder.composition import RecorderDeps, RecorderRuntime
 from agent.uplink.alert_sender import AlertDelivery
+from agent.uplink.beat_sender import BeatSender
 from agent.uplink.home_assistant import HomeAssistantService
 from agent.uplink.home_mqtt import MqttHomeBus
 from agent.uplink.message_router import MultiAlertSender
@@ -108,6 +109,8 @@ class Solo:
         if self.uplink is not None:
             self.custodian.releases.wake_uplink = self.uplink.wake
         self._relay = self._make_relay(configuration)
+        times = self._owned.time
+        self._beats = BeatSender(times, self._clock, times.every_s) if times.every_s else None
         self._owned.apply_configuration()
         self._show_alerts()
 
@@ -194,6 +197,8 @@ class Solo:
             self._home.start()
         if self._relay is not None:
             self._relay.start()
+        if self._beats is not None:
+            self._beats.start()
         self._threads = [threading.Thread(target=self._keep_time, name="time")]
         if self.uplink is not None:
             self._threads.append(threading.Thread(target=self._keep_link, args=(self.uplink,), name="uplink"))
@@ -229,6 +234,8 @@ class Solo:
             self._home.stop()
         if self._relay is not None:
             self._relay.stop()
+        if self._beats is not None:
+            self._beats.stop()
         for thread in self._threads:
             thread.join()
         self._threads = []

@@ -24,6 +24,7 @@ from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.checks.speaker import check_speaker
 from agent.cli.checks.update_news import check_updates
+from agent.cli.checks.witnesses import check_witnesses
 from agent.cli.frame import config_option, emit_json, json_option
 from agent.config import Configuration, load
 from agent.custodian.state_folder import StateFolder
@@ -83,6 +84,8 @@ def examine(config: Path) -> Iterator[Finding]:
             yield from _guarded("congestion control", lambda: iter((check_congestion_control(),)))
         yield from _guarded("relay", lambda: check_relay(configuration, now))
         yield from _guarded("updates", lambda: iter((check_updates(configuration, status),)))
+        if (witness := configuration.witness) is not None:
+            yield from _guarded("time", lambda: check_witnesses(witness, status))
         if (wanted := configuration.backup) is not None:
             state = StateFolder(configuration.device.state_dir)
             yield from _guarded("backups", lambda: iter((check_backups(wanted, state, now),)))

@@ -23,6 +23,7 @@ from agent.core.networks import dns_label, is_local
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import FormatError
 from agent.wire.fields import ZoneKind
+from agent.wire.witness_keys import parse_witness
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
 from firmware_bridge.settings import BoardConfig, PanelConfig, TimeOfDay, pin_conflicts
 
@@ -63,6 +64,8 @@ __all__ = [
     "UpdatesConfig",
     "VaultConfig",
     "Weekday",
+    "WitnessAddressConfig",
+    "WitnessConfig",
     "ZoneConfig",
     "cross_field_errors",
     "household_cross_field_errors",
@@ -439,6 +442,28 @@ class InstallerConfig(Section, frozen=True, kw_only=True):
     ]
 
 
+class WitnessAddressConfig(Section, frozen=True, kw_only=True):
+    """`[[witness.addresses]]`: a witness if there is a `key`, otherwise a time-stamper."""
+
+    name: Annotated[
+        str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z", description="1 to 32 of a-z, 0-9 and -")
+    ]
+    url: Annotated[
+        str,
+        Meta(
+            max_length=400, pattern=r"^https://[A-Za-z0-9.:\[\]-]+(/[!-~]*)?\Z", description='an address, "https://…"'
+        ),
+    ]
+    key: Annotated[str, Meta(max_length=256)] = ""
+
+
+class WitnessConfig(Section, frozen=True, kw_only=True):
+    """`[witness]`: others confirm the time of the ledger. Off if this section is absent."""
+
+    every_hours: Annotated[int, Meta(ge=1, le=24)] = 6
+    addresses: Annotated[tuple[WitnessAddressConfig, ...], Meta(min_length=1, max_length=4)]
+
+
 class Weekday(enum.Enum):
     """A day of the week, Monday first."""
 
@@ -512,6 +537,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     metrics: MetricsConfig | None = None
     updates: UpdatesConfig | None = None
     installer: InstallerConfig | None = None
+    witness: WitnessConfig | None = None
     backup: BackupConfig | None = None
     panel: PanelConfig | None = None
     board: BoardConfig = field(default_factory=BoardConfig)
@@ -564,6 +590,8 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
         yield from _alerts(configuration.alerts)
     if configuration.installer is not None:
         yield from _installer(configuration)
+    if configuration.witness is not None:
+        yield from _witness(configuration.witness)
 
 
 def household_cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError]:
@@ -730,6 +758,27 @@ def _installer(configuration: Configuration) -> Iterator[CrossFieldError]:
         yield CrossFieldError(
             ("installer", "recipient"), error.message, "Copy the line that 'doorward fleet init' shows."
         )
+
+
+def _witness(witness: WitnessConfig) -> Iterator[CrossFieldError]:
+    seen: set[str] = set()
+    for number, address in enumerate(witness.addresses):
+        if address.name in seen:
+            yield CrossFieldError(
+                ("witness", "addresses", number, "name"),
+                f"'{address.name}' names two addresses.",
+                "Give each address a different name.",
+            )
+        seen.add(address.name)
+        try:
+            if address.key:
+                parse_witness(address.key)
+        except FormatError as error:
+            yield CrossFieldError(
+                ("witness", "addresses", number, "key"),
+                error.message,
+                "Copy the verifier key that the witness publishes. Leave it out for a time-stamper.",
+            )
 
 
 def _alerts(alerts: AlertsConfig) -> Iterator[CrossFieldError]:

@@ -20,6 +20,7 @@ __all__ = [
     "RecorderReport",
     "Seconds",
     "Status",
+    "TimeStatus",
     "UpdateStatus",
     "UplinkReport",
     "UtcMs",
@@ -147,6 +148,17 @@ class UpdateStatus(Struct):
     trouble: str | None = None
 
 
+class TimeStatus(Struct):
+    """`beats` of the log of time, and how many of them the newest confirmed one counts.
+
+    `by`: for each address the reason why its last answer confirmed nothing, empty if it confirmed. None: no answer
+    since this process started."""
+
+    beats: Count
+    confirmed: Count
+    by: dict[str, str | None]
+
+
 class Status(Struct):
     """The data of `doorward status`."""
 
@@ -163,6 +175,7 @@ class Status(Struct):
     requests_told: Count = 0
     newest_ms: UtcMs | None = None
     update: UpdateStatus | None = None
+    time: TimeStatus | None = None
 
 
 def fault_in(value: Any, shape: type[Struct]) -> str | None:

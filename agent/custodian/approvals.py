@@ -7,7 +7,7 @@ the transaction that writes the approval to the ledger and makes it take effect.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,7 @@ from agent.errors import RequestError
 from agent.wire.control import decode_statement, encode_statement
 from agent.wire.disclosures import ClipRecords
 from agent.wire.statements import Approval, CoApproval, Enrolment, FootageAbsence, OwnerStatement
+from agent.wire.time_proofs import TimeProof
 
 __all__ = ["Approvals"]
 
@@ -73,6 +74,8 @@ class Approvals:
         self._holds = custodian_state.holds
         self._clock = ports.clock
         self._entropy = ports.entropy
+        self.confirmed_time: Callable[[], TimeProof | None] = lambda: None
+        """Gives the newest confirmation of time by others."""
 
     def approve(
         self, approval: Approval, said: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment
@@ -151,6 +154,7 @@ class Approvals:
             ledger=self._ledger.newest(),
             co_approval=yes.second.data if yes.second else None,
             told=self._told(yes.approval, stored),
+            time=self.confirmed_time(),
         )
         self._releases.records.save_approvers(stored, (said.key_id for said in (yes.first, yes.second) if said))
         self._archive.keep(disclosure, yes.first, released, yes.seconded)

@@ -37,6 +37,7 @@ from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state import CustodianDeps
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.talk_buffer import TalkBuffer
+from agent.custodian.time_log import TimeLog, WitnessAddress
 from agent.custodian.updates import UpdateFiles, Updates
 from agent.errors import ConfigurationError
 from agent.ipc.outbox_files import DiskOutbox
@@ -46,6 +47,7 @@ from agent.ports import Clock, ManifestLog
 from agent.vault.reader import VaultReader
 from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.topics import cell_filter, cell_of
+from agent.wire.witness_keys import parse_witness
 
 if TYPE_CHECKING:
     from agent.custodian.link_sessions import LinkSessions
@@ -111,11 +113,8 @@ class CustodianRuntime:
             status=self.status,
             sleeps=self._sleeps,
         )
-        self.alerts, self.home, self.notifier = (
-            self._alerts_factory.alerts,
-            self._alerts_factory.home,
-            self._alerts_factory.notifier,
-        )
+        factory = self._alerts_factory
+        self.alerts, self.home, self.notifier = factory.alerts, factory.home, factory.notifier
         self.custodian = Custodian(
             context.key,
             context.secret,
@@ -140,6 +139,7 @@ class CustodianRuntime:
         self._metrics = make_metrics(configuration, self.status)
         self.health = self._make_health()
         """Makes reports for the installer. None if the configuration names none."""
+        self.time = self._make_time()
         self.set_up = self._make_set_up()
         """None if the camera reads no set-up codes."""
         self.page = self._make_page() if configuration.page is not None else None
@@ -251,6 +251,7 @@ class CustodianRuntime:
             **self._alerts_factory.requests(),
             "newest_ms": newest.end_ms if newest else None,
             "update": self.updates.status(),
+            "time": self.time.status(),
         }
 
     def _make_updates(self) -> Updates:
@@ -283,6 +284,21 @@ class CustodianRuntime:
             self.status,
             self.updates.last_result,
         )
+
+    def _make_time(self) -> TimeLog:
+        state, witness = self.custodian.custodian_state, self.file.witness
+        addresses = () if witness is None else witness.addresses
+        time = TimeLog(
+            self._journal,
+            state.ledger,
+            self._context.clock,
+            SystemEntropy(),
+            self._context.key,
+            [WitnessAddress(each.name, each.url, parse_witness(each.key) if each.key else None) for each in addresses],
+            0 if witness is None else witness.every_hours * 3600,
+        )
+        self.custodian.use_time(time)
+        return time
 
     def _owner_of(self, recipient: str) -> str:
         current = self.custodian.enrolments.current

@@ -29,10 +29,13 @@ from agent.custodian.request_notices import RequestNotices
 from agent.custodian.requests import Requests
 from agent.custodian.state import CustodianDeps, open_custodian_state
 from agent.custodian.statement_handler import Statements
+from agent.custodian.time_log import TimeLog
 from agent.custodian.tips import Tips
 from agent.custodian.trust_news import TrustNews
 from agent.custodian.verified_statements import StatementApplier
 from agent.errors import StorageError
+from agent.ipc.control_operations import GetTimeOpening
+from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import public_key_of
 
@@ -78,7 +81,7 @@ class Custodian:
         self._inbox = Inbox(settings, custodian_state, self.releases, marks)
         self._trust_news = TrustNews(custodian_state.trust, ports.journal)
         applier = StatementApplier(self.enrolments, custodian_state.decisions, ports.journal)
-        approvals = Approvals(custodian_state, self.requests, self.releases, applier, maker)
+        self._approvals = approvals = Approvals(custodian_state, self.requests, self.releases, applier, maker)
         statements = Statements(
             custodian_state, self.requests, self.releases, applier, approvals, self.settings, self.tips
         )
@@ -91,6 +94,11 @@ class Custodian:
         """Called once a change of the owners is durable."""
         custodian_state.trust.on_change = self._trust_changed
         custodian_state.enrolments.on_change = self._recheck_owners
+
+    def use_time(self, time: TimeLog) -> None:
+        """Takes the log of beats, from which answers get the newest confirmation of time."""
+        self._approvals.confirmed_time = time.newest
+        self.control.offer("time_opening", lambda asked, _body: ({}, _opening(time, asked)))
 
     def _trust_changed(self) -> None:
         """Ends what the change has ended. A package of a root that was just chosen may have come before the choice."""
@@ -172,3 +180,8 @@ class Custodian:
 
     def begin_sending(self, disclosure: str) -> bool:
         return self.releases.begin_sending(disclosure)
+
+
+def _opening(time: TimeLog, asked: GetTimeOpening) -> bytes:
+    opening = time.opening(asked.size, asked.beat)
+    return b"" if opening is None else strictjson.encode(opening)

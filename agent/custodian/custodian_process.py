@@ -118,7 +118,7 @@ class CustodianRole:
         owned = self._owned
         return UplinkIpcHandler(
             self.custodian, self._addressing(), self._reports, self.alerts, owned.home, owned.link, self._relay,
-            *((owned.health.report,) if owned.health is not None else ()),
+            owned.health.report if owned.health is not None else bytes, owned.time,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -177,7 +177,7 @@ class CustodianRole:
     def _addressing(self) -> UplinkConfig:
         broker = self._configuration.broker
         if broker is None:
-            return UplinkConfig()
+            return UplinkConfig(beat_every_s=self._owned.time.every_s)
         return UplinkConfig(
             self.device.id,
             broker.host,
@@ -187,6 +187,7 @@ class CustodianRole:
             self._owned.cell_filter,
             (str(broker.ca), str(broker.certificate), str(broker.key)),
             reports_health=self._owned.health is not None,
+            beat_every_s=self._owned.time.every_s,
         )
 
     def _relay(self) -> RelayReply:

@@ -7,7 +7,7 @@ the signing key, the owners or the vault.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -26,6 +26,7 @@ from agent.ipc.protocol import (
     AckAlert,
     AlertChannelsReply,
     AlertMessages,
+    BeatAnswer,
     BeginSending,
     CaptureCertificate,
     DeliverLinkFrames,
@@ -33,6 +34,7 @@ from agent.ipc.protocol import (
     FromRecorder,
     FromUplink,
     GetAlertChannels,
+    GetBeat,
     GetCaptureCertificate,
     GetErasedSegments,
     GetHealthReport,
@@ -51,6 +53,7 @@ from agent.ipc.protocol import (
     HomeStateReply,
     LinkFrames,
     Notify,
+    OutgoingBeat,
     OutgoingDisclosures,
     OutgoingVersion,
     OwnerSettingsReply,
@@ -58,6 +61,7 @@ from agent.ipc.protocol import (
     PollHomeState,
     PollLinkFrames,
     PollOutgoing,
+    PutBeatAnswers,
     PutLivePiece,
     PutSetupCode,
     PutTalkOffer,
@@ -97,6 +101,13 @@ class ProtectedSegments(Protocol):
 
     def protected(self, stored_segments: int) -> ProtectedIds: ...
     def erased(self) -> frozenset[str]: ...
+
+
+class BeatSource(Protocol):
+    """Source of the beats for witnesses and time-stampers."""
+
+    def beat(self) -> OutgoingBeat: ...
+    def take(self, number: int, answers: Sequence[BeatAnswer]) -> None: ...
 
 
 class StatusReports:
@@ -203,8 +214,11 @@ class UplinkIpcHandler:
         link: LinkPort | None = None,
         relay: Callable[[], RelayReply] = RelayReply,
         health: Callable[[], bytes] = bytes,
+        time: BeatSource | None = None,
     ) -> None:
-        """`relay` returns the relay with the present addresses, `health` the sealed report to the installer."""
+        """`relay` returns the relay with the present addresses, `health` the sealed report to the installer, `time` the
+        beats for witnesses."""
+        self._time = time
         self._health = health
         self._custody = custody
         self.addressing = addressing
@@ -240,6 +254,12 @@ class UplinkIpcHandler:
                     return OutgoingVersion(self._version)
             case GetHealthReport():
                 return HealthReportReply(self._health())
+            case GetBeat():
+                return self._time.beat() if self._time is not None else OutgoingBeat(0, ())
+            case PutBeatAnswers(number=number, answers=answers):
+                if self._time is not None:
+                    self._time.take(number, answers)
+                return Ack()
             case GetHomeAssistant():
                 return HomeAssistantReply(self.home_address)
             case PollHomeState(presses=presses):

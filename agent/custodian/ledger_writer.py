@@ -11,7 +11,7 @@ from typing import Any, Final, overload
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.ledger.checkpoint import sign_checkpoint
-from agent.core.ledger.entries import EntryKind, encode_entry, entry
+from agent.core.ledger.entries import EntryKind, decode_entry, encode_entry, entry
 from agent.core.ledger.merkle import Frontier, consistency_proof, leaf_hash
 from agent.errors import InternalError, RequestError
 from agent.ports import Clock, Journal
@@ -21,6 +21,7 @@ __all__ = ["Ledger"]
 
 _FRONTIER: Final = "ledger.frontier"
 _PAGE: Final = 1024
+_LEAVES: Final = (EntryKind.APPROVED, EntryKind.TIP)
 
 
 class Ledger:
@@ -76,6 +77,19 @@ class Ledger:
             raise RequestError(f"This ledger has {frontier.size} entries, not {old_size}.")
         proof = consistency_proof(_LeafHashes(self._journal, 0, frontier.size), old_size)
         return sign_checkpoint(frontier, self._key), proof
+
+    def head(self) -> Frontier:
+        """Returns the current Merkle state."""
+        return self._frontier()
+
+    def consistency(self, old_size: int, size: int) -> tuple[bytes, ...]:
+        """Returns the proof that the ledger of `size` entries continues the one of `old_size`."""
+        return consistency_proof(_LeafHashes(self._journal, 0, size), old_size)
+
+    def has_approval(self, start: int, end: int) -> bool:
+        """Returns True if one of the entries `[start, end)` lets something leave: an approval or a tip."""
+        pages = ((at, min(at + _PAGE, end)) for at in range(start, end, _PAGE))
+        return any(decode_entry(leaf).kind in _LEAVES for page in pages for leaf in self._journal.leaves(*page))
 
     def leaves(self, start: int, end: int) -> list[bytes]:
         return self._journal.leaves(start, end)

@@ -77,6 +77,7 @@ __all__ = [
     "GetSignedSettings",
     "GetSound",
     "GetStatus",
+    "GetTimeOpening",
     "GetTrust",
     "GetUpdate",
     "HelloAnswer",
@@ -689,6 +690,14 @@ class GetEntries(Request[LeavesAnswer], frozen=True, tag="ledger"):
     end: Number
 
 
+class GetTimeOpening(Request[NoAnswer], frozen=True, tag="time_opening"):
+    """Asks for proof that others confirmed the time of the ledger's first `size` entries: by `beat`, or by the first
+    beat that did if it is 0. The body of the answer is a `wire.time_proofs.TimeOpening`, or empty if there is none."""
+
+    size: Number
+    beat: Number = 0
+
+
 class GetLinkAddress(Request[LinkAddressAnswer], frozen=True, tag="link_address"): ...
 
 
@@ -825,6 +834,7 @@ CONTROL: Final = _by_name(
     Operation(GetUpdate, _OWNER),
     Operation(GetCheckpoint, _OWNER),
     Operation(GetEntries, _OWNER),
+    Operation(GetTimeOpening, _OWNER),
     # Only a doorbell with [page] offers this one.
     Operation(GetLinkAddress, AccessLevel.GLANCE),
     # Only a doorbell with [alerts] offers these four.

@@ -23,6 +23,8 @@ __all__ = [
     "AckAlert",
     "AlertChannelsReply",
     "AlertMessages",
+    "BeatAnswer",
+    "BeatMessage",
     "BeginSending",
     "CaptureCertificate",
     "DeliverLinkFrames",
@@ -30,6 +32,7 @@ __all__ = [
     "FromRecorder",
     "FromUplink",
     "GetAlertChannels",
+    "GetBeat",
     "GetCaptureCertificate",
     "GetErasedSegments",
     "GetHealthReport",
@@ -50,6 +53,7 @@ __all__ = [
     "LinkFrames",
     "LiveViewers",
     "Notify",
+    "OutgoingBeat",
     "OutgoingDisclosures",
     "OutgoingVersion",
     "OwnerSettingsReply",
@@ -57,6 +61,7 @@ __all__ = [
     "PollHomeState",
     "PollLinkFrames",
     "PollOutgoing",
+    "PutBeatAnswers",
     "PutLivePiece",
     "PutSetupCode",
     "PutTalkOffer",
@@ -232,6 +237,32 @@ class UplinkConfig(RoleAnswer, frozen=True):
     """Authority, certificate and key as configured; systemd's credentials win over them."""
     reports_health: bool = False
     """The configuration names an installer who reads reports."""
+    beat_every_s: int = 0
+    """Seconds between two beats of the log of time. 0: no witness and no time-stamper is configured."""
+
+
+class BeatMessage(Struct, frozen=True, forbid_unknown_fields=True):
+    """A POST to a witness (`add-checkpoint`) or to a time-stamper (RFC 3161)."""
+
+    name: str
+    url: str
+    body: bytes
+    is_witness: bool
+
+
+class OutgoingBeat(RoleAnswer, frozen=True):
+    """Beat `number` of the log of time. 0: there is none yet, and no message."""
+
+    number: int
+    messages: tuple[BeatMessage, ...]
+
+
+class BeatAnswer(Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer of an address to a `BeatMessage`. `status`: the HTTP status, 0 if none came."""
+
+    name: str
+    status: int
+    body: bytes = b""
 
 
 class HealthReportReply(RoleAnswer, frozen=True):
@@ -400,6 +431,17 @@ class GetHealthReport(Request[HealthReportReply], frozen=True):
     """Asks for the report of this doorbell's health."""
 
 
+class GetBeat(Request[OutgoingBeat], frozen=True):
+    """Asks for the present beat of the log of time. Asking again makes no other one."""
+
+
+class PutBeatAnswers(Request[Ack], frozen=True):
+    """The answers to beat `number`: one for each message at most."""
+
+    number: int
+    answers: tuple[BeatAnswer, ...]
+
+
 class PollOutgoing(Request[OutgoingVersion], frozen=True):
     """Answered by `OutgoingVersion` if the list of outgoing disclosures is newer than `seen`, or after some seconds."""
 
@@ -438,4 +480,6 @@ FromUplink: TypeAlias = (
     | DeliverLinkFrames
     | PollLinkFrames
     | GetHealthReport
+    | GetBeat
+    | PutBeatAnswers
 )

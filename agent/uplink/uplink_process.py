@@ -37,6 +37,7 @@ from agent.mqtt import BusSettings, MqttBus
 from agent.platform.supervision import SystemdNotifier
 from agent.platform.system_clock import SystemClock
 from agent.uplink.alert_sender import AlertDelivery
+from agent.uplink.beat_sender import BeatSender
 from agent.uplink.home_assistant import HomeAssistantService
 from agent.uplink.home_mqtt import MqttHomeBus
 from agent.uplink.message_router import MultiAlertSender
@@ -118,6 +119,19 @@ class LinkClient:
         return self._custodian.ask(protocol.GetRelay(), patience_s=0.0).addresses
 
 
+class BeatClient:
+    """`beat_sender.BeatPort` over the socket."""
+
+    def __init__(self, custodian: RpcClient) -> None:
+        self._custodian = custodian
+
+    def beat(self) -> protocol.OutgoingBeat:
+        return self._custodian.ask(protocol.GetBeat(), patience_s=0.0)
+
+    def take(self, number: int, answers: Sequence[protocol.BeatAnswer]) -> None:
+        self._custodian.ask(protocol.PutBeatAnswers(number, tuple(answers)), patience_s=0.0)
+
+
 class UplinkRole:
     """`start`, `run` (blocks), `stop` from another thread, `close`."""
 
@@ -150,6 +164,8 @@ class UplinkRole:
             HomeAssistantService(HomeStateClient(home), MqttHomeBus(address), address) if address.host else None
         )
         self._relay = _relay_connection(custodian, frames, where)
+        every_s = where.beat_every_s
+        self._beats = BeatSender(BeatClient(custodian), self._clock, every_s) if every_s else None
         self.uplink: Uplink | None = None
         if where.host:
             self.uplink = Uplink(
@@ -170,6 +186,8 @@ class UplinkRole:
         for thread in self._threads:
             thread.start()
         self._delivery.start()
+        if self._beats is not None:
+            self._beats.start()
         if self._home is not None:
             self._home.start()
         if self._relay is not None:
@@ -194,6 +212,8 @@ class UplinkRole:
         if self._relay is not None:
             self._relay.stop()
         self._delivery.stop()
+        if self._beats is not None:
+            self._beats.stop()
         self._news.close()
         self._messages.close()
         for thread in self._threads:

@@ -39,6 +39,7 @@ from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.messages import MAX_NAME_CHARACTERS, RetentionDays, payload_type
 from agent.wire.statements import MAX_CLIPS, MAX_ENROLMENTS, MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
 from agent.wire.strictjson import Message
+from agent.wire.time_proofs import TimeProof
 
 __all__ = [
     "DISCLOSURE_ENVELOPE_LIMIT_BYTES",
@@ -168,6 +169,8 @@ class DisclosureManifest(Message, frozen=True):
     """The `statements.CoApproval` in its envelope, if the enrolment requires two owners to approve."""
     clips: Annotated[tuple[ClipRecords, ...], Meta(max_length=MAX_CLIPS)] = ()
     """One entry for each clip that the approval names, in its order."""
+    time: TimeProof | None = None
+    """The newest confirmation of time by others that the device had. It is older than the device's signature."""
 
     def __post_init__(self) -> None:
         parse_public_key(self.device)

@@ -13,13 +13,20 @@ import msgspec
 import pytest
 
 from agent.clients.opening import open_bytes
+from agent.clients.time_confirmations import TimeTrust, find_time
 from agent.core.consent import RequestState
 from agent.core.disclosure import check_part, claimed_clips, read_manifest
+from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.vault.coverage import CoverageSpan
 from agent.core.vault.coverage import CoverageState as Word
 from agent.core.vault.manifest import ChainHead, sign_record
 from agent.core.vault.records import SoundRecord
+from agent.custodian.time_log import TimeLog, WitnessAddress
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
+from agent.ipc.control_operations import GetTimeOpening
+from agent.ipc.protocol import BeatAnswer
+from agent.ipc.rpc import request_frame
+from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
@@ -38,9 +45,12 @@ from agent.wire.statements import (
     Settings,
     TrustChange,
 )
+from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES, TimeOpening
+from agent.wire.witness_keys import parse_witness
 from tests import custodians
 from tests.custodian.test_inbox import everything_but_counters
 from tests.custodians import DEVICE, NOW_S, POLICE, ROOT, Door, approval, enrolment, sha256_of, signed, stated
+from tests.time_services import LocalWitness
 from tests.wire import samples
 
 STRANGER = private_key_from_seed(b"x" * 32)
@@ -163,6 +173,38 @@ def test_an_approval_becomes_one_object_that_its_requester_can_check_down_to_the
     sealed = door.entries()[-1]
     assert sealed["size_bytes"] == sum(map(len, parts.values()))
     assert sealed["segments"] == 2
+
+
+def test_an_answer_carries_the_newest_confirmation_of_time_and_an_owner_gets_the_next_one(door: Door) -> None:
+    witness, key = LocalWitness(), public_key_of(custodians.DEVICE)
+    witness.follow(f"doorward/{key.id}/time", key.raw)
+    ledger = door.custodian.custodian_state.ledger
+    address = WitnessAddress("w1", "https://w1.test/add-checkpoint", parse_witness(witness.verifier_key))
+    time = TimeLog(door.journal, ledger, door.clock, door.entropy, custodians.DEVICE, [address], 3600)
+    door.custodian.use_time(time)
+
+    def beat() -> None:
+        door.clock.advance(3600)
+        made = time.beat()
+        status, body, _ = witness.answer("/add-checkpoint", made.messages[0].body)
+        time.take(made.number, [BeatAnswer("w1", status, body)])
+
+    def opening(size: int) -> bytes:
+        return door.custodian.control.answer(request_frame(GetTimeOpening(size))).body
+
+    beat()
+    asked = door.ask()
+    verdict = door.approve(asked, *door.segments[:1])
+    part = open_bytes(door.outbox.objects[verdict.disclosure or ""][0], [custodians.REPLY_IDENTITY])
+    manifest = read_manifest(part, asked, sha256_of(asked)).manifest
+    assert manifest.time == time.newest()
+    head = open_checkpoint(manifest.ledger.checkpoint.encode(), key)
+    assert opening(head.size) == b""
+    beat()
+    found = strictjson.decode(opening(head.size), TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
+    trust = TimeTrust.of(witness.verifier_key, [])
+    times = find_time(key, head, custodians.NOW_S * 1000, trust, manifest.time, found)
+    assert (times.from_s, times.until_s, times.doubts) == (witness.time_s, witness.time_s, ())
 
 
 def test_a_poster_can_be_shared_without_its_segment_and_is_checked_as_it_is_copied(door: Door) -> None:

@@ -15,17 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from cryptography.x509 import load_pem_x509_certificate
+
 from agent.cli.times import parse_seconds
 from agent.clients.opening import HybridIdentity, open_bytes, parse_identity_file
 from agent.clients.owner.live_stream import LiveOpener
 from agent.clients.owner.recovery_kit import read_kit
 from agent.clients.requester.request_builder import parse_circle
+from agent.clients.time_confirmations import TimeTrust, confirmations
 from agent.config.reading import parse as parse_configuration
 from agent.core.alerts.alert_messages import AlertMessage
 from agent.core.disclosure import read_manifest, reply_tag_in
-from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint, open_time_checkpoint, origin_of
+from agent.core.ledger.cosignature import conflict_size, find_cosignatures
 from agent.core.ledger.entries import decode_entry, encode_entry
-from agent.core.ledger.merkle import Frontier
+from agent.core.ledger.merkle import Frontier, leaf_hash, root_of
+from agent.core.ledger.time_log import require_opens
 from agent.core.motion_accuracy.labels import parse_labels
 from agent.core.setup_code import SetupCode, parse_setup_code
 from agent.core.talk.frames import FrameReader, read_content
@@ -47,8 +52,10 @@ from agent.wire.control import Frame, decode_statement, encode_statement, read_f
 from agent.wire.identities import load_private_key, parse_public_key
 from agent.wire.link.handshake import DeviceHandshake, has_knock
 from agent.wire.link.session import LinkSession, SessionEnded
+from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from agent.wire.topics import RequestTopic, parse_topic
 from agent.wire.trust import TrustBundle, TrustStore
+from agent.wire.witness_keys import parse_witness
 from tests.live_parts import frame_of, part_of
 from tests.wire import enrolment_vectors, samples
 from tests.wire.link import vectors as link_vectors
@@ -59,6 +66,9 @@ FOUND = Path(__file__).parent / "found"
 """Inputs that once broke a target, `<target>-<what it broke>`."""
 VECTORS = Path(__file__).parents[1] / "vectors"
 TALK = json.loads((VECTORS / "talk" / "session.json").read_text(encoding="utf-8"))
+TIMES = json.loads((VECTORS / "ledger" / "time.json").read_text(encoding="utf-8"))
+AUTHORITY = load_pem_x509_certificate((VECTORS / "ledger" / "authority.pem").read_bytes())
+"""The authority of `foreign.tsr`, a stamp that `openssl ts` made on another text."""
 EXAMPLE = Path(__file__).parents[2] / "config" / "doorward.toml"
 TRUST, _ = (
     TrustStore()
@@ -254,6 +264,27 @@ def _notes() -> Iterator[bytes]:
         yield note.encode()
 
 
+def _cosignatures(data: bytes) -> object:
+    text = TIMES["opening"]["proof"]["checkpoint"].partition("\n\n")[0] + "\n"
+    return find_cosignatures(text, data.decode("utf-8", "replace"), [parse_witness(TIMES["witness"])])
+
+
+def _time_opening(data: bytes) -> object:
+    """An opening that is read leads to its ledger or raises an error of ours."""
+    opening = strictjson.decode(data, TimeOpening, limit_bytes=LIMIT_BYTES)
+    head = open_time_checkpoint(opening.proof.checkpoint.encode(), samples.DEVICE_KEY)
+    ledger = Checkpoint(origin_of(samples.DEVICE_KEY), 5, root_of(leaf_hash(bytes([n])) for n in range(5)))
+    return require_opens(opening, head, ledger, samples.DEVICE_KEY)
+
+
+def _time_stamp(data: bytes) -> object:
+    """Bytes of a stranger confirm nothing, and only doubts come of them."""
+    proof = TimeProof(**{**TIMES["opening"]["proof"], "stamps": (TimeStamp(name="tsa", response=base64.encode(data)),)})
+    _, found, _ = confirmations(proof, samples.DEVICE_KEY, TimeTrust(roots=(AUTHORITY,)))
+    assert not found
+    return found
+
+
 def _topics() -> Iterator[bytes]:
     table = json.loads((VECTORS / "wire" / "topics.json").read_text())
     for each in [table["request"], table["receipt"], table["bulletin"], table["filter"], *table["upload"]]:
@@ -338,6 +369,11 @@ TARGETS: dict[str, Target] = {
     "public-key": Target(text_of(parse_public_key), _keys),
     "private-key": Target(text_of(load_private_key), _private_keys),
     "ledger-entry": Target(ledger_entry, _entries),
+    "cosignatures": Target(_cosignatures, lambda: iter([TIMES["opening"]["proof"]["cosignatures"].encode()])),
+    "witness key": Target(text_of(parse_witness), lambda: iter([TIMES["witness"].encode()])),
+    "witness conflict": Target(conflict_size, lambda: iter([b"0\n", b"20852014\n"])),
+    "time opening": Target(_time_opening, lambda: iter([json.dumps(TIMES["opening"]).encode()])),
+    "time stamp": Target(_time_stamp, lambda: iter([(VECTORS / "ledger" / "foreign.tsr").read_bytes()])),
     "checkpoint": Target(lambda data: open_checkpoint(data, samples.DEVICE_KEY), _notes),
     "frontier": Target(frontier, given(Frontier().append(b"x" * 32).dump())),
     "manifest-line": Target(parse_line, _manifest_lines),

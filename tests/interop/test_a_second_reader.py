@@ -261,6 +261,24 @@ def test_it_reads_the_ledger_of_the_vectors() -> None:
         assert ledger.checkpoint(note, device) == (number, roots[number])
 
 
+def test_it_reads_what_others_confirmed_about_the_time() -> None:
+    stated_time = stated("ledger/time.json")
+    opening, proof = stated_time["opening"], stated_time["opening"]["proof"]
+    roots = [bytes.fromhex(each) for each in stated("ledger/merkle.json")["roots"]]
+    ledger.opened(opening, 5, roots[5])
+    name, key = ledger.witness(stated_time["witness"])
+    times = ledger.cosigned_s(proof["checkpoint"], proof["cosignatures"], name, key)
+    assert times == [stated_time["time_s"]]
+    nonce = bytes.fromhex(stated_time["nonce"])
+    assert ledger.stamp_request(proof["checkpoint"], nonce).hex() == stated_time["stamp_request"]
+    leaves = [bytes.fromhex(each) for each in stated_time["leaves"]]
+    body = f"old 1\n{base64.b64encode(leaves[1]).decode()}\n\n{proof['checkpoint']}"
+    assert body == stated_time["add_checkpoint"]
+    for wrong in ({"blind": "ff" * 32}, {"beat": 0}, {"size": 4}, {"consistency": []}):
+        with pytest.raises(RefusedError):
+            ledger.opened({**opening, **wrong}, 5, roots[5])
+
+
 def test_it_knows_every_kind_of_entry_that_the_ledgers_document_lists() -> None:
     document = Path(ledger_of_ours.__path__[0], "LEDGER.md").read_text(encoding="utf-8")
     table = document.partition("| kind | must")[2]

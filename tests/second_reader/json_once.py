@@ -92,7 +92,8 @@ def fields(value: Any, must: Mapping[str, Check], may: Mapping[str, Check] | Non
 DEFAULTED = frozenset(
     (
         "segments", "posters", "sounds", "clips", "records", "parts", "stored", "incomplete", "roots_added",
-        "roots_removed", "unopened", "limits", "revoked", "approvals_needed", "throttle", "update",
+        "roots_removed", "unopened", "limits", "revoked", "approvals_needed", "throttle", "update", "cosignatures",
+        "stamps",
     )
 )  # fmt: skip
 """Optional members that have a defined value if absent; `null` would be a second spelling."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tests.second_reader.envelope import key_id, verified
+from tests.second_reader.envelope import key_id, public_key, verified
 from tests.second_reader.json_once import (
     HEX32,
     HEX64,
@@ -52,6 +52,7 @@ MUST_AND_MAY = {
     "configuration-changed": ("subject", "reason"),
     "alerts-changed": ("subject", "reason"),
     "update-chosen": ("", "subject reason"),
+    "time-confirmed": ("subject version", ""),
     "boot": ("", "reason"),
     "storage-fault": ("reason", ""),
 }
@@ -131,11 +132,11 @@ def check_consistency(old: int, new: int, path: Sequence[bytes], old_root: bytes
     refuse_unless(before == old_root and after == new_root and last == 0, "not consistent")
 
 
-def checkpoint(note: str, device: bytes) -> tuple[int, bytes]:
-    """Size and root that `device` signed."""
+def checkpoint(note: str, device: bytes, log: str = "") -> tuple[int, bytes]:
+    """Size and root that `device` signed. `log`: "/time" for its log of beats."""
     refuse_unless(len(note.encode()) <= 16_384, "too long")
     text, _, signatures = note.partition("\n\n")
-    name = f"doorward/{key_id(device)}"
+    name = f"doorward/{key_id(device)}{log}"
     lines = text.split("\n")
     refuse_unless(len(lines) == 3 and lines[0] == name, "three lines")
     refuse_unless(lines[1].isascii() and lines[1].isdigit() and str(int(lines[1])) == lines[1], "size")
@@ -153,3 +154,52 @@ def checkpoint(note: str, device: bytes) -> tuple[int, bytes]:
     head = base64.b64decode(lines[2], validate=True)
     refuse_unless(len(head) == 32, "root")
     return int(lines[1]), head
+
+
+def witness(verifier_key: str) -> tuple[str, bytes]:
+    """Name and key of a witness (c2sp.org/tlog-cosignature, type 04)."""
+    name, key_hash, blob = verifier_key.split("+", 2)
+    raw = base64.b64decode(blob, validate=True)
+    refuse_unless(raw[0] == 4 and len(raw) == 33, "kind of key")
+    refuse_unless(hashlib.sha256(name.encode() + b"\n" + raw).hexdigest()[:8] == key_hash, "hash of the key")
+    return name, raw[1:]
+
+
+def cosigned_s(note: str, lines: str, name: str, key: bytes) -> list[int]:
+    """The times, UTC s, at which the witness says that it saw the head in `note`."""
+    text = note.partition("\n\n")[0] + "\n"
+    own_hash = hashlib.sha256(name.encode() + b"\n\x04" + key).digest()[:4]
+    found = []
+    for line in lines.splitlines():
+        _, who, blob = line.split(" ")
+        raw = base64.b64decode(blob, validate=True)
+        if (who, raw[:4]) == (name, own_hash):
+            time_s = int.from_bytes(raw[4:12], "big")
+            refuse_unless(verified(key, raw[12:], f"cosignature/v1\ntime {time_s}\n{text}".encode()), "cosignature")
+            found.append(time_s)
+    return found
+
+
+def stamp_request(note: str, nonce: bytes) -> bytes:
+    """TimeStampReq of RFC 3161 with SHA-256, a nonce and certReq, built value by value."""
+
+    def der(tag: int, content: bytes) -> bytes:
+        return bytes([tag, len(content)]) + content
+
+    sha256 = der(0x30, der(6, bytes.fromhex("608648016503040201")) + der(5, b""))
+    imprint = der(0x30, sha256 + der(4, hashlib.sha256(note.encode()).digest()))
+    number = (int.from_bytes(nonce, "big") & (1 << 62) - 1 | 1 << 62).to_bytes(8, "big")
+    return der(0x30, der(2, b"\1") + imprint + der(2, number) + der(1, b"\xff"))
+
+
+def opened(opening: dict[str, Any], size: int, root_of_size: bytes) -> None:
+    """Refuses a TimeOpening unless its beat holds a ledger that begins with the one of `size` entries."""
+    device = public_key(opening["device"])
+    beats, beats_root = checkpoint(opening["proof"]["checkpoint"], device, "/time")
+    origin, later, later_root = opening["ledger"].removesuffix("\n").split("\n")
+    refuse_unless(origin == f"doorward/{key_id(device)}" and opening["size"] == size, "another ledger")
+    beat = b"doorward-time/1\n" + bytes.fromhex(opening["blind"]) + opening["ledger"].encode()
+    path = [bytes.fromhex(each) for each in opening["path"]]
+    check_inclusion(leaf(beat), opening["beat"], beats, path, beats_root)
+    proof = [bytes.fromhex(each) for each in opening["consistency"]]
+    check_consistency(size, int(later), proof, root_of_size, base64.b64decode(later_root, validate=True))

@@ -268,6 +268,18 @@ HEALTH = of(
 )  # fmt: skip
 
 
+def _time_proof(value: Any) -> dict[str, Any]:
+    stamp = of({"name": LABEL, "response": binary})
+    found = fields(value, {"checkpoint": ANY_TEXT}, {"cosignatures": ANY_TEXT, "stamps": many(stamp, 0, 4)})
+    refuse_unless(len(found["checkpoint"]) <= 1024 and len(found.get("cosignatures", "")) <= 8192, "too long")
+    stamps = found.get("stamps", [])
+    refuse_unless(found.get("cosignatures") or stamps, "confirmed by no one")
+    refuse_unless(all(each["response"] for each in stamps), "an empty stamp")
+    refuse_unless(all(len(each["response"]) <= 21_848 for each in stamps), "too long")
+    distinct([each["name"] for each in stamps])
+    return found
+
+
 def _disclosure_manifest(value: Any) -> dict[str, Any]:
     told = of(
         {"from_ms": MILLISECONDS, "to_ms": MILLISECONDS, "leaves": many(HEX64, 1, 10_000)}, {"prev_in_clip": HEX64}
@@ -279,7 +291,7 @@ def _disclosure_manifest(value: Any) -> dict[str, Any]:
             "enrolments": many(ANY_TEXT, 1, 256), "ledger": LEDGERED, "records": many(ANY_TEXT, 0, 30_000),
             "parts": many(PART, 0, 30_000),
         },
-        {"co_approval": ANY_TEXT, "clips": many(told, 0, 4096)},
+        {"co_approval": ANY_TEXT, "clips": many(told, 0, 4096), "time": _time_proof},
     )  # fmt: skip
     distinct([(each["kind"], each["id"]) for each in found["parts"]])
     return found

@@ -66,6 +66,7 @@ from agent.wire.statements import (
     UpdateChoice,
     ZoneSetting,
 )
+from agent.wire.time_proofs import TimeProof, TimeStamp
 from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
 from agent.wire.trust_package import RootFile, TrustPackage, TrustTimestamp
 
@@ -472,6 +473,14 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         message="e30=",
         segments=(item(0),),
         posters=(item(1),),
+    ),
+    "disclosure-manifest-with-a-time": msgspec.structs.replace(
+        disclosure_manifest(),
+        time=TimeProof(
+            checkpoint="doorward/0123456789abcdef/time\n1\nAAAA\n\n— doorward/0123456789abcdef/time AAAA\n",
+            cosignatures="— witness.example/w1 AAAA\n",
+            stamps=(TimeStamp(name="tsa", response="MAA="),),
+        ),
     ),
     "tip-manifest": TipManifest(
         v=1,

@@ -19,7 +19,7 @@ import msgspec
 
 from agent import wire
 from agent.core import ledger
-from agent.core.ledger import checkpoint, merkle
+from agent.core.ledger import checkpoint, cosignature, merkle, time_log
 from agent.core.ledger.entries import FIELDS, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import FormatError
@@ -37,6 +37,7 @@ from agent.wire.topics import (
     UploadTopic,
     UploadVerb,
 )
+from tests import time_services
 from tests.web import page_types
 from tests.wire import enrolment_vectors, package_vectors, request_vectors, samples
 from tests.wire.link import vectors as link_vectors
@@ -74,6 +75,7 @@ def files() -> dict[str, str]:
         "ledger/entries.json": entries(),
         "ledger/merkle.json": trees(),
         "ledger/checkpoint.json": checkpoints(),
+        "ledger/time.json": times(),
     }
     made |= link_vectors.files()
     made |= {f"wire/messages/{name}.json": message(name) for name in samples.EVERY_MESSAGE}
@@ -459,6 +461,32 @@ def checkpoints() -> Any:
         notes.append(checkpoint.sign_checkpoint(frontier, samples.DEVICE).decode())
         frontier = frontier.append(merkle.leaf_hash(bytes([number])))
     return {"verifier_key": checkpoint.verifier_key(samples.DEVICE_KEY), "notes": notes}
+
+
+def times() -> Any:
+    """A log of two beats over the trees of `trees`, confirmed by a witness, and the opening of the second one."""
+    hashes = [merkle.leaf_hash(bytes([number])) for number in range(7)]
+    ledgers = [
+        checkpoint.Checkpoint(checkpoint.origin_of(samples.DEVICE_KEY), n, merkle.root_of(hashes[:n])) for n in (3, 7)
+    ]
+    beats = time_services.Beats(samples.DEVICE)
+    for each in ledgers:
+        beats.add(each)
+    witness = time_services.LocalWitness()
+    proof = beats.proof(1, [witness])
+    opening = beats.opening(1, 5, proof, merkle.consistency_proof(hashes, 5))
+    nonce = bytes(range(0xF0, 0xF8))
+    return {
+        "witness": witness.verifier_key,
+        "time_s": witness.time_s,
+        "leaves": [leaf.hex() for leaf in beats.leaves()],
+        "opening": json.loads(strictjson.encode(opening)),
+        "nonce": nonce.hex(),
+        "stamp_request": time_log.stamp_request(proof.checkpoint.encode(), nonce).hex(),
+        "add_checkpoint": cosignature.add_checkpoint_body(
+            1, merkle.consistency_proof(beats.leaves(), 1), proof.checkpoint.encode()
+        ).decode(),
+    }
 
 
 def write() -> None:

@@ -61,6 +61,8 @@ class KnownDevice(Message, frozen=True):
     ]
     """Every list of owners there was, in its envelope, from epoch 1 on: verified when it was first seen."""
     checkpoint: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
+    time: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)] = ""
+    """The newest confirmed head of its log of beats. Empty if there is none yet."""
     roots: tuple[KeyText, ...] = ()
     bundles: dict[KeyId, SeenBundle] = msgspec.field(default_factory=dict)
 

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from agent.clients.requester.known_doorbells import DoorbellHistory
+from agent.clients.time_confirmations import TimeFindings
 from agent.core.disclosure import DisclosedItem, VerifiedDisclosure
 from agent.core.vault.records import SegmentRecord
 from agent.core.vault.redactions import Redaction
@@ -197,6 +198,8 @@ class Verification:
     """Our signed receipt with its retention statement. None if the folder lacks it."""
     door: DoorbellHistory = field(default_factory=DoorbellHistory)
     """Earlier observations of the doorbell."""
+    time: TimeFindings = field(default_factory=TimeFindings)
+    """Confirmations of the time of the answer by others."""
 
     @property
     def ok(self) -> bool:

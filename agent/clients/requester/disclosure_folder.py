@@ -4,6 +4,7 @@ origin.json       the device, and part 0 as its init described it: written befor
 N.part            part N during its arrival; discarded after a restart
 N.age             part N, whole: fsynced, read back, its hash compared, then renamed
 request.dsse      the request that it answers, once part 0 was read
+time.json         proof of time from the owner, if a person added it (wire.time_proofs)
 outcome.json      complete or refused, and the reason; durable before a receipt says so
 
 Whole parts may go to another store than the folder (`sealed_parts`), and the notes to a database (`notes`). A part that
@@ -32,6 +33,7 @@ from agent.wire import strictjson
 from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
 from agent.wire.fields import KeyId, Sha256
 from agent.wire.strictjson import Message
+from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES, TimeOpening
 
 __all__ = ["ANSWERS", "AnswerFolder", "DisclosureOrigin", "ReceiveOutcome"]
 
@@ -39,6 +41,7 @@ ANSWERS: Final = "disclosures"
 """Folder of the answers among the notes of a requester."""
 _REQUEST: Final = "request.dsse"
 _RECEIPT: Final = "receipt.dsse"
+_TIME: Final = "time.json"
 _NOTE_LIMIT_BYTES: Final = 4096
 _READ_BYTES: Final = 1 << 20
 _Ms = Annotated[int, msgspec.Meta(ge=0)]
@@ -159,6 +162,16 @@ class AnswerFolder:
         """Stores the closing receipt. If it is signed again, the first one stays."""
         if self.receipt() is None:
             self._notes.write(self._at(_RECEIPT), data)
+
+    def time_opening(self) -> TimeOpening | None:
+        """Returns the proof of time from the owner, or None. Raises `FormatError`."""
+        data = self._notes.read(self._at(_TIME), TIME_OPENING_LIMIT_BYTES)
+        return None if data is None else strictjson.decode(data, TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
+
+    def add_time_opening(self, data: bytes) -> None:
+        """Stores a proof of time that the owner gave. Raises `FormatError` if it is none."""
+        strictjson.decode(data, TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
+        self._notes.write(self._at(_TIME), data)
 
     def receipt(self) -> bytes | None:
         """Returns the envelope of the closing receipt. None if it is missing."""

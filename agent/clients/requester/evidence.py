@@ -6,6 +6,7 @@
     co-approval.dsse   a second owner's, if it takes two     ledger-*         the ledger's head, the entry, its proof
     receipt.dsse       the requester's signed receipt, once it exists
     clip-NN-tree.json  a clip the owner named: its records as hashes, with the proof for each one shown
+    time/              what others confirmed about the time, and TIME.txt with the commands of `openssl ts -verify`
     records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
                        A file that the owner redacted has its list of redactions in bundle.json, and inside the file
     by-hand/           each signature as three files for `openssl`: key, signed bytes, signature
@@ -32,7 +33,9 @@ from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.redaction_list import redaction_documents
+from agent.clients.requester.time_files import write_time
 from agent.clients.requester.verification import Verification, VerifiedItem
+from agent.clients.time_confirmations import time_document
 from agent.core.disclosure import VerifiedDisclosure
 from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
 from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
@@ -59,6 +62,7 @@ def write_bundle(folder: Path, requester: Requester, verification: Verification,
     if verification.disclosed is not None:
         _write_statements(folder, verification, verification.disclosed)
         _write_by_hand(files.make_folder(folder / _BY_HAND), requester, verification, verification.disclosed)
+        write_time(folder, verification.disclosed.manifest.time, answer.time_opening())
         receipt = _receipt(answer, verification)
         if receipt is not None:
             files.write(folder / "receipt.dsse", receipt)
@@ -196,6 +200,7 @@ def _received(verification: Verification, disclosed: VerifiedDisclosure) -> dict
     grades = grades_of(verification)
     return {
         "device": {"id": disclosed.manifest.device_key.id, "key": disclosed.manifest.device},
+        "time": time_document(verification.time),
         "door": {"seen_s": verification.door.seen_s, "stolen_since_s": verification.door.stolen_since_s},
         "approval": {
             "name": disclosed.approver,

@@ -5,13 +5,14 @@ key vouches for the first list, so a thief who has that key can begin another ch
 requester keeps the first chain that a doorbell showed, and later accepts only that chain or a continuation of it.
 
     doors/<device id>.json    the doorbell's key, the chain, when and with which disclosure it was first seen, and the
-                              owner's notice of theft, if there is one
+                              owner's notice of theft, if there is one, and the newest heads of its ledger
 
 Source: PROTOCOL.md, section 8; docs/security/limits.md.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,14 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from agent.clients.requester.notes import Notes
-from agent.errors import ConfigurationError, FormatError, OpenError
+from agent.core.ledger.checkpoint import (
+    MAX_NOTE_BYTES,
+    Checkpoint,
+    check_same_head,
+    open_time_checkpoint,
+    parse_checkpoint,
+)
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.fields import DeviceKeyText, HexId, UtcS
@@ -45,6 +53,7 @@ _FOLDER: Final = "doors"
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 _MS_PER_S: Final = 1000
+_MOST_HEADS: Final = 64
 _CLOCKS_DIFFER_MS: Final = 600_000
 """Largest difference between two owners' clocks."""
 
@@ -64,6 +73,8 @@ class KnownDoorbell(Message, frozen=True):
     first: HexId | None = None
     """The disclosure with which it was first seen."""
     stolen: StolenNotice | None = None
+    heads: Annotated[tuple[Annotated[str, Meta(max_length=MAX_NOTE_BYTES)], ...], Meta(max_length=_MOST_HEADS)] = ()
+    """Signed heads of its ledger and of its log of beats, as its newest answers showed them."""
 
     @property
     def id(self) -> str:
@@ -130,6 +141,13 @@ class KnownDoorbells:
             )
         return DoorbellHistory(_seen_before(known, manifest.disclosure), stolen.since_s)
 
+    def check_heads(self, manifest: DisclosureManifest) -> None:
+        """Raises `OpenError` if an earlier answer showed another ledger of the same size: a split view."""
+        known = self.find(manifest.device_key.id)
+        for note in known.heads if known is not None else ():
+            for shown in _heads_of(manifest):
+                check_same_head(_head(note), _head(shown))
+
     def remember(self, manifest: DisclosureManifest, now_s: int) -> None:
         """Stores the doorbell of a disclosure that has passed all checks, or its longer chain."""
         known = self.find(manifest.device_key.id)
@@ -143,7 +161,8 @@ class KnownDoorbells:
             )
         else:
             known = replace(known, enrolments=_longer(known, manifest.enrolments))
-        self._write(known)
+        heads = tuple(dict.fromkeys((*known.heads, *_heads_of(manifest))))
+        self._write(replace(known, heads=heads[-_MOST_HEADS:]))
 
     def declare_stolen(self, notice: StolenNotice, now_s: int) -> tuple[KnownDoorbell, Stolen, str]:
         """Stores an owner's notice. Returns the doorbell, the statement, and the label of the owner who signed it.
@@ -176,6 +195,21 @@ class KnownDoorbells:
     def _write(self, known: KnownDoorbell) -> None:
         self._notes.make_folder(_FOLDER)
         self._notes.write(_name(known.id), strictjson.encode(known))
+
+
+def _heads_of(manifest: DisclosureManifest) -> tuple[str, ...]:
+    """Returns the signed heads that an answer shows and that its doorbell has signed."""
+    shown = [manifest.ledger.checkpoint]
+    if manifest.time is not None:
+        with contextlib.suppress(DoorwardError):  # a foreign head is told elsewhere (`time_confirmations`)
+            open_time_checkpoint(manifest.time.checkpoint.encode(), manifest.device_key)
+            shown.append(manifest.time.checkpoint)
+    return tuple(shown)
+
+
+def _head(note: str) -> Checkpoint:
+    """Returns the checkpoint in a note whose signature was verified before."""
+    return parse_checkpoint(note.partition("\n\n")[0] + "\n")
 
 
 def _name(device_id: str) -> str:

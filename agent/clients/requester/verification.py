@@ -35,8 +35,10 @@ from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOr
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.known_doorbells import DoorbellHistory, KnownDoorbells
 from agent.clients.requester.parts import open_part, open_redacted_part, require_redacted, unopened
+from agent.clients.requester.time_trust import read_time_trust
+from agent.clients.time_confirmations import TimeFindings, find_time
 from agent.core.disclosure import DisclosedItem, VerifiedDisclosure, reading
-from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint
 from agent.core.ledger.merkle import root_of
 from agent.core.transfer import TransferState
 from agent.errors import DoorwardError, FormatError, NetworkError, OpenError
@@ -50,6 +52,7 @@ from agent.wire.disclosures import (
 )
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Approval, Enrolment
+from agent.wire.time_proofs import TimeOpening
 
 __all__ = [
     "Check",
@@ -100,6 +103,7 @@ class _VerificationState:
     statements: bytes = b""
     receipt: Receipt | None = None
     door: DoorbellHistory = field(default_factory=DoorbellHistory)
+    time: TimeFindings = field(default_factory=TimeFindings)
 
     @contextmanager
     def check(self, kind: CheckKind) -> Iterator[_CheckLog]:
@@ -132,6 +136,7 @@ class _VerificationState:
             self.statements,
             self.receipt,
             self.door,
+            self.time,
         )
 
 
@@ -153,7 +158,7 @@ def _examine(
     with found.check(CheckKind.SEALED) as words:
         identity = asked.reply_identity()
         found.statements = _opened_manifest(sealed_manifest, asked, identity, words)
-    manifest = _statements(requester, found, origin, asked, answer.disclosure)
+    manifest = _statements(requester, found, origin, asked, answer)
     with found.check(CheckKind.PARTS) as words:
         _require_all_parts(answer, manifest, found, words)
     with found.check(CheckKind.FOOTAGE) as words:
@@ -196,12 +201,12 @@ def _opened_manifest(data: bytes, asked: SentRequest, identity: HybridIdentity, 
 
 
 def _statements(
-    requester: Requester, found: _VerificationState, origin: DisclosureOrigin, asked: SentRequest, disclosure: str
+    requester: Requester, found: _VerificationState, origin: DisclosureOrigin, asked: SentRequest, answer: AnswerFolder
 ) -> DisclosureManifest:
     """Runs checks 3 to 9: the signatures, and the consistency of the statements."""
     doors = KnownDoorbells(requester.notes)
     with found.check(CheckKind.DEVICE) as words:
-        manifest = _device_signed(found, origin, disclosure, words)
+        manifest = _device_signed(found, origin, answer.disclosure, words)
     with found.check(CheckKind.ANSWERS) as words:
         reading.require_answers(manifest, found.request_sha256)
         words.said = f"The signed list names request {asked.request.id} by the hash of its signed bytes."
@@ -215,7 +220,11 @@ def _statements(
     with found.check(CheckKind.APPROVAL) as words:
         approval, approver, co_approver = _approved(doors, found, manifest, enrolment, asked, words)
     with found.check(CheckKind.LEDGER) as words:
-        _require_ledgered(manifest, asked, words)
+        ledger = _require_ledgered(manifest, asked, words)
+        doors.check_heads(manifest)
+        trust = read_time_trust(requester.notes)
+        opening = _time_opening(answer)
+        found.time = find_time(manifest.device_key, ledger, approval.owner_time_ms, trust, manifest.time, opening)
     with found.check(CheckKind.RECORDS) as words:
         items = tuple(reading.items_of(manifest, approval))
         reading.require_claims_match(manifest, approval, items)
@@ -270,7 +279,15 @@ def _approved(
     return approval, approver, co_approver
 
 
-def _require_ledgered(manifest: DisclosureManifest, asked: SentRequest, words: _CheckLog) -> None:
+def _time_opening(answer: AnswerFolder) -> TimeOpening | None:
+    """Returns the owner's proof of time. None if it is unreadable: the verdict stands without it."""
+    try:
+        return answer.time_opening()
+    except FormatError:
+        return None
+
+
+def _require_ledgered(manifest: DisclosureManifest, asked: SentRequest, words: _CheckLog) -> Checkpoint:
     reading.require_ledgered(manifest, asked.request)
     checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
     words.said = (
@@ -279,6 +296,7 @@ def _require_ledgered(manifest: DisclosureManifest, asked: SentRequest, words: _
     )
     words.prove("Ledger's head (SHA-256 root)", checkpoint.root.hex())
     words.prove("Ledger's size", str(checkpoint.size))
+    return checkpoint
 
 
 def _explain_records(manifest: DisclosureManifest, words: _CheckLog) -> None:

@@ -38,6 +38,7 @@ from agent.wire.statements import (
     SealedItem,
     Tip,
 )
+from agent.wire.time_proofs import TimeProof
 
 __all__ = [
     "ApprovedItems",
@@ -296,6 +297,7 @@ def manifest_of(
     ledger: LedgerProof,
     co_approval: bytes | None = None,
     told: tuple[ClipRecords, ...] = (),
+    time: TimeProof | None = None,
 ) -> DisclosureManifest:
     """Returns part 0 before it is signed and sealed. `part_hashes`: SHA-256 of each part as it will be sent, in
     order."""
@@ -316,6 +318,7 @@ def manifest_of(
         ledger=ledger,
         co_approval=None if co_approval is None else co_approval.decode("ascii"),
         clips=told,
+        time=time,
     )
 
 

@@ -7,6 +7,7 @@
     — doorward/139e3940e64b5491 <base64 of key hash (4 bytes) ‖ signature (64 bytes)>
 
 - The origin is `doorward/<device key id>`, and so is the name of the key.  Extension lines are refused.
+- The device's log of beats (`time_log`) has the origin `doorward/<device key id>/time`.
 - A requester's desk signs its custody logs in the same form. Their origin is `doorward-desk/<desk key id>/<log>`, with
   the requester's id as `log`, so that no checkpoint of one log passes for another's.
 - Signatures of others (witnesses) may follow and are ignored.  The device's own must be there exactly once and verify.
@@ -32,11 +33,17 @@ from agent.wire.identities import SIGNATURE_BYTES, PublicKey, public_key_of
 
 __all__ = [
     "MAX_NOTE_BYTES",
+    "MAX_SIGNATURES",
     "Checkpoint",
     "check_progress",
+    "check_same_head",
     "open_checkpoint",
+    "open_time_checkpoint",
     "origin_of",
+    "parse_checkpoint",
     "sign_checkpoint",
+    "sign_time_checkpoint",
+    "time_origin_of",
     "verifier_key",
 ]
 
@@ -45,7 +52,7 @@ MAX_SIGNATURES: Final = 16
 _ED25519: Final = b"\x01"
 _KEY_HASH_BYTES: Final = 4
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
-_ORIGIN: Final = re.compile(r"doorward/[0-9a-f]{16}|doorward-desk/[0-9a-f]{16}/[a-z0-9-]{1,32}")
+_ORIGIN: Final = re.compile(r"doorward/[0-9a-f]{16}(/time)?|doorward-desk/[0-9a-f]{16}/[a-z0-9-]{1,32}")
 _SIGNATURE_LINE: Final = re.compile(r"— (?P<name>[^\s+]+) (?P<signature>[A-Za-z0-9+/]+={0,2})")
 
 
@@ -76,6 +83,11 @@ def origin_of(signer: PublicKey, log: str = "") -> str:
     return f"doorward-desk/{signer.id}/{log}" if log else f"doorward/{signer.id}"
 
 
+def time_origin_of(signer: PublicKey) -> str:
+    """Returns the name of the device's log of beats, which is also the name of its key."""
+    return f"doorward/{signer.id}/time"
+
+
 def verifier_key(signer: PublicKey, log: str = "") -> str:
     """Returns the key as other tools for signed notes take it: `<name>+<hash in hex>+<base64 of type ‖ key>`."""
     name = origin_of(signer, log)
@@ -84,11 +96,12 @@ def verifier_key(signer: PublicKey, log: str = "") -> str:
 
 def sign_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, log: str = "") -> bytes:
     """Returns the signed note for the ledger's present head. `log`: as in `origin_of`."""
-    signer = public_key_of(private_key)
-    name = origin_of(signer, log)
-    text = Checkpoint(name, frontier.size, frontier.root).text
-    signature = _key_hash(name, signer) + private_key.sign(text.encode("utf-8"))
-    return f"{text}\n— {name} {base64.encode(signature)}\n".encode()
+    return _sign(frontier, private_key, origin_of(public_key_of(private_key), log))
+
+
+def sign_time_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey) -> bytes:
+    """Returns the signed note for the present head of the device's log of beats."""
+    return _sign(frontier, private_key, time_origin_of(public_key_of(private_key)))
 
 
 def open_checkpoint(note: bytes, signer: PublicKey, log: str = "") -> Checkpoint:
@@ -96,21 +109,22 @@ def open_checkpoint(note: bytes, signer: PublicKey, log: str = "") -> Checkpoint
 
     Raises `FormatError` if the bytes are not a note of this form, and `OpenError` if the signature fails.
     """
-    if len(note) > MAX_NOTE_BYTES:
-        raise FormatError(f"A checkpoint has at most {MAX_NOTE_BYTES} bytes. This one has {len(note)}.")
-    try:
-        text, separator, signatures = note.decode("utf-8").rpartition("\n\n")
-    except UnicodeDecodeError as cause:
-        raise FormatError("This checkpoint is not UTF-8.") from cause
-    if not separator:
-        raise FormatError("This is not a signed note.")
-    text += "\n"
-    checkpoint = _parse(text)
-    name = origin_of(signer, log)
-    signature = _own_signature(signatures, name, signer)
-    if checkpoint.origin != name or not signer.verifies(signature, text.encode("utf-8")):
-        raise _unverified(name)
-    return checkpoint
+    return _open(note, signer, origin_of(signer, log))
+
+
+def open_time_checkpoint(note: bytes, signer: PublicKey) -> Checkpoint:
+    """Returns the checkpoint of the device's log of beats. Raises like `open_checkpoint`."""
+    return _open(note, signer, time_origin_of(signer))
+
+
+def check_same_head(one: Checkpoint, other: Checkpoint) -> None:
+    """Raises `OpenError` if both are of one log and one size, but of different content: a split view."""
+    if (one.origin, one.size) == (other.origin, other.size) and one.root != other.root:
+        raise OpenError(
+            f"Two different ledgers of {one.origin} with {one.size} entries are signed by its key: "
+            "different people were shown different ledgers.",
+            remedy="Keep both checkpoints: together they are the evidence. Treat the device as tampered with.",
+        )
 
 
 def check_progress(old: Checkpoint, new: Checkpoint, proof: Sequence[bytes]) -> None:
@@ -127,11 +141,35 @@ def check_progress(old: Checkpoint, new: Checkpoint, proof: Sequence[bytes]) -> 
         ) from cause
 
 
+def _sign(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, name: str) -> bytes:
+    text = Checkpoint(name, frontier.size, frontier.root).text
+    signature = _key_hash(name, public_key_of(private_key)) + private_key.sign(text.encode("utf-8"))
+    return f"{text}\n— {name} {base64.encode(signature)}\n".encode()
+
+
+def _open(note: bytes, signer: PublicKey, name: str) -> Checkpoint:
+    if len(note) > MAX_NOTE_BYTES:
+        raise FormatError(f"A checkpoint has at most {MAX_NOTE_BYTES} bytes. This one has {len(note)}.")
+    try:
+        text, separator, signatures = note.decode("utf-8").rpartition("\n\n")
+    except UnicodeDecodeError as cause:
+        raise FormatError("This checkpoint is not UTF-8.") from cause
+    if not separator:
+        raise FormatError("This is not a signed note.")
+    text += "\n"
+    checkpoint = parse_checkpoint(text)
+    signature = _own_signature(signatures, name, signer)
+    if checkpoint.origin != name or not signer.verifies(signature, text.encode("utf-8")):
+        raise _unverified(name)
+    return checkpoint
+
+
 def _key_hash(name: str, key: PublicKey) -> bytes:
     return hashlib.sha256(name.encode("utf-8") + b"\n" + _ED25519 + key.raw).digest()[:_KEY_HASH_BYTES]
 
 
-def _parse(text: str) -> Checkpoint:
+def parse_checkpoint(text: str) -> Checkpoint:
+    """Returns the checkpoint with this unsigned text. Raises `FormatError`."""
     lines = text.split("\n")
     if len(lines) != 4 or lines[3] or not _SIZE.fullmatch(lines[1]):
         raise FormatError("This note is not a checkpoint of three lines.")

@@ -70,6 +70,8 @@ class EntryKind(enum.Enum):
     """An owner has changed which browsers receive alerts."""
     UPDATE_CHOSEN = "update-chosen"
     """An owner chose the update on offer, or, with the reason `automatic`, the owners' settings did."""
+    TIME_CONFIRMED = "time-confirmed"
+    """A witness or time-stamper has confirmed a beat. Entries after it are younger than the confirmation."""
     BOOT = "boot"
     STORAGE_FAULT = "storage-fault"
 
@@ -97,7 +99,7 @@ class LedgerEntry(strictjson.Message, frozen=True, kw_only=True):
     segments: Count | None = None
     size_bytes: Count | None = None
     version: Sequence | None = None
-    """The version of the trust bundle, or the epoch of the recipients."""
+    """The version of the trust bundle, the epoch of the recipients, or the number of the beat."""
     reason: Reason | None = None
 
     def __post_init__(self) -> None:
@@ -150,6 +152,7 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
     EntryKind.CONFIGURATION_CHANGED: _fields("subject", "reason"),
     EntryKind.ALERTS_CHANGED: _fields("subject", "reason"),
     EntryKind.UPDATE_CHOSEN: _fields("", "subject reason"),
+    EntryKind.TIME_CONFIRMED: _fields("subject version"),
     EntryKind.BOOT: _fields("", "reason"),
     EntryKind.STORAGE_FAULT: _fields("reason"),
 }

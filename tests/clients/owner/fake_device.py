@@ -118,6 +118,8 @@ class FakeDevice:
     stored: dict[str, Stored] = field(default_factory=dict)
     requests: dict[str, Asked] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
+    time: Callable[[int, int], bytes] = lambda _size, _beat: b""
+    """Gives the proof of time for a number of entries, by a beat or by the first that has it."""
     lines: list[bytes] = field(default_factory=list)
     statements: list[Any] = field(default_factory=list)
     released: tuple[ReleasedItem, ...] = ()
@@ -540,6 +542,9 @@ class FakeDevice:
         proof = consistency_proof(hashes, old_size) if old_size else ()
         note = sign_checkpoint(frontier, self.private)
         return {"checkpoint": note.decode(), "proof": [each.hex() for each in proof]}
+
+    def on_time_opening(self, body: bytes, size: int, beat: int) -> bytes:
+        return self.time(size, beat)
 
     def on_ledger(self, body: bytes, start: int, end: int) -> dict[str, Any]:
         return {"entries": [leaf.decode() for leaf in self.leaves[start:end]]}

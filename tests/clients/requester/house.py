@@ -132,6 +132,8 @@ class House:
         self.stored: list[Stored] = []
         self.tip = ChainHead()
         self.ordinal = 0
+        self.entries = 4
+        """Entries of its ledger before the next approval."""
         self.reached: dict[str, str] = {}
         """The hash behind the newest record of each clip."""
 
@@ -356,6 +358,7 @@ class House:
         ]
         parts = [each.header + (each.redacted or one.payload) for each, one in zip(released, chosen, strict=True)]
         disclosure = secrets.token_hex(16)
+        self.entries += 1
         manifest = self.changes.manifest(
             manifest_of(
                 released,
@@ -370,6 +373,7 @@ class House:
                     disclosure,
                     hashlib.sha256(strictjson.encode(approval)).hexdigest(),
                     self.device,
+                    earlier=self.entries,
                 ),
                 told=tuple(map(self.records_told, approval.clips or ())),
             )

@@ -127,6 +127,12 @@ def test_the_document_of_a_full_answer_is_this_as_a_whole(full: FullAnswer, tmp_
     assert document == {
         **what_every_document_says(full.asked, full.verification),
         "device": {"id": house.device_id, "key": public_key_of(house.device).text},
+        "time": {
+            "from_s": None,
+            "until_s": None,
+            "by": [],
+            "said": "No witness: the dates are those of the device and its owners.",
+        },
         "door": {"seen_s": DOOR.seen_s, "stolen_since_s": DOOR.stolen_since_s},
         "approval": {
             "name": "mira",
@@ -199,6 +205,12 @@ def test_the_document_of_an_answer_without_files_says_who_approved_that_and_whic
     assert document_of(requester, verification, tmp_path / "bundle") == {
         **what_every_document_says(asked, verification),
         "device": {"id": house.device_id, "key": public_key_of(house.device).text},
+        "time": {
+            "from_s": None,
+            "until_s": None,
+            "by": [],
+            "said": "No witness: the dates are those of the device and its owners.",
+        },
         "door": {"seen_s": None, "stolen_since_s": None},
         "approval": {
             "name": "mira",

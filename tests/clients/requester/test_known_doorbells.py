@@ -150,6 +150,7 @@ def test_a_doorbell_is_remembered_with_its_key_its_lists_and_its_first_answer(
         enrolments=second.disclosed.manifest.enrolments,
         seen_s=NOW_S,
         first=first.disclosure,
+        heads=tuple(each.disclosed.manifest.ledger.checkpoint for each in (first, second)),
     )
     assert door.id == house.device_id
     assert door.enrolled.epoch == 2

@@ -65,6 +65,9 @@ COMMANDS = {
     "relay": LazyCommand(
         "agent.clients.cli.owner.relay:relay", "Learn the relay of a device, to reach it from another network."
     ),
+    "time": LazyCommand(
+        "agent.clients.cli.owner.confirmed_time:time_", "Show what witnesses and time-stampers confirmed."
+    ),
     "ledger": LazyCommand(
         "agent.clients.cli.owner.ledger:ledger", "Read the device's ledger, verified from the first entry."
     ),

@@ -17,9 +17,11 @@ from agent.clients.requester.incoming_tips import OpenedTip, open_tip
 from agent.clients.requester.known_doorbells import DoorbellHistory
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.verification import CheckOutcome, Verification, examine
+from agent.clients.time_confirmations import time_document
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.wire.disclosures import PartKind
+from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES
 
 __all__ = ["open_", "tips_", "verify"]
 
@@ -27,14 +29,21 @@ __all__ = ["open_", "tips_", "verify"]
 @click.command()
 @folder_option
 @click.argument("disclosure", required=False)
+@click.option(
+    "--time", "time_file", type=click.Path(path_type=Path, dir_okay=False), help="The owner's proof of time; kept."
+)
 @json_option
-def verify(folder: Path, disclosure: str | None, as_json: bool) -> int:
+def verify(folder: Path, disclosure: str | None, time_file: Path | None, as_json: bool) -> int:
     """Check DISCLOSURE (default: the only one) from the folder alone.  Exit status 1 if a check fails.
 
-    Works offline.  The beginning of the id is enough.
+    Works offline.  The beginning of the id is enough.  Those whom you trust to confirm a time are in FOLDER/time:
+    witnesses.txt (a verifier key a line) and *.pem (certificates of authorities).
     """
     who = Requester.open(folder)
-    verification = examine(who, _disclosure(who, disclosure))
+    name = _disclosure(who, disclosure)
+    if time_file is not None:
+        who.answer(name).add_time_opening(files.read(time_file, TIME_OPENING_LIMIT_BYTES))
+    verification = examine(who, name)
     if as_json:
         emit_json(_verdict(verification))
     else:
@@ -218,6 +227,7 @@ def _say_proven(verification: Verification) -> None:
         ("clock", ", ".join(clocks) or "no footage"),
         ("the rest", "not disclosed" if approval.gaps is None else words.counted(len(approval.gaps), "span") + " told"),
         ("receipt", signed),
+        ("time", verification.time.said),
     ):
         click.echo(f"  {name:<9} {words.plain(said)}")
     click.echo("Not proven: the address and person behind the door, a genuine scene, that there is no more footage.")
@@ -239,5 +249,6 @@ def _verdict(verification: Verification) -> dict[str, Any]:
         "said": failed.said if failed else None,
         "request": verification.request.id if verification.request else None,
         "door": {"seen_s": verification.door.seen_s, "stolen_since_s": verification.door.stolen_since_s},
+        "time": time_document(verification.time) if verification.ok else None,
         "checks": {check.kind.name.lower(): check.outcome.value for check in verification.checks},
     }

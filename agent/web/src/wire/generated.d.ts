@@ -150,6 +150,7 @@ export interface DisclosureManifest {
   ledger: LedgerProof;
   co_approval?: string;
   clips?: ClipRecords[];
+  time?: TimeProof;
 }
 
 export interface Enrolment {
@@ -192,6 +193,7 @@ export type EntryKind =
   | "sent"
   | "stopped"
   | "storage-fault"
+  | "time-confirmed"
   | "tip"
   | "trust-changed"
   | "update-chosen"
@@ -591,12 +593,23 @@ export interface Stolen {
   since_s: number;
 }
 
+export interface TimeProof {
+  checkpoint: string;
+  cosignatures?: string;
+  stamps?: TimeStamp[];
+}
+
 export interface TimeSpan {
   boot: string;
   start_us: number;
   end_us: number;
   utc_ms: number;
   quality: ClockQuality;
+}
+
+export interface TimeStamp {
+  name: string;
+  response: string;
 }
 
 export interface Tip {
@@ -952,6 +965,11 @@ export interface GetStatus {
 
 }
 
+export interface GetTimeOpening {
+  size: number;
+  beat?: number;
+}
+
 export interface GetTrust {
 
 }
@@ -1260,6 +1278,7 @@ export interface Status {
   requests_told?: number;
   newest_ms?: number | null;
   update?: UpdateStatus | null;
+  time?: TimeStatus | null;
 }
 
 export interface SubmitBundle {
@@ -1286,6 +1305,12 @@ export interface TalkStateAnswer {
 export interface TestsAnswer {
   tests: EnrolmentTest[];
   epoch?: number;
+}
+
+export interface TimeStatus {
+  beats: number;
+  confirmed: number;
+  by: Record<string, string | null>;
 }
 
 export interface TimelineGap {
@@ -1400,6 +1425,7 @@ export interface ControlOperations {
   update: { request: GetUpdate; answer: UpdateAnswer };
   checkpoint: { request: GetCheckpoint; answer: CheckpointAnswer };
   ledger: { request: GetEntries; answer: LeavesAnswer };
+  time_opening: { request: GetTimeOpening; answer: NoAnswer };
   link_address: { request: GetLinkAddress; answer: LinkAddressAnswer };
   alerts_test: { request: SendTestAlert; answer: ChannelsAnswer };
   push_key: { request: GetPushKey; answer: KeyAnswer };

@@ -35,6 +35,7 @@ export const BODY_BYTES = Object.freeze({
   update: 65536,
   checkpoint: 65536,
   ledger: 65536,
+  time_opening: 65536,
   link_address: 65536,
   alerts_test: 65536,
   push_key: 65536,

@@ -1,0 +1,244 @@
+"""Checks what others confirmed about the time: cosignatures of witnesses, and RFC 3161 time stamps.
+
+A confirmation counts if its signer is one that the reader trusts: a witness by its verifier key, a time-stamper by the
+certificate of its authority. Everything else is told as a doubt and changes no verdict: a time-stamper could otherwise
+spoil evidence with a bad stamp. A time stamp is read by `rfc3161-client`, which a doorbell does not have.
+
+Source: LEDGER.md, "Time by others".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cryptography import x509
+
+from agent.core.ledger.checkpoint import Checkpoint, check_same_head, open_time_checkpoint
+from agent.core.ledger.cosignature import find_cosignatures
+from agent.core.ledger.time_log import require_opens
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
+from agent.wire.identities import PublicKey
+from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
+from agent.wire.witness_keys import Witness, parse_witness
+
+__all__ = [
+    "Confirmation",
+    "TimeFindings",
+    "TimeTrust",
+    "confirmations",
+    "find_time",
+    "time_document",
+]
+
+_CLOCKS_DIFFER_S: Final = 600
+_MS_PER_S: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTrust:
+    """Those who may confirm a time. `roots`: certificates of authorities of time-stampers."""
+
+    witnesses: tuple[Witness, ...] = ()
+    roots: tuple[x509.Certificate, ...] = ()
+
+    @staticmethod
+    def of(witnesses: str, certificates: Sequence[bytes]) -> TimeTrust:
+        """Reads verifier keys, one a line, and certificates in PEM. Raises `ConfigurationError`."""
+        try:
+            keys = tuple(parse_witness(line.strip()) for line in witnesses.splitlines() if line.strip())
+            roots = tuple(each for data in certificates for each in x509.load_pem_x509_certificates(data))
+        except (FormatError, ValueError) as error:
+            raise ConfigurationError(
+                f"Those whom you trust for times cannot be read: {error}",
+                remedy="Write one verifier key a line, and certificates as PEM files.",
+            ) from error
+        return TimeTrust(keys, roots)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """`by` says that the head of the log of beats existed at `at_s` (UTC s)."""
+
+    by: str
+    at_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFindings:
+    """Statements of others about the time of an answer.
+
+    `after`: the answer is younger than these. `before`: the approval is older than these.
+    `doubts`: sentences about confirmations that do not count. `stated`: True if any statement came along.
+    """
+
+    after: tuple[Confirmation, ...] = ()
+    before: tuple[Confirmation, ...] = ()
+    doubts: tuple[str, ...] = ()
+    stated: bool = False
+
+    @property
+    def from_s(self) -> int | None:
+        """Returns the latest confirmed time that the answer is younger than, UTC s."""
+        return max((each.at_s for each in self.after), default=None)
+
+    @property
+    def until_s(self) -> int | None:
+        """Returns the earliest confirmed time that the approval is older than, UTC s."""
+        return min((each.at_s for each in self.before), default=None)
+
+    @property
+    def said(self) -> str:
+        """Returns one to three sentences for a report."""
+        names = " and ".join(sorted({each.by for each in (*self.after, *self.before)}))
+        match self.from_s, self.until_s:
+            case None, None if self.stated:
+                found = "No one whom you trust confirmed the time."
+            case None, None:
+                found = "No witness: the dates are those of the device and its owners."
+            case int(since), None:
+                found = f"The answer was made after {_utc(since)}, confirmed by {names}. No one confirmed an end."
+            case None, until:
+                found = f"The approval existed before {_utc(until or 0)}, confirmed by {names}."
+            case since, until:
+                found = f"The time was confirmed by {names} between {_utc(since or 0)} and {_utc(until or 0)}."
+        return " ".join((found, *self.doubts))
+
+
+def time_document(found: TimeFindings) -> dict[str, Any]:
+    """Returns the findings for `--json` and for `bundle.json`."""
+    return {
+        "from_s": found.from_s,
+        "until_s": found.until_s,
+        "by": sorted({each.by for each in (*found.after, *found.before)}),
+        "said": found.said,
+    }
+
+
+def confirmations(
+    proof: TimeProof, device: PublicKey, trust: TimeTrust
+) -> tuple[Checkpoint, tuple[Confirmation, ...], tuple[str, ...]]:
+    """Returns the confirmed head of the device's log of beats, the confirmations that count, and doubts.
+
+    Raises `OpenError` if the head is not signed by the device, and `FormatError` if it is none.
+    """
+    checkpoint = open_time_checkpoint(proof.checkpoint.encode(), device)
+    found: list[Confirmation] = []
+    doubts: list[str] = []
+    for line in proof.cosignatures.splitlines(keepends=True):
+        try:
+            known = find_cosignatures(checkpoint.text, line, trust.witnesses)
+        except DoorwardError as error:
+            doubts.append(error.message)
+            continue
+        found += [Confirmation(each.witness.name, each.time_s) for each in known]
+    for stamp in proof.stamps:
+        try:
+            found.append(_stamped(stamp, proof.checkpoint.encode(), trust.roots))
+        except DoorwardError as error:
+            doubts.append(error.message)
+    return checkpoint, tuple(found), tuple(doubts)
+
+
+def find_time(
+    device: PublicKey,
+    ledger: Checkpoint,
+    owner_time_ms: int,
+    trust: TimeTrust,
+    proof: TimeProof | None = None,
+    opening: TimeOpening | None = None,
+) -> TimeFindings:
+    """Returns what others say about an answer whose approval is the last entry of `ledger`.
+
+    `proof`: from part 0. `opening`: from the owner, made later. Raises `OpenError` if the device signed two different
+    ledgers or logs of beats of one size.
+    """
+    after: tuple[Confirmation, ...] = ()
+    before: tuple[Confirmation, ...] = ()
+    doubts: list[str] = []
+    heads = []
+    if proof is not None:
+        try:
+            head, after, more = confirmations(proof, device, trust)
+        except DoorwardError:
+            doubts.append("The confirmation of time in this answer is not of this doorbell.")
+        else:
+            heads.append(head)
+            doubts += more
+    if opening is not None:
+        try:
+            head, before, more = confirmations(opening.proof, device, trust)
+            committed = require_opens(opening, head, ledger, device)
+        except DoorwardError:
+            before = ()
+            doubts.append("The confirmation of time from the owner is not of this ledger.")
+        else:
+            heads.append(head)
+            check_same_head(ledger, committed)
+            doubts += more
+    if len(heads) == 2:
+        check_same_head(*heads)
+    findings = TimeFindings(after, before, tuple(doubts), proof is not None or opening is not None)
+    return replace(findings, doubts=(*doubts, *_contradictions(findings, owner_time_ms)))
+
+
+def _contradictions(found: TimeFindings, owner_time_ms: int) -> Iterator[str]:
+    owner_s, since, until = owner_time_ms // _MS_PER_S, found.from_s, found.until_s
+    if since is not None and until is not None and since > until:
+        yield "The two contradict each other."
+    if (since is not None and owner_s < since - _CLOCKS_DIFFER_S and found.before == ()) or (
+        until is not None and owner_s > until + _CLOCKS_DIFFER_S
+    ):
+        yield f"The owner's own clock said {_utc(owner_s)}."
+
+
+def _stamped(stamp: TimeStamp, stamped: bytes, roots: Sequence[x509.Certificate]) -> Confirmation:
+    """Returns the time of a stamp on `stamped`. Raises `OpenError` if it does not count, in words for a report."""
+    if not roots:
+        raise OpenError(f"The stamp “{stamp.name}” was not checked: you trust no authority of time-stampers.")
+    try:
+        from asn1crypto import tsp  # noqa: F401 — both are installed, or neither is used
+        from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
+    except ImportError as error:
+        raise OpenError(
+            f"The stamp “{stamp.name}” was not checked: the package rfc3161-client is not installed. "
+            "'openssl ts -verify' checks it."
+        ) from error
+    try:
+        response = decode_timestamp_response(_in_order(stamp.der))
+        at_s = int(response.tst_info.gen_time.timestamp())
+        verifier = VerifierBuilder(roots=list(roots)).build()
+    except Exception as error:
+        raise OpenError(f"The stamp “{stamp.name}” cannot be read as one.") from error
+    try:
+        verifier.verify_message(response, stamped)
+    except VerificationError as error:
+        if "Mismatch" in str(error):
+            raise OpenError(f"The stamp “{stamp.name}” is not of this ledger.") from error
+        raise OpenError(f"The stamp “{stamp.name}” is not by a time-stamper that you trust.") from error
+    except Exception as error:
+        raise OpenError(f"The stamp “{stamp.name}” cannot be read as one.") from error
+    return Confirmation(stamp.name, at_s)
+
+
+def _in_order(der: bytes) -> bytes:
+    """Returns the answer with its certificates in the order of DER.
+
+    `openssl ts` writes them in the order of its configuration, and the strict reader refuses that. No signature covers
+    the order.
+    """
+    from asn1crypto.tsp import TimeStampResp
+
+    answer = TimeStampResp.load(der, strict=True)
+    signed = answer["time_stamp_token"]["content"]
+    in_order = sorted(signed["certificates"], key=lambda each: bytes(each.dump()))
+    if in_order == list(signed["certificates"]):
+        return der
+    signed["certificates"] = in_order
+    return bytes(answer.dump())
+
+
+def _utc(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
