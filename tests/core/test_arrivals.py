@@ -36,3 +36,24 @@ def test_a_camera_that_sets_its_clock_is_tied_anew() -> None:
     assert clock.boot_ns(0) == 101 * NS_PER_S
     clock.arrived(90 * NS_PER_S, 90 * NS_PER_S, BootNs(102 * NS_PER_S))  # set forward
     assert clock.boot_ns(90 * NS_PER_S) == 102 * NS_PER_S
+
+
+def test_a_stream_is_tied_by_its_first_piece_and_moved_by_early_ones_at_once_and_by_late_ones_slowly() -> None:
+    clock = ArrivalClock(2 * NS_PER_S)
+    assert (clock.tied, clock.holes, clock.boot_ns(7)) == (False, 0, 7)
+    clock.arrived(100, 200, BootNs(5_000))
+    assert (clock.tied, clock.boot_ns(100), clock.boot_ns(99)) == (True, 4_900, 4_899)
+    clock.arrived(200, 300, BootNs(5_099))
+    assert clock.boot_ns(200) == 4_999, "it came one earlier than it can have happened"
+    clock.arrived(300, 400, BootNs(5_199 + 1_499))
+    assert clock.boot_ns(300) == 5_101, "a 500th of its lateness"
+    clock.arrived(400, 500, BootNs(5_301 + 2 * NS_PER_S))
+    assert (clock.holes, clock.boot_ns(400)) == (0, 5_201 + NS_PER_S // 250), "late by as much as may be"
+
+
+def test_what_was_before_a_hole_keeps_its_date() -> None:
+    clock = ArrivalClock(2 * NS_PER_S)
+    clock.arrived(100, 200, BootNs(5_000))
+    clock.arrived(200, 300, BootNs(5_101 + 2 * NS_PER_S))
+    assert clock.holes == 1
+    assert (clock.boot_ns(200), clock.boot_ns(199)) == (5_001 + 2 * NS_PER_S, 4_999)

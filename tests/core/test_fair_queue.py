@@ -72,3 +72,13 @@ def test_nothing_is_lost_or_doubled_but_what_it_says_it_dropped_and_it_never_gro
         taken += 1
     assert put == taken + dropped
     assert (queue._total, queue._held) == (0, {})
+
+
+def test_a_queue_that_is_empty_again_remembers_no_sender() -> None:
+    """Else an attacker with many names would fill the memory."""
+    queue = FairQueue[int](2, 10)
+    for number in range(40):
+        queue.put(f"junk-{number}", number, 3)
+    while queue.take() is not None:
+        pass
+    assert (len(queue), queue._total, dict(queue._held), dict(queue._senders)) == (0, 0, {}, {})

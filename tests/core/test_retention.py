@@ -229,3 +229,11 @@ def test_after_a_restart_half_a_segment_frees_nothing_unless_the_disk_refused_it
     assert growth.may_free(100, 0, 0) == 3
     growth.floor_is_free()
     assert growth == DiskGrowth(0, 0)
+
+
+def test_the_vault_frees_what_it_added_and_needs_and_never_what_another_file_took() -> None:
+    for added, missing, need, spare, frees in (
+        (0, 50, 0, 0, 0), (0, 50, 20, 0, 20), (30, 50, 10, 0, 40), (30, 25, 10, 0, 25), (-10, 50, 4, 0, 0),
+        (-10, 50, 11, 0, 1), (0, 50, 0, 7, 7), (9, 50, 0, 7, 9), (-90, 5, 0, 0, 0),
+    ):  # fmt: skip
+        assert DiskGrowth(added).may_free(missing, need, spare) == frees

@@ -113,4 +113,6 @@ def test_chapters_are_deleted_from_the_oldest_until_the_rest_fits() -> None:
     assert chapters_to_delete(many, {0: 500}, limits) == [0], "and one of them always goes"
     assert chapters_to_delete(dict.fromkeys(range(40), 100), {}, limits) == list(range(16))
     assert chapters_to_delete({0: 300, 1: 100}, {0: 90}, limits) == [0]
+    assert chapters_to_delete({0: 250, 1: 50, 2: 50, 3: 50}, {0: 90}, limits) == [0], "160 bytes of it are gone"
+    assert chapters_to_delete({0: 250, 1: 90, 2: 50, 3: 180}, {0: 90}, limits) == [0, 1], "but 160 are too few here"
     assert chapters_to_delete({0: 300, 1: 80}, {0: 90}, limits) == [], "twice what is needed, and the history"
