@@ -177,3 +177,55 @@ def test_the_peak_score_is_the_strongest_sample_of_the_event() -> None:
 def test_impossible_durations_are_refused_by_name(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         EventSettings(**wrong)
+
+
+def test_a_clip_is_open_from_its_beginning_to_its_end_and_belongs_to_its_event() -> None:
+    machine = EventMachine(SETTINGS)
+    assert (machine.recording, machine.recorded_event) == (False, None)
+    machine.on_motion(moving(0))
+    assert (machine.recording, machine.recorded_event) == (True, 1)
+    machine.on_time(at(10))
+    assert (machine.recording, machine.recorded_event) == (False, None), "the event is open, and no clip"
+    machine.on_time(at(30))
+    machine.on_motion(moving(40))
+    assert (machine.recording, machine.recorded_event) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("pre_roll_s", 0, 3600), ("post_roll_s", 1, 3600), ("merge_gap_s", 0, 3600), ("longest_clip_s", 1, 3600),
+        ("hold_s", 0, 3600), ("stay_s", 0, 3600), ("ring_again_s", 0, 3600),
+    ],
+)  # fmt: skip
+def test_each_duration_may_reach_its_limits_and_no_further(name: str, least: int, most: int) -> None:
+    for value in (least, most):
+        assert getattr(EventSettings(**{name: value}), name) == value
+    for value in (least - 0.5, most + 0.5):
+        with pytest.raises(ConfigurationError) as refused:
+            EventSettings(**{name: value})
+        assert str(refused.value) == f"events.{name} is {value}; give seconds, {least} to 3600."
+
+
+def test_a_score_that_holds_is_above_zero_and_at_most_one() -> None:
+    assert [EventSettings(hold_score=score).hold_score for score in (0.001, 1)] == [0.001, 1]
+    for score in (0, 1.001):
+        with pytest.raises(ConfigurationError) as refused:
+            EventSettings(hold_score=score)
+        assert str(refused.value) == f"events.hold_score is {score}; give a number above 0, at most 1."
+
+
+def test_a_weak_sample_holds_an_event_until_exactly_its_time() -> None:
+    settings = EventSettings(hold_score=0.2, hold_s=2, stay_s=300)
+    for score, after_s, holds in ((0.2, 2, True), (0.199, 2, False), (0.2, 2.001, False)):
+        machine = EventMachine(settings)
+        assert not machine._holds(still(0, score=1.0))
+        machine.on_motion(moving(0))
+        machine._now_ns = at(after_s)
+        assert machine._holds(still(after_s, score=score)) is holds
+    for after_s, holds in ((300, True), (300.001, False)):
+        machine = EventMachine(settings)
+        machine.on_motion(moving(0))
+        machine._now_ns = at(after_s)
+        present = MotionSample(at(after_s), False, 0.0, None, MotionState.QUIET, present=True)
+        assert machine._holds(present) is holds

@@ -10,13 +10,14 @@ import pytest
 
 from agent.clients.opening import HybridIdentity
 from agent.clients.owner.live_stream import LiveOpener
-from agent.core.live import LiveContext, LiveSound, join_part, live_plaintext, split_live
+from agent.core.live import LiveContext, LiveSound, join_part, live_plaintext, read_key, split_live, split_part
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import BootNs, ClockQuality
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.spans import TimeSpan
 from agent.errors import DoorwardError, FormatError
 from agent.media.sound import live_sound
+from agent.wire import base64
 from tests.live_parts import key_file, part_of
 from tests.second_reader import vault as second_reader
 from tests.second_reader.json_once import RefusedError
@@ -132,3 +133,32 @@ def test_a_reader_whose_key_was_replaced_opens_no_frame_of_the_key_before() -> N
         ours.open(join_part(key_file([HybridIdentity(bytes(32)).recipient()]), b"\x10"))
     with pytest.raises(DoorwardError):
         ours.open(part_of(b"y", [], ctr=1))
+
+
+def test_a_part_is_its_key_and_its_frame_to_the_byte() -> None:
+    assert join_part(b"key", b"frame") == b"\0\0\0\3keyframe"
+    for part, pieces in (
+        (bytes(4), (b"", b"")), (b"\0\0\0\0frame", (b"", b"frame")), (b"\0\0\0\3key", (b"key", b"")),
+        (b"\0\0\0\3keyframe", (b"key", b"frame")),
+    ):  # fmt: skip
+        assert split_part(part) == pieces
+    for part in (b"", bytes(3), b"\0\0\0\4key", b"\xff" * 4):
+        with pytest.raises(FormatError) as refused:
+            split_part(part)
+        assert str(refused.value) == "A part of live view ends in its key."
+
+
+def test_a_live_gop_of_more_than_an_hour_and_a_key_of_another_length_are_refused() -> None:
+    def span(length_us: int) -> TimeSpan:
+        return TimeSpan(boot="b" * 32, start_us=5, end_us=5 + length_us, utc_ms=0, quality=ClockQuality.HELD)
+
+    assert LiveContext(device="0" * 16, span=span(3_600_000_000))
+    with pytest.raises(FormatError):
+        LiveContext(device="0" * 16, span=span(3_600_000_001))
+    for size in (31, 32, 33):
+        key = read_key(json.dumps({"v": 1, "kid": 0, "key": base64.encode(bytes(size))}, sort_keys=True).encode())
+        if size == 32:
+            assert key.base_key == bytes(32)
+        else:
+            with pytest.raises(FormatError, match="A media key has 32 bytes"):
+                _ = key.base_key

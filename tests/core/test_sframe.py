@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.clients.opening.live_frames import FrameOpener
-from agent.core.sframe import FrameKey, frame_header, read_frame_header
+from agent.core.sframe import FrameKey, _packed, frame_header, read_frame_header
 from agent.errors import DoorwardError, FormatError, OpenError
 from tests.second_reader.json_once import RefusedError
 from tests.second_reader.live import open_frame
@@ -60,3 +60,10 @@ def test_each_bit_of_a_frame_counts_and_another_key_opens_nothing() -> None:
     for other in (FrameOpener(KEY, 4), FrameOpener(bytes(32), 3)):
         with pytest.raises(OpenError):
             other.open(frame)
+
+
+@pytest.mark.parametrize(
+    ("number", "packed"), [(0, (0, b"")), (7, (7, b"")), (8, (8, b"\x08")), (255, (8, b"\xff")), (256, (9, b"\1\0"))]
+)
+def test_a_small_number_of_a_header_takes_no_byte(number: int, packed: tuple[int, bytes]) -> None:
+    assert _packed(number) == packed

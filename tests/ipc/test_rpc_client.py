@@ -353,3 +353,20 @@ def test_a_client_that_is_closed_while_it_connects_asks_nothing(
     finally:
         over.set()
         server.stop()
+
+
+def test_an_answer_in_pieces_is_read_to_its_last_byte_and_not_beyond() -> None:
+    """The bytes of the next answer stay at the socket."""
+    waiting = [b"ab", b"cdefgh"]
+
+    def recv(size: int) -> bytes:
+        if not waiting:
+            return b""
+        piece, waiting[0] = waiting[0][:size], waiting[0][size:]
+        waiting[:] = filter(None, waiting)
+        return piece
+
+    reader = rpc_client._AnswerReader(SimpleNamespace(recv=recv))  # type: ignore[arg-type]
+    assert [reader.read(4), reader.read(0), reader.read(4)] == [b"abcd", b"", b"efgh"]
+    with pytest.raises(ConnectionResetError):
+        reader.read(1)

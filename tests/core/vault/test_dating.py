@@ -41,3 +41,12 @@ def test_a_vouched_for_clock_that_jumps_is_unknown_until_it_is_back(years: int) 
 def test_slewing_and_leap_seconds_are_no_jump(slews: list[int]) -> None:
     dating = ClockJudge()
     assert all(dating.judge(read(at, SYNCED, slew)).quality is SYNCED for at, slew in enumerate(slews))
+
+
+def test_a_clock_that_runs_on_for_hours_has_not_jumped_and_one_that_jumps_by_more_than_two_minutes_has() -> None:
+    dating = ClockJudge()
+    assert [dating.judge(read(at, SYNCED)).quality for at in (1, 3600, 90_000)] == [SYNCED] * 3
+    assert dating.judge(read(90_001, SYNCED, JUMP_NS)).quality is SYNCED
+    assert dating.judge(read(90_002, SYNCED, 2 * JUMP_NS + 1)).quality is UNKNOWN
+    assert dating.judge(read(90_003, SYNCED, -1)).quality is UNKNOWN
+    assert dating.judge(read(90_004, SYNCED, 0)).quality is SYNCED

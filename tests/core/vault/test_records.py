@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord
+from agent.core.vault.records import Chapter, PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord
 from agent.core.vault.segment import Begin
 from agent.core.vault.spans import LONGEST_SEGMENT_US, Stamp, TimeSpan, bounded, span_between, stamp
 from agent.errors import FormatError
@@ -118,3 +118,18 @@ def test_a_span_is_dated_by_the_better_of_its_two_readings(
     """The clock was set to a later time between the two, which lie 1 002 ms apart on the boot's clock."""
     found = span_between(BOOT, reading(7_000, 5_000, first), reading(1_009_000, 90_000, then))
     assert found == span(7_000, 1_009_000, utc_ms, quality)
+
+
+@pytest.mark.parametrize(("number", "oldest", "sound"), [(1, 0, True), (1, 1, True), (0, 0, False), (1, 2, False)])
+def test_a_chapter_needs_none_after_itself_and_the_first_file_has_no_record(
+    number: int, oldest: int, sound: bool
+) -> None:
+    def make() -> Chapter:
+        at = Stamp(boot=BOOT, at_us=0, utc_ms=0, quality=SYNCED)
+        return Chapter(number=number, oldest=oldest, device="0" * 16, at=at)
+
+    if sound:
+        assert make().oldest == oldest
+        return
+    with pytest.raises(FormatError, match="A chapter must have a number above 0"):
+        make()

@@ -133,3 +133,33 @@ def test_a_context_with_redactions_survives_the_wire() -> None:
         assert strictjson.decode(strictjson.encode(each), Context) == each
     with pytest.raises(FormatError):
         strictjson.decode(strictjson.encode(context()).replace(b'"face"', b'"name"'), Context)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: redaction(place(5), from_ms=5, until_ms=5), "redactions: one ends before it begins."),
+        (lambda: redaction(place(5), from_ms=6, until_ms=5), "redactions: one ends before it begins."),
+        (redaction, "places: a voice has none, and every other kind has at least one."),
+        (lambda: redaction(place(9), place(9)), "places: not in the order of time."),
+        (lambda: redaction(place(4), from_ms=5), "places: one lies outside of the time of its redaction."),
+        (lambda: redaction(place(6), until_ms=5), "places: one lies outside of the time of its redaction."),
+    ],
+)
+def test_each_fault_of_a_redaction_has_its_words(make: Any, words: str) -> None:
+    with pytest.raises(FormatError) as refused:
+        make()
+    assert str(refused.value) == words
+
+
+def test_places_may_lie_at_both_ends_of_a_redaction() -> None:
+    assert redaction(place(5), place(6), from_ms=5, until_ms=6).places == (place(5), place(6))
+
+
+def test_a_film_with_a_face_and_a_voice_is_refused_for_the_voice() -> None:
+    for redactions in ((redaction(place()), VOICE), (VOICE, redaction(place()))):
+        for kind in (Content.SEGMENT, Content.SOUND):
+            with pytest.raises(FormatError, match="voices in a sound, and all other kinds in a film"):
+                context(kind=kind, redactions=redactions)
+    edge = redaction(place(5000), from_ms=5000, until_ms=6000)
+    assert context(redactions=(edge,)).redactions == (edge,)

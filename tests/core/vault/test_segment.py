@@ -29,6 +29,8 @@ from agent.core.vault.segment import (
     poster_plaintext,
     split_media,
     split_poster,
+    split_trailing,
+    trailing_box,
 )
 from agent.core.vault.spans import TimeSpan, span_between
 from agent.errors import FormatError, InternalError
@@ -201,3 +203,24 @@ def test_hashing_a_file_in_pieces_gives_what_writing_it_gave(data: bytes, header
     assert found == written.sealed()
     assert found.sha256_header == hashlib.sha256(data[:header]).hexdigest()
     assert found.sha256_payload == hashlib.sha256(data[header:]).hexdigest()
+
+
+def test_boxes_of_sixty_four_bits_are_skipped_and_an_impossible_size_is_named() -> None:
+    large = struct.pack(">I4sQ", 1, b"mdat", 16 + 5) + bytes(5)
+    small = struct.pack(">I4s", 8, b"free")
+    box = trailing_box(b"t" * 16, b"body")
+    for before in (b"", large, small, large + small, small + large):
+        assert split_trailing(before + box, b"t" * 16) == (before, b"body")
+    with pytest.raises(FormatError, match="does not end in a context box"):
+        split_trailing(small, b"t" * 16)
+    for size, tail in ((1, b""), (0, b""), (7, b""), (1, struct.pack(">Q", 15))):
+        with pytest.raises(FormatError) as refused:
+            split_trailing(struct.pack(">I4s", size, b"free") + tail, b"t" * 16)
+        assert str(refused.value) == "An MP4 box of this segment states an impossible size."
+    for data, words in (
+        (small + b"1234567", "An MP4 box of this segment is cut short."),
+        (struct.pack(">I4s", 9, b"free"), "The last MP4 box of this segment is cut short."),
+    ):
+        with pytest.raises(FormatError) as refused:
+            split_trailing(data, b"t" * 16)
+        assert str(refused.value) == words

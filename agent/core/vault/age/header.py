@@ -90,8 +90,9 @@ def _header_of(lines: Iterator[bytes]) -> bytes:
         header += line
         if not line.endswith(b"\n") or len(header) > LONGEST_HEADER_BYTES:
             break
-        # "-" is no base64 character and a stanza starts with "->", so this can only be the MAC line.
-        if line.startswith(_MAC_MARK.encode("ascii")):
+        # "-" is no base64 character and a stanza starts with "->", so this can only be the MAC line. As a first line
+        # it begins an armored file.
+        if line.startswith(_MAC_MARK.encode("ascii")) and len(header) > len(line):
             return bytes(header)
     if not header.startswith(_VERSION_LINE.partition("/")[0].encode("ascii")):
         raise _not_this_version(header[:32].decode("ascii", "replace"))
