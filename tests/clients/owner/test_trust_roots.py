@@ -143,3 +143,29 @@ def test_a_root_without_a_first_bundle_lets_nobody_ask(device: FakeDevice, enrol
     add_trust_root(device, enrolled, ROOT, clock=now)
     device.heard[samples.ROOT_KEY.id] = samples.package()
     assert trust_state(device, enrolled).store.bundles[samples.ROOT_KEY.id].requesters == ()
+
+
+def test_the_key_of_a_root_that_was_chosen_or_taken_out_is_returned(device: FakeDevice, enrolled: OwnerKeys) -> None:
+    assert add_trust_root(device, enrolled, ROOT, clock=now) == samples.ROOT_KEY
+    assert add_trust_root(device, enrolled, ROOT, clock=now) == samples.ROOT_KEY, "once more, without a statement"
+    assert remove_trust_root(device, enrolled, ROOT, clock=now) == samples.ROOT_KEY
+
+
+def test_a_package_that_has_ended_is_not_shown_as_one_that_could_be_agreed_to(home: Home) -> None:
+    ends_s = samples.NOW_S
+    package = samples.package(NEWER, issued_s=ends_s - 100, expires_s=ends_s)
+    bundle, _change = bundle_change(home.device, home.keys, package, clock=lambda: ends_s * 1000 + 999)
+    assert bundle == NEWER
+    with pytest.raises(RequestError, match="has ended"):
+        bundle_change(home.device, home.keys, package, clock=lambda: (ends_s + 1) * 1000)
+
+
+def test_a_bundle_that_was_agreed_to_is_remembered_whatever_the_device_shows_afterwards(home: Home) -> None:
+    older = home.device.bundles[samples.ROOT_KEY.id]
+    offer_bundle(home.device, home.keys, signed_bundle(version=9), clock=now)
+    known = home.keys.memory.device(home.device.key.id)
+    assert known is not None
+    assert known.bundles[samples.ROOT_KEY.id].version == 9
+    home.device.bundles[samples.ROOT_KEY.id] = older
+    with pytest.raises(OpenError, match="older trust bundle"):
+        trust_state(home.device, home.keys)
