@@ -24,6 +24,7 @@ from agent.core.transfer import (
     receipt_for,
 )
 from agent.core.transfer.receiver import NEWS_NS
+from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.wire import strictjson
 from agent.wire.disclosures import MAX_PARTS
 
@@ -384,3 +385,100 @@ def test_a_restarted_relay_goes_on_with_its_sealed_parts() -> None:
     assert effects(receiver) == [ManifestReceived()]
     receiver.expect_unread(10_000)
     assert AllReceived() in effects(receiver)
+
+
+def test_the_figures_of_a_transfer_from_its_beginning_to_its_end() -> None:
+    def figures(receiver: UploadReceiver) -> tuple[int, int | None, int]:
+        return receiver.held_bytes, receiver.expected_bytes, receiver.outstanding_bytes
+
+    first = fresh()
+    assert (first.manifest, figures(first)) == (size_of(MANIFEST), (0, None, 80))
+    receiver = expecting()
+    assert (receiver.state, figures(receiver)) == (TransferState.PARTIAL, (80, 1080, 1000))
+    give(receiver, 1, SEGMENT)
+    assert effects(receiver) == [WritePart(1, 0, SEGMENT), SealPart(1, size_of(SEGMENT))]
+    assert figures(receiver) == (80, 1080, 1000), "it is not sealed yet"
+    receiver.sealed(1, matches=True)
+    manifest = size_of(MANIFEST).sha256
+    assert effects(receiver, LATER) == [
+        AllReceived(),
+        SendReceipt(TransferProgress(TransferState.PARTIAL, manifest, ((0, 1),))),
+    ]
+    assert figures(receiver) == (1080, 1080, 0)
+    receiver.complete()
+    assert effects(receiver, LATER) == [SendReceipt(TransferProgress(TransferState.COMPLETE, manifest, ((0, 1),)))]
+    refused = expecting()
+    refused.refuse()
+    assert (refused.state, figures(refused)) == (TransferState.REFUSED, (80, 1080, 0))
+
+
+@pytest.mark.parametrize(
+    ("sealed", "held", "all_here"), [({0}, {0}, False), ({0, 1}, {0, 1}, True), ({0, 1, 2, 9}, {0, 1}, True)]
+)
+def test_parts_that_were_sealed_before_a_start_count_and_files_beyond_the_last_part_do_not(
+    sealed: set[int], held: set[int], all_here: bool
+) -> None:
+    receiver = UploadReceiver(size_of(MANIFEST), 2, ReceiverLimits(), sealed=frozenset(sealed))
+    assert effects(receiver) == [ManifestReceived()]
+    receiver.expect((size_of(SEGMENT),))
+    progress = TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, max(held)),))
+    assert effects(receiver) == [*([AllReceived()] if all_here else []), SendReceipt(progress)]
+
+
+def test_without_its_manifest_no_part_that_was_sealed_before_counts() -> None:
+    receiver = UploadReceiver(size_of(MANIFEST), 2, ReceiverLimits(), sealed=frozenset({1}))
+    assert (effects(receiver), receiver.held_bytes) == ([], 0)
+    give(receiver, 0, MANIFEST)
+    assert effects(receiver) == [WritePart(0, 0, MANIFEST), SealPart(0, size_of(MANIFEST))]
+
+
+def test_chunks_of_a_part_that_is_being_sealed_or_is_sealed_or_of_a_refused_disclosure_are_dropped() -> None:
+    receiver = expecting()
+    give(receiver, 1, SEGMENT)
+    effects(receiver)
+    give(receiver, 1, SEGMENT)
+    assert (effects(receiver), receiver.dropped) == ([], 1)
+    receiver.sealed(1, matches=True)
+    effects(receiver, LATER)
+    give(receiver, 1, SEGMENT)
+    assert (effects(receiver, LATER), receiver.dropped) == ([], 2)
+    refused = expecting()
+    refused.refuse()
+    effects(refused)
+    give(refused, 1, SEGMENT)
+    assert (effects(refused, LATER), refused.dropped) == ([], 1)
+
+
+def test_a_chunk_may_be_one_byte_or_as_long_as_the_longest_and_end_with_its_part() -> None:
+    data = bytes(range(256)) * 513
+    receiver = fresh()
+    give(receiver, 0, MANIFEST)
+    effects(receiver)
+    receiver.sealed(0, matches=True)
+    effects(receiver)
+    receiver.expect((size_of(data),))
+    effects(receiver)
+    give(receiver, 1, data, 0, LARGEST_CHUNK_BYTES)
+    give(receiver, 1, data, LARGEST_CHUNK_BYTES, LARGEST_CHUNK_BYTES + 1)
+    give(receiver, 1, data, LARGEST_CHUNK_BYTES + 1)
+    assert len(data) == LARGEST_CHUNK_BYTES + 256
+    assert effects(receiver) == [
+        WritePart(1, 0, data[:LARGEST_CHUNK_BYTES]),
+        WritePart(1, LARGEST_CHUNK_BYTES, data[LARGEST_CHUNK_BYTES:][:1]),
+        WritePart(1, LARGEST_CHUNK_BYTES + 1, data[LARGEST_CHUNK_BYTES + 1 :]),
+        SealPart(1, size_of(data)),
+    ]
+    give(receiver, 1, data, 0, LARGEST_CHUNK_BYTES + 1)
+    assert receiver.dropped == 1
+
+
+def test_an_unread_disclosure_may_be_its_manifest_alone_and_not_less() -> None:
+    for total_bytes, state in ((len(MANIFEST), TransferState.PARTIAL), (len(MANIFEST) - 1, TransferState.REFUSED)):
+        receiver = UploadReceiver(size_of(MANIFEST), 1, ReceiverLimits())
+        give(receiver, 0, MANIFEST)
+        effects(receiver)
+        receiver.sealed(0, matches=True)
+        effects(receiver)
+        receiver.expect_unread(total_bytes)
+        assert receiver.state is state
+        assert (AllReceived() in effects(receiver)) is (state is TransferState.PARTIAL)
