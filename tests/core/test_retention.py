@@ -14,6 +14,7 @@ from agent.core.retention import (
     DiskUsage,
     EvictionPlan,
     RetentionLimits,
+    _age,
     plan_eviction,
     plan_forced_eviction,
 )
@@ -21,6 +22,7 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import EvictionReason
+from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError
 
 NOW_MS = 1_000_000_000
@@ -237,3 +239,64 @@ def test_the_vault_frees_what_it_added_and_needs_and_never_what_another_file_too
         (-10, 50, 11, 0, 1), (0, 50, 0, 7, 7), (9, 50, 0, 7, 9), (-90, 5, 0, 0, 0),
     ):  # fmt: skip
         assert DiskGrowth(added).may_free(missing, need, spare) == frees
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "too_old"), [(1000, False), (1001, True), (0, False), (-120_000, False), (-120_001, None)]
+)
+def test_a_segment_is_too_old_one_millisecond_after_its_limit_and_of_no_age_if_it_comes_from_the_future(
+    age_ms: int, too_old: bool | None
+) -> None:
+    limits = RetentionLimits(1 << 40, oldest_ms=1000)
+    entry = stored(1, age_ms=age_ms)
+    assert _age(entry, limits, NOW_MS, None) is too_old
+    assert _age(replace(entry, quality=ClockQuality.UNKNOWN), limits, NOW_MS, None) is None
+    assert _age(entry, limits, None, None) is False
+    assert _age(entry, RetentionLimits(1 << 40), NOW_MS, None) is False
+
+
+def test_footage_of_this_boot_is_at_most_as_old_as_its_clock_says() -> None:
+    limits = RetentionLimits(1 << 40, oldest_ms=1000)
+    dated_years_ago = replace(stored(1, age_ms=10**8), start_us=5_000_000)
+
+    def age(at_us: int, boot: str = "0" * 32) -> bool | None:
+        running = Stamp(boot=boot, at_us=at_us, utc_ms=0, quality=ClockQuality.SYNCED)
+        return _age(dated_years_ago, limits, NOW_MS, running)
+
+    assert [age(5_000_000 + 1_000_999), age(5_000_000 + 1_001_000)] == [False, True]
+    assert age(5_000_000, "1" * 32) is True
+
+
+def test_each_plan_says_why_each_segment_goes_and_if_more_would() -> None:
+    entries = [stored(number, age_ms=1000 * (5 - number)) for number in range(5)]
+    bytes_, floor, age = EvictionReason.BYTES, EvictionReason.FLOOR, EvictionReason.AGE
+    usage = DiskUsage(500, 1 << 40)
+
+    def plan(most: int | None = None, usage: DiskUsage = usage, **limits: int) -> EvictionPlan:
+        wanted = RetentionLimits(**{"most_bytes": 1 << 40, **limits})
+        return plan_eviction(entries, frozenset(), wanted, usage, NOW_MS, most=most)
+
+    assert plan() == EvictionPlan((), 0, False)
+    assert plan(most_bytes=500) == EvictionPlan((), 0, False)
+    assert plan(most_bytes=499) == EvictionPlan(((entries[0], bytes_),), 0, False)
+    assert plan(most_bytes=300) == EvictionPlan(((entries[0], bytes_), (entries[1], bytes_)), 0, False)
+    assert plan(most=1, most_bytes=300) == EvictionPlan(((entries[0], bytes_),), 0, True)
+    tight = DiskUsage(500, 50)
+    assert plan(usage=tight, free_bytes=50) == EvictionPlan((), 0, False)
+    assert plan(usage=tight, free_bytes=51) == EvictionPlan(((entries[0], floor),), 0, False)
+    assert plan(usage=tight, free_bytes=250, most_bytes=450) == EvictionPlan(
+        ((entries[0], bytes_), (entries[1], floor)), 0, False
+    )
+    assert plan(oldest_ms=4000) == EvictionPlan(((entries[0], age),), 0, False)
+    assert plan(oldest_ms=5000) == EvictionPlan((), 0, False)
+    assert plan(most_bytes=50) == EvictionPlan(tuple((entry, bytes_) for entry in entries[:4]), 50, False)
+
+
+def test_a_segment_of_unknown_age_goes_with_a_later_one_that_is_too_old_and_not_without() -> None:
+    undated = [stored(number, quality=ClockQuality.UNKNOWN) for number in range(2)]
+    old, newer, newest = stored(2, age_ms=9000), stored(3, quality=ClockQuality.UNKNOWN), stored(4)
+    reason = EvictionReason.AGE
+    _, plan = decided([*undated, old, newer, newest], oldest_ms=1000)
+    assert plan == EvictionPlan(((undated[0], reason), (undated[1], reason), (old, reason)), 0, False)
+    _, plan = decided([*undated, newest], oldest_ms=1000)
+    assert plan == EvictionPlan((), 0, False)
