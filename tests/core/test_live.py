@@ -10,7 +10,17 @@ import pytest
 
 from agent.clients.opening import HybridIdentity
 from agent.clients.owner.live_stream import LiveOpener
-from agent.core.live import LiveContext, LiveSound, join_part, live_plaintext, read_key, split_live, split_part
+from agent.core.live import (
+    PIECE_BYTES,
+    LiveContext,
+    LiveSound,
+    join_part,
+    live_plaintext,
+    pieces_of,
+    read_key,
+    split_live,
+    split_part,
+)
 from agent.core.media import SoundDescription, SoundPacket
 from agent.core.timebase import BootNs, ClockQuality
 from agent.core.vault.age.sealing import seal_bytes
@@ -162,3 +172,12 @@ def test_a_live_gop_of_more_than_an_hour_and_a_key_of_another_length_are_refused
         else:
             with pytest.raises(FormatError, match="A media key has 32 bytes"):
                 _ = key.base_key
+
+
+def test_a_sealed_gop_goes_from_role_to_role_in_pieces_that_make_it_again() -> None:
+    data = bytes(range(256)) * (2 * PIECE_BYTES // 256) + b"end"
+    pieces = pieces_of(data)
+    assert [len(piece) for piece in pieces] == [PIECE_BYTES, PIECE_BYTES, 3]
+    assert b"".join(pieces) == data
+    assert pieces_of(data[:PIECE_BYTES]) == (data[:PIECE_BYTES],)
+    assert pieces_of(b"") == ()
