@@ -13,6 +13,7 @@ from agent.core.vault.coverage import BootClocks, CoverageBuilder, CoverageState
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     BootRecord,
+    Chapter,
     ClockSync,
     CoverageRecord,
     EvictionReason,
@@ -206,3 +207,49 @@ def test_every_instant_has_the_first_word_that_is_true_of_it(
         true |= {CoverageState.NOTHING for one in watched if one[0] <= at < one[1]}
         assert said is next((state for state in CoverageState if state in true), CoverageState.DEVICE_OFF)
     assert (not found) == (window[0] == window[1])
+
+
+def test_a_boot_begins_with_its_first_record_wherever_its_clock_stood_then() -> None:
+    records: list[Record] = [
+        BootRecord(device="0" * 16, epoch=1, at=stamp(100)),
+        CoverageRecord(span=span(150, 200)),
+        BootRecord(device="0" * 16, epoch=1, at=stamp(50, boot=2, shift_s=1000)),
+        CoverageRecord(span=span(50, 100, boot=2, shift_s=1000)),
+    ]
+    off, nothing = CoverageState.DEVICE_OFF, CoverageState.NOTHING
+    assert seen(records, 0, 1100) == [
+        (0, 150, off),
+        (150, 200, nothing),
+        (200, 1050, off),
+        (1050, 1100, nothing),
+    ]
+    boots = BootClocks()
+    for record in records:
+        boots.add(record)
+    found = [((one.start_ms - T0) // 1000, (one.end_ms - T0) // 1000) for one in boots.between(T0 + 2_000_000)]
+    assert found[0][1] == 100, "off until its first record, of whichever kind"
+    assert found[1:3] == [(200, 1050), (1100, 2000)]
+
+
+def test_without_older_chapters_a_manifest_of_undated_boots_begins_with_its_first_dated_one() -> None:
+    unknown = ClockQuality.UNKNOWN
+    records: list[Record] = [
+        Chapter(number=1, oldest=1, device="0" * 16, at=stamp(7, boot=9, quality=unknown)),
+        BootRecord(device="0" * 16, epoch=1, at=stamp(30, boot=2, shift_s=500)),
+        CoverageRecord(span=span(30, 100, boot=2, shift_s=500)),
+        BootRecord(device="0" * 16, epoch=1, at=stamp(20, boot=3, shift_s=900)),
+    ]
+    boots = BootClocks()
+    for record in records:
+        boots.add(record)
+    assert boots.begins_ms() == T0 + 530_000
+    assert seen(records, 400, 560)[:2] == [
+        (400, 530, CoverageState.FORGOTTEN),
+        (530, 560, CoverageState.NOTHING),
+    ]
+    alone = BootClocks()
+    alone.add(records[0])
+    assert alone.begins_ms() == 2**53
+    dated = BootClocks()
+    dated.add(Chapter(number=1, oldest=1, device="0" * 16, at=stamp(7)))
+    assert (dated.begins_ms(), BootClocks().begins_ms()) == (T0 + 7000, -(2**53))
