@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -184,3 +187,61 @@ def test_no_descriptor_is_left_open(film: bytes) -> None:
         for _ in range(3):
             media.check("segment", film)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+# -- rule by rule ------------------------------------------------------------------------------------------------------
+
+
+def packet(size: int = 5, base: Fraction | None = Fraction(1, 1000), **ticks: int | None) -> Any:
+    return SimpleNamespace(**{"size": size, "time_base": base, "pts": 0, "dts": 0, "duration": 0, **ticks})
+
+
+@pytest.mark.parametrize("name", ["pts", "dts", "duration"])
+def test_a_packet_lies_within_an_hour_and_a_minute_of_the_beginning(name: str) -> None:
+    for ticks in (3_660_000, -3_660_000):
+        playable._require_time(packet(**{name: ticks}))
+    for ticks in (3_660_001, -3_660_001):
+        with pytest.raises(FormatError, match="longer than a segment can"):
+            playable._require_time(packet(**{name: ticks}))
+        playable._require_time(packet(size=0, **{name: ticks}))
+    playable._require_time(packet(base=None, **{name: 3660}))
+    with pytest.raises(FormatError):
+        playable._require_time(packet(base=None, **{name: 3661}))
+
+
+def test_a_packet_with_data_has_a_time_of_presentation_and_may_lack_the_others() -> None:
+    playable._require_time(packet(dts=None, duration=None))
+    playable._require_time(packet(size=0, pts=None))
+    with pytest.raises(FormatError, match="A packet has no time"):
+        playable._require_time(packet(pts=None))
+
+
+def container(**streams: Any) -> Any:
+    return SimpleNamespace(streams=SimpleNamespace(**{"video": [], "audio": [], **streams}))
+
+
+def stream(name: str | None = "h264", width: int = 8192, height: int = 4320, rate: int = 96_000) -> Any:
+    context = None if name is None else SimpleNamespace(name=name, options={}, sample_rate=rate)
+    return SimpleNamespace(codec_context=context, width=width, height=height)
+
+
+def test_the_first_track_of_a_format_that_doorbells_record_is_taken_up_to_its_limits() -> None:
+    for name in ("h264", "hevc"):
+        first = stream(name)
+        assert playable.pictures_of(container(video=[first, stream()])) is first
+        assert first.codec_context.options == {"max_pixels": str(8192 * 4320)}
+    for other in ([], [stream("gif")], [stream(None)], [stream("gif"), stream()]):
+        with pytest.raises(FormatError, match="not a segment's video"):
+            playable.pictures_of(container(video=other))
+    for width, height in ((8193, 4320), (0, 4320), (8192, 0), (-1, 1)):
+        with pytest.raises(FormatError) as refused:
+            playable.pictures_of(container(video=[stream(width=width, height=height)]))
+        assert str(refused.value) == f"Its pictures claim to be {width} by {height} pixels."
+    heard = stream("aac")
+    assert playable.sound_of(container(audio=[heard, stream("mp3")])) is heard
+    for other in ([], [stream("mp3")], [stream(None)]):
+        with pytest.raises(FormatError, match="not a segment's sound"):
+            playable.sound_of(container(audio=other))
+    for rate in (0, 96_001):
+        with pytest.raises(FormatError, match="invalid sample rate"):
+            playable.sound_of(container(audio=[stream("aac", rate=rate)]))
