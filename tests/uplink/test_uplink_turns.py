@@ -32,6 +32,7 @@ from agent.wire.topics import (
     ANONYMOUS,
     TRUST_FILTER,
     ChunkVerb,
+    HealthTopic,
     ReceiptTopic,
     TrustTopic,
     UploadTopic,
@@ -549,3 +550,24 @@ def test_footage_that_is_gone_from_the_disk_stops_its_transfer_and_no_other(turn
     cleared = [data for name, data in retained if name == gone.disclosure]
     assert cleared[-1] == b"", "and its question is taken back"
     assert {name for name, *_ in turns.bus.chunks()} == {stays.disclosure}
+
+
+def test_one_report_of_health_is_on_its_way_at_a_time(turns: Turns) -> None:
+    turns.uplink = Uplink(
+        turns.bus, turns.custodian, TwoParts(), turns.clock,  # type: ignore[arg-type]
+        device=DEVICE, cell_filter=CELL, uniform=turns._shortest, health=lambda: b"sealed",
+    )  # fmt: skip
+    reports: list[int] = []
+
+    def count() -> None:
+        reports.append(sum(call[0] == "publish" and call[1] == HealthTopic(DEVICE) for call in turns.bus.calls))
+
+    acknowledged = PublishAcknowledged(-1, heard=True)
+    turns.run(
+        CONNECTED, PAUSE, count, turns.passes(5), PAUSE, PAUSE, count, turns.passes(840), PAUSE, PAUSE, count,
+        acknowledged, PAUSE, count, turns.passes(840), PAUSE, PAUSE, count,
+    )  # fmt: skip
+    assert reports == [0, 1, 1, 2, 2], "the second one has no acknowledgement yet"
+    assert [each[1:] for each in turns.bus.calls if each[0] == "publish"] == [
+        (HealthTopic(DEVICE), b"sealed", -1, True, 30 * 86_400)
+    ] * 2

@@ -157,3 +157,41 @@ def test_only_a_press_of_the_button_has_the_buttons_rank() -> None:
 def test_every_kind_has_news_and_news_without_a_name_says_nothing_but_to_look() -> None:
     assert {news.kind for news in ALERTS.values()} == set(AlertKind)
     assert alert_named("segment abc is damaged").text == "The doorbell needs your attention. Run doorward status."
+
+
+STATES = ("camera", "camera back")
+
+
+def test_a_state_that_changed_during_a_cool_down_is_told_once_it_is_over_and_only_if_it_is_news() -> None:
+    other = alert_named(STATES[1])
+
+    def told_at(policy: Policy, *said: tuple[float, str]) -> list[Decision]:
+        return [told(policy, name, second) for second, name in said]
+
+    policy = Policy((ANN, BEN), cool_down_ns=300 * S)
+    now, limited = Decision.NOW, Decision.RATE_LIMITED
+    assert told_at(policy, (1000, STATES[0]), (1299.9, STATES[1])) == [now, limited]
+    assert policy.rate_limited(at(1299.9)) == ()
+    assert policy.rate_limited(at(1300)) == ((ANN, other),)
+    assert policy.rate_limited(at(1301)) == (), "once"
+    policy = Policy((ANN, BEN), cool_down_ns=300 * S)
+    assert told_at(policy, (1000, STATES[0]), (1010, STATES[1]), (1020, STATES[0])) == [now, limited, limited]
+    assert policy.rate_limited(at(1300)) == (), "it is as it was told"
+    policy = Policy((ANN, BEN), cool_down_ns=300 * S)
+    assert told_at(policy, (1000, STATES[0]), (1010, STATES[1]), (1300, STATES[0])) == [now, limited, now]
+    assert policy.rate_limited(at(9000)) == (), "a newer one was told since"
+
+
+def test_a_digest_holds_what_came_before_its_minute() -> None:
+    policy = Policy((ANN,), digest_minute=20 * 60)
+    digest_ms = 10**12
+    for since_ms, now_ms, minute, goes in (
+        (digest_ms - 1, digest_ms, 20 * 60, True),
+        (digest_ms, digest_ms, 20 * 60, False),
+        (digest_ms, digest_ms + 60_000, 20 * 60 + 1, False),
+        (digest_ms - 1, digest_ms + 60_000, 20 * 60 + 1, True),
+        (digest_ms - 1, digest_ms + 1439 * 60_000, 20 * 60 - 1, True),
+        (digest_ms, digest_ms + 1439 * 60_000, 20 * 60 - 1, False),
+        (0, digest_ms, None, False),
+    ):
+        assert may_release(policy, ANN, Decision.DIGEST, since_ms, now_ms, minute) is goes

@@ -79,7 +79,7 @@ class Written:
 
 
 def three() -> Written:
-    """Lines 0 and 1, chapter 1 with two carried lines and one of its own, chapter 2 with one of its own."""
+    """Lines 0 and 1, chapter 1 with two carried lines and another one, chapter 2 with another one."""
     return Written().begin(0).add(boot(1), boot(2)).begin(1, OLD).add(boot(3)).begin(2).add(boot(4))
 
 
