@@ -21,7 +21,7 @@ from tests.updater.test_fetching import MACHINE, OFFER, PACKAGE, Client
 
 
 class Slow(io.RawIOBase):
-    """What arrives: each of these pieces, None if nothing is there yet."""
+    """A stream that gives these pieces one by one. None: nothing is there yet."""
 
     def __init__(self, *pieces: bytes | None) -> None:
         self.pieces, self.ended = list(pieces), 0
