@@ -243,7 +243,7 @@ class Detector:
         cells = self._passes.differ(self._presence.box is not None)
         is_lit = 2 * quick_cells > self._watched_cells and is_light_new(self._grids, self._presence.box)
         if is_lit:
-            sudden.suspects(self._grids.mean)
+            sudden.suspects(self._grids.mean, number)
         if sudden.settling:
             return self._settle(sensor_ns, is_lit=is_lit)
         if not cells:

@@ -37,8 +37,9 @@ _LIT_STEPS = np.uint8(12)
 _TELLING_SHARE = 0.25
 """This share of what is watched has to show no visitor, or nothing is said about the light."""
 
-_LONGEST = 5
-"""A light may take this many times the usual wait to settle: an infrared lamp does, after its filter."""
+_LONGEST, _NEXT = 3, 10
+"""A light may take three times the usual wait to settle, as an infrared lamp does after its filter. The next wait may
+begin after ten times the usual one: a light that blinks is looked through for most of the time."""
 
 _STILL_CHANGING_SHARE = 0.04
 """Share of the watched cells that has to change from frame to frame for a scene not to be settled."""
@@ -59,15 +60,17 @@ class SuddenLightChange:
         self.settle_frames = settle_frames
         self._frames_left = self._longest_frames_left = 0
         self._changing_frames = 0
+        self._next_at_frame = 0
 
     @property
     def kept_changing(self) -> bool:
         """Has each frame of the last half of the usual wait changed the scene?  A lamp does not, a person does."""
         return self._changing_frames >= max(_LEAST_CHANGING_FRAMES, self.settle_frames / 2)
 
-    def suspects(self, background: Grid) -> None:
+    def suspects(self, background: Grid, frame_number: int) -> None:
         """The light has changed: begin to settle, unless something has moved before: a person who comes near."""
-        if not self._changing_frames and not self.settling:
+        if not self._changing_frames and not self.settling and frame_number >= self._next_at_frame:
+            self._next_at_frame = frame_number + _NEXT * self.settle_frames
             self.before[:] = background
             self._frames_left = self.settle_frames
             self._longest_frames_left = _LONGEST * self.settle_frames
@@ -87,7 +90,7 @@ class SuddenLightChange:
         self.settling = self._frames_left > 0
 
     def forget(self) -> None:
-        """Learning begins again, as with a new scene."""
+        """The change has another cause: a new scene, or a visitor who left."""
         self._frames_left = 0
         self.settling = False
 

@@ -115,6 +115,15 @@ def test_an_infrared_filter_that_leaves_an_empty_scene_never_fires(scene: Draw, 
     assert not any(sample.moving or sample.present for sample in samples)
 
 
+@pytest.mark.parametrize("every", [4, 10])
+def test_a_person_is_told_under_a_light_that_blinks(every: int, scene: Draw, with_figure: Draw, watch: Watch) -> None:
+    wall = [scene()] * 60 + [with_figure(scene(), -0.1 + step * 0.015) for step in range(80)]
+    blinking = [np.clip(each * (1.3 if number // every % 2 else 0.9), 0, 255) for number, each in enumerate(wall)]
+    samples = watch(detector(), blinking)
+    assert not fired(samples[:60])
+    assert fired(samples[60:110])
+
+
 def test_slow_changes_of_light_never_fire(scene: Draw, watch: Watch) -> None:
     drift = [np.clip(scene() * (1 + 0.3 * math.sin(step / 25)), 0, 255) for step in range(300)]
     assert not fired(watch(detector(), drift))

@@ -22,8 +22,8 @@ from agent.core.timebase import BootNs, seconds
 from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
-ANSWERS_SHA256 = "f4bdf7f1836b11677ed55428c748a0ec2ff9dbdc70ce9a304338facdfe9e68a6"
-GRIDS_SHA256 = "e068b4eff78c94d840475332af7c0ba13e8f2a0e402fa19343423f5e363be391"
+ANSWERS_SHA256 = "68e7bd428231f904e701ed98189887e75357a35b3c0b4dba2b6bfb0f22c6fd5d"
+GRIDS_SHA256 = "bea737e98b8cb378acd386ac17fa8f42f62ffec35184ec005c86a2f7028c9b98"
 
 
 def frames() -> Iterator[Luma]:

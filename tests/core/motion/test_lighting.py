@@ -50,7 +50,7 @@ NOTHING = np.zeros((6, 8), np.float32)
 
 def sudden_change() -> SuddenLightChange:
     sudden = SuddenLightChange(6, 8, settle_frames=6)
-    sudden.suspects(NOTHING)
+    sudden.suspects(NOTHING, 100)
     return sudden
 
 
@@ -66,11 +66,21 @@ def test_a_sudden_change_settles_for_its_time_and_knows_whether_it_goes_on() -> 
 
 def test_a_light_that_goes_on_changing_is_waited_for_but_not_for_ever() -> None:
     sudden = sudden_change()
-    for _ in range(29):
+    for _ in range(17):
         sudden.observe(0.0, is_lit=True)
         assert sudden.settling
     sudden.observe(0.0, is_lit=True)
     assert not sudden.settling
+
+
+def test_a_light_that_blinks_is_looked_through_for_most_of_the_time() -> None:
+    sudden = sudden_change()
+    settling = []
+    for number in range(100, 700):
+        sudden.suspects(NOTHING, number)
+        sudden.observe(0.0, is_lit=True)
+        settling.append(sudden.settling)
+    assert 0 < sum(settling) < 0.35 * len(settling)
 
 
 def test_a_light_that_jumps_twice_has_not_kept_changing() -> None:
@@ -84,10 +94,10 @@ def test_a_light_that_jumps_twice_has_not_kept_changing() -> None:
 def test_what_moves_before_most_of_the_picture_changes_is_no_light() -> None:
     sudden = SuddenLightChange(6, 8, settle_frames=6)
     sudden.observe(0.1, is_lit=False)
-    sudden.suspects(NOTHING)
+    sudden.suspects(NOTHING, 100)
     assert not sudden.settling
     sudden.observe(0.0, is_lit=False)
-    sudden.suspects(NOTHING)
+    sudden.suspects(NOTHING, 100)
     assert sudden.settling
 
 
