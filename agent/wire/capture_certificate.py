@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -104,12 +104,11 @@ def _leaf(device: PublicKey, chain: bytes) -> x509.Certificate:
         raise _not_issued()
     try:
         certificate = x509.load_pem_x509_certificate(chain)
-        issued = device.verifies(certificate.signature, certificate.tbs_certificate_bytes)
-        certificate.public_key()
-    except (ValueError, TypeError, x509.InvalidVersion) as error:
+        if not device.verifies(certificate.signature, certificate.tbs_certificate_bytes):
+            raise _not_issued()
+        certificate.public_key()  # raises for a curve that the library lacks
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise _not_issued() from error
-    if not issued:
-        raise _not_issued()
     return certificate
 
 

@@ -21,6 +21,7 @@ from agent.cli.times import parse_seconds
 from agent.clients.opening import HybridIdentity, open_bytes, parse_identity_file
 from agent.clients.owner.live_stream import LiveOpener
 from agent.clients.owner.recovery_kit import read_kit
+from agent.clients.requester.capture_signatures import capture_of, trusted_root
 from agent.clients.requester.request_builder import parse_circle
 from agent.clients.time_confirmations import TimeTrust, confirmations
 from agent.config.reading import parse as parse_configuration
@@ -31,6 +32,7 @@ from agent.core.ledger.cosignature import conflict_size, find_cosignatures
 from agent.core.ledger.entries import decode_entry, encode_entry
 from agent.core.ledger.merkle import Frontier, leaf_hash, root_of
 from agent.core.ledger.time_log import require_opens
+from agent.core.media import VideoCodec
 from agent.core.motion_accuracy.labels import parse_labels
 from agent.core.setup_code import SetupCode, parse_setup_code
 from agent.core.talk.frames import FrameReader, read_content
@@ -45,6 +47,7 @@ from agent.errors import DoorwardError, FormatError
 from agent.ipc import protocol
 from agent.ipc.control_operations import OPERATIONS, read_operation
 from agent.ipc.rpc import ROLE_SOCKET, read_answer, read_request, refusal, request_frame, success
+from agent.media.onvif_sei import is_media_sei, parse_sei
 from agent.wire import base64, envelope, inbound, statements, strictjson, uploads
 from agent.wire.broker_directory import directory_sha256, open_directory
 from agent.wire.broker_enrolment import device_proof, proven_device, read_ticket
@@ -56,6 +59,7 @@ from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from agent.wire.topics import RequestTopic, parse_topic
 from agent.wire.trust import TrustBundle, TrustStore
 from agent.wire.witness_keys import parse_witness
+from tests.capture_films import DEVICE, signed_film
 from tests.live_parts import frame_of, part_of
 from tests.wire import enrolment_vectors, samples
 from tests.wire.link import vectors as link_vectors
@@ -345,6 +349,29 @@ SETUP_CODE = SetupCode(bytes(16), "Huis", "correct horse", "front-door", "NL").t
 FRAME = encode_statement(b"{}", (b"a", b"bc"))
 
 
+def capture_signatures(data: bytes) -> None:
+    """A requester's check of a film, which must find a fault rather than end."""
+    report = capture_of(data, DEVICE)
+    if report is not None:
+        trusted_root([report], DEVICE)
+
+
+def _signed_films() -> Iterator[bytes]:
+    for codec in VideoCodec:
+        yield signed_film(codec).segments[0][:5000]
+
+
+def capture_message(data: bytes) -> None:
+    for codec in VideoCodec:
+        if is_media_sei(data, codec):
+            parse_sei(data, codec)
+
+
+def _capture_messages() -> Iterator[bytes]:
+    for codec in VideoCodec:
+        yield from (unit for unit in signed_film(codec).units if is_media_sei(unit, codec))
+
+
 TARGETS: dict[str, Target] = {
     "inbound": Target(inbound_message, lambda: _vectors("wire/requests")),
     "envelope": Target(envelope.read_unverified, _in_envelopes),
@@ -389,6 +416,8 @@ TARGETS: dict[str, Target] = {
     "bech32": Target(text_of(bech32.decode), given(RECIPIENT, SECRET)),
     "recovery-kit": Target(text_of(read_kit), given(b"Doorward\n" + SECRET + b"\n")),
     "segment": Target(split_media, lambda: iter([(VECTORS / "vault" / "plaintext.mp4").read_bytes()[:4000]])),
+    "capture-signatures": Target(capture_signatures, _signed_films),
+    "capture-message": Target(capture_message, _capture_messages),
     "poster": Target(split_poster, lambda: iter([(VECTORS / "vault" / "poster.jpg").read_bytes()])),
     "vault-name": Target(text_of(parse_name), given(b"segments/r/r72iu6esjgk3qdszuyrny5nrom.age", b"manifest")),
     "labels": Target(parse_labels, given(b'{"t":1,"labels":[]}\n', b"[]")),

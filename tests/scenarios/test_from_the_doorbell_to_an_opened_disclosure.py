@@ -8,6 +8,7 @@ publications is the broker's own log.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,13 @@ from agent.clients.owner.review import RequestReview
 from agent.clients.owner.sealed_footage import open_captured
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEventKind
+from agent.core.media import VideoCodec
 from agent.errors import OpenError
 from agent.ipc.control_operations import GetSegment
+from agent.media.capture_signature import verify_capture
+from agent.wire.capture_certificate import capture_verifier
 from agent.wire.fields import Kind
+from tests.interop.onvif import units_of_file
 from tests.scenarios.street import DOOR, NO_CAMERA, Asker, SlowLink, Street, a_street, until
 from tests.traces import traces
 
@@ -88,6 +93,11 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     assert [each.item.part.id for each in opened.verification.segments] == chosen
     assert opened.merged is not None
     assert probe(opened.merged).frames == sum(probe(path).frames for path in opened.mp4s) > 0
+    # Each film, and the one that they were joined to, carries the recorder's own signatures of its pictures.
+    assert all(each.capture is not None and each.capture.is_whole for each in opened.verification.segments)
+    joined = verify_capture(units_of_file(opened.merged), VideoCodec.H264, partial(capture_verifier, street.device))
+    assert joined.is_whole
+    assert joined.signed == sum(each.capture.signed for each in opened.verification.segments if each.capture)
     # The door's place within the area is absent from everything they have.
     assert traces(police.requester.folder, [str(DOOR[0])]) == []
 

@@ -18,6 +18,7 @@ from agent.core.vault.redactions import Redaction
 from agent.core.vault.segment import Context
 from agent.core.vault.spans import TimeSpan
 from agent.errors import DoorwardError, InternalError
+from agent.media.capture_signature import CaptureReport
 from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ContactCard, PartKind, Receipt
 from agent.wire.messages import FootageRequest
 
@@ -156,6 +157,8 @@ class VerifiedItem:
     """The context record inside the file. None for a segment cut off by a power failure."""
     unopened: str = ""
     """Reason why a player cannot open a file that is as the device sealed it. Empty if it opens."""
+    capture: CaptureReport | None = None
+    """The result of the capture signatures in a film. None for other files, redacted films, and films without any."""
 
     @property
     def witnessed(self) -> bool:

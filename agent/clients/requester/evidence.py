@@ -9,6 +9,7 @@
     time/              what others confirmed about the time, and TIME.txt with the commands of `openssl ts -verify`
     records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
                        A file that the owner redacted has its list of redactions in bundle.json, and inside the file
+    capture-root.pem   for a validator of ONVIF Media Signing: the certificate to trust for the films' own signatures
     by-hand/           each signature as three files for `openssl`: key, signed bytes, signature
     SHA256SUMS         for `sha256sum -c`
 
@@ -28,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent import __version__
+from agent.clients.requester.capture_signatures import trusted_root
 from agent.clients.requester.clips import clips_of
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.grades import grades_of
@@ -66,6 +68,9 @@ def write_bundle(folder: Path, requester: Requester, verification: Verification,
         receipt = _receipt(answer, verification)
         if receipt is not None:
             files.write(folder / "receipt.dsse", receipt)
+        root = trusted_root((each.capture for each in verification.items), verification.disclosed.manifest.device_key)
+        if root is not None:
+            files.write(folder / "capture-root.pem", root)
         _copy_parts(answer, files.make_folder(folder / "parts"))
     text = json.dumps(_document(verification, now_s), indent=2, ensure_ascii=False) + "\n"
     files.write(folder / BUNDLE_FILE, text.encode("utf-8"))
@@ -268,7 +273,17 @@ def _item(verified: VerifiedItem) -> dict[str, Any]:
         "end_ms": verified.span.end_ms,
         "clock": item.record.quality.value,
         **_redaction(verified),
+        **_capture(verified),
     }
+
+
+def _capture(verified: VerifiedItem) -> dict[str, Any]:
+    """Returns the result of a film's capture signatures. Empty for other files, and films without any."""
+    report = verified.capture
+    if report is None:
+        return {}
+    found = [{"gop": each.gop, "fault": each.fault.value} for each in report.findings]
+    return {"capture": {"signed": report.signed, "unsigned_slices": report.unsigned, "findings": found}}
 
 
 def _redaction(verified: VerifiedItem) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Final
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
+from agent.clients.requester.capture_signatures import capture_in_words, capture_of
 from agent.clients.requester.checks import (
     MOST_FIRST_PART_BYTES,
     MOST_PART_BYTES,
@@ -385,7 +386,9 @@ def _opened(
     reason = unopened(media, item.part.kind, opened)
     if context is not None and item.is_redacted and not reason:
         require_redacted(media, item.part.kind, opened, context)
-    verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context, reason)
+    is_film = item.part.kind is PartKind.SEGMENT and not item.is_redacted
+    capture = capture_of(opened, manifest.device_key) if is_film else None
+    verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context, reason, capture)
     sink(verified, opened)
     return verified
 
@@ -395,6 +398,7 @@ _NAMES: Final = {PartKind.SEGMENT: "Video", PartKind.POSTER: "Picture", PartKind
 
 def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
     recovered = sum(not each.witnessed for each in found.items)
+    films = [each for each in found.items if each.item.part.kind is PartKind.SEGMENT and not each.item.is_redacted]
     words.said = (
         "Each file opens with the key that the device committed to at capture, and its own context is what "
         "the device signed then."
@@ -405,6 +409,8 @@ def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
             f" {_count(len(redacted), 'redacted file')} {_open(len(redacted))} with the key that the owner signed. "
             "Each states the place and time of its record, and is covered or silent where its list says so."
         )
+    if signatures := capture_in_words((each.capture for each in films), len(redacted)):
+        words.said += f" {signatures}"
     if recovered:
         words.said += (
             f" {_count(recovered, 'file')} had been interrupted by a power failure. The device signed their sealed "
