@@ -96,12 +96,13 @@ class VendorInfo:
 
 @dataclass(frozen=True, slots=True)
 class MediaSei:
-    """A parsed message. `document`: the bytes that `signature` covers. `chain`: certificates in PEM, the leaf first.
+    """A parsed message: of a GOP if it has a `statement`, otherwise of a certificate.
+
+    `document`: the bytes that `signature` covers. `chain`: certificates in PEM, the leaf first.
 
     `signature` is None if the message has none. `foreign_hash`: it names another hash than SHA-256.
     """
 
-    is_certificate: bool
     document: bytes
     statement: GopStatement | None
     signature: bytes | None
@@ -170,7 +171,6 @@ def parse_sei(unit: bytes, codec: VideoCodec) -> MediaSei:
     if bool(flags & _CERTIFICATE_FLAG) == (statement is not None):
         raise _malformed()
     return MediaSei(
-        statement is None,
         document if signature is not None else unit,
         statement,
         _signature(signature) if signature is not None else None,
