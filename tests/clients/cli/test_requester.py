@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.opening import HybridIdentity
 from agent.clients.requester.checks import CheckKind
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.publisher import LockHolder, connection_lock
@@ -152,6 +153,22 @@ class Street:
         self.stop.set()
         self.thread.join()
         self.bus.stop()
+
+
+def test_a_request_for_a_neighbour_leaves_no_key_to_its_answers_in_the_folder(
+    tool: Callable[..., Any], made: Path
+) -> None:
+    neighbour = HybridIdentity(bytes(range(32)))
+    asked = ("requester", "request", "--folder", made, *window(), *ASK, "--sign-only", "--json")
+    said = tool(*asked, "--reply", str(neighbour.recipient()))
+    request = Requester.open(made).sent_request(json.loads(said.out)["request"])
+    assert request.relayed
+    assert request.request.reply == str(neighbour.recipient())
+    assert not list(made.rglob("reply.identity"))
+    for wrong in ("age1pq1" + "q" * 1952, "age1" + "q" * 58, "words"):
+        refused = tool(*asked, "--reply", wrong)
+        assert refused.status == 2
+        assert "--reply" in refused.err
 
 
 @pytest.mark.broker

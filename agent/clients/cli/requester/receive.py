@@ -67,9 +67,7 @@ def _say_news(news: ReceiverEvent) -> None:
         ReceiverEventKind.BROKER_AWAY: f"One broker is out of reach, and the others go on: {news.detail}",
         ReceiverEventKind.BEGUN: f"Disclosure {news.disclosure} answers request {news.request}: {share}.",
         ReceiverEventKind.PROGRESS: f"  {news.disclosure}: {share}",
-        ReceiverEventKind.COMPLETE: f"Disclosure {news.disclosure} is complete and verified.  "
-        + (f"{news.detail}  " if news.detail else "")
-        + f"Open it: doorward requester open {news.disclosure}",
+        ReceiverEventKind.COMPLETE: _complete(news),
         ReceiverEventKind.REFUSED: f"Disclosure {news.disclosure} was refused: {news.detail}",
         ReceiverEventKind.NO_ROOM: f"No room for disclosure {news.disclosure}: {news.detail}",
         ReceiverEventKind.PUBLISHED: f"The {news.detail} {news.request} is published.",
@@ -81,3 +79,14 @@ def _say_news(news: ReceiverEvent) -> None:
     }
     if news.kind in words:
         click.echo(words[news.kind])
+
+
+def _complete(news: ReceiverEvent) -> str:
+    if news.answer is None:
+        return (
+            f"Disclosure {news.disclosure} is here, unopened and unverified: only the neighbour has the key.  "
+            f"Hand over the folder disclosures/{news.disclosure}"
+        )
+    detail = f"{news.detail}  " if news.detail else ""
+    said = f"Disclosure {news.disclosure} is complete and verified.  {detail}"
+    return f"{said}Open it: doorward requester open {news.disclosure}"

@@ -36,6 +36,7 @@ from agent.clients.requester.request_builder import (
     read_polygon,
 )
 from agent.clients.requester.roots import KnownRoots
+from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError
 from agent.wire.area import Area
 from agent.wire.fields import Incident
@@ -73,6 +74,7 @@ _WORTH_A_WARNING: Final = 0.1
 )
 @promise_options
 @click.option("--trust-root", metavar="KEY_ID", help="The root to ask under (default: the folder's).")
+@click.option("--reply", metavar="RECIPIENT", help="Ask for a neighbour: only their key (age1pq1…) opens the answers.")
 @click.option("--sign-only", is_flag=True, help="Sign only. 'receive' publishes it later.")
 @click.option("--unchecked", is_flag=True, hidden=True, help="For tests: leave the limits to the devices.")
 @timeout_option
@@ -82,7 +84,8 @@ def request(
     folder: Path, from_: str, to: str, circle: str | None, polygon: Path | None, case: str, incident: str,
     description: str, contact_name: str, contact_email: str | None, contact_phone: str | None, days: int,
     retention_days: int | None, onward: str | None, onward_basis: str | None, language: str | None,
-    trust_root: str | None, sign_only: bool, unchecked: bool, timeout: float, as_json: bool, **broker: Any,
+    trust_root: str | None, reply: str | None, sign_only: bool, unchecked: bool, timeout: float, as_json: bool,
+    **broker: Any,
 ) -> None:  # fmt: skip
     """Ask each door in an area for footage of a span of time.
 
@@ -92,6 +95,8 @@ def request(
 
     Owners read before they share how long you keep it and to whom you may have to pass it on.  'keygen' takes the same
     options and stores them as defaults in requester.json.
+
+    With --reply you relay: 'receive' stores the answers sealed, and only the neighbour can open and verify them.
     """
     who = Requester.open(folder)
     at_s = now_s()
@@ -116,13 +121,31 @@ def request(
             err=True,
         )
     with contextlib.nullcontext(_keep) if sign_only else _publisher(who, timeout, broker) as publish_it:
-        signed = messages.make_request(who, question, now_s=at_s, trust_root=trust_root, checked=not unchecked)
+        signed = messages.make_request(
+            who,
+            question,
+            now_s=at_s,
+            trust_root=trust_root,
+            checked=not unchecked,
+            reply=None if reply is None else _recipient(reply),
+        )
         publish_it(signed)
     _say_published(signed, published=not sign_only, what="request", as_json=as_json)
     if not as_json:
         from_ms, to_ms = question.from_s * 1000, question.to_s * 1000
         local = local_window(from_ms, to_ms)
         click.echo(f"It asks about {window(from_ms, to_ms)}" + (f" ({local})." if local else "."))
+
+
+def _recipient(written: str) -> str:
+    """Returns the recipient of another person. Raises `ConfigurationError` if no answer could be sealed to it."""
+    try:
+        recipient = parse_recipient(written.strip())
+    except FormatError as error:
+        raise ConfigurationError(f"--reply: {error.message}", remedy="The neighbour's program shows it.") from error
+    if not written.strip().startswith("age1pq1"):
+        raise ConfigurationError("--reply: it is no hybrid recipient.", remedy="Take one that begins with age1pq1.")
+    return str(recipient)
 
 
 @click.command()
