@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from agent.clients.requester.area_sketch import sketch
-from agent.errors import RequestError
+from agent.errors import DoorwardError, RequestError
 from agent.wire.messages import MAX_DESCRIPTION_CHARACTERS, MAX_TITLE_CHARACTERS
 from desk.asking.incidents import INCIDENTS as INCIDENT_WORDS
 from desk.asking.words import error_text
@@ -179,7 +179,7 @@ def report(request: HttpRequest, taker: str, notice: str) -> HttpResponse:
     if found is None:
         raise Http404
     try:
-        submissions.report(found, request.body.decode("utf-8", "replace"), int(time.time()))
+        submissions.report(found, request.body, int(time.time()))
     except RequestError as error:
         return _refused(error_text(error), 400)
     return HttpResponse(status=202)
@@ -241,10 +241,13 @@ def appeal(request: HttpRequest, taker: str) -> HttpResponse:
 @require_POST
 def withdraw(request: HttpRequest, taker: str) -> HttpResponse:
     """Takes a submission back."""
+    row = _mine(request, taker)
     try:
-        moderation.withdraw(_mine(request, taker))
+        moderation.withdraw(row)
     except RequestError as error:
         return _refused(error_text(error), 400)
+    except DoorwardError:  # for example the signing key is locked. Its words are for the operator
+        return _refused("Try again later.", 503)
     return HttpResponse(status=202)
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "MOST_BYTES",
     "MOST_WAITING",
     "RADII_M",
+    "Reported",
     "Written",
     "appeal",
     "find",
@@ -188,15 +189,28 @@ def find(organisation: Organisation, token: str) -> Submission | None:
     return Submission.objects.filter(organisation=organisation, token_sha256=hashed).first()
 
 
+class Reported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A report as a reader's browser sends it. It names the notice, so that its work serves for no other."""
+
+    notice: str
+    reason: Annotated[str, msgspec.Meta(max_length=MAX_DESCRIPTION_CHARACTERS)]
+
+
 @transaction.atomic
-def report(notice: Submission, reason: str, now_s: int) -> None:
+def report(notice: Submission, data: bytes, now_s: int) -> None:
     """Stores a reader's words about a notice. The first report hides the notice until a moderator has judged it.
 
-    Raises `RequestError` if the words are unfit.
+    The same words again change nothing. Raises `RequestError` if the report is unfit.
     """
-    words = _plain("reason", reason, MAX_DESCRIPTION_CHARACTERS)
+    try:
+        sent = msgspec.json.decode(data, type=Reported)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError("This is no request or notice of this page.", remedy="Load the page again.") from error
+    if sent.notice != notice.message_id:
+        raise RequestError("This is no request or notice of this page.", remedy="Load the page again.")
+    words = _plain("reason", sent.reason, MAX_DESCRIPTION_CHARACTERS)
     notice = Submission.objects.select_for_update().get(pk=notice.pk)
-    if notice.reports.filter(state="open").count() >= MOST_REPORTS:
+    if notice.reports.filter(reason=words).exists() or notice.reports.filter(state="open").count() >= MOST_REPORTS:
         return
     NoticeReport.objects.create(notice=notice, reason=words, reported_hour=now_s // HOUR_S)
     if notice.reports_hide and notice.state == "published":

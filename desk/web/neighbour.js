@@ -82,7 +82,8 @@ async function submit(form) {
 
 /** @param {HTMLFormElement} form */
 async function report(form) {
-  await send(form, utf8(plain("reason", 500)));
+  // The work names the notice, so that it reports no other.
+  await send(form, utf8(JSON.stringify({ notice: form.dataset.notice, reason: plain("reason", 500) })));
   form.hidden = true;
   const sent = /** @type {HTMLElement} */ (document.getElementById("sent"));
   sent.hidden = false;

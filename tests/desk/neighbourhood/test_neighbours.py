@@ -124,6 +124,11 @@ def worked_post(address: str, body: bytes) -> Any:
     return browser().post(address, body, content_type="application/octet-stream", headers=headers)
 
 
+def reports(row: Submission, reason: str) -> Any:
+    body = json.dumps({"notice": row.message_id, "reason": reason}).encode()
+    return worked_post(f"{HERE}/notices/{row.message_id}/report", body)
+
+
 def published(street: Agency, second: Client, written: dict[str, Any], neighbour: Neighbour) -> Submission:
     """The submission after the moderators have accepted it."""
     assert neighbour.sends(written).status_code == 202
@@ -404,7 +409,7 @@ def test_a_defaming_notice_is_hidden_by_its_first_report_removed_and_gone_everyw
     row.refresh_from_db()
     address = f"{HERE}/notices/{row.message_id}"
     assert browser().get(address).status_code == 200
-    assert worked_post(f"{address}/report", b"It is about me, and false.").status_code == 202
+    assert reports(row, "It is about me, and false.").status_code == 202
     for path in (address, f"{address}.cap", f"{address}.zip"):
         assert browser().get(path).status_code == 404, path
     assert "Beware" not in browser().get(HERE).content.decode() + browser().get(f"{HERE}/notices.atom").content.decode()
@@ -427,15 +432,36 @@ def test_reports_hide_a_notice_once_and_a_removed_one_returns_after_a_granted_ap
     first.post(f"/moderation/{row.pk}/accept")
     row.refresh_from_db()
     address = f"{HERE}/notices/{row.message_id}"
-    worked_post(f"{address}/report", b"I do not like parrots.")
+    reports(row, "I do not like parrots.")
     first.post(f"/moderation/{row.pk}/dismiss")
-    worked_post(f"{address}/report", b"I still do not like parrots.")
+    reports(row, "I do not like parrots.")
+    reports(row, "I still do not like parrots.")
+    assert [each.state for each in NoticeReport.objects.all()] == ["dismissed", "open"]
     assert browser().get(address).status_code == 200, "hidden once, so that nobody censors by reports"
     first.post(f"/moderation/{row.pk}/remove", {"reason": "Reported twice."})
     assert browser().get(address).status_code == 404
     neighbour.call("appeal", "Parrots are harmless.")
     second.post(f"/moderation/{row.pk}/decide", {"granted": "yes"})
     assert browser().get(address).status_code == 200
+
+
+def test_the_work_of_one_report_hides_no_second_notice(street: Agency) -> None:
+    rows = []
+    for _ in range(2):
+        neighbour = Neighbour()
+        neighbour.sends(neighbour.notice())
+        rows.append(moderation.accept(Submission.objects.latest("pk"), street.people[Role.MODERATOR]))
+    body = json.dumps({"notice": rows[0].message_id, "reason": "Away with all of them."}).encode()
+    asked = browser().get(f"{HERE}/token").json()
+    headers = {"work-token": asked["token"], "work-nonce": worked(asked["token"], body, asked["bits"])}
+    said = [
+        browser().post(
+            f"{HERE}/notices/{row.message_id}/report", body, content_type="application/octet-stream", headers=headers
+        )
+        for row in rows
+    ]
+    assert [each.status_code for each in said] == [202, 400]
+    assert [each.hidden for each in Submission.objects.order_by("pk")] == [True, False]
 
 
 def test_a_notice_ends_after_a_week(street: Agency, monkeypatch: pytest.MonkeyPatch) -> None:

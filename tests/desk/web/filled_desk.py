@@ -7,6 +7,7 @@ desk.addresses_of(Role.VIEWER)     # each address that the role may open, with i
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import secrets
 from dataclasses import dataclass
@@ -212,9 +213,9 @@ def _neighbours(agency: Agency) -> tuple[str, int]:
     street.organisation.refresh_from_db()
     shown = moderation.accept(_notice(street), street.people[Role.MODERATOR])
     _notice(agency, kind="request", title="", incident="parcel-theft", from_s=0, to_s=3600)
-    reported = _notice(agency)
-    moderation.accept(reported, agency.people[Role.MODERATOR])
-    submissions.report(reported, "It is about me.", int(timezone.now().timestamp()))
+    reported = moderation.accept(_notice(agency), agency.people[Role.MODERATOR])
+    words = json.dumps({"notice": reported.message_id, "reason": "It is about me."}).encode()
+    submissions.report(reported, words, int(timezone.now().timestamp()))
     refused = _notice(agency, title="A thief")
     moderation.reject(refused, agency.people[Role.MODERATOR], "It accuses a person.")
     submissions.appeal(refused, "I saw it.")
