@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -21,6 +22,7 @@ __all__ = ["heard_from_s", "noise", "packets_of", "stereo", "times_ns", "track"]
 _RATE_HZ = 24_000
 
 
+@lru_cache(maxsize=64)
 def track(seconds: float, silent_s: float = 0.0) -> bytes:
     """The sound of a segment of this many seconds: silence, and from `silent_s` on a tone."""
     at_s = np.arange(round(seconds * _RATE_HZ)) / _RATE_HZ

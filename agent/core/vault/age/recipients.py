@@ -11,6 +11,7 @@ Source: c2sp.org/age, "Native recipient types".
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol, Self
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
@@ -27,6 +28,9 @@ __all__ = ["HybridRecipient", "PassphraseRecipient", "Recipient", "X25519Recipie
 
 _HYBRID_PREFIX = "age1pq"
 _X25519_PREFIX = "age"
+_REMEMBERED = 64
+"""Texts of recipients to remember. They are public, and each segment, poster and sound is sealed to the same few; a
+hybrid one has two thousand symbols, each with its part in the checksum."""
 _X25519_FIELD = 2**255 - 19
 _ANY_SECRET = bytes(wrapping.X25519_BYTES)
 """Detects points of low order, with any secret: X25519 makes each secret a multiple of 8, which maps these points to
@@ -70,7 +74,7 @@ class HybridRecipient:
         return Stanza(wrapping.HYBRID_KIND, (to_base64(encapsulation),), body)
 
     def __str__(self) -> str:
-        return bech32.encode(_HYBRID_PREFIX, self.public)
+        return _hybrid_text(self.public)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class PassphraseRecipient:
         return Stanza(wrapping.SCRYPT_KIND, (to_base64(self._salt), str(self._log2_work_factor)), body)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_recipient(text: str) -> HybridRecipient | X25519Recipient:
     """Returns the public-key recipient that `text` (`age1pq1…` or `age1…`) names. Raises `FormatError` if it names
     none."""
@@ -139,6 +144,11 @@ def parse_recipient(text: str) -> HybridRecipient | X25519Recipient:
             remedy="Give the text that starts with `age1`, and treat the identity as exposed.",
         )
     return HybridRecipient.parse(text) if text.startswith(f"{_HYBRID_PREFIX}1") else X25519Recipient.parse(text)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _hybrid_text(public: bytes) -> str:
+    return bech32.encode(_HYBRID_PREFIX, public)
 
 
 def _key_bytes(text: str, prefix: str) -> bytes:
