@@ -1,4 +1,4 @@
-"""`python -m tests.config.audited FOLDER`: injured files through the commands that read them, under an audit hook.
+"""`python -m tests.config.audited FOLDER COUNT`: injured files through the commands that read them, audited.
 
 A third each: a configuration (`config check`), a fleet file (`provision`), a bundle (`take-bundle`). Every Python event
 outside a short list of harmless ones is printed, and so is every write. A refused file may cause none, a correct one
@@ -25,7 +25,6 @@ from agent.cli.frame import run
 from agent.config.fleet import bundle_bytes, bundles, load_fleet
 from tests.config.injuries import mutate, untrue
 
-COUNT = 1_800
 CONFIG = Path(__file__).parents[2] / "config"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 LOOKS = frozenset({"os.listdir", "os.scandir", "sys._getframe", "object.__getattr__", "builtins.id"})
@@ -69,7 +68,7 @@ class Auditor:
             self.seen[f"{event} {str(arguments)[:80]}"] += 1
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, count: int) -> None:
     fleet_text = (CONFIG / "fleet.example.toml").read_text()
     (folder / "fleet.toml").write_text(fleet_text)
     (folder / "broker.pem").write_text(CERTIFICATE)
@@ -77,7 +76,7 @@ def main(folder: Path) -> None:
     whole = bundle_bytes(next(bundles(*load_fleet(folder / "fleet.toml"))))
     auditor = Auditor()
     outcomes, wrong = Counter[str](), []
-    for seed in range(-3, COUNT):  # the first three are whole, and import what there is to import
+    for seed in range(-3, count):  # the first three are whole, and import what there is to import
         chance = random.Random(seed)
         name, own, arguments, data = _case(seed, folder, chance, configuration, fleet_text, whole)
         shutil.rmtree(own, ignore_errors=True)
@@ -134,4 +133,4 @@ def _case(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -10,25 +10,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.audited import COUNT
 from tests.config.injuries import untrue
+from tests.lengths import LONG
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_injured_files_run_nothing_write_nothing_and_are_refused_by_file_line_and_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [600, pytest.param(1800, marks=LONG)])
+def test_injured_files_run_nothing_write_nothing_and_are_refused_by_file_line_and_key(
+    tmp_path: Path, count: int
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.config.audited", str(tmp_path)],
+        [sys.executable, "-m", "tests.config.audited", str(tmp_path), str(count)],
         capture_output=True, text=True, check=False, cwd=ROOT, env={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout)
     assert said["seen"] == {}
     assert said["wrong"] == []
-    assert sum(said["outcomes"].values()) == COUNT
+    assert sum(said["outcomes"].values()) == count
     refused = {name: count for name, count in said["outcomes"].items() if name.endswith("refused")}
     assert len(refused) == 3
-    assert min(refused.values()) > COUNT // 3 * 0.3, "mutations that break nothing test nothing"
+    assert min(refused.values()) > count // 3 * 0.3, "mutations that break nothing test nothing"
     assert len(said["outcomes"]) == 6, "mutations that break everything test little"
 
 

@@ -37,12 +37,23 @@ def browser(**more: Any) -> Client:
 def make_agency(requester_id: str, name: str, kind: str = "police") -> Agency:
     """Sets up an organisation with its keys, and one person for each role."""
     organisation = Organisation(requester_id=requester_id, name=name, kind=kind)
-    people = {role: make_person(f"{role.value}@{requester_id}.example") for role in Role}
+    made = Person.objects.bulk_create([_person(f"{role.value}@{requester_id}.example") for role in Role])
+    people = dict(zip(Role, made, strict=True))
     organisations.set_up(organisation, people[Role.ADMIN])
-    for role, person in people.items():
-        Membership.objects.get_or_create(organisation=organisation, person=person, role=role.value)
+    others = [(role, person) for role, person in people.items() if role is not Role.ADMIN]
+    Membership.objects.bulk_create(
+        [Membership(organisation=organisation, person=person, role=role.value) for role, person in others]
+    )
     return Agency(organisation, people)
 
 
 def make_person(email: str) -> Person:
-    return Person.objects.create_user(username=email, email=email, password=PASSWORD, first_name=email.split("@")[0])
+    person = _person(email)
+    person.save()
+    return person
+
+
+def _person(email: str) -> Person:
+    person = Person(username=email, email=email, first_name=email.split("@")[0])
+    person.set_password(PASSWORD)
+    return person

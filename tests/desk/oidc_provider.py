@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -21,6 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 CLIENT_ID, CLIENT_SECRET = "doorward-desk", "a secret of the client"
 
 
+@cache
+def _provider_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
 @dataclass
 class Provider:
     """The provider and the claims that it signs, which a test may change."""
@@ -28,7 +34,7 @@ class Provider:
     claims: dict[str, Any]
     issuer: str = ""
     client: str = CLIENT_ID
-    key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
+    key: rsa.RSAPrivateKey = field(default_factory=_provider_key)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def authorize(self, asked: dict[str, str]) -> str:
