@@ -527,7 +527,7 @@ class Now:
     """The loop's monotonic clock, in seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.s = 5000.0
+        self.s = time.monotonic()  # the queues read the real clock, and compare
         clock = SimpleNamespace(monotonic=lambda: self.s, monotonic_ns=lambda: self.ns)
         monkeypatch.setattr(camera_loop, "time", clock)
 
