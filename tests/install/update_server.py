@@ -104,9 +104,13 @@ class UpdateServer:
         return self.repository.files[f"doorward_{version}_amd64.deb"].hashes["sha256"]
 
     def write_file(self) -> str:
-        """Writes the whole repository into one file, as makers hand it out for doorbells without a network."""
+        """Writes the whole repository into one file, as makers hand it out for doorbells without a network.
+
+        The format is that of `scripts/releasing/update_file.py`: a doorbell refuses the extended headers of Python's
+        default format.
+        """
         path = self._root / "root" / "stick.update"
-        with tarfile.open(path, "w:") as tar:
+        with tarfile.open(path, "w:", format=tarfile.USTAR_FORMAT) as tar:
             for part in ("metadata", "targets"):
                 for each in sorted((self.repository.folder / part).iterdir()):
                     tar.add(each, f"{part}/{each.name}")
