@@ -12,7 +12,7 @@ from agent.core.talk.frames import (
     FrameKind,
     FrameReader,
 )
-from agent.core.talk.sizes import LARGEST_FRAME_BYTES
+from agent.core.talk.sizes import LARGEST_FRAME_BYTES, MOST_PADDED_BYTES
 from agent.errors import FormatError, InternalError
 from tests.talkers import FrameWriter
 
@@ -136,3 +136,18 @@ def test_ten_thousand_altered_frames_change_nothing() -> None:
 )  # fmt: skip
 def test_a_frame_that_its_owner_made_wrongly_is_refused(plain: bytes) -> None:
     assert refused(FrameReader(KEY, SESSION), FrameWriter(KEY, SESSION).seal_plain(1, plain))
+
+
+@pytest.mark.parametrize("size", [0, 23, 24, 25, 24 + 127, 24 + 129, 24 + MOST_PADDED_BYTES + 128])
+def test_a_frame_of_another_length_is_refused_before_its_seal_is_tried(size: int) -> None:
+    _, reader = pair()
+    with pytest.raises(FormatError) as refusal:
+        reader.open(bytes(size))
+    assert str(refusal.value) == "A talk frame has a wrong length."
+    for length in (24 + 128, 24 + MOST_PADDED_BYTES):
+        with pytest.raises(FormatError, match="came twice, or too late"):
+            reader.open(bytes(length))
+        with pytest.raises(FormatError, match="does not open"):
+            reader.open((2**48).to_bytes(8, "big") + bytes(length - 8))
+        with pytest.raises(FormatError, match="came twice, or too late"):
+            reader.open((2**48 + 1).to_bytes(8, "big") + bytes(length - 8))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from agent.core.talk.frames import FrameKind, TalkFrame
 from agent.core.talk.jitter import FIRST_TARGET, JitterBuffer
 
@@ -117,3 +119,44 @@ def test_any_order_of_frames_is_played_in_ascending_order() -> None:
                     buffer.put(pause(counter) if chance.random() < 0.05 else sound(counter))
             played += [each for each in taken(buffer, 5) if each]
         assert played == sorted(set(played))
+
+
+def test_twenty_five_frames_may_wait_and_with_one_more_all_but_the_newest_three_go() -> None:
+    buffer = JitterBuffer()
+    for counter in range(1, 26):
+        buffer.put(sound(counter))
+    assert (len(buffer._waiting), buffer.lost) == (25, 0)
+    buffer.put(sound(26))
+    assert (sorted(buffer._waiting), buffer.lost, buffer._played) == ([24, 25, 26], 23, 23)
+    buffer.put(sound(23))
+    assert taken(buffer, 4) == [24, 25, 26, None]
+    assert buffer.lost == 23
+
+
+@pytest.mark.parametrize(("later", "turn"), [(29, 5), (30, 30)])
+def test_a_hole_is_played_through_unless_the_next_sound_is_more_than_half_a_second_away(later: int, turn: int) -> None:
+    buffer = JitterBuffer()
+    for counter in (1, 2, 3, later):
+        buffer.put(sound(counter))
+    assert taken(buffer, 4) == [1, 2, 3, None]
+    assert (buffer._next, buffer._played, buffer.lost) == (turn, turn - 1, 1)
+    buffer.put(sound(turn - 1))
+    assert sorted(buffer._waiting) == [later], "it comes too late"
+
+
+def test_a_buffer_that_ran_dry_waits_for_two_more_up_to_fifteen_and_for_one_less_after_each_good_utterance() -> None:
+    buffer, counter, targets = JitterBuffer(), 0, list[int]()
+    for _ in range(7):
+        for _ in range(buffer.target):
+            counter += 1
+            buffer.put(sound(counter))
+        taken(buffer, buffer.target)
+        assert buffer.take() is None
+        targets.append(buffer.target)
+    assert targets == [5, 7, 9, 11, 13, 15, 15]
+    for expected in (15, 14, 13):
+        buffer.put(sound(counter + 1))
+        buffer.put(pause(counter + 2))
+        counter += 2
+        assert taken(buffer, 2) == [counter - 1, None]
+        assert buffer.target == expected, "the first one ends the utterance that ran dry"
