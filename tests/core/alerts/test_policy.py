@@ -195,3 +195,16 @@ def test_a_digest_holds_what_came_before_its_minute() -> None:
         (0, digest_ms, None, False),
     ):
         assert may_release(policy, ANN, Decision.DIGEST, since_ms, now_ms, minute) is goes
+
+
+def test_an_alert_leads_to_the_page_of_its_matter() -> None:
+    pages = {
+        "button": "/live",
+        "visitor": "/timeline",
+        "unsure": "/timeline",
+        "person": "/timeline",
+        "request": "/requests",
+    }
+    assert {name: alert.page for name, alert in ALERTS.items()} == {
+        name: pages.get(name, "/settings") for name in ALERTS
+    }

@@ -482,3 +482,32 @@ def test_an_unread_disclosure_may_be_its_manifest_alone_and_not_less() -> None:
         receiver.expect_unread(total_bytes)
         assert receiver.state is state
         assert (AllReceived() in effects(receiver)) is (state is TransferState.PARTIAL)
+
+
+def test_the_open_disclosures_of_each_device_are_told_apart_oldest_first() -> None:
+    reception = OpenTransfers(ReceiverLimits(), most=3)
+    for device, disclosure in (("a", "1"), ("b", "2"), ("a", "3")):
+        assert reception.init(device, disclosure, size_of(MANIFEST), 1) is not None
+    assert (reception.ids(), reception.of_device("a"), reception.of_device("b"), reception.of_device("c")) == (
+        ["1", "2", "3"], ["1", "3"], ["2"], [],
+    )  # fmt: skip
+    assert (reception.is_full, "2" in reception, reception.outstanding_bytes) == (True, True, 3 * len(MANIFEST))
+    assert reception.find("a", "2") is None
+    reception.close("2")
+    reception.close("2")
+    assert (reception.is_full, "2" in reception, reception.dropped) == (False, False, 1)
+
+
+def test_an_unread_disclosure_takes_its_parts_and_none_beyond_them() -> None:
+    receiver = fresh()
+    give(receiver, 0, MANIFEST)
+    effects(receiver)
+    receiver.sealed(0, matches=True)
+    effects(receiver)
+    receiver.expect_unread(10_000)
+    effects(receiver)
+    for part in (2, -1):
+        give(receiver, part, SEGMENT)
+    assert (effects(receiver), receiver.dropped) == ([], 2)
+    give(receiver, 1, SEGMENT)
+    assert effects(receiver) == [WritePart(1, 0, SEGMENT)]
