@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.clients.media.join import MediaInfo, join_mp4, probe
+from agent.clients.media.join import MediaInfo, _parameter_sets, join_mp4, probe
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
@@ -20,6 +20,7 @@ from agent.core.vault.names import segment_id
 from agent.core.vault.segment import Content, Context, poster_plaintext, split_poster
 from agent.core.vault.spans import TimeSpan
 from agent.errors import FormatError, StorageError
+from agent.media.annexb import ParameterSets
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster, poster_of_media
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
@@ -221,3 +222,11 @@ def test_a_still_with_its_context_is_the_same_picture_to_every_viewer(gops: list
     assert np.array_equal(shown(sealed), shown(plain))
     assert sealed.startswith(b"\xff\xd8\xff")
     assert split_poster(sealed) == (plain, context)
+
+
+def test_each_parameter_set_of_a_header_is_found_behind_its_length() -> None:
+    sps, other, pps = b"\x67\x64\0\x28\xac", b"\x67\x42\0\x1e", b"\x68" + bytes(range(1, 255)) * 2
+    code = b"\0\0\0\1"
+    for units in ((sps, pps), (sps, other, pps), (other, pps, b"\x68\x01")):
+        record = ParameterSets.of(b"".join(code + unit for unit in units)).record()
+        assert _parameter_sets(record) == b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)

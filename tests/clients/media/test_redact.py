@@ -11,13 +11,15 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import PictureType
+from msgspec.structs import replace
 
+from agent.clients.media import redact
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.join import join_mp4, probe
 from agent.clients.media.redact import cover_film, mute_sound, require_covered, require_muted
 from agent.core.media import EncodedPacket, Gop, StreamDescription, VideoCodec
 from agent.core.timebase import NS_PER_S, BootNs
-from agent.core.vault.redactions import Place, Redaction, RedactionKind, covered_pixels, place_at
+from agent.core.vault.redactions import PixelBox, Place, Redaction, RedactionKind, covered_pixels, place_at
 from agent.errors import FormatError
 from agent.media.boxes import box
 from agent.media.fmp4 import FragmentedMp4Writer
@@ -372,3 +374,71 @@ def test_the_confined_process_makes_and_checks_the_same() -> None:
         for content in ("segment", "sound"):
             with pytest.raises(FormatError):
                 media.redact(content, b"no film", [FACE], 3000)
+
+
+# -- pixel by pixel ----------------------------------------------------------------------------------------------------
+
+
+def grey(height: int = 24, width: int = 32) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """A picture in three planes: luma, and two of half the size behind it."""
+    return np.full((height * 3 // 2, width), 200, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("cover", "luma", "chroma"),
+    [
+        ((4, 6, 16, 14), (4, 6, 16, 14), (2, 3, 8, 7)),
+        ((3, 5, 17, 15), (3, 5, 17, 15), (2, 3, 8, 7)),
+        ((0, 0, 32, 24), (0, 0, 32, 24), (0, 0, 16, 12)),
+    ],
+)
+def test_a_cover_is_black_up_to_its_last_pixel_in_each_plane_and_nothing_beside_it_is(
+    cover: PixelBox, luma: PixelBox, chroma: PixelBox
+) -> None:
+    picture = grey()
+    redact._fill(picture, cover)
+    expected, small = grey()[:24], np.full((2, 12, 16), 200, np.uint8)
+    expected[luma[1] : luma[3], luma[0] : luma[2]] = 16
+    small[:, chroma[1] : chroma[3], chroma[0] : chroma[2]] = 128
+    assert np.array_equal(picture[:24], expected)
+    assert np.array_equal(picture[24:].reshape(2, 12, 16), small)
+
+
+def test_a_cover_is_checked_up_to_four_pixels_from_its_border_and_with_what_an_encoder_may_change() -> None:
+    whole = (0, 0, 32, 24)
+    assert not redact._is_black(grey(), whole)
+    for row, column, value, black in (
+        (4, 4, 16 + 24, True), (4, 4, 16 + 25, False), (3, 4, 255, True), (4, 3, 255, True), (19, 27, 41, False),
+        (20, 27, 255, True), (19, 28, 255, True), (4, 4, 0, True),
+    ):  # fmt: skip
+        picture = grey()
+        redact._fill(picture, whole)
+        picture[row, column] = value
+        assert redact._is_black(picture, whole) is black, (row, column)
+    for plane in (0, 1):
+        for row, column, value, black in (
+            (2, 2, 128 + 24, True), (2, 2, 128 - 25, False), (9, 13, 200, False), (10, 13, 200, True),
+            (1, 2, 200, True),
+        ):  # fmt: skip
+            picture = grey()
+            redact._fill(picture, whole)
+            picture[24:].reshape(2, 12, 16)[plane, row, column] = value
+            assert redact._is_black(picture, whole) is black, (plane, row, column)
+    assert redact._is_black(grey(), (4, 4, 12, 12)), "a box of nothing but rim"
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "place_ms"),
+    [(998.999, None), (999, 1000), (1000, 1000), (1500.7, 1500), (2000.999, 2000), (2001, None), (-5, None)],
+)
+def test_a_picture_within_a_millisecond_of_a_redaction_is_covered_as_at_its_nearest_time(
+    at_ms: float, place_ms: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redact, "place_at", lambda _redaction, when_ms: when_ms)
+    monkeypatch.setattr(redact, "covered_pixels", lambda *found: found)
+    places = (Place(at_ms=1000, left=0, top=0, width=10, height=10),)
+    late = Redaction(kind=RedactionKind.FACE, from_ms=1000, until_ms=2000, places=places)
+    first = Redaction(kind=RedactionKind.FACE, from_ms=0, until_ms=1, places=(replace(places[0], at_ms=0),))
+    at_ns = round(at_ms * 10**6)
+    assert list(redact._boxes([late], at_ns, 320, 180)) == ([] if place_ms is None else [(place_ms, 320, 180)])
+    assert (list(redact._boxes([first], at_ns, 320, 180)) == [(0, 320, 180)]) is (at_ms < 0)
