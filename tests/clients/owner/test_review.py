@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import pytest
 from agent.clients.owner.decisions import ShareChoice, approve, co_approve
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.review import RequestReview
+from agent.clients.owner.review import RequestReview, ReviewedClip, _clips
 from agent.clients.owner.trust_roots import add_trust_root, offer_bundle, remove_trust_root
 from agent.core.timebase import ClockQuality
 from agent.core.vault.digest import digest
@@ -403,3 +404,12 @@ def test_a_key_of_a_requester_counts_from_its_first_second_to_its_last(home: Hom
         else:
             with pytest.raises(OpenError, match="You do not trust this requester now"):
                 review(home)
+
+
+def test_clips_are_numbered_from_one_in_the_order_of_their_first_segments() -> None:
+    def segment(event: str) -> Any:
+        return SimpleNamespace(record=SimpleNamespace(event=event))
+
+    one, two, three = segment("b"), segment("a"), segment("b")
+    assert list(_clips([one, two, three])) == [ReviewedClip(1, "b", (one, three)), ReviewedClip(2, "a", (two,))]
+    assert list(_clips([])) == []

@@ -23,7 +23,7 @@ from agent.clients.owner.sealed_footage import (
     open_sound,
     open_unrecorded,
 )
-from agent.clients.owner.segment_sources import DeviceVault, ListedSegment
+from agent.clients.owner.segment_sources import DeviceVault, ListedSegment, record_of
 from agent.clients.owner.sync import sync
 from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
@@ -591,3 +591,12 @@ def test_each_page_of_a_list_is_asked_for_from_where_the_one_before_ended(home: 
     found = DeviceVault(home.device, home.device.key).listed(to_ms=9 * 10**12)
     assert [each.id for each in found] == list(home.segments)
     assert asked == [(from_ms, 9 * 10**12) for from_ms in pages]
+
+
+def test_a_record_is_of_the_segment_that_was_asked_for(home: Home) -> None:
+    line = home.device.stored[home.segments[0]].signed.line.decode()
+    assert record_of(line, home.segments[0], home.device.key).record.id == home.segments[0]  # type: ignore[union-attr]
+    for other, name in ((line, home.segments[1]), (home.device.lines[0].decode(), home.segments[0])):
+        with pytest.raises(OpenError) as refused:
+            record_of(other, name, home.device.key)
+        assert str(refused.value) == f"The device's record for segment {name} is about something else."
