@@ -19,7 +19,7 @@ from tests.browser.away_home import AwayHome, an_away_home
 from tests.browser.house import PASSPHRASE, House
 from tests.browser.test_answering_from_anywhere import LOCKED, PLAYS, street
 from tests.browser.test_in_webkit import claim, go
-from tests.browser.test_talking_at_the_door import LEVEL, PRESS, RELEASE, TALKS
+from tests.browser.test_talking_at_the_door import LEVEL, TALKS
 from tests.browser.webkit import WebKit, require_webkit
 from tests.scenarios.street import until
 from tests.talkers import heard, loudest_hz
@@ -28,10 +28,15 @@ pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(600),
               pytest.mark.at_length("make test-browser")]  # fmt: skip
 
 FIREFOX = (
+    # Debian's mosquitto offers HTTP/2 for WebSockets and does not answer there. Firefox takes the offer (docs/phones.md).
+    ["network.http.http2.websockets", False],
     # Its microphone plays a tone, and asks nothing.
     ["media.navigator.streams.fake", True],
     ["media.navigator.permission.disabled", True],
 )
+
+
+KEY = """await page.locator("button.talk").focus(); await page.keyboard.press("Enter");"""
 
 
 def speaker_of(folder: Path) -> str:
@@ -63,9 +68,9 @@ def test_firefox_sees_and_talks_over_the_relay(tmp_path: Path, monkeypatch: pyte
         with home.filming():
             people.run("ana", LOCKED, url=home.house.url, path="/live")
             people.unlock("ana")
-            people.run("ana", PLAYS + PRESS + TALKS)
+            people.run("ana", PLAYS + KEY + TALKS)
             until(lambda: loud_s(tmp_path / "heard.wav") >= 2, "two seconds of sound")
-            people.run("ana", RELEASE)
+            people.run("ana", KEY)
             people.go("ana", "/timeline")
     sound = heard(tmp_path / "heard.wav")
     print(f"Firefox {people.browser.version}: {loudest_hz(sound[48_000:]):.0f} Hz heard at the door")
@@ -77,14 +82,14 @@ class AwayWebKit(WebKit):
     def __init__(self, home: Path, networks: Networks) -> None:
         self._networks = networks
         with networks.within("phone"):
-            super().__init__(home)
+            super().__init__(home, "--enable-mock-capture-devices=true", "--enable-media-stream=true")
 
     def _ask(self, method: str, path: str, body: object = None, *, of_session: bool = True) -> Any:
         with self._networks.within("phone"):
             return super()._ask(method, path, body, of_session=of_session)
 
 
-def test_webkit_sees_over_the_relay(tmp_path: Path, screenshots: Path) -> None:
+def test_webkit_sees_and_talks_over_the_relay(tmp_path: Path, screenshots: Path) -> None:
     require_webkit()
     with (
         an_away_home(tmp_path, more=speaker_of(tmp_path)) as home,
@@ -103,6 +108,10 @@ def test_webkit_sees_over_the_relay(tmp_path: Path, screenshots: Path) -> None:
             phone.click("Unlock")
             phone.until("return document.querySelector('video')?.currentTime > 1")
             phone.reads("Live, ")
+            phone.press("button.talk")
+            phone.reads("Speak now.")
+            until(lambda: loud_s(tmp_path / "heard.wav") >= 2, "two seconds of sound")
+            phone.press("button.talk")
             phone.screenshot(screenshots / "webkit-live-away.png")
             go(phone, "/timeline")
             phone.reads("Timeline")

@@ -56,10 +56,11 @@ class WebKitError(AssertionError):
 
 
 class WebKit:
-    """One browser with a separate home, in a window of a phone's size."""
+    """One browser with a separate home, in a window of a phone's size. `settings`: more of MiniBrowser's."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *settings: str) -> None:
         require_webkit()
+        self._settings = settings
         home.mkdir(mode=0o700, exist_ok=True)
         self._home = home
         self._session = ""
@@ -174,7 +175,7 @@ class WebKit:
         undo.callback(end)
 
     def _begin(self) -> str:
-        options = {"binary": str(_mini_browser()), "args": ["--automation"]}
+        options = {"binary": str(_mini_browser()), "args": ["--automation", *self._settings]}
         wanted = {"acceptInsecureCerts": True, "webkitgtk:browserOptions": options}
         until_s = time.monotonic() + PATIENCE_S
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -284,9 +285,15 @@ def test_the_doctor_reaches_the_relay_and_says_what_is_wrong_with_it(
     assert "accepts our certificate" in found[0].message
     assert "does not trust the certificate" in found[2].message
     monkeypatch.setenv("SSL_CERT_FILE", str(world.broker.directory / "authorities" / "broker.pem"))
-    found = list(check_relay(configuration, NOW))
-    assert [each.health for each in found] == [CheckStatus.FINE] * 4, found
-    assert "this machine trusts" in found[2].message
+    for chosen in ("http/1.1", None):
+        monkeypatch.setattr(ssl.SSLSocket, "selected_alpn_protocol", lambda _link, chosen=chosen: chosen)
+        found = list(check_relay(configuration, NOW))
+        assert [each.health for each in found] == [CheckStatus.FINE] * 4, found
+        assert "this machine trusts" in found[2].message
+    monkeypatch.setattr(ssl.SSLSocket, "selected_alpn_protocol", lambda _link: "h2")
+    *others, http2 = check_relay(configuration, NOW)
+    assert others == found
+    assert (http2.health, "Firefox cannot use" in http2.message) == (CheckStatus.POOR, True)
     assert list(check_relay(msgspec.structs.replace(configuration, remote=None), NOW)) == []
     assert configuration.remote is not None
     without = msgspec.structs.replace(configuration.remote, key=Path("/nonexistent"))

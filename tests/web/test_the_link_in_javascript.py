@@ -24,6 +24,7 @@ from agent.ipc.protocol import LinkFrame
 from agent.platform.entropy import SystemEntropy
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed, public_key_of
+from tests.properties.amounts import amount
 from tests.web.test_the_program import node
 from tests.wire.link import vectors
 
@@ -129,3 +130,9 @@ def test_it_notices_that_the_doorbell_has_forgotten_the_session(link: LinkSessio
     other._identity = LinkIdentity(public_key_of(DEVICE), DEVICE.sign, tuple, lambda _key: None)
     assert client(other, []) == [{"error": "LostError", "text": "error.lost"}]
     other.close()
+
+
+def test_ten_thousand_altered_frames_change_nothing_in_the_browser() -> None:
+    found: Any = node("link_mutants.mjs", str(amount(10_000, 200_000)))
+    assert (found["heard"], found["received"]) == (0, 3)
+    assert sorted(filter(None, found["answers"])) == [[1, 9, True], [2, 900, True]]

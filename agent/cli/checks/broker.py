@@ -122,6 +122,26 @@ def _web_address(url: str, now: datetime.datetime) -> Iterator[Finding]:
         return
     yield fine(_WEB, f"{url} answers with a certificate that this machine trusts.")
     yield _dates(f"{_WEB}'s certificate", "It", shown, now)
+    if _offers_http2(host, port):
+        yield poor(
+            _WEB,
+            f"Firefox cannot use {url}: the relay offers HTTP/2, and mosquitto does not answer WebSockets there.",
+            "Use another browser, or a mosquitto whose libwebsockets lacks HTTP/2 (its makers' container image).",
+        )
+
+
+def _offers_http2(host: str, port: int) -> bool:
+    """Returns whether the listener chooses HTTP/2 (eclipse-mosquitto/mosquitto, issue 1211; RFC 8441)."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_WAIT_S) as plain,
+            context.wrap_socket(plain, server_hostname=host) as link,
+        ):
+            return link.selected_alpn_protocol() == "h2"
+    except OSError:
+        return False  # it was there a moment ago
 
 
 def _dates(subject: str, name: str, certificate: x509.Certificate, now: datetime.datetime) -> Finding:
