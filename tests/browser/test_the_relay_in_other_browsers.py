@@ -19,24 +19,16 @@ from tests.browser.away_home import AwayHome, an_away_home
 from tests.browser.house import PASSPHRASE, House
 from tests.browser.test_answering_from_anywhere import LOCKED, PLAYS, street
 from tests.browser.test_in_webkit import claim, go
-from tests.browser.test_talking_at_the_door import LEVEL, TALKS
+from tests.browser.test_talking_at_the_door import LEVEL
 from tests.browser.webkit import WebKit, require_webkit
 from tests.scenarios.street import until
-from tests.talkers import heard, loudest_hz
+from tests.talkers import heard
 
 pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(600),
               pytest.mark.at_length("make test-browser")]  # fmt: skip
 
-FIREFOX = (
-    # Debian's mosquitto offers HTTP/2 for WebSockets and does not answer there. Firefox takes the offer (docs/phones.md).
-    ["network.http.http2.websockets", False],
-    # Its microphone plays a tone, and asks nothing.
-    ["media.navigator.streams.fake", True],
-    ["media.navigator.permission.disabled", True],
-)
-
-
-KEY = """await page.locator("button.talk").focus(); await page.keyboard.press("Enter");"""
+# Debian's mosquitto offers HTTP/2 for WebSockets and does not answer there. Firefox takes the offer (docs/phones.md).
+FIREFOX = (json.dumps(["network.http.http2.websockets", False]),)
 
 
 def speaker_of(folder: Path) -> str:
@@ -57,10 +49,10 @@ def loud_s(path: Path) -> float:
     return float((np.abs(blocks).max(1) > LEVEL / 20).sum() / 10)
 
 
-def test_firefox_sees_and_talks_over_the_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_firefox_sees_over_the_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not start its sound on a machine without a sound card, so talk is not tried here."""
     monkeypatch.setattr(House, "url", property(lambda house: f"https://{DOORBELL}:{house.port}"))
-    flags = tuple(json.dumps(each) for each in FIREFOX)
-    with an_away_home(tmp_path, more=speaker_of(tmp_path), flags=flags, kind="firefox") as home:
+    with an_away_home(tmp_path, more=speaker_of(tmp_path), flags=FIREFOX, kind="firefox") as home:
         people = home.people
         home.pair()
         film_at(home, tmp_path)
@@ -68,12 +60,8 @@ def test_firefox_sees_and_talks_over_the_relay(tmp_path: Path, monkeypatch: pyte
         with home.filming():
             people.run("ana", LOCKED, url=home.house.url, path="/live")
             people.unlock("ana")
-            people.run("ana", PLAYS + KEY + TALKS)
-            until(lambda: loud_s(tmp_path / "heard.wav") >= 2, "two seconds of sound")
-            people.run("ana", KEY)
+            people.run("ana", PLAYS + "await page.getByText(/^Live, /).waitFor();")
             people.go("ana", "/timeline")
-    sound = heard(tmp_path / "heard.wav")
-    print(f"Firefox {people.browser.version}: {loudest_hz(sound[48_000:]):.0f} Hz heard at the door")
 
 
 class AwayWebKit(WebKit):

@@ -10,6 +10,7 @@ import { KIND } from "../wire/talk.js";
 const RATE = 16_000;
 const BLOCK_US = 20_000;
 const BLOCK = (RATE * BLOCK_US) / 1e6;
+const STARTS_MS = 5000;
 const MOST_FILE_BYTES = 4 * 1024 * 1024;
 const OPUS = {
   codec: "opus",
@@ -39,7 +40,7 @@ export async function openMicrophone(take, lost) {
     blocks.port.onmessage = ({ data }) => isOpen && encode.block(data);
     stream.getAudioTracks()[0].onended = lost;
     source.connect(blocks);
-    await context.resume();
+    await started(context);
     return {
       codec: encode.codec,
       start() {
@@ -62,6 +63,17 @@ export async function openMicrophone(take, lost) {
     void context.close();
     throw error instanceof PageError ? error : new PageError("talk.microphone-failed", { what: String(error) });
   }
+}
+
+/**
+ * Firefox never starts without a device for sound, and does not say so.
+ *
+ * @param {AudioContext} context
+ */
+async function started(context) {
+  const isLate = new Promise((resolve) => setTimeout(() => resolve(true), STARTS_MS));
+  if (await Promise.race([context.resume(), isLate]))
+    throw new PageError("talk.microphone-failed", { what: "AudioContext" });
 }
 
 async function askForMicrophone() {
