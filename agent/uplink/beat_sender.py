@@ -56,6 +56,12 @@ class HttpsPost:
 
     def __call__(self, message: BeatMessage) -> BeatAnswer:
         """Returns the answer, with status 0 if none came."""
+        try:
+            return self._posted(message)
+        except (OSError, ValueError, http.client.HTTPException):  # ValueError: a port or name that cannot be
+            return BeatAnswer(message.name, 0)
+
+    def _posted(self, message: BeatMessage) -> BeatAnswer:
         where = urlsplit(message.url)
         connection = self._connect(where.hostname or "", where.port or 443)
         kind = "text/plain; charset=utf-8" if message.is_witness else "application/timestamp-query"
@@ -64,8 +70,6 @@ class HttpsPost:
             connection.request("POST", target, message.body, {"Content-Type": kind})
             response = connection.getresponse()
             return BeatAnswer(message.name, response.status, _bounded(response))
-        except (OSError, http.client.HTTPException):
-            return BeatAnswer(message.name, 0)
         finally:
             connection.close()
 
@@ -125,7 +129,11 @@ class BeatSender:
             return None
 
     def _send(self, beat: OutgoingBeat) -> None:
-        answers = tuple(self._post(message) for message in beat.messages)
+        answers = []
+        for message in beat.messages:
+            if self._stopping.is_set():
+                return
+            answers.append(self._post(message))
         try:
             self._source.take(beat.number, answers)
         except DoorwardError as error:

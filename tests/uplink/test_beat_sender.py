@@ -176,6 +176,25 @@ def test_no_redirection_is_followed_and_no_answer_is_status_0(stack: ExitStack) 
         assert closed(MESSAGE) == BeatAnswer("w1", 0)
 
 
+@pytest.mark.parametrize("url", ["https://w1.test:99999/", f"https://{'a' * 70}.test/", "https://[::1/"])
+def test_an_address_that_cannot_be_ends_no_sender(url: str) -> None:
+    assert HttpsPost()(BeatMessage("w1", url, b"", is_witness=True)) == BeatAnswer("w1", 0)
+
+
+def test_a_sender_that_must_stop_sends_no_further_message() -> None:
+    custodian = Custodian(SteppedClock(boot_ns=0))
+    posted: list[str] = []
+
+    def post(message: BeatMessage) -> BeatAnswer:
+        posted.append(message.name)
+        sender._stopping.set()
+        return BeatAnswer(message.name, 200)
+
+    sender = BeatSender(custodian, custodian.clock, HOUR, post)
+    sender._send(OutgoingBeat(1, (MESSAGE, MESSAGE)))
+    assert (posted, custodian.taken) == (["w1"], [])
+
+
 def test_an_answer_without_end_is_cut_off(stack: ExitStack) -> None:
     class Large:
         def answer(self, _path: str, _body: bytes) -> tuple[int, bytes, str]:

@@ -34,7 +34,8 @@ MAX_ANSWER_BYTES: Final = 8 * 1024
 MAX_PROOF_LINES: Final = 63
 _KEY_HASH_BYTES: Final = 4
 _TIME_BYTES: Final = 8
-_LATEST_S: Final = 2**63 - 1
+_LATEST_S: Final = 253_402_300_799
+"""The end of the year 9999. The specification allows later times, which no witness can mean."""
 _LINE: Final = re.compile(r"— (?P<name>[!-*,-~]{1,128}) (?P<signature>[A-Za-z0-9+/]{16,4096}={0,2})")
 _SIZE: Final = re.compile(rb"(0|[1-9][0-9]{0,15})\n")
 

@@ -54,6 +54,15 @@ def test_a_forged_cosignature_is_told_apart_from_an_unknown_one() -> None:
         cosignature.find_cosignatures(TEXT, short, [KNOWN])
 
 
+def test_a_time_after_the_year_9999_is_no_time() -> None:
+    """No calendar shows it, so a report about it would fail."""
+    late = LocalWitness(time_s=253_402_300_800)
+    with pytest.raises(OpenError):
+        cosignature.find_cosignatures(TEXT, lines(late), [KNOWN])
+    last = LocalWitness(time_s=253_402_300_799)
+    assert cosignature.find_cosignatures(TEXT, lines(last), [KNOWN])[0].time_s == last.time_s
+
+
 @given(st.integers(0, 75), st.integers(1, 255))
 def test_no_byte_of_a_cosignature_can_change(at: int, flip: int) -> None:
     data = bytearray(base64.b64decode(lines(ONE).split()[2]))
