@@ -16,7 +16,7 @@ Source: PROTOCOL.md, "Upload". `core.transfer` decides about bytes, `core.disclo
 from __future__ import annotations
 
 import shutil
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -266,7 +266,7 @@ class IncomingDisclosures:
         of_device = [each for each, owner in self._unread.items() if owner == device]
         if len(of_device) >= self._limits.unread_per_device:
             self._forget(of_device[0])
-        if len(self._unread) >= self._limits.unread or self._room() < note.size_bytes:
+        if self._room() < note.size_bytes or not self._has_unread_place(device):
             return False
         if not self._has_place(device, disclosure):
             return False
@@ -296,6 +296,18 @@ class IncomingDisclosures:
             )
         )
         self._unread[disclosure] = device
+        return True
+
+    def _has_unread_place(self, device: str) -> bool:
+        """Returns whether one more of this device may arrive unread. If all places are in use, the oldest of the device
+        with the most makes room for a device that has fewer: a few certificates cannot keep all places."""
+        if len(self._unread) < self._limits.unread:
+            return True
+        places = Counter(self._unread.values())
+        greedy = max(places, key=places.__getitem__, default=device)
+        if places[greedy] < places[device] + 2:
+            return False
+        self._forget(next(each for each, owner in self._unread.items() if owner == greedy))
         return True
 
     def _has_place(self, device: str, disclosure: str) -> bool:

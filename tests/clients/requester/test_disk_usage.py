@@ -259,6 +259,19 @@ def test_strangers_together_announce_only_so_many_and_the_next_is_not_heard(desk
     assert refusals(desk) == [], "a stranger's announcement is no news"
 
 
+def test_devices_that_hold_all_places_of_announcements_make_room_for_one_that_has_fewer(desk: Desk) -> None:
+    with_limits(desk, unread=6, unread_per_device=3, open_per_device=4)
+    held = [(device, number) for number in range(3) for device in ("a1" * 8, "b2" * 8)]
+    assert all(announce(desk, 10 * number + int(device[1]), device) for device, number in held)
+    there = desk.receiver._arrivals._reception
+    assert announce(desk, 77, "c3" * 8)
+    assert announce(desk, 78, "c3" * 8)
+    assert not announce(desk, 79, "c3" * 8), "each has two places now"
+    assert sorted(there.ids()) == sorted(f"{number:032x}" for number in (11, 21, 12, 22, 77, 78)), "the oldest went"
+    assert announce(desk, 80, "d4" * 8)
+    assert f"{77:032x}" in there
+
+
 def test_of_one_device_the_oldest_announcement_makes_room_for_the_newest(desk: Desk, requester: Requester) -> None:
     with_limits(desk, unread_per_device=2, open_per_device=8)
     for number in range(3):
