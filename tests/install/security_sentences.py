@@ -40,6 +40,11 @@ PUBLISHED = "tests/releasing/test_update_repository.py"
 WHOLE = "tests/scenarios/test_from_the_doorbell_to_an_opened_disclosure.py"
 TAP = "tests/browser/test_answering_from_anywhere.py"
 AREA = "tests/wire/test_area.py"
+BEATS = "tests/custodian/test_time_log.py"
+SENDER = "tests/uplink/test_beat_sender.py"
+TIME = "tests/clients/owner/test_confirmed_time.py"
+ANSWERS = "tests/clients/requester/test_confirmed_answers.py"
+TREE = "tests/core/ledger/test_time_log.py"
 OWNER = "tests/clients/cli/test_owner.py"
 
 PROMISES: Final[dict[str, tuple[str, ...]]] = {
@@ -321,6 +326,24 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "tests/clients/requester/test_redacted_answers.py"
         "::test_a_wrong_list_of_redactions_and_each_other_lie_is_refused",
     ),
+    # 25
+    "A witness or time-stamper never learns": (
+        f"{BEATS}::test_two_histories_leave_the_same_number_and_lengths_of_bytes_at_the_same_times",
+    ),
+    "With `[witness]`, the doorbell sends": (
+        f"{BEATS}::test_two_histories_leave_the_same_number_and_lengths_of_bytes_at_the_same_times",
+        f"{BEATS}::test_a_clock_in_1970_and_one_that_jumps_change_no_beat",
+        f"{SENDER}::test_a_busy_custodian_moves_no_sending",
+    ),
+    "The bytes hide the ledger": (
+        f"{TREE}::test_leaves_of_one_head_look_unlike",
+        f"{BEATS}::test_a_beat_without_anything_new_looks_like_another_one",
+    ),
+    "If a doorbell shows two ledgers": (
+        f"{BEATS}::test_a_disk_that_was_put_back_is_found_by_the_witness",
+        f"{TIME}::test_a_doorbell_that_committed_to_another_ledger_is_found",
+        f"{ANSWERS}::test_a_doorbell_that_shows_two_ledgers_of_one_size_is_found",
+    ),
 }
 
 MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
@@ -517,6 +540,40 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
         "tests/core/test_clock_trust.py::test_a_jump_is_believed_after_its_time_and_not_before",
         f"{CLOCK}::test_an_owners_statement_of_that_time_confirms_a_jump_at_once",
     ),
+    # Time by others
+    "`[witness]` lets others confirm": (
+        f"{SENDER}::test_a_witness_on_the_line_confirms_what_the_custodian_made",
+        f"{BEATS}::test_without_a_configuration_there_is_no_beat",
+    ),
+    "They see a second log": (f"{BEATS}::test_a_beat_without_anything_new_looks_like_another_one",),
+    "A leaf hides the ledger's head": (f"{TREE}::test_leaves_of_one_head_look_unlike",),
+    "A beat comes at a fixed time": (
+        "tests/core/test_beats.py::test_each_sending_has_a_beat_that_was_made_a_minute_before",
+        f"{SENDER}::test_a_beat_is_fetched_a_minute_ahead_and_sent_at_its_moment",
+        f"{BEATS}::test_an_answer_that_was_lost_costs_one_beat",
+    ),
+    "A witness refuses a log of beats": (f"{BEATS}::test_a_disk_that_was_put_back_is_found_by_the_witness",),
+    "The doorbell checks its signature": (f"{BEATS}::test_forged_answers_confirm_nothing",),
+    "A time-stamper gets 69 bytes": (f"{TREE}::test_every_request_for_a_stamp_has_the_same_length",),
+    "Its answer is stored unread": (
+        f"{BEATS}::test_a_replayed_stamp_confirms_nothing",
+        f"{SENDER}::test_an_answer_without_end_is_cut_off",
+    ),
+    "Clients verify it": (f"{TIME}::test_a_confirmation_that_the_ledger_does_not_name_is_found",),
+    "A forged, foreign, late or replayed": (
+        f"{BEATS}::test_forged_answers_confirm_nothing",
+        f"{BEATS}::test_a_late_answer_is_refused",
+        f"{ANSWERS}::test_a_time_of_another_doorbell_changes_no_verdict",
+    ),
+    "Two signed heads of one size": (
+        f"{TREE}::test_two_heads_of_one_size_are_a_split_view",
+        f"{ANSWERS}::test_a_doorbell_that_shows_two_ledgers_of_one_size_is_found",
+    ),
+    "The answer's interval: Part 0": (f"{ANSWERS}::test_an_answer_says_between_which_times_it_was_made",),
+    "The owner can give the requester": (
+        f"{TIME}::test_an_approval_lies_between_two_beats",
+        f"{ANSWERS}::test_a_file_that_is_no_proof_of_time_is_refused",
+    ),
     # Camera and switch
     "No setting switches the recording LED": (
         "tests/firmware_bridge/test_bridge.py::test_the_recording_led_can_be_moved_and_not_left_out_or_turned_round",
@@ -590,7 +647,7 @@ WORDS: Final = (
     "Nothing makes a requester keep them",
     "This page explains the mechanism",
     "Numbers are those of",
-    "A split view is possible",
+    "Altered software could show its owner one ledger",
     "A network camera's own microphone",
 )
 """Sentences that say a limit, or how to read the page. The limits are in limits.md, too."""
