@@ -260,6 +260,9 @@ def test_a_strangers_key_proves_nothing_and_makes_wait(
     cookie, stranger = door.pair(), private_key_from_seed(secrets.token_bytes(32))
     for _ in range(5):
         assert door.prove(cookie, stranger).status == 400
+    assert door.prove(cookie, stranger).status == 429
+    for _ in range(5):
+        assert door.prove(cookie, keys.approval, origin="https://other.local").status == 400
     assert door.prove(cookie, keys.approval).status == 429
 
 
