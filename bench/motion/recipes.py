@@ -8,9 +8,9 @@ camera is both tuned on and reported on:
 * **validate**: they decided which stage stays; no number was chosen on them.
 * **test**: labelled by eye from still pictures, and given to a detector only for the report. It was looked at in four
   rounds, so it is less than fresh.
-* **fresh**: the same, from sources that were added after those rounds, and for one look only. Films in which something
-  moves from the first to the last second were left out where they show roads or crowds, because they cannot show a
-  false alarm.
+* **fresh**: the same, from sources that were added after those rounds. Its false alarms were looked into after the
+  first look (`RESULTS.md`), so only that look counts as fresh. Films of roads and crowds, in which something moves from
+  the first to the last second, were left out, because they cannot show a false alarm.
 
 Get it with git and decode it to what a detector sees, 320×240 luma at ten frames a second:
 
