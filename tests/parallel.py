@@ -128,6 +128,8 @@ class Parent:
         self._seconds: dict[str, float] = {}
 
     def run(self, workers: int) -> None:
+        # Before the forks: otherwise each worker makes a folder of a run, and shares nothing (tests/once.py).
+        self._session.config._tmp_path_factory.getbasetemp()
         gc.collect()
         gc.freeze()  # the workers share these pages as long as no collector touches them
         try:

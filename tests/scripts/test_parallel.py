@@ -72,6 +72,25 @@ def test_each_test_runs_once_and_its_outcome_and_output_are_told(run: Run) -> No
         assert done.stdout.count(f"of the test {number}\n") == 1
 
 
+def test_what_one_worker_has_made_for_all_the_others_do_not_make_again(run: Run) -> None:
+    # Each test waits until all three have what is shared, so that each runs in another worker.
+    for number in range(3):
+        run.holds(
+            f"test_{number}.py",
+            "from pathlib import Path\n"
+            "from tests.once import made_once\n"
+            "def make(path):\n"
+            "    path.touch()\n"
+            "    with open('made', 'a') as file: file.write('x')\n"
+            "def test_it(tmp_path_factory):\n"
+            "    made_once(tmp_path_factory, 'it', make)\n"
+            f"    Path('has{number}').touch()\n"
+            "    while len(list(Path().glob('has*'))) < 3: time.sleep(0.01)\n",
+        )
+    assert run().returncode == 0
+    assert (run.folder / "made").read_text() == "x"
+
+
 def test_a_process_that_dies_fails_its_own_test_and_no_other(run: Run) -> None:
     run.holds(
         "test_it.py",
