@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import agent
 from agent.core.languages import LANGUAGES
 from agent.wire.area import Area
-from agent.wire.fields import OnwardKind
+from agent.wire.fields import Kind, OnwardKind
 
 __all__ = ["OwnerView", "Promise", "owner_view"]
 
@@ -210,7 +210,7 @@ def owner_view(
         words_caption=t("request.words"),
         get=(t("request.get"), tuple(t(f"request.get.{number}") for number in (1, 2, 3))),
         never=(t("request.never"), tuple(t(f"request.never.{number}") for number in (1, 2, 3, 4))),
-        decision=_decision(language, who, promise),
+        decision=_decision(language, who, kind, promise),
     )
 
 
@@ -233,13 +233,14 @@ def _parties(language: str, promise: Promise) -> list[str]:
     return [texts(language)[f"onward.{kind.value}"] for kind in OnwardKind if kind.value in promise.onward]
 
 
-def _decision(language: str, who: str, promise: Promise) -> tuple[str, ...]:
+def _decision(language: str, who: str, kind: str, promise: Promise) -> tuple[str, ...]:
     """Returns the sentences beside the owner's yes."""
     t = functools.partial(_text, texts(language))
     parties = "; ".join(_parties(language, promise))
     return (
         t("promise.keeps", who=who, days=days_text(promise.retention_days, language)),
         t("promise.onward", parties=parties) if parties else t("promise.none"),
+        *((t("promise.neighbour"),) if kind == Kind.NEIGHBOUR else ()),
         t("request.may"),
     )
 

@@ -52,8 +52,8 @@ def actions(agency: Agency) -> list[str]:
 
 
 def test_the_roles_that_wait_are_those_of_the_rules_of_two_persons() -> None:
-    assert frozenset({Role.ADMIN, Role.ASKER, Role.SUPERVISOR}) == GUARDED
-    assert PERMISSIONS[Action.APPROVE_REQUESTS] <= GUARDED
+    assert frozenset({Role.ADMIN, Role.ASKER, Role.MODERATOR, Role.SUPERVISOR}) == GUARDED
+    assert PERMISSIONS[Action.APPROVE_REQUESTS] | PERMISSIONS[Action.MODERATE] <= GUARDED
 
 
 def test_an_invented_colleague_neither_asks_nor_approves(agency: Agency) -> None:
