@@ -36,7 +36,7 @@ COMMANDS = {
     "revoke": LazyCommand("agent.clients.cli.owner.decide:revoke", "Revoke an approval."),
     "opt-out": LazyCommand("agent.clients.cli.owner.opt_out:opt_out", "Opt out of requests: all, some, or at night."),
     "live": LazyCommand("agent.clients.cli.owner.live:live", "Watch the live picture of the camera."),
-    "say": LazyCommand("agent.clients.cli.owner.say:say", "Play a sound file at the door, as your voice."),
+    "say": LazyCommand("agent.clients.cli.owner.say:say", "Play the file SOUND at the door, as your voice."),
     "open": LazyCommand(
         "agent.clients.cli.owner.open:open_footage", "Open your own footage, on a device or a copied disk."
     ),

@@ -43,9 +43,9 @@ def time_(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what witnesses and time-stampers confirmed about the ledger, or about one DISCLOSURE (its whole id).
+    """Show what witnesses and time-stampers confirmed.
 
-    The doorbell asks them at each beat if its configuration has [witness].  With --out, the requester gets a file for
+    Without a DISCLOSURE (its whole id), about the ledger.  The doorbell asks them at each beat if its configuration has [witness].  With --out, the requester gets a file for
     'doorward requester verify --time FILE'.  It shows them the size of your ledger at that beat, and no entry.
     """
     trust = TimeTrust.of("\n".join(witnesses), [files.read(path, _PEM_LIMIT_BYTES) for path in authorities])

@@ -66,7 +66,7 @@ def add(
     requester: str | None, root: str | None, kind: str | None, incident: str | None, bulletins: str | None,
     hours: str | None, until: str | None, folder: Path, device: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    """Opt out of all or some requests or of bulletins, or set quiet hours with --hours.
+    """Opt out of requests or bulletins, or set quiet hours.
 
     Covered requests end silently, including those that wait now.  Covered bulletins are not listed from now on.  With
     --hours no request ends: the doorbell tells you after the quiet hours.

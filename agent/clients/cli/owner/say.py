@@ -19,7 +19,7 @@ __all__ = ["say"]
 @device_option
 @click.argument("sound", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 def say(folder: Path, device: Path, sound: Path) -> None:
-    """Play a sound file at the door, as your voice.
+    """Play the file SOUND at the door, as your voice.
 
     WAV, FLAC, Ogg, Opus and MP3 work, up to 15 seconds and 8 MB.  The visitor hears two notes first.  The doorbell
     keeps no copy.  While another owner talks, or while the privacy switch is on, it is not played.
