@@ -25,13 +25,14 @@ FOLDER = Path(module.__file__).parent
 FILES = {each: json.loads((FOLDER / f"{each}.json").read_text(encoding="utf-8")) for each in OTHERS}
 COMMANDS = {each: json.loads((FOLDER / f"commands-{each}.json").read_text(encoding="utf-8")) for each in OTHERS}
 ONLY_FOR_OPERATORS = {
-    "agent/custodian/alerts/private_file.py", "agent/custodian/journal_sqlite.py", "agent/custodian/ledger_writer.py",
+    "agent/custodian/alerts/private_file.py", "agent/custodian/capture_key.py", "agent/custodian/journal_sqlite.py",
+    "agent/custodian/ledger_writer.py",
     "agent/custodian/link_sessions.py", "agent/custodian/live_buffer.py",
     "agent/custodian/page/app.py", "agent/custodian/page/certificate_authority.py", "agent/custodian/page/documents.py",
     "agent/custodian/page/mdns.py", "agent/custodian/page/server.py", "agent/custodian/page/listener.py",
-    "agent/custodian/state_folder.py",
+    "agent/custodian/state_folder.py", "agent/custodian/time_log.py",
 }  # fmt: skip
-"""They fail while a process starts, in its log and for `doorward doctor`."""
+"""They fail while a process starts, or towards another process or a witness: in the log, and for `doorward doctor`."""
 SAME = {("es", "Error:")}
 MADE_ELSEWHERE = {"{} {}", "{}", "{}."}
 

@@ -867,9 +867,9 @@ def test_an_upload_of_which_nothing_was_heard_for_a_minute_makes_room_for_the_ne
         clock.boot_ns += seconds(1)
     first, second = (door.disclosure.id for door in doors)
     clock.boot_ns = arrivals._heard_ns[first] + seconds(60) - 1
-    assert arrivals._has_too_many_open(house.device_id)
+    assert not arrivals._has_place(house.device_id, "another")
     clock.boot_ns += 1
-    assert not arrivals._has_too_many_open(house.device_id)
+    assert arrivals._has_place(house.device_id, "another")
     assert list(arrivals._reception.of_device(house.device_id)) == [second]
     for door in doors:
         door.bus.stop()
