@@ -23,6 +23,7 @@ from agent.core.networks import dns_label, is_local
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import FormatError
 from agent.wire.fields import ZoneKind
+from agent.wire.prepared import prepare
 from agent.wire.witness_keys import parse_witness
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
 from firmware_bridge.settings import BoardConfig, PanelConfig, TimeOfDay, pin_conflicts
@@ -542,6 +543,9 @@ class Configuration(Section, frozen=True, kw_only=True):
     panel: PanelConfig | None = None
     board: BoardConfig = field(default_factory=BoardConfig)
     log: LogConfig = field(default_factory=LogConfig)
+
+
+prepare(Configuration)  # with each section: several threads may read a file at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from agent.errors import FormatError
 from agent.wire.fields import HexId, Sha256, UtcMs, Version1
+from agent.wire.prepared import PreparedMeta
 from agent.wire.strictjson import Message, form
 
 __all__ = [
@@ -74,7 +75,7 @@ class UpdateResult(enum.Enum):
     """It has begun. If it stays so, the power went, and the version before runs."""
 
 
-class Package(msgspec.Struct, frozen=True, kw_only=True):
+class Package(msgspec.Struct, metaclass=PreparedMeta, frozen=True, kw_only=True):
     """The `custom` of one package in targets.json. Fields that this version does not know are left alone."""
 
     kind: str

@@ -36,6 +36,7 @@ from agent.errors import DoorwardError, RequestError
 from agent.platform import files
 from agent.ports import Journal, Notifier
 from agent.wire import strictjson
+from agent.wire.prepared import PreparedMeta
 from agent.wire.statements import UpdateChoice
 
 __all__ = ["UpdateFiles", "Updates"]
@@ -58,7 +59,7 @@ class UpdateFiles:
     wish: Path
 
 
-class _Told(msgspec.Struct):
+class _Told(msgspec.Struct, metaclass=PreparedMeta):
     """The news that owners were told, so that each is told once."""
 
     running: str = ""

@@ -27,6 +27,7 @@ from agent.wire import text
 from agent.wire.area import Circle, e7
 from agent.wire.fields import Incident, Kind
 from agent.wire.messages import MAX_DESCRIPTION_CHARACTERS, MAX_TITLE_CHARACTERS
+from agent.wire.prepared import PreparedMeta
 from desk.asking.shapes import area_from_json, area_to_json
 from desk.neighbourhood.models import NoticeReport, Submission
 from desk.people.models import Organisation
@@ -79,7 +80,7 @@ _log: Final = structlog.get_logger(__name__)
 _Hex64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Written(msgspec.Struct, metaclass=PreparedMeta, frozen=True, forbid_unknown_fields=True):
     """A submission as a neighbour's browser sends it. The area is a circle around `lat`, `lon`."""
 
     kind: Literal["request", "notice"]
@@ -189,7 +190,7 @@ def find(organisation: Organisation, token: str) -> Submission | None:
     return Submission.objects.filter(organisation=organisation, token_sha256=hashed).first()
 
 
-class Reported(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Reported(msgspec.Struct, metaclass=PreparedMeta, frozen=True, forbid_unknown_fields=True):
     """A report as a reader's browser sends it. It names the notice, so that its work serves for no other."""
 
     notice: str

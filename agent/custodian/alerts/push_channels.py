@@ -33,6 +33,7 @@ from agent.errors import DoorwardError, FormatError, RequestError
 from agent.ipc.control_operations import UseAlertBrowser
 from agent.wire.base64 import decode_url, encode_url
 from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.prepared import PreparedMeta
 from agent.wire.statements import PushSubscription, PushUnsubscription
 
 __all__ = ["UNUSED_S", "GlanceHolder", "PushChannels", "PushStore"]
@@ -46,7 +47,7 @@ _PREFIX: Final = "browser "
 Answer = tuple[dict[str, Any], bytes]
 
 
-class _Browser(msgspec.Struct, frozen=True, kw_only=True):
+class _Browser(msgspec.Struct, metaclass=PreparedMeta, frozen=True, kw_only=True):
     """A subscription. `owner`: the key id of its signer. `browser`: its make, from the page. Times are UTC seconds."""
 
     endpoint: str

@@ -56,8 +56,8 @@ SPECIFIED = {
             "list", "kept", "settings",
             "statement", "trust", "trust_changes", "trust_bundle", "update",
             "alerts_test", "push_key", "push_browsers", "push_used",
-            "checkpoint", "ledger", "time_opening", "events", "page_cards", "page_invite", "page_browsers", "page_end", "page_facts",
-            "page_now",
+            "checkpoint", "ledger", "time_opening", "events", "page_cards", "page_invite", "page_browsers", "page_end",
+            "page_facts", "page_now",
         )
     },
     **dict.fromkeys(("/setup", "/unlock", "/requests", "/requests/{id:str}",

@@ -50,7 +50,8 @@ def test_the_shipped_files_are_what_the_sources_make(tmp_path: Path) -> None:
     node("build.mjs", tmp_path, folder=WEB)
     made = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     asking = {f"asking/{name}" for name in ("asking.js", "asking.css", "map-worker.js", "LICENSES.txt")}
-    assert asking | {f"neighbourhood/{name}" for name in ("tip.js", "tip_work.js", "neighbour.js", "mine.js", "LICENSES.txt")} == made.keys()
+    neighbourhood = ("tip.js", "tip_work.js", "neighbour.js", "mine.js", "LICENSES.txt")
+    assert asking | {f"neighbourhood/{name}" for name in neighbourhood} == made.keys()
     for name, data in made.items():
         assert data == (BUILT.parent / name).read_bytes(), f"{name}: run `make desk-page`"
 

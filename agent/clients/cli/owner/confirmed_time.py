@@ -45,8 +45,9 @@ def time_(
 ) -> None:
     """Show what witnesses and time-stampers confirmed.
 
-    Without a DISCLOSURE (its whole id), about the ledger.  The doorbell asks them at each beat if its configuration has [witness].  With --out, the requester gets a file for
-    'doorward requester verify --time FILE'.  It shows them the size of your ledger at that beat, and no entry.
+    Without a DISCLOSURE (its whole id), about the ledger.  The doorbell asks them at each beat if its configuration has
+    [witness].  With --out, the requester gets a file for 'doorward requester verify --time FILE'.  It shows them the
+    size of your ledger at that beat, and no entry.
     """
     trust = TimeTrust.of("\n".join(witnesses), [files.read(path, _PEM_LIMIT_BYTES) for path in authorities])
     keys = load_keys(folder)
