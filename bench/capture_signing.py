@@ -54,7 +54,7 @@ class Behind:
 
 
 def gops_of(bits: int, pictures: int) -> list[Gop]:
-    """Seconds whose keyframe is as large as eight other pictures."""
+    """Seconds in which the keyframe is as large as eight other pictures."""
     share = bits // 8 // (pictures + 7)
     made = []
     for second in range(GOPS):

@@ -30,7 +30,7 @@ __all__ = ["fresh_decoders", "kept_decoders"]
 
 _MOST: Final = 3
 _PURE: Final = frozenset({"check", "check_redacted"})
-"""Jobs whose answer depends on the question and its bytes alone, and that write nothing."""
+"""Jobs that answer from the question and its bytes alone, and that write nothing."""
 _Kept = tuple[subprocess.Popen[bytes], socket.socket]
 _kept: dict[int, list[_Kept]] = {}
 """By process, because a child that a test forks must not talk to its parent's."""

@@ -150,7 +150,7 @@ def find_time(
     proof: TimeProof | None = None,
     opening: TimeOpening | None = None,
 ) -> TimeFindings:
-    """Returns what others say about an answer whose approval is the last entry of `ledger`.
+    """Returns what others say about an answer. Its approval is the last entry of `ledger`.
 
     `proof`: from part 0. `opening`: from the owner, made later. Raises `OpenError` if the device signed two different
     ledgers or logs of beats of one size.

@@ -54,7 +54,7 @@ _NEWEST: Final = "time.newest"
 _SIZE_BYTES: Final = 8
 _HASH_BYTES: Final = 32
 _KEPT: Final = 400
-"""Confirmed beats whose answers stay, besides the first one after each approval: 100 days of four beats."""
+"""Confirmed beats that stay with their answers, besides the first one after each approval: 100 days of four beats."""
 _PROOF_LIMIT_BYTES: Final = 128 * 1024
 _OK: Final = 200
 _CONFLICT: Final = 409
@@ -183,7 +183,7 @@ class TimeLog:
         return None if newest is None else self._proof(int(newest))
 
     def opening(self, size: int, number: int = 0) -> TimeOpening | None:
-        """Returns the earliest kept confirmation of a beat whose ledger had at least `size` entries, or that of beat
+        """Returns the earliest kept confirmation of a beat with at least `size` entries in its ledger, or that of beat
         `number`. None if there is none."""
         kept = sorted(map(int, self._journal.named(_PROOF)))
         for index in kept if number == 0 else {number - 1}.intersection(kept):

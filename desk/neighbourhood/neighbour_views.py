@@ -1,7 +1,7 @@
 """Pages for neighbours without an account: notices, the two forms, and the page of one's own submission.
 
 The page of one's own submission has its secret behind the "#" of its address, which browsers do not send. Its program
-proves with a token from that secret whose submission it asks for, and opens answers with the key from it.
+asks for the submission with a token from that secret, and opens answers with the key from it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ const value = (id) => {
   return isField ? field.value : "";
 };
 
-/** An error whose words are for the reader. */
+/** An error with words for the reader. */
 class Said extends Error {}
 
 /**

@@ -13,7 +13,7 @@ const TOKEN = "doorward neighbour token v1\n";
 export const makeKey = () => keyOf(crypto.getRandomValues(new Uint8Array(SEED_BYTES)));
 
 /**
- * The key that opens answers, and the token that proves to the desk whose submission it is.
+ * The key that opens answers, and the token with which the desk gives out the submission.
  *
  * @param {Uint8Array} seed
  * @returns {Promise<NeighbourKey>}

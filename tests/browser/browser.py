@@ -143,7 +143,7 @@ class Browser:
 
 
 def _trusting_firefox(home: Path, authorities: tuple[bytes, ...]) -> list[str]:
-    """The beginning of a command whose Firefox trusts these. Its exceptions do not count for WebSockets of a worker.
+    """The beginning of a command. Its Firefox trusts these. Its exceptions do not count for WebSockets of a worker.
 
     Firefox installs certificates that its policies name. They are mounted over those of the machine for this process.
     """

@@ -151,7 +151,7 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
         "| film | it says |",
         "|---|---|",
     )
-    yield from (f"| {film} | {said} |" for film, said in result["films"])
+    yield from (f"| {film} | `{said}` |" for film, said in result["films"])
     yield from (
         "",
         "Each manipulation, in the check of `agent/media/capture_signature.py` and in ONVIF's:",
@@ -159,7 +159,7 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
         "| codec | manipulation | ours | ONVIF's |",
         "|---|---|---|---|",
     )
-    yield from (f"| {' | '.join(row)} |" for row in result["changes"])
+    yield from (f"| {codec} | {change} | `{ours}` | `{theirs}` |" for codec, change, ours, theirs in result["changes"])
     yield from (
         "",
         "Single bits, drawn at random:",

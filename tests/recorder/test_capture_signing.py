@@ -84,7 +84,7 @@ def test_the_owner_reads_why_pictures_are_unsigned_until_they_are_signed_again()
 
 
 def test_a_stream_that_cannot_be_signed_is_recorded() -> None:
-    """For example, a camera whose keyframes are no IDR pictures."""
+    """For example, the keyframes of some cameras are no IDR pictures."""
     signer = CaptureSigner(CAPTURE, DEVICE.id)
     start = b"\0\0\0\1"
     keyframe = EncodedPacket(start + b"\x41\x9a\x24", True, gop_without_pixels(0).packets[0].sensor_ns)

@@ -208,7 +208,7 @@ def _heads_of(manifest: DisclosureManifest) -> tuple[str, ...]:
 
 
 def _head(note: str) -> Checkpoint:
-    """Returns the checkpoint in a note whose signature was verified before."""
+    """Returns the checkpoint in a note. Its signature was verified before."""
     return parse_checkpoint(note.partition("\n\n")[0] + "\n")
 
 

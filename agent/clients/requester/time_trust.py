@@ -1,4 +1,4 @@
-"""Those whom a requester trusts to confirm a time: files in its folder `time`.
+"""The witnesses and time-stampers that a requester trusts: files in its folder `time`.
 
 time/witnesses.txt   verifier keys of witnesses (c2sp.org/tlog-cosignature), one a line
 time/*.pem           certificates of authorities of time-stampers
@@ -19,7 +19,7 @@ _TRUST_LIMIT_BYTES: Final = 256 * 1024
 
 
 def read_time_trust(notes: Notes) -> TimeTrust:
-    """Returns those whom a requester trusts: `time/witnesses.txt` and `time/*.pem` in its folder."""
+    """Returns the trust of a requester: `time/witnesses.txt` and `time/*.pem` in its folder."""
     lines = notes.read(_WITNESSES, _TRUST_LIMIT_BYTES) or b""
     pems = [name for name in notes.names(_FOLDER) if name.endswith(".pem")]
     found = [notes.read(f"{_FOLDER}/{name}", _TRUST_LIMIT_BYTES) or b"" for name in pems]

@@ -99,7 +99,7 @@ def test_any_step_of_gain_and_offset_never_fires(
 
 
 def infrared(picture: np.ndarray, at_s: float) -> np.ndarray:
-    """Half a second after the filter has left: half a second of black, then a lamp whose exposure hunts."""
+    """Half a second after the filter has left: half a second of black, then a lamp while the exposure hunts."""
     if at_s < 0.5:
         return picture * 0.1
     rows, columns = picture.shape

@@ -36,7 +36,7 @@ __all__ = ["open_", "tips_", "verify"]
 def verify(folder: Path, disclosure: str | None, time_file: Path | None, as_json: bool) -> int:
     """Check DISCLOSURE (default: the only one) from the folder alone.  Exit status 1 if a check fails.
 
-    Works offline.  The beginning of the id is enough.  Those whom you trust to confirm a time are in FOLDER/time:
+    Works offline.  The beginning of the id is enough.  FOLDER/time names the witnesses and time-stampers you trust:
     witnesses.txt (a verifier key a line) and *.pem (certificates of authorities).
     """
     who = Requester.open(folder)
