@@ -240,7 +240,7 @@ def _decision(language: str, who: str, kind: str, promise: Promise) -> tuple[str
     return (
         t("promise.keeps", who=who, days=days_text(promise.retention_days, language)),
         t("promise.onward", parties=parties) if parties else t("promise.none"),
-        *((t("promise.neighbour"),) if kind == Kind.NEIGHBOUR else ()),
+        *((t("promise.neighbour"),) if kind == Kind.NEIGHBOUR.value else ()),
         t("request.may"),
     )
 

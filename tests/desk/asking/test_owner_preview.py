@@ -65,6 +65,12 @@ def test_a_promise_to_pass_it_on_to_no_one_is_said() -> None:
     assert "1 day" in shown.decision[0]
 
 
+def test_that_only_a_neighbour_opens_the_answer_is_said_of_neighbours_alone() -> None:
+    sentence = texts("en")["promise.neighbour"]
+    assert view(kind="neighbour").decision[2] == sentence
+    assert sentence not in view(kind="police").decision
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_kind_incident_and_party_has_words_in_each_language_of_owners(language: str) -> None:
     for kind in Kind:
