@@ -13,8 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.errors import FormatError
-from agent.wire.capture_certificate import capture_verifier, leaf_certificate, root_certificate
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.capture_certificate import (
+    _OCTETS,
+    _ROOT_SIGNATURE,
+    capture_verifier,
+    leaf_certificate,
+    root_certificate,
+)
+from agent.wire.identities import SIGNATURE_BYTES, private_key_from_seed, public_key_of
 
 DEVICE = private_key_from_seed(b"d" * 32)
 STRANGER = private_key_from_seed(b"x" * 32)
@@ -85,9 +91,13 @@ def test_a_root_is_written_only_for_a_leaf_that_holds_its_signature() -> None:
         .not_valid_before(x509.load_pem_x509_certificate(LEAF).not_valid_before_utc)
         .not_valid_after(x509.load_pem_x509_certificate(LEAF).not_valid_after_utc)
         .public_key(CAPTURE.public_key())
-        .sign(DEVICE, None)
-        .public_bytes(Encoding.PEM)
     )
-    for leaf in (bare, leaf_certificate(STRANGER, CAPTURE.public_key())):
+    other = x509.UnrecognizedExtension(_ROOT_SIGNATURE, _OCTETS + bytes(SIGNATURE_BYTES))
+    short = x509.UnrecognizedExtension(_ROOT_SIGNATURE, b"\x04\x00")
+    leaves = [
+        made.sign(DEVICE, None).public_bytes(Encoding.PEM)
+        for made in (bare, bare.add_extension(other, critical=False), bare.add_extension(short, critical=False))
+    ]
+    for leaf in (*leaves, leaf_certificate(STRANGER, CAPTURE.public_key())):
         with pytest.raises(FormatError, match="not issued by the doorbell"):
             root_certificate(public_key_of(DEVICE), leaf)

@@ -54,6 +54,11 @@ def test_a_forged_cosignature_is_told_apart_from_an_unknown_one() -> None:
         cosignature.find_cosignatures(TEXT, short, [KNOWN])
 
 
+def test_a_line_of_another_form_is_named_as_one() -> None:
+    with pytest.raises(FormatError, match="malformed"):
+        cosignature.find_cosignatures(TEXT, lines(ONE) + "no signature\n", [KNOWN])
+
+
 def test_a_time_after_the_year_9999_is_no_time() -> None:
     """No calendar shows it, so a report about it would fail."""
     late = LocalWitness(time_s=253_402_300_800)
