@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PAGE = ROOT / "agent" / "web" / "src"
 DESK_WEB = ROOT / "desk" / "web"
-WORKERS = int(os.environ.get("DOORWARD_WORKERS") or max(6, 2 * len(os.sched_getaffinity(0))))
+WORKERS = int(os.environ.get("DOORWARD_WORKERS") or 6 * len(os.sched_getaffinity(0)))
 """More than processors, because many tests wait for a camera, a broker or a clock most of their time."""
 MEMORY_BYTES = 8 << 30
 """The free memory for the tests and their files, so that a board with less keeps the files on its disk."""

@@ -157,6 +157,8 @@ class _EstHandler(BaseHTTPRequestHandler):
         if self.headers.get_content_type() != PKCS10_TYPE or not (length.isascii() and length.isdecimal()):
             raise FormatError(f"The request is not {PKCS10_TYPE} with a length.")
         if len(length) > 6 or int(length) > _LIMIT_BYTES:
+            # A client that still sends would see a reset connection instead of the reason.
+            self.rfile.read(int(length) if len(length) <= 6 else _REQUEST_BYTES)
             raise FormatError(f"The request is longer than {_LIMIT_BYTES} bytes.")
         try:
             return base64.b64decode(b"".join(self.rfile.read(int(length)).split()), validate=True)
