@@ -5,7 +5,7 @@ that leave have lengths that depend on the number of beats only (`core.ledger.ti
 brings the answers back. A cosignature is verified here. The answer of a time-stamper is kept as it came: the device
 reads no ASN.1, and compares only that the answer holds the digest that was sent.
 
-Nothing is sent again before the next beat. A witness that was away gets a longer proof then.
+The next sending is that of the next beat. A witness that was away gets a longer proof then.
 
 Source: LEDGER.md, "Time by others"; decision 0064.
 """
@@ -107,7 +107,7 @@ class TimeLog:
         addresses: Sequence[WitnessAddress] = (),
         every_s: int = 0,
     ) -> None:
-        """`every_s`: seconds between two beats. 0: there are no beats, and old confirmations stay readable."""
+        """`every_s`: seconds between two beats. 0: beats are off, and old confirmations stay readable."""
         self._journal = journal
         self._ledger = ledger
         self._clock = clock
@@ -130,7 +130,8 @@ class TimeLog:
     def beat(self) -> OutgoingBeat:
         """Returns the present beat with the bytes for each address. It is made if its time has come.
 
-        Asking again within one beat makes none. Without a beat in this boot the number is 0 and there are no messages.
+        Asking again within one beat gives the same ones. Before the first beat of this boot the number is 0, with an
+        empty list.
         """
         with self._lock, self._journal.transaction():
             now = self._clock.now()

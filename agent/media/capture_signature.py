@@ -88,7 +88,7 @@ def next_statement(
     """Returns what to sign of a GOP, or of a part of one, and the chain after it.
 
     `units`: all of its NAL units in their order, without start codes. `times`: `onvif_time` of its first picture and of
-    the next GOP's first picture, or zeros. `ends`: it ends its GOP. Raises `FormatError` if there is nothing to sign,
+    the next GOP's first picture, or zeros. `ends`: it ends its GOP. Raises `FormatError` for an empty GOP,
     or a GOP begins without a keyframe that decodes alone.
     """
     units = list(units)

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "conformity"
-VERDICTS = {"met", "in part", "not met", "not applicable"}
+VERDICTS = {"met", "in part", "not met", "N/A"}
 ANNEX_I = {
     "3. Essential requirements": ["1", *(f"2{letter}" for letter in "abcdefghijklm")],
     "4. Handling of vulnerabilities": [str(number) for number in range(1, 9)],
