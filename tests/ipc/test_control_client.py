@@ -140,6 +140,9 @@ def test_on_a_read_only_disk_a_device_that_runs_is_not_said_to_be_off(
     with pytest.raises(NetworkError) as told:
         DeviceLink(tmp_path / "control.sock")
     assert told.value.remedy.startswith("Is 'doorward run' running there?")
+    with pytest.raises(NetworkError) as told:
+        DeviceLink(tmp_path / "a folder that is gone" / "control.sock")
+    assert told.value.remedy.startswith("Is 'doorward run' running there?")
 
 
 def test_a_link_is_closed_when_its_block_is_left(answering: Answering) -> None:
