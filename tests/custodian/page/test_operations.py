@@ -230,6 +230,11 @@ def test_sixty_four_sessions_may_prove_themselves_at_a_time(page: Page) -> None:
     ids = [session.id for token in tokens if (session := page.operations.caller(token).session)]
     assert [each in page.operations._challenges for each in ids] == [False, True]
     assert len(page.operations._challenges) == 64
+    page.ask("page_challenge", tokens[1])
+    page.operations._challenges["the newest"] = ("0" * 64, 0.0)
+    module._trim(page.operations._challenges)
+    assert ids[1] in page.operations._challenges, "a session that asks again is the newest one"
+    assert list(page.operations._challenges)[-2:] == [ids[1], "the newest"]
 
 
 def test_the_first_answer_says_who_the_caller_is_to_which_doorbell(page: Page) -> None:
@@ -336,6 +341,7 @@ def test_a_viewer_of_live_view_has_the_name_that_the_owners_know(page: Page) -> 
     page.operations.answer("live", Frame({"after": 3}), Caller(None, owner=True, claimed=True, link=True))
     viewers = [viewer for _, (viewer, _) in page.asked]
     assert [viewer.name for viewer in viewers] == ["anna", "", ""]
+    assert [viewer.glance for viewer in viewers] == ["", "", ""]
     assert len({viewer.id for viewer in viewers}) == 3
 
 
@@ -352,8 +358,9 @@ def test_each_key_of_the_link_is_a_viewer_of_its_own_and_an_owners_has_its_name(
     for key in keys:
         page.operations.answer("live", Frame({"after": 3}), Caller(None, key == keys[0], True, link=True, key=key))
     viewers = [viewer for _, (viewer, _) in page.asked]
-    assert [viewer.name for viewer in viewers] == ["anna", "", ""]
-    assert len({viewer.id for viewer in viewers}) == 3
+    assert [(viewer.id, viewer.name, viewer.glance) for viewer in viewers] == [
+        (f"link {key}", name, "") for key, name in zip(keys, ("anna", "", ""), strict=True)
+    ]
 
 
 def test_a_glance_key_cannot_talk_in_the_name_of_an_owner_or_of_another_browser(page: Page) -> None:

@@ -100,6 +100,8 @@ def test_a_post_that_fetch_metadata_calls_foreign_changes_nothing(door: Door, co
 def test_another_site_may_link_to_a_document_and_embed_nothing(door: Door) -> None:
     link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
     assert door.ask("GET", "/pair", **link).status == 200
+    assert door.ask("GET", "/static/icon.svg", sec_fetch_site="none", sec_fetch_mode="no-cors").status == 200, "typed"
+    assert door.ask("GET", "/static/icon.svg", sec_fetch_site="same-origin", sec_fetch_mode="no-cors").status == 200
     for path, mode, dest in (
         ("/pair", "navigate", "iframe"),
         ("/static/app.js", "no-cors", "script"),
