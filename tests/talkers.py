@@ -65,6 +65,17 @@ def opus_tone(pitch_hz: float, seconds: float, level: float = 8000.0) -> list[by
     return packets
 
 
+def tone_file(path: Path, pitch_hz: float, seconds: float) -> Path:
+    """Writes a tone as a stereo WAV at 44.1 kHz, as a phone or a computer would keep it."""
+    at_s = np.arange(round(seconds * 44_100)) / 44_100
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(44_100)
+        file.writeframes((9000 * np.sin(2 * np.pi * pitch_hz * at_s)).astype("<i2").repeat(2).tobytes())
+    return path
+
+
 def mulaw_tone(pitch_hz: float, seconds: float, level: float = 8000.0) -> list[bytes]:
     at_s = np.arange(round(seconds * MULAW_HZ)) / MULAW_HZ
     data = mulaw((level * np.sin(2 * np.pi * pitch_hz * at_s)).astype(np.int16))

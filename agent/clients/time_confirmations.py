@@ -206,11 +206,11 @@ def _stamped(stamp: TimeStamp, stamped: bytes, roots: Sequence[x509.Certificate]
             f"The stamp “{stamp.name}” was not checked: the package rfc3161-client is not installed. "
             "'openssl ts -verify' checks it."
         ) from error
+    verifier = VerifierBuilder(roots=list(roots)).build()
     try:
         response = decode_timestamp_response(_in_order(stamp.der))
         at_s = int(response.tst_info.gen_time.timestamp())
-        verifier = VerifierBuilder(roots=list(roots)).build()
-    except Exception as error:
+    except Exception as error:  # the two libraries raise many kinds for a stranger's bytes
         raise OpenError(f"The stamp “{stamp.name}” cannot be read as one.") from error
     try:
         verifier.verify_message(response, stamped)

@@ -151,8 +151,8 @@ class UpdateStatus(Struct):
 class TimeStatus(Struct):
     """`beats` of the log of time, and how many of them the newest confirmed one counts.
 
-    `by`: for each address the reason why its last answer confirmed nothing, empty if it confirmed. None: no answer
-    since this process started."""
+    `by`: for each address the fault of its last answer, empty if it confirmed the beat. None: this process still waits
+    for its first answer."""
 
     beats: Count
     confirmed: Count

@@ -149,7 +149,7 @@ class CaptureReport:
 
     `messages`: their number, 0 for a film without capture signatures. `signed`: GOPs, and parts of long ones, proven
     whole and in place. `unsigned`: slices behind the last message. `start` and `end`: `onvif_time` of the proven GOPs,
-    0 if the device did not know the time. `chain`: the certificates in PEM, None without a trusted one.
+    0 for an unknown time. `chain`: the certificates in PEM, None if none is trusted.
     """
 
     messages: int

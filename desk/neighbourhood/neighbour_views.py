@@ -252,9 +252,9 @@ def withdraw(request: HttpRequest, taker: str) -> HttpResponse:
 
 
 def _answers(row: Submission) -> Any:
-    return (
-        Answer.objects.filter(request_id=row.message_id, state="complete") if row.message_id else Answer.objects.none()
-    )
+    if not row.message_id:
+        return Answer.objects.none()
+    return Answer.objects.filter(case__organisation=row.organisation, request_id=row.message_id, state="complete")
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 - Each submission costs computing (`proof_of_work`). At most `MOST_WAITING` wait in a neighbourhood, so a flood fills
   the list and reaches no door.
 - A request has tighter limits than those of doors: place, time and life of a neighbour's question are small.
-- Text only: no pictures, no links, no names of fields in which a person would be described.
+- Text only: pictures, links and fields for the description of a person are left out.
 
 Decision: docs/decisions/0066.
 """

@@ -135,8 +135,7 @@ class AnswerRecorder:
             answer = self._answer(event)
             if answer.state in _FINAL:
                 return
-            answer.state, answer.reason, answer.received_at = "complete", "", timezone.now()
-            answer.held_bytes = answer.expected_bytes = max(event.held_bytes, answer.held_bytes)
+            _set_complete(answer, event)
             _fill(answer, content)
             answer.save()
             Clip.objects.bulk_create(_clip_row(answer, number, content) for number in range(len(content.clips)))
@@ -150,8 +149,7 @@ class AnswerRecorder:
             answer = self._answer(event)
             if answer.state in _FINAL:
                 return
-            answer.state, answer.reason, answer.received_at = "complete", "", timezone.now()
-            answer.held_bytes = answer.expected_bytes = max(event.held_bytes, answer.held_bytes)
+            _set_complete(answer, event)
             answer.grade = SEALED_GRADE
             answer.save()
             renew_deadline(answer)
@@ -280,6 +278,11 @@ class AnswerRecorder:
 def _is_of_the_database(error: Exception) -> bool:
     """Returns True if the database is away or full. A value that it does not take is the answer's fault."""
     return isinstance(error, DatabaseError) and not isinstance(error, DataError | IntegrityError)
+
+
+def _set_complete(answer: Answer, event: ReceiverEvent) -> None:
+    answer.state, answer.reason, answer.received_at = "complete", "", timezone.now()
+    answer.held_bytes = answer.expected_bytes = max(event.held_bytes, answer.held_bytes)
 
 
 def _fill(answer: Answer, content: AnswerContent) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.browser.looking import Looking
@@ -13,6 +11,7 @@ from tests.browser.test_answering_from_anywhere import LOCKED
 from tests.browser.test_every_page_is_looked_at import speak
 from tests.browser.test_talking_at_the_door import ALLOW, PRESS, TALKS, TalkingHome, a_talking_home, loud_s
 from tests.scenarios.street import until
+from tests.talkers import tone_file
 
 pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(300),
               pytest.mark.at_length("make test-browser")]  # fmt: skip
@@ -32,16 +31,6 @@ CHOOSE = """await page.getByLabel("Or choose a sound file").setInputFiles(args.f
 PLAY = """await page.locator(".replies").getByRole("button", {name: args.name, exact: true}).click();"""
 
 
-def sound(path: Path, seconds: float) -> Path:
-    at_s = np.arange(round(seconds * 44_100)) / 44_100
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(2)
-        file.setsampwidth(2)
-        file.setframerate(44_100)
-        file.writeframes((9000 * np.sin(2 * np.pi * FILE_HZ * at_s)).astype("<i2").repeat(2).tobytes())
-    return path
-
-
 def refuse(home: TalkingHome, words: str, **args: str) -> None:
     home.people.run("ana", CHOOSE + "await page.getByRole('alert').filter({hasText: args.words}).waitFor();",
                     words=words, **args)  # fmt: skip
@@ -53,8 +42,8 @@ def test_an_own_reply_is_heard_at_the_door_and_stays_in_the_browser(tmp_path: Pa
         people.go("ana", "/live")
         people.run("ana", ALLOW + RECORD, spoken=SPOKEN)
         people.run("ana", CHOOSE + "await page.getByText(`“${args.name}” is kept in this browser.`).waitFor();",
-                   file=str(sound(tmp_path / f"{CHOSEN}.wav", 2)), name=CHOSEN)  # fmt: skip
-        refuse(home, "longer than 15 seconds", file=str(sound(tmp_path / "A song.wav", 16)))
+                   file=str(tone_file(tmp_path / f"{CHOSEN}.wav", FILE_HZ, 2)), name=CHOSEN)  # fmt: skip
+        refuse(home, "longer than 15 seconds", file=str(tone_file(tmp_path / "A song.wav", FILE_HZ, 16)))
         (tmp_path / "Not a sound.wav").write_bytes(b"RIFF" + bytes(300))
         refuse(home, "cannot read this sound file", file=str(tmp_path / "Not a sound.wav"))
         looking.at(people, "ana", "own-replies")

@@ -262,13 +262,8 @@ def test_the_recorder_hears_of_a_viewer_and_puts_pieces_of_its_picture(
     assert recorder.handle(PutLivePiece(2, 0, 1, b"x", False)) == LiveViewers(True)
 
 
-def test_the_recorder_waits_for_talk_no_longer_than_its_own_patience_and_puts_an_offer(
-    clock: SteppedClock, told: Told, live: LiveBuffer
-) -> None:
-    """It must hear of the privacy switch, too, so it never waits for more than three seconds."""
-    talk = mock.Mock()
-    talk.work.return_value = TalkWork("age1", "challenge", "session", (b"frame",))
-    recorder = RecorderIpcHandler(
+def recorder_beside(told: Told, clock: SteppedClock, live: Any, talk: Any) -> RecorderIpcHandler:
+    return RecorderIpcHandler(
         lambda: Recipients("ab" * 8, 0, ()),
         lambda data: data,
         Holder(),
@@ -279,6 +274,15 @@ def test_the_recorder_waits_for_talk_no_longer_than_its_own_patience_and_puts_an
         talk,
         capture=CAPTURE,
     )
+
+
+def test_the_recorder_waits_for_talk_no_longer_than_its_own_patience_and_puts_an_offer(
+    clock: SteppedClock, told: Told, live: LiveBuffer
+) -> None:
+    """It must hear of the privacy switch, too, so it never waits for more than three seconds."""
+    talk = mock.Mock()
+    talk.work.return_value = TalkWork("age1", "challenge", "session", (b"frame",))
+    recorder = recorder_beside(told, clock, live, talk)
     for patience_s in (0.5, 3.0, 60.0):
         asked = GetTalk("session", TalkState.READY, patience_s)
         assert recorder.handle(asked) == talk.work.return_value
@@ -294,17 +298,7 @@ def test_the_recorder_waits_for_a_viewer_no_longer_than_three_seconds(clock: Ste
     live = mock.Mock()
     live.wait_for_viewer.return_value = LiveViewers(False)
     talk = TalkBuffer(Ed25519PrivateKey.generate())
-    recorder = RecorderIpcHandler(
-        lambda: Recipients("ab" * 8, 0, ()),
-        lambda data: data,
-        Holder(),
-        bytes,
-        told,
-        StatusReports(clock),
-        live,
-        talk,
-        capture=CAPTURE,
-    )
+    recorder = recorder_beside(told, clock, live, talk)
     for patience_s in (0.5, 3.0, 60.0):
         assert recorder.handle(GetLiveViewers(patience_s)) == LiveViewers(False)
     assert [each.args for each in live.wait_for_viewer.mock_calls] == [(0.5,), (3.0,), (3.0,)]

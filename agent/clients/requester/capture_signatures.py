@@ -18,7 +18,7 @@ __all__ = ["capture_in_words", "capture_of", "trusted_root"]
 
 
 def capture_of(film: bytes, device: PublicKey) -> CaptureReport | None:
-    """Returns the report on a film as it was captured. None if it holds no messages, or is no film of a recorder."""
+    """Returns the report on a film as it was captured. None for a film without messages, or another file."""
 
     def open_chain(chain: bytes) -> Verifies | None:
         try:

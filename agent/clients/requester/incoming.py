@@ -438,12 +438,7 @@ class IncomingDisclosures:
     def _relayed(self, folder: AnswerFolder) -> SentRequest | None:
         """Returns the request of this part 0 if only a neighbour's key opens the answer."""
         data = folder.read_part(0, self._limits.transfer.manifest_bytes)
-        try:
-            with unexpected_errors():
-                tag = reply_tag_in(data)
-        except (FormatError, InternalError):
-            return None
-        for request_id in self._requester.register.with_reply_key(tag, self._clock.now().utc_ns // NS_PER_S):
+        for request_id in self._answered_by(data):
             if self._requester.is_relayed(request_id):
                 try:
                     return self._requester.sent_request(request_id)
@@ -580,15 +575,19 @@ class IncomingDisclosures:
         days = self._requester.profile.retention_days
         return None if tip is None else AddressedRequest(disclosure, tip.trust_root, days)
 
+    def _answered_by(self, manifest: bytes) -> Iterable[str]:
+        """Returns the ids of the requests to which this sealed part 0 may belong, by the tag of its reply key."""
+        try:
+            with unexpected_errors():
+                tag = reply_tag_in(manifest)
+        except (FormatError, InternalError):
+            return ()
+        return self._requester.register.with_reply_key(tag, self._clock.now().utc_ns // NS_PER_S)
+
     def _opened(self, folder: AnswerFolder) -> tuple[SentRequest, bytes] | None:
         """Returns the plaintext of part 0, and the request with the reply key that opens it."""
         data = folder.read_part(0, self._limits.transfer.manifest_bytes)
-        try:
-            with unexpected_errors():
-                tag = reply_tag_in(data)
-        except (FormatError, InternalError):
-            return None
-        for request_id in self._requester.register.with_reply_key(tag, self._clock.now().utc_ns // NS_PER_S):
+        for request_id in self._answered_by(data):
             try:
                 identity = self._requester.reply_identity(request_id)
                 if identity is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,22 +21,12 @@ from agent.wire import envelope, strictjson
 from agent.wire.control import split_body
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.recorder.test_talk import ANA, BEN, Door, a_door, loud_s
-from tests.talkers import heard, loudest_hz, mulaw
+from tests.talkers import heard, loudest_hz, mulaw, tone_file
 from tests.wire.samples import DEVICE
 
 PITCH_HZ = 500.0
 STRANGER = private_key_from_seed(b"s" * 32)
 KEYS: Any = SimpleNamespace(identity=ANA, identities=[ANA])
-
-
-def sound(path: Path, seconds: float) -> Path:
-    at_s = np.arange(round(seconds * 44_100)) / 44_100
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(2)
-        file.setsampwidth(2)
-        file.setframerate(44_100)
-        file.writeframes((9000 * np.sin(2 * np.pi * PITCH_HZ * at_s)).astype("<i2").repeat(2).tobytes())
-    return path
 
 
 class Link:
@@ -85,7 +74,7 @@ def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
 
 def test_a_sound_file_is_heard_at_the_door(door: Door, tmp_path: Path) -> None:
     link: Any = Link(door)
-    talk.speak(link, KEYS, mulaw_frames(sound(tmp_path / "leave it here.wav", 1.2), talk.LONGEST_S))
+    talk.speak(link, KEYS, mulaw_frames(tone_file(tmp_path / "leave it here.wav", PITCH_HZ, 1.2), talk.LONGEST_S))
     door.quiet()
     assert loud_s(door.path, PITCH_HZ) >= 0.8
     middle = heard(door.path)
@@ -150,10 +139,10 @@ def test_nothing_and_more_than_fifteen_seconds_are_refused(door: Door, count: in
 
 
 def test_a_file_is_read_up_to_the_limit_and_what_is_no_sound_is_refused(tmp_path: Path) -> None:
-    frames = mulaw_frames(sound(tmp_path / "a.wav", 2), 15)
+    frames = mulaw_frames(tone_file(tmp_path / "a.wav", PITCH_HZ, 2), 15)
     assert len(frames) in (100, 101)
     assert {len(each) for each in frames} == {320}
-    assert len(mulaw_frames(sound(tmp_path / "long.wav", 30), 15)) > 750, "the caller refuses it"
+    assert len(mulaw_frames(tone_file(tmp_path / "long.wav", PITCH_HZ, 30), 15)) > 750, "the caller refuses it"
     (tmp_path / "text.wav").write_text("no sound")
     (tmp_path / "large.wav").write_bytes(bytes((8 << 20) + 1))
     for name, words in (

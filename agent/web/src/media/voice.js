@@ -66,7 +66,7 @@ export async function openMicrophone(take, lost) {
 }
 
 /**
- * Firefox never starts without a device for sound, and does not say so.
+ * Without a device for sound, Firefox waits for ever in silence.
  *
  * @param {AudioContext} context
  */
