@@ -5,8 +5,9 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -219,3 +220,28 @@ def test_an_answer_that_is_no_http_is_none() -> None:
         post = HttpsPost(lambda _host, _port: http.client.HTTPConnection("127.0.0.1", port, timeout=10))
         assert post(MESSAGE) == BeatAnswer("w1", 0)
         thread.join()
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["head", "body"])
+def test_an_answer_that_comes_byte_by_byte_keeps_the_others_of_its_beat_from_nothing(head: bytes) -> None:
+    """The server goes on until it is cut off, or for a quarter of a minute."""
+    dripped = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(head)
+                for _ in range(300):
+                    connection.sendall(b"a")
+                    dripped.append(1)
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = server.getsockname()[1]
+        connect = lambda _host, _port: http.client.HTTPConnection("127.0.0.1", port, timeout=10)  # noqa: E731
+        assert HttpsPost(connect, longest_s=0.3)(MESSAGE) == BeatAnswer("w1", 0)
+        thread.join()
+    assert 0 < len(dripped) < 300
