@@ -64,7 +64,7 @@ class GuardedRoute(Route):
     """One path, one method, one access level."""
 
     def __init__(self, method: str, path: str, endpoint: Endpoint, access: AccessLevel, *, body_bytes: int = 0) -> None:
-        super().__init__(path, endpoint, methods=[method], include_in_schema=False)
+        super().__init__(path, endpoint, methods=[method])
         self.access = access
         self.method = method
         self.body_bytes = body_bytes

@@ -70,17 +70,26 @@ class ConnectionPriority(enum.IntEnum):
 
 
 class _ConnectionPhase(enum.Enum):
-    HANDSHAKE = HANDSHAKE_S
-    HEAD = HEAD_S
-    REQUEST = STALL_S
-    IDLE = IDLE_S
+    HANDSHAKE = enum.auto()
+    HEAD = enum.auto()
+    REQUEST = enum.auto()
+    IDLE = enum.auto()
+
+
+# A table, because members of an enumeration with the same limit would be one member.
+_LIMITS_S: Final = {
+    _ConnectionPhase.HANDSHAKE: HANDSHAKE_S,
+    _ConnectionPhase.HEAD: HEAD_S,
+    _ConnectionPhase.IDLE: IDLE_S,
+}
 
 
 def most_connections() -> int:
     """An eighth of the descriptors that this process may open, 8 to `MOST_CONNECTIONS`: recording needs the others."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = MOST_CONNECTIONS * 8 if soft == resource.RLIM_INFINITY else soft
-    return max(8, min(MOST_CONNECTIONS, allowed // 8))
+    if soft == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(8, min(MOST_CONNECTIONS, soft // 8))
 
 
 class _Connection:
@@ -106,7 +115,7 @@ class _Connection:
 
     def is_overdue(self, now_s: float) -> bool:
         if self.phase is not _ConnectionPhase.REQUEST:
-            return now_s - self.since_s > float(self.phase.value)
+            return now_s - self.since_s > _LIMITS_S[self.phase]
         if self.rank is ConnectionPriority.ANONYMOUS and now_s - self.since_s > ANONYMOUS_REQUEST_S:
             return True
         return self._waits_for_client(now_s) and now_s - self.moved_s > STALL_S

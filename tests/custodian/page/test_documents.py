@@ -9,9 +9,11 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jinja2 import UndefinedError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -217,3 +219,129 @@ def test_a_phone_is_shown_the_steps_for_its_own_system_first(pages: Pages, brows
     assert len(shown) == 5
     assert [name for is_open, name in shown if is_open] == ([own] if own else [])
     assert own in (None, shown[0][1])
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/static/app.js", "text/javascript"), ("/worker-service.js", "text/javascript"), ("/set-up", "text/html"),
+        ("/static/page.css", "text/css"), ("/static/icon.svg", "image/svg+xml"), ("/static/icon-192.png", "image/png"),
+        ("/static/texts-nl.json", "application/json"), ("/static/sentences-nl.json", "application/json"),
+    ],
+)  # fmt: skip
+def test_each_file_is_served_with_its_own_type(pages: Pages, path: str, kind: str) -> None:
+    assert answer(pages.serve_static(path), asked(path)).media_type == kind
+
+
+def test_a_file_of_a_kind_that_is_unknown_is_bytes_to_a_browser(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a.unheard-of").write_bytes(b"bytes")
+    monkeypatch.setattr(pages, "_static", {"/static/a": tmp_path / "a.unheard-of"})
+    found = answer(pages.serve_static("/static/a"), asked(accept_encoding="gzip"))
+    assert (found.media_type, found.body) == ("application/octet-stream", b"bytes")
+
+
+def test_a_file_is_packed_once_and_always_to_the_same_bytes(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[tuple[bytes, int]] = []
+
+    def pack(data: bytes, *, mtime: int) -> bytes:
+        packed.append((data, mtime))
+        return b"packed"
+
+    monkeypatch.setattr(module, "gzip", SimpleNamespace(compress=pack))
+    data = (STATIC / "icon.svg").read_bytes()
+    serve = pages.serve_static("/static/icon.svg")
+    answer(serve, asked())
+    assert packed == [], "until a browser asks for it"
+    found = [answer(serve, asked(accept_encoding="gzip")) for _ in range(2)]
+    assert ([each.body for each in found], packed) == ([b"packed"] * 2, [(data, 0)])
+    headers = dict(found[0].headers)
+    assert headers == {
+        "etag": f'"{hashlib.sha256(data).hexdigest()[:16]}-gzip"', "vary": "accept-encoding",
+        "cache-control": "no-cache", "content-encoding": "gzip", "content-type": "image/svg+xml", "content-length": "6",
+    }  # fmt: skip
+    same = answer(serve, asked(query=f"v={pages.version}", accept_encoding="gzip", if_none_match=headers["etag"]))
+    assert (same.status_code, dict(same.headers)) == (
+        304,
+        {"etag": headers["etag"], "vary": "accept-encoding", "cache-control": "public, max-age=31536000, immutable"},
+    )
+
+
+class Templates:
+    """In the place of the templates: notes the values of each."""
+
+    def __init__(self) -> None:
+        self.rendered: list[tuple[str, dict[str, Any]]] = []
+
+    def get_template(self, name: str) -> Any:
+        return SimpleNamespace(render=lambda **values: (self.rendered.append((name, values)), f"<{name}>")[1])
+
+
+def test_each_document_is_made_of_its_template_and_these_values(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    templates = Templates()
+    monkeypatch.setattr(pages, "_templates", templates)
+    answers = [
+        answer(pages.pair, asked("/pair")),
+        answer(pages.pair, asked("/pair", accept_language="nl"), PAIRED),
+        answer(pages.install, asked("/install", user_agent="Mozilla/5.0 (Windows NT 10.0)")),
+        answer(pages.install, asked("/install")),
+        answer(pages.shell, asked("/requests/7"), PAIRED),
+    ]
+    shared = {"lang": "en", "doorbell": "Front door", "v": pages.version, "languages": LANGUAGES}
+    steps = [("windows", 2), ("ios", 3), ("android", 3), ("mac", 2), ("linux", 2)]
+    unnamed = [("ios", 3), ("android", 3), ("windows", 2), ("mac", 2), ("linux", 2)]
+    address, install = "https://door.local/", "http://10.0.0.5/install"
+    texts = {lang: json.loads((STATIC.parent / "texts" / f"{lang}.json").read_text()) for lang in ("en", "nl")}
+    for _, values in templates.rendered:
+        assert values.pop("t")("app.description") == texts[values["lang"]]["app.description"]
+    assert templates.rendered == [
+        ("pair.html", {**shared, "paired": False, "install": install}),
+        ("pair.html", {**shared, "paired": True, "install": install, "lang": "nl"}),
+        ("install.html", {**shared, "fingerprint": "AA:BB", "url": address, "own": "windows", "systems": steps}),
+        ("install.html", {**shared, "fingerprint": "AA:BB", "url": address, "own": "", "systems": unnamed}),
+        ("shell.html", {**shared, "section": "requests"}),
+    ]
+    assert [bytes(each.body).decode() for each in answers] == [f"<{name}>" for name, _ in templates.rendered]
+    assert dict(answers[1].headers) == {
+        "content-language": "nl", "vary": "cookie, accept-language", "content-length": "11",
+        "content-type": "text/html; charset=utf-8",
+    }  # fmt: skip
+
+
+def test_a_template_escapes_and_knows_no_value_that_it_is_not_given(pages: Pages) -> None:
+    made = pages._templates.from_string("{% if true %}\n{{ a }}{% endif %}")
+    assert made.render(a="<b>") == "&lt;b&gt;"
+    with pytest.raises(UndefinedError):
+        made.render()
+
+
+def test_the_list_of_doorbells_is_answered_with_the_origin_that_asks(pages: Pages) -> None:
+    plain = answer(pages.here, asked("/here"))
+    assert (plain.status_code, dict(plain.headers)) == (204, {})
+    found = answer(pages.here, asked("/here", origin="https://other.local"))
+    assert (found.status_code, dict(found.headers)) == (
+        204,
+        {
+            "access-control-allow-origin": "https://other.local", "vary": "origin",
+            "cross-origin-resource-policy": "cross-origin",
+        },
+    )  # fmt: skip
+
+
+def test_each_answer_to_the_set_up_page_may_be_read_by_every_page() -> None:
+    urls = ("https://door.local/", "http://10.0.0.5/install")
+    for proof in (None, b"proof"):
+        telling = Pages("door", b"the authority", "AA:BB", lambda: urls, lambda der, proof=proof: proof and proof + der)
+        found = answer(telling.doorbell, asked("/set-up/doorbell"))
+        assert found.headers["access-control-allow-origin"] == "*"
+        assert found.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert found.status_code == (404 if proof is None else 200)
+    assert json.loads(found.body)["proof"] == b"proofthe authority".hex()
+
+
+def test_without_a_policy_of_its_own_the_set_up_page_may_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_POLICY", re.compile("never"))
+    made = Pages("door", b"", "", lambda: ("", ""))
+    assert made.set_up_policy == "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+    assert made._proof(b"") is None

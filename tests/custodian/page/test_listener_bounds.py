@@ -13,15 +13,19 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from agent.custodian.page import listener as module
 from agent.custodian.page.listener import (
+    CONNECTION,
     PER_ADDRESS,
     ConnectionPriority,
     PageListener,
     _Connection,
     _ConnectionPhase,
     _first_to_go,
+    _HttpProtocol,
     most_connections,
 )
 
@@ -347,3 +351,104 @@ def test_what_waits_for_a_first_byte_is_released_once() -> None:
     module._release(waiting)
     assert waiting.done()
     loop.close()
+
+
+# -- HTTP over one connection ------------------------------------------------------------------------------------------
+
+
+class Transport(asyncio.Transport):
+    """Notes what HTTP does to its connection."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("10.0.0.2", 5), "sockname": ("10.0.0.1", 8443), "sslcontext": "TLS"})
+        self.did: list[object] = []
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.did.append(("limits", high, low))
+
+    def write(self, data: Any) -> None:
+        if data:
+            self.did.append(bytes(data).partition(b"\r\n")[0])
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.did.append("close")
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class Http:
+    """HTTP over one connection of `stand`, to a page that answers each request when it is told."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.asked: list[Any] = []
+        self.may_answer = asyncio.Semaphore(0)
+        plain: dict[str, Any] = {"http": "h11", "ws": "none", "log_config": None, "interface": "asgi3"}
+        config = uvicorn.Config(self._answer, proxy_headers=False, **plain)
+        config.load()
+        self.stand, self.transport = stand, Transport()
+        (self.connection,) = stand.hold("10.0.0.2")
+        self.state = {"of": "the server"}
+        settings = {"config": config, "server_state": ServerState(), "app_state": self.state}
+        self.protocol = _HttpProtocol(stand.listener, self.connection, **settings)
+
+    async def _answer(self, scope: Any, _receive: Any, send: Any) -> None:
+        self.asked.append((scope["path"], scope["state"]))
+        await self.may_answer.acquire()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def answer(self) -> None:
+        self.may_answer.release()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    def phase(self) -> tuple[_ConnectionPhase, float, float]:
+        return self.connection.phase, self.connection.since_s, self.connection.moved_s
+
+    def receive(self, data: bytes) -> tuple[_ConnectionPhase, float, float]:
+        """One second later."""
+        self.stand.now_s += 1
+        self.protocol.data_received(data)
+        return self.phase()
+
+
+HANDSHAKE, HEAD, REQUEST, IDLE = _ConnectionPhase
+
+
+def test_each_phase_of_a_connection_begins_with_what_the_client_sends(stand: Stand) -> None:
+    async def story() -> None:
+        http = Http(stand)
+        assert http.phase() == (HANDSHAKE, 100.0, 100.0)
+        http.protocol.connection_made(http.transport)
+        assert http.transport.did == [("limits", 65536, None)]
+        assert http.connection.protocol is http.protocol
+        assert http.phase() == (HEAD, 1000.0, 1000.0)
+        assert http.receive(b"POST /a HTTP/1.1\r\nHost: d") == (HEAD, 1000.0, 1001.0), "a head is waited for as a whole"
+        assert http.receive(b"\r\nContent-Length: 4\r\n\r\nab") == (REQUEST, 1002.0, 1002.0)
+        assert http.receive(b"c") == (REQUEST, 1002.0, 1003.0), "so is a request, but a body that moves is noted"
+        assert http.receive(b"d") == (REQUEST, 1002.0, 1004.0)
+        await http.answer()
+        assert http.phase() == (IDLE, 1004.0, 1004.0)
+        assert http.receive(b"GET ") == (HEAD, 1005.0, 1005.0)
+        assert http.receive(b"/b ") == (HEAD, 1005.0, 1006.0)
+        assert http.receive(b"HTTP/1.1\r\nHost: d\r\n\r\n") == (REQUEST, 1007.0, 1007.0)
+        assert http.receive(b"GET /c HTTP/1.1\r\nHost: d\r\n\r\nGET /d") == (REQUEST, 1007.0, 1008.0)
+        await http.answer()
+        assert http.phase() == (REQUEST, 1008.0, 1008.0), "the next one came with the one before"
+        await http.answer()
+        assert http.phase() == (IDLE, 1008.0, 1008.0), "half of a head, until more of it comes"
+        assert http.asked == [(path, {"of": "the server", CONNECTION: http.connection}) for path in ("/a", "/b", "/c")]
+        assert http.state == {"of": "the server"}
+        assert http.connection in stand.listener._connections
+        http.protocol.connection_lost(None)
+        assert http.connection not in stand.listener._connections
+        assert http.transport.did[1:] == [*[b"HTTP/1.1 204 No Content"] * 3, "close"]
+
+    asyncio.run(story())

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import ssl
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from cryptography import x509
 from zeroconf import IPVersion, Zeroconf
 
 from agent.core.networks import is_local
+from agent.custodian.page import mdns as module
 from agent.custodian.page import server
 from agent.custodian.page.mdns import MdnsAnnouncement, Network, network, own_addresses
 from tests.custodian.page.door import CONFIGURATION, Door
@@ -37,8 +42,6 @@ def test_the_name_is_found_while_the_page_runs() -> None:
 
 
 def test_our_own_addresses_are_local_ones() -> None:
-    import ipaddress
-
     addresses = own_addresses(network())
     assert "127.0.0.1" in addresses
     assert all(is_local(ipaddress.ip_address(text)) for text in addresses)
@@ -115,3 +118,75 @@ def trusting_nobody() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def test_the_addresses_of_local_networks_are_ours_with_their_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    def adapter(index: int, *addresses: object) -> SimpleNamespace:
+        return SimpleNamespace(index=index, ips=[SimpleNamespace(ip=each) for each in addresses])
+
+    adapters = [
+        adapter(1, "127.0.0.1", ("::1", 0, 0)),
+        adapter(2, "192.168.1.20", "203.0.113.7", ("fd00::7", 0, 0), ("fe80::1", 0, 2), ("2001:db8::1", 0, 0)),
+        adapter(3, "192.168.1.20", "169.254.3.4", "10.0.0.5"),
+    ]
+    monkeypatch.setattr(module.ifaddr, "get_adapters", lambda: adapters)
+    found = network()
+    assert found == {
+        (1, "127.0.0.1"), (1, "::1"), (2, "192.168.1.20"), (2, "fd00::7"), (3, "192.168.1.20"), (3, "169.254.3.4"),
+        (3, "10.0.0.5"),
+    }  # fmt: skip
+    assert own_addresses(found) == ("10.0.0.5", "127.0.0.1", "169.254.3.4", "192.168.1.20", "::1", "fd00::7")
+
+
+class Multicast:
+    """In the place of `Zeroconf`."""
+
+    did: list[tuple[Any, ...]]
+
+    def __init__(self, interfaces: object) -> None:
+        self.did.append(("joins", interfaces))
+
+    def register_service(self, info: Any, *, allow_name_change: bool) -> None:
+        where = (info.type, info.name, info.server, info.port, info.addresses)
+        self.did.append(("announces", *where, allow_name_change))
+
+    def close(self) -> None:
+        self.did.append(("leaves",))
+
+
+@pytest.fixture
+def multicast(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    did: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(Multicast, "did", did, raising=False)
+    monkeypatch.setattr(module, "Zeroconf", Multicast)
+    return did
+
+
+@pytest.mark.parametrize(("interfaces", "joined"), [((), module.InterfaceChoice.All), (("127.0.0.1",), ["127.0.0.1"])])
+def test_name_addresses_and_port_are_announced_and_nothing_else(
+    multicast: list[tuple[Any, ...]], interfaces: tuple[str, ...], joined: object
+) -> None:
+    announced = MdnsAnnouncement("front-door.local", ("10.0.0.5", "fd00::7"), 8443, interfaces=interfaces)
+    announced.start()
+    packed = [ipaddress.ip_address("10.0.0.5").packed, ipaddress.ip_address("fd00::7").packed]
+    service = ("_https._tcp.local.", "front-door._https._tcp.local.", "front-door.local.", 8443, packed[:1])
+    assert multicast == [("joins", joined), ("announces", *service, False)]
+    assert announced._info.properties == {}
+    announced.stop()
+    announced.stop()
+    assert multicast[2:] == [("leaves",)]
+
+
+def test_a_network_without_multicast_costs_the_page_its_name_alone(
+    multicast: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(19, "No such device")
+
+    monkeypatch.setattr(Multicast, "register_service", refused)
+    announced = MdnsAnnouncement("front-door.local", ("10.0.0.5",), 8443)
+    with structlog.testing.capture_logs() as lines:
+        announced.start()
+    assert lines == [{"event": "name_not_announced", "log_level": "warning", "reason": "OSError"}]
+    announced.stop()
+    assert multicast[1:] == [("leaves",)]

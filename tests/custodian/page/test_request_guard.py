@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.responses import PlainTextResponse, Response
 
 from agent.custodian.page.app import COOKIE, routes
-from agent.custodian.page.request_guard import HEADERS, PLAIN, SET_UP_DOORBELL
+from agent.custodian.page.request_guard import HEADERS, PLAIN, SET_UP_DOORBELL, HostGuard
 from agent.wire.control import Frame, write_frame
 from tests.custodian.page.door import NAME, Door, a_door, cookie_of
 
@@ -327,3 +330,170 @@ def test_only_the_service_worker_may_show_pictures_from_data_in_alerts(door: Doo
                 ("/worker-service.js", "/timeline", "/doorbells", "/static/app.js", "/pair")}  # fmt: skip
     assert "img-src 'self' data:;" in policies.pop("/worker-service.js")
     assert all("img-src 'self' blob:;" in each for each in policies.values())
+
+
+# -- without a server --------------------------------------------------------------------------------------------------
+
+OURS = frozenset({"front-door.local:443", "front-door.local:80", "10.0.0.5:8443", "[fd00::7]:8443", "[fd00::7]:443"})
+OWN = "https://front-door.local"
+NOT_OURS = (421, "This is not a name of this doorbell.")
+NOT_PLAIN = (403, "This is served over HTTPS only.  Install the authority first: /install")
+NO_SUCH_METHOD = (405, "Only GET, HEAD and POST.")
+FOREIGN = (403, "This did not come from the doorbell's own page.")
+NO_DOORBELL = (403, "This did not come from a doorbell's page.")
+LET_THROUGH = (200, "let through")
+
+
+def guarded(
+    method: str = "GET",
+    path: str = "/pair",
+    scheme: str = "https",
+    *,
+    relay: str = "",
+    **headers: str | tuple[str, ...],
+) -> Response:
+    """The answer to a request with these headers.  A header may come several times."""
+    sent: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        more = (
+            {"access-control-allow-origin": "*", "cross-origin-resource-policy": "any"} if "shared" in headers else {}
+        )
+        await PlainTextResponse("let through", headers={"cache-control": "kept", **more})(scope, receive, send)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    named = {"host": "front-door.local", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    raw = [
+        (name.encode(), each.encode())
+        for name, value in named.items()
+        for each in ((value,) if isinstance(value, str) else value)
+    ]
+    guard = HostGuard(app, lambda: OURS, relay, "the file's policy")
+    scope = {"type": "http", "method": method, "path": path, "scheme": scheme, "headers": raw}
+    asyncio.run(guard(scope, None, send))  # type: ignore[arg-type]
+    start, body = sent
+    answer = Response(body["body"], start["status"])
+    answer.raw_headers = start["headers"]
+    return answer
+
+
+def told(*request: Any, **headers: Any) -> tuple[int, str]:
+    answer = guarded(*request, **headers)
+    return answer.status_code, bytes(answer.body).decode()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "answer"),
+    [
+        ("https", "front-door.local", LET_THROUGH), ("https", "FRONT-door.local:443", LET_THROUGH),
+        ("https", "front-door.local:80", LET_THROUGH), ("https", "10.0.0.5:8443", LET_THROUGH),
+        ("https", "[fd00::7]:8443", LET_THROUGH), ("https", "[fd00::7]", LET_THROUGH),
+        ("http", "front-door.local", LET_THROUGH), ("http", "[fd00::7]", NOT_OURS), ("https", "10.0.0.5", NOT_OURS),
+        ("https", "front-door.local:8443", NOT_OURS), ("https", "front-door.local:", NOT_OURS),
+        ("https", "[fd00::8]", NOT_OURS), ("https", "", NOT_OURS), ("https", (), NOT_OURS),
+        ("https", ("front-door.local", "front-door.local"), NOT_OURS),
+    ],
+)  # fmt: skip
+def test_a_host_is_ours_with_its_port_or_with_the_default_port_of_its_scheme(
+    scheme: str, host: str | tuple[str, ...], answer: tuple[int, str]
+) -> None:
+    assert told("GET", "/install", scheme, host=host) == answer
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answer"),
+    [
+        *(("GET", path, LET_THROUGH) for path in sorted(PLAIN)),
+        ("HEAD", "/install", LET_THROUGH), ("POST", "/install", NOT_PLAIN), ("GET", "/pair", NOT_PLAIN),
+        ("HEAD", "/pair", NOT_PLAIN), ("PUT", "/", NOT_PLAIN),
+    ],
+)  # fmt: skip
+def test_plain_http_serves_what_the_installation_needs(method: str, path: str, answer: tuple[int, str]) -> None:
+    assert told(method, path, "http") == answer
+
+
+SAME, CROSS, NONE = ({"sec_fetch_site": site} for site in ("same-origin", "cross-site", "none"))
+LINK = {"sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "answer"),
+    [
+        ("POST", "/pair", {"origin": OWN}, LET_THROUGH),
+        ("POST", "/pair", {"origin": OWN, **SAME}, LET_THROUGH),
+        ("POST", "/pair", {"origin": f"{OWN}:443", "host": "FRONT-door.local:443"}, LET_THROUGH),
+        ("POST", "/pair", {"origin": OWN, "host": "front-door.local:443"}, FOREIGN),
+        ("POST", "/pair", {"origin": OWN, **NONE}, FOREIGN),
+        ("POST", "/pair", {"origin": OWN, **CROSS}, FOREIGN),
+        ("POST", "/pair", {"origin": (OWN, OWN)}, FOREIGN),
+        ("POST", "/pair", {"origin": "http://front-door.local"}, FOREIGN),
+        ("POST", "/pair", {}, FOREIGN),
+        ("POST", "/pair", SAME, FOREIGN),
+        ("POST", "/here", {"origin": "https://other.local"}, FOREIGN),
+        ("POST", "/set-up/doorbell", {}, FOREIGN),
+        ("PUT", "/pair", {"origin": OWN, **SAME}, NO_SUCH_METHOD),
+        ("OPTIONS", "/set-up/doorbell", {}, NO_SUCH_METHOD),
+        ("GET", "/pair", {}, LET_THROUGH),
+        ("HEAD", "/pair", {}, LET_THROUGH),
+        ("GET", "/pair", {**CROSS, **LINK}, LET_THROUGH),
+        ("GET", "/pair", SAME, LET_THROUGH),
+        ("GET", "/pair", NONE, LET_THROUGH),
+        ("GET", "/pair", CROSS, FOREIGN),
+        ("GET", "/pair", {**CROSS, "sec_fetch_mode": "navigate"}, FOREIGN),
+        ("GET", "/pair", {**CROSS, "sec_fetch_dest": "document"}, FOREIGN),
+        ("GET", "/pair", {"sec_fetch_site": "same-site"}, FOREIGN),
+        ("GET", "/set-up/doorbell", CROSS, LET_THROUGH),
+        ("GET", "/here", {}, LET_THROUGH),
+        ("GET", "/here", SAME, LET_THROUGH),
+        ("GET", "/here", {**NONE, "origin": OWN}, LET_THROUGH),
+        ("GET", "/here", {**CROSS, "origin": OWN}, LET_THROUGH),
+        ("GET", "/here", {**CROSS, "origin": "https://a.local:65535"}, LET_THROUGH),
+        ("GET", "/here", {"origin": "https://evil.example"}, NO_DOORBELL),
+        ("GET", "/here", {**CROSS, "origin": "https://evil.example"}, NO_DOORBELL),
+        ("GET", "/here", {**CROSS, **LINK}, NO_DOORBELL),
+        ("GET", "/here", {"host": "10.0.0.5:8443", **SAME, "origin": "https://10.0.0.5:8443"}, LET_THROUGH),
+        ("GET", "/here", {"host": "10.0.0.5:8443", **CROSS, "origin": "https://10.0.0.5:8443"}, NO_DOORBELL),
+    ],
+)
+def test_each_request_is_let_through_or_refused_by_where_it_came_from(
+    method: str, path: str, headers: dict[str, Any], answer: tuple[int, str]
+) -> None:
+    assert told(method, path, **headers) == answer
+
+
+def test_every_answer_has_the_same_headers_and_what_others_may_read_says_so() -> None:
+    policy = HEADERS["content-security-policy"]
+    plain = {"content-length": "11", "content-type": "text/plain; charset=utf-8"}
+    assert dict(guarded().headers) == {**HEADERS, **plain, "cache-control": "kept"}
+    shared = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "any"}
+    assert dict(guarded(shared="").headers) == {**HEADERS, **plain, "cache-control": "kept", **shared}
+    refused = guarded(host="evil.example")
+    assert dict(refused.headers) == {**HEADERS, **plain, "content-length": "36", "cache-control": "no-store"}
+    assert policy.count("connect-src 'self';") == 1
+
+
+@pytest.mark.parametrize("relay", ["", "https://relay.example"])
+def test_the_relay_is_named_in_each_policy_of_the_program_and_in_no_other(relay: str) -> None:
+    policy = HEADERS["content-security-policy"].replace(
+        "'self'; manifest", f"'self' {relay}; manifest".replace(" ;", ";")
+    )
+    assert ("relay.example" in policy) == bool(relay)
+    found = {path: guarded(path=path, relay=relay).headers["content-security-policy"] for path in
+             ("/timeline", "/doorbells", "/set-up", "/worker-service.js")}  # fmt: skip
+    assert found == {
+        "/timeline": policy,
+        "/doorbells": policy.replace("connect-src 'self'", "connect-src 'self' https://*.local:*"),
+        "/set-up": "the file's policy",
+        "/worker-service.js": policy.replace("img-src 'self' blob:", "img-src 'self' data:"),
+    }
+
+
+def test_what_is_not_http_is_not_answered() -> None:
+    def unreachable(*_: object) -> Any:
+        raise AssertionError
+
+    guard = HostGuard(unreachable, frozenset)
+    asyncio.run(guard({"type": "websocket"}, unreachable, unreachable))  # type: ignore[arg-type]
+    assert guard._others["/set-up"] == "default-src 'none'"

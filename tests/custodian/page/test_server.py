@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +21,9 @@ from agent.custodian.page.server import PageDeps, PageServer
 from agent.errors import ConfigurationError, FormatError, NetworkError, RequestError, StorageError
 from agent.wire.control import Frame
 from tests.vaults import SteppedClock
+
+NOW_S = 1_800_000_100
+"""The clock of `make` was switched on 100 s ago."""
 
 
 class Entropy:
@@ -39,7 +44,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         control = SimpleNamespace(answer=lambda frame: Frame({"ok": True, "result": {"asked": frame.head["op"]}}))
         parts: dict[str, Any] = {
             "control": control, "enrolments": SimpleNamespace(current=None), "manifest": None,
-            "clock": SteppedClock(utc_offset_ns=1_800_000_000 * 10**9), "entropy": Entropy(), "facts": dict,
+            "clock": SteppedClock(utc_offset_ns=(NOW_S - 100) * 10**9), "entropy": Entropy(), "facts": dict,
             "live": lambda _viewer, _asked: ({}, b""), "set_up": set_up,
         }  # fmt: skip
         made.append(PageServer(PageConfig(**values), tmp_path / "page", doorbell, PageDeps(**parts)))
@@ -240,3 +245,178 @@ def test_a_browser_that_was_let_in_keeps_its_connection_before_strangers_and_an_
     page._know("a connection", caller)
     page._know("a stranger's", SimpleNamespace(session=None, owner=False))  # type: ignore[arg-type]
     assert noted == [("a connection", priority)]
+
+
+# -- how it is put together and run ------------------------------------------------------------------------------------
+
+
+class Server:
+    """In the place of `PageHttpServer`: starts when it is run, and ends when it is told."""
+
+    def __init__(self, did: list[Any], starts: bool) -> None:
+        self.did, self._starts = did, starts
+        self.started, self.should_exit = False, False
+
+    def run(self, sockets: list[Any]) -> None:
+        thread = threading.current_thread()
+        self.did.append(("run", sockets, thread.name, thread.daemon))
+        self.started = self._starts
+
+
+class Listener:
+    """In the place of the listening socket."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def getsockname(self) -> tuple[str, int]:
+        return "127.0.0.1", 4443
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Started:
+    """A page that is started over stand-ins, which note what they are made of."""
+
+    def __init__(self, page: PageServer, monkeypatch: pytest.MonkeyPatch, *, starts: bool = True) -> None:
+        self.did: list[Any] = []
+        self.page, self.listener, self.server = page, Listener(), Server(self.did, starts)
+        config = SimpleNamespace(load=lambda: self.did.append("loaded"))
+        build = lambda application, hosts, relay: ("built", application, hosts(), relay)  # noqa: E731
+
+        def made(name: str, found: object) -> Callable[..., Any]:
+            return lambda *what, **settings: (self.did.append((name, *what, settings)), found)[1]
+
+        monkeypatch.setattr(module, "build", build)
+        monkeypatch.setattr(module.uvicorn, "Config", made("config", config))
+        monkeypatch.setattr(module, "PageListener", made("listener", "the listener"))
+        monkeypatch.setattr(module, "PageHttpServer", made("server", self.server))
+        monkeypatch.setattr(page, "_listen", lambda: self.listener)
+        monkeypatch.setattr(page.certificates, "context", lambda: "TLS")
+        monkeypatch.setattr(page, "_look", lambda: self.did.append(("look", threading.current_thread().name)))
+        self.config = config
+
+
+def test_the_server_is_made_of_these_settings_and_runs_in_threads_of_its_own(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = make(port=0)
+    here = Started(page, monkeypatch)
+    page.start()
+    page.stop()
+    hosts = frozenset({"front-door.local:4443", "192.168.1.20:4443"})
+    settings = {
+        "http": "h11", "ws": "none", "loop": "asyncio", "lifespan": "off", "log_config": None, "access_log": False,
+        "server_header": False, "proxy_headers": False, "timeout_keep_alive": 30, "timeout_graceful_shutdown": 3,
+    }  # fmt: skip
+    assert here.did == [
+        ("config", ("built", page._application, hosts, ""), settings),
+        "loaded",
+        ("listener", here.listener, "TLS", {}),
+        ("server", here.config, "the listener", {}),
+        ("run", [here.listener], "page", True),
+        ("look", "page network"),
+    ]
+    assert (page.port, page.url) == (4443, "https://front-door.local:4443/")
+    assert (here.server.should_exit, here.listener.closed) == (True, 0)
+    assert not [each for each in threading.enumerate() if each.name.startswith("page")]
+
+
+def test_a_page_that_is_stopped_looks_at_the_network_again_when_it_is_started_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = make(port=0)
+    Started(page, monkeypatch)
+    monkeypatch.setattr(module, "_LOOK_S", 0.0)
+    for _ in range(2):
+        looked = threading.Semaphore(0)
+        monkeypatch.setattr(page, "_look", looked.release)
+        page.start()
+        for _ in range(3):
+            assert looked.acquire(timeout=10)
+        page.stop()
+
+
+def test_a_page_that_does_not_start_within_twenty_seconds_gives_its_port_back(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = make(port=0)
+    here = Started(page, monkeypatch, starts=False)
+    waits: list[float] = []
+    monkeypatch.setattr(
+        module, "threading",
+        SimpleNamespace(Event=lambda: SimpleNamespace(wait=waits.append), Thread=threading.Thread),
+    )  # fmt: skip
+    with pytest.raises(NetworkError, match="does not start") as refused:
+        page.start()
+    assert refused.value.remedy == "Look at the log."
+    assert waits == [0.01] * 2000
+    assert (here.server.should_exit, here.listener.closed) == (True, 1)
+    assert not [each for each in here.did if each[0] == "look"]
+
+
+def test_the_page_is_put_together_of_the_doorbells_own_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def stand_in(name: str) -> Any:
+        def make(*what: Any, **settings: Any) -> Any:
+            made[name] = what, settings
+            return SimpleNamespace(
+                name=name, version="p1", authority_der=b"DER", fingerprint="AA", answer_in_link="answers", close=int
+            )
+
+        return make
+
+    for name in ("PageCertificates", "Sessions", "Pages", "PageOperations", "Timeline"):
+        monkeypatch.setattr(module, name, stand_in(name))
+    clock = SteppedClock(utc_offset_ns=(NOW_S - 100) * 10**9 + 250_000_000)
+    asked = SimpleNamespace(control="control", enrolments="enrolments", manifest="manifest", entropy="entropy")
+    parts = PageDeps(**vars(asked), clock=clock, facts="facts", live="live", glances="glances")  # type: ignore[arg-type]
+    settings = PageConfig(host="127.0.0.1", port=8443, addresses=("10.0.0.5",), mdns=False)
+    page = PageServer(settings, tmp_path, "Front door", parts)
+    now = datetime.datetime.fromtimestamp(NOW_S + 0.25, datetime.UTC)
+    assert made["PageCertificates"] == ((tmp_path, "front-door.local", ("10.0.0.5",), now), {})
+    (path, entropy, now_s, lets_in), _ = made["Sessions"]
+    assert (path, entropy, now_s(), lets_in("ABCD")) == (tmp_path / "page.sqlite", "entropy", NOW_S, None)
+    (name, authority, fingerprint, urls, proof), _ = made["Pages"]
+    install = "http://10.0.0.5:8443/install"
+    assert (name, authority, fingerprint, proof(b"DER")) == ("Front door", b"DER", "AA", None)
+    assert urls() == ("https://front-door.local:8443/", install)
+    assert made["Timeline"] == (("manifest",), {})
+    (control, enrolments, timeline, sessions, entropy), more = made["PageOperations"]
+    assert (control, enrolments, timeline.name, sessions.name, entropy) == (
+        "control", "enrolments", "Timeline", "Sessions", "entropy",
+    )  # fmt: skip
+    assert more.pop("trust")() == {"install": install, "fingerprint": "AA"}
+    assert more == {"facts": "facts", "program": "p1", "live": "live", "glances": "glances"}
+    assert page.answer_in_link == "answers"
+    application = page._application
+    assert (application.operations.name, application.sessions.name, application.pages.name) == (  # type: ignore[attr-defined]
+        "PageOperations", "Sessions", "Pages",
+    )  # fmt: skip
+    page.close()
+
+
+def test_each_look_at_the_network_sees_to_the_certificate(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "network", lambda: frozenset({(2, "192.168.1.30")}))
+    page, certified = make(host="0.0.0.0", addresses=()), []
+    monkeypatch.setattr(page.certificates, "certify", lambda *what: certified.append(what))
+    page._look()
+    page._look()
+    assert certified == [(("192.168.1.30",), datetime.datetime.fromtimestamp(NOW_S, datetime.UTC))] * 2
+    assert page._hosts == {"front-door.local:8443", "192.168.1.30:8443"}
+
+
+@pytest.mark.parametrize(
+    ("host", "family", "both"),
+    [("127.0.0.1", socket.AF_INET, False), ("::1", socket.AF_INET6, False), ("::", socket.AF_INET6, True)],
+)
+def test_a_hundred_and_twenty_eight_callers_may_wait_at_the_port(
+    make: Make, monkeypatch: pytest.MonkeyPatch, host: str, family: int, both: bool
+) -> None:
+    asked: list[Any] = []
+    create: Any = lambda *where, **how: asked.append((*where, how))  # noqa: E731
+    monkeypatch.setattr(module, "socket", SimpleNamespace(**{**vars(socket), "create_server": create}))
+    make(host=host)._listen()
+    assert asked == [((host, 8443), {"family": family, "dualstack_ipv6": both, "backlog": 128})]
