@@ -41,7 +41,8 @@ if TYPE_CHECKING:  # a role loads only what it uses: the uplink runs without arr
         StoredRequest,
     )
     from agent.core.timebase import BootNs, ClockReading
-    from agent.core.vault.entries import Dater, Totals, VaultEntry
+    from agent.core.vault.dating import NumberedClockSync
+    from agent.core.vault.entries import Totals, VaultEntry
     from agent.core.vault.manifest import ChainHead, RawLine
     from agent.core.vault.names import SegmentId, VaultFile
     from agent.ipc.protocol import LinkFrame
@@ -446,7 +447,7 @@ class AlertQueue(Protocol):
         ...
 
     def date(self, now_ms: int) -> None:
-        """Dates news that came while the clock was not synchronised to now."""
+        """Dates news that came while the clock was unknown to now."""
         ...
 
     def retain(self, channels: Sequence[str], after_ms: int) -> int:
@@ -721,9 +722,13 @@ class Index(Protocol):
         ...
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, anchors: Sequence[Dater] = ()
+        self,
+        added: Sequence[VaultEntry],
+        removed: Sequence[SegmentId],
+        tip: ChainHead,
+        syncs: Sequence[NumberedClockSync] = (),
     ) -> None:
-        """Removes, then adds, then dates by the `anchors`: all or nothing. Removed entries may be absent."""
+        """Removes, then adds, then dates by the `syncs`: all or nothing. Removed entries may be absent."""
         ...
 
     def get(self, segment: SegmentId) -> VaultEntry | None: ...

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.entries import Dater, Totals, VaultEntry, dated
+from agent.core.vault.dating import NumberedClockSync, dated
+from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import ChainHead, chapter_of
 
 __all__ = ["FakeIndex"]
@@ -39,7 +40,11 @@ class FakeIndex:
         return found is not None
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[str], tip: ChainHead, syncs: Sequence[Dater] = ()
+        self,
+        added: Sequence[VaultEntry],
+        removed: Sequence[str],
+        tip: ChainHead,
+        syncs: Sequence[NumberedClockSync] = (),
     ) -> None:
         entries = dict(self._entries)
         for segment in removed:

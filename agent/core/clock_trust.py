@@ -19,7 +19,7 @@ from typing import Annotated, Final, Self
 import msgspec
 
 from agent.core.timebase import ClockQuality, ClockReading
-from agent.core.vault.dating import JUMP_NS
+from agent.core.vault.clock_judge import JUMP_NS
 from agent.core.vault.spans import BootId, Size
 from agent.wire import strictjson
 

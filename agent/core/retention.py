@@ -9,7 +9,7 @@
 - Holds are capped: by count and time where requests are kept, by bytes here.
 - Recording has priority over holds: if only held segments are left and the disk is nearly full, `plan_forced_eviction`
   chooses which of them go, and the owner is told.
-- Age counts only between two dates from a synchronised clock. A segment that is undated, or dated in the future, goes
+- Age counts only between two dates from a known clock. A segment that is undated, or dated in the future, goes
   when a later one is too old.
 - The present time comes from the custodian, which trusts no jump (`core.clock_trust`). Without it, eviction by age
   waits.
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.core.timebase import NS_PER_MS, ClockQuality
-from agent.core.vault.dating import JUMP_NS
+from agent.core.vault.clock_judge import JUMP_NS
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import EvictionReason

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-from agent.core.vault.entries import Dater, Totals, VaultEntry
+from agent.core.vault.dating import NumberedClockSync
+from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import ChainHead
 from agent.core.vault.names import SegmentId
 from agent.ports import Index, ManifestLog
@@ -84,9 +85,13 @@ class FollowingIndex:
         return self._index.restore_copy()
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, anchors: Sequence[Dater] = ()
+        self,
+        added: Sequence[VaultEntry],
+        removed: Sequence[SegmentId],
+        tip: ChainHead,
+        syncs: Sequence[NumberedClockSync] = (),
     ) -> None:
-        self._index.apply(added, removed, tip, anchors)
+        self._index.apply(added, removed, tip, syncs)
 
     def _current(self) -> Index:
         with self._lock:

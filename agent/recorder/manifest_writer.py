@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from agent.core.vault.entries import Dater, VaultEntry, entry_of
+from agent.core.vault.dating import NumberedClockSync
+from agent.core.vault.entries import VaultEntry, entry_of
 from agent.core.vault.following import FIRST, chain_hash
 from agent.core.vault.manifest import ChainHead, SignedRecord, Signer, sign_record
 from agent.core.vault.names import SegmentId
@@ -47,7 +48,7 @@ class ManifestWriter:
             self._reach(record.event, signed.line)
             added.append(entry_of(record, signed.sequence, self.tip.offset, len(signed.line)))
         self.tip = self.tip.after(signed)
-        self._index.apply(added, removed, self.tip, _daters(record, signed.sequence))
+        self._index.apply(added, removed, self.tip, _numbered_syncs(record, signed.sequence))
         return added[0] if added else None
 
     def prepare_chapter(self, record: Chapter, carried: Sequence[bytes]) -> SignedRecord:
@@ -76,5 +77,5 @@ class ManifestWriter:
             del self._reached[next(iter(self._reached))]
 
 
-def _daters(record: Record, sequence: int) -> tuple[Dater, ...]:
-    return (Dater(sequence, record.at),) if isinstance(record, ClockSync) else ()
+def _numbered_syncs(record: Record, sequence: int) -> tuple[NumberedClockSync, ...]:
+    return (NumberedClockSync(sequence, record.at),) if isinstance(record, ClockSync) else ()

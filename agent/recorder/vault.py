@@ -26,7 +26,7 @@ from agent.core.timebase import BootNs, ClockQuality, ClockReading, seconds
 from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.chapters import ChapterLimits, chapter_limits
-from agent.core.vault.dating import ClockJudge
+from agent.core.vault.clock_judge import ClockJudge
 from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import chapter_of, chapter_start
 from agent.core.vault.names import ID_BYTES, SegmentId, segment_id
@@ -118,9 +118,9 @@ class Vault(VaultReader):
         self._sound = False
         self.fault = ""
         """Why the vault cannot be written, as the last start reported; empty if it can."""
-        self._dating = ClockJudge()
-        self._dated = ClockQuality.UNKNOWN
-        """The worst quality that may date records of this boot and has no clock sync yet."""
+        self._clock_judge = ClockJudge()
+        self._dated_by = ClockQuality.UNKNOWN
+        """The best clock quality by which the records of this boot are dated: only a better one needs a clock sync."""
 
     @property
     def reading(self) -> bool:
@@ -225,7 +225,7 @@ class Vault(VaultReader):
             if not self._store_is_low():
                 self._log.keep_reserve()
             undated = self._index.undated(self._clock.boot_id)
-            self._dated = ClockQuality.UNKNOWN if undated else moment.quality
+            self._dated_by = ClockQuality.UNKNOWN if undated else moment.quality
             self._sound = True
             self.fault = ""
             return report
@@ -249,7 +249,7 @@ class Vault(VaultReader):
         """Opens a segment that starts with the frame at `start`. Raises `StorageError`."""
         with self._writing():
             segment = segment_id(self._entropy.token(ID_BYTES))
-            start = self._dating.judge(start)
+            start = self._clock_judge.judge(start)
             span = span_between(self._clock.boot_id, start, start)
             begin = Begin(
                 segment=segment,
@@ -389,17 +389,20 @@ class Vault(VaultReader):
 
     def _judge(self, moment: ClockReading) -> ClockReading:
         with self._lock:
-            return self._dating.judge(moment)
+            return self._clock_judge.judge(moment)
 
     def _span(self, start: ClockReading, end: ClockReading) -> TimeSpan:
         return span_between(self._clock.boot_id, self._judge(start), self._judge(end))
 
-    def _anchor(self) -> None:
-        """The clock became better: date what this boot recorded before by it (FORMAT.md, procedure D)."""
+    def _record_clock_sync(self) -> None:
+        """Dates what this boot recorded before, if the clock became better (FORMAT.md, procedure D).
+
+        `_start` sets `_dated_by` to unknown if a segment of this boot could be dated better.
+        """
         now = self._now()
-        if RANK.index(now.quality) > RANK.index(self._dated):
+        if RANK.index(now.quality) > RANK.index(self._dated_by):
             self._writer.commit(ClockSync(at=stamp(self._clock.boot_id, now)))
-            self._dated = now.quality
+            self._dated_by = now.quality
 
     def _turn_chapter(self) -> None:
         """Begin a chapter of the manifest if the newest is full (FORMAT.md, procedure N)."""
@@ -445,7 +448,7 @@ class Vault(VaultReader):
             if not self._sound or self._index.is_damaged:
                 self.start()
             try:
-                self._anchor()
+                self._record_clock_sync()
                 self._turn_chapter()
                 yield
             except StorageError:

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.entries import Dater, Totals, VaultEntry, dated
+from agent.core.vault.dating import NumberedClockSync, dated
+from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import ChainHead
 from agent.core.vault.names import ID_PATTERN, SegmentId
 from agent.core.vault.spans import LONGEST_SEGMENT_US
@@ -169,7 +170,11 @@ class SqliteIndex:
         return self._path.with_name(self._path.name + suffix)
 
     def apply(
-        self, added: Sequence[VaultEntry], removed: Sequence[SegmentId], tip: ChainHead, syncs: Sequence[Dater] = ()
+        self,
+        added: Sequence[VaultEntry],
+        removed: Sequence[SegmentId],
+        tip: ChainHead,
+        syncs: Sequence[NumberedClockSync] = (),
     ) -> None:
         with self._using() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -329,7 +334,7 @@ def _make_anew(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _date(connection: sqlite3.Connection, sync: Dater) -> None:
+def _date(connection: sqlite3.Connection, sync: NumberedClockSync) -> None:
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM segment WHERE boot = ? AND quality <> 'synced'",  # noqa: S608 — constants
         (sync.at.boot,),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from agent.core.vault.entries import Dater, VaultEntry, entry_of
+from agent.core.vault.dating import NumberedClockSync
+from agent.core.vault.entries import VaultEntry, entry_of
 from agent.core.vault.manifest import ChainFault, ChainHead, ChainStep, chapter_of, chapter_start
 from agent.core.vault.records import ClockSync, EvictionRecord, RecoveredRecord, SegmentRecord
 from agent.errors import StorageError
@@ -123,7 +124,7 @@ def _cut(log: ManifestLog, replay: ReplayReport) -> None:
 def _apply(index: Index, steps: Iterable[ChainStep], tip: ChainHead) -> None:
     added: dict[str, VaultEntry] = {}
     removed: set[str] = set()
-    anchors: list[Dater] = []
+    syncs: list[NumberedClockSync] = []
     for step in steps:
         if step.signed is None:
             continue
@@ -140,6 +141,6 @@ def _apply(index: Index, steps: Iterable[ChainStep], tip: ChainHead) -> None:
             for segment in record.segments:
                 added.pop(segment, None)
         elif isinstance(record, ClockSync):
-            anchors.append(Dater(sequence, record.at))
+            syncs.append(NumberedClockSync(sequence, record.at))
     if tip != index.chain_head():
-        index.apply(tuple(added.values()), sorted(removed), tip, anchors)
+        index.apply(tuple(added.values()), sorted(removed), tip, syncs)

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.timebase import ClockQuality
-from agent.core.vault.entries import Dater, Totals, VaultEntry, dated
+from agent.core.vault.dating import NumberedClockSync, dated
+from agent.core.vault.entries import Totals, VaultEntry
 from agent.core.vault.manifest import ChainHead, chapter_start
 from agent.core.vault.names import segment_id
 from agent.core.vault.spans import Stamp
@@ -155,10 +156,10 @@ def test_a_clock_sync_dates_the_segments_of_its_boot_that_came_before_it(index: 
     other = replace(entry(2), boot="1" * 32, start_us=2_000_000)
     index.apply([early, late, other], (), tip(6))
     at = Stamp(boot="0" * 32, at_us=3_000_000, utc_ms=1_760_000_000_000, quality=ClockQuality.SYNCED)
-    index.apply((), (), tip(7), [Dater(4, at)])
+    index.apply((), (), tip(7), [NumberedClockSync(4, at)])
     found = index.get(early.id)
     assert found is not None
-    assert found == dated(early, Dater(4, at)) != early
+    assert found == dated(early, NumberedClockSync(4, at)) != early
     assert (found.start_ms, found.end_ms) == (1_760_000_000_000 - 2_000, 1_760_000_000_000 + 3_000)
     assert index.get(late.id) == late
     assert index.get(other.id) == other

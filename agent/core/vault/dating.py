@@ -1,42 +1,41 @@
-"""Decides how far a boot's wall clock is believed. If a set clock jumps, one of its two readings was wrong.
+"""Dates segments that were recorded before the clock was set, by a later `clock-sync` of the same boot.
 
-- A reading of better quality is always believed: a clock that is being set looks like this.
-- Two readings of the same quality must agree with the boot clock between them, to `JUMP_NS`. A reading that disagrees
-  counts as unknown. So do all later ones, until the clock is back or the device starts again.
-
-For example, a time server that lies by ten years ages no footage, and makes no match certain.
-
-Source: FORMAT.md, invariant 8.
+Source: FORMAT.md, procedure D.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
 
-from agent.core.timebase import NS_PER_S, ClockQuality, ClockReading
-from agent.core.vault.spans import RANK
+from agent.core.vault.entries import VaultEntry
+from agent.core.vault.spans import RANK, Stamp
 
-__all__ = ["JUMP_NS", "ClockJudge"]
-
-JUMP_NS: Final = 120 * NS_PER_S
-"""More than any slewing and any leap second."""
+__all__ = ["NumberedClockSync", "dated"]
 
 
-class ClockJudge:
-    """Judges the readings of one boot, in the order they are made."""
+@dataclass(frozen=True, slots=True)
+class NumberedClockSync:
+    """A `clock-sync` and its number in the manifest. It dates only records before it."""
 
-    def __init__(self) -> None:
-        self._offset_ns = 0
-        self._quality = ClockQuality.UNKNOWN
+    sequence: int
+    at: Stamp
 
-    def judge(self, read: ClockReading) -> ClockReading:
-        """Returns `read`, with its quality lowered to unknown if it contradicts the earlier readings."""
-        if read.quality is ClockQuality.UNKNOWN:
-            return read
-        offset_ns = read.utc_ns - read.boot_ns
-        if RANK.index(read.quality) <= RANK.index(self._quality) and abs(offset_ns - self._offset_ns) > JUMP_NS:
-            return replace(read, quality=ClockQuality.UNKNOWN)
-        self._offset_ns = offset_ns
-        self._quality = max(self._quality, read.quality, key=RANK.index)
-        return read
+
+def dated(entry: VaultEntry, sync: NumberedClockSync) -> VaultEntry:
+    """Returns `entry` with the date from `sync`, if the sync is of the same boot, better, and later in the
+    manifest.
+
+    A segment recovered after a crash keeps an unknown date, because the device missed its end.
+    """
+    at = sync.at
+    worse = RANK.index(at.quality) <= RANK.index(entry.quality)
+    if entry.boot != at.boot or worse or entry.sequence >= sync.sequence:
+        return entry
+    start_ms = at.utc_of_ms(entry.start_us)
+    return replace(
+        entry,
+        start_ms=start_ms,
+        end_ms=start_ms + entry.end_ms - entry.start_ms,
+        quality=at.quality if entry.witnessed else entry.quality,
+        dated_later=entry.dated_later or start_ms != entry.start_ms,
+    )

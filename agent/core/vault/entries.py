@@ -5,14 +5,13 @@ Source: FORMAT.md, "Index".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import FileKind, SegmentId, VaultFile
 from agent.core.vault.records import CONTINUOUS, SegmentRecord, StoredRecord
-from agent.core.vault.spans import RANK, Stamp
 
-__all__ = ["Dater", "Totals", "VaultEntry", "dated", "entry_of"]
+__all__ = ["Totals", "VaultEntry", "entry_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,32 +97,4 @@ def entry_of(record: StoredRecord, sequence: int, line_offset: int, line_size: i
         start_us=record.span.start_us,
         continuous=record.label_text == CONTINUOUS,
         sound_bytes=record.sound_file.size if record.sound_file else 0,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Dater:
-    """A `clock-sync` and its number in the manifest. It dates only records before it."""
-
-    sequence: int
-    at: Stamp
-
-
-def dated(entry: VaultEntry, sync: Dater) -> VaultEntry:
-    """Returns `entry` with the date from `sync`, if the sync is of the same boot, better, and later in the
-    manifest.
-
-    A segment recovered after a crash keeps an unknown date, because the device missed its end.
-    """
-    at = sync.at
-    worse = RANK.index(at.quality) <= RANK.index(entry.quality)
-    if entry.boot != at.boot or worse or entry.sequence >= sync.sequence:
-        return entry
-    start_ms = at.utc_of_ms(entry.start_us)
-    return replace(
-        entry,
-        start_ms=start_ms,
-        end_ms=start_ms + entry.end_ms - entry.start_ms,
-        quality=at.quality if entry.witnessed else entry.quality,
-        dated_later=entry.dated_later or start_ms != entry.start_ms,
     )

@@ -10,8 +10,9 @@ import pytest
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.chapters import ChapterLimits, chapter_limits, chapters_to_delete
+from agent.core.vault.dating import NumberedClockSync, dated
 from agent.core.vault.digest import FileDigest, digest
-from agent.core.vault.entries import Dater, VaultEntry, dated, entry_of
+from agent.core.vault.entries import VaultEntry, entry_of
 from agent.core.vault.names import FileKind, VaultFile, parse_name, segment_id
 from agent.core.vault.records import CONTINUOUS, PosterRecord, SealedFile, SoundRecord
 from agent.core.vault.spans import Stamp
@@ -46,8 +47,10 @@ def test_an_entry_names_its_files_and_counts_what_their_deletion_frees() -> None
         assert ((entry.file, *entry.companions), entry.stored_bytes) == (files, freed)
 
 
-def sync(quality: ClockQuality = SYNCED, sequence: int = 8, boot: str = BOOT, utc_ms: int = 60_000) -> Dater:
-    return Dater(sequence, Stamp(boot=boot, at_us=1_000_004, utc_ms=utc_ms, quality=quality))
+def sync(
+    quality: ClockQuality = SYNCED, sequence: int = 8, boot: str = BOOT, utc_ms: int = 60_000
+) -> NumberedClockSync:
+    return NumberedClockSync(sequence, Stamp(boot=boot, at_us=1_000_004, utc_ms=utc_ms, quality=quality))
 
 
 def test_a_better_clock_of_the_same_boot_dates_the_segments_before_it() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs, seconds
-from agent.core.vault.dating import JUMP_NS, ClockJudge
+from agent.core.vault.clock_judge import JUMP_NS, ClockJudge
 
 UNKNOWN, HELD, SYNCED = ClockQuality.UNKNOWN, ClockQuality.HELD, ClockQuality.SYNCED
 YEAR_NS = seconds(31_557_600)
@@ -19,34 +19,34 @@ def read(boot_s: float, quality: ClockQuality, shift_ns: int = 0) -> ClockReadin
 
 
 def test_a_clock_that_is_set_is_believed_wherever_it_goes() -> None:
-    dating = ClockJudge()
-    assert dating.judge(read(1, UNKNOWN, -T0)).quality is UNKNOWN
-    assert dating.judge(read(2, HELD, -YEAR_NS)).quality is HELD
-    assert dating.judge(read(3, SYNCED)).quality is SYNCED
+    clock_judge = ClockJudge()
+    assert clock_judge.judge(read(1, UNKNOWN, -T0)).quality is UNKNOWN
+    assert clock_judge.judge(read(2, HELD, -YEAR_NS)).quality is HELD
+    assert clock_judge.judge(read(3, SYNCED)).quality is SYNCED
 
 
 @pytest.mark.parametrize("years", [-10, 10])
 def test_a_vouched_for_clock_that_jumps_is_unknown_until_it_is_back(years: int) -> None:
-    dating = ClockJudge()
-    assert dating.judge(read(1, SYNCED)).quality is SYNCED
+    clock_judge = ClockJudge()
+    assert clock_judge.judge(read(1, SYNCED)).quality is SYNCED
     for quality in (HELD, SYNCED):
         stepped = read(2, quality, years * YEAR_NS)
-        judged = dating.judge(stepped)
+        judged = clock_judge.judge(stepped)
         assert judged.quality is UNKNOWN
         assert (judged.utc_ns, judged.boot_ns) == (stepped.utc_ns, stepped.boot_ns)
-    assert dating.judge(read(3, SYNCED)).quality is SYNCED
+    assert clock_judge.judge(read(3, SYNCED)).quality is SYNCED
 
 
 @given(st.lists(st.integers(-JUMP_NS // 2, JUMP_NS // 2), max_size=20))
 def test_slewing_and_leap_seconds_are_no_jump(slews: list[int]) -> None:
-    dating = ClockJudge()
-    assert all(dating.judge(read(at, SYNCED, slew)).quality is SYNCED for at, slew in enumerate(slews))
+    clock_judge = ClockJudge()
+    assert all(clock_judge.judge(read(at, SYNCED, slew)).quality is SYNCED for at, slew in enumerate(slews))
 
 
 def test_a_clock_that_runs_on_for_hours_has_not_jumped_and_one_that_jumps_by_more_than_two_minutes_has() -> None:
-    dating = ClockJudge()
-    assert [dating.judge(read(at, SYNCED)).quality for at in (1, 3600, 90_000)] == [SYNCED] * 3
-    assert dating.judge(read(90_001, SYNCED, JUMP_NS)).quality is SYNCED
-    assert dating.judge(read(90_002, SYNCED, 2 * JUMP_NS + 1)).quality is UNKNOWN
-    assert dating.judge(read(90_003, SYNCED, -1)).quality is UNKNOWN
-    assert dating.judge(read(90_004, SYNCED, 0)).quality is SYNCED
+    clock_judge = ClockJudge()
+    assert [clock_judge.judge(read(at, SYNCED)).quality for at in (1, 3600, 90_000)] == [SYNCED] * 3
+    assert clock_judge.judge(read(90_001, SYNCED, JUMP_NS)).quality is SYNCED
+    assert clock_judge.judge(read(90_002, SYNCED, 2 * JUMP_NS + 1)).quality is UNKNOWN
+    assert clock_judge.judge(read(90_003, SYNCED, -1)).quality is UNKNOWN
+    assert clock_judge.judge(read(90_004, SYNCED, 0)).quality is SYNCED
