@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from agent.config.places import KeyPath, Places
-from agent.config.reading import convert, explain, holds_secret, not_utf8, parse, placed, read_text
+from agent.config.reading import convert, explain_refusal, holds_secret, not_utf8, parse, placed, read_text
 from agent.config.settings import (
     AlertsConfig,
     BrokerLink,
@@ -356,7 +356,7 @@ def _read_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Callable[[str
         tables = json.loads(text)
         bundle = msgspec.convert(tables, DeviceBundle)
     except msgspec.ValidationError as error:
-        key, message, remedy = explain(str(error), tables, DeviceBundle)
+        key, message, remedy = explain_refusal(str(error), tables, DeviceBundle)
         raise placed(source, _json_line(text, key), key, message, remedy) from error
     except json.JSONDecodeError as error:
         raise _no_bundle(source, error.doc[: error.pos].encode(), error.msg) from error

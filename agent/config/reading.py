@@ -23,7 +23,7 @@ from agent.config.places import KeyPath, Places
 from agent.config.settings import Configuration, CrossFieldError, cross_field_errors
 from agent.errors import ConfigurationError
 
-__all__ = ["convert", "explain", "load", "not_utf8", "parse", "placed", "read_text", "shown"]
+__all__ = ["convert", "explain_refusal", "load", "not_utf8", "parse", "placed", "read_text", "shown"]
 
 _Kind = TypeVar("_Kind")
 CheckFields = Callable[[_Kind], Iterator[CrossFieldError]]
@@ -90,7 +90,7 @@ def convert(text: str, source: Path, kind: type[_Kind], contradicting: CheckFiel
     try:
         converted = msgspec.convert(tables, kind, dec_hook=lambda wanted, value: _path(wanted, value, source))
     except msgspec.ValidationError as error:
-        key, message, remedy = explain(str(error), tables, kind)
+        key, message, remedy = explain_refusal(str(error), tables, kind)
         raise placed(source, places.line(key), key, message, remedy) from error
     problem = next(contradicting(converted), None)
     if problem:
@@ -168,8 +168,8 @@ def _reason(error: Exception) -> str:
     return words[:1].lower() + words[1:].rstrip(".")
 
 
-def explain(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyPath, str, str]:
-    """(key, message, remedy) for a message of msgspec's."""
+def explain_refusal(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyPath, str, str]:
+    """Turns msgspec's message into (key, message, remedy) for the operator."""
     where = _PATH_IN_MESSAGE.search(said)
     steps = _PATH_STEP.findall(where["path"]) if where else []
     key: KeyPath = tuple(int(index) if index else name for name, index in steps)
