@@ -78,7 +78,7 @@ class DeviceError(DoorwardError):
 
 
 class NetworkError(DoorwardError):
-    """The link's: a broker that is away, refuses a certificate, or stops answering."""
+    """The network's: a broker or another service that is away, refuses, or stops answering."""
 
 
 class InternalError(DoorwardError):

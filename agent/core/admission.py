@@ -7,6 +7,7 @@ these bytes, and that they parse. The checks here, in this order:
 2. It keeps the owner's limits, tightened by those that the root sets for this requester.
 3. It asks about a region that the requester is responsible for.
 4. The device can seal an answer to the key it names.
+5. If it is about another place, the day's quota of records for other places has room. Otherwise it is `Elsewhere`.
 
 A message that fails is `Blocked`. Its sender is known, so it is listed for the owner. It has also used up its sequence
 number: a broker may deliver the same bytes for weeks, which must stay blocked once the window allows it. A

@@ -88,11 +88,12 @@ class Event(enum.Enum):
     REVOKED = "the owner takes the approval back"
     """Also used if an owner who approved has left.  The ledger states the reason."""
     FIRST_BYTE = "the first byte is about to leave"
+    """The first chunk of part 0.  The init leaves before it, after the delay, and says only that an answer waits."""
     RECEIPT = "the requester acknowledges everything"
     REFUSED = "the requester refuses it"
     TRUST_WITHDRAWN = "it may not be asked"
     """The requester is no longer trusted, or the request broke a time limit that could be checked only after the clock
-    was synchronised.  The ledger states which."""
+    was known.  The ledger states which."""
 
 
 class Action(enum.Enum):
@@ -115,7 +116,7 @@ class Transition:
     actions: tuple[Action, ...] = ()
 
 
-_R, _P, _H, _A, _S = (
+_R, _P, _W, _A, _S = (
     RequestState.RECEIVED,
     RequestState.PENDING,
     RequestState.PARTIALLY_APPROVED,
@@ -136,16 +137,16 @@ TRANSITIONS: Final[Mapping[tuple[RequestState, Event], Transition]] = MappingPro
         (_P, Event.EXPIRED): Transition(RequestState.EXPIRED, EntryKind.EXPIRED),
         (_P, Event.WITHDRAWN): Transition(RequestState.WITHDRAWN, EntryKind.WITHDRAWN),
         (_P, Event.TRUST_WITHDRAWN): Transition(RequestState.DENIED, EntryKind.DENIED),
-        # Half approved: the owners agreed that it takes two.  The second owner approves exactly the same, denies, or
-        # approves something else, which then waits for the first.  One denial ends the request.
-        (_P, Event.PARTIALLY_APPROVED): Transition(_H, EntryKind.FIRST_APPROVAL, (Action.NOTIFY_OTHER_OWNERS,)),
-        (_H, Event.PARTIALLY_APPROVED): Transition(_H, EntryKind.FIRST_APPROVAL, (Action.NOTIFY_OTHER_OWNERS,)),
-        (_H, Event.APPROVED): Transition(_A, EntryKind.APPROVED, (Action.OFFER_OUTBOX,)),
-        (_H, Event.DENIED): Transition(RequestState.DENIED, EntryKind.DENIED),
-        (_H, Event.OPTED_OUT): Transition(RequestState.OPTED_OUT, EntryKind.OPTED_OUT),
-        (_H, Event.EXPIRED): Transition(RequestState.EXPIRED, EntryKind.EXPIRED),
-        (_H, Event.WITHDRAWN): Transition(RequestState.WITHDRAWN, EntryKind.WITHDRAWN),
-        (_H, Event.TRUST_WITHDRAWN): Transition(RequestState.DENIED, EntryKind.DENIED),
+        # Waiting for another owner: the owners agreed that it takes two.  The second owner approves exactly the same,
+        # denies, or approves something else, which then waits for the first.  One denial ends the request.
+        (_P, Event.PARTIALLY_APPROVED): Transition(_W, EntryKind.FIRST_APPROVAL, (Action.NOTIFY_OTHER_OWNERS,)),
+        (_W, Event.PARTIALLY_APPROVED): Transition(_W, EntryKind.FIRST_APPROVAL, (Action.NOTIFY_OTHER_OWNERS,)),
+        (_W, Event.APPROVED): Transition(_A, EntryKind.APPROVED, (Action.OFFER_OUTBOX,)),
+        (_W, Event.DENIED): Transition(RequestState.DENIED, EntryKind.DENIED),
+        (_W, Event.OPTED_OUT): Transition(RequestState.OPTED_OUT, EntryKind.OPTED_OUT),
+        (_W, Event.EXPIRED): Transition(RequestState.EXPIRED, EntryKind.EXPIRED),
+        (_W, Event.WITHDRAWN): Transition(RequestState.WITHDRAWN, EntryKind.WITHDRAWN),
+        (_W, Event.TRUST_WITHDRAWN): Transition(RequestState.DENIED, EntryKind.DENIED),
         # Approved: the bytes are fixed and none has left, so the owner can still revoke all of it.
         (_A, Event.FIRST_BYTE): Transition(_S, EntryKind.SENDING),
         (_A, Event.REVOKED): Transition(RequestState.REVOKED, EntryKind.REVOKED, (Action.DROP_OUTBOX,)),

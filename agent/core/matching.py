@@ -2,8 +2,9 @@
 
 - A segment matches if it overlaps the window. The camera matches if its position is in the area. Only the device knows
   both: the requester asks every device in the area and cannot interpret silence.
-- A match is `certain` if the wall clock of every matching segment was synchronised. Otherwise it is `possible`, and the
-  owner is told so. For example, a Pi without a battery may have had any date. A doubtful clock never widens the window.
+- A match is `certain` if the clock of every matching segment was known: `synced` or `held`, which is off by seconds.
+  Otherwise it is `possible`, and the owner is told so. For example, a Pi without a battery may have had any date. A
+  doubtful clock never widens the window.
 
 Source: docs/security/promises.md, promises 3 and 6.
 """

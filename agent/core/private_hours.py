@@ -3,7 +3,7 @@
 - Hours are in the device's local day. Hours that end before they begin end on the next day and belong to the day on
   which they begin. Hours that begin and end at the same minute are refused when they are set; here they count as the
   whole day.
-- They follow the device's clock even if it is not synchronised, because filming in a private hour is worse than losing
+- They follow the device's clock even if it is unknown, because filming in a private hour is worse than losing
   an hour of footage. If a household needs certainty, it uses the privacy switch.
 """
 

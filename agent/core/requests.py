@@ -278,7 +278,7 @@ def is_replay(history: History, requester: TrustedRequester, message: SequencedM
 
 
 def trusted_seconds(now: ClockReading) -> int | None:
-    """Returns UTC seconds, or None while the clock is unsynchronised."""
+    """Returns UTC seconds, or None while the clock is unknown (`ClockQuality.UNKNOWN`)."""
     return None if now.quality is ClockQuality.UNKNOWN else now.utc_ns // NS_PER_S
 
 

@@ -9,7 +9,7 @@ Rules, each a property test:
 - A segment ends at the GOP border nearest to the target length. A clip's last segment may be shorter.
 - The parts of a long GOP follow its keyframe: every segment begins with a keyframe.
 
-Source: FORMAT.md, "Segment"; the transition table is `_feed`.
+Source: FORMAT.md, "Segment".
 """
 
 from __future__ import annotations

@@ -40,14 +40,14 @@ _LAST = datetime.datetime(9998, 12, 31, tzinfo=datetime.UTC)
 
 
 class ClockQuality(enum.Enum):
-    """The quality of the wall clock at a moment."""
+    """The quality of the wall clock at a moment. A clock is *known* if it is `SYNCED` or `HELD`."""
 
     SYNCED = "synced"
     """Disciplined by a time source at this moment: trust it to a second."""
     HELD = "held"
     """Set from a good source earlier in this boot or by a battery clock: it drifts by seconds a day at most."""
     UNKNOWN = "unknown"
-    """The clock is not synchronised. The order is right (boot clock), but the date may be wrong."""
+    """No good source has set the clock. The order is right (boot clock), but the date may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class SegmentHolds:
             self._journal.put(_ERASURE + name, b"")
 
     def held(self) -> frozenset[str]:
-        """Returns the held segments.  Holds end only while the clock is synchronised."""
+        """Returns the held segments.  Holds end only while the clock is known."""
         now_s = trusted_seconds(self._clock.now())
         until = self._journal.named(_HOLD)
         return frozenset(name for name, value in until.items() if now_s is None or now_s <= int(value))

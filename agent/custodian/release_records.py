@@ -30,7 +30,7 @@ _TIP: Final = "tip."
 _FIRST: Final = "first."
 _APPROVERS: Final = "approvers."
 _NOT_CHECKED: Final = "unjudged."
-"""Precedes the id of a request that arrived while the clock was unsynchronised.  Its time limits are unchecked."""
+"""Precedes the id of a request that arrived while the clock was unknown.  Its time limits are unchecked."""
 _LIMIT_BYTES: Final = 4096
 
 
@@ -147,7 +147,7 @@ class ReleaseRecords:
     def requester_of(self, stored: StoredRequest, owner_s: int | None = None) -> TrustedRequester | None:
         """Returns the requester if the key that signed the request is trusted now, otherwise None.
 
-        `owner_s`: the time of an owner's statement.  It counts while the device's clock is unsynchronised.
+        `owner_s`: the time of an owner's statement.  It counts while the device's clock is unknown.
         """
         at_s = trusted_seconds(self._clock.now())
         at_s = owner_s if at_s is None else at_s
@@ -183,7 +183,7 @@ class ReleaseRecords:
     # -- time limits that could not be checked -------------------------------------------------------------------------
 
     def defer_check(self, request: str) -> None:
-        """Notes that the request arrived while the clock was unsynchronised."""
+        """Notes that the request arrived while the clock was unknown."""
         self._journal.put(_NOT_CHECKED + request, b"")
 
     def is_deferred(self, request: str) -> bool:

@@ -152,7 +152,7 @@ class Releases:
                     self.step(stored, Event.REVOKED, reason=APPROVER_LEFT)
 
     def expire(self, now_s: int) -> None:
-        """Ends every overdue release.  `now_s`: UTC of a synchronised clock."""
+        """Ends every overdue release.  `now_s`: UTC of a known clock."""
         with self._decisions.one():
             for stored in self.records.overdue(now_s):
                 self.step(stored, Event.EXPIRED)

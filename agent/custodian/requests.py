@@ -51,7 +51,7 @@ class Requests:
     def still_trusted(self, stored: StoredRequest, owner_s: int | None = None) -> bool:
         """Returns True if the key that signed the request is trusted now.
 
-        `owner_s`: the time of an owner's statement.  It counts while the device's clock is unsynchronised.
+        `owner_s`: the time of an owner's statement.  It counts while the device's clock is unknown.
         """
         return self._records.requester_of(stored, owner_s) is not None
 
@@ -66,7 +66,7 @@ class Requests:
     def on_time(self) -> None:
         """Sends delayed notices, and ends every request and tip that has expired or lost its trust.
 
-        Requests expire only while the clock is synchronised.  Otherwise, the clock of the owner who approves decides.
+        Requests expire only while the clock is known.  Otherwise, the clock of the owner who approves decides.
         """
         self._notices.on_time()
         self._releases.recheck()
@@ -78,7 +78,7 @@ class Requests:
             self._releases.expire(now_s)
 
     def _check_deferred(self, now_s: int) -> None:
-        """Re-checks requests that were admitted while the clock was unsynchronised.
+        """Re-checks requests that were admitted while the clock was unknown.
 
         A request that has merely expired since then is left to `Releases.expire`.
         """

@@ -35,7 +35,7 @@ MOST_RINGS: Final = 20_000
 _SHORTEST_OFF_MS: Final = 60_000
 """A shorter time between records is only a restart."""
 _UNKNOWN: Final = "unknown"
-"""The quality of an unsynchronised clock.  Its dates may be wrong."""
+"""The quality of an unknown clock.  Its dates may be wrong."""
 
 
 _STRENGTH: Final = ("motion", "pir", "button")

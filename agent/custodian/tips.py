@@ -83,7 +83,7 @@ class Tips:
         return status
 
     def _stored(self, tip: Tip, said: VerifiedStatement) -> StoredTip:
-        # The owner's clock counts while the device's clock is unsynchronised.
+        # The owner's clock counts while the device's clock is unknown.
         now_s = trusted_seconds(self._clock.now()) or tip.owner_time_ms // 1000
         return StoredTip(
             tip=tip.tip,

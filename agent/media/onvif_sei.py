@@ -70,7 +70,7 @@ class GopStatement:
     """The statement of one message about a GOP, or about a part of one.
 
     `partial`: it ends before its GOP does. `start` and `end`: times of its first picture and of the next GOP's, in 100
-    ns since 1601 (UTC), 0 if the clock was not synchronised. `counter` goes up by one from message to message. `units`:
+    ns since 1601 (UTC), 0 if the clock was unknown. `counter` goes up by one from message to message. `units`:
     the number of hashes in `gop_hash`. `linked`: the first hash of the GOP signed before; zeros for the first one.
     `hashes`: one for each unit, or empty.
     """

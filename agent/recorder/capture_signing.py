@@ -137,5 +137,5 @@ class CaptureSigner:
 
 
 def _time(reading: ClockReading) -> int:
-    """Returns 0 if the clock is not synchronised: the signature must not claim a wrong date."""
+    """Returns 0 if the clock is unknown: the signature must not claim a wrong date."""
     return 0 if reading.quality is ClockQuality.UNKNOWN else onvif_time(reading.utc_ns // _NS_PER_US)

@@ -1,7 +1,7 @@
 """Writes one segment: seals its media as it comes, keeps it durable, and has it acknowledged at the end.
 
-The steps are FORMAT.md's procedures C (create) and F (finish).  The file key is in memory from `begin` to `finish` and
-nowhere else.
+The steps are FORMAT.md's procedures C (create) and F (finish).  The file key is in memory from the constructor to
+`finish` or `abandon`, and nowhere else.
 """
 
 from __future__ import annotations

@@ -74,6 +74,8 @@ class WebPushSender:
             raise NetworkError(f"The push service cannot be reached ({type(error).__name__}).") from error
         finally:
             connection.close()
+        # The browser stays listed, because only an owner's signed statement removes it. Until then it is tried again
+        # (`retry_pause_ns`: at last each quarter of an hour), and the page shows this fault.
         if status in (404, 410):
             raise NetworkError("The browser has ended its subscription.", remedy="Switch it on in the page again.")
         if not 200 <= status < 300:

@@ -41,7 +41,7 @@ class VerifiedMessage:
 def verify_inbound(data: bytes, topic: Topic, trust: TrustStore, at_s: int | None) -> VerifiedMessage:
     """Returns the message in the envelope `data` that arrived on `topic`.
 
-    `at_s`: UTC seconds, or None if the clock is not synchronised. Raises `RequestError` if a message is malformed or
+    `at_s`: UTC seconds, or None if the clock is unknown. Raises `RequestError` if a message is malformed or
     its requester may not send it, and `OpenError` if no trusted key signed it.
     """
     try:

@@ -5,8 +5,8 @@
 - A window and an area have a *minimum*. A request therefore cannot aim at one moment, or at one home without the ground
   around it (PROTOCOL.md section 4 says what the rule bounds).
 - All bounds are inclusive: exactly 15 minutes and exactly 1 294 994 m² are allowed.
-- Rules about the time of day apply only if the clock is synchronised (`now_s`). A request that arrived earlier is
-  judged once the clock is synchronised, and at approval by the clock of the owner who approves.
+- Rules about the time of day apply only if the clock is known (`now_s`). A request that arrived earlier is judged once
+  the clock is known, and at approval by the clock of the owner who approves.
 - The owner's client judges independently of the device and cannot know when a request arrived. `check_late` therefore
   tests only rules that hold at any moment since, and leaves the owner time to answer.
 
@@ -132,7 +132,7 @@ def check(
 ) -> OverLimit | None:
     """Returns the first limit that `request` exceeds, or None.
 
-    `now_s`: UTC seconds, or None if the clock is not synchronised. With None the rules that need the time are skipped.
+    `now_s`: UTC seconds, or None if the clock is unknown. With None the rules that need the time are skipped.
     `near`: True if the requested area contains the door that judges. With False the slow measurement of the ground that
     counts (`area_opening`) is skipped, because this door is not asked.
     """
@@ -141,7 +141,7 @@ def check(
         or _of_area(request, limits, near)
         or (OverLimit.KEPT_TOO_LONG if request.retention_days > limits.retention_max_days else None)
         or (None if now_s is None else check_times(request.from_s, request.to_s, request.not_after_s, limits, now_s))
-        or _of_rate(limits, earlier)
+        or _of_earlier(limits, earlier)
     )
 
 
@@ -193,9 +193,10 @@ def check_late(request: FootageRequest, limits: RequestLimits, now_s: int) -> Ov
     return None
 
 
-def _of_rate(limits: RequestLimits, earlier: EarlierRequests) -> OverLimit | None:
+def _of_earlier(limits: RequestLimits, earlier: EarlierRequests) -> OverLimit | None:
     if earlier.for_case >= limits.requests_per_case:
         return OverLimit.CASE
+    # The same number limits unanswered requests about an overlapping window.
     if earlier.for_window >= limits.requests_per_case:
         return OverLimit.WINDOW_ASKED
     if earlier.from_requester >= limits.requests_per_requester_per_day:

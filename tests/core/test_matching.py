@@ -61,7 +61,7 @@ def test_a_camera_elsewhere_or_that_does_not_know_where_it_is_matches_nothing() 
     assert found(here, position=None) == ((), False)
 
 
-def test_a_match_is_certain_only_when_every_clock_behind_it_was_vouched_for() -> None:
+def test_a_match_is_certain_only_if_every_clock_behind_it_was_known_synced_or_held() -> None:
     good, held = Stored("a", 120_000, 125_000), Stored("b", 125_000, 130_000, HELD)
     doubtful, elsewhere = Stored("c", 130_000, 135_000, UNKNOWN), Stored("d", 0, 1, UNKNOWN)
     assert found(good, held) == (("a", "b"), True)

@@ -11,8 +11,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
-_PATH = re.compile(r"`((?:agent|firmware_bridge|tests|demo)/[\w/.-]+)`")
-_PLACE = re.compile(r"`((?:agent|firmware_bridge)/[\w/.-]+\.py)`:\s+((?:`[\w.]+`(?:(?:,| and|, and)\s+)?)+)")
+_PATH = re.compile(r"`((?:agent|desk|firmware_bridge|scripts|tests|demo)/[\w/.-]+)`")
+_PLACE = re.compile(
+    r"`((?:agent|desk|firmware_bridge|scripts)/[\w/.-]+\.py)`:\s+((?:`[\w.]+`(?:(?:,| and|, and)\s+)?)+)"
+)
 _SCRIPT_PLACE = re.compile(r"`(agent/web/src/[\w/.-]+\.js)`:\s+((?:`\w+`(?:(?:,| and|, and)\s+)?)+)")
 _WALK = re.compile(r"^## (How [^\n]+)\n\nFolders: (.+?)\n\n(.+?)(?=^## )", re.MULTILINE | re.DOTALL)
 SHARED = ("agent/core", "agent/wire", "agent/media", "agent/mqtt")
@@ -32,11 +34,13 @@ def script_places() -> list[tuple[str, str]]:
 
 @cache
 def names_of(path: str) -> frozenset[str]:
-    """Functions, classes and `Class.method` of a file."""
+    """Functions, classes, constants and `Class.method` of a file."""
     found = set()
     for node in ast.parse((ROOT / path).read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
         if isinstance(node, ast.ClassDef):
             found |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
     return frozenset(found)

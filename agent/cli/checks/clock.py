@@ -1,4 +1,4 @@
-"""Checks that the clock is synchronised. If it is not, matches are `possible` instead of `certain`."""
+"""Checks that the clock is synchronised. If it never was, matches are `possible` instead of `certain`."""
 
 from __future__ import annotations
 

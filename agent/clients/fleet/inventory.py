@@ -24,7 +24,7 @@ _AHEAD_S: Final = 600
 
 
 class DoorState(enum.Enum):
-    """The state of a doorbell in one word, the worst first."""
+    """The state of a doorbell in one word. `_row` decides in this order if several are true."""
 
     NEVER_HEARD = "never heard"
     SILENT = "silent"

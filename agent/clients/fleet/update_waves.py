@@ -19,6 +19,7 @@ from agent.wire.health import UpdateWord
 __all__ = ["WaveAction", "WaveStep", "next_step"]
 
 _FAILED: Final = (DoorState.FAULT, DoorState.SILENT, DoorState.AMBIGUOUS, DoorState.ANOTHER)
+"""A doorbell that was never heard is waited for: one that is still in its box stops nothing."""
 _ENDED_BADLY: Final = (UpdateWord.ROLLED_BACK, UpdateWord.REFUSED, UpdateWord.INTERRUPTED)
 
 

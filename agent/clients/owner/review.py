@@ -159,7 +159,7 @@ class RequestReview:
 
     @property
     def certain(self) -> bool:
-        """True if the clock was synchronised for every matching segment."""
+        """True if the clock was known for every matching segment."""
         return all(each.record.quality is not ClockQuality.UNKNOWN for each in self.segments)
 
     def expired(self, now_ms: int) -> bool:

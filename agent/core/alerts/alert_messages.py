@@ -42,7 +42,7 @@ _LONGEST_PAUSE_S: Final = 900
 
 @dataclass(frozen=True, slots=True)
 class QueuedAlert:
-    """One alert for one channel, in the queue. `id` grows; `queued_ms` is UTC, or 0 if the clock was not synchronised.
+    """One alert for one channel, in the queue. `id` grows; `queued_ms` is UTC, or 0 if the clock was unknown.
     `page`: the path on the owner's page that it leads to."""
 
     id: int
@@ -57,7 +57,7 @@ class QueuedAlert:
 
 @dataclass(frozen=True, slots=True)
 class DelayedAlert:
-    """News (its name in `kinds`) that is still delayed. `came_ms`: UTC, if the clock was synchronised.
+    """News (its name in `kinds`) that is still delayed. `came_ms`: UTC, if the clock was known.
 
     `left_ms`: the rest of the delay, in time during which the device runs. Setting the clock or restarting the device
     does not shorten it.

@@ -68,7 +68,7 @@ class ChannelRules:
 class Policy:
     """`digest_minute`: of the local day. `quiet`: the household's quiet hours, for every channel.
 
-    Minutes are None before the clock is synchronised. Then every alert is sent now.
+    Minutes are None before the clock is known. Then every alert is sent now.
     """
 
     channels: tuple[ChannelRules, ...]

@@ -141,10 +141,10 @@ def _released(
     window: TimeWindow,
 ) -> ReleasedItem:
     if item.id not in match_set:
-        raise _refused(f"segment {item.id} is not among those that matched")
+        raise _refused(f"{kind.value} {item.id} is not among those that matched")
     released = _captured(kind, item, headers, records)
     if not window.overlaps(released.record.record.span.start_ms, released.record.record.span.end_ms):  # type: ignore[union-attr]
-        raise _refused(f"segment {item.id} lies outside the requested window")
+        raise _refused(f"{kind.value} {item.id} lies outside the requested window")
     return released
 
 

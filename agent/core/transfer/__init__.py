@@ -14,8 +14,8 @@ Rules:
 - A broker's acknowledgement only frees a place in the window.  A receipt marks bytes as done.
 - Footage leaves after the requester has reported that it holds the manifest and wants the rest.
 - The bytes at an offset of a part are the same on every retry, even if the chunk size has changed meanwhile.
-- After `UploadSender.stop` (revocation, expiry) all chunks stay here. Before the first chunk, a revocation leaves no
-  trace.
+- After `UploadSender.stop` (revocation, expiry) all chunks stay here. Before the first chunk, the requester knows only
+  the init: that an answer waits, its number of parts, and the size and hash of part 0.
 - A crash may lose the memory of either side at any time.  Then the sender asks, and the receiver looks at its disk.
 
 Drive both the same way: pass an input, call `next_effect(now)` until it returns None, then wait for the next input or

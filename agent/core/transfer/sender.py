@@ -103,7 +103,8 @@ class UploadSender:
 
     @property
     def begun(self) -> bool:
-        """Returns whether a first byte may have left. Before that, a revocation leaves no trace."""
+        """Returns whether a chunk may have left. Until then, a revocation leaves only what the init told: that an
+        answer waited, its number of parts, and the size and hash of part 0."""
         return self._begun
 
     @property

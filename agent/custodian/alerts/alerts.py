@@ -472,5 +472,5 @@ class Alerts:
 
 
 def _known_ms(moment: ClockReading) -> int:
-    """Returns UTC, or 0 if the clock is unsynchronised. A clock without a battery is days behind until it is set."""
+    """Returns UTC, or 0 if the clock is unknown. A clock without a battery is days behind until it is set."""
     return moment.utc_ns // NS_PER_MS if moment.quality is not ClockQuality.UNKNOWN else 0

@@ -61,7 +61,7 @@ def entry_line(entry: LedgerEntry) -> str:
 
 
 def _when(entry: LedgerEntry) -> str:
-    # Mark a time of an unsynchronised clock. The order of entries never depends on it.
+    # Mark a time of an unknown clock. The order of entries never depends on it.
     doubt = "?" if _doubtful(entry) else " "
     return f"{words.day(entry.utc_ms)}{doubt}"
 
