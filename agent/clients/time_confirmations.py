@@ -9,6 +9,7 @@ Source: LEDGER.md, "Time by others".
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,8 +26,11 @@ from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from agent.wire.witness_keys import Witness, parse_witness
 
 __all__ = [
+    "NOT_OF_THIS_LEDGER",
     "Confirmation",
     "TimeFindings",
+    "TimeSide",
+    "TimeStatement",
     "TimeTrust",
     "confirmations",
     "find_time",
@@ -35,6 +39,10 @@ __all__ = [
 
 _CLOCKS_DIFFER_S: Final = 600
 _MS_PER_S: Final = 1000
+_LATE_S: Final = 25 * 3600
+"""Beats are at most 24 hours apart (`[witness] every_hours`), so a confirmation in time is nearer to the approval."""
+NOT_OF_THIS_LEDGER: Final = "The confirmation of time from the owner is not of this ledger."
+_STRANGER: Final = "You do not trust this witness."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +74,48 @@ class Confirmation:
     at_s: int
 
 
+class TimeSide(enum.Enum):
+    """Where a statement came from, and so what it shows."""
+
+    AFTER = "after"
+    """From the answer: the doorbell signed the answer later."""
+    BEFORE = "before"
+    """From the owner's file: the approval is older."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeStatement:
+    """One cosignature or time stamp. `at_s` (UTC s) is None, and `problem` says why, if it does not count.
+
+    `is_late`: it counts, and is more than a day away from the approval by the owner's clock.
+    """
+
+    side: TimeSide
+    by: str
+    is_stamp: bool
+    at_s: int | None
+    problem: str = ""
+    is_late: bool = False
+
+    @property
+    def counts(self) -> bool:
+        return not self.problem
+
+
 @dataclass(frozen=True, slots=True)
 class TimeFindings:
     """Statements of others about the time of an answer.
 
     `after`: the answer is younger than these. `before`: the approval is older than these.
     `doubts`: sentences about confirmations that do not count. `stated`: True if any statement came along.
+    `statements`: each cosignature and stamp that came, for a page.
     """
 
     after: tuple[Confirmation, ...] = ()
     before: tuple[Confirmation, ...] = ()
     doubts: tuple[str, ...] = ()
     stated: bool = False
+    statements: tuple[TimeStatement, ...] = ()
 
     @property
     def from_s(self) -> int | None:
@@ -125,21 +163,8 @@ def confirmations(
     Raises `OpenError` if the head is not signed by the device, and `FormatError` if it is none.
     """
     checkpoint = open_time_checkpoint(proof.checkpoint.encode(), device)
-    found: list[Confirmation] = []
-    doubts: list[str] = []
-    for line in proof.cosignatures.splitlines(keepends=True):
-        try:
-            known = find_cosignatures(checkpoint.text, line, trust.witnesses)
-        except DoorwardError as error:
-            doubts.append(error.message)
-            continue
-        found += [Confirmation(each.witness.name, each.time_s) for each in known]
-    for stamp in proof.stamps:
-        try:
-            found.append(_stamped(stamp, proof.checkpoint.encode(), trust.roots))
-        except DoorwardError as error:
-            doubts.append(error.message)
-    return checkpoint, tuple(found), tuple(doubts)
+    found = tuple(_statements(TimeSide.AFTER, proof, checkpoint, trust))
+    return checkpoint, _counted(found), _doubted(found)
 
 
 def find_time(
@@ -155,33 +180,89 @@ def find_time(
     `proof`: from part 0. `opening`: from the owner, made later. Raises `OpenError` if the device signed two different
     ledgers or logs of beats of one size.
     """
-    after: tuple[Confirmation, ...] = ()
-    before: tuple[Confirmation, ...] = ()
+    statements: list[TimeStatement] = []
     doubts: list[str] = []
     heads = []
     if proof is not None:
         try:
-            head, after, more = confirmations(proof, device, trust)
+            head = open_time_checkpoint(proof.checkpoint.encode(), device)
         except DoorwardError:
             doubts.append("The confirmation of time in this answer is not of this doorbell.")
+            statements += _refused(TimeSide.AFTER, proof, doubts[-1])
         else:
             heads.append(head)
-            doubts += more
+            found = tuple(_statements(TimeSide.AFTER, proof, head, trust))
+            statements += found
+            doubts += _doubted(found)
     if opening is not None:
         try:
-            head, before, more = confirmations(opening.proof, device, trust)
+            head = open_time_checkpoint(opening.proof.checkpoint.encode(), device)
             committed = require_opens(opening, head, ledger, device)
         except DoorwardError:
-            before = ()
-            doubts.append("The confirmation of time from the owner is not of this ledger.")
+            doubts.append(NOT_OF_THIS_LEDGER)
+            statements += _refused(TimeSide.BEFORE, opening.proof, doubts[-1])
         else:
             heads.append(head)
             check_same_head(ledger, committed)
-            doubts += more
+            found = tuple(_statements(TimeSide.BEFORE, opening.proof, head, trust))
+            statements += found
+            doubts += _doubted(found)
     if len(heads) == 2:
         check_same_head(*heads)
-    findings = TimeFindings(after, before, tuple(doubts), proof is not None or opening is not None)
+    owner_s = owner_time_ms // _MS_PER_S
+    dated = tuple(replace(each, is_late=_is_late(each, owner_s)) for each in statements)
+    after, before = (tuple(each for each in dated if each.side is side) for side in TimeSide)
+    stated = proof is not None or opening is not None
+    findings = TimeFindings(_counted(after), _counted(before), tuple(doubts), stated, dated)
     return replace(findings, doubts=(*doubts, *_contradictions(findings, owner_time_ms)))
+
+
+def _statements(side: TimeSide, proof: TimeProof, head: Checkpoint, trust: TimeTrust) -> Iterator[TimeStatement]:
+    """Yields each cosignature and stamp of a proof whose `head` the device signed."""
+    for line in proof.cosignatures.splitlines(keepends=True):
+        name = _name_in(line)
+        try:
+            known = find_cosignatures(head.text, line, trust.witnesses)
+        except DoorwardError as error:
+            yield TimeStatement(side, name, False, None, error.message)
+            continue
+        if known:
+            yield TimeStatement(side, name, False, known[0].time_s)
+        else:
+            yield TimeStatement(side, name, False, None, _STRANGER)
+    for stamp in proof.stamps:
+        try:
+            yield TimeStatement(side, stamp.name, True, _stamped(stamp, proof.checkpoint.encode(), trust.roots).at_s)
+        except DoorwardError as error:
+            yield TimeStatement(side, stamp.name, True, None, error.message)
+
+
+def _refused(side: TimeSide, proof: TimeProof, problem: str) -> list[TimeStatement]:
+    """Returns the statements of a proof that is not of this doorbell or ledger."""
+    lines = proof.cosignatures.splitlines()
+    return [
+        *(TimeStatement(side, _name_in(line), False, None, problem) for line in lines),
+        *(TimeStatement(side, stamp.name, True, None, problem) for stamp in proof.stamps),
+    ]
+
+
+def _name_in(line: str) -> str:
+    """Returns the name in a signature line, "— name signature". Verifies nothing."""
+    parts = line.split(" ")
+    return parts[1] if len(parts) == 3 else ""
+
+
+def _counted(statements: Sequence[TimeStatement]) -> tuple[Confirmation, ...]:
+    return tuple(Confirmation(each.by, each.at_s) for each in statements if each.counts and each.at_s is not None)
+
+
+def _doubted(statements: Sequence[TimeStatement]) -> tuple[str, ...]:
+    """Returns the problems, except that a witness is unknown: anyone may ask others than a reader trusts."""
+    return tuple(each.problem for each in statements if each.problem and each.problem != _STRANGER)
+
+
+def _is_late(statement: TimeStatement, owner_s: int) -> bool:
+    return statement.at_s is not None and abs(statement.at_s - owner_s) > _LATE_S
 
 
 def _contradictions(found: TimeFindings, owner_time_ms: int) -> Iterator[str]:

@@ -20,6 +20,7 @@ from desk.cases.door_letters import letters_for
 from desk.cases.models import Answer, Case, Clip, Note, SignedRequest
 from desk.cases.retention import Countdown, countdown
 from desk.cases.time_axis import AxisClip, Span, Tick, TimeAxis, make_axis, overlaps, sections, within
+from desk.cases.time_statements import row_summary
 
 __all__ = [
     "AnswerView",
@@ -67,6 +68,8 @@ class AnswerView:
     countdown: Countdown
     notes: tuple[Note, ...]
     verdict: str
+    confirmed: tuple[str, ...] = ()
+    """Sentences about the times that others confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +287,7 @@ def _answer_view(
         clock,
         tuple(note for note in notes if note.answer_id == answer.pk),
         answer.verdict,
+        row_summary(answer.confirmed) if answer.state == "complete" else (),
     )
 
 

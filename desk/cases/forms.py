@@ -15,7 +15,7 @@ from desk.cases.case_work import latest_date
 from desk.cases.models import Answer, Case, Note, Triage
 from desk.people.models import Organisation, Person
 
-__all__ = ["AssignForm", "CaseForm", "HoldForm", "KeepForm", "NoteForm", "TriageForm"]
+__all__ = ["AssignForm", "CaseForm", "HoldForm", "KeepForm", "NoteForm", "TimeForm", "TriageForm"]
 
 
 class CaseForm(forms.ModelForm[Case]):
@@ -72,6 +72,17 @@ class HoldForm(forms.Form):
     """The reason of a legal hold, or of its end."""
 
     reason = forms.CharField(label=gettext_lazy("Reason"), max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
+
+
+class TimeForm(forms.Form):
+    """The owner's later proof of time."""
+
+    file = forms.FileField(
+        label=gettext_lazy("The owner's file"),
+        help_text=gettext_lazy(
+            "The owner makes it with “doorward owner time DISCLOSURE --out FILE” and sends it to you."
+        ),
+    )
 
 
 class KeepForm(forms.Form):

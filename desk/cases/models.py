@@ -103,6 +103,8 @@ class Answer(models.Model):
     """Number of files that arrived as the doorbell sealed them but do not open."""
     shared = models.JSONField(default=list)
     """Sentences that say what was shared, the most first."""
+    confirmed = models.JSONField(default=dict, blank=True)
+    """Times that others confirmed, UTC s: `from_s`, `until_s` (`time_statements.confirmed_times`)."""
     told = models.JSONField(default=list)
     """Clips of which the owner told that they exist: from, to (ms), matching segments, shared segments."""
     verdict = models.CharField(max_length=16, blank=True)

@@ -22,6 +22,7 @@ urlpatterns = [
     path(f"{_ANSWER}/note", views.answer_note, name="answer-note"),
     path(f"{_ANSWER}/keep", views.answer_keep, name="answer-keep"),
     path(f"{_ANSWER}/proof", views.answer_proof, name="answer-proof"),
+    path(f"{_ANSWER}/time", views.answer_time, name="answer-time"),
     path(f"{_ANSWER}/delete", views.answer_delete, name="answer-delete"),
     path(f"{_ANSWER}/stills", views.open_stills, name="open-stills"),
     path(f"{_ANSWER}/clips/<int:index>", views.open_clip, name="open-clip"),

@@ -12,8 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from agent.clients.requester.verification import examine
+from agent.clients.requester.verification import Verification, examine
 from agent.errors import DoorwardError
+from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES
 from desk.cases import case_work, viewing
 from desk.cases.case_filter import CaseState, Footage, parse_filter
 from desk.cases.case_list import categories, find_cases
@@ -21,9 +22,10 @@ from desk.cases.case_page import build_case_view
 from desk.cases.deletion import delete_answer
 from desk.cases.film_response import MEDIA_HEADERS, film_response
 from desk.cases.films import open_films
-from desk.cases.forms import AssignForm, CaseForm, HoldForm, KeepForm, NoteForm, TriageForm, members
+from desk.cases.forms import AssignForm, CaseForm, HoldForm, KeepForm, NoteForm, TimeForm, TriageForm, members
 from desk.cases.models import Answer, Case, Clip, Triage
 from desk.cases.time_axis import Span
+from desk.cases.time_statements import take_owner_proof, time_view
 from desk.people.organisations import requester_of
 from desk.people.permissions import Action, DeskRequest, get_in, needs
 from desk.reasons import error_words
@@ -33,6 +35,7 @@ __all__ = [
     "answer_keep",
     "answer_note",
     "answer_proof",
+    "answer_time",
     "answer_triage",
     "assign",
     "case",
@@ -251,11 +254,41 @@ def answer_proof(request: DeskRequest, pk: int, answer_pk: int) -> HttpResponse:
         raise Http404
     verification = examine(requester_of(request.organisation), answer.disclosure_id)
     viewing.log_verification(request.organisation, request.user, answer, holds=verification.ok)
-    return render(
-        request,
-        "cases/proof.html",
-        {"answer": answer, "case": answer.case, "verification": verification, "checks": verification.checks},
-    )
+    return _proof(request, answer, verification)
+
+
+@require_POST
+@needs(Action.WORK_ON_CASES)
+def answer_time(request: DeskRequest, pk: int, answer_pk: int) -> HttpResponse:
+    """Takes the owner's later proof of time for an answer."""
+    answer = _answer(request, pk, answer_pk)
+    if answer.state != "complete":
+        raise Http404
+    requester, form = requester_of(request.organisation), TimeForm(request.POST, request.FILES)
+    if form.is_valid():
+        data = form.cleaned_data["file"].read(TIME_OPENING_LIMIT_BYTES + 1)
+        try:
+            take_owner_proof(requester, answer, request.user, data)
+        except DoorwardError as error:
+            form.add_error("file", error_words(error))
+        else:
+            messages.success(request, _("The owner's confirmation of time is kept with the answer."))
+            return redirect(f"{reverse('cases:answer-proof', args=(pk, answer_pk))}#time")
+    return _proof(request, answer, examine(requester, answer.disclosure_id), form)
+
+
+def _proof(
+    request: DeskRequest, answer: Answer, verification: Verification, form: TimeForm | None = None
+) -> HttpResponse:
+    context = {
+        "answer": answer,
+        "case": answer.case,
+        "verification": verification,
+        "checks": verification.checks,
+        "time": time_view(verification.time) if verification.ok else None,
+        "time_form": (form or TimeForm()) if request.may(Action.WORK_ON_CASES) and answer.state == "complete" else None,
+    }
+    return render(request, "cases/proof.html", context)
 
 
 # --- Footage

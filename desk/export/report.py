@@ -18,6 +18,7 @@ from agent.clients.requester.checks import CheckOutcome
 from agent.core.timebase import ClockQuality
 from agent.core.vault.redactions import Redaction
 from desk.asking.incidents import ONWARD, incident_name
+from desk.cases.time_statements import time_view
 from desk.custody.keys import desk_key
 from desk.custody.models import Entry
 from desk.export import words
@@ -119,6 +120,7 @@ def _answered(each: ExportedAnswer) -> dict[str, Any]:
         "seen_ms": verification.door.seen_s * 1000 if verification and verification.door.seen_s else None,
         "receipt_days": verification.receipt.retention_days if verification and verification.receipt else None,
         "checks": _checks(each),
+        "time": time_view(verification.time) if verification is not None and verification.ok else None,
     }
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "PassphraseForm",
     "RolesForm",
     "SealForm",
+    "TimeTrustForm",
 ]
 
 
@@ -150,6 +151,23 @@ class CertificateForm(forms.Form):
 
     certificate = forms.FileField(label=_("Certificate"), help_text=_("The file that the broker's operator signed."))
     authority = forms.FileField(label=_("Authority of the broker"), help_text=_("The file broker.pem."))
+
+
+class TimeTrustForm(forms.Form):
+    """The witnesses and authorities of time-stampers whose confirmations of time count."""
+
+    witnesses = forms.CharField(
+        label=_("Keys of witnesses"),
+        required=False,
+        max_length=16_384,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text=_("One verifier key a line: name+hash+key. Take it from the witness itself, not from a doorbell."),
+    )
+    authorities = forms.FileField(
+        label=_("Authorities of time-stampers"),
+        required=False,
+        help_text=_("Their certificates in one PEM file, from the authorities themselves. It replaces the one before."),
+    )
 
 
 class OrganisationForm(forms.ModelForm[Organisation]):

@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agent.clients.requester.identity import TIPS_RECIPIENT
+from agent.clients.requester.time_trust import read_time_trust, trusted_witnesses
 from agent.errors import DoorwardError
 from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES
 from agent.wire.trust_package import PACKAGE_LIMIT_BYTES
 from desk.custody import log
 from desk.people import confirmations, organisations, readiness
-from desk.people.forms import BundleForm, CertificateForm, OrganisationForm
+from desk.people.forms import BundleForm, CertificateForm, OrganisationForm, TimeTrustForm
 from desk.people.permissions import Action, DeskRequest, needs
 from desk.people.views import signed_in_person
 from desk.reasons import error_words
@@ -27,6 +28,7 @@ __all__ = [
     "certificate_request",
     "new_organisation",
     "organisation_page",
+    "time_trust",
     "tips_recipient",
     "trust_root",
 ]
@@ -142,6 +144,24 @@ def certificate(request: DeskRequest) -> HttpResponse:
     return _organisation(request, certificate_form=form)
 
 
+@require_POST
+@needs(Action.MANAGE_ORGANISATION)
+def time_trust(request: DeskRequest) -> HttpResponse:
+    """Takes the witnesses and time-stampers whose confirmations of time count."""
+    form = TimeTrustForm(request.POST, request.FILES)
+    if form.is_valid():
+        given = form.cleaned_data["authorities"]
+        pem = given.read(_PEM_LIMIT_BYTES) if given else None
+        try:
+            organisations.trust_times_of(request.organisation, request.user, form.cleaned_data["witnesses"], pem)
+        except DoorwardError as error:
+            form.add_error(None, error_words(error))
+        else:
+            messages.success(request, _("Saved."))
+            return redirect("people:organisation")
+    return _organisation(request, time_form=form)
+
+
 def _file(data: bytes, name: str) -> HttpResponse:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(data, content_type="application/octet-stream", headers=headers)
@@ -152,16 +172,23 @@ def _organisation(
     form: OrganisationForm | None = None,
     bundle_form: BundleForm | None = None,
     certificate_form: CertificateForm | None = None,
+    time_form: TimeTrustForm | None = None,
 ) -> HttpResponse:
     organisation = request.organisation
+    key = witnesses = ""
+    stampers: list[str] = []
     try:
-        key = organisations.requester_of(organisation).key.text
+        requester = organisations.requester_of(organisation)
+        key, witnesses = requester.key.text, trusted_witnesses(requester.notes)
+        stampers = [each.subject.rfc4514_string() for each in read_time_trust(requester.notes).roots]
     except DoorwardError:
-        key = ""  # the step says what is wrong
+        pass  # the step says what is wrong
     context = {
         "form": form or OrganisationForm(instance=organisation),
         "bundle_form": bundle_form or BundleForm(),
         "certificate_form": certificate_form or CertificateForm(),
+        "time_form": time_form or TimeTrustForm(initial={"witnesses": witnesses}),
+        "stampers": stampers,
         "steps": readiness.steps(organisation),
         "key": key,
         "connection": organisations.connection_name(organisation),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.keys import Signer
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.sealed_parts import SealedParts
+from agent.clients.requester.time_trust import write_time_trust
+from agent.clients.time_confirmations import TimeTrust
 from agent.errors import ConfigurationError
 from agent.platform import files
 from agent.platform.certificates import common_name, require_for_key, signing_request
@@ -34,6 +37,7 @@ __all__ = [
     "requester_of",
     "set_up",
     "take_certificate",
+    "trust_times_of",
     "worker_of",
 ]
 
@@ -113,6 +117,17 @@ def import_bundle(
     organisation.save(update_fields=["trust_root"])
     log.record(organisation, by, "organisation.trust-root", listed.root, name=listed.name)
     return listed
+
+
+@transaction.atomic
+def trust_times_of(organisation: Organisation, by: Person, witnesses: str, authorities: bytes | None) -> TimeTrust:
+    """Stores those whose confirmations of time count. Raises `ConfigurationError`, and then nothing changes."""
+    notes = requester_of(organisation).notes
+    checked = TimeTrust.of(witnesses, [] if authorities is None else [authorities])
+    names = ", ".join(each.name for each in checked.witnesses)
+    added = None if authorities is None else hashlib.sha256(authorities).hexdigest()
+    log.record(organisation, by, "organisation.time-trust", names or "nothing", authorities_sha256=added)
+    return write_time_trust(notes, witnesses, authorities)
 
 
 def certificate_request(organisation: Organisation) -> bytes:

@@ -18,6 +18,7 @@ urlpatterns = [
     path("organisation/tips.recipient", organisation_views.tips_recipient, name="tips-recipient"),
     path("signing-key", signing_key_views.signing_key, name="signing-key"),
     path("signing-key/seal", signing_key_views.seal_key, name="seal-key"),
+    path("organisation/times", organisation_views.time_trust, name="time-trust"),
     path("organisation/certificate", organisation_views.certificate, name="certificate"),
     path("people", views.people_page, name="people"),
     path("people/<int:pk>", views.member_page, name="member"),

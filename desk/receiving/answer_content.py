@@ -10,6 +10,7 @@ from agent.clients.requester.grades import grades_of
 from agent.clients.requester.verification import Verification
 from agent.core.timebase import ClockQuality
 from desk.cases.time_axis import Span
+from desk.cases.time_statements import confirmed_times
 
 __all__ = ["AnswerContent", "ClipContent", "content_of"]
 
@@ -36,7 +37,10 @@ class ClipContent:
 
 @dataclass(frozen=True, slots=True)
 class AnswerContent:
-    """One answer. `shared` counts what was shared: segments, clips, sounds, stills, and clips that were only told."""
+    """One answer. `shared` counts what was shared: segments, clips, sounds, stills, and clips that were only told.
+
+    `confirmed`: the times that others confirmed, UTC s.
+    """
 
     grade: str
     span: Span | None
@@ -44,6 +48,7 @@ class AnswerContent:
     shared: dict[str, int]
     told: tuple[dict[str, Any], ...]
     unopened: int
+    confirmed: dict[str, int]
 
 
 def content_of(verification: Verification) -> AnswerContent:
@@ -62,7 +67,9 @@ def content_of(verification: Verification) -> AnswerContent:
         {"from_ms": each.from_ms, "to_ms": each.to_ms, "segments": each.segments, "shared": each.shared}
         for each in grades.told
     )
-    return AnswerContent(grades.grade.value, span, clips, shared, told, grades.unopened)
+    return AnswerContent(
+        grades.grade.value, span, clips, shared, told, grades.unopened, confirmed_times(verification.time)
+    )
 
 
 def _clip(clip: DisclosedClip) -> ClipContent:

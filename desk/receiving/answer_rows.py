@@ -287,7 +287,7 @@ def _set_complete(answer: Answer, event: ReceiverEvent) -> None:
 
 def _fill(answer: Answer, content: AnswerContent) -> None:
     answer.grade, answer.unopened = content.grade, content.unopened
-    answer.shared, answer.told = content.shared, list(content.told)
+    answer.shared, answer.told, answer.confirmed = content.shared, list(content.told), content.confirmed
     if content.span is not None:
         answer.from_ms, answer.to_ms = content.span.from_ms, content.span.to_ms
 

@@ -243,7 +243,7 @@ OBJECTS: dict[str, Maker] = {
     **dict.fromkeys(("people:confirm", "people:refuse"), guarded_change),
     **{f"cases:{name}": case for name in ("case", "note", "assign", "close", "reopen", "hold", "release")},
     **{f"cases:{name}": answer for name in (
-        "answer-verdict", "answer-note", "answer-proof", "answer-keep", "answer-delete", "open-stills")},
+        "answer-verdict", "answer-note", "answer-proof", "answer-time", "answer-keep", "answer-delete", "open-stills")},
     "cases:open-clip": clip,
     **{f"asking:{name}": draft for name in ("request", "edit", "submit", "approve", "return", "withdraw")},
     "tips:tip": tip,

@@ -38,8 +38,8 @@ def dutch() -> Iterator[None]:
 
 WHERE = (
     "agent/wire", "agent/mqtt", "agent/platform/files.py", "agent/platform/certificates.py", "agent/clients/requester",
-    "agent/clients/opening", "agent/clients/media", "agent/core/disclosure", "agent/core/ledger", "agent/core/vault",
-    "desk",
+    "agent/clients/opening", "agent/clients/media", "agent/clients/time_confirmations.py", "agent/core/disclosure",
+    "agent/core/ledger", "agent/core/vault", "desk",
 )  # fmt: skip
 """The code whose errors a page of the desk can show."""
 

@@ -98,6 +98,7 @@ class Migration(migrations.Migration):
                 ("expected_bytes", models.PositiveBigIntegerField(default=0)),
                 ("unopened", models.PositiveIntegerField(default=0)),
                 ("shared", models.JSONField(default=list)),
+                ("confirmed", models.JSONField(blank=True, default=dict)),
                 ("told", models.JSONField(default=list)),
                 ("verdict", models.CharField(blank=True, max_length=16)),
                 ("keep_until", models.DateTimeField(blank=True, null=True)),
