@@ -17,7 +17,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground desk test test-quick test-kernel test-browser test-home-assistant test-rabbitmq page page-types test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove prove-consent prove-crash explore fuzz mutate lint bench setup setup-test clean help
+.PHONY: demo playground desk test test-quick test-kernel test-browser test-home-assistant test-rabbitmq page page-types test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove prove-consent prove-crash explore fuzz mutate walks lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -161,6 +161,9 @@ explore: setup-test ## Run the property tests on fresh examples, more of them (A
 
 fuzz: setup-test ## Fuzz every parser, coverage-guided (x86-64; SECONDS=20 each, ARGS='inbound envelope' for some)
 	@$(VENV)/bin/python -m tests.fuzz.run $(or $(SECONDS),20) $(ARGS)
+
+walks: setup-test ## Count the files that a frame, a request and an approval pass (ARGS=--files lists them)
+	@$(VENV)/bin/python -m tests.scenarios.walks $(ARGS)
 
 mutate: setup-test ## Make small mistakes in the code; its tests must notice 95 % (ARGS='--functions --sample=100 owner' for a sample)
 	@$(VENV)/bin/python -m tests.mutation.run $(ARGS)

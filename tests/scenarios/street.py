@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import secrets
 import signal
 import socket
@@ -338,6 +339,10 @@ class Street:
     def published(self) -> list[Published]:
         """Everything the broker ever received from the device, by its own log."""
         return published_by(self.device.id, self.broker.log())
+
+    def connections(self) -> int:
+        """How often the device has connected to the broker."""
+        return len(re.findall(rf"New client connected from \S+ as {self.device.id}", self.broker.log()))
 
     def published_bytes(self) -> int:
         return sum(message.size_bytes for message in self.published())

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.walks import WALKS, Tracer, Walk, named_in
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
 _PATH = re.compile(r"`((?:agent|desk|firmware_bridge|scripts|tests|demo)/[\w/.-]+)`")
@@ -83,3 +85,14 @@ def test_each_step_of_a_walk_is_in_its_folders(title: str) -> None:
     steps = [path for path in _PATH.findall(text) if path.endswith((".py", ".js"))]
     assert len(steps) >= 8
     assert [path for path in steps if not path.startswith((*folders, *SHARED, *CLIENTS))] == []
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=[each.title for each in WALKS])
+def test_a_step_that_is_not_executed_is_noticed(walk: Walk, tmp_path: Path) -> None:
+    tracer = Tracer(tmp_path / "walks", dict)
+    assert len(named_in(walk.title)) >= 9
+    assert tracer.not_executed(walk) == named_in(walk.title)
+
+
+def test_the_walks_that_are_traced_are_those_of_the_document() -> None:
+    assert [walk.title for walk in WALKS] == list(walks())
