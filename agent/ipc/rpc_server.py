@@ -136,7 +136,7 @@ class RpcServer:
             with client, client.makefile("rb") as reader:
                 while True:
                     client.settimeout(self._kind.idle_s)
-                    reader.peek(1)
+                    reader.peek()
                     # A frame has begun. A peer that stops in its middle must not hold one of the few places.
                     client.settimeout(self._kind.silence_s)
                     frame = read_frame(reader, self._kind.request)

@@ -108,7 +108,6 @@ class CellReading(ThreadOwned):
             self._begin(now)
 
     def move(self, cell_filter: str | None, now: BootNs) -> None:
-        self._drop_asked()
         self._filter, self._position, self._due_ns, self._has_digest = cell_filter, 1, None, False
         self._waiting.clear()
         if self._up:

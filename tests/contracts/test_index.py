@@ -21,7 +21,9 @@ from agent.core.vault.manifest import ChainHead, chapter_start
 from agent.core.vault.names import segment_id
 from agent.core.vault.spans import Stamp
 from agent.errors import StorageError
+from agent.platform.sqlite_snapshot import open_snapshot
 from agent.ports import Index
+from agent.vault import index_sqlite
 from agent.vault.index_sqlite import SqliteIndex
 from tests.fake_index import FakeIndex
 
@@ -382,6 +384,22 @@ def test_an_index_on_a_disk_that_takes_no_writes_is_used_in_memory(path: Path, m
     assert index.chain_head() == tip(4)
     index.close()
     assert files(path) == before
+
+
+def test_a_copy_of_another_version_is_closed_and_an_empty_one_taken(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    copies: list[sqlite3.Connection] = []
+    monkeypatch.setattr(index_sqlite, "open_snapshot", lambda place: copies.append(open_snapshot(place)) or copies[-1])
+    index = SqliteIndex(path, copied=True)
+    assert list(index.oldest()) == []
+    (copy,) = copies
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        copy.execute("SELECT 1")
+    index.close()
 
 
 def test_an_index_that_is_busy_is_told_and_not_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

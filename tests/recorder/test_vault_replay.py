@@ -9,11 +9,11 @@ import pytest
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import ChainHead, carried_of, chapter_of
+from agent.core.vault.manifest import ChainHead, carried_of, chapter_of, chapter_start
 from agent.vault import replay
 from agent.vault.manifest_reader import first_line
 from agent.vault.replay import StartInterruptedError, catch_up
-from tests.recorder.test_chapters import opened
+from tests.recorder.test_chapters import live_through, opened
 from tests.vaults import TestVault
 
 Old = tuple[tuple[VaultEntry, ...], ChainHead]
@@ -128,3 +128,16 @@ def test_a_damaged_line_in_the_middle_is_a_fault_and_is_not_cut(tested: TestVaul
     assert report.faults
     assert report.cut_bytes == 0
     assert [entry.id for entry in tested.index.oldest()] == [names[0], names[2]]
+
+
+def test_the_index_ends_where_the_manifest_was_cut(tested: TestVault, tmp_path: Path) -> None:
+    """Nothing of the newest chapter can be read, so its end is its beginning."""
+    live_through(tested, 60)
+    newest = tested.log.chapters()[-1]
+    path = tmp_path / "vault" / f"manifest.{newest}"
+    size = path.stat().st_size
+    path.write_bytes(b"\0" * size)
+    report = catch_up(tested.log, tested.index, from_the_beginning=True)
+    assert (report.cut_bytes, report.faults, path.stat().st_size) == (size, [], 0)
+    assert report.tip.offset == chapter_start(newest)
+    assert tested.index.chain_head() == report.tip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 
@@ -170,3 +171,17 @@ def test_no_thread_of_the_delivery_keeps_its_process_from_ending(delivery: Alert
     """A server that trickles bytes for ever would."""
     assert delivery._fetcher.daemon
     assert all(each.daemon for each in delivery._workers)
+
+
+def test_its_end_waits_for_the_thread_that_fetches_and_then_ends_and_awaits_each_channel() -> None:
+    parts = mock.Mock()
+    delivery = AlertDelivery(Phones(), Phones())
+    delivery._fetcher, delivery._work, delivery._workers = parts.fetcher, {"Ann": parts.work}, [parts.worker]
+    delivery.stop()
+    ended = [mock.call.work.put(None), mock.call.worker.join(25.0)]
+    assert parts.mock_calls == [mock.call.fetcher.join(25.0), *ended]
+    assert delivery._stopping.is_set()
+    parts.reset_mock()
+    parts.fetcher.ident = None
+    delivery.stop()
+    assert parts.mock_calls == ended, "a thread that never ran cannot be joined"

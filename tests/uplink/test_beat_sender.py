@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from unittest import mock
 
 import pytest
 
 from agent.clients.time_confirmations import TimeTrust, confirmations
 from agent.core.beats import FIRST_BEAT_S, LEAD_S
-from agent.core.timebase import NS_PER_S
+from agent.core.timebase import NS_PER_S, BootNs
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.ledger_writer import Ledger
 from agent.custodian.time_log import TimeLog, WitnessAddress
 from agent.errors import NetworkError
 from agent.ipc.protocol import BeatAnswer, BeatMessage, OutgoingBeat
 from agent.platform.entropy import SystemEntropy
+from agent.uplink import beat_sender
 from agent.uplink.beat_sender import BeatSender, HttpsPost
 from agent.wire.identities import public_key_of
 from agent.wire.time_proofs import MAX_STAMP_BYTES
@@ -106,6 +109,10 @@ def test_the_sender_ends_at_once() -> None:
     sender = BeatSender(Custodian(SteppedClock(boot_ns=0)), SteppedClock(boot_ns=0), HOUR)
     sender.start()
     sender.stop()
+    assert not sender._thread.is_alive()
+    sender._thread = mock.Mock()
+    sender.stop()
+    sender._thread.join.assert_called_once_with()
 
 
 @pytest.fixture
@@ -245,3 +252,104 @@ def test_an_answer_that_comes_byte_by_byte_keeps_the_others_of_its_beat_from_not
         assert HttpsPost(connect, longest_s=0.3)(MESSAGE) == BeatAnswer("w1", 0)
         thread.join()
     assert 0 < len(dripped) < 300
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "target"),
+    [
+        ("https://w1.test", ("w1.test", 443), "/"),
+        ("https://w1.test:8443/log/add?a=1", ("w1.test", 8443), "/log/add?a=1"),
+        ("https:///log", ("", 443), "/log"),
+    ],
+)
+def test_a_message_is_posted_as_it_is_and_its_connection_closed_within_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch, url: str, place: tuple[str, int], target: str
+) -> None:
+    timer, connect = mock.Mock(), mock.Mock()
+    monkeypatch.setattr(beat_sender.threading, "Timer", timer)
+    connection = connect.return_value
+    connection.getresponse.return_value = mock.Mock(status=201, read1=mock.Mock(side_effect=[b"an ", b"answer", b""]))
+    for is_witness, kind in ((True, "text/plain; charset=utf-8"), (False, "application/timestamp-query")):
+        for each in (timer, connect):
+            each.reset_mock()
+        connection.getresponse.return_value.read1.side_effect = [b"an ", b"answer", b""]
+        answer = HttpsPost(connect)(BeatMessage("w1", url, b"body", is_witness=is_witness))
+        assert answer == BeatAnswer("w1", 201, b"an answer")
+        headers = {"Content-Type": kind}
+        assert connect.mock_calls == [
+            mock.call(*place), mock.call().request("POST", target, b"body", headers), mock.call().getresponse(),
+            *[mock.call().getresponse().read1(4096)] * 3, mock.call().close(),
+        ]  # fmt: skip
+        assert timer.call_args.args[0] == 30.0
+        assert timer.mock_calls[1:] == [mock.call().start(), mock.call().cancel(), mock.call().join()]
+
+
+def test_what_is_cut_off_is_shut_at_both_ends_of_the_connection_and_counts_as_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timer, connect = mock.Mock(), mock.Mock()
+    monkeypatch.setattr(beat_sender.threading, "Timer", timer)
+    connection, first, now = connect.return_value, mock.Mock(), mock.Mock()
+    first.shutdown.side_effect = OSError("It is closed.")
+    connection.sock = first
+
+    def late() -> mock.Mock:
+        connection.sock = now
+        timer.call_args.args[1]()
+        return mock.Mock(status=200, read1=mock.Mock(return_value=b""))
+
+    connection.getresponse.side_effect = late
+    assert HttpsPost(connect)(MESSAGE) == BeatAnswer("w1", 0)
+    for each in (first, now):
+        each.shutdown.assert_called_once_with(socket.SHUT_RDWR)
+    connection.close.assert_called_once_with()
+
+
+def test_the_largest_answer_is_taken_and_no_larger_one() -> None:
+    connect = mock.Mock()
+    for size, status in ((MAX_STAMP_BYTES, 200), (MAX_STAMP_BYTES + 1, 0)):
+        pieces = [bytes(size - 10), bytes(10), b""]
+        connect.return_value.getresponse.return_value = mock.Mock(status=200, read1=mock.Mock(side_effect=pieces))
+        assert HttpsPost(connect)(MESSAGE) == BeatAnswer("w1", status, bytes(size) if status else b"")
+
+
+def test_a_connection_of_its_own_is_verified_and_has_a_time_limit() -> None:
+    connection = beat_sender._over_tls("w1.test", 8443)
+    assert isinstance(connection, http.client.HTTPSConnection)
+    assert (connection.host, connection.port, connection.timeout) == ("w1.test", 8443, 15.0)
+    context = connection._context  # type: ignore[attr-defined]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_the_sender_waits_in_slices_of_twenty_seconds_and_not_at_the_moment_itself() -> None:
+    clock, waits = SteppedClock(boot_ns=0), list[float]()
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        clock.advance(seconds)
+        return False
+
+    sender = BeatSender(Custodian(clock), clock, HOUR, wait=wait)
+    assert sender._reach(BootNs(45 * NS_PER_S))
+    assert waits == [20.0, 20.0, 5.0]
+    assert sender._reach(BootNs(45 * NS_PER_S))
+    assert waits == [20.0, 20.0, 5.0]
+    assert sender._reach(BootNs(45 * NS_PER_S + 1))
+    assert waits[3:] == [1e-9], "also for its last nanosecond"
+    sender._stopping.set()
+    assert not sender._reach(BootNs(45 * NS_PER_S))
+
+
+def test_a_beat_without_a_number_is_none() -> None:
+    """The custodian has no address to send to."""
+    custodian = Custodian(SteppedClock(boot_ns=0))
+    custodian.beat = lambda: OutgoingBeat(0, (MESSAGE,))  # type: ignore[method-assign]
+    assert sent_at(custodian, 2 * HOUR) == []
+    assert custodian.taken == []
+
+
+def test_answers_that_the_custodian_does_not_take_end_no_sender() -> None:
+    custodian = Custodian(SteppedClock(boot_ns=0))
+    custodian.take = mock.Mock(side_effect=NetworkError("away"))  # type: ignore[method-assign]
+    assert sent_at(custodian, 2 * HOUR) == [FIRST_BEAT_S, FIRST_BEAT_S + HOUR]
+    assert custodian.take.mock_calls == [mock.call(number, [BeatAnswer("w1", 200, b"answer")]) for number in (1, 2)]

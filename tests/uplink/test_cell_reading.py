@@ -480,3 +480,23 @@ def test_messages_of_a_page_are_due_one_by_one_and_the_next_page_waits_for_them(
     assert steps.reading.deadline_ns(at(6.3)) == at(6.35)
     assert [steps.reading.turn(at(moment_s)) is not None for moment_s in (6.35, 6.4)] == [True, True]
     assert steps.asks(at(6.4)) == [f"{CELL}/digest/1"]
+
+
+def test_a_digest_of_the_cell_before_is_none_of_the_new_one(steps: Steps) -> None:
+    """On a full line a doorbell waits for the digest of its cell only if it has read one there."""
+    assert steps.asked_in_turn(5, 1) == ["0"]
+    steps.reading.move(NEXT_FILTER, at(6))
+    assert steps.asks(at(7)) == ["288-379/digest/0"]
+    steps.reading.heard(at(8.001))
+    steps.reading.subscribed(in_cell(NEXT_FILTER, "digest/0"), at(8))
+    assert steps.asks(at(10)) == ["288-379/+/+/+"]
+    assert steps.reading.deadline_ns(at(10)) is None
+
+
+def test_a_page_of_the_cell_before_is_asked_for_no_longer(steps: Steps) -> None:
+    steps.asks(at(6))
+    assert steps.broker.reading == {in_cell(FILTER, "digest/0")}
+    steps.reading.move(NEXT_FILTER, at(7))
+    assert steps.broker.reading == set()
+    assert not steps.reading.take(in_cell(FILTER, "digest/0"), write_page(1, []), at(7))
+    assert steps.reading.deadline_ns(at(7)) == at(8)

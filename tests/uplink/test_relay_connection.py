@@ -675,3 +675,13 @@ def test_its_settings_are_those_of_the_bus_with_the_limits_of_frames() -> None:
         "inbound_beat_s": 0.0,
     }  # fmt: skip
     assert relay_settings(settings) == replace(settings, **limits)
+
+
+def test_before_the_relay_is_reached_nothing_is_sent_to_it() -> None:
+    bus, link = mock.Mock(), mock.Mock()
+    relay = RelayConnection(bus, link, ACCOUNT, lambda: (ADDRESS,))
+    relay._look()
+    relay._on_event(MessageReceived(into(ONE), b"frame"))
+    relay._publish(LinkFrame(ONE, b"answer"))
+    bus.publish.assert_not_called()
+    link.deliver.assert_called_once_with([LinkFrame(ONE, b"")])

@@ -328,6 +328,31 @@ def test_a_doorbell_with_an_installer_asks_the_custodian_for_each_report(
     assert linked.custodian.asked[-1] == (protocol.GetHealthReport(), None)
 
 
+@pytest.mark.parametrize("every_s", [0, 3600])
+def test_beats_are_sent_only_if_the_custodian_wants_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, every_s: int
+) -> None:
+    sender = mock.Mock()
+    monkeypatch.setattr(uplink_process, "BeatSender", sender)
+    monkeypatch.setitem(globals(), "WHERE", msgspec.structs.replace(WHERE, beat_every_s=every_s))
+    linked = Linked(monkeypatch, tmp_path)
+    if not every_s:
+        assert linked.role._beats is None
+        sender.assert_not_called()
+        return
+    (source, clock, period_s), _ = sender.call_args
+    assert (clock, period_s) == (linked.role._clock, 3600)
+    beat = protocol.OutgoingBeat(7, ())
+    linked.custodian.answers |= {"GetBeat": beat, "PutBeatAnswers": protocol.Ack()}
+    answers = [protocol.BeatAnswer("w1", 200, b"answer")]
+    assert source.beat() is beat
+    source.take(7, answers)
+    assert linked.custodian.asked[-2:] == [
+        (protocol.GetBeat(), 0.0),
+        (protocol.PutBeatAnswers(7, tuple(answers)), 0.0),
+    ]
+
+
 def test_without_a_broker_there_is_no_link_and_the_process_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -434,7 +459,8 @@ def test_a_link_that_turns_no_more_lets_the_watchdog_bite(linked: Linked) -> Non
 def test_everything_starts_and_ends_in_order(linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads that wait for the custodian end because their connections are closed before they are joined."""
     role, parts = linked.role, mock.Mock()
-    for name in ("_delivery", "_home", "_relay", "_supervision", "_at_home", "_frames", "_news", "_messages"):
+    names = ("_delivery", "_beats", "_home", "_relay", "_supervision", "_at_home", "_frames", "_news", "_messages")
+    for name in names:
         monkeypatch.setattr(role, name, getattr(parts, name))
     monkeypatch.setattr(role, "uplink", parts.uplink)
     monkeypatch.setattr(role, "_stopping", parts.stopping)
@@ -446,7 +472,7 @@ def test_everything_starts_and_ends_in_order(linked: Linked, monkeypatch: pytest
         mock.call.Thread(target=role._keep_time, name="time"),
         mock.call.Thread(target=role._hear_news, args=(parts.uplink,), name="news"),
         thread.start(), thread.start(),
-        mock.call._delivery.start(), mock.call._home.start(), mock.call._relay.start(),
+        mock.call._delivery.start(), mock.call._beats.start(), mock.call._home.start(), mock.call._relay.start(),
         mock.call._supervision.ready("connecting"),
     ]  # fmt: skip
     parts.reset_mock()
@@ -457,7 +483,7 @@ def test_everything_starts_and_ends_in_order(linked: Linked, monkeypatch: pytest
     assert parts.mock_calls == [
         mock.call._supervision.stopping(), mock.call.stopping.set(), mock.call.uplink.stop(), mock.call._home.stop(),
         mock.call._at_home.close(), mock.call._frames.close(), mock.call._relay.stop(), mock.call._delivery.stop(),
-        mock.call._news.close(), mock.call._messages.close(), thread.join(), thread.join(),
+        mock.call._beats.stop(), mock.call._news.close(), mock.call._messages.close(), thread.join(), thread.join(),
     ]  # fmt: skip
 
 

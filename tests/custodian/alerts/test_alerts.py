@@ -846,6 +846,32 @@ def test_a_file_that_is_found_damaged_when_its_disk_returns_keeps_nothing_in_mem
     queue.close()
 
 
+def test_a_disk_that_refuses_is_tried_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, tried = [1000.0], list[float]()
+
+    def opened(path: str) -> sqlite3.Connection:
+        if path != ":memory:":
+            tried.append(now_s[0])
+            raise sqlite3.OperationalError("disk I/O error")
+        return sqlite3.connect(path, isolation_level=None)
+
+    monkeypatch.setattr(alert_queue_sqlite, "_opened", opened)
+    queue = SqliteAlertQueue(tmp_path / "alerts.sqlite", lambda: now_s[0])
+    queue._db.executescript(alert_queue_sqlite._SCHEMA)
+    for moment_s in (1001.0, 1059.9, 1060.0, 1061.0, 1119.9, 1120.0, 1300.0, 1301.0):
+        now_s[0] = moment_s
+        assert queue.counts() == {}
+    queue.close()
+    assert tried == [1000.0, 1060.0, 1120.0, 1300.0, 1301.0], "and once more at its end"
+
+
+def test_each_transaction_is_flushed_and_the_file_belongs_to_one_process(tmp_path: Path) -> None:
+    with closing(SqliteAlertQueue(tmp_path / "alerts.sqlite")) as queue:
+        pragmas = ("locking_mode", "journal_mode", "synchronous", "user_version")
+        found = [queue._db.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+        assert found == ["exclusive", "wal", 2, 1]
+
+
 def test_a_queue_that_is_closed_takes_nothing(tmp_path: Path) -> None:
     queue = SqliteAlertQueue(tmp_path / "alerts.sqlite")
     queue.close()
@@ -1104,6 +1130,21 @@ def test_the_inbox_takes_five_hundred_and_twelve_and_every_press(desk: Desk) -> 
     assert [len(desk.alerts._next()) for _ in range(515)] == [1] * 515
     assert len(desk.alerts._next()) == 512
     assert desk.alerts._next() == []
+
+
+def test_the_thread_looks_at_once_and_then_waits_for_news_or_its_interval(desk: Desk) -> None:
+    waits: list[float] = []
+
+    class Arrived(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            desk.alerts._stopping = len(waits) == 3
+            return True
+
+    desk.alerts._arrived = Arrived()
+    desk.alerts._run()
+    assert waits == [0.0, alerts_module._LOOK_S, alerts_module._LOOK_S]
+    desk.alerts._stopping = False
 
 
 def test_a_status_is_given_though_the_queue_cannot_be_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -362,3 +362,20 @@ def test_a_signing_key_names_the_browser_in_use_whose_glance_key_it_is(tmp_path:
     push._browsers[name] = msgspec.structs.replace(browser, signer="ed25519:damaged")
     assert push.glance_signers() == {}, "a damaged text keeps no owner out"
     alerts.close()
+
+
+def test_a_subscription_is_kept_as_its_owner_signed_it(tmp_path: Path) -> None:
+    store, alerts = PrivateText(tmp_path / "push.json"), alerts_in(tmp_path)
+    push = PushChannels(store, alerts, lambda act: act(), now_ms=lambda: 5_000_999)
+    signer = public_key_of(private_key_from_seed(b"s" * 32)).text
+    glance = str(HybridIdentity(b"g" * 32).recipient())
+    push.subscribe(wanted(1), "key 1")
+    push.subscribe(wanted(2, glance=glance, glance_signer=signer), "key 2")
+    kept = json.loads(store.load())["browsers"]
+    plain = {
+        "endpoint": "https://push.test/1", "p256dh": POINT, "auth": encode_url(b"s" * 16), "owner": "key 1",
+        "glance": "", "made_s": 5000, "used_s": 5000, "browser": "", "signer": "", "language": "en",
+    }  # fmt: skip
+    paired = {**plain, "endpoint": "https://push.test/2", "owner": "key 2", "glance": glance, "signer": signer}
+    assert kept == {push_channels._name(each["endpoint"]): each for each in (plain, paired)}
+    alerts.close()
