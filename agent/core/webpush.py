@@ -9,6 +9,7 @@ request look alike. Randomness is an argument; ECDSA is deterministic (RFC 6979)
 from __future__ import annotations
 
 import json
+import re
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -43,6 +44,7 @@ _RECORD_BYTES: Final = 4096
 _AUTH_BYTES: Final = 16
 _POINT_BYTES: Final = 65
 _LONGEST_ENDPOINT: Final = 1000
+_HTTPS: Final = re.compile(r"https://([^/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?([/?#].*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Subscription:
 
 def subscription(endpoint: str, p256dh: str, auth: str) -> Subscription:
     """From `PushSubscription.toJSON()`.  Raises `FormatError`."""
-    if not endpoint.startswith("https://") or not endpoint.isascii() or len(endpoint) > _LONGEST_ENDPOINT:
+    if not endpoint.isascii() or len(endpoint) > _LONGEST_ENDPOINT or not _is_https(endpoint):
         raise FormatError("endpoint: an https address is wanted.")
     if any(character <= " " or character == "\x7f" for character in endpoint):
         raise FormatError("endpoint: no address has blanks.")
@@ -73,6 +75,12 @@ def subscription(endpoint: str, p256dh: str, auth: str) -> Subscription:
         raise FormatError("auth: 16 bytes are wanted.")
     _key_of(made.point)
     return made
+
+
+def _is_https(endpoint: str) -> bool:
+    """Returns True for an address with a host, and with a port that can be."""
+    found = _HTTPS.fullmatch(endpoint)
+    return found is not None and 0 < int(found["port"] or 443) < 1 << 16
 
 
 def push_address(endpoint: str, p256dh: str, auth: str, key: ec.EllipticCurvePrivateKey) -> str:

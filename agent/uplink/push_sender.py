@@ -64,22 +64,27 @@ class WebPushSender:
         self._post(to.endpoint, sealed, headers)
 
     def _post(self, endpoint: str, data: bytes, headers: dict[str, str]) -> None:
-        where = urlsplit(endpoint)
-        target = where.path + (f"?{where.query}" if where.query else "")
-        connection = self._connect(where.hostname or "", where.port or 443)
         try:
-            connection.request("POST", target or "/", data, headers)
-            status = connection.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
+            status = self._posted(endpoint, data, headers)
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a port or name that cannot be
             raise NetworkError(f"The push service cannot be reached ({type(error).__name__}).") from error
-        finally:
-            connection.close()
         # The browser stays listed, because only an owner's signed statement removes it. Until then it is tried again
         # (`retry_pause_ns`: at last each quarter of an hour), and the page shows this fault.
         if status in (404, 410):
             raise NetworkError("The browser has ended its subscription.", remedy="Switch it on in the page again.")
         if not 200 <= status < 300:
             raise NetworkError(f"The push service did not take it (it answered {status}).")
+
+    def _posted(self, endpoint: str, data: bytes, headers: dict[str, str]) -> int:
+        """Returns the status of the answer."""
+        where = urlsplit(endpoint)
+        target = (where.path or "/") + (f"?{where.query}" if where.query else "")
+        connection = self._connect(where.hostname or "", where.port or 443)
+        try:
+            connection.request("POST", target, data, headers)
+            return connection.getresponse().status
+        finally:
+            connection.close()
 
 
 def _message(told: dict[str, object], picture: bytes) -> bytes:

@@ -185,7 +185,6 @@ class Uplink(ThreadOwned):
             self._bus.subscribe(TRUST_FILTER)
             if self._cell_filter is not None:
                 self._bus.subscribe(self._cell_filter, retained=False)
-            self._changed.set()
             while not self._stopping.is_set():
                 self.turned_ns = self._now()
                 if self._changed.is_set() or self.turned_ns >= self._look_ns:

@@ -99,6 +99,20 @@ def test_other_addresses_points_and_secrets_are_refused(endpoint: str, p256dh: s
         subscription(endpoint, p256dh, auth)
 
 
+@pytest.mark.parametrize(
+    "place", ["", ":443", "a@push.example.net", *(f"push.example.net:{port}" for port in ("0", "65536", "x")), "[::1"]
+)
+def test_an_address_without_a_host_or_with_a_port_that_cannot_be_is_refused(place: str) -> None:
+    with pytest.raises(FormatError, match="an https address"):
+        subscription(f"https://{place}/a", BROWSER, AUTH)
+
+
+@pytest.mark.parametrize("place", ["push.example.net", "push.example.net:1", "192.0.2.1:65535", "[2001:db8::1]:443"])
+def test_each_address_with_a_host_and_a_port_that_can_be_is_taken(place: str) -> None:
+    for path in ("", "/a?b=c"):
+        assert subscription(f"https://{place}{path}", BROWSER, AUTH).endpoint == f"https://{place}{path}"
+
+
 def test_a_subscription_shows_its_service_and_not_its_address() -> None:
     shown = repr(Subscription(ENDPOINT, point_of(key(SENDER)), b"secret-of-sixteen"))
     assert shown == "Subscription('https://push.example.net')"

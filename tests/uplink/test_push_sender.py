@@ -236,6 +236,15 @@ def test_a_service_that_cannot_be_reached_is_told_by_the_kind_of_its_fault_and_l
     assert closed == [True]
 
 
+def test_a_name_that_cannot_be_looked_up_ends_no_sender() -> None:
+    """It is too long for a label, which Python's resolver takes for a wrong value and not for an absent host."""
+    endpoint, browser = f"https://{'a' * 70}.test/p", Browser()
+    key = ec.generate_private_key(ec.SECP256R1())
+    url = push_address(endpoint, encode_url(point_of(browser.key)), encode_url(browser.auth), key)
+    with pytest.raises(NetworkError, match="cannot be reached"):
+        WebPushSender().send(url, "t", "b")
+
+
 def test_the_push_service_is_reached_over_tls_that_is_checked_and_not_waited_for_long() -> None:
     connection = _over_tls("push.test", 443)
     assert isinstance(connection, http.client.HTTPSConnection)

@@ -19,6 +19,7 @@ from agent.core.bus import (
     MessageReceived,
     PublishAcknowledged,
     PublishLost,
+    PublishRefused,
     Subscribed,
     SubscriptionRefused,
 )
@@ -571,3 +572,43 @@ def test_one_report_of_health_is_on_its_way_at_a_time(turns: Turns) -> None:
     assert [each[1:] for each in turns.bus.calls if each[0] == "publish"] == [
         (HealthTopic(DEVICE), b"sealed", -1, True, 30 * 86_400)
     ] * 2
+
+
+def test_a_doorbell_looks_at_its_list_in_its_first_turn_also_right_after_its_boot(turns: Turns) -> None:
+    turns.clock.boot_ns = 0
+    assert turns.uplink.turned_ns == 0
+    looks: list[int] = []
+    turns.run(lambda: looks.append(turns.custodian.looks), PAUSE)
+    assert looks == [1]
+
+
+def test_each_transfer_hears_of_the_connection_and_of_what_becomes_of_messages(turns: Turns) -> None:
+    senders = [mock.Mock(), mock.Mock()]
+    for sender in senders:
+        sender.next_effect.return_value = sender.deadline_ns = None
+    transfers = {
+        f"{number:032x}": uplink._Transfer(disclosure(number), sender, "a topic")
+        for number, sender in enumerate(senders)
+    }
+    plant(turns.uplink, _transfers=transfers)
+    now = turns.clock.now().boot_ns
+    settled = [PublishAcknowledged(7, heard=True), PublishRefused(8, 0x97, "quota"), PublishLost(9)]
+    down = BusDisconnected(LinkFault.UNREACHABLE, NetworkError("No program listens."), retry_in_s=1.0)
+    for event in (CONNECTED, *settled, down):
+        turns.uplink._on_event(event)
+    for sender in senders:
+        assert sender.mock_calls == [
+            call.connected(147456), *(call.settled(event, now) for event in settled),
+            call.disconnected(LinkFault.UNREACHABLE),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "again_s"), [(NEXT_CELL, 890 + 900), (None, 900)])
+def test_a_doorbell_that_was_moved_reads_everything_again_after_its_time_in_the_new_cell(
+    turns: Turns, reading: mock.Mock, cell: str | None, again_s: int
+) -> None:
+    began = turns.clock.now().boot_ns
+    turns.run(PAUSE, turns.passes(890), lambda: turns.uplink.listen_to(cell), PAUSE)
+    assert turns.uplink._again_ns == began + again_s * 10**9
+    assert turns.spans_s == [(900.0, 2700.0)] * (2 if cell else 1)
+    assert told(reading) == [call.move(cell, began + 890 * 10**9)]
