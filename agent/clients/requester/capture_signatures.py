@@ -14,7 +14,7 @@ from agent.media.fmp4 import codec_of, film_units
 from agent.wire.capture_certificate import capture_verifier, root_certificate
 from agent.wire.identities import PublicKey
 
-__all__ = ["capture_in_words", "capture_of", "trusted_root"]
+__all__ = ["capture_certificate", "capture_in_words", "capture_of", "trusted_root"]
 
 
 def capture_of(film: bytes, device: PublicKey) -> CaptureReport | None:
@@ -63,3 +63,8 @@ def trusted_root(films: Iterable[CaptureReport | None], device: PublicKey) -> by
         if report is not None and report.chain is not None:
             return root_certificate(device, report.chain)
     return None
+
+
+def capture_certificate(films: Iterable[CaptureReport | None]) -> bytes | None:
+    """Returns the certificate of the key inside the first signed film in PEM, or None if no film is signed."""
+    return next((report.chain for report in films if report is not None and report.chain is not None), None)

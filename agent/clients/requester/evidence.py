@@ -1,5 +1,6 @@
 """Evidence of a disclosure: all files that a third party needs to check it again, with or without this program.
 
+    VERIFY.txt         the commands of each check, for a person who has `openssl` and `age` and nothing of ours
     bundle.json        request, checks and receipt, machine-readable, with the verdict
     request.dsse       the signed request                    manifest.dsse    the device's signed list
     approval.dsse      the owner's signed approval           enrolment-*.dsse every list of the device's owners
@@ -9,9 +10,12 @@
     time/              what others confirmed about the time, and TIME.txt with the commands of `openssl ts -verify`
     records.jsonl      the capture records, word for word    parts/N.age      everything as it was received
                        A file that the owner redacted has its list of redactions in bundle.json, and inside the file
+    redactions-NNN.json the owner's list in part NNN, as it stands in the film
     capture-root.pem   for a validator of ONVIF Media Signing: the certificate to trust for the films' own signatures
-    by-hand/           each signature as three files for `openssl`: key, signed bytes, signature
-    SHA256SUMS         for `sha256sum -c`
+    capture-key.pem    the certificate of the key inside the films, issued by that one
+    by-hand/           each signature as three files for `openssl` (`by_hand`)
+    FILES.sha256       for `sha256sum -c`: films, stills and report beside this folder
+    SHA256SUMS         for `sha256sum -c`: this folder. SHA256SUMS.signature is by the requester's key
 
 The bundle contains no secret. Give the request's reply.identity separately to a person who must open the sealed parts.
 The owner's contact card was for the requester only, so it stays sealed inside the approval.
@@ -21,61 +25,132 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from agent import __version__
-from agent.clients.requester.capture_signatures import trusted_root
+from agent.clients.requester.by_hand import BY_HAND, ByHand, approver_key, write_by_hand
+from agent.clients.requester.capture_signatures import capture_certificate, trusted_root
 from agent.clients.requester.clips import clips_of
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.redaction_list import redaction_documents
+from agent.clients.requester.redaction_list import redaction_documents, redactions_as_sent
 from agent.clients.requester.time_files import write_time
 from agent.clients.requester.verification import Verification, VerifiedItem
+from agent.clients.requester.verify_text import SUMS, VERIFY_FILE, EvidenceFiles, verify_text
 from agent.clients.time_confirmations import time_document
 from agent.core.disclosure import VerifiedDisclosure
 from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
-from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
+from agent.core.vault.age.header import split
 from agent.platform import files
-from agent.wire import envelope, strictjson
-from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, ClipRecords
-from agent.wire.envelope import pae
-from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire import strictjson
+from agent.wire.disclosures import ClipRecords
+from agent.wire.identities import PublicKey
 
 __all__ = ["BUNDLE_FILE", "write_bundle"]
 
 BUNDLE_FILE: Final = "bundle.json"
 _FORMAT: Final = "doorward-evidence/1"
-_BY_HAND: Final = "by-hand"
+_BESIDE: Final = "FILES.sha256"
 
 
-def write_bundle(folder: Path, requester: Requester, verification: Verification, now_s: int) -> Path:
-    """Writes the bundle of `verification` into the new folder `folder`. Raises `StorageError`."""
+def write_bundle(
+    folder: Path, requester: Requester, verification: Verification, now_s: int, *, beside: Sequence[Path] = ()
+) -> Path:
+    """Writes the bundle of `verification` into the new folder `folder`. Raises `StorageError`.
+
+    `beside`: files next to the folder, or below its parent, that the sums name: films, stills and the report.
+    """
     files.make_folder(folder)
     answer = requester.answer(verification.disclosure)
     request = answer.request()
     if request is not None:
         files.write(folder / "request.dsse", request)
     if verification.disclosed is not None:
-        _write_statements(folder, verification, verification.disclosed)
-        _write_by_hand(files.make_folder(folder / _BY_HAND), requester, verification, verification.disclosed)
-        write_time(folder, verification.disclosed.manifest.time, answer.time_opening())
-        receipt = _receipt(answer, verification)
-        if receipt is not None:
-            files.write(folder / "receipt.dsse", receipt)
-        root = trusted_root((each.capture for each in verification.items), verification.disclosed.manifest.device_key)
-        if root is not None:
-            files.write(folder / "capture-root.pem", root)
-        _copy_parts(answer, files.make_folder(folder / "parts"))
+        _write_disclosed(folder, requester, verification, verification.disclosed, beside)
     text = json.dumps(_document(verification, now_s), indent=2, ensure_ascii=False) + "\n"
     files.write(folder / BUNDLE_FILE, text.encode("utf-8"))
-    files.write(folder / "SHA256SUMS", "".join(_sums(folder)).encode("utf-8"))
+    sums = "".join(_sums(folder, files.below(folder))).encode("utf-8")
+    files.write(folder / SUMS, sums)
+    if verification.disclosed is not None:
+        files.write(folder / f"{SUMS}.signature", requester.sign_sums(sums))
     return folder
+
+
+def _write_disclosed(
+    folder: Path,
+    requester: Requester,
+    verification: Verification,
+    disclosed: VerifiedDisclosure,
+    beside: Sequence[Path],
+) -> None:
+    answer, manifest = requester.answer(verification.disclosure), disclosed.manifest
+    _write_statements(folder, verification, disclosed)
+    envelopes = {
+        "request": answer.request(),
+        "manifest": verification.statements,
+        "approval": manifest.approval.encode("utf-8"),
+        "co_approval": manifest.co_approval and manifest.co_approval.encode("utf-8"),
+        "receipt": _receipt(answer, verification),
+    }
+    there = {name: data for name, data in envelopes.items() if data}
+    hand = write_by_hand(files.make_folder(folder / BY_HAND), requester.key, there, disclosed)
+    write_time(folder, manifest.time, answer.time_opening())
+    if "receipt" in there:
+        files.write(folder / "receipt.dsse", there["receipt"])
+    capture = _write_capture(folder, verification, manifest.device_key)
+    _copy_parts(answer, files.make_folder(folder / "parts"))
+    for item in verification.redacted:
+        files.write(folder / f"redactions-{item.number:03}.json", redactions_as_sent(item))
+    if beside:
+        files.write(folder / _BESIDE, "".join(_sums(folder, beside)).encode("utf-8"))
+    evidence = EvidenceFiles(
+        hand,
+        {each.number: _header_bytes(folder / "parts" / f"{each.number}.age") for each in verification.items},
+        dict(_films(verification)) if beside else {},
+        tuple(item.number for item in verification.redacted),
+        _lines_told(hand, disclosed),
+        beside=bool(beside),
+        capture=capture,
+        stamps=tuple(str(path.relative_to(folder)) for path in files.below(folder) if path.suffix == ".tsr"),
+    )
+    files.write(folder / VERIFY_FILE, verify_text(verification, evidence).encode("utf-8"))
+
+
+def _write_capture(folder: Path, verification: Verification, device: PublicKey) -> bool:
+    """Writes the certificates of the films' own signatures. Returns False if no film has any."""
+    found = [each.capture for each in verification.items]
+    root, leaf = trusted_root(found, device), capture_certificate(found)
+    if root is None or leaf is None:
+        return False
+    files.write(folder / "capture-root.pem", root)
+    files.write(folder / "capture-key.pem", leaf)
+    return True
+
+
+def _films(verification: Verification) -> Iterator[tuple[int, str]]:
+    """Yields each part that opens, and the path of its film, sound or still from this folder."""
+    for clip in clips_of(verification):
+        for each in clip.segments:
+            yield each.verified.number, f"../segments/segment-{each.number:03}.mp4"
+            if each.sound is not None:
+                yield each.sound.number, f"../sounds/segment-{each.number:03}-sound.mp4"
+        if clip.poster is not None:
+            yield clip.poster.number, f"../pictures/clip-{clip.number:02}.jpg"
+
+
+def _lines_told(hand: ByHand, disclosed: VerifiedDisclosure) -> dict[str, int]:
+    """Returns the line in records.jsonl of each record whose hash the device signed as one of a named clip."""
+    told = {leaf for clip in disclosed.manifest.clips for leaf in clip.leaves}
+    lines = {line: number for number, line in enumerate(disclosed.manifest.records, start=1)}
+    return {name: lines[line.decode()] for line, name in hand.record_of.items() if leaf_hash(line).hex() in told}
+
+
+def _header_bytes(part: Path) -> int:
+    with files.storage_errors(part), part.open("rb") as file:
+        return split(file)
 
 
 def _write_statements(folder: Path, verification: Verification, disclosed: VerifiedDisclosure) -> None:
@@ -117,47 +192,9 @@ def _tree(clip: ClipRecords, disclosed: VerifiedDisclosure) -> dict[str, Any]:
     }
 
 
-def _write_by_hand(
-    folder: Path, requester: Requester, verification: Verification, disclosed: VerifiedDisclosure
-) -> None:
-    """Writes files for `openssl pkeyutl -verify -pubin -inkey K.pem -rawin -in S.signed -sigfile S.signature`, for each
-    signature."""
-    owner = _approver_key(disclosed, disclosed.approver)
-    keys = {"device": disclosed.manifest.device_key, "owner": owner, "requester": requester.key}
-    if disclosed.co_approver is not None:
-        keys["second-owner"] = _approver_key(disclosed, disclosed.co_approver)
-    for name, key in keys.items():
-        files.write(folder / f"{name}.pem", _pem(key))
-    answer = requester.answer(verification.disclosure)
-    signed = {
-        "request": answer.request(),
-        "manifest": verification.statements,
-        "approval": disclosed.manifest.approval.encode("utf-8"),
-        "receipt": _receipt(answer, verification),
-        "co_approval": disclosed.manifest.co_approval and disclosed.manifest.co_approval.encode("utf-8"),
-    }
-    for name, data in signed.items():
-        if data:
-            claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
-            files.write(folder / f"{name}.signed", pae(claimed.payload_type, claimed.payload))
-            files.write(folder / f"{name}.signature", claimed.signature)
-    for number, each in enumerate({item.captured.line: item.captured for item in disclosed.items}.values(), start=1):
-        files.write(folder / f"record-{number:03}.signed", pae(RECORD_TYPE, each.payload))
-        files.write(folder / f"record-{number:03}.signature", each.signature)
-
-
 def _receipt(answer: AnswerFolder, verification: Verification) -> bytes | None:
     """Returns our signed receipt if it is for the whole of this disclosure."""
     return answer.receipt() if verification.receipt is not None else None
-
-
-def _approver_key(disclosed: VerifiedDisclosure, name: str) -> PublicKey:
-    named = {approver.name: approver.key for approver in disclosed.enrolment.approvers}
-    return parse_public_key(named[name])
-
-
-def _pem(key: PublicKey) -> bytes:
-    return Ed25519PublicKey.from_public_bytes(key.raw).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _copy_parts(answer: AnswerFolder, folder: Path) -> None:
@@ -165,10 +202,11 @@ def _copy_parts(answer: AnswerFolder, folder: Path) -> None:
         answer.copy_part(number, folder / f"{number}.age")
 
 
-def _sums(folder: Path) -> Iterator[str]:
-    for path in files.below(folder):
+def _sums(folder: Path, paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
         with files.storage_errors(path), path.open("rb") as file:
-            yield f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(folder)}\n"
+            name = path.relative_to(folder) if folder in path.parents else Path("..") / path.relative_to(folder.parent)
+            yield f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n"
 
 
 # The document
@@ -209,14 +247,14 @@ def _received(verification: Verification, disclosed: VerifiedDisclosure) -> dict
         "door": {"seen_s": verification.door.seen_s, "stolen_since_s": verification.door.stolen_since_s},
         "approval": {
             "name": disclosed.approver,
-            "key": _approver_key(disclosed, disclosed.approver).text,
+            "key": approver_key(disclosed, disclosed.approver).text,
             "owner_time_ms": disclosed.approval.owner_time_ms,
             "sha256": hashlib.sha256(disclosed.manifest.approval.encode()).hexdigest(),
         },
         "co_approval": disclosed.co_approver
         and {
             "name": disclosed.co_approver,
-            "key": _approver_key(disclosed, disclosed.co_approver).text,
+            "key": approver_key(disclosed, disclosed.co_approver).text,
         },
         "shared": {
             "segments": grades.segments,

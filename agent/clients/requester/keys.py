@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Final, Protocol
@@ -26,9 +27,10 @@ from agent.wire.identities import (
 )
 from agent.wire.strictjson import Message
 
-__all__ = ["FileSigner", "Signer", "load_key", "make_key", "sign_message"]
+__all__ = ["FileSigner", "Signer", "load_key", "make_key", "sign_message", "sign_sums"]
 
 _LIMIT_BYTES: Final = 4096
+_SUMS: Final = re.compile(rb"[0-9a-f]{64}  ")
 
 
 class Signer(Protocol):
@@ -72,6 +74,21 @@ def sign_message(signer: Signer, payload_type: str, message: Message) -> bytes:
             remedy="Check that the token or file holds the key that was given for this folder.",
         )
     return envelope.with_signature(payload_type, payload, key.id, signature)
+
+
+def sign_sums(signer: Signer, sums: bytes) -> bytes:
+    """Returns the signature of a list of hashes as it stands, so that `openssl` reads the list that a person reads.
+
+    Such a list begins with a hash, and each message of the protocol with "DSSEv1", so neither can be taken for the
+    other. Raises `ConfigurationError` if the bytes are no such list, or if the signer returns a wrong signature.
+    """
+    signature, key = signer.sign(sums) if _SUMS.match(sums) else b"", signer.public_key
+    if not key.verifies(signature, sums):
+        raise ConfigurationError(
+            f"The list of hashes cannot be signed with the key {key.id}.",
+            remedy="Check that the token or file holds the key that was given for this folder.",
+        )
+    return signature
 
 
 def make_key(path: Path) -> PublicKey:

@@ -115,7 +115,6 @@ class _ClipBuilder:
         shutil.rmtree(self._folder / "kept", ignore_errors=True)  # also removes media that opened before a check failed
         sounds = [path for clip in clips for path in clip.sounds]
         merged = self._merged([path for clip in clips for path in clip.segments], sounds)
-        bundle = write_bundle(self._folder / _BUNDLE, self._requester, verification, self._now_s)
         report = self._folder / "report.html"
         pictures = [
             ReportPicture(
@@ -132,6 +131,8 @@ class _ClipBuilder:
         certificate = render_certificate(verification, now_s=self._now_s)
         if certificate is not None:
             files.write(self._folder / "certificate.html", certificate.encode("utf-8"))
+        beside = files.below(self._folder)
+        bundle = write_bundle(self._folder / _BUNDLE, self._requester, verification, self._now_s, beside=beside)
         return OpenedDisclosure(verification, self._folder, report, bundle, clips, merged)
 
     def _keep(self, item: VerifiedItem, data: bytes) -> None:

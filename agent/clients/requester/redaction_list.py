@@ -10,7 +10,7 @@ from agent.clients.requester.checks import Verification, VerifiedItem
 from agent.core.vault.redactions import WHOLE, Place, Redaction, RedactionKind
 from agent.wire import strictjson
 
-__all__ = ["RedactionLine", "redaction_documents", "redaction_lines"]
+__all__ = ["RedactionLine", "redaction_documents", "redaction_lines", "redactions_as_sent"]
 
 _MS_PER_S = 1000
 _NAMES = {
@@ -41,6 +41,11 @@ def redaction_lines(verification: Verification) -> tuple[RedactionLine, ...]:
 def redaction_documents(item: VerifiedItem) -> list[dict[str, Any]]:
     """Returns the list inside one redacted file, as it is. Empty for a file as it was captured."""
     return [json.loads(strictjson.encode(each)) for each in item.redactions]
+
+
+def redactions_as_sent(item: VerifiedItem) -> bytes:
+    """Returns the list inside one redacted file in the words of its context, so that a search in the file finds it."""
+    return b"[%b]" % b",".join(strictjson.encode(each) for each in item.redactions)
 
 
 def _line(item: VerifiedItem, redaction: Redaction) -> RedactionLine:

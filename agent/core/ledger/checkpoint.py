@@ -37,6 +37,7 @@ __all__ = [
     "Checkpoint",
     "check_progress",
     "check_same_head",
+    "checkpoint_signature",
     "open_checkpoint",
     "open_time_checkpoint",
     "origin_of",
@@ -110,6 +111,12 @@ def open_checkpoint(note: bytes, signer: PublicKey, log: str = "") -> Checkpoint
     Raises `FormatError` if the bytes are not a note of this form, and `OpenError` if the signature fails.
     """
     return _open(note, signer, origin_of(signer, log))
+
+
+def checkpoint_signature(note: bytes, signer: PublicKey) -> bytes:
+    """Returns the signature of the device in a note that `open_checkpoint` accepts: 64 bytes, over its first lines."""
+    _, _, signatures = note.decode("utf-8").rpartition("\n\n")
+    return _own_signature(signatures, origin_of(signer), signer)
 
 
 def open_time_checkpoint(note: bytes, signer: PublicKey) -> Checkpoint:

@@ -54,7 +54,7 @@ def test_a_bundle_has_the_request_as_it_was_signed_and_a_sum_of_every_file(
     assert (folder / "request.dsse").read_bytes() == asked.envelope
     sums = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
     there = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    assert set(sums) == set(there) - {"SHA256SUMS"}
+    assert set(sums) == set(there) - {"SHA256SUMS", "SHA256SUMS.signature"}
     assert all(sha256(there[name].read_bytes()) == said for name, said in sums.items())
 
 
@@ -259,9 +259,8 @@ def test_the_bundle_of_a_full_answer_holds_these_files_word_for_word_and_no_othe
     files = written(write_bundle(tmp_path / "bundle", full.requester, full.verification, NOW_S))
     by_hand = {name for name in files if name.startswith("by-hand/")}
     trees = {"clip-01-tree.json", "clip-02-tree.json"}
-    assert {
-        name: data for name, data in files.items() if name not in by_hand | trees | {BUNDLE_FILE, "SHA256SUMS"}
-    } == {
+    written_again = {BUNDLE_FILE, "VERIFY.txt", "SHA256SUMS", "SHA256SUMS.signature"}
+    assert {name: data for name, data in files.items() if name not in by_hand | trees | written_again} == {
         "request.dsse": full.asked.envelope,
         "manifest.dsse": full.verification.statements,
         "approval.dsse": manifest.approval.encode(),
@@ -273,10 +272,13 @@ def test_the_bundle_of_a_full_answer_holds_these_files_word_for_word_and_no_othe
         "ledger-proof.json": strictjson.encode(manifest.ledger),
         "records.jsonl": b"".join(line.encode() + b"\n" for line in manifest.records),
         **{f"parts/{number}.age": data for number, data in enumerate(full.sent.parts)},
+        "redactions-001.json": b"[%b]" % strictjson.encode(FACE),
+        "redactions-002.json": b"[%b]" % strictjson.encode(VOICE),
     }
     assert files["SHA256SUMS"].decode() == "".join(
-        f"{sha256(files[name])}  {name}\n" for name in sorted(files, key=Path) if name != "SHA256SUMS"
+        f"{sha256(files[name])}  {name}\n" for name in sorted(files, key=Path) if not name.startswith("SHA256SUMS")
     )
+    assert full.requester.key.verifies(files["SHA256SUMS.signature"], files["SHA256SUMS"])
     assert trees < files.keys()
 
 
@@ -330,6 +332,9 @@ def test_each_signature_stands_beside_its_bytes_and_verifies_with_the_key_of_its
         "manifest": "device",
         "approval": "owner",
         "co_approval": "second-owner",
+        "checkpoint": "device",
+        "enrolment-001": "enrolment-001",
+        "enrolment-002": "enrolment-002",
         **{f"record-{number:03}": "device" for number in range(1, 5)},
     }
     keys = {path.stem: load_pem_public_key(path.read_bytes()) for path in folder.glob("*.pem")}
@@ -338,11 +343,13 @@ def test_each_signature_stands_beside_its_bytes_and_verifies_with_the_key_of_its
         "owner": public_bytes(full.house.owner),
         "second-owner": public_bytes(BEN),
         "requester": full.requester.key.raw,
+        "enrolment-001": public_bytes(full.house.owner),
+        "enrolment-002": public_bytes(full.house.owner),
     }
     files = {path.name for path in folder.iterdir()}
     assert files == {f"{name}.{end}" for name in signers for end in ("signed", "signature")} | {
         f"{name}.pem" for name in keys
-    }
+    } | {"ledger-entry", "ledger-node-01", "ledger-node-02"}
     for name, signer in signers.items():
         key = keys[signer]
         assert isinstance(key, Ed25519PublicKey)

@@ -661,7 +661,7 @@ def test_the_sums_cover_every_other_file(good: OpenedDisclosure) -> None:
     lines = (good.bundle / "SHA256SUMS").read_text().splitlines()
     listed = {line.split("  ", 1)[1]: line.split("  ", 1)[0] for line in lines}
     found = {str(path.relative_to(good.bundle)) for path in good.bundle.rglob("*") if path.is_file()}
-    assert found - {"SHA256SUMS"} == listed.keys()
+    assert found - {"SHA256SUMS", "SHA256SUMS.signature"} == listed.keys()
     for name, digest in listed.items():
         assert hashlib.sha256((good.bundle / name).read_bytes()).hexdigest() == digest
 
@@ -751,11 +751,20 @@ def test_the_bundle_holds_each_statement_word_for_word_and_everything_as_it_was_
     texts |= {f"parts/{number}.age": (answer.path / f"{number}.age").read_bytes() for number in range(6)}
     for name, data in texts.items():
         assert (good.bundle / name).read_bytes() == data, name
-    signed = ("request", "manifest", "approval", *(f"record-{number:03}" for number in range(1, 4)))
+    signed = (
+        "request",
+        "manifest",
+        "approval",
+        "checkpoint",
+        "enrolment-001",
+        *(f"record-{number:03}" for number in range(1, 4)),
+    )
     by_hand = {f"{name}.{suffix}" for name in signed for suffix in ("signed", "signature")}
-    by_hand |= {f"{name}.pem" for name in ("device", "owner", "requester")}
+    by_hand |= {f"{name}.pem" for name in ("device", "owner", "requester", "enrolment-001")}
+    by_hand |= {"ledger-entry", "ledger-node-01", "ledger-node-02"}
     found = {str(path.relative_to(good.bundle)) for path in good.bundle.rglob("*") if path.is_file()}
-    assert found == {*texts, "bundle.json", "SHA256SUMS", *(f"by-hand/{name}" for name in by_hand)}
+    sums = {"SHA256SUMS", "SHA256SUMS.signature", "FILES.sha256"}
+    assert found == {*texts, "bundle.json", "VERIFY.txt", *sums, *(f"by-hand/{name}" for name in by_hand)}
 
 
 def test_an_opening_that_fails_leaves_what_was_there_and_nothing_half(

@@ -1,0 +1,145 @@
+"""Files of an evidence folder for checks by hand: each signature, and each proof, in the form that `openssl` reads.
+
+NAME.signed, NAME.signature    the signed bytes (DSSE's PAE) and the Ed25519 signature
+SIGNER.pem                     the public key of a signer
+ledger-entry, ledger-node-NN   the approval's entry in the ledger, and the hashes that lead from it to the head
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from agent.core.disclosure import VerifiedDisclosure
+from agent.core.ledger.checkpoint import checkpoint_signature, open_checkpoint
+from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
+from agent.platform import files
+from agent.wire import envelope, strictjson
+from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES
+from agent.wire.envelope import pae
+from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.statements import Enrolment
+
+__all__ = ["BY_HAND", "ByHand", "SignedFile", "approver_key", "write_by_hand"]
+
+BY_HAND: Final = "by-hand"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedFile:
+    """A signature as files. `key`: the file of its signer without ".pem". `skip`: bytes of NAME.signed before the
+    statement."""
+
+    name: str
+    key: str
+    skip: int
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """The files that were written. `sides`: whether each hash of the ledger's proof stands left of the running hash."""
+
+    statements: dict[str, SignedFile]
+    enrolments: tuple[SignedFile, ...]
+    enrolment_signers: tuple[int, ...]
+    """For each list of owners, the number of the list that names its signer."""
+    records: tuple[SignedFile, ...]
+    record_of: dict[bytes, str]
+    """For each line of a record, its name here."""
+    sides: tuple[bool, ...]
+
+
+def write_by_hand(
+    folder: Path, requester: PublicKey, envelopes: dict[str, bytes], disclosed: VerifiedDisclosure
+) -> ByHand:
+    """Writes the files into the new folder `folder`. `envelopes`: the signed request and, if there is one, the receipt.
+
+    Raises `StorageError`.
+    """
+    manifest = disclosed.manifest
+    keys = {"device": manifest.device_key, "owner": approver_key(disclosed, disclosed.approver), "requester": requester}
+    if disclosed.co_approver is not None:
+        keys["second-owner"] = approver_key(disclosed, disclosed.co_approver)
+    for name, key in keys.items():
+        files.write(folder / f"{name}.pem", _pem(key))
+    signers = {"manifest": "device", "approval": "owner", "co_approval": "second-owner"}
+    statements = {
+        name: _write_envelope(folder, name, signers.get(name, "requester"), data) for name, data in envelopes.items()
+    }
+    enrolments, named_in = [], []
+    for number, (data, key, named) in enumerate(_enrolments(manifest.enrolments), start=1):
+        files.write(folder / f"enrolment-{number:03}.pem", _pem(key))
+        name = f"enrolment-{number:03}"
+        enrolments.append(_write_envelope(folder, name, name, data))
+        named_in.append(named)
+    records, record_of = [], {}
+    for number, each in enumerate({item.captured.line: item.captured for item in disclosed.items}.values(), start=1):
+        name = f"record-{number:03}"
+        record_of[each.line] = name
+        records.append(_write(folder, name, "device", RECORD_TYPE, each.payload, each.signature))
+    sides = _write_ledger(folder, disclosed)
+    return ByHand(statements, tuple(enrolments), tuple(named_in), tuple(records), record_of, sides)
+
+
+def approver_key(disclosed: VerifiedDisclosure, name: str) -> PublicKey:
+    """Returns the key of an owner by the name in the newest list."""
+    named = {approver.name: approver.key for approver in disclosed.enrolment.approvers}
+    return parse_public_key(named[name])
+
+
+def _enrolments(envelopes: tuple[str, ...]) -> Iterator[tuple[bytes, PublicKey, int]]:
+    """Yields each list of owners, the key that signed it, and the number of the list that names this key."""
+    before: tuple[PublicKey, ...] = ()
+    for number, text in enumerate(envelopes, start=1):
+        data = text.encode("utf-8")
+        claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
+        own = tuple(parse_public_key(each.key) for each in strictjson.decode(claimed.payload, Enrolment).approvers)
+        key = next(each for each in before or own if each.id == claimed.key_id)
+        yield data, key, number - 1 if before else number
+        before = own
+
+
+def _write_envelope(folder: Path, name: str, key: str, data: bytes) -> SignedFile:
+    claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
+    return _write(folder, name, key, claimed.payload_type, claimed.payload, claimed.signature)
+
+
+def _write(folder: Path, name: str, key: str, payload_type: str, payload: bytes, signature: bytes) -> SignedFile:
+    signed = pae(payload_type, payload)
+    files.write(folder / f"{name}.signed", signed)
+    files.write(folder / f"{name}.signature", signature)
+    return SignedFile(name, key, len(signed) - len(payload))
+
+
+def _write_ledger(folder: Path, disclosed: VerifiedDisclosure) -> tuple[bool, ...]:
+    """Writes the head as its signed text and signature, the entry, and the hashes of its inclusion proof."""
+    manifest = disclosed.manifest
+    proof = manifest.ledger
+    checkpoint = open_checkpoint(proof.checkpoint.encode(), manifest.device_key)
+    note = proof.checkpoint.encode("utf-8")
+    files.write(folder / "checkpoint.signed", checkpoint.text.encode("utf-8"))
+    files.write(folder / "checkpoint.signature", checkpoint_signature(note, manifest.device_key))
+    files.write(folder / "ledger-entry", proof.entry.encode("utf-8"))
+    for number, node in enumerate(proof.path, start=1):
+        files.write(folder / f"ledger-node-{number:02}", bytes.fromhex(node))
+    return tuple(_sides(proof.index, checkpoint.size, len(proof.path)))
+
+
+def _sides(index: int, size: int, length: int) -> Iterator[bool]:
+    """Yields, for each hash of an inclusion proof, if it stands on the left (RFC 9162, 2.1.3.2)."""
+    at, last = index, size - 1
+    for _ in range(length):
+        left = at % 2 == 1 or at == last
+        yield left
+        while left and at % 2 == 0 and at != 0:
+            at, last = at >> 1, last >> 1
+        at, last = at >> 1, last >> 1
+
+
+def _pem(key: PublicKey) -> bytes:
+    return Ed25519PublicKey.from_public_bytes(key.raw).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

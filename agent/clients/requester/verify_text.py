@@ -1,0 +1,358 @@
+"""VERIFY.txt of an evidence folder: how a stranger checks it with `openssl`, `age` and other programs.
+
+A line that begins with four spaces is a command for a POSIX shell, to run in the folder of the text. Each command says
+"same", "OK" or "Successfully" if its check holds, and ends with status 0. Commands consist of fixed words, numbers and
+names that this program gave, so no text of an owner, a doorbell or a requester can be in one.
+
+docs/evidence.md explains each check to people who do not read commands.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.clients.requester.by_hand import BY_HAND, ByHand, SignedFile
+from agent.clients.requester.checks import Verification, VerifiedItem
+from agent.wire.disclosures import PartKind
+
+__all__ = ["SUMS", "VERIFY_FILE", "EvidenceFiles", "verify_text"]
+
+VERIFY_FILE: Final = "VERIFY.txt"
+SUMS: Final = "SHA256SUMS"
+_WIDTH: Final = 118
+_INDENT: Final = "    "
+_SAME: Final = " && echo same"
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFiles:
+    """Content of the folder beside the statements.
+
+    `headers`: for each part, the bytes of its header. `films`: the path of each part's opened film, sound or still from
+    the folder; absent for a part that does not open.
+    """
+
+    by_hand: ByHand
+    headers: dict[int, int]
+    films: dict[int, str]
+    redactions: tuple[int, ...]
+    """Parts whose list of redactions stands in redactions-NNN.json."""
+    lines_told: dict[str, int]
+    """For each record of a clip that the owner named, its line in records.jsonl."""
+    beside: bool
+    """Whether FILES.sha256 lists files beside the folder."""
+    capture: bool = False
+    """Whether a film has capture signatures."""
+    stamps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    title: str
+    shows: str
+    shows_not: str
+    commands: Sequence[str]
+
+
+def verify_text(verification: Verification, evidence: EvidenceFiles) -> str:
+    """Returns the text. `verification` has a `disclosed`."""
+    lines = [_HEAD.format(disclosure=verification.disclosure)]
+    checks = (check for check in _checks(verification, evidence) if check.commands)
+    for number, check in enumerate(checks, start=1):
+        lines += [f"{number}. {check.title}", "", *_wrapped("Shows", check.shows)]
+        lines += [*_wrapped("Does not show", check.shows_not), ""]
+        lines += [f"{_INDENT}{each}" for each in check.commands]
+        lines.append("")
+    lines.append(_FOOT)
+    return "\n".join(lines)
+
+
+def _wrapped(word: str, sentence: str) -> list[str]:
+    return textwrap.wrap(f"{word}: {sentence}", _WIDTH, break_on_hyphens=False)
+
+
+_HEAD: Final = """\
+HOW TO CHECK THIS EVIDENCE WITHOUT THE PROGRAM THAT WROTE IT
+
+Answer {disclosure}
+
+You need a shell (Linux, macOS, or WSL on Windows), OpenSSL 3.0 or newer and, for the films, age 1.3 or newer. Nothing
+here needs a network or Doorward. Copy this folder to a place of your own, open a shell in it, and type the lines that
+begin with four spaces, one at a time. A check that holds says "same", "OK" or "Successfully". A check that says nothing
+has failed.
+
+The statements are readable text: by-hand/*.signed. Read them. The first word is DSSEv1 (dsse, version 1), then come the
+length and the name of the kind of statement, the length of the statement, and the statement as JSON.
+
+Compare the public keys with ones that you know from elsewhere: by-hand/requester.pem with the organisation that asked,
+by-hand/device.pem with other answers of this doorbell. The checks show that one key signed, and not to whom it belongs.
+This text came with the evidence. docs/evidence.md of Doorward's source lists the same checks.
+"""
+
+_FOOT: Final = """\
+FILES THAT ARE THE WORD OF THE PROGRAM ALONE
+
+bundle.json, report.html, certificate.html and clip-*-tree.json repeat the statements in other words. Only the sums of
+check 1 cover them. If one of them contradicts a statement, the statement counts.
+"""
+
+
+def _checks(verification: Verification, evidence: EvidenceFiles) -> Iterator[_Check]:
+    yield from _of_people(evidence)
+    yield from _of_the_doorbell(verification, evidence)
+    yield from _of_the_films(verification, evidence)
+
+
+def _of_people(evidence: EvidenceFiles) -> Iterator[_Check]:
+    """Yields the checks of what the one who asked and the owners signed."""
+    hand = evidence.by_hand
+    statements = hand.statements
+    yield _Check(
+        "The copy is whole",
+        "that the files are as the one who asked wrote them. Their key signed the list of hashes.",
+        "that the content is true. The one who holds the requester's key can write other files and other sums.",
+        [
+            "sha256sum --check --strict --quiet SHA256SUMS" + _SAME,
+            *(["sha256sum --check --strict --quiet FILES.sha256" + _SAME] if evidence.beside else []),
+            _pkeyutl(f"{BY_HAND}/requester.pem", SUMS, f"{SUMS}.signature"),
+        ],
+    )
+    if "request" in statements:
+        yield _Check(
+            "The request",
+            "what was asked, by whom, for which place and time, and with which promises, as it was signed.",
+            "that the organisation was entitled to ask. See the trust root named in the request.",
+            [_signature(statements["request"]), *_in_envelope(statements["request"], "request.dsse")],
+        )
+    yield _Check(
+        "The doorbell's list of owners",
+        "who may approve for this doorbell, from its first list on: an owner of each list signed the next one.",
+        "who these people are. The first list is vouched for by the doorbell's key only.",
+        [*_enrolments(hand)],
+    )
+    approval = statements["approval"]
+    yield _Check(
+        "The owner's yes",
+        "that an owner's key signed a yes to exactly this request, for this doorbell.",
+        "which person used the key, and that the clock of the owner's device was right.",
+        [
+            _signature(approval),
+            *([_names(statements["request"], "request", "approval")] if "request" in statements else []),
+            _key_in("device", "device", "approval"),
+            _key_in("owner", "key", hand.enrolments[-1].name),
+            *_in_envelope(approval, "approval.dsse"),
+            *_co_approval(hand),
+        ],
+    )
+
+
+def _of_the_doorbell(verification: Verification, evidence: EvidenceFiles) -> Iterator[_Check]:
+    """Yields the checks of what the doorbell signed, and of the sealed files."""
+    hand = evidence.by_hand
+    statements = hand.statements
+    manifest = statements["manifest"]
+    yield _Check(
+        "The doorbell's answer",
+        "that the doorbell's key signed this list of files together with the request, the yes and the owners' lists.",
+        "that the doorbell was unaltered.",
+        [
+            _signature(manifest),
+            _key_in("device", "device", "manifest"),
+            *([_names(statements["request"], "request", "manifest")] if "request" in statements else []),
+            *(_held(each, "manifest") for each in (statements["approval"], *hand.enrolments, *hand.records)),
+            *_in_envelope(manifest, "manifest.dsse"),
+        ],
+    )
+    yield _Check(
+        "The ledger",
+        "that the yes was in the doorbell's append-only ledger when it answered: the entry leads to the signed head.",
+        "that the owner has the same ledger. To find out, compare by-hand/checkpoint.signed with theirs.",
+        [*_ledger(hand)],
+    )
+    yield _Check(
+        "The records made at capture",
+        "that the doorbell's key signed each record: the time by the doorbell's clock and the hash of the sealed film.",
+        'that the scene was real, and that the clock was right (see "quality" in the record).',
+        [command for each in hand.records for command in _record(each, evidence)],
+    )
+    yield _Check(
+        "The sealed files",
+        "that each file is bit for bit the one that the doorbell listed, the owner released and the doorbell recorded.",
+        "what is inside: they are encrypted.",
+        [command for item in verification.items for command in _part(item, evidence)],
+    )
+    yield _Check(
+        "The receipt",
+        "that the one who asked signed that this answer arrived, and for how many days it will be kept.",
+        "that it was kept no longer.",
+        [*_receipt(hand)],
+    )
+
+
+def _of_the_films(verification: Verification, evidence: EvidenceFiles) -> Iterator[_Check]:
+    """Yields the checks of opened films, and of what others confirmed."""
+    yield _Check(
+        "The films are the content of the sealed files",
+        "that each film, sound and still beside this folder came out of its sealed file, unchanged. You need "
+        "age 1.3 or newer, and the key of this request as KEY.identity in this folder, from the one who asked. "
+        "Delete opened-* after it.",
+        "that a covered place hides only what the owner's list says.",
+        [
+            f"age -d -i KEY.identity -o opened-000 parts/0.age{_SAME}",
+            f"cmp opened-000 manifest.dsse{_SAME}",
+            *(command for item in verification.items for command in _opened(item, evidence)),
+        ],
+    )
+    yield _Check(
+        "The signatures inside the films (ONVIF Media Signing)",
+        "that the doorbell's key signed the pictures, in this order, also in a film that is handed on alone. "
+        "ONVIF's validator (github.com/onvif/media-signing-framework) gives the verdict, after you build it: "
+        "validator -c h264 -C capture-root.pem FILM.mp4. The commands below show whose certificate that is.",
+        "anything about sound, about what lies before and after, or about a covered film.",
+        [*_films(evidence)],
+    )
+    yield _Check(
+        "The time, by others",
+        "when a time-stamper saw the doorbell's log. Take the certificate of its authority from the authority, as "
+        "AUTHORITY.pem. The folder time/ and TIME.txt explain what is older and what is younger than the stamp.",
+        "that the pictures were taken then.",
+        [
+            f"openssl ts -verify -data {folder}/checkpoint.txt -in {stamp} -CAfile AUTHORITY.pem"
+            for stamp in evidence.stamps
+            for folder in (stamp.rpartition("/")[0],)
+        ],
+    )
+
+
+def _pkeyutl(key: str, signed: str, signature: str) -> str:
+    return f"openssl pkeyutl -verify -pubin -inkey {key} -rawin -in {signed} -sigfile {signature}"
+
+
+def _signature(each: SignedFile) -> str:
+    place = f"{BY_HAND}/{each.name}"
+    return _pkeyutl(f"{BY_HAND}/{each.key}.pem", f"{place}.signed", f"{place}.signature")
+
+
+def _payload(each: SignedFile) -> str:
+    return f"tail -c +{each.skip + 1} {BY_HAND}/{each.name}.signed"
+
+
+def _found(pattern: str, place: str) -> str:
+    return f"{pattern} | grep -qFf - {place}{_SAME}"
+
+
+def _hash_as(field: str) -> str:
+    return "openssl dgst -sha256 -r | cut -c1-64 | sed " + f'\'s/.*/"{field}":"&"/\''
+
+
+def _names(each: SignedFile, field: str, other: str) -> str:
+    """The statement `other` names the statement `each` by its hash."""
+    return _found(f"{_payload(each)} | {_hash_as(field)}", f"{BY_HAND}/{other}.signed")
+
+
+def _held(each: SignedFile, other: str) -> str:
+    """The statement `other` holds the statement `each` word for word, in base64."""
+    return _found(f"{_payload(each)} | openssl base64 -A", f"{BY_HAND}/{other}.signed")
+
+
+def _in_envelope(each: SignedFile, file: str) -> Iterator[str]:
+    """The file for programs holds the same statement and the same signature."""
+    yield _found(f"{_payload(each)} | openssl base64 -A", file)
+    yield _found(f"openssl base64 -A -in {BY_HAND}/{each.name}.signature", file)
+
+
+def _key_in(key: str, field: str, statement: str) -> str:
+    """The statement names the public key in `key`.pem."""
+    der = f"openssl pkey -pubin -in {BY_HAND}/{key}.pem -outform DER | tail -c 32 | openssl base64 -A"
+    text = f'tr +/ -_ | tr -d = | sed \'s/.*/"{field}":"ed25519:&"/\''
+    return _found(f"{der} | {text}", f"{BY_HAND}/{statement}.signed")
+
+
+def _enrolments(hand: ByHand) -> Iterator[str]:
+    for number, (each, named_in) in enumerate(zip(hand.enrolments, hand.enrolment_signers, strict=True), start=1):
+        yield _signature(each)
+        yield _key_in(each.key, "key", f"enrolment-{named_in:03}")
+        yield _key_in("device", "device", each.name)
+        if number > 1:
+            yield _names(hand.enrolments[number - 2], "previous", each.name)
+        yield from _in_envelope(each, f"{each.name}.dsse")
+
+
+def _co_approval(hand: ByHand) -> Iterator[str]:
+    each = hand.statements.get("co_approval")
+    if each is None:
+        return
+    yield _signature(each)
+    yield _names(hand.statements["approval"], "approval", "co_approval")
+    yield _key_in("second-owner", "key", hand.enrolments[-1].name)
+    yield _held(each, "manifest")
+    yield from _in_envelope(each, "co-approval.dsse")
+
+
+def _ledger(hand: ByHand) -> Iterator[str]:
+    checkpoint = SignedFile("checkpoint", "device", 0)
+    yield _signature(checkpoint)
+    yield f"head -n 3 ledger-checkpoint.txt | cmp - {BY_HAND}/checkpoint.signed{_SAME}"
+    yield _names(hand.statements["approval"], "subject", "ledger-entry").replace("ledger-entry.signed", "ledger-entry")
+    steps = [f"(printf '\\000'; cat {BY_HAND}/ledger-entry)"]
+    for number, left in enumerate(hand.sides, start=1):
+        node = f"{BY_HAND}/ledger-node-{number:02}"
+        steps.append(f"(printf '\\001'; cat {f'{node} -' if left else f'- {node}'})")
+    root = " | openssl dgst -sha256 -binary | ".join(steps)
+    yield _found(f"{root} | openssl dgst -sha256 -binary | openssl base64 -A", f"{BY_HAND}/checkpoint.signed")
+
+
+def _record(each: SignedFile, evidence: EvidenceFiles) -> Iterator[str]:
+    yield _signature(each)
+    yield _found(f"{_payload(each)} | openssl base64 -A", "records.jsonl")
+    line = evidence.lines_told.get(each.name)
+    if line is not None:  # a record of a clip that the owner named: one of the hashes that the doorbell signed
+        leaf = f"(printf '\\000'; sed -n {line}p records.jsonl | tr -d '\\n')"
+        yield _found(f"{leaf} | openssl dgst -sha256 -r | cut -c1-64", f"{BY_HAND}/manifest.signed")
+
+
+def _receipt(hand: ByHand) -> Iterator[str]:
+    if "receipt" not in hand.statements:
+        return
+    yield _signature(hand.statements["receipt"])
+    yield _found(
+        'openssl dgst -sha256 -r parts/0.age | cut -c1-64 | sed \'s/.*/"manifest":"&"/\'', f"{BY_HAND}/receipt.signed"
+    )
+    yield from _in_envelope(hand.statements["receipt"], "receipt.dsse")
+
+
+def _part(item: VerifiedItem, evidence: EvidenceFiles) -> Iterator[str]:
+    part, header = f"parts/{item.number}.age", evidence.headers[item.number]
+    yield _found(
+        f'openssl dgst -sha256 -r {part} | cut -c1-64 | sed \'s/.*/"sha256":"&"/\'', f"{BY_HAND}/manifest.signed"
+    )
+    yield _found(f"head -c {header} {part} | {_hash_as('header_sha256')}", f"{BY_HAND}/approval.signed")
+    yield _found(f"tail -c +{header + 1} {part} | {_hash_as('payload_sha256')}", f"{BY_HAND}/approval.signed")
+    if not item.item.is_redacted:
+        record = evidence.by_hand.record_of[item.item.captured.line]
+        yield _found(f"tail -c +{header + 1} {part} | {_hash_as('sha256_payload')}", f"{BY_HAND}/{record}.signed")
+
+
+def _opened(item: VerifiedItem, evidence: EvidenceFiles) -> Iterator[str]:
+    film = evidence.films.get(item.number)
+    if film is None or item.context is None:
+        return  # of no use to a player, or cut off by a power failure: stock age refuses it
+    opened = f"opened-{item.number:03}"
+    yield f"age -d -i KEY.identity -o {opened} parts/{item.number}.age{_SAME}"
+    if item.item.part.kind is PartKind.POSTER:
+        content = f"(head -c 2 {opened}; tail -c {item.opened_bytes - 2} {opened})"
+    else:
+        content = f"head -c {item.opened_bytes} {opened}"
+    yield f"{content} | cmp - {film}{_SAME}"
+    if item.number in evidence.redactions:
+        yield f"tail -c +{item.opened_bytes + 1} {opened} | grep -aqFf redactions-{item.number:03}.json{_SAME}"
+
+
+def _films(evidence: EvidenceFiles) -> Iterator[str]:
+    if not evidence.capture:
+        return
+    yield "openssl verify -check_ss_sig -CAfile capture-root.pem capture-key.pem"
+    yield f"openssl x509 -in capture-root.pem -noout -pubkey | cmp - {BY_HAND}/device.pem{_SAME}"

@@ -1,0 +1,154 @@
+"""An evidence folder with everything that one can hold, and a stranger who follows its own text.
+
+    part   clip   what it is
+    1      a      a film, redacted by its owner
+    2      a      its sound, redacted
+    3      a      a film after one that stayed with the owner
+    4      e      a film with its still
+    5      e      that still
+    6, 7   i      two films with signatures of ONVIF Media Signing
+
+Two owners approved it, by the second list of owners, and a time-stamper confirmed the time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.clients.requester import messages
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.core.ledger.checkpoint import Checkpoint, origin_of
+from agent.core.ledger.merkle import Frontier
+from agent.core.media import Gop
+from agent.wire.disclosures import DisclosureManifest, Receipt, ReceiptState
+from agent.wire.fields import Kind
+from agent.wire.statements import ClipClaim
+from tests.capture_films import DEVICE_KEY, signed_film
+from tests.clients.requester.conftest import DESCRIPTION, NOW_S, ROOT_ID, question
+from tests.clients.requester.full_answer import FACE, VOICE
+from tests.clients.requester.house import Changes, House
+from tests.clients.requester.test_two_owners import seconded, two_owners
+from tests.clients.requester.test_verification import lay_down
+from tests.sounds import track
+from tests.time_services import Beats, TimeStamper
+from tests.wire import samples
+
+INTEROP = Path(__file__).parents[2] / "interop"
+KEY, AUTHORITY = "KEY.identity", "AUTHORITY.pem"
+_COMMAND = re.compile(r"^ {4}(\S.*)$", re.MULTILINE)
+_NAME = re.compile(r"[\w./-]+")
+_BY_NODE = """#!/bin/sh
+# Stands for age 1.3, where Debian has an older one: the same arguments, by npm age-encryption.
+[ "$1 $2 $4" = "-d -i -o" ] && here="$PWD" && cd {interop} && exec node open.mjs "$here/$3" "$here/$6" "$here/$5"
+"""
+
+
+def make_evidence(folder: Path, gops: Sequence[Gop]) -> None:
+    """Writes the folder as `doorward requester open` does, and the two files that a stranger gets from others."""
+    requester = Requester.create(folder / "requester", "rijnstad-police", Kind.POLICE, ROOT_ID)
+    asked = requester.sent_request(messages.make_request(requester, question(), now_s=NOW_S).id)
+    stamper = TimeStamper()
+    house = House((NOW_S - 6000) * 1000, epoch=2)
+    house.device = DEVICE_KEY
+    beats = Beats(house.device)
+    beats.add(Checkpoint(origin_of(beats.key), 0, Frontier().root))
+    proof = beats.proof(0, (), {"tsa": stamper})
+
+    def answered(manifest: DisclosureManifest) -> DisclosureManifest:
+        return msgspec.structs.replace(seconded()(manifest), time=proof)
+
+    house.changes = Changes(enrolment=two_owners, manifest=answered)
+    film, sound = house.record(DESCRIPTION, gops[0:2], event="a" * 26, poster=False, sound=track(2.0))
+    house.record(DESCRIPTION, gops[2:3], event="a" * 26, poster=False)
+    (third,) = house.record(DESCRIPTION, gops[3:5], event="a" * 26, poster=False)
+    fourth, still = house.record(DESCRIPTION, gops[5:6], event="e" * 26)
+    signed = []
+    for number, segment in enumerate(signed_film().segments[:2]):
+        house.changes.media = lambda _media, made=segment: made
+        signed += house.record(DESCRIPTION, gops[6 + number : 7 + number], event="i" * 26, poster=False)
+    shared = [film, sound, third, fourth, still, *signed]
+    told = ClipClaim(from_ms=film.record.record.span.start_ms, to_ms=third.record.record.span.end_ms, segments=3)
+    redactions = {(film.kind, film.id): (FACE,), (sound.kind, sound.id): (VOICE,)}
+    sent = house.disclose(asked, shared, told=(told,), redactions=redactions)
+    answer = lay_down(requester, asked, sent)
+    receipt = samples.receipt(
+        disclosure=sent.id, request=asked.request.id, requester=requester.id, state=ReceiptState.COMPLETE,
+        manifest=sent.sizes[0].sha256, incomplete=(), retention_days=90, time_s=NOW_S - 1,
+    )  # fmt: skip
+    answer.keep_receipt(requester.sign(Receipt.PAYLOAD_TYPE, receipt))
+    opened = open_disclosure(requester, sent.id, now_s=NOW_S, out=folder / "opened")
+    assert opened.verification.ok, opened.verification.failed
+    (opened.bundle / KEY).write_text(asked.reply_identity().secret_text())
+    shutil.copy(stamper.authority, opened.bundle / AUTHORITY)
+    stamper.close()
+
+
+def commands_in(text: str) -> list[str]:
+    """The commands of a text, as a stranger finds them: the lines that begin with four spaces."""
+    return _COMMAND.findall(text)
+
+
+@dataclass
+class Stranger:
+    """A person with a copy of the folder, stock tools and no program of ours. `bundle`: where VERIFY.txt is."""
+
+    bundle: Path
+    tools: Path
+
+    @classmethod
+    def with_copy(cls, evidence: Path, place: Path) -> Stranger:
+        """`evidence`: made by `make_evidence`. `place`: a folder without anything in it."""
+        shutil.copytree(evidence / "opened", place / "copy")
+        tools = place / "tools"
+        tools.mkdir()
+        who = cls(place / "copy" / "bundle", tools)
+        who._find_age()
+        return who
+
+    @property
+    def commands(self) -> list[str]:
+        return commands_in((self.bundle / "VERIFY.txt").read_text(encoding="utf-8"))
+
+    def holds(self, command: str) -> bool:
+        return self.run(command).returncode == 0
+
+    def run(self, command: str) -> subprocess.CompletedProcess[bytes]:
+        env = {"PATH": f"{self.tools}:{os.environ['PATH']}", "LC_ALL": "C"}
+        return subprocess.run(["sh", "-c", command], cwd=self.bundle, capture_output=True, env=env, check=False)
+
+    def names(self, command: str) -> list[str]:
+        """The files that a command names, in its order."""
+        found = dict.fromkeys(name for name in _NAME.findall(command) if (self.bundle / name).is_file())
+        return list(found)
+
+    def _find_age(self) -> None:
+        age = shutil.which("age")
+        said = subprocess.run([age, "--version"], capture_output=True, text=True).stdout if age else ""
+        if tuple(map(int, re.findall(r"\d+", said)[:2])) >= (1, 3):
+            return
+        if shutil.which("node") is None:
+            pytest.skip("node is not installed: apt-get install nodejs npm")
+        if not (INTEROP / "node_modules/age-encryption").is_dir():
+            pytest.skip("npm age-encryption is not installed: run `npm ci` in tests/interop")
+        (self.tools / "age").write_text(_BY_NODE.format(interop=INTEROP))
+        (self.tools / "age").chmod(0o755)
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def sorted_files(folder: Path, but: Iterable[str] = ()) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in but)

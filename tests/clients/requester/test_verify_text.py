@@ -1,0 +1,114 @@
+"""A stranger follows VERIFY.txt with `openssl` and `age`, in a folder without anything of ours."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.core.media import Gop
+from tests.clients.requester.evidence_folder import AUTHORITY, Stranger, flipped, make_evidence
+from tests.lengths import one_in
+from tests.once import made_once
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed"),
+]
+SLICES = 24
+_BINARY = re.compile(r"(tail -c \+(?P<from>\d+)|head -c (?P<size>\d+)) (?P<name>\S+)")
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory, gops: list[Gop]) -> Stranger:
+    """One who has followed the text as far as `age`: each test restores what it changes."""
+    evidence = made_once(tmp_path_factory, "evidence", lambda at: at.mkdir() or make_evidence(at, gops))  # type: ignore[func-returns-value]
+    return Stranger.with_copy(evidence, tmp_path_factory.mktemp("stranger"))
+
+
+def test_each_command_of_the_text_holds_and_says_so(stranger: Stranger) -> None:
+    said = {command: stranger.run(command) for command in stranger.commands}
+    assert [command for command, done in said.items() if done.returncode] == []
+    assert all(re.search(rb"same|OK|Successfully", done.stdout + done.stderr) for done in said.values())
+    assert {command.split()[0] for command in said} >= {"openssl", "age", "sha256sum"}
+    assert sum("pkeyutl -verify" in command for command in said) == 14
+    assert sum(command.startswith("age ") for command in said) == 8
+    assert sum(command.startswith("openssl ts -verify") for command in said) == 1
+
+
+@pytest.mark.parametrize("part", one_in(SLICES, range(SLICES)))
+def test_each_command_fails_after_one_bit_of_what_it_covers_has_changed(stranger: Stranger, part: int) -> None:
+    for number, command in list(enumerate(stranger.commands))[part::SLICES]:
+        for name in covered_by(stranger, command):
+            noticed, tries = change_a_bit(stranger, command, name, random.Random(number))
+            assert noticed, (command, name)
+            assert tries == 1 or name.endswith((".pem", ".tsr", "SHA256SUMS", ".sha256")), (command, name)
+
+
+def covered_by(stranger: Stranger, command: str) -> list[str]:
+    """The files whose bits a command covers: all that it names, without what a stranger brings and what it writes."""
+    if command.startswith("age "):
+        return [command.split()[6]]
+    return [name for name in stranger.names(command) if name != AUTHORITY]
+
+
+def change_a_bit(stranger: Stranger, command: str, name: str, chance: random.Random) -> tuple[bool, int]:
+    """Returns whether the command fails after a change, and after how many bits: PEM, ASN.1 and hex have bits that say
+    the same either way."""
+    path, tries = stranger.bundle / name, 0
+    whole = path.read_bytes()
+    first, last = covered(stranger, command, name)
+    try:
+        while tries < 12:
+            tries += 1
+            path.write_bytes(flipped(whole, chance.randrange(8 * first, 8 * last)))
+            if not stranger.holds(command):
+                return True, tries
+        return False, tries
+    finally:
+        path.write_bytes(whole)
+
+
+def covered(stranger: Stranger, command: str, name: str) -> tuple[int, int]:
+    """The first byte of a file that a command reads, and the byte behind the last."""
+    size = (stranger.bundle / name).stat().st_size
+    place = re.search(r" \| grep -\S+ - (\S+) && echo same$", command)
+    if place is not None and place[1] == name:
+        pattern = stranger.run(command[: place.start()]).stdout.strip()
+        at = (stranger.bundle / name).read_bytes().index(pattern)
+        return at, at + len(pattern)
+    if (within := re.search(r"grep -aqFf (\S+)", command)) is not None and within[1] != name:
+        pattern = (stranger.bundle / within[1]).read_bytes()
+        at = (stranger.bundle / name).read_bytes().index(pattern)
+        return at, at + len(pattern)
+    for found in _BINARY.finditer(command):
+        if found["name"] == name:
+            if found["size"] is not None:
+                return 0, int(found["size"])
+            return int(found["from"]) - 1, size
+    if (lines := re.search(r"head -n 3 (\S+)", command)) is not None and lines[1] == name:
+        return 0, len(b"".join((stranger.bundle / name).read_bytes().splitlines(keepends=True)[:3]))
+    if (line := re.search(r"sed -n (\d+)p (\S+)", command)) is not None and line[2] == name:
+        rows = (stranger.bundle / name).read_bytes().splitlines(keepends=True)
+        begin = len(b"".join(rows[: int(line[1]) - 1]))
+        return begin, begin + len(rows[int(line[1]) - 1]) - 1
+    return 0, size
+
+
+def test_no_text_of_others_is_in_a_command(stranger: Stranger) -> None:
+    """A name of an owner, a doorbell or a case could hold a second command."""
+    for command in stranger.commands:
+        words = re.sub(r"'s/\.\*/\"\w+\":\"(ed25519:)?&\"/'", "FIELD", command)
+        words = re.sub(r"(printf|tr -d) '\\(000|001|n)'", "BYTE", words)
+        assert re.fullmatch(r"[\w ./|&+=();-]+", words), command
+
+
+def test_the_text_stays_within_what_the_folder_holds(stranger: Stranger, tmp_path: Path) -> None:
+    text = (stranger.bundle / "VERIFY.txt").read_text(encoding="utf-8")
+    assert max(len(line) for line in text.splitlines() if not line.startswith("    ")) <= 120
+    assert [int(n) for n in re.findall(r"^(\d+)\. ", text, re.MULTILINE)] == list(range(1, 13))
+    named = {name for command in stranger.commands for name in re.findall(r"\.\./[\w./-]+|by-hand/[\w.-]+", command)}
+    assert all((stranger.bundle / name).is_file() for name in named)
