@@ -462,6 +462,49 @@ def test_on_a_disk_that_takes_no_write_the_journal_is_read_and_its_file_is_used_
     again.close()
 
 
+def test_a_disk_that_takes_no_write_is_tried_every_two_seconds_by_what_is_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    SqliteJournal(path).close()
+    now_s, tried = [1000.0], list[float]()
+
+    def refuse(journal: SqliteJournal, place: Path) -> None:
+        tried.append(now_s[0])
+        refuse_to_write(journal, place)
+
+    monkeypatch.setattr(journal_sqlite, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    monkeypatch.setattr(journal_sqlite.SqliteJournal, "_open", refuse)
+    journal = SqliteJournal(path)
+    tried.clear()
+    for moment_s in (1001.9, 1002.0, 1003.9, 1004.0, 1004.1):
+        now_s[0] = moment_s
+        with pytest.raises(StorageError):
+            decide(journal)
+    assert sorted(set(tried)) == [1002.0, 1004.0]
+    journal.close()
+
+
+def test_the_reserve_is_made_once_and_each_decision_is_flushed_and_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, int]] = []
+    allocate = os.posix_fallocate
+
+    def allocating(handle: int, offset: int, size: int) -> None:
+        made.append((offset, size))
+        allocate(handle, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", allocating)
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    for _ in range(3):
+        decide(journal)
+    assert made == [(0, 1 << 20)]
+    pragmas = ("locking_mode", "journal_mode", "synchronous", "secure_delete")
+    assert [journal._rows(f"PRAGMA {name}")[0][0] for name in pragmas] == ["exclusive", "wal", 2, 1]
+    journal.close()
+
+
 def test_a_journal_that_can_neither_be_opened_nor_copied_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,3 +176,98 @@ def test_the_choice_is_the_best_that_fits() -> None:
     assert small_picture(10_000) == SMALL_PICTURES[0]
     assert small_picture(0) == SMALL_PICTURES[-1]
     assert [each.kbps for each in SMALL_PICTURES] == sorted((each.kbps for each in SMALL_PICTURES), reverse=True)
+
+
+# -- step by step: the bounds themselves -------------------------------------------------------------------------------
+
+FULL_BYTES, SMALL_BYTES = 32 << 10, 4 << 10
+LATE = Backlog(FULL_BYTES, 1.0)
+NONE = Backlog(0, 0.0)
+SMALLEST = SMALL_PICTURES[-1]
+
+
+def slowed(at_s: float = 0.0) -> LinkRate:
+    """A viewer who got small pictures two seconds after an answer: the link carried 131 kbit/s, and .6 of it is 79."""
+    rate = LinkRate()
+    rate.answered(FULL_BYTES, at_s - 2)
+    assert rate.asked(LATE, at_s) == SMALLEST
+    return rate
+
+
+@pytest.mark.parametrize(
+    ("sent_bytes", "waiting", "is_behind"),
+    [
+        (FULL_BYTES, Backlog(FULL_BYTES, 0.7), False),
+        (FULL_BYTES, Backlog(FULL_BYTES, 0.71), True),
+        (FULL_BYTES - 1, Backlog(FULL_BYTES, 1.0), False),
+        (40_000, Backlog(32_000, 1.0), False),
+        (40_000, Backlog(32_001, 1.0), True),
+    ],
+)
+def test_a_viewer_falls_behind_by_the_size_and_the_age_of_what_waits(
+    sent_bytes: int, waiting: Backlog, is_behind: bool
+) -> None:
+    rate = LinkRate()
+    rate.answered(sent_bytes, 0.0)
+    assert (rate.asked(waiting, 2.0) is not None) is is_behind
+
+
+def test_small_pictures_become_smaller_after_two_late_answers_in_a_row() -> None:
+    rate = LinkRate()
+    rate.answered(FULL_BYTES, 0.0)
+    assert rate.asked(LATE, 0.3) == SMALL_PICTURES[1], "874 kbit/s, and .6 of it is 524"
+    late, in_time = Backlog(SMALL_BYTES, 1.0), Backlog(SMALL_BYTES // 2, 1.0)
+    for number, waiting in enumerate((late, in_time, late)):
+        rate.answered(SMALL_BYTES, 1.0 + number)
+        assert rate.asked(waiting, 1.5 + number) == SMALL_PICTURES[1]
+    rate.answered(SMALL_BYTES - 1, 4.0)
+    assert rate.asked(late, 4.5) == SMALL_PICTURES[1], "an answer that short measures no link, and ends the row"
+    for number, expected in enumerate((SMALL_PICTURES[1], SMALL_PICTURES[2], SMALL_PICTURES[2])):
+        rate.answered(SMALL_BYTES, 5.0 + number)
+        assert rate.asked(late, 5.5 + number) == expected
+
+
+def test_the_filmed_pictures_are_tried_after_twenty_seconds_with_spare_and_else_after_the_longest_time() -> None:
+    for carried_in_s, tried_s in ((0.32, 20.0), (0.33, 320.0)):  # 102 and 99 kbit/s, of which 50 are sent
+        rate = slowed()
+        rate.answered(SMALL_BYTES, 0.0)
+        rate.asked(NONE, carried_in_s)
+        for now_s in (5.0, 10.0, 15.0, 20.0, *(float(each) for each in range(24, 321, 4))):
+            rate.answered(100, now_s)
+            if now_s <= tried_s:
+                assert rate.asked(NONE, now_s) == SMALLEST
+        rate.answered(100, tried_s + 0.01)
+        assert rate.asked(NONE, tried_s + 0.01) is None
+
+
+def test_each_try_in_vain_doubles_the_time_to_the_next_one_and_a_minute_of_filmed_pictures_proves_the_link() -> None:
+    rate, now_s = slowed(), 0.0
+    waits = list[float]()
+    for _ in range(6):
+        began_s = now_s
+        rate.answered(SMALL_BYTES, now_s)
+        rate.asked(NONE, now_s + 0.1)
+        while rate.asked(NONE, now_s) is not None:
+            rate.answered(100, now_s)
+            now_s += 0.5
+        waits.append(now_s - began_s)
+        rate.answered(FULL_BYTES, now_s)
+        now_s += 2.0
+        assert rate.asked(LATE, now_s) == SMALLEST
+    assert waits == [20.5, 40.5, 80.5, 160.5, 320.5, 320.5]
+    for proven_s, again_s in ((60.0, 320.0), (60.01, 20.0)):
+        rate = slowed()
+        rate._try_s = 320.0
+        rate._change(None, 0.0)
+        rate.answered(100, proven_s)
+        assert rate.asked(NONE, proven_s) is None
+        assert rate._try_s == again_s
+
+
+def test_a_camera_that_gives_nothing_for_five_seconds_is_not_asked_again_until_its_time() -> None:
+    rate = slowed()
+    assert rate.asked(NONE, 5.0) == SMALLEST
+    assert rate.asked(NONE, 5.01) is None
+    for now_s, expected in ((25.0, None), (25.01, SMALLEST)):
+        rate.answered(FULL_BYTES, now_s - 2)
+        assert rate.asked(LATE, now_s) == expected

@@ -111,3 +111,9 @@ def test_the_light_has_a_word_for_every_state_but_off() -> None:
     assert [each for each in SetupState if each.reads] == [
         SetupState.WAITING, SetupState.WRONG_PASSWORD, SetupState.NO_NETWORK, SetupState.NO_ADDRESS, SetupState.FAILED,
     ]  # fmt: skip
+
+
+def test_a_code_too_short_for_secret_and_country_was_read_wrongly_and_one_without_fields_ends_early() -> None:
+    for short, words in ((SECRET + b"N", "was read wrongly"), (SECRET + b"NL", "ends early")):
+        with pytest.raises(FormatError, match=words):
+            parse_setup_code(text_of(short))

@@ -266,7 +266,7 @@ class UploadSender:
 
     def _plan(self, held: TransferProgress, stored: set[int]) -> None:
         """Plans the bytes that the receipt misses: the listed spans, and all of the parts it omits."""
-        listed = {part: ByteRanges(spans) for part, spans in held.incomplete if part < len(self._parts)}
+        listed = {part: ByteRanges(spans) for part, spans in held.incomplete}
         self._pending = {}
         for part, size in enumerate(self._parts):
             if part not in stored:

@@ -1147,6 +1147,71 @@ def test_the_thread_looks_at_once_and_then_waits_for_news_or_its_interval(desk: 
     desk.alerts._stopping = False
 
 
+class Spied(threading.Condition):
+    """Notes each waking and each wait, of which none lasts. `meanwhile` happens during a wait."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        super().__init__(threading.RLock())
+        self.woken, self.waits, self._meanwhile = 0, list[float | None](), meanwhile
+
+    def notify_all(self) -> None:
+        self.woken += 1
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        self._meanwhile()
+        return True
+
+    def wakings(self, act: Callable[[], object]) -> int:
+        before = self.woken
+        act()
+        return self.woken - before
+
+
+def test_the_senders_are_woken_by_all_that_gives_them_something_and_by_nothing_else(desk: Desk) -> None:
+    spied = desk.alerts._changed = Spied()
+    assert spied.wakings(lambda: desk.tell("visitor")) == 1
+    assert spied.wakings(lambda: desk.tell("request")) == 0, "it is delayed"
+    first = desk.alerts.collect(0)
+    assert spied.wakings(lambda: desk.alerts.acknowledge(first[0], "It is away.")) == 1
+    assert spied.wakings(lambda: desk.alerts.acknowledge(first[1])) == 1
+    assert spied.wakings(lambda: desk.alerts.acknowledge(replace_channel(first[0], "Nobody"))) == 0
+    assert spied.wakings(desk.alerts.channels) == 1
+    assert spied.wakings(desk.alerts.test) == 1
+    assert spied.wakings(desk.alerts._on_time) == 0
+    desk.clock.second += LONGEST_MS / 1000
+    assert spied.wakings(desk.alerts._on_time) == 2, "the request of each channel"
+    desk.alerts.set_quiet((desk.alerts._minute(desk.clock.now()) or 0, 24 * 60 - 1))
+    assert spied.wakings(lambda: desk.tell("camera")) == 0, "it is kept"
+    desk.alerts.set_quiet(None)
+    assert spied.wakings(desk.alerts._on_time) == 2, "and told in one message of each channel"
+    arrived = desk.alerts._arrived = Spied()
+    assert arrived.wakings(lambda: desk.alerts.notify("button", "")) == 1
+    assert spied.wakings(desk.alerts.stop) == 1
+    assert arrived.woken == 2, "its own thread, too"
+
+
+def test_a_sender_waits_until_a_channel_has_rested_and_gets_what_came_meanwhile(desk: Desk) -> None:
+    spied = desk.alerts._changed = Spied()
+    assert desk.alerts.collect(5.0) == ()
+    assert spied.waits == [5.0]
+    desk.tell("visitor")
+    first = desk.collect()
+    desk.alerts.acknowledge(first["Ann"], "It is away.")
+    desk.alerts.acknowledge(first["Ben"])
+    pause_s = retry_pause_ns(1) / NS_PER_S
+    assert desk.alerts.collect(pause_s + 1) == ()
+    desk.clock.second += pause_s
+    assert [each.channel for each in desk.alerts.collect(7.0)] == ["Ann"]
+    assert spied.waits == [5.0, pytest.approx(pause_s)], "what is there is given at once"
+    spied = desk.alerts._changed = Spied(lambda: desk.tell("camera"))
+    assert [each.channel for each in desk.alerts.collect(7.0)] == ["Ben"]
+    assert spied.waits == [7.0]
+    desk.alerts.stop()
+    assert desk.alerts.collect(7.0) == ()
+    assert spied.waits == [7.0], "at its end it waits for nothing"
+
+
 def test_a_status_is_given_though_the_queue_cannot_be_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.tell("visitor")
 
