@@ -130,7 +130,7 @@ class SqliteIndex:
             new.replace(self._beside(".copy"))
         except (sqlite3.Error, OSError) as error:
             with suppress(OSError):
-                new.unlink(missing_ok=True)
+                new.unlink()
             raise StorageError(f"{new}: {error}.", remedy="The copy is made again tomorrow.") from error
 
     def _copy_to(self, new: Path, connection: sqlite3.Connection) -> None:

@@ -82,7 +82,7 @@ def read_tail(log: ManifestLog, size_bytes: int) -> Iterator[ChainStep]:
         missing -= size
         if missing <= 0 or not size or not chapter:
             break
-    return follow(log.raw_lines(max(0, position)), ChainHead(max(0, position)))
+    return follow(log.raw_lines(position), ChainHead(position))
 
 
 def verify_manifest(log: ManifestLog, key: PublicKey) -> tuple[ChainFault, ...]:

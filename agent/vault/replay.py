@@ -56,7 +56,7 @@ def catch_up(
             raise
         except StorageError:
             pass  # the index is only a cache: make it again; if the log is the cause, the error comes again below
-    if not from_the_beginning and log.end() > 0 and index.restore_copy():
+    if not from_the_beginning and index.restore_copy():
         # The copy is an older index of this manifest. If it is not, the whole manifest is read: a copy is used once.
         return catch_up(log, index, given_up=given_up, may_cut=may_cut)
     index.clear()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -305,11 +306,12 @@ def test_a_copy_of_a_file_that_is_no_index_is_empty(path: Path, how: str) -> Non
     assert files(path) == before
 
 
+@pytest.mark.parametrize("copied", [True, False])
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_copy_may_be_asked_from_any_thread(path: Path, is_there: bool) -> None:
+def test_an_index_may_be_asked_from_any_thread(path: Path, is_there: bool, copied: bool) -> None:
     if not is_there:
         path.unlink()
-    copy = SqliteIndex(path, copied=True)
+    copy = SqliteIndex(path, copied=copied)
     found: list[int] = []
     copy.chain_head()
     thread = threading.Thread(target=lambda: found.append(len(list(copy.oldest()))))
@@ -397,8 +399,9 @@ def test_a_copy_of_another_version_is_closed_and_an_empty_one_taken(
     index = SqliteIndex(path, copied=True)
     assert list(index.oldest()) == []
     (copy,) = copies
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        copy.execute("SELECT 1")
+    assert is_closed(copy)
+    assert index._connection is not None
+    assert index._connection.execute("PRAGMA database_list").fetchall() == [(0, "main", "")], "it has no file"
     index.close()
 
 
@@ -481,8 +484,67 @@ def test_what_an_earlier_process_left_of_a_copy_is_in_nobodys_way(path: Path) ->
     index = SqliteIndex(path)
     index.chain_head()
     index.keep_copy()
+    assert not path.with_name("index.sqlite.new").exists()
     assert index.restore_copy()
     assert list(index.oldest()) == [entry(1), entry(2)]
+    index.close()
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """Each connection that is opened from now on."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def connecting(*arguments: object, **options: object) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connecting)
+    return opened
+
+
+def is_closed(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except sqlite3.ProgrammingError as error:
+        return "closed" in str(error)
+    return False
+
+
+def test_between_two_slices_of_a_copy_others_use_the_index_and_the_copy_is_closed_at_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, connections: list[sqlite3.Connection]
+) -> None:
+    pauses: list[tuple[float, bool]] = []
+    index = SqliteIndex(path)
+    lock: Any = index._lock
+    monkeypatch.setattr(index_sqlite, "_COPY_PAGES", 1)
+    monkeypatch.setattr(index_sqlite.time, "sleep", lambda pause_s: pauses.append((pause_s, lock._is_owned())))
+    index.chain_head()
+    index.keep_copy()
+    assert len(pauses) > 3
+    assert set(pauses) == {(index_sqlite._COPY_PAUSE_S, False)}
+    assert not lock._is_owned()
+    own, copy = connections
+    assert [is_closed(own), is_closed(copy)] == [False, True]
+    index.close()
+
+
+def test_a_file_that_cannot_be_made_anew_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, connections: list[sqlite3.Connection]
+) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+    def full(_connection: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("out of memory")
+
+    monkeypatch.setattr(index_sqlite, "_make_anew", full)
+    index = SqliteIndex(path)
+    with pytest.raises(StorageError, match="out of memory"):
+        index.chain_head()
+    assert all(is_closed(each) for each in connections)
     index.close()
 
 

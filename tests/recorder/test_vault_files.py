@@ -372,3 +372,19 @@ def test_a_reserve_that_cannot_be_spent_is_told(disk: FakeDisk, log: DiskManifes
     failing(disk, "unlink", errno.EROFS)
     with pytest.raises(StorageError, match="reserve"):
         log.spend_reserve()
+
+
+def test_a_manifest_that_was_not_opened_takes_no_line_and_says_which(disk: FakeDisk, tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as refused:
+        DiskManifestLog(disk, tmp_path).append(b"a line")
+    assert refused.value.message == f"{tmp_path}/manifest.0: an earlier write failed."
+    assert refused.value.remedy == "Recording resumes automatically."
+
+
+def test_an_error_of_the_disk_without_a_remedy_of_its_own_leads_to_the_log(
+    disk: FakeDisk, store: DiskSegmentStore
+) -> None:
+    failing(disk, "sync_directory", errno.EPIPE)
+    with pytest.raises(StorageError) as refused:
+        store.settle_removals()
+    assert refused.value.remedy == "Check the disk and the system log."

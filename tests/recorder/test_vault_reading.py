@@ -245,3 +245,23 @@ def test_what_was_set_aside_is_counted_with_its_bytes(tested: TestVault, tmp_pat
     assert tested.vault.quarantined() == (0, 0)
     (tmp_path / "vault" / "aside" / "photo.jpg").write_bytes(b"12345")
     assert tested.vault.quarantined() == (1, 5)
+
+
+@pytest.mark.parametrize(("spare", "is_found"), [(0, True), (-1, False)])
+def test_a_first_and_a_last_line_are_read_up_to_the_longest_one_to_the_byte(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch, spare: int, is_found: bool
+) -> None:
+    for _ in range(3):
+        tested.record()
+    lines, head = list(tested.log.lines()), tested.index.chain_head()
+    for line, read in ((lines[0], lambda: first_line(tested.log, 0)), (lines[-1], lambda: last_line(tested.log, head))):
+        monkeypatch.setattr(manifest_reader, "LONGEST_LINE_BYTES", len(line) - 1 + spare)
+        found = read()
+        assert (found is not None and found.line + b"\n" == line) is is_found
+
+
+def test_a_manifest_is_as_large_as_its_chapters(tested: TestVault, tmp_path: Path) -> None:
+    live_through(tested, 20)
+    files = list((tmp_path / "vault").glob("manifest.*"))
+    assert len(files) > 1
+    assert tested.vault.manifest_bytes() == sum(each.stat().st_size for each in files)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
 from agent.core.timebase import ClockQuality
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import ChainHead, carried_of, chapter_of, chapter_start
+from agent.core.vault.manifest import ChainHead, ChainStep, carried_of, chapter_of, chapter_start
+from agent.core.vault.records import EvictionRecord, SegmentRecord
 from agent.vault import replay
-from agent.vault.manifest_reader import first_line
-from agent.vault.replay import StartInterruptedError, catch_up
-from tests.recorder.test_chapters import live_through, opened
+from agent.vault.manifest_reader import first_line, read_manifest
+from agent.vault.replay import ReplayReport, StartInterruptedError, catch_up
+from tests.recorder.test_chapters import opened
 from tests.vaults import TestVault
 
 Old = tuple[tuple[VaultEntry, ...], ChainHead]
@@ -132,7 +136,8 @@ def test_a_damaged_line_in_the_middle_is_a_fault_and_is_not_cut(tested: TestVaul
 
 def test_the_index_ends_where_the_manifest_was_cut(tested: TestVault, tmp_path: Path) -> None:
     """Nothing of the newest chapter can be read, so its end is its beginning."""
-    live_through(tested, 60)
+    while len(tested.log.chapters()) == 1:
+        tested.vault.erase([tested.record()])
     newest = tested.log.chapters()[-1]
     path = tmp_path / "vault" / f"manifest.{newest}"
     size = path.stat().st_size
@@ -141,3 +146,100 @@ def test_the_index_ends_where_the_manifest_was_cut(tested: TestVault, tmp_path: 
     assert (report.cut_bytes, report.faults, path.stat().st_size) == (size, [], 0)
     assert report.tip.offset == chapter_start(newest)
     assert tested.index.chain_head() == report.tip
+
+
+def test_an_empty_manifest_is_no_lost_one(tested: TestVault, tmp_path: Path) -> None:
+    tested.log.close()
+    (tmp_path / "vault" / "manifest.0").write_bytes(b"")
+    assert catch_up(tested.log, tested.index) == ReplayReport()
+    assert state(tested) == ((), ChainHead())
+
+
+def test_a_start_that_is_given_up_keeps_what_was_known_before_it(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "_BATCH", 2)
+    names = [tested.record() for _ in range(3)]
+    old = state(tested)
+    names += [tested.record() for _ in range(4)]
+    set_back(tested, old)
+    with pytest.raises(StartInterruptedError):
+        catch_up(tested.log, tested.index, given_up=lambda: True)
+    assert [entry.id for entry in tested.index.oldest()] == names[:4], "and the first batch behind it"
+
+
+def segments_in(tested: TestVault) -> dict[str, ChainStep]:
+    """The line of each segment, by its name."""
+    return {
+        step.signed.record.id: step
+        for step in read_manifest(tested.log)
+        if step.signed is not None and isinstance(step.signed.record, SegmentRecord)
+    }
+
+
+def test_damage_is_told_once_and_lines_are_applied_in_batches(
+    tested: TestVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [tested.record() for _ in range(7)]
+    manifest = tmp_path / "vault" / "manifest.0"
+    spoilt = segments_in(tested)[names[2]].offset
+    data = manifest.read_bytes()
+    manifest.write_bytes(data[:spoilt] + b"?" + data[spoilt + 1 :])
+    monkeypatch.setattr(replay, "_BATCH", 2)
+    apply, applied = tested.index.apply, list[list[str]]()
+
+    def applying(added: Sequence[VaultEntry], *rest: Any) -> None:
+        applied.append([entry.id for entry in added])
+        apply(added, *rest)
+
+    monkeypatch.setattr(tested.index, "apply", applying)
+    report = catch_up(tested.log, tested.index, from_the_beginning=True)
+    assert report.faults == [step.fault for step in read_manifest(tested.log) if step.fault is not None]
+    assert len(report.faults) == 2, "the line itself, and the one behind it"
+    stored = [*names[:2], *names[3:]]
+    assert [name for batch in applied for name in batch] == stored
+    assert max(map(len, applied)) == 2
+
+
+@pytest.fixture
+def index() -> mock.Mock:
+    """An index that knows nothing and notes what is applied."""
+    made = mock.Mock()
+    made.get.return_value = None
+    made.chain_head.return_value = ChainHead()
+    return made
+
+
+TIP = ChainHead(offset=7 << 32, sequence=99)
+
+
+def test_lines_change_the_index_once_and_as_they_stand(tested: TestVault, index: mock.Mock) -> None:
+    """A carried line moves what is known of its segment; an unknown one is added at its place."""
+    first, second = tested.record(), tested.record()
+    tested.vault.erase([second])
+    (entry,) = tested.index.oldest()
+    steps = segments_in(tested)
+    erased = next(
+        step for step in read_manifest(tested.log)
+        if step.signed is not None and isinstance(step.signed.record, EvictionRecord)
+    )  # fmt: skip
+    carried = replace(steps[first], carried=True, offset=5 << 32)
+    dated = replace(entry, start_ms=1, dated_later=True)
+    moved = replace(dated, line_offset=5 << 32)
+    cases: list[tuple[list[ChainStep], VaultEntry | None, tuple[Any, ...]]] = [
+        ([steps[first]], dated, ((entry,), [])),
+        ([carried], dated, ((moved,), [first])),
+        ([carried], None, ((replace(entry, line_offset=5 << 32),), [])),
+        ([steps[first], carried], None, ((replace(entry, line_offset=5 << 32),), [first])),
+        ([steps[first], steps[second], erased], None, ((entry,), [second])),
+        ([replace(steps[first], signed=None)], None, ((), [])),
+    ]
+    for lines, known, (added, removed) in cases:
+        index.reset_mock()
+        index.get.return_value = known
+        replay._apply(index, lines, TIP)
+        index.apply.assert_called_once_with(added, removed, TIP, [])
+    index.reset_mock()
+    index.chain_head.return_value = TIP
+    replay._apply(index, (), TIP)
+    index.apply.assert_not_called()

@@ -870,6 +870,9 @@ def test_each_transaction_is_flushed_and_the_file_belongs_to_one_process(tmp_pat
         pragmas = ("locking_mode", "journal_mode", "synchronous", "user_version")
         found = [queue._db.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
         assert found == ["exclusive", "wal", 2, 1]
+        for text in ("one", "two"):
+            queue.add([QueuedAlert(0, "Ann", AlertPriority.SOON, text, 1, "/live")], ())
+        assert [each.id for each in queue.waiting("Ann", 9)] == [1, 2]
 
 
 def test_a_queue_that_is_closed_takes_nothing(tmp_path: Path) -> None:
