@@ -738,9 +738,31 @@ def test_what_waited_on_a_disk_that_was_full_at_the_start_is_there_again_with_wh
     assert queue.deferred("Ann", "quiet") == (replace(kept, count=4, last_ms=2),)
     assert not queue.add((), (), "r1")
     assert not queue.add((), (), "r2")
+    queue._db.execute("PRAGMA query_only = ON")
+    queue.date(5)
+    now_s = 122.0
+    assert [each.text for each in queue.waiting("Ann", 9)] == ["before", "meanwhile"], "each is there once"
     queue.remove([each.id for each in queue.waiting("Ann", 9)])
     assert queue.waiting("Ann", 9) == ()
     queue.close()
+
+
+def test_a_file_that_is_no_queue_is_closed_before_it_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened, connect = tmp_path / "alerts.sqlite", list[sqlite3.Connection](), sqlite3.connect
+    path.write_bytes(b"no database" * 1000)
+
+    def connecting(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connecting)
+    with closing(SqliteAlertQueue(path)) as queue:
+        first, second = opened
+        assert second is queue._db
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            first.execute("SELECT 1")
 
 
 class DeadDisk:
@@ -770,6 +792,7 @@ def test_what_waits_on_a_disk_that_dies_meanwhile_is_joined_by_what_comes_until_
     queue.add([meanwhile], ())
     queue.remove([told.id])
     assert [each.text for each in queue.waiting("Ann", 9)] == ["meanwhile"], "another's row was removed"
+    assert [each.id for each in queue.waiting("Ann", 9)] == [(1 << 40) + 1]
     now_s = 61.0
     assert [each.text for each in queue.waiting("Ann", 9)] == ["before", "meanwhile"]
     queue.close()
@@ -875,6 +898,52 @@ def test_each_transaction_is_flushed_and_the_file_belongs_to_one_process(tmp_pat
         assert [each.id for each in queue.waiting("Ann", 9)] == [1, 2]
 
 
+def test_a_queue_holds_each_row_as_it_was_given_until_it_is_taken_out() -> None:
+    alert = QueuedAlert(0, "Ann", AlertPriority.SOON, "a clip", 0, "/live", b"sealed")
+    press = QueuedAlert(0, "Ann", AlertPriority.BUTTON, "a press", 50, "/", b"")
+    other = QueuedAlert(0, "Ben", AlertPriority.LATER, "a press", 90, "/", b"")
+    kept, later = DeferredAlert("Ann", "quiet", "moved", 2, 10, 20), DeferredAlert("Ann", "digest", "moved", 1, 5, 5)
+    held = DelayedAlert(0, "Ann", "request", "r1", 30, 500)
+    with closing(SqliteAlertQueue(":memory:")) as queue:
+        assert queue.add([alert, press, other], [kept, later], "r1", [held])
+        assert not queue.add([alert], [kept], "r1", [held]), "it is told once, and nothing of it is added again"
+        assert queue.counts() == {"Ann": 2, "Ben": 1}
+        assert queue.waiting("Ann", 9) == (replace_id(press, 2), replace_id(alert, 1))
+        assert queue.waiting("Ann", 1) == (replace_id(press, 2),)
+        queue.date(77)
+        assert [each.queued_ms for each in queue.waiting("Ann", 9)] == [50, 77]
+        queue.pass_time(200)
+        assert queue.delayed() == (DelayedAlert(1, "Ann", "request", "r1", 30, 300),)
+        assert queue.add([], [replace(kept, count=3, since_ms=15, last_ms=15)])
+        merged = replace(kept, count=5)
+        assert (queue.deferred("Ann", "quiet"), queue.deferred("Ann", "digest")) == ((merged,), (later,))
+        queue.release([merged], alert)
+        assert (queue.deferred("Ann", "quiet"), queue.deferred("Ann", "digest")) == ((), (later,))
+        queue.release_delayed(queue.delayed(), [other], [kept])
+        assert (queue.delayed(), queue.deferred("Ann", "quiet")) == ((), (kept,))
+        assert queue.counts() == {"Ann": 3, "Ben": 2}
+        queue.remove([2, 99])
+        assert [each.id for each in queue.waiting("Ann", 9)] == [1, 4]
+        assert queue.add([], [], delayed=[replace(held, channel="Ben"), held])
+        assert queue.retain(("Ann",), 77) == 3, "those of Ben, and one that has no time"
+        assert queue.counts() == {"Ann": 1}
+        assert [each.channel for each in queue.delayed()] == ["Ann"]
+        assert queue.retain((), 0) == 1
+        assert queue.deferred("Ann", "digest") == ()
+        for once, rows in (
+            ("r2", ([], [replace(kept, last_ms=40)], [held])),
+            ("r3", ([], [kept], [held])),
+            ("r4", ([], [], [])),
+        ):
+            assert queue.add(rows[0], rows[1], once, rows[2])
+        told = queue._db.execute("SELECT * FROM told ORDER BY once").fetchall()
+        assert told == [("r1", 90), ("r2", 40), ("r3", 30), ("r4", 0)], "the latest of its moments"
+
+
+def replace_id(alert: QueuedAlert, number: int) -> QueuedAlert:
+    return replace(alert, id=number)
+
+
 def test_a_queue_that_is_closed_takes_nothing(tmp_path: Path) -> None:
     queue = SqliteAlertQueue(tmp_path / "alerts.sqlite")
     queue.close()
@@ -901,6 +970,7 @@ def test_whoever_is_done_with_an_alert_of_a_damaged_queue_removes_none_of_the_ne
         queue.release_delayed(delayed, (), ())
         assert "a press" in [each.text for each in queue.waiting("Ann", 9)]
         assert "b" in [each.once for each in queue.delayed()]
+        assert {each.id >> 40 for each in (*queue.waiting("Ann", 9), *queue.delayed())} == {1}
     assert path.with_name("alerts.sqlite.damaged").exists()
 
 
