@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -201,10 +202,8 @@ def _is_stale(
     wanted = {x509.DNSName(name), *(x509.IPAddress(address) for address in addresses)}
     try:
         leaf.certificate.verify_directly_issued_by(authority.certificate)
-    except (ValueError, TypeError, x509.InvalidVersion):
+    except (InvalidSignature, ValueError, TypeError):
         return True
-    except Exception as error:  # noqa: BLE001 — the library raises its own InvalidSignature
-        return type(error).__name__ == "InvalidSignature"
     left = leaf.certificate.not_valid_after_utc - now
     return bool(wanted - set(named)) or left < datetime.timedelta(days=RENEW_DAYS)
 

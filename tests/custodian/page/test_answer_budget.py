@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from agent.custodian.page import app
 from agent.custodian.page.answer_budget import ROOM_BYTES, AnswerBudget, answer_bytes
 from agent.custodian.page.app import COOKIE, FRAME_TYPE
 from agent.errors import StorageError
+from agent.ipc.control_operations import OPERATIONS
 from agent.wire.control import Frame, write_frame
 from tests.custodian.page.door import Door, a_door
 
@@ -147,3 +148,86 @@ def test_a_browser_that_asks_for_much_over_many_connections_and_reads_nothing(
     while budget.held_bytes:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+# -- to the last byte --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("held", "session", "size", "fits"),
+    [
+        ({}, "a", 100, True),
+        ({"b": 1}, "a", 7, True),
+        ({"b": 1}, "a", 8, False),
+        ({"a": 2}, "a", 2, True),
+        ({"a": 2}, "a", 3, False),
+        ({"a": 2, "b": 4}, "a", 2, True),
+        ({"a": 2, "b": 5}, "a", 2, False),
+        ({"b": 8}, "a", 0, True),
+    ],
+)
+def test_a_call_fits_into_what_is_left_of_the_room_and_of_its_sessions_half(
+    held: dict[str, int], session: str, size: int, fits: bool
+) -> None:
+    budget = AnswerBudget(8)
+    budget._held.update(held)
+    assert budget._fits(session, size) is fits
+    assert budget.held_bytes == sum(held.values())
+
+
+def test_what_a_call_holds_is_its_size_until_it_ends_and_nothing_stays_of_it() -> None:
+    async def story() -> None:
+        budget = AnswerBudget(8)
+        with suppress(ZeroDivisionError):
+            async with budget.reserve("a", 3) as first, budget.reserve("b", 2):
+                assert (first.size_bytes, budget._held) == (3, {"a": 3, "b": 2})
+                await first.resize(20)
+                assert (first.size_bytes, budget._held) == (20, {"a": 20, "b": 2})
+                await first.resize(1)
+                assert (first.size_bytes, budget._held) == (1, {"a": 1, "b": 2})
+                raise ZeroDivisionError
+        assert (dict(budget._held), budget.held_bytes) == ({}, 0)
+
+    asyncio.run(story())
+
+
+def test_a_browser_that_waits_too_long_is_told_to_try_again() -> None:
+    assert AnswerBudget()._patience_s == 30.0
+
+    async def story() -> None:
+        budget = AnswerBudget(8, patience_s=0.0)
+        async with budget.reserve("a", 8):
+            with pytest.raises(StorageError, match="still sends this browser earlier answers") as refused:
+                async with budget.reserve("b", 1):
+                    pass
+            assert refused.value.remedy == "Try again in a minute."
+            assert refused.value.__cause__ is None
+            assert budget._held == {"a": 8}
+
+    asyncio.run(story())
+
+
+def test_pictures_and_footage_are_large_answers_and_all_others_are_not() -> None:
+    assert AnswerBudget()._room_bytes == 32 << 20
+    large = {name for name in OPERATIONS if answer_bytes(name) == 5 << 20}
+    assert large == {"live", "segment", "sound", "request"}
+    assert {answer_bytes(name) for name in OPERATIONS.keys() - large} == {2 << 20}
+
+
+def test_everyone_who_waits_is_woken_when_room_is_given_back() -> None:
+    async def story() -> None:
+        budget = AnswerBudget(8, patience_s=10)
+        came: list[str] = []
+
+        async def come(session: str) -> None:
+            async with budget.reserve(session, 2):
+                came.append(session)
+                await asyncio.sleep(0)
+
+        async with budget.reserve("a", 8):
+            waiting = [asyncio.create_task(come(session)) for session in "bcd"]
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        assert sorted(came) == ["b", "c", "d"]
+
+    asyncio.run(story())

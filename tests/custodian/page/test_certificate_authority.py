@@ -9,9 +9,12 @@ import ipaddress
 import ssl
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -263,3 +266,145 @@ def test_a_leaf_is_renewed_when_thirty_days_are_left_and_not_before(tmp_path: Pa
     assert leaf_of(tmp_path) == leaf
     PageCertificates(tmp_path, NAME, ("192.168.1.20",), end + datetime.timedelta(seconds=1))
     assert leaf_of(tmp_path) != leaf
+
+
+# -- to the last field -------------------------------------------------------------------------------------------------
+
+
+def test_root_and_intermediate_say_the_same_of_what_they_may_sign(tmp_path: Path) -> None:
+    made(tmp_path)
+    intermediate, root = authority_in(tmp_path)
+    leaf = leaf_of(tmp_path)
+    names = {each: f"CN=Doorward {NAME}{each}" for each in ("", " intermediate")}
+    assert (root.subject.rfc4514_string(), root.issuer.rfc4514_string()) == (names[""], names[""])
+    assert (intermediate.subject.rfc4514_string(), intermediate.issuer.rfc4514_string()) == (
+        names[" intermediate"],
+        names[""],
+    )
+    assert leaf.issuer == intermediate.subject
+    permitted = [x509.DNSName(NAME), *(x509.IPAddress(network) for network in module.LOCAL)]
+    for each, issuer in ((root, root), (intermediate, root)):
+        found = {extension.oid: (extension.critical, extension.value) for extension in each.extensions}
+        assert found == {
+            oid: (critical, value)
+            for critical, value in (
+                (True, x509.BasicConstraints(ca=True, path_length=1 if each is root else 0)),
+                (True, module.key_usage(signs_certificates=True)),
+                (False, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])),
+                (True, x509.NameConstraints(permitted, None)),
+                (False, x509.SubjectKeyIdentifier.from_public_key(each.public_key())),  # type: ignore[arg-type]
+                (False, x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())),  # type: ignore[arg-type]
+            )
+            for oid in [value.oid]
+        }
+    found = {extension.oid: (extension.critical, extension.value) for extension in leaf.extensions}
+    addresses = [x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address("192.168.1.20"))]
+    assert found == {
+        oid: (critical, value)
+        for critical, value in (
+            (True, x509.BasicConstraints(ca=False, path_length=None)),
+            (True, module.key_usage(signs_certificates=False)),
+            (False, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])),
+            (False, x509.SubjectAlternativeName(addresses)),
+            (False, x509.SubjectKeyIdentifier.from_public_key(leaf.public_key())),  # type: ignore[arg-type]
+            (False, x509.AuthorityKeyIdentifier.from_issuer_public_key(intermediate.public_key())),  # type: ignore[arg-type]
+        )
+        for oid in [value.oid]
+    }
+    for each in (root, intermediate, leaf):
+        key = each.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        assert isinstance(key.curve, ec.SECP256R1)
+        assert each.signature_hash_algorithm is not None
+        assert each.signature_hash_algorithm.name == "sha256"
+
+
+def test_a_browser_gets_tls_1_3_and_http_1_1(tmp_path: Path) -> None:
+    page = made(tmp_path)
+    assert page._context is None
+    context = page.context()
+    assert (page._context, context.minimum_version) == (context, ssl.TLSVersion.TLSv1_3)
+    phone = ssl.create_default_context()
+    phone.check_hostname, phone.verify_mode = False, ssl.CERT_NONE
+    phone.set_alpn_protocols(["h2", "http/1.1"])
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        phone.wrap_bio(back, there),
+        context.wrap_bio(there, back, server_side=True),
+    )
+    for _ in range(4):
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    assert ends[1].selected_alpn_protocol() == "http/1.1"
+    assert ends[1].version() == "TLSv1.3"
+
+
+def test_a_file_reaches_the_disk_before_its_name_and_takes_the_place_of_one_that_was_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "deeper" / "page"
+    made(folder)
+    making = folder / "page.making"
+    making.write_text("half of a certificate that is longer than nothing")
+    making.chmod(0o644)
+    did: list[object] = []
+    rename, fsync = Path.replace, module.os.fsync
+
+    def replace(path: Path, to: Path) -> Path:
+        did.append((path.name, to.name))
+        return rename(path, to)
+
+    monkeypatch.setattr(module.os, "fsync", lambda file: (did.append(making.stat().st_size), fsync(file)))
+    monkeypatch.setattr(Path, "replace", replace)
+    made(folder, addresses=("10.0.0.7",))
+    size = (folder / "page.pem").stat().st_size
+    assert did == [size, ("page.making", "page.pem")]
+    assert sorted(path.name for path in folder.iterdir()) == ["authority.pem", "page.pem"]
+    assert (folder / "page.pem").stat().st_mode & 0o777 == 0o600
+    key = serialization.load_pem_private_key((folder / "page.pem").read_bytes(), None)
+    leaf, intermediate = x509.load_pem_x509_certificates((folder / "page.pem").read_bytes())
+    assert (key.public_key(), intermediate) == (leaf.public_key(), authority_in(folder)[0])
+
+
+@pytest.mark.parametrize("error", [ValueError("names"), TypeError("key"), InvalidSignature()])
+def test_a_leaf_that_the_authority_has_not_signed_is_made_anew_for_each_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    made(tmp_path)
+    page = made(tmp_path)
+    before = leaf_of(tmp_path)
+
+    def refused(_issuer: object) -> None:
+        raise error
+
+    unsigned: Any = SimpleNamespace(
+        extensions=before.extensions, not_valid_after_utc=before.not_valid_after_utc, verify_directly_issued_by=refused
+    )
+    assert page._leaf is not None
+    monkeypatch.setattr(page, "_leaf", _PageKeyPair(unsigned, page._leaf.key))
+    page.certify(("192.168.1.20",), NOW)
+    assert leaf_of(tmp_path) != before
+
+
+def test_the_fingerprint_is_the_hash_of_the_root_in_pairs_of_digits() -> None:
+    digest = hashlib.sha256(b"root").hexdigest().upper()
+    pairs = module.fingerprint_text(b"root").split(" ")
+    assert ("".join(pairs), {len(each) for each in pairs}) == (digest, {2})
+
+
+def test_each_refusal_names_the_file_or_the_address_and_its_remedy(tmp_path: Path) -> None:
+    made(tmp_path)
+    for content in (b"nothing", (tmp_path / "authority.pem").read_bytes().rpartition(b"-----BEGIN")[0]):
+        (tmp_path / "authority.pem").write_bytes(content)
+        with pytest.raises(ConfigurationError, match=r"authority\.pem is damaged\.") as refused:
+            made(tmp_path)
+        assert refused.value.remedy == "Delete it: a new one is made, and phones must install it again."
+    with pytest.raises(ConfigurationError, match=r"203\.0\.113\.7 is not an address of a local network") as refused:
+        made(tmp_path / "other", addresses=("203.0.113.7",))
+    assert refused.value.remedy == (
+        "From outside, reach the page through a VPN: private addresses, 100.64.0.0/10 and fc00::/7."
+    )
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"certificates in .*file.* cannot be kept: File exists\."):
+        made(tmp_path / "file")

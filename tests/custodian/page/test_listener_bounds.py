@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import errno
 import resource
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -17,10 +19,12 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from agent.custodian.page import listener as module
+from agent.custodian.page.certificate_authority import PageCertificates
 from agent.custodian.page.listener import (
     CONNECTION,
     PER_ADDRESS,
     ConnectionPriority,
+    PageHttpServer,
     PageListener,
     _Connection,
     _ConnectionPhase,
@@ -450,5 +454,168 @@ def test_each_phase_of_a_connection_begins_with_what_the_client_sends(stand: Sta
         http.protocol.connection_lost(None)
         assert http.connection not in stand.listener._connections
         assert http.transport.did[1:] == [*[b"HTTP/1.1 204 No Content"] * 3, "close"]
+
+    asyncio.run(story())
+
+
+# -- from a socket to HTTP ---------------------------------------------------------------------------------------------
+
+
+async def says_what_it_hears(scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+    await send({"type": "http.response.body", "body": scope["scheme"].ljust(4)[:4].encode()})
+
+
+async def leave(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+class Listened:
+    """A listener in a real event loop, at a real port of this machine."""
+
+    def __init__(self, context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.listener = PageListener(self.socket, context)
+        plain: dict[str, Any] = {"http": "h11", "ws": "none", "log_config": None, "interface": "asgi3"}
+        config = uvicorn.Config(says_what_it_hears, proxy_headers=False, **plain)
+        config.load()
+        self.listener.open(lambda: {"config": config, "server_state": ServerState(), "app_state": {}})
+        self.connected: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        connect = loop.connect_accepted_socket
+
+        async def noted(factory: Any, accepted: socket.socket, **settings: Any) -> Any:
+            self.connected.append(settings)
+            return await connect(factory, accepted, **settings)
+
+        monkeypatch.setattr(loop, "connect_accepted_socket", noted)
+
+    async def call(self, context: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(*self.socket.getsockname(), ssl=context)
+
+    async def until_gone(self) -> None:
+        async with asyncio.timeout(10):
+            while self.listener._connections:
+                await asyncio.sleep(0.001)
+
+    def close(self) -> None:
+        self.listener.close()
+        self.socket.close()
+
+
+def test_one_port_serves_tls_and_plain_http_and_a_stranger_is_forgotten_when_it_goes(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+
+    async def story() -> None:
+        here = Listened(tls, monkeypatch)
+        reader, writer = await here.call()
+        writer.write(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
+        assert (await reader.readuntil(b"http")).startswith(b"HTTP/1.1 200 OK")
+        await leave(writer)
+        assert here.connected == [{"ssl": None, "ssl_handshake_timeout": None, "ssl_shutdown_timeout": None}]
+        reader, writer = await here.call(trusting)
+        writer.write(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\nhttp")).startswith(b"HTTP/1.1 200 OK")
+        await leave(writer)
+        assert here.connected[1:] == [{"ssl": tls, "ssl_handshake_timeout": 10.0, "ssl_shutdown_timeout": 2.0}]
+        await here.until_gone()
+        _, writer = await here.call()
+        await leave(writer)
+        while not here.connected[2:]:
+            await asyncio.sleep(0.001)
+        assert here.connected[2]["ssl"] is tls, "nothing at all counts as a handshake that broke off"
+        await here.until_gone()
+        reader, writer = await here.call()
+        writer.write(b"\x16 and no handshake")
+        assert (await reader.read())[:1] in (b"", b"\x15")
+        await leave(writer)
+        await here.until_gone()
+        here.close()
+
+    asyncio.run(story())
+
+
+def test_a_client_that_says_nothing_is_closed_when_its_time_is_over(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HANDSHAKE_S", 0.01)
+
+    async def story() -> None:
+        here = Listened(tls, monkeypatch)
+        reader, writer = await here.call()
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        assert (here.connected, here.listener._connections) == ([], set())
+        await leave(writer)
+        here.close()
+
+    asyncio.run(story())
+
+
+def test_a_stranger_waits_for_its_turn_and_an_owners_address_does_not(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TURN_S", 0.001)
+
+    async def story() -> None:
+        here = Listened(tls, monkeypatch)
+        turns = [False, False, True]
+        monkeypatch.setattr(here.listener, "_take_token", lambda: turns.pop(0))
+        for _ in range(2):
+            reader, writer = await here.call()
+            writer.write(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
+            async with asyncio.timeout(10):
+                assert (await reader.readuntil(b"http")).startswith(b"HTTP/1.1 200 OK")
+            assert turns == []
+            (connection,) = here.listener._connections
+            here.listener.set_priority(connection, OWNER)
+            await leave(writer)
+            await here.until_gone()
+        here.close()
+
+    asyncio.run(story())
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    now = datetime.datetime.now(datetime.UTC)
+    folder = tmp_path_factory.mktemp("certificates")
+    return PageCertificates(folder, "front-door.local", ("127.0.0.1",), now).context()
+
+
+def test_the_server_accepts_through_the_listener_until_it_shuts_down() -> None:
+    did: list[Any] = []
+    listener: Any = SimpleNamespace(open=did.append, close=lambda: did.append("closed"))
+
+    async def story() -> None:
+        config = uvicorn.Config(says_what_it_hears, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+        config.load()
+        server = PageHttpServer(config, listener)
+        server.lifespan = config.lifespan_class(config)
+        begin, started = server.lifespan.startup, list[bool]()
+
+        async def startup() -> None:
+            started.append(server.started)
+            await begin()
+
+        server.lifespan.startup = startup  # type: ignore[method-assign]
+        await server.startup()
+        (settings,) = did
+        assert settings() == {"config": config, "server_state": server.server_state, "app_state": server.lifespan.state}
+        assert (server.servers, server.started, started) == ([], True, [False])
+        connection: Any = mock.Mock(shutdown=lambda: did.append("shut down"))
+        server.server_state.connections.add(connection)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            closing = asyncio.create_task(server.shutdown([listening]))
+            await asyncio.sleep(0)
+            server.server_state.connections.clear()
+            await closing
+            assert listening.fileno() == -1
+        assert did[1:] == ["closed", "shut down"]
 
     asyncio.run(story())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 
 from agent.custodian.alerts.push_channels import GlanceHolder
+from agent.custodian.live_buffer import Viewer
 from agent.custodian.page import operations as module
 from agent.custodian.page.access_levels import AccessLevel, Caller
 from agent.custodian.page.operations import GlanceKeys, Login, PageOperations
 from agent.custodian.page.sessions import OWNER_IDLE_S, Session, Sessions, TooManyTriesError
 from agent.errors import OpenError, RequestError
+from agent.ipc.control_operations import GetLiveGops
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -380,3 +383,270 @@ def test_a_glance_key_cannot_talk_in_the_name_of_an_owner_or_of_another_browser(
         assert page.operations.answer_in_link("talk_begin", asked, owner).head["result"]["state"] == key
     asked = Frame({"to": "age1glance", "challenge": "c" * 32})
     assert page.operations.answer_in_link("talk_begin", asked, glance).head["result"]["state"] == "age1glance"
+
+
+# -- without a custodian -----------------------------------------------------------------------------------------------
+
+OWNERS = {public_key_of(APPROVER).id: public_key_of(APPROVER)}
+GLANCES = {public_key_of(GLANCE).id: public_key_of(GLANCE)}
+DEVICE = samples.DEVICE_KEY.text
+
+
+class Bare:
+    """The operations over stand-ins, on a clock that moves only when told.  `did`: what the stand-ins were asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 1000.0
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        self.did: list[tuple[Any, ...]] = []
+        self.enrolments: Any = SimpleNamespace(
+            current=SimpleNamespace(approver_keys=OWNERS, device=DEVICE),
+            owner_name={public_key_of(APPROVER).id: "anna", "c" * 16: "ben"}.get,
+        )
+        self.found: Session | None = None
+        self.listed: list[Session] = []
+        self.holders: dict[str, GlanceHolder] = {}
+        self.waiting: list[str] = []
+        self.recorder: dict[str, Any] = {"state": "watching"}
+        self.entropy = [bytes([number]) * 32 for number in range(1, 250)]
+        timeline: Any = SimpleNamespace(**{name: self._noting(name, [name]) for name in ("events", "gaps", "rings")})
+        sessions: Any = SimpleNamespace(
+            session=self._session, sessions=lambda: self.listed, end=self._noting("end", True),
+            make_code=self._noting("make_code", "ABCDEFGHJK"), rate_limit=self._noting("rate_limit", None),
+            failed=self._noting("failed", None), elevate=self._noting("elevate", "an owner's token"),
+            renew=self._noting("renew", "a renewed token"),
+        )  # fmt: skip
+        self.operations = PageOperations(
+            SimpleNamespace(answer=self._control),  # type: ignore[arg-type]
+            self.enrolments,
+            timeline,
+            sessions,
+            SimpleNamespace(token=lambda size: self.entropy.pop(0)[:size]),
+            facts=lambda: {"name": "front-door", "more": 1},
+            program="p1",
+            trust=lambda: {"install": "http://door/install", "fingerprint": "AA"},
+            live=lambda viewer, asked: (self.did.append(("live", viewer, asked)), ({"numbers": [4]}, b"gops"))[1],
+            glances=GlanceKeys(lambda: GLANCES, self.holders.get),
+        )
+
+    def _noting(self, name: str, found: object) -> Any:
+        return lambda *what: (self.did.append((name, *what)), found)[1]
+
+    def _session(self, token: str) -> Session | None:
+        self.did.append(("session", token))
+        return self.found
+
+    def _control(self, frame: Frame) -> Frame:
+        answers = {
+            "device": {"device": DEVICE},
+            "requests": {"requests": [{"state": each} for each in self.waiting]},
+            "status": {"recorder": self.recorder},
+        }
+        self.did.append(("control", frame))
+        return Frame({"ok": True, "result": answers.get(frame.head["op"], {"passed": "on"})})
+
+    def ask(self, name: str, caller: Caller, body: bytes = b"", **head: Any) -> Frame:
+        self.did.clear()
+        return self.operations.answer(name, Frame(head, body), caller)
+
+    def login(self, caller: Caller, key: Any = APPROVER, **changes: str) -> Frame:
+        challenge = self.ask("page_challenge", caller).head["result"]["challenge"]
+        said = {"device": DEVICE, "origin": ORIGIN, "challenge": challenge, **changes}
+        self.did.clear()
+        signed = envelope.sign(Login.PAYLOAD_TYPE, strictjson.encode(Login(v=1, **said)), key)
+        return Frame({"envelope": signed.decode()})
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> Bare:
+    return Bare(monkeypatch)
+
+
+def test_each_operation_of_the_page_gives_its_own_answer(bare: Bare) -> None:
+    """Those that need a proof or a challenge have tests of their own."""
+    paired = Caller(SESSION, False, True)
+    owner = Caller(Session("o", 5, 6, "Safari", public_key_of(APPROVER).id), True, True)
+    bare.listed = [SESSION, Session("o", 5, 6, "Safari", public_key_of(APPROVER).id)]
+    bare.waiting = ["pending", "waiting for another owner", "denied", "approved"]
+    passed_on = ("control", Frame({"b": 2, "op": "tips"}, b"body"))
+    status, requests, device = (("control", Frame({"op": name})) for name in ("status", "requests", "device"))
+    hello = {"device": DEVICE, "doorbell": "front-door", "program": "p1"}
+    browsers = [
+        {"id": "id", "browser": "Firefox", "made_s": 0, "seen_s": 0, "owner": None, "this": False},
+        {"id": "o", "browser": "Safari", "made_s": 5, "seen_s": 6, "owner": "anna", "this": True},
+    ]
+    told: dict[str, tuple[Any, list[tuple[Any, ...]]]] = {}
+    asked: list[tuple[str, Caller, dict[str, Any]]] = [
+        ("page_hello", paired, {}), ("page_leave", paired, {}), ("page_card", paired, {"card": "first"}),
+        ("page_card", owner, {"card": "second"}), ("page_cards", owner, {}), ("page_invite", owner, {}),
+        ("page_browsers", owner, {}), ("page_end", owner, {"id": "id"}), ("page_facts", owner, {}),
+        ("page_now", owner, {}), ("events", owner, {"from_ms": 5, "to_ms": 9}),
+    ]  # fmt: skip
+    for name, caller, head in asked:
+        answer = bare.ask(name, caller, **head)
+        assert (answer.head["ok"], answer.body) == (True, b"")
+        told[name] = answer.head["result"], list(bare.did)
+    assert told == {
+        "page_hello": ({**hello, "claimed": True, "owner": False, "session": "id"}, [device]),
+        "page_leave": ({"ended": True}, [("end", "id")]),
+        "page_card": ({}, []),
+        "page_cards": ({"cards": ["first", "second"]}, []),
+        "page_invite": (
+            {"code": "ABCD-EFG-HJK", "life_s": 900, "install": "http://door/install", "fingerprint": "AA"},
+            [("make_code", "invitation")],
+        ),
+        "page_browsers": ({"browsers": browsers}, []),
+        "page_end": ({"ended": True}, [("end", "id")]),
+        "page_facts": ({"name": "front-door", "more": 1}, []),
+        "page_now": ({"waiting": "002", "camera": "watching".ljust(32)}, [requests, status]),
+        "events": (
+            {"events": ["events"], "gaps": ["gaps"], "rings": ["rings"]},
+            [("events", 5, 9), ("gaps", 5, 9), ("rings", 5, 9)],
+        ),
+    }
+    assert bare.ask("tips", owner, b"body", b=2) == Frame({"ok": True, "result": {"passed": "on"}})
+    assert bare.did == [passed_on]
+    assert set(bare.operations._own) | {"page_prove"} == set(module.PAGE)
+    bare.enrolments.current = None
+    linked = Caller(None, True, False, link=True)
+    assert bare.ask("page_hello", linked).head["result"] == {**hello, "claimed": False, "owner": True, "session": ""}
+
+
+def test_the_number_that_waits_ends_at_nine_hundred_and_ninety_nine(bare: Bare) -> None:
+    owner = Caller(SESSION, True, True)
+    for number, text in ((998, "998"), (999, "999"), (1000, "999")):
+        bare.waiting, bare.recorder = ["pending"] * number, {}
+        assert bare.ask("page_now", owner).head["result"] == {"waiting": text, "camera": " " * 32}
+
+
+def test_a_caller_is_the_session_of_its_cookie_and_an_owner_while_its_key_is_one(bare: Bare) -> None:
+    assert bare.operations.caller(None) == bare.operations.caller("") == Caller(None, False, True)
+    assert bare.did == []
+    assert bare.operations.caller("7") == Caller(None, False, True)
+    bare.found = SESSION
+    assert bare.operations.caller("7") == Caller(SESSION, False, True)
+    bare.found = Session("id", 0, 0, "Firefox", "c" * 16)
+    assert bare.operations.caller("7") == Caller(bare.found, False, True), "its owner was removed"
+    bare.found = Session("id", 0, 0, "Firefox", public_key_of(APPROVER).id)
+    assert bare.operations.caller("7") == Caller(bare.found, True, True)
+    bare.enrolments.current = None
+    assert bare.operations.caller("7") == Caller(bare.found, False, False)
+    assert bare.did == [("session", "7")] * 5
+
+
+def test_a_proof_is_counted_by_the_kind_of_its_key_and_its_session(bare: Bare) -> None:
+    paired = Caller(SESSION, False, True)
+    proved = bare.operations.prove(bare.login(paired), paired, ORIGIN)
+    assert proved == module.ElevatedSession("an owner's token", owner=True)
+    assert bare.did == [("rate_limit", "prove id"), ("elevate", SESSION, public_key_of(APPROVER).id)]
+    assert bare.operations._at_door == {}
+    proved = bare.operations.prove(bare.login(paired, GLANCE), paired, ORIGIN)
+    assert proved == module.ElevatedSession("a renewed token", owner=False)
+    assert bare.did == [("rate_limit", "door id"), ("renew", SESSION)]
+    assert bare.operations._at_door == {"id": (public_key_of(GLANCE).text, 1000.0 + OWNER_IDLE_S)}
+    for key, kind in ((STRANGER, "door"), (APPROVER, "prove")):
+        frame = bare.login(paired, key, origin="https://other.local")
+        with pytest.raises(OpenError, match="not one of this doorbell's owners"):
+            bare.operations.prove(frame, paired, ORIGIN)
+        assert bare.did == [("rate_limit", f"{kind} id"), ("failed", f"{kind} id")]
+    frame, bare.enrolments.current = bare.login(paired), None
+    with pytest.raises(OpenError):
+        bare.operations.prove(frame, paired, ORIGIN)
+    assert bare.did == [("rate_limit", "door id"), ("failed", "door id")]
+
+
+def test_a_challenge_is_a_hash_of_fresh_entropy_and_lives_for_two_minutes(bare: Bare) -> None:
+    paired = Caller(SESSION, False, True)
+    challenges = [bare.ask("page_challenge", paired).head["result"] for _ in range(2)]
+    assert challenges == [{"challenge": hashlib.sha256(bytes([number]) * 32).hexdigest()} for number in (1, 2)]
+    assert bare.operations._challenges == {"id": (challenges[1]["challenge"], 1120.0)}
+    frame = bare.login(paired)
+    bare.now_s += 120.0
+    assert bare.operations.prove(frame, paired, ORIGIN).owner
+    assert bare.operations._challenges == {}
+    frame = bare.login(paired)
+    bare.now_s += 120.001
+    with pytest.raises(OpenError):
+        bare.operations.prove(frame, paired, ORIGIN)
+
+
+def test_the_session_that_came_last_is_the_last_to_be_forgotten(bare: Bare) -> None:
+    first, *others = (Caller(Session(f"s{number}", 0, 0, "Firefox", None), False, True) for number in range(65))
+    for caller in (first, *others[:63], first, others[63]):
+        bare.operations.prove(bare.login(caller, GLANCE), caller, ORIGIN)
+        bare.ask("page_card", caller, card="a card")
+        bare.ask("page_challenge", caller)
+    kept = [f"s{number}" for number in (*range(1, 64), 0, 64)][1:]
+    assert list(bare.operations._at_door) == list(bare.operations._challenges) == kept
+    assert list(bare.operations._cards) == [f"s{number}" for number in range(1, 65)]
+
+
+def test_a_glance_key_counts_in_its_session_until_its_time_is_over(bare: Bare) -> None:
+    bare.found = SESSION
+    bare.holders[public_key_of(GLANCE).text] = HOLDER
+    bare.operations.prove(bare.login(Caller(SESSION, False, True), GLANCE), Caller(SESSION, False, True), ORIGIN)
+    bare.now_s += OWNER_IDLE_S - 0.001
+    assert bare.operations.caller("7") == Caller(SESSION, False, True, glance=HOLDER)
+    bare.found = Session("other", 0, 0, "Firefox", None)
+    assert bare.operations.caller("7").glance is None
+    bare.found = SESSION
+    bare.now_s += 0.001
+    assert bare.operations.caller("7").glance is None
+
+
+OWNERS_SESSION = Session("o", 0, 0, "Safari", public_key_of(APPROVER).id)
+BENS = GlanceHolder("age1ben", "c" * 16)
+
+
+@pytest.mark.parametrize(
+    ("caller", "viewer"),
+    [
+        (Caller(SESSION, False, True), Viewer("id", "", "")),
+        (Caller(SESSION, False, True, glance=BENS), Viewer("id", "ben", "age1ben")),
+        (Caller(OWNERS_SESSION, True, True), Viewer("o", "anna", "")),
+        (Caller(OWNERS_SESSION, True, True, glance=BENS), Viewer("o", "anna", "age1ben")),
+        (Caller(None, True, True, link=True, key="c" * 16), Viewer(f"link {'c' * 16}", "ben", "")),
+        (Caller(None, True, True, link=True, key="d" * 16), Viewer(f"link {'d' * 16}", "", "")),
+        (Caller(None, False, True, link=True, key="d" * 16, glance=BENS), Viewer(f"link {'d' * 16}", "ben", "age1ben")),
+    ],
+)
+def test_a_viewer_is_named_by_the_key_that_it_has_proven(bare: Bare, caller: Caller, viewer: Viewer) -> None:
+    answer = bare.ask("live", caller, after=3, small=True)
+    assert answer == Frame({"ok": True, "result": {"numbers": [4]}}, b"gops")
+    assert bare.did == [("live", viewer, GetLiveGops(after=3, small=True))]
+
+
+@pytest.mark.parametrize(
+    ("caller", "may"),
+    [
+        (Caller(SESSION, True, True), True), (Caller(SESSION, False, True, glance=BENS), True),
+        (Caller(SESSION, False, True, glance=HOLDER), False), (Caller(SESSION, False, True), False),
+        (Caller(SESSION, True, True, glance=HOLDER), True),
+    ],
+)  # fmt: skip
+def test_a_caller_that_talks_names_itself_unless_it_is_an_owner(bare: Bare, caller: Caller, may: bool) -> None:
+    asked = {"to": "age1ben", "challenge": "c" * 32}
+    if may:
+        assert bare.ask("talk_begin", caller, **asked).head["result"] == {"passed": "on"}
+        assert bare.did == [("control", Frame({**asked, "op": "talk_begin"}))]
+        return
+    with pytest.raises(RequestError, match="This key is another one's") as refused:
+        bare.ask("talk_begin", caller, **asked)
+    assert (refused.value.remedy, bare.did) == ("Ask with the glance key of this browser.", [])
+
+
+def test_without_glance_keys_there_is_no_signer_and_no_holder() -> None:
+    assert (GlanceKeys().signers(), GlanceKeys().holder("any")) == ({}, None)
+
+
+def test_what_the_link_may_not_call_is_refused_with_a_remedy(bare: Bare) -> None:
+    owner = Caller(None, True, True, link=True)
+    for name in ("unheard of", "page_code"):
+        with pytest.raises(RequestError, match="not for this caller") as refused:
+            bare.operations.answer_in_link(name, Frame({}), owner)
+        assert refused.value.remedy == "Is it for an owner?"
+    assert bare.operations.answer_in_link("tips", Frame({}), owner).head["result"] == {"passed": "on"}
+    with pytest.raises(RequestError, match="not paired"):
+        bare.ask("page_leave", owner)
+    with pytest.raises(RequestError, match="for a session of the page"):
+        bare.ask("page_prove", owner, envelope="{}")

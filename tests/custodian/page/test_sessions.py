@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import secrets
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import structlog
 
 from agent.custodian.page import sessions as module
-from agent.custodian.page.sessions import CODE_LIFE_S, MOST_TRIES, Sessions, TooManyTriesError, code_text
+from agent.custodian.page.sessions import CODE_LIFE_S, MOST_TRIES, Session, Sessions, TooManyTriesError, code_text
 from agent.errors import RequestError, StorageError
+from agent.platform.sqlite_faults import MalformedDatabase
 
 
 class Entropy:
@@ -32,6 +37,7 @@ class Hall:
 
     def open(self) -> None:
         self.visitors = Sessions(self.path, Entropy(), lambda: self.now)
+        self.visitors._database.execute("PRAGMA synchronous = OFF")  # a test of its own has what it is
 
     def restart(self) -> None:
         self.visitors.close()
@@ -427,3 +433,262 @@ def test_a_file_that_is_anothers_is_named_and_left_as_it_is(
     hall.open()
     assert hall.visitors.session(token) is not None
     assert not hall.path.with_name("page.sqlite.damaged").exists()
+
+
+# -- to the last value -------------------------------------------------------------------------------------------------
+
+
+class Rows:
+    """Sessions in memory, with entropy that counts, and what their tables hold."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_800_000_000
+        self.typed: list[str] = []
+        self.elsewhere: bool | None = None
+        self._number = 0
+        monkeypatch.setattr(module, "_opened", self._opened)
+        entropy: Any = SimpleNamespace(token=self.token)
+        self.sessions = Sessions(Path("page.sqlite"), entropy, lambda: self.now, self._lets_in)
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        assert path == Path("page.sqlite")
+        self.database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self.database.executescript(module._SCHEMA)
+        return self.database
+
+    def token(self, size: int) -> bytes:
+        self._number += 1
+        return bytes([self._number]) * size
+
+    def _lets_in(self, typed: str) -> bool | None:
+        self.typed.append(typed)
+        return self.elsewhere
+
+    def table(self, name: str) -> list[tuple[Any, ...]]:
+        return self.database.execute(f"SELECT * FROM {name}").fetchall()
+
+
+def sha256(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rows]:
+    made = Rows(monkeypatch)
+    yield made
+    made.sessions.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        made.table("sessions")
+
+
+REFUSED = "This code is not, or no longer, the one that was printed."
+
+
+def test_each_step_of_a_browser_leaves_these_rows(rows: Rows) -> None:
+    start = rows.now
+    code = rows.sessions.make_code("printed")
+    assert code == "".join(module._ALPHABET[(int("01" * 8, 16) >> (5 * place)) & 31] for place in range(10))
+    printed = ("printed", b"\x02" * 16, sha256(b"\x02" * 16, code.encode()), start + 900, 0)
+    assert rows.table("codes") == [printed]
+    rows.now += 10
+    for wrong in (1, 2):
+        with pytest.raises(RequestError, match=REFUSED) as refused:
+            rows.sessions.pair("wrong", "10.0.0.9", "Chrome")
+        assert refused.value.remedy == "Print a new one on the doorbell: doorward page code."
+        assert rows.table("codes") == [(*printed[:4], wrong)]
+        assert rows.table("failures") == [("pair 10.0.0.9", wrong, rows.now)]
+    token = rows.sessions.pair(f" {code.lower()}-", "10.0.0.2", "Firefox")
+    assert (token, rows.typed) == ("03" * 32, ["WR0NG", "WR0NG", code])
+    row = ("04" * 8, sha256(token.encode()), rows.now, rows.now, "Firefox", None, 0)
+    assert (rows.table("codes"), rows.table("sessions")) == ([], [row])
+    assert rows.table("failures") == [("pair 10.0.0.9", 2, start + 10)]
+    session = rows.sessions.session(token)
+    assert session == Session("04" * 8, start + 10, start + 10, "Firefox", None)
+    renewed = rows.sessions.renew(session)
+    assert rows.sessions.session(token) is None
+    assert rows.table("sessions") == [(row[0], sha256(renewed.encode()), *row[2:])]
+    token = rows.sessions.elevate(session, "a" * 16)
+    owners = (row[0], sha256(token.encode()), *row[2:5], "a" * 16, rows.now + 43_200)
+    assert rows.table("sessions") == [owners]
+    rows.now += 60
+    assert rows.sessions.session(token) == Session("04" * 8, start + 10, start + 10, "Firefox", "a" * 16)
+    assert rows.table("sessions") == [(*owners[:3], rows.now, *owners[4:6], rows.now + 43_200)]
+    rows.now += 43_200
+    assert rows.sessions.session(token) == Session("04" * 8, start + 10, start + 70, "Firefox", None)
+    assert rows.table("sessions") == [(*owners[:3], rows.now, *owners[4:6], 0)]
+    assert rows.sessions.sessions() == [Session("04" * 8, start + 10, rows.now, "Firefox", "a" * 16)]
+    rows.now += 7_776_000
+    assert rows.sessions.session(token) is not None
+    rows.now += 7_776_001
+    assert rows.sessions.session(token) is None
+    assert rows.table("sessions") == []
+    assert rows.sessions.end("04" * 8) is False
+
+
+def test_a_use_within_the_minute_is_not_written(rows: Rows) -> None:
+    token = rows.sessions.pair(rows.sessions.make_code("printed"), "10.0.0.2", "Firefox")
+    before = rows.table("sessions")
+    rows.now += 59
+    assert rows.sessions.session(token) is not None
+    assert rows.table("sessions") == before
+
+
+@pytest.mark.parametrize(("until_s", "tries", "lives"), [
+    (1, 0, True), (0, 0, False), (900, 0, True), (901, 0, False), (900, 9_999, True), (900, 10_000, False),
+])  # fmt: skip
+def test_a_code_lives_from_its_printing_to_its_last_try(rows: Rows, until_s: int, tries: int, lives: bool) -> None:
+    code, other = rows.sessions.make_code("printed"), rows.sessions.make_code("invitation")
+    values = (rows.now + until_s, tries)
+    rows.database.execute("UPDATE codes SET until_s = ?, tries = ? WHERE kind = 'printed'", values)
+    if lives:
+        assert rows.sessions.pair(code, "10.0.0.2", "Firefox")
+        assert rows.table("failures") == []
+    else:
+        with pytest.raises(RequestError, match=REFUSED):
+            rows.sessions.pair(code, "10.0.0.2", "Firefox")
+        assert [each[:2] for each in rows.table("failures")] == [("pair 10.0.0.2", 1)], "the invitation was guessed"
+    assert [(each[0], each[4]) for each in rows.table("codes")] == [("invitation", 0 if lives else 1)]
+    assert rows.sessions.pair(other, "10.0.0.3", "Firefox")
+
+
+@pytest.mark.parametrize(("elsewhere", "is_let_in", "counted"), [
+    (True, True, []), (False, False, [("pair 10.0.0.2", 1, 1_800_000_000)]), (None, False, []),
+])  # fmt: skip
+def test_a_code_that_is_kept_elsewhere_counts_like_a_printed_one(
+    rows: Rows, elsewhere: bool | None, is_let_in: bool, counted: list[Any]
+) -> None:
+    rows.elsewhere = elsewhere
+    if is_let_in:
+        assert rows.sessions.pair("AAAA-BBB-CCC", "10.0.0.2", "Firefox") == "01" * 32
+    else:
+        with pytest.raises(RequestError, match=REFUSED):
+            rows.sessions.pair("AAAA-BBB-CCC", "10.0.0.2", "Firefox")
+    assert (rows.typed, rows.table("failures")) == (["AAAABBBCCC"], counted)
+
+
+def test_a_guess_is_refused_before_it_is_tried_while_its_address_waits(rows: Rows) -> None:
+    code = rows.sessions.make_code("printed")
+    for _ in range(5):
+        rows.sessions.failed("pair 10.0.0.2")
+    with pytest.raises(TooManyTriesError) as refused:
+        rows.sessions.pair(code, "10.0.0.2", "Firefox")
+    assert (refused.value.wait_s, rows.typed) == (1, [])
+    rows.now += 1
+    assert rows.sessions.pair(code, "10.0.0.2", "Firefox")
+    assert rows.table("failures") == []
+
+
+@pytest.mark.parametrize(("count", "waits"), [
+    (4, 0), (5, 1), (6, 2), (14, 512), (15, 900), (20, 900), (21, 900), (1000, 900),
+])  # fmt: skip
+def test_a_failure_is_waited_for_from_its_own_second(rows: Rows, count: int, waits: int) -> None:
+    rows.database.execute("INSERT INTO failures VALUES ('a', ?, ?)", (count, rows.now))
+    assert rows.sessions._wait_s("a") == waits
+    rows.now += 1
+    assert rows.sessions._wait_s("a") == max(0, waits - 1)
+    rows.now += 2000
+    assert (rows.sessions._wait_s("a"), rows.sessions._wait_s("b")) == (0, 0)
+    rows.now -= 5000
+    assert rows.sessions._wait_s("a") == waits, "a clock that is set back does not prolong it"
+
+
+def test_a_failure_is_forgotten_after_a_day(rows: Rows) -> None:
+    rows.sessions.failed("a")
+    rows.now += 86_400
+    rows.sessions.failed("b")
+    assert rows.table("failures") == [("a", 1, rows.now - 86_400), ("b", 1, rows.now)]
+    rows.now += 1
+    rows.sessions.failed("b")
+    assert rows.table("failures") == [("b", 2, rows.now)]
+
+
+def test_beyond_sixty_four_browsers_the_one_that_was_not_seen_for_the_longest_goes(rows: Rows) -> None:
+    values = [(f"s{number}", bytes([number]), rows.now - (number == 7)) for number in range(64)]
+    insert = "INSERT INTO sessions (id, token_sha256, made_s, seen_s, browser) VALUES (?, ?, 0, ?, 'Firefox')"
+    rows.database.executemany(insert, values)
+    gone = []
+    for _ in range(3):
+        before = {each[0] for each in rows.table("sessions")}
+        rows.sessions.pair(rows.sessions.make_code("printed"), "10.0.0.2", "Firefox")
+        gone += before - {each[0] for each in rows.table("sessions")}
+        assert len(rows.table("sessions")) == 64
+    assert gone == ["s7", "s0", "s1"], "of those of one second the one that came first"
+
+
+def test_a_write_that_fails_is_named_and_a_look_goes_on(rows: Rows) -> None:
+    token = rows.sessions.pair(rows.sessions.make_code("printed"), "10.0.0.2", "Firefox")
+    rows.database.execute("PRAGMA query_only = 1")
+    rows.now += 60
+    session = rows.sessions.session(token)
+    assert session == Session("04" * 8, rows.now - 60, rows.now - 60, "Firefox", None)
+    calls = (
+        lambda: rows.sessions.make_code("printed"), lambda: rows.sessions.elevate(session, "a" * 16),
+        lambda: rows.sessions.renew(session), lambda: rows.sessions.end("04" * 8), lambda: rows.sessions.failed("a"),
+    )  # fmt: skip
+    for call in calls:
+        with pytest.raises(StorageError, match="The page's database cannot be written") as refused:
+            call()
+        assert refused.value.remedy == "Is the disk full?"
+
+
+def test_a_code_is_printed_in_three_groups() -> None:
+    assert code_text("0123456789") == "0123-456-789"
+    assert module._normal(" il-o0\u00e9aZ9\n") == "1100AZ9"
+
+
+def test_a_database_is_durable_exclusive_and_for_its_owner_alone(tmp_path: Path) -> None:
+    database = module._sound(tmp_path / "page.sqlite")
+    asked = ("journal_mode", "synchronous", "locking_mode")
+    found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in asked]
+    assert found == ["wal", 2, "exclusive"]
+    assert (tmp_path / "page.sqlite").stat().st_mode & 0o777 == 0o600
+    assert database.isolation_level is None
+    thread = threading.Thread(target=database.execute, args=("SELECT 1",))
+    thread.start()
+    thread.join()
+    database.close()
+
+
+@pytest.mark.parametrize("found", [("not ok",), None])
+def test_a_database_that_fails_its_check_is_closed_before_it_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: tuple[str] | None
+) -> None:
+    did: list[object] = []
+    database: Any = SimpleNamespace(
+        executescript=did.append, execute=lambda what: SimpleNamespace(fetchone=lambda: (did.append(what), found)[1]),
+        close=lambda: did.append("closed"),
+    )  # fmt: skip
+    (tmp_path / "page.sqlite").touch()
+    monkeypatch.setattr(module, "sqlite3", SimpleNamespace(connect=lambda *_, **__: database))
+    with pytest.raises(MalformedDatabase):
+        module._sound(tmp_path / "page.sqlite")
+    assert did[1:] == ["PRAGMA quick_check(1)", "closed"]
+    did.clear()
+    monkeypatch.setattr(database, "executescript", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        module._sound(tmp_path / "page.sqlite")
+    assert did == ["closed"]
+
+
+def test_a_damaged_file_is_told_and_set_aside_and_one_that_is_missing_is_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "page.sqlite"
+    path.write_bytes(b"\x55" * 8192)
+    with structlog.testing.capture_logs() as lines:
+        module._opened(path).close()
+    assert lines == [
+        {"event": "sessions_damaged", "log_level": "error", "remedy": "Let your browsers in again: doorward page code"}
+    ]
+    assert (tmp_path / "page.sqlite.damaged").read_bytes() == b"\x55" * 8192
+
+    def refused(_path: Path) -> sqlite3.Connection:
+        raise read_only()
+
+    monkeypatch.setattr(module, "_sound", refused)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        module._opened(tmp_path / "missing")
+    copied: list[Path] = []
+    monkeypatch.setattr(module, "open_snapshot", copied.append)
+    module._opened(path)
+    assert copied == [path]
