@@ -105,6 +105,14 @@ def test_without_its_program_the_page_says_how_to_build_it(monkeypatch: pytest.M
     assert refused.value.remedy == "Build it: make page."
 
 
+@pytest.mark.parametrize("name", ["worker-service.js", "set-up.html"])
+def test_a_part_of_the_program_that_is_not_in_its_folder_is_missing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    iterdir = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: (each for each in iterdir(path) if each.name != name))
+    with pytest.raises(ConfigurationError, match="program is missing"):
+        Pages("Front door", b"", "", lambda: ("", ""))
+
+
 @pytest.mark.parametrize(
     ("scheme", "caller", "where"),
     [("http", STRANGER, "/install"), ("http", PAIRED, "/install"), ("https", STRANGER, "/pair"),

@@ -463,7 +463,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> Bare:
 
 
 def test_each_operation_of_the_page_gives_its_own_answer(bare: Bare) -> None:
-    """Those that need a proof or a challenge have tests of their own."""
+    """Proofs and challenges have separate tests."""
     paired = Caller(SESSION, False, True)
     owner = Caller(Session("o", 5, 6, "Safari", public_key_of(APPROVER).id), True, True)
     bare.listed = [SESSION, Session("o", 5, 6, "Safari", public_key_of(APPROVER).id)]

@@ -37,7 +37,7 @@ class Hall:
 
     def open(self) -> None:
         self.visitors = Sessions(self.path, Entropy(), lambda: self.now)
-        self.visitors._database.execute("PRAGMA synchronous = OFF")  # a test of its own has what it is
+        self.visitors._database.execute("PRAGMA synchronous = OFF")  # quicker; a separate test has the real setting
 
     def restart(self) -> None:
         self.visitors.close()
