@@ -27,6 +27,7 @@ from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
 from desk.reminders.mailer import reminder_mailer
 from desk.storage.shared_parts import check_storage
+from desk.trust.root_publisher import root_publisher
 
 __all__ = ["run"]
 
@@ -51,7 +52,14 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     previous = signal.signal(signal.SIGTERM, _end)
     try:
         metrics.start()
-        with Supervisor(worker_of, open_bus), hook_sender(), tip_relay(), neighbour_clock(), reminder_mailer():
+        with (
+            Supervisor(worker_of, open_bus),
+            hook_sender(),
+            tip_relay(),
+            neighbour_clock(),
+            reminder_mailer(),
+            root_publisher(),
+        ):
             server.run()
     finally:
         metrics.stop()

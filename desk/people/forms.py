@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from allauth.mfa.webauthn.forms import AddWebAuthnForm
@@ -147,10 +148,20 @@ class BundleForm(forms.Form):
 
 
 class CertificateForm(forms.Form):
-    """The certificate for the broker and the broker's authority."""
+    """The certificate for the broker and the broker's authority. With several brokers, for which of them."""
 
+    host = forms.ChoiceField(label=_("Broker"), required=False)
     certificate = forms.FileField(label=_("Certificate"), help_text=_("The file that the broker's operator signed."))
     authority = forms.FileField(label=_("Authority of the broker"), help_text=_("The file broker.pem."))
+
+    def __init__(self, *args: Any, hosts: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        if hosts:
+            every = ("", _("all of them: one operator signs for every broker"))
+            self.fields["host"].choices = [*((each, each) for each in hosts), every]  # type: ignore[attr-defined]
+            self.fields["host"].initial = hosts[0]
+        else:
+            del self.fields["host"]
 
 
 class TimeTrustForm(forms.Form):

@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -131,11 +132,12 @@ def tips_recipient(request: DeskRequest) -> HttpResponse:
 @needs(Action.MANAGE_ORGANISATION)
 def certificate(request: DeskRequest) -> HttpResponse:
     """Takes the certificate for the broker."""
-    form = CertificateForm(request.POST, request.FILES)
+    form = CertificateForm(request.POST, request.FILES, hosts=_hosts(request))
     if form.is_valid():
         given = [form.cleaned_data[name].read(_PEM_LIMIT_BYTES) for name in ("certificate", "authority")]
+        host = form.cleaned_data.get("host", "")
         try:
-            organisations.take_certificate(request.organisation, request.user, *given)
+            organisations.take_certificate(request.organisation, request.user, given[0], given[1], host)
         except DoorwardError as error:
             form.add_error(None, error_words(error))
         else:
@@ -162,6 +164,11 @@ def time_trust(request: DeskRequest) -> HttpResponse:
     return _organisation(request, time_form=form)
 
 
+def _hosts(request: DeskRequest) -> list[str]:
+    """Returns the brokers of the organisation that can have an own certificate. Empty if there is one broker."""
+    return [each.host for each in organisations.broker_certificates(request.organisation) if each.host]
+
+
 def _file(data: bytes, name: str) -> HttpResponse:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(data, content_type="application/octet-stream", headers=headers)
@@ -186,7 +193,9 @@ def _organisation(
     context = {
         "form": form or OrganisationForm(instance=organisation),
         "bundle_form": bundle_form or BundleForm(),
-        "certificate_form": certificate_form or CertificateForm(),
+        "certificate_form": certificate_form or CertificateForm(hosts=_hosts(request)),
+        "certificates": organisations.broker_certificates(organisation),
+        "now": timezone.now(),
         "time_form": time_form or TimeTrustForm(initial={"witnesses": witnesses}),
         "stampers": stampers,
         "steps": readiness.steps(organisation),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import time
 from pathlib import Path
 
-from cryptography import x509
 from django.conf import settings
 from django.db import transaction
 
@@ -17,12 +15,17 @@ from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.sealed_parts import SealedParts
 from agent.clients.requester.time_trust import write_time_trust
 from agent.clients.time_confirmations import TimeTrust
-from agent.errors import ConfigurationError
+from agent.errors import DoorwardError
 from agent.platform import files
-from agent.platform.certificates import common_name, require_for_key, signing_request
 from agent.wire.fields import Kind
 from agent.wire.trust import TrustedRequester
 from desk.custody import log
+from desk.people.broker_certificates import (
+    BrokerCertificate,
+    certificates_for,
+    make_request,
+    store_certificate,
+)
 from desk.people.models import Membership, Organisation, Person
 from desk.people.roles import Role
 from desk.sealed_keys import is_sealed, sealed_signer
@@ -30,6 +33,7 @@ from desk.storage.shared_parts import shared_parts
 from desk.storage.shared_stores import SharedStores, shared_stores, worker_stores
 
 __all__ = [
+    "broker_certificates",
     "certificate_request",
     "connection_name",
     "folder_of",
@@ -131,41 +135,34 @@ def trust_times_of(organisation: Organisation, by: Person, witnesses: str, autho
 
 
 def certificate_request(organisation: Organisation) -> bytes:
-    """Returns the signing request for the broker's operator, in PEM. The key stays in the organisation's folder."""
-    tls = files.make_folder(folder_of(organisation)) / "tls"
-    files.make_folder(tls)
-    return signing_request(tls / "key.pem", connection_name(organisation))
+    """Returns the signing request for the brokers' operators, in PEM. The key stays in the organisation's folder."""
+    return make_request(folder_of(organisation), connection_name(organisation))
 
 
 @transaction.atomic
-def take_certificate(organisation: Organisation, by: Person, certificate: bytes, authority: bytes) -> None:
-    """Stores the certificate that the broker's operator signed, and the broker's authority.
+def take_certificate(
+    organisation: Organisation, by: Person, certificate: bytes, authority: bytes, host: str = ""
+) -> None:
+    """Stores the certificate that the operator of the broker `host` signed, and the broker's authority.
 
-    Raises `ConfigurationError` if the certificate is for another key or name.
+    An empty `host` stands for every broker without an own one. Raises `ConfigurationError` if the certificate is for
+    another key or name.
     """
-    tls, name = folder_of(organisation) / "tls", connection_name(organisation)
-    with tempfile.TemporaryDirectory(dir=tls.parent) as trial:  # nothing is replaced by a wrong file
-        path = Path(trial) / "certificate.pem"
-        files.write(path, certificate)
-        require_for_key(path, tls / "key.pem")
-        if common_name(path) != name:
-            raise ConfigurationError(
-                f"The certificate is for {common_name(path)}, not for {name}.",
-                remedy="Send the newest signing request to the broker's operator.",
-            )
-        _check_authority(authority)
-    log.record(organisation, by, "organisation.certificate", name)
-    files.write(tls / "authority.pem", authority)
-    files.write(tls / "certificate.pem", certificate)
+    name = connection_name(organisation)
+    store_certificate(folder_of(organisation), name, certificate, authority, host)
+    log.record(organisation, by, "organisation.certificate", name, **({"broker": host} if host else {}))
 
 
-def _check_authority(authority: bytes) -> None:
-    try:
-        x509.load_pem_x509_certificate(authority)
-    except ValueError as error:
-        raise ConfigurationError(
-            "The authority is not a certificate in PEM.", remedy="Take the operator's file broker.pem."
-        ) from error
+def broker_certificates(organisation: Organisation) -> list[BrokerCertificate]:
+    """Returns the certificate of each broker that the desk connects to. Without a list, that for every broker."""
+    hosts: list[str] = []
+    if not settings.DESK.broker.host:
+        try:
+            listed = KnownRoots(requester_of(organisation)).own_brokers(int(time.time()))
+        except DoorwardError:
+            listed = None  # the step of the broker says what is wrong
+        hosts = [each.host for each in listed[1]] if listed is not None else []
+    return certificates_for(folder_of(organisation), hosts)
 
 
 def connection_name(organisation: Organisation) -> str:

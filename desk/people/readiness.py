@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime
 
-from cryptography import x509
 from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import DoorwardError
-from agent.platform import files
+from desk.people.broker_certificates import BrokerCertificate
 from desk.people.models import Membership, Organisation
-from desk.people.organisations import folder_of, requester_of
+from desk.people.organisations import broker_certificates, folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action
 from desk.reasons import error_words
 from desk.sealed_keys import is_locked
 
 __all__ = ["SetUpStep", "missing", "steps"]
-
-_SOON: Final = timedelta(days=30)
-_CERTIFICATE_LIMIT_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ def steps(organisation: Organisation) -> list[SetUpStep]:
         _keys(organisation),
         _trust(organisation),
         _broker(organisation, now),
-        _certificate(organisation, now),
+        *_certificates(organisation, now),
         *_people(organisation),
     ]
 
@@ -93,17 +88,22 @@ def _broker(organisation: Organisation, now: datetime) -> SetUpStep:
     return SetUpStep(_("Broker"), True, ", ".join(map(str, listed[1])))
 
 
-def _certificate(organisation: Organisation, now: datetime) -> SetUpStep:
-    name, path = _("Certificate for the broker"), folder_of(organisation) / "tls" / "certificate.pem"
-    if not files.is_file(path):
+def _certificates(organisation: Organisation, now: datetime) -> Iterator[SetUpStep]:
+    """Yields one step for each broker with an own certificate, and one for all others."""
+    steps_by_file = {each.host if each.is_own else "": each for each in broker_certificates(organisation)}
+    for host, each in steps_by_file.items():
+        name = _("Certificate for %(host)s") % {"host": host} if host else _("Certificate for the broker")
+        yield _certificate(name, each, now)
+
+
+def _certificate(name: str, certificate: BrokerCertificate, now: datetime) -> SetUpStep:
+    if certificate.is_damaged:
+        return SetUpStep(name, False, _("The file is damaged. Upload the certificate again."))
+    if certificate.until is None:
         todo = _("Send the signing request below to the operator of the broker, and upload the certificate.")
         return SetUpStep(name, False, todo)
-    try:
-        until = x509.load_pem_x509_certificate(path.read_bytes()[:_CERTIFICATE_LIMIT_BYTES]).not_valid_after_utc
-    except ValueError:
-        return SetUpStep(name, False, _("The file is damaged. Upload the certificate again."))
-    words = _("Works until %(day)s.") % {"day": until.date().isoformat()}
-    if until - now < _SOON:
+    words = _("Works until %(day)s.") % {"day": certificate.until.date().isoformat()}
+    if certificate.ends_soon(now):
         return SetUpStep(name, False, words + " " + _("Send a new signing request to the operator of the broker."))
     return SetUpStep(name, True, words)
 

@@ -10,30 +10,29 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography import x509
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from agent.clients.requester.roots import KnownRoots
 from agent.errors import DoorwardError
-from agent.platform import files
 from desk.asking.models import Draft
 from desk.cases.models import Answer
+from desk.people.broker_certificates import certificates_for
 from desk.people.models import GuardedChange, Organisation
-from desk.people.organisations import folder_of, requester_of
+from desk.people.organisations import broker_certificates, requester_of
 from desk.people.permissions import Action
 from desk.tips.models import Tip
-from desk.trust import bundles
+from desk.trust import bundles, root_publisher, shared_root
+from desk.trust.models import BundleDraft, RootDraft
 
 __all__ = ["Reminder", "due_reminders"]
 
 _DAY_S: Final = 86_400
 REQUEST_DAYS: Final = 2
 FOOTAGE_DAYS: Final = 7
-CERTIFICATE_DAYS: Final = 30
 KEY_DAYS: Final = 60
-_PEM_LIMIT_BYTES: Final = 64 * 1024
+STAMP_DAYS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Reminder:
 
 def due_reminders(organisation: Organisation, now: datetime.datetime) -> list[Reminder]:
     """Returns the reminders in the order in which a person should look at them."""
-    dated = (_requests, _footage, _certificate, _listed_key, _root_keys)
+    dated = (_requests, _footage, _certificates, _listed_key, _root_keys, _root_file)
     return [
         *_approvals(organisation),
         *_confirmations(organisation),
@@ -110,22 +109,27 @@ def _footage(organisation: Organisation, now: datetime.datetime) -> Iterator[Rem
         yield _counted(words, "tips:inbox", Action.MANAGE_RETENTION, "tip", ending)
 
 
-def _certificate(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
-    path = folder_of(organisation) / "tls" / "certificate.pem"
-    try:
-        data = files.read_if_there(path, _PEM_LIMIT_BYTES)
-        until = x509.load_pem_x509_certificate(data).not_valid_after_utc if data else None
-    except (DoorwardError, ValueError):
-        return  # the page of the organisation says what is wrong
-    if until is None or until > now + datetime.timedelta(days=CERTIFICATE_DAYS):
-        return
-    is_over = until <= now
-    words = (
-        _("The certificate for the broker has ended on %(day)s. Nothing arrives until there is a new one.")
-        if is_over
-        else _("The certificate for the broker ends on %(day)s. Send a new signing request to the broker's operator.")
-    )
-    yield _dated(words, until, "people:organisation", Action.MANAGE_ORGANISATION, "certificate", is_over=is_over)
+def _certificates(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
+    """Yields a reminder for each certificate of the organisation that ends, one for every broker."""
+    for each in broker_certificates(organisation):
+        if each.until is None or not each.ends_soon(now):
+            continue  # the page of the organisation says what is missing
+        is_over = each.is_over(now)
+        words = _broker_words(each.host if each.is_own else "", is_over=is_over)
+        kind = f"certificate {each.host}" if each.host and each.is_own else "certificate"
+        page, action = "people:organisation", Action.MANAGE_ORGANISATION
+        yield _dated(words, each.until, page, action, kind, is_over=is_over, host=each.host)
+
+
+def _broker_words(host: str, *, is_over: bool) -> str:
+    """Returns the words about a certificate for one broker, or for every broker."""
+    if host and is_over:
+        return _("The certificate for the broker %(host)s has ended on %(day)s. Nothing arrives from there.")
+    if host:
+        return _("The certificate for the broker %(host)s ends on %(day)s. Send its operator a signing request.")
+    if is_over:
+        return _("The certificate for the broker has ended on %(day)s. Nothing arrives until there is a new one.")
+    return _("The certificate for the broker ends on %(day)s. Send a new signing request to the broker's operator.")
 
 
 def _listed_key(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
@@ -165,11 +169,60 @@ def _root_keys(organisation: Organisation, now: datetime.datetime) -> Iterator[R
         yield _counted(words, "trust:bundles", Action.SIGN_TRUST, "listed", names)
 
 
+def _root_file(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
+    """Yields reminders of a root of several keys: its keys end, its statement ends, or its certificate."""
+    root_file = shared_root.root_file_of(organisation)
+    if root_file is None:
+        return
+    waiting = [
+        *RootDraft.objects.filter(organisation=organisation, state="proposed").values_list("pk", flat=True),
+        *BundleDraft.objects.filter(organisation=organisation, state="proposed")
+        .exclude(payload=b"")
+        .values_list("pk", flat=True),
+    ]
+    if waiting:
+        words = ngettext(
+            "%(count)d proposal of the trust root waits for signatures.",
+            "%(count)d proposals of the trust root wait for signatures.",
+            len(waiting),
+        )
+        yield _counted(words, "trust:bundles", Action.SIGN_TRUST, "root signature", waiting)
+    ends = datetime.datetime.fromtimestamp(root_file.expires_s, datetime.UTC)
+    if ends < now + datetime.timedelta(days=KEY_DAYS):
+        is_over = ends <= now
+        words = (
+            _("The keys of the trust root have ended on %(day)s. Doors take no new list.")
+            if is_over
+            else _("The keys of the trust root end on %(day)s. Propose the next keys.")
+        )
+        yield _dated(words, ends, "trust:bundles", Action.SIGN_TRUST, "root file", is_over=is_over)
+    stamped_s = root_publisher.stamped_until_s(organisation)
+    stamped = datetime.datetime.fromtimestamp(stamped_s, datetime.UTC)
+    if stamped_s and stamped < now + datetime.timedelta(days=STAMP_DAYS):
+        is_over = stamped <= now
+        words = (
+            _("The trust root's news has ended on %(day)s: it was not published any more. Owners are warned.")
+            if is_over
+            else _("The trust root's news ends on %(day)s: the desk cannot publish it. See the page Trust.")
+        )
+        yield _dated(words, stamped, "trust:bundles", Action.SIGN_TRUST, "timestamp", is_over=is_over)
+    folder, _name = root_publisher.connection_of(organisation)
+    hosts = [each.host for each in root_publisher.brokers_of(organisation)]
+    for each in certificates_for(folder, hosts):
+        if each.until is not None and each.ends_soon(now):
+            words = _("The trust root's certificate for %(host)s ends on %(day)s. Send a new signing request.")
+            is_over, page = each.is_over(now), "trust:bundles"
+            kind = f"root certificate {each.host}"
+            yield _dated(words, each.until, page, Action.SIGN_TRUST, kind, is_over=is_over, host=each.host)
+
+
 def _counted(words: str, page: str, action: Action, kind: str, names: Iterable[object]) -> Reminder:
     keys = tuple(f"{kind} {name}" for name in names)
     return Reminder(words % {"count": len(keys)}, reverse(page), action, keys)
 
 
-def _dated(words: str, until: datetime.datetime, page: str, action: Action, kind: str, *, is_over: bool) -> Reminder:
+def _dated(
+    words: str, until: datetime.datetime, page: str, action: Action, kind: str, *, is_over: bool, host: str = ""
+) -> Reminder:
     key = f"{kind} {until:%Y-%m-%d}{' over' if is_over else ''}"
-    return Reminder(words % {"day": until.date().isoformat()}, reverse(page), action, (key,), is_over)
+    return Reminder(words % {"day": until.date().isoformat(), "host": host}, reverse(page), action, (key,), is_over)

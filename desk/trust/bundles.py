@@ -25,6 +25,7 @@ from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, BUNDLE_LIMIT_BYTES, Re
 from desk.custody import log
 from desk.people.models import Organisation, Person
 from desk.people.organisations import folder_of
+from desk.trust import shared_root
 from desk.trust.models import BundleDraft
 from desk.trust.root_keys import open_root_key
 
@@ -100,11 +101,10 @@ def brokers_in(text: str) -> tuple[CellBroker, ...]:
 
 def directory_in(draft: BundleDraft) -> bytes | None:
     """Returns the broker directory that the signed bundle names, or None. Made again from the list."""
-    bundle = strictjson.decode(
-        envelope.read_unverified(bytes(draft.envelope), limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).payload,
-        TrustBundle,
-        limit_bytes=BUNDLE_LIMIT_BYTES,
+    payload = bytes(draft.payload) or (
+        envelope.read_unverified(bytes(draft.envelope), limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).payload
     )
+    bundle = strictjson.decode(payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
     with _as_file(draft.text) as path:
         return read_list(path).directory(bundle.root)
 
@@ -119,7 +119,10 @@ def propose(organisation: Organisation, person: Person, text: str) -> BundleDraf
             f"version: {version} is not higher than {last.version}, the version of the last bundle.",
             remedy=f"Set version = {last.version + 1}.",
         )
-    draft = BundleDraft.objects.create(organisation=organisation, version=version, text=text, proposed_by=person)
+    payload = shared_root.bundle_payload(organisation, text, int(time.time()))
+    draft = BundleDraft.objects.create(
+        organisation=organisation, version=version, text=text, proposed_by=person, payload=payload
+    )
     log.record(
         organisation, person, "bundle.proposed", f"bundle {draft.pk}", version=version, requesters=len(entries),
         text_sha256=_sha256(text),
@@ -136,6 +139,8 @@ def sign(draft: BundleDraft, person: Person, passphrase: str, now_s: int | None 
         raise ConfigurationError("This proposal is signed or withdrawn already.", remedy="Propose a new version.")
     if draft.proposed_by_id == person.pk:
         raise ConfigurationError("A second person signs a bundle.", remedy="Ask a colleague to sign your proposal.")
+    if shared_root.is_shared(organisation):
+        raise ConfigurationError("Several keys sign for this root.", remedy="Propose the list again.")
     last = newest_signed(organisation)
     key = open_root_key(root_folder(organisation), passphrase, settings.DESK.token, root_label(organisation))
     with _as_file(draft.text) as path:

@@ -26,7 +26,16 @@ from agent.wire.identities import (
 )
 from desk.config import Token
 
-__all__ = ["LEAST_PASSPHRASE", "is_sealed", "make_root_key", "make_token_root", "open_root_key", "root_key_of"]
+__all__ = [
+    "LEAST_PASSPHRASE",
+    "is_sealed",
+    "make_root_key",
+    "make_sealed_key",
+    "make_token_root",
+    "open_root_key",
+    "open_sealed_key",
+    "root_key_of",
+]
 
 LEAST_PASSPHRASE: Final = 16
 _WORK_FACTOR: Final = 18
@@ -40,6 +49,14 @@ def make_root_key(folder: Path, passphrase: str) -> PublicKey:
     """Makes the key in `folder`. Raises `ConfigurationError` if there is one: a root's key is never overwritten."""
     if files.is_there(folder / _PUBLIC):
         raise ConfigurationError("This organisation has a root key.", remedy="Rotate it with the owners' consent only.")
+    files.make_folder(folder)
+    key = make_sealed_key(folder / _SEALED, passphrase)
+    files.write(folder / _PUBLIC, f"{key.text}\n".encode("ascii"))  # last: it says that there is a root
+    return key
+
+
+def make_sealed_key(path: Path, passphrase: str) -> PublicKey:
+    """Makes a key in a file that the passphrase opens. Raises `ConfigurationError` if the passphrase is short."""
     if len(passphrase) < LEAST_PASSPHRASE:
         raise ConfigurationError(
             f"The passphrase is shorter than {LEAST_PASSPHRASE} characters.", remedy="Take six words."
@@ -48,9 +65,7 @@ def make_root_key(folder: Path, passphrase: str) -> PublicKey:
     recipient = PassphraseRecipient(passphrase, salt=secrets.token_bytes(16), log2_work_factor=_WORK_FACTOR)
     text = dump_private_key(key).encode("ascii")
     sealed = seal_bytes(text, [recipient], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))
-    files.make_folder(folder)
-    files.write(folder / _SEALED, sealed, secret=True)
-    files.write(folder / _PUBLIC, f"{public_key_of(key).text}\n".encode("ascii"))  # last: it says that there is a root
+    files.write(path, sealed, secret=True)
     return public_key_of(key)
 
 
@@ -82,7 +97,12 @@ def open_root_key(folder: Path, passphrase: str, token: Token | None = None, lab
     """Returns the key for one signature. Raises `ConfigurationError` for a wrong passphrase or a missing token."""
     if not is_sealed(folder):
         return _token_root(folder, token, label)
-    sealed = files.read_private(folder / _SEALED, _LIMIT_BYTES)
+    return open_sealed_key(folder / _SEALED, passphrase)
+
+
+def open_sealed_key(path: Path, passphrase: str) -> Signer:
+    """Returns the key in a sealed file for one signature. Raises `ConfigurationError` for a wrong passphrase."""
+    sealed = files.read_private(path, _LIMIT_BYTES)
     try:
         opened = open_bytes(sealed, [PassphraseIdentity(passphrase)])
         return FileSigner(load_private_key(opened.decode("ascii", "replace")))

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -17,15 +18,25 @@ from django.views.decorators.http import require_POST, require_safe
 from agent.errors import DoorwardError, RequestError
 from desk.custody import log
 from desk.passphrase_tries import forget_tries, take_try
+from desk.people.forms import CertificateForm
 from desk.people.permissions import Action, DeskRequest, get_in, needs
 from desk.reasons import error_words
 from desk.streaming import attachment
 from desk.trust import bundles
-from desk.trust.forms import KeyForm, ProposalForm, SignForm
+from desk.trust.forms import KeyForm, PersonKeyForm, ProposalForm, RootForm, SignForm
 from desk.trust.models import BundleDraft
 from desk.trust.root_keys import is_sealed, make_root_key, make_token_root, root_key_of
+from desk.trust.root_views import root_view, sign_with_own_key, signing_view
 
-__all__ = ["bundles_page", "download", "download_brokers", "make_key", "propose", "sign", "withdraw"]
+__all__ = [
+    "bundles_page",
+    "download",
+    "download_brokers",
+    "make_key",
+    "propose",
+    "sign",
+    "withdraw",
+]
 
 _KEY = "root key"
 _FIELDS = {
@@ -90,9 +101,11 @@ def propose(request: DeskRequest) -> HttpResponse:
 def sign(request: DeskRequest, pk: int) -> HttpResponse:
     """Signs the proposal of a colleague."""
     draft = get_in(request.organisation, BundleDraft, pk)
-    form = SignForm(request.POST, sealed=is_sealed(bundles.root_folder(request.organisation)))
+    if draft.payload:
+        return sign_with_own_key(request, draft)
+    sealed = is_sealed(bundles.root_folder(request.organisation))
+    form = SignForm(request.POST, place="sealed" if sealed else "token")
     if form.is_valid():
-        sealed = is_sealed(bundles.root_folder(request.organisation))
         try:
             if sealed:
                 take_try(request.organisation, request.user, _KEY)
@@ -140,16 +153,18 @@ def download_brokers(request: DeskRequest, pk: int) -> HttpResponse:
 
 
 def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
-    folder = bundles.root_folder(request.organisation)
-    root, sealed = root_key_of(folder), is_sealed(folder)
-    current = bundles.newest_signed(request.organisation)
+    organisation = request.organisation
+    folder = bundles.root_folder(organisation)
+    current = bundles.newest_signed(organisation)
     listed = bundles.entries_in(current.text)[1] if current else ()
-    waiting = BundleDraft.objects.filter(organisation=request.organisation, state="proposed").select_related(
-        "proposed_by"
-    )
+    waiting = BundleDraft.objects.filter(organisation=organisation, state="proposed").select_related("proposed_by")
     brokers = bundles.brokers_in(current.text) if current else ()
+    shared = root_view(request)
+    place = "sealed" if is_sealed(folder) else "token"
     context = {
-        "root": root,
+        "now": timezone.now(),
+        "root": shared.name_key or root_key_of(folder),
+        "shared": shared,
         "current": current,
         "listed": listed,
         "has_brokers": current is not None and bundles.directory_in(current) is not None,
@@ -160,8 +175,9 @@ def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
                 "difference": difference,
                 "brokers": bundles.brokers_in(draft.text) != brokers,
                 "changed": [(each.id, [_FIELDS[name] for name in each.fields]) for each in difference.changed],
-                "own": draft.proposed_by_id == request.user.pk,
-                "form": SignForm(auto_id=f"sign-{draft.pk}-%s", sealed=sealed),
+                "signing": signing_view(request, draft),
+                "own": not draft.payload and draft.proposed_by_id == request.user.pk,
+                "form": SignForm(auto_id=f"sign-{draft.pk}-%s", place=place),
             }
             for draft in waiting
             for difference in (bundles.compare(listed, bundles.entries_in(draft.text)[1]),)
@@ -171,5 +187,10 @@ def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
             initial={"text": bundles.next_list(current.text, current.version) if current else ""}
         ),
         "key_form": KeyForm(in_token=settings.DESK.token is not None),
+        "person_key_form": PersonKeyForm(in_token=settings.DESK.token is not None, auto_id="person-%s"),
+        "root_form": RootForm(
+            organisation=organisation, sealed=shared.root_file is None and is_sealed(folder), auto_id="root-%s"
+        ),
+        "certificate_form": CertificateForm(hosts=shared.hosts, auto_id="broker-%s"),
     }
     return render(request, "trust/bundles.html", context | forms)

@@ -14,6 +14,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from agent.wire.identities import private_key_from_seed, public_key_of
 from desk.api.models import ApiToken, WebHook
 from desk.asking.models import Draft
 from desk.cases.models import Answer, Case, Clip, SignedRequest
@@ -24,7 +25,8 @@ from desk.neighbourhood.models import Submission
 from desk.people.models import GuardedChange, Membership, OneTimeLink
 from desk.people.roles import PERMISSIONS, Role
 from desk.tips.models import Bulletin, Tip
-from desk.trust.models import BundleDraft
+from desk.trust import shared_root
+from desk.trust.models import BundleDraft, RootDraft, RootKey
 from tests.desk.agencies import Agency, browser, make_person
 from tests.desk.routes import Route, routes
 
@@ -230,6 +232,24 @@ def bundle_draft(agency: Agency) -> dict[str, Any]:
     return {"pk": made.pk}
 
 
+def root_key(agency: Agency) -> dict[str, Any]:
+    made = RootKey.objects.create(
+        organisation=agency.organisation,
+        person=make_person(f"{secrets.token_hex(4)}@rijnstad.example"),
+        public_key=public_key_of(private_key_from_seed(secrets.token_bytes(32))).text,
+        place="outside",
+    )
+    return {"pk": made.pk}
+
+
+def root_draft(agency: Agency) -> dict[str, Any]:
+    """A proposal of two people's keys. Only one can wait, so the one before is withdrawn."""
+    RootDraft.objects.filter(organisation=agency.organisation).update(state="withdrawn")
+    keys = [RootKey.objects.get(pk=root_key(agency)["pk"]) for _ in range(2)]
+    made = shared_root.propose_root(agency.organisation, agency.people[Role.ADMIN], keys, 2, 365)
+    return {"pk": made.pk}
+
+
 def entry(agency: Agency) -> dict[str, Any]:
     """The newest entry. Another organisation's log has fewer."""
     for _ in range(20):
@@ -259,7 +279,9 @@ OBJECTS: dict[str, Maker] = {
     "export:revoke": guest_link,
     "integrations:revoke": api_token,
     **dict.fromkeys(("integrations:remove-hook", "integrations:resume-hook"), web_hook),
-    **{f"trust:{name}": bundle_draft for name in ("sign", "withdraw", "download", "brokers")},
+    **{f"trust:{name}": bundle_draft for name in ("sign", "withdraw", "download", "brokers", "bundle-payload")},
+    "trust:retire-key": root_key,
+    **{f"trust:{name}": root_draft for name in ("sign-root", "withdraw-root", "root-payload")},
 }  # fmt: skip
 """How to make the object of a route. It returns the arguments of the address."""
 NO_OBJECT = {
@@ -267,7 +289,8 @@ NO_OBJECT = {
 }
 ABSENT_HERE = {
     "tips:file", "cases:open-clip", "cases:open-stills", "cases:answer-verdict", "asking:edit", "asking:tiles",
-    "export:report", "trust:download", "trust:brokers",
+    "export:report", "trust:download", "trust:brokers", "trust:bundle-payload",
+    "trust:package", "trust:certificate-request", "trust:certificate",
 }  # fmt: skip
 """Their objects have no footage in this test, or the form is empty: a 404 is right for a permitted person."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -111,6 +112,26 @@ class RootFolder:
         [(key_id, signature)] = made.signatures.items()
         path = payload.with_name(f"{payload.name}.{key_id}.sig")
         files.write(path, f"{base64.encode(signature)}\n".encode("ascii"))
+        return path
+
+    def accept(
+        self, message: RootFile | TrustBundle, signatures: Mapping[str, bytes], name_key: PublicKey | None = None
+    ) -> Path:
+        """Writes a root file or bundle with its signatures by key id, made elsewhere, instead of those that were here.
+
+        `name_key`: the root's public key, with root file 1 alone: it makes the folder a root's. Returns the payload.
+        """
+        files.make_folder(self.folder)
+        path = self._write(message)
+        for name in files.names_in(self.folder):
+            key_id = name.removesuffix(".sig").rpartition(".")[2]
+            if name.startswith(f"{path.name}.") and name.endswith(".sig") and key_id not in signatures:
+                (self.folder / name).unlink()  # one that no longer counts would spoil the others
+        for key_id, signature in signatures.items():
+            place = path.with_name(f"{path.name}.{key_id}.sig")
+            files.write(place, f"{base64.encode(signature)}\n".encode("ascii"))
+        if name_key is not None:
+            files.write(self.folder / _NAME_KEY, f"{name_key.text}\n".encode("ascii"))
         return path
 
     def stamp(self, signer: Signer, now_s: int, days: int) -> bytes:

@@ -22,6 +22,7 @@ from desk.people.forms import OrganisationForm
 from desk.people.models import Membership
 from desk.people.roles import Role
 from desk.receiving.broker_connection import open_bus
+from desk.reminders.due import due_reminders
 from tests.desk.agencies import Agency
 
 NOW = datetime.now(UTC)
@@ -172,6 +173,39 @@ def test_a_wrong_certificate_replaces_nothing(
         answer = upload(agency, "/organisation/certificate", {"certificate": certificate, "authority": authority})
         assert words in answer.content.decode().replace("&#x27;", "'")
     assert not (organisations.folder_of(agency.organisation) / "tls" / "certificate.pem").exists()
+
+
+def test_brokers_of_two_operators_have_one_certificate_each_with_its_end(agency: Agency, tmp_path: Path) -> None:
+    root, _ = bundle_for(agency, tmp_path)
+    path, signer = tmp_path / "list.toml", FileSigner(load_key(tmp_path / "root.key"))
+    path.write_text(
+        path.read_text() + BROKERS.replace("south = 10.0", "south = 52.0").replace("north = 11.0", "north = 53.0")
+    )
+    bundle, brokers = make_bundle(path, signer, issued_s=int(NOW.timestamp())), make_directory(path, signer.public_key)
+    assert brokers is not None
+    upload(agency, "/organisation/trust-root", {"bundle": bundle, "brokers": brokers}, root=root)
+    request = agency.client(Role.ADMIN).get("/organisation/request.csr").content
+    names = ("near.example.org", "far.example.org")
+    for number, host in enumerate(names, start=1):
+        assert steps_of(agency)["Certificate for the broker"] is False
+        signed = BrokerPki.create(tmp_path / host, NOW).add_requester(
+            "rijnstad-police", NOW, 20 * number, request=request
+        )
+        given = {"certificate": signed.certificate.read_bytes(), "authority": signed.authority.read_bytes()}
+        assert upload(agency, "/organisation/certificate", given, host=host).status_code == 302
+        tls = organisations.folder_of(agency.organisation) / "tls" / host
+        assert (tls / "authority.pem").read_bytes() == given["authority"]
+    steps = steps_of(agency)
+    assert "Certificate for the broker" not in steps
+    assert (steps["Certificate for near.example.org"], steps["Certificate for far.example.org"]) == (False, True)
+    page = agency.client(Role.ADMIN).get("/organisation").content.decode()
+    assert page.count("The certificate works until") == 2
+    ends = [each for each in due_reminders(agency.organisation, NOW) if "certificate" in each.words]
+    assert [each.words.count("near.example.org") for each in ends] == [1]
+    for wrong in ("elsewhere.example.org", "../../evil", ".."):
+        answer = upload(agency, "/organisation/certificate", given, host=wrong)
+        assert answer.status_code == 200
+        assert not (organisations.folder_of(agency.organisation) / "tls" / wrong / "certificate.pem").exists()
 
 
 def test_with_the_two_person_rule_one_person_is_not_enough(agency: Agency) -> None:

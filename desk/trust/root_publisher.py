@@ -1,0 +1,175 @@
+"""Stamps and publishes the package of each root of several keys, and notes what each broker has.
+
+A timestamp says for a week that nothing newer was signed. The desk makes a new one each day, and at once after a
+signature. It publishes on the broker of `desk.toml`, or on all brokers of the root's list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+from agent.clients.requester.broker_files import broker_files
+from agent.clients.requester.package_publisher import publish_package
+from agent.errors import ConfigurationError, DoorwardError
+from agent.mqtt import BusSettings, MqttBus
+from agent.platform import files
+from agent.ports import Bus
+from agent.wire import envelope, strictjson
+from agent.wire.broker_directory import BrokerAddress
+from agent.wire.trust_package import PACKAGE_LIMIT_BYTES, ROOT_ENVELOPE_LIMIT_BYTES, TrustPackage, TrustTimestamp
+from desk.people.models import Organisation
+from desk.periodic import PeriodicThread
+from desk.trust import bundles, shared_root
+from desk.trust.models import Publication, RootDraft
+
+__all__ = [
+    "brokers_of",
+    "connection_of",
+    "package_sha256",
+    "publish_due",
+    "publish_root",
+    "root_publisher",
+    "stamped_until_s",
+]
+
+STAMP_EVERY_S: Final = 86_400
+STAMP_DAYS: Final = 7
+_EVERY_S: Final = 60.0
+_TIMEOUT_S: Final = 30.0
+_log: Final = structlog.get_logger(__name__)
+
+OpenBus = Callable[[Organisation, BrokerAddress], Bus]
+
+
+def root_publisher() -> PeriodicThread:
+    """Returns the thread that keeps each root of this desk fresh on its brokers."""
+    return PeriodicThread("root-publisher", publish_due, every_s=_EVERY_S)
+
+
+def publish_due(open_bus: OpenBus | None = None, now_s: int | None = None) -> None:
+    """Stamps and publishes what is due, for each root of several keys."""
+    rows = RootDraft.objects.filter(state="signed").values_list("organisation", flat=True).distinct()
+    for organisation in Organisation.objects.filter(pk__in=list(rows)):
+        try:
+            publish_root(organisation, open_bus or _open_bus, now_s or int(time.time()))
+        except DoorwardError as error:  # one root must not keep the others from being published
+            _log.warning("root not published", organisation=organisation.requester_id, error=str(error))
+
+
+def publish_root(organisation: Organisation, open_bus: OpenBus, now_s: int) -> None:
+    """Stamps the newest list if that is due, and gives each broker the package that it lacks. Faults are noted.
+
+    Raises `ConfigurationError` if the list lacks signatures, and `StorageError`.
+    """
+    current = bundles.newest_signed(organisation)
+    if current is None or not current.payload or shared_root.missing_signatures(current):
+        return
+    package = _fresh_package(organisation, now_s)
+    sha256 = hashlib.sha256(package).hexdigest()
+    for address in brokers_of(organisation):
+        row, _ = Publication.objects.get_or_create(organisation=organisation, broker=str(address))
+        if row.sha256 == sha256:
+            continue
+        try:
+            bus = open_bus(organisation, address)
+            try:
+                publish_package(bus, _root_id(organisation), package, _TIMEOUT_S)
+            finally:
+                if isinstance(bus, MqttBus):
+                    bus.stop()
+        except DoorwardError as error:
+            row.problem = str(error)
+        else:
+            row.sha256, row.published_at, row.problem = sha256, timezone.now(), ""
+        row.save()
+
+
+def brokers_of(organisation: Organisation) -> tuple[BrokerAddress, ...]:
+    """Returns the brokers on which the root publishes: those of its newest list, or that of desk.toml."""
+    current = bundles.newest_signed(organisation)
+    listed = bundles.brokers_in(current.text) if current else ()
+    if listed:
+        return tuple(each.address for each in listed)
+    broker = settings.DESK.broker
+    return (BrokerAddress(broker.host, broker.port),) if broker.host else ()
+
+
+def connection_of(organisation: Organisation) -> tuple[Path, str]:
+    """Returns the folder with the root's files for brokers, and the name in its certificates."""
+    return shared_root.files_of(organisation).folder, f"{_root_id(organisation)}.root"
+
+
+def stamped_until_s(organisation: Organisation) -> int:
+    """Returns the end of the newest timestamp, UTC s. 0 without one."""
+    stamp = _newest_stamp(organisation)
+    return stamp.expires_s if stamp is not None else 0
+
+
+def package_sha256(organisation: Organisation) -> str:
+    """Returns the SHA-256 of the newest package. Empty without one."""
+    folder = shared_root.files_of(organisation)
+    is_there = files.is_file(folder.folder / "package.json")
+    return hashlib.sha256(folder.package()).hexdigest() if is_there else ""
+
+
+def _fresh_package(organisation: Organisation, now_s: int) -> bytes:
+    """Returns the package, stamped again if it is a day old or names an older list or root file."""
+    folder, stamp = shared_root.files_of(organisation), _newest_stamp(organisation)
+    current, root = bundles.newest_signed(organisation), shared_root.newest_root(organisation)
+    if (
+        stamp is not None
+        and current is not None
+        and root is not None
+        and stamp.issued_s <= now_s < stamp.issued_s + STAMP_EVERY_S
+        and (stamp.root_version, stamp.bundle_version) == (root.version, current.version)
+    ):
+        return folder.package()
+    return folder.stamp(shared_root.timestamp_signer(organisation), now_s, STAMP_DAYS)
+
+
+def _newest_stamp(organisation: Organisation) -> TrustTimestamp | None:
+    folder = shared_root.files_of(organisation)
+    if not files.is_file(folder.folder / "package.json"):
+        return None
+    package = strictjson.decode(folder.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+    opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
+    return strictjson.decode(opened.payload, TrustTimestamp)
+
+
+def _root_id(organisation: Organisation) -> str:
+    return shared_root.files_of(organisation).name_key.id
+
+
+def _open_bus(organisation: Organisation, address: BrokerAddress) -> Bus:
+    folder, name = connection_of(organisation)
+    found = broker_files(folder, address.host)
+    for path in (found.authority, found.certificate, found.key):
+        if not files.is_file(path):
+            raise ConfigurationError(
+                "The root has no certificate for this broker.",
+                remedy="Send the signing request to its operator, and upload the answer.",
+            )
+    bus = MqttBus(
+        BusSettings(
+            host=address.host,
+            port=address.port,
+            name=name,
+            authority=found.authority,
+            certificate=found.certificate,
+            key=found.key,
+        )
+    )
+    try:
+        bus.start()
+    except DoorwardError:
+        bus.stop()
+        raise
+    return bus

@@ -1,0 +1,426 @@
+"""A trust root with keys of several people: m of n sign each list and each next set of keys.
+
+    add_key(organisation, person, passphrase)          each person makes a key, here, in the token, or elsewhere
+    propose_root(organisation, person, …)              the keys, how many of them sign, and for how long
+    add_signature(draft, person, passphrase)           of a root file or a list; the last one completes it
+
+The database holds proposals and signatures. Complete ones are also in `root/files` below the organisation's
+folder, in the form of `doorward requester trust-root`, which can go on with it. Source: PROTOCOL.md, "Trust package".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key
+from agent.clients.requester.root_folder import RootFolder
+from agent.clients.requester.trust_bundles import RequesterList, read_list
+from agent.errors import ConfigurationError, DoorwardError
+from agent.platform import files
+from agent.wire import base64, envelope, strictjson
+from agent.wire.identities import KEY_BYTES, PublicKey, parse_public_key, private_key_from_seed
+from agent.wire.trust import BUNDLE_LIMIT_BYTES, TrustBundle
+from agent.wire.trust_package import RootFile
+from desk.custody import log
+from desk.people.models import Organisation, Person
+from desk.people.organisations import folder_of
+from desk.trust.models import BundleDraft, RootDraft, RootKey, Signature
+from desk.trust.root_keys import make_sealed_key, open_root_key, open_sealed_key, root_key_of
+
+__all__ = [
+    "LEAST_SIGNERS",
+    "active_key",
+    "active_keys",
+    "add_key",
+    "add_signature",
+    "bundle_payload",
+    "files_of",
+    "is_shared",
+    "missing_signatures",
+    "newest_root",
+    "payload_of",
+    "propose_root",
+    "proposed_file",
+    "retire_key",
+    "root_file_of",
+    "signers_of",
+    "timestamp_signer",
+    "withdraw_root",
+]
+
+LEAST_SIGNERS: Final = 2
+_DAY_S: Final = 86_400
+
+
+# --- State
+
+
+def root_place(organisation: Organisation) -> Path:
+    return folder_of(organisation) / "root"
+
+
+def files_of(organisation: Organisation) -> RootFolder:
+    return RootFolder(root_place(organisation) / "files")
+
+
+def is_shared(organisation: Organisation) -> bool:
+    """Returns True if a root file is in force, so that several keys sign."""
+    return RootDraft.objects.filter(organisation=organisation, state="signed").exists()
+
+
+def newest_root(organisation: Organisation) -> RootDraft | None:
+    return RootDraft.objects.filter(organisation=organisation, state="signed").order_by("-version").first()
+
+
+def root_file_of(organisation: Organisation) -> RootFile | None:
+    """Returns the root file in force, or None for a root with one key."""
+    draft = newest_root(organisation)
+    return _root_file(draft) if draft is not None else None
+
+
+def active_keys(organisation: Organisation) -> list[RootKey]:
+    return list(RootKey.objects.filter(organisation=organisation, retired_at=None).select_related("person"))
+
+
+def active_key(organisation: Organisation, person: Person) -> RootKey | None:
+    return RootKey.objects.filter(organisation=organisation, person=person, retired_at=None).first()
+
+
+def signers_of(draft: BundleDraft | RootDraft) -> list[RootKey]:
+    """Returns the keys that signed it and count, in their order."""
+    counted = _counted(draft)
+    found = draft.signatures.select_related("key__person")
+    return [each.key for each in found if parse_public_key(each.key.public_key).id in counted]
+
+
+def missing_signatures(draft: BundleDraft | RootDraft) -> int:
+    """Returns how many signatures are missing until doorbells take it."""
+    signed = _counted(draft).keys()
+    lacking = [threshold - len(signed & keys.keys()) for threshold, keys in _wanted(draft)]
+    return max(0, *lacking)
+
+
+def payload_of(draft: BundleDraft | RootDraft) -> tuple[str, bytes]:
+    """Returns the name of the file that people sign elsewhere, and its bytes."""
+    kind = "root" if isinstance(draft, RootDraft) else "bundle"
+    return f"{kind}-{draft.version}.json", bytes(draft.payload)
+
+
+# --- Keys
+
+
+@transaction.atomic
+def add_key(
+    organisation: Organisation, person: Person, passphrase: str = "", outside: str = "", *, in_token: bool = False
+) -> RootKey:
+    """Gives a person a key: sealed with their passphrase, in the token, or `outside`, by its public text.
+
+    Raises `ConfigurationError` if they have one. A new key signs once a root file with it is in force.
+    """
+    if active_key(organisation, person) is not None:
+        raise ConfigurationError("This person has a key of this root.", remedy="Retire it first.")
+    if outside:
+        place, public = "outside", _public(outside)
+    elif in_token:
+        place, public = "token", _token_signer(organisation, person).public_key
+    else:
+        folder = files.make_folder(files.make_folder(root_place(organisation)) / "people")
+        with tempfile.TemporaryDirectory(dir=folder) as trial:
+            public = make_sealed_key(Path(trial) / "key.age", passphrase)
+            files.write(
+                folder / f"{public.id}.key.age", files.read_private(Path(trial) / "key.age", 16_384), secret=True
+            )
+        place = "sealed"
+    if RootKey.objects.filter(organisation=organisation, public_key=public.text).exists():
+        raise ConfigurationError("Another person has this key, or it is retired.", remedy="Make a new key.")
+    key = RootKey.objects.create(organisation=organisation, person=person, public_key=public.text, place=place)
+    log.record(organisation, person, "root-key.made", f"root key {public.id}", key=public.text, place=place)
+    return key
+
+
+@transaction.atomic
+def retire_key(key: RootKey, by: Person) -> None:
+    """Retires a key. Raises `ConfigurationError` while the root file in force lists it."""
+    root_file = root_file_of(key.organisation)
+    if root_file is not None and key.public_key in root_file.keys:
+        raise ConfigurationError(
+            "The keys in force include this one.", remedy="Propose the next keys without it first."
+        )
+    RootKey.objects.filter(pk=key.pk, retired_at=None).update(retired_at=timezone.now())
+    log.record(key.organisation, by, "root-key.retired", f"root key {_public(key.public_key).id}", of=key.person.email)
+
+
+def timestamp_signer(organisation: Organisation, version: int | None = None) -> Signer:
+    """Returns the key that is online and signs timestamps only. Each root file has another one, made at its proposal.
+
+    `version`: of the root file, by default the one in force.
+    """
+    newest = newest_root(organisation)
+    path = root_place(organisation) / f"timestamp-{version or (newest.version if newest else 1)}.key"
+    if not files.is_there(path):
+        make_key(path)
+    return FileSigner(load_key(path))
+
+
+# --- Root files
+
+
+@transaction.atomic
+def propose_root(
+    organisation: Organisation, person: Person, keys: Iterable[RootKey], threshold: int, days: int, *,
+    passphrase: str = "", now_s: int | None = None,
+) -> RootDraft:  # fmt: skip
+    """Proposes the keys of the root. Its first root file is signed by the name key, which is then forgotten.
+
+    `passphrase`: of the one key that the root has until now, which becomes its name key. Raises `ConfigurationError`.
+    """
+    chosen = list(keys)
+    if len({each.person_id for each in chosen}) < LEAST_SIGNERS or not LEAST_SIGNERS <= threshold <= len(chosen):
+        raise ConfigurationError(
+            "At least two people sign for a root of several keys, and no more than there are keys.",
+            remedy="Choose two or more keys, and how many of them sign.",
+        )
+    if RootDraft.objects.filter(organisation=organisation, state="proposed").exists():
+        raise ConfigurationError("A proposal of keys waits already.", remedy="Sign or withdraw it first.")
+    issued_s, newest = now_s or int(time.time()), newest_root(organisation)
+    name_key: Signer | None = None
+    version = newest.version + 1 if newest else 1
+    if newest is None:
+        name_key = _name_signer(organisation, passphrase)
+    root = name_key.public_key if name_key is not None else _public(newest.name_key if newest else "")
+    root_file = RootFile(
+        v=1,
+        root=root.id,
+        version=version,
+        issued_s=issued_s,
+        expires_s=issued_s + days * _DAY_S,
+        keys=tuple(each.public_key for each in chosen),
+        threshold=threshold,
+        timestamp_keys=(timestamp_signer(organisation, version).public_key.text,),
+    )
+    payload = strictjson.encode(root_file)
+    signed = envelope.pae(RootFile.PAYLOAD_TYPE, payload)
+    draft = RootDraft.objects.create(
+        organisation=organisation,
+        version=root_file.version,
+        payload=payload,
+        name_signature=name_key.sign(signed) if name_key is not None else b"",
+        name_key=root.text,
+        proposed_by=person,
+    )
+    log.record(
+        organisation, person, "root-file.proposed", f"root file {draft.pk}", version=draft.version,
+        threshold=threshold, keys=[_public(each.public_key).id for each in chosen],
+    )  # fmt: skip
+    return draft
+
+
+@transaction.atomic
+def withdraw_root(draft: RootDraft, person: Person) -> bool:
+    done = RootDraft.objects.filter(pk=draft.pk, state="proposed").update(state="withdrawn")
+    if done:
+        log.record(draft.organisation, person, "root-file.withdrawn", f"root file {draft.pk}", version=draft.version)
+    return bool(done)
+
+
+# --- Signatures
+
+
+def bundle_payload(organisation: Organisation, text: str, now_s: int) -> bytes:
+    """Returns the bundle of a sound list that the people of the root sign."""
+    newest = newest_root(organisation)
+    return strictjson.encode(_read(text).bundle(_public(newest.name_key).id, now_s)) if newest is not None else b""
+
+
+def _read(text: str) -> RequesterList:
+    with tempfile.TemporaryDirectory(prefix="doorward-list-") as folder:
+        path = Path(folder) / "list.toml"
+        path.write_text(text, encoding="utf-8")
+        return read_list(path)
+
+
+def _directory(text: str, root: str) -> bytes | None:
+    return _read(text).directory(root)
+
+
+@transaction.atomic
+def add_signature(
+    draft: BundleDraft | RootDraft, person: Person, passphrase: str = "", signature: str = ""
+) -> BundleDraft | RootDraft:
+    """Signs with the person's key. `signature`: what they made elsewhere, in base64.
+
+    Raises `ConfigurationError` if it does not fit, or if the key of this person is not asked for.
+    """
+    draft = type(draft).objects.select_for_update().select_related("organisation").get(pk=draft.pk)
+    organisation = draft.organisation
+    if draft.state == "withdrawn" or (draft.state == "signed" and not missing_signatures(draft)):
+        raise ConfigurationError("This proposal is signed or withdrawn already.", remedy="Propose a new version.")
+    key = active_key(organisation, person)
+    if key is None or not any(_public(key.public_key).id in keys for _, keys in _wanted(draft)):
+        raise ConfigurationError("You have no key that signs this.", remedy="Make a key, and propose keys with it.")
+    kind, payload = _type_of(draft), bytes(draft.payload)
+    signed = envelope.pae(kind, payload)
+    made = _from_elsewhere(signature) if key.place == "outside" else _signer(key, passphrase).sign(signed)
+    if not _public(key.public_key).verifies(made, signed):
+        raise ConfigurationError(
+            "This signature is not of this file by your key.", remedy="Download the file again, and sign it."
+        )
+    place = {"root_file": draft} if isinstance(draft, RootDraft) else {"bundle": draft}
+    _, is_new = Signature.objects.get_or_create(key=key, **place, defaults={"signature": made})
+    if not is_new:
+        raise ConfigurationError("You have signed this.", remedy="Wait for the others.")
+    log.record(
+        organisation, person, f"{_noun(draft)}.signature", f"{_words(draft)} {draft.pk}", version=draft.version,
+        key=_public(key.public_key).id, sha256=hashlib.sha256(payload).hexdigest(),
+    )  # fmt: skip
+    if not missing_signatures(draft):
+        _complete(draft, person)
+    return draft
+
+
+def _complete(draft: BundleDraft | RootDraft, person: Person) -> None:
+    organisation, counted = draft.organisation, _counted(draft)
+    is_first = draft.state == "proposed"
+    draft.state = "signed"
+    draft.signed_at = draft.signed_at or timezone.now()
+    if isinstance(draft, BundleDraft):
+        if (
+            is_first
+            and BundleDraft.objects.filter(
+                organisation=organisation, state="signed", version__gte=draft.version
+            ).exists()
+        ):
+            raise ConfigurationError(
+                "A list with this version or a higher one is signed.", remedy="Propose a new version."
+            )
+        draft.envelope = envelope.with_signatures(TrustBundle.PAYLOAD_TYPE, bytes(draft.payload), counted)
+        draft.signed_by = draft.signed_by or person
+        draft.save()
+        bundle = strictjson.decode(bytes(draft.payload), TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+        folder = files_of(organisation)
+        folder.accept(bundle, counted)
+        directory = _directory(draft.text, bundle.root)
+        if directory is not None:
+            files.write(folder.directory_path(bundle.version), directory)
+    else:
+        draft.save()
+        root_file, name_key = _root_file(draft), _public(draft.name_key)
+        first = draft.version == 1
+        files_of(organisation).accept(root_file, counted, name_key if first else None)
+        if first:
+            _forget_name_key(organisation)
+    log.record(
+        organisation, person, f"{_noun(draft)}.signed", f"{_words(draft)} {draft.pk}", version=draft.version,
+        keys=sorted(counted),
+    )  # fmt: skip
+
+
+def _wanted(draft: BundleDraft | RootDraft) -> list[tuple[int, Mapping[str, PublicKey]]]:
+    """Returns each threshold that the signatures must reach, and the keys that count for it."""
+    if isinstance(draft, BundleDraft):
+        root_file = root_file_of(draft.organisation)
+        return [(root_file.threshold, root_file.signers)] if root_file is not None else []
+    own = _root_file(draft)
+    wanted: list[tuple[int, Mapping[str, PublicKey]]] = [(own.threshold, own.signers)]
+    if draft.version > 1:
+        before = RootDraft.objects.get(organisation=draft.organisation, version=draft.version - 1, state="signed")
+        wanted.append((_root_file(before).threshold, _root_file(before).signers))
+    else:
+        name = _public(draft.name_key)
+        wanted.append((1, {name.id: name}))
+    return wanted
+
+
+def _counted(draft: BundleDraft | RootDraft) -> dict[str, bytes]:
+    """Returns the signatures that count, by key id. One that does not count would spoil the envelope."""
+    keys = {key_id: key for _, found in _wanted(draft) for key_id, key in found.items()}
+    signatures = {
+        _public(each.key.public_key).id: bytes(each.signature) for each in draft.signatures.select_related("key")
+    }
+    if isinstance(draft, RootDraft) and draft.name_signature:
+        signatures[_public(draft.name_key).id] = bytes(draft.name_signature)
+    signed = envelope.pae(_type_of(draft), bytes(draft.payload))
+    return {
+        key_id: made for key_id, made in signatures.items() if key_id in keys and keys[key_id].verifies(made, signed)
+    }
+
+
+def _signer(key: RootKey, passphrase: str) -> Signer:
+    if key.place == "token":
+        return _token_signer(key.organisation, key.person)
+    path = root_place(key.organisation) / "people" / f"{_public(key.public_key).id}.key.age"
+    return open_sealed_key(path, passphrase)
+
+
+def _token_signer(organisation: Organisation, person: Person) -> Signer:
+    token = settings.DESK.token
+    if token is None:
+        raise ConfigurationError(
+            "Your key is in a token.", remedy="Name the token under [token] in desk.toml, and start the desk again."
+        )
+    from desk.tokens import token_signer  # loads a library that most desks do without
+
+    retired = RootKey.objects.filter(organisation=organisation, person=person).exclude(retired_at=None).count()
+    return token_signer(token, f"{organisation.requester_id}.root.{person.pk}.{retired}")
+
+
+def _name_signer(organisation: Organisation, passphrase: str) -> Signer:
+    """Returns the one key that the root has until now, or a new key that is forgotten after this signature."""
+    if root_key_of(root_place(organisation)) is None:
+        return FileSigner(private_key_from_seed(secrets.token_bytes(KEY_BYTES)))
+    label = f"{organisation.requester_id}.root"
+    return open_root_key(root_place(organisation), passphrase, settings.DESK.token, label)
+
+
+def _forget_name_key(organisation: Organisation) -> None:
+    """Deletes the sealed key of a root that had one key: nothing that it signs counts from now on."""
+    path = root_place(organisation) / "root.key.age"
+    with files.storage_errors(path):
+        path.unlink(missing_ok=True)
+
+
+def proposed_file(draft: RootDraft) -> RootFile:
+    """Returns the root file of a proposal."""
+    return _root_file(draft)
+
+
+def _root_file(draft: RootDraft) -> RootFile:
+    return strictjson.decode(bytes(draft.payload), RootFile)
+
+
+def _type_of(draft: BundleDraft | RootDraft) -> str:
+    return RootFile.PAYLOAD_TYPE if isinstance(draft, RootDraft) else TrustBundle.PAYLOAD_TYPE
+
+
+def _noun(draft: BundleDraft | RootDraft) -> str:
+    return "root-file" if isinstance(draft, RootDraft) else "bundle"
+
+
+def _words(draft: BundleDraft | RootDraft) -> str:
+    return "root file" if isinstance(draft, RootDraft) else "bundle"
+
+
+def _public(text: str) -> PublicKey:
+    try:
+        return parse_public_key(text.strip())
+    except DoorwardError as error:
+        raise ConfigurationError(error.message, remedy="It is a line ed25519:…") from error
+
+
+def _from_elsewhere(text: str) -> bytes:
+    try:
+        return base64.decode(text.strip())
+    except DoorwardError as error:
+        raise ConfigurationError(
+            "This is no signature.", remedy="Paste the line in the file that ends in .sig."
+        ) from error

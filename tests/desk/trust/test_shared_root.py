@@ -1,0 +1,359 @@
+"""A root with keys of several people: m of n sign, keys rotate, and the desk publishes what doors take."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.root_folder import RootFolder
+from agent.core.bus import PublishAcknowledged
+from agent.errors import ConfigurationError, NetworkError, OpenError, RequestError
+from agent.wire import base64, envelope, strictjson
+from agent.wire.broker_directory import BrokerAddress
+from agent.wire.identities import parse_public_key
+from agent.wire.trust import TrustBundle, TrustStore
+from agent.wire.trust_package import TrustPackage
+from desk.custody.models import Entry
+from desk.people.models import Membership, Person
+from desk.people.organisations import folder_of, requester_of
+from desk.people.roles import Role
+from desk.reminders.due import due_reminders
+from desk.trust import bundles, root_keys, root_publisher, shared_root
+from desk.trust.models import BundleDraft, Publication, RootDraft, RootKey
+from tests.desk.agencies import Agency, browser, make_person
+from tests.desk.trust.test_trust import PASSPHRASE, list_of
+
+NOW_S = int(time.time())
+BROKERS = """
+[[brokers]]
+host = "near.example.org"
+port = 8884
+areas = [{ south = 52.0, west = 4.5, north = 53.0, east = 5.5 }]
+"""
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small work factor, because each signature opens a key."""
+    monkeypatch.setattr(root_keys, "_WORK_FACTOR", 10)
+
+
+class Root:
+    """An agency whose three people sign for its root: two here, and one elsewhere."""
+
+    def __init__(self, agency: Agency, folder: Path, *, keys: int = 3) -> None:
+        self.agency, self.organisation, self.folder = agency, agency.organisation, folder
+        self.third = make_person("third@rijnstad.example")
+        Membership.objects.create(organisation=self.organisation, person=self.third, role=Role.SUPERVISOR)
+        self.people: list[Person] = [agency.people[Role.ADMIN], agency.people[Role.SUPERVISOR], self.third][:keys]
+        for person in self.people[:2]:
+            shared_root.add_key(self.organisation, person, self.words(person))
+        if keys > 2:
+            shared_root.add_key(self.organisation, self.third, outside=make_key(folder / "third.key").text)
+
+    def words(self, person: Person) -> str:
+        return f"{PASSPHRASE} of {person.email}"
+
+    def propose(self, threshold: int = 2, **more: Any) -> RootDraft:
+        keys = shared_root.active_keys(self.organisation)
+        return shared_root.propose_root(self.organisation, self.people[0], keys, threshold, 730, now_s=NOW_S, **more)
+
+    def sign(self, draft: Any, *people: Person) -> Any:
+        for person in people:
+            key = shared_root.active_key(self.organisation, person)
+            assert key is not None
+            made = self.elsewhere(draft) if key.place == "outside" else ""
+            draft = shared_root.add_signature(draft, person, self.words(person), made)
+        return draft
+
+    def elsewhere(self, draft: Any) -> str:
+        """The third person signs the downloaded file on a computer of theirs."""
+        name, data = shared_root.payload_of(draft)
+        (self.folder / name).write_bytes(data)
+        made = RootFolder(self.folder).sign(self.folder / name, FileSigner(load_key(self.folder / "third.key")))
+        return made.read_text()
+
+    def found(self) -> None:
+        self.sign(self.propose(), *self.people[:2])
+
+    def list(self, version: int = 1, more: str = "") -> BundleDraft:
+        requester = requester_of(self.organisation)
+        text = list_of(requester.id, requester.key.text, version, "2099-12-31") + more
+        return bundles.propose(self.organisation, self.people[0], text)
+
+    @property
+    def trust(self) -> TrustStore:
+        """A reader that knows the root by its name key only."""
+        return TrustStore().with_root(shared_root.files_of(self.organisation).name_key)
+
+
+class KeepingBus:
+    """The part of a connection that publishes: each message is kept and acknowledged."""
+
+    def __init__(self, retained: dict[str, bytes]) -> None:
+        self.retained = retained
+        self._events: deque[PublishAcknowledged] = deque()
+
+    def hurry(self, _now: bool) -> None:
+        """Nothing here waits."""
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool) -> bool:
+        assert retain
+        self.retained[topic] = payload
+        self._events.append(PublishAcknowledged(token, heard=True))
+        return True
+
+    def next_event(self, _timeout_s: float) -> PublishAcknowledged | None:
+        return self._events.popleft() if self._events else None
+
+
+class Brokers:
+    """Brokers by their address. `away`: those that do not answer."""
+
+    def __init__(self) -> None:
+        self.retained: dict[str, dict[str, bytes]] = {}
+        self.away: set[str] = set()
+        self.connected: list[str] = []
+
+    def open(self, _organisation: object, address: BrokerAddress) -> Any:
+        self.connected.append(str(address))
+        if str(address) in self.away:
+            raise NetworkError("The broker does not answer.", remedy="Wait.")
+        return KeepingBus(self.retained.setdefault(str(address), {}))
+
+
+@pytest.fixture
+def root(agency: Agency, tmp_path: Path) -> Root:
+    return Root(agency, tmp_path)
+
+
+def test_one_person_alone_signs_no_key_and_no_list_and_two_of_three_do(root: Root) -> None:
+    draft = root.propose()
+    assert not shared_root.is_shared(root.organisation)
+    assert root.sign(draft, root.people[0]).state == "proposed"
+    assert shared_root.missing_signatures(draft) == 1
+    with pytest.raises(ConfigurationError, match="You have signed this"):
+        root.sign(draft, root.people[0])
+    assert root.sign(draft, root.third).state == "signed"
+    listed = root.list()
+    assert root.sign(listed, root.people[1]).state == "proposed"
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    assert not root_publisher.stamped_until_s(root.organisation), "a list of one signature is in no package"
+    signed = root.sign(listed, root.third)
+    assert (signed.state, shared_root.missing_signatures(signed)) == ("signed", 0)
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    package = shared_root.files_of(root.organisation).package()
+    store, _ = root.trust.accept(package, NOW_S)
+    assert [each.version for each in store.bundles.values()] == [1]
+    assert [row.action for row in Entry.objects.filter(action__contains="signature").order_by("number")] == [
+        "root-file.signature", "root-file.signature", "bundle.signature", "bundle.signature",
+    ]  # fmt: skip
+
+
+def test_a_stolen_desk_folder_and_one_passphrase_sign_nothing_that_doors_take(root: Root) -> None:
+    """The thief has the folder, the online key and the first person's passphrase."""
+    root.found()
+    root.sign(root.list(), *root.people[:2])
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    good = strictjson.decode(shared_root.files_of(root.organisation).package(), TrustPackage, limit_bytes=1 << 20)
+    listed = root.list(2)
+    root.sign(listed, root.people[0])
+    alone = envelope.with_signatures(TrustBundle.PAYLOAD_TYPE, bytes(listed.payload), shared_root._counted(listed))
+    folder = shared_root.files_of(root.organisation)
+    (folder.folder / "bundle-2.json").write_bytes(bytes(listed.payload))
+    ((key_id, made),) = shared_root._counted(listed).items()
+    (folder.folder / f"bundle-2.json.{key_id}.sig").write_text(base64.encode(made))
+    with pytest.raises(ConfigurationError, match="Doorbells would refuse"):
+        folder.stamp(shared_root.timestamp_signer(root.organisation), NOW_S, 7)
+    forged = strictjson.encode(TrustPackage(v=1, roots=good.roots, bundle=alone.decode(), timestamp=good.timestamp))
+    with pytest.raises((OpenError, RequestError)):
+        root.trust.accept(forged, NOW_S)
+
+
+def test_a_person_without_a_key_and_a_signature_of_another_file_are_refused(root: Root) -> None:
+    draft = root.propose()
+    with pytest.raises(ConfigurationError, match="no key that signs"):
+        shared_root.add_signature(draft, root.agency.people[Role.AUDITOR], "x")
+    with pytest.raises(ConfigurationError, match="does not open"):
+        shared_root.add_signature(draft, root.people[0], "another passphrase")
+    for wrong in ("nonsense", "", "AAAA"):
+        with pytest.raises(ConfigurationError, match=r"no signature|not of this file"):
+            shared_root.add_signature(draft, root.third, "", wrong)
+    made = root.elsewhere(draft)
+    shared_root.withdraw_root(draft, root.people[0])
+    with pytest.raises(ConfigurationError, match="withdrawn already"):
+        shared_root.add_signature(draft, root.third, "", made)
+    with pytest.raises(ConfigurationError, match="not of this file"):
+        shared_root.add_signature(root.propose(), root.third, "", made)
+
+
+def test_two_keys_of_one_person_a_key_of_two_people_and_a_threshold_of_one_are_refused(
+    root: Root, agency: Agency, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="has a key of this root"):
+        shared_root.add_key(root.organisation, root.third, PASSPHRASE)
+    auditor = agency.people[Role.AUDITOR]
+    with pytest.raises(ConfigurationError, match="Another person has this key"):
+        shared_root.add_key(root.organisation, auditor, outside=RootKey.objects.get(person=root.third).public_key)
+    for keys, threshold in ((shared_root.active_keys(root.organisation)[:1], 2), (RootKey.objects.all(), 1),
+                            (RootKey.objects.all(), 4)):  # fmt: skip
+        with pytest.raises(ConfigurationError, match="At least two people"):
+            shared_root.propose_root(root.organisation, auditor, keys, threshold, 730)
+    root.found()
+    with pytest.raises(ConfigurationError, match="in force include"):
+        shared_root.retire_key(RootKey.objects.get(person=root.third), root.people[0])
+
+
+def test_keys_rotate_with_old_and_new_signatures_and_the_new_people_sign_the_list_again(root: Root) -> None:
+    root.found()
+    root.sign(root.list(), *root.people[:2])
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    first = shared_root.files_of(root.organisation).package()
+    reader, _ = root.trust.accept(first, NOW_S)
+    auditor = make_person("fourth@rijnstad.example")
+    Membership.objects.create(organisation=root.organisation, person=auditor, role=Role.ADMIN)
+    shared_root.add_key(root.organisation, auditor, root.words(auditor))
+    keys = [each for each in shared_root.active_keys(root.organisation) if each.person in (root.third, auditor)]
+    draft = shared_root.propose_root(root.organisation, auditor, keys, 2, 730, now_s=NOW_S + 5)
+    root.sign(draft, root.third, auditor)
+    draft.refresh_from_db()
+    assert draft.state == "proposed", "one more of the keys in force has to sign"
+    root.sign(draft, root.people[0])
+    root_file = shared_root.root_file_of(root.organisation)
+    assert root_file is not None
+    assert (root_file.version, len(root_file.keys)) == (2, 2)
+    assert root_file.timestamp_keys != shared_root.proposed_file(RootDraft.objects.get(version=1)).timestamp_keys
+    current = bundles.newest_signed(root.organisation)
+    assert current is not None
+    assert shared_root.missing_signatures(current) == 2
+    before = root_publisher.package_sha256(root.organisation)
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + 10)
+    assert root_publisher.package_sha256(root.organisation) == before
+    root.sign(current, root.third, auditor)
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + 10)
+    package = shared_root.files_of(root.organisation).package()
+    reader, _ = reader.accept(package, NOW_S + 10)
+    with pytest.raises(RequestError):
+        reader.accept(first, NOW_S + 10)
+    shared_root.retire_key(RootKey.objects.get(person=root.people[0]), auditor)
+    with pytest.raises(ConfigurationError, match="no key that signs"):
+        root.sign(root.list(2), root.people[1])
+
+
+def test_a_root_with_one_key_becomes_one_of_several_and_its_owners_keep_it(agency: Agency, tmp_path: Path) -> None:
+    place = folder_of(agency.organisation) / "root"
+    name = root_keys.make_root_key(place, PASSPHRASE)
+    root = Root(agency, tmp_path)
+    with pytest.raises(ConfigurationError, match="does not open"):
+        root.propose(passphrase="wrong")
+    root.sign(root.propose(passphrase=PASSPHRASE), *root.people[:2])
+    assert not (place / "root.key.age").exists(), "the one key signs no more"
+    assert shared_root.files_of(agency.organisation).name_key == name
+    root.sign(root.list(), *root.people[1:])
+    root_publisher.publish_root(agency.organisation, Brokers().open, NOW_S)
+    store, _ = TrustStore().with_root(name).accept(shared_root.files_of(agency.organisation).package(), NOW_S)
+    assert name.id in store.bundles
+
+
+def test_the_desk_publishes_on_each_listed_broker_stamps_daily_and_notes_faults(root: Root) -> None:
+    root.found()
+    other = BROKERS.replace("near.", "far.")
+    root.sign(root.list(1, BROKERS + other), *root.people[:2])
+    brokers = Brokers()
+    brokers.away.add("far.example.org:8884")
+    root_publisher.publish_due(brokers.open, NOW_S)
+    near = Publication.objects.get(broker="near.example.org:8884")
+    far = Publication.objects.get(broker="far.example.org:8884")
+    assert near.sha256 == root_publisher.package_sha256(root.organisation)
+    assert (near.problem, far.sha256) == ("", "")
+    assert "does not answer" in far.problem
+    name = shared_root.files_of(root.organisation).name_key.id
+    kept = brokers.retained["near.example.org:8884"]
+    assert b"".join(kept[f"doorward/v1/trust/{name}/{slot}"] for slot in range(4)).partition(b"\n")[2] == (
+        shared_root.files_of(root.organisation).package()
+    )
+    brokers.connected.clear()
+    brokers.away.clear()
+    root_publisher.publish_due(brokers.open, NOW_S + 3600)
+    assert brokers.connected == ["far.example.org:8884"], "the near one has it"
+    stamped = root_publisher.stamped_until_s(root.organisation)
+    root_publisher.publish_due(brokers.open, NOW_S + 86_400)
+    assert root_publisher.stamped_until_s(root.organisation) == stamped + 86_400
+    assert len(brokers.connected) == 3
+    page = root.agency.client(Role.ADMIN).get("/trust").content.decode()
+    assert "near.example.org:8884" in page
+    assert "No certificate yet." in page
+
+
+def test_reminders_name_proposals_that_wait_keys_that_end_and_news_that_ended(root: Root) -> None:
+    def said(at_s: int) -> str:
+        now = day(at_s)
+        return " ".join(each.words for each in due_reminders(root.organisation, now))
+
+    root.found()
+    root.list()
+    assert "1 proposal of the trust root waits for signatures." in said(NOW_S)
+    root.sign(BundleDraft.objects.get(), *root.people[:2])
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    assert "trust root" not in said(NOW_S)
+    assert "The trust root's news ends on" in said(NOW_S + 5 * 86_400)
+    assert "The trust root's news has ended on" in said(NOW_S + 8 * 86_400)
+    assert "The keys of the trust root end on" in said(NOW_S + 700 * 86_400)
+    assert "The keys of the trust root have ended on" in said(NOW_S + 731 * 86_400)
+
+
+def day(at_s: int) -> Any:
+    return datetime.fromtimestamp(at_s, UTC)
+
+
+def test_the_page_takes_two_people_from_their_keys_to_a_published_package(agency: Agency, tmp_path: Path) -> None:
+    admin, supervisor = agency.client(Role.ADMIN), agency.client(Role.SUPERVISOR)
+    words = {"passphrase": PASSPHRASE, "again": PASSPHRASE, "outside": ""}
+    assert "Give a passphrase" in admin.post("/trust/keys/add", {"outside": ""}, follow=True).content.decode()
+    assert admin.post("/trust/keys/add", words).status_code == 302
+    outside = make_key(tmp_path / "own.key").text
+    assert supervisor.post("/trust/keys/add", {"outside": outside}).status_code == 302
+    keys = list(RootKey.objects.values_list("pk", flat=True))
+    proposal = {"keys": keys, "threshold": 2, "days": 365}
+    assert "Proposed." in admin.post("/trust/keys/propose", proposal, follow=True).content.decode()
+    draft = RootDraft.objects.get()
+    path = f"/trust/keys/proposals/{draft.pk}"
+    assert "2 signatures are missing" in supervisor.get("/trust").content.decode()
+    shown = admin.post(f"{path}/sign", {"passphrase": "wrong"}, follow=True).content.decode()
+    assert "does not open" in shown
+    assert Entry.objects.filter(action="root-file.not-signed").count() == 1
+    assert "More people" in admin.post(f"{path}/sign", {"passphrase": PASSPHRASE}, follow=True).content.decode()
+
+    def signature(address: str) -> str:
+        answer = supervisor.get(address)
+        name = answer["Content-Disposition"].split('"')[1]
+        (tmp_path / name).write_bytes(b"".join(answer))
+        signer = FileSigner(load_key(tmp_path / "own.key"))
+        return RootFolder(tmp_path).sign(tmp_path / name, signer).read_text()
+
+    made = signature(f"{path}/payload")
+    assert "Signed by all" in supervisor.post(f"{path}/sign", {"signature": made}, follow=True).content.decode()
+    requester = requester_of(agency.organisation)
+    text = list_of(requester.id, requester.key.text, 1, "2099-12-31")
+    assert admin.post("/trust/propose", {"text": text}).status_code == 302
+    listed = BundleDraft.objects.get()
+    assert "Sign with your key" in admin.get("/trust").content.decode()
+    admin.post(f"/trust/{listed.pk}/sign", {"passphrase": PASSPHRASE})
+    supervisor.post(f"/trust/{listed.pk}/sign", {"signature": signature(f"/trust/{listed.pk}/payload")})
+    assert admin.get("/trust/package").status_code == 404
+    root_publisher.publish_due(Brokers().open)
+    package = b"".join(admin.get("/trust/package"))
+    name = parse_public_key(RootDraft.objects.get().name_key)
+    store, _ = TrustStore().with_root(name).accept(package, int(time.time()))
+    assert store.resolve(name.id, requester.id, requester.key.id, int(time.time())) is not None
+    dutch = admin.get("/trust", headers={"accept-language": "nl"}).content.decode()
+    for said in ("2 van 2 personen", "Op de brokers", "Er is geen broker genoemd", "Pakket voor eigenaars downloaden"):
+        assert said in dutch
+    assert b"".join(admin.get("/trust/request.csr")).startswith(b"-----BEGIN CERTIFICATE REQUEST")
+    assert browser().get("/trust/package").status_code == 302
