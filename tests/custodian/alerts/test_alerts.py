@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -1218,6 +1219,50 @@ def test_the_thread_looks_at_once_and_then_waits_for_news_or_its_interval(desk: 
     desk.alerts._run()
     assert waits == [0.0, alerts_module._LOOK_S, alerts_module._LOOK_S]
     desk.alerts._stopping = False
+
+
+def both(waiting: int) -> dict[str, int]:
+    return {"Ann": waiting, "Ben": waiting}
+
+
+@pytest.mark.parametrize("name", ["visitor", "button"])
+def test_the_thread_waits_for_nothing_while_there_is_news_and_takes_all_of_it_before_its_end(
+    desk: Desk, name: str
+) -> None:
+    spied = desk.alerts._arrived = Spied(lambda: setattr(desk.alerts, "_stopping", True))
+    desk.alerts.notify(name, "")
+    desk.alerts._run()
+    assert spied.waits == [alerts_module._LOOK_S], "and not before the news was taken"
+    assert desk.queue.counts() == both(1)
+    desk.alerts.notify(name, "")
+    desk.alerts._run()
+    assert spied.waits == [alerts_module._LOOK_S]
+    limited = desk.alerts.status()["rate_limited"]
+    assert (limited, desk.queue.counts()) == {"visitor": (2, both(1)), "button": (0, both(2))}[name]
+
+
+def test_the_time_that_has_passed_is_kept_at_the_end(desk: Desk) -> None:
+    desk.tell("request")
+    before = [each.left_ms for each in desk.queue.delayed()]
+    desk.clock.second += 30
+    desk.alerts._stopping = True
+    desk.alerts._run()
+    assert [each.left_ms for each in desk.queue.delayed()] == [left_ms - 30_000 for left_ms in before]
+    desk.alerts._run()
+    assert [each.left_ms for each in desk.queue.delayed()] == [left_ms - 30_000 for left_ms in before]
+
+
+def test_alerts_of_a_channel_that_is_gone_leave_at_the_start_and_those_without_a_time_stay(desk: Desk) -> None:
+    desk.clock.quality = ClockQuality.UNKNOWN
+    desk.tell("visitor")
+    desk.queue.add([QueuedAlert(0, "Gone", AlertPriority.SOON, "text", 0, "/")], ())
+    desk.alerts.drop_channel("Ben")
+    assert desk.queue.counts() == {"Ann": 1}
+    desk.queue.add([QueuedAlert(0, "Gone", AlertPriority.SOON, "text", 0, "/")], ())
+    desk.alerts._thread = mock.Mock(ident=None)
+    desk.alerts.start()
+    assert desk.queue.counts() == {"Ann": 1}
+    desk.alerts._thread.start.assert_called_once_with()
 
 
 class Spied(threading.Condition):
