@@ -1265,6 +1265,76 @@ def test_alerts_of_a_channel_that_is_gone_leave_at_the_start_and_those_without_a
     desk.alerts._thread.start.assert_called_once_with()
 
 
+def test_the_time_of_delayed_news_is_written_once_a_minute_when_it_is_over_and_while_there_is_none(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    pass_time = desk.queue.pass_time
+    monkeypatch.setattr(desk.queue, "pass_time", lambda passed_ms: written.append(passed_ms) or pass_time(passed_ms))
+    desk.tell("request")
+    minute_ms = alerts_module._WRITTEN_MS
+    assert minute_ms == 60_000
+    for passed_ms, expected in ((minute_ms - 1, []), (1, [minute_ms]), (minute_ms - 1, [minute_ms])):
+        desk.clock.second += passed_ms / 1000
+        desk.alerts._on_time()
+        assert written == expected
+    (left_ms,) = {each.left_ms for each in desk.queue.delayed()}
+    desk.clock.second += (left_ms - minute_ms) / 1000
+    desk.alerts._on_time()
+    assert (written, desk.queue.counts()) == ([minute_ms, left_ms - 1], {}), "it has a millisecond left"
+    desk.clock.second += 0.001
+    desk.alerts._on_time()
+    assert (written, desk.queue.counts()) == ([minute_ms, left_ms - 1, 1], both(1))
+    desk.clock.second += 0.005
+    desk.alerts._on_time()
+    assert written == [minute_ms, left_ms - 1, 1, 5]
+
+
+@pytest.mark.parametrize(("waiting", "told"), [({"r1", "r2"}, 1), ({"r1"}, 1), ({"r2"}, 1), (set(), 0)])
+def test_delayed_news_is_told_if_one_of_its_requests_still_waits(waiting: set[str], told: int) -> None:
+    desk = Desk(waits=lambda once: once in waiting)
+    for once in ("r1", "r2"):
+        desk.alerts.notify("request", "", once)
+    desk.tell()
+    desk.clock.second += LONGEST_MS / 1000
+    desk.alerts._on_time()
+    assert desk.queue.counts() == (both(told) if told else {})
+    assert desk.queue.delayed() == ()
+    desk.alerts.close()
+
+
+def test_each_look_forgets_what_was_taken_and_dates_what_came_before_the_time_was_known(desk: Desk) -> None:
+    desk.clock.quality = ClockQuality.UNKNOWN
+    desk.tell("visitor")
+    (first,) = desk.queue.waiting("Ann", 9)
+    assert first.queued_ms == 0
+    desk.alerts._taken = {first.id}
+    desk.alerts._on_time()
+    assert desk.alerts._taken == set()
+    assert (desk.queue.counts(), desk.queue.waiting("Ben", 9)[0].queued_ms) == ({"Ben": 1}, 0)
+    desk.clock.quality = ClockQuality.SYNCED
+    desk.alerts._on_time()
+    queued_ms = round(desk.clock.second * 1000)
+    assert desk.queue.waiting("Ben", 9)[0].queued_ms == queued_ms
+    for after_ms, waiting in ((alerts_module._KEPT_FOR_MS, {"Ben": 1}), (alerts_module._KEPT_FOR_MS + 1, {})):
+        desk.clock.second = (queued_ms + after_ms) / 1000
+        desk.alerts._on_time()
+        assert desk.queue.counts() == waiting
+    assert desk.alerts.status()["given_up"] == 1
+
+
+def test_what_was_kept_in_the_quiet_hours_is_one_message_that_leads_to_the_timeline(desk: Desk) -> None:
+    minute = local(round(desk.clock.second * 1000))[0]
+    desk.alerts.set_quiet((minute, minute + 60))
+    desk.tell("visitor")
+    desk.clock.second += 3600
+    desk.alerts._on_time()
+    (alert,) = desk.queue.waiting("Ann", 9)
+    text, now_ms = "Meanwhile: Something moved at the door (12:00).", round(desk.clock.second * 1000)
+    assert alert == QueuedAlert(1, "Ann", AlertPriority.LATER, text, now_ms, "/timeline")
+    assert desk.queue.deferred("Ann", "quiet") == ()
+
+
 class Spied(threading.Condition):
     """Notes each waking and each wait, of which none lasts. `meanwhile` happens during a wait."""
 
