@@ -379,3 +379,44 @@ def test_a_subscription_is_kept_as_its_owner_signed_it(tmp_path: Path) -> None:
     paired = {**plain, "endpoint": "https://push.test/2", "owner": "key 2", "glance": glance, "signer": signer}
     assert kept == {push_channels._name(each["endpoint"]): each for each in (plain, paired)}
     alerts.close()
+
+
+def test_each_operation_answers_with_a_document_and_no_bytes(tmp_path: Path) -> None:
+    store, alerts = PrivateText(tmp_path / "push.json"), alerts_in(tmp_path)
+    push = PushChannels(store, alerts, lambda act: act(), now_ms=lambda: 5_000_999, owner_name={"key 1": "Ann"}.get)
+    push.subscribe(wanted(1), "key 1")
+    listed = {
+        "endpoint": "https://push.test/1", "browser": "", "owner": "Ann", "made_s": 5000, "used_s": 5000,
+        "pictures": "none",
+    }  # fmt: skip
+    key = encode_url(point_of(push._key))
+    asked = UseAlertBrowser(endpoint="https://push.test/2", browser="Firefox", language="nl")
+    assert push.answers["push_key"](GetPushKey(), b"") == ({"key": key}, b"")
+    assert push.answers["push_browsers"](ListAlertBrowsers(), b"") == ({"browsers": [listed]}, b"")
+    assert push.answers["push_used"](asked, b"") == ({}, b""), "it is not on the list"
+    asked = msgspec.structs.replace(asked, endpoint="https://push.test/1")
+    assert push.answers["push_used"](asked, b"") == ({}, b"")
+    listed["browser"] = "Firefox"
+    assert push.answers["push_browsers"](ListAlertBrowsers(), b"") == ({"browsers": [listed]}, b"")
+    alerts.close()
+
+
+def test_a_full_list_takes_a_browser_that_is_on_it_and_no_other_and_one_of_a_former_owner_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push_channels, "MOST_BROWSERS", 1)
+    store, alerts = PrivateText(tmp_path / "push.json"), alerts_in(tmp_path)
+    push = channels(store, alerts)
+    for signer in ("key 1", "key 2"):
+        push.subscribe(wanted(1), signer)
+    with pytest.raises(RequestError, match="Too many browsers"):
+        push.subscribe(wanted(2), "key 1")
+    before = store.load()
+    push.leave(lambda key_id: key_id == "key 1")
+    assert (store.load(), len(alerts.channels())) == (before, 2), "the browser is of the owner who came last"
+    push.leave(lambda key_id: key_id == "key 2")
+    assert json.loads(store.load())["browsers"] == {}
+    assert [each.name for each in alerts.channels()] == ["Ann"]
+    push.subscribe(wanted(2), "key 1")
+    assert len(alerts.channels()) == 2
+    alerts.close()
