@@ -689,8 +689,10 @@ def test_what_was_kept_in_memory_returns_to_a_disk_that_takes_it_again(tmp_path:
     assert [each.text for each in queue.waiting("Ann", 9)] == ["first", "second"]
     with closing(SqliteAlertQueue(path)) as on_disk:
         assert [each.text for each in on_disk.waiting("Ann", 9)] == ["first"]
-    now_s = 61.0
+    now_s, memory = 61.0, queue._db
     queue.add([third], ())
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        memory.execute("SELECT 1")
     queue.close()
     with closing(SqliteAlertQueue(path)) as on_disk:
         assert [each.text for each in on_disk.waiting("Ann", 9)] == ["first", "second", "third"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -377,7 +378,9 @@ def test_a_subscription_is_kept_as_its_owner_signed_it(tmp_path: Path) -> None:
         "glance": "", "made_s": 5000, "used_s": 5000, "browser": "", "signer": "", "language": "en",
     }  # fmt: skip
     paired = {**plain, "endpoint": "https://push.test/2", "owner": "key 2", "glance": glance, "signer": signer}
-    assert kept == {push_channels._name(each["endpoint"]): each for each in (plain, paired)}
+    assert kept == {
+        f"browser {hashlib.sha256(each['endpoint'].encode()).hexdigest()[:8]}": each for each in (plain, paired)
+    }
     alerts.close()
 
 
