@@ -494,7 +494,11 @@ def _certificate(
 def _write_list(
     stem: Path, issuer: _BrokerKeyPair, now: datetime.datetime, revoked: Sequence[x509.RevokedCertificate]
 ) -> None:
-    """Writes `<stem>.crl`, replacing it. It is valid as long as its authority, so it needs no renewal."""
+    """Writes `<stem>.crl`, replacing it. It is valid as long as its authority, so it needs no renewal.
+
+    The new file keeps the owner of the old one. Root revokes with sudo, and mosquitto reads the list as another user.
+    If it cannot, it keeps the old list, and the revoked client comes in again.
+    """
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.certificate.subject)
@@ -506,10 +510,8 @@ def _write_list(
     for entry in revoked:
         builder = builder.add_revoked_certificate(entry)
     made = builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    part = stem.with_suffix(".crl.part")
-    part.unlink(missing_ok=True)
-    _write_once(part, made)
-    part.replace(stem.with_suffix(".crl"))
+    path = stem.with_suffix(".crl")
+    files.write(path, made, secret=True, like=path)
 
 
 def _write(stem: Path, pair: _BrokerKeyPair) -> None:

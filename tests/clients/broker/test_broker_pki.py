@@ -142,6 +142,22 @@ def test_the_access_list_has_a_section_for_each_worker_and_keeps_what_an_operato
     assert path.read_text() == before
 
 
+def test_a_new_list_of_revoked_certificates_belongs_to_the_user_who_runs_the_broker(
+    pki: BrokerPki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator revokes with sudo. A list of root's that mosquitto cannot read lets the revoked client in again."""
+    add_requester(pki, "springfield-police", NOW)
+    path = pki.directory / "authorities" / "requesters.crl"
+    path.chmod(0o640)
+    given: list[tuple[str, int, int]] = []
+    monkeypatch.setattr("os.chown", lambda where, uid, gid: given.append((Path(where).name, uid, gid)))
+    pki.revoke("springfield-police", NOW)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert [owner for name, *owner in given if name.startswith("requesters.crl")] == [
+        [path.stat().st_uid, path.stat().st_gid]
+    ]
+
+
 def test_nobody_but_the_owner_of_the_files_can_read_anything(pki: BrokerPki) -> None:
     pki.add_device(DEVICE, NOW)
     for path in pki.directory.rglob("*"):
