@@ -25,8 +25,8 @@ from agent.errors import ConfigurationError, InternalError
 __all__ = [
     "LARGEST_GOP_BYTES",
     "LONGEST_GOP_NS",
-    "LONGEST_SEGMENT_NS",
-    "SHORTEST_SEGMENT_NS",
+    "LONGEST_TARGET_NS",
+    "SHORTEST_TARGET_NS",
     "ClipCompletes",
     "GopAssembler",
     "SegmentBegins",
@@ -36,8 +36,9 @@ __all__ = [
     "Segmenter",
 ]
 
-SHORTEST_SEGMENT_NS = 2 * NS_PER_S
-LONGEST_SEGMENT_NS = 30 * NS_PER_S
+SHORTEST_TARGET_NS = 2 * NS_PER_S
+LONGEST_TARGET_NS = 30 * NS_PER_S
+"""Lengths of a segment that an owner may set."""
 LONGEST_GOP_NS = 60 * NS_PER_S
 """Twice the longest GOP seen from cameras with a "smart" codec. A segment holds at least one GOP."""
 LARGEST_GOP_BYTES = 64_000_000
@@ -234,7 +235,7 @@ class Segmenter:
     """
 
     def __init__(self, target_ns: int, ring: PrerollBuffer) -> None:
-        if not SHORTEST_SEGMENT_NS <= target_ns <= LONGEST_SEGMENT_NS:
+        if not SHORTEST_TARGET_NS <= target_ns <= LONGEST_TARGET_NS:
             raise ConfigurationError(
                 f"A segment of {target_ns / NS_PER_S:g} s is not possible.", remedy="Choose between 2 and 30 seconds."
             )

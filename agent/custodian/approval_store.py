@@ -55,13 +55,13 @@ class ApprovalArchive:
     def keep(
         self,
         disclosure: str,
-        said: VerifiedStatement,
+        verified: VerifiedStatement,
         released: Iterable[ReleasedItem],
         second: VerifiedStatement | None = None,
     ) -> None:
         """Archives an approval inside the caller's transaction, so that it takes effect and is archived, or neither."""
         lines = {each.id: each.record.line for each in released}
-        data = self._seal(encode_approval(said.data, second.data if second else None, tuple(lines.values())))
+        data = self._seal(encode_approval(verified.data, second.data if second else None, tuple(lines.values())))
         self._journal.put(_KEPT + disclosure, data)
         order = [*self._order().kept, _ArchivedSize(disclosure=disclosure, size_bytes=len(data))]
         while len(order) > 1 and (len(order) > MOST_KEPT or sum(each.size_bytes for each in order) > MOST_BYTES):

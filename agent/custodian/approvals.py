@@ -38,16 +38,16 @@ _ID_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class _CompleteApproval:
-    """An approval, and the second owner's if two are required.  `acting` is the newer statement.
+    """An approval, and the second owner's if two are required.  `newest` is the newer statement.
 
-    `seconded` is archived for the owners.  The proof omits it if one approval has become enough.
+    `co_approval_for_archive` is archived for the owners.  The proof omits it if one approval has become enough.
     """
 
     approval: Approval
     first: VerifiedStatement
-    acting: OwnerStatement
+    newest: OwnerStatement
     second: VerifiedStatement | None = None
-    seconded: VerifiedStatement | None = None
+    co_approval_for_archive: VerifiedStatement | None = None
 
 
 class Approvals:
@@ -78,7 +78,7 @@ class Approvals:
         """Gives the newest confirmation of time by others."""
 
     def approve(
-        self, approval: Approval, said: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment
+        self, approval: Approval, verified: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment
     ) -> RequestStatus:
         """Checks the approval.  It then takes effect, or waits for another owner if two are required."""
         with self._requests.deciding():
@@ -93,14 +93,16 @@ class Approvals:
             )
         released = self._released(approval, headers, stored, enrolment)
         if enrolment.approvals_needed == 1:
-            return self._share(_CompleteApproval(approval, said, approval), released, enrolment)
+            return self._share(_CompleteApproval(approval, verified, approval), released, enrolment)
         with self._applier.apply_once(approval, enrolment):
             stored = self._approvable(approval, approval)
-            self._journal.put(first_approval_of(stored.id), encode_statement(said.data, headers))
-            self._releases.records.save_approvers(stored, [said.key_id])
-            return self._releases.step(stored, Event.PARTIALLY_APPROVED, segments=len(approval.segments), **said.fields)
+            self._journal.put(first_approval_of(stored.id), encode_statement(verified.data, headers))
+            self._releases.records.save_approvers(stored, [verified.key_id])
+            return self._releases.step(
+                stored, Event.PARTIALLY_APPROVED, segments=len(approval.segments), **verified.fields
+            )
 
-    def co_approve(self, co_approval: CoApproval, said: VerifiedStatement, enrolment: Enrolment) -> RequestStatus:
+    def co_approve(self, co_approval: CoApproval, verified: VerifiedStatement, enrolment: Enrolment) -> RequestStatus:
         """Completes exactly what another owner approved, after checking it again."""
         stored = self._requests.named(co_approval.request)
         kept = self._journal.get(first_approval_of(stored.id))
@@ -110,14 +112,16 @@ class Approvals:
         first = verify_statement(data, enrolment)
         if not isinstance(first.statement, Approval) or first.sha256 != co_approval.approval:
             raise RequestError("Another approval has replaced the one that you reviewed.", remedy="Review it again.")
-        if first.by == said.by:
+        if first.by == verified.by:
             raise RequestError("This approval needs another owner besides you.", remedy="Ask them.")
         with self._requests.deciding():
             stored = self._approvable(first.statement, co_approval)
         released = self._released(first.statement, headers, stored, enrolment)
         # If one approval has become enough, the second one only triggers the first, and the proof omits it.
-        second = said if enrolment.approvals_needed > 1 else None
-        return self._share(_CompleteApproval(first.statement, first, co_approval, second, said), released, enrolment)
+        second = verified if enrolment.approvals_needed > 1 else None
+        return self._share(
+            _CompleteApproval(first.statement, first, co_approval, second, verified), released, enrolment
+        )
 
     def _share(self, yes: _CompleteApproval, released: tuple[ReleasedItem, ...], enrolment: Enrolment) -> RequestStatus:
         """Copies what is released, then checks everything again inside one transaction.
@@ -128,7 +132,7 @@ class Approvals:
         disclosure = self._entropy.token(_ID_BYTES).hex()
         with self._maker.making(disclosure, released) as making:
             try:
-                with self._applier.apply_once(yes.acting, enrolment):
+                with self._applier.apply_once(yes.newest, enrolment):
                     return self._seal(yes, released, making, disclosure)
             except BaseException:
                 self._maker.discard(disclosure)
@@ -137,7 +141,7 @@ class Approvals:
     def _seal(
         self, yes: _CompleteApproval, released: tuple[ReleasedItem, ...], making: OutboxBuild, disclosure: str
     ) -> RequestStatus:
-        stored = self._approvable(yes.approval, yes.acting)
+        stored = self._approvable(yes.approval, yes.newest)
         self._holds.require_none_going(each.id for each in released)
         shared = len(yes.approval.segments)
         verdict = self._releases.step(
@@ -156,8 +160,8 @@ class Approvals:
             told=self._told(yes.approval, stored),
             time=self.confirmed_time(),
         )
-        self._releases.records.save_approvers(stored, (said.key_id for said in (yes.first, yes.second) if said))
-        self._archive.keep(disclosure, yes.first, released, yes.seconded)
+        self._releases.records.save_approvers(stored, (each.key_id for each in (yes.first, yes.second) if each))
+        self._archive.keep(disclosure, yes.first, released, yes.co_approval_for_archive)
         parts = making.finish(manifest, stored.terms.reply)
         self._releases.add_outbox(stored, disclosure, parts, shared)
         return verdict
@@ -195,16 +199,16 @@ class Approvals:
         """Returns the seconds until the first byte of an approval may leave, or None if no approval waits."""
         return self._releases.waits_s(stored)
 
-    def _approvable(self, approval: Approval, acting: OwnerStatement) -> MatchedRequest:
+    def _approvable(self, approval: Approval, newest: OwnerStatement) -> MatchedRequest:
         """Returns the request that the approval names.  Raises `RequestError` if it cannot be approved now.
 
-        The clock of the `acting` owner decides if the request has expired, because it is better than the device's.  It
-        also decides the other time limits if they are still unchecked.  Trust is checked as it is now, so a revocation
-        takes effect at once.
+        The clock of the owner who made the `newest` statement decides if the request has expired, because it is better
+        than the device's.  It also decides the other time limits if they are still unchecked.  Trust is checked as it
+        is now, so a revocation takes effect at once.
         """
         stored = self._requests.named(approval.request)
         self._releases.require(stored, Event.APPROVED)
-        at_s = acting.owner_time_ms // _MS_PER_S
+        at_s = newest.owner_time_ms // _MS_PER_S
         if at_s > stored.not_after_s:
             raise RequestError(
                 "The time to answer this request is over.", remedy="Nothing was sent, and nothing will be."

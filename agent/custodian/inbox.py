@@ -240,7 +240,7 @@ class Inbox:
         return None
 
     def _match(self, request: FootageRequest) -> Match:
-        if self.position is None or not request.area.contains(*self.position):
+        if not self._is_near(request):
             return Match((), certain=False)
         window = TimeWindow.of_seconds(request.from_s, request.to_s)
         going = self._holds.going()

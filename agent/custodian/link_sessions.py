@@ -82,7 +82,8 @@ class LinkIdentity:
 class _LinkConnection:
     """A session id of a carrier: a handshake first, then a session."""
 
-    since_s: float
+    last_heard_s: float
+    """When its last authentic frame came."""
     handshake: DeviceHandshake | None
     session: LinkSession | None = None
     key: PublicKey | None = None
@@ -172,9 +173,9 @@ class LinkSessions:
         with self._changed:
             now_s = self._monotonic()
             for name, each in list(self._connections.items()):
-                if each.session is None and now_s - each.since_s > _HANDSHAKE_S:
+                if each.session is None and now_s - each.last_heard_s > _HANDSHAKE_S:
                     del self._connections[name]
-                elif each.session is not None and now_s - each.since_s > _IDLE_S:
+                elif each.session is not None and now_s - each.last_heard_s > _IDLE_S:
                     self._end(name, EndReason.IDLE)
                 elif each.key is not None and self._identity.caller(each.key) is None:
                     self._end(name, EndReason.NOT_LISTED)
@@ -234,7 +235,7 @@ class LinkSessions:
             key, session = found.handshake.finish(frame)
         except DoorwardError:
             return
-        found.handshake, found.session, found.key, found.since_s = None, session, key, self._monotonic()
+        found.handshake, found.session, found.key, found.last_heard_s = None, session, key, self._monotonic()
         if self._identity.caller(key) is None:
             self._end(name, EndReason.NOT_LISTED)
             return
@@ -247,13 +248,15 @@ class LinkSessions:
     def _first_to_go(self, names: list[str]) -> str:
         """A key with several sessions gives way first, so that no browser keeps the others out."""
         keys = [self._connections[name].key for name in names]
-        return min(names, key=lambda name: (-keys.count(self._connections[name].key), self._connections[name].since_s))
+        return min(
+            names, key=lambda name: (-keys.count(self._connections[name].key), self._connections[name].last_heard_s)
+        )
 
     def _on_record(self, name: str, found: _LinkConnection, session: LinkSession, frame: bytes) -> None:
         before = session.received
         heard = session.receive(frame)
         if session.received != before:
-            found.since_s = self._monotonic()
+            found.last_heard_s = self._monotonic()
         match heard:
             case SessionEnded():
                 self._leave(name)

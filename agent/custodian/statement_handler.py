@@ -90,25 +90,25 @@ class Statements:
         enrolment = self._enrolments.current
         if enrolment is None:
             raise RequestError("This device has no owner yet.", remedy="Enrol first: doorward owner enrol.")
-        said = verify_statement(data, enrolment)
-        self._nonces.claim(said.statement.nonce, said.key_id)
+        verified = verify_statement(data, enrolment)
+        self._nonces.claim(verified.statement.nonce, verified.key_id)
         # After `claim`, because a statement that was kept back must not set the clock.
-        self._clock.confirm(said.statement.owner_time_ms)
-        if isinstance(said.statement, Approval):
-            verdict = self._approvals.approve(said.statement, said, headers, enrolment)
-        elif isinstance(said.statement, CoApproval):
-            verdict = self._approvals.co_approve(said.statement, said, enrolment)
-        elif isinstance(said.statement, Tip):
-            verdict = self._tip(said.statement, said, headers, enrolment)
+        self._clock.confirm(verified.statement.owner_time_ms)
+        if isinstance(verified.statement, Approval):
+            verdict = self._approvals.approve(verified.statement, verified, headers, enrolment)
+        elif isinstance(verified.statement, CoApproval):
+            verdict = self._approvals.co_approve(verified.statement, verified, enrolment)
+        elif isinstance(verified.statement, Tip):
+            verdict = self._tip(verified.statement, verified, headers, enrolment)
         else:
-            with self._applier.apply_once(said.statement, enrolment):
-                verdict = self._apply(said)
+            with self._applier.apply_once(verified.statement, enrolment):
+                verdict = self._apply(verified)
         self._releases.wake_uplink()
         return verdict
 
-    def _apply(self, said: VerifiedStatement) -> RequestStatus:
-        fields = said.fields
-        match said.statement:
+    def _apply(self, verified: VerifiedStatement) -> RequestStatus:
+        fields = verified.fields
+        match verified.statement:
             case Denial() as statement:
                 return self._releases.step(self._requests.named(statement.request), Event.DENIED, **fields)
             case Revocation() as statement:
@@ -119,7 +119,7 @@ class Statements:
                 self._journal.remove_opt_out(statement.scope, statement.value or "", statement.trust_root or "")
                 self._ledger.write(EntryKind.OPT_IN, **fields)
             case TrustChange() as statement:
-                self._trust.change(statement, said.data, fields)
+                self._trust.change(statement, verified.data, fields)
             case Hold() as statement:
                 self._holds.hold(statement, fields)
             case Release() as statement:
@@ -127,9 +127,9 @@ class Statements:
             case Erasure() as statement:
                 self._holds.erase(statement, fields)
             case Settings() as statement:
-                self._settings.accept(statement, said.data, fields)
+                self._settings.accept(statement, verified.data, fields)
             case PushSubscription() | PushUnsubscription() as statement:
-                self._subscribe(statement, said)
+                self._subscribe(statement, verified)
             case UpdateChoice() as statement:
                 if self.choose_update is None:
                     raise RequestError(
@@ -139,7 +139,7 @@ class Statements:
         return RequestStatus()
 
     def _tip(
-        self, tip: Tip, said: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment
+        self, tip: Tip, verified: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment
     ) -> RequestStatus:
         """Sends a tip.  Footage in a tip needs as many owners as in a disclosure, so a tip cannot bypass the second
         owner."""
@@ -148,7 +148,7 @@ class Statements:
                 "Sharing footage takes two owners. A tip from one owner may contain only words.",
                 remedy="Leave the footage out.",
             )
-        return self._tips.send(tip, headers, said, lambda: self._applier.apply_once(tip, enrolment))
+        return self._tips.send(tip, headers, verified, lambda: self._applier.apply_once(tip, enrolment))
 
     def _revoke(self, revocation: Revocation, fields: dict[str, str]) -> RequestStatus:
         stored = self._releases.records.find(revocation.disclosure)
@@ -156,11 +156,11 @@ class Statements:
             raise RequestError("This device has no such disclosure.", remedy="Look at 'doorward requests'.")
         return self._releases.step(stored, Event.REVOKED, **fields)
 
-    def _subscribe(self, statement: PushSubscription | PushUnsubscription, said: VerifiedStatement) -> None:
+    def _subscribe(self, statement: PushSubscription | PushUnsubscription, verified: VerifiedStatement) -> None:
         if self.subscribe is None:
             raise RequestError("This device has no alerts.", remedy="Add a section [alerts] to its configuration.")
-        self.subscribe(statement, said.key_id)
-        self._ledger.write(EntryKind.ALERTS_CHANGED, **said.fields)
+        self.subscribe(statement, verified.key_id)
+        self._ledger.write(EntryKind.ALERTS_CHANGED, **verified.fields)
 
     def _opt_out(self, statement: OptOut, fields: dict[str, str]) -> None:
         standing = ActiveOptOut.of(statement)

@@ -47,7 +47,7 @@ class Tips:
         self,
         tip: Tip,
         headers: tuple[bytes, ...],
-        said: VerifiedStatement,
+        verified: VerifiedStatement,
         apply_once: Callable[[], AbstractContextManager[None]],
     ) -> RequestStatus:
         """Makes the tip ready to leave.  `apply_once` opens the transaction in which its statement takes effect, once.
@@ -62,7 +62,7 @@ class Tips:
                 with apply_once():
                     self._require_sendable(tip)
                     self._holds.require_none_going(each.id for each in released)
-                    return self._seal(tip, said, released, making)
+                    return self._seal(tip, verified, released, making)
             except BaseException:
                 self._maker.discard(tip.tip)
                 raise
@@ -71,18 +71,18 @@ class Tips:
         return self._records.tips()
 
     def _seal(
-        self, tip: Tip, said: VerifiedStatement, released: tuple[ReleasedItem, ...], making: OutboxBuild
+        self, tip: Tip, verified: VerifiedStatement, released: tuple[ReleasedItem, ...], making: OutboxBuild
     ) -> RequestStatus:
-        stored = self._stored(tip, said)
+        stored = self._stored(tip, verified)
         shared = len(tip.segments)
-        status = self._releases.start_tip(stored, segments=shared, **said.fields)
+        status = self._releases.start_tip(stored, segments=shared, **verified.fields)
         manifest = tip_manifest_of(released, [part.sha256 for part in making.parts], tip, tip.device)
         parts = making.finish(manifest, tip.reply)
-        self._archive.keep(tip.tip, said, released)
+        self._archive.keep(tip.tip, verified, released)
         self._releases.add_outbox(stored, tip.tip, parts, shared)
         return status
 
-    def _stored(self, tip: Tip, said: VerifiedStatement) -> StoredTip:
+    def _stored(self, tip: Tip, verified: VerifiedStatement) -> StoredTip:
         # The owner's clock counts while the device's clock is unknown.
         now_s = trusted_seconds(self._clock.now()) or tip.owner_time_ms // 1000
         return StoredTip(
@@ -92,7 +92,7 @@ class Tips:
             state=TIP_SENT.next_state,
             not_after_s=now_s + _LIFE_S,
             sealed_to=sha256_of_recipient(tip.reply),
-            by=said.key_id,
+            by=verified.key_id,
         )
 
     def _require_sendable(self, tip: Tip) -> None:

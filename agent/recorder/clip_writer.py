@@ -61,7 +61,7 @@ _WRITING_BYTES: Final = 128 << 10
 """A segment's bytes besides pictures and sound: header, record, tombstone, and the whole blocks of each file."""
 _STILL_PIXELS: Final = 250_000_000
 """The most that a still may cost the writer to decode: two seconds of 4K at 15 pictures a second."""
-_CHAPTER_NS: Final = 600 * NS_PER_S
+_CONTINUOUS_PIECE_NS: Final = 600 * NS_PER_S
 """Continuous recording is listed in pieces of about this length."""
 
 
@@ -123,7 +123,7 @@ class ClipWriter:
             vault,
             clock,
             settings.fault_memory_bytes,
-            self._make_room,
+            make_room=self._make_room,
             hear=hear,
             continuous=settings.continuous,
             signer=signer,
@@ -256,8 +256,8 @@ class ClipWriter:
             self._record_between(gop, between)
 
     def _record_between(self, gop: Gop, between: Segmenter) -> None:
-        chapter = self._events.get(_BETWEEN)
-        if chapter is None or gop.start_ns - chapter.began_ns > _CHAPTER_NS:
+        piece = self._events.get(_BETWEEN)
+        if piece is None or gop.start_ns - piece.began_ns > _CONTINUOUS_PIECE_NS:
             self._events[_BETWEEN] = _RecordedEvent(self._new_name(), CONTINUOUS, began_ns=gop.start_ns)
         if not between.running:
             self._apply_effects(between.clip_begins(_BETWEEN, gop.start_ns))
@@ -372,11 +372,12 @@ class ClipWriter:
         self._foreign_bytes = eviction.foreign_bytes
         if eviction.evicted:
             self._log.info("segments_evicted", evicted=len(eviction.evicted), freed_bytes=eviction.freed_bytes)
-        if eviction.forced:
-            self._log.warning("holds_overruled", segments=len(eviction.forced))
+        if eviction.held_but_evicted:
+            self._log.warning("holds_overruled", segments=len(eviction.held_but_evicted))
             self._notifier.notify(
                 "vault",
-                f"The disk is full: {len(eviction.forced)} segments that a request was waiting for had to make room.",
+                f"{len(eviction.held_but_evicted)} held segments (kept by an owner, or wanted by a request) were "
+                "deleted: holds were over their share, or the disk was full.",
             )
         return bool(eviction.evicted)
 

@@ -84,8 +84,8 @@ class _PendingSegment:
 
 
 class RetryBuffer:
-    """For one thread. After a fault `relieve(bytes)` is called: a full disk lacks room for this many bytes. If it made
-    room it returns true, and the next attempt follows at once, because other files could take that room first.
+    """For one thread. After a fault `make_room(bytes)` is called: a full disk lacks room for this many bytes. If it
+    made room it returns true, and the next attempt follows at once, because other files could take that room first.
 
     `monotonic`: seconds, for the pauses between attempts.
     """
@@ -95,7 +95,7 @@ class RetryBuffer:
         vault: Vault,
         clock: Clock,
         most_bytes: int,
-        relieve: Callable[[int], bool],
+        make_room: Callable[[int], bool],
         monotonic: Callable[[], float] = time.monotonic,
         hear: FetchSound | None = None,
         *,
@@ -110,7 +110,7 @@ class RetryBuffer:
         self._vault = vault
         self._clock = clock
         self._most_bytes = most_bytes
-        self._relieve = relieve
+        self._make_room = make_room
         self._monotonic = monotonic
         self._log = structlog.get_logger("writer")
         self._pending: deque[_PendingSegment] = deque()
@@ -289,7 +289,7 @@ class RetryBuffer:
         # is none before that. Only the next segment's size counts: for more, a file that grows beside the vault would
         # take one segment after another.
         with suppress(StorageError):
-            if self._relieve(self._pending[0].size_bytes if self._pending else 0):
+            if self._make_room(self._pending[0].size_bytes if self._pending else 0):
                 self._retry_s = self._monotonic()
 
     def _remember_restart(self) -> None:

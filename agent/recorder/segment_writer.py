@@ -45,8 +45,8 @@ class SealingContext:
 
 
 @dataclass(frozen=True, slots=True)
-class WriteDecision:
-    """Callbacks of the vault: they judge a clock, and learn what became of the segment."""
+class SegmentCallbacks:
+    """Functions of the vault: `judge` a reading of the clock, `commit` a record, and learn that a segment `failed`."""
 
     judge: Callable[[ClockReading], ClockReading]
     commit: Callable[[SegmentRecord], None]
@@ -59,7 +59,7 @@ class SegmentWriter:
     def __init__(
         self, begin: Begin, start: ClockReading, sealing: SealingContext, store: SegmentStore, clock: Clock,
         entropy: Entropy,
-        outcome: WriteDecision,
+        callbacks: SegmentCallbacks,
     ) -> None:  # fmt: skip
         self._begin = begin
         self._start = start
@@ -67,7 +67,7 @@ class SegmentWriter:
         self._store = store
         self._clock = clock
         self._entropy = entropy
-        self._outcome = outcome
+        self._callbacks = callbacks
         self._media_size = 0
         self._image: bytes | None = None
         self._seen_around: tuple[ObjectLabel, ...] | None = None
@@ -120,13 +120,13 @@ class SegmentWriter:
         """
         sealer = self._require_open()
         with self._abandon_on_error():
-            span = span_between(self._begin.boot, self._start, self._outcome.judge(end))
+            span = span_between(self._begin.boot, self._start, self._callbacks.judge(end))
             context = self._context(span, seen)
             self._append(sealer.update(context_box(context)) + sealer.finish())
             self._sealer = None
             record = self._record(span, self._sealed_poster(context), self._sealed_sound(context))
             self._publish()
-            self._outcome.commit(record)  # F4, F5
+            self._callbacks.commit(record)  # F4, F5
         return record
 
     def abandon(self) -> None:
@@ -242,7 +242,7 @@ class SegmentWriter:
         self._sealer = None
         if self._file is not None:
             self._file.abandon()
-        self._outcome.failed(self._begin)
+        self._callbacks.failed(self._begin)
 
     def _require_open(self) -> Sealer:
         if self._sealer is None:

@@ -48,7 +48,7 @@ from agent.errors import StorageError
 from agent.ports import Clock, Entropy, Index, ManifestLog, SegmentStore
 from agent.recorder.chapters import ChapterKeeper
 from agent.recorder.manifest_writer import ManifestWriter
-from agent.recorder.segment_writer import SealingContext, SegmentWriter, WriteDecision
+from agent.recorder.segment_writer import SealingContext, SegmentCallbacks, SegmentWriter
 from agent.recorder.vault_recovery import StartReport, VaultStartUp
 from agent.vault.manifest_reader import read_tail
 from agent.vault.reader import VaultReader
@@ -72,14 +72,15 @@ _DANGER_BYTES: Final = 16 << 20
 class RetentionReport:
     """The evicted segments, in order. `short_bytes`: bytes that the limits still require but holds forbid.
 
-    `forced`: evicted segments that were held; the owner must be told. `foreign_bytes`: bytes that other files take from
-    the disk, if they are at least half of the floor. `more`: the limits require more, and the next call continues.
+    `held_but_evicted`: evicted segments that an owner or a request held; the owner must be told. `foreign_bytes`:
+    bytes that other files take from the disk, if they are at least half of the floor. `more`: the limits require more,
+    and the next call continues.
     """
 
     evicted: tuple[SegmentId, ...]
     freed_bytes: int
     short_bytes: int
-    forced: tuple[SegmentId, ...] = ()
+    held_but_evicted: tuple[SegmentId, ...] = ()
     foreign_bytes: int = 0
     more: bool = False
 
@@ -264,8 +265,8 @@ class Vault(VaultReader):
             )
             self._ordinal += 1
             self._being_written.add(segment)
-            outcome = WriteDecision(self._judge, self._commit, self._failed)
-            return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, outcome)
+            callbacks = SegmentCallbacks(self._judge, self._commit, self._failed)
+            return SegmentWriter(begin, start, self._sealing, self._store, self._clock, self._entropy, callbacks)
 
     def seal_without_storing(self, plaintext: bytes, *, also: tuple[Recipient, ...] = ()) -> bytes:
         """Returns `plaintext` sealed to the recipients of segments and `also`, for the media keys of live view. The

@@ -52,7 +52,7 @@ _LOOK_S: Final = 5.0
 _BATCH: Final = 4
 """Frames in one request to the custodian."""
 _FRAMES_PER_S: Final = 200.0
-_MOST_SESSIONS: Final = 64
+_MOST_TOPICS: Final = 64
 _EXPIRY_S: Final = 30
 _QUEUE: Final = 64
 _WINDOW_BYTES: Final = 512 << 10
@@ -196,7 +196,7 @@ class RelayConnection:
             is_new = parsed.session not in self._topics
             self._topics[parsed.session] = parsed
             self._topics.move_to_end(parsed.session)
-            oldest = next(iter(self._topics)) if len(self._topics) > _MOST_SESSIONS else None
+            oldest = next(iter(self._topics)) if len(self._topics) > _MOST_TOPICS else None
         if is_new:
             self._bus.hurry(True)
         return [*(self._end(oldest) if oldest else []), LinkFrame(parsed.session, payload)]

@@ -105,7 +105,7 @@ def save(draft: Draft, person: Person, roles: frozenset[Role]) -> Draft:
     is_new = draft.pk is None
     if not is_new:
         stored = _locked(draft)
-        progress = take(progress_of(stored), Step.EDIT, Actor(person.pk, roles), two_person_rule=True)
+        progress = take(progress_of(stored), Step.EDIT, Actor(person.pk, roles))
         draft.author_id = progress.author
     draft.save()
     log.record(
@@ -185,7 +185,7 @@ def refresh(organisation: Organisation, now: datetime.datetime) -> None:
     requester = requester_of(organisation) if signed else None
     for draft in signed:
         if requester is not None and is_published(requester, draft.request_id):
-            progress = take(progress_of(draft), Step.PUBLISH, DESK, two_person_rule=True)
+            progress = take(progress_of(draft), Step.PUBLISH, DESK)
             found = Draft.objects.filter(pk=draft.pk, state=State.SIGNED)
             found.update(state=progress.state.value, published_at=now)
     expire_due(organisation, int(now.timestamp()))
@@ -200,7 +200,7 @@ def expire_due(organisation: Organisation, now_s: int) -> None:
         with transaction.atomic():
             draft = _locked(each)
             if State(draft.state) in (State.SIGNED, State.PUBLISHED):
-                draft.state = take(progress_of(draft), Step.EXPIRE, DESK, two_person_rule=True).state.value
+                draft.state = take(progress_of(draft), Step.EXPIRE, DESK).state.value
                 draft.save(update_fields=["state"])
                 log.record(
                     organisation, "desk", "request.expired", f"request {draft.request_id}", case=draft.case.number

@@ -102,8 +102,10 @@ class Progress:
     signed: bool = False
 
 
-def take(progress: Progress, step: Step, actor: Actor, *, two_person_rule: bool, content: str = "") -> Progress:
+def take(progress: Progress, step: Step, actor: Actor, *, two_person_rule: bool = True, content: str = "") -> Progress:
     """Returns the progress after `step`. `content`: the fingerprint of the words that the actor saw.
+
+    `two_person_rule` counts for the steps approve and sign only.
 
     Raises `RequestError` with the reason if the step is not possible now or not for this person.
     """

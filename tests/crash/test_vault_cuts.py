@@ -230,7 +230,7 @@ def test_the_check_catches_a_chapter_deleted_before_the_next_is_there(monkeypatc
     assert is_caught(chapters=SHORT_CHAPTERS)
 
 
-def test_the_check_catches_an_anchor_that_is_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_catches_a_clock_sync_that_is_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chapters, "_dates", lambda line, boots: False)
     assert is_caught(chapters=SHORT_CHAPTERS)
 

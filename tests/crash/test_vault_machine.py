@@ -104,7 +104,7 @@ class VaultMachine(RuleBasedStateMachine):
     def evict(self, share: int) -> None:
         most = max(1, self.tested.vault.totals().stored_bytes * share // 4)
         report = self.tested.vault.enforce_retention(self.story.held, RetentionLimits(most_bytes=most))
-        assert report.forced == ()
+        assert report.held_but_evicted == ()
 
     @rule(reason=st.sampled_from(GapReason))
     def gap(self, reason: GapReason) -> None:

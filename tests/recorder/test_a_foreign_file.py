@@ -101,10 +101,10 @@ class Greedy:
 
 
 def keeper_that_rolls(story: Story) -> RetryBuffer:
-    def relieve(need_bytes: int) -> bool:
+    def make_room(need_bytes: int) -> bool:
         return bool(story.tested.vault.enforce_retention((), need_bytes=need_bytes + (128 << 10)).evicted)
 
-    return RetryBuffer(story.tested.vault, story.tested.clock, 10**6, relieve, monotonic=lambda: story.now_s)
+    return RetryBuffer(story.tested.vault, story.tested.clock, 10**6, make_room, monotonic=lambda: story.now_s)
 
 
 def test_a_file_that_takes_all_that_becomes_free_costs_one_segment_and_then_recording_stops(

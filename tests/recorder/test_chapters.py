@@ -188,7 +188,7 @@ def test_an_index_made_anew_from_the_chapters_says_what_the_old_one_said(tested:
     assert (fresh.chain_head(), fresh.totals()) == (tested.index.chain_head(), tested.vault.totals())
 
 
-def test_the_date_that_an_anchor_gave_outlives_its_chapter(tested: TestVault) -> None:
+def test_the_date_that_a_clock_sync_gave_outlives_its_chapter(tested: TestVault) -> None:
     tested.clock.quality, tested.clock.utc_offset_ns = ClockQuality.UNKNOWN, 0
     early = record(tested, 0, "button")
     tested.vault.start()

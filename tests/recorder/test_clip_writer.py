@@ -187,12 +187,18 @@ def test_the_owner_is_told_once_that_other_files_fill_the_disk_until_they_do_not
     assert len(owner.told) == 2, "again, after it was fine"
 
 
-def test_the_owner_is_told_of_segments_that_a_request_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_owner_is_told_of_held_segments_that_were_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     name = segment_id(bytes(16))
-    film, owner, _asked = evicting(monkeypatch, RetentionReport((name,), 10, 0, forced=(name, name)))
+    film, owner, _asked = evicting(monkeypatch, RetentionReport((name,), 10, 0, held_but_evicted=(name, name)))
     clip(film, 1, 0, 4)
     film.run()
-    assert owner.told == [("vault", "The disk is full: 2 segments that a request was waiting for had to make room.")]
+    assert owner.told == [
+        (
+            "vault",
+            "2 held segments (kept by an owner, or wanted by a request) were deleted: holds were over their share, "
+            "or the disk was full.",
+        )
+    ]
 
 
 def test_a_full_disk_asks_for_the_room_of_the_waiting_segment_and_what_it_costs_beside(
@@ -577,7 +583,7 @@ def test_the_end_of_the_stream_ends_the_clip_with_its_last_picture(monkeypatch: 
 
 def test_what_retention_deleted_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     name = segment_id(bytes(16))
-    film, _owner, _asked = evicting(monkeypatch, RetentionReport((name, name), 77, 0, forced=(name,)))
+    film, _owner, _asked = evicting(monkeypatch, RetentionReport((name, name), 77, 0, held_but_evicted=(name,)))
     with capture_logs() as lines:
         assert film.writer._enforce_retention() is True
     assert lines == [

@@ -57,10 +57,10 @@ class Story:
         self.now_s = 0.0
         self.relieved = 0
         self.keeper = RetryBuffer(
-            self.tested.vault, self.tested.clock, most_bytes, self.relieve, monotonic=lambda: self.now_s
+            self.tested.vault, self.tested.clock, most_bytes, self.make_room, monotonic=lambda: self.now_s
         )
 
-    def relieve(self, _need_bytes: int) -> bool:
+    def make_room(self, _need_bytes: int) -> bool:
         self.relieved += 1
         return False
 
@@ -240,12 +240,12 @@ def test_our_own_mistake_is_not_tried_again_for_ever(story: Story, monkeypatch: 
 def test_a_full_disk_that_made_room_is_tried_again_at_once(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     needs: list[int] = []
 
-    def relieve(need_bytes: int) -> bool:
+    def make_room(need_bytes: int) -> bool:
         needs.append(need_bytes)
         story.disk.before = None
         return True
 
-    monkeypatch.setattr(story.keeper, "_relieve", relieve)
+    monkeypatch.setattr(story.keeper, "_make_room", make_room)
     story.fail(errno.ENOSPC)
     story.keeper.begin(event_id(1), "motion", DESCRIPTION, story.gop())
     assert needs == [GOP_BYTES], "room for the footage that waits, and no more"
@@ -258,7 +258,7 @@ def test_room_that_cannot_be_made_is_no_other_fault(story: Story, monkeypatch: p
     def refuse(_need_bytes: int) -> bool:
         raise StorageError("The disk is read-only.", remedy="Look at it.")
 
-    monkeypatch.setattr(story.keeper, "_relieve", refuse)
+    monkeypatch.setattr(story.keeper, "_make_room", refuse)
     story.fail(errno.ENOSPC)
     story.segment()
     assert os.strerror(errno.ENOSPC) in story.keeper.fault
@@ -288,7 +288,7 @@ def after_a_restart(story: Story, monkeypatch: pytest.MonkeyPatch, covered_until
         story.tested.vault,
         story.tested.clock,
         10 * GOP_BYTES,
-        story.relieve,
+        story.make_room,
         monotonic=lambda: story.now_s,
         continuous=True,
     )
@@ -445,11 +445,11 @@ def test_a_gap_that_the_disk_refuses_is_recorded_at_the_next_attempt(
     """The footage is stored then, and only the gap waits."""
     needs: list[int] = []
 
-    def relieve(need_bytes: int) -> bool:
+    def make_room(need_bytes: int) -> bool:
         needs.append(need_bytes)
         return False
 
-    monkeypatch.setattr(story.keeper, "_relieve", relieve)
+    monkeypatch.setattr(story.keeper, "_make_room", make_room)
     story.fail(errno.EIO)
     for _ in range(3):
         story.segment(4)

@@ -47,7 +47,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return lines
 
 
-def test_a_segment_that_a_kill_cut_off_is_adopted_without_reading_the_manifest(
+def test_a_segment_that_a_kill_cut_off_is_recovered_without_reading_the_manifest(
     tested: TestVault, parsed: list[bytes]
 ) -> None:
     stock(tested)

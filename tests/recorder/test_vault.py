@@ -85,6 +85,7 @@ def test_an_owner_opens_what_was_recorded_and_finds_its_context(tested: TestVaul
 
 
 def test_nobody_else_opens_it(tested: TestVault) -> None:
+    """One file and a wrong key. For the whole disk of a stolen doorbell: `demo/evidence.py`: `steal`."""
     segment = tested.record(*MEDIA)
     with pytest.raises(OpenError):
         open_bytes(tested.ciphertext(segment), [X25519Identity(bytes(reversed(range(32))))])
@@ -364,7 +365,7 @@ def test_on_a_full_disk_recording_wins_over_holds_and_says_so() -> None:
     assert tested.vault.enforce_retention(held, need_bytes=9000) == RetentionReport((), 0, 9000)
     disk.capacity_bytes = used + (8 << 20)  # below half of it: recording would stop
     report = tested.vault.enforce_retention(held, need_bytes=9000)
-    assert report.forced == report.evicted == tuple(ids[:3])
+    assert report.held_but_evicted == report.evicted == tuple(ids[:3])
     assert [entry.id for entry in tested.vault.entries()] == ids[3:]
     reasons = [getattr(record, "reason", None) for record in tested.vault._records()]
     assert EvictionReason.RECORDING in reasons

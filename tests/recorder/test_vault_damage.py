@@ -95,7 +95,7 @@ def test_a_missing_segment_is_told_once_and_leaves_the_index(tested: TestVault) 
         tested.vault.record(ids[1])
 
 
-def test_a_missing_segment_that_comes_back_is_adopted_and_never_deleted(tested: TestVault) -> None:
+def test_a_missing_segment_that_comes_back_is_recovered_and_never_deleted(tested: TestVault) -> None:
     ids = [tested.record(*MEDIA) for _ in range(2)]
     path = path_of(tested, f"{ids[0]}.age")
     path.rename(path.with_name("hidden"))
@@ -122,7 +122,7 @@ def test_a_damaged_manifest_line_costs_no_footage(tested: TestVault, tmp_path: P
     assert tested.vault.start() == StartReport()
 
 
-def test_a_lost_manifest_is_begun_anew_and_every_segment_adopted(tested: TestVault, tmp_path: Path) -> None:
+def test_a_lost_manifest_is_begun_anew_and_every_segment_recovered(tested: TestVault, tmp_path: Path) -> None:
     ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]
     (tmp_path / "vault" / "manifest.0").unlink()
     report = tested.vault.start()
@@ -134,7 +134,7 @@ def test_a_lost_manifest_is_begun_anew_and_every_segment_adopted(tested: TestVau
 
 
 @pytest.mark.parametrize("kind", [".poster.age", ".sound.age"])
-def test_what_is_damaged_beside_an_adopted_segment_costs_only_itself(
+def test_what_is_damaged_beside_a_recovered_segment_costs_only_itself(
     tested: TestVault, tmp_path: Path, kind: str
 ) -> None:
     ids = [tested.record(*MEDIA, poster=JPEG, sound=MEDIA[0]) for _ in range(3)]

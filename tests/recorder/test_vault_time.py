@@ -47,7 +47,7 @@ def certain(tested: TestVault, from_ms: int, to_ms: int) -> bool:
     return match(TimeWindow(from_ms, to_ms), Everywhere(), (0, 0), found, most=100).certain
 
 
-def anchors(tested: TestVault) -> int:
+def clock_syncs(tested: TestVault) -> int:
     records = [step.signed.record for step in read_chain(tested.log.lines()) if step.signed]
     return sum(isinstance(record, ClockSync) for record in records)
 
@@ -56,7 +56,7 @@ def know_the_time(tested: TestVault) -> None:
     tested.clock.quality, tested.clock.utc_offset_ns = ClockQuality.SYNCED, START_UTC_NS
 
 
-def test_an_anchor_dates_what_was_recorded_before_it(tested: TestVault) -> None:
+def test_a_clock_sync_dates_what_was_recorded_before_it(tested: TestVault) -> None:
     early = [tested.record() for _ in range(3)]
     assert all(entry.start_ms < 10**6 for entry in tested.vault.entries())
     know_the_time(tested)
@@ -66,7 +66,7 @@ def test_an_anchor_dates_what_was_recorded_before_it(tested: TestVault) -> None:
     assert [entry.start_ms for entry in entries] == [START_MS + 1000 * second for second in (100, 101, 102, 103)]
     assert all(entry.quality is ClockQuality.SYNCED for entry in entries)
     assert certain(tested, START_MS + 100_000, START_MS + 103_000)
-    assert anchors(tested) == 1
+    assert clock_syncs(tested) == 1
 
 
 def test_the_dates_survive_a_lost_index(tested: TestVault) -> None:
@@ -88,7 +88,7 @@ def test_a_device_that_restarts_with_a_known_clock_dates_what_it_recorded_before
     (entry,) = tested.vault.entries()
     assert entry.start_ms == START_MS + 100_000
     tested.vault.enforce_retention(())
-    assert anchors(tested) == 1
+    assert clock_syncs(tested) == 1
 
 
 def test_what_nobody_saw_end_stays_uncertain(tested: TestVault) -> None:

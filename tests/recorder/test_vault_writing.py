@@ -179,12 +179,12 @@ def test_the_newest_segment_and_held_ones_stay_until_recording_would_stop(tested
     limits = RetentionLimits(most_bytes=1)
     report = tested.vault.enforce_retention({names[0]}, limits)
     assert report.evicted == (names[1], names[2])
-    assert report.forced == ()
+    assert report.held_but_evicted == ()
     assert report.short_bytes > 0
     assert report.freed_bytes > 0
     fill(disk, 1 << 20)
     report = tested.vault.enforce_retention({names[0]}, limits)
-    assert (report.evicted, report.forced) == ((names[0],), (names[0],))
+    assert (report.evicted, report.held_but_evicted) == ((names[0],), (names[0],))
     (*_others, tombstone) = [each for each in records(tested) if isinstance(each, EvictionRecord)]
     assert tombstone.reason is EvictionReason.RECORDING
     assert [entry.id for entry in tested.vault.entries()] == [names[3]]
@@ -199,7 +199,7 @@ def test_holds_end_below_half_the_floor_or_sixteen_mebibytes(
     names = [tested.record() for _ in range(2)]
     fill(disk, free_mib << 20)
     limits = RetentionLimits(most_bytes=1, free_bytes=floor_mib << 20)
-    assert tested.vault.enforce_retention(set(names), limits).forced == ((names[0],) if is_danger else ())
+    assert tested.vault.enforce_retention(set(names), limits).held_but_evicted == ((names[0],) if is_danger else ())
 
 
 def test_a_slice_of_an_eviction_says_that_there_is_more(tested: TestVault) -> None:
@@ -405,11 +405,11 @@ def test_a_report_has_each_number_of_a_forced_eviction(tested: TestVault, monkey
         evicted=tuple(names[:3]),
         freed_bytes=sum(sizes[:3]),
         short_bytes=0,
-        forced=tuple(names[1:3]),
+        held_but_evicted=tuple(names[1:3]),
         foreign_bytes=(FLOOR - (8 << 20)) - need,
     )
     last = tested.vault.enforce_retention(set(names), need_bytes=10 * need)
-    assert last.forced == (names[3],), "the newest stays"
+    assert last.held_but_evicted == (names[3],), "the newest stays"
     assert last.short_bytes == 10 * need - sum(sizes[:3]) - sizes[3]
 
 
@@ -431,7 +431,7 @@ def test_holds_end_exactly_below_half_the_floor_counted_with_what_was_freed(
     set_free(tested, monkeypatch, FLOOR // 2 - size)
     assert tested.vault.enforce_retention({names[1]}, limits).evicted == (names[0],), "it frees enough"
     set_free(tested, monkeypatch, FLOOR // 2 - 1)
-    assert tested.vault.enforce_retention({names[1]}, limits).forced == (names[1],)
+    assert tested.vault.enforce_retention({names[1]}, limits).held_but_evicted == (names[1],)
 
 
 def test_a_nearly_full_disk_without_a_limit_that_is_passed_evicts_nothing(

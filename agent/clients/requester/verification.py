@@ -159,7 +159,7 @@ def _examine(
     with found.check(CheckKind.SEALED) as words:
         identity = asked.reply_identity()
         found.statements = _opened_manifest(sealed_manifest, asked, identity, words)
-    manifest = _statements(requester, found, origin, asked, answer)
+    manifest = _check_statements(requester, found, origin, asked, answer)
     with found.check(CheckKind.PARTS) as words:
         _require_all_parts(answer, manifest, found, words)
     with found.check(CheckKind.FOOTAGE) as words:
@@ -201,7 +201,7 @@ def _opened_manifest(data: bytes, asked: SentRequest, identity: HybridIdentity, 
     return opened
 
 
-def _statements(
+def _check_statements(
     requester: Requester, found: _VerificationState, origin: DisclosureOrigin, asked: SentRequest, answer: AnswerFolder
 ) -> DisclosureManifest:
     """Runs checks 3 to 9: the signatures, and the consistency of the statements."""

@@ -3,33 +3,35 @@
 Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, with `q` the frame in logarithmic steps,
 `B` the background and `mean` the mean over 11×11 cells:
 
-0.  **Admit, shrink, clear.**  Up to some 16 frames a second are admitted, and their true rate is measured
+0.  **Admit, shrink, clear** (`step`).  Up to some 16 frames a second are admitted, and their true rate is measured
     (`pacing.py`).  Exact 2×2 means down to the grid, then `q = 97 ln(1 + luma / 20)` (`pyramid.py`).  Where it rains,
     the median of three frames; at night gain, 3×3 means (`clearing.py`).
-1.  **Quick look.**  Is `|q - B|` above 80 % of the threshold `T` in three cells or more?  If not, and that is almost
-    every frame of a real day, `B` follows a little and the frame is done: one pass over preallocated grids.
-2.  **Full look.**  A cell differs when `|(q - B) - mean(q - B)| > T`, `|q - B| > 0.8 T`, and two neighbours do too.
-    Taking the local mean out makes light vanish; asking for the difference itself as well keeps the halo of a bright
-    thing out.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by sign, plus a
-    share of the local contrast (`background.py`).
-3.  **Another light?**  When most of the picture becomes brighter or darker at once, judgement waits until 0.6 s have
-    passed without that, and then rests on structure (`lighting.py`).  Light has been learned meanwhile; structure lost
-    while things still change is a person close to the lens, and fires: "too much changed" is never a reason to drop a
-    visitor.
-4.  **Track before detecting.**  A path is a sequence of differing cells, each within a step of the one before, that
-    gains length on ground not covered for 2 s.  Swaying things run out of new ground, walkers do not (`tracking.py`).
-5.  **Confirm.**  Regions reached by a path of six steps must be large enough for their zone and for a person, have
-    dwelt on their cells (insects, leaves and flakes do not), and still be changing (scenery is not); small ones must be
-    all that twice. Trees, rain and insects make short paths again and again: a path must be longer than the usual ones
-    of its scene (`confirming.py`). A region that shows the background's structure is light. Only now
-    is the frame `moving`.
-6.  **Learn.**  `B` follows slowly under what differs, fast where that has stopped changing, faster with smooth light;
-    noise follows except around a confirmed visitor.
-7.  **Stay.**  A visitor who stands still is `present` as long as they hide the scene from before they came, and live
-    (`presence.py`).
-8.  **Linger.**  A visitor who comes too slowly for a path is found by comparing with the scene of half a minute ago
-    (`lingering.py`).
-9.  **Mind the lens.**  Every two seconds: is it covered, moved, shaken (`lens.py`)?
+1.  **Quick look** (`passes.look`, called by `step`).  Is `|q - B|` above 80 % of the threshold `T` in three cells or
+    more?  If not, and that is almost every frame of a real day, `B` follows a little and the frame is done: one pass
+    over preallocated grids.
+2.  **Full look** (`_look`).  A cell differs when `|(q - B) - mean(q - B)| > T`, `|q - B| > 0.8 T`, and two neighbours
+    do too. Taking the local mean out makes light vanish; asking for the difference itself as well keeps the halo of a
+    bright thing out.  `T` is the largest of a floor, the scene's noise and the cell's own noise, each learned by sign,
+    plus a share of the local contrast (`background.py`).
+3.  **Another light?** (`_settle`)  When most of the picture becomes brighter or darker at once, judgement waits until
+    0.6 s have passed without that, and then rests on structure (`lighting.py`).  Light has been learned meanwhile;
+    structure lost while things still change is a person close to the lens, and fires: "too much changed" is never a
+    reason to drop a visitor.
+4.  **Track before detecting** (`_advance`).  A path is a sequence of differing cells, each within a step of the one
+    before, that gains length on ground not covered for 2 s.  Swaying things run out of new ground, walkers do not
+    (`tracking.py`).
+5.  **Confirm** (`_confirm`).  Regions reached by a path of six steps must be large enough for their zone and for a
+    person, have dwelt on their cells (insects, leaves and flakes do not), and still be changing (scenery is not); small
+    ones must be all that twice. Trees, rain and insects make short paths again and again: a path must be longer than
+    the usual ones of its scene (`confirming.py`). A region that shows the background's structure is light. Only now is
+    the frame `moving`.
+6.  **Learn** (`_follow`).  `B` follows slowly under what differs, fast where that has stopped changing, faster with
+    smooth light; noise follows except around a confirmed visitor.
+7.  **Stay** (`_with_presence`).  A visitor who stands still is `present` as long as they hide the scene from before
+    they came, and live (`presence.py`).
+8.  **Linger** (`_with_lingering`).  A visitor who comes too slowly for a path is found by comparing with the scene of
+    half a minute ago (`lingering.py`).
+9.  **Mind the lens** (`step`).  Every two seconds: is it covered, moved, shaken (`lens.py`)?
 
 `moving` is a strict yes.  Keeping an event alive on a weaker `score`, or on `present` for up to five minutes, is the
 event machine's business (`agent/core/events.py`).

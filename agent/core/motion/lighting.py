@@ -37,7 +37,7 @@ _LIT_STEPS = np.uint8(12)
 _TELLING_SHARE = 0.25
 """This share of what is watched has to show no visitor, or nothing is said about the light."""
 
-_LONGEST, _NEXT = 3, 10
+_LONGEST_WAITS, _NEXT_WAIT_AFTER = 3, 10
 """A light may take three times the usual wait to settle, as an infrared lamp does after its filter. The next wait may
 begin after ten times the usual one: a light that blinks is looked through for most of the time."""
 
@@ -70,10 +70,10 @@ class SuddenLightChange:
     def suspects(self, background: Grid, frame_number: int) -> None:
         """The light has changed: begin to settle, unless something has moved before: a person who comes near."""
         if not self._changing_frames and not self.settling and frame_number >= self._next_at_frame:
-            self._next_at_frame = frame_number + _NEXT * self.settle_frames
+            self._next_at_frame = frame_number + _NEXT_WAIT_AFTER * self.settle_frames
             self.before[:] = background
             self._frames_left = self.settle_frames
-            self._longest_frames_left = _LONGEST * self.settle_frames
+            self._longest_frames_left = _LONGEST_WAITS * self.settle_frames
             self.settling = True
 
     def observe(self, changing_share: float, *, is_lit: bool) -> None:
