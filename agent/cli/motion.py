@@ -118,7 +118,7 @@ class MotionRun:
                 self._began_s = self._next_look_s = effect.at_ns / NS_PER_S
                 self._votes, self._moved = LabelVotes(), MovedRegions()
             elif isinstance(effect, EventEnds):
-                labels = tuple(sight.value for sight in self._votes.shown) if self._votes.inferences else None
+                labels = tuple(label.value for label in self._votes.shown) if self._votes.inferences else None
                 self.events.append(DetectedEvent(self._began_s, effect.at_ns / NS_PER_S, effect.peak_score, labels))
 
 
@@ -285,7 +285,7 @@ def _show(file: Path, watch: MotionRun, compared: Score | None) -> None:
     click.echo(f"{click.style(str(file), bold=True)}: {frames}, {cost}")
     for number, event in enumerate(watch.events, start=1):
         span = f"{_clock(event.start_s)} – {_clock(event.end_s)}"
-        click.echo(f"  event {number:3}   {span}   score {event.score:.2f}{_sights(event)}")
+        click.echo(f"  event {number:3}   {span}   score {event.score:.2f}{_labels_of(event)}")
     if not watch.events:
         click.echo("  nothing moved")
     if compared:
@@ -294,7 +294,7 @@ def _show(file: Path, watch: MotionRun, compared: Score | None) -> None:
         click.echo(click.style("  Note: ", fg="yellow") + watch.detail)
 
 
-def _sights(event: DetectedEvent) -> str:
+def _labels_of(event: DetectedEvent) -> str:
     return "" if event.labels is None else f"   {', '.join(event.labels) or words.UNSURE}"
 
 

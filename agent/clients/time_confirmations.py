@@ -214,7 +214,7 @@ def find_time(
     after, before = (tuple(each for each in dated if each.side is side) for side in TimeSide)
     stated = proof is not None or opening is not None
     findings = TimeFindings(_counted(after), _counted(before), tuple(doubts), stated, dated)
-    return replace(findings, doubts=(*doubts, *_contradictions(findings, owner_time_ms)))
+    return replace(findings, doubts=(*doubts, *_disagreements(findings, owner_time_ms)))
 
 
 def _statements(side: TimeSide, proof: TimeProof, head: Checkpoint, trust: TimeTrust) -> Iterator[TimeStatement]:
@@ -265,7 +265,7 @@ def _is_late(statement: TimeStatement, owner_s: int) -> bool:
     return statement.at_s is not None and abs(statement.at_s - owner_s) > _LATE_S
 
 
-def _contradictions(found: TimeFindings, owner_time_ms: int) -> Iterator[str]:
+def _disagreements(found: TimeFindings, owner_time_ms: int) -> Iterator[str]:
     owner_s, since, until = owner_time_ms // _MS_PER_S, found.from_s, found.until_s
     if since is not None and until is not None and since > until:
         yield "The two contradict each other."

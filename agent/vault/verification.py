@@ -43,7 +43,7 @@ class VerifyReport:
     damaged: list[str] = field(default_factory=list)
     """Names of files with bytes that differ from the record."""
     unknown: list[str] = field(default_factory=list)
-    """File names that no record names; the next start adopts them or sets them aside."""
+    """File names that no record names; the next start recovers them or sets them aside."""
 
     @property
     def sound(self) -> bool:

@@ -153,7 +153,7 @@ def test_what_a_running_doorbell_records_and_evicts_during_a_verification_is_no_
     assert stays
 
 
-def test_repair_builds_the_index_anew_and_adopts_what_no_record_names(
+def test_repair_builds_the_index_anew_and_recovers_what_no_record_names(
     stored: TestVault, run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "state" / "vault" / "segments" / "a" / "holiday.mp4").write_bytes(b"x")

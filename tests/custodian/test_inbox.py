@@ -330,7 +330,7 @@ def test_a_case_and_a_rate_are_of_one_requester_below_one_root() -> None:
     door.close()
 
 
-def test_what_only_an_anchor_dated_is_nothing_to_be_asked_about(door: Door) -> None:
+def test_what_only_a_clock_sync_dated_is_nothing_to_be_asked_about(door: Door) -> None:
     for paper in door.vault.kept.values():
         paper.entry = replace(paper.entry, dated_later=True)
     assert door.state(door.ask()) is RequestState.NO_MATCH

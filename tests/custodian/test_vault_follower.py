@@ -114,13 +114,13 @@ def test_what_concerns_the_index_alone_goes_to_it(tested: TestVault) -> None:
     follower.clear()
     follower.keep_copy()
     follower.set_scrubbed(7)
-    follower.apply((), ("a",), "tip", ("anchor",))  # type: ignore[arg-type]
+    follower.apply((), ("a",), "tip", ("sync",))  # type: ignore[arg-type]
     follower.close()
     assert index.mock_calls == [
         mock.call.clear(),
         mock.call.keep_copy(),
         mock.call.set_scrubbed(7),
-        mock.call.apply((), ("a",), "tip", ("anchor",)),
+        mock.call.apply((), ("a",), "tip", ("sync",)),
         mock.call.close(),
     ]
     index.restore_copy.return_value = "restored"

@@ -150,7 +150,7 @@ GROUPS = (
     Group(
         "journal",
         ("agent/custodian/journal_sqlite.py",),
-        ("tests/contracts/test_journal.py", "tests/custodian/test_what_a_thief_reads.py"),
+        ("tests/contracts/test_journal.py", "tests/custodian/test_requests_on_the_disk.py"),
     ),
     # -- the clients
     Group(

@@ -432,7 +432,7 @@ def test_a_network_camera_that_comes_back_with_pictures_that_it_had_kept_is_writ
 
 
 def test_continuous_recording_is_listed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip_writer, "_CHAPTER_NS", seconds(10))
+    monkeypatch.setattr(clip_writer, "_CONTINUOUS_PIECE_NS", seconds(10))
     film = Film(monkeypatch)
     writer_of(film, continuous=True)
     film.packets(0, 31)

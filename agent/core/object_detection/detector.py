@@ -53,14 +53,14 @@ class ObjectDetector:
         pixels, placing = fit(picture, OBJECTS_PX, region)
         boxes, logits = self._objects(pixels)
         found = [
-            (sight, placing.back(box), score)
-            for sight, classes in CLASSES.items()
+            (label, placing.back(box), score)
+            for label, classes in CLASSES.items()
             for box, score in suppress(decode_objects(boxes, logits, classes, LEAST_SCORE), _MOST_OVERLAP)
         ]
-        if self._faces is not None and not any(sight is ObjectLabel.PERSON for sight, _box, _score in found):
+        if self._faces is not None and not any(label is ObjectLabel.PERSON for label, _box, _score in found):
             faces = self._detect_near_faces(picture, region, self._faces)
             found += [(ObjectLabel.PERSON, box, score) for box, score in faces]
-        return tuple(Detection(sight, score, box) for sight, box, score in found if box is not None)
+        return tuple(Detection(label, score, box) for label, box, score in found if box is not None)
 
     @staticmethod
     def _detect_near_faces(picture: Luma | Picture, region: Box, faces: Answer) -> list[tuple[Box | None, float]]:

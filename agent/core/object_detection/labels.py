@@ -37,4 +37,4 @@ class Detection:
 def sorted_labels(labels: Iterable[ObjectLabel]) -> tuple[ObjectLabel, ...]:
     """Each once, in the order of `ObjectLabel`: one spelling for one meaning."""
     found = frozenset(labels)
-    return tuple(sight for sight in ObjectLabel if sight in found)
+    return tuple(label for label in ObjectLabel if label in found)

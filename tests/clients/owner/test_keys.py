@@ -206,7 +206,7 @@ def test_the_identity_of_the_card_comes_first_and_each_older_one_once(tmp_path: 
     assert [str(each.recipient()) for each in loaded.identities] == [new.card.recipient, old.card.recovery]
 
 
-def test_another_kit_lies_beside_the_one_in_force_until_it_is_adopted(
+def test_another_kit_lies_beside_the_one_in_force_until_it_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = OwnerKeys.create(tmp_path / "owner", name="marta")

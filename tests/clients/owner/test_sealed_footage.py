@@ -282,7 +282,7 @@ def test_a_file_under_another_name_is_not_what_its_name_says(home: Home, tmp_pat
         vault.open(other, [home.keys.identity])
 
 
-def adopted_whole(home: Home, name: str, device: str = "") -> OpenedSegment:
+def recovered_whole(home: Home, name: str, device: str = "") -> OpenedSegment:
     """A segment as the device would have recovered it: whole, but without a record."""
     stored = home.device.stored[name]
     begin = begin_in(parse_header(stored.sealed)[0])
@@ -292,11 +292,11 @@ def adopted_whole(home: Home, name: str, device: str = "") -> OpenedSegment:
     return open_captured(stored.signed, stored.sealed, [home.keys.identity], device=device or home.device.key.id)
 
 
-def test_an_adopted_segment_opens_whole_and_is_its_devices(home: Home, media: list[bytes]) -> None:
-    opened = adopted_whole(home, home.segments[0])
+def test_a_recovered_segment_opens_whole_and_is_its_devices(home: Home, media: list[bytes]) -> None:
+    opened = recovered_whole(home, home.segments[0])
     assert (opened.media, opened.whole) == (media[0], True)
     with pytest.raises(FormatError, match="recorded by another device"):
-        adopted_whole(home, home.segments[1], device="0" * 16)
+        recovered_whole(home, home.segments[1], device="0" * 16)
 
 
 def test_a_segment_whose_ends_disagree_does_not_open(home: Home, media: list[bytes]) -> None:

@@ -446,7 +446,7 @@ def test_a_segment_cut_off_by_a_power_failure_opens_to_its_last_whole_second(
     assert "interrupted by a power failure" in footage.said
 
 
-def test_a_whole_segment_adopted_after_a_crash_verifies_with_its_own_word_for_the_end(
+def test_a_whole_segment_recovered_after_a_crash_verifies_with_its_own_word_for_the_end(
     requester: Requester, asked: SentRequest, house: House
 ) -> None:
     whole = house.stored[3]

@@ -47,7 +47,7 @@ _KEY = private_key_from_seed(b"d" * 32)
 DEVICE = public_key_of(_KEY)
 
 _BOOT = "00112233445566778899aabbccddeeff"
-_SEGMENT, _ADOPTED, _EVENT, _HEARD = (segment_id(bytes([number]) * 16) for number in (1, 2, 3, 4))
+_SEGMENT, _RECOVERED, _EVENT, _HEARD = (segment_id(bytes([number]) * 16) for number in (1, 2, 3, 4))
 _SPAN = TimeSpan(
     boot=_BOOT, start_us=100_000_000, end_us=105_040_000, utc_ms=1_760_000_100_000, quality=ClockQuality.SYNCED
 )
@@ -74,7 +74,7 @@ _SEEN = msgspec.structs.replace(_CONTEXT, seen=(ObjectLabel.PERSON, ObjectLabel.
 _JPEG = bytes.fromhex("ffd8ffdb000401020304ffd9")
 _POSTER = msgspec.structs.replace(_CONTEXT, kind=Content.POSTER, media_bytes=len(_JPEG), seen=(ObjectLabel.PERSON,))
 _BEGIN = Begin(
-    segment=_ADOPTED, event=_EVENT, ordinal=1, boot=_BOOT, start_us=105_040_000, until_us=165_040_000,
+    segment=_RECOVERED, event=_EVENT, ordinal=1, boot=_BOOT, start_us=105_040_000, until_us=165_040_000,
     utc_ms=1_760_000_105_040, quality=ClockQuality.SYNCED,
 )  # fmt: skip
 RECORDS: tuple[Record, ...] = (

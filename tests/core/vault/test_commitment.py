@@ -62,6 +62,6 @@ def test_a_file_that_no_record_names_does_not_open_as_recorded(content: Content)
 
 
 @pytest.mark.parametrize("content", Content)
-def test_what_was_adopted_was_adopted_without_its_key(content: Content) -> None:
+def test_what_was_recovered_was_recovered_without_its_key(content: Content) -> None:
     assert commitment_in(RECOVERED, content) is None
     assert open_committed(RECOVERED, content, sealed(KEYS[content]), [OWNER]) == b"content"

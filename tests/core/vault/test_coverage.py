@@ -149,7 +149,7 @@ def test_a_boot_that_never_knew_the_time_may_have_been_anywhere_between() -> Non
     assert seen(records[:4], 50, 200) == [(50, 100, CoverageState.NOTHING), (100, 200, CoverageState.CLOCK_UNKNOWN)]
 
 
-def test_an_anchor_dates_what_its_boot_recorded_before() -> None:
+def test_a_clock_sync_dates_what_its_boot_recorded_before() -> None:
     unknown = ClockQuality.UNKNOWN
     records: list[Record] = [
         BootRecord(device="0" * 16, epoch=1, at=stamp(0, quality=unknown, shift_s=-(10**8))),
@@ -164,7 +164,7 @@ def test_an_anchor_dates_what_its_boot_recorded_before() -> None:
     ]
 
 
-def test_an_adopted_segment_counts_as_footage() -> None:
+def test_a_recovered_segment_counts_as_footage() -> None:
     begin = Begin(
         segment=name(1), event=name(0), ordinal=0, boot=f"{1:032x}", start_us=10**7, until_us=2 * 10**7,
         utc_ms=T0 + 10_000, quality=ClockQuality.SYNCED,

@@ -59,5 +59,5 @@ def test_a_record_left_out_moved_or_changed_breaks_the_clip() -> None:
     assert clip_chain_start(clip[:2]) == FIRST
 
 
-def test_what_was_adopted_names_nothing() -> None:
+def test_what_was_recovered_names_nothing() -> None:
     assert prev_in_clip_of(chain("a")[0]) is None

@@ -160,7 +160,7 @@ def _document(each: ExportedClip) -> dict[str, Any]:
         "video": each.video,
         "still": each.still,
         "seconds": each.seconds,
-        "seen": None if each.seen is None else [sight.value for sight in each.seen],
+        "seen": None if each.seen is None else [label.value for label in each.seen],
         "segments": [
             {
                 "id": segment.id,
