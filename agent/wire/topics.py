@@ -1,10 +1,11 @@
-"""MQTT topics: seven shapes, none of which addresses one home.
+"""MQTT topics: eight shapes, none of which addresses one home.
 
     doorward/v1/areas/<cell>/requests/<requester>/<slot>                       requester → doors, retained
     doorward/v1/areas/<cell>/bulletins/<requester>/<slot>                      requester → doors, retained
     doorward/v1/up/<requester>/<device>/<disclosure>-<part>/<verb>             device → requester
     doorward/v1/receipts/<device>/<disclosure>                                 requester → device
-    doorward/v1/trust/<root>/<slot>                                            root → doors, retained
+    doorward/v1/trust/<root>/<slot>                                            root → doors, requesters, retained
+    doorward/v1/brokers/<root>/<slot>                                          root → requesters, retained
     doorward/v1/areas/<cell>/digest/<page>                                     operator → doors, retained
 
 `<verb>` is `init`, `<offset>-<sha256 of the chunk>`, `fin` or `abort`: the grammar of EMQX's file transfer over MQTT. A
@@ -24,7 +25,7 @@ from agent.errors import FormatError
 from agent.wire.area import E7, Area, e7
 from agent.wire.disclosures import MAX_PARTS
 from agent.wire.strictjson import MAX_INTEGER
-from agent.wire.trust_package import TRUST_SLOTS
+from agent.wire.trust_package import DIRECTORY_SLOTS, TRUST_SLOTS
 
 __all__ = [
     "ANONYMOUS",
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_TOPIC_BYTES",
     "REQUEST_SLOTS",
     "TRUST_FILTER",
+    "BrokersTopic",
     "BulletinTopic",
     "ChunkVerb",
     "DigestTopic",
@@ -46,6 +48,7 @@ __all__ = [
     "TrustTopic",
     "UploadTopic",
     "UploadVerb",
+    "brokers_filter",
     "cell_filter",
     "cell_of",
     "cell_place",
@@ -54,6 +57,7 @@ __all__ = [
     "parse_topic",
     "requester_of",
     "sender_of",
+    "trust_filter",
 ]
 
 MAX_TOPIC_BYTES: Final = 256
@@ -167,6 +171,17 @@ class TrustTopic:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokersTopic:
+    """One chunk of a root's broker directory, for requesters."""
+
+    root: str
+    slot: int
+
+    def __str__(self) -> str:
+        return _checked(f"{_ROOT}/brokers/{self.root}/{self.slot}")
+
+
+@dataclass(frozen=True, slots=True)
 class DigestTopic:
     """One page of the digest of a cell."""
 
@@ -203,7 +218,9 @@ class TopicSender:
     kind: TopicClass
 
 
-Topic = RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic | TrustTopic | DigestTopic | HealthTopic
+Topic = (
+    RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic | TrustTopic | BrokersTopic | DigestTopic | HealthTopic
+)
 
 
 def cell_of(lat: float, lon: float) -> str:
@@ -240,13 +257,23 @@ def cell_filter(cell: str) -> str:
     return f"{_ROOT}/areas/{cell}{_ALL_OF_A_CELL}"
 
 
+def trust_filter(root: str) -> str:
+    """Returns the filter for the package of one root. Requesters use it: each of their messages names their root."""
+    return f"{_ROOT}/trust/{root}/+"
+
+
+def brokers_filter(root: str) -> str:
+    """Returns the filter for the broker directory of one root."""
+    return f"{_ROOT}/brokers/{root}/+"
+
+
 def in_cell(filter_of_cell: str, path: str) -> str:
     """Returns the topic at `path` (`digest/0`, `requests/<requester>/<slot>`) of the cell with this filter."""
     return f"{filter_of_cell.removesuffix(_ALL_OF_A_CELL)}/{path}"
 
 
 def parse_topic(topic: str) -> Topic:
-    """Parses `topic` as one of the seven shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
+    """Parses `topic` as one of the eight shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
     parsed = None
     if len(topic.encode("utf-8", "surrogatepass")) <= MAX_TOPIC_BYTES:
         parsed = _parse(topic.split("/"))
@@ -270,6 +297,9 @@ def _parse(levels: list[str]) -> Topic | None:
         case ["doorward", "v1", "trust", root, slot]:
             is_trust = _KEY_ID.fullmatch(root) and _SLOT.fullmatch(slot) and int(slot) < TRUST_SLOTS
             return TrustTopic(root, int(slot)) if is_trust else None
+        case ["doorward", "v1", "brokers", root, slot]:
+            is_part = _KEY_ID.fullmatch(root) and _SLOT.fullmatch(slot) and int(slot) < DIRECTORY_SLOTS
+            return BrokersTopic(root, int(slot)) if is_part else None
         case ["doorward", "v1", "up", requester, device, part, verb]:
             return _parse_upload(requester, device, part, verb)
     return None

@@ -29,7 +29,9 @@ from agent.wire.messages import payload_type
 from agent.wire.strictjson import Message
 
 __all__ = [
+    "DIRECTORY_SLOTS",
     "MAX_CHUNK_BYTES",
+    "MAX_DIRECTORY_CHUNK_BYTES",
     "MAX_ROOT_FILES",
     "MAX_TIMESTAMP_LIFE_S",
     "PACKAGE_LIMIT_BYTES",
@@ -42,6 +44,7 @@ __all__ = [
     "claimed_root",
     "is_package",
     "open_parts",
+    "split_directory",
     "split_package",
 ]
 
@@ -52,6 +55,9 @@ MAX_CHUNK_BYTES: Final = 15 * 1024
 """With topic and frame below the 16 KiB of an inbound MQTT packet. All roots of a broker share four slots, so a
 connection brings at most 64 KiB of them."""
 PUBLISHED_LIMIT_BYTES: Final = TRUST_SLOTS * MAX_CHUNK_BYTES
+DIRECTORY_SLOTS: Final = 9
+MAX_DIRECTORY_CHUNK_BYTES: Final = 120 * 1024
+"""A broker directory of 1 MiB in nine slots. Requesters read them, and doorbells do not."""
 MAX_ROOT_FILES: Final = 16
 MAX_ROOT_KEYS: Final = 8
 MAX_TIMESTAMP_KEYS: Final = 4
@@ -195,7 +201,18 @@ def split_package(data: bytes) -> list[bytes]:
             f"This trust package has {len(data)} bytes, {PUBLISHED_LIMIT_BYTES} can be published.",
             remedy="List fewer requesters, or share them among several roots.",
         )
-    pieces = [data[start : start + MAX_CHUNK_BYTES] for start in range(0, len(data), MAX_CHUNK_BYTES)]
+    return _split(data, MAX_CHUNK_BYTES)
+
+
+def split_directory(data: bytes) -> list[bytes]:
+    """Returns the chunks in which a broker directory is published, in the same form. Raises `FormatError`."""
+    if not 0 < len(data) <= DIRECTORY_SLOTS * MAX_DIRECTORY_CHUNK_BYTES:
+        raise FormatError(f"A broker directory of {len(data)} bytes cannot be published.")
+    return _split(data, MAX_DIRECTORY_CHUNK_BYTES)
+
+
+def _split(data: bytes, most_bytes: int) -> list[bytes]:
+    pieces = [data[start : start + most_bytes] for start in range(0, len(data), most_bytes)]
     head = f"{hashlib.sha256(data).hexdigest()} {len(pieces)}\n".encode()
     return [head + piece for piece in pieces]
 

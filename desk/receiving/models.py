@@ -66,6 +66,7 @@ class Notice(models.Model):
         ("damaged", _("The files of a request cannot be read.")),
         ("missing", _("The files of an answer are missing.")),
         ("not deleted", _("Footage could not be deleted. The desk tries again each minute.")),
+        ("root refused", _("A message in the name of your trust root was refused.")),
         ("error", _("The receiver stopped, and starts again.")),
     )
 

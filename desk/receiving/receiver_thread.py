@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
@@ -25,8 +26,9 @@ from agent.mqtt import MqttBus
 from agent.ports import Bus, Clock
 from desk.cases.deletion import run_due
 from desk.cases.object_locks import lock_what_is_held
+from desk.custody.log import record
 from desk.people.models import Organisation
-from desk.receiving.answer_rows import AnswerRecorder
+from desk.receiving.answer_rows import ACTOR, AnswerRecorder
 from desk.receiving.models import Receiver, receivers, worker_name
 from desk.receiving.notices import add_notice
 from desk.receiving.reconcile import keep_position, reconcile, reconcile_answer
@@ -61,6 +63,8 @@ class ReceiverThread:
         self._open_bus = open_bus
         self._clock = clock
         self._stop = threading.Event()
+        self._reconnect = False
+        """True once the root has listed other brokers."""
         self._thread = threading.Thread(target=self._run, name=f"receiver-{organisation.requester_id}")
 
     def start(self) -> None:
@@ -110,6 +114,7 @@ class ReceiverThread:
     def _receive_as(self, requester: Requester) -> None:
         recorder = AnswerRecorder(self._organisation, requester)
         reconcile(self._organisation, requester, recorder)
+        self._reconnect = False
         with self._connected(requester) as bus:
             receiver = DisclosureReceiver(
                 requester, bus, self._clock, _LIMITS, tell=lambda event: self._tell(event, requester, recorder)
@@ -119,7 +124,7 @@ class ReceiverThread:
 
     def _loop(self, receiver: DisclosureReceiver, requester: Requester) -> None:
         retention_s = alive_s = time.monotonic()
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self._reconnect:
             receiver.step(_STEP_S)
             now_s = time.monotonic()
             if now_s - alive_s >= _SIGN_OF_LIFE_EVERY_S:
@@ -163,6 +168,14 @@ class ReceiverThread:
                 self._say("disconnected", event.detail)
             case ReceiverEventKind.BROKER_AWAY:
                 self._say("connected", event.detail)
+            case ReceiverEventKind.ROOT_LIST | ReceiverEventKind.ROOT_BROKERS:
+                record(
+                    self._organisation, ACTOR, "organisation.root-news", self._organisation.trust_root,
+                    brokers=event.kind is ReceiverEventKind.ROOT_BROKERS,
+                )  # fmt: skip
+                self._reconnect = event.kind is ReceiverEventKind.ROOT_BROKERS and not settings.DESK.broker.host
+            case ReceiverEventKind.ROOT_REFUSED:
+                add_notice(self._organisation, event.kind.value, self._organisation.trust_root, event.detail)
             case ReceiverEventKind.TAKEN_OVER:
                 reconcile_answer(self._organisation, requester, recorder, event.disclosure)
             case _:

@@ -48,7 +48,7 @@ class Reminder:
 
 def due_reminders(organisation: Organisation, now: datetime.datetime) -> list[Reminder]:
     """Returns the reminders in the order in which a person should look at them."""
-    dated = (_requests, _footage, _certificates, _listed_key, _root_keys, _root_file)
+    dated = (_requests, _footage, _certificates, _listed_key, _root_news, _root_keys, _root_file)
     return [
         *_approvals(organisation),
         *_confirmations(organisation),
@@ -151,6 +151,21 @@ def _listed_key(organisation: Organisation, now: datetime.datetime) -> Iterator[
         else _("Your root lists your key until %(day)s only. Ask it for its next bundle.")
     )
     yield _dated(words, until, "people:organisation", Action.MANAGE_ORGANISATION, "bundle", is_over=is_over)
+
+
+def _root_news(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
+    """Yields a reminder if the package of the organisation's root has ended: a broker may hold newer ones back."""
+    try:
+        ends_s = KnownRoots(requester_of(organisation)).ends_s(organisation.trust_root)
+    except DoorwardError:
+        return  # likewise
+    ends = datetime.datetime.fromtimestamp(ends_s, datetime.UTC)
+    if ends_s and ends <= now:
+        words = _(
+            "Your root's news has ended on %(day)s. A broker may hold back a newer list. Ask the root for its package."
+        )
+        action = Action.MANAGE_ORGANISATION
+        yield _dated(words, ends, "people:organisation", action, "root news", is_over=True)
 
 
 def _root_keys(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:

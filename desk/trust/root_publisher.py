@@ -81,7 +81,8 @@ def publish_root(organisation: Organisation, open_bus: OpenBus, now_s: int) -> N
         try:
             bus = open_bus(organisation, address)
             try:
-                publish_package(bus, _root_id(organisation), package, _TIMEOUT_S)
+                directory = shared_root.files_of(organisation).directory()
+                publish_package(bus, _root_id(organisation), package, _TIMEOUT_S, directory)
             finally:
                 if isinstance(bus, MqttBus):
                     bus.stop()

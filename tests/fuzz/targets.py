@@ -23,6 +23,7 @@ from agent.clients.owner.live_stream import LiveOpener
 from agent.clients.owner.recovery_kit import read_kit
 from agent.clients.requester.capture_signatures import capture_of, trusted_root
 from agent.clients.requester.request_builder import parse_circle
+from agent.clients.requester.root_news import JoinedChunks
 from agent.clients.time_confirmations import TimeTrust, confirmations
 from agent.config.reading import parse as parse_configuration
 from agent.core.alerts.alert_messages import AlertMessage
@@ -58,6 +59,7 @@ from agent.wire.link.session import LinkSession, SessionEnded
 from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from agent.wire.topics import RequestTopic, parse_topic
 from agent.wire.trust import TrustBundle, TrustStore
+from agent.wire.trust_package import split_directory
 from agent.wire.witness_keys import parse_witness
 from tests.capture_films import DEVICE, signed_film
 from tests.live_parts import frame_of, part_of
@@ -378,6 +380,10 @@ TARGETS: dict[str, Target] = {
     "message": Target(any_message, _payloads),
     "trust-bundle": Target(TrustStore().with_root(samples.ROOT_KEY).accept, _in_envelopes),
     "broker-directory": Target(broker_directory_of, given(strictjson.encode(samples.directory()))),
+    "directory-chunk": Target(
+        lambda data: JoinedChunks(9, 122_880).put(0, data),
+        given(*split_directory(strictjson.encode(samples.directory()))),
+    ),
     "enrolment": Target(lambda data: statements.open_enrolment(data, None), _in_envelopes),
     "disclosure": Target(opened_disclosure, _in_envelopes),
     "broker-ticket": Target(read_ticket, given(strictjson.encode(enrolment_vectors.TICKET))),

@@ -97,6 +97,9 @@ def test_it_reads_every_broker_directory_as_it_says() -> None:
         except RefusedError:
             found[name] = "malformed"
     assert found == {name: each["verdict"] for name, each in vectors["verdicts"].items()}
+    for name, each in vectors["published"].items():
+        whole = directory.joined([(slot, text.encode()) for slot, text in each["messages"]])
+        assert whole == (data if each["verdict"] == "whole" else None), name
 
 
 def test_it_reads_tickets_and_proofs_of_an_enrolment_as_they_say() -> None:

@@ -1,7 +1,8 @@
-"""Broker directories: PROTOCOL.md, section 7."""
+"""Broker directories, and how they are published: PROTOCOL.md, sections 7 and 9."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any
 
@@ -57,3 +58,22 @@ def brokers_of(brokers: list[dict[str, Any]], wanted: str) -> list[str]:
             for low, high in ((place["south_west"], place["north_east"]) for place in each["cells"])
         )
     ]
+
+
+def joined(messages: list[tuple[int, bytes]], slots: int = 9, most: int = 122_880) -> bytes | None:
+    """The first directory that is whole among retained messages, by slot."""
+    seen: dict[tuple[str, int], dict[int, bytes]] = {}
+    for slot, data in messages:
+        line, _, rest = data.partition(b"\n")
+        words = line.decode("latin-1").split(" ")
+        if len(words) != 2 or re.fullmatch("[0-9a-f]{64}", words[0], re.ASCII) is None or words[1] not in "123456789":
+            continue
+        count = int(words[1] or "0")
+        if not (slot < count <= slots and 1 <= len(rest) <= most):
+            continue
+        chunks = seen.setdefault((words[0], count), {})
+        chunks[slot] = rest
+        whole = b"".join(chunks.get(number, b"") for number in range(count))
+        if len(chunks) == count and hashlib.sha256(whole).hexdigest() == words[0]:
+            return whole
+    return None

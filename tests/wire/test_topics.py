@@ -15,6 +15,7 @@ from agent.wire import topics
 from agent.wire.area import Circle, Polygon
 from agent.wire.strictjson import MAX_INTEGER
 from agent.wire.topics import (
+    BrokersTopic,
     BulletinTopic,
     ChunkVerb,
     DigestTopic,
@@ -28,7 +29,7 @@ from agent.wire.topics import (
     UploadTopic,
     UploadVerb,
 )
-from agent.wire.trust_package import TRUST_SLOTS
+from agent.wire.trust_package import DIRECTORY_SLOTS, TRUST_SLOTS
 from tests.wire import samples
 
 VERBS = st.sampled_from(UploadVerb) | st.builds(ChunkVerb, st.integers(0, 2**53 - 1), samples.hexes(64))
@@ -40,6 +41,7 @@ TOPICS: st.SearchStrategy[Topic] = st.one_of(
     st.builds(HealthTopic, samples.hexes(16)),
     st.builds(BulletinTopic, CELLS, samples.IDS, st.integers(0, topics.BULLETIN_SLOTS - 1)),
     st.builds(TrustTopic, samples.hexes(16), st.integers(0, TRUST_SLOTS - 1)),
+    st.builds(BrokersTopic, samples.hexes(16), st.integers(0, DIRECTORY_SLOTS - 1)),
     st.builds(DigestTopic, CELLS, st.integers(0, topics.DIGEST_PAGES - 1)),
 )
 
@@ -152,7 +154,7 @@ def test_a_sender_is_who_the_access_list_lets_write_there_and_a_receipt_is_of_it
             assert sender == TopicSender(root, TopicClass.TRUST)
         case DigestTopic(page=page):
             assert sender == TopicSender(f"digest/{page}", TopicClass.CELL)
-        case UploadTopic() | HealthTopic():
+        case UploadTopic() | HealthTopic() | BrokersTopic():
             assert sender == TopicSender("", TopicClass.CELL)
     assert topics.sender_of("noise/" + str(topic)).kind is TopicClass.CELL
 
@@ -166,6 +168,9 @@ def test_packages_of_one_root_are_one_sender_whatever_their_slot() -> None:
 def test_the_filter_of_trust_takes_every_root_alike_and_no_other_topic(topic: Topic) -> None:
     wanted = topics.TRUST_FILTER.replace("+", "[^/]*")
     assert bool(re.fullmatch(wanted, str(topic))) == isinstance(topic, TrustTopic)
+    if isinstance(topic, TrustTopic | BrokersTopic):
+        own = topics.trust_filter if isinstance(topic, TrustTopic) else topics.brokers_filter
+        assert re.fullmatch(own(topic.root).replace("+", "[^/]*"), str(topic))
 
 
 @pytest.mark.parametrize(

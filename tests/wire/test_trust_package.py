@@ -8,15 +8,19 @@ import pytest
 
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
+from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES
 from agent.wire.identities import public_key_of
 from agent.wire.trust import SeenVersion, TrustBundle, TrustStore, claimed_root
 from agent.wire.trust_package import (
+    DIRECTORY_SLOTS,
     MAX_CHUNK_BYTES,
+    MAX_DIRECTORY_CHUNK_BYTES,
     PUBLISHED_LIMIT_BYTES,
     TRUST_SLOTS,
     RootFile,
     TrustPackage,
     is_package,
+    split_directory,
     split_package,
 )
 from tests.wire import package_vectors, samples
@@ -130,6 +134,17 @@ def test_a_package_is_cut_into_chunks_that_fit_a_message_and_join_again() -> Non
     assert b"".join(each.partition(b"\n")[2] for each in chunks) == data
     with pytest.raises(FormatError, match="can be published"):
         split_package(data + b"x")
+
+
+def test_the_largest_directory_is_cut_into_chunks_that_a_broker_takes() -> None:
+    data = b"x" * DIRECTORY_LIMIT_BYTES
+    chunks = split_directory(data)
+    assert len(chunks) == DIRECTORY_SLOTS
+    assert b"".join(each.partition(b"\n")[2] for each in chunks) == data
+    assert max(map(len, chunks)) + 200 < 147_456, "max_packet_size of config/mosquitto"
+    for wrong in (b"", b"x" * (DIRECTORY_SLOTS * MAX_DIRECTORY_CHUNK_BYTES + 1)):
+        with pytest.raises(FormatError, match="cannot be published"):
+            split_directory(wrong)
 
 
 def test_the_root_that_a_package_or_a_bundle_claims_is_read_without_a_signature() -> None:

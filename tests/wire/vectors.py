@@ -28,6 +28,7 @@ from agent.wire.area import E7, Area, Circle
 from agent.wire.identities import dump_private_key, public_key_of
 from agent.wire.statements import Enrolment, NamedKey
 from agent.wire.topics import (
+    BrokersTopic,
     BulletinTopic,
     ChunkVerb,
     DigestTopic,
@@ -293,7 +294,39 @@ def directories() -> Any:
         "sha256": broker_directory.directory_sha256(good),
         "cells": {cell: [str(each) for each in samples.directory().brokers_of(cell)] for cell in cells},
         "verdicts": {name: _read_directory(data) for name, data in _changed_directories(json.loads(good)).items()},
+        "published": {name: _publication(*each) for name, each in _publications(good).items()},
     }
+
+
+def _publications(good: bytes) -> dict[str, tuple[list[tuple[int, bytes]], str]]:
+    """Messages under `brokers`, by slot, and what comes of them: the directory, or nothing."""
+
+    def cut(data: bytes, parts: int) -> list[tuple[int, bytes]]:
+        length, sha256 = -(-len(data) // parts), broker_directory.directory_sha256(data)
+        head = f"{sha256} {parts}\n".encode()
+        return [(slot, head + data[slot * length : (slot + 1) * length]) for slot in range(parts)]
+
+    one, two, nine, other = cut(good, 1), cut(good, 2), cut(good, 9), cut(good + b" ", 2)
+    return {
+        "one chunk": (one, "whole"),
+        "two chunks": (two, "whole"),
+        "nine chunks, the last one first": (nine[::-1], "whole"),
+        "two publications, mixed": ([two[0], other[0], two[1], other[1]], "whole"),
+        "a chunk twice": ([two[0], two[0], two[1]], "whole"),
+        "a chunk is missing": (nine[:8], "nothing"),
+        "chunks of two publications": ([two[0], other[1]], "nothing"),
+        "the wrong slots": ([(1, two[0][1]), (0, two[1][1])], "nothing"),
+        "a slot beyond the number": ([(1, one[0][1])], "nothing"),
+        "ten chunks": (cut(good, 10), "nothing"),
+        "an empty chunk": ([two[0], (1, two[1][1].partition(b"\n")[0] + b"\n")], "nothing"),
+        "no chunk": ([(0, good)], "nothing"),
+        "an altered byte": ([(0, one[0][1][:-1] + b" ")], "nothing"),
+        "a head with a capital": ([(0, one[0][1][:64].upper() + one[0][1][64:])], "nothing"),
+    }
+
+
+def _publication(messages: list[tuple[int, bytes]], verdict: str) -> dict[str, Any]:
+    return {"messages": [[slot, data.decode()] for slot, data in messages], "verdict": verdict}
 
 
 def _changed_directories(good: dict[str, Any]) -> dict[str, bytes]:
@@ -348,11 +381,14 @@ def topic_table() -> Any:
         "trust": str(TrustTopic(samples.ROOT_KEY.id, 0)),
         "digest": str(DigestTopic("287-379", 0)),
         "filter": topics.cell_filter("287-379"),
+        "brokers": str(BrokersTopic(samples.ROOT_KEY.id, 0)),
         "trust_filter": topics.TRUST_FILTER,
+        "requester_filters": [topics.trust_filter(samples.ROOT_KEY.id), topics.brokers_filter(samples.ROOT_KEY.id)],
         "slots": {
             "requests": topics.REQUEST_SLOTS,
             "bulletins": topics.BULLETIN_SLOTS,
             "trust": trust_package.TRUST_SLOTS,
+            "brokers": trust_package.DIRECTORY_SLOTS,
         },
         "cells": [{"lat": lat, "lon": lon, "cell": topics.cell_of(lat, lon)} for lat, lon in places],
         "certificates": [{"common_name": name, "requester": _requester_of(name)} for name in CERTIFICATES],

@@ -46,7 +46,7 @@ from agent.platform import files
 from agent.platform.certificates import key_usage
 from agent.wire.broker_enrolment import RENEWAL_DAYS
 from agent.wire.topics import ANONYMOUS, HEALTH_FILTER, requester_of
-from agent.wire.trust_package import TRUST_SLOTS
+from agent.wire.trust_package import DIRECTORY_SLOTS, TRUST_SLOTS
 
 __all__ = ["DIGEST_CLIENT", "BrokerPki", "ClientFiles", "Role", "requested_key"]
 
@@ -411,20 +411,22 @@ def _rights_of(worker: str, rules: str) -> str:
 
 
 def _rights_of_root(root: str, slots: int) -> str:
-    """Returns the section of a root: its slots, and none of the rights of requesters, which patterns would give it."""
+    """Returns the section of a root: its slots, and reading the news of roots, but no other right of requesters, which
+    patterns would give it."""
     denied = (f"up/{root}{_ROOT_SUFFIX}/#", "areas/#", "receipts/#")
     return "".join(
         (
             f"\nuser {root}{_ROOT_SUFFIX}\n",
             *(f"topic deny doorward/v1/{topic}\n" for topic in denied),
             *(f"topic write doorward/v1/trust/{root}/{slot}\n" for slot in range(slots)),
+            *(f"topic write doorward/v1/brokers/{root}/{slot}\n" for slot in range(DIRECTORY_SLOTS)),
         )
     )
 
 
 def _rights_of_installer(name: str) -> str:
     """Returns the section of an installer: reports of health, and none of the rights of requesters."""
-    denied = (f"up/{name}/#", "areas/#", "receipts/#")
+    denied = (f"up/{name}/#", "areas/#", "receipts/#", "trust/#", "brokers/#")
     lines = (f"\nuser {name}", *(f"topic deny doorward/v1/{topic}" for topic in denied), f"topic read {HEALTH_FILTER}")
     return "".join(f"{line}\n" for line in lines)
 

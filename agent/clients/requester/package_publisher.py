@@ -8,34 +8,48 @@ from typing import Final
 from agent.core.bus import BusDisconnected, PublishAcknowledged, PublishLost, PublishRefused
 from agent.errors import ConfigurationError, NetworkError
 from agent.ports import Bus
-from agent.wire.topics import TrustTopic
-from agent.wire.trust_package import TRUST_SLOTS, split_package
+from agent.wire.topics import BrokersTopic, TrustTopic
+from agent.wire.trust_package import TRUST_SLOTS, split_directory, split_package
 
 __all__ = ["publish_package"]
 
 _WAIT_S: Final = 0.2
 
 
-def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float) -> int:
-    """Publishes the package and waits for the broker's answers. Returns the number of chunks.
+def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, directory: bytes | None = None) -> int:
+    """Publishes the package and waits for the broker's answers. Returns the number of its chunks.
+
+    `directory`: the broker directory that its bundle names. It goes first, so that a reader of the package finds it.
 
     Raises `FormatError` if it is too long, `ConfigurationError` if the broker refuses a slot, and `NetworkError` if it
     does not answer in time.
     """
     chunks = split_package(package)
+    if directory is not None:
+        pieces = dict(enumerate(split_directory(directory)))
+        _publish(
+            bus, {slot: (str(BrokersTopic(root, slot)), data) for slot, data in pieces.items()}, len(pieces), timeout_s
+        )
     # An empty retained message clears a slot. The root may have no right to slots that it never used.
-    waiting = {slot: chunks[slot] if slot < len(chunks) else b"" for slot in range(TRUST_SLOTS)}
+    slots = {slot: chunks[slot] if slot < len(chunks) else b"" for slot in range(TRUST_SLOTS)}
+    _publish(bus, {slot: (str(TrustTopic(root, slot)), data) for slot, data in slots.items()}, len(chunks), timeout_s)
+    return len(chunks)
+
+
+def _publish(bus: Bus, waiting: dict[int, tuple[str, bytes]], needed: int, timeout_s: float) -> None:
+    """Publishes topics with their bytes, by slot. The first `needed` must not be refused."""
     in_flight: set[int] = set()
     ends_s, fault = time.monotonic() + timeout_s, ""
     bus.hurry(True)
     while waiting:
         for slot in sorted(waiting.keys() - in_flight):
-            if bus.publish(str(TrustTopic(root, slot)), waiting[slot], token=slot, retain=True):
+            topic, data = waiting[slot]
+            if bus.publish(topic, data, token=slot, retain=True):
                 in_flight.add(slot)
         match bus.next_event(_WAIT_S):
             case PublishAcknowledged(token=slot):
                 waiting.pop(slot, None)
-            case PublishRefused(token=slot) if slot < len(chunks):
+            case PublishRefused(token=slot) if slot < needed:
                 raise ConfigurationError(
                     f"The broker refuses slot {slot} of this root.",
                     remedy="Ask its operator for more slots: doorward broker add-root --slots.",
@@ -48,4 +62,3 @@ def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float) -> in
                 fault = str(error)
         if time.monotonic() > ends_s:
             raise NetworkError(f"The broker has not taken the package. {fault}".strip(), remedy="Publish it again.")
-    return len(chunks)

@@ -22,6 +22,8 @@ from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.publisher import PublishQueue, publish_pending
 from agent.clients.requester.retained_messages import PublicationMonitor
+from agent.clients.requester.root_news import RootNews, StoredNews
+from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.upload_share import UploadShare
 from agent.core.bus import BusConnected, BusDisconnected, BusEvent, MessageReceived, PublishAcknowledged, PublishRefused
 from agent.core.timebase import NS_PER_MS, NS_PER_S
@@ -32,11 +34,13 @@ from agent.ports import Bus, Clock
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.topics import (
+    BrokersTopic,
     BulletinTopic,
     ChunkVerb,
     ReceiptTopic,
     RequestTopic,
     Topic,
+    TrustTopic,
     UploadTopic,
     UploadVerb,
     parse_topic,
@@ -89,6 +93,8 @@ class DisclosureReceiver:
         self._not_taken: set[str] = set()
         self._looked_ns = -_LOOK_FOR_REQUESTS_NS
         self._standing = PublicationMonitor(requester)
+        self._root_news = RootNews(KnownRoots(requester), self._now_s)
+        self._root_refused = ""
         self.dropped = 0
         """Number of malformed messages."""
 
@@ -107,6 +113,8 @@ class DisclosureReceiver:
         if self._requester.index.rebuilt:
             self._say(ReceiverEvent(ReceiverEventKind.REBUILT, detail=self._requester.index.rebuilt))
         self._share.subscribe()
+        for topic_filter in self._root_news.filters:
+            self._bus.subscribe(topic_filter)
 
     def step(self, timeout_s: float) -> BusEvent | None:
         """Takes one event, waiting at most `timeout_s`, and handles it completely.
@@ -158,6 +166,9 @@ class DisclosureReceiver:
         if isinstance(topic, RequestTopic | BulletinTopic):
             self._standing.on_retained(topic, message.payload, self._clock.now().boot_ns)
             return
+        if isinstance(topic, TrustTopic | BrokersTopic):
+            self._hear_root(topic, message.payload)
+            return
         if not isinstance(topic, UploadTopic) or topic.requester != self._requester.id:
             self.dropped += 1
             return
@@ -171,6 +182,18 @@ class DisclosureReceiver:
                 self._arrivals.abort(device, disclosure)
             case UploadVerb.INIT if note is not None:
                 self._arrivals.init(device, disclosure, note)
+
+    def _hear_root(self, topic: TrustTopic | BrokersTopic, data: bytes) -> None:
+        try:
+            stored = self._root_news.take(topic, data, self._now_s)
+        except DoorwardError as error:
+            if str(error) != self._root_refused:  # a broker may repeat it for ever
+                self._root_refused = str(error)
+                self._say(ReceiverEvent(ReceiverEventKind.ROOT_REFUSED, detail=str(error)))
+            return
+        if stored is not StoredNews.NOTHING:
+            is_list = stored is StoredNews.LIST
+            self._say(ReceiverEvent(ReceiverEventKind.ROOT_LIST if is_list else ReceiverEventKind.ROOT_BROKERS))
 
     # Outgoing
 

@@ -25,8 +25,9 @@ from agent.clients.requester.trust_bundles import read_list
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.platform import files
 from agent.wire import base64, envelope, strictjson
+from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, open_directory
 from agent.wire.identities import KEY_BYTES, PublicKey, parse_public_key, private_key_from_seed
-from agent.wire.trust import BUNDLE_LIMIT_BYTES, TrustBundle, TrustStore
+from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, BUNDLE_LIMIT_BYTES, TrustBundle, TrustStore
 from agent.wire.trust_package import (
     PACKAGE_LIMIT_BYTES,
     ROOT_ENVELOPE_LIMIT_BYTES,
@@ -182,6 +183,19 @@ class RootFolder:
         if not files.is_file(path):
             raise ConfigurationError(f"{path} is missing.", remedy="Make it: doorward requester trust-root stamp.")
         return files.read(path, PACKAGE_LIMIT_BYTES)
+
+    def directory(self) -> bytes | None:
+        """Returns the broker directory that the bundle of the newest package names, or None if it names none."""
+        package = strictjson.decode(self.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+        opened = envelope.read_several(
+            package.bundle.encode(), TrustBundle.PAYLOAD_TYPE, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
+        )
+        bundle = strictjson.decode(opened.payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+        if bundle.directory_sha256 is None:
+            return None
+        data = files.read(self.directory_path(bundle.version), DIRECTORY_LIMIT_BYTES)
+        open_directory(data, bundle.root, bundle.directory_sha256)
+        return data
 
     def _next_timestamp(self) -> int:
         """Counts on from the package before. Below a new root file a lower number would do, too."""

@@ -15,13 +15,19 @@ from typing import Final
 from agent.clients.requester.identity import Requester
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError
 from agent.wire.area import Area, Circle, Point, Polygon
-from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, BrokerAddress, BrokerDirectory, open_directory
+from agent.wire.broker_directory import (
+    DIRECTORY_LIMIT_BYTES,
+    BrokerAddress,
+    BrokerDirectory,
+    directory_sha256,
+    open_directory,
+)
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.limits import HARD, RequestLimits
 from agent.wire.topics import cells_of
 from agent.wire.trust import TrustedRequester, TrustStore
-from agent.wire.trust_package import PACKAGE_LIMIT_BYTES
+from agent.wire.trust_package import PACKAGE_LIMIT_BYTES, is_package
 
 __all__ = ["KnownRoots", "swapped"]
 
@@ -64,6 +70,67 @@ class KnownRoots:
         self._notes.write(f"{folder}/bundle.dsse", bundle)
         return found
 
+    def own_root(self) -> str | None:
+        """Returns the root of this requester's profile, or else the only root with a stored bundle, or None."""
+        known, own = self.ids(), self._requester.profile.trust_root
+        return own if own in known else known[0] if len(known) == 1 else None
+
+    def named_directory(self, root: str, package: bytes, now_s: int) -> str | None:
+        """Returns the hash of the broker directory that has to come with a package of `root`. None if none has to.
+
+        Raises as `hear` does.
+        """
+        named = self._newer(root, package, now_s).bundles[root].directory_sha256
+        return named if named is not None and named != self._stored_directory(root) else None
+
+    def hear(self, root: str, package: bytes, now_s: int, directory: bytes | None = None) -> bool:
+        """Stores a package of `root` that came over the broker, with the directory that it names.
+
+        Returns True if its list is newer than the stored one. Raises `ConfigurationError` if the package is not by the
+        root's keys, has ended, is older than what was seen, or does not list the key of this folder: then the stored
+        one stays.
+        """
+        store, before = self._newer(root, package, now_s), self._store(self._key(root)).bundles.get(root)
+        self._listed(store, root, now_s)
+        named = store.bundles[root].directory_sha256
+        if directory is not None:
+            self._require_named(store, root, directory)
+        elif named is not None and named != self._stored_directory(root):
+            raise ConfigurationError(
+                "The broker directory of this list has not come.", remedy="Wait, or import both as files."
+            )
+        folder = f"{_FOLDER}/{root}"
+        if self._notes.read(f"{folder}/bundle.dsse", PACKAGE_LIMIT_BYTES) == package:
+            return False
+        if directory is not None:
+            self._notes.write(f"{folder}/{_DIRECTORY}", directory)
+        self._notes.write(f"{folder}/bundle.dsse", package)
+        return before is None or store.bundles[root].version != before.version
+
+    def ends_s(self, root: str) -> int:
+        """Returns the end of the newest package of `root`, UTC s. 0 if it came as a bundle alone, which has no end.
+
+        After it a broker may be holding back newer lists. Raises `DoorwardError` if the stored bundle cannot be read.
+        """
+        newest = self._store(self._key(root)).newest.get(root) if root in self.ids() else None
+        return newest.ends_s if newest is not None else 0
+
+    def _newer(self, root: str, package: bytes, now_s: int) -> TrustStore:
+        """Returns the store with a package that came over the broker. Raises `ConfigurationError`."""
+        if not is_package(package):
+            raise ConfigurationError("The root's news is no package.", remedy="Ask the root to publish it again.")
+        try:
+            return self._store(self._key(root)).accept(package, now_s)[0]
+        except (OpenError, FormatError, RequestError) as error:
+            raise ConfigurationError(
+                f"The root's news was refused: {error.message}", remedy="Ask the root for its newest package."
+            ) from error
+
+    def _stored_directory(self, root: str) -> str | None:
+        """Returns the hash of the stored directory, or None without one."""
+        data = self._notes.read(f"{_FOLDER}/{root}/{_DIRECTORY}", DIRECTORY_LIMIT_BYTES)
+        return directory_sha256(data) if data is not None else None
+
     def _require_named(self, store: TrustStore, root: str, directory: bytes) -> None:
         try:
             open_directory(directory, root, store.bundles[root].directory_sha256)
@@ -82,8 +149,7 @@ class KnownRoots:
 
     def own_brokers(self, now_s: int) -> tuple[BrokerDirectory, tuple[BrokerAddress, ...]] | None:
         """Returns what `brokers` does for the root of this requester's profile, or else for the only root here."""
-        known, own = self.ids(), self._requester.profile.trust_root
-        root = own if own in known else known[0] if len(known) == 1 else None
+        root = self.own_root()
         return self.brokers(root, now_s) if root is not None else None
 
     def brokers(self, root: str, now_s: int) -> tuple[BrokerDirectory, tuple[BrokerAddress, ...]] | None:

@@ -63,6 +63,7 @@ class Migration(migrations.Migration):
                             ("damaged", "The files of a request cannot be read."),
                             ("missing", "The files of an answer are missing."),
                             ("not deleted", "Footage could not be deleted. The desk tries again each minute."),
+                            ("root refused", "A message in the name of your trust root was refused."),
                             ("error", "The receiver stopped, and starts again."),
                         ],
                         max_length=16,

@@ -226,8 +226,8 @@ def test_only_the_root_publishes_in_its_slots_and_it_publishes_nothing_else(
     assert publish_package(first, roots[0], b"x" * 20_000, PATIENCE_S) == 2
 
 
-def said(bus: Any, topic: str, token: int) -> object:
-    assert bus.publish(topic, b"x", token=token)
+def said(bus: Any, topic: str, token: int, data: bytes = b"x") -> object:
+    assert bus.publish(topic, data, token=token)
     while True:
         event = bus.next_event(PATIENCE_S)
         assert event is not None

@@ -17,6 +17,9 @@ from django.test import override_settings
 from django.utils import timezone
 
 from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.roots import KnownRoots
+from agent.core.bus import MessageReceived
 from agent.errors import StorageError
 from agent.platform.system_clock import SystemClock
 from desk import sealed_keys
@@ -28,13 +31,17 @@ from desk.people.roles import Role
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.models import Notice, Receiver
 from desk.receiving.supervisor import Supervisor
+from desk.reminders.due import due_reminders
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.clients.requester.doors import Door
 from tests.clients.requester.house import House
+from tests.clients.requester.test_root_news import BOTH, NEAR, package, published
 from tests.desk.agencies import Agency, make_agency
 from tests.desk.receiving.doors import ask, receive
 from tests.desk.served import served_desk
+from tests.fake_bus import FakeBroker, FakeBus
 from tests.lengths import only
+from tests.wire import samples
 
 pytestmark = pytest.mark.broker
 PATIENCE_S = 60.0
@@ -117,6 +124,38 @@ def test_a_desk_that_is_killed_while_an_answer_arrives_has_it_once_in_the_end(
     assert Entry.objects.filter(action="answer.received").count() == 1
     answer = requester.answer(disclosure.id)
     assert [b"".join(answer.pieces_of(number)) for number in range(len(disclosure.parts))] == disclosure.parts
+
+
+def test_a_root_that_lists_another_broker_makes_the_desk_connect_again(agency: Agency, tmp_path: Path) -> None:
+    """The root's news comes over the first connection. The second one is made with the brokers of the new list."""
+    requester = requester_of(agency.organisation)
+    now_s = int(time.time())
+    dates = {"issued_s": now_s - 10, "expires_s": now_s + 86_400}
+    KnownRoots(requester).accept(samples.ROOT_KEY.text, package(requester, 3, NEAR, 5, **dates), now_s, NEAR)
+    agency.organisation.trust_root = samples.ROOT_KEY.id
+    agency.organisation.save()
+    connected: list[list[str]] = []
+    bus: list[FakeBus] = []
+
+    def connect(who: Requester) -> FakeBus:
+        listed = KnownRoots(who).own_brokers(now_s)
+        connected.append([each.host for each in listed[1]] if listed else [])
+        bus.append(FakeBus(FakeBroker(), who.id))
+        bus[-1].start()
+        return bus[-1]
+
+    with Supervisor(requester_of, connect, look_every_s=0.1):
+        until(lambda: state() == "connected", "the connection")
+        forged = package(requester, 4, BOTH, 6, signers=samples.ROOT_SIGNERS[2:], **dates)
+        for topic, data in (*published(forged, BOTH), *published(package(requester, 4, BOTH, 6, **dates), BOTH)):
+            with bus[0]._changed:
+                bus[0]._events.append(MessageReceived(topic, data))
+        until(lambda: len(connected) > 1, "the second connection")
+    assert connected == [["near.example.org"], ["near.example.org", "new.example.org"]]
+    assert Notice.objects.get(kind="root refused").object == samples.ROOT_KEY.id
+    assert Entry.objects.get(action="organisation.root-news").detail["brokers"] is True
+    later = datetime.datetime.fromtimestamp(now_s + 2 * 86_400, datetime.UTC)
+    assert [each.is_over for each in due_reminders(agency.organisation, later) if "hold back" in each.words] == [True]
 
 
 def test_a_lost_broker_is_shown_and_found_again(agency: Agency, world: BrokerWithClients) -> None:

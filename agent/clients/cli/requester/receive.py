@@ -19,6 +19,7 @@ from agent.platform.system_clock import SystemClock
 
 __all__ = ["receive"]
 
+_STEP_S: Final = 0.5
 _PATIENCE_S: Final = 60.0
 """Seconds to wait for a request of another process. It takes half of that if the broker is silent."""
 
@@ -34,25 +35,33 @@ def receive(folder: Path, count: int | None, as_json: bool, **broker: Any) -> No
     Also publishes messages that are signed but unpublished.  You can stop it safely at any time.
     """
     who = Requester.open(folder)
-    stop = threading.Event()
+    stop, again = threading.Event(), threading.Event()
     received: list[ReceiverEvent] = []
+    before = 0
 
     def tell(news: ReceiverEvent) -> None:
         if not as_json:
             _say_news(news)
         if news.kind is ReceiverEventKind.COMPLETE:
             received.append(news)
+        if news.kind is ReceiverEventKind.ROOT_BROKERS and not broker["broker"]:
+            again.set()
 
     def answered(disclosures: int) -> None:
-        if count is not None and disclosures >= count:
+        if count is not None and before + disclosures >= count:
             stop.set()
 
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        with connection_lock(who, wait_s=_PATIENCE_S), connected(who, broker) as bus:
-            receiver = DisclosureReceiver(who, bus, SystemClock(), tell=tell, answered=answered)
-            with contextlib.suppress(KeyboardInterrupt):
-                receiver.run(stop)
+        with connection_lock(who, wait_s=_PATIENCE_S), contextlib.suppress(KeyboardInterrupt):
+            while not stop.is_set():
+                again.clear()
+                with connected(who, broker) as bus:
+                    receiver = DisclosureReceiver(who, bus, SystemClock(), tell=tell, answered=answered)
+                    receiver.start()
+                    while not (stop.is_set() or again.is_set()):
+                        receiver.step(_STEP_S)
+                before = len(received)
     finally:
         signal.signal(signal.SIGTERM, previous)
     if as_json:
@@ -74,6 +83,9 @@ def _say_news(news: ReceiverEvent) -> None:
         ReceiverEventKind.NOT_PUBLISHED: f"Request {news.request} was not published: {news.detail}",
         ReceiverEventKind.DAMAGED: f"Request {news.request} cannot be used: {news.detail}",
         ReceiverEventKind.TIP: f"A tip has arrived.  Read it: doorward requester tips {news.disclosure[:8]}",
+        ReceiverEventKind.ROOT_LIST: "Your trust root has published a newer list, which is stored.",
+        ReceiverEventKind.ROOT_BROKERS: "Your trust root lists other brokers for you.  Connecting to them.",
+        ReceiverEventKind.ROOT_REFUSED: f"A message in the name of your trust root was refused: {news.detail}",
         ReceiverEventKind.REBUILT: f"The index was made again from the folder.  {news.detail}  Nothing is lost.",
         ReceiverEventKind.STOPPED: f"The device sends no more of disclosure {news.disclosure}.",
     }

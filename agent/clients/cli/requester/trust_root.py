@@ -191,7 +191,7 @@ def publish(folder: Path, broker: str | None, timeout: float, as_json: bool) -> 
     bus = MqttBus(BusSettings(host=host, port=port, name=name, authority=authority, certificate=certificate, key=key))
     try:
         bus.start()
-        chunks = publish_package(bus, root.name_key.id, package, timeout)
+        chunks = publish_package(bus, root.name_key.id, package, timeout, root.directory())
     finally:
         bus.stop()
     if as_json:

@@ -1,0 +1,123 @@
+"""News of a requester's root over the broker: the package with its list, and the broker directory that the list names.
+
+A broker may hold back, repeat, mix or forge these messages. So chunks are joined by the hash that they name. A package
+counts only if the root's keys signed it, if it has not ended, and if nothing newer was seen (`KnownRoots.hear`).
+A list that names another directory waits until that directory is whole. One of several brokers cannot disturb what
+another one sends, because chunks of different hashes never meet.
+
+Used by one thread. Source: PROTOCOL.md, sections 7 and 9.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from collections import OrderedDict
+from typing import Final
+
+from agent.clients.requester.roots import KnownRoots
+from agent.errors import DoorwardError
+from agent.wire.topics import BrokersTopic, TrustTopic, brokers_filter, trust_filter
+from agent.wire.trust_package import DIRECTORY_SLOTS, MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES, TRUST_SLOTS
+
+__all__ = ["MOST_HELD", "JoinedChunks", "RootNews", "StoredNews"]
+
+MOST_HELD: Final = 4
+"""Packages or directories whose chunks are held at once. The oldest makes room."""
+_HEAD: Final = re.compile(rb"([0-9a-f]{64}) ([1-9])")
+
+
+class StoredNews(enum.Enum):
+    """The effect of a message."""
+
+    NOTHING = "nothing"
+    """It is incomplete, known already, or only states that nothing newer was signed."""
+    LIST = "list"
+    """A newer list is stored."""
+    BROKERS = "brokers"
+    """A newer list is stored, and this requester has other brokers to connect to."""
+
+
+class JoinedChunks:
+    """Chunks by the hash of the whole and their slot."""
+
+    def __init__(self, slots: int, most_bytes: int) -> None:
+        self._slots = slots
+        self._most_bytes = most_bytes
+        self._held: OrderedDict[str, dict[int, bytes]] = OrderedDict()
+
+    def put(self, slot: int, data: bytes) -> bytes | None:
+        """Holds a chunk, and returns the whole once its last chunk is here. Bytes that are no chunk are ignored."""
+        head, _, piece = data.partition(b"\n")
+        form = _HEAD.fullmatch(head)
+        if form is None or not slot < int(form[2]) <= self._slots or not 0 < len(piece) <= self._most_bytes:
+            return None
+        sha256, count = form[1].decode("ascii"), int(form[2])
+        chunks = self._held.setdefault(sha256, {})
+        self._held.move_to_end(sha256)
+        chunks[slot] = piece
+        if len(self._held) > MOST_HELD:
+            self._held.popitem(last=False)
+        if any(number not in chunks for number in range(count)):
+            return None
+        del self._held[sha256]
+        whole = b"".join(chunks[number] for number in range(count))
+        return whole if hashlib.sha256(whole).hexdigest() == sha256 else None
+
+
+class RootNews:
+    """News of the root that vouches for a requester."""
+
+    def __init__(self, roots: KnownRoots, now_s: int) -> None:
+        self._roots = roots
+        self._root = roots.own_root()
+        self._connected = self._brokers(now_s)
+        """The brokers of the list with which this connection began. Another worker may store a newer one first."""
+        self._packages = JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES)
+        self._directories = JoinedChunks(DIRECTORY_SLOTS, MAX_DIRECTORY_CHUNK_BYTES)
+        self._whole: OrderedDict[str, bytes] = OrderedDict()
+        """Whole directories by their hash, until a package names one of them."""
+        self._waiting: bytes | None = None
+        """The newest package, if its directory has not come yet."""
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Returns the filters to subscribe to. Empty if no root is known."""
+        return (brokers_filter(self._root), trust_filter(self._root)) if self._root is not None else ()
+
+    def take(self, topic: TrustTopic | BrokersTopic, data: bytes, now_s: int) -> StoredNews:
+        """Takes one message. Raises `DoorwardError` if the root's news is refused: nothing is stored then."""
+        if topic.root != self._root:
+            return StoredNews.NOTHING
+        if isinstance(topic, BrokersTopic):
+            directory = self._directories.put(topic.slot, data)
+            if directory is None:
+                return StoredNews.NOTHING
+            self._whole[hashlib.sha256(directory).hexdigest()] = directory
+            while len(self._whole) > MOST_HELD:
+                self._whole.popitem(last=False)
+            package, self._waiting = self._waiting, None
+        else:
+            package = self._packages.put(topic.slot, data)
+        return self._hear(package, now_s) if package is not None else StoredNews.NOTHING
+
+    def _hear(self, package: bytes, now_s: int) -> StoredNews:
+        assert self._root is not None  # noqa: S101 — `take` compares it
+        wanted = self._roots.named_directory(self._root, package, now_s)
+        directory = self._whole.get(wanted) if wanted else None
+        if wanted and directory is None:
+            self._waiting = package
+            return StoredNews.NOTHING
+        is_new = self._roots.hear(self._root, package, now_s, directory)
+        brokers = self._brokers(now_s)
+        if brokers != self._connected:
+            self._connected = brokers
+            return StoredNews.BROKERS
+        return StoredNews.LIST if is_new else StoredNews.NOTHING
+
+    def _brokers(self, now_s: int) -> object:
+        try:
+            return self._roots.own_brokers(now_s)
+        except DoorwardError:
+            return None  # with what is stored now the requester cannot connect, and says so when it tries

@@ -1,0 +1,280 @@
+"""News of a root over the broker: what a requester stores, and everything that a broker or a thief sends in vain."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
+from agent.clients.requester.receiving_service import DisclosureReceiver
+from agent.clients.requester.root_news import MOST_HELD, JoinedChunks, RootNews, StoredNews
+from agent.clients.requester.roots import KnownRoots
+from agent.core.bus import MessageReceived
+from agent.errors import ConfigurationError, DoorwardError
+from agent.wire import strictjson
+from agent.wire.broker_directory import BrokerDirectory, CellBroker, directory_sha256
+from agent.wire.fields import Kind
+from agent.wire.topics import BrokersTopic, TrustTopic
+from agent.wire.trust import RequesterEntry, RequesterKey, TrustBundle
+from agent.wire.trust_package import split_directory, split_package
+from tests.clients.requester.conftest import NOW_S
+from tests.clients.requester.doors import TestClock
+from tests.clients.requester.test_roots import HERE, RIJNSTAD, bundle_for
+from tests.fake_bus import FakeBroker, FakeBus
+from tests.wire import samples
+
+ROOT = samples.ROOT_KEY.id
+VECTORS = Path(__file__).parents[2] / "vectors"
+DAY_S = 86_400
+THIEF = samples.ROOT_SIGNERS[2]
+
+
+def directory(*hosts: str) -> bytes:
+    brokers = tuple(CellBroker(host=host, port=8884, cells=(HERE,)) for host in hosts)
+    return strictjson.encode(BrokerDirectory(v=1, root=ROOT, brokers=brokers))
+
+
+NEAR, BOTH = directory("near.example.org"), directory("near.example.org", "new.example.org")
+
+
+def bundle(requester: Requester, version: int, brokers: bytes | None, *, key: str = "") -> TrustBundle:
+    valid = RequesterKey(key=key or requester.key.text, from_s=NOW_S - 3000 * DAY_S, until_s=NOW_S + 300 * DAY_S)
+    entry = RequesterEntry(
+        id=requester.id, name="Rijnstad Police", kind=Kind.POLICE, keys=(valid,), regions=(RIJNSTAD,)
+    )  # fmt: skip
+    named = directory_sha256(brokers) if brokers is not None else None
+    return TrustBundle(v=1, root=ROOT, version=version, issued_s=NOW_S, requesters=(entry,), directory_sha256=named)
+
+
+def package(
+    requester: Requester, version: int, brokers: bytes | None, stamp: int = 1, *, key: str = "", **changes: Any
+) -> bytes:
+    """A package of the root, whose timestamp works for a week from now on."""
+    dates = {"issued_s": NOW_S - 10, "expires_s": NOW_S + 7 * DAY_S}
+    return samples.package(bundle(requester, version, brokers, key=key), version=stamp, **{**dates, **changes})
+
+
+def news_of(requester: Requester) -> RootNews:
+    return RootNews(KnownRoots(requester), NOW_S)
+
+
+def hear(
+    news: RootNews, data: bytes | None = None, brokers: bytes | None = None, now_s: int = NOW_S
+) -> list[StoredNews]:
+    """Delivers a directory and a package, chunk by chunk."""
+    found = []
+    for slot, chunk in enumerate(split_directory(brokers) if brokers else ()):
+        found.append(news.take(BrokersTopic(ROOT, slot), chunk, now_s))
+    for slot, chunk in enumerate(split_package(data) if data else ()):
+        found.append(news.take(TrustTopic(ROOT, slot), chunk, now_s))
+    return [each for each in found if each is not StoredNews.NOTHING]
+
+
+def hosts(requester: Requester) -> list[str]:
+    listed = KnownRoots(requester).own_brokers(NOW_S)
+    return [each.host for each in listed[1]] if listed is not None else []
+
+
+@pytest.fixture
+def listed(requester: Requester) -> Requester:
+    """A requester with the root's package of version 3, whose directory has one broker."""
+    data = package(requester, 3, NEAR, 5)
+    KnownRoots(requester).accept(samples.ROOT_KEY.text, data, NOW_S, NEAR)
+    return requester
+
+
+def test_a_new_list_of_brokers_is_stored_without_a_file(listed: Requester) -> None:
+    assert hosts(listed) == ["near.example.org"]
+    assert hear(news_of(listed), package(listed, 4, BOTH, 6), BOTH) == [StoredNews.BROKERS]
+    assert hosts(listed) == ["near.example.org", "new.example.org"]
+
+
+def test_the_package_may_come_before_its_directory_and_both_of_before_stay_meanwhile(listed: Requester) -> None:
+    news = news_of(listed)
+    assert hear(news, package(listed, 4, BOTH, 6)) == []
+    assert hosts(listed) == ["near.example.org"]
+    assert hear(news, brokers=directory("evil.example.org")) == []
+    assert hosts(listed) == ["near.example.org"]
+    hear(news, package(listed, 4, BOTH, 6))
+    assert hear(news, brokers=BOTH) == [StoredNews.BROKERS]
+    assert hosts(listed) == ["near.example.org", "new.example.org"]
+
+
+def test_a_list_with_the_same_brokers_needs_no_directory_and_a_timestamp_alone_is_no_news(listed: Requester) -> None:
+    news, later = news_of(listed), {"issued_s": NOW_S + 3 * DAY_S, "expires_s": NOW_S + 10 * DAY_S}
+    assert hear(news, package(listed, 4, NEAR, 6)) == [StoredNews.LIST]
+    assert hear(news, package(listed, 4, NEAR, 7, **later)) == []
+    assert KnownRoots(listed).ends_s(ROOT) == NOW_S + 10 * DAY_S
+    assert hear(news, package(listed, 5, None, 8)) == [StoredNews.BROKERS], "the list names none any more"
+
+
+def test_another_worker_that_stored_the_news_first_does_not_keep_this_one_from_connecting(listed: Requester) -> None:
+    mine, theirs, data = news_of(listed), news_of(listed), package(listed, 4, BOTH, 6)
+    assert hear(theirs, data, BOTH) == [StoredNews.BROKERS]
+    assert hear(mine, data, BOTH) == [StoredNews.BROKERS]
+    assert hear(mine, data, BOTH) == []
+
+
+def _attacks(requester: Requester) -> dict[str, tuple[bytes, bytes | None]]:
+    evil = directory("evil.example.org")
+    stranger = samples.ROOT_SIGNERS[:2]
+    return {
+        "rollback to an older list": (package(requester, 2, evil, 9), evil),
+        "another list of the same version": (package(requester, 3, evil, 9), evil),
+        "an older timestamp": (package(requester, 3, NEAR, 4), None),
+        "frozen: it has ended": (
+            package(requester, 4, evil, 9, issued_s=NOW_S - 9 * DAY_S, expires_s=NOW_S - 1), evil,
+        ),
+        "signed by one of three": (package(requester, 4, evil, 9, signers=(THIEF,)), evil),
+        "signed by the name key": (package(requester, 4, evil, 9, signers=(samples.ROOT,)), evil),
+        "stamped by a thief": (package(requester, 4, evil, 9, stamper=THIEF), evil),
+        "mixed: the timestamp of another list": (
+            package(requester, 4, evil, 9, named=bundle(requester, 4, NEAR)), evil,
+        ),
+        "without this requester": (package(requester, 4, evil, 9, key=samples.DEVICE_KEY.text), evil),
+        "a bundle alone": (bundle_for(requester, 4), None),
+        "of another root": (
+            samples.package(
+                msgspec.structs.replace(bundle(requester, 4, evil), root="0" * 16), signers=stranger, version=9,
+                issued_s=NOW_S, expires_s=NOW_S + DAY_S,
+            ),
+            evil,
+        ),
+    }  # fmt: skip
+
+
+ATTACKS = (
+    "rollback to an older list",
+    "another list of the same version",
+    "an older timestamp",
+    "frozen: it has ended",
+    "signed by one of three",
+    "signed by the name key",
+    "stamped by a thief",
+    "mixed: the timestamp of another list",
+    "without this requester",
+    "a bundle alone",
+    "of another root",
+)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_what_a_broker_or_a_thief_sends_is_refused_and_what_is_stored_stays(listed: Requester, name: str) -> None:
+    data, evil = _attacks(listed)[name]
+    before = listed.notes.read(f"roots/{ROOT}/bundle.dsse", 1 << 21)
+    news = news_of(listed)
+    with pytest.raises(ConfigurationError):
+        hear(news, data, evil)
+    assert listed.notes.read(f"roots/{ROOT}/bundle.dsse", 1 << 21) == before
+    assert hosts(listed) == ["near.example.org"]
+    # And the honest news still arrives on the same connection.
+    assert hear(news, package(listed, 4, BOTH, 6), BOTH) == [StoredNews.BROKERS]
+
+
+def test_news_of_another_root_is_not_even_joined(listed: Requester) -> None:
+    news = news_of(listed)
+    for slot, chunk in enumerate(split_package(package(listed, 4, BOTH, 6))):
+        assert news.take(TrustTopic("0" * 16, slot), chunk, NOW_S) is StoredNews.NOTHING
+    assert hosts(listed) == ["near.example.org"]
+
+
+def test_a_requester_without_a_root_hears_nothing(requester: Requester) -> None:
+    news = news_of(requester)
+    assert news.filters == ()
+    assert hear(news, package(requester, 4, BOTH, 6), BOTH) == []
+
+
+def test_after_its_end_the_news_is_known_to_be_old(listed: Requester) -> None:
+    assert KnownRoots(listed).ends_s(ROOT) == NOW_S + 7 * DAY_S
+    assert KnownRoots(listed).ends_s("0" * 16) == 0
+
+
+def test_publications_join_as_the_vectors_say() -> None:
+    vectors = json.loads((VECTORS / "wire" / "directories.json").read_text())
+    for name, each in vectors["published"].items():
+        chunks = JoinedChunks(9, 122_880)
+        found = [chunks.put(slot, text.encode()) for slot, text in each["messages"]]
+        wholes = [data for data in found if data is not None]
+        assert wholes[:1] == ([vectors["directory"].encode()] if each["verdict"] == "whole" else []), name
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 9), st.integers(1, 4))
+def test_chunks_join_in_any_order_beside_those_of_other_brokers(rng: random.Random, parts: int, others: int) -> None:
+    """Each broker sends its own publication. The order of all messages is drawn."""
+
+    def cut(data: bytes) -> list[tuple[int, bytes]]:
+        length = -(-len(data) // parts)
+        head = f"{directory_sha256(data)} {-(-len(data) // length)}\n".encode()
+        return [(at // length, head + data[at : at + length]) for at in range(0, len(data), length)]
+
+    publications = [directory(f"b{number}.example.org", "x" * 40) for number in range(others)]
+    messages = [each for data in publications for each in cut(data)]
+    rng.shuffle(messages)
+    chunks = JoinedChunks(9, 122_880)
+    found = [whole for slot, data in messages if (whole := chunks.put(slot, data)) is not None]
+    assert sorted(found) == sorted(publications)
+
+
+def test_a_flood_of_chunks_has_a_bound(listed: Requester) -> None:
+    chunks = JoinedChunks(9, 122_880)
+    for number in range(1000):
+        chunks.put(number % 9, f"{number:064x} 9\n".encode() + b"x" * 1000)
+    assert len(chunks._held) <= MOST_HELD
+    news = news_of(listed)
+    for number in range(50):
+        hear(news, brokers=directory(f"b{number}.example.org"))
+    assert len(news._whole) <= MOST_HELD
+
+
+class Heard:
+    """A receiving service on a broker that has the root's news."""
+
+    def __init__(self, requester: Requester) -> None:
+        self.events: list[ReceiverEvent] = []
+        broker, clock = FakeBroker(), TestClock()
+        self.bus = FakeBus(broker, requester.id)
+        self.bus.start()
+        self.receiver = DisclosureReceiver(requester, self.bus, clock, tell=self.events.append)
+        self.receiver.start()
+
+    def deliver(self, topics: Sequence[tuple[str, bytes]]) -> list[ReceiverEventKind]:
+        for topic, data in topics:
+            self.receiver._received(MessageReceived(topic, data))
+        return [each.kind for each in self.events if each.kind.name.startswith("ROOT_")]
+
+
+def published(data: bytes, brokers: bytes) -> list[tuple[str, bytes]]:
+    return [
+        *((str(BrokersTopic(ROOT, slot)), each) for slot, each in enumerate(split_directory(brokers))),
+        *((str(TrustTopic(ROOT, slot)), each) for slot, each in enumerate(split_package(data))),
+    ]
+
+
+def test_the_receiving_service_subscribes_says_what_it_heard_and_a_refusal_once(listed: Requester) -> None:
+    heard = Heard(listed)
+    try:
+        assert set(heard.bus._filters) >= {f"doorward/v1/trust/{ROOT}/+", f"doorward/v1/brokers/{ROOT}/+"}
+        bad = published(package(listed, 4, BOTH, 6, signers=(THIEF,)), BOTH)
+        assert heard.deliver([*bad, *bad]) == [ReceiverEventKind.ROOT_REFUSED]
+        assert heard.deliver([(str(TrustTopic(ROOT, 0)), b"")]) == [ReceiverEventKind.ROOT_REFUSED]
+        good = published(package(listed, 4, BOTH, 6), BOTH)
+        assert heard.deliver(good)[1:] == [ReceiverEventKind.ROOT_BROKERS]
+    finally:
+        heard.bus.stop()
+
+
+def test_the_stored_news_is_what_the_next_start_connects_by(listed: Requester) -> None:
+    hear(news_of(listed), package(listed, 4, BOTH, 6), BOTH)
+    again = Requester.open(listed.folder)
+    assert hosts(again) == ["near.example.org", "new.example.org"]
+    with pytest.raises(DoorwardError, match="older than"):
+        KnownRoots(again).accept(samples.ROOT_KEY.text, package(again, 3, NEAR, 5), NOW_S, NEAR)
