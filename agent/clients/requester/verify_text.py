@@ -245,7 +245,12 @@ def _found(pattern: str, place: str) -> str:
 
 
 def _hash_as(field: str) -> str:
-    return "openssl dgst -sha256 -r | cut -c1-64 | sed " + f'\'s/.*/"{field}":"&"/\''
+    return _hash_in(f'"{field}":"&"')
+
+
+def _hash_in(words: str) -> str:
+    """Makes the hash of what comes, within these words in the place of "&"."""
+    return f"openssl dgst -sha256 -r | cut -c1-64 | sed 's/.*/{words}/'"
 
 
 def _names(each: SignedFile, field: str, other: str) -> str:
@@ -325,15 +330,22 @@ def _receipt(hand: ByHand) -> Iterator[str]:
 
 
 def _part(item: VerifiedItem, evidence: EvidenceFiles) -> Iterator[str]:
+    """The place of each hash counts: otherwise a film and its still, or two films, could be exchanged."""
     part, header = f"parts/{item.number}.age", evidence.headers[item.number]
-    yield _found(
-        f'openssl dgst -sha256 -r {part} | cut -c1-64 | sed \'s/.*/"sha256":"&"/\'', f"{BY_HAND}/manifest.signed"
-    )
-    yield _found(f"head -c {header} {part} | {_hash_as('header_sha256')}", f"{BY_HAND}/approval.signed")
-    yield _found(f"tail -c +{header + 1} {part} | {_hash_as('payload_sha256')}", f"{BY_HAND}/approval.signed")
-    if not item.item.is_redacted:
-        record = evidence.by_hand.record_of[item.item.captured.line]
-        yield _found(f"tail -c +{header + 1} {part} | {_hash_as('sha256_payload')}", f"{BY_HAND}/{record}.signed")
+    approval, kind = f"{BY_HAND}/approval.signed", item.item.part.kind.value
+    its = f'"id":"{item.item.part.id}"'
+    payload = f"tail -c +{header + 1} {part}"
+    listed = _hash_in(f'{its},"kind":"{kind}","sha256":"&"')
+    begins = _hash_in(f'"header_sha256":"&",{its}')
+    released = _hash_in(f'{its},"payload_sha256":"&"')
+    yield _found(f"cat {part} | {listed}", f"{BY_HAND}/manifest.signed")
+    yield _found(f"head -c {header} {part} | {begins}", approval)
+    if item.item.is_redacted:
+        yield _found(f"{payload} | {_hash_as('payload_sha256')}", approval)
+        return
+    yield _found(f"{payload} | {released}", approval)
+    record = evidence.by_hand.record_of[item.item.captured.line]
+    yield _found(f"{payload} | {_hash_as('sha256_payload')}", f"{BY_HAND}/{record}.signed")
 
 
 def _opened(item: VerifiedItem, evidence: EvidenceFiles) -> Iterator[str]:

@@ -1,0 +1,82 @@
+"""Each change of an evidence folder is noticed by at least one validator, also if a forger has the requester's keys."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.core.media import Gop
+from tests.clients.requester.evidence_changes import (
+    FLIPS,
+    KINDS,
+    MANIPULATIONS,
+    PAGE,
+    RESULT,
+    STATEMENTS,
+    Forger,
+    Laboratory,
+    bit_changes,
+    manipulations,
+    tables,
+)
+from tests.clients.requester.evidence_folder import Stranger, make_evidence
+from tests.lengths import one_in
+from tests.once import made_once
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed"),
+]
+SLICES = 25
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory, gops: list[Gop]) -> Laboratory:
+    def make(at: Path) -> None:
+        at.mkdir()
+        make_evidence(at, gops)
+
+    evidence = made_once(tmp_path_factory, "evidence", make)
+    return Laboratory(Stranger.with_copy(evidence, tmp_path_factory.mktemp("laboratory")), evidence)
+
+
+@pytest.mark.parametrize("part", one_in(SLICES, range(SLICES)))
+def test_each_single_bit_is_noticed(laboratory: Laboratory, part: int) -> None:
+    changes = list(bit_changes(laboratory.whole, FLIPS, 2))[part::SLICES]
+    assert [files for _, files in changes if not laboratory.noticed_by(files)] == []
+
+
+@pytest.mark.parametrize("part", one_in(SLICES, range(SLICES)))
+def test_each_manipulation_by_one_who_has_the_keys_of_the_requester_is_noticed(
+    laboratory: Laboratory, part: int
+) -> None:
+    changes = list(manipulations(laboratory, MANIPULATIONS, 2))[part::SLICES]
+    assert [kind for kind, files in changes if not laboratory.noticed_by(files)] == []
+
+
+def test_a_film_and_its_still_cannot_change_places_although_one_record_has_both_hashes(laboratory: Laboratory) -> None:
+    exchanged = Forger(laboratory, random.Random(1)).a_film_and_its_still_exchanged()
+    assert STATEMENTS in laboratory.noticed_by(exchanged)
+
+
+def test_the_tables_of_the_page_are_the_kept_result_and_nothing_stayed_unnoticed() -> None:
+    result = json.loads(RESULT.read_text(encoding="utf-8"))
+    page = PAGE.read_text(encoding="utf-8")
+    assert f"<!-- tables -->\n{tables(result)}<!-- end -->" in page
+    for name, count in (("bits", FLIPS), ("manipulations", MANIPULATIONS)):
+        rows = result[name].values()
+        assert sum(row["tried"] for row in rows) == sum(row["noticed"] for row in rows) == count
+    assert set(result["manipulations"]) == {kind.__name__.replace("_", " ") for kind in KINDS}
+
+
+def test_a_change_that_only_the_list_of_hashes_could_notice_stays_unnoticed_if_the_forger_writes_it_again(
+    laboratory: Laboratory,
+) -> None:
+    """The limit that docs/evidence.md states, and that the tables would otherwise hide."""
+    words = {"bundle.json": (laboratory.whole["bundle.json"] or b"").replace(b'"ok": true', b'"ok": True')}
+    assert laboratory.noticed_by(words)
+    assert not laboratory.noticed_by(laboratory.forged(words))
