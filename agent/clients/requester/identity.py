@@ -22,7 +22,15 @@ from agent.clients.requester.answer_index import AnswerIndex, answer_table
 from agent.clients.requester.claims import Claims, SoleReceiver
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.folder_index import FolderIndex, IndexedTable, RequesterIndex, is_id
-from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key, sign_message, sign_sums
+from agent.clients.requester.keys import (
+    FileSigner,
+    Signer,
+    load_key,
+    make_key,
+    sign_certificate,
+    sign_message,
+    sign_sums,
+)
 from agent.clients.requester.message_index import MESSAGE_TABLE, RequestRegister
 from agent.clients.requester.notes import FolderNotes, Notes
 from agent.clients.requester.sealed_parts import FolderParts, SealedParts
@@ -259,6 +267,11 @@ class Requester:
     def sign_sums(self, sums: bytes) -> bytes:
         """Returns the signature of a list of hashes (`keys.sign_sums`). Raises the errors of the signer."""
         return sign_sums(self._signer, sums)
+
+    def sign_certificate(self, body: bytes) -> bytes:
+        """Returns the signature of the body of a certificate (`keys.sign_certificate`). Raises the errors of the
+        signer."""
+        return sign_certificate(self._signer, body)
 
     def tips_identity(self) -> HybridIdentity | None:
         """Returns the identity that opens tips, or None if the folder lacks it. Raises the errors of

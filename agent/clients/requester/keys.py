@@ -27,10 +27,11 @@ from agent.wire.identities import (
 )
 from agent.wire.strictjson import Message
 
-__all__ = ["FileSigner", "Signer", "load_key", "make_key", "sign_message", "sign_sums"]
+__all__ = ["FileSigner", "Signer", "load_key", "make_key", "sign_certificate", "sign_message", "sign_sums"]
 
 _LIMIT_BYTES: Final = 4096
 _SUMS: Final = re.compile(rb"[0-9a-f]{64}  ")
+_DER: Final = re.compile(rb"\x30\x82")
 
 
 class Signer(Protocol):
@@ -82,10 +83,19 @@ def sign_sums(signer: Signer, sums: bytes) -> bytes:
     Such a list begins with a hash, and each message of the protocol with "DSSEv1", so neither can be taken for the
     other. Raises `ConfigurationError` if the bytes are no such list, or if the signer returns a wrong signature.
     """
-    signature, key = signer.sign(sums) if _SUMS.match(sums) else b"", signer.public_key
-    if not key.verifies(signature, sums):
+    return _sign_only(_SUMS, signer, sums)
+
+
+def sign_certificate(signer: Signer, body: bytes) -> bytes:
+    """Returns the signature of the body of an X.509 certificate (DER, which begins with 0x30). Raises likewise."""
+    return _sign_only(_DER, signer, body)
+
+
+def _sign_only(form: re.Pattern[bytes], signer: Signer, data: bytes) -> bytes:
+    signature, key = signer.sign(data) if form.match(data) else b"", signer.public_key
+    if not key.verifies(signature, data):
         raise ConfigurationError(
-            f"The list of hashes cannot be signed with the key {key.id}.",
+            f"This list or certificate cannot be signed with the key {key.id}.",
             remedy="Check that the token or file holds the key that was given for this folder.",
         )
     return signature

@@ -7,6 +7,7 @@
     segments/         one MP4 for each segment: exactly the content of the sealed file that the device signed
     sounds/           one MP4 without pictures for each segment with shared sound, likewise
     pictures/         one JPEG for each clip
+    c2pa/             if asked for: copies of the films with Content Credentials (`content_credentials`)
     bundle/           the evidence, for a third party and for machines (`evidence`)
 
 A file that is as the device sealed it but does not open as film, sound or still is named in the report and stays sealed
@@ -27,6 +28,12 @@ from typing import Final
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.requester.certificate import render_certificate
 from agent.clients.requester.clips import DisclosedClip, clips_of
+from agent.clients.requester.content_credentials import (
+    FOLDER,
+    CredentialedClip,
+    require_c2pa,
+    write_credentials,
+)
 from agent.clients.requester.evidence import BUNDLE_FILE, write_bundle
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.report import ReportPicture, render
@@ -72,13 +79,22 @@ class OpenedDisclosure:
 
 
 def open_disclosure(
-    requester: Requester, disclosure: str, *, now_s: int, out: Path | None = None, zone: tzinfo | None = None
+    requester: Requester,
+    disclosure: str,
+    *,
+    now_s: int,
+    out: Path | None = None,
+    zone: tzinfo | None = None,
+    credentials: bool = False,
 ) -> OpenedDisclosure:
     """Opens one disclosure into `out` (by default `opened/<disclosure>` in the requester's folder).
 
-    `now_s`, `zone`: the date of the report, and its time zone (by default this machine's). Raises `ConfigurationError`
-    if `out` holds other files, and `StorageError` if it cannot be written.
+    `now_s`, `zone`: the date of the report, and its time zone (by default this machine's). `credentials`: also write
+    copies of the films with Content Credentials. Raises `ConfigurationError` if `out` holds other files or the package
+    for credentials is missing, and `StorageError` if it cannot be written.
     """
+    if credentials:
+        require_c2pa()
     final = out or requester.folder / "opened" / disclosure
     _require_ours(final)
     files.make_folder(final.parent)
@@ -87,7 +103,7 @@ def open_disclosure(
     files.make_folder(making)
     try:
         with ConfinedMedia() as media:
-            opened = _ClipBuilder(requester, making, now_s, zone, media).open(disclosure)
+            opened = _ClipBuilder(requester, making, now_s, zone, media).open(disclosure, credentials=credentials)
         shutil.rmtree(final, ignore_errors=True)
         with files.storage_errors(final):
             making.rename(final)
@@ -109,7 +125,7 @@ class _ClipBuilder:
         self._zone = zone
         self._media = media
 
-    def open(self, disclosure: str) -> OpenedDisclosure:
+    def open(self, disclosure: str, *, credentials: bool) -> OpenedDisclosure:
         verification = examine(self._requester, disclosure, self._keep)
         clips = tuple(self._clip(clip) for clip in clips_of(verification))
         shutil.rmtree(self._folder / "kept", ignore_errors=True)  # also removes media that opened before a check failed
@@ -131,9 +147,15 @@ class _ClipBuilder:
         certificate = render_certificate(verification, now_s=self._now_s)
         if certificate is not None:
             files.write(self._folder / "certificate.html", certificate.encode("utf-8"))
+        if credentials and verification.ok:
+            self._write_credentials(verification, clips)
         beside = files.below(self._folder)
         bundle = write_bundle(self._folder / _BUNDLE, self._requester, verification, self._now_s, beside=beside)
         return OpenedDisclosure(verification, self._folder, report, bundle, clips, merged)
+
+    def _write_credentials(self, verification: Verification, clips: Sequence[OpenedClip]) -> None:
+        shown = [CredentialedClip(each.clip, each.segments, each.mp4) for each in clips]
+        write_credentials(self._folder / FOLDER, self._requester, verification, shown)
 
     def _keep(self, item: VerifiedItem, data: bytes) -> None:
         if item.unopened:

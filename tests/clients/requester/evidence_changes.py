@@ -151,7 +151,7 @@ class Laboratory:
         return open_bytes(sealed, [parse_identity(key)])
 
     def resealed(self, plaintext: bytes) -> bytes:
-        """What anybody can seal to the key of the request."""
+        """A file sealed to the key of the request, which is public."""
         request = self.whole["by-hand/request.signed"] or b""
         reply = json.loads(request[request.index(b"{") :])["reply"]
         return seal_bytes(plaintext, [parse_recipient(reply)], file_key=b"k" * 16, nonce=b"n" * 16)

@@ -21,8 +21,14 @@ def test_the_signature_is_over_the_list_as_it_stands(requester: Requester) -> No
 )
 def test_other_bytes_are_not_signed_as_a_list(requester: Requester, other: bytes) -> None:
     """A message of the protocol begins with DSSEv1, so a list can never be taken for one."""
-    with pytest.raises(ConfigurationError, match="list of hashes"):
+    with pytest.raises(ConfigurationError, match="cannot be signed"):
         requester.sign_sums(other)
+
+
+@pytest.mark.parametrize("other", [b"", SUMS, pae("application/vnd.doorward.receipt+json", b"{}")])
+def test_other_bytes_are_not_signed_as_a_certificate(requester: Requester, other: bytes) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be signed"):
+        requester.sign_certificate(other)
 
 
 def test_a_token_with_another_key_signs_no_list(requester: Requester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,14 +56,15 @@ def verify(folder: Path, disclosure: str | None, time_file: Path | None, as_json
 @folder_option
 @click.argument("disclosure", required=False)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="[FOLDER/opened/DISCLOSURE]")
+@click.option("--c2pa", is_flag=True, help="Also write copies of the films with Content Credentials.")
 @json_option
-def open_(folder: Path, disclosure: str | None, out: Path | None, as_json: bool) -> int:
+def open_(folder: Path, disclosure: str | None, out: Path | None, c2pa: bool, as_json: bool) -> int:
     """Verify DISCLOSURE (default: the only one), then write its MP4s, report.html and bundle/.
 
     If a check fails, the report names it, no video is written, and the exit status is 1.
     """
     who = Requester.open(folder)
-    opened = open_disclosure(who, _disclosure(who, disclosure), now_s=now_s(), out=out)
+    opened = open_disclosure(who, _disclosure(who, disclosure), now_s=now_s(), out=out, credentials=c2pa)
     verification = opened.verification
     if as_json:
         emit_json(

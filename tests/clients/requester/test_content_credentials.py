@@ -1,0 +1,192 @@
+"""Copies of films with Content Credentials are valid in c2pa-rs and in c2pa-ts, and the originals stay."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from agent.clients.requester import opened_disclosure
+from agent.clients.requester.clips import clips_of
+from agent.clients.requester.content_credentials import CredentialedClip, write_credentials
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.verification import examine
+from agent.core.media import Gop
+from agent.errors import ConfigurationError
+from tests.clients.requester.conftest import NOW_S
+from tests.clients.requester.evidence_folder import make_evidence
+from tests.once import made_once
+
+INTEROP = Path(__file__).parents[2] / "interop"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, gops: list[Gop]) -> Path:
+    """The opened answer, with credentials."""
+    pytest.importorskip("c2pa", reason="not installed: c2pa-python")
+
+    def make(at: Path) -> None:
+        at.mkdir()
+        make_evidence(at, gops)
+
+    evidence = made_once(tmp_path_factory, "evidence", make)
+    copy = tmp_path_factory.mktemp("credentials") / "requester"
+    shutil.copytree(evidence / "requester", copy)
+    requester = Requester.open(copy)
+    (answer,) = requester.answers.beginning_with("")
+    opened = open_disclosure(requester, answer.disclosure, now_s=NOW_S, credentials=True)
+    assert opened.verification.ok
+    return opened.folder
+
+
+def read(film: Path) -> dict[str, Any]:
+    """The store of a film in c2pa-rs, with its verdict."""
+    import c2pa
+
+    with film.open("rb") as file:
+        reader = c2pa.Reader("video/mp4", file)
+        return {**json.loads(reader.json()), "state": reader.get_validation_state()}
+
+
+def active(film: Path) -> dict[str, Any]:
+    store = read(film)
+    found: dict[str, Any] = store["manifests"][store["active_manifest"]]
+    return found
+
+
+def actions(film: Path) -> list[str]:
+    said = next(each["data"] for each in active(film)["assertions"] if each["label"].startswith("c2pa.actions"))
+    return [each["action"] for each in said["actions"]]
+
+
+def test_each_film_has_a_copy_that_is_valid_in_c2pa_rs_by_a_signer_whom_no_list_knows(folder: Path) -> None:
+    films = sorted((folder / "c2pa").iterdir())
+    assert [film.name for film in films] == sorted(
+        [
+            *(path.name for path in (folder / "segments").iterdir()),
+            *(path.name for path in (folder / "clips").iterdir()),
+        ]
+    )
+    for film in films:
+        store = read(film)
+        assert store["state"] == "Valid", film.name  # "Trusted" would need a trust list
+        faults = {each["code"] for each in store.get("validation_status", [])}
+        assert faults == {"signingCredential.untrusted"}, film.name
+
+
+def test_capture_cover_join_and_trim_are_told_as_actions_and_ingredients(folder: Path) -> None:
+    films = folder / "c2pa"
+    assert actions(films / "segment-002.mp4") == ["c2pa.created"]
+    assert actions(films / "segment-001.mp4") == ["c2pa.created", "c2pa.edited"]
+    assert actions(films / "clip-01.mp4") == ["c2pa.created", "c2pa.placed", "c2pa.placed", "c2pa.trimmed"]
+    assert actions(films / "clip-03.mp4") == ["c2pa.created", "c2pa.placed", "c2pa.placed"]
+    parts = active(films / "clip-01.mp4")["ingredients"]
+    assert [(each["title"], each["relationship"]) for each in parts] == [
+        ("segment-001.mp4", "componentOf"),
+        ("segment-002.mp4", "componentOf"),
+    ]
+    assert all(each["active_manifest"] in read(films / "clip-01.mp4")["manifests"] for each in parts)
+
+
+def test_the_assertion_leads_to_the_records_and_films_of_the_answer(folder: Path) -> None:
+    proof = next(
+        each["data"] for each in active(folder / "c2pa/clip-03.mp4")["assertions"] if "doorward" in each["label"]
+    )
+    lines = (folder / "bundle/records.jsonl").read_text().splitlines()
+    for told, name in zip(proof["films"], ("segment-004.mp4", "segment-005.mp4"), strict=True):
+        assert told["record"] in lines
+        assert told["sha256_film"] == hashlib.sha256((folder / "segments" / name).read_bytes()).hexdigest()
+    assert proof["answer_sha256"] == hashlib.sha256((folder / "bundle/manifest.dsse").read_bytes()).hexdigest()
+
+
+def test_the_originals_are_as_without_credentials_and_the_evidence_lists_the_copies(folder: Path) -> None:
+    listed = (folder / "bundle/FILES.sha256").read_text()
+    document = json.loads((folder / "bundle/bundle.json").read_text())
+    for clip in document["clips"]:
+        for segment in clip["segments"]:
+            data = (folder / segment["mp4"]).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == segment["sha256_opened"]
+            assert f"  ../c2pa/{Path(segment['mp4']).name}\n" in listed
+
+
+class _Asked(BaseHTTPRequestHandler):
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_error(404)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Keeps the tests' output free of it."""
+
+
+def film_that_names(film: bytes, address: str) -> bytes:
+    """A film that a hostile doorbell could send: its XMP names an address for its credentials."""
+    described = f'<rdf:Description xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="{address}"/>'
+    rdf = f'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">{described}</rdf:RDF>'
+    content = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+    content += f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{rdf}</x:xmpmeta>'.encode()
+    size = int.from_bytes(film[:4])
+    return film[:size] + (len(content) + 8).to_bytes(4) + b"uuid" + content + film[size:]
+
+
+def test_a_film_that_names_an_address_makes_no_request(folder: Path, tmp_path: Path) -> None:
+    import c2pa
+
+    its = Requester.open(folder.parents[1])
+    verification = examine(its, folder.name)
+    (clip,) = [each for each in clips_of(verification) if len(each.segments) == 1]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Asked)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        film = tmp_path / "segment-003.mp4"
+        address = f"http://127.0.0.1:{server.server_address[1]}/m.c2pa"
+        film.write_bytes(film_that_names((folder / "segments" / film.name).read_bytes(), address))
+        joined = shutil.copy(film, tmp_path / "clip-02.mp4")
+        write_credentials(tmp_path / "c2pa", its, verification, [CredentialedClip(clip, [film], joined)])
+        assert _Asked.asked == []
+        with film.open("rb") as file, pytest.raises(c2pa.C2paError):
+            c2pa.Reader("video/mp4", file)  # as the package is without our settings
+        assert _Asked.asked == ["/m.c2pa"]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.interop
+def test_the_copies_are_valid_in_c2pa_ts_and_a_changed_one_is_not_in_either(folder: Path, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed: apt-get install nodejs npm")
+    if not (INTEROP / "node_modules/@trustnxt/c2pa-ts").is_dir():
+        pytest.skip("not installed: npm @trustnxt/c2pa-ts (run `npm ci` in tests/interop)")
+    changed = tmp_path / "changed.mp4"
+    data = bytearray((folder / "c2pa/clip-03.mp4").read_bytes())
+    data[data.rindex(b"mdat") + 400] ^= 1
+    changed.write_bytes(data)
+    films = [*sorted((folder / "c2pa").iterdir()), changed]
+    done = subprocess.run([node, "read_c2pa.mjs", *films], cwd=INTEROP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["valid"] for each in said] == [*[True] * (len(films) - 1), False], said
+    assert "assertion.bmffHash.mismatch" in said[-1]["codes"]
+    assert read(changed)["state"] == "Invalid"
+
+
+def test_without_the_package_nothing_is_opened_and_the_remedy_is_named(
+    requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    with pytest.raises(ConfigurationError, match="c2pa-python"):
+        opened_disclosure.open_disclosure(requester, "0" * 32, now_s=NOW_S, credentials=True)

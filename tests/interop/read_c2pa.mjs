@@ -1,0 +1,24 @@
+// @ts-nocheck: the types of c2pa-ts are not there before `npm ci` here, and it lacks some.
+// Reads Content Credentials with npm `@trustnxt/c2pa-ts`, which shares no line of code with c2pa-rs, and prints for each
+// file if they are valid, with the codes of each finding.
+//
+//   node read_c2pa.mjs FILM...
+//
+// c2pa-ts knows MP4's boxes and hashes, but accepts only the brands of HEIC. This accepts any.
+
+import { readFile } from "node:fs/promises";
+import { BMFF } from "@trustnxt/c2pa-ts/asset";
+import { SuperBox } from "@trustnxt/c2pa-ts/jumbf";
+import { ManifestStore, ValidationResult } from "@trustnxt/c2pa-ts/manifest";
+
+BMFF.canRead = () => true;
+for (const path of process.argv.slice(2)) {
+  let result;
+  try {
+    const film = new BMFF(await readFile(path));
+    result = await ManifestStore.read(SuperBox.fromBuffer(film.getManifestJUMBF())).validate(film);
+  } catch (error) {
+    result = ValidationResult.fromError(error);
+  }
+  console.log(JSON.stringify({ valid: result.isValid, codes: result.statusEntries.map((each) => each.code) }));
+}
