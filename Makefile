@@ -154,10 +154,12 @@ prove-consent: setup-test ## Prove consent at length: a million steps, a million
 	    $$(grep -rl --include='test_*.py' properties.amounts tests) $(ARGS)
 
 prove-crash: setup-test ## Cut the power at every write, fail every call and kill a desk's worker at every step (root for ext4, an hour)
-	@DOORWARD_THOROUGH=1 $(VENV)/bin/python -m pytest -q tests/crash tests/desk/storage/test_workers.py $(ARGS)
+	@DOORWARD_THOROUGH=1 $(VENV)/bin/python -m pytest -p tests.parallel --workers $$(($$(nproc) + 1)) -q \
+	    tests/crash tests/desk/storage/test_workers.py $(ARGS)
 
 explore: setup-test ## Run the property tests on fresh examples, more of them (ARGS='tests/core' for some)
-	@DOORWARD_EXAMPLES=explore $(VENV)/bin/python -m pytest -q -m hypothesis $(or $(ARGS),tests)
+	@DOORWARD_EXAMPLES=explore $(VENV)/bin/python -m pytest -p tests.parallel --workers $$(($$(nproc) + 1)) -q \
+	    -m hypothesis $(or $(ARGS),tests)
 
 fuzz: setup-test ## Fuzz every parser, coverage-guided (x86-64; SECONDS=20 each, ARGS='inbound envelope' for some)
 	@$(VENV)/bin/python -m tests.fuzz.run $(or $(SECONDS),20) $(ARGS)

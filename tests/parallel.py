@@ -2,8 +2,9 @@
 
 The parent collects once and forks its workers, which saves them imports and collection. A worker takes one unit at a
 time: a file, or a single test of a long file without shared fixtures. Long units start first. The seconds come from the
-last run here (`.cache/seconds.json`), else from `tests/seconds.json`, which lists the longest files. With
-`DOORWARD_PROVE=all` every file is long. Tests at length have their own seconds (`.cache/seconds-at-length.json`).
+last run here (`.cache/seconds.json`), else from `tests/seconds.json`, which lists the longest files. In the proofs of
+consent, of crashes and of properties every file is long. Tests at length have their own seconds
+(`.cache/seconds-at-length.json`).
 
 A worker has its own temporary folder and its own capture of output. If a worker dies, its test fails and another
 worker takes its place. Reports reach the parent's plugins as in a run with one process.
@@ -35,8 +36,12 @@ from tests.once import OF_THE_RUN
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-AT_LENGTH: Final = os.environ.get("DOORWARD_PROVE") == "all"
-OTHER_TESTS: Final = AT_LENGTH or os.environ.get("DOORWARD_LONG") == "all"
+AT_LENGTH: Final = (
+    os.environ.get("DOORWARD_PROVE") == "all"
+    or bool(os.environ.get("DOORWARD_THOROUGH"))
+    or os.environ.get("DOORWARD_EXAMPLES") == "explore"
+)
+OTHER_TESTS: Final = AT_LENGTH or "all" in (os.environ.get("DOORWARD_LONG"), os.environ.get("DOORWARD_BROWSER"))
 OWN_SECONDS: Final = ROOT / ".cache" / ("seconds-at-length.json" if OTHER_TESTS else "seconds.json")
 KNOWN_SECONDS: Final = Path(__file__).with_name("seconds.json")
 LONG_FILE_S: Final = 0.0 if AT_LENGTH else 6.0
