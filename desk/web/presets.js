@@ -8,16 +8,21 @@
  */
 
 const PLAIN = /** @type {const} */ (["description", "days", "retention_days", "onward_basis", "language"]);
-const MINUTES_A_DAY = 24 * 60;
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
 
-/** @param {string} time */
-const minutesOf = (time) => Number(time.slice(0, 2)) * 60 + Number(time.slice(3, 5));
-
-/** @param {number} minutes */
-const timeOf = (minutes) => {
-  const within = (minutes + MINUTES_A_DAY) % MINUTES_A_DAY;
-  return `${String(Math.floor(within / 60)).padStart(2, "0")}:${String(within % 60).padStart(2, "0")}`;
-};
+/**
+ * Returns the beginning of a window that ends where this one does and takes `minutes`. The window of a preset may begin
+ * before midnight, on the day before the one that the form shows.
+ * @param {{day: string, since: string, until: string}} shown  times that the form holds; an end before the start is on the next day
+ * @param {number} minutes
+ */
+export function beginningOf({ day, since, until }, minutes) {
+  // Read as UTC, because only local days and times of day go in and come out.
+  const end = Date.parse(`${day}T${until}Z`) + (until > since ? 0 : DAY_MS);
+  const begin = new Date(end - minutes * MINUTE_MS).toISOString();
+  return { day: begin.slice(0, 10), since: begin.slice(11, 16) };
+}
 
 /** Fills a form from the preset of its incident. */
 export class Presets {
@@ -56,7 +61,10 @@ export class Presets {
         if (box instanceof HTMLInputElement) box.checked = preset.onward.includes(box.value);
       }
     }
-    const until = this.field("until").value;
-    if (until && !this.touched.has("since")) this.field("since").value = timeOf(minutesOf(until) - preset.minutes);
+    const [day, since, until] = ["day", "since", "until"].map((name) => this.field(name).value);
+    if (!day || !since || !until || this.touched.has("day") || this.touched.has("since")) return;
+    const begin = beginningOf({ day, since, until }, preset.minutes);
+    this.field("day").value = begin.day;
+    this.field("since").value = begin.since;
   }
 }

@@ -6,6 +6,7 @@ In a real browser, with `make test-browser`.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,18 +24,18 @@ pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pyte
 class NoFilm(FragmentedMp4Writer):
     """Boxes, but none that a player knows."""
 
-    def begin(self, first_gop: Gop) -> bytes:
-        return super().begin(first_gop)[:0] + b"\x00\x00\x00\x10ftypnone\x00\x00\x00\x00"
+    def begin(self, first_gop: Gop, units: Sequence[Sequence[bytes]] | None = None) -> bytes:
+        return super().begin(first_gop, units)[:0] + b"\x00\x00\x00\x10ftypnone\x00\x00\x00\x00"
 
-    def add(self, gop: Gop) -> bytes:
-        return super().add(gop)[:0] + b"\x00\x00\x00\x08free"
+    def add(self, gop: Gop, units: Sequence[Sequence[bytes]] | None = None) -> bytes:
+        return super().add(gop, units)[:0] + b"\x00\x00\x00\x08free"
 
 
 class Noise(FragmentedMp4Writer):
     """A film like ours with noise as pictures."""
 
-    def add(self, gop: Gop) -> bytes:
-        made = super().add(gop)
+    def add(self, gop: Gop, units: Sequence[Sequence[bytes]] | None = None) -> bytes:
+        made = super().add(gop, units)
         at = made.index(b"mdat") + 4
         return made[:at] + random.Random(7).randbytes(len(made) - at)
 
@@ -42,8 +43,8 @@ class Noise(FragmentedMp4Writer):
 class Endless(FragmentedMp4Writer):
     """A film with a first fragment that claims to be larger than any memory."""
 
-    def add(self, gop: Gop) -> bytes:
-        made = super().add(gop)
+    def add(self, gop: Gop, units: Sequence[Sequence[bytes]] | None = None) -> bytes:
+        made = super().add(gop, units)
         return b"\xff\xff\xff\xff" + made[4:]
 
 

@@ -1,7 +1,8 @@
-// The modules of the desk's map, asked by tests/desk/web/test_the_map.py. Prints one JSON object.
+// Modules of the desk's forms and map, asked by tests/desk/web/test_the_map.py. Prints one JSON object.
 
 import { degreesBetween } from "../../../desk/web/graticule.js";
 import { circleOf, parseCorners, parsePosition, ringOf, written } from "../../../desk/web/positions.js";
+import { beginningOf } from "../../../desk/web/presets.js";
 
 /** @type {import("../../../desk/web/positions.js").DrawnArea} */
 const circle = { shape: "circle", centre: [5.1214, 52.0907], radius_m: 300 };
@@ -23,5 +24,11 @@ process.stdout.write(
     }),
     street: degreesBetween(5.1201, 5.1255),
     world: degreesBetween(-180, 180).length,
+    beginnings: [
+      beginningOf({ day: "2026-11-29", since: "13:20", until: "14:20" }, 120),
+      beginningOf({ day: "2026-11-29", since: "00:20", until: "01:20" }, 120),
+      beginningOf({ day: "2026-11-28", since: "23:50", until: "00:50" }, 30),
+      beginningOf({ day: "2026-12-31", since: "23:20", until: "00:20" }, 720),
+    ],
   }),
 );

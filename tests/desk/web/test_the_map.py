@@ -46,6 +46,17 @@ def test_the_grid_has_a_handful_of_round_degrees_at_each_scale() -> None:
     assert 4 <= found["world"] <= 40
 
 
+def test_prepared_minutes_reach_back_over_midnight_and_keep_the_end_of_the_window() -> None:
+    """An hour after midnight, the two hours of a preset became the coming night, which the desk refused."""
+    found = json.loads(node("map_modules.mjs", folder=HERE))
+    assert found["beginnings"] == [
+        {"day": "2026-11-29", "since": "12:20"},
+        {"day": "2026-11-28", "since": "23:20"},
+        {"day": "2026-11-29", "since": "00:20"},
+        {"day": "2026-12-31", "since": "12:20"},
+    ]
+
+
 def test_the_shipped_files_are_what_the_sources_make(tmp_path: Path) -> None:
     node("build.mjs", tmp_path, folder=WEB)
     made = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
