@@ -177,7 +177,6 @@ class SqliteJournal:
             self._db.execute("PRAGMA secure_delete=ON")
             self._require_format(path)
             self._db.executescript(_SCHEMA)
-            self._checkpoint_log()
         except (sqlite3.Error, StorageError) as error:
             self._db.close()
             raise error if isinstance(error, StorageError) else _unopened(path, error) from error
