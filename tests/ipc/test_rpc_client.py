@@ -370,3 +370,32 @@ def test_an_answer_in_pieces_is_read_to_its_last_byte_and_not_beyond() -> None:
     assert [reader.read(4), reader.read(0), reader.read(4)] == [b"abcd", b"", b"efgh"]
     with pytest.raises(ConnectionResetError):
         reader.read(1)
+
+
+@pytest.mark.parametrize("what", ["closed meanwhile", "nobody listens", "another user"])
+def test_a_connection_that_is_not_used_is_closed_and_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    made: list[socket.socket] = []
+    socket_class = socket.socket
+
+    def making(*arguments: int) -> socket.socket:
+        made.append(socket_class(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(rpc_client, "socket", SimpleNamespace(**{**vars(socket), "socket": making}))
+    client = RpcClient(tmp_path / "socket", frozenset({os.getuid()}), silence_s=7.0)
+    error: type[OSError] = FileNotFoundError
+    if what != "nobody listens":
+        monkeypatch.setattr(client, "_dial", lambda _connection: None)
+        monkeypatch.setattr(rpc_client, "peer_uid", lambda _peer: 12345 if what == "another user" else 0)
+        error = PermissionError
+    if what == "closed meanwhile":
+        client.close()
+        error = ConnectionAbortedError
+    with pytest.raises(error):
+        client._connect()
+    (connection,) = made
+    assert connection.fileno() == -1
+    assert connection.timeout == 7.0
+    assert client._socket is None
