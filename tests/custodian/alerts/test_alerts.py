@@ -943,6 +943,15 @@ def test_a_queue_holds_each_row_as_it_was_given_until_it_is_taken_out() -> None:
         assert told == [("r1", 90), ("r2", 40), ("r3", 30), ("r4", 0)], "the latest of its moments"
 
 
+def test_of_what_was_told_once_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_queue_sqlite, "_TOLD_KEPT", 2)
+    with closing(SqliteAlertQueue(":memory:")) as queue:
+        for once, at_ms in (("r1", 30), ("r2", 10), ("r3", 20), ("r4", 40)):
+            assert queue.add([QueuedAlert(0, "Ann", AlertPriority.SOON, "text", at_ms, "/")], (), once)
+        assert queue._db.execute("SELECT * FROM told ORDER BY at_ms").fetchall() == [("r1", 30), ("r4", 40)]
+        assert [queue.add((), (), once) for once in ("r1", "r4")] == [False, False]
+
+
 def replace_id(alert: QueuedAlert, number: int) -> QueuedAlert:
     return replace(alert, id=number)
 
