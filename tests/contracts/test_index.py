@@ -530,6 +530,17 @@ def test_between_two_slices_of_a_copy_others_use_the_index_and_the_copy_is_close
     index.close()
 
 
+def test_a_change_that_fails_in_its_middle_did_not_happen(path: Path) -> None:
+    index = SqliteIndex(path)
+    before = (list(index.oldest()), index.totals(), index.chain_head())
+    with pytest.raises(OverflowError):
+        index.apply([entry(3), replace(entry(4), size_bytes=1 << 64)], [entry(1).id], tip(9))
+    assert (list(index.oldest()), index.totals(), index.chain_head()) == before
+    index.apply([entry(3)], [entry(1).id], tip(4))
+    assert list(index.oldest()) == [entry(2), entry(3)]
+    index.close()
+
+
 def test_a_file_that_cannot_be_made_anew_is_closed(
     path: Path, monkeypatch: pytest.MonkeyPatch, connections: list[sqlite3.Connection]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -265,3 +266,31 @@ def test_a_manifest_is_as_large_as_its_chapters(tested: TestVault, tmp_path: Pat
     files = list((tmp_path / "vault").glob("manifest.*"))
     assert len(files) > 1
     assert tested.vault.manifest_bytes() == sum(each.stat().st_size for each in files)
+
+
+def test_the_newest_chapter_with_a_readable_beginning_says_which_one_is_the_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = SimpleNamespace(chapters=lambda: (0, 3, 4, 5))
+    lines: dict[int, str | None] = {}
+    asked: list[int] = []
+
+    def first(_log: object, chapter: int) -> SimpleNamespace | None:
+        asked.append(chapter)
+        line = lines.get(chapter)
+        return None if line is None else SimpleNamespace(line=line)
+
+    stated = {(5, "of 5"): 4, (4, "of 4"): 3, (3, "of 3"): 2}
+    monkeypatch.setattr(manifest_reader, "first_line", first)
+    monkeypatch.setattr(manifest_reader, "oldest_stated", lambda chapter, line: stated.get((chapter, line)))
+    for readable, oldest, looked_at in (
+        ({5: "of 5", 4: "of 4"}, 4, [5]),
+        ({4: "of 4", 3: "of 3"}, 3, [5, 4]),
+        ({5: "nothing", 3: "of 3"}, 2, [5, 4, 3]),
+        ({0: "of 0"}, 0, [5, 4, 3]),
+    ):
+        lines.clear()
+        lines.update(readable)
+        asked.clear()
+        assert oldest_chapter(log) == oldest  # type: ignore[arg-type]
+        assert asked == looked_at, "the very first chapter says nothing"
