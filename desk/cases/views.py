@@ -25,7 +25,7 @@ from desk.cases.films import open_films
 from desk.cases.forms import AssignForm, CaseForm, HoldForm, KeepForm, NoteForm, TimeForm, TriageForm, members
 from desk.cases.models import Answer, Case, Clip, Triage
 from desk.cases.time_axis import Span
-from desk.cases.time_statements import take_owner_proof, time_view
+from desk.cases.time_statements import confirmed_times, take_owner_proof, time_view
 from desk.people.organisations import requester_of
 from desk.people.permissions import Action, DeskRequest, get_in, needs
 from desk.reasons import error_words
@@ -254,6 +254,8 @@ def answer_proof(request: DeskRequest, pk: int, answer_pk: int) -> HttpResponse:
         raise Http404
     verification = examine(requester_of(request.organisation), answer.disclosure_id)
     viewing.log_verification(request.organisation, request.user, answer, holds=verification.ok)
+    if verification.ok:  # those who may confirm times may have changed since it arrived
+        Answer.objects.filter(pk=answer.pk).update(confirmed=confirmed_times(verification.time))
     return _proof(request, answer, verification)
 
 

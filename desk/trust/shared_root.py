@@ -265,6 +265,8 @@ def add_signature(
     organisation = draft.organisation
     if draft.state == "withdrawn" or (draft.state == "signed" and not missing_signatures(draft)):
         raise ConfigurationError("This proposal is signed or withdrawn already.", remedy="Propose a new version.")
+    if not draft.payload:
+        raise ConfigurationError("Several keys sign for this root.", remedy="Propose the list again.")
     key = active_key(organisation, person)
     if key is None or not any(_public(key.public_key).id in keys for _, keys in _wanted(draft)):
         raise ConfigurationError("You have no key that signs this.", remedy="Make a key, and propose keys with it.")

@@ -151,7 +151,7 @@ class RootFolder:
         timestamp = TrustTimestamp(
             v=1,
             root=self.name_key.id,
-            version=self._next_timestamp(),
+            version=self._next_timestamp(now_s),
             issued_s=now_s,
             expires_s=now_s + days * _DAY_S,
             root_version=root_number,
@@ -197,13 +197,13 @@ class RootFolder:
         open_directory(data, bundle.root, bundle.directory_sha256)
         return data
 
-    def _next_timestamp(self) -> int:
-        """Counts on from the package before. Below a new root file a lower number would do, too."""
+    def _next_timestamp(self, now_s: int) -> int:
+        """Returns the time in UTC s, or one more than the package before. So a folder from a backup counts on, too."""
         if not files.is_file(self.folder / _PACKAGE):
-            return 1
+            return now_s
         package = strictjson.decode(self.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
         opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
-        return strictjson.decode(opened.payload, TrustTimestamp).version + 1
+        return max(now_s, strictjson.decode(opened.payload, TrustTimestamp).version + 1)
 
     def _joined(self, kind: str, number: int) -> str:
         """Returns a payload with all its signatures, as an envelope."""

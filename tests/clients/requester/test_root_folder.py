@@ -80,7 +80,7 @@ def test_each_stamp_counts_on(root: RootFolder) -> None:
     for _ in range(3):
         store, _ = store.accept(stamp(root), NOW_S)
         numbers.append(store.newest[root.name_key.id].timestamp)
-    assert numbers == [1, 2, 3]
+    assert numbers == [NOW_S, NOW_S + 1, NOW_S + 2]
 
 
 def test_the_name_key_is_written_nowhere(root: RootFolder) -> None:
@@ -226,7 +226,7 @@ def test_a_stamp_names_the_newest_files_by_their_hashes_and_joins_all_signatures
     assert strictjson.decode(payload, TrustTimestamp) == TrustTimestamp(
         v=1,
         root=root.name_key.id,
-        version=1,
+        version=NOW_S,
         issued_s=NOW_S,
         expires_s=NOW_S + 7 * 86_400,
         root_version=2,
@@ -234,6 +234,22 @@ def test_a_stamp_names_the_newest_files_by_their_hashes_and_joins_all_signatures
         bundle_version=1,
         bundle_sha256=hashlib.sha256(payloads["bundle-1.json"]).hexdigest(),
     )
+
+
+def test_timestamps_count_on_and_a_folder_from_a_backup_signs_with_higher_numbers(root: RootFolder) -> None:
+    def version() -> int:
+        return TrustStore().with_root(root.name_key).accept(stamped)[0].newest[root.name_key.id].timestamp
+
+    stamped = root.stamp(FileSigner(ONLINE), NOW_S, 7)
+    assert version() == NOW_S
+    kept = (root.folder / "package.json").read_bytes()
+    stamped = root.stamp(FileSigner(ONLINE), NOW_S - 100, 7)
+    assert version() == NOW_S + 1
+    for day in range(1, 4):
+        newest = root.stamp(FileSigner(ONLINE), NOW_S + day * 86_400, 7)
+    (root.folder / "package.json").write_bytes(kept)
+    store, _ = TrustStore().with_root(root.name_key).accept(newest)
+    store.accept(root.stamp(FileSigner(ONLINE), NOW_S + 4 * 86_400, 7))
 
 
 def test_files_that_only_resemble_payloads_and_signatures_are_left_out(root: RootFolder) -> None:

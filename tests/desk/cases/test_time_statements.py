@@ -190,6 +190,16 @@ def _old(proof: TimeProof) -> str:
     return LocalWitness(time_s=NOW_S - 30 * 86_400).cosign(proof.checkpoint.partition("\n\n")[0] + "\n").decode()
 
 
+def test_the_case_follows_those_whom_the_organisation_trusts_now(door: Door) -> None:
+    write_time_trust(door.requester.notes, "")
+    assert "You do not trust this witness." in door.page()
+    door.answer.refresh_from_db()
+    assert door.answer.confirmed == {}
+    assert "Time confirmed by others" not in (
+        door.agency.client(Role.VIEWER).get(f"/cases/{door.answer.case_id}").content.decode()
+    )
+
+
 def test_the_organisation_s_page_takes_those_who_may_confirm_times(agency: Agency) -> None:
     client = agency.client(Role.ADMIN)
     assert client.post("/organisation/times", {"witnesses": EARLY.verifier_key}).status_code == 302

@@ -291,6 +291,20 @@ def test_the_desk_publishes_on_each_listed_broker_stamps_daily_and_notes_faults(
     assert "No certificate yet." in page
 
 
+def test_a_list_that_was_proposed_for_one_key_is_proposed_again_for_several(agency: Agency, tmp_path: Path) -> None:
+    root_keys.make_root_key(folder_of(agency.organisation) / "root", PASSPHRASE)
+    root = Root(agency, tmp_path)
+    early = root.list()
+    root.sign(root.propose(passphrase=PASSPHRASE), *root.people[:2])
+    for sign in (
+        lambda: root.sign(early, root.people[1]),
+        lambda: bundles.sign(early, root.people[1], PASSPHRASE),
+    ):
+        with pytest.raises(ConfigurationError, match="Several keys sign"):
+            sign()
+    assert root.sign(root.list(), *root.people[:2]).state == "signed"
+
+
 def test_reminders_name_proposals_that_wait_keys_that_end_and_news_that_ended(root: Root) -> None:
     def said(at_s: int) -> str:
         now = day(at_s)

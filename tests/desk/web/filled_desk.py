@@ -12,6 +12,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from typing import Any, Final
+from unittest.mock import patch
 
 from django.utils import timezone
 
@@ -30,12 +31,13 @@ from desk.export import guests
 from desk.neighbourhood import moderation, submissions
 from desk.neighbourhood.models import Submission
 from desk.people import members
-from desk.people.models import GuardedChange, Membership, OneTimeLink
+from desk.people.models import GuardedChange, Membership, OneTimeLink, Person
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Role
 from desk.tips.inbox import note_arrival
 from desk.tips.models import Bulletin, Tip
-from desk.trust import bundles, root_keys
+from desk.trust import bundles, root_keys, root_publisher, shared_root
+from desk.trust.models import BundleDraft, RootDraft
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.test_incoming_tips import TIP, laid, one_of, shown, words
 from tests.desk.agencies import Agency, make_agency
@@ -99,7 +101,8 @@ def fill(agency: Agency, gops: list[Gop]) -> FilledDesk:
     token = _guest_link(agency, case)
     _programs(agency)
     notice, waiting_notice = _neighbours(agency)
-    signed, proposed = _trust_root(agency)
+    with patch.object(root_keys, "_WORK_FACTOR", 10):  # each signature opens a key
+        signed, proposed, keys = _trust_root(agency)
     first = case.answers.order_by("pk")[0]
     answer = {"pk": case.pk, "answer_pk": first.pk}
     published = Bulletin.objects.exclude(bulletin_id="").get().bulletin_id
@@ -131,6 +134,8 @@ def fill(agency: Agency, gops: list[Gop]) -> FilledDesk:
         "trust:download": {"pk": signed},
         "trust:brokers": {"pk": signed},
         "trust:sign": {"pk": proposed},
+        "trust:bundle-payload": {"pk": proposed},
+        "trust:root-payload": {"pk": keys},
         "export:guest-door": {"token": token},
         "people:confirm": {"pk": change},
     }
@@ -279,14 +284,29 @@ def _programs(agency: Agency) -> None:
         )
 
 
-def _trust_root(agency: Agency) -> tuple[int, int]:
-    """A root with a signed list with an ending key, and a proposal for the next. Returns the ids of both."""
+def _trust_root(agency: Agency) -> tuple[int, int, int]:
+    """A root that went over from one key to those of two people, with a signed list with an ending key.
+
+    Returns the ids of the list, of a proposal for the next, and of a proposal for the next keys.
+    """
     organisation, requester = agency.organisation, requester_of(agency.organisation)
     root_keys.make_root_key(folder_of(organisation) / "root", PASSPHRASE)
     soon = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=30)
     values = {"id": requester.id, "key": requester.key.text, "until": soon.isoformat()}
-    first = bundles.propose(organisation, agency.people[Role.ADMIN], _ROOT_LIST.format(version=1, **values))
-    bundles.sign(first, agency.people[Role.SUPERVISOR], PASSPHRASE)
+    people = [agency.people[role] for role in (Role.ADMIN, Role.SUPERVISOR)]
+    first = bundles.propose(organisation, people[0], _ROOT_LIST.format(version=1, **values))
+    bundles.sign(first, people[1], PASSPHRASE)
+    keys = [shared_root.add_key(organisation, person, PASSPHRASE) for person in people]
+    _signed_by(people, shared_root.propose_root(organisation, people[0], keys, 2, 50, passphrase=PASSPHRASE))
+    current = bundles.propose(organisation, people[0], _ROOT_LIST.format(version=2, **values))
+    _signed_by(people, current)
+    root_publisher.publish_due()
     later = values | {"until": "2030-12-31"}
-    second = bundles.propose(organisation, agency.people[Role.ADMIN], _ROOT_LIST.format(version=2, **later))
-    return first.pk, second.pk
+    proposed = bundles.propose(organisation, people[0], _ROOT_LIST.format(version=3, **later))
+    next_keys = shared_root.propose_root(organisation, people[0], keys, 2, 730)
+    return current.pk, proposed.pk, next_keys.pk
+
+
+def _signed_by(people: list[Person], draft: BundleDraft | RootDraft) -> None:
+    for person in people:
+        shared_root.add_signature(draft, person, PASSPHRASE)
