@@ -8,17 +8,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import override_settings
 
 from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.root_folder import RootFolder
-from agent.core.bus import PublishAcknowledged
+from agent.core.bus import MessageReceived, PublishAcknowledged
 from agent.errors import ConfigurationError, NetworkError, OpenError, RequestError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import parse_public_key
+from agent.wire.topics import trust_filter
 from agent.wire.trust import TrustBundle, TrustStore
 from agent.wire.trust_package import TrustPackage
+from desk.config import Broker
 from desk.custody.models import Entry
 from desk.people.models import Membership, Person
 from desk.people.organisations import folder_of, requester_of
@@ -26,6 +32,7 @@ from desk.people.roles import Role
 from desk.reminders.due import due_reminders
 from desk.trust import bundles, root_keys, root_publisher, shared_root
 from desk.trust.models import BundleDraft, Publication, RootDraft, RootKey
+from tests.brokers import broker_with_clients
 from tests.desk.agencies import Agency, browser, make_person
 from tests.desk.trust.test_trust import PASSPHRASE, list_of
 
@@ -371,3 +378,40 @@ def test_the_page_takes_two_people_from_their_keys_to_a_published_package(agency
         assert said in dutch
     assert b"".join(admin.get("/trust/request.csr")).startswith(b"-----BEGIN CERTIFICATE REQUEST")
     assert browser().get("/trust/package").status_code == 302
+
+
+@pytest.mark.broker
+def test_the_desk_publishes_on_a_real_broker_with_the_certificate_of_its_operator(root: Root, tmp_path: Path) -> None:
+    root.found()
+    root.sign(root.list(), *root.people[:2])
+    admin = root.agency.client(Role.ADMIN)
+    with broker_with_clients(tmp_path / "broker") as world:
+        broker = Broker(host="127.0.0.1", port=world.broker.requester_port)
+        with override_settings(DESK=msgspec.structs.replace(settings.DESK, broker=broker)):
+            root_publisher.publish_due()
+            assert "no certificate for this broker" in Publication.objects.get().problem
+            request = b"".join(admin.get("/trust/request.csr"))
+            name = shared_root.files_of(root.organisation).name_key.id
+            made = world.pki.add_root(name, datetime.now(UTC), request=request)
+            world.broker.reload()
+            files = {
+                each: SimpleUploadedFile(each, getattr(made, each).read_bytes())
+                for each in ("certificate", "authority")
+            }
+            wrong = {**files, "certificate": SimpleUploadedFile("certificate", made.authority.read_bytes())}
+            admin.post("/trust/certificate", {**wrong, "host": "127.0.0.1"})
+            assert not (shared_root.files_of(root.organisation).folder / "tls" / "127.0.0.1").exists()
+            files["authority"].seek(0)
+            admin.post("/trust/certificate", {**files, "host": "127.0.0.1"})
+            root_publisher.publish_due()
+            row = Publication.objects.get()
+            assert (row.problem, row.sha256) == ("", root_publisher.package_sha256(root.organisation))
+            assert "The certificate works until" in admin.get("/trust").content.decode()
+        bus = world.bus("rijnstad-police")
+        bus.start()
+        bus.subscribe(trust_filter(name))
+        deadline, data = time.monotonic() + 60, b""
+        while not data and time.monotonic() < deadline:
+            event = bus.next_event(0.5)
+            data = event.payload if isinstance(event, MessageReceived) else b""
+    assert data.partition(b"\n")[2] == shared_root.files_of(root.organisation).package()
