@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ from agent.clients.time_confirmations import time_document
 from agent.core.disclosure import VerifiedDisclosure
 from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
 from agent.core.vault.age.header import split
+from agent.errors import DoorwardError
 from agent.platform import files
 from agent.wire import strictjson
 from agent.wire.disclosures import ClipRecords
@@ -61,22 +63,39 @@ def write_bundle(
 ) -> Path:
     """Writes the bundle of `verification` into the new folder `folder`. Raises `StorageError`.
 
-    `beside`: files next to the folder, or below its parent, that the sums name: films, stills and the report.
+    `beside`: files next to the folder, or below its parent, that the sums name: films, stills and the report. If the
+    requester's key cannot sign now, for example because it is locked, the sums are unsigned.
     """
     files.make_folder(folder)
     answer = requester.answer(verification.disclosure)
     request = answer.request()
     if request is not None:
         files.write(folder / "request.dsse", request)
+    evidence = None
     if verification.disclosed is not None:
-        _write_disclosed(folder, requester, verification, verification.disclosed, beside)
+        evidence = _write_disclosed(folder, requester, verification, verification.disclosed, beside)
     text = json.dumps(_document(verification, now_s), indent=2, ensure_ascii=False) + "\n"
     files.write(folder / BUNDLE_FILE, text.encode("utf-8"))
-    sums = "".join(_sums(folder, files.below(folder))).encode("utf-8")
-    files.write(folder / SUMS, sums)
-    if verification.disclosed is not None:
-        files.write(folder / f"{SUMS}.signature", requester.sign_sums(sums))
+    if evidence is None:
+        _write_sums(folder)
+        return folder
+    files.write(folder / VERIFY_FILE, verify_text(verification, evidence).encode("utf-8"))
+    try:
+        signature = requester.sign_sums(_write_sums(folder))
+    except DoorwardError:  # what has arrived can be shown without the key
+        unsigned = verify_text(verification, replace(evidence, signed=False))
+        files.write(folder / VERIFY_FILE, unsigned.encode("utf-8"))
+        _write_sums(folder)
+    else:
+        files.write(folder / f"{SUMS}.signature", signature)
     return folder
+
+
+def _write_sums(folder: Path) -> bytes:
+    """Writes SHA256SUMS over all other files, and returns it."""
+    sums = "".join(_sums(folder, [path for path in files.below(folder) if path.name != SUMS])).encode("utf-8")
+    files.write(folder / SUMS, sums)
+    return sums
 
 
 def _write_disclosed(
@@ -85,7 +104,8 @@ def _write_disclosed(
     verification: Verification,
     disclosed: VerifiedDisclosure,
     beside: Sequence[Path],
-) -> None:
+) -> EvidenceFiles:
+    """Writes all files of the statements, and returns what the text about them needs."""
     answer, manifest = requester.answer(verification.disclosure), disclosed.manifest
     _write_statements(folder, verification, disclosed)
     envelopes = {
@@ -106,7 +126,7 @@ def _write_disclosed(
         files.write(folder / f"redactions-{item.number:03}.json", redactions_as_sent(item))
     if beside:
         files.write(folder / _BESIDE, "".join(_sums(folder, beside)).encode("utf-8"))
-    evidence = EvidenceFiles(
+    return EvidenceFiles(
         hand,
         {each.number: _header_bytes(folder / "parts" / f"{each.number}.age") for each in verification.items},
         dict(_films(verification)) if beside else {},
@@ -116,7 +136,6 @@ def _write_disclosed(
         capture=capture,
         stamps=tuple(str(path.relative_to(folder)) for path in files.below(folder) if path.suffix == ".tsr"),
     )
-    files.write(folder / VERIFY_FILE, verify_text(verification, evidence).encode("utf-8"))
 
 
 def _write_capture(folder: Path, verification: Verification, device: PublicKey) -> bool:

@@ -47,6 +47,8 @@ class EvidenceFiles:
     capture: bool = False
     """Whether a film has capture signatures."""
     stamps: tuple[str, ...] = ()
+    signed: bool = True
+    """Whether the requester's key signed the list of hashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,17 @@ def _of_people(evidence: EvidenceFiles) -> Iterator[_Check]:
     statements = hand.statements
     yield _Check(
         "The copy is whole",
-        "that the files are as the one who asked wrote them. Their key signed the list of hashes.",
+        "that the files are as the one who asked wrote them."
+        + (
+            " Their key signed the list of hashes."
+            if evidence.signed
+            else " Their key was locked, so the list is unsigned."
+        ),
         "that the content is true. The one who holds the requester's key can write other files and other sums.",
         [
             "sha256sum --check --strict --quiet SHA256SUMS" + _SAME,
             *(["sha256sum --check --strict --quiet FILES.sha256" + _SAME] if evidence.beside else []),
-            _pkeyutl(f"{BY_HAND}/requester.pem", SUMS, f"{SUMS}.signature"),
+            *([_pkeyutl(f"{BY_HAND}/requester.pem", SUMS, f"{SUMS}.signature")] if evidence.signed else []),
         ],
     )
     if "request" in statements:

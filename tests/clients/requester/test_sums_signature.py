@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import pytest
 
+from agent.clients.requester.evidence import write_bundle
 from agent.clients.requester.identity import Requester
 from agent.errors import ConfigurationError
 from agent.wire.envelope import pae
 from agent.wire.identities import PublicKey, private_key_from_seed
+from tests.clients.requester.conftest import NOW_S
+from tests.clients.requester.full_answer import FullAnswer
 
 SUMS = b"0" * 64 + b"  bundle.json\n"
 
@@ -45,3 +51,22 @@ def test_a_token_with_another_key_signs_no_list(requester: Requester, monkeypatc
     monkeypatch.setattr(requester, "_signer", Faulty())
     with pytest.raises(ConfigurationError, match="cannot be signed"):
         requester.sign_sums(SUMS)
+
+
+def test_while_the_key_is_locked_the_evidence_is_written_without_that_signature(
+    full: FullAnswer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(_sums: bytes) -> bytes:
+        raise ConfigurationError("The signing key is locked.")
+
+    signed = write_bundle(tmp_path / "signed", full.requester, full.verification, NOW_S)
+    monkeypatch.setattr(full.requester, "sign_sums", locked)
+    unsigned = write_bundle(tmp_path / "unsigned", full.requester, full.verification, NOW_S)
+    names = [{path.name for path in folder.iterdir()} for folder in (signed, unsigned)]
+    assert names[0] - names[1] == {"SHA256SUMS.signature"}
+    assert names[1] < names[0]
+    texts = [(folder / "VERIFY.txt").read_text() for folder in (signed, unsigned)]
+    assert ["SHA256SUMS.signature" in text for text in texts] == [True, False]
+    assert "the list is unsigned" in texts[1]
+    line = f"{hashlib.sha256((unsigned / 'VERIFY.txt').read_bytes()).hexdigest()}  VERIFY.txt"
+    assert line in (unsigned / "SHA256SUMS").read_text().splitlines()
