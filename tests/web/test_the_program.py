@@ -340,6 +340,12 @@ def test_an_event_is_called_by_its_certain_labels_and_otherwise_unsure() -> None
     ]  # fmt: skip
 
 
+def test_the_page_locks_without_a_tap_and_also_while_a_live_view_that_nobody_ends_plays_on() -> None:
+    idle, watching = node("idle.mjs")
+    assert idle == 15
+    assert watching == 60
+
+
 def test_days_have_23_to_25_hours_and_the_slider_means_the_nearest_event() -> None:
     lengths, starts_at_midnight, gap_ends, near = node("days.mjs", zone="Europe/Amsterdam")
     assert lengths == [23, 25, 24]

@@ -19,6 +19,7 @@ import { unlock } from "./pages/unlock.js";
 import { call } from "./ui/client.js";
 import { dismissAll, say } from "./ui/dialogs.js";
 import { existing, h } from "./ui/dom.js";
+import { isAbandoned } from "./ui/idle.js";
 import { noteAnswer } from "./ui/last_seen.js";
 import { entitled, look as lookNow, watchLiveStatus } from "./ui/live_status.js";
 import { explain, language, speak, t } from "./ui/texts.js";
@@ -38,7 +39,6 @@ const ROUTES = [
   [/^\/history$/, history],
   [/^\/settings$/, settings],
 ];
-const LOCK_AFTER_MS = 15 * 60_000;
 /** A doorbell that takes longer is said to be away while the page waits on. */
 const PATIENCE_MS = 1500;
 
@@ -67,6 +67,7 @@ async function show() {
     if (mine !== turn) return;
     leave();
     const [page, ...values] = standing ?? pageOf(location.pathname);
+    // Bare: a page in place of the asked one, without open keys, such as unlocking or live view by the glance key.
     document.body.dataset.bare = standing ? "true" : "false";
     const content = h("div.page");
     main.replaceChildren(content);
@@ -176,8 +177,7 @@ function lockWhenIdle() {
     addEventListener(name, () => (lastActivity = Date.now()), { passive: true });
   setInterval(async () => {
     const isPlaying = [...document.querySelectorAll("video")].some((video) => !video.paused);
-    if (Date.now() - lastActivity < LOCK_AFTER_MS || isPlaying || document.body.dataset.bare === "true") return;
-    await lock();
+    if (isAbandoned(Date.now() - lastActivity, isPlaying) && document.body.dataset.bare !== "true") await lock();
   }, 30_000);
 }
 

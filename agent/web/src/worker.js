@@ -391,7 +391,8 @@ const operations = {
     redacted = new RedactedFiles(firstThatOpens);
   },
 
-  async forget() {
+  /** Deletes the keys from this browser for good. */
+  async removeKeys() {
     await operations.lock();
     await store.forgetEverything();
   },

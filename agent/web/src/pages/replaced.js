@@ -31,6 +31,6 @@ export function replaced(content, hello) {
 
 async function beginAgain() {
   if (!(await confirm(t("replaced.begin"), t("replaced.begin.text"), t("replaced.begin.yes")))) return;
-  await call("forget");
+  await call("removeKeys");
   await go("/setup");
 }

@@ -697,6 +697,6 @@ export async function saveBackup() {
 async function leave() {
   if (!(await confirm(t("mine.leave"), t("mine.leave.text"), t("mine.leave")))) return;
   await ask("page_leave");
-  await call("forget");
+  await call("removeKeys");
   location.assign("/pair");
 }

@@ -62,6 +62,6 @@ async function visitorSeen() {
 
 async function startAgain() {
   if (!(await confirm(t("unlock.forgotten"), t("unlock.forgotten.text"), t("unlock.forgotten.yes")))) return;
-  await call("forget");
+  await call("removeKeys");
   await go("/setup");
 }
