@@ -6,6 +6,8 @@ Apprise can do far more than needed, and some of it is closed here:
 - Redirects are off, pictures are off (an icon by URL would have the phone ask a stranger's server), state stays in
   memory.
 - A message is sent once, within `_CONNECT_S` and `_ANSWER_S`: pace and repetition are `Alerts`' alone.
+- An answer over HTTP is cut after `ANSWER_BYTES`, or after `_ANSWER_S`: Apprise would read it to its end, and the server is
+  foreign. The status counts.
 Its warnings may hold URLs, so its log is only searched for a status code and then dropped.
 """
 
@@ -14,15 +16,19 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+import time
+from types import ModuleType
 from typing import Any, Final
 
 from agent.core.alerts.channels import SCHEMES, scheme_of
 from agent.errors import ConfigurationError, NetworkError
 
-__all__ = ["AppriseSender"]
+__all__ = ["ANSWER_BYTES", "AppriseSender"]
 
 _CONNECT_S: Final = 5.0
 _ANSWER_S: Final = 15.0
+ANSWER_BYTES: Final = 64 << 10
+"""Many times the longest answer of a service."""
 _STATUS: Final = re.compile(r"\berror=(\d{3})\b")
 
 
@@ -55,6 +61,7 @@ class AppriseSender:
 
         module, name = SCHEMES[scheme]
         plugin = getattr(importlib.import_module(f"apprise.plugins.{module}"), name)
+        _bound_answers(importlib.import_module(plugin.__module__))
         asset = AppriseAsset(
             app_id="Doorward",
             app_desc="Doorward",
@@ -83,6 +90,50 @@ class AppriseSender:
             raise ConfigurationError(
                 "The channel's address is not complete.", remedy="Compare it with Apprise's page on that service."
             ) from error
+
+
+class _BoundedRequests:
+    """The library `requests` for a plugin, with the same functions. It reads as much of an answer as it may."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._library, name)
+
+    def get(self, url: str, **options: Any) -> Any:
+        return self.request("GET", url, **options)
+
+    def post(self, url: str, **options: Any) -> Any:
+        return self.request("POST", url, **options)
+
+    def put(self, url: str, **options: Any) -> Any:
+        return self.request("PUT", url, **options)
+
+    def request(self, method: str, url: str, **options: Any) -> Any:
+        with self._library.Session() as session:
+            answer = session.request(method, url, **{**options, "stream": True})
+            answer._content, answer._content_consumed = _beginning(answer.raw), True
+            answer.close()
+            return answer
+
+
+def _beginning(body: Any) -> bytes:
+    """Returns what arrives in time of an answer's body (urllib3.HTTPResponse), up to `ANSWER_BYTES`."""
+    read, deadline_s = bytearray(), time.monotonic() + _ANSWER_S
+    while len(read) < ANSWER_BYTES and time.monotonic() < deadline_s:
+        piece = body.read1(ANSWER_BYTES - len(read), decode_content=True)
+        if not piece:
+            break
+        read += piece
+    return bytes(read)
+
+
+def _bound_answers(plugin: ModuleType) -> None:
+    """Gives a plugin that uses `requests` bounded ones. Idempotent."""
+    library = getattr(plugin, "requests", None)
+    if library is not None and not isinstance(library, _BoundedRequests):
+        plugin.requests = _BoundedRequests(library)  # type: ignore[attr-defined]
 
 
 class _AppriseLogHandler(logging.Handler):

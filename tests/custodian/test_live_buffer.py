@@ -299,6 +299,18 @@ def test_a_viewer_who_falls_behind_gets_small_pictures_and_the_recorder_hears_of
     assert phone.buffer.answer(GetLiveGops(0), b"")[0]["small"] is False
 
 
+def test_small_pictures_are_bounded_apart_from_the_others() -> None:
+    phone = SlowPhone()
+    phone.film(4.0)
+    phone.fall_behind()
+    for number in range(1, 5):
+        for piece in range(16):
+            phone.buffer.put(number, piece, 16, bytes([number]) * 65_536, begins=True, small=True)
+    held = phone.buffer._small._parts
+    assert [(each.number, len(each.sealed)) for each in held] == [(3, 1 << 20), (4, 1 << 20)]
+    assert len(phone.buffer._filmed._parts) > 10, "those of the camera stay"
+
+
 def test_small_pictures_of_an_earlier_viewer_are_not_shown() -> None:
     phone = SlowPhone()
     phone.buffer.put(1, 0, 1, b"a minute ago", begins=True, small=True)

@@ -1,7 +1,9 @@
-"""The tests that show each sentence of docs/security/promises.md, and each mechanism of analysis.md.
+"""The tests that show each sentence of SECURITY.md and of docs/security that claims something.
 
 A sentence is named by its beginning. It is shown by tests, or by a contract of setup.cfg. `WORDS` has the sentences
-that claim nothing that could be broken. `test_security_sentences.py` compares this list with both pages.
+that claim nothing that could be broken, or that say a limit. limits.md says what is not promised, so only its sentences
+with a figure, or about what is given in spite of a limit, are listed. `test_security_sentences.py` compares these lists
+with the pages.
 """
 
 from __future__ import annotations
@@ -46,6 +48,30 @@ TIME = "tests/clients/owner/test_confirmed_time.py"
 ANSWERS = "tests/clients/requester/test_confirmed_answers.py"
 TREE = "tests/core/ledger/test_time_log.py"
 OWNER = "tests/clients/cli/test_owner.py"
+BOUNDS = "tests/install/test_security_bounds.py"
+UNITS = "tests/install/test_units.py"
+CONTRACTS = "tests/contracts/test_import_contracts.py"
+MUTATED = "tests/config/test_mutated_configurations.py"
+FLEET = "tests/config/test_fleet.py"
+ROOT_FOLDERS = "tests/cli/test_root_in_folders_of_roles.py"
+SEEN = "tests/scenarios/test_object_detection_end_to_end.py"
+AT_HOME = "tests/scenarios/test_at_home.py"
+APPRISE = "tests/uplink/test_apprise_sender.py"
+MEDIA = "tests/clients/requester/test_hostile_media.py"
+PLAYABLE = "tests/media/test_playable.py"
+DISK = "tests/clients/requester/test_disk_usage.py"
+MATRIX = "tests/desk/test_matrix.py"
+CASES = "tests/desk/cases/test_case_pages.py"
+CONFIRM = "tests/desk/people/test_confirmations.py"
+EXPORT = "tests/desk/export/test_views.py"
+NEIGHBOURS = "tests/desk/neighbourhood/test_neighbours.py"
+SPAM = "tests/desk/neighbourhood/test_attacks.py"
+OTHER_AGE = "tests/interop/test_other_age_implementations.py"
+FIRST = "tests/recorder/test_recording_first.py"
+READING = "tests/uplink/test_cell_reading.py"
+SETUP = "tests/custodian/test_camera_setup.py"
+HEALTH = "tests/custodian/test_health_reports.py"
+TIPS = "tests/clients/owner/test_outgoing_tips.py"
 
 PROMISES: Final[dict[str, tuple[str, ...]]] = {
     # 1
@@ -642,6 +668,763 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
+LATER: Final[dict[str, tuple[str, ...]]] = {
+    # One process that was taken over
+    "An installation runs four processes": (
+        f"{UNITS}::test_each_role_has_a_user_of_its_own_and_no_folder_is_written_by_two",
+        f"{UNITS}::test_no_role_is_more_exposed_than_it_may_be",
+        f"{BOUNDS}::test_the_updater_is_started_twice_a_day",
+    ),
+    "A *probe* is tried": (
+        "tests/install/test_in_a_container.py"
+        "::test_an_installation_films_outlives_kills_follows_no_link_and_leaves_nothing",
+        f"{BOUNDS}::test_the_kept_probes_all_failed_inside_and_most_succeeded_outside",
+    ),
+    "Those of the processes list": (
+        f"{CONTRACTS}::test_a_forbidden_import_is_refused",
+        "tests/contracts/test_imports.py::test_nothing_on_the_device_imports_by_a_name_that_is_made_at_run_time",
+    ),
+    "A module outside the list is refused": (
+        f"{CONTRACTS}::test_a_forbidden_import_is_refused",
+        f"{CONTRACTS}::test_every_contract_has_its_plants",
+    ),
+    "`tests/install/test_security_table.py` checks": (
+        "tests/install/test_security_table.py::test_what_shows_a_claim_is_there",
+        "tests/install/test_security_table.py::test_the_check_notices_what_is_not_there",
+    ),
+    "`tests/install/test_units.py` bounds": (f"{UNITS}::test_no_role_is_more_exposed_than_it_may_be",),
+    "`tests/scenarios/test_roles_apart.py` runs": (
+        "tests/scenarios/test_roles_apart.py::test_the_main_job_across_three_processes_each_killed_once",
+    ),
+    "A configuration, a fleet file or a bundle cannot": (
+        f"{MUTATED}::test_injured_files_run_nothing_write_nothing_and_are_refused_by_file_line_and_key",
+        f"{FLEET}::test_a_bundle_takes_no_liberties",
+    ),
+    "A bundle names only files": (
+        f"{FLEET}::test_a_bundle_takes_no_liberties",
+        f"{FLEET}::test_a_private_key_beside_the_authority_goes_into_no_bundle",
+        f"{FLEET}::test_a_root_key_under_which_anybody_signs_is_in_no_bundle",
+    ),
+    "It proposes trust roots": (
+        f"{FLEET}::test_a_doorbell_takes_its_bundle_once_and_shows_what_it_was_given",
+        "tests/custodian/test_owners_and_trust.py::test_out_of_the_box_nobody_is_trusted",
+    ),
+    "1 800 damaged ones": (
+        f"{MUTATED}::test_injured_files_run_nothing_write_nothing_and_are_refused_by_file_line_and_key",
+        f"{MUTATED}::test_the_check_itself_notices_a_place_that_is_not_true",
+    ),
+    "The page opens the local network": (
+        f"{UNITS}::test_a_unit_is_opened_as_far_as_the_configuration_asks",
+        f"{UNITS}::test_what_an_option_opens_is_bounded_too",
+    ),
+    'The probe "send to the internet"': (
+        f"{BOUNDS}::test_the_kept_probes_all_failed_inside_and_most_succeeded_outside",
+    ),
+    "A process that grows is killed": (
+        f"{BOUNDS}::test_each_process_with_a_leak_was_killed_at_its_limit_and_came_back",
+    ),
+    "Raspberry Pi OS needs": (
+        "tests/cli/test_doctor.py::test_a_kernel_that_holds_no_limit_of_memory_is_said_with_the_line_to_add",
+    ),
+    "Root's commands follow no link": (
+        f"{ROOT_FOLDERS}::test_a_reset_follows_no_link_and_removes_them_all",
+        f"{ROOT_FOLDERS}::test_a_restore_neither_writes_through_a_link_nor_gives_away_what_it_leads_to",
+        f"{ROOT_FOLDERS}::test_root_calls_the_custodian_as_the_custodian_and_a_link_leads_to_nothing_of_roots",
+        f"{ROOT_FOLDERS}::test_what_the_custodian_reads_of_the_vault_is_no_link_and_no_pipe",
+        f"{ROOT_FOLDERS}::test_a_backup_takes_nothing_that_a_link_leads_to",
+        "tests/cli/test_join_network.py::test_a_link_or_a_pipe_of_a_custodian_that_was_taken_over_is_not_followed",
+    ),
+    "A backup is sealed to the recipients": (
+        "tests/cli/test_change_of_owner.py::test_a_backup_opens_for_the_owner_only_and_has_no_footage",
+    ),
+    # Bounds of what a peer makes a process hold
+    "Queues are bounded in bytes": (
+        "tests/mqtt/test_faults.py::test_large_messages_that_nobody_takes_are_bounded_in_bytes",
+        "tests/mqtt/test_inbound.py::test_what_waits_is_bounded_in_bytes",
+    ),
+    "A message counts with its topic": (
+        "tests/mqtt/test_inbound.py::test_properties_of_a_message_count",
+        "tests/mqtt/test_inbound.py::test_empty_messages_of_any_number_of_senders_are_bounded_too",
+        f"{BOUNDS}::test_the_analysis_states_the_bounds_of_the_code",
+    ),
+    # Object detection
+    "Who learns a label: It is sealed": (
+        f"{SEEN}::test_what_was_seen_is_sealed_in_segment_and_poster_and_its_owner_reads_it",
+    ),
+    "Manifest and index do not contain": (
+        f"{SEEN}::test_what_was_seen_is_sealed_in_segment_and_poster_and_its_owner_reads_it",
+    ),
+    "A requester reads it only in": (
+        f"{SEEN}::test_what_was_seen_is_sealed_in_segment_and_poster_and_its_owner_reads_it",
+        f"{WHOLE}::test_from_the_doorbell_to_an_opened_disclosure",
+    ),
+    'Alerts and Home Assistant, if configured, learn "person"': (
+        "tests/recorder/test_object_detection.py"
+        "::test_a_visitor_is_told_of_once_and_as_a_person_when_one_is_seen_in_time",
+        "tests/core/test_home.py::test_a_person_is_there_is_not_there_or_nobody_knows",
+        "tests/core/test_home.py::test_home_assistant_is_told_of_exactly_these_entities",
+    ),
+    "No footage is deleted because of": (f"{SEEN}::test_an_event_stays_whatever_was_seen",),
+    "Code and data: The neural networks": (
+        "tests/recorder/test_detector_litert.py::test_another_network_is_not_loaded",
+        "tests/recorder/test_detector_litert.py::test_set_up_fetches_the_networks_that_are_loaded",
+    ),
+    "The native library runs in the recorder": (
+        "recorder",
+        "custodian",
+        "uplink",
+        f"{UNITS}::test_only_the_uplink_may_call_out_and_only_the_custodian_may_be_called",
+    ),
+    # Alerts, Home Assistant, metrics
+    "Who learns what: An alert service": (
+        f"{AT_HOME}::test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else",
+        "tests/core/alerts/test_policy.py::test_every_kind_has_news_and_news_without_a_name_says_nothing_but_to_look",
+        f"{BOUNDS}::test_the_analysis_states_the_bounds_of_the_code",
+    ),
+    "Web push is encrypted and padded": (
+        "tests/uplink/test_push_sender.py::test_the_browser_opens_what_the_service_in_between_cannot_read",
+        "tests/uplink/test_push_sender.py"
+        "::test_a_message_with_a_picture_is_as_long_as_one_without_and_one_that_is_too_long_goes_without",
+    ),
+    "A picture in it was sealed by the recorder": (
+        "tests/recorder/test_alert_pictures.py::test_each_browser_gets_a_picture_that_only_its_own_key_opens",
+    ),
+    "Your own broker learns the states": (
+        "tests/core/test_home.py::test_home_assistant_is_told_of_exactly_these_entities",
+        f"{AT_HOME}::test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else",
+    ),
+    "When: Button, motion and tampering": (
+        "tests/core/alerts/test_policy.py::test_nothing_but_requests_and_news_of_roots_is_held_back",
+        "tests/core/alerts/test_policy.py::test_quiet_hours_keep_everything_but_the_button_and_the_opened_case",
+        "tests/core/alerts/test_policy.py"
+        "::test_what_was_kept_is_released_when_the_quiet_hours_end_or_the_digest_is_due",
+    ),
+    "Requests are delayed, on every channel": (
+        f"{AT_HOME}::test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else",
+        "tests/core/alerts/test_policy.py"
+        "::test_no_history_no_hour_and_no_digest_brings_a_request_out_before_it_was_held_back",
+    ),
+    "What they cannot do: Doorward only publishes": (
+        f"{AT_HOME}::test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else",
+    ),
+    "The uplink reads at most 64 KiB": (
+        f"{APPRISE}::test_an_answer_without_end_is_cut_off",
+        f"{APPRISE}::test_a_redirect_leads_nowhere",
+    ),
+    "Each scheme in": (
+        f"{APPRISE}::test_what_is_no_channel_is_refused_with_the_ones_that_are",
+        f"{APPRISE}::test_a_channel_loads_its_own_module_and_no_other",
+    ),
+    "Modules that write files": (
+        "tests/scenarios/test_alerts_reach_real_receivers.py::test_web_hooks_files_and_the_desktop_are_no_channels",
+    ),
+    "They are never shown or logged": (
+        f"{APPRISE}::test_a_refusal_is_told_with_its_status_and_without_the_address",
+        "tests/uplink/test_push_sender.py::test_a_refusal_is_told_without_the_address",
+        "tests/config/test_no_error_shows_a_secret.py",
+        f"{AT_HOME}::test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else",
+    ),
+    "Once or twice: A queued alert outlives": (
+        "tests/scenarios/test_alerts_reach_real_receivers.py"
+        "::test_a_kill_at_any_moment_loses_nothing_and_doubles_at_most_the_message_in_the_air",
+        "tests/custodian/alerts/test_alerts.py::test_after_three_days_an_alert_is_given_up_and_counted",
+    ),
+    "It is sent again if the power failed": (
+        "tests/scenarios/test_alerts_reach_real_receivers.py"
+        "::test_a_kill_at_any_moment_loses_nothing_and_doubles_at_most_the_message_in_the_air",
+        f"{APPRISE}::test_the_address_changes_neither_the_limits_nor_what_is_closed",
+    ),
+    "They are served on a Unix socket": (
+        "tests/platform/test_metrics_server.py::test_the_socket_belongs_to_its_user_and_group_and_outlives_a_kill",
+        "tests/platform/test_metrics_server.py::test_the_port_is_open_to_this_machine_alone",
+    ),
+    # The requester's machine
+    "A receipt is honest: It says `complete`": (
+        f"{MEDIA}::test_one_bad_film_among_good_ones_is_received_and_not_acknowledged_as_opened",
+        f"{MEDIA}::test_a_receipt_says_again_after_a_restart_what_did_not_open",
+    ),
+    "Each file fails alone": (
+        f"{MEDIA}::test_one_bad_film_among_good_ones_is_received_and_not_acknowledged_as_opened",
+        f"{MEDIA}::test_sound_that_is_no_sound_costs_the_sound_alone",
+        f"{MEDIA}::test_a_still_that_is_no_picture_costs_the_still_alone",
+    ),
+    "If nothing opens, the answer": (f"{MEDIA}::test_a_disclosure_of_which_nothing_opens_is_refused",),
+    "Hostile media is opened in another process": (
+        f"{PLAYABLE}::test_the_process_has_limits_and_none_of_our_environment",
+        f"{PLAYABLE}::test_in_a_process_of_its_own_the_same_opens_and_the_same_does_not",
+        f"{PLAYABLE}::test_the_first_track_of_a_format_that_doorbells_record_is_taken_up_to_its_limits",
+    ),
+    "The owner's export and review join": (
+        "tests/clients/owner/test_sealed_footage.py"
+        "::test_a_hostile_film_of_a_network_camera_is_opened_by_a_process_with_limits_and_costs_only_itself",
+    ),
+    "One doorbell cannot use up the disk": (
+        f"{DISK}::test_a_newer_answer_takes_the_place_of_one_that_is_still_on_its_way",
+        f"{DISK}::test_a_fifth_answer_to_one_request_is_refused_and_not_kept",
+        f"{DISK}::test_one_doorbell_has_its_share_of_the_disk_to_the_last_byte",
+        f"{DISK}::test_after_forty_answers_of_its_neighbour_an_honest_doorbell_still_has_room",
+        f"{BOUNDS}::test_the_analysis_states_the_bounds_of_the_code",
+    ),
+    "All tips together count": (f"{DISK}::test_tips_take_no_room_of_answers",),
+    "At most four uploads of a doorbell": (
+        f"{DISK}::test_one_doorbell_has_only_so_many_answers_on_their_way",
+        f"{DISK}::test_strangers_together_announce_only_so_many_and_the_next_is_not_heard",
+        f"{BOUNDS}::test_the_analysis_states_the_bounds_of_the_code",
+    ),
+    "An unreadable tip stops no other": (
+        f"{MEDIA}::test_one_tip_of_an_impossible_date_does_not_keep_the_others_from_being_read",
+    ),
+    # A requester's desk
+    "A doorbell trusts the requester's signature": (
+        "tests/properties/test_nothing_but_a_counter.py",
+        "tests/core/test_disclosure.py::test_an_approval_that_disagrees_in_one_thing_releases_nothing",
+    ),
+    "A role counts within one organisation": (
+        f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",
+        f"{MATRIX}::test_an_object_of_another_organisation_is_not_found",
+    ),
+    # The neighbourhood
+    "People without an account read": (
+        "tests/desk/neighbourhood/test_public_bulletins.py"
+        "::test_a_reader_gets_no_cookie_and_caches_may_keep_feed_and_files",
+        "tests/desk/neighbourhood/test_tips_from_browsers.py"
+        "::test_a_tip_reaches_the_inbox_when_its_hour_ends_and_opens_there",
+        f"{NEIGHBOURS}::test_a_request_waits_for_a_moderator_and_reaches_no_door_before",
+    ),
+    "`tests/desk/neighbourhood/test_attacks.py` measures": (
+        f"{SPAM}::test_an_operator_who_saw_the_senders_in_order_links_no_stored_tip_to_one_of_them",
+    ),
+    "The result is 0 within": (
+        f"{SPAM}::test_an_operator_who_saw_the_senders_in_order_links_no_stored_tip_to_one_of_them",
+        f"{SPAM}::test_a_knowing_operator_would_have_the_advantage_one",
+    ),
+    "A tip, request, notice or report costs": (
+        f"{NEIGHBOURS}::test_a_submission_without_work_or_with_anothers_work_is_refused",
+        f"{NEIGHBOURS}::test_the_work_of_one_report_hides_no_second_notice",
+        "tests/desk/neighbourhood/test_tips_from_browsers.py"
+        "::test_a_tip_without_work_with_old_work_or_of_another_size_is_refused",
+    ),
+    "From 16 that wait it costs": (
+        "tests/desk/neighbourhood/test_tips_from_browsers.py"
+        "::test_the_more_tips_wait_the_more_the_next_costs_up_to_a_bound",
+    ),
+    "To fill an hour of tips costs": (f"{SPAM}::test_the_price_of_a_flood_is_the_one_that_the_analysis_states",),
+    "They reach no door and no reader": (
+        f"{SPAM}::test_a_thousand_clients_fill_the_list_and_reach_no_door_and_no_reader",
+        "tests/desk/neighbourhood/test_tips_from_browsers.py"
+        "::test_the_tip_after_a_full_hour_is_refused_with_words_and_the_accepted_ones_stay",
+    ),
+    "A moderator reads each notice": (
+        f"{NEIGHBOURS}::test_a_notice_is_shown_after_a_moderator_and_verifies_without_the_desk",
+    ),
+    "The first report hides it": (
+        f"{NEIGHBOURS}::test_a_defaming_notice_is_hidden_by_its_first_report_removed_and_gone_everywhere",
+        f"{NEIGHBOURS}::test_reports_hide_a_notice_once_and_a_removed_one_returns_after_a_granted_appeal",
+    ),
+    "A removed notice is gone": (
+        f"{NEIGHBOURS}::test_a_defaming_notice_is_hidden_by_its_first_report_removed_and_gone_everywhere",
+    ),
+    # Cryptography
+    "On the doorbell and in the Python clients": (
+        "custodian",
+        "recorder",
+        "uplink",
+        f"{BOUNDS}::test_no_other_library_of_cryptography_is_imported",
+    ),
+    "The page uses WebCrypto": (f"{BOUNDS}::test_the_pages_libraries_of_cryptography_are_these_with_their_hashes",),
+    "Segments are age v1 files": (
+        f"{VAULT}::test_an_owner_opens_what_was_recorded_and_finds_its_context",
+        f"{OTHER_AGE}::test_npm_age_opens_what_we_seal_to_hybrid_keys",
+    ),
+    "Signatures are Ed25519 in DSSE": (
+        "tests/wire/test_envelope.py::test_the_pre_authentication_encoding_is_the_specifications_example",
+        "tests/custodian/test_ipc_handlers.py::test_the_capture_key_signs_documents_of_onvif_and_nothing_else",
+    ),
+    "The connection to the broker for footage": (
+        "tests/mqtt/test_faults.py::test_a_broker_that_cannot_tls_1_3_is_refused",
+        "tests/mqtt/test_faults.py::test_a_refused_certificate_is_told_apart_and_not_retried_in_a_hurry",
+        "tests/mqtt/test_faults.py::test_a_broker_of_another_authority_is_not_trusted_and_nothing_is_told_to_it",
+        f"{PAGE}/test_listener.py::test_a_browser_without_tls_1_3_is_refused",
+    ),
+    "The Python age code is ours": (
+        "tests/core/vault/age/test_age_public_vectors.py::test_all_vectors_are_there",
+        "tests/core/vault/age/test_age_public_vectors.py::test_the_vector_ends_as_it_says",
+        f"{OTHER_AGE}::test_we_open_what_stock_age_seals_to_x25519",
+        f"{OTHER_AGE}::test_npm_age_opens_what_we_seal_to_hybrid_keys",
+        f"{OTHER_AGE}::test_we_open_what_npm_age_seals_to_our_hybrid_key",
+    ),
+    "A file that does not open has one error": (
+        "tests/core/vault/age/test_age_tampering.py::test_every_failure_to_open_reads_the_same",
+        "tests/wire/test_envelope.py::test_every_failure_to_verify_is_one_message",
+    ),
+}
+"""Sentences of analysis.md from "What an attacker gains from one process" on."""
+
+PEERS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
+    ("broker", "uplink"): (
+        "tests/mqtt/test_faults.py::test_of_a_large_packet_that_comes_at_once_nothing_is_taken",
+        "tests/mqtt/test_faults.py::test_large_messages_that_nobody_takes_are_bounded_in_bytes",
+        "tests/mqtt/test_faults.py::test_a_broker_that_sends_and_never_reads_is_left",
+    ),
+    ("broker", "requester's programs"): (
+        "tests/mqtt/test_faults.py::test_of_a_large_packet_that_comes_at_once_nothing_is_taken",
+        "tests/mqtt/test_inbound.py::test_what_waits_is_bounded_in_bytes",
+    ),
+    ("Home Assistant's broker", "uplink"): (
+        "tests/mqtt/test_outbound_client.py::test_the_bus_for_the_home_takes_no_packet_larger_than_64_kib",
+        f"{AT_HOME}::test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else",
+    ),
+    ("a browser that was let in", "custodian"): (
+        f"{PAGE}/test_answer_budget.py::test_one_session_takes_half_of_the_room_and_waits_for_more",
+        f"{PAGE}/test_answer_budget.py::test_a_browser_that_asks_for_much_over_many_connections_and_reads_nothing",
+        f"{PAGE}/test_listener_bounds.py::test_nobody_comes_in_beyond_the_room_without_another_going",
+    ),
+    ("a client of the link, and what carries it", "custodian"): (
+        f"{LINK}::test_a_thousand_half_open_handshakes_hold_sixteen_and_keep_no_owner_out",
+        f"{LINK}::test_a_handshake_may_take_ten_seconds_and_no_longer",
+        f"{LINK}::test_many_handshakes_at_once_are_answered_a_few_a_second",
+        f"{LINK}::test_the_ninth_session_ends_one_of_the_key_that_has_the_most",
+        f"{LINK}::test_a_session_with_too_many_streams_ends",
+        f"{LINK}::test_an_owners_request_may_fill_the_room_of_all_requests_to_the_last_byte",
+        f"{LINK}::test_answers_of_all_sessions_wait_for_room",
+        f"{LINK}::test_a_glance_keys_request_may_have_64_kib_and_not_a_byte_more",
+    ),
+    ("recorder or uplink", "custodian"): (
+        "tests/ipc/test_rpc_server.py::test_there_is_room_for_so_many_and_again_when_one_leaves",
+        "tests/ipc/test_rpc_server.py::test_garbage_closes_its_own_connection_and_no_other",
+        "tests/custodian/test_live_buffer.py::test_the_shelf_holds_sixteen_megabytes_and_drops_the_oldest",
+        "tests/custodian/test_live_buffer.py::test_small_pictures_are_bounded_apart_from_the_others",
+        "tests/custodian/test_live_buffer.py::test_a_piece_that_no_gop_can_have_is_refused",
+        "tests/custodian/test_live_buffer.py::test_the_largest_gop_is_taken_and_a_new_one_drops_what_was_not_complete",
+    ),
+    ("custodian", "recorder, uplink"): (
+        "tests/ipc/test_rpc_client.py::test_what_is_no_answer_is_an_error_of_ours_and_costs_not_the_next_request",
+        "tests/ipc/test_rpc_server.py::test_an_answer_too_large_for_its_client_is_refused_in_words",
+    ),
+    ("a user of the control socket", "custodian"): (
+        "tests/ipc/test_rpc_server.py::test_there_is_room_for_so_many_and_again_when_one_leaves",
+        "tests/ipc/test_rpc_server.py::test_garbage_closes_its_own_connection_and_no_other",
+    ),
+}
+"""The rows of "What a peer can make a process hold". `test_security_bounds.py` compares their figures with the code."""
+
+DESK_CANNOT: Final[dict[tuple[str, str], tuple[str, ...]]] = {
+    ("operator", "make a door answer"): ("tests/core/test_consent.py::test_only_the_owners_approval_opens_anything",),
+    ("operator", "rewrite the log before that checkpoint"): (
+        "tests/desk/custody/test_audit.py"
+        "::test_a_kept_checkpoint_shows_a_log_that_its_own_desk_rewrote_and_signed_again",
+    ),
+    ("operator", "read a key out of a token"): ("tests/desk/test_tokens.py::test_a_key_does_not_leave_the_token",),
+    ("operator", "use a root's key without"): (
+        "tests/desk/trust/test_trust.py::test_the_root_key_is_sealed_private_and_never_overwritten",
+    ),
+    ("operator", "change a film so that"): (
+        "tests/desk/export/test_bundle.py::test_an_answer_that_no_longer_verifies_is_named_and_the_others_go_on",
+    ),
+    ("admin of an organisation", "see requests, cases"): (
+        f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",
+        f"{CASES}::test_a_role_that_may_not_gets_403",
+        "tests/desk/custody/test_views.py::test_only_an_auditor_reads_the_log",
+    ),
+    ("admin of an organisation", "invent the second person"): (
+        f"{CONFIRM}::test_an_invented_colleague_neither_asks_nor_approves",
+        f"{CONFIRM}::test_a_recovery_link_alone_gives_no_supervisor",
+        f"{CONFIRM}::test_the_rule_of_two_persons_ends_with_a_second_person_only",
+    ),
+    ("admin of an organisation", "guess the passphrase"): ("tests/desk/test_passphrase_tries.py",),
+    ("admin of an organisation", "recover a person of two"): (
+        f"{SIGN_IN}::test_an_admin_does_not_recover_a_person_of_two_organisations",
+        f"{SIGN_IN}::test_a_recovery_link_ends_when_its_person_joins_another_organisation",
+    ),
+    ("admin of an organisation", "use a link after"): (f"{SIGN_IN}::test_the_links_of_an_admin_end_with_the_role",),
+    ("asker, supervisor", "approve their own request"): (
+        "tests/desk/asking/test_requests.py::test_nobody_approves_their_own_request_not_even_through_the_address",
+    ),
+    ("asker, supervisor", "keep footage beyond"): (f"{CASES}::test_footage_is_not_kept_longer_than_promised",),
+    ("evidence officer", "write a request"): (f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",),
+    ("evidence officer", "share clips of another"): (f"{EXPORT}::test_a_link_to_clips_of_another_case_cannot_be_made",),
+    ("viewer", "write a note or verdict"): (
+        f"{CASES}::test_a_role_that_may_not_gets_403",
+        f"{EXPORT}::test_only_the_named_roles_export_and_share_and_see_the_buttons",
+    ),
+    ("auditor", "watch footage or change"): (
+        f"{CASES}::test_an_auditor_sees_the_case_but_no_player",
+        f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",
+    ),
+    ("auditor", "see the log of another"): (
+        "tests/desk/custody/test_views.py::test_an_auditor_sees_the_log_of_their_own_organisation_only",
+    ),
+    ("guest", "open a page of the desk"): (
+        f"{EXPORT}::test_a_guest_has_no_page_of_the_desk_and_a_person_who_opens_a_link_is_signed_out",
+    ),
+    ("guest", "take other clips"): (
+        f"{EXPORT}::test_a_guest_sees_and_takes_the_chosen_clips_only",
+        f"{EXPORT}::test_a_guest_plays_no_other_clip_and_no_other_session_plays_the_film",
+    ),
+    ("guest", "use the link after"): (
+        f"{EXPORT}::test_a_link_ends_when_it_is_revoked_or_expires_and_never_works_for_another_token",
+        "tests/desk/export/test_footage_is_in_the_log.py::test_footage_leaves_by_no_address_without_its_entry",
+    ),
+    ("moderator", "open an answer to"): (
+        f"{NEIGHBOURS}::test_an_answer_is_opened_by_the_neighbours_key_and_by_no_person_of_the_desk",
+    ),
+    ("moderator", "learn who wrote"): (f"{NEIGHBOURS}::test_the_row_names_no_person_and_no_minute",),
+    ("moderator", "send a request alone"): (f"{NEIGHBOURS}::test_one_moderator_alone_sends_no_request_to_doors",),
+    ("moderator", "decide an appeal"): (
+        f"{NEIGHBOURS}::test_a_notice_that_accuses_a_person_is_rejected_and_another_moderator_hears_the_appeal",
+    ),
+    ("moderator", "see cases, footage"): (f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",),
+    ("neighbour without an account", "reach a door or a reader"): (
+        f"{NEIGHBOURS}::test_a_request_waits_for_a_moderator_and_reaches_no_door_before",
+        f"{SPAM}::test_a_thousand_clients_fill_the_list_and_reach_no_door_and_no_reader",
+    ),
+    ("neighbour without an account", "see another neighbour's"): (
+        f"{NEIGHBOURS}::test_an_answer_is_opened_by_the_neighbours_key_and_by_no_person_of_the_desk",
+    ),
+    ("neighbour without an account", "write without computing"): (
+        f"{NEIGHBOURS}::test_a_submission_without_work_or_with_anothers_work_is_refused",
+        f"{SPAM}::test_a_thousand_clients_fill_the_list_and_reach_no_door_and_no_reader",
+    ),
+    ("program with a token", "approve, audit or manage"): (
+        "tests/desk/api/test_api.py::test_a_token_never_has_a_role_that_approves_audits_or_manages",
+    ),
+    ("program with a token", "export unseen"): (
+        "tests/desk/api/test_api.py::test_an_export_by_a_program_is_in_the_log_with_the_programs_name",
+    ),
+    ("receiver of a web hook", "read footage, words"): (
+        "tests/desk/api/test_hooks.py::test_a_program_gets_each_event_in_order_with_ids_and_times_only",
+    ),
+    ("receiver of a web hook", "be an address"): (
+        "tests/desk/api/test_hooks.py::test_no_hook_goes_to_this_computer_or_a_private_network",
+    ),
+    ("person of another organisation", "see that an object exists"): (
+        f"{MATRIX}::test_an_object_of_another_organisation_is_not_found",
+    ),
+}
+"""(person, beginning) of each thing that a person at a desk cannot do."""
+
+FRONT: Final[dict[str, tuple[str, ...]]] = {
+    "A thief who takes the doorbell": (
+        f"{THIEF}::test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them",
+        "tests/scenarios/test_demo.py",
+    ),
+    "The operator of the broker or": (f"{LINE}::test_a_listener_cannot_tell_any_no_from_a_nothing_here", f"{SILENCE}"),
+    "A requester who asks for too much": (
+        f"{INBOX}::test_what_is_over_a_limit_never_reaches_the_owner_but_is_listed_and_recorded",
+        f"{INBOX}::test_a_requester_who_takes_anothers_id_first_silences_nobody",
+    ),
+    "A person at a requester's desk": (
+        f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",
+        "tests/desk/custody/test_audit.py"
+        "::test_a_kept_checkpoint_shows_a_log_that_its_own_desk_rewrote_and_signed_again",
+    ),
+    "Us: there is no cloud": (
+        f"{BOUNDS}::test_an_installation_names_no_address_that_the_owner_did_not_configure",
+        "tests/custodian/test_updates.py::test_without_an_owners_setting_no_update_is_chosen",
+    ),
+    "An update is signed by two": (
+        f"{ATTACKS}::test_an_updater_that_was_taken_over_and_stages_an_attack_gives_root_nothing",
+        f"{PUBLISHED}::test_a_release_lacking_a_signature_is_not_published",
+    ),
+    "All 78 provisions": (
+        "tests/conformity/test_en_303_645.py::test_all_seventy_eight_provisions_are_assessed_once_and_in_order",
+        "tests/conformity/test_en_303_645.py::test_each_has_a_verdict_and_a_reason_and_what_it_names_exists",
+    ),
+    "How to check that a package": (
+        "tests/releasing/test_build.py"
+        "::test_a_package_is_the_same_whatever_the_time_zone_locale_umask_path_and_order_of_files",
+        f"{PUBLISHED}::test_two_people_sign_the_same_statement",
+    ),
+    "Judged vulnerabilities of our parts": (
+        "tests/releasing/test_build.py"
+        "::test_each_judged_vulnerability_is_complete_and_a_repair_is_in_the_pinned_version",
+    ),
+    "Assessments for the market": (
+        "tests/conformity/test_conformity_pages.py::test_a_verdict_of_met_names_what_shows_it",
+    ),
+}
+"""Sentences of SECURITY.md."""
+FRONT_WORDS: Final = (
+    "Three pages, each for one sitting",
+    "It is our own assessment",
+    "Please report privately",
+    "Describe what you did",
+    "A failing test is the best",
+    "You get an answer within 2 days",
+    "Each minor version gets",
+)
+"""How to read the page, and what people promise: limits.md says that no test can hold that."""
+
+LIMITS: Final[dict[str, tuple[str, ...]]] = {
+    # Footage
+    "Each segment states the quality of the clock": (
+        "tests/recorder/test_vault_time.py",
+        f"{VAULT}::test_every_line_of_the_manifest_is_signed_and_follows_the_one_before",
+    ),
+    "The time of *recording* is bounded": (f"{TIME}::test_an_approval_lies_between_two_beats",),
+    "So does a clock in 1970": (f"{BEATS}::test_a_clock_in_1970_and_one_that_jumps_change_no_beat",),
+    "If a disk of an earlier day is put back": (
+        f"{BEATS}::test_a_disk_that_was_put_back_is_found_by_the_witness",
+        "tests/cli/test_check_witnesses.py::test_an_address_that_confirmed_nothing_is_told_with_its_reason",
+    ),
+    "It keeps a 256th of its room": (f"{CHAPTERS}::test_what_a_vault_gives_to_history_is_a_256th_of_it",),
+    "The ledger that your client remembers does": (
+        "tests/clients/owner/test_sync.py::test_a_ledger_rolled_back_is_refused_and_the_memory_stays",
+    ),
+    "Durable footage while the manifest is read": (
+        f"{FIRST}::test_footage_that_comes_meanwhile_is_stored_whole_and_has_no_gap",
+    ),
+    "Until the end of that, the newest footage": (
+        f"{FIRST}::test_footage_that_the_memory_cannot_hold_is_told_as_a_gap",
+    ),
+    "They stay sealed": (f"{VAULT}::test_nobody_else_opens_it",),
+    "Its signed request states for how long": (
+        "tests/clients/requester/test_messages.py::test_a_request_says_what_was_asked_and_is_signed",
+    ),
+    "Both clients say so before you approve": (
+        f"{OWNER}::test_before_the_yes_an_owner_reads_how_long_it_is_kept_and_who_may_get_it",
+        f"{LEFT}::test_an_owner_reads_exactly_what_was_approved_with_the_times_of_its_records",
+    ),
+    "An honest requester who runs": (
+        "tests/clients/requester/test_messages.py::test_with_a_deletion_goes_the_key_to_every_answer",
+    ),
+    "Revoking works until the first byte": (
+        "tests/custodian/test_statement_handler.py"
+        "::test_a_yes_can_be_taken_back_until_the_first_byte_and_stopped_after_it",
+    ),
+    "An encoder spreads its bits": (
+        f"{REDACT}::test_two_sounds_that_differ_only_in_the_muted_stretch_become_the_same_bytes",
+    ),
+    "`doorward owner approve --redact` encodes": (
+        f"{REDACT}::test_two_sounds_that_differ_only_in_the_muted_stretch_become_the_same_bytes",
+    ),
+    "Covers count from the first picture": (
+        f"{REDACT}::test_a_film_that_begins_late_is_covered_by_its_first_picture",
+        f"{REDACT}::test_a_cover_that_lasts_to_the_end_covers_also_pictures_that_come_hours_later",
+    ),
+    "The report tells the requester": (
+        "tests/clients/requester/test_redacted_answers.py::test_report_certificate_and_bundle_say_what_was_redacted",
+    ),
+    "The other films of the answer stay": (
+        f"{REDACTION}::test_a_redacted_segment_leaves_as_a_new_film_and_the_others_bit_for_bit",
+    ),
+    "A capture signature on everything": (
+        "tests/media/test_capture_signature.py::test_every_picture_of_a_recording_is_proven_in_each_segment_and_in_all_together",
+        "tests/media/test_capture_signature.py::test_each_structural_manipulation_is_noticed",
+    ),
+    # People
+    "The ledger records all of it": (
+        "tests/custodian/test_holds.py"
+        "::test_a_deletion_is_in_the_ledger_before_anything_is_touched_and_done_only_when_the_vault_says_so",
+        "tests/custodian/test_enrolment.py"
+        "::test_a_list_in_force_is_in_the_journal_and_the_ledger_and_survives_a_restart",
+        f"{NONCES}::test_every_owner_is_told_when_owners_or_settings_change",
+    ),
+    "A requester who has heard from this doorbell": (
+        f"{DOORS}::test_a_thief_who_has_the_doorbells_key_cannot_give_consent_in_its_owners_place",
+        f"{DOORS}::test_a_notice_makes_the_owners_known_before_the_doorbell_ever_answered",
+        f"{DOORS}::test_answers_of_a_stolen_doorbell_do_not_verify_but_those_approved_before_do",
+    ),
+    "For any other requester, the report says": (
+        f"{DOORS}::test_what_is_first_seen_is_called_so_and_nothing_more_is_claimed",
+    ),
+    "A requester who knows the later list refuses": (
+        f"{DOORS}::test_who_has_left_approves_nothing_by_a_list_that_was_followed_before",
+        f"{DOORS}::test_an_approval_counts_up_to_ten_minutes_after_the_next_list_was_signed",
+    ),
+    "The browser's kit is listed": (
+        "tests/clients/owner/test_enrolment.py::test_what_a_kit_may_do_is_an_owners_to_change",
+    ),
+    "Text without look-alike letters": (
+        "tests/wire/test_text.py::test_words_that_pretend_are_refused",
+        "tests/wire/test_text.py::test_what_cannot_be_seen_is_taken_out",
+    ),
+    "The requester's name and kind come from": (
+        f"{REVIEW}::test_the_requesters_name_comes_from_the_bundle_and_never_from_the_request",
+        f"{REVIEW}::test_a_kind_that_the_bundle_does_not_give_the_requester_is_not_shown_as_sound",
+    ),
+    "You are told of each new requester": (
+        "tests/custodian/test_owners_and_trust.py::test_every_change_of_roots_and_bundles_is_told_to_the_owner",
+    ),
+    "A revocation counts as soon as": (
+        f"{TRUST}::test_a_revoked_key_is_out_at_once_without_an_owner_and_the_ledger_says_so",
+    ),
+    "The owner is told when the newest timestamp": (
+        f"{TRUST}::test_freeze_the_owner_is_told_once_and_an_ended_package_cannot_be_agreed_to",
+        f"{BOUNDS}::test_the_limits_state_the_figures_of_the_code",
+    ),
+    "A doorbell that is restored from a backup": (
+        f"{TRUST}::test_an_old_journal_from_a_backup_takes_the_newest_package_and_no_older_one_than_it_knew",
+    ),
+    # The doorbell
+    "They cannot open older footage": (f"{GETS}::test_nothing_that_is_installed_can_open_footage",),
+    "An installation keeps its services out": (
+        f"{UNITS}::test_what_a_role_has_in_memory_goes_neither_into_swap_nor_into_a_core_dump",
+        "tests/cli/test_doctor.py::test_a_kernel_that_holds_no_limit_of_memory_is_said_with_the_line_to_add",
+    ),
+    "Secrecy of the fact that you were asked": (
+        f"{THIEF}::test_after_everything_that_can_become_of_requests_no_file_has_a_word_of_them",
+        f"{THIEF}::test_what_the_device_goes_by_is_gone_once_a_request_has_ended",
+    ),
+    "Privacy of pictures on a lock screen": (
+        "tests/custodian/alerts/test_push_channels.py"
+        "::test_the_glance_key_of_a_browser_that_is_not_used_rests_until_an_owner_uses_it_also_after_a_restart",
+        f"{BOUNDS}::test_the_limits_state_the_figures_of_the_code",
+    ),
+    "Its glance key opens nothing": (
+        f"{LINK}::test_a_glance_key_reaches_what_is_at_the_door_now_and_nothing_else",
+        "tests/custodian/test_enrolment.py"
+        "::test_what_is_sealed_opens_for_each_owner_and_with_the_kit_and_for_nobody_else",
+    ),
+    "The other owners see who watches": (
+        "tests/custodian/test_live_buffer.py::test_viewers_are_told_of_the_others_while_these_look",
+    ),
+    "A person who photographs your code": (f"{SETUP}::test_a_code_ends_after_a_quarter_of_an_hour_of_the_boot_clock",),
+    "With an owner, no QR code counts": (
+        f"{SETUP}::test_with_an_owner_every_code_is_ignored_and_root_is_told_once",
+        f"{SETUP}::test_a_code_on_the_memory_card_lets_one_browser_in_also_with_an_owner",
+    ),
+    "A browser that refuses a relay for ever": (
+        "tests/browser/test_set_up_on_a_hostile_network.py"
+        "::test_a_doorbell_that_was_replaced_by_one_of_the_same_name_is_explained_and_can_be_trusted",
+    ),
+    "They cannot make another authority": (
+        f"{PAGE}/test_certificate_authority.py::test_the_roots_key_is_destroyed_at_once",
+        f"{PAGE}/test_certificate_authority.py"
+        "::test_a_thief_with_the_intermediates_key_can_make_no_other_authority_and_none_for_the_internet",
+    ),
+    "It cannot open a conversation": (
+        f"{TALK}::test_only_the_key_that_asked_opens_the_offer_and_a_stranger_gets_none",
+    ),
+    "If that process stops, the last known": (
+        f"{UNITS}::test_a_role_is_restarted_for_ever_and_watched",
+        "tests/recorder/test_panel_handler.py::test_a_bridge_that_goes_leaves_the_switch_as_it_was",
+    ),
+    "Masks on a network camera": (
+        "tests/recorder/capture/test_camera_rtsp.py::test_privacy_zones_are_refused_rather_than_ignored",
+    ),
+    "A false time that stands for three days": (
+        f"{CLOCK}::test_after_a_month_in_a_drawer_old_footage_goes_once_the_time_has_stood_for_three_days",
+        "tests/core/test_clock_trust.py::test_a_jump_is_believed_after_its_time_and_not_before",
+    ),
+    "Footage of a false *past*": (
+        f"{CLOCK}::test_what_was_recorded_under_a_false_past_outlives_the_return_of_the_right_time",
+    ),
+    "Approval always needs": ("tests/core/test_consent.py::test_only_the_owners_approval_opens_anything",),
+    "The memory that a stream may use": (
+        "tests/core/test_preroll.py::test_the_parts_of_a_long_gop_stay_and_go_together",
+        "tests/recorder/test_camera_queues.py",
+    ),
+    # The network
+    "A doorbell that no flood reaches": (
+        "tests/clients/broker/test_broker_acl.py"
+        "::test_the_broker_keeps_no_more_of_one_requester_in_a_cell_than_there_are_slots",
+        f"{BOUNDS}::test_the_limits_state_the_figures_of_the_code",
+    ),
+    "With a digest service a doorbell reads": (
+        f"{READING}::test_no_more_than_the_budget_is_read_at_a_connection_and_every_page_comes_in_the_end",
+        f"{BOUNDS}::test_the_limits_state_the_figures_of_the_code",
+    ),
+    "So does a doorbell if its line is full": (
+        f"{READING}::test_a_page_waits_two_seconds_behind_each_other_message_and_twenty_at_most",
+        f"{READING}::test_a_line_that_is_full_for_minutes_makes_no_doorbell_read_more_once_it_has_read_a_digest",
+    ),
+    "Requesters take turns, so a flood": (
+        "tests/custodian/test_a_flood.py::test_a_request_sent_in_the_middle_of_a_flood_is_heard",
+        "tests/custodian/test_a_flood.py"
+        "::test_a_request_among_all_that_a_crowd_can_leave_behind_is_heard_by_a_doorbell_that_comes_later",
+    ),
+    "If a flood keeps the broker's whole queue": (f"{BOUNDS}::test_the_limits_state_the_figures_of_the_code",),
+    "They receive nothing that was for it": (
+        "tests/clients/broker/test_relay_acl.py"
+        "::test_an_account_can_end_the_connection_of_another_client_and_hears_nothing_that_was_for_it",
+    ),
+    "They cannot read, change or open one": ("tests/properties/test_link_model.py",),
+    "Make a new password after": ("tests/clients/broker/test_relay_acl.py::test_a_new_password_ends_the_old_one",),
+    "An area that hides the home": (
+        f"{AREA}::test_whatever_counts_does_so_with_all_of_a_disc_of_60_m",
+        f"{BOUNDS}::test_the_limits_state_the_figures_of_the_code",
+    ),
+    "The review draws the outline": (
+        "tests/web/test_the_program.py::test_the_page_draws_the_outline_to_scale_with_the_door_at_its_place",
+    ),
+    "The report tells nothing of footage": (
+        f"{HEALTH}::test_footage_requests_and_decisions_change_neither_words_nor_length",
+        f"{HEALTH}::test_a_request_that_really_came_leaves_the_report_as_it_was",
+    ),
+    "The table shows two with one name": (
+        "tests/clients/fleet/test_inventory.py::test_two_doorbells_with_one_name_are_both_shown_and_neither_is_believed",
+        "tests/clients/fleet/test_inventory.py::test_a_doorbell_that_takes_the_name_of_another_is_not_believed",
+    ),
+    "Backups without a trace": ("tests/cli/test_own_backups.py::test_a_backup_is_as_long_after_a_request_as_before",),
+    "Only owners open a backup": (
+        "tests/cli/test_change_of_owner.py::test_a_backup_opens_for_the_owner_only_and_has_no_footage",
+    ),
+    "A broker's certificate for a thief": (
+        "tests/clients/broker/test_est_server.py::test_a_stolen_token_gives_nothing_to_a_second_doorbell",
+    ),
+    "Anyone who reaches `doorward broker est`": (
+        "tests/clients/broker/test_est_server.py::test_clients_that_say_nothing_keep_no_other_client_out",
+        f"{BOUNDS}::test_the_limits_state_the_figures_of_the_code",
+    ),
+    "Doorbells hidden from the operators": (
+        "tests/clients/requester/test_cell_brokers.py::test_a_receipt_goes_where_the_upload_came_from",
+    ),
+    "A receipt for a doorbell that has sent nothing": (
+        "tests/clients/requester/test_cell_brokers.py"
+        "::test_a_receipt_for_a_doorbell_that_has_sent_nothing_yet_goes_to_all",
+    ),
+    "Alerts without a trace": (
+        "tests/core/alerts/test_notice_delay.py"
+        "::test_it_is_never_shorter_than_the_shortest_nor_longer_than_the_longest_and_the_same_when_asked_again",
+        f"{BOUNDS}::test_the_limits_state_the_figures_of_the_code",
+    ),
+    "The observer's advantage (0": (
+        "tests/core/alerts/test_notice_delay.py::test_what_a_watcher_gains_is_the_number_that_security_states",
+    ),
+    "Full anonymity of a tip": (
+        "tests/uplink/test_uplink_turns.py::test_a_tip_is_published_and_answered_under_no_name",
+        f"{TIPS}::test_words_alone_take_no_footage_along_and_open_for_the_requester_alone",
+    ),
+    "Another doorbell at the same broker": (
+        "tests/clients/broker/test_broker_acl.py::test_everything_else_is_refused_and_nobody_hears_it",
+        f"{TIPS}::test_words_alone_take_no_footage_along_and_open_for_the_requester_alone",
+    ),
+    "An open list of requests grows": (
+        f"{PAGE}/test_who_may_what.py::test_what_open_pages_ask_every_few_seconds_has_one_length_whatever_waits",
+    ),
+    "Access for a new browser during a flood": (
+        f"{PAGE}/test_listener_bounds.py::test_strangers_begin_sixty_four_handshakes_at_once_and_thirty_two_in_a_second",
+    ),
+    "Recording goes on": (
+        f"{PAGE}/test_listener.py::test_1100_idle_connections_stop_no_recording_and_keep_no_owner_out",
+    ),
+    "A guesser with many addresses": (
+        f"{PAGE}/test_sessions.py::test_a_guesser_with_many_addresses_keeps_nobody_from_a_code_that_is_printed",
+        f"{BOUNDS}::test_the_limits_state_the_figures_of_the_code",
+    ),
+    "A neighbour who deletes what you shared": (
+        f"{NEIGHBOURS}::test_an_answer_is_opened_by_the_neighbours_key_and_by_no_person_of_the_desk",
+        f"{NEIGHBOURS}::test_a_sealed_answer_and_its_request_are_deleted_when_their_days_are_over",
+    ),
+    "After that, a role that asks": (
+        f"{CONFIRM}::test_an_invented_colleague_neither_asks_nor_approves",
+        f"{CONFIRM}::test_neither_the_maker_nor_the_invented_person_confirms",
+    ),
+    "The custody log tells of each": (
+        "tests/desk/api/test_api.py::test_an_export_by_a_program_is_in_the_log_with_the_programs_name",
+        f"{CONFIRM}::test_the_first_two_people_come_without_a_third_and_an_auditor_sees_it",
+    ),
+    "A checkpoint that an auditor keeps": (
+        "tests/desk/custody/test_audit.py"
+        "::test_a_kept_checkpoint_shows_a_log_that_its_own_desk_rewrote_and_signed_again",
+    ),
+    "A list of vulnerabilities that is complete": (
+        "tests/releasing/test_build.py::test_the_vex_of_a_release_says_each_judgement_again_and_is_the_same_each_time",
+    ),
+}
+"""Sentences of limits.md that say what is given in spite of the limit, or state a figure of the code."""
+
 WORDS: Final = (
     "The size of a sealed file bounds",
     "Nothing makes a requester keep them",
@@ -649,5 +1432,42 @@ WORDS: Final = (
     "Numbers are those of",
     "Altered software could show its owner one ledger",
     "A network camera's own microphone",
+    # How to read the later sections, limits that they repeat, and the lists of files under a section
+    "Suppose one of them",
+    "A *contract* is",
+    "Three weak points",
+    "Root is outside of all sandboxes",
+    "While no doorbell runs, `doorward doctor`",
+    "Tests with large items",
+    "Risk: A neural network errs",
+    "Shown by `",
+    "Secrets: Channel addresses",
+    "The custodian hands them to the uplink",
+    "Metrics have no password",
+    "It runs as the same user",
+    "Four doorbells that work together",
+    "The desk (`desk`, decision",
+    "The operator is the person",
+    "Links from a tip to its sender",
+    "The advantage is 0 for a guess",
+    "*n* people send a tip",
+    "Before this test the counted key",
+    "A flood.",
+    "So a thousand clients can fill",
+    "Defamation.",
+    "A reader who copied it keeps",
 )
 """Sentences that say a limit, or how to read the page. The limits are in limits.md, too."""
+
+LIMIT_WORDS: Final = (
+    "With the daily copy of the index",
+    "If the copy is lost too",
+    "Costs of a better scheme",
+    "Plaintext that never reaches",
+    "Short case numbers can be guessed",
+    "They get a doorbell without footage",
+    "It can refuse or delay talk",
+    "So a flood may delay a request",
+    "Deadlines that a test holds",
+)
+"""Sentences of limits.md with a figure that is an estimate, or words of a protection inside a limit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,19 +33,29 @@ CANNOT = rows(ANALYSIS, '### Each "cannot", and what shows it')
 AT_A_DESK = rows(ANALYSIS, "## A requester's desk")
 
 
+@cache
+def functions_of(path: str) -> frozenset[str]:
+    """The functions of a file, without those of its classes."""
+    body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+    return frozenset(node.name for node in body if isinstance(node, ast.FunctionDef))
+
+
+@cache
+def settings() -> configparser.ConfigParser:
+    found = configparser.ConfigParser(interpolation=None)
+    found.read(ROOT / "setup.cfg")
+    return found
+
+
 def missing(shown: str) -> list[str]:
     """Returns the contracts and tests that `shown` names and that are missing. It must name one."""
     contracts = re.findall(r"`([a-z-]+)`", shown)
     tests = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", shown)
-    settings = configparser.ConfigParser(interpolation=None)
-    settings.read(ROOT / "setup.cfg")
-    gone = [name for name in contracts if f"importlinter:contract:{name}" not in settings]
+    gone = [name for name in contracts if f"importlinter:contract:{name}" not in settings()]
     for path, name in tests:
         if not (ROOT / path).is_file():
             gone.append(path)
-        elif name and name not in {
-            node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)
-        }:
+        elif name and name not in functions_of(path):
             gone.append(f"{path}::{name}")
     return gone if contracts or tests else ["anything"]
 

@@ -158,20 +158,24 @@ def test_the_process_has_limits_and_none_of_our_environment(monkeypatch: pytest.
     monkeypatch.setenv("DOORWARD_SECRET", "here")
     script = (
         "import json, os, resource, socket, sys\n"
-        "from agent.clients.media.confined_worker import limit_process\n"
+        "from agent.clients.media.confined_worker import _allow, limit_process\n"
         "limit_process()\n"
         "link = socket.socket(fileno=int(sys.argv[1]))\n"
         "link.sendall(b'+')\n"
         "asked, handles, _, _ = socket.recv_fds(link, 1, 2)\n"
         "try: bytearray(2 << 30); said = 'took 2 GiB'\n"
         "except MemoryError: said = 'no memory'\n"
-        "core = resource.getrlimit(resource.RLIMIT_CORE)[1]\n"
-        "answer = json.dumps({'reason': f\"{said} {core} {os.environ.get('DOORWARD_SECRET')}\"}).encode()\n"
+        "core, files = (resource.getrlimit(each)[1] for each in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE))\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "_allow(0)\n"
+        "cpu = resource.getrlimit(resource.RLIMIT_CPU)[0] - int(used.ru_utime + used.ru_stime)\n"
+        "said = f'{said} {core} {files} {60 <= cpu <= 61}'\n"
+        "answer = json.dumps({'reason': f\"{said} {os.environ.get('DOORWARD_SECRET')}\"}).encode()\n"
         "os.ftruncate(handles[0], 0); os.pwrite(handles[0], answer, 0); link.sendall(b'!')\n"
     )
     with (
         ConfinedMedia([sys.executable, "-I", "-c", script]) as asked,
-        pytest.raises(FormatError, match="no memory 0 None"),
+        pytest.raises(FormatError, match="no memory 0 64 True None"),
     ):
         asked.check("segment", b"")
 

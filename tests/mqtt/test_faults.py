@@ -609,7 +609,7 @@ def test_what_waits_for_its_beat_when_the_link_ends_can_still_be_taken(pki: Brok
         assert {int(event.payload) for event in happened if isinstance(event, MessageReceived)} == {1, 2}
 
 
-def test_a_message_larger_than_we_take_is_dropped(pki: BrokerPki, start: StartBus) -> None:
+def test_a_message_of_the_announced_size_is_taken_whole(pki: BrokerPki, start: StartBus) -> None:
     def send_large(line: Line) -> None:
         line.accept()
         line.send(publish("t/large", bytes((16 << 10) - 11)) + publish("t/small", b"x"))

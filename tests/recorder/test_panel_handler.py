@@ -145,6 +145,19 @@ def test_what_the_panel_told_stays_in_the_status_and_the_reason_of_an_outage_doe
     assert handler.status()["board"] == "pi5", "who asks gets a copy"
 
 
+def test_a_bridge_that_goes_leaves_the_switch_as_it_was() -> None:
+    """The camera stays closed, or open, until the bridge is back and says what the switch says."""
+    for on in (True, False):
+        recorder = Recorder()
+        handler = PanelHandler(recorder, Owner())
+        handler.connected("gpio run-1", "pi5")
+        handler.privacy(on)
+        handler.away("It is gone.")
+        assert recorder.private is on
+        handler.connected("gpio run-2", "pi5")
+        assert recorder.asked == [("private", on)], "the next word is the bridge's"
+
+
 def test_what_the_panel_reports_reaches_the_recorder_as_it_is() -> None:
     recorder = Recorder()
     handler = PanelHandler(recorder, Owner())

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from urllib3.util import connection
 
+from agent.core.alerts.channels import SCHEMES
 from agent.errors import ConfigurationError, NetworkError
+from agent.uplink import apprise_sender
 from agent.uplink.apprise_sender import AppriseSender
 from tests.receivers import NtfyServer, Receiver
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -154,3 +163,50 @@ def test_an_address_that_cannot_be_read_or_is_not_complete_says_so() -> None:
     with pytest.raises(ConfigurationError, match="is not complete"):
         AppriseSender().check("gotify://127.0.0.1")
     AppriseSender().check("NTFY://127.0.0.1/door")
+
+
+@pytest.mark.parametrize("drips", [False, True], ids=["as fast as it can", "a byte at a time"])
+def test_an_answer_without_end_is_cut_off(drips: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel is a server of strangers. Apprise would read its answer to the end, into the uplink's memory."""
+    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 1.0)
+    sent, over = [0], threading.Event()
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            piece = b"x" if drips else bytes(64 << 10)
+            with contextlib.suppress(OSError):
+                while sent[0] < 256 << 20 and not over.wait(0.02 if drips else 0):
+                    sent[0] += self.wfile.write(piece)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    server.daemon_threads = False
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        AppriseSender().send(f"ntfy://127.0.0.1:{server.server_address[1]}/door", "t", "b")
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert sent[0] < 64 << 20, "the rest lies in the kernel's buffers"
+
+
+def test_a_channel_loads_its_own_module_and_no_other() -> None:
+    code = (
+        "import sys\nfrom agent.uplink.apprise_sender import AppriseSender\n"
+        "AppriseSender().check('ntfy://127.0.0.1/door')\n"
+        "print(sorted(n for n in sys.modules if n.startswith('apprise.plugins.') and n.count('.') == 2))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(done.stdout))
+    assert "apprise.plugins.ntfy" in loaded
+    others = {f"apprise.plugins.{module}" for module, _ in SCHEMES.values()} - {"apprise.plugins.ntfy"}
+    assert loaded & others == set()
+    assert not [name for name in loaded if name.rpartition(".")[2] in ("custom_json", "custom_xml", "custom_form")]

@@ -117,6 +117,18 @@ def cookie(door: Door) -> str:
     return door.owner(door.claim())
 
 
+def test_a_browser_without_tls_1_3_is_refused(door: Door) -> None:
+    context = ssl.create_default_context(cadata=door.page.certificates.authority_der)
+    for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+        context.maximum_version = version
+        with socket.create_connection(("127.0.0.1", door.port), timeout=30) as plain:
+            if version is ssl.TLSVersion.TLSv1_3:
+                context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+                continue
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Move the listener's clock forward."""
