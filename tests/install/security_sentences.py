@@ -215,6 +215,8 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     ),
     # 13
     "Only a code lets a browser in": (
+        f"{PAGE}/test_sessions.py::test_a_code_is_good_only_within_its_time",
+        f"{BOUNDS}::test_promises_and_mechanisms_state_the_figures_of_the_code",
         f"{PAGE}/test_sessions.py::test_a_printed_code_lets_one_browser_in_once",
         f"{PAGE}/test_sessions.py::test_a_code_of_each_kind_counts_until_its_last_second_and_takes_no_other_with_it",
         "tests/browser/test_set_up_on_a_hostile_network.py"
@@ -293,6 +295,7 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     # 21
     "A requester's desk shows a person": ("tests/desk/test_matrix.py",),
     "It has no default password": (
+        "tests/desk/people/test_first_start.py::test_the_first_admin_comes_by_the_link_and_sets_up_the_organisation",
         "tests/desk/people/test_first_start.py::test_the_link_works_once_and_not_after_its_time",
     ),
     "A session ends in time": (
@@ -374,7 +377,11 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
 
 MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     # Sealing and disclosure
-    "A file key lives in memory": (f"{VAULT}::test_a_finished_segment_cannot_be_continued", "sealing-cannot-open"),
+    "A file key lives in memory": (
+        f"{VAULT}::test_a_file_key_is_gone_from_memory_with_its_segment_and_was_never_on_the_disk",
+        f"{VAULT}::test_a_finished_segment_cannot_be_continued",
+        "sealing-cannot-open",
+    ),
     "The media key of live view": (
         f"{LIVE}::test_a_media_key_lasts_while_the_same_people_look_and_a_new_list_of_owners_gets_another",
     ),
@@ -390,6 +397,7 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
         "tests/core/test_disclosure.py::test_an_approval_that_disagrees_in_one_thing_releases_nothing",
     ),
     "The doorbell lacks these headers": (
+        f"{GETS}::test_nothing_that_is_installed_can_open_footage",
         "tests/custodian/test_statement_handler.py::test_nobody_but_the_requester_can_read_what_is_sent",
     ),
     "Each file states inside its seal": (
@@ -403,6 +411,7 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "When a requester's key is revoked": (f"{STANDS}::test_trust_and_what_hung_on_it_end_together_or_not_at_all",),
     "Each answer carries all lists": (
+        "tests/core/test_disclosure.py::test_a_later_list_of_owners_counts_when_an_owner_of_the_one_before_signed_it",
         f"{DOORS}::test_later_answers_are_tied_to_the_owners_that_a_doorbell_showed_first",
     ),
     "A requester who knows the doorbell": (
@@ -411,6 +420,8 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     "The doorbell keeps what owners signed": (
         "tests/custodian/test_approval_store.py::test_what_left_is_opened_by_owners_and_read_by_no_thief",
         "tests/custodian/test_approval_store.py::test_as_much_is_kept_as_fits_to_the_last_byte",
+        "tests/custodian/test_approval_store.py::test_of_too_many_the_oldest_go_and_the_newest_stays",
+        f"{BOUNDS}::test_promises_and_mechanisms_state_the_figures_of_the_code",
     ),
     "The owner's client lists film": (
         f"{LEFT}::test_a_device_that_hides_the_second_owners_yes_is_noticed",
@@ -418,6 +429,7 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     # Silence
     "Every message that arrives is acknowledged": (
+        f"{BOUNDS}::test_promises_and_mechanisms_state_the_figures_of_the_code",
         "tests/mqtt/test_pacing.py::test_messages_are_taken_one_at_a_beat_however_late_somebody_comes_for_them",
     ),
     "So the time of an acknowledgement": (
@@ -530,7 +542,9 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Revocations need no clock": (f"{TRUST}::test_with_a_clock_of_1970_a_revocation_counts_and_nothing_is_given",),
     "Endless data, junk: Chunks": (
-        "tests/core/test_trust_chunks.py",
+        "tests/core/test_trust_chunks.py::test_endless_or_strange_data_is_no_chunk",
+        "tests/core/test_trust_chunks.py::test_even_chosen_roots_fill_no_more_than_that",
+        f"{BOUNDS}::test_promises_and_mechanisms_state_the_figures_of_the_code",
         f"{TRUST}::test_junk_in_one_slot_delays_a_package_until_the_root_publishes_again",
     ),
     "A new timestamp alone": (
@@ -607,6 +621,7 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "The privacy switch counts as on": (f"{PANEL}::test_before_the_switch_has_been_read_it_counts_as_closed",),
     "Sound is recorded only with": (
+        "tests/recorder/test_translation.py::test_each_kind_of_sound_is_its_own_microphone",
         f"{SOUND}::test_a_session_that_was_told_to_end_opens_no_microphone",
         f"{SOUND}::test_before_a_camera_runs_nothing_is_being_opened",
         "tests/scenarios/test_sound_goes_where_the_owner_says.py",
@@ -1158,8 +1173,8 @@ FRONT_WORDS: Final = (
 LIMITS: Final[dict[str, tuple[str, ...]]] = {
     # Footage
     "Each segment states the quality of the clock": (
-        "tests/recorder/test_vault_time.py",
-        f"{VAULT}::test_every_line_of_the_manifest_is_signed_and_follows_the_one_before",
+        "tests/recorder/test_vault_time.py::test_what_nobody_saw_end_stays_uncertain",
+        f"{VAULT}::test_an_owner_opens_what_was_recorded_and_finds_its_context",
     ),
     "The time of *recording* is bounded": (f"{TIME}::test_an_approval_lies_between_two_beats",),
     "So does a clock in 1970": (f"{BEATS}::test_a_clock_in_1970_and_one_that_jumps_change_no_beat",),
@@ -1312,8 +1327,8 @@ LIMITS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Approval always needs": ("tests/core/test_consent.py::test_only_the_owners_approval_opens_anything",),
     "The memory that a stream may use": (
-        "tests/core/test_preroll.py::test_the_parts_of_a_long_gop_stay_and_go_together",
-        "tests/recorder/test_camera_queues.py",
+        "tests/core/test_preroll.py::test_memory_is_the_harder_bound_and_the_span_is_then_shorter",
+        "tests/recorder/test_camera_queues.py::test_a_late_writer_loses_the_oldest_gop_and_keeps_the_newer_one_whole",
     ),
     # The network
     "A doorbell that no flood reaches": (
@@ -1412,7 +1427,8 @@ LIMITS: Final[dict[str, tuple[str, ...]]] = {
         f"{CONFIRM}::test_neither_the_maker_nor_the_invented_person_confirms",
     ),
     "The custody log tells of each": (
-        "tests/desk/api/test_api.py::test_an_export_by_a_program_is_in_the_log_with_the_programs_name",
+        "tests/desk/api/test_api.py::test_an_admin_makes_a_token_that_is_shown_once_and_revokes_it",
+        f"{SIGN_IN}::test_a_recovered_person_loses_every_earlier_passkey_password_and_session",
         f"{CONFIRM}::test_the_first_two_people_come_without_a_third_and_an_auditor_sees_it",
     ),
     "A checkpoint that an auditor keeps": (

@@ -18,7 +18,8 @@ from agent.config.settings import Configuration
 from agent.core.alerts import notice_delay
 from agent.core.alerts.kinds import ALERTS
 from agent.core.clock_trust import LONGEST_WAIT_US
-from agent.custodian import link_sessions, live_buffer
+from agent.core.trust_chunks import MOST_CHUNKS
+from agent.custodian import approval_store, link_sessions, live_buffer, nonces
 from agent.custodian.alerts.push_channels import UNUSED_S
 from agent.custodian.page import answer_budget, listener, sessions
 from agent.ipc.rpc import CONTROL_SOCKET, ROLE_SOCKET
@@ -31,8 +32,10 @@ from agent.wire.area_opening import DISC_M
 from agent.wire.cell_digest import MAX_PAGE_BYTES
 from agent.wire.control import FrameLimits
 from agent.wire.limits import HARD
+from agent.wire.time_proofs import MAX_STAMP_BYTES
 from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS
-from tests.install.test_security_table import ANALYSIS, PAGES, ROOT, rows
+from agent.wire.trust_package import MAX_TIMESTAMP_LIFE_S, TRUST_SLOTS
+from tests.install.test_security_table import ANALYSIS, PAGES, PROMISED, ROOT, rows
 
 LIMITED = " ".join((PAGES / "limits.md").read_text(encoding="utf-8").split())
 ANALYSED = " ".join(ANALYSIS.split())
@@ -132,6 +135,25 @@ def test_the_limits_state_the_figures_of_the_code() -> None:
     assert LONGEST_WAIT_US == 3 * 86_400 * 10**6
     assert warned == 7
     assert "a week after it was signed by default" in LIMITED
+
+
+def test_promises_and_mechanisms_state_the_figures_of_the_code() -> None:
+    promised = " ".join(PROMISED.split())
+    assert sessions.CODE_LIFE_S == 15 * 60
+    assert "once and for 15 minutes" in promised
+    assert nonces.LIFE_S == 600
+    assert "in order and within ten minutes" in promised
+    assert BusSettings("h", 1, "n", Path(), Path(), Path()).inbound_beat_s == 0.1
+    assert "acknowledged at the next tenth of a second" in ANALYSED
+    assert f"(at most {approval_store.MOST_KEPT}, and {size(approval_store.MOST_BYTES)})" in ANALYSED
+    assert (TRUST_SLOTS, MOST_CHUNKS, MAX_TIMESTAMP_LIFE_S) == (4, 16, 31 * 86_400)
+    assert "slots are four, and memory for them is sixteen chunks" in ANALYSED
+    assert "A timestamp ends within 31 days" in ANALYSED
+    assert f"a disc of {DISC_M} m" in ANALYSED
+    assert listener.EXPECTED_S == 12 * 3600
+    assert "an address with an owner in the last twelve hours" in ANALYSED
+    assert "at most three days of running time" in ANALYSED
+    assert f"stored unread, up to {size(MAX_STAMP_BYTES)}" in ANALYSED
 
 
 TEMPLATE = ROOT / "config" / "mosquitto" / "doorward.conf.template"

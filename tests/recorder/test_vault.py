@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import io
 import json
@@ -274,6 +275,27 @@ def test_the_ordinal_goes_on_within_a_boot_and_starts_anew_in_the_next(tested: T
     assert entry.ordinal == 0
     again.log.close()
     later.log.close()
+
+
+def test_a_file_key_is_gone_from_memory_with_its_segment_and_was_never_on_the_disk(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[bytes] = []
+    draw = tested.vault._entropy.token
+    monkeypatch.setattr(tested.vault._entropy, "token", lambda size_bytes: drawn.append(draw(size_bytes)) or drawn[-1])
+    segment = tested.record(*MEDIA, poster=JPEG, sound=box(b"mdat", b"heard"))
+    stored = [tested.ciphertext(segment), tested.vault.read_poster(segment), tested.vault.read_sound(segment)]
+    opened = {key_in(each) for each in stored if each}
+    keys = [each for each in drawn if each in opened]
+    assert len(keys) == 3
+    on_disk = b"".join([*(each for each in stored if each), *tested.log.lines()])
+    gc.collect()
+    for number in range(len(keys)):
+        spellings = (keys[number], keys[number].hex().encode(), base64.b64encode(keys[number]).rstrip(b"="))
+        assert [each for each in spellings if each in on_disk] == []
+        del spellings
+        held_by = [type(each) for each in gc.get_referrers(keys[number]) if each is not drawn and each is not keys]
+        assert held_by == []
 
 
 def test_a_finished_segment_cannot_be_continued(tested: TestVault) -> None:
