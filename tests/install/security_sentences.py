@@ -882,6 +882,7 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     ),
     "All tips together count": (f"{DISK}::test_tips_take_no_room_of_answers",),
     "At most four uploads of a doorbell": (
+        "tests/clients/requester/test_incoming.py::test_answers_of_all_doorbells_together_have_only_so_many_places",
         f"{DISK}::test_one_doorbell_has_only_so_many_answers_on_their_way",
         f"{DISK}::test_strangers_together_announce_only_so_many_and_the_next_is_not_heard",
         f"{BOUNDS}::test_the_analysis_states_the_bounds_of_the_code",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 import sys
@@ -18,6 +19,7 @@ from agent.config.settings import Configuration
 from agent.core.alerts import notice_delay
 from agent.core.alerts.kinds import ALERTS
 from agent.core.clock_trust import LONGEST_WAIT_US
+from agent.core.transfer import OpenTransfers
 from agent.core.trust_chunks import MOST_CHUNKS
 from agent.custodian import approval_store, link_sessions, live_buffer, nonces
 from agent.custodian.alerts.push_channels import UNUSED_S
@@ -105,6 +107,8 @@ def test_the_analysis_states_the_bounds_of_the_code() -> None:
     limits = ReceivingLimits()
     assert (limits.per_device_and_request, limits.open_per_device, limits.share) == (4, 4, 0.25)
     assert "at most four are kept, and a doorbell may use a quarter of the disk" in ANALYSED
+    assert inspect.signature(OpenTransfers).parameters["most"].default == 256
+    assert "At most four uploads of a doorbell and 256 in all arrive at once" in ANALYSED
     assert limits.unread == 64
     assert f"hold the {limits.unread} places of uploads that wait" in ANALYSED
 
