@@ -6,8 +6,8 @@ Apprise can do far more than needed, and some of it is closed here:
 - Redirects are off, pictures are off (an icon by URL would have the phone ask a stranger's server), state stays in
   memory.
 - A message is sent once, within `_CONNECT_S` and `_ANSWER_S`: pace and repetition are `Alerts`' alone.
-- An answer over HTTP is cut after `ANSWER_BYTES`, or after `_ANSWER_S`: Apprise would read it to its end, and the server is
-  foreign. The status counts.
+- An answer over HTTP is cut after `ANSWER_BYTES`, or after `_ANSWER_S`. The server is foreign, and Apprise would read
+  its answer to the end. The status counts.
 Its warnings may hold URLs, so its log is only searched for a status code and then dropped.
 """
 
