@@ -307,7 +307,7 @@ def test_small_pictures_are_bounded_apart_from_the_others() -> None:
         for piece in range(16):
             phone.buffer.put(number, piece, 16, bytes([number]) * 65_536, begins=True, small=True)
     held = phone.buffer._small._parts
-    assert [(each.number, len(each.sealed)) for each in held] == [(3, 1 << 20), (4, 1 << 20)]
+    assert [(each.sealed[0], len(each.sealed)) for each in held] == [(3, 1 << 20), (4, 1 << 20)]
     assert len(phone.buffer._filmed._parts) > 10, "those of the camera stay"
 
 
