@@ -70,6 +70,7 @@ OTHER_AGE = "tests/interop/test_other_age_implementations.py"
 FIRST = "tests/recorder/test_recording_first.py"
 READING = "tests/uplink/test_cell_reading.py"
 SETUP = "tests/custodian/test_camera_setup.py"
+ROOT_NEWS = "tests/clients/requester/test_root_news.py"
 HEALTH = "tests/custodian/test_health_reports.py"
 TIPS = "tests/clients/owner/test_outgoing_tips.py"
 
@@ -550,6 +551,14 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     "A new timestamp alone": (
         f"{TRUST}::test_whoever_has_the_key_of_the_timestamp_renews_it_at_most_once_in_ten_minutes",
     ),
+    "Requesters hear the same package": (
+        f"{ROOT_NEWS}::test_a_new_list_of_brokers_is_stored_without_a_file",
+        f"{ROOT_NEWS}::test_the_package_may_come_before_its_directory_and_both_of_before_stay_meanwhile",
+    ),
+    "They refuse a package that is forged": (
+        f"{ROOT_NEWS}::test_what_a_broker_or_a_thief_sends_is_refused_and_what_is_stored_stays",
+        f"{ROOT_NEWS}::test_after_its_end_the_news_is_known_to_be_old",
+    ),
     # Records
     "The manifest is a chain": (f"{VAULT}::test_every_line_of_the_manifest_is_signed_and_follows_the_one_before",),
     "The doorbell deletes old chapters": (
@@ -889,6 +898,18 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     ),
     "An unreadable tip stops no other": (
         f"{MEDIA}::test_one_tip_of_an_impossible_date_does_not_keep_the_others_from_being_read",
+    ),
+    "It asks no address that a film names": (
+        "tests/clients/requester/test_content_credentials.py::test_a_film_that_names_an_address_makes_no_request",
+    ),
+    "The requester's key certifies a key": (
+        "tests/clients/requester/test_content_credentials.py"
+        "::test_each_film_has_a_copy_that_is_valid_in_c2pa_rs_by_a_signer_whom_no_list_knows",
+        "tests/clients/requester/test_sums_signature.py::test_the_signature_is_over_the_list_as_it_stands",
+    ),
+    "A certificate begins with 0x30": (
+        "tests/clients/requester/test_sums_signature.py::test_other_bytes_are_not_signed_as_a_list",
+        "tests/clients/requester/test_sums_signature.py::test_other_bytes_are_not_signed_as_a_certificate",
     ),
     # A requester's desk
     "A doorbell trusts the requester's signature": (
@@ -1466,6 +1487,7 @@ WORDS: Final = (
     "The custodian hands them to the uplink",
     "Metrics have no password",
     "It runs as the same user",
+    "Content Credentials, only with",
     "Four doorbells that work together",
     "The desk (`desk`, decision",
     "The operator is the person",

@@ -44,7 +44,7 @@ ANALYSED = " ".join(ANALYSIS.split())
 RESULTS = (ROOT / "tests" / "install" / "RESULTS.md").read_text(encoding="utf-8")
 HOME_PACKET_BYTES = 64 << 10
 """tests/mqtt/test_outbound_client.py sends more."""
-CRYPTOGRAPHY = {"cryptography", "rfc3161_client", "tuf"}
+CRYPTOGRAPHY = {"c2pa", "cryptography", "rfc3161_client", "tuf"}
 OTHER_LIBRARIES = {
     "ai_edge_litert", "apprise", "asn1crypto", "av", "click", "cv2", "gpiod", "gpiozero", "ifaddr", "jinja2",
     "libcamera", "msgspec", "numpy", "paho", "picamera2", "rich", "segno", "starlette", "structlog", "urllib3",
