@@ -115,16 +115,17 @@ class ConfinedMedia:
         size = sum(path.stat().st_size for path in (*segments, *(path for path in sounds if path is not None)))
         job = {
             "job": "join",
-            "segments": list(map(str, segments)),
-            "sounds": [path and str(path) for path in sounds],
-            "out": str(out),
+            # Whole paths, because the process runs in another folder.
+            "segments": [str(path.absolute()) for path in segments],
+            "sounds": [path and str(path.absolute()) for path in sounds],
+            "out": str(out.absolute()),
             "most_bytes": 2 * size + (1 << 20),
         }
         return _number(self._ask(job, more_s=size / _BYTES_PER_S).get("seconds"))
 
     def still(self, film: Path) -> bytes:
         """Returns a JPEG of a film's first picture."""
-        data = self._ask({"job": "still", "film": str(film)}).get("still")
+        data = self._ask({"job": "still", "film": str(film.absolute())}).get("still")
         try:
             return base64.b64decode(str(data), validate=True)
         except ValueError as error:

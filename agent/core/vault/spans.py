@@ -29,7 +29,8 @@ __all__ = [
 ]
 
 LONGEST_SEGMENT_US: Final = 3_600_000_000
-"""The longest segment. The index relies on it: a segment that overlaps a window starts at most this long before it."""
+"""The longest segment that the format allows. One that waits for a keyframe is longer than the target of an owner. The
+index relies on it: a segment that overlaps a window starts at most this long before it."""
 
 BootId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.join import MediaInfo, _parameter_sets, join_mp4, probe
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.object_detection.labels import ObjectLabel
@@ -69,6 +70,20 @@ def test_joined_segments_are_one_ordinary_mp4_with_the_same_pictures(segments: l
     assert [pixels for _, pixels in pictures(out)] == [pixels for each in segments for _, pixels in pictures(each)]
     assert [at_s for at_s, _ in pictures(out)] == [number / 10 for number in range(60)]
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_films_of_a_folder_below_this_one_are_joined_like_those_of_any_other(
+    segments: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that joins starts in another folder, and a requester's folder is `requester`, wherever one is."""
+    monkeypatch.chdir(tmp_path)
+    films = [Path(f"{number}.mp4") for number in range(len(segments))]
+    for film, media in zip(films, segments, strict=True):
+        film.write_bytes(media)
+    with ConfinedMedia() as confined:
+        assert confined.join(films, Path("clip.mp4")) == 6.0
+        assert confined.still(films[0]).startswith(b"\xff\xd8")
+    assert Path("clip.mp4").exists()
 
 
 def test_the_index_stands_in_front_so_that_it_plays_while_it_loads(segments: list[bytes], tmp_path: Path) -> None:
