@@ -79,7 +79,7 @@ class WebPushSender:
         """Returns the status of the answer."""
         where = urlsplit(endpoint)
         target = (where.path or "/") + (f"?{where.query}" if where.query else "")
-        connection = self._connect(where.hostname or "", where.port or 443)
+        connection = self._connect(str(where.hostname), where.port or 443)
         try:
             connection.request("POST", target, data, headers)
             return connection.getresponse().status
