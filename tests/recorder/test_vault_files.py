@@ -6,6 +6,7 @@ import errno
 import os
 import random
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -388,3 +389,14 @@ def test_an_error_of_the_disk_without_a_remedy_of_its_own_leads_to_the_log(
     with pytest.raises(StorageError) as refused:
         store.settle_removals()
     assert refused.value.remedy == "Check the disk and the system log."
+
+
+def test_a_manifest_that_is_opened_again_lets_go_of_its_file(log: DiskManifestLog) -> None:
+    file = log._file
+    assert file is not None
+    let_go = mock.Mock(side_effect=file.close)
+    log._file = mock.Mock(close=let_go)
+    log.recover()
+    let_go.assert_called_once_with()
+    log.append(b"a line")
+    assert list(log.lines()) == [b"a line\n"]
