@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.config import Configuration, violated_limit
@@ -43,6 +44,7 @@ from agent.wire.fields import Kind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.limits import RequestLimits
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.statements import (
     Approval,
     Denial,
@@ -76,6 +78,8 @@ DOOR = (53.5461, 9.9661)
 """In the middle of `samples.HARBOUR`."""
 DEVICE, ROOT, APPROVER = samples.DEVICE, samples.ROOT, samples.OWNER
 SECRET = DeviceSecret(b"s" * 32)
+MLDSA = SECRET.mldsa_key()
+MLDSA_KEY = MldsaPublicKey.of(MLDSA)
 POLICE = samples.REQUESTER
 FIRE = private_key_from_seed(b"f" * 32)
 OWNER_IDENTITY, RECOVERY_IDENTITY, REPLY_IDENTITY = (HybridIdentity(bytes([n]) * 32) for n in (1, 2, 3))
@@ -87,6 +91,14 @@ _numbers = itertools.count(1)
 
 def signed(message: strictjson.Message, by: Ed25519PrivateKey) -> bytes:
     return envelope.sign(message.PAYLOAD_TYPE, strictjson.encode(message), by)  # type: ignore[attr-defined]
+
+
+def signed_manifest(
+    manifest: disclosures.DisclosureManifest, mldsa: MLDSA44PrivateKey = MLDSA, key: Ed25519PrivateKey = DEVICE
+) -> bytes:
+    """Part 0, with both signatures of the device."""
+    payload = strictjson.encode(manifest)
+    return envelope.sign_hybrid(disclosures.DisclosureManifest.PAYLOAD_TYPE, payload, key, mldsa)
 
 
 def new_id() -> str:
@@ -423,6 +435,7 @@ def enrolment(**changes: Any) -> Enrolment:
         "recipients": (NamedRecipient(name="anna", recipient=str(OWNER_IDENTITY.recipient())),),
         "approvers": (NamedKey(name="anna", key=public_key_of(APPROVER).text),),
         "recovery": str(RECOVERY_IDENTITY.recipient()),
+        "device_mldsa": MLDSA_KEY.sha256,
     }
     return Enrolment(**{**values, **changes})
 

@@ -152,6 +152,7 @@ class Approvals:
             [part.sha256 for part in making.parts],
             disclosure=disclosure,
             device=yes.approval.device,
+            device_mldsa=self._maker.device_mldsa,
             request_sha256=stored.payload_sha256,
             approval=yes.first.data,
             enrolments=self._enrolments.envelopes,

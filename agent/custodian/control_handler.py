@@ -45,6 +45,7 @@ from agent.ipc.control_operations import (
 from agent.wire import base64
 from agent.wire.control import Frame, decode_statement, split_body
 from agent.wire.identities import PublicKey
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.statements import Scope
 
 __all__ = ["Answer", "Control", "DeviceNames", "Status"]
@@ -64,9 +65,10 @@ Handler = Callable[[Any, bytes], Answer]
 
 @dataclass(frozen=True, slots=True)
 class DeviceNames:
-    """The device's public key, and its user name at the broker."""
+    """The device's public keys, and its user name at the broker."""
 
     key: PublicKey
+    mldsa: MldsaPublicKey
     broker_name: str | None
 
 
@@ -144,6 +146,7 @@ class Control:
         return {
             "device": self._device.key.text,
             "device_id": self._device.key.id,
+            "device_mldsa": self._device.mldsa.sha256,
             "broker_name": self._device.broker_name,
             "epoch": current.epoch if current else 0,
             "enrolled": current is not None,

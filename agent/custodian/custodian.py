@@ -38,6 +38,7 @@ from agent.ipc.control_operations import GetTimeOpening
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import public_key_of
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["Custodian"]
 
@@ -64,7 +65,10 @@ class Custodian:
         exceeded: ViolatedLimit = lambda _settings: None,
         case_work: int = LOG2_WORK_FACTOR,
     ) -> None:
-        self.custodian_state = custodian_state = open_custodian_state(device_key, ports, changed, held_bytes)
+        mldsa_key = secret.mldsa_key()
+        self.custodian_state = custodian_state = open_custodian_state(
+            device_key, MldsaPublicKey.of(mldsa_key), ports, changed, held_bytes
+        )
         self.enrolments, self.holds = custodian_state.enrolments, custodian_state.holds
         self.clock = ports.clock
         self._begun = False
@@ -76,7 +80,7 @@ class Custodian:
         self.notices = RequestNotices(custodian_state, settings.minute_of)
         self.releases = Releases(custodian_state, ReleaseRecords(custodian_state), self.notices, settings.delay_s)
         self.requests = Requests(custodian_state, settings.limits, self.releases, self.notices)
-        maker = OutboxBuilder(ports.outbox, ports.vault, ports.entropy, device_key)
+        maker = OutboxBuilder(ports.outbox, ports.vault, ports.entropy, device_key, mldsa_key)
         self.tips = Tips(custodian_state, maker, self.releases)
         self._inbox = Inbox(settings, custodian_state, self.releases, marks)
         self._trust_news = TrustNews(custodian_state.trust, ports.journal)
@@ -86,7 +90,7 @@ class Custodian:
             custodian_state, self.requests, self.releases, applier, approvals, self.settings, self.tips
         )
         self.statements = statements
-        names = DeviceNames(public_key_of(device_key), broker_name)
+        names = DeviceNames(public_key_of(device_key), maker.device_mldsa, broker_name)
         self.control = Control(names, custodian_state, statements, approvals, self.settings, self.tips, status)
         # Owners only, over the local socket or the page: a review shows the door inside the requested area.
         self.control.offer("place", lambda _asked, _body: ({"position": self._place()}, b""))

@@ -28,6 +28,7 @@ from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Clock, Entropy, Journal
 from agent.wire import envelope, strictjson
 from agent.wire.identities import PublicKey
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment
 
 __all__ = ["INVITED_S", "RECOVERY", "Enrolments"]
@@ -80,6 +81,7 @@ class Enrolments(ThreadOwned):
         entropy: Entropy,
         clock: Clock,
         device: PublicKey,
+        device_mldsa: MldsaPublicKey,
         changed: OwnersChanged,
         nonces: Nonces,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
@@ -93,6 +95,7 @@ class Enrolments(ThreadOwned):
         self._entropy = entropy
         self._clock = clock
         self._device = device
+        self._device_mldsa = device_mldsa.sha256
         self._changed = changed
         self._nonces = nonces
         self._tell = tell
@@ -151,6 +154,12 @@ class Enrolments(ThreadOwned):
             enrolment = open_enrolment(data, previous)
             if enrolment.device != self._device.text:
                 raise RequestError("This enrolment is for another device.", remedy="Ask this device for its key again.")
+            if enrolment.device_mldsa != self._device_mldsa:
+                # A wrong hash here would make requesters refuse all that this device ever sends.
+                raise RequestError(
+                    "This enrolment names another ML-DSA-44 key than this device has.",
+                    remedy="Ask this device for its keys again.",
+                )
             make_header(bytes(_SECRET_BYTES), _recipients(enrolment))
             signed = envelope.read_unverified(
                 data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES

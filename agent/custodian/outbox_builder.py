@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.core.disclosure import ReleasedItem, reply_stanza
 from agent.core.requests import OutboxPart
@@ -24,6 +25,7 @@ from agent.ports import Entropy, Outbox, OutboxDraft
 from agent.vault.reader import VaultReader
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest, PartKind, TipManifest
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["OutboxBuild", "OutboxBuilder"]
 
@@ -44,13 +46,22 @@ class OutboxBuild:
 
 
 class OutboxBuilder:
-    """The device's half of a disclosure. It has the device's signing key but cannot open footage."""
+    """The device's half of a disclosure. It has the device's two signing keys but cannot open footage."""
 
-    def __init__(self, outbox: Outbox, vault: VaultReader, entropy: Entropy, device_key: Ed25519PrivateKey) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        vault: VaultReader,
+        entropy: Entropy,
+        device_key: Ed25519PrivateKey,
+        mldsa_key: MLDSA44PrivateKey,
+    ) -> None:
         self._outbox = outbox
         self._vault = vault
         self._entropy = entropy
         self._device_key = device_key
+        self._mldsa_key = mldsa_key
+        self.device_mldsa = MldsaPublicKey.of(mldsa_key)
 
     @contextmanager
     def making(self, disclosure: str, released: tuple[ReleasedItem, ...]) -> Iterator[OutboxBuild]:
@@ -72,7 +83,7 @@ class OutboxBuilder:
     ) -> tuple[OutboxPart, ...]:
         said = strictjson.encode(manifest)
         if isinstance(manifest, DisclosureManifest):
-            said = envelope.sign(manifest.PAYLOAD_TYPE, said, self._device_key)
+            said = envelope.sign_hybrid(manifest.PAYLOAD_TYPE, said, self._device_key, self._mldsa_key)
         first = draft.write(0, "", self._sealed(said, reply))
         draft.commit()
         return (first, *parts)

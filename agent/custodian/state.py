@@ -20,6 +20,7 @@ from agent.custodian.trust_store import TrustManager
 from agent.ports import Entropy, Journal, Notifier, Outbox
 from agent.vault.reader import VaultReader
 from agent.wire.identities import public_key_of
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["CustodianDeps", "CustodianState", "open_custodian_state"]
 
@@ -53,7 +54,11 @@ class CustodianState:
 
 
 def open_custodian_state(
-    device_key: Ed25519PrivateKey, ports: CustodianDeps, changed: OwnersChanged, held_bytes: int
+    device_key: Ed25519PrivateKey,
+    mldsa: MldsaPublicKey,
+    ports: CustodianDeps,
+    changed: OwnersChanged,
+    held_bytes: int,
 ) -> CustodianState:
     """Loads the state from the journal.  `changed`, `held_bytes`: see `Custodian`."""
     journal, decisions = ports.journal, Transactions(ports.journal)
@@ -65,7 +70,7 @@ def open_custodian_state(
         decisions,
         ledger,
         TrustManager(decisions, journal, ledger, ports.clock, tell, tell),
-        Enrolments(decisions, journal, ledger, ports.entropy, ports.clock, device, changed, nonces, tell),
+        Enrolments(decisions, journal, ledger, ports.entropy, ports.clock, device, mldsa, changed, nonces, tell),
         SegmentHolds(journal, ledger, ports.vault, ports.clock, held_bytes),
         nonces,
     )

@@ -167,6 +167,8 @@ class NoAnswer(Struct):
 class DeviceAnswer(Struct):
     device: str
     device_id: str
+    device_mldsa: str
+    """SHA-256 of the device's ML-DSA-44 key, which an enrolment names."""
     epoch: Count
     enrolled: bool
     pending: bool

@@ -1,4 +1,5 @@
-"""DSSE envelope with exactly one Ed25519 signature; messages of a trust root may have several (`SeveralSigned`).
+"""DSSE envelope with exactly one Ed25519 signature. Messages of a trust root may have several (`SeveralSigned`), and
+an answer of a doorbell has a second one by ML-DSA-44 (`HybridSigned`).
 
 - The signature covers the payload's *bytes* and its type (pre-authentication encoding). A reader verifies before it
   parses, and parses those same bytes.
@@ -16,23 +17,30 @@ from typing import Annotated, Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.errors import FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.identities import KEY_ID_DIGITS, SIGNATURE_BYTES, PublicKey, public_key_of
+from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey
 
 __all__ = [
     "MAX_SIGNATURES",
     "NOT_SIGNED",
+    "NOT_SIGNED_MLDSA",
+    "NO_MLDSA_SIGNATURE",
     "REQUEST_ENVELOPE_LIMIT_BYTES",
+    "HybridSigned",
     "SeveralSigned",
     "UnverifiedEnvelope",
     "VerifiedEnvelope",
     "open_envelope",
     "pae",
+    "read_hybrid",
     "read_several",
     "read_unverified",
     "sign",
+    "sign_hybrid",
     "verify",
     "with_signature",
     "with_signatures",
@@ -46,6 +54,9 @@ MAX_SIGNATURES: Final = 17
 
 NOT_SIGNED: Final = "No trusted key signed this."
 """The one message for an unknown key, a key not valid now and a wrong signature."""
+
+NO_MLDSA_SIGNATURE: Final = "The doorbell's ML-DSA-44 signature is missing."
+NOT_SIGNED_MLDSA: Final = "The doorbell's ML-DSA-44 signature does not verify."
 
 _KeyId = Annotated[str, strictjson.form(f"^[0-9a-f]{{{KEY_ID_DIGITS}}}\\Z", "a key id, 16 of 0-9 and a-f")]
 
@@ -65,6 +76,32 @@ class _SeveralEnvelope(strictjson.Message, frozen=True):
     payload: str
     payload_type: str = msgspec.field(name="payloadType")
     signatures: Annotated[tuple[_Signature, ...], msgspec.Meta(min_length=1, max_length=MAX_SIGNATURES)]
+
+
+class _HybridEnvelope(strictjson.Message, frozen=True):
+    payload: str
+    payload_type: str = msgspec.field(name="payloadType")
+    # A single signature parses, so that the reader can say which one is missing.
+    signatures: Annotated[tuple[_Signature, ...], msgspec.Meta(min_length=1, max_length=2)]
+
+
+@dataclass(frozen=True, slots=True)
+class HybridSigned:
+    """Unverified claims of an envelope with two signatures by one signer. Use the payload only to find its keys."""
+
+    payload_type: str
+    payload: bytes
+    signatures: tuple[tuple[str, bytes], tuple[str, bytes]]
+    """Key id and signature, by Ed25519 and then by ML-DSA-44."""
+
+    def require(self, key: PublicKey, mldsa: MldsaPublicKey) -> None:
+        """Raises `OpenError` unless both keys signed the payload."""
+        signed = pae(self.payload_type, self.payload)
+        (key_id, signature), (mldsa_id, mldsa_signature) = self.signatures
+        if key_id != key.id or not key.verifies(signature, signed):
+            raise OpenError(NOT_SIGNED)
+        if mldsa_id != mldsa.id or not mldsa.verifies(mldsa_signature, signed):
+            raise OpenError(NOT_SIGNED_MLDSA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +180,41 @@ def with_signatures(payload_type: str, payload: bytes, signatures: Mapping[str, 
             ),
         )
     )
+
+
+def sign_hybrid(payload_type: str, payload: bytes, private_key: Ed25519PrivateKey, mldsa: MLDSA44PrivateKey) -> bytes:
+    """Returns the envelope that both keys of a doorbell signed. ML-DSA draws randomness, so its bytes differ each time.
+
+    Both signatures cover the same bytes.
+    """
+    signed = pae(payload_type, payload)
+    made = (
+        (public_key_of(private_key).id, private_key.sign(signed)),
+        (MldsaPublicKey.of(mldsa).id, mldsa.sign(signed)),
+    )
+    return strictjson.encode(
+        _HybridEnvelope(
+            payload=base64.encode(payload),
+            payload_type=payload_type,
+            signatures=tuple(_Signature(keyid=key_id, sig=base64.encode(signature)) for key_id, signature in made),
+        )
+    )
+
+
+def read_hybrid(data: bytes, payload_type: str, *, limit_bytes: int) -> HybridSigned:
+    """Splits an envelope with an Ed25519 and an ML-DSA-44 signature, and verifies *nothing*.
+
+    Raises `FormatError`, and `OpenError` if the second signature is missing.
+    """
+    envelope = strictjson.decode(data, _HybridEnvelope, limit_bytes=limit_bytes)
+    if envelope.payload_type != payload_type:
+        raise FormatError(f"This envelope does not hold a {payload_type}.")
+    if len(envelope.signatures) == 1:
+        raise OpenError(NO_MLDSA_SIGNATURE)
+    first, second = ((each.keyid, base64.decode(each.sig)) for each in envelope.signatures)
+    if len(first[1]) != SIGNATURE_BYTES or len(second[1]) != MLDSA_SIGNATURE_BYTES:
+        raise FormatError(f"signatures: {SIGNATURE_BYTES} bytes by Ed25519, then {MLDSA_SIGNATURE_BYTES} by ML-DSA-44.")
+    return HybridSigned(envelope.payload_type, base64.decode(envelope.payload), (first, second))
 
 
 def read_several(data: bytes, payload_type: str, *, limit_bytes: int) -> SeveralSigned:

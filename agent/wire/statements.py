@@ -147,6 +147,8 @@ class Enrolment(OwnerStatement, frozen=True):
     recipients: Annotated[tuple[NamedRecipient, ...], Meta(min_length=1, max_length=MAX_OWNERS)]
     approvers: Annotated[tuple[NamedKey, ...], Meta(min_length=1, max_length=MAX_OWNERS)]
     recovery: RecipientText
+    device_mldsa: Sha256
+    """SHA-256 of the device's ML-DSA-44 public key (`wire.mldsa`), the same in all enrolments of a device."""
     previous: Sha256 | None = None
     """SHA-256 of the previous enrolment's payload; None exactly in epoch 1."""
     approvals_needed: Literal[1, 2] = 1
@@ -626,6 +628,7 @@ def open_enrolment(data: bytes, previous: bytes | None) -> Enrolment:
         follows = (
             enrolment.epoch == entitled.epoch + 1
             and enrolment.device == entitled.device
+            and enrolment.device_mldsa == entitled.device_mldsa
             and enrolment.previous == hashlib.sha256(previous).hexdigest()
         )
     envelope.open_envelope(

@@ -17,6 +17,7 @@ import {
   STATEMENT_ENVELOPE_LIMIT,
   STATEMENT_LIMIT,
 } from "../../agent/web/src/wire/messages.js";
+import { readHybrid, requireBoth } from "../../agent/web/src/wire/mldsa.js";
 import { anyText, count, hexId, keyText, list, object, one, sha256Text } from "../../agent/web/src/wire/schema.js";
 import {
   CONTEXT_BOX,
@@ -58,6 +59,7 @@ const isManifest = object(
     v: one(1),
     disclosure: hexId,
     device: keyText,
+    device_mldsa: anyText,
     request: sha256Text,
     approval: anyText,
     enrolments: list(anyText, 1, 256),
@@ -93,14 +95,13 @@ export async function readRequest(envelope, key) {
  */
 export async function readAnswer(data, request, identity, named) {
   const opened = await openAge(data, identity);
-  const claimed = readUnverified(opened, MANIFEST_ENVELOPE_LIMIT);
-  if (claimed.type !== payloadType("disclosure-manifest")) throw differs("type");
+  const claimed = readHybrid(opened, payloadType("disclosure-manifest"), MANIFEST_ENVELOPE_LIMIT);
   const manifest = isManifest(decode(claimed.payload, MANIFEST_LIMIT));
   const device = await parseKey(manifest.device);
-  await verify(claimed, new Map([[device.id, device]]));
+  const second = await requireBoth(claimed, device, unbase64(manifest.device_mldsa));
   if (manifest.disclosure !== named.id || device.id !== named.device) throw differs("disclosure");
   if (manifest.request !== request.sha256) throw differs("request");
-  const owners = await ownersOf(manifest.enrolments, manifest.device);
+  const owners = await ownersOf(manifest.enrolments, manifest.device, second);
   const approval = await approvedBy(manifest, owners, request);
   await requireLedgered(manifest, device, request.value, approval.sha256);
   const items = await itemsOf(manifest, approval.value, device, request.value);
@@ -115,8 +116,9 @@ export async function readAnswer(data, request, identity, named) {
  *
  * @param {string[]} envelopes
  * @param {string} device
+ * @param {string} second hash of the device's ML-DSA-44 key
  */
-async function ownersOf(envelopes, device) {
+async function ownersOf(envelopes, device, second) {
   /** @type {Map<string, PublicKey> | undefined} */
   let signers;
   /** @type {string | undefined} */
@@ -129,6 +131,7 @@ async function ownersOf(envelopes, device) {
     const keys = await Promise.all(value.approvers.map((each) => parseKey(each.key)));
     const own = new Map(keys.map((key) => [key.id, key]));
     await verify(claimed, signers ?? own);
+    if (value.device_mldsa !== second) throw differs("device_mldsa");
     if (value.device !== device || value.epoch !== index + 1 || value.previous !== before) throw differs("enrolments");
     signers = own;
     before = await sha256hex(claimed.payload);

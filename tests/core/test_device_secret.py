@@ -33,22 +33,28 @@ def link_keys(epoch: int) -> tuple[bytes, ...]:
 
 
 def test_no_two_uses_have_the_same_key_and_none_has_the_secret_itself() -> None:
-    """The uses are the marks of cases, the delay of alerts, the link with each list of owners, and the capture key."""
+    """The uses: marks of cases, delay of alerts, the link with each list of owners, the capture key, and ML-DSA."""
     keys = [CaseHashes.of_device(SECRET).key, NoticeDelay.of_device(SECRET).key, SECRET.value, *link_keys(2)]
     keys.append(CaptureKey.of_device(SECRET, DEVICE).private_key.private_numbers().private_value.to_bytes(32))
     keys += [SECRET.key(b"doorward capture v1 " + half) for half in (b"1", b"2")]
-    assert len(set(keys)) == len(keys) == 8
+    keys.append(SECRET.mldsa_key().private_bytes_raw())
+    assert len(set(keys)) == len(keys) == 9
     assert link_keys(3)[0] not in keys
     assert {len(key) for key in keys} == {32}
     assert "sss" not in repr(SECRET)
 
 
-def test_the_four_uses_are_all_that_the_code_has() -> None:
-    """A fifth use needs its line in the test above."""
-    places = [path for path in AGENT.rglob("*.py") if re.search(r"\bsecret\.key\(", path.read_text())]
+def test_these_uses_are_all_that_the_code_has() -> None:
+    """Another use needs its line in the test above."""
+    places = [
+        path
+        for path in AGENT.rglob("*.py")
+        if re.search(r"\b(?:secret|self)\.key\(_|\bsecret\.key\(", path.read_text())
+    ]
     assert sorted(path.name for path in places) == [
         "capture_key.py",
         "case_marks.py",
+        "device_secret.py",
         "link_setup.py",
         "notice_delay.py",
     ]

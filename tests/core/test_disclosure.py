@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,10 +43,11 @@ from agent.core.vault.redactions import Place, Redaction, RedactionKind
 from agent.core.vault.segment import Begin, Content, Context
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
-from agent.wire import envelope, strictjson
+from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ClipRecords, DisclosureManifest, Part, PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import AbsenceReason, Approval, CoApproval, FootageAbsence, NamedKey, Redacted
 from tests import custodians
 from tests.custodians import APPROVER, DEVICE, Door, sha256_of, signed
@@ -287,7 +289,9 @@ class Sent:
         self, asked: FootageRequest | None = None, digest: str | None = None, **changes: Any
     ) -> VerifiedDisclosure:
         manifest = msgspec.structs.replace(self.manifest, **changes)
-        return read_manifest(signed(manifest, DEVICE), asked or self.case.asked, digest or self.manifest.request)
+        return read_manifest(
+            custodians.signed_manifest(manifest), asked or self.case.asked, digest or self.manifest.request
+        )
 
 
 @pytest.fixture(scope="module")
@@ -305,6 +309,7 @@ def sent(case: Case) -> Sent:
         [hashlib.sha256(part).hexdigest() for part in parts],
         disclosure="ab" * 16,
         device=DEVICE_TEXT,
+        device_mldsa=custodians.MLDSA_KEY,
         request_sha256=case.stored.payload_sha256,
         approval=signed(case.approval, APPROVER),
         enrolments=case.enrolments,
@@ -431,7 +436,33 @@ def test_a_disclosure_that_was_tampered_with_in_one_place_is_refused(sent: Sent,
 
 def test_a_manifest_that_its_device_did_not_sign_is_refused(sent: Sent) -> None:
     with pytest.raises(OpenError):
-        read_manifest(signed(sent.manifest, STRANGER), sent.case.asked, sent.manifest.request)
+        read_manifest(custodians.signed_manifest(sent.manifest, key=STRANGER), sent.case.asked, sent.manifest.request)
+
+
+def test_a_manifest_without_the_devices_second_signature_is_refused_by_name(sent: Sent) -> None:
+    """Ed25519 alone is not enough, even by the right key: a quantum computer could make such a signature."""
+    with pytest.raises(OpenError, match="ML-DSA-44 signature is missing"):
+        read_manifest(signed(sent.manifest, DEVICE), sent.case.asked, sent.manifest.request)
+
+
+def test_a_second_signature_by_another_key_or_over_other_bytes_is_refused_by_name(sent: Sent) -> None:
+    stranger = mldsa_key_from_seed(b"x" * 32)
+    another = msgspec.structs.replace(sent.manifest, disclosure="cd" * 16)
+    theirs = json.loads(custodians.signed_manifest(another))["signatures"][1]
+    ours = json.loads(custodians.signed_manifest(sent.manifest))
+    replayed = json.dumps({**ours, "signatures": [ours["signatures"][0], theirs]}).encode()
+    for data in (custodians.signed_manifest(sent.manifest, stranger), replayed):
+        with pytest.raises(OpenError, match="ML-DSA-44 signature does not verify"):
+            read_manifest(data, sent.case.asked, sent.manifest.request)
+
+
+def test_a_second_key_that_the_owners_did_not_sign_is_refused_by_name(sent: Sent) -> None:
+    """A forger of Ed25519 can name an ML-DSA key that is theirs, and sign with it. The owners signed the hash."""
+    stranger = mldsa_key_from_seed(b"x" * 32)
+    key = base64.encode(MldsaPublicKey.of(stranger).raw)
+    forged = custodians.signed_manifest(msgspec.structs.replace(sent.manifest, device_mldsa=key), stranger)
+    with pytest.raises(OpenError, match="signed another ML-DSA-44 key"):
+        read_manifest(forged, sent.case.asked, sent.manifest.request)
 
 
 def test_a_later_list_of_owners_counts_when_an_owner_of_the_one_before_signed_it(sent: Sent) -> None:
@@ -491,6 +522,7 @@ def test_a_manifest_carries_both_yeses_and_a_hash_for_each_part(sent: Sent) -> N
     given: dict[str, Any] = {
         "disclosure": "ab" * 16,
         "device": DEVICE_TEXT,
+        "device_mldsa": custodians.MLDSA_KEY,
         "request_sha256": sent.manifest.request,
         "approval": sent.manifest.approval.encode(),
         "enrolments": [each.encode() for each in sent.manifest.enrolments],

@@ -51,6 +51,7 @@ from tests.custodians import (
     NOW_S,
     OWNER_IDENTITY,
     RECOVERY_IDENTITY,
+    SECRET,
     PaperVault,
     enrolment,
     signed,
@@ -88,7 +89,7 @@ class Around:
     ) -> CustodianRuntime:
         """A custodian with these sections of the configuration."""
         folder = StateFolder(self.root / str(len(self.folders)))
-        folder.initialise(DEVICE)
+        folder.initialise(DEVICE, SECRET.value)
         folder.claim()
         self.folders.append(folder)
         device = DeviceConfig(name="Door", state_dir=folder.root, position=place)

@@ -34,6 +34,7 @@ from tests.custodian.test_inbox import bulletin, deletion
 from tests.custodian.test_tips import tip, with_tips
 from tests.custodians import (
     APPROVER,
+    MLDSA_KEY,
     NOW_S,
     OWNER_IDENTITY,
     POLICE,
@@ -157,8 +158,13 @@ def test_trust_is_shown_as_it_was_signed_and_a_bundle_says_what_it_changed(door:
     assert answer(door, "trust")[0] == {"roots": [], "bundles": [], "heard": []}
 
 
-def test_a_device_names_its_key_its_epoch_and_whether_owners_wait(door: Door) -> None:
-    named = {"device": samples.DEVICE_KEY.text, "device_id": samples.DEVICE_KEY.id, "broker_name": None}
+def test_a_device_names_its_keys_its_epoch_and_whether_owners_wait(door: Door) -> None:
+    named = {
+        "device": samples.DEVICE_KEY.text,
+        "device_id": samples.DEVICE_KEY.id,
+        "device_mldsa": MLDSA_KEY.sha256,
+        "broker_name": None,
+    }
     assert answer(door, "device") == ({**named, "epoch": 1, "enrolled": True, "pending": False}, b"")
     assert answer(door, "enrolments", after=0)[1] == answer(door, "enrolment")[0]["envelope"].encode()
     assert answer(door, "enrolments", after=1) == ({}, b"")

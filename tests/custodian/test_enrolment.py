@@ -102,6 +102,14 @@ def test_a_proposal_names_its_epoch_and_a_test_for_each_new_recipient(door: Door
     assert enrolments.propose(signed(enrolment(**both(door)), APPROVER)) == (2, {"bo": str(BO.recipient())})
 
 
+def test_a_list_of_owners_that_names_another_second_key_of_the_device_is_refused(door: Door) -> None:
+    """Otherwise requesters would refuse every answer of this device: its ML-DSA key would not be the one that owners
+    signed."""
+    with pytest.raises(RequestError, match="another ML-DSA-44 key"):
+        door.custodian.enrolments.propose(signed(enrolment(device_mldsa="0" * 64), APPROVER))
+    assert not door.custodian.enrolments.pending
+
+
 def test_a_list_in_force_is_in_the_journal_and_the_ledger_and_survives_a_restart(door: Door) -> None:
     door.enrol()
     first = door.custodian.enrolments.current

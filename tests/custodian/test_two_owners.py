@@ -16,6 +16,7 @@ from agent.custodian.release_records import first_approval_of
 from agent.errors import RequestError
 from agent.wire import envelope
 from agent.wire.control import Frame
+from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import CoApproval, Denial
@@ -72,7 +73,8 @@ def test_another_owners_yes_to_the_same_sends_exactly_that(door: Door) -> None:
     assert verdict.state is RequestState.APPROVED
     assert door.outgoing() == [verdict.disclosure]
     sent = door.outbox.objects[verdict.disclosure]
-    manifest = envelope.read_unverified(open_bytes(sent[0], [REPLY_IDENTITY]), limit_bytes=1 << 26)
+    sealed = open_bytes(sent[0], [REPLY_IDENTITY])
+    manifest = envelope.read_hybrid(sealed, DisclosureManifest.PAYLOAD_TYPE, limit_bytes=1 << 26)
     assert b'"co_approval"' in manifest.payload
     assert len(sent) == 2
     assert door.entries()[-2]["subject"] == sha256_of(approval)
@@ -157,7 +159,7 @@ def test_when_one_is_enough_by_then_the_proof_names_one(door: Door) -> None:
     door.enrol(**enough)
     verdict = door.obey(co_approval(asked, approval), by=BO)
     opened = open_bytes(door.outbox.objects[verdict.disclosure or ""][0], [REPLY_IDENTITY])
-    manifest = envelope.read_unverified(opened, limit_bytes=1 << 26)
+    manifest = envelope.read_hybrid(opened, DisclosureManifest.PAYLOAD_TYPE, limit_bytes=1 << 26)
     assert b'"co_approval"' not in manifest.payload
     assert read_manifest(opened, asked, sha256_of(asked)).co_approver is None
 

@@ -53,6 +53,7 @@ from agent.wire import base64, envelope, inbound, statements, strictjson, upload
 from agent.wire.broker_directory import directory_sha256, open_directory
 from agent.wire.broker_enrolment import device_proof, proven_device, read_ticket
 from agent.wire.control import Frame, decode_statement, encode_statement, read_frame, split_body, write_frame
+from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import load_private_key, parse_public_key
 from agent.wire.link.handshake import DeviceHandshake, has_knock
 from agent.wire.link.session import LinkSession, SessionEnded
@@ -369,6 +370,10 @@ def capture_message(data: bytes) -> None:
             parse_sei(data, codec)
 
 
+def _hybrid(data: bytes) -> None:
+    envelope.read_hybrid(data, DisclosureManifest.PAYLOAD_TYPE, limit_bytes=len(data) + 1)
+
+
 def _capture_messages() -> Iterator[bytes]:
     for codec in VideoCodec:
         yield from (unit for unit in signed_film(codec).units if is_media_sei(unit, codec))
@@ -386,6 +391,7 @@ TARGETS: dict[str, Target] = {
     ),
     "enrolment": Target(lambda data: statements.open_enrolment(data, None), _in_envelopes),
     "disclosure": Target(opened_disclosure, _in_envelopes),
+    "hybrid-envelope": Target(_hybrid, _in_envelopes),
     "broker-ticket": Target(read_ticket, given(strictjson.encode(enrolment_vectors.TICKET))),
     "device-proof": Target(
         text_of(lambda text: proven_device(text, enrolment_vectors.TLS_KEY)),

@@ -374,6 +374,26 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         f"{TIME}::test_a_doorbell_that_committed_to_another_ledger_is_found",
         f"{ANSWERS}::test_a_doorbell_that_shows_two_ledgers_of_one_size_is_found",
     ),
+    # 26
+    "An answer of a doorbell has two signatures": (
+        "tests/core/test_disclosure.py::test_a_manifest_without_the_devices_second_signature_is_refused_by_name",
+    ),
+    "Ed25519 and ML-DSA-44 sign the same bytes": (
+        "tests/wire/test_mldsa.py::test_each_signature_covers_payload_and_type",
+        "tests/wire/test_mldsa.py::test_a_javascript_implementation_reads_and_refuses_the_same_signatures",
+    ),
+    "Each list of owners names the hash of the second key": (
+        "tests/core/test_disclosure.py::test_a_second_key_that_the_owners_did_not_sign_is_refused_by_name",
+        "tests/custodian/test_enrolment.py::test_a_list_of_owners_that_names_another_second_key_of_the_device_is_refused",
+        "tests/wire/test_statements.py"
+        "::test_an_enrolment_that_skips_forks_or_changes_a_key_of_the_device_does_not_follow",
+    ),
+    "A requester, a desk and a neighbour's browser refuse": (
+        "tests/core/test_disclosure.py::test_a_second_signature_by_another_key_or_over_other_bytes_is_refused_by_name",
+        "tests/clients/requester/test_verification.py",
+        "tests/desk/neighbourhood/test_answers_in_a_browser.py"
+        "::test_an_answer_that_is_changed_in_one_statement_is_refused_in_the_browser",
+    ),
 }
 
 MECHANISMS: Final[dict[str, tuple[str, ...]]] = {

@@ -274,13 +274,13 @@ class Auditor:
         approved = self._entries[EntryKind.APPROVED, disclosure]
         try:
             identity = self._reply_identity(approved.requester or "", approved.request or "")
-            opened = envelope.open_envelope(
+            opened = envelope.read_hybrid(
                 open_bytes(data, [identity]),
                 DisclosureManifest.PAYLOAD_TYPE,
-                {self._device.id: self._device},
                 limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES,
             )
             manifest = strictjson.decode(opened.payload, DisclosureManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
+            opened.require(self._device, manifest.mldsa_key)
             claimed = envelope.read_unverified(manifest.approval.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
             approval = strictjson.decode(claimed.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
         except DoorwardError as error:

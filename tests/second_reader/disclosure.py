@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.second_reader import ledger, vault
 from tests.second_reader.age import commitment, open_age, split
-from tests.second_reader.envelope import key_id, open_envelope
+from tests.second_reader.envelope import key_id, open_envelope, open_hybrid
 from tests.second_reader.json_once import refuse_unless
 from tests.second_reader.messages import read_message
 
@@ -66,9 +66,9 @@ def read_disclosure(
 
 
 def _signed_by_its_device(sealed: bytes) -> dict[str, Any]:
-    """The key is inside what it signed: read it, then demand its signature over the whole."""
-    claimed = read_message("disclosure-manifest", _unverified(sealed))["device"]
-    payload = open_envelope(sealed, "disclosure-manifest", {key_id(claimed): claimed}, limit=len(sealed))
+    """Both keys are inside what they signed: read them, then demand their signatures over the whole."""
+    claimed = read_message("disclosure-manifest", _unverified(sealed))
+    payload = open_hybrid(sealed, "disclosure-manifest", claimed["device"], claimed["device_mldsa"], limit=len(sealed))
     return read_message("disclosure-manifest", payload)
 
 
@@ -83,6 +83,7 @@ def _enrolled(manifest: dict[str, Any]) -> dict[str, Any]:
         previous = _sha256(payload) if before else None
         payload = open_envelope(text.encode(), "enrolment", signers, limit=6 << 20)
         refuse_unless(found["device"] == manifest["device"], "owners of another device")
+        refuse_unless(found["device_mldsa"] == _sha256(manifest["device_mldsa"]), "another second key")
         refuse_unless((found["epoch"], found.get("previous")) == (number, previous), "it does not follow")
         before = found
     return before

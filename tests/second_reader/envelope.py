@@ -10,6 +10,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from tests.second_reader.json_once import KEY_ID, binary, fields, many, matching, parse, refuse_unless
 
@@ -56,6 +57,39 @@ def verified(key: bytes, signature: bytes, signed: bytes) -> bool:
 def encoding(kind: str, payload: bytes) -> bytes:
     """Returns the bytes to sign."""
     return b"DSSEv1 %d %b %d %b" % (len(kind.encode()), kind.encode(), len(payload), payload)
+
+
+def mldsa_key(value: Any) -> bytes:
+    """Returns the 1 312 bytes of an ML-DSA-44 key in base64."""
+    raw = bytes(binary(value))
+    refuse_unless(len(raw) == 1312, "length of the ML-DSA key")
+    return raw
+
+
+def open_hybrid(data: bytes, name: str, key: bytes, second: bytes, *, limit: int) -> bytes:
+    """The payload that a device signed with both of its keys as a `name`."""
+    whole = fields(
+        parse(data, limit=limit),
+        {
+            "payload": binary,
+            "payloadType": matching(r"(?s).*"),
+            "signatures": many(lambda each: fields(each, {"keyid": KEY_ID, "sig": binary}), 1, 2),
+        },
+    )
+    kind, signatures = f"application/vnd.doorward.{name}+json", whole["signatures"]
+    refuse_unless(whole["payloadType"] == kind, "another type")
+    refuse_unless([len(each["sig"]) for each in signatures] in ([64], [64, 2420]), "length of a signature")
+    if [each["keyid"] for each in signatures] != [key_id(key), key_id(second)]:
+        raise UnsignedError
+    payload = bytes(whole["payload"])
+    signed = encoding(kind, payload)
+    if not verified(key, signatures[0]["sig"], signed):
+        raise UnsignedError
+    try:
+        MLDSA44PublicKey.from_public_bytes(second).verify(signatures[1]["sig"], signed)
+    except InvalidSignature:
+        raise UnsignedError from None
+    return payload
 
 
 def open_envelope(data: bytes, name: str, keys: Mapping[str, bytes], *, limit: int = 12_288) -> bytes:

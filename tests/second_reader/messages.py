@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.second_reader.area import area, place
-from tests.second_reader.envelope import public_key
+from tests.second_reader.envelope import mldsa_key, public_key
 from tests.second_reader.json_once import (
     HEX32,
     HEX64,
@@ -106,7 +106,7 @@ def _enrolment(value: Any) -> dict[str, Any]:
     found = fields(
         value,
         {
-            **STATED, "epoch": integer(1, 256), "recovery": RECIPIENT,
+            **STATED, "epoch": integer(1, 256), "recovery": RECIPIENT, "device_mldsa": HEX64,
             "recipients": many(of({"name": LABEL, "recipient": RECIPIENT}), 1, 8),
             "approvers": many(of({"name": LABEL, "key": public_key}), 1, 8),
         },
@@ -287,7 +287,8 @@ def _disclosure_manifest(value: Any) -> dict[str, Any]:
     found = fields(
         value,
         {
-            "v": V1, "disclosure": HEX32, "device": public_key, "request": HEX64, "approval": ANY_TEXT,
+            "v": V1, "disclosure": HEX32, "device": public_key, "device_mldsa": mldsa_key, "request": HEX64,
+            "approval": ANY_TEXT,
             "enrolments": many(ANY_TEXT, 1, 256), "ledger": LEDGERED, "records": many(ANY_TEXT, 0, 30_000),
             "parts": many(PART, 0, 30_000),
         },

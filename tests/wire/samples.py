@@ -36,6 +36,7 @@ from agent.wire.fields import Incident, Kind, OnwardKind, ZoneKind
 from agent.wire.health import ClockWord, HealthReport, HealthWord, UpdateWord
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Onward, Withdrawal
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import (
     AbsenceReason,
     Approval,
@@ -81,6 +82,8 @@ ROOT_KEY, REQUESTER_KEY, DEVICE_KEY, OWNER_KEY = map(public_key_of, (ROOT, REQUE
 GLANCE_KEY = public_key_of(private_key("glance"))
 ROOT_SIGNERS = tuple(private_key(f"root-{number}") for number in (1, 2, 3))
 TIMESTAMP = private_key("timestamp")
+MLDSA = mldsa_key_from_seed(hashlib.sha256(b"device").digest())
+MLDSA_KEY = MldsaPublicKey.of(MLDSA)
 
 NOW_S = 1_800_000_000
 HOUR_S = 3600
@@ -296,6 +299,7 @@ def enrolment(**changes: Any) -> Enrolment:
         "recipients": (NamedRecipient(name="owner-1", recipient=RECIPIENT),),
         "approvers": (NamedKey(name="owner-1", key=OWNER_KEY.text),),
         "recovery": RECOVERY,
+        "device_mldsa": MLDSA_KEY.sha256,
     }
     return Enrolment(**{**values, **changes})
 
@@ -362,6 +366,7 @@ def disclosure_manifest() -> DisclosureManifest:
         v=1,
         disclosure=receipt().disclosure,
         device=DEVICE_KEY.text,
+        device_mldsa=base64.encode(MLDSA_KEY.raw),
         request=SHA,
         approval=envelope.sign(Approval.PAYLOAD_TYPE, strictjson.encode(approval()), OWNER).decode(),
         enrolments=(envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(enrolment()), OWNER).decode(),),

@@ -28,6 +28,7 @@ from agent.wire.fields import Incident, Kind, OnwardKind, ZoneKind
 from agent.wire.messages import Bulletin, Contact, FootageRequest, Onward, Withdrawal
 from agent.wire.statements import (
     Approval,
+    Enrolment,
     Erasure,
     Hold,
     OptIn,
@@ -213,6 +214,10 @@ ZONE = {"name": "Path", "kind": ZoneKind.INCLUDE.value, "corners": [[0, 0], [10,
         (ContactCard, "contact-card", {"note": "x" * 501}, "note"),
         (ContactCard, "contact-card", {"email": "x"}, "email"),
         (DisclosureManifest, "disclosure-manifest", {"device": "ed25519:" + "A" * 43}, "sound"),
+        (DisclosureManifest, "disclosure-manifest", {"device_mldsa": ...}, "device_mldsa"),
+        (DisclosureManifest, "disclosure-manifest", {"device_mldsa": "AAAA"}, "1312 bytes"),
+        (DisclosureManifest, "disclosure-manifest", {"device_mldsa": "A" * 1757}, "device_mldsa"),
+        (Enrolment, "enrolment", {"device_mldsa": ...}, "device_mldsa"),
         (OptOut, "opt-out", {"scope": "all"}, "value"),
         (OptOut, "opt-out", {"value": ...}, "value"),
         (OptOut, "opt-out", {"value": "army"}, "value"),

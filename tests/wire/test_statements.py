@@ -70,10 +70,11 @@ def test_a_later_enrolment_is_signed_by_an_approver_of_the_one_before() -> None:
         following(epoch=3),
         following(previous=samples.SHA),
         following(device=public_key_of(samples.ROOT).text),
+        following(device_mldsa=samples.SHA),
         samples.enrolment(approvers=BOTH),
     ],
 )
-def test_an_enrolment_that_skips_forks_or_changes_the_device_does_not_follow(wrong: Enrolment) -> None:
+def test_an_enrolment_that_skips_forks_or_changes_a_key_of_the_device_does_not_follow(wrong: Enrolment) -> None:
     with pytest.raises(FormatError, match="does not follow"):
         open_enrolment(signed(wrong, samples.OWNER), payload(FIRST))
 

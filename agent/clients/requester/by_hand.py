@@ -2,6 +2,7 @@
 
 NAME.signed, NAME.signature    the signed bytes (DSSE's PAE) and the Ed25519 signature
 SIGNER.pem                     the public key of a signer
+manifest.mldsa-signature, device-mldsa.pem    the doorbell's second signature, by ML-DSA-44
 ledger-entry, ledger-node-NN   the approval's entry in the ledger, and the hashes that lead from it to the head
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.core.disclosure import VerifiedDisclosure
@@ -20,7 +22,7 @@ from agent.core.ledger.checkpoint import checkpoint_signature, open_checkpoint
 from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
 from agent.platform import files
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES
+from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, DisclosureManifest
 from agent.wire.envelope import pae
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import Enrolment
@@ -57,7 +59,8 @@ class ByHand:
 def write_by_hand(
     folder: Path, requester: PublicKey, envelopes: dict[str, bytes], disclosed: VerifiedDisclosure
 ) -> ByHand:
-    """Writes the files into the new folder `folder`. `envelopes`: the signed request and, if there is one, the receipt.
+    """Writes the files into the new folder `folder`. `envelopes`: the signed manifest, request, approval, co-approval
+    and receipt, each if there is one.
 
     Raises `StorageError`.
     """
@@ -67,10 +70,13 @@ def write_by_hand(
         keys["second-owner"] = approver_key(disclosed, disclosed.co_approver)
     for name, key in keys.items():
         files.write(folder / f"{name}.pem", _pem(key))
-    signers = {"manifest": "device", "approval": "owner", "co_approval": "second-owner"}
+    signers = {"approval": "owner", "co_approval": "second-owner"}
     statements = {
-        name: _write_envelope(folder, name, signers.get(name, "requester"), data) for name, data in envelopes.items()
+        name: _write_envelope(folder, name, signers.get(name, "requester"), data)
+        for name, data in envelopes.items()
+        if name != "manifest"
     }
+    statements["manifest"] = _write_manifest(folder, envelopes["manifest"], manifest)
     enrolments, named_in = [], []
     for number, (data, key, named) in enumerate(_enrolments(manifest.enrolments), start=1):
         files.write(folder / f"enrolment-{number:03}.pem", _pem(key))
@@ -107,6 +113,15 @@ def _enrolments(envelopes: tuple[str, ...]) -> Iterator[tuple[bytes, PublicKey, 
 def _write_envelope(folder: Path, name: str, key: str, data: bytes) -> SignedFile:
     claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
     return _write(folder, name, key, claimed.payload_type, claimed.payload, claimed.signature)
+
+
+def _write_manifest(folder: Path, data: bytes, manifest: DisclosureManifest) -> SignedFile:
+    claimed = envelope.read_hybrid(data, manifest.PAYLOAD_TYPE, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
+    (_, signature), (_, second) = claimed.signatures
+    key = MLDSA44PublicKey.from_public_bytes(manifest.mldsa_key.raw)
+    files.write(folder / "device-mldsa.pem", key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    files.write(folder / "manifest.mldsa-signature", second)
+    return _write(folder, "manifest", "device", claimed.payload_type, claimed.payload, signature)
 
 
 def _write(folder: Path, name: str, key: str, payload_type: str, payload: bytes, signature: bytes) -> SignedFile:

@@ -243,8 +243,12 @@ def _device_signed(
     manifest = reading.read_device_manifest(found.statements)
     if manifest.disclosure != disclosure or manifest.device_key.id != origin.device:
         raise FormatError("The manifest names another disclosure.")
-    words.said = f"Device {manifest.device_key.id} signed the list of all files."
+    words.said = (
+        f"Device {manifest.device_key.id} signed the list of all files with two keys: Ed25519, and ML-DSA-44, which is "
+        "made to withstand quantum computers."
+    )
     words.prove("Device's public key", manifest.device)
+    words.prove("Device's ML-DSA-44 key (SHA-256)", manifest.mldsa_key.sha256)
     words.prove("Signed list (SHA-256)", hashlib.sha256(found.statements).hexdigest())
     return manifest
 

@@ -174,6 +174,14 @@ def _of_the_doorbell(verification: Verification, evidence: EvidenceFiles) -> Ite
         ],
     )
     yield _Check(
+        "The doorbell's answer, by its second key",
+        "the same by ML-DSA-44, a signature that is made to withstand quantum computers. Each list of owners names the "
+        "hash of this key. So the answer stays proven if Ed25519 can be forged one day. You need OpenSSL 3.5 or newer.",
+        "that an owner's yes or a record, taken alone, was not forged then: they have Ed25519 signatures only. The "
+        "doorbell signed here that it had them when it answered.",
+        [*_second_key(hand)],
+    )
+    yield _Check(
         "The ledger",
         "that the yes was in the doorbell's append-only ledger when it answered: the entry leads to the signed head.",
         "that the owner has the same ledger. To find out, compare by-hand/checkpoint.signed with theirs.",
@@ -291,6 +299,16 @@ def _enrolments(hand: ByHand) -> Iterator[str]:
         if number > 1:
             yield _names(hand.enrolments[number - 2], "previous", each.name)
         yield from _in_envelope(each, f"{each.name}.dsse")
+
+
+def _second_key(hand: ByHand) -> Iterator[str]:
+    key, signature = f"{BY_HAND}/device-mldsa.pem", f"{BY_HAND}/manifest.mldsa-signature"
+    yield _pkeyutl(key, f"{BY_HAND}/manifest.signed", signature)
+    raw, field = f"openssl pkey -pubin -in {key} -outform DER | tail -c 1312", 'sed \'s/.*/"device_mldsa":"&"/\''
+    yield _found(f"{raw} | openssl base64 -A | {field}", f"{BY_HAND}/manifest.signed")
+    for each in hand.enrolments:
+        yield _found(f"{raw} | openssl dgst -sha256 -r | cut -c1-64 | {field}", f"{BY_HAND}/{each.name}.signed")
+    yield _found(f"openssl base64 -A -in {signature}", "manifest.dsse")
 
 
 def _co_approval(hand: ByHand) -> Iterator[str]:

@@ -112,12 +112,12 @@ def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> 
 
 
 def read_device_manifest(data: bytes) -> DisclosureManifest:
-    """Returns the manifest, signed by the device it names. Raises `OpenError` or `FormatError`, as all of these steps
-    do."""
+    """Returns the manifest, signed by both keys of the device it names. `enrolled` compares the second key with the one
+    that the owners have signed. Raises `OpenError` or `FormatError`, as all of these steps do."""
     kind, limit = DisclosureManifest.PAYLOAD_TYPE, DISCLOSURE_ENVELOPE_LIMIT_BYTES
-    claimed = envelope.read_unverified(data, limit_bytes=limit)
+    claimed = envelope.read_hybrid(data, kind, limit_bytes=limit)
     manifest = strictjson.decode(claimed.payload, DisclosureManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
-    envelope.open_envelope(data, kind, {manifest.device_key.id: manifest.device_key}, limit_bytes=limit)
+    claimed.require(manifest.device_key, manifest.mldsa_key)
     return manifest
 
 
@@ -137,7 +137,10 @@ def enrolled(manifest: DisclosureManifest) -> Enrolment:
     claimed = envelope.read_unverified(envelopes[-1], limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
     if claimed.payload_type != Enrolment.PAYLOAD_TYPE:
         raise FormatError("This disclosure does not say who the device's owners are.")
-    return open_chain(envelopes, manifest.device)
+    enrolment = open_chain(envelopes, manifest.device)
+    if enrolment.device_mldsa != manifest.mldsa_key.sha256:
+        raise OpenError("The owners of this doorbell signed another ML-DSA-44 key than the one in this disclosure.")
+    return enrolment
 
 
 def read_approval(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Approval, str]:

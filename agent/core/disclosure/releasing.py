@@ -22,6 +22,7 @@ from agent.core.vault.following import clip_chain_start
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
 from agent.errors import FormatError, RequestError
+from agent.wire import base64
 from agent.wire.disclosures import (
     ClipRecords,
     DisclosureManifest,
@@ -30,6 +31,7 @@ from agent.wire.disclosures import (
     PartKind,
     TipManifest,
 )
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.statements import (
     AbsenceReason,
     Approval,
@@ -291,6 +293,7 @@ def manifest_of(
     *,
     disclosure: str,
     device: str,
+    device_mldsa: MldsaPublicKey,
     request_sha256: str,
     approval: bytes,
     enrolments: Sequence[bytes],
@@ -307,6 +310,7 @@ def manifest_of(
         v=1,
         disclosure=disclosure,
         device=device,
+        device_mldsa=base64.encode(device_mldsa.raw),
         request=request_sha256,
         approval=approval.decode("ascii"),
         enrolments=tuple(each.decode("ascii") for each in enrolments),

@@ -196,6 +196,7 @@ export interface Lists {
   recipients: Wire.NamedRecipient[];
   approvers: Wire.NamedKey[];
   recovery: string;
+  device_mldsa: string;
   previous?: string;
   approvals_needed?: number;
 }

@@ -55,6 +55,7 @@ from agent.wire.statements import (
     open_enrolment,
 )
 from agent.wire.trust import TrustStore, claimed_root
+from tests.wire.samples import MLDSA_KEY
 
 BOOT = "b0" * 16
 BOOT_US = 50_000_000
@@ -309,7 +310,8 @@ class FakeDevice:
 
     def on_device(self, body: bytes) -> dict[str, Any]:
         return {
-            "device": self.key.text, "device_id": self.key.id, "epoch": self.enrolment.epoch if self.enrolled else 0,
+            "device": self.key.text, "device_id": self.key.id, "device_mldsa": MLDSA_KEY.sha256,
+            "epoch": self.enrolment.epoch if self.enrolled else 0,
             "enrolled": self.enrolled is not None, "pending": self.proposed is not None, "broker_name": self.key.id,
         }  # fmt: skip
 

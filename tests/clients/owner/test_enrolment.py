@@ -90,7 +90,7 @@ def test_a_device_that_slips_in_an_owner_of_its_own_is_found_out(device: FakeDev
         mine = device.enrolment
         evil = Enrolment(
             v=1, device=mine.device, owner_time_ms=mine.owner_time_ms, nonce=mine.nonce, epoch=1,
-            recipients=mine.recipients, recovery=mine.recovery,
+            recipients=mine.recipients, recovery=mine.recovery, device_mldsa=mine.device_mldsa,
             approvers=(*mine.approvers, NamedKey(name="evil", key=samples.OWNER_KEY.text)),
         )  # fmt: skip
         signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(evil), samples.OWNER)

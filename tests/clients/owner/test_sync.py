@@ -185,7 +185,7 @@ def successor(home: Home, signer: object, *, epoch: int, device: str | None = No
     bob = NamedKey(name="bob", key=samples.OWNER_KEY.text)
     after = Enrolment(
         v=1, device=device or before.device, owner_time_ms=NOW_MS, nonce="0" * 32, epoch=epoch,
-        recipients=before.recipients, recovery=before.recovery,
+        recipients=before.recipients, recovery=before.recovery, device_mldsa=before.device_mldsa,
         approvers=(*(each for each in before.approvers if each != bob), bob),
         previous=hashlib.sha256(strictjson.encode(before)).hexdigest(),
     )  # fmt: skip

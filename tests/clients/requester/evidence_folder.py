@@ -13,6 +13,7 @@ Two owners approved it, by the second list of owners, and a time-stamper confirm
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -93,6 +94,16 @@ def make_evidence(folder: Path, gops: Sequence[Gop]) -> None:
     stamper.close()
 
 
+@functools.cache
+def has_openssl_with_mldsa() -> bool:
+    """OpenSSL 3.5 and newer have ML-DSA."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        return False
+    done = subprocess.run([openssl, "list", "-signature-algorithms"], capture_output=True, text=True, check=False)
+    return "ML-DSA-44" in done.stdout
+
+
 def commands_in(text: str) -> list[str]:
     """The commands of a text, as a stranger finds them: the lines that begin with four spaces."""
     return _COMMAND.findall(text)
@@ -117,7 +128,9 @@ class Stranger:
 
     @property
     def commands(self) -> list[str]:
-        return commands_in((self.bundle / "VERIFY.txt").read_text(encoding="utf-8"))
+        """Without the second signature, if this machine's OpenSSL is too old for it."""
+        found = commands_in((self.bundle / "VERIFY.txt").read_text(encoding="utf-8"))
+        return [each for each in found if "mldsa" not in each or has_openssl_with_mldsa()]
 
     def holds(self, command: str) -> bool:
         return self.run(command).returncode == 0

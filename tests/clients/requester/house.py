@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.clients.media.redact import cover_film, mute_sound
 from agent.clients.opening import HybridIdentity, rewrap
@@ -40,6 +41,7 @@ from agent.media.poster import poster as poster_of
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import Approval, ClipClaim, Enrolment, NamedKey, NamedRecipient, Redacted, SealedItem
 from tests.wire import samples
 
@@ -95,6 +97,7 @@ class Changes:
     """The recipient of part 0 and the new headers."""
     record_key: Ed25519PrivateKey | None = None
     manifest_key: Ed25519PrivateKey | None = None
+    manifest_mldsa: MLDSA44PrivateKey | None = None
     approval_key: Ed25519PrivateKey | None = None
     enrolment_key: Ed25519PrivateKey | None = None
 
@@ -137,6 +140,7 @@ class House:
 
     def __post_init__(self) -> None:
         self.device = private_key_from_seed(hashlib.sha256(f"device of {self.name}".encode()).digest())
+        self.mldsa = mldsa_key_from_seed(hashlib.sha256(f"second key of {self.name}".encode()).digest())
         self.owner = private_key_from_seed(hashlib.sha256(f"owner of {self.name}".encode()).digest())
         self.identity = HybridIdentity(hashlib.sha256(f"identity of {self.name}".encode()).digest())
         self.recovery = HybridIdentity(hashlib.sha256(f"recovery of {self.name}".encode()).digest())
@@ -289,6 +293,7 @@ class House:
                 recipients=(NamedRecipient(name="mira", recipient=str(self.identity.recipient())),),
                 approvers=(NamedKey(name="mira", key=public_key_of(self.owner).text),),
                 recovery=str(self.recovery.recipient()),
+                device_mldsa=MldsaPublicKey.of(self.mldsa).sha256,
                 previous=hashlib.sha256(envelope.read_unverified(chain[-1]).payload).hexdigest() if chain else None,
             )
             key = (self.changes.enrolment_key if last else None) or self.owner
@@ -376,6 +381,7 @@ class House:
                 [hashlib.sha256(part).hexdigest() for part in parts],
                 disclosure=disclosure,
                 device=public_key_of(self.device).text,
+                device_mldsa=MldsaPublicKey.of(self.mldsa),
                 request_sha256=asked.payload_sha256,
                 approval=signed_approval,
                 enrolments=self.enrolments(),
@@ -389,8 +395,11 @@ class House:
                 told=tuple(map(self.records_told, approval.clips or ())),
             )
         )
-        statements = envelope.sign(
-            DisclosureManifest.PAYLOAD_TYPE, strictjson.encode(manifest), self.changes.manifest_key or self.device
+        statements = envelope.sign_hybrid(
+            DisclosureManifest.PAYLOAD_TYPE,
+            strictjson.encode(manifest),
+            self.changes.manifest_key or self.device,
+            self.changes.manifest_mldsa or self.mldsa,
         )
         first = self._seal_to(reply, self.changes.statements(statements))
         return Disclosure(disclosure, self.device_id, [first, *parts])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from agent import __version__
@@ -349,11 +350,15 @@ def test_each_signature_stands_beside_its_bytes_and_verifies_with_the_key_of_its
     files = {path.name for path in folder.iterdir()}
     assert files == {f"{name}.{end}" for name in signers for end in ("signed", "signature")} | {
         f"{name}.pem" for name in keys
-    } | {"ledger-entry", "ledger-node-01", "ledger-node-02"}
+    } | {"ledger-entry", "ledger-node-01", "ledger-node-02", "manifest.mldsa-signature"}
     for name, signer in signers.items():
         key = keys[signer]
         assert isinstance(key, Ed25519PublicKey)
         key.verify((folder / f"{name}.signature").read_bytes(), (folder / f"{name}.signed").read_bytes())
+    second = keys["device-mldsa"]
+    assert isinstance(second, MLDSA44PublicKey)
+    assert second.public_bytes_raw() == full.house.mldsa.public_key().public_bytes_raw()
+    second.verify((folder / "manifest.mldsa-signature").read_bytes(), (folder / "manifest.signed").read_bytes())
     assert strictjson.encode(full.asked.request) in (folder / "request.signed").read_bytes()
     lines = [(folder / f"record-{number:03}.signed").read_bytes() for number in range(1, 5)]
     records = list({each.record.line: each.record for each in full.shared}.values())

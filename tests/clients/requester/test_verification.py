@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Callable
@@ -24,14 +25,16 @@ from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
 from agent.core.vault.names import segment_id
 from agent.core.vault.segment import Content
-from agent.wire import envelope, strictjson
+from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import ClipClaim
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed, question
 from tests.clients.requester.house import Changes, Disclosure, House
 
 STRANGER = private_key_from_seed(b"s" * 32)
+MLDSA_STRANGER = mldsa_key_from_seed(b"s" * 32)
 OTHER_SHA = "5e" * 32
 
 
@@ -128,6 +131,28 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
         "cannot be opened",
     ),
     "the manifest signed by a stranger": (Changes(manifest_key=STRANGER), CheckKind.DEVICE, "No trusted key"),
+    "the manifest without an ML-DSA signature": (
+        Changes(
+            statements=lambda data: json.dumps(
+                {**(said := json.loads(data)), "signatures": said["signatures"][:1]}
+            ).encode()
+        ),
+        CheckKind.DEVICE,
+        "ML-DSA-44 signature is missing",
+    ),
+    "the manifest with a stranger's ML-DSA signature": (
+        Changes(manifest_mldsa=MLDSA_STRANGER),
+        CheckKind.DEVICE,
+        "ML-DSA-44 signature does not verify",
+    ),
+    "another ML-DSA key than the owners signed": (
+        Changes(
+            manifest_mldsa=MLDSA_STRANGER,
+            manifest=lambda m: later(m, device_mldsa=base64.encode(MldsaPublicKey.of(MLDSA_STRANGER).raw)),
+        ),
+        CheckKind.OWNERS,
+        "signed another ML-DSA-44 key",
+    ),
     "the manifest changed after signing": (
         Changes(statements=lambda data: data.replace(b'"payload":"eyJ', b'"payload":"eyK')),
         CheckKind.DEVICE,
@@ -570,9 +595,11 @@ def test_each_check_of_an_honest_disclosure_says_this_and_shows_these_values(
         ),
         (
             CheckKind.DEVICE,
-            f"Device {house.device_id} signed the list of all files.",
+            f"Device {house.device_id} signed the list of all files with two keys: Ed25519, and ML-DSA-44, which is "
+            "made to withstand quantum computers.",
             [
                 ("Device's public key", public_key_of(house.device).text),
+                ("Device's ML-DSA-44 key (SHA-256)", MldsaPublicKey.of(house.mldsa).sha256),
                 ("Signed list (SHA-256)", hashlib.sha256(verification.statements).hexdigest()),
             ],
         ),

@@ -18,6 +18,7 @@ from agent.core.media import Gop
 from agent.wire import base64
 from agent.wire.disclosures import ContactCard, DisclosureManifest, LedgerProof, PartKind
 from agent.wire.identities import private_key_from_seed
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import Approval, ClipClaim, Enrolment
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, ROOT_ID, filmed, gops, question, requester
 from tests.clients.requester.full_answer import FACE, VOICE
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.interop
 SEED = bytes(range(32))
 NEIGHBOUR = HybridIdentity(SEED)
 STRANGER = private_key_from_seed(b"s" * 32)
+MLDSA_STRANGER = mldsa_key_from_seed(b"s" * 32)
 
 
 @pytest.fixture
@@ -105,8 +107,19 @@ def of_another_entry(manifest: DisclosureManifest) -> DisclosureManifest:
     return msgspec.structs.replace(manifest, ledger=proof)
 
 
+def without_second(envelope: bytes) -> bytes:
+    said = json.loads(envelope)
+    return json.dumps({**said, "signatures": said["signatures"][:1]}).encode()
+
+
 LIES: dict[str, Changes] = {
     "another's manifest": Changes(manifest_key=STRANGER),
+    "without an ML-DSA signature": Changes(statements=without_second),
+    "another's ML-DSA signature": Changes(manifest_mldsa=MLDSA_STRANGER),
+    "another ML-DSA key than the owners signed": Changes(
+        manifest_mldsa=MLDSA_STRANGER,
+        manifest=changed(DisclosureManifest, device_mldsa=base64.encode(MldsaPublicKey.of(MLDSA_STRANGER).raw)),
+    ),
     "another's approval": Changes(approval_key=STRANGER),
     "another's list of owners": Changes(enrolment_key=STRANGER),
     "another's record": Changes(record_key=STRANGER),

@@ -22,7 +22,8 @@ const TOKEN_BYTES = 32;
  * @param {string} recoveryIdentity
  */
 export async function enrolFirst(card, secrets, recoveryIdentity) {
-  const device = await parseKey((await ask("device")).device);
+  const shown = await ask("device");
+  const device = await parseKey(shown.device);
   const kitKey = await publicKeyOfSeed(await recoveryApproval(recoveryIdentity));
   const matter = {
     epoch: 1,
@@ -32,6 +33,7 @@ export async function enrolFirst(card, secrets, recoveryIdentity) {
       { name: RECOVERY, key: kitKey.text },
     ],
     recovery: card.recovery,
+    device_mldsa: shown.device_mldsa,
   };
   await propose(device, matter, secrets.approval, {
     [card.recipient]: secrets.identity,
@@ -58,6 +60,7 @@ export async function enrolNext(change, approval, identities) {
     recipients: lists.recipients,
     approvers: lists.approvers,
     recovery: lists.recovery ?? before.value.recovery,
+    device_mldsa: before.value.device_mldsa,
     previous: before.sha256,
     approvals_needed: needed > 1 ? needed : undefined,
   };

@@ -168,7 +168,8 @@ async function verifyChain(envelopes, first, device, problem) {
       throw new OpenError(problem);
     });
     const follows = now.value.epoch === (before?.value.epoch ?? 0) + 1 && now.value.previous === before?.sha256;
-    if (!follows || now.value.device !== device.text) throw new OpenError(problem);
+    const isSameKey = !before || now.value.device_mldsa === before.value.device_mldsa;
+    if (!follows || !isSameKey || now.value.device !== device.text) throw new OpenError(problem);
     found.push(now);
     before = now;
   }

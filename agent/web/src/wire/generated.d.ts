@@ -142,6 +142,7 @@ export interface DisclosureManifest {
   v: 1;
   disclosure: string;
   device: string;
+  device_mldsa: string;
   request: string;
   approval: string;
   enrolments: string[];
@@ -162,6 +163,7 @@ export interface Enrolment {
   recipients: NamedRecipient[];
   approvers: NamedKey[];
   recovery: string;
+  device_mldsa: string;
   previous?: string;
   approvals_needed?: 1 | 2;
 }
@@ -822,6 +824,7 @@ export interface DetectionReport {
 export interface DeviceAnswer {
   device: string;
   device_id: string;
+  device_mldsa: string;
   epoch: number;
   enrolled: boolean;
   pending: boolean;

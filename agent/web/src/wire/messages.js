@@ -128,6 +128,7 @@ const enrolmentShape = object(
     recipients: list(object({ name: label, recipient }), ...RANGES["Enrolment.recipients"]),
     approvers: list(object({ name: label, key: keyText }), ...RANGES["Enrolment.approvers"]),
     recovery: recipient,
+    device_mldsa: sha256Text,
   },
   { previous: sha256Text },
   { approvals_needed: one(1, 2) },
