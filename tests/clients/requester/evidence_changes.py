@@ -515,6 +515,7 @@ def main(arguments: Sequence[str]) -> int:
             "openssl": subprocess.run(
                 ["openssl", "version"], capture_output=True, text=True, check=True
             ).stdout.strip(),
+            "age": stranger.age,
             "onvif": f"{onvif.version}, commit {commit.stdout.strip()[:12]}",
             "bits": tried(bit_changes(laboratory.whole, FLIPS, 1), laboratory),
             "manipulations": tried(manipulations(laboratory, MANIPULATIONS, 1), laboratory),
@@ -527,7 +528,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def tables(result: Mapping[str, Any]) -> str:
     """Both tables, as they stand in docs/evidence.md."""
-    return "\n".join([*_table("One bit of", result["bits"]), "", *_table("Manipulation", result["manipulations"]), ""])
+    openssl, age, onvif = (result[name] for name in ("openssl", "age", "onvif"))
+    openssl = " ".join(openssl.split()[:2])
+    said = f"Tried on {result['date']} with {openssl}, {age} and ONVIF's media-signing-framework {onvif}."
+    return "\n".join(
+        [said, "", *_table("One bit of", result["bits"]), "", *_table("Manipulation", result["manipulations"]), ""]
+    )
 
 
 def _table(first: str, counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

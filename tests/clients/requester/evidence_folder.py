@@ -115,6 +115,8 @@ class Stranger:
 
     bundle: Path
     tools: Path
+    age: str = ""
+    """Name and version of the program that opens files."""
 
     @classmethod
     def with_copy(cls, evidence: Path, place: Path) -> Stranger:
@@ -148,11 +150,13 @@ class Stranger:
         age = shutil.which("age")
         said = subprocess.run([age, "--version"], capture_output=True, text=True).stdout if age else ""
         if tuple(map(int, re.findall(r"\d+", said)[:2])) >= (1, 3):
+            self.age = f"age {said.strip()}"
             return
         if shutil.which("node") is None:
             pytest.skip("node is not installed: apt-get install nodejs npm")
         if not (INTEROP / "node_modules/age-encryption").is_dir():
             pytest.skip("npm age-encryption is not installed: run `npm ci` in tests/interop")
+        self.age = "npm age-encryption in the place of age 1.3"
         (self.tools / "age").write_text(_BY_NODE.format(interop=INTEROP))
         (self.tools / "age").chmod(0o755)
 
