@@ -9,7 +9,7 @@ is settled exactly once, by the first of `PublishAcknowledged`, `PublishRefused`
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from agent.errors import NetworkError
@@ -97,6 +97,8 @@ class MessageReceived:
     payload: bytes
     properties: tuple[tuple[str, str], ...] = ()
     """User properties, in order."""
+    source: str = field(default="", compare=False)
+    """The broker that it came from, if the bus has several."""
 
 
 @dataclass(frozen=True, slots=True)

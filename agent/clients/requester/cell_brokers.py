@@ -193,6 +193,7 @@ class CellBrokers:
                 return self._answered(address, event)
             case MessageReceived(topic=topic):
                 self._note_sender(address, topic)
+                return replace(event, source=str(address))
             case BusConnected():
                 self._connected.add(address)
             case BusDisconnected():

@@ -167,7 +167,7 @@ class DisclosureReceiver:
             self._standing.on_retained(topic, message.payload, self._clock.now().boot_ns)
             return
         if isinstance(topic, TrustTopic | BrokersTopic):
-            self._hear_root(topic, message.payload)
+            self._hear_root(topic, message)
             return
         if not isinstance(topic, UploadTopic) or topic.requester != self._requester.id:
             self.dropped += 1
@@ -183,9 +183,9 @@ class DisclosureReceiver:
             case UploadVerb.INIT if note is not None:
                 self._arrivals.init(device, disclosure, note)
 
-    def _hear_root(self, topic: TrustTopic | BrokersTopic, data: bytes) -> None:
+    def _hear_root(self, topic: TrustTopic | BrokersTopic, message: MessageReceived) -> None:
         try:
-            stored = self._root_news.take(topic, data, self._now_s)
+            stored = self._root_news.take(topic, message.payload, self._now_s, message.source)
         except DoorwardError as error:
             if str(error) != self._root_refused:  # a broker may repeat it for ever
                 self._root_refused = str(error)

@@ -2,8 +2,8 @@
 
 A broker may hold back, repeat, mix or forge these messages. So chunks are joined by the hash that they name. A package
 counts only if the root's keys signed it, if it has not ended, and if nothing newer was seen (`KnownRoots.hear`).
-A list that names another directory waits until that directory is whole. One of several brokers cannot disturb what
-another one sends, because chunks of different hashes never meet.
+A list that names another directory waits until that directory is whole. What different brokers send never meets, so one
+of them cannot disturb another: it could otherwise send junk under the hash that the other one's chunks name.
 
 Used by one thread. Source: PROTOCOL.md, sections 7 and 9.
 """
@@ -66,6 +66,31 @@ class JoinedChunks:
         return whole if hashlib.sha256(whole).hexdigest() == sha256 else None
 
 
+class _Source:
+    """What one broker has sent."""
+
+    def __init__(self) -> None:
+        self.packages = JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES)
+        self.directories = JoinedChunks(DIRECTORY_SLOTS, MAX_DIRECTORY_CHUNK_BYTES)
+        self.whole: OrderedDict[str, bytes] = OrderedDict()
+        """Whole directories by their hash, until a package names one of them."""
+        self.waiting: bytes | None = None
+        """The newest package, if its directory has not come yet."""
+
+    def put(self, topic: TrustTopic | BrokersTopic, data: bytes) -> bytes | None:
+        """Takes one message. Returns a package that may be complete now."""
+        if isinstance(topic, TrustTopic):
+            return self.packages.put(topic.slot, data)
+        directory = self.directories.put(topic.slot, data)
+        if directory is None:
+            return None
+        self.whole[hashlib.sha256(directory).hexdigest()] = directory
+        if len(self.whole) > MOST_HELD:
+            self.whole.popitem(last=False)
+        package, self.waiting = self.waiting, None
+        return package
+
+
 class RootNews:
     """News of the root that vouches for a requester."""
 
@@ -74,40 +99,30 @@ class RootNews:
         self._root = roots.own_root()
         self._connected = self._brokers(now_s)
         """The brokers of the list with which this connection began. Another worker may store a newer one first."""
-        self._packages = JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES)
-        self._directories = JoinedChunks(DIRECTORY_SLOTS, MAX_DIRECTORY_CHUNK_BYTES)
-        self._whole: OrderedDict[str, bytes] = OrderedDict()
-        """Whole directories by their hash, until a package names one of them."""
-        self._waiting: bytes | None = None
-        """The newest package, if its directory has not come yet."""
+        self._sources: dict[str, _Source] = {}
 
     @property
     def filters(self) -> tuple[str, ...]:
         """Returns the filters to subscribe to. Empty if no root is known."""
         return (brokers_filter(self._root), trust_filter(self._root)) if self._root is not None else ()
 
-    def take(self, topic: TrustTopic | BrokersTopic, data: bytes, now_s: int) -> StoredNews:
-        """Takes one message. Raises `DoorwardError` if the root's news is refused: nothing is stored then."""
+    def take(self, topic: TrustTopic | BrokersTopic, data: bytes, now_s: int, source: str = "") -> StoredNews:
+        """Takes one message, which came from the broker `source`.
+
+        Raises `DoorwardError` if the root's news is refused: nothing is stored then.
+        """
         if topic.root != self._root:
             return StoredNews.NOTHING
-        if isinstance(topic, BrokersTopic):
-            directory = self._directories.put(topic.slot, data)
-            if directory is None:
-                return StoredNews.NOTHING
-            self._whole[hashlib.sha256(directory).hexdigest()] = directory
-            while len(self._whole) > MOST_HELD:
-                self._whole.popitem(last=False)
-            package, self._waiting = self._waiting, None
-        else:
-            package = self._packages.put(topic.slot, data)
-        return self._hear(package, now_s) if package is not None else StoredNews.NOTHING
+        sent = self._sources.setdefault(source, _Source())
+        package = sent.put(topic, data)
+        return self._hear(sent, package, now_s) if package is not None else StoredNews.NOTHING
 
-    def _hear(self, package: bytes, now_s: int) -> StoredNews:
+    def _hear(self, sent: _Source, package: bytes, now_s: int) -> StoredNews:
         assert self._root is not None  # noqa: S101 — `take` compares it
         wanted = self._roots.named_directory(self._root, package, now_s)
-        directory = self._whole.get(wanted) if wanted else None
+        directory = sent.whole.get(wanted) if wanted else None
         if wanted and directory is None:
-            self._waiting = package
+            sent.waiting = package
             return StoredNews.NOTHING
         is_new = self._roots.hear(self._root, package, now_s, directory)
         brokers = self._brokers(now_s)

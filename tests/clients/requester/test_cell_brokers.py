@@ -352,6 +352,9 @@ def test_each_broker_that_has_an_event_gets_its_turn(links: TwoLinks) -> None:
     for address, link in links.links.items():
         link.events = [MessageReceived(f"{address.host}/{number}", b"") for number in range(3)]
     came = [links.bus.next_event(0) for _ in range(6)]
+    assert {each.source: each.topic.split("/")[0] for each in came if isinstance(each, MessageReceived)} == {
+        str(address): address.host for address in links.links
+    }
     assert [each.topic for each in came if isinstance(each, MessageReceived)] == [
         f"{host}/{number}" for number in range(3) for host in (NORTH.host, SOUTH.host)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Sequence
@@ -232,7 +233,29 @@ def test_a_flood_of_chunks_has_a_bound(listed: Requester) -> None:
     news = news_of(listed)
     for number in range(50):
         hear(news, brokers=directory(f"b{number}.example.org"))
-    assert len(news._whole) <= MOST_HELD
+    assert [len(each.whole) for each in news._sources.values()] == [MOST_HELD]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_one_hostile_broker_of_two_cannot_keep_the_news_of_the_other_away(listed: Requester, seed: int) -> None:
+    """It sends junk under the same hashes, old news, and other whole directories. The order is drawn."""
+    rng, package_4, package_5 = random.Random(seed), package(listed, 4, NEAR, 6), package(listed, 5, BOTH, 7)
+
+    def cut(data: bytes, parts: int, topic: type[TrustTopic] | type[BrokersTopic]) -> list[Any]:
+        length, head = -(-len(data) // parts), f"{directory_sha256(data)} {parts}\n".encode()
+        return [(topic(ROOT, slot), head + data[slot * length : (slot + 1) * length]) for slot in range(parts)]
+
+    honest = [*cut(BOTH, 3, BrokersTopic), *cut(package_5, 3, TrustTopic)]
+    junk = [(topic, data.partition(b"\n")[0] + b"\njunk") for topic, data in honest]
+    others = [each for n in range(9) for each in cut(directory(f"evil{n}.example.org"), 1, BrokersTopic)]
+    hostile = [*junk, *junk, *cut(package_4, 3, TrustTopic), *others]
+    messages = [*((each, "near") for each in honest), *((each, "evil") for each in hostile)]
+    rng.shuffle(messages)
+    news = news_of(listed)
+    for (topic, data), source in messages:
+        with contextlib.suppress(DoorwardError):
+            news.take(topic, data, NOW_S, source)
+    assert hosts(listed) == ["near.example.org", "new.example.org"]
 
 
 class Heard:
