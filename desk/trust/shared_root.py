@@ -51,6 +51,7 @@ __all__ = [
     "payload_of",
     "propose_root",
     "proposed_file",
+    "require_one_key",
     "retire_key",
     "root_file_of",
     "signers_of",
@@ -76,6 +77,12 @@ def files_of(organisation: Organisation) -> RootFolder:
 def is_shared(organisation: Organisation) -> bool:
     """Returns True if a root file is in force, so that several keys sign."""
     return RootDraft.objects.filter(organisation=organisation, state="signed").exists()
+
+
+def require_one_key(organisation: Organisation) -> None:
+    """Raises `ConfigurationError` if several keys sign for the root, or are proposed: it then has no one key."""
+    if RootDraft.objects.filter(organisation=organisation, state__in=("proposed", "signed")).exists():
+        raise ConfigurationError("Several keys sign for this root.", remedy="Sign or withdraw it first.")
 
 
 def newest_root(organisation: Organisation) -> RootDraft | None:

@@ -22,7 +22,7 @@ from desk.people.forms import CertificateForm
 from desk.people.permissions import Action, DeskRequest, get_in, needs
 from desk.reasons import error_words
 from desk.streaming import attachment
-from desk.trust import bundles
+from desk.trust import bundles, shared_root
 from desk.trust.forms import KeyForm, PersonKeyForm, ProposalForm, RootForm, SignForm
 from desk.trust.models import BundleDraft
 from desk.trust.root_keys import is_sealed, make_root_key, make_token_root, root_key_of
@@ -67,6 +67,7 @@ def make_key(request: DeskRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, key_form=form)
     try:
+        shared_root.require_one_key(request.organisation)
         if token is not None:
             key = make_token_root(folder, token, bundles.root_label(request.organisation))
         else:

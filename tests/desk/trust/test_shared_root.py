@@ -345,6 +345,9 @@ def test_the_page_takes_two_people_from_their_keys_to_a_published_package(agency
     assert "Proposed." in admin.post("/trust/keys/propose", proposal, follow=True).content.decode()
     draft = RootDraft.objects.get()
     path = f"/trust/keys/proposals/{draft.pk}"
+    assert "Make the root&#x27;s key" not in admin.get("/trust").content.decode()
+    admin.post("/trust/key", {"passphrase": PASSPHRASE, "again": PASSPHRASE})
+    assert root_keys.root_key_of(folder_of(agency.organisation) / "root") is None, "the root has keys of several people"
     assert "2 signatures are missing" in supervisor.get("/trust").content.decode()
     shown = admin.post(f"{path}/sign", {"passphrase": "wrong"}, follow=True).content.decode()
     assert "does not open" in shown
