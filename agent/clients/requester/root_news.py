@@ -2,8 +2,8 @@
 
 A broker may hold back, repeat, mix or forge these messages. So chunks are joined by the hash that they name. A package
 counts only if the root's keys signed it, if it has not ended, and if nothing newer was seen (`KnownRoots.hear`).
-A list that names another directory waits until that directory is whole. What different brokers send never meets, so one
-of them cannot disturb another: it could otherwise send junk under the hash that the other one's chunks name.
+A list that names another directory waits until that directory is whole. Messages of different brokers never meet, so
+one of them cannot disturb another: it could otherwise send junk under the hash that the other one's chunks name.
 
 Used by one thread. Source: PROTOCOL.md, sections 7 and 9.
 """
@@ -67,7 +67,7 @@ class JoinedChunks:
 
 
 class _Source:
-    """What one broker has sent."""
+    """Messages of one broker."""
 
     def __init__(self) -> None:
         self.packages = JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES)
