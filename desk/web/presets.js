@@ -14,7 +14,8 @@ const DAY_MS = 24 * 60 * MINUTE_MS;
 /**
  * Returns the beginning of a window that ends where this one does and takes `minutes`. The window of a preset may begin
  * before midnight, on the day before the one that the form shows.
- * @param {{day: string, since: string, until: string}} shown  times that the form holds; an end before the start is on the next day
+ * @param {{day: string, since: string, until: string}} shown  times that the form holds; an end before the start is on
+ * the next day
  * @param {number} minutes
  */
 export function beginningOf({ day, since, until }, minutes) {

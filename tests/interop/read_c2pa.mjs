@@ -1,6 +1,6 @@
 // @ts-nocheck: the types of c2pa-ts are not there before `npm ci` here, and it lacks some.
-// Reads Content Credentials with npm `@trustnxt/c2pa-ts`, which shares no line of code with c2pa-rs, and prints for each
-// file if they are valid, with the codes of each finding.
+// Reads Content Credentials with npm `@trustnxt/c2pa-ts`, which shares no line of code with c2pa-rs, and prints for
+// each file if they are valid, with the codes of each finding.
 //
 //   node read_c2pa.mjs FILM...
 //
