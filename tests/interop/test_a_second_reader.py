@@ -26,7 +26,7 @@ from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
 from tests.second_reader.certificates import requester_of
 from tests.second_reader.disclosure import check_known
-from tests.second_reader.envelope import key_id, open_envelope, open_hybrid, public_key
+from tests.second_reader.envelope import UnsignedError, key_id, open_envelope, open_hybrid, public_key
 from tests.second_reader.json_once import RefusedError, parse
 from tests.second_reader.messages import read_message
 from tests.second_reader.requests import judge, trust_bundle
@@ -134,6 +134,25 @@ def test_it_opens_every_signed_message_of_the_vectors() -> None:
             else:
                 payload = open_envelope(data, name, {key_id(key): key}, limit=6 << 20)
             assert payload == vector["payload"].encode(), path.stem
+
+
+def test_it_refuses_an_answer_without_a_good_second_signature() -> None:
+    vector = json.loads((VECTORS / "wire" / "messages" / "disclosure-manifest.json").read_text(encoding="utf-8"))
+    manifest, good = read_message("disclosure-manifest", vector["payload"].encode()), json.loads(vector["envelope"])
+    first, second = good["signatures"]
+    flipped = bytearray(base64.b64decode(second["sig"]))
+    flipped[0] ^= 1
+    other = {**second, "sig": base64.b64encode(flipped).decode()}
+    for signatures in (
+        [first],
+        [first, other],
+        [second, first],
+        [first, first],
+        [first, {**second, "keyid": "0" * 16}],
+    ):
+        data = json.dumps({**good, "signatures": signatures}).encode()
+        with pytest.raises((UnsignedError, RefusedError)):
+            open_hybrid(data, "disclosure-manifest", manifest["device"], manifest["device_mldsa"], limit=6 << 20)
 
 
 STRANGE: tuple[Any, ...] = (

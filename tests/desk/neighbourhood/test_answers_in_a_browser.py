@@ -112,9 +112,19 @@ def without_second(envelope: bytes) -> bytes:
     return json.dumps({**said, "signatures": said["signatures"][:1]}).encode()
 
 
+def flipped_second(envelope: bytes) -> bytes:
+    """The second signature under its own key id, with another bit."""
+    said = json.loads(envelope)
+    signature = bytearray(base64.decode(said["signatures"][1]["sig"]))
+    signature[0] ^= 1
+    said["signatures"][1]["sig"] = base64.encode(bytes(signature))
+    return json.dumps(said).encode()
+
+
 LIES: dict[str, Changes] = {
     "another's manifest": Changes(manifest_key=STRANGER),
     "without an ML-DSA signature": Changes(statements=without_second),
+    "an ML-DSA signature with another bit": Changes(statements=flipped_second),
     "another's ML-DSA signature": Changes(manifest_mldsa=MLDSA_STRANGER),
     "another ML-DSA key than the owners signed": Changes(
         manifest_mldsa=MLDSA_STRANGER,
