@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from agent.core.motion_accuracy.scoring import Interval
 
-__all__ = ["CHOSEN", "DISTURBED", "HARD", "HELD_OUT", "KINDS", "TUNING", "Film", "Props", "film"]
+__all__ = ["CHOSEN", "DISTURBED", "GONE", "HARD", "HELD_OUT", "KINDS", "TUNING", "Film", "Props", "film"]
 
 TUNING, CHOSEN, HELD_OUT = tuple(range(11, 14)), tuple(range(8001, 8007)), tuple(range(9008, 9014))
 
@@ -100,6 +100,8 @@ class _Script:
     length_s: float
     path: Callable[[Random], Path]
     camera: Callable[[Random], Change] | None = None
+    scenery: Callable[[Random], Change] | None = None
+    """What changes the scene itself, behind the visitor."""
     hole_s: float = 0.0
     restart: bool = False
     fixed: bool = False
@@ -292,6 +294,77 @@ def _headlights(random: Random) -> Change:
     return at
 
 
+# Sceneries: the place does not look as before when the visitor has gone.
+
+
+def _wind(random: Random) -> Change:
+    """Three trees sway a little, and much from 16 s on."""
+    middles, speeds = random.uniform(0.1, 0.9, (3, 2)), random.uniform(1.5, 5, 2)
+    wide, strength = random.uniform(0.08, 0.2, 3), random.uniform(0.006, 0.02)
+
+    def at(picture: Picture, at_s: float) -> Picture:
+        rows, columns = picture.shape
+        y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+        blows = strength * columns * float(np.interp(at_s, [14, 20], [0.1, 1])) * (1 + 0.5 * np.sin(0.7 * at_s))
+        trees = np.zeros_like(picture)
+        for (middle_x, middle_y), size in zip(middles, wide, strict=True):
+            away = ((x / columns - middle_x) / size) ** 2 + ((y / rows - middle_y) / size) ** 2
+            trees = np.maximum(trees, np.exp(-away))
+        sways = [blows * np.sin(speed * at_s + 0.15 * (x + y)) for speed in speeds]
+        moved = [np.asarray(each + trees * by, np.float32) for each, by in zip((x, y), sways, strict=True)]
+        return np.asarray(cv2.remap(picture, moved[0], moved[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
+
+    return at
+
+
+def _parcel(random: Random) -> Change:
+    """A box stands at the visitor's feet from 20 s on."""
+    wide, high, tone = random.uniform(0.06, 0.16), random.uniform(0.08, 0.2), random.uniform(30, 220)
+    left, foot = random.uniform(0.35, 0.5), random.uniform(0.85, 0.98)
+
+    def at(picture: Picture, at_s: float) -> Picture:
+        if at_s >= 20:
+            rows, columns = picture.shape
+            x0, y1 = int(left * columns), int(foot * rows)
+            x1, y0 = x0 + int(wide * columns), y1 - int(high * rows)
+            picture[y0:y1, x0:x1] = tone
+            picture[y0:y1, (x0 + x1) // 2] = 0.6 * tone
+        return picture
+
+    return at
+
+
+def _drives_off(random: Random) -> Change:
+    """A parked car leaves at 16 s, as a visitor walks by."""
+    wide, high, tone = random.uniform(0.25, 0.4), random.uniform(0.15, 0.25), random.uniform(40, 200)
+    left, foot, takes_s = random.uniform(0.2, 0.5), random.uniform(0.6, 0.9), random.uniform(3, 6)
+
+    def at(picture: Picture, at_s: float) -> Picture:
+        rows, columns = picture.shape
+        gone = max(0.0, (at_s - 16) / takes_s) ** 2
+        x0, y1 = int((left + gone) * columns), int(foot * rows)
+        x1, y0 = x0 + int(wide * columns), y1 - int(high * rows)
+        picture[y0:y1, x0:x1] = tone
+        picture[y0 : (y0 + y1) // 2, x0 + (x1 - x0) // 4 : x1 - (x1 - x0) // 8] = 0.5 * tone
+        return picture
+
+    return at
+
+
+def _shade(random: Random) -> Change:
+    """The edge of a shadow comes over a part of the picture from 15 to 25 s, and stays."""
+    share, place, slope = random.uniform(0.55, 0.85), random.uniform(0.3, 0.8), random.uniform(-0.6, 0.6)
+
+    def at(picture: Picture, at_s: float) -> Picture:
+        rows, columns = picture.shape
+        y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+        edge = place * float(np.interp(at_s, [15, 25], [0, 1]))
+        lit = 1 / (1 + np.exp((edge - x / columns - slope * (y / rows - 0.5)) / 0.01))
+        return np.asarray(picture * (share + (1 - share) * lit), np.float32)
+
+    return at
+
+
 _NEAR, _FAR = _crosses((0.3, 0.7), (4, 8)), _crosses((0.16, 0.25), (6, 9))
 
 KINDS: dict[str, _Script] = {
@@ -324,9 +397,17 @@ KINDS: dict[str, _Script] = {
     "fast motorbike": _Script(30, _crosses((0.25, 0.35), (1.4, 1.4), 2.5), _day, fixed=True),
     "small at night": _Script(40, _crosses((22 / 240, 26 / 240), (7, 10)), _night, fixed=True),
     "walks away at night": _Script(40, _comes_nearer((0.8, 0.2), 9), _night, fixed=True),
+    # Gone: the place does not look as before when the visitor has gone.
+    "gone, wind": _Script(60, _NEAR, _day, _wind),
+    "gone, wind, stood": _Script(60, _stands(8), _day, _wind),
+    "gone, parcel": _Script(60, _stands(8), _day, _parcel),
+    "gone, car": _Script(60, _stands(8), _day, _drives_off),
+    "gone, shade": _Script(60, _NEAR, _day, _shade),
+    "gone, night": _Script(60, _stands(8), _night, _wind),
 }
 HARD = tuple(kind for kind, script in KINDS.items() if script.fixed)
-DISTURBED = tuple(kind for kind in KINDS if kind not in HARD)
+GONE = tuple(kind for kind, script in KINDS.items() if script.scenery)
+DISTURBED = tuple(kind for kind in KINDS if kind not in HARD + GONE)
 
 
 def film(kind: str, seed: int, props: Props) -> Film:
@@ -335,6 +416,7 @@ def film(kind: str, seed: int, props: Props) -> Film:
     random = np.random.default_rng([seed, list(KINDS).index(kind)])
     (rows, columns), rate = ((240, 320), 10.0) if script.fixed else (_pick(random, _SIZES), _pick(random, _RATES))
     path, change = script.path(random), (script.camera or _day)(random)
+    behind = script.scenery(random) if script.scenery else None
     scene = _background(random, props, rows, columns)
     tone, dropped = random.uniform(0.6, 1.3), 0.0 if script.fixed else random.choice([0.0, 0.0, 0.05, 0.1])
     hole = Interval(25.0, 25.0 + script.hole_s) if script.hole_s else None
@@ -344,6 +426,8 @@ def film(kind: str, seed: int, props: Props) -> Film:
         skipped = random.random() < dropped or (hole is not None and hole.start_s < at_s < hole.end_s)
         picture = scene(at_s)
         stand = path(at_s)
+        if behind is not None:
+            picture = behind(picture, at_s)
         share = (0.0, 1.0) if stand is None else _paste(picture, stand, at_s, tone, props)
         picture = change(picture, at_s)
         if not skipped:

@@ -28,7 +28,7 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 6.  **Learn** (`_follow`).  `B` follows slowly under what differs, fast where that has stopped changing, faster with
     smooth light; noise follows except around a confirmed visitor.
 7.  **Stay** (`_with_presence`).  A visitor who stands still is `present` as long as they hide the scene from before
-    they came, and live (`presence.py`).
+    they came, stand out from it, and live (`presence.py`).
 8.  **Linger** (`_with_lingering`).  A visitor who comes too slowly for a path is found by comparing with the scene of
     half a minute ago (`lingering.py`).
 9.  **Mind the lens** (`step`).  Every two seconds: is it covered, moved, shaken (`lens.py`)?

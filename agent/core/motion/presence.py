@@ -4,13 +4,16 @@ A visitor who stands gains no new ground, and soon becomes background; only the 
 So with the first confirmation the background is set aside, and from then on the visitor's *body* is followed: the cells
 that hang together with where motion was confirmed and differ from that scene.  They are still there while
 
-* **a person is in front:** at least a quarter of the body's cells still hide the scene, light taken out as everywhere
+* **a person is in front:** at least two fifths of the body's cells still hide the scene, light taken out as everywhere
   (`background.py`).  How much a cell has to differ is set aside with the scene, and halved, as many cells together
-  speak: a visitor's own fidgets teach the cells beneath a noise that would soon hide them; and
+  speak: a visitor's own fidgets teach the cells beneath a noise that would soon hide them;
+* **the body stands out:** it has more structure than the scene it hides, compared with the rest of the picture, or
+  more at its outline than within, as a plain coat before a hedge has.  A place that has only changed shows neither:
+  leaves have moved, a car has left, a shadow has come; and
 * **a person is alive:** people breathe, sway and shift their weight, so within eight seconds, or longer where the
-  picture is noisy, something in the body changes by more than noise, or an arm is confirmed to move.  A parcel and a
-  parked car do not, and are let go.  It is looked for three times a second, because a swaying visitor stands still at
-  each turn.  A visitor who has just walked must begin sooner: that may be the empty place they left behind.
+  picture is noisy, a fiftieth of the body changes by more than noise.  A parcel and a parked car do not, and are let
+  go.  It is looked for three times a second, because a swaying visitor stands still at each turn.  A visitor who has
+  just moved must begin sooner: that may be the empty place they left behind.
 
 If the light changes meanwhile, that scene is brought into the new light (`Background.relight`).
 
@@ -28,7 +31,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from agent.core.motion.background import Background
 from agent.core.motion.grids import Grid, Grids
@@ -44,10 +49,16 @@ _MARGIN = 4
 _REACH = 12
 """A body reaches at most this many cells beyond the box in which its motion was confirmed."""
 
-_STAYS_SHARE = 0.25
+_STAYS_SHARE = 0.4
 _LEAST_CELLS = 6
-_ARM_SHARE = 0.25
-"""A confirmation of less than this share of the body is an arm of a visitor who stands; more is a walker."""
+_STANDS_OUT = 1.12
+"""A ratio of structure. On films for tuning, few looks at wind, at the place of a car that had left or at a new shadow
+reached it. Visitors reached it at least once in five looks."""
+_FLAT_LOOKS = 5
+"""A body that does not stand out in this many looks in succession has gone."""
+_OTHER_LIGHT = 2
+"""If the rest of the picture has this many times the structure, or that part of it, nothing is said about the body."""
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 _BODY_SHARE = np.float32(0.5)
 _KEPT_PER_LOOK = 0.95
 """By this much the body may fade from look to look and count as whole: parts of a standing visitor become scenery.
@@ -55,6 +66,7 @@ A visitor who goes is gone sooner."""
 _MOST_GROWTH = 2
 """Since they last walked, a body grows by this factor at most. More is the infrared filter."""
 _FIDGET_CELLS = 2
+_FIDGET_SHARE = 0.02
 _FIDGET_STEPS = 3.0
 _FIDGET_NOISES = 5.0
 _LOOK_NS = 300_000_000
@@ -81,7 +93,7 @@ class PresenceTracker:
         self._passes = passes
         self._alive_ns = seconds(settings.alive_s)
         self._confirmed: CellBox = (0, 0, grids.columns, grids.rows)
-        self._cells = self._confirmed_cells = 0
+        self._cells = self._confirmed_cells = self._flat_looks = 0
         self._window: CellBox = self._confirmed
         """Around the body that was last looked at."""
         self._looked_ns = self._then_ns = self._until_ns = self._confirmed_ns = BootNs(0)
@@ -108,13 +120,10 @@ class PresenceTracker:
             np.multiply(threshold, _BODY_SHARE, out=self._grids.scene_threshold)
         is_same = self.box is not None and _touch(self.box, box)
         self._confirmed = box
-        stands = self.box is not None and is_same and _area(box) < _ARM_SHARE * _area(self.box)
         cells, body = self._body(around([self.box, box]) if self.box and is_same else box, background.least_step)
-        self._until_ns = BootNs(sensor_ns + (self._patience_ns(background) if stands else _CREDIT_NS))
+        self._until_ns = BootNs(sensor_ns + _CREDIT_NS)
         # A shadow or parcel of a visitor who has gone is confirmed now and then: it is not them.
-        self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells) if is_same else cells
-        if not stands:
-            self._confirmed_cells = self._cells
+        self._cells = self._confirmed_cells = max(round(_KEPT_PER_LOOK * self._cells), cells) if is_same else cells
         self.box = body
         self._looked_ns = sensor_ns
 
@@ -128,16 +137,20 @@ class PresenceTracker:
         self._looked_ns = sensor_ns
         cells, body = self._body(self.box, background.least_step)
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
+        moved_just_now = sensor_ns - self._confirmed_ns < _JUST_NOW_NS
+        stands_out = self._stands_out()
+        self._flat_looks = 0 if stands_out or moved_just_now else self._flat_looks + 1
         # A frame from when they walked says nothing about standing: a walker who leaves differs from it.
         walked_then = self._then_ns <= self._confirmed_ns
-        if not walked_then and self._passes.fidgeting_cells(self._window, fidget_limit(background)) >= _FIDGET_CELLS:
+        fidgeting = 0 if walked_then else self._passes.fidgeting_cells(self._window, fidget_limit(background))
+        if stands_out and fidgeting >= max(_FIDGET_CELLS, _FIDGET_SHARE * cells):
             self._until_ns = BootNs(sensor_ns + self._patience_ns(background))
             self.found_again, self._resumed = self._resumed, False
         if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
             self._grids.then[:] = self._grids.frame
             self._then_ns = sensor_ns
-        moved_just_now = sensor_ns - self._confirmed_ns < _JUST_NOW_NS
-        if not moved_just_now and cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells):
+        is_empty = not moved_just_now and cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells)
+        if is_empty or self._flat_looks >= _FLAT_LOOKS:
             background.restore(self.box)
             self.box = None
         else:
@@ -150,6 +163,23 @@ class PresenceTracker:
             grids = self._grids
             in_sight = background.relight(grids.scene, self._window)
             grids.scene_threshold[in_sight] = _BODY_SHARE * grids.threshold[in_sight]
+
+    def _stands_out(self) -> bool:
+        """Has the body gained structure against the scene it hides, or its outline against what is within?"""
+        grids, mask = self._grids, np.zeros_like(self._grids.body)
+        x0, y0, x1, y1 = self._window
+        mask[y0:y1, x0:x1] = grids.body[y0:y1, x0:x1]
+        within = cv2.erode(mask, _NEIGHBOURS)
+        now, before = (cv2.morphologyEx(each, cv2.MORPH_GRADIENT, _NEIGHBOURS) for each in (grids.frame, grids.scene))
+
+        def gain(where: npt.NDArray[np.bool_]) -> float:
+            # Multiples of 1/64: exact in float64.
+            sums = (1 + float(np.sum(each, where=where, dtype=np.float64)) for each in (now, before))
+            return next(sums) / next(sums)
+
+        outline, inside, elsewhere = gain(mask > within), gain(within > 0), gain(mask == 0)
+        is_other_light = max(elsewhere, 1 / elsewhere) > _OTHER_LIGHT
+        return is_other_light or max(outline, inside) > _STANDS_OUT * min(inside, elsewhere)
 
     def _patience_ns(self, background: Background) -> int:
         """The noisier the picture, the seldomer a standing person moves by more than that."""
@@ -186,10 +216,6 @@ def around(boxes: Sequence[CellBox]) -> CellBox:
 def fidget_limit(background: Background) -> float:
     """From this many steps on, a cell has changed."""
     return max(_FIDGET_STEPS, _FIDGET_NOISES * background.scene_noise)
-
-
-def _area(box: CellBox) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _touch(one: CellBox, other: CellBox) -> bool:

@@ -117,23 +117,61 @@ def test_presence_alone_begins_no_event() -> None:
     assert machine.on_motion(MotionSample(BootNs(0), False, 0.0, None, MotionState.QUIET, present=True)) == ()
 
 
-def test_an_arm_is_a_sign_of_life_and_a_walk_is_not() -> None:
-    """A visitor whose arm moves all the time and who then keeps still has shown for as long that they stand."""
+def looked_at(scene: np.ndarray, visitor: np.ndarray, later: list[np.ndarray]) -> float:
+    """For how many seconds a visitor is held after the last motion, while the place looks like `later` in turns."""
     grids = Grids(ZoneMap().rasterise(60, 80))
     passes = PurePasses(grids, 60, 80)
     background = Background(grids, passes, 10.0, MotionSettings())
-    held_s = []
-    for moving in ((36, 22, 44, 30), (30, 10, 50, 40)):
-        presence = PresenceTracker(grids, passes, MotionSettings())
-        grids.frame[:], grids.seen[:], grids.threshold[:] = 100, 100, 10
-        grids.frame[10:40, 30:50] = 200
-        presence.confirm((30, 10, 50, 40), BootNs(0), background)
-        for number in range(1, 20):
-            presence.confirm(moving, BootNs(seconds(0.7 * number)), background)
-        last_s = 0.7 * 19
-        still_s = [at / 10 for at in range(200) if presence.lasts(background, BootNs(seconds(last_s + at / 10)))]
-        held_s.append(still_s[-1])
-    assert held_s[0] > 7 > 3 > held_s[1]
+    presence = PresenceTracker(grids, passes, MotionSettings())
+    grids.seen[:], grids.threshold[:] = scene, 10
+    grids.frame[:] = visitor
+    presence.confirm((30, 10, 50, 40), BootNs(0), background)
+    for tenth in range(1, 300):
+        grids.frame[:] = later[tenth // 5 % len(later)]
+        if not presence.lasts(background, BootNs(seconds(tenth / 10))):
+            return tenth / 10
+    return 30.0
+
+
+LEAVES = np.random.default_rng(7).integers(60, 160, (60, 80)).astype(np.uint8)
+
+
+def in_a_coat(scene: np.ndarray, tone: int) -> list[np.ndarray]:
+    """A visitor in a coat of one tone, twice: an arm has moved."""
+    poses = [scene.copy(), scene.copy()]
+    for pose, arm in zip(poses, (26, 30), strict=True):
+        pose[10:40, 30:50] = tone
+        pose[arm : arm + 4, 34:46] = tone + 40
+    return poses
+
+
+def test_leaves_that_moved_where_a_visitor_was_do_not_hold_the_visitor() -> None:
+    """They differ from the scene of before, and they live. They have the structure of leaves, as before."""
+    moved = [np.roll(LEAVES, by, axis=1) for by in (2, 3, 5)]
+    assert looked_at(LEAVES, in_a_coat(LEAVES, 180)[0], moved) < 3.5
+
+
+def test_the_place_that_a_car_has_left_does_not_hold_the_visitor() -> None:
+    """A street without structure is there where the car hid it, and its noise changes."""
+    street = np.full((60, 80), 100, np.uint8)
+    car = street.copy()
+    car[10:40, 30:50] = LEAVES[10:40, 30:50]
+    noisy = [street + np.random.default_rng(seed).integers(0, 5, street.shape).astype(np.uint8) for seed in (1, 2)]
+    assert looked_at(car, in_a_coat(car, 180)[0], noisy) < 3.5
+
+
+@pytest.mark.parametrize("tone", [20, 110, 200])
+@pytest.mark.parametrize("scene", [LEAVES, np.full_like(LEAVES, 90)], ids=["leaves", "a wall"])
+def test_a_visitor_in_a_plain_coat_is_held_before_leaves_and_before_a_wall(scene: np.ndarray, tone: int) -> None:
+    """A coat has less structure than leaves. Its outline is there all the same."""
+    poses = in_a_coat(scene, tone)
+    assert looked_at(scene, poses[0], poses) == 30
+
+
+def test_a_visitor_who_keeps_still_after_moving_shows_within_three_seconds_that_they_live() -> None:
+    """Otherwise a parcel, which is confirmed now and then while a path fades on it, would be held as a visitor."""
+    parcel = in_a_coat(np.full_like(LEAVES, 90), 200)[0]
+    assert 2 < looked_at(np.full_like(LEAVES, 90), parcel, [parcel]) < 3
 
 
 def test_a_filter_that_switches_there_and_back_does_not_lose_the_visitor() -> None:
