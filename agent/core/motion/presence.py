@@ -53,9 +53,7 @@ _STAYS_SHARE = 0.4
 _LEAST_CELLS = 6
 _STANDS_OUT = 1.12
 """A ratio of structure. On films for tuning, few looks at wind, at the place of a car that had left or at a new shadow
-reached it. Visitors reached it at least once in five looks."""
-_FLAT_LOOKS = 5
-"""A body that does not stand out in this many looks in succession has gone."""
+reached it, and most looks at visitors did."""
 _OTHER_LIGHT = 2
 """If the rest of the picture has this many times the structure, or that part of it, nothing is said about the body."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
@@ -93,7 +91,7 @@ class PresenceTracker:
         self._passes = passes
         self._alive_ns = seconds(settings.alive_s)
         self._confirmed: CellBox = (0, 0, grids.columns, grids.rows)
-        self._cells = self._confirmed_cells = self._flat_looks = 0
+        self._cells = self._confirmed_cells = 0
         self._window: CellBox = self._confirmed
         """Around the body that was last looked at."""
         self._looked_ns = self._then_ns = self._until_ns = self._confirmed_ns = BootNs(0)
@@ -137,20 +135,17 @@ class PresenceTracker:
         self._looked_ns = sensor_ns
         cells, body = self._body(self.box, background.least_step)
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
-        moved_just_now = sensor_ns - self._confirmed_ns < _JUST_NOW_NS
-        stands_out = self._stands_out()
-        self._flat_looks = 0 if stands_out or moved_just_now else self._flat_looks + 1
         # A frame from when they walked says nothing about standing: a walker who leaves differs from it.
         walked_then = self._then_ns <= self._confirmed_ns
         fidgeting = 0 if walked_then else self._passes.fidgeting_cells(self._window, fidget_limit(background))
-        if stands_out and fidgeting >= max(_FIDGET_CELLS, _FIDGET_SHARE * cells):
+        if fidgeting >= max(_FIDGET_CELLS, _FIDGET_SHARE * cells) and self._stands_out():
             self._until_ns = BootNs(sensor_ns + self._patience_ns(background))
             self.found_again, self._resumed = self._resumed, False
         if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
             self._grids.then[:] = self._grids.frame
             self._then_ns = sensor_ns
-        is_empty = not moved_just_now and cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells)
-        if is_empty or self._flat_looks >= _FLAT_LOOKS:
+        moved_just_now = sensor_ns - self._confirmed_ns < _JUST_NOW_NS
+        if not moved_just_now and cells < max(_LEAST_CELLS, _STAYS_SHARE * self._cells):
             background.restore(self.box)
             self.box = None
         else:
