@@ -107,6 +107,10 @@ def _nothing(*_arguments: object, **_named: object) -> None:
     return None
 
 
+def _always(*_arguments: object) -> bool:
+    return True
+
+
 ABLATIONS: Mapping[str, tuple[tuple[Any, str, Any], ...]] = {
     "everything": (),
     "no rain": ((clearing, "_RAINS_ABOVE", 9.0),),
@@ -115,6 +119,7 @@ ABLATIONS: Mapping[str, tuple[tuple[Any, str, Any], ...]] = {
     "no light test": ((detector, "is_only_lit", _nothing),),
     "no lingering": ((LingeringVisitor, "look", _nothing),),
     "no sudden change": ((SuddenLightChange, "suspects", _nothing),),
+    "no outline": ((PresenceTracker, "_stands_out", _always),),
     "no presence": ((PresenceTracker, "confirm", _nothing),),
 }
 """Stage → what is replaced to leave it out."""
@@ -167,8 +172,10 @@ def play(film: doorsteps.Film, settings: MotionSettings | None = None) -> list[M
 
 
 def films_of(films: Iterable[doorsteps.Film]) -> dict[str, Any]:
-    """The sums over everyday films, and by hard kind the hold shares and latencies."""
-    everyday, hard = [], {kind: _Hard([], [], []) for kind in doorsteps.HARD}
+    """The sums over everyday films and over those of a changed place; by hard kind the hold shares and latencies."""
+    everyday: list[Judged] = []
+    changed: list[Judged] = []
+    hard = {kind: _Hard([], [], []) for kind in doorsteps.HARD}
     by_kind: dict[str, list[Score]] = {}
     for film in films:
         samples = play(film)
@@ -177,9 +184,10 @@ def films_of(films: Iterable[doorsteps.Film]) -> dict[str, Any]:
         if film.kind in hard:
             hard[film.kind].take(film.events[0], samples, scored)
         else:
-            everyday.append(Judged(film.kind, film.kind, scored))
+            (changed if film.kind in doorsteps.GONE else everyday).append(Judged(film.kind, film.kind, scored))
     return {
         "everyday": numbers(everyday),
+        "gone": numbers(changed),
         "kinds": {kind: [total(each).misses, total(each).false_alarms] for kind, each in by_kind.items()},
         "hard": {kind: each.numbers() for kind, each in hard.items() if each.held},
     }
@@ -291,6 +299,16 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
             yield (
                 f"Films, {name}, everyday and disturbed: F1 {_f1(everyday)}, {everyday['false_per_h']} false alarms an "
                 f"hour in {everyday['minutes']:.0f} min ({wrong or 'nothing wrong'})."
+            )
+            yield ""
+        gone = films.get("gone", {"minutes": 0})
+        if gone["minutes"]:
+            wrong = ", ".join(
+                f"{kind[6:]} {a}/{b}" for kind, (a, b) in films["kinds"].items() if kind in doorsteps.GONE
+            )
+            yield (
+                f"Films, {name}, of places that look different after the visitor: F1 {_f1(gone)}, "
+                f"{gone['false_per_h']} false alarms an hour in {gone['minutes']:.0f} min ({wrong})."
             )
             yield ""
         if not films["hard"]:

@@ -11,8 +11,8 @@ camera is both tuned on and reported on:
 * **fresh**: the same, from sources that were added after those rounds. Its false alarms were looked into after the
   first look (`RESULTS.md`), so only that look counts as fresh. Films of roads and crowds, in which something moves from
   the first to the last second, were left out, because they cannot show a false alarm.
-* **latest**: the same, from three sources, labelled after *fresh* was looked into. Most show a place from which somebody
-  leaves, or in which a car parks.
+* **latest**: the same, from three sources, labelled after *fresh* was looked into. Most show a place that a car or a
+  person leaves.
 
 Get it with git and decode it to what a detector sees, 320×240 luma at ten frames a second:
 

@@ -33,10 +33,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from agent.core.motion.background import Background
-from agent.core.motion.grids import Grid, Grids
+from agent.core.motion.grids import Cells, Grid, Grids
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, Passes
 from agent.core.timebase import BootNs, seconds
@@ -164,15 +163,15 @@ class PresenceTracker:
         grids, mask = self._grids, np.zeros_like(self._grids.body)
         x0, y0, x1, y1 = self._window
         mask[y0:y1, x0:x1] = grids.body[y0:y1, x0:x1]
-        within = cv2.erode(mask, _NEIGHBOURS)
+        within = np.asarray(cv2.erode(mask, _NEIGHBOURS), np.uint8)
         now, before = (cv2.morphologyEx(each, cv2.MORPH_GRADIENT, _NEIGHBOURS) for each in (grids.frame, grids.scene))
 
-        def gain(where: npt.NDArray[np.bool_]) -> float:
-            # Multiples of 1/64: exact in float64.
-            sums = (1 + float(np.sum(each, where=where, dtype=np.float64)) for each in (now, before))
-            return next(sums) / next(sums)
+        def gain(where: Cells) -> float:
+            cells = cv2.countNonZero(where)
+            after, earlier = (1 + cells * cv2.mean(each, where)[0] for each in (now, before))
+            return after / earlier
 
-        outline, inside, elsewhere = gain(mask > within), gain(within > 0), gain(mask == 0)
+        outline, inside, elsewhere = (gain(each) for each in (mask - within, within, ~mask))
         is_other_light = max(elsewhere, 1 / elsewhere) > _OTHER_LIGHT
         return is_other_light or max(outline, inside) > _STANDS_OUT * min(inside, elsewhere)
 
