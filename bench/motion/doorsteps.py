@@ -101,7 +101,7 @@ class _Script:
     path: Callable[[Random], Path]
     camera: Callable[[Random], Change] | None = None
     scenery: Callable[[Random], Change] | None = None
-    """What changes the scene itself, behind the visitor."""
+    """A change of the scene itself, behind the visitor."""
     hole_s: float = 0.0
     restart: bool = False
     fixed: bool = False

@@ -163,7 +163,7 @@ def test_the_place_that_a_car_has_left_does_not_hold_the_visitor() -> None:
 @pytest.mark.parametrize("tone", [20, 110, 200])
 @pytest.mark.parametrize("scene", [LEAVES, np.full_like(LEAVES, 90)], ids=["leaves", "a wall"])
 def test_a_visitor_in_a_plain_coat_is_held_before_leaves_and_before_a_wall(scene: np.ndarray, tone: int) -> None:
-    """A coat has less structure than leaves. Its outline is there all the same."""
+    """A coat has less structure than leaves. Its outline is still there."""
     poses = in_a_coat(scene, tone)
     assert looked_at(scene, poses[0], poses) == 30
 
