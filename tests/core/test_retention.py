@@ -179,6 +179,14 @@ def test_what_was_recorded_between_events_goes_first_whatever_is_older() -> None
     assert both(events, continuous, RetentionLimits(1 << 40, free_bytes=150), free=0) == [2, 3]
 
 
+@pytest.mark.parametrize(
+    ("limits", "free"), [(RetentionLimits(450), 1 << 40), (RetentionLimits(1 << 40, free_bytes=250), 0)]
+)
+def test_events_make_only_the_room_that_footage_between_them_has_not_made(limits: RetentionLimits, free: int) -> None:
+    events, continuous = [stored(number) for number in range(4)], [between(4), between(5), between(6)]
+    assert both(events, continuous, limits, free) == [4, 5, 0], "of the 250 bytes, 200 lay between events"
+
+
 def test_continuous_recording_has_a_budget_that_events_do_not_feel() -> None:
     events, continuous = [stored(0, 10_000)], [between(1), between(2), between(3)]
     assert both(events, continuous, RetentionLimits(1 << 40, continuous_bytes=250)) == [1]

@@ -249,6 +249,25 @@ def test_the_post_roll_lies_ahead_and_is_waited_for() -> None:
     assert starts_ms(replayed(effects)) == [[0, 1000, 2000]]
 
 
+def test_it_says_whether_a_segment_is_open_a_clip_runs_and_the_newest_gop_is_outside_every_clip() -> None:
+    cut, found = segmenter(), list[tuple[bool, bool, bool]]()
+    for step in (
+        lambda: None,
+        lambda: cut.push(gop(0)),
+        lambda: cut.clip_begins(1, 1500 * NS_PER_MS),
+        lambda: cut.push(gop(1000)),
+        lambda: cut.clip_ends(1, 2500 * NS_PER_MS),
+        lambda: cut.push(gop(2000)),
+        lambda: cut.push(gop(3000)),
+    ):
+        step()
+        found.append((cut.recording, cut.running, cut.idle))
+    assert found == [
+        (False, False, False), (False, False, True), (False, True, False), (True, True, False), (True, True, False),
+        (False, False, False), (False, False, True),
+    ]  # fmt: skip
+
+
 def test_segments_end_at_the_border_nearest_to_the_target() -> None:
     cut = segmenter(target_s=5)
     effects = [*cut.clip_begins(1, 0)]

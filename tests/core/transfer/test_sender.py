@@ -172,6 +172,18 @@ def test_pauses_between_questions_grow_and_are_bounded() -> None:
     assert pauses[0] < pauses[-1] <= seconds(120)
 
 
+def test_three_seconds_after_everything_was_sent_it_asks_what_has_come() -> None:
+    sender, now = sending(), BootNs(seconds(10))
+    while gone := effects(sender, now):
+        assert sender.deadline_ns is None, "something is on its way"
+        acknowledge(sender, gone)
+    assert sender.deadline_ns == now + seconds(3)
+    assert effects(sender, BootNs(now + seconds(3) - 1)) == []
+    (question,) = effects(sender, BootNs(now + seconds(3)))
+    assert isinstance(question, SendInit)
+    assert question.question == 2
+
+
 @pytest.mark.parametrize("code", [0x87, 0x97, 0x80])
 def test_a_refused_chunk_is_neither_done_nor_repeated_at_once(code: int) -> None:
     sender = sending(window_bytes=64 * KIB)
