@@ -318,6 +318,17 @@ def test_a_lost_camera_ends_what_is_open_and_forgets_the_ring() -> None:
     assert starts_ms(replayed(cut.push(gop(60_000)))) == [[60_000]]
 
 
+def test_a_lost_camera_ends_the_clip_that_runs_and_forgets_those_that_lie_ahead() -> None:
+    cut = segmenter()
+    effects = [*cut.clip_begins(1, 0), *cut.push(gop(0))]
+    effects += cut.clip_ends(1, 10 * NS_PER_S)
+    effects += cut.clip_begins(2, 20 * NS_PER_S)
+    effects += cut.finish()
+    assert [segment.event for segment in replayed(effects)] == [1]
+    assert (cut.recording, cut.running) == (False, False)
+    assert cut.push(gop(21_000)) == ()
+
+
 def test_a_clip_that_nobody_began_cannot_end() -> None:
     with pytest.raises(InternalError):
         segmenter().clip_ends(1, 0)

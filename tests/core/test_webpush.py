@@ -116,3 +116,20 @@ def test_each_address_with_a_host_and_a_port_that_can_be_is_taken(place: str) ->
 def test_a_subscription_shows_its_service_and_not_its_address() -> None:
     shown = repr(Subscription(ENDPOINT, point_of(key(SENDER)), b"secret-of-sixteen"))
     assert shown == "Subscription('https://push.example.net')"
+
+
+def test_the_longest_address_is_a_thousand_letters() -> None:
+    endpoint = "https://push.example.net/".ljust(1000, "a")
+    assert subscription(endpoint, BROWSER, AUTH).endpoint == endpoint
+    with pytest.raises(FormatError, match="an https address"):
+        subscription(endpoint + "a", BROWSER, AUTH)
+
+
+def test_a_token_names_the_service_the_sender_and_its_end_and_how_it_is_signed() -> None:
+    header = vapid(ENDPOINT, "mailto:push@example.com", 1_453_523_768, key(SENDER))
+    head, claims, _ = header.removeprefix("vapid t=").partition(", k=")[0].split(".")
+    assert json.loads(decode_url(head)) == {"typ": "JWT", "alg": "ES256"}
+    assert json.loads(decode_url(claims)) == {
+        "aud": "https://push.example.net", "exp": 1_453_523_768, "sub": "mailto:push@example.com",
+    }  # fmt: skip
+    assert header.endswith(f", k={encode_url(point_of(key(SENDER)))}")
