@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core import clock_trust
 from agent.core.clock_trust import LONGEST_WAIT_US, ClockTrust, wait_us
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.wire import strictjson
@@ -129,3 +130,75 @@ def test_what_is_kept_is_read_back(at_us: int, utc_ns: int) -> None:
     moment = ClockReading(BootNs(at_us % 2**50 * 1000), UtcNs(utc_ns), ClockQuality.SYNCED)
     trust = start().after(BOOTS[1], moment)
     assert strictjson.decode(strictjson.encode(trust), ClockTrust, limit_bytes=1024) == trust
+
+
+# -- the bounds themselves ---------------------------------------------------------------------------------------------
+
+LEAP_US = 10 * DAY_US
+HERE, NEXT = BOOTS[:2]
+
+
+def doubted(at_us: int = 1000, stood_us: int = 7 * S_US) -> ClockTrust:
+    """A belief at `at_us` of this boot, and a clock that has been ten days ahead of it for seven seconds."""
+    return ClockTrust(boot=HERE, at_us=at_us, utc_us=TRUE_US, ahead_us=LEAP_US, stood_us=stood_us)
+
+
+def test_a_reading_counts_as_it_was_believed_and_an_earlier_one_of_this_boot_moves_nothing() -> None:
+    sound, good = ClockTrust.of(HERE, read(5, TRUE_US)), read(9, TRUE_US + 4)
+    assert (sound.boot, sound.at_us, sound.utc_us, sound.ahead_us, sound.stood_us) == (HERE, 5, TRUE_US, 0, 0)
+    assert ClockTrust.of(HERE, read(0, -5)).utc_us == 0
+    assert sound.judge(good) is good
+    assert doubted().judge(good) == read(9, TRUE_US + 4, ClockQuality.UNKNOWN)
+    assert [sound.expected_us(HERE, at_us) for at_us in (4, 5, 6)] == [TRUE_US, TRUE_US, TRUE_US + 1]
+    assert sound.expected_us(NEXT, 100) == TRUE_US
+    assert (sound.left_us, doubted().left_us) == (0, wait_us(LEAP_US) - 7 * S_US)
+    assert doubted(stood_us=wait_us(LEAP_US) + 1).left_us == 0
+    unknown = read(0, TRUE_US, ClockQuality.UNKNOWN)
+    assert sound.after(HERE, unknown) == sound
+    assert sound.after(NEXT, unknown) == ClockTrust(boot=NEXT, at_us=0, utc_us=TRUE_US)
+    assert [wait_us(ahead_us) for ahead_us in (80, -80, 10**15)] == [10, 10, LONGEST_WAIT_US]
+
+
+def test_a_small_step_is_believed_after_a_restart_only() -> None:
+    sound = ClockTrust.of(HERE, read(0, TRUE_US))
+    for step_us in (JUMP_US, -JUMP_US):
+        here = sound.after(HERE, read(10, TRUE_US + 10 + step_us))
+        assert here == ClockTrust(boot=HERE, at_us=10, utc_us=TRUE_US + 10)
+        there = sound.after(NEXT, read(10, TRUE_US + step_us))
+        assert there == ClockTrust(boot=NEXT, at_us=10, utc_us=TRUE_US + step_us)
+    for step_us in (JUMP_US + 1, -JUMP_US - 1):
+        here = sound.after(HERE, read(10, TRUE_US + 10 + step_us))
+        assert here == ClockTrust(boot=HERE, at_us=10, utc_us=TRUE_US + 10, ahead_us=step_us)
+
+
+def test_a_difference_stands_while_it_stays_within_a_small_step() -> None:
+    passed_us = 60 * S_US
+    for grown_us, ahead_us, stood_us in (
+        (JUMP_US, LEAP_US, 67 * S_US),
+        (-JUMP_US, LEAP_US, 67 * S_US),
+        (JUMP_US + 1, LEAP_US + JUMP_US + 1, 0),
+        (-JUMP_US - 1, LEAP_US - JUMP_US - 1, 0),
+    ):
+        now = read(1000 + passed_us, TRUE_US + passed_us + LEAP_US + grown_us)
+        at_us, utc_us = 1000 + passed_us, TRUE_US + passed_us
+        expected = ClockTrust(boot=HERE, at_us=at_us, utc_us=utc_us, ahead_us=ahead_us, stood_us=stood_us)
+        assert doubted().after(HERE, now) == expected
+
+
+def test_an_owner_confirms_a_jump_forward_within_the_limit_of_a_statement() -> None:
+    trust, now = doubted(at_us=0), read(0, TRUE_US + LEAP_US)
+    limit_ms = clock_trust._STATEMENT_US // 1000
+    clock_ms = (TRUE_US + LEAP_US) // 1000
+    confirmed = ClockTrust.of(HERE, now)
+    for owner_ms, expected in (
+        (clock_ms, confirmed),
+        (clock_ms - limit_ms, confirmed),
+        (clock_ms + limit_ms, confirmed),
+        (clock_ms - limit_ms - 1, trust),
+        (clock_ms + limit_ms + 1, trust),
+    ):
+        assert trust.confirmed(HERE, now, owner_ms) == expected
+    assert trust.confirmed(HERE, read(0, TRUE_US + LEAP_US, ClockQuality.UNKNOWN), clock_ms) == trust
+    near = read(0, TRUE_US)
+    for owner_ms, expected in ((TRUE_US // 1000, trust), (TRUE_US // 1000 + 1, ClockTrust.of(HERE, near))):
+        assert trust.confirmed(HERE, near, owner_ms) == expected, "it is later than the belief"

@@ -229,3 +229,14 @@ def test_a_weak_sample_holds_an_event_until_exactly_its_time() -> None:
         machine._now_ns = at(after_s)
         present = MotionSample(at(after_s), False, 0.0, None, MotionState.QUIET, present=True)
         assert machine._holds(present) is holds
+
+
+def test_a_press_behind_a_pulse_of_the_sensor_rings_for_the_first_time() -> None:
+    """Only a second press ends the event of the first one. It then has a separate line."""
+    machine = EventMachine(SETTINGS)
+    machine.on_trigger(TriggerKind.PIR, at(0))
+    pressed = machine.on_trigger(TriggerKind.BUTTON, at(SETTINGS.ring_again_s))
+    assert EventTriggered(1, TriggerKind.BUTTON, at(SETTINGS.ring_again_s)) in pressed
+    assert not any(isinstance(each, EventEnds) for each in pressed)
+    again = machine.on_trigger(TriggerKind.BUTTON, at(2 * SETTINGS.ring_again_s))
+    assert any(isinstance(each, EventEnds) and each.event == 1 for each in again)
