@@ -292,7 +292,8 @@ def speaking(rank: ConnectionPriority, *, unsent: int = 0, more_body: bool = Fal
     made.protocol = SimpleNamespace(  # type: ignore[assignment]
         transport=transport, cycle=SimpleNamespace(more_body=more_body), test_unsent=unsent
     )
-    made.unsent_bytes = unsent
+    if unsent:
+        made.unsent_bytes = unsent
     return made
 
 

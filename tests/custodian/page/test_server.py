@@ -122,6 +122,7 @@ def test_the_terminal_is_told_where_the_page_is_and_gets_a_code_only_if_it_asks_
         {"ok": True, "result": {**where, "life_s": 900}},
         page.certificates.authority_der,
     )
+    assert page._sessions._database.execute("SELECT kind FROM codes").fetchall() == [("printed",)]
     assert page._sessions.pair(code, "10.0.0.2", "Firefox")
     assert page.answer(Frame({"op": "device"})).head["result"] == {"asked": "device"}
     with pytest.raises((FormatError, RequestError)):
