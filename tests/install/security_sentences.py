@@ -1273,6 +1273,13 @@ LIMITS: Final[dict[str, tuple[str, ...]]] = {
         "tests/media/test_capture_signature.py::test_every_picture_of_a_recording_is_proven_in_each_segment_and_in_all_together",
         "tests/media/test_capture_signature.py::test_each_structural_manipulation_is_noticed",
     ),
+    "Signatures that resist quantum computers, but": (
+        "tests/core/test_disclosure.py::test_a_manifest_without_the_devices_second_signature_is_refused_by_name",
+        "tests/core/test_disclosure.py::test_a_second_signature_by_another_key_or_over_other_bytes_is_refused_by_name",
+    ),
+    "A requester who has met the doorbell before": (
+        f"{DOORS}::test_a_thief_who_has_the_doorbells_key_cannot_give_consent_in_its_owners_place",
+    ),
     # People
     "The ledger records all of it": (
         "tests/custodian/test_holds.py"
@@ -1532,5 +1539,6 @@ LIMIT_WORDS: Final = (
     "It can refuse or delay talk",
     "So a flood may delay a request",
     "Deadlines that a test holds",
+    "A second key of a doorbell that a reader",
 )
 """Sentences of limits.md with a figure that is an estimate, or words of a protection inside a limit."""
