@@ -42,7 +42,7 @@ def test_the_owner_reads_who_joined_and_one_tap_lets_them_ask(home: Home) -> Non
            await section.getByText(/^Rijnstad Fire joined and would like to ask/).waitFor();
            if (await section.getByText(/^Rijnstad Fire ·/).count()) throw new Error("it may ask before a yes");
            await section.getByRole("button", {name: "Look at it"}).click();
-           await page.getByText(/^New: Rijnstad Fire/).waitFor();
+           await page.getByText(/New: Rijnstad Fire/).waitFor();
            await page.getByRole("button", {name: "Take it over"}).click();
            await section.getByText(/^Rijnstad Fire ·/).waitFor();
            await section.getByText("This root has news").waitFor({state: "detached"});""",
