@@ -625,7 +625,7 @@ def test_before_the_yes_the_page_says_what_the_requester_promises(home: Home, mo
     monkeypatch.setattr(receiving_service, "receipt_for", ten_years)
     with home.police.receiving([]):
         until(lambda: home.house.state_of(request) == "sent", "the receipt")
-    people.run("ana", 'await page.getByText("It says it keeps this for 3650 days (about 10 years).").waitFor();')
+    people.run("ana", 'await page.getByText("It says it keeps this for 3,650 days (about 10 years).").waitFor();')
     people.run("ana", 'await page.getByText("When you shared, it had promised 90 days.").waitFor();')
     assert people.browser.troubles("ana") == []
 
