@@ -30,11 +30,13 @@ _SHOWN = {
        await video.waitFor();
        await page.waitForFunction((length) => {
          const {buffered} = document.querySelector("video.stage");
-         return buffered.length && buffered.end(0) - buffered.start(0) > 0.6 * length;
-       }, args.length, {timeout: 60_000});
+         return buffered.length && buffered.end(0) - buffered.start(0) > length;
+       }, args.watched, {timeout: 60_000});
        return video.evaluate(({buffered}) => buffered.length);""",
 }
-LENGTH_S = 8
+LENGTH_S = 20
+"""The film runs at its own pace, and a page on a busy machine may come late."""
+WATCHED_S = 5
 FRAMES = 15 * LENGTH_S
 
 
@@ -54,7 +56,7 @@ def test_what_is_filmed_is_shown_without_holes_part_by_part(tmp_path: Path, way:
         filming = threading.Thread(target=house.solo.record, args=(SystemClock().now().boot_ns,))
         filming.start()
         try:
-            shown = people.run("ana", _SHOWN[way], length=LENGTH_S, enough=FRAMES // 5)
+            shown = people.run("ana", _SHOWN[way], watched=WATCHED_S, enough=15 * WATCHED_S)
         finally:
             filming.join()
         assert shown == (1 if way == "film player" else [320, 240, True])
