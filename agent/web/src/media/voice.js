@@ -29,38 +29,45 @@ const OPUS = {
  */
 export async function openMicrophone(take, lost) {
   const stream = await askForMicrophone();
-  const context = new AudioContext();
+  /** @type {AudioContext | undefined} */
+  let context;
+  /** @type {Awaited<ReturnType<typeof encoder>> | undefined} */
+  let encode;
+  const close = () => {
+    for (const track of stream.getTracks()) track.stop();
+    encode?.close();
+    void context?.close();
+  };
   try {
+    context = new AudioContext();
     // With the page's version, so that the service worker may answer from its cache at once.
     await context.audioWorklet.addModule(`/static/microphone.js${new URL(import.meta.url).search}`);
-    const encode = await encoder(take, lost);
+    const made = await encoder(take, lost);
+    encode = made;
     const blocks = new AudioWorkletNode(context, "microphone-blocks", { numberOfOutputs: 0 });
     const source = context.createMediaStreamSource(stream);
     let isOpen = false;
-    blocks.port.onmessage = ({ data }) => isOpen && encode.block(data);
+    blocks.port.onmessage = ({ data }) => isOpen && made.block(data);
     stream.getAudioTracks()[0].onended = lost;
     source.connect(blocks);
     await started(context);
     return {
-      codec: encode.codec,
+      codec: made.codec,
       start() {
         isOpen = true;
       },
       /** Ends an utterance: what is in the encoder comes out, then nothing. */
       async pause() {
         isOpen = false;
-        await encode.flush();
+        await made.flush();
       },
       stop() {
         isOpen = false;
-        for (const track of stream.getTracks()) track.stop();
-        encode.close();
-        void context.close();
+        close();
       },
     };
   } catch (error) {
-    for (const track of stream.getTracks()) track.stop();
-    void context.close();
+    close();
     throw error instanceof PageError ? error : new PageError("talk.microphone-failed", { what: String(error) });
   }
 }

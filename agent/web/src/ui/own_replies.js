@@ -22,6 +22,7 @@ export class OwnReplyEditor {
   /** @type {TalkFrame[]} */
   #frames = [];
   #isBusy = false;
+  #hasEnded = false;
   element;
 
   /** @param {(names: string[]) => void} changed */
@@ -46,6 +47,11 @@ export class OwnReplyEditor {
   }
 
   end() {
+    this.#hasEnded = true;
+    this.#close();
+  }
+
+  #close() {
     this.#microphone?.stop();
     this.#microphone = undefined;
   }
@@ -56,11 +62,16 @@ export class OwnReplyEditor {
     this.#frames = [];
     this.#say("");
     try {
-      this.#microphone = await openMicrophone(
+      const microphone = await openMicrophone(
         (frame) => this.#take(frame),
         () => this.#fail(t("talk.lost")),
       );
-      this.#microphone.start();
+      if (this.#hasEnded) {
+        microphone.stop();
+        return;
+      }
+      this.#microphone = microphone;
+      microphone.start();
       this.#mark(true);
     } catch (error) {
       this.#fail(explain(error));
@@ -147,7 +158,7 @@ export class OwnReplyEditor {
 
   /** @param {string} words */
   #fail(words) {
-    this.end();
+    this.#close();
     this.#mark(false);
     this.#status.textContent = "";
     this.#problem.textContent = words;

@@ -144,13 +144,23 @@ export class TalkPanel {
     this.#timer = setTimeout(() => this.#stop(), LONGEST_MS);
     this.#set("opening");
     try {
-      this.#microphone ??= await openMicrophone(
-        (frame) => this.#take(frame),
-        () => this.#fail(t("talk.lost")),
-      );
+      const microphone =
+        this.#microphone ??
+        (await openMicrophone(
+          (frame) => this.#take(frame),
+          () => this.#fail(t("talk.lost")),
+        ));
+      // The browser may have asked meanwhile, and the person have let go of the button or left the page.
+      if (press !== this.#press) {
+        if (microphone !== this.#microphone) microphone.stop();
+        return;
+      }
+      this.#microphone = microphone;
       if (!(await this.#begin()) || press !== this.#press) return;
     } catch (error) {
       if (press === this.#press) this.#fail(explain(error));
+      // A person lets go of the button to answer the browser's question.
+      else if (!this.#timer) this.#problem.textContent = explain(error);
       return;
     }
     this.#isTalking = true;
