@@ -25,7 +25,13 @@ def test_a_listener_answers_at_these_of_a_machines_addresses(host: str, served: 
     assert served_at(host, OWN) == served
 
 
-@pytest.mark.parametrize(("text", "local"), [("100.64.0.1", True), ("fe80::1", True), ("203.0.113.7", False)])
+@pytest.mark.parametrize(
+    ("text", "local"),
+    [
+        ("100.63.255.255", False), ("100.64.0.0", True), ("100.127.255.255", True), ("100.128.0.0", False),
+        ("fe80::1", True), ("203.0.113.7", False),
+    ],
+)  # fmt: skip
 def test_a_vpn_is_local_and_the_internet_is_not(text: str, local: bool) -> None:
     assert is_local(ipaddress.ip_address(text)) is local
 

@@ -67,6 +67,8 @@ class Client:
         self.code = code
         self.address = "127.0.0.1"
         """From which it calls."""
+        self.called = "127.0.0.1"
+        """The address of the page that it calls."""
         self._context = ssl.create_default_context(cadata=authority)
         self.keeps_connection = False
         """Whether its requests share a connection. A new one costs both sides a handshake of milliseconds."""
@@ -93,7 +95,7 @@ class Client:
     def _connection(self) -> http.client.HTTPSConnection:
         # Verified by the address: the test then says any Host it likes.
         return http.client.HTTPSConnection(
-            "127.0.0.1", self.port, context=self._context, timeout=20, source_address=(self.address, 0)
+            self.called, self.port, context=self._context, timeout=20, source_address=(self.address, 0)
         )
 
     def drop_connection(self) -> None:
