@@ -40,8 +40,11 @@ class Track {
 }
 /** @type {() => Promise<void>} what the person, or the browser, answers to the question for the microphone */
 let answer = async () => {};
+/** @type {any} what the page asked for last */
+let wanted;
 const mediaDevices = {
-  async getUserMedia() {
+  async getUserMedia(/** @type {any} */ constraints) {
+    wanted = constraints;
     await answer();
     const track = new Track();
     tracks.push(track);
@@ -104,6 +107,10 @@ class Element {
 }
 /** @type {any[]} */
 let made = [];
+/** @type {any[]} the frames of talk that went to the doorbell */
+let sent = [];
+/** @type {() => void} */
+let hide = () => {};
 Object.assign(globalThis, {
   Node: Element,
   document: {
@@ -113,7 +120,9 @@ Object.assign(globalThis, {
       made.push(Object.assign(new Element(), { name }));
       return made.at(-1);
     },
-    addEventListener() {},
+    addEventListener(/** @type {string} */ name, /** @type {() => void} */ act) {
+      if (name === "visibilitychange") hide = act;
+    },
     removeEventListener() {},
   },
   location: { origin: "https://front-door.local" },
@@ -121,6 +130,7 @@ Object.assign(globalThis, {
     /** @type {(event: any) => void} */
     onmessage = () => {};
     postMessage({ number, name, values }) {
+      if (name === "talkSend") sent.push(...values.frames);
       const results = {
         ask: { recorder: { speaker: "ready" } },
         ownReplies: [],
@@ -154,7 +164,7 @@ async function opened(ms = 0) {
   if (ms) await pass(ms);
   return [said, ...open()];
 }
-const found = { refusals: {}, panel: {}, editor: {} };
+const found = { refusals: {}, panel: {}, editor: {}, talk: {} };
 const names = ["NotAllowedError", "SecurityError", "NotFoundError", "OverconstrainedError", "NotReadableError"];
 for (const name of names) {
   begin();
@@ -204,9 +214,9 @@ const asks = () => {
       allow = done;
     });
 };
-const panel = () => {
-  made = [];
-  const shown = new TalkPanel(/** @type {any} */ ({ muted: true }));
+const panel = (/** @type {any} */ video = { muted: true }) => {
+  [made, sent] = [[], []];
+  const shown = new TalkPanel(video);
   const [button, problem] = ["primary talk", "problem"].map((name) => made.find((each) => each.className === name));
   return { shown, button, problem };
 };
@@ -269,6 +279,45 @@ await pass(9_999);
 found.panel.staysForAMoment = open();
 await pass(1);
 found.panel.afterTenSeconds = open();
+
+// A conversation while the sound of live view is on.
+begin();
+const video = { muted: false };
+({ shown, button } = panel(video));
+const heard = [video.muted];
+const presses = async () => {
+  button.fire("pointerdown", DOWN);
+  await settle();
+  heard.push(video.muted);
+};
+await presses();
+speak();
+await settle();
+await letGo(button);
+await pass(55);
+heard.push(video.muted);
+await pass(400);
+heard.push(video.muted);
+found.talk = { audio: wanted.audio, heard: [...heard], kinds: sent.map(({ kind }) => kind) };
+// Let go and pressed again at once, before the sound of live view is back.
+await presses();
+await letGo(button);
+await pass(100);
+await presses();
+await letGo(button);
+await pass(400);
+found.talk.heardAfterTwo = !video.muted;
+await presses();
+await pass(119_999);
+found.talk.lasts = button.dataset.state;
+await pass(1);
+found.talk.atTwoMinutes = button.dataset.state;
+await presses();
+Object.assign(document, { visibilityState: "hidden" });
+hide();
+found.talk.hidden = button.dataset.state;
+await pass(10_000);
+found.talk.closed = open();
 
 const editor = () => {
   made = [];

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.talk.frames import FrameKind
 from tests.web.test_the_program import node
 
 pytestmark = pytest.mark.interop
@@ -51,6 +52,26 @@ def test_a_microphone_that_is_allowed_after_the_button_was_let_go_or_the_page_le
         "staysForAMoment": [1, 1],
         "afterTenSeconds": CLOSED,
     }
+
+
+def test_the_sound_of_live_view_is_off_while_the_owner_talks_and_back_a_moment_later(found: Any) -> None:
+    """Half duplex, with the browser's own echo canceller. A second press that came before the sound was back had taken
+    "off" for what the owner wanted, so the sound stayed off."""
+    talk = found["talk"]
+    assert talk["audio"]["echoCancellation"] is True
+    assert talk["heard"] == [False, True, True, False], "muted: before, pressed, let go, 0.4 s later"
+    assert talk["kinds"] == [FrameKind.VOLUME, FrameKind.MULAW, FrameKind.PAUSE]
+    assert talk["heardAfterTwo"] is True
+
+
+def test_talk_ends_after_two_minutes_and_when_the_page_is_hidden(found: Any) -> None:
+    talk = found["talk"]
+    assert (talk["lasts"], talk["atTwoMinutes"], talk["hidden"], talk["closed"]) == (
+        "talking",
+        "quiet",
+        "quiet",
+        CLOSED,
+    )
 
 
 def test_the_editor_of_own_replies_says_a_refusal_and_does_not_record_after_the_page_was_left(found: Any) -> None:

@@ -50,7 +50,12 @@ export class TalkPanel {
   #press = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  #wasMuted = true;
+  /**
+   * Whether live view was muted before the page muted it.
+   *
+   * @type {boolean | undefined}
+   */
+  #wasMuted;
 
   /**
    * @param {HTMLVideoElement} video
@@ -283,13 +288,15 @@ export class TalkPanel {
   }
 
   #mute() {
-    if (!this.#isPlaying) this.#wasMuted = this.#video.muted;
+    this.#wasMuted ??= this.#video.muted;
     this.#video.muted = true;
   }
 
   #unmute() {
     setTimeout(() => {
-      if (!this.#isTalking && !this.#isPlaying) this.#video.muted = this.#wasMuted;
+      if (this.#isTalking || this.#isPlaying || this.#wasMuted === undefined) return;
+      this.#video.muted = this.#wasMuted;
+      this.#wasMuted = undefined;
     }, UNMUTE_MS);
   }
 
