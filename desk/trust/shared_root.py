@@ -148,7 +148,8 @@ def add_key(
                 folder / f"{public.id}.key.age", files.read_private(Path(trial) / "key.age", 16_384), secret=True
             )
         place = "sealed"
-    if RootKey.objects.filter(organisation=organisation, public_key=public.text).exists():
+    same = RootKey.objects.filter(organisation=organisation, public_key=public.text)
+    if same.exists():
         raise ConfigurationError("Another person has this key, or it is retired.", remedy="Make a new key.")
     key = RootKey.objects.create(organisation=organisation, person=person, public_key=public.text, place=place)
     log.record(organisation, person, "root-key.made", f"root key {public.id}", key=public.text, place=place)

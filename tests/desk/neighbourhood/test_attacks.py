@@ -60,8 +60,9 @@ def test_a_thousand_clients_fill_the_list_and_reach_no_door_and_no_reader(street
 def test_the_price_of_a_flood_is_the_one_that_the_analysis_states() -> None:
     hashes = sum(2 ** work.bits_at(waiting) for waiting in range(submissions.MOST_WAITING))
     tips = sum(2 ** work.bits_at(waiting) for waiting in range(tip_relay.MOST_WAITING))
-    assert f"{round(hashes / 1e6)} million hashes" in ANALYSIS.read_text()
-    assert f"{round(tips / 1e6)} million hashes" in ANALYSIS.read_text()
+    said = " ".join(ANALYSIS.read_text().split())
+    assert f"{round(hashes / 1e6)} million hashes" in said
+    assert f"{round(tips / 1e6)} million hashes" in said
 
 
 # Links between tips and senders
