@@ -96,12 +96,14 @@ class FakeDisk:
     """The `Disk` port in memory.
 
     `before`: called with the number and name of each changing call; may raise `Cut` or `OSError`.  `without_effect`:
-    names of calls that change nothing durable, to plant a defect.
+    names of calls that change nothing durable, to plant a defect.  `unreadable`: files with a bad block at their end,
+    and folders that cannot be listed.
     """
 
     capacity_bytes: int = 1 << 40
     before: Callable[[int, str], None] | None = None
     without_effect: frozenset[str] = frozenset()
+    unreadable: frozenset[Path] = frozenset()
     calls: list[tuple[str, str]] = field(default_factory=list)
     open_files: set[Path] = field(default_factory=set)
     _directories: set[str] = field(default_factory=lambda: {"/"})
@@ -159,6 +161,7 @@ class FakeDisk:
 
     def names(self, path: Path) -> list[str]:
         self._in(path)
+        self._require_readable(path)
         return list(self._names.get(str(path), ()))
 
     def create(self, path: Path) -> _FakeFile:
@@ -203,12 +206,14 @@ class FakeDisk:
         return None if inode is None else len(inode.data)
 
     def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        self._require_readable(path)
         return self._inode(path).data[offset : offset + size_bytes]
 
     def chunks(self, path: Path, offset: int = 0) -> Iterator[bytes]:
         data = self._inode(path).data
         for start in range(offset, len(data), 1000):
             yield data[start : min(start + 1000, len(data))]
+        self._require_readable(path)
 
     def free_bytes(self, path: Path) -> int:
         inodes = {inode for directory in self._names.values() for inode in directory.values()}
@@ -220,6 +225,10 @@ class FakeDisk:
         data = bytearray(inode.data)
         data[bit // 8] ^= 1 << bit % 8
         inode.data = inode.durable = bytes(data)
+
+    def _require_readable(self, path: Path) -> None:
+        if path in self.unreadable:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _open(self, path: Path) -> _FakeFile:
         inode = self._found(path)

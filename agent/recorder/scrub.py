@@ -2,7 +2,8 @@
 procedure R).
 
 Cards lose data. One segment at a time is hashed from the medium and compared with its signed record. The pause after
-each one keeps to the day's budget. The index remembers the last position. Nothing is changed.
+each one keeps to the day's budget. The index remembers the last position. Nothing is changed. A file that cannot be
+read counts as damaged, and the next segment follows.
 """
 
 from __future__ import annotations
@@ -83,12 +84,13 @@ class Scrubber:
             segments=status.segments + 1,
             read_bytes=status.read_bytes + found.read_bytes,
             damaged=(*status.damaged, *wrong)[:_MOST_NAMED],
-            fault="",
+            fault=found.fault,
         )
         if wrong:
-            self._log.error("damage_found", files=wrong)
+            self._log.error("damage_found", files=wrong, fault=found.fault)
             self._notifier.notify("vault", f"Stored footage is damaged: {', '.join(wrong)}.  The card may be failing.")
-        return self._pause_s(found.read_bytes)
+        # A card that cannot read a block tries for a long time: leave it to the recording for a while.
+        return _IDLE_S if found.fault else self._pause_s(found.read_bytes)
 
     def _pause_s(self, read_bytes: int) -> float:
         return read_bytes / self._bytes_per_day * _DAY_S if read_bytes else _IDLE_S

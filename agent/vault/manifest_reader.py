@@ -11,6 +11,7 @@ from agent.core.vault.manifest import (
     ChainFault,
     ChainHead,
     ChainStep,
+    RawLine,
     SignedRecord,
     carried_of,
     chapter_of,
@@ -20,7 +21,7 @@ from agent.core.vault.manifest import (
     oldest_stated,
     parse_line,
 )
-from agent.errors import FormatError
+from agent.errors import FormatError, StorageError
 from agent.ports import ManifestLog
 from agent.wire.identities import PublicKey
 
@@ -86,6 +87,45 @@ def read_tail(log: ManifestLog, size_bytes: int) -> Iterator[ChainStep]:
 
 
 def verify_manifest(log: ManifestLog, key: PublicKey) -> tuple[ChainFault, ...]:
-    """Everything wrong with a whole manifest: missing chapters, unreadable lines, broken links, other signatures."""
-    missing = missing_chapters(oldest_chapter(log), log.chapters())
-    return (*missing, *(step.fault for step in read_manifest(log, key=key) if step.fault))
+    """Everything wrong with a whole manifest: missing chapters, unreadable lines, broken links, other signatures.
+
+    A chapter that the disk cannot read is a fault, too. Reading goes on with the next chapter.
+    """
+    oldest = _oldest_readable(log)
+    unread: list[ChainFault] = []
+    wrong = [step.fault for step in follow(_readable_lines(log, oldest, unread), key=key) if step.fault]
+    return (*missing_chapters(oldest, log.chapters()), *unread, *wrong)
+
+
+def _oldest_readable(log: ManifestLog) -> int:
+    """Like `oldest_chapter`, but asks an older chapter if the disk cannot read the newest."""
+    try:
+        return oldest_chapter(log)
+    except StorageError:
+        pass
+    for chapter in reversed(log.chapters()):
+        with suppress(StorageError):
+            signed = first_line(log, chapter) if chapter else None
+            stated = oldest_stated(chapter, signed.line) if signed is not None else None
+            if stated is not None:
+                return stated
+    return min(log.chapters(), default=0)
+
+
+def _readable_lines(log: ManifestLog, oldest: int, unread: list[ChainFault]) -> Iterator[RawLine]:
+    """The lines from chapter `oldest` on.  A chapter that the disk cannot read to its end is added to `unread`."""
+    sizes = log.sizes()
+    newest = max(sizes, default=0)
+    for chapter in sorted(each for each in sizes if each >= oldest):
+        end = chapter_start(chapter) + sizes[chapter]
+        try:
+            for raw in log.raw_lines(chapter_start(chapter)):
+                if chapter_of(raw.position) != chapter:
+                    break
+                yield raw
+                # Stop before the log opens the next chapter: its errors are not this chapter's. Only the newest grows.
+                if chapter != newest and raw.end >= end:
+                    break
+        except StorageError as error:
+            if chapter in log.chapters():  # else it was deleted meanwhile
+                unread.append(ChainFault(0, f"The chapter cannot be read: {error.message}", chapter))

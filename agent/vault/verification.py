@@ -15,7 +15,7 @@ from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import ChainFault, open_line, parse_line
 from agent.core.vault.names import PARTS, SHARDS, VaultFile, parse_name
 from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
-from agent.errors import FormatError, OpenError
+from agent.errors import FormatError, OpenError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.vault.manifest_reader import verify_manifest
 from agent.wire.identities import PublicKey
@@ -41,7 +41,7 @@ class VerifyReport:
     missing: list[str] = field(default_factory=list)
     """File names that a record names and the disk lacks."""
     damaged: list[str] = field(default_factory=list)
-    """Names of files with bytes that differ from the record."""
+    """Names of files that cannot be read, or with bytes that differ from the record."""
     unknown: list[str] = field(default_factory=list)
     """File names that no record names; the next start recovers them or sets them aside."""
 
@@ -57,12 +57,18 @@ class EntryCheck:
     read_bytes: int = 0
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    fault: str = ""
+    """The disk's error for the last of the `damaged` that could not be read."""
 
 
 def verify(
     store: SegmentStore, log: ManifestLog, index: Index, device_key: PublicKey, progress: Progress | None = None
 ) -> VerifyReport:
-    """Compare everything: every byte once, from the medium.  Raises `StorageError` when the disk cannot be read."""
+    """Compare everything: every byte once, from the medium.
+
+    A file that cannot be read counts as damaged, and a folder that cannot be listed, too. Raises `StorageError` if the
+    index cannot be read, or the list of chapters.
+    """
     report = VerifyReport(faults=verify_manifest(log, device_key))
     total_bytes = index.totals().stored_bytes
     for entry in index.oldest():
@@ -74,21 +80,27 @@ def verify(
             report.segments += 1
         if progress is not None:
             progress(min(report.read_bytes, total_bytes), total_bytes)
-    report.unknown += _still_unknown(store, index)
+    report.unknown += _still_unknown(store, index, report.damaged)
     return report
 
 
 def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None) -> EntryCheck:
     """Compare a segment and what lies beside it with their record, and that with `device_key`.
 
-    Raises `StorageError` when the disk cannot be read.
+    A file that cannot be read counts as damaged. A failing card refuses a block more often than it alters one, and an
+    error raised here would hide every file after this one.
     """
     check = EntryCheck()
     for file, recorded in _recorded(log, entry, device_key):
-        if store.size(file) is None:
-            check.missing.append(file.name)
+        try:
+            if store.size(file) is None:
+                check.missing.append(file.name)
+                continue
+            found = digest(store.chunks(file), recorded.header_size if recorded else 1)
+        except StorageError as error:
+            check.damaged.append(file.name)
+            check.fault = error.message
             continue
-        found = digest(store.chunks(file), recorded.header_size if recorded else 1)
         check.read_bytes += found.size
         if found != recorded:
             check.damaged.append(file.name)
@@ -102,7 +114,7 @@ def _recorded(
     try:
         line = log.read(entry.line_offset, entry.line_size)
         record = (parse_line(line) if device_key is None else open_line(line, device_key)).record
-    except (FormatError, OpenError):
+    except (FormatError, OpenError, StorageError):
         record = None
     known = record if isinstance(record, SegmentRecord | RecoveredRecord) and record.id == entry.id else None
     files: list[tuple[VaultFile, SealedFile | None]] = [(entry.file, known.file if known else None)]
@@ -113,22 +125,29 @@ def _recorded(
     return files
 
 
-def _still_unknown(store: SegmentStore, index: Index) -> list[str]:
-    """A recorder names a file before it appends the record, so an unknown name is looked at again."""
-    unknown = _unknown(store, index)
+def _still_unknown(store: SegmentStore, index: Index, unlisted: list[str]) -> list[str]:
+    """A recorder names a file before it appends the record, so an unknown name is looked at again.
+
+    Adds folders that cannot be listed to `unlisted`.
+    """
+    unknown = _unknown(store, index, unlisted)
     for _ in range(_LOOKS_AGAIN):
         if not unknown:
             break
         sleep(_AGAIN_S)
-        now = set(_unknown(store, index))
+        now = set(_unknown(store, index, []))
         unknown = [name for name in unknown if name in now]
     return unknown
 
 
-def _unknown(store: SegmentStore, index: Index) -> list[str]:
+def _unknown(store: SegmentStore, index: Index, unlisted: list[str]) -> list[str]:
     unknown: list[str] = []
     for shard in SHARDS:
-        names = store.names(shard)
+        try:
+            names = store.names(shard)
+        except StorageError:
+            unlisted.append(f"segments/{shard}")
+            continue
         expected = {file.name for entry in index.shard(shard) for file in (entry.file, *entry.companions)}
         for name in names:
             file = parse_name(name)

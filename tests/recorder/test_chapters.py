@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -377,6 +379,35 @@ def test_a_chapter_that_is_not_as_it_was_is_told(how: str, tmp_path: Path) -> No
     assert faults
     assert all(str(fault).startswith("manifest.") for fault in faults)
     assert not tested.vault.verify(PUBLIC).sound
+    tested.close()
+
+
+@pytest.mark.parametrize("number", [0, 1, -1])
+def test_a_chapter_that_the_disk_cannot_read_is_named_and_the_others_are_still_checked(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested, chapters = a_long_life(tmp_path)
+    names = [path.name for path in chapters]
+    alter(chapters[1 if number == 0 else 0])
+    read, chunks = RealDisk.read, RealDisk.chunks
+
+    def refused(path: Path) -> None:
+        if path == chapters[number]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def unread(self: RealDisk, path: Path, offset: int, size_bytes: int) -> bytes:
+        refused(path)
+        return read(self, path, offset, size_bytes)
+
+    def uncopied(self: RealDisk, path: Path, offset: int = 0) -> Iterator[bytes]:
+        refused(path)
+        yield from chunks(self, path, offset)
+
+    monkeypatch.setattr(RealDisk, "read", unread)
+    monkeypatch.setattr(RealDisk, "chunks", uncopied)
+    told = [str(fault) for fault in verify_manifest(tested.log, PUBLIC)]
+    assert [fault.partition(",")[0] for fault in told if "cannot be read: " in fault] == [names[number]]
+    assert any(fault.startswith(f"{names[1 if number == 0 else 0]},") for fault in told)
     tested.close()
 
 

@@ -13,9 +13,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.core.retention import RetentionLimits
+from agent.core.vault.names import VaultFile
 from agent.errors import StorageError
 from agent.recorder import scrub_thread
 from agent.recorder.scrub import Scrubber, ScrubStatus
+from agent.vault import verification
 from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
@@ -100,6 +102,82 @@ def test_damage_is_told_to_the_owner_and_kept_in_the_status() -> None:
     assert scrub.status.damaged == (entry.file.name,)
     assert len(owner.told) == 1
     assert entry.file.name in owner.told[0]
+
+
+def path_of(file: VaultFile) -> Path:
+    return ROOT / "segments" / file.shard / file.name
+
+
+@pytest.mark.parametrize("part", ["file", "sound", "poster"])
+def test_a_file_that_the_disk_cannot_read_is_told_as_damage_and_the_scrub_moves_on(part: str) -> None:
+    """A failing card answers EIO for a block. The scrub would ask for the same segment every hour, for ever."""
+    tested, disk = recorded(6)
+    broken = list(tested.vault.entries())[1]
+    name = getattr(broken, part).name
+    disk.unreadable = frozenset({path_of(getattr(broken, part))})
+    owner = Owner()
+    scrub = Scrubber(tested.vault, KEY, owner, 10**9)
+    pauses = [scrub.step() for _ in range(6)]
+    assert (scrub.status.segments, scrub.status.damaged) == (6, (name,))
+    assert owner.told == [f"Stored footage is damaged: {name}.  The card may be failing."]
+    assert [number for number, pause_s in enumerate(pauses) if pause_s == 3600.0] == [1]
+    assert scrub.step() == 3600.0
+    assert (scrub.status.rounds, scrub.status.fault) == (1, "")
+
+
+def test_the_status_has_the_disk_s_words_until_the_next_segment_is_read() -> None:
+    tested, disk = recorded(2)
+    (broken, _next) = tested.vault.entries()
+    disk.unreadable = frozenset({path_of(broken.file)})
+    scrub = Scrubber(tested.vault, KEY, Owner(), 10**9)
+    scrub.step()
+    assert broken.file.name in scrub.status.fault
+    assert "Input/output error" in scrub.status.fault
+    scrub.step()
+    assert scrub.status.fault == ""
+
+
+def test_the_other_files_of_an_unreadable_segment_are_still_compared() -> None:
+    tested, disk = recorded(2)
+    entry = list(tested.vault.entries())[1]
+    assert entry.poster is not None
+    assert entry.sound is not None
+    disk.unreadable = frozenset({path_of(entry.file)})
+    disk.flip_bit(path_of(entry.sound), 100)
+    check = tested.vault.check(entry, KEY)
+    assert check.damaged == [entry.file.name, entry.sound.name]
+    assert check.read_bytes == entry.poster_bytes + entry.sound_bytes
+
+
+def test_verify_names_each_file_that_cannot_be_read_and_goes_on() -> None:
+    tested, disk = recorded(5)
+    entries = list(tested.vault.entries())
+    disk.unreadable = frozenset({path_of(entries[0].file), path_of(entries[2].file)})
+    disk.flip_bit(path_of(entries[4].file), 5000)
+    report = tested.vault.verify(KEY)
+    assert report.damaged == [entries[number].file.name for number in (0, 2, 4)]
+    assert (report.segments, report.missing, report.unknown, report.faults) == (5, [], [], ())
+    assert not report.sound
+
+
+def test_verify_names_a_folder_that_cannot_be_listed_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "sleep", lambda _: None)
+    tested, disk = recorded(1)
+    disk.unreadable = frozenset({ROOT / "segments" / "a"})
+    foreign = disk.create(ROOT / "segments" / "b" / "holiday.mp4")
+    foreign.close()
+    report = tested.vault.verify(KEY)
+    assert (report.damaged, report.unknown) == (["segments/a"], ["holiday.mp4"])
+
+
+def test_verify_names_a_manifest_that_cannot_be_read_and_every_file_that_it_vouches_for() -> None:
+    tested, disk = recorded(2)
+    disk.unreadable = frozenset({ROOT / "manifest.0"})
+    report = tested.vault.verify(KEY)
+    (fault,) = report.faults
+    assert (fault.chapter, fault.problem) == (0, f"The chapter cannot be read: {ROOT}/manifest.0: Input/output error.")
+    files = [file.name for entry in tested.vault.entries() for file in (entry.file, *entry.companions)]
+    assert sorted(report.damaged) == sorted(files)
 
 
 def test_a_round_takes_as_long_as_the_day_s_budget_makes_it() -> None:
