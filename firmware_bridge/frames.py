@@ -1,8 +1,8 @@
 """The messages between bridge and agent: one JSON object per packet, at most `MOST_BYTES`, with types and ranges.
 
 The socket is SOCK_SEQPACKET (unix(7)), so the kernel separates packets and a sender cannot lie about a length. A packet
-that is too long is recognised by its flag and refused. Unknown kinds and fields are refused. Source: PROTOCOL.md,
-"Frames".
+that is too long is recognised by its flag and refused. Unknown kinds and fields are refused. Source:
+firmware_bridge/PROTOCOL.md, "Frames".
 """
 
 from __future__ import annotations

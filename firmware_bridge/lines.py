@@ -1,7 +1,7 @@
 """The lines of a doorbell by meaning, and the interface of a backend.
 
-A backend says "active" and "inactive" and hides high and low voltage (PROTOCOL.md, "Pins"). Times in this package are
-nanoseconds of CLOCK_BOOTTIME.
+A backend says "active" and "inactive" and hides high and low voltage (firmware_bridge/PROTOCOL.md, "Pins").
+Times in this package are nanoseconds of CLOCK_BOOTTIME.
 """
 
 from __future__ import annotations

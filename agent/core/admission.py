@@ -14,7 +14,7 @@ number: a broker may deliver the same bytes for weeks, which must stay blocked o
 message over a *rate* keeps its number, because its sender could not avoid a busy day. The broker then delivers it
 again. Emergencies get no bypass, and every request needs its approval.
 
-Source: PROTOCOL.md, "Footage request"; docs/security/promises.md, promise 4.
+Source: PROTOCOL.md, "footage-request"; docs/security/promises.md, promise 4.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ remembers the newest few thousand and refuses lower ones. Each kind of message h
 carry no meaning: a requester uses one for each receipt, and an upload takes many. `core.admission` decides whether a
 message may become a request.
 
-Source: PROTOCOL.md, "Footage request"; docs/security/promises.md, promise 4; docs/decisions/0014.
+Source: PROTOCOL.md, "footage-request"; docs/security/promises.md, promise 4; docs/decisions/0014.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The privacy gate: decides whether the camera may run, from the privacy switch and the household's private hours."""
+"""The privacy gate: may camera and microphone run? From the privacy switch and the household's private hours."""
 
 from __future__ import annotations
 

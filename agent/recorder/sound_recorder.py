@@ -3,7 +3,7 @@
 - A fault of the sound leaves the pictures alone: a microphone that is missing or lost is reported once, retried every
   `_AGAIN_S`, and recorded as absent in the segments concerned. Methods keep their exceptions from the recorder.
 - A microphone that hangs cannot be closed, and must not keep the camera open: `end` returns without waiting for it.
-- The microphone is open only while a camera runs. For example, the privacy switch closes both.
+- The microphone is open only while a camera runs. For example, the privacy switch closes both (`CameraLoop._close`).
 - Memory is bounded: `KEPT_NS` of sound, the oldest is dropped first. A source that is not live waits for its reader.
 """
 

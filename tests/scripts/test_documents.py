@@ -174,6 +174,53 @@ def test_our_sources_refer_to_no_document_that_is_not_here() -> None:
     assert {path: told for path, text in others.items() if (told := unknown_sources(text))} == {}
 
 
+POINTER = re.compile(r'([\w./-]*\b[A-Z]{4,}\.md)[`)]*,(?:\s|#|\*|//)+"([^"]+)"')
+"""A document in capitals and the section of it: FORMAT.md, "Manifest"."""
+MAIN = {"PROTOCOL.md": "agent/wire/PROTOCOL.md"}
+"""The document that a bare name means, where two have it."""
+
+
+@cache
+def sections(path: Path) -> frozenset[str]:
+    """Headings without number and backticks, and the bold starts of paragraphs."""
+    text = path.read_text("utf-8")
+    heads = re.findall(r"^#+ (?:\d+\. )?(.+)$", text, re.MULTILINE) + re.findall(
+        r"^\*\*([^*]+?)\.?\*\*", text, re.MULTILINE
+    )
+    return frozenset(head.replace("`", "") for head in heads)
+
+
+def dead_pointers(text: str) -> list[str]:
+    """Sections that `text` refers to and that their document lacks."""
+    dead = []
+    for name, section in POINTER.findall(text):
+        wanted = MAIN.get(name, re.sub(r"^(?:\.*/)+", "", name))
+        found = [path for path in documents() if f"/{path.relative_to(ROOT)}".endswith(f"/{wanted}")]
+        words = re.sub(r"\s+(?:# |\* |// )?", " ", section)
+        if not any(words in sections(path) for path in found):
+            dead.append(f"{name}, {words}")
+    return dead
+
+
+def texts() -> dict[str, str]:
+    """Path → text of the sources and documents that may refer to a section."""
+    page, desk = ROOT / "agent" / "web" / "src", ROOT / "desk"
+    more = [*documents(), *page.rglob("*.js"), *desk.rglob("*.py"), *(desk / "web").glob("*.js")]
+    return sources() | {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in more}
+
+
+def test_every_section_that_is_referred_to_is_in_its_document() -> None:
+    told = {path: text for path, text in texts().items() if ROOT / path != Path(__file__)}
+    assert sum(len(POINTER.findall(text)) for text in told.values()) >= 60
+    assert {path: dead for path, text in told.items() if (dead := dead_pointers(text))} == {}
+
+
+def test_the_check_knows_a_section_that_is_there_from_one_that_is_not() -> None:
+    there = 'FORMAT.md, "Manifest"; PROTOCOL.md, "footage-request"; [LEDGER.md](../LEDGER.md), "Time by\n# others"'
+    assert dead_pointers(f'{there}; `firmware_bridge/PROTOCOL.md`, "Pins"; PROTOCOL.md, "Approval"') == []
+    assert dead_pointers('PROTOCOL.md, "Pins"; FORMAT.md,\n# "Wear"') == ["PROTOCOL.md, Pins", "FORMAT.md, Wear"]
+
+
 def test_the_check_knows_the_documents() -> None:
     assert unknown_sources("Source: FORMAT.md, invariant 9; docs/decisions/0014; SECURITY.md, promise 4.") == []
     elsewhere = "Source: BLUEPRINT, invariant 1; ELSEWHERE.md; docs/decisions/9999."

@@ -21,7 +21,7 @@ Rules:
 Drive both the same way: pass an input, call `next_effect(now)` until it returns None, then wait for the next input or
 until `deadline_ns`.
 
-Source: PROTOCOL.md, "Disclosure over MQTT"; the grammar (init, chunk, fin, abort) is EMQX's file transfer over MQTT.
+Source: PROTOCOL.md, "Upload"; the grammar (init, chunk, fin, abort) is EMQX's file transfer over MQTT.
 """
 
 from agent.core.transfer.effects import (

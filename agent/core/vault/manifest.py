@@ -2,8 +2,8 @@
 
 - A line is a JSON object of two strings, `payload` and `sig`. The signature is the device's over the payload's DSSE
   pre-authentication encoding. Every line is signed, so that a few can be shown to a requester alone.
-- The payload holds the line's number and the SHA-256 of the line before it, so a dropped or moved line shows. The
-  ledger's checkpoints reveal the one remaining attack, cutting off the newest lines.
+- The payload holds the line's number and the SHA-256 of the line before it, so a dropped or moved line shows. Cutting
+  off the newest lines shows only for segments that a statement in the ledger names.
 - If a line is damaged, only that line is lost: the reader reports it and continues. An endless line takes bounded
   memory.
 - The lines are in chapters, one file each. Every chapter but the first begins with a signed `chapter` record. Lines

@@ -71,7 +71,7 @@ class Pages:
         self._static = {f"/static/{path.name}": path for path in sorted((here / "static").iterdir())}
         # A service worker rules the paths below its own, so it lies at the top.  `here` is a folder: no file.
         self._static["/worker-service.js"] = self._static.pop("/static/worker-service.js", here)
-        # The set-up page is one file for every place: also a memory card, or a web server (PAGE.md, "Set-up").
+        # The set-up page is one file for every place: also a memory card, or a web server (PAGE.md, "Getting in").
         self._static["/set-up"] = self._static.pop("/static/set-up.html", here)
         if not all(path.is_file() for path in self._static.values()):
             raise ConfigurationError("The page's program is missing.", remedy="Build it: make page.")

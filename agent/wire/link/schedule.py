@@ -1,4 +1,4 @@
-"""Keys, transcript hashes and sizes of the link (LINK.md, "Keys").
+"""Keys, transcript hashes and sizes of the link (LINK.md, "Handshake" and "Records").
 
 Source: RFC 5869 (HKDF); "SIGMA: the 'SIGn-and-MAc' Approach to Authenticated Diffie-Hellman" (Krawczyk, 2003).
 """
