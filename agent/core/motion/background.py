@@ -145,7 +145,7 @@ class Background:
         weight = self._weight(settings.background_s, elapsed_frames)
         covered_weight = weight * settings.covered_slowdown
         # Scenery is covered like everything that differs, and absorbed on top of that.
-        absorbed = self._weight(settings.settled_absorb_s, elapsed_frames)
+        absorbed = self._weight(settings.scenery_absorb_s, elapsed_frames)
         return BackgroundUpdate(
             open_weight=weight,
             covered_weight=covered_weight,

@@ -26,10 +26,10 @@ class MotionSettings:
     """Time constant with which the background follows what lies below the threshold."""
     covered_slowdown: float = 0.3
     """Share of that speed where something stands in front: a visitor must not become the scene."""
-    settled_s: float = 1.5
+    scenery_after_s: float = 1.5
     """A cell that differs from the background but has stopped changing for this long is scenery: a parked car, a
     parcel."""
-    settled_absorb_s: float = 0.7
+    scenery_absorb_s: float = 0.7
     """Time constant with which such scenery then becomes background."""
     illumination_s: float = 1.2
     """Time constant with which smooth changes of light (a cloud, the auto-exposure) become background."""

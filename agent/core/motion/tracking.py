@@ -44,7 +44,7 @@ class Tracks:
         self._reach_cells = math.ceil(settings.fastest_widths_per_s * columns / frames_per_s)
         self._fresh_after_frames = math.floor(settings.fresh_after_s * frames_per_s)
         self._fade_frames = max(2, round(settings.path_fade_s * frames_per_s))
-        self.settled_frames = min(250, round(settings.settled_s * frames_per_s))
+        self.settled_frames = min(250, round(settings.scenery_after_s * frames_per_s))
         """A cell that has differed for longer than this many frames without changing is scenery."""
 
     def advance(self, frame_number: int) -> int:

@@ -14,7 +14,7 @@ from agent.core.motion.tracking import Tracks
 from agent.core.motion.zones import ZoneMap
 
 ROWS, COLUMNS = 20, 60
-SETTINGS = MotionSettings(fresh_after_s=5, path_fade_s=0.9, settled_s=1.5)
+SETTINGS = MotionSettings(fresh_after_s=5, path_fade_s=0.9, scenery_after_s=1.5)
 
 
 class Tracked:
