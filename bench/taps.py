@@ -35,8 +35,7 @@ const type = async (locator, text) => { await locator.fill(text); hand.typed += 
 const comeIn = async () => {
   const unlock = page.getByRole("button", {name: "Unlock", exact: true});
   await unlock.waitFor();
-  const field = page.getByLabel("Passphrase");
-  if (await field.isVisible()) await type(field, args.passphrase);
+  if (args.credential === "passphrase") await type(page.getByLabel("Passphrase"), args.passphrase);
   await tap(unlock);
   await page.locator("body[data-bare=false]").waitFor();
 };
@@ -70,13 +69,14 @@ await plays();
 return done();
 """
 _REQUEST = """
+await page.evaluate(() => document.querySelector("main > .page").setAttribute("data-left", ""));
 await tapAlert("");
+await page.locator("main > .page:not([data-left])").waitFor();
 await comeIn();
 await tap(page.getByRole("link", {name: /^Look at it/}).first());
 await tap(page.getByRole("button", {name: "Say no", exact: true}));
 const dialog = page.getByRole("dialog");
-const field = dialog.getByLabel("Passphrase");
-if (await field.isVisible()) await type(field, args.passphrase);
+if (args.credential === "passphrase") await type(dialog.getByLabel("Passphrase"), args.passphrase);
 await tap(dialog.getByRole("button", {name: "Sign my no"}));
 await dialog.waitFor({state: "detached"});
 return done();
@@ -99,19 +99,19 @@ def _measure(folder: Path, service: PushService) -> None:
                 give_authenticator(people)
                 add_passkey(people)
             _lock(people)
-            _print("who was there", credential, _act(people, _WHO))
+            _print("who was there", credential, _act(people, credential, _WHO))
             filming = threading.Thread(target=_film, args=(house,))
             filming.start()
             _lock(people)
             deliver(people, house, ring)
-            _print("the bell rings now", credential, _act(people, _RING))
+            _print("the bell rings now", credential, _act(people, credential, _RING))
             house.solo.recorder._loop.end_stream("measured")
             filming.join()
             request = police.ask(f"2026-9{len(credential)}")
             _wait_for_match(house, request.id)
             _lock(people)
             deliver(people, house, {"title": "Our door", "body": "A request waits.", "page": "/requests"})
-            _print("answer a request", credential, _act(people, _REQUEST))
+            _print("answer a request", credential, _act(people, credential, _REQUEST))
 
 
 def _wait_for_match(house: House, request: str) -> None:
@@ -127,8 +127,8 @@ def _lock(people: Phones) -> None:
     people.run("ana", _LOCK, url=people.house.url)
 
 
-def _act(people: Phones, script: str) -> dict[str, Any]:
-    found = people.run("ana", _HAND + script, passphrase=PASSPHRASE)
+def _act(people: Phones, credential: str, script: str) -> dict[str, Any]:
+    found = people.run("ana", _HAND + script, credential=credential, passphrase=PASSPHRASE)
     return dict(found)
 
 
