@@ -6,10 +6,12 @@ a durable tombstone names, and empty files.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Final
 
-from agent.core.vault.age.header import LONGEST_HEADER_BYTES, parse_header
+from agent.core.vault.age.header import LONGEST_HEADER_BYTES, Header, parse_header
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import ChainFault, records_about
@@ -29,13 +31,16 @@ from agent.core.vault.records import (
 )
 from agent.core.vault.segment import Begin, begin_in
 from agent.core.vault.spans import Stamp
-from agent.errors import FormatError
+from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.recorder.manifest_writer import ManifestWriter
 from agent.vault.manifest_reader import last_line, oldest_chapter
 from agent.vault.replay import catch_up
 
 __all__ = ["StartReport", "VaultStartUp"]
+
+_LOST: Final = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA})
+"""Errors of a medium or a file system that has lost a part of a file. Others, for example too many open files, pass."""
 
 
 @dataclass(slots=True)
@@ -196,22 +201,34 @@ class VaultStartUp:
         self._report.recovered.append(file.id)
 
     def _examine(self, file: VaultFile) -> tuple[Begin, SealedFile]:
-        header, size = parse_header(self._store.read(file, 0, LONGEST_HEADER_BYTES))
+        header, sealed = self._read_back(file)
         begin = begin_in(header)
         if begin.segment != file.id:
             raise FormatError(f"{file.name} says it is {begin.segment}.")
-        return begin, digest(self._store.chunks(file), size)
+        return begin, sealed
+
+    def _read_back(self, file: VaultFile) -> tuple[Header, SealedFile]:
+        """Raises `FormatError` if the file is no age file, or if the disk cannot read it to its end.
+
+        A bad block must not end the start: the recorder would try again for ever and store nothing.
+        """
+        try:
+            header, size = parse_header(self._store.read(file, 0, LONGEST_HEADER_BYTES))
+            return header, digest(self._store.chunks(file), size)
+        except StorageError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _LOST:
+                raise FormatError(error.message) from error
+            raise
 
     def _confirmed(self, companion: VaultFile | None, found: _FoundFiles) -> SealedFile | None:
         if companion is None:
             return None
         self._store.confirm(companion)
         try:
-            _header, size = parse_header(self._store.read(companion, 0, LONGEST_HEADER_BYTES))
+            return self._read_back(companion)[1]
         except FormatError:
             found.strangers.append((companion.shard, companion.name))
             return None
-        return digest(self._store.chunks(companion), size)
 
     def _record_missing(self, missing: list[VaultEntry]) -> None:
         for first in range(0, len(missing), MOST_EVICTED):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -23,7 +26,8 @@ from agent.recorder.vault_recovery import StartReport
 from agent.vault import index_sqlite, replay, verification
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import private_key_from_seed, public_key_of
-from tests.vaults import DEVICE_KEY, JPEG, OWNER, SteppedClock, TestVault, box, event_id, make_vault
+from tests.fake_disk import FakeDisk, Survival
+from tests.vaults import DEVICE_KEY, JPEG, OWNER, ROOT, SteppedClock, TestVault, box, event_id, make_vault
 
 PUBLIC = public_key_of(DEVICE_KEY)
 MEDIA = (box(b"moof", bytes(70_000)), box(b"mdat", bytes(range(256)) * 700))
@@ -182,6 +186,59 @@ def test_what_does_not_belong_is_set_aside_and_not_overwritten(tested: TestVault
     aside = tmp_path / "vault" / "aside"
     assert sorted(path.name for path in aside.iterdir()) == ["holiday.mp4", "holiday.mp4.1"]
     assert (aside / "holiday.mp4").read_bytes() == b"first"
+
+
+def after_a_power_cut() -> tuple[TestVault, FakeDisk, str]:
+    """A vault that has not started yet, with an acknowledged segment, and a second one that the cut left unfinished."""
+    before = FakeDisk()
+    tested = make_vault(before)
+    tested.record(*MEDIA)
+    writer = tested.vault.begin(event_id(1), tested.clock.now())
+    tested.clock.advance(1)
+    writer.write(MEDIA[0])
+    disk = before.after_cut(Survival.EVERYTHING, random.Random(1))
+    return make_vault(disk, clock=SteppedClock(boot=2), seed=2, start=False), disk, writer.id
+
+
+def test_an_unfinished_file_with_a_bad_block_is_set_aside_and_the_vault_records_again() -> None:
+    tested, disk, cut = after_a_power_cut()
+    disk.unreadable = frozenset({ROOT / "segments" / cut[0] / f"{cut}.part"})
+    assert tested.vault.start().quarantined == [f"{cut}.part"]
+    assert disk.names(ROOT / "aside") == [f"{cut}.part"]
+    assert tested.vault.find(tested.record(*MEDIA)) is not None
+    assert tested.vault.verify(PUBLIC).sound
+
+
+def test_a_segment_is_recovered_without_its_poster_that_cannot_be_read() -> None:
+    disk = FakeDisk()
+    segment = make_vault(disk).record(*MEDIA, poster=JPEG)
+    disk.unlink(ROOT / "manifest.0")
+    poster = f"{segment}.poster.age"
+    disk.unreadable = frozenset({ROOT / "segments" / segment[0] / poster})
+    tested = make_vault(disk, start=False)
+    report = tested.vault.start()
+    assert (report.recovered, report.quarantined) == ([segment], [poster])
+    entry = tested.vault.find(segment)
+    assert entry is not None
+    assert entry.poster is None
+
+
+def test_another_error_than_a_bad_block_ends_the_start_and_moves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With too many open files the next try can read the file."""
+    tested, disk, cut = after_a_power_cut()
+    chunks = disk.chunks
+
+    def refused(path: Path, offset: int = 0) -> Iterator[bytes]:
+        if path.suffix == ".part":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return chunks(path, offset)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(disk, "chunks", refused)
+        with pytest.raises(StorageError, match="Too many open files"):
+            tested.vault.start()
+    assert disk.names(ROOT / "aside") == []
+    assert tested.vault.start().recovered == [cut]
 
 
 def test_a_segment_under_another_s_name_is_set_aside(tested: TestVault) -> None:
