@@ -67,7 +67,8 @@ export const keepAlert = (picture, at) => store.keepAlert({ picture, at });
 /** The picture of the newest alert, and when it came; null if there was none, or it was long ago. */
 export async function newestAlert() {
   const kept = await store.alert();
-  if (!kept || Date.now() - kept.at > STILL_NEWS_MS) return null;
+  // An alert of the future came before this device's clock was set back.
+  if (!kept || Math.abs(Date.now() - kept.at) > STILL_NEWS_MS) return null;
   const media = await openPicture(kept.picture);
   return media ? { media, at: kept.at } : null;
 }
