@@ -2,7 +2,8 @@
 
 The limit of the same run: the same doorbell and browser with the browser's own film player in place of WebCodecs. Each
 frame of the film carries its number as black and white blocks. The browser reads them from the video that it shows, so
-that encoder, sealing, recorder, custodian, page and decoder are in the figure. Needs Chromium and `npm ci` in
+that encoder, sealing, recorder, custodian, page and decoder are in the figure. Then a person leaves
+the page and comes back to Live several times, in the middle of a GOP of 16 s. Needs Chromium and `npm ci` in
 tests/browser.
 """
 
@@ -47,6 +48,20 @@ while (Date.now() < ends) {{
 return seen;
 """
 
+JOINS = 8
+_JOIN = """
+return page.evaluate(() => new Promise((resolve) => {
+  const began = performance.now();
+  document.querySelector('nav a[href="/live"]').click();
+  const look = () => {
+    const video = document.querySelector("video.stage");
+    if (!video) return requestAnimationFrame(look);
+    video.requestVideoFrameCallback(() => resolve(performance.now() - began));
+  };
+  look();
+}));
+"""
+
 _WITHOUT_DECODER = "await page.evaluate(() => { delete globalThis.VideoDecoder; });"
 
 
@@ -54,16 +69,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         film = _film(Path(folder) / "clock.mp4")
         for name, prepare in (("one by one", ""), ("in a film player", _WITHOUT_DECODER)):
-            behind_ms, waits_ms = _watched(Path(folder) / name.replace(" ", "-"), film, prepare)
+            behind_ms, waits_ms, joins_ms = _watched(Path(folder) / name.replace(" ", "-"), film, prepare)
             median, p95 = statistics.median(behind_ms), statistics.quantiles(behind_ms, n=20)[-1]
             waits = f"{statistics.median(waits_ms):.0f} ms of it in the film player"
             print(
                 f"live view {name:17} {median:6.0f} ms behind (95 %: {p95:.0f} ms), {waits}, {len(behind_ms)} pictures"
             )
+            most, median = max(joins_ms), statistics.median(joins_ms)
+            print(f"… from the tap on Live to the first picture: median {median:.0f} ms, most of {JOINS} {most:.0f} ms")
 
 
-def _watched(folder: Path, film: Path, prepare: str) -> tuple[list[float], list[float]]:
-    """Returns how old each shown picture was, and how much of the film the player held beyond it, in ms."""
+def _watched(folder: Path, film: Path, prepare: str) -> tuple[list[float], list[float], list[float]]:
+    """Returns how old each shown picture was, how much of the film the player held beyond it, and how long the first
+    picture took each time, in ms."""
     folder.mkdir()
     with a_house(folder, None) as house, phones(house, folder) as people:
         people.pair("ana", device=DESKTOP)
@@ -77,10 +95,15 @@ def _watched(folder: Path, film: Path, prepare: str) -> tuple[list[float], list[
         filming = threading.Thread(target=house.solo.record, args=(reading.boot_ns,))
         filming.start()
         seen = people.run("ana", "return page.evaluate(async () => {" + _READ + "})")
+        joins_ms = []
+        for number in range(JOINS):
+            people.go("ana", "/timeline")
+            time.sleep(0.5 + number / 10)
+            joins_ms.append(float(people.run("ana", _JOIN)))
         filming.join()
     shown = {int(number): (at_ms, waits_ms) for number, at_ms, waits_ms in reversed(seen) if number > 3 * FRAMES_PER_S}
     behind_ms = [at_ms - began_ms - 1000 * number / FRAMES_PER_S for number, (at_ms, _) in shown.items()]
-    return behind_ms, [waits_ms for _, waits_ms in shown.values()]
+    return behind_ms, [waits_ms for _, waits_ms in shown.values()], joins_ms
 
 
 def _film(path: Path) -> Path:
