@@ -109,6 +109,10 @@ class Element {
 let made = [];
 /** @type {any[]} the frames of talk that went to the doorbell */
 let sent = [];
+/** @type {string[]} what the page asked its worker for */
+let asked = [];
+/** @type {() => void} */
+let leave = () => {};
 /** @type {() => void} */
 let hide = () => {};
 Object.assign(globalThis, {
@@ -131,12 +135,14 @@ Object.assign(globalThis, {
     onmessage = () => {};
     postMessage({ number, name, values }) {
       if (name === "talkSend") sent.push(...values.frames);
+      asked.push(name);
       const results = {
         ask: { recorder: { speaker: "ready" } },
         ownReplies: [],
         talkBegin: { state: "ready", talker: null, replies: [] },
         talkSend: "ready",
       };
+      if (name === "talkBegin") leave();
       queueMicrotask(() => this.onmessage({ data: { number, result: results[values?.op ?? name] ?? results[name] } }));
     }
   },
@@ -261,6 +267,15 @@ shown.end();
 allow();
 await settle();
 found.panel.allowedAfterLeaving = open();
+
+begin();
+({ shown, button } = panel());
+asked = [];
+leave = () => shown.end();
+button.fire("pointerdown", DOWN);
+await settle();
+leave = () => {};
+found.panel.leftWhileItBegan = [...open(), ...asked];
 
 asks();
 ({ button } = panel());

@@ -48,6 +48,7 @@ def test_a_microphone_that_is_allowed_after_the_button_was_let_go_or_the_page_le
         "allowedAfterLettingGo": CLOSED,
         "refusedAfterLettingGo": [*CLOSED, "talk.refused"],
         "allowedAfterLeaving": CLOSED,
+        "leftWhileItBegan": [*CLOSED, "talkBegin", "talkEnd"],
         "pressedTwice": [1, 1, "talking"],
         "staysForAMoment": [1, 1],
         "afterTenSeconds": CLOSED,

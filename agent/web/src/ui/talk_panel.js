@@ -179,6 +179,10 @@ export class TalkPanel {
   async #begin() {
     if (this.#hasSession) return true;
     const { state, talker, replies } = await call("talkBegin");
+    if (this.#hasEnded) {
+      if (talker === null && state === "ready") void call("talkEnd").catch(() => {});
+      return false;
+    }
     if (talker !== null) this.#fail(t("talk.taken", { name: talker }));
     else if (state !== "ready") this.#fail(t(`talk.state.${state}`));
     else this.#hasSession = true;
