@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Final
 
 from django.contrib import messages
@@ -142,6 +143,7 @@ def _form(request: DeskRequest, draft: Draft | None) -> HttpResponse:
         "form": form,
         "draft": draft,
         "zone": zone,
+        "yesterday": timezone.localdate(timezone=zone) - datetime.timedelta(days=1),
         "presets": {each.incident: _preset_json(each) for each in known_presets},
         "cases": Case.objects.filter(organisation=organisation, closed_at=None).order_by("-pk")[:100],
         **map_context(organisation, known),

@@ -165,10 +165,10 @@ _SENTENCES: Final[Mapping[Code, str]] = {
     Code.FAR_AWAY: gettext_noop("The area is far from all places about which you asked before."),
     Code.CASE_COUNT: gettext_noop("This case has asked %(asked)s of %(most)s times in this place."),
     Code.DAY_COUNT: gettext_noop(
-        "You asked here %(asked)s times in the last 24 hours. Doors take %(usual)s, and fewer if their owner says so."
+        "Requests here in the last 24 hours: %(asked)s. Doors take %(usual)s, and fewer if their owner says so."
     ),
     Code.SAME_TIME: gettext_noop(
-        "You asked about this time and place %(asked)s times before. Doors that are asked again may refuse."
+        "Earlier requests about this time and place: %(asked)s. Doors that are asked again may refuse."
     ),
     Code.KEPT: gettext_noop("You promise to keep footage for %(days)s days at most."),
     Code.NO_ROOT: gettext_noop(
@@ -194,7 +194,7 @@ def _window(values: Mapping[str, Any], zone: ZoneInfo) -> str:
     names = ("from_s", "to_s", "not_after_s")
     begin, end, until = (datetime.datetime.fromtimestamp(values[name], zone) for name in names)
     return gettext(
-        "%(begin)s to %(end)s: %(minutes)s minutes, %(days)s days back (at most %(most)s). "
+        "%(begin)s to %(end)s: %(minutes)s minutes. Days back: %(days)s of at most %(most)s. "
         "Owners can answer until %(until)s."
     ) % {
         "begin": formats.date_format(begin, MOMENT),

@@ -11,8 +11,24 @@ function json(id) {
   return JSON.parse(document.getElementById(id)?.textContent ?? "null");
 }
 
+/**
+ * Lets a button put its day into the field, so that a person need not learn the order of day and month.
+ * @param {HTMLFormElement} form
+ */
+function useDays(form) {
+  const day = form.elements.namedItem("day");
+  if (!(day instanceof HTMLInputElement)) return;
+  for (const button of form.querySelectorAll("button[data-day]")) {
+    button.addEventListener("click", () => {
+      day.value = button.getAttribute("data-day") ?? "";
+      day.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+  }
+}
+
 /** @param {HTMLFormElement} form */
 async function begin(form) {
+  useDays(form);
   const fields = new AreaFields(form);
   const presets = json("presets");
   if (presets) new Presets(form, presets); // a bulletin has an area, and no incident

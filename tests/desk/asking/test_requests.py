@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -205,6 +207,33 @@ def test_the_form_of_a_new_request_is_filled_with_all_that_the_desk_knows(listed
     assert f'value="{listed.people[Role.ASKER].email}"' in page
     drafted(listed, contact_name="Night desk")
     assert 'value="Night desk"' in listed.client(Role.ASKER).get("/requests/new").content.decode()
+
+
+def test_the_form_asks_for_the_time_before_the_map_and_offers_yesterday_in_the_organisations_zone(
+    listed: Agency,
+) -> None:
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # 25 hours apart: never the same day
+        Preferences.objects.update_or_create(organisation=listed.organisation, defaults={"time_zone": zone})
+        yesterday = datetime.datetime.now(ZoneInfo(zone)).date() - datetime.timedelta(days=1)
+        html = listed.client(Role.ASKER).get("/requests/new").content.decode()
+        assert f'data-day="{yesterday:%Y-%m-%d}"' in html
+        assert html.index('name="case"') < html.index('name="since"') < html.index('id="area-map"')
+
+
+def test_the_page_of_a_request_that_waits_begins_with_who_acts_next(listed: Agency) -> None:
+    draft = drafted(listed)
+    take(listed, Role.ASKER, draft, "submit")
+    html = listed.client(Role.ASKER).get(f"/requests/{draft.pk}").content.decode()
+    assert html.index("A second person, a supervisor, approves it.") < html.index("Send it back")
+
+
+def test_the_live_check_counts_one_request_and_one_day_without_a_wrong_plural(listed: Agency) -> None:
+    take(listed, Role.ASKER, draft := drafted(listed), "submit")
+    take(listed, Role.SUPERVISOR, draft, "approve")
+    html = listed.client(Role.ASKER).post("/requests/check", fields()).json()["html"]
+    assert 'data-code="day-count"' in html
+    assert "1 times" not in html
+    assert "1 days back" not in html
 
 
 def test_a_new_request_takes_over_the_words_of_an_earlier_one_of_the_same_organisation(
