@@ -138,6 +138,8 @@ def look(
     full = "full" in kind
     wanted = ("watching", "recording") if full else ("not recording",)
     until(lambda: status()["recorder"].get("state") in wanted)
+    if kind != "btrfs full":  # it says that there is space
+        until(lambda: status()["recorder"].get("detail"))  # with the first segment that needs room
     recorder = status()["recorder"]
     seen["state"], seen["detail"] = recorder.get("state"), recorder.get("detail")
     seen["records meanwhile"] = full and until(lambda: status()["recorder"].get("segments"))

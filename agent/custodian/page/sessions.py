@@ -7,8 +7,8 @@
   be an *owner's* session, the browser signs a challenge with an approval key.  That level lapses after a while without
   use and while the clock is behind: after a power cut a browser signs again, and stays paired.
 - An address that fails waits: 0 s for the first few, then twice as long each time.  The count is on the disk before the
-  answer is given, so it survives a restart.  Each address waits only for its own failures: otherwise a stranger with
-  many addresses would lock out every new browser.
+  answer is given, so it survives a restart (unless the disk is full).  Each address waits only for its own failures:
+  otherwise a stranger with many addresses would lock out every new browser.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ MOST_SESSIONS: Final = 64
 FREE_FAILURES: Final = 5
 LONGEST_WAIT_S: Final = 15 * 60
 _SEEN_EVERY_S: Final = 60
+_FULL_DISK_WAIT_S: Final = 60
+"""Between tries to write to a disk that was full."""
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_DIGITS: Final = 10
 _TOKEN_BYTES: Final = 32
@@ -83,7 +85,10 @@ def code_text(code: str) -> str:
 
 
 class Sessions:
-    """`page.sqlite`.  `now_s`: UTC seconds.  Safe to use from several threads.  Raises `StorageError`."""
+    """`page.sqlite`.  `now_s`: UTC seconds.  Safe to use from several threads.  Raises `StorageError`.
+
+    While the disk takes no write, it goes on in memory, because an owner has to come in to make room.
+    """
 
     def __init__(
         self,
@@ -97,6 +102,9 @@ class Sessions:
         self._lets_in = lets_in
         self._now_s = now_s
         self._lock = threading.Lock()
+        self._full_disk: sqlite3.Connection | None = None
+        """The file, while the disk takes no write. `_database` is then a copy in memory."""
+        self._try_again_s = 0
         try:
             self._database = _opened(path)
         except (sqlite3.Error, OSError) as error:
@@ -106,7 +114,10 @@ class Sessions:
 
     def close(self) -> None:
         with self._lock:
+            self._return_to_disk()
             self._database.close()
+            if self._full_disk is not None:
+                self._full_disk.close()
 
     # codes
 
@@ -256,10 +267,41 @@ class Sessions:
             return self._write_locked(statement, values)
 
     def _write_locked(self, statement: str, values: tuple[object, ...]) -> int:
+        if self._full_disk is not None and self._now_s() >= self._try_again_s:
+            self._return_to_disk()
         try:
-            return self._database.execute(statement, values).rowcount
+            try:
+                return self._database.execute(statement, values).rowcount
+            except sqlite3.Error as error:
+                if self._full_disk is not None or not takes_no_write(error):
+                    raise
+                self._leave_disk()
+                return self._database.execute(statement, values).rowcount
         except sqlite3.Error as error:
             raise StorageError("The page's database cannot be written.", remedy="Is the disk full?") from error
+
+    def _leave_disk(self) -> None:
+        """Goes on in memory, as after a start on a full disk. An owner has to come in to make room."""
+        copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        try:
+            self._database.backup(copy)
+        except sqlite3.Error:
+            copy.close()
+            raise
+        self._full_disk, self._database = self._database, copy
+        self._try_again_s = self._now_s() + _FULL_DISK_WAIT_S
+
+    def _return_to_disk(self) -> None:
+        """Writes what changed in memory meanwhile to the disk, all of it or nothing."""
+        if self._full_disk is None:
+            return
+        try:
+            self._database.backup(self._full_disk)
+        except sqlite3.Error:
+            self._try_again_s = self._now_s() + _FULL_DISK_WAIT_S
+            return
+        self._database.close()
+        self._database, self._full_disk = self._full_disk, None
 
 
 def _opened(path: Path) -> sqlite3.Connection:

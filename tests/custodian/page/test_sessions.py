@@ -233,13 +233,11 @@ def test_a_disk_that_takes_nothing_keeps_no_owner_from_looking(hall: Hall) -> No
     found = hall.visitors.session(token)
     assert found is not None
     assert found.owner_key == "a" * 16
-    # If a visit cannot be written, the session lapses from the last written one.
     hall.now += module.OWNER_IDLE_S
     found = hall.visitors.session(token)
     assert found is not None
-    assert found.owner_key is None
-    with pytest.raises(StorageError):
-        hall.visitors.make_code("printed")
+    assert found.owner_key is None, "the level lapses as on any disk"
+    assert hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
 
 
 # -- at the edges ------------------------------------------------------------------------------------------------------
@@ -617,7 +615,8 @@ def test_beyond_sixty_four_browsers_the_one_that_was_not_seen_for_the_longest_go
 
 def test_a_write_that_fails_is_named_and_a_look_goes_on(rows: Rows) -> None:
     token = rows.sessions.pair(rows.sessions.make_code("printed"), "10.0.0.2", "Firefox")
-    rows.database.execute("PRAGMA query_only = 1")
+    writes = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE)
+    rows.database.set_authorizer(lambda action, *_: sqlite3.SQLITE_DENY if action in writes else sqlite3.SQLITE_OK)
     rows.now += 60
     session = rows.sessions.session(token)
     assert session == Session("04" * 8, rows.now - 60, rows.now - 60, "Firefox", None)
@@ -629,6 +628,61 @@ def test_a_write_that_fails_is_named_and_a_look_goes_on(rows: Rows) -> None:
         with pytest.raises(StorageError, match="The page's database cannot be written") as refused:
             call()
         assert refused.value.remedy == "Is the disk full?"
+
+
+def fill_disk(hall: Hall) -> None:
+    """From here on, SQLite's answer to a write that needs a page is the one of a full disk."""
+    (pages,) = hall.visitors._database.execute("PRAGMA page_count").fetchone()
+    hall.visitors._database.execute(f"PRAGMA max_page_count = {pages}")
+
+
+LONG_NAME = "Firefox" * 1_000
+"""A browser's name that needs more than a page."""
+
+
+def test_an_owner_comes_in_although_the_disk_has_become_full_and_nothing_is_lost_when_there_is_room(hall: Hall) -> None:
+    """Each try was answered with "Is the disk full?", so that no owner could make room through the page."""
+    code = hall.visitors.make_code("printed")
+    fill_disk(hall)
+    disk = hall.visitors._database
+    token = hall.visitors.pair(code, "10.0.0.2", LONG_NAME)
+    session = hall.visitors.session(token)
+    assert session is not None
+    token = hall.visitors.elevate(session, "k" * 16)
+    hall.visitors.failed("pair 10.0.0.9")
+    assert disk.execute("SELECT count(*) FROM sessions").fetchone() == (0,), "the disk has taken nothing"
+    hall.now += 60
+    hall.visitors.failed("pair 10.0.0.9")
+    assert hall.visitors._database is not disk, "still full"
+    disk.execute("PRAGMA max_page_count = 1000")
+    hall.now += 59
+    hall.visitors.failed("pair 10.0.0.9")
+    assert hall.visitors._database is not disk, "a full disk is tried once a minute"
+    hall.now += 1
+    hall.visitors.failed("pair 10.0.0.9")
+    assert hall.visitors._database is disk
+    hall.restart()
+    session = hall.visitors.session(token)
+    assert session is not None
+    assert (session.browser, session.owner_key) == (LONG_NAME, "k" * 16)
+
+
+def test_with_the_end_of_the_process_a_disk_that_has_room_again_gets_the_sessions(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    fill_disk(hall)
+    disk = hall.visitors._database
+    token = hall.visitors.pair(code, "10.0.0.2", LONG_NAME)
+    disk.execute("PRAGMA max_page_count = 1000")
+    hall.restart()
+    assert hall.visitors.session(token) is not None
+
+
+def test_sessions_of_a_full_disk_end_with_the_process(hall: Hall) -> None:
+    code = hall.visitors.make_code("printed")
+    fill_disk(hall)
+    token = hall.visitors.pair(code, "10.0.0.2", LONG_NAME)
+    hall.restart()
+    assert hall.visitors.session(token) is None
 
 
 def test_a_code_is_printed_in_three_groups() -> None:
