@@ -265,7 +265,7 @@ class Story:
             await page.getByLabel("Certificate", {exact: true}).setInputFiles(args.certificate);
             await page.getByLabel("Authority of the broker").setInputFiles(args.authority);
             await page.getByRole("button", {name: "Take the certificate"}).click();
-            await page.getByText("Works until").waitFor();
+            await page.getByText("The certificate works until").waitFor();
             """,
             certificate=said["certificate"],
             authority=said["ca"],
