@@ -370,6 +370,7 @@ class Story:
             limit = f"{whole_s * (number + 0.5) / count:.2f}"
             words = ("timeout", "-s", "KILL", limit, "python3", "/root/src/scripts/installation", "install")
             self.box.run(*words, check=False)
+            self._until(self._guard_has_ended, "the end of what the killed installer left")
             now = self._installed()
             assert now in (old, new), now
             outcomes["new" if now == new else "old"] += 1
@@ -377,6 +378,11 @@ class Story:
         self._install()
         left = f"{outcomes['old']} left the old version, {outcomes['new']} the new"
         return f"{count} kills over {whole_s:.0f} s of upgrade: {left}"
+
+    def _guard_has_ended(self) -> bool:
+        # It holds the installers' lock meanwhile, and the next installer would only say that another one runs.
+        is_active = self.box.run("systemctl", "is-active", "--quiet", "doorward-install-guard.service", check=False)
+        return is_active.returncode != 0
 
     def uninstall(self) -> str:
         data = {name for name in self.box.files() if name.startswith(("/var/lib/doorward", "/etc/doorward"))}
