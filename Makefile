@@ -40,7 +40,7 @@ test-quick: setup-test ## Run the static checks, the tests that mirror changed f
 
 test-browser: setup-test ## Go through the owner's page in a real browser, all of it, with screenshots (half an hour)
 	@sh scripts/system-packages.sh test-browser
-	@DOORWARD_BROWSER=all $(VENV)/bin/python -m pytest tests/browser tests/web \
+	@DOORWARD_BROWSER=all $(VENV)/bin/python -m pytest -p tests.parallel --workers $$((2 * $$(nproc))) -q tests/browser tests/web \
 	    tests/scenarios/test_a_desk_from_an_empty_folder.py $$(grep -rl --include='test_*.py' mark.browser tests/desk) $(ARGS)
 
 test-home-assistant: setup-test ## Show the doorbell to a real Home Assistant, installed for it (Debian 13, minutes, 1 GB)
@@ -153,7 +153,7 @@ prove-consent: setup-test ## Prove consent at length: a million steps, a million
 	@DOORWARD_PROVE=all $(VENV)/bin/python -m pytest -p tests.parallel --workers $$(($$(nproc) + 1)) -q -rP \
 	    $$(grep -rl --include='test_*.py' properties.amounts tests) $(ARGS)
 
-prove-crash: setup-test ## Cut the power at every write, fail every call and kill a desk's worker at every step (root for ext4, an hour)
+prove-crash: setup-test ## Cut the power at every write, fail every call and kill a desk's worker at every step (root for ext4, a quarter of an hour)
 	@DOORWARD_THOROUGH=1 $(VENV)/bin/python -m pytest -p tests.parallel --workers $$(($$(nproc) + 1)) -q \
 	    tests/crash tests/desk/storage/test_workers.py $(ARGS)
 

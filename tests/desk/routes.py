@@ -19,6 +19,7 @@ class Route:
     name: str
     pattern: str
     action: Action | None
+    is_csrf_exempt: bool
 
     @property
     def app(self) -> str:
@@ -41,6 +42,7 @@ def _walk(resolver: URLResolver, prefix: str, space: str) -> Iterator[Route]:
         pattern = prefix + str(each.pattern)
         if isinstance(each, URLPattern):
             action = getattr(each.callback, ACTION_OF, None)
-            yield Route(":".join(filter(None, (space, each.name))), pattern, action)
+            exempt = getattr(each.callback, "csrf_exempt", False)
+            yield Route(":".join(filter(None, (space, each.name))), pattern, action, exempt)
         else:
             yield from _walk(each, pattern, each.namespace or space)

@@ -323,6 +323,26 @@ def test_a_stranger_reaches_no_page(agency: Agency, app: str) -> None:
                 assert sent_away or answered.status_code == 405, route
 
 
+FOR_ANY_SITE = {
+    f"neighbourhood:{name}" for name in ("send-tip", "send", "mine-state", "mine-part", "withdraw", "appeal", "report")
+}
+"""Forms that another site may send as well, because no cookie gives a right there."""
+
+
+def test_another_site_may_send_only_the_forms_that_need_no_cookie() -> None:
+    assert {route.name for route in walked() if route.is_csrf_exempt and route.app != "api"} == FOR_ANY_SITE
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_form_of_another_site_is_refused_before_anything_is_done(agency: Agency, app: str) -> None:
+    client = browser(enforce_csrf_checks=True)
+    client.force_login(agency.people[Role.SUPERVISOR], backend="allauth.account.auth_backends.AuthenticationBackend")
+    for route in walked():
+        if route.app == app and not route.is_csrf_exempt and route.name not in OPEN:
+            answered = client.post(address_of(route, agency), HTTP_ORIGIN="https://evil.example")
+            assert (answered.status_code, b"Send the form again" in answered.content) == (403, True), route
+
+
 @pytest.mark.parametrize("app", APPS)
 def test_a_role_reaches_exactly_the_pages_of_its_actions(agency: Agency, app: str) -> None:
     clients = {role: agency.client(role) for role in Role}
