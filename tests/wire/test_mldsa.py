@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,11 @@ def test_a_key_verifies_its_own_signatures_and_takes_no_other_bytes_for_one() ->
 
 def test_both_signatures_make_the_payload_readable() -> None:
     assert read(GOOD) == PAYLOAD
+
+
+def test_an_envelope_of_another_kind_is_refused() -> None:
+    with pytest.raises(FormatError, match=f"does not hold a {re.escape(TYPE)}"):
+        read(GOOD | {"payloadType": "application/vnd.doorward.other+json"})
 
 
 SPOILT: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {

@@ -159,6 +159,10 @@ def test_a_sender_is_who_the_access_list_lets_write_there_and_a_receipt_is_of_it
     assert topics.sender_of("noise/" + str(topic)).kind is TopicClass.CELL
 
 
+def test_receipts_of_one_disclosure_are_one_sender() -> None:
+    assert topics.sender_of(str(ReceiptTopic("ab" * 8, "cd" * 16))) == TopicSender("cd" * 16, TopicClass.RECEIPTS)
+
+
 def test_packages_of_one_root_are_one_sender_whatever_their_slot() -> None:
     senders = {topics.sender_of(str(TrustTopic("ab" * 8, slot))) for slot in range(TRUST_SLOTS)}
     assert senders == {TopicSender("ab" * 8, TopicClass.TRUST)}

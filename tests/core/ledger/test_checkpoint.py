@@ -120,6 +120,12 @@ def test_the_verifier_key_is_the_one_other_tools_take() -> None:
     assert base64.decode(NOTE.decode().split()[-1])[:4].hex() == key_hash
 
 
+def test_the_signature_of_a_note_is_over_its_first_three_lines() -> None:
+    text = NOTE[: NOTE.index(b"\n\n") + 1]
+    assert text.count(b"\n") == 3
+    assert checkpoint.checkpoint_signature(NOTE, DEVICE) == DEVICE_PRIVATE.sign(text)
+
+
 def test_a_ledger_that_grew_continues_and_one_rolled_back_does_not() -> None:
     three = checkpoint.open_checkpoint(checkpoint.sign_checkpoint(frontier(3), DEVICE_PRIVATE), DEVICE)
     five = checkpoint.open_checkpoint(NOTE, DEVICE)
