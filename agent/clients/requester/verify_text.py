@@ -83,8 +83,9 @@ Answer {disclosure}
 
 You need a shell (Linux, macOS, or WSL on Windows), OpenSSL 3.0 or newer and, for the films, age 1.3 or newer. Nothing
 here needs a network or Doorward. Copy the whole answer to a place of your own: the folder "bundle", in which this text
-is, and the films and the report beside it. Open a shell in the copy of "bundle", and type the lines that begin with four
-spaces, one at a time. A check that holds says "same", "OK" or "Successfully". A check that says nothing has failed.
+is, and the films and the report beside it. Open a shell in the copy of "bundle", and type the lines that begin with
+four spaces, one at a time. A check that holds says "same", "OK" or "Successfully". A check that says nothing has
+failed.
 
 The statements are readable text: by-hand/*.signed. Read them. The first word is DSSEv1 (dsse, version 1), then come the
 length and the name of the kind of statement, the length of the statement, and the statement as JSON.
