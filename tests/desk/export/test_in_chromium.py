@@ -143,8 +143,8 @@ def test_an_admins_pages_of_tokens_and_of_a_trust_root(browser: Browser, desk: D
     browser.run(
         """
         const page = pages.admin;
-        await page.getByLabel("New passphrase").fill("six words that no person guesses");
-        await page.getByLabel("The same again").fill("six words that no person guesses");
+        await page.locator("#id_passphrase").fill("six words that no person guesses");
+        await page.locator("#id_again").fill("six words that no person guesses");
         await page.getByRole("button", {name: "Make the key"}).click();
         await page.getByRole("button", {name: "Propose", exact: true}).waitFor();
         """
