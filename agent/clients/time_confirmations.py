@@ -218,7 +218,7 @@ def find_time(
 
 
 def _statements(side: TimeSide, proof: TimeProof, head: Checkpoint, trust: TimeTrust) -> Iterator[TimeStatement]:
-    """Yields each cosignature and stamp of a proof whose `head` the device signed."""
+    """Yields each cosignature and stamp of a proof. The device signed the proof's `head`."""
     for line in proof.cosignatures.splitlines(keepends=True):
         name = _name_in(line)
         try:

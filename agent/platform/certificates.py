@@ -87,7 +87,7 @@ def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    """Returns the usage of an authority's key, or of a key that only signs TLS handshakes (RFC 5280, 4.2.1.3)."""
+    """Returns the usage of an authority's key, or of one that only signs data or handshakes (RFC 5280, 4.2.1.3)."""
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         content_commitment=False,

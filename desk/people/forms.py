@@ -165,7 +165,7 @@ class CertificateForm(forms.Form):
 
 
 class TimeTrustForm(forms.Form):
-    """The witnesses and authorities of time-stampers whose confirmations of time count."""
+    """The witnesses and authorities of time-stampers that may confirm times."""
 
     witnesses = forms.CharField(
         label=_("Keys of witnesses"),

@@ -149,7 +149,7 @@ def certificate(request: DeskRequest) -> HttpResponse:
 @require_POST
 @needs(Action.MANAGE_ORGANISATION)
 def time_trust(request: DeskRequest) -> HttpResponse:
-    """Takes the witnesses and time-stampers whose confirmations of time count."""
+    """Takes the witnesses and time-stampers that may confirm times."""
     form = TimeTrustForm(request.POST, request.FILES)
     if form.is_valid():
         given = form.cleaned_data["authorities"]

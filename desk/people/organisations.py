@@ -125,7 +125,7 @@ def import_bundle(
 
 @transaction.atomic
 def trust_times_of(organisation: Organisation, by: Person, witnesses: str, authorities: bytes | None) -> TimeTrust:
-    """Stores those whose confirmations of time count. Raises `ConfigurationError`, and then nothing changes."""
+    """Stores those that may confirm times. Raises `ConfigurationError`, and then nothing changes."""
     notes = requester_of(organisation).notes
     checked = TimeTrust.of(witnesses, [] if authorities is None else [authorities])
     names = ", ".join(each.name for each in checked.witnesses)

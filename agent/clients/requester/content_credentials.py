@@ -38,6 +38,7 @@ from agent.core.timebase import ClockQuality, utc_date
 from agent.core.vault.following import FIRST, prev_in_clip_of
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
+from agent.platform.certificates import key_usage
 from agent.wire.identities import SIGNATURE_BYTES, PublicKey
 
 __all__ = ["FOLDER", "CredentialedClip", "require_c2pa", "write_credentials"]
@@ -215,7 +216,7 @@ def _certificate(requester: Requester, subject: x509.Name, key: Ed25519PublicKey
         .not_valid_before(_FROM)
         .not_valid_after(_UNTIL)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=0 if authority else None), critical=True)
-        .add_extension(_usage(signs_certificates=authority), critical=True)
+        .add_extension(key_usage(signs_certificates=authority), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), critical=False)
     )
@@ -227,20 +228,6 @@ def _certificate(requester: Requester, subject: x509.Name, key: Ed25519PublicKey
     content = body + _ED25519 + bytes((3, SIGNATURE_BYTES + 1, 0)) + requester.sign_certificate(body)
     der = b"\x30\x82" + len(content).to_bytes(2) + content
     return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode("ascii")
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _name(requester: Requester, common: str) -> x509.Name:

@@ -161,7 +161,7 @@ def _films(verification: Verification) -> Iterator[tuple[int, str]]:
 
 
 def _lines_told(hand: ByHand, disclosed: VerifiedDisclosure) -> dict[str, int]:
-    """Returns the line in records.jsonl of each record whose hash the device signed as one of a named clip."""
+    """Returns the line in records.jsonl of each record that the device signed, by its hash, as one of a named clip."""
     told = {leaf for clip in disclosed.manifest.clips for leaf in clip.leaves}
     lines = {line: number for number, line in enumerate(disclosed.manifest.records, start=1)}
     return {name: lines[line.decode()] for line, name in hand.record_of.items() if leaf_hash(line).hex() in told}

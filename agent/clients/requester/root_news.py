@@ -24,7 +24,7 @@ from agent.wire.trust_package import DIRECTORY_SLOTS, MAX_CHUNK_BYTES, MAX_DIREC
 __all__ = ["MOST_HELD", "JoinedChunks", "RootNews", "StoredNews"]
 
 MOST_HELD: Final = 4
-"""Packages or directories whose chunks are held at once. The oldest makes room."""
+"""Most packages or directories with chunks that are held at once. The oldest makes room."""
 _HEAD: Final = re.compile(rb"([0-9a-f]{64}) ([1-9])")
 
 

@@ -39,7 +39,7 @@ class EvidenceFiles:
     headers: dict[int, int]
     films: dict[int, str]
     redactions: tuple[int, ...]
-    """Parts whose list of redactions stands in redactions-NNN.json."""
+    """Parts that have their list of redactions in redactions-NNN.json."""
     lines_told: dict[str, int]
     """For each record of a clip that the owner named, its line in records.jsonl."""
     beside: bool
@@ -91,7 +91,7 @@ The statements are readable text: by-hand/*.signed. Read them. The first word is
 length and the name of the kind of statement, the length of the statement, and the statement as JSON.
 
 Compare the public keys with ones that you know from elsewhere: by-hand/requester.pem with the organisation that asked,
-by-hand/device.pem with other answers of this doorbell. The checks show that one key signed, and not to whom it belongs.
+by-hand/device.pem with other answers of this doorbell. The checks show that a key signed. They do not show its holder.
 This text came with the evidence. docs/evidence.md of Doorward's source lists the same checks.
 """
 
@@ -131,7 +131,7 @@ def _of_people(evidence: EvidenceFiles) -> Iterator[_Check]:
     if "request" in statements:
         yield _Check(
             "The request",
-            "what was asked, by whom, for which place and time, and with which promises, as it was signed.",
+            "what was asked, by which organisation, for which place and time, and with which promises.",
             "that the organisation was entitled to ask. See the trust root named in the request.",
             [_signature(statements["request"]), *_in_envelope(statements["request"], "request.dsse")],
         )
@@ -226,7 +226,7 @@ def _of_the_films(verification: Verification, evidence: EvidenceFiles) -> Iterat
         "The signatures inside the films (ONVIF Media Signing)",
         "that the doorbell's key signed the pictures, in this order, also in a film that is handed on alone. "
         "ONVIF's validator (github.com/onvif/media-signing-framework) gives the verdict, after you build it: "
-        "validator -c h264 -C capture-root.pem FILM.mp4. The commands below show whose certificate that is.",
+        "validator -c h264 -C capture-root.pem FILM.mp4. The commands below show that this is the doorbell's key.",
         "anything about sound, about what lies before and after, or about a covered film.",
         [*_films(evidence)],
     )

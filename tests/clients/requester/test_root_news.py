@@ -59,7 +59,7 @@ def bundle(requester: Requester, version: int, brokers: bytes | None, *, key: st
 def package(
     requester: Requester, version: int, brokers: bytes | None, stamp: int = 1, *, key: str = "", **changes: Any
 ) -> bytes:
-    """A package of the root, whose timestamp works for a week from now on."""
+    """A package of the root. Its timestamp works for a week from now on."""
     dates = {"issued_s": NOW_S - 10, "expires_s": NOW_S + 7 * DAY_S}
     return samples.package(bundle(requester, version, brokers, key=key), version=stamp, **{**dates, **changes})
 
@@ -87,7 +87,7 @@ def hosts(requester: Requester) -> list[str]:
 
 @pytest.fixture
 def listed(requester: Requester) -> Requester:
-    """A requester with the root's package of version 3, whose directory has one broker."""
+    """A requester with the root's package of version 3 and a directory of one broker."""
     data = package(requester, 3, NEAR, 5)
     KnownRoots(requester).accept(samples.ROOT_KEY.text, data, NOW_S, NEAR)
     return requester

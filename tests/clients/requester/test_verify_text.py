@@ -51,7 +51,7 @@ def test_each_command_fails_after_one_bit_of_what_it_covers_has_changed(stranger
 
 
 def covered_by(stranger: Stranger, command: str) -> list[str]:
-    """The files whose bits a command covers: all that it names, without what a stranger brings and what it writes."""
+    """The files that a command covers: all that it names, without what a stranger brings and what it writes."""
     if command.startswith("age "):
         return [command.split()[6]]
     return [name for name in stranger.names(command) if name != AUTHORITY]

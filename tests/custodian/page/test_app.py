@@ -1,4 +1,4 @@
-"""The page as one application, without a server: which route does what, for whom, and what leaves it."""
+"""The page as one application, without a server: which route does what for which visitor, and what leaves it."""
 
 from __future__ import annotations
 

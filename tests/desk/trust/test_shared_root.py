@@ -52,7 +52,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Root:
-    """An agency whose three people sign for its root: two here, and one elsewhere."""
+    """An agency with three people who sign for its root: two here, and one elsewhere."""
 
     def __init__(self, agency: Agency, folder: Path, *, keys: int = 3) -> None:
         self.agency, self.organisation, self.folder = agency, agency.organisation, folder

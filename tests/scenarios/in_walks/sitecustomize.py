@@ -1,4 +1,4 @@
-"""Python imports this as it starts, in each process whose walks are traced.
+"""Python imports this as it starts, in each process that takes part in a traced walk.
 
 `tests/scenarios/walks.py` names this folder in PYTHONPATH. While the file `window` names a window, the process notes
 the functions of `agent` and `firmware_bridge` that are executed, with the names of their threads. A function that was
