@@ -123,7 +123,9 @@ class Approvals:
             _CompleteApproval(first.statement, first, co_approval, second, verified), released, enrolment
         )
 
-    def _share(self, yes: _CompleteApproval, released: tuple[ReleasedItem, ...], enrolment: Enrolment) -> RequestStatus:
+    def _share(
+        self, given: _CompleteApproval, released: tuple[ReleasedItem, ...], enrolment: Enrolment
+    ) -> RequestStatus:
         """Copies what is released, then checks everything again inside one transaction.
 
         A copy may take a minute, and recording and the network must not wait for it.  So it runs outside the
@@ -132,37 +134,37 @@ class Approvals:
         disclosure = self._entropy.token(_ID_BYTES).hex()
         with self._maker.making(disclosure, released) as making:
             try:
-                with self._applier.apply_once(yes.newest, enrolment):
-                    return self._seal(yes, released, making, disclosure)
+                with self._applier.apply_once(given.newest, enrolment):
+                    return self._seal(given, released, making, disclosure)
             except BaseException:
                 self._maker.discard(disclosure)
                 raise
 
     def _seal(
-        self, yes: _CompleteApproval, released: tuple[ReleasedItem, ...], making: OutboxBuild, disclosure: str
+        self, given: _CompleteApproval, released: tuple[ReleasedItem, ...], making: OutboxBuild, disclosure: str
     ) -> RequestStatus:
-        stored = self._approvable(yes.approval, yes.newest)
+        stored = self._approvable(given.approval, given.newest)
         self._holds.require_none_going(each.id for each in released)
-        shared = len(yes.approval.segments)
+        shared = len(given.approval.segments)
         verdict = self._releases.step(
-            stored, Event.APPROVED, disclosure=disclosure, segments=shared, **yes.first.fields
+            stored, Event.APPROVED, disclosure=disclosure, segments=shared, **given.first.fields
         )
         manifest = manifest_of(
             released,
             [part.sha256 for part in making.parts],
             disclosure=disclosure,
-            device=yes.approval.device,
+            device=given.approval.device,
             device_mldsa=self._maker.device_mldsa,
             request_sha256=stored.payload_sha256,
-            approval=yes.first.data,
+            approval=given.first.data,
             enrolments=self._enrolments.envelopes,
             ledger=self._ledger.newest(),
-            co_approval=yes.second.data if yes.second else None,
-            told=self._told(yes.approval, stored),
+            co_approval=given.second.data if given.second else None,
+            told=self._told(given.approval, stored),
             time=self.confirmed_time(),
         )
-        self._releases.records.save_approvers(stored, (each.key_id for each in (yes.first, yes.second) if each))
-        self._archive.keep(disclosure, yes.first, released, yes.co_approval_for_archive)
+        self._releases.records.save_approvers(stored, (each.key_id for each in (given.first, given.second) if each))
+        self._archive.keep(disclosure, given.first, released, given.co_approval_for_archive)
         parts = making.finish(manifest, stored.terms.reply)
         self._releases.add_outbox(stored, disclosure, parts, shared)
         return verdict

@@ -81,10 +81,10 @@ class OutboxBuilder:
         manifest: DisclosureManifest | TipManifest,
         reply: str,
     ) -> tuple[OutboxPart, ...]:
-        said = strictjson.encode(manifest)
+        content = strictjson.encode(manifest)
         if isinstance(manifest, DisclosureManifest):
-            said = envelope.sign_hybrid(manifest.PAYLOAD_TYPE, said, self._device_key, self._mldsa_key)
-        first = draft.write(0, "", self._sealed(said, reply))
+            content = envelope.sign_hybrid(manifest.PAYLOAD_TYPE, content, self._device_key, self._mldsa_key)
+        first = draft.write(0, "", self._sealed(content, reply))
         draft.commit()
         return (first, *parts)
 

@@ -54,7 +54,8 @@ _STANDS_OUT = 1.12
 """A ratio of structure. On films for tuning, few looks at wind, at the place of a car that had left or at a new shadow
 reached it, and most looks at visitors did."""
 _OTHER_LIGHT = 2
-"""If the rest of the picture has this many times the structure, or that part of it, nothing is said about the body."""
+"""The light has changed if the structure of the rest of the picture has grown or shrunk by this factor. Then each body
+counts as standing out."""
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _BODY_SHARE = np.float32(0.5)
 _KEPT_PER_LOOK = 0.95
@@ -213,6 +214,6 @@ def fidget_limit(background: Background) -> float:
 
 
 def _touch(one: CellBox, other: CellBox) -> bool:
-    """Within the margin: an arm is confirmed beside the body."""
+    """Returns True if the boxes touch, within the margin."""
     across = one[0] - _MARGIN <= other[2] and other[0] - _MARGIN <= one[2]
     return across and one[1] - _MARGIN <= other[3] and other[1] - _MARGIN <= one[3]

@@ -7,8 +7,11 @@
   be an *owner's* session, the browser signs a challenge with an approval key.  That level lapses after a while without
   use and while the clock is behind: after a power cut a browser signs again, and stays paired.
 - An address that fails waits: 0 s for the first few, then twice as long each time.  The count is on the disk before the
-  answer is given, so it survives a restart (unless the disk is full).  Each address waits only for its own failures:
-  otherwise a stranger with many addresses would lock out every new browser.
+  answer is given, so it survives a restart.  Each address waits only for its own failures: otherwise a stranger with
+  many addresses would lock out every new browser.
+- While the disk takes no write, all of this goes on in memory, because an owner has to come in to make room.  A restart
+  forgets what changed meanwhile.  So codes of before do not count then, and a browser that is signed out stays out only
+  until a restart: the owner gets an error and tries again.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import hmac
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,8 +47,8 @@ MOST_SESSIONS: Final = 64
 FREE_FAILURES: Final = 5
 LONGEST_WAIT_S: Final = 15 * 60
 _SEEN_EVERY_S: Final = 60
-_FULL_DISK_WAIT_S: Final = 60
-"""Between tries to write to a disk that was full."""
+_RETRY_S: Final = 60.0
+"""Between tries to write to a disk that took no write."""
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_DIGITS: Final = 10
 _TOKEN_BYTES: Final = 32
@@ -85,10 +89,7 @@ def code_text(code: str) -> str:
 
 
 class Sessions:
-    """`page.sqlite`.  `now_s`: UTC seconds.  Safe to use from several threads.  Raises `StorageError`.
-
-    While the disk takes no write, it goes on in memory, because an owner has to come in to make room.
-    """
+    """`page.sqlite`.  `now_s`: UTC seconds.  Safe to use from several threads.  Raises `StorageError`."""
 
     def __init__(
         self,
@@ -102,11 +103,15 @@ class Sessions:
         self._lets_in = lets_in
         self._now_s = now_s
         self._lock = threading.Lock()
-        self._full_disk: sqlite3.Connection | None = None
-        """The file, while the disk takes no write. `_database` is then a copy in memory."""
-        self._try_again_s = 0
+        self._path = path
+        self._disk: sqlite3.Connection | None = None
+        """The open file while `_database` is a copy in memory. None if the start could not open it for writing."""
+        self._retry_s: float | None = None
+        """When to try the disk again (CLOCK_MONOTONIC s), while `_database` is a copy in memory."""
         try:
-            self._database = _opened(path)
+            self._database, is_copy = _opened(path)
+            if is_copy:
+                self._go_on_in_memory()
         except (sqlite3.Error, OSError) as error:
             raise StorageError(
                 f"{path} cannot be used: {error}.", remedy="Delete it: paired browsers pair again."
@@ -116,8 +121,8 @@ class Sessions:
         with self._lock:
             self._return_to_disk()
             self._database.close()
-            if self._full_disk is not None:
-                self._full_disk.close()
+            if self._disk is not None:
+                self._disk.close()
 
     # codes
 
@@ -147,6 +152,7 @@ class Sessions:
         now = self._now_s()
         elsewhere = self._lets_in(typed)
         found, is_guess = elsewhere is True, elsewhere is False
+        was_on_disk = self._retry_s is None
         for kind, salt, stored, until_s, tries in self._database.execute("SELECT * FROM codes").fetchall():
             lives = now < until_s <= now + CODE_LIFE_S and tries < MOST_TRIES
             if lives and hmac.compare_digest(_hash(salt, typed), stored):
@@ -159,6 +165,8 @@ class Sessions:
         if is_guess and not found:
             self._write_locked("UPDATE codes SET tries = tries + 1", ())
             self._failed(bucket)
+        if found and was_on_disk and self._retry_s is not None:
+            raise _unwritten()  # the used code is still on the disk
         return found
 
     # sessions
@@ -207,9 +215,15 @@ class Sessions:
         return [Session(*row) for row in rows]
 
     def end(self, session: str) -> bool:
-        """Signs a browser out. Returns True if there was such a session."""
+        """Signs a browser out. Returns True if there was such a session.
+
+        Raises `StorageError` if the disk takes no write: the browser is out, but a restart lets it in again.
+        """
         with self._lock:
-            return self._write_locked("DELETE FROM sessions WHERE id = ?", (session,)) == 1
+            ended = self._write_locked("DELETE FROM sessions WHERE id = ?", (session,)) == 1
+            if ended and self._retry_s is not None:
+                raise _unwritten()
+            return ended
 
     # patience
 
@@ -267,61 +281,72 @@ class Sessions:
             return self._write_locked(statement, values)
 
     def _write_locked(self, statement: str, values: tuple[object, ...]) -> int:
-        if self._full_disk is not None and self._now_s() >= self._try_again_s:
+        if self._retry_s is not None and time.monotonic() >= self._retry_s:
             self._return_to_disk()
         try:
             try:
                 return self._database.execute(statement, values).rowcount
             except sqlite3.Error as error:
-                if self._full_disk is not None or not takes_no_write(error):
+                if self._retry_s is not None or not takes_no_write(error):
                     raise
                 self._leave_disk()
                 return self._database.execute(statement, values).rowcount
         except sqlite3.Error as error:
-            raise StorageError("The page's database cannot be written.", remedy="Is the disk full?") from error
+            raise _unwritten() from error
 
     def _leave_disk(self) -> None:
-        """Goes on in memory, as after a start on a full disk. An owner has to come in to make room."""
         copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         try:
             self._database.backup(copy)
         except sqlite3.Error:
             copy.close()
             raise
-        self._full_disk, self._database = self._database, copy
-        self._try_again_s = self._now_s() + _FULL_DISK_WAIT_S
+        self._disk, self._database = self._database, copy
+        self._go_on_in_memory()
+
+    def _go_on_in_memory(self) -> None:
+        # A code that is used up now would be good again after a restart.
+        self._database.execute("DELETE FROM codes")
+        self._retry_s = time.monotonic() + _RETRY_S
+        structlog.get_logger("page").warning("sessions_in_memory", remedy="Make room on the disk.")
 
     def _return_to_disk(self) -> None:
         """Writes what changed in memory meanwhile to the disk, all of it or nothing."""
-        if self._full_disk is None:
+        if self._retry_s is None:
             return
         try:
-            self._database.backup(self._full_disk)
-        except sqlite3.Error:
-            self._try_again_s = self._now_s() + _FULL_DISK_WAIT_S
+            disk = self._disk = self._disk or _sound(self._path)
+            self._database.backup(disk)
+        except (sqlite3.Error, OSError):
+            self._retry_s = time.monotonic() + _RETRY_S
             return
         self._database.close()
-        self._database, self._full_disk = self._full_disk, None
+        self._database, self._disk, self._retry_s = disk, None, None
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """A file that is damaged, wherever in it, is set aside: paired browsers pair again, and the doorbell records."""
+def _unwritten() -> StorageError:
+    return StorageError("The page's database cannot be written.", remedy="Is the disk full?")
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """Returns the database, and whether it is a copy in memory because the disk takes no write.
+
+    A file that is damaged, wherever in it, is set aside: paired browsers pair again, and the doorbell records.
+    """
     try:
-        return _sound(path)
+        return _sound(path), False
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.ENOSPC):
             raise
-        return open_snapshot(path)
+        return open_snapshot(path), True
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if takes_no_write(error) and path.exists():
-            # The page must work so that an owner can rescue the footage. Browsers paired meanwhile are forgotten with
-            # the process.
-            return open_snapshot(path)
+            return open_snapshot(path), True  # the page must work so that an owner can rescue the footage
         if not is_damage(error):
             raise
         structlog.get_logger("page").error("sessions_damaged", remedy="Let your browsers in again: doorward page code")
         quarantine(path)
-        return _sound(path)
+        return _sound(path), False
 
 
 def _sound(path: Path) -> sqlite3.Connection:

@@ -408,7 +408,7 @@ def test_on_a_disk_that_takes_no_write_paired_browsers_are_known_and_new_ones_fo
     assert hall.visitors.session(token) is not None
     other = paired(hall)
     assert hall.visitors.session(other) is not None
-    hall.restart()
+    cut(hall)
     assert hall.visitors.session(token) is not None
     assert hall.visitors.session(other) is None
 
@@ -448,11 +448,11 @@ class Rows:
         entropy: Any = SimpleNamespace(token=self.token)
         self.sessions = Sessions(Path("page.sqlite"), entropy, lambda: self.now, self._lets_in)
 
-    def _opened(self, path: Path) -> sqlite3.Connection:
+    def _opened(self, path: Path) -> tuple[sqlite3.Connection, bool]:
         assert path == Path("page.sqlite")
         self.database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self.database.executescript(module._SCHEMA)
-        return self.database
+        return self.database, False
 
     def token(self, size: int) -> bytes:
         self._number += 1
@@ -636,53 +636,124 @@ def fill_disk(hall: Hall) -> None:
     hall.visitors._database.execute(f"PRAGMA max_page_count = {pages}")
 
 
-LONG_NAME = "Firefox" * 1_000
-"""A browser's name that needs more than a page."""
+LONG_KEY = "k" * 8_000
+"""It needs more than a page."""
 
 
-def test_an_owner_comes_in_although_the_disk_has_become_full_and_nothing_is_lost_when_there_is_room(hall: Hall) -> None:
+def in_memory(hall: Hall) -> bool:
+    return bool(hall.visitors._database.execute("PRAGMA database_list").fetchone()[2] == "")
+
+
+def cut(hall: Hall) -> None:
+    """The process ends without a last word, and starts again."""
+    for database in (hall.visitors._database, hall.visitors._disk):
+        if database is not None:
+            database.close()
+    hall.open()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    found = SimpleNamespace(s=1_000.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: found.s))
+    return found
+
+
+def test_an_owner_comes_in_although_the_disk_has_become_full_and_nothing_is_lost_when_there_is_room(
+    hall: Hall, clock: SimpleNamespace
+) -> None:
     """Each try was answered with "Is the disk full?", so that no owner could make room through the page."""
-    code = hall.visitors.make_code("printed")
+    session = hall.visitors.session(paired(hall))
+    assert session is not None
     fill_disk(hall)
     disk = hall.visitors._database
-    token = hall.visitors.pair(code, "10.0.0.2", LONG_NAME)
-    session = hall.visitors.session(token)
-    assert session is not None
-    token = hall.visitors.elevate(session, "k" * 16)
+    with structlog.testing.capture_logs() as lines:
+        token = hall.visitors.elevate(session, LONG_KEY)
+        hall.visitors.failed("pair 10.0.0.9")
+    assert lines == [{"event": "sessions_in_memory", "log_level": "warning", "remedy": "Make room on the disk."}]
+    assert disk.execute("SELECT owner_key FROM sessions").fetchone() == (None,), "the disk has taken nothing"
+    hall.now -= 86_400  # a clock set back prolongs no wait
+    clock.s += 60
     hall.visitors.failed("pair 10.0.0.9")
-    assert disk.execute("SELECT count(*) FROM sessions").fetchone() == (0,), "the disk has taken nothing"
-    hall.now += 60
-    hall.visitors.failed("pair 10.0.0.9")
-    assert hall.visitors._database is not disk, "still full"
+    assert in_memory(hall), "still full"
     disk.execute("PRAGMA max_page_count = 1000")
-    hall.now += 59
+    clock.s += 59
     hall.visitors.failed("pair 10.0.0.9")
-    assert hall.visitors._database is not disk, "a full disk is tried once a minute"
-    hall.now += 1
+    assert in_memory(hall), "a full disk is tried once a minute"
+    clock.s += 1
     hall.visitors.failed("pair 10.0.0.9")
-    assert hall.visitors._database is disk
-    hall.restart()
+    assert not in_memory(hall)
+    hall.now += 86_400
+    cut(hall)
+    found = hall.visitors.session(token)
+    assert found is not None
+    assert found.owner_key == LONG_KEY
+
+
+def test_a_code_of_before_is_not_taken_while_the_disk_is_full_because_a_restart_would_make_it_good_again(
+    hall: Hall,
+) -> None:
+    code = hall.visitors.make_code("printed")
+    fill_disk(hall)
+    hall.visitors._database.execute("PRAGMA query_only = 1")
+    with pytest.raises(StorageError, match="cannot be written"):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+    with pytest.raises(RequestError, match="no longer"):
+        hall.visitors.pair(code, "10.0.0.2", "Firefox")
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
+    assert hall.visitors.session(token) is not None
+    cut(hall)
+    assert hall.visitors.session(token) is None, "what changed in memory is forgotten"
+    assert hall.visitors.pair(code, "10.0.0.2", "Firefox"), "it has not been used"
+
+
+def test_a_browser_signed_out_on_a_full_disk_is_out_and_the_owner_hears_that_it_does_not_last(hall: Hall) -> None:
+    token = paired(hall)
     session = hall.visitors.session(token)
     assert session is not None
-    assert (session.browser, session.owner_key) == (LONG_NAME, "k" * 16)
+    hall.visitors._database.execute("PRAGMA query_only = 1")
+    with pytest.raises(StorageError, match="cannot be written"):
+        hall.visitors.end(session.id)
+    assert hall.visitors.session(token) is None
+    cut(hall)
+    assert hall.visitors.session(token) is not None
+    assert hall.visitors.end(session.id)
 
 
 def test_with_the_end_of_the_process_a_disk_that_has_room_again_gets_the_sessions(hall: Hall) -> None:
-    code = hall.visitors.make_code("printed")
+    session = hall.visitors.session(paired(hall))
+    assert session is not None
     fill_disk(hall)
     disk = hall.visitors._database
-    token = hall.visitors.pair(code, "10.0.0.2", LONG_NAME)
+    token = hall.visitors.elevate(session, LONG_KEY)
     disk.execute("PRAGMA max_page_count = 1000")
     hall.restart()
     assert hall.visitors.session(token) is not None
 
 
-def test_sessions_of_a_full_disk_end_with_the_process(hall: Hall) -> None:
-    code = hall.visitors.make_code("printed")
-    fill_disk(hall)
-    token = hall.visitors.pair(code, "10.0.0.2", LONG_NAME)
-    hall.restart()
-    assert hall.visitors.session(token) is None
+def test_a_disk_that_refused_the_start_gets_the_sessions_when_it_takes_writes_again(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace
+) -> None:
+    paired(hall)
+    hall.visitors.close()
+    sound = module._sound
+
+    def refused(_path: Path) -> sqlite3.Connection:
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(module, "_sound", refused)
+    hall.open()
+    token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Safari")
+    clock.s += 60
+    hall.visitors.failed("pair 10.0.0.9")
+    assert in_memory(hall), "still read-only"
+    monkeypatch.setattr(module, "_sound", sound)
+    clock.s += 60
+    hall.visitors.failed("pair 10.0.0.9")
+    assert not in_memory(hall)
+    cut(hall)
+    assert hall.visitors.session(token) is not None
+    assert {each.browser for each in hall.visitors.sessions()} == {"Safari", "Firefox"}
 
 
 def test_a_code_is_printed_in_three_groups() -> None:
@@ -730,7 +801,7 @@ def test_a_damaged_file_is_told_and_set_aside_and_one_that_is_missing_is_no_copy
     path = tmp_path / "page.sqlite"
     path.write_bytes(b"\x55" * 8192)
     with structlog.testing.capture_logs() as lines:
-        module._opened(path).close()
+        module._opened(path)[0].close()
     assert lines == [
         {"event": "sessions_damaged", "log_level": "error", "remedy": "Let your browsers in again: doorward page code"}
     ]
