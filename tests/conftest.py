@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -36,11 +37,25 @@ settings.load_profile(os.environ.get("DOORWARD_EXAMPLES", "doorward"))
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    return (yield from _with_the_same_limits())
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    """A test that leaves this process less urgent makes every later one wait for whatever else the machine does."""
-    before = os.getpriority(os.PRIO_PROCESS, 0)
+    return (yield from _with_the_same_limits())
+
+
+def _with_the_same_limits() -> Generator[None, object, object]:
+    """A test and its fixtures must leave this process as later tests expect it.
+
+    A less urgent process would wait for whatever else the machine does. With a higher limit on recursion, brackets
+    without end would no longer be refused.
+    """
+    before, limit = os.getpriority(os.PRIO_PROCESS, 0), sys.getrecursionlimit()
     result = yield
     assert is_as_urgent(before), "This test has left its process less urgent than it was."
+    assert sys.getrecursionlimit() == limit, "This test has left another limit on recursion."
     return result
 
 
