@@ -94,7 +94,7 @@ def test_a_wrong_password_and_a_doorbell_that_is_not_there_are_told_in_words(wor
 def test_a_phone_in_another_network_comes_in_through_the_relay_and_by_no_other_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The three networks of `make test-browser`, without a browser: home behind NAT, relay, and phone."""
+    """The three networks of tests/browser, without a browser: home behind NAT, relay, and phone."""
     require_networks()
     monkeypatch.setattr(relay_connection, "_LOOK_S", 0.2)
     on_the_lan = CONFIGURATION.replace('host = "127.0.0.1"', 'host = "0.0.0.0"')
