@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,6 +119,7 @@ def make_vault(
     disk: Disk, *, index: Index | None = None, clock: SteppedClock | None = None, root: Path = ROOT, seed: int = 0,
     limits: RetentionLimits | None = None, start: bool = True, sealing: SealingContext = SEALING,
     chapters: ChapterLimits | None = None, slice_s: float | None = None,
+    on_unreadable: Callable[[Sequence[str]], None] | None = None,
 ) -> TestVault:  # fmt: skip
     store, log = DiskSegmentStore(disk, root), DiskManifestLog(disk, root)
     clock = clock or SteppedClock()
@@ -132,6 +134,7 @@ def make_vault(
         limits=limits or RetentionLimits(most_bytes=1 << 40),
         chapters=chapters,
         slice_s=slice_s,
+        on_unreadable=on_unreadable,
     )
     made = TestVault(vault, disk, index, clock, store, log)
     if start:

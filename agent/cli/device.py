@@ -152,9 +152,9 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("wear", f"{wear['bytes_per_recorded_hour'] / 1e6:.0f} MB written per recorded hour"))
     scrub = recorder.get("scrub")
     if scrub and scrub["damaged"]:
-        damaged = click.style(f"{len(scrub['damaged'])} files are damaged", fg="red")
+        damaged = click.style(f"damage in {counted(len(scrub['damaged']), 'place')}", fg="red")
         rows.append(("scrub", f"{damaged}: doorward vault verify"))
-    elif scrub and scrub["segments"]:
+    elif scrub and (scrub["segments"] or scrub["fault"]):
         read = f"{scrub['segments']} segments read again, {scrub['read_bytes'] / 1e6:.1f} MB"
         rows.append(("scrub", scrub["fault"] or f"{read}, no damage"))
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ from agent.core.retention import RetentionLimits
 from agent.core.timebase import utc_date
 from agent.core.vault.coverage import CoverageState
 from agent.core.vault.entries import VaultEntry
+from agent.core.vault.manifest import ChainFault
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import ConfigurationError
@@ -186,8 +187,7 @@ def verify(config: Path, as_json: bool) -> None:
         )
     else:
         _say_files(missing=report.missing, damaged=report.damaged, unknown=report.unknown)
-        for fault in report.faults:
-            click.echo(f"{click.style('manifest', fg='red')}  {plain(fault)}")
+        _say_faults(report.faults)
         verdict = "all unchanged since they were signed" if report.sound else "NOT all unchanged since they were signed"
         click.echo(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {verdict}.")
     if not report.sound:
@@ -207,6 +207,7 @@ def scrub(config: Path, as_json: bool) -> None:
     work_idly()
     missing: list[str] = []
     damaged: list[str] = []
+    faults: list[ChainFault] = []
     segments = read_bytes = 0
     with _opened(config) as (reader, device), _progress("Reading", as_json) as progress:
         total_bytes = reader.totals().stored_bytes
@@ -215,13 +216,25 @@ def scrub(config: Path, as_json: bool) -> None:
             segments, read_bytes = segments + 1, read_bytes + found.read_bytes
             missing += found.missing
             damaged += found.damaged
+            faults += [found.line_fault] if found.line_fault is not None else []
             progress(min(read_bytes, total_bytes), total_bytes)
-    sound = not (missing or damaged)
+    sound = not (missing or damaged or faults)
     if as_json:
-        emit_json({"sound": sound, "segments": segments, "bytes": read_bytes, "missing": missing, "damaged": damaged})
+        emit_json(
+            {
+                "sound": sound,
+                "segments": segments,
+                "bytes": read_bytes,
+                "missing": missing,
+                "damaged": damaged,
+                "manifest_faults": [str(fault) for fault in faults],
+            }
+        )
     else:
         _say_files(missing=missing, damaged=damaged)
-        verdict = "no damage" if sound else f"{len(missing)} missing, {len(damaged)} damaged"
+        _say_faults(faults)
+        unread = f", {counted(len(faults), 'record')} unreadable" if faults else ""
+        verdict = "no damage" if sound else f"{len(missing)} missing, {len(damaged)} damaged{unread}"
         click.echo(f"{counted(segments, 'segment')}, {read_bytes / 1e6:.1f} MB read: {verdict}.")
     if not sound:
         raise click.exceptions.Exit(1)
@@ -267,8 +280,8 @@ def repair(config: Path, as_json: bool) -> None:
         emit_json({"segments": segments, **asdict(found)})
         return
     _say_files(missing=found.missing, recovered=found.recovered, aside=found.quarantined, removed=found.removed)
-    for fault in found.faults:
-        click.echo(f"{click.style('manifest', fg='red')}  {plain(fault)}")
+    _say_files(unreadable=found.unreadable)
+    _say_faults(found.faults)
     click.echo(
         f"{counted(segments, 'segment')} in the new index; {len(found.recovered)} recovered, "
         f"{len(found.missing)} missing, {len(found.quarantined)} quarantined, {len(found.faults)} lines damaged."
@@ -335,10 +348,15 @@ def _made(path: Path) -> BinaryIO:
 
 
 def _say_files(**by_word: list[str]) -> None:
-    colours = {"missing": "red", "damaged": "red"}
+    colours = {"missing": "red", "damaged": "red", "unreadable": "red"}
     for word, names in by_word.items():
         for name in names:
             click.echo(f"{click.style(word, fg=colours.get(word, 'yellow'))}  {plain(name)}")
+
+
+def _say_faults(faults: Iterable[ChainFault]) -> None:
+    for fault in faults:
+        click.echo(f"{click.style('manifest', fg='red')}  {plain(fault)}")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,6 +57,8 @@ _SLICE_S: Final = 0.25
 _BETWEEN_SLICES_S: Final = 0.02
 _LOOK_S: Final = 1.0
 """The index may turn out to be damaged at any time."""
+_MOST_NAMED: Final = 10
+"""Names in one alert. A start with a lost manifest and a failing card may find thousands, more than a message holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class RecorderRuntime:
             sealing=SealingContext((), 0, deps.device, deps.sign),
             limits=self._limits(),
             slice_s=_SLICE_S if deps.records_first else None,
+            on_unreadable=self._tell_unreadable,
         )
         self._exits = RecoveryFile(deps.own_state)
         self._encoder = translation.encoder_choice(configuration)
@@ -179,6 +182,14 @@ class RecorderRuntime:
             self.panel.start()
         for thread in self._threads:
             thread.start()
+
+    def _tell_unreadable(self, names: Sequence[str]) -> None:
+        self._log.error("damage_found", files=tuple(names))
+        shown = ", ".join(names[:_MOST_NAMED])
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        self._deps.notifier.notify(
+            "vault", f"Footage cannot be read and was moved to aside/: {shown}{more}.  The card may be failing."
+        )
 
     def _read_on(self) -> None:
         """Brings the index up in slices, between which the writer and the other threads have the vault."""

@@ -2,8 +2,9 @@
 procedure R).
 
 Cards lose data. One segment at a time is hashed from the medium and compared with its signed record. The pause after
-each one keeps to the day's budget. The index remembers the last position. Nothing is changed. A file that cannot be
-read counts as damaged, and the next segment follows.
+each one keeps to the day's budget. The index remembers the last position. Nothing is changed. A file counts as damaged
+if the medium has lost a part of it, and the next segment follows. After other errors the same segment is tried again,
+three times at most.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ _DAY_S: Final = 86_400
 _MOST_NAMED: Final = 100
 _IDLE_S: Final = 3600.0
 """Pause while the vault is empty, or after a read error of the disk."""
+_MOST_TRIES: Final = 3
+"""An error that stays, for example of a file's permissions, must not hide the segments after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScrubStatus:
-    """Since the process began.  `damaged`: names of files, at most the first hundred of this round."""
+    """Since the process began.  `damaged`: names of files, and places of manifest lines that cannot be read, at most
+    the first hundred of this round."""
 
     segments: int = 0
     read_bytes: int = 0
@@ -50,6 +54,9 @@ class Scrubber:
         self._notifier = notifier
         self._bytes_per_day = bytes_per_day
         self._log = structlog.get_logger("scrub")
+        self._refused = -1
+        """The number of the last segment whose check failed, and how often in a row."""
+        self._tries = 0
         self.status = ScrubStatus()
 
     def run(self, wait: Callable[[float], bool]) -> None:
@@ -76,21 +83,35 @@ class Scrubber:
                 self._note(rounds=self.status.rounds + 1, damaged=())
             self._vault.set_scrubbed(-1)
             return self._pause_s(0)
-        found = self._vault.check(entry, self._key)
+        try:
+            found = self._vault.check(entry, self._key)
+        except StorageError:
+            self._count_try(entry.sequence)
+            raise
         self._vault.set_scrubbed(entry.sequence)
         status = self.status
         wrong = (*found.missing, *found.damaged)
+        unread = () if found.line_fault is None else (found.line_fault.place,)
         self._note(
             segments=status.segments + 1,
             read_bytes=status.read_bytes + found.read_bytes,
-            damaged=(*status.damaged, *wrong)[:_MOST_NAMED],
+            damaged=(*status.damaged, *wrong, *unread)[:_MOST_NAMED],
             fault=found.fault,
         )
+        if wrong or unread:
+            self._log.error("damage_found", files=(*wrong, *unread), fault=found.fault)
         if wrong:
-            self._log.error("damage_found", files=wrong, fault=found.fault)
             self._notifier.notify("vault", f"Stored footage is damaged: {', '.join(wrong)}.  The card may be failing.")
+        for place in unread:
+            self._notifier.notify("vault", f"A signed record cannot be read: {place}.  The card may be failing.")
         # A card that cannot read a block tries for a long time: leave it to the recording for a while.
         return _IDLE_S if found.fault else self._pause_s(found.read_bytes)
+
+    def _count_try(self, sequence: int) -> None:
+        self._tries = self._tries + 1 if sequence == self._refused else 1
+        self._refused = sequence
+        if self._tries >= _MOST_TRIES:
+            self._vault.set_scrubbed(sequence)
 
     def _pause_s(self, read_bytes: int) -> float:
         return read_bytes / self._bytes_per_day * _DAY_S if read_bytes else _IDLE_S

@@ -8,7 +8,7 @@ automatically as soon as the disk works.
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -91,13 +91,15 @@ class Vault(VaultReader):
     longest_segment_s: the longest segment that the writer makes; it dates the end of a segment that a crash cut off.
     chapters: the limits of the manifest's chapters; the default is that of `core.vault.chapters` for this size.
     slice_s: how long a start may read the manifest at a time; None for to its end (`reading`).
+    on_unreadable: receives the names of files that a start moved to `aside/` because the medium has lost a block of
+    them. It is called with the vault locked.
     """
 
     def __init__(
         self, store: SegmentStore, log: ManifestLog, index: Index, *, clock: Clock, entropy: Entropy,
         sealing: SealingContext,
         limits: RetentionLimits, longest_segment_s: float = 120, chapters: ChapterLimits | None = None,
-        slice_s: float | None = None,
+        slice_s: float | None = None, on_unreadable: Callable[[Sequence[str]], None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(store, log, index)
         self._clock = clock
@@ -111,6 +113,7 @@ class Vault(VaultReader):
         self._lock = threading.RLock()
         self._given_up = threading.Event()
         self._slice_s = slice_s
+        self._on_unreadable = on_unreadable
         self._slice_ends_ns: int | None = None
         self._unread = ""
         self._being_written: set[SegmentId] = set()
@@ -219,7 +222,12 @@ class Vault(VaultReader):
             start_up = VaultStartUp(
                 self._store, self._log, self._index, self._writer, now, self._being_written, self._is_interrupted
             )
-            report = start_up.run(self._sealing.device, self._sealing.epoch)
+            try:
+                report = start_up.run(self._sealing.device, self._sealing.epoch)
+            finally:
+                # Also if a later step failed, because the next start does not find these files.
+                if start_up.report.unreadable and self._on_unreadable is not None:
+                    self._on_unreadable(start_up.report.unreadable)
             newest = self._index.newest()
             if newest is not None and newest.boot == self._clock.boot_id:
                 self._ordinal = max(self._ordinal, newest.ordinal + 1)

@@ -6,10 +6,8 @@ a durable tombstone names, and empty files.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Final
 
 from agent.core.vault.age.header import LONGEST_HEADER_BYTES, Header, parse_header
 from agent.core.vault.digest import digest
@@ -34,13 +32,15 @@ from agent.core.vault.spans import Stamp
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.recorder.manifest_writer import ManifestWriter
+from agent.vault.disk_faults import is_lost
 from agent.vault.manifest_reader import last_line, oldest_chapter
 from agent.vault.replay import catch_up
 
 __all__ = ["StartReport", "VaultStartUp"]
 
-_LOST: Final = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA})
-"""Errors of a medium or a file system that has lost a part of a file. Others, for example too many open files, pass."""
+
+class _UnreadableError(FormatError):
+    """The medium has lost a part of a file."""
 
 
 @dataclass(slots=True)
@@ -60,6 +60,8 @@ class StartReport:
     """Acknowledged segments that are missing: the disk lost them, or they were removed from outside."""
     quarantined: list[str] = field(default_factory=list)
     """Names moved to `aside/`: foreign or damaged files, or a poster or sound without its segment."""
+    unreadable: list[str] = field(default_factory=list)
+    """Those of `quarantined` in which the medium has lost a block. Foreign files are not among them."""
     empty: int = 0
     """Number of new files that the disk left empty."""
 
@@ -75,6 +77,8 @@ class _FoundFiles:
     companions: list[VaultFile] = field(default_factory=list)
     """Posters and sound."""
     strangers: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: list[VaultFile] = field(default_factory=list)
+    """Segments, posters and sound with a block that the medium has lost."""
     missing: list[VaultEntry] = field(default_factory=list)
 
     @property
@@ -100,7 +104,8 @@ class VaultStartUp:
         self._now = now
         self._being_written = being_written
         self._given_up = given_up
-        self._report = StartReport()
+        self.report = StartReport()
+        """The findings up to now, also after `run` has raised."""
 
     def run(self, device: str, epoch: int) -> StartReport:
         """Raises `StorageError` if the disk does not let it finish; running it again is safe."""
@@ -116,14 +121,14 @@ class VaultStartUp:
             self._catch_up(from_the_beginning=True)
             found = self._scan()
         self._resolve(found, {segment for segment, fate in fates.items() if fate not in (None, EvictionReason.MISSING)})
-        return self._report
+        return self.report
 
     def _catch_up(self, *, from_the_beginning: bool = False) -> None:
         replay = catch_up(self._log, self._index, from_the_beginning=from_the_beginning, given_up=self._given_up)
         self._writer.tip = replay.tip
-        self._report.rebuilt |= replay.rebuilt
-        self._report.faults = replay.faults
-        self._report.cut_bytes += replay.cut_bytes
+        self.report.rebuilt |= replay.rebuilt
+        self.report.faults = replay.faults
+        self.report.cut_bytes += replay.cut_bytes
 
     def _note_boot(self, device: str, epoch: int) -> None:
         last = last_line(self._log, self._writer.tip)
@@ -164,7 +169,7 @@ class VaultStartUp:
         for file in (*found.segments, *found.companions):
             if file.id in evicted:
                 self._store.remove((file,))  # S7
-                self._report.removed.append(file.name)
+                self.report.removed.append(file.name)
         companions = {(file.id, file.kind): file for file in found.companions if file.id not in evicted}
         for file in found.segments:
             if file.id not in evicted:
@@ -172,18 +177,32 @@ class VaultStartUp:
         found.strangers += [(file.shard, file.name) for file in companions.values()]
         for shard, name in found.strangers:
             self._store.quarantine(shard, name)  # S9
-            self._report.quarantined.append(name)
+            self.report.quarantined.append(name)
+        for file in found.unreadable:
+            self._quarantine_unreadable(file)
         self._record_missing(found.missing)  # S10
+
+    def _quarantine_unreadable(self, file: VaultFile) -> None:
+        """Reports the file even if a sync fails after the move, because the next start does not find the file."""
+        try:
+            self._store.quarantine(file.shard, file.name)
+        finally:
+            if self._store.size(file) is None:
+                self.report.quarantined.append(file.name)
+                self.report.unreadable.append(file.name)
 
     def _recover(self, file: VaultFile, companions: _Companions, found: _FoundFiles) -> None:
         """FORMAT.md's procedure A."""
         if self._store.size(file) == 0 and file.kind is FileKind.PART:
             self._store.remove((file,))
-            self._report.empty += 1
+            self.report.empty += 1
             return
         self._store.confirm(file)  # A1
         try:
             begin, sealed = self._examine(file)  # A2
+        except _UnreadableError:
+            found.unreadable.append(file)
+            return
         except FormatError:
             found.strangers.append((file.shard, file.name))
             return
@@ -198,7 +217,7 @@ class VaultStartUp:
             at=self._now,
         )
         self._writer.commit(recovered)  # A4
-        self._report.recovered.append(file.id)
+        self.report.recovered.append(file.id)
 
     def _examine(self, file: VaultFile) -> tuple[Begin, SealedFile]:
         header, sealed = self._read_back(file)
@@ -208,7 +227,7 @@ class VaultStartUp:
         return begin, sealed
 
     def _read_back(self, file: VaultFile) -> tuple[Header, SealedFile]:
-        """Raises `FormatError` if the file is no age file, or if the disk cannot read it to its end.
+        """Raises `FormatError` if the file is no age file, `_UnreadableError` if the disk cannot read it to its end.
 
         A bad block must not end the start: the recorder would try again for ever and store nothing.
         """
@@ -216,8 +235,8 @@ class VaultStartUp:
             header, size = parse_header(self._store.read(file, 0, LONGEST_HEADER_BYTES))
             return header, digest(self._store.chunks(file), size)
         except StorageError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _LOST:
-                raise FormatError(error.message) from error
+            if is_lost(error):
+                raise _UnreadableError(error.message) from error
             raise
 
     def _confirmed(self, companion: VaultFile | None, found: _FoundFiles) -> SealedFile | None:
@@ -226,6 +245,9 @@ class VaultStartUp:
         self._store.confirm(companion)
         try:
             return self._read_back(companion)[1]
+        except _UnreadableError:
+            found.unreadable.append(companion)
+            return None
         except FormatError:
             found.strangers.append((companion.shard, companion.name))
             return None
@@ -234,7 +256,7 @@ class VaultStartUp:
         for first in range(0, len(missing), MOST_EVICTED):
             gone = tuple(entry.id for entry in missing[first : first + MOST_EVICTED])
             self._writer.commit(EvictionRecord(segments=gone, reason=EvictionReason.MISSING, at=self._now), gone)
-            self._report.missing += gone
+            self.report.missing += gone
 
 
 def _sort(file: VaultFile, entry: VaultEntry | None, found: _FoundFiles) -> None:

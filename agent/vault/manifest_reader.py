@@ -23,6 +23,7 @@ from agent.core.vault.manifest import (
 )
 from agent.errors import FormatError, StorageError
 from agent.ports import ManifestLog
+from agent.vault.disk_faults import is_damage
 from agent.wire.identities import PublicKey
 
 __all__ = ["first_line", "last_line", "oldest_chapter", "read_manifest", "read_tail", "verify_manifest"]
@@ -89,7 +90,8 @@ def read_tail(log: ManifestLog, size_bytes: int) -> Iterator[ChainStep]:
 def verify_manifest(log: ManifestLog, key: PublicKey) -> tuple[ChainFault, ...]:
     """Everything wrong with a whole manifest: missing chapters, unreadable lines, broken links, other signatures.
 
-    A chapter that the disk cannot read is a fault, too. Reading goes on with the next chapter.
+    A chapter that the disk has lost (`is_damage`) is a fault, too. Reading goes on with the next chapter. Raises
+    `StorageError` for other errors, for example too many open files.
     """
     oldest = _oldest_readable(log)
     unread: list[ChainFault] = []
@@ -98,22 +100,22 @@ def verify_manifest(log: ManifestLog, key: PublicKey) -> tuple[ChainFault, ...]:
 
 
 def _oldest_readable(log: ManifestLog) -> int:
-    """Like `oldest_chapter`, but asks an older chapter if the disk cannot read the newest."""
-    try:
-        return oldest_chapter(log)
-    except StorageError:
-        pass
+    """Like `oldest_chapter`, but asks an older chapter if the disk has lost the newest."""
     for chapter in reversed(log.chapters()):
-        with suppress(StorageError):
+        try:
             signed = first_line(log, chapter) if chapter else None
-            stated = oldest_stated(chapter, signed.line) if signed is not None else None
-            if stated is not None:
-                return stated
+        except StorageError as error:
+            if not is_damage(error):
+                raise
+            continue
+        stated = oldest_stated(chapter, signed.line) if signed is not None else None
+        if stated is not None:
+            return stated
     return min(log.chapters(), default=0)
 
 
 def _readable_lines(log: ManifestLog, oldest: int, unread: list[ChainFault]) -> Iterator[RawLine]:
-    """The lines from chapter `oldest` on.  A chapter that the disk cannot read to its end is added to `unread`."""
+    """The lines from chapter `oldest` on.  A chapter of which the disk has lost a part is added to `unread`."""
     sizes = log.sizes()
     newest = max(sizes, default=0)
     for chapter in sorted(each for each in sizes if each >= oldest):
@@ -127,5 +129,7 @@ def _readable_lines(log: ManifestLog, oldest: int, unread: list[ChainFault]) -> 
                 if chapter != newest and raw.end >= end:
                     break
         except StorageError as error:
+            if not (is_damage(error) or isinstance(error.__cause__, FileNotFoundError)):
+                raise
             if chapter in log.chapters():  # else it was deleted meanwhile
                 unread.append(ChainFault(0, f"The chapter cannot be read: {error.message}", chapter))

@@ -12,11 +12,12 @@ from typing import Final
 
 from agent.core.vault.digest import digest
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import ChainFault, open_line, parse_line
+from agent.core.vault.manifest import ChainFault, chapter_of, chapter_start, open_line, parse_line
 from agent.core.vault.names import PARTS, SHARDS, VaultFile, parse_name
 from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
 from agent.errors import FormatError, OpenError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
+from agent.vault.disk_faults import is_damage
 from agent.vault.manifest_reader import verify_manifest
 from agent.wire.identities import PublicKey
 
@@ -37,7 +38,7 @@ class VerifyReport:
     segments: int = 0
     read_bytes: int = 0
     faults: tuple[ChainFault, ...] = ()
-    """Manifest lines that are damaged, out of order, or unsigned by this device."""
+    """Manifest lines that are unreadable, damaged, out of order, or unsigned by this device."""
     missing: list[str] = field(default_factory=list)
     """File names that a record names and the disk lacks."""
     damaged: list[str] = field(default_factory=list)
@@ -57,8 +58,10 @@ class EntryCheck:
     read_bytes: int = 0
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    line_fault: ChainFault | None = None
+    """The medium has lost the line of the record, so the files could not be compared."""
     fault: str = ""
-    """The disk's error for the last of the `damaged` that could not be read."""
+    """The disk's error for the last file or line that could not be read."""
 
 
 def verify(
@@ -66,9 +69,10 @@ def verify(
 ) -> VerifyReport:
     """Compare everything: every byte once, from the medium.
 
-    A file that cannot be read counts as damaged, and a folder that cannot be listed, too. Raises `StorageError` if the
-    index cannot be read, or the list of chapters.
+    Files that cannot be read and folders that cannot be listed count as damaged. Raises `StorageError` if the index or
+    the list of chapters cannot be read, and for errors that may pass (`check_entry`).
     """
+    unread: list[ChainFault] = []
     report = VerifyReport(faults=verify_manifest(log, device_key))
     total_bytes = index.totals().stored_bytes
     for entry in index.oldest():
@@ -78,8 +82,11 @@ def verify(
             report.missing += found.missing
             report.damaged += found.damaged
             report.segments += 1
+            if found.line_fault is not None:
+                unread.append(found.line_fault)
         if progress is not None:
             progress(min(report.read_bytes, total_bytes), total_bytes)
+    report.faults = (*report.faults, *unread)
     report.unknown += _still_unknown(store, index, report.damaged)
     return report
 
@@ -87,36 +94,60 @@ def verify(
 def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None) -> EntryCheck:
     """Compare a segment and what lies beside it with their record, and that with `device_key`.
 
-    A file that cannot be read counts as damaged. A failing card refuses a block more often than it alters one, and an
-    error raised here would hide every file after this one.
+    A file counts as damaged if the medium has lost a part of it (`is_damage`). A failing card refuses a block more
+    often than it alters one, and an error raised here would hide every file after this one. If the medium has lost the
+    record, the files are read and not compared. Raises `StorageError` for other errors, for example too many open
+    files.
     """
     check = EntryCheck()
-    for file, recorded in _recorded(log, entry, device_key):
+    try:
+        known = _record(log, entry, device_key)
+    except StorageError as error:
+        if not is_damage(error):
+            raise
+        known = None
+        check.fault = error.message
+        chapter = chapter_of(entry.line_offset)
+        problem = f"The record of segment {entry.id} cannot be read: {error.message}"
+        check.line_fault = ChainFault(0, problem, chapter, entry.line_offset - chapter_start(chapter))
+    for file, recorded in _files(entry, known):
         try:
             if store.size(file) is None:
                 check.missing.append(file.name)
                 continue
             found = digest(store.chunks(file), recorded.header_size if recorded else 1)
         except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):  # it was evicted between the two calls
+                check.missing.append(file.name)
+                continue
+            if not is_damage(error):
+                raise
             check.damaged.append(file.name)
             check.fault = error.message
             continue
         check.read_bytes += found.size
-        if found != recorded:
+        if check.line_fault is None and found != recorded:
             check.damaged.append(file.name)
     return check
 
 
-def _recorded(
+def _record(
     log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None
-) -> list[tuple[VaultFile, SealedFile | None]]:
-    """The files of `entry` and what its record says of them; None when the record cannot be read."""
+) -> SegmentRecord | RecoveredRecord | None:
+    """The record of `entry`; None if its line holds none, or one that `device_key` did not sign. Raises
+    `StorageError`."""
+    line = log.read(entry.line_offset, entry.line_size)
     try:
-        line = log.read(entry.line_offset, entry.line_size)
         record = (parse_line(line) if device_key is None else open_line(line, device_key)).record
-    except (FormatError, OpenError, StorageError):
-        record = None
-    known = record if isinstance(record, SegmentRecord | RecoveredRecord) and record.id == entry.id else None
+    except (FormatError, OpenError):
+        return None
+    return record if isinstance(record, SegmentRecord | RecoveredRecord) and record.id == entry.id else None
+
+
+def _files(
+    entry: VaultEntry, known: SegmentRecord | RecoveredRecord | None
+) -> list[tuple[VaultFile, SealedFile | None]]:
+    """The files of `entry`, each with its hash in the record."""
     files: list[tuple[VaultFile, SealedFile | None]] = [(entry.file, known.file if known else None)]
     if entry.poster is not None:
         files.append((entry.poster, known.poster_file if known else None))
@@ -145,7 +176,9 @@ def _unknown(store: SegmentStore, index: Index, unlisted: list[str]) -> list[str
     for shard in SHARDS:
         try:
             names = store.names(shard)
-        except StorageError:
+        except StorageError as error:
+            if not (is_damage(error) or isinstance(error.__cause__, FileNotFoundError)):
+                raise
             unlisted.append(f"segments/{shard}")
             continue
         expected = {file.name for entry in index.shard(shard) for file in (entry.file, *entry.companions)}

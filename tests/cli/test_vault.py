@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click import unstyle
 
+from agent.cli import device
 from agent.core.vault.manifest import open_line
 from agent.core.vault.records import GapReason, SegmentRecord
 from agent.custodian.state_folder import StateFolder
@@ -126,6 +130,45 @@ def test_verify_and_scrub_find_a_flipped_bit_and_nothing_else(
         assert document(run(command, "--json", status=1))["damaged"] == [path.name]
         assert path.name in run(command, status=1).out
     assert len(stepped_back) == 3
+
+
+def test_verify_and_scrub_name_a_manifest_line_that_cannot_be_read_and_none_of_its_files(
+    stored: TestVault, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(io_priority, "work_idly", lambda: True)
+    read = RealDisk.read
+    entry = next(stored.vault.entries())
+    stored.close()
+
+    def lost(disk: RealDisk, path: Path, offset: int, size_bytes: int) -> bytes:
+        if path.name == "manifest.0" and offset == entry.line_offset:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(disk, path, offset, size_bytes)
+
+    monkeypatch.setattr(RealDisk, "read", lost)
+    for command in ("verify", "scrub"):
+        found = document(run(command, "--json", status=1))
+        assert (found["sound"], found["damaged"], found["missing"]) == (False, [], [])
+        (fault,) = found["manifest_faults"]
+        assert fault.startswith(f"manifest.0, byte {entry.line_offset}: The record of segment {entry.id} cannot be")
+        assert fault in run(command, status=1).out
+
+
+@pytest.mark.parametrize(
+    ("damaged", "segments", "fault", "words"),
+    [
+        (["manifest.0, byte 812"], 3, "", "damage in 1 place: doorward vault verify"),
+        (["a", "b"], 3, "", "damage in 2 places: doorward vault verify"),
+        ([], 0, "Too many open files.", "Too many open files."),
+        ([], 3, "", "3 segments read again, 0.0 MB, no damage"),
+    ],
+)
+def test_the_status_of_the_scrub_has_the_damage_or_the_fault(
+    damaged: list[str], segments: int, fault: str, words: str
+) -> None:
+    scrub = {"damaged": damaged, "segments": segments, "read_bytes": 9, "fault": fault}
+    (row,) = device._care_rows({"recorder": {"state": "recording", "scrub": scrub}})
+    assert (row[0], unstyle(row[1])) == ("scrub", words)
 
 
 def test_what_a_running_doorbell_records_and_evicts_during_a_verification_is_no_fault(

@@ -3,6 +3,8 @@ it."""
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -33,8 +35,10 @@ from agent.core.recovery import RecoveryAction
 from agent.core.retention import ProtectedIds
 from agent.core.setup_state import SetupState
 from agent.core.talk.offers import TalkState
+from agent.core.vault.names import segment_id
 from agent.errors import DeviceError, StorageError
 from agent.ipc.protocol import LiveViewers, PutTalkOffer, TalkWork
+from agent.platform.disk import RealDisk
 from agent.platform.system_clock import SystemClock
 from agent.ports import Camera, CameraEnd
 from agent.recorder import composition
@@ -75,9 +79,11 @@ class NoTalk:
 class Notes:
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.texts: list[str] = []
 
     def notify(self, kind: str, text: str, once: str = "", pictures: object = ()) -> None:
         self.told.append(kind)
+        self.texts.append(text)
 
 
 class Made:
@@ -190,6 +196,53 @@ def test_what_a_crash_left_is_logged_with_what_was_found(make: Make, tmp_path: P
     (line,) = [line for line in lines if line["event"] == "vault_recovered"]
     assert line["quarantined"] == "['photo.jpg']"
     assert set(line) - {"event", "log_level"} == {"quarantined"}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["at the start", "after a failed write"])
+def test_the_owner_is_told_the_name_of_a_segment_with_a_lost_block(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    name = segment_id(bytes(16)) + ".part"
+    part = tmp_path / "vault" / "segments" / name[0] / name
+    read = RealDisk.read
+
+    def lost(disk: RealDisk, path: Path, offset: int, size_bytes: int) -> bytes:
+        if path == part:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(disk, path, offset, size_bytes)
+
+    monkeypatch.setattr(RealDisk, "read", lost)
+    made = make()
+    notes: Any = made.deps.notifier
+    if again:
+        made.runtime.vault.start()
+        made.runtime.vault._sound = False
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(b"age")
+    with capture_logs() as lines:
+        if again:
+            now = made.deps.clock.now()
+            made.runtime.vault.record_coverage(now, now)
+        else:
+            made.runtime.start()
+    assert (notes.told, notes.texts) == (
+        ["vault"],
+        [f"Footage cannot be read and was moved to aside/: {name}.  The card may be failing."],
+    )
+    assert [line["files"] for line in lines if line["event"] == "damage_found"] == [(name,)]
+    assert (tmp_path / "vault" / "aside" / name).exists()
+
+
+def test_an_alert_names_ten_unreadable_files_at_most(make: Make) -> None:
+    made = make()
+    notes: Any = made.deps.notifier
+    names = [f"{number}.part" for number in range(5000)]
+    with capture_logs() as lines:
+        made.runtime._tell_unreadable(names)
+    (text,) = notes.texts
+    assert "9.part and 4990 more.  The card" in text
+    assert "10.part" not in text
+    assert [line["files"] for line in lines] == [tuple(names)], "the log has all names"
 
 
 def test_a_vault_that_cannot_be_started_stops_nothing_else_and_is_tried_again(

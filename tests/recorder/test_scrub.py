@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +16,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.core.retention import RetentionLimits
+from agent.core.vault.entries import VaultEntry
+from agent.core.vault.manifest import ChainFault
 from agent.core.vault.names import VaultFile
 from agent.errors import StorageError
 from agent.recorder import scrub_thread
 from agent.recorder.scrub import Scrubber, ScrubStatus
 from agent.vault import verification
+from agent.vault.manifest_reader import verify_manifest
 from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
@@ -170,14 +176,179 @@ def test_verify_names_a_folder_that_cannot_be_listed_and_goes_on(monkeypatch: py
     assert (report.damaged, report.unknown) == (["segments/a"], ["holiday.mp4"])
 
 
-def test_verify_names_a_manifest_that_cannot_be_read_and_every_file_that_it_vouches_for() -> None:
+def test_verify_names_a_manifest_that_cannot_be_read_and_every_line_whose_files_were_not_compared() -> None:
     tested, disk = recorded(2)
     disk.unreadable = frozenset({ROOT / "manifest.0"})
     report = tested.vault.verify(KEY)
-    (fault,) = report.faults
-    assert (fault.chapter, fault.problem) == (0, f"The chapter cannot be read: {ROOT}/manifest.0: Input/output error.")
-    files = [file.name for entry in tested.vault.entries() for file in (entry.file, *entry.companions)]
-    assert sorted(report.damaged) == sorted(files)
+    eio = f"{ROOT}/manifest.0: Input/output error."
+    assert [str(fault) for fault in report.faults] == [
+        f"manifest.0, byte 0: The chapter cannot be read: {eio}",
+        *(
+            f"manifest.0, byte {entry.line_offset}: The record of segment {entry.id} cannot be read: {eio}"
+            for entry in tested.vault.entries()
+        ),
+    ]
+    assert (report.segments, report.damaged, report.sound) == (2, [], False)
+
+
+def lose_line(tested: TestVault, entry: VaultEntry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad block below one line of the manifest."""
+    fail_line(tested, entry, errno.EIO, monkeypatch)
+
+
+def fail_line(tested: TestVault, entry: VaultEntry, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk: Any = tested.disk
+    read = disk.read
+
+    def refused(path: Path, offset: int, size_bytes: int) -> bytes:
+        if path == ROOT / "manifest.0" and offset == entry.line_offset:
+            raise OSError(code, os.strerror(code))
+        data: bytes = read(path, offset, size_bytes)
+        return data
+
+    monkeypatch.setattr(disk, "read", refused)
+
+
+def test_a_manifest_line_that_the_medium_lost_makes_no_good_file_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested, _disk = recorded(6)
+    entry = list(tested.vault.entries())[1]
+    assert entry.companions
+    lose_line(tested, entry, monkeypatch)
+    check = tested.vault.check(entry, KEY)
+    eio = f"{ROOT}/manifest.0: Input/output error."
+    assert check == EntryCheck(
+        entry.stored_bytes,
+        line_fault=ChainFault(0, f"The record of segment {entry.id} cannot be read: {eio}", 0, entry.line_offset),
+        fault=eio,
+    )
+    report = tested.vault.verify(KEY)
+    assert (report.damaged, report.faults, report.segments) == ([], (check.line_fault,), 6)
+    assert not report.sound
+
+
+def test_the_scrub_tells_the_line_pauses_for_an_hour_and_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested, _disk = recorded(3)
+    entry = list(tested.vault.entries())[1]
+    lose_line(tested, entry, monkeypatch)
+    owner = Owner()
+    scrub = Scrubber(tested.vault, KEY, owner, 10**9)
+    pauses = [scrub.step() for _ in range(2)]
+    place = f"manifest.0, byte {entry.line_offset}"
+    assert (pauses[0] < 3600.0, pauses[1]) == (True, 3600.0)
+    assert "Input/output error" in scrub.status.fault
+    assert owner.told == [f"A signed record cannot be read: {place}.  The card may be failing."]
+    scrub.step()
+    assert (scrub.status.segments, scrub.status.damaged) == (3, (place,))
+
+
+def test_without_its_line_a_file_that_is_missing_or_unreadable_is_still_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested, disk = recorded(2)
+    entry = list(tested.vault.entries())[1]
+    assert entry.poster is not None
+    assert entry.sound is not None
+    lose_line(tested, entry, monkeypatch)
+    disk.unreadable = frozenset({path_of(entry.sound)})
+    disk.unlink(path_of(entry.poster))
+    check = tested.vault.check(entry, KEY)
+    assert (check.missing, check.damaged) == ([entry.poster.name], [entry.sound.name])
+    assert check.line_fault is not None
+
+
+def fail_file(tested: TestVault, entry: VaultEntry, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk: Any = tested.disk
+    chunks = disk.chunks
+
+    def refused(path: Path, offset: int = 0) -> Iterator[bytes]:
+        if path == path_of(entry.file):
+            raise OSError(code, os.strerror(code))
+        return chunks(path, offset)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(disk, "chunks", refused)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOMEM, errno.EACCES])
+@pytest.mark.parametrize("fail", [fail_file, fail_line])
+def test_an_error_that_may_pass_is_no_damage_and_the_same_segment_is_read_again(
+    fail: Callable[..., None], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested, _disk = recorded(3)
+    entry = list(tested.vault.entries())[1]
+    owner = Owner()
+    scrub = Scrubber(tested.vault, KEY, owner, 10**9)
+    scrub.step()
+    position = tested.vault.scrubbed()
+    with monkeypatch.context() as failing:
+        fail(tested, entry, code, failing)
+        assert scrub.step() == 3600.0
+        assert os.strerror(code) in scrub.status.fault
+        assert (scrub.status.segments, tested.vault.scrubbed()) == (1, position)
+        with pytest.raises(StorageError, match=os.strerror(code)):
+            tested.vault.verify(KEY)
+    one_round(scrub)
+    assert (scrub.status.segments, scrub.status.damaged, owner.told) == (3, (), [])
+
+
+def test_an_error_that_stays_hides_no_other_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that the recorder may not open would otherwise end the scrub for ever."""
+    tested, disk = recorded(3)
+    entries = list(tested.vault.entries())
+    disk.flip_bit(path_of(entries[2].file), 5000)
+    fail_file(tested, entries[1], errno.EACCES, monkeypatch)
+    scrub = Scrubber(tested.vault, KEY, Owner(), 10**9)
+    pauses = [scrub.step() for _ in range(5)]
+    assert [pause_s == 3600.0 for pause_s in pauses] == [False, True, True, True, False]
+    assert (scrub.status.segments, scrub.status.damaged) == (2, (entries[2].file.name,))
+
+
+@pytest.mark.parametrize("code", [errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.ELOOP, errno.EISDIR, errno.ESPIPE])
+def test_a_lost_block_and_a_name_that_belongs_to_no_file_are_damage(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise one planted link would hide every file after it from the scrub."""
+    tested, _disk = recorded(2)
+    entry = next(tested.vault.entries())
+    fail_file(tested, entry, code, monkeypatch)
+    assert tested.vault.verify(KEY).damaged == [entry.file.name]
+
+
+def test_a_file_that_goes_between_its_size_and_its_bytes_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested, _disk = recorded(1)
+    (entry,) = tested.vault.entries()
+    fail_file(tested, entry, errno.ENOENT, monkeypatch)
+    check = tested.vault.check(entry, KEY)
+    assert (check.missing, check.damaged, check.fault) == ([entry.file.name], [], "")
+
+
+@pytest.mark.parametrize("call", ["read", "chunks"])
+def test_verify_raises_an_error_of_a_chapter_that_may_pass(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`read` finds where the manifest begins, `chunks` reads its lines."""
+    tested, disk = recorded(1)
+    disk.create(ROOT / "manifest.1").close()
+
+    def refused(path: Path, *_: int) -> Iterator[bytes]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(disk, call, refused)
+    with pytest.raises(StorageError, match="Too many open files"):
+        verify_manifest(tested.log, KEY)
+
+
+def test_a_manifest_that_is_a_link_is_a_fault_of_the_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested, _disk = recorded(1)
+    (entry,) = tested.vault.entries()
+    fail_line(tested, entry, errno.ELOOP, monkeypatch)
+    report = tested.vault.verify(KEY)
+    assert (report.damaged, len(report.faults)) == ([], 1)
+
+
+def test_verify_raises_an_error_of_a_folder_that_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested, disk = recorded(1)
+
+    def refused(_path: Path) -> list[str]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(disk, "names", refused)
+    monkeypatch.setattr(verification, "verify_manifest", lambda *_: ())
+    with pytest.raises(StorageError, match="Too many open files"):
+        tested.vault.verify(KEY)
 
 
 def test_a_round_takes_as_long_as_the_day_s_budget_makes_it() -> None:

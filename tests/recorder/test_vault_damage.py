@@ -7,7 +7,7 @@ import io
 import os
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +18,12 @@ import pytest
 
 from agent.clients.opening import VerifiedPrefix
 from agent.core.timebase import ClockQuality
+from agent.core.vault.names import SHARDS
 from agent.core.vault.records import EvictionReason
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import StorageError
 from agent.platform.disk import RealDisk
-from agent.recorder.vault_recovery import StartReport
+from agent.recorder.vault_recovery import StartReport, VaultStartUp
 from agent.vault import index_sqlite, replay, verification
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -188,7 +189,9 @@ def test_what_does_not_belong_is_set_aside_and_not_overwritten(tested: TestVault
     assert (aside / "holiday.mp4").read_bytes() == b"first"
 
 
-def after_a_power_cut() -> tuple[TestVault, FakeDisk, str]:
+def after_a_power_cut(
+    on_unreadable: Callable[[Sequence[str]], None] | None = None,
+) -> tuple[TestVault, FakeDisk, str]:
     """A vault that has not started yet, with an acknowledged segment, and a second one that the cut left unfinished."""
     before = FakeDisk()
     tested = make_vault(before)
@@ -197,7 +200,8 @@ def after_a_power_cut() -> tuple[TestVault, FakeDisk, str]:
     tested.clock.advance(1)
     writer.write(MEDIA[0])
     disk = before.after_cut(Survival.EVERYTHING, random.Random(1))
-    return make_vault(disk, clock=SteppedClock(boot=2), seed=2, start=False), disk, writer.id
+    later = make_vault(disk, clock=SteppedClock(boot=2), seed=2, start=False, on_unreadable=on_unreadable)
+    return later, disk, writer.id
 
 
 def test_an_unfinished_file_with_a_bad_block_is_set_aside_and_the_vault_records_again() -> None:
@@ -207,6 +211,109 @@ def test_an_unfinished_file_with_a_bad_block_is_set_aside_and_the_vault_records_
     assert disk.names(ROOT / "aside") == [f"{cut}.part"]
     assert tested.vault.find(tested.record(*MEDIA)) is not None
     assert tested.vault.verify(PUBLIC).sound
+
+
+def test_the_names_of_segments_with_a_lost_block_are_told_and_in_the_report() -> None:
+    """One unfinished segment, and one with its final name whose record is lost."""
+    told: list[list[str]] = []
+    tested, disk, cut = after_a_power_cut(lambda names: told.append(list(names)))
+    whole = name_of_the_acknowledged(disk)
+    disk.unlink(ROOT / "manifest.0")
+    lost = sorted([f"{cut}.part", whole])
+    disk.unreadable = frozenset(ROOT / "segments" / name[0] / name for name in lost)
+    report = tested.vault.start()
+    assert (sorted(report.unreadable), sorted(report.quarantined), report.recovered) == (lost, lost, [])
+    assert [sorted(names) for names in told] == [lost]
+    assert sorted(disk.names(ROOT / "aside")) == lost
+    assert tested.vault.start() == StartReport()
+    assert len(told) == 1, "each is told once"
+
+
+def name_of_the_acknowledged(disk: FakeDisk) -> str:
+    (name,) = [name for shard in SHARDS for name in disk.names(ROOT / "segments" / shard) if name.endswith(".age")]
+    return name
+
+
+def test_a_segment_with_a_lost_block_is_told_after_a_failed_write_too() -> None:
+    """The next write starts the vault again. Its report has no other reader."""
+    told: list[list[str]] = []
+    disk = FakeDisk()
+    tested = make_vault(disk, on_unreadable=lambda names: told.append(list(names)))
+    writer = tested.vault.begin(event_id(1), tested.clock.now())
+    writer.write(MEDIA[0])
+
+    def failing(_number: int, call: str) -> None:
+        if call == "write":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    disk.before = failing
+    with pytest.raises(StorageError):
+        writer.write(MEDIA[0])
+    disk.before = None
+    disk.unreadable = frozenset({ROOT / "segments" / writer.id[0] / f"{writer.id}.part"})
+    later = tested.record(*MEDIA)
+    assert told == [[f"{writer.id}.part"]]
+    assert [entry.id for entry in tested.vault.entries()] == [later]
+
+
+@pytest.mark.parametrize("refused", ["aside", "record"])
+def test_a_lost_block_is_told_if_a_later_step_of_the_start_fails(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start does not find the file, because it lies in `aside/`."""
+    told: list[list[str]] = []
+    tested, disk, cut = after_a_power_cut(lambda names: told.append(list(names)))
+    disk.unreadable = frozenset({ROOT / "segments" / cut[0] / f"{cut}.part"})
+    sync = disk.sync_directory
+
+    def failing(path: Path) -> None:
+        if path.name == "aside":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(path)
+
+    def failing_start(*_: object) -> None:
+        raise StorageError("The disk is failing.")
+
+    with monkeypatch.context() as changed:
+        if refused == "aside":
+            changed.setattr(disk, "sync_directory", failing)
+        else:
+            changed.setattr(VaultStartUp, "_record_missing", failing_start)
+        with pytest.raises(StorageError):
+            tested.vault.start()
+    assert told == [[f"{cut}.part"]]
+    assert tested.vault.start().unreadable == []
+    assert len(told) == 1
+
+
+def test_a_move_that_the_disk_refuses_is_told_only_when_it_has_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[str]] = []
+    tested, disk, cut = after_a_power_cut(lambda names: told.append(list(names)))
+    disk.unreadable = frozenset({ROOT / "segments" / cut[0] / f"{cut}.part"})
+
+    def refused(_old: Path, _new: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as changed:
+        changed.setattr(disk, "rename", refused)
+        with pytest.raises(StorageError, match="Read-only"):
+            tested.vault.start()
+    assert told == []
+    tested.vault.start()
+    assert told == [[f"{cut}.part"]]
+
+
+@pytest.mark.parametrize("lost", ["poster", "sound"])
+def test_a_lost_poster_and_a_lost_sound_are_told_and_a_foreign_file_is_not(lost: str) -> None:
+    told: list[list[str]] = []
+    disk = FakeDisk()
+    segment = make_vault(disk).record(*MEDIA, poster=JPEG, sound=MEDIA[0])
+    disk.unlink(ROOT / "manifest.0")
+    disk.create(ROOT / "segments" / "b" / "holiday.mp4").close()
+    name = f"{segment}.{lost}.age"
+    disk.unreadable = frozenset({ROOT / "segments" / segment[0] / name})
+    tested = make_vault(disk, start=False, on_unreadable=lambda names: told.append(list(names)))
+    report = tested.vault.start()
+    assert sorted(report.quarantined) == sorted(["holiday.mp4", name])
+    assert (report.recovered, report.unreadable, told) == ([segment], [name], [[name]])
 
 
 def test_a_segment_is_recovered_without_its_poster_that_cannot_be_read() -> None:

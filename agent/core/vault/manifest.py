@@ -214,7 +214,7 @@ def open_line(line: bytes, key: PublicKey) -> SignedRecord:
 class ChainFault:
     """The fault of one line. `line` counts from 1, as an editor does, or from the start of reading in the chapter.
 
-    `offset` is the byte in the chapter's file at which the line starts.
+    `line` is 0 if the number is unknown. `offset` is the byte in the chapter's file at which the line starts.
     """
 
     line: int
@@ -222,8 +222,14 @@ class ChainFault:
     chapter: int = 0
     offset: int = 0
 
+    @property
+    def place(self) -> str:
+        """For example "manifest.0, line 3, byte 812"."""
+        number = f"line {self.line}, " if self.line else ""
+        return f"{chapter_name(self.chapter)}, {number}byte {self.offset}"
+
     def __str__(self) -> str:
-        return f"{chapter_name(self.chapter)}, line {self.line}, byte {self.offset}: {self.problem}"
+        return f"{self.place}: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
