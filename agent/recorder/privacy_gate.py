@@ -1,4 +1,4 @@
-"""The privacy gate: may camera and microphone run? From the privacy switch and the household's private hours."""
+"""Decides whether camera and microphone may run. Inputs: the privacy switch and the private hours."""
 
 from __future__ import annotations
 
