@@ -87,7 +87,8 @@ class TimeSide(enum.Enum):
 class TimeStatement:
     """One cosignature or time stamp. `at_s` (UTC s) is None, and `problem` says why, if it does not count.
 
-    `is_late`: it counts, and is more than a day away from the approval by the owner's clock.
+    `is_late`: it counts, and leaves more than a day open by the owner's clock: an AFTER is more than a day older than
+    the approval, a BEFORE more than a day younger. A time on the wrong side of the approval is a doubt instead.
     """
 
     side: TimeSide
@@ -262,14 +263,17 @@ def _doubted(statements: Sequence[TimeStatement]) -> tuple[str, ...]:
 
 
 def _is_late(statement: TimeStatement, owner_s: int) -> bool:
-    return statement.at_s is not None and abs(statement.at_s - owner_s) > _LATE_S
+    if statement.at_s is None:
+        return False
+    later_s = owner_s - statement.at_s
+    return (later_s if statement.side is TimeSide.AFTER else -later_s) > _LATE_S
 
 
 def _disagreements(found: TimeFindings, owner_time_ms: int) -> Iterator[str]:
     owner_s, since, until = owner_time_ms // _MS_PER_S, found.from_s, found.until_s
     if since is not None and until is not None and since > until:
         yield "The two contradict each other."
-    if (since is not None and owner_s < since - _CLOCKS_DIFFER_S and found.before == ()) or (
+    if (since is not None and owner_s < since - _CLOCKS_DIFFER_S) or (
         until is not None and owner_s > until + _CLOCKS_DIFFER_S
     ):
         yield f"The owner's own clock said {_utc(owner_s)}."

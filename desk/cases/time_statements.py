@@ -153,9 +153,9 @@ def _statement(each: TimeStatement) -> StatementView:
     problem = in_words(each.problem)
     if each.is_late:
         problem = (
-            _("Late: by the owner's clock the approval is more than a day younger.")
+            _("Late: by the owner's clock the approval came more than a day after this confirmation.")
             if each.side is TimeSide.AFTER
-            else _("Late: by the owner's clock the approval is more than a day older.")
+            else _("Late: by the owner's clock the approval came more than a day before this confirmation.")
         )
     return StatementView(
         clean(each.by) or "–",

@@ -137,6 +137,28 @@ def test_times_that_contradict_each_other_or_the_owner_are_told(beats: Beats) ->
     assert late.doubts == ("The owner's own clock said 2027-01-15 10:46:40 UTC.",)
 
 
+@pytest.mark.parametrize(
+    ("after_day", "before_day", "late", "doubts"),
+    [
+        (48, 52, [True, True], 0),
+        (50, 50, [False, False], 0),
+        (100, 102, [False, True], 1),  # the owner's clock is behind
+        (10, 20, [True, False], 1),  # the owner's clock is ahead
+        (100, 20, [False, False], 2),
+    ],
+)
+def test_a_confirmation_is_late_on_its_own_side_only_and_a_clock_on_the_wrong_side_is_told(
+    beats: Beats, after_day: int, before_day: int, late: list[bool], doubts: int
+) -> None:
+    """The owner's clock says day 50."""
+    days = (after_day, before_day)
+    first, second = (LocalWitness(time_s=OWNER_MS // 1000 + (day - 50) * 86_400) for day in days)
+    findings = found(beats.proof(0, [first]), opened(beats, beats.proof(1, [second])))
+    assert [each.is_late for each in findings.statements] == late
+    clock, contradiction = "The owner's own clock said 2027-01-15 10:46:40 UTC.", "The two contradict each other."
+    assert findings.doubts == {0: (), 1: (clock,), 2: (contradiction, clock)}[doubts]
+
+
 def test_a_time_stamp_counts_if_its_authority_is_trusted(beats: Beats, stamper: TimeStamper, tmp_path: Path) -> None:
     began_s = int(datetime.now(UTC).timestamp())
     proof = beats.proof(0, [], {"tsa": stamper})

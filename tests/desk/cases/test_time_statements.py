@@ -179,15 +179,28 @@ def test_without_a_confirmation_the_page_says_what_is_missing(door: Door) -> Non
 def test_a_late_confirmation_counts_and_says_that_it_is_late(door: Door) -> None:
     door.send(door.later(LocalWitness(time_s=NOW_S + 10 * 86_400)))
     page = door.page()
-    assert "Late: by the owner's clock the approval is more than a day younger." in page
-    assert "Late: by the owner's clock the approval is more than a day older." in page
+    assert "Late: by the owner's clock the approval came more than a day after this confirmation." in page
+    assert "Late: by the owner's clock the approval came more than a day before this confirmation." in page
     assert "does not count" not in page
     with translation.override("nl"):
-        assert "Laat: volgens de klok van de eigenaar" in door.page(language="nl")
+        dutch = door.page(language="nl")
+    assert "Laat: volgens de klok van de eigenaar kwam de goedkeuring meer dan een dag na deze bevestiging." in dutch
+    assert "Laat: volgens de klok van de eigenaar kwam de goedkeuring meer dan een dag vóór deze bevestiging." in dutch
 
 
-def _old(proof: TimeProof) -> str:
-    return LocalWitness(time_s=NOW_S - 30 * 86_400).cosign(proof.checkpoint.partition("\n\n")[0] + "\n").decode()
+@pytest.mark.parametrize(
+    "door", [lambda proof: replace(proof, cosignatures=_old(proof, days=-40))], indirect=True, ids=["40 days after"]
+)
+def test_a_clock_of_an_owner_that_is_behind_is_told_and_no_statement_says_it_is_ahead(door: Door) -> None:
+    door.send(door.later(LocalWitness(time_s=NOW_S + 50 * 86_400)))
+    page = door.page()
+    assert "The owner's own clock said" in page
+    assert "more than a day after this confirmation" not in page
+    assert page.count("more than a day before this confirmation") == 1
+
+
+def _old(proof: TimeProof, days: int = 30) -> str:
+    return LocalWitness(time_s=NOW_S - days * 86_400).cosign(proof.checkpoint.partition("\n\n")[0] + "\n").decode()
 
 
 def test_the_case_follows_those_whom_the_organisation_trusts_now(door: Door) -> None:
