@@ -6,6 +6,9 @@ Rules:
 - A receipt goes to the broker from which the doorbell's last message came, or to all if it has sent none yet.
 - Subscriptions go to all brokers.
 - A broker that is out of reach delays only the messages for its cells: `lane` tells which messages wait together.
+- A broker for which a file is missing, such as its operator's certificate, is left out. The caller is told of it after
+  each connection to another one, and it is tried again every ten seconds. A message goes to the other brokers of its
+  cell, or waits if there are none.
 
 Each broker has its own connection, with its own pauses and limits. A message is acknowledged to its broker as the
 caller takes it, so a slow caller slows all brokers down.
@@ -25,13 +28,14 @@ from agent.core.bus import (
     BusConnected,
     BusDisconnected,
     BusEvent,
+    LinkFault,
     MessageReceived,
     PublishAcknowledged,
     PublishLost,
     PublishRefused,
     PublishResult,
 )
-from agent.errors import FormatError, InternalError
+from agent.errors import ConfigurationError, FormatError, InternalError, NetworkError
 from agent.ports import Bus
 from agent.wire.broker_directory import BrokerAddress, BrokerDirectory
 from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, UploadTopic, parse_topic
@@ -39,12 +43,16 @@ from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, UploadT
 __all__ = ["CellBrokers", "Connect"]
 
 Connect = Callable[[BrokerAddress, Callable[[], None]], Bus]
-"""Makes the connection to one broker. It calls its second argument after each new event, from any thread."""
+"""Makes the connection to one broker. It calls its second argument after each new event, from any thread.
+
+It or the connection's `start` may raise `ConfigurationError` if a file is missing or does not fit.
+"""
 
 _MOST_DEVICES: Final = 65_536
 """Doorbells of which the broker is remembered. The oldest is forgotten first, and its receipts go to all brokers."""
 _LOOK_S: Final = 0.2
 """Longest wait before all brokers are asked again, in case a connection does not call."""
+_AGAIN_S: Final = 10.0
 _NO_BROKER: Final = 0x90
 """MQTT 5.0, "Topic Name invalid": no broker of the directory serves the cell."""
 
@@ -62,10 +70,22 @@ class CellBrokers:
     """See `agent.ports.Bus`."""
 
     def __init__(self, directory: BrokerDirectory, brokers: tuple[BrokerAddress, ...], connect: Connect) -> None:
-        """`brokers`: those of the directory to connect to, at least one."""
+        """`brokers`: those of the directory to connect to, at least one.
+
+        Raises `ConfigurationError`, as `start` does, if none of them can be connected to.
+        """
         self._directory = directory
+        self._connect = connect
         self._news = threading.Event()
-        self._links = {address: connect(address, self._news.set) for address in brokers}
+        self._links: dict[BrokerAddress, Bus] = {}
+        """Is replaced and never changed: other threads go through it."""
+        self._left_out: dict[BrokerAddress, ConfigurationError] = {}
+        self._untold: deque[BrokerAddress] = deque()
+        """Brokers that were left out, and that the caller has to be told of."""
+        self._tried_s = time.monotonic()
+        self._filters: dict[str, bool] = {}
+        """Filter → whether its retained messages are wanted, for a broker that comes later."""
+        self._hurries = False
         self._lock = threading.Lock()
         self._publications: dict[int, _Publication] = {}
         """By the number that all brokers know it under."""
@@ -78,17 +98,21 @@ class CellBrokers:
         self._brokers_of: dict[str, tuple[BrokerAddress, ...]] = {}
         """Cell → its brokers, once looked up."""
         self._connected: set[BrokerAddress] = set()
-        self._turns = list(brokers)
+        self._turns: list[BrokerAddress] = []
         """The brokers in the order in which they are asked for an event: the last one that had one comes last."""
         self._stopping = False
+        for address in brokers:
+            self._make(address)
+        self._require_one()
 
     @property
     def dropped(self) -> int:
         return sum(link.dropped for link in self._links.values())
 
     def start(self) -> None:
-        for link in self._links.values():
-            link.start()
+        for address in self._links:
+            self._begin(address)
+        self._require_one()
 
     def lane(self, topic: str) -> str:
         return " ".join(map(str, self._route(topic)))
@@ -104,6 +128,8 @@ class CellBrokers:
         properties: tuple[tuple[str, str], ...] = (),
     ) -> bool:
         route = self._route(topic)
+        if any(address in self._left_out for address in route):
+            return False
         with self._lock:
             if token in self._in_flight:
                 raise InternalError(f"Publication {token} is in flight already.")
@@ -126,6 +152,7 @@ class CellBrokers:
         return True
 
     def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
+        self._filters[topic_filter] = retained
         for link in self._links.values():
             link.subscribe(topic_filter, retained=retained)
 
@@ -134,10 +161,12 @@ class CellBrokers:
             link.read_retained(topic_filter)
 
     def unsubscribe(self, topic_filter: str) -> None:
+        self._filters.pop(topic_filter, None)
         for link in self._links.values():
             link.unsubscribe(topic_filter)
 
     def hurry(self, pending: bool) -> None:
+        self._hurries = pending
         for link in self._links.values():
             link.hurry(pending)
 
@@ -157,8 +186,53 @@ class CellBrokers:
             link.stop()
         self._news.set()
 
+    def _make(self, address: BrokerAddress) -> bool:
+        """Makes a connection, or notes why it cannot be made."""
+        try:
+            link = self._connect(address, self._news.set)
+        except ConfigurationError as error:
+            self._left_out[address] = error
+            return False
+        self._links = {**self._links, address: link}
+        self._turns.append(address)
+        return True
+
+    def _begin(self, address: BrokerAddress) -> bool:
+        """Starts a connection, or leaves it out."""
+        link = self._links[address]
+        try:
+            link.start()
+        except ConfigurationError as error:
+            link.stop()
+            self._links = {other: each for other, each in self._links.items() if other != address}
+            self._turns.remove(address)
+            self._left_out[address] = error
+            return False
+        return True
+
+    def _require_one(self) -> None:
+        if not self._links:
+            raise next(iter(self._left_out.values()))
+
+    def _try_again(self) -> None:
+        """Takes in brokers with files that are there now."""
+        now_s = time.monotonic()
+        if not self._left_out or now_s - self._tried_s < _AGAIN_S:
+            return
+        self._tried_s = now_s
+        for address in tuple(self._left_out):
+            if not (self._make(address) and self._begin(address)):
+                continue
+            link = self._links[address]
+            for topic_filter, retained in self._filters.items():
+                link.subscribe(topic_filter, retained=retained)
+            link.hurry(self._hurries)
+            del self._left_out[address]
+            if self._stopping:
+                link.stop()
+
     def _route(self, topic: str) -> tuple[BrokerAddress, ...]:
-        """Returns the brokers to which a message of this topic goes."""
+        """Returns the brokers to which a message of this topic goes. If one is left out, all are."""
         try:
             parsed = parse_topic(topic)
         except FormatError:
@@ -166,9 +240,10 @@ class CellBrokers:
         match parsed:
             case RequestTopic(cell=cell) | BulletinTopic(cell=cell):
                 if cell not in self._brokers_of:
-                    found = self._directory.brokers_of(cell)
-                    self._brokers_of[cell] = tuple(each for each in found if each in self._links)
-                return self._brokers_of[cell]
+                    self._brokers_of[cell] = self._directory.brokers_of(cell)
+                found, links = self._brokers_of[cell], self._links
+                linked = tuple(each for each in found if each in links)
+                return linked or tuple(each for each in found if each in self._left_out)
             case ReceiptTopic(device=device) if device in self._came_by:
                 return (self._came_by[device],)
             case _:
@@ -178,6 +253,11 @@ class CellBrokers:
         """Returns an event of the next broker that has one, so that a busy broker hides no other one."""
         if self._refused:
             return self._answered(None, self._refused.popleft())
+        self._try_again()
+        while self._untold and self._connected:
+            address = self._untold.popleft()
+            if address in self._left_out:
+                return self._absence(address)
         for address in self._turns:
             while (event := self._links[address].next_event(0)) is not None:
                 told = self._told(address, event)
@@ -196,10 +276,16 @@ class CellBrokers:
                 return replace(event, source=str(address))
             case BusConnected():
                 self._connected.add(address)
+                self._untold = deque(self._left_out)
             case BusDisconnected():
                 self._connected.discard(address)
                 return replace(event, others=len(self._connected))
         return event
+
+    def _absence(self, address: BrokerAddress) -> BusDisconnected:
+        error = self._left_out[address]
+        said = NetworkError(f"The broker {address} is left out: {error.message}", remedy=error.remedy)
+        return BusDisconnected(LinkFault.CERTIFICATE_REFUSED, said, _AGAIN_S, others=len(self._connected))
 
     def _answered(self, address: BrokerAddress | None, answer: PublishResult) -> PublishResult | None:
         with self._lock:

@@ -107,6 +107,16 @@ def test_a_requester_connects_to_a_new_broker_without_a_file(
         watcher.join()
     assert got.status == 0, got.err
     assert street.hosts() == [HERE[0], NEXT[0]]
+    # The operator of the new broker has not signed a certificate yet: only what is for its cells waits for it.
+    own, away = street.police / "tls" / NEXT[0], tmp_path / "not yet"
+    own.rename(away)
+    here = tool("requester", "request", "--folder", street.police, *window(), *ASK, "--json")
+    assert here.status == 0, here.err
+    waits = tool("requester", "request", "--folder", street.police, *window(), *elsewhere, "--timeout", "2")
+    assert waits.status == 7
+    assert f"The broker {NEXT[0]}:" in waits.err
+    assert "is left out: There is no certificate" in waits.err
+    away.rename(own)
     asked = tool("requester", "request", "--folder", street.police, *window(), *elsewhere, "--json")
     assert asked.status == 0, asked.err
     assert retained(brokers[NEXT[0]]) == json.loads(asked.out)["topics"]

@@ -22,8 +22,9 @@ from agent.core.bus import (
     PublishLost,
     PublishRefused,
     PublishResult,
+    Subscribed,
 )
-from agent.errors import InternalError
+from agent.errors import ConfigurationError, InternalError
 from agent.mqtt import MqttBus
 from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
 from tests.brokers import BrokerWithClients, broker_with_clients
@@ -201,6 +202,98 @@ def test_a_broker_of_the_directory_that_is_not_connected_gets_nothing() -> None:
     assert bus.lane(request(IN_BOTH)) == bus.lane(request(IN_NORTH)) == str(NORTH)
     assert bus.lane(request(IN_SOUTH)) == ""
     bus.stop()
+
+
+class Certificates:
+    """Two brokers in memory. That of the south has no certificate yet, or none that a connection starts with."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, at_start: bool) -> None:
+        self.brokers, self.is_there, self.now_s = {NORTH: FakeBroker(), SOUTH: FakeBroker()}, False, 100.0
+        self.stopped: list[FakeBus] = []
+        monkeypatch.setattr(cell_brokers, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+
+        def connect(at: BrokerAddress, _told: object) -> FakeBus:
+            if at == SOUTH and not at_start:
+                self.require()
+            link = FakeBus(self.brokers[at], REQUESTER)
+            if at == SOUTH and at_start:
+                start = link.start
+                monkeypatch.setattr(link, "start", lambda: (self.require(), start()))
+                monkeypatch.setattr(link, "stop", lambda: self.stopped.append(link))
+            return link
+
+        self.connect = connect
+        self.bus = CellBrokers(directory_of(NORTH, SOUTH), (NORTH, SOUTH), connect)
+        self.bus.start()
+
+    def require(self) -> None:
+        if not self.is_there:
+            raise ConfigurationError("There is no certificate.", remedy="Make a signing request.")
+
+    def events(self) -> list[BusEvent]:
+        return list(iter(lambda: self.bus.next_event(0), None))
+
+
+@pytest.fixture(params=[False, True], ids=["unmade", "unstarted"])
+def certificates(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Certificates:
+    return Certificates(monkeypatch, at_start=request.param)
+
+
+def test_a_broker_without_a_certificate_is_left_out_and_told_after_each_connection(certificates: Certificates) -> None:
+    for _ in range(2):
+        told = [each for each in certificates.events() if not isinstance(each, Subscribed)]
+        assert isinstance(told[0], BusConnected)
+        [away] = told[1:]
+        assert isinstance(away, BusDisconnected)
+        assert away.others == 1, "a receiver goes on"
+        assert str(away.error) == (
+            "The broker south.example:8884 is left out: There is no certificate. Make a signing request."
+        )
+        certificates.brokers[NORTH].kill()
+        assert [type(each) for each in certificates.events()] == [BusDisconnected]
+        certificates.brokers[NORTH].start()
+
+
+def test_a_message_waits_for_a_broker_that_is_left_out_only_if_no_other_one_serves_its_cell(
+    certificates: Certificates,
+) -> None:
+    bus = certificates.bus
+    assert bus.publish(request(IN_NORTH), b"request", token=1, retain=True)
+    assert bus.publish(request(IN_BOTH), b"request", token=2, retain=True)
+    assert bus.publish(RECEIPT, b"receipt", token=3)
+    assert not bus.publish(request(IN_SOUTH), b"request", token=4, retain=True)
+    assert bus.lane(request(IN_SOUTH)) == str(SOUTH) != bus.lane(request(IN_BOTH)) == str(NORTH)
+    assert {each.token for each in certificates.events() if isinstance(each, PublishAcknowledged)} == {1, 2, 3}
+
+
+def test_a_broker_whose_certificate_comes_later_is_taken_in_with_all_subscriptions(certificates: Certificates) -> None:
+    bus = certificates.bus
+    bus.subscribe("doorward/v1/up/#", retained=False)
+    bus.subscribe("gone/#")
+    bus.unsubscribe("gone/#")
+    bus.hurry(True)
+    assert not bus.publish(request(IN_SOUTH), b"request", token=4, retain=True)
+    certificates.is_there = True
+    certificates.now_s += 9
+    certificates.events()
+    assert not bus.publish(request(IN_SOUTH), b"request", token=4, retain=True), "it is tried every ten seconds"
+    certificates.now_s += 1
+    assert any(isinstance(each, BusConnected) for each in certificates.events())
+    assert bus.publish(request(IN_SOUTH), b"request", token=4, retain=True)
+    assert set(certificates.brokers[SOUTH].retained) == {request(IN_SOUTH)}
+    device = FakeBus(certificates.brokers[SOUTH], DEVICE)
+    device.start()
+    assert device.publish(UPLOAD, b"init", token=1)
+    [came] = [each for each in certificates.events() if isinstance(each, MessageReceived)]
+    assert came.source == str(SOUTH)
+    assert not any(isinstance(each, BusDisconnected) for each in certificates.events())
+
+
+@pytest.mark.parametrize("at_start", [False, True])
+def test_if_no_broker_has_a_certificate_the_reason_is_raised(monkeypatch: pytest.MonkeyPatch, at_start: bool) -> None:
+    certificates = Certificates(monkeypatch, at_start=at_start)
+    with pytest.raises(ConfigurationError, match="There is no certificate"):
+        CellBrokers(directory_of(NORTH, SOUTH), (SOUTH,), certificates.connect).start()
 
 
 def test_a_message_is_heard_if_a_client_of_any_broker_hears_it(two: TwoBrokers) -> None:
