@@ -111,12 +111,14 @@ def set_up(organisation: Organisation, admin: Person) -> None:
 def import_bundle(
     organisation: Organisation, by: Person, root: str, bundle: bytes, brokers: bytes | None = None
 ) -> TrustedRequester:
-    """Takes the bundle of the root with the public key `root`, which vouches for the organisation.
+    """Takes the bundle of the root with the public key `root`, which vouches for the organisation from now on.
 
     `brokers`: the broker directory that the bundle names. Raises `ConfigurationError` with the remedy, for example if
     the bundle lists another key.
     """
-    listed = KnownRoots(requester_of(organisation)).accept(root.strip(), bundle, int(time.time()), brokers)
+    roots = KnownRoots(requester_of(organisation))
+    listed = roots.accept(root.strip(), bundle, int(time.time()), brokers)
+    roots.choose(listed.root)
     organisation.trust_root = listed.root
     organisation.save(update_fields=["trust_root"])
     log.record(organisation, by, "organisation.trust-root", listed.root, name=listed.name)

@@ -173,7 +173,8 @@ class ReceiverThread:
                     self._organisation, ACTOR, "organisation.root-news", self._organisation.trust_root,
                     brokers=event.kind is ReceiverEventKind.ROOT_BROKERS,
                 )  # fmt: skip
-                self._reconnect = event.kind is ReceiverEventKind.ROOT_BROKERS and not settings.DESK.broker.host
+                if event.kind is ReceiverEventKind.ROOT_BROKERS and not settings.DESK.broker.host:
+                    self._reconnect = True
             case ReceiverEventKind.ROOT_REFUSED:
                 add_notice(self._organisation, event.kind.value, self._organisation.trust_root, event.detail)
             case ReceiverEventKind.TAKEN_OVER:

@@ -5,7 +5,7 @@ It runs on the requester's machine and shares only the formats (`wire`, `core`) 
     requester.json                     profile of the requester
     signing.key                        Ed25519, signs requests and receipts (0600)
     sequence                           the last number used with that key; grows before it is used
-    roots/<root>/                      the root's key and newest bundle, if imported
+    roots/<root>/                      the root's key, newest bundle and list of brokers, if imported
     requests/<request>/                request.dsse · reply.identity (0600) · withdrawal.dsse · *.published
     index/                             finds requests and answers; can be made again from the rest
     disclosures/<disclosure>/          one answer as it arrived: its parts, its request, its outcome

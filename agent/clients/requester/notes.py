@@ -53,7 +53,7 @@ class Notes(Protocol):
     ) -> None:
         """Replaces the note by what `change` makes of it. Changes under the same `lock` take turns.
 
-        `change` may run twice, the first time without effect.
+        `change` may use other notes, and may run twice, the first time without effect.
         """
         ...
 

@@ -51,6 +51,8 @@ __all__ = ["DisclosureReceiver", "ReceiverEvent", "ReceiverEventKind", "Receivin
 
 _STEP_S: Final = 0.5
 _LOOK_FOR_REQUESTS_NS: Final = NS_PER_S
+_LOOK_FOR_ROOT_NS: Final = 10 * NS_PER_S
+"""A person imports a bundle while the receiver runs."""
 
 
 def _ignore(_news: ReceiverEvent) -> None:
@@ -95,6 +97,7 @@ class DisclosureReceiver:
         self._standing = PublicationMonitor(requester)
         self._root_news = RootNews(KnownRoots(requester), self._now_s)
         self._root_refused = ""
+        self._root_looked_ns = self._clock.now().boot_ns
         self.dropped = 0
         """Number of malformed messages."""
 
@@ -191,6 +194,19 @@ class DisclosureReceiver:
                 self._root_refused = str(error)
                 self._say(ReceiverEvent(ReceiverEventKind.ROOT_REFUSED, detail=str(error)))
             return
+        self._say_root(stored)
+
+    def _look_for_root(self) -> None:
+        before = self._root_news.filters
+        stored = self._root_news.look(self._now_s)
+        after = self._root_news.filters
+        for topic_filter in before if after != before else ():
+            self._bus.unsubscribe(topic_filter)
+        for topic_filter in after if after != before else ():
+            self._bus.subscribe(topic_filter)
+        self._say_root(stored)
+
+    def _say_root(self, stored: StoredNews) -> None:
         if stored is not StoredNews.NOTHING:
             is_list = stored is StoredNews.LIST
             self._say(ReceiverEvent(ReceiverEventKind.ROOT_LIST if is_list else ReceiverEventKind.ROOT_BROKERS))
@@ -244,6 +260,9 @@ class DisclosureReceiver:
         if now_ns - self._looked_ns < _LOOK_FOR_REQUESTS_NS:
             return
         self._looked_ns = now_ns
+        if now_ns - self._root_looked_ns >= _LOOK_FOR_ROOT_NS:
+            self._root_looked_ns = now_ns
+            self._look_for_root()
         if self._share.shared:
             self._arrivals.leave_silent()
         if not self._share.shared or (self._connected and self._requester.claims.lead("publish")):

@@ -25,6 +25,9 @@ __all__ = ["MOST_HELD", "JoinedChunks", "RootNews", "StoredNews"]
 
 MOST_HELD: Final = 4
 """Most packages or directories with chunks that are held at once. The oldest makes room."""
+_NONE: Final = object()
+"""A requester cannot connect with what is stored, for example if no broker is in its regions. The connection of before
+is worth more than none, so it stays."""
 _HEAD: Final = re.compile(rb"([0-9a-f]{64}) ([1-9])")
 
 
@@ -97,6 +100,7 @@ class RootNews:
     def __init__(self, roots: KnownRoots, now_s: int) -> None:
         self._roots = roots
         self._root = roots.own_root()
+        self._mark = roots.mark()
         self._connected = self._brokers(now_s)
         """The brokers of the list with which this connection began. Another worker may store a newer one first."""
         self._sources: dict[str, _Source] = {}
@@ -105,6 +109,24 @@ class RootNews:
     def filters(self) -> tuple[str, ...]:
         """Returns the filters to subscribe to. Empty if no root is known."""
         return (brokers_filter(self._root), trust_filter(self._root)) if self._root is not None else ()
+
+    def look(self, now_s: int) -> StoredNews:
+        """Looks for an import of a bundle, or for what another worker has stored. `filters` may be other ones then.
+
+        Returns BROKERS if the requester has other brokers to connect to, and NOTHING otherwise. Without a list of
+        brokers the connection of before stays.
+        """
+        mark = self._roots.mark()
+        if mark == self._mark:
+            return StoredNews.NOTHING
+        self._mark = mark
+        root = self._roots.own_root()
+        if root != self._root:
+            self._root = root
+            self._sources.clear()
+        if self._brokers(now_s) is None:
+            return StoredNews.NOTHING
+        return self._compared(StoredNews.NOTHING, now_s)
 
     def take(self, topic: TrustTopic | BrokersTopic, data: bytes, now_s: int, source: str = "") -> StoredNews:
         """Takes one message, which came from the broker `source`.
@@ -125,14 +147,18 @@ class RootNews:
             sent.waiting = package
             return StoredNews.NOTHING
         is_new = self._roots.hear(self._root, package, now_s, directory)
+        return self._compared(StoredNews.LIST if is_new else StoredNews.NOTHING, now_s)
+
+    def _compared(self, otherwise: StoredNews, now_s: int) -> StoredNews:
+        """Returns that there are other brokers to connect to, or else `otherwise`."""
         brokers = self._brokers(now_s)
-        if brokers != self._connected:
-            self._connected = brokers
-            return StoredNews.BROKERS
-        return StoredNews.LIST if is_new else StoredNews.NOTHING
+        if brokers in (self._connected, _NONE):
+            return otherwise
+        self._connected = brokers
+        return StoredNews.BROKERS
 
     def _brokers(self, now_s: int) -> object:
         try:
             return self._roots.own_brokers(now_s)
         except DoorwardError:
-            return None  # with what is stored now the requester cannot connect, and says so when it tries
+            return _NONE

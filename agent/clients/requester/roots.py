@@ -1,7 +1,12 @@
 """Root bundles of this requester, so that a request that all doors would refuse is refused before signing.
 
     roots/<root>/root.pub       the root's public key        roots/<root>/bundle.dsse    its newest bundle
-    roots/<root>/brokers.json   the broker directory that the bundle names, if there is one
+    roots/<root>/brokers-<SHA-256>.json   the broker directory that the bundle names, if there is one
+    roots/own    the id of the root by which the requester connects, if it has chosen one
+
+A bundle names its directory by the hash. The directory is written before the bundle that names it, and the directory of
+the bundle before stays. So a stored bundle has its directory after a crash between two writes, and for another worker
+that reads between them.
 
 A device makes the same checks. These ones help the requester. If the bundle is missing they are skipped, and `request`
 says so. Source: PROTOCOL.md, section 7.
@@ -9,7 +14,9 @@ says so. Source: PROTOCOL.md, section 7.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Callable
 from typing import Final
 
 from agent.clients.requester.identity import Requester
@@ -32,7 +39,10 @@ from agent.wire.trust_package import PACKAGE_LIMIT_BYTES, is_package
 __all__ = ["KnownRoots", "swapped"]
 
 _FOLDER: Final = "roots"
-_DIRECTORY: Final = "brokers.json"
+_DIRECTORY: Final = re.compile(r"brokers-[0-9a-f]{64}\.json")
+_OWN: Final = "roots/own"
+_LOCK: Final = "roots/lock"
+"""Lock of changes: the workers of a requester may hear the same news at once."""
 _KEY_LIMIT_BYTES: Final = 256
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -52,28 +62,45 @@ class KnownRoots:
         """
         try:
             key = parse_public_key(root)
-            store, _ = self._store(key).accept(bundle)
-        except (OpenError, FormatError, RequestError) as error:
-            raise ConfigurationError(
-                f"This is not a bundle of that root, or it is older than the stored one: {error.message}",
-                remedy="Ask the root for its public key and its newest bundle.dsse.",
-            ) from error
-        found = self._listed(store, key.id, now_s)
+        except FormatError as error:
+            raise _refused_file(error) from error
         folder = f"{_FOLDER}/{key.id}"
-        if directory is not None:
-            self._require_named(store, key.id, directory)
+        entries: list[TrustedRequester] = []
+
+        def verified() -> TrustStore:
+            """A worker may have stored a newer one meanwhile."""
+            try:
+                store, _ = self._store(key).accept(bundle)
+            except (OpenError, FormatError, RequestError) as error:
+                raise _refused_file(error) from error
+            entries.append(self._listed(store, key.id, now_s))
+            if directory is not None:
+                self._require_named(store, key.id, directory)
+            return store
+
+        verified()
         self._notes.make_folder(folder)
         self._notes.write(f"{folder}/root.pub", f"{key.text}\n".encode("ascii"))
-        # Directory first: after a crash between the two, the old bundle does not name it, and says so.
-        if directory is not None:
-            self._notes.write(f"{folder}/{_DIRECTORY}", directory)
-        self._notes.write(f"{folder}/bundle.dsse", bundle)
-        return found
+        self._store_both(key, bundle, directory, verified)
+        return entries[-1]
+
+    def choose(self, root: str) -> None:
+        """Makes `root` the one by which the requester connects. Its bundle was accepted before."""
+        self._notes.write(_OWN, root.encode("ascii"))
 
     def own_root(self) -> str | None:
-        """Returns the root of this requester's profile, or else the only root with a stored bundle, or None."""
-        known, own = self.ids(), self._requester.profile.trust_root
-        return own if own in known else known[0] if len(known) == 1 else None
+        """Returns the chosen root, or else that of the profile, or else the only one. None if it has no bundle here."""
+        known, chosen = self.ids(), self._notes.read(_OWN, _KEY_LIMIT_BYTES)
+        for root in (chosen.decode("ascii", "replace") if chosen else None, self._requester.profile.trust_root):
+            if root in known:
+                return root
+        return known[0] if len(known) == 1 else None
+
+    def mark(self) -> str:
+        """Returns words that are others once the root of `own_root`, or its stored bundle, is another one."""
+        root = self.own_root()
+        bundle = self._notes.read(f"{_FOLDER}/{root}/bundle.dsse", PACKAGE_LIMIT_BYTES) if root is not None else None
+        return f"{root} {hashlib.sha256(bundle or b'').hexdigest()}"
 
     def named_directory(self, root: str, package: bytes, now_s: int) -> str | None:
         """Returns the hash of the broker directory that has to come with a package of `root`. None if none has to.
@@ -81,7 +108,7 @@ class KnownRoots:
         Raises as `hear` does.
         """
         named = self._newer(root, package, now_s).bundles[root].directory_sha256
-        return named if named is not None and named != self._stored_directory(root) else None
+        return named if named is not None and self._directory(root, named) is None else None
 
     def hear(self, root: str, package: bytes, now_s: int, directory: bytes | None = None) -> bool:
         """Stores a package of `root` that came over the broker, with the directory that it names.
@@ -90,22 +117,47 @@ class KnownRoots:
         root's keys, has ended, is older than what was seen, or does not list the key of this folder: then the stored
         one stays.
         """
-        store, before = self._newer(root, package, now_s), self._store(self._key(root)).bundles.get(root)
-        self._listed(store, root, now_s)
-        named = store.bundles[root].directory_sha256
-        if directory is not None:
-            self._require_named(store, root, directory)
-        elif named is not None and named != self._stored_directory(root):
-            raise ConfigurationError(
-                "The broker directory of this list has not come.", remedy="Wait, or import both as files."
-            )
-        folder = f"{_FOLDER}/{root}"
-        if self._notes.read(f"{folder}/bundle.dsse", PACKAGE_LIMIT_BYTES) == package:
+
+        def verified() -> TrustStore:
+            """A worker may have stored a newer one meanwhile."""
+            store = self._newer(root, package, now_s)
+            self._listed(store, root, now_s)
+            named = store.bundles[root].directory_sha256
+            if directory is not None:
+                self._require_named(store, root, directory)
+            elif named is not None and self._directory(root, named) is None:
+                raise ConfigurationError(
+                    "The broker directory of this list has not come.", remedy="Wait, or import both as files."
+                )
+            return store
+
+        store, before = verified(), self._store(self._key(root)).bundles.get(root)
+        is_stored = self._notes.read(f"{_FOLDER}/{root}/bundle.dsse", PACKAGE_LIMIT_BYTES) == package
+        if is_stored and (directory is None or self._directory(root, directory_sha256(directory)) is not None):
             return False
-        if directory is not None:
-            self._notes.write(f"{folder}/{_DIRECTORY}", directory)
-        self._notes.write(f"{folder}/bundle.dsse", package)
+        self._store_both(self._key(root), package, directory, verified)
         return before is None or store.bundles[root].version != before.version
+
+    def _store_both(
+        self, key: PublicKey, bundle: bytes, directory: bytes | None, verified: Callable[[], TrustStore]
+    ) -> None:
+        """Stores a bundle and the directory that it names, while no other worker does.
+
+        Removes directories that neither it nor the bundle before names. Raises as `verified` does.
+        """
+        folder = f"{_FOLDER}/{key.id}"
+
+        def replaced(_before: bytes | None) -> bytes:
+            bundles = (self._store(key).bundles.get(key.id), verified().bundles[key.id])
+            if directory is not None:
+                self._notes.write(f"{folder}/{_directory_name(directory_sha256(directory))}", directory)
+            used = {_directory_name(each.directory_sha256) for each in bundles if each and each.directory_sha256}
+            for name in self._notes.names(folder):
+                if _DIRECTORY.fullmatch(name) and name not in used:
+                    self._notes.remove(f"{folder}/{name}")
+            return bundle
+
+        self._notes.change(f"{folder}/bundle.dsse", replaced, lock=_LOCK, limit_bytes=PACKAGE_LIMIT_BYTES)
 
     def ends_s(self, root: str) -> int:
         """Returns the end of the newest package of `root`, UTC s. 0 if it came as a bundle alone, which has no end.
@@ -126,14 +178,17 @@ class KnownRoots:
                 f"The root's news was refused: {error.message}", remedy="Ask the root for its newest package."
             ) from error
 
-    def _stored_directory(self, root: str) -> str | None:
-        """Returns the hash of the stored directory, or None without one."""
-        data = self._notes.read(f"{_FOLDER}/{root}/{_DIRECTORY}", DIRECTORY_LIMIT_BYTES)
-        return directory_sha256(data) if data is not None else None
+    def _directory(self, root: str, sha256: str) -> bytes | None:
+        """Returns the stored directory with this hash. None if it is missing or damaged."""
+        data = self._notes.read(f"{_FOLDER}/{root}/{_directory_name(sha256)}", DIRECTORY_LIMIT_BYTES)
+        return data if data is not None and directory_sha256(data) == sha256 else None
 
     def _require_named(self, store: TrustStore, root: str, directory: bytes) -> None:
+        self._opened(directory, root, store.bundles[root].directory_sha256)
+
+    def _opened(self, directory: bytes, root: str, named: str | None) -> BrokerDirectory:
         try:
-            open_directory(directory, root, store.bundles[root].directory_sha256)
+            return open_directory(directory, root, named)
         except (FormatError, RequestError) as error:
             raise ConfigurationError(f"The broker directory: {error.message}", remedy=error.remedy) from error
 
@@ -148,15 +203,15 @@ class KnownRoots:
             )
 
     def own_brokers(self, now_s: int) -> tuple[BrokerDirectory, tuple[BrokerAddress, ...]] | None:
-        """Returns what `brokers` does for the root of this requester's profile, or else for the only root here."""
+        """Returns what `brokers` does for `own_root`. None without one."""
         root = self.own_root()
         return self.brokers(root, now_s) if root is not None else None
 
     def brokers(self, root: str, now_s: int) -> tuple[BrokerDirectory, tuple[BrokerAddress, ...]] | None:
         """Returns the directory of `root` and its brokers in the regions of this requester. None without a directory.
 
-        Raises `ConfigurationError` if the stored directory is not the one that the stored bundle names, or if it has no
-        broker in these regions.
+        Raises `ConfigurationError` if the directory that the stored bundle names is missing, or if it has no broker in
+        these regions.
         """
         if root not in self.ids():
             return None
@@ -164,14 +219,13 @@ class KnownRoots:
         named = store.bundles[root].directory_sha256 if root in store.bundles else None
         if named is None:
             return None
-        data = self._notes.read(f"{_FOLDER}/{root}/{_DIRECTORY}", DIRECTORY_LIMIT_BYTES)
+        data = self._directory(root, named)
         if data is None:
             raise ConfigurationError(
                 f"The bundle of root {root} names a broker directory, and this folder has none.",
                 remedy="Import both: doorward requester root KEY BUNDLE --brokers FILE",
             )
-        self._require_named(store, root, data)
-        directory = open_directory(data, root, named)
+        directory = self._opened(data, root, named)
         brokers = directory.brokers_in(self._listed(store, root, now_s).regions)
         if not brokers:
             raise ConfigurationError(
@@ -252,6 +306,17 @@ class KnownRoots:
                 remedy="Ask the root to list it, or import its newer bundle: doorward requester root KEY BUNDLE",
             )
         return found
+
+
+def _directory_name(sha256: str) -> str:
+    return f"brokers-{sha256}.json"
+
+
+def _refused_file(error: DoorwardError) -> ConfigurationError:
+    return ConfigurationError(
+        f"This is not a bundle of that root, or it is older than the stored one: {error.message}",
+        remedy="Ask the root for its public key and its newest bundle.dsse.",
+    )
 
 
 def _elsewhere(listed: TrustedRequester, area: Area) -> RequestError:

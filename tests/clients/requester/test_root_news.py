@@ -20,8 +20,9 @@ from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.root_news import MOST_HELD, JoinedChunks, RootNews, StoredNews
 from agent.clients.requester.roots import KnownRoots
 from agent.core.bus import MessageReceived
-from agent.errors import ConfigurationError, DoorwardError
-from agent.wire import strictjson
+from agent.core.timebase import NS_PER_S
+from agent.errors import ConfigurationError, DoorwardError, StorageError
+from agent.wire import envelope, strictjson
 from agent.wire.broker_directory import BrokerDirectory, CellBroker, directory_sha256
 from agent.wire.fields import Kind
 from agent.wire.topics import BrokersTopic, TrustTopic
@@ -29,6 +30,7 @@ from agent.wire.trust import RequesterEntry, RequesterKey, TrustBundle
 from agent.wire.trust_package import split_directory, split_package
 from tests.clients.requester.conftest import NOW_S
 from tests.clients.requester.doors import TestClock
+from tests.clients.requester.test_roots import ELSEWHERE as FAR
 from tests.clients.requester.test_roots import HERE, RIJNSTAD, bundle_for
 from tests.fake_bus import FakeBroker, FakeBus
 from tests.wire import samples
@@ -45,6 +47,7 @@ def directory(*hosts: str) -> bytes:
 
 
 NEAR, BOTH = directory("near.example.org"), directory("near.example.org", "new.example.org")
+OTHER = directory("other.example.org")
 
 
 def bundle(requester: Requester, version: int, brokers: bytes | None, *, key: str = "") -> TrustBundle:
@@ -123,6 +126,73 @@ def test_another_worker_that_stored_the_news_first_does_not_keep_this_one_from_c
     assert hear(theirs, data, BOTH) == [StoredNews.BROKERS]
     assert hear(mine, data, BOTH) == [StoredNews.BROKERS]
     assert hear(mine, data, BOTH) == []
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_a_fault_between_two_writes_leaves_the_brokers_of_before_and_the_news_heals_it(
+    listed: Requester, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    news, data, write, count = news_of(listed), package(listed, 4, BOTH, 6), listed.notes.write, 0
+
+    def full(*words: Any, **named: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == fails_at:
+            raise StorageError("The disk is full.")
+        write(*words, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(listed.notes, "write", full)
+        with pytest.raises(StorageError):
+            hear(news, data, BOTH)
+    assert hosts(listed) == ["near.example.org"]
+    assert hear(news, data, BOTH) == [StoredNews.BROKERS]
+    assert hosts(listed) == ["near.example.org", "new.example.org"]
+
+
+def test_another_worker_that_reads_between_two_writes_has_brokers(
+    listed: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, write, remove = [], listed.notes.write, listed.notes.remove
+
+    def watched(act: Any) -> Any:
+        def acted(*words: Any, **named: Any) -> None:
+            act(*words, **named)
+            seen.append(len(hosts(Requester.open(listed.folder))))
+
+        return acted
+
+    monkeypatch.setattr(listed.notes, "write", watched(write))
+    monkeypatch.setattr(listed.notes, "remove", watched(remove))
+    hear(news_of(listed), package(listed, 4, BOTH, 6), BOTH)
+    hear(news_of(listed), package(listed, 5, OTHER, 7), OTHER)
+    assert seen == [1, 2, 2, 2, 1], "directory, bundle; directory, the oldest directory is removed, bundle"
+
+
+def test_a_worker_that_is_overtaken_neither_goes_back_nor_removes_the_newer_directory(
+    listed: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has checked its news, and then waits for another worker that stores newer news."""
+    change, theirs = listed.notes.change, Requester.open(listed.folder)
+
+    def overtaken(*words: Any, **named: Any) -> None:
+        hear(news_of(theirs), package(listed, 5, OTHER, 7), OTHER)
+        change(*words, **named)
+
+    monkeypatch.setattr(listed.notes, "change", overtaken)
+    with pytest.raises(ConfigurationError, match="another of version 5 was seen before"):
+        hear(news_of(listed), package(listed, 4, BOTH, 6), BOTH)
+    assert hosts(listed) == ["other.example.org"]
+
+
+def test_news_heals_a_directory_that_is_missing_or_damaged(listed: Requester) -> None:
+    path = listed.folder / "roots" / ROOT / f"brokers-{directory_sha256(NEAR)}.json"
+    for damage in (path.unlink, lambda: path.write_bytes(NEAR[:-1] + b"x")):
+        damage()
+        with pytest.raises(ConfigurationError, match="this folder has none"):
+            hosts(listed)
+        hear(news_of(listed), package(listed, 3, NEAR, 5), NEAR)
+        assert hosts(listed) == ["near.example.org"]
 
 
 def _attacks(requester: Requester) -> dict[str, tuple[bytes, bytes | None]]:
@@ -258,15 +328,58 @@ def test_one_hostile_broker_of_two_cannot_keep_the_news_of_the_other_away(listed
     assert hosts(listed) == ["near.example.org", "new.example.org"]
 
 
+def test_a_root_that_is_imported_while_the_receiver_runs_is_heard(requester: Requester) -> None:
+    news = news_of(requester)
+    assert news.look(NOW_S) is StoredNews.NOTHING
+    KnownRoots(requester).accept(samples.ROOT_KEY.text, package(requester, 3, NEAR, 5), NOW_S, NEAR)
+    assert news.look(NOW_S) is StoredNews.BROKERS
+    assert news.filters
+    assert news.look(NOW_S) is StoredNews.NOTHING
+    assert hear(news, package(requester, 4, BOTH, 6), BOTH) == [StoredNews.BROKERS]
+    assert news.look(NOW_S) is StoredNews.NOTHING, "its own news is no change"
+    KnownRoots(requester).accept(samples.ROOT_KEY.text, package(requester, 5, OTHER, 7), NOW_S, OTHER)
+    assert news.look(NOW_S) is StoredNews.BROKERS, "a newer file of the same root"
+
+
+def test_a_root_that_is_chosen_in_place_of_another_is_heard(listed: Requester) -> None:
+    """Both bundles are in the folder, and no profile names a root."""
+    second, key = samples.OWNER, samples.OWNER_KEY
+    brokers = strictjson.encode(msgspec.structs.replace(strictjson.decode(BOTH, BrokerDirectory), root=key.id))
+    made = msgspec.structs.replace(bundle(listed, 1, brokers), root=key.id)
+    news, roots = news_of(listed), KnownRoots(listed)
+    signed = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(made), second)
+    roots.accept(key.text, signed, NOW_S, brokers)
+    roots.choose(ROOT)
+    assert news.look(NOW_S) is StoredNews.NOTHING
+    roots.choose(key.id)
+    assert news.look(NOW_S) is StoredNews.BROKERS
+    assert all(each.startswith("doorward/v1/") and f"/{key.id}/" in each for each in news.filters)
+    assert hosts(listed) == ["near.example.org", "new.example.org"]
+    assert hear(news, package(listed, 4, OTHER, 6), OTHER) == [], "the root of before"
+
+
+def test_a_list_with_which_the_requester_cannot_connect_keeps_the_connection_of_before(listed: Requester) -> None:
+    news, missing = news_of(listed), package(listed, 4, BOTH, 6)
+    KnownRoots(listed).accept(samples.ROOT_KEY.text, missing, NOW_S)
+    assert news.look(NOW_S) is StoredNews.NOTHING, "the file of brokers was not imported"
+    assert hear(news, missing, BOTH) == [StoredNews.BROKERS]
+    elsewhere = strictjson.encode(
+        BrokerDirectory(v=1, root=ROOT, brokers=(CellBroker(host="far.example.org", port=8884, cells=(FAR,)),))
+    )
+    assert hear(news, package(listed, 5, elsewhere, 7), elsewhere) == [StoredNews.LIST]
+    KnownRoots(listed).accept(samples.ROOT_KEY.text, package(listed, 6, None, 8), NOW_S)
+    assert news.look(NOW_S) is StoredNews.NOTHING, "no list to connect by"
+
+
 class Heard:
     """A receiving service on a broker that has the root's news."""
 
     def __init__(self, requester: Requester) -> None:
         self.events: list[ReceiverEvent] = []
-        broker, clock = FakeBroker(), TestClock()
+        broker, self.clock = FakeBroker(), TestClock()
         self.bus = FakeBus(broker, requester.id)
         self.bus.start()
-        self.receiver = DisclosureReceiver(requester, self.bus, clock, tell=self.events.append)
+        self.receiver = DisclosureReceiver(requester, self.bus, self.clock, tell=self.events.append)
         self.receiver.start()
 
     def deliver(self, topics: Sequence[tuple[str, bytes]]) -> list[ReceiverEventKind]:
@@ -291,6 +404,20 @@ def test_the_receiving_service_subscribes_says_what_it_heard_and_a_refusal_once(
         assert heard.deliver([(str(TrustTopic(ROOT, 0)), b"")]) == [ReceiverEventKind.ROOT_REFUSED]
         good = published(package(listed, 4, BOTH, 6), BOTH)
         assert heard.deliver(good)[1:] == [ReceiverEventKind.ROOT_BROKERS]
+    finally:
+        heard.bus.stop()
+
+
+def test_the_receiving_service_follows_a_root_that_a_person_imports(requester: Requester) -> None:
+    heard = Heard(requester)
+    try:
+        assert not any("/trust/" in each for each in heard.bus._filters)
+        KnownRoots(requester).accept(samples.ROOT_KEY.text, package(requester, 3, NEAR, 5), NOW_S, NEAR)
+        for _ in range(11):
+            heard.clock.boot_ns += NS_PER_S
+            heard.receiver.step(0)
+        assert set(heard.bus._filters) >= {f"doorward/v1/trust/{ROOT}/+", f"doorward/v1/brokers/{ROOT}/+"}
+        assert heard.deliver([]) == [ReceiverEventKind.ROOT_BROKERS]
     finally:
         heard.bus.stop()
 

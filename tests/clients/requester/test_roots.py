@@ -190,7 +190,7 @@ def test_the_directory_of_an_older_bundle_does_not_count_for_a_newer_one(request
     roots, old = KnownRoots(requester), directory(HERE)
     roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 3, old), NOW_S, strictjson.encode(old))
     roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 4, directory(HERE, ELSEWHERE)), NOW_S)
-    with pytest.raises(ConfigurationError, match="names another broker directory"):
+    with pytest.raises(ConfigurationError, match="names a broker directory, and this folder has none"):
         roots.own_brokers(NOW_S)
 
 
@@ -240,7 +240,7 @@ def test_an_accepted_bundle_is_stored_with_the_key_and_the_directory(requester: 
     folder = requester.folder / "roots" / ROOT
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         "root.pub": f"{ROOT_TEXT}\n".encode(),
-        "brokers.json": data,
+        f"brokers-{directory_sha256(data)}.json": data,
         "bundle.dsse": bundle,
     }
     assert (found.id, found.name, found.kind) == (requester.id, "Rijnstad Police", Kind.POLICE)
@@ -249,13 +249,24 @@ def test_an_accepted_bundle_is_stored_with_the_key_and_the_directory(requester: 
     assert roots.ids() == [ROOT]
 
 
-def test_a_crash_before_the_bundle_leaves_the_old_bundle_beside_the_new_directory(
+def test_the_directory_is_written_before_the_bundle_that_names_it(
     requester: Requester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     roots, listed, written = KnownRoots(requester), directory(HERE), []
-    monkeypatch.setattr(requester.notes, "write", lambda name, _data: written.append(name))
-    roots.accept(ROOT_TEXT, bundle_for(requester, 3, listed), NOW_S, strictjson.encode(listed))
-    assert written == [f"roots/{ROOT}/{name}" for name in ("root.pub", "brokers.json", "bundle.dsse")]
+    monkeypatch.setattr(requester.notes, "write", lambda name, _data, **_: written.append(name))
+    data = strictjson.encode(listed)
+    roots.accept(ROOT_TEXT, bundle_for(requester, 3, listed), NOW_S, data)
+    its = f"brokers-{directory_sha256(data)}.json"
+    assert written == [f"roots/{ROOT}/{name}" for name in ("root.pub", its, "bundle.dsse")]
+
+
+def test_of_many_directories_that_of_the_bundle_and_of_the_one_before_stay(requester: Requester) -> None:
+    roots, folder = KnownRoots(requester), requester.folder / "roots" / ROOT
+    listed = [directory(HERE), directory(HERE, ELSEWHERE), directory(ELSEWHERE, HERE)]
+    for version, each in enumerate(listed, start=3):
+        roots.accept(ROOT_TEXT, bundle_for(requester, version, each), NOW_S, strictjson.encode(each))
+    stored = {path.name for path in folder.iterdir() if path.name.startswith("brokers-")}
+    assert stored == {f"brokers-{directory_sha256(strictjson.encode(each))}.json" for each in listed[1:]}
 
 
 def test_a_bundle_that_is_not_taken_says_why_and_changes_nothing(requester: Requester) -> None:

@@ -13,6 +13,7 @@ from django.test import override_settings
 
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.trust_bundles import make_bundle, make_directory
 from agent.errors import ConfigurationError
 from desk.config import Broker, DeskConfig
@@ -132,6 +133,22 @@ def test_with_the_root_s_list_of_brokers_the_desk_needs_none_in_its_file(agency:
     assert "far.example.org" not in page
     with pytest.raises(ConfigurationError, match=r"tls/certificate\.pem|certificate"):
         open_bus(organisations.requester_of(agency.organisation))  # it has no certificate yet
+
+
+def test_the_desk_connects_by_the_root_whose_bundle_it_took_last(agency: Agency, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        root, _ = bundle_for(agency, folder)
+        path, signer = folder / "list.toml", FileSigner(load_key(folder / "root.key"))
+        path.write_text(path.read_text() + BROKERS.replace("near", name))
+        bundle = make_bundle(path, signer, issued_s=int(NOW.timestamp()))
+        brokers = make_directory(path, signer.public_key)
+        assert brokers is not None
+        organisations.import_bundle(agency.organisation, agency.people[Role.ADMIN], root, bundle, brokers)
+        listed = KnownRoots(organisations.requester_of(agency.organisation)).own_brokers(int(NOW.timestamp()))
+        assert listed is not None
+        assert [each.host for each in listed[1]] == [f"{name}.example.org"]
 
 
 def test_a_bundle_for_another_key_is_refused_with_the_remedy(agency: Agency, tmp_path: Path) -> None:

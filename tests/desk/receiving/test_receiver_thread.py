@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.roots import KnownRoots
 from agent.core.bus import MessageReceived
 from agent.errors import StorageError
@@ -28,8 +29,10 @@ from desk.config import Broker
 from desk.custody.models import Entry
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import Role
+from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.models import Notice, Receiver
+from desk.receiving.receiver_thread import ReceiverThread
 from desk.receiving.supervisor import Supervisor
 from desk.reminders.due import due_reminders
 from tests.brokers import BrokerWithClients, broker_with_clients
@@ -156,6 +159,15 @@ def test_a_root_that_lists_another_broker_makes_the_desk_connect_again(agency: A
     assert Entry.objects.get(action="organisation.root-news").detail["brokers"] is True
     later = datetime.datetime.fromtimestamp(now_s + 2 * 86_400, datetime.UTC)
     assert [each.is_over for each in due_reminders(agency.organisation, later) if "hold back" in each.words] == [True]
+
+
+def test_a_list_after_other_brokers_does_not_keep_the_desk_from_connecting_again(agency: Agency) -> None:
+    """Both events may come within one step of the receiver."""
+    requester = requester_of(agency.organisation)
+    thread = ReceiverThread(agency.organisation, requester_of, open_bus, SystemClock())
+    for kind in (ReceiverEventKind.ROOT_BROKERS, ReceiverEventKind.ROOT_LIST):
+        thread._tell(ReceiverEvent(kind), requester, AnswerRecorder(agency.organisation, requester))
+    assert thread._reconnect
 
 
 def test_a_lost_broker_is_shown_and_found_again(agency: Agency, world: BrokerWithClients) -> None:

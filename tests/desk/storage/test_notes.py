@@ -139,6 +139,21 @@ def test_changes_at_once_lose_none(notes: Notes, opener: Opener) -> None:
     assert SequenceCounter(notes).next() == 1061
 
 
+def test_a_change_may_use_other_notes(notes: Notes) -> None:
+    """A list of brokers is stored before the bundle that names it, while no other worker does."""
+    notes.make_folder("roots/a")
+    notes.write("roots/a/brokers-1", b"before")
+
+    def both(_before: bytes | None) -> bytes:
+        notes.write("roots/a/brokers-2", b"its list")
+        notes.remove("roots/a/brokers-1")
+        return b"".join(name.encode() for name in notes.names("roots/a"))
+
+    notes.change("roots/a/bundle.dsse", both, lock="roots/lock", limit_bytes=LIMIT)
+    assert notes.read("roots/a/bundle.dsse", LIMIT) == b"brokers-2"
+    assert notes.read("roots/a/brokers-2", LIMIT) == b"its list"
+
+
 def test_a_change_that_fails_changes_nothing(notes: Notes) -> None:
     def spoil(_data: bytes | None) -> bytes:
         raise ConfigurationError("No.")
