@@ -2,12 +2,14 @@
 
     signer = token_signer(settings.DESK.token, "rijnstad-police")     # the key with that label, made at the first call
     signer.sign(data)
+    destroy_token_key(settings.DESK.token, "police.root", public_key)   # no one can sign with it any more
 
 A token keeps a sign-in for the whole process, so one session serves all keys, under one lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -20,12 +22,14 @@ from agent.platform import files
 from agent.wire.identities import PublicKey
 from desk.config import Token
 
-__all__ = ["TokenSigner", "token_signer"]
+__all__ = ["TokenSigner", "destroy_token_key", "token_signer"]
 
 _ED25519: Final = bytes([0x13, 0x0C]) + b"edwards25519"
 """PrintableString in DER, as PKCS#11 3.0 names the curve."""
 _KEY_BYTES: Final = 32
 _PIN_LIMIT_BYTES: Final = 256
+_PROBE: Final = b"doorward: whether the token holds this key"
+"""Signed to compare a private key with a public one. No message of Doorward is signed without its type before it."""
 
 
 class _OpenToken:
@@ -52,7 +56,10 @@ class _OpenToken:
 
     def forget(self) -> None:
         """Makes the next call open the token again."""
-        self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            with contextlib.suppress(pkcs11.exceptions.PKCS11Error, RuntimeError):
+                session.close()  # an open session stays signed in, and the next sign-in would be refused
 
 
 class TokenSigner:
@@ -88,8 +95,7 @@ _tokens_lock = threading.Lock()
 
 def token_signer(token: Token, label: str) -> TokenSigner:
     """Returns the signer of that label, and makes its key at the first call. Raises `ConfigurationError`."""
-    with _tokens_lock:
-        opened = _tokens.setdefault(token.module / token.label, _OpenToken(token))
+    opened = _opened(token)
     with opened.lock:
         session = opened.session()
         try:
@@ -98,6 +104,45 @@ def token_signer(token: Token, label: str) -> TokenSigner:
             public = _make(session, label)
         point = bytes(public[Attribute.EC_POINT])[-_KEY_BYTES:]
     return TokenSigner(opened, label, PublicKey(point))
+
+
+def destroy_token_key(token: Token, label: str, public_key: PublicKey) -> None:
+    """Destroys the key of that label, private part first. Does nothing if the token has none of that label.
+
+    Raises `ConfigurationError` if that is another key, or if the token cannot be opened or keeps it.
+    """
+    opened = _opened(token)
+    with opened.lock:
+        session = opened.session()
+        try:
+            private = _find_any(session, label, ObjectClass.PRIVATE_KEY)
+            if private is not None:
+                if not public_key.verifies(private.sign(_PROBE, mechanism=Mechanism.EDDSA), _PROBE):
+                    raise ConfigurationError(
+                        "This token holds another key.", remedy="Connect the token that made the root's key."
+                    )
+                private.destroy()
+            public = _find_any(session, label, ObjectClass.PUBLIC_KEY)
+            if public is not None:
+                public.destroy()
+        except (pkcs11.exceptions.PKCS11Error, RuntimeError) as error:
+            opened.forget()
+            raise ConfigurationError(
+                f"The token did not delete the key {label!r}: {_words(error)}.",
+                remedy="Delete it with the tool of the token, and sign again.",
+            ) from error
+
+
+def _opened(token: Token) -> _OpenToken:
+    with _tokens_lock:
+        return _tokens.setdefault(token.module / token.label, _OpenToken(token))
+
+
+def _find_any(session: Any, label: str, kind: ObjectClass) -> Any:
+    try:
+        return _find(session, label, kind)
+    except pkcs11.exceptions.NoSuchKey:
+        return None
 
 
 def _find(session: Any, label: str, kind: ObjectClass) -> Any:

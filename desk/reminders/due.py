@@ -24,7 +24,7 @@ from desk.people.organisations import broker_certificates, requester_of
 from desk.people.permissions import Action
 from desk.tips.models import Tip
 from desk.trust import bundles, root_publisher, shared_root
-from desk.trust.models import BundleDraft, RootDraft
+from desk.trust.models import BundleDraft, Publication, RootDraft
 
 __all__ = ["Reminder", "due_reminders"]
 
@@ -48,10 +48,11 @@ class Reminder:
 
 def due_reminders(organisation: Organisation, now: datetime.datetime) -> list[Reminder]:
     """Returns the reminders in the order in which a person should look at them."""
-    dated = (_requests, _footage, _certificates, _listed_key, _root_news, _root_keys, _root_file)
+    dated = (_requests, _footage, _certificates, _listed_key, _root_news, _root_keys, _root_file, _root_brokers)
     return [
         *_approvals(organisation),
         *_confirmations(organisation),
+        *_root_proposals(organisation),
         *(each for find in dated for each in find(organisation, now)),
     ]
 
@@ -184,17 +185,14 @@ def _root_keys(organisation: Organisation, now: datetime.datetime) -> Iterator[R
         yield _counted(words, "trust:bundles", Action.SIGN_TRUST, "listed", names)
 
 
-def _root_file(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
-    """Yields reminders of a root of several keys: its keys end, its statement ends, or its certificate."""
-    root_file = shared_root.root_file_of(organisation)
-    if root_file is None:
-        return
-    waiting = [
-        *RootDraft.objects.filter(organisation=organisation, state="proposed").values_list("pk", flat=True),
-        *BundleDraft.objects.filter(organisation=organisation, state="proposed")
-        .exclude(payload=b"")
-        .values_list("pk", flat=True),
-    ]
+def _root_proposals(organisation: Organisation) -> Iterator[Reminder]:
+    """Yields a reminder of what the people of a root have to sign: keys, lists, and a list in force, again."""
+    files = RootDraft.objects.filter(organisation=organisation, state="proposed").values_list("pk", flat=True)
+    lists = BundleDraft.objects.filter(organisation=organisation, state="proposed").exclude(payload=b"")
+    waiting = [f"keys {pk}" for pk in files] + [f"list {pk}" for pk in lists.values_list("pk", flat=True)]
+    root_file, current = shared_root.newest_root(organisation), bundles.newest_signed(organisation)
+    if root_file is not None and current is not None and current.payload and shared_root.missing_signatures(current):
+        waiting.append(f"list {current.pk} for keys {root_file.pk}")
     if waiting:
         words = ngettext(
             "%(count)d proposal of the trust root waits for signatures.",
@@ -202,6 +200,13 @@ def _root_file(organisation: Organisation, now: datetime.datetime) -> Iterator[R
             len(waiting),
         )
         yield _counted(words, "trust:bundles", Action.SIGN_TRUST, "root signature", waiting)
+
+
+def _root_file(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
+    """Yields reminders of a root of several keys: its keys end, or its statement that nothing newer was signed."""
+    root_file = shared_root.root_file_of(organisation)
+    if root_file is None:
+        return
     ends = datetime.datetime.fromtimestamp(root_file.expires_s, datetime.UTC)
     if ends < now + datetime.timedelta(days=KEY_DAYS):
         is_over = ends <= now
@@ -221,14 +226,36 @@ def _root_file(organisation: Organisation, now: datetime.datetime) -> Iterator[R
             else _("The trust root's news ends on %(day)s: the desk cannot publish it. See the page Trust.")
         )
         yield _dated(words, stamped, "trust:bundles", Action.SIGN_TRUST, "timestamp", is_over=is_over)
+    if Publication.objects.filter(organisation=organisation, broker=root_publisher.NO_BROKER).exists():
+        words = _("The desk cannot make the trust root's package, so it publishes nothing. See the page Trust.")
+        yield Reminder(words, reverse("trust:bundles"), Action.SIGN_TRUST, ("root package",))
+
+
+def _root_brokers(organisation: Organisation, now: datetime.datetime) -> Iterator[Reminder]:
+    """Yields reminders of a root of several keys, for each broker: its certificate, and the age of its news there."""
+    addresses = root_publisher.brokers_of(organisation) if shared_root.is_shared(organisation) else ()
+    if not addresses:
+        return
     folder, _name = root_publisher.connection_of(organisation)
-    hosts = [each.host for each in root_publisher.brokers_of(organisation)]
-    for each in certificates_for(folder, hosts):
-        if each.until is not None and each.ends_soon(now):
+    page, action = "trust:bundles", Action.SIGN_TRUST
+    certificates = {each.host: each for each in certificates_for(folder, [each.host for each in addresses])}
+    for each in certificates.values():
+        kind = f"root certificate {each.host}"
+        if each.until is None:
+            words = _("The trust root has no certificate that works for %(host)s. Send a signing request.")
+            yield Reminder(words % {"host": each.host}, reverse(page), action, (f"{kind} missing",))
+        elif each.ends_soon(now):
             words = _("The trust root's certificate for %(host)s ends on %(day)s. Send a new signing request.")
-            is_over, page = each.is_over(now), "trust:bundles"
-            kind = f"root certificate {each.host}"
-            yield _dated(words, each.until, page, Action.SIGN_TRUST, kind, is_over=is_over, host=each.host)
+            yield _dated(words, each.until, page, action, kind, is_over=each.is_over(now), host=each.host)
+    for late in root_publisher.late_brokers(organisation, now):
+        kind, host = f"root news {late.address}", str(late.address)
+        if late.since is not None:
+            words = _("%(host)s has had no news of the trust root since %(day)s. See the page Trust.")
+            is_over = late.since + datetime.timedelta(days=root_publisher.STAMP_DAYS) <= now
+            yield _dated(words, late.since, page, action, kind, is_over=is_over, host=host)
+        elif certificates[late.address.host].until is not None:
+            words = _("%(host)s has no news of the trust root yet. See the page Trust.")
+            yield Reminder(words % {"host": host}, reverse(page), action, (f"{kind} never",))
 
 
 def _counted(words: str, page: str, action: Action, kind: str, names: Iterable[object]) -> Reminder:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 import time
-import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from agent.clients.requester.trust_bundles import make_bundle, read_list
+from agent.clients.requester.trust_bundles import make_bundle
 from agent.errors import ConfigurationError
 from agent.wire import envelope, strictjson
 from agent.wire.broker_directory import CellBroker
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, BUNDLE_LIMIT_BYTES, RequesterEntry, TrustBundle
 from desk.custody import log
 from desk.people.models import Organisation, Person
-from desk.people.organisations import folder_of
-from desk.trust import shared_root
+from desk.trust import lists, shared_root
 from desk.trust.models import BundleDraft
 from desk.trust.root_keys import open_root_key
 
@@ -41,8 +36,6 @@ __all__ = [
     "next_list",
     "propose",
     "reminders",
-    "root_folder",
-    "root_label",
     "sign",
     "withdraw",
 ]
@@ -84,8 +77,7 @@ def entries_in(text: str) -> tuple[int, tuple[RequesterEntry, ...]]:
     if len(text) > _MOST_CHARACTERS:
         raise ConfigurationError("This list is too long.", remedy="A list has at most a million characters.")
     try:
-        with _as_file(text) as path:
-            listed = read_list(path)
+        listed = lists.read(text)
     except RecursionError as error:
         raise ConfigurationError("This list is nested too deeply.", remedy="Write plain tables.") from error
     if listed.version > strictjson.MAX_INTEGER:
@@ -95,8 +87,7 @@ def entries_in(text: str) -> tuple[int, tuple[RequesterEntry, ...]]:
 
 def brokers_in(text: str) -> tuple[CellBroker, ...]:
     """Returns the brokers that a sound list names."""
-    with _as_file(text) as path:
-        return read_list(path).brokers
+    return lists.read(text).brokers
 
 
 def directory_in(draft: BundleDraft) -> bytes | None:
@@ -105,8 +96,7 @@ def directory_in(draft: BundleDraft) -> bytes | None:
         envelope.read_unverified(bytes(draft.envelope), limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).payload
     )
     bundle = strictjson.decode(payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
-    with _as_file(draft.text) as path:
-        return read_list(path).directory(bundle.root)
+    return lists.read(draft.text).directory(bundle.root)
 
 
 @transaction.atomic
@@ -142,8 +132,10 @@ def sign(draft: BundleDraft, person: Person, passphrase: str, now_s: int | None 
     if shared_root.is_shared(organisation):
         raise ConfigurationError("Several keys sign for this root.", remedy="Propose the list again.")
     last = newest_signed(organisation)
-    key = open_root_key(root_folder(organisation), passphrase, settings.DESK.token, root_label(organisation))
-    with _as_file(draft.text) as path:
+    key = open_root_key(
+        shared_root.root_folder(organisation), passphrase, settings.DESK.token, shared_root.root_label(organisation)
+    )
+    with lists.as_file(draft.text) as path:
         previous = bytes(last.envelope) if last else None
         draft.envelope = make_bundle(path, key, issued_s=now_s or int(time.time()), previous=previous)
     draft.state, draft.signed_by, draft.signed_at = "signed", person, timezone.now()
@@ -157,20 +149,12 @@ def sign(draft: BundleDraft, person: Person, passphrase: str, now_s: int | None 
 
 @transaction.atomic
 def withdraw(draft: BundleDraft, person: Person) -> bool:
-    """Withdraws a proposal. Returns False if it is signed or withdrawn already."""
+    """Withdraws a proposal and deletes its signatures. Returns False if it is signed or withdrawn already."""
     done = BundleDraft.objects.filter(pk=draft.pk, state="proposed").update(state="withdrawn")
     if done:
+        draft.signatures.all().delete()  # one more person could otherwise complete it elsewhere
         log.record(draft.organisation, person, "bundle.withdrawn", f"bundle {draft.pk}", version=draft.version)
     return bool(done)
-
-
-def root_folder(organisation: Organisation) -> Path:
-    return folder_of(organisation) / "root"
-
-
-def root_label(organisation: Organisation) -> str:
-    """Returns the label of the root's key in the token. No requester's id has a dot, so it is no requester's key."""
-    return f"{organisation.requester_id}.root"
 
 
 def newest_signed(organisation: Organisation) -> BundleDraft | None:
@@ -208,31 +192,6 @@ def reminders(entries: Sequence[RequesterEntry], now_s: int) -> list[EndingKey]:
         if until_s < now_s + _REMIND_DAYS * _DAY_S:
             found.append(EndingKey(entry.name, until_s, until_s < now_s))
     return sorted(found, key=lambda each: (each.until_s, each.requester))
-
-
-@contextmanager
-def _as_file(text: str) -> Iterator[Path]:
-    """Yields the list as a file, which `read_list` takes. Its errors name it `list.toml`."""
-    _refuse_file_names(text)
-    with tempfile.TemporaryDirectory(prefix="doorward-list-") as folder:
-        path = Path(folder) / "list.toml"
-        path.write_text(text, encoding="utf-8")
-        try:
-            yield path
-        except ConfigurationError as error:
-            raise ConfigurationError(error.message.replace(f"{folder}/", ""), remedy=error.remedy) from error
-
-
-def _refuse_file_names(text: str) -> None:
-    """Raises `ConfigurationError` for `tips = "a file"`: an uploaded list must not read files of the desk."""
-    try:
-        listed = tomllib.loads(text).get("requesters", [])
-    except tomllib.TOMLDecodeError:
-        return  # `read_list` says where
-    for entry in listed if isinstance(listed, list) else []:
-        tips = entry.get("tips") if isinstance(entry, dict) else None
-        if isinstance(tips, str) and not tips.startswith("age1"):
-            raise ConfigurationError("tips: a file name.", remedy="Put the recipient itself here: age1…")
 
 
 def _sha256(text: str) -> str:

@@ -116,7 +116,9 @@ class RootForm(forms.Form):
         label=_("Passphrase of the root's one key"),
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text=_("That key signs the new keys once. It is deleted when they are in force."),
+        help_text=_(
+            "That key signs the new keys once. It is deleted when they are in force. Delete its copies in backups, too."
+        ),
     )
 
     def __init__(self, *args: Any, organisation: Organisation, sealed: bool = False, **more: Any) -> None:

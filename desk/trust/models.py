@@ -92,6 +92,8 @@ class RootDraft(models.Model):
     name_signature = models.BinaryField(default=bytes)
     """Signature of the name key, for version 1."""
     name_key = models.CharField(max_length=80)
+    name_in_token = models.BooleanField(default=False)
+    """True if the token of the desk holds the name key, which is deleted there once this is in force."""
     state = models.CharField(max_length=10, choices=STATES, default="proposed")
     proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     proposed_at = models.DateTimeField(auto_now_add=True)
@@ -134,7 +136,7 @@ class Publication(models.Model):
 
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="publications")
     broker = models.CharField(max_length=300)
-    """Host and port."""
+    """Host and port. Empty for a fault before any broker is tried."""
     sha256 = models.CharField(max_length=64, blank=True)
     published_at = models.DateTimeField(null=True, blank=True)
     problem = models.TextField(blank=True)

@@ -28,6 +28,7 @@ from desk.config import Token
 
 __all__ = [
     "LEAST_PASSPHRASE",
+    "SEALED_NAME",
     "is_sealed",
     "make_root_key",
     "make_sealed_key",
@@ -40,7 +41,7 @@ __all__ = [
 LEAST_PASSPHRASE: Final = 16
 _WORK_FACTOR: Final = 18
 """256 MiB and about a second for each guess."""
-_SEALED: Final = "root.key.age"
+SEALED_NAME: Final = "root.key.age"
 _PUBLIC: Final = "root.pub"
 _LIMIT_BYTES: Final = 16 * 1024
 
@@ -50,7 +51,7 @@ def make_root_key(folder: Path, passphrase: str) -> PublicKey:
     if files.is_there(folder / _PUBLIC):
         raise ConfigurationError("This organisation has a root key.", remedy="Rotate it with the owners' consent only.")
     files.make_folder(folder)
-    key = make_sealed_key(folder / _SEALED, passphrase)
+    key = make_sealed_key(folder / SEALED_NAME, passphrase)
     files.write(folder / _PUBLIC, f"{key.text}\n".encode("ascii"))  # last: it says that there is a root
     return key
 
@@ -83,7 +84,7 @@ def make_token_root(folder: Path, token: Token, label: str) -> PublicKey:
 
 def is_sealed(folder: Path) -> bool:
     """Returns True if a passphrase opens the key."""
-    return files.is_file(folder / _SEALED)
+    return files.is_file(folder / SEALED_NAME)
 
 
 def root_key_of(folder: Path) -> PublicKey | None:
@@ -97,7 +98,7 @@ def open_root_key(folder: Path, passphrase: str, token: Token | None = None, lab
     """Returns the key for one signature. Raises `ConfigurationError` for a wrong passphrase or a missing token."""
     if not is_sealed(folder):
         return _token_root(folder, token, label)
-    return open_sealed_key(folder / _SEALED, passphrase)
+    return open_sealed_key(folder / SEALED_NAME, passphrase)
 
 
 def open_sealed_key(path: Path, passphrase: str) -> Signer:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +33,13 @@ from desk.trust import bundles, shared_root
 from desk.trust.models import Publication, RootDraft
 
 __all__ = [
+    "LATE",
+    "NO_BROKER",
+    "STAMP_DAYS",
+    "LateBroker",
     "brokers_of",
     "connection_of",
+    "late_brokers",
     "package_sha256",
     "publish_due",
     "publish_root",
@@ -42,9 +49,22 @@ __all__ = [
 
 STAMP_EVERY_S: Final = 86_400
 STAMP_DAYS: Final = 7
+LATE: Final = timedelta(days=4)
+"""A broker gets a package each day. People have three days left before its news ends and owners are warned."""
+NO_BROKER: Final = ""
+"""The row of a fault before any broker is tried: no package can be made."""
 _EVERY_S: Final = 60.0
 _TIMEOUT_S: Final = 30.0
 _log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LateBroker:
+    """A broker with old news of a root. `since`: when it took its newest package, or None if it never took one."""
+
+    address: BrokerAddress
+    since: datetime | None
+
 
 OpenBus = Callable[[Organisation, BrokerAddress], Bus]
 
@@ -69,10 +89,19 @@ def publish_root(organisation: Organisation, open_bus: OpenBus, now_s: int) -> N
 
     Raises `ConfigurationError` if the list lacks signatures, and `StorageError`.
     """
+    shared_root.delete_sealed_name_key(organisation)  # a kill after the last signature could have left it
     current = bundles.newest_signed(organisation)
-    if current is None or not current.payload or shared_root.missing_signatures(current):
+    is_ready = current is not None and bool(current.payload) and not shared_root.missing_signatures(current)
+    try:
+        package = _fresh_package(organisation, now_s) if is_ready else None
+    except DoorwardError as error:
+        Publication.objects.update_or_create(
+            organisation=organisation, broker=NO_BROKER, defaults={"problem": str(error)}
+        )
+        raise
+    Publication.objects.filter(organisation=organisation, broker=NO_BROKER).delete()
+    if package is None:
         return
-    package = _fresh_package(organisation, now_s)
     sha256 = hashlib.sha256(package).hexdigest()
     for address in brokers_of(organisation):
         row, _ = Publication.objects.get_or_create(organisation=organisation, broker=str(address))
@@ -101,6 +130,24 @@ def brokers_of(organisation: Organisation) -> tuple[BrokerAddress, ...]:
         return tuple(each.address for each in listed)
     broker = settings.DESK.broker
     return (BrokerAddress(broker.host, broker.port),) if broker.host else ()
+
+
+def late_brokers(organisation: Organisation, now: datetime) -> list[LateBroker]:
+    """Returns the brokers of the root whose newest package is old, or that have none.
+
+    A broker without one is late after its first fault, and else four days after the list was signed.
+    """
+    current = bundles.newest_signed(organisation)
+    if current is None or not current.payload:
+        return []
+    rows = {each.broker: each for each in Publication.objects.filter(organisation=organisation)}
+    late, none = [], Publication()
+    for address in brokers_of(organisation):
+        row = rows.get(str(address), none)
+        since = row.published_at or current.signed_at
+        if (row.problem and row.published_at is None) or (since is not None and now - since >= LATE):
+            late.append(LateBroker(address, row.published_at))
+    return late
 
 
 def connection_of(organisation: Organisation) -> tuple[Path, str]:
@@ -133,7 +180,12 @@ def _fresh_package(organisation: Organisation, now_s: int) -> bytes:
         and (stamp.root_version, stamp.bundle_version) == (root.version, current.version)
     ):
         return folder.package()
-    return folder.stamp(shared_root.timestamp_signer(organisation), now_s, STAMP_DAYS)
+    shared_root.write_files(organisation)
+    return folder.stamp(
+        shared_root.timestamp_signer(organisation), now_s, STAMP_DAYS,
+        root_version=root.version if root is not None else 0,
+        bundle_version=current.version if current is not None else 0,
+    )  # fmt: skip
 
 
 def _newest_stamp(organisation: Organisation) -> TrustTimestamp | None:
@@ -146,7 +198,8 @@ def _newest_stamp(organisation: Organisation) -> TrustTimestamp | None:
 
 
 def _root_id(organisation: Organisation) -> str:
-    return shared_root.files_of(organisation).name_key.id
+    root_file = shared_root.root_file_of(organisation)
+    return root_file.root if root_file is not None else ""
 
 
 def _open_bus(organisation: Organisation, address: BrokerAddress) -> Bus:

@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 _SOON_DAYS: Final = 60
+_FEW_SETS: Final = 3
 _PEM_LIMIT_BYTES: Final = 64 * 1024
 
 
@@ -81,9 +82,15 @@ class RootView:
     keys: tuple[KeyRow, ...]
     own_key: RootKey | None
     can_propose: bool
+    sets_left: int | None
+    """How many more sets of keys the root can have, if these are few."""
+    one_key_in_token: bool
+    """True if the root has one key, in the token, which is deleted when a proposal comes into force."""
     proposals: tuple[dict[str, Any], ...]
     again: dict[str, Any] | None
     """How to sign the list in force again, if the next keys have not signed it."""
+    problem: str
+    """Why no package can be made, or empty."""
     stamped_until: datetime | None
     brokers: tuple[BrokerRow, ...]
     connection: str
@@ -109,6 +116,8 @@ def root_view(request: DeskRequest) -> RootView:
     lacks = current is not None and root_file is not None and shared_root.missing_signatures(current) > 0
     stamped_s = root_publisher.stamped_until_s(organisation) if newest is not None else 0
     ends = _day(root_file.expires_s) if root_file is not None else None
+    left = shared_root.root_files_left(organisation)
+    fault = Publication.objects.filter(organisation=organisation, broker=root_publisher.NO_BROKER).first()
     now = timezone.now()
     return RootView(
         name_key=parse_public_key(newest.name_key) if newest is not None else None,
@@ -118,9 +127,12 @@ def root_view(request: DeskRequest) -> RootView:
         is_over=ends is not None and ends <= now,
         keys=rows,
         own_key=shared_root.active_key(organisation, request.user),
-        can_propose=len(rows) >= shared_root.LEAST_SIGNERS and not drafts,
+        can_propose=len(rows) >= shared_root.LEAST_SIGNERS and not drafts and left > 0,
+        sets_left=left if left <= _FEW_SETS else None,
+        one_key_in_token=newest is None and shared_root.has_token_key(organisation),
         proposals=tuple(_root_proposal(request, each) for each in drafts),
         again=signing_view(request, current) if lacks and current is not None and current.payload else None,
+        problem=fault.problem if fault is not None else "",
         stamped_until=_day(stamped_s) if stamped_s else None,
         brokers=_broker_rows(request) if newest is not None else (),
         connection=root_publisher.connection_of(organisation)[1] if newest is not None else "",
@@ -186,7 +198,7 @@ def retire_key(request: DeskRequest, pk: int) -> HttpResponse:
 def propose_root(request: DeskRequest) -> HttpResponse:
     """Proposes the keys of the root."""
     organisation = request.organisation
-    sealed = shared_root.newest_root(organisation) is None and is_sealed(bundles.root_folder(organisation))
+    sealed = shared_root.newest_root(organisation) is None and is_sealed(shared_root.root_folder(organisation))
     form = RootForm(request.POST, organisation=organisation, sealed=sealed)
     if not form.is_valid():
         return _refused(request, form)

@@ -4,8 +4,9 @@
     propose_root(organisation, person, …)              the keys, how many of them sign, and for how long
     add_signature(draft, person, passphrase)           of a root file or a list; the last one completes it
 
-The database holds proposals and signatures. Complete ones are also in `root/files` below the organisation's
-folder, in the form of `doorward requester trust-root`, which can go on with it. Source: PROTOCOL.md, "Trust package".
+The database holds proposals and signatures, and decides what is published. `write_files` copies complete ones to
+`root/files` below the organisation's folder, in the form of `doorward requester trust-root`. That command can go on
+with the folder after the desk is gone. Source: PROTOCOL.md, "Trust package".
 """
 
 from __future__ import annotations
@@ -24,18 +25,25 @@ from django.utils import timezone
 
 from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key
 from agent.clients.requester.root_folder import RootFolder
-from agent.clients.requester.trust_bundles import RequesterList, read_list
 from agent.errors import ConfigurationError, DoorwardError
 from agent.platform import files
 from agent.wire import base64, envelope, strictjson
 from agent.wire.identities import KEY_BYTES, PublicKey, parse_public_key, private_key_from_seed
 from agent.wire.trust import BUNDLE_LIMIT_BYTES, TrustBundle
-from agent.wire.trust_package import RootFile
+from agent.wire.trust_package import MAX_ROOT_FILES, RootFile
 from desk.custody import log
 from desk.people.models import Organisation, Person
 from desk.people.organisations import folder_of
+from desk.trust import lists
 from desk.trust.models import BundleDraft, RootDraft, RootKey, Signature
-from desk.trust.root_keys import make_sealed_key, open_root_key, open_sealed_key, root_key_of
+from desk.trust.root_keys import (
+    SEALED_NAME,
+    is_sealed,
+    make_sealed_key,
+    open_root_key,
+    open_sealed_key,
+    root_key_of,
+)
 
 __all__ = [
     "LEAST_SIGNERS",
@@ -44,7 +52,9 @@ __all__ = [
     "add_key",
     "add_signature",
     "bundle_payload",
+    "delete_sealed_name_key",
     "files_of",
+    "has_token_key",
     "is_shared",
     "missing_signatures",
     "newest_root",
@@ -54,9 +64,13 @@ __all__ = [
     "require_one_key",
     "retire_key",
     "root_file_of",
+    "root_files_left",
+    "root_folder",
+    "root_label",
     "signers_of",
     "timestamp_signer",
     "withdraw_root",
+    "write_files",
 ]
 
 LEAST_SIGNERS: Final = 2
@@ -66,17 +80,28 @@ _DAY_S: Final = 86_400
 # --- State
 
 
-def root_place(organisation: Organisation) -> Path:
+def root_folder(organisation: Organisation) -> Path:
     return folder_of(organisation) / "root"
 
 
+def root_label(organisation: Organisation) -> str:
+    """Returns the label of the root's key in the token. No requester's id has a dot, so it is no requester's key."""
+    return f"{organisation.requester_id}.root"
+
+
 def files_of(organisation: Organisation) -> RootFolder:
-    return RootFolder(root_place(organisation) / "files")
+    return RootFolder(root_folder(organisation) / "files")
 
 
 def is_shared(organisation: Organisation) -> bool:
     """Returns True if a root file is in force, so that several keys sign."""
     return RootDraft.objects.filter(organisation=organisation, state="signed").exists()
+
+
+def has_token_key(organisation: Organisation) -> bool:
+    """Returns True if the root has, or had, one key in the token."""
+    folder = root_folder(organisation)
+    return root_key_of(folder) is not None and not is_sealed(folder)
 
 
 def require_one_key(organisation: Organisation) -> None:
@@ -93,6 +118,12 @@ def root_file_of(organisation: Organisation) -> RootFile | None:
     """Returns the root file in force, or None for a root with one key."""
     draft = newest_root(organisation)
     return _root_file(draft) if draft is not None else None
+
+
+def root_files_left(organisation: Organisation) -> int:
+    """Returns how many more sets of keys the root can have: its package holds each root file."""
+    newest = newest_root(organisation)
+    return MAX_ROOT_FILES - (newest.version if newest is not None else 0)
 
 
 def active_keys(organisation: Organisation) -> list[RootKey]:
@@ -141,7 +172,7 @@ def add_key(
     elif in_token:
         place, public = "token", _token_signer(organisation, person).public_key
     else:
-        folder = files.make_folder(files.make_folder(root_place(organisation)) / "people")
+        folder = files.make_folder(files.make_folder(root_folder(organisation)) / "people")
         with tempfile.TemporaryDirectory(dir=folder) as trial:
             public = make_sealed_key(Path(trial) / "key.age", passphrase)
             files.write(
@@ -158,14 +189,25 @@ def add_key(
 
 @transaction.atomic
 def retire_key(key: RootKey, by: Person) -> None:
-    """Retires a key. Raises `ConfigurationError` while the root file in force lists it."""
+    """Retires a key. Raises `ConfigurationError` while the root file in force or a proposed one lists it."""
+    _lock_active_keys(key.organisation)
     root_file = root_file_of(key.organisation)
     if root_file is not None and key.public_key in root_file.keys:
         raise ConfigurationError(
             "The keys in force include this one.", remedy="Propose the next keys without it first."
         )
+    proposed = RootDraft.objects.filter(organisation=key.organisation, state="proposed")
+    if any(key.public_key in _root_file(each).keys for each in proposed):
+        # Its signatures would still count, and the key in force could then sign nothing more.
+        raise ConfigurationError("A proposal of keys includes this one.", remedy="Withdraw the proposal first.")
     RootKey.objects.filter(pk=key.pk, retired_at=None).update(retired_at=timezone.now())
     log.record(key.organisation, by, "root-key.retired", f"root key {_public(key.public_key).id}", of=key.person.email)
+
+
+def _lock_active_keys(organisation: Organisation) -> set[str]:
+    """Returns the public texts of active keys. None of them is retired before this transaction ends."""
+    found = RootKey.objects.select_for_update(no_key=True).filter(organisation=organisation, retired_at=None)
+    return set(found.values_list("public_key", flat=True))
 
 
 def timestamp_signer(organisation: Organisation, version: int | None = None) -> Signer:
@@ -174,7 +216,7 @@ def timestamp_signer(organisation: Organisation, version: int | None = None) -> 
     `version`: of the root file, by default the one in force.
     """
     newest = newest_root(organisation)
-    path = root_place(organisation) / f"timestamp-{version or (newest.version if newest else 1)}.key"
+    path = root_folder(organisation) / f"timestamp-{version or (newest.version if newest else 1)}.key"
     if not files.is_there(path):
         make_key(path)
     return FileSigner(load_key(path))
@@ -188,15 +230,23 @@ def propose_root(
     organisation: Organisation, person: Person, keys: Iterable[RootKey], threshold: int, days: int, *,
     passphrase: str = "", now_s: int | None = None,
 ) -> RootDraft:  # fmt: skip
-    """Proposes the keys of the root. Its first root file is signed by the name key, which is then forgotten.
+    """Proposes the keys of the root. The name key signs its first root file here.
 
-    `passphrase`: of the one key that the root has until now, which becomes its name key. Raises `ConfigurationError`.
+    `passphrase`: of the one key that the root has until now, which becomes its name key. That key is deleted, in the
+    token too, when the root file is in force. A new name key is forgotten here. Raises `ConfigurationError`.
     """
     chosen = list(keys)
     if len({each.person_id for each in chosen}) < LEAST_SIGNERS or not LEAST_SIGNERS <= threshold <= len(chosen):
         raise ConfigurationError(
             "At least two people sign for a root of several keys, and no more than there are keys.",
             remedy="Choose two or more keys, and how many of them sign.",
+        )
+    if not {each.public_key for each in chosen} <= _lock_active_keys(organisation):
+        raise ConfigurationError("A key of this proposal is retired.", remedy="Choose the keys again.")
+    if root_files_left(organisation) < 1:
+        raise ConfigurationError(
+            f"A trust root has at most {MAX_ROOT_FILES} sets of keys.",
+            remedy="Found a new root, and ask owners and requesters to choose it.",
         )
     if RootDraft.objects.filter(organisation=organisation, state="proposed").exists():
         raise ConfigurationError("A proposal of keys waits already.", remedy="Sign or withdraw it first.")
@@ -224,6 +274,7 @@ def propose_root(
         payload=payload,
         name_signature=name_key.sign(signed) if name_key is not None else b"",
         name_key=root.text,
+        name_in_token=newest is None and has_token_key(organisation),
         proposed_by=person,
     )
     log.record(
@@ -235,8 +286,13 @@ def propose_root(
 
 @transaction.atomic
 def withdraw_root(draft: RootDraft, person: Person) -> bool:
-    done = RootDraft.objects.filter(pk=draft.pk, state="proposed").update(state="withdrawn")
+    """Withdraws a proposal and deletes its signatures. Returns False if it is signed or withdrawn already.
+
+    With the signatures, one more person could complete a withdrawn proposal elsewhere, and owners would believe it.
+    """
+    done = RootDraft.objects.filter(pk=draft.pk, state="proposed").update(state="withdrawn", name_signature=b"")
     if done:
+        draft.signatures.all().delete()
         log.record(draft.organisation, person, "root-file.withdrawn", f"root file {draft.pk}", version=draft.version)
     return bool(done)
 
@@ -247,18 +303,7 @@ def withdraw_root(draft: RootDraft, person: Person) -> bool:
 def bundle_payload(organisation: Organisation, text: str, now_s: int) -> bytes:
     """Returns the bundle of a sound list that the people of the root sign."""
     newest = newest_root(organisation)
-    return strictjson.encode(_read(text).bundle(_public(newest.name_key).id, now_s)) if newest is not None else b""
-
-
-def _read(text: str) -> RequesterList:
-    with tempfile.TemporaryDirectory(prefix="doorward-list-") as folder:
-        path = Path(folder) / "list.toml"
-        path.write_text(text, encoding="utf-8")
-        return read_list(path)
-
-
-def _directory(text: str, root: str) -> bytes | None:
-    return _read(text).directory(root)
+    return strictjson.encode(lists.read(text).bundle(_public(newest.name_key).id, now_s)) if newest is not None else b""
 
 
 @transaction.atomic
@@ -313,26 +358,55 @@ def _complete(draft: BundleDraft | RootDraft, person: Person) -> None:
             raise ConfigurationError(
                 "A list with this version or a higher one is signed.", remedy="Propose a new version."
             )
-        draft.envelope = envelope.with_signatures(TrustBundle.PAYLOAD_TYPE, bytes(draft.payload), counted)
         draft.signed_by = draft.signed_by or person
+        draft.envelope = _envelope_of(draft)
         draft.save()
-        bundle = strictjson.decode(bytes(draft.payload), TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
-        folder = files_of(organisation)
-        folder.accept(bundle, counted)
-        directory = _directory(draft.text, bundle.root)
-        if directory is not None:
-            files.write(folder.directory_path(bundle.version), directory)
     else:
+        if not set(_root_file(draft).keys) <= _lock_active_keys(organisation):
+            raise ConfigurationError(
+                "A key of this proposal is retired.", remedy="Withdraw it, and propose the keys again."
+            )
         draft.save()
-        root_file, name_key = _root_file(draft), _public(draft.name_key)
-        first = draft.version == 1
-        files_of(organisation).accept(root_file, counted, name_key if first else None)
-        if first:
-            _forget_name_key(organisation)
+        current = _list_in_force(organisation)
+        if current is not None:
+            current.envelope = _envelope_of(current)
+            current.save(update_fields=("envelope",))
     log.record(
         organisation, person, f"{_noun(draft)}.signed", f"{_words(draft)} {draft.pk}", version=draft.version,
         keys=sorted(counted),
     )  # fmt: skip
+    transaction.on_commit(lambda: write_files(organisation), robust=True)  # a stamp writes them, too
+    if isinstance(draft, RootDraft) and draft.version == 1:
+        _forget_name_key(draft)  # last: the key does not come back if something else fails
+
+
+def write_files(organisation: Organisation) -> None:
+    """Writes the root files in force, and the list if enough people signed it, to the root's folder.
+
+    Each has the signatures that count now. After other keys came into force, one that no longer counts would spoil
+    the package.
+    """
+    folder = files_of(organisation)
+    for draft in RootDraft.objects.filter(organisation=organisation, state="signed").order_by("version"):
+        name_key = _public(draft.name_key) if draft.version == 1 else None
+        folder.accept(_root_file(draft), _counted(draft), name_key)
+    current = _list_in_force(organisation)
+    if current is not None:
+        bundle = strictjson.decode(bytes(current.payload), TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+        folder.accept(bundle, _counted(current))
+        directory = lists.read(current.text).directory(bundle.root)
+        if directory is not None:
+            files.write(folder.directory_path(bundle.version), directory)
+
+
+def _list_in_force(organisation: Organisation) -> BundleDraft | None:
+    """Returns the newest signed list, or None if it lacks signatures of the keys in force."""
+    current = BundleDraft.objects.filter(organisation=organisation, state="signed").order_by("-version").first()
+    return current if current is not None and current.payload and not missing_signatures(current) else None
+
+
+def _envelope_of(draft: BundleDraft) -> bytes:
+    return envelope.with_signatures(TrustBundle.PAYLOAD_TYPE, bytes(draft.payload), _counted(draft))
 
 
 def _wanted(draft: BundleDraft | RootDraft) -> list[tuple[int, Mapping[str, PublicKey]]]:
@@ -368,7 +442,7 @@ def _counted(draft: BundleDraft | RootDraft) -> dict[str, bytes]:
 def _signer(key: RootKey, passphrase: str) -> Signer:
     if key.place == "token":
         return _token_signer(key.organisation, key.person)
-    path = root_place(key.organisation) / "people" / f"{_public(key.public_key).id}.key.age"
+    path = root_folder(key.organisation) / "people" / f"{_public(key.public_key).id}.key.age"
     return open_sealed_key(path, passphrase)
 
 
@@ -386,15 +460,36 @@ def _token_signer(organisation: Organisation, person: Person) -> Signer:
 
 def _name_signer(organisation: Organisation, passphrase: str) -> Signer:
     """Returns the one key that the root has until now, or a new key that is forgotten after this signature."""
-    if root_key_of(root_place(organisation)) is None:
+    if root_key_of(root_folder(organisation)) is None:
         return FileSigner(private_key_from_seed(secrets.token_bytes(KEY_BYTES)))
-    label = f"{organisation.requester_id}.root"
-    return open_root_key(root_place(organisation), passphrase, settings.DESK.token, label)
+    return open_root_key(root_folder(organisation), passphrase, settings.DESK.token, root_label(organisation))
 
 
-def _forget_name_key(organisation: Organisation) -> None:
-    """Deletes the sealed key of a root that had one key: nothing that it signs counts from now on."""
-    path = root_place(organisation) / "root.key.age"
+def _forget_name_key(draft: RootDraft) -> None:
+    """Deletes the one key that the root had until this first root file, in its sealed file or in the token.
+
+    It could otherwise sign another first root file, which readers would follow. Raises `ConfigurationError` if the
+    token is missing or keeps it.
+    """
+    organisation = draft.organisation
+    # After the commit, because a proposal that is withdrawn in the end needs the key again. The publisher tries again.
+    transaction.on_commit(lambda: delete_sealed_name_key(organisation), robust=True)
+    if not draft.name_in_token:
+        return
+    token = settings.DESK.token
+    if token is None:
+        raise ConfigurationError(
+            "The root's one key is in a token, and must be deleted there.",
+            remedy="Name the token under [token] in desk.toml, and start the desk again.",
+        )
+    from desk.tokens import destroy_token_key  # loads a library that most desks do without
+
+    destroy_token_key(token, root_label(organisation), _public(draft.name_key))
+
+
+def delete_sealed_name_key(organisation: Organisation) -> None:
+    """Deletes the sealed file of the one key that a root of several keys had before. Does nothing without one."""
+    path = root_folder(organisation) / SEALED_NAME
     with files.storage_errors(path):
         path.unlink(missing_ok=True)
 

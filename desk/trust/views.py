@@ -62,14 +62,14 @@ def bundles_page(request: DeskRequest) -> HttpResponse:
 @needs(Action.SIGN_TRUST)
 def make_key(request: DeskRequest) -> HttpResponse:
     """Makes the key of the root."""
-    token, folder = settings.DESK.token, bundles.root_folder(request.organisation)
+    token, folder = settings.DESK.token, shared_root.root_folder(request.organisation)
     form = KeyForm(request.POST, in_token=token is not None)
     if not form.is_valid():
         return _page(request, key_form=form)
     try:
         shared_root.require_one_key(request.organisation)
         if token is not None:
-            key = make_token_root(folder, token, bundles.root_label(request.organisation))
+            key = make_token_root(folder, token, shared_root.root_label(request.organisation))
         else:
             key = make_root_key(folder, form.cleaned_data["passphrase"])
     except DoorwardError as error:
@@ -104,7 +104,7 @@ def sign(request: DeskRequest, pk: int) -> HttpResponse:
     draft = get_in(request.organisation, BundleDraft, pk)
     if draft.payload:
         return sign_with_own_key(request, draft)
-    sealed = is_sealed(bundles.root_folder(request.organisation))
+    sealed = is_sealed(shared_root.root_folder(request.organisation))
     form = SignForm(request.POST, place="sealed" if sealed else "token")
     if form.is_valid():
         try:
@@ -155,7 +155,7 @@ def download_brokers(request: DeskRequest, pk: int) -> HttpResponse:
 
 def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
     organisation = request.organisation
-    folder = bundles.root_folder(organisation)
+    folder = shared_root.root_folder(organisation)
     current = bundles.newest_signed(organisation)
     listed = bundles.entries_in(current.text)[1] if current else ()
     waiting = BundleDraft.objects.filter(organisation=organisation, state="proposed").select_related("proposed_by")

@@ -29,6 +29,7 @@ from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, open_directory
 from agent.wire.identities import KEY_BYTES, PublicKey, parse_public_key, private_key_from_seed
 from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, BUNDLE_LIMIT_BYTES, TrustBundle, TrustStore
 from agent.wire.trust_package import (
+    MAX_ROOT_FILES,
     PACKAGE_LIMIT_BYTES,
     ROOT_ENVELOPE_LIMIT_BYTES,
     RootFile,
@@ -77,8 +78,17 @@ class RootFolder:
         return path
 
     def rotate(self, root_file: RootFile) -> Path:
-        """Writes the next root file. Returns the payload that old and new keys sign."""
-        return self._write(replace(root_file, root=self.name_key.id, version=self._newest("root") + 1))
+        """Writes the next root file. Returns the payload that old and new keys sign.
+
+        Raises `ConfigurationError` if the root has as many root files as a package holds.
+        """
+        newest = self._newest("root")
+        if newest >= MAX_ROOT_FILES:
+            raise ConfigurationError(
+                f"A trust root has at most {MAX_ROOT_FILES} sets of keys.",
+                remedy="Found a new root, and ask owners and requesters to choose it.",
+            )
+        return self._write(replace(root_file, root=self.name_key.id, version=newest + 1))
 
     def propose(self, source: Path, issued_s: int) -> Path:
         """Writes the bundle of the list `source`. Returns the payload to sign. Raises as `read_list` does."""
@@ -135,15 +145,16 @@ class RootFolder:
             files.write(self.folder / _NAME_KEY, f"{name_key.text}\n".encode("ascii"))
         return path
 
-    def stamp(self, signer: Signer, now_s: int, days: int) -> bytes:
-        """Returns the package of the newest bundle that enough keys signed, with a new timestamp, and writes it.
+    def stamp(self, signer: Signer, now_s: int, days: int, *, root_version: int = 0, bundle_version: int = 0) -> bytes:
+        """Returns the package of a bundle that enough keys signed, with a new timestamp, and writes it.
 
-        Raises `ConfigurationError` if a signature is missing: doorbells would refuse the package.
+        `root_version`, `bundle_version`: which ones, by default the newest in the folder. Raises `ConfigurationError`
+        if a signature is missing: doorbells would refuse the package.
         """
-        bundle_number = self._newest("bundle")
+        bundle_number = bundle_version or self._newest("bundle")
         if not bundle_number:
             raise ConfigurationError("There is no bundle yet.", remedy="Make it: doorward requester trust-root list.")
-        root_number = self._newest("root")
+        root_number = root_version or self._newest("root")
         root_payload, bundle_payload = (
             files.read(self._path(*each), BUNDLE_LIMIT_BYTES)
             for each in (("root", root_number), ("bundle", bundle_number))

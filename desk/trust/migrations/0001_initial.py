@@ -92,6 +92,7 @@ class Migration(migrations.Migration):
                 ("payload", models.BinaryField()),
                 ("name_signature", models.BinaryField(default=bytes)),
                 ("name_key", models.CharField(max_length=80)),
+                ("name_in_token", models.BooleanField(default=False)),
                 (
                     "state",
                     models.CharField(

@@ -100,6 +100,14 @@ def test_a_bundle_that_one_of_them_signed_is_not_stamped(root: RootFolder) -> No
     stamp(root)
 
 
+def test_a_stamp_of_named_versions_does_not_look_at_newer_files(root: RootFolder) -> None:
+    root.propose(listed(root.folder, 2), NOW_S)
+    root.rotate(root_file())
+    package = root.stamp(FileSigner(ONLINE), NOW_S, 7, root_version=1, bundle_version=1)
+    store, _ = TrustStore().with_root(root.name_key).accept(package, NOW_S)
+    assert [each.version for each in store.bundles.values()] == [1]
+
+
 def test_a_signature_of_a_stranger_is_noticed_before_doorbells_refuse_it(root: RootFolder) -> None:
     root.sign(root.folder / "bundle-1.json", FileSigner(NEW))
     with pytest.raises(ConfigurationError, match="Doorbells would refuse"):
@@ -175,8 +183,13 @@ def test_a_founded_root_has_its_file_its_signature_and_its_name_key(tmp_path: Pa
 
 
 def test_each_root_file_counts_on_also_beyond_nine(root: RootFolder) -> None:
-    for number in range(2, 12):
+    for number in range(2, 17):
         assert root.rotate(root_file()).name == f"root-{number}.json"
+    assert error_of(lambda: root.rotate(root_file())) == (
+        "A trust root has at most 16 sets of keys.",
+        "Found a new root, and ask owners and requesters to choose it.",
+    )
+    assert not (root.folder / "root-17.json").exists(), "no package holds it"
     written = strictjson.decode((root.folder / "root-11.json").read_bytes(), RootFile)
     assert (written.version, written.root) == (11, root.name_key.id)
 

@@ -44,3 +44,29 @@ def test_a_root_key_in_a_token_signs_and_is_the_only_one_that_does(token: Token)
         "The root's key is in a token.",
         "This token holds another key.",
     ], refused.stderr
+
+
+DESTROY = """
+from agent.errors import ConfigurationError, DeviceError
+from agent.wire.identities import parse_public_key
+from desk.tokens import destroy_token_key
+root, other = token_signer(TOKEN, "rijnstad.root"), token_signer(TOKEN, "rijnstad.other")
+try:
+    destroy_token_key(TOKEN, "rijnstad.root", other.public_key)
+except ConfigurationError as error:
+    print(error.message)
+root.sign(b"still here")
+for _ in range(2):
+    destroy_token_key(TOKEN, "rijnstad.root", root.public_key)
+try:
+    root.sign(b"a second root file 1")
+except DeviceError:
+    print("gone")
+other.sign(b"another key stays")
+print(token_signer(TOKEN, "rijnstad.root").public_key != root.public_key)
+"""
+
+
+def test_a_deleted_root_key_signs_nothing_more_and_no_other_key_is_deleted(token: Token) -> None:
+    done = token.run(DESTROY)
+    assert done.stdout.splitlines() == ["This token holds another key.", "gone", "True"], done.stderr

@@ -12,20 +12,24 @@ import msgspec
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
 from django.test import override_settings
+from django.utils import translation
 
+from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.root_folder import RootFolder
 from agent.core.bus import MessageReceived, PublishAcknowledged
 from agent.errors import ConfigurationError, NetworkError, OpenError, RequestError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
-from agent.wire.identities import parse_public_key
+from agent.wire.identities import PublicKey, parse_public_key, private_key_from_seed
 from agent.wire.topics import trust_filter
 from agent.wire.trust import TrustBundle, TrustStore
-from agent.wire.trust_package import TrustPackage
-from desk.config import Broker
+from agent.wire.trust_package import MAX_ROOT_FILES, TrustPackage
+from desk.config import Broker, Token
 from desk.custody.models import Entry
+from desk.people.broker_certificates import make_request, store_certificate
 from desk.people.models import Membership, Person
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import Role
@@ -37,6 +41,7 @@ from tests.desk.agencies import Agency, browser, make_person
 from tests.desk.trust.test_trust import PASSPHRASE, list_of
 
 NOW_S = int(time.time())
+DAY_S = 86_400
 BROKERS = """
 [[brokers]]
 host = "near.example.org"
@@ -253,14 +258,158 @@ def test_keys_rotate_with_old_and_new_signatures_and_the_new_people_sign_the_lis
         root.sign(root.list(2), root.people[1])
 
 
+def test_a_key_that_a_proposal_lists_is_not_retired_so_that_no_one_loses_the_root(root: Root) -> None:
+    draft = root.propose(threshold=3)
+    root.sign(draft, *root.people[:2])
+    first = RootKey.objects.get(person=root.people[0])
+    with pytest.raises(ConfigurationError, match="A proposal of keys includes this one"):
+        shared_root.retire_key(first, root.people[1])
+    page = root.agency.client(Role.SUPERVISOR).post(f"/trust/keys/{first.pk}/retire", follow=True).content.decode()
+    assert "A proposal of keys includes this one" in page
+    RootKey.objects.filter(pk=first.pk).update(retired_at=datetime.now(UTC))
+    with pytest.raises(ConfigurationError, match="A key of this proposal is retired"):
+        root.sign(draft, root.third)
+    assert not shared_root.is_shared(root.organisation)
+    shared_root.withdraw_root(draft, root.third)
+    with pytest.raises(ConfigurationError, match="A key of this proposal is retired"):
+        shared_root.propose_root(root.organisation, root.third, RootKey.objects.all(), 3, 730)
+    RootKey.objects.filter(pk=first.pk).update(retired_at=None)
+    shared_root.retire_key(first, root.people[1])
+
+
+def test_after_fewer_have_to_sign_the_list_is_published_without_signatures_of_keys_that_are_gone(root: Root) -> None:
+    root.sign(root.propose(threshold=3), *root.people)
+    listed = root.sign(root.list(), *root.people)
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    reader, _ = root.trust.accept(shared_root.files_of(root.organisation).package(), NOW_S)
+    fourth = make_person("fourth@rijnstad.example")
+    Membership.objects.create(organisation=root.organisation, person=fourth, role=Role.ADMIN)
+    shared_root.add_key(root.organisation, fourth, root.words(fourth))
+    keys = [each for each in shared_root.active_keys(root.organisation) if each.person != root.people[0]]
+    draft = shared_root.propose_root(root.organisation, fourth, keys, 2, 730, now_s=NOW_S + 5)
+    root.sign(draft, root.third, *root.people[:2])
+    listed.refresh_from_db()
+    assert shared_root.missing_signatures(listed) == 0
+    opened = envelope.read_several(bytes(listed.envelope), TrustBundle.PAYLOAD_TYPE, limit_bytes=1 << 20)
+    assert len(opened.signatures) == 2, "the envelope, too, has no signature of the key that is gone"
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + 10)
+    reader.accept(shared_root.files_of(root.organisation).package(), NOW_S + 10)
+
+
+def test_a_withdrawn_proposal_keeps_no_signature_that_one_more_person_could_complete(
+    agency: Agency, tmp_path: Path
+) -> None:
+    root_keys.make_root_key(folder_of(agency.organisation) / "root", PASSPHRASE)
+    root = Root(agency, tmp_path)
+    draft = root.propose(passphrase=PASSPHRASE)
+    root.sign(draft, root.people[0])
+    shared_root.withdraw_root(draft, root.people[0])
+    draft.refresh_from_db()
+    assert (bytes(draft.name_signature), draft.signatures.count()) == (b"", 0)
+    root.sign(root.propose(passphrase=PASSPHRASE), *root.people[:2])
+    listed = root.list()
+    root.sign(listed, root.people[0])
+    bundles.withdraw(listed, root.people[0])
+    assert not listed.signatures.exists()
+
+
+def test_the_one_key_in_a_token_is_deleted_there_before_several_keys_are_in_force(
+    agency: Agency, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token here is a dictionary: `test_root_in_a_token` has the real one."""
+    held = {shared_root.root_label(agency.organisation): FileSigner(private_key_from_seed(b"\x05" * 32))}
+    asked: list[tuple[str, PublicKey]] = []
+    fault = ConfigurationError("The token did not delete the key 'x': gone.", remedy="Delete it.")
+
+    def destroy(_token: object, label: str, public_key: PublicKey) -> None:
+        asked.append((label, public_key))
+        if len(asked) == 1:
+            raise fault
+        del held[label]
+
+    monkeypatch.setattr("desk.tokens.token_signer", lambda _token, label: held[label])
+    monkeypatch.setattr("desk.tokens.destroy_token_key", destroy)
+    token = Token(Path("/none.so"), "desk", Path("/none.pin"))
+    with override_settings(DESK=msgspec.structs.replace(settings.DESK, token=token)):
+        ((label, signer),) = held.items()
+        root_keys.make_token_root(folder_of(agency.organisation) / "root", token, label)
+        root = Root(agency, tmp_path)
+        assert "The desk deletes it there" in agency.client(Role.ADMIN).get("/trust").content.decode()
+        draft = root.sign(root.propose(), root.people[0])
+        without = msgspec.structs.replace(settings.DESK, token=None)
+        with override_settings(DESK=without), pytest.raises(ConfigurationError, match="must be deleted there"):
+            root.sign(draft, root.people[1])
+        with pytest.raises(ConfigurationError, match="did not delete"):
+            root.sign(draft, root.people[1])
+        assert not shared_root.is_shared(root.organisation), "a key that is still there could found a second root"
+        assert not shared_root.files_of(root.organisation).folder.exists(), "no file has all signatures yet"
+        root.sign(draft, root.people[1])
+        assert shared_root.is_shared(root.organisation)
+    assert (held, asked) == ({}, [(label, signer.public_key)] * 2)
+
+
+def test_the_last_sets_of_keys_are_announced_and_no_set_is_proposed_that_no_package_holds(root: Root) -> None:
+    for number in range(MAX_ROOT_FILES):
+        assert shared_root.root_files_left(root.organisation) == MAX_ROOT_FILES - number
+        if number == MAX_ROOT_FILES - 3:
+            assert "3 more sets of keys" in root.agency.client(Role.ADMIN).get("/trust").content.decode()
+        root.sign(root.propose(), *root.people[1:])
+    with pytest.raises(ConfigurationError, match="at most 16 sets of keys"):
+        root.propose()
+    dutch = root.agency.client(Role.ADMIN).get("/trust", headers={"accept-language": "nl"}).content.decode()
+    assert "nog 0 stellen sleutels" in dutch
+    root.sign(root.list(), *root.people[1:])
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    root.trust.accept(shared_root.files_of(root.organisation).package(), NOW_S)
+
+
+def test_files_that_the_command_adds_to_the_folder_keep_the_desk_from_nothing(root: Root, tmp_path: Path) -> None:
+    root.found()
+    root.sign(root.list(), *root.people[:2])
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    folder = shared_root.files_of(root.organisation)
+    requester = requester_of(root.organisation)
+    (tmp_path / "list.toml").write_text(list_of(requester.id, requester.key.text, 2, "2099-12-31"))
+    made = folder.propose(tmp_path / "list.toml", NOW_S)
+    (folder.folder / "bundle-1.json.0011223344556677.sig").write_text("AAAA\n")
+    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + 86_400)
+    assert root_publisher.stamped_until_s(root.organisation) == NOW_S + 8 * 86_400
+    folder.sign(made, FileSigner(load_key(tmp_path / "third.key")))
+    for later_s in (2 * 86_400, 2 * 86_400 + 60):
+        root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + later_s)
+    assert root_publisher.stamped_until_s(root.organisation) == NOW_S + 9 * 86_400, "one stamp a day"
+
+
+def test_the_page_says_why_no_package_can_be_made(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    root.found()
+    root.sign(root.list(), *root.people[:2])
+    fault = ConfigurationError("bundle-1.json has no signature.", remedy="doorward requester trust-root sign")
+    with monkeypatch.context() as broken:
+        broken.setattr(RootFolder, "stamp", lambda *_args, **_more: (_ for _ in ()).throw(fault))
+        root_publisher.publish_due(Brokers().open, NOW_S)
+    said = "bundle-1.json has no signature."
+    assert said in root.agency.client(Role.ADMIN).get("/trust").content.decode()
+    root_publisher.publish_due(Brokers().open, NOW_S)
+    assert said not in root.agency.client(Role.ADMIN).get("/trust").content.decode()
+
+
 def test_a_root_with_one_key_becomes_one_of_several_and_its_owners_keep_it(agency: Agency, tmp_path: Path) -> None:
     place = folder_of(agency.organisation) / "root"
     name = root_keys.make_root_key(place, PASSPHRASE)
     root = Root(agency, tmp_path)
     with pytest.raises(ConfigurationError, match="does not open"):
         root.propose(passphrase="wrong")
-    root.sign(root.propose(passphrase=PASSPHRASE), *root.people[:2])
+    sealed = (place / "root.key.age").read_bytes()
+    draft = root.sign(root.propose(passphrase=PASSPHRASE), root.people[0])
+    with transaction.atomic():
+        root.sign(draft, root.people[1])
+        transaction.set_rollback(True)
+    assert (place / "root.key.age").exists(), "a proposal that is withdrawn needs it again"
+    root.sign(draft, root.people[1])
     assert not (place / "root.key.age").exists(), "the one key signs no more"
+    (place / "root.key.age").write_bytes(sealed)  # as a kill in between leaves it
+    root_publisher.publish_due(Brokers().open, NOW_S)
+    assert not (place / "root.key.age").exists()
     assert shared_root.files_of(agency.organisation).name_key == name
     root.sign(root.list(), *root.people[1:])
     root_publisher.publish_root(agency.organisation, Brokers().open, NOW_S)
@@ -312,21 +461,93 @@ def test_a_list_that_was_proposed_for_one_key_is_proposed_again_for_several(agen
     assert root.sign(root.list(), *root.people[:2]).state == "signed"
 
 
-def test_reminders_name_proposals_that_wait_keys_that_end_and_news_that_ended(root: Root) -> None:
-    def said(at_s: int) -> str:
-        now = day(at_s)
-        return " ".join(each.words for each in due_reminders(root.organisation, now))
+def said(root: Root, at_s: int = NOW_S) -> str:
+    return " ".join(each.words for each in due_reminders(root.organisation, day(at_s)))
 
-    root.found()
+
+def test_reminders_name_proposals_that_wait_keys_that_end_and_news_that_ended(root: Root) -> None:
+    first = root.propose()
+    assert "1 proposal of the trust root waits for signatures." in said(root), "the first keys wait, too"
+    root.sign(first, *root.people[:2])
     root.list()
-    assert "1 proposal of the trust root waits for signatures." in said(NOW_S)
+    assert "1 proposal of the trust root waits for signatures." in said(root)
+    root.propose()
+    (waiting,) = [each for each in due_reminders(root.organisation, day(NOW_S)) if "2 proposals" in each.words]
+    assert len(set(waiting.keys)) == 2, "the mail is sent for each"
+    shared_root.withdraw_root(RootDraft.objects.get(state="proposed"), root.people[0])
     root.sign(BundleDraft.objects.get(), *root.people[:2])
     root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
-    assert "trust root" not in said(NOW_S)
-    assert "The trust root's news ends on" in said(NOW_S + 5 * 86_400)
-    assert "The trust root's news has ended on" in said(NOW_S + 8 * 86_400)
-    assert "The keys of the trust root end on" in said(NOW_S + 700 * 86_400)
-    assert "The keys of the trust root have ended on" in said(NOW_S + 731 * 86_400)
+    assert "trust root" not in said(root)
+    assert "The trust root's news ends on" in said(root, NOW_S + 5 * DAY_S)
+    assert "The trust root's news has ended on" in said(root, NOW_S + 8 * DAY_S)
+    assert "The keys of the trust root end on" in said(root, NOW_S + 700 * DAY_S)
+    assert "The keys of the trust root have ended on" in said(root, NOW_S + 731 * DAY_S)
+
+
+def test_a_list_that_the_next_people_have_to_sign_again_is_in_the_reminders(root: Root) -> None:
+    root.found()
+    root.sign(root.list(), *root.people[:2])
+    assert "waits for signatures" not in said(root)
+    root.sign(root.propose(threshold=3), *root.people)
+    assert "1 proposal of the trust root waits for signatures." in said(root)
+
+
+def test_a_broker_that_the_desk_does_not_reach_is_in_the_reminders_while_stamps_go_on(root: Root) -> None:
+    """The desk stamps its package on each of twelve days, and one of two brokers never takes it."""
+    root.found()
+    root.sign(root.list(1, BROKERS + BROKERS.replace("near.", "far.")), *root.people[:2])
+    certify(root, "near.example.org", "far.example.org")
+    brokers = Brokers()
+    assert "no news of the trust root" not in said(root), "the publisher has not run yet"
+    assert "far.example.org:8884 has no news of the trust root" in said(root, NOW_S + 5 * DAY_S), "it never ran"
+    brokers.away.add("far.example.org:8884")
+    root_publisher.publish_due(brokers.open, NOW_S)
+    assert "far.example.org:8884 has no news of the trust root" in said(root)
+    brokers.away = set()
+    root_publisher.publish_due(brokers.open, NOW_S)
+    assert "far.example.org" not in said(root)
+    brokers.away.add("far.example.org:8884")
+    for day_number in range(1, 13):
+        root_publisher.publish_due(brokers.open, NOW_S + day_number * DAY_S)
+        Publication.objects.filter(problem="").update(published_at=day(NOW_S + day_number * DAY_S))
+        told = said(root, NOW_S + day_number * DAY_S + 3600)  # the publisher dates by the real clock
+        assert ("far.example.org:8884 has had no news of the trust root since" in told) == (day_number >= 4)
+        assert "near.example.org" not in told
+    assert "The trust root's news" not in told, "the stamp itself is fresh"
+    over = [each.is_over for each in due_reminders(root.organisation, day(NOW_S + 12 * DAY_S)) if "far" in each.words]
+    assert over == [True]
+    with translation.override("nl"):
+        assert "far.example.org:8884 heeft sinds" in said(root, NOW_S + 12 * DAY_S)
+    Publication.objects.filter(broker__startswith="far").delete()
+    assert "far.example.org:8884 has no news of the trust root" in said(root, NOW_S + 12 * DAY_S)
+
+
+def test_a_missing_and_a_damaged_certificate_and_a_package_that_cannot_be_made_are_in_the_reminders(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    root_publisher.publish_due(now_s=NOW_S)
+    (missing,) = [each for each in due_reminders(root.organisation, day(NOW_S)) if "near.example.org" in each.words]
+    assert "The trust root has no certificate that works for near.example.org" in missing.words
+    certify(root, "near.example.org")
+    assert "certificate" not in said(root)
+    folder = shared_root.files_of(root.organisation).folder / "tls" / "near.example.org"
+    (folder / "certificate.pem").write_bytes(b"damaged")
+    assert "no certificate that works for near.example.org" in said(root)
+    fault = ConfigurationError("bundle-1.json has no signature.", remedy="doorward requester trust-root sign")
+    monkeypatch.setattr(RootFolder, "stamp", lambda *_args, **_more: (_ for _ in ()).throw(fault))
+    root_publisher.publish_due(Brokers().open, NOW_S + DAY_S)
+    assert "The desk cannot make the trust root's package" in said(root)
+
+
+def certify(root: Root, *hosts: str) -> None:
+    """Gives the root a certificate for each of these brokers, which works for 825 days."""
+    folder, name = root_publisher.connection_of(root.organisation)
+    pki = BrokerPki.create(root.folder / "pki", day(NOW_S))
+    made = pki.add_root(name.removesuffix(".root"), day(NOW_S), request=make_request(folder, name))
+    for host in hosts:
+        store_certificate(folder, name, made.certificate.read_bytes(), made.authority.read_bytes(), host)
 
 
 def day(at_s: int) -> Any:
