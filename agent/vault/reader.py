@@ -15,7 +15,7 @@ from agent.core.vault.records import Record
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.vault.manifest_reader import read_manifest
-from agent.vault.verification import EntryCheck, Progress, VerifyReport, check_entry, verify
+from agent.vault.verification import EntryCheck, Progress, VerifyReport, check_current, verify
 from agent.wire.identities import PublicKey
 
 __all__ = ["VaultReader"]
@@ -105,8 +105,7 @@ class VaultReader:
 
     def check(self, entry: VaultEntry, device_key: PublicKey | None) -> EntryCheck:
         """Compare one segment; nothing is wrong with one that was evicted meanwhile."""
-        found = check_entry(self._store, self._log, entry, device_key)
-        return found if self._index.get(entry.id) is not None else EntryCheck(found.read_bytes)
+        return check_current(self._store, self._log, self._index, entry, device_key)[0]
 
     def after(self, sequence: int) -> VaultEntry | None:
         """The oldest segment recorded after number `sequence`."""

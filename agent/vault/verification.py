@@ -21,7 +21,7 @@ from agent.vault.disk_faults import is_damage
 from agent.vault.manifest_reader import verify_manifest
 from agent.wire.identities import PublicKey
 
-__all__ = ["EntryCheck", "Progress", "VerifyReport", "check_entry", "verify"]
+__all__ = ["EntryCheck", "Progress", "VerifyReport", "check_current", "check_entry", "verify"]
 
 _LOOKS_AGAIN: Final = 5
 _AGAIN_S: Final = 1.0
@@ -76,9 +76,9 @@ def verify(
     report = VerifyReport(faults=verify_manifest(log, device_key))
     total_bytes = index.totals().stored_bytes
     for entry in index.oldest():
-        found = check_entry(store, log, entry, device_key)
+        found, is_stored = check_current(store, log, index, entry, device_key)
         report.read_bytes += found.read_bytes
-        if index.get(entry.id) is not None:  # else it was evicted meanwhile
+        if is_stored:
             report.missing += found.missing
             report.damaged += found.damaged
             report.segments += 1
@@ -89,6 +89,22 @@ def verify(
     report.faults = (*report.faults, *unread)
     report.unknown += _still_unknown(store, index, report.damaged)
     return report
+
+
+def check_current(
+    store: SegmentStore, log: ManifestLog, index: Index, entry: VaultEntry, device_key: PublicKey | None
+) -> tuple[EntryCheck, bool]:
+    """Does the same as `check_entry` while a recorder works. Returns also if the segment is still stored.
+
+    Nothing is wrong with a segment that was evicted meanwhile. Raises `StorageError`.
+    """
+    found = check_entry(store, log, entry, device_key)
+    now = index.get(entry.id)
+    if now is not None and now.line_offset != entry.line_offset and (found.damaged or found.line_fault is not None):
+        # The chapter of the line was deleted since the index was asked, and the line was copied to another.
+        found = check_entry(store, log, now, device_key)
+        now = index.get(entry.id)
+    return (EntryCheck(found.read_bytes), False) if now is None else (found, True)
 
 
 def check_entry(store: SegmentStore, log: ManifestLog, entry: VaultEntry, device_key: PublicKey | None) -> EntryCheck:

@@ -411,6 +411,22 @@ def test_a_chapter_that_the_disk_cannot_read_is_named_and_the_others_are_still_c
     tested.close()
 
 
+def test_a_segment_whose_line_has_moved_to_another_chapter_meanwhile_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verification reads pages of the index, and reads files for minutes. The recorder works meanwhile."""
+    tested = make_vault(FakeDisk(), chapters=SHORT)
+    kept = tested.vault.find(record(tested, 0))
+    assert kept is not None
+    while chapter_of(kept.line_offset) in tested.log.chapters():
+        record(tested, 1)
+        if len(stored := list(tested.vault.entries())) > 3:
+            tested.vault.erase([stored[1].id])
+    check = tested.vault.check(kept, PUBLIC)
+    assert (check.damaged, check.missing, check.read_bytes) == ([], [], kept.stored_bytes)
+    monkeypatch.setattr(tested.index, "oldest", lambda: iter([kept]))
+    report = tested.vault.verify(PUBLIC)
+    assert (report.damaged, report.segments, report.read_bytes) == ([], 1, kept.stored_bytes)
+
+
 def test_a_missing_chapter_is_named(tmp_path: Path) -> None:
     tested, chapters = a_long_life(tmp_path)
     chapters[1].unlink()
