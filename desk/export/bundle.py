@@ -49,6 +49,8 @@ class ExportOptions:
     now_s: int
     jurisdictions: Collection[str] = ()
     with_keys: bool = False
+    with_credentials: bool = False
+    """Whether `c2pa/` of each answer has copies with Content Credentials."""
     with_custody: bool = True
     scope: Scope = field(default=None)
 
@@ -60,7 +62,7 @@ def top_name(number: str) -> str:
 
 def build_export(case: Any, folder: Path, options: ExportOptions) -> CaseContent:
     """Writes the export into the private `folder`, and returns its content. Raises `DoorwardError`."""
-    content = gather(case, folder, now_s=options.now_s, scope=options.scope)
+    content = gather(case, folder, now_s=options.now_s, scope=options.scope, credentials=options.with_credentials)
     if not content.whole:
         _keep_chosen(content)
     entries: list[Entry] | None = None

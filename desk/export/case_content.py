@@ -153,15 +153,19 @@ def sealed_bytes(case: Case, scope: Scope = None) -> int:
     return total
 
 
-def gather(case: Case, folder: Path, *, now_s: int, scope: Scope = None) -> CaseContent:
-    """Verifies and opens the answers of the case into `folder`. Raises `ConfigurationError` and `StorageError`."""
+def gather(case: Case, folder: Path, *, now_s: int, scope: Scope = None, credentials: bool = False) -> CaseContent:
+    """Verifies and opens the answers of the case into `folder`.
+
+    `credentials`: also write copies with Content Credentials. Raises `ConfigurationError`, for example while the
+    organisation's key is locked, `FormatError` if a file takes no credentials, and `StorageError`.
+    """
     requester = requester_of(case.organisation)
     rows = _rows(case, scope)
     verdicts = _verdicts(rows)
     doors = door_letters(case)
     answers = []
     for row in rows:
-        opened = _opened(requester, row, folder, now_s)
+        opened = _opened(requester, row, folder, now_s, credentials=credentials)
         answer = ExportedAnswer(row, doors[row.door], verdicts.get(row.pk, ""), opened)
         if opened is not None and opened.verification.ok:
             answer.clips = _clips(answer, opened, scope)
@@ -187,12 +191,14 @@ def _rows(case: Case, scope: Scope) -> list[Answer]:
     return list(rows.filter(disclosure_id__in={disclosure for disclosure, _ in scope}, state="complete"))
 
 
-def _opened(requester: Requester, row: Answer, folder: Path, now_s: int) -> OpenedDisclosure | None:
+def _opened(
+    requester: Requester, row: Answer, folder: Path, now_s: int, *, credentials: bool
+) -> OpenedDisclosure | None:
     if row.state != "complete":
         return None
     out = folder / ANSWERS / row.disclosure_id
     zone = timezone.get_default_timezone()
-    return open_disclosure(requester, row.disclosure_id, now_s=now_s, out=out, zone=zone)
+    return open_disclosure(requester, row.disclosure_id, now_s=now_s, out=out, zone=zone, credentials=credentials)
 
 
 def _clips(answer: ExportedAnswer, opened: OpenedDisclosure, scope: Scope) -> list[ExportedClip]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from agent.clients.requester.content_credentials import has_c2pa
 from agent.wire.text import clean
 from desk.cases.case_page import time_words
 from desk.cases.door_letters import door_letters
@@ -55,6 +56,19 @@ class ExportForm(forms.Form):
             "It takes age 1.3 or newer, because the keys are post-quantum. The films in the export need no key."
         ),
     )
+    with_credentials = forms.BooleanField(
+        label=_("Add copies with Content Credentials (C2PA)"),
+        required=False,
+        help_text=_(
+            "For newsrooms and platforms. Each film, sound and still also comes as a copy that your organisation's key "
+            "signs, with its history. A published copy names the doorbell and the request. The evidence stays as it is."
+        ),
+    )
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        if not has_c2pa():
+            del self.fields["with_credentials"]
 
 
 class ShareForm(forms.Form):

@@ -27,8 +27,11 @@ _EXPORT: Final = "export"
 ANSWERS: Final = "answers"
 """Folder of an export with a folder for each opened answer."""
 MOST_BYTES: Final = 32 << 30
-"""Most sealed bytes of one export. An opened export takes about three times as much: films, segments, evidence."""
-_OPENED_TIMES: Final = 3
+"""Most sealed bytes of one export. An opened export takes four times as much: the sealed files, segments, clips and the
+film of all clips (`python -m bench credentials`)."""
+_OPENED_TIMES: Final = 4
+_COPIES_TIMES: Final = 3
+"""Copies with Content Credentials, of the segments, clips and the film of all clips."""
 
 
 class PrivateFolder:
@@ -56,8 +59,11 @@ class PrivateFolder:
         self.close()
 
 
-def require_room(sealed_bytes: int) -> None:
-    """Raises `StorageError` if an export of that size is too large, or the disk has no room for it."""
+def require_room(sealed_bytes: int, *, copies: bool = False) -> None:
+    """Raises `StorageError` if an export of that size is too large, or the disk has no room for it.
+
+    `copies`: it also has copies with Content Credentials.
+    """
     if sealed_bytes > MOST_BYTES:
         raise StorageError(
             f"This case holds {sealed_bytes >> 30} GiB. One export has at most {MOST_BYTES >> 30} GiB.",
@@ -66,10 +72,11 @@ def require_room(sealed_bytes: int) -> None:
     root = files.make_folder(_root())
     with files.storage_errors(root):
         free = shutil.disk_usage(root).free
-    if free < sealed_bytes * _OPENED_TIMES:
+    needed = sealed_bytes * (_OPENED_TIMES + (_COPIES_TIMES if copies else 0))
+    if free < needed:
         raise StorageError(
             "The disk of the desk has no room for this export.",
-            remedy=f"Free {(sealed_bytes * _OPENED_TIMES - free) // 1_000_000 + 1} MB, or export fewer answers.",
+            remedy=f"Free {(needed - free) // 1_000_000 + 1} MB, or export fewer answers.",
         )
 
 

@@ -28,12 +28,16 @@ def send_export(
 
     `person`: responsible for the export. `actor`: the person, or the program that acts for the person.
     """
-    require_room(sealed_bytes(case))
+    require_room(sealed_bytes(case), copies=options.with_credentials)
     private = PrivateFolder()
     try:
         content = build_export(case, private.path, options)
         sums = hashlib.sha256((private.path / SUMS).read_bytes()).hexdigest()
-        detail = {"certificates": list(options.jurisdictions), "with_keys": options.with_keys}
+        detail = {
+            "certificates": list(options.jurisdictions),
+            "with_keys": options.with_keys,
+            "with_credentials": options.with_credentials,
+        }
         # In the log before the first byte leaves, so that a broken connection cannot hide an export.
         remember_export(content, "evidence", sums, person, actor, **detail)
     except BaseException:

@@ -118,6 +118,7 @@ def _send_export(request: DeskRequest, case: Case, chosen: dict[str, Any]) -> Ht
         int(time.time()),
         tuple(chosen["jurisdictions"]),
         with_keys=chosen["with_keys"],
+        with_credentials=chosen.get("with_credentials", False),
     )
     return send_export(request, case, options, person=request.user, actor=request.user)
 

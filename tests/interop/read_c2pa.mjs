@@ -2,12 +2,12 @@
 // Reads Content Credentials with npm `@trustnxt/c2pa-ts`, which shares no line of code with c2pa-rs, and prints for
 // each file if they are valid, with the codes of each finding.
 //
-//   node read_c2pa.mjs FILM...
+//   node read_c2pa.mjs FILE...
 //
 // c2pa-ts knows MP4's boxes and hashes, but accepts only the brands of HEIC. This accepts any.
 
 import { readFile } from "node:fs/promises";
-import { BMFF } from "@trustnxt/c2pa-ts/asset";
+import { BMFF, JPEG } from "@trustnxt/c2pa-ts/asset";
 import { SuperBox } from "@trustnxt/c2pa-ts/jumbf";
 import { ManifestStore, ValidationResult } from "@trustnxt/c2pa-ts/manifest";
 
@@ -15,8 +15,8 @@ BMFF.canRead = () => true;
 for (const path of process.argv.slice(2)) {
   let result;
   try {
-    const film = new BMFF(await readFile(path));
-    result = await ManifestStore.read(SuperBox.fromBuffer(film.getManifestJUMBF())).validate(film);
+    const file = path.endsWith(".jpg") ? new JPEG(await readFile(path)) : new BMFF(await readFile(path));
+    result = await ManifestStore.read(SuperBox.fromBuffer(file.getManifestJUMBF())).validate(file);
   } catch (error) {
     result = ValidationResult.fromError(error);
   }

@@ -1,9 +1,10 @@
 """Opens media from strangers or from a network camera in another process with limits.
 
 For example, a decoder that crashes, hangs or uses too much memory ends only that process. It starts with the first job,
-and again after each job that ended it. It receives its input through file descriptors and is given no secret. Its
-limits (`confined_worker`) bound memory, time, open files and the size of its output. It runs as the same user, so the
-limits fail against a decoder that an attacker has taken over.
+and again after each job that ended it. It receives its input through file descriptors and is given no secret, except
+for a key that lives as long as one call (`sign_copy`). Its limits (`confined_worker`) bound memory, time, open files
+and the size of its output. It runs as the same user, so the limits fail against a decoder that an attacker has taken
+over.
 
 This module imports no decoder, so a caller pays for one only if there is media to open.
 """
@@ -45,6 +46,8 @@ _START_S: Final = 120.0
 _JOB_S: Final = 60.0
 _BYTES_PER_S: Final = 4 << 20
 """Speed, in bytes per second, at which the slowest supported machine joins films. Sets the time limit of a join."""
+_CREDENTIALS_BYTES: Final = 128 << 10
+"""Most bytes of the credentials of a copy, for itself and for each part of it. Three records need about 20 kB."""
 _REDACTED_GROWTH: Final = 8
 """How many times larger a film may become when it is encoded again. A recorder may use a stronger compression."""
 READY: Final = b"+"
@@ -130,6 +133,25 @@ class ConfinedMedia:
             return base64.b64decode(str(data), validate=True)
         except ValueError as error:
             raise _broken() from error
+
+    def sign_copy(
+        self, source: Path, out: Path, manifest: dict[str, Any], parts: Sequence[dict[str, str]],
+        credential: tuple[str, str],
+    ) -> None:  # fmt: skip
+        """Writes a copy of a file with Content Credentials (`clients.media.credentials_writer`)."""
+        paths = [Path(part["path"]).absolute() for part in parts]
+        size = sum(path.stat().st_size for path in (source, *paths))
+        job = {
+            "job": "sign_copy",
+            "source": str(source.absolute()),
+            "out": str(out.absolute()),
+            "manifest": manifest,
+            "parts": [{**part, "path": str(path)} for part, path in zip(parts, paths, strict=True)],
+            "chain": credential[0],
+            "key": credential[1],
+            "most_bytes": size + (len(parts) + 1) * _CREDENTIALS_BYTES,
+        }
+        self._ask(job, more_s=size / _BYTES_PER_S)
 
     def _ask(self, job: dict[str, Any], data: bytes = b"", more_s: float = 0.0) -> dict[str, Any]:
         with _passed(data) as matter:

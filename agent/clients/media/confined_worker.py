@@ -125,6 +125,13 @@ def _check_redacted(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
     return {}
 
 
+def _sign_copy(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
+    from agent.clients.media.credentials_writer import sign_copy
+
+    sign_copy(Path(job["source"]), Path(job["out"]), job["manifest"], job["parts"], (job["chain"], job["key"]))
+    return {}
+
+
 def _redactions(job: dict[str, Any]) -> tuple[Redaction, ...]:
     return msgspec.convert(job["redactions"], tuple[Redaction, ...])
 
@@ -143,6 +150,7 @@ _JOBS: Final[dict[str, Callable[[dict[str, Any], bytes], dict[str, Any]]]] = {
     "still": _still,
     "redact": _redact,
     "check_redacted": _check_redacted,
+    "sign_copy": _sign_copy,
 }
 
 

@@ -2,11 +2,14 @@
 
 A film of one segment says "captured", and "edited" if its owner covered a place in it. A film of a clip says "placed"
 for each of its segments, which it names as ingredients with their own credentials, and "trimmed" if other segments of
-the clip were recorded and are not shown. Each holds the doorbell's signed records and the hashes of request, yes and
-answer as the assertion `org.doorward.disclosure`. The originals stay: credentials change the bytes of a file.
+the clip were recorded and are not shown. The film of all clips says so likewise. A sound says the same as its film. A
+still says "captured" if the doorbell made it, and "opened" and "converted" if it is the first picture of a film. Each
+holds the doorbell's signed records and the hashes of request, yes and answer as the assertion
+`org.doorward.disclosure`. The originals stay: credentials change the bytes of a file.
 
-The requester's key issues a certificate for a key that lives as long as one call: so the signer of the credentials is
-the requester, and no trust list knows them. The package c2pa-python is needed (`doorward-clients[c2pa]`).
+The requester's key issues a certificate for a key that lives as long as one call, in the confined process that parses
+the films. So the signer of the credentials is the requester, and no trust list knows them. The package c2pa-python is
+needed (`doorward-clients[c2pa]`).
 
 Source: C2PA specification 2.2, "Actions", "Ingredient", "Claim signature"; docs/decisions/0067.
 """
@@ -15,92 +18,180 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent import __version__
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.requester.clips import Continuity, DisclosedClip
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.redaction_list import redaction_documents
 from agent.clients.requester.verification import Verification, VerifiedItem
 from agent.core.timebase import ClockQuality, utc_date
 from agent.core.vault.following import FIRST, prev_in_clip_of
-from agent.errors import ConfigurationError, FormatError
+from agent.errors import ConfigurationError
 from agent.platform import files
 from agent.platform.certificates import key_usage
 from agent.wire.identities import SIGNATURE_BYTES, PublicKey
 
-__all__ = ["FOLDER", "CredentialedClip", "require_c2pa", "write_credentials"]
+__all__ = ["FOLDER", "CredentialedClip", "has_c2pa", "require_c2pa", "write_credentials"]
 
 FOLDER: Final = "c2pa"
 _MP4: Final = "video/mp4"
-_OFFLINE: Final = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
-"""A film may name an address for its credentials. c2pa-rs would ask there, and tell a stranger who opens the film."""
+_SOUND: Final = "audio/mp4"
+_MOST_PARTS: Final = 256
+"""The credentials of each part are stored in the film's own: about 20 kB each."""
+_JPEG: Final = "image/jpeg"
 _CAPTURED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
+_TRIMMED: Final = "c2pa.trimmed"
 _COMPOSED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeCapture"
 _FROM: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 _UNTIL: Final = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 _ED25519: Final = bytes.fromhex("300506032b6570")
-_HALF_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialedClip:
-    """A clip, the films of its segments, and its joined film if there is one."""
+    """A clip, the films of its segments, and its joined film if there is one.
+
+    `sounds`: one for each segment, None for one without shared sound. `picture`: its still.
+    """
 
     clip: DisclosedClip
     segments: Sequence[Path]
     joined: Path | None
+    sounds: Sequence[Path | None] = ()
+    picture: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The copy of a captured film or sound, which others name as their ingredient."""
+
+    item: VerifiedItem
+    path: Path
+    kind: str
+    relationship: str = "componentOf"
+
+
+def has_c2pa() -> bool:
+    """Returns whether the package is here. The confined process imports it, and this one does not."""
+    return importlib.util.find_spec("c2pa") is not None
 
 
 def require_c2pa() -> None:
     """Raises `ConfigurationError` if the package is missing."""
-    try:
-        import c2pa  # noqa: F401
-    except ImportError as error:
+    if not has_c2pa():
         raise ConfigurationError(
             "Content Credentials need the package c2pa-python.",
             remedy="Install it: pip install 'doorward-clients[c2pa]'",
-        ) from error
+        )
 
 
 def write_credentials(
-    folder: Path, requester: Requester, verification: Verification, clips: Sequence[CredentialedClip]
+    folder: Path,
+    requester: Requester,
+    verification: Verification,
+    clips: Sequence[CredentialedClip],
+    media: ConfinedMedia,
+    merged: Path | None = None,
 ) -> list[Path]:
-    """Writes copies of the films with credentials into the new folder `folder`, and returns their paths.
+    """Writes copies of the films, sounds and stills with credentials into the new folder `folder`.
 
-    Raises `ConfigurationError` without the package, and `FormatError` if a film takes no credentials.
+    `merged`: the film of all clips. Returns the paths of the copies. A film of over 256 films and sounds has none.
+    Raises `ConfigurationError` without the package or if the key cannot sign now, and `FormatError` if a file takes no
+    credentials.
     """
     require_c2pa()
     files.make_folder(folder)
-    chain, sign = _credential(requester)
-    written: list[Path] = []
+    writer = _Writer(folder, verification, _credential(requester), media)
+    parts: list[_Part] = []
+    trimmed = False
     for each in clips:
-        made = []
-        for segment, film in zip(each.clip.segments, each.segments, strict=True):
-            manifest = _manifest(film.name, _captured(segment.verified), _proof(verification, [segment.verified]))
-            made.append(_signed(film, folder / film.name, manifest, [], (chain, sign)))
-        written += made
-        if each.joined is not None and made:
-            shown = [segment.verified for segment in each.clip.segments]
-            manifest = _manifest(each.joined.name, _joined(each.clip, len(made)), _proof(verification, shown))
-            written.append(_signed(each.joined, folder / each.joined.name, manifest, made, (chain, sign)))
-    return written
+        own = writer.captured(each)
+        if own:
+            actions = _joined(each.clip, len(own))
+            trimmed = trimmed or actions[-1]["action"] == _TRIMMED
+            if each.joined is not None:
+                writer.sign(each.joined, _MP4, actions, own)
+        if each.picture is not None:
+            writer.still(each.clip, each.picture, own)
+        parts += own
+    if merged is not None and parts:
+        said = "Other segments of these clips were recorded and are not shown."
+        cut: list[dict[str, Any]] = [{"action": _TRIMMED, "description": said}] if trimmed else []
+        writer.sign(merged, _MP4, [_composed(), *_placed(len(parts)), *cut], parts)
+    return writer.written
+
+
+@dataclass
+class _Writer:
+    """Writes copies into `folder`."""
+
+    folder: Path
+    verification: Verification
+    credential: tuple[str, str]
+    media: ConfinedMedia
+    written: list[Path] = field(default_factory=list)
+
+    def captured(self, clip: CredentialedClip) -> list[_Part]:
+        """Writes the copies of the films and sounds of a clip's segments."""
+        segments = clip.clip.segments
+        sounds = clip.sounds or [None] * len(segments)
+        shown = [(each.verified, path, _MP4) for each, path in zip(segments, clip.segments, strict=True)]
+        shown += [
+            (each.sound, path, _SOUND)
+            for each, path in zip(segments, sounds, strict=True)
+            if each.sound is not None and path is not None
+        ]
+        return [_Part(item, self._sign(path, kind, _captured(item), [item]), kind) for item, path, kind in shown]
+
+    def still(self, clip: DisclosedClip, picture: Path, parts: Sequence[_Part]) -> None:
+        """Writes the copy of a clip's still: of the doorbell's, or of the first picture of its first film."""
+        if clip.poster is not None:
+            self._sign(picture, _JPEG, _captured(clip.poster), [clip.poster])
+        elif parts:
+            actions: list[dict[str, Any]] = [
+                {"action": "c2pa.opened", "parameters": {"ingredientIds": [_label(0)]}},
+                {"action": "c2pa.converted", "description": "The first picture of the film."},
+            ]
+            self.sign(picture, _JPEG, actions, [replace(parts[0], relationship="parentOf")])
+
+    def sign(self, path: Path, kind: str, actions: list[dict[str, Any]], parts: Sequence[_Part]) -> None:
+        """Writes the copy of a file that was made of `parts`, unless they are too many."""
+        if len(parts) <= _MOST_PARTS:
+            self._sign(path, kind, actions, [part.item for part in parts], parts)
+
+    def _sign(
+        self,
+        path: Path,
+        kind: str,
+        actions: list[dict[str, Any]],
+        items: Sequence[VerifiedItem],
+        parts: Sequence[_Part] = (),
+    ) -> Path:
+        manifest = _manifest(path.name, kind, actions, _proof(self.verification, items))
+        told = [
+            {"path": str(part.path), "format": part.kind, "relationship": part.relationship, "label": _label(number)}
+            for number, part in enumerate(parts)
+        ]
+        copy = self.folder / path.name
+        self.media.sign_copy(path, copy, manifest, told, self.credential)
+        self.written.append(copy)
+        return copy
 
 
 def _captured(item: VerifiedItem) -> list[dict[str, Any]]:
-    """Returns the actions of one segment's film."""
+    """Returns the actions of one segment's film or sound, or of a still."""
     action: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": _CAPTURED}
     if item.item.record.quality is not ClockQuality.UNKNOWN:
         action["when"] = f"{utc_date(item.span.start_ms):%Y-%m-%dT%H:%M:%SZ}"
@@ -116,15 +207,20 @@ def _captured(item: VerifiedItem) -> list[dict[str, Any]]:
 
 def _joined(clip: DisclosedClip, count: int) -> list[dict[str, Any]]:
     """Returns the actions of a clip's film of `count` segments."""
-    placed: list[dict[str, Any]] = [
-        {"action": "c2pa.placed", "parameters": {"ingredientIds": [_label(n)]}} for n in range(count)
-    ]
-    actions = [{"action": "c2pa.created", "digitalSourceType": _COMPOSED}, *placed]
+    actions = [_composed(), *_placed(count)]
     first = prev_in_clip_of(clip.segments[0].verified.item.captured)
     if clip.continuity is Continuity.BROKEN or first not in (FIRST, None):
         said = "Other segments of this clip were recorded and are not shown."
-        actions.append({"action": "c2pa.trimmed", "description": said})
+        actions.append({"action": _TRIMMED, "description": said})
     return actions
+
+
+def _composed() -> dict[str, Any]:
+    return {"action": "c2pa.created", "digitalSourceType": _COMPOSED}
+
+
+def _placed(count: int) -> list[dict[str, Any]]:
+    return [{"action": "c2pa.placed", "parameters": {"ingredientIds": [_label(n)]}} for n in range(count)]
 
 
 def _proof(verification: Verification, items: Sequence[VerifiedItem]) -> dict[str, Any]:
@@ -137,22 +233,22 @@ def _proof(verification: Verification, items: Sequence[VerifiedItem]) -> dict[st
         "approval_sha256": hashlib.sha256(disclosed.manifest.approval.encode()).hexdigest(),
         "answer_sha256": hashlib.sha256(verification.statements).hexdigest(),
         "device": disclosed.manifest.device,
-        "films": [
+        "files": [
             {
                 "record": item.item.captured.line.decode("utf-8"),
                 "sha256_sealed": item.item.approved.sent_payload_sha256,
-                "sha256_film": item.opened_sha256,
+                "sha256_opened": item.opened_sha256,
             }
             for item in items
         ],
     }
 
 
-def _manifest(title: str, actions: list[dict[str, Any]], proof: dict[str, Any]) -> dict[str, Any]:
+def _manifest(title: str, kind: str, actions: list[dict[str, Any]], proof: dict[str, Any]) -> dict[str, Any]:
     return {
         "claim_generator_info": [{"name": "Doorward", "version": __version__}],
         "title": title,
-        "format": _MP4,
+        "format": kind,
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             {"label": "org.doorward.disclosure", "data": proof},
@@ -161,46 +257,16 @@ def _manifest(title: str, actions: list[dict[str, Any]], proof: dict[str, Any]) 
 
 
 def _label(number: int) -> str:
-    return f"segment-{number + 1}"
+    return f"part-{number + 1}"
 
 
-def _signed(
-    film: Path,
-    target: Path,
-    manifest: dict[str, Any],
-    ingredients: Sequence[Path],
-    credential: tuple[str, Callable[[bytes], bytes]],
-) -> Path:
-    import c2pa
-
-    chain, sign = credential
-    with files.storage_errors(target):
-        try:
-            builder = c2pa.Builder(json.dumps(manifest), context=c2pa.Context.from_dict(_OFFLINE))
-            for number, path in enumerate(ingredients):
-                said = {"title": path.name, "relationship": "componentOf", "label": _label(number)}
-                with path.open("rb") as part:
-                    builder.add_ingredient(said, _MP4, part)
-            signer = c2pa.Signer.from_callback(sign, c2pa.C2paSigningAlg.ES256, chain)
-            with film.open("rb") as source, target.open("w+b") as out:
-                builder.sign(signer, _MP4, source, out)
-        except c2pa.C2paError as error:
-            raise FormatError(f"{film.name} takes no Content Credentials: {error}") from error
-    return target
-
-
-def _credential(requester: Requester) -> tuple[str, Callable[[bytes], bytes]]:
-    """Returns certificates in PEM, the leaf first, and the function that signs as it: r and s, 32 bytes each."""
+def _credential(requester: Requester) -> tuple[str, str]:
+    """Returns certificates in PEM, the leaf first, and the leaf's key in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    issuer = _name(requester, "requester")
-    root = _certificate(requester, issuer, Ed25519PublicKey.from_public_bytes(requester.key.raw))
+    root = _certificate(requester, _name(requester, "requester"), Ed25519PublicKey.from_public_bytes(requester.key.raw))
     leaf = _certificate(requester, _name(requester, "content credentials"), key.public_key())
-
-    def sign(data: bytes) -> bytes:
-        r, s = decode_dss_signature(key.sign(data, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(_HALF_BYTES) + s.to_bytes(_HALF_BYTES)
-
-    return leaf + root, sign
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return leaf + root, pem.decode("ascii")
 
 
 def _certificate(requester: Requester, subject: x509.Name, key: Ed25519PublicKey | ec.EllipticCurvePublicKey) -> str:

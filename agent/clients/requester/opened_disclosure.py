@@ -7,7 +7,7 @@
     segments/         one MP4 for each segment: exactly the content of the sealed file that the device signed
     sounds/           one MP4 without pictures for each segment with shared sound, likewise
     pictures/         one JPEG for each clip
-    c2pa/             if asked for: copies of the films with Content Credentials (`content_credentials`)
+    c2pa/             if asked for: copies of all of these with Content Credentials (`content_credentials`)
     bundle/           the evidence, for a third party and for machines (`evidence`)
 
 A file that is as the device sealed it but does not open as film, sound or still is named in the report and stays sealed
@@ -148,14 +148,14 @@ class _ClipBuilder:
         if certificate is not None:
             files.write(self._folder / "certificate.html", certificate.encode("utf-8"))
         if credentials and verification.ok:
-            self._write_credentials(verification, clips)
+            self._write_credentials(verification, clips, merged)
         beside = files.below(self._folder)
         bundle = write_bundle(self._folder / _BUNDLE, self._requester, verification, self._now_s, beside=beside)
         return OpenedDisclosure(verification, self._folder, report, bundle, clips, merged)
 
-    def _write_credentials(self, verification: Verification, clips: Sequence[OpenedClip]) -> None:
-        shown = [CredentialedClip(each.clip, each.segments, each.mp4) for each in clips]
-        write_credentials(self._folder / FOLDER, self._requester, verification, shown)
+    def _write_credentials(self, verification: Verification, clips: Sequence[OpenedClip], merged: Path | None) -> None:
+        shown = [CredentialedClip(each.clip, each.segments, each.mp4, each.sounds, each.picture) for each in clips]
+        write_credentials(self._folder / FOLDER, self._requester, verification, shown, self._media, merged)
 
     def _keep(self, item: VerifiedItem, data: bytes) -> None:
         if item.unopened:

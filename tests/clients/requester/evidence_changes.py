@@ -38,6 +38,7 @@ from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.wire.envelope import pae
 from tests.cameras import gops_of, play
 from tests.capture_films import ROOT, STRANGER, signed_film, verified
+from tests.clients.requester.credentials_readers import credentials_are_valid, read_with_c2pa_ts, versions
 from tests.clients.requester.evidence_folder import AUTHORITY, KEY, Stranger, flipped, make_evidence
 from tests.interop.onvif_validator import OnvifValidator, build
 
@@ -49,11 +50,11 @@ FORGER = Ed25519PrivateKey.from_private_bytes(b"f" * 32)
 Files = dict[str, bytes | None]
 """Paths from the bundle, and what is there after a change. None: nothing."""
 
-SUMS, SIGNED_SUMS, STATEMENTS, AGE, FILM, ONVIF, TIME = (
+SUMS, SIGNED_SUMS, STATEMENTS, AGE, FILM, ONVIF, TIME, C2PA_RS, C2PA_TS = (
     "list of hashes", "its signature", "OpenSSL: statements", "age", "signature in the film", "ONVIF's program",
-    "openssl ts",
+    "openssl ts", "c2pa-rs", "c2pa-ts",
 )  # fmt: skip
-VALIDATORS = (SUMS, SIGNED_SUMS, STATEMENTS, AGE, FILM, ONVIF, TIME)
+VALIDATORS = (SUMS, SIGNED_SUMS, STATEMENTS, AGE, FILM, ONVIF, TIME, C2PA_RS, C2PA_TS)
 GROUPS = (
     (r"by-hand/.*\.pem", "public keys"),
     (
@@ -65,6 +66,7 @@ GROUPS = (
     (r"parts/.*", "sealed files"),
     (r"\.\./(segments|sounds|pictures)/.*", "films, sounds, stills"),
     (r"\.\./(clips/.*|all\.mp4)", "joined films"),
+    (r"\.\./c2pa/.*", "copies with credentials"),
     (r"redactions.*", "lists of covers"),
     (r"capture-.*", "certificates of films"),
     (r"time/.*", "stamps of time"),
@@ -89,7 +91,7 @@ def group_of(name: str) -> str:
 
 
 class Laboratory:
-    """A stranger's copy, changed and restored. `onvif`: without it, its column is empty."""
+    """A stranger's copy, changed and restored. `onvif`: without it, its column is empty, and that of c2pa-ts too."""
 
     def __init__(self, stranger: Stranger, evidence: Path, onvif: OnvifValidator | None = None) -> None:
         self.stranger = stranger
@@ -112,7 +114,7 @@ class Laboratory:
             if data is not None:
                 path.write_bytes(data)
         try:
-            return frozenset({*self._commands(changes), *self._films(changes)})
+            return frozenset({*self._commands(changes), *self._films(changes), *self._copies(changes)})
         finally:
             for name in changes:
                 (self.stranger.bundle / name).unlink(missing_ok=True)
@@ -171,13 +173,31 @@ class Laboratory:
             if self.onvif is not None and not self.onvif.validate(units, VideoCodec.H264, ROOT).is_ok:
                 yield ONVIF
 
+    def _copies(self, changes: Mapping[str, bytes | None]) -> Iterator[str]:
+        for name, data in changes.items():
+            if not name.startswith(COPIES) or data is None:
+                continue
+            path = self.stranger.bundle / name
+            if not credentials_are_valid(path):
+                yield C2PA_RS
+            if self.onvif is not None and not read_with_c2pa_ts([path])[0]["valid"]:
+                yield C2PA_TS
+
     def _name(self, path: Path) -> str:
         bundle = self.stranger.bundle
         return str(path.relative_to(bundle)) if bundle in path.parents else f"../{path.relative_to(bundle.parent)}"
 
 
-SIGNED_FILMS = ("../segments/segment-004.mp4", "../segments/segment-005.mp4", "../clips/clip-03.mp4")
-"""Films with capture signatures in the folder of `make_evidence`."""
+SEGMENTS = {3: "../segments/segment-002.mp4", 4: "../segments/segment-003.mp4",
+            6: "../segments/segment-004.mp4", 7: "../segments/segment-005.mp4"}  # fmt: skip
+"""The films in the folder of `make_evidence` that are as they were captured, by the number of the sealed file."""
+COVERED = "../segments/segment-001.mp4"
+JOINED = "../clips/clip-03.mp4"
+SIGNED_FILMS = (*SEGMENTS.values(), "../clips/clip-02.mp4", JOINED)
+"""Films with a capture signature for each picture."""
+COPIES = "../c2pa/"
+_CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""The type of the box of an MP4 that holds its credentials (C2PA 2.2, A.5)."""
 
 
 def film_units_of(film: bytes) -> list[bytes]:
@@ -326,16 +346,16 @@ class Forger:
     # spliced
 
     def a_film_of_another_doorbell(self) -> Files:
-        name = self.chance.choice(SIGNED_FILMS[:2])
+        name = self.chance.choice([*SEGMENTS.values()])
         return {name: self.chance.choice(signed_film(capture=STRANGER).segments)}
 
     def a_sealed_film_of_another_doorbell(self) -> Files:
         film = self.chance.choice(signed_film(capture=STRANGER).segments)
-        number, name = self.chance.choice(((6, SIGNED_FILMS[0]), (7, SIGNED_FILMS[1])))
+        number, name = self.chance.choice([*SEGMENTS.items()])
         return self.sealed_film(number, name, film)
 
     def half_of_another_film(self) -> Files:
-        name, other = self.chance.sample(SIGNED_FILMS[:2], 2)
+        name, other = self.chance.sample([*SEGMENTS.values()], 2)
         one, two = fragments(self.of(name)), fragments(self.of(other))
         return {name: b"".join((*one[:2], *two[2:]))}
 
@@ -351,10 +371,11 @@ class Forger:
         return {name: encoded_again(self.of(name), self.chance.randrange(20, 40))}
 
     def a_film_encoded_and_sealed_again(self) -> Files:
-        number, name = self.chance.choice(
-            ((3, "../segments/segment-002.mp4"), (6, SIGNED_FILMS[0]), (7, SIGNED_FILMS[1]))
-        )
+        number, name = self.chance.choice([*SEGMENTS.items()])
         return self.sealed_film(number, name, encoded_again(self.of(name), self.chance.randrange(20, 40)))
+
+    def the_covered_film_encoded_and_sealed_again(self) -> Files:
+        return self.sealed_film(1, COVERED, encoded_again(self.of(COVERED), self.chance.randrange(20, 40)))
 
     # given another time
 
@@ -421,6 +442,44 @@ class Forger:
         assert listed is not None
         return {"parts/1.age": self.lab.resealed(later), "redactions-001.json": listed[1]}
 
+    # copies with credentials
+
+    def a_copy_without_its_credentials(self) -> Files:
+        name = self.some(r"\.\./(segments|sounds|clips)/.*|\.\./all\.mp4")
+        return {COPIES + Path(name).name: self.of(name)}
+
+    def the_credentials_of_two_copies_exchanged(self) -> Files:
+        one, other = self.two(r"\.\./c2pa/(segment|clip).*\.mp4")
+        boxes = {name: credentials_in(self.of(name)) for name in (one, other)}
+        return {here: self.of(here).replace(boxes[here], boxes[there]) for here, there in ((one, other), (other, one))}
+
+    def another_list_of_covers_in_the_credentials(self) -> Files:
+        name = COPIES + self.chance.choice(("segment-001.mp4", "clip-01.mp4", "all.mp4"))
+        return {name: self.of(name).replace(b"face", b"area")}
+
+    def a_record_of_another_time_in_the_credentials(self) -> Files:
+        name = self.some(r"\.\./c2pa/.*")
+        lines = map(json.loads, self.of("records.jsonl").splitlines())
+        payload = self.chance.choice([line["payload"] for line in lines if line["payload"].encode() in self.of(name)])
+        record = base64.b64decode(payload)
+        found = re.search(rb'"utc_ms":\d+', record)
+        assert found is not None
+        place = found.end() - self.chance.randrange(1, 8)
+        other = record[:place] + bytes([record[place] ^ 1]) + record[place + 1 :]
+        return {name: self.of(name).replace(payload.encode(), base64.b64encode(other))}
+
+    def another_picture_in_a_copy(self) -> Files:
+        name = self.some(r"\.\./c2pa/(segment-00\d|clip.*|all)\.mp4")
+        copy = self.of(name)
+        place = copy.rindex(b"mdat") + self.chance.randrange(8, 600)
+        return {name: copy[:place] + bytes([copy[place] ^ self.chance.randrange(1, 256)]) + copy[place + 1 :]}
+
+    def another_still_in_a_copy(self) -> Files:
+        name = self.some(r"\.\./c2pa/.*\.jpg")
+        copy = self.of(name)
+        place = len(copy) - self.chance.randrange(40, 1000)
+        return {name: copy[:place] + bytes([copy[place] ^ self.chance.randrange(1, 256)]) + copy[place + 1 :]}
+
     # helpers
 
     def sealed_film(self, number: int, name: str, film: bytes) -> Files:
@@ -430,7 +489,7 @@ class Forger:
         return {name: film, f"parts/{number}.age": self.lab.resealed(film + context)}
 
     def film_with(self, change: Callable[[list[bytes]], None]) -> Files:
-        name = self.chance.choice(SIGNED_FILMS[:2])
+        name = self.chance.choice([*SEGMENTS.values()])
         parts = fragments(self.of(name))
         change(parts)
         return {name: b"".join(parts)}
@@ -442,10 +501,10 @@ class Forger:
         return self.film_with(lambda parts: parts.insert(1, parts[2]))
 
     def a_joined_film_in_the_wrong_order(self) -> Files:
-        film = self.of(SIGNED_FILMS[2])
+        film = self.of(JOINED)
         at = [found.start() for found in re.finditer(re.escape(b"\x00\x5b\xc9\x3f\x2d\x71"), film)]
         one, other = sorted(self.chance.sample(at, 2))
-        return {SIGNED_FILMS[2]: film[:one] + film[other : other + 40] + film[one + 40 :]}
+        return {JOINED: film[:one] + film[other : other + 40] + film[one + 40 :]}
 
 
 KINDS: tuple[Callable[[Forger], Files], ...] = tuple(
@@ -454,13 +513,24 @@ KINDS: tuple[Callable[[Forger], Files], ...] = tuple(
     if callable(value) and name.startswith(("a_", "an_", "two_", "the_", "half_", "another_"))
 )
 
+OF_COPIES = {name for name in vars(Forger) if "copy" in name or "credentials" in name}
+"""Kinds that need copies with credentials."""
+
 
 def manipulations(laboratory: Laboratory, count: int, seed: int) -> Iterator[tuple[str, Files]]:
     """That many, each kind in turn."""
     chance = random.Random(seed)
+    has_copies = any(name.startswith(COPIES) for name in laboratory.whole)
+    kinds = [kind for kind in KINDS if has_copies or kind.__name__ not in OF_COPIES]
     for number in range(count):
-        kind = KINDS[number % len(KINDS)]
+        kind = kinds[number % len(kinds)]
         yield kind.__name__.replace("_", " "), laboratory.forged(kind(Forger(laboratory, chance)))
+
+
+def credentials_in(film: bytes) -> bytes:
+    """The box with the credentials of an MP4."""
+    at = film.index(b"uuid" + _CREDENTIALS) - 4
+    return film[at : at + int.from_bytes(film[at : at + 4])]
 
 
 def fragments(film: bytes) -> list[bytes]:
@@ -517,6 +587,7 @@ def main(arguments: Sequence[str]) -> int:
             ).stdout.strip(),
             "age": stranger.age,
             "onvif": f"{onvif.version}, commit {commit.stdout.strip()[:12]}",
+            "c2pa": versions(),
             "bits": tried(bit_changes(laboratory.whole, FLIPS, 1), laboratory),
             "manipulations": tried(manipulations(laboratory, MANIPULATIONS, 1), laboratory),
         }
@@ -530,7 +601,9 @@ def tables(result: Mapping[str, Any]) -> str:
     """Both tables, as they stand in docs/evidence.md."""
     openssl, age, onvif = (result[name] for name in ("openssl", "age", "onvif"))
     openssl = " ".join(openssl.split()[:2])
-    said = f"Tried on {result['date']} with {openssl}, {age} and ONVIF's media-signing-framework {onvif}."
+    said = (
+        f"Tried on {result['date']} with {openssl}, {age}, ONVIF's media-signing-framework {onvif}, {result['c2pa']}."
+    )
     return "\n".join(
         [said, "", *_table("One bit of", result["bits"]), "", *_table("Manipulation", result["manipulations"]), ""]
     )

@@ -6,14 +6,16 @@
     3      a      a film after one that stayed with the owner
     4      e      a film with its still
     5      e      that still
-    6, 7   i      two films with signatures of ONVIF Media Signing
+    6, 7   i      two films
 
-Two owners approved it, by the second list of owners, and a time-stamper confirmed the time.
+The recorder's code signed each film at capture (ONVIF Media Signing). Two owners approved it, by the second list of
+owners, and a time-stamper confirmed the time. The folder has copies with Content Credentials if c2pa-python is there.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import re
 import shutil
@@ -31,13 +33,14 @@ from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.core.ledger.checkpoint import Checkpoint, origin_of
 from agent.core.ledger.merkle import Frontier
 from agent.core.media import Gop
+from agent.recorder.capture_signing import CaptureSigner
 from agent.wire.disclosures import DisclosureManifest, Receipt, ReceiptState
 from agent.wire.fields import Kind
 from agent.wire.statements import ClipClaim
-from tests.capture_films import DEVICE_KEY, signed_film
+from tests.capture_films import CAPTURE, DEVICE, DEVICE_KEY, written
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, ROOT_ID, question
 from tests.clients.requester.full_answer import FACE, VOICE
-from tests.clients.requester.house import Changes, House
+from tests.clients.requester.house import Changes, House, Stored
 from tests.clients.requester.test_two_owners import seconded, two_owners
 from tests.clients.requester.test_verification import lay_down
 from tests.sounds import track
@@ -69,15 +72,18 @@ def make_evidence(folder: Path, gops: Sequence[Gop]) -> None:
         return msgspec.structs.replace(seconded()(manifest), time=proof)
 
     house.changes = Changes(enrolment=two_owners, manifest=answered)
-    film, sound = house.record(DESCRIPTION, gops[0:2], event="a" * 26, poster=False, sound=track(2.0))
-    house.record(DESCRIPTION, gops[2:3], event="a" * 26, poster=False)
-    (third,) = house.record(DESCRIPTION, gops[3:5], event="a" * 26, poster=False)
-    fourth, still = house.record(DESCRIPTION, gops[5:6], event="e" * 26)
-    signed = []
-    for number, segment in enumerate(signed_film().segments[:2]):
-        house.changes.media = lambda _media, made=segment: made
-        signed += house.record(DESCRIPTION, gops[6 + number : 7 + number], event="i" * 26, poster=False)
-    shared = [film, sound, third, fourth, still, *signed]
+    signer = CaptureSigner(CAPTURE, DEVICE.id)
+
+    def recorded(first: int, end: int, event: str, *, poster: bool = False, sound: bytes | None = None) -> list[Stored]:
+        (signed,) = written(DESCRIPTION, gops[first:end], signer, in_segment=end - first)
+        house.changes.media = lambda _unsigned: signed
+        return house.record(DESCRIPTION, gops[first:end], event=event * 26, poster=poster, sound=sound)
+
+    film, sound = recorded(0, 2, "a", sound=track(2.0))
+    recorded(2, 3, "a")
+    (third,) = recorded(3, 5, "a")
+    fourth, still = recorded(5, 7, "e", poster=True)
+    shared = [film, sound, third, fourth, still, *recorded(7, 9, "i"), *recorded(9, 11, "i")]
     told = ClipClaim(from_ms=film.record.record.span.start_ms, to_ms=third.record.record.span.end_ms, segments=3)
     redactions = {(film.kind, film.id): (FACE,), (sound.kind, sound.id): (VOICE,)}
     sent = house.disclose(asked, shared, told=(told,), redactions=redactions)
@@ -87,7 +93,8 @@ def make_evidence(folder: Path, gops: Sequence[Gop]) -> None:
         manifest=sent.sizes[0].sha256, incomplete=(), retention_days=90, time_s=NOW_S - 1,
     )  # fmt: skip
     answer.keep_receipt(requester.sign(Receipt.PAYLOAD_TYPE, receipt))
-    opened = open_disclosure(requester, sent.id, now_s=NOW_S, out=folder / "opened")
+    credentials = importlib.util.find_spec("c2pa") is not None
+    opened = open_disclosure(requester, sent.id, now_s=NOW_S, out=folder / "opened", credentials=credentials)
     assert opened.verification.ok, opened.verification.failed
     (opened.bundle / KEY).write_text(asked.reply_identity().secret_text())
     shutil.copy(stamper.authority, opened.bundle / AUTHORITY)

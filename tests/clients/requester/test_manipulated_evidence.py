@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.requester.clips import clips_of
+from agent.clients.requester.content_credentials import CredentialedClip, write_credentials
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.verification import examine
 from agent.core.media import Gop
 from tests.clients.requester.evidence_changes import (
+    C2PA_RS,
     FLIPS,
     KINDS,
     MANIPULATIONS,
@@ -20,6 +26,7 @@ from tests.clients.requester.evidence_changes import (
     Forger,
     Laboratory,
     bit_changes,
+    encoded_again,
     manipulations,
     tables,
 )
@@ -80,3 +87,23 @@ def test_a_change_that_only_the_list_of_hashes_could_notice_stays_unnoticed_if_t
     words = {"bundle.json": (laboratory.whole["bundle.json"] or b"").replace(b'"ok": true', b'"ok": True')}
     assert laboratory.noticed_by(words)
     assert not laboratory.noticed_by(laboratory.forged(words))
+
+
+def test_a_holder_of_the_requester_s_key_can_give_another_film_valid_credentials_and_only_the_evidence_tells(
+    laboratory: Laboratory, tmp_path: Path
+) -> None:
+    """Content Credentials are the requester's word: docs/evidence.md says that they add no proof."""
+    pytest.importorskip("c2pa", reason="not installed: c2pa-python")
+    its = Requester.open(laboratory.evidence / "requester")
+    (answer,) = its.answers.beginning_with("")
+    verification = examine(its, answer.disclosure)
+    clip = clips_of(verification)[1]
+    film = tmp_path / "segment-003.mp4"
+    film.write_bytes(encoded_again(laboratory.whole["../segments/segment-003.mp4"] or b"", 30))
+    with ConfinedMedia() as media:
+        write_credentials(tmp_path / "c2pa", its, verification, [CredentialedClip(clip, [film], None)], media)
+    forged = {f"../c2pa/{film.name}": (tmp_path / "c2pa" / film.name).read_bytes()}
+    assert C2PA_RS not in laboratory.noticed_by(forged)
+    assert not laboratory.noticed_by(laboratory.forged(forged))
+    # The same film in the place of the evidence itself is noticed.
+    assert laboratory.noticed_by(laboratory.forged({"../segments/segment-003.mp4": film.read_bytes()}))

@@ -15,13 +15,17 @@ from pathlib import Path
 import pytest
 
 from agent.clients.media.join import probe
+from agent.clients.requester.identity import Requester
 from agent.core.media import Gop
+from agent.errors import ConfigurationError
 from desk.custody.keys import desk_key
 from desk.custody.log_file import check_extract
 from desk.export.bundle import ExportOptions, build_export, top_name
 from desk.export.case_content import sealed_bytes
 from desk.people.organisations import requester_of
+from desk.sealed_keys import SealedSigner
 from tests.clients.requester.conftest import NOW_S, filmed
+from tests.clients.requester.credentials_readers import credentials_are_valid, read_with_c2pa_ts
 from tests.desk.agencies import Agency
 from tests.desk.export.street import Street, make_case
 from tests.desk.kept import change_part, spoil
@@ -128,6 +132,42 @@ def test_an_age_that_is_too_old_refuses_the_key_and_the_report_says_so(street: S
     old = tuple(map(int, re.findall(r"\d+", version)[:2])) < (1, 3)
     assert (done.returncode != 0) == old, done.stderr
     assert "age 1.3 or newer" in (folder / "report.html").read_text()
+
+
+@pytest.mark.interop
+def test_copies_with_credentials_are_valid_in_two_readers_and_the_evidence_stays(
+    street: Street, tmp_path: Path
+) -> None:
+    pytest.importorskip("c2pa", reason="not installed: c2pa-python")
+    folder = exported(street, tmp_path / "out", with_credentials=True)
+    copies = sorted(folder.glob("answers/*/c2pa/*"))
+    opened = [path for name in ("segments", "clips", "pictures") for path in folder.glob(f"answers/*/{name}/*")]
+    assert sorted(path.name for path in copies) == sorted(["all.mp4", "all.mp4", *(path.name for path in opened)])
+    assert [path for path in copies if not credentials_are_valid(path)] == []
+    assert [found for found in read_with_c2pa_ts(copies) if not found["valid"]] == []
+    run("sha256sum", "--quiet", "-c", "SHA256SUMS", cwd=folder)
+    rows = list(csv.DictReader(io.StringIO((folder / "files.csv").read_bytes().decode("utf-8-sig"))))
+    for row in rows:
+        if row["kind"] == "segment":
+            path = folder / "answers" / row["answer"] / "segments" / f"segment-{int(row['number']):03}.mp4"
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == row["SHA-256 opened"]
+
+
+def test_a_locked_key_signs_no_credentials_and_the_person_reads_why(
+    street: Street, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("c2pa", reason="not installed: c2pa-python")
+    lock(requester_of(street.case.organisation), monkeypatch)
+    with pytest.raises(ConfigurationError, match="locked"):
+        exported(street, tmp_path / "out", with_credentials=True)
+    folder = exported(street, tmp_path / "other")
+    assert not list(folder.glob("answers/*/c2pa"))
+
+
+def lock(requester: Requester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a start of the desk, before a person has unlocked the key."""
+    signer = SealedSigner(requester.folder, requester.key)
+    monkeypatch.setattr(Requester, "sign_certificate", lambda _requester, body: signer.sign(body))
 
 
 def test_a_report_of_chosen_clips_names_no_file_that_it_does_not_bring(street: Street, tmp_path: Path) -> None:

@@ -102,4 +102,8 @@ def test_an_export_that_does_not_fit_says_what_to_do(data: Path, monkeypatch: py
         require_room(private_folder.MOST_BYTES + 1)
     monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=100))
     with pytest.raises(StorageError, match="Free 1 MB"):
-        require_room(50)
+        require_room(26)
+    require_room(25)
+    require_room(14, copies=True)
+    with pytest.raises(StorageError, match="Free 1 MB"):
+        require_room(15, copies=True)

@@ -19,7 +19,7 @@ from desk.cases.deletion import delete_answer
 from desk.cases.films import OpenFilms, PrivateMemory
 from desk.cases.models import Answer, SignedRequest
 from desk.custody.models import Entry
-from desk.export import bundle, guests, views
+from desk.export import bundle, forms, guests, views
 from desk.export.models import Export, GuestLink
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import PERMISSIONS, Action, Role
@@ -109,6 +109,30 @@ def test_an_export_is_in_the_log_before_it_leaves_and_its_folder_is_wiped(
     assert not list((data / "cache").glob("export-*"))
     assert "case.exported" not in made[f"{top}/custody-extract.json"].decode()
     assert Export.objects.get().sha256 in client.get(f"/cases/{street.case.pk}/export").content.decode()
+
+
+def test_credentials_are_a_choice_of_the_person_that_is_logged_and_absent_without_the_package(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("c2pa", reason="not installed: c2pa-python")
+    client, page = street.agency.client(Role.EVIDENCE_OFFICER), f"/cases/{street.case.pk}/export"
+    assert 'name="with_credentials"' in client.get(page).content.decode()
+    made, logged = posted(client, page)
+    assert logged is True
+    assert sum(name.endswith("/c2pa/all.mp4") for name in made) == len(street.answers)
+    monkeypatch.setattr(forms, "has_c2pa", lambda: False)
+    assert 'name="with_credentials"' not in client.get(page).content.decode()
+    made, logged = posted(client, page)
+    assert logged is False
+    assert not any("/c2pa/" in name for name in made)
+
+
+def posted(client: Client, page: str) -> tuple[dict[str, bytes], object]:
+    """An export with credentials, and the choice that the log names."""
+    response = client.post(page, EXPORT | {"with_credentials": "on"})
+    made = unzipped(response.getvalue())
+    response.close()
+    return made, Entry.objects.latest("number").detail["with_credentials"]
 
 
 def test_a_browser_that_leaves_during_an_export_leaves_no_film_behind(street: Street, data: Path) -> None:

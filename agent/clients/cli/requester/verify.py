@@ -56,7 +56,9 @@ def verify(folder: Path, disclosure: str | None, time_file: Path | None, as_json
 @folder_option
 @click.argument("disclosure", required=False)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="[FOLDER/opened/DISCLOSURE]")
-@click.option("--c2pa", is_flag=True, help="Also write copies of the films with Content Credentials.")
+@click.option(
+    "--c2pa", is_flag=True, help="Also write copies of the films, sounds and stills with Content Credentials."
+)
 @json_option
 def open_(folder: Path, disclosure: str | None, out: Path | None, c2pa: bool, as_json: bool) -> int:
     """Verify DISCLOSURE (default: the only one), then write its MP4s, report.html and bundle/.
