@@ -41,8 +41,8 @@ COVERS = [
 Luma = npt.NDArray[np.uint8]
 
 
-def film(source: Path, width: int, height: int) -> bytes:
-    """A segment as the recorder stores it, of the first pictures of `source`."""
+def gops_of(source: Path, width: int, height: int) -> list[Gop]:
+    """GOPs of a second as a camera sends them, of the first pictures of `source`."""
     codec = av.CodecContext.create("libx264", "w")
     codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
     codec.time_base, codec.framerate = Fraction(1, PER_S), Fraction(PER_S)
@@ -59,11 +59,16 @@ def film(source: Path, width: int, height: int) -> bytes:
     made = [
         EncodedPacket(bytes(each), each.is_keyframe, BootNs((each.pts or 0) * NS_PER_S // PER_S)) for each in packets
     ]
-    writer = FragmentedMp4Writer(StreamDescription(width, height, PER_S, width, height, live=False))
-    gops = [
+    return [
         Gop(tuple(made[first : first + PER_S]), BootNs((first + PER_S) * NS_PER_S // PER_S))
         for first in range(0, len(made), PER_S)
     ]
+
+
+def film(source: Path, width: int, height: int) -> bytes:
+    """A segment as the recorder stores it."""
+    writer = FragmentedMp4Writer(StreamDescription(width, height, PER_S, width, height, live=False))
+    gops = gops_of(source, width, height)
     return writer.begin(gops[0]) + b"".join(map(writer.add, gops[1:]))
 
 
