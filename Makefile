@@ -17,7 +17,7 @@ export PYTHON VIDEO CAMERA
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: demo playground desk test test-quick test-kernel test-browser test-home-assistant test-rabbitmq page page-types test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove prove-consent prove-crash explore fuzz mutate walks lint bench setup setup-test clean help
+.PHONY: demo playground desk test test-quick test-kernel test-browser test-home-assistant test-rabbitmq page page-types test-vm test-pi3 install uninstall deb sbom schemas test-install test-arm64 branches prove prove-consent prove-crash prove-mutation explore fuzz mutate walks lint bench setup setup-test clean help
 
 demo: ## Run the main job end to end and tell its story (VIDEO=file or CAMERA=/dev/videoN)
 	@sh scripts/system-packages.sh demo
@@ -169,6 +169,9 @@ walks: setup-test ## Count the files that a frame, a request and an approval pas
 
 mutate: setup-test ## Make small mistakes in the code; its tests must notice 95 % (ARGS='--functions --sample=100 owner' for a sample)
 	@$(VENV)/bin/python -m tests.mutation.run $(ARGS)
+
+prove-mutation: setup-test ## Make 20 small mistakes in each group of code, others each day (an hour)
+	@$(VENV)/bin/python -m tests.mutation.run --functions --sample=20 --budget=12 --seed=$$(date -u +%Y%m%d)
 
 lint: setup-test ## Run the linters, the formatters, the type checkers and the import contracts
 	@$(VENV)/bin/python scripts/check.py static

@@ -6,6 +6,7 @@ one exception is the first enrolment, which the owner makes with the device in h
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -201,7 +202,18 @@ class Control:
             "received_ms": stored.received_ms,
             "disclosure": stored.disclosure,
             "trusted": self._approvals.still_trusted(stored),
+            "stated": self._stated(stored),
         }
+
+    def _stated(self, stored: StoredRequest) -> str | None:
+        receipt, deletion = self._stated_by(stored)
+        said = (receipt or b"") + (deletion or b"")
+        return hashlib.sha256(said).hexdigest()[:16] if said else None
+
+    def _stated_by(self, stored: StoredRequest) -> tuple[bytes | None, bytes | None]:
+        """Returns the requester's latest receipt and its statement of deletion, as sealed for the owners."""
+        receipt = self._journal.get(receipt_of(stored.disclosure)) if stored.disclosure else None
+        return receipt, self._journal.get(deletion_of(stored.id))
 
     def _show_request(self, asked: GetRequest, _body: bytes) -> Answer:
         stored = self._request_named(asked.id)
@@ -209,6 +221,7 @@ class Control:
         lines = [self._vault.record(segment).line for segment in here]
         short = sum(map(len, lines)) <= _LONG_BYTES
         first = self._journal.get(first_approval_of(stored.id))
+        receipt, deletion = self._stated_by(stored)
         return {
             "sealed": base64.encode(stored.sealed),
             "payload_sha256": stored.payload_sha256,
@@ -219,8 +232,8 @@ class Control:
             "disclosure": stored.disclosure,
             "waits_s": self._approvals.waits_s(stored),
             "first": _ascii(decode_statement(first)[0]) if first else None,
-            "receipt": _base64(self._journal.get(receipt_of(stored.disclosure)) if stored.disclosure else None),
-            "deletion": _base64(self._journal.get(deletion_of(stored.id))),
+            "receipt": _base64(receipt),
+            "deletion": _base64(deletion),
         }, b"" if short else b"".join(line + b"\n" for line in lines)
 
     def _asked(self, asked: GetSealedRequest, _body: bytes) -> Answer:

@@ -197,6 +197,8 @@ class RequestSummary(Struct):
     certain: bool = False
     disclosure: str | None = None
     trusted: bool = False
+    stated: str | None = None
+    """Changes with each new statement by the requester: a receipt, or that it deleted what it got."""
 
 
 class BlockedSummary(Struct):

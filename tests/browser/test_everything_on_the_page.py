@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from agent.clients.opening import open_bytes, parse_identity
 from agent.clients.requester import messages, receiving_service
+from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import publish
 from agent.clients.requester.receiving_service import ReceiverEvent
 from agent.clients.requester.request_builder import RequestDraft
@@ -627,6 +629,15 @@ def test_before_the_yes_the_page_says_what_the_requester_promises(home: Home, mo
         until(lambda: home.house.state_of(request) == "sent", "the receipt")
     people.run("ana", 'await page.getByText("It says it keeps this for 3,650 days (about 10 years).").waitFor();')
     people.run("ana", 'await page.getByText("When you shared, it had promised 90 days.").waitFor();')
+    # The audit of what left the door needs the reply key, so the statement comes from a copy of the requester.
+    now_s = SystemClock().now().utc_ns // NS_PER_S
+    folder = home.police.requester.folder
+    shutil.copytree(folder, folder.with_name("deletes"), ignore=shutil.ignore_patterns("connection.lock"))
+    deleting = Requester.open(folder.with_name("deletes"))
+    with home.police.connected() as bus:
+        publish(messages.make_deletion(deleting, request, now_s=now_s), bus, now_s=now_s)
+    people.run("ana", 'await page.getByText("says it deleted all of it on").waitFor();')
+    people.run("ana", 'await page.getByText("The requester states it deleted it").waitFor();')
     assert people.browser.troubles("ana") == []
 
 

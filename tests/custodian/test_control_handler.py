@@ -72,6 +72,12 @@ def answer(door: Door, op: str, body: bytes = b"", **arguments: Any) -> tuple[di
     return said.head["result"], said.body
 
 
+def last_stated(door: Door) -> str | None:
+    (listed,) = answer(door, "requests", all=True)[0]["requests"]
+    found: str | None = listed["stated"]
+    return found
+
+
 def test_a_segment_its_poster_and_its_sound_come_with_the_record_that_was_signed(door: Door) -> None:
     name, bare = door.segments[:2]
     paper = door.vault.kept[name]
@@ -269,9 +275,11 @@ def test_a_shared_approval_is_sealed_to_owners_and_a_request_then_names_its_disc
     door.hear(done)
     shown = answer(door, "request", id=asked.id)[0]
     assert opened(shown["receipt"]) == signed(done, POLICE)
+    after_receipt = last_stated(door)
     gone = deletion(asked)
     door.hear(gone)
     assert opened(answer(door, "request", id=asked.id)[0]["deletion"]) == signed(gone, POLICE)
+    assert len({None, after_receipt, last_stated(door)}) == 3, "an open page sees by it that there is something new"
 
 
 def test_a_request_that_waits_for_a_second_owner_shows_what_the_first_one_signed(door: Door) -> None:
@@ -400,6 +408,7 @@ def test_a_request_is_listed_with_the_facts_that_the_device_can_read(door: Door)
         "root": samples.ROOT_KEY.id, "kind": asked.kind.value, "incident": asked.incident.value, "from": asked.from_s,
         "to": asked.to_s, "not_after": asked.not_after_s, "certain": True, "segments": 3,
         "received_ms": door.clock.now().utc_ns // 10**6, "disclosure": None, "trusted": True,
+        "stated": None,
     }  # fmt: skip
     door.deny(asked)
     assert answer(door, "requests")[0]["requests"] == []

@@ -50,6 +50,7 @@ MANIPULATIONS: dict[str, set[CaptureFault]] = {
     "two pictures exchanged": {CaptureFault.CHANGED},
     "a picture of another GOP": {CaptureFault.CHANGED},
     "a GOP of another film": {CaptureFault.REPEATED, CaptureFault.MISSING},
+    "a GOP of another film with the same number": {CaptureFault.CHANGED},
     "a stranger's certificate": {CaptureFault.SIGNATURE, CaptureFault.NO_KEY},
     "no certificate": {CaptureFault.NO_KEY},
     "pictures behind the end": set(),
@@ -161,6 +162,8 @@ def manipulated(name: str, codec: VideoCodec) -> list[bytes]:
             gops[3][-4] = gops[1][-4]
         case "a GOP of another film":
             gops[3] = other[1]  # by the same key: its number is 2
+        case "a GOP of another film with the same number":
+            gops[3] = other[3]  # numbers begin at 1 at each start, so only the hash of the GOP before tells
         case "a stranger's certificate":
             strange = [unit for unit in signed_film(codec, capture=STRANGER).units if is_certificate_sei(unit, codec)]
             gops = [[strange[0] if is_certificate_sei(unit, codec) else unit for unit in each] for each in gops]

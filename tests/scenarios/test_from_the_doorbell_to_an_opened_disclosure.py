@@ -29,6 +29,7 @@ from agent.wire.capture_certificate import capture_verifier
 from agent.wire.fields import Kind
 from tests.interop.onvif import units_of_file
 from tests.scenarios.street import DOOR, NO_CAMERA, Asker, SlowLink, Street, a_street, until
+from tests.second_reader import capture as second_reader
 from tests.traces import traces
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage]
@@ -98,6 +99,9 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     joined = verify_capture(units_of_file(opened.merged), VideoCodec.H264, partial(capture_verifier, street.device))
     assert joined.is_whole
     assert joined.signed == sum(each.capture.signed for each in opened.verification.segments if each.capture)
+    for path in opened.mp4s:
+        hevc, units = second_reader.units_of(path.read_bytes())
+        assert second_reader.judge(units, hevc, street.device.raw).whole
     # The door's place within the area is absent from everything they have.
     assert traces(police.requester.folder, [str(DOOR[0])]) == []
 

@@ -24,6 +24,7 @@ from tests.mutation.run import (
     InFunctions,
     Score,
     _exchangeable,
+    _is_reached,
     _moved,
     _together,
     interval,
@@ -127,6 +128,21 @@ def test_the_last_line_of_a_run_names_the_lowest_group() -> None:
     assert _together(found) == "15 mutants in 2 groups, 14 noticed, 93.3%; lowest: one 90.0%"
     low, high = interval(96, 100)
     assert (round(low, 3), round(high, 3)) == (0.902, 0.984)
+
+
+@pytest.mark.parametrize(
+    ("counts", "whole", "sample"),
+    [
+        ([(19, 1), (20, 0)], True, True),
+        ([(18, 2), (20, 0)], False, True),  # one group by chance, all together reach it
+        ([(18, 2), (19, 1)], False, False),  # all together do not
+        ([(10, 10), (300, 0)], False, False),  # one group surely does not
+        ([(0, 0)], True, True),
+    ],
+)
+def test_a_sample_is_judged_as_a_sample(counts: list[tuple[int, int]], whole: bool, sample: bool) -> None:
+    found = {str(n): {"killed": killed, "survived": [0] * missed} for n, (killed, missed) in enumerate(counts)}
+    assert (_is_reached(found, False), _is_reached(found, True)) == (whole, sample)
 
 
 def plugin(code: Path, score: Score) -> InFunctions:

@@ -15,6 +15,7 @@ from agent.clients.requester.identity import SentRequest
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.core.media import Gop
+from agent.wire.topics import UploadTopic, UploadVerb
 from desk.cases.models import Answer, Clip
 from desk.custody.models import Entry
 from desk.people.organisations import requester_of
@@ -26,11 +27,14 @@ from desk.receiving.reconcile import reconcile
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.doors import Door, TestClock
 from tests.clients.requester.house import Changes, Disclosure, House
+from tests.clients.requester.test_hostile_answers import DEVICE, unopenable
+from tests.clients.requester.test_hostile_media import boxed_bomb, second
 from tests.clients.requester.test_verification import STRANGER
 from tests.desk.agencies import Agency
 from tests.desk.receiving.doors import ask, deliver
 from tests.desk.receiving.test_reconcile import LIMITS
 from tests.fake_bus import FakeBroker, FakeBus
+from tests.hostile import HOSTILE_FILMS
 
 LIES: dict[str, Callable[[], Changes]] = {
     "records that another key signed": lambda: Changes(record_key=STRANGER),
@@ -71,18 +75,66 @@ def test_a_lie_is_quarantined_and_the_other_door_goes_on(agency: Agency, gops: l
     answers = {answer.device: answer for answer in Answer.objects.all()}
     assert answers[honest.device_id].state == "complete"
     bad = answers[liar.device_id]
-    if lie == "a film that is no film":
-        # One file of several does not open: it is as the doorbell sealed it, so the answer stands and names it.
-        assert bad.state in ("quarantined", "complete")
-        assert bad.state == "quarantined" or bad.unopened
-    else:
-        assert (bad.state, bool(bad.reason)) == ("quarantined", True)
-        assert not Clip.objects.filter(answer=bad).exists()
-        assert Entry.objects.filter(action="answer.quarantined").count() == 1
-        text = agency.client(Role.VIEWER).get(f"/cases/{bad.case_id}").content.decode()
-        assert "This answer failed a check and is not shown:" in text
-        opened = agency.client(Role.VIEWER).post(f"/cases/{bad.case_id}/answers/{bad.pk}/clips/1")
-        assert opened.status_code == 404
+    assert (bad.state, bool(bad.reason)) == ("quarantined", True)
+    assert not Clip.objects.filter(answer=bad).exists()
+    assert Entry.objects.filter(action="answer.quarantined").count() == 1
+    text = page_of(agency, bad)
+    assert "This answer failed a check and is not shown:" in text
+    opened = agency.client(Role.VIEWER).post(f"/cases/{bad.case_id}/answers/{bad.pk}/clips/1")
+    assert opened.status_code == 404
+
+
+def page_of(agency: Agency, answer: Answer) -> str:
+    return agency.client(Role.VIEWER).get(f"/cases/{answer.case_id}").content.decode()
+
+
+@pytest.mark.parametrize(
+    "change", [HOSTILE_FILMS["flipped headers"], boxed_bomb], ids=["flipped headers", "a picture of 144 megapixels"]
+)
+def test_one_film_that_is_no_film_is_named_and_the_other_films_are_shown(
+    agency: Agency, gops: list[Gop], change: Callable[[bytes], bytes]
+) -> None:
+    """The doorbell sealed and signed it like this, so the answer stands."""
+    requester, asked = ask(agency)
+    liar = filmed(gops, Changes(media=second(change)))
+    receive_all(agency, lambda broker, clock: [Door(broker, requester, liar.disclose(asked), clock)])
+    answer = Answer.objects.get()
+    assert (answer.state, answer.unopened, answer.shared["segments"]) == ("complete", 1, 2)
+    assert "1 file does not open." in page_of(agency, answer)
+    for clip in Clip.objects.filter(answer=answer):
+        opened = agency.client(Role.VIEWER).post(f"/cases/{answer.case_id}/answers/{answer.pk}/clips/{clip.index}")
+        assert (opened.status_code, "film" in opened.json()) == (200, True)
+
+
+@pytest.mark.parametrize("kind", ["a header of a megabyte", "a header without an end", "a tag that is a path"])
+def test_a_first_part_that_does_not_open_leaves_a_notice_and_no_row(agency: Agency, house: House, kind: str) -> None:
+    requester, asked = ask(agency)
+    bad = Disclosure("b" * 32, DEVICE, [unopenable(asked.request.reply)[kind], b"more"])
+    sent = [bad, house.disclose(asked)]
+    receive_all(agency, lambda broker, clock: [Door(broker, requester, each, clock) for each in sent])
+    assert (Answer.objects.get().device, Answer.objects.get().state) == (house.device_id, "complete")
+    notice = Notice.objects.get()
+    assert (notice.kind, notice.object, notice.device) == ("dropped", bad.id, DEVICE)
+    assert not requester.answer(bad.id).sealed()
+
+
+@pytest.mark.parametrize("parts", [12_000, 1_000_000])
+def test_many_parts_are_announced_for_nothing(agency: Agency, house: House, parts: int) -> None:
+    """Twelve uploads of which no part ever comes."""
+    requester, asked = ask(agency)
+    note = b'{"parts":%d,"sha256":"%b","size_bytes":100,"v":1}' % (parts, b"0" * 64)
+
+    def doors(broker: FakeBroker, clock: TestClock) -> list[Door]:
+        bus = FakeBus(broker, DEVICE)
+        bus.start()
+        for number in range(12):
+            topic = UploadTopic(requester.id, DEVICE, f"{number:032x}", 0, UploadVerb.INIT)
+            assert bus.publish(str(topic), note, token=number, retain=True)
+        return [Door(broker, requester, house.disclose(asked), clock)]
+
+    receive_all(agency, doors)
+    assert (Answer.objects.get().device, Answer.objects.get().state) == (house.device_id, "complete")
+    assert len(requester.answers) <= 1 + LIMITS.unread_per_device
 
 
 def test_an_upload_that_answers_no_request_of_ours_leaves_a_notice_and_no_row(agency: Agency, house: House) -> None:

@@ -191,12 +191,14 @@ function following(content, review) {
   async function refresh() {
     const [{ requests: all }, status] = await Promise.all([ask("requests", { all: true }), ask("status")]);
     const now = all.find((/** @type {Answer} */ each) => each.id === review.id);
-    const key = `${now?.state} ${status.link?.sent_bytes}`;
+    // A requester may state something while the page is open, for example that it deleted the footage.
+    const said = `${now?.state} ${now?.stated} `;
+    const key = `${said}${status.link?.sent_bytes}`;
     if (!now || key === shown) return;
-    const isNewState = !shown.startsWith(`${now.state} `);
+    const isNewState = !shown.startsWith(said);
     shown = key;
     if (!isNewState) return place.replaceChildren(standing(now, status.link ?? {}));
-    const [said, entries, shared] = await Promise.all([
+    const [receipt, entries, shared] = await Promise.all([
       saidOf(review.id),
       call("ledger").then(({ entries: all }) => entriesOf(all, review.id)),
       left({ request: review.id }, "onward" in review ? review.requester : requesterName(now)),
@@ -204,7 +206,7 @@ function following(content, review) {
     place.replaceChildren(
       standing(now, status.link ?? {}, entries.map((entry) => entry.reason).find(endedAutomatically)),
     );
-    story.replaceChildren(...[shared, said, storyOf(entries)].flatMap((each) => each ?? []));
+    story.replaceChildren(...[shared, receipt, storyOf(entries)].flatMap((each) => each ?? []));
   }
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH_MS);
   return refresh().then(() => () => clearInterval(timer));

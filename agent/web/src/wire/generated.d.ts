@@ -1213,6 +1213,7 @@ export interface RequestSummary {
   certain?: boolean;
   disclosure?: string | null;
   trusted?: boolean;
+  stated?: string | null;
 }
 
 export interface RequestsAnswer {
