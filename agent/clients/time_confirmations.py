@@ -10,6 +10,7 @@ Source: LEDGER.md, "Time by others".
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -174,11 +175,11 @@ def find_time(
     owner_time_ms: int,
     trust: TimeTrust,
     proof: TimeProof | None = None,
-    opening: TimeOpening | None = None,
+    openings: Sequence[TimeOpening] = (),
 ) -> TimeFindings:
     """Returns what others say about an answer. Its approval is the last entry of `ledger`.
 
-    `proof`: from part 0. `opening`: from the owner, made later. Raises `OpenError` if the device signed two different
+    `proof`: from part 0. `openings`: from the owner, made later. Raises `OpenError` if the device signed two different
     ledgers or logs of beats of one size.
     """
     statements: list[TimeStatement] = []
@@ -195,7 +196,7 @@ def find_time(
             found = tuple(_statements(TimeSide.AFTER, proof, head, trust))
             statements += found
             doubts += _doubted(found)
-    if opening is not None:
+    for opening in openings:
         try:
             head = open_time_checkpoint(opening.proof.checkpoint.encode(), device)
             committed = require_opens(opening, head, ledger, device)
@@ -208,14 +209,15 @@ def find_time(
             found = tuple(_statements(TimeSide.BEFORE, opening.proof, head, trust))
             statements += found
             doubts += _doubted(found)
-    if len(heads) == 2:
-        check_same_head(*heads)
+    for one, other in itertools.combinations(heads, 2):
+        check_same_head(one, other)
     owner_s = owner_time_ms // _MS_PER_S
-    dated = tuple(replace(each, is_late=_is_late(each, owner_s)) for each in statements)
+    # Two files of an owner may hold the same statement.
+    dated = tuple(dict.fromkeys(replace(each, is_late=_is_late(each, owner_s)) for each in statements))
     after, before = (tuple(each for each in dated if each.side is side) for side in TimeSide)
-    stated = proof is not None or opening is not None
-    findings = TimeFindings(_counted(after), _counted(before), tuple(doubts), stated, dated)
-    return replace(findings, doubts=(*doubts, *_disagreements(findings, owner_time_ms)))
+    stated = proof is not None or bool(openings)
+    findings = TimeFindings(_counted(after), _counted(before), tuple(dict.fromkeys(doubts)), stated, dated)
+    return replace(findings, doubts=(*findings.doubts, *_disagreements(findings, owner_time_ms)))
 
 
 def _statements(side: TimeSide, proof: TimeProof, head: Checkpoint, trust: TimeTrust) -> Iterator[TimeStatement]:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.time_trust import read_time_trust
-from agent.clients.requester.verification import Verification, examine
+from agent.clients.requester.verification import examine
 from agent.clients.time_confirmations import NOT_OF_THIS_LEDGER, TimeFindings, TimeSide, TimeStatement, find_time
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.errors import FormatError, OpenError
@@ -102,11 +102,12 @@ def row_summary(row: Mapping[str, int]) -> tuple[str, ...]:
     return _summary(row.get("from_s"), row.get("until_s")) if row else ()
 
 
-def take_owner_proof(requester: Requester, answer: Answer, by: Person, data: bytes) -> Verification:
-    """Stores the owner's proof of time for an answer, and returns the new verification.
+def take_owner_proof(requester: Requester, answer: Answer, by: Person, data: bytes) -> None:
+    """Stores the owner's proof of time for an answer, beside those that are stored.
 
-    Raises `FormatError` if it is no such proof or says less than the stored one, and `OpenError` if it is not of this
-    answer. The stored proof then stays.
+    None is replaced: an authority that the organisation enters later may confirm an earlier time in it. Raises
+    `FormatError` if it is no such proof or surely says less than the stored ones, and `OpenError` if it is not of
+    this answer.
     """
     verification = examine(requester, answer.disclosure_id)
     if verification.disclosed is None:
@@ -115,24 +116,29 @@ def take_owner_proof(requester: Requester, answer: Answer, by: Person, data: byt
     opening = strictjson.decode(data, TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
     ledger = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
     trust = read_time_trust(requester.notes)
-    found = find_time(manifest.device_key, ledger, approval.owner_time_ms, trust, manifest.time, opening)
+
+    def with_openings(*openings: TimeOpening) -> TimeFindings:
+        return find_time(manifest.device_key, ledger, approval.owner_time_ms, trust, manifest.time, openings)
+
+    found = with_openings(opening)
     if NOT_OF_THIS_LEDGER in found.doubts:
         raise OpenError(NOT_OF_THIS_LEDGER)
-    known_s = verification.time.until_s
-    if known_s is not None and (found.until_s is None or found.until_s > known_s):
+    known_s, later_s = verification.time.until_s, found.until_s
+    all_count = all(each.counts for each in found.statements if each.side is TimeSide.BEFORE)
+    if known_s is not None and later_s is not None and later_s > known_s and all_count:
         raise FormatError("The file that is kept already confirms an earlier time.")
     with transaction.atomic():
         answer = Answer.objects.select_for_update().select_related("case__organisation").get(pk=answer.pk)
         if answer.state != "complete":
             raise FormatError("The footage of this answer is gone.")
-        answer.confirmed = confirmed_times(found)
+        kept = requester.answer(answer.disclosure_id)
+        answer.confirmed = confirmed_times(with_openings(*kept.time_openings(), opening))
         answer.save(update_fields=("confirmed",))
         record(
             answer.case.organisation, by, "answer.time-confirmed", f"answer {answer.disclosure_id}",
             case=answer.case.number, **answer.confirmed,
         )  # fmt: skip
-        requester.answer(answer.disclosure_id).add_time_opening(data)
-    return verification
+        kept.add_time_opening(data)
 
 
 def _side(side: TimeSide, findings: TimeFindings) -> SideView:

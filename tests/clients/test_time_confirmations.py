@@ -56,8 +56,8 @@ def opened(beats: Beats, proof: TimeProof) -> TimeOpening:
     return beats.opening(1, 4, proof, consistency_proof(ENTRIES[:6], 4))
 
 
-def found(proof: TimeProof | None, opening: TimeOpening | None = None, trust: TimeTrust = TRUST) -> TimeFindings:
-    return find_time(DEVICE, APPROVED, OWNER_MS, trust, proof, opening)
+def found(proof: TimeProof | None, *openings: TimeOpening, trust: TimeTrust = TRUST) -> TimeFindings:
+    return find_time(DEVICE, APPROVED, OWNER_MS, trust, proof, openings)
 
 
 def test_the_time_is_confirmed_between_two_beats(beats: Beats) -> None:
@@ -130,6 +130,23 @@ def test_two_logs_of_beats_of_one_size_are_a_split_view(beats: Beats) -> None:
         found(beats.proof(1, [EARLY]), opened(other, other.proof(1, [LATE])))
 
 
+def test_several_files_of_an_owner_are_all_judged_and_the_earliest_time_counts(beats: Beats) -> None:
+    stranger = LocalWitness(name="witness.test/w3", seed=b"\x0a" * 32, time_s=LATE.time_s - 7200)
+    early = opened(beats, beats.proof(1, [stranger]))
+    late = opened(beats, beats.proof(1, [LATE]))
+    wrong = replace(late, blind="00" * 32)
+    findings = found(None, early, late, late, wrong)
+    assert [each.by for each in findings.statements if each.counts] == ["witness.test/w1"], "each is listed once"
+    assert (findings.until_s, len(findings.statements), len(findings.doubts)) == (LATE.time_s, 3, 1)
+    wider = TimeTrust.of(f"{EARLY.verifier_key}\n{stranger.verifier_key}\n", [])
+    assert found(None, early, late, trust=wider).until_s == stranger.time_s
+    other = Beats(samples.DEVICE)
+    other.add(ledger(2))
+    other.add(ledger(6))
+    with pytest.raises(OpenError, match="different people were shown different ledgers"):
+        found(None, late, opened(other, other.proof(1, [LATE])))
+
+
 def test_times_that_contradict_each_other_or_the_owner_are_told(beats: Beats) -> None:
     swapped = found(beats.proof(0, [LATE]), opened(beats, beats.proof(1, [EARLY])))
     assert "The two contradict each other." in swapped.doubts
@@ -196,10 +213,15 @@ def test_the_evidence_folder_is_checked_with_openssl_as_it_says(
 ) -> None:
     import subprocess
 
-    write_time(tmp_path, beats.proof(0, [EARLY], {"tsa": stamper}), opened(beats, beats.proof(1, [LATE])))
+    write_time(
+        tmp_path,
+        beats.proof(0, [EARLY], {"tsa": stamper}),
+        [opened(beats, beats.proof(1, [each])) for each in (LATE, OTHER)],
+    )
     files = sorted(str(path.relative_to(tmp_path / "time")) for path in (tmp_path / "time").rglob("*.*"))
     assert files == [
-        "TIME.txt", "after/checkpoint.txt", "after/cosigned.txt", "after/tsa.tsr", "before/checkpoint.txt",
+        "TIME.txt", "after/checkpoint.txt", "after/cosigned.txt", "after/tsa.tsr", "before-2/checkpoint.txt",
+        "before-2/cosigned.txt", "before-2/opening.json", "before/checkpoint.txt",
         "before/cosigned.txt", "before/opening.json",
     ]  # fmt: skip
     commands = [line.strip() for line in (tmp_path / "time/TIME.txt").read_text().splitlines() if "openssl" in line]
@@ -222,7 +244,7 @@ def test_the_evidence_folder_is_checked_with_openssl_as_it_says(
 
 
 def test_without_a_confirmation_there_is_no_folder(tmp_path: Path) -> None:
-    write_time(tmp_path, None, None)
+    write_time(tmp_path, None, ())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -203,7 +203,7 @@ def test_an_answer_carries_the_newest_confirmation_of_time_and_an_owner_gets_the
     beat()
     found = strictjson.decode(opening(head.size), TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
     trust = TimeTrust.of(witness.verifier_key, [])
-    times = find_time(key, head, custodians.NOW_S * 1000, trust, manifest.time, found)
+    times = find_time(key, head, custodians.NOW_S * 1000, trust, manifest.time, [found])
     assert (times.from_s, times.until_s, times.doubts) == (witness.time_s, witness.time_s, ())
 
 

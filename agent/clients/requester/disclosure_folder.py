@@ -5,6 +5,7 @@ N.part            part N during its arrival; discarded after a restart
 N.age             part N, whole: fsynced, read back, its hash compared, then renamed
 request.dsse      the request that it answers, once part 0 was read
 time.json         proof of time from the owner, if a person added it (wire.time_proofs)
+time-N.json       further ones, N from 2 on: those whom a reader trusts may change, so none replaces another
 outcome.json      complete or refused, and the reason; durable before a receipt says so
 
 Whole parts may go to another store than the folder (`sealed_parts`), and the notes to a database (`notes`). A part that
@@ -41,7 +42,8 @@ ANSWERS: Final = "disclosures"
 """Folder of the answers among the notes of a requester."""
 _REQUEST: Final = "request.dsse"
 _RECEIPT: Final = "receipt.dsse"
-_TIME: Final = "time.json"
+_TIMES: Final = ("time.json", *(f"time-{number}.json" for number in range(2, 9)))
+"""A bound on what an owner's files may fill. One file holds up to four stamps and several cosignatures."""
 _NOTE_LIMIT_BYTES: Final = 4096
 _READ_BYTES: Final = 1 << 20
 _Ms = Annotated[int, msgspec.Meta(ge=0)]
@@ -163,15 +165,34 @@ class AnswerFolder:
         if self.receipt() is None:
             self._notes.write(self._at(_RECEIPT), data)
 
-    def time_opening(self) -> TimeOpening | None:
-        """Returns the proof of time from the owner, or None. Raises `FormatError`."""
-        data = self._notes.read(self._at(_TIME), TIME_OPENING_LIMIT_BYTES)
-        return None if data is None else strictjson.decode(data, TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
+    def time_openings(self) -> tuple[TimeOpening, ...]:
+        """Returns the proofs of time from the owner, in the order in which they came.
+
+        A damaged one is left out, because the answer stands without it.
+        """
+        found = []
+        for name in _TIMES:
+            data = self._notes.read(self._at(name), TIME_OPENING_LIMIT_BYTES)
+            if data is None:
+                break
+            with contextlib.suppress(FormatError):
+                found.append(strictjson.decode(data, TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES))
+        return tuple(found)
 
     def add_time_opening(self, data: bytes) -> None:
-        """Stores a proof of time that the owner gave. Raises `FormatError` if it is none."""
+        """Stores a proof of time that the owner gave, beside those that are here. Adding one again changes nothing.
+
+        Raises `FormatError` if it is none, or if there are as many as an answer may have.
+        """
         strictjson.decode(data, TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
-        self._notes.write(self._at(_TIME), data)
+        for name in _TIMES:
+            kept = self._notes.read(self._at(name), TIME_OPENING_LIMIT_BYTES)
+            if kept == data:
+                return
+            if kept is None:
+                self._notes.write(self._at(name), data)
+                return
+        raise FormatError(f"This answer has {len(_TIMES)} files of confirmed times already.")
 
     def receipt(self) -> bytes | None:
         """Returns the envelope of the closing receipt. None if it is missing."""

@@ -117,7 +117,7 @@ def _write_disclosed(
     }
     there = {name: data for name, data in envelopes.items() if data}
     hand = write_by_hand(files.make_folder(folder / BY_HAND), requester.key, there, disclosed)
-    write_time(folder, manifest.time, answer.time_opening())
+    write_time(folder, manifest.time, answer.time_openings())
     if "receipt" in there:
         files.write(folder / "receipt.dsse", there["receipt"])
     capture = _write_capture(folder, verification, manifest.device_key)

@@ -53,7 +53,6 @@ from agent.wire.disclosures import (
 )
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Approval, Enrolment
-from agent.wire.time_proofs import TimeOpening
 
 __all__ = [
     "Check",
@@ -224,8 +223,8 @@ def _check_statements(
         ledger = _require_ledgered(manifest, asked, words)
         doors.check_heads(manifest)
         trust = read_time_trust(requester.notes)
-        opening = _time_opening(answer)
-        found.time = find_time(manifest.device_key, ledger, approval.owner_time_ms, trust, manifest.time, opening)
+        openings = answer.time_openings()
+        found.time = find_time(manifest.device_key, ledger, approval.owner_time_ms, trust, manifest.time, openings)
     with found.check(CheckKind.RECORDS) as words:
         items = tuple(reading.items_of(manifest, approval))
         reading.require_claims_match(manifest, approval, items)
@@ -282,14 +281,6 @@ def _approved(
         words.said += f" It takes two owners: “{co_approver}” signed that they approve the same."
         words.prove("Second owner's approval (SHA-256 of the statement)", _sha256(manifest.co_approval or ""))
     return approval, approver, co_approver
-
-
-def _time_opening(answer: AnswerFolder) -> TimeOpening | None:
-    """Returns the owner's proof of time. None if it is unreadable: the verdict stands without it."""
-    try:
-        return answer.time_opening()
-    except FormatError:
-        return None
 
 
 def _require_ledgered(manifest: DisclosureManifest, asked: SentRequest, words: _CheckLog) -> Checkpoint:

@@ -111,7 +111,23 @@ def test_a_file_that_is_no_proof_of_time_is_refused(
     answer = lay_down(trusting, asked, confirmed.house.disclose(asked))
     with pytest.raises(FormatError):
         answer.add_time_opening(b'{"v":1}')
-    assert answer.time_opening() is None
+    assert answer.time_openings() == ()
+
+
+def test_no_file_of_an_owner_replaces_another_and_their_number_has_a_bound(
+    trusting: Requester, asked: SentRequest, confirmed: Confirmed
+) -> None:
+    verification = verified(trusting, asked, confirmed.house.disclose(asked))
+    answer = trusting.answer(verification.disclosure)
+    files = [confirmed.later(verification) for _ in range(9)]
+    for data in (*files[:8], files[3]):
+        answer.add_time_opening(data)
+    assert [strictjson.encode(each) for each in answer.time_openings()] == files[:8]
+    with pytest.raises(FormatError, match="has 8 files"):
+        answer.add_time_opening(files[8])
+    (trusting.folder / "disclosures" / verification.disclosure / "time-2.json").write_bytes(b"damaged")
+    assert len(answer.time_openings()) == 7
+    assert examine(trusting, verification.disclosure).time.until_s is not None
 
 
 def test_a_doorbell_that_shows_two_ledgers_of_one_size_is_found(

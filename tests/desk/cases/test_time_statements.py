@@ -123,12 +123,25 @@ def test_the_owner_s_later_file_is_taken_logged_and_shown(door: Door) -> None:
     assert door.agency.client(Role.AUDITOR).post(f"{door.address}/time").status_code == 403
 
 
+def test_a_file_of_an_authority_that_is_entered_later_is_not_replaced_by_a_later_file(door: Door) -> None:
+    earlier = door.later(LocalWitness(STRANGER.name, STRANGER.seed, time_s=NOW_S + 600))
+    unknown = door.later(LocalWitness("witness.test/w9", b"\x0b" * 32, time_s=NOW_S + 900))
+    for data in (earlier, unknown, door.later(), earlier):
+        assert "is kept with the answer" in door.send(data).content.decode()
+    assert "existed before 15 Jan 2027, 09:00:00 UTC." in door.page()
+    assert door.page().count("You do not trust this witness.") == 2
+    write_time_trust(door.requester.notes, f"{EARLY.verifier_key}\n{STRANGER.verifier_key}")
+    assert "existed before 15 Jan 2027, 08:10:00 UTC." in door.page()
+    door.answer.refresh_from_db()
+    assert door.answer.confirmed == {"from_s": NOW_S - 4000, "until_s": NOW_S + 600}
+
+
 def test_a_file_of_another_ledger_and_one_that_is_no_proof_are_refused(door: Door) -> None:
     data = door.later()
     other = strictjson.decode(data, type(door.beats.opening(0, 0, door.beats.proof(0, [EARLY]))))
     for wrong in (b"{}", b"", strictjson.encode(replace(other, blind="00" * 32)), data[:-1], b"x" * 300_000):
         door.send(wrong)
-        assert requester_of(door.agency.organisation).answer(door.answer.disclosure_id).time_opening() is None
+        assert requester_of(door.agency.organisation).answer(door.answer.disclosure_id).time_openings() == ()
     with pytest.raises(OpenError, match="not of this ledger"):
         take_owner_proof(
             door.requester, door.answer, door.agency.people[Role.ASKER], strictjson.encode(replace(other, size=1))
