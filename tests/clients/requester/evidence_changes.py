@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,14 @@ from agent.core.media import VideoCodec
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import FormatError
+from agent.media.capture_signature import Verifies, verify_capture
 from agent.media.fmp4 import film_units
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
+from agent.wire.capture_certificate import capture_verifier
 from agent.wire.envelope import pae
+from agent.wire.identities import PublicKey
 from tests.cameras import gops_of, play
-from tests.capture_films import ROOT, STRANGER, signed_film, verified
+from tests.capture_films import DEVICE, ROOT, STRANGER, signed_film
 from tests.clients.requester.credentials_readers import credentials_are_valid, read_with_c2pa_ts, versions
 from tests.clients.requester.evidence_folder import AUTHORITY, KEY, Stranger, flipped, make_evidence
 from tests.interop.onvif_validator import OnvifValidator, build
@@ -90,11 +94,49 @@ def group_of(name: str) -> str:
     return next(group for pattern, group in GROUPS if re.fullmatch(pattern, name))
 
 
+@dataclass(frozen=True)
+class Layout:
+    """The films of a folder. `segments`: those as they were captured, by the number of the sealed file."""
+
+    segments: Mapping[int, str]
+    covered: tuple[int, str]
+    signed: Sequence[str]
+    """Films with a capture signature by `device` for each picture."""
+    device: PublicKey
+    joined: str = ""
+    """One of `signed` that was joined."""
+
+    def proves(self, units: Sequence[bytes]) -> bool:
+        def trusted(chain: bytes) -> Verifies | None:
+            try:
+                return capture_verifier(self.device, chain)
+            except FormatError:
+                return None
+
+        return verify_capture(units, VideoCodec.H264, trusted).is_whole
+
+
+_SEGMENTS = {3: "../segments/segment-002.mp4", 4: "../segments/segment-003.mp4",
+             6: "../segments/segment-004.mp4", 7: "../segments/segment-005.mp4"}  # fmt: skip
+_JOINED = "../clips/clip-03.mp4"
+MADE = Layout(
+    _SEGMENTS,
+    (1, "../segments/segment-001.mp4"),
+    (*_SEGMENTS.values(), "../clips/clip-02.mp4", _JOINED),
+    DEVICE,
+    _JOINED,
+)
+"""The folder of `make_evidence`."""
+
+
 class Laboratory:
     """A stranger's copy, changed and restored. `onvif`: without it, its column is empty, and that of c2pa-ts too."""
 
-    def __init__(self, stranger: Stranger, evidence: Path, onvif: OnvifValidator | None = None) -> None:
+    def __init__(
+        self, stranger: Stranger, evidence: Path, onvif: OnvifValidator | None = None, layout: Layout = MADE
+    ) -> None:
         self.stranger = stranger
+        self.layout = layout
         self.evidence = evidence
         self.onvif = onvif
         self.commands = stranger.commands
@@ -160,7 +202,7 @@ class Laboratory:
 
     def _films(self, changes: Mapping[str, bytes | None]) -> Iterator[str]:
         for name, data in changes.items():
-            if name not in SIGNED_FILMS or data is None:
+            if name not in self.layout.signed or data is None:
                 continue
             try:
                 units = film_units_of(data)
@@ -168,7 +210,7 @@ class Laboratory:
                 yield FILM
                 yield ONVIF
                 continue
-            if not verified(units, VideoCodec.H264).is_whole:
+            if not self.layout.proves(units):
                 yield FILM
             if self.onvif is not None and not self.onvif.validate(units, VideoCodec.H264, ROOT).is_ok:
                 yield ONVIF
@@ -188,13 +230,6 @@ class Laboratory:
         return str(path.relative_to(bundle)) if bundle in path.parents else f"../{path.relative_to(bundle.parent)}"
 
 
-SEGMENTS = {3: "../segments/segment-002.mp4", 4: "../segments/segment-003.mp4",
-            6: "../segments/segment-004.mp4", 7: "../segments/segment-005.mp4"}  # fmt: skip
-"""The films in the folder of `make_evidence` that are as they were captured, by the number of the sealed file."""
-COVERED = "../segments/segment-001.mp4"
-JOINED = "../clips/clip-03.mp4"
-SIGNED_FILMS = (*SEGMENTS.values(), "../clips/clip-02.mp4", JOINED)
-"""Films with a capture signature for each picture."""
 COPIES = "../c2pa/"
 _CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 """The type of the box of an MP4 that holds its credentials (C2PA 2.2, A.5)."""
@@ -248,6 +283,8 @@ class Forger:
 
     def __init__(self, laboratory: Laboratory, chance: random.Random) -> None:
         self.lab, self.chance, self.whole = laboratory, chance, laboratory.whole
+        self.segments, self.covered = laboratory.layout.segments, laboratory.layout.covered
+        self.records = sum(bool(re.fullmatch(r"by-hand/record-\d+\.signed", name)) for name in self.whole)
 
     def of(self, name: str) -> bytes:
         data = self.whole[name]
@@ -297,7 +334,7 @@ class Forger:
         return {self.some(r"\.\./(segments/.*|sounds/.*|pictures/clip-02.*)"): None}
 
     def a_record_dropped(self) -> Files:
-        number = self.chance.randrange(1, 6)
+        number = self.chance.randrange(1, self.records + 1)
         lines = self.of("records.jsonl").splitlines(keepends=True)
         del lines[number - 1]
         name = f"by-hand/record-{number:03}"
@@ -326,7 +363,7 @@ class Forger:
         return {one: self.of(other), other: self.of(one)}
 
     def two_records_exchanged(self) -> Files:
-        one, other = self.chance.sample(range(1, 6), 2)
+        one, other = self.chance.sample(range(1, self.records + 1), 2)
         changed: Files = {}
         for end in ("signed", "signature"):
             names = [f"by-hand/record-{number:03}.{end}" for number in (one, other)]
@@ -346,21 +383,21 @@ class Forger:
     # spliced
 
     def a_film_of_another_doorbell(self) -> Files:
-        name = self.chance.choice([*SEGMENTS.values()])
+        name = self.chance.choice([*self.segments.values()])
         return {name: self.chance.choice(signed_film(capture=STRANGER).segments)}
 
     def a_sealed_film_of_another_doorbell(self) -> Files:
         film = self.chance.choice(signed_film(capture=STRANGER).segments)
-        number, name = self.chance.choice([*SEGMENTS.items()])
+        number, name = self.chance.choice([*self.segments.items()])
         return self.sealed_film(number, name, film)
 
     def half_of_another_film(self) -> Files:
-        name, other = self.chance.sample([*SEGMENTS.values()], 2)
+        name, other = self.chance.sample([*self.segments.values()], 2)
         one, two = fragments(self.of(name)), fragments(self.of(other))
         return {name: b"".join((*one[:2], *two[2:]))}
 
     def a_sealed_film_with_the_end_of_another(self) -> Files:
-        one, other = self.chance.sample((3, 4, 6, 7), 2)
+        one, other = self.chance.sample([*self.segments], 2)
         head = self.of(f"parts/{one}.age")
         return {f"parts/{one}.age": head[: len(head) // 2] + self.of(f"parts/{other}.age")[len(head) // 2 :]}
 
@@ -371,19 +408,20 @@ class Forger:
         return {name: encoded_again(self.of(name), self.chance.randrange(20, 40))}
 
     def a_film_encoded_and_sealed_again(self) -> Files:
-        number, name = self.chance.choice([*SEGMENTS.items()])
+        number, name = self.chance.choice([*self.segments.items()])
         return self.sealed_film(number, name, encoded_again(self.of(name), self.chance.randrange(20, 40)))
 
     def the_covered_film_encoded_and_sealed_again(self) -> Files:
-        return self.sealed_film(1, COVERED, encoded_again(self.of(COVERED), self.chance.randrange(20, 40)))
+        number, name = self.covered
+        return self.sealed_film(number, name, encoded_again(self.of(name), self.chance.randrange(20, 40)))
 
     # given another time
 
     def a_record_of_another_time(self) -> Files:
-        return self.edited(f"record-{self.chance.randrange(1, 6):03}", rb'"utc_ms":')
+        return self.edited(f"record-{self.chance.randrange(1, self.records + 1):03}", rb'"utc_ms":')
 
     def a_record_of_another_time_signed_by_the_forger(self) -> Files:
-        return self.signed_again(f"record-{self.chance.randrange(1, 6):03}", FORGER, rb'"utc_ms":')
+        return self.signed_again(f"record-{self.chance.randrange(1, self.records + 1):03}", FORGER, rb'"utc_ms":')
 
     def a_yes_of_another_time(self) -> Files:
         return self.edited("approval", rb'"owner_time_ms":')
@@ -429,18 +467,19 @@ class Forger:
     # the list of covers
 
     def a_wrong_list_of_covers(self) -> Files:
-        name, kind = self.chance.choice((("redactions-001.json", b"face"), ("redactions-002.json", b"voice")))
+        name = self.some(r"redactions-\d+\.json")
         if self.chance.random() < 0.5:
             return {name: b"[]"}
         until = str(self.chance.randrange(201, 1800)).encode()
-        return {name: re.sub(rb'"until_ms":\d+', b'"until_ms":' + until, self.of(name)).replace(kind, b"area")}
+        return {name: re.sub(rb'"until_ms":\d+', b'"until_ms":' + until, self.of(name)).replace(b"face", b"area")}
 
     def a_wrong_list_of_covers_sealed_again(self) -> Files:
-        opened = self.lab.opened(self.whole["parts/1.age"])
+        number = self.covered[0]
+        opened = self.lab.opened(self.whole[f"parts/{number}.age"])
         later = re.sub(rb'"until_ms":\d{4}', b'"until_ms":%d' % self.chance.randrange(1000, 1800), opened)
         listed = re.search(rb'"redactions":(\[.*\]),"s', later[-2000:])
         assert listed is not None
-        return {"parts/1.age": self.lab.resealed(later), "redactions-001.json": listed[1]}
+        return {f"parts/{number}.age": self.lab.resealed(later), f"redactions-{number:03}.json": listed[1]}
 
     # copies with credentials
 
@@ -454,7 +493,7 @@ class Forger:
         return {here: self.of(here).replace(boxes[here], boxes[there]) for here, there in ((one, other), (other, one))}
 
     def another_list_of_covers_in_the_credentials(self) -> Files:
-        name = COPIES + self.chance.choice(("segment-001.mp4", "clip-01.mp4", "all.mp4"))
+        name = COPIES + self.chance.choice((Path(self.covered[1]).name, "clip-01.mp4", "all.mp4"))
         return {name: self.of(name).replace(b"face", b"area")}
 
     def a_record_of_another_time_in_the_credentials(self) -> Files:
@@ -489,7 +528,7 @@ class Forger:
         return {name: film, f"parts/{number}.age": self.lab.resealed(film + context)}
 
     def film_with(self, change: Callable[[list[bytes]], None]) -> Files:
-        name = self.chance.choice([*SEGMENTS.values()])
+        name = self.chance.choice([*self.segments.values()])
         parts = fragments(self.of(name))
         change(parts)
         return {name: b"".join(parts)}
@@ -501,10 +540,11 @@ class Forger:
         return self.film_with(lambda parts: parts.insert(1, parts[2]))
 
     def a_joined_film_in_the_wrong_order(self) -> Files:
-        film = self.of(JOINED)
+        joined = self.lab.layout.joined
+        film = self.of(joined)
         at = [found.start() for found in re.finditer(re.escape(b"\x00\x5b\xc9\x3f\x2d\x71"), film)]
         one, other = sorted(self.chance.sample(at, 2))
-        return {JOINED: film[:one] + film[other : other + 40] + film[one + 40 :]}
+        return {joined: film[:one] + film[other : other + 40] + film[one + 40 :]}
 
 
 KINDS: tuple[Callable[[Forger], Files], ...] = tuple(
