@@ -801,10 +801,12 @@ def test_time_without_footage_is_told_and_events_are_found_by_what_they_were(hom
     vault.record_gap(GapReason.PRIVACY, start, start)
     vault.record_gap(GapReason.PRIVACY, start, end)
     vault.record_gap(GapReason.CAMERA_LOST, end, end)
-    began, ended = (
-        datetime.fromtimestamp(each.utc_ns / NS_PER_S, ZoneInfo("Europe/Amsterdam")).strftime("%H:%M")
-        for each in (start, end)
-    )
+    local = [datetime.fromtimestamp(each.utc_ns / NS_PER_S, ZoneInfo("Europe/Amsterdam")) for each in (start, end)]
+    began, ended = (each.strftime("%H:%M") for each in local)
+    if began == ended:
+        began, finished = (each.strftime("%H:%M:%S") for each in local)
+    else:
+        finished = ended
     people.go("ana", "/timeline")
     shown = people.run(
         "ana",
@@ -821,7 +823,7 @@ def test_time_without_footage_is_told_and_events_are_found_by_what_they_were(hom
     )
     assert shown["gaps"] == [
         f"From {ended} on: no footage, camera lost",
-        f"{began} – {ended}: no footage, privacy switch",
+        f"{began} – {finished}: no footage, privacy switch",
     ]
     assert shown["all"] == 7
     assert [len(words) for words in shown["found"].values()] == [3, 2, 2]

@@ -244,4 +244,8 @@ def test_a_ring_is_marked_in_its_film_and_one_without_footage_is_on_the_timeline
                await page.locator(".rang-now", {hasText: /^Rang at/}).waitFor();""",
         )
         looking.at(people, "ana", "event-ring")
+        ground = (
+            "return page.locator('.framed').evaluate((each) => getComputedStyle(each.parentElement).backgroundColor);"
+        )
+        assert people.run("ana", ground) == "rgba(0, 0, 0, 0)", "the marks stand on the page, below the film"
         assert people.browser.troubles("ana") == []

@@ -347,10 +347,12 @@ def test_the_page_locks_without_a_tap_and_also_while_a_live_view_that_nobody_end
 
 
 def test_days_have_23_to_25_hours_and_the_slider_means_the_nearest_event() -> None:
-    lengths, starts_at_midnight, gap_ends, near = node("days.mjs", zone="Europe/Amsterdam")
+    lengths, starts_at_midnight, gap_ends, (short, longer), near = node("days.mjs", zone="Europe/Amsterdam")
     assert lengths == [23, 25, 24]
     assert starts_at_midnight is True
     assert gap_ends == [1000, 500, 90], "an open gap ends at the next record, or now"
+    assert short == ["06:06:32", "06:06:42"], "a gap within a minute is told with seconds"
+    assert longer == ["06:06", "06:07"]
     assert near == ["earlier", "earlier", None, "later", "later", None]
 
 

@@ -4,7 +4,7 @@ import { closedGaps, dayAfter, dayOf, eventAt } from "../ui/days.js";
 import { h, svg } from "../ui/dom.js";
 import { wordsOf } from "../ui/happened.js";
 import { ringsAlone } from "../ui/rings.js";
-import { arrows, clock, date, dateAndClock, isOneDay, listed, month, t, weekday } from "../ui/texts.js";
+import { arrows, clock, clocks, date, dateAndClock, isOneDay, listed, month, t, weekday } from "../ui/texts.js";
 
 /** @import { Answer } from "../types.js" */
 /** @import { Gap } from "../ui/days.js" */
@@ -199,7 +199,7 @@ export class Finder {
     if (ring !== undefined) return [t("timeline.ring", { time: clock(ring) })];
     const gap = this.#gaps.find((each) => each.at <= at && at < each.to);
     if (!gap) return [clock(at), t("finder.nothing")];
-    const [from, to] = [gap.at, gap.to].map(isOneDay(gap.at, gap.to) ? clock : dateAndClock);
+    const [from, to] = isOneDay(gap.at, gap.to) ? clocks(gap.at, gap.to) : [gap.at, gap.to].map(dateAndClock);
     return [t("timeline.gap", { from, to, reason: t(`gap.${gap.reason}`) })];
   }
 

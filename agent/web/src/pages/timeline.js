@@ -7,7 +7,7 @@ import { h, ICONS, icon } from "../ui/dom.js";
 import { everything, what } from "../ui/happened.js";
 import { labelsOf, lookAt, onLabels, poster } from "../ui/posters.js";
 import { ringsAlone } from "../ui/rings.js";
-import { clock, date, dateAndClock, isOneDay, length, minutes, t } from "../ui/texts.js";
+import { clock, clocks, date, dateAndClock, isOneDay, length, minutes, t } from "../ui/texts.js";
 import { LABELS } from "../wire/labels.js";
 import { Finder } from "./finder.js";
 
@@ -370,17 +370,15 @@ function rowElement(row) {
     return h("div.line.gap", { role: "listitem" }, h("p", t("timeline.ring", { time: clock(row.ring) })));
   if (row.gap) {
     const { start_ms: from, end_ms: to, reason } = row.gap;
-    const end = isOneDay(from, to) ? clock(to) : dateAndClock(to);
+    const [begins, ends] = isOneDay(from, to) ? clocks(from, to) : [clock(from), dateAndClock(to)];
     return h(
       "div.line.gap",
       { role: "listitem" },
       h(
         "p",
-        t(from === to ? "timeline.gap.open" : "timeline.gap", {
-          from: clock(from),
-          to: end,
-          reason: t(`gap.${reason}`),
-        }),
+        from === to
+          ? t("timeline.gap.open", { from: clock(from), reason: t(`gap.${reason}`) })
+          : t("timeline.gap", { from: begins, to: ends, reason: t(`gap.${reason}`) }),
       ),
     );
   }

@@ -65,7 +65,7 @@ export function filmWithRings(video, segments, rings, open) {
     return mark;
   });
   return {
-    element: h("div.film", h("div.framed", video, said), marks.length > 0 && h("div.ring-line", marks)),
+    element: h("div", h("div.framed", video, said), marks.length > 0 && h("div.ring-line", marks)),
     /** @param {number} at */
     began(at) {
       begun = at;

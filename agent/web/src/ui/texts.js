@@ -175,6 +175,14 @@ export const dateAndClock = format({
 export const isOneDay = (from, to) => new Date(from).toDateString() === new Date(to).toDateString();
 
 /**
+ * The two ends of a span within one day. They have seconds if both are in one minute.
+ *
+ * @param {number} from
+ * @param {number} to
+ */
+export const clocks = (from, to) => [from, to].map(clock(from) === clock(to) ? exact : clock);
+
+/**
  * A span of time as people say it.
  *
  * @param {number} from
