@@ -1,10 +1,10 @@
 """Content Credentials (C2PA) on copies of opened films, for newsrooms, platforms and their readers.
 
 A film of one segment says "captured", and "edited" if its owner covered a place in it. A film of a clip says "placed"
-for each of its segments, which it names as ingredients with their own credentials, and "trimmed" if other segments of
-the clip were recorded and are not shown. The film of all clips says so likewise. A sound says the same as its film. A
-still says "captured" if the doorbell made it, and "opened" and "converted" if it is the first picture of a film. Each
-holds the doorbell's signed records and the hashes of request, yes and answer as the assertion
+for each of its segments, which it names as ingredients with their own credentials, and "trimmed" if a signature tells
+of another segment of the clip, which it does not show. The film of all clips says so likewise. A sound says the same
+as its film. A still says "captured" if the doorbell made it, and "opened" and "converted" if it is the first picture of
+a film. Each holds the doorbell's signed records and the hashes of request, yes and answer as the assertion
 `org.doorward.disclosure`. The originals stay: credentials change the bytes of a file.
 
 The requester's key issues a certificate for a key that lives as long as one call, in the confined process that parses
@@ -36,11 +36,13 @@ from agent.clients.requester.clips import Continuity, DisclosedClip
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.redaction_list import redaction_documents
 from agent.clients.requester.verification import Verification, VerifiedItem
+from agent.core.ledger.merkle import leaf_hash
 from agent.core.timebase import ClockQuality, utc_date
 from agent.core.vault.following import FIRST, prev_in_clip_of
 from agent.errors import ConfigurationError
 from agent.platform import files
 from agent.platform.certificates import key_usage
+from agent.wire.disclosures import PartKind
 from agent.wire.identities import SIGNATURE_BYTES, PublicKey
 
 __all__ = ["FOLDER", "CredentialedClip", "has_c2pa", "require_c2pa", "write_credentials"]
@@ -115,11 +117,11 @@ def write_credentials(
     files.make_folder(folder)
     writer = _Writer(folder, verification, _credential(requester), media)
     parts: list[_Part] = []
-    trimmed = False
+    trimmed = any(each.item.part.kind is PartKind.SEGMENT for each in verification.unopened)
     for each in clips:
         own = writer.captured(each)
         if own:
-            actions = _joined(each.clip, len(own))
+            actions = _joined(verification, each.clip, len(own))
             trimmed = trimmed or actions[-1]["action"] == _TRIMMED
             if each.joined is not None:
                 writer.sign(each.joined, _MP4, actions, own)
@@ -127,7 +129,7 @@ def write_credentials(
             writer.still(each.clip, each.picture, own)
         parts += own
     if merged is not None and parts:
-        said = "Other segments of these clips were recorded and are not shown."
+        said = "Other segments were recorded and are not shown."
         cut: list[dict[str, Any]] = [{"action": _TRIMMED, "description": said}] if trimmed else []
         writer.sign(merged, _MP4, [_composed(), *_placed(len(parts)), *cut], parts)
     return writer.written
@@ -205,14 +207,29 @@ def _captured(item: VerifiedItem) -> list[dict[str, Any]]:
     return [action, edited]
 
 
-def _joined(clip: DisclosedClip, count: int) -> list[dict[str, Any]]:
+def _joined(verification: Verification, clip: DisclosedClip, count: int) -> list[dict[str, Any]]:
     """Returns the actions of a clip's film of `count` segments."""
     actions = [_composed(), *_placed(count)]
-    first = prev_in_clip_of(clip.segments[0].verified.item.captured)
-    if clip.continuity is Continuity.BROKEN or first not in (FIRST, None):
+    if _is_trimmed(verification, clip):
         said = "Other segments of this clip were recorded and are not shown."
         actions.append({"action": _TRIMMED, "description": said})
     return actions
+
+
+def _is_trimmed(verification: Verification, clip: DisclosedClip) -> bool:
+    """Returns True if a signature tells of a segment of this clip that its film does not show.
+
+    For example, the segment came and does not open, or its owner named the whole clip and shared a part. Without such
+    words no signature can tell what was recorded after the last segment.
+    """
+    disclosed = verification.disclosed
+    assert disclosed is not None  # noqa: S101 (the caller has verified it)
+    shown = {each.verified.item.captured.line for each in clip.segments}
+    came = {each.item.captured.line for each in verification.items if each.item.record.event == clip.event}
+    leaves = {leaf_hash(line).hex() for line in shown}
+    named = any(leaves & {*told.leaves} and not leaves >= {*told.leaves} for told in disclosed.manifest.clips)
+    first = prev_in_clip_of(clip.segments[0].verified.item.captured)
+    return clip.continuity is Continuity.BROKEN or first not in (FIRST, None) or came != shown or named
 
 
 def _composed() -> dict[str, Any]:

@@ -9,21 +9,26 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
+from msgspec.structs import replace
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.requester import content_credentials, opened_disclosure
 from agent.clients.requester.clips import clips_of
 from agent.clients.requester.content_credentials import CredentialedClip, write_credentials
-from agent.clients.requester.identity import Requester
+from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.verification import examine
 from agent.core.media import Gop
+from agent.core.vault.records import SegmentRecord
 from agent.errors import ConfigurationError
-from tests.clients.requester.conftest import NOW_S
+from agent.wire.statements import ClipClaim
+from tests.clients.requester.conftest import DESCRIPTION, NOW_S
 from tests.clients.requester.credentials_readers import read_with_c2pa_rs, read_with_c2pa_ts
 from tests.clients.requester.evidence_folder import make_evidence
+from tests.clients.requester.house import Changes, House, Stored
+from tests.clients.requester.test_verification import verified
 from tests.once import made_once
 
 FOLDERS = ("segments", "sounds", "clips", "pictures")
@@ -140,6 +145,74 @@ def test_the_originals_are_as_without_credentials_and_the_evidence_lists_the_cop
             assert f"  ../c2pa/{Path(segment['mp4']).name}\n" in listed
 
 
+CASES = {
+    "whole": ([0, 1, 2], [], None, False),
+    "told and whole": ([0, 1, 2], [], 3, False),
+    "only the first two, and nothing told": ([0, 1], [], None, False),  # no signature can tell what came later
+    "only the first two of three that were told": ([0, 1], [], 3, True),
+    "only the first of three that were told": ([0], [], 3, True),
+    "the first was left out": ([1, 2], [], None, True),
+    "the middle was left out": ([0, 2], [], None, True),
+    "the first does not open": ([0, 1, 2], [0], None, True),
+    "the middle does not open": ([0, 1, 2], [1], None, True),
+    "the last does not open": ([0, 1, 2], [2], None, True),
+    "the last of those told does not open": ([0, 1, 2], [2], 3, True),
+    "another clip does not open": ([0, 1, 2], [3], None, False),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_joined_film_says_trimmed_if_a_segment_is_known_that_it_does_not_show(
+    case: str,
+    requester: Requester,
+    asked: SentRequest,
+    gops: list[Gop],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Another clip follows, which the owner named with a segment that stays hidden."""
+    monkeypatch.setattr(content_credentials, "has_c2pa", lambda: True)
+    shared, spoilt, told, is_trimmed = CASES[case]
+    films = iter(range(4))
+    changes = Changes(media=lambda film: b"\0\0\0\x08free" if next(films) in spoilt else film)
+    house = House((NOW_S - 6000) * 1000, changes=changes)
+    ours = [house.record(DESCRIPTION, gops[n : n + 1], event="a" * 26, poster=False)[0] for n in range(3)]
+    (other,) = house.record(DESCRIPTION, gops[4:5], event="e" * 26, poster=False)
+    first, last = claim_of(ours[0]), claim_of(ours[2])
+    claims = [replace(claim_of(other), segments=2)]
+    if told is not None:
+        claims.append(ClipClaim(from_ms=first.from_ms, to_ms=last.to_ms, segments=told))
+    sent = house.disclose(asked, [*(ours[number] for number in shared), other], told=tuple(claims))
+    verification = verified(requester, asked, sent)
+    assert verification.ok, verification.failed
+    clip = clips_of(verification)[0]
+    media = _NoMedia()
+    shown = CredentialedClip(clip, [Path(f"{each.number}.mp4") for each in clip.segments], Path("clip.mp4"))
+    write_credentials(
+        tmp_path / "c2pa", requester, verification, [shown], cast("ConfinedMedia", media), Path("all.mp4")
+    )
+    placed = ["c2pa.created", *["c2pa.placed"] * len(clip.segments)]
+    assert media.actions["clip.mp4"] == [*placed, *["c2pa.trimmed"] * is_trimmed]
+    assert media.actions["all.mp4"] == [*placed, *["c2pa.trimmed"] * (is_trimmed or bool(spoilt))]
+
+
+def claim_of(stored: Stored) -> ClipClaim:
+    record = stored.record.record
+    assert isinstance(record, SegmentRecord)
+    return ClipClaim(from_ms=record.span.start_ms, to_ms=record.span.end_ms, segments=1)
+
+
+class _NoMedia:
+    """Notes the actions of each copy."""
+
+    def __init__(self) -> None:
+        self.actions: dict[str, list[str]] = {}
+
+    def sign_copy(self, path: Path, _copy: Path, manifest: dict[str, Any], *_more: object) -> None:
+        said = next(each["data"] for each in manifest["assertions"] if each["label"].startswith("c2pa.actions"))
+        self.actions[path.name] = [each["action"] for each in said["actions"]]
+
+
 class _Asked(BaseHTTPRequestHandler):
     asked: ClassVar[list[str]] = []
 
@@ -179,7 +252,9 @@ def test_a_film_that_names_an_address_makes_no_request(folder: Path, tmp_path: P
             write_credentials(tmp_path / "c2pa", its, verification, [CredentialedClip(clip, [film], joined)], media)
             # c2pa-rs asks for a part that has an address and no credentials. Each of our parts has some.
             part = {"path": str(film), "format": "video/mp4", "relationship": "componentOf", "label": "part-1"}
-            manifest = content_credentials._manifest("x", "video/mp4", content_credentials._joined(clip, 1), {})
+            manifest = content_credentials._manifest(
+                "x", "video/mp4", content_credentials._joined(verification, clip, 1), {}
+            )
             media.sign_copy(film, tmp_path / "x.mp4", manifest, [part], content_credentials._credential(its))
         assert _Asked.asked == []
         with film.open("rb") as file, pytest.raises(c2pa.C2paError):
