@@ -1,8 +1,10 @@
 """VERIFY.txt of an evidence folder: how a stranger checks it with `openssl`, `age` and other programs.
 
 A line that begins with four spaces is a command for a POSIX shell, to run in the folder of the text. Each command says
-"same", "OK" or "Successfully" if its check holds, and ends with status 0. Commands consist of fixed words, numbers and
-names that this program gave, so no text of an owner, a doorbell or a requester can be in one.
+"same", "OK" or "Successfully" if its check holds, and ends with status 0. A command consists of fixed words, numbers,
+names that this program gave, ids of parts, and names of time-stampers. The doorbell chose the last two, and their
+patterns (26 of a-z and 2-7; a-z, 0-9 and "-") admit nothing that a shell reads in another way. So a text of an owner, a
+doorbell or a requester cannot be a command.
 
 docs/evidence.md explains each check to people who do not read commands.
 """
@@ -196,8 +198,10 @@ def _of_the_doorbell(verification: Verification, evidence: EvidenceFiles) -> Ite
     )
     yield _Check(
         "The sealed files",
-        "that each file is bit for bit the one that the doorbell listed, the owner released and the doorbell recorded.",
-        "what is inside: they are encrypted.",
+        "that each file is bit for bit the one that the doorbell listed and the owner released. A file that is not "
+        "covered is also the one that the doorbell recorded.",
+        "what is inside, because they are encrypted, and that a covered film or sound is the recorded one: the owner "
+        "made it, and the record is of the original.",
         [command for item in verification.items for command in _part(item, evidence)],
     )
     yield _Check(
@@ -212,10 +216,11 @@ def _of_the_films(verification: Verification, evidence: EvidenceFiles) -> Iterat
     """Yields the checks of opened films, and of what others confirmed."""
     yield _Check(
         "The films are the content of the sealed files",
-        "that each film, sound and still beside this folder came out of its sealed file, unchanged. You need "
-        "age 1.3 or newer, and the key of this request as KEY.identity in this folder, from the one who asked. "
+        "that each film of segments/, each sound, and each shared still came out of its sealed file, unchanged. You "
+        "need age 1.3 or newer, and the key of this request as KEY.identity in this folder, from the one who asked. "
         "Delete opened-* after it.",
-        "that a covered place hides only what the owner's list says.",
+        "that a covered place hides only what the owner's list says, and anything about joined films (clips/, all.mp4) "
+        "or a film that a power failure cut off.",
         [
             f"age -d -i KEY.identity -o opened-000 parts/0.age{_SAME}",
             f"cmp opened-000 manifest.dsse{_SAME}",

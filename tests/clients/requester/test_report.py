@@ -180,7 +180,7 @@ def test_the_report_says_this_of_what_was_received(page: str) -> None:
         "bound,",
         "and its last moments may be missing.",
         "1 file of 6 cannot be opened.",
-        "They are bit for bit as the camera sealed them, but players cannot open them. They stay sealed in "
+        "They are bit for bit the files that the owner released, but players cannot open them. They stay sealed in "
         "bundle/parts/",
         "and are not in the clips:",
         "part 4, segment of 2027-01-15 07:20:06 +0100: Its video does not decode.",

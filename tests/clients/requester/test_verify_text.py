@@ -7,10 +7,20 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.core.media import Gop
-from tests.clients.requester.evidence_folder import AUTHORITY, Stranger, flipped, has_openssl_with_mldsa, make_evidence
+from agent.wire.fields import SegmentIdText
+from agent.wire.time_proofs import ConfirmerName
+from tests.clients.requester.evidence_folder import (
+    AUTHORITY,
+    Stranger,
+    commands_in,
+    flipped,
+    has_openssl_with_mldsa,
+    make_evidence,
+)
 from tests.lengths import one_in
 from tests.once import made_once
 
@@ -106,6 +116,46 @@ def test_no_text_of_others_is_in_a_command(stranger: Stranger) -> None:
         words = re.sub(r"""'s/\.\*/("\w+":"(ed25519:&|&|\w+)",?)+/'""", "FIELD", command)
         words = re.sub(r"(printf|tr -d) '\\(000|001|n)'", "BYTE", words)
         assert re.fullmatch(r"[\w ./|&+=();-]+", words), command
+
+
+def section(stranger: Stranger, title: str) -> tuple[str, str, list[str]]:
+    """The words of a check about what it shows and what it does not show, and its commands."""
+    text = (stranger.bundle / "VERIFY.txt").read_text(encoding="utf-8")
+    (found,) = re.findall(rf"^\d+\. {title}\n(.*?)(?=^\d+\. |\Z)", text, re.MULTILINE | re.DOTALL)
+    words = " ".join(line for line in found.splitlines() if not line.startswith("    "))
+    shows, _, shows_not = words.partition("Does not show: ")
+    return shows, shows_not, commands_in(found)
+
+
+def test_the_text_claims_no_more_for_a_covered_file_than_its_commands_check(stranger: Stranger) -> None:
+    shows, shows_not, commands = section(stranger, "The sealed files")
+    named: dict[str, set[str]] = {}
+    for command in commands:
+        part, statement = re.findall(r"parts/(\d)\.age|by-hand/([a-z]+)", command)
+        named.setdefault(part[0], set()).add(statement[1])
+    assert named == {
+        part: {"manifest", "approval"} if part in "12" else {"manifest", "approval", "record"} for part in "1234567"
+    }
+    assert "A file that is not covered is also the one that the doorbell recorded." in shows
+    assert shows.count("recorded") == 1
+    assert "that a covered film or sound is the recorded one" in shows_not
+
+
+def test_the_text_claims_nothing_of_a_joined_film_that_no_command_opens(stranger: Stranger) -> None:
+    shows, shows_not, commands = section(stranger, "The films are the content of the sealed files")
+    places = {each for command in commands for each in re.findall(r"\.\./(\w+)", command)}
+    assert places == {"segments", "sounds", "pictures"}
+    assert "each film of segments/, each sound, and each shared still" in shows
+    assert "anything about joined films (clips/, all.mp4)" in shows_not
+
+
+@pytest.mark.parametrize("text", ["a;b", "$(a)", "a b", "a\nb", "a'b", "a`b", "../a", "-rf", "A"])
+def test_a_word_of_a_doorbell_in_a_command_is_one_word_for_a_shell(text: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(text, ConfirmerName)
+    for part in (text, text.ljust(26, "a")):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(part, SegmentIdText)
 
 
 def test_the_text_stays_within_what_the_folder_holds(stranger: Stranger, tmp_path: Path) -> None:
