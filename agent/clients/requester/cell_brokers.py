@@ -224,7 +224,7 @@ class CellBrokers:
             if not (self._make(address) and self._begin(address)):
                 continue
             link = self._links[address]
-            for topic_filter, retained in self._filters.items():
+            for topic_filter, retained in tuple(self._filters.items()):
                 link.subscribe(topic_filter, retained=retained)
             link.hurry(self._hurries)
             del self._left_out[address]

@@ -86,6 +86,7 @@ class KnownRoots:
 
     def choose(self, root: str) -> None:
         """Makes `root` the one by which the requester connects. Its bundle was accepted before."""
+        self._notes.make_folder(_FOLDER)
         self._notes.write(_OWN, root.encode("ascii"))
 
     def own_root(self) -> str | None:

@@ -15,15 +15,20 @@ from agent.clients.requester.identity import Requester, indexed_tables
 from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.notes import FolderNotes, Notes
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
+from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.sealed_parts import FolderParts
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.core.transfer import TransferState
 from agent.errors import ConfigurationError, StorageError
+from agent.wire import strictjson
+from agent.wire.broker_directory import BrokerDirectory, directory_sha256
 from agent.wire.fields import Kind
 from desk.storage.postgres_index import PostgresIndex
 from desk.storage.postgres_notes import NOTE_TABLE, WORKERS_KEY, PostgresNotes
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
+from tests.clients.requester.test_root_news import BOTH, NEAR, OTHER, package
 from tests.postgres import PostgresServer, postgres_server
+from tests.wire import samples
 
 SCHEMA = "noted"
 LIMIT = 4096
@@ -137,6 +142,30 @@ def test_changes_at_once_lose_none(notes: Notes, opener: Opener) -> None:
     assert sorted(numbers) == list(range(1, 61))
     SequenceCounter(notes).skip(1000)
     assert SequenceCounter(notes).next() == 1061
+
+
+def test_a_root_is_chosen_among_those_with_a_bundle(notes: Notes, folder: Path) -> None:
+    roots = KnownRoots(Requester.open(folder, notes=notes))
+    roots.choose(samples.ROOT_KEY.id)
+    assert roots.own_root() is None, "it has no bundle"
+    for root in (samples.ROOT_KEY, samples.OWNER_KEY):
+        notes.make_folder(f"roots/{root.id}")
+    assert roots.own_root() == samples.ROOT_KEY.id
+    roots.choose(samples.OWNER_KEY.id)
+    assert roots.own_root() == samples.OWNER_KEY.id
+
+
+def test_bundles_and_their_brokers_are_there_for_another_process(notes: Notes, opener: Opener, folder: Path) -> None:
+    requester = Requester.open(folder, notes=notes)
+    root, bundles = samples.ROOT_KEY.id, enumerate((NEAR, BOTH, OTHER), start=3)
+    for version, brokers in bundles:
+        data = package(requester, version, brokers, version)
+        KnownRoots(requester).accept(samples.ROOT_KEY.text, data, NOW_S, brokers)
+        listed = KnownRoots(Requester.open(folder, notes=opener())).own_brokers(NOW_S)
+        assert listed is not None
+        assert listed[0] == strictjson.decode(brokers, BrokerDirectory)
+    used = sorted(f"brokers-{directory_sha256(each)}.json" for each in (BOTH, OTHER))
+    assert notes.names(f"roots/{root}") == [*used, "bundle.dsse", "root.pub"]
 
 
 def test_a_change_may_use_other_notes(notes: Notes) -> None:
