@@ -25,9 +25,6 @@ __all__ = ["MOST_HELD", "JoinedChunks", "RootNews", "StoredNews"]
 
 MOST_HELD: Final = 4
 """Most packages or directories with chunks that are held at once. The oldest makes room."""
-_NONE: Final = object()
-"""A requester cannot connect with what is stored, for example if no broker is in its regions. The connection of before
-is worth more than none, so it stays."""
 _HEAD: Final = re.compile(rb"([0-9a-f]{64}) ([1-9])")
 
 
@@ -99,8 +96,8 @@ class RootNews:
 
     def __init__(self, roots: KnownRoots, now_s: int) -> None:
         self._roots = roots
+        self._mark = roots.mark()  # first: an import between the two is found by the next look
         self._root = roots.own_root()
-        self._mark = roots.mark()
         self._connected = self._brokers(now_s)
         """The brokers of the list with which this connection began. Another worker may store a newer one first."""
         self._sources: dict[str, _Source] = {}
@@ -113,8 +110,7 @@ class RootNews:
     def look(self, now_s: int) -> StoredNews:
         """Looks for an import of a bundle, or for what another worker has stored. `filters` may be other ones then.
 
-        Returns BROKERS if the requester has other brokers to connect to, and NOTHING otherwise. Without a list of
-        brokers the connection of before stays.
+        Returns BROKERS if the requester has other brokers to connect to, and NOTHING otherwise.
         """
         mark = self._roots.mark()
         if mark == self._mark:
@@ -124,8 +120,6 @@ class RootNews:
         if root != self._root:
             self._root = root
             self._sources.clear()
-        if self._brokers(now_s) is None:
-            return StoredNews.NOTHING
         return self._compared(StoredNews.NOTHING, now_s)
 
     def take(self, topic: TrustTopic | BrokersTopic, data: bytes, now_s: int, source: str = "") -> StoredNews:
@@ -152,13 +146,17 @@ class RootNews:
     def _compared(self, otherwise: StoredNews, now_s: int) -> StoredNews:
         """Returns that there are other brokers to connect to, or else `otherwise`."""
         brokers = self._brokers(now_s)
-        if brokers in (self._connected, _NONE):
+        if brokers is None or brokers == self._connected:
             return otherwise
         self._connected = brokers
         return StoredNews.BROKERS
 
     def _brokers(self, now_s: int) -> object:
+        """Returns the brokers to connect to, or None if there are none, for example in the requester's regions.
+
+        The connection of before is worth more than none, so it stays then.
+        """
         try:
             return self._roots.own_brokers(now_s)
         except DoorwardError:
-            return _NONE
+            return None

@@ -118,7 +118,7 @@ def test_a_list_with_the_same_brokers_needs_no_directory_and_a_timestamp_alone_i
     assert hear(news, package(listed, 4, NEAR, 6)) == [StoredNews.LIST]
     assert hear(news, package(listed, 4, NEAR, 7, **later)) == []
     assert KnownRoots(listed).ends_s(ROOT) == NOW_S + 10 * DAY_S
-    assert hear(news, package(listed, 5, None, 8)) == [StoredNews.BROKERS], "the list names none any more"
+    assert hear(news, package(listed, 5, None, 8)) == [StoredNews.LIST], "it names no brokers: the connection stays"
 
 
 def test_another_worker_that_stored_the_news_first_does_not_keep_this_one_from_connecting(listed: Requester) -> None:
@@ -369,6 +369,7 @@ def test_a_list_with_which_the_requester_cannot_connect_keeps_the_connection_of_
     assert hear(news, package(listed, 5, elsewhere, 7), elsewhere) == [StoredNews.LIST]
     KnownRoots(listed).accept(samples.ROOT_KEY.text, package(listed, 6, None, 8), NOW_S)
     assert news.look(NOW_S) is StoredNews.NOTHING, "no list to connect by"
+    assert hear(news, package(listed, 7, None, 9)) == [StoredNews.LIST]
 
 
 class Heard:
