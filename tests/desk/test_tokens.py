@@ -13,6 +13,7 @@ import pytest
 
 from agent.clients.requester.identity import Requester
 from agent.wire.identities import parse_public_key
+from desk import config
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/local/lib/softhsm/libsofthsm2.so"))
@@ -30,6 +31,7 @@ class Token:
         self.environment = {**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm2.conf"), "PYTHONPATH": str(ROOT)}
         make = ["softhsm2-util", "--init-token", "--free", "--label", "desk", "--pin", "4711", "--so-pin", "0815"]
         subprocess.run(make, env=self.environment, check=True, capture_output=True)
+        self.settings = config.Token(module, "desk", folder / "token.pin")
         self.given = f"Token(Path({str(module)!r}), 'desk', Path({str(folder / 'token.pin')!r}))"
 
     def run(self, program: str) -> subprocess.CompletedProcess[str]:
