@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,28 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.desk.conftest import agency, data, grown, migrated  # isort: skip  # first: it sets Django up
 from agent.clients.media.join import probe
 from agent.media.poster import poster_of_media
 from demo.evidence import steal
 from demo.results import forget
 from demo.telling import Teller
+from desk.cases.models import Answer
+from desk.people.organisations import folder_of, requester_of
+from desk.people.roles import Role
+from desk.receiving.answer_rows import AnswerRecorder
+from desk.receiving.reconcile import reconcile
 from tests.damage import with_another_end
+from tests.desk.agencies import Agency
+from tests.desk.export.stock_tools import open_with_age, verify_export
 from tests.lengths import LONG
 from tests.scenarios.street import ROOT
 from tests.second_reader.age import split
 from tests.second_reader.disclosure import read_disclosure
 from tests.second_reader.json_once import RefusedError
 from tests.second_reader.vault import begin_of, read_manifest
+
+__all__ = ["agency", "data", "grown", "migrated"]
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage]
 
@@ -154,8 +165,8 @@ def test_the_thief_knows_every_picture_a_doorbell_writes_and_takes_no_noise_for_
     film = noise_as("libx264", "mp4")
     # FFmpeg finds H.263 in noise, so in ciphertext now and then, and draws it.
     found = {"film": film, "stream": noise_as("libx264", "h264"), "still": poster_of_media(film)}
-    for name, data in {**found, "noise": noise_as("h263", "h263")}.items():
-        (tmp_path / f"{name}.age").write_bytes(data)
+    for name, content in {**found, "noise": noise_as("h263", "h263")}.items():
+        (tmp_path / f"{name}.age").write_bytes(content)
     (tmp_path / "device.key").write_text(base64.b64encode(bytes(range(48))).decode())
     loot = steal(tmp_path)
     assert set(loot.opened) == {f"{name}.age" for name in found}
@@ -208,6 +219,27 @@ def test_a_second_reader_verifies_and_opens_what_was_disclosed(hybrid: Path) -> 
     assert [each["id"] for each in records if each["kind"] == "segment"] == summary["matched"]
     for path in summary["segments"]:
         assert begin_of(split(Path(path).read_bytes())[1])["segment"] == Path(path).stem
+
+
+@pytest.mark.interop
+def test_a_desk_exports_the_answer_of_a_real_doorbell_and_the_tools_of_others_verify_it(
+    hybrid: Path, agency: Agency, tmp_path: Path
+) -> None:
+    """The demo's requester becomes an organisation of a desk. No hand touches the answer on its way into the ZIP."""
+    organisation = agency.organisation
+    folder = folder_of(organisation)
+    shutil.rmtree(folder)
+    shutil.copytree(hybrid / "out" / "rijnstad-police", folder, ignore=shutil.ignore_patterns("*.lock"))
+    requester = requester_of(organisation)
+    reconcile(organisation, requester, AnswerRecorder(organisation, requester))
+    case = Answer.objects.get().case
+    form = {"language": "en", "with_keys": "on"}
+    sent = agency.client(Role.EVIDENCE_OFFICER).post(f"/cases/{case.pk}/export", form)
+    with zipfile.ZipFile(io.BytesIO(b"".join(sent))) as archive:
+        archive.extractall(tmp_path / "export")
+    (top,) = (tmp_path / "export").iterdir()
+    assert verify_export(top) == [summary_of(hybrid)["disclosure"]]
+    open_with_age(top, tmp_path / "opened")
 
 
 @pytest.fixture(scope="module")

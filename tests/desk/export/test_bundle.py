@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import io
-import json
 import re
 import shutil
 import subprocess
@@ -27,12 +25,9 @@ from desk.sealed_keys import SealedSigner
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.clients.requester.credentials_readers import credentials_are_valid, read_with_c2pa_ts
 from tests.desk.agencies import Agency
+from tests.desk.export.stock_tools import INTEROP, node_with_age, open_with_age, run, verify_export
 from tests.desk.export.street import Street, make_case
 from tests.desk.kept import change_part, spoil
-from tests.second_reader import custody
-from tests.second_reader.disclosure import read_disclosure
-
-INTEROP = Path(__file__).parents[2] / "interop"
 
 
 def exported(street: Street, folder: Path, **options: object) -> Path:
@@ -42,65 +37,20 @@ def exported(street: Street, folder: Path, **options: object) -> Path:
     return folder
 
 
-def run(*command: str, cwd: Path, data: bytes | None = None) -> bytes:
-    return subprocess.run(command, cwd=cwd, input=data, capture_output=True, check=True, timeout=60).stdout
-
-
 def test_stock_tools_and_the_second_reader_verify_an_export_without_a_manual_step(
     street: Street, tmp_path: Path
 ) -> None:
     folder = exported(street, tmp_path / "out", with_keys=True)
-    run("sha256sum", "--quiet", "-c", "SHA256SUMS", cwd=folder)
-    keys = {path.stem: path for path in (folder / "keys").iterdir()}
-    assert len(list((folder / "answers").iterdir())) == 2
-    for answer, row in ((folder / "answers" / row.disclosure_id, row) for row in street.answers):
-        bundle = answer / "bundle"
-        run("sha256sum", "--quiet", "-c", "SHA256SUMS", cwd=bundle)
-        signers = {"request": "requester", "manifest": "device", "approval": "owner"}
-        signers |= {path.stem: "device" for path in (bundle / "by-hand").glob("record-*.signed")}
-        assert len(signers) == 6
-        for name, signer in signers.items():
-            run(
-                "openssl", "pkeyutl", "-verify", "-pubin", "-inkey", f"{signer}.pem", "-rawin",
-                "-in", f"{name}.signed", "-sigfile", f"{name}.signature", cwd=bundle / "by-hand",
-            )  # fmt: skip
-        identity = keys[row.request_id].read_text().split()[-1]
-        parts = [path.read_bytes() for path in sorted((bundle / "parts").iterdir(), key=lambda path: int(path.stem))]
-        request = base64.b64decode(json.loads((bundle / "request.dsse").read_bytes())["payload"])
-        opened = read_disclosure(parts, identity, request)
-        segments = [media for kind, _id, media in opened if kind == "segment"]
-        shown = sorted((answer / "segments").iterdir())
-        assert [hashlib.sha256(media).digest() for media in segments] == [
-            hashlib.sha256(path.read_bytes()).digest() for path in shown
-        ]
-        assert all(probe(path).frames for path in shown)
-    assert all(each["action"] for each in custody.extract((folder / "custody-extract.json").read_bytes()))
-
-
-def node_with_age() -> str:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed: apt-get install nodejs npm")
-    if not (INTEROP / "node_modules/age-encryption").is_dir():
-        pytest.skip("npm age-encryption is not installed: run `npm ci` in tests/interop")
-    return node
+    assert verify_export(folder) == sorted(row.disclosure_id for row in street.answers)
+    films = [*(folder / "answers").glob("*/segments/*.mp4")]
+    assert all(probe(path).frames for path in films)
 
 
 @pytest.mark.interop
 def test_another_age_implementation_opens_the_parts_with_the_exported_key(street: Street, tmp_path: Path) -> None:
     """npm age-encryption, because Debian's age is older than hybrid keys."""
-    node = node_with_age()
-    folder = exported(street, tmp_path / "out", with_keys=True)
-    row = street.answers[0]
-    answer, key = folder / "answers" / row.disclosure_id, folder / "keys" / f"{row.request_id}.identity"
-    part = next(
-        each["part"]
-        for each in json.loads((answer / "bundle" / "bundle.json").read_bytes())["clips"][0]["segments"]
-        if each["mp4"].endswith("segment-001.mp4")
-    )
-    opened = tmp_path / "opened"
-    run(node, "open.mjs", str(key), str(answer / "bundle" / part), str(opened), cwd=INTEROP)
-    assert opened.read_bytes().startswith((answer / "segments" / "segment-001.mp4").read_bytes())
+    node_with_age()
+    open_with_age(exported(street, tmp_path / "out", with_keys=True), tmp_path / "opened")
 
 
 @pytest.mark.interop
