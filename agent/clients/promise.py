@@ -1,56 +1,112 @@
-"""The promises of a request in plain English: for how long its requester keeps footage, and who may get it.
+"""The promises of a request in an owner's language: for how long its requester keeps footage, and who may get it.
 
-The owner's command line says it before the yes, and the requester's report repeats it. The owner's page has its own
-words in each of its languages (`agent/web/texts`).
+    promised(request, "Rijnstad Police", "nl")     # before the yes
+    days_in_words(1095)                            # "1095 days (about 3 years)"
+
+The sentences are those of the owner's page (`agent/web/texts`), so that command line, page and desk say the same. The
+requester's report repeats them in English.
 """
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
+import agent
+from agent.core.languages import ENGLISH
 from agent.wire.fields import Kind, OnwardKind
 from agent.wire.messages import FootageRequest, Onward
 
-__all__ = ["NO_CALLING_BACK", "days_in_words", "kept_in_words", "onward_in_words", "promised"]
+__all__ = [
+    "days_in_words",
+    "kept_in_words",
+    "no_calling_back",
+    "onward_in_words",
+    "page_texts",
+    "parties_in_words",
+    "promise_sentences",
+    "promised",
+]
 
-NO_CALLING_BACK: Final = "You cannot call back footage that was sent, and their signature does not make them keep this."
-_NEIGHBOUR: Final = "A neighbour asks: only their key opens what you share, and nothing makes them delete it."
-"""An owner reads it before the yes, because the neighbour and not the requester has the key (decision 66)."""
+_TEXTS: Final = Path(agent.__file__).parent / "web" / "texts"
 _DAYS_PER_YEAR: Final = 365
-_ONWARD: Final = {
-    OnwardKind.COURT: "courts and prosecutors",
-    OnwardKind.DEFENCE: "the accused and their lawyers",
-    OnwardKind.PARTIES: "people and insurers who are parties to the case",
-    OnwardKind.AGENCIES: "other authorities",
-    OnwardKind.ABROAD: "authorities of other countries",
-    OnwardKind.CONTRACTORS: "companies that store or examine it for them",
-    OnwardKind.RECORDS: "anyone who asks for it under a public records law",
-    OnwardKind.APPEAL: "the public, to find people or witnesses",
-}
-"""In the order in which an owner reads them: those that make it public come last."""
+_ARABIC_FORMS: Final = ("zero", "one", "two")
 
 
-def days_in_words(days: int) -> str:
-    """Returns `90 days`, or `1095 days (about 3 years)`."""
-    years = f" (about {round(days / _DAYS_PER_YEAR)} years)" if days >= 2 * _DAYS_PER_YEAR else ""
-    return f"{days} day{'' if days == 1 else 's'}{years}"
+@functools.cache
+def page_texts(language: str) -> Mapping[str, str]:
+    """Returns the texts of the owner's page in one of `LANGUAGES`."""
+    found: dict[str, str] = json.loads((_TEXTS / f"{language}.json").read_text(encoding="utf-8"))
+    return found
 
 
-def kept_in_words(request: FootageRequest) -> str:
-    return f"{days_in_words(request.retention_days)} from its arrival, unless a law or a court requires longer"
+def days_in_words(days: int, language: str = ENGLISH) -> str:
+    """Returns `90 days`. From two years on it is in years, too: `1095 days (about 3 years)`."""
+    if days >= 2 * _DAYS_PER_YEAR:
+        return _say(language, "promise.years", days=str(days), years=str(round(days / _DAYS_PER_YEAR)))
+    return _say(language, f"promise.days.{_plural_form(days, language)}", n=str(days))
 
 
-def onward_in_words(onward: Onward) -> str:
+def kept_in_words(request: FootageRequest, language: str = ENGLISH) -> str:
+    """Returns for how long the requester keeps footage, without a full stop."""
+    return _say(language, "promise.kept.text", days=days_in_words(request.retention_days, language)).removesuffix(".")
+
+
+def onward_in_words(onward: Onward, language: str = ENGLISH) -> str:
     """Returns the parties, without the law or policy."""
-    return "; ".join(said for kind, said in _ONWARD.items() if kind in onward.to) or "no one"
+    return parties_in_words(onward.to, language) or page_texts(language)["promise.passed.none"]
 
 
-def promised(request: FootageRequest, requester: str) -> str:
+def parties_in_words(kinds: Iterable[OnwardKind], language: str) -> str:
+    """Returns the parties in the order of `OnwardKind`: those that make footage public come last."""
+    named = frozenset(kinds)
+    return "; ".join(page_texts(language)[f"onward.{kind.value}"] for kind in OnwardKind if kind in named)
+
+
+def promised(request: FootageRequest, requester: str, language: str = ENGLISH) -> str:
     """Returns one sentence about each promise. `requester`: its name by its root."""
-    passed = onward_in_words(request.onward)
-    if request.onward.to:
-        passed = f"law or policy may make it pass your footage on to {passed}"
-    else:
-        passed = "it passes your footage on to no one"
-    said = f"{requester} states: it keeps what you share for {kept_in_words(request)}; {passed}."
-    return f"{said} {_NEIGHBOUR}" if request.kind is Kind.NEIGHBOUR else said
+    sentences = promise_sentences(
+        requester, request.retention_days, request.onward.to, language, is_neighbour=request.kind is Kind.NEIGHBOUR
+    )
+    return " ".join(sentences)
+
+
+def promise_sentences(
+    requester: str, days: int, kinds: Iterable[OnwardKind], language: str, *, is_neighbour: bool
+) -> tuple[str, ...]:
+    """Returns what an owner reads before the yes.
+
+    `is_neighbour`: a neighbour has the key and not the requester, so what the requester deletes is not what the
+    neighbour has (decision 66).
+    """
+    parties = parties_in_words(kinds, language)
+    return (
+        _say(language, "promise.keeps", who=requester, days=days_in_words(days, language)),
+        _say(language, "promise.onward", parties=parties) if parties else _say(language, "promise.none"),
+        *((_say(language, "promise.neighbour"),) if is_neighbour else ()),
+    )
+
+
+def no_calling_back(language: str) -> str:
+    """Returns the sentence that a promise cannot be enforced."""
+    return _say(language, "request.may")
+
+
+def _say(language: str, key: str, **values: str) -> str:
+    text = page_texts(language)[key]
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def _plural_form(number: int, language: str) -> str:
+    """Returns the form of a number. Source: CLDR 46, plural rules. Arabic has six, the others of the page two."""
+    if language != "ar":
+        return "one" if number == 1 else "other"
+    if number < len(_ARABIC_FORMS):
+        return _ARABIC_FORMS[number]
+    rest = number % 100
+    return "few" if 3 <= rest <= 10 else "many" if rest >= 11 else "other"

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import datetime
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import agent
+from agent.clients.promise import days_in_words, no_calling_back, page_texts, parties_in_words, promise_sentences
 from agent.core.languages import LANGUAGES
 from agent.wire.area import Area
 from agent.wire.fields import Kind, OnwardKind
 
 __all__ = ["OwnerView", "Promise", "owner_view"]
 
-_TEXTS: Final = Path(agent.__file__).parent / "web" / "texts"
 _M2_PER_HECTARE: Final = 10_000
 _HECTARES: Final = {
     "ar": ("هكتار", "هكتار"),
@@ -131,11 +128,9 @@ _DATES: Final = {
     "es": "{weekday}, {day} de {month}",
     "ar": "{weekday}، {day} {month}",
 }
-_ARABIC_FORMS: Final = ("zero", "one", "two")
 _OTHER_DATES: Final = "{weekday} {day} {month}"
 _SHORT_MONTHS: Final = ("en", "es")
 """Their months are shortened to three letters, as the browser does."""
-_DAYS_PER_YEAR: Final = 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +182,7 @@ def owner_view(
     zone: ZoneInfo,
 ) -> OwnerView:
     """Returns the card in the owner's `language`, with times in the zone of the door."""
-    t = functools.partial(_text, texts(language))
+    t = functools.partial(_text, page_texts(language))
     bounds = area.bounds
     place = f"{bounds.middle_latitude:.3f}, {(bounds.west + bounds.east) / 2:.3f}"
     when = _span(from_s, to_s, zone, language)
@@ -214,13 +209,6 @@ def owner_view(
     )
 
 
-@functools.cache
-def texts(language: str) -> Mapping[str, str]:
-    """Returns the texts of the owner's page."""
-    found: dict[str, str] = json.loads((_TEXTS / f"{language}.json").read_text(encoding="utf-8"))
-    return found
-
-
 def _text(known: Mapping[str, str], key: str, **values: str) -> str:
     text = known[key]
     for name, value in values.items():
@@ -228,49 +216,24 @@ def _text(known: Mapping[str, str], key: str, **values: str) -> str:
     return text
 
 
-def _parties(language: str, promise: Promise) -> list[str]:
-    """Returns the parties in the order of the owner's page, which is that of the kinds."""
-    return [texts(language)[f"onward.{kind.value}"] for kind in OnwardKind if kind.value in promise.onward]
+def _kinds(promise: Promise) -> tuple[OnwardKind, ...]:
+    return tuple(kind for kind in OnwardKind if kind.value in promise.onward)
 
 
 def _decision(language: str, who: str, kind: str, promise: Promise) -> tuple[str, ...]:
     """Returns the sentences beside the owner's yes."""
-    t = functools.partial(_text, texts(language))
-    parties = "; ".join(_parties(language, promise))
-    return (
-        t("promise.keeps", who=who, days=days_text(promise.retention_days, language)),
-        t("promise.onward", parties=parties) if parties else t("promise.none"),
-        *((t("promise.neighbour"),) if kind == Kind.NEIGHBOUR.value else ()),
-        t("request.may"),
-    )
+    neighbour = kind == Kind.NEIGHBOUR.value
+    sentences = promise_sentences(who, promise.retention_days, _kinds(promise), language, is_neighbour=neighbour)
+    return (*sentences, no_calling_back(language))
 
 
 def _promises(language: str, promise: Promise) -> tuple[tuple[str, str], ...]:
-    t = functools.partial(_text, texts(language))
-    parties = _parties(language, promise)
-    passed = "; ".join(parties) if parties else t("promise.passed.none")
+    t = functools.partial(_text, page_texts(language))
+    passed = parties_in_words(_kinds(promise), language) or t("promise.passed.none")
     if promise.basis:
         passed = f"{passed}. {t('promise.basis')} {promise.basis}"
-    kept = t("promise.kept.text", days=days_text(promise.retention_days, language))
+    kept = t("promise.kept.text", days=days_in_words(promise.retention_days, language))
     return (t("promise.kept"), kept), (t("promise.passed"), passed)
-
-
-def days_text(days: int, language: str) -> str:
-    """Returns a number of days as the owner's page writes it: from two years on also in years."""
-    t = functools.partial(_text, texts(language))
-    if days >= 2 * _DAYS_PER_YEAR:
-        return t("promise.years", days=str(days), years=str(round(days / _DAYS_PER_YEAR)))
-    return t(f"promise.days.{_plural_form(days, language)}", n=str(days))
-
-
-def _plural_form(number: int, language: str) -> str:
-    """Returns the form of a number. Source: CLDR 46, plural rules. Arabic has six, the others of the page two."""
-    if language != "ar":
-        return "one" if number == 1 else "other"
-    if number < len(_ARABIC_FORMS):
-        return _ARABIC_FORMS[number]
-    rest = number % 100
-    return "few" if 3 <= rest <= 10 else "many" if rest >= 11 else "other"
 
 
 def _size(m2: float, language: str) -> str:

@@ -291,6 +291,7 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     "The owner's client says them in its own words": (
         "tests/browser/test_everything_on_the_page.py"
         "::test_a_promise_is_said_in_the_owners_language_and_a_requesters_words_carry_theirs",
+        f"{OWNER}::test_before_the_yes_an_owner_reads_the_promises_in_the_language_of_the_terminal",
         f"{LEFT}::test_the_promises_that_an_owner_approved_are_those_of_the_request_that_the_approval_names",
     ),
     # 21

@@ -13,12 +13,14 @@ import click
 import msgspec
 import pytest
 
+import agent
 from agent.clients.cli.owner import COMMANDS
 from agent.clients.media.join import probe
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import KIT, OwnerKeys
 from agent.clients.owner.recovery_kit import kit_name
 from agent.core.consent import Event, RequestState
+from agent.core.languages import LANGUAGES
 from agent.core.vault.segment import split_media
 from agent.ipc.rpc_server import control_server
 from agent.wire import base64, envelope, strictjson
@@ -49,6 +51,7 @@ class Doorstep:
 @pytest.fixture
 def door(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doorstep]:
     monkeypatch.setattr("agent.clients.owner.clock.time.time_ns", lambda: NOW_MS * 1_000_000)
+    monkeypatch.setenv("LC_ALL", "C")
     device = FakeDevice(NOW_MS)
 
     with tempfile.TemporaryDirectory() as short:  # a socket's path is limited to 107 bytes
@@ -98,8 +101,8 @@ def test_before_the_yes_an_owner_reads_how_long_it_is_kept_and_who_may_get_it(
 ) -> None:
     door, request, _ = asked
     warned = (
-        "Harbour Police states: it keeps what you share for 180 days from its arrival, unless a law or a court "
-        "requires longer; law or policy may make it pass your footage on to courts and prosecutors; the accused and "
+        "Harbour Police states that it keeps what you share for 180 days from its arrival, unless a law or a court "
+        "requires longer. Law or policy may make it pass your footage on to: courts and prosecutors; the accused and "
         "their lawyers."
     )
     shown = door("review", request).out
@@ -111,10 +114,40 @@ def test_before_the_yes_an_owner_reads_how_long_it_is_kept_and_who_may_get_it(
     assert stated["language"] == "en"
     done = door("approve", request, "--segments", "1", "--yes")
     assert warned in done.err
-    assert "You cannot call back footage that was sent" in done.err
+    assert "Parts that have left cannot be called back" in done.err
     assert "leaves: video, " in done.out
     after = door("review", request).out
     assert warned in after[after.index("approved this") :], "it stands beside what was shared"
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_before_the_yes_an_owner_reads_the_promises_in_the_language_of_the_terminal(
+    asked: tuple[Doorstep, str, tuple[str, ...]], language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, request, _ = asked
+    page = json.loads((Path(agent.__file__).parent / "web" / "texts" / f"{language}.json").read_text())
+    days = next(
+        page[key].replace("{n}", "180")
+        for key in ("promise.days.many", "promise.days.other")  # Arabic counts 180 as many
+        if key in page
+    )
+    parties = f"{page['onward.court']}; {page['onward.defence']}"
+    wanted = (
+        page["promise.keeps"].replace("{who}", "Harbour Police").replace("{days}", days),
+        page["promise.onward"].replace("{parties}", parties),
+        page["request.may"],
+    )
+    monkeypatch.setenv("LC_ALL", f"{language}_XX.UTF-8")
+    shown = door("review", request).out
+    rows = " ".join(shown.split())  # a terminal breaks long ones
+    assert page["promise.kept.text"].replace("{days}", days).removesuffix(".") in rows
+    assert f"passed on to {parties}" in rows
+    warned = door("approve", request, "--segments", "1", "--yes").err
+    after = door("review", request).out
+    for sentence in wanted:
+        assert sentence in shown
+        assert sentence in warned
+    assert wanted[0] in after[after.rindex("anna") :], "it stands beside what was shared"
 
 
 def test_after_the_yes_an_owner_reads_which_pictures_left_by_time_id_and_kind(
@@ -153,7 +186,7 @@ def test_what_left_is_read_although_the_requester_is_no_longer_trusted(
     assert door("trust", "remove-root", samples.ROOT_KEY.text).status == 0
     done = door("review", request)
     assert segments[1] in done.out
-    assert "harbour-police states: it keeps what you share for 180 days" in done.out
+    assert "harbour-police states that it keeps what you share for 180 days" in done.out
     assert done.status != 0
 
 

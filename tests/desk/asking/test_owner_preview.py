@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 import agent
+from agent.clients.promise import days_in_words, page_texts, promised
 from agent.core.languages import LANGUAGES
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind, OnwardKind
 from desk.asking.incidents import INCIDENTS, ONWARD
-from desk.asking.owner_preview import OwnerView, Promise, days_text, owner_view, texts
+from desk.asking.owner_preview import OwnerView, Promise, owner_view
 from desk.people.roles import Role
 from tests.desk.agencies import Agency
 from tests.desk.asking.asking_desk import drafted, vouch
@@ -66,7 +68,7 @@ def test_a_promise_to_pass_it_on_to_no_one_is_said() -> None:
 
 
 def test_that_only_a_neighbour_opens_the_answer_is_said_of_neighbours_alone() -> None:
-    sentence = texts("en")["promise.neighbour"]
+    sentence = page_texts("en")["promise.neighbour"]
     assert view(kind="neighbour").decision[2] == sentence
     assert sentence not in view(kind="police").decision
 
@@ -80,12 +82,16 @@ def test_each_kind_incident_and_party_has_words_in_each_language_of_owners(langu
     everything = view(language, promise=Promise(3650, tuple(each.value for each in OnwardKind)))
     assert everything.facts[4][1].count(";") == len(OnwardKind) - 1
     assert not any("{" in each for each in (*everything.decision, *(value for _, value in everything.facts)))
-    assert days_text(730, language) != days_text(729, language)
+    assert days_in_words(730, language) != days_in_words(729, language)
 
 
 def test_the_desk_names_each_incident_and_party_of_the_protocol() -> None:
     assert set(INCIDENTS) == set(Incident)
     assert list(ONWARD) == [each.value for each in OnwardKind]
+
+
+def source_of(function: Any) -> str:
+    return Path(function.__code__.co_filename).read_text()
 
 
 def test_the_preview_uses_each_text_of_the_facts_on_the_owners_page() -> None:
@@ -94,10 +100,10 @@ def test_the_preview_uses_each_text_of_the_facts_on_the_owners_page() -> None:
     facts = request[request.index("function facts(") : request.index("const NEAR_M")]
     facts += (PAGES / "promise.js").read_text()
     wanted = set(re.findall(r't\("((?:request|promise)\.[a-z.-]+)"', facts))
-    ours = set(re.findall(r"""['"]([a-z.-]+)['"]""", Path(owner_view.__code__.co_filename).read_text()))
+    ours = set(re.findall(r"""['"]([a-z.-]+)['"]""", "".join(map(source_of, (owner_view, promised)))))
     absent = wanted - ours
     assert absent == {"promise.days", "request.outline"} & wanted, "one and other stand for themselves"
-    assert all(key in texts("en") or f"{key}.one" in texts("en") for key in wanted)
+    assert all(key in page_texts("en") or f"{key}.one" in page_texts("en") for key in wanted)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +124,7 @@ def test_the_day_is_written_in_the_owners_language(language: str, when: str) -> 
     ("days", "form"), [(1, "one"), (2, "two"), (7, "few"), (11, "many"), (100, "other"), (110, "few"), (365, "many")]
 )
 def test_a_number_of_days_has_one_of_the_six_forms_of_arabic(days: int, form: str) -> None:
-    assert days_text(days, "ar") == texts("ar")[f"promise.days.{form}"].replace("{n}", str(days))
+    assert days_in_words(days, "ar") == page_texts("ar")[f"promise.days.{form}"].replace("{n}", str(days))
 
 
 def test_each_language_of_owners_is_a_button_in_its_own_words_and_script(agency: Agency) -> None:

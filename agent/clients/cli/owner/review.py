@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ from agent.clients.owner.mp4_export import ClipFiles, export_review
 from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment
 from agent.clients.owner.shared_footage import SharedFootage, disclosure_of, shared_of
 from agent.clients.owner.sync import DeviceChannel, sync
-from agent.clients.promise import NO_CALLING_BACK, days_in_words, kept_in_words, onward_in_words, promised
+from agent.clients.promise import days_in_words, kept_in_words, no_calling_back, onward_in_words, promised
 from agent.core.consent import RequestState
 from agent.errors import FormatError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import ListRequests
+from agent.sentences import reader_language
 from agent.wire.area import share_near
 from agent.wire.disclosures import ReceiptState
 from agent.wire.statements import Approval, SealedItem
@@ -113,8 +115,12 @@ def _say_ways_on(seen: RequestReview) -> None:
 
 
 def warning(seen: RequestReview) -> str:
-    """Returns what an owner must know before the yes: the promises of the request, and that they cannot be enforced."""
-    return f"{promised(seen.request, seen.requester.name)}\n{NO_CALLING_BACK}"
+    """Returns what an owner must know before the yes: the promises of the request, and that they cannot be enforced.
+
+    It is in the language of the terminal, as the owner's page has it.
+    """
+    language = reader_language(os.environ)
+    return f"{promised(seen.request, seen.requester.name, language)}\n{no_calling_back(language)}"
 
 
 def find_request(link: DeviceChannel, start: str) -> str:
@@ -308,8 +314,9 @@ def _facts(seen: RequestReview) -> Iterator[tuple[str, str]]:
     yield "", near(request.area, seen.position)
     reach = " or ".join(filter(None, (request.contact.email, request.contact.phone)))
     yield "contact", f"{request.contact.name}, {reach}"
-    yield "kept", kept_in_words(request)
-    yield "passed on to", onward_in_words(request.onward)
+    language = reader_language(os.environ)
+    yield "kept", kept_in_words(request, language)
+    yield "passed on to", onward_in_words(request.onward, language)
     if request.onward.basis is not None:
         yield "", f"in their words: {request.onward.basis}"
     over = seen.expired(wall_ms())

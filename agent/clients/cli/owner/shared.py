@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, Final
 
 from agent.cli import words
 from agent.clients.owner.shared_footage import SharedFootage
 from agent.clients.promise import promised
+from agent.sentences import reader_language
 from agent.wire.disclosures import PartKind
 
 __all__ = ["shared_document", "shared_lines"]
@@ -34,7 +36,8 @@ def shared_lines(shared: SharedFootage, requester: str | None = None) -> Iterato
     if not shared.items:
         yield "    No still, film or sound."
     if shared.asked is not None:
-        yield f"    {promised(shared.asked, requester or shared.asked.requester)}"
+        name = requester or shared.asked.requester
+        yield f"    {promised(shared.asked, name, reader_language(os.environ))}"
 
 
 def shared_document(shared: SharedFootage | None) -> dict[str, Any] | None:

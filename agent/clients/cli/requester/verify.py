@@ -222,7 +222,7 @@ def _say_proven(verification: Verification) -> None:
         signed = "signed for all of it, " + ("no retention stated" if days is None else f"kept for {days} days")
     for name, said in (
         ("asked", f"{request.requester} ({request.kind.value}), case {request.case}"),
-        ("promised", f"kept for {kept_in_words(request)}; passed on to {onward_in_words(request.onward)}"),
+        ("promised", f"kept for {kept_in_words(request)}; passed on to: {onward_in_words(request.onward)}"),
         ("window", words.window(request.from_s * 1000, request.to_s * 1000)),
         ("agreed", f"{owners}, {words.day(approval.owner_time_ms)} UTC by their own clock"),
         ("the door", _door(verification.door)),
