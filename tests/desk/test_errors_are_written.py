@@ -20,14 +20,22 @@ urlpatterns = [path("broken", broken), path("", include("desk.urls"))]
 
 
 @pytest.mark.usefixtures("data")
-def test_a_fault_is_on_standard_error_and_the_person_reads_that_nothing_was_changed(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "The desk could not finish this"), ("nl", "De desk kon dit niet afmaken")],
+)
+def test_a_fault_is_on_standard_error_and_the_person_reads_of_it_in_their_language(
+    capsys: pytest.CaptureFixture[str], language: str, words: str
 ) -> None:
     with override_settings(ROOT_URLCONF=__name__):
         logging.config.dictConfig(settings.LOGGING)  # the handler takes the standard error of this test
-        answer = Client(raise_request_exception=False).get("/broken?case=2026-0417", secure=True)
+        answer = Client(raise_request_exception=False).get(
+            "/broken?case=2026-0417", secure=True, headers={"accept-language": language}
+        )
     assert answer.status_code == 500
-    assert "a fault of the desk" not in answer.content.decode()
+    page = answer.content.decode()
+    assert f"<h1>{words}</h1>" in page
+    assert "a fault of the desk" not in page
     said = capsys.readouterr().err
     assert "ERROR django.request: Internal Server Error: /broken" in said
     assert "ValueError: a fault of the desk" in said

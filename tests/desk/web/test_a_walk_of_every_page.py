@@ -12,14 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.test import override_settings
 from django.utils import timezone
 
 from agent.core.media import Gop
+from agent.errors import ConfigurationError
 from desk.config import Public
 from desk.export.models import GuestLink
 from desk.people import one_time_links
@@ -28,11 +31,13 @@ from desk.people.roles import Role
 from tests.browser.browser import Browser, require_browser
 from tests.clients.requester.conftest import gops
 from tests.desk import looking
-from tests.desk.agencies import Agency, browser
+from tests.desk.agencies import PASSWORD, Agency, browser
 from tests.desk.asking.served_desk import DRAWS
 from tests.desk.looking import DESKTOP, TABLET
+from tests.desk.people.test_sign_in import add_passkey
 from tests.desk.routes import routes
 from tests.desk.served import DeskPages, desk_pages
+from tests.desk.soft_passkeys import SoftPasskey
 from tests.desk.web.filled_desk import FilledDesk, fill
 
 __all__ = ["gops"]
@@ -54,9 +59,10 @@ WALKS = [
 ROUTES = {route.name: route for route in routes()}
 SAME_FOR_ALL = (
     "people:no-organisation", "people:account", "account_logout", "account_reauthenticate", "account_change_password",
-    "mfa_add_webauthn", "mfa_reauthenticate_webauthn",
 )  # fmt: skip
 """Pages that are the same for each signed-in person. The viewer walks them."""
+WITH_A_PASSKEY = ("mfa_add_webauthn", "mfa_edit_webauthn", "mfa_reauthenticate_webauthn", "mfa_remove_webauthn")
+"""Pages of a person with a passkey who has just signed in. The admin walks them."""
 PUBLIC = (
     "account_login", "numbers:numbers", "numbers:csv", "neighbourhood:bulletins", "neighbourhood:bulletin",
     "neighbourhood:feed", "neighbourhood:cap", "neighbourhood:proof", "neighbourhood:tip", "neighbourhood:tip-token",
@@ -91,12 +97,10 @@ NO_PAGE = {
         ),
         "called by the pages of neighbours",
     ),
-    "mfa_authenticate": "only after a password of a person with a passkey",
+    "mfa_authenticate": "only after a password of a person with a passkey: reached by a stranger",
     "mfa_list_webauthn": "leads to the account",
     "mfa_index": "leads to the start page or the account",
     "mfa_login_webauthn": "called by the page of signing in",
-    "mfa_remove_webauthn": "needs a passkey, which a walk does not make (tests/desk/people)",
-    "mfa_edit_webauthn": "needs a passkey, which a walk does not make (tests/desk/people)",
     "openid_connect_login": "leads to the identity provider",
     "openid_connect_callback": "comes from the identity provider",
     **{route.name: "no page" for route in routes() if route.pattern.startswith("accounts/absent/")},
@@ -169,6 +173,10 @@ class Walk:
     def open_browser(self) -> None:
         """Opens the browser with the session that `client` has."""
         self.chromium.open(self.who, viewport=DESKTOP, locale=LOCALES[self.language])
+        self.show_session()
+
+    def show_session(self) -> None:
+        """Gives the browser the session of `client`, if there is one."""
         if cookie := self.client.cookies.get(settings.SESSION_COOKIE_NAME):
             values = {"name": cookie.key, "value": cookie.value, "url": self.desk.address}
             self.chromium.run(
@@ -177,11 +185,16 @@ class Walk:
                 values=values,
             )
 
-    def visit(self, name: str, address: str, status: int = 200) -> None:
-        """Opens one address. A page is looked at; of a file, only the answer counts."""
+    def visit(self, name: str, address: str, status: int = 200, *, may_lead_on: bool = False) -> None:
+        """Opens one address. A page is looked at; of a file, only the answer counts.
+
+        `may_lead_on`: True for an act of a button, and for the way to a page that is walked by its name.
+        """
         answer = self.client.get(address)
         if answer.status_code in (302, 405):
-            return  # an act of a button, or the way to a page that is walked by its name
+            if not may_lead_on:
+                self.faults.append(f"{name} is no page: it answers {answer.status_code}")
+            return
         if not answer.headers.get("Content-Type", "").startswith("text/html"):
             if answer.status_code != status:
                 self.faults.append(f"{name} answers {answer.status_code}")
@@ -268,7 +281,7 @@ def as_role(walk: Walk, role: Role) -> None:
     walk.open_browser()
     for route, address in walk.filled.addresses_of(role):
         if route.name not in FILES:
-            walk.visit(route.name, address)
+            walk.visit(route.name, address, may_lead_on=True)
     ACTS.get(role, lambda _walk: None)(walk)
     if role is Role.VIEWER:
         for name in SAME_FOR_ALL:
@@ -309,6 +322,50 @@ def as_stranger(walk: Walk) -> None:
     walk.act("await page.goto(args.at + '/cases/'); await page.waitForURL('**/accounts/login/**');")
     walk.act("await page.locator('details summary').click();")
     walk.look("sign-in-password")
+    sign_in_twice(walk)
+    meet_errors(walk)
+
+
+def sign_in_twice(walk: Walk) -> None:
+    """The password of a person with a passkey leads to the second step."""
+    person, client = walk.filled.agency.people[Role.VIEWER], browser()
+    client.post("/accounts/login/", {"login": person.email, "password": PASSWORD})
+    assert add_passkey(client, SoftPasskey()).status_code == 302
+    walk.act(
+        """
+        await page.locator("input[name=login]").fill(args.email);
+        await page.locator("input[name=password]").fill(args.password);
+        await page.locator("form:has(input[name=password]) button").click();
+        await page.waitForURL("**/accounts/second-factor/**");
+        """,
+        email=person.email,
+        password=PASSWORD,
+    )
+    walk.look("mfa_authenticate")
+
+
+def meet_errors(walk: Walk) -> None:
+    """A form whose page is of another session, an error of our own, and one that the desk explains."""
+    walk.trouble("403")
+    walk.trouble("500")
+    walk.act(
+        """
+        await page.context().clearCookies(); // the second step has not been taken
+        await page.goto(args.at + "/accounts/login/");
+        await page.context().clearCookies();
+        await page.locator("details summary").click();
+        await page.locator("input[name=login]").fill("noor@rijnstad.example");
+        await page.locator("input[name=password]").fill("correct horse battery");
+        await page.locator("form:has(input[name=password]) button").click();
+        await page.locator("h1").filter({hasNotText: "Doorward"}).waitFor();
+        """
+    )
+    assert walk.act("return page.locator('form').count()") == 0, "this is the page of a refused form"
+    walk.look("refused-form")
+    with patch("desk.numbers.views.rows", side_effect=ZeroDivisionError):
+        status = walk.act("return (await page.goto(args.at + '/numbers')).status()")
+    assert status == 500
+    walk.look("error-of-our-own")
 
 
 def open_a_tip(walk: Walk) -> None:
@@ -372,8 +429,57 @@ def make_a_token_and_a_hook(walk: Walk) -> None:
     walk.look("integrations:hook-refused")
 
 
+def administer(walk: Walk) -> None:
+    make_a_token_and_a_hook(walk)
+    have_a_passkey(walk)
+    guess_the_password(walk)
+    meet_an_explained_error(walk)
+
+
+def have_a_passkey(walk: Walk) -> None:
+    person = walk.filled.agency.people[Role.ADMIN]
+    walk.client.logout()  # that session never saw a password
+    walk.client.post("/accounts/login/", {"login": person.email, "password": PASSWORD})
+    assert add_passkey(walk.client, SoftPasskey()).status_code == 302
+    walk.show_session()
+    made = Authenticator.objects.get(user=person)
+    for name in WITH_A_PASSKEY:
+        pk = {"pk": made.pk} if "<" in ROUTES[name].pattern else {}
+        walk.visit(name, ROUTES[name].address(**pk))
+
+
+def guess_the_password(walk: Walk) -> None:
+    """Someone at a screen that was left open tries to set another password."""
+    walk.trouble("429")
+    guess = """
+        await page.goto(args.at + "/accounts/password/");
+        await page.locator("input[name=oldpassword]").fill("a wrong guess");
+        for (const name of ["password1", "password2"])
+          await page.locator(`input[name=${name}]`).fill("correct horse battery staple");
+        const answered = page.waitForResponse((each) => each.request().method() === "POST");
+        await page.locator("main form:has(input[name=oldpassword]) button").click();
+        const status = (await answered).status();
+        await page.waitForLoadState("load");
+        return status;
+    """
+    for _ in range(12):
+        if walk.act(guess) == 429:
+            walk.look("too-many-attempts")
+            return
+    walk.faults.append("a password may be guessed without a limit")
+
+
+def meet_an_explained_error(walk: Walk) -> None:
+    walk.trouble("503")
+    fault = ConfigurationError("The token did not sign.", remedy="Check that the token is there, and try again.")
+    with patch("desk.numbers.views.rows", side_effect=fault):
+        status = walk.act("return (await page.goto(args.at + '/numbers')).status()")
+    assert status == 503
+    walk.look("explained-error")
+
+
 ACTS: dict[Role, Callable[[Walk], None]] = {
-    Role.ADMIN: make_a_token_and_a_hook,
+    Role.ADMIN: administer,
     Role.ASKER: open_a_tip,
     Role.EVIDENCE_OFFICER: share_and_export,
     Role.AUDITOR: compare,
@@ -384,4 +490,4 @@ ACTS: dict[Role, Callable[[Walk], None]] = {
 def test_each_address_without_a_role_is_walked_or_is_no_page() -> None:
     """A new page for everybody has to be walked, too."""
     without = {route.name for route in routes() if not route.action}
-    assert without == {*SAME_FOR_ALL, *PUBLIC, *NO_PAGE}
+    assert without == {*SAME_FOR_ALL, *WITH_A_PASSKEY, *PUBLIC, *NO_PAGE}
