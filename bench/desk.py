@@ -1,5 +1,7 @@
 """Cost of the n-th request, receipt, answer and deletion at a requester that holds n of them.
 
+A *receipt* is the answer to a doorbell that asks how much has arrived, in the middle of its upload.
+
 `python -m bench desk [N …]` (default 10 100 1000 10000; 100000 takes five minutes, mostly to fill the folder and its
 index). One folder grows. At each size every operation runs a few times, and the table has the median wall and CPU
 milliseconds. A cost that is independent of history stays flat along a row.
@@ -42,6 +44,8 @@ from agent.wire import envelope, strictjson
 from agent.wire.area import Circle
 from agent.wire.fields import Incident, Kind, OnwardKind
 from agent.wire.messages import Contact, FootageRequest, Onward
+from agent.wire.topics import ReceiptTopic, UploadTopic, UploadVerb
+from agent.wire.uploads import UploadNote
 from bench.receive_rate import rates
 from tests.cameras import gops_of, play
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S
@@ -51,10 +55,16 @@ from tests.fake_bus import FakeBroker, FakeBus
 
 ROOT = "00112233445566aa"
 REPEATS = 5
-OPERATIONS = ("index made again", "start", "request", "look for unsent", "answer", "follow up", "view", "deletion")
+OPERATIONS = (
+    "index made again", "start", "request", "look for unsent", "receipt", "answer", "follow up", "view", "deletion",
+)  # fmt: skip
 LIMITS = ReceivingLimits(free_bytes=0, disclosures=1 << 30, per_device=1 << 30, share=1.0)
 DAY_S = 86_400
 _MOST_LINKS = 10_000
+_RECEIPTS_BEFORE_FOOTAGE = 2
+"""One asks for the first part, and one for the others."""
+_RECENT = 50
+"""Most messages of one answer."""
 _REPLIES = 64
 """Different reply keys of the requests that fill the folder."""
 
@@ -113,7 +123,7 @@ class Desk:
         self.events: list[ReceiverEvent] = []
         self.begin()
         self.receiver.start()
-        self.sample = self.receive(self.first, Cost())
+        self.sample = self.receive(self.first, Cost(), Cost())
 
     def begin(self) -> None:
         self.bus = FakeBus(self.broker, self.requester.id)
@@ -128,17 +138,42 @@ class Desk:
     def ask(self, case: str) -> SentRequest:
         return self.requester.sent_request(messages.make_request(self.requester, draft(case), now_s=NOW_S).id)
 
-    def receive(self, asked: SentRequest, cost: Cost) -> AnswerFolder:
-        """Receives one answer whole. Only the steps of the receiving service count."""
+    def receive(self, asked: SentRequest, answer: Cost, receipt: Cost) -> AnswerFolder:
+        """Receives one answer whole, and tells its doorbell once how much has arrived. Only the steps of the receiving
+        service count."""
         door = Door(self.broker, self.requester, self.house.disclose(asked), self.clock)
-        steps = Cost()
+        steps, is_told = Cost(), False
         while not (door.finished is not None and not self.bus_has_more(steps)):
+            if not is_told and self.receipts_to(door) == _RECEIPTS_BEFORE_FOOTAGE:
+                is_told = True
+                self.tell(door, receipt)
             moved = door.step()
             if not self.bus_has_more(steps) and not moved:
                 self.clock.boot_ns += 10**9
-        cost.add(steps)
+        answer.add(steps)
+        assert is_told
         door.bus.stop()
         return AnswerFolder(self.requester.folder, door.disclosure.id)
+
+    def receipts_to(self, door: Door) -> int:
+        topic = str(ReceiptTopic(door.disclosure.device, door.disclosure.id))
+        return sum(to == topic for _who, to, _data in self.broker.published[-_RECENT:])
+
+    def tell(self, door: Door, cost: Cost) -> None:
+        """The doorbell asks, and gets the receipt."""
+        size, before, steps = door.disclosure.sizes[0], self.receipts_to(door), Cost()
+        note = UploadNote(
+            v=1, parts=len(door.disclosure.parts), size_bytes=size.size_bytes, sha256=size.sha256, question=1
+        )
+        topic = UploadTopic(self.requester.id, door.disclosure.device, door.disclosure.id, 0, UploadVerb.INIT)
+        asking = FakeBus(self.broker, door.disclosure.device)
+        asking.start()
+        asking.publish(str(topic), strictjson.encode(note), token=0, retain=True)
+        while self.bus_has_more(steps):
+            pass
+        asking.stop()
+        cost.add(steps)
+        assert self.receipts_to(door) == before + 1
 
     def bus_has_more(self, steps: Cost) -> bool:
         return steps.of(lambda: self.receiver.step(0)) is not None
@@ -181,19 +216,7 @@ class Desk:
 
     def measured(self) -> dict[str, Cost]:
         """Every operation a few times, with what is held now."""
-        costs = {
-            name: Cost()
-            for name in (
-                "index made again",
-                "start",
-                "request",
-                "look for unsent",
-                "answer",
-                "follow up",
-                "view",
-                "deletion",
-            )
-        }
+        costs = {name: Cost() for name in OPERATIONS}
         self.end()
         self.begin()
         costs["index made again"].of(self.requester.request_ids)
@@ -206,7 +229,7 @@ class Desk:
                 self.settle(queue)
             publish_pending(self.requester, queue, NOW_S, lambda *_: None)
             costs["look for unsent"].of(lambda: publish_pending(self.requester, queue, NOW_S, lambda *_: None))
-            answer = self.receive(asked, costs["answer"])
+            answer = self.receive(asked, costs["answer"], costs["receipt"])
             last = self.requester.answers.total().disclosures
             costs["follow up"].of(functools.partial(self.requester.answers.changed_since, last, 100))
             costs["view"].of(functools.partial(self.view, answer))
