@@ -70,6 +70,10 @@ page-types: setup-test ## Write the types of the page's messages from the device
 test-long: setup-test ## Run the tests that make test leaves out because they take long (ten minutes)
 	@DOORWARD_LONG=all $(VENV)/bin/python -m pytest -p tests.parallel --workers $$((2 * $$(nproc))) -q -m at_length tests $(ARGS)
 
+.PHONY: test-grown
+test-grown: setup-test ## Run the desk's tests on a real PostgreSQL and a real S3 store instead of SQLite and a folder (five minutes)
+	@DOORWARD_TEST_DESK=grown $(VENV)/bin/python -m pytest -p tests.parallel --workers $$((2 * $$(nproc))) -q -m "not browser" tests/desk $(ARGS)
+
 test-kernel: setup-test ## Run the motion kernel's tests with the kernel under sanitizers (a minute)
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.recorder.sanitized_kernel $(ARGS)
 

@@ -114,10 +114,15 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 CACHES: Final = {
     # Counts attempts to sign in. Several processes must count together, so they count in their database.
-    # Django keeps 300 entries by default: attempts from as many addresses would push out the count at one account.
-    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
-    if DESK.database.kind == "sqlite"
-    else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "desk_cache"}
+    "default": {
+        **(
+            {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+            if DESK.database.kind == "sqlite"
+            else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "desk_cache"}
+        ),
+        # Django keeps 300 entries by default: attempts from as many addresses would push out the count at one account.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
 }
 
 # Django writes errors nowhere unless it is told: the operator finds them on standard error. A line names the page and

@@ -135,7 +135,8 @@ def confirm(change: GuardedChange, by: Person | None, code: str = "") -> None:
     """Lets the change take effect. `by`: None for the operator of the desk. Raises `RequestError`."""
     wrong = False
     with transaction.atomic():
-        change = GuardedChange.objects.select_for_update().select_related("organisation", "person").get(pk=change.pk)
+        rows = GuardedChange.objects.select_for_update(of=("self",))  # PostgreSQL locks no row that may be absent
+        change = rows.select_related("organisation", "person").get(pk=change.pk)
         if change.state != "waits":
             raise RequestError(_(_STALE), remedy=_(_LOAD_AGAIN))
         if by is not None and not may_confirm(change, by):

@@ -1,7 +1,7 @@
 """The stores of a grown desk for tests: a real PostgreSQL and a real SeaweedFS, fresh for each test.
 
-`DOORWARD_TEST_DESK=grown pytest tests/desk/…` runs the desk's tests on them. By default they run on SQLite and a
-folder.
+`DOORWARD_TEST_DESK=grown pytest tests/desk/…` runs the desk's tests on them, and `make test-grown` all that need no
+browser. By default they run on SQLite and a folder.
 """
 
 from __future__ import annotations

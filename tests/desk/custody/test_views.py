@@ -133,7 +133,7 @@ def test_the_comparison_names_an_old_backup_a_rewritten_log_and_a_wrong_file(age
     head.frontier, head.note = new
     head.save()
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE custody_entry SET leaf = zeroblob(32), nodes = zeroblob(128)")
+        cursor.execute("UPDATE custody_entry SET leaf = %s, nodes = %s", [bytes(32), bytes(128)])
     filled(agency, 3)
     assert "it was rewritten" in said(kept)
     assert client.post("/custody/compare", {"checkpoint": upload(b"x" * 20_000)}).status_code == 400

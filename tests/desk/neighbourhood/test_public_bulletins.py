@@ -156,8 +156,10 @@ def test_a_bulletin_that_another_key_signed_is_hidden_and_the_others_stay(
 ) -> None:
     forged, true = published(agency), published(other_agency, title="Bridge closed")
     ours, theirs = requester_of(agency.organisation), requester_of(other_agency.organisation)
-    path = ours.folder / "bulletins" / forged.bulletin_id / "bulletin.dsse"
-    claimed = envelope.read_unverified(path.read_bytes())
-    path.write_bytes(theirs.sign(claimed.payload_type, claimed.payload))
+    name = f"bulletins/{forged.bulletin_id}/bulletin.dsse"
+    signed = ours.notes.read(name, 1 << 20)
+    assert signed is not None
+    claimed = envelope.read_unverified(signed)
+    ours.notes.write(name, theirs.sign(claimed.payload_type, claimed.payload))
     assert [each.message.id for each in current(timezone.now())] == [true.bulletin_id]
     get(f"/bulletins/{forged.bulletin_id}", 404)

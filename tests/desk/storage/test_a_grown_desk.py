@@ -20,11 +20,13 @@ LIFE = (
     "cases/test_deletion.py::test_footage_is_deleted_on_its_day_and_the_deletion_is_signed_for_publication",
     "export/test_views.py::test_an_export_is_in_the_log_before_it_leaves_and_its_folder_is_wiped",
     "test_hostile_words.py::test_a_nul_in_an_address_or_a_cookie_is_refused_on_each_page",
+    "people/test_confirmations.py::test_a_second_person_who_spoke_to_the_colleague_confirms",
     "storage/workers_at_work.py",
 )
 """An answer arrives while the desk is killed, and is played, deleted and exported. Two workers share answers.
 
-The stores have their own tests on a real PostgreSQL and S3 store in `make test` (this folder).
+The stores have their own tests on a real PostgreSQL and S3 store in `make test` (this folder). `make test-grown` runs
+all of the desk's tests on them, except those of a browser.
 """
 
 
@@ -42,4 +44,4 @@ def test_an_answer_lives_on_a_desk_with_postgresql_and_s3(tmp_path: Path) -> Non
         text=True,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "8 passed" in done.stdout
+    assert "9 passed" in done.stdout

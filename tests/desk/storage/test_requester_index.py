@@ -243,6 +243,8 @@ def test_a_name_that_is_no_schema_and_an_error_of_the_server_are_said(server: Po
 def test_the_desk_keeps_the_index_where_it_keeps_its_tables(
     server: PostgresServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    in_a_file = SimpleNamespace(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3"}})
+    monkeypatch.setattr("desk.storage.shared_stores.settings", in_a_file)
     assert shared_stores("rijnstad-police", folder) is None
     address = conninfo_to_dict(server.address)
     database = {"HOST": address["host"], "PORT": "", "NAME": "postgres", "USER": "desk", "PASSWORD": ""}
