@@ -182,23 +182,30 @@ class Uplink(ThreadOwned):
     def run(self) -> None:
         self._bus.start()
         try:
-            self._bus.subscribe(TRUST_FILTER)
-            if self._cell_filter is not None:
-                self._bus.subscribe(self._cell_filter, retained=False)
+            self._subscribe()
             while not self._stopping.is_set():
-                self.turned_ns = self._now()
-                if self._changed.is_set() or self.turned_ns >= self._look_ns:
-                    self._changed.clear()
-                    self._look_ns = self.turned_ns + _LOOK_NS
-                    self._take_up()
-                self._listen()
-                self._report_health()
-                self._read()
-                self._pump()
-                self._take_events()
+                self._turn()
         finally:
             self._link, self._remedy = "stopped", ""
             self._bus.stop()
+
+    def _subscribe(self) -> None:
+        self._bus.subscribe(TRUST_FILTER)
+        if self._cell_filter is not None:
+            self._bus.subscribe(self._cell_filter, retained=False)
+
+    def _turn(self) -> None:
+        """Does what is due, then waits for events of the bus."""
+        self.turned_ns = self._now()
+        if self._changed.is_set() or self.turned_ns >= self._look_ns:
+            self._changed.clear()
+            self._look_ns = self.turned_ns + _LOOK_NS
+            self._take_up()
+        self._listen()
+        self._report_health()
+        self._read()
+        self._pump()
+        self._take_events()
 
     # -- events --------------------------------------------------------------------------------------------------------
 
