@@ -114,6 +114,7 @@ class FakeBus:
     ) -> None:
         self.name = name
         self.dropped = 0
+        self.hurried = False
         self._broker = broker
         self._changed = threading.Condition(broker.lock)
         self._limits = (min(window_messages, RECEIVE_MAXIMUM), window_bytes)
@@ -178,6 +179,7 @@ class FakeBus:
 
     def hurry(self, pending: bool) -> None:
         """There are no pauses here."""
+        self.hurried = pending
 
     def next_event(self, timeout_s: float) -> BusEvent | None:
         with self._changed:

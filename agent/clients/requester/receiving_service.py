@@ -115,6 +115,8 @@ class DisclosureReceiver:
         self._arrivals.sweep()
         if self._requester.index.rebuilt:
             self._say(ReceiverEvent(ReceiverEventKind.REBUILT, detail=self._requester.index.rebuilt))
+        # Doorbells wait for receipts, and people for their requests: after an outage no pause of up to 5 min.
+        self._bus.hurry(True)
         self._share.subscribe()
         for topic_filter in self._root_news.filters:
             self._bus.subscribe(topic_filter)

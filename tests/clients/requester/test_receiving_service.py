@@ -505,6 +505,11 @@ def test_requests_signed_by_another_process_are_published_by_a_running_service(
     assert named[-1] == (signed.id, "request"), "whoever watches is told which"
 
 
+def test_the_service_returns_to_a_broker_soon_after_a_long_outage(desk: Desk) -> None:
+    """Doorbells and people wait for it, so its pauses stay within seconds (`Bus.hurry`)."""
+    assert desk.bus.hurried
+
+
 def test_parts_that_are_whole_stay_over_a_crash(
     desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:
