@@ -51,6 +51,10 @@ test-rabbitmq: setup-test ## Ask a real RabbitMQ what Doorward asks of a broker 
 	@sh scripts/system-packages.sh test-install
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.interop.rabbitmq
 
+.PHONY: test-scale
+test-scale: setup-test ## Kill brokers, workers, store and database below 1 000 doorbells (root for cuts; a quarter of an hour)
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.scale.run $(ARGS)
+
 page: setup-test ## Build the owner's page from agent/web/src into agent/web/static
 	@cd agent/web/src && npm run --silent build
 

@@ -40,6 +40,7 @@ EXTRA: Mapping[str, str] = {
     "pi3": "test-pi3",
     "reproduce": "test-reproduce",
     "rabbitmq": "test-rabbitmq",
+    "scale": "test-scale",
     "update-kills": "test-update-kills",
     "vm": "test-vm",
 }

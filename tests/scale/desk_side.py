@@ -1,0 +1,226 @@
+"""The desk of one agency: PostgreSQL, a SeaweedFS store, and `doorward-desk worker` processes, which are killed.
+
+Import `desk` only after `start_desk`, because Django reads its configuration then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from agent.errors import NetworkError
+from agent.wire.topics import cell_of
+from tests.desk.waiting import patiently
+from tests.postgres import PostgresServer, postgres_server
+from tests.scale.promises import Outcome
+from tests.scale.shards import ROOT, Shard
+from tests.scale.trust_root import TrustRoot
+from tests.seaweed import ACCESS_KEY, SECRET_KEY, SeaweedServer, s3_client, seaweed_server
+
+__all__ = ["DeskSide", "Worker"]
+
+AGENCY = "rijnstad-police"
+_BUCKET = "desk"
+
+
+class Worker:
+    """`doorward-desk worker`. A manager starts it again after its end, as systemd does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __str__(self) -> str:
+        return f"worker {self.folder.name}"
+
+    def start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        with (self.folder / "worker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "desk.cli", "--config", self.folder / "desk.toml", "worker"],
+                env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def ended(self) -> bool:
+        """Returns True if it ended without being killed here."""
+        return self._process is not None and self._process.poll() is not None
+
+
+class DeskSide:
+    """The stores, the agency, its workers, and what they received."""
+
+    def __init__(self, folder: Path, ends: ExitStack) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self.postgres: PostgresServer = ends.enter_context(postgres_server())
+        self.store: SeaweedServer = ends.enter_context(seaweed_server())
+        self.workers: list[Worker] = []
+        self._ends = ends
+        with s3_client(self.store) as client:
+            patiently(lambda: client.create_bucket(Bucket=_BUCKET, ObjectLockEnabledForBucket=True))
+        with psycopg.connect(self.postgres.address, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE desk")
+        self._start_django()
+
+    def _start_django(self) -> None:
+        secret = self._folder / "s3.secret"
+        secret.write_text(SECRET_KEY)
+        secret.chmod(0o600)
+        host = dict(pair.split("=", 1) for pair in self.postgres.address.split())["host"]
+        self._configuration = self._folder / "desk.toml"
+        self._configuration.write_text(
+            f'data = "data"\n[database]\nkind = "postgresql"\nhost = "{host}"\nname = "desk"\nuser = "desk"\n'
+            f'[storage]\nkind = "s3"\nendpoint = "{self.store.endpoint}"\nbucket = "{_BUCKET}"\n'
+            f'access_key = "{ACCESS_KEY}"\nsecret_key_file = "s3.secret"\nobject_lock = true\n'
+        )
+        from desk.cli import prepare_data
+        from desk.config import ENVIRONMENT, load
+
+        os.environ[ENVIRONMENT] = str(self._configuration)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "desk.settings"
+        prepare_data(load(self._configuration).data)
+        import django
+
+        django.setup(set_prefix=False)
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("createcachetable", verbosity=0)
+
+    def found(self, workers: int) -> str:
+        """Makes the agency and the folders of its workers. Returns its public key."""
+        from desk.people.models import Organisation
+        from desk.people.organisations import requester_of
+        from tests.desk.agencies import make_agency
+
+        self._agency = make_agency(AGENCY, "Rijnstad Police")
+        self.organisation: Organisation = self._agency.organisation
+        self.requester = requester_of(self.organisation)
+        self._names = [f"w{number + 1}" for number in range(workers)]
+        return self.requester.key.text
+
+    def join(self, root: TrustRoot, shards: Sequence[Shard]) -> None:
+        """Imports the root's list, and gets each worker its certificates."""
+        from desk.people.organisations import import_bundle, requester_of
+        from desk.people.roles import Role
+
+        by, self._root = self._agency.people[Role.ADMIN], root.id
+        import_bundle(self.organisation, by, root.key, root.package, root.directory.read_bytes())
+        self.requester = requester_of(self.organisation)
+        for name in self._names:
+            folder = self._folder / name
+            self._command("worker-folder", name, str(folder))
+            (request,) = folder.glob("*.csr")
+            tls = folder / "data" / "organisations" / AGENCY / "tls"
+            for shard in shards:
+                shard.certify(request.stem, request, tls / shard.host)
+            worker = Worker(folder)
+            self.workers.append(worker)
+            self._ends.callback(worker.kill)
+
+    def connected(self) -> bool:
+        from desk.receiving.models import Receiver
+
+        return Receiver.objects.filter(state="connected").count() == len(self.workers)
+
+    def ask(self, west: float, case: str) -> str:
+        """Signs a request in the cells at that longitude. A worker publishes it. Returns its id."""
+        from agent.clients.requester import messages
+        from agent.wire.area import Circle
+        from tests.clients.requester.conftest import question
+
+        now_s = int(time.time())
+        asked = question(
+            area=Circle(lat=52.25, lon=west + 0.25, radius_m=300), from_s=now_s - 7200, to_s=now_s - 3600,
+            not_after_s=now_s + 86_400, case=case,
+        )  # fmt: skip
+        return self.again(lambda: messages.make_request(self.requester, asked, now_s=now_s, trust_root=self._root).id)
+
+    def tell(self, west: float, title: str) -> str:
+        """Signs a bulletin for the cells at that longitude. Returns its id."""
+        from agent.clients.requester import messages
+
+        until_s = int(time.time()) + 86_400
+        cells = (cell_of(52.25, west + 0.25),)
+        return self.again(
+            lambda: messages.make_bulletin(
+                self.requester, title, "Keep your windows closed.", language="en", not_after_s=until_s, cells=cells,
+                trust_root=self._root,
+            ).id
+        )  # fmt: skip
+
+    def is_published(self, message: str) -> bool:
+        from agent.clients.requester.publisher import is_published
+
+        return bool(self.again(lambda: is_published(self.requester, message)))
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Returns what the stores have of each answer."""
+        from desk.cases.models import Answer
+        from desk.custody.models import Entry
+
+        found = {}
+        for disclosure in set(Answer.objects.values_list("disclosure_id", flat=True)):
+            answer = self.requester.answer(disclosure)
+            parts = {}
+            for number in answer.sealed():
+                digest = hashlib.sha256()
+                for piece in answer.pieces_of(number):
+                    digest.update(piece)
+                parts[number] = digest.hexdigest()
+            rows = Answer.objects.filter(disclosure_id=disclosure)
+            entries = Entry.objects.filter(object=f"answer {disclosure}", action="answer.received").count()
+            found[disclosure] = Outcome(parts, rows.count(), entries)
+        return found
+
+    @staticmethod
+    def again(act: Callable[[], Any]) -> Any:
+        """Returns the result of `act`, once the database is there."""
+        from django.db import DatabaseError, connections
+
+        deadline_s = time.monotonic() + 120
+        while True:
+            try:
+                return act()
+            except (DatabaseError, psycopg.Error, NetworkError):
+                connections.close_all()
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.2)
+
+    def _command(self, *words: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "desk.cli", "--config", self._configuration, *words],
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
+
+
+def copied(logs: Sequence[Path], target: Path) -> None:
+    """Keeps logs for a person who looks for the cause."""
+    target.mkdir(parents=True, exist_ok=True)
+    for each in logs:
+        if each.exists():
+            shutil.copy(each, target / f"{each.parent.name}-{each.name}")

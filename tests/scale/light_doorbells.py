@@ -1,0 +1,234 @@
+"""Light doorbells: the real uplink, reading of cells and upload over a `LightBus`, without camera, vault and owner.
+
+A message is verified by the function that a doorbell's custodian calls (`wire.inbound`), once for all doorbells
+with the same trust: the function is pure. A doorbell with a `House` answers each request that it hears; an owner's
+client and its consent are not simulated.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from agent.clients.requester.identity import SentRequest
+from agent.core.bus import BusConnected, BusDisconnected
+from agent.core.requests import OutboxPart, OutboxRecord
+from agent.core.timebase import BootNs
+from agent.core.trust_chunks import TrustChunks
+from agent.errors import DoorwardError
+from agent.mqtt import BusSettings
+from agent.platform.system_clock import SystemClock
+from agent.uplink.uplink import Uplink
+from agent.wire.disclosures import Receipt, ReceiptState
+from agent.wire.inbound import VerifiedMessage, verify_inbound
+from agent.wire.messages import Bulletin, FootageRequest
+from agent.wire.topics import Topic, TrustTopic, cell_filter, parse_topic
+from agent.wire.trust import TrustStore
+from tests.clients.requester.house import Disclosure, House
+from tests.scale.light_bus import LightBus, Switchboard
+from tests.scale.promises import Book, Sent, sha256_of
+
+__all__ = ["Judge", "LightDoorbell"]
+
+_SAME = 4096
+
+
+class Judge:
+    """Verifies messages and packages for all doorbells. Answers are made in its thread, as owners have time."""
+
+    def __init__(self, first: TrustStore, book: Book) -> None:
+        self.first, self.book = first, book
+        self.owners = ThreadPoolExecutor(1, "owner")
+        self._verified: dict[tuple[int, str, bytes], VerifiedMessage | None] = {}
+        self._stores: dict[tuple[int, str], TrustStore] = {}
+        self._kept: list[TrustStore] = [first]
+        """So that no other store ever has the same address."""
+
+    def verify(self, data: bytes, topic: Topic, trust: TrustStore) -> VerifiedMessage | None:
+        key = (id(trust), str(topic), data)
+        if key not in self._verified:
+            while len(self._verified) >= _SAME:
+                del self._verified[next(iter(self._verified))]
+            try:
+                self._verified[key] = verify_inbound(data, topic, trust, int(time.time()))
+            except DoorwardError:
+                self._verified[key] = None
+        return self._verified[key]
+
+    def accept(self, trust: TrustStore, package: bytes) -> TrustStore:
+        """Returns the store after a package, or the same one if the package is refused."""
+        key = (id(trust), sha256_of(package))
+        if key not in self._stores:
+            try:
+                made = trust.accept(package, int(time.time()))[0]
+            except DoorwardError:
+                made = trust
+            same = next((each for each in self._kept if each == made), None)
+            if same is None:
+                self._kept.append(made)
+            self._stores[key] = same or made
+        return self._stores[key]
+
+    def stop(self) -> None:
+        self.owners.shutdown(cancel_futures=True)
+
+
+@dataclass(slots=True)
+class _Answer:
+    record: OutboxRecord
+    disclosure: Disclosure
+    newest: int = 0
+
+
+class LightCustody:
+    """The custodian's part: `CustodyPort`, and the outbox."""
+
+    def __init__(self, door: str, judge: Judge, house: House | None, wake: Callable[[], None]) -> None:
+        self._door, self._judge, self._house, self._wake = door, judge, house, wake
+        self.trust = judge.first
+        self._chunks = TrustChunks()
+        self._asked: set[str] = set()
+        self._answers: dict[str, _Answer] = {}
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        where = parse_topic(topic)
+        if isinstance(where, TrustTopic):
+            self._chunks.put(where, data, self.trust.roots)
+            package = self._chunks.whole(where.root)
+            if package is not None:
+                self._accept(where.root, package)
+            return None
+        verified = self._judge.verify(data, where, self.trust)
+        match verified and verified.message:
+            case FootageRequest() as request:
+                self._judge.book.hear(request.id, self._door, time.monotonic())
+                if self._house is not None and request.id not in self._asked:
+                    self._asked.add(request.id)
+                    self._judge.owners.submit(self._answer, request, data, verified.payload if verified else b"")
+            case Bulletin() as bulletin:
+                self._judge.book.hear(bulletin.id, self._door, time.monotonic())
+            case Receipt() as receipt:
+                return self._receipt(receipt)
+            case _:
+                pass
+        return None
+
+    def _accept(self, root: str, package: bytes) -> None:
+        before, self.trust = self.trust, self._judge.accept(self.trust, package)
+        first = before.bundles[root].version if root in before.bundles else 0
+        for version in range(first, self.trust.bundles[root].version if root in self.trust.bundles else 0):
+            self._judge.book.hear(f"list {version + 1}", self._door, time.monotonic())
+
+    def _answer(self, request: FootageRequest, data: bytes, payload: bytes) -> None:
+        """In the owners' thread."""
+        assert self._house is not None
+        asked = SentRequest(request, data, payload, None)  # type: ignore[arg-type]
+        made = self._house.disclose(asked)
+        parts = tuple(
+            OutboxPart(number, f"{number}" if number else "", size.size_bytes, size.sha256)
+            for number, size in enumerate(made.sizes)
+        )
+        record = OutboxRecord(made.id, request.id, request.requester, parts)
+        with self._judge.book.lock:
+            self._judge.book.sent[made.id] = Sent(request.id, tuple(size.sha256 for size in made.sizes))
+        self._answers[made.id] = _Answer(record, made)
+        self._wake()
+
+    def _receipt(self, receipt: Receipt) -> Receipt | None:
+        answer = self._answers.get(receipt.disclosure)
+        if answer is None or receipt.seq <= answer.newest:
+            return None
+        answer.newest = receipt.seq
+        sent = self._judge.book.sent[receipt.disclosure]
+        sent.acknowledged |= {part for span in receipt.stored for part in range(span.first, span.last + 1)}
+        if receipt.state is not ReceiptState.PARTIAL:
+            sent.state = receipt.state.value
+            if receipt.state is ReceiptState.COMPLETE:
+                sent.acknowledged |= set(range(len(sent.sha256)))
+            del self._answers[receipt.disclosure]
+        return receipt
+
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
+        return [(each.record, True) for each in list(self._answers.values())]
+
+    def begin_sending(self, disclosure: str) -> bool:
+        return disclosure in self._answers
+
+    def read(self, disclosure: str, number: int, offset: int, size: int) -> bytes:
+        return self._answers[disclosure].disclosure.parts[number][offset : offset + size]
+
+
+class _LightUplink(Uplink):
+    """Tells when the line comes and goes. `turn` is one round of `run`."""
+
+    def begin(self) -> None:
+        self._bus.start()
+        self._subscribe()
+
+    def turn(self) -> None:
+        self._turn()
+
+    def due_s(self) -> float:
+        """Returns the seconds until the next turn, if nothing comes meanwhile."""
+        now = self._now()
+        deadlines = [self._look_ns, self._again_ns]
+        deadlines += [each.sender.deadline_ns for each in self._transfers.values() if each.sender.deadline_ns]
+        if (reads_ns := self._reading.deadline_ns(BootNs(now))) is not None:
+            deadlines.append(reads_ns)
+        return max(0.0, (min(deadlines) - now) / 1e9)
+
+
+class LightDoorbell:
+    """One doorbell. All of it runs in the switchboard's thread, apart from the owners'."""
+
+    def __init__(
+        self, settings: BusSettings, cell: str, board: Switchboard, judge: Judge, house: House | None = None
+    ) -> None:
+        self.device, self._board, self._book = settings.name, board, judge.book
+        self.bus = LightBus(settings, board, self._turn)
+        self.custody = LightCustody(self.device, judge, house, lambda: board.do(self._wake))
+        self._uplink = _LightUplink(
+            self.bus, self.custody, self.custody, SystemClock(),  # type: ignore[arg-type]
+            device=self.device, cell_filter=cell_filter(cell), uniform=board.uniform,
+        )  # fmt: skip
+        self._turns = 0
+        on_event = self._uplink._on_event
+
+        def told(event: object) -> None:
+            self._note(event)
+            on_event(event)
+
+        self._uplink._on_event = functools.partial(told)  # type: ignore[method-assign]
+
+    def start(self) -> None:
+        self._uplink.begin()
+        self._turn()
+
+    def stop(self) -> None:
+        self.bus.stop()
+
+    def _note(self, event: object) -> None:
+        if isinstance(event, BusConnected):
+            self._book.links[self.device].begin(time.monotonic())
+        elif isinstance(event, BusDisconnected):
+            self._book.links[self.device].end(time.monotonic())
+
+    def _wake(self) -> None:
+        self._uplink.wake()
+        self._turn()
+
+    def _turn(self) -> None:
+        self._uplink.turn()
+        while self.bus.wait_s() == 0.0:
+            self._uplink.turn()
+        self._turns += 1
+        wait_s = self.bus.wait_s()
+        due_s = self._uplink.due_s()
+        self._board.after(min(due_s, due_s if wait_s is None else wait_s), functools.partial(self._again, self._turns))
+
+    def _again(self, turns: int) -> None:
+        if turns == self._turns:  # otherwise a newer turn has set its own time
+            self._turn()

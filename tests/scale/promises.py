@@ -1,0 +1,136 @@
+"""The book of a run: who was connected, what was published, heard and acknowledged; and the promises that it must keep.
+
+- A request that the brokers have is heard within `PATIENCE_S` by each doorbell that is connected to them.
+- A part that a receipt acknowledged is in the store in the end, byte for byte, and each answer is there once.
+
+Times are seconds of one clock that only goes forward. Pure, apart from the lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["PATIENCE_S", "Book", "Outcome", "Sent", "Spans"]
+
+PATIENCE_S = 60.0
+
+
+class Spans:
+    """Times between `begin` and `end`."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[float, float]] = []
+        self.began_s: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.began_s is not None
+
+    def begin(self, at_s: float) -> None:
+        if self.began_s is None:
+            self.began_s = at_s
+
+    def end(self, at_s: float) -> None:
+        if self.began_s is not None:
+            self.ended.append((self.began_s, at_s))
+            self.began_s = None
+
+    def until(self, now_s: float) -> list[tuple[float, float]]:
+        return [*self.ended, *([] if self.began_s is None else [(self.began_s, now_s)])]
+
+
+@dataclass(slots=True)
+class Sent:
+    """An answer as its doorbell sent it. `acknowledged`: numbers of the parts that receipts named as stored."""
+
+    request: str
+    sha256: tuple[str, ...]
+    acknowledged: set[int] = field(default_factory=set)
+    state: str = "on its way"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The requester's copy of one answer. `rows`, `entries`: of the case, and of the custody log."""
+
+    parts: Mapping[int, str]
+    rows: int
+    entries: int
+
+
+class Book:
+    """`shard_of`: the shard of each doorbell."""
+
+    def __init__(self, shard_of: Mapping[str, int]) -> None:
+        self.lock = threading.Lock()
+        self.shard_of = shard_of
+        self.links: dict[str, Spans] = {door: Spans() for door in shard_of}
+        self.outages: dict[int, Spans] = {shard: Spans() for shard in set(shard_of.values())}
+        self.published: dict[str, tuple[float, frozenset[int]]] = {}
+        """Message → when all its brokers had acknowledged it, and the shards."""
+        self.heard: dict[str, dict[str, float]] = {}
+        self.sent: dict[str, Sent] = {}
+        self.faults: list[str] = []
+        """Events that must never happen."""
+
+    def hear(self, message: str, door: str, at_s: float) -> None:
+        self.heard.setdefault(message, {}).setdefault(door, at_s)
+
+    def unheard(self, now_s: float) -> list[str]:
+        """Returns each message and doorbell that was connected for `PATIENCE_S` after it, and had not heard it."""
+        found = []
+        for message, (since_s, shards) in self.published.items():
+            heard = self.heard.get(message, {})
+            for door, shard in self.shard_of.items():
+                if shard not in shards:
+                    continue
+                links, outages = self.links[door].until(now_s), self.outages[shard].until(now_s)
+                late_s = _first_late_s(links, outages, since_s)
+                if late_s is not None and heard.get(door, now_s + 1) > late_s:
+                    found.append(f"{message} at {door} of shard {shard}")
+        return found
+
+    def broken(self, outcomes: Mapping[str, Outcome]) -> list[str]:
+        """Returns each broken promise about answers."""
+        found = list(self.faults)
+        for disclosure, sent in self.sent.items():
+            outcome = outcomes.get(disclosure, Outcome({}, 0, 0))
+            lost = [part for part in sorted(sent.acknowledged) if outcome.parts.get(part) != sent.sha256[part]]
+            found += [f"lost: part {part} of {disclosure} was acknowledged" for part in lost]
+            if sent.state != "complete":
+                found.append(f"not delivered: {disclosure} is {sent.state}")
+            elif (outcome.rows, outcome.entries) != (1, 1):
+                found.append(f"not once: {disclosure} has {outcome.rows} rows and {outcome.entries} entries")
+        found += [f"invented: {disclosure}" for disclosure in outcomes.keys() - self.sent.keys()]
+        return found
+
+
+def _first_late_s(
+    links: Sequence[tuple[float, float]], outages: Sequence[tuple[float, float]], since_s: float
+) -> float | None:
+    """Returns when a doorbell with these connections must have heard a message. None: no connection lasted."""
+    late = [
+        max(begin_s, since_s) + PATIENCE_S
+        for begin_s, end_s in _without(links, outages)
+        if end_s - max(begin_s, since_s) >= PATIENCE_S
+    ]
+    return min(late, default=None)
+
+
+def _without(spans: Iterable[tuple[float, float]], holes: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    left = list(spans)
+    for begins_s, ends_s in holes:
+        left = [
+            piece
+            for start_s, end_s in left
+            for piece in ((start_s, min(end_s, begins_s)), (max(start_s, ends_s), end_s))
+            if piece[0] < piece[1]
+        ]
+    return left
+
+
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

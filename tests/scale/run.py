@@ -1,0 +1,348 @@
+"""Doorbells, broker shards, a store, a database and workers, which are killed: `python -m tests.scale.run --help`.
+
+It sets all of it up by the project's own commands, measures what it costs, kills, and checks the promises (`promises`).
+Exit status 0 only if each of them was kept. `RESULTS.md` has the last runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from agent.core.media import Gop
+from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
+from agent.wire.identities import parse_public_key, private_key_from_seed, public_key_of
+from agent.wire.topics import cell_of
+from agent.wire.trust import TrustStore
+from tests.cameras import gops_of, play
+from tests.clients.requester.conftest import DESCRIPTION
+from tests.clients.requester.house import House
+from tests.scale.bare_peer import BareFigures, measure_bare
+from tests.scale.desk_side import AGENCY, DeskSide, copied
+from tests.scale.faults import Killer
+from tests.scale.figures import cpu_s, memory_bytes
+from tests.scale.light_bus import Switchboard
+from tests.scale.light_doorbells import Judge, LightDoorbell
+from tests.scale.promises import PATIENCE_S, Book
+from tests.scale.shards import RefusedError, Shard
+from tests.scale.trust_root import TrustRoot
+
+INSIDE = "DOORWARD_SCALE_NAMESPACE"
+REQUEST_BYTES = 4_500
+_SETTLE_S = 240.0
+_ROUND_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The size of a run. `answering`: doorbells of each shard with a house that answers."""
+
+    doorbells: int
+    shards: int
+    workers: int
+    minutes: float
+    seed: int
+    answering: int = 2
+
+
+class World:
+    """Everything of a run, set up and connected."""
+
+    def __init__(self, sizes: Sizes, folder: Path, ends: ExitStack) -> None:
+        self.sizes, self.folder = sizes, folder
+        self.shards = [
+            Shard(folder / f"shard-{number}", number, 4.5 + 0.5 * (number // 2 % 8)) for number in range(sizes.shards)
+        ]
+        """Two shards share each cell, as in a dense one that was split."""
+        self.desk = DeskSide(folder / "desk", ends)
+        self.root = TrustRoot(folder / "trust-root", self.shards)
+        self._agencies = {AGENCY: self.desk.found(sizes.workers)}
+        self.root.list(self._agencies)
+        self.desk.join(self.root, self.shards)
+        for shard in self.shards:
+            ends.callback(shard.stop)
+            shard.start()
+            shard.start_digest()
+            self.root.publish(shard)
+        self.board = Switchboard()
+        self.published_s: list[float] = []
+        """Seconds from each signature until all brokers of the cell had the request."""
+        self.doorbells: list[LightDoorbell] = []
+        self._houses = houses(sizes.answering * sizes.shards)
+        self._make_doorbells()
+        ends.callback(self._stop)
+        self.board.start()
+
+    def _make_doorbells(self) -> None:
+        keys = [
+            private_key_from_seed(number.to_bytes(32, "big"))
+            for number in range(len(self._houses), self.sizes.doorbells)
+        ]
+        devices = [*(each.device_id for each in self._houses), *(public_key_of(key).id for key in keys)]
+        shard_of = {device: self.shards[number % len(self.shards)] for number, device in enumerate(devices)}
+        self.book = Book({device: shard.number for device, shard in shard_of.items()})
+        self.judge = Judge(TrustStore().with_root(parse_public_key(self.root.key)), self.book)
+        owned = {each.device_id: each for each in self._houses}
+        for device, shard in shard_of.items():
+            settings, cell = shard.settings(device), cell_of(52.25, shard.west + 0.25)
+            self.doorbells.append(LightDoorbell(settings, cell, self.board, self.judge, owned.get(device)))
+
+    def _stop(self) -> None:
+        self.judge.stop()
+        done = threading.Event()
+
+        def end() -> None:
+            for each in self.doorbells:
+                each.stop()
+            done.set()
+
+        self.board.do(end)
+        done.wait(60)
+        self.board.stop()
+
+    def connect(self) -> float:
+        """Returns the seconds until all doorbells were connected once."""
+        began_s = time.monotonic()
+        for each in self.doorbells:
+            self.board.do(each.start)
+        until(self.are_up, "all connections", 600)
+        return time.monotonic() - began_s
+
+    def are_up(self) -> bool:
+        return all(link.is_open for link in self.book.links.values())
+
+    def in_cell(self, west: float) -> list[str]:
+        """Returns the doorbells in the cell at that longitude."""
+        shards = {shard.number for shard in self.shards if shard.west == west}
+        return [door for door, shard in self.book.shard_of.items() if shard in shards]
+
+    def ask(self, case: str, west: float) -> None:
+        """Signs a request, and notes the moment when all its brokers have it."""
+        self._note(self.desk.ask(west, case), west)
+
+    def tell(self, title: str, west: float) -> None:
+        """Signs a bulletin, the same."""
+        self._note(self.desk.tell(west, title), west)
+
+    def _note(self, message: str, west: float) -> None:
+        began_s = time.monotonic()
+        until(lambda: self.desk.is_published(message), f"the publication of {message}", 600)
+        self.published_s.append(time.monotonic() - began_s)
+        shards = frozenset(shard.number for shard in self.shards if shard.west == west)
+        self.book.published[message] = (time.monotonic(), shards)
+
+    def revoke(self) -> None:
+        """Signs a list that revokes one more key, and publishes it at each shard, again and again until all have it."""
+        self.root.list(self._agencies, stolen=self.root.version)
+        began_s = time.monotonic()
+        for shard in self.shards:
+            while True:
+                try:
+                    self.root.publish(shard)
+                    break
+                except RefusedError:
+                    if time.monotonic() > began_s + 600:
+                        raise
+        self.book.published[f"list {self.root.version}"] = (time.monotonic(), frozenset(range(len(self.shards))))
+
+
+def houses(count: int) -> list[House]:
+    """Houses that filmed a visit in the last hours."""
+    camera = ScriptedCamera([Visit(0.5)], duration_s=4, size_px=(320, 180))
+    gops: list[Gop] = gops_of(play(camera)[1])
+    made = []
+    for number in range(count):
+        house = House((int(time.time()) - 6000) * 1000, name=f"scale {number}")
+        house.record(DESCRIPTION, gops[:2])
+        house.record(DESCRIPTION, gops[2:])
+        made.append(house)
+    return made
+
+
+def until(holds: Callable[[], bool], what: str, patience_s: float = 120.0) -> None:
+    deadline_s = time.monotonic() + patience_s
+    while not holds():
+        if time.monotonic() > deadline_s:
+            raise SystemExit(f"Waited {patience_s:.0f} s for {what}.")
+        time.sleep(0.05)
+
+
+def row(what: str, figure: str, limit: str = "") -> None:
+    print(f"| {what} | {figure} | {limit} |", flush=True)
+
+
+def measure(world: World) -> None:
+    """Prints the costs without faults, beside bare paho."""
+    bare = measure_bare(world.folder / "bare", world.sizes.doorbells, REQUEST_BYTES)
+    measure_connections(world, bare)
+    for worker in world.desk.workers:
+        worker.start()
+    until(lambda: world.desk.again(world.desk.connected), "the workers")
+    measure_fan_out(world, bare)
+    measure_return(world)
+
+
+def measure_connections(world: World, bare: BareFigures) -> None:
+    count, pids = world.sizes.doorbells, [each.pid for each in world.shards]
+    memory, cpu, own = sum(map(memory_bytes, pids)), sum(map(cpu_s, pids)), memory_bytes(os.getpid())
+    connected_s = world.connect()
+    time.sleep(3)  # the first round of reading
+    held, used_s = (sum(map(memory_bytes, pids)) - memory) / count, (sum(map(cpu_s, pids)) - cpu) / count
+    row(f"{count} doorbells connect", f"{connected_s:.1f} s", f"{bare.connected_s:.1f} s")
+    row("CPU of the brokers for a connection", f"{used_s * 1000:.1f} ms", f"{bare.connection_cpu_ms:.1f} ms")
+    row("memory of a connection at the broker", f"{held / 1024:.1f} KiB", f"{bare.connection_bytes / 1024:.1f} KiB")
+    row("memory of a light doorbell", f"{(memory_bytes(os.getpid()) - own) / count / 1024:.0f} KiB")
+
+
+def measure_fan_out(world: World, bare: BareFigures) -> None:
+    """One request for each cell, all at once."""
+    began_s = time.monotonic()
+    wests = sorted({shard.west for shard in world.shards})
+    asked = {world.desk.ask(west, f"fan-out {west}"): len(world.in_cell(west)) for west in wests}
+    until(lambda: all(len(world.book.heard.get(each, {})) == doors for each, doors in asked.items()), "all doorbells")
+    heard_s = [sorted(world.book.heard[each].values()) for each in asked]
+    took_s = max(each[-1] for each in heard_s) - min(each[0] for each in heard_s)
+    row(f"a request for each cell, from the first of {sum(asked.values())} doorbells to the last", f"{took_s:.2f} s",
+        f"{bare.heard_s:.2f} s")  # fmt: skip
+    row("… from its signature at the desk", f"{max(each[-1] for each in heard_s) - began_s:.2f} s")
+
+
+def measure_return(world: World) -> None:
+    """A broker dies, and all its doorbells come back."""
+    shard = world.shards[0]
+    ours = [world.book.links[door] for door, number in world.book.shard_of.items() if number == shard.number]
+    outage = world.book.outages[shard.number]
+    outage.begin(time.monotonic())
+    shard.kill()
+    until(lambda: not any(link.is_open for link in ours), "the loss of a broker")
+    shard.start()
+    began_s = time.monotonic()
+    outage.end(began_s)
+    until(lambda: all(link.is_open for link in ours), "all doorbells of a killed broker", 400)
+    row(f"the {len(ours)} doorbells of a killed broker are back", f"{time.monotonic() - began_s:.0f} s")
+
+
+def disturb(world: World, *, cuts: bool) -> Killer:
+    """Asks on and on while the killer acts, then waits until all is quiet."""
+    killer = Killer(world.sizes.seed, world.book, world.shards, world.desk, cuts=cuts)
+    stop, ends_s = threading.Event(), time.monotonic() + world.sizes.minutes * 60
+    failed: list[BaseException] = []
+
+    def kill() -> None:
+        try:
+            killer.run(ends_s, (1.0, 6.0), stop)
+        except BaseException as error:  # noqa: BLE001 (told below)
+            failed.append(error)
+
+    thread = threading.Thread(target=kill, name="killer")
+    thread.start()
+    wests = sorted({shard.west for shard in world.shards})
+    turn = 0
+    try:
+        while time.monotonic() < ends_s and not failed:
+            world.ask(f"case {turn}", wests[turn % len(wests)])
+            if turn % 3 == 1:
+                world.tell(f"Bulletin {turn}", wests[turn // 3 % len(wests)])
+            if turn % 4 == 2:
+                world.revoke()
+            turn += 1
+            killer.tend()
+            pause_s = min(_ROUND_S, ends_s - time.monotonic())
+            stop.wait(max(0.0, pause_s))
+    finally:
+        stop.set()
+        thread.join()
+    if failed:
+        raise failed[0]
+    settled = time.monotonic() + _SETTLE_S
+    while time.monotonic() < settled:
+        killer.tend()
+        waited = all(time.monotonic() - since_s > PATIENCE_S for since_s, _ in world.book.published.values())
+        if waited and world.are_up() and all(each.state != "on its way" for each in world.book.sent.values()):
+            break
+        time.sleep(0.5)
+    return killer
+
+
+def check(world: World, killer: Killer) -> int:
+    with world.book.lock:
+        outcomes = world.desk.again(world.desk.outcomes)
+    broken = world.book.broken(outcomes)
+    unheard = world.book.unheard(time.monotonic())
+    acknowledged = sum(len(each.acknowledged) for each in world.book.sent.values())
+    lost = [each for each in broken if each.startswith("lost")]
+    doubled = [each for each in broken if each.startswith(("not once", "invented"))]
+    kills = ", ".join(f"{number} × {kind}" for kind, number in sorted(killer.done.items()))
+    print(f"\n{sum(killer.done.values())} faults ({kills}), {killer.restarted} ended workers were started again.")
+    lists = sum(each.startswith("list") for each in world.book.published)
+    others = len(world.book.published) - lists
+    print(f"{others} requests and bulletins, {lists} lists with a revoked key.")
+    print(f"{len(world.book.sent)} answers, {acknowledged} acknowledged parts.")
+    print(
+        f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(unheard)} unheard."
+    )
+    for each in [*broken, *unheard, *(repr(failure) for failure in world.board.failures)][:20]:
+        print(f"BROKEN: {each}")
+    passed = not (broken or unheard or world.board.failures)
+    counted = f"{world.sizes.doorbells} doorbells, {len(world.shards)} shards, {sum(killer.done.values())} faults"
+    print(f"{counted}: {'all promises were kept' if passed else 'promises were broken'}", flush=True)
+    return 0 if passed else 1
+
+
+def commit() -> str:
+    words = ["git", "rev-parse", "--short=12", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def parsed(arguments: list[str]) -> Sizes:
+    parser = argparse.ArgumentParser(prog="tests.scale.run", description=__doc__)
+    parser.add_argument("--doorbells", type=int, default=1000)
+    parser.add_argument("--shards", type=int, default=8)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--answering", type=int, default=2, help="doorbells of each shard that answer")
+    return Sizes(**vars(parser.parse_args(arguments)))
+
+
+def main(arguments: list[str]) -> int:
+    sizes = parsed(arguments)
+    can_cut = os.geteuid() == 0 and shutil.which("nft") is not None
+    if can_cut and INSIDE not in os.environ:
+        command = 'ip link set lo up && exec "$@"'
+        words = [sys.executable, "-m", "tests.scale.run", *arguments]
+        return subprocess.call(["unshare", "--net", "sh", "-c", command, "sh", *words], env=os.environ | {INSIDE: "1"})
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    wanted = max(20_000, 8 * sizes.doorbells + 1000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(most, wanted)) if os.geteuid() == 0 else (most, most))
+    with ExitStack() as ends:
+        folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="scale-")))
+        began_s = time.monotonic()
+        world = World(sizes, folder, ends)
+        print(f"{sizes} at {commit()}\n\n| what | here | bare paho and mosquitto |\n|---|---:|---:|")
+        row("set up by the commands", f"{time.monotonic() - began_s:.0f} s")
+        try:
+            measure(world)
+            return check(world, disturb(world, cuts=can_cut))
+        finally:
+            logs = [*folder.glob("shard-*/*.log"), *folder.glob("desk/w*/worker.log")]
+            copied(logs, Path(os.environ.get("DOORWARD_SCALE_LOGS", folder / "logs")))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

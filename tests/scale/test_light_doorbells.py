@@ -1,0 +1,145 @@
+"""A short share of `make test-scale`: light doorbells at a shard that is killed, and a requester that takes answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agent.clients.requester import messages
+from agent.clients.requester.broker_files import broker_files
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.receiving_service import DisclosureReceiver
+from agent.clients.requester.roots import KnownRoots
+from agent.core.media import Gop
+from agent.mqtt import BusSettings, MqttBus
+from agent.platform.certificates import signing_request
+from agent.platform.system_clock import SystemClock
+from agent.wire.area import Circle
+from agent.wire.fields import Kind
+from agent.wire.identities import parse_public_key
+from agent.wire.topics import cell_of
+from agent.wire.trust import TrustStore
+from tests.clients.requester.conftest import DESCRIPTION, gops, question
+from tests.clients.requester.house import House
+from tests.scale.light_bus import Switchboard
+from tests.scale.light_doorbells import Judge, LightDoorbell
+from tests.scale.promises import Book
+from tests.scale.shards import Shard
+from tests.scale.trust_root import TrustRoot
+
+__all__ = ["gops"]
+
+pytestmark = pytest.mark.broker
+DOORBELLS, WEST = 6, 4.5
+
+
+class SmallWorld:
+    """One shard, six light doorbells of which one answers, and a requester."""
+
+    def __init__(self, folder: Path, gops: list[Gop], ends: ExitStack) -> None:
+        self._now_s = int(time.time())
+        self.shard = Shard(folder / "shard", 0, WEST)
+        root = TrustRoot(folder / "root", [self.shard])
+        self.requester = Requester.create(folder / "police", "rijnstad-police", Kind.POLICE, root.id)
+        root.list({self.requester.id: self.requester.key.text})
+        directory = root.directory.read_bytes()
+        KnownRoots(self.requester).accept(root.key, root.package, self._now_s, directory)
+        tls = self.requester.folder / "tls"
+        tls.mkdir(exist_ok=True)
+        (tls / "csr.pem").write_bytes(signing_request(tls / "key.pem", self.requester.id))
+        self.shard.certify(self.requester.id, tls / "csr.pem", tls)
+        ends.callback(self.shard.stop)
+        self.shard.start()
+        root.publish(self.shard)
+        house = House((self._now_s - 6000) * 1000)
+        house.record(DESCRIPTION, gops[:1])
+        devices = [house.device_id, *(f"{number:016x}" for number in range(1, DOORBELLS))]
+        self.book = Book(dict.fromkeys(devices, 0))
+        judge = Judge(TrustStore().with_root(parse_public_key(root.key)), self.book)
+        ends.callback(judge.stop)
+        self.board = Switchboard(lambda low, _high: low)
+        cell = cell_of(52.25, WEST + 0.25)
+        self.doorbells = [
+            LightDoorbell(self.shard.settings(each), cell, self.board, judge, None if number else house)
+            for number, each in enumerate(devices)
+        ]
+        self.board.start()
+        ends.callback(self.board.stop)
+        for each in self.doorbells:
+            self.board.do(each.start)
+        self._receive(ends)
+
+    def _receive(self, ends: ExitStack) -> None:
+        found = broker_files(self.requester.folder)
+        host, port = self.shard.host, self.shard.requester_port
+        bus = MqttBus(
+            BusSettings(
+                host, port, self.requester.id, found.authority, found.certificate, found.key,
+                inbound_packet_bytes=160 << 10, inbound_beat_s=0.0,
+            )
+        )  # fmt: skip
+        receiver, stop = DisclosureReceiver(self.requester, bus, SystemClock()), threading.Event()
+        thread = threading.Thread(target=receiver.run, args=(stop,), name="receiver")
+        bus.start()
+        ends.callback(bus.stop)
+        thread.start()
+        ends.callback(thread.join)
+        ends.callback(stop.set)
+
+    def ask(self, case: str) -> str:
+        asked = question(
+            area=Circle(lat=52.25, lon=WEST + 0.25, radius_m=300), from_s=self._now_s - 7200,
+            to_s=self._now_s - 3600, not_after_s=self._now_s + 86_400, case=case,
+        )  # fmt: skip
+        return messages.make_request(self.requester, asked, now_s=self._now_s).id
+
+    def until_heard(self, message: str) -> None:
+        deadline_s = time.monotonic() + 120
+        while len(self.book.heard.get(message, {})) < DOORBELLS:
+            assert time.monotonic() < deadline_s, f"heard by {self.book.heard.get(message)}"
+            time.sleep(0.02)
+
+    def until_delivered(self, count: int) -> None:
+        deadline_s = time.monotonic() + 120
+        while [each.state for each in self.book.sent.values()] != ["complete"] * count:
+            assert time.monotonic() < deadline_s, self.book.sent
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def world(tmp_path: Path, gops: list[Gop]) -> Iterator[SmallWorld]:
+    with ExitStack() as ends:
+        yield SmallWorld(tmp_path, gops, ends)
+
+
+def test_each_doorbell_hears_and_answers_before_and_after_its_broker_was_killed(world: SmallWorld) -> None:
+    world.until_heard(world.ask("before"))
+    world.until_delivered(1)
+    world.shard.kill()
+    asked = world.ask("meanwhile")
+    world.shard.start()
+    world.until_heard(asked)
+    world.until_delivered(2)
+    for disclosure, sent in world.book.sent.items():
+        assert world.requester.answer(disclosure).sealed() == frozenset(range(len(sent.sha256)))
+    assert world.board.failures == []
+
+
+def test_a_light_doorbell_hears_only_requesters_that_its_root_lists(world: SmallWorld) -> None:
+    asked = world.ask("before")
+    world.until_heard(asked)
+    (judge,) = {each.custody._judge for each in world.doorbells}
+    topic, data = next((topic, data) for _, topic, data in judge._verified)
+    assert topic.endswith("/requests/rijnstad-police/0")
+    stranger = world.doorbells[1].custody
+    stranger.trust = TrustStore()
+    world.book.heard.clear()
+    assert stranger.on_message(topic, data) is None
+    assert world.book.heard == {}
+    world.doorbells[2].custody.on_message(topic, data)
+    assert world.book.heard.keys() == {asked}

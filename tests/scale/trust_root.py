@@ -1,0 +1,77 @@
+"""A trust root of three people, by `doorward requester trust-root`. It lists agencies, and brokers with their cells."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.clients.requester.keys import load_key
+from agent.wire.identities import private_key_from_seed, public_key_of
+from tests.scale.shards import Shard, spoken
+
+__all__ = ["TrustRoot"]
+
+
+class TrustRoot:
+    """Two of three people sign each list. One key is online."""
+
+    def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
+        folder.mkdir()
+        self._folder, self._shards = folder, shards
+        self._people = [folder / f"person-{number}.key" for number in range(3)]
+        self._online = folder / "online.key"
+        for key in (*self._people, self._online):
+            spoken("requester", "keygen", "--root", "--key", key)
+        self.folder = folder / "root"
+        words: list[object] = []
+        for person in self._people:
+            words += ["--key", public_key_of(load_key(person)).text]
+        words += ["--timestamp-key", public_key_of(load_key(self._online)).text]
+        made = self._say("found", "--folder", self.folder, *words)
+        self.key, self.id = str(made["root"]), str(made["root_id"])
+        self._sign(made["to_sign"])
+        request = self._say("csr", "--folder", self.folder)["csr"]
+        for shard in shards:
+            shard.admit_root(self.id, Path(request), folder / shard.host)
+        self.version = 0
+
+    def list(self, agencies: dict[str, str], stolen: int = 0) -> None:
+        """Signs the next list. `agencies`: id → public key. `stolen`: how many more keys it revokes."""
+        self.version += 1
+        known = [_entry(name, key, revoked=False) for name, key in agencies.items()]
+        keys = [private_key_from_seed(number.to_bytes(32, "big")) for number in range(stolen)]
+        known += [_entry(f"agency-{number}", public_key_of(key).text, revoked=True) for number, key in enumerate(keys)]
+        text = f"version = {self.version}\n" + "".join(known) + "".join(each.directory_entry for each in self._shards)
+        source = self._folder / f"list-{self.version}.toml"
+        source.write_text(text)
+        made = self._say("list", source, "--folder", self.folder)
+        self._sign(made["to_sign"])
+        self.directory = Path(made["brokers"])
+        self._say("stamp", "--folder", self.folder, "--timestamp-key", self._online)
+
+    @property
+    def package(self) -> bytes:
+        return (self.folder / "package.json").read_bytes()
+
+    def publish(self, shard: Shard) -> None:
+        for name in ("authority.pem", "certificate.pem"):
+            shutil.copy(self._folder / shard.host / name, self.folder / "tls" / name)
+        self._say("publish", "--folder", self.folder, "--broker", f"{shard.host}:{shard.requester_port}")
+
+    def _sign(self, payload: str) -> None:
+        for person in self._people[:2]:
+            self._say("sign", payload, "--root-key", person)
+
+    def _say(self, *words: object) -> dict[str, Any]:
+        return spoken("requester", "trust-root", *words)
+
+
+def _entry(name: str, key: str, *, revoked: bool) -> str:
+    return (
+        f'[[requesters]]\nid = "{name}"\nname = "{name.title()}"\nkind = "police"\n'
+        "regions = [{ south = 52.0, west = 4.5, north = 52.5, east = 8.5 }]\n"
+        f'[[requesters.keys]]\nkey = "{key}"\nfrom = 2020-01-01\nuntil = 2099-12-31\n'
+        f"revoked = {str(revoked).lower()}\n"
+    )
