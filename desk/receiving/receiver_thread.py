@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connection
 from django.utils import timezone
 
 from agent.clients.requester.cell_brokers import CellBrokers
@@ -21,7 +21,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.publisher import connection_lock
 from agent.clients.requester.receiving_service import DisclosureReceiver
-from agent.errors import DoorwardError
+from agent.errors import DoorwardError, NetworkError
 from agent.mqtt import MqttBus
 from agent.ports import Bus, Clock
 from desk.cases.deletion import run_due
@@ -35,7 +35,7 @@ from desk.receiving.reconcile import keep_position, reconcile, reconcile_answer
 from desk.sealed_keys import require_unlocked
 from desk.tips.tip_retention import tips_due
 
-__all__ = ["OpenBus", "ReceiverThread"]
+__all__ = ["OpenBus", "ReceiverThread", "pause_after"]
 
 OpenBus = Callable[[Requester], Bus]
 """Returns a started connection for a requester. Raises `ConfigurationError`."""
@@ -49,6 +49,9 @@ _RETENTION_EVERY_S: Final = 60.0
 _SIGN_OF_LIFE_EVERY_S: Final = 10.0
 _RESTART_S: Final = (1.0, 5.0, 30.0)
 """Pauses before the first, second and each later restart."""
+_AWAY_S: Final = 5.0
+"""The longest pause while the database or the store of sealed parts is away. All workers wait for it at once, and
+doorbells and requests wait for them."""
 _log = structlog.get_logger(__name__)
 
 
@@ -85,13 +88,14 @@ class ReceiverThread:
         faults = 0
         try:
             while not self._stop.is_set():
-                began_s = time.monotonic()
+                began_s, last = time.monotonic(), None
                 try:
                     self._receive()
                 except Exception as error:  # noqa: BLE001 (a bug must not end the thread silently)
                     self._failed(error)
+                    last = error
                 faults = 0 if time.monotonic() - began_s > _RESTART_S[-1] else faults + 1
-                self._stop.wait(_RESTART_S[min(faults, len(_RESTART_S)) - 1] if faults else 0)
+                self._stop.wait(pause_after(last, faults))
             with contextlib.suppress(DatabaseError):
                 self._say("stopped", "")
         finally:
@@ -199,6 +203,13 @@ class ReceiverThread:
             row.state, row.since = state, now
         row.detail, row.seen_at = detail, now
         row.save()
+
+
+def pause_after(error: Exception | None, faults: int) -> float:
+    """Returns the seconds before the next start, after this many faults in a row. The last one was `error`."""
+    pause_s = _RESTART_S[min(faults, len(_RESTART_S)) - 1] if faults else 0.0
+    is_away = isinstance(error, NetworkError | OperationalError | InterfaceError)
+    return min(pause_s, _AWAY_S) if is_away else pause_s
 
 
 def _locks(organisation: Organisation, _requester: Requester, _now_s: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.test import override_settings
 from django.utils import timezone
 
@@ -21,7 +22,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.roots import KnownRoots
 from agent.core.bus import MessageReceived
-from agent.errors import StorageError
+from agent.errors import NetworkError, StorageError
 from agent.platform.system_clock import SystemClock
 from desk import sealed_keys
 from desk.cases.models import Answer, Case, Clip, SignedRequest
@@ -32,7 +33,7 @@ from desk.people.roles import Role
 from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.models import Notice, Receiver
-from desk.receiving.receiver_thread import ReceiverThread
+from desk.receiving.receiver_thread import ReceiverThread, pause_after
 from desk.receiving.supervisor import Supervisor
 from desk.reminders.due import due_reminders
 from tests.brokers import BrokerWithClients, broker_with_clients
@@ -211,6 +212,12 @@ def test_a_full_disk_is_shown_with_its_remedy_and_the_answer_arrives_once_there_
         until(lambda: door.finished is not None, "the receipt", send)
         until(lambda: Answer.objects.filter(state="complete").exists(), "the row")
     assert Answer.objects.count() == 1
+
+
+@pytest.mark.parametrize("away", [NetworkError("no store"), OperationalError("no database"), InterfaceError("ended")])
+def test_a_receiver_looks_soon_for_a_store_or_database_that_was_away(away: Exception) -> None:
+    assert [pause_after(away, faults) for faults in (0, 1, 2, 3, 50)] == [0, 1, 5, 5, 5]
+    assert [pause_after(StorageError("full"), faults) for faults in (0, 1, 2, 3, 50)] == [0, 1, 5, 30, 30]
 
 
 def test_an_organisation_without_certificate_fails_alone_and_its_retention_goes_on(
