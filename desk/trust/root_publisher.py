@@ -1,7 +1,8 @@
 """Stamps and publishes the package of each root of several keys, and notes what each broker has.
 
 A timestamp says for a week that nothing newer was signed. The desk makes a new one each day, and at once after a
-signature. It publishes on the broker of `desk.toml`, or on all brokers of the root's list.
+signature. It publishes on the broker of `desk.toml`, or on all brokers of the root's list. It looks every ten minutes
+if each broker still has the package, because a killed broker may have lost it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from agent.clients.requester.broker_files import broker_files
-from agent.clients.requester.package_publisher import publish_package
+from agent.clients.requester.package_publisher import is_published, publish_package
 from agent.errors import ConfigurationError, DoorwardError
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform import files
@@ -37,6 +38,7 @@ __all__ = [
     "NO_BROKER",
     "STAMP_DAYS",
     "LateBroker",
+    "Looked",
     "brokers_of",
     "connection_of",
     "late_brokers",
@@ -53,6 +55,8 @@ LATE: Final = timedelta(days=4)
 """A broker gets a package each day. People have three days left before its news ends and owners are warned."""
 NO_BROKER: Final = ""
 """The row of a fault before any broker is tried: no package can be made."""
+_LOOK_EVERY_S: Final = 600
+"""More than the time after which a broker has written on its disk what it acknowledged (`autosave_interval`)."""
 _EVERY_S: Final = 60.0
 _TIMEOUT_S: Final = 30.0
 _log: Final = structlog.get_logger(__name__)
@@ -67,24 +71,27 @@ class LateBroker:
 
 
 OpenBus = Callable[[Organisation, BrokerAddress], Bus]
+Looked = dict[tuple[int, str], int]
+"""When each broker was seen to have the newest package, UTC s: by organisation and address. Memory of one process."""
 
 
 def root_publisher() -> PeriodicThread:
     """Returns the thread that keeps each root of this desk fresh on its brokers."""
-    return PeriodicThread("root-publisher", publish_due, every_s=_EVERY_S)
+    looked = Looked()
+    return PeriodicThread("root-publisher", lambda: publish_due(looked=looked), every_s=_EVERY_S)
 
 
-def publish_due(open_bus: OpenBus | None = None, now_s: int | None = None) -> None:
-    """Stamps and publishes what is due, for each root of several keys."""
+def publish_due(open_bus: OpenBus | None = None, now_s: int | None = None, looked: Looked | None = None) -> None:
+    """Stamps and publishes what is due, for each root of several keys. With `looked`, it looks at brokers again."""
     rows = RootDraft.objects.filter(state="signed").values_list("organisation", flat=True).distinct()
     for organisation in Organisation.objects.filter(pk__in=list(rows)):
         try:
-            publish_root(organisation, open_bus or _open_bus, now_s or int(time.time()))
+            publish_root(organisation, open_bus or _open_bus, now_s or int(time.time()), looked)
         except DoorwardError as error:  # one root must not keep the others from being published
             _log.warning("root not published", organisation=organisation.requester_id, error=str(error))
 
 
-def publish_root(organisation: Organisation, open_bus: OpenBus, now_s: int) -> None:
+def publish_root(organisation: Organisation, open_bus: OpenBus, now_s: int, looked: Looked | None = None) -> None:
     """Stamps the newest list if that is due, and gives each broker the package that it lacks. Faults are noted.
 
     Raises `ConfigurationError` if the list lacks signatures, and `StorageError`.
@@ -105,20 +112,25 @@ def publish_root(organisation: Organisation, open_bus: OpenBus, now_s: int) -> N
     sha256 = hashlib.sha256(package).hexdigest()
     for address in brokers_of(organisation):
         row, _ = Publication.objects.get_or_create(organisation=organisation, broker=str(address))
-        if row.sha256 == sha256:
+        place, is_known = (organisation.pk, str(address)), row.sha256 == sha256
+        if is_known and (looked is None or now_s - looked.get(place, 0) < _LOOK_EVERY_S):
             continue
         try:
             bus = open_bus(organisation, address)
             try:
-                directory = shared_root.files_of(organisation).directory()
-                publish_package(bus, _root_id(organisation), package, _TIMEOUT_S, directory)
+                if not (is_known and is_published(bus, _root_id(organisation), package, _TIMEOUT_S)):
+                    directory = shared_root.files_of(organisation).directory()
+                    publish_package(bus, _root_id(organisation), package, _TIMEOUT_S, directory)
+                    row.published_at = timezone.now()
             finally:
                 if isinstance(bus, MqttBus):
                     bus.stop()
         except DoorwardError as error:
             row.problem = str(error)
         else:
-            row.sha256, row.published_at, row.problem = sha256, timezone.now(), ""
+            row.sha256, row.problem = sha256, ""
+            if looked is not None:
+                looked[place] = now_s
         row.save()
 
 

@@ -1,19 +1,32 @@
-"""Publishes a root's package on a broker: each chunk retained in its slot, and the slots behind it cleared."""
+"""Publishes a root's package on a broker: each chunk retained in its slot, and the slots behind it cleared.
+
+A broker that is killed may lose what it acknowledged in its last minutes. `is_published` looks first, because connected
+doorbells read each package that is published.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import Final
 
-from agent.core.bus import BusDisconnected, PublishAcknowledged, PublishLost, PublishRefused
+from agent.core.bus import (
+    BusDisconnected,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+    Subscribed,
+)
 from agent.errors import ConfigurationError, NetworkError
 from agent.ports import Bus
-from agent.wire.topics import BrokersTopic, TrustTopic
+from agent.wire.topics import BrokersTopic, TrustTopic, trust_filter
 from agent.wire.trust_package import TRUST_SLOTS, split_directory, split_package
 
-__all__ = ["publish_package"]
+__all__ = ["is_published", "publish_package"]
 
 _WAIT_S: Final = 0.2
+_QUIET_S: Final = 2.0
+"""A broker sends what it retains right beside its answer to the subscription."""
 
 
 def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, directory: bytes | None = None) -> int:
@@ -34,6 +47,32 @@ def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, direc
     slots = {slot: chunks[slot] if slot < len(chunks) else b"" for slot in range(TRUST_SLOTS)}
     _publish(bus, {slot: (str(TrustTopic(root, slot)), data) for slot, data in slots.items()}, len(chunks), timeout_s)
     return len(chunks)
+
+
+def is_published(bus: Bus, root: str, package: bytes, timeout_s: float) -> bool:
+    """Returns whether the broker retains the package. The caller must leave all events of the started `bus` to this.
+
+    Raises `NetworkError` if the broker does not answer in time.
+    """
+    wanted = {str(TrustTopic(root, slot)): chunk for slot, chunk in enumerate(split_package(package))}
+    found: dict[str, bytes] = {}
+    topic_filter, answered = trust_filter(root), False
+    ends_s, fault = time.monotonic() + timeout_s, ""
+    bus.hurry(True)
+    bus.subscribe(topic_filter)
+    while found != wanted:
+        match bus.next_event(_QUIET_S if answered else _WAIT_S):
+            case MessageReceived(topic=topic, payload=payload) if topic in wanted:
+                found[topic] = payload
+            case Subscribed():
+                answered = True
+            case BusDisconnected(error=error):
+                fault = str(error)
+            case None if answered:
+                return False
+        if time.monotonic() > ends_s:
+            raise NetworkError(f"The broker does not say what it has. {fault}".strip(), remedy="Look again.")
+    return True
 
 
 def _publish(bus: Bus, waiting: dict[int, tuple[str, bytes]], needed: int, timeout_s: float) -> None:

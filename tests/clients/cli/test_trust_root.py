@@ -15,7 +15,7 @@ import pytest
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.clients.requester.keys import load_key
-from agent.clients.requester.package_publisher import publish_package
+from agent.clients.requester.package_publisher import is_published, publish_package
 from agent.clients.requester.root_folder import RootFolder
 from agent.core.bus import BusConnected, MessageReceived, PublishAcknowledged, PublishRefused, Subscribed
 from agent.custodian.journal_sqlite import SqliteJournal
@@ -95,6 +95,11 @@ revoked = {str(revoked).lower()}
         made = self.type("trust-root", "list", str(source), "--folder", str(self.root))
         self.sign(made["to_sign"], *self.people[:2])
 
+    def publish_missing(self, port: int) -> int:
+        """Returns how many slots were published."""
+        words = ("--folder", str(self.root), "--broker", f"127.0.0.1:{port}", "--missing")
+        return int(self.type("trust-root", "publish", *words)["chunks"])
+
     def publish(self, port: int) -> dict[str, Any]:
         self.type("trust-root", "stamp", "--folder", str(self.root), "--timestamp-key", str(self.online))
         return self.type("trust-root", "publish", "--folder", str(self.root), "--broker", f"127.0.0.1:{port}")
@@ -165,6 +170,10 @@ def test_a_stolen_key_is_refused_at_a_doorbell_soon_after_two_people_signed_and_
         association.publish(world.broker.requester_port)
         until(lambda: not resolves(house.door, root.id), "the revocation has arrived")
         assert house.door.entries()[-1]["reason"] == "tightened"
+        assert association.publish_missing(world.broker.requester_port) == 0
+        world.broker.kill()
+        world.broker.start()
+        assert association.publish_missing(world.broker.requester_port) == 1, "the broker had lost it"
     finally:
         house.stop()
 
@@ -224,6 +233,23 @@ def test_only_the_root_publishes_in_its_slots_and_it_publishes_nothing_else(
     with pytest.raises(ConfigurationError, match="refuses slot 1"):
         publish_package(second, roots[1], b"x" * 20_000, PATIENCE_S)
     assert publish_package(first, roots[0], b"x" * 20_000, PATIENCE_S) == 2
+
+
+def test_a_broker_that_was_killed_lacks_a_package_that_it_had_acknowledged(world: BrokerWithClients) -> None:
+    root, package = "c3" * 8, b"x" * 20_000
+    files = world.pki.client(f"{root}.root")
+    made = world.pki.add_root(root, time_of(), request=signing_request(files.key, f"{root}.root"), slots=2)
+    world.broker.reload()
+    bus = world.bus(made.name, inbound_beat_s=0.0)
+    bus.start()
+    publish_package(bus, root, package, PATIENCE_S)
+    assert is_published(bus, root, package, PATIENCE_S)
+    assert not is_published(bus, root, b"y" * 20_000, PATIENCE_S)
+    world.broker.kill()
+    world.broker.start()
+    assert not is_published(bus, root, package, PATIENCE_S)
+    publish_package(bus, root, package, PATIENCE_S)
+    assert is_published(bus, root, package, PATIENCE_S)
 
 
 def said(bus: Any, topic: str, token: int, data: bytes = b"x") -> object:

@@ -8,8 +8,17 @@ from types import SimpleNamespace
 import pytest
 
 from agent.clients.requester import package_publisher
-from agent.clients.requester.package_publisher import publish_package
-from agent.core.bus import BusDisconnected, BusEvent, LinkFault, PublishAcknowledged, PublishLost, PublishRefused
+from agent.clients.requester.package_publisher import is_published, publish_package
+from agent.core.bus import (
+    BusDisconnected,
+    BusEvent,
+    LinkFault,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+    Subscribed,
+)
 from agent.errors import ConfigurationError, FormatError, NetworkError
 from agent.wire.trust_package import MAX_CHUNK_BYTES, TRUST_SLOTS, split_package
 
@@ -124,6 +133,38 @@ def test_the_broker_has_its_time_to_the_last_moment(package: bytes, monkeypatch:
         "The broker has not taken the package.",
         "Publish it again.",
     )
+
+
+class RetainedBus(SlotBus):
+    """Answers a subscription with what the broker retains."""
+
+    def __init__(self, retained: dict[str, bytes], *, answers: bool = True) -> None:
+        super().__init__()
+        self._retained, self._answers = retained, answers
+
+    def subscribe(self, topic_filter: str) -> None:
+        found = [MessageReceived(topic, data) for topic, data in self._retained.items()]
+        self.events.extend([*found, *([Subscribed(topic_filter)] if self._answers else [])])
+
+
+def test_a_package_is_on_the_broker_if_each_of_its_slots_is(package: bytes) -> None:
+    chunks = {f"doorward/v1/trust/{ROOT}/{slot}": chunk for slot, chunk in enumerate(split_package(package))}
+    (first, *_), other = chunks, split_package(b"y" * len(package))[0]
+
+    def found(retained: dict[str, bytes]) -> bool:
+        return is_published(RetainedBus(retained), ROOT, package, 60.0)  # type: ignore[arg-type]
+
+    assert found(chunks)
+    assert found(chunks | {f"doorward/v1/trust/{ROOT}/3": other}), "doorbells ignore a slot behind the last one"
+    assert not found({})
+    assert not found({first: chunks[first]})
+    assert not found(chunks | {first: other})
+
+
+def test_a_broker_that_does_not_say_what_it_has_is_named(package: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_publisher, "_WAIT_S", 0.0)
+    with pytest.raises(NetworkError, match="does not say"):
+        is_published(RetainedBus({}, answers=False), ROOT, package, 0.0)  # type: ignore[arg-type]
 
 
 def test_a_package_that_no_broker_takes_is_refused_before_anything_is_published() -> None:

@@ -19,7 +19,7 @@ from django.utils import translation
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.root_folder import RootFolder
-from agent.core.bus import MessageReceived, PublishAcknowledged
+from agent.core.bus import MessageReceived, PublishAcknowledged, Subscribed
 from agent.errors import ConfigurationError, NetworkError, OpenError, RequestError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
@@ -110,18 +110,25 @@ class KeepingBus:
 
     def __init__(self, retained: dict[str, bytes]) -> None:
         self.retained = retained
-        self._events: deque[PublishAcknowledged] = deque()
+        self.published = 0
+        self._events: deque[PublishAcknowledged | MessageReceived | Subscribed] = deque()
 
     def hurry(self, _now: bool) -> None:
         """Nothing here waits."""
 
     def publish(self, topic: str, payload: bytes, *, token: int, retain: bool) -> bool:
         assert retain
+        self.published += 1
         self.retained[topic] = payload
         self._events.append(PublishAcknowledged(token, heard=True))
         return True
 
-    def next_event(self, _timeout_s: float) -> PublishAcknowledged | None:
+    def subscribe(self, topic_filter: str) -> None:
+        begins = topic_filter.removesuffix("+")
+        found = [MessageReceived(topic, data) for topic, data in self.retained.items() if topic.startswith(begins)]
+        self._events.extend([*(each for each in found if each.payload), Subscribed(topic_filter)])
+
+    def next_event(self, _timeout_s: float) -> PublishAcknowledged | MessageReceived | Subscribed | None:
         return self._events.popleft() if self._events else None
 
 
@@ -132,12 +139,14 @@ class Brokers:
         self.retained: dict[str, dict[str, bytes]] = {}
         self.away: set[str] = set()
         self.connected: list[str] = []
+        self.buses: list[KeepingBus] = []
 
     def open(self, _organisation: object, address: BrokerAddress) -> Any:
         self.connected.append(str(address))
         if str(address) in self.away:
             raise NetworkError("The broker does not answer.", remedy="Wait.")
-        return KeepingBus(self.retained.setdefault(str(address), {}))
+        self.buses.append(KeepingBus(self.retained.setdefault(str(address), {})))
+        return self.buses[-1]
 
 
 @pytest.fixture
@@ -415,6 +424,31 @@ def test_a_root_with_one_key_becomes_one_of_several_and_its_owners_keep_it(agenc
     root_publisher.publish_root(agency.organisation, Brokers().open, NOW_S)
     store, _ = TrustStore().with_root(name).accept(shared_root.files_of(agency.organisation).package(), NOW_S)
     assert name.id in store.bundles
+
+
+def test_the_desk_looks_if_each_broker_still_has_the_list_and_publishes_it_again(root: Root) -> None:
+    """A broker that is killed loses what it had acknowledged within the last minutes: a revocation, for example."""
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    brokers, looked = Brokers(), root_publisher.Looked()
+    root_publisher.publish_due(brokers.open, NOW_S, looked)
+    (kept,) = brokers.retained.values()
+    before = dict(kept)
+    kept.clear()
+    root_publisher.publish_due(brokers.open, NOW_S + 599, looked)
+    assert kept == {}, "doorbells read each package, so it looks first, and not all the time"
+    root_publisher.publish_due(brokers.open, NOW_S + 601, looked)
+    assert kept == before
+    writes = [each for each in brokers.buses if each.published]
+    root_publisher.publish_due(brokers.open, NOW_S + 1300, looked)
+    assert [each for each in brokers.buses if each.published] == writes, "it is there"
+    assert len(brokers.connected) == 3
+    brokers.away.add("near.example.org:8884")
+    root_publisher.publish_due(brokers.open, NOW_S + 2000, looked)
+    assert "does not answer" in Publication.objects.get(broker="near.example.org:8884").problem
+    brokers.away.clear()
+    root_publisher.publish_due(brokers.open, NOW_S + 2001, looked)
+    assert Publication.objects.get(broker="near.example.org:8884").problem == ""
 
 
 def test_the_desk_publishes_on_each_listed_broker_stamps_daily_and_notes_faults(root: Root) -> None:

@@ -11,7 +11,7 @@ import click
 from agent.cli.frame import Fraction, Group, Number, emit_json, json_option
 from agent.clients.cli.requester.options import broker_address, now_s
 from agent.clients.requester.keys import FileSigner, load_key
-from agent.clients.requester.package_publisher import publish_package
+from agent.clients.requester.package_publisher import is_published, publish_package
 from agent.clients.requester.root_folder import RootFolder
 from agent.errors import ConfigurationError, FormatError
 from agent.mqtt import BusSettings, MqttBus
@@ -175,9 +175,16 @@ def csr(folder: Path, as_json: bool) -> None:
 @_folder
 @click.option("--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener.")
 @click.option("--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="Patience.")
+@click.option(
+    "--missing", is_flag=True, help="Only if the broker lacks it.  Connected doorbells read what is published."
+)
 @json_option
-def publish(folder: Path, broker: str | None, timeout: float, as_json: bool) -> None:
-    """Publish the package.  Doorbells that are connected take it within seconds."""
+def publish(folder: Path, broker: str | None, timeout: float, missing: bool, as_json: bool) -> None:
+    """Publish the package.  Doorbells that are connected take it within seconds.
+
+    A broker that is killed may lose what it took in its last minutes: let a timer run this with --missing every ten
+    minutes.
+    """
     root, tls = RootFolder(folder), folder / "tls"
     package, name = root.package(), f"{root.name_key.id}.root"
     host, port = broker_address(broker)
@@ -191,11 +198,15 @@ def publish(folder: Path, broker: str | None, timeout: float, as_json: bool) -> 
     bus = MqttBus(BusSettings(host=host, port=port, name=name, authority=authority, certificate=certificate, key=key))
     try:
         bus.start()
-        chunks = publish_package(bus, root.name_key.id, package, timeout, root.directory())
+        is_there = missing and is_published(bus, root.name_key.id, package, timeout)
+        chunks = 0 if is_there else publish_package(bus, root.name_key.id, package, timeout, root.directory())
     finally:
         bus.stop()
     if as_json:
         emit_json({"root_id": root.name_key.id, "chunks": chunks, "size_bytes": len(package)})
+        return
+    if is_there:
+        click.echo("The broker has the package already.")
         return
     click.echo(f"Published: {len(package)} bytes in {chunks} of the root's slots.")
 
