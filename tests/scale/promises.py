@@ -90,7 +90,8 @@ class Book:
                 links, outages = self.links[door].until(now_s), self.outages[shard].until(now_s)
                 late_s = _first_late_s(links, outages, since_s)
                 if late_s is not None and heard.get(door, now_s + 1) > late_s:
-                    found.append(f"{message} at {door} of shard {shard}")
+                    late = f"{heard[door] - late_s:.0f} s late" if door in heard else "never"
+                    found.append(f"{message} at {door} of shard {shard}: {late}")
         return found
 
     def broken(self, outcomes: Mapping[str, Outcome]) -> list[str]:
