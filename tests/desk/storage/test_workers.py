@@ -126,14 +126,17 @@ def holder(agency: Agency, door: Door) -> Worker:
 def die_at(worker: Worker, step: int, *, after: bool) -> list[int]:
     """Lets the worker die at its step of that number. Returns the list of the steps taken."""
     taken: list[int] = []
+    under_way: list[int] = []
+    """Numbers of the steps that have begun: a change of a note uses other notes."""
 
     def count(_name: str) -> None:
         taken.append(1)
+        under_way.append(len(taken))
         if len(taken) == step and not after:
             raise KilledError
 
     def done(_name: str) -> None:
-        if len(taken) == step and after:
+        if under_way.pop() == step and after:
             raise KilledError
 
     worker.before, worker.after = count, done

@@ -29,6 +29,7 @@ from tests.desk.agencies import Agency, browser, make_person
 from tests.desk.test_tokens import Token, token
 from tests.desk.trust.test_shared_root import NOW_S, Brokers
 from tests.desk.trust.test_trust import list_of
+from tests.lengths import LONG, only
 
 __all__ = ["token"]
 
@@ -115,7 +116,7 @@ def in_fork(token: Token, story: Callable[[], None]) -> None:
     assert status == 0, (token.folder / "fault").read_text()
 
 
-@pytest.mark.parametrize("in_token", [1, 2])
+@pytest.mark.parametrize("in_token", only([2], [1, 2]))
 def test_two_of_three_people_found_a_root_and_sign_a_list_with_keys_in_the_token(
     people: People, token: Token, in_token: int
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_person_signs_with_no_key_of_another_person_and_a_new_key_is_another_o
     in_fork(token, story)
 
 
+@LONG
 def test_a_token_that_is_away_signs_nothing_and_the_person_signs_when_it_is_back(people: People, token: Token) -> None:
     first = people.all[0]
 
