@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _TEXTS: Final = Path(agent.__file__).parent / "web" / "texts"
+_PLACE: Final = re.compile(r"\{(\w+)\}")
 _DAYS_PER_YEAR: Final = 365
 _ARABIC_FORMS: Final = ("zero", "one", "two")
 
@@ -96,10 +98,8 @@ def no_calling_back(language: str) -> str:
 
 
 def _say(language: str, key: str, **values: str) -> str:
-    text = page_texts(language)[key]
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", value)
-    return text
+    # In one pass: a requester's name may hold a place in braces.
+    return _PLACE.sub(lambda found: values[found[1]], page_texts(language)[key])
 
 
 def _plural_form(number: int, language: str) -> str:

@@ -90,6 +90,10 @@ def test_the_desk_names_each_incident_and_party_of_the_protocol() -> None:
     assert list(ONWARD) == [each.value for each in OnwardKind]
 
 
+def test_a_name_that_holds_a_place_of_a_text_stays_as_it_is() -> None:
+    assert view(who="The {days} of {parties}").decision[0].startswith("The {days} of {parties} states that")
+
+
 def source_of(function: Any) -> str:
     return Path(function.__code__.co_filename).read_text()
 
