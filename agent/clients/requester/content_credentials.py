@@ -39,7 +39,7 @@ from agent.clients.requester.verification import Verification, VerifiedItem
 from agent.core.ledger.merkle import leaf_hash
 from agent.core.timebase import ClockQuality, utc_date
 from agent.core.vault.following import FIRST, prev_in_clip_of
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.platform.certificates import key_usage
 from agent.wire.disclosures import PartKind
@@ -48,6 +48,7 @@ from agent.wire.identities import SIGNATURE_BYTES, PublicKey
 __all__ = ["FOLDER", "CredentialedClip", "has_c2pa", "require_c2pa", "write_credentials"]
 
 FOLDER: Final = "c2pa"
+_LEFT_OUT: Final = "LEFT-OUT.txt"
 _MP4: Final = "video/mp4"
 _SOUND: Final = "audio/mp4"
 _MOST_PARTS: Final = 256
@@ -80,7 +81,8 @@ class _Part:
     """The copy of a captured film or sound, which others name as their ingredient."""
 
     item: VerifiedItem
-    path: Path
+    path: Path | None
+    """None if the file takes no credentials."""
     kind: str
     relationship: str = "componentOf"
 
@@ -109,9 +111,11 @@ def write_credentials(
 ) -> list[Path]:
     """Writes copies of the films, sounds and stills with credentials into the new folder `folder`.
 
-    `merged`: the film of all clips. Returns the paths of the copies. A film of over 256 films and sounds has none.
-    Raises `ConfigurationError` without the package or if the key cannot sign now, and `FormatError` if a file takes no
-    credentials.
+    `merged`: the film of all clips. Returns the paths of the copies. LEFT-OUT.txt names each file without a copy: a
+    film of over 256 films and sounds; a file that takes no credentials, for example because a hostile doorbell put two
+    into it; and what was made of one.
+
+    Raises `ConfigurationError` without the package or if the key cannot sign now, and `StorageError`.
     """
     require_c2pa()
     files.make_folder(folder)
@@ -132,6 +136,7 @@ def write_credentials(
         said = "Other segments were recorded and are not shown."
         cut: list[dict[str, Any]] = [{"action": _TRIMMED, "description": said}] if trimmed else []
         writer.sign(merged, _MP4, [_composed(), *_placed(len(parts)), *cut], parts)
+    writer.name_the_left_out()
     return writer.written
 
 
@@ -144,6 +149,14 @@ class _Writer:
     credential: tuple[str, str]
     media: ConfinedMedia
     written: list[Path] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """The reason for each file without a copy."""
+
+    def name_the_left_out(self) -> None:
+        """Writes LEFT-OUT.txt if a file has no copy."""
+        if self.left_out:
+            lines = [f"{name}: {reason}\n" for name, reason in self.left_out.items()]
+            files.write(self.folder / _LEFT_OUT, "".join(lines).encode("utf-8"))
 
     def captured(self, clip: CredentialedClip) -> list[_Part]:
         """Writes the copies of the films and sounds of a clip's segments."""
@@ -169,8 +182,12 @@ class _Writer:
             self.sign(picture, _JPEG, actions, [replace(parts[0], relationship="parentOf")])
 
     def sign(self, path: Path, kind: str, actions: list[dict[str, Any]], parts: Sequence[_Part]) -> None:
-        """Writes the copy of a file that was made of `parts`, unless they are too many."""
-        if len(parts) <= _MOST_PARTS:
+        """Writes the copy of a file that was made of `parts`, unless they are too many or one has no copy."""
+        if len(parts) > _MOST_PARTS:
+            self.left_out[path.name] = f"It was made of more than {_MOST_PARTS} files."
+        elif any(part.path is None for part in parts):
+            self.left_out[path.name] = "It was made of a file without credentials."
+        else:
             self._sign(path, kind, actions, [part.item for part in parts], parts)
 
     def _sign(
@@ -180,14 +197,19 @@ class _Writer:
         actions: list[dict[str, Any]],
         items: Sequence[VerifiedItem],
         parts: Sequence[_Part] = (),
-    ) -> Path:
+    ) -> Path | None:
         manifest = _manifest(path.name, kind, actions, _proof(self.verification, items))
         told = [
             {"path": str(part.path), "format": part.kind, "relationship": part.relationship, "label": _label(number)}
             for number, part in enumerate(parts)
         ]
         copy = self.folder / path.name
-        self.media.sign_copy(path, copy, manifest, told, self.credential)
+        try:
+            self.media.sign_copy(path, copy, manifest, told, self.credential)
+        except FormatError as error:  # one doorbell's film must not keep the others from having some
+            self.left_out[path.name] = error.message
+            copy.unlink(missing_ok=True)
+            return None
         self.written.append(copy)
         return copy
 

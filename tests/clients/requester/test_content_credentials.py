@@ -26,6 +26,7 @@ from agent.errors import ConfigurationError
 from agent.wire.statements import ClipClaim
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S
 from tests.clients.requester.credentials_readers import read_with_c2pa_rs, read_with_c2pa_ts
+from tests.clients.requester.evidence_changes import credentials_in
 from tests.clients.requester.evidence_folder import make_evidence
 from tests.clients.requester.house import Changes, House, Stored
 from tests.clients.requester.test_verification import verified
@@ -264,6 +265,40 @@ def test_a_film_that_names_an_address_makes_no_request(folder: Path, tmp_path: P
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_a_film_that_takes_no_credentials_is_named_and_left_out_with_what_was_made_of_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A hostile doorbell records a film with the credentials of two strangers in it."""
+    its = Requester.open(folder.parents[1])
+    verification = examine(its, folder.name)
+    clips = clips_of(verification)
+    strange = tmp_path / "segment-003.mp4"
+    strange.write_bytes(film_with_credentials_twice(folder / "c2pa" / strange.name))
+    shown = [
+        CredentialedClip(clips[1], [strange], folder / "clips/clip-02.mp4", picture=folder / "pictures/clip-02.jpg"),
+        CredentialedClip(
+            clips[2], sorted((folder / "segments").iterdir())[3:], folder / "clips/clip-03.mp4",
+            picture=folder / "pictures/clip-03.jpg",
+        ),
+    ]  # fmt: skip
+    with ConfinedMedia() as media:
+        copies = write_credentials(tmp_path / "c2pa", its, verification, shown, media, folder / "all.mp4")
+    assert sorted(path.name for path in copies) == [
+        "clip-02.jpg", "clip-03.jpg", "clip-03.mp4", "segment-004.mp4", "segment-005.mp4",
+    ]  # fmt: skip
+    assert {path.name for path in (tmp_path / "c2pa").iterdir()} == {"LEFT-OUT.txt", *(path.name for path in copies)}
+    lines = (tmp_path / "c2pa/LEFT-OUT.txt").read_text().splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["segment-003.mp4", "clip-02.mp4", "all.mp4"]
+    assert "more than one manifest" in lines[0]
+    assert all(read_with_c2pa_rs(path)["state"] == "Valid" for path in copies)
+
+
+def film_with_credentials_twice(copy: Path) -> bytes:
+    film = copy.read_bytes()
+    begin = int.from_bytes(film[:4])
+    return film[:begin] + credentials_in(film) + film[begin:]
 
 
 @pytest.mark.interop
