@@ -46,7 +46,7 @@ def spoken(*words: object) -> dict[str, Any]:
 
 
 class Shard:
-    """One broker. `cells`: the west edge of its column of cells; two shards with the same one share them."""
+    """One broker. `west`: the west edge of its column of cells; two shards with the same one share them."""
 
     def __init__(self, folder: Path, number: int, west: float) -> None:
         self.folder, self.number, self.west = folder, number, west
