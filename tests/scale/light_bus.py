@@ -32,6 +32,7 @@ __all__ = ["LightBus", "Switchboard"]
 
 OPENERS = 12
 """Handshakes at once. Each costs processor time, so more would not be faster on two cores."""
+_BUSES_OF_A_SOCKET = 100
 _TICK_S = 15.0
 """Keep-alive needs a look at a quarter of its 60 s."""
 _STABLE_AFTER_S = 10.0
@@ -52,8 +53,8 @@ class Switchboard:
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
         self._epoll.register(self._wake_reader.fileno(), select.EPOLLIN)
-        self.quiet, self._other_end = socket.socketpair()
-        """Never readable. A connection wants a socket that could wake it."""
+        self._quiet: list[tuple[socket.socket, socket.socket]] = []
+        self._buses = 0
         self._openers = ThreadPoolExecutor(OPENERS, "opener")
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="switchboard")
@@ -76,8 +77,18 @@ class Switchboard:
         for bus in list(self._by_fd.values()):
             bus.stop()
         self._epoll.close()
-        for each in (self._wake_reader, self._wake_writer, self.quiet, self._other_end):
+        for each in (self._wake_reader, self._wake_writer, *(one for pair in self._quiet for one in pair)):
             each.close()
+
+    def quiet(self) -> socket.socket:
+        """Returns a socket that is never readable, because a connection wants one that could wake it.
+
+        The kernel lets at most 500 epolls below another one watch the same file (`path_limits` in fs/eventpoll.c).
+        """
+        if self._buses % _BUSES_OF_A_SOCKET == 0:
+            self._quiet.append(socket.socketpair())
+        self._buses += 1
+        return self._quiet[-1][0]
 
     def do(self, act: Callable[[], None]) -> None:
         """Lets the switchboard's thread act. From any thread."""
@@ -108,7 +119,7 @@ class Switchboard:
         connection: Connection | None = None
         try:
             connection = Connection(bus.settings, tls.make_context(bus.settings))
-            connection.open(self.quiet)
+            connection.open(bus.quiet)
         except LinkError as error:
             if connection is not None:
                 connection.close()
@@ -153,6 +164,7 @@ class LightBus:
     def __init__(self, settings: BusSettings, board: Switchboard, on_news: Callable[[], None] = lambda: None) -> None:
         self.settings = settings
         self.on_news = on_news
+        self.quiet = board.quiet()
         self._board = board
         self._connection: Connection | None = None
         self._watched = -1

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,6 +123,8 @@ class World:
         return time.monotonic() - began_s
 
     def are_up(self) -> bool:
+        if self.board.failures:
+            raise self.board.failures[0]
         return all(link.is_open for link in self.book.links.values())
 
     def in_cell(self, west: float) -> list[str]:
@@ -144,6 +146,12 @@ class World:
         self.published_s.append(time.monotonic() - began_s)
         shards = frozenset(shard.number for shard in self.shards if shard.west == west)
         self.book.published[message] = (time.monotonic(), shards)
+
+    def mend(self) -> None:
+        """Gives each broker the root's package that lacks it, as the root's timer does."""
+        for shard in self.shards:
+            with suppress(RefusedError):
+                self.root.publish(shard, "--missing", "--timeout", "5")
 
     def revoke(self) -> None:
         """Signs a list that revokes one more key, and publishes it at each shard, again and again until all have it."""
@@ -259,6 +267,7 @@ def disturb(world: World, *, cuts: bool) -> Killer:
                 world.tell(f"Bulletin {turn}", wests[turn // 3 % len(wests)])
             if turn % 4 == 2:
                 world.revoke()
+            world.mend()
             turn += 1
             killer.tend()
             pause_s = min(_ROUND_S, ends_s - time.monotonic())
@@ -271,6 +280,7 @@ def disturb(world: World, *, cuts: bool) -> Killer:
     settled = time.monotonic() + _SETTLE_S
     while time.monotonic() < settled:
         killer.tend()
+        world.mend()
         waited = all(time.monotonic() - since_s > PATIENCE_S for since_s, _ in world.book.published.values())
         if waited and world.are_up() and all(each.state != "on its way" for each in world.book.sent.values()):
             break

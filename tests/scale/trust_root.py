@@ -55,10 +55,10 @@ class TrustRoot:
     def package(self) -> bytes:
         return (self.folder / "package.json").read_bytes()
 
-    def publish(self, shard: Shard) -> None:
+    def publish(self, shard: Shard, *words: str) -> None:
         for name in ("authority.pem", "certificate.pem"):
             shutil.copy(self._folder / shard.host / name, self.folder / "tls" / name)
-        self._say("publish", "--folder", self.folder, "--broker", f"{shard.host}:{shard.requester_port}")
+        self._say("publish", "--folder", self.folder, "--broker", f"{shard.host}:{shard.requester_port}", *words)
 
     def _sign(self, payload: str) -> None:
         for person in self._people[:2]:
