@@ -9,9 +9,7 @@ Source: LEDGER.md, "Time by others"; RFC 3161 section 3.4 and c2sp.org/tlog-witn
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
@@ -25,13 +23,12 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DoorwardError
 from agent.ipc.protocol import BeatAnswer, BeatMessage, OutgoingBeat
 from agent.ports import Clock
+from agent.uplink.cut_off import LONGEST_S, CutOff
 from agent.wire.time_proofs import MAX_STAMP_BYTES
 
 __all__ = ["BeatPort", "BeatSender", "HttpsPost"]
 
 _TIMEOUT_S: Final = 15.0
-_LONGEST_S: Final = 30.0
-"""An address that answers drop by drop, with its head or its body, is cut off after this many seconds."""
 _SLICE_S: Final = 20.0
 _PIECE_BYTES: Final = 4096
 
@@ -52,7 +49,7 @@ def _over_tls(host: str, port: int) -> http.client.HTTPConnection:
 class HttpsPost:
     """Sends one message. `connect` and `longest_s` are for tests."""
 
-    def __init__(self, connect: Connect = _over_tls, longest_s: float = _LONGEST_S) -> None:
+    def __init__(self, connect: Connect = _over_tls, longest_s: float = LONGEST_S) -> None:
         self._connect = connect
         self._longest_s = longest_s
 
@@ -67,35 +64,22 @@ class HttpsPost:
         where = urlsplit(message.url)
         connection = self._connect(where.hostname or "", where.port or 443)
         kind = "text/plain; charset=utf-8" if message.is_witness else "application/timestamp-query"
-        # A time-out of the socket counts from the last byte, so it does not bound a head that comes byte by byte.
-        late, taken = threading.Event(), list[socket.socket]()
-
-        def cut_off() -> None:
-            late.set()
-            for each in (connection.sock, *taken):
-                if each is not None:
-                    with contextlib.suppress(OSError):
-                        each.shutdown(socket.SHUT_RDWR)
-
-        end = threading.Timer(self._longest_s, cut_off)
-        end.start()
-        try:
-            target = (where.path or "/") + (f"?{where.query}" if where.query else "")
-            connection.request("POST", target, message.body, {"Content-Type": kind})
-            taken.append(connection.sock)  # an answer without a length takes it from the connection
-            response = connection.getresponse()
-            answer = BeatAnswer(message.name, response.status, _bounded(response))
-            if late.is_set():  # half an answer
-                raise OSError("The answer comes too slowly.")
-            return answer
-        finally:
-            end.cancel()
-            end.join()
-            connection.close()
+        target = (where.path or "/") + (f"?{where.query}" if where.query else "")
+        # One thread serves all addresses, so one that answers byte by byte must not keep the others waiting.
+        with CutOff(self._longest_s) as cut_off:
+            cut_off.bound(connection)
+            try:
+                connection.request("POST", target, message.body, {"Content-Type": kind})
+                response = connection.getresponse()
+                answer = BeatAnswer(message.name, response.status, _bounded(response))
+                cut_off.check()  # a cut looks like the end of an answer that has no length
+                return answer
+            finally:
+                connection.close()
 
 
 class BeatSender:
-    """`start`, and `stop` from another thread."""
+    """Sends in one thread, from `start` until another thread calls `stop`."""
 
     def __init__(
         self,
@@ -119,7 +103,7 @@ class BeatSender:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the waiting. A message on its way is finished first."""
+        """Stops the thread, and waits for the message that it is sending, at most `LONGEST_S`."""
         self._stopping.set()
         self._thread.join()
 

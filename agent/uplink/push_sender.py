@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.core.webpush import SCHEME, encrypt, padded, subscription, vapid
 from agent.errors import ConfigurationError, FormatError, NetworkError
+from agent.uplink.cut_off import LONGEST_S, CutOff
 from agent.wire.base64 import decode_url, encode
 
 __all__ = ["WebPushSender"]
@@ -38,10 +39,11 @@ def _over_tls(host: str, port: int) -> http.client.HTTPConnection:
 
 
 class WebPushSender:
-    """`ports.AlertSender` for addresses of `SCHEME`.  `connect` is for tests."""
+    """`ports.AlertSender` for addresses of `SCHEME`.  `connect` and `longest_s` are for tests."""
 
-    def __init__(self, connect: Connect = _over_tls) -> None:
+    def __init__(self, connect: Connect = _over_tls, longest_s: float = LONGEST_S) -> None:
         self._connect = connect
+        self._longest_s = longest_s
 
     def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
         try:
@@ -76,15 +78,17 @@ class WebPushSender:
             raise NetworkError(f"The push service did not take it (it answered {status}).")
 
     def _posted(self, endpoint: str, data: bytes, headers: dict[str, str]) -> int:
-        """Returns the status of the answer."""
+        """Returns the status of the answer, which counts even if nothing comes after it."""
         where = urlsplit(endpoint)
         target = (where.path or "/") + (f"?{where.query}" if where.query else "")
         connection = self._connect(str(where.hostname), where.port or 443)
-        try:
-            connection.request("POST", target, data, headers)
-            return connection.getresponse().status
-        finally:
-            connection.close()
+        with CutOff(self._longest_s) as cut_off:
+            cut_off.bound(connection)
+            try:
+                connection.request("POST", target, data, headers)
+                return connection.getresponse().status
+            finally:
+                connection.close()
 
 
 def _message(told: dict[str, object], picture: bytes) -> bytes:

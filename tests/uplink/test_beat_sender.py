@@ -28,6 +28,7 @@ from agent.wire.identities import public_key_of
 from agent.wire.time_proofs import MAX_STAMP_BYTES
 from agent.wire.witness_keys import parse_witness
 from tests.custodians import DEVICE
+from tests.slow_servers import HANGS, Dripping
 from tests.time_services import LocalWitness, TimeStamper, serving, through
 from tests.vaults import SeededEntropy, SteppedClock
 
@@ -284,25 +285,21 @@ def test_a_message_is_posted_as_it_is_and_its_connection_closed_within_half_a_mi
         assert timer.mock_calls[1:] == [mock.call().start(), mock.call().cancel(), mock.call().join()]
 
 
-def test_what_is_cut_off_is_shut_at_both_ends_of_the_connection_and_counts_as_no_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    timer, connect = mock.Mock(), mock.Mock()
-    monkeypatch.setattr(beat_sender.threading, "Timer", timer)
-    connection, first, now = connect.return_value, mock.Mock(), mock.Mock()
-    first.shutdown.side_effect = OSError("It is closed.")
-    connection.sock = first
+@pytest.mark.parametrize("ends", ["connecting", "before the answer"])
+def test_what_comes_after_the_end_is_no_answer(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may have many dead addresses, each with the time-out of a socket."""
+    connect = socket.socket.connect
+    with Dripping(b"HTTP/1.1 200 OK\r\n\r\nan answer", drip=b"", drips=0) as server:
 
-    def late() -> mock.Mock:
-        connection.sock = now
-        timer.call_args.args[1]()
-        return mock.Mock(status=200, read1=mock.Mock(return_value=b""))
+        def late(opened: socket.socket, to: tuple[str, int]) -> None:
+            if ends == "connecting":
+                time.sleep(0.4)
+            connect(opened, to)
 
-    connection.getresponse.side_effect = late
-    assert HttpsPost(connect)(MESSAGE) == BeatAnswer("w1", 0)
-    for each in (first, now):
-        each.shutdown.assert_called_once_with(socket.SHUT_RDWR)
-    connection.close.assert_called_once_with()
+        monkeypatch.setattr(socket.socket, "connect", late)
+        reach = lambda _host, _port: http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)  # noqa: E731
+        assert HttpsPost(reach, longest_s=0.3)(MESSAGE) == BeatAnswer("w1", 0)
+        assert server.left.wait(HANGS)
 
 
 def test_the_largest_answer_is_taken_and_no_larger_one() -> None:
