@@ -39,7 +39,7 @@ class AlertDelivery:
         self._workers: list[threading.Thread] = []
         self._taken: dict[str, deque[int]] = {}
         """The last message that a channel took. A custodian that restarts meanwhile hands it out again."""
-        # Daemons: a server that trickles bytes for ever must not keep the process from ending.
+        # Daemons: a message may take longer than `_LAST_S`, and must not keep the process from ending.
         self._fetcher = threading.Thread(target=self._fetch, name="alerts-fetch", daemon=True)
 
     def start(self) -> None:

@@ -57,6 +57,8 @@ ROOT_FOLDERS = "tests/cli/test_root_in_folders_of_roles.py"
 SEEN = "tests/scenarios/test_object_detection_end_to_end.py"
 AT_HOME = "tests/scenarios/test_at_home.py"
 APPRISE = "tests/uplink/test_apprise_sender.py"
+CUT_OFF = "tests/uplink/test_cut_off.py"
+PUSH = "tests/uplink/test_push_sender.py"
 MEDIA = "tests/clients/requester/test_hostile_media.py"
 PLAYABLE = "tests/media/test_playable.py"
 DISK = "tests/clients/requester/test_disk_usage.py"
@@ -856,6 +858,14 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"{APPRISE}::test_an_answer_without_end_is_cut_off",
         f"{APPRISE}::test_a_redirect_leads_nowhere",
     ),
+    "After the look-up of its name": (
+        f"{APPRISE}::test_a_head_that_comes_byte_by_byte_is_cut_off",
+        f"{APPRISE}::test_a_mail_server_that_greets_byte_by_byte_is_cut_off",
+        f"{APPRISE}::test_a_message_of_many_requests_has_one_bound",
+        f"{APPRISE}::test_a_server_that_asks_for_a_long_pause_gets_none",
+        f"{PUSH}::test_a_head_that_comes_byte_by_byte_is_cut_off_and_its_status_counts",
+        f"{CUT_OFF}::test_the_addresses_of_a_name_have_one_bound_together",
+    ),
     "Each scheme in": (
         f"{APPRISE}::test_what_is_no_channel_is_refused_with_the_ones_that_are",
         f"{APPRISE}::test_a_channel_loads_its_own_module_and_no_other",
@@ -865,7 +875,7 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     ),
     "They are never shown or logged": (
         f"{APPRISE}::test_a_refusal_is_told_with_its_status_and_without_the_address",
-        "tests/uplink/test_push_sender.py::test_a_refusal_is_told_without_the_address",
+        f"{PUSH}::test_a_refusal_is_told_without_the_address",
         "tests/config/test_no_error_shows_a_secret.py",
         f"{AT_HOME}::test_phone_home_and_prometheus_hear_of_the_door_and_of_nothing_else",
     ),
@@ -877,7 +887,15 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     "It is sent again if the power failed": (
         "tests/scenarios/test_alerts_reach_real_receivers.py"
         "::test_a_kill_at_any_moment_loses_nothing_and_doubles_at_most_the_message_in_the_air",
+    ),
+    "It is also sent again if a server took it": (f"{APPRISE}::test_a_head_that_comes_byte_by_byte_is_cut_off",),
+    "That is after 15 s of silence": (
         f"{APPRISE}::test_the_address_changes_neither_the_limits_nor_what_is_closed",
+        f"{APPRISE}::test_a_mail_server_may_check_a_mail_for_a_minute_before_it_takes_it",
+    ),
+    "A body that stalls after the status": (
+        f"{APPRISE}::test_a_server_that_took_the_words_and_stalls_in_its_answer_is_not_told_again",
+        f"{APPRISE}::test_a_server_whose_answer_says_what_it_took_is_told_again_if_that_stalls",
     ),
     "They are served on a Unix socket": (
         "tests/platform/test_metrics_server.py::test_the_socket_belongs_to_its_user_and_group_and_outlives_a_kill",

@@ -30,6 +30,7 @@ from agent.mqtt import inbound
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.connection import MOST_UNSENT
 from agent.uplink import apprise_sender, cell_reading
+from agent.uplink.cut_off import LONGEST_S
 from agent.wire.area_opening import DISC_M
 from agent.wire.cell_digest import MAX_PAGE_BYTES
 from agent.wire.control import FrameLimits
@@ -102,8 +103,11 @@ def test_the_analysis_states_the_bounds_of_the_code() -> None:
     assert f"its properties and {inbound._OBJECT_BYTES} bytes more" in ANALYSED
     assert round(len({each.text for each in ALERTS.values()}), -1) == 40
     assert "which of some forty sentences" in ANALYSED
-    assert f"reads at most {size(apprise_sender.ANSWER_BYTES)} of a channel's answer over HTTP" in ANALYSED
-    assert f"if the server answered after {apprise_sender._ANSWER_S:.0f} s" in ANALYSED
+    assert f"at most {size(apprise_sender.ANSWER_BYTES)} of the body of a channel's answer over HTTP" in ANALYSED
+    assert f"a server has {LONGEST_S:.0f} s for a request over HTTP" in ANALYSED
+    assert f"and {apprise_sender._MESSAGE_S / 60:.0f} minutes for a message" in ANALYSED
+    assert f"after {apprise_sender._ANSWER_S:.0f} s of silence or {LONGEST_S:.0f} s in all over HTTP" in ANALYSED
+    assert f"after {apprise_sender._MAIL_S:.0f} s of silence from a mail server" in ANALYSED
     limits = ReceivingLimits()
     assert (limits.per_device_and_request, limits.open_per_device, limits.share) == (4, 4, 0.25)
     assert "at most four are kept, and a doorbell may use a quarter of the disk" in ANALYSED

@@ -16,6 +16,7 @@ from urllib3.util import connection
 
 from agent.core.bus import BusConnected
 from agent.core.home_news import HomeAddress
+from agent.errors import NetworkError
 from agent.mqtt.outbound_client import PahoClient
 from agent.uplink.apprise_sender import AppriseSender
 from agent.uplink.home_mqtt import MqttHomeBus
@@ -92,8 +93,16 @@ def test_the_bus_for_the_home_takes_no_packet_larger_than_64_kib(monkeypatch: py
 
 def test_the_courier_tries_ipv6_though_it_may_not_bind_to_find_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HAS_IPV6", False)  # as urllib3 concludes in the sandbox
-    AppriseSender().check("ntfy://ntfy.example/door")
-    assert connection.allowed_gai_family() == socket.AF_UNSPEC
+    asked: list[int] = []
+
+    def look_up(_host: str, _port: int, family: int = socket.AF_UNSPEC, **_: int) -> list[object]:
+        asked.append(family)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(NetworkError, match="did not take it"):
+        AppriseSender().send("ntfy://ntfy.example/door", "t", "b")
+    assert asked == [socket.AF_UNSPEC]
 
 
 def test_a_stop_bears_that_the_thread_ends_by_itself_at_that_moment(monkeypatch: pytest.MonkeyPatch) -> None:

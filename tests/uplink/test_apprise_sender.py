@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib
 import json
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from agent.errors import ConfigurationError, NetworkError
 from agent.uplink import apprise_sender
 from agent.uplink.apprise_sender import AppriseSender
 from tests.receivers import NtfyServer, Receiver
+from tests.slow_servers import HANGS, OK, Dripping
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,8 +136,7 @@ def service(url: str) -> Any:
     return AppriseSender()._service(url)
 
 
-def test_the_address_changes_neither_the_limits_nor_what_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HAS_IPV6", False)
+def test_the_address_changes_neither_the_limits_nor_what_is_closed() -> None:
     found = service("ntfy://127.0.0.1/door?cto=900&rto=900&retry=5&wait=60&image=yes")
     assert (found.socket_connect_timeout, found.socket_read_timeout) == (5.0, 15.0)
     assert found.include_image is False
@@ -147,7 +149,6 @@ def test_the_address_changes_neither_the_limits_nor_what_is_closed(monkeypatch: 
     assert (asset.pgp_autogen, asset.pem_autogen) == (False, False)
     assert asset.storage_mode.value == "memory"
     assert asset.default_service_retry == 0
-    assert connection.HAS_IPV6 is True, "its own way to find out is forbidden in the uplink's sandbox"
 
 
 @pytest.mark.parametrize("url", ["json://127.0.0.1/hook", "file:///etc/passwd", "dbus://", "nothing"])
@@ -196,6 +197,159 @@ def test_an_answer_without_end_is_cut_off(drips: bool, monkeypatch: pytest.Monke
         server.server_close()
         thread.join()
     assert sent[0] < 64 << 20, "the rest lies in the kernel's buffers"
+
+
+def ntfy(server: Dripping) -> str:
+    return f"ntfy://127.0.0.1:{server.port}/door"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: 100\r\n\r\nab",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"Transfer-Encoding: chunked\r\n\r\nno chunk\r\n",
+        b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nab",
+    ],
+    ids=["length", "chunk", "no chunk", "no gzip"],
+)
+def test_a_server_that_took_the_words_and_stalls_in_its_answer_is_not_told_again(
+    rest: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would ring a few hundred times: `Alerts` tries a fault for three days."""
+    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 0.5)
+    with Dripping(OK + rest, drip=b"") as server:
+        AppriseSender().send(ntfy(server), "t", "b")
+    assert server.connections == 1
+
+
+def test_a_server_whose_answer_says_what_it_took_is_told_again_if_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 0.5)
+    service("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7/#door")
+    slack: Any = importlib.import_module("apprise.plugins.slack")
+    for body, taken in ((b"ok", True), (b"o", False)):
+        with Dripping(OK + b"Content-Length: 100\r\n\r\n" + body, drip=b"") as server:
+            monkeypatch.setattr(slack.NotifySlack, "webhook_url", f"http://127.0.0.1:{server.port}")
+            with contextlib.nullcontext() if taken else pytest.raises(NetworkError, match="answered 200"):
+                AppriseSender().send("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7/#door", "t", "b")
+        assert server.connections == 1
+
+
+def test_a_refusal_that_stalls_in_its_body_is_told_with_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 0.5)
+    head = b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nab"
+    with Dripping(head, drip=b"") as server, pytest.raises(NetworkError, match="it answered 503"):
+        AppriseSender().send(ntfy(server), "t", "b")
+
+
+@pytest.mark.parametrize(
+    ("head", "taken"),
+    [(b"HTTP/1", False), (OK + b"X-Slow: ", True), (b"HTTP/1.1 100 Go on\r\n\r\n", False)],
+    ids=["status", "header", "before it"],
+)
+def test_a_head_that_comes_byte_by_byte_is_cut_off(head: bytes, taken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apprise_sender, "LONGEST_S", 0.5)
+    with Dripping(head) as server:
+        with contextlib.nullcontext() if taken else pytest.raises(NetworkError, match="did not take it"):
+            AppriseSender().send(ntfy(server), "t", "b")
+        assert server.left.wait(HANGS)
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "head"),
+    [("insecure", b"220-"), ("starttls", b"220-"), ("ssl", b"\x16\x03\x03\x40\x00")],
+    ids=["insecure", "starttls", "ssl"],
+)
+def test_a_mail_server_that_greets_byte_by_byte_is_cut_off(
+    mode: str, head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `ssl` the greeting is a TLS record of 16 KiB."""
+    monkeypatch.setattr(apprise_sender, "_MESSAGE_S", 0.5)
+    with Dripping(head, speaks_first=True) as server:
+        url = (
+            f"mailto{'s' * (mode != 'insecure')}://127.0.0.1:{server.port}?from=d@a.example&to=a@a.example&mode={mode}"
+        )
+        with pytest.raises(NetworkError, match="did not take it"):
+            AppriseSender().send(url, "t", "b")
+        assert server.left.wait(HANGS)
+    assert server.connections == 1
+
+
+def test_a_mail_server_may_check_a_mail_for_a_minute_before_it_takes_it() -> None:
+    service("mailto://127.0.0.1?from=d@a.example&to=a@a.example")
+    controller: Any = importlib.import_module("apprise.plugins.email.smtp")
+    with Dripping(b"220 door\r\n", drip=b"", speaks_first=True) as server, apprise_sender._cut_off(90):
+        mail = controller.smtplib.SMTP("127.0.0.1", server.port, timeout=5)
+        assert mail.sock.gettimeout() == 60
+        mail.close()
+
+
+def test_a_message_of_many_requests_has_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Matrix server says how many rooms there are, and each takes requests."""
+    monkeypatch.setattr(apprise_sender, "_MESSAGE_S", 0.5)
+    with Dripping(OK + b"X-Slow: ") as server:
+        rooms = "/".join(f"door{n}" for n in range(40))
+        with pytest.raises(NetworkError, match="TimeoutError"):
+            AppriseSender().send(f"nctalk://user:secret@127.0.0.1:{server.port}/{rooms}", "t", "b")
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("error", [False, True])
+@pytest.mark.parametrize("pause_s", [3, 10**9])
+def test_a_server_that_asks_for_a_long_pause_gets_none(
+    pause_s: int, error: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apprise would sleep for as long as a Matrix server says: thirty years."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    asks = {"retry_after_ms": pause_s * 1000}
+    body = json.dumps({"error": asks} if error else asks).encode()
+    head = b"HTTP/1.1 429 Wait\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with Dripping(head + body, drip=b"") as server, pytest.raises(NetworkError):
+        AppriseSender().send(f"matrix://user:secret@127.0.0.1:{server.port}/#door", "t", "b")
+    assert (3 in slept, max(slept, default=0) > 3) == (pause_s == 3, False)
+
+
+def test_what_is_outside_of_a_message_connects_as_before_and_pauses_for_no_server() -> None:
+    """Matrix logs out when its object is deleted, which can be later."""
+    service("mailto://127.0.0.1?from=d@a.example&to=a@a.example")
+    controller: Any = importlib.import_module("apprise.plugins.email.smtp")
+    with Dripping(b"220 door\r\n", drip=b"", speaks_first=True) as server:
+        nodelay = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connection.create_connection(("127.0.0.1", server.port), 5, None, [nodelay]) as opened:
+            assert opened.getsockopt(*nodelay[:2])
+        mail = controller.smtplib.SMTP("127.0.0.1", server.port, timeout=5)
+        mail.close()
+    found = service("matrix://user:secret@127.0.0.1/#door")
+    found.throttle()
+    with pytest.raises(TimeoutError):
+        found.throttle(wait=0.1)
+
+
+def test_a_malformed_head_brings_the_address_into_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 0.5)
+    logged: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: logged.append(record.getMessage()))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    talker = logging.getLogger("urllib3")
+    monkeypatch.setattr(talker, "propagate", True)
+    before = list(talker.handlers)
+    with Dripping(OK + b"no header\r\nContent-Length: 2\r\n\r\n{}", drip=b"") as server:
+        AppriseSender().send(ntfy(server), "t", "b")
+    assert logged == []
+    assert talker.handlers == before
+
+
+def test_a_channel_is_told_no_status_of_another_one() -> None:
+    with apprise_sender._AppriseLogHandler() as overheard:
+        other = threading.Thread(target=logging.getLogger("apprise").warning, args=("error=503",))
+        other.start()
+        other.join()
+        assert overheard.reason == "unreachable or too slow"
+        logging.getLogger("apprise").warning("error=429")
+    assert overheard.reason == "it answered 429"
 
 
 def test_a_channel_loads_its_own_module_and_no_other() -> None:
