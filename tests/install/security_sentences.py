@@ -1519,6 +1519,7 @@ WORDS: Final = (
     "This page explains the mechanism",
     "Numbers are those of",
     "Altered software could show its owner one ledger",
+    "As many of an earlier set as it asked for",
     "A network camera's own microphone",
     # How to read the later sections, limits that they repeat, and the lists of files under a section
     "Suppose one of them",
