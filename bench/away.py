@@ -9,7 +9,9 @@ on an alert.
 The limit of the same run: the page on the home network (HTTPS, no relay). The peer: the same film over WebRTC with
 aiortc, installed from requirements/webrtc.txt into `.cache/webrtc`; it goes to the phone without a relay. The push
 service is the tests' own, and its time is not in the figure. `python -m bench away roles` measures roles as separate
-processes while 0, 1 and 3 sessions of the link watch. Needs Chromium, nftables and `npm ci` in tests/browser.
+processes while 0, 1 and 3 sessions of the link watch. `python -m bench.away joins` measures only how long the first
+picture takes if an unlocked page in a session comes back to Live. Needs Chromium, nftables and `npm ci` in
+tests/browser.
 """
 
 from __future__ import annotations
@@ -228,6 +230,9 @@ def main() -> int:
         print("Error: this needs root.\n  What to do: sudo .venv/bin/python -m bench away")
         return 2
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    if sys.argv[1:2] == ["joins"]:
+        joins()
+        return 0
     python = WebRtcPeer.installed()
     with tempfile.TemporaryDirectory(prefix="doorward-bench-") as name:
         folder = Path(name)
@@ -289,7 +294,9 @@ def _measure(
         _talk(home, ear)
         _alerts(home, browser)
         line.set(60, 0.0, 5e6 / 8)
+        _unlock(home)
         _timeline(home)
+        _joins(home, line)
 
 
 def _talk(home: AwayHome, ear: talk._Ear) -> None:
@@ -330,11 +337,37 @@ def _alerts(home: AwayHome, browser: Browser) -> None:
     print(f"a press until its picture is shown away {median:6.0f} ms (most: {most:.0f} ms), {len(took_ms)} presses")
 
 
+def joins() -> None:
+    live.LENGTH_S = 180
+    with tempfile.TemporaryDirectory(prefix="doorward-bench-") as name, _home(Path(name)) as (home, line):
+        film = live._film(Path(name) / "clock.mp4")
+        home.pair()
+        home.house.solo.recorder._loop._open_camera = lambda: FileCamera(film, paced=True)
+        with home.filming():
+            home.leave()
+            home.networks.use_instead("phone", "slow", "10.99.0.1")
+            _unlock(home)
+            _joins(home, line)
+
+
+def _joins(home: AwayHome, line: Line) -> None:
+    """The film has a keyframe every sixteen seconds."""
+    for round_trip_ms in (0, 60, 200):
+        line.set(round_trip_ms, 0.0)
+        took_ms = live.times_to_join_ms(home.people)
+        median, most = statistics.median(took_ms), max(took_ms)
+        print(f"from the tap on Live to the first picture, relay, {round_trip_ms} ms: median {median:.0f} ms, "
+              f"most of {live.JOINS} {most:.0f} ms", flush=True)  # fmt: skip
+
+
+def _unlock(home: AwayHome) -> None:
+    home.people.run("ana", """await page.goto(args.url + "/timeline");
+        await page.getByRole("heading", {name: /Welcome back/}).waitFor();""", url=home.house.url)  # fmt: skip
+    home.people.unlock("ana")
+
+
 def _timeline(home: AwayHome) -> None:
     people = home.people
-    people.run("ana", """await page.goto(args.url + "/timeline");
-        await page.getByRole("heading", {name: /Welcome back/}).waitFor();""", url=home.house.url)  # fmt: skip
-    people.unlock("ana")
     people.go("ana", "/requests")
     took_ms = people.run(
         "ana",

@@ -21,7 +21,7 @@ import numpy as np
 
 from agent.platform.system_clock import SystemClock
 from agent.recorder.capture.camera_file import FileCamera
-from tests.browser.house import DESKTOP, a_house, phones
+from tests.browser.house import DESKTOP, Phones, a_house, phones
 
 FRAMES_PER_S = 15
 LENGTH_S = 40
@@ -95,15 +95,21 @@ def _watched(folder: Path, film: Path, prepare: str) -> tuple[list[float], list[
         filming = threading.Thread(target=house.solo.record, args=(reading.boot_ns,))
         filming.start()
         seen = people.run("ana", "return page.evaluate(async () => {" + _READ + "})")
-        joins_ms = []
-        for number in range(JOINS):
-            people.go("ana", "/timeline")
-            time.sleep(0.5 + number / 10)
-            joins_ms.append(float(people.run("ana", _JOIN)))
+        joins_ms = times_to_join_ms(people)
         filming.join()
     shown = {int(number): (at_ms, waits_ms) for number, at_ms, waits_ms in reversed(seen) if number > 3 * FRAMES_PER_S}
     behind_ms = [at_ms - began_ms - 1000 * number / FRAMES_PER_S for number, (at_ms, _) in shown.items()]
     return behind_ms, [waits_ms for _, waits_ms in shown.values()], joins_ms
+
+
+def times_to_join_ms(people: Phones) -> list[float]:
+    """Leaves Live and comes back, each time at another moment of a GOP. Returns how long the first picture took."""
+    joins_ms = []
+    for number in range(JOINS):
+        people.go("ana", "/timeline")
+        time.sleep(0.5 + number / 10)
+        joins_ms.append(float(people.run("ana", _JOIN)))
+    return joins_ms
 
 
 def _film(path: Path) -> Path:
