@@ -61,7 +61,8 @@ _HEARD_NEWS: Final = "A trust root has changed its list. Review it."
 _SILENT: Final = "A trust root has sent no news for too long. Revocations may be missing. Review it."
 _TIGHTENED: Final = "tightened"
 _RENEWAL_NS: Final = seconds(600)
-_SEEN_WORDS: Final = 5
+_SEEN_WORDS: Final = 6
+_NO_ROOT_FILE: Final = "-"
 
 
 class TrustManager(ThreadOwned):
@@ -195,7 +196,8 @@ class TrustManager(ThreadOwned):
 
     def _put_newest(self, opened: OpenedBundle) -> None:
         seen = opened.seen
-        text = f"{seen.version} {seen.sha256} {seen.root_version} {seen.timestamp} {seen.ends_s}"
+        text = f"{seen.version} {seen.sha256} {seen.root_version} {seen.timestamp} {seen.ends_s} "
+        text += seen.root_sha256 or _NO_ROOT_FILE
         self._journal.put(_NEWEST + opened.bundle.root, text.encode())
 
     def _note_rights(self, opened: OpenedBundle, before: TrustBundle | None, left: TrustBundle) -> None:
@@ -343,8 +345,9 @@ def _subject(envelope: bytes) -> str:
 
 def _seen(text: bytes) -> SeenVersion:
     words = text.decode().split()
-    numbers = words[:1] + words[2:]
-    if len(words) != _SEEN_WORDS or not all(each.isdecimal() for each in numbers):
+    numbers, hashes = words[:1] + words[2:-1], words[-1:]
+    is_whole = len(words) == _SEEN_WORDS and all(each.isdecimal() for each in numbers)
+    if not is_whole or (int(words[2]) == 0) != (hashes == [_NO_ROOT_FILE]):
         raise StorageError("The journal's trust records are damaged.", remedy="Restore the journal from a backup.")
     version, root_version, timestamp, ends_s = map(int, numbers)
-    return SeenVersion(version, words[1], root_version, timestamp, ends_s)
+    return SeenVersion(version, words[1], root_version, timestamp, ends_s, words[-1].replace(_NO_ROOT_FILE, ""))

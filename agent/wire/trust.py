@@ -8,7 +8,8 @@
   names.
 
 - A root is one key, or it has root files (`trust_package`). Then its bundles need a threshold of keys and arrive in
-  packages. Once a package was seen, the key alone counts for nothing.
+  packages. Once a package was seen, the key alone counts for nothing, and the newest root file of that package stays
+  part of every later one. So keys that it retired sign nothing more.
 
 A `TrustStore` is a value: each change returns a new one and a `TrustDiff` for the owner to read. Source: PROTOCOL.md,
 "Trust bundle"; the anti-rollback rules of The Update Framework.
@@ -217,13 +218,18 @@ def diff(old: TrustBundle | None, new: TrustBundle | None) -> TrustDiff:
 @dataclass(frozen=True, slots=True)
 class SeenVersion:
     """The newest that was ever accepted for a root: version and SHA-256 of the bundle's payload, the versions of root
-    file and timestamp, and the last second of the package. 0 for a bundle that came without them."""
+    file and timestamp, the last second of the package, and the SHA-256 of the root file's payload.
+
+    0 and "" for a bundle that came without them. Such a bundle says nothing of root files, so any that the root's name
+    key vouches for may follow.
+    """
 
     version: int
     sha256: str
     root_version: int = 0
     timestamp: int = 0
     ends_s: int = 0
+    root_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +245,23 @@ class OpenedBundle:
         if self.parts is None:
             return SeenVersion(self.bundle.version, self.sha256)
         versions = (self.parts.root_file.version, self.parts.timestamp.version)
-        return SeenVersion(self.bundle.version, self.sha256, *versions, self.parts.ends_s)
+        return SeenVersion(self.bundle.version, self.sha256, *versions, self.parts.ends_s, self.parts.root_sha256s[-1])
+
+    def has_root_files_of(self, seen: SeenVersion) -> bool:
+        """Returns True if the root file that was the newest in `seen` is among the ones here, at its version.
+
+        Without this check, stolen keys of an earlier root file could sign another chain with higher versions.
+        """
+        if not seen.root_version:
+            return True
+        sha256s = self.parts.root_sha256s if self.parts is not None else ()
+        return sha256s[seen.root_version - 1 : seen.root_version] == (seen.root_sha256,)
+
+    def follows(self, before: OpenedBundle) -> bool:
+        """Returns True if the root files of `before` are the first ones here. A bundle alone has none."""
+        of_before = before.parts.root_sha256s if before.parts is not None else ()
+        own = self.parts.root_sha256s if self.parts is not None else ()
+        return own[: len(of_before)] == of_before
 
     def is_over(self, at_s: int | None) -> bool:
         """Returns True if the package is known to have ended. A bundle alone has no end."""
@@ -311,7 +333,8 @@ class TrustStore:
         return OpenedBundle(bundle, hashlib.sha256(payload).hexdigest(), parts)
 
     def require_newest(self, opened: OpenedBundle) -> None:
-        """Raises `RequestError` if the root has published something newer, as far as this store has seen."""
+        """Raises `RequestError` if the root has published something newer, as far as this store has seen, or if the
+        newest root file that it has seen is another one here."""
         newest, this = self.newest.get(opened.bundle.root), opened.seen
         if newest is None:
             return
@@ -326,6 +349,11 @@ class TrustStore:
             raise RequestError(
                 "This trust package has older root files or an older timestamp than one that was seen before.",
                 remedy="Get the newest package from the root.",
+            )
+        if not opened.has_root_files_of(newest):
+            raise RequestError(
+                f"This trust package has another root file {newest.root_version} than one that was seen before.",
+                remedy="Do not use it. Earlier keys of the root may be stolen. Ask the root in another way.",
             )
 
     def resolve(self, root_id: str, requester_id: str, key_id: str, at_s: int | None) -> TrustedRequester | None:

@@ -7,6 +7,7 @@
 - A root's *name key* is what owners choose. A root with root files uses it once, for root file 1, and forgets it.
 - The timestamp names the hashes of both others, so parts of two packages never make a third.
 - One key of several counts for nothing: neither a bundle nor a root file is accepted below the threshold.
+- A reader remembers the newest root file by its hash. Keys of earlier root files sign no other one for it (`trust`).
 
 Source: The Update Framework, version 1.0.33 (root, targets and timestamp roles); PROTOCOL.md, "Trust package".
 """
@@ -139,6 +140,8 @@ class SignedParts:
     root_file: RootFile
     bundle: bytes
     timestamp: TrustTimestamp
+    root_sha256s: tuple[str, ...]
+    """SHA-256 of the payload of each root file, from version 1 to that of `root_file`."""
 
     @property
     def ends_s(self) -> int:
@@ -162,7 +165,7 @@ def open_parts(data: bytes, name_keys: Mapping[str, PublicKey], *, bundle_type: 
     timestamp names another root file or bundle.
     """
     package = strictjson.decode(data, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
-    root_file, root_sha256 = _open_root_files([each.encode() for each in package.roots], name_keys)
+    root_file, root_sha256s = _open_root_files([each.encode() for each in package.roots], name_keys)
     bundle = envelope.read_several(package.bundle.encode(), bundle_type, limit_bytes=bundle_bytes)
     bundle.require(root_file.threshold, root_file.signers, {})
     stamped = envelope.open_envelope(
@@ -173,12 +176,12 @@ def open_parts(data: bytes, name_keys: Mapping[str, PublicKey], *, bundle_type: 
     )
     timestamp = strictjson.decode(stamped.payload, TrustTimestamp, limit_bytes=_ROOT_LIMIT_BYTES)
     named = (timestamp.root, timestamp.root_version, timestamp.root_sha256, timestamp.bundle_sha256)
-    if named != (root_file.root, root_file.version, root_sha256, hashlib.sha256(bundle.payload).hexdigest()):
+    if named != (root_file.root, root_file.version, root_sha256s[-1], hashlib.sha256(bundle.payload).hexdigest()):
         raise RequestError(
             "The timestamp of this trust package names another root file or bundle.",
             remedy="Get the newest package from the root.",
         )
-    return SignedParts(root_file, bundle.payload, timestamp)
+    return SignedParts(root_file, bundle.payload, timestamp, root_sha256s)
 
 
 def claimed_root(data: bytes) -> str:
@@ -217,10 +220,10 @@ def _split(data: bytes, most_bytes: int) -> list[bytes]:
     return [head + piece for piece in pieces]
 
 
-def _open_root_files(data: Sequence[bytes], name_keys: Mapping[str, PublicKey]) -> tuple[RootFile, str]:
-    """Returns the newest root file and the SHA-256 of its payload."""
+def _open_root_files(data: Sequence[bytes], name_keys: Mapping[str, PublicKey]) -> tuple[RootFile, tuple[str, ...]]:
+    """Returns the newest root file, and the SHA-256 of the payload of each."""
     before: RootFile | None = None
-    sha256 = ""
+    sha256s: list[str] = []
     for each in data:
         claimed = envelope.read_several(each, RootFile.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
         root_file = strictjson.decode(claimed.payload, RootFile, limit_bytes=_ROOT_LIMIT_BYTES)
@@ -236,9 +239,10 @@ def _open_root_files(data: Sequence[bytes], name_keys: Mapping[str, PublicKey]) 
             raise FormatError("roots: the versions count from 1, for one root.")
         claimed.require(root_file.threshold, root_file.signers, old)
         claimed.require(least, old, root_file.signers)
-        before, sha256 = root_file, hashlib.sha256(claimed.payload).hexdigest()
+        before = root_file
+        sha256s.append(hashlib.sha256(claimed.payload).hexdigest())
     assert before is not None  # noqa: S101 — a package has a root file
-    return before, sha256
+    return before, tuple(sha256s)
 
 
 def _by_id(texts: Sequence[str]) -> dict[str, PublicKey]:

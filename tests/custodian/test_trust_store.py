@@ -70,7 +70,7 @@ def test_a_root_its_bundle_and_those_of_whom_the_owner_was_told_are_in_the_journ
     records = {
         f"root.{KEY.id}": KEY.text.encode(),
         f"bundle.{KEY.id}": first,
-        f"newest.{KEY.id}": f"1 {sha256(strictjson.encode(bundle(1)))} 0 0 0".encode(),
+        f"newest.{KEY.id}": f"1 {sha256(strictjson.encode(bundle(1)))} 0 0 0 -".encode(),
         f"announced.{KEY.id}": b"harbour-fire harbour-police",
         "signed.00000001": added,
     }
@@ -160,7 +160,7 @@ def test_a_package_that_gives_waits_beside_the_agreed_one_and_an_owners_yes_take
     assert {name: data for name, data in kept(door).items() if name.startswith(("heard", "rights", "newest"))} == {
         f"heard.{KEY.id}": wider,
         f"rights.{KEY.id}": strictjson.encode(left),
-        f"newest.{KEY.id}": f"2 {seen.sha256} {seen.root_version} {seen.timestamp} {seen.ends_s}".encode(),
+        f"newest.{KEY.id}": f"2 {seen.sha256} 1 {seen.timestamp} {seen.ends_s} {seen.root_sha256}".encode(),
     }
     assert [entry.id for entry in left.requesters] == ["harbour-police"]
     door.start()
@@ -232,12 +232,16 @@ def test_an_owner_is_told_once_of_a_root_whose_newest_package_has_ended(door: Do
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"1", b"1 ab 0 0", b"1 ab 0 0 0 0", b"x ab 0 0 0", b"1 ab x 0 0", b"1 ab 0 0 x", b"-1 ab 0 0 0"]
-)
+    "text", [
+        b"", b"1", b"1 ab 0 0 -", b"1 ab 0 0 0 0 -", b"x ab 0 0 0 -", b"1 ab x 0 0 -", b"1 ab 0 0 x -",
+        b"-1 ab 0 0 0 -", b"1 ab 0 0 0", b"1 ab 1 2 3", b"1 ab 1 2 3 -", b"1 ab 0 0 0 cd",
+    ],
+)  # fmt: skip
 def test_a_record_of_the_newest_package_that_is_damaged_is_named(text: bytes) -> None:
     with pytest.raises(StorageError, match="trust records are damaged"):
         _seen(text)
 
 
 def test_a_record_of_the_newest_package_is_read_as_it_was_written() -> None:
-    assert _seen(b"7 abcd 2 3 99") == SeenVersion(7, "abcd", 2, 3, 99)
+    assert _seen(b"7 abcd 2 3 99 ef01") == SeenVersion(7, "abcd", 2, 3, 99, "ef01")
+    assert _seen(b"7 abcd 0 0 0 -") == SeenVersion(7, "abcd")

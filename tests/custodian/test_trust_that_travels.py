@@ -217,6 +217,8 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
         root=package_vectors.ROTATED,
         signers=(package_vectors.STOLEN, package_vectors.NEW),
     ),
+    "root files of the name key": lambda: package(THIEFS, **package_vectors.by_name_key(1)),
+    "root files 1 to 3 of the name key": lambda: package(THIEFS, **package_vectors.by_name_key(3)),
     "junk from another publisher": lambda: b'{"bundle":"junk"}',
     "endless data": lambda: b'{"bundle":' + b"[" * 40_000,
     "a bundle without its package": lambda: custodians.signed(bundle(9, POLICE), samples.ROOT),
@@ -326,6 +328,48 @@ def test_a_key_that_was_rotated_out_signs_nothing_more(door: Door) -> None:
     assert len(listed(door)) == 2
     publish(door, package(bundle(4, POLICE), **rotated, signers=(package_vectors.ONE, package_vectors.NEW)))
     assert len(listed(door)) == 1
+
+
+@pytest.mark.parametrize("way", ["heard", "agreed to"])
+def test_after_a_rotation_neither_the_name_key_nor_retired_keys_sign_other_root_files(door: Door, way: str) -> None:
+    rotated = package(bundle(3), **package_vectors.TWO_FILES)
+    if way == "heard":
+        publish(door, rotated)
+    else:
+        trust(door).accept(rotated)
+    door.start()
+    before = door.journal.named("trust."), trust(door).store
+    chains = [package_vectors.by_name_key(n) for n in (1, 2, 3)]
+    chains += [package_vectors.by_keys_of_the_first_file(n) for n in (2, 3)]
+    for chain in chains:
+        data = package(THIEFS, **chain)
+        publish(door, data)
+        with pytest.raises(RequestError):
+            trust(door).accept(data)
+        with pytest.raises(RequestError):
+            trust(door).hear(data)
+    assert (door.journal.named("trust."), trust(door).store) == before
+    with pytest.raises(RequestError, match="has another root file 2 than one that was seen before") as refused:
+        trust(door).accept(package(THIEFS, **chains[-1]))
+    assert "Ask the root in another way" in refused.value.remedy
+    # An owner who removes the root and chooses it again makes no way for the thief either.
+    for change in ("roots_removed", "roots_added"):
+        door.obey(TrustChange(**stated(), **{change: (samples.ROOT_KEY.text,)}))
+    with pytest.raises(RequestError, match="another root file 2"):
+        trust(door).accept(package(THIEFS, **chains[-1]))
+    # The root itself goes on: the same keys, and the next ones.
+    trust(door).accept(package(bundle(4), **package_vectors.TWO_FILES))
+    trust(door).accept(package(bundle(5, POLICE), version=1, **package_vectors.THREE_FILES))
+    assert len(listed(door)) == 1
+
+
+def test_a_doorbell_that_skipped_a_root_file_takes_the_next_one_and_is_bound_by_it(door: Door) -> None:
+    publish(door, package(bundle(3, POLICE), version=1, **package_vectors.THREE_FILES))
+    assert len(listed(door)) == 1
+    store = trust(door).store
+    publish(door, package(bundle(4, FIRE), version=9, **package_vectors.by_keys_of_the_first_file(3)))
+    publish(door, package(bundle(4, FIRE), version=9, **package_vectors.by_keys_of_the_first_file(4)))
+    assert trust(door).store == store
 
 
 def test_an_old_journal_from_a_backup_takes_the_newest_package_and_no_older_one_than_it_knew(door: Door) -> None:

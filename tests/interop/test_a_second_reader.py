@@ -69,13 +69,14 @@ def test_it_judges_every_request_vector_as_it_says(path: Path) -> None:
     assert judge(data, bundle, now_s=stated_trust["now_s"]) == vector["verdict"]
 
 
-@pytest.mark.parametrize("group", ["first", "after_seen"])
-def test_it_judges_every_trust_package_as_it_says(group: str) -> None:
+@pytest.mark.parametrize(("group", "before"), [("first", None), ("after_seen", "seen"), ("after_rotation", "rotated")])
+def test_it_judges_every_trust_package_as_it_says(group: str, before: str | None) -> None:
     vectors = stated("wire/packages.json")
     root = public_key(vectors["root"])
-    _, after = trust.judge(vectors["seen"].encode(), root, None, now_s=vectors["now_s"])
-    assert after is not None
-    seen = after if group == "after_seen" else None
+    seen = None
+    if before is not None:
+        verdict, seen = trust.judge(vectors[before].encode(), root, None, now_s=vectors["now_s"])
+        assert verdict == "accepted"
     found = {
         name: trust.judge(each["package"].encode(), root, seen, now_s=vectors["now_s"])[0]
         for name, each in vectors[group].items()

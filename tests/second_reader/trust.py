@@ -39,6 +39,8 @@ class Seen(NamedTuple):
     timestamp: int
     bundle: int
     sha256: str
+    root_files: tuple[str, ...]
+    """Hash of the payload of each, of which the last one has to be the same later."""
 
 
 def root_file(value: Any) -> dict[str, Any]:
@@ -81,6 +83,9 @@ def judge(data: bytes, name_key: bytes, seen: Seen | None, *, now_s: int) -> tup
         is_older = this.bundle <= seen.bundle and (this.bundle, this.sha256) != (seen.bundle, seen.sha256)
         if is_older or (this.root_file, this.timestamp) < (seen.root_file, seen.timestamp):
             return "older", seen
+        known = len(seen.root_files)
+        if known and this.root_files[known - 1] != seen.root_files[-1]:
+            return "forked", seen
     return ("ended", seen) if now_s > ends_s else ("accepted", this)
 
 
@@ -88,11 +93,11 @@ def _opened(data: bytes, name_key: bytes) -> tuple[Seen, int]:
     if not data.startswith(b'{"bundle":'):
         bundle = trust_bundle(data, name_key)
         payload = parse(data, limit=3 << 19)["payload"]
-        return Seen(0, 0, bundle["version"], hashlib.sha256(binary(payload)).hexdigest()), 1 << 60
+        return Seen(0, 0, bundle["version"], hashlib.sha256(binary(payload)).hexdigest(), ()), 1 << 60
     whole = fields(
         parse(data, limit=7 << 18), {"v": V1, "roots": many(ANY_TEXT, 1, 16), "bundle": ANY_TEXT, "timestamp": ANY_TEXT}
     )
-    root, root_sha256 = _newest_root([each.encode() for each in whole["roots"]], name_key)
+    root, root_sha256s = _newest_root([each.encode() for each in whole["roots"]], name_key)
     keys = {key_id(key): key for key in root["keys"]}
     payload, signers = _several(whole["bundle"].encode(), "trust-bundle", 3 << 19, keys)
     if len(signers & keys.keys()) < root["threshold"]:
@@ -103,17 +108,17 @@ def _opened(data: bytes, name_key: bytes) -> tuple[Seen, int]:
     )
     sha256 = hashlib.sha256(payload).hexdigest()
     named = [stamp[name] for name in ("root", "root_version", "root_sha256", "bundle_sha256")]
-    if named != [root["root"], root["version"], root_sha256, sha256]:
+    if named != [root["root"], root["version"], root_sha256s[-1], sha256]:
         raise MixedError("another root file or bundle")
     bundle = trust_bundle_entries(parse(payload, limit=1 << 20))
     refuse_unless(bundle["root"] == root["root"] and bundle["version"] == stamp["bundle_version"], "another version")
     ends_s = min(root["expires_s"], stamp["expires_s"])
-    return Seen(root["version"], stamp["version"], bundle["version"], sha256), ends_s
+    return Seen(root["version"], stamp["version"], bundle["version"], sha256, tuple(root_sha256s)), ends_s
 
 
-def _newest_root(envelopes: list[bytes], name_key: bytes) -> tuple[dict[str, Any], str]:
+def _newest_root(envelopes: list[bytes], name_key: bytes) -> tuple[dict[str, Any], list[str]]:
     before: dict[str, Any] | None = None
-    sha256 = ""
+    sha256s: list[str] = []
     for data in envelopes:
         # The keys are in the payload, so it is read before the signatures are verified.
         claimed = root_file(parse(_several(data, "trust-root", 8192, None)[0], limit=4096))
@@ -127,9 +132,10 @@ def _newest_root(envelopes: list[bytes], name_key: bytes) -> tuple[dict[str, Any
             raise UnsignedError
         if len(signers & old.keys()) < (before["threshold"] if before else 1):
             raise UnsignedError
-        before, sha256 = claimed, hashlib.sha256(payload).hexdigest()
+        before = claimed
+        sha256s.append(hashlib.sha256(payload).hexdigest())
     assert before is not None
-    return before, sha256
+    return before, sha256s
 
 
 def _several(data: bytes, name: str, limit: int, keys: Mapping[str, bytes] | None) -> tuple[bytes, set[str]]:

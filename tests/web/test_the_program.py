@@ -89,10 +89,12 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
     }
     # No requester before an owner agreed, then one, and none again once the root has taken it off its list.
     assert found["narrowed"] == [False, True, False, 0, "error.older-bundle"]
+    # A doorbell shows no other chain of root files after a rotation, in whatever place it puts it.
+    assert found["forked"] == ["error.forked-package"] * 8
     packages = json.loads((HERE.parent / "vectors/wire/packages.json").read_text())
     assert found["packages"] == {
         f"{group}: {name}": row["verdict"] == "accepted"
-        for group in ("first", "after_seen")
+        for group in ("first", "after_seen", "after_rotation")
         for name, row in packages[group].items()
     }
     assert found["roots"] == 8

@@ -83,7 +83,7 @@ const trust = new TrustStore(new Map([[rootKey.id, rootKey]]));
 await trust.accept(utf8(trusted.envelope));
 const packages = read("wire/packages.json");
 found.packages = {};
-for (const [group, before] of [["first"], ["after_seen", packages.seen]]) {
+for (const [group, before] of [["first"], ["after_seen", packages.seen], ["after_rotation", packages.rotated]]) {
   for (const [name, row] of Object.entries(packages[group])) {
     const store = new TrustStore(new Map([[rootKey.id, rootKey]]));
     if (before) await store.accept(utf8(before));
@@ -102,6 +102,21 @@ found.narrowed.push(Boolean(await asks()));
 await held.acceptShown(utf8(packages.first.whole.package), utf8(packages.seen));
 found.narrowed.push(Boolean(await asks()), held.requesters(rootKey.id).length);
 await held.acceptShown(utf8(packages.first.whole.package), undefined).catch((error) => found.narrowed.push(error.text));
+found.forked = [];
+for (const name of ["root files 1 to 3 by the name key", "root files 2 and 3 by retired keys"]) {
+  const thiefs = utf8(packages.after_rotation[name].package);
+  const honest = utf8(packages.rotated);
+  const seen = new TrustStore(new Map([[rootKey.id, rootKey]]));
+  await seen.acceptShown(undefined, honest);
+  // The browser stores what it has seen.
+  const later = () => new TrustStore(new Map([[rootKey.id, rootKey]]), JSON.parse(JSON.stringify(seen.newest)));
+  for (const [agreed, heard] of [[thiefs], [undefined, thiefs], [honest, thiefs], [thiefs, honest]]) {
+    await later()
+      .acceptShown(agreed, heard)
+      .then(() => found.forked.push("accepted"))
+      .catch((error) => found.forked.push(error.text));
+  }
+}
 
 /**
  * True if the page would let the owner agree to the package.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from agent.wire import envelope, strictjson
 from agent.wire.identities import public_key_of
 from agent.wire.trust import TrustBundle
-from agent.wire.trust_package import TrustPackage
+from agent.wire.trust_package import RootFile, TrustPackage
 from tests.wire import samples
 
 ONE, TWO, THREE = samples.ROOT_SIGNERS
@@ -16,11 +17,50 @@ STOLEN = THREE
 NEW = samples.private_key("root-4")
 THIEF = samples.private_key("thief")
 NEWER = samples.bundle(version=4, requesters=())
+LATER = samples.bundle(version=9)
 FIRST = samples.several(samples.root_file(), samples.ROOT, ONE, TWO)
 ROTATED = samples.root_file(version=2, keys=tuple(public_key_of(each).text for each in (ONE, TWO, NEW)))
 SECOND = samples.several(ROTATED, ONE, TWO)
 SEEN = samples.package(NEWER, version=5)
 """The package that the reader of `after_seen` has accepted: bundle 4, timestamp 5, root file 1."""
+IN_FORCE = samples.private_key("root-5"), samples.private_key("root-6")
+NEXT = samples.private_key("root-7"), samples.private_key("root-8")
+
+
+def _root_file(version: int, *keys: Any) -> RootFile:
+    texts = tuple(public_key_of(each).text for each in keys)
+    return samples.root_file(version=version, keys=texts, threshold=len(keys))
+
+
+REPLACED = _root_file(2, *IN_FORCE)
+"""Root file 2 retires all keys of root file 1, and root file 3 those of root file 2."""
+REPLACED_AGAIN = _root_file(3, *NEXT)
+SECOND_OF_ALL_NEW = samples.several(REPLACED, ONE, TWO, *IN_FORCE)
+THIRD = samples.several(REPLACED_AGAIN, *IN_FORCE, *NEXT)
+TWO_FILES: dict[str, Any] = {"roots": (FIRST, SECOND_OF_ALL_NEW), "root": REPLACED, "signers": IN_FORCE}
+THREE_FILES: dict[str, Any] = {
+    "roots": (FIRST, SECOND_OF_ALL_NEW, THIRD), "root": REPLACED_AGAIN, "signers": NEXT,
+}  # fmt: skip
+AFTER_ROTATION = samples.package(NEWER, version=5, **TWO_FILES)
+"""The package that the reader of `after_rotation` has accepted: as `SEEN`, with root file 2."""
+
+
+def by_name_key(files: int) -> dict[str, Any]:
+    """For `samples.package`: the root files of a thief of the name key."""
+    signers = [(samples.ROOT, THIEF), *[(THIEF,)] * (files - 1)]
+    return _chain((), enumerate(signers, start=1))
+
+
+def by_keys_of_the_first_file(files: int) -> dict[str, Any]:
+    """For `samples.package`: the public root file 1, and others of a thief who has two of the keys in it."""
+    signers = [(ONE, TWO, THIEF), *[(THIEF,)] * (files - 2)]
+    return _chain((FIRST,), enumerate(signers, start=2))
+
+
+def _chain(before: tuple[bytes, ...], others: Iterable[tuple[int, tuple[Any, ...]]]) -> dict[str, Any]:
+    made = [(_root_file(number, THIEF), signers) for number, signers in others]
+    roots = (*before, *(samples.several(each, *signers) for each, signers in made))
+    return {"roots": roots, "root": made[-1][0], "signers": (THIEF,)}
 
 
 def vectors() -> dict[str, Any]:
@@ -30,6 +70,8 @@ def vectors() -> dict[str, Any]:
         "seen": SEEN.decode(),
         "first": {name: _row(*each) for name, each in first().items()},
         "after_seen": {name: _row(*each) for name, each in after_seen().items()},
+        "rotated": AFTER_ROTATION.decode(),
+        "after_rotation": {name: _row(*each) for name, each in after_rotation().items()},
     }
 
 
@@ -101,6 +143,45 @@ def after_seen() -> dict[str, tuple[bytes, str]]:
                 TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle(version=9)), samples.ROOT
             ),
             "older",
+        ),
+        "root file 3 without having seen root file 2": (samples.package(NEWER, version=1, **THREE_FILES), "accepted"),
+        "another root file 1 by the name key": (samples.package(LATER, version=9, **by_name_key(1)), "forked"),
+        "root files 1 to 3 by the name key": (samples.package(LATER, version=9, **by_name_key(3)), "forked"),
+        # A reader that has not seen root file 2 takes any that the keys of root file 1 signed.
+        "root file 2 by stolen keys of root file 1": (
+            samples.package(LATER, version=9, **by_keys_of_the_first_file(2)), "accepted",
+        ),
+    }  # fmt: skip
+
+
+def after_rotation() -> dict[str, tuple[bytes, str]]:
+    """For a reader that has accepted `rotated`."""
+    again = samples.several(REPLACED, ONE, STOLEN, *IN_FORCE)
+    equivocal = _root_file(2, *NEXT)
+    other = (FIRST, samples.several(equivocal, ONE, TWO, *NEXT))
+    return {
+        "seen again": (AFTER_ROTATION, "accepted"),
+        "renewed timestamp": (samples.package(NEWER, version=6, **TWO_FILES), "accepted"),
+        "next bundle": (samples.package(LATER, version=6, **TWO_FILES), "accepted"),
+        "root file 3": (samples.package(LATER, version=1, **THREE_FILES), "accepted"),
+        "root file 2 with other signatures": (
+            samples.package(LATER, version=6, **{**TWO_FILES, "roots": (FIRST, again)}), "accepted",
+        ),
+        "bundle by retired keys": (
+            samples.package(LATER, version=6, **{**TWO_FILES, "signers": (ONE, TWO)}), "unsigned",
+        ),
+        "root file 1 alone": (samples.package(LATER, version=9), "older"),
+        "root file 1 alone by the name key": (samples.package(LATER, version=9, **by_name_key(1)), "older"),
+        "root files 1 and 2 by the name key": (samples.package(LATER, version=9, **by_name_key(2)), "forked"),
+        "root files 1 to 3 by the name key": (samples.package(LATER, version=9, **by_name_key(3)), "forked"),
+        "root file 2 by retired keys": (
+            samples.package(LATER, version=9, **by_keys_of_the_first_file(2)), "forked",
+        ),
+        "root files 2 and 3 by retired keys": (
+            samples.package(LATER, version=9, **by_keys_of_the_first_file(3)), "forked",
+        ),
+        "another root file 2 by the root": (
+            samples.package(LATER, version=9, roots=other, root=equivocal, signers=NEXT), "forked",
         ),
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES
-from agent.wire.identities import public_key_of
+from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.trust import SeenVersion, TrustBundle, TrustStore, claimed_root
 from agent.wire.trust_package import (
     DIRECTORY_SLOTS,
@@ -27,9 +28,13 @@ from tests.wire import package_vectors, samples
 
 EMPTY = TrustStore().with_root(samples.ROOT_KEY)
 SEEN, _ = EMPTY.accept(package_vectors.SEEN)
+ROTATED, _ = EMPTY.accept(package_vectors.AFTER_ROTATION)
 ERRORS: dict[str, type[DoorwardError]] = {
     "malformed": FormatError, "unsigned": OpenError, "mixed": RequestError, "ended": RequestError,
-    "older": RequestError,
+    "older": RequestError, "forked": RequestError,
+}  # fmt: skip
+WORDS = {  # the others are told apart by their class
+    "older": "older root files|another of version", "forked": "has another root file . than",
 }  # fmt: skip
 
 
@@ -37,7 +42,7 @@ def judged(store: TrustStore, data: bytes, verdict: str) -> None:
     if verdict == "accepted":
         store.accept(data, samples.NOW_S)
         return
-    with pytest.raises(ERRORS[verdict]) as refused:
+    with pytest.raises(ERRORS[verdict], match=WORDS.get(verdict, ".")) as refused:
         store.accept(data, samples.NOW_S)
     assert type(refused.value) is ERRORS[verdict]
 
@@ -52,9 +57,50 @@ def test_to_a_door_that_has_seen_a_newer_package(name: str) -> None:
     judged(SEEN, *package_vectors.after_seen()[name])
 
 
-def test_what_was_seen_is_known_by_all_its_versions() -> None:
+@pytest.mark.parametrize("name", sorted(package_vectors.after_rotation()))
+def test_to_a_door_that_has_seen_the_keys_of_the_first_root_file_retired(name: str) -> None:
+    judged(ROTATED, *package_vectors.after_rotation()[name])
+
+
+def test_what_was_seen_is_known_by_all_its_versions_and_by_the_payload_of_its_newest_root_file() -> None:
     seen = SEEN.newest[samples.ROOT_KEY.id]
-    assert seen == SeenVersion(4, seen.sha256, root_version=1, timestamp=5, ends_s=samples.NOW_S + 7 * 86_400)
+    file = hashlib.sha256(strictjson.encode(samples.root_file())).hexdigest()
+    ends_s = samples.NOW_S + 7 * 86_400
+    assert seen == SeenVersion(4, seen.sha256, root_version=1, timestamp=5, ends_s=ends_s, root_sha256=file)
+    parts = EMPTY.open(samples.package(**package_vectors.THREE_FILES)).parts
+    files = (samples.root_file(), package_vectors.REPLACED, package_vectors.REPLACED_AGAIN)
+    assert parts is not None
+    assert parts.root_sha256s == tuple(hashlib.sha256(strictjson.encode(each)).hexdigest() for each in files)
+
+
+def test_a_bundle_alone_names_no_root_files_so_any_of_the_name_key_may_follow() -> None:
+    alone = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT)
+    store, _ = EMPTY.accept(alone)
+    assert store.newest[samples.ROOT_KEY.id].root_sha256 == ""
+    store.accept(samples.package(package_vectors.LATER, version=9, **package_vectors.by_name_key(1)))
+
+
+@pytest.mark.parametrize("root", [samples.ROOT_KEY, samples.OWNER_KEY], ids=["chosen again", "another name key"])
+def test_a_reader_that_a_thief_of_the_name_key_reaches_first_follows_only_another_name_key(root: PublicKey) -> None:
+    thiefs = samples.package(version=1, **package_vectors.by_name_key(1))
+    caught, _ = EMPTY.accept(thiefs)
+    again = caught.without_root(samples.ROOT_KEY.id).with_root(root)
+    if root == samples.ROOT_KEY:
+        with pytest.raises(RequestError, match="another root file 1"):
+            again.accept(samples.package(package_vectors.LATER, version=9))
+        return
+    file = samples.root_file(root=root.id)
+    begun = samples.several(file, samples.OWNER, *samples.ROOT_SIGNERS[:2])
+    again.accept(samples.package(samples.bundle(root=root.id), roots=(begun,), root=file))
+
+
+def test_a_root_that_is_removed_and_chosen_again_keeps_its_root_files() -> None:
+    again = ROTATED.without_root(samples.ROOT_KEY.id).with_root(samples.ROOT_KEY)
+    thiefs = samples.package(package_vectors.LATER, version=9, **package_vectors.by_keys_of_the_first_file(3))
+    with pytest.raises(RequestError, match="has another root file 2 than") as refused:
+        again.accept(thiefs)
+    assert "Do not use it" in refused.value.remedy
+    again.accept(package_vectors.AFTER_ROTATION)
 
 
 def test_without_a_clock_no_package_is_fresh_and_none_has_ended() -> None:

@@ -41,14 +41,28 @@ class SeenBundle(Message, frozen=True):
     sha256: Sha256
     root_version: Count = 0
     timestamp: Count = 0
+    root_sha256: Sha256 | None = None
+    """Hash of the newest root file. None for a bundle that came without root files."""
+
+    def __post_init__(self) -> None:
+        if (self.root_version == 0) != (self.root_sha256 is None):
+            raise FormatError("root_sha256: it belongs to a root file.")
 
     @property
     def plain(self) -> SeenVersion:
-        return SeenVersion(self.version, self.sha256, self.root_version, self.timestamp)
+        return SeenVersion(
+            self.version, self.sha256, self.root_version, self.timestamp, root_sha256=self.root_sha256 or ""
+        )
 
     @classmethod
     def of(cls, seen: SeenVersion) -> SeenBundle:
-        return cls(version=seen.version, sha256=seen.sha256, root_version=seen.root_version, timestamp=seen.timestamp)
+        return cls(
+            version=seen.version,
+            sha256=seen.sha256,
+            root_version=seen.root_version,
+            timestamp=seen.timestamp,
+            root_sha256=seen.root_sha256 or None,
+        )
 
 
 class KnownDevice(Message, frozen=True):

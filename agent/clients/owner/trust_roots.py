@@ -18,7 +18,7 @@ from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.ipc.control_operations import GetTrust, SubmitBundle
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import TrustChange
-from agent.wire.trust import TrustBundle, TrustDiff, TrustStore, claimed_root
+from agent.wire.trust import OpenedBundle, TrustBundle, TrustDiff, TrustStore, claimed_root
 
 __all__ = ["TrustState", "add_trust_root", "bundle_change", "offer_bundle", "remove_trust_root", "trust_state"]
 
@@ -130,10 +130,18 @@ def _with_shown(store: TrustStore, agreed: bytes | None, heard: bytes | None) ->
             return store.accept(agreed)[0]
         newest = store.open(heard)
         store.require_newest(newest)
-        before = store.open(agreed).bundle if agreed is not None else None
-        return store.with_bundle(narrowed(before, newest.bundle), newest.seen)
+        before = store.open(agreed) if agreed is not None else None
+        _require_one_chain(before, newest)
+        return store.with_bundle(narrowed(before.bundle if before else None, newest.bundle), newest.seen)
     except RequestError as error:
         raise OpenError(
-            f"The device shows an older trust bundle than before: {error.message}",
-            remedy="Give it the newest one (doorward owner trust bundle FILE) before you share anything.",
+            f"The device shows an older trust bundle or other root files than before: {error.message}",
+            remedy="Give it the newest one (doorward owner trust bundle FILE) before you share anything. If it refuses "
+            "that one, ask the root.",
         ) from error
+
+
+def _require_one_chain(before: OpenedBundle | None, newest: OpenedBundle) -> None:
+    """The names that an owner sees are those of `before`, so it must not be of a thief of earlier keys."""
+    if before is not None and not newest.follows(before):
+        raise RequestError("The two packages of a root that it shows have two chains of root files.")

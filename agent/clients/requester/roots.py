@@ -176,7 +176,8 @@ class KnownRoots:
             return self._store(self._key(root)).accept(package, now_s)[0]
         except (OpenError, FormatError, RequestError) as error:
             raise ConfigurationError(
-                f"The root's news was refused: {error.message}", remedy="Ask the root for its newest package."
+                f"The root's news was refused: {error.message}",
+                remedy=_remedy(error, "Ask the root for its newest package."),
             ) from error
 
     def _directory(self, root: str, sha256: str) -> bytes | None:
@@ -315,9 +316,14 @@ def _directory_name(sha256: str) -> str:
 
 def _refused_file(error: DoorwardError) -> ConfigurationError:
     return ConfigurationError(
-        f"This is not a bundle of that root, or it is older than the stored one: {error.message}",
-        remedy="Ask the root for its public key and its newest bundle.dsse.",
+        f"This is not a bundle of that root, or the stored one does not let it follow: {error.message}",
+        remedy=_remedy(error, "Ask the root for its public key and its newest bundle.dsse."),
     )
+
+
+def _remedy(error: DoorwardError, otherwise: str) -> str:
+    """The versions and root files of a package have remedies. A wrong key or a damaged file has none."""
+    return error.remedy if isinstance(error, RequestError) else otherwise
 
 
 def _elsewhere(listed: TrustedRequester, area: Area) -> RequestError:

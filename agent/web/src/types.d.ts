@@ -54,21 +54,27 @@ export interface ChosenRoot {
   at: number;
 }
 
-/** The versions of the newest bundle, root file and timestamp: 0 for a bundle that came without them. */
+/**
+ * The versions of the newest bundle, root file and timestamp, and the payload hashes of bundle and root file: 0 and ""
+ * for a bundle that came without them.
+ */
 export interface Seen {
   version: number;
   sha256: string;
   root_version: number;
   timestamp: number;
+  root_sha256: string;
 }
 
 export type Newest = Record<string, Seen>;
 
-/** A bundle with verified signatures. `file` and `endsS` are there if it came in a package. */
+/** A bundle with verified signatures. `file`, `endsS` and the hashes are there if it came in a package. */
 export interface OpenedBundle {
   bundle: Wire.TrustBundle;
   seen: Seen;
   file?: Wire.RootFile;
+  /** Hash of the payload of each root file, from version 1 on. */
+  fileSha256s: string[];
   endsS?: number;
 }
 

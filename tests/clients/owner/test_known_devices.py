@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import stat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.known_devices import KnownDevice, KnownDevices, SeenBundle
 from agent.clients.owner.sync import sync
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, FormatError
 from agent.wire import envelope, strictjson
 from agent.wire.statements import Enrolment
 from agent.wire.trust import SeenVersion
@@ -47,7 +48,9 @@ def test_every_list_of_owners_is_known_by_its_hash_and_each_owner_by_key(home: H
 def test_the_roots_that_an_owner_chose_and_their_newest_bundles_are_known(home: Home) -> None:
     known = known_of(home)
     assert list(known.trust.roots) == [samples.ROOT_KEY.id]
-    seen = SeenVersion(7, "ab" * 32, 3, 99)
+    seen = SeenVersion(7, "ab" * 32, 3, 99, root_sha256="cd" * 32)
+    alone = SeenVersion(7, "ab" * 32)
+    assert SeenBundle.of(alone).plain == alone
     assert SeenBundle.of(seen).plain == seen
     changed = msgspec.structs.replace(known, bundles={samples.ROOT_KEY.id: SeenBundle.of(seen)})
     assert changed.trust.newest == {samples.ROOT_KEY.id: seen}
@@ -61,6 +64,8 @@ def test_what_is_remembered_is_private_and_read_again_as_it_was(home: Home, tmp_
     path.parent.mkdir()
     memory, known = KnownDevices(path), known_of(home)
     assert (memory.devices(), memory.device(home.device.key.id)) == ({}, None)
+    seen = SeenBundle(version=7, sha256="ab" * 32, root_version=3, timestamp=9, root_sha256="cd" * 32)
+    known = msgspec.structs.replace(known, bundles={**known.bundles, samples.OWNER_KEY.id: seen})
     memory.remember(known)
     assert memory.devices() == {home.device.key.id: known}
     assert {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {
@@ -70,6 +75,12 @@ def test_what_is_remembered_is_private_and_read_again_as_it_was(home: Home, tmp_
     without_roots = msgspec.structs.replace(known, roots=())
     memory.remember(without_roots)
     assert memory.device(home.device.key.id) == without_roots, "the newer one takes its place"
+
+
+@pytest.mark.parametrize("said", [{"root_version": 1}, {"root_sha256": "ab" * 32}])
+def test_a_root_file_is_known_by_version_and_hash_or_not_at_all(said: dict[str, Any]) -> None:
+    with pytest.raises(FormatError, match="root_sha256"):
+        SeenBundle(version=7, sha256="ab" * 32, **said)
 
 
 def test_a_damaged_file_is_named_with_what_is_lost_without_it(home: Home, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.wire.trust import RequesterKey, TrustDiff
 from tests.clients.owner.conftest import Home, now, signed_bundle
 from tests.clients.owner.fake_device import FakeDevice
-from tests.wire import samples
+from tests.wire import package_vectors, samples
 
 ROOT = samples.ROOT_KEY.text
 
@@ -121,6 +121,39 @@ def test_a_device_that_hides_news_it_showed_before_is_noticed(home: Home) -> Non
     heard(home, NEWER, version=4)
     with pytest.raises(OpenError, match="older trust bundle"):
         trust_state(home.device, home.keys)
+
+
+def test_after_a_rotation_no_package_by_retired_keys_or_the_name_key_is_taken(home: Home) -> None:
+    offer_bundle(home.device, home.keys, package_vectors.AFTER_ROTATION, clock=now)
+    root, honest = samples.ROOT_KEY.id, package_vectors.AFTER_ROTATION
+    remove_trust_root(home.device, home.keys, ROOT, clock=now)
+    add_trust_root(home.device, home.keys, ROOT, clock=now)
+    for chain in (package_vectors.by_name_key(3), package_vectors.by_keys_of_the_first_file(3)):
+        thiefs = samples.package(package_vectors.LATER, version=9, **chain)
+        home.device.bundles, home.device.heard = {root: honest}, {}
+        with pytest.raises(RequestError, match="has another root file 2 than"):
+            offer_bundle(home.device, home.keys, thiefs, clock=now)
+        # Nor is it believed of a doorbell that shows it as agreed to, or as news.
+        for agreed, news in ((thiefs, None), (None, thiefs), (honest, thiefs)):
+            home.device.bundles = {root: agreed} if agreed else {}
+            home.device.heard = {root: news} if news else {}
+            with pytest.raises(OpenError, match=r"or other root files than before: .* another root file 2"):
+                trust_state(home.device, home.keys)
+    home.device.bundles, home.device.heard = {root: honest}, {}
+    third = samples.package(samples.bundle(version=5), version=1, **package_vectors.THREE_FILES)
+    offer_bundle(home.device, home.keys, third, clock=now)
+    assert trust_state(home.device, home.keys).store.newest[root].root_version == 3
+
+
+def test_a_doorbell_cannot_show_the_names_of_a_thiefs_package_beside_the_roots_news(home: Home) -> None:
+    root, named = samples.ROOT_KEY.id, samples.bundle(version=3, requesters=(samples.requester(name="Harbour Thief"),))
+    home.device.bundles[root] = samples.package(named, **package_vectors.by_keys_of_the_first_file(2))
+    home.device.heard[root] = samples.package(samples.bundle(version=4), version=5, **package_vectors.TWO_FILES)
+    with pytest.raises(OpenError, match="two chains of root files"):
+        trust_state(home.device, home.keys)
+    home.device.bundles[root] = samples.package(named)
+    [shown] = trust_state(home.device, home.keys).store.bundles[root].requesters
+    assert shown.name == "Harbour Thief", "the root itself signed that name, and no owner has agreed to another one"
 
 
 def test_news_that_has_ended_takes_away_and_cannot_be_agreed_to(home: Home) -> None:

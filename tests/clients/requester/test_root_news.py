@@ -33,7 +33,7 @@ from tests.clients.requester.doors import TestClock
 from tests.clients.requester.test_roots import ELSEWHERE as FAR
 from tests.clients.requester.test_roots import HERE, RIJNSTAD, bundle_for
 from tests.fake_bus import FakeBroker, FakeBus
-from tests.wire import samples
+from tests.wire import package_vectors, samples
 
 ROOT = samples.ROOT_KEY.id
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -207,6 +207,7 @@ def _attacks(requester: Requester) -> dict[str, tuple[bytes, bytes | None]]:
         ),
         "signed by one of three": (package(requester, 4, evil, 9, signers=(THIEF,)), evil),
         "signed by the name key": (package(requester, 4, evil, 9, signers=(samples.ROOT,)), evil),
+        "root files of the name key": (package(requester, 4, evil, 9, **package_vectors.by_name_key(3)), evil),
         "stamped by a thief": (package(requester, 4, evil, 9, stamper=THIEF), evil),
         "mixed: the timestamp of another list": (
             package(requester, 4, evil, 9, named=bundle(requester, 4, NEAR)), evil,
@@ -230,6 +231,7 @@ ATTACKS = (
     "frozen: it has ended",
     "signed by one of three",
     "signed by the name key",
+    "root files of the name key",
     "stamped by a thief",
     "mixed: the timestamp of another list",
     "without this requester",
@@ -249,6 +251,22 @@ def test_what_a_broker_or_a_thief_sends_is_refused_and_what_is_stored_stays(list
     assert hosts(listed) == ["near.example.org"]
     # And the honest news still arrives on the same connection.
     assert hear(news, package(listed, 4, BOTH, 6), BOTH) == [StoredNews.BROKERS]
+
+
+def test_after_a_rotation_retired_keys_lead_no_requester_to_other_brokers(listed: Requester) -> None:
+    news, roots = news_of(listed), KnownRoots(listed)
+    hear(news, package(listed, 4, NEAR, 1, **package_vectors.TWO_FILES))
+    before, evil = listed.notes.read(f"roots/{ROOT}/bundle.dsse", 1 << 21), directory("evil.example.org")
+    for chain in (package_vectors.by_name_key(3), package_vectors.by_keys_of_the_first_file(3)):
+        thiefs = package(listed, 9, evil, 9, **chain)
+        with pytest.raises(ConfigurationError, match="has another root file 2 than") as refused:
+            hear(news, thiefs, evil)
+        assert "Ask the root in another way" in refused.value.remedy
+        with pytest.raises(ConfigurationError, match="has another root file 2 than") as refused:
+            roots.accept(samples.ROOT_KEY.text, thiefs, NOW_S, evil)
+        assert "Ask the root in another way" in refused.value.remedy
+    assert (listed.notes.read(f"roots/{ROOT}/bundle.dsse", 1 << 21), hosts(listed)) == (before, ["near.example.org"])
+    assert hear(news, package(listed, 5, BOTH, 1, **package_vectors.THREE_FILES), BOTH) == [StoredNews.BROKERS]
 
 
 def test_news_of_another_root_is_not_even_joined(listed: Requester) -> None:
@@ -427,5 +445,5 @@ def test_the_stored_news_is_what_the_next_start_connects_by(listed: Requester) -
     hear(news_of(listed), package(listed, 4, BOTH, 6), BOTH)
     again = Requester.open(listed.folder)
     assert hosts(again) == ["near.example.org", "new.example.org"]
-    with pytest.raises(DoorwardError, match="older than"):
+    with pytest.raises(DoorwardError, match="another of version 4 was seen before"):
         KnownRoots(again).accept(samples.ROOT_KEY.text, package(again, 3, NEAR, 5), NOW_S, NEAR)

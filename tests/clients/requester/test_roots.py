@@ -274,7 +274,9 @@ def test_a_bundle_that_is_not_taken_says_why_and_changes_nothing(requester: Requ
     roots.accept(ROOT_TEXT, bundle_for(requester, 4), NOW_S)
     before = (requester.folder / "roots" / ROOT / "bundle.dsse").read_bytes()
     said, remedy = error_of(lambda: roots.accept(ROOT_TEXT, bundle_for(requester, 3), NOW_S))
-    assert said.startswith("This is not a bundle of that root, or it is older than the stored one: ")
+    assert said.startswith("This is not a bundle of that root, or the stored one does not let it follow: ")
+    assert remedy == "Get the newest bundle from the root."
+    said, remedy = error_of(lambda: roots.accept(samples.OWNER_KEY.text, bundle_for(requester, 5), NOW_S))
     assert remedy == "Ask the root for its public key and its newest bundle.dsse."
     assert error_of(lambda: roots.accept(ROOT_TEXT, bundle_for(requester, 5, id="another"), NOW_S)) == (
         f"The bundle of root {ROOT} does not list the key of 'rijnstad-police' as valid now.",

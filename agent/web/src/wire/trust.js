@@ -80,6 +80,9 @@ export class TrustStore {
     const opened = await this.open(heard);
     this.requireNewest(opened);
     this.#note(opened);
+    // The names that an owner sees are those of `before`, so it must not be of a thief of earlier keys.
+    if (before && !before.fileSha256s.every((each, i) => each === opened.fileSha256s[i]))
+      throw new OpenError("error.forked-package");
     if (before) this.#agree(before);
     this.heard.set(opened.bundle.root, opened.bundle);
   }
@@ -108,21 +111,25 @@ export class TrustStore {
     const bundle = trustBundle(decode(opened.payload, BUNDLE_LIMIT));
     if (bundle.root !== opened.keyId) throw new FormatError("error.format", { what: "root" });
     const sha256 = await sha256hex(opened.payload);
-    return { bundle, seen: { version: bundle.version, sha256, root_version: 0, timestamp: 0 } };
+    const seen = { version: bundle.version, sha256, root_version: 0, timestamp: 0, root_sha256: "" };
+    return { bundle, seen, fileSha256s: [] };
   }
 
   /**
-   * Throws if the root has published something newer, as far as this browser has seen.
+   * Throws if the root has published something newer, as far as this browser has seen, or if the newest root file that
+   * it has seen is another one here: stolen keys of an earlier root file could sign another chain with higher versions.
    *
    * @param {OpenedBundle} opened
    */
-  requireNewest({ bundle, seen: now }) {
+  requireNewest({ bundle, seen: now, fileSha256s }) {
     const seen = this.newest[bundle.root];
     if (!seen) return;
     const isSame = seen.version === now.version && seen.sha256 === now.sha256;
     const roots = now.root_version - seen.root_version;
     const isOlder = roots < 0 || (roots === 0 && now.timestamp < seen.timestamp);
     if (isOlder || (!isSame && now.version <= seen.version)) throw new OpenError("error.older-bundle");
+    if (seen.root_version > 0 && fileSha256s[seen.root_version - 1] !== seen.root_sha256)
+      throw new OpenError("error.forked-package");
   }
 
   /**
@@ -190,28 +197,29 @@ const isPackage = (bytes) => PACKAGE.every((byte, i) => bytes[i] === byte);
  */
 async function openPackage(bytes, roots) {
   const parts = trustPackage(decode(bytes, PACKAGE_LIMIT));
-  const { file, sha256: fileSha256 } = await openRootFiles(parts.roots.map(utf8), roots);
+  const { file, sha256s: fileSha256s } = await openRootFiles(parts.roots.map(utf8), roots);
   const claimed = readSeveral(utf8(parts.bundle), payloadType("trust-bundle"), BUNDLE_ENVELOPE_LIMIT);
   await requireSigners(claimed, file.threshold, await keysById(file.keys));
   const keys = await keysById(file.timestamp_keys);
   const stamped = await open(utf8(parts.timestamp), payloadType("trust-timestamp"), keys, ROOT_ENVELOPE_LIMIT);
   const stamp = trustTimestamp(decode(stamped.payload));
   const sha256 = await sha256hex(claimed.payload);
+  const root_sha256 = fileSha256s[file.version - 1];
   const isFitting =
     stamp.root === file.root &&
     stamp.root_version === file.version &&
-    stamp.root_sha256 === fileSha256 &&
+    stamp.root_sha256 === root_sha256 &&
     stamp.bundle_sha256 === sha256;
   if (!isFitting) throw new OpenError("error.mixed-package");
   const bundle = trustBundle(decode(claimed.payload, BUNDLE_LIMIT));
   if (bundle.root !== file.root || stamp.bundle_version !== bundle.version)
     throw new FormatError("error.format", { what: "root" });
-  const seen = { version: bundle.version, sha256, root_version: file.version, timestamp: stamp.version };
-  return { bundle, seen, file, endsS: Math.min(stamp.expires_s, file.expires_s) };
+  const seen = { version: bundle.version, sha256, root_version: file.version, timestamp: stamp.version, root_sha256 };
+  return { bundle, seen, file, fileSha256s, endsS: Math.min(stamp.expires_s, file.expires_s) };
 }
 
 /**
- * The newest root file, and the hash of its payload.
+ * The newest root file, and the hash of the payload of each.
  *
  * @param {Uint8Array[]} envelopes from version 1 on
  * @param {Map<string, PublicKey>} roots
@@ -219,7 +227,7 @@ async function openPackage(bytes, roots) {
 async function openRootFiles(envelopes, roots) {
   /** @type {Wire.RootFile | undefined} */
   let before;
-  let sha256 = "";
+  const sha256s = [];
   for (const bytes of envelopes) {
     const claimed = readSeveral(bytes, payloadType("trust-root"), ROOT_ENVELOPE_LIMIT);
     const file = rootFile(decode(claimed.payload));
@@ -233,10 +241,10 @@ async function openRootFiles(envelopes, roots) {
     await requireSigners(claimed, file.threshold, own, old);
     await requireSigners(claimed, before?.threshold ?? 1, old, own);
     before = file;
-    sha256 = await sha256hex(claimed.payload);
+    sha256s.push(await sha256hex(claimed.payload));
   }
   if (!before) throw new FormatError("error.format", { what: "roots" });
-  return { file: before, sha256 };
+  return { file: before, sha256s };
 }
 
 /**
