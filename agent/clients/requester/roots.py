@@ -98,10 +98,12 @@ class KnownRoots:
         return known[0] if len(known) == 1 else None
 
     def mark(self) -> str:
-        """Returns words that are others once the root of `own_root`, or its stored bundle, is another one."""
+        """Returns words that are others once the root of `own_root`, its bundle or its directories are others."""
         root = self.own_root()
+        # A directory may come later than its bundle, as a second file.
+        directories = [name for name in self._notes.names(f"{_FOLDER}/{root}") if _DIRECTORY.fullmatch(name)]
         bundle = self._notes.read(f"{_FOLDER}/{root}/bundle.dsse", PACKAGE_LIMIT_BYTES) if root is not None else None
-        return f"{root} {hashlib.sha256(bundle or b'').hexdigest()}"
+        return " ".join((str(root), hashlib.sha256(bundle or b"").hexdigest(), *directories))
 
     def named_directory(self, root: str, package: bytes, now_s: int) -> str | None:
         """Returns the hash of the broker directory that has to come with a package of `root`. None if none has to.

@@ -390,6 +390,16 @@ def test_a_list_with_which_the_requester_cannot_connect_keeps_the_connection_of_
     assert hear(news, package(listed, 7, None, 9)) == [StoredNews.LIST]
 
 
+def test_a_list_of_brokers_that_a_person_imports_after_its_bundle_is_heard(listed: Requester) -> None:
+    """The bundle came alone first, so the second import stores the same bundle."""
+    news, data = news_of(listed), package(listed, 4, BOTH, 6)
+    KnownRoots(listed).accept(samples.ROOT_KEY.text, data, NOW_S)
+    assert news.look(NOW_S) is StoredNews.NOTHING
+    KnownRoots(listed).accept(samples.ROOT_KEY.text, data, NOW_S, BOTH)
+    assert news.look(NOW_S) is StoredNews.BROKERS
+    assert news.look(NOW_S) is StoredNews.NOTHING
+
+
 class Heard:
     """A receiving service on a broker that has the root's news."""
 
