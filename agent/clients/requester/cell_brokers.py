@@ -35,7 +35,7 @@ from agent.core.bus import (
     PublishRefused,
     PublishResult,
 )
-from agent.errors import ConfigurationError, FormatError, InternalError, NetworkError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, InternalError, NetworkError, StorageError
 from agent.ports import Bus
 from agent.wire.broker_directory import BrokerAddress, BrokerDirectory
 from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, UploadTopic, parse_topic
@@ -45,7 +45,8 @@ __all__ = ["CellBrokers", "Connect"]
 Connect = Callable[[BrokerAddress, Callable[[], None]], Bus]
 """Makes the connection to one broker. It calls its second argument after each new event, from any thread.
 
-It or the connection's `start` may raise `ConfigurationError` if a file is missing or does not fit.
+It or the connection's `start` may raise `ConfigurationError` if a file is missing or does not fit, and `StorageError`
+if it cannot be read.
 """
 
 _MOST_DEVICES: Final = 65_536
@@ -53,6 +54,8 @@ _MOST_DEVICES: Final = 65_536
 _LOOK_S: Final = 0.2
 """Longest wait before all brokers are asked again, in case a connection does not call."""
 _AGAIN_S: Final = 10.0
+_UNUSABLE: Final = (ConfigurationError, StorageError)
+"""A file for one broker that this user may not read must not end the connections to all others."""
 _NO_BROKER: Final = 0x90
 """MQTT 5.0, "Topic Name invalid": no broker of the directory serves the cell."""
 
@@ -72,14 +75,14 @@ class CellBrokers:
     def __init__(self, directory: BrokerDirectory, brokers: tuple[BrokerAddress, ...], connect: Connect) -> None:
         """`brokers`: those of the directory to connect to, at least one.
 
-        Raises `ConfigurationError`, as `start` does, if none of them can be connected to.
+        Raises `ConfigurationError` or `StorageError`, as `start` does, if none of them can be connected to.
         """
         self._directory = directory
         self._connect = connect
         self._news = threading.Event()
         self._links: dict[BrokerAddress, Bus] = {}
         """Is replaced and never changed: other threads go through it."""
-        self._left_out: dict[BrokerAddress, ConfigurationError] = {}
+        self._left_out: dict[BrokerAddress, DoorwardError] = {}
         self._untold: deque[BrokerAddress] = deque()
         """Brokers that were left out, and that the caller has to be told of."""
         self._tried_s = time.monotonic()
@@ -130,6 +133,8 @@ class CellBrokers:
         route = self._route(topic)
         if any(address in self._left_out for address in route):
             return False
+        if len(route) > 1 and not self._connected.issuperset(route):
+            return False  # otherwise the others would get the message again with each try
         with self._lock:
             if token in self._in_flight:
                 raise InternalError(f"Publication {token} is in flight already.")
@@ -190,7 +195,7 @@ class CellBrokers:
         """Makes a connection, or notes why it cannot be made."""
         try:
             link = self._connect(address, self._news.set)
-        except ConfigurationError as error:
+        except _UNUSABLE as error:
             self._left_out[address] = error
             return False
         self._links = {**self._links, address: link}
@@ -202,7 +207,7 @@ class CellBrokers:
         link = self._links[address]
         try:
             link.start()
-        except ConfigurationError as error:
+        except _UNUSABLE as error:
             link.stop()
             self._links = {other: each for other, each in self._links.items() if other != address}
             self._turns.remove(address)

@@ -24,7 +24,7 @@ from agent.core.bus import (
     PublishResult,
     Subscribed,
 )
-from agent.errors import ConfigurationError, InternalError
+from agent.errors import ConfigurationError, DoorwardError, InternalError, StorageError
 from agent.mqtt import MqttBus
 from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
 from tests.brokers import BrokerWithClients, broker_with_clients
@@ -81,6 +81,7 @@ class TwoBrokers:
 @pytest.fixture
 def two() -> Iterator[TwoBrokers]:
     world = TwoBrokers()
+    world.answers()  # both connections are told
     try:
         yield world
     finally:
@@ -100,9 +101,25 @@ def test_a_request_for_a_split_cell_goes_to_both_and_counts_once_both_have_it(tw
     two.brokers[SOUTH].kill()
     assert two.answers() == [PublishLost(5)]
     two.brokers[SOUTH].start()
+    assert two.answers() == []
     assert two.bus.publish(request(IN_BOTH), b"request", token=5, retain=True)
     assert two.retained_at(NORTH) == two.retained_at(SOUTH) == {request(IN_BOTH)}
     assert two.answers() == [PublishAcknowledged(5, heard=False)]
+
+
+def test_a_message_for_a_broker_that_is_away_is_not_sent_to_the_others_with_each_try(two: TwoBrokers) -> None:
+    two.brokers[SOUTH].kill()
+    two.answers()
+    queue = PublishQueue(two.bus)
+    queue.put(request(IN_BOTH), b"request", retain=True)
+    queue.put(RECEIPT, b"receipt")
+    for _ in range(5):
+        queue.pump()
+    assert two.brokers[NORTH].published == []
+    two.brokers[SOUTH].start()
+    two.answers()
+    queue.pump()
+    assert [topic for _, topic, _ in two.brokers[NORTH].published] == [request(IN_BOTH), RECEIPT]
 
 
 def test_one_broker_that_refuses_makes_the_whole_message_refused(two: TwoBrokers) -> None:
@@ -163,6 +180,7 @@ def test_a_broker_that_is_away_delays_only_what_is_for_its_cells(two: TwoBrokers
         queue.settled(event)
     assert done == [request(IN_NORTH, 2)]
     two.brokers[SOUTH].start()
+    two.answers()
     queue.pump()
     for event in two.answers():
         queue.settled(event)
@@ -170,8 +188,6 @@ def test_a_broker_that_is_away_delays_only_what_is_for_its_cells(two: TwoBrokers
 
 
 def test_the_end_of_one_link_says_how_many_others_stay(two: TwoBrokers) -> None:
-    assert isinstance(two.bus.next_event(1), BusConnected)
-    assert isinstance(two.bus.next_event(1), BusConnected)
     two.brokers[NORTH].kill()
     first = two.bus.next_event(1)
     two.brokers[SOUTH].kill()
@@ -210,12 +226,16 @@ class Certificates:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, at_start: bool) -> None:
         self.brokers, self.is_there, self.now_s = {NORTH: FakeBroker(), SOUTH: FakeBroker()}, False, 100.0
         self.stopped: list[FakeBus] = []
+        self.links: dict[BrokerAddress, FakeBus] = {}
+        self.hurried: list[tuple[BrokerAddress, bool]] = []
+        self.error: DoorwardError = ConfigurationError("There is no certificate.", remedy="Make a signing request.")
         monkeypatch.setattr(cell_brokers, "time", SimpleNamespace(monotonic=lambda: self.now_s))
 
         def connect(at: BrokerAddress, _told: object) -> FakeBus:
             if at == SOUTH and not at_start:
                 self.require()
-            link = FakeBus(self.brokers[at], REQUESTER)
+            link = self.links[at] = FakeBus(self.brokers[at], REQUESTER)
+            monkeypatch.setattr(link, "hurry", lambda pending: self.hurried.append((at, pending)))
             if at == SOUTH and at_start:
                 start = link.start
                 monkeypatch.setattr(link, "start", lambda: (self.require(), start()))
@@ -228,7 +248,7 @@ class Certificates:
 
     def require(self) -> None:
         if not self.is_there:
-            raise ConfigurationError("There is no certificate.", remedy="Make a signing request.")
+            raise self.error
 
     def events(self) -> list[BusEvent]:
         return list(iter(lambda: self.bus.next_event(0), None))
@@ -279,6 +299,8 @@ def test_a_broker_whose_certificate_comes_later_is_taken_in_with_all_subscriptio
     assert not bus.publish(request(IN_SOUTH), b"request", token=4, retain=True), "it is tried every ten seconds"
     certificates.now_s += 1
     assert any(isinstance(each, BusConnected) for each in certificates.events())
+    assert certificates.links[SOUTH]._filters == {"doorward/v1/up/#": False}
+    assert certificates.hurried[-1] == (SOUTH, True)
     assert bus.publish(request(IN_SOUTH), b"request", token=4, retain=True)
     assert set(certificates.brokers[SOUTH].retained) == {request(IN_SOUTH)}
     device = FakeBus(certificates.brokers[SOUTH], DEVICE)
@@ -287,6 +309,21 @@ def test_a_broker_whose_certificate_comes_later_is_taken_in_with_all_subscriptio
     [came] = [each for each in certificates.events() if isinstance(each, MessageReceived)]
     assert came.source == str(SOUTH)
     assert not any(isinstance(each, BusDisconnected) for each in certificates.events())
+
+
+def test_a_certificate_that_this_user_may_not_read_leaves_its_broker_out_too(certificates: Certificates) -> None:
+    """For example one that root has copied into the folder while the receiver runs."""
+    certificates.events()
+    certificates.error = StorageError("south.example/certificate.pem: Permission denied.", remedy="Check who owns it.")
+    certificates.now_s += 10
+    assert certificates.events() == []
+    certificates.brokers[NORTH].kill()
+    certificates.brokers[NORTH].start()
+    [said] = [each for each in certificates.events() if isinstance(each, BusDisconnected) and each.others]
+    assert "Permission denied. Check who owns it." in str(said.error)
+    certificates.is_there = True
+    certificates.now_s += 10
+    assert any(isinstance(each, BusConnected) for each in certificates.events())
 
 
 @pytest.mark.parametrize("at_start", [False, True])

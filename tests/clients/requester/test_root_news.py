@@ -376,6 +376,23 @@ def test_a_root_that_is_chosen_in_place_of_another_is_heard(listed: Requester) -
     assert hear(news, package(listed, 4, OTHER, 6), OTHER) == [], "the root of before"
 
 
+def test_a_package_that_waits_for_its_directory_is_dropped_with_its_root(listed: Requester) -> None:
+    """Otherwise the next directory of the new root would offer it, and the refusal would name the new root."""
+    second, key = samples.OWNER, samples.OWNER_KEY
+    signed = envelope.sign(
+        TrustBundle.PAYLOAD_TYPE,
+        strictjson.encode(msgspec.structs.replace(bundle(listed, 1, None), root=key.id)),
+        second,
+    )
+    news, roots = news_of(listed), KnownRoots(listed)
+    assert hear(news, package(listed, 4, BOTH, 6)) == [], "it waits"
+    roots.accept(key.text, signed, NOW_S)
+    roots.choose(key.id)
+    assert news.look(NOW_S) is StoredNews.NOTHING
+    for slot, chunk in enumerate(split_directory(OTHER)):
+        assert news.take(BrokersTopic(key.id, slot), chunk, NOW_S) is StoredNews.NOTHING
+
+
 def test_a_list_with_which_the_requester_cannot_connect_keeps_the_connection_of_before(listed: Requester) -> None:
     news, missing = news_of(listed), package(listed, 4, BOTH, 6)
     KnownRoots(listed).accept(samples.ROOT_KEY.text, missing, NOW_S)
