@@ -157,6 +157,10 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
     elif scrub and (scrub["segments"] or scrub["fault"]):
         read = f"{scrub['segments']} segments read again, {scrub['read_bytes'] / 1e6:.1f} MB"
         rows.append(("scrub", scrub["fault"] or f"{read}, no damage"))
+    unreadable = recorder.get("unreadable")
+    if unreadable:
+        lost = click.style(f"{counted(len(unreadable), 'file')} without a record", fg="red")
+        rows.append(("unreadable", f"{lost}: {', '.join(map(str, unreadable))}.  The card may be failing."))
     return rows
 
 

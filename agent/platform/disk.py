@@ -23,7 +23,9 @@ _DIRECTORY_MODE: Final = 0o750
 
 class _RealFile:
     def __init__(self, path: Path, flags: int) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | flags, _FILE_MODE)
+        # Without O_NONBLOCK a foreign pipe under a file's name would block the open for ever.
+        flags |= os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._descriptor = os.open(path, flags, _FILE_MODE)
 
     def write(self, data: bytes) -> None:
         rest = memoryview(data)

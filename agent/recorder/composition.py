@@ -59,6 +59,8 @@ _LOOK_S: Final = 1.0
 """The index may turn out to be damaged at any time."""
 _MOST_NAMED: Final = 10
 """Names in one alert. A start with a lost manifest and a failing card may find thousands, more than a message holds."""
+_MOST_KEPT: Final = 100
+"""Names in the status: the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class RecorderRuntime:
         self._disk = TimedDisk(RealDisk())
         self._index = SqliteIndex(deps.index)
         self.manifest = DiskManifestLog(self._disk, deps.vault)
+        self._unreadable: tuple[str, ...] = ()
         self.vault = Vault(
             DiskSegmentStore(self._disk, deps.vault),
             self.manifest,
@@ -184,12 +187,15 @@ class RecorderRuntime:
             thread.start()
 
     def _tell_unreadable(self, names: Sequence[str]) -> None:
-        self._log.error("damage_found", files=tuple(names))
-        shown = ", ".join(names[:_MOST_NAMED])
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        self._deps.notifier.notify(
-            "vault", f"Footage cannot be read and was moved to aside/: {shown}{more}.  The card may be failing."
-        )
+        """Tells each name once: a file with a lost inode cannot be moved, and each start finds it again."""
+        new = [name for name in names if name not in self._unreadable]
+        if not new:
+            return
+        self._unreadable = (*self._unreadable, *new)[-_MOST_KEPT:]
+        self._log.error("damage_found", files=tuple(new))
+        shown = ", ".join(new[:_MOST_NAMED])
+        more = f" and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
+        self._deps.notifier.notify("vault", f"Footage cannot be read: {shown}{more}.  The card may be failing.")
 
     def _read_on(self) -> None:
         """Brings the index up in slices, between which the writer and the other threads have the vault."""
@@ -283,6 +289,7 @@ class RecorderRuntime:
             "speaker": self._talk.state if self._talk is not None else "off",
             "panel": self.panel.status() if self.panel is not None else None,
             "scrub": asdict(self._scrub.status),
+            "unreadable": self._unreadable,
             "wear": wear(status.recorded_s),
             "disk": self._disk.shown(),
         }

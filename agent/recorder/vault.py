@@ -91,8 +91,8 @@ class Vault(VaultReader):
     longest_segment_s: the longest segment that the writer makes; it dates the end of a segment that a crash cut off.
     chapters: the limits of the manifest's chapters; the default is that of `core.vault.chapters` for this size.
     slice_s: how long a start may read the manifest at a time; None for to its end (`reading`).
-    on_unreadable: receives the names of files that a start moved to `aside/` because the medium has lost a block of
-    them. It is called with the vault locked.
+    on_unreadable: receives the names of files without a record of which the medium has lost a part, from each start
+    that finds some. It is called with the vault locked.
     """
 
     def __init__(

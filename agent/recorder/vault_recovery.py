@@ -6,7 +6,8 @@ a durable tombstone names, and empty files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from agent.core.vault.age.header import LONGEST_HEADER_BYTES, Header, parse_header
@@ -32,7 +33,7 @@ from agent.core.vault.spans import Stamp
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.recorder.manifest_writer import ManifestWriter
-from agent.vault.disk_faults import is_lost
+from agent.vault.disk_faults import is_damage, is_lost
 from agent.vault.manifest_reader import last_line, oldest_chapter
 from agent.vault.replay import catch_up
 
@@ -41,6 +42,22 @@ __all__ = ["StartReport", "VaultStartUp"]
 
 class _UnreadableError(FormatError):
     """The medium has lost a part of a file."""
+
+
+@contextmanager
+def _judged() -> Iterator[None]:
+    """Raises `_UnreadableError` if the medium has lost the file, `FormatError` if its name belongs to no file.
+
+    Neither must end the start: the recorder would try again for ever and store nothing.
+    """
+    try:
+        yield
+    except StorageError as error:
+        if is_lost(error):
+            raise _UnreadableError(error.message) from error
+        if is_damage(error):
+            raise FormatError(error.message) from error
+        raise
 
 
 @dataclass(slots=True)
@@ -61,7 +78,8 @@ class StartReport:
     quarantined: list[str] = field(default_factory=list)
     """Names moved to `aside/`: foreign or damaged files, or a poster or sound without its segment."""
     unreadable: list[str] = field(default_factory=list)
-    """Those of `quarantined` in which the medium has lost a block. Foreign files are not among them."""
+    """Files in which the medium has lost a block. They are among `quarantined`, except those with a lost inode: the
+    file system refuses to move them. Foreign files are not among them."""
     empty: int = 0
     """Number of new files that the disk left empty."""
 
@@ -186,19 +204,36 @@ class VaultStartUp:
         """Reports the file even if a sync fails after the move, because the next start does not find the file."""
         try:
             self._store.quarantine(file.shard, file.name)
-        finally:
-            if self._store.size(file) is None:
-                self.report.quarantined.append(file.name)
-                self.report.unreadable.append(file.name)
+        except StorageError as error:
+            if self._is_gone(file):
+                self._note_quarantined(file)
+                raise
+            if not is_lost(error):
+                raise
+            self.report.unreadable.append(file.name)
+        else:
+            self._note_quarantined(file)
+
+    def _note_quarantined(self, file: VaultFile) -> None:
+        self.report.quarantined.append(file.name)
+        self.report.unreadable.append(file.name)
+
+    def _is_gone(self, file: VaultFile) -> bool:
+        try:
+            return self._store.size(file) is None
+        except StorageError:
+            return False
 
     def _recover(self, file: VaultFile, companions: _Companions, found: _FoundFiles) -> None:
         """FORMAT.md's procedure A."""
-        if self._store.size(file) == 0 and file.kind is FileKind.PART:
-            self._store.remove((file,))
-            self.report.empty += 1
-            return
-        self._store.confirm(file)  # A1
         try:
+            with _judged():
+                is_empty = self._store.size(file) == 0
+            if is_empty and file.kind is FileKind.PART:
+                self._store.remove((file,))
+                self.report.empty += 1
+                return
+            self._confirm(file)  # A1
             begin, sealed = self._examine(file)  # A2
         except _UnreadableError:
             found.unreadable.append(file)
@@ -219,6 +254,16 @@ class VaultStartUp:
         self._writer.commit(recovered)  # A4
         self.report.recovered.append(file.id)
 
+    def _confirm(self, file: VaultFile) -> None:
+        """Raises `FormatError` for a folder, link or pipe. A sync that fails ends the start: the next one reads the
+        file again."""
+        try:
+            self._store.confirm(file)
+        except StorageError as error:
+            if is_lost(error) or not is_damage(error):
+                raise
+            raise FormatError(error.message) from error
+
     def _examine(self, file: VaultFile) -> tuple[Begin, SealedFile]:
         header, sealed = self._read_back(file)
         begin = begin_in(header)
@@ -227,23 +272,18 @@ class VaultStartUp:
         return begin, sealed
 
     def _read_back(self, file: VaultFile) -> tuple[Header, SealedFile]:
-        """Raises `FormatError` if the file is no age file, `_UnreadableError` if the disk cannot read it to its end.
-
-        A bad block must not end the start: the recorder would try again for ever and store nothing.
-        """
-        try:
+        """Raises `FormatError` if the file is no age file, `_UnreadableError` if the disk cannot read it to its end."""
+        with _judged():
             header, size = parse_header(self._store.read(file, 0, LONGEST_HEADER_BYTES))
             return header, digest(self._store.chunks(file), size)
-        except StorageError as error:
-            if is_lost(error):
-                raise _UnreadableError(error.message) from error
-            raise
 
     def _confirmed(self, companion: VaultFile | None, found: _FoundFiles) -> SealedFile | None:
         if companion is None:
             return None
-        self._store.confirm(companion)
         try:
+            with _judged():
+                self._store.size(companion)
+            self._confirm(companion)
             return self._read_back(companion)[1]
         except _UnreadableError:
             found.unreadable.append(companion)

@@ -37,6 +37,7 @@ RECORDER: dict[str, Any] = {
     "object_detection": {"state": "running", "detail": "", "inferences": 4, "dropped": 0, "ms_per_inference": 30.5,
     "labels": ["person"]},
     "scrub": {"segments": 1, "read_bytes": 9, "rounds": 0, "damaged": ["a"], "fault": ""},
+    "unreadable": ["a"],
     "wear": {"written_bytes": 5, "recorded_s": 60, "bytes_per_recorded_hour": 300},
     "disk": {"syncs": 2, "seconds": 0.5, "written_bytes": 9, "buckets": [["0.01", 1], ["+Inf", 2]]},
 }  # fmt: skip

@@ -227,8 +227,9 @@ def test_the_owner_is_told_the_name_of_a_segment_with_a_lost_block(
             made.runtime.start()
     assert (notes.told, notes.texts) == (
         ["vault"],
-        [f"Footage cannot be read and was moved to aside/: {name}.  The card may be failing."],
+        [f"Footage cannot be read: {name}.  The card may be failing."],
     )
+    assert made.runtime.status()["unreadable"] == (name,), "the alert says: Run doorward status"
     assert [line["files"] for line in lines if line["event"] == "damage_found"] == [(name,)]
     assert (tmp_path / "vault" / "aside" / name).exists()
 
@@ -243,6 +244,9 @@ def test_an_alert_names_ten_unreadable_files_at_most(make: Make) -> None:
     assert "9.part and 4990 more.  The card" in text
     assert "10.part" not in text
     assert [line["files"] for line in lines] == [tuple(names)], "the log has all names"
+    assert made.runtime.status()["unreadable"] == tuple(names[-100:])
+    made.runtime._tell_unreadable(names[-1:])
+    assert len(notes.texts) == 1, "a file that cannot be moved is told once"
 
 
 def test_a_vault_that_cannot_be_started_stops_nothing_else_and_is_tried_again(
@@ -627,7 +631,7 @@ def test_the_live_led_is_lit_while_a_person_sees_the_camera_or_talks(
 def test_the_status_has_these_parts_and_no_other(make: Make) -> None:
     runtime = make().runtime
     recorder = {field.name for field in fields(runtime.recorder.status())}
-    assert set(runtime.status()) - recorder == {"speaker", "panel", "scrub", "wear", "disk"}
+    assert set(runtime.status()) - recorder == {"speaker", "panel", "scrub", "unreadable", "wear", "disk"}
 
 
 def test_the_vault_keeps_to_the_configuration_and_the_size_of_its_disk(make: Make, tmp_path: Path) -> None:

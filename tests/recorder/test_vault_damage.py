@@ -348,6 +348,61 @@ def test_another_error_than_a_bad_block_ends_the_start_and_moves_no_file(monkeyp
     assert tested.vault.start().recovered == [cut]
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.EBADMSG, errno.EUCLEAN])
+@pytest.mark.parametrize("name", [".part", ".age", ".poster.age"])
+def test_a_file_with_a_lost_inode_is_told_and_the_vault_records(
+    name: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a file can be listed, and nothing else: no `stat`, no `open`, no `rename`."""
+    told: list[list[str]] = []
+    tested, disk, cut = after_a_power_cut(lambda names: told.append(list(names)))
+    lost = f"{cut}.part"
+    if name != ".part":
+        lost = name_of_the_acknowledged(disk)
+        disk.unlink(ROOT / "manifest.0")
+    if name == ".poster.age":
+        lost = lost.replace(".age", name)
+        disk.create(ROOT / "segments" / lost[0] / lost).close()
+
+    def refusing(call: Callable[..., Any]) -> Callable[..., Any]:
+        def refused(path: Path, *rest: Any) -> Any:
+            if path.name == lost:
+                raise OSError(code, os.strerror(code))
+            return call(path, *rest)
+
+        return refused
+
+    for call in ("size", "append_to", "read", "chunks", "rename", "unlink"):
+        monkeypatch.setattr(disk, call, refusing(getattr(disk, call)))
+    report = tested.vault.start()
+    assert (report.unreadable, report.quarantined, told) == ([lost], [], [[lost]])
+    assert tested.vault.find(tested.record(*MEDIA)) is not None
+
+
+@pytest.mark.parametrize("name", [".age", ".part", ".poster.age"])
+@pytest.mark.parametrize("kind", ["folder", "link", "dangling link", "pipe"])
+def test_a_folder_a_link_and_a_pipe_with_a_file_s_name_are_set_aside(
+    tested: TestVault, tmp_path: Path, kind: str, name: str
+) -> None:
+    kept = tested.record(*MEDIA)
+    beside = kept if name == ".poster.age" else event_id(5)
+    if beside == kept:
+        tested.log.close()
+        (tmp_path / "vault" / "manifest.0").unlink()
+    path = path_of(tested, f"{beside}{name}")
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            path.symlink_to(path_of(tested, f"{kept}.age") if kind == "link" else "/nowhere")
+    report = tested.vault.start()
+    assert (report.quarantined, report.unreadable) == ([path.name], []) or (report.empty, name) == (1, ".part")
+    assert tested.vault.find(tested.record(*MEDIA)) is not None
+    assert tested.vault.verify(PUBLIC).sound
+
+
 def test_a_segment_under_another_s_name_is_set_aside(tested: TestVault) -> None:
     first = tested.record(*MEDIA)
     stolen = event_id(5) + ".age"
