@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,15 @@ def is_dutch(sentence: str) -> bool:
         filled = filled.replace("{}", f"µ{number}", 1)
     found = in_words(filled)
     return found != filled and all(f"µ{number}" in found for number in range(sentence.count("{}")))
+
+
+def test_each_sentence_has_one_translation() -> None:
+    """Two people who add a sentence at the same time would leave one translation that nothing shows."""
+    pairs: list[tuple[str, object]] = []
+    json.loads((ROOT / "desk/reasons/nl.json").read_text(encoding="utf-8"), object_pairs_hook=pairs.extend)
+    names = [name for name, _ in pairs]
+    assert len(names) > 300
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize("path", modules(), ids=str)
