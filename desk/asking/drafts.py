@@ -253,7 +253,11 @@ def _detail(draft: Draft, content: str, remark: str) -> dict[str, Any]:
 
 
 def _locked(draft: Draft) -> Draft:
-    return Draft.objects.select_for_update().select_related("organisation", "case").get(pk=draft.pk)
+    return (
+        Draft.objects.select_for_update(of=("self", "case"), no_key=True)
+        .select_related("organisation", "case")
+        .get(pk=draft.pk)
+    )
 
 
 def _name(draft: Draft) -> str:

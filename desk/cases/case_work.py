@@ -82,7 +82,7 @@ def hold_case(case: Case, person: Person, reason: str) -> bool:
     """Stops the deletion of footage in a case. Returns False if the case is held already."""
     with transaction.atomic():
         # The lock makes a hold and a deletion come one after the other (`deletion`).
-        held = Case.objects.select_for_update().get(pk=case.pk)
+        held = Case.objects.select_for_update(no_key=True).get(pk=case.pk)
         if held.legal_hold:
             return False
         held.legal_hold, held.hold_reason, held.hold_by, held.hold_at = True, reason, person, timezone.now()
@@ -94,7 +94,7 @@ def hold_case(case: Case, person: Person, reason: str) -> bool:
 def end_hold(case: Case, person: Person, reason: str) -> bool:
     """Lets the retention clock go on. Footage past its date is deleted within a minute."""
     with transaction.atomic():
-        held = Case.objects.select_for_update().get(pk=case.pk)
+        held = Case.objects.select_for_update(no_key=True).get(pk=case.pk)
         if not held.legal_hold:
             return False
         held.legal_hold = False

@@ -79,7 +79,7 @@ def delete_answer(
     """
     with transaction.atomic():
         answer = Answer.objects.select_related("case").get(pk=pk, case__organisation=organisation)
-        case = Case.objects.select_for_update().get(pk=answer.case_id)
+        case = Case.objects.select_for_update(no_key=True).get(pk=answer.case_id)
         answer.refresh_from_db()
         if case.legal_hold or answer.state == "deleted":
             return False
@@ -124,7 +124,7 @@ def _sign_deletion(organisation: Organisation, requester: Requester, asked: Sign
     if is_locked(requester.folder):
         return False  # the footage is gone already, and the statement follows once a person unlocks the key
     with transaction.atomic():
-        case = Case.objects.select_for_update().get(pk=asked.case_id)
+        case = Case.objects.select_for_update(no_key=True).get(pk=asked.case_id)
         asked.refresh_from_db()
         if case.legal_hold or asked.deletion_signed_at is not None:
             return False

@@ -128,7 +128,11 @@ def take_owner_proof(requester: Requester, answer: Answer, by: Person, data: byt
     if known_s is not None and later_s is not None and later_s > known_s and all_count:
         raise FormatError("The file that is kept already confirms an earlier time.")
     with transaction.atomic():
-        answer = Answer.objects.select_for_update().select_related("case__organisation").get(pk=answer.pk)
+        answer = (
+            Answer.objects.select_for_update(of=("self", "case"), no_key=True)
+            .select_related("case__organisation")
+            .get(pk=answer.pk)
+        )
         if answer.state != "complete":
             raise FormatError("The footage of this answer is gone.")
         kept = requester.answer(answer.disclosure_id)

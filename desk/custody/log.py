@@ -52,7 +52,7 @@ def record(
     `actor`: the person, or the name of a process, for example "receiver".
     """
     LogHead.objects.get_or_create(organisation=organisation)
-    head = LogHead.objects.select_for_update().get(organisation=organisation)
+    head = LogHead.objects.select_for_update(no_key=True).get(organisation=organisation)
     frontier = _frontier(head)
     entry = _fitting(
         CustodyEntry(

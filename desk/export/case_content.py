@@ -178,7 +178,7 @@ def gather(case: Case, folder: Path, *, now_s: int, scope: Scope = None, credent
 def require_present(content: CaseContent) -> None:
     """Raises `ConfigurationError` if an answer of the content was deleted while the export was made. Call it in the
     transaction that records the export: it holds the case, so that a later deletion finds and wipes the export."""
-    Case.objects.select_for_update().get(pk=content.case.pk)
+    Case.objects.select_for_update(no_key=True).get(pk=content.case.pk)
     opened = [answer.row.pk for answer in content.answers if answer.opened is not None]
     if Answer.objects.filter(pk__in=opened).exclude(state="complete").exists():
         raise ConfigurationError("Footage of this case was deleted meanwhile.", remedy="Make the export again.")

@@ -206,7 +206,11 @@ def _end(row: Submission, person: Person, state: str, reason: str) -> Submission
 
 
 def _locked(submission: Submission, *states: str) -> Submission:
-    row = Submission.objects.select_for_update().select_related("organisation").get(pk=submission.pk)
+    row = (
+        Submission.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("organisation")
+        .get(pk=submission.pk)
+    )
     if row.state not in states:
         raise RequestError("Another person came first.", remedy="Load the page again.")
     return row

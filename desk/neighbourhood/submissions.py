@@ -210,7 +210,7 @@ def report(notice: Submission, data: bytes, now_s: int) -> None:
     if sent.notice != notice.message_id:
         raise RequestError("This is no request or notice of this page.", remedy="Load the page again.")
     words = _plain("reason", sent.reason, MAX_DESCRIPTION_CHARACTERS)
-    notice = Submission.objects.select_for_update().get(pk=notice.pk)
+    notice = Submission.objects.select_for_update(no_key=True).get(pk=notice.pk)
     if notice.reports.filter(reason=words).exists() or notice.reports.filter(state="open").count() >= MOST_REPORTS:
         return
     NoticeReport.objects.create(notice=notice, reason=words, reported_hour=now_s // HOUR_S)
@@ -223,7 +223,7 @@ def appeal(submission: Submission, words: str) -> None:
     """Stores a neighbour's words against a rejection or removal. Raises `RequestError` if they come too late."""
     plain = _plain("appeal", words, MAX_DESCRIPTION_CHARACTERS)
     with transaction.atomic():
-        row = Submission.objects.select_for_update().get(pk=submission.pk)
+        row = Submission.objects.select_for_update(no_key=True).get(pk=submission.pk)
         if row.state not in ("rejected", "removed") or row.appeal_state:
             raise RequestError("Nothing can be appealed here.", remedy="Load the page again.")
         row.appeal, row.appeal_state = plain, "open"

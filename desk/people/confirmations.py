@@ -66,7 +66,7 @@ class CodeShown:
 
 def needs_confirmation(organisation: Organisation) -> bool:
     """Returns True from the moment on at which two people could confirm. Holds the row of the organisation."""
-    held = Organisation.objects.select_for_update().get(pk=organisation.pk)
+    held = Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
     if held.confirms_since is None:
         confirming = Membership.objects.filter(organisation=held, role__in=_CONFIRMING)
         if confirming.values("person").distinct().count() < 2:
@@ -135,7 +135,8 @@ def confirm(change: GuardedChange, by: Person | None, code: str = "") -> None:
     """Lets the change take effect. `by`: None for the operator of the desk. Raises `RequestError`."""
     wrong = False
     with transaction.atomic():
-        rows = GuardedChange.objects.select_for_update(of=("self",))  # PostgreSQL locks no row that may be absent
+        # Only itself: PostgreSQL locks no row that may be absent.
+        rows = GuardedChange.objects.select_for_update(of=("self",), no_key=True)
         change = rows.select_related("organisation", "person").get(pk=change.pk)
         if change.state != "waits":
             raise RequestError(_(_STALE), remedy=_(_LOAD_AGAIN))
@@ -176,7 +177,7 @@ def _take_effect(change: GuardedChange, by: Person | None) -> None:
 @transaction.atomic
 def refuse(change: GuardedChange, by: Person) -> None:
     """Ends a change that waits: refused by a second person, or withdrawn by the person who made it."""
-    change = GuardedChange.objects.select_for_update().get(pk=change.pk)
+    change = GuardedChange.objects.select_for_update(no_key=True).get(pk=change.pk)
     if change.state != "waits":
         raise RequestError(_(_STALE), remedy=_(_LOAD_AGAIN))
     _decide(change, by, "withdrawn" if change.made_by_id == by.pk else "refused")

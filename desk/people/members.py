@@ -75,7 +75,7 @@ def set_roles(organisation: Organisation, by: Person, person: Person, roles: Ite
     """
     wanted = set(roles)
     confirmations.needs_confirmation(organisation)  # before a role goes: two people were there
-    admins = Membership.objects.select_for_update().filter(organisation=organisation, role=Role.ADMIN)
+    admins = Membership.objects.select_for_update(no_key=True).filter(organisation=organisation, role=Role.ADMIN)
     stays = Role.ADMIN in wanted and admins.filter(person=person).exists()
     if not stays and not admins.exclude(person=person).exists():
         raise RequestError(

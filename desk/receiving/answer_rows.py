@@ -184,7 +184,7 @@ class AnswerRecorder:
 
     def _answer(self, event: ReceiverEvent) -> Answer:
         """Returns the row of the answer, and makes it if it is new. Call it inside a transaction."""
-        found = Answer.objects.select_for_update().filter(disclosure_id=event.disclosure).first()
+        found = Answer.objects.select_for_update(no_key=True).filter(disclosure_id=event.disclosure).first()
         if found is not None:
             if found.state == "stopped":  # the owner sends it after all
                 found.state = "receiving"
@@ -192,7 +192,7 @@ class AnswerRecorder:
             return found
         asked = self.signed_request(event.request)
         # Another worker may make the row at the same time, while it learns that it has lost its claim.
-        answer, made = Answer.objects.select_for_update().get_or_create(
+        answer, made = Answer.objects.select_for_update(no_key=True).get_or_create(
             disclosure_id=event.disclosure,
             defaults={
                 "case": asked.case,

@@ -141,7 +141,7 @@ def _report_unreadable(organisation: Organisation, requester: Requester, disclos
 def _report_missing(organisation: Organisation, disclosure: str) -> None:
     """Reports an answer without its folder. One that is due lost it to a deletion that a kill interrupted."""
     with transaction.atomic():
-        answer = Answer.objects.select_for_update().select_related("case").get(disclosure_id=disclosure)
+        answer = Answer.objects.select_for_update(no_key=True).select_related("case").get(disclosure_id=disclosure)
         if answer.due_at is not None and answer.due_at <= timezone.now() and not answer.case.legal_hold:
             return  # the retention clock finishes the deletion
         reason = "Its files are missing on the disk."

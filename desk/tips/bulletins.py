@@ -21,7 +21,9 @@ _DAY_S = 86_400
 @transaction.atomic
 def publish(bulletin: Bulletin, person: Person) -> None:
     """Signs the bulletin. The receiving service publishes it. Raises `RequestError` if doors would refuse it."""
-    bulletin = Bulletin.objects.select_for_update().select_related("organisation").get(pk=bulletin.pk)
+    bulletin = (
+        Bulletin.objects.select_for_update(of=("self",), no_key=True).select_related("organisation").get(pk=bulletin.pk)
+    )
     if bulletin.bulletin_id:
         raise RequestError("The bulletin is published already.", remedy="Load the page again.")
     organisation, now = bulletin.organisation, timezone.now()

@@ -59,9 +59,9 @@ def delete_tip(
     Raises `StorageError`, and changes no row, if a file cannot be deleted.
     """
     with transaction.atomic():
-        tip = Tip.objects.select_for_update().get(pk=pk, organisation=organisation)
+        tip = Tip.objects.select_for_update(no_key=True).get(pk=pk, organisation=organisation)
         if tip.case_id is not None:
-            tip.case = Case.objects.select_for_update().get(pk=tip.case_id)
+            tip.case = Case.objects.select_for_update(no_key=True).get(pk=tip.case_id)
         if tip.held or tip.deleted_at is not None:
             return False
         if tip.locked:
@@ -85,7 +85,7 @@ def delete_tip(
 def hold_tip(tip: Tip, person: Person, reason: str) -> bool:
     """Stops the deletion of a tip. Returns False if it is held or deleted already."""
     with transaction.atomic():
-        held = Tip.objects.select_for_update().get(pk=tip.pk)
+        held = Tip.objects.select_for_update(no_key=True).get(pk=tip.pk)
         if held.legal_hold or held.deleted_at is not None:
             return False
         held.legal_hold, held.hold_reason, held.hold_by, held.hold_at = True, reason, person, timezone.now()
@@ -97,7 +97,7 @@ def hold_tip(tip: Tip, person: Person, reason: str) -> bool:
 def end_hold(tip: Tip, person: Person, reason: str) -> bool:
     """Lets the clock of the tip go on. A tip past its date is deleted within a minute."""
     with transaction.atomic():
-        held = Tip.objects.select_for_update().get(pk=tip.pk)
+        held = Tip.objects.select_for_update(no_key=True).get(pk=tip.pk)
         if not held.legal_hold:
             return False
         held.legal_hold = False

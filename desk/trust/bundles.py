@@ -123,7 +123,9 @@ def propose(organisation: Organisation, person: Person, text: str) -> BundleDraf
 @transaction.atomic
 def sign(draft: BundleDraft, person: Person, passphrase: str, now_s: int | None = None) -> BundleDraft:
     """Signs a proposal of another person. Raises `ConfigurationError`, and then nothing is signed."""
-    draft = BundleDraft.objects.select_for_update().select_related("organisation").get(pk=draft.pk)
+    draft = (
+        BundleDraft.objects.select_for_update(of=("self",), no_key=True).select_related("organisation").get(pk=draft.pk)
+    )
     organisation = draft.organisation
     if draft.state != "proposed":
         raise ConfigurationError("This proposal is signed or withdrawn already.", remedy="Propose a new version.")

@@ -314,8 +314,12 @@ def add_signature(
 
     Raises `ConfigurationError` if it does not fit, or if the key of this person is not asked for.
     """
-    draft = type(draft).objects.select_for_update().select_related("organisation").get(pk=draft.pk)
+    draft = (
+        type(draft).objects.select_for_update(of=("self",), no_key=True).select_related("organisation").get(pk=draft.pk)
+    )
     organisation = draft.organisation
+    if isinstance(draft, RootDraft):
+        _lock_active_keys(organisation)  # before the log's head, as `retire_key` does: two acts never wait in a circle
     if draft.state == "withdrawn" or (draft.state == "signed" and not missing_signatures(draft)):
         raise ConfigurationError("This proposal is signed or withdrawn already.", remedy="Propose a new version.")
     if not draft.payload:

@@ -1,6 +1,8 @@
-"""A query that locks rows asks for no lock on a row that may be absent: PostgreSQL refuses it, and SQLite does not.
+"""Locks of rows on PostgreSQL, which SQLite does not have. `make test` runs most pages on SQLite alone.
 
-`make test` runs most pages on SQLite alone.
+- PostgreSQL refuses a lock on a row that may be absent.
+- `FOR UPDATE` makes each insertion wait that refers to the row. An act that holds an organisation and waits for its
+  custody log, and an entry of the log that waits for the organisation, end in a deadlock (`locks_at_work.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from django.apps import apps
 
 import desk
 
-LOCKED = re.compile(r"(\w+)\.objects\.select_for_update\(([^()]*(?:\([^()]*\))?[^()]*)\)((?:\s*\.\w+\([^()]*\))*)")
+LOCKED = re.compile(
+    r"(\w+|type\(\w+\))\.objects\.select_for_update\(([^()]*(?:\([^()]*\))?[^()]*)\)((?:\s*\.\w+\([^()]*\))*)"
+)
 RELATED = re.compile(r"\.select_related\(([^()]*)\)")
 
 
@@ -44,3 +48,27 @@ def test_the_rule_names_such_a_query() -> None:
     assert joins_that_may_be_absent(wrong) == ["GuardedChange: person"]
     assert joins_that_may_be_absent(wrong.replace("update()", 'update(of=("self",))')) == []
     assert joins_that_may_be_absent(wrong.replace(', "person"', "")) == []
+
+
+def locks_that_hold_others_up(source: str) -> list[str]:
+    """Returns the locks of `source` that make insertions wait: of keys, or of a joined organisation."""
+    return [
+        f"{name}({how}){more}"
+        for name, how, more in LOCKED.findall(source)
+        if "no_key=True" not in how or ("organisation" in " ".join(RELATED.findall(more)) and "of=" not in how)
+    ]
+
+
+def test_no_lock_makes_an_insertion_wait_that_refers_to_its_row() -> None:
+    sources = [path.read_text() for path in sorted(Path(desk.__file__).parent.rglob("*.py"))]
+    assert [each for source in sources for each in locks_that_hold_others_up(source)] == []
+    assert sum(source.count("select_for_update(") for source in sources) == sum(
+        len(LOCKED.findall(each)) for each in sources
+    ), "the pattern reads all of them"
+
+
+def test_the_rule_names_such_a_lock() -> None:
+    sound = 'Draft.objects.select_for_update(of=("self",), no_key=True).select_related("organisation").get(pk=1)'
+    assert locks_that_hold_others_up(sound) == []
+    for wrong in (sound.replace(", no_key=True", ""), sound.replace('of=("self",), ', "")):
+        assert len(locks_that_hold_others_up(wrong)) == 1, wrong
