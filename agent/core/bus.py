@@ -79,6 +79,8 @@ class Subscribed:
     """The broker granted this filter.  It may still filter at delivery: mosquitto grants everything."""
 
     topic_filter: str
+    source: str = field(default="", compare=False)
+    """The broker that granted it, if the bus has several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Rules:
 - A broker that is out of reach delays only the messages for its cells: `lane` tells which messages wait together.
 - A broker for which a file is missing, such as its operator's certificate, is left out. The caller is told of it after
   each connection to another one, and it is tried again every ten seconds. A message goes to the other brokers of its
-  cell, or waits if there are none.
+  cell, or waits if there are none. Once that broker is connected, `PublicationMonitor` finds that it lacks the message.
 
 Each broker has its own connection, with its own pauses and limits. A message is acknowledged to its broker as the
 caller takes it, so a slow caller slows all brokers down.
@@ -34,6 +34,7 @@ from agent.core.bus import (
     PublishLost,
     PublishRefused,
     PublishResult,
+    Subscribed,
 )
 from agent.errors import ConfigurationError, DoorwardError, FormatError, InternalError, NetworkError, StorageError
 from agent.ports import Bus
@@ -278,6 +279,8 @@ class CellBrokers:
                 return self._answered(address, event)
             case MessageReceived(topic=topic):
                 self._note_sender(address, topic)
+                return replace(event, source=str(address))
+            case Subscribed():
                 return replace(event, source=str(address))
             case BusConnected():
                 self._connected.add(address)

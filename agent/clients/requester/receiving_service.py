@@ -25,7 +25,15 @@ from agent.clients.requester.retained_messages import PublicationMonitor
 from agent.clients.requester.root_news import RootNews, StoredNews
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.upload_share import UploadShare
-from agent.core.bus import BusConnected, BusDisconnected, BusEvent, MessageReceived, PublishAcknowledged, PublishRefused
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishRefused,
+    Subscribed,
+)
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.core.transfer import TransferProgress, TransferState
 from agent.core.transfer.receipts import receipt_for
@@ -94,7 +102,7 @@ class DisclosureReceiver:
         self._complete: set[str] = set()
         self._not_taken: set[str] = set()
         self._looked_ns = -_LOOK_FOR_REQUESTS_NS
-        self._standing = PublicationMonitor(requester)
+        self._standing = PublicationMonitor(requester, bus.lane)
         self._root_news = RootNews(KnownRoots(requester), self._now_s)
         self._root_refused = ""
         self._root_looked_ns = self._clock.now().boot_ns
@@ -146,6 +154,8 @@ class DisclosureReceiver:
                     self._arrivals.leave_all()
                     self._requester.claims.step_down()
                 self._say(ReceiverEvent(ReceiverEventKind.DISCONNECTED, detail=str(error)))
+            case Subscribed(topic_filter=granted, source=source) if granted == self._standing.topic_filter:
+                self._standing.on_subscribed(source)
             case None:
                 pass
             case _:
@@ -169,7 +179,7 @@ class DisclosureReceiver:
             self.dropped += 1
             return
         if isinstance(topic, RequestTopic | BulletinTopic):
-            self._standing.on_retained(topic, message.payload, self._clock.now().boot_ns)
+            self._standing.on_retained(topic, message.payload, self._clock.now().boot_ns, message.source)
             return
         if isinstance(topic, TrustTopic | BrokersTopic):
             self._hear_root(topic, message)

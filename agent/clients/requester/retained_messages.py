@@ -3,12 +3,16 @@
 A killed broker loses messages that were still unwritten, and a restored one goes back to an older state. The broker
 returns our own retained messages on request, so they are compared with the expected ones.
 
+A cell may have several brokers, and its doorbells are at one of them. So each broker that is connected must return the
+messages of its cells.
+
     connected for a while ──▶ subscribe, our retained messages come ──▶ quiet for a while ──▶ missing ones count as
     not published ──▶ unsubscribe, and again hours later
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from agent.clients.requester import messages as requester_messages
@@ -31,10 +35,15 @@ _AGAIN_NS: Final = 6 * 3600 * NS_PER_S
 class PublicationMonitor:
     """Driven by the receiving service.  `now_ns`: boot clock."""
 
-    def __init__(self, requester: Requester) -> None:
+    def __init__(self, requester: Requester, lane: Callable[[str], str] = lambda _topic: "") -> None:
+        """`lane`: that of the bus. It names the brokers of a topic, if there are several."""
         self._requester = requester
+        self._lane = lane
         self.topic_filter = f"doorward/v1/areas/+/+/{requester.id}/+"
-        self._heard: dict[str, bytes] = {}
+        self._heard: dict[tuple[str, str], bytes] = {}
+        """Messages by broker and topic."""
+        self._asked: set[str] = set()
+        """Brokers that took the question. The others are away, and are asked once they are back."""
         self._due_ns: int | None = None
         self._again_ns: int | None = None
 
@@ -44,10 +53,14 @@ class PublicationMonitor:
     def disconnected(self) -> None:
         self._due_ns = self._again_ns = None
 
-    def on_retained(self, topic: RequestTopic | BulletinTopic, data: bytes, now_ns: int) -> None:
-        """Handles one of our own messages, retained or just published."""
+    def on_subscribed(self, source: str) -> None:
+        """Notes that the broker `source` delivers its messages now."""
+        self._asked.add(source)
+
+    def on_retained(self, topic: RequestTopic | BulletinTopic, data: bytes, now_ns: int, source: str = "") -> None:
+        """Handles one of our own messages, retained or just published. `source`: its broker."""
         if topic.requester == self._requester.id:
-            self._heard[str(topic)] = data
+            self._heard[source, str(topic)] = data
             if self._due_ns is not None:
                 self._due_ns = max(self._due_ns, now_ns + _QUIET_NS)
 
@@ -56,6 +69,7 @@ class PublicationMonitor:
         if self._again_ns is None or now_ns < self._again_ns:
             return False
         self._heard.clear()
+        self._asked.clear()
         self._due_ns = now_ns + _PATIENCE_NS
         self._again_ns = now_ns + _AGAIN_NS
         return True
@@ -85,4 +99,8 @@ class PublicationMonitor:
         return found
 
     def _stands(self, topic: str, name: str) -> bool:
-        return self._heard.get(topic) == requester_messages.signed(self._requester, name).envelope
+        brokers = self._lane(topic).split()
+        wanted = requester_messages.signed(self._requester, name).envelope
+        return all(self._heard.get((each, topic)) == wanted for each in brokers if each in self._asked) and (
+            bool(brokers) or self._heard.get(("", topic)) == wanted
+        )

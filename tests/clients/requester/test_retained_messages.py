@@ -7,15 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from agent.clients.requester import messages
+from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import is_published
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.retained_messages import PublicationMonitor
 from agent.core.timebase import NS_PER_S
+from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
 from agent.wire.topics import BulletinTopic, RequestTopic, parse_topic
 from tests.clients.requester.conftest import NOW_S, question
 from tests.fake_bus import FakeBroker, FakeBus
 from tests.vaults import SteppedClock
+from tests.wire import samples
+
+NORTH, SOUTH = (BrokerAddress(name, 8884) for name in ("north.example", "south.example"))
 
 
 class Service:
@@ -75,6 +80,62 @@ def test_what_stands_is_not_published_a_second_time(service: Service, requester:
     service.settle()
     service.settle(60)
     assert len(service.broker.published) == published
+
+
+class TwoShards(Service):
+    """A receiving service at two brokers that share a cell."""
+
+    def __init__(self, requester: Requester) -> None:
+        self.shards = {NORTH: FakeBroker(), SOUTH: FakeBroker()}
+        self.clock = SteppedClock(utc_offset_ns=NOW_S * 10**9)
+        ranges = (CellRange(south_west="280-365", north_east="290-380"),)
+        brokers = tuple(CellBroker(host=at.host, port=at.port, cells=ranges) for at in self.shards)
+        self.cells = CellBrokers(
+            samples.directory(brokers=brokers), (NORTH, SOUTH), lambda at, _told: FakeBus(self.shards[at], requester.id)
+        )
+        self.receiver = DisclosureReceiver(requester, self.cells, self.clock)
+        self.receiver.start()
+        self.cells.start()
+
+    def retained(self) -> list[set[str]]:
+        return [set(each.retained) for each in self.shards.values()]
+
+
+@pytest.fixture
+def shards(requester: Requester) -> Iterator[TwoShards]:
+    made = TwoShards(requester)
+    yield made
+    made.cells.stop()
+
+
+def test_a_broker_that_lost_a_message_gets_it_again_though_another_one_of_its_cell_has_it(
+    shards: TwoShards, requester: Requester
+) -> None:
+    request = messages.make_request(requester, question(), now_s=NOW_S)
+    shards.settle()
+    south = shards.shards[SOUTH]
+    assert shards.retained() == [{request.topics[0]}] * 2
+    south.kill()
+    south.retained.clear()
+    south.start()
+    shards.settle()
+    assert shards.retained() == [{request.topics[0]}] * 2
+    assert is_published(requester, request.id)
+
+
+def test_a_broker_that_is_away_is_not_taken_for_one_that_lost_its_messages(
+    shards: TwoShards, requester: Requester
+) -> None:
+    request = messages.make_request(requester, question(), now_s=NOW_S)
+    shards.settle()
+    north, south = shards.shards.values()
+    south.kill()
+    north.kill()
+    north.start()
+    published = len(north.published)
+    shards.settle(60)
+    assert is_published(requester, request.id)
+    assert len(north.published) == published
 
 
 def test_what_has_ended_or_lost_its_slot_is_left_alone(service: Service, requester: Requester) -> None:
