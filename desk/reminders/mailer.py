@@ -20,6 +20,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from agent.errors import DoorwardError
 from desk.custody import log
 from desk.people.models import Organisation, Person
 from desk.people.permissions import is_allowed, roles_in
@@ -50,7 +51,7 @@ def mail_reminders(now: datetime.datetime) -> int:
         for person in Person.objects.filter(memberships__organisation=organisation).distinct():
             try:
                 sent += _mail(organisation, person, now)
-            except (smtplib.SMTPException, OSError) as error:
+            except (smtplib.SMTPException, OSError, DoorwardError) as error:  # the others get their mails
                 _log.warning("reminder not mailed", organisation=organisation.requester_id, error=str(error))
     return sent
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.package_publisher import is_published, publish_package
-from agent.errors import ConfigurationError, DoorwardError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform import files
 from agent.ports import Bus
@@ -201,12 +201,16 @@ def _fresh_package(organisation: Organisation, now_s: int) -> bytes:
 
 
 def _newest_stamp(organisation: Organisation) -> TrustTimestamp | None:
+    """Returns the newest timestamp. None without one, or if the package is damaged: the desk then makes a new one."""
     folder = shared_root.files_of(organisation)
     if not files.is_file(folder.folder / "package.json"):
         return None
-    package = strictjson.decode(folder.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
-    opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
-    return strictjson.decode(opened.payload, TrustTimestamp)
+    try:
+        package = strictjson.decode(folder.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+        opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
+        return strictjson.decode(opened.payload, TrustTimestamp)
+    except (FormatError, OpenError):
+        return None
 
 
 def _root_id(organisation: Organisation) -> str:

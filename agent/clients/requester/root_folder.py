@@ -209,12 +209,18 @@ class RootFolder:
         return data
 
     def _next_timestamp(self, now_s: int) -> int:
-        """Returns the time in UTC s, or one more than the package before. So a folder from a backup counts on, too."""
+        """Returns the time in UTC s, or one more than the package before. So a folder from a backup counts on, too.
+
+        A damaged package counts as a missing one, which the next stamp replaces.
+        """
         if not files.is_file(self.folder / _PACKAGE):
             return now_s
-        package = strictjson.decode(self.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
-        opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
-        return max(now_s, strictjson.decode(opened.payload, TrustTimestamp).version + 1)
+        try:
+            package = strictjson.decode(self.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+            opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
+            return max(now_s, strictjson.decode(opened.payload, TrustTimestamp).version + 1)
+        except (FormatError, OpenError):
+            return now_s
 
     def _joined(self, kind: str, number: int) -> str:
         """Returns a payload with all its signatures, as an envelope."""

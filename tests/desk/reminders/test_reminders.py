@@ -13,13 +13,16 @@ from django.test import override_settings
 from django.utils import timezone
 
 from agent.clients.broker.broker_pki import BrokerPki
+from agent.errors import StorageError
 from desk.asking.models import Draft
 from desk.cases.models import Answer, Case
 from desk.config import DeskConfig, Mail, cross_field_errors
 from desk.custody.models import Entry
 from desk.people import confirmations, organisations
+from desk.people.models import Organisation
 from desk.people.roles import Role
-from desk.reminders.due import due_reminders
+from desk.reminders import mailer
+from desk.reminders.due import Reminder, due_reminders
 from desk.reminders.mailer import mail_reminders, reminder_mailer
 from desk.reminders.models import SentReminder
 from desk.tips.models import Tip
@@ -151,6 +154,22 @@ def test_a_server_that_refuses_is_tried_again(ending: Agency, server: SmtpServer
     assert not SentReminder.objects.exists()
     assert not Entry.objects.filter(action="reminder.mailed").exists()
     server.receiver.refuses = False
+    assert mail_reminders(now()) == 3
+
+
+def test_a_damaged_file_of_one_organisation_keeps_no_mail_from_the_others(
+    ending: Agency, other_agency: Agency, server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = other_agency.organisation
+
+    def due(organisation: Organisation, at: datetime.datetime) -> list[Reminder]:
+        if organisation == damaged:
+            raise StorageError("A file cannot be read.")
+        return due_reminders(organisation, at)
+
+    monkeypatch.setattr(mailer, "due_reminders", due)
+    monkeypatch.setattr(Organisation._meta, "ordering", ("-pk",))
+    assert next(iter(Organisation.objects.all())) == damaged
     assert mail_reminders(now()) == 3
 
 

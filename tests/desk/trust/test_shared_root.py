@@ -451,6 +451,22 @@ def test_the_desk_looks_if_each_broker_still_has_the_list_and_publishes_it_again
     assert Publication.objects.get(broker="near.example.org:8884").problem == ""
 
 
+@pytest.mark.parametrize("damaged", [b"", b"{}", b'{"v":1,"roots":[],"bundle":"e30","timestamp":"e30"}', bytes(500)])
+def test_a_damaged_package_is_made_again_and_ends_no_page(root: Root, damaged: bytes) -> None:
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    brokers = Brokers()
+    root_publisher.publish_due(brokers.open, NOW_S)
+    (shared_root.files_of(root.organisation).folder / "package.json").write_bytes(damaged)
+    assert [
+        each for each in due_reminders(root.organisation, datetime.now(UTC)) if each.keys == ("root package",)
+    ] == []
+    assert root.agency.client(Role.ADMIN).get("/trust", follow=True).status_code == 200
+    root_publisher.publish_due(brokers.open, NOW_S + 60)
+    assert root_publisher.stamped_until_s(root.organisation) == NOW_S + 60 + 7 * DAY_S
+    assert not Publication.objects.exclude(problem="").exists()
+
+
 def test_the_desk_publishes_on_each_listed_broker_stamps_daily_and_notes_faults(root: Root) -> None:
     root.found()
     other = BROKERS.replace("near.", "far.")
