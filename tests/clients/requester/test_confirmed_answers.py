@@ -19,6 +19,7 @@ from agent.core.media import Gop
 from agent.errors import FormatError
 from agent.wire import strictjson
 from agent.wire.disclosures import DisclosureManifest
+from agent.wire.time_proofs import TimeOpening
 from tests.cli.conftest import Seen, tool
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.clients.requester.house import Changes, House
@@ -83,6 +84,23 @@ def test_an_answer_says_between_which_times_it_was_made(
         "time/before/cosigned.txt", "time/before/opening.json",
     }  # fmt: skip
     assert said in (tmp_path / "bundle/bundle.json").read_text()
+
+
+def test_the_command_keeps_no_time_of_another_answer(
+    trusting: Requester, asked: SentRequest, confirmed: Confirmed, tmp_path: Path, tool: Callable[..., Seen]
+) -> None:
+    """It could not be taken out again, and each later report would have a doubt that is none."""
+    verification = verified(trusting, asked, confirmed.house.disclose(asked))
+    file = tmp_path / "time.json"
+    opening = strictjson.decode(confirmed.later(verification), TimeOpening)
+    other = Beats(House(NOW_S * 1000, name="another house").device)
+    other.add(Checkpoint(origin_of(other.key), 0, Frontier().root))
+    file.write_bytes(strictjson.encode(replace(opening, proof=other.proof(0, [EARLY]))))
+    shown = tool("requester", "verify", verification.disclosure, "--folder", trusting.folder, "--time", file)
+    assert shown.status == 4
+    assert "The confirmation of time from the owner is not of this ledger." in shown.err
+    assert trusting.answer(verification.disclosure).time_openings() == ()
+    assert examine(trusting, verification.disclosure).time == verification.time
 
 
 def test_an_answer_without_a_witness_says_so_and_stands(trusting: Requester, asked: SentRequest, house: House) -> None:

@@ -16,12 +16,15 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.incoming_tips import OpenedTip, open_tip
 from agent.clients.requester.known_doorbells import DoorbellHistory
 from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.time_trust import read_time_trust
 from agent.clients.requester.verification import CheckOutcome, Verification, examine
-from agent.clients.time_confirmations import time_document
-from agent.errors import ConfigurationError, FormatError
+from agent.clients.time_confirmations import NOT_OF_THIS_LEDGER, find_time, time_document
+from agent.core.ledger.checkpoint import open_checkpoint
+from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.platform import files
+from agent.wire import strictjson
 from agent.wire.disclosures import PartKind
-from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES
+from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES, TimeOpening
 
 __all__ = ["open_", "tips_", "verify"]
 
@@ -42,7 +45,7 @@ def verify(folder: Path, disclosure: str | None, time_file: Path | None, as_json
     who = Requester.open(folder)
     name = _disclosure(who, disclosure)
     if time_file is not None:
-        who.answer(name).add_time_opening(files.read(time_file, TIME_OPENING_LIMIT_BYTES))
+        _keep_time(who, name, files.read(time_file, TIME_OPENING_LIMIT_BYTES))
     verification = examine(who, name)
     if as_json:
         emit_json(_verdict(verification))
@@ -50,6 +53,20 @@ def verify(folder: Path, disclosure: str | None, time_file: Path | None, as_json
         _say_checks(verification)
         _say_proven(verification)
     return 0 if verification.ok else 1
+
+
+def _keep_time(who: Requester, name: str, data: bytes) -> None:
+    """Stores the owner's proof of time. Raises `OpenError` if it is not of this answer: it could not be taken out."""
+    disclosed = examine(who, name).disclosed
+    if disclosed is None:
+        raise OpenError("This answer does not verify.")
+    opening = strictjson.decode(data, TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
+    manifest, owner_time_ms = disclosed.manifest, disclosed.approval.owner_time_ms
+    ledger = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
+    trust = read_time_trust(who.notes)
+    if NOT_OF_THIS_LEDGER in find_time(manifest.device_key, ledger, owner_time_ms, trust, None, (opening,)).doubts:
+        raise OpenError(NOT_OF_THIS_LEDGER)
+    who.answer(name).add_time_opening(data)
 
 
 @click.command("open")
