@@ -54,6 +54,11 @@ class SeenBundle(Message, frozen=True):
             self.version, self.sha256, self.root_version, self.timestamp, root_sha256=self.root_sha256 or ""
         )
 
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Grows with each package of a root."""
+        return self.root_version, self.version, self.timestamp
+
     @classmethod
     def of(cls, seen: SeenVersion) -> SeenBundle:
         return cls(
@@ -63,6 +68,11 @@ class SeenBundle(Message, frozen=True):
             timestamp=seen.timestamp,
             root_sha256=seen.root_sha256 or None,
         )
+
+
+def _newest_of_each(before: dict[str, SeenBundle], now: dict[str, SeenBundle]) -> dict[str, SeenBundle]:
+    older = {root for root, seen in now.items() if root in before and seen.order < before[root].order}
+    return {**before, **{root: seen for root, seen in now.items() if root not in older}}
 
 
 class KnownDevice(Message, frozen=True):
@@ -179,6 +189,9 @@ class KnownDevices:
             # Another client of this owner may have seen a newer ledger in the meantime: the newer one stays.
             if before is not None and before.ledger.size > known.ledger.size:
                 known = replace(known, checkpoint=before.checkpoint)
+            # So does what it has seen of a root: retired keys could sign another root file than a forgotten one.
+            if before is not None:
+                known = replace(known, bundles=_newest_of_each(before.bundles, known.bundles))
             data = strictjson.encode(_KnownDevicesFile(v=1, devices={**devices, known.device_key.id: known}))
             files.write(self._path, data, secret=True)
 

@@ -77,6 +77,35 @@ def test_what_is_remembered_is_private_and_read_again_as_it_was(home: Home, tmp_
     assert memory.device(home.device.key.id) == without_roots, "the newer one takes its place"
 
 
+def test_a_client_that_was_overtaken_takes_back_nothing_of_what_another_one_has_seen_of_a_root(
+    home: Home, tmp_path: Path
+) -> None:
+    memory, known = KnownDevices(tmp_path / KnownDevices.FILE), known_of(home)
+    root = samples.ROOT_KEY.id
+
+    def having(**bundles: SeenBundle) -> KnownDevice:
+        return msgspec.structs.replace(known, bundles=bundles)
+
+    def seen(version: int, file: int, stamp: int = 1) -> SeenBundle:
+        sha256, file_sha256 = f"{version:02}" * 32, f"{file:02}" * 32
+        return SeenBundle(version=version, sha256=sha256, root_version=file, timestamp=stamp, root_sha256=file_sha256)
+
+    first, newer = seen(4, 1, 7), seen(5, 2)
+    for each, stays in (
+        (first, first),
+        (newer, newer),
+        (first, newer),
+        (seen(6, 1), newer),
+        (seen(5, 2, 2), seen(5, 2, 2)),
+    ):
+        memory.remember(having(**{root: each}))
+        found = memory.device(home.device.key.id)
+        assert found is not None
+        assert found.bundles == {root: stays}
+    memory.remember(having())
+    assert memory.device(home.device.key.id) == having(**{root: seen(5, 2, 2)})
+
+
 @pytest.mark.parametrize("said", [{"root_version": 1}, {"root_sha256": "ab" * 32}])
 def test_a_root_file_is_known_by_version_and_hash_or_not_at_all(said: dict[str, Any]) -> None:
     with pytest.raises(FormatError, match="root_sha256"):
