@@ -56,6 +56,18 @@ def chosen(tmp_path: Path, *cases: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("form", ["bundle", "package", "package and news"])
+def test_the_page_names_the_requesters_of_a_root_in_whatever_form_it_publishes(tmp_path: Path, form: str) -> None:
+    alone = signed(samples.bundle(), samples.ROOT)
+    agreed = alone if form == "bundle" else samples.package()
+    news = samples.package(samples.bundle(version=4), version=2)
+    path = tmp_path / "cases.json"
+    heard = [news.decode()] if form == "package and news" else []
+    shown = {"root": samples.ROOT_KEY.text, "bundles": [agreed.decode()], "heard": heard}
+    path.write_text(json.dumps({"device": samples.DEVICE_KEY.text, "cases": [], "shown": shown}))
+    assert node("roots.mjs", str(path)) == {"names": {samples.ROOT_KEY.id: ["Harbour Police"]}}
+
+
 def adding(**changes: Any) -> TrustChange:
     return TrustChange(**{**stated(), "roots_added": (OTHER.text,), **changes})
 

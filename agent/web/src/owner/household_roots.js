@@ -4,11 +4,11 @@
 import { OpenError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { fromUtf8, sha256hex, utf8 } from "../wire/bytes.js";
-import { open, payloadType, readUnverified } from "../wire/envelope.js";
+import { open, payloadType } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
-import { BUNDLE_ENVELOPE_LIMIT, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT, trustChange } from "../wire/messages.js";
+import { STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT, trustChange } from "../wire/messages.js";
 import { decode } from "../wire/strictjson.js";
-import { TrustStore } from "../wire/trust.js";
+import { claimedRoot, TrustStore } from "../wire/trust.js";
 import { readLedger } from "./ledger.js";
 import * as store from "./store.js";
 import { approverKeys, readEnrolment, syncDevice } from "./sync.js";
@@ -25,14 +25,15 @@ const CHANGE = payloadType("trust-change");
  */
 export async function householdRoots() {
   const synced = await syncDevice();
-  const { roots, bundles } = await ask("trust");
+  const answer = await ask("trust");
+  const { roots } = answer;
   if (roots.every((root) => synced.known.roots.includes(root))) return [];
   const { entries } = await readLedger();
   const { body } = await fetchOp("trust_changes");
   const shown = body.length ? fromUtf8(body).split("\n") : [];
   const chosen = await rootsChosen(shown, entries, synced.known.enrolments, synced.device);
   const news = chosen.filter((each) => !synced.known.roots.includes(each.key));
-  const names = await requestersOf(news, bundles, synced.known.bundles);
+  const names = await requestersOf(news, answer, synced.known.bundles);
   return news.map((each) => ({ ...each, requesters: names.get(each.id) ?? [] }));
 }
 
@@ -125,18 +126,17 @@ async function nameOf(owners, keyId) {
 }
 
 /**
- * The names of the requesters by root, from the bundles that these roots signed.
+ * The names of the requesters by root, from the bundles and packages that these roots signed.
  *
  * @param {ChosenRoot[]} chosen
- * @param {string[]} bundles
+ * @param {{ bundles: string[], heard: string[] }} shown by the doorbell
  * @param {import("../types.js").Newest} newest
  */
-async function requestersOf(chosen, bundles, newest) {
+export async function requestersOf(chosen, { bundles, heard }, newest) {
   const keys = await Promise.all(chosen.map((each) => parseKey(each.key)));
   const trust = new TrustStore(new Map(keys.map((key) => [key.id, key])), newest);
-  for (const bundle of bundles) {
-    const bytes = utf8(bundle);
-    if (trust.roots.has(readUnverified(bytes, BUNDLE_ENVELOPE_LIMIT).keyId)) await trust.accept(bytes);
-  }
-  return new Map([...trust.bundles].map(([root, { requesters }]) => [root, requesters.map((each) => each.name)]));
+  const agreed = new Map(bundles.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
+  const news = new Map(heard.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
+  for (const root of trust.roots.keys()) await trust.acceptShown(agreed.get(root), news.get(root));
+  return new Map([...trust.roots.keys()].map((root) => [root, trust.requesters(root).map((each) => each.name)]));
 }
