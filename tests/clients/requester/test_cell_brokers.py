@@ -26,6 +26,7 @@ from agent.core.bus import (
 )
 from agent.errors import ConfigurationError, DoorwardError, InternalError, StorageError
 from agent.mqtt import MqttBus
+from agent.ports import Bus
 from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.fake_bus import FakeBroker, FakeBus
@@ -309,6 +310,23 @@ def test_a_broker_whose_certificate_comes_later_is_taken_in_with_all_subscriptio
     [came] = [each for each in certificates.events() if isinstance(each, MessageReceived)]
     assert came.source == str(SOUTH)
     assert not any(isinstance(each, BusDisconnected) for each in certificates.events())
+
+
+def test_a_broker_that_is_taken_in_while_another_thread_stops_the_bus_is_stopped_too(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, connect = certificates.bus, certificates.bus._connect
+
+    def stopped_meanwhile(address: BrokerAddress, told: Callable[[], None]) -> Bus:
+        bus.stop()
+        return connect(address, told)
+
+    monkeypatch.setattr(bus, "_connect", stopped_meanwhile)
+    certificates.is_there = True
+    certificates.now_s += 10
+    certificates.events()
+    link = certificates.links[SOUTH]
+    assert link._stopped or link in certificates.stopped
 
 
 def test_a_certificate_that_this_user_may_not_read_leaves_its_broker_out_too(certificates: Certificates) -> None:
