@@ -103,6 +103,22 @@ def test_the_command_keeps_no_time_of_another_answer(
     assert examine(trusting, verification.disclosure).time == verification.time
 
 
+def test_the_command_keeps_a_time_of_another_ledger_of_this_doorbell_as_evidence(
+    trusting: Requester, asked: SentRequest, confirmed: Confirmed, tmp_path: Path, tool: Callable[..., Seen]
+) -> None:
+    verification = verified(trusting, asked, confirmed.house.disclose(asked))
+    assert verification.disclosed is not None
+    shown_here = open_checkpoint(verification.disclosed.manifest.ledger.checkpoint.encode(), confirmed.beats.key)
+    beat = confirmed.beats.add(Checkpoint(shown_here.origin, shown_here.size, bytes(32)))
+    opening = confirmed.beats.opening(beat, shown_here.size, confirmed.beats.proof(beat, [LATE]))
+    file = tmp_path / "time.json"
+    file.write_bytes(strictjson.encode(opening))
+    shown = tool("requester", "verify", verification.disclosure, "--folder", trusting.folder, "--time", file)
+    assert shown.status == 1
+    assert "different people were shown different ledgers" in shown.out
+    assert trusting.answer(verification.disclosure).time_openings() == (opening,)
+
+
 def test_an_answer_without_a_witness_says_so_and_stands(trusting: Requester, asked: SentRequest, house: House) -> None:
     verification = verified(trusting, asked, house.disclose(asked))
     assert verification.ok
