@@ -48,8 +48,8 @@ class AppriseSender:
     """`ports.AlertSender`.  From any thread."""
 
     def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:  # noqa: ARG002 — for browsers
-        service = self._service(url)
         with _AppriseLogHandler() as overheard, _cut_off(_MESSAGE_S):
+            service = self._service(url)
             try:
                 taken = service.notify(body=body, title=title, body_format="text")
             except Exception as error:  # foreign code, a foreign server: whatever it is, try again
@@ -59,7 +59,8 @@ class AppriseSender:
 
     def check(self, url: str) -> None:
         """Raises `ConfigurationError` if it is no address of a channel. Checks only, sends nothing."""
-        self._service(url)
+        with _AppriseLogHandler():  # its plugins warn of what they do not take, with the secret
+            self._service(url)
 
     def _service(self, url: str) -> Any:
         scheme = scheme_of(url)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -340,6 +340,20 @@ def test_a_malformed_head_brings_the_address_into_no_log(monkeypatch: pytest.Mon
         AppriseSender().send(ntfy(server), "t", "b")
     assert logged == []
     assert talker.handlers == before
+
+
+@pytest.mark.parametrize("tell", [AppriseSender().check, lambda url: AppriseSender().send(url, "t", "b")])
+def test_an_address_that_a_plugin_refuses_is_in_no_log(
+    tell: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: logged.append(record.getMessage()))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    monkeypatch.setattr(logging.getLogger("apprise"), "propagate", True)
+    with pytest.raises(ConfigurationError):
+        tell("signal://127.0.0.1/secret-number")
+    assert logged == []
 
 
 def test_a_channel_is_told_no_status_of_another_one() -> None:
