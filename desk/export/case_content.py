@@ -157,7 +157,7 @@ def gather(case: Case, folder: Path, *, now_s: int, scope: Scope = None, credent
     """Verifies and opens the answers of the case into `folder`.
 
     `credentials`: also write copies with Content Credentials. Raises `ConfigurationError`, for example while the
-    organisation's key is locked, `FormatError` if a file takes no credentials, and `StorageError`.
+    organisation's key is locked, and `StorageError`.
     """
     requester = requester_of(case.organisation)
     rows = _rows(case, scope)

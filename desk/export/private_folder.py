@@ -30,8 +30,9 @@ MOST_BYTES: Final = 32 << 30
 """Most sealed bytes of one export. An opened export takes four times as much: the sealed files, segments, clips and the
 film of all clips (`python -m bench credentials`)."""
 _OPENED_TIMES: Final = 4
-_COPIES_TIMES: Final = 3
-"""Copies with Content Credentials, of the segments, clips and the film of all clips."""
+_COPIES_TIMES: Final = 5
+"""Copies with Content Credentials, of the segments, clips and the film of all clips. c2pa-rs writes that film twice
+more while it signs it, if it is larger than 512 MB."""
 
 
 class PrivateFolder:

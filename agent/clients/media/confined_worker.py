@@ -128,7 +128,10 @@ def _check_redacted(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
 def _sign_copy(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
     from agent.clients.media.credentials_writer import sign_copy
 
-    sign_copy(Path(job["source"]), Path(job["out"]), job["manifest"], job["parts"], (job["chain"], job["key"]))
+    out = Path(job["out"])
+    # c2pa-rs puts a file of over 512 MB on the disk while it works. That is open footage, so it stays beside the copy.
+    os.environ["TMPDIR"] = str(out.parent)
+    sign_copy(Path(job["source"]), out, job["manifest"], job["parts"], (job["chain"], job["key"]))
     return {}
 
 

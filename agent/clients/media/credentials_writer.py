@@ -5,7 +5,11 @@ c2pa-rs parses the file, so this runs in the confined process. It gets a key tha
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +32,9 @@ _SETTINGS: Final = {
 """A film may name an address for its credentials. c2pa-rs would ask there, and tell a stranger who opens the film.
 A second, small picture would stay as it is if an editor covers a place in the still."""
 _HALF_BYTES: Final = 32
+_DISK_FAULTS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""Without those that a hostile film can cause, for example by a length that is too large."""
+_OS_ERROR: Final = re.compile(r"\(os error (\d+)\)$")
 
 
 def sign_copy(
@@ -56,7 +63,33 @@ def sign_copy(
                 with path.open("rb") as file:
                     builder.add_ingredient(said, part["format"], file)
             signer = c2pa.Signer.from_callback(sign, c2pa.C2paSigningAlg.ES256, chain)
-            with source.open("rb") as file, target.open("w+b") as out:
-                builder.sign(signer, manifest["format"], file, out)
+            with source.open("rb") as file, _Target(io.FileIO(target, "w+")) as out:
+                try:
+                    builder.sign(signer, manifest["format"], file, out)
+                except c2pa.C2paError as error:
+                    if (fault := out.fault or _fault_of(error)) is not None:
+                        raise fault from error
+                    raise
         except c2pa.C2paError as error:
             raise FormatError(f"{source.name} takes no Content Credentials: {error}") from error
+
+
+def _fault_of(error: c2pa.C2paError) -> OSError | None:
+    """Returns the fault of the disk on which c2pa-rs keeps a large file while it works."""
+    found = _OS_ERROR.search(str(error))
+    number = int(found[1]) if found else 0
+    return OSError(number, os.strerror(number)) if number in _DISK_FAULTS else None
+
+
+class _Target(io.BufferedRandom):
+    """A file that keeps the fault of its disk. c2pa-rs tells of it as of a film that takes no credentials."""
+
+    fault: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno in _DISK_FAULTS:
+                self.fault = error
+            raise

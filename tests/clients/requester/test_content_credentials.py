@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import io
 import json
+import os
 import shutil
 import sys
 import threading
@@ -14,6 +18,7 @@ from typing import Any, ClassVar, cast
 import pytest
 from msgspec.structs import replace
 
+from agent.clients.media import confined_worker, credentials_writer
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.requester import content_credentials, opened_disclosure
 from agent.clients.requester.clips import clips_of
@@ -22,7 +27,7 @@ from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.verification import examine
 from agent.core.media import Gop
 from agent.core.vault.records import SegmentRecord
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.wire.statements import ClipClaim
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S
 from tests.clients.requester.credentials_readers import read_with_c2pa_rs, read_with_c2pa_ts
@@ -299,6 +304,63 @@ def film_with_credentials_twice(copy: Path) -> bytes:
     film = copy.read_bytes()
     begin = int.from_bytes(film[:4])
     return film[:begin] + credentials_in(film) + film[begin:]
+
+
+def work(source: Path, copy: Path, its: Requester) -> dict[str, Any]:
+    chain, key = content_credentials._credential(its)
+    manifest = content_credentials._manifest("x", "video/mp4", [content_credentials._composed()], {})
+    return {"source": str(source), "out": str(copy), "manifest": manifest, "parts": [], "chain": chain, "key": key}
+
+
+def test_a_full_disk_is_no_fault_of_a_film(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """c2pa-rs says of it "UntrackedPointer". The film would be left out as one that takes no credentials."""
+    import c2pa
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # set back after the test: the worker sets it for its process
+    its = Requester.open(folder.parents[1])
+    film = folder / "segments/segment-003.mp4"
+
+    class Full(io.FileIO):
+        """Has room again when the file is closed."""
+
+        was_full = False
+
+        def write(self, data: Any) -> int:
+            if not Full.was_full:
+                Full.was_full = True
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "FileIO", Full)
+        with pytest.raises(StorageError, match="No space left"):
+            confined_worker._sign_copy(work(film, tmp_path / "copy.mp4", its), b"")
+
+    def full(*_: object) -> None:
+        raise c2pa.C2paError.Io("Io: No space left on device (os error 28)")
+
+    monkeypatch.setattr(c2pa.Builder, "sign", full)  # on the disk of a large film, while c2pa-rs works
+    with pytest.raises(StorageError, match="No space left"):
+        confined_worker._sign_copy(work(film, tmp_path / "copy.mp4", its), b"")
+
+
+def test_a_large_film_leaves_its_folder_at_no_time(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """c2pa-rs keeps a file of over 512 MB in the folder for temporary files, open, while it works."""
+    its = Requester.open(folder.parents[1])
+    settings = {**credentials_writer._SETTINGS, "core": {"backing_store_memory_threshold_in_mb": 0}}
+    monkeypatch.setattr(credentials_writer, "_SETTINGS", settings)
+    film = folder / "segments/segment-003.mp4"
+    for tried in (credentials_writer_alone, confined_worker._sign_copy):
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "not there"))
+        with contextlib.nullcontext() if tried is confined_worker._sign_copy else pytest.raises(FormatError):
+            tried(work(film, tmp_path / "copy.mp4", its), b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.mp4"]
+
+
+def credentials_writer_alone(job: dict[str, Any], _matter: bytes) -> None:
+    credentials_writer.sign_copy(Path(job["source"]), Path(job["out"]), job["manifest"], [], (job["chain"], job["key"]))
 
 
 @pytest.mark.interop

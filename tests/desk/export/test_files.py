@@ -104,6 +104,6 @@ def test_an_export_that_does_not_fit_says_what_to_do(data: Path, monkeypatch: py
     with pytest.raises(StorageError, match="Free 1 MB"):
         require_room(26)
     require_room(25)
-    require_room(14, copies=True)
+    require_room(11, copies=True)
     with pytest.raises(StorageError, match="Free 1 MB"):
-        require_room(15, copies=True)
+        require_room(12, copies=True)
