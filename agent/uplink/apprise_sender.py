@@ -48,10 +48,11 @@ class AppriseSender:
     """`ports.AlertSender`.  From any thread."""
 
     def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:  # noqa: ARG002 — for browsers
-        with _AppriseLogHandler() as overheard, _cut_off(_MESSAGE_S):
+        with _AppriseLogHandler() as overheard:
             service = self._service(url)
             try:
-                taken = service.notify(body=body, title=title, body_format="text")
+                with _cut_off(_MESSAGE_S):
+                    taken = service.notify(body=body, title=title, body_format="text")
             except Exception as error:  # foreign code, a foreign server: whatever it is, try again
                 raise NetworkError(f"The channel failed ({type(error).__name__}).") from error
         if not taken:

@@ -30,7 +30,10 @@ class CutOff:
         self._timer.daemon = True  # it must not keep the process from ending
 
     def __enter__(self) -> Self:
-        self._timer.start()
+        try:
+            self._timer.start()
+        except RuntimeError as error:  # the machine has no thread left: as any fault of a connection, it is tried again
+            raise OSError("No thread can start.") from error
         return self
 
     def __exit__(self, *_: object) -> None:

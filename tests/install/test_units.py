@@ -10,7 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec.inspect
 import pytest
+
+from agent.config.settings import AlertsConfig
+from agent.custodian.alerts.push_channels import MOST_BROWSERS
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -238,6 +242,13 @@ def test_only_the_uplink_may_call_out_and_only_the_custodian_may_be_called() -> 
     assert "\nPrivateNetwork=yes\n" in unit("custodian").read_text()
     assert re.search(r"^SystemCallFilter=~.*\bconnect\b", unit("custodian").read_text(), re.MULTILINE)
     assert "\nSocketBindDeny=any\n" in unit("uplink").read_text()
+
+
+def test_the_uplink_may_have_the_threads_of_all_channels_at_once() -> None:
+    """A ring goes to all. A channel has a thread, one for the end of a message and one for the end of a request."""
+    (channels,) = [each for each in msgspec.inspect.type_info(AlertsConfig).fields if each.name == "channels"]  # type: ignore[attr-defined]
+    (most,) = re.findall(r"^TasksMax=(\d+)$", unit("uplink").read_text(), re.MULTILINE)
+    assert int(most) >= 3 * channels.type.max_length + 2 * MOST_BROWSERS + 32
 
 
 def test_each_role_has_a_user_of_its_own_and_no_folder_is_written_by_two() -> None:

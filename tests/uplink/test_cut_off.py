@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from agent.errors import NetworkError
+from agent.uplink.apprise_sender import AppriseSender
 from agent.uplink.cut_off import CutOff
 from tests.slow_servers import HANGS, Dripping
 
@@ -118,3 +121,20 @@ def test_an_answer_in_time_leaves_no_thread_and_no_connection() -> None:
             assert 0 < cut_off.left_s <= 60
         assert not cut_off._timer.is_alive()
         assert server.left.wait(HANGS)
+
+
+def test_without_a_thread_for_the_end_nothing_is_sent_and_it_counts_as_a_fault_of_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another error would end the thread of its channel, and no alert would follow."""
+
+    def none_left(_timer: threading.Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", none_left)
+    with pytest.raises(OSError, match="No thread"), CutOff():
+        pytest.fail("it has no end")
+    with Dripping(b"") as server:
+        with pytest.raises(NetworkError):
+            AppriseSender().send(f"ntfy://127.0.0.1:{server.port}/door", "t", "b")
+        assert server.connections == 0
