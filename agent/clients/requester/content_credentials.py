@@ -44,6 +44,7 @@ from agent.platform import files
 from agent.platform.certificates import key_usage
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import SIGNATURE_BYTES, PublicKey
+from agent.wire.text import clean
 
 __all__ = ["FOLDER", "CredentialedClip", "has_c2pa", "require_c2pa", "write_credentials"]
 
@@ -155,7 +156,8 @@ class _Writer:
     def name_the_left_out(self) -> None:
         """Writes LEFT-OUT.txt if a file has no copy."""
         if self.left_out:
-            lines = [f"{name}: {reason}\n" for name, reason in self.left_out.items()]
+            # c2pa-rs gives the reason in words that a hostile film may have a part in.
+            lines = [f"{name}: {clean(reason)}\n" for name, reason in self.left_out.items()]
             files.write(self.folder / _LEFT_OUT, "".join(lines).encode("utf-8"))
 
     def captured(self, clip: CredentialedClip) -> list[_Part]:

@@ -300,6 +300,14 @@ def test_a_film_that_takes_no_credentials_is_named_and_left_out_with_what_was_ma
     assert all(read_with_c2pa_rs(path)["state"] == "Valid" for path in copies)
 
 
+def test_the_reason_of_a_file_without_a_copy_is_one_line_of_text(tmp_path: Path) -> None:
+    """A taken decoder could name other files as left out, or end the export with half of a character."""
+    writer = content_credentials._Writer(tmp_path, cast("Any", None), ("", ""), cast("Any", None))
+    writer.left_out["segment-001.mp4"] = "no\nall.mp4: no \ud800\x1b[2J"
+    writer.name_the_left_out()
+    assert (tmp_path / "LEFT-OUT.txt").read_bytes() == b"segment-001.mp4: no all.mp4: no [2J\n"
+
+
 def film_with_credentials_twice(copy: Path) -> bytes:
     film = copy.read_bytes()
     begin = int.from_bytes(film[:4])
