@@ -103,6 +103,15 @@ def test_a_root_that_is_removed_and_chosen_again_keeps_its_root_files() -> None:
     again.accept(package_vectors.AFTER_ROTATION)
 
 
+def test_of_two_packages_one_follows_the_other_only_with_its_root_files() -> None:
+    alone = EMPTY.open(envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT))
+    one, two = EMPTY.open(samples.package()), EMPTY.open(package_vectors.AFTER_ROTATION)
+    thiefs = EMPTY.open(samples.package(**package_vectors.by_name_key(1)))
+    assert [each.follows(alone) for each in (alone, one, two, thiefs)] == [True] * 4
+    assert [each.follows(one) for each in (alone, one, two, thiefs)] == [False, True, True, False]
+    assert [each.follows(two) for each in (alone, one, two, thiefs)] == [False, False, True, False]
+
+
 def test_without_a_clock_no_package_is_fresh_and_none_has_ended() -> None:
     opened = EMPTY.open(samples.package())
     assert opened.parts is not None

@@ -38,7 +38,7 @@ pytestmark = [
     pytest.mark.interop,
     pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed"),
 ]
-SLICES = 25
+SLICES = 50
 
 
 @pytest.fixture(scope="module")
