@@ -55,7 +55,7 @@ class Scrubber:
         self._bytes_per_day = bytes_per_day
         self._log = structlog.get_logger("scrub")
         self._refused = -1
-        """The number of the last segment whose check failed, and how often in a row."""
+        """The number of the last segment that failed its check, and how often in a row."""
         self._tries = 0
         self.status = ScrubStatus()
 

@@ -214,7 +214,7 @@ def test_an_unfinished_file_with_a_bad_block_is_set_aside_and_the_vault_records_
 
 
 def test_the_names_of_segments_with_a_lost_block_are_told_and_in_the_report() -> None:
-    """One unfinished segment, and one with its final name whose record is lost."""
+    """One unfinished segment, and one with its final name and no record."""
     told: list[list[str]] = []
     tested, disk, cut = after_a_power_cut(lambda names: told.append(list(names)))
     whole = name_of_the_acknowledged(disk)

@@ -5,10 +5,12 @@ Rules:
   it, and as refused or lost if one of them says so.
 - A receipt goes to the broker from which the doorbell's last message came, or to all if it has sent none yet.
 - Subscriptions go to all brokers.
-- A broker that is out of reach delays only the messages for its cells: `lane` tells which messages wait together.
+- A broker that is out of reach delays only the messages for its cells: `lane` tells which messages wait together. They
+  wait ten seconds for it, and then go to the other brokers of the cell. `PublicationMonitor` finds that it lacks them
+  once it is connected again.
 - A broker for which a file is missing, such as its operator's certificate, is left out. The caller is told of it after
   each connection to another one, and it is tried again every ten seconds. A message goes to the other brokers of its
-  cell, or waits if there are none. Once that broker is connected, `PublicationMonitor` finds that it lacks the message.
+  cell at once, or waits if there are none.
 
 Each broker has its own connection, with its own pauses and limits. A message is acknowledged to its broker as the
 caller takes it, so a slow caller slows all brokers down.
@@ -55,6 +57,8 @@ _MOST_DEVICES: Final = 65_536
 _LOOK_S: Final = 0.2
 """Longest wait before all brokers are asked again, in case a connection does not call."""
 _AGAIN_S: Final = 10.0
+_PATIENCE_S: Final = 10.0
+"""Longer than all brokers take to connect at a start, so that each of them gets a message at once."""
 _UNUSABLE: Final = (ConfigurationError, StorageError)
 """A file for one broker that this user may not read must not end the connections to all others."""
 _NO_BROKER: Final = 0x90
@@ -102,6 +106,8 @@ class CellBrokers:
         self._brokers_of: dict[str, tuple[BrokerAddress, ...]] = {}
         """Cell → its brokers, once looked up."""
         self._connected: set[BrokerAddress] = set()
+        self._away_since_s: dict[BrokerAddress, float] = {}
+        """Broker with a connection that is not up → since when, in seconds of the monotonic clock."""
         self._turns: list[BrokerAddress] = []
         """The brokers in the order in which they are asked for an event: the last one that had one comes last."""
         self._stopping = False
@@ -131,11 +137,9 @@ class CellBrokers:
         expiry_s: int | None = None,
         properties: tuple[tuple[str, str], ...] = (),
     ) -> bool:
-        route = self._route(topic)
-        if any(address in self._left_out for address in route):
+        route = self._within_reach(self._route(topic))
+        if route is None:
             return False
-        if len(route) > 1 and not self._connected.issuperset(route):
-            return False  # otherwise the others would get the message again with each try
         with self._lock:
             if token in self._in_flight:
                 raise InternalError(f"Publication {token} is in flight already.")
@@ -206,6 +210,7 @@ class CellBrokers:
     def _begin(self, address: BrokerAddress) -> bool:
         """Starts a connection, or leaves it out."""
         link = self._links[address]
+        self._away_since_s.setdefault(address, time.monotonic())
         try:
             link.start()
         except _UNUSABLE as error:
@@ -255,6 +260,21 @@ class CellBrokers:
             case _:
                 return tuple(self._links)
 
+    def _within_reach(self, route: tuple[BrokerAddress, ...]) -> tuple[BrokerAddress, ...] | None:
+        """Returns the brokers of a route that get a message now, or None if it has to wait.
+
+        It waits as a whole. Otherwise the brokers that are connected would get it again with each try.
+        """
+        if any(address in self._left_out for address in route):
+            return None
+        if len(route) < 2:
+            return route
+        late_s = time.monotonic() - _PATIENCE_S
+        away = [address for address in route if address not in self._connected]
+        if len(away) == len(route) or any(self._away_since_s[address] > late_s for address in away):
+            return None
+        return tuple(address for address in route if address not in away)
+
     def _look(self) -> BusEvent | None:
         """Returns an event of the next broker that has one, so that a busy broker hides no other one."""
         if self._refused:
@@ -284,9 +304,11 @@ class CellBrokers:
                 return replace(event, source=str(address))
             case BusConnected():
                 self._connected.add(address)
+                self._away_since_s.pop(address, None)
                 self._untold = deque(self._left_out)
             case BusDisconnected():
                 self._connected.discard(address)
+                self._away_since_s.setdefault(address, time.monotonic())  # each failed attempt tells it again
                 return replace(event, others=len(self._connected))
         return event
 

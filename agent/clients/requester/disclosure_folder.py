@@ -5,7 +5,7 @@ N.part            part N during its arrival; discarded after a restart
 N.age             part N, whole: fsynced, read back, its hash compared, then renamed
 request.dsse      the request that it answers, once part 0 was read
 time.json         proof of time from the owner, if a person added it (wire.time_proofs)
-time-N.json       further ones, N from 2 on: those whom a reader trusts may change, so none replaces another
+time-N.json       further ones, N from 2 on. A reader may trust others later, so none replaces another
 outcome.json      complete or refused, and the reason; durable before a receipt says so
 
 Whole parts may go to another store than the folder (`sealed_parts`), and the notes to a database (`notes`). A part that

@@ -123,6 +123,44 @@ def test_a_message_for_a_broker_that_is_away_is_not_sent_to_the_others_with_each
     assert [topic for _, topic, _ in two.brokers[NORTH].published] == [request(IN_BOTH), RECEIPT]
 
 
+@pytest.mark.parametrize("topic", [request(IN_BOTH), RECEIPT])
+def test_a_message_waits_ten_seconds_for_a_broker_that_is_away_and_then_goes_to_the_others(
+    two: TwoBrokers, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doorbells of the other broker of a split cell must not wait for an outage of days."""
+    now_s = time.monotonic()
+    monkeypatch.setattr(cell_brokers, "time", SimpleNamespace(monotonic=lambda: now_s))
+    two.brokers[SOUTH].kill()
+    two.answers()
+    for seconds in (0.0, 9.0):
+        now_s += seconds
+        assert not two.bus.publish(topic, b"message", token=5, retain=True)
+    two.answers()  # a further failed attempt does not begin the time again
+    now_s += 1.5
+    assert two.bus.publish(topic, b"message", token=5, retain=True)
+    assert two.answers() == [PublishAcknowledged(5, heard=False)]
+    assert (two.retained_at(NORTH), two.retained_at(SOUTH)) == ({topic}, set())
+    two.brokers[SOUTH].start()
+    two.answers()
+    assert two.bus.publish(topic, b"message", token=6, retain=True)
+    assert two.retained_at(SOUTH) == {topic}, "a broker that is back gets each message"
+    two.brokers[SOUTH].kill()
+    two.answers()
+    assert not two.bus.publish(topic, b"message", token=7), "a second outage has its own ten seconds"
+
+
+def test_a_message_waits_as_long_as_no_broker_of_its_cell_is_connected(
+    two: TwoBrokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = time.monotonic()
+    monkeypatch.setattr(cell_brokers, "time", SimpleNamespace(monotonic=lambda: now_s))
+    for each in two.brokers.values():
+        each.kill()
+    two.answers()
+    now_s += 3600.0
+    assert not two.bus.publish(request(IN_BOTH), b"request", token=5, retain=True)
+
+
 def test_one_broker_that_refuses_makes_the_whole_message_refused(two: TwoBrokers) -> None:
     two.brokers[SOUTH].may = lambda *_: False  # type: ignore[method-assign]
     assert two.bus.publish(request(IN_BOTH), b"request", token=5)

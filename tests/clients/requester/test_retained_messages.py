@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.clients.requester import messages
+from agent.clients.requester import cell_brokers, messages
 from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import is_published
@@ -121,6 +121,22 @@ def test_a_broker_that_lost_a_message_gets_it_again_though_another_one_of_its_ce
     shards.settle()
     assert shards.retained() == [{request.topics[0]}] * 2
     assert is_published(requester, request.id)
+
+
+def test_a_request_reaches_the_connected_broker_of_its_cell_and_the_other_one_once_it_is_back(
+    shards: TwoShards, requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell_brokers, "_PATIENCE_S", 0.0)
+    shards.settle()
+    shards.shards[SOUTH].kill()
+    shards.settle()
+    request = messages.make_request(requester, question(), now_s=NOW_S)
+    shards.settle()
+    assert shards.retained() == [{request.topics[0]}, set()]
+    assert is_published(requester, request.id)
+    shards.shards[SOUTH].start()
+    shards.settle()
+    assert shards.retained() == [{request.topics[0]}] * 2
 
 
 def test_a_broker_that_is_away_is_not_taken_for_one_that_lost_its_messages(

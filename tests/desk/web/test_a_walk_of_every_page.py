@@ -345,7 +345,7 @@ def sign_in_twice(walk: Walk) -> None:
 
 
 def meet_errors(walk: Walk) -> None:
-    """A form whose page is of another session, an error of our own, and one that the desk explains."""
+    """A form from another session, an error of our own, and one that the desk explains."""
     walk.trouble("403")
     walk.trouble("500")
     walk.act(
