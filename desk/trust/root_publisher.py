@@ -145,7 +145,7 @@ def brokers_of(organisation: Organisation) -> tuple[BrokerAddress, ...]:
 
 
 def late_brokers(organisation: Organisation, now: datetime) -> list[LateBroker]:
-    """Returns the brokers of the root whose newest package is old, or that have none.
+    """Returns the brokers of the root that have an old package or none.
 
     A broker without one is late after its first fault, and else four days after the list was signed.
     """
