@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key
@@ -166,7 +166,7 @@ def add_key(
     Raises `ConfigurationError` if they have one. A new key signs once a root file with it is in force.
     """
     if active_key(organisation, person) is not None:
-        raise ConfigurationError("This person has a key of this root.", remedy="Retire it first.")
+        raise _has_a_key()
     if outside:
         place, public = "outside", _public(outside)
     elif in_token:
@@ -182,9 +182,19 @@ def add_key(
     same = RootKey.objects.filter(organisation=organisation, public_key=public.text)
     if same.exists():
         raise ConfigurationError("Another person has this key, or it is retired.", remedy="Make a new key.")
-    key = RootKey.objects.create(organisation=organisation, person=person, public_key=public.text, place=place)
+    try:
+        with transaction.atomic():
+            key = RootKey.objects.create(organisation=organisation, person=person, public_key=public.text, place=place)
+    except IntegrityError as error:  # the same form was sent twice at once
+        if place == "sealed":
+            (folder / f"{public.id}.key.age").unlink(missing_ok=True)
+        raise _has_a_key() from error
     log.record(organisation, person, "root-key.made", f"root key {public.id}", key=public.text, place=place)
     return key
+
+
+def _has_a_key() -> ConfigurationError:
+    return ConfigurationError("This person has a key of this root.", remedy="Retire it first.")
 
 
 @transaction.atomic

@@ -231,6 +231,16 @@ def test_two_keys_of_one_person_a_key_of_two_people_and_a_threshold_of_one_are_r
         shared_root.retire_key(RootKey.objects.get(person=root.third), root.people[0])
 
 
+def test_a_form_for_a_key_that_is_sent_twice_at_once_makes_one_key(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shared_root.root_folder(root.organisation) / "people"
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(shared_root, "active_key", lambda *_: None)  # both looked before either had made one
+    with pytest.raises(ConfigurationError, match="This person has a key of this root"):
+        shared_root.add_key(root.organisation, root.people[0], root.words(root.people[0]))
+    assert sorted(folder.iterdir()) == before, "the second sealed key is gone"
+    assert RootKey.objects.filter(organisation=root.organisation, person=root.people[0]).count() == 1
+
+
 def test_keys_rotate_with_old_and_new_signatures_and_the_new_people_sign_the_list_again(root: Root) -> None:
     root.found()
     root.sign(root.list(), *root.people[:2])
