@@ -61,6 +61,8 @@ class BusConnected:
 
     packet_bytes: int
     window: int
+    source: str = field(default="", compare=False)
+    """The broker, if the bus has several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class BusDisconnected:
     error: NetworkError
     retry_in_s: float
     others: int = 0
+    source: str = field(default="", compare=False)
+    """The broker, if the bus has several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,8 @@ class PublishAcknowledged:
     token: int
     heard: bool
     """False if the broker reported no subscriber (0x10). Wait before repeating."""
+    lacking: tuple[str, ...] = ()
+    """Brokers of the topic that are away and lack it, if the bus has several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ Rules:
 - A receipt goes to the broker from which the doorbell's last message came, or to all if it has sent none yet.
 - Subscriptions go to all brokers.
 - A broker that is out of reach delays only the messages for its cells: `lane` tells which messages wait together. They
-  wait ten seconds for it, and then go to the other brokers of the cell. `PublicationMonitor` finds that it lacks them
-  once it is connected again.
+  wait ten seconds for it, and then go to the other brokers of the cell. The acknowledgement names the broker that lacks
+  the message, so that the caller publishes it once more when that broker is back.
 - A broker for which a file is missing, such as its operator's certificate, is left out. The caller is told of it after
   each connection to another one, and it is tried again every ten seconds. A message goes to the other brokers of its
-  cell at once, or waits if there are none.
+  cell at once, and once more when this one is there. If there are no others, the message waits.
 
 Each broker has its own connection, with its own pauses and limits. A message is acknowledged to its broker as the
 caller takes it, so a slow caller slows all brokers down.
@@ -67,11 +67,13 @@ _NO_BROKER: Final = 0x90
 
 @dataclass(slots=True)
 class _Publication:
-    """A message on its way. `waiting`: brokers that have not answered; `answer`: the worst answer so far."""
+    """A message on its way. `waiting`: brokers that have not answered; `answer`: the worst answer so far; `lacking`:
+    brokers of its cell that are away."""
 
     token: int
     waiting: set[BrokerAddress]
     answer: PublishResult
+    lacking: tuple[str, ...]
 
 
 class CellBrokers:
@@ -140,12 +142,15 @@ class CellBrokers:
         route = self._within_reach(self._route(topic))
         if route is None:
             return False
+        lacking = tuple(str(address) for address in self._serving(topic) if address not in route)
         with self._lock:
             if token in self._in_flight:
                 raise InternalError(f"Publication {token} is in flight already.")
             self._in_flight.add(token)
             number = next(self._numbers)
-            self._publications[number] = _Publication(token, set(route), PublishAcknowledged(token, heard=False))
+            self._publications[number] = _Publication(
+                token, set(route), PublishAcknowledged(token, heard=False), lacking
+            )
         if not route:
             self._refused.append(PublishRefused(number, _NO_BROKER, "no broker of the directory serves this cell"))
             self._news.set()
@@ -249,16 +254,26 @@ class CellBrokers:
         except FormatError:
             parsed = None
         match parsed:
-            case RequestTopic(cell=cell) | BulletinTopic(cell=cell):
-                if cell not in self._brokers_of:
-                    self._brokers_of[cell] = self._directory.brokers_of(cell)
-                found, links = self._brokers_of[cell], self._links
-                linked = tuple(each for each in found if each in links)
-                return linked or tuple(each for each in found if each in self._left_out)
+            case RequestTopic() | BulletinTopic():
+                found, links = self._serving(topic), self._links
+                return tuple(each for each in found if each in links) or found
             case ReceiptTopic(device=device) if device in self._came_by:
                 return (self._came_by[device],)
             case _:
                 return tuple(self._links)
+
+    def _serving(self, topic: str) -> tuple[BrokerAddress, ...]:
+        """Returns the brokers that serve the cell of a request or bulletin, also those that are left out."""
+        try:
+            parsed = parse_topic(topic)
+        except FormatError:
+            return ()
+        if not isinstance(parsed, RequestTopic | BulletinTopic):
+            return ()
+        if parsed.cell not in self._brokers_of:
+            self._brokers_of[parsed.cell] = self._directory.brokers_of(parsed.cell)
+        links, left_out = self._links, self._left_out
+        return tuple(each for each in self._brokers_of[parsed.cell] if each in links or each in left_out)
 
     def _within_reach(self, route: tuple[BrokerAddress, ...]) -> tuple[BrokerAddress, ...] | None:
         """Returns the brokers of a route that get a message now, or None if it has to wait.
@@ -306,16 +321,18 @@ class CellBrokers:
                 self._connected.add(address)
                 self._away_since_s.pop(address, None)
                 self._untold = deque(self._left_out)
+                return replace(event, source=str(address))
             case BusDisconnected():
                 self._connected.discard(address)
                 self._away_since_s.setdefault(address, time.monotonic())  # each failed attempt tells it again
-                return replace(event, others=len(self._connected))
+                return replace(event, others=len(self._connected), source=str(address))
         return event
 
     def _absence(self, address: BrokerAddress) -> BusDisconnected:
         error = self._left_out[address]
         said = NetworkError(f"The broker {address} is left out: {error.message}", remedy=error.remedy)
-        return BusDisconnected(LinkFault.CERTIFICATE_REFUSED, said, _AGAIN_S, others=len(self._connected))
+        others = len(self._connected)
+        return BusDisconnected(LinkFault.CERTIFICATE_REFUSED, said, _AGAIN_S, others=others, source=str(address))
 
     def _answered(self, address: BrokerAddress | None, answer: PublishResult) -> PublishResult | None:
         with self._lock:
@@ -329,7 +346,8 @@ class CellBrokers:
                 return None
             del self._publications[answer.token]
             self._in_flight.remove(publication.token)
-        return replace(publication.answer, token=publication.token)
+        found = replace(publication.answer, token=publication.token)
+        return replace(found, lacking=publication.lacking) if isinstance(found, PublishAcknowledged) else found
 
     def _note_sender(self, address: BrokerAddress, topic: str) -> None:
         try:

@@ -17,8 +17,10 @@ from agent.platform import files
 from agent.wire import envelope, strictjson
 from agent.wire.messages import FootageRequest
 
-__all__ = ["MESSAGE_TABLE", "RequestRegister"]
+__all__ = ["MARK_LIMIT_BYTES", "MESSAGE_TABLE", "RequestRegister"]
 
+MARK_LIMIT_BYTES: Final = 65_536
+"""Largest mark of a publication, which names brokers."""
 _YEAR_S: Final = 366 * 86_400
 """Seconds after its last day during which an answer to a request is still accepted: a doorbell that was off sends it
 later."""
@@ -116,12 +118,20 @@ def _hash(case: str) -> str:
 def _fill(folder: Path, connection: IndexConnection) -> None:
     for path in _message_folders(folder / "requests"):
         newest = next((name for name in ("deletion", "withdrawal") if files.is_file(path / f"{name}.dsse")), "request")
-        unsent = not files.is_there(path / f"{newest}.published")
+        unsent = _is_lacking(path / f"{newest}.published")
         row = _row_of_file(path / "request.dsse")
         connection.execute("INSERT INTO message VALUES (?, 1, ?, ?, ?, ?, ?)", (path.name, *row, int(unsent)))
     for path in _message_folders(folder / "bulletins"):
-        unsent = not files.is_there(path / "bulletin.published")
+        unsent = _is_lacking(path / "bulletin.published")
         connection.execute("INSERT INTO message VALUES (?, 0, '', '', '', 0, ?)", (path.name, int(unsent)))
+
+
+def _is_lacking(mark: Path) -> bool:
+    """Returns True if a broker lacks a message with this mark of its publication."""
+    try:
+        return files.read_if_there(mark, MARK_LIMIT_BYTES) != b""
+    except StorageError:
+        return True  # it is published once more at most
 
 
 def _message_folders(folder: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,7 +65,8 @@ class SignedMessage:
     topics: tuple[str, ...]
     not_after_s: int
     published: str
-    """Note that exists once the broker has the message."""
+    """Note that exists once the broker has the message. If brokers lack it, its first line is `not_after_s`, and they
+    follow, one a line."""
     notes: Notes
 
     @property
@@ -73,9 +74,11 @@ class SignedMessage:
         """Returns "request", "withdrawal", "deletion" or "bulletin"."""
         return self.published.rpartition("/")[2].removesuffix(_MARK)
 
-    def mark_published(self) -> None:
-        """Notes that the broker has the message in all its cells."""
-        self.notes.write(self.published, b"")
+    def mark_published(self, lacking: Iterable[str] = ()) -> None:
+        """Notes that the broker has the message in all its cells, or all brokers have it but those `lacking` it."""
+        names = sorted(lacking)
+        lines = [str(self.not_after_s), *names] if names else []
+        self.notes.write(self.published, "".join(f"{each}\n" for each in lines).encode("ascii"))
 
 
 def make_request(

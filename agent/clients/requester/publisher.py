@@ -2,6 +2,8 @@
 
 - A broker's acknowledgement is kept in a file beside the message (`request.published`). So a message that was signed
   before a crash is published after it, and it is published twice only if the acknowledgement was lost.
+- The file names the brokers that lack the message, because they were away or have forgotten it. The message is
+  published once more when one of them is connected.
 - Only the newest receipt for a disclosure is worth sending: it replaces one that still waits.
 - A requester has one connection, because the broker identifies it by its name. The process that holds the folder's
   connection lock publishes. `doorward requester request` leaves the work to a running `receive`, and waits for other
@@ -21,13 +23,22 @@ from typing import IO, Final
 
 from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.message_index import MARK_LIMIT_BYTES
 from agent.clients.requester.messages import SignedMessage
 from agent.core.bus import BusConnected, BusDisconnected, BusEvent, PublishAcknowledged, PublishLost, PublishRefused
 from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.platform import files
 from agent.ports import Bus
 
-__all__ = ["LockHolder", "PublishQueue", "connection_lock", "is_published", "publish", "publish_pending"]
+__all__ = [
+    "LockHolder",
+    "PublishQueue",
+    "brokers_lacking",
+    "connection_lock",
+    "is_published",
+    "publish",
+    "publish_pending",
+]
 
 _MOST_WAITING: Final = 1024
 _SHORTEST_EXPIRY_S: Final = 60
@@ -133,13 +144,20 @@ def publish_pending(
     refused: Refusal,
     skip: Container[str] = (),
     published: Publication = _tell_nobody,
+    connected: Container[str] | None = None,
 ) -> None:
-    """Queues each signed message that the broker has not acknowledged, except those in `skip`."""
+    """Queues each signed message that a broker lacks, except those in `skip`.
+
+    A message that only brokers outside of `connected` lack waits, and ends with its time. None: all are connected.
+    """
     for name in requester.register.unsent():
-        if is_published(requester, name):
+        lacking, until_s = _mark(requester, name)
+        if lacking is not None and (not lacking or until_s <= now_s):
             requester.register.sent(name)
-            if not is_published(requester, name):  # otherwise a newer message was stored under this name
+            if _mark(requester, name) != (lacking, until_s):  # a newer message has this name, or a broker lacks it
                 requester.register.add_unsent(name)
+        elif lacking and connected is not None and not any(each in connected for each in lacking):
+            continue
         elif name not in skip and requester_messages.is_stored(requester, name) and not outgoing.holds(_slot(name)):
             try:
                 signed = requester_messages.signed(requester, name)
@@ -155,7 +173,9 @@ def publish_pending(
 def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 30.0) -> None:
     """Publishes one message over a started `bus`. The caller must leave all events of the bus to this function.
 
-    Returns once the broker has it in each cell. Raises `NetworkError` with the last fault of the link.
+    Returns once a broker has it in each cell. A later `receive` gives it to those that are away.
+
+    Raises `NetworkError` with the last fault of the link.
     """
     outgoing = PublishQueue(bus)
     refusals: list[DoorwardError] = []
@@ -179,8 +199,24 @@ def publish(signed: SignedMessage, bus: Bus, *, now_s: int, timeout_s: float = 3
 
 
 def is_published(requester: Requester, message_id: str) -> bool:
-    """Returns True if the broker has the request or bulletin, or the newest message about the request."""
+    """Returns True if a broker of each cell has the request or bulletin, or the newest message about the request."""
     return requester.notes.is_there(requester_messages.mark_published(requester, message_id))
+
+
+def brokers_lacking(requester: Requester, message_id: str) -> frozenset[str] | None:
+    """Returns the brokers that lack a message that others have, or None if it is not published at all."""
+    return _mark(requester, message_id)[0]
+
+
+def _mark(requester: Requester, message_id: str) -> tuple[frozenset[str] | None, int]:
+    """Returns the brokers that lack a message, as `brokers_lacking`, and if there are some, its end in seconds."""
+    mark = requester.notes.read(requester_messages.mark_published(requester, message_id), MARK_LIMIT_BYTES)
+    if mark is None:
+        return None, 0
+    lines = mark.decode("ascii", "replace").split("\n")[:-1]
+    if not lines or not lines[0].isdecimal():
+        return frozenset(), 0
+    return frozenset(lines[1:]), int(lines[0])
 
 
 def _slot(request_id: str, place: int = 0) -> str:
@@ -191,7 +227,7 @@ def _put(
     signed: SignedMessage, outgoing: PublishQueue, now_s: int, refused: Refusal, published: Publication = _tell_nobody
 ) -> None:
     """Queues one message for each cell. The request counts as published with the last cell's acknowledgement."""
-    missing = set(signed.topics)
+    missing, lacking = set(signed.topics), set[str]()
     expiry_s = max(signed.not_after_s - now_s, _SHORTEST_EXPIRY_S)
     for place, topic in enumerate(signed.topics):
 
@@ -200,8 +236,9 @@ def _put(
                 refused(signed.id, _refusal(answer))
             else:
                 missing.discard(topic)
+                lacking.update(answer.lacking)
             if not missing:
-                signed.mark_published()
+                signed.mark_published(lacking)
                 published(signed)
 
         outgoing.put(topic, signed.envelope, slot=_slot(signed.id, place), retain=True, expiry_s=expiry_s, done=done)

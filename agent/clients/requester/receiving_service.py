@@ -97,7 +97,8 @@ class DisclosureReceiver:
         self._arrivals = IncomingDisclosures(
             requester, clock, limits or ReceivingLimits(), tell, self._reply, self._share
         )
-        self._connected = False
+        self._connected: set[str] = set()
+        """The brokers that are connected. A bus with one broker has the name ""."""
         self._outgoing = PublishQueue(bus)
         self._complete: set[str] = set()
         self._not_taken: set[str] = set()
@@ -141,21 +142,23 @@ class DisclosureReceiver:
         match event:
             case MessageReceived():
                 self._received(event)
-            case BusConnected():
-                self._connected = True
+            case BusConnected(source=source):
+                self._connected.add(source)
                 self._say(ReceiverEvent(ReceiverEventKind.CONNECTED))
-                self._standing.connected(self._clock.now().boot_ns)
-            case BusDisconnected(error=error, others=others) if others:
+                self._standing.connected(self._clock.now().boot_ns, source)
+            case BusDisconnected(error=error, others=others, source=source) if others:
+                self._connected.discard(source)
+                self._standing.disconnected(source)
                 self._say(ReceiverEvent(ReceiverEventKind.BROKER_AWAY, detail=str(error)))
-            case BusDisconnected(error=error):
-                self._connected = False
-                self._standing.disconnected()
+            case BusDisconnected(error=error, source=source):
+                self._connected.discard(source)
+                self._standing.disconnected(source)
                 if self._share.shared:  # another worker may still be connected
                     self._arrivals.leave_all()
                     self._requester.claims.step_down()
                 self._say(ReceiverEvent(ReceiverEventKind.DISCONNECTED, detail=str(error)))
             case Subscribed(topic_filter=granted, source=source) if granted == self._standing.topic_filter:
-                self._standing.on_subscribed(source)
+                self._standing.on_subscribed(self._clock.now().boot_ns, source)
             case None:
                 pass
             case _:
@@ -283,10 +286,16 @@ class DisclosureReceiver:
     def _publish_requests(self, now_ns: int) -> None:
         if self._standing.unanswered(now_ns):
             self._bus.subscribe(self._standing.topic_filter)
-        if self._standing.check(now_ns, self._now_s) is not None:
+        if self._standing.check(now_ns, self._now_s) is not None and not self._standing.waits:
             self._bus.unsubscribe(self._standing.topic_filter)
         publish_pending(
-            self._requester, self._outgoing, self._now_s, self._not_published, self._not_taken, self._published
+            self._requester,
+            self._outgoing,
+            self._now_s,
+            self._not_published,
+            self._not_taken,
+            self._published,
+            self._connected,
         )
 
     def _say(self, event: ReceiverEvent) -> None:

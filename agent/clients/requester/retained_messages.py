@@ -1,13 +1,13 @@
-"""Monitor of our retained messages at the broker, which may lose messages that it has acknowledged.
+"""Monitor of our retained messages at the brokers, which may lose messages that they have acknowledged.
 
 A killed broker loses messages that were still unwritten, and a restored one goes back to an older state. The broker
 returns our own retained messages on request, so they are compared with the expected ones.
 
 A cell may have several brokers, and its doorbells are at one of them. So each broker that is connected must return the
-messages of its cells.
+messages of its cells. Each has its own question, so one that comes and goes delays no other one.
 
-    connected for a while ──▶ subscribe, our retained messages come ──▶ quiet for a while ──▶ missing ones count as
-    not published ──▶ unsubscribe, and again hours later
+    connected for a while ──▶ subscribe, our retained messages come ──▶ quiet for a while ──▶ missing ones are noted as
+    lacking there ──▶ unsubscribe, and again hours later
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from typing import Final
 
 from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.publisher import is_published
+from agent.clients.requester.publisher import brokers_lacking, is_published
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.core.timebase import NS_PER_S
 from agent.wire.topics import BulletinTopic, RequestTopic
 
 __all__ = ["PublicationMonitor"]
 
-_FIRST_NS: Final = 5 * NS_PER_S
+_FIRST_NS: Final = 2 * NS_PER_S
 """Delay after connecting, so that waiting answers go first."""
-_PATIENCE_NS: Final = 15 * NS_PER_S
-"""Time after subscribing within which the broker must begin to deliver."""
+_PATIENCE_NS: Final = 8 * NS_PER_S
+"""Time after the broker's grant within which it must begin to deliver."""
 _QUIET_NS: Final = 5 * NS_PER_S
 _AGAIN_NS: Final = 6 * 3600 * NS_PER_S
 
 
 class PublicationMonitor:
-    """Driven by the receiving service.  `now_ns`: boot clock."""
+    """Driven by the receiving service. `source`: a broker, "" if there is only one. `now_ns`: boot clock."""
 
     def __init__(self, requester: Requester, lane: Callable[[str], str] = lambda _topic: "") -> None:
         """`lane`: that of the bus. It names the brokers of a topic, if there are several."""
@@ -42,49 +42,72 @@ class PublicationMonitor:
         self.topic_filter = f"doorward/v1/areas/+/+/{requester.id}/+"
         self._heard: dict[tuple[str, str], bytes] = {}
         """Messages by broker and topic."""
-        self._asked: set[str] = set()
-        """Brokers that took the question. The others are away, and are asked once they are back."""
-        self._due_ns: int | None = None
-        self._again_ns: int | None = None
+        self._due_ns: dict[str, int] = {}
+        """Broker that is being asked → when its answer is complete. The others are away, or were not asked yet."""
+        self._again_ns: dict[str, int] = {}
+        """Connected broker → when to ask it."""
 
-    def connected(self, now_ns: int) -> None:
-        self._again_ns = now_ns + _FIRST_NS
+    @property
+    def waits(self) -> bool:
+        """Whether a broker has yet to answer."""
+        return bool(self._due_ns)
 
-    def disconnected(self) -> None:
-        self._due_ns = self._again_ns = None
+    def connected(self, now_ns: int, source: str = "") -> None:
+        self.disconnected(source)
+        self._again_ns[source] = now_ns + _FIRST_NS
 
-    def on_subscribed(self, source: str) -> None:
-        """Notes that the broker `source` delivers its messages now."""
-        self._asked.add(source)
+    def disconnected(self, source: str = "") -> None:
+        self._again_ns.pop(source, None)
+        self._forget(source)
+
+    def on_subscribed(self, now_ns: int, source: str = "") -> None:
+        """Notes that the broker delivers its messages now."""
+        self._due_ns.setdefault(source, now_ns + _PATIENCE_NS)
 
     def on_retained(self, topic: RequestTopic | BulletinTopic, data: bytes, now_ns: int, source: str = "") -> None:
-        """Handles one of our own messages, retained or just published. `source`: its broker."""
+        """Handles one of our own messages, retained or just published."""
         if topic.requester == self._requester.id:
             self._heard[source, str(topic)] = data
-            if self._due_ns is not None:
-                self._due_ns = max(self._due_ns, now_ns + _QUIET_NS)
+            if source in self._due_ns:
+                self._due_ns[source] = max(self._due_ns[source], now_ns + _QUIET_NS)
 
     def unanswered(self, now_ns: int) -> bool:
-        """Returns True if it is time to subscribe. The broker then delivers its retained messages."""
-        if self._again_ns is None or now_ns < self._again_ns:
-            return False
-        self._heard.clear()
-        self._asked.clear()
-        self._due_ns = now_ns + _PATIENCE_NS
-        self._again_ns = now_ns + _AGAIN_NS
-        return True
+        """Returns True if it is time to subscribe. The brokers then deliver their retained messages."""
+        late = [source for source, at_ns in self._again_ns.items() if at_ns <= now_ns]
+        for source in late:
+            self._forget(source)
+            self._again_ns[source] = now_ns + _AGAIN_NS
+        return bool(late)
 
     def check(self, now_ns: int, now_s: int) -> list[str] | None:
-        """Returns the ids of messages that the broker has lost, once it has delivered its own. They now count as
-        unpublished."""
-        if self._due_ns is None or now_ns < self._due_ns:
+        """Returns the ids of messages that a broker has lost, once it has delivered its own.
+
+        They are published again. None: no answer is complete.
+        """
+        answered = {source for source, at_ns in self._due_ns.items() if at_ns <= now_ns}
+        if not answered:
             return None
-        self._due_ns = None
-        lost = sorted({name for topic, name in self._expected(now_s) if not self._stands(topic, name)})
-        for name in lost:
-            self._requester.notes.remove(requester_messages.mark_published(self._requester, name))
-            self._requester.register.add_unsent(name)
-        return lost
+        lost: dict[str, set[str]] = {}
+        for topic, name in self._expected(now_s):
+            wanted = requester_messages.signed(self._requester, name).envelope
+            asked = answered.intersection(self._lane(topic).split() or ("",))
+            lost.setdefault(name, set()).update(each for each in asked if self._heard.get((each, topic)) != wanted)
+        for source in answered:
+            self._forget(source)
+        for name, lacking in lost.items():
+            if lacking:
+                self._note(name, lacking)
+        return sorted(name for name, lacking in lost.items() if lacking)
+
+    def _note(self, name: str, lacking: set[str]) -> None:
+        before = brokers_lacking(self._requester, name)
+        if before is not None:  # otherwise a newer message has that name by now
+            requester_messages.signed(self._requester, name).mark_published(before | lacking)
+        self._requester.register.add_unsent(name)
+
+    def _forget(self, source: str) -> None:
+        self._due_ns.pop(source, None)
+        self._heard = {key: data for key, data in self._heard.items() if key[0] != source}
 
     def _expected(self, now_s: int) -> list[tuple[str, str]]:
         found = []
@@ -97,10 +120,3 @@ class PublicationMonitor:
             ):
                 found.append((str(topic(cell, self._requester.id, slot)), name))
         return found
-
-    def _stands(self, topic: str, name: str) -> bool:
-        brokers = self._lane(topic).split()
-        wanted = requester_messages.signed(self._requester, name).envelope
-        return all(self._heard.get((each, topic)) == wanted for each in brokers if each in self._asked) and (
-            bool(brokers) or self._heard.get(("", topic)) == wanted
-        )

@@ -1107,7 +1107,7 @@ def test_a_connection_that_ends_early_is_not_asked_for_our_messages(
     watched.bus.start()
     watched.receiver.start()
     watched.settle()
-    clock.boot_ns += seconds(2)
+    clock.boot_ns += seconds(1)
     watched.broker.kill()
     for _ in range(10):
         watched.settle()
