@@ -25,6 +25,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from agent.clients.media.face_covers import Suggestion
 from agent.core.vault.redactions import Redaction
 from agent.errors import FormatError, StorageError
 
@@ -50,6 +51,8 @@ _CREDENTIALS_BYTES: Final = 128 << 10
 """Most bytes of the credentials of a copy, for itself and for each part of it. Three records need about 20 kB."""
 _REDACTED_GROWTH: Final = 8
 """How many times larger a film may become when it is encoded again. A recorder may use a stronger compression."""
+_SUGGESTING_S_PER_S: Final = 60
+"""Seconds in which the slowest machine examines a second of film for faces: ten pictures, at three sizes."""
 READY: Final = b"+"
 _MOST_ANSWER_BYTES: Final = 8 << 20
 _LONGEST_REASON: Final = 200
@@ -112,6 +115,20 @@ class ConfinedMedia:
             "most_bytes": most_bytes,
         }
         self._ask(job, media, more_s=most_bytes / _BYTES_PER_S)
+
+    def suggest(self, films: Sequence[tuple[bytes, int]]) -> list[Suggestion]:
+        """Returns covers for the faces of a clip (`clients.media.suggest`).
+
+        `films`: its segments in order, and the length of each by its record, in ms.
+        """
+        length_ms = sum(each for _media, each in films)
+        seconds = _SUGGESTING_S_PER_S * length_ms / 1000
+        job = {"job": "suggest", "films": [[len(media), each] for media, each in films], "more_s": int(seconds)}
+        answer = self._ask(job, b"".join(media for media, _length in films), more_s=seconds)
+        try:
+            return msgspec.convert(answer.get("covers"), list[Suggestion])
+        except msgspec.ValidationError as error:
+            raise _broken() from error
 
     def join(self, segments: Sequence[Path], out: Path, sounds: Sequence[Path | None] = ()) -> float:
         """Writes one MP4 of these films with their sounds, and returns its length in seconds."""

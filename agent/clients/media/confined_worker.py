@@ -44,7 +44,7 @@ def main(descriptor: int) -> None:
                 return
             question, matter = handles
             job = json.loads(os.pread(question, os.fstat(question).st_size, 0))
-            _allow(int(job.get("most_bytes", 0)))
+            _allow(int(job.get("most_bytes", 0)), int(job.get("more_s", 0)))
             done = _done(job, os.pread(matter, os.fstat(matter).st_size, 0))
             made = done.pop("made", None)
             if made is not None:  # written over the job's media, because an answer in JSON is small
@@ -68,10 +68,10 @@ def limit_process() -> None:
         resource.setrlimit(limit, (most, most))
 
 
-def _allow(output_bytes: int) -> None:
-    """Sets the limits on time and output size from here on."""
+def _allow(output_bytes: int, more_s: int) -> None:
+    """Sets the limits on time and output size from here on. `more_s`: time beyond that for the size."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime) + _JOB_CPU_S + output_bytes // _CPU_BYTES_PER_S
+    seconds = int(used.ru_utime + used.ru_stime) + _JOB_CPU_S + more_s + output_bytes // _CPU_BYTES_PER_S
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_ANSWER_BYTES + output_bytes, resource.RLIM_INFINITY))
 
@@ -125,6 +125,16 @@ def _check_redacted(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
     return {}
 
 
+def _suggest(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
+    from agent.clients.media.suggest import suggest_covers
+
+    films, at = [], 0
+    for size, length_ms in job["films"]:
+        films.append((matter[at : at + size], length_ms))
+        at += size
+    return {"covers": msgspec.to_builtins(suggest_covers(films))}
+
+
 def _sign_copy(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
     from agent.clients.media.credentials_writer import sign_copy
 
@@ -153,6 +163,7 @@ _JOBS: Final[dict[str, Callable[[dict[str, Any], bytes], dict[str, Any]]]] = {
     "still": _still,
     "redact": _redact,
     "check_redacted": _check_redacted,
+    "suggest": _suggest,
     "sign_copy": _sign_copy,
 }
 

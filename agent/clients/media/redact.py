@@ -33,7 +33,7 @@ from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.playable import pictures_of, sound_of
 from agent.media.sound import sound_mp4
 
-__all__ = ["cover_film", "mute_sound", "require_covered", "require_muted"]
+__all__ = ["cover_film", "mute_sound", "opened", "require_covered", "require_muted"]
 
 Picture = NDArray[np.uint8]
 """The planes of a yuv420p picture, one below the other: height × 3/2 rows."""
@@ -65,7 +65,7 @@ def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int) ->
     `length_ms`: the length of the film by its record. Raises `FormatError` if the film does not open.
     """
     redactions = _lasting(redactions, length_ms)
-    with _opened(media) as container:
+    with opened(media) as container:
         stream = pictures_of(container)
         stream.codec_context.thread_count = 1
         base = stream.time_base or Fraction(1)
@@ -86,7 +86,7 @@ def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int) ->
 
 def require_covered(media: bytes, redactions: Sequence[Redaction]) -> None:
     """Raises `FormatError` unless each listed place of a film is black for all of its time."""
-    with _opened(media) as container:
+    with opened(media) as container:
         stream = pictures_of(container)
         base = stream.time_base or Fraction(1)
         for frame in container.decode(stream):
@@ -105,7 +105,7 @@ def mute_sound(media: bytes, redactions: Sequence[Redaction], length_ms: int) ->
     `length_ms`: the length of the film by its record. Raises `FormatError` if the sound does not open.
     """
     redactions = _lasting(redactions, length_ms)
-    with _opened(media) as container:
+    with opened(media) as container:
         stream = sound_of(container)
         rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
         encoder = av.CodecContext.create("aac", "w")
@@ -135,7 +135,7 @@ def mute_sound(media: bytes, redactions: Sequence[Redaction], length_ms: int) ->
 
 def require_muted(media: bytes, redactions: Sequence[Redaction]) -> None:
     """Raises `FormatError` unless each listed stretch of a sound is silent."""
-    with _opened(media) as container:
+    with opened(media) as container:
         stream = sound_of(container)
         rate_hz = stream.codec_context.sample_rate
         for begin, samples in _samples(container, stream):
@@ -266,7 +266,8 @@ def _sample_range(redaction: Redaction, rate_hz: int, begin: int, count: int, ri
 
 
 @contextmanager
-def _opened(media: bytes) -> Iterator[InputContainer]:
+def opened(media: bytes) -> Iterator[InputContainer]:
+    """Opens an MP4. Raises `FormatError` if it does not open, also while it is read."""
     try:
         with av.open(BytesIO(media), mode="r", format="mp4") as container:
             yield container

@@ -29,6 +29,7 @@ from typing import Annotated, Final
 import msgspec
 
 from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.face_covers import Suggestion
 from agent.clients.owner.file_keys import SEGMENT, SOUND, ChosenFile, StoredFile
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.review import RequestReview, ReviewedSegment
@@ -55,7 +56,7 @@ from agent.errors import ConfigurationError, FormatError
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Redacted, SealedItem
 
-__all__ = ["FileRedactor", "RedactedFile", "Redactions", "film_length_ms", "read_plan"]
+__all__ = ["FileRedactor", "RedactedFile", "Redactions", "film_length_ms", "plan_of", "read_plan"]
 
 _PLAN_LIMIT_BYTES: Final = 1 << 20
 _SECRET_BYTES: Final = 16
@@ -174,6 +175,28 @@ class _Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redactions: tuple[_Planned, ...]
 
 
+def plan_of(covers: Sequence[tuple[int, Suggestion]]) -> dict[str, object]:
+    """Returns suggested covers as a plan, ready for JSON. The number is that of the clip."""
+    return {
+        "redactions": [
+            {
+                "clip": clip,
+                "kind": RedactionKind.FACE.value,
+                "from_s": each.from_ms / _MS_PER_S,
+                "until_s": each.until_ms / _MS_PER_S,
+                "places": [
+                    [
+                        place.at_ms / _MS_PER_S,
+                        *(share / _PERCENT for share in (place.left, place.top, place.width, place.height)),
+                    ]
+                    for place in each.places
+                ],
+            }
+            for clip, each in covers
+        ]
+    }
+
+
 def read_plan(data: bytes, seen: RequestReview) -> Redactions:
     """Returns the plan in a JSON file, for the segments of this review.
 
@@ -239,13 +262,17 @@ def _in_milliseconds(planned: _Planned, length_ms: int) -> Redaction:
 
 
 def _place(planned: _PlannedPlace) -> Place:
-    left, top = math.floor(planned.left * _PERCENT), math.floor(planned.top * _PERCENT)
-    right = math.ceil((planned.left + planned.width) * _PERCENT)
-    bottom = math.ceil((planned.top + planned.height) * _PERCENT)
+    left, top = _floor(planned.left), _floor(planned.top)
+    right, bottom = -_floor(-planned.left - planned.width), -_floor(-planned.top - planned.height)
     if not left < right <= WHOLE or not top < bottom <= WHOLE:
         raise FormatError("places: a rectangle is empty or reaches beyond the picture.")
     at_ms = round(planned.at_s * _MS_PER_S)
     return Place(at_ms=at_ms, left=left, top=top, width=right - left, height=bottom - top)
+
+
+def _floor(percent: float) -> int:
+    """Returns a percentage in the units of the wire. Decimals have no exact float: 100.00000000000001 is still 100."""
+    return math.floor(round(percent * _PERCENT, 6))
 
 
 def _moved(redaction: Redaction, from_ms: int, until_ms: int, begin_ms: int) -> Redaction:

@@ -15,12 +15,15 @@ import pytest
 
 import agent
 from agent.clients.cli.owner import COMMANDS
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.face_covers import Suggestion
 from agent.clients.media.join import probe
 from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import KIT, OwnerKeys
 from agent.clients.owner.recovery_kit import kit_name
 from agent.core.consent import Event, RequestState
 from agent.core.languages import LANGUAGES
+from agent.core.vault.redactions import Place
 from agent.core.vault.segment import split_media
 from agent.ipc.rpc_server import control_server
 from agent.wire import base64, envelope, strictjson
@@ -589,6 +592,33 @@ def test_an_owner_sees_the_redacted_film_before_the_yes_and_exactly_that_leaves(
     assert split_media(open_bytes(door.device.outbox[PartKind.SEGMENT, segments[0]], [REPLY]))[0] == film
     left = door("review", request)
     assert left.out.count("redacted by you") == 1
+
+
+def test_suggested_covers_are_a_plan_that_redact_takes(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, request, _ = asked
+    looked_at: list[int] = []
+
+    def suggest(_media: ConfinedMedia, films: list[tuple[bytes, int]]) -> list[Suggestion]:
+        looked_at.append(len(films))
+        return [Suggestion(0, 900, (Place(0, 1235, 8190, 8765, 1810), Place(900, 7, 3, 29, 1)), 0.875)]
+
+    monkeypatch.setattr(ConfinedMedia, "suggest", suggest)
+    plan = tmp_path / "plan.json"
+    said = door("suggest", request, "--out", plan)
+    assert "1. clip 1: a face from 0.00 s to 0.90 s, 88% sure" in said.out
+    assert "Nothing was sent" in said.err
+    assert sum(looked_at) == 3
+    planned = json.loads(plan.read_text())["redactions"]
+    assert [each["clip"] for each in planned] == [1, 2]
+    assert planned[0]["places"] == [[0.0, 12.35, 81.9, 87.65, 18.1], [0.9, 0.07, 0.03, 0.29, 0.01]]
+    seen = door("redact", request, plan, "--out", tmp_path / "look")
+    assert (seen.status, door.device.requests[request].state) == (0, RequestState.PENDING)
+    assert sorted(path.name for path in (tmp_path / "look").iterdir()) == [
+        "segment-001-redacted.mp4",
+        "segment-003-redacted.mp4",
+    ]
 
 
 def test_a_plan_that_covers_nothing_of_what_is_shared_is_refused(

@@ -24,6 +24,9 @@ COMMANDS = {
     "review": LazyCommand(
         "agent.clients.cli.owner.review:review", "Review a footage request and the matching footage."
     ),
+    "suggest": LazyCommand(
+        "agent.clients.cli.owner.suggest:suggest", "Suggest covers for the faces in a request's footage."
+    ),
     "redact": LazyCommand(
         "agent.clients.cli.owner.redact:redact", "See your film with covers and mutes, before you share it."
     ),

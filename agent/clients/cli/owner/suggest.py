@@ -1,0 +1,66 @@
+"""`doorward owner suggest`: a plan of redactions to begin with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from agent.cli.frame import emit_json, json_option
+from agent.clients.cli.owner.options import device_option, keys_option, load_keys
+from agent.clients.cli.owner.review import find_request
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.face_covers import Suggestion
+from agent.clients.owner.redaction import film_length_ms, plan_of
+from agent.clients.owner.review import RequestReview, ReviewedClip
+from agent.errors import FormatError
+from agent.ipc.control_client import DeviceLink
+from agent.platform import files
+
+__all__ = ["suggest"]
+
+
+@click.command()
+@click.argument("request_id", metavar="REQUEST")
+@keys_option
+@device_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="PLAN", required=True,
+    help="Write the plan here, for 'doorward owner redact'.",
+)  # fmt: skip
+@json_option
+def suggest(request_id: str, folder: Path, device: Path, out: Path, as_json: bool) -> None:
+    """Suggest covers for the faces in a request's footage.
+
+    This machine looks for faces in each clip that matches, and writes covers for them as a plan.  It recognises no one.
+    Nothing is sent.  REQUEST is its id or the beginning of it.
+
+    The suggestions are a beginning.  Some faces are missed, for example turned, far or in the dark, and some covers are
+    in vain.  No number plates are looked for.  Correct the plan, and look at every picture with 'doorward owner redact'
+    before you share.
+    """
+    keys = load_keys(folder)
+    with DeviceLink(device) as link:
+        seen = RequestReview.fetch(link, keys, find_request(link, request_id))
+        with ConfinedMedia() as media:
+            found = [(clip.number, each) for clip in seen.clips for each in _covers(seen, clip, media)]
+    files.write(out, json.dumps(plan_of(found), indent=1).encode() + b"\n")
+    if as_json:
+        emit_json({"request": seen.request.id, "plan": str(out), "covers": len(found)})
+        return
+    for number, (clip, each) in enumerate(found, start=1):
+        span = f"{each.from_ms / 1000:.2f} s to {each.until_ms / 1000:.2f} s"
+        click.echo(f"{number}. clip {clip}: a face from {span}, {each.score:.0%} sure")
+    click.echo(
+        f"{len(found)} covers are in {out}.  Nothing was sent.  Correct them, and look at every picture:", err=True
+    )
+    click.echo(f"    doorward owner redact {seen.name[:8]} {out} --out FOLDER", err=True)
+
+
+def _covers(seen: RequestReview, clip: ReviewedClip, media: ConfinedMedia) -> list[Suggestion]:
+    films = [(seen.open(each.id).media, film_length_ms(each.record.span)) for each in clip.segments]
+    try:
+        return media.suggest(films)
+    except FormatError as error:
+        raise FormatError(f"Clip {clip.number} cannot be examined: {error.message}") from error

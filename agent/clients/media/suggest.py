@@ -1,0 +1,93 @@
+"""Suggests covers for the faces of a clip. An owner corrects them, and decides.
+
+Each film is decoded, and a picture at least each 100 ms is examined at several sizes, so that far and near faces are
+found. Nothing recognises anyone, nothing of a picture is kept, and nothing leaves this process but the places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.clients.media.face_covers import Suggestion
+from agent.clients.media.face_network import Face, FaceNetwork, overlap
+from agent.clients.media.face_tracks import LEAST_SCORE, SAMPLE_MS, Box, FaceTracker
+from agent.clients.media.redact import opened
+from agent.core.timebase import NS_PER_MS, NS_PER_S
+from agent.media.playable import pictures_of
+
+__all__ = ["examine", "suggest_covers"]
+
+WIDEST_PX: Final = 1280
+SIZES: Final = 3
+"""A picture is examined at this width, or its own if it is smaller, at half of it, and so on: this many sizes. The
+network's largest face has 300 pixels."""
+_LUMA_PX: Final = 640
+"""Patterns are followed in a copy of this width."""
+_MOST_OVERLAP: Final = 0.45
+
+
+def suggest_covers(films: Sequence[tuple[bytes, int]]) -> list[Suggestion]:
+    """Returns covers of a clip, in ms of the clip. `films`: its segments, and the length of each by its record, in ms.
+
+    Raises `FormatError` if a film does not open.
+    """
+    cv2.setNumThreads(1)  # the planes are small: threads would wait for each other
+    network, tracker = FaceNetwork(), FaceTracker()
+    begin_ms = 0
+    for media, length_ms in films:
+        for at_ms, picture in _sampled(media):
+            if at_ms <= length_ms:
+                luma, faces = examine(network, picture)
+                tracker.add(begin_ms + at_ms, luma, faces)
+        begin_ms += length_ms
+    return tracker.finish(begin_ms)
+
+
+def examine(network: FaceNetwork, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[tuple[float, Box]]]:
+    """Returns the brightness of a BGR picture, and its faces with their scores, the surest first."""
+    height, width = picture.shape[:2]
+    found: list[Face] = []
+    copy = picture
+    for halvings in range(SIZES):
+        columns = min(WIDEST_PX, width) >> halvings
+        rows = max(1, round(height * columns / width))
+        if columns < copy.shape[1]:
+            copy = np.asarray(cv2.resize(copy, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+        found += [
+            Face(each.score, each.left / columns, each.top / rows, each.right / columns, each.bottom / rows)
+            for each in network.find(copy, LEAST_SCORE)
+        ]
+    found.sort(key=lambda face: -face.score)
+    kept: list[Face] = []
+    for face in found:
+        if all(overlap(face, other) <= _MOST_OVERLAP for other in kept):
+            kept.append(face)
+    columns = min(_LUMA_PX, width)
+    small = cv2.resize(picture, (columns, max(1, round(height * columns / width))), interpolation=cv2.INTER_AREA)
+    luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+    return luma, [(face.score, (face.left, face.top, face.right, face.bottom)) for face in kept]
+
+
+def _sampled(media: bytes) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yields the time in ms and the BGR pixels of the first picture, of one each `SAMPLE_MS`, and of the last."""
+    with opened(media) as container:
+        stream = pictures_of(container)
+        stream.codec_context.thread_count = 1
+        base = stream.time_base or Fraction(1)
+        first_tick: int | None = None
+        next_ms, left = 0, None
+        for frame in container.decode(stream):
+            first_tick = frame.pts or 0 if first_tick is None else first_tick
+            at_ms = round(((frame.pts or 0) - first_tick) * base * NS_PER_S) // NS_PER_MS
+            left = (at_ms, frame)
+            if at_ms >= next_ms:
+                yield at_ms, np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                next_ms, left = at_ms + SAMPLE_MS, None
+        if left is not None:
+            yield left[0], np.asarray(left[1].to_ndarray(format="bgr24"), np.uint8)

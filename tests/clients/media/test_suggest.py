@@ -1,0 +1,125 @@
+"""Suggested covers: each face of a film is covered in each picture, also where the network misses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.clients.media import face_tracks
+from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.face_covers import Suggestion
+from agent.clients.media.face_network import FaceNetwork
+from agent.clients.media.face_tracks import FaceTracker
+from agent.clients.media.suggest import suggest_covers
+from agent.core.vault.redactions import MOST_PLACES, WHOLE, Redaction, RedactionKind, covered_pixels, place_at
+from agent.errors import ConfigurationError, FormatError
+from tests.faces import Seen, film_of, scene, uncovered
+
+WIDTH, HEIGHT, PER_S = 320, 192, 10
+Box = tuple[float, float, float, float]
+
+
+def covers_at(covers: Sequence[Suggestion], at_ms: int) -> list[tuple[int, int, int, int]]:
+    found = [
+        Redaction(kind=RedactionKind.FACE, from_ms=each.from_ms, until_ms=each.until_ms, places=each.places)
+        for each in covers
+        if each.from_ms <= at_ms <= each.until_ms
+    ]
+    return [covered_pixels(place_at(each, at_ms), WIDTH, HEIGHT) for each in found]
+
+
+def walk(pictures: int) -> list[list[Seen]]:
+    """One person crosses the picture and turns away on the way, and one stands far away from the third picture on."""
+    near = [Seen(60 + 10 * n, 80 + 2 * n, 40 + n, turned=8 <= n < 13) for n in range(pictures)]
+    return [[each, *([Seen(270, 150, 22)] if n >= 2 else [])] for n, each in enumerate(near)]
+
+
+def test_each_face_is_covered_in_each_picture_also_while_it_turns_away() -> None:
+    faces = walk(20)
+    film = film_of(scene(faces, WIDTH, HEIGHT), PER_S)
+    covers = suggest_covers([(film, 1000 * len(faces) // PER_S)])
+    shown = [
+        uncovered(face, covers_at(covers, 1000 * number // PER_S), WIDTH, HEIGHT)
+        for number, seen in enumerate(faces)
+        for face in seen
+    ]
+    assert len(covers) == 2
+    assert max(shown) == 0
+
+
+def test_a_film_without_a_face_gets_no_cover_and_times_count_through_a_clip() -> None:
+    wall = film_of(scene([[]] * 6, WIDTH, HEIGHT), PER_S)
+    assert suggest_covers([(wall, 600)]) == []
+    met = film_of(scene([[Seen(150, 90, 50)]] * 6, WIDTH, HEIGHT), PER_S)
+    (cover,) = suggest_covers([(wall, 3000), (met, 600)])
+    assert (cover.from_ms, cover.until_ms) == (3000 - face_tracks.HOLD_MS, 3600)
+
+
+def test_films_are_examined_in_the_process_with_limits() -> None:
+    film = film_of(scene([[Seen(150, 90, 50)]] * 3, WIDTH, HEIGHT), PER_S)
+    with ConfinedMedia() as media:
+        assert media.suggest([(film, 300)]) == suggest_covers([(film, 300)])
+        with pytest.raises(FormatError):
+            media.suggest([(film, 300), (b"no film", 300)])
+
+
+def test_another_file_of_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "faces.bin").write_bytes(b"\0" * 101_708)
+    with pytest.raises(ConfigurationError, match="not the network"):
+        FaceNetwork(tmp_path / "faces.bin")
+
+
+# -- faces of single pictures become covers ----------------------------------------------------------------------------
+
+
+def tracked(moments: Sequence[Sequence[tuple[float, Box]]], step_ms: int = 100) -> list[Suggestion]:
+    """The faces of each moment, in pictures without any pattern to follow."""
+    tracker = FaceTracker()
+    for number, faces in enumerate(moments):
+        tracker.add(number * step_ms, np.zeros((90, 160), np.uint8), faces)
+    return tracker.finish(len(moments) * step_ms)
+
+
+def at(x: float, y: float = 0.5, size: float = 0.1) -> Box:
+    return (x - size / 2, y - size / 2, x + size / 2, y + size / 2)
+
+
+def test_a_face_that_is_missed_for_two_seconds_stays_covered() -> None:
+    seen = [(0.9, at(0.3))]
+    (cover,) = tracked([seen] * 5 + [[]] * 18 + [[(0.9, at(0.34))]] * 5 + [[]] * 20)
+    assert (cover.from_ms, cover.until_ms) == (0, 2700 + face_tracks.HOLD_MS)
+    (one, other) = sorted(tracked([seen] * 5 + [[]] * 25 + [seen] * 5 + [[]] * 20), key=lambda each: each.from_ms)
+    assert one.until_ms < other.from_ms
+
+
+def test_a_single_weak_detection_makes_no_cover_and_a_sure_or_repeated_one_does() -> None:
+    assert tracked([[], [(0.45, at(0.5))], [], []]) == []
+    assert len(tracked([[], [(0.55, at(0.5))], [], []])) == 1
+    assert len(tracked([[(0.35, at(0.5))]] * 3)) == 1
+
+
+def test_a_small_fast_face_is_one_cover() -> None:
+    assert len(tracked([[(0.8, at(0.1 + 0.06 * n, size=0.03))] for n in range(12)])) == 1
+
+
+def test_two_faces_that_pass_each_other_are_two_covers() -> None:
+    assert len(tracked([[(0.9, at(0.2 + 0.05 * n, 0.4)), (0.9, at(0.8 - 0.05 * n, 0.6))] for n in range(12)])) == 2
+
+
+def test_a_restless_face_becomes_covers_that_a_plan_takes() -> None:
+    """Each has fewer places than the limit, and each begins where the one before it ends."""
+    moments = [[(0.9, at(0.3 + 0.05 * (n % 2), size=0.15))] for n in range(300)]
+    covers = sorted(tracked(moments), key=lambda each: each.from_ms)
+    assert [one.until_ms for one in covers[:-1]] == [other.from_ms for other in covers[1:]]
+    assert (covers[0].from_ms, covers[-1].until_ms) == (0, 30_000)
+    assert max(len(each.places) for each in covers) <= MOST_PLACES - 2
+    for each in covers:
+        Redaction(kind=RedactionKind.FACE, from_ms=each.from_ms, until_ms=each.until_ms, places=each.places)
+
+
+def test_a_cover_at_the_rim_stays_within_the_picture() -> None:
+    (cover,) = tracked([[(0.9, at(0.01 + 0.01 * n, 0.99))] for n in range(5)])
+    assert all(each.left + each.width <= WHOLE and each.top + each.height <= WHOLE for each in cover.places)
