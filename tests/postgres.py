@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,13 +33,15 @@ def postgres_programs() -> Path:
 class PostgresServer:
     """The server in `folder`, which `start` starts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, addresses: Sequence[str] = (), port: int = 5432, connections: int = 20) -> None:
+        """`addresses`: of loopback, on which it listens besides its Unix socket."""
         self._folder = folder
+        self._addresses, self.port, self._connections = addresses, port, connections
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
-        return f"host={self._folder} user=desk dbname=postgres"
+        return f"host={self._folder} port={self.port} user=desk dbname=postgres"
 
     def _as_user(self) -> dict[str, str]:
         return {"user": _USER} if os.geteuid() == 0 else {}
@@ -60,16 +62,20 @@ class PostgresServer:
         subprocess.run(
             [*command, "-E", "UTF8", "--locale=C.UTF-8"], check=True, capture_output=True, cwd="/", **self._as_user()
         )
+        with (self._folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 127.0.0.0/8 trust\n")
 
     def start(self) -> None:
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         options = (
             "-c",
-            "listen_addresses=",
+            f"listen_addresses={','.join(self._addresses)}",
+            "-c",
+            f"port={self.port}",
             "-c",
             f"unix_socket_directories={self._folder}",
             "-c",
-            "max_connections=20",
+            f"max_connections={self._connections}",
         )
         self._process = subprocess.Popen(
             [postgres_programs() / "postgres", "-D", self._folder / "data", *options],
@@ -105,10 +111,10 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(addresses: Sequence[str] = (), port: int = 5432, connections: int = 20) -> Iterator[PostgresServer]:
     # Short: the path of a socket has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = PostgresServer(folder)
+    server = PostgresServer(folder, addresses, port, connections)
     try:
         server.make()
         server.start()

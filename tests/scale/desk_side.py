@@ -1,5 +1,7 @@
 """The desk of one agency: PostgreSQL, a SeaweedFS store, and `doorward-desk worker` processes, which are killed.
 
+Each worker reaches the database and the store at its own addresses of loopback, so that it can be cut from one of them.
+
 Import `desk` only after `start_desk`, because Django reads its configuration then.
 """
 
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +26,21 @@ from tests.desk.waiting import patiently
 from tests.postgres import PostgresServer, postgres_server
 from tests.scale.promises import Outcome
 from tests.scale.shards import ROOT, Shard
+from tests.scale.store import Store, store_address
 from tests.scale.trust_root import TrustRoot
-from tests.seaweed import ACCESS_KEY, SECRET_KEY, SeaweedServer, s3_client, seaweed_server
+from tests.seaweed import ACCESS_KEY, SECRET_KEY, _free_port
 
-__all__ = ["DeskSide", "Worker"]
+__all__ = ["BUCKET", "DeskSide", "Worker", "database_address"]
 
 AGENCY = "rijnstad-police"
-_BUCKET = "desk"
+BUCKET = "desk"
 
 
 class Worker:
     """`doorward-desk worker`. A manager starts it again after its end, as systemd does."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder, self.number = folder, number
         self._process: subprocess.Popen[bytes] | None = None
 
     def __str__(self) -> str:
@@ -70,15 +73,18 @@ class Worker:
 class DeskSide:
     """The stores, the agency, its workers, and what they received."""
 
-    def __init__(self, folder: Path, ends: ExitStack) -> None:
+    def __init__(self, folder: Path, ends: ExitStack, workers: int) -> None:
         folder.mkdir()
         self._folder = folder
-        self.postgres: PostgresServer = ends.enter_context(postgres_server())
-        self.store: SeaweedServer = ends.enter_context(seaweed_server())
+        addresses = [database_address(number) for number in range(workers + 1)]
+        self.postgres: PostgresServer = ends.enter_context(postgres_server(addresses, _free_port(), 20 + 10 * workers))
+        self.store = Store(folder / "store", workers + 1)
+        ends.callback(self.store.stop)
+        self.store.start()
         self.workers: list[Worker] = []
         self._ends = ends
-        with s3_client(self.store) as client:
-            patiently(lambda: client.create_bucket(Bucket=_BUCKET, ObjectLockEnabledForBucket=True))
+        with closing(self.store.client()) as client:
+            patiently(lambda: client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True))
         with psycopg.connect(self.postgres.address, autocommit=True) as connection:
             connection.execute("CREATE DATABASE desk")
         self._start_django()
@@ -87,12 +93,13 @@ class DeskSide:
         secret = self._folder / "s3.secret"
         secret.write_text(SECRET_KEY)
         secret.chmod(0o600)
-        host = dict(pair.split("=", 1) for pair in self.postgres.address.split())["host"]
         self._configuration = self._folder / "desk.toml"
         self._configuration.write_text(
-            f'data = "data"\n[database]\nkind = "postgresql"\nhost = "{host}"\nname = "desk"\nuser = "desk"\n'
-            f'[storage]\nkind = "s3"\nendpoint = "{self.store.endpoint}"\nbucket = "{_BUCKET}"\n'
+            f'data = "data"\n[database]\nkind = "postgresql"\nhost = "{database_address(0)}"\n'
+            f'port = {self.postgres.port}\nname = "desk"\nuser = "desk"\n'
+            f'[storage]\nkind = "s3"\nendpoint = "{self.store.endpoint(0)}"\nbucket = "{BUCKET}"\n'
             f'access_key = "{ACCESS_KEY}"\nsecret_key_file = "s3.secret"\nobject_lock = true\n'
+            f'authority = "{self.store.authority}"\n'
         )
         from desk.cli import prepare_data
         from desk.config import ENVIRONMENT, load
@@ -128,21 +135,27 @@ class DeskSide:
         by, self._root = self._agency.people[Role.ADMIN], root.id
         import_bundle(self.organisation, by, root.key, root.package, root.directory.read_bytes())
         self.requester = requester_of(self.organisation)
-        for name in self._names:
+        for number, name in enumerate(self._names, 1):
             folder = self._folder / name
             self._command("worker-folder", name, str(folder))
+            written = (folder / "desk.toml").read_text()
+            for address_of in (store_address, database_address):
+                assert address_of(0) in written, written
+                written = written.replace(address_of(0), address_of(number))
+            (folder / "desk.toml").write_text(written)
             (request,) = folder.glob("*.csr")
             tls = folder / "data" / "organisations" / AGENCY / "tls"
             for shard in shards:
                 shard.certify(request.stem, request, tls / shard.host)
-            worker = Worker(folder)
+            worker = Worker(folder, number)
             self.workers.append(worker)
             self._ends.callback(worker.kill)
 
-    def connected(self) -> bool:
+    def connected(self, workers: int = 0) -> bool:
+        """Returns True if that many workers are connected, by default all."""
         from desk.receiving.models import Receiver
 
-        return Receiver.objects.filter(state="connected").count() == len(self.workers)
+        return Receiver.objects.filter(state="connected").count() == (workers or len(self.workers))
 
     def ask(self, west: float, case: str) -> str:
         """Signs a request in the cells at that longitude. A worker publishes it. Returns its id."""
@@ -216,6 +229,11 @@ class DeskSide:
         )  # fmt: skip
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)
+
+
+def database_address(client: int) -> str:
+    """Returns the database's address for this client: 0 is the desk, and worker n has n."""
+    return f"127.0.4.{client + 1}"
 
 
 def copied(logs: Sequence[Path], target: Path) -> None:

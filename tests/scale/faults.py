@@ -1,7 +1,9 @@
-"""Faults at random: a broker, its digest service, a worker, the store or the database is killed, or a shard's
-network is cut. Each comes back after some seconds, as systemd or an operator brings it back.
+"""Faults at random, several at once: servers are killed, and networks are cut. Each comes back after some seconds, as
+systemd or an operator brings it back.
 
-Cuts need a network namespace of this run (`run`), so that the rules of nftables touch nothing else.
+Killed: a broker, its digest service, a worker, the database's primary, and each process of the store. Cut: a shard from
+all, a worker from the store, and a worker from the database. Cuts need a network namespace of this run (`run`), so that
+the rules of nftables touch nothing else.
 """
 
 from __future__ import annotations
@@ -12,97 +14,193 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
-from tests.scale.desk_side import DeskSide, Worker
+from tests.scale.desk_side import DeskSide, Worker, database_address
 from tests.scale.promises import Book
 from tests.scale.shards import Shard
+from tests.scale.store import Program, store_address
 
-__all__ = ["Killer"]
+__all__ = ["Fault", "Killer"]
 
 _AWAY_S = (0.2, 8.0)
 _CUT_S = (5.0, 25.0)
 _TABLE = "inet doorward_scale"
 
 
-class Killer:
-    """One fault at a time by `act`. `cuts`: whether networks may be cut here."""
+@dataclass(slots=True)
+class Fault:
+    """One thing that can fail, and never twice at once. `act` breaks it, waits, and brings it back.
 
-    def __init__(self, seed: int, book: Book, shards: Sequence[Shard], desk: DeskSide, *, cuts: bool) -> None:
-        self._random, self._book, self._shards, self._desk = random.Random(seed), book, shards, desk
+    `tend` starts it again if it ended alone, and returns whether it did.
+    """
+
+    kind: str
+    act: Callable[[], None]
+    tend: Callable[[], bool] = lambda: False
+    busy: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Killer:
+    """`at_once`: how many faults may overlap. `cuts`: whether networks may be cut here."""
+
+    def __init__(
+        self, seed: int, book: Book, shards: Sequence[Shard], desk: DeskSide, *, at_once: int, cuts: bool
+    ) -> None:
+        self._random, self._book, self._desk = random.Random(seed), book, desk
+        self._lock = threading.Lock()
+        self._at_once = at_once
+        self._down: Counter[int] = Counter()
+        self._kinds: list[str] = []
         self.done: Counter[str] = Counter()
-        self.restarted = 0
-        """Workers that ended alone, and that a manager started again."""
-        self._kinds: list[tuple[str, Callable[[], None]]] = [
-            ("broker", self._broker),
-            ("digest", self._digest),
-            ("worker", self._worker),
-            ("store", self._store),
-            ("database", self._database),
-        ]
+        self.most_at_once = self._now = self.restarted = 0
+        """`restarted`: servers that ended alone, and that a manager started again."""
+        self._faults = [*self._of_shards(shards, cuts=cuts), *self._of_desk(cuts=cuts)]
         if cuts:
             _nft("add table", "")
+            _nft("add set", "cut { type ipv4_addr ; }")
             _nft("add chain", "out { type filter hook output priority 0 ; }")
-            self._kinds.append(("cut", self._cut))
+            for side in ("saddr", "daddr"):
+                _nft("add rule", f"out ip {side} @cut drop")
 
-    def run(self, until_s: float, pause_s: tuple[float, float], stop: threading.Event) -> None:
-        """Acts until that time, each kind in turn of a shuffled round."""
-        while time.monotonic() < until_s and not stop.is_set():
-            for name, act in self._random.sample(self._kinds, len(self._kinds)):
-                if stop.wait(self._random.uniform(*pause_s)) or time.monotonic() >= until_s:
-                    return
-                act()
-                self.done[name] += 1
+    def _of_shards(self, shards: Sequence[Shard], *, cuts: bool) -> list[Fault]:
+        made = [Fault("broker", partial(self._broker, each)) for each in shards]
+        made += [Fault("digest service", partial(self._digest, each)) for each in shards]
+        made += [Fault("cut of a shard", partial(self._cut_shard, each)) for each in shards if cuts]
+        return made
+
+    def _of_desk(self, *, cuts: bool) -> list[Fault]:
+        store, workers = self._desk.store, self._desk.workers
+        made = [Fault("database", self._database)]
+        made += [Fault("worker", partial(self._restart, each), partial(_tend, each)) for each in workers]
+        for kind, programs in (
+            ("volume server", store.volumes), ("gateway of the store", store.gateways), ("filer", [store.filer]),
+            ("master of the store", [store.master]), ("HAProxy", [store.proxy]),
+        ):  # fmt: skip
+            made += [Fault(kind, partial(self._restart, each), partial(_tend, each)) for each in programs]
+        for each in workers if cuts else ():
+            made.append(Fault("cut of a worker from the store", partial(self._cut, store_address(each.number))))
+            made.append(Fault("cut of a worker from the database", partial(self._cut, database_address(each.number))))
+        return made
+
+    def run(self, until_s: float, most: int, pause_s: tuple[float, float], stop: threading.Event) -> None:
+        """Acts until that time or until `most` faults are done. Raises what a fault raised."""
+        failed: list[BaseException] = []
+
+        def lane() -> None:
+            try:
+                while not self._over(until_s, most) and not stop.wait(self._uniform(*pause_s)):
+                    self._act(until_s, most)
+            except BaseException as error:  # noqa: BLE001 (told below)
+                failed.append(error)
+                stop.set()
+
+        lanes = [threading.Thread(target=lane, name=f"killer {number}") for number in range(self._at_once)]
+        for each in lanes:
+            each.start()
+        for each in lanes:
+            each.join()
+        if failed:
+            raise failed[0]
 
     def tend(self) -> None:
-        """Starts workers again that ended, as a manager does."""
-        for worker in self._desk.workers:
-            if worker.ended():
-                self.restarted += 1
-                worker.start()
+        """Starts servers again that ended alone, as a manager does."""
+        for fault in self._faults:
+            if fault.busy.acquire(blocking=False):
+                try:
+                    self.restarted += fault.tend()
+                finally:
+                    fault.busy.release()
 
-    def _broker(self) -> None:
-        shard = self._random.choice(self._shards)
-        outage = self._book.outages[shard.number]
-        outage.begin(time.monotonic())
+    def _over(self, until_s: float, most: int) -> bool:
+        with self._lock:
+            return time.monotonic() >= until_s or self.done.total() + self._now >= most
+
+    def _act(self, until_s: float, most: int) -> None:
+        with self._lock:
+            if time.monotonic() >= until_s or self.done.total() + self._now >= most:
+                return
+            fault = self._next()
+            if fault is None:
+                return
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+        try:
+            fault.act()
+        finally:
+            with self._lock:
+                self._now -= 1
+                self.done[fault.kind] += 1
+            fault.busy.release()
+
+    def _next(self) -> Fault | None:
+        """Returns a fault of the next kind of a shuffled round, held, or None if all of that kind are under way."""
+        if not self._kinds:
+            self._kinds = sorted({each.kind for each in self._faults})
+            self._random.shuffle(self._kinds)
+        kind = self._kinds.pop()
+        free = [each for each in self._faults if each.kind == kind]
+        self._random.shuffle(free)
+        return next((each for each in free if each.busy.acquire(blocking=False)), None)
+
+    def _broker(self, shard: Shard) -> None:
+        self._begin(shard)
         shard.kill()
         self._away(_AWAY_S)
         shard.start()
-        outage.end(time.monotonic())
+        self._end(shard)
 
-    def _digest(self) -> None:
-        shard = self._random.choice(self._shards)
+    def _digest(self, shard: Shard) -> None:
         shard.kill_digest()
         self._away(_AWAY_S)
         shard.start_digest()
 
-    def _worker(self) -> None:
-        worker: Worker = self._random.choice(self._desk.workers)
-        worker.kill()
+    def _restart(self, server: Worker | Program) -> None:
+        server.kill()
         self._away(_AWAY_S)
-        worker.start()
-
-    def _store(self) -> None:
-        self._desk.store.kill()
-        self._away(_AWAY_S)
-        self._desk.store.start()
+        server.start()
 
     def _database(self) -> None:
         self._desk.postgres.kill()
         self._away(_AWAY_S)
         self._desk.postgres.start()
 
-    def _cut(self) -> None:
-        shard = self._random.choice(self._shards)
-        outage = self._book.outages[shard.number]
-        outage.begin(time.monotonic())
-        for side in ("saddr", "daddr"):
-            _nft("add rule", f"out ip {side} {shard.host} drop")
+    def _cut_shard(self, shard: Shard) -> None:
+        self._begin(shard)
+        self._cut(shard.host)
+        self._end(shard)
+
+    def _cut(self, address: str) -> None:
+        _nft("add element", f"cut {{ {address} }}")
         self._away(_CUT_S)
-        _nft("flush chain", "out")
-        outage.end(time.monotonic())
+        _nft("delete element", f"cut {{ {address} }}")
+
+    def _begin(self, shard: Shard) -> None:
+        """A broker may be killed while its network is cut: the outage lasts until both are over."""
+        with self._lock:
+            self._down[shard.number] += 1
+            self._book.outages[shard.number].begin(time.monotonic())
+
+    def _end(self, shard: Shard) -> None:
+        with self._lock:
+            self._down[shard.number] -= 1
+            if not self._down[shard.number]:
+                self._book.outages[shard.number].end(time.monotonic())
 
     def _away(self, between_s: tuple[float, float]) -> None:
-        time.sleep(self._random.uniform(*between_s))
+        time.sleep(self._uniform(*between_s))
+
+    def _uniform(self, low: float, high: float) -> float:
+        with self._lock:
+            return self._random.uniform(low, high)
+
+
+def _tend(server: Worker | Program) -> bool:
+    ended = server.ended()
+    if ended:
+        server.start()
+    return ended
 
 
 def _nft(verb: str, words: str) -> None:

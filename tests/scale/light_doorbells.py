@@ -42,6 +42,9 @@ class Judge:
     def __init__(self, first: TrustStore, book: Book) -> None:
         self.first, self.book = first, book
         self.owners = ThreadPoolExecutor(1, "owner")
+        self.on_approval: Callable[[Disclosure, str], None] = lambda _made, _requester: None
+        """Called with each answer and its requester, before any byte of it leaves."""
+        self._held: list[Callable[[], None]] | None = None
         self._verified: dict[tuple[int, str, bytes], VerifiedMessage | None] = {}
         self._stores: dict[tuple[int, str], TrustStore] = {}
         self._kept: list[TrustStore] = [first]
@@ -71,6 +74,25 @@ class Judge:
                 self._kept.append(made)
             self._stores[key] = same or made
         return self._stores[key]
+
+    def hold(self) -> None:
+        """Keeps answers back, until `release`."""
+        self._held = []
+
+    @property
+    def held(self) -> int:
+        return len(self._held or ())
+
+    def release(self) -> None:
+        held, self._held = self._held, None
+        for send in held or ():
+            send()
+
+    def send(self, act: Callable[[], None]) -> None:
+        if self._held is None:
+            act()
+        else:
+            self._held.append(act)
 
     def stop(self) -> None:
         self.owners.shutdown(cancel_futures=True)
@@ -132,10 +154,15 @@ class LightCustody:
             for number, size in enumerate(made.sizes)
         )
         record = OutboxRecord(made.id, request.id, request.requester, parts)
+        self._judge.on_approval(made, request.requester)
         with self._judge.book.lock:
             self._judge.book.sent[made.id] = Sent(request.id, tuple(size.sha256 for size in made.sizes))
-        self._answers[made.id] = _Answer(record, made)
-        self._wake()
+
+        def send() -> None:
+            self._answers[made.id] = _Answer(record, made)
+            self._wake()
+
+        self._judge.send(send)
 
     def _receipt(self, receipt: Receipt) -> Receipt | None:
         answer = self._answers.get(receipt.disclosure)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +29,11 @@ from agent.wire.topics import cell_of
 from agent.wire.trust import TrustStore
 from tests.cameras import gops_of, play
 from tests.clients.requester.conftest import DESCRIPTION
-from tests.clients.requester.house import House
+from tests.clients.requester.house import Disclosure, House
 from tests.scale.bare_peer import BareFigures, measure_bare
-from tests.scale.desk_side import AGENCY, DeskSide, copied
+from tests.scale.bare_stores import inserts_per_s, puts_per_s
+from tests.scale.desk_side import AGENCY, BUCKET, DeskSide, copied
+from tests.scale.door_process import Door, DoorProcess, raise_file_limit
 from tests.scale.faults import Killer
 from tests.scale.figures import cpu_s, memory_bytes
 from tests.scale.light_bus import Switchboard
@@ -40,27 +41,35 @@ from tests.scale.light_doorbells import Judge, LightDoorbell
 from tests.scale.promises import PATIENCE_S, Book
 from tests.scale.shards import RefusedError, Shard
 from tests.scale.trust_root import TrustRoot
+from tests.scale.wire_witness import WitnessProcess, secret_pieces
 
 INSIDE = "DOORWARD_SCALE_NAMESPACE"
 REQUEST_BYTES = 4_500
 FILES_OF_ONE = 3
 """A light doorbell has a socket and an epoll. One more for what opens and closes."""
+DOORBELLS_OF_A_PROCESS = 5_000
 MOST_BARE = 4_000
 """Bare clients: paho has three files for each."""
+_AGENCIES = 1 << 64
+"""Where the seeds of the other agencies' keys begin, so that no doorbell has one of them."""
 _SETTLE_S = 240.0
 _ROUND_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The size of a run. `answering`: doorbells of each shard with a house that answers."""
+    """The size of a run. `answering`: doorbells of each shard with a house that answers. `faults`: how many end the
+    run (0: the minutes do alone). `at_once`: faults that may overlap. `agencies`: on the root's list."""
 
     doorbells: int
     shards: int
     workers: int
     minutes: float
     seed: int
-    answering: int = 2
+    answering: int
+    faults: int
+    at_once: int
+    agencies: int
 
 
 class World:
@@ -72,12 +81,16 @@ class World:
             Shard(folder / f"shard-{number}", number, 4.5 + 0.5 * (number // 2 % 8)) for number in range(sizes.shards)
         ]
         """Two shards share each cell, as in a dense one that was split."""
-        self.desk = DeskSide(folder / "desk", ends)
+        self.desk = DeskSide(folder / "desk", ends, sizes.workers)
         self.root = TrustRoot(folder / "trust-root", self.shards)
         self._agencies = {AGENCY: self.desk.found(sizes.workers)}
+        for number in range(1, sizes.agencies):
+            key = private_key_from_seed((_AGENCIES + number).to_bytes(32, "big"))
+            self._agencies[f"agency-of-town-{number}"] = public_key_of(key).text
         self.root.list(self._agencies)
         self.desk.join(self.root, self.shards)
         for shard in self.shards:
+            shard.let_witness_in()
             ends.callback(shard.stop)
             shard.start()
             shard.start_digest()
@@ -86,24 +99,50 @@ class World:
         self.published_s: list[float] = []
         """Seconds from each signature until all brokers of the cell had the request."""
         self.doorbells: list[LightDoorbell] = []
-        self._houses = houses(sizes.answering * sizes.shards)
+        self.processes: list[DoorProcess] = []
+        self.houses = make_houses(sizes.answering * sizes.shards)
         self._make_doorbells()
+        self._answers = folder / "answers"
+        self._answers.mkdir()
+        self.judge.on_approval = self._approved
+        contents = [each.content for house in self.houses for each in house.stored]
+        places = [(shard.host, shard.witness_port) for shard in self.shards]
+        self.witness = WitnessProcess(folder / "witness.json", places, self._answers, secret_pieces(contents))
+        ends.callback(self.witness.stop)
         ends.callback(self._stop)
         self.board.start()
 
     def _make_doorbells(self) -> None:
+        """Doorbells with a house are in this process, the others in `processes`."""
         keys = [
             private_key_from_seed(number.to_bytes(32, "big"))
-            for number in range(len(self._houses), self.sizes.doorbells)
+            for number in range(len(self.houses), self.sizes.doorbells)
         ]
-        devices = [*(each.device_id for each in self._houses), *(public_key_of(key).id for key in keys)]
+        devices = [*(each.device_id for each in self.houses), *(public_key_of(key).id for key in keys)]
         shard_of = {device: self.shards[number % len(self.shards)] for number, device in enumerate(devices)}
         self.book = Book({device: shard.number for device, shard in shard_of.items()})
         self.judge = Judge(TrustStore().with_root(parse_public_key(self.root.key)), self.book)
-        owned = {each.device_id: each for each in self._houses}
+        owned = {each.device_id: each for each in self.houses}
+        others = []
         for device, shard in shard_of.items():
             settings, cell = shard.settings(device), cell_of(52.25, shard.west + 0.25)
-            self.doorbells.append(LightDoorbell(settings, cell, self.board, self.judge, owned.get(device)))
+            if device in owned:
+                self.doorbells.append(LightDoorbell(settings, cell, self.board, self.judge, owned[device]))
+            else:
+                others.append(Door.of(settings, cell))
+        count = -(-len(others) // DOORBELLS_OF_A_PROCESS)
+        for number in range(count):
+            file = self.folder / f"doors-{number}.json"
+            self.processes.append(DoorProcess(file, self.root.key, others[number::count], self.book))
+
+    def _approved(self, made: Disclosure, requester: str) -> None:
+        """Tells the witness what an owner's client has sealed."""
+        new = self._answers / f"new-{made.id}"
+        new.mkdir()
+        (new / "to").write_text(f"{requester} {made.device}")
+        for number, part in enumerate(made.parts):
+            (new / str(number)).write_bytes(part)
+        new.rename(self._answers / made.id)
 
     def _stop(self) -> None:
         self.judge.stop()
@@ -117,18 +156,34 @@ class World:
         self.board.do(end)
         done.wait(60)
         self.board.stop()
+        for process in self.processes:
+            process.stop()
+
+    def failures(self) -> list[str]:
+        """Returns bugs of this program: a run with one of them proves nothing."""
+        return [*map(repr, self.board.failures), *(each for one in self.processes for each in one.failures)]
+
+    def sync(self) -> None:
+        for process in self.processes:
+            process.sync()
+
+    @property
+    def pids(self) -> list[int]:
+        return [os.getpid(), *(process.pid for process in self.processes)]
 
     def connect(self) -> float:
         """Returns the seconds until all doorbells were connected once."""
         began_s = time.monotonic()
         for each in self.doorbells:
             self.board.do(each.start)
+        for process in self.processes:
+            process.start()
         until(self.are_up, "all connections", 600)
         return time.monotonic() - began_s
 
     def are_up(self) -> bool:
-        if self.board.failures:
-            raise self.board.failures[0]
+        if failures := self.failures():
+            raise SystemExit(f"A bug of the run: {failures[0]}")
         return all(link.is_open for link in self.book.links.values())
 
     def in_cell(self, west: float) -> list[str]:
@@ -172,7 +227,7 @@ class World:
         self.book.published[f"list {self.root.version}"] = (time.monotonic(), frozenset(range(len(self.shards))))
 
 
-def houses(count: int) -> list[House]:
+def make_houses(count: int) -> list[House]:
     """Houses that filmed a visit in the last hours."""
     camera = ScriptedCamera([Visit(0.5)], duration_s=4, size_px=(320, 180))
     gops: list[Gop] = gops_of(play(camera)[1])
@@ -198,26 +253,55 @@ def row(what: str, figure: str, limit: str = "") -> None:
 
 
 def measure(world: World) -> None:
-    """Prints the costs without faults, beside bare paho."""
+    """Prints the costs without faults, beside bare paho, bare S3 and bare SQL."""
     bare = measure_bare(world.folder / "bare", min(MOST_BARE, world.sizes.doorbells), REQUEST_BYTES)
     measure_connections(world, bare)
-    for worker in world.desk.workers:
-        worker.start()
-    until(lambda: world.desk.again(world.desk.connected), "the workers")
+    measure_receiving(world)
     measure_fan_out(world, bare)
-    measure_return(world)
+    measure_return(world, world.shards[:1])
+    measure_return(world, world.shards)
+
+
+def measure_receiving(world: World) -> None:
+    """One worker receives the answers to a request in each cell, then two, and so on."""
+    sizes = []
+    for count, worker in enumerate(world.desk.workers, 1):
+        worker.start()
+        until(lambda count=count: world.desk.again(lambda: world.desk.connected(count)), "the workers")  # type: ignore[misc]
+        before, wests = set(world.book.sent), sorted({shard.west for shard in world.shards})
+        world.judge.hold()
+        for west in wests:
+            world.desk.ask(west, f"received by {count}, {west}")
+        until(lambda: world.judge.held == len(world.houses), "the answers", 300)
+        began_s, used_s = time.monotonic(), sum(cpu_s(each.pid) for each in world.desk.workers[:count])
+        world.judge.release()
+        sent = {key: each for key, each in world.book.sent.items() if key not in before}
+        until(lambda sent=sent: all(each.state == "complete" for each in sent.values()), "the receipts", 600)  # type: ignore[misc]
+        took_s = time.monotonic() - began_s
+        used_s = sum(cpu_s(each.pid) for each in world.desk.workers[:count]) - used_s
+        files = [file for key in sent for file in (world.folder / "answers" / key).iterdir() if file.name != "to"]
+        sizes = [file.stat().st_size for file in files]
+        limit = ""
+        if count == 1:
+            client = world.desk.store.client()
+            put = puts_per_s(client, BUCKET, sum(sizes) // len(sizes))
+            client.close()
+            limit = f"{put:.0f} bare S3 puts/s, {inserts_per_s(world.desk.postgres.address):.0f} bare SQL inserts/s"
+        parts = f"{len(files) / took_s:.0f} parts/s, {used_s / len(files) * 1000:.0f} ms of CPU for one"
+        row(f"{len(sent)} answers of {len(files)} parts at once, {count} workers", parts, limit)
+    row("mean size of a part", f"{sum(sizes) / max(1, len(sizes)) / 1024:.1f} KiB")
 
 
 def measure_connections(world: World, bare: BareFigures) -> None:
     count, pids = world.sizes.doorbells, [each.pid for each in world.shards]
-    memory, cpu, own = sum(map(memory_bytes, pids)), sum(map(cpu_s, pids)), memory_bytes(os.getpid())
+    memory, cpu, own = sum(map(memory_bytes, pids)), sum(map(cpu_s, pids)), sum(map(memory_bytes, world.pids))
     connected_s = world.connect()
     time.sleep(3)  # the first round of reading
     held, used_s = (sum(map(memory_bytes, pids)) - memory) / count, (sum(map(cpu_s, pids)) - cpu) / count
     row(f"{count} doorbells connect", f"{connected_s:.1f} s", f"{bare.connected_s:.1f} s")
     row("CPU of the brokers for a connection", f"{used_s * 1000:.1f} ms", f"{bare.connection_cpu_ms:.1f} ms")
     row("memory of a connection at the broker", f"{held / 1024:.1f} KiB", f"{bare.connection_bytes / 1024:.1f} KiB")
-    row("memory of a light doorbell", f"{(memory_bytes(os.getpid()) - own) / count / 1024:.0f} KiB")
+    row("memory of a light doorbell", f"{(sum(map(memory_bytes, world.pids)) - own) / count / 1024:.0f} KiB")
 
 
 def measure_fan_out(world: World, bare: BareFigures) -> None:
@@ -233,39 +317,48 @@ def measure_fan_out(world: World, bare: BareFigures) -> None:
     row("… from its signature at the desk", f"{max(each[-1] for each in heard_s) - began_s:.2f} s")
 
 
-def measure_return(world: World) -> None:
-    """A broker dies, and all its doorbells come back."""
-    shard = world.shards[0]
-    ours = [world.book.links[door] for door, number in world.book.shard_of.items() if number == shard.number]
-    outage = world.book.outages[shard.number]
-    outage.begin(time.monotonic())
-    shard.kill()
+def measure_return(world: World, shards: Sequence[Shard]) -> None:
+    """Brokers die at one moment, and all their doorbells come back."""
+    numbers = {shard.number for shard in shards}
+    ours = [world.book.links[door] for door, number in world.book.shard_of.items() if number in numbers]
+    for number in numbers:
+        world.book.outages[number].begin(time.monotonic())
+    for shard in shards:
+        shard.kill()
     until(lambda: not any(link.is_open for link in ours), "the loss of a broker")
-    shard.start()
+    for shard in shards:
+        shard.start()
     began_s = time.monotonic()
-    outage.end(began_s)
+    for number in numbers:
+        world.book.outages[number].end(began_s)
     until(lambda: all(link.is_open for link in ours), "all doorbells of a killed broker", 400)
-    row(f"the {len(ours)} doorbells of a killed broker are back", f"{time.monotonic() - began_s:.0f} s")
+    back_s = sorted((link.began_s or began_s) - began_s for link in ours)
+    curve = ", ".join(f"{share} % {back_s[len(back_s) * share // 100 - 1]:.1f} s" for share in (10, 50, 90, 99, 100))
+    row(f"the {len(ours)} doorbells of {len(shards)} killed brokers are back", curve)
 
 
 def disturb(world: World, *, cuts: bool) -> Killer:
     """Asks on and on while the killer acts, then waits until all is quiet."""
-    killer = Killer(world.sizes.seed, world.book, world.shards, world.desk, cuts=cuts)
-    stop, ends_s = threading.Event(), time.monotonic() + world.sizes.minutes * 60
+    sizes = world.sizes
+    killer = Killer(sizes.seed, world.book, world.shards, world.desk, at_once=sizes.at_once, cuts=cuts)
+    stop, done, ends_s = threading.Event(), threading.Event(), time.monotonic() + sizes.minutes * 60
     failed: list[BaseException] = []
 
     def kill() -> None:
         try:
-            killer.run(ends_s, (1.0, 6.0), stop)
+            killer.run(ends_s, sizes.faults or sys.maxsize, (0.5, 4.0), stop)
         except BaseException as error:  # noqa: BLE001 (told below)
             failed.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=kill, name="killer")
     thread.start()
     wests = sorted({shard.west for shard in world.shards})
     turn = 0
     try:
-        while time.monotonic() < ends_s and not failed:
+        while time.monotonic() < ends_s and not done.is_set():
+            killer.tend()
             world.ask(f"case {turn}", wests[turn % len(wests)])
             if turn % 3 == 1:
                 world.tell(f"Bulletin {turn}", wests[turn // 3 % len(wests)])
@@ -273,9 +366,9 @@ def disturb(world: World, *, cuts: bool) -> Killer:
                 world.revoke()
             world.mend()
             turn += 1
-            killer.tend()
-            pause_s = min(_ROUND_S, ends_s - time.monotonic())
-            stop.wait(max(0.0, pause_s))
+            pause_s = min(time.monotonic() + _ROUND_S, ends_s)
+            while time.monotonic() < pause_s and not done.wait(1.0):
+                killer.tend()
     finally:
         stop.set()
         thread.join()
@@ -293,6 +386,8 @@ def disturb(world: World, *, cuts: bool) -> Killer:
 
 
 def check(world: World, killer: Killer) -> int:
+    world.sync()
+    world.witness.stop()
     with world.book.lock:
         outcomes = world.desk.again(world.desk.outcomes)
     broken = world.book.broken(outcomes)
@@ -301,7 +396,8 @@ def check(world: World, killer: Killer) -> int:
     lost = [each for each in broken if each.startswith("lost")]
     doubled = [each for each in broken if each.startswith(("not once", "invented"))]
     kills = ", ".join(f"{number} × {kind}" for kind, number in sorted(killer.done.items()))
-    print(f"\n{sum(killer.done.values())} faults ({kills}), {killer.restarted} ended workers were started again.")
+    print(f"\n{sum(killer.done.values())} faults ({kills}), {killer.restarted} servers that ended were started again.")
+    print(f"At most {killer.most_at_once} faults at once.")
     lists = sum(each.startswith("list") for each in world.book.published)
     others = len(world.book.published) - lists
     print(f"{others} requests and bulletins, {lists} lists with a revoked key.")
@@ -310,9 +406,12 @@ def check(world: World, killer: Killer) -> int:
     print(
         f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(unheard)} unheard."
     )
-    for each in [*broken, *unheard, *(repr(failure) for failure in world.board.failures)][:20]:
+    heard = ", ".join(f"{number} {kind}" for kind, number in sorted(world.witness.heard.items()))
+    print(f"The witness heard {heard}, and found {len(world.witness.breaches)} breaches.")
+    found = [*broken, *unheard, *world.witness.breaches, *world.failures()]
+    for each in found[:20]:
         print(f"BROKEN: {each}")
-    passed = not (broken or unheard or world.board.failures)
+    passed = not found
     counted = f"{world.sizes.doorbells} doorbells, {len(world.shards)} shards, {sum(killer.done.values())} faults"
     print(f"{counted}: {'all promises were kept' if passed else 'promises were broken'}", flush=True)
     return 0 if passed else 1
@@ -327,10 +426,13 @@ def parsed(arguments: list[str]) -> Sizes:
     parser = argparse.ArgumentParser(prog="tests.scale.run", description=__doc__)
     parser.add_argument("--doorbells", type=int, default=1000)
     parser.add_argument("--shards", type=int, default=8)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--answering", type=int, default=2, help="doorbells of each shard that answer")
+    parser.add_argument("--faults", type=int, default=0, help="ends the run after this many, or after the minutes")
+    parser.add_argument("--at-once", type=int, default=4, help="faults that may overlap")
+    parser.add_argument("--agencies", type=int, default=100, help="agencies on the list of the trust root")
     return Sizes(**vars(parser.parse_args(arguments)))
 
 
@@ -342,10 +444,9 @@ def main(arguments: list[str]) -> int:
         words = [sys.executable, "-m", "tests.scale.run", *arguments]
         return subprocess.call(["unshare", "--net", "sh", "-c", command, "sh", *words], env=os.environ | {INSIDE: "1"})
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    if sizes.doorbells * FILES_OF_ONE > most:
-        raise SystemExit(f"This process may open {most} files, enough for {most // FILES_OF_ONE} doorbells.")
+    most = raise_file_limit()
+    if most < DOORBELLS_OF_A_PROCESS * FILES_OF_ONE:
+        raise SystemExit(f"A process may open {most} files here, enough for {most // FILES_OF_ONE} doorbells.")
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="scale-")))
         began_s = time.monotonic()
@@ -356,7 +457,8 @@ def main(arguments: list[str]) -> int:
             measure(world)
             return check(world, disturb(world, cuts=can_cut))
         finally:
-            logs = [*folder.glob("shard-*/*.log"), *folder.glob("desk/w*/worker.log")]
+            patterns = ("*.log", "shard-*/*.log", "desk/store/*.log", "desk/w*/worker.log")
+            logs = [log for pattern in patterns for log in folder.glob(pattern)]
             copied(logs, Path(os.environ.get("DOORWARD_SCALE_LOGS", folder / "logs")))
 
 

@@ -51,7 +51,7 @@ class Shard:
     def __init__(self, folder: Path, number: int, west: float) -> None:
         self.folder, self.number, self.west = folder, number, west
         self.host = f"127.0.1.{number + 1}"
-        self.device_port, self.requester_port = _free_ports(2)
+        self.device_port, self.requester_port, self.witness_port = _free_ports(3)
         self._broker: subprocess.Popen[bytes] | None = None
         self._digest: subprocess.Popen[bytes] | None = None
         command(
@@ -61,6 +61,11 @@ class Shard:
 
     def __str__(self) -> str:
         return f"shard {self.number}"
+
+    def let_witness_in(self) -> None:
+        """Adds a listener without access list, for the witness of the run alone."""
+        with (self.folder / "mosquitto.conf").open("a") as configuration:
+            configuration.write(f"\nlistener {self.witness_port} {self.host}\nallow_anonymous true\n")
 
     @property
     def pid(self) -> int:
@@ -86,7 +91,7 @@ class Shard:
         self._hand_out(made, tls)
 
     def admit_root(self, root: str, request: Path, tls: Path) -> None:
-        made = spoken("broker", "add-root", root, "--csr", request, "--slots", 2, "--dir", self.folder)
+        made = spoken("broker", "add-root", root, "--csr", request, "--slots", 4, "--dir", self.folder)
         self._hand_out(made, tls)
 
     def _hand_out(self, made: dict[str, Any], tls: Path) -> None:

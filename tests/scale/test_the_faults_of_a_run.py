@@ -1,0 +1,107 @@
+"""Faults of a run at scale overlap, but never twice at one server; and what doorbells tell arrives in the book."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.scale.door_process import ToldBook, enter
+from tests.scale.faults import Fault, Killer
+from tests.scale.promises import Book
+
+DOOR, OTHER = "a1" * 8, "b2" * 8
+
+
+class Server:
+    """Notes if it is killed twice at once."""
+
+    def __init__(self) -> None:
+        self.up, self.host, self.number, self.kills, self.ends = True, "127.0.1.1", 0, 0, False
+
+    def kill(self) -> None:
+        assert self.up, "killed twice"
+        self.up, self.kills = False, self.kills + 1
+
+    def start(self) -> None:
+        self.up, self.ends = True, False
+
+    def ended(self) -> bool:
+        return self.ends
+
+    kill_digest, start_digest = kill, start
+
+
+@pytest.fixture
+def servers() -> list[Server]:
+    return [Server() for _ in range(7)]
+
+
+@pytest.fixture
+def killer(servers: list[Server], monkeypatch: pytest.MonkeyPatch) -> Killer:
+    monkeypatch.setattr("tests.scale.faults._AWAY_S", (0.0, 0.005))
+    database, worker, filer, master, proxy, *volumes = servers
+    store: Any = SimpleNamespace(volumes=volumes, gateways=[], filer=filer, master=master, proxy=proxy)
+    desk: Any = SimpleNamespace(store=store, workers=[worker], postgres=database)
+    return Killer(1, Book({DOOR: 0}), [], desk, at_once=4, cuts=False)
+
+
+def test_the_killer_does_as_many_faults_as_asked_several_at_once_and_brings_all_back(
+    killer: Killer, servers: list[Server]
+) -> None:
+    killer.run(float("inf"), 40, (0.0, 0.001), threading.Event())
+    assert killer.done.total() == 40 == sum(each.kills for each in servers)
+    assert 1 < killer.most_at_once <= 4
+    assert all(each.up for each in servers)
+    assert min(killer.done.values()) >= 5, killer.done
+
+
+def test_the_killer_tells_what_went_wrong(killer: Killer) -> None:
+    def breaks() -> None:
+        raise OSError("it does not start again")
+
+    killer._faults = [Fault("broker", breaks)]
+    with pytest.raises(OSError, match="does not start again"):
+        killer.run(float("inf"), 40, (0.0, 0.001), threading.Event())
+
+
+def test_a_server_that_ended_alone_is_started_again_but_not_in_the_middle_of_a_fault(
+    killer: Killer, servers: list[Server]
+) -> None:
+    servers[1].ends = True
+    (fault,) = [each for each in killer._faults if each.kind == "worker"]
+    with fault.busy:
+        killer.tend()
+    assert killer.restarted == 0
+    killer.tend()
+    assert (killer.restarted, servers[1].ends) == (1, False)
+
+
+def test_an_outage_lasts_until_the_last_of_its_faults_is_over(killer: Killer) -> None:
+    outage, shard = killer._book.outages[0], Server()
+    killer._begin(shard)  # type: ignore[arg-type]
+    killer._begin(shard)  # type: ignore[arg-type]
+    killer._end(shard)  # type: ignore[arg-type]
+    assert outage.is_open
+    killer._end(shard)  # type: ignore[arg-type]
+    assert not outage.is_open
+
+
+def test_each_entry_of_a_process_of_doorbells_arrives_in_the_book_once() -> None:
+    told, book = ToldBook([DOOR, OTHER]), Book({DOOR: 0, OTHER: 1})
+    told.links[DOOR].begin(1.5)
+    told.hear("list 2", DOOR, 2.25)
+    told.hear("list 2", DOOR, 3.0)
+    told.links[DOOR].begin(3.5)
+    told.links[DOOR].end(4.0)
+    told.links[DOOR].end(5.0)
+    told.links[OTHER].begin(6.0)
+    lines = [told.told.get_nowait() for _ in range(told.told.qsize())]
+    assert len(lines) == 4
+    assert [enter(line, book) for line in lines] == [""] * 4
+    assert book.heard == {"list 2": {DOOR: 2.25}}
+    assert book.links[DOOR].ended == [(1.5, 4.0)]
+    assert book.links[OTHER].began_s == 6.0
+    assert enter("failed\tKeyError('x')\n", book) == "failed KeyError('x')"
