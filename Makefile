@@ -47,12 +47,14 @@ test-home-assistant: setup-test ## Show the doorbell to a real Home Assistant, i
 	@$(PYTHON) scripts/set_up.py home-assistant
 	@$(VENV)/bin/python -m tests.interop.home_assistant
 
-test-rabbitmq: setup-test ## Ask a real RabbitMQ what Doorward asks of a broker (root, minutes)
-	@sh scripts/system-packages.sh test-install
+test-rabbitmq: setup-test ## Ask a real RabbitMQ, and a cluster of three, what Doorward asks of a broker (root, minutes)
+	@sh scripts/system-packages.sh test-rabbitmq
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.interop.rabbitmq
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.interop.rabbitmq_cluster
 
 .PHONY: test-scale
 test-scale: setup-test ## Kill brokers, workers, store and database below 1 000 doorbells (root for cuts; a quarter of an hour)
+	@sh scripts/system-packages.sh test-scale
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.scale.run $(ARGS)
 
 page: setup-test ## Build the owner's page from agent/web/src into agent/web/static

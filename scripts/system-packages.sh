@@ -6,7 +6,7 @@
 
 set -eu
 
-purpose=${1:?usage: system-packages.sh run|run-desk|demo|test|desk|test-browser|models|release|bench|test-install|test-arm64|test-vm|test-pi3}
+purpose=${1:?usage: system-packages.sh run|run-desk|demo|test|desk|test-browser|models|release|bench|test-install|test-arm64|test-vm|test-pi3|test-scale|test-rabbitmq}
 python=${PYTHON:-/usr/bin/python3}
 PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
 
@@ -57,6 +57,18 @@ fi
 if [ "$purpose" = test-install ]; then
     has systemd-nspawn || need systemd-container
     has mmdebstrap || need mmdebstrap
+fi
+if [ "$purpose" = test-scale ] || [ "$purpose" = test-rabbitmq ]; then
+    # HAProxy stands before several gateways of a store, and before the nodes of a cluster.
+    has haproxy || need haproxy
+fi
+if [ "$purpose" = test-scale ]; then
+    dpkg -s postgresql >/dev/null 2>&1 || need postgresql
+    has nft || wished="$wished nftables iproute2"
+fi
+if [ "$purpose" = test-rabbitmq ]; then
+    has mmdebstrap || need mmdebstrap
+    has systemd-nspawn || need systemd-container
 fi
 if [ "$purpose" = test-arm64 ]; then
     has mmdebstrap || need mmdebstrap

@@ -99,7 +99,7 @@ class DeskSide:
             f'port = {self.postgres.port}\nname = "desk"\nuser = "desk"\n'
             f'[storage]\nkind = "s3"\nendpoint = "{self.store.endpoint(0)}"\nbucket = "{BUCKET}"\n'
             f'access_key = "{ACCESS_KEY}"\nsecret_key_file = "s3.secret"\nobject_lock = true\n'
-            f'authority = "{self.store.authority}"\n'
+            f'authority = "{self.store.authority}"\n[public]\ntips = true\n'
         )
         from desk.cli import prepare_data
         from desk.config import ENVIRONMENT, load
@@ -132,7 +132,7 @@ class DeskSide:
         from desk.people.organisations import import_bundle, requester_of
         from desk.people.roles import Role
 
-        by, self._root = self._agency.people[Role.ADMIN], root.id
+        by, self.root_id = self._agency.people[Role.ADMIN], root.id
         import_bundle(self.organisation, by, root.key, root.package, root.directory.read_bytes())
         self.requester = requester_of(self.organisation)
         for number, name in enumerate(self._names, 1):
@@ -168,7 +168,7 @@ class DeskSide:
             area=Circle(lat=52.25, lon=west + 0.25, radius_m=300), from_s=now_s - 7200, to_s=now_s - 3600,
             not_after_s=now_s + 86_400, case=case,
         )  # fmt: skip
-        return self.again(lambda: messages.make_request(self.requester, asked, now_s=now_s, trust_root=self._root).id)
+        return self.again(lambda: messages.make_request(self.requester, asked, now_s=now_s, trust_root=self.root_id).id)
 
     def tell(self, west: float, title: str) -> str:
         """Signs a bulletin for the cells at that longitude. Returns its id."""
@@ -179,7 +179,7 @@ class DeskSide:
         return self.again(
             lambda: messages.make_bulletin(
                 self.requester, title, "Keep your windows closed.", language="en", not_after_s=until_s, cells=cells,
-                trust_root=self._root,
+                trust_root=self.root_id,
             ).id
         )  # fmt: skip
 

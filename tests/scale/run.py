@@ -38,6 +38,7 @@ from tests.scale.faults import Killer
 from tests.scale.figures import cpu_s, memory_bytes
 from tests.scale.light_bus import Switchboard
 from tests.scale.light_doorbells import Judge, LightDoorbell
+from tests.scale.people import Tipsters
 from tests.scale.promises import PATIENCE_S, Book
 from tests.scale.shards import RefusedError, Shard
 from tests.scale.trust_root import TrustRoot
@@ -95,6 +96,9 @@ class World:
             shard.start()
             shard.start_digest()
             self.root.publish(shard)
+        self._at_root = threading.Lock()
+        """A command of the root at a time: they share its folder."""
+        self.tipsters = Tipsters(self.desk)
         self.board = Switchboard()
         self.published_s: list[float] = []
         """Seconds from each signature until all brokers of the cell had the request."""
@@ -209,17 +213,19 @@ class World:
     def mend(self) -> None:
         """Gives each broker the root's package that lacks it, as the root's timer does."""
         for shard in self.shards:
-            with suppress(RefusedError):
+            with self._at_root, suppress(RefusedError):
                 self.root.publish(shard, "--missing", "--timeout", "5")
 
     def revoke(self) -> None:
         """Signs a list that revokes one more key, and publishes it at each shard, again and again until all have it."""
-        self.root.list(self._agencies, stolen=self.root.version)
+        with self._at_root:
+            self.root.list(self._agencies, stolen=self.root.version)
         began_s = time.monotonic()
         for shard in self.shards:
             while True:
                 try:
-                    self.root.publish(shard)
+                    with self._at_root:
+                        self.root.publish(shard)
                     break
                 except RefusedError:
                     if time.monotonic() > began_s + 600:
@@ -337,52 +343,84 @@ def measure_return(world: World, shards: Sequence[Shard]) -> None:
     row(f"the {len(ours)} doorbells of {len(shards)} killed brokers are back", curve)
 
 
+class Beside:
+    """Does something again and again in a thread beside, whatever the run waits for, or once without `every_s`.
+
+    `failed`: what ended it.
+    """
+
+    def __init__(self, act: Callable[[], None], every_s: float = 0.0) -> None:
+        self.failed: list[BaseException] = []
+        self._act, self._every_s, self._over = act, every_s, threading.Event()
+        self._thread = threading.Thread(target=self._run, name=act.__name__)
+
+    def __enter__(self) -> Beside:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._over.wait(self._every_s):
+                self._act()
+                if not self._every_s:
+                    return
+        except BaseException as error:  # noqa: BLE001 (told by the run)
+            self.failed.append(error)
+
+
 def disturb(world: World, *, cuts: bool) -> Killer:
-    """Asks on and on while the killer acts, then waits until all is quiet."""
+    """Asks on and on while the killer acts, then waits until all is quiet.
+
+    A manager starts ended servers again, and a timer gives brokers the root's package, as in an installation.
+    """
     sizes = world.sizes
     killer = Killer(sizes.seed, world.book, world.shards, world.desk, at_once=sizes.at_once, cuts=cuts)
     stop, done, ends_s = threading.Event(), threading.Event(), time.monotonic() + sizes.minutes * 60
-    failed: list[BaseException] = []
+    with Beside(killer.tend, 1.0) as manager, Beside(world.mend, _ROUND_S) as timer:
 
-    def kill() -> None:
-        try:
-            killer.run(ends_s, sizes.faults or sys.maxsize, (0.5, 4.0), stop)
-        except BaseException as error:  # noqa: BLE001 (told below)
-            failed.append(error)
-        finally:
-            done.set()
+        def kill() -> None:
+            try:
+                killer.run(ends_s, sizes.faults or sys.maxsize, (0.5, 4.0), stop)
+            finally:
+                done.set()
 
-    thread = threading.Thread(target=kill, name="killer")
-    thread.start()
+        with Beside(kill) as killing:
+            try:
+                ask_on(world, killer, done, ends_s)
+            finally:
+                stop.set()
+        settled = time.monotonic() + _SETTLE_S
+        while time.monotonic() < settled and not is_settled(world):
+            time.sleep(0.5)
+    for failed in (*killing.failed, *manager.failed, *timer.failed):
+        raise failed
+    return killer
+
+
+def ask_on(world: World, killer: Killer, done: threading.Event, ends_s: float) -> None:
+    """A request in each round, and sometimes a bulletin, a list with a revoked key, and tips."""
     wests = sorted({shard.west for shard in world.shards})
     turn = 0
-    try:
-        while time.monotonic() < ends_s and not done.is_set():
-            killer.tend()
-            world.ask(f"case {turn}", wests[turn % len(wests)])
-            if turn % 3 == 1:
-                world.tell(f"Bulletin {turn}", wests[turn // 3 % len(wests)])
-            if turn % 4 == 2:
-                world.revoke()
-            world.mend()
-            turn += 1
-            pause_s = min(time.monotonic() + _ROUND_S, ends_s)
-            while time.monotonic() < pause_s and not done.wait(1.0):
-                killer.tend()
-    finally:
-        stop.set()
-        thread.join()
-    if failed:
-        raise failed[0]
-    settled = time.monotonic() + _SETTLE_S
-    while time.monotonic() < settled:
-        killer.tend()
-        world.mend()
-        waited = all(time.monotonic() - since_s > PATIENCE_S for since_s, _ in world.book.published.values())
-        if waited and world.are_up() and all(each.state != "on its way" for each in world.book.sent.values()):
-            break
-        time.sleep(0.5)
-    return killer
+    while time.monotonic() < ends_s and not done.is_set():
+        world.ask(f"case {turn}", wests[turn % len(wests)])
+        world.tipsters.send(f"A white van waits there, {turn}.")
+        if turn % 3 == 1:
+            world.tipsters.release()
+            world.tell(f"Bulletin {turn}", wests[turn // 3 % len(wests)])
+        if turn % 4 == 2:
+            world.revoke()
+        turn += 1
+        print(f"{killer.done.total()} faults, {turn} rounds", file=sys.stderr, flush=True)
+        done.wait(max(0.0, min(_ROUND_S, ends_s - time.monotonic())))
+
+
+def is_settled(world: World) -> bool:
+    waited = all(time.monotonic() - since_s > PATIENCE_S for since_s, _ in world.book.published.values())
+    return waited and world.are_up() and all(each.state != "on its way" for each in world.book.sent.values())
 
 
 def check(world: World, killer: Killer) -> int:
@@ -390,11 +428,13 @@ def check(world: World, killer: Killer) -> int:
     world.witness.stop()
     with world.book.lock:
         outcomes = world.desk.again(world.desk.outcomes)
-    broken = world.book.broken(outcomes)
+    world.tipsters.release()
+    tips = world.tipsters.broken()
+    broken = [*world.book.broken(outcomes), *tips]
     unheard = world.book.unheard(time.monotonic())
     acknowledged = sum(len(each.acknowledged) for each in world.book.sent.values())
-    lost = [each for each in broken if each.startswith("lost")]
-    doubled = [each for each in broken if each.startswith(("not once", "invented"))]
+    lost = [each for each in broken if each.startswith("lost: part")]
+    doubled = [each for each in broken if each.startswith(("not once", "invented")) and each not in tips]
     kills = ", ".join(f"{number} × {kind}" for kind, number in sorted(killer.done.items()))
     print(f"\n{sum(killer.done.values())} faults ({kills}), {killer.restarted} servers that ended were started again.")
     print(f"At most {killer.most_at_once} faults at once.")
@@ -402,9 +442,11 @@ def check(world: World, killer: Killer) -> int:
     others = len(world.book.published) - lists
     print(f"{others} requests and bulletins, {lists} lists with a revoked key.")
     print(f"{len(world.book.sent)} answers, {acknowledged} acknowledged parts.")
+    print(f"{len(world.tipsters.accepted)} tips accepted, {world.tipsters.refused.total()} to be sent again.")
     print(f"The slowest publication took {max(world.published_s, default=0):.0f} s, with the faults on its way.")
     print(
-        f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(unheard)} unheard."
+        f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(unheard)} unheard, "
+        f"{len(tips)} tips lost or doubled."
     )
     heard = ", ".join(f"{number} {kind}" for kind, number in sorted(world.witness.heard.items()))
     print(f"The witness heard {heard}, and found {len(world.witness.breaches)} breaches.")

@@ -48,10 +48,11 @@ def test_an_approved_answer_on_its_way_breaks_no_promise(witness: WireWitness) -
     for start in range(0, len(PARTS[1]), 500):
         witness.hear(*chunk(start, PARTS[1][start : start + 500]))
     witness.hear(topic(UploadVerb.FIN, 0), note(0))
+    witness.hear(topic(UploadVerb.INIT), b"")
     witness.hear(topic(UploadVerb.ABORT), b"")
     witness.hear(str(ReceiptTopic(DEVICE, ANSWER)), b"signed")
     assert witness.breaches == []
-    assert witness.heard == {"upload": 6, "receipt": 1}
+    assert witness.heard == {"upload": 7, "receipt": 1}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,7 @@ def test_an_approved_answer_on_its_way_breaks_no_promise(witness: WireWitness) -
         ((topic(UploadVerb.FIN), note(1, parts=3)), "another answer than the sealed one"),
         ((topic(UploadVerb.FIN), note(1, question=3)), "another answer than the sealed one"),
         ((topic(UploadVerb.FIN, 2), note(1)), "another answer than the sealed one"),
+        ((topic(UploadVerb.FIN), b""), "not the note of an upload"),
         ((topic(UploadVerb.FIN), b"I live at 4 Ship Street"), "not the note of an upload"),
         ((topic(UploadVerb.ABORT), b"why"), "a message that carries none"),
         ((str(HealthTopic(DEVICE)), b""), "reports its health"),

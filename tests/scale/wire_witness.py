@@ -87,6 +87,8 @@ class WireWitness:
             return self._chunk(folder / str(parsed.part), parsed.verb, payload)
         if parsed.verb is UploadVerb.ABORT:
             return "bytes in a message that carries none" if payload else ""
+        if parsed.verb is UploadVerb.INIT and not payload:
+            return ""  # takes a retained one back
         return self._note(folder, parsed.part, payload, asks=parsed.verb is UploadVerb.INIT)
 
     def _note(self, folder: Path, part: int, payload: bytes, *, asks: bool) -> str:

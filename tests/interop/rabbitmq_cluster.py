@@ -1,0 +1,326 @@
+"""`PYTHONPATH=. python -m tests.interop.rabbitmq_cluster`: three RabbitMQ nodes behind HAProxy, killed node by node.
+
+Debian 13's RabbitMQ runs three times from one separate root, each node with its address of loopback, as
+`tests.interop.rabbitmq` runs one. HAProxy passes TLS through to them. The answers are printed for
+`config/mosquitto/README.md`. Wants root, mmdebstrap and HAProxy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+from agent.clients.broker.broker_pki import BrokerPki
+from agent.core.bus import BusConnected, BusDisconnected, MessageReceived, PublishAcknowledged, PublishRefused
+from tests.brokers import NOW
+from tests.install.container import ENVIRONMENT, base
+from tests.interop.rabbitmq import (
+    CLIENTS,
+    CONFIGURATION,
+    DEVICE,
+    OTHER,
+    PACKAGES,
+    POLICE,
+    REQUEST,
+    UP,
+    Asked,
+    World,
+    connect,
+    definitions,
+)
+
+__all__ = ["Cluster", "cluster"]
+
+NODES = 3
+PROXY = "127.0.2.10"
+HOSTS = tuple(f"127.0.2.{number + 1}" for number in range(NODES))
+PORT, DISTRIBUTION_PORT = 18_883, 25_672
+"""The second is the first node's. Each has its own, as each has its own name at their common epmd."""
+_START_S = 300.0
+CLUSTERED = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_partition_handling = pause_minority
+"""
+
+
+def node_name(number: int) -> str:
+    return f"rabbit{number + 1}@node{number + 1}"
+
+
+class Cluster:
+    """`folder` gets the root. `pki` has a certificate for the addresses of the nodes and of HAProxy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.root = folder, folder / "root"
+        self.root.mkdir()
+        subprocess.run(["tar", "-xf", str(base("trixie", packages=PACKAGES)), "-C", str(self.root)], check=True)
+        self.pki = BrokerPki.create(self.root / "doorward", NOW, (PROXY, *HOSTS))
+        self._nodes: list[subprocess.Popen[bytes] | None] = [None] * NODES
+        self._others: list[subprocess.Popen[bytes]] = []
+
+    def write(self, definitions_text: str) -> None:
+        """Writes the configuration, once all clients have their certificates."""
+        own = self.root / "doorward"
+        authorities = [own / "authorities" / f"{role}.pem" for role in ("devices", "requesters")]
+        (own / "clients.pem").write_text("".join(path.read_text() for path in authorities))
+        (own / "definitions.json").write_text(definitions_text)
+        (own / "plugins").write_text("[rabbitmq_mqtt,rabbitmq_auth_mechanism_ssl].\n")
+        names = "".join(
+            f"cluster_formation.classic_config.nodes.{number + 1} = {node_name(number)}\n" for number in range(NODES)
+        )
+        for number, host in enumerate(HOSTS):
+            text = CONFIGURATION.replace("127.0.0.1:PORT", f"{host}:{PORT}")
+            node = own / f"node{number + 1}"
+            node.mkdir()
+            (node / "rabbitmq.conf").write_text(text + CLUSTERED + names)
+        hosts = "".join(f"{host} node{number + 1}\n" for number, host in enumerate(HOSTS))
+        (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
+        cookie = self.root / "root/.erlang.cookie"
+        cookie.write_text("doorward")
+        cookie.chmod(0o400)
+        servers = "".join(f"    server node{number + 1} {host}:{PORT} check inter 1s fall 2 rise 1\n"
+                          for number, host in enumerate(HOSTS))  # fmt: skip
+        (self.folder / "haproxy.cfg").write_text(
+            "defaults\n    mode tcp\n    timeout connect 3s\n    timeout client 1h\n    timeout server 1h\n"
+            "    retries 2\n    option redispatch\n"
+            f"frontend mqtt\n    bind {PROXY}:{PORT}\n    default_backend nodes\n"
+            f"backend nodes\n    balance leastconn\n{servers}"
+        )
+
+    def start(self) -> None:
+        epmd = ["chroot", self.root, "/usr/bin/env", "-i", *ENVIRONMENT, f"ERL_EPMD_ADDRESS={','.join(HOSTS)}", "epmd"]
+        proxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+        if proxy is None:
+            raise SystemExit("HAProxy is missing: apt-get install haproxy")
+        self._others = [
+            self._spawn("epmd", epmd),
+            self._spawn("haproxy", [proxy, "-db", "-f", self.folder / "haproxy.cfg"]),
+        ]
+        for number in range(NODES):
+            self.start_node(number, wait=False)
+        for number in range(NODES):
+            self.await_node(number)
+
+    def start_node(self, number: int, *, wait: bool = True) -> None:
+        address = HOSTS[number].replace(".", ",")
+        place = f"/doorward/node{number + 1}"
+        surroundings = {
+            "HOME": "/root",
+            "RABBITMQ_NODENAME": node_name(number),
+            "RABBITMQ_CONFIG_FILE": f"{place}/rabbitmq.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": "/doorward/plugins",
+            "RABBITMQ_MNESIA_BASE": f"{place}/state",
+            "RABBITMQ_LOG_BASE": f"{place}/log",
+            "RABBITMQ_DIST_PORT": str(DISTRIBUTION_PORT + number),
+            "ERL_EPMD_ADDRESS": ",".join(HOSTS),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-kernel inet_dist_use_interface {{{address}}}",
+        }
+        # If this process of `unshare` is killed, the node dies with its PID namespace, as in a power cut.
+        words = ["unshare", "--pid", "--fork", "--kill-child", f"--mount-proc={self.root}/proc", "chroot", self.root]
+        words += ["/usr/bin/env", "-i", *ENVIRONMENT, *(f"{name}={value}" for name, value in surroundings.items())]
+        self._nodes[number] = self._spawn(f"node{number + 1}", [*words, "/usr/lib/rabbitmq/bin/rabbitmq-server"])
+        if wait:
+            self.await_node(number)
+
+    def await_node(self, number: int) -> None:
+        deadline_s = time.monotonic() + _START_S
+        while not self.answers(number):
+            process = self._nodes[number]
+            if process is None or process.poll() is not None or time.monotonic() > deadline_s:
+                raise RuntimeError(f"node {number + 1}: {self.logs(number)}")
+            time.sleep(0.5)
+
+    def answers(self, number: int) -> bool:
+        with closing(socket.socket()) as knocking:
+            knocking.settimeout(1)
+            return knocking.connect_ex((HOSTS[number], PORT)) == 0
+
+    def logs(self, number: int) -> str:
+        own = self.root / "doorward" / f"node{number + 1}" / "log"
+        said = [self.folder / f"node{number + 1}.log", *own.glob("*.log")]
+        return "".join(path.read_text(errors="replace")[-3000:] for path in said if path.exists())
+
+    def kill_node(self, number: int) -> None:
+        process, self._nodes[number] = self._nodes[number], None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def running(self) -> list[str]:
+        """Returns the nodes that the cluster says are running."""
+        words = [
+            "chroot",
+            self.root,
+            "/usr/bin/env",
+            "-i",
+            *ENVIRONMENT,
+            "HOME=/root",
+            "/usr/lib/rabbitmq/bin/rabbitmqctl",
+            "-n",
+        ]
+        for number in range(NODES):
+            if self._nodes[number] is None:
+                continue
+            command = [*words, node_name(number), "cluster_status", "--formatter", "json"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+            if done.returncode == 0:
+                return sorted(json.loads(done.stdout)["running_nodes"])
+        return []
+
+    def stop(self) -> None:
+        for number in range(NODES):
+            self.kill_node(number)
+        for each in self._others:
+            each.kill()
+            each.wait()
+        self._others = []
+
+    def _spawn(self, name: str, words: list[object]) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+class ClusterWorld(World):
+    """Clients of a cluster. Each may choose a node by its host."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster, self.pki = cluster, cluster.pki
+        self.broker = SimpleNamespace(device_port=PORT, requester_port=PORT, stop=lambda: None)  # type: ignore[assignment]
+        self._buses = []
+
+
+@contextmanager
+def cluster() -> Iterator[ClusterWorld]:
+    with tempfile.TemporaryDirectory(prefix="doorward-rabbitmq-") as folder:
+        made = Cluster(Path(folder))
+        world = ClusterWorld(made)
+        for name in CLIENTS:
+            world.settings(name)
+        made.write(definitions(CLIENTS))
+        try:
+            made.start()
+            yield world
+        finally:
+            world.close()
+            made.stop()
+
+
+# --- The questions, in this order; each answer is a sentence
+
+
+def _connect(world: ClusterWorld, name: str, host: str, *filters: str) -> Asked:
+    return connect(world, name, *filters, host=host)
+
+
+def members(world: ClusterWorld) -> str:
+    deadline_s = time.monotonic() + 120
+    while len(running := world.cluster.running()) < NODES:
+        assert time.monotonic() < deadline_s, running
+        time.sleep(2)
+    return f"{len(running)} nodes form it: {', '.join(running)}"
+
+
+def across_nodes(world: ClusterWorld) -> str:
+    device = _connect(world, DEVICE, HOSTS[1], "doorward/v1/areas/#")
+    police = _connect(world, POLICE, HOSTS[0], f"doorward/v1/up/{POLICE}/#")
+    police.bus.publish(REQUEST, b"asked", token=1, retain=True, expiry_s=60)
+    assert police.until(PublishAcknowledged, PublishRefused) == PublishAcknowledged(1, heard=True)
+    assert device.until(MessageReceived) == MessageReceived(REQUEST, b"asked")
+    device.bus.publish(UP, b"x" * 65_536, token=7)
+    assert device.until(PublishAcknowledged, PublishRefused) == PublishAcknowledged(7, heard=True)
+    assert police.until(MessageReceived) == MessageReceived(UP, b"x" * 65_536)
+    return "a request published at node 1 reaches a doorbell at node 2, and its upload comes back"
+
+
+def retained(world: ClusterWorld) -> str:
+    police = _connect(world, POLICE, HOSTS[0])
+    police.bus.publish(REQUEST, b"asked before", token=1, retain=True, expiry_s=60)
+    police.until(PublishAcknowledged)
+    reached = []
+    for number, host in enumerate(HOSTS):
+        device = _connect(world, DEVICE, host, REQUEST)
+        if any(isinstance(one, MessageReceived) for one in device.events(3)):
+            reached.append(f"node {number + 1}")
+        device.bus.stop()
+    assert reached, "no node has it"
+    return f"what node 1 retains, read by its whole topic, is at {', '.join(reached)}"
+
+
+def one_name_twice(world: ClusterWorld) -> str:
+    first, second = _connect(world, POLICE, HOSTS[0]), None
+    second = _connect(world, POLICE, HOSTS[1])
+    ended = any(isinstance(event, BusDisconnected) for event in first.events(5))
+    second.bus.stop()
+    return f"a second connection with the same name at another node {'ends' if ended else 'does not end'} the first"
+
+
+def node_killed(world: ClusterWorld) -> str:
+    """The doorbells and the requester are behind HAProxy. Each node dies once and comes back."""
+    up = f"doorward/v1/up/{POLICE}/#"
+    devices = [_connect(world, name, PROXY, "doorward/v1/areas/#") for name in (DEVICE, OTHER)]
+    police, back_s = _connect(world, POLICE, PROXY, up), []
+    for each in (*devices, police):
+        each.bus.subscribe("doorward/v1/areas/#" if each is not police else up)
+    for number in range(NODES):
+        world.cluster.kill_node(number)
+        began_s = time.monotonic()
+        for each in (*devices, police):
+            lost = [event for event in each.events(3) if isinstance(event, BusDisconnected | BusConnected)]
+            if lost and not isinstance(lost[-1], BusConnected):
+                each.until(BusConnected)
+        back_s.append(time.monotonic() - began_s)
+        text = b"asked while node %d is dead" % (number + 1)
+        _publish(police, text)
+        for each in devices:
+            while each.until(MessageReceived) != MessageReceived(REQUEST, text):
+                pass
+        world.cluster.start_node(number)
+    return f"after each kill of a node all clients are connected within {max(back_s):.0f} s, and a request reaches them"
+
+
+def _publish(police: Asked, text: bytes) -> None:
+    """Publishes until it is acknowledged, as a requester does."""
+    for token in range(10, 20):
+        if police.bus.publish(REQUEST, text, token=token, retain=True, expiry_s=60):
+            event = police.until(PublishAcknowledged, PublishRefused, BusDisconnected)
+            if isinstance(event, PublishAcknowledged):
+                return
+        time.sleep(2)
+    raise TimeoutError("the cluster acknowledges no publication")
+
+
+QUESTIONS: dict[str, Callable[[ClusterWorld], str]] = {
+    "members": members,
+    "across nodes": across_nodes,
+    "retained messages": retained,
+    "one name at two nodes": one_name_twice,
+    "a node is killed": node_killed,
+}
+
+
+def main() -> int:
+    failed = False
+    with cluster() as world:
+        for name, ask in QUESTIONS.items():
+            with ExitStack() as each:
+                each.callback(world.stop_clients)
+                try:
+                    print(f"{name}: {ask(world)}", flush=True)
+                except (AssertionError, TimeoutError, RuntimeError) as error:
+                    failed = True
+                    print(f"{name}: FAILED: {error}", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
