@@ -294,4 +294,5 @@ def _bus_settings(broker: BrokerConfig, name: str) -> BusSettings:
         certificate=broker.certificate,
         key=broker.key,
         keepalive_s=broker.keepalive_s,
+        session_s=broker.session_hours * 3600,
     )

@@ -298,6 +298,7 @@ class BrokerLink(Section, frozen=True, kw_only=True):
     ]
     port: Annotated[int, Meta(ge=1, le=65_535)] = 8883
     keepalive_s: Annotated[int, Meta(ge=10, le=300)] = 60
+    session_hours: Annotated[int, Meta(ge=0, le=168)] = 0
     chunk_bytes: Annotated[int, Meta(ge=16_384, le=131_072)] = 131_072
 
 

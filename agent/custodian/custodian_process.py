@@ -188,6 +188,7 @@ class CustodianRole:
             (str(broker.ca), str(broker.certificate), str(broker.key)),
             reports_health=self._owned.health is not None,
             beat_every_s=self._owned.time.every_s,
+            session_hours=broker.session_hours,
         )
 
     def _relay(self) -> RelayReply:

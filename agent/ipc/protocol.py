@@ -239,6 +239,8 @@ class UplinkConfig(RoleAnswer, frozen=True):
     """The configuration names an installer who reads reports."""
     beat_every_s: int = 0
     """Seconds between two beats of the log of time. 0: no witness and no time-stamper is configured."""
+    session_hours: int = 0
+    """For how long the broker keeps messages for the doorbell while it is away."""
 
 
 class BeatMessage(Struct, frozen=True, forbid_unknown_fields=True):

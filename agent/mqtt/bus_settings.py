@@ -48,6 +48,9 @@ class BusSettings:
     """For TCP, for TLS and for the CONNACK, each."""
     stall_s: float = 60.0
     """If publications in flight get no answer for this long, the connection is dead, even if TCP is alive."""
+    session_s: int = 0
+    """For how long the broker keeps messages for this client while it is away. 0: it keeps none, and each connection
+    begins without a session."""
     user_timeout_ms: int = 8000
     """TCP_USER_TIMEOUT: the connection ends if sent bytes stay unacknowledged for this long."""
     congestion: bytes = b"bbr"

@@ -79,7 +79,7 @@ class Connection:
                 settings.host,
                 settings.port,
                 settings.keepalive_s,
-                clean_start=True,
+                clean_start=settings.session_s == 0,
                 properties=connect_properties(settings),
             )
         except OSError as error:

@@ -51,9 +51,9 @@ class InboundPublish:
 
 
 def connect_properties(settings: BusSettings) -> Properties:
-    """Without a session and topic aliases, and with our limits."""
+    """Without topic aliases, and with our limits."""
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = 0
+    properties.SessionExpiryInterval = settings.session_s
     properties.ReceiveMaximum = settings.inbound_window
     properties.MaximumPacketSize = settings.inbound_packet_bytes
     properties.TopicAliasMaximum = 0

@@ -298,4 +298,11 @@ def _tls_files(where: UplinkConfig) -> tuple[Path, Path, Path]:
 
 
 def _bus_settings(where: UplinkConfig) -> BusSettings:
-    return BusSettings(where.host, where.port, where.device, *_tls_files(where), keepalive_s=where.keepalive_s)
+    return BusSettings(
+        where.host,
+        where.port,
+        where.device,
+        *_tls_files(where),
+        keepalive_s=where.keepalive_s,
+        session_s=where.session_hours * 3600,
+    )

@@ -216,6 +216,7 @@ BROKER = BrokerConfig(
     host="broker.example",
     port=8884,
     keepalive_s=45,
+    session_hours=3,
     chunk_bytes=65_536,
     ca=Path("/ca.pem"),
     certificate=Path("/cert.pem"),
@@ -327,6 +328,7 @@ def test_the_uplink_learns_the_broker_and_the_cell_and_never_the_place(make: Cal
         65_536,
         cell_filter(cell_of(53.5, 10.0)),
         ("/ca.pem", "/cert.pem", "/key.pem"),
+        session_hours=3,
     )
 
 

@@ -186,8 +186,8 @@ class Asked:
         raise TimeoutError(f"none of {kinds}")
 
 
-def connect(world: World, name: str, *filters: str, host: str = "127.0.0.1") -> Asked:
-    bus = world.bus(name, host=host)
+def connect(world: World, name: str, *filters: str, host: str = "127.0.0.1", session_s: int = 0) -> Asked:
+    bus = world.bus(name, host=host, session_s=session_s)
     bus.hurry(True)
     bus.start()
     first = bus.next_event(PATIENCE_S)

@@ -39,7 +39,7 @@ from tests.interop.rabbitmq import (
     definitions,
 )
 
-__all__ = ["Cluster", "cluster"]
+__all__ = ["HOSTS", "NODES", "PORT", "PROXY", "Cluster", "bounded", "cluster"]
 
 NODES = 3
 PROXY = "127.0.2.10"
@@ -47,10 +47,17 @@ HOSTS = tuple(f"127.0.2.{number + 1}" for number in range(NODES))
 PORT, DISTRIBUTION_PORT = 18_883, 25_672
 """The second is the first node's. Each has its own, as each has its own name at their common epmd."""
 _START_S = 300.0
+_LARGE_BYTES = 4_500
+"""Bytes of a usual request."""
+_CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 CLUSTERED = """\
 cluster_formation.peer_discovery_backend = classic_config
 cluster_partition_handling = pause_minority
+mqtt.durable_queue_type = quorum
+mqtt.max_session_expiry_interval_seconds = 604800
 """
+MOST_KEPT_BYTES = 65_536
+"""Bytes that the cluster keeps for a doorbell that is away. The newest messages stay."""
 
 
 def node_name(number: int) -> str:
@@ -61,16 +68,17 @@ class Cluster:
     """`folder` gets the root. `pki` has a certificate for the addresses of the nodes and of HAProxy."""
 
     def __init__(self, folder: Path) -> None:
+        """The folder of the broker's certificates, `own`, does not exist yet."""
         self.folder, self.root = folder, folder / "root"
-        self.root.mkdir()
+        self.own = self.root / "doorward"
+        self.root.mkdir(parents=True)
         subprocess.run(["tar", "-xf", str(base("trixie", packages=PACKAGES)), "-C", str(self.root)], check=True)
-        self.pki = BrokerPki.create(self.root / "doorward", NOW, (PROXY, *HOSTS))
         self._nodes: list[subprocess.Popen[bytes] | None] = [None] * NODES
         self._others: list[subprocess.Popen[bytes]] = []
 
     def write(self, definitions_text: str) -> None:
         """Writes the configuration, once all clients have their certificates."""
-        own = self.root / "doorward"
+        own = self.own
         authorities = [own / "authorities" / f"{role}.pem" for role in ("devices", "requesters")]
         (own / "clients.pem").write_text("".join(path.read_text() for path in authorities))
         (own / "definitions.json").write_text(definitions_text)
@@ -98,6 +106,7 @@ class Cluster:
         )
 
     def start(self) -> None:
+        """Returns once all nodes listen."""
         epmd = ["chroot", self.root, "/usr/bin/env", "-i", *ENVIRONMENT, f"ERL_EPMD_ADDRESS={','.join(HOSTS)}", "epmd"]
         proxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
         if proxy is None:
@@ -158,24 +167,19 @@ class Cluster:
 
     def running(self) -> list[str]:
         """Returns the nodes that the cluster says are running."""
-        words = [
-            "chroot",
-            self.root,
-            "/usr/bin/env",
-            "-i",
-            *ENVIRONMENT,
-            "HOME=/root",
-            "/usr/lib/rabbitmq/bin/rabbitmqctl",
-            "-n",
-        ]
         for number in range(NODES):
-            if self._nodes[number] is None:
-                continue
-            command = [*words, node_name(number), "cluster_status", "--formatter", "json"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-            if done.returncode == 0:
-                return sorted(json.loads(done.stdout)["running_nodes"])
+            if self._nodes[number] is not None:
+                said = self.control(number, "cluster_status", "--formatter", "json")
+                if said:
+                    return sorted(json.loads(said)["running_nodes"])
         return []
+
+    def control(self, number: int, *words: str) -> str:
+        """Asks a node, and returns its answer, or "" if it fails."""
+        program = ["chroot", self.root, "/usr/bin/env", "-i", *ENVIRONMENT, "HOME=/root", _CONTROL, "-n"]
+        command = [str(word) for word in (*program, node_name(number), *words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+        return done.stdout if done.returncode == 0 else ""
 
     def stop(self) -> None:
         for number in range(NODES):
@@ -194,9 +198,18 @@ class ClusterWorld(World):
     """Clients of a cluster. Each may choose a node by its host."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.cluster, self.pki = cluster, cluster.pki
+        self.cluster, self.pki = cluster, BrokerPki.create(cluster.own, NOW, (PROXY, *HOSTS))
         self.broker = SimpleNamespace(device_port=PORT, requester_port=PORT, stop=lambda: None)  # type: ignore[assignment]
         self._buses = []
+
+
+def bounded(definitions_text: str) -> str:
+    """Adds the policy for what is kept for doorbells that are away."""
+    policy = {
+        "vhost": "/", "name": "sessions", "pattern": "^mqtt-subscription-", "apply-to": "queues", "priority": 0,
+        "definition": {"max-length-bytes": MOST_KEPT_BYTES, "overflow": "drop-head"},
+    }  # fmt: skip
+    return json.dumps(json.loads(definitions_text) | {"policies": [policy]})
 
 
 @contextmanager
@@ -206,7 +219,7 @@ def cluster() -> Iterator[ClusterWorld]:
         world = ClusterWorld(made)
         for name in CLIENTS:
             world.settings(name)
-        made.write(definitions(CLIENTS))
+        made.write(bounded(definitions(CLIENTS)))
         try:
             made.start()
             yield world
@@ -218,8 +231,8 @@ def cluster() -> Iterator[ClusterWorld]:
 # --- The questions, in this order; each answer is a sentence
 
 
-def _connect(world: ClusterWorld, name: str, host: str, *filters: str) -> Asked:
-    return connect(world, name, *filters, host=host)
+def _connect(world: ClusterWorld, name: str, host: str, *filters: str, session_s: int = 0) -> Asked:
+    return connect(world, name, *filters, host=host, session_s=session_s)
 
 
 def members(world: ClusterWorld) -> str:
@@ -256,6 +269,26 @@ def retained(world: ClusterWorld) -> str:
     return f"what node 1 retains, read by its whole topic, is at {', '.join(reached)}"
 
 
+def session(world: ClusterWorld) -> str:
+    """The doorbell leaves node 1, which then dies. The requester is at node 2. The doorbell returns at node 3."""
+    everything = "doorward/v1/areas/#"
+    _connect(world, DEVICE, HOSTS[0], everything, session_s=3600).bus.stop()
+    police = _connect(world, POLICE, HOSTS[1])
+    world.cluster.kill_node(0)
+    asked = 30
+    for number in range(asked):
+        _publish(police, (b"%03d" % number).ljust(_LARGE_BYTES), REQUEST.removesuffix("0") + str(number))
+    device = _connect(world, DEVICE, HOSTS[2], session_s=3600)
+    heard = [int(event.payload[:3]) for event in device.events(10) if isinstance(event, MessageReceived)]
+    device.bus.stop()
+    world.cluster.start_node(0)
+    newest = list(range(asked - len(heard), asked))
+    assert heard, "nothing arrives"
+    assert heard == newest, f"others than the newest: {heard}"
+    assert len(heard) * _LARGE_BYTES <= MOST_KEPT_BYTES, "more than the policy allows"
+    return f"of {asked} requests the {len(heard)} newest arrive, {len(heard) * _LARGE_BYTES} bytes, at another node"
+
+
 def one_name_twice(world: ClusterWorld) -> str:
     first, second = _connect(world, POLICE, HOSTS[0]), None
     second = _connect(world, POLICE, HOSTS[1])
@@ -288,10 +321,10 @@ def node_killed(world: ClusterWorld) -> str:
     return f"after each kill of a node all clients are connected within {max(back_s):.0f} s, and a request reaches them"
 
 
-def _publish(police: Asked, text: bytes) -> None:
+def _publish(police: Asked, text: bytes, topic: str = REQUEST) -> None:
     """Publishes until it is acknowledged, as a requester does."""
     for token in range(10, 20):
-        if police.bus.publish(REQUEST, text, token=token, retain=True, expiry_s=60):
+        if police.bus.publish(topic, text, token=token, retain=True, expiry_s=60):
             event = police.until(PublishAcknowledged, PublishRefused, BusDisconnected)
             if isinstance(event, PublishAcknowledged):
                 return
@@ -303,6 +336,7 @@ QUESTIONS: dict[str, Callable[[ClusterWorld], str]] = {
     "members": members,
     "across nodes": across_nodes,
     "retained messages": retained,
+    "a doorbell with a session is away, and its node dies": session,
     "one name at two nodes": one_name_twice,
     "a node is killed": node_killed,
 }

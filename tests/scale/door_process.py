@@ -1,4 +1,4 @@
-"""Light doorbells in a process of their own, because a process may open only so many files and has one Python thread.
+"""Light doorbells in a separate process, because one process may open 20 000 files and has one Python thread.
 
 `DoorProcess` is the parent's side. The child (`python -m tests.scale.door_process FILE`) tells each connection and each
 message that it heard, a line each, with its time: all processes of a machine share the monotonic clock.
@@ -47,15 +47,16 @@ class Door:
     authority: str
     certificate: str
     key: str
+    session_s: int
 
     @staticmethod
     def of(settings: BusSettings, cell: str) -> Door:
         files = (str(settings.authority), str(settings.certificate), str(settings.key))
-        return Door(settings.name, cell, settings.host, settings.port, *files)
+        return Door(settings.name, cell, settings.host, settings.port, *files, settings.session_s)
 
     def settings(self) -> BusSettings:
         files = (Path(self.authority), Path(self.certificate), Path(self.key))
-        return BusSettings(self.host, self.port, self.device, *files)
+        return BusSettings(self.host, self.port, self.device, *files, session_s=self.session_s)
 
 
 class DoorProcess:

@@ -52,7 +52,7 @@ class Killer:
         self._lock = threading.Lock()
         self._at_once = at_once
         self._down: Counter[int] = Counter()
-        self._kinds: list[str] = []
+        self._round: list[Fault] = []
         self.done: Counter[str] = Counter()
         self.most_at_once = self._now = self.restarted = 0
         """`restarted`: servers that ended alone, and that a manager started again."""
@@ -135,21 +135,21 @@ class Killer:
             fault.busy.release()
 
     def _next(self) -> Fault | None:
-        """Returns a fault of the next kind of a shuffled round, held, or None if all of that kind are under way."""
-        if not self._kinds:
-            self._kinds = sorted({each.kind for each in self._faults})
-            self._random.shuffle(self._kinds)
-        kind = self._kinds.pop()
-        free = [each for each in self._faults if each.kind == kind]
-        self._random.shuffle(free)
-        return next((each for each in free if each.busy.acquire(blocking=False)), None)
+        """Returns the next fault of a shuffled round, held, or None if it is under way."""
+        if not self._round:
+            self._round = list(self._faults)
+            self._random.shuffle(self._round)
+        fault = self._round.pop()
+        return fault if fault.busy.acquire(blocking=False) else None
 
     def _broker(self, shard: Shard) -> None:
-        self._begin(shard)
+        if shard.is_out_while_killed:
+            self._begin(shard)
         shard.kill()
         self._away(_AWAY_S)
         shard.start()
-        self._end(shard)
+        if shard.is_out_while_killed:
+            self._end(shard)
 
     def _digest(self, shard: Shard) -> None:
         shard.kill_digest()

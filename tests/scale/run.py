@@ -71,6 +71,7 @@ class Sizes:
     faults: int
     at_once: int
     agencies: int
+    rabbitmq: bool
 
 
 class World:
@@ -78,9 +79,7 @@ class World:
 
     def __init__(self, sizes: Sizes, folder: Path, ends: ExitStack) -> None:
         self.sizes, self.folder = sizes, folder
-        self.shards = [
-            Shard(folder / f"shard-{number}", number, 4.5 + 0.5 * (number // 2 % 8)) for number in range(sizes.shards)
-        ]
+        self.shards = [self._make_shard(number) for number in range(sizes.shards)]
         """Two shards share each cell, as in a dense one that was split."""
         self.desk = DeskSide(folder / "desk", ends, sizes.workers)
         self.root = TrustRoot(folder / "trust-root", self.shards)
@@ -91,7 +90,8 @@ class World:
         self.root.list(self._agencies)
         self.desk.join(self.root, self.shards)
         for shard in self.shards:
-            shard.let_witness_in()
+            if shard.takes_witness:
+                shard.let_witness_in()
             ends.callback(shard.stop)
             shard.start()
             shard.start_digest()
@@ -110,11 +110,20 @@ class World:
         self._answers.mkdir()
         self.judge.on_approval = self._approved
         contents = [each.content for house in self.houses for each in house.stored]
-        places = [(shard.host, shard.witness_port) for shard in self.shards]
+        places = [(shard.host, shard.witness_port) for shard in self.shards if shard.takes_witness]
         self.witness = WitnessProcess(folder / "witness.json", places, self._answers, secret_pieces(contents))
         ends.callback(self.witness.stop)
         ends.callback(self._stop)
         self.board.start()
+
+    def _make_shard(self, number: int) -> Shard:
+        """The first shard is a cluster if the run has one."""
+        folder, west = self.folder / f"shard-{number}", 4.5 + 0.5 * (number // 2 % 8)
+        if not self.sizes.rabbitmq or number:
+            return Shard(folder, number, west)
+        from tests.scale.rabbit_shard import RabbitShard
+
+        return RabbitShard(folder, number, west)
 
     def _make_doorbells(self) -> None:
         """Doorbells with a house are in this process, the others in `processes`."""
@@ -134,6 +143,8 @@ class World:
                 self.doorbells.append(LightDoorbell(settings, cell, self.board, self.judge, owned[device]))
             else:
                 others.append(Door.of(settings, cell))
+        for shard in self.shards:
+            shard.settle()
         count = -(-len(others) // DOORBELLS_OF_A_PROCESS)
         for number in range(count):
             file = self.folder / f"doors-{number}.json"
@@ -264,8 +275,9 @@ def measure(world: World) -> None:
     measure_connections(world, bare)
     measure_receiving(world)
     measure_fan_out(world, bare)
-    measure_return(world, world.shards[:1])
-    measure_return(world, world.shards)
+    brokers = [shard for shard in world.shards if shard.takes_witness]  # the death of a node is not one of a broker
+    measure_return(world, brokers[:1])
+    measure_return(world, brokers)
 
 
 def measure_receiving(world: World) -> None:
@@ -299,7 +311,7 @@ def measure_receiving(world: World) -> None:
 
 
 def measure_connections(world: World, bare: BareFigures) -> None:
-    count, pids = world.sizes.doorbells, [each.pid for each in world.shards]
+    count, pids = world.sizes.doorbells, [each.pid for each in world.shards if each.pid]
     memory, cpu, own = sum(map(memory_bytes, pids)), sum(map(cpu_s, pids)), sum(map(memory_bytes, world.pids))
     connected_s = world.connect()
     time.sleep(3)  # the first round of reading
@@ -474,6 +486,7 @@ def parsed(arguments: list[str]) -> Sizes:
     parser.add_argument("--answering", type=int, default=2, help="doorbells of each shard that answer")
     parser.add_argument("--faults", type=int, default=0, help="ends the run after this many, or after the minutes")
     parser.add_argument("--at-once", type=int, default=4, help="faults that may overlap")
+    parser.add_argument("--rabbitmq", action="store_true", help="the first shard is a RabbitMQ cluster of three")
     parser.add_argument("--agencies", type=int, default=100, help="agencies on the list of the trust root")
     return Sizes(**vars(parser.parse_args(arguments)))
 
@@ -486,6 +499,7 @@ def main(arguments: list[str]) -> int:
         words = [sys.executable, "-m", "tests.scale.run", *arguments]
         return subprocess.call(["unshare", "--net", "sh", "-c", command, "sh", *words], env=os.environ | {INSIDE: "1"})
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    logging.getLogger("django.request").setLevel(logging.CRITICAL)  # tips meet a database that is away
     most = raise_file_limit()
     if most < DOORBELLS_OF_A_PROCESS * FILES_OF_ONE:
         raise SystemExit(f"A process may open {most} files here, enough for {most // FILES_OF_ONE} doorbells.")

@@ -48,6 +48,10 @@ def spoken(*words: object) -> dict[str, Any]:
 class Shard:
     """One broker. `west`: the west edge of its column of cells; two shards with the same one share them."""
 
+    takes_witness = True
+    is_out_while_killed = True
+    """A kill ends it for all its clients."""
+
     def __init__(self, folder: Path, number: int, west: float) -> None:
         self.folder, self.number, self.west = folder, number, west
         self.host = f"127.0.1.{number + 1}"
@@ -67,10 +71,13 @@ class Shard:
         with (self.folder / "mosquitto.conf").open("a") as configuration:
             configuration.write(f"\nlistener {self.witness_port} {self.host}\nallow_anonymous true\n")
 
+    def settle(self) -> None:
+        """Runs once all clients have their certificates."""
+
     @property
     def pid(self) -> int:
-        assert self._broker is not None
-        return self._broker.pid
+        """The process of the broker, or 0 if it is not one."""
+        return 0 if self._broker is None else self._broker.pid
 
     @property
     def directory_entry(self) -> str:

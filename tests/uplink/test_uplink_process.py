@@ -158,7 +158,14 @@ def test_alerts_are_waited_for_on_a_connection_of_their_own() -> None:
 
 
 WHERE = UplinkConfig(
-    "ab" * 8, "broker.example", 8884, 45, 65_536, "a/filter", ("/etc/ca.pem", "/etc/cert.pem", "/etc/key.pem")
+    "ab" * 8,
+    "broker.example",
+    8884,
+    45,
+    65_536,
+    "a/filter",
+    ("/etc/ca.pem", "/etc/cert.pem", "/etc/key.pem"),
+    session_hours=2,
 )
 
 
@@ -166,7 +173,7 @@ def test_systemds_copies_of_the_certificates_win_over_the_configured_files(monke
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     expected = BusSettings(
         host="broker.example", port=8884, name="ab" * 8, authority=Path("/etc/ca.pem"),
-        certificate=Path("/etc/cert.pem"), key=Path("/etc/key.pem"), keepalive_s=45,
+        certificate=Path("/etc/cert.pem"), key=Path("/etc/key.pem"), keepalive_s=45, session_s=7200,
     )  # fmt: skip
     assert _bus_settings(WHERE) == expected
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/uplink")

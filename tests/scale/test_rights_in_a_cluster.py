@@ -1,0 +1,63 @@
+"""RabbitMQ's permissions give each client of a run the rights of mosquitto's access list, and no more."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from agent.clients.broker.broker_pki import BrokerPki
+from tests.brokers import NOW, add_requester
+from tests.scale.rabbit_shard import permissions
+
+DEVICE, OTHER, POLICE, WORKER = "a1" * 8, "b2" * 8, "rijnstad-police", "rijnstad-police.w1"
+UP = f"doorward.v1.up.{POLICE}.{DEVICE}.{'0' * 32}-1.0"
+REQUEST, RECEIPT = "doorward.v1.areas.283-375.requests.{}.0", f"doorward.v1.receipts.{DEVICE}.{'0' * 32}"
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> BrokerPki:
+    pki = BrokerPki.create(tmp_path_factory.mktemp("pki"), NOW)
+    add_requester(pki, WORKER)
+    return pki
+
+
+def may(pki: BrokerPki, name: str, way: str, topic: str) -> bool:
+    text = (pki.directory / ("devices.acl" if name in (DEVICE, OTHER) else "requesters.acl")).read_text()
+    write, read = permissions(text, name)
+    return re.search(write if way == "write" else read, topic) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "way", "topic"),
+    [
+        (DEVICE, "write", UP),
+        (DEVICE, "read", RECEIPT),
+        (DEVICE, "read", REQUEST.format(POLICE)),
+        (POLICE, "write", REQUEST.format(POLICE)),
+        (POLICE, "write", RECEIPT),
+        (WORKER, "write", REQUEST.format(POLICE)),
+        (WORKER, "read", UP),
+        (WORKER, "write", RECEIPT),
+    ],
+)
+def test_what_the_access_list_allows_is_allowed(pki: BrokerPki, name: str, way: str, topic: str) -> None:
+    assert may(pki, name, way, topic)
+
+
+@pytest.mark.parametrize(
+    ("name", "way", "topic"),
+    [
+        (OTHER, "write", UP),
+        (OTHER, "read", RECEIPT),
+        (DEVICE, "write", REQUEST.format(POLICE)),
+        (DEVICE, "read", UP),
+        (POLICE, "write", UP),
+        (POLICE, "write", REQUEST.format("other-police")),
+        (POLICE, "read", UP.replace(POLICE, "other-police")),
+        (WORKER, "write", REQUEST.format(WORKER)),
+        (WORKER, "write", REQUEST.format("other-police")),
+    ],
+)
+def test_what_the_access_list_forbids_is_forbidden(pki: BrokerPki, name: str, way: str, topic: str) -> None:
+    assert not may(pki, name, way, topic)
