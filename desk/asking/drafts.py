@@ -253,8 +253,9 @@ def _detail(draft: Draft, content: str, remark: str) -> dict[str, Any]:
 
 
 def _locked(draft: Draft) -> Draft:
+    Case.objects.select_for_update(no_key=True).get(pk=draft.case_id)  # before its draft, as all acts on a case do
     return (
-        Draft.objects.select_for_update(of=("self", "case"), no_key=True)
+        Draft.objects.select_for_update(of=("self",), no_key=True)
         .select_related("organisation", "case")
         .get(pk=draft.pk)
     )

@@ -23,7 +23,7 @@ from agent.errors import FormatError, OpenError
 from agent.wire import strictjson
 from agent.wire.text import clean
 from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES, TimeOpening
-from desk.cases.models import Answer
+from desk.cases.models import Answer, Case
 from desk.custody.log import record
 from desk.people.models import Person
 from desk.reasons import in_words
@@ -128,8 +128,9 @@ def take_owner_proof(requester: Requester, answer: Answer, by: Person, data: byt
     if known_s is not None and later_s is not None and later_s > known_s and all_count:
         raise FormatError("The file that is kept already confirms an earlier time.")
     with transaction.atomic():
+        Case.objects.select_for_update(no_key=True).get(pk=answer.case_id)  # before its answer, as a deletion does
         answer = (
-            Answer.objects.select_for_update(of=("self", "case"), no_key=True)
+            Answer.objects.select_for_update(of=("self",), no_key=True)
             .select_related("case__organisation")
             .get(pk=answer.pk)
         )

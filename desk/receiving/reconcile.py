@@ -16,7 +16,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.errors import DoorwardError
 from agent.wire.topics import ANONYMOUS
-from desk.cases.models import Answer, SignedRequest
+from desk.cases.models import Answer, Case, SignedRequest
 from desk.custody.log import record
 from desk.people.models import Organisation
 from desk.receiving.answer_rows import ACTOR, AnswerRecorder
@@ -141,7 +141,13 @@ def _report_unreadable(organisation: Organisation, requester: Requester, disclos
 def _report_missing(organisation: Organisation, disclosure: str) -> None:
     """Reports an answer without its folder. One that is due lost it to a deletion that a kill interrupted."""
     with transaction.atomic():
-        answer = Answer.objects.select_for_update(no_key=True).select_related("case").get(disclosure_id=disclosure)
+        case = Answer.objects.get(disclosure_id=disclosure).case_id
+        Case.objects.select_for_update(no_key=True).get(pk=case)  # before its answer, as a deletion does
+        answer = (
+            Answer.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("case")
+            .get(disclosure_id=disclosure)
+        )
         if answer.due_at is not None and answer.due_at <= timezone.now() and not answer.case.legal_hold:
             return  # the retention clock finishes the deletion
         reason = "Its files are missing on the disk."

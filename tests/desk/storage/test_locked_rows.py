@@ -3,6 +3,7 @@
 - PostgreSQL refuses a lock on a row that may be absent.
 - `FOR UPDATE` makes each insertion wait that refers to the row. An act that holds an organisation and waits for its
   custody log, and an entry of the log that waits for the organisation, end in a deadlock (`locks_at_work.py`).
+- A query that locks a row and its case locks the row first, while a deletion holds the case and waits for the row.
 """
 
 from __future__ import annotations
@@ -78,3 +79,24 @@ def test_the_rule_names_such_a_lock() -> None:
     assert locks_that_hold_others_up(sound) == []
     for wrong in (sound.replace(", no_key=True", ""), sound.replace('of=("self",), ', "")):
         assert len(locks_that_hold_others_up(wrong)) == 1, wrong
+
+
+def locks_of_a_row_before_its_case(source: str) -> list[str]:
+    """Returns the queries of `source` that lock a row and its case at once."""
+    return [
+        f"{name}({how}){more}"
+        for name, how, more in LOCKED.findall(source)
+        if '"case' in (how if "of=" in how else " ".join(RELATED.findall(more)))
+    ]
+
+
+def test_a_case_is_locked_before_what_belongs_to_it() -> None:
+    sources = [path.read_text() for path in sorted(Path(desk.__file__).parent.rglob("*.py"))]
+    assert [each for source in sources for each in locks_of_a_row_before_its_case(source)] == []
+
+
+def test_the_rule_names_a_query_that_locks_both() -> None:
+    sound = 'Draft.objects.select_for_update(of=("self",), no_key=True).select_related("case").get(pk=1)'
+    assert locks_of_a_row_before_its_case(sound) == []
+    for wrong in (sound.replace('"self",', '"self", "case"'), sound.replace('of=("self",), ', "")):
+        assert len(locks_of_a_row_before_its_case(wrong)) == 1, wrong
