@@ -20,12 +20,17 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class PeriodicThread:
-    """Runs `step` at once and then every `every_s` seconds. The end waits for the step that is running."""
+    """Runs `step` at once and then every `every_s` seconds. The end waits for the step that is running.
 
-    def __init__(self, name: str, step: Callable[[], object], *, every_s: float) -> None:
+    `ends` is set at the end. A step of several waits looks at it between them.
+    """
+
+    def __init__(
+        self, name: str, step: Callable[[], object], *, every_s: float, ends: threading.Event | None = None
+    ) -> None:
         self._step = step
         self._every_s = every_s
-        self._stop = threading.Event()
+        self._stop = ends or threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
 
     def __enter__(self) -> Self:

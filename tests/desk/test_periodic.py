@@ -33,6 +33,10 @@ def test_the_end_waits_for_the_step_that_is_running_and_begins_no_other() -> Non
     with PeriodicThread("step under test", step, every_s=0):
         assert began.wait(20)
     assert ended
+    ends = threading.Event()
+    with PeriodicThread("step under test", ends.wait, every_s=0, ends=ends):
+        assert not ends.is_set()
+    assert ends.is_set(), "a step that looks at it ends early"
     count = len(ended)
     assert not [each for each in threading.enumerate() if each.name == "step under test"]
     assert len(ended) == count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
@@ -505,6 +506,26 @@ def test_the_desk_publishes_on_each_listed_broker_stamps_daily_and_notes_faults(
     page = root.agency.client(Role.ADMIN).get("/trust").content.decode()
     assert "near.example.org:8884" in page
     assert "No certificate yet." in page
+
+
+def test_a_broker_that_is_away_holds_up_no_revocation_at_the_others_and_no_end_of_the_desk(root: Root) -> None:
+    root.found()
+    other = BROKERS.replace("near.", "far.")
+    root.sign(root.list(1, BROKERS + other), *root.people[:2])
+    brokers = Brokers()
+    brokers.away.add("near.example.org:8884")
+    root_publisher.publish_due(brokers.open, NOW_S)
+    root_publisher.publish_due(brokers.open, NOW_S + 86_400)
+    near, far = "near.example.org:8884", "far.example.org:8884"
+    assert brokers.connected == [near, far, far, near]
+    ends, opened = threading.Event(), brokers.open
+
+    def stop_meanwhile(organisation: object, address: BrokerAddress) -> Any:
+        ends.set()
+        return opened(organisation, address)
+
+    root_publisher.publish_due(stop_meanwhile, NOW_S + 2 * 86_400, ends=ends)
+    assert brokers.connected[4:] == [far], "it asks no further broker"
 
 
 def test_a_list_that_was_proposed_for_one_key_is_proposed_again_for_several(agency: Agency, tmp_path: Path) -> None:
