@@ -92,7 +92,7 @@ test-pi3: setup-test ## Boot QEMU's Raspberry Pi 3: its GPIO chip, its watchdog,
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run pi3
 
 .PHONY: models
-models: ## Fetch what can tell people from cars (38 MB once, 11 MB stay); an installation then takes it along
+models: ## Fetch what can tell people from cars (7 MB once, 4 MB stay); an installation then takes it along
 	@sh scripts/system-packages.sh models
 	@$(PYTHON) scripts/set_up.py models
 

@@ -214,8 +214,8 @@ class Network(Protocol):
     Belongs to one thread. The same pixels give the same numbers on one machine.
     """
 
-    def infer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
-        """Boxes (anchors, 4 or 16) and logits (anchors, classes) for one square picture; both are the caller's to keep.
+    def infer(self, pixels: Pixels) -> Numbers:
+        """One row for each cell, for one square picture. The array is the caller's to keep.
 
         `pixels` is only read.  Raises `DeviceError` for pixels of another size and when the network cannot be run.
         """

@@ -1,4 +1,4 @@
-"""Object detection: time and memory of an inference beside the bare interpreter and cv2.dnn, and what it gets right.
+"""Object detection: time and memory of an inference beside the bare network, and what it gets right.
 
 `python -m bench labels [cost|recording|labels …]` runs all three parts or those named.
 
@@ -6,8 +6,9 @@
   separate process, by thread time; memory is what loading and one inference add to the process.
 - recording: how late a thread with something to do every 10 ms gets its turn, while another thread examines frames as
   it does while a person is at the door, with and without every core busy with other processes.
-- labels: the footage of `labels_footage.json`, examined as a doorbell examines it, by label and by side: the footage
-  on which thresholds were chosen, and held-out footage, separated by source. Three ways of examining a frame.
+- labels: the footage of `labels_footage.json`, examined as a doorbell examines it, by label and by side, separated by
+  source: the footage on which thresholds were chosen, held-out footage, and footage that was fresh when this network
+  was chosen. Three ways of examining a frame.
   FOOTAGE names the folder of the repositories' files: FOOTAGE/OWNER+NAME/PATH. A listed file that is missing is left
   out and counted.
 """
@@ -51,7 +52,7 @@ EXAMINED_EVERY_NS = 700 * NS_PER_MS
 MOST_EXAMINED = 12
 """Frames of an event that are examined."""
 OURS = "colour, surroundings (ours)"
-MODEL = ROOT / "models" / "objects.tflite"
+MODEL = ROOT / "models" / "objects.onnx"
 PICTURES = 40
 TICK_S = 0.010
 WATCHED_S = 8.0
@@ -79,46 +80,22 @@ MOVED = (0.3, 0.2, 0.6, 0.8)
 
 
 def ours() -> Callable[[np.ndarray], object]:
-    from agent.recorder.detector_litert import open_detector
+    from agent.recorder.detector_opencv import open_detector
 
     object_detector = open_detector()
     return lambda picture: object_detector.detect(picture, MOVED)
 
 
-def ours_without_faces() -> Callable[[np.ndarray], object]:
-    from agent.core.object_detection.detector import ObjectDetector
-    from agent.recorder.detector_litert import MODELS, OBJECTS, LiteRtNetwork
-
-    object_detector = ObjectDetector(LiteRtNetwork(MODELS, OBJECTS).infer)
-    return lambda picture: object_detector.detect(picture, MOVED)
-
-
 def bare() -> Callable[[np.ndarray], object]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(MODEL), num_threads=1)
-    interpreter.allocate_tensors()
-    slot = interpreter.get_input_details()[0]["index"]
-    given = np.zeros((1, 300, 300, 3), np.float32)
-
-    def run(_picture: np.ndarray) -> None:
-        interpreter.set_tensor(slot, given)
-        interpreter.invoke()
-
-    return run
-
-
-def by_opencv() -> Callable[[np.ndarray], object]:
     import cv2
 
     cv2.setNumThreads(1)
-    network = cv2.dnn.readNetFromTFLite(str(MODEL))
-    names = network.getUnconnectedOutLayersNames()
-    given = np.zeros((1, 3, 300, 300), np.float32)
+    network = cv2.dnn.readNetFromONNX(str(MODEL))
+    given = np.zeros((1, 3, 320, 320), np.float32)
 
-    def run(_picture: np.ndarray) -> int:
+    def run(_picture: np.ndarray) -> None:
         network.setInput(given)
-        return len(network.forward(names))
+        network.forward()
 
     return run
 
@@ -134,10 +111,8 @@ def coloured_copy() -> Callable[[np.ndarray], object]:
 
 
 WAYS = {
-    "ours, faces if no person was found": ours,
-    "ours, objects only": ours_without_faces,
-    "the bare interpreter, one empty picture": bare,
-    "cv2.dnn, one empty picture": by_opencv,
+    "ours": ours,
+    "the bare network, one empty picture": bare,
     "the coloured copy of a frame of 1280 × 720": coloured_copy,
 }
 
@@ -155,27 +130,26 @@ def weigh(way: str) -> None:
     shown = pictures()
     before_kib = resident_kib()
     run = WAYS[way]()
-    answer = run(shown[0])
+    run(shown[0])
     resident_mib = (resident_kib() - before_kib) / 1024
     spent_ms = []
     for picture in shown:
         begun_ns = time.thread_time_ns()
         run(picture)
         spent_ms.append((time.thread_time_ns() - begun_ns) / 1e6)
-    outputs = answer if isinstance(answer, int) else 2
-    print(json.dumps({"ms": statistics.median(spent_ms), "mib": resident_mib, "outputs": outputs}))
+    print(json.dumps({"ms": statistics.median(spent_ms), "mib": resident_mib}))
 
 
 def cost() -> None:
-    print("| way | ms of one core, one inference | MiB added | outputs |\n|---|---:|---:|---:|")
+    print("| way | ms of one core, one inference | MiB added |\n|---|---:|---:|")
     for way in WAYS:
         command = [sys.executable, "-m", "bench.labels", "--weigh", way]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
-            print(f"| {way} | - | - | failed: {done.stderr.strip().splitlines()[-1][:60]} |")
+            print(f"| {way} | - | failed: {done.stderr.strip().splitlines()[-1][:60]} |")
             continue
         found = json.loads(done.stdout.splitlines()[-1])
-        print(f"| {way} | {found['ms']:.1f} | {found['mib']:.0f} | {found['outputs']} |", flush=True)
+        print(f"| {way} | {found['ms']:.1f} | {found['mib']:.0f} |", flush=True)
 
 
 def lateness_ms(work: Callable[[threading.Event], None] | None) -> tuple[float, float]:
@@ -200,7 +174,7 @@ def lateness_ms(work: Callable[[threading.Event], None] | None) -> tuple[float, 
 def recording() -> None:
     import cv2
 
-    from agent.recorder.detector_litert import open_detector
+    from agent.recorder.detector_opencv import open_detector
     from agent.recorder.io_priority import work_behind
 
     cv2.setNumThreads(1)
@@ -248,7 +222,7 @@ class _Way:
 
 def labels() -> None:
     """Prints, by side and label, how many events had the label and were called by it, were not, or wrongly were."""
-    from agent.recorder.detector_litert import open_detector
+    from agent.recorder.detector_opencv import open_detector
 
     object_detector = open_detector()
     ways = {
@@ -266,7 +240,7 @@ def labels() -> None:
         for number, said in enumerate(_labels_of(path, ways), start=1):
             events[recipe["side"]] += 1
             for way, named in said.items():
-                wrong = _count(counts, recipe, way, named)
+                wrong = _count(counts, recipe["side"], _of_event(recipe, number), way, named)
                 if wrong and way == OURS:
                     mistakes.append(f"| {recipe['side']} | {path.name} | {number} | {wrong} |")
     print("| side | way | label | events with it | called so | missed | called so wrongly | recall | precision |")
@@ -350,13 +324,19 @@ def _film_of(frames: Path, film: Path) -> Path:
     return film
 
 
+def _of_event(recipe: dict[str, Any], number: int) -> dict[str, Any]:
+    """Returns the labels of an event of a film. `by_event` names the events that differ from the film's others."""
+    of_event: dict[str, Any] = recipe.get("by_event", {}).get(str(number), recipe)
+    return of_event
+
+
 def _count(
-    counts: dict[tuple[str, str, str], Counter[str]], recipe: dict[str, Any], way: str, said: tuple[str, ...]
+    counts: dict[tuple[str, str, str], Counter[str]], side: str, seen: dict[str, Any], way: str, said: tuple[str, ...]
 ) -> str:
-    shows, may = set(recipe["shows"]), set(recipe["may_show"])
+    shows, may = set(seen["shows"]), set(seen["may_show"])
     invented, missed = set(said) - shows - may, shows - set(said)
     for label in shows | set(said) - may:
-        count = counts.setdefault((recipe["side"], way, label), Counter())
+        count = counts.setdefault((side, way, label), Counter())
         count["with"] += label in shows
         count["called"] += label in shows and label in said
         count["invented"] += label in invented
@@ -380,7 +360,7 @@ def main(arguments: list[str]) -> int:
         weigh(arguments[1])
         return 0
     if not MODEL.exists():
-        print("The networks are not here: make models")
+        print("The network is not here: make models")
         return 1
     for name in arguments or PARTS:
         print(f"\n### {name}\n", flush=True)

@@ -19,7 +19,6 @@ from importlib import metadata
 RUNS = 5
 
 MODULES = {
-    "ai-edge-litert": "ai_edge_litert.interpreter",
     "apprise": "apprise.plugins.ntfy",
     "av": "av",
     "click": "click",

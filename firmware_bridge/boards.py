@@ -33,8 +33,6 @@ class Board:
     """Properties of a board that the camera and the health check need.
 
     `widest_px`: the widest picture it records. `throttles_c`: the firmware lowers the clock above this temperature.
-    `object_detection`: true if the board has memory and time for it (90 MB) by default. Boards that are sold with
-    512 MB do not.
     """
 
     name: BoardName
@@ -43,17 +41,16 @@ class Board:
     widest_px: int
     throttles_c: float
     least_cma_mb: int
-    object_detection: bool
 
 
 _BOARDS = {
     board.name: board
     for board in (
-        Board(BoardName.ZERO_2_W, True, 3, 1280, 80.0, 128, False),
-        Board(BoardName.PI_3, True, 4, 1920, 80.0, 128, False),
-        Board(BoardName.PI_4, True, 4, 1920, 80.0, 256, True),
-        Board(BoardName.PI_5, False, 6, 1920, 80.0, 64, True),
-        Board(BoardName.OTHER, False, 4, 1920, 90.0, 0, True),
+        Board(BoardName.ZERO_2_W, True, 3, 1280, 80.0, 128),
+        Board(BoardName.PI_3, True, 4, 1920, 80.0, 128),
+        Board(BoardName.PI_4, True, 4, 1920, 80.0, 256),
+        Board(BoardName.PI_5, False, 6, 1920, 80.0, 64),
+        Board(BoardName.OTHER, False, 4, 1920, 90.0, 0),
     )
 }
 _MODELS = (

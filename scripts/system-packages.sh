@@ -42,9 +42,6 @@ fi
 if [ "$purpose" != run ] && [ "$purpose" != run-desk ] && [ "$purpose" != models ] && [ "$purpose" != release ]; then
     has mosquitto || need mosquitto
 fi
-if [ "$purpose" = models ] || { [ "$purpose" = release ] && [ ! -f models/objects.tflite ]; }; then
-    has npm || need nodejs npm
-fi
 if [ "$purpose" = release ]; then
     has git || need git
 fi

@@ -1,7 +1,7 @@
 """Fetches the wheels of requirements/run.txt for a machine without a network: `wheelhouse.py ARCHITECTURE FOLDER`.
 
 If zig (requirements/release.txt) or Debian's compiler for that architecture is installed, it adds the motion detector's
-native kernel. If `make models` has fetched the networks, it adds the wheels of requirements/object-detection.txt.
+native kernel.
 
 It serves both Pythons of Debian (12: 3.11, 13: 3.13) and checks each wheel against its pinned hash. pip evaluates
 markers for the Python that runs it, so this module evaluates them for the target Python instead.
@@ -52,8 +52,6 @@ def fetch(architecture: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for python in PYTHONS:
         files = [ROOT / "requirements" / "run.txt"]
-        if (ROOT / "models").is_dir():
-            files.append(ROOT / "requirements" / "object-detection.txt")
         if python == "3.11":
             files.append(ROOT / "requirements" / "debian-12-camera.txt")
         for file in files:

@@ -1,4 +1,4 @@
-"""Networks for tests: one that sees what it is told to, and the real ones where they are installed."""
+"""Networks for tests: one that sees what it is told to, and the real one where it is installed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from agent.core.object_detection.arrays import Numbers, Pixels
-from agent.core.object_detection.boxes import OBJECTS_PX, object_anchors
+from agent.core.object_detection.boxes import CLASSES_FROM, OBJECTS_PX, object_cells
 from agent.core.object_detection.detector import CLASSES, ObjectDetector
 from agent.core.object_detection.labels import Box, ObjectLabel
 from agent.errors import DeviceError
-from agent.recorder.detector_litert import MODELS, absent, open_detector
+from agent.recorder.detector_opencv import MODELS, absent, open_detector
 
 Seen = list[tuple[ObjectLabel, Box, float]]
-_CLASSES = 24
-_NEVER = -9.0
+_COLUMNS = 85
 
 
 class FakeNetwork:
@@ -27,21 +26,20 @@ class FakeNetwork:
     def __init__(self, sees: Callable[[Pixels], Seen]) -> None:
         self._sees = sees
 
-    def infer(self, pixels: Pixels) -> tuple[Numbers, Numbers]:
-        if pixels.shape != (1, OBJECTS_PX, OBJECTS_PX, 3) or pixels.dtype != np.float32:
+    def infer(self, pixels: Pixels) -> Numbers:
+        if pixels.shape != (OBJECTS_PX, OBJECTS_PX, 3) or pixels.dtype != np.uint8:
             raise DeviceError(f"This network wants a square of {OBJECTS_PX} px.")
-        boxes = np.zeros((len(object_anchors()), 4), np.float32)
-        logits = np.full((len(object_anchors()), _CLASSES), _NEVER, np.float32)
-        for sight, box, score in self._sees(pixels):
-            anchor = nearest_anchor(box)
-            boxes[anchor] = encoded(box, anchor)
-            logits[anchor, CLASSES[sight][0]] = math.log(score / (1 - score))
-        return boxes, logits
+        answer = np.zeros((len(object_cells()), _COLUMNS), np.float32)
+        for cell, (sight, box, score) in enumerate(self._sees(pixels)):  # any cell can say any box
+            answer[cell, :4] = encoded(box, cell)
+            answer[cell, CLASSES_FROM - 1] = 1.0
+            answer[cell, CLASSES_FROM + CLASSES[sight][0]] = score
+        return answer
 
 
 def bright_person(pixels: Pixels) -> Seen:
     """A person wherever the picture is nearly white."""
-    rows, columns = np.nonzero(pixels[0, :, :, 0] > 0.9)
+    rows, columns = np.nonzero(pixels[:, :, 0] > 240)
     if not len(rows):
         return []
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
@@ -55,25 +53,12 @@ def everywhere(sight: ObjectLabel) -> Callable[[Pixels], Seen]:
     return lambda _pixels: [(sight, place, 0.6) for place in places]
 
 
-def nearest_anchor(box: Box) -> int:
-    """The anchor with the nearest centre and size: the one that a real network would answer with."""
-    wanted = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]])
-    return int(np.abs(object_anchors() - wanted).sum(axis=1).argmin())
-
-
-def encoded(box: Box, anchor: int) -> Numbers:
-    """`box` as an SSD says it relative to `anchor`: the inverse of what is decoded."""
-    x, y, width, height = map(float, object_anchors()[anchor])
+def encoded(box: Box, cell: int) -> Numbers:
+    """`box` as the network says it relative to `cell`: the inverse of what is decoded."""
+    column, row, side = map(float, object_cells()[cell])
     centre_x, centre_y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return np.array(
-        [
-            (centre_y - y) / height * 10,
-            (centre_x - x) / width * 10,
-            math.log((box[3] - box[1]) / height) * 5,
-            math.log((box[2] - box[0]) / width) * 5,
-        ],
-        np.float32,
-    )
+    size = (math.log((box[2] - box[0]) / side), math.log((box[3] - box[1]) / side))
+    return np.array([centre_x / side - column, centre_y / side - row, *size], np.float32)
 
 
 def fake_eye(sees: Callable[[Pixels], Seen] = bright_person) -> ObjectDetector:
@@ -81,7 +66,7 @@ def fake_eye(sees: Callable[[Pixels], Seen] = bright_person) -> ObjectDetector:
 
 
 def real_models() -> Path:
-    """The place of the real ones; skips, and says so, if they are missing."""
+    """The folder of the real one; skips, and says so, if it is missing."""
     if why := absent(MODELS):
         pytest.skip(f"{why} Run `make models`.")
     return MODELS

@@ -19,6 +19,7 @@ from agent.cli.checks.camera import check_camera, check_encoder, check_sound
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import CheckStatus, Finding, bad, fine, poor
+from agent.cli.checks.memory import check_memory
 from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
@@ -76,6 +77,7 @@ def examine(config: Path) -> Iterator[Finding]:
             yield from _guarded("speaker", lambda: iter((check_speaker(speaker, status),)))
         yield from _guarded("disk", lambda: check_disk(configuration))
         yield from _guarded("object detection", lambda: check_object_detection(configuration))
+        yield from _guarded("memory", lambda: check_memory(configuration))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
     if configuration:
         now = datetime.datetime.now(datetime.UTC)

@@ -34,7 +34,7 @@ from agent.ports import CameraEnd
 from agent.recorder import motion_kernel
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.encoding import EncodingSettings
-from agent.recorder.detector_litert import MODELS, open_detector
+from agent.recorder.detector_opencv import MODELS, open_detector
 from agent.recorder.translation import zone_map
 
 __all__ = ["motion"]
@@ -142,7 +142,7 @@ class MotionRun:
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the result into this PNG, for tuning."
 )
-@click.option("--objects", is_flag=True, help="Name what is in each event: person, vehicle, animal, parcel.")
+@click.option("--objects", is_flag=True, help="Name what is in each event: person, vehicle, animal.")
 @json_option
 def motion(
     places: tuple[Path, ...],
@@ -161,7 +161,7 @@ def motion(
     LABELS is a JSON object whose entries have "file", "duration_s", and as lists of [start, end] in seconds "events_s"
     and, for motion that does not count, "dont_care_s".  With LABELS it counts seen, missed and false events.
 
-    With --objects two networks examine frames of each event, as while recording; `make models` fetches the networks.
+    With --objects a network examines frames of each event, as while recording; `make models` fetches it.
     """
     settings = load(config) if config else Configuration()
     zones = zone_map(settings.motion)

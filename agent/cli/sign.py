@@ -110,7 +110,7 @@ def _facts(in_force: Configuration) -> Iterator[str]:
     if in_force.object_detection.use is ObjectDetectionUse.OFF:
         yield "It does not recognise faces."
     else:
-        yield "It can tell people, vehicles, animals and parcels apart. It does not recognise faces."
+        yield "It can tell people, vehicles and animals apart. It does not recognise faces."
     yield f"Longest storage, in days: {in_force.vault.max_age_days}. A single event can be kept for up to a year."
 
 

@@ -122,6 +122,17 @@ class Encoder(enum.Enum):
     SOFTWARE = "software"
 
 
+class Focus(enum.Enum):
+    """How a lens that moves is focused."""
+
+    FIXED = "fixed"
+    """At `focus_m`."""
+    ONCE = "once"
+    """By the camera, when it starts. The lens then stays."""
+    CONTINUOUS = "continuous"
+    """By the camera, all the time. A lens that moves can look like motion."""
+
+
 Url = Annotated[
     str,
     Meta(
@@ -151,7 +162,9 @@ class CameraConfig(Section, frozen=True, kw_only=True):
     number: CameraNumber = 0
     rotate: bool = False
     mirror: bool = False
+    focus: Focus = Focus.FIXED
     focus_m: Annotated[float, Meta(ge=0.1, le=100)] = 2.0
+    hdr: bool = False
     encoder: Encoder = Encoder.AUTO
     url: Url | None = None
     luma_url: Url | None = None
@@ -245,16 +258,16 @@ class ClipsConfig(Section, frozen=True, kw_only=True):
 
 
 class ObjectDetectionUse(enum.Enum):
-    """Selects whether object detection examines frames of events for people, vehicles, animals and parcels."""
+    """Selects whether object detection examines frames of events for people, vehicles and animals."""
 
     AUTO = "auto"
-    """On if the networks are installed and the board has enough memory."""
+    """On if the network is installed."""
     ON = "on"
     OFF = "off"
 
 
 class ObjectDetectionConfig(Section, frozen=True, kw_only=True):
-    """`[object_detection]`: object detection. It needs installed networks, whatever the setting."""
+    """`[object_detection]`: object detection. It needs an installed network, whatever the setting."""
 
     use: ObjectDetectionUse = ObjectDetectionUse.AUTO
     models: Path | None = None

@@ -23,7 +23,6 @@ __all__ = ["KEY_BYTES", "FrameKey", "frame_header", "frame_key", "frame_nonce", 
 KEY_BYTES: Final = 32
 _SUITE: Final = 0x0005
 _NONCE_BYTES: Final = 12
-_LARGEST: Final = 2**64
 _INLINE: Final = 8
 """Smaller numbers are in the first byte of the header."""
 

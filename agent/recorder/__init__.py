@@ -11,7 +11,7 @@ from `capture` through `camera_queues`, `frame_analysis` and `clip_writer` to `s
     listening         opens the microphone, which may take seconds                           `sound_recorder`
     analysis          luma to motion to events; never waits for the disk                     `camera_loop`
     writer            packets and events to sealed segments; may wait for the disk           `camera_loop`
-    detection         the networks of object detection                                       `object_detection`
+    detection         the network of object detection                                        `object_detection`
     live              seals the newest GOPs while an owner looks; encodes small pictures     `composition`
     talk              opens an owner's sealed voice, and keeps the session                   `composition`
     speaker           decodes and plays it, while a session lasts                            `talk`

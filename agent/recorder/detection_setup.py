@@ -11,10 +11,9 @@ from agent.config import Configuration
 from agent.config.settings import ObjectDetectionUse
 from agent.core.object_detection.detector import ObjectDetector
 from agent.ports import Notifier
-from agent.recorder.detector_litert import MODELS, absent, open_detector
+from agent.recorder.detector_opencv import MODELS, absent, open_detector
 from agent.recorder.io_priority import work_behind
 from agent.recorder.object_detection import ObjectDetectionService
-from firmware_bridge.boards import board_named
 
 __all__ = ["make_object_detection", "why_unavailable"]
 
@@ -22,7 +21,7 @@ __all__ = ["make_object_detection", "why_unavailable"]
 def make_object_detection(
     configuration: Configuration, notifier: Notifier, open_own: Callable[[], ObjectDetector] | None = None
 ) -> ObjectDetectionService:
-    """Loads nothing yet. `open_own` replaces the installed networks."""
+    """Loads nothing yet. `open_own` replaces the installed network."""
     if open_own is not None:
         return ObjectDetectionService(open_own, notifier, step_back=work_behind)
     why = why_unavailable(configuration)
@@ -41,7 +40,4 @@ def why_unavailable(configuration: Configuration) -> str:
     wanted = configuration.object_detection
     if wanted.use is ObjectDetectionUse.OFF:
         return "It is switched off."
-    board = board_named(configuration.board.profile)
-    if wanted.use is ObjectDetectionUse.AUTO and not board.object_detection:
-        return f"Boards like this one ({board.name.value}) may have too little memory for it."
     return absent(wanted.models or MODELS)

@@ -1,4 +1,4 @@
-"""Object detection: runs the networks on frames of events on a separate thread, off the path of recording.
+"""Object detection: runs the network on frames of events on a separate thread, off the path of recording.
 
     analysis ── now and then a frame of an open event ──▶ queue, bounded ──▶ thread "detection": detector ──▶ votes
     writer   ── labels of this segment? ◀─────────────────────────────────────────────────────────────────────┘
@@ -6,8 +6,8 @@
 - Everything else runs on ahead of it. The queue holds `QUEUE` frames of a live camera; if it is full, the oldest is
   dropped and counted. (Footage from a file keeps every frame: there the threads wait for each other.)
 - It takes at most a quarter of one core, at a low priority (`step_back`).
-- If networks are missing, after a fault, and while the board is too warm, it answers "labels unknown". An unknown label
-  is no error, and footage is kept.
+- If the network is missing, after a fault, and while the board is too warm, it answers "labels unknown". An unknown
+  label is no error, and footage is kept.
 - A visitor is reported once: as a person if one is recognised soon, otherwise as something that moved, "unsure what" if
   frames were examined in vain. A person who is recognised later in the same event is reported then.
 """
@@ -132,7 +132,7 @@ class ObjectDetectionService:
         self.begin_stream(live=True)
 
     def start(self) -> None:
-        """Loads the networks and begins to detect, on another thread. `status` reports a fault of the networks."""
+        """Loads the network and begins to detect, on another thread. `status` reports a fault of the network."""
         if self._open_detector is None or self._thread is not None:
             return
         self._stopping.clear()

@@ -193,6 +193,8 @@ def pi_mode(settings: CameraConfig, size_px: tuple[int, int], frames_per_s: int,
         number=settings.number,
         rotate=settings.rotate,
         mirror=settings.mirror,
+        focus=settings.focus.value,
         focus_m=settings.focus_m,
+        hdr=settings.hdr,
         buffers=board.camera_buffers,
     ).at_most(board.widest_px)

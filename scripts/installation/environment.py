@@ -49,12 +49,6 @@ def build(version: Path, wheelhouse: Path | None) -> None:
     if wheelhouse:
         words += ["--no-index", "--find-links", str(wheelhouse)]
     run([*words, "-r", str(pins)], "pip could not install the pinned packages")
-    if (version / "app" / "models").is_dir():
-        wanted = version / "app" / "requirements" / "object-detection.txt"
-        if wheelhouse and not any(wheelhouse.glob("ai_edge_litert-*.whl")):
-            say("The wheelhouse has nothing to run object detection with: installed without it")
-        else:
-            run([*words, "-r", str(wanted)], "pip could not install the library of object detection")
     site = next((version / "venv" / "lib").glob("python3.*/site-packages"))
     (site / "doorward.pth").write_text(f"{version / 'app'}\n")
     run(

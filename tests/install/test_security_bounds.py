@@ -47,7 +47,7 @@ HOME_PACKET_BYTES = 64 << 10
 """tests/mqtt/test_outbound_client.py sends more."""
 CRYPTOGRAPHY = {"c2pa", "cryptography", "rfc3161_client", "tuf"}
 OTHER_LIBRARIES = {
-    "ai_edge_litert", "apprise", "asn1crypto", "av", "click", "cv2", "gpiod", "gpiozero", "ifaddr", "jinja2",
+    "apprise", "asn1crypto", "av", "click", "cv2", "gpiod", "gpiozero", "ifaddr", "jinja2",
     "libcamera", "msgspec", "numpy", "paho", "picamera2", "rich", "segno", "starlette", "structlog", "urllib3",
     "uvicorn", "zeroconf",
 }  # fmt: skip

@@ -133,14 +133,14 @@ def test_beside_the_systems_camera_packages_numpy_is_the_systems() -> None:
     assert "\nnumpy==" not in bookworm
 
 
-def test_the_networks_come_along_where_somebody_fetched_them(tmp_path: Path, source: Path) -> None:
+def test_the_network_comes_along_if_it_was_fetched(tmp_path: Path, source: Path) -> None:
     versions = Versions(Places(tmp_path / "root"))
     assert not (versions.begin("without", source) / "app" / "models").exists()
     before = tree_digest(source)
     (source / "models").mkdir()
-    (source / "models" / "objects.tflite").write_bytes(b"TFL3")
-    assert tree_digest(source) != before, "with them it is another version"
-    assert (versions.begin("with", source) / "app" / "models" / "objects.tflite").read_bytes() == b"TFL3"
+    (source / "models" / "objects.onnx").write_bytes(b"ONNX")
+    assert tree_digest(source) != before, "with it this is another version"
+    assert (versions.begin("with", source) / "app" / "models" / "objects.onnx").read_bytes() == b"ONNX"
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")

@@ -1,4 +1,4 @@
-"""Object detection is on if it is wanted, the board is large enough and the networks are there; else it says why."""
+"""Object detection is on if it is wanted and the network is there; else it says why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from agent.config import Configuration
 from agent.config.settings import ObjectDetectionConfig, ObjectDetectionUse
-from agent.recorder import detection_setup, detector_litert
+from agent.recorder import detection_setup, detector_opencv
 from agent.recorder.detection_setup import make_object_detection, why_unavailable
 from firmware_bridge.boards import BoardName
 from firmware_bridge.settings import BoardConfig
@@ -24,11 +24,10 @@ def configured(use: ObjectDetectionUse, models: Path | None = None, board: Board
 
 
 @pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with files of the networks' names, beside the library."""
-    for name in detector_litert.SHA256:
+def models(tmp_path: Path) -> Path:
+    """A folder with a file of the network's name."""
+    for name in detector_opencv.SHA256:
         (tmp_path / name).write_bytes(b"no network")
-    monkeypatch.setattr(detector_litert.importlib.util, "find_spec", lambda _name: object())
     return tmp_path
 
 
@@ -40,20 +39,17 @@ def test_it_is_off_if_it_is_switched_off(models: Path) -> None:
     assert (status.state, status.detail, lines) == ("off", "It is switched off.", [])
 
 
-def test_a_small_board_has_it_only_if_it_is_asked_for(models: Path) -> None:
-    small = configured(ObjectDetectionUse.AUTO, models, BoardName.ZERO_2_W)
-    assert why_unavailable(small) == "Boards like this one (zero2w) may have too little memory for it."
-    assert why_unavailable(configured(ObjectDetectionUse.ON, models, BoardName.ZERO_2_W)) == ""
-    assert why_unavailable(configured(ObjectDetectionUse.AUTO, models, BoardName.PI_5)) == ""
+@pytest.mark.parametrize("board", [BoardName.ZERO_2_W, BoardName.PI_3, BoardName.PI_5])
+def test_every_board_has_it_if_it_is_installed(models: Path, board: BoardName) -> None:
+    for use in (ObjectDetectionUse.AUTO, ObjectDetectionUse.ON):
+        assert why_unavailable(configured(use, models, board)) == ""
 
 
-def test_missing_networks_are_named_with_their_folder(models: Path) -> None:
+def test_a_missing_network_is_named_with_its_folder(models: Path) -> None:
     empty = models / "empty"
     assert str(empty) in why_unavailable(configured(ObjectDetectionUse.AUTO, empty))
-    (models / detector_litert.OBJECTS).unlink()
-    why = why_unavailable(configured(ObjectDetectionUse.AUTO, models))
-    assert detector_litert.OBJECTS in why
-    assert detector_litert.FACES not in why
+    (models / detector_opencv.OBJECTS).unlink()
+    assert detector_opencv.OBJECTS in why_unavailable(configured(ObjectDetectionUse.AUTO, models))
 
 
 def test_the_usual_folder_is_taken_if_none_is_named(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

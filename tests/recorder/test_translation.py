@@ -16,6 +16,7 @@ from agent.config.settings import (
     CameraKind,
     ClipsConfig,
     Encoder,
+    Focus,
     MotionConfig,
     RequestsConfig,
     SoundConfig,
@@ -157,11 +158,12 @@ def test_a_film_without_a_file_is_refused_with_the_key() -> None:
 
 
 def test_the_mode_of_a_pi_camera_has_every_key_and_no_more_than_its_board_takes() -> None:
-    settings = CameraConfig(kind=CameraKind.PI, bitrate_kbps=900, number=1, rotate=True, mirror=True, focus_m=0.5)
+    settings = CameraConfig(kind=CameraKind.PI, bitrate_kbps=900, number=1, rotate=True, mirror=True, focus_m=0.5,
+                            focus=Focus.ONCE, hdr=True)  # fmt: skip
     mode = translation.pi_mode(settings, (1920, 1080), 12, board_named(BoardName.PI_5))
     assert mode == PiMode(
         size_px=(1920, 1080), frames_per_s=12, bitrate_kbps=900, number=1, rotate=True, mirror=True, focus_m=0.5,
-        buffers=6,
+        focus="once", hdr=True, buffers=6,
     )  # fmt: skip
     small = translation.pi_mode(settings, (1920, 1080), 12, board_named(BoardName.ZERO_2_W))
     assert (small.size_px[0], small.buffers) == (1280, 3)

@@ -1,8 +1,8 @@
 """`python -m tests.releasing.two_debians [SUITE …]`: one commit built on fresh Debians, and every byte compared.
 
 Each suite's root is made by mmdebstrap with git, make and python3-venv only. The last commit is cloned into it, and
-`make release` runs there, in a container that shares this machine's network. The networks of object detection are
-lent, because their hashes are pinned. Writes RESULTS.md.
+`make release` runs there, in a container that shares this machine's network. The network of object detection is
+lent, because its hash is pinned. Writes RESULTS.md.
 """
 
 from __future__ import annotations

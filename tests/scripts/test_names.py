@@ -22,7 +22,7 @@ _ABOUT_PHRASES = ("docs/GLOSSARY.md", "tests/scripts/test_names.py")
 _ORDINARY = frozenset({"Act", "Arrivals", "Cause", "Met", "Parcel", "Post", "Said", "Stand", "Visitors"})
 """Replaced words that mean something else as a part of a name, such as `post_roll_s`. Only the whole name counts."""
 _MEANS_ANOTHER_THING = {
-    "Anchor": ("agent/media/capture_signature.py", "agent/core/object_detection/boxes.py"),
+    "Anchor": ("agent/media/capture_signature.py",),
     "Sight": ("agent/core/motion/background.py", "agent/core/motion/presence.py"),
 }
 """Files in which a replaced word is the field's word for something else."""

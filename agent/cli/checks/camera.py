@@ -55,7 +55,14 @@ def check_camera(camera: CameraConfig) -> Iterator[Finding]:
     if camera.kind is CameraKind.PI:
         yield from _check_memory()
         yield _cameras_found(camera.number)
-        yield _opened(PiCamera(PiMode(camera.size, camera.fps, number=camera.number)), f"Pi camera {camera.number}")
+        opened = PiCamera(PiMode(camera.size, camera.fps, number=camera.number, hdr=camera.hdr))
+        yield _opened(opened, f"Pi camera {camera.number}")
+        if opened.lacks_hdr:
+            yield poor(
+                "HDR",
+                "Neither this sensor nor this board computes HDR: it records without.",
+                "Set camera.hdr = false, or use a Camera Module 3, or any Pi camera on a Pi 5.",
+            )
     elif camera.kind is CameraKind.RTSP:
         yield _opened(RtspCamera(camera.url or "", camera.luma_url), "The network camera")
     elif camera.kind is CameraKind.SCRIPTED:

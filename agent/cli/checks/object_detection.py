@@ -12,7 +12,7 @@ from agent.config import Configuration
 from agent.config.settings import ObjectDetectionUse
 from agent.errors import DoorwardError
 from agent.recorder.detection_setup import why_unavailable
-from agent.recorder.detector_litert import MODELS, open_detector
+from agent.recorder.detector_opencv import MODELS, open_detector
 
 __all__ = ["check_object_detection"]
 
@@ -20,7 +20,7 @@ _REMEDY = "Run `make models` in the repository, then `sudo make install` again; 
 
 
 def check_object_detection(configuration: Configuration) -> Iterator[Finding]:
-    """Loads both networks and looks at one grey picture."""
+    """Loads the network and looks at one grey picture."""
     wanted = configuration.object_detection
     why = why_unavailable(configuration)
     if why and wanted.use is ObjectDetectionUse.ON:

@@ -1,4 +1,4 @@
-"""Labels the frames of an event: person, vehicle, animal or parcel.
+"""Labels the frames of an event: person, vehicle or animal.
 
     picture, what moved ──▶ framing ──▶ a network (a port) ──▶ boxes ──▶ sightings ──▶ votes ──▶ what the event shows
 

@@ -1,4 +1,4 @@
-"""Input and output arrays of a network."""
+"""Input and output arrays of the network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 __all__ = ["Numbers", "Pixels"]
 
-Pixels = npt.NDArray[np.float32]
-"""(1, side, side, 3), −1 black .. 1 white."""
+Pixels = npt.NDArray[np.uint8]
+"""(side, side, 3), red, green, blue."""
 
 Numbers = npt.NDArray[np.float32]
-"""One row for each of the network's anchors."""
+"""One row for each of the network's cells."""

@@ -23,6 +23,7 @@ class ObjectLabel(enum.Enum):
     VEHICLE = "vehicle"
     ANIMAL = "animal"
     PARCEL = "parcel"
+    """A word of the formats. The present network does not know it."""
 
 
 @dataclass(frozen=True, slots=True)

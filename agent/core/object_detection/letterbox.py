@@ -1,7 +1,7 @@
 """Fits a picture of any shape into the square that a network wants, and brings its boxes back.
 
 The picture keeps its proportions and lies in the middle of grey bands (letterbox). Stretched instead, people in an
-upright camera would become dwarfs, which the networks never saw.
+upright camera would become dwarfs, which the network never saw.
 
 The network's square shows the surroundings of the motion, not the whole picture. A visitor at the gate is then 100 px
 tall in it instead of 20 px. It is in colour, because a network takes grey cats for persons (bench/LABELS.md).
@@ -22,8 +22,7 @@ from agent.core.object_detection.labels import Box
 __all__ = ["WHOLE", "Letterbox", "fit", "surroundings"]
 
 WHOLE: Final[Box] = (0.0, 0.0, 1.0, 1.0)
-_BAND = 0.0
-_HALF_SCALE = 127.5
+_BAND: Final = 128
 _SURROUNDINGS: Final = 1.5
 """Side of the square around what moved, as a multiple of the longer side of what moved."""
 _LEAST_WIDTH: Final = 0.3
@@ -78,9 +77,9 @@ def fit(picture: Luma | Picture, side_px: int, region: Box = WHOLE) -> tuple[Pix
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = part if scale == 1 else cv2.resize(part, (columns, rows), interpolation=way)
     top, left = (side_px - rows) // 2, (side_px - columns) // 2
-    pixels = np.full((1, side_px, side_px, 3), _BAND, np.float32)
-    values = np.asarray(small, np.float32) / _HALF_SCALE - 1
-    pixels[0, top : top + rows, left : left + columns] = values if values.ndim == 3 else values[..., None]
+    pixels = np.full((side_px, side_px, 3), _BAND, np.uint8)
+    values = np.asarray(small, np.uint8)
+    pixels[top : top + rows, left : left + columns] = values if values.ndim == 3 else values[..., None]
     return pixels, Letterbox(left / side_px, top / side_px, columns / side_px, rows / side_px, region)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from agent.core.motion.zones import Zone, ZoneMap
-from agent.recorder.capture.camera_picamera2 import PiMode
+from agent.recorder.capture.camera_picamera2 import PiCamera, PiMode
 from agent.recorder.capture.camera_picamera2.camera import _light
 from agent.recorder.capture.camera_picamera2.mode import controls_for, transform_for
 from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch, small_picture
@@ -32,8 +33,68 @@ def test_a_lens_that_moves_is_told_to_stay_where_it_is_sharp() -> None:
     assert asked == {"AfMode": 0, "LensPosition": 0.5}
 
 
+@pytest.mark.parametrize(("focus", "asked"), [("once", {"AfMode": 1, "AfTrigger": 0}), ("continuous", {"AfMode": 2})])
+def test_a_camera_focuses_itself_once_or_all_the_time_if_it_is_asked_to(focus: str, asked: dict[str, int]) -> None:
+    lens = Offering({"LensPosition": (0.0, 32.0, 1.0), "AfMode": (0, 2, 0)})
+    assert controls_for(lens, PiMode(focus=focus)) == asked
+    assert controls_for(Offering(), PiMode(focus=focus)) == {}, "a lens that does not move"
+
+
 def test_what_a_camera_does_not_offer_is_not_asked_of_it() -> None:
-    assert controls_for(Offering(), PiMode(focus_m=2.0, frames_per_s=15)) == {}
+    assert controls_for(Offering(), PiMode(focus_m=2.0, frames_per_s=15, hdr=True)) == {}
+
+
+def test_a_board_computes_hdr_unless_the_sensor_does() -> None:
+    board = Offering({"HdrMode": (0, 4, 0)})
+    assert controls_for(board, PiMode(hdr=True), "imx219") == {"HdrMode": 3}
+    assert controls_for(board, PiMode(hdr=True), "imx708") == {}
+    assert controls_for(board, PiMode(hdr=False), "imx219") == {}
+
+
+class Camera(Offering):
+    """Enough of picamera2 to be opened."""
+
+    def create_video_configuration(self, **asked: Any) -> dict[str, Any]:
+        self.given = {name: asked[name] for name in ("main", "lores")}
+        self.controls = asked["controls"]
+        return self.given
+
+    def configure(self, _wanted: object) -> None: ...
+
+    def camera_configuration(self) -> dict[str, Any]:
+        return self.given
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_sensor_of_camera_module_3_is_switched_to_hdr_and_back_before_it_is_opened(wanted: bool) -> None:
+    steps: list[object] = []
+    camera = PiCamera(
+        PiMode(hdr=wanted, number=1),
+        make=lambda _number: steps.append("opened") or Camera({"FrameDurationLimits": LIMITS}),
+        cameras=lambda: [{"Model": "imx219"}, {"Model": "imx708"}],
+        switch_sensor_hdr=lambda *switched: steps.append(switched),
+    )
+    camera.open()
+    assert steps == [(1, wanted), "opened"]
+
+
+@pytest.mark.parametrize(("sensor", "event"), [("imx708", "camera_hdr_failed"), ("imx219", "camera_without_hdr")])
+def test_a_camera_without_hdr_records_without_it_and_says_so(sensor: str, event: str) -> None:
+    def fails(_number: int, _on: bool) -> None:
+        raise PermissionError("/dev/v4l-subdev2")
+
+    camera = PiCamera(
+        PiMode(hdr=True),
+        make=lambda _number: Camera(),
+        cameras=lambda: [{"Model": sensor}],
+        switch_sensor_hdr=fails,
+    )
+    with capture_logs() as lines:
+        assert camera.open().width_px == 1280
+    assert [line["event"] for line in lines] == [event]
+    assert camera.lacks_hdr is (sensor == "imx219")
 
 
 @pytest.mark.parametrize(("frames_per_s", "frame_us"), [(15, 66_666), (60, 16_666), (5, 120_000), (1000, 11_000)])

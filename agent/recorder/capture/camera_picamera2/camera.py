@@ -19,7 +19,7 @@ from agent.errors import DeviceError, InternalError
 from agent.ports import CameraEnd, CameraSink, MaskedArea
 from agent.recorder.capture.camera_picamera2.encoding import EncoderChoice, EncoderTap, make_encoder
 from agent.recorder.capture.camera_picamera2.faults import no_camera, out_of_memory, remedies
-from agent.recorder.capture.camera_picamera2.mode import PiMode, controls_for, transform_for
+from agent.recorder.capture.camera_picamera2.mode import HDR_SENSORS, PiMode, controls_for, has_hdr, transform_for
 from agent.recorder.capture.camera_picamera2.pictures import PrivacyRetouch, picture_of
 from agent.recorder.capture.delivery_thread import DeliveryThread, Ending
 from agent.recorder.capture.encoding import EncodingSettings, luma_size
@@ -53,7 +53,19 @@ def cameras_here(cameras: Callable[[], list[Any]] = _cameras) -> tuple[str, ...]
     """Returns the sensors that libcamera finds, by camera number. Raises `DeviceError` if libcamera does not answer."""
     with remedies():
         found = cameras()
-    return tuple(str(each.get("Model") or "unnamed") if isinstance(each, dict) else "unnamed" for each in found)
+    return tuple(_model(each) for each in found)
+
+
+def _model(found: Any) -> str:
+    return str(found.get("Model") or "unnamed") if isinstance(found, dict) else "unnamed"
+
+
+def _switch_sensor_hdr(number: int, on: bool) -> None:
+    """The driver keeps the switch until the board restarts, so it is also set to off."""
+    from picamera2.devices.imx708 import IMX708
+
+    with IMX708(number) as sensor:
+        sensor.set_sensor_hdr_mode(on)
 
 
 class PiCamera:
@@ -67,12 +79,15 @@ class PiCamera:
         encoder: EncoderChoice | None = None,
         make: Callable[[int], Any] = _open_picamera2,
         cameras: Callable[[], list[Any]] = _cameras,
+        switch_sensor_hdr: Callable[[int, bool], None] = _switch_sensor_hdr,
     ) -> None:
         self._mode = mode or PiMode()
         self._settings = settings or EncodingSettings()
         self._choice = encoder or EncoderChoice(hardware=False)
         self._make = make
         self._cameras = cameras
+        self._switch_sensor_hdr = switch_sensor_hdr
+        self._sensor = ""
         self._log = structlog.get_logger("camera")
         self._camera: Any = None
         self._encoder: Any = None
@@ -83,6 +98,8 @@ class PiCamera:
         self._description: StreamDescription | None = None
         self._delivery: DeliveryThread | None = None
         self._hangs = False
+        self.lacks_hdr = False
+        """HDR was asked for, and neither sensor nor board has it. Known after `open`."""
         self.dropped = 0
         """Frames and packets that came too fast for the sink."""
 
@@ -94,6 +111,8 @@ class PiCamera:
             found = self._cameras()
             if self._mode.number >= len(found):
                 raise no_camera(self._mode.number, len(found))
+        self._sensor = _model(found[self._mode.number])
+        self._set_sensor_hdr()
         for attempt in range(_ATTEMPTS):
             with remedies():
                 camera = self._make(self._mode.number)
@@ -113,6 +132,16 @@ class PiCamera:
         if self._description is None:
             raise InternalError("A camera was opened without a description.")
         return self._description
+
+    def _set_sensor_hdr(self) -> None:
+        """Sensor modes depend on HDR, so it is set before the camera is opened."""
+        if self._sensor not in HDR_SENSORS:
+            return
+        try:
+            self._switch_sensor_hdr(self._mode.number, self._mode.hdr)
+        except Exception as error:  # noqa: BLE001 — a picture without HDR is better than none
+            if self._mode.hdr:
+                self._log.warning("camera_hdr_failed", error=str(error))
 
     @property
     def _software_widest_px(self) -> int:
@@ -166,7 +195,10 @@ class PiCamera:
 
     def _configure(self, camera: Any, mode: PiMode) -> StreamDescription:
         """Configure, then say what was really given."""
-        controls = controls_for(camera, mode)
+        controls = controls_for(camera, mode, self._sensor)
+        self.lacks_hdr = mode.hdr and not has_hdr(camera, self._sensor)
+        if self.lacks_hdr:
+            self._log.warning("camera_without_hdr", sensor=self._sensor, remedy="Set camera.hdr = false.")
         width, height = luma_size(*mode.size_px)
         wanted = camera.create_video_configuration(
             main={"size": mode.size_px, "format": "YUV420"},
