@@ -30,6 +30,7 @@ _MOST_DELETED: Final = 1000
 """Objects in one call (S3, DeleteObjects)."""
 _EXISTS: Final = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _WRONG_KEY: Final = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "Forbidden", "403", "401")
+_LEAST_FAULT: Final = 500
 _NO_BUCKET: Final = ("NoSuchBucket", "NotFound", "404")
 _NO_LOCK: Final = ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidRequest")
 
@@ -253,6 +254,10 @@ class S3Parts:
         try:
             yield
         except ClientError as error:
+            if _is_fault(error):
+                raise NetworkError(
+                    f"The S3 store does not answer: {_code(error)}.", remedy="Check that all its servers run."
+                ) from error
             raise NetworkError(
                 f"The S3 store refused {name} ({_code(error)}).", remedy="Check the bucket and the rights of the key."
             ) from error
@@ -260,6 +265,11 @@ class S3Parts:
             raise NetworkError(
                 f"The S3 store does not answer: {error}.", remedy="Check that it runs, and its address."
             ) from error
+
+
+def _is_fault(error: ClientError) -> bool:
+    """A gateway answers with 500 or 503 while the servers behind it are away."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= _LEAST_FAULT
 
 
 def _code(error: ClientError) -> str:

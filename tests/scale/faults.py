@@ -135,12 +135,14 @@ class Killer:
             fault.busy.release()
 
     def _next(self) -> Fault | None:
-        """Returns the next fault of a shuffled round, held, or None if it is under way."""
+        """Returns a fault of a shuffled round, held, or None if all that are left in the round are under way."""
         if not self._round:
             self._round = list(self._faults)
             self._random.shuffle(self._round)
-        fault = self._round.pop()
-        return fault if fault.busy.acquire(blocking=False) else None
+        found = next((each for each in self._round if each.busy.acquire(blocking=False)), None)
+        if found is not None:
+            self._round = [each for each in self._round if each is not found]
+        return found
 
     def _broker(self, shard: Shard) -> None:
         if shard.is_out_while_killed:

@@ -82,13 +82,14 @@ class Book:
     def unheard(self, now_s: float) -> list[str]:
         """Returns each message and doorbell that was connected for `PATIENCE_S` after it, and had not heard it."""
         found = []
+        outages = {shard: spans.until(now_s) for shard, spans in self.outages.items()}
+        times = {door: _without(self.links[door].until(now_s), outages[shard]) for door, shard in self.shard_of.items()}
         for message, (since_s, shards) in self.published.items():
             heard = self.heard.get(message, {})
             for door, shard in self.shard_of.items():
                 if shard not in shards:
                     continue
-                links, outages = self.links[door].until(now_s), self.outages[shard].until(now_s)
-                late_s = _first_late_s(links, outages, since_s)
+                late_s = _first_late_s(times[door], since_s)
                 if late_s is not None and heard.get(door, now_s + 1) > late_s:
                     late = f"{heard[door] - late_s:.0f} s late" if door in heard else "never"
                     found.append(f"{message} at {door} of shard {shard}: {late}")
@@ -109,14 +110,13 @@ class Book:
         return found
 
 
-def _first_late_s(
-    links: Sequence[tuple[float, float]], outages: Sequence[tuple[float, float]], since_s: float
-) -> float | None:
-    """Returns when a doorbell with these connections must have heard a message. None: no connection lasted."""
+def _first_late_s(times: Sequence[tuple[float, float]], since_s: float) -> float | None:
+    """Returns when a doorbell must have heard a message. None: it was not connected for long enough.
+
+    `times`: when it was connected to a shard that worked.
+    """
     late = [
-        max(begin_s, since_s) + PATIENCE_S
-        for begin_s, end_s in _without(links, outages)
-        if end_s - max(begin_s, since_s) >= PATIENCE_S
+        max(begin_s, since_s) + PATIENCE_S for begin_s, end_s in times if end_s - max(begin_s, since_s) >= PATIENCE_S
     ]
     return min(late, default=None)
 

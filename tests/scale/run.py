@@ -48,7 +48,6 @@ INSIDE = "DOORWARD_SCALE_NAMESPACE"
 REQUEST_BYTES = 4_500
 FILES_OF_ONE = 3
 """A light doorbell has a socket and an epoll. One more for what opens and closes."""
-DOORBELLS_OF_A_PROCESS = 5_000
 MOST_BARE = 4_000
 """Bare clients: paho has three files for each."""
 _AGENCIES = 1 << 64
@@ -72,6 +71,7 @@ class Sizes:
     at_once: int
     agencies: int
     rabbitmq: bool
+    of_a_process: int
 
 
 class World:
@@ -145,7 +145,7 @@ class World:
                 others.append(Door.of(settings, cell))
         for shard in self.shards:
             shard.settle()
-        count = -(-len(others) // DOORBELLS_OF_A_PROCESS)
+        count = -(-len(others) // self.sizes.of_a_process)
         for number in range(count):
             file = self.folder / f"doors-{number}.json"
             self.processes.append(DoorProcess(file, self.root.key, others[number::count], self.book))
@@ -327,7 +327,9 @@ def measure_fan_out(world: World, bare: BareFigures) -> None:
     began_s = time.monotonic()
     wests = sorted({shard.west for shard in world.shards})
     asked = {world.desk.ask(west, f"fan-out {west}"): len(world.in_cell(west)) for west in wests}
-    until(lambda: all(len(world.book.heard.get(each, {})) == doors for each, doors in asked.items()), "all doorbells")
+    until(
+        lambda: all(len(world.book.heard.get(each, {})) == doors for each, doors in asked.items()), "all doorbells", 600
+    )
     heard_s = [sorted(world.book.heard[each].values()) for each in asked]
     took_s = max(each[-1] for each in heard_s) - min(each[0] for each in heard_s)
     row(f"a request for each cell, from the first of {sum(asked.values())} doorbells to the last", f"{took_s:.2f} s",
@@ -463,6 +465,13 @@ def check(world: World, killer: Killer) -> int:
     heard = ", ".join(f"{number} {kind}" for kind, number in sorted(world.witness.heard.items()))
     print(f"The witness heard {heard}, and found {len(world.witness.breaches)} breaches.")
     found = [*broken, *unheard, *world.witness.breaches, *world.failures()]
+    # A run that shows nothing must not pass.
+    found += [f"not shown: no {what}" for what, number in (
+        ("acknowledged part", acknowledged), ("request", others), ("tip", len(world.tipsters.accepted)),
+        ("upload that the witness heard", world.witness.heard.get("upload", 0)), ("fault", killer.done.total()),
+    ) if not number]  # fmt: skip
+    if killer.done.total() < world.sizes.faults:
+        found.append(f"not shown: {killer.done.total()} of {world.sizes.faults} faults within the minutes")
     for each in found[:20]:
         print(f"BROKEN: {each}")
     passed = not found
@@ -487,6 +496,7 @@ def parsed(arguments: list[str]) -> Sizes:
     parser.add_argument("--faults", type=int, default=0, help="ends the run after this many, or after the minutes")
     parser.add_argument("--at-once", type=int, default=4, help="faults that may overlap")
     parser.add_argument("--rabbitmq", action="store_true", help="the first shard is a RabbitMQ cluster of three")
+    parser.add_argument("--of-a-process", type=int, default=5_000, help="doorbells in one process")
     parser.add_argument("--agencies", type=int, default=100, help="agencies on the list of the trust root")
     return Sizes(**vars(parser.parse_args(arguments)))
 
@@ -501,7 +511,7 @@ def main(arguments: list[str]) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     logging.getLogger("django.request").setLevel(logging.CRITICAL)  # tips meet a database that is away
     most = raise_file_limit()
-    if most < DOORBELLS_OF_A_PROCESS * FILES_OF_ONE:
+    if most < sizes.of_a_process * FILES_OF_ONE:
         raise SystemExit(f"A process may open {most} files here, enough for {most // FILES_OF_ONE} doorbells.")
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="scale-")))

@@ -261,6 +261,23 @@ def test_a_store_that_does_not_answer_is_no_fault_of_the_settings() -> None:
     store.close()
 
 
+@pytest.mark.parametrize(("status", "told"), [(500, "does not answer"), (503, "does not answer"), (403, "refused")])
+def test_a_gateway_whose_servers_are_away_blames_no_key(
+    status: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = S3Parts("http://127.0.0.1:9", BUCKET, "x", ACCESS_KEY, SECRET_KEY)
+    answer = {"Error": {"Code": "InternalError"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+    def fail(**_: object) -> None:
+        raise ClientError(answer, "ListObjectsV2")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "_objects", lambda _: fail())
+    with pytest.raises(NetworkError, match=told) as failed, store._errors("x"):
+        store.numbers(ONE)
+    assert ("rights" in failed.value.remedy) == (status == 403)
+    store.close()
+
+
 def test_a_refusal_during_work_is_no_fault_of_an_answer(server: SeaweedServer, tmp_path: Path) -> None:
     store = S3Parts(server.endpoint, BUCKET, "x", ACCESS_KEY, "wrong")
     source = made(tmp_path, b"x")
