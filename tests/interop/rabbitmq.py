@@ -19,8 +19,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.requester.retained_messages import PublicationMonitor
 from agent.core.bus import (
     BusConnected,
     BusDisconnected,
@@ -274,6 +276,16 @@ def workers(world: World) -> str:
     return "two are connected at once with the requester's rights; a topic under a worker's own name is refused"
 
 
+def own_requests(world: World) -> str:
+    """The check that a requester makes after each connection."""
+    police: Any = SimpleNamespace(id=POLICE)
+    for name in (POLICE, DESK_1):
+        asked = connect(world, name, PublicationMonitor(police).topic_filter)
+        assert not any(isinstance(event, BusDisconnected) for event in asked.events(2))
+        asked.bus.stop()
+    return "a requester and a worker may subscribe to their own requests"
+
+
 QUESTIONS: dict[str, Callable[[World], str]] = {
     "link": link,
     "a request while the doorbell is on": request_while_on,
@@ -281,6 +293,7 @@ QUESTIONS: dict[str, Callable[[World], str]] = {
     "upload": upload,
     "what the rules forbid": forbidden,
     "workers of a requester": workers,
+    "a requester checks its own requests": own_requests,
 }
 
 

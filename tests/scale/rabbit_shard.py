@@ -95,7 +95,7 @@ def permissions(text: str, name: str) -> tuple[str, str]:
     section = re.search(rf"(?m)^user {re.escape(name)}\n((?:topic .*\n)+)", text)
     if section is None:
         return _joined(patterns, "write", name), _joined(patterns, "read", name)
-    own = re.findall(r"(?m)^topic (read|write) (\S+)$", section[1])
+    own = re.findall(r"(?m)^topic (readwrite|read|write) (\S+)$", section[1])
     denied = [_regular(topic) for topic in re.findall(r"(?m)^topic deny (\S+)$", section[1])]
     shared = [
         (way, topic)
@@ -106,7 +106,7 @@ def permissions(text: str, name: str) -> tuple[str, str]:
 
 
 def _joined(rules: Iterable[tuple[str, str]], way: str, name: str) -> str:
-    found = [_regular(topic.replace("%u", name)) for which, topic in rules if which == way]
+    found = [_regular(topic.replace("%u", name)) for which, topic in rules if way in which]
     return f"^({'|'.join([_NOTHING, *found])})$"
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
+from agent.clients.broker.digest_service import _LIVE
+from agent.clients.requester.retained_messages import PublicationMonitor
+from agent.wire.topics import TRUST_FILTER, cell_filter
 from tests.brokers import NOW, add_requester
 from tests.scale.rabbit_shard import permissions
 
@@ -19,6 +24,7 @@ REQUEST, RECEIPT = "doorward.v1.areas.283-375.requests.{}.0", f"doorward.v1.rece
 def pki(tmp_path_factory: pytest.TempPathFactory) -> BrokerPki:
     pki = BrokerPki.create(tmp_path_factory.mktemp("pki"), NOW)
     add_requester(pki, WORKER)
+    pki.add_digest(NOW)
     return pki
 
 
@@ -61,3 +67,23 @@ def test_what_the_access_list_allows_is_allowed(pki: BrokerPki, name: str, way: 
 )
 def test_what_the_access_list_forbids_is_forbidden(pki: BrokerPki, name: str, way: str, topic: str) -> None:
     assert not may(pki, name, way, topic)
+
+
+def test_a_client_may_subscribe_with_each_filter_that_it_uses(pki: BrokerPki) -> None:
+    """RabbitMQ asks for the right to read the filter itself, and ends the connection of a client without it."""
+    police: Any = SimpleNamespace(id=POLICE)
+    used = {
+        DEVICE: [
+            cell_filter("283-375"),
+            TRUST_FILTER,
+            f"doorward/v1/receipts/{DEVICE}/+",
+            "doorward/v1/areas/283-375/digest/0",
+        ],
+        WORKER: [PublicationMonitor(police).topic_filter, f"doorward/v1/up/{POLICE}/#", TRUST_FILTER],
+        DIGEST_CLIENT: list(_LIVE),
+    }
+    for name, filters in used.items():
+        for each in filters:
+            assert may(pki, name, "read", each.replace("/", ".").replace("+", "*")), f"{name} subscribes to {each}"
+    assert may(pki, DIGEST_CLIENT, "write", "doorward.v1.areas.283-375.digest.0")
+    assert not may(pki, DIGEST_CLIENT, "read", UP)

@@ -400,7 +400,7 @@ def _rights_of(worker: str, rules: str) -> str:
     """Returns the section of a worker: each rule for its requester's name, and nothing under its own name."""
     requester = requester_of(worker)
     patterns = [line.removeprefix("pattern ") for line in rules.splitlines() if line.startswith("pattern ")]
-    own = ("up/%u/#", "areas/+/requests/%u/+", "areas/+/bulletins/%u/+")
+    own = ("up/%u/#", "areas/+/+/%u/+")
     return "".join(
         (
             f"\nuser {worker}\n",
