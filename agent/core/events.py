@@ -29,6 +29,10 @@ A merge gap no longer than the post-roll leaves WAITING at once, so then event a
 motion, a weaker sample within `hold_s`, or one that says within `stay_s` that the visitor is still there.  A trigger
 needs no motion: a press at night in a lightless porch makes an event.
 
+A PIR decides doubtful holds: a pulse within an open event makes each sample of the next `warm_s` an activity, because a
+visitor whom the camera has let go stands still between two pulses.  A pulse that begins an event does not: alone it can
+be the sun on a wall.
+
 Invariants (held by `tests/properties/test_event_machine.py`): clips never overlap; every activity lies in a clip; a
 clip reaches back the whole pre-roll unless the clip before it has those frames already; a clip that is split at the
 longest length goes on at the very instant of its end, so that every frame is kept; each thing that begins ends once.
@@ -91,7 +95,7 @@ class EventSettings:
     `hold_score` 0..1 and `hold_s`: a sample with at least this score keeps an event open for this many seconds after
     the last confirmed one. Half of the detector's `CONFIRMED_SCORE` means a track that is still there. `stay_s`: an
     event lasts this long for a visitor who stands still. `ring_again_s`: a press this long after another one is a
-    second ring.
+    second ring. `warm_s`: a PIR pulse within an event holds it for this many seconds.
     """
 
     pre_roll_s: float = 5.0
@@ -102,10 +106,11 @@ class EventSettings:
     hold_s: float = 2.0
     stay_s: float = 300.0
     ring_again_s: float = 5.0
+    warm_s: float = 30.0
 
     def __post_init__(self) -> None:
         least = {"pre_roll_s": 0, "post_roll_s": 1, "merge_gap_s": 0, "longest_clip_s": 1, "hold_s": 0, "stay_s": 0}
-        least["ring_again_s"] = 0
+        least |= {"ring_again_s": 0, "warm_s": 0}
         for name, least_s in least.items():
             if not least_s <= getattr(self, name) <= 3600:
                 raise ConfigurationError(f"events.{name} is {getattr(self, name)}; give seconds, {least_s} to 3600.")
@@ -177,6 +182,7 @@ class _OpenEvent:
     confirmed_ns: BootNs | None = None
     clip_from_ns: BootNs | None = None
     pressed_ns: BootNs | None = None
+    warm_ns: BootNs | None = None
     peak_score: float = 0.0
 
 
@@ -191,6 +197,7 @@ class EventMachine:
         self._longest_clip_ns = seconds(self._settings.longest_clip_s)
         self._hold_ns = seconds(self._settings.hold_s)
         self._stay_ns = seconds(self._settings.stay_s)
+        self._warm_ns = seconds(self._settings.warm_s)
         self._event: _OpenEvent | None = None
         self._events_begun = 0
         self._now_ns = BootNs(0)
@@ -236,6 +243,8 @@ class EventMachine:
             effects += self._end_now()
         if self._event is not None:
             effects.append(EventTriggered(self._event.ordinal, kind, self._now_ns))
+            if kind is TriggerKind.PIR:
+                self._event.warm_ns = self._now_ns
         effects += self._activity(kind.event_kind)
         if kind is TriggerKind.BUTTON and self._event is not None:
             self._event.pressed_ns = self._now_ns
@@ -303,9 +312,13 @@ class EventMachine:
         return EventEnds(event.ordinal, event.last_ns, event.peak_score)
 
     def _holds(self, sample: MotionSample) -> bool:
-        """Is this weaker sample still part of the motion that was confirmed just now?"""
+        """Is this weaker sample still part of the motion that was confirmed just now, or of a visitor who is felt?"""
         event = self._event
-        if event is None or event.confirmed_ns is None:
+        if event is None:
+            return False
+        if event.warm_ns is not None and self._now_ns - event.warm_ns <= self._warm_ns:
+            return True
+        if event.confirmed_ns is None:
             return False
         since_ns = self._now_ns - event.confirmed_ns
         if sample.present and since_ns <= self._stay_ns:

@@ -231,6 +231,24 @@ def test_a_weak_sample_holds_an_event_until_exactly_its_time() -> None:
         assert machine._holds(present) is holds
 
 
+def test_a_pulse_of_the_sensor_holds_the_event_of_a_visitor_whom_the_camera_has_let_go() -> None:
+    """The camera saw them at 0 and has learned them as scenery; the sensor feels them at 8 and no more."""
+    for kind, until_s in ((TriggerKind.PIR, 48), (TriggerKind.BUTTON, 18)):
+        machine = EventMachine(EventSettings(post_roll_s=10, merge_gap_s=10, warm_s=30))
+        machine.on_motion(moving(0))
+        effects = [*machine.on_trigger(kind, at(8))]
+        for moment_s in range(9, 60):
+            effects += machine.on_motion(still(moment_s))
+        assert ClipEnds(1, at(until_s)) in effects, kind
+
+
+def test_a_pulse_alone_holds_nothing() -> None:
+    machine = EventMachine(EventSettings(post_roll_s=10, merge_gap_s=10, warm_s=30))
+    machine.on_trigger(TriggerKind.PIR, at(0))
+    effects = [effect for moment_s in range(1, 20) for effect in machine.on_motion(still(moment_s))]
+    assert effects == [ClipEnds(1, at(10)), EventEnds(1, at(0), 0.0)]
+
+
 def test_a_press_behind_a_pulse_of_the_sensor_rings_for_the_first_time() -> None:
     """Only a second press ends the event of the first one. It then has a separate line."""
     machine = EventMachine(SETTINGS)
