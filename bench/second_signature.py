@@ -1,7 +1,8 @@
-"""Cost of the second signature of an answer, by ML-DSA-44, beside Ed25519 alone in the same run.
+"""Cost of the second signature of an answer and of an owner's statement, by ML-DSA-44, beside Ed25519 alone.
 
-`python -m bench second_signature` signs and reads the envelope of part 0 for answers of several sizes. It prints CPU
-milliseconds and bytes. The records are random text of the usual length, so reading does not verify *their* signatures.
+`python -m bench second_signature` signs and reads the envelope of part 0 for answers of several sizes, and approvals
+and lists of owners. It prints CPU milliseconds and bytes, both kinds in the same run. The records are random text of
+the usual length, so reading does not verify *their* signatures.
 """
 
 from __future__ import annotations
@@ -9,14 +10,26 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.device_secret import DeviceSecret
-from agent.wire import base64, envelope
+from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
-from agent.wire.mldsa import MldsaPublicKey
+from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
+from agent.wire.statements import (
+    Approval,
+    Enrolment,
+    NamedKey,
+    NamedRecipient,
+    SealedItem,
+    open_statement,
+    sign_statement,
+)
 
 ROUNDS = 31
 OTHERS_BYTES = 9_000
@@ -40,6 +53,10 @@ def spent_ms(*ways: Callable[[], object]) -> list[float]:
 
 def read_alone(data: bytes, key: PublicKey) -> None:
     envelope.open_envelope(data, KIND, {key.id: key}, limit_bytes=len(data))
+
+
+def read_one(data: bytes, kind: str, key: PublicKey) -> None:
+    envelope.open_envelope(data, kind, {key.id: key}, limit_bytes=len(data))
 
 
 def read_both(data: bytes, key: PublicKey, second: MldsaPublicKey) -> None:
@@ -75,7 +92,48 @@ def main() -> int:
         added = len(both) - len(alone)
         columns = "".join(f"{first:8.2f}{last:8.2f}" for first, last in (sign, read))
         print(f"{segments:9}{len(alone):12}{added:7}{100 * added / len(alone):7.2f}%{columns}")
+    print("A statement of an owner (Ed25519 alone / both; a list without the second keys / with them):")
+    print(f"{'':>22}{'bytes':>9}{'added':>7}{'sign ms':>16}{'read ms':>16}")
+    for name, statement, size in statements(key):
+        payload = strictjson.encode(statement)
+        kind, signers = type(statement).PAYLOAD_TYPE, {public.id: NamedKey.of("a", key).public_keys}
+        alone, both = envelope.sign(kind, payload[:size], key), sign_statement(kind, payload, key)
+        sign = spent_ms(partial(envelope.sign, kind, payload[:size], key), partial(sign_statement, kind, payload, key))
+        read = spent_ms(partial(read_one, alone, kind, public), partial(open_statement, both, kind, signers))
+        columns = "".join(f"{first:8.2f}{last:8.2f}" for first, last in (sign, read))
+        print(f"{name:>22}{len(alone):9}{len(both) - len(alone):7}{columns}")
     return 0
+
+
+def statements(key: Ed25519PrivateKey) -> Iterator[tuple[str, Approval | Enrolment, int]]:
+    """Yields a name, a statement, and the bytes of its payload without second keys."""
+    device = public_key_of(key).text
+    stated: dict[str, Any] = {"v": 1, "device": device, "owner_time_ms": 0, "nonce": "0" * 32}
+    recipient = "age1pq1" + "p" * 1951
+    for count in (1, 12, 1_200):
+        items = tuple(
+            SealedItem(
+                id=f"{number:026}".translate(str.maketrans("0189", "abcd")),
+                payload_sha256=f"{number:064x}",
+                header_sha256=f"{number:064x}",
+            )
+            for number in range(count)
+        )
+        yes = Approval(**stated, request="0" * 64, reply=recipient + "p", segments=items)
+        yield f"yes to {count} segments", yes, len(strictjson.encode(yes))
+    for count in (1, 2, 8):
+        keys = [private_key_from_seed(bytes([number + 1]) * 32) for number in range(count)]
+        owners = Enrolment(
+            **stated,
+            epoch=1,
+            recipients=tuple(
+                NamedRecipient(name=f"o{number}", recipient=recipient + str(number + 2)) for number in range(count)
+            ),
+            approvers=tuple(NamedKey.of(f"o{number}", each) for number, each in enumerate(keys)),
+            recovery=recipient + "p",
+            device_mldsa="0" * 64,
+        )
+        yield f"list of {count} owners", owners, len(strictjson.encode(owners)) - count * (MLDSA_KEY_CHARACTERS + 11)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ cannot tell; `tests/scenarios` does the same with footage.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Iterable
@@ -56,6 +57,7 @@ from agent.wire.statements import (
     Revocation,
     SealedItem,
     TrustChange,
+    sign_statement,
 )
 from agent.wire.topics import (
     BULLETIN_SLOTS,
@@ -90,7 +92,17 @@ _numbers = itertools.count(1)
 
 
 def signed(message: strictjson.Message, by: Ed25519PrivateKey) -> bytes:
-    return envelope.sign(message.PAYLOAD_TYPE, strictjson.encode(message), by)  # type: ignore[attr-defined]
+    """Returns the envelope of a message, or of an owner's statement with both signatures: the same bytes each time."""
+    kind, payload = message.PAYLOAD_TYPE, strictjson.encode(message)  # type: ignore[attr-defined]
+    if isinstance(message, OwnerStatement):
+        return _signed_once(kind, payload, by.private_bytes_raw())
+    return envelope.sign(kind, payload, by)
+
+
+@functools.lru_cache(maxsize=1024)
+def _signed_once(kind: str, payload: bytes, seed: bytes) -> bytes:
+    """ML-DSA draws randomness. An owner's client signs a statement once, and so do the tests."""
+    return sign_statement(kind, payload, private_key_from_seed(seed))
 
 
 def signed_manifest(
@@ -433,7 +445,7 @@ def enrolment(**changes: Any) -> Enrolment:
         **stated(),
         "epoch": 1,
         "recipients": (NamedRecipient(name="anna", recipient=str(OWNER_IDENTITY.recipient())),),
-        "approvers": (NamedKey(name="anna", key=public_key_of(APPROVER).text),),
+        "approvers": (NamedKey.of("anna", APPROVER),),
         "recovery": str(RECOVERY_IDENTITY.recipient()),
         "device_mldsa": MLDSA_KEY.sha256,
     }
@@ -442,9 +454,7 @@ def enrolment(**changes: Any) -> Enrolment:
 
 def two_owners(door: Door, second: Ed25519PrivateKey) -> dict[str, Any]:
     """Changes of the next enrolment after which a second owner's yes is needed too."""
-    approvers = tuple(
-        NamedKey(name=name, key=public_key_of(key).text) for name, key in (("anna", APPROVER), ("bo", second))
-    )
+    approvers = tuple(NamedKey.of(name, key) for name, key in (("anna", APPROVER), ("bo", second)))
     previous = sha256_of(door.custodian.enrolments.current)  # type: ignore[arg-type]
     return {"epoch": 2, "previous": previous, "approvers": approvers, "approvals_needed": 2}
 

@@ -89,8 +89,8 @@ def seal_backup(config: Path) -> SealedBackup:
     from agent.errors import ConfigurationError
     from agent.ipc.control_client import DeviceLink
     from agent.ipc.control_operations import GetEnrolment
-    from agent.wire import envelope, strictjson
-    from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
+    from agent.wire import strictjson
+    from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, read_statement
 
     folder = StateFolder(load(config).device.state_dir)
     with DeviceLink(folder.control) as link:
@@ -99,7 +99,7 @@ def seal_backup(config: Path) -> SealedBackup:
         raise ConfigurationError(
             "This doorbell has no owner yet, so a backup could never be opened.", remedy="Enrol first."
         )
-    payload = envelope.read_unverified(enrolment.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+    payload = read_statement(enrolment.encode()).payload
     owners = strictjson.decode(payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     recipients = [parse_recipient(text) for text in (*(each.recipient for each in owners.recipients), owners.recovery)]
     sealer = Sealer(secrets.token_bytes(16), recipients, nonce=secrets.token_bytes(16))

@@ -26,10 +26,10 @@ from agent.custodian.transactions import Transactions
 from agent.errors import RequestError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Clock, Entropy, Journal
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import PublicKey
 from agent.wire.mldsa import MldsaPublicKey
-from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment, read_statement
 
 __all__ = ["INVITED_S", "RECOVERY", "Enrolments"]
 
@@ -161,9 +161,7 @@ class Enrolments(ThreadOwned):
                     remedy="Ask this device for its keys again.",
                 )
             make_header(bytes(_SECRET_BYTES), _recipients(enrolment))
-            signed = envelope.read_unverified(
-                data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
-            )  # `open_enrolment` verified
+            signed = read_statement(data)  # `open_enrolment` verified
             self._nonces.claim(enrolment.nonce, signed.key_id)
             known = set(_named(self.current).values()) if self.current else set()
             new = {name: text for name, text in _named(enrolment).items() if text not in known}
@@ -240,7 +238,7 @@ class Enrolments(ThreadOwned):
 
 
 def _payload(data: bytes) -> bytes:
-    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+    return read_statement(data).payload
 
 
 def _named(enrolment: Enrolment) -> dict[str, str]:

@@ -18,8 +18,8 @@ from agent.custodian.ledger_writer import Ledger
 from agent.custodian.transactions import Transactions
 from agent.errors import RequestError
 from agent.ports import Journal
-from agent.wire import envelope, strictjson
-from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
+from agent.wire import strictjson
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Settings, read_statement
 
 __all__ = ["OwnerSettings", "ViolatedLimit"]
 
@@ -57,9 +57,7 @@ class OwnerSettings:
     def payload(self) -> bytes:
         """Returns the statement's payload, or b"" if there is no statement."""
         data = self.envelope
-        return (
-            b"" if data is None else envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
-        )
+        return b"" if data is None else read_statement(data).payload
 
     @property
     def current(self) -> Settings | None:

@@ -15,9 +15,8 @@ from agent.custodian.enrolment import Enrolments
 from agent.custodian.transactions import Transactions
 from agent.errors import RequestError
 from agent.ports import Journal
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.statements import (
-    STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
     Approval,
     CoApproval,
@@ -36,6 +35,7 @@ from agent.wire.statements import (
     Tip,
     TrustChange,
     UpdateChoice,
+    read_statement,
 )
 
 __all__ = ["StatementApplier", "VerifiedStatement", "verify_statement"]
@@ -80,11 +80,11 @@ class VerifiedStatement:
 
 def verify_statement(data: bytes, enrolment: Enrolment) -> VerifiedStatement:
     """Returns the statement in the envelope `data`.  Raises `OpenError` if none of these owners signed it."""
-    claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    claimed = read_statement(data)
     kind = _KINDS.get(claimed.payload_type)
     if kind is None:
         raise RequestError("This kind of statement cannot come from an owner.")
-    opened = envelope.verify(claimed, enrolment.approver_keys)
+    opened = claimed.verify(enrolment.signers)
     statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES, error=RequestError)
     if statement.device != enrolment.device:
         raise RequestError("This statement is for another device.")

@@ -17,8 +17,8 @@ from agent.ipc.control_operations import GetSignedSettings
 from agent.ipc.rpc import CONTROL_SOCKET, Request, read_answer, request_frame
 from agent.ipc.rpc_client import RpcClient
 from agent.platform.privileges import as_owner_of
-from agent.wire import envelope, strictjson
-from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
+from agent.wire import strictjson
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Settings, read_statement
 
 __all__ = ["DeviceLink", "read_settings"]
 
@@ -104,7 +104,7 @@ def read_settings(link: DeviceLink) -> Settings | None:
     text = link.ask(GetSignedSettings()).envelope
     if text is None:
         return None
-    claimed = envelope.read_unverified(text.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    claimed = read_statement(text.encode())
     if claimed.payload_type != Settings.PAYLOAD_TYPE:
         raise OpenError("The device shows something that is no settings.")
     return strictjson.decode(claimed.payload, Settings, limit_bytes=STATEMENT_LIMIT_BYTES)

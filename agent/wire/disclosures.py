@@ -37,7 +37,7 @@ from agent.wire.fields import (
 )
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.messages import MAX_NAME_CHARACTERS, RetentionDays, payload_type
-from agent.wire.mldsa import MLDSA_KEY_BYTES, MldsaPublicKey
+from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
 from agent.wire.statements import MAX_CLIPS, MAX_ENROLMENTS, MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
 from agent.wire.strictjson import Message
 from agent.wire.time_proofs import TimeProof
@@ -68,7 +68,6 @@ MAX_RECORD_CHARACTERS: Final = 16_384
 MAX_CARD_CHARACTERS: Final = 200
 MAX_TIP_CHARACTERS: Final = 2_000
 MAX_TIP_MESSAGE_CHARACTERS: Final = 16_384
-_MLDSA_KEY_CHARACTERS: Final = 4 * -(-MLDSA_KEY_BYTES // 3)
 _MAX_CHECKPOINT_CHARACTERS: Final = 16_384
 _MAX_ENTRY_CHARACTERS: Final = 2_048
 _MAX_PATH: Final = 64
@@ -151,7 +150,7 @@ class DisclosureManifest(Message, frozen=True):
     v: Version1
     disclosure: HexId
     device: DeviceKeyText
-    device_mldsa: Annotated[str, Meta(max_length=_MLDSA_KEY_CHARACTERS)]
+    device_mldsa: Annotated[str, Meta(max_length=MLDSA_KEY_CHARACTERS)]
     """The device's ML-DSA-44 public key in base64. The enrolments name its hash, and it signs this manifest too."""
     request: Sha256
     """SHA-256 of the request's payload bytes."""
@@ -187,7 +186,7 @@ class DisclosureManifest(Message, frozen=True):
 
     @property
     def mldsa_key(self) -> MldsaPublicKey:
-        return MldsaPublicKey(base64.decode(self.device_mldsa))
+        return MldsaPublicKey.parse(self.device_mldsa)
 
 
 class TipText(Message, frozen=True):

@@ -1,5 +1,5 @@
-"""DSSE envelope with exactly one Ed25519 signature. Messages of a trust root may have several (`SeveralSigned`), and
-an answer of a doorbell has a second one by ML-DSA-44 (`HybridSigned`).
+"""DSSE envelope with exactly one Ed25519 signature. Messages of a trust root may have several (`SeveralSigned`). An
+answer of a doorbell and each statement of an owner have a second one by ML-DSA-44 (`HybridSigned`).
 
 - The signature covers the payload's *bytes* and its type (pre-authentication encoding). A reader verifies before it
   parses, and parses those same bytes.
@@ -30,6 +30,7 @@ __all__ = [
     "NOT_SIGNED_MLDSA",
     "NO_MLDSA_SIGNATURE",
     "REQUEST_ENVELOPE_LIMIT_BYTES",
+    "HybridKey",
     "HybridSigned",
     "SeveralSigned",
     "UnverifiedEnvelope",
@@ -55,8 +56,8 @@ MAX_SIGNATURES: Final = 17
 NOT_SIGNED: Final = "No trusted key signed this."
 """The one message for an unknown key, a key not valid now and a wrong signature."""
 
-NO_MLDSA_SIGNATURE: Final = "The doorbell's ML-DSA-44 signature is missing."
-NOT_SIGNED_MLDSA: Final = "The doorbell's ML-DSA-44 signature does not verify."
+NO_MLDSA_SIGNATURE: Final = "The ML-DSA-44 signature is missing."
+NOT_SIGNED_MLDSA: Final = "The ML-DSA-44 signature does not verify."
 
 _KeyId = Annotated[str, strictjson.form(f"^[0-9a-f]{{{KEY_ID_DIGITS}}}\\Z", "a key id, 16 of 0-9 and a-f")]
 
@@ -86,6 +87,18 @@ class _HybridEnvelope(strictjson.Message, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class HybridKey:
+    """The two public keys of one signer. The Ed25519 key names it."""
+
+    ed25519: PublicKey
+    mldsa: MldsaPublicKey
+
+    @property
+    def id(self) -> str:
+        return self.ed25519.id
+
+
+@dataclass(frozen=True, slots=True)
 class HybridSigned:
     """Unverified claims of an envelope with two signatures by one signer. Use the payload only to find its keys."""
 
@@ -93,6 +106,19 @@ class HybridSigned:
     payload: bytes
     signatures: tuple[tuple[str, bytes], tuple[str, bytes]]
     """Key id and signature, by Ed25519 and then by ML-DSA-44."""
+
+    @property
+    def key_id(self) -> str:
+        """The id of the Ed25519 key, which names the signer."""
+        return self.signatures[0][0]
+
+    def verify(self, trusted: Mapping[str, HybridKey]) -> VerifiedEnvelope:
+        """Returns the payload if both keys of one signer in `trusted` (by key id) signed it. Raises `OpenError`."""
+        signer = trusted.get(self.key_id)
+        if signer is None:
+            raise OpenError(NOT_SIGNED)
+        self.require(signer.ed25519, signer.mldsa)
+        return VerifiedEnvelope(self.payload, self.key_id)
 
     def require(self, key: PublicKey, mldsa: MldsaPublicKey) -> None:
         """Raises `OpenError` unless both keys signed the payload."""
@@ -183,7 +209,7 @@ def with_signatures(payload_type: str, payload: bytes, signatures: Mapping[str, 
 
 
 def sign_hybrid(payload_type: str, payload: bytes, private_key: Ed25519PrivateKey, mldsa: MLDSA44PrivateKey) -> bytes:
-    """Returns the envelope that both keys of a doorbell signed. ML-DSA draws randomness, so its bytes differ each time.
+    """Returns the envelope that both keys of a signer signed. ML-DSA draws randomness, so its bytes differ each time.
 
     Both signatures cover the same bytes.
     """
@@ -201,13 +227,13 @@ def sign_hybrid(payload_type: str, payload: bytes, private_key: Ed25519PrivateKe
     )
 
 
-def read_hybrid(data: bytes, payload_type: str, *, limit_bytes: int) -> HybridSigned:
+def read_hybrid(data: bytes, payload_type: str | None, *, limit_bytes: int) -> HybridSigned:
     """Splits an envelope with an Ed25519 and an ML-DSA-44 signature, and verifies *nothing*.
 
-    Raises `FormatError`, and `OpenError` if the second signature is missing.
+    `payload_type`: None takes any. Raises `FormatError`, and `OpenError` if the second signature is missing.
     """
     envelope = strictjson.decode(data, _HybridEnvelope, limit_bytes=limit_bytes)
-    if envelope.payload_type != payload_type:
+    if payload_type is not None and envelope.payload_type != payload_type:
         raise FormatError(f"This envelope does not hold a {payload_type}.")
     if len(envelope.signatures) == 1:
         raise OpenError(NO_MLDSA_SIGNATURE)

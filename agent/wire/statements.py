@@ -1,6 +1,7 @@
-"""Statements of owners, signed with an approval key: the enrolment of owners, and their decisions.
+"""Statements of owners, signed with both keys of an approver: the enrolment of owners, and their decisions.
 
-A device obeys a statement only if it names the device and an approver of its newest enrolment signed it. An approver
+Each statement has two signatures, by Ed25519 and by ML-DSA-44 (`sign_statement`, `open_statement`). A device obeys a
+statement only if it names the device and an approver of its newest enrolment signed it. An approver
 listed in the first enrolment signs it (set-up happens in the owner's hands). An approver of the previous enrolment
 signs each later one, which names the previous payload by hash. The enrolments are therefore a chain that cannot be cut.
 `open_chain` verifies it from its first link, and the whole chain travels with each disclosure.
@@ -18,11 +19,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Meta
 
 from agent.errors import FormatError
 from agent.wire import base64, envelope, strictjson, text
 from agent.wire.area import Point
+from agent.wire.envelope import HybridKey, HybridSigned, VerifiedEnvelope
 from agent.wire.fields import (
     Base64Text,
     DeviceKeyText,
@@ -43,8 +46,9 @@ from agent.wire.fields import (
     ZoneKind,
     distinct,
 )
-from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.identities import PublicKey, parse_public_key, public_key_of
 from agent.wire.messages import payload_type
+from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey, approval_mldsa_key
 from agent.wire.strictjson import Message, form
 
 __all__ = [
@@ -84,9 +88,13 @@ __all__ = [
     "TrustChange",
     "UpdateChoice",
     "ZoneSetting",
+    "approval_mldsa",
     "open_chain",
     "open_enrolment",
+    "open_statement",
     "open_stolen",
+    "read_statement",
+    "sign_statement",
 ]
 
 MAX_OWNERS: Final = 8
@@ -132,10 +140,21 @@ class NamedRecipient(Message, frozen=True):
 
 
 class NamedKey(Message, frozen=True):
-    """An owner's approval key."""
+    """An owner's approval key: the public halves of both its keys."""
 
     name: Label
     key: KeyText
+    mldsa: Annotated[Base64Text, Meta(max_length=MLDSA_KEY_CHARACTERS)]
+    """The ML-DSA-44 key (`wire.mldsa`), in base64."""
+
+    @classmethod
+    def of(cls, name: str, approval: Ed25519PrivateKey) -> NamedKey:
+        return cls(name=name, key=public_key_of(approval).text, mldsa=approval_mldsa(approval))
+
+    @property
+    def public_keys(self) -> HybridKey:
+        """Raises `FormatError`."""
+        return HybridKey(parse_public_key(self.key), MldsaPublicKey.parse(self.mldsa))
 
 
 class Enrolment(OwnerStatement, frozen=True):
@@ -160,18 +179,24 @@ class Enrolment(OwnerStatement, frozen=True):
         distinct("recipients", (*(recipient.recipient for recipient in self.recipients), self.recovery))
         distinct("approvers", tuple(approver.name for approver in self.approvers))
         distinct("approvers", (*(approver.key for approver in self.approvers), self.device))
+        distinct("approvers", tuple(approver.mldsa for approver in self.approvers))
         for approver in self.approvers:
-            parse_public_key(approver.key)
+            _ = approver.public_keys
         if self.approvals_needed > len(self.approvers):
             raise FormatError("approvals_needed: more than there are approvers.")
         if (self.previous is None) != (self.epoch == 1):
             raise FormatError("previous: absent in epoch 1 and present in every later one.")
 
     @property
-    def approver_keys(self) -> Mapping[str, PublicKey]:
-        """Returns the keys by key id, as `envelope.open_envelope` takes them."""
-        keys = (parse_public_key(approver.key) for approver in self.approvers)
+    def signers(self) -> Mapping[str, HybridKey]:
+        """Returns both keys of each approver by key id, as `open_statement` takes them."""
+        keys = (approver.public_keys for approver in self.approvers)
         return {key.id: key for key in keys}
+
+    @property
+    def approver_keys(self) -> Mapping[str, PublicKey]:
+        """Returns the Ed25519 keys by key id. They open sessions, and sign no statement alone."""
+        return {name: signer.ed25519 for name, signer in self.signers.items()}
 
     def name_of(self, key_id: str) -> str:
         """Returns the label of the approver with that key id. Raises `KeyError`."""
@@ -597,18 +622,39 @@ class StolenNotice(Message, frozen=True):
     ]
 
 
+def sign_statement(payload_type: str, payload: bytes, approval: Ed25519PrivateKey) -> bytes:
+    """Returns the envelope of an owner's statement, signed with both keys. Its bytes differ each time (ML-DSA)."""
+    return envelope.sign_hybrid(payload_type, payload, approval, approval_mldsa_key(approval))
+
+
+def approval_mldsa(approval: Ed25519PrivateKey) -> str:
+    """Returns the public ML-DSA-44 key beside an approval key, in base64."""
+    return MldsaPublicKey.of(approval_mldsa_key(approval)).text
+
+
+def read_statement(data: bytes) -> HybridSigned:
+    """Splits the envelope of an owner's statement, and verifies *nothing*. Raises `FormatError`, and `OpenError` if
+    the ML-DSA-44 signature is missing."""
+    return envelope.read_hybrid(data, None, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+
+
+def open_statement(data: bytes, payload_type: str, signers: Mapping[str, HybridKey]) -> VerifiedEnvelope:
+    """Returns the payload of a statement if both keys of one of `signers` signed it. Raises `FormatError` or
+    `OpenError`."""
+    claimed = envelope.read_hybrid(data, payload_type, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    return claimed.verify(signers)
+
+
 def open_stolen(notice: StolenNotice) -> tuple[Stolen, Enrolment, str]:
     """Returns the statement, the enrolment it was made under, and the label of its signer.
 
     Raises `OpenError` unless a current owner signed it, and `FormatError` if it is about another device.
     """
     data = notice.stolen.encode()
-    claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    claimed = read_statement(data)
     stolen = strictjson.decode(claimed.payload, Stolen, limit_bytes=STATEMENT_LIMIT_BYTES)
     enrolment = open_chain([each.encode() for each in notice.enrolments], stolen.device)
-    opened = envelope.open_envelope(
-        data, Stolen.PAYLOAD_TYPE, enrolment.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
-    )
+    opened = open_statement(data, Stolen.PAYLOAD_TYPE, enrolment.signers)
     return stolen, enrolment, enrolment.name_of(opened.key_id)
 
 
@@ -618,7 +664,7 @@ def open_enrolment(data: bytes, previous: bytes | None) -> Enrolment:
     Raises `FormatError` if it follows another one, and `OpenError` if its signer is not entitled.
     """
     # Parsed before verification, because the first enrolment itself lists the keys that may sign it.
-    claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    claimed = read_statement(data)
     enrolment = strictjson.decode(claimed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     if previous is None:
         entitled = enrolment
@@ -631,9 +677,7 @@ def open_enrolment(data: bytes, previous: bytes | None) -> Enrolment:
             and enrolment.device_mldsa == entitled.device_mldsa
             and enrolment.previous == hashlib.sha256(previous).hexdigest()
         )
-    envelope.open_envelope(
-        data, Enrolment.PAYLOAD_TYPE, entitled.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
-    )
+    open_statement(data, Enrolment.PAYLOAD_TYPE, entitled.signers)
     if not follows:
         raise FormatError(
             "This enrolment does not follow the newest one of this device.", remedy="Make it from the device's newest."
@@ -652,7 +696,7 @@ def open_chain(envelopes: Sequence[bytes], device: str) -> Enrolment:
         enrolment = open_enrolment(data, previous)
         if enrolment.device != device:
             raise FormatError("This enrolment belongs to another device.")
-        previous = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+        previous = read_statement(data).payload
     if enrolment is None:
         raise FormatError("The list of enrolments is empty.")
     return enrolment

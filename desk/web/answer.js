@@ -4,7 +4,7 @@
 import { FormatError, OpenError } from "../../agent/web/src/errors.js";
 import { fileKey, keyCommitment, open as openAge, openPrefix, split } from "../../agent/web/src/wire/age.js";
 import { equal, sha256hex, unbase64, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";
-import { open as openEnvelope, payloadType, readUnverified, verify } from "../../agent/web/src/wire/envelope.js";
+import { open as openEnvelope, payloadType } from "../../agent/web/src/wire/envelope.js";
 import { parseKey } from "../../agent/web/src/wire/keys.js";
 import { leafHash, nodeHash, openCheckpoint } from "../../agent/web/src/wire/ledger.js";
 import {
@@ -14,11 +14,20 @@ import {
   enrolment as isEnrolment,
   footageRequest as isRequest,
   ledgerEntry,
-  STATEMENT_ENVELOPE_LIMIT,
   STATEMENT_LIMIT,
 } from "../../agent/web/src/wire/messages.js";
-import { readHybrid, requireBoth } from "../../agent/web/src/wire/mldsa.js";
-import { anyText, count, hexId, keyText, list, object, one, sha256Text } from "../../agent/web/src/wire/schema.js";
+import { openStatement, readHybrid, readStatement, requireBoth, signersOf } from "../../agent/web/src/wire/mldsa.js";
+import {
+  anyText,
+  count,
+  hexId,
+  keyText,
+  list,
+  mldsaText,
+  object,
+  one,
+  sha256Text,
+} from "../../agent/web/src/wire/schema.js";
 import {
   CONTEXT_BOX,
   idOf,
@@ -34,7 +43,7 @@ import {
 } from "../../agent/web/src/wire/segment.js";
 import { decode } from "../../agent/web/src/wire/strictjson.js";
 
-/** @import { Bytes, CaptureRecord, PublicKey } from "../../agent/web/src/types.js" */
+/** @import { Bytes, CaptureRecord, PublicKey, Signer } from "../../agent/web/src/types.js" */
 /** @typedef {{ payload_sha256: string, key: string }} RedactedFile */
 /** @typedef {{ payload_sha256: string, header_sha256: string, redacted?: RedactedFile }} Approved */
 /**
@@ -59,7 +68,7 @@ const isManifest = object(
     v: one(1),
     disclosure: hexId,
     device: keyText,
-    device_mldsa: anyText,
+    device_mldsa: mldsaText,
     request: sha256Text,
     approval: anyText,
     enrolments: list(anyText, 1, 256),
@@ -119,18 +128,16 @@ export async function readAnswer(data, request, identity, named) {
  * @param {string} second hash of the device's ML-DSA-44 key
  */
 async function ownersOf(envelopes, device, second) {
-  /** @type {Map<string, PublicKey> | undefined} */
+  /** @type {Map<string, Signer> | undefined} */
   let signers;
   /** @type {string | undefined} */
   let before;
   let needed = 1;
   for (const [index, envelope] of envelopes.entries()) {
-    const claimed = readUnverified(utf8(envelope), STATEMENT_ENVELOPE_LIMIT);
-    if (claimed.type !== payloadType("enrolment")) throw differs("enrolments");
+    const claimed = readStatement(utf8(envelope));
     const value = isEnrolment(decode(claimed.payload, STATEMENT_LIMIT));
-    const keys = await Promise.all(value.approvers.map((each) => parseKey(each.key)));
-    const own = new Map(keys.map((key) => [key.id, key]));
-    await verify(claimed, signers ?? own);
+    const own = await signersOf(value);
+    await openStatement(utf8(envelope), payloadType("enrolment"), signers ?? own);
     if (value.device_mldsa !== second) throw differs("device_mldsa");
     if (value.device !== device || value.epoch !== index + 1 || value.previous !== before) throw differs("enrolments");
     signers = own;
@@ -146,24 +153,14 @@ async function ownersOf(envelopes, device, second) {
  * @param {Awaited<ReturnType<typeof readRequest>>} request
  */
 async function approvedBy(manifest, owners, request) {
-  const claimed = await openEnvelope(
-    utf8(manifest.approval),
-    payloadType("approval"),
-    owners.keys,
-    STATEMENT_ENVELOPE_LIMIT,
-  );
+  const claimed = await openStatement(utf8(manifest.approval), payloadType("approval"), owners.keys);
   const value = isApproval(decode(claimed.payload, STATEMENT_LIMIT));
   const sha256 = await sha256hex(claimed.payload);
   const inTime = value.owner_time_ms < (request.value.not_after + 1) * MS;
   const isThis = value.device === manifest.device && value.request === request.sha256;
   if (!isThis || value.reply !== request.value.reply || !inTime) throw differs("approval");
   if (owners.needed > 1 || manifest.co_approval) {
-    const second = await openEnvelope(
-      utf8(manifest.co_approval ?? ""),
-      payloadType("co-approval"),
-      owners.keys,
-      STATEMENT_ENVELOPE_LIMIT,
-    );
+    const second = await openStatement(utf8(manifest.co_approval ?? ""), payloadType("co-approval"), owners.keys);
     const yes = isCoApproval(decode(second.payload, STATEMENT_LIMIT));
     const agrees = yes.device === manifest.device && yes.request === request.sha256 && yes.approval === sha256;
     const late = yes.owner_time_ms >= (request.value.not_after + 1) * MS;

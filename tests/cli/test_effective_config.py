@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from agent.ipc.rpc_server import control_server
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.control import Frame
-from agent.wire.statements import Settings
+from agent.wire.statements import Settings, sign_statement
 from tests.custodians import APPROVER, stated
 
 Tool = Callable[..., object]
@@ -40,7 +40,7 @@ def test_while_no_device_runs_the_file_is_shown_and_said_to_be_alone(tool: Tool,
 
 def test_what_an_owner_has_set_is_shown_beside_what_the_file_says(tool: Tool, folder: Path) -> None:
     payload = strictjson.encode(Settings(**stated(), max_age_days=7))
-    signed = envelope.sign(Settings.PAYLOAD_TYPE, payload, APPROVER).decode()
+    signed = sign_statement(Settings.PAYLOAD_TYPE, payload, APPROVER).decode()
     control = control_server(
         folder / "control.sock", lambda _frame: Frame({"ok": True, "result": {"envelope": signed, "sha256": "0" * 64}})
     )

@@ -48,7 +48,16 @@ from agent.wire.disclosures import ClipRecords, DisclosureManifest, Part, PartKi
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
-from agent.wire.statements import AbsenceReason, Approval, CoApproval, FootageAbsence, NamedKey, Redacted
+from agent.wire.statements import (
+    AbsenceReason,
+    Approval,
+    CoApproval,
+    FootageAbsence,
+    NamedKey,
+    Redacted,
+    read_statement,
+    sign_statement,
+)
 from tests import custodians
 from tests.custodians import APPROVER, DEVICE, Door, sha256_of, signed
 from tests.wire import samples
@@ -344,7 +353,18 @@ def other_enrolment(**changes: Any) -> str:
     return signed(custodians.enrolment(**changes), APPROVER).decode()
 
 
-THIEF = NamedKey(name="anna", key=public_key_of(STRANGER).text)
+def alone(statement: Any) -> str:
+    """A statement of the owner with its first signature only."""
+    return envelope.sign(type(statement).PAYLOAD_TYPE, strictjson.encode(statement), APPROVER).decode()
+
+
+def forged(statement: Any, key: Any = APPROVER) -> str:
+    """A statement by one who can make this owner's Ed25519 signatures, and has another ML-DSA-44 key."""
+    mldsa = mldsa_key_from_seed(b"x" * 32)
+    return envelope.sign_hybrid(type(statement).PAYLOAD_TYPE, strictjson.encode(statement), key, mldsa).decode()
+
+
+THIEF = NamedKey.of("anna", STRANGER)
 TAMPERED: dict[str, Callable[[Sent], VerifiedDisclosure]] = {
     "request asked": lambda s: s.read(digest="00" * 32),
     "request": lambda s: s.read(request="00" * 32),
@@ -362,8 +382,14 @@ TAMPERED: dict[str, Callable[[Sent], VerifiedDisclosure]] = {
     "approval of another kind": lambda s: s.read(approval=s.manifest.enrolments[0]),
     "enrolment of another kind": lambda s: s.read(enrolments=(s.manifest.approval,)),
     "enrolment signed as something else": lambda s: s.read(
-        enrolments=(envelope.sign(Approval.PAYLOAD_TYPE, strictjson.encode(custodians.enrolment()), APPROVER).decode(),)
+        enrolments=(
+            sign_statement(Approval.PAYLOAD_TYPE, strictjson.encode(custodians.enrolment()), APPROVER).decode(),
+        )
     ),
+    "approval without a second signature": lambda s: s.read(approval=alone(s.case.approval)),
+    "approval by a forger of Ed25519": lambda s: s.read(approval=forged(s.case.approval)),
+    "enrolment without a second signature": lambda s: s.read(enrolments=(alone(custodians.enrolment()),)),
+    "enrolment by a forger of Ed25519": lambda s: s.read(enrolments=(forged(custodians.enrolment()),)),
     "enrolment of a thief": lambda s: s.read(
         enrolments=(other_enrolment(approvers=(THIEF,)),), approval=by(STRANGER, s)
     ),
@@ -489,7 +515,7 @@ def test_owners_of_a_later_epoch_whom_a_thief_invented_pass_no_check(sent: Sent)
 
 
 def later_list(sent: Sent, key: Any = APPROVER, **changes: Any) -> str:
-    first = envelope.read_unverified(sent.manifest.enrolments[0].encode()).payload
+    first = read_statement(sent.manifest.enrolments[0].encode()).payload
     values = {"epoch": 2, "previous": hashlib.sha256(first).hexdigest(), **changes}
     return signed(custodians.enrolment(**values), key).decode()
 
@@ -500,9 +526,7 @@ SECOND = private_key_from_seed(b"2" * 32)
 
 
 def two_owners(sent: Sent, **changes: Any) -> tuple[str, str]:
-    approvers = tuple(
-        NamedKey(name=name, key=public_key_of(key).text) for name, key in (("anna", APPROVER), ("bo", SECOND))
-    )
+    approvers = tuple(NamedKey.of(name, key) for name, key in (("anna", APPROVER), ("bo", SECOND)))
     later = {"approvers": approvers, "approvals_needed": 2, **changes}
     return (sent.manifest.enrolments[0], later_list(sent, **later))
 
@@ -530,10 +554,22 @@ def test_a_manifest_carries_both_yeses_and_a_hash_for_each_part(sent: Sent) -> N
     }
     hashes = [part.sha256 for part in sent.manifest.parts]
     made = manifest_of(sent.case.release(), hashes, **given, co_approval=second_yes(sent).encode())
-    assert envelope.read_unverified((made.co_approval or "").encode()).payload_type == CoApproval.PAYLOAD_TYPE
+    assert read_statement((made.co_approval or "").encode()).payload_type == CoApproval.PAYLOAD_TYPE
     assert msgspec.structs.replace(made, co_approval=None) == sent.manifest
     with pytest.raises(ValueError, match="shorter"):
         manifest_of(sent.case.release(), hashes[:-1], **given)
+
+
+def stripped(signed_twice: str) -> str:
+    whole = json.loads(signed_twice)
+    return json.dumps({**whole, "signatures": whole["signatures"][:1]})
+
+
+def reforged(signed_twice: str) -> str:
+    """With the first owner's second signature beside the second owner's first one."""
+    whole = json.loads(signed_twice)
+    ours = json.loads(signed(strictjson.decode(read_statement(signed_twice.encode()).payload, CoApproval), APPROVER))
+    return json.dumps({**whole, "signatures": [whole["signatures"][0], ours["signatures"][1]]})
 
 
 SECONDED_WRONGLY: dict[str, Callable[[Sent], dict[str, Any]]] = {
@@ -541,6 +577,8 @@ SECONDED_WRONGLY: dict[str, Callable[[Sent], dict[str, Any]]] = {
     "by the first again": lambda s: {"co_approval": second_yes(s, APPROVER)},
     "by a stranger": lambda s: {"co_approval": second_yes(s, STRANGER)},
     "by the device": lambda s: {"co_approval": second_yes(s, DEVICE)},
+    "without a second signature": lambda s: {"co_approval": stripped(second_yes(s))},
+    "by a forger of Ed25519": lambda s: {"co_approval": reforged(second_yes(s))},
     "for another request": lambda s: {"co_approval": second_yes(s, request="00" * 32)},
     "for another approval": lambda s: {"co_approval": second_yes(s, approval="00" * 32)},
     "after the end": lambda s: {"co_approval": second_yes(s, owner_time_ms=(s.case.asked.not_after_s + 1) * 1000)},

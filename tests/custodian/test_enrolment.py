@@ -12,9 +12,8 @@ from agent.custodian.enrolment import INVITED_S, RECOVERY
 from agent.custodian.nonces import LIFE_S
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.wire import strictjson
-from agent.wire.envelope import read_unverified
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.statements import NamedKey, NamedRecipient
+from agent.wire.statements import NamedKey, NamedRecipient, read_statement
 from tests.custodians import (
     APPROVER,
     OWNER_IDENTITY,
@@ -45,7 +44,7 @@ def both(door: Door) -> dict[str, object]:
         "epoch": 2,
         "previous": sha256_of(current),  # type: ignore[arg-type]
         "recipients": tuple(NamedRecipient(name=name, recipient=str(key.recipient())) for name, key, _ in people),
-        "approvers": tuple(NamedKey(name=name, key=public_key_of(key).text) for name, _, key in people),
+        "approvers": tuple(NamedKey.of(name, key) for name, _, key in people),
     }
 
 
@@ -191,4 +190,4 @@ def test_a_list_that_cannot_be_used_changes_nothing_that_waits(door: Door) -> No
     with pytest.raises(OpenError):
         door.propose(enrolment(), by=BO_KEY)
     assert door.confirm("anna", RECOVERY) == (1, ())
-    assert read_unverified(door.custodian.enrolments.envelope or b"").key_id == ANNA
+    assert read_statement(door.custodian.enrolments.envelope or b"").key_id == ANNA

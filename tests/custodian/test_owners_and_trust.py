@@ -11,9 +11,8 @@ from agent.clients.opening import HybridIdentity, X25519Identity, open_bytes
 from agent.core.consent import RequestState
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError, StorageError
 from agent.wire import strictjson
-from agent.wire.envelope import read_unverified
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.statements import NamedKey, NamedRecipient, TrustChange
+from agent.wire.statements import NamedKey, NamedRecipient, TrustChange, read_statement
 from agent.wire.trust import RequesterKey
 from tests import custodians
 from tests.custodians import FIRE, NOW_S, POLICE, ROOT, Door, bundle, enrolment, sha256_of, signed, stated
@@ -129,9 +128,7 @@ REFUSED: dict[str, tuple[type[DoorwardError], Callable[[Door], Any]]] = {
     "not signed by an owner": (OpenError, lambda d: d.propose(enrolment(**later(d)), by=STRANGER)),
     "a thief's own list": (
         OpenError,
-        lambda d: d.propose(
-            enrolment(**later(d, approvers=(NamedKey(name="thief", key=public_key_of(STRANGER).text),))), by=STRANGER
-        ),
+        lambda d: d.propose(enrolment(**later(d, approvers=(NamedKey.of("thief", STRANGER),))), by=STRANGER),
     ),
     "a second first list": (FormatError, lambda d: d.propose(enrolment())),
     "one that skips an epoch": (FormatError, lambda d: d.propose(enrolment(**later(d, epoch=3)))),
@@ -371,7 +368,7 @@ def test_the_owners_changes_of_the_roots_are_kept_as_signed_across_restarts_and_
     kept = trust(door).changes()
     assert len(kept) == 3
     assert first[0] not in kept
-    newest = read_unverified(kept[-1], limit_bytes=1 << 16).payload
+    newest = read_statement(kept[-1]).payload
     assert strictjson.decode(newest, TrustChange, limit_bytes=1 << 16).roots_added == (root.text,)
     door.start()
     assert trust(door).changes() == kept

@@ -26,9 +26,10 @@ from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.ipc.control_operations import GetTimeOpening
 from agent.ipc.protocol import BeatAnswer
 from agent.ipc.rpc import request_frame
-from agent.wire import strictjson
+from agent.wire import envelope, strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
+from agent.wire.mldsa import approval_mldsa_key
 from agent.wire.statements import (
     AbsenceReason,
     Denial,
@@ -44,12 +45,13 @@ from agent.wire.statements import (
     Scope,
     Settings,
     TrustChange,
+    sign_statement,
 )
 from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES, TimeOpening
 from agent.wire.witness_keys import parse_witness
 from tests import custodians
 from tests.custodian.test_inbox import everything_but_counters
-from tests.custodians import DEVICE, NOW_S, POLICE, ROOT, Door, approval, enrolment, sha256_of, signed, stated
+from tests.custodians import APPROVER, DEVICE, NOW_S, POLICE, ROOT, Door, approval, enrolment, sha256_of, signed, stated
 from tests.time_services import LocalWitness
 from tests.wire import samples
 
@@ -107,6 +109,41 @@ def test_what_no_owner_signed_changes_nothing(door: Door, name: str, key: Any) -
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_a_forger_of_ed25519_makes_the_doorbell_do_nothing(door: Door, name: str) -> None:
+    statement, headers = EVERY[name](door, door.ask())
+    before = everything_but_counters(door)
+    for data in (without_second(statement), by_a_forger(statement)):
+        with pytest.raises(OpenError, match="ML-DSA-44 signature"):
+            door.custodian.control._statements.accept(data, headers)
+    assert everything_but_counters(door) == before
+    # The same statement with the owner's own second key counts, with the nonce that the forgeries left unused.
+    door.obey(statement, headers)
+    assert everything_but_counters(door) != before
+
+
+def test_a_forger_of_ed25519_does_not_become_an_owner(door: Door) -> None:
+    thief = (NamedKey.of("thief", STRANGER),)
+    wanted = custodians.enrolment(epoch=2, previous=sha256_of(current_enrolment(door)), approvers=thief)
+    before = everything_but_counters(door)
+    for data in (without_second(wanted), by_a_forger(wanted)):
+        with pytest.raises(OpenError, match="ML-DSA-44 signature"):
+            door.custodian.enrolments.propose(data)
+    assert not door.custodian.enrolments.pending
+    assert everything_but_counters(door) == before
+
+
+def without_second(statement: Any) -> bytes:
+    return envelope.sign(statement.PAYLOAD_TYPE, strictjson.encode(statement), APPROVER)
+
+
+def by_a_forger(statement: Any) -> bytes:
+    """By one who can make the owner's Ed25519 signatures, and has another ML-DSA-44 key."""
+    return envelope.sign_hybrid(
+        statement.PAYLOAD_TYPE, strictjson.encode(statement), APPROVER, approval_mldsa_key(STRANGER)
+    )
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_what_was_meant_for_another_device_changes_nothing(door: Door, name: str) -> None:
     statement, headers = EVERY[name](door, door.ask())
     elsewhere = msgspec.structs.replace(statement, device=public_key_of(STRANGER).text)
@@ -145,8 +182,9 @@ def test_a_door_without_an_owner_obeys_nobody() -> None:
 
 @pytest.mark.parametrize("message", [samples.request(), samples.bundle(), enrolment()], ids=lambda m: type(m).__name__)
 def test_what_is_no_statement_is_refused_even_from_an_owner(door: Door, message: Any) -> None:
+    data = sign_statement(message.PAYLOAD_TYPE, strictjson.encode(message), APPROVER)
     with pytest.raises(RequestError, match="cannot come from an owner"):
-        door.obey(message)
+        door.custodian.control._statements.accept(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"\xff" * 100, b"[" * 5000])
@@ -480,7 +518,7 @@ def test_a_decision_about_nothing_is_refused_in_words(door: Door, name: str) -> 
 def test_a_removed_owner_is_obeyed_no_longer(door: Door) -> None:
     other = private_key_from_seed(b"o" * 32)
     later = {"epoch": 2, "previous": sha256_of(current_enrolment(door))}  # type: ignore[dict-item]
-    door.enrol(**later, approvers=(NamedKey(name="bo", key=public_key_of(other).text),))
+    door.enrol(**later, approvers=(NamedKey.of("bo", other),))
     with pytest.raises(OpenError):
         door.obey(OptOut(**stated(), scope=Scope.ALL))
     door.obey(OptOut(**stated(), scope=Scope.ALL), by=other)

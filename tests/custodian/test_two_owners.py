@@ -19,7 +19,7 @@ from agent.wire.control import Frame
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import CoApproval, Denial
+from agent.wire.statements import CoApproval, Denial, read_statement
 from tests import custodians
 from tests.custodians import APPROVER, NOW_S, REPLY_IDENTITY, Door, sha256_of, stated
 
@@ -148,7 +148,7 @@ def test_what_waits_is_shown_to_the_owners_as_it_was_signed(door: Door) -> None:
     asked = door.ask()
     assert shown(door, asked)["first"] is None
     approval = first_of(door, asked)
-    claimed = envelope.read_unverified(str(shown(door, asked)["first"]).encode(), limit_bytes=1 << 24)
+    claimed = read_statement(str(shown(door, asked)["first"]).encode())
     assert hashlib.sha256(claimed.payload).hexdigest() == sha256_of(approval)
 
 

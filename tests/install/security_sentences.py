@@ -397,6 +397,30 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "tests/desk/neighbourhood/test_answers_in_a_browser.py"
         "::test_an_answer_that_is_changed_in_one_statement_is_refused_in_the_browser",
     ),
+    # 27
+    "A yes of an owner has two such signatures": (
+        "tests/wire/test_statements.py::test_a_statement_needs_both_signatures_of_one_approver",
+        "tests/wire/test_mldsa.py::test_a_javascript_implementation_reads_and_refuses_the_same_signatures",
+    ),
+    "Each list of owners names both keys of an owner": (
+        "tests/wire/test_statements.py::test_two_approvers_have_two_second_keys",
+        "tests/wire/test_mldsa.py"
+        "::test_an_owners_second_key_is_made_from_the_seed_of_the_first_and_is_another_for_each_owner",
+    ),
+    "A doorbell does nothing on a statement with one signature": (
+        "tests/custodian/test_statement_handler.py::test_a_forger_of_ed25519_makes_the_doorbell_do_nothing",
+    ),
+    "An owner's client and page, a requester": (
+        "tests/core/test_disclosure.py::test_a_disclosure_that_was_tampered_with_in_one_place_is_refused",
+        "tests/core/test_disclosure.py::test_an_approval_is_refused_that_is_seconded",
+        "tests/wire/test_mldsa.py::test_a_javascript_implementation_reads_and_refuses_the_same_signatures",
+        "tests/desk/neighbourhood/test_answers_in_a_browser.py"
+        "::test_an_answer_that_is_changed_in_one_statement_is_refused_in_the_browser",
+    ),
+    "A forger of Ed25519 cannot sign the next list of owners": (
+        "tests/wire/test_statements.py::test_a_forger_of_ed25519_cannot_sign_the_next_list_of_owners",
+        "tests/custodian/test_statement_handler.py::test_a_forger_of_ed25519_does_not_become_an_owner",
+    ),
 }
 
 MECHANISMS: Final[dict[str, tuple[str, ...]]] = {

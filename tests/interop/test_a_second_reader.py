@@ -26,7 +26,15 @@ from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
 from tests.second_reader.certificates import requester_of
 from tests.second_reader.disclosure import check_known
-from tests.second_reader.envelope import UnsignedError, key_id, open_envelope, open_hybrid, public_key
+from tests.second_reader.envelope import (
+    UnsignedError,
+    key_id,
+    mldsa_key,
+    open_envelope,
+    open_hybrid,
+    open_statement,
+    public_key,
+)
 from tests.second_reader.json_once import RefusedError, parse
 from tests.second_reader.messages import read_message
 from tests.second_reader.requests import judge, trust_bundle
@@ -121,8 +129,13 @@ def test_it_reads_tickets_and_proofs_of_an_enrolment_as_they_say() -> None:
         assert device == each["verdict"], name
 
 
+SECOND = {each["name"]: mldsa_key(each["public"]) for each in stated("wire/mldsa.json")}
+"""The ML-DSA keys of the vectors."""
+
+
 def test_it_opens_every_signed_message_of_the_vectors() -> None:
     keys = {key["name"]: public_key(key["public"]) for key in stated("wire/keys.json")}
+    owner = {"key": keys["owner"], "mldsa": SECOND["owner"]}
     for path in sorted((VECTORS / "wire" / "messages").glob("*.json")):
         vector = json.loads(path.read_text(encoding="utf-8"))
         if "envelope" in vector:
@@ -131,15 +144,20 @@ def test_it_opens_every_signed_message_of_the_vectors() -> None:
             data = vector["envelope"].encode()
             if name == "disclosure-manifest":
                 second = read_message(name, vector["payload"].encode())["device_mldsa"]
+                assert second == SECOND["device"]
                 payload = open_hybrid(data, name, key, second, limit=6 << 20)
+            elif vector["signed_by"] == "owner":
+                payload = open_statement(data, name, [owner])
             else:
                 payload = open_envelope(data, name, {key_id(key): key}, limit=6 << 20)
             assert payload == vector["payload"].encode(), path.stem
 
 
-def test_it_refuses_an_answer_without_a_good_second_signature() -> None:
-    vector = json.loads((VECTORS / "wire" / "messages" / "disclosure-manifest.json").read_text(encoding="utf-8"))
-    manifest, good = read_message("disclosure-manifest", vector["payload"].encode()), json.loads(vector["envelope"])
+@pytest.mark.parametrize(("name", "signer"), [("disclosure-manifest", "device"), ("approval", "owner")])
+def test_it_refuses_an_answer_or_an_approval_without_a_good_second_signature(name: str, signer: str) -> None:
+    vector = json.loads((VECTORS / "wire" / "messages" / f"{name}.json").read_text(encoding="utf-8"))
+    good = json.loads(vector["envelope"])
+    [key] = [public_key(each["public"]) for each in stated("wire/keys.json") if each["name"] == signer]
     first, second = good["signatures"]
     flipped = bytearray(base64.b64decode(second["sig"]))
     flipped[0] ^= 1
@@ -153,7 +171,7 @@ def test_it_refuses_an_answer_without_a_good_second_signature() -> None:
     ):
         data = json.dumps({**good, "signatures": signatures}).encode()
         with pytest.raises((UnsignedError, RefusedError)):
-            open_hybrid(data, "disclosure-manifest", manifest["device"], manifest["device_mldsa"], limit=6 << 20)
+            open_hybrid(data, name, key, SECOND[signer], limit=6 << 20)
 
 
 STRANGE: tuple[Any, ...] = (

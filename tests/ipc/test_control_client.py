@@ -23,9 +23,9 @@ from agent.ipc.control_operations import (
 )
 from agent.ipc.rpc import success
 from agent.ipc.rpc_server import control_server
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.control import Frame
-from agent.wire.statements import Settings
+from agent.wire.statements import Settings, sign_statement
 from tests.wire import samples
 
 Answer = Callable[[Frame], Frame]
@@ -158,8 +158,8 @@ def test_settings_are_shown_as_they_were_signed_and_nothing_else_is_taken_for_th
     settings = Settings(v=1, device=samples.DEVICE_KEY.text, owner_time_ms=1, nonce="0" * 32, name="Front")
     said: list[str | None] = [
         None,
-        envelope.sign(Settings.PAYLOAD_TYPE, strictjson.encode(settings), samples.OWNER).decode(),
-        envelope.sign("application/vnd.doorward.other+json", strictjson.encode(settings), samples.OWNER).decode(),
+        sign_statement(Settings.PAYLOAD_TYPE, strictjson.encode(settings), samples.OWNER).decode(),
+        sign_statement("application/vnd.doorward.other+json", strictjson.encode(settings), samples.OWNER).decode(),
     ]
     link = answering(lambda _frame: success(SignedAnswer(said.pop(0))))
     assert read_settings(link) is None

@@ -36,7 +36,7 @@ from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.wire import envelope, identities, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.limits import RequestLimits
-from agent.wire.statements import CoApproval, Denial, OptOut, Revocation, Scope
+from agent.wire.statements import CoApproval, Denial, OptOut, Revocation, Scope, read_statement, sign_statement
 from tests import custodians
 from tests.custodians import APPROVER, FIRE, POLICE, ROOT, Door, sha256_of, signed, stated
 from tests.wire import samples
@@ -286,7 +286,7 @@ class World:
         return signed(approval, APPROVER), (header,)
 
     def _seconding(self, number: int, approval: bytes, nonce: str | None = None) -> CoApproval:
-        claimed = envelope.read_unverified(approval)
+        claimed = read_statement(approval)
         values = {**stated(), "request": sha256_of(self.asked[number])}
         values |= {"nonce": nonce} if nonce else {}
         return CoApproval(**values, approval=hashlib.sha256(claimed.payload).hexdigest())
@@ -308,11 +308,12 @@ class World:
 
     def _take(self, data: bytes, headers: tuple[bytes, ...] = (), by: Any = None, key: Any = None) -> object:
         if key is not None:
-            claimed = envelope.read_unverified(data)
-            data = envelope.sign(claimed.payload_type, claimed.payload, key)
+            claimed = read_statement(data)
+            data = sign_statement(claimed.payload_type, claimed.payload, key)
         if by is not None:
             payload = strictjson.decode(data, dict)  # type: ignore[type-var]
-            data = strictjson.encode({**payload, "signatures": [self._forged(payload["signatures"][0])]})  # type: ignore[arg-type]
+            first, *second = payload["signatures"]
+            data = strictjson.encode({**payload, "signatures": [self._forged(first), *second]})  # type: ignore[arg-type]
         try:
             verdict = self.door.custodian.control._statements.accept(data, headers)
         except (RequestError, OpenError):

@@ -37,11 +37,11 @@ from agent.custodian.releases import Releases
 from agent.custodian.requests import Requests
 from agent.custodian.statement_handler import Statements
 from agent.custodian.transactions import Transactions
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.control import decode_statement
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import PublicKey
-from agent.wire.statements import Enrolment
+from agent.wire.statements import Enrolment, read_statement
 from tests.custodians import FakeOutbox
 from tests.lengths import one_in
 from tests.properties import consent_model
@@ -282,7 +282,7 @@ def a_statement_that_nobody_signed_confirms_a_jump(patch: pytest.MonkeyPatch) ->
     take = Statements.accept
 
     def hasty(self: Statements, data: bytes, headers: tuple[bytes, ...] = ()) -> Any:
-        said = strictjson.decode(envelope.read_unverified(data).payload, dict)  # type: ignore[type-var]
+        said = strictjson.decode(read_statement(data).payload, dict)  # type: ignore[type-var]
         self._clock.confirm(said["owner_time_ms"])  # type: ignore[index]
         return take(self, data, headers)
 
@@ -443,7 +443,7 @@ def a_seconding_need_not_name_what_waits(patch: pytest.MonkeyPatch) -> None:
     def lenient(self: Approvals, co_approval: Any, said: Any, enrolment: Any) -> Any:
         kept = self._journal.get(release_records.first_approval_of(self._requests.named(co_approval.request).id))
         data, _ = decode_statement(kept) if kept else (said.data, ())
-        payload = envelope.read_unverified(data).payload
+        payload = read_statement(data).payload
         other = msgspec.structs.replace(co_approval, approval=hashlib.sha256(payload).hexdigest())
         return second(self, other, said, enrolment)
 

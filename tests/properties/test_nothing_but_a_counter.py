@@ -235,7 +235,7 @@ def mutated(data: bytes, others: list[bytes], drawn: random.Random) -> bytes:
         return bytes(changed)
     members: dict[str, Any] = json.loads(data)
     if how < 8:
-        payload = bytearray(envelope.read_unverified(data).payload)
+        payload = bytearray(envelope.base64.decode(members["payload"]))
         drawn.choice(BYTES)(payload, drawn)
         members["payload"] = envelope.base64.encode(bytes(payload))
     else:

@@ -46,7 +46,7 @@ from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, DISCLOSURE_LIMIT_BYTES, DisclosureManifest, PartKind
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey
-from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Approval
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Approval, read_statement
 from agent.wire.topics import ANONYMOUS, ChunkVerb, UploadTopic, UploadVerb, parse_topic
 from agent.wire.uploads import UploadNote
 from demo.evidence import published_by
@@ -281,7 +281,7 @@ class Auditor:
             )
             manifest = strictjson.decode(opened.payload, DisclosureManifest, limit_bytes=DISCLOSURE_LIMIT_BYTES)
             opened.require(self._device, manifest.mldsa_key)
-            claimed = envelope.read_unverified(manifest.approval.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+            claimed = read_statement(manifest.approval.encode())
             approval = strictjson.decode(claimed.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
         except DoorwardError as error:
             raise Leak(f"{disclosure}: part 0 is no manifest that the requester can open: {error}") from error

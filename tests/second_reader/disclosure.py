@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.second_reader import ledger, vault
 from tests.second_reader.age import commitment, open_age, split
-from tests.second_reader.envelope import key_id, open_envelope, open_hybrid
+from tests.second_reader.envelope import key_id, open_hybrid, open_statement
 from tests.second_reader.json_once import refuse_unless
 from tests.second_reader.messages import read_message
 
@@ -26,8 +26,7 @@ def read_disclosure(
 
     # the owners the device obeys, and their approval of this request for this reply key
     owners = _enrolled(manifest)
-    signers = {key_id(each["key"]): each["key"] for each in owners["approvers"]}
-    payload = open_envelope(manifest["approval"].encode(), "approval", signers, limit=6 << 20)
+    payload = open_statement(manifest["approval"].encode(), "approval", owners["approvers"])
     approval = read_message("approval", payload)
     refuse_unless(approval["device"] == device, "another device")
     refuse_unless(approval["request"] == manifest["request"] == _sha256(request_payload), "another request")
@@ -36,7 +35,7 @@ def read_disclosure(
 
     if owners.get("approvals_needed", 1) == 2:
         refuse_unless("co_approval" in manifest, "one of two")
-        _check_seconded(manifest, signers, payload, request["not_after"])
+        _check_seconded(manifest, owners["approvers"], payload, request["not_after"])
 
     # the ledger says so too
     head = ledger.checkpoint(manifest["ledger"]["checkpoint"], device)
@@ -79,9 +78,8 @@ def _enrolled(manifest: dict[str, Any]) -> dict[str, Any]:
     for number, text in enumerate(manifest["enrolments"], start=1):
         found = read_message("enrolment", _unverified(text.encode()))
         entitled = before or found
-        signers = {key_id(each["key"]): each["key"] for each in entitled["approvers"]}
         previous = _sha256(payload) if before else None
-        payload = open_envelope(text.encode(), "enrolment", signers, limit=6 << 20)
+        payload = open_statement(text.encode(), "enrolment", entitled["approvers"])
         refuse_unless(found["device"] == manifest["device"], "owners of another device")
         refuse_unless(found["device_mldsa"] == _sha256(manifest["device_mldsa"]), "another second key")
         refuse_unless((found["epoch"], found.get("previous")) == (number, previous), "it does not follow")
@@ -98,10 +96,10 @@ def check_known(known: Sequence[str], shown: Sequence[str], owner_time_ms: int) 
         refuse_unless(owner_time_ms <= following["owner_time_ms"] + 600_000, "approved under a list that was over")
 
 
-def _check_seconded(manifest: dict[str, Any], signers: dict[str, bytes], approval: bytes, not_after: int) -> None:
+def _check_seconded(manifest: dict[str, Any], approvers: Sequence[Any], approval: bytes, not_after: int) -> None:
     """If two are needed, another approver signed that they agree."""
     envelope = manifest["co_approval"].encode()
-    payload = open_envelope(envelope, "co-approval", signers, limit=6 << 20)
+    payload = open_statement(envelope, "co-approval", approvers)
     found = read_message("co-approval", payload)
     refuse_unless(found["device"] == manifest["device"], "another device")
     refuse_unless((found["request"], found["approval"]) == (manifest["request"], _sha256(approval)), "another approval")

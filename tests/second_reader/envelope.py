@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -66,8 +66,18 @@ def mldsa_key(value: Any) -> bytes:
     return raw
 
 
+def open_statement(data: bytes, name: str, approvers: Sequence[Mapping[str, Any]]) -> bytes:
+    """The payload of an owner's statement: both keys of one approver signed it."""
+    for each in approvers:
+        try:
+            return open_hybrid(data, name, each["key"], each["mldsa"], limit=6 << 20)
+        except UnsignedError:
+            continue
+    raise UnsignedError
+
+
 def open_hybrid(data: bytes, name: str, key: bytes, second: bytes, *, limit: int) -> bytes:
-    """The payload that a device signed with both of its keys as a `name`."""
+    """The payload that one signer, with the Ed25519 key `key` and the ML-DSA key `second`, signed as a `name`."""
     whole = fields(
         parse(data, limit=limit),
         {

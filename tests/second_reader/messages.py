@@ -108,7 +108,7 @@ def _enrolment(value: Any) -> dict[str, Any]:
         {
             **STATED, "epoch": integer(1, 256), "recovery": RECIPIENT, "device_mldsa": HEX64,
             "recipients": many(of({"name": LABEL, "recipient": RECIPIENT}), 1, 8),
-            "approvers": many(of({"name": LABEL, "key": public_key}), 1, 8),
+            "approvers": many(of({"name": LABEL, "key": public_key, "mldsa": mldsa_key}), 1, 8),
         },
         {"previous": HEX64, "approvals_needed": one_of(1, 2)},
     )  # fmt: skip
@@ -116,6 +116,7 @@ def _enrolment(value: Any) -> dict[str, Any]:
     distinct([each["name"] for each in found["approvers"]])
     distinct([found["recovery"], *(each["recipient"] for each in found["recipients"])])
     distinct([found["device"], *(each["key"] for each in found["approvers"])])
+    distinct([each["mldsa"] for each in found["approvers"]])
     refuse_unless((found["epoch"] == 1) == ("previous" not in found), "previous")
     refuse_unless(len(found["approvers"]) >= found.get("approvals_needed", 1), "fewer approvers than are needed")
     return found

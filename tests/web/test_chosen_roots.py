@@ -94,7 +94,7 @@ def test_the_page_takes_over_what_owners_of_that_time_signed_and_nothing_else(do
 
 
 def test_who_has_left_chooses_no_more_and_what_they_chose_before_stands(door: Door, tmp_path: Path) -> None:
-    both = tuple(NamedKey(name=name, key=public_key_of(key).text) for name, key in (("anna", APPROVER), ("bo", BO)))
+    both = tuple(NamedKey.of(name, key) for name, key in (("anna", APPROVER), ("bo", BO)))
     door.propose(enrolment(epoch=2, previous=sha256_of(door.custodian.enrolments.current), approvers=both))  # type: ignore[arg-type]
     door.custodian.enrolments.confirm({})
     door.obey(adding(), by=BO)

@@ -1,7 +1,8 @@
-"""ML-DSA-44: keys, and envelopes that both keys of a doorbell sign."""
+"""ML-DSA-44: keys, and envelopes that both keys of a doorbell or of an owner sign."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -15,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64, envelope
 from agent.wire.disclosures import DisclosureManifest
-from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
+from agent.wire.identities import private_key_from_seed
+from agent.wire.mldsa import MldsaPublicKey, approval_mldsa_key, mldsa_key_from_seed
+from agent.wire.statements import NamedKey, open_statement, sign_statement
 from tests.clients.requester.evidence_folder import has_openssl_with_mldsa
 from tests.web.test_the_program import node
 from tests.wire import samples, vectors
@@ -34,7 +37,7 @@ def read(value: Any) -> bytes:
 
 
 def test_a_seed_gives_the_key_of_the_vectors_and_other_lengths_are_refused() -> None:
-    vector = json.loads((vectors.FOLDER / "wire" / "mldsa.json").read_text())
+    vector, _owner = json.loads((vectors.FOLDER / "wire" / "mldsa.json").read_text())
     key = mldsa_key_from_seed(bytes.fromhex(vector["seed"]))
     assert base64.encode(MldsaPublicKey.of(key).raw) == vector["public"]
     assert (MldsaPublicKey.of(key).sha256, MldsaPublicKey.of(key).id) == (vector["sha256"], vector["sha256"][:16])
@@ -63,6 +66,18 @@ def test_both_signatures_make_the_payload_readable() -> None:
 def test_an_envelope_of_another_kind_is_refused() -> None:
     with pytest.raises(FormatError, match=f"does not hold a {re.escape(TYPE)}"):
         read(GOOD | {"payloadType": "application/vnd.doorward.other+json"})
+
+
+def test_an_owners_second_key_is_made_from_the_seed_of_the_first_and_is_another_for_each_owner() -> None:
+    _device, vector = json.loads((vectors.FOLDER / "wire" / "mldsa.json").read_text())
+    assert NamedKey.of("owner-1", samples.OWNER).mldsa == vector["public"]
+    others = (samples.OWNER, samples.ROOT, samples.DEVICE)
+    assert len({approval_mldsa_key(key).private_bytes_raw() for key in others}) == 3
+    # The public key of Ed25519, and its scalar, which a quantum computer would find, are not what the seed is made of.
+    seed = samples.OWNER.private_bytes_raw()
+    scalar = hashlib.sha512(seed).digest()[:32]
+    for known in (samples.OWNER_KEY.raw, scalar):
+        assert approval_mldsa_key(private_key_from_seed(known)).private_bytes_raw().hex() != vector["seed"]
 
 
 SPOILT: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {
@@ -120,10 +135,23 @@ def test_a_javascript_implementation_reads_and_refuses_the_same_signatures(tmp_p
     signed, signature = manifest_vector()
     (tmp_path / "signed").write_bytes(signed)
     (tmp_path / "signature").write_bytes(signature)
-    found = node("mldsa.mjs", str(tmp_path), samples.MLDSA.private_bytes_raw().hex())
+    approver = NamedKey.of("owner-1", samples.OWNER)
+    good = json.loads(sign_statement(TYPE, PAYLOAD, samples.OWNER))
+    wrong = {name: {**good, "signatures": change(good["signatures"])} for name, (change, _) in SPOILT.items()}
+    wrong["another payload"] = {**good, "payload": base64.encode(b'{"a":3}')}
+    wrong["another kind"] = {**good, "payloadType": "application/vnd.doorward.other+json"}
+    statements = {name: json.dumps(value) for name, value in {"good": good, **wrong}.items()}
+    asked = {"type": TYPE, "statements": statements, "approver": {"key": approver.key, "mldsa": approver.mldsa}}
+    (tmp_path / "statements.json").write_text(json.dumps(asked))
+    owner = samples.OWNER.private_bytes_raw().hex()
+    found = node("mldsa.mjs", str(tmp_path), samples.MLDSA.private_bytes_raw().hex(), owner)
     assert found["key"] == samples.MLDSA_KEY.raw.hex()
     assert (found["verdict"], found["flipped"]) == (True, [False] * 40)
     assert samples.MLDSA_KEY.verifies(bytes.fromhex(found["signature"]), b"signed in JavaScript")
+    assert found["approver"] == asked["approver"]
+    assert found["read"] == {"good": True} | dict.fromkeys(wrong, False)
+    sealed = str(found["sealed"]).encode()
+    assert open_statement(sealed, TYPE, {samples.OWNER_KEY.id: approver.public_keys}).payload == PAYLOAD
 
 
 @pytest.mark.skipif(not has_openssl_with_mldsa(), reason="openssl is not installed in a version with ML-DSA (3.5)")

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import envelope, strictjson
 from agent.wire.identities import public_key_of
+from agent.wire.mldsa import MldsaPublicKey, approval_mldsa_key
 from agent.wire.statements import (
     Approval,
     Enrolment,
@@ -22,19 +23,22 @@ from agent.wire.statements import (
     StolenNotice,
     open_chain,
     open_enrolment,
+    open_statement,
     open_stolen,
+    read_statement,
+    sign_statement,
 )
 from tests.wire import samples
 
 SECOND_OWNER = samples.private_key("owner two")
 BOTH = (
-    NamedKey(name="owner-1", key=samples.OWNER_KEY.text),
-    NamedKey(name="owner-2", key=public_key_of(SECOND_OWNER).text),
+    NamedKey.of("owner-1", samples.OWNER),
+    NamedKey.of("owner-2", SECOND_OWNER),
 )
 
 
 def signed(enrolment: Enrolment, by: Ed25519PrivateKey) -> bytes:
-    return envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(enrolment), by)
+    return sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(enrolment), by)
 
 
 def payload(enrolment: Enrolment) -> bytes:
@@ -85,7 +89,7 @@ def test_a_later_enrolment_cannot_be_passed_off_as_the_first() -> None:
 
 
 def test_another_statement_is_no_enrolment() -> None:
-    data = envelope.sign(Approval.PAYLOAD_TYPE, payload(FIRST), samples.OWNER)
+    data = sign_statement(Approval.PAYLOAD_TYPE, payload(FIRST), samples.OWNER)
     with pytest.raises(FormatError):
         open_enrolment(data, None)
 
@@ -100,10 +104,10 @@ def test_an_enrolment_that_lists_nobody_as_it_should_is_refused() -> None:
         ("recipients: .*twice", {"recipients": (recipient, twin)}),
         ("recipients: .*twice", {"recipients": (recipient, namesake), "recovery": samples.REPLY}),
         ("recipients: .*twice", {"recovery": samples.RECIPIENT}),
-        ("approvers: .*twice", {"approvers": (BOTH[0], NamedKey(name="owner-2", key=BOTH[0].key))}),
-        ("approvers: .*twice", {"approvers": (BOTH[0], NamedKey(name="owner-1", key=BOTH[1].key))}),
-        ("approvers: .*twice", {"approvers": (NamedKey(name="owner-1", key=samples.DEVICE_KEY.text),)}),
-        ("sound", {"approvers": (NamedKey(name="owner-1", key="ed25519:" + "A" * 43),)}),
+        ("approvers: .*twice", {"approvers": (BOTH[0], msgspec.structs.replace(BOTH[1], key=BOTH[0].key))}),
+        ("approvers: .*twice", {"approvers": (BOTH[0], msgspec.structs.replace(BOTH[1], name="owner-1"))}),
+        ("approvers: .*twice", {"approvers": (NamedKey.of("owner-1", samples.DEVICE),)}),
+        ("sound", {"approvers": (msgspec.structs.replace(BOTH[0], key="ed25519:" + "A" * 43),)}),
         ("approvals_needed: ", {"approvals_needed": 2}),
     ]
     for why, changes in attempts:
@@ -141,7 +145,7 @@ def test_a_chain_of_enrolments_is_as_long_as_each_follows_the_one_before() -> No
 
 def notice(by: Ed25519PrivateKey, links: int = 3) -> StolenNotice:
     stolen = samples.EVERY_MESSAGE["stolen"]
-    signed_notice = envelope.sign(Stolen.PAYLOAD_TYPE, strictjson.encode(stolen), by)
+    signed_notice = sign_statement(Stolen.PAYLOAD_TYPE, strictjson.encode(stolen), by)
     return StolenNotice(v=1, stolen=signed_notice.decode(), enrolments=tuple(each.decode() for each in chain()[:links]))
 
 
@@ -161,3 +165,55 @@ def test_a_glance_key_may_be_left_out_and_must_be_sound() -> None:
     small = "ed25519:" + "A" * 43
     with pytest.raises(FormatError):
         strictjson.decode(msgspec.json.encode({**whole, "glance_signer": small}), PushSubscription)
+
+
+def forged(statement: Any, by: Ed25519PrivateKey, mldsa: Any) -> bytes:
+    """Returns the statement of a forger who can make Ed25519 signatures of `by`, and has another ML-DSA-44 key."""
+    return envelope.sign_hybrid(type(statement).PAYLOAD_TYPE, strictjson.encode(statement), by, mldsa)
+
+
+FORGER = approval_mldsa_key(samples.private_key("a forger of Ed25519"))
+
+
+def test_a_statement_needs_both_signatures_of_one_approver() -> None:
+    yes = samples.approval()
+    kind, signers = Approval.PAYLOAD_TYPE, following().signers
+    good = sign_statement(kind, strictjson.encode(yes), samples.OWNER)
+    assert open_statement(good, kind, signers).key_id == samples.OWNER_KEY.id
+    alone = envelope.sign(kind, strictjson.encode(yes), samples.OWNER)
+    with pytest.raises(OpenError, match="ML-DSA-44 signature is missing"):
+        open_statement(alone, kind, signers)
+    with pytest.raises(OpenError, match="ML-DSA-44 signature is missing"):
+        read_statement(alone)
+    with pytest.raises(OpenError, match="ML-DSA-44 signature does not verify"):
+        open_statement(forged(yes, samples.OWNER, FORGER), kind, signers)
+    # The second signature of another approver does not count for this one.
+    with pytest.raises(OpenError, match="ML-DSA-44 signature does not verify"):
+        open_statement(forged(yes, samples.OWNER, approval_mldsa_key(SECOND_OWNER)), kind, signers)
+    with pytest.raises(OpenError, match="No trusted key"):
+        open_statement(sign_statement(kind, strictjson.encode(yes), samples.ROOT), kind, signers)
+    with pytest.raises(FormatError, match="does not hold"):
+        open_statement(good, Enrolment.PAYLOAD_TYPE, signers)
+
+
+def test_a_forger_of_ed25519_cannot_sign_the_next_list_of_owners() -> None:
+    first = signed(FIRST, samples.OWNER)
+    thief = following(approvers=(NamedKey.of("thief", samples.ROOT),))
+    with pytest.raises(OpenError, match="does not verify"):
+        open_chain([first, forged(thief, samples.OWNER, FORGER)], samples.DEVICE_KEY.text)
+    # A list that gives the owner another second key is signed by the old one, or not at all.
+    other = following(approvers=(msgspec.structs.replace(BOTH[0], mldsa=MldsaPublicKey.of(FORGER).text),))
+    with pytest.raises(OpenError, match="does not verify"):
+        open_chain([first, forged(other, samples.OWNER, FORGER)], samples.DEVICE_KEY.text)
+    alone = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(following()), samples.OWNER)
+    with pytest.raises(OpenError, match="missing"):
+        open_chain([first, alone], samples.DEVICE_KEY.text)
+
+
+def test_two_approvers_have_two_second_keys() -> None:
+    same = (BOTH[0], msgspec.structs.replace(BOTH[1], mldsa=BOTH[0].mldsa))
+    with pytest.raises(FormatError, match=r"approvers: .*twice"):
+        following(approvers=same)
+    for wrong in ("", "AAAA", BOTH[0].mldsa[:-3] + "B==", BOTH[0].mldsa.rstrip("=")):
+        with pytest.raises(FormatError):
+            following(approvers=(msgspec.structs.replace(BOTH[0], mldsa=wrong),))

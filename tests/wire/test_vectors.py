@@ -14,6 +14,7 @@ from agent.wire.disclosures import DisclosureManifest
 from agent.wire.inbound import verify_inbound
 from agent.wire.limits import HARD, OverLimit, check
 from agent.wire.messages import FootageRequest
+from agent.wire.statements import OwnerStatement, open_statement
 from agent.wire.topics import RequestTopic
 from agent.wire.trust import TrustStore
 from tests.wire import samples, vectors
@@ -80,6 +81,11 @@ def test_each_message_vector_opens_with_its_signers_key() -> None:
             if isinstance(message, DisclosureManifest):
                 claimed = envelope.read_hybrid(vector["envelope"].encode(), vector["payload_type"], limit_bytes=10**6)
                 claimed.require(key, message.mldsa_key)
+                continue
+            if isinstance(message, OwnerStatement):
+                signers = samples.enrolment().signers
+                found = open_statement(vector["envelope"].encode(), vector["payload_type"], signers)
+                assert found.payload == vector["payload"].encode()
                 continue
             opened = envelope.open_envelope(
                 vector["envelope"].encode(), vector["payload_type"], {key.id: key}, limit_bytes=10**6

@@ -12,7 +12,6 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,13 @@ from agent.core import ledger
 from agent.core.ledger import checkpoint, cosignature, merkle, time_log
 from agent.core.ledger.entries import FIELDS, encode_entry, entry
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
-from agent.errors import DoorwardError, FormatError
+from agent.errors import FormatError
 from agent.wire import broker_directory, cell_digest, envelope, strictjson, topics, trust_package
 from agent.wire.area import E7, Area, Circle
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import dump_private_key, public_key_of
-from agent.wire.statements import Enrolment, NamedKey
+from agent.wire.mldsa import MldsaPublicKey, approval_mldsa_key
+from agent.wire.statements import Enrolment, NamedKey, read_statement
 from agent.wire.topics import (
     BrokersTopic,
     BulletinTopic,
@@ -102,13 +102,18 @@ def keys() -> Any:
 
 
 def mldsa() -> Any:
-    """The second key of the device of `keys.json`."""
-    return {
-        "seed": samples.MLDSA.private_bytes_raw().hex(),
-        "public": base64.b64encode(samples.MLDSA_KEY.raw).decode(),
-        "sha256": samples.MLDSA_KEY.sha256,
-        "key_id": samples.MLDSA_KEY.id,
-    }
+    """The second keys of the device and the owner of `keys.json`. The owner's is derived from the seed there."""
+    found = {"device": samples.MLDSA, "owner": approval_mldsa_key(samples.OWNER)}
+    return [
+        {
+            "name": name,
+            "seed": key.private_bytes_raw().hex(),
+            "public": MldsaPublicKey.of(key).text,
+            "sha256": MldsaPublicKey.of(key).sha256,
+            "key_id": MldsaPublicKey.of(key).id,
+        }
+        for name, key in found.items()
+    ]
 
 
 def schemas() -> dict[str, Any]:
@@ -218,16 +223,16 @@ def _chain(name: str) -> list[str]:
                 epoch=epoch,
                 previous=previous,
                 owner_time_ms=samples.NOW_S * 1000 + epoch * 3_600_000,
-                approvers=(NamedKey(name="owner-1", key=public_key_of(key).text),),
+                approvers=(NamedKey.of("owner-1", key),),
             )
         )
         previous = hashlib.sha256(payload).hexdigest()
-        made.append(envelope.sign(Enrolment.PAYLOAD_TYPE, payload, key).decode())
+        made.append(samples.sign_kept(Enrolment.PAYLOAD_TYPE, payload, key).decode())
     return made
 
 
 def _read_unverified(text: str) -> Any:
-    return json.loads(envelope.read_unverified(text.encode()).payload)
+    return json.loads(read_statement(text.encode()).payload)
 
 
 def message(name: str) -> Any:
@@ -243,23 +248,16 @@ def message(name: str) -> Any:
         "signed_by": signer,
         **written,
         "pae_sha256": hashlib.sha256(envelope.pae(kind, payload)).hexdigest(),
-        "envelope": _signed(name, kind, payload, signer).decode(),
+        "envelope": _signed(kind, payload, signer).decode(),
     }
 
 
-def _signed(name: str, kind: str, payload: bytes, signer: str) -> bytes:
-    """ML-DSA draws randomness, so the envelope of an answer stays as it was written while it verifies."""
-    if kind != DisclosureManifest.PAYLOAD_TYPE:
-        return envelope.sign(kind, payload, samples.private_key(signer))
-    with suppress(OSError, KeyError, DoorwardError):
-        kept = json.loads((FOLDER / "wire" / "messages" / f"{name}.json").read_text(encoding="utf-8"))[
-            "envelope"
-        ].encode()
-        found = envelope.read_hybrid(kept, kind, limit_bytes=len(kept))
-        found.require(samples.DEVICE_KEY, samples.MLDSA_KEY)
-        if found.payload == payload:
-            return kept
-    return envelope.sign_hybrid(kind, payload, samples.DEVICE, samples.MLDSA)
+def _signed(kind: str, payload: bytes, signer: str) -> bytes:
+    if signer == "owner":
+        return samples.sign_kept(kind, payload, samples.OWNER)
+    if kind == DisclosureManifest.PAYLOAD_TYPE:
+        return samples.sign_kept(kind, payload, samples.DEVICE, samples.MLDSA)
+    return envelope.sign(kind, payload, samples.private_key(signer))
 
 
 def trust() -> Any:

@@ -10,8 +10,8 @@ from agent.clients.owner.statements import sign_and_submit
 from agent.clients.owner.sync import DeviceChannel, SyncedDevice, sync
 from agent.errors import OpenError
 from agent.ipc.control_operations import GetSignedSettings
-from agent.wire import envelope, strictjson
-from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Settings
+from agent.wire import strictjson
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Settings, open_statement
 
 __all__ = ["MATTER", "change_settings", "matter_of"]
 
@@ -24,12 +24,7 @@ MATTER = (
 
 def _signed(text: str, met: SyncedDevice) -> Settings:
     try:
-        opened = envelope.open_envelope(
-            text.encode(),
-            Settings.PAYLOAD_TYPE,
-            met.known.approvers_ever,
-            limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES,
-        )
+        opened = open_statement(text.encode(), Settings.PAYLOAD_TYPE, met.known.approvers_ever)
     except OpenError as error:
         raise OpenError(
             "The device shows settings that no present or former owner signed.",

@@ -35,15 +35,16 @@ from agent.clients.owner.sync import (
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.ipc.control_operations import ConfirmEnrolment, GetDevice, GetEnrolmentTest, ProposeEnrolment
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.statements import (
-    STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
     Enrolment,
     NamedKey,
     NamedRecipient,
     open_chain,
+    read_statement,
+    sign_statement,
 )
 
 __all__ = ["EnrolmentResult", "enrol", "owners_to_replace", "recover", "replace_kit"]
@@ -209,7 +210,7 @@ def _recoverable(link: DeviceChannel, device: PublicKey, kit: AgeIdentity) -> tu
 
 def _propose(link: DeviceChannel, approval: Ed25519PrivateKey, wanted: Enrolment) -> dict[str, str]:
     """Signs and submits the next list of owners. Returns the device's tests for the new recipients."""
-    signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), approval)
+    signed = sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), approval)
     return {test.name: test.recipient for test in link.ask(ProposeEnrolment(signed.decode("ascii"))).tests}
 
 
@@ -280,7 +281,7 @@ def _wanted(
     """Returns the enrolment to propose: the earlier owners and the added ones, with this owner, without the removed
     ones."""
     recipients = {item.name: item.recipient for item in before.recipients} if before else {}
-    approvers = {item.name: item.key for item in before.approvers} if before else {}
+    approvers = {item.name: item for item in before.approvers} if before else {}
     # New keys may take the place of lost ones under the same name.
     if card.name in remove and recipients.get(card.name, card.recipient) == card.recipient:
         raise ConfigurationError("You cannot remove yourself.", remedy="Another owner can.")
@@ -297,7 +298,8 @@ def _wanted(
                 f"Another owner of this device is called '{each.name}'.",
                 remedy="Remove that one in the same step (--remove), or make keys with another name.",
             )
-        recipients[each.name], approvers[each.name] = each.recipient, each.approver
+        recipients[each.name] = each.recipient
+        approvers[each.name] = NamedKey(name=each.name, key=each.approver, mldsa=each.approver_mldsa)
     needed = approvals or (before.approvals_needed if before else 1)
     # Count recipients: a recovery kit that may decide is an approver, but it is not a second owner.
     if needed > len(recipients):
@@ -313,7 +315,7 @@ def _wanted(
             nonce=nonce,
             epoch=before.epoch + 1 if before else 1,
             recipients=tuple(NamedRecipient(name=name, recipient=text) for name, text in recipients.items()),
-            approvers=tuple(NamedKey(name=name, key=text) for name, text in approvers.items()),
+            approvers=tuple(approvers.values()),
             recovery=before.recovery if before else card.recovery,
             device_mldsa=device_mldsa,
             previous=None if shown is None else hashlib.sha256(_payload(shown.encode())).hexdigest(),
@@ -372,7 +374,7 @@ def _with_kit(approvers: Sequence[NamedKey], kit: AgeIdentity | None) -> tuple[N
     owners = tuple(each for each in approvers if each.name != RECOVERY_NAME)
     if kit is None:
         return owners
-    return (*owners, NamedKey(name=RECOVERY_NAME, key=public_key_of(kit_approval(kit)).text))
+    return (*owners, NamedKey.of(RECOVERY_NAME, kit_approval(kit)))
 
 
 def _first_seen(data: bytes, device: PublicKey) -> Enrolment:
@@ -410,4 +412,4 @@ def _remember(link: DeviceChannel, keys: OwnerKeys, device: PublicKey, proposed:
 
 
 def _payload(data: bytes) -> bytes:
-    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+    return read_statement(data).payload

@@ -21,9 +21,9 @@ from agent.clients.owner.sync import DeviceChannel, sync
 from agent.core.ledger.entries import EntryKind, LedgerEntry
 from agent.errors import DoorwardError, OpenError
 from agent.ipc.control_operations import ListTrustChanges
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment, TrustChange
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, TrustChange, open_statement
 
 __all__ = ["ChosenRoot", "household_roots", "take_over_roots"]
 
@@ -86,9 +86,7 @@ def _recorded(entries: Sequence[LedgerEntry], lists: dict[str, Enrolment]) -> It
 def _opened(data: bytes, subject: str | None, owners: Enrolment) -> tuple[TrustChange, str]:
     """Returns the change and the name of the owner who signed it."""
     try:
-        opened = envelope.open_envelope(
-            data, TrustChange.PAYLOAD_TYPE, owners.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
-        )
+        opened = open_statement(data, TrustChange.PAYLOAD_TYPE, owners.signers)
         change = strictjson.decode(opened.payload, TrustChange, limit_bytes=STATEMENT_LIMIT_BYTES)
     except DoorwardError as error:
         raise _unsigned() from error

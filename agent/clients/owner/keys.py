@@ -1,11 +1,12 @@
-"""An owner's keys: an age identity that opens footage, an Ed25519 key that approves, and a recovery identity on paper.
+"""An owner's keys: an age identity that opens footage, an approval key, and a recovery identity on paper.
 
     owner.json         the public halves, which the device learns
     identity.txt       age identity, as `age-keygen` writes it     or identity.age, sealed with a passphrase (age -p)
-    approval.pem       approval key, PKCS #8                       or approval.age
+    approval.pem       approval key, Ed25519, PKCS #8              or approval.age
     recovery-kit.txt   to be printed and removed; only enrolment reads it
     known_devices.json    see `known_devices`
 
+The approval key's second half, by ML-DSA-44, is derived from it (`wire.mldsa`), so a backup needs no further file.
 Secret files are 0600 in a folder that is 0700. The client asks for the passphrase at the first use of a secret and
 never stores it. There is no passphrase by default, because a forgotten passphrase without a printed kit loses all
 footage.
@@ -21,10 +22,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Meta
 
 from agent.clients.opening import (
     HybridIdentity,
@@ -41,7 +43,7 @@ from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenErr
 from agent.platform import files
 from agent.sentences import reader_language
 from agent.wire import strictjson
-from agent.wire.fields import KeyText, Label, RecipientText, Version1
+from agent.wire.fields import Base64Text, KeyText, Label, RecipientText, Version1
 from agent.wire.identities import (
     PublicKey,
     dump_private_key,
@@ -50,6 +52,8 @@ from agent.wire.identities import (
     private_key_from_seed,
     public_key_of,
 )
+from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
+from agent.wire.statements import approval_mldsa
 from agent.wire.strictjson import Message
 
 __all__ = [
@@ -114,12 +118,15 @@ class OwnerCard(Message, frozen=True):
     name: Label
     recipient: RecipientText
     approver: KeyText
+    approver_mldsa: Annotated[Base64Text, Meta(max_length=MLDSA_KEY_CHARACTERS)]
+    """The ML-DSA-44 key beside `approver` (`wire.mldsa`), in base64."""
     recovery: RecipientText
 
     def __post_init__(self) -> None:
         if self.name == RECOVERY_NAME:
             raise FormatError("name: 'recovery' names the recovery key.", remedy="Choose another name.")
         parse_public_key(self.approver)
+        MldsaPublicKey.parse(self.approver_mldsa)
         if IdentityKind.of(parse_recipient(self.recipient)) is not IdentityKind.of(parse_recipient(self.recovery)):
             raise FormatError("recovery: a recovery key is of the same kind as the owner's.")
 
@@ -231,7 +238,7 @@ class OwnerKeys:
     def approval(self) -> Ed25519PrivateKey:
         """The key that signs an owner's statements."""
         key = load_private_key(self._secret(_APPROVAL, ".pem"))
-        if public_key_of(key).text != self.card.approver:
+        if (public_key_of(key).text, approval_mldsa(key)) != (self.card.approver, self.card.approver_mldsa):
             raise self._does_not_fit(_APPROVAL)
         return key
 
@@ -322,6 +329,7 @@ def _card(name: str, identity: AgeIdentity, approval: Ed25519PrivateKey, recover
                 name=name,
                 recipient=str(identity.recipient()),
                 approver=public_key_of(approval).text,
+                approver_mldsa=approval_mldsa(approval),
                 recovery=str(recovery.recipient()),
             )
         )

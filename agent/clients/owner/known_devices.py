@@ -22,10 +22,17 @@ from msgspec.structs import replace
 from agent.core.ledger.checkpoint import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
+from agent.wire.envelope import HybridKey
 from agent.wire.fields import Count, DeviceKeyText, KeyId, KeyText, Sequence, Sha256, Version1
 from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.statements import MAX_ENROLMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, Enrolment
+from agent.wire.statements import (
+    MAX_ENROLMENTS,
+    STATEMENT_ENVELOPE_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    Enrolment,
+    read_statement,
+)
 from agent.wire.strictjson import Message
 from agent.wire.trust import SeenVersion, TrustStore
 
@@ -105,9 +112,9 @@ class KnownDevice(Message, frozen=True):
         return _enrolment(self.enrolments[-1])
 
     @property
-    def approvers_ever(self) -> dict[str, PublicKey]:
-        """Every present or former owner's key, by key id. Settings of former owners stay in force."""
-        return {name: key for each in self.enrolments for name, key in _enrolment(each).approver_keys.items()}
+    def approvers_ever(self) -> dict[str, HybridKey]:
+        """Both keys of every present or former owner, by key id. Settings of former owners stay in force."""
+        return {name: key for each in self.enrolments for name, key in _enrolment(each).signers.items()}
 
     @property
     def enrolments_by_sha256(self) -> dict[str, Enrolment]:
@@ -145,7 +152,7 @@ class KnownDevice(Message, frozen=True):
 
 
 def _payload(text: str) -> bytes:
-    return envelope.read_unverified(text.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+    return read_statement(text.encode()).payload
 
 
 def _enrolment(text: str) -> Enrolment:

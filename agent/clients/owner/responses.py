@@ -25,13 +25,7 @@ from agent.ipc.control_operations import RequestAnswer
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import PartKind, Receipt
 from agent.wire.messages import Deletion
-from agent.wire.statements import (
-    STATEMENT_ENVELOPE_LIMIT_BYTES,
-    STATEMENT_LIMIT_BYTES,
-    Approval,
-    Enrolment,
-    SealedItem,
-)
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Approval, Enrolment, SealedItem, open_statement, read_statement
 from agent.wire.trust import TrustedRequester
 
 __all__ = ["FirstApproval", "deletion_in", "first_in", "receipt_in"]
@@ -62,12 +56,10 @@ def first_in(
     if answer.first is None:
         return None
     data = answer.first.encode("ascii", "replace")
-    claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    claimed = read_statement(data)
     if claimed.key_id not in enrolment.approver_keys:
         return None  # the first approver is no longer an owner, so the approval is void
-    opened = envelope.open_envelope(
-        data, Approval.PAYLOAD_TYPE, enrolment.approver_keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
-    )
+    opened = open_statement(data, Approval.PAYLOAD_TYPE, enrolment.signers)
     approval = strictjson.decode(opened.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
     if (approval.device, approval.request, approval.reply) != (enrolment.device, request_sha256, reply):
         raise OpenError("The approval that the device shows is for something else.", remedy=_REMEDY)

@@ -30,19 +30,12 @@ from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.ipc.control_operations import GetApproval, GetRequest
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.control import decode_approval
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import PublicKey
 from agent.wire.messages import FootageRequest
-from agent.wire.statements import (
-    STATEMENT_ENVELOPE_LIMIT_BYTES,
-    STATEMENT_LIMIT_BYTES,
-    Approval,
-    CoApproval,
-    SealedItem,
-    Tip,
-)
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Approval, CoApproval, SealedItem, Tip, open_statement
 
 __all__ = ["SharedFootage", "SharedItem", "UnlistedReason", "disclosure_of", "shared_of"]
 
@@ -214,7 +207,7 @@ def _signed(data: bytes, kind: type[Approval | Tip | CoApproval], met: SyncedDev
     """`data`, once an owner of this device has signed it, also one who has left since."""
     keys = met.known.approvers_ever
     try:
-        opened = envelope.open_envelope(data, kind.PAYLOAD_TYPE, keys, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+        opened = open_statement(data, kind.PAYLOAD_TYPE, keys)
     except DoorwardError as error:
         raise _lie("No owner signed the approval that the device shows.") from error
     return _SignedStatement(opened.payload, opened.key_id, met.known.name_ever(opened.key_id))

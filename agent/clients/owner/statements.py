@@ -10,7 +10,7 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.sync import DeviceChannel, SyncedDevice, ask_nonce
 from agent.errors import ConfigurationError, FormatError, NetworkError, OvertakenError
 from agent.ipc.control_operations import SubmitStatement, VerdictAnswer
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.statements import (
     Approval,
     CoApproval,
@@ -25,6 +25,7 @@ from agent.wire.statements import (
     Tip,
     TrustChange,
     UpdateChoice,
+    sign_statement,
 )
 
 __all__ = ["disclosure_in", "sign_and_submit"]
@@ -88,7 +89,7 @@ def _hand_in(
         payload = strictjson.encode(statement)
     except FormatError as error:
         raise ConfigurationError(error.message, remedy=error.remedy) from error
-    signed = envelope.sign(kind.PAYLOAD_TYPE, payload, keys.approval)
+    signed = sign_statement(kind.PAYLOAD_TYPE, payload, keys.approval)
     sizes = tuple(len(header) for header in headers)
     return link.ask(SubmitStatement(signed.decode("ascii"), sizes), body=b"".join(headers))
 

@@ -12,8 +12,8 @@ import secrets
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.errors import ConfigurationError
-from agent.wire import envelope, strictjson
-from agent.wire.statements import Stolen, StolenNotice
+from agent.wire import strictjson
+from agent.wire.statements import Stolen, StolenNotice, sign_statement
 
 __all__ = ["stolen_notice"]
 
@@ -44,5 +44,5 @@ def stolen_notice(keys: OwnerKeys, device_id: str, since_s: int | None = None, *
         nonce=secrets.token_hex(16),
         since_s=now_ms // _MS_PER_S if since_s is None else since_s,
     )
-    signed = envelope.sign(Stolen.PAYLOAD_TYPE, strictjson.encode(statement), keys.approval)
+    signed = sign_statement(Stolen.PAYLOAD_TYPE, strictjson.encode(statement), keys.approval)
     return strictjson.encode(StolenNotice(v=1, stolen=signed.decode("ascii"), enrolments=known.enrolments))

@@ -22,14 +22,9 @@ from agent.core.ledger.checkpoint import Checkpoint, check_progress, open_checkp
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.ipc.control_operations import GetCheckpoint, GetDevice, GetEnrolment, GetNonce, ListEnrolments
 from agent.ipc.rpc import Request
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.statements import (
-    STATEMENT_ENVELOPE_LIMIT_BYTES,
-    STATEMENT_LIMIT_BYTES,
-    Enrolment,
-    open_enrolment,
-)
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment, read_statement
 
 __all__ = [
     "DeviceChannel",
@@ -164,7 +159,7 @@ def _chain_broken(before: Enrolment, claimed: Enrolment) -> OpenError:
 
 
 def _payload(data: bytes) -> bytes:
-    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+    return read_statement(data).payload
 
 
 def _hashes(proof: Sequence[str]) -> list[bytes]:

@@ -2,13 +2,13 @@
 
 NAME.signed, NAME.signature    the signed bytes (DSSE's PAE) and the Ed25519 signature
 SIGNER.pem                     the public key of a signer
-manifest.mldsa-signature, device-mldsa.pem    the doorbell's second signature, by ML-DSA-44
+NAME.mldsa-signature, SIGNER-mldsa.pem    the second signature of the doorbell or an owner, by ML-DSA-44, and its key
 ledger-entry, ledger-node-NN   the approval's entry in the ledger, and the hashes that lead from it to the head
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,10 +22,10 @@ from agent.core.ledger.checkpoint import checkpoint_signature, open_checkpoint
 from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
 from agent.platform import files
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES, DisclosureManifest
-from agent.wire.envelope import pae
-from agent.wire.identities import PublicKey, parse_public_key
-from agent.wire.statements import Enrolment
+from agent.wire.disclosures import DISCLOSURE_ENVELOPE_LIMIT_BYTES
+from agent.wire.envelope import HybridKey, pae
+from agent.wire.identities import PublicKey
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, read_statement
 
 __all__ = ["BY_HAND", "ByHand", "SignedFile", "approver_key", "write_by_hand"]
 
@@ -65,23 +65,21 @@ def write_by_hand(
     Raises `StorageError`.
     """
     manifest = disclosed.manifest
-    keys = {"device": manifest.device_key, "owner": approver_key(disclosed, disclosed.approver), "requester": requester}
+    device = HybridKey(manifest.device_key, manifest.mldsa_key)
+    signers = {"manifest": ("device", device), "approval": ("owner", _approver(disclosed, disclosed.approver))}
     if disclosed.co_approver is not None:
-        keys["second-owner"] = approver_key(disclosed, disclosed.co_approver)
-    for name, key in keys.items():
-        files.write(folder / f"{name}.pem", _pem(key))
-    signers = {"approval": "owner", "co_approval": "second-owner"}
+        signers["co_approval"] = ("second-owner", _approver(disclosed, disclosed.co_approver))
+    files.write(folder / "requester.pem", _pem(requester))
     statements = {
-        name: _write_envelope(folder, name, signers.get(name, "requester"), data)
+        name: _write_hybrid(folder, name, *signers[name], data)
+        if name in signers
+        else _write_envelope(folder, name, "requester", data)
         for name, data in envelopes.items()
-        if name != "manifest"
     }
-    statements["manifest"] = _write_manifest(folder, envelopes["manifest"], manifest)
     enrolments, named_in = [], []
     for number, (data, key, named) in enumerate(_enrolments(manifest.enrolments), start=1):
-        files.write(folder / f"enrolment-{number:03}.pem", _pem(key))
         name = f"enrolment-{number:03}"
-        enrolments.append(_write_envelope(folder, name, name, data))
+        enrolments.append(_write_hybrid(folder, name, name, key, data))
         named_in.append(named)
     records, record_of = [], {}
     for number, each in enumerate({item.captured.line: item.captured for item in disclosed.items}.values(), start=1):
@@ -93,20 +91,22 @@ def write_by_hand(
 
 
 def approver_key(disclosed: VerifiedDisclosure, name: str) -> PublicKey:
-    """Returns the key of an owner by the name in the newest list."""
-    named = {approver.name: approver.key for approver in disclosed.enrolment.approvers}
-    return parse_public_key(named[name])
+    """Returns the Ed25519 key of an owner by the name in the newest list."""
+    return _approver(disclosed, name).ed25519
 
 
-def _enrolments(envelopes: tuple[str, ...]) -> Iterator[tuple[bytes, PublicKey, int]]:
-    """Yields each list of owners, the key that signed it, and the number of the list that names this key."""
-    before: tuple[PublicKey, ...] = ()
+def _approver(disclosed: VerifiedDisclosure, name: str) -> HybridKey:
+    return next(each for each in disclosed.enrolment.approvers if each.name == name).public_keys
+
+
+def _enrolments(envelopes: tuple[str, ...]) -> Iterator[tuple[bytes, HybridKey, int]]:
+    """Yields each list of owners, the keys that signed it, and the number of the list that names these keys."""
+    before: Mapping[str, HybridKey] = {}
     for number, text in enumerate(envelopes, start=1):
         data = text.encode("utf-8")
-        claimed = envelope.read_unverified(data, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
-        own = tuple(parse_public_key(each.key) for each in strictjson.decode(claimed.payload, Enrolment).approvers)
-        key = next(each for each in before or own if each.id == claimed.key_id)
-        yield data, key, number - 1 if before else number
+        claimed = read_statement(data)
+        own = strictjson.decode(claimed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES).signers
+        yield data, (before or own)[claimed.key_id], number - 1 if before else number
         before = own
 
 
@@ -115,13 +115,15 @@ def _write_envelope(folder: Path, name: str, key: str, data: bytes) -> SignedFil
     return _write(folder, name, key, claimed.payload_type, claimed.payload, claimed.signature)
 
 
-def _write_manifest(folder: Path, data: bytes, manifest: DisclosureManifest) -> SignedFile:
-    claimed = envelope.read_hybrid(data, manifest.PAYLOAD_TYPE, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
+def _write_hybrid(folder: Path, name: str, signer: str, keys: HybridKey, data: bytes) -> SignedFile:
+    """Writes a statement with two signatures, and both keys of its signer."""
+    claimed = envelope.read_hybrid(data, None, limit_bytes=DISCLOSURE_ENVELOPE_LIMIT_BYTES)
     (_, signature), (_, second) = claimed.signatures
-    key = MLDSA44PublicKey.from_public_bytes(manifest.mldsa_key.raw)
-    files.write(folder / "device-mldsa.pem", key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    files.write(folder / "manifest.mldsa-signature", second)
-    return _write(folder, "manifest", "device", claimed.payload_type, claimed.payload, signature)
+    mldsa = MLDSA44PublicKey.from_public_bytes(keys.mldsa.raw)
+    files.write(folder / f"{signer}.pem", _pem(keys.ed25519))
+    files.write(folder / f"{signer}-mldsa.pem", mldsa.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    files.write(folder / f"{name}.mldsa-signature", second)
+    return _write(folder, name, signer, claimed.payload_type, claimed.payload, signature)
 
 
 def _write(folder: Path, name: str, key: str, payload_type: str, payload: bytes, signature: bytes) -> SignedFile:

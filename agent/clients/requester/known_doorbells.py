@@ -30,7 +30,7 @@ from agent.core.ledger.checkpoint import (
     parse_checkpoint,
 )
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.fields import DeviceKeyText, HexId, UtcS
 from agent.wire.identities import parse_public_key
@@ -44,6 +44,7 @@ from agent.wire.statements import (
     StolenNotice,
     open_chain,
     open_stolen,
+    read_statement,
 )
 from agent.wire.strictjson import Message
 
@@ -174,7 +175,7 @@ class KnownDoorbells:
         if known is None:
             known = KnownDoorbell(v=1, key=stolen.device, enrolments=notice.enrolments, seen_s=now_s)
         chain = _longer(known, notice.enrolments)
-        signer = envelope.read_unverified(notice.stolen.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).key_id
+        signer = read_statement(notice.stolen.encode()).key_id
         known = replace(known, enrolments=chain, stolen=notice)
         if signer not in known.enrolled.approver_keys:
             raise OpenError(
@@ -240,7 +241,7 @@ def _require_in_force(known: KnownDoorbell, shown: int, approval: Approval) -> N
     if shown >= len(known.enrolments):
         return
     data = known.enrolments[shown].encode()
-    signed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)  # verified when it was taken
+    signed = read_statement(data)  # verified when it was taken
     following = strictjson.decode(signed.payload, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES)
     if approval.owner_time_ms > following.owner_time_ms + _CLOCKS_DIFFER_MS:
         raise OpenError(

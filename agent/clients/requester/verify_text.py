@@ -157,6 +157,13 @@ def _of_people(evidence: EvidenceFiles) -> Iterator[_Check]:
             *_co_approval(hand),
         ],
     )
+    yield _Check(
+        "The owners' second keys",
+        "the same of the lists of owners and of the yes by ML-DSA-44, a signature that is made to withstand quantum "
+        "computers. Each list names both keys of an owner. You need OpenSSL 3.5 or newer.",
+        "who these people are, as above.",
+        [*_second_keys_of_owners(hand)],
+    )
 
 
 def _of_the_doorbell(verification: Verification, evidence: EvidenceFiles) -> Iterator[_Check]:
@@ -180,8 +187,8 @@ def _of_the_doorbell(verification: Verification, evidence: EvidenceFiles) -> Ite
         "The doorbell's answer, by its second key",
         "the same by ML-DSA-44, a signature that is made to withstand quantum computers. Each list of owners names the "
         "hash of this key. So the answer stays proven if Ed25519 can be forged one day. You need OpenSSL 3.5 or newer.",
-        "that an owner's yes or a record, taken alone, was not forged then: they have Ed25519 signatures only. The "
-        "doorbell signed here that it had them when it answered.",
+        "that a record, taken alone, was not forged then: it has an Ed25519 signature only. The doorbell signed here "
+        "that it had it when it answered.",
         [*_second_key(hand)],
     )
     yield _Check(
@@ -315,6 +322,26 @@ def _second_key(hand: ByHand) -> Iterator[str]:
     for each in hand.enrolments:
         yield _found(f"{raw} | openssl dgst -sha256 -r | cut -c1-64 | {field}", f"{BY_HAND}/{each.name}.signed")
     yield _found(f"openssl base64 -A -in {signature}", "manifest.dsse")
+
+
+def _second_keys_of_owners(hand: ByHand) -> Iterator[str]:
+    newest = hand.enrolments[-1].name
+    for each, named_in in zip(hand.enrolments, hand.enrolment_signers, strict=True):
+        yield from _second_signature(each, f"enrolment-{named_in:03}", f"{each.name}.dsse")
+    for name, file in (("approval", "approval.dsse"), ("co_approval", "co-approval.dsse")):
+        if name in hand.statements:
+            yield from _second_signature(hand.statements[name], newest, file)
+
+
+def _second_signature(each: SignedFile, listed: str, file: str) -> Iterator[str]:
+    """The ML-DSA-44 signature verifies, and the list `listed` names its key beside the signer's Ed25519 key."""
+    key, signature = f"{BY_HAND}/{each.key}-mldsa.pem", f"{BY_HAND}/{each.name}.mldsa-signature"
+    yield _pkeyutl(key, f"{BY_HAND}/{each.name}.signed", signature)
+    first = f"openssl pkey -pubin -in {BY_HAND}/{each.key}.pem -outform DER | tail -c 32 | openssl base64 -A"
+    second = f"openssl pkey -pubin -in {key} -outform DER | tail -c 1312 | openssl base64 -A"
+    named = f'{first} | tr +/ -_ | tr -d = | sed \'s/.*/"key":"ed25519:&","mldsa":"/\' | tr -d \'\\n\''
+    yield _found(f"({named}; {second} | sed 's/$/\"/')", f"{BY_HAND}/{listed}.signed")
+    yield _found(f"openssl base64 -A -in {signature}", file)
 
 
 def _co_approval(hand: ByHand) -> Iterator[str]:

@@ -33,7 +33,6 @@ from agent.wire.disclosures import (
 )
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
-    STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
     Approval,
     CoApproval,
@@ -41,6 +40,8 @@ from agent.wire.statements import (
     OwnerStatement,
     SealedItem,
     open_chain,
+    open_statement,
+    read_statement,
 )
 
 __all__ = [
@@ -134,7 +135,7 @@ def enrolled(manifest: DisclosureManifest) -> Enrolment:
     (`clients.requester.known_doorbells`).
     """
     envelopes = [each.encode() for each in manifest.enrolments]
-    claimed = envelope.read_unverified(envelopes[-1], limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    claimed = read_statement(envelopes[-1])
     if claimed.payload_type != Enrolment.PAYLOAD_TYPE:
         raise FormatError("This disclosure does not say who the device's owners are.")
     enrolment = open_chain(envelopes, manifest.device)
@@ -145,12 +146,7 @@ def enrolled(manifest: DisclosureManifest) -> Enrolment:
 
 def read_approval(manifest: DisclosureManifest, enrolment: Enrolment) -> tuple[Approval, str]:
     """Returns the approval, and the name of the owner's key that signed it."""
-    opened = envelope.open_envelope(
-        manifest.approval.encode(),
-        Approval.PAYLOAD_TYPE,
-        enrolment.approver_keys,
-        limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES,
-    )
+    opened = open_statement(manifest.approval.encode(), Approval.PAYLOAD_TYPE, enrolment.signers)
     approval = strictjson.decode(opened.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
     if approval.device != manifest.device:
         raise FormatError("The owner's approval in this disclosure is for another device.")
@@ -166,11 +162,9 @@ def read_co_approval(manifest: DisclosureManifest, enrolment: Enrolment, request
     if manifest.co_approval is None:
         raise FormatError("This disclosure lacks the second owner's approval.")
     # The first owner's key is excluded, so that one owner cannot approve twice.
-    first = envelope.read_unverified(manifest.approval.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
-    others = {key_id: key for key_id, key in enrolment.approver_keys.items() if key_id != first.key_id}
-    opened = envelope.open_envelope(
-        manifest.co_approval.encode(), CoApproval.PAYLOAD_TYPE, others, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES
-    )
+    first = read_statement(manifest.approval.encode())
+    others = {key_id: key for key_id, key in enrolment.signers.items() if key_id != first.key_id}
+    opened = open_statement(manifest.co_approval.encode(), CoApproval.PAYLOAD_TYPE, others)
     second = strictjson.decode(opened.payload, CoApproval, limit_bytes=STATEMENT_LIMIT_BYTES)
     if (second.device, second.request, second.approval) != (
         manifest.device,
@@ -190,7 +184,7 @@ def require_ledgered(manifest: DisclosureManifest, request: FootageRequest) -> N
     path = [bytes.fromhex(node) for node in proof.path]
     check_inclusion(leaf_hash(leaf), proof.index, checkpoint.size, checkpoint.root, path)
     entry = decode_entry(leaf)
-    approval = envelope.read_unverified(manifest.approval.encode(), limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    approval = read_statement(manifest.approval.encode())
     if (entry.kind, entry.request, entry.requester, entry.disclosure, entry.subject) != (
         EntryKind.APPROVED,
         request.id,

@@ -193,8 +193,14 @@ export type Area = Wire.FootageRequest["area"];
 /** Signs and hands in what the household sets. */
 export type Save = (changes: Record<string, unknown>) => Promise<unknown>;
 
+/** Both keys of an approver: Ed25519, and ML-DSA-44 (1 312 bytes). */
+export interface Signer {
+  key: PublicKey;
+  mldsa: Bytes;
+}
+
 /** Everyone who was an owner at some time, by key id. */
-export type Owners = Map<string, { key: PublicKey; name: string }>;
+export type Owners = Map<string, Signer & { name: string }>;
 
 /** Content of the owners' next list. */
 export interface Lists {

@@ -29,6 +29,7 @@ import { hex, randomBytes, utf8 } from "./wire/bytes.js";
 import { parseKey, publicKeyOfSeed } from "./wire/keys.js";
 import { LiveOpener } from "./wire/live.js";
 import { ownerCard } from "./wire/messages.js";
+import { approverOf } from "./wire/mldsa.js";
 import { decode, encode } from "./wire/strictjson.js";
 
 /** @import { Answer, Bytes, Choice, Credential, LiveGop, PublicKey, Reviewed, Secrets } from "./types.js" */
@@ -195,7 +196,7 @@ const operations = {
       if (recipients.some((each) => each.name === card.name)) throw new PageError("error.name-taken");
       return {
         recipients: [...recipients, { name: card.name, recipient: card.recipient }],
-        approvers: [...approvers, { name: card.name, key: card.approver }],
+        approvers: [...approvers, { name: card.name, key: card.approver, mldsa: card.approver_mldsa }],
       };
     };
     return changeOwners(change, own.approval, { [own.card.recipient]: own.identity });
@@ -283,7 +284,7 @@ const operations = {
      */
     const change = (recipients, approvers) => ({
       recipients: [...others(recipients), { name, recipient: card.recipient }],
-      approvers: [...others(approvers), { name, key: card.approver }],
+      approvers: [...others(approvers), { name, key: card.approver, mldsa: card.approver_mldsa }],
     });
     await keys.keep(card, secrets, passphrase);
     await enrolling.enrolNext(change, approval, { [card.recipient]: secrets.identity });
@@ -308,7 +309,7 @@ const operations = {
     if (recovery !== newKit) throw new PageError("error.another-kit");
     const own = await keys.unlock(credential);
     const recipient = await identityToRecipient(recovery);
-    const kit = { name: keys.RECOVERY, key: (await publicKeyOfSeed(await keys.recoveryApproval(recovery))).text };
+    const kit = { name: keys.RECOVERY, ...(await approverOf(await keys.recoveryApproval(recovery))) };
     /**
      * @param {Wire.NamedRecipient[]} recipients
      * @param {Wire.NamedKey[]} approvers

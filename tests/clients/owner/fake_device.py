@@ -35,7 +35,6 @@ from agent.wire.disclosures import PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
-    STATEMENT_ENVELOPE_LIMIT_BYTES,
     STATEMENT_LIMIT_BYTES,
     Approval,
     CoApproval,
@@ -53,6 +52,7 @@ from agent.wire.statements import (
     TrustChange,
     UpdateChoice,
     open_enrolment,
+    read_statement,
 )
 from agent.wire.trust import TrustStore, claimed_root
 from tests.wire.samples import MLDSA_KEY
@@ -552,8 +552,8 @@ class FakeDevice:
         return {"entries": [leaf.decode() for leaf in self.leaves[start:end]]}
 
     def _open_statement(self, data: bytes) -> tuple[Any, str]:
-        claimed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
-        opened = envelope.verify(claimed, self.enrolment.approver_keys)
+        claimed = read_statement(data)
+        opened = claimed.verify(self.enrolment.signers)
         kinds = (
             Tip, Approval, CoApproval, Denial, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure, Settings,
             UpdateChoice,
@@ -626,11 +626,11 @@ def _headers(body: bytes, sizes: list[int]) -> dict[str, bytes]:
 
 
 def _key_id(data: bytes) -> str:
-    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).key_id
+    return read_statement(data).key_id
 
 
 def _payload(data: bytes) -> bytes:
-    return envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES).payload
+    return read_statement(data).payload
 
 
 def _named(enrolment: Enrolment) -> dict[str, str]:

@@ -12,9 +12,9 @@ from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.errors import FormatError, OpenError
 from agent.ipc.control_client import read_settings
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed
-from agent.wire.statements import Hold, QuietHoursSetting, Settings
+from agent.wire.statements import Hold, QuietHoursSetting, Settings, read_statement, sign_statement
 from tests.clients.owner.conftest import NOW_MS, Home, now
 
 QUIET = QuietHoursSetting(begins_minute=60, ends_minute=120)
@@ -23,9 +23,9 @@ QUIET = QuietHoursSetting(begins_minute=60, ends_minute=120)
 def sign_as(home: Home, key: object, kind: type = Settings, **matter: object) -> None:
     """Put settings on the device that `key` signed."""
     made = kind(v=1, device=home.device.key.text, owner_time_ms=NOW_MS, nonce="0" * 32, **matter)
-    data = envelope.sign(kind.PAYLOAD_TYPE, strictjson.encode(made), key)  # type: ignore[attr-defined, arg-type]
+    data = sign_statement(kind.PAYLOAD_TYPE, strictjson.encode(made), key)  # type: ignore[attr-defined, arg-type]
     home.device.settings = data.decode()
-    home.device.settings_sha256 = hashlib.sha256(envelope.read_unverified(data).payload).hexdigest()
+    home.device.settings_sha256 = hashlib.sha256(read_statement(data).payload).hexdigest()
 
 
 def stands(home: Home) -> dict[str, object]:

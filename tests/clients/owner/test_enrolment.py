@@ -17,9 +17,9 @@ from agent.clients.owner.recovery_kit import RECOVERY_NAME, kit_approval, recove
 from agent.clients.owner.sync import sync
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
-from agent.wire import base64, envelope, strictjson
+from agent.wire import base64, strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.statements import Enrolment, NamedKey, NamedRecipient
+from agent.wire.statements import Enrolment, NamedKey, NamedRecipient, sign_statement
 from tests.clients.owner.conftest import NOW_MS, now, seeds
 from tests.clients.owner.fake_device import FakeDevice
 from tests.wire import samples
@@ -91,9 +91,9 @@ def test_a_device_that_slips_in_an_owner_of_its_own_is_found_out(device: FakeDev
         evil = Enrolment(
             v=1, device=mine.device, owner_time_ms=mine.owner_time_ms, nonce=mine.nonce, epoch=1,
             recipients=mine.recipients, recovery=mine.recovery, device_mldsa=mine.device_mldsa,
-            approvers=(*mine.approvers, NamedKey(name="evil", key=samples.OWNER_KEY.text)),
+            approvers=(*mine.approvers, NamedKey.of("evil", samples.OWNER)),
         )  # fmt: skip
-        signed = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(evil), samples.OWNER)
+        signed = sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(evil), samples.OWNER)
         return {"envelope": signed.decode()}, data
 
     device.lies["enrolment"] = slip
@@ -195,7 +195,7 @@ def test_a_kit_that_was_replaced_is_sealed_to_no_more_and_its_say_goes_with_it(
 ) -> None:
     enrol(device, keys)
     old = keys.recovery()
-    kit_key = NamedKey(name=RECOVERY_NAME, key=public_key_of(kit_approval(old)).text)
+    kit_key = NamedKey.of(RECOVERY_NAME, kit_approval(old))
     listed(device, keys, kit_key)  # as the page makes its first list
     done = replace_kit(device, keys)
     new = keys.recovery()
@@ -223,7 +223,7 @@ def listed(device: FakeDevice, keys: OwnerKeys, more: NamedKey) -> None:
         previous=hashlib.sha256(strictjson.encode(before)).hexdigest(),
         approvers=(*before.approvers, more),
     )
-    device.enrolled = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(after), keys.approval)
+    device.enrolled = sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(after), keys.approval)
 
 
 def test_a_kit_made_by_a_later_owner_is_named_as_none_of_this_device(
@@ -362,7 +362,7 @@ def test_a_device_with_another_chain_of_owners_gets_no_signature_of_the_kit(
         previous=hashlib.sha256(strictjson.encode(device.enrolment)).hexdigest(),
         recipients=(NamedRecipient(name="mallory", recipient=mallory.card.recipient),),
     )
-    device.enrolled = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(forged), mallory.approval)
+    device.enrolled = sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(forged), mallory.approval)
     with pytest.raises(OpenError):
         recover(device, _comes_back(tmp_path / "new", kit), kit, replaces=["mallory"], clock=now)
     assert device.proposed is None
@@ -407,7 +407,7 @@ def test_a_device_that_shows_no_owner_after_it_enrolled_one_is_refused(device: F
 def test_a_device_that_shows_two_lists_of_its_owners_is_refused(device: FakeDevice, keys: OwnerKeys) -> None:
     def another(_result: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         other = msgspec.structs.replace(device.enrolment, owner_time_ms=NOW_MS + 1)
-        return {}, envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(other), keys.approval)
+        return {}, sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(other), keys.approval)
 
     device.lies["enrolments"] = another
     with pytest.raises(OpenError, match="shows two lists of its owners"):
@@ -423,7 +423,7 @@ def test_a_device_that_puts_an_invented_list_before_the_first_one_is_refused(
     def with_another_before(_result: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         other = msgspec.structs.replace(device.enrolment, owner_time_ms=NOW_MS - 1)
         stranger = private_key_from_seed(b"s" * 32)
-        invented = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(other), stranger)
+        invented = sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(other), stranger)
         return {}, b"\n".join((invented, data))
 
     device.lies["enrolments"] = with_another_before
@@ -501,7 +501,7 @@ def test_a_list_that_mixes_two_kinds_of_keys_is_not_continued_by_a_kit(
         previous=hashlib.sha256(strictjson.encode(before)).hexdigest(),
         recipients=(*before.recipients, NamedRecipient(name="bob", recipient=weak.card.recipient)),
     )
-    device.enrolled = envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(mixed), keys.approval)
+    device.enrolled = sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(mixed), keys.approval)
     kit = keys.recovery()
     with pytest.raises(ConfigurationError, match="two kinds"):
         recover(device, _comes_back(tmp_path / "new", kit), kit, replaces=["anna"], clock=now)

@@ -16,9 +16,9 @@ from agent.clients.owner.trust_roots import add_trust_root, offer_bundle, remove
 from agent.core.ledger.entries import EntryKind, LedgerEntry
 from agent.core.timebase import ClockQuality
 from agent.errors import OpenError
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.statements import TrustChange
+from agent.wire.statements import TrustChange, sign_statement
 from tests.clients.owner.conftest import NOW_MS, Home, now, seeds, signed_bundle
 from tests.clients.owner.fake_device import FakeDevice
 from tests.wire import samples
@@ -41,7 +41,7 @@ def said(at: FakeDevice, by: Ed25519PrivateKey, recorded: bool = True, **changes
     """The device shows a change of the roots that `by` signed, as if it had accepted it."""
     values = {"v": 1, "device": at.key.text, "owner_time_ms": NOW_MS, "nonce": "7" * 32, **changes}
     payload = strictjson.encode(TrustChange(**values))  # type: ignore[arg-type]
-    at.trust_changes.append(envelope.sign(TrustChange.PAYLOAD_TYPE, payload, by))
+    at.trust_changes.append(sign_statement(TrustChange.PAYLOAD_TYPE, payload, by))
     if recorded:
         at.write(EntryKind.TRUST_CHANGED, subject=hashlib.sha256(payload).hexdigest())
 

@@ -15,8 +15,8 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.known_devices import KnownDevice, KnownDevices, SeenBundle
 from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError, FormatError
-from agent.wire import envelope, strictjson
-from agent.wire.statements import Enrolment
+from agent.wire import strictjson
+from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, NamedKey, read_statement
 from agent.wire.trust import SeenVersion
 from tests.clients.owner.conftest import Home, now, seeds
 from tests.wire import samples
@@ -32,14 +32,16 @@ def test_every_list_of_owners_is_known_by_its_hash_and_each_owner_by_key(home: H
     enrol(home.device, bob, clock=now)
     enrol(home.device, home.keys, remove=["bob"], clock=now)
     known = known_of(home)
-    payloads = [envelope.read_unverified(each.encode()).payload for each in known.enrolments]
-    lists = [strictjson.decode(each, Enrolment) for each in payloads]
+    payloads = [read_statement(each.encode()).payload for each in known.enrolments]
+    lists = [strictjson.decode(each, Enrolment, limit_bytes=STATEMENT_LIMIT_BYTES) for each in payloads]
     assert [[each.name for each in one.approvers] for one in lists] == [["anna"], ["anna", "bob"], ["anna"]]
     assert known.enrolments_by_sha256 == {
         hashlib.sha256(payload).hexdigest(): one for payload, one in zip(payloads, lists, strict=True)
     }
     assert (known.enrolment_payload, known.enrolled) == (payloads[-1], lists[-1])
-    assert known.approvers_ever == {keys.approver.id: keys.approver for keys in (home.keys, bob)}
+    assert known.approvers_ever == {
+        keys.approver.id: NamedKey.of(keys.name, keys.approval).public_keys for keys in (home.keys, bob)
+    }
     assert (known.name_ever(home.keys.approver.id), known.name_ever(bob.approver.id)) == ("anna", "bob")
     with pytest.raises(KeyError):
         known.name_ever("0" * 16)

@@ -17,7 +17,7 @@ from agent.ipc.control_operations import RequestAnswer
 from agent.wire import base64, envelope, strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import Deletion
-from agent.wire.statements import Approval, ClipClaim, SealedItem
+from agent.wire.statements import Approval, ClipClaim, SealedItem, read_statement, sign_statement
 from agent.wire.trust import TrustedRequester, TrustStore
 from tests.custodians import PaperVault
 from tests.wire import samples
@@ -34,7 +34,7 @@ def approved(key: Any = samples.OWNER, **changes: Any) -> dict[str, object]:
     """The device's answer about a request that waits for a second owner."""
     values = {"request": REQUEST, "segments": (SHARED,), "posters": (), **changes}
     data = strictjson.encode(samples.approval(**values))
-    return {"first": envelope.sign(Approval.PAYLOAD_TYPE, data, key).decode()}
+    return {"first": sign_statement(Approval.PAYLOAD_TYPE, data, key).decode()}
 
 
 def shown_by_device(answer: dict[str, object]) -> RequestAnswer:
@@ -47,7 +47,7 @@ def first(answer: dict[str, object]) -> Any:
 
 def test_the_approval_that_waits_is_shown_with_its_owner_and_its_hash() -> None:
     found = first(approved())
-    payload = envelope.read_unverified(str(approved()["first"]).encode(), limit_bytes=1 << 20).payload
+    payload = read_statement(str(approved()["first"]).encode()).payload
     assert (found.by, found.sha256) == (samples.enrolment().approvers[0].name, hashlib.sha256(payload).hexdigest())
     assert first({"first": None}) is None
 

@@ -27,10 +27,9 @@ from agent.core.vault.manifest import ChainHead as ManifestTip
 from agent.core.vault.manifest import sign_record
 from agent.errors import FormatError, OpenError
 from agent.ipc.control_operations import GetApproval
-from agent.wire import envelope
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import private_key_from_seed
-from agent.wire.statements import STATEMENT_ENVELOPE_LIMIT_BYTES
+from agent.wire.statements import read_statement, sign_statement
 from tests.clients.owner.conftest import NOW_MS, REPLY, WINDOW_MS, Home, now, signed_bundle, signed_request
 from tests.wire import samples
 
@@ -114,9 +113,9 @@ def show(home: Home, disclosure: str | None = None, **changed: Any) -> None:
 def test_a_device_that_leaves_something_out_is_noticed(home: Home) -> None:
     disclosure = str(choose(home))
     data = home.device.yes[disclosure][0]
-    signed = envelope.read_unverified(data, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+    signed = read_statement(data)
     less = json.dumps({**json.loads(signed.payload), "posters": []}).encode()
-    show(home, approval=envelope.sign(signed.payload_type, less, home.device.private))
+    show(home, approval=sign_statement(signed.payload_type, less, home.device.private))
     with pytest.raises(OpenError, match="No owner signed"):
         left(home)
 
@@ -277,7 +276,7 @@ def test_a_device_that_shows_another_tip_of_the_same_owner_is_noticed(home: Home
     offer_bundle(home.device, home.keys, signed_bundle(version=9, requesters=(entry,)))
     sent = send_tip(home.device, home.keys, entry.id, "A van.", posters=home.segments[:1], clock=now)
     data = home.device.yes[sent][0]
-    subject = hashlib.sha256(envelope.read_unverified(data, limit_bytes=1 << 20).payload).hexdigest()
+    subject = hashlib.sha256(read_statement(data).payload).hexdigest()
     made_up = "ab" * 16
     named = {"request": made_up, "requester": entry.id, "disclosure": made_up}
     home.device.write(EntryKind.TIP, subject=subject, segments=0, **named)
@@ -296,10 +295,10 @@ def test_what_the_owner_said_yes_to_at_another_door_is_not_this_doors(home: Home
     else:
         yes = str(choose(home))
     data, second_yes, lines = home.device.yes[yes]
-    signed = envelope.read_unverified(data, limit_bytes=1 << 20)
+    signed = read_statement(data)
     said = json.loads(signed.payload) | {"device": samples.ROOT_KEY.text}
     payload = json.dumps(said, separators=(",", ":"), sort_keys=True).encode()
-    moved = envelope.sign(signed.payload_type, payload, home.keys.approval)
+    moved = sign_statement(signed.payload_type, payload, home.keys.approval)
     home.device.yes[yes] = moved, second_yes, lines
     subject = hashlib.sha256(payload).hexdigest()
     entries = [

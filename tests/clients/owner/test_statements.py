@@ -11,8 +11,8 @@ from agent.clients.owner.decisions import opt_out
 from agent.errors import NetworkError, OvertakenError
 from agent.ipc.control_operations import SubmitStatement, VerdictAnswer
 from agent.ipc.rpc import Request
-from agent.wire import envelope, strictjson
-from agent.wire.statements import OptOut
+from agent.wire import strictjson
+from agent.wire.statements import OptOut, read_statement
 from tests.clients.owner.conftest import Home, now
 
 AnswerT = TypeVar("AnswerT")
@@ -34,7 +34,7 @@ class Overtaken:
 
     def fetch(self, request: Request[AnswerT], *, body: bytes = b"") -> tuple[AnswerT, bytes]:
         if isinstance(request, SubmitStatement):
-            payload = envelope.read_unverified(request.envelope.encode()).payload
+            payload = read_statement(request.envelope.encode()).payload
             self.nonces.append(strictjson.decode(payload, OptOut).nonce)
             if self._left:
                 self._left -= 1

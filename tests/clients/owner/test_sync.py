@@ -21,8 +21,8 @@ from agent.core.ledger.entries import EntryKind
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
 from agent.ipc.control_operations import GetCheckpoint, GetEntries
 from agent.ipc.rpc import Request
-from agent.wire import envelope, strictjson
-from agent.wire.statements import Enrolment, NamedKey
+from agent.wire import strictjson
+from agent.wire.statements import Enrolment, NamedKey, sign_statement
 from tests.clients.owner.conftest import NOW_MS, Home, now
 from tests.clients.owner.fake_device import FakeDevice
 from tests.wire import samples
@@ -182,14 +182,14 @@ def test_a_ledger_entry_altered_on_the_way_to_its_reader_shows(home: Home) -> No
 def successor(home: Home, signer: object, *, epoch: int, device: str | None = None) -> bytes:
     """An enrolment that lets a stranger in, after the one in force."""
     before = home.device.enrolment
-    bob = NamedKey(name="bob", key=samples.OWNER_KEY.text)
+    bob = NamedKey.of("bob", samples.OWNER)
     after = Enrolment(
         v=1, device=device or before.device, owner_time_ms=NOW_MS, nonce="0" * 32, epoch=epoch,
         recipients=before.recipients, recovery=before.recovery, device_mldsa=before.device_mldsa,
         approvers=(*(each for each in before.approvers if each != bob), bob),
         previous=hashlib.sha256(strictjson.encode(before)).hexdigest(),
     )  # fmt: skip
-    return envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(after), signer)  # type: ignore[arg-type]
+    return sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(after), signer)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("epoch", [2, 5])

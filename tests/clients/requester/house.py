@@ -6,6 +6,7 @@ disclosure. Tests can change everything on the way (`Changes`), and so lie in ev
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +43,17 @@ from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
-from agent.wire.statements import Approval, ClipClaim, Enrolment, NamedKey, NamedRecipient, Redacted, SealedItem
+from agent.wire.statements import (
+    Approval,
+    ClipClaim,
+    Enrolment,
+    NamedKey,
+    NamedRecipient,
+    Redacted,
+    SealedItem,
+    read_statement,
+    sign_statement,
+)
 from tests.wire import samples
 
 BOOT = "0b" * 16
@@ -89,6 +100,8 @@ class Changes:
     manifest: Callable[[DisclosureManifest], DisclosureManifest] = unchanged
     statements: Callable[[bytes], bytes] = unchanged
     """The signed manifest before it is sealed."""
+    signed_approval: Callable[[bytes], bytes] = unchanged
+    signed_enrolment: Callable[[bytes], bytes] = unchanged
     redacted: Callable[[Context], Context] = unchanged
     """The context in a redacted file."""
     covered: Callable[[bytes], bytes] = unchanged
@@ -124,6 +137,12 @@ def _poster(gop: Gop) -> bytes:
     if keyframe not in _POSTERS:
         _POSTERS[keyframe] = poster_of([gop])
     return _POSTERS[keyframe]
+
+
+@functools.cache
+def _signed_once(payload: bytes, seed: bytes) -> bytes:
+    """A list of owners is signed once and kept, so it has the same bytes in each answer (ML-DSA draws randomness)."""
+    return sign_statement(Enrolment.PAYLOAD_TYPE, payload, private_key_from_seed(seed))
 
 
 @dataclass
@@ -291,14 +310,15 @@ class House:
                 nonce="0e" * 16,
                 epoch=epoch,
                 recipients=(NamedRecipient(name="mira", recipient=str(self.identity.recipient())),),
-                approvers=(NamedKey(name="mira", key=public_key_of(self.owner).text),),
+                approvers=(NamedKey.of("mira", self.owner),),
                 recovery=str(self.recovery.recipient()),
                 device_mldsa=MldsaPublicKey.of(self.mldsa).sha256,
-                previous=hashlib.sha256(envelope.read_unverified(chain[-1]).payload).hexdigest() if chain else None,
+                previous=hashlib.sha256(read_statement(chain[-1]).payload).hexdigest() if chain else None,
             )
             key = (self.changes.enrolment_key if last else None) or self.owner
             said = self.changes.enrolment(enrolment) if last else enrolment
-            chain.append(envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(said), key))
+            signed = _signed_once(strictjson.encode(said), key.private_bytes_raw())
+            chain.append(self.changes.signed_enrolment(signed) if last else signed)
         return chain
 
     def records_told(self, clip: ClipClaim) -> ClipRecords:
@@ -363,7 +383,7 @@ class House:
                 clips=told or None,
             )
         )
-        signed_approval = envelope.sign(
+        signed_approval = sign_statement(
             Approval.PAYLOAD_TYPE, strictjson.encode(approval), self.changes.approval_key or self.owner
         )
         released = [
@@ -383,7 +403,7 @@ class House:
                 device=public_key_of(self.device).text,
                 device_mldsa=MldsaPublicKey.of(self.mldsa),
                 request_sha256=asked.payload_sha256,
-                approval=signed_approval,
+                approval=self.changes.signed_approval(signed_approval),
                 enrolments=self.enrolments(),
                 ledger=samples.ledgered(
                     asked.request,

@@ -24,6 +24,7 @@ from agent.core.vault.age.header import split
 from agent.wire import strictjson
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import public_key_of
+from agent.wire.mldsa import approval_mldsa_key
 from agent.wire.statements import ClipClaim
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.clients.requester.full_answer import DOOR, FACE, VOICE, FullAnswer
@@ -347,18 +348,22 @@ def test_each_signature_stands_beside_its_bytes_and_verifies_with_the_key_of_its
         "enrolment-001": public_bytes(full.house.owner),
         "enrolment-002": public_bytes(full.house.owner),
     }
+    signed_twice = ("manifest", "approval", "co_approval", "enrolment-001", "enrolment-002")
     files = {path.name for path in folder.iterdir()}
     assert files == {f"{name}.{end}" for name in signers for end in ("signed", "signature")} | {
         f"{name}.pem" for name in keys
-    } | {"ledger-entry", "ledger-node-01", "ledger-node-02", "manifest.mldsa-signature"}
+    } | {"ledger-entry", "ledger-node-01", "ledger-node-02"} | {f"{name}.mldsa-signature" for name in signed_twice}
     for name, signer in signers.items():
         key = keys[signer]
         assert isinstance(key, Ed25519PublicKey)
         key.verify((folder / f"{name}.signature").read_bytes(), (folder / f"{name}.signed").read_bytes())
-    second = keys["device-mldsa"]
-    assert isinstance(second, MLDSA44PublicKey)
-    assert second.public_bytes_raw() == full.house.mldsa.public_key().public_bytes_raw()
-    second.verify((folder / "manifest.mldsa-signature").read_bytes(), (folder / "manifest.signed").read_bytes())
+    seconds = {"device": full.house.mldsa, "second-owner": approval_mldsa_key(BEN)}
+    for name in signed_twice:
+        second = keys[f"{signers[name]}-mldsa"]
+        assert isinstance(second, MLDSA44PublicKey)
+        expected = seconds.get(signers[name]) or approval_mldsa_key(full.house.owner)
+        assert second.public_bytes_raw() == expected.public_key().public_bytes_raw()
+        second.verify((folder / f"{name}.mldsa-signature").read_bytes(), (folder / f"{name}.signed").read_bytes())
     assert strictjson.encode(full.asked.request) in (folder / "request.signed").read_bytes()
     lines = [(folder / f"record-{number:03}.signed").read_bytes() for number in range(1, 5)]
     records = list({each.record.line: each.record for each in full.shared}.values())

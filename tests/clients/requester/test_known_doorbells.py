@@ -22,9 +22,9 @@ from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.media import Gop
 from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.statements import Enrolment, NamedKey, StolenNotice, open_stolen
+from agent.wire.statements import Enrolment, NamedKey, StolenNotice, open_stolen, read_statement, sign_statement
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.clients.requester.house import House
 from tests.clients.requester.test_verification import verified
@@ -167,7 +167,7 @@ def test_an_approval_counts_up_to_ten_minutes_after_the_next_list_was_signed(tmp
     manifest = msgspec.structs.replace(samples.disclosure_manifest(), device=KNOWN["device"])
     doors.remember(msgspec.structs.replace(manifest, enrolments=tuple(KNOWN["chain"][:2])), NOW_S)
     shown = msgspec.structs.replace(manifest, enrolments=tuple(KNOWN["chain"][:1]))
-    payload = envelope.read_unverified(KNOWN["chain"][1].encode()).payload
+    payload = read_statement(KNOWN["chain"][1].encode()).payload
     next_ms = json.loads(payload)["owner_time_ms"]
     assert doors.check(shown, samples.approval(owner_time_ms=next_ms + 600_000)) == DoorbellHistory()
     with pytest.raises(OpenError, match="no longer in force"):
@@ -245,15 +245,14 @@ def test_only_an_owner_of_the_newest_known_list_declares_a_doorbell_stolen(
     doors = KnownDoorbells(requester.notes)
     honest = notice_of(mira, house)
     stranger = notice_of(mira, house)
-    payload = envelope.read_unverified(stranger.stolen.encode()).payload
-    kind = envelope.read_unverified(stranger.stolen.encode()).payload_type
-    forged = envelope.sign(kind, payload, private_key_from_seed(b"x" * 32)).decode()
+    stolen = read_statement(stranger.stolen.encode())
+    forged = sign_statement(stolen.payload_type, stolen.payload, private_key_from_seed(b"x" * 32)).decode()
     with pytest.raises(OpenError):
         doors.declare_stolen(StolenNotice(v=1, stolen=forged, enrolments=honest.enrolments), NOW_S)
     assert doors.all() == ()
     # Mira has left since, and this requester has seen the list that says so.
     gone = Enrolment(**{**as_values(open_stolen(honest)[1]), **left(honest)})
-    longer = (*honest.enrolments, envelope.sign(Enrolment.PAYLOAD_TYPE, strictjson.encode(gone), house.owner).decode())
+    longer = (*honest.enrolments, sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(gone), house.owner).decode())
     doors.declare_stolen(honest, NOW_S)
     path = requester.folder / "doors" / f"{house.device_id}.json"
     known = doors.find(house.device_id)
@@ -269,8 +268,8 @@ def as_values(enrolment: Enrolment) -> dict[str, object]:
 
 
 def left(notice: StolenNotice) -> dict[str, object]:
-    payload = envelope.read_unverified(notice.enrolments[-1].encode()).payload
-    other = NamedKey(name="noor", key=public_key_of(private_key_from_seed(b"n" * 32)).text)
+    payload = read_statement(notice.enrolments[-1].encode()).payload
+    other = NamedKey.of("noor", private_key_from_seed(b"n" * 32))
     return {"epoch": 2, "previous": hashlib.sha256(payload).hexdigest(), "approvers": (other,)}
 
 

@@ -25,7 +25,7 @@ from agent.wire import envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Withdrawal
-from agent.wire.statements import CoApproval, Enrolment, NamedKey, NamedRecipient
+from agent.wire.statements import CoApproval, Enrolment, NamedKey, NamedRecipient, read_statement, sign_statement
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.clients.requester.house import Changes, House
 from tests.clients.requester.test_known_doorbells import said_by
@@ -41,7 +41,7 @@ def two_owners(enrolment: Enrolment) -> Enrolment:
     return msgspec.structs.replace(
         enrolment,
         recipients=(ben, *enrolment.recipients),
-        approvers=(NamedKey(name="ben", key=public_key_of(BEN).text), *enrolment.approvers),
+        approvers=(NamedKey.of("ben", BEN), *enrolment.approvers),
         approvals_needed=2,
     )
 
@@ -50,7 +50,7 @@ def seconded(key: Any = BEN, **changes: Any) -> Callable[[DisclosureManifest], D
     """The manifest with the second owner's approval in it."""
 
     def add(manifest: DisclosureManifest) -> DisclosureManifest:
-        first = envelope.read_unverified(manifest.approval.encode(), limit_bytes=1 << 20).payload
+        first = read_statement(manifest.approval.encode()).payload
         values: dict[str, Any] = {
             "v": 1,
             "device": manifest.device,
@@ -60,7 +60,7 @@ def seconded(key: Any = BEN, **changes: Any) -> Callable[[DisclosureManifest], D
             "approval": hashlib.sha256(first).hexdigest(),
         }
         second = CoApproval(**{**values, **changes})
-        signed = envelope.sign(CoApproval.PAYLOAD_TYPE, strictjson.encode(second), key or mira())
+        signed = sign_statement(CoApproval.PAYLOAD_TYPE, strictjson.encode(second), key or mira())
         return msgspec.structs.replace(manifest, co_approval=signed.decode())
 
     return add

@@ -17,6 +17,7 @@ from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.media import Gop
 from agent.wire import base64
 from agent.wire.disclosures import ContactCard, DisclosureManifest, LedgerProof, PartKind
+from agent.wire.envelope import pae
 from agent.wire.identities import private_key_from_seed
 from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import Approval, ClipClaim, Enrolment
@@ -121,6 +122,16 @@ def flipped_second(envelope: bytes) -> bytes:
     return json.dumps(said).encode()
 
 
+def forged_second(envelope: bytes) -> bytes:
+    """The honest first signature, and a second one by another key under that key's id."""
+    said = json.loads(envelope)
+    signed = pae(said["payloadType"], base64.decode(said["payload"]))
+    said["signatures"][1] = {
+        "keyid": MldsaPublicKey.of(MLDSA_STRANGER).id, "sig": base64.encode(MLDSA_STRANGER.sign(signed))
+    }  # fmt: skip
+    return json.dumps(said).encode()
+
+
 LIES: dict[str, Changes] = {
     "another's manifest": Changes(manifest_key=STRANGER),
     "without an ML-DSA signature": Changes(statements=without_second),
@@ -130,6 +141,11 @@ LIES: dict[str, Changes] = {
         manifest_mldsa=MLDSA_STRANGER,
         manifest=changed(DisclosureManifest, device_mldsa=base64.encode(MldsaPublicKey.of(MLDSA_STRANGER).raw)),
     ),
+    "an approval without an ML-DSA signature": Changes(signed_approval=without_second),
+    "an approval with another bit in its ML-DSA signature": Changes(signed_approval=flipped_second),
+    "an approval by a forger of Ed25519": Changes(signed_approval=forged_second),
+    "a list of owners without an ML-DSA signature": Changes(signed_enrolment=without_second),
+    "a list of owners by a forger of Ed25519": Changes(signed_enrolment=forged_second),
     "another's approval": Changes(approval_key=STRANGER),
     "another's list of owners": Changes(enrolment_key=STRANGER),
     "another's record": Changes(record_key=STRANGER),

@@ -60,7 +60,7 @@ def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_jso
         card = keys.card
         emit_json(
             {"folder": keys.folder, "name": card.name, "recipient": card.recipient, "approver": card.approver,
-             "recovery": card.recovery, "recovery_kit": kit}
+             "approver_mldsa": card.approver_mldsa, "recovery": card.recovery, "recovery_kit": kit}
         )  # fmt: skip
         return
     click.echo(f"Your keys are in {keys.folder}.  Keep a private backup of that folder.")

@@ -4,7 +4,8 @@ import { ask, fetchOp } from "../link.js";
 import { open as openAge } from "../wire/age.js";
 import { hex } from "../wire/bytes.js";
 import { payloadType, seal } from "../wire/envelope.js";
-import { parseKey, publicKeyOfSeed } from "../wire/keys.js";
+import { parseKey } from "../wire/keys.js";
+import { approverOf } from "../wire/mldsa.js";
 import { encode } from "../wire/strictjson.js";
 import { RECOVERY, recoveryApproval } from "./keys.js";
 import { statement } from "./statements.js";
@@ -24,13 +25,13 @@ const TOKEN_BYTES = 32;
 export async function enrolFirst(card, secrets, recoveryIdentity) {
   const shown = await ask("device");
   const device = await parseKey(shown.device);
-  const kitKey = await publicKeyOfSeed(await recoveryApproval(recoveryIdentity));
+  const kit = await approverOf(await recoveryApproval(recoveryIdentity));
   const matter = {
     epoch: 1,
     recipients: [{ name: card.name, recipient: card.recipient }],
     approvers: [
-      { name: card.name, key: card.approver },
-      { name: RECOVERY, key: kitKey.text },
+      { name: card.name, key: card.approver, mldsa: card.approver_mldsa },
+      { name: RECOVERY, ...kit },
     ],
     recovery: card.recovery,
     device_mldsa: shown.device_mldsa,

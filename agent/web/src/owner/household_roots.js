@@ -4,14 +4,15 @@
 import { OpenError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { fromUtf8, sha256hex, utf8 } from "../wire/bytes.js";
-import { open, payloadType } from "../wire/envelope.js";
+import { payloadType } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
-import { STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT, trustChange } from "../wire/messages.js";
+import { STATEMENT_LIMIT, trustChange } from "../wire/messages.js";
+import { openStatement, signersOf } from "../wire/mldsa.js";
 import { decode } from "../wire/strictjson.js";
 import { claimedRoot, TrustStore } from "../wire/trust.js";
 import { readLedger } from "./ledger.js";
 import * as store from "./store.js";
-import { approverKeys, readEnrolment, syncDevice } from "./sync.js";
+import { readEnrolment, syncDevice } from "./sync.js";
 
 /** @import { ChosenRoot, Entry, PublicKey } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
@@ -106,23 +107,15 @@ async function changesIn(entries, enrolments) {
 async function opened(envelope, { subject, owners }, device) {
   try {
     if (!owners) throw new OpenError("error.unsigned-root");
-    const { payload, keyId } = await open(utf8(envelope), CHANGE, await approverKeys(owners), STATEMENT_ENVELOPE_LIMIT);
+    const signers = await signersOf(owners);
+    const { payload, keyId } = await openStatement(utf8(envelope), CHANGE, signers);
     const change = trustChange(decode(payload, STATEMENT_LIMIT));
     const isRecorded = (await sha256hex(payload)) === subject && change.device === device.text;
     if (!isRecorded) throw new OpenError("error.unsigned-root");
-    return { change, by: await nameOf(owners, keyId) };
+    return { change, by: signers.get(keyId)?.name ?? "" };
   } catch {
     throw new OpenError("error.unsigned-root");
   }
-}
-
-/**
- * @param {Wire.Enrolment} owners
- * @param {string} keyId
- */
-async function nameOf(owners, keyId) {
-  for (const { name, key } of owners.approvers) if ((await parseKey(key)).id === keyId) return name;
-  return "";
 }
 
 /**

@@ -12,7 +12,7 @@ import {
   sealWithPassphrase,
 } from "../wire/age.js";
 import { base64, concat, fromUtf8, randomBytes, unbase64, unhex, utf8 } from "../wire/bytes.js";
-import { publicKeyOfSeed } from "../wire/keys.js";
+import { approverOf } from "../wire/mldsa.js";
 import * as store from "./store.js";
 
 /** @import { Bytes, Credential, Passkey, Secrets } from "../types.js" */
@@ -51,11 +51,13 @@ export async function recoveryApproval(identity) {
  * @returns {Promise<Wire.OwnerCard>}
  */
 export async function cardOf(name, secrets, recoveryRecipient) {
+  const approver = await approverOf(secrets.approval);
   return {
     v: 1,
     name,
     recipient: await identityToRecipient(secrets.identity),
-    approver: (await publicKeyOfSeed(secrets.approval)).text,
+    approver: approver.key,
+    approver_mldsa: approver.mldsa,
     recovery: recoveryRecipient,
   };
 }

@@ -13,9 +13,9 @@ import {
   bulletin as isBulletin,
   deletion as isDeletion,
   receipt as isReceipt,
-  STATEMENT_ENVELOPE_LIMIT,
   STATEMENT_LIMIT,
 } from "../wire/messages.js";
+import { openStatement, signersOf } from "../wire/mldsa.js";
 import {
   eventOf,
   filmLengthMs,
@@ -32,7 +32,7 @@ import {
 import { decode } from "../wire/strictjson.js";
 import { claimedRoot, isOverLimit, lateLimit, TrustStore } from "../wire/trust.js";
 import * as store from "./store.js";
-import { approverKeys, syncDevice } from "./sync.js";
+import { syncDevice } from "./sync.js";
 
 /** @import { LiveOpener } from "../wire/live.js" */
 /** @import { Answer, Bytes, CaptureRecord, SyncedDevice, Offered, PublicKey, Reviewed } from "../types.js" */
@@ -185,8 +185,8 @@ function positionIn(position) {
  */
 async function firstApproval(found, envelope) {
   const { enrolment } = found.synced;
-  const keys = await approverKeys(enrolment);
-  const claimed = await open(utf8(envelope), payloadType("approval"), keys, STATEMENT_ENVELOPE_LIMIT);
+  const owners = await signersOf(enrolment);
+  const claimed = await openStatement(utf8(envelope), payloadType("approval"), owners);
   const yes = isApproval(decode(claimed.payload, STATEMENT_LIMIT));
   const records = new Map(found.segments.map((each) => [each.id, each.record]));
   const chosen = [yes.segments, yes.posters ?? [], yes.sounds ?? []].flat();
@@ -203,8 +203,7 @@ async function firstApproval(found, envelope) {
     (yes.posters ?? []).every(agrees(posterOf)) &&
     (yes.sounds ?? []).every(agrees(soundOf));
   if (!isThis) throw new OpenError("error.other-approval");
-  const signer = keys.get(claimed.keyId)?.text;
-  const by = enrolment.approvers.find((each) => each.key === signer)?.name ?? "";
+  const by = owners.get(claimed.keyId)?.name ?? "";
   // An owner may delete footage that another owner has chosen. The first approval can then no longer be co-approved.
   return { yes, sha256: await sha256hex(claimed.payload), by, isGone: chosen.some((item) => !records.has(item.id)) };
 }

@@ -3,11 +3,12 @@
 import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
 import { utf8 } from "../wire/bytes.js";
-import { open, payloadType } from "../wire/envelope.js";
-import { settings as isSettings, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT } from "../wire/messages.js";
+import { payloadType } from "../wire/envelope.js";
+import { settings as isSettings, STATEMENT_LIMIT } from "../wire/messages.js";
+import { openStatement } from "../wire/mldsa.js";
 import { decode } from "../wire/strictjson.js";
 import { signAndSubmit } from "./statements.js";
-import { approversEver, syncDevice } from "./sync.js";
+import { ownersEver, syncDevice } from "./sync.js";
 
 /** @import { SyncedDevice, Unlocked } from "../types.js" */
 
@@ -35,12 +36,7 @@ export async function readSettings(synced) {
   if (!envelope) return { sha256: undefined, matter: {} };
   let claimed;
   try {
-    claimed = await open(
-      utf8(envelope),
-      payloadType("settings"),
-      await approversEver(synced.known),
-      STATEMENT_ENVELOPE_LIMIT,
-    );
+    claimed = await openStatement(utf8(envelope), payloadType("settings"), await ownersEver(synced.known));
   } catch {
     throw new OpenError("error.settings");
   }

@@ -4,14 +4,9 @@ import { FormatError, OpenError } from "../errors.js";
 import { ask, fetchOp, readFrame } from "../link.js";
 import { open as openSealed } from "../wire/age.js";
 import { fromUtf8, sha256hex, utf8 } from "../wire/bytes.js";
-import { open, payloadType } from "../wire/envelope.js";
-import {
-  approval as isApproval,
-  coApproval as isCoApproval,
-  tip as isTip,
-  STATEMENT_ENVELOPE_LIMIT,
-  STATEMENT_LIMIT,
-} from "../wire/messages.js";
+import { payloadType } from "../wire/envelope.js";
+import { approval as isApproval, coApproval as isCoApproval, tip as isTip, STATEMENT_LIMIT } from "../wire/messages.js";
+import { openStatement } from "../wire/mldsa.js";
 import { idOf, openRecord, posterOf, soundOf, spanOf } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
 import { isOf, receivedAs } from "./entries.js";
@@ -120,8 +115,7 @@ async function seconded(text, first, request, owners, synced) {
  */
 async function signed(text, kind, owners) {
   if (typeof text !== "string") throw new OpenError("error.other-shared");
-  const keys = new Map([...owners].map(([id, { key }]) => [id, key]));
-  const claimed = await open(utf8(text), payloadType(kind), keys, STATEMENT_ENVELOPE_LIMIT).catch((error) => {
+  const claimed = await openStatement(utf8(text), payloadType(kind), owners).catch((error) => {
     throw error instanceof FormatError ? new OpenError("error.other-shared") : error;
   });
   const value = decode(claimed.payload, STATEMENT_LIMIT);

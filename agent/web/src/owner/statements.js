@@ -2,7 +2,8 @@
 import { RefusedError } from "../errors.js";
 import { ask } from "../link.js";
 import { concat } from "../wire/bytes.js";
-import { payloadType, seal } from "../wire/envelope.js";
+import { payloadType } from "../wire/envelope.js";
+import { sealStatement } from "../wire/mldsa.js";
 import { encode } from "../wire/strictjson.js";
 
 /** @import { Answer, Bytes, PublicKey } from "../types.js" */
@@ -25,7 +26,7 @@ const AGAIN_WITHIN_MS = 2000;
 export async function statement(kind, device, matter, approval, nowMs = Date.now()) {
   const { nonce } = await ask("nonce");
   const value = { v: 1, device: device.text, owner_time_ms: nowMs, nonce, ...matter };
-  return seal(payloadType(kind), encode(value), approval);
+  return sealStatement(payloadType(kind), encode(value), approval);
 }
 
 /**

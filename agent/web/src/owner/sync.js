@@ -3,10 +3,11 @@
 import { OpenError, RefusedError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { sha256hex, unhex, utf8 } from "../wire/bytes.js";
-import { open, payloadType, readUnverified } from "../wire/envelope.js";
+import { payloadType } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
 import { checkConsistency, openCheckpoint } from "../wire/ledger.js";
-import { enrolment as isEnrolment, STATEMENT_ENVELOPE_LIMIT, STATEMENT_LIMIT } from "../wire/messages.js";
+import { enrolment as isEnrolment, STATEMENT_LIMIT } from "../wire/messages.js";
+import { openStatement, readStatement, signersOf } from "../wire/mldsa.js";
 import { decode } from "../wire/strictjson.js";
 import * as store from "./store.js";
 
@@ -22,15 +23,9 @@ export const ENROLMENT = payloadType("enrolment");
  */
 export async function readEnrolment(envelope) {
   if (!envelope) throw new OpenError("error.no-owner");
-  const claimed = readUnverified(utf8(envelope), STATEMENT_ENVELOPE_LIMIT);
+  const claimed = readStatement(utf8(envelope));
   const value = isEnrolment(decode(claimed.payload, STATEMENT_LIMIT));
   return { value, sha256: await sha256hex(claimed.payload), envelope };
-}
-
-/** @param {Wire.Enrolment} enrolment */
-export async function approverKeys(enrolment) {
-  const keys = await Promise.all(enrolment.approvers.map((approver) => parseKey(approver.key)));
-  return new Map(keys.map((key) => [key.id, key]));
 }
 
 /**
@@ -70,20 +65,8 @@ export async function syncNewDevice(expected) {
 }
 
 /**
- * Every key that was an owner's at some time, by key id: what they set stays in force after they have left.
- *
- * @param {Known} known
- */
-export async function approversEver(known) {
-  const keys = new Map();
-  for (const envelope of known.enrolments) {
-    for (const [id, key] of await approverKeys((await readEnrolment(envelope)).value)) keys.set(id, key);
-  }
-  return keys;
-}
-
-/**
- * `{key, name}` of everyone who was an owner at some time, by key id; the name is the newest.
+ * `{key, mldsa, name}` of everyone who was an owner at some time, by key id; the name is the newest. Settings of an
+ * owner stay in force after they have left.
  *
  * @param {Known} known
  * @returns {Promise<Owners>}
@@ -91,11 +74,7 @@ export async function approversEver(known) {
 export async function ownersEver(known) {
   const owners = new Map();
   for (const envelope of known.enrolments) {
-    const { value } = await readEnrolment(envelope);
-    for (const { name, key: text } of value.approvers) {
-      const key = await parseKey(text);
-      owners.set(key.id, { key, name });
-    }
+    for (const [id, owner] of await signersOf((await readEnrolment(envelope)).value)) owners.set(id, owner);
   }
   return owners;
 }
@@ -163,8 +142,8 @@ async function verifyChain(envelopes, first, device, problem) {
   let before = first;
   for (const envelope of envelopes) {
     const now = await readEnrolment(envelope);
-    const entitled = await approverKeys((before ?? now).value);
-    await open(utf8(envelope), ENROLMENT, entitled, STATEMENT_ENVELOPE_LIMIT).catch(() => {
+    const entitled = await signersOf((before ?? now).value);
+    await openStatement(utf8(envelope), ENROLMENT, entitled).catch(() => {
       throw new OpenError(problem);
     });
     const follows = now.value.epoch === (before?.value.epoch ?? 0) + 1 && now.value.previous === before?.sha256;

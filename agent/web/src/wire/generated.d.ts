@@ -322,6 +322,7 @@ export interface LedgerProof {
 export interface NamedKey {
   name: string;
   key: string;
+  mldsa: string;
 }
 
 export interface NamedRecipient {
@@ -364,6 +365,7 @@ export interface OwnerCard {
   name: string;
   recipient: string;
   approver: string;
+  approver_mldsa: string;
   recovery: string;
 }
 

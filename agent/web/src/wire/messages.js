@@ -39,6 +39,7 @@ import {
   keyText,
   label,
   list,
+  mldsaText,
   object,
   one,
   pair,
@@ -126,7 +127,7 @@ const enrolmentShape = object(
     nonce: hexId,
     epoch: integer(...RANGES["Enrolment.epoch"]),
     recipients: list(object({ name: label, recipient }), ...RANGES["Enrolment.recipients"]),
-    approvers: list(object({ name: label, key: keyText }), ...RANGES["Enrolment.approvers"]),
+    approvers: list(object({ name: label, key: keyText, mldsa: mldsaText }), ...RANGES["Enrolment.approvers"]),
     recovery: recipient,
     device_mldsa: sha256Text,
   },
@@ -149,6 +150,10 @@ export function enrolment(value) {
     "approvers",
   );
   distinct([...found.approvers.map((each) => each.key), found.device], "approvers");
+  distinct(
+    found.approvers.map((each) => each.mldsa),
+    "approvers",
+  );
   if ((found.approvals_needed ?? 1) > found.approvers.length)
     throw new FormatError("error.format", { what: "approvals_needed" });
   if ((found.previous === undefined) !== (found.epoch === 1))
@@ -402,7 +407,14 @@ export const bulletin = object(
   { area: isArea },
 );
 
-export const ownerCard = object({ v: version1, name: label, recipient, approver: keyText, recovery: recipient });
+export const ownerCard = object({
+  v: version1,
+  name: label,
+  recipient,
+  approver: keyText,
+  approver_mldsa: mldsaText,
+  recovery: recipient,
+});
 
 const bound = integer(0, 2 ** 40);
 const isRegion = also(
