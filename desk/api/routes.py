@@ -136,11 +136,19 @@ def answers(request: HttpRequest, case_id: int) -> list[Answer]:
 
 
 @api.post("/cases/{int:case_id}/export", response={200: None})
-def export(request: HttpRequest, case_id: int, language: str = "en") -> HttpResponseBase:
-    """The evidence folder of a case as a ZIP (`application/zip`)."""
+def export(
+    request: HttpRequest, case_id: int, language: str = "en", *, content_credentials: bool = False
+) -> HttpResponseBase:
+    """The evidence folder of a case as a ZIP (`application/zip`). `content_credentials`: with copies for C2PA readers,
+    which need the organisation's key and c2pa-python on the desk."""
     found = _case(request, Action.EXPORT, case_id)
     token = _token(request)
-    options = ExportOptions(language if language in ("en", "nl") else "en", str(token), int(time.time()))
+    options = ExportOptions(
+        language if language in ("en", "nl") else "en",
+        str(token),
+        int(time.time()),
+        with_credentials=content_credentials,
+    )
     try:
         return send_export(request, found, options, person=token.made_by, actor=str(token))
     except DoorwardError as error:

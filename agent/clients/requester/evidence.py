@@ -34,6 +34,7 @@ from agent import __version__
 from agent.clients.requester.by_hand import BY_HAND, ByHand, approver_key, write_by_hand
 from agent.clients.requester.capture_signatures import capture_certificate, trusted_root
 from agent.clients.requester.clips import clips_of
+from agent.clients.requester.content_credentials import FOLDER
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.grades import grades_of
 from agent.clients.requester.identity import Requester
@@ -135,7 +136,12 @@ def _write_disclosed(
         beside=bool(beside),
         capture=capture,
         stamps=tuple(str(path.relative_to(folder)) for path in files.below(folder) if path.suffix == ".tsr"),
+        credentials=tuple(f"../{FOLDER}/{path.name}" for path in sorted(beside) if _has_credentials(path)),
     )
+
+
+def _has_credentials(path: Path) -> bool:
+    return path.parent.name == FOLDER and path.suffix != ".txt"
 
 
 def _write_capture(folder: Path, verification: Verification, device: PublicKey) -> bool:

@@ -27,6 +27,8 @@ SUMS: Final = "SHA256SUMS"
 _WIDTH: Final = 118
 _INDENT: Final = "    "
 _SAME: Final = " && echo same"
+_VALID: Final = '"validation_state": "Valid"'
+"""C2PA's word for a manifest whose signatures and hashes fit, by a signer whom no trust list names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class EvidenceFiles:
     capture: bool = False
     """Whether a film has capture signatures."""
     stamps: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
+    """The paths of the copies with Content Credentials, from the folder."""
     signed: bool = True
     """Whether the requester's key signed the list of hashes."""
 
@@ -241,6 +245,15 @@ def _of_the_films(verification: Verification, evidence: EvidenceFiles) -> Iterat
         "validator -c h264 -C capture-root.pem FILM.mp4. The commands below show that this is the doorbell's key.",
         "anything about sound, about what lies before and after, or about a covered film.",
         [*_films(evidence)],
+    )
+    yield _Check(
+        "Content Credentials (C2PA)",
+        "that no copy in c2pa/ has changed since it was signed, to any C2PA reader. The commands need c2patool 0.16 or "
+        "newer (github.com/contentauth/c2pa-rs), with no network. It also prints what was done to the film, and by "
+        "which key. Films in segments/ need none of this.",
+        "who has that key: no trust list names it, and one who holds the requester's key can give another film valid "
+        "credentials. It adds no proof to the checks above.",
+        [f"c2patool {each} | grep -F '{_VALID}'{_SAME}" for each in evidence.credentials],
     )
     yield _Check(
         "The time, by others",

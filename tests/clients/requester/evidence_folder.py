@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,13 @@ _NAME = re.compile(r"[\w./-]+")
 _BY_NODE = """#!/bin/sh
 # Stands for age 1.3, where Debian has an older one: the same arguments, by npm age-encryption.
 [ "$1 $2 $4" = "-d -i -o" ] && here="$PWD" && cd {interop} && exec node open.mjs "$here/$3" "$here/$6" "$here/$5"
+"""
+
+_BY_PYTHON = """#!{python}
+# Stands for c2patool: the same library, c2pa-rs, by its Python package. It prints the same report.
+import sys
+import c2pa
+print(c2pa.Reader(sys.argv[1]).json())
 """
 
 
@@ -133,12 +141,17 @@ class Stranger:
         tools.mkdir()
         who = cls(place / "copy" / "bundle", tools)
         who._find_age()
+        if shutil.which("c2patool") is None:
+            (tools / "c2patool").write_text(_BY_PYTHON.format(python=sys.executable))
+            (tools / "c2patool").chmod(0o755)
         return who
 
     @property
     def commands(self) -> list[str]:
-        """Without the second signature, if this machine's OpenSSL is too old for it."""
+        """Without those that need a newer OpenSSL or the C2PA reader, if this machine has none."""
         found = commands_in((self.bundle / "VERIFY.txt").read_text(encoding="utf-8"))
+        if importlib.util.find_spec("c2pa") is None:
+            found = [each for each in found if not each.startswith("c2patool")]
         return [each for each in found if "mldsa" not in each or has_openssl_with_mldsa()]
 
     def holds(self, command: str) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from agent.clients.requester import content_credentials
 from desk.api.models import ApiToken
 from desk.api.tokens import ROLES, find_token, make_token
 from desk.cases.models import Answer, Case, Clip, SignedRequest
@@ -115,6 +116,22 @@ def test_an_export_by_a_program_is_in_the_log_with_the_programs_name(street: Str
     with zipfile.ZipFile(io.BytesIO(response.getvalue())) as archive:
         assert archive.testzip() is None
         assert '<html lang="nl">' in archive.read("case-2027-0114/report.html").decode()
+
+
+def test_a_program_may_ask_for_copies_with_content_credentials(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("c2pa", reason="not installed: c2pa-python")
+    client = caller(street.agency, [Role.EVIDENCE_OFFICER])
+    address = f"/api/v1/cases/{street.case.pk}/export?content_credentials=true"
+    response = client.post(address)
+    assert Entry.objects.latest("number").detail["with_credentials"] is True
+    with zipfile.ZipFile(io.BytesIO(response.getvalue())) as archive:
+        copies = [name for name in archive.namelist() if name.endswith("/c2pa/all.mp4")]
+        assert len(copies) == len(street.answers)
+        texts = [archive.read(name).decode() for name in archive.namelist() if name.endswith("/VERIFY.txt")]
+    assert all("c2patool ../c2pa/all.mp4" in text for text in texts)
+    monkeypatch.setattr(content_credentials, "has_c2pa", lambda: False)
+    refused = client.post(address)
+    assert (refused.status_code, "c2pa-python" in refused.json()["detail"]) == (409, True)
 
 
 def test_an_export_that_fails_says_why(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
