@@ -192,8 +192,6 @@ class Parent:
             self._deal(worker)
         elif kind == "start":
             worker.running = said
-            item = self._items[said]
-            hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         elif kind == "finish":
             item = self._items[said]
             worker.running = None
@@ -209,7 +207,20 @@ class Parent:
         report = config.hook.pytest_report_from_serializable(config=config, data=data)
         name = report.nodeid.split("::")[0].rsplit("/", 1)[-1]
         self._seconds[name] = self._seconds.get(name, 0.0) + report.duration
-        config.hook.pytest_runtest_logreport(report=report)
+        self._log(report)
+
+    def _log(self, report: pytest.TestReport) -> None:
+        """The terminal writes a letter beside the file that it was last told, so it is told the file first.
+
+        Other workers start tests meanwhile. A second try is named, in case the run is stopped before its summary.
+        """
+        hook = self._session.config.hook
+        if report.when == "call" or not report.passed:
+            hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
+        hook.pytest_runtest_logreport(report=report)
+        terminal = self._session.config.pluginmanager.getplugin("terminalreporter")
+        if report.outcome == "rerun" and terminal is not None:
+            terminal.write_line(f"tried again: {report.nodeid}")
 
     def _bury(self, worker: Worker) -> None:
         """A worker has ended.  If it had not finished, its test has failed and another worker takes the rest."""
@@ -228,7 +239,7 @@ class Parent:
 
     def _fail(self, item: pytest.Item, why: str) -> None:
         report = pytest.TestReport(item.nodeid, item.location, {}, "failed", why, "call")
-        self._session.config.hook.pytest_runtest_logreport(report=report)
+        self._log(report)
         self._session.config.hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
     def _end(self) -> None:

@@ -72,6 +72,22 @@ def test_each_test_runs_once_and_its_outcome_and_output_are_told(run: Run) -> No
         assert done.stdout.count(f"of the test {number}\n") == 1
 
 
+def test_an_outcome_stands_beside_its_own_file_while_others_start(run: Run) -> None:
+    """Otherwise a second try is looked for in a file that had none."""
+    (run.folder / "setup.cfg").write_text("[tool:pytest]\nmarkers = flaky\n")
+    run.holds(
+        "test_long.py",
+        "@pytest.mark.flaky(reruns=1)\n"
+        "def test_it():\n"
+        "    while not os.path.exists('short'): time.sleep(0.01)\n"
+        "    assert os.path.exists('tried') or open('tried', 'w').close()\n",
+    )
+    run.holds("test_short.py", "def test_it(): open('short', 'w').close()\n")
+    said = run("-q").stdout
+    assert "\ntest_long.py R" in said
+    assert "\ntried again: test_long.py::test_it\n" in said
+
+
 def test_what_one_worker_has_made_for_all_the_others_do_not_make_again(run: Run) -> None:
     # Each test waits until all three have what is shared, so that each runs in another worker.
     for number in range(3):
