@@ -20,13 +20,14 @@ import structlog
 from agent.core.consent import TIP_SENT, Action, Event, RequestState, Transition, next_transition
 from agent.core.ledger.entries import FIELDS, EntryKind
 from agent.core.requests import OutboxPart, OutboxRecord
-from agent.custodian.disclosure_timer import DisclosureTimer
+from agent.core.timebase import NS_PER_S
 from agent.custodian.release_records import OPEN, ReleaseRecords, StoredRelease, StoredTip
 from agent.custodian.request_notices import RequestNotices
 from agent.custodian.state import CustodianState
 from agent.errors import DoorwardError
+from agent.ports import Clock
 
-__all__ = ["APPROVER_LEFT", "REQUESTER_NOT_TRUSTED", "Releases", "RequestStatus"]
+__all__ = ["APPROVER_LEFT", "REQUESTER_NOT_TRUSTED", "DisclosureTimer", "Releases", "RequestStatus"]
 
 REQUESTER_NOT_TRUSTED: Final = "requester no longer trusted"
 APPROVER_LEFT: Final = "approver no longer an owner"
@@ -40,6 +41,30 @@ class RequestStatus:
     state: RequestState | None = None
     request: str | None = None
     disclosure: str | None = None
+
+
+class DisclosureTimer:
+    """The delay between an approval and its first byte, on the boot clock.
+
+    It counts from the first time that it is asked about a disclosure. A restart starts the delay again.
+    """
+
+    def __init__(self, clock: Clock, delay_s: int) -> None:
+        self._clock = clock
+        self._delay_ns = delay_s * NS_PER_S
+        self._ripe_ns: dict[str, int] = {}
+
+    def is_over(self, disclosure: str) -> bool:
+        now_ns = self._clock.now().boot_ns
+        return now_ns >= self._ripe_ns.setdefault(disclosure, now_ns + self._delay_ns)
+
+    def left_s(self, disclosure: str) -> int:
+        """Returns whole seconds.  For an unknown disclosure, it returns the whole delay."""
+        now_ns = self._clock.now().boot_ns
+        return max(0, (self._ripe_ns.get(disclosure, now_ns + self._delay_ns) - now_ns) // NS_PER_S)
+
+    def forget(self, disclosure: str) -> None:
+        self._ripe_ns.pop(disclosure, None)
 
 
 class Releases:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.timebase import NS_PER_S
-from agent.custodian.disclosure_timer import DisclosureTimer
+from agent.custodian.releases import DisclosureTimer
 from tests.vaults import SteppedClock
 
 
