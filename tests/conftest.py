@@ -25,7 +25,7 @@ clocks, so their tests have a second try (decision 0017)."""
 # whether a change is sound must not depend on luck. `make explore` draws others.
 settings.register_profile(
     "doorward",
-    max_examples=50,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],

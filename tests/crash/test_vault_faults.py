@@ -42,9 +42,9 @@ def calls_of_the_story() -> int:
 
 @pytest.mark.parametrize("fault", range(len(FAULTS)))
 def test_a_failing_call_loses_nothing_and_recording_resumes(fault: int) -> None:
-    """About every fourth call fails in one of these ways, and every call in all of them with DOORWARD_THOROUGH=1."""
+    """About every eighth call fails in one of these ways, and every call in all of them with DOORWARD_THOROUGH=1."""
     code, calls = FAULTS[fault]
-    first, step = (1, 1) if THOROUGH else (1 + fault, 4 * len(FAULTS) + 1)
+    first, step = (1, 1) if THOROUGH else (1 + fault, 8 * len(FAULTS) + 1)
     for call in range(first, calls_of_the_story() + 1, step):
         disk, index, story = failing(call, call + calls - 1, code), FakeIndex(), Story()
         tested = tell(disk, index, story, bear_errors=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,15 +37,30 @@ with tempfile.NamedTemporaryFile("w", suffix=".toml") as chosen:
 from django.core.cache import cache  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
+from django.template.loader import get_template  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django.test.utils import setup_test_environment  # noqa: E402
+from django.urls import get_resolver  # noqa: E402
 from django.utils import translation  # noqa: E402
 
+from desk.people.models import Organisation, Person  # noqa: E402
 from tests.desk.agencies import Agency, make_agency  # noqa: E402
 from tests.desk.grown import GrownStores, grown_stores, using  # noqa: E402
 from tests.once import made_once  # noqa: E402
 
 setup_test_environment()
+RIJNSTAD = ("rijnstad-police", "Rijnstad Police")
+DESK = Path(__file__).resolve().parents[2] / "desk"
+
+
+def load_pages() -> None:
+    """Imports the views and compiles the templates, once for all workers, because they are forked after this."""
+    get_resolver().url_patterns  # noqa: B018
+    for path in sorted(DESK.glob("**/templates/**/*.html")):
+        get_template(path.as_posix().rpartition("/templates/")[2])
+
+
+load_pages()
 
 
 def use_database(path: Path) -> None:
@@ -101,9 +117,27 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def agency(data: Path) -> Agency:
+def agency(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Agency:
     """Rijnstad Police, with one person for each role."""
-    return make_agency("rijnstad-police", "Rijnstad Police")
+    return rijnstad(data, tmp_path_factory)
+
+
+def rijnstad(data: Path, factory: pytest.TempPathFactory) -> Agency:
+    """The first test of a run sets the organisation up, and the others copy its keys and rows."""
+    if GROWN or Organisation.objects.exists() or Person.objects.exists():
+        return make_agency(*RIJNSTAD)
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        made = make_agency(*RIJNSTAD)
+        connections.close_all()
+        shutil.copytree(data, folder / "data")
+        (folder / "agency").write_bytes(pickle.dumps(made))
+
+    kept = made_once(factory, "rijnstad", make)
+    connections.close_all()
+    shutil.copytree(kept / "data", data, dirs_exist_ok=True)
+    return pickle.loads((kept / "agency").read_bytes())  # type: ignore[no-any-return]
 
 
 @pytest.fixture

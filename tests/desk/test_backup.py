@@ -22,25 +22,17 @@ from agent.wire.fields import Kind
 from desk.backup import make_backup, restore_backup
 from desk.config import load
 from tests.damage import listing, refused
-from tests.desk.test_serve import run, served
+from tests.desk.test_serve import empty_desk, run, served
 
 IDENTITY = HybridIdentity(b"b" * 32)
 OTHER = HybridIdentity(b"o" * 32)
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A desk that was just made, to copy."""
-    folder = tmp_path_factory.mktemp("made") / "desk"
-    assert run("init", str(folder), folder=folder.parent).returncode == 0
-    return folder
-
-
 @pytest.fixture
-def old(empty: Path, tmp_path: Path) -> Path:
+def old(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A desk with one organisation in its folder, a sealed answer and what is open for a moment."""
     folder = tmp_path / "old"
-    shutil.copytree(empty, folder)
+    shutil.copytree(empty_desk(tmp_path_factory), folder)
     data = folder / "data"
     requester = Requester.create(data / "organisations" / "index-police", "index-police", Kind.POLICE)
     assert [requester.next_number() for _ in range(3)] == [1, 2, 3]

@@ -6,6 +6,7 @@ import http.client
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -18,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.once import made_once
 
 COMMAND = (sys.executable, "-P", "-m", "desk.cli")
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,11 +93,20 @@ def get(port: int, path: str, authority: Path) -> tuple[int, dict[str, str], str
         connection.close()
 
 
+def empty_desk(factory: pytest.TempPathFactory) -> Path:
+    """A desk that `init` has made, to copy."""
+
+    def make(folder: Path) -> None:
+        done = run("init", str(folder), folder=folder.parent)
+        assert done.returncode == 0, done.stderr
+
+    return made_once(factory, "empty-desk", make)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("desk") / "desk"
-    done = run("init", str(made), folder=made.parent)
-    assert done.returncode == 0, done.stderr
+    shutil.copytree(empty_desk(tmp_path_factory), made)
     return made
 
 

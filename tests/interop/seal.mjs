@@ -1,11 +1,13 @@
-// Seals a file with npm `age-encryption` to one or more recipients.
+// Seals files with npm `age-encryption` to a recipient.
 //
-//   node seal.mjs PLAINTEXT SEALED RECIPIENT…
+//   node seal.mjs RECIPIENT PLAINTEXT SEALED…
 
 import { readFile, writeFile } from "node:fs/promises";
 import { Encrypter } from "age-encryption";
 
-const [plaintext, sealed, ...recipients] = process.argv.slice(2);
+const [recipient, ...files] = process.argv.slice(2);
 const encrypter = new Encrypter();
-for (const recipient of recipients) encrypter.addRecipient(recipient);
-await writeFile(sealed, await encrypter.encrypt(await readFile(plaintext)));
+encrypter.addRecipient(recipient);
+for (let at = 0; at < files.length; at += 2) {
+  await writeFile(files[at + 1], await encrypter.encrypt(await readFile(files[at])));
+}

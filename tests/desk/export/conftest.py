@@ -13,7 +13,7 @@ from agent.core.media import Gop
 from desk.export import bundle
 from tests.clients.requester.conftest import gops
 from tests.desk.agencies import Agency, make_agency
-from tests.desk.conftest import GROWN
+from tests.desk.conftest import GROWN, rijnstad
 from tests.desk.export.street import Street, make_street
 from tests.once import made_once
 
@@ -23,10 +23,10 @@ EMPTY_PDF = b"%PDF-1.7\n1 0 obj\n<</Type /Catalog>>\nendobj\ntrailer\n<</Root 1 
 
 
 @pytest.fixture
-def agency(request: pytest.FixtureRequest, data: Path) -> Agency:
+def agency(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Agency:
     if "street" in request.fixturenames:
         return request.getfixturevalue("street").agency  # type: ignore[no-any-return]
-    return make_agency("rijnstad-police", "Rijnstad Police")
+    return rijnstad(data, tmp_path_factory)
 
 
 @pytest.fixture
