@@ -41,7 +41,7 @@ AT_LENGTH = pytest.mark.at_length("make prove-crash")
         pytest.param("fdatasync", "ENOSPC", "41", marks=AT_LENGTH),
         pytest.param("fsync", "EIO", "37", marks=AT_LENGTH),
         ("fsync", "EROFS", "40+13"),
-        ("rename,renameat,renameat2", "ENOSPC", "2"),
+        pytest.param("rename,renameat,renameat2", "ENOSPC", "2", marks=AT_LENGTH),
         pytest.param("rename,renameat,renameat2", "EROFS", "4+5", marks=AT_LENGTH),
         ("unlink,unlinkat", "EIO", "2"),
     ],

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +18,17 @@ Picture = npt.NDArray[np.uint8]
 Watch = Callable[..., list[MotionSample]]
 
 
+@functools.lru_cache(maxsize=8)
 def _scene(height_px: int = 240, width_px: int = 320, seed: int = 1) -> Picture:
-    """A wall with structure at every scale, 40..200."""
+    """A wall with structure at every scale, 40..200. Read only, because some tests ask for it in each frame."""
     random = np.random.default_rng(seed)
     wall = np.zeros((height_px, width_px))
     for block in (4, 16, 48):
         coarse = random.uniform(-25, 25, (height_px // block + 1, width_px // block + 1))
         wall += np.kron(coarse, np.ones((block, block)))[:height_px, :width_px]
-    return np.clip(120 + wall, 40, 200).astype(np.uint8)
+    drawn = np.clip(120 + wall, 40, 200).astype(np.uint8)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def _with_figure(picture: Picture, x: float, *, y: float = 0.3, width: float = 0.12, height: float = 0.5) -> Picture:
@@ -41,36 +42,27 @@ def _with_figure(picture: Picture, x: float, *, y: float = 0.3, width: float = 0
     return drawn
 
 
-_KEPT_FRAMES = 128
-"""Kept frames of noise, 0.6 MB each in the usual size."""
+_DRAWN_FRAMES = 32
+"""Frames of noise that are drawn, 0.6 MB each in the usual size."""
 
 
 def _noise(height_px: int, width_px: int) -> Iterator[npt.NDArray[np.float64]]:
     """Yields frames of noise with a standard deviation of 1, the same ones each time.
 
-    Drawing them takes ten times as long as looking for motion in them, so the first ones are kept.
+    Drawing them takes ten times as long as looking for motion in them. So a few are drawn, and each later one is a
+    drawn one that begins at another pixel: no pixel has the same noise twice in a row.
     """
-    kept = _kept_noise(height_px, width_px)
-    yield from kept.frames
-    random = np.random.default_rng(7)
-    random.bit_generator.state = kept.state
+    drawn = _drawn_noise(height_px, width_px)
+    yield from drawn
+    random = np.random.default_rng(8)
     while True:
-        yield random.standard_normal((height_px, width_px))
+        yield np.roll(drawn[random.integers(len(drawn))], random.integers(height_px * width_px))
 
 
-@dataclass(frozen=True, slots=True)
-class _KeptNoise:
-    frames: list[npt.NDArray[np.float64]]
-    state: dict[str, Any]
-    """The generator's state after them."""
-
-
-@functools.lru_cache(maxsize=2)
-def _kept_noise(height_px: int, width_px: int) -> _KeptNoise:
+@functools.lru_cache(maxsize=4)
+def _drawn_noise(height_px: int, width_px: int) -> list[npt.NDArray[np.float64]]:
     random = np.random.default_rng(7)
-    count = _KEPT_FRAMES if (height_px, width_px) == (240, 320) else 0
-    frames = [random.standard_normal((height_px, width_px)) for _ in range(count)]
-    return _KeptNoise(frames, dict(random.bit_generator.state))
+    return [random.standard_normal((height_px, width_px)) for _ in range(_DRAWN_FRAMES)]
 
 
 def _watch(
