@@ -115,7 +115,7 @@ def test_stock_age_opens_a_disclosure_with_our_new_header_and_not_a_byte_more_ch
 
 @pytest.fixture(scope="module")
 def opened_by_npm_age(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What npm age makes of a file of each length that we sealed. One process, because node starts for a third of a
+    """A file of each length that we sealed, opened by npm age. One process, because node starts in a third of a
     second."""
     folder = tmp_path_factory.mktemp("opened")
     identity, other = HybridIdentity(b"owner".ljust(32)), HybridIdentity(b"recovery".ljust(32))
