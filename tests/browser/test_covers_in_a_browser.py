@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 from agent.clients.media.confined import ConfinedMedia
+from agent.clients.media.face_network import WEIGHTS
 from agent.clients.media.join import join_mp4
 from agent.clients.media.redact import require_covered, require_muted
 from agent.core.vault.redactions import Place, Redaction, RedactionKind, covered_pixels, place_at
+from agent.wire import strictjson
 from tests.browser.browser import Browser
 from tests.browser.page_modules import covered_by_page, in_page, page_modules
 from tests.clients.media.test_redact import (
@@ -28,6 +31,9 @@ from tests.clients.media.test_redact import (
     pictures_in,
     scene,
 )
+from tests.faces import Seen, uncovered
+from tests.faces import film_of as film_with
+from tests.faces import scene as faces_scene
 from tests.sounds import track
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -94,6 +100,77 @@ def test_times_keyframes_and_length_stay_and_a_requester_joins_it_with_captured_
     paths[0].write_bytes(made)
     paths[1].write_bytes(made)
     assert join_mp4(paths, tmp_path / "both.mp4", sounds=[None, None]).seconds == pytest.approx(6, abs=0.2)
+
+
+SUGGEST = """
+const { CoverSuggester } = await import("/media/suggest_covers.js");
+const { redactionsOf } = await import("/owner/redaction_plan.js");
+const { newCover, withPlace } = await import("/owner/cover_draft.js");
+const suggester = new CoverSuggester(unbase64(values.network));
+const begun = performance.now();
+await suggester.add(media, length);
+const found = suggester.finish();
+// The owner's pass: the small picture on the wall stays, and the one who looks away is covered in each picture.
+const kept = values.pass ? found.filter(({ places: [[, , , width]] }) => width > 1700) : found;
+if (values.pass) kept.push(withPlace(newCover(0, length, [6000, 5200, 1500, 4500]), length, [7600, 5200, 1500, 4500]));
+const plan = redactionsOf({ e: kept }, [{ event: "e", segments: [{ id: "s", lengthMs: length }] }]);
+return { plan: plan.segment.s ?? [], ms: performance.now() - begun };
+"""
+
+
+def test_the_page_suggests_covers_and_after_the_owners_pass_each_face_is_covered(browser: Browser) -> None:
+    """Three faces: one walks and turns away for half a second, one looks away all the time, and one is a picture."""
+    width, height, per_s, count = 320, 192, 10, 16
+    seen = [
+        [Seen(90 + 8 * n, 70, 40, turned=6 <= n < 11), Seen(215 + 3 * n, 140, 30, turned=True), Seen(35, 30, 24)]
+        for n in range(count)
+    ]
+    film = film_with(faces_scene(seen, width, height), per_s)
+    network = base64.b64encode(WEIGHTS.read_bytes()).decode()
+
+    def shown(*, owners_pass: bool) -> tuple[list[float], bytes]:
+        found = in_page(browser, SUGGEST, film, [], length=1600, network=network, **{"pass": owners_pass})
+        assert "plan" in found, found
+        plan = [strictjson.decode(json.dumps(each).encode(), Redaction) for each in found["plan"]]
+        pictures = range(count)
+        left = [
+            max(
+                uncovered(
+                    seen[n][each],
+                    [
+                        covered_pixels(place_at(cover, n * 100), width, height)
+                        for cover in plan
+                        if cover.from_ms <= n * 100 <= cover.until_ms
+                    ],
+                    width,
+                    height,
+                )
+                for n in pictures
+            )
+            for each in range(3)
+        ]
+        made = covered(browser, film, *plan, length=1600)
+        require_covered(made, plan)
+        return left, made
+
+    left, _made = shown(owners_pass=False)
+    assert (left[0], left[2]) == (0, 0), "the faces that are seen are covered in each picture"
+    assert left[1] > 0.5, "the network finds no face at the back of a head"
+    left, made = shown(owners_pass=True)
+    assert left[:2] == [0, 0]
+    assert left[2] == 1, "the owner has removed the cover of the picture on the wall"
+    for number, picture in enumerate(pictures_of_film(made)):
+        for face in seen[number][:2]:
+            x0, y0, x1, y1 = (round(side) for side in face.box)
+            assert picture[y0:y1, x0:x1].max() <= 60, f"seen in picture {number}"
+
+
+def pictures_of_film(film: bytes) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+    """Luma of each picture."""
+    with av.open(io.BytesIO(film)) as container:
+        return [
+            np.asarray(each.to_ndarray(format="yuv420p"), np.uint8)[: each.height] for each in container.decode(video=0)
+        ]
 
 
 def test_the_new_film_holds_no_part_of_the_captured_one_and_no_name_of_an_encoder(browser: Browser) -> None:

@@ -27,8 +27,10 @@ WIDEST_PX: Final = 1280
 SIZES: Final = 3
 """A picture is examined at this width, or its own if it is smaller, at half of it, and so on: this many sizes. The
 network's largest face has 300 pixels."""
-_LUMA_PX: Final = 640
-"""Patterns are followed in a copy of this width."""
+WIDE_EACH: Final = 3
+"""The widest size takes most of the time, so it is examined in each third picture. Patterns are followed between."""
+LUMA_PX: Final = 640
+"""Patterns are followed in a copy of this width, or of the picture's own if it is smaller."""
 _MOST_OVERLAP: Final = 0.45
 
 
@@ -39,18 +41,24 @@ def suggest_covers(films: Sequence[tuple[bytes, int]]) -> list[Suggestion]:
     """
     cv2.setNumThreads(1)  # the planes are small: threads would wait for each other
     network, tracker = FaceNetwork(), FaceTracker()
-    begin_ms = 0
+    begin_ms, count = 0, 0
     for media, length_ms in films:
         for at_ms, picture in _sampled(media):
             if at_ms <= length_ms:
-                luma, faces = examine(network, picture)
+                luma, faces = examine(network, picture, is_wide=count % WIDE_EACH == 0)
+                count += 1
                 tracker.add(begin_ms + at_ms, luma, faces)
         begin_ms += length_ms
     return tracker.finish(begin_ms)
 
 
-def examine(network: FaceNetwork, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[tuple[float, Box]]]:
-    """Returns the brightness of a BGR picture, and its faces with their scores, the surest first."""
+def examine(
+    network: FaceNetwork, picture: NDArray[np.uint8], *, is_wide: bool
+) -> tuple[NDArray[np.uint8], list[tuple[float, Box]]]:
+    """Returns the brightness of a BGR picture, and its faces with their scores, the surest first.
+
+    `is_wide`: examine it at more than `LUMA_PX`, too.
+    """
     height, width = picture.shape[:2]
     found: list[Face] = []
     copy = picture
@@ -59,6 +67,8 @@ def examine(network: FaceNetwork, picture: NDArray[np.uint8]) -> tuple[NDArray[n
         rows = max(1, round(height * columns / width))
         if columns < copy.shape[1]:
             copy = np.asarray(cv2.resize(copy, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+        if columns > LUMA_PX and not is_wide:
+            continue
         found += [
             Face(each.score, each.left / columns, each.top / rows, each.right / columns, each.bottom / rows)
             for each in network.find(copy, LEAST_SCORE)
@@ -68,7 +78,7 @@ def examine(network: FaceNetwork, picture: NDArray[np.uint8]) -> tuple[NDArray[n
     for face in found:
         if all(overlap(face, other) <= _MOST_OVERLAP for other in kept):
             kept.append(face)
-    columns = min(_LUMA_PX, width)
+    columns = min(LUMA_PX, width)
     small = cv2.resize(picture, (columns, max(1, round(height * columns / width))), interpolation=cv2.INTER_AREA)
     luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
     return luma, [(face.score, (face.left, face.top, face.right, face.bottom)) for face in kept]

@@ -7,6 +7,7 @@ import { atDoor, hello, isAway, leaveRelay, reachDoor, reachDoorbell, rememberRe
 import { LostError, PageError, plainOf } from "./errors.js";
 import { nameOfKit } from "./kit_name.js";
 import { ask } from "./link.js";
+import { CoverSuggester } from "./media/suggest_covers.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
 import { makeGlanceKey, newestAlert } from "./owner/glance.js";
@@ -74,6 +75,8 @@ const reviews = new Map();
 /** @type {Map<string, Promise<object>>} */
 const asked = new Map();
 let redacted = new RedactedFiles(firstThatOpens);
+/** @type {CoverSuggester | undefined} Between the first film of a clip and the last. */
+let suggester;
 
 const device = async () => {
   synced ??= (await syncDevice()).device;
@@ -540,6 +543,32 @@ const operations = {
   async approve({ id, credential, ...choice }) {
     const own = await keys.unlock(credential);
     return decisions.approve(reviewed(id), own, choice, firstThatOpens, redacted);
+  },
+
+  /** Begins to look for faces in the films of a clip. */
+  async beginSuggesting() {
+    // With the version of this program, as the page asks for its other files.
+    const address = new URL(`/static/faces.bin${new URL(import.meta.url).search}`, origin);
+    const answer = await fetch(address);
+    if (!answer.ok) throw new LostError();
+    suggester = new CoverSuggester(new Uint8Array(await answer.arrayBuffer()));
+  },
+
+  /**
+   * Looks for faces in the next film of the clip.
+   *
+   * @param {{ id: string, lengthMs: number }} options
+   */
+  async suggestIn({ id, lengthMs }) {
+    const { media } = await firstThatOpens((key, by) => reviewing.fetchSegment(id, by, key, signedIn(id)));
+    await suggester?.add(media, lengthMs);
+  },
+
+  /** The covers that are suggested for the clip. */
+  async suggestions() {
+    const found = suggester?.finish() ?? [];
+    suggester = undefined;
+    return found;
   },
 
   /**

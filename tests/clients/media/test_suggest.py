@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -13,8 +15,9 @@ from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Suggestion
 from agent.clients.media.face_network import FaceNetwork
 from agent.clients.media.face_tracks import FaceTracker
+from agent.clients.media.redact import cover_film, require_covered
 from agent.clients.media.suggest import suggest_covers
-from agent.core.vault.redactions import MOST_PLACES, WHOLE, Redaction, RedactionKind, covered_pixels, place_at
+from agent.core.vault.redactions import MOST_PLACES, WHOLE, Place, Redaction, RedactionKind, covered_pixels, place_at
 from agent.errors import ConfigurationError, FormatError
 from tests.faces import Seen, film_of, scene, uncovered
 
@@ -123,3 +126,29 @@ def test_a_restless_face_becomes_covers_that_a_plan_takes() -> None:
 def test_a_cover_at_the_rim_stays_within_the_picture() -> None:
     (cover,) = tracked([[(0.9, at(0.01 + 0.01 * n, 0.99))] for n in range(5)])
     assert all(each.left + each.width <= WHOLE and each.top + each.height <= WHOLE for each in cover.places)
+
+
+def test_after_the_owners_pass_each_labelled_face_of_the_new_film_is_black() -> None:
+    """A face that the network misses gets the owner's cover, and the cover of a picture on the wall is removed."""
+    faces = [[Seen(90 + 8 * n, 70, 40), Seen(215 + 3 * n, 140, 30, turned=True), Seen(35, 30, 24)] for n in range(10)]
+    film = film_of(scene(faces, WIDTH, HEIGHT), PER_S)
+    suggested = suggest_covers([(film, 1000)])
+    left = [
+        max(uncovered(seen[each], covers_at(suggested, 100 * n), WIDTH, HEIGHT) for n, seen in enumerate(faces))
+        for each in range(3)
+    ]
+    assert (left[0], left[2]) == (0, 0)
+    assert left[1] > 0.5, "the network finds no face at the back of a head"
+    kept = [each for each in suggested if each.places[0].width > 1700]
+    assert len(kept) == len(suggested) - 1
+    drawn = Suggestion(0, 1000, (Place(0, 6000, 5200, 1500, 4500), Place(1000, 6800, 5200, 1500, 4500)), 1.0)
+    plan = [Redaction(RedactionKind.FACE, each.from_ms, each.until_ms, each.places) for each in (*kept, drawn)]
+    made = cover_film(film, plan, 1000)
+    require_covered(made, plan)
+    with av.open(io.BytesIO(made)) as container:
+        pictures = [each.to_ndarray(format="gray") for each in container.decode(video=0)]
+    for number, (picture, seen) in enumerate(zip(pictures, faces, strict=True)):
+        for face in seen[:2]:
+            x0, y0, x1, y1 = (round(side) for side in face.box)
+            assert picture[y0:y1, x0:x1].max() <= 40, f"seen in picture {number}"
+        assert picture[20:44, 23:47].max() > 100, "the picture on the wall stays"

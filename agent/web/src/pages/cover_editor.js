@@ -55,6 +55,10 @@ class CoverEditor {
   #covers = svg("svg", { viewBox: `0 0 ${WHOLE} ${WHOLE}`, preserveAspectRatio: "none", class: "covers" });
   #list = h("ul.plain.cover-list");
   #problem = h("p.problem", { role: "alert" });
+  #progress = h("p.quiet.making", { role: "status" });
+  #suggest = h("button", { type: "button", onclick: () => this.#addSuggested() }, t("cover.suggest"));
+  /** @type {Set<Draft>} Covers that were suggested and that the owner has not changed. */
+  #suggested = new Set();
   /** @type {((share: [number, number]) => void) | undefined} What the pointer does while it is down. */
   #drag;
 
@@ -93,9 +97,11 @@ class CoverEditor {
           { type: "button", onclick: () => this.#add(newCover(this.#film.atMs, this.#film.lengthMs)) },
           t("cover.add"),
         ),
+        this.#suggest,
         this.#covered.clip.segments.some(({ sound }) => sound) &&
           h("button", { type: "button", onclick: add(newMute(this.#film.lengthMs)) }, t("cover.mute")),
       ),
+      this.#progress,
       this.#list,
       this.#problem,
       h("p.quiet", t("cover.only")),
@@ -114,6 +120,40 @@ class CoverEditor {
     } catch (error) {
       this.#problem.textContent = explain(error);
     }
+  }
+
+  /** Looks for faces in the clip, film by film, and adds a cover for each in place of earlier suggestions. */
+  async #addSuggested() {
+    const { segments } = this.#covered.clip;
+    this.#problem.textContent = "";
+    this.#suggest.disabled = true;
+    try {
+      await call("beginSuggesting");
+      for (const [i, { id, lengthMs }] of segments.entries()) {
+        this.#progress.textContent = t("cover.suggesting", { number: i + 1, count: segments.length });
+        await call("suggestIn", { id, lengthMs });
+        if (!this.#list.isConnected) return; // the dialog was closed
+      }
+      this.#takeSuggested(await call("suggestions"));
+    } catch (error) {
+      this.#progress.textContent = "";
+      this.#problem.textContent = explain(error);
+    } finally {
+      this.#suggest.disabled = false;
+    }
+  }
+
+  /** @param {Draft[]} found */
+  #takeSuggested(found) {
+    const own = this.#drafts.filter((draft) => !this.#suggested.has(draft));
+    const taken = found.slice(0, MOST_REDACTIONS - own.length);
+    this.#drafts.splice(0, this.#drafts.length, ...own, ...taken);
+    this.#suggested = new Set(taken);
+    this.#chosen = taken[0] ?? this.#chosen;
+    this.#progress.textContent = found.length ? t("cover.suggested", { n: taken.length }) : t("cover.suggested.none");
+    if (taken.length < found.length) this.#problem.textContent = t("error.plan-many", { most: MOST_REDACTIONS });
+    this.#rows();
+    if (this.#chosen) this.#film.show(this.#chosen.from_ms);
   }
 
   // Drawing

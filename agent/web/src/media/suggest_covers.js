@@ -1,0 +1,118 @@
+// Suggests covers for the faces of a clip, film by film. Nothing recognises anyone, and no picture leaves the browser.
+import { PageError } from "../errors.js";
+import { FaceTracker, LEAST_SCORE, SAMPLE_MS } from "../owner/face_tracks.js";
+import { msOf } from "./cover_film.js";
+import { decoded } from "./decoded.js";
+import { bestOf, FaceNetwork } from "./face_network.js";
+import { picturesIn } from "./fmp4.js";
+
+/** @import { Bytes } from "../types.js" */
+/** @import { Box } from "../owner/face_tracks.js" */
+
+/** The greatest width at which a picture is examined. The second size has half of it, and so on. */
+const WIDEST_PX = 1280;
+const SIZES = 3;
+/** The widest size takes most of the time, so it is examined in each third picture. */
+const WIDE_EACH = 3;
+const LUMA_PX = 640;
+
+export class CoverSuggester {
+  #tracker = new FaceTracker();
+  #network;
+  #beginMs = 0;
+  #count = 0;
+
+  /** @param {Bytes} file faces.bin */
+  constructor(file) {
+    if (!("OffscreenCanvas" in globalThis)) throw new PageError("error.no-webcodecs");
+    this.#network = new FaceNetwork(file);
+  }
+
+  /**
+   * Examines the next film of the clip.
+   *
+   * @param {Bytes} media
+   * @param {number} lengthMs the length of the film by its record
+   */
+  async add(media, lengthMs) {
+    const samples = picturesIn(media);
+    const ticks = samples.map(({ at }) => at);
+    const lastTick = Math.max(...ticks);
+    let nextMs = 0;
+    for await (const frame of decoded(media, samples)) {
+      try {
+        const at = msOf(frame.timestamp);
+        if (at > lengthMs || (at < nextMs && frame.timestamp !== lastTick)) continue;
+        nextMs = at + SAMPLE_MS;
+        this.#examine(this.#beginMs + at, frame);
+      } finally {
+        frame.close();
+      }
+    }
+    this.#beginMs += lengthMs;
+  }
+
+  finish() {
+    return this.#tracker.finish(this.#beginMs);
+  }
+
+  /**
+   * @param {number} at
+   * @param {VideoFrame} frame
+   */
+  #examine(at, frame) {
+    const { displayWidth: width, displayHeight: height } = frame;
+    const found = [];
+    /** @type {VideoFrame | OffscreenCanvas} */
+    let picture = frame;
+    let luma;
+    for (let halvings = 0; halvings < SIZES; halvings++) {
+      const columns = Math.min(WIDEST_PX, width) >> halvings;
+      const rows = Math.max(1, Math.round((height * columns) / width));
+      const canvas = scaled(picture, columns, rows);
+      picture = canvas;
+      const isWide = columns > LUMA_PX;
+      if (isWide && this.#count % WIDE_EACH) continue;
+      const { data } = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d")).getImageData(
+        0,
+        0,
+        columns,
+        rows,
+      );
+      if (!isWide) luma ??= lumaOf(data, rows, columns);
+      for (const { score, left, top, right, bottom } of this.#network.find(data, columns, rows, LEAST_SCORE))
+        found.push({ score, left: left / columns, top: top / rows, right: right / columns, bottom: bottom / rows });
+    }
+    this.#count++;
+    const faces = bestOf(found).map(
+      ({ score, left, top, right, bottom }) => /** @type {[number, Box]} */ ([score, [left, top, right, bottom]]),
+    );
+    if (luma) this.#tracker.add(at, luma, faces);
+  }
+}
+
+/**
+ * @param {VideoFrame | OffscreenCanvas} picture
+ * @param {number} width
+ * @param {number} height
+ */
+function scaled(picture, width, height) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+  if (!context) throw new PageError("error.no-webcodecs");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, width, height);
+  return canvas;
+}
+
+/**
+ * @param {Uint8ClampedArray} rgba
+ * @param {number} rows
+ * @param {number} columns
+ */
+function lumaOf(rgba, rows, columns) {
+  const data = new Uint8Array(rows * columns);
+  for (let i = 0; i < data.length; i++)
+    data[i] = Math.round(0.299 * rgba[4 * i] + 0.587 * rgba[4 * i + 1] + 0.114 * rgba[4 * i + 2]);
+  return { data, rows, columns };
+}

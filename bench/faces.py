@@ -1,0 +1,300 @@
+"""Suggested covers: labelled faces that they cover, and what they cover in vain.  `python -m bench faces`.
+
+Films of `faces_footage.json` (repository, commit, path, and boxes of the faces in some pictures; none is in this
+project) are looked for below $FOOTAGE, as for `bench labels`. The composed films show heads of those films over other
+films, with an exact label in each picture. A face is covered if the covers hide at least 90 % of its label. Each film
+is encoded as a recorder does, and the suggestions are those of `doorward owner suggest`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.clients.media.face_covers import Suggestion
+from agent.clients.media.suggest import suggest_covers
+from agent.core.vault.redactions import PixelBox, Redaction, RedactionKind, covered_pixels, place_at
+from tests.faces import film_of
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+FOOTAGE: Final = ROOT / "bench" / "faces_footage.json"
+LEAST_COVERED: Final = 0.9
+SMALL_PX: Final = 10
+"""Narrower faces are counted apart: the network's smallest face has about this width."""
+MOST_PICTURES: Final = 420
+Picture = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Film:
+    name: str
+    pictures: list[Picture]
+    per_s: int
+    faces: dict[int, list[Box]]
+
+
+@dataclass
+class Count:
+    films: int = 0
+    labels: int = 0
+    covered: int = 0
+    small: int = 0
+    small_covered: int = 0
+    covers: int = 0
+    vain: int = 0
+    share: float = 0.0
+    pictures: int = 0
+    cpu_s: float = 0.0
+    film_s: float = 0.0
+
+    def add(self, film: Film) -> list[str]:
+        """Counts a film, and returns the faces that stay uncovered."""
+        height, width = film.pictures[0].shape[:2]
+        length_ms = 1000 * len(film.pictures) // film.per_s
+        began = time.process_time()
+        covers = suggest_covers([(film_of(film.pictures, film.per_s), length_ms)])
+        self.cpu_s += time.process_time() - began
+        self.film_s += length_ms / 1000
+        touched: set[int] = set()
+        missed = []
+        for number, faces in film.faces.items():
+            at_ms = 1000 * number // film.per_s
+            boxes = dict(_covers_at(covers, at_ms, width, height))
+            hidden = np.zeros((height, width), bool)
+            for left, top, right, bottom in boxes.values():
+                hidden[top:bottom, left:right] = True
+            self.pictures += 1
+            self.share += float(hidden.mean())
+            for face in faces:
+                left, top, right, bottom = (max(0, round(side)) for side in face)
+                label = hidden[top:bottom, left:right]
+                is_covered = bool(label.size) and float(label.mean()) >= LEAST_COVERED
+                if face[2] - face[0] < SMALL_PX:
+                    self.small, self.small_covered = self.small + 1, self.small_covered + is_covered
+                else:
+                    self.labels, self.covered = self.labels + 1, self.covered + is_covered
+                if not is_covered:
+                    missed.append(f"{film.name}, picture {number}, {[round(side) for side in face]}")
+                touched |= {each for each, box in boxes.items() if _touches(box, face)}
+        self.films += 1
+        self.covers += len(covers)
+        self.vain += len(covers) - len(touched)
+        return missed
+
+    def row(self, name: str) -> str:
+        share = f"{self.covered} ({self.covered / max(1, self.labels):.2%})"
+        small = f"{self.small_covered} of {self.small}"
+        return (
+            f"| {name} | {self.films} | {self.labels} | {share} | {small} | {self.covers} |"
+            f" {self.vain} | {self.share / max(1, self.pictures):.1%} | {self.cpu_s / self.film_s:.1f} |"
+        )
+
+
+def _covers_at(covers: Sequence[Suggestion], at_ms: int, width: int, height: int) -> Iterator[tuple[int, PixelBox]]:
+    for number, each in enumerate(covers):
+        if each.from_ms <= at_ms + 1 and at_ms <= each.until_ms:
+            cover = Redaction(RedactionKind.FACE, each.from_ms, each.until_ms, each.places)
+            yield number, covered_pixels(place_at(cover, max(at_ms, each.from_ms)), width, height)
+
+
+def _touches(box: PixelBox, face: Box) -> bool:
+    return box[0] < face[2] and box[2] > face[0] and box[1] < face[3] and box[3] > face[1]
+
+
+# -- films with labels -------------------------------------------------------------------------------------------------
+
+
+def footage() -> list[dict[str, Any]]:
+    recipes: list[dict[str, Any]] = json.loads(FOOTAGE.read_text())
+    return recipes
+
+
+def _path(recipe: dict[str, Any]) -> Path:
+    if "file" in recipe:
+        file = str(recipe["file"])
+        return (ROOT.parent if file.startswith("shared/") else ROOT) / file
+    folder = Path(os.environ.get("FOOTAGE", ".cache/footage")) / str(recipe["repository"]).replace("/", "+")
+    return folder / str(recipe["path"])
+
+
+def _pictures(path: Path, most: int) -> tuple[list[Picture], int]:
+    reader = cv2.VideoCapture(str(path))
+    pictures: list[Picture] = []
+    while len(pictures) < most:
+        is_read, picture = reader.read()
+        if not is_read:
+            break
+        height, width = picture.shape[:2]
+        pictures.append(np.ascontiguousarray(picture[: height // 2 * 2, : width // 2 * 2], np.uint8))
+    return pictures, max(1, round(reader.get(cv2.CAP_PROP_FPS)))
+
+
+def labelled(recipe: dict[str, Any]) -> Film | None:
+    path = _path(recipe)
+    faces = {int(number): [tuple(box) for box in boxes] for number, boxes in recipe["faces"].items()}
+    pictures, per_s = _pictures(path, min(MOST_PICTURES, max(faces) + 60)) if path.is_file() else ([], 1)
+    if not pictures:
+        print(f"(not there: {path})")
+        return None
+    return Film(path.name, pictures, per_s, {n: boxes for n, boxes in faces.items() if n < len(pictures)})
+
+
+# -- composed films ----------------------------------------------------------------------------------------------------
+
+WIDTH, HEIGHT, PER_S, LENGTH = 960, 540, 15, 45
+WIDTHS_PX: Final = (200, 140, 80, 40, 24, 16)
+"""In the order in which they are drawn: a small head is in front."""
+KINDS: Final = ("plain", "turned", "at night", "blurred", "fast")
+HEADS: Final = (
+    ("preview/face-demographics-walking-and-pause.gif", 21),
+    ("preview/head-pose-face-detection-female-and-male.gif", 1),
+    ("preview/head-pose-face-detection-male.gif", 1),
+)
+PROFILES: Final = (
+    ("preview/head-pose-face-detection-female.gif", 1),
+    ("preview/head-pose-face-detection-female.gif", 3),
+)
+WALLS: Final = (".cache/vtest.avi", "shared/clips/suburb.mp4", "shared/clips/office.mp4", "shared/clips/intelcar.mp4")
+_HEAD: Final = 2.0
+"""A head is cut out as a square of twice the face's height."""
+
+
+def _heads(films: dict[str, Film], wanted: Sequence[tuple[str, int]]) -> list[tuple[Picture, Box]]:
+    """Squares with a head in them, and the face's box as shares of the square."""
+    found = []
+    for path, number in wanted:
+        film = films.get(Path(path).name)
+        if film is None:
+            continue
+        for left, top, right, bottom in film.faces.get(number, []):
+            side = round(_HEAD * (bottom - top))
+            x, y = round((left + right - side) / 2), round((top + bottom - side) / 2)
+            bordered = cv2.copyMakeBorder(film.pictures[number], side, side, side, side, cv2.BORDER_REPLICATE)
+            head = np.ascontiguousarray(bordered[y + side : y + 2 * side, x + side : x + 2 * side], np.uint8)
+            found.append((head, ((left - x) / side, (top - y) / side, (right - x) / side, (bottom - y) / side)))
+    return found
+
+
+def composed(kind: str, heads: Sequence[tuple[Picture, Box]], wall: Sequence[Picture], seed: int) -> Film:
+    """A film with a face of each width that moves, each in its own band of the picture."""
+    chance = np.random.default_rng(seed)
+    pictures: list[Picture] = []
+    faces: dict[int, list[Box]] = {}
+    starts = [(chance.uniform(0.1, 0.9), chance.uniform(0.25, 0.75), chance.uniform(-1, 1)) for _ in WIDTHS_PX]
+    chosen = [heads[int(chance.integers(len(heads)))] for _ in WIDTHS_PX]
+    for number in range(LENGTH):
+        canvas = np.asarray(cv2.resize(wall[number % len(wall)], (WIDTH, HEIGHT)), np.float32)
+        labels: list[Box] = []
+        for each, width in enumerate(WIDTHS_PX):
+            head, box = chosen[each]
+            side = max(4, round(width / (box[2] - box[0])))
+            x0, y0, way = starts[each]
+            pace = (5.0 if kind == "fast" else 1.2) * width / PER_S * way
+            # To and fro, so that no face leaves the picture.
+            x = (WIDTH - width) * abs((x0 + pace * number / WIDTH) % 2 - 1)
+            y = HEIGHT * y0 + 0.15 * width * math.sin(number / 3)
+            angle = 25 * math.sin(number / 8) if kind == "turned" else 0
+            label = _paste(canvas, head, box, (x + width / 2, y), side, angle, kind)
+            # A face behind another one counts only if half of it is seen.
+            labels = [other for other in labels if _shown(other, label) > 0.5]
+            labels.append(label)
+        if kind == "at night":
+            noise = chance.normal(0, 8, canvas.shape)
+            canvas = (255 * (canvas / 255) ** 1.6 * 0.35 + noise).astype(np.float32)
+        pictures.append(np.clip(canvas, 0, 255).astype(np.uint8))
+        faces[number] = labels
+    return Film(f"composed, {kind}, {seed}", pictures, PER_S, faces)
+
+
+def _paste(
+    canvas: NDArray[np.float32],
+    head: Picture,
+    box: Box,
+    middle: tuple[float, float],
+    side: int,
+    angle: float,
+    kind: str,
+) -> Box:
+    """Draws the head into the canvas, with soft rims, and returns the label of its face."""
+    # A camera averages what falls on a pixel: `warpAffine` alone would leave pixels out.
+    head = np.asarray(
+        cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA if side < len(head) else cv2.INTER_CUBIC), np.uint8
+    )
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1)
+    turn[:, 2] += np.array(middle) - np.array([head.shape[1] / 2, head.shape[0] / 2])
+    mask = np.zeros(head.shape[:2], np.float32)
+    half = head.shape[0] // 2
+    cv2.ellipse(mask, (half, half), (round(half * 0.72), round(half * 0.92)), 0, 0, 360, 1.0, -1)
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), half / 16), np.float32)
+    source = head.astype(np.float32)
+    if kind == "blurred":
+        length = max(2, round(0.22 * (box[2] - box[0]) * head.shape[0]))
+        source = np.asarray(cv2.blur(source, (length, 1)), np.float32)
+    size = (canvas.shape[1], canvas.shape[0])
+    drawn = cv2.warpAffine(source, turn, size)
+    weight = cv2.warpAffine(mask, turn, size)[..., None]
+    canvas *= 1 - weight
+    canvas += drawn * weight
+    x, y = (box[0] + box[2]) / 2 * head.shape[1], (box[1] + box[3]) / 2 * head.shape[0]
+    face_x, face_y = turn @ np.array([x, y, 1.0])
+    across, down = (box[2] - box[0]) * side / 2, (box[3] - box[1]) * side / 2
+    return (
+        max(0.0, face_x - across), max(0.0, face_y - down),
+        min(float(size[0]), face_x + across), min(float(size[1]), face_y + down),
+    )  # fmt: skip
+
+
+def _shown(face: Box, front: Box) -> float:
+    """The share of a face that another one in front of it leaves."""
+    width = max(0.0, min(face[2], front[2]) - max(face[0], front[0]))
+    height = max(0.0, min(face[3], front[3]) - max(face[1], front[1]))
+    return 1 - width * height / max(1e-6, (face[2] - face[0]) * (face[3] - face[1]))
+
+
+def main(arguments: list[str]) -> int:
+    seeds = int(arguments[0]) if arguments else 3
+    found = [(recipe, labelled(recipe)) for recipe in footage()]
+    films = {film.name: film for _recipe, film in found if film}
+    print("| film | films | labels | covered | below 10 px | covers | in vain | of the picture | CPU s a second |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    missed: list[str] = []
+    whole = Count()
+    for film in films.values():
+        own = Count()
+        missed += own.add(film)
+        print(own.row(film.name), flush=True)
+        for name in vars(whole):
+            setattr(whole, name, getattr(whole, name) + getattr(own, name))
+    print(whole.row("**labelled by eye**"), flush=True)
+    walls = [_pictures((ROOT.parent if path.startswith("shared/") else ROOT) / path, LENGTH)[0] for path in WALLS]
+    walls = [wall for wall in walls if wall]
+    drawn = Count()
+    for kind in KINDS:
+        heads = _heads(films, PROFILES if kind == "turned" else ()) + _heads(films, HEADS)
+        own = Count()
+        for seed in range(seeds) if heads and walls else ():
+            missed += own.add(composed(kind, heads, walls[seed % len(walls)], seed))
+        if own.films:
+            print(own.row(f"composed, {kind}"), flush=True)
+            for name in vars(drawn):
+                setattr(drawn, name, getattr(drawn, name) + getattr(own, name))
+    if drawn.films:
+        print(drawn.row("**composed**"))
+    print("\nNot covered:\n" + "\n".join(missed) if missed else "\nEach is covered.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

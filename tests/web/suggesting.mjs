@@ -1,0 +1,26 @@
+// The network of faces and the covers from its faces. Each line that it reads is a job; it answers with a line.
+import "./globals.mjs";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { FaceNetwork } from "../../agent/web/src/media/face_network.js";
+import { FaceTracker } from "../../agent/web/src/owner/face_tracks.js";
+import { unbase64 } from "../../agent/web/src/wire/bytes.js";
+
+const network = new FaceNetwork(
+  new Uint8Array(readFileSync(new URL("../../agent/web/static/faces.bin", import.meta.url))),
+);
+
+/** @type {Record<string, (value: any) => any>} */
+const jobs = {
+  faces: ({ rgba, width, height, least }) => network.find(new Uint8ClampedArray(unbase64(rgba)), width, height, least),
+  covers: ({ moments, rows, columns, length }) => {
+    const tracker = new FaceTracker();
+    for (const { at, luma, faces } of moments) tracker.add(at, { data: unbase64(luma), rows, columns }, faces);
+    return tracker.finish(length);
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { job, ...value } = JSON.parse(line);
+  console.log(JSON.stringify(jobs[job](value)));
+}
