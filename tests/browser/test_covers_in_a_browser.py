@@ -104,9 +104,11 @@ def test_times_keyframes_and_length_stay_and_a_requester_joins_it_with_captured_
 
 SUGGEST = """
 const { CoverSuggester } = await import("/media/suggest_covers.js");
+const films = { ...(await import("/media/cover_film.js")), ...(await import("/media/decoded.js")) };
+const { picturesIn } = await import("/media/fmp4.js");
 const { redactionsOf } = await import("/owner/redaction_plan.js");
 const { newCover, withPlace } = await import("/owner/cover_draft.js");
-const suggester = new CoverSuggester(unbase64(values.network));
+const suggester = new CoverSuggester(unbase64(values.network), { ...films, picturesIn });
 const begun = performance.now();
 await suggester.add(media, length);
 const found = suggester.finish();

@@ -4,7 +4,13 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 
-const entries = { app: "app.js", worker: "worker.js", "worker-service": "service.js", microphone: "microphone.js" };
+const entries = {
+  app: "app.js",
+  worker: "worker.js",
+  "worker-service": "service.js",
+  microphone: "microphone.js",
+  faces: "media/suggest_covers.js",
+};
 const outdir = process.argv[2] ?? "../static";
 /** @type {import("esbuild").BuildOptions} */
 const options = {

@@ -7,7 +7,9 @@ import { atDoor, hello, isAway, leaveRelay, reachDoor, reachDoorbell, rememberRe
 import { LostError, PageError, plainOf } from "./errors.js";
 import { nameOfKit } from "./kit_name.js";
 import { ask } from "./link.js";
-import { CoverSuggester } from "./media/suggest_covers.js";
+import { msOf } from "./media/cover_film.js";
+import { decoded } from "./media/decoded.js";
+import { picturesIn } from "./media/fmp4.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
 import { makeGlanceKey, newestAlert } from "./owner/glance.js";
@@ -75,7 +77,7 @@ const reviews = new Map();
 /** @type {Map<string, Promise<object>>} */
 const asked = new Map();
 let redacted = new RedactedFiles(firstThatOpens);
-/** @type {CoverSuggester | undefined} Between the first film of a clip and the last. */
+/** @type {import("./media/suggest_covers.js").CoverSuggester | undefined} From the first film of a clip to the last. */
 let suggester;
 
 const device = async () => {
@@ -547,11 +549,19 @@ const operations = {
 
   /** Begins to look for faces in the films of a clip. */
   async beginSuggesting() {
+    if (!("OffscreenCanvas" in globalThis)) throw new PageError("error.no-webcodecs");
     // With the version of this program, as the page asks for its other files.
-    const address = new URL(`/static/faces.bin${new URL(import.meta.url).search}`, origin);
-    const answer = await fetch(address);
+    const { search } = new URL(import.meta.url);
+    /** @type {[typeof import("./media/suggest_covers.js"), Response]} */
+    const [program, answer] = await Promise.all([
+      import(`/static/faces.js${search}`),
+      fetch(`/static/faces.bin${search}`),
+    ]).catch(() => {
+      throw new LostError();
+    });
     if (!answer.ok) throw new LostError();
-    suggester = new CoverSuggester(new Uint8Array(await answer.arrayBuffer()));
+    const file = new Uint8Array(await answer.arrayBuffer());
+    suggester = new program.CoverSuggester(file, { decoded, msOf, picturesIn });
   },
 
   /**

@@ -1,10 +1,9 @@
 // Finds faces in a picture: where they are, and nothing about who they are. The same network and arithmetic as
-// agent/clients/media/face_network.py, whose documentation names its source. Runs where it is called, without WebAssembly.
-import { FormatError } from "../errors.js";
+// agent/clients/media/face_network.py, which names its source. Runs where it is called, without WebAssembly.
 
 /** @import { Bytes } from "../types.js" */
 /** @typedef {{ score: number, left: number, top: number, right: number, bottom: number }} Face in pixels */
-/** @typedef {{ data: Float32Array, rows: number, columns: number, channels: number }} Planes one plane after the other */
+/** @typedef {{ data: Float32Array, rows: number, columns: number, channels: number }} Planes one by one */
 /** @typedef {{ weights: Float32Array, bias: Float32Array }} Layer */
 
 const STRIDES_PX = [8, 16, 32];
@@ -58,7 +57,7 @@ export class FaceNetwork {
       read(`${name} points`, inputs * outputs, outputs);
       read(`${name} around`, 9 * outputs, outputs);
     }
-    if (at !== numbers.length) throw new FormatError("error.unexpected");
+    if (at !== numbers.length) throw new RangeError("another file than faces.bin");
   }
 
   /**
@@ -207,7 +206,7 @@ function overlap(one, other) {
 const probability = (logit) => 1 / (1 + Math.exp(-Math.min(Math.max(logit, -LARGEST_LOGIT), LARGEST_LOGIT)));
 
 /**
- * The nine neighbours of each second pixel of each second row, in blue, green and red: 27 planes. Beyond the rim is zero.
+ * The nine neighbours of each second pixel of each second row, in blue, green and red: 27 planes. Zero beyond the rim.
  *
  * @param {Uint8ClampedArray} rgba
  * @param {number} width

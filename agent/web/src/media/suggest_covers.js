@@ -1,13 +1,13 @@
 // Suggests covers for the faces of a clip, film by film. Nothing recognises anyone, and no picture leaves the browser.
-import { PageError } from "../errors.js";
+// The worker loads it only if an owner asks, so it imports nothing of the worker's program but types.
 import { FaceTracker, LEAST_SCORE, SAMPLE_MS } from "../owner/face_tracks.js";
-import { msOf } from "./cover_film.js";
-import { decoded } from "./decoded.js";
 import { bestOf, FaceNetwork } from "./face_network.js";
-import { picturesIn } from "./fmp4.js";
 
 /** @import { Bytes } from "../types.js" */
 /** @import { Box } from "../owner/face_tracks.js" */
+/** @typedef {Pick<typeof import("./cover_film.js"), "msOf">} Times */
+/** @typedef {Pick<typeof import("./decoded.js"), "decoded">} Decoder */
+/** @typedef {Pick<typeof import("./fmp4.js"), "picturesIn">} Reader */
 
 /** The greatest width at which a picture is examined. The second size has half of it, and so on. */
 const WIDEST_PX = 1280;
@@ -19,13 +19,17 @@ const LUMA_PX = 640;
 export class CoverSuggester {
   #tracker = new FaceTracker();
   #network;
+  #films;
   #beginMs = 0;
   #count = 0;
 
-  /** @param {Bytes} file faces.bin */
-  constructor(file) {
-    if (!("OffscreenCanvas" in globalThis)) throw new PageError("error.no-webcodecs");
+  /**
+   * @param {Bytes} file faces.bin
+   * @param {Times & Decoder & Reader} films what reads a film
+   */
+  constructor(file, films) {
     this.#network = new FaceNetwork(file);
+    this.#films = films;
   }
 
   /**
@@ -35,6 +39,7 @@ export class CoverSuggester {
    * @param {number} lengthMs the length of the film by its record
    */
   async add(media, lengthMs) {
+    const { decoded, msOf, picturesIn } = this.#films;
     const samples = picturesIn(media);
     const ticks = samples.map(({ at }) => at);
     const lastTick = Math.max(...ticks);
@@ -99,7 +104,7 @@ export class CoverSuggester {
 function scaled(picture, width, height) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
-  if (!context) throw new PageError("error.no-webcodecs");
+  if (!context) throw new TypeError("no canvas");
   context.imageSmoothingQuality = "high";
   context.drawImage(picture, 0, 0, width, height);
   return canvas;
