@@ -52,6 +52,10 @@ test-rabbitmq: setup-test ## Ask a real RabbitMQ, and a cluster of three, what D
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.interop.rabbitmq
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.interop.rabbitmq_cluster
 
+.PHONY: test-fleet
+test-fleet: setup-test ## Enrol, update and mend a fleet of 50 doorbells, each a process (FLEET=8 for fewer; ten minutes)
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.fleet_processes $(or $(FLEET),50) $(ARGS)
+
 .PHONY: test-scale
 test-scale: setup-test ## Kill brokers, workers, store and database below 1 000 doorbells (root for cuts; a quarter of an hour)
 	@sh scripts/system-packages.sh test-scale
@@ -134,8 +138,12 @@ test-install: setup-test ## Live through an installation in booted containers, t
 	@sh scripts/system-packages.sh test-install
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.install.run trixie bookworm $(ARGS)
 
-.PHONY: test-update-kills
-test-update-kills: setup-test ## Kill an update at 200 moments in booted containers, trixie and bookworm at once (root, hours)
+.PHONY: test-update-kills test-update-kills-booted
+test-update-kills: setup-test ## Kill an update at 200 moments in small systems of trixie and bookworm (root, an hour)
+	@sh scripts/system-packages.sh test-install
+	@DOORWARD_UPDATE_KILLS=$(or $(KILLS),200) PYTHONPATH=. $(VENV)/bin/python -m tests.install.quick_kills --record $(ARGS)
+
+test-update-kills-booted: setup-test ## The same with a whole doorbell in booted containers (root, many hours; KILLS=13)
 	@sh scripts/system-packages.sh test-install
 	@DOORWARD_UPDATE_KILLS=$(or $(KILLS),200) PYTHONPATH=. $(VENV)/bin/python -m tests.install.run trixie bookworm \
 	    install broker "first sealed clip" "kills during an update" --record "kills during an update" $(ARGS)

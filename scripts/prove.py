@@ -36,12 +36,14 @@ EXTRA: Mapping[str, str] = {
     "arm64": "test-arm64",
     "clean": "test-clean",
     "every-mutant": "mutate",
+    "fleet": "test-fleet",
     "home-assistant": "test-home-assistant",
     "pi3": "test-pi3",
     "reproduce": "test-reproduce",
     "rabbitmq": "test-rabbitmq",
     "scale": "test-scale",
     "update-kills": "test-update-kills",
+    "update-kills-booted": "test-update-kills-booted",
     "vm": "test-vm",
 }
 """Parts that only run if they are named: few machines have all they need, and every mutant takes a day."""
