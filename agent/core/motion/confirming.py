@@ -15,7 +15,9 @@ walks in it is seen in pieces.
 
 Trees, rain and insects make paths, too, and make them all day. The scene's usual longest path is therefore tracked by
 sign, as each cell's noise is, and a path must exceed it. Paths of visitors go on to many times the confirming length,
-and are left out. (The constant false-alarm rate of radar: Finn & Johnson, 1968.)
+and are left out. (The constant false-alarm rate of radar: Finn & Johnson, 1968.) A visitor who comes slowly, or after
+many others, would meet their own clutter. So it holds only for what does not dwell: a streak, an insect or a leaf has
+left a cell after a frame or two.
 
 At night a lamp draws insects, so small things have to be upright and surely tracked besides, unless the grid is
 smoothed: that is done when gain is turned up for want of a lamp.
@@ -50,6 +52,9 @@ _ONCE_CELLS_BY_DAY, _ONCE_CELLS_AT_NIGHT = 12, 30
 _CLUTTER_PATHS, _CLUTTER_PATHS_IF_LARGE = 2.0, 1.0
 """A path must be longer by this factor than the scene's usual one; of a large region, than the usual one."""
 
+_LASTING_MEAN_DWELL = 3.0
+"""Frames, at ten a second or less: what dwells for this long is no clutter."""
+
 _VISITOR_PATHS = 3.0
 """A path of this many confirming lengths is a visitor's, and says nothing about clutter."""
 
@@ -70,6 +75,7 @@ class MotionConfirmation:
         self._settings = settings
         self._least_dwell = 2
         self._least_mean_dwell = _LEAST_MEAN_DWELL
+        self._lasting_mean_dwell = _LASTING_MEAN_DWELL
         self._again_frames = 2
         self._clutter = _CLUTTER_AT_FIRST
         """The usual longest path of this scene, in confirming lengths."""
@@ -84,6 +90,7 @@ class MotionConfirmation:
         self.least_path = round(settings.path_cells * min(1.2, max(0.6, frames_per_s / 10)))
         self._least_dwell = max(2, round(settings.dwell_s * frames_per_s))
         self._least_mean_dwell = 1 + (_LEAST_MEAN_DWELL - 1) * min(1.0, frames_per_s / 10)
+        self._lasting_mean_dwell = _LASTING_MEAN_DWELL * max(1.0, frames_per_s / 10)
         self._again_frames = max(2, round(_AGAIN_S * frames_per_s))
         self._clutter_rise = settings.clutter_rise_per_s / frames_per_s
 
@@ -126,7 +133,8 @@ class MotionConfirmation:
         if region.settled_cells > _SCENERY_SHARE * region.cells:
             return False
         factor = _CLUTTER_PATHS_IF_LARGE if region.cells >= _SMALL_CELLS else _CLUTTER_PATHS
-        if region.longest_path < factor * self._clutter * self.least_path:
+        lasts = region.total_dwell >= self._lasting_mean_dwell * region.cells
+        if not lasts and region.longest_path < factor * self._clutter * self.least_path:
             return False
         surely_tracked = region.longest_path >= 2 * self.least_path and region.longest_dwell >= 2
         flies = region.cells < _FAST_CELLS and region.total_dwell < self._least_mean_dwell * region.cells

@@ -75,9 +75,9 @@ def test_a_small_thing_has_to_pass_twice(cells: int, dark: bool) -> None:
     assert verdict(judging, moved, frame=103, dark=dark) == [moved.box]
 
 
-def cluttered(longest_path: int) -> MotionConfirmation:
+def cluttered(longest_path: int, frames_per_s: float = 10.0) -> MotionConfirmation:
     """After a minute in which the longest path of every second frame was this long."""
-    confirming = judge()
+    confirming = judge(frames_per_s)
     for frame in range(0, 600, 2):
         confirming.learn_clutter(longest_path, frame)
     return confirming
@@ -105,3 +105,24 @@ def test_the_clutter_of_a_gust_is_forgotten() -> None:
     confirming, walker = cluttered(8), region(40, 2.2, path=7, dwell=4)
     confirming.learn_clutter(0, 2400)
     assert verdict(confirming, walker) == [walker.box]
+
+
+def test_a_slow_visitor_is_not_refused_for_the_path_that_they_make_themselves() -> None:
+    judging, told = judge(), []
+    for frame in range(0, 60, 2):
+        path = round(0.23 * frame)
+        judging.learn_clutter(path, frame)
+        if path >= judging.least_path:
+            told += verdict(judging, region(15, 4.5, path=path, dwell=14), frame=frame)
+    assert told
+
+
+def test_after_many_visitors_the_next_one_need_not_come_further_than_they_did() -> None:
+    car = region(83, 3.4, path=14, dwell=9)
+    assert verdict(cluttered(16), car) == [car.box]
+
+
+@pytest.mark.parametrize("frames_per_s", [5.0, 10.0, 25.0])
+def test_streaks_of_rain_that_last_for_two_frames_are_clutter_at_any_frame_rate(frames_per_s: float) -> None:
+    streak = region(20, 2.0, path=8)
+    assert verdict(cluttered(8, frames_per_s), streak, raining=True) == []
