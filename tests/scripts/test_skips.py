@@ -24,6 +24,8 @@ def written_reasons() -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(source)):
             if not isinstance(node, ast.Call):
                 continue
+            if not isinstance(node.func, ast.Attribute) or node.func.attr not in ("skip", "skipif"):
+                continue  # before `unparse`, which takes longer than all the rest
             called = ast.unparse(node.func)
             values = node.args[:1] if called == "pytest.skip" else []
             values += [each.value for each in node.keywords if each.arg == "reason" and called.endswith("mark.skipif")]
