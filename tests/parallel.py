@@ -197,6 +197,8 @@ class Parent:
             worker.running = None
             worker.unit.remove(said)
             hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        elif kind == "took":
+            self._count_seconds(*said)
         elif kind == "broken":
             raise RuntimeError(f"A worker broke outside a test:\n{said}")
         else:
@@ -205,9 +207,12 @@ class Parent:
     def _pass_on(self, data: dict[str, Any]) -> None:
         config = self._session.config
         report = config.hook.pytest_report_from_serializable(config=config, data=data)
-        name = report.nodeid.split("::")[0].rsplit("/", 1)[-1]
-        self._seconds[name] = self._seconds.get(name, 0.0) + report.duration
+        self._count_seconds(report.nodeid, report.duration)
         self._log(report)
+
+    def _count_seconds(self, nodeid: str, took_s: float) -> None:
+        name = nodeid.split("::")[0].rsplit("/", 1)[-1]
+        self._seconds[name] = self._seconds.get(name, 0.0) + took_s
 
     def _log(self, report: pytest.TestReport) -> None:
         """The terminal writes a letter beside the file that it was last told, so it is told the file first.
@@ -292,6 +297,10 @@ class Sender:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and report.passed and self._config.option.durations is None:
+            # Two of three reports are of fixtures and say only how long they took.
+            self._connection.send(("took", (report.nodeid, report.duration)))
+            return
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         self._connection.send(("report", data))
 
