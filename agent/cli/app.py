@@ -12,7 +12,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from agent import __version__
-from agent.cli.frame import Invocation, LazyCommand, LazyGroup
+from agent.cli.frame import Invocation, LazyCommand, LazyGroup, language_option
 
 __all__ = ["COMMANDS", "doorward"]
 
@@ -93,6 +93,7 @@ what they should be, 5 disk, 6 camera or board, 7 network, 70 a bug of ours.
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@language_option
 @click.option("--debug", is_flag=True, help="Show the stack trace of an error.")
 @click.version_option(__version__, prog_name="doorward", message="%(prog)s %(version)s")
 @click.pass_obj

@@ -24,6 +24,7 @@ import click
 
 from agent.cli.frame import config_option
 from agent.cli.join_network import forget_set_up
+from agent.cli.language import confirm, in_words, say
 from agent.cli.words import plain
 from agent.platform import files
 from agent.platform.privileges import PrivilegedFolder, as_owner_of
@@ -67,7 +68,7 @@ def backup(config: Path, out: Path | None) -> None:
         out = keep_backup(config, sealed.data)
     else:
         files.write(out, sealed.data, secret=True)
-    click.echo(f"{out} is sealed to {', '.join(map(plain, sealed.owners))} and the recovery identity.")
+    say(f"{out} is sealed to {', '.join(map(plain, sealed.owners))} and the recovery identity.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,9 @@ def restore(config: Path, archive: Path) -> None:
     unknown = [name for name in found if not _is_ours(name)]
     if unknown or "own/device.key" not in found:
         raise FormatError(
-            f"This is not a doorbell's backup: {plain(unknown[0]) + ' is in it' if unknown else 'it has no key'}.",
+            f"This is not a doorbell's backup: {plain(unknown[0])} is in it."
+            if unknown
+            else "This is not a doorbell's backup: it has no key.",
             remedy="Use the output of 'doorward owner open-backup'.",
         )
     files.make_folder(folder.root)
@@ -155,9 +158,7 @@ def restore(config: Path, archive: Path) -> None:
         parse(text, config)
         files.write(config, text.encode(), like=config)
     # The restored configuration may use a page or pins that this machine's units do not allow yet.
-    click.echo(
-        f"This machine is that doorbell again.  Next:  {'sudo doorward apply' if folder.divided else 'doorward run'}"
-    )
+    say(f"This machine is that doorbell again.  Next:  {'sudo doorward apply' if folder.divided else 'doorward run'}")
 
 
 def _put_own(own: PrivilegedFolder, found: Mapping[str, bytes]) -> None:
@@ -198,7 +199,7 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
 
     folder = StateFolder(load(config).device.state_dir)
     if not yes:
-        click.confirm("Permanently remove this doorbell's keys, trust and footage?", abort=True)
+        confirm("Permanently remove this doorbell's keys, trust and footage?")
     folder.claim()  # a doorbell that runs would write on
     key = _key_of(folder)
     sealed = _count_sealed(folder.vault)
@@ -218,31 +219,33 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
         told["not_removed"] = [plain(name) for name in remaining]
     click.echo(json.dumps(told, indent=2))
     if key is None:
-        click.echo("\nThis receipt is unsigned, because the doorbell's key could not be read.")
+        say("\nThis receipt is unsigned, because the doorbell's key could not be read.")
     else:
         statement = json.dumps(told, sort_keys=True).encode()
         signed = envelope.sign("application/vnd.doorward.reset-receipt+json", statement, key)
-        click.echo(f"\nSigned by the removed key:\n{signed.decode()}")
+        say("\nSigned by the removed key:")
+        click.echo(signed.decode())
         if receipt is not None:
             files.write(receipt, signed + b"\n")
     if forgot_network:
-        click.echo("\nThe Wi-Fi of the set-up is removed. This doorbell leaves it at the next start.")
+        say("\nThe Wi-Fi of the set-up is removed. This doorbell leaves it at the next start.")
     if left := _left_in(config):
-        click.echo(f"\n{config} stays, with {left}. Remove your data from it.")
+        say(f"\n{config} stays, with {left}. Remove your data from it.")
     if remaining:
         raise StorageError(
             f"Not everything could be removed: {', '.join(map(plain, remaining))}.",
             remedy="Stop what writes there (sudo systemctl stop doorward.target 'doorward-*'), remove a link's "
             "target by hand if it is yours, and run reset again.",
         )
-    then = ", then sudo systemctl start doorward.target" if folder.divided else ""
-    click.echo(f"\nFor its next owner:  {'sudo ' if folder.divided else ''}doorward init{then}")
+    say("\nFor its next owner:")
+    then = "sudo doorward init; sudo systemctl start doorward.target" if folder.divided else "doorward init"
+    click.echo(f"  {then}")
 
 
 def _left_in(config: Path) -> str:
     """Returns the parts of a configuration that reveal the former owner."""
     tables = tomllib.loads(config.read_text(encoding="utf-8"))
-    found = ["its place"] if "position" in tables.get("device", {}) else []
+    found = [in_words("its place")] if "position" in tables.get("device", {}) else []
     return ", ".join([*found, *(f"[{name}]" for name in ("broker", "alerts", "home_assistant") if name in tables)])
 
 

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import click
 
-from agent.cli.checks.place import in_words, note_on
+from agent.cli.checks.place import note_on, position_in_words
 from agent.cli.effective_config import show
 from agent.cli.frame import Group, config_option, emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.config import Configuration, load
 from agent.config.reading import shown
 from agent.config.settings import BoardName, CameraConfig, CameraKind
@@ -53,11 +54,11 @@ def check(file: Path | None, config: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"ok": True, "file": path, "notes": notes, "configuration": shown(configuration)})
         return
-    click.echo(f"{path} is right.\n")
+    say(f"{path} is right.\n")
     for sentence in _meaning(configuration):
-        click.echo(f"  {sentence}")
+        say(f"  {sentence}")
     for note in notes:
-        click.echo(click.style("  Note: ", fg="yellow") + note)
+        say(click.style(f"  {in_words('Note:')} ", fg="yellow") + in_words(note))
 
 
 @config.command()
@@ -81,7 +82,7 @@ def _meaning(configuration: Configuration) -> Iterator[str]:
         f"or when less than {vault.free_floor:.0%} of the disk is free."
     )
     if configuration.device.position is not None:
-        yield f"Its position is {in_words(configuration.device.position)}."
+        yield f"Its position is {position_in_words(configuration.device.position)}."
     yield f"State is kept in {configuration.device.state_dir}."
     if configuration.broker:
         yield f"Footage requests arrive through {configuration.broker.host}:{configuration.broker.port}."

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from agent.cli.frame import config_option, emit_json, json_option
-from agent.cli.words import counted, duration
+from agent.cli.language import counted, in_words, say
+from agent.cli.words import duration
 from agent.config import load
 from agent.ipc.control_operations import GetStatus, ListRequests
 
@@ -35,11 +36,11 @@ def init(config: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"device": device.text, "device_id": device.id, "state_dir": folder.root})
         return
-    click.echo(f"This is now the device {device.id}; its state is in {folder.root}.")
-    click.echo("\nNext:")
+    say(f"This is now the device {device.id}; its state is in {folder.root}.")
+    say("\nNext:")
     start = "sudo systemctl start doorward.target" if folder.divided else "doorward run"
-    click.echo(f"  {start:44}  start it; it waits for an owner")
-    click.echo(f"  {'doorward owner keygen':44}  make your keys, on your own computer")
+    click.echo(f"  {start:44}  {in_words('start it; it waits for an owner')}")
+    click.echo(f"  {'doorward owner keygen':44}  {in_words('make your keys, on your own computer')}")
     click.echo(f"  doorward owner enrol --device {folder.control}")
 
 
@@ -61,41 +62,66 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
     recorder, link = answer["recorder"], answer["link"]
     rows = [
         ("device", f"{answer['device']} ({answer['device_id']})"),
-        ("owners", ", ".join(answer["owners"]) or "none yet, so it does not record.  Run doorward owner enrol"),
-        ("camera", " ".join(filter(None, (recorder["state"], recorder["detail"] and f"({recorder['detail']})")))),
-        *([("sound", sound)] if (sound := str(recorder.get("sound", "off"))) != "off" else []),
-        *([("speaker", speaker)] if (speaker := str(recorder.get("speaker", "off"))) != "off" else []),
+        (
+            "owners",
+            ", ".join(answer["owners"]) or in_words("none yet, so it does not record.  Run doorward owner enrol"),
+        ),
+        (
+            "camera",
+            " ".join(filter(None, (in_words(recorder["state"]), _in_brackets(in_words(recorder["detail"] or ""))))),
+        ),
+        *([("sound", in_words(sound))] if (sound := str(recorder.get("sound", "off"))) != "off" else []),
+        *([("speaker", in_words(speaker))] if (speaker := str(recorder.get("speaker", "off"))) != "off" else []),
         (
             "motion",
             f"{counted(recorder['events'], 'event')}, {counted(recorder['frames'], 'frame')}, "
-            f"{recorder['analysis_ms_per_frame']:.2f} ms each{_passes_words(recorder)}, "
-            f"{recorder['frames_dropped']} dropped",
+            + in_words(f"{recorder['analysis_ms_per_frame']:.2f} ms each")
+            + f"{_in_brackets(str(recorder.get('motion_passes') or ''), before=' ')}, "
+            + in_words(f"{recorder['frames_dropped']} dropped"),
         ),
         (
             "vault",
             f"{counted(answer['vault']['segments'], 'segment')}, "
-            f"{answer['vault']['stored_bytes'] / 1e6:.1f} MB, all sealed",
+            f"{answer['vault']['stored_bytes'] / 1e6:.1f} MB, {in_words('all sealed')}",
         ),
         *_care_rows(answer),
         *([("panel", _panel_words(answer["panel"]))] if answer.get("panel") else []),
         ("clock", _clock_words(answer)),
-        ("link", " ".join(filter(None, (link["link"], link["remedy"])))),
-        *([("relay", " ".join(filter(None, (relay, link["relay_remedy"]))))] if (relay := link.get("relay")) else []),
-        ("requests", f"{len(waiting['requests'])} waiting for you" if waiting["requests"] else "none waiting"),
+        ("link", " ".join(filter(None, (in_words(link["link"]), in_words(link["remedy"] or ""))))),
+        *_relay_rows(link),
+        (
+            "requests",
+            in_words(f"{len(waiting['requests'])} waiting for you" if waiting["requests"] else "none waiting"),
+        ),
     ]
+    width = max(len(in_words(name)) for name, _ in rows)
     for name, text in rows:
-        click.echo(f"{click.style(name.rjust(9), bold=True)}  {text}")
+        click.echo(f"{click.style(in_words(name).rjust(width), bold=True)}  {text}")
+
+
+def _relay_rows(link: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns the row on the relay of the owners' link; none without a relay."""
+    relay = link.get("relay")
+    return [("relay", " ".join(filter(None, map(in_words, (relay, link["relay_remedy"] or "")))))] if relay else []
+
+
+def _in_brackets(text: str, before: str = "") -> str:
+    return f"{before}({text})" if text else ""
 
 
 def _clock_words(answer: dict[str, Any]) -> str:
     jump = answer.get("clock_jump")
     if not jump:
-        return str(answer["clock"])
-    way = "ahead of" if jump["ahead_s"] > 0 else "behind"
+        return in_words(str(answer["clock"]))
     size, left = duration(abs(jump["ahead_s"]) * 1000), duration(jump["confirmed_in_s"] * 1000)
-    return (
-        f"not confirmed: {size} {way} the expected time. Nothing expires or goes by age until it has stood for "
-        f"another {left}, or an owner signs anything at that time."
+    return in_words(
+        (
+            f"not confirmed: {size} ahead of the expected time. "
+            if jump["ahead_s"] > 0
+            else f"not confirmed: {size} behind the expected time. "
+        )
+        + f"Nothing expires or goes by age until it has stood for another {left}, or an owner signs anything at that "
+        "time."
     )
 
 
@@ -117,27 +143,24 @@ def requests(config: Path, everything: bool, as_json: bool) -> None:
         emit_json(answer)
         return
     if not answer["requests"]:
-        click.echo("No request has arrived so far." if everything else "No request is waiting for you.")
+        say("No request has arrived so far." if everything else "No request is waiting for you.")
     for request in answer["requests"]:
-        click.echo(f"{request['id']}  {click.style(request['state'], bold=True)}")
-        match = f"{counted(request['segments'], 'segment')} match"
+        click.echo(f"{request['id']}  {click.style(in_words(request['state']), bold=True)}")
+        match = in_words(f"{counted(request['segments'], 'segment')} match")
         if None in (request.get("kind"), request.get("from"), request.get("to")):
-            click.echo(f"    {request['requester_name']}, received {_time(request['received_ms'] // 1000)} UTC")
+            received = in_words(f"received {_time(request['received_ms'] // 1000)} UTC")
+            click.echo(f"    {request['requester_name']}, {received}")
             continue
-        click.echo(f"    {request['requester_name']} ({request['kind']}), {request.get('incident')}")
-        click.echo(f"    {_time(request['from'])} to {_time(request['to'])} UTC, {match}")
+        kind, incident = in_words(request["kind"]), in_words(request.get("incident") or "")
+        click.echo(f"    {request['requester_name']} ({kind}), {incident}")
+        click.echo(f"    {_time(request['from'])} – {_time(request['to'])} UTC, {match}")
     if answer["blocked"]:
-        click.echo(f"\nBlocked automatically: {len(answer['blocked'])}")
+        say(f"\nBlocked automatically: {len(answer['blocked'])}")
         for blocked in answer["blocked"][:10]:
-            click.echo(f"    {blocked['requester']}: {blocked['reason']}")
-    without_effect = ", ".join(f"{count} {name}" for name, count in answer["counters"].items())
+            click.echo(f"    {blocked['requester']}: {in_words(blocked['reason'])}")
+    without_effect = ", ".join(f"{count} {in_words(name)}" for name, count in answer["counters"].items())
     if without_effect:
-        click.echo(f"\nMessages without effect: {without_effect}.")
-
-
-def _passes_words(recorder: dict[str, Any]) -> str:
-    passes = recorder.get("motion_passes")
-    return f" ({passes})" if passes else ""
+        say(f"\nMessages without effect: {without_effect}.")
 
 
 def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
@@ -145,22 +168,23 @@ def _care_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
     recorder, rows = answer["recorder"], []
     if recorder["state"] == "not recording" and recorder.get("in_memory_s"):
         kept = f"the newest {recorder['in_memory_s']:.0f} s ({recorder.get('in_memory_bytes', 0) / 1e6:.1f} MB)"
-        rows.append(("memory", f"{kept} wait for the disk"))
+        rows.append(("memory", in_words(f"{kept} wait for the disk")))
     rows += _object_detection_rows(recorder)
     wear = recorder.get("wear")
     if wear and wear["bytes_per_recorded_hour"]:
-        rows.append(("wear", f"{wear['bytes_per_recorded_hour'] / 1e6:.0f} MB written per recorded hour"))
+        rows.append(("wear", in_words(f"{wear['bytes_per_recorded_hour'] / 1e6:.0f} MB written per recorded hour")))
     scrub = recorder.get("scrub")
     if scrub and scrub["damaged"]:
-        damaged = click.style(f"damage in {counted(len(scrub['damaged']), 'place')}", fg="red")
+        damaged = click.style(in_words(f"damage in {counted(len(scrub['damaged']), 'place')}"), fg="red")
         rows.append(("scrub", f"{damaged}: doorward vault verify"))
     elif scrub and (scrub["segments"] or scrub["fault"]):
-        read = f"{scrub['segments']} segments read again, {scrub['read_bytes'] / 1e6:.1f} MB"
-        rows.append(("scrub", scrub["fault"] or f"{read}, no damage"))
+        read = f"{counted(scrub['segments'], 'segment')} read again, {scrub['read_bytes'] / 1e6:.1f} MB, no damage"
+        rows.append(("scrub", in_words(scrub["fault"] or read)))
     unreadable = recorder.get("unreadable")
     if unreadable:
-        lost = click.style(f"{counted(len(unreadable), 'file')} without a record", fg="red")
-        rows.append(("unreadable", f"{lost}: {', '.join(map(str, unreadable))}.  The card may be failing."))
+        lost = click.style(in_words(f"{counted(len(unreadable), 'file')} without a record"), fg="red")
+        names = ", ".join(map(str, unreadable))
+        rows.append(("unreadable", f"{lost}: {names}.  {in_words('The card may be failing.')}"))
     return rows
 
 
@@ -169,9 +193,9 @@ def _object_detection_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
     detection = recorder.get("object_detection") or {}
     rows = {
         "running": f"{counted(detection.get('inferences', 0), 'inference')}, "
-        f"{detection.get('ms_per_inference', 0):.0f} ms each",
-        "paused": "paused, because the board is too warm or its supply too weak",
-        "failed": click.style(str(detection.get("detail")), fg="red"),
+        + in_words(f"{detection.get('ms_per_inference', 0):.0f} ms each"),
+        "paused": in_words("paused, because the board is too warm or its supply too weak"),
+        "failed": click.style(in_words(str(detection.get("detail"))), fg="red"),
     }
     words = rows.get(str(detection.get("state", "off")))
     if words is None:
@@ -182,9 +206,9 @@ def _object_detection_rows(recorder: dict[str, Any]) -> list[tuple[str, str]]:
 def _panel_words(panel: dict[str, Any]) -> str:
     """For example, `simulated on other, privacy on; 61 °C, throttling level 1; the supply is weak`."""
     if not panel["connected"]:
-        return f"away: {panel.get('detail', 'no answer yet')}"
+        return f"{in_words('away:')} {in_words(panel.get('detail', 'no answer yet'))}"
     health = panel.get("health", {})
-    words = [f"{panel.get('backend')} on {panel.get('board')}"]
+    words = [f"{panel.get('backend')}, {panel.get('board')}"]
     words += ["privacy switch on"] if panel.get("privacy") else []
     words += ["case open"] if panel.get("open") else []
     words += [f"{health['temperature_c']:.0f} °C"] if health.get("temperature_c") is not None else []
@@ -192,7 +216,7 @@ def _panel_words(panel: dict[str, Any]) -> str:
     words += ["the supply is too weak"] if health.get("under_voltage") else []
     words += ["throttled"] if health.get("throttled") else []
     words += [f"Wi-Fi {health['wifi_dbm']} dBm"] if health.get("wifi_dbm") is not None else []
-    return ", ".join(words)
+    return ", ".join(map(in_words, words))
 
 
 def _ask(config: Path) -> tuple[dict[str, Any], dict[str, Any]]:

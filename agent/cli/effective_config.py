@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.cli.words import hours
 from agent.config import Configuration, load, sources
 from agent.config.overlay import effective
@@ -40,10 +41,10 @@ def show(config: Path, as_json: bool) -> None:
     for line in lines:
         said = _said(in_force, line["key"])
         owners = f"set by an owner; the file has {_said(file, line['key'])}"
-        where = owners if line["from"] == "owner" else f"from {config}"
+        where = in_words(owners if line["from"] == "owner" else f"from {config}")
         click.echo(f"{line['key']:<20} {click.style(said, bold=True)}  ({where})")
     if not answers:
-        click.echo(f"No device answers at {socket}: this shows the file only.", err=True)
+        say(f"No device answers at {socket}: this shows the file only.", err=True)
 
 
 def owners_settings(file: Configuration) -> tuple[bool, Settings | None]:

@@ -19,16 +19,19 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from agent import errors
+from agent.cli.language import HelpFormatter, in_words, speak, spoken
+from agent.core.languages import ENGLISH, LANGUAGES
 from agent.errors import DoorwardError
 
 __all__ = [
     "DEFAULT_CONFIGURATION",
     "EXIT_STATUS",
+    "IN_ENGLISH",
     "Fraction",
     "Group",
     "Invocation",
@@ -38,6 +41,7 @@ __all__ = [
     "config_option",
     "emit_json",
     "json_option",
+    "language_option",
     "run",
 ]
 
@@ -59,6 +63,9 @@ _JsonValue = TypeVar("_JsonValue")
 _LONGEST_SENTENCE = 200
 """In characters. It exceeds every sentence, so that none ends in dots."""
 _INTERRUPTED = 130
+_LANGUAGE = "DOORWARD_LANGUAGE"
+IN_ENGLISH: Final = frozenset({"requester", "broker", "fleet", "motion"})
+"""The commands of those who ask for footage, run brokers or many doorbells, or tune the motion detector."""
 _SUDO = "Use sudo, or run this as its owner."
 _BUG_REMEDY = "Run it again with --debug (doorward --debug …) and report the output."
 _ASK_HELP = "Run the same command with --help."
@@ -96,11 +103,20 @@ class Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self._summary(ctx, name)) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, self.summary(ctx, name)) for name in self.list_commands(ctx)])
 
-    def _summary(self, ctx: click.Context, name: str) -> str:
+    def summary(self, ctx: click.Context, name: str) -> str:
+        """Returns the line of a command in the group's help."""
         command = self.get_command(ctx, name)
         return command.get_short_help_str(limit=_LONGEST_SENTENCE) if command else ""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does. A few commands of operators are in English only."""
+        if ctx.parent is None and args and args[0] in IN_ENGLISH:
+            speak(ENGLISH)
+        return super().resolve_command(ctx, args)
 
 
 class LazyGroup(Group):
@@ -141,24 +157,29 @@ class LazyGroup(Group):
                 raise
             raise click.UsageError(f"{error.message} Did you mean '{close[0]}'?", ctx) from error
 
-    def _summary(self, ctx: click.Context, name: str) -> str:
+    def summary(self, ctx: click.Context, name: str) -> str:
         """From the table alone, where the command is in it."""
-        return self._lazy[name].summary if name in self._lazy else super()._summary(ctx, name)
+        return self._lazy[name].summary if name in self._lazy else super().summary(ctx, name)
 
 
 # --- Running
 
+click.Context.formatter_class = HelpFormatter
+
 
 def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
     """Runs `tool` and returns its exit status. This function alone turns errors into text."""
+    from agent.sentences import reader_language
+
     invocation = Invocation(debug=bool(os.environ.get("DOORWARD_DEBUG")))
+    speak(reader_language(os.environ))
     try:
         outcome = tool.main(arguments, prog_name="doorward", standalone_mode=False, obj=invocation)
     except click.ClickException as error:
-        error.show()
+        _say_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say(_in_words("Stopped."))
+        _say(in_words("Stopped."))
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left (`| head`).  Python would complain once more when it flushes at exit.
@@ -197,15 +218,24 @@ def _trace(invocation: Invocation) -> None:
 
 
 def _say_error(message: str, remedy: str) -> None:
-    _say(click.style(f"{_in_words('Error:')} ", fg="red", bold=True) + _legible(_in_words(message)))
-    _say(click.style(f"  {_in_words('What to do:')} ", bold=True) + _legible(_in_words(remedy)))
+    _say(click.style(f"{in_words('Error:')} ", fg="red", bold=True) + in_words(_legible(message)))
+    _say(click.style(f"  {in_words('What to do:')} ", bold=True) + in_words(_legible(remedy)))
 
 
-def _in_words(text: str) -> str:
-    """Returns the text in the reader's language. `--help` needs no catalogue, so it loads none."""
-    from agent.sentences import in_language, reader_language
+def _say_usage(error: click.ClickException) -> None:
+    """Prints what is wrong with the arguments, as click does, in the reader's language."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        _say(error.ctx.get_usage())
+        _say(in_words(f"To see what it takes: {error.ctx.command_path} --help"))
+        _say("")
+    _say(f"{in_words('Error:')} {in_words(_legible(error.format_message()))}")
 
-    return in_language(text, reader_language(os.environ))
+
+def _choose_language(_context: click.Context, _option: click.Parameter, code: str | None) -> None:
+    """Speaks the language of `--language`, or else that of the terminal."""
+    from agent.sentences import reader_language
+
+    speak(code or reader_language(os.environ))
 
 
 def _legible(text: str) -> str:
@@ -239,10 +269,26 @@ class Fraction(click.FloatRange):
 
 
 def _bounds(least: float | None, most: float | None) -> str:
-    return f"at least {least}" if most is None else f"{least} to {most}"
+    if most is None:
+        return in_words(f"at least {least}")
+    return f"{least} to {most}" if spoken() == ENGLISH else f"{least}–{most}"
 
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def language_option(command: _Command) -> _Command:
+    """Adds `--language`, which every command obeys."""
+    return click.option(
+        "--language",
+        type=click.Choice(list(LANGUAGES)),
+        envvar=_LANGUAGE,
+        show_envvar=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_choose_language,
+        help="The language of what is printed.  Without it: that of the terminal (LANG).",
+    )(command)
 
 
 def json_option(command: _Command) -> _Command:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import Group, config_option
+from agent.cli.language import say
 from agent.config import load
 
 __all__ = ["home_assistant", "remove_entities"]
@@ -30,9 +31,9 @@ def remove(config: Path) -> None:
     Take [home_assistant] out of the configuration as well, and restart: a running doorbell would come back.
     """
     if remove_entities(config):
-        click.echo("The doorbell was removed from Home Assistant.")
+        say("The doorbell was removed from Home Assistant.")
     else:
-        click.echo("No [home_assistant] is configured: nothing to remove.")
+        say("No [home_assistant] is configured: nothing to remove.")
 
 
 def remove_entities(config: Path) -> bool:

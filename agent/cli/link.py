@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import Group, Number, config_option, emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.platform import files
 
 __all__ = ["link"]
@@ -50,9 +51,9 @@ def request(config: Path, folder: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"device": device, "csr": csr_path})
         return
-    click.echo(f"{csr_path} is not secret.  On the machine with the broker's authorities, run:")
+    say(f"{csr_path} is not secret.  On the machine with the broker's authorities, run:")
     click.echo(f"  doorward broker add-device {device} --csr device.csr")
-    click.echo("Then, with the two files it names, run here:")
+    say("Then, with the two files it names, run here:")
     click.echo("  sudo doorward link accept --host BROKER --ca broker.pem --certificate device.pem")
 
 
@@ -76,7 +77,7 @@ def accept(config: Path, folder: Path, host: str, port: int, ca: Path, certifica
     if load(config).broker is not None:
         raise ConfigurationError(f"{config} already has a [broker].", remedy="Change it in that file.")
     put_broker(config, folder, BrokerCredentials(host, port, ca.read_bytes(), certificate.read_bytes()))
-    click.echo(f"{config} names {host}:{port}.  Next:  sudo systemctl restart doorward.target doorward-uplink")
+    say(f"{config} names {host}:{port}.  Next:  sudo systemctl restart doorward.target doorward-uplink")
 
 
 @link.command()
@@ -95,19 +96,19 @@ def enrol(config: Path, folder: Path, ticket: Path | None, restart: bool) -> Non
 
     source = ticket or next((path for path in _ON_CARD if path.is_file()), None)
     if source is None:
-        click.echo("There is no ticket; nothing is changed.")
+        say("There is no ticket; nothing is changed.")
         return
     device = enrol_doorbell(config, folder, source)
     _remove_ticket(source)  # last: a power cut before it repeats the exchange, to the same end
     if device is None:
-        click.echo("This doorbell has a certificate for its broker already; nothing is changed.")
+        say("This doorbell has a certificate for its broker already; nothing is changed.")
         return
     broker = load(config).broker
-    click.echo(f"This doorbell, {device}, has its certificate for {broker.host if broker else 'its broker'}.")
+    say(f"This doorbell, {device}, has its certificate for {broker.host if broker else in_words('its broker')}.")
     if restart:
         subprocess.run(["/usr/bin/systemctl", "--no-block", "restart", *_SERVICES], check=False)  # noqa: S603 (fixed words)
     else:
-        click.echo("Next:  sudo systemctl restart doorward.target doorward-uplink")
+        say("Next:  sudo systemctl restart doorward.target doorward-uplink")
 
 
 def _remove_ticket(source: Path) -> None:
@@ -115,4 +116,4 @@ def _remove_ticket(source: Path) -> None:
     try:
         source.unlink()
     except OSError as error:
-        click.echo(f"{source} cannot be removed ({error.strerror}), but its token is spent.", err=True)
+        say(f"{source} cannot be removed ({error.strerror}), but its token is spent.", err=True)

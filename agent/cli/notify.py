@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.config import load
 from agent.errors import ConfigurationError
 from agent.ipc.control_operations import GetStatus, SendTestAlert
@@ -54,7 +55,8 @@ def test(config: Path, as_json: bool) -> None:
         emit_json({name: {"delivered": name not in failed, "fault": now[name]["fault"]} for name in names})
     else:
         for name in names:
-            click.echo(f"{name}: " + ((now[name]["fault"] or "no answer yet") if name in failed else "delivered"))
+            state = (now[name]["fault"] or "no answer yet") if name in failed else "delivered"
+            click.echo(f"{name}: {in_words(state)}")
     if failed:
         raise SystemExit(1)
 
@@ -70,10 +72,11 @@ def status(config: Path, as_json: bool) -> None:
         emit_json(answer)
         return
     if not answer["channels"]:
-        click.echo("No channel is configured: alerts go only to the log.")
+        say("No channel is configured: alerts go only to the log.")
     for name, each in answer["channels"].items():
-        trouble = f"; failed {each['failures']} times: {each['fault']}" if each["failures"] else ""
-        click.echo(f"{name}: {each['delivered']} delivered, {each['waiting']} waiting{trouble}")
+        said = in_words(f"{each['delivered']} delivered, {each['waiting']} waiting")
+        trouble = f"failed {each['failures']} times: {each['fault']}" if each["failures"] else ""
+        click.echo(f"{name}: {'; '.join(filter(None, (said, in_words(trouble))))}")
 
 
 def _linked(config: Path) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import say
 from agent.platform import files
 
 __all__ = ["provision", "take_bundle"]
@@ -50,12 +51,12 @@ def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
     if as_json:
         emit_json({"ok": True, "doorbells": list(made), "private": sorted(private), "out": None if check else out})
     elif check:
-        click.echo(f"{fleet} is right: {len(made)} doorbells.")
+        say(f"{fleet} is right: {len(made)} doorbells.")
     else:
-        click.echo(f"{len(made)} bundles are in {out}.  Copy each to its card's boot partition as doorward.bundle;")
-        click.echo("Give NAME.trust.txt to its owner. The doorbell shows the same text:  doorward trust-report")
+        say(f"{len(made)} bundles are in {out}.  Copy each to its card's boot partition as doorward.bundle;")
+        say("Give NAME.trust.txt to its owner. The doorbell shows the same text:  doorward trust-report")
         if private:
-            click.echo(f"Keep these bundles private, because they hold passwords: {', '.join(sorted(private))}.")
+            say(f"Keep these bundles private, because they hold passwords: {', '.join(sorted(private))}.")
 
 
 @click.command("take-bundle")
@@ -72,8 +73,8 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     source = bundle or next((path for path in _BOOT if path.is_file()), None)
     taken = etc / "bundle-taken.json"
     if taken.exists() or source is None:
-        why = "This doorbell already took its bundle" if taken.exists() else "There is no bundle"
-        click.echo(f"{why}; nothing is changed.")
+        took = "This doorbell already took its bundle; nothing is changed."
+        say(took if taken.exists() else "There is no bundle; nothing is changed.")
         return
     try:
         data = source.read_bytes()
@@ -92,7 +93,7 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     try:
         source.unlink()  # it may hold passwords, and any computer reads the boot partition
     except OSError as error:
-        click.echo(f"{source} cannot be removed ({error.strerror}). It is never read again, and it may hold passwords.")
+        say(f"{source} cannot be removed ({error.strerror}). It is never read again, and it may hold passwords.")
     click.echo(report)
 
 
@@ -104,4 +105,4 @@ def trust_report_command(etc: Path) -> None:
     if path.is_file():
         click.echo(path.read_text(encoding="utf-8"))
     else:
-        click.echo("This doorbell was not prepared by others. It has only your own settings.")
+        say("This doorbell was not prepared by others. It has only your own settings.")

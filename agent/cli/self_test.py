@@ -15,6 +15,7 @@ import click
 
 from agent.cli import words
 from agent.cli.frame import config_option
+from agent.cli.language import counted, in_words, say
 
 __all__ = ["self_test"]
 
@@ -46,7 +47,7 @@ def self_test(configured: bool, config: Path) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="doorward-self-test-") as folder:
         segments = _run(Path(folder))
-    click.echo(f"{words.counted(segments, 'segment')} recorded, sealed, signed and verified.")
+    say(f"{counted(segments, 'segment')} recorded, sealed, signed and verified.")
 
 
 def _try_camera(config: Path) -> None:
@@ -60,11 +61,13 @@ def _try_camera(config: Path) -> None:
     failed = False
     for finding in [in_use] if in_use else list(check_camera(configuration.camera)):
         failed |= finding.health is CheckStatus.BAD
-        click.echo(
-            finding.message if finding.health is CheckStatus.FINE else f"The camera: {words.plain(finding.message)}"
+        say(
+            finding.message
+            if finding.health is CheckStatus.FINE
+            else f"{in_words('The camera:')} {in_words(words.plain(finding.message))}"
         )
         if finding.remedy:
-            click.echo(f"  What to do: {words.plain(finding.remedy)}")
+            click.echo(f"  {in_words('What to do:')} {in_words(words.plain(finding.remedy))}")
     if failed:
         raise click.exceptions.Exit(1)
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from agent.cli.effective_config import owners_settings
 from agent.cli.frame import config_option
+from agent.cli.language import say
 from agent.config import Configuration, load
 from agent.config.overlay import effective
 from agent.config.settings import ObjectDetectionUse
@@ -68,9 +69,9 @@ def sign(
     answers, settings = owners_settings(file)
     page = _page(effective(file, settings), ask, purposes, languages, more, size)
     files.write(out, page.encode())
-    click.echo(f"Wrote {out}.  Open it in a browser, and print it at its full size.")
+    say(f"Wrote {out}.  Open it in a browser, and print it at its full size.")
     if not answers:
-        click.echo("No device answers: the sign follows the configuration file alone.", err=True)
+        say("No device answers: the sign follows the configuration file alone.", err=True)
 
 
 def _page(

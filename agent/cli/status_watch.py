@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from agent.cli.language import in_words
 from agent.core.metrics import Metric, metrics_of
 from agent.errors import DoorwardError
 
@@ -64,7 +65,7 @@ def screen(status: Mapping[str, Any]) -> Group:
     for name, each in channels.items():
         state = each["fault"] or f"{each['delivered']} delivered"
         table.add_row(name, f"{each['waiting']} waiting", state)
-    return Group(head, Text(""), table, Text("\nCtrl-C ends this view; the doorbell continues.", style="dim"))
+    return Group(head, Text(""), table, Text(in_words("\nCtrl-C ends this view; the doorbell continues."), style="dim"))
 
 
 def _label(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from agent.cli.frame import Number, config_option
+from agent.cli.language import say
 from agent.platform import files
 
 __all__ = ["support"]
@@ -52,7 +53,7 @@ def support(config: Path, out: Path, days: int) -> None:
     }
     parts = [f"== {name}\n" + "".join(f"{line}\n" for line in lines) for name, lines in sections.items()]
     files.write(out, "\n".join(parts).encode(), secret=True)
-    click.echo(f"{out} is written.  Read it before you send it.")
+    say(f"{out} is written.  Read it before you send it.")
 
 
 def _versions() -> Iterator[str]:

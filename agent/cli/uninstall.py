@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from agent.cli.language import confirm
+
 __all__ = ["apply", "uninstall"]
 
 _INSTALLER = Path(__file__).resolve().parents[2] / "scripts" / "installation"
@@ -29,8 +31,7 @@ def uninstall(purge: bool, yes: bool) -> None:
     """Remove Doorward from this machine. The recorded footage stays, except with --purge."""
     _installed()
     if not yes:
-        what = "Doorward and all its data" if purge else "Doorward; its data stays"
-        click.confirm(f"Remove {what}?", abort=True)
+        confirm("Remove Doorward and all its data?" if purge else "Remove Doorward? Its data stays.")
     # The system's Python, because the environment's own goes.
     os.execv("/usr/bin/python3", ["python3", "-I", str(_INSTALLER), "uninstall", *(["--purge"] if purge else [])])  # noqa: S606
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
+from agent.cli.language import confirm, in_words, say, spoken
+from agent.core.languages import ENGLISH
 
 if TYPE_CHECKING:
     from agent.config import Configuration
@@ -70,7 +72,7 @@ def install(yes: bool) -> None:
     step = _root_step()
     offer = step.store.state.offer
     if offer is None:
-        click.echo("No update is on offer.  To look for one:  sudo doorward update check")
+        say("No update is on offer.  To look for one:  sudo doorward update check")
         raise click.exceptions.Exit(1)
     _install(step, offer, ask=not yes, by_hand=False)
 
@@ -95,7 +97,7 @@ def fetch() -> None:
 
     folders = _folders()
     package = Staging(folders.staging).fetch(_source(folders), this_machine(__version__), SystemClock().now())
-    click.echo("Nothing new." if package is None else f"{package.version} is staged.")
+    say("Nothing new." if package is None else f"{package.version} is staged.")
 
 
 @update.command(hidden=True)
@@ -165,7 +167,7 @@ def _install_from(file: Path, config: Path, *, ask: bool) -> None:
     fetcher: BoundedFetcher = fetcher_for(str(file.resolve()), step.store.folder)
     offer = step.store.admit(fetcher, step.now(), by_hand=True)
     if offer is None:
-        click.echo("Nothing in it is newer than the running version and made for this machine.")
+        say("Nothing in it is newer than the running version and made for this machine.")
         raise click.exceptions.Exit(1)
     _install(step, offer, ask=ask, by_hand=True)
 
@@ -186,11 +188,11 @@ def _first_root(configuration: Configuration) -> bytes:
 
 
 def _install(step: RootStep, offer: Offer, *, ask: bool, by_hand: bool) -> None:
-    click.echo(_described(offer))
+    _say_described(offer)
     if ask:
-        click.confirm(f"Install {offer.version} now? Recording pauses for about a minute.", abort=True)
+        confirm(f"Install {offer.version} now? Recording pauses for about a minute.")
     result = step.install(offer, by_hand=by_hand)
-    click.echo(_OUTCOMES[result.value].format(version=offer.version))
+    say(_OUTCOMES[result.value].format(version=offer.version))
     if result.value != "installed":
         raise click.exceptions.Exit(1)
 
@@ -201,27 +203,30 @@ def _show(state: UpdateState, *, as_json: bool) -> None:
 
         emit_json(msgspec.to_builtins(state))
         return
-    click.echo(f"Running: {state.running}")
+    say(f"Running: {state.running}")
     if state.checked_ms is not None:
         at = datetime.datetime.fromtimestamp(state.checked_ms / 1000, datetime.UTC)
-        click.echo(f"Last look for updates: {at:%Y-%m-%d %H:%M} UTC")
+        say(f"Last look for updates: {at:%Y-%m-%d %H:%M} UTC")
     if state.trouble is not None:
-        click.echo(f"A later look failed: {_TROUBLES[state.trouble.value]}")
+        click.echo(f"{in_words('A later look failed:')} {in_words(_TROUBLES[state.trouble.value])}")
     if state.outcome is not None and _is_at_work():
-        click.echo(f"{state.outcome.version} is being installed now.")
+        say(f"{state.outcome.version} is being installed now.")
     elif state.outcome is not None:
-        click.echo(_OUTCOMES[state.outcome.result.value].format(version=state.outcome.version))
+        say(_OUTCOMES[state.outcome.result.value].format(version=state.outcome.version))
     if state.offer is None:
-        click.echo("No update is on offer.")
+        say("No update is on offer.")
     else:
-        click.echo(_described(state.offer))
-        click.echo("To install it:  sudo doorward update install")
+        _say_described(state.offer)
+        say("To install it:  sudo doorward update install")
 
 
-def _described(offer: Offer) -> str:
-    kind = "a security update" if offer.security else "an update"
-    notes = offer.notes.get("en", "").strip()
-    return f"{offer.version} of {offer.released} is ready: {kind}, {offer.length / 1e6:.0f} MB.\n{notes}".rstrip()
+def _say_described(offer: Offer) -> None:
+    """Prints what is on offer, and its notes in the reader's language if its makers wrote them so."""
+    kind = in_words("Security update" if offer.security else "Update")
+    say(f"{kind} {offer.version} of {offer.released} is ready: {offer.length / 1e6:.0f} MB.")
+    notes = (offer.notes.get(spoken()) or offer.notes.get(ENGLISH, "")).strip()
+    if notes:
+        click.echo(notes)
 
 
 def _as_root() -> None:

@@ -13,8 +13,9 @@ from typing import BinaryIO
 import click
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
+from agent.cli.language import counted, in_words, say
 from agent.cli.times import parse_time, parse_window
-from agent.cli.words import counted, plain
+from agent.cli.words import plain
 from agent.config import load
 from agent.core.retention import RetentionLimits
 from agent.core.timebase import utc_date
@@ -91,17 +92,17 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
     for entry in entries:
         if entry.event != event:
             event = entry.event
-            click.echo(click.style(f"{_time(entry.start_ms)} UTC  event {plain(event)}", bold=True))
+            click.echo(click.style(in_words(f"{_time(entry.start_ms)} UTC  event {plain(event)}"), bold=True))
         seconds = (entry.end_ms - entry.start_ms) / _MS_PER_S
         marks = ["poster"] * (entry.poster is not None) + ["sound"] * (entry.sound is not None)
         marks += ["cut off"] * (not entry.whole)
         marks += ["date not certain"] * (entry.quality.value == "unknown")
         click.echo(
             f"  {entry.id}  {_time(entry.start_ms)[11:]}  {seconds:5.1f} s  {entry.size_bytes / 1000:7.0f} kB"
-            f"  {', '.join(marks)}".rstrip()
+            f"  {', '.join(map(in_words, marks))}".rstrip()
         )
     total = sum(entry.stored_bytes for entry in entries)
-    click.echo(f"\n{counted(len(entries), 'segment')}, {total / 1e6:.1f} MB, sealed.")
+    say(f"\n{counted(len(entries), 'segment')}, {total / 1e6:.1f} MB, sealed.")
 
 
 def _time_line(config: Path, window: str, as_json: bool) -> None:
@@ -125,12 +126,12 @@ def _time_line(config: Path, window: str, as_json: bool) -> None:
         if begins[:10] != day:
             day = begins[:10]
             click.echo(click.style(f"{day} UTC", bold=True))
-        words = one.state.value
+        words = in_words(one.state.value)
         within = [entry for entry in entries if entry.start_ms < one.end_ms and entry.end_ms > one.start_ms]
         if one.state is CoverageState.FOOTAGE:
             words = click.style(f"{words}, {counted(len(within), 'segment')}", bold=True)
         elif one.state is CoverageState.CLOCK_UNKNOWN and within:
-            words += f", {len(within)} segments may belong here"
+            words += ", " + in_words(f"{counted(len(within), 'segment')} may belong here")
         click.echo(f"  {begins[11:]} – {ends[11:]}  {_length(one.end_ms - one.start_ms):>9}  {words}")
 
 
@@ -156,11 +157,14 @@ def stats(config: Path, as_json: bool) -> None:
             }
         )
         return
-    span = f" from {_time(oldest.start_ms)} to {_time(newest.end_ms)} UTC" if oldest and newest else ""
-    continuous = f", {totals.continuous_bytes / 1e6:.1f} MB of it continuous" if totals.continuous_bytes else ""
-    click.echo(f"{counted(totals.segments, 'segment')}, {totals.stored_bytes / 1e6:.1f} MB{continuous}{span}.")
-    put_aside = f"{counted(aside, 'file')} ({aside_bytes / 1e6:.1f} MB) set aside" if aside else "nothing set aside"
-    click.echo(f"The manifest has {manifest_bytes / 1e3:.0f} kB; {put_aside}.")
+    continuous = f"{totals.continuous_bytes / 1e6:.1f} MB of it continuous" if totals.continuous_bytes else ""
+    span = f"from {_time(oldest.start_ms)} to {_time(newest.end_ms)} UTC" if oldest and newest else ""
+    size = f"{counted(totals.segments, 'segment')}, {totals.stored_bytes / 1e6:.1f} MB"
+    click.echo(", ".join(filter(None, (size, in_words(continuous), in_words(span)))) + ".")
+    put_aside = in_words(
+        f"{counted(aside, 'file')} ({aside_bytes / 1e6:.1f} MB) set aside" if aside else "nothing set aside"
+    )
+    say(f"The manifest has {manifest_bytes / 1e3:.0f} kB; {put_aside}.")
 
 
 @vault.command()
@@ -189,7 +193,7 @@ def verify(config: Path, as_json: bool) -> None:
         _say_files(missing=report.missing, damaged=report.damaged, unknown=report.unknown)
         _say_faults(report.faults)
         verdict = "all unchanged since they were signed" if report.sound else "NOT all unchanged since they were signed"
-        click.echo(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {verdict}.")
+        say(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {in_words(verdict)}.")
     if not report.sound:
         raise click.exceptions.Exit(1)
 
@@ -233,9 +237,10 @@ def scrub(config: Path, as_json: bool) -> None:
     else:
         _say_files(missing=missing, damaged=damaged)
         _say_faults(faults)
-        unread = f", {counted(len(faults), 'record')} unreadable" if faults else ""
-        verdict = "no damage" if sound else f"{len(missing)} missing, {len(damaged)} damaged{unread}"
-        click.echo(f"{counted(segments, 'segment')}, {read_bytes / 1e6:.1f} MB read: {verdict}.")
+        unread = f"{counted(len(faults), 'record')} unreadable" if faults else ""
+        found_bad = f"{len(missing)} missing, {len(damaged)} damaged"
+        verdict = in_words("no damage") if sound else ", ".join(filter(None, (in_words(found_bad), in_words(unread))))
+        say(f"{counted(segments, 'segment')}, {read_bytes / 1e6:.1f} MB read: {verdict}.")
     if not sound:
         raise click.exceptions.Exit(1)
 
@@ -282,7 +287,7 @@ def repair(config: Path, as_json: bool) -> None:
     _say_files(missing=found.missing, recovered=found.recovered, aside=found.quarantined, removed=found.removed)
     _say_files(unreadable=found.unreadable)
     _say_faults(found.faults)
-    click.echo(
+    say(
         f"{counted(segments, 'segment')} in the new index; {len(found.recovered)} recovered, "
         f"{len(found.missing)} missing, {len(found.quarantined)} quarantined, {len(found.faults)} lines damaged."
     )
@@ -320,7 +325,7 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
     if as_json:
         emit_json({"segments": copied, "bytes": copied_bytes, "folder": folder})
         return
-    click.echo(f"{counted(copied, 'segment')}, {copied_bytes / 1e6:.1f} MB copied to {folder}, still sealed.")
+    say(f"{counted(copied, 'segment')}, {copied_bytes / 1e6:.1f} MB copied to {folder}, still sealed.")
 
 
 def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:
@@ -351,12 +356,12 @@ def _say_files(**by_word: list[str]) -> None:
     colours = {"missing": "red", "damaged": "red", "unreadable": "red"}
     for word, names in by_word.items():
         for name in names:
-            click.echo(f"{click.style(word, fg=colours.get(word, 'yellow'))}  {plain(name)}")
+            click.echo(f"{click.style(in_words(word), fg=colours.get(word, 'yellow'))}  {plain(name)}")
 
 
 def _say_faults(faults: Iterable[ChainFault]) -> None:
     for fault in faults:
-        click.echo(f"{click.style('manifest', fg='red')}  {plain(fault)}")
+        click.echo(f"{click.style(in_words('manifest'), fg='red')}  {in_words(plain(fault))}")
 
 
 @contextmanager
@@ -367,7 +372,7 @@ def _progress(verb: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         return
 
     def show(done: int, total: int) -> None:
-        click.echo(f"\r{verb}: {done / 1e6:.0f} of {total / 1e6:.0f} MB", err=True, nl=False)
+        click.echo("\r" + f"{in_words(verb)}: {done / 1e6:.0f} / {total / 1e6:.0f} MB", err=True, nl=False)
 
     yield show
     click.echo("\r" + " " * 40 + "\r", err=True, nl=False)

@@ -1,4 +1,4 @@
-"""The form of counts, times, spans and other people's texts in a terminal."""
+"""The form of counts, times, spans and other people's texts in a terminal, in the reader's language."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from agent.cli.language import in_words, spoken
+from agent.core.languages import ENGLISH
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import utc_date
 from agent.wire.area import Area, Circle
@@ -53,16 +55,18 @@ def opted_out(scope: Scope, value: str | None, root: str | None = None) -> str:
     `root`: the key id of a requester's root. Two roots may give one id to two requesters.
     """
     if scope is Scope.HOURS and value:
-        return f"the hours {value[:2]}:{value[2:4]} to {value[5:7]}:{value[7:]}"
+        return in_words(f"the hours {value[:2]}:{value[2:4]} to {value[5:7]}:{value[7:]}")
     if scope is Scope.BULLETINS and value:
-        return f"bulletins of the kind '{plain(value)}'"
-    below = f" of the root {plain(root)[:8]}" if root else ""
-    return f"requests of the {scope.value} '{plain(value)}'{below}" if value else "all requests"
+        return in_words(f"bulletins of the kind '{plain(value)}'")
+    if not value:
+        return in_words("all requests")
+    below = f" {in_words(f'of the root {plain(root)[:8]}')}" if root else ""
+    return in_words(f"requests of the {scope.value} '{plain(value)}'") + below
 
 
 def day(utc_ms: int) -> str:
-    """`Fri 15 Jan 2027, 06:00`."""
-    return f"{_moment(utc_ms):%a %d %b %Y, %H:%M}"
+    """`Fri 15 Jan 2027, 06:00`; in other languages than English `2027-01-15, 06:00`."""
+    return f"{_moment(utc_ms):{_date_form()}, %H:%M}"
 
 
 def clock(utc_ms: int) -> str:
@@ -71,13 +75,13 @@ def clock(utc_ms: int) -> str:
 
 
 def instant(utc_ms: int) -> str:
-    """`Fri 15 Jan 2027, 06:00:12`."""
-    return f"{_moment(utc_ms):%a %d %b %Y, %H:%M:%S}"
+    """As `day`, with seconds."""
+    return f"{_moment(utc_ms):{_date_form()}, %H:%M:%S}"
 
 
 def hours(begins: str, ends: str, days: Sequence[str] = ()) -> str:
     """`22:00–07:00`, `sat, sun 10:00–12:30`, `every day 10:00–12:30`."""
-    named = "every day " if len(days) == _WEEK else f"{', '.join(days)} " if days else ""
+    named = f"{in_words('every day')} " if len(days) == _WEEK else f"{', '.join(days)} " if days else ""
     return f"{named}{begins}–{ends}"
 
 
@@ -93,7 +97,9 @@ def local_window(from_ms: int, to_ms: int) -> str:
     start, end = _moment(from_ms).astimezone(), _moment(to_ms).astimezone()
     if not start.utcoffset() and not end.utcoffset():
         return ""
-    return f"{start:%a %H:%M} – {end:%a %H:%M} where you are"
+    if spoken() == ENGLISH:
+        return f"{start:%a %H:%M} – {end:%a %H:%M} where you are"
+    return in_words(f"{start:%Y-%m-%d, %H:%M} – {end:%Y-%m-%d, %H:%M} where you are")
 
 
 def duration(ms: int) -> str:
@@ -112,10 +118,15 @@ def area(asked: Area) -> str:
     """Shape, place and the size of what counts."""
     size = f"{asked.opened_m2 / 1e6:.2f} km²"
     if isinstance(asked, Circle):
-        return f"{size}: within {asked.radius_m} m of {asked.lat:.4f}, {asked.lon:.4f}"
+        return in_words(f"{size}: within {asked.radius_m} m of {asked.lat:.4f}, {asked.lon:.4f}")
     bounds = asked.bounds
     middle = f"{(bounds.south + bounds.north) / 2:.4f}, {(bounds.west + bounds.east) / 2:.4f}"
-    return f"{size}: {len(asked.vertices)} corners around {middle}"
+    return in_words(f"{size}: {len(asked.vertices)} corners around {middle}")
+
+
+def _date_form() -> str:
+    # Abbreviated names of days and months are hard to read in another language; the date of ISO 8601 is not.
+    return "%a %d %b %Y" if spoken() == ENGLISH else "%Y-%m-%d"
 
 
 def _moment(utc_ms: int) -> datetime:
@@ -130,4 +141,4 @@ def labels(seen: Iterable[ObjectLabel] | None) -> str:
     """Returns the labels of object detection as a suffix; empty if it examined nothing (`seen` is None)."""
     if seen is None:
         return ""
-    return f"  {', '.join(label.value for label in seen) or UNSURE}"
+    return f"  {', '.join(in_words(label.value) for label in seen) or in_words(UNSURE)}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import agent
-from agent.core.languages import ENGLISH
+from agent.core.languages import ENGLISH, plural_form
 from agent.wire.fields import Kind, OnwardKind
 from agent.wire.messages import FootageRequest, Onward
 
@@ -35,7 +35,6 @@ __all__ = [
 _TEXTS: Final = Path(agent.__file__).parent / "web" / "texts"
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 _DAYS_PER_YEAR: Final = 365
-_ARABIC_FORMS: Final = ("zero", "one", "two")
 
 
 @functools.cache
@@ -49,7 +48,7 @@ def days_in_words(days: int, language: str = ENGLISH) -> str:
     """Returns `90 days`. From two years on it is in years, too: `1095 days (about 3 years)`."""
     if days >= 2 * _DAYS_PER_YEAR:
         return _say(language, "promise.years", days=str(days), years=str(round(days / _DAYS_PER_YEAR)))
-    return _say(language, f"promise.days.{_plural_form(days, language)}", n=str(days))
+    return _say(language, f"promise.days.{plural_form(days, language)}", n=str(days))
 
 
 def kept_in_words(request: FootageRequest, language: str = ENGLISH) -> str:
@@ -100,13 +99,3 @@ def no_calling_back(language: str) -> str:
 def _say(language: str, key: str, **values: str) -> str:
     # In one pass: a requester's name may hold a place in braces.
     return _PLACE.sub(lambda found: values[found[1]], page_texts(language)[key])
-
-
-def _plural_form(number: int, language: str) -> str:
-    """Returns the form of a number. Source: CLDR 46, plural rules. Arabic has six, the others of the page two."""
-    if language != "ar":
-        return "one" if number == 1 else "other"
-    if number < len(_ARABIC_FORMS):
-        return _ARABIC_FORMS[number]
-    rest = number % 100
-    return "few" if 3 <= rest <= 10 else "many" if rest >= 11 else "other"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ENGLISH", "LANGUAGES", "Language", "LanguageCode"]
+__all__ = ["ENGLISH", "LANGUAGES", "Language", "LanguageCode", "plural_form"]
 
 
 class LanguageCode(enum.Enum):
@@ -44,3 +44,16 @@ LANGUAGES: Final[Mapping[str, Language]] = {
     "nl": Language("Nederlands"),
     "ar": Language("العربية", "rtl"),
 }
+
+_FROM_ZERO: Final = ("zero", "one", "two")
+_COUNTS_NOTHING_AS_ONE: Final = frozenset({LanguageCode.FR.value})
+
+
+def plural_form(number: int, language: str) -> str:
+    """Returns the form of a whole number: `one`, `other`, and in Arabic four more. Source: CLDR 46, plural rules."""
+    if language == LanguageCode.AR.value:
+        rest = number % 100
+        if number < len(_FROM_ZERO):
+            return _FROM_ZERO[number]
+        return "few" if 3 <= rest <= 10 else "many" if rest >= 11 else "other"
+    return "one" if number == 1 or (number == 0 and language in _COUNTS_NOTHING_AS_ONE) else "other"

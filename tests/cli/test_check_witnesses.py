@@ -23,19 +23,19 @@ def found(**status: Any) -> list[Finding]:
 
 def test_a_doorbell_that_does_not_run_was_not_asked() -> None:
     assert found() == [
-        Finding("time: w1", CheckStatus.FINE, "A witness, asked every 6 h. There was no beat since the start."),
-        Finding("time: tsa", CheckStatus.FINE, "A time-stamper, asked every 6 h. There was no beat since the start."),
+        Finding("witness: w1", CheckStatus.FINE, "It is asked every 6 h. There was no beat since the start."),
+        Finding("time-stamper: tsa", CheckStatus.FINE, "It is asked every 6 h. There was no beat since the start."),
     ]
 
 
 def test_an_address_that_confirmed_nothing_is_told_with_its_reason() -> None:
     status = {"beats": 9, "confirmed": 9, "by": {"w1": "", "tsa": "It did not answer."}}
     assert found(time=status) == [
-        Finding("time: w1", CheckStatus.FINE, "This witness confirmed the last beat: 9 of 9."),
+        Finding("witness: w1", CheckStatus.FINE, "It confirmed the last beat: 9 of 9."),
         Finding(
-            "time: tsa",
+            "time-stamper: tsa",
             CheckStatus.POOR,
-            "At the last beat this time-stamper confirmed nothing: It did not answer.",
+            "At the last beat it confirmed nothing: It did not answer.",
             "Compare its address and key in [witness] with those that it publishes.",
         ),
     ]

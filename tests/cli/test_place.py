@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.checks.place import in_words, note_on
+from agent.cli.checks.place import note_on, position_in_words
 from agent.config.settings import PositionConfig
 from tests.cli.conftest import Seen
 
@@ -57,4 +57,4 @@ def test_config_check_says_where_the_doorbell_stands(tmp_path: Path, tool: Calla
     path = tmp_path / "doorward.toml"
     path.write_text("[device]\nposition = { latitude = -33.87, longitude = 151.21 }\n[camera]\nkind = 'scripted'\n")
     assert "Its position is 33.87° south, 151.21° east." in tool("config", "check", path).out
-    assert in_words(PositionConfig(latitude=1, longitude=-2)) == "1° north, 2° west"
+    assert position_in_words(PositionConfig(latitude=1, longitude=-2)) == "1° north, 2° west"

@@ -54,8 +54,8 @@ def _as_told(said: Mapping[str, Any]) -> Finding:
     if said.get("open"):
         return poor("panel", "The doorbell's case is open.", "Close it, and find out who opened it.")
     private = said.get("privacy")
-    switch = "" if private is None else f", the privacy switch is {'on' if private else 'off'}"
-    return fine("panel", f"The bridge answers ({said.get('backend', 'unknown')}){switch}.")
+    switch = {None: "", True: " The privacy switch is on.", False: " The privacy switch is off."}[private]
+    return fine("panel", f"The bridge answers ({said.get('backend', 'unknown')}).{switch}")
 
 
 def check_limits(groups: Path = Path("/sys/fs/cgroup")) -> Finding:

@@ -24,7 +24,7 @@ from agent.errors import ConfigurationError
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.tls import explain, make_context
 
-__all__ = ["check_broker", "check_congestion_control", "check_relay"]
+__all__ = ["certificate_dates", "check_broker", "check_congestion_control", "check_relay"]
 
 _SOON = datetime.timedelta(days=30)
 _WAIT_S = 5.0
@@ -52,7 +52,7 @@ def check_broker(broker: BrokerConfig | None, now: datetime.datetime) -> Iterato
     except ConfigurationError as error:
         yield bad("certificate", error.message, error.remedy)
         return
-    yield _dates(
+    yield certificate_dates(
         "certificate", f"{broker.certificate}", x509.load_pem_x509_certificate(broker.certificate.read_bytes()), now
     )
     yield from _permissions(broker.key)
@@ -121,7 +121,7 @@ def _web_address(url: str, now: datetime.datetime) -> Iterator[Finding]:
         yield bad(_WEB, f"{url} does not speak MQTT over WebSocket.", "Check the relay's listener for browsers.")
         return
     yield fine(_WEB, f"{url} answers with a certificate that this machine trusts.")
-    yield _dates(f"{_WEB}'s certificate", "It", shown, now)
+    yield certificate_dates(f"{_WEB}'s certificate", "It", shown, now)
     if _offers_http2(host, port):
         yield poor(
             _WEB,
@@ -144,7 +144,8 @@ def _offers_http2(host: str, port: int) -> bool:
         return False  # it was there a moment ago
 
 
-def _dates(subject: str, name: str, certificate: x509.Certificate, now: datetime.datetime) -> Finding:
+def certificate_dates(subject: str, name: str, certificate: x509.Certificate, now: datetime.datetime) -> Finding:
+    """Returns whether a certificate counts on this day. `name`: the beginning of the sentence."""
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now < begins:
         return bad(
@@ -186,4 +187,4 @@ def _connect(name: str, settings: BusSettings, context: ssl.SSLContext, now: dat
         yield bad(name, fault.message, fault.remedy or f"Read the {name}'s log.")
         return
     yield fine(name, f"{settings.host}:{settings.port} answers with TLS 1.3 and accepts our certificate.")
-    yield _dates(f"{name}'s certificate", "It", shown, now)
+    yield certificate_dates(f"{name}'s certificate", "It", shown, now)

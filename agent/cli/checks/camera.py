@@ -82,7 +82,7 @@ def _check_memory() -> Iterator[Finding]:
         yield poor(
             "camera memory",
             f"{health.cma_total_mb} MB are reserved for the camera; this board needs {board.least_cma_mb} MB.",
-            "In config.txt: dtoverlay=vc4-kms-v3d,cma-256",
+            "Write into config.txt: dtoverlay=vc4-kms-v3d,cma-256",
         )
 
 

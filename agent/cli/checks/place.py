@@ -9,9 +9,10 @@ import math
 import re
 from pathlib import Path
 
+from agent.cli.language import in_words
 from agent.config.settings import PositionConfig
 
-__all__ = ["in_words", "note_on"]
+__all__ = ["note_on", "position_in_words"]
 
 _LOCALTIME = Path("/etc/localtime")
 _ZONES = Path("/usr/share/zoneinfo")
@@ -21,11 +22,11 @@ _FAR_KM = 3000.0
 _EARTH_KM = 6371.0
 
 
-def in_words(position: PositionConfig) -> str:
+def position_in_words(position: PositionConfig) -> str:
     """`52.3731° north, 4.8926° east`"""
     north = "north" if position.latitude >= 0 else "south"
     east = "east" if position.longitude >= 0 else "west"
-    return f"{abs(position.latitude):g}° {north}, {abs(position.longitude):g}° {east}"
+    return in_words(f"{abs(position.latitude):g}° {north}, {abs(position.longitude):g}° {east}")
 
 
 def note_on(position: PositionConfig, localtime: Path = _LOCALTIME, zones: Path = _ZONES) -> str:
@@ -33,7 +34,7 @@ def note_on(position: PositionConfig, localtime: Path = _LOCALTIME, zones: Path 
     zone, place = _zone(localtime, zones)
     if place is None or _km(place, (position.latitude, position.longitude)) <= _FAR_KM:
         return ""
-    far = f"device.position is {in_words(position)}, far from this machine's time zone {zone}"
+    far = f"device.position is {position_in_words(position)}, far from this machine's time zone {zone}"
     if abs(position.longitude) <= 90 and _km(place, (position.longitude, position.latitude)) <= _FAR_KM:
         return f"{far}: latitude and longitude seem to be swapped, so no request for this street would match."
     return f"{far}.  Check it."

@@ -34,8 +34,10 @@ def camera_in_use(status: Mapping[str, Any], configuration: Configuration) -> Fi
     recorder = status.get("recorder") or {}
     state, detail = str(recorder.get("state", "")), str(recorder.get("detail", ""))
     if state in ("watching", "recording"):
+        frames = recorder.get("frames", 0)
+        watching = f"The running doorbell watches with it: {frames} frames so far."
         return fine(
-            "camera", f"The running doorbell uses it and is {state}: {recorder.get('frames', 0)} frames so far."
+            "camera", watching if state == "watching" else f"The running doorbell records: {frames} frames so far."
         )
     if state == "privacy":
         return fine("camera", "The privacy switch is on: the camera is off.")

@@ -28,8 +28,13 @@ def check_updates(configuration: Configuration, status: Mapping[str, Any]) -> Fi
     if update is None:
         return fine("updates", f"They come from {configuration.updates.source}.")
     if update.get("offer"):
-        kind = "A security update" if update.get("security") else "An update"
-        return poor("updates", f"{kind} to {update['offer']} waits for an owner.", "Install it: doorward update.")
+        offer = str(update["offer"])
+        words = (
+            f"Security update {offer} waits for an owner."
+            if update.get("security")
+            else f"Update {offer} waits for an owner."
+        )
+        return poor("updates", words, "Install it: doorward update.")
     if update.get("trouble"):
         return poor("updates", _TROUBLES.get(str(update["trouble"]), "The newest look for updates failed."), _SEE)
     return fine("updates", f"{update.get('running')} is the newest version for this doorbell.")

@@ -16,15 +16,15 @@ def check_witnesses(witness: WitnessConfig, status: Mapping[str, Any]) -> Iterat
     time = status.get("time") or {}
     heard = time.get("by") or {}
     for address in witness.addresses:
-        subject, kind = f"time: {address.name}", "witness" if address.key else "time-stamper"
+        subject = f"{'witness' if address.key else 'time-stamper'}: {address.name}"
         answer = heard.get(address.name)
         if answer is None:
-            yield fine(subject, f"A {kind}, asked every {witness.every_hours} h. There was no beat since the start.")
+            yield fine(subject, f"It is asked every {witness.every_hours} h. There was no beat since the start.")
         elif answer:
             yield poor(
                 subject,
-                f"At the last beat this {kind} confirmed nothing: {answer}",
+                f"At the last beat it confirmed nothing: {answer}",
                 "Compare its address and key in [witness] with those that it publishes.",
             )
         else:
-            yield fine(subject, f"This {kind} confirmed the last beat: {time.get('confirmed')} of {time.get('beats')}.")
+            yield fine(subject, f"It confirmed the last beat: {time.get('confirmed')} of {time.get('beats')}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from agent.cli.language import in_words
 from agent.wire.area import Area, share_near
 
 __all__ = ["near", "outline"]
@@ -40,7 +41,7 @@ def outline(area: Area, door: tuple[float, float] | None) -> Iterator[str]:
 def near(area: Area, door: tuple[float, float] | None) -> str:
     """Returns the distance between the requested area and this door, in words."""
     if door is None:
-        return "your door's position is unknown: set it with doorward owner settings --position"
+        return in_words("your door's position is unknown: set it with doorward owner settings --position")
     if not area.contains(*door):
-        return "your door is outside of it"
-    return f"{share_near(area, *door, NEAR_M):.0%} of it is within {NEAR_M} m of your door"
+        return in_words("your door is outside of it")
+    return in_words(f"{share_near(area, *door, NEAR_M):.0%} of it is within {NEAR_M} m of your door")

@@ -9,6 +9,7 @@ import click
 
 from agent.cli import words
 from agent.cli.frame import Group, emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.clients.cli.owner.ledger import ledger as list_entries
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.owner.ledger_copy import read_copy, write_copy
@@ -55,10 +56,10 @@ def verify(copy: Path | None, folder: Path, device: Path, as_json: bool) -> None
     if as_json:
         emit_json({"size": checkpoint.size, "root": checkpoint.root.hex(), "grown": grown})
         return
-    click.echo(f"{len(entries)} entries, complete, signed by the device.")
-    click.echo(f"root {checkpoint.root.hex()}")
+    say(f"{len(entries)} entries, complete, signed by the device.")
+    click.echo(f"{in_words('root')} {checkpoint.root.hex()}")
     if copy is None:
-        click.echo(f"The ledger continues the one this machine saw before; {grown} entries are new.")
+        say(f"The ledger continues the one this machine saw before; {grown} entries are new.")
 
 
 @ledger.command()
@@ -81,7 +82,7 @@ def export(out: Path, folder: Path, device: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"folder": out, "size": view.checkpoint.size})
         return
-    click.echo(f"{out}: {view.checkpoint.size} entries and the head that the device signed.")
+    say(f"{out}: {view.checkpoint.size} entries and the head that the device signed.")
 
 
 @ledger.command()
@@ -114,15 +115,13 @@ def _counts(asking: object) -> dict[str, object]:
 
 def _say(found: TransparencyReport) -> None:
     if found.from_ms is not None and found.to_ms is not None:
-        click.echo(f"From {words.day(found.from_ms)} to {words.day(found.to_ms)} UTC:\n")
+        say(f"From {words.day(found.from_ms)} to {words.day(found.to_ms)} UTC:\n")
     if not found.askings:
-        click.echo("  There are no requests.")
+        say("  There are no requests.")
     for each in (*found.askings, found.total) if len(found.askings) > 1 else found.askings:
         click.echo(f"  {each.requester}")
-        click.echo(f"    asked {each.asked}, blocked {each.blocked}; matched {each.matched}, no match {each.no_match}")
-        click.echo(
-            f"    approved {each.approved}, denied {each.denied}, expired {each.expired}, opted out {each.opted_out}"
-        )
-        click.echo(
-            f"    received {each.sent}, {each.bytes_sent:,} bytes; deleted since {each.deleted}; tips {each.tips}"
+        say(f"    asked {each.asked}, blocked {each.blocked}; matched {each.matched}, no match {each.no_match}")
+        say(f"    approved {each.approved}, denied {each.denied}, expired {each.expired}, opted out {each.opted_out}")
+        say(
+            f"    received {each.sent}, {each.bytes_sent / 1000:.0f} kB; deleted since {each.deleted}; tips {each.tips}"
         )

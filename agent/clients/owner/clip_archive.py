@@ -126,15 +126,15 @@ class WebDavBackup:
         status = self._ask("HEAD", name)
         if status == 404:
             return False
-        self._expect(status, "look for")
+        self._expect(status, "HEAD")
         return True
 
     def put(self, file: Path, name: str) -> None:
         part = f".{name}.part"
         with file.open("rb") as body:
-            self._expect(self._ask("PUT", part, body=body, length=file.stat().st_size), "take")
+            self._expect(self._ask("PUT", part, body=body, length=file.stat().st_size), "PUT")
         target = f"{self._origin}{self._base}{quote(name)}"
-        self._expect(self._ask("MOVE", part, {"Destination": target, "Overwrite": "T"}), "rename")
+        self._expect(self._ask("MOVE", part, {"Destination": target, "Overwrite": "T"}), "MOVE")
 
     def _ask(
         self, method: str, name: str, headers: dict[str, str] | None = None, *, body: object = None, length: int = 0
@@ -158,7 +158,7 @@ class WebDavBackup:
     def _expect(self, status: int, verb: str) -> None:
         if not 200 <= status < 300:
             remedy = "Check user and password." if status in (401, 403) else "Check that the folder exists there."
-            raise NetworkError(f"The WebDAV server did not {verb} a file: it answered {status}.", remedy=remedy)
+            raise NetworkError(f"The WebDAV server refused a file ({verb}): it answered {status}.", remedy=remedy)
 
 
 def _plain(host: str, port: int) -> http.client.HTTPConnection:

@@ -337,11 +337,10 @@ def _require_no_other_view(review: RequestReview, choice: ShareChoice, chosen: S
         for each in shared:
             other = None if choice.redactions.of(file, each.id) else _same_time(each, hidden, choice, file)
             if other is not None:
-                what = "Segment" if file is SEGMENT else "The sound of segment"
-                does = "cover" if file is SEGMENT else "mute"
+                film = f"Segment {each.number} shows the time that you cover in segment {other.number}."
+                sound = f"The sound of segment {each.number} holds the time that you mute in segment {other.number}."
                 raise RequestError(
-                    f"{what} {each.number} holds the time that you {does} in segment {other.number}, and would leave "
-                    "as recorded.",
+                    f"{film if file is SEGMENT else sound} It would leave as recorded.",
                     remedy="Name it in the plan as well, or leave it out.",
                 )
     covered = [each for each in review.segments if choice.redactions.of(SEGMENT, each.id)]

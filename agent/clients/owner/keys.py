@@ -15,7 +15,6 @@ footage.
 from __future__ import annotations
 
 import enum
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -41,7 +40,7 @@ from agent.core.vault.age.recipients import HybridRecipient, PassphraseRecipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.platform import files
-from agent.sentences import reader_language
+from agent.sentences import spoken
 from agent.wire import strictjson
 from agent.wire.fields import Base64Text, KeyText, Label, RecipientText, Version1
 from agent.wire.identities import (
@@ -187,7 +186,7 @@ class OwnerKeys:
                 sealed = _seal(plain.encode(), passphrase, log2_work_factor)
                 files.write(folder / f"{stem}.age", sealed, secret=True)
         if kit is None:
-            page = recovery_kit(name, recovery, time.strftime("%Y-%m-%d"), reader_language(os.environ))
+            page = recovery_kit(name, recovery, time.strftime("%Y-%m-%d"), spoken())
             files.write(folder / KIT, page.encode(), secret=True)
         # Write the card last. A folder without a card is incomplete, and `load` says so.
         files.write(folder / OwnerCard.FILE, data)
@@ -249,7 +248,7 @@ class OwnerKeys:
     def make_kit(self) -> AgeIdentity:
         """Creates another recovery identity. Its page stays beside the one in force until `adopt_kit` replaces it."""
         identity = self.card.kind.identity(secrets.token_bytes(_SEED_BYTES))
-        page = recovery_kit(self.name, identity, time.strftime("%Y-%m-%d"), reader_language(os.environ))
+        page = recovery_kit(self.name, identity, time.strftime("%Y-%m-%d"), spoken())
         files.write(self.folder / NEW_KIT, page.encode(), secret=True)
         return identity
 

@@ -145,7 +145,7 @@ def test_before_the_yes_an_owner_reads_the_promises_in_the_language_of_the_termi
     shown = door("review", request).out
     rows = " ".join(shown.split())  # a terminal breaks long ones
     assert page["promise.kept.text"].replace("{days}", days).removesuffix(".") in rows
-    assert f"passed on to {parties}" in rows
+    assert parties in rows
     warned = door("approve", request, "--segments", "1", "--yes").err
     after = door("review", request).out
     for sentence in wanted:
@@ -344,7 +344,7 @@ def test_a_review_reads_neutrally_and_shows_texts_as_texts(asked: tuple[Doorstep
     door, request, _ = asked
     done = door("review", request[:6])
     assert done.status == 0
-    assert "Harbour Police (police) asks for footage" in done.out
+    assert "Harbour Police (police): a request for footage" in done.out
     assert "[bold red]Urgent[/]" in done.out
     assert "2 clips, 3 segments" in done.out
     assert "they hear nothing" in done.out
@@ -444,7 +444,7 @@ def test_without_a_last_yes_nothing_is_shared(
 
     monkeypatch.setattr("click.confirm", no)
     assert door("approve", request, "--segments", "1").status == 130
-    assert "Share 1 of 3 segments (1; 2.0 s) with Harbour Police, and nothing about you?" in questions
+    assert "They learn nothing about you.  Share 1 of 3 segments (1; 2.0 s) with Harbour Police?" in questions
     assert door.device.requests[request].state is RequestState.PENDING
 
 
@@ -562,7 +562,7 @@ def test_a_no_can_be_for_the_next_time_too(asked: tuple[Doorstep, str, tuple[str
 def test_less_than_footage_can_be_shared(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
     door, request, segments = asked
     done = door("approve", request, "--posters", "1", "--exists", "all", "--segments", "3", "--yes")
-    assert "Approved: 1 segment, the poster of clip 1 and that clips 1, 2 exist for Harbour Police" in done.out
+    assert "Approved: 1 segment, the poster of clip 1 and the existence of clips 1, 2 for Harbour Police" in done.out
     assert set(door.device.outbox) == {(PartKind.SEGMENT, segments[2]), (PartKind.POSTER, segments[0])}
     told = door.device.statements[-1].clips
     assert [(clip.segments, clip.from_ms) for clip in told] == [(2, WINDOW_MS), (1, WINDOW_MS + 60_000)]
@@ -587,7 +587,7 @@ def test_an_owner_sees_the_redacted_film_before_the_yes_and_exactly_that_leaves(
     assert (seen.status, door.device.requests[request].state) == (0, RequestState.PENDING)
     assert "Nothing was sent" in seen.err
     done = door("approve", request, "--segments", "1-2", "--redact", plan, "--yes")
-    assert ", 1 of them only as you redacted it for " in done.out
+    assert ", of these as redacted by you: 1 for " in done.out
     assert done.out.count("video, redacted by you") == 1
     assert split_media(open_bytes(door.device.outbox[PartKind.SEGMENT, segments[0]], [REPLY]))[0] == film
     left = door("review", request)
@@ -607,7 +607,7 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
     monkeypatch.setattr(ConfinedMedia, "suggest", suggest)
     plan = tmp_path / "plan.json"
     said = door("suggest", request, "--out", plan)
-    assert "1. clip 1: a face from 0.00 s to 0.90 s, 88% sure" in said.out
+    assert "1. clip 1: a face, 0.00 s – 0.90 s, 88% sure" in said.out
     assert "Nothing was sent" in said.err
     assert sum(looked_at) == 3
     planned = json.loads(plan.read_text())["redactions"]
@@ -720,7 +720,7 @@ def test_a_tip_of_words_is_for_its_requester_alone(telling: tuple[Doorstep, tupl
     text = strictjson.decode(open_bytes(base64.decode(sent.message), [REPLY]), TipText)
     assert text.text == "A white van."
     listed = door("tip", "list").out
-    assert f"{sent.tip[:8]}  to harbour-police: approved" in listed
+    assert f"{sent.tip[:8]}  harbour-police: approved" in listed
     assert "No still, film or sound." in listed
     assert "Tips are accepted by: harbour-police (Harbour Police)." in listed
     door.device.tips[-1]["state"] = "sent"
@@ -942,7 +942,7 @@ def test_trust_shows_who_may_ask_and_what_a_bundle_changes(
     assert "1 region; window_max_s 21600" in shown
     newer = tmp_path / "newer.dsse"
     newer.write_bytes(signed_bundle(version=4, requesters=()))
-    assert "gone     harbour-police" in door("trust", "diff", newer).out
+    assert "gone: harbour-police" in door("trust", "diff", newer).out
     assert door.device.trust.bundles[samples.ROOT_KEY.id].version == 3
     assert door("trust", "remove-root", samples.ROOT_KEY.text).status == 0
     assert "no requester may ask" in door("trust", "show").out
@@ -961,7 +961,7 @@ def test_trust_says_who_joined_and_accept_lets_them_ask(asked: tuple[Doorstep, s
     assert json.loads(door("trust", "show", "--json").out)["news"] == [samples.ROOT_KEY.id]
     assert door("trust", "accept", "0" * 16).status == 2
     done = door("trust", "accept", samples.ROOT_KEY.text, "--yes")
-    assert "new      Rijnstad Police (police), rijnstad-police" in done.out
+    assert "new: Rijnstad Police (police), rijnstad-police" in done.out
     assert "Version 4 is in use." in done.out
     assert "joined" not in door("trust", "show").out
 
@@ -971,7 +971,7 @@ def test_trust_says_that_a_root_has_been_silent(asked: tuple[Doorstep, str, tupl
     ended = {"issued_s": 1_700_000_000, "expires_s": 1_700_000_100}
     door.device.heard[samples.ROOT_KEY.id] = samples.package(samples.bundle(version=4), **ended)
     shown = door("trust", "show")
-    assert f"the root {samples.ROOT_KEY.id} has been silent since" in shown.out
+    assert f"The root {samples.ROOT_KEY.id} has been silent since" in shown.out
     assert json.loads(door("trust", "show", "--json").out)["silent_since_s"] == {samples.ROOT_KEY.id: 1_700_000_100}
     assert door("trust", "accept", "--yes").status != 0
 
@@ -997,7 +997,7 @@ def test_the_ledger_reads_from_the_first_entry_on(asked: tuple[Doorstep, str, tu
     assert "received" in done.out
     size = len(door.device.leaves)
     assert f"\n{size} entries, complete, signed by the device" in done.out
-    assert f"\n{size} entries (2 shown; --all), complete" in door("ledger", "--last", "2").out
+    assert "2 of them are shown. To see all of them: --all" in door("ledger", "--last", "2").out
     assert json.loads(door("ledger", "--all", "--json").out)["size"] == len(door.device.leaves)
 
 
@@ -1071,21 +1071,19 @@ def test_footage_is_held_released_and_deleted_by_event_or_by_segment(
     event = door.device.stored[first].signed.record.event
     held = json.loads(door("hold", event[:8], "--days", "30", "--json").out)
     assert held == {"segments": [first, second], "until_s": NOW_MS // 1000 + 30 * 86_400}
-    assert "No longer kept: 1 segments." in door("release", second).out
-    assert "Deleted: 1 segments." in door("delete", third, "--yes").out
+    assert "No longer kept: 1 segment." in door("release", second).out
+    assert "Deleted: 1 segment." in door("delete", third, "--yes").out
     assert [type(each).__name__ for each in door.device.statements[-3:]] == ["Hold", "Release", "Erasure"]
     assert set(door.device.stored) == {first, second}
     assert door("delete", third, "--yes").status != 0
 
 
-@pytest.mark.parametrize(
-    ("command", "asked_for"), [("hold", "held"), ("release", "let go"), ("delete", "deleted"), ("open", "opened")]
-)
+@pytest.mark.parametrize("command", ["hold", "release", "delete", "open"])
 def test_without_an_id_the_command_says_what_it_wants_and_where_to_see_it(
-    asked: tuple[Doorstep, str, tuple[str, ...]], command: str, asked_for: str
+    asked: tuple[Doorstep, str, tuple[str, ...]], command: str
 ) -> None:
     done = asked[0](command)
-    assert f"What should be {asked_for}?" in done.err
+    assert "No footage is named." in done.err
     assert "List the footage: doorward owner open --list" in done.err
 
 
@@ -1101,7 +1099,7 @@ def test_nothing_is_deleted_before_the_owner_says_yes(
 
     monkeypatch.setattr("click.confirm", no)
     assert door("delete", segments[0]).status != 0
-    assert questions == ["Permanently delete these 1 segments?"]
+    assert questions == ["Permanently delete 1 segment?"]
     assert segments[0] in door.device.stored
 
 
@@ -1197,10 +1195,10 @@ def test_whoever_is_about_to_lose_a_mask_is_asked_in_these_words(
     door("settings", "--name", "Front")
     assert questions == [
         "Set 1 zone (1 privacy mask); all zones and privacy masks of the configuration are removed?",
-        "Set max_age_days, name and 0 zones (0 privacy masks); 1 privacy mask goes: 'street'?",
+        "Set max_age_days, name and 0 zones (0 privacy masks); removed: 1 privacy mask, 'street'?",
         "Set 0 zones (0 privacy masks)?",
         "Set 1 zone (1 privacy mask)?",
-        "As the configuration says: name and zones; 1 privacy mask goes: 'street'?",
+        "As the configuration says: name and zones; removed: 1 privacy mask, 'street'?",
         "Set name?",
     ]
 
@@ -1236,7 +1234,7 @@ def test_the_recovery_page_is_replaced_and_each_page_is_called_by_its_name(door:
     assert (door.keys / "recovery-kit.txt").read_text() != old
     name = kit_name(door.device.enrolment.recovery)
     assert name in said.out
-    assert f"recovery  {name}, which only opens footage" in door("status").out
+    assert f"recovery  {name}. It only opens footage." in door("status").out
     typed = tmp_path / "old.txt"
     typed.write_text(old)
     typed.chmod(0o600)

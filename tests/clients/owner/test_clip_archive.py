@@ -342,7 +342,7 @@ def test_without_a_user_no_password_is_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "verb"), [((500,), "take"), ((201, 500), "rename"), ((300,), "take"), ((199,), "take")]
+    ("statuses", "verb"), [((500,), "PUT"), ((201, 500), "MOVE"), ((300,), "PUT"), ((199,), "PUT")]
 )
 def test_a_server_that_refuses_a_file_is_told_with_the_step(
     tmp_path: Path, statuses: tuple[int, ...], verb: str
@@ -350,7 +350,7 @@ def test_a_server_that_refuses_a_file_is_told_with_the_step(
     (tmp_path / "film").write_bytes(b"12345")
     with pytest.raises(NetworkError) as refused:
         WebDavBackup("https://cloud.example", connect=Answers(*statuses)).put(tmp_path / "film", "clip.mp4")
-    assert refused.value.message == f"The WebDAV server did not {verb} a file: it answered {statuses[-1]}."
+    assert refused.value.message == f"The WebDAV server refused a file ({verb}): it answered {statuses[-1]}."
     assert refused.value.remedy == "Check that the folder exists there."
 
 
@@ -365,7 +365,7 @@ def test_a_server_that_refuses_a_file_is_told_with_the_step(
 def test_a_server_that_refuses_the_question_is_told_with_what_to_check(status: int, remedy: str) -> None:
     with pytest.raises(NetworkError) as refused:
         WebDavBackup("https://cloud.example", connect=Answers(status)).has("clip.mp4")
-    assert refused.value.message == f"The WebDAV server did not look for a file: it answered {status}."
+    assert refused.value.message == f"The WebDAV server refused a file (HEAD): it answered {status}."
     assert refused.value.remedy == remedy
 
 

@@ -8,6 +8,7 @@ import click
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.owner.bulletins import read_bulletins
 from agent.ipc.control_client import DeviceLink
@@ -47,10 +48,11 @@ def bulletins(folder: Path, device: Path, as_json: bool) -> None:
         )
         return
     if not found:
-        click.echo("There are no bulletins.")
+        say("There are no bulletins.")
     for each in found:
         bulletin = each.bulletin
         click.echo(f"{words.plain(bulletin.title)}\n    {words.plain(bulletin.description)}")
-        where = "everywhere" if bulletin.area is None else words.area(bulletin.area)
+        where = in_words("everywhere") if bulletin.area is None else words.area(bulletin.area)
         until = words.day(bulletin.not_after_s * 1000)
-        click.echo(f"    {each.requester.name} ({each.requester.kind.value}), {where}, until {until} UTC\n")
+        kind = in_words(each.requester.kind.value)
+        click.echo(f"    {each.requester.name} ({kind}), {where}, {in_words(f'until {until} UTC')}\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.owner.confirmed_time import read_confirmed_time
 from agent.clients.time_confirmations import TimeTrust, time_document
@@ -62,6 +63,6 @@ def time_(
     if as_json:
         emit_json({"disclosure": disclosure, **time_document(found.findings), "file": out})
         return
-    click.echo(found.findings.said)
+    say(found.findings.said)
     if out is not None:
-        click.echo(f"Give {out} to the requester.")
+        say(f"Give {out} to the requester.")

@@ -10,6 +10,7 @@ import click
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import confirm, in_words, prompt, say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.cli.owner.redact import redacted_choice
 from agent.clients.cli.owner.review import find_request, show, warning
@@ -92,10 +93,8 @@ def approve(
         raise RequestError("This request has expired.", remedy="Nothing was or will be shared.")
     if segments is clips is posters is exists is None:
         show(seen)
-        click.echo("", err=True)
-        segments = click.prompt(
-            "Numbers to share, like 1,3-5 (Enter for none)", default="", show_default=False, err=True
-        )
+        say("", err=True)
+        segments = prompt("Numbers to share, like 1,3-5 (Enter for none)", default="", show_default=False, err=True)
     choice = choice_of(seen, segments or "", clips or "", posters or "", exists or "", sound=sound)
     choice = redacted_choice(seen, choice, plan)
     if choice.is_empty:
@@ -105,9 +104,9 @@ def approve(
         with DeviceLink(device) as link:
             told = decisions.gaps_of(link, keys, seen)
         _show_gaps(told)
-    click.echo(warning(seen), err=True)
+    say(warning(seen), err=True)
     if not sure:
-        click.confirm(summary(seen, choice, contact), abort=True, err=True)
+        confirm(summary(seen, choice, contact), err=True)
     # Open a new connection, because the device closes idle ones while the owner reads.
     try:
         with DeviceLink(device) as link:
@@ -133,17 +132,15 @@ def _say_approved(seen: RequestReview, choice: decisions.ShareChoice, disclosure
     for each in seen.segments:
         if each.id in choice.segments:
             what = "video, redacted by you" if choice.redactions.films.get(each.id) else "video"
-            click.echo(f"    leaves: {what}, {words.day(each.start_ms)}:{words.clock(each.start_ms)[-2:]} UTC")
+            say(f"    leaves: {in_words(what)}, {words.instant(each.start_ms)} UTC")
     for clip in choice.posters:
-        click.echo(f"    leaves: the still of clip {clip.number}, {words.day(clip.start_ms)} UTC")
+        say(f"    leaves: the still of clip {clip.number}, {words.day(clip.start_ms)} UTC")
     if disclosure is None:
-        click.echo(
-            f"Approved by you: {shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two owners."
-        )
-        click.echo(f"Another owner must approve the same:  doorward owner co-approve {short}")
-        click.echo(f"To revoke it, deny the request:         doorward owner deny {short}")
+        say(f"Approved by you: {shared(choice)} for {seen.requester.name}.  Nothing is sent yet: it takes two owners.")
+        say(f"Another owner must approve the same:  doorward owner co-approve {short}")
+        say(f"To revoke it, deny the request:  doorward owner deny {short}")
         return
-    click.echo(f"Approved: {shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
+    say(f"Approved: {shared(choice)} for {seen.requester.name}, disclosure {disclosure}.")
 
 
 def _left_out(
@@ -153,8 +150,8 @@ def _left_out(
     ask."""
     if error.rest.is_empty or sure:
         raise error
-    click.echo(error.message, err=True)
-    click.confirm(f"Leave that out?  {summary(seen, error.rest, contact)}", abort=True, err=True)
+    say(error.message, err=True)
+    confirm(f"{in_words('Leave that out?')}  {summary(seen, error.rest, contact)}", err=True)
     return error.rest
 
 
@@ -179,15 +176,15 @@ def co_approve(request_id: str, folder: Path, device: Path, sure: bool, as_json:
         raise RequestError("You have approved it. It now waits for another owner.", remedy="Ask them to review it.")
     if not as_json:
         show(seen)
-    click.echo(warning(seen), err=True)
+    say(warning(seen), err=True)
     if not sure:
-        click.confirm(f"\nApprove the same as {seen.first.by}?", abort=True, err=True)
+        confirm(f"\nApprove the same as {seen.first.by}?", err=True)
     with DeviceLink(device) as link:
         disclosure = decisions.co_approve(link, keys, seen)
     if as_json:
         emit_json({"request": seen.request.id, "disclosure": disclosure, "first": seen.first.by})
         return
-    click.echo(f"Approved by both of you, disclosure {disclosure}.")
+    say(f"Approved by both of you, disclosure {disclosure}.")
     _say_take_back(device, seen.name[:8])
 
 
@@ -216,7 +213,7 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
         _require_undecided(link.ask(GetRequest(found)).state, found[:8])
         value, root = _value(link, keys, found, Scope(scope)) if scope else (None, None)
     if not sure:
-        click.confirm(f"Deny request {found[:8]}?", abort=True, err=True)
+        confirm(f"Deny request {found[:8]}?", err=True)
     with DeviceLink(device) as link:
         decisions.deny(link, keys, found)
         if scope:
@@ -224,9 +221,9 @@ def deny(request_id: str, folder: Path, device: Path, scope: str | None, sure: b
     if as_json:
         emit_json({"request": found, "state": "denied", "opted_out": value})
         return
-    click.echo("Denied.  Nothing was or will be sent.")
+    say("Denied.  Nothing was or will be sent.")
     if scope:
-        click.echo(f"You also opted out of {words.opted_out(Scope(scope), value, root)}.")
+        say(f"You also opted out of {words.opted_out(Scope(scope), value, root)}.")
 
 
 @click.command()
@@ -261,9 +258,10 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
         emit_json({"request": found, "disclosure": disclosure, "state": state})
         return
     if state == "revoked":
-        click.echo("Revoked in time.  Nothing was or will be sent.")
+        say("Revoked in time.  Nothing was or will be sent.")
     else:
-        click.echo(f"{words.plain(state).capitalize()}.  Parts that were sent stay sent. Nothing more leaves.")
+        said = in_words(words.plain(state))
+        click.echo(f"{said[:1].upper()}{said[1:]}.  {in_words('Parts that were sent stay sent. Nothing more leaves.')}")
 
 
 _DECIDED: Final = {
@@ -297,20 +295,21 @@ def _decided(state: str, short: str, *, tip: bool = False) -> RequestError:
 
 
 def _show_gaps(told: Sequence[FootageAbsence]) -> None:
-    click.echo("They also learn about the requested window:", err=True)
+    say("They also learn about the requested window:", err=True)
     for gap in told:
         span = " – ".join(f"{utc_date(at):%H:%M:%S}" for at in (gap.from_ms, gap.to_ms))
-        click.echo(f"    {span} UTC  {gap.reason.value}", err=True)
+        click.echo(f"    {span} UTC  {in_words(gap.reason.value)}", err=True)
 
 
 def _say_take_back(device: Path, request: str) -> None:
     """Prints how long the approval can be revoked, by the device's answer. It is usually a short time."""
     with DeviceLink(device) as link:
         waits_s = link.ask(GetRequest(find_request(link, request))).waits_s
-    until = "Until it is sent"
+    how = f"doorward owner revoke {request}"
     if waits_s:
-        until = f"It leaves in {words.duration(waits_s * 1000)} at the earliest; until then"
-    click.echo(f"{until} you can revoke it:  doorward owner revoke {request}")
+        say(f"It leaves in {words.duration(waits_s * 1000)} at the earliest; until then you can revoke it:  {how}")
+    else:
+        say(f"Until it is sent you can revoke it:  {how}")
 
 
 def _value(link: DeviceLink, keys: OwnerKeys, request: str, scope: Scope) -> tuple[str, str | None]:

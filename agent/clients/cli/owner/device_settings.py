@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from agent.cli.frame import Fraction, Number, emit_json, json_option
-from agent.cli.words import counted, hours, listed, plain
+from agent.cli.language import confirm, counted, in_words, listed, say
+from agent.cli.words import hours, plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner.device_settings import MATTER, change_settings, matter_of
 from agent.config.reading import convert, read_text
@@ -94,7 +95,7 @@ def settings(
     if not sure:
         with DeviceLink(device) as link:
             before = read_settings(link)
-        click.confirm(_question(changes, before), abort=True, err=True)
+        confirm(_question(changes, before), err=True)
     with DeviceLink(device) as link:
         now = change_settings(link, keys, changes)
     _show(now, as_json)
@@ -106,19 +107,19 @@ def _question(changes: dict[str, Any], before: Settings | None) -> str:
     words = [name for name, value in sorted(changes.items()) if value is not None and name != "zones"]
     if zones is not None:
         words.append(f"{counted(len(zones), 'zone')} ({counted(len(list(_masks(zones))), 'privacy mask')})")
-    question = [f"Set {listed(words)}"] if words else []
+    question = [in_words(f"Set {listed(words)}")] if words else []
     if again := [name for name, value in sorted(changes.items()) if value is None]:
-        question.append(f"{'as' if words else 'As'} the configuration says: {listed(again)}")
+        question.append(in_words(f"as the configuration says: {listed(again)}"))
     if "zones" in changes:
         stood = None if before is None else before.zones
         kept = {mask.corners for mask in _masks(zones or ())}
         going = [f"'{plain(mask.name)}'" for mask in _masks(stood or ()) if mask.corners not in kept]
         if going:
-            goes = "goes" if len(going) == 1 else "go"
-            question.append(f"{counted(len(going), 'privacy mask')} {goes}: {listed(going)}")
+            question.append(in_words(f"removed: {counted(len(going), 'privacy mask')}, {listed(going)}"))
         if stood is None and zones is not None:
-            question.append("all zones and privacy masks of the configuration are removed")
-    return "; ".join(question) + "?"
+            question.append(in_words("all zones and privacy masks of the configuration are removed"))
+    asked = "; ".join(question)
+    return f"{asked[:1].upper()}{asked[1:]}?"
 
 
 def _masks(zones: tuple[ZoneSetting, ...]) -> Iterator[ZoneSetting]:
@@ -131,7 +132,7 @@ def _show(now: dict[str, Any], as_json: bool) -> None:
         emit_json(values)
         return
     if not values:
-        click.echo("No setting is changed: the configuration applies.  See: doorward config show")
+        say("No setting is changed: the configuration applies.  See: doorward config show")
     for name, value in values.items():
         click.echo(f"{name:<20} {_said(name, value)}")
 

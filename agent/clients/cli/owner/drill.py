@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.clients.cli.owner.open import source_of
 from agent.clients.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys
 from agent.clients.owner.keys import AgeIdentity, read_identities
@@ -45,11 +46,11 @@ def drill(folder: Path, device: Path, vault: Path | None, recovery: Path | None,
         emit_json({"segment": newest.id, "keys": [{"key": n, "opens": ok, "detail": text} for n, ok, text in results]})
     else:
         for name, opens, detail in results:
-            mark = click.style("opens", fg="green") if opens else click.style("DOES NOT OPEN", fg="red")
-            click.echo(f"{name}: {mark} segment {newest.id} ({detail})")
+            mark = click.style(in_words("opens" if opens else "DOES NOT OPEN"), fg="green" if opens else "red")
+            click.echo(f"{in_words(name)}: {mark}: {newest.id} ({in_words(detail)})")
         if recovery is None:
-            click.echo("The recovery key was not tested. Give the printed page with --recovery FILE.")
-        click.echo("To do the same on a copied disk with stock age (1.3 or newer):")
+            say("The recovery key was not tested. Give the printed page with --recovery FILE.")
+        say("To do the same on a copied disk with stock age (1.3 or newer):")
         click.echo(f"    age -d -i RECOVERY-KIT.txt -o film.mp4 vault/segments/{newest.id[0]}/{newest.id}.age")
     if not all(opens for _name, opens, _detail in results):
         raise click.exceptions.Exit(1)
@@ -60,4 +61,5 @@ def _tried(source: FootageSource, segment: str, identities: tuple[AgeIdentity, .
         opened = source.open(segment, identities)
     except DoorwardError as error:
         return False, error.message
-    return True, f"{len(opened.media) / 1e6:.1f} MB of video" + ("" if opened.whole else ", its end is missing")
+    size = f"{len(opened.media) / 1e6:.1f} MB of video"
+    return True, in_words(size) + ("" if opened.whole else f", {in_words('its end is missing')}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import Number, emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.clients.cli.owner.open import source_of
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.owner.clip_archive import BackupTarget, FolderBackup, WebDavBackup, back_up_clips
@@ -43,13 +44,13 @@ def export(where: str, folder: Path, device: Path, days: int, credentials: Path 
         for each in back_up_clips(source, keys.identities, deposit, since_ms=now_ms - days * _DAY_MS, now_ms=now_ms):
             done.append(each)
             if not as_json:
-                click.echo("  ".join(each.names) or "A clip did not open.")
+                say("  ".join(each.names) or "A clip did not open.")
                 for note in each.notes:
-                    click.echo(click.style("  Note: ", fg="yellow") + note)
+                    click.echo(click.style(f"  {in_words('Note:')} ", fg="yellow") + in_words(note))
     if as_json:
         emit_json({"clips": [{"files": list(each.names), "notes": list(each.notes)} for each in done]})
     elif not done:
-        click.echo("Nothing new.")
+        say("Nothing new.")
     if any(each.notes for each in done):
         raise click.exceptions.Exit(1)
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from agent.cli.frame import Number, emit_json, json_option
+from agent.cli.language import confirm, counted, say
 from agent.cli.words import clock, day
 from agent.clients.cli.owner.open import Clips, chosen_clips
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
@@ -25,12 +26,7 @@ __all__ = ["delete", "hold", "release"]
 _DAY_S = 86_400
 
 
-def _footage(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds the options that select footage. The command receives keys, device and clips."""
-    return lambda command: _choosing(command, verb)
-
-
-def _choosing(command: Callable[..., Any], verb: str) -> Callable[..., Any]:
+def _footage(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.argument("names", metavar="[ID]...", nargs=-1)
     @keys_option
     @device_option
@@ -43,14 +39,14 @@ def _choosing(command: Callable[..., Any], verb: str) -> Callable[..., Any]:
         keys = load_keys(folder)
         with DeviceLink(device) as link:
             vault = DeviceVault(link, sync(link, keys).key)
-            clips = chosen_clips(vault, names, start, end, everything=False, verb=verb)
+            clips = chosen_clips(vault, names, start, end, everything=False)
         return command(keys, device, clips, **rest)
 
     return found
 
 
 @click.command()
-@_footage("held")
+@_footage
 @click.option("--days", metavar="DAYS", type=Number(1, 366), default=90, show_default=True, help="For how long.")
 @json_option
 def hold(keys: OwnerKeys, device: Path, clips: Clips, days: int, as_json: bool) -> None:
@@ -65,11 +61,11 @@ def hold(keys: OwnerKeys, device: Path, clips: Clips, days: int, as_json: bool) 
     if as_json:
         emit_json({"segments": names, "until_s": until_s})
         return
-    click.echo(f"Kept until {day(until_s * 1000)} UTC: {len(names)} segments.")
+    say(f"Kept until {day(until_s * 1000)} UTC: {counted(len(names), 'segment')}.")
 
 
 @click.command()
-@_footage("let go")
+@_footage
 @json_option
 def release(keys: OwnerKeys, device: Path, clips: Clips, as_json: bool) -> None:
     """End a hold: the footage is deleted in its turn.
@@ -82,11 +78,11 @@ def release(keys: OwnerKeys, device: Path, clips: Clips, as_json: bool) -> None:
     if as_json:
         emit_json({"segments": names})
         return
-    click.echo(f"No longer kept: {len(names)} segments.")
+    say(f"No longer kept: {counted(len(names), 'segment')}.")
 
 
 @click.command()
-@_footage("deleted")
+@_footage
 @yes_option
 @json_option
 def delete(keys: OwnerKeys, device: Path, clips: Clips, sure: bool, as_json: bool) -> None:
@@ -98,14 +94,15 @@ def delete(keys: OwnerKeys, device: Path, clips: Clips, sure: bool, as_json: boo
     names = _names(clips)
     if not sure:
         for clip in clips:
-            click.echo(f"  {day(clip[0].start_ms)} to {clock(clip[-1].end_ms)} UTC, {len(clip)} segments", err=True)
-        click.confirm(f"Permanently delete these {len(names)} segments?", abort=True, err=True)
+            span = f"{day(clip[0].start_ms)} – {clock(clip[-1].end_ms)} UTC"
+            click.echo(f"  {span}, {counted(len(clip), 'segment')}", err=True)
+        confirm(f"Permanently delete {counted(len(names), 'segment')}?", err=True)
     with DeviceLink(device) as link:
         holds.erase(link, keys, names)
     if as_json:
         emit_json({"segments": names})
         return
-    click.echo(f"Deleted: {len(names)} segments.  The device removes them from its disk within seconds.")
+    say(f"Deleted: {counted(len(names), 'segment')}.  The device removes them from its disk within seconds.")
 
 
 def _names(clips: Clips) -> list[str]:

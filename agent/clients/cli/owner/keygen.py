@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import click
 
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import confirm, in_words, prompt, say
 from agent.cli.words import plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner import enrolment as owner_enrolment
@@ -63,12 +64,13 @@ def keygen(folder: Path, name: str, x25519: bool, wants_passphrase: bool, as_jso
              "approver_mldsa": card.approver_mldsa, "recovery": card.recovery, "recovery_kit": kit}
         )  # fmt: skip
         return
-    click.echo(f"Your keys are in {keys.folder}.  Keep a private backup of that folder.")
-    click.echo(f"\nPrint this page now. Remove it from this machine after you have enrolled:\n  {kit}")
-    click.echo("The page opens footage.  Choose whether it may also replace lost keys:")
-    click.echo("\nNext, one of:")
-    click.echo("  doorward owner enrol                 the page only opens footage")
-    click.echo("  doorward owner enrol --kit-decides   the page may also replace lost keys: doorward owner recover")
+    say(f"Your keys are in {keys.folder}.  Keep a private backup of that folder.")
+    say(f"\nPrint this page now. Remove it from this machine after you have enrolled:\n  {kit}")
+    say("The page opens footage.  Choose whether it may also replace lost keys:")
+    say("\nNext, one of:")
+    only, also = "the page only opens footage", "the page may also replace lost keys: doorward owner recover"
+    click.echo(f"  doorward owner enrol                 {in_words(only)}")
+    click.echo(f"  doorward owner enrol --kit-decides   {in_words(also)}")
 
 
 @click.command()
@@ -104,8 +106,8 @@ def enrol(
     with DeviceLink(device) as link:
         key = ask_device(link)
     if keys.memory.device(key.id) is None and not sure:
-        click.echo(f"This machine does not know the device yet: {key.id}; 'doorward init' showed that id.", err=True)
-        click.confirm("Is it yours?", abort=True, err=True)
+        say(f"This machine does not know the device yet: {key.id}; 'doorward init' showed that id.", err=True)
+        confirm("Is it yours?", err=True)
     # Open a new connection, because the device closes idle ones while the owner reads.
     with DeviceLink(device) as link:
         done = owner_enrolment.enrol(
@@ -140,7 +142,7 @@ def replace_kit(folder: Path, device: Path, kit_decides: bool | None, sure: bool
     """
     keys = load_keys(folder)
     if not sure:
-        click.confirm("Make a new recovery page that replaces the present one?", abort=True, err=True)
+        confirm("Make a new recovery page that replaces the present one?", err=True)
     with DeviceLink(device) as link:
         done = owner_enrolment.replace_kit(link, keys, kit_decides=kit_decides)
     if as_json:
@@ -148,50 +150,48 @@ def replace_kit(folder: Path, device: Path, kit_decides: bool | None, sure: bool
             {"device_id": done.device.id, "epoch": done.epoch, "recovery": done.recovery, "kit": keys.folder / KIT}
         )
         return
-    click.echo(f"The device {done.device.id} seals to the recovery page {kit_name(done.recovery)} from now on.")
-    click.echo(f"Print it, then delete it:\n  {keys.folder / KIT}")
-    click.echo("The old page opens footage recorded until now, but no later footage.")
+    say(f"The device {done.device.id} seals to the recovery page {kit_name(done.recovery)} from now on.")
+    say(f"Print it, then delete it:\n  {keys.folder / KIT}")
+    say("The old page opens footage recorded until now, but no later footage.")
 
 
 def new_passphrase() -> str:
     while True:
         # The default is empty, because click would ask forever at the end of the input.
-        answer: str = click.prompt(
+        answer: str = prompt(
             "Passphrase", default="", show_default=False, hide_input=True, confirmation_prompt=True, err=True
         )
         if answer:
             return answer
-        click.echo("An empty passphrase gives no protection.  Type one, or stop with Ctrl-C.", err=True)
+        say("An empty passphrase gives no protection.  Type one, or stop with Ctrl-C.", err=True)
 
 
 def say_enrolled(keys: OwnerKeys, done: owner_enrolment.EnrolmentResult) -> None:
     for name in done.opened:
-        click.echo(f"  the test for {'the recovery key' if name == 'recovery' else f'{name}'} opened")
+        say("  the test for the recovery key opened" if name == "recovery" else f"  the test for {plain(name)} opened")
     if done.waiting:
         names = ", ".join(map(plain, done.waiting))
-        click.echo(f"Waiting for {names}: run 'doorward owner enrol' on their machine.  Until then nothing changes.")
+        say(f"Waiting for {names}: run 'doorward owner enrol' on their machine.  Until then nothing changes.")
         return
-    click.echo(f"The device {done.device.id} seals to its owners, list number {done.epoch}.")
+    say(f"The device {done.device.id} seals to its owners, list number {done.epoch}.")
     if done.approvals == 2:
-        click.echo("Sharing takes two owners: one approves, another co-approves.  Each of you can deny alone.")
+        say("Sharing takes two owners: one approves, another co-approves.  Each of you can deny alone.")
     _say_kit(keys, done.recovery, before="\n")
 
 
 def _kit_decides(enrolment: Enrolment) -> str:
     if RECOVERY_NAME in {approver.name for approver in enrolment.approvers}:
-        return ", which opens everything and can replace lost keys (doorward owner recover)"
-    return ", which only opens footage.  To let it replace lost keys: doorward owner enrol --kit-decides"
+        return "It opens everything and can replace lost keys (doorward owner recover)."
+    return "It only opens footage.  To let it replace lost keys: doorward owner enrol --kit-decides"
 
 
 def _say_kit(keys: OwnerKeys, recovery: str, before: str) -> None:
     """Prints what to do with a recovery page that is still beside the keys."""
     match keys.has_kit_of(recovery):
         case True:
-            click.echo(
-                f"{before}The recovery key is still on this machine.  Print it, then delete it: {keys.folder / KIT}"
-            )
+            say(f"{before}The recovery key is still on this machine.  Print it, then delete it: {keys.folder / KIT}")
         case False:
-            click.echo(
+            say(
                 f"{before}The recovery page in {keys.folder / KIT} is not this device's, which is "
                 f"{kit_name(recovery)}.\n"
                 f"{before}It opens no footage of this device. Do not keep it for this device."
@@ -228,15 +228,20 @@ def status(folder: Path, device: Path, as_json: bool) -> None:
              "requests_waiting": pending, "status": said}
         )  # fmt: skip
         return
-    click.echo(f"The device {met.key.id} is the one you enrolled.")
-    needed = "; sharing takes two" if enrolment.approvals_needed == 2 else ""
+    say(f"The device {met.key.id} is the one you enrolled.")
+    needed = f"; {in_words('sharing takes two')}" if enrolment.approvals_needed == 2 else ""
     names = ", ".join(item.name for item in enrolment.approvers if item.name != RECOVERY_NAME)
-    click.echo(f"  owners    {names} (list number {enrolment.epoch}){needed}")
-    click.echo(f"  ledger    {ledger.size} entries, {met.ledger_grown} new; it only grew")
-    click.echo(f"  requests  {pending} waiting for you" if pending else "  requests  none waiting")
-    click.echo(f"  recovery  {kit_name(enrolment.recovery)}{_kit_decides(enrolment)}")
+    rows = {
+        "owners": f"{names} ({in_words(f'list number {enrolment.epoch}')}){needed}",
+        "ledger": in_words(f"{ledger.size} entries, {met.ledger_grown} new; it only grew"),
+        "requests": in_words(f"{pending} waiting for you" if pending else "none waiting"),
+        "recovery": f"{kit_name(enrolment.recovery)}. {in_words(_kit_decides(enrolment))}",
+    }
+    width = max(len(in_words(name)) for name in rows)
+    for name, text in rows.items():
+        click.echo(f"  {in_words(name):{width}}  {text}")
     _say_kit(keys, enrolment.recovery, before="  ")
-    click.echo("\nThe device's own report:")
+    say("\nThe device's own report:")
     _say_tree(said, "  ")
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from agent.cli import words
 from agent.cli.frame import Number, emit_json, json_option
+from agent.cli.language import counted, in_words, say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.owner.ledger_reader import read_ledger
 from agent.core.ledger.entries import LedgerEntry
@@ -45,15 +46,16 @@ def ledger(folder: Path, device: Path, last: int, everything: bool, as_json: boo
     for number, entry in enumerate(view.entries[first:], start=first):
         click.echo(f"{number:>6}  {entry_line(entry)}")
     size = view.checkpoint.size
-    part = f" ({size - first} shown; --all)" if first else ""
-    click.echo(f"\n{size} entries{part}, complete, signed by the device; {view.grown} new to this machine.")
+    say(f"\n{size} entries, complete, signed by the device; {view.grown} new to this machine.")
+    if first:
+        say(f"{size - first} of them are shown. To see all of them: --all")
     say_doubts(view.entries[first:])
 
 
 def say_doubts(entries: Iterable[LedgerEntry]) -> None:
     """Explains the `?` behind a time, if one was printed."""
     if any(_doubtful(entry) for entry in entries):
-        click.echo("A '?' marks a time of an unsynchronised clock.  The order of the entries is certain.")
+        say("A '?' marks a time of an unsynchronised clock.  The order of the entries is certain.")
 
 
 def entry_line(entry: LedgerEntry) -> str:
@@ -73,11 +75,11 @@ def _doubtful(entry: LedgerEntry) -> bool:
 def _what(entry: LedgerEntry) -> str:
     details = [
         entry.requester,
-        entry.request and f"{'tip' if entry.request == entry.disclosure else 'request'} {entry.request[:8]}",
-        entry.disclosure and entry.disclosure != entry.request and f"disclosure {entry.disclosure[:8]}",
-        entry.segments is not None and words.counted(entry.segments, "segment"),
-        entry.size_bytes is not None and f"{entry.size_bytes:,} bytes",
-        entry.version is not None and f"version {entry.version}",
-        entry.reason,
+        entry.request and f"{in_words('tip' if entry.request == entry.disclosure else 'request')} {entry.request[:8]}",
+        entry.disclosure and entry.disclosure != entry.request and f"{in_words('disclosure')} {entry.disclosure[:8]}",
+        entry.segments is not None and counted(entry.segments, "segment"),
+        entry.size_bytes is not None and f"{entry.size_bytes / 1000:.0f} kB",
+        entry.version is not None and f"{in_words('version')} {entry.version}",
+        in_words(entry.reason or ""),
     ]
-    return f"{entry.kind.value:<20}  {', '.join(str(each) for each in details if each)}".rstrip()
+    return f"{in_words(entry.kind.value):<20}  {', '.join(str(each) for each in details if each)}".rstrip()

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import click
 
 from agent.cli.frame import Fraction
+from agent.cli.language import in_words, say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.owner.live_stream import Stream, watch
 from agent.errors import ConfigurationError
@@ -60,12 +61,12 @@ def live(folder: Path, device: Path, out: Path | None, seconds: float | None) ->
             for gop in gops:
                 if gop.small is not small:
                     small = gop.small
-                    click.echo(_SIZES[small], err=True)
+                    say(_SIZES[small], err=True)
                 sink.write(stream.add(gop))
             sink.flush()
             if not gops and not told:
                 state = link.ask(GetStatus()).recorder.state
-                click.echo(f"There is no picture now: {state}.  Waiting.", err=True)
+                say(f"There is no picture now: {in_words(state)}.  Waiting.", err=True)
             told = not gops
             if time.monotonic() >= ends_s:
                 return

@@ -11,6 +11,7 @@ import click
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import counted, in_words, say
 from agent.cli.times import parse_time
 from agent.clients.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys
 from agent.clients.cli.owner.review import opening_progress
@@ -109,12 +110,11 @@ def chosen_clips(
     end: str | None,
     *,
     everything: bool,
-    verb: str = "opened",
 ) -> Clips:
     """The clips, or the parts of clips, that are meant."""
     see = "List the footage: doorward owner open --list"
     if not names and start is None and end is None and not everything:
-        raise ConfigurationError(f"What should be {verb}?", remedy=f"Give ids, or --from and --to.  {see}")
+        raise ConfigurationError("No footage is named.", remedy=f"Give ids, or --from and --to.  {see}")
     from_ms = parse_time(start, "--from") if start else 0
     to_ms = parse_time(end, "--to") if end else EVERYTHING_MS
     listed = source.listed(from_ms, to_ms)
@@ -177,12 +177,12 @@ def _document(each: ExportedClip) -> dict[str, Any]:
 def _say_exported(done: Sequence[ExportedClip], notes: Sequence[str]) -> None:
     for each in done:
         if each.video is not None:
-            of = f"{each.seconds:.1f} s from {words.counted(len(each.segments), 'segment')}"
+            of = f"{each.seconds:.1f} s, {counted(len(each.segments), 'segment')}"
             click.echo(f"{each.video}  {of}{words.labels(each.seen)}")
         for note in each.notes:
-            click.echo(click.style("  Note: ", fg="yellow") + note)
+            click.echo(click.style(f"  {in_words('Note:')} ", fg="yellow") + in_words(note))
     for note in notes:
-        click.echo(click.style("Note: ", fg="yellow") + note)
+        click.echo(click.style(f"{in_words('Note:')} ", fg="yellow") + in_words(note))
 
 
 def _say_list(clips: Clips, as_json: bool) -> None:
@@ -196,10 +196,10 @@ def _say_list(clips: Clips, as_json: bool) -> None:
         )  # fmt: skip
         return
     if not clips:
-        click.echo("There is no footage.")
+        say("There is no footage.")
     for clip in clips:
-        click.echo(f"event {words.plain(clip[0].event)}  {words.day(clip[0].start_ms)} UTC")
+        click.echo(f"{in_words('event')} {words.plain(clip[0].event)}  {words.day(clip[0].start_ms)} UTC")
         for item in clip:
-            doubt = "" if item.whole else "  (its end is missing)"
+            doubt = "" if item.whole else f"  ({in_words('its end is missing')})"
             length = words.duration(item.end_ms - item.start_ms)
             click.echo(f"    {words.plain(item.id)}  {words.clock(item.start_ms)}  {length}{doubt}")

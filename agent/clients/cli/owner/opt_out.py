@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.cli.times import parse_time
 from agent.cli.words import day, opted_out, plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
@@ -82,9 +83,9 @@ def add(
         emit_json({"scope": scope, "value": value, "root": root, "until_s": until_ms and until_ms // 1000})
         return
     if scope is Scope.HOURS:
-        click.echo(f"Alerts about requests come only outside {opted_out(scope, value)} ({_until(until_ms)}).")
+        say(f"Alerts about requests come only outside {opted_out(scope, value)} ({_until(until_ms)}).")
         return
-    click.echo(f"Opted out of {opted_out(scope, value, root)}, {_until(until_ms)}.")
+    say(f"Opted out of {opted_out(scope, value, root)}, {_until(until_ms)}.")
 
 
 def _known(link: DeviceLink, keys: OwnerKeys) -> list[tuple[str, str]]:
@@ -143,7 +144,7 @@ def lift(
     if as_json:
         emit_json({"scope": scope, "value": value, "root": root})
         return
-    click.echo(f"The opt-out of {opted_out(scope, value, root)} is lifted.")
+    say(f"The opt-out of {opted_out(scope, value, root)} is lifted.")
 
 
 @opt_out.command("list")
@@ -159,10 +160,10 @@ def list_standing(folder: Path, device: Path, as_json: bool) -> None:
         emit_json({"opt_outs": msgspec.to_builtins(standing)})
         return
     if not standing:
-        click.echo("There are no opt-outs.")
+        say("There are no opt-outs.")
     for each in standing:
         until_ms = None if each.until_s is None else each.until_s * 1000
-        until = "over" if until_ms is not None and until_ms <= wall_ms() else _until(until_ms)
+        until = in_words("over") if until_ms is not None and until_ms <= wall_ms() else _until(until_ms)
         named = opted_out(each.scope, each.value or None, each.trust_root)
         click.echo(f"  {named}, {until}")
 
@@ -175,7 +176,7 @@ def _standing(link: DeviceLink, keys: OwnerKeys) -> list[OptOutSummary]:
 
 
 def _until(utc_ms: int | None) -> str:
-    return "for good" if utc_ms is None else f"until {day(utc_ms)} UTC"
+    return in_words("for good" if utc_ms is None else f"until {day(utc_ms)} UTC")
 
 
 def _scope(

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 import click
 
+from agent.cli.language import prompt
 from agent.clients.owner.keys import DEFAULT_FOLDER, OwnerKeys
 from agent.custodian.state_folder import StateFolder
 from agent.errors import ConfigurationError
@@ -93,7 +94,7 @@ def ask_passphrase() -> str:
     context = click.get_current_context(silent=True)
     answers = context.find_root().meta if context is not None else {}
     if _ANSWER not in answers:
-        answers[_ANSWER] = click.prompt("Passphrase of your keys", hide_input=True, err=True)
+        answers[_ANSWER] = prompt("Passphrase of your keys", hide_input=True, err=True)
     return str(answers[_ANSWER])
 
 
@@ -104,4 +105,4 @@ def match_one(what: str, start: str, names: Iterable[str]) -> str:
         return found[0]
     if not found:
         raise ConfigurationError(f"There is no {what} '{start}'.", remedy="Copy its id, or the beginning of it.")
-    raise ConfigurationError(f"'{start}' begins {len(found)} {what}s.", remedy="Give more of the id.")
+    raise ConfigurationError(f"{len(found)} ids begin with '{start}'.", remedy="Give more of the id.")

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import emit_json, json_option
-from agent.cli.words import listed, plain
+from agent.cli.language import confirm, listed, say
+from agent.cli.words import plain
 from agent.clients.cli.owner.keygen import new_passphrase, say_enrolled
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner import enrolment
@@ -48,9 +49,10 @@ def recover(
         key, owners = ask_device(link), enrolment.owners_to_replace(link, kit)
     lost = _lost(owners, replaces, keep_all=keep_all)
     if not sure:
-        click.echo(f"The device is {key.id}; 'doorward init' showed that id.", err=True)
-        said = f"in place of those of {listed(list(map(plain, lost)))}" if lost else "beside those of every owner"
-        click.confirm(f"Is it yours, and do you want to put new keys {said}?", abort=True, err=True)
+        say(f"The device is {key.id}; 'doorward init' showed that id.", err=True)
+        replaced = f"Is it yours, and do you want new keys in place of those of {listed(list(map(plain, lost)))}?"
+        beside = "Is it yours, and do you want new keys beside those of every owner?"
+        confirm(replaced if lost else beside, err=True)
     keys = _new_keys(folder.expanduser(), kit, name or (lost[0] if len(lost) == 1 else "owner"), owners, lost,
                      wants_passphrase=wants_passphrase)  # fmt: skip
     with DeviceLink(device) as link:
@@ -62,13 +64,11 @@ def recover(
         )  # fmt: skip
         return
     say_enrolled(keys, done)
-    click.echo(
-        f"Your new keys are in {keys.folder}.  The folder also keeps the recovery key, which opens older footage."
-    )
-    click.echo(
-        "See the requesters' roots that your household trusts, and trust them too:\n  doorward owner trust take-over"
-    )
-    click.echo("Replace the recovery page that you used:\n  doorward owner replace-kit")
+    say(f"Your new keys are in {keys.folder}.  The folder also keeps the recovery key, which opens older footage.")
+    say("See the requesters' roots that your household trusts, and trust them too:")
+    click.echo("  doorward owner trust take-over")
+    say("Replace the recovery page that you used:")
+    click.echo("  doorward owner replace-kit")
 
 
 def _lost(owners: tuple[str, ...], replaces: tuple[str, ...], *, keep_all: bool) -> tuple[str, ...]:

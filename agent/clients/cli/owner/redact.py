@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from agent.cli import words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import counted, say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.cli.owner.review import find_request
 from agent.clients.media.confined import ConfinedMedia
@@ -70,7 +70,7 @@ def redact(request_id: str, plan: Path, folder: Path, device: Path, out: Path, a
         return
     for path in written:
         click.echo(str(path))
-    click.echo("Nothing was sent.  To share them like this:", err=True)
+    say("Nothing was sent.  To share them like this:", err=True)
     click.echo(f"    doorward owner approve {seen.name[:8]} --segments NUMBERS --redact {plan}", err=True)
 
 
@@ -131,6 +131,6 @@ def _redacted(
     except DoorwardError as error:
         raise type(error)(f"Segment {segment.number}: {error.message}", remedy=error.remedy) from error
     covers = sum(each.kind is not RedactionKind.VOICE for each in redactions)
-    said = words.counted(covers, "cover") if covers else words.counted(len(redactions), "mute")
-    click.echo(f"Segment {segment.number}: {said}", err=True)
+    said = counted(covers, "cover") if covers else counted(len(redactions), "mute")
+    say(f"Segment {segment.number}: {said}", err=True)
     return made

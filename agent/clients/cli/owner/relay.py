@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.owner.relay_routes import learn_route
 from agent.ipc.control_client import DeviceLink
@@ -37,7 +38,7 @@ def relay(folder: Path, device: Path, ca: Path | None, as_json: bool) -> None:
     if as_json:
         emit_json({"name": route.name, "relay": route.url, "account": route.account})
         return
-    click.echo(f"{route.name} can be reached through {route.url}.  From another network:")
+    say(f"{route.name} can be reached through {route.url}.  From another network:")
     click.echo(f"  doorward owner status --relay {route.name}")
 
 

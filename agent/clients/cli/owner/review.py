@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import counted, in_words, listed, say, spoken
 from agent.clients.cli.area_outline import NEAR_M, near, outline
 from agent.clients.cli.owner.ledger import entry_line, say_doubts
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, match_one
@@ -33,7 +33,6 @@ from agent.core.consent import RequestState
 from agent.errors import FormatError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import ListRequests
-from agent.sentences import reader_language
 from agent.wire.area import share_near
 from agent.wire.disclosures import ReceiptState
 from agent.wire.statements import Approval, SealedItem
@@ -78,7 +77,7 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         click.echo(f"    {entry_line(entry)}")
     say_doubts(history)
     if out is None:
-        click.echo(f"\nTo view it:  doorward owner review {seen.name[:8]} --out FOLDER")
+        say(f"\nTo view it:  doorward owner review {seen.name[:8]} --out FOLDER")
     if seen.pending and not seen.expired(wall_ms()):
         _say_ways_on(seen)
 
@@ -99,19 +98,19 @@ def _say_shared(left: SharedFootage | None, requester: str | None = None) -> Non
 
 def _say_ways_on(seen: RequestReview) -> None:
     short = seen.name[:8]
-    click.echo("")
+    say("")
     if seen.can_co_approve and seen.first is not None:
-        click.echo(f"To approve the same:  doorward owner co-approve {short}")
-        click.echo(f"Or something else:    doorward owner approve {short}")
+        say(f"To approve the same:  doorward owner co-approve {short}")
+        say(f"Or something else:  doorward owner approve {short}")
     elif seen.first is not None:
-        click.echo(f"It waits for another owner, on their machine:  doorward owner co-approve {short}")
-        click.echo(f"Or something else:    doorward owner approve {short}")
+        say(f"It waits for another owner, on their machine:  doorward owner co-approve {short}")
+        say(f"Or something else:  doorward owner approve {short}")
     else:
         click.echo(warning(seen))
-        click.echo(f"To share some of it:  doorward owner approve {short}")
-    click.echo(f"To deny it:           doorward owner deny {short}")
-    click.echo(f"To deny it and opt out of this kind:  doorward owner deny {short} --opt-out kind")
-    click.echo("You need not answer.  To the requester a denial looks like no answer: they hear nothing.")
+        say(f"To share some of it:  doorward owner approve {short}")
+    say(f"To deny it:  doorward owner deny {short}")
+    say(f"To deny it and opt out of this kind:  doorward owner deny {short} --opt-out kind")
+    say("You need not answer.  To the requester a denial looks like no answer: they hear nothing.")
 
 
 def warning(seen: RequestReview) -> str:
@@ -119,7 +118,7 @@ def warning(seen: RequestReview) -> str:
 
     It is in the language of the terminal, as the owner's page has it.
     """
-    language = reader_language(os.environ)
+    language = spoken()
     return f"{promised(seen.request, seen.requester.name, language)}\n{no_calling_back(language)}"
 
 
@@ -135,12 +134,13 @@ def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
     """Prints the review. A requester's words are printed as text, never as markup."""
     console = Console(highlight=False)
     request, requester = seen.request, seen.requester
-    console.print(Text.assemble((requester.name, "bold"), f" ({requester.kind.value}) asks for footage"))
+    kind = in_words(requester.kind.value)
+    console.print(Text.assemble((requester.name, "bold"), f" ({kind}): ", in_words("a request for footage")))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", justify="right")
     facts.add_column()
     for name, value in _facts(seen):
-        facts.add_row(name, Text(value))
+        facts.add_row(in_words(name), Text(value))
     console.print(facts)
     for line in outline(request.area, seen.position):
         console.print(Text(f"          {line}"), soft_wrap=True)
@@ -148,7 +148,9 @@ def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
     for clip in seen.clips:
         length = words.duration(sum(each.end_ms - each.start_ms for each in clip.segments))
         console.print(
-            Text.assemble("\n", (f"Clip {clip.number}", "bold"), f"  {words.day(clip.start_ms)} UTC, {length}")
+            Text.assemble(
+                "\n", (f"{in_words('Clip')} {clip.number}", "bold"), f"  {words.day(clip.start_ms)} UTC, {length}"
+            )
         )
         shown = files.get(clip.number)
         if shown is not None:
@@ -158,10 +160,10 @@ def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
             seen_there = words.labels(shown.seen.get(each.number)) if shown is not None else ""
             console.print(Text(f"  {each.number:>4}  {_segment_line(each)}{seen_there}"))
         for note in shown.notes if shown is not None else ():
-            console.print(Text(f"    {note}", style="yellow"), soft_wrap=True)
+            console.print(Text(f"    {in_words(note)}", style="yellow"), soft_wrap=True)
     for line in _said(seen):
-        console.print(Text(line), soft_wrap=True)
-    console.print(Text(f"\nRequest {request.id}: {seen.state}."))
+        console.print(Text(in_words(line)), soft_wrap=True)
+    console.print(Text(f"\n{in_words('Request')} {request.id}: {in_words(seen.state)}."))
 
 
 def _said(seen: RequestReview) -> Iterator[str]:
@@ -175,13 +177,14 @@ def _said(seen: RequestReview) -> Iterator[str]:
     if seen.receipt is not None and seen.receipt.state is ReceiptState.COMPLETE:
         days = seen.receipt.retention_days
         kept = "They repeat no promise how long they keep it." if days is None else _kept(days)
-        when = f", {words.day(seen.receipt.time_s * 1000)} UTC" if seen.receipt.time_s else ""
-        yield f"\nThey signed a receipt, for case {words.plain(seen.request.case)}{when}.  {kept}"
+        yield f"\nThey signed a receipt, for case {words.plain(seen.request.case)}.  {kept}"
+        if seen.receipt.time_s:
+            yield f"It is of {words.day(seen.receipt.time_s * 1000)} UTC."
         if days is not None and days > seen.request.retention_days:
-            yield f"When you shared, they had promised {days_in_words(seen.request.retention_days)}."
+            yield f"When you shared, they had promised {days_in_words(seen.request.retention_days, spoken())}."
         unopened = sum(span.last - span.first + 1 for span in seen.receipt.unopened)
         if unopened:
-            yield f"They could not open {words.counted(unopened, 'file')} of it."
+            yield f"They could not open {counted(unopened, 'file')} of it."
     elif seen.receipt is not None:
         yield "\nThey signed a refusal of it."
     if seen.deletion is not None:
@@ -189,7 +192,9 @@ def _said(seen: RequestReview) -> Iterator[str]:
 
 
 def _kept(days: int) -> str:
-    return f"They state that they keep it for {days_in_words(days)}." if days else "They state that they keep none."
+    if not days:
+        return "They state that they keep none."
+    return f"They state that they keep it for {days_in_words(days, spoken())}."
 
 
 def _approved(seen: RequestReview, approval: Approval) -> str:
@@ -198,13 +203,13 @@ def _approved(seen: RequestReview, approval: Approval) -> str:
     posters = [str(clip.number) for clip in seen.clips if {each.id for each in clip.segments} & _ids(approval.posters)]
     said = [
         segments and f"segments {', '.join(segments)}",
-        posters and f"the {'poster of clip' if len(posters) == 1 else 'posters of clips'} {', '.join(posters)}",
-        approval.sounds and f"the sound of {words.counted(len(approval.sounds), 'segment')}",
-        approval.clips and f"the existence of footage: {words.counted(len(approval.clips), 'clip')}",
+        posters and f"the poster of {in_words('clip' if len(posters) == 1 else 'clips')} {', '.join(posters)}",
+        approval.sounds and f"the sound of {counted(len(approval.sounds), 'segment')}",
+        approval.clips and f"the existence of footage: {counted(len(approval.clips), 'clip')}",
         approval.gaps is not None and "the contents of the rest of the window",
         approval.contact is not None and "contact data that only the requester can read",
     ]
-    return words.listed([each for each in said if each])
+    return listed([in_words(each) for each in said if each])
 
 
 def _ids(items: Iterable[SealedItem]) -> set[str]:
@@ -287,7 +292,7 @@ def opening_progress(total: int) -> tuple[Progress, Callable[[], None]]:
     """A progress bar on standard error, and what to call for each segment opened."""
     console = Console(stderr=True)
     progress = Progress(
-        TextColumn("Opening"), BarColumn(), TextColumn("{task.completed}/{task.total} segments"),
+        TextColumn(in_words("Opening")), BarColumn(), TextColumn("{task.completed}/{task.total}"),
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
     task = progress.add_task("", total=total)
@@ -304,7 +309,7 @@ def _open_all(seen: RequestReview, out: Path) -> Iterator[ClipFiles]:
 def _facts(seen: RequestReview) -> Iterator[tuple[str, str]]:
     request = seen.request
     from_ms, to_ms = request.from_s * 1000, request.to_s * 1000
-    yield "case", f"{request.case}, {request.incident.value}"
+    yield "case", f"{request.case}, {in_words(request.incident.value)}"
     yield "they write", request.description
     yield "window", words.window(from_ms, to_ms)
     local = words.local_window(from_ms, to_ms)
@@ -312,27 +317,28 @@ def _facts(seen: RequestReview) -> Iterator[tuple[str, str]]:
         yield "", local
     yield "area", words.area(request.area)
     yield "", near(request.area, seen.position)
-    reach = " or ".join(filter(None, (request.contact.email, request.contact.phone)))
+    reach = " / ".join(filter(None, (request.contact.email, request.contact.phone)))
     yield "contact", f"{request.contact.name}, {reach}"
-    language = reader_language(os.environ)
+    language = spoken()
     yield "kept", kept_in_words(request, language)
     yield "passed on to", onward_in_words(request.onward, language)
     if request.onward.basis is not None:
-        yield "", f"in their words: {request.onward.basis}"
+        yield "", f"{in_words('in their words:')} {request.onward.basis}"
     over = seen.expired(wall_ms())
-    yield "answer", "expired" if over else f"possible until {words.day(request.not_after_s * 1000)}"
+    yield "answer", in_words("expired" if over else f"possible until {words.day(request.not_after_s * 1000)}")
     length = words.duration(sum(each.end_ms - each.start_ms for each in seen.segments))
-    clips, segments = words.counted(len(seen.clips), "clip"), words.counted(len(seen.segments), "segment")
+    clips, segments = counted(len(seen.clips), "clip"), counted(len(seen.segments), "segment")
     if seen.pending or seen.segments:  # the device forgets the matches of a request that ended without a disclosure
         yield "matches", f"{clips}, {segments}, {length}"
     if seen.segments and not seen.certain:
-        yield "", "the device's clock was not synchronised: the times may be wrong"
+        yield "", in_words("the device's clock was not synchronised: the times may be wrong")
 
 
 def _segment_line(each: ReviewedSegment) -> str:
     line = f"{words.clock(each.start_ms)}  {words.duration(each.end_ms - each.start_ms)}"
-    line += "  with sound" if each.has_sound else ""
-    return f"{line}  (its end is missing; the complete part can be shared)" if each.is_cut else line
+    line += f"  {in_words('with sound')}" if each.has_sound else ""
+    cut = in_words("its end is missing; the complete part can be shared")
+    return f"{line}  ({cut})" if each.is_cut else line
 
 
 def _list(link: DeviceChannel, keys: OwnerKeys, as_json: bool) -> None:
@@ -349,20 +355,20 @@ def _list(link: DeviceChannel, keys: OwnerKeys, as_json: bool) -> None:
         emit_json({"requests": rows})
         return
     if not rows:
-        click.echo("No request is waiting for you.")
+        say("No request is waiting for you.")
     for row in rows:
         name = words.plain(row["request"])[:8]
         if "problem" in row:
-            click.echo(f"{name}  failed verification: {row['problem']}")
+            click.echo(f"{name}  {in_words('failed verification:')} {in_words(row['problem'])}")
             continue
         who = row["requester"]
         segments = sum(len(clip["segments"]) for clip in row["clips"])
-        click.echo(f"{name}  {who['name']} ({who['kind'].value}), case {row['case']}")
+        click.echo(f"{name}  {who['name']} ({in_words(who['kind'].value)}), {in_words('case')} {row['case']}")
         if row["first_approval"]:
-            click.echo(f"          {row['first_approval']['by']} has approved some of it; it waits for another owner")
+            say(f"          {row['first_approval']['by']} has approved some of it; it waits for another owner")
         click.echo(
             f"          {words.window(row['from_s'] * 1000, row['to_s'] * 1000)}: "
-            f"{words.counted(len(row['clips']), 'clip')}, {words.counted(segments, 'segment')}"
+            f"{counted(len(row['clips']), 'clip')}, {counted(segments, 'segment')}"
         )
     if rows:
-        click.echo("\nTo review one:  doorward owner review REQUEST")
+        say("\nTo review one:  doorward owner review REQUEST")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from agent.cli import language
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.media.voice import mulaw_frames
 from agent.clients.owner.talk import LONGEST_S, speak
@@ -28,4 +29,4 @@ def say(folder: Path, device: Path, sound: Path) -> None:
     frames = mulaw_frames(sound, LONGEST_S)
     with DeviceLink(device) as link:
         speak(link, keys, frames)
-    click.echo("The visitor has heard it.")
+    language.say("The visitor has heard it.")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from agent.cli import words
+from agent.cli.language import in_words
 from agent.clients.cli.owner.options import match_one
 from agent.clients.owner import decisions
 from agent.clients.owner.review import RequestReview, ReviewedClip
@@ -99,27 +100,27 @@ def summary(seen: RequestReview, choice: decisions.ShareChoice, contact: Contact
     chosen = [each for each in seen.segments if each.id in choice.segments]
     length = words.duration(sum(each.end_ms - each.start_ms for each in chosen))
     numbers = ", ".join(str(each.number) for each in chosen)
-    told = "your contact data" if contact else "nothing about you"
-    what = shared(choice, f"{len(chosen)} of {len(seen.segments)} segments ({numbers}; {length})")
-    return f"Share {what} with {seen.requester.name}, and {told}?"
+    what = shared(choice, in_words(f"{len(chosen)} of {len(seen.segments)} segments ({numbers}; {length})"))
+    told = "They also learn your contact data." if contact else "They learn nothing about you."
+    return in_words(f"{told}  Share {what} with {seen.requester.name}?")
 
 
 def shared(choice: decisions.ShareChoice, segments: str = "") -> str:
     """`2 segments, the poster of clip 1 and that clips 2, 3 exist`"""
     said = [
         choice.segments and (segments or words.counted(len(choice.segments), "segment")) + _redacted(choice),
-        choice.sound and "their sound",
-        choice.posters and f"the poster of {_listed(choice.posters)}",
-        choice.told and f"that {_listed(choice.told)} exist{'s' if len(choice.told) == 1 else ''}",
+        choice.sound and in_words("their sound"),
+        choice.posters and in_words(f"the poster of {_listed(choice.posters)}"),
+        choice.told and in_words(f"the existence of {_listed(choice.told)}"),
     ]
     return words.listed([each for each in said if each])
 
 
 def _redacted(choice: decisions.ShareChoice) -> str:
     number = len(choice.redacted)
-    return f", {number} of them only as you redacted {'it' if number == 1 else 'them'}" if number else ""
+    return f", {in_words(f'of these as redacted by you: {number}')}" if number else ""
 
 
 def _listed(clips: Sequence[ReviewedClip]) -> str:
     numbers = ", ".join(str(clip.number) for clip in clips)
-    return f"clip {numbers}" if len(clips) == 1 else f"clips {numbers}"
+    return f"{in_words('clip' if len(clips) == 1 else 'clips')} {numbers}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any, Final
 
 from agent.cli import words
+from agent.cli.language import in_words, listed, spoken
 from agent.clients.owner.shared_footage import SharedFootage
 from agent.clients.promise import promised
-from agent.sentences import reader_language
 from agent.wire.disclosures import PartKind
 
 __all__ = ["shared_document", "shared_lines"]
@@ -19,25 +18,26 @@ _KINDS: Final = {PartKind.POSTER: "still", PartKind.SEGMENT: "film", PartKind.SO
 
 def shared_lines(shared: SharedFootage, requester: str | None = None) -> Iterator[str]:
     """Yields what left, and the promises about it. `requester`: its name by its root, if it is still trusted."""
-    names = words.listed([each for each in (shared.by, shared.co_approver) if each]) or "an owner"
+    names = listed([each for each in (shared.by, shared.co_approver) if each]) or in_words("an owner")
     if shared.begun_ms is None:
-        yield f"{names} approved this.  Nothing of it has left:"
+        yield in_words(f"{names} approved this.  Nothing of it has left:")
     else:
-        yield f"{names} approved this.  It began to leave {words.day(shared.begun_ms)} UTC:"
+        yield in_words(f"{names} approved this.  It began to leave {words.day(shared.begun_ms)} UTC:")
     if shared.items is None:
         why = shared.unlisted.value if shared.unlisted is not None else ""
-        yield f"    The files cannot be listed: {why}.  The ledger has the number of segments."
+        yield in_words(f"    The files cannot be listed: {why}.  The ledger has the number of segments.")
         return
     for each in shared.items:
         until = f"–{words.clock(each.end_ms)}" if each.kind is not PartKind.POSTER else " " * 9
-        redacted = "  redacted by you" if each.redacted else ""
-        gone = "" if each.stored else "  no longer stored"
-        yield f"    {words.instant(each.start_ms)}{until}  {_KINDS[each.kind]:<5}  {each.id}{redacted}{gone}"
+        redacted = f"  {in_words('redacted by you')}" if each.redacted else ""
+        gone = "" if each.stored else f"  {in_words('no longer stored')}"
+        kind = in_words(_KINDS[each.kind])
+        yield f"    {words.instant(each.start_ms)}{until}  {kind:<5}  {each.id}{redacted}{gone}"
     if not shared.items:
-        yield "    No still, film or sound."
+        yield in_words("    No still, film or sound.")
     if shared.asked is not None:
         name = requester or shared.asked.requester
-        yield f"    {promised(shared.asked, name, reader_language(os.environ))}"
+        yield f"    {promised(shared.asked, name, spoken())}"
 
 
 def shared_document(shared: SharedFootage | None) -> dict[str, Any] | None:

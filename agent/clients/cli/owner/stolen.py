@@ -8,6 +8,7 @@ import click
 
 from agent.cli import times, words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import confirm, say
 from agent.clients.cli.owner.options import keys_option, load_keys, match_one, yes_option
 from agent.clients.owner.stolen_notice import stolen_notice
 from agent.platform import files
@@ -38,11 +39,11 @@ def stolen(device_id: str, folder: Path, since: str | None, out: Path, sure: boo
     keys = load_keys(folder)
     name = match_one("device", device_id, keys.memory.devices())
     if not sure:
-        click.confirm(f"Declare the device {name} stolen?", abort=True, err=True)
+        confirm(f"Declare the device {name} stolen?", err=True)
     notice = stolen_notice(keys, name, None if since is None else times.parse_seconds(since, "--since"))
     files.write(out, notice)
     if as_json:
         emit_json({"device_id": name, "file": out})
         return
-    click.echo(f"{out} declares the device {words.plain(name)} stolen, signed with your key.")
-    click.echo("Give it to the requesters you trust.  Also revoke the device's certificate at the broker.")
+    say(f"{out} declares the device {words.plain(name)} stolen, signed with your key.")
+    say("Give it to the requesters you trust.  Also revoke the device's certificate at the broker.")

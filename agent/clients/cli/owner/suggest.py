@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import counted, in_words, say
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
 from agent.clients.cli.owner.review import find_request
 from agent.clients.media.confined import ConfinedMedia
@@ -50,10 +51,11 @@ def suggest(request_id: str, folder: Path, device: Path, out: Path, as_json: boo
         emit_json({"request": seen.request.id, "plan": str(out), "covers": len(found)})
         return
     for number, (clip, each) in enumerate(found, start=1):
-        span = f"{each.from_ms / 1000:.2f} s to {each.until_ms / 1000:.2f} s"
-        click.echo(f"{number}. clip {clip}: a face from {span}, {each.score:.0%} sure")
-    click.echo(
-        f"{len(found)} covers are in {out}.  Nothing was sent.  Correct them, and look at every picture:", err=True
+        span = f"{each.from_ms / 1000:.2f} s – {each.until_ms / 1000:.2f} s"
+        click.echo(f"{number}. {in_words('clip')} {clip}: {in_words(f'a face, {span}, {each.score:.0%} sure')}")
+    say(
+        f"{counted(len(found), 'cover')} in {out}.  Nothing was sent.  Correct them, and look at every picture:",
+        err=True,
     )
     click.echo(f"    doorward owner redact {seen.name[:8]} {out} --out FOLDER", err=True)
 

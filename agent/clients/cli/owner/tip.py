@@ -10,6 +10,7 @@ import msgspec
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
+from agent.cli.language import confirm, counted, in_words, listed, say
 from agent.clients.cli.owner.ledger import entry_line
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, match_one, yes_option
 from agent.clients.cli.owner.shared import shared_document, shared_lines
@@ -59,7 +60,7 @@ def send(
     stills = [match_one("segment", word, names) for word in _words(posters)]
     if not sure:
         to = entry.name if entry else requester
-        click.confirm(_question(to, message, shown, stills), abort=True, err=True)
+        confirm(_question(to, message, shown, stills), err=True)
     try:
         with DeviceLink(device) as link:
             sent = send_tip(link, keys, requester, message, segments=shown, posters=stills)
@@ -70,7 +71,7 @@ def send(
     if as_json:
         emit_json({"tip": sent, "requester": requester, "segments": shown, "posters": stills})
         return
-    click.echo(f"Tip {sent} is ready.  Until it is sent you can revoke it:  doorward owner revoke {sent[:8]}")
+    say(f"Tip {sent} is ready.  Until it is sent you can revoke it:  doorward owner revoke {sent[:8]}")
 
 
 @tip.command("list")
@@ -93,14 +94,14 @@ def list_tips(folder: Path, device: Path, as_json: bool) -> None:
         return
     for each in tips:
         name, to, where = (words.plain(value) for value in (each.id, each.requester, each.state))
-        click.echo(f"{name[:8]}  to {to}: {where}")
+        click.echo(f"{name[:8]}  {to}: {in_words(where)}")
         for line in shared_lines(sent[each.id]):
             click.echo(f"    {line}")
         for entry in entries:
             if entry.disclosure == each.id:
                 click.echo(f"        {entry_line(entry)}")
-    listed = ", ".join(f"{entry.id} ({entry.name})" for _, entry in found) or "no requester you trust"
-    click.echo(f"Tips are accepted by: {listed}.")
+    takers = ", ".join(f"{entry.id} ({entry.name})" for _, entry in found) or in_words("no requester you trust")
+    say(f"Tips are accepted by: {takers}.")
 
 
 def _left_out(to: str, message: str | None, error: CannotTellError, *, sure: bool) -> tuple[list[str], list[str]]:
@@ -108,20 +109,20 @@ def _left_out(to: str, message: str | None, error: CannotTellError, *, sure: boo
     shown, stills = list(error.segments), list(error.posters)
     if sure or not (message or shown or stills):
         raise error
-    click.echo(error.message, err=True)
-    click.confirm(f"Leave that out?  {_question(to, message, shown, stills)}", abort=True, err=True)
+    say(error.message, err=True)
+    confirm(f"{in_words('Leave that out?')}  {_question(to, message, shown, stills)}", err=True)
     return shown, stills
 
 
 def _question(to: str, message: str | None, segments: list[str], posters: list[str]) -> str:
     said = [
-        "your words" if message else "",
-        words.counted(len(segments), "segment") if segments else "",
-        words.counted(len(posters), "poster") if posters else "",
+        in_words("your words") if message else "",
+        counted(len(segments), "segment") if segments else "",
+        counted(len(posters), "poster") if posters else "",
     ]
-    asked = f"Send {words.listed([each for each in said if each])} to {to}?"
+    asked = in_words(f"Send {listed([each for each in said if each])} to {to}?")
     if segments or posters:
-        asked = f"Footage identifies its camera.  {asked}"
+        asked = f"{in_words('Footage identifies its camera.')}  {asked}"
     return asked
 
 

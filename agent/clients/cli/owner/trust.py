@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from agent.cli.frame import Group, emit_json, json_option
-from agent.cli.words import counted, day, plain
+from agent.cli.language import confirm, counted, in_words, say
+from agent.cli.words import day, plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner import household_roots, trust_roots
 from agent.clients.owner.clock import wall_ms
@@ -58,15 +59,15 @@ def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) ->
     parse_public_key(key)
     keys = load_keys(folder)
     if not sure:
-        click.confirm(f"Let the requesters of the root {key} ask you for footage?", abort=True, err=True)
+        confirm(f"Let the requesters of the root {key} ask you for footage?", err=True)
     with DeviceLink(device) as link:
         root = trust_roots.add_trust_root(link, keys, key)
     if as_json:
         emit_json({"root": root.text, "root_id": root.id})
         return
-    click.echo(
-        f"The root {root.id} is trusted.  Give the device its bundle:  doorward owner trust bundle FILE,\n"
-        "or wait for the root's news:  doorward owner trust accept"
+    say(
+        f"The root {root.id} is trusted.  Give the device its bundle:  doorward owner trust bundle FILE\n"
+        "Or wait for the root's news:  doorward owner trust accept"
     )
 
 
@@ -86,17 +87,18 @@ def take_over(folder: Path, device: Path, sure: bool, as_json: bool) -> None:
         chosen = household_roots.household_roots(link, keys)
     if not as_json:
         for each in chosen:
-            click.echo(f"{each.key.text}\n    {plain(each.by)} chose it on {day(each.at_ms)}.")
+            click.echo(each.key.text)
+            say(f"    {plain(each.by)} chose it on {day(each.at_ms)}.")
     if chosen and not sure:
-        click.confirm("Do you trust them too?", abort=True, err=True)
+        confirm("Do you trust them too?", err=True)
     with DeviceLink(device) as link:
         household_roots.take_over_roots(link, keys, chosen)
     if as_json:
         emit_json({"roots": [{"root": each.key.text, "by": each.by, "chosen_ms": each.at_ms} for each in chosen]})
     elif not chosen:
-        click.echo("The owners chose no root that this machine does not know.")
+        say("The owners chose no root that this machine does not know.")
     else:
-        click.echo(f"You trust {counted(len(chosen), 'more root')}.  See its requesters:  doorward owner trust show")
+        say(f"You trust {counted(len(chosen), 'more root')}.  See its requesters:  doorward owner trust show")
 
 
 @trust.command("remove-root")
@@ -112,7 +114,7 @@ def remove_root(key: str, folder: Path, device: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"root": root.text, "root_id": root.id})
         return
-    click.echo(f"The root {root.id} is no longer trusted.")
+    say(f"The root {root.id} is no longer trusted.")
 
 
 @trust.command()
@@ -160,13 +162,13 @@ def _agree(keys: OwnerKeys, device: Path, data: bytes, *, sure: bool, as_json: b
     if not as_json:
         _say_change(offered, change)
     if not sure and change != diff(None, None):
-        click.confirm("Let the device use it?", abort=True, err=True)
+        confirm("Let the device use it?", err=True)
     with DeviceLink(device) as link:
         trust_roots.offer_bundle(link, keys, data)
     if as_json:
         emit_json(_change_document(offered, change))
         return
-    click.echo(f"Version {offered.version} is in use.")
+    say(f"Version {offered.version} is in use.")
 
 
 @trust.command("diff")
@@ -214,23 +216,25 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
         )
         return
     if not store.roots:
-        click.echo("You trust no root, so no requester may ask.")
+        say("You trust no root, so no requester may ask.")
     for root in store.roots.values():
         held = store.bundles.get(root.id)
-        click.echo(f"{root.text}  ({root.id}, {f'version {held.version}' if held else 'no bundle yet'})")
+        version = f"{in_words('version')} {held.version}" if held else in_words("no bundle yet")
+        click.echo(f"{root.text}  ({root.id}, {version})")
         for entry in _entries(held):
             click.echo(f"    {_line(entry)}")
             click.echo(f"        {_bounds(entry)}")
     for name, data in trusted.offers.items():
         _say_news(name, trusted.store.bundles.get(name), trusted.store.open(data).bundle)
     for name, since_s in trusted.stale_roots(now_s).items():
-        click.echo(
-            f"{click.style('No news: ', fg='yellow')}the root {name} has been silent since {day(since_s * 1000)}.  "
+        silent = (
+            f"The root {name} has been silent since {day(since_s * 1000)}.  "
             "Its news may be held back; whom it has taken off its list since then is unknown."
         )
+        click.echo(f"{click.style(in_words('No news:'), fg='yellow')} {in_words(silent)}")
     for root in trusted.unconfirmed:
-        click.echo(f"{click.style('Not confirmed here: ', fg='yellow')}{root.text}")
-        click.echo(
+        click.echo(f"{click.style(in_words('Not confirmed here:'), fg='yellow')} {root.text}")
+        say(
             "    The device trusts it, but you did not choose it on this machine.  If another owner chose it: trust "
             "take-over.  To trust it by its key: trust add-root KEY."
         )
@@ -255,26 +259,27 @@ def _say_news(root: str, held: TrustBundle | None, heard: TrustBundle) -> None:
     gains: dict[str, set[WideningKind]] = {}
     for each in widenings(held, heard):
         gains.setdefault(each.requester, set()).add(each.kind)
-    click.echo(click.style(f"The root {root} has news:", fg="yellow"))
+    click.echo(click.style(in_words(f"The root {root} has news:"), fg="yellow"))
     for name, kinds in gains.items():
         if WideningKind.JOINED in kinds:
-            click.echo(f"    {names[name]} joined.")
+            say(f"    {names[name]} joined.")
         else:
-            click.echo(f"    {names[name]}: {', '.join(_GAINS[kind] for kind in WideningKind if kind in kinds)}.")
-    click.echo("    It waits for you:  doorward owner trust accept")
+            gained = ", ".join(in_words(_GAINS[kind]) for kind in WideningKind if kind in kinds)
+            click.echo(f"    {names[name]}: {gained}.")
+    say("    It waits for you:  doorward owner trust accept")
 
 
 def _say_change(offered: TrustBundle, change: TrustDiff) -> None:
     entries = {entry.id: entry for entry in offered.requesters}
-    click.echo(f"Bundle of the root {offered.root}, version {offered.version}:")
+    say(f"Bundle of the root {offered.root}, version {offered.version}:")
     for name in change.added:
-        click.echo(f"  new      {_line(entries[name])}")
+        click.echo(f"  {in_words('new')}: {_line(entries[name])}")
     for name in change.changed:
-        click.echo(f"  changed  {_line(entries[name])}")
+        click.echo(f"  {in_words('changed')}: {_line(entries[name])}")
     for name in change.removed:
-        click.echo(f"  gone     {name}")
+        click.echo(f"  {in_words('gone')}: {name}")
     if change == diff(None, None):
-        click.echo("  nothing changes")
+        say("  nothing changes")
 
 
 def _change_document(offered: TrustBundle, change: TrustDiff) -> dict[str, Any]:
@@ -297,7 +302,8 @@ def _entry_document(entry: RequesterEntry) -> dict[str, Any]:
 
 def _line(entry: RequesterEntry) -> str:
     keys = _usable(entry)
-    return f"{entry.name} ({entry.kind.value}), {entry.id}" + ("" if keys else ", all keys revoked")
+    revoked = "" if keys else f", {in_words('all keys revoked')}"
+    return f"{entry.name} ({in_words(entry.kind.value)}), {entry.id}{revoked}"
 
 
 def _bounds(entry: RequesterEntry) -> str:
@@ -306,10 +312,10 @@ def _bounds(entry: RequesterEntry) -> str:
     until = [key.until_s for key in entry.keys if not key.revoked]
     own = msgspec.to_builtins(entry.limits)
     said = [
-        f"keys until {day(max(until) * 1000)} UTC" if until else "no key in use",
+        in_words(f"keys until {day(max(until) * 1000)} UTC" if until else "no key in use"),
         counted(len(entry.regions), "region"),
         *(f"{name} {value}" for name, value in own.items() if value is not None),
-        "takes tips" if entry.tips else "",
+        in_words("takes tips") if entry.tips else "",
     ]
     return "; ".join(each for each in said if each)
 

@@ -1,0 +1,181 @@
+"""The texts that commands print for owners and installers, in each language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from agent.cli import frame, language
+from agent.cli.app import COMMANDS, doorward
+from agent.cli.config import config
+from agent.cli.frame import run
+from agent.clients.cli.owner import COMMANDS as OWNERS
+from agent.core.consent import RequestState
+from agent.core.languages import ENGLISH, LANGUAGES
+from agent.core.ledger.entries import EntryKind
+from agent.core.object_detection.labels import ObjectLabel
+from agent.core.vault.coverage import CoverageState
+from agent.sentences import in_language, in_terminal, knows, plural
+from agent.wire.fields import Kind
+from agent.wire.statements import AbsenceReason, Incident
+from tests.sentences.shown_texts import counted_nouns, printed_by_click, shown_texts, sources
+
+OTHERS = sorted(LANGUAGES.keys() - {ENGLISH})
+COMMAND = re.compile(r"(:|\A)\s*(?:sudo |doorward |systemctl |journalctl |ssh |age -)[^:]*\Z")
+"""A command that a reader types, alone or behind the words that name it."""
+NOT_SENTENCES = {
+    "cli/app.py": ("Exit status:", "2 operator", "what they should be"),
+    "cli/checks/broker.py": ("GET ", "Upgrade: ", "Connection: ", "Sec-WebSocket"),
+    "cli/checks/memory.py": ('object_detection.use = "off"',),
+    "cli/checks/running.py": ("to its end.",),
+    "cli/words.py": ("µ min µ s",),
+    "clients/owner/file_keys.py": ("The sound of segment", "The poster of segment"),
+    "cli/self_test.py": ("name = ", "kind = ", "realtime = ", "level = "),
+    "clients/owner/known_devices.py": ("root_sha256: ",),
+    "clients/owner/link_session.py": ("link session",),
+    "clients/owner/review.py": ("SegmentRecord | RecoveredRecord",),
+    "clients/owner/recovery_kit.py": ("doorward(?:",),
+}
+"""Protocols, units, a file that a program reads, and beginnings: of what the code compares, and before an id."""
+DOCUMENTS = {
+    "cli/change_of_owner.py": (
+        "unknown: its key", "device key", "journal, ledger", "µ sealed files", "TLS key", "Flash memory",
+        "what 'µ' was",
+    ),
+    "cli/sign.py": ("and sound", "all the time", "if a person rings", "This doorbell records video"),
+    "cli/support.py": ("doorward µ, Python", "The configuration is not TOML."),
+    "clients/owner/keys.py": ("# opens", "name: 'recovery'", "recovery: a recovery key"),
+    "clients/owner/recovery_kit.py": ("Enrol your doorbell.", "Then delete this file"),
+}  # fmt: skip
+"""A signed receipt, a file for helpers, key files; the sign and the recovery page, which have separate tests."""
+FOR_EXPERTS = {
+    "armor.py", "committed.py", "files.py", "identities.py", "live_frames.py", "ledger_copy.py",
+    "transparency_picture.py", "status_watch.py",
+}  # fmt: skip
+"""Faults inside age files; documents for others; the figures of `doorward status --watch`, which are for Prometheus."""
+
+
+@pytest.fixture(autouse=True)
+def _in_english_again() -> Iterator[None]:
+    yield
+    language.speak(ENGLISH)
+
+
+def untranslated(path: str, text: str, code: str) -> bool:
+    if any(text.startswith(each) for table in (NOT_SENTENCES, DOCUMENTS) for each in table.get(path, ())):
+        return False
+    tries = {text, COMMAND.sub(r"\1", text), text.strip("µ "), text.lstrip("µ"), re.sub(r"  µ\Z", "", text)}
+    return not any(not re.search("[A-Za-z]", each) or knows(each, code) for each in tries)
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_text_that_a_command_of_an_owner_can_print_is_in_the_language(code: str) -> None:
+    lacking = [
+        f"{path.name}:{line}: {text}"
+        for path in sources()
+        if path.name not in FOR_EXPERTS
+        for line, text in shown_texts(path)
+        if untranslated(path.as_posix().partition("/agent/")[2], text, code)
+    ]
+    assert lacking == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_line_of_the_lists_of_commands_is_in_the_language(code: str) -> None:
+    shown = [
+        each.summary for table in (COMMANDS, OWNERS) for name, each in table.items() if name not in frame.IN_ENGLISH
+    ]
+    assert [each for each in (*shown, *printed_by_click()) if not knows(each, code)] == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_word_of_a_list_is_in_the_language(code: str) -> None:
+    kinds = (RequestState, EntryKind, CoverageState, ObjectLabel, Kind, Incident, AbsenceReason)
+    words = {each.value for kind in kinds for each in kind}
+    assert sorted(each for each in words if not knows(each, code)) == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_noun_that_is_counted_has_its_plurals(code: str) -> None:
+    for noun in counted_nouns():
+        for number in (0, 1, 2, 3, 11, 100):
+            said = plural(number, noun, code)
+            assert noun not in ("fault", "thing") or noun not in said
+            assert str(number) in said or (code == "ar" and number < 3)
+
+
+def test_the_language_is_that_of_the_option_or_else_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LC_ALL", "nl_NL.UTF-8")
+    assert run(doorward, ["config", "check", "/nonexistent.toml"]) == 2
+    assert "Wat te doen:" in capsys.readouterr().err
+    assert run(doorward, ["--language", "fr", "config", "check", "/nonexistent.toml"]) == 2
+    assert "Que faire\N{NO-BREAK SPACE}:" in capsys.readouterr().err
+
+
+def test_a_wrong_argument_is_explained_in_the_language(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(doorward, ["--language", "de", "owner", "deny"]) == 2
+    said = capsys.readouterr().err
+    assert "Aufruf: doorward owner deny" in said
+    assert "Fehler: Argument 'REQUEST' fehlt." in said
+
+
+def test_help_is_in_the_language_as_far_as_it_is_translated(capsys: pytest.CaptureFixture[str]) -> None:
+    run(doorward, ["--language", "es", "--help"])
+    said = capsys.readouterr().out
+    assert "Uso: doorward" in said
+    assert "Quitar Doorward de esta máquina." in said
+
+
+def test_the_commands_of_operators_stay_in_english(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(doorward, ["--language", "de", "requester", "--nonsense"]) == 2
+    assert "Error: No such option" in capsys.readouterr().err
+
+
+def test_a_json_document_is_the_same_in_each_language() -> None:
+    said = []
+    for code in LANGUAGES:
+        language.speak(code)
+        said.append(CliRunner().invoke(config, ["check", "/nonexistent.toml", "--json"]).output)
+    assert len(set(said)) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"), [("de", "ja"), ("nl", "J"), ("fr", "o"), ("es", "sí"), ("ar", "نعم"), ("ar", "y")]
+)
+def test_a_question_takes_yes_in_the_language_and_no_otherwise(code: str, answer: str) -> None:
+    @click.command()
+    def asks() -> None:
+        language.speak(code)
+        language.confirm("Is it yours?")
+        click.echo("agreed")
+
+    assert "agreed" in CliRunner().invoke(asks, input=f"{answer}\n").output
+    for refused in ("", "n", in_language("no", code)):
+        assert "agreed" not in CliRunner().invoke(asks, input=f"{refused}\n").output
+    assert "agreed" not in CliRunner().invoke(asks, input="perhaps\n\n").output
+
+
+def test_a_right_to_left_line_and_its_values_are_isolated() -> None:
+    said = in_terminal("/mnt/usb is not there, so no backup is made.", "ar")
+    assert said.startswith("\N{RIGHT-TO-LEFT ISOLATE}")
+    assert "\N{FIRST STRONG ISOLATE}/mnt/usb\N{POP DIRECTIONAL ISOLATE}" in said
+    assert said.endswith("\N{POP DIRECTIONAL ISOLATE}")
+    typed = in_terminal("To deny it:  doorward owner deny 0123", "ar")
+    assert "\N{LEFT-TO-RIGHT ISOLATE}doorward owner deny 0123\N{POP DIRECTIONAL ISOLATE}" in typed
+
+
+def test_no_mark_of_direction_of_a_translation_is_replaced_and_those_of_strangers_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(doorward, ["--language", "ar", "config", "check", "/\N{RIGHT-TO-LEFT OVERRIDE}x.toml"])
+    said = capsys.readouterr().err
+    assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in said
+    assert said.count("\N{REPLACEMENT CHARACTER}") >= 1
+    language.speak("ar")
+    assert "\N{REPLACEMENT CHARACTER}" not in language.in_words("--keep-all and --replaces exclude each other.")
