@@ -6,12 +6,12 @@ import dataclasses
 import datetime
 import shutil
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
-from agent.cli import words
 from agent.cli.checks.backups import check_backups
 from agent.cli.checks.board import check_heat, check_limits, check_panel
 from agent.cli.checks.broker import check_broker, check_congestion_control, check_relay
@@ -21,12 +21,14 @@ from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import CheckStatus, Finding, bad, fine, poor
 from agent.cli.checks.memory import check_memory
 from agent.cli.checks.object_detection import check_object_detection
+from agent.cli.checks.page_domain import check_page_domain
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.checks.speaker import check_speaker
 from agent.cli.checks.update_news import check_updates
 from agent.cli.checks.witnesses import check_witnesses
 from agent.cli.frame import config_option, emit_json, json_option
+from agent.cli.language import counted, in_words, say
 from agent.config import Configuration, load
 from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
@@ -57,7 +59,7 @@ def doctor(config: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"ok": ok, "findings": [dataclasses.asdict(finding) for finding in findings]})
     else:
-        click.echo(_verdict(findings))
+        say(_verdict(findings))
     raise click.exceptions.Exit(0 if ok else 1)
 
 
@@ -85,6 +87,7 @@ def examine(config: Path) -> Iterator[Finding]:
         if configuration.broker is not None:
             yield from _guarded("congestion control", lambda: iter((check_congestion_control(),)))
         yield from _guarded("relay", lambda: check_relay(configuration, now))
+        yield from _guarded("page certificate", lambda: check_page_domain(configuration, now))
         yield from _guarded("updates", lambda: iter((check_updates(configuration, status),)))
         if (witness := configuration.witness) is not None:
             yield from _guarded("time", lambda: check_witnesses(witness, status))
@@ -119,10 +122,16 @@ def _guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[F
 
 def _show(finding: Finding) -> None:
     mark, colour = _MARKS[finding.health]
-    click.echo(f"{click.style(mark, fg=colour, bold=True)} {finding.subject:{_COLUMN}}", nl=False)
-    click.echo(_beside(finding.message))
+    click.echo(f"{click.style(mark, fg=colour, bold=True)} {_subject(finding.subject):{_COLUMN}}", nl=False)
+    click.echo(_beside(in_words(finding.message)))
     if finding.remedy:
-        click.echo(" " * (_COLUMN + 2) + _beside(f"What to do: {finding.remedy}"))
+        click.echo(" " * (_COLUMN + 2) + _beside(f"{in_words('What to do:')} {in_words(finding.remedy)}"))
+
+
+def _subject(subject: str) -> str:
+    # Isolates have no width, but they are characters.
+    said = in_words(subject)
+    return said + " " * sum(unicodedata.category(each) == "Cf" for each in said)
 
 
 def _beside(text: str) -> str:
@@ -137,7 +146,7 @@ def _verdict(findings: list[Finding]) -> str:
     faults = sum(finding.health is CheckStatus.BAD for finding in findings)
     warnings = sum(finding.health is CheckStatus.POOR for finding in findings)
     if faults:
-        return f"\n{words.counted(faults, 'fault')} must be mended before Doorward can do its job."
+        return f"\n{counted(faults, 'fault')} must be mended before Doorward can do its job."
     if warnings:
-        return f"\nDoorward can do its job; {words.counted(warnings, 'thing')} could be better."
+        return f"\nDoorward can do its job; {counted(warnings, 'thing')} could be better."
     return "\nAll is well."

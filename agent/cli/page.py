@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
+from agent.cli.language import in_words, say
 from agent.config import load
 from agent.ipc.control_operations import GetPageAuthority, MakePageCode
 from agent.ipc.rpc import Request
@@ -44,23 +45,67 @@ def code(config: Path, qr: bool, as_json: bool) -> None:
     if as_json:
         emit_json(msgspec.to_builtins(answer))
         return
+    if answer.trusted:
+        say(f"1  Open {click.style(answer.url, bold=True)}")
+        say("   If the browser warns about the connection, stop. Do not type a code there.\n")
+        say(f"2  Code {click.style(answer.code, bold=True)}    good once, for {answer.life_s // 60} minutes\n")
+        if qr:
+            _show_qr(answer.url)
+        return
     install = answer.install
-    click.echo("1  Make your phone or computer trust this doorbell, once.  On it, open\n")
+    say("1  Make your phone or computer trust this doorbell, once.  On it, open\n")
     click.echo(f"        {click.style(install, bold=True)}\n")
-    click.echo("   install the authority, and compare its fingerprint (SHA-256):\n")
+    say("   install the authority, and compare its fingerprint (SHA-256):\n")
     click.echo(f"        {_in_two_lines(answer.fingerprint)}\n")
-    click.echo("   On a computer with SSH access to this one, skip the comparison:")
+    say("   On a computer with SSH access to this one, skip the comparison:")
     click.echo("   ssh THIS-DOORBELL sudo doorward page authority - > doorward-authority.crt\n")
-    click.echo(f"2  Open {click.style(answer.url, bold=True)}")
+    say(f"2  Open {click.style(answer.url, bold=True)}")
     for url in answer.urls:
-        click.echo(f"   or   {url}")
-    click.echo("   If the browser warns about the connection, stop. Do not type a code there.\n")
-    click.echo(f"3  Code {click.style(answer.code, bold=True)}    good once, for {answer.life_s // 60} minutes\n")
+        click.echo(f"   {in_words('or')}   {url}")
+    say("   If the browser warns about the connection, stop. Do not type a code there.\n")
+    say(f"3  Code {click.style(answer.code, bold=True)}    good once, for {answer.life_s // 60} minutes\n")
     if qr:
-        import segno
+        _show_qr(f"{install}#{answer.fingerprint.replace(' ', '')}")
 
-        address = f"{install}#{answer.fingerprint.replace(' ', '')}"
-        segno.make(address, error="m").terminal(sys.stdout, compact=True)
+
+def _show_qr(address: str) -> None:
+    import segno
+
+    segno.make(address, error="m").terminal(sys.stdout, compact=True)
+
+
+@page.command()
+@config_option
+@click.argument("key", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.argument("chain", type=click.Path(dir_okay=False, exists=True, path_type=Path))
+def certificate(config: Path, key: Path, chain: Path) -> None:
+    """Give the page the certificate of your own domain: its private KEY, and the CHAIN with the certificate first.
+
+    It belongs to page.domain in the configuration, and comes from a public authority, for example by ACME.  The page
+    takes it within seconds, without a restart.  Run it again after each renewal: docs/install.md has the steps.
+    """
+    import datetime
+
+    from agent.custodian.page.domain_certificate import FILE, checked_pem
+    from agent.custodian.state_folder import StateFolder
+    from agent.errors import ConfigurationError
+    from agent.platform.privileges import PrivilegedFolder
+
+    configuration = load(config)
+    domain = configuration.page.domain if configuration.page is not None else ""
+    if not domain:
+        raise ConfigurationError(
+            f"{config} names no domain for the page.", remedy="Add domain to [page], then run:  sudo doorward apply"
+        )
+    data = checked_pem(
+        domain, files.read(key, _MOST_BYTES), files.read(chain, _MOST_BYTES), datetime.datetime.now(datetime.UTC)
+    )
+    state = StateFolder(configuration.device.state_dir)
+    if not state.page.is_dir():
+        raise ConfigurationError(f"The page of {domain} has not run yet.", remedy="Start the doorbell first.")
+    with PrivilegedFolder(state.root) as own, own.inside(state.page.name) as folder:
+        folder.put(FILE, data)
+    say(f"The page shows the certificate of {domain} within seconds.")
 
 
 @page.command()

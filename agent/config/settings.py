@@ -366,6 +366,9 @@ class PageConfig(Section, frozen=True, kw_only=True):
     name: Annotated[str, Meta(max_length=63, pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?\Z")] = ""
     addresses: Annotated[tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]{2,45}\Z")], ...], Meta(max_length=16)] = ()
     mdns: bool = True
+    domain: Annotated[
+        str, Meta(max_length=253, pattern=r"^(([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63})?\Z")
+    ] = ""
     setup_by_camera: bool = False
 
 

@@ -420,8 +420,11 @@ class AuthorityAnswer(Struct):
 
 
 class PageCodeAnswer(AuthorityAnswer):
+    """`trusted`: `url` has a certificate of a public authority, so a phone installs nothing."""
+
     code: str
     life_s: Seconds
+    trusted: bool = False
 
 
 class EnrolmentTest(Struct):

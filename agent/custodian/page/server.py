@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.app import Application, build
 from agent.custodian.page.certificate_authority import PageCertificates
 from agent.custodian.page.documents import Pages
+from agent.custodian.page.domain_certificate import DomainCertificate
 from agent.custodian.page.listener import IDLE_S, ConnectionPriority, PageHttpServer, PageListener
 from agent.custodian.page.mdns import MdnsAnnouncement, Network, network, own_addresses
 from agent.custodian.page.operations import GlanceKeys, PageOperations
@@ -76,6 +78,7 @@ class PageServer:
         self._log = structlog.get_logger("page")
         addresses = self._served(network())
         self.certificates = PageCertificates(folder, self._name, addresses, self._now())
+        self._domain = DomainCertificate(folder, settings.domain) if settings.domain else None
         set_up = parts.set_up
         self._sessions = Sessions(
             folder / "page.sqlite",
@@ -119,8 +122,8 @@ class PageServer:
 
     @property
     def url(self) -> str:
-        """Returns the page's address, by name."""
-        return f"https://{_host(self._name, self.port)}/"
+        """Returns the page's address, by name: by the household's domain if its certificate counts."""
+        return f"https://{_host(self._settings.domain if self._is_trusted() else self._name, self.port)}/"
 
     @property
     def urls(self) -> list[str]:
@@ -156,7 +159,7 @@ class PageServer:
             timeout_graceful_shutdown=_STOP_S,
         )
         config.load()
-        self._connections = PageListener(listener, self.certificates.context())
+        self._connections = PageListener(listener, self._tls())
         server = self._server = PageHttpServer(config, self._connections)
         self._thread = threading.Thread(target=server.run, args=([listener],), name="page", daemon=True)
         self._thread.start()
@@ -209,7 +212,11 @@ class PageServer:
             "fingerprint": self.certificates.fingerprint,
         }
         if op == "page_code":
-            result |= {"code": code_text(self._sessions.make_code("printed")), "life_s": CODE_LIFE_S}
+            result |= {
+                "code": code_text(self._sessions.make_code("printed")),
+                "life_s": CODE_LIFE_S,
+                "trusted": self._is_trusted(),
+            }
         return Frame({"ok": True, "result": result}, self.certificates.authority_der)
 
     def _know(self, connection: object, caller: Caller) -> None:
@@ -228,7 +235,34 @@ class PageServer:
 
     def _answer_to(self, addresses: tuple[str, ...]) -> None:
         self._addresses = addresses
-        self._hosts = frozenset(f"{name}:{self.port}" for name in (self._name, *map(_bracketed, addresses)))
+        own = (self._domain.domain,) if self._domain is not None else ()
+        self._hosts = frozenset(f"{name}:{self.port}" for name in (self._name, *own, *map(_bracketed, addresses)))
+
+    def _is_trusted(self) -> bool:
+        return self._domain is not None and self._domain.is_valid(self._now())
+
+    def _tls(self) -> ssl.SSLContext:
+        """Returns the context of the own authority, which gives way to that of the domain for browsers that ask."""
+        context = self.certificates.context()
+        domain = self._domain
+        if domain is None:
+            return context
+        self._take_domain_certificate(domain)
+
+        def choose(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _first: ssl.SSLContext) -> None:
+            if (chosen := domain.context_for(name)) is not None:
+                connection.context = chosen
+
+        context.sni_callback = choose
+        return context
+
+    def _take_domain_certificate(self, domain: DomainCertificate) -> None:
+        """A file that does not fit is no reason to stop: the page goes on with the certificate that it has."""
+        try:
+            if domain.look():
+                self._log.info("page_domain_certificate", domain=domain.domain)
+        except (ConfigurationError, StorageError) as error:
+            self._log.warning("page_domain_certificate_refused", reason=str(error))
 
     def _keep_reachable(self) -> None:
         while True:
@@ -251,6 +285,8 @@ class PageServer:
                 self._announcement = MdnsAnnouncement(self._name, self._addresses, self.port)
                 self._announcement.start()
         self.certificates.certify(self._addresses, self._now())
+        if self._domain is not None:
+            self._take_domain_certificate(self._domain)
 
     def _listen(self) -> socket.socket:
         address = ipaddress.ip_address(self._settings.host)

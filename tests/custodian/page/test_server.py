@@ -119,7 +119,7 @@ def test_the_terminal_is_told_where_the_page_is_and_gets_a_code_only_if_it_asks_
     told = page.answer(Frame({"op": "page_code"}))
     code = told.head["result"].pop("code")
     assert (told.head, told.body) == (
-        {"ok": True, "result": {**where, "life_s": 900}},
+        {"ok": True, "result": {**where, "life_s": 900, "trusted": False}},
         page.certificates.authority_der,
     )
     assert page._sessions._database.execute("SELECT kind FROM codes").fetchall() == [("printed",)]
