@@ -149,7 +149,7 @@ def rabbitmq() -> Iterator[World]:
 
 
 def _await(port: int, process: subprocess.Popen[bytes], log: Path, root: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while True:
         with closing(socket.socket()) as knocking:
             if knocking.connect_ex(("127.0.0.1", port)) == 0:

@@ -46,7 +46,7 @@ PROXY = "127.0.2.10"
 HOSTS = tuple(f"127.0.2.{number + 1}" for number in range(NODES))
 PORT, DISTRIBUTION_PORT = 18_883, 25_672
 """The second is the first node's. Each has its own, as each has its own name at their common epmd."""
-_START_S = 300.0
+_START_S = 900.0
 _LARGE_BYTES = 4_500
 """Bytes of a usual request."""
 _CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"

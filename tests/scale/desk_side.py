@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -82,6 +83,8 @@ class DeskSide:
         ends.callback(self.store.stop)
         self.store.start()
         self.workers: list[Worker] = []
+        self.lock = threading.Lock()
+        """The requester's index is one connection to PostgreSQL: one thread uses it at a time."""
         self._ends = ends
         with closing(self.store.client()) as client:
             patiently(lambda: client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True))
@@ -168,7 +171,12 @@ class DeskSide:
             area=Circle(lat=52.25, lon=west + 0.25, radius_m=300), from_s=now_s - 7200, to_s=now_s - 3600,
             not_after_s=now_s + 86_400, case=case,
         )  # fmt: skip
-        return self.again(lambda: messages.make_request(self.requester, asked, now_s=now_s, trust_root=self.root_id).id)
+        with self.lock:
+            return str(
+                self.again(
+                    lambda: messages.make_request(self.requester, asked, now_s=now_s, trust_root=self.root_id).id
+                )
+            )
 
     def tell(self, west: float, title: str) -> str:
         """Signs a bulletin for the cells at that longitude. Returns its id."""
@@ -176,17 +184,20 @@ class DeskSide:
 
         until_s = int(time.time()) + 86_400
         cells = (cell_of(52.25, west + 0.25),)
-        return self.again(
-            lambda: messages.make_bulletin(
-                self.requester, title, "Keep your windows closed.", language="en", not_after_s=until_s, cells=cells,
-                trust_root=self.root_id,
-            ).id
-        )  # fmt: skip
+        with self.lock:
+            made = self.again(
+                lambda: messages.make_bulletin(
+                    self.requester, title, "Keep your windows closed.", language="en", not_after_s=until_s,
+                    cells=cells, trust_root=self.root_id,
+                )
+            )  # fmt: skip
+        return str(made.id)
 
     def is_published(self, message: str) -> bool:
         from agent.clients.requester.publisher import is_published
 
-        return bool(self.again(lambda: is_published(self.requester, message)))
+        with self.lock:
+            return bool(self.again(lambda: is_published(self.requester, message)))
 
     def outcomes(self) -> dict[str, Outcome]:
         """Returns what the stores have of each answer."""

@@ -51,7 +51,8 @@ class Tipsters:
         """Moves the waiting tips into the inbox, as the desk does each hour: here at once."""
         from desk.neighbourhood import tip_relay
 
-        self._desk.again(lambda: tip_relay.release(int(time.time()) + tip_relay.HOUR_S))
+        with self._desk.lock:
+            self._desk.again(lambda: tip_relay.release(int(time.time()) + tip_relay.HOUR_S))
 
     def broken(self) -> list[str]:
         """Returns each accepted tip that is not in the inbox once, as it was sealed."""
