@@ -22,7 +22,7 @@ from agent.core.vault.coverage import CoverageState
 from agent.sentences import in_language, in_terminal, knows, plural
 from agent.wire.fields import Kind
 from agent.wire.statements import AbsenceReason, Incident
-from tests.sentences.shown_texts import counted_nouns, printed_by_click, shown_texts, sources
+from tests.sentences.shown_texts import counted_nouns, help_texts, printed_by_click, shown_texts, sources
 
 OTHERS = sorted(LANGUAGES.keys() - {ENGLISH})
 COMMAND = re.compile(r"(:|\A)\s*(?:sudo |doorward |systemctl |journalctl |ssh |age -)[^:]*\Z")
@@ -93,6 +93,11 @@ def test_every_line_of_the_lists_of_commands_is_in_the_language(code: str) -> No
 
 
 @pytest.mark.parametrize("code", OTHERS)
+def test_every_paragraph_and_option_that_help_shows_is_in_the_language(code: str) -> None:
+    assert sorted({f"{name}: {text}" for name, text in help_texts() if not knows(text, code)}) == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
 def test_every_word_of_a_list_is_in_the_language(code: str) -> None:
     kinds = (RequestState, EntryKind, CoverageState, ObjectLabel, Kind, Incident, AbsenceReason)
     words = {each.value for kind in kinds for each in kind}
@@ -125,7 +130,13 @@ def test_a_wrong_argument_is_explained_in_the_language(capsys: pytest.CaptureFix
     assert "Fehler: Argument 'REQUEST' fehlt." in said
 
 
-def test_help_is_in_the_language_as_far_as_it_is_translated(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_is_in_the_language(capsys: pytest.CaptureFixture[str]) -> None:
+    run(doorward, ["--language", "nl", "owner", "open", "--help"])
+    said = capsys.readouterr().out
+    assert "Gebruik: doorward owner open" in said
+    assert "--no-sound" in said
+    assert "Alleen beeld." in said
+    assert "[omgevingsvariabele: DOORWARD_OWNER; standaard:" in " ".join(said.split())
     run(doorward, ["--language", "es", "--help"])
     said = capsys.readouterr().out
     assert "Uso: doorward" in said
