@@ -107,7 +107,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if _is_left_out(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        kept = {*items} - {*left_out}
+        items[:] = [item for item in items if item in kept]
 
 
 def _is_left_out(item: pytest.Item) -> bool:
