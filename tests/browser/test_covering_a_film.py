@@ -245,33 +245,3 @@ def test_what_a_plan_hides_leaves_by_no_other_way_and_a_browser_that_cannot_cove
     )
     assert home.house.state_of(request) == "pending"
     assert people.browser.troubles("ana") == []
-
-
-@pytest.mark.at_length("make test-browser")
-def test_one_tap_suggests_covers_and_the_owner_corrects_each(home: Home) -> None:
-    """The program and its network come only then. `tests/browser/test_covers_in_a_browser.py` measures what it finds."""
-    people, request = home.people, home.asked("2026-73")
-    people.open_request("ana", request)
-    people.run(
-        "ana",
-        OPEN_EDITOR
-        + """const asked = [];
-             page.on("request", (each) => asked.push(new URL(each.url()).pathname));
-             const covers = page.locator(".cover-list > li");
-             await page.getByRole("button", {name: "Suggest covers"}).click();
-             await page.getByText(/covers? (is|are) suggested/).waitFor({timeout: 200000});
-             if (!asked.includes("/static/faces.bin")) throw new Error(`asked for ${asked}`);
-             const count = await covers.count();
-             await page.getByLabel("Until second").fill("0.5");
-             await page.getByLabel("Until second").press("Tab");
-             await page.getByText(/^1. Face, 0.00 to 0.50 s/).waitFor();
-             if (count > 1) {
-               await page.getByRole("button", {name: "Remove number 2"}).click();
-               if ((await covers.count()) !== count - 1) throw new Error("it stays");
-             }
-             // A second tap brings back what was removed, and keeps what its owner has changed.
-             await page.getByRole("button", {name: "Suggest covers"}).click();
-             await page.waitForFunction((n) => document.querySelectorAll(".cover-list > li").length === n, count + 1);
-             await page.getByText(/^1. Face, 0.00 to 0.50 s/).waitFor();""",
-    )
-    assert people.browser.troubles("ana") == []

@@ -29,6 +29,10 @@ SIZES: Final = 3
 network's largest face has 300 pixels."""
 WIDE_EACH: Final = 3
 """The widest size takes most of the time, so it is examined in each third picture. Patterns are followed between."""
+DARK: Final = 70
+BRIGHT: Final = 110
+MOST_GAIN: Final = 4.0
+"""A picture with a mean brightness below `DARK` is examined at `BRIGHT`, brightened by this factor at most."""
 LUMA_PX: Final = 640
 """Patterns are followed in a copy of this width, or of the picture's own if it is smaller."""
 _MOST_OVERLAP: Final = 0.45
@@ -60,8 +64,14 @@ def examine(
     `is_wide`: examine it at more than `LUMA_PX`, too.
     """
     height, width = picture.shape[:2]
-    found: list[Face] = []
+    columns = min(LUMA_PX, width)
+    small = cv2.resize(picture, (columns, max(1, round(height * columns / width))), interpolation=cv2.INTER_AREA)
+    luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+    brightness = float(luma.mean())
     copy = picture
+    if brightness < DARK:
+        copy = np.asarray(cv2.convertScaleAbs(picture, alpha=min(MOST_GAIN, BRIGHT / max(1.0, brightness))), np.uint8)
+    found: list[Face] = []
     for halvings in range(SIZES):
         columns = min(WIDEST_PX, width) >> halvings
         rows = max(1, round(height * columns / width))
@@ -78,9 +88,6 @@ def examine(
     for face in found:
         if all(overlap(face, other) <= _MOST_OVERLAP for other in kept):
             kept.append(face)
-    columns = min(LUMA_PX, width)
-    small = cv2.resize(picture, (columns, max(1, round(height * columns / width))), interpolation=cv2.INTER_AREA)
-    luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
     return luma, [(face.score, (face.left, face.top, face.right, face.bottom)) for face in kept]
 
 

@@ -61,6 +61,14 @@ def test_a_film_without_a_face_gets_no_cover_and_times_count_through_a_clip() ->
     assert (cover.from_ms, cover.until_ms) == (3000 - face_tracks.HOLD_MS, 3600)
 
 
+def test_a_face_in_the_dark_is_covered() -> None:
+    faces = [[Seen(110, 90, 24)]] * 4
+    noise = np.random.default_rng(0).normal(0, 2, (HEIGHT, WIDTH, 3))
+    dark = [np.clip(picture * 0.1 + noise, 0, 255).astype(np.uint8) for picture in scene(faces, WIDTH, HEIGHT)]
+    covers = suggest_covers([(film_of(dark, PER_S), 400)])
+    assert [uncovered(faces[0][0], covers_at(covers, 100 * n), WIDTH, HEIGHT) for n in range(4)] == [0] * 4
+
+
 def test_films_are_examined_in_the_process_with_limits() -> None:
     film = film_of(scene([[Seen(150, 90, 50)]] * 3, WIDTH, HEIGHT), PER_S)
     with ConfinedMedia() as media:

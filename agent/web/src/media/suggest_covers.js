@@ -15,6 +15,10 @@ const SIZES = 3;
 /** The widest size takes most of the time, so it is examined in each third picture. */
 const WIDE_EACH = 3;
 const LUMA_PX = 640;
+/** A picture with a lower mean brightness is brightened to `BRIGHT`, by at most `MOST_GAIN`, before it is examined. */
+const DARK = 70;
+const BRIGHT = 110;
+const MOST_GAIN = 4;
 
 export class CoverSuggester {
   #tracker = new FaceTracker();
@@ -67,24 +71,21 @@ export class CoverSuggester {
    */
   #examine(at, frame) {
     const { displayWidth: width, displayHeight: height } = frame;
-    const found = [];
-    /** @type {VideoFrame | OffscreenCanvas} */
-    let picture = frame;
-    let luma;
+    /** @type {OffscreenCanvas[]} */
+    const sizes = [];
     for (let halvings = 0; halvings < SIZES; halvings++) {
       const columns = Math.min(WIDEST_PX, width) >> halvings;
-      const rows = Math.max(1, Math.round((height * columns) / width));
-      const canvas = scaled(picture, columns, rows);
-      picture = canvas;
-      const isWide = columns > LUMA_PX;
-      if (isWide && this.#count % WIDE_EACH) continue;
-      const { data } = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d")).getImageData(
-        0,
-        0,
-        columns,
-        rows,
-      );
-      if (!isWide) luma ??= lumaOf(data, rows, columns);
+      sizes.push(scaled(sizes[halvings - 1] ?? frame, columns, Math.max(1, Math.round((height * columns) / width))));
+    }
+    const luma = lumaOf(sizes.find((each) => each.width <= LUMA_PX) ?? sizes[SIZES - 1]);
+    const brightness = luma.data.reduce((sum, each) => sum + each, 0) / luma.data.length;
+    const gain = brightness < DARK ? Math.min(MOST_GAIN, BRIGHT / Math.max(1, brightness)) : 1;
+    const found = [];
+    for (const canvas of sizes) {
+      const { width: columns, height: rows } = canvas;
+      if (columns > LUMA_PX && this.#count % WIDE_EACH) continue;
+      const data = pixelsOf(canvas);
+      if (gain > 1) for (let i = 0; i < data.length; i++) data[i] *= gain;
       for (const { score, left, top, right, bottom } of this.#network.find(data, columns, rows, LEAST_SCORE))
         found.push({ score, left: left / columns, top: top / rows, right: right / columns, bottom: bottom / rows });
     }
@@ -92,7 +93,7 @@ export class CoverSuggester {
     const faces = bestOf(found).map(
       ({ score, left, top, right, bottom }) => /** @type {[number, Box]} */ ([score, [left, top, right, bottom]]),
     );
-    if (luma) this.#tracker.add(at, luma, faces);
+    this.#tracker.add(at, luma, faces);
   }
 }
 
@@ -110,14 +111,20 @@ function scaled(picture, width, height) {
   return canvas;
 }
 
-/**
- * @param {Uint8ClampedArray} rgba
- * @param {number} rows
- * @param {number} columns
- */
-function lumaOf(rgba, rows, columns) {
-  const data = new Uint8Array(rows * columns);
+/** @param {OffscreenCanvas} canvas */
+const pixelsOf = (canvas) =>
+  /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d")).getImageData(
+    0,
+    0,
+    canvas.width,
+    canvas.height,
+  ).data;
+
+/** @param {OffscreenCanvas} canvas */
+function lumaOf(canvas) {
+  const rgba = pixelsOf(canvas);
+  const data = new Uint8Array(rgba.length / 4);
   for (let i = 0; i < data.length; i++)
     data[i] = Math.round(0.299 * rgba[4 * i] + 0.587 * rgba[4 * i + 1] + 0.114 * rgba[4 * i + 2]);
-  return { data, rows, columns };
+  return { data, rows: canvas.height, columns: canvas.width };
 }
