@@ -578,7 +578,8 @@ def one_suite(suite: str, count: int, seed: int, workers: int) -> tuple[str, int
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(one, enumerate(kills.plans(count, seed))))
     told = ", ".join(f"{what} {times}" for what, times in sorted(found.items()))
-    return f"{count} kills, one whole version after each of them but {len(faults)}: {told}", len(faults)
+    held = f"not after {len(faults)} of them" if faults else "one whole version after each"
+    return f"{count} kills, {held}: {told}", len(faults)
 
 
 if __name__ == "__main__":
