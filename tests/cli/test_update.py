@@ -118,7 +118,7 @@ def test_only_root_may_install(folders: UpdateFolders, tool: Tool, monkeypatch: 
     [
         (None, CheckStatus.FINE, "They come from"),
         ({"running": "0.2.0"}, CheckStatus.FINE, "0.2.0 is the newest"),
-        ({"running": "0.2.0", "offer": "0.2.1", "security": True}, CheckStatus.POOR, "A security update to 0.2.1"),
+        ({"running": "0.2.0", "offer": "0.2.1", "security": True}, CheckStatus.POOR, "Security update 0.2.1"),
         ({"running": "0.2.0", "trouble": "expired"}, CheckStatus.POOR, "too old"),
         ({"running": "0.2.0", "trouble": "new"}, CheckStatus.POOR, "failed"),
     ],
