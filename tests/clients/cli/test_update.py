@@ -25,8 +25,8 @@ def offers(door: Doorstep, **more: Any) -> None:
 def test_an_owner_reads_what_changes_and_no_control_code_reaches_the_terminal(door: Doorstep) -> None:
     offers(door, trouble="network", outcome={"version": "0.1.9", "result": "rolled back"})
     said = door("update").out
-    for words in ("Running: 0.2.0", "0.2.1 of 2026-12-01 is ready: a security update.", "- Faster.", "network",
-                  "0.1.9, rolled back", "Security updates: wait for an owner."):  # fmt: skip
+    for words in ("Running: 0.2.0", "Security update 0.2.1 of 2026-12-01 is ready.", "- Faster.", "network",
+                  "0.1.9, rolled back", "Security updates wait for an owner."):  # fmt: skip
         assert words in said
     assert "\x1b" not in said
     assert json.loads(door("update", "--json").out)["offer"]["sha256"] == SHA
@@ -49,5 +49,5 @@ def test_the_choice_names_version_and_bytes_and_is_signed(door: Doorstep) -> Non
     offers(door, chosen=True, automatic=True)
     said = door("update").out
     assert "It is chosen" in said
-    assert "Security updates: installed without asking." in said
+    assert "Security updates are installed without asking." in said
     assert json.loads(door("update", "--install", "--yes", "--json").out) == {"chosen": "0.2.1"}
