@@ -3,6 +3,7 @@ import "./globals.mjs";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { FaceNetwork } from "../../agent/web/src/media/face_network.js";
+import { SuggestRuns } from "../../agent/web/src/media/suggest_runs.js";
 import { FaceTracker } from "../../agent/web/src/owner/face_tracks.js";
 import { unbase64 } from "../../agent/web/src/wire/bytes.js";
 
@@ -18,9 +19,32 @@ const jobs = {
     for (const { at, luma, faces } of moments) tracker.add(at, { data: unbase64(luma), rows, columns }, faces);
     return tracker.finish(length);
   },
+  runs: async () => {
+    const runs = new SuggestRuns();
+    const make = () => {
+      /** @type {any[]} */
+      const films = [];
+      return { add: async (/** @type {any} */ media) => void films.push(media), finish: () => films };
+    };
+    /**
+     * @param {string} name
+     * @returns {Promise<any>}
+     */
+    const film = async (name) => name;
+    let arrive = () => {};
+    const waits = new Promise((resolve) => (arrive = () => resolve(undefined)));
+    const first = runs.begin(make());
+    const fetched = runs.add(first, () => waits.then(() => film("first")), 1);
+    const second = runs.begin(make());
+    arrive();
+    await fetched;
+    await runs.add(first, () => film("late"), 1);
+    await runs.add(second, () => film("second"), 1);
+    return [runs.finish(first), runs.finish(second), runs.finish(second)];
+  },
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { job, ...value } = JSON.parse(line);
-  console.log(JSON.stringify(jobs[job](value)));
+  console.log(JSON.stringify(await jobs[job](value)));
 }

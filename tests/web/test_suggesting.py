@@ -62,8 +62,14 @@ def moments(seed: int) -> list[tuple[int, np.ndarray[Any, np.dtype[np.uint8]], l
             boxes.append((0.35, (x, y, x + 0.1, y + 0.1)))
         boxes.sort(key=lambda each: -each[0])
         luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
-        found.append((number * chance.choice([100]), luma, boxes))
+        # A film of the clip begins at the time of the last picture of the film before.
+        found.append((100 * (number - (number > 15)), luma, boxes))
     return found
+
+
+def test_a_film_of_a_clip_that_was_closed_joins_no_other_clips_search() -> None:
+    """An owner closes the clip while a film of it is fetched, and asks for suggestions in another clip."""
+    assert in_node({"job": "runs"}) == [[[], ["second"], []]]
 
 
 def test_the_page_finds_the_same_faces_and_makes_the_same_covers() -> None:

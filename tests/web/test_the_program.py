@@ -233,6 +233,13 @@ def test_the_shipped_bundle_is_what_the_sources_make(tmp_path: Path) -> None:
         assert made.read_bytes() == (WEB / "static" / made.name).read_bytes(), f"{made.name}: run `make page`"
 
 
+def test_the_browser_keeps_each_file_that_the_page_loads_later() -> None:
+    """Away from home, over the relay, the doorbell's files are out of reach: a file that is not kept is missing."""
+    (kept,) = re.findall(r"const PROGRAM = (\[[^\]]+\])", (WEB / "src" / "service.js").read_text())
+    files = {path.name for path in (WEB / "static").iterdir() if path.suffix in (".js", ".bin", ".css")}
+    assert files - {"worker-service.js"} <= set(re.findall(r'"([^"]+)"', kept))
+
+
 def test_the_bundle_stays_small_and_fetches_nothing_from_elsewhere() -> None:
     program = {name: (WEB / "static" / name).read_bytes() for name in ("app.js", "worker.js", "page.css")}
     assert sum(map(len, program.values())) < 490_000

@@ -98,9 +98,15 @@ class FaceTracker:
         self._recent: deque[tuple[int, Luma]] = deque(maxlen=FOLLOW_MS // SAMPLE_MS + 2)
 
     def add(self, at_ms: int, luma: Luma, faces: Sequence[tuple[float, Box]]) -> None:
-        """`faces`: scores and boxes of this picture, the surest first."""
+        """`faces`: scores and boxes of this picture, the surest first.
+
+        A picture that is not later than the one before is left out: a cover has one place at a time. For example, a
+        film begins at the time of the last picture of the film before.
+        """
         left = list(faces)
         before = self._recent[-1] if self._recent else None
+        if before is not None and at_ms <= before[0]:
+            return
         self._recent.append((at_ms, luma))
         if before is not None:
             open_tracks = [track for track in self._tracks if track.is_open]

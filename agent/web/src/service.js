@@ -13,7 +13,16 @@ const CACHE = "doorward-program";
 /** An answer from the cache does not wait longer than this for the network. */
 const PATIENCE_MS = 400;
 /** The files of the program, also those that a page loads only when they are needed, such as at the first word. */
-const PROGRAM = ["app.js", "worker.js", "microphone.js", "page.css", "icon-192.png", "icon.svg"];
+const PROGRAM = [
+  "app.js",
+  "worker.js",
+  "microphone.js",
+  "faces.js",
+  "faces.bin",
+  "page.css",
+  "icon-192.png",
+  "icon.svg",
+];
 const SHELL = "/timeline";
 /** The list of the household's doorbells is a separate document, because its policy differs. */
 const LIST = "/doorbells";

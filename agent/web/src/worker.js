@@ -10,6 +10,7 @@ import { ask } from "./link.js";
 import { msOf } from "./media/cover_film.js";
 import { decoded } from "./media/decoded.js";
 import { picturesIn } from "./media/fmp4.js";
+import { SuggestRuns } from "./media/suggest_runs.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
 import { makeGlanceKey, newestAlert } from "./owner/glance.js";
@@ -77,8 +78,7 @@ const reviews = new Map();
 /** @type {Map<string, Promise<object>>} */
 const asked = new Map();
 let redacted = new RedactedFiles(firstThatOpens);
-/** @type {import("./media/suggest_covers.js").CoverSuggester | undefined} From the first film of a clip to the last. */
-let suggester;
+const suggesting = new SuggestRuns();
 
 const device = async () => {
   synced ??= (await syncDevice()).device;
@@ -547,7 +547,7 @@ const operations = {
     return decisions.approve(reviewed(id), own, choice, firstThatOpens, redacted);
   },
 
-  /** Begins to look for faces in the films of a clip. */
+  /** Begins to look for faces in the films of a clip. Returns the number of this search. */
   async beginSuggesting() {
     if (!("OffscreenCanvas" in globalThis)) throw new PageError("error.no-webcodecs");
     // With the version of this program, as the page asks for its other files.
@@ -561,24 +561,26 @@ const operations = {
     });
     if (!answer.ok) throw new LostError();
     const file = new Uint8Array(await answer.arrayBuffer());
-    suggester = new program.CoverSuggester(file, { decoded, msOf, picturesIn });
+    return suggesting.begin(new program.CoverSuggester(file, { decoded, msOf, picturesIn }));
   },
 
   /**
    * Looks for faces in the next film of the clip.
    *
-   * @param {{ id: string, lengthMs: number }} options
+   * @param {{ run: number, id: string, lengthMs: number }} options
    */
-  async suggestIn({ id, lengthMs }) {
-    const { media } = await firstThatOpens((key, by) => reviewing.fetchSegment(id, by, key, signedIn(id)));
-    await suggester?.add(media, lengthMs);
+  async suggestIn({ run, id, lengthMs }) {
+    const open = () => firstThatOpens((key, by) => reviewing.fetchSegment(id, by, key, signedIn(id)));
+    await suggesting.add(run, async () => (await open()).media, lengthMs);
   },
 
-  /** The covers that are suggested for the clip. */
-  async suggestions() {
-    const found = suggester?.finish() ?? [];
-    suggester = undefined;
-    return found;
+  /**
+   * The covers that are suggested for the clip.
+   *
+   * @param {{ run: number }} options
+   */
+  async suggestions({ run }) {
+    return suggesting.finish(run);
   },
 
   /**

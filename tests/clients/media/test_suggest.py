@@ -112,6 +112,17 @@ def test_a_single_weak_detection_makes_no_cover_and_a_sure_or_repeated_one_does(
     assert len(tracked([[(0.35, at(0.5))]] * 3)) == 1
 
 
+def test_two_pictures_of_one_moment_give_a_cover_one_place_at_that_moment() -> None:
+    """A film begins at the time of the last picture of the film before, or films of a clip have no length."""
+    tracker = FaceTracker()
+    for at_ms, x in ((0, 0.3), (100, 0.3), (200, 0.3), (200, 0.36), (200, 0.42), (300, 0.42), (400, 0.42)):
+        tracker.add(at_ms, np.zeros((90, 160), np.uint8), [(0.9, at(x))])
+    (cover,) = tracker.finish(500)
+    times = [place.at_ms for place in cover.places]
+    assert times == sorted(set(times))
+    Redaction(kind=RedactionKind.FACE, from_ms=cover.from_ms, until_ms=cover.until_ms, places=cover.places)
+
+
 def test_a_small_fast_face_is_one_cover() -> None:
     assert len(tracked([[(0.8, at(0.1 + 0.06 * n, size=0.03))] for n in range(12)])) == 1
 

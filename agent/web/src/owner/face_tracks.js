@@ -40,6 +40,7 @@ export class FaceTracker {
    */
   add(at, luma, faces) {
     const before = this.#recent.at(-1);
+    if (before && at <= before.at) return;
     this.#recent.push({ at, luma });
     if (this.#recent.length > MOST_RECENT) this.#recent.shift();
     const open = before ? this.#tracks.filter(({ isOpen }) => isOpen) : [];

@@ -128,13 +128,13 @@ class CoverEditor {
     this.#problem.textContent = "";
     this.#suggest.disabled = true;
     try {
-      await call("beginSuggesting");
+      const run = await call("beginSuggesting");
       for (const [i, { id, lengthMs }] of segments.entries()) {
         this.#progress.textContent = t("cover.suggesting", { number: i + 1, count: segments.length });
-        await call("suggestIn", { id, lengthMs });
+        await call("suggestIn", { run, id, lengthMs });
         if (!this.#list.isConnected) return; // the dialog was closed
       }
-      this.#takeSuggested(await call("suggestions"));
+      this.#takeSuggested(await call("suggestions", { run }));
     } catch (error) {
       this.#progress.textContent = "";
       this.#problem.textContent = explain(error);
