@@ -247,6 +247,8 @@ class AnswerRecorder:
             field = {"withdrawal": "withdrawn_at", "deletion": "deletion_published_at"}.get(
                 event.detail, "published_at"
             )
+            if getattr(asked, field) is not None:
+                return  # a broker that was away has it now, too
             setattr(asked, field, timezone.now())
             asked.save(update_fields=(field,))
             if field == "published_at":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cryptography import x509
 
 from agent.cli.checks.broker import certificate_dates
-from agent.cli.checks.finding import Finding, poor
+from agent.cli.checks.finding import Finding, bad, poor
 from agent.config import Configuration
 from agent.custodian.page.domain_certificate import FILE
 from agent.custodian.state_folder import StateFolder
@@ -27,4 +27,9 @@ def check_page_domain(configuration: Configuration, now: datetime.datetime) -> I
         words = f"There is none for {configuration.page.domain}, so browsers warn there."
         yield poor(_SUBJECT, words, "Run:  sudo doorward page certificate KEY CHAIN")
         return
-    yield certificate_dates(_SUBJECT, "It", x509.load_pem_x509_certificate(path.read_bytes()), now)
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError:
+        yield bad(_SUBJECT, f"{path} is damaged.", "Run again:  sudo doorward page certificate KEY CHAIN")
+        return
+    yield certificate_dates(_SUBJECT, "It", certificate, now)

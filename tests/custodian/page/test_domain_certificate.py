@@ -198,6 +198,8 @@ def test_the_doctor_says_until_when_the_certificate_counts(authority: Authority,
     health = [next(check_page_domain(configuration, NOW + datetime.timedelta(days=day))).health for day in (0, 70, 95)]
     assert health == [CheckStatus.FINE, CheckStatus.POOR, CheckStatus.BAD]
     assert list(check_page_domain(Configuration(page=PageConfig()), NOW)) == []
+    put(tmp_path / "page", b"")
+    assert next(check_page_domain(configuration, NOW)).health is CheckStatus.BAD, "a damaged file ends no check"
 
 
 def test_the_command_puts_key_and_chain_into_the_pages_folder(authority: Authority, tmp_path: Path) -> None:

@@ -158,6 +158,11 @@ def test_publication_is_noted_with_the_request(agency: Agency) -> None:
     recorder.record(ReceiverEvent(ReceiverEventKind.PUBLISHED, request=asked.request.id, detail="withdrawal"))
     assert SignedRequest.objects.get().withdrawn_at is not None
     assert actions(agency)[-2:] == ["request.published", "withdrawal.published"]
+    published = SignedRequest.objects.get().published_at
+    # A broker that was away gets it later. The first publication counts.
+    recorder.record(ReceiverEvent(ReceiverEventKind.PUBLISHED, request=asked.request.id, detail="request"))
+    assert SignedRequest.objects.get().published_at == published
+    assert actions(agency)[-2:] == ["request.published", "withdrawal.published"]
 
 
 def test_a_stranger_who_sends_rubbish_fills_no_table(agency: Agency) -> None:
