@@ -27,7 +27,7 @@ _NOTHING = "(?!)"
 class RabbitShard(Shard):
     """One broker for its column of cells: a cluster."""
 
-    takes_witness = is_out_while_killed = False
+    takes_witness = keeps_for_wildcards = is_out_while_killed = False
 
     def __init__(self, folder: Path, number: int, west: float) -> None:
         self.cluster = Cluster(folder)

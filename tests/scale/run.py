@@ -196,7 +196,12 @@ class World:
         for process in self.processes:
             process.start()
         until(self.are_up, "all connections", 600)
-        return time.monotonic() - began_s
+        took_s = time.monotonic() - began_s
+        for shard in self.shards:
+            if not shard.keeps_for_wildcards:
+                time.sleep(5)  # subscriptions
+                self.root.publish(shard)
+        return took_s
 
     def are_up(self) -> bool:
         if failures := self.failures():

@@ -49,6 +49,8 @@ class Shard:
     """One broker. `west`: the west edge of its column of cells; two shards with the same one share them."""
 
     takes_witness = True
+    keeps_for_wildcards = True
+    """A doorbell that connects gets the root's package, which is retained. Otherwise it gets the next publication."""
     is_out_while_killed = True
     """A kill ends it for all its clients."""
 
