@@ -167,7 +167,7 @@ def test_the_process_has_limits_and_none_of_our_environment(monkeypatch: pytest.
         "except MemoryError: said = 'no memory'\n"
         "core, files = (resource.getrlimit(each)[1] for each in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE))\n"
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "_allow(0)\n"
+        "_allow(0, 0)\n"
         "cpu = resource.getrlimit(resource.RLIMIT_CPU)[0] - int(used.ru_utime + used.ru_stime)\n"
         "said = f'{said} {core} {files} {60 <= cpu <= 61}'\n"
         "answer = json.dumps({'reason': f\"{said} {os.environ.get('DOORWARD_SECRET')}\"}).encode()\n"

@@ -241,7 +241,7 @@ def test_a_card_with_an_approver_that_is_no_key_is_no_card(tmp_path: Path) -> No
 def today(monkeypatch: pytest.MonkeyPatch) -> str:
     """The date on each page. Its page is in English."""
     monkeypatch.setattr(keys_module.time, "strftime", lambda shape: {"%Y-%m-%d": "2027-01-15"}[shape])
-    monkeypatch.setattr(keys_module, "reader_language", lambda _environment: "en")
+    monkeypatch.setattr(keys_module, "spoken", lambda: "en")
     return "2027-01-15"
 
 

@@ -86,7 +86,7 @@ def test_a_film_that_ends_before_the_covered_stretch_leaves_as_recorded(home: Ho
         if leaves:
             assert approve(home.device, home.keys, seen, choice, clock=now)
         else:
-            with pytest.raises(RequestError, match="holds the time that you cover"):
+            with pytest.raises(RequestError, match="shows the time that you cover"):
                 approve(home.device, home.keys, seen, choice, clock=now)
 
 
@@ -180,7 +180,7 @@ def test_films_that_share_a_picture_with_the_covered_time_leave_and_no_more(
     assert asked == (
         None
         if leaves
-        else "Segment 2 holds the time that you cover in segment 1, and would leave as recorded. "
+        else "Segment 2 shows the time that you cover in segment 1. It would leave as recorded. "
         "Name it in the plan as well, or leave it out."
     )
     assert refusal(covered, film(2, start_us, end_us, "another boot"), films_hidden=hiding(1)) is None
@@ -189,7 +189,7 @@ def test_films_that_share_a_picture_with_the_covered_time_leave_and_no_more(
 def test_a_sound_and_a_still_of_the_hidden_time_are_refused_by_their_names() -> None:
     hidden, beside = film(1, 0, 4 * SECOND_US), film(2, 0, 4 * SECOND_US)
     assert refusal(hidden, beside, sounds_hidden=hiding(1)) == (
-        "The sound of segment 2 holds the time that you mute in segment 1, and would leave as recorded. "
+        "The sound of segment 2 holds the time that you mute in segment 1. It would leave as recorded. "
         "Name it in the plan as well, or leave it out."
     )
     still: Any = SimpleNamespace(number=7, segments=(film(3, 9 * SECOND_US, 10 * SECOND_US), beside))
@@ -204,7 +204,7 @@ def test_a_cut_film_hides_nothing_because_it_cannot_be_redacted_and_the_next_one
     films = film(1, 0, 4 * SECOND_US, is_cut=True), film(2, 0, 4 * SECOND_US)
     beside = film(3, 0, 4 * SECOND_US)
     assert refusal(films[0], beside, films_hidden=hiding(1)) is None
-    assert "in segment 2," in str(refusal(*films, beside, films_hidden=hiding(1, 2)))
+    assert "in segment 2." in str(refusal(*films, beside, films_hidden=hiding(1, 2)))
 
 
 def test_an_approval_has_room_for_exactly_what_the_device_takes(monkeypatch: pytest.MonkeyPatch) -> None:
