@@ -111,7 +111,8 @@ def publish_root(
 ) -> None:
     """Stamps the newest list if that is due, and gives each broker the package that it lacks. Faults are noted.
 
-    Brokers that were away at the last attempt come last, so that a revocation waits for none of them.
+    Brokers that were away at the last attempt come last, and the round ends if a newer list is signed meanwhile. So a
+    revocation waits for one of them at most.
 
     Raises `ConfigurationError` if the list lacks signatures, and `StorageError`.
     """
@@ -134,6 +135,8 @@ def publish_root(
     )
     for address in sorted(brokers_of(organisation), key=lambda each: str(each) in away):
         if ends is not None and ends.is_set():
+            return
+        if str(address) in away and bundles.newest_signed(organisation) != current:
             return
         row, _ = Publication.objects.get_or_create(organisation=organisation, broker=str(address))
         place, is_known = (organisation.pk, str(address)), row.sha256 == sha256

@@ -528,6 +528,27 @@ def test_a_broker_that_is_away_holds_up_no_revocation_at_the_others_and_no_end_o
     assert brokers.connected[4:] == [far], "it asks no further broker"
 
 
+def test_a_revocation_that_is_signed_while_brokers_are_away_waits_for_one_of_them_at_most(root: Root) -> None:
+    root.found()
+    names = ("near", "east", "far")
+    listed = "".join(BROKERS.replace("near.", f"{each}.") for each in names)
+    near, east, far = (f"{each}.example.org:8884" for each in names)
+    root.sign(root.list(1, listed), *root.people[:2])
+    brokers = Brokers()
+    brokers.away |= {near, east}
+    root_publisher.publish_due(brokers.open, NOW_S)
+    brokers.connected.clear()
+
+    def sign_meanwhile(organisation: object, address: BrokerAddress) -> Any:
+        if str(address) == near:
+            root.sign(root.list(2, listed), *root.people[:2])
+        return brokers.open(organisation, address)
+
+    root_publisher.publish_due(sign_meanwhile, NOW_S + 60)
+    root_publisher.publish_due(brokers.open, NOW_S + 120)
+    assert brokers.connected == [near, far, near, east]
+
+
 def test_a_list_that_was_proposed_for_one_key_is_proposed_again_for_several(agency: Agency, tmp_path: Path) -> None:
     root_keys.make_root_key(folder_of(agency.organisation) / "root", PASSPHRASE)
     root = Root(agency, tmp_path)
