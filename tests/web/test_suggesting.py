@@ -78,7 +78,9 @@ def test_the_page_finds_the_same_faces_and_makes_the_same_covers() -> None:
         *scene([[Seen(60, 70, 24), Seen(140, 90, 60), Seen(260, 110, 80)], []], WIDTH, HEIGHT),
         np.random.default_rng(1).integers(0, 256, (65, 97, 3), np.uint8),
     ]
-    clips = [moments(seed) for seed in range(6)]
+    grid = [(0.9, (n % 20 / 20, n // 20 / 10, n % 20 / 20 + 0.03, n // 20 / 10 + 0.05)) for n in range(200)]
+    crowd: list[Any] = [(0, np.zeros((HEIGHT, WIDTH), np.uint8), grid)]
+    clips = [*(moments(seed) for seed in range(6)), crowd]
     answers = in_node(
         *(
             {

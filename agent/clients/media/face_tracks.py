@@ -56,6 +56,9 @@ REACH: Final = 0.75
 """How far from where it is expected a face is found in the next examined picture, in sizes of the face."""
 FAR_REACH: Final = 2.5
 """The same if no face is nearer. For example, a small face crosses the picture in a second."""
+MOST_FACES: Final = 128
+"""The surest faces of a picture that count. A plan has room for half of them, and a picture made of faces would take
+minutes."""
 STEPS: Final = 5
 """A pattern is looked for this many points of its grid in each direction."""
 
@@ -103,7 +106,7 @@ class FaceTracker:
         A picture that is not later than the one before is left out: a cover has one place at a time. For example, a
         film begins at the time of the last picture of the film before.
         """
-        left = list(faces)
+        left = list(faces[:MOST_FACES])
         before = self._recent[-1] if self._recent else None
         if before is not None and at_ms <= before[0]:
             return

@@ -123,6 +123,14 @@ def test_two_pictures_of_one_moment_give_a_cover_one_place_at_that_moment() -> N
     Redaction(kind=RedactionKind.FACE, from_ms=cover.from_ms, until_ms=cover.until_ms, places=cover.places)
 
 
+def test_a_picture_made_of_faces_takes_no_more_time_than_its_surest_faces() -> None:
+    """The page's tracker has the same bound (tests/web/test_suggesting.py)."""
+    grid = [(1 - n / 1000, at(0.05 + 0.04 * (n % 20), 0.05 + 0.08 * (n // 20), size=0.03)) for n in range(200)]
+    covers = tracked([grid])
+    assert len(covers) == face_tracks.MOST_FACES
+    assert min(each.score for each in covers) == pytest.approx(1 - (face_tracks.MOST_FACES - 1) / 1000)
+
+
 def test_a_small_fast_face_is_one_cover() -> None:
     assert len(tracked([[(0.8, at(0.1 + 0.06 * n, size=0.03))] for n in range(12)])) == 1
 

@@ -23,6 +23,7 @@ const TOLERANCE = 0.08;
 const GRID = 12;
 const REACH = 0.75;
 const FAR_REACH = 2.5;
+const MOST_FACES = 128;
 const STEPS = 5;
 const MOST_RECENT = Math.floor(FOLLOW_MS / SAMPLE_MS) + 2;
 
@@ -36,9 +37,10 @@ export class FaceTracker {
   /**
    * @param {number} at ms of the clip
    * @param {Luma} luma
-   * @param {[score: number, box: Box][]} faces the surest first
+   * @param {[score: number, box: Box][]} found the surest first
    */
-  add(at, luma, faces) {
+  add(at, luma, found) {
+    const faces = found.slice(0, MOST_FACES);
     const before = this.#recent.at(-1);
     if (before && at <= before.at) return;
     this.#recent.push({ at, luma });
