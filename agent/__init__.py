@@ -35,7 +35,7 @@ which checks an approval key by key, and `core/vault/FORMAT.md`, which shows why
 `recorder`, `custodian` and `uplink` are three of the four processes. (The fourth, for button and lights, is the package
 `firmware_bridge`, which imports nothing from here.) They share `vault`, `ipc`, `mqtt` and `platform`, and
 `solo` runs all three as one. `core` and `wire` decide without I/O. `clients` are the owner's and the requester's
-programs, which a doorbell does not have. `web` is for browsers, and `cli` for operators. Imports go downwards only, and
+programs, which a doorbell lacks. `web` is for browsers, and `cli` for operators. Imports go downwards only, and
 `setup.cfg` lists what each process may import. docs/architecture.md has the picture, and a table of
 where each question is decided.
 """

@@ -1,7 +1,7 @@
 """Time of the desk's pages with many cases: the list, a filter, a search, a far page and one case, beside its queries.
 
 `python -m bench desk_pages [CASES …]` (default 100 1000 10000). Each case has two answers with a clip, on SQLite in a
-temporary folder. The pages are asked through Django with sessions, permissions and templates, without a network. The
+temporary folder. The pages are asked through Django with sessions, permissions and templates, offline. The
 column `first page` measures in the same run what SQLite takes for the 50 rows alone. Each cell has the median wall and
 CPU milliseconds: on a busy machine only the CPU time says something. The goal is 200 ms for the list.
 """

@@ -41,7 +41,7 @@ __all__ = ["Fleet"]
 
 OLD, NEW = "0.2.0", "0.2.1"
 BROKEN = 3
-"""The doorbell that does not run the new version, in the second wave."""
+"""The doorbell that fails to run the new version, in the second wave."""
 AT_ONCE = 8
 """Looks for updates at a time. Real doorbells look within hours."""
 PATIENCE_S = 900.0

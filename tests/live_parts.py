@@ -34,7 +34,7 @@ def frame_of(plaintext: bytes, *, ctr: int = 0) -> bytes:
 
 
 def opened_by(identity: AgeIdentity, parts: Sequence[bytes]) -> list[bytes | None]:
-    """The plaintexts, in their order; None for a part that does not open."""
+    """The plaintexts, in their order; None for a part that fails to open."""
     opener, found = LiveOpener([identity]), list[bytes | None]()
     for each in parts:
         try:

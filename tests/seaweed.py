@@ -41,7 +41,7 @@ def seaweed_program() -> str:
 
 def _free_port() -> int:
     """Returns a port below those that the kernel gives to connections. One of theirs may be taken while a killed store
-    is away, and then it does not start again."""
+    is away, and then it fails to start again."""
     while True:
         port = random.randrange(_LOWEST, _EPHEMERAL - _GRPC)
         with socket.socket() as one, socket.socket() as other:

@@ -2,7 +2,7 @@
 
 A confirmation counts if its signer is one that the reader trusts: a witness by its verifier key, a time-stamper by the
 certificate of its authority. Everything else is told as a doubt and changes no verdict: a time-stamper could otherwise
-spoil evidence with a bad stamp. A time stamp is read by `rfc3161-client`, which a doorbell does not have.
+spoil evidence with a bad stamp. A time stamp is read by `rfc3161-client`, which a doorbell lacks.
 
 Source: LEDGER.md, "Time by others".
 """

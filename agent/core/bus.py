@@ -39,7 +39,7 @@ class LinkFault(enum.Enum):
     CLOCK = "clock"
     """A certificate is not valid at this machine's time."""
     CERTIFICATE_REFUSED = "certificate refused"
-    """The broker does not accept our certificate."""
+    """The broker refuses our certificate."""
     NOT_AUTHORISED = "not authorised"
     """The broker accepts the certificate and refuses the client, or what it asked for."""
     TAKEN_OVER = "taken over"

@@ -92,7 +92,7 @@ class Event(enum.Enum):
     RECEIPT = "the requester acknowledges everything"
     REFUSED = "the requester refuses it"
     TRUST_WITHDRAWN = "it may not be asked"
-    """The requester is no longer trusted, or the request broke a time limit that could be checked only after the clock
+    """The requester has lost trust, or the request broke a time limit that could be checked only after the clock
     was known.  The ledger states which."""
 
 
@@ -154,7 +154,7 @@ TRANSITIONS: Final[Mapping[tuple[RequestState, Event], Transition]] = MappingPro
         (_A, Event.WITHDRAWN): Transition(RequestState.WITHDRAWN, EntryKind.WITHDRAWN, (Action.DROP_OUTBOX,)),
         (_A, Event.EXPIRED): Transition(RequestState.EXPIRED, EntryKind.EXPIRED, (Action.DROP_OUTBOX,)),
         (_A, Event.TRUST_WITHDRAWN): Transition(RequestState.REVOKED, EntryKind.REVOKED, (Action.DROP_OUTBOX,)),
-        # Sending: only the requester's signed receipt ends it.  A broker's acknowledgement is not enough, because the
+        # Sending: only the requester's signed receipt ends it.  A broker's acknowledgement is too little, because the
         # broker may lose the message afterwards.
         (_S, Event.RECEIPT): Transition(RequestState.SENT, EntryKind.RECEIPT, (Action.CLOSE_OUTBOX,)),
         (_S, Event.REVOKED): Transition(RequestState.STOPPED, EntryKind.STOPPED, (Action.STOP_SENDING,)),

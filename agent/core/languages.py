@@ -34,7 +34,7 @@ class Language:
 
 
 ENGLISH: Final = LanguageCode.EN.value
-"""The language of the source. Readers of a language that is not in the list get it, too."""
+"""The language of the source. Readers of a language that is missing from the list get it, too."""
 
 LANGUAGES: Final[Mapping[str, Language]] = {
     ENGLISH: Language("English"),

@@ -224,7 +224,7 @@ class ActiveOptOut:
                 return False  # quiet hours delay only the alert: the request itself waits like any other
 
     def covers_bulletins(self, kind: Kind, now_s: int | None) -> bool:
-        """Returns whether bulletins of this kind of requester are not listed. `now_s`: as in `covers`."""
+        """Returns whether bulletins of this kind of requester are unlisted. `now_s`: as in `covers`."""
         return self.scope is Scope.BULLETINS and self.value == kind.value and not self._is_over(now_s)
 
     def is_quiet(self, now_s: int, minute: int) -> bool:

@@ -68,7 +68,7 @@ class UpdateResult(enum.Enum):
 
     INSTALLED = "installed"
     ROLLED_BACK = "rolled back"
-    """The new version did not run well. The version before runs again."""
+    """The new version failed to run well. The version before runs again."""
     REFUSED = "refused"
     """Nothing was changed."""
     INTERRUPTED = "interrupted"

@@ -478,7 +478,7 @@ class SqliteJournal:
 
     @contextmanager
     def _unflushed(self) -> Iterator[None]:
-        """Writes without a flush.  It has no effect within a transaction, because a transaction is flushed as a
+        """Writes without a flush.  It is ignored within a transaction, because a transaction is flushed as a
         whole."""
         if self._depth:
             yield

@@ -204,7 +204,7 @@ class Updates:
         self._decisions.after(lambda: self._write(wish))
 
     def _write(self, wish: UpdateWish) -> None:
-        """Writes the wish for root, if it is not there. The folder is in memory, so it is empty after each boot.
+        """Writes the wish for root, if it is missing. The folder is in memory, so it is empty after each boot.
 
         A wish that stands is written again every ten minutes: systemd does not tell root's step of a change that
         happens while that step runs.

@@ -169,7 +169,7 @@ class CaptureReport:
 Verifies = Callable[[bytes, bytes], bool]
 """Returns whether this is the signature (second) of a message (first)."""
 OpenChain = Callable[[bytes], Verifies | None]
-"""Returns the check of a chain's key, None if the chain is not trusted."""
+"""Returns the check of a chain's key, None if the chain is untrusted."""
 
 
 def verify_capture(units: Iterable[bytes], codec: VideoCodec, open_chain: OpenChain) -> CaptureReport:

@@ -50,7 +50,7 @@ def sound_of(container: InputContainer) -> av.AudioStream:
 
 
 def check_film(media: bytes) -> None:
-    """Raises `FormatError`, with the reason, if the pictures of a segment do not open."""
+    """Raises `FormatError`, with the reason, if the pictures of a segment fail to open."""
     try:
         with av.open(BytesIO(media), mode="r", format="mp4") as container:
             stream = pictures_of(container)
@@ -67,7 +67,7 @@ def check_film(media: bytes) -> None:
 
 
 def check_sound(media: bytes) -> None:
-    """Raises `FormatError`, with the reason, if the sound of a segment does not open."""
+    """Raises `FormatError`, with the reason, if the sound of a segment fails to open."""
     try:
         with av.open(BytesIO(media), mode="r", format="mp4") as container:
             stream = sound_of(container)
@@ -82,7 +82,7 @@ def check_sound(media: bytes) -> None:
 
 
 def check_still(image: bytes) -> None:
-    """Raises `FormatError`, with the reason, if the still of a clip (a JPEG) does not open."""
+    """Raises `FormatError`, with the reason, if the still of a clip (a JPEG) fails to open."""
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
     decoder.options = {"max_pixels": str(_MOST_PIXELS)}

@@ -1,6 +1,6 @@
 """Signs each recorded GOP by ONVIF Media Signing, before it is sealed.
 
-The custodian holds the key and signs documents of at most some kilobytes, once for each GOP. If it does not answer, the
+The custodian holds the key and signs documents of at most some kilobytes, once for each GOP. If it fails to answer, the
 GOP is written without a signature: footage is worth more than its signature, and a reader sees which GOP lacks one.
 
 A network camera may sign its stream itself. Its messages stay where they are, ours are left out, and each segment
@@ -39,7 +39,7 @@ _NS_PER_US: Final = 1000
 
 
 class CaptureAuthority(Protocol):
-    """The holder of the capture key. Both raise `DoorwardError` if it does not answer."""
+    """The holder of the capture key. Both raise `DoorwardError` if it fails to answer."""
 
     def certificate(self) -> bytes:
         """Returns the certificate of the capture key, in PEM."""

@@ -88,7 +88,7 @@ class SetupReader:
         self.state = SetupState.OFF
 
     def _look(self, is_over: Callable[[], bool]) -> bool:
-        """Opens the camera and reads until a code was taken. Returns False if the camera is not there, or its film is
+        """Opens the camera and reads until a code was taken. Returns False if the camera is missing, or its film is
         over."""
         camera: Camera | None = None
         try:

@@ -46,7 +46,7 @@ _MOST_TARGETS: Final = 10_000
 def require_clock(reading: ClockReading, *, by_hand: bool = False) -> None:
     """Raises `UpdateError` if this machine does not know the time of day.
 
-    `by_hand`: a person started this, and a doorbell without a network has no synchronised clock. Then a date before
+    `by_hand`: a person started this, and an offline doorbell has no synchronised clock. Then a date before
     this program existed is refused, and any other is believed.
     """
     if reading.quality is ClockQuality.UNKNOWN and not (by_hand and reading.utc_ns >= PLAUSIBLE_FROM_NS):
@@ -162,7 +162,7 @@ class ReleaseClient:
 
 
 def _package(target: TargetFile) -> Package | None:
-    """Returns what the repository says about a package. None for other files, and for a form that is not known."""
+    """Returns what the repository says about a package. None for other files, and for a form that is unknown."""
     custom = target.custom
     if not isinstance(custom, dict) or custom.get("kind") != "package":
         return None

@@ -22,7 +22,7 @@ __all__ = ["VaultReader"]
 
 
 class VaultReader:
-    """Everything raises `StorageError` with the remedy when the disk fails or a segment is not there."""
+    """Everything raises `StorageError` with the remedy when the disk fails or a segment is missing."""
 
     def __init__(self, store: SegmentStore, log: ManifestLog, index: Index) -> None:
         self._store = store

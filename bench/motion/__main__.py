@@ -4,7 +4,7 @@
     python -m bench motion --only heldout   # … one part; also: films, accuracy, seeds, hour, memory, cost, instructions
     python -m bench motion --ours           # our detector alone, five minutes; the peers' figures stay as they were
 
-Parts that are not measured stay as they were (`measured.json`).  Peers that are not installed are left out: `motion`
+Parts that are unmeasured stay as they were (`measured.json`).  Peers that are not installed are left out: `motion`
 and `valgrind` are Debian packages, which `make bench` installs; DVR-Scan and matplotlib are installed from
 `requirements/bench.txt` into an environment of the benchmark's own under `.cache/`.
 """
@@ -196,7 +196,7 @@ _RUN = {
 
 
 def _environment() -> Path | None:
-    """The interpreter of the benchmark's own environment, made when it is not there; None when it cannot be had."""
+    """The interpreter of the benchmark's own environment, made when it is missing; None when it cannot be had."""
     place, pins = CACHE / "venv", ROOT / "requirements" / "bench.txt"
     python = place / "bin" / "python"
     if not python.exists():

@@ -167,7 +167,7 @@ def _largest_contour(mask: Any) -> float:
 
 
 def prototypes(folder: Path) -> dict[str, MakeStep]:
-    """The worked examples in `folder`, by name; those that are not there are left out."""
+    """The worked examples in `folder`, by name; those that are missing are left out."""
     classes = {"prototype_tracked": "P12", "prototype_p2": "P2"}
     return {name: _load(folder / f"{name}.py", of) for name, of in classes.items() if (folder / f"{name}.py").exists()}
 

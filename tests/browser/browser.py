@@ -46,7 +46,7 @@ def require_browser(kind: str = "chromium") -> None:
 
 @functools.cache
 def _version_of(program: str | None) -> int:
-    """The first number that it says of itself; 0 when it is not there."""
+    """The first number that it says of itself; 0 when it is missing."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout if program else ""
     found = re.search(r"\d+", said)
     return int(found[0]) if found else 0

@@ -7,7 +7,7 @@ import { chromium, firefox } from "playwright-core";
 const settings = JSON.parse(process.argv[2]);
 const common = { executablePath: settings.executable, headless: true, env: { ...process.env, HOME: settings.home } };
 const isFirefox = settings.kind === "firefox";
-// Debian's Firefox as it is, over WebDriver BiDi; playwright-core 1.65 asks it for a command that it does not have.
+// Debian's Firefox as it is, over WebDriver BiDi; playwright-core 1.65 asks it for a command that it lacks.
 const browser = isFirefox
   ? await firefox.launch({
       ...common,

@@ -27,7 +27,7 @@ from tests.talkers import heard
 pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(600),
               pytest.mark.at_length("make test-browser")]  # fmt: skip
 
-# Debian's mosquitto offers HTTP/2 for WebSockets and does not answer there. Firefox takes the offer (docs/phones.md).
+# Debian's mosquitto offers HTTP/2 for WebSockets and fails to answer there. Firefox takes the offer (docs/phones.md).
 FIREFOX = (json.dumps(["network.http.http2.websockets", False]),)
 
 
@@ -50,7 +50,7 @@ def loud_s(path: Path) -> float:
 
 
 def test_firefox_sees_over_the_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not start its sound on a machine without a sound card, so talk is not tried here."""
+    """It fails to start its sound on a machine without a sound card, so talk is not tried here."""
     monkeypatch.setattr(House, "url", property(lambda house: f"https://{DOORBELL}:{house.port}"))
     with an_away_home(tmp_path, more=speaker_of(tmp_path), flags=FIREFOX, kind="firefox") as home:
         people = home.people

@@ -80,7 +80,7 @@ def written(system: Path, tool: Callable[..., Any], configuration: str) -> str:
 
 
 def test_no_canary_comes_through_and_what_helps_does(system: Path, tool: Callable[..., Any]) -> None:
-    """The real doctor looks at a camera, a broker and a folder that are not there, and names each of them."""
+    """The real doctor looks at a camera, a broker and a folder that are missing, and names each of them."""
     text = written(system, tool, CONFIGURATION)
     for secret in (CANARY, "52.09", "5.1115", "192.168.17.4", "push.example", "abab", "cdcd", "request", str(system)):
         assert secret not in text, secret

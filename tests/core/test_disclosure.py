@@ -466,7 +466,7 @@ def test_a_manifest_that_its_device_did_not_sign_is_refused(sent: Sent) -> None:
 
 
 def test_a_manifest_without_the_devices_second_signature_is_refused_by_name(sent: Sent) -> None:
-    """Ed25519 alone is not enough, even by the right key: a quantum computer could make such a signature."""
+    """Ed25519 alone is too little, even by the right key: a quantum computer could make such a signature."""
     with pytest.raises(OpenError, match="ML-DSA-44 signature is missing"):
         read_manifest(signed(sent.manifest, DEVICE), sent.case.asked, sent.manifest.request)
 

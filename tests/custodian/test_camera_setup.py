@@ -119,7 +119,7 @@ def test_before_the_network_is_joined_no_code_can_be_guessed(house: House) -> No
 
 
 def test_a_code_ends_after_a_quarter_of_an_hour_of_the_boot_clock(house: House) -> None:
-    """A doorbell without a network has no date. When it gets one, its clock jumps, and the code must outlive that."""
+    """An offline doorbell has no date. When it gets one, its clock jumps, and the code must outlive that."""
     house.joined()
     house.boot_s += CODE_LIFE_S
     assert house.setup.proof(DER) == MINE.proof(DER)

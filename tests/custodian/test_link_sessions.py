@@ -247,7 +247,7 @@ def test_of_first_messages_the_newest_are_remembered_and_no_more(bench: Bench, m
 
 
 def test_a_glance_key_is_a_caller_below_an_owner_while_its_browser_is_in_use(door: Door, keys: OwnerKeys) -> None:
-    """A key that is not listed is none."""
+    """A key that is unlisted is none."""
     owner, glance = public_key_of(keys.approval), public_key_of(GLANCE)
     holder, solo = GlanceHolder("age1", "an owner"), door.solo
     signers = {glance.text: holder}

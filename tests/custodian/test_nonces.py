@@ -1,4 +1,4 @@
-"""An old statement that a third party kept back has no effect, even if every clock is wrong."""
+"""An old statement that a third party kept back is ignored, even if every clock is wrong."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def link_handshake(data: bytes) -> None:
 
 
 def link_record(data: bytes) -> None:
-    """A record of a stranger has no effect. One of the other end has one, or ends the session."""
+    """A record of a stranger is ignored. One of the other end has an effect, or ends the session."""
     reader = LinkSession(b"\1" * 32, b"\2" * 32)
     reader.receive(data)
     assert (reader.received, reader.ended) == (0, None)

@@ -110,7 +110,7 @@ def lend(root: Path) -> list[str]:
             shutil.copytree(source, root / name, dirs_exist_ok=True)
         elif source.is_file():
             shutil.copyfile(source, root / name)
-    # Debian's container images speed up dpkg and clean up after apt by hooks that a fresh machine does not have.
+    # Debian's container images speed up dpkg and clean up after apt by hooks that a fresh machine lacks.
     for path in (root / "etc/apt/apt.conf.d").glob("docker-*"):
         path.unlink()
     subprocess.run(["chroot", str(root), "update-ca-certificates"], check=True, capture_output=True)

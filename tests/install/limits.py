@@ -48,7 +48,7 @@ for top in ("/opt/doorward", "/usr/lib", "/usr/bin", "/usr/local/lib", "/usr/sha
 
 
 def limits(suite: str) -> str:
-    """The whole of it; one sentence for the table.  Raises what did not hold."""
+    """The whole of it; one sentence for the table.  Raises what failed."""
     if why := why_no_memory():
         return f"not shown: {why}"
     with Container(suite, memory=True) as box:

@@ -432,7 +432,7 @@ class Kills:
         system.until_whole("going back")
 
     def plans(self, count: int, seed: int) -> list[Plan]:
-        """A tenth each: the updater, and a version that does not run. Half of the others at a counted step, and each
+        """A tenth each: the updater, and a version that fails to run. Half of the others at a counted step, and each
         fifth is killed again while it is being mended."""
         rng = random.Random(seed)
         made: list[Plan] = []

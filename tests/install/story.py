@@ -1,4 +1,4 @@
-"""The life of an installation, a step at a time: each says what it measured, or raises what did not hold.
+"""The life of an installation, a step at a time: each says what it measured, or raises what failed.
 
 Steps build on the ones before, in the order of `run.STEPS`.
 """
@@ -476,7 +476,7 @@ class Story:
         run, root = self.box.run, self.box.root
         self.prepare('kind = "usb"\ndevice = "/dev/video-that-is-not-there"')
         install = ("python3", "/root/src/scripts/installation", "install", "--answers", "/root/answers.toml")
-        # Without a network apt would try Debian's archive again and again.
+        # Offline, apt would try Debian's archive again and again.
         shutil.rmtree(root / "etc/apt/sources.list.d", ignore_errors=True)
         (root / "etc/apt/sources.list").write_text("")
         said = run(*install).stdout

@@ -104,7 +104,7 @@ class UpdateServer:
         return self.repository.files[f"doorward_{version}_amd64.deb"].hashes["sha256"]
 
     def write_file(self) -> str:
-        """Writes the whole repository into one file, as makers hand it out for doorbells without a network.
+        """Writes the whole repository into one file, as makers hand it out for offline doorbells.
 
         The format is that of `scripts/releasing/update_file.py`: a doorbell refuses the extended headers of Python's
         default format.

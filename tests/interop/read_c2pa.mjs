@@ -1,4 +1,4 @@
-// @ts-nocheck: the types of c2pa-ts are not there before `npm ci` here, and it lacks some.
+// @ts-nocheck: the types of c2pa-ts are missing before `npm ci` here, and it lacks some.
 // Reads Content Credentials with npm `@trustnxt/c2pa-ts`, which shares no line of code with c2pa-rs, and prints for
 // each file if they are valid, with the codes of each finding.
 //

@@ -172,7 +172,7 @@ def test_both_refuse_messages_that_this_doorbell_s_key_signed_and_that_are_malfo
 
 
 def test_both_refuse_a_signed_message_whose_unsigned_bytes_are_changed() -> None:
-    """The bytes behind the signature are not signed."""
+    """The bytes behind the signature are unsigned."""
     units = gops_of("h264")[0]
     slices, _ = capture.slice_hashes(units, hevc=False)
     starts = (capture.gop_to_sign(slices, bytes(32), 1, (n, n), listed=True, hevc=False) for n in range(100))

@@ -1,4 +1,4 @@
-"""mypy refuses a request that does not exist, a wrong argument and a wrong use of an answer, at both sockets."""
+"""mypy refuses an unknown request, a wrong argument and a wrong use of an answer, at both sockets."""
 
 from __future__ import annotations
 

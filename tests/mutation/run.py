@@ -529,11 +529,11 @@ class InFunctions:
     # the record
 
     def _recorded(self) -> Record:
-        """The record of an earlier run, after tests that it does not have have run in a fork.
+        """The record of an earlier run, after tests that it lacks have run in a fork.
 
         Changed modules keep what was recorded of them, line by line.  A test that is missing at a line can make a
         survivor of a mutant, and no other error.  `--record` records all of them again. So does a mutant of a module
-        that the record does not have.
+        that the record lacks.
         """
         kept = ROOT / ".cache" / f"mutation-{self._group.name}{self._group.variant}-record.json"
         lines = {str(path.relative_to(ROOT)): _hashes_of_lines(path) for path in self._paths}

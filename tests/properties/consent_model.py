@@ -88,7 +88,7 @@ LEDGERED: dict[RequestState | None, str] = {
 
 
 class Broken(AssertionError):  # noqa: N818 — as in: a promise
-    """A promise that does not hold."""
+    """A promise that fails."""
 
 
 class Cut(BaseException):
@@ -660,7 +660,7 @@ class World:
         self._check_two()
 
     def _check_two(self) -> None:
-        """If it takes two, an approval that only one of them signed has no effect, and every approval is sealed."""
+        """If it takes two, an approval that only one of them signed is ignored, and every approval is sealed."""
         kept = self.journal.named("first.").keys()
         if kept != {stored.id for stored in self.journal.requests(RequestState.PARTIALLY_APPROVED)}:
             raise Broken("a first approval was lost, or stayed when it was of no use any more")
@@ -753,7 +753,7 @@ class Exploration:
         self.done = Explored()
 
     def run(self, most_states: int = 10**9) -> Explored:
-        """Raises `Broken`, which tells the way to the state where a promise does not hold."""
+        """Raises `Broken`, which tells the way to the state where a promise fails."""
         while self._waiting and self.done.states < most_states:
             at, way = self._waiting.popleft()
             self.done.states += 1

@@ -2,7 +2,7 @@
 
 Two owners sign statements with contradicting effects. The channel to the doorbell may hold a statement back,
 deliver it twice, or deliver it after a later one. This world keeps its own account of the numbers that count, and
-compares both directions: a number that does not count has no effect, and a number that counts has one.
+compares both directions: a number that does not count is ignored, and a number that counts has one.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Door:
         self.reference = Reference.new(2, self.world.owners)
 
     def take(self, step: Step) -> None:
-        """One step of both.  Raises `Broken` where they part, or where a promise does not hold."""
+        """One step of both.  Raises `Broken` where they part, or where a promise fails."""
         name, cut = step
         world, before = self.world, self.world.take()
         after = self.reference.copy()

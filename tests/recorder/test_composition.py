@@ -125,7 +125,7 @@ class Made:
 
 
 class Broken(ScriptedCamera):
-    """A camera that is not there."""
+    """A camera that is missing."""
 
     def open(self) -> StreamDescription:
         raise DeviceError("The camera is not there.", remedy="Plug it in.")

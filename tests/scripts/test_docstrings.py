@@ -32,7 +32,7 @@ def names_of(tree: ast.Module) -> Iterator[str]:
 
 
 def stale_names(source: str) -> list[tuple[str, str]]:
-    """(class or function, name) of each explained name that the file does not have."""
+    """(class or function, name) of each explained name that the file lacks."""
     if not _EXPLAINED.search(source):
         return []
     tree = ast.parse(source)

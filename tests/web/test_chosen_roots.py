@@ -34,7 +34,7 @@ def door() -> Iterator[Door]:
 
 
 def case(door: Door, name: str, *said: tuple[TrustChange, Ed25519PrivateKey], **changes: Any) -> dict[str, Any]:
-    """The answer of a doorbell. It adds changes to its answer and to the ledger, which it did not accept."""
+    """The answer of a doorbell. It adds changes to its answer and to the ledger, which it refused."""
     entries = [
         {"kind": "trust-changed", "subject": hashlib.sha256(strictjson.encode(change)).hexdigest()}
         for change, _ in said

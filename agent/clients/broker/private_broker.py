@@ -1,7 +1,7 @@
 """Runs a private mosquitto on loopback, from `config/mosquitto/`, for the demo and the tests.
 
 Rules: it listens on loopback only, on free ports. It is ready if mosquitto reports that it runs. It ends only the
-process that it started. If the broker does not start, the error quotes the broker's log. It is never the broker of an
+process that it started. If the broker fails to start, the error quotes the broker's log. It is never the broker of an
 installation.
 """
 

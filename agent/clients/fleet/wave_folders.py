@@ -42,7 +42,7 @@ class VerifiedRepository:
     def check(cls, folder: Path, root: bytes, work: Path) -> VerifiedRepository:
         """Verifies the metadata of the repository. `work`: a folder that remembers what was believed last.
 
-        Raises `UpdateError` if it is not signed, expired, or older than the last one, `ConfigurationError` without one.
+        Raises `UpdateError` if it is unsigned, expired, or older than the last one, `ConfigurationError` without one.
         """
         if not files.is_file(folder / _TIMESTAMP):
             raise ConfigurationError(

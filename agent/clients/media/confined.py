@@ -81,7 +81,7 @@ class ConfinedMedia:
         self._end()
 
     def check(self, content: str, media: bytes) -> None:
-        """Raises `FormatError` if a `segment`, `sound` or `poster` does not open."""
+        """Raises `FormatError` if a `segment`, `sound` or `poster` fails to open."""
         self._ask({"job": "check", "content": content}, media)
 
     def redact(self, content: str, media: bytes, redactions: Sequence[Redaction], length_ms: int) -> bytes:

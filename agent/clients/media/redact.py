@@ -6,7 +6,7 @@ same holds for samples. The same pictures outside of the covers give the same by
 of the new film tells nothing of it (`tests/clients/media/test_redact.py`). No encoder name or time is written.
 
 `require_covered` and `require_muted` decode a redacted file again. The owner's client calls them before it seals the
-file, and a requester's before it accepts one: a list that names a place that is not covered is refused.
+file, and a requester's before it accepts one: a list that names a place that is uncovered is refused.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _START_CODE: Final = b"\x00\x00\x00\x01"
 def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int) -> bytes:
     """Returns the film with each redaction's places filled with black. Keyframes stay where they were.
 
-    `length_ms`: the length of the film by its record. Raises `FormatError` if the film does not open.
+    `length_ms`: the length of the film by its record. Raises `FormatError` if the film fails to open.
     """
     redactions = _lasting(redactions, length_ms)
     with opened(media) as container:
@@ -102,7 +102,7 @@ def require_covered(media: bytes, redactions: Sequence[Redaction]) -> None:
 def mute_sound(media: bytes, redactions: Sequence[Redaction], length_ms: int) -> bytes:
     """Returns the sound with each redaction's stretch as silence.
 
-    `length_ms`: the length of the film by its record. Raises `FormatError` if the sound does not open.
+    `length_ms`: the length of the film by its record. Raises `FormatError` if the sound fails to open.
     """
     redactions = _lasting(redactions, length_ms)
     with opened(media) as container:
@@ -267,7 +267,7 @@ def _sample_range(redaction: Redaction, rate_hz: int, begin: int, count: int, ri
 
 @contextmanager
 def opened(media: bytes) -> Iterator[InputContainer]:
-    """Opens an MP4. Raises `FormatError` if it does not open, also while it is read."""
+    """Opens an MP4. Raises `FormatError` if it fails to open, also while it is read."""
     try:
         with av.open(BytesIO(media), mode="r", format="mp4") as container:
             yield container

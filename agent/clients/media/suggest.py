@@ -41,7 +41,7 @@ _MOST_OVERLAP: Final = 0.45
 def suggest_covers(films: Sequence[tuple[bytes, int]]) -> list[Suggestion]:
     """Returns covers of a clip, in ms of the clip. `films`: its segments, and the length of each by its record, in ms.
 
-    Raises `FormatError` if a film does not open.
+    Raises `FormatError` if a film fails to open.
     """
     cv2.setNumThreads(1)  # the planes are small: threads would wait for each other
     network, tracker = FaceNetwork(), FaceTracker()

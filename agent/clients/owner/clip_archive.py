@@ -45,7 +45,7 @@ class BackupTarget(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """The result for one clip: the names of its files (empty if it did not open) and the missing parts."""
+    """The result for one clip: the names of its files (empty if it failed to open) and the missing parts."""
 
     names: tuple[str, ...]
     notes: tuple[str, ...]

@@ -10,7 +10,7 @@ If an approval takes two owners, the second approval names the first by its hash
 
 A chosen segment with redactions leaves as a new file (`clients.owner.redaction`). The key of the captured one stays.
 
-If a file does not open (damaged, deleted, or cut before its first GOP was complete), the choice is refused with the
+If a file fails to open (damaged, deleted, or cut before its first GOP was complete), the choice is refused with the
 file's name and the reason. `CannotShareError.rest` is the choice without it.
 
 The owner's clock decides whether a request has expired, in every case. Approvals in advance do not exist.
@@ -193,7 +193,7 @@ def deny(link: DeviceChannel, keys: OwnerKeys, request_id: str, *, clock: Clock 
     """Denies the request. The denial stays on the device; to the requester it looks like any other silence.
 
     Only the identity of the request is checked, so that an owner can also deny a request from a requester who is no
-    longer trusted. If a request is older than this owner's enrolment, it does not open for them, and the device's name
+    longer trusted. If a request is older than this owner's enrolment, it fails to open for them, and the device's name
     for it is used. The worst effect of a false name is that another request is denied.
     """
     met = sync(link, keys)

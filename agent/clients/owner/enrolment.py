@@ -84,7 +84,7 @@ def enrol(
     whether the recovery kit may replace lost keys; None keeps the present rule (no at first). An owner that another
     owner added opens their test by calling this function on their machine.
 
-    Raises `ConfigurationError` for keys that do not fit together, `OpenError` if a test does not open.
+    Raises `ConfigurationError` for keys that do not fit together, `OpenError` if a test fails to open.
     """
     device = ask_device(link)
     if keys.memory.device(device.id) is not None:

@@ -1,7 +1,7 @@
 """Wraps the keys of stored files for a requester: opens each file, compares it with its record, re-wraps its key.
 
 The check comes first, so a key always belongs to footage that the device recorded and the owner could see. A file that
-does not open is named with its reason, and the caller signs nothing.
+fails to open is named with its reason, and the caller signs nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The trust roots that the owners of a device chose, for a client that was not there: a recovered or a second owner's.
 
-The device's word is not enough. It hands out the owners' signed changes, and this machine verifies each of them:
+The device's word is too little. It hands out the owners' signed changes, and this machine verifies each of them:
 
 - It is a statement for this device, in the device's ledger. The changes shown are the last ones of the ledger, without
   a gap.

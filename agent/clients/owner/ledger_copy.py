@@ -43,7 +43,7 @@ def write_copy(folder: Path, view: LedgerView, device: PublicKey, note: str) -> 
 
 
 def read_copy(folder: Path) -> tuple[Checkpoint, tuple[LedgerEntry, ...]]:
-    """Reads and verifies the ledger in a folder. Raises `OpenError` if the entries do not match the signed note."""
+    """Reads and verifies the ledger in a folder. Raises `OpenError` if the entries differ from the signed note."""
     if not files.is_file(folder / "device.txt"):
         raise _no_copy(folder)
     try:

@@ -31,7 +31,7 @@ class LedgerView:
 
 
 def read_ledger(link: DeviceChannel, keys: OwnerKeys) -> LedgerView:
-    """Returns the whole verified ledger. Raises `OpenError` if the entries do not match the signed head."""
+    """Returns the whole verified ledger. Raises `OpenError` if the entries differ from the signed head."""
     met = sync(link, keys)
     checkpoint = met.known.ledger
     leaves: list[bytes] = []

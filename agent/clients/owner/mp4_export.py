@@ -1,6 +1,6 @@
 """Writes opened footage as ordinary files: an MP4 and a JPEG for each clip or segment.
 
-If one segment does not open, the others are still written, and the notes name the missing one.
+If one segment fails to open, the others are still written, and the notes name the missing one.
 
 A process with limits (`agent.clients.media.confined`) joins and decodes the films. A network camera made the bytes, so
 they are untrusted even if the owner's doorbell recorded and signed them.
@@ -235,7 +235,7 @@ def _write_still(confined: ConfinedMedia, poster: bytes | None, film: bytes, out
 
 
 def _heard(fetch: Callable[[], bytes | None], of: str, notes: list[str]) -> bytes | None:
-    """Fetches a sound. If it is missing or does not open, only the sound is left out."""
+    """Fetches a sound. If it is missing or fails to open, only the sound is left out."""
     try:
         return fetch()
     except NetworkError:

@@ -62,7 +62,7 @@ def send_tip(
     """Submits the tip to the device and returns its id. `segments`, `posters`: ids; a poster by its first segment.
 
     Raises `ConfigurationError` if the requester refuses tips or the text is invalid. Raises `OpenError` if a file
-    differs from the one signed at capture. `CannotTellError` names each file that does not open, with its reason. All
+    differs from the one signed at capture. `CannotTellError` names each file that fails to open, with its reason. All
     of them come before the first signature.
     """
     root, entry = _taker(tip_recipients(link, keys), requester)

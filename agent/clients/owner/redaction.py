@@ -104,7 +104,7 @@ class FileRedactor:
     def make(self, file: StoredFile, each: ChosenFile, redactions: tuple[Redaction, ...]) -> RedactedFile:
         """Returns the redacted film (`SEGMENT`) or sound (`SOUND`).
 
-        Raises `FormatError` or `OpenError` if the captured file does not open, or differs from its record.
+        Raises `FormatError` or `OpenError` if the captured file fails to open, or differs from its record.
         """
         answer, data = self._link.fetch(file.request(each.id))
         signed = each.signed or record_of(answer.record, each.id, self._device)
@@ -200,7 +200,7 @@ def plan_of(covers: Sequence[tuple[int, Suggestion]]) -> dict[str, object]:
 def read_plan(data: bytes, seen: RequestReview) -> Redactions:
     """Returns the plan in a JSON file, for the segments of this review.
 
-    Raises `ConfigurationError`, which names the entry, if it is malformed or names something that is not there.
+    Raises `ConfigurationError`, which names the entry, if it is malformed or names something that is missing.
     """
     if len(data) > _PLAN_LIMIT_BYTES:
         raise ConfigurationError("The plan of redactions is too large.", remedy="Write at most 1 MiB.")

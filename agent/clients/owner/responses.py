@@ -5,7 +5,7 @@
   owner's client has the file keys, so only it knows that each new header is wrapped to the requester.
 - **The requester's receipt** and, later, its **deletion**: signed with a currently trusted key.
 
-These functions only read. They raise `OpenError` if a signature does not verify.
+These functions only read. They raise `OpenError` if a signature fails to verify.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def first_in(
     data = answer.first.encode("ascii", "replace")
     claimed = read_statement(data)
     if claimed.key_id not in enrolment.approver_keys:
-        return None  # the first approver is no longer an owner, so the approval is void
+        return None  # the first approver stopped being an owner, so the approval is void
     opened = open_statement(data, Approval.PAYLOAD_TYPE, enrolment.signers)
     approval = strictjson.decode(opened.payload, Approval, limit_bytes=STATEMENT_LIMIT_BYTES)
     if (approval.device, approval.request, approval.reply) != (enrolment.device, request_sha256, reply):

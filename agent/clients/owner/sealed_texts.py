@@ -3,7 +3,7 @@
 A request, a receipt, a deletion or a bulletin arrives in the clear. The device seals it for storage, and this machine
 verifies it again after opening. The seal keeps it confidential. The requester's signature inside proves its origin.
 
-If a text is older than an owner's enrolment, it does not open for that owner. The same holds for footage.
+If a text is older than an owner's enrolment, it fails to open for that owner. The same holds for footage.
 
 Source: docs/decisions/0014.
 """

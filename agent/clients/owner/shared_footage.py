@@ -81,7 +81,7 @@ class SharedFootage:
     """The reason if `items` is None."""
     asked: FootageRequest | None = None
     """The request with the promises that the owner approved, by the hash in the approval. It is known even if its
-    requester is no longer trusted. None for a tip, and if the device keeps it no more."""
+    requester has lost trust. None for a tip, and if the device keeps it no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,7 @@ class Verification:
 
     @property
     def unopened(self) -> tuple[VerifiedItem, ...]:
-        """Returns the files that are as the device sealed them but do not open as film, sound or still."""
+        """Returns the files that are as the device sealed them but fail to open as film, sound or still."""
         return tuple(each for each in self.items if each.unopened)
 
     @property

@@ -70,7 +70,7 @@ class DisclosedClip:
     segments: tuple[DisclosedSegment, ...]
     poster: VerifiedItem | None
     unopened: tuple[VerifiedItem, ...] = ()
-    """Segments of the clip that arrived but do not open."""
+    """Segments of the clip that arrived but fail to open."""
 
     @property
     def start_ms(self) -> int:

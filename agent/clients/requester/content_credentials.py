@@ -243,7 +243,7 @@ def _joined(verification: Verification, clip: DisclosedClip, count: int) -> list
 def _is_trimmed(verification: Verification, clip: DisclosedClip) -> bool:
     """Returns True if a signature tells of a segment of this clip that its film does not show.
 
-    For example, the segment came and does not open, or its owner named the whole clip and shared a part. Without such
+    For example, the segment came and fails to open, or its owner named the whole clip and shared a part. Without such
     words no signature can tell what was recorded after the last segment.
     """
     disclosed = verification.disclosed

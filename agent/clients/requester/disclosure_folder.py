@@ -76,7 +76,7 @@ class ReceiveOutcome(Message, frozen=True):
     state: Literal["complete", "refused"]
     reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
     unopened: tuple[tuple[int, int], ...] = ()
-    """First and last of the parts that arrived but do not open."""
+    """First and last of the parts that arrived but fail to open."""
     ended_ms: _Ms = 0
     grade: Grade | None = None
     """Grade of a complete answer. None for a tip and for a refused one."""
@@ -138,7 +138,7 @@ class AnswerFolder:
         ended_ms: int = 0,
         summary: AnswerSummary | None = None,
     ) -> None:
-        """Makes the outcome durable, with the parts that do not open."""
+        """Makes the outcome durable, with the parts that fail to open."""
         word: Literal["complete", "refused"] = "complete" if state is TransferState.COMPLETE else "refused"
         outcome = ReceiveOutcome(
             v=1,

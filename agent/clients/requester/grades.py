@@ -34,7 +34,7 @@ class DisclosureGrades:
     posters: int
     told: tuple[ClipExistence, ...]
     unopened: int = 0
-    """Files that arrived but do not open."""
+    """Files that arrived but fail to open."""
     sounds: int = 0
     """Segments that arrived with their sound."""
 

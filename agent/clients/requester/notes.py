@@ -38,14 +38,14 @@ class Notes(Protocol):
         ...
 
     def read(self, name: str, limit_bytes: int, *, secret: bool = False) -> bytes | None:
-        """Returns the note, or None if it is not there.
+        """Returns the note, or None if it is missing.
 
         Raises `StorageError` if it is larger than `limit_bytes`, and `ConfigurationError` if others can read a secret.
         """
         ...
 
     def write(self, name: str, data: bytes, *, secret: bool = False) -> None:
-        """Puts the note in place of what was there. Raises `StorageError` if its folder is not there."""
+        """Puts the note in place of what was there. Raises `StorageError` if its folder is missing."""
         ...
 
     def change(
@@ -74,7 +74,7 @@ class Notes(Protocol):
     def has_folder(self, folder: str) -> bool: ...
 
     def names(self, folder: str) -> list[str]:
-        """Returns the names of all notes and folders in `folder`, in order. Empty if it is not there."""
+        """Returns the names of all notes and folders in `folder`, in order. Empty if it is missing."""
         ...
 
     def size_bytes(self, folder: str) -> int:

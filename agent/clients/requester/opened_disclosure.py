@@ -10,7 +10,7 @@
     c2pa/             if asked for: copies of all of these with Content Credentials (`content_credentials`)
     bundle/           the evidence, for a third party and for machines (`evidence`)
 
-A file that is as the device sealed it but does not open as film, sound or still is named in the report and stays sealed
+A file that is as the device sealed it but fails to open as film, sound or still is named in the report and stays sealed
 in the bundle. The other files are unaffected. Films are opened in a process with limits (`clients.media.confined`).
 
 The folder gets its name once it is complete. If a check fails it holds only the report and the bundle with the verdict.

@@ -35,7 +35,7 @@ def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, direc
     `directory`: the broker directory that its bundle names. It goes first, so that a reader of the package finds it.
 
     Raises `FormatError` if it is too long, `ConfigurationError` if the broker refuses a slot, and `NetworkError` if it
-    does not answer in time.
+    fails to answer in time.
     """
     chunks = split_package(package)
     if directory is not None:
@@ -52,7 +52,7 @@ def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, direc
 def is_published(bus: Bus, root: str, package: bytes, timeout_s: float) -> bool:
     """Returns whether the broker retains the package. The caller must leave all events of the started `bus` to this.
 
-    Raises `NetworkError` if the broker does not answer in time.
+    Raises `NetworkError` if the broker fails to answer in time.
     """
     wanted = {str(TrustTopic(root, slot)): chunk for slot, chunk in enumerate(split_package(package))}
     found: dict[str, bytes] = {}

@@ -29,7 +29,7 @@ def open_part(
     are the beginning of the recording. A file that lacks only its final name is checked against its context like any
     other.
 
-    Raises `OpenError` if a part does not open with the key that its record commits to, and `FormatError` if content and
+    Raises `OpenError` if a part fails to open with the key that its record commits to, and `FormatError` if content and
     record disagree.
     """
     content = Content(kind.value)
@@ -68,5 +68,5 @@ def open_redacted_part(
 
 
 def require_redacted(media: ConfinedMedia, kind: PartKind, opened: bytes, context: Context) -> None:
-    """Raises `FormatError` if a place that the list names is not covered, or a stretch not silent."""
+    """Raises `FormatError` if a place that the list names is uncovered, or a stretch not silent."""
     media.check_redacted(kind.value, opened, context.redactions or ())

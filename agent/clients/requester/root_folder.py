@@ -137,7 +137,7 @@ class RootFolder:
         for name in files.names_in(self.folder):
             key_id = name.removesuffix(".sig").rpartition(".")[2]
             if name.startswith(f"{path.name}.") and name.endswith(".sig") and key_id not in signatures:
-                (self.folder / name).unlink()  # one that no longer counts would spoil the others
+                (self.folder / name).unlink()  # one that stopped counting would spoil the others
         for key_id, signature in signatures.items():
             place = path.with_name(f"{path.name}.{key_id}.sig")
             files.write(place, f"{base64.encode(signature)}\n".encode("ascii"))

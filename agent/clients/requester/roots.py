@@ -163,7 +163,7 @@ class KnownRoots:
         self._notes.change(f"{folder}/bundle.dsse", replaced, lock=_LOCK, limit_bytes=PACKAGE_LIMIT_BYTES)
 
     def ends_s(self, root: str) -> int:
-        """Returns the end of the newest package of `root`, UTC s. 0 if it came as a bundle alone, which has no end.
+        """Returns the end of the newest package of `root`, UTC s. 0 if it came as a bundle alone, which lacks an end.
 
         After it a broker may be holding back newer lists. Raises `DoorwardError` if the stored bundle cannot be read.
         """

@@ -35,7 +35,7 @@ class SealedParts(Protocol):
         ...
 
     def pieces(self, disclosure: str, number: int) -> Iterator[bytes]:
-        """Yields the bytes of the part. Raises `StorageError` if it is not there, or at its end if it is not as it was
+        """Yields the bytes of the part. Raises `StorageError` if it is missing, or at its end if it is not as it was
         put."""
         ...
 

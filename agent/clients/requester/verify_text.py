@@ -36,7 +36,7 @@ class EvidenceFiles:
     """Content of the folder beside the statements.
 
     `headers`: for each part, the bytes of its header. `films`: the path of each part's opened film, sound or still from
-    the folder; absent for a part that does not open.
+    the folder; absent for a part that fails to open.
     """
 
     by_hand: ByHand

@@ -1,7 +1,7 @@
 """Groups the queued alerts of a channel into messages and times the retries of a channel that failed.
 
 Rules: an alert for the doorbell's button goes out alone and first. All other alerts share one message, one line each.
-For example, an hour without a network ends in one message instead of fifty. The text holds the time, because a message
+For example, an hour offline ends in one message instead of fifty. The text holds the time, because a message
 may be late. A failed channel is tried again after 2 s, 4 s, … up to 15 min. An alert for the button skips this pause.
 """
 

@@ -5,7 +5,7 @@ once, an observer of the house's network could read the match off that connectio
 between 15 minutes and 3 hours. A requester cannot know, choose or change the delay.
 
 One key of this device draws the delay once for all news within a span of 3 hours. If a requester sends thirty requests
-at once, they share one draw, so the smallest of thirty is not available. A repeated request, a restart or a lost queue
+at once, they share one draw, so the smallest of thirty is unavailable. A repeated request, a restart or a lost queue
 leads to the same delay, and everything that leaves the house waits equally long. The key also decides where the spans
 begin, so a requester cannot send requests on both sides of a border on purpose.
 

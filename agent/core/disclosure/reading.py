@@ -1,6 +1,6 @@
 """The requester's half of a disclosure: checks every statement in it against every other, offline.
 
-Each function is one step. It raises `OpenError` if a signature does not verify, and `FormatError` if two statements
+Each function is one step. It raises `OpenError` if a signature fails to verify, and `FormatError` if two statements
 disagree.
 """
 
@@ -97,7 +97,7 @@ class VerifiedDisclosure:
 def read_manifest(data: bytes, request: FootageRequest, request_sha256: str) -> VerifiedDisclosure:
     """Returns the opened part 0, verified against the request it answers. Performs the steps below, in this order.
 
-    Raises `OpenError` if a signature does not verify, and `FormatError` if two statements disagree.
+    Raises `OpenError` if a signature fails to verify, and `FormatError` if two statements disagree.
     """
     manifest = read_device_manifest(data)
     require_answers(manifest, request_sha256)

@@ -2,7 +2,7 @@
 
 - A cosignature is a signature line of a note: base64 of key hash (4 bytes) ‖ time in UTC s (8 bytes, big-endian) ‖
   Ed25519 signature (64 bytes). It signs `cosignature/v1`, the time, and the text of the checkpoint.
-- Lines of other names or keys are ignored. A line of a known witness that does not verify counts as forged.
+- Lines of other names or keys are ignored. A line of a known witness that fails to verify counts as forged.
 
 Source: https://c2sp.org/tlog-cosignature (Ed25519) and https://c2sp.org/tlog-witness.
 """

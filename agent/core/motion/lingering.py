@@ -3,7 +3,7 @@
 A person who walks straight towards the camera gains a cell of new ground in some seconds: too little for a path, and
 slow enough for the background to follow. The scene of half a minute ago still shows that they came. So every 16 frames
 it is compared with the frame, and a thing that differs from it and keeps changing for three looks is a visitor. Parked
-cars and parcels do not change, and trees and water looked alike half a minute ago.
+cars and parcels stay the same, and trees and water looked alike half a minute ago.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def receipt_for(
 ) -> Receipt:
     """Returns the receipt that reports this progress. `seq` grows with every message signed with this requester's key.
 
-    `unopened`: first and last of the parts that do not open.
+    `unopened`: first and last of the parts that fail to open.
     """
     return Receipt(
         v=1,

@@ -1,6 +1,6 @@
 // The way to the doorbell from another network: a session of the link through the relay that the doorbell named.
 //
-// At home the page asks over HTTPS. If the doorbell does not answer there, unlocking opens a session with the owner's
+// At home the page asks over HTTPS. If the doorbell fails to answer there, unlocking opens a session with the owner's
 // approval key, and every operation goes through it until it ends. Locking ends it. `reachDoorbell` decides.
 // A session that ends while the keys are unlocked is opened again with the next operation: after a restart of the
 // doorbell or the relay, or in another network of the phone.
@@ -152,7 +152,7 @@ function asUndefined(error) {
 }
 
 /**
- * Proves the glance key to the doorbell in this network. Returns the doorbell's key, or undefined if it does not answer
+ * Proves the glance key to the doorbell in this network. Returns the doorbell's key, or undefined if it fails to answer
  * or if this browser does not know it.
  *
  * @param {NonNullable<Awaited<ReturnType<typeof glanceKey>>>} glance

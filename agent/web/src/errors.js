@@ -45,7 +45,7 @@ export class RefusedError extends PageError {
   }
 }
 
-/** The doorbell does not answer, or what is on the way to it. */
+/** The doorbell fails to answer, or what is on the way to it. */
 export class LostError extends PageError {
   name = "LostError";
 

@@ -1,7 +1,7 @@
 // Opens the page at once, also while the doorbell is off. Caches the program only: answers of the doorbell, footage and
 // documents with names stay out of the cache.
 //
-// Every navigation over HTTPS passes this worker. If the certificate is not trusted, people see the program's words
+// Every navigation over HTTPS passes this worker. If the certificate is untrusted, people see the program's words
 // instead of a browser's warning, which could be clicked past. So a relay gets no code to run beside the keys of this
 // origin, and HSTS is not needed (docs/decisions/0033-no-hsts.md). The authority of a replaced doorbell is at
 // http://NAME/install: another origin, which this worker does not see.

@@ -485,7 +485,7 @@ def test_before_anything_has_come_nothing_is_there_to_be_named(tool: Callable[..
 
 @pytest.fixture
 def nowhere(tmp_path: Path) -> tuple[object, ...]:
-    """A broker that is not there, and certificates for it that are right."""
+    """A broker that is missing, and certificates for it that are right."""
     pki = BrokerPki.create(tmp_path / "pki", datetime.datetime.now(datetime.UTC))
     files = add_requester(pki, "rijnstad-police", datetime.datetime.now(datetime.UTC))
     tls = ("--authority", files.authority, "--certificate", files.certificate, "--tls-key", files.key)

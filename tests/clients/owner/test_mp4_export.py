@@ -61,7 +61,7 @@ def listed(number: int, *, poster: bool = False, sound: bool = True, event: str 
 
 
 class Source:
-    """Segments with their names as bytes. `broken`: those that do not open."""
+    """Segments with their names as bytes. `broken`: those that fail to open."""
 
     def __init__(self) -> None:
         self.broken: set[str] = set()

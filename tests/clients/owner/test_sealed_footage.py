@@ -1,4 +1,4 @@
-"""Footage opens on the owner's machine, from the device or from the copied disk of one that no longer answers."""
+"""Footage opens on the owner's machine, from the device or from the copied disk of one that stopped answering."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def lines(*witnesses: LocalWitness, text: str = TEXT) -> str:
 
 
 def test_the_example_of_the_specification_is_read() -> None:
-    """https://c2sp.org/tlog-cosignature prints a note; its witness' key is not known, so the line is no one's."""
+    """https://c2sp.org/tlog-cosignature prints a note; its witness' key is unknown, so the line is no one's."""
     text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
     line = (
         "— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZ"

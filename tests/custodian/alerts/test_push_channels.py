@@ -264,7 +264,7 @@ def test_the_list_of_browsers_says_when_each_was_added_and_last_used_and_a_use_i
     used(push, 1)
     (found,) = push.answers["push_browsers"](ListAlertBrowsers(), b"")[0]["browsers"]
     assert found["used_s"] == now_s[0]
-    used(push, 2)  # a browser that is not in the list
+    used(push, 2)  # a browser that is missing from the list
     assert len(listed(push)) == 1
     push.subscribe(ended(1), "key 1")
     assert told == [

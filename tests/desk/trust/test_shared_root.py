@@ -134,7 +134,7 @@ class KeepingBus:
 
 
 class Brokers:
-    """Brokers by their address. `away`: those that do not answer."""
+    """Brokers by their address. `away`: those that fail to answer."""
 
     def __init__(self) -> None:
         self.retained: dict[str, dict[str, bytes]] = {}

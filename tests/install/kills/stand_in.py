@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 RUNS = True
-"""A release that does not run has False here."""
+"""A release that fails to run has False here."""
 KEY = Path("/var/lib/doorward/custodian/device.key")
 PID = Path("/run/units/doorward-custodian.service.pid")
 

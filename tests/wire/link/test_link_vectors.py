@@ -50,7 +50,7 @@ def test_each_message_and_record_of_a_session_is_made_byte_for_byte(session: dic
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda each: each["name"])
 def test_the_other_end_reads_each_record(session: dict[str, Any]) -> None:
-    """The records that lie between are not in the vectors, so the reader is told that it has had them."""
+    """The records that lie between are missing from the vectors, so the reader is told that it has had them."""
     given = dict(zip(vectors.SIGNERS, vectors.encapsulations(), strict=True))[session["name"]]
     for direction in ("to_device", "to_client"):
         client, device = vectors.handshake(session["name"], *given)

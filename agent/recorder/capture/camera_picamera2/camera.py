@@ -50,7 +50,7 @@ def _cameras() -> list[Any]:
 
 
 def cameras_here(cameras: Callable[[], list[Any]] = _cameras) -> tuple[str, ...]:
-    """Returns the sensors that libcamera finds, by camera number. Raises `DeviceError` if libcamera does not answer."""
+    """Returns the sensors that libcamera finds, by camera number. Raises `DeviceError` if libcamera fails to answer."""
     with remedies():
         found = cameras()
     return tuple(_model(each) for each in found)
@@ -311,7 +311,7 @@ class PiCamera:
             if stopping.is_set() or number == _AT_ONCE:  # the newest frame must not wait behind a backlog
                 tap.put_back(packets[number:])
                 break
-            # Pictures that were already in the encoder when the mask was drawn do not have it.
+            # Pictures that were already in the encoder when the mask was drawn lack it.
             anew = packet.keyframe and self._masked_ns is not None and packet.sensor_ns > self._masked_ns
             if anew:
                 self._masked_ns = None

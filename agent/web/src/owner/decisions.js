@@ -147,7 +147,7 @@ export function requireRoom(blobs) {
 }
 
 /**
- * Returns the result of `opening`. If the file is gone or does not open, returns undefined and adds a line to `failed`.
+ * Returns the result of `opening`. If the file is gone or fails to open, returns undefined and adds a line to `failed`.
  *
  * @template T
  * @param {string} id
@@ -206,7 +206,7 @@ export async function coApprove(found, keys) {
 
 /**
  * Denies a request. Checks only the request's identity. An owner can thus also deny a request of a requester they trust
- * no longer, or one from before their enrolment, which does not open for them and is named as the doorbell names it.
+ * no longer, or one from before their enrolment, which fails to open for them and is named as the doorbell names it.
  *
  * @param {string} id
  * @param {Unlocked} keys

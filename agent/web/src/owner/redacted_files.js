@@ -26,7 +26,7 @@ export class RedactedFiles {
   }
 
   /**
-   * The redacted film or sound of a segment. Throws `FormatError` if the captured file does not open, differs from its
+   * The redacted film or sound of a segment. Throws `FormatError` if the captured file fails to open, differs from its
    * record, or is not hidden where the redactions say so.
    *
    * @param {File} file

@@ -98,7 +98,7 @@ async function payloadIn(envelope, expected, id) {
 }
 
 /**
- * The request that an approval names by its hash, also if its requester is no longer trusted.
+ * The request that an approval names by its hash, also if its requester has lost trust.
  *
  * @param {string} id
  * @param {string} approved

@@ -1,4 +1,4 @@
-// The page for a doorbell that does not answer: says when it was last seen, and goes on when it is back.
+// The page for a doorbell that fails to answer: says when it was last seen, and goes on when it is back.
 //
 // ../away.js has the way through a relay.
 import { call } from "../ui/client.js";

@@ -244,7 +244,7 @@ async function saveFilm(segments, found, withSound, button, problem) {
 }
 
 /**
- * Opens an event and joins it into one file. `isSilent`: a sound did not open.
+ * Opens an event and joins it into one file. `isSilent`: a sound failed to open.
  *
  * @param {Stored[]} segments
  * @param {Answer} found
@@ -296,7 +296,7 @@ async function shareFilm(segments, found, withSound) {
 }
 
 /**
- * The sound of one moment; undefined if it does not open. The film is then saved silent.
+ * The sound of one moment; undefined if it fails to open. The film is then saved silent.
  *
  * @param {string} id
  */

@@ -81,7 +81,7 @@ function card(request) {
         t(isUntrusted && !isWaiting ? "state.ended" : `state.${request.state}`),
       ),
     ),
-    // A request from before this owner's enrolment does not open for them.
+    // A request from before this owner's enrolment fails to open for them.
     request.kind &&
       h("p", t("requests.asks", { kind: t(`kind.${request.kind}`), incident: t(`incident.${request.incident}`) })),
     request.from && h("p.when", span(request.from * 1000, request.to * 1000)),

@@ -195,7 +195,7 @@ export async function openPoster(record, data, identity, device) {
 }
 
 /**
- * Reports footage that has the bytes signed at capture but does not open as sealed to other keys.
+ * Reports footage that has the bytes signed at capture but fails to open as sealed to other keys.
  *
  * @template T
  * @param {Promise<T>} opening

@@ -1,4 +1,4 @@
-"""Stands in for pykms: previews on a screen, which a doorbell does not have."""
+"""Stands in for pykms: previews on a screen, which a doorbell lacks."""
 
 
 class _AnyName(type):
