@@ -51,6 +51,19 @@ const draw = async (from, to) => {
 """
 
 
+def beginning_of(footage: Path, seconds: int, to: Path) -> Path:
+    """Writes the first seconds of a film, as they are."""
+    with av.open(footage) as whole, av.open(to, "w") as short:
+        (video,) = whole.streams.video
+        stream = short.add_stream_from_template(video)
+        for packet in whole.demux(video):
+            if packet.pts is None or packet.pts * packet.time_base >= seconds:
+                break
+            packet.stream = stream
+            short.mux(packet)
+    return to
+
+
 @contextmanager
 def a_hearing_home(folder: Path, footage: Path) -> Iterator[Home]:
     """A home with a doorbell that hears half a second of a tone at every full second of the footage."""
@@ -245,3 +258,44 @@ def test_what_a_plan_hides_leaves_by_no_other_way_and_a_browser_that_cannot_cove
     )
     assert home.house.state_of(request) == "pending"
     assert people.browser.troubles("ana") == []
+
+
+@pytest.mark.at_length("make test-browser")
+def test_one_tap_suggests_covers_and_the_owner_corrects_each(tmp_path: Path, footage: Path) -> None:
+    """The program and its network come only then. `tests/browser/test_covers_in_a_browser.py` measures what it finds.
+
+    The page takes seconds for each second of a film, so the film is short.
+    """
+    require_browser()
+    film = beginning_of(footage, 10, tmp_path / "short.avi")
+    with a_house(tmp_path, film) as house, phones(house, tmp_path) as people:
+        home = Home(house, people)
+        people.open_request("ana", home.asked("2026-73"))
+        people.run(
+            "ana",
+            OPEN_EDITOR
+            + """const asked = [];
+                 page.on("request", (each) => asked.push(new URL(each.url()).pathname));
+                 const covers = page.locator(".cover-list > li");
+                 await page.getByRole("button", {name: "Suggest covers"}).click();
+                 await page.getByText(/covers? (is|are) suggested/).waitFor({timeout: 200000});
+                 if (!asked.includes("/static/faces.bin")) throw new Error(`asked for ${asked}`);
+                 const count = await covers.count();
+                 if (count < 2) throw new Error(`${count} covers`);
+                 const first = await covers.first().textContent();
+                 const shorter = page.getByText(/^1. Face, .* to 0.50 s/);
+                 while ((await shorter.count()) === 0) { // the form is new once the film shows the cover's beginning
+                   await page.getByLabel("Until second").fill("0.5");
+                   await page.getByLabel("Until second").press("Tab");
+                   await page.waitForTimeout(500);
+                 }
+                 if ((await covers.first().textContent()) === first) throw new Error("it is as long as before");
+                 await page.getByRole("button", {name: "Remove number 2"}).click();
+                 if ((await covers.count()) !== count - 1) throw new Error("it stays");
+                 // A second tap brings back what was removed, and keeps what its owner has changed.
+                 await page.getByRole("button", {name: "Suggest covers"}).click();
+                 await page.waitForFunction(
+                   (n) => document.querySelectorAll(".cover-list > li").length === n, count + 1, {timeout: 200000});
+                 await shorter.waitFor();""",
+        )
+        assert people.browser.troubles("ana") == []
