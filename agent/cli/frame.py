@@ -169,10 +169,8 @@ click.Context.formatter_class = HelpFormatter
 
 def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
     """Runs `tool` and returns its exit status. This function alone turns errors into text."""
-    from agent.sentences import reader_language
-
     invocation = Invocation(debug=bool(os.environ.get("DOORWARD_DEBUG")))
-    speak(reader_language(os.environ))
+    _choose_language(None, None, os.environ.get(_LANGUAGE))  # for --help, which click answers before --language
     try:
         outcome = tool.main(arguments, prog_name="doorward", standalone_mode=False, obj=invocation)
     except click.ClickException as error:
@@ -231,11 +229,11 @@ def _say_usage(error: click.ClickException) -> None:
     _say(f"{in_words('Error:')} {in_words(_legible(error.format_message()))}")
 
 
-def _choose_language(_context: click.Context, _option: click.Parameter, code: str | None) -> None:
+def _choose_language(_context: click.Context | None, _option: click.Parameter | None, code: str | None) -> None:
     """Speaks the language of `--language`, or else that of the terminal."""
     from agent.sentences import reader_language
 
-    speak(code or reader_language(os.environ))
+    speak(code if code is not None and code in LANGUAGES else reader_language(os.environ))
 
 
 def _legible(text: str) -> str:

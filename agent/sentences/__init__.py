@@ -32,7 +32,7 @@ __all__ = [
     "spoken",
 ]
 
-_BREAK: Final = re.compile(r"(?<=[.!:])\s+")
+_BREAK: Final = re.compile(r"(?<=[.!?:])\s+")
 _MOST_BREAKS: Final = 12
 _UNKNOWN: Final = 50
 """Added to the length of words without a translation, so that known sentences are preferred."""
@@ -111,10 +111,14 @@ class Catalogue:
         for pattern in self._patterns:
             matched = pattern.values(text)
             if matched is not None:
-                values = [self._translated(each) if len(each) > _LONG else (len(each), each) for each in matched]
+                values = [self._value(each) for each in matched]
                 said = [_VALUE.format(value) if self._isolated else value for _, value in values]
                 found.append((sum(cost for cost, _ in values), _filled(pattern.words, said)))
         return min(found)
+
+    def _value(self, value: str) -> tuple[int, str]:
+        """Returns a value, translated if it may be a sentence. A long path has no space, and is none."""
+        return self._translated(value) if len(value) > _LONG and " " in value else (len(value), value)
 
     def _as_written(self, said: str, text: str) -> str:
         """Isolates a command or a path behind a sentence, for example behind `To deny it:`."""

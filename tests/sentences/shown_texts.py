@@ -20,7 +20,12 @@ __all__ = ["help_texts", "printed_by_click", "shown_texts", "sources"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _FOLDERS: Final = ("agent/cli", "agent/clients/cli/owner", "agent/clients/owner", "agent/clients/opening")
-_FILES: Final = ("agent/clients/cli/ledger.py", "agent/clients/cli/area_outline.py", "agent/clients/relay_carrier.py")
+_FILES: Final = (
+    "agent/clients/cli/ledger.py",
+    "agent/clients/cli/area_outline.py",
+    "agent/clients/relay_carrier.py",
+    "agent/ipc/control_client.py",
+)
 _ENGLISH: Final = frozenset({"motion.py", "motion_picture.py", "join_network.py", "language.py"})
 """For developers, and a service of systemd that writes to the log. `language.py` holds none of these texts."""
 _SPEAKERS: Final = frozenset({"say", "in_words", "confirm", "prompt"})

@@ -120,7 +120,14 @@ def test_the_language_is_that_of_the_option_or_else_of_the_terminal(
     assert run(doorward, ["config", "check", "/nonexistent.toml"]) == 2
     assert "Wat te doen:" in capsys.readouterr().err
     assert run(doorward, ["--language", "fr", "config", "check", "/nonexistent.toml"]) == 2
-    assert "Que faire\N{NO-BREAK SPACE}:" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Que faire\N{NO-BREAK SPACE}:" in said
+    assert "La configuration /nonexistent.toml est illisible" in said
+    assert run(doorward, ["--language", "fr", "config", "check", "/" + 9 * "a-folder/" + "x.toml"]) == 2
+    assert "La configuration /a-folder/" in capsys.readouterr().err, "a long path is a value, too"
+    monkeypatch.setenv("DOORWARD_LANGUAGE", "de")
+    assert run(doorward, ["--help"]) == 0
+    assert "Aufruf: doorward" in capsys.readouterr().out
 
 
 def test_a_wrong_argument_is_explained_in_the_language(capsys: pytest.CaptureFixture[str]) -> None:
