@@ -30,7 +30,7 @@ motion, a weaker sample within `hold_s`, or one that says within `stay_s` that t
 needs no motion: a press at night in a lightless porch makes an event.
 
 A PIR decides doubtful holds: a pulse within an open event makes each sample of the next `warm_s` an activity, because a
-visitor whom the camera has let go stands still between two pulses.  A pulse that begins an event does not: alone it can
+visitor that the camera has let go stands still between two pulses.  A pulse that begins an event does not: alone it can
 be the sun on a wall.
 
 Invariants (held by `tests/properties/test_event_machine.py`): clips never overlap; every activity lies in a clip; a

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -92,30 +92,56 @@ def publish_due(
 ) -> None:
     """Stamps and publishes what is due, for each root of several keys. With `looked`, it looks at brokers again.
 
-    Once `ends` is set it asks no further broker, because one that is away takes half a minute.
+    A broker that is away takes half a minute. So brokers that were away at the last attempt come last, after those of
+    all roots, and the round ends if any root signs a newer list meanwhile: a revocation waits for one of them at most.
+    Once `ends` is set, no further broker is asked.
     """
-    rows = RootDraft.objects.filter(state="signed").values_list("organisation", flat=True).distinct()
-    for organisation in Organisation.objects.filter(pk__in=list(rows)):
+    at_s = now_s or int(time.time())
+    errands: list[_Errand] = []
+    for organisation in _shared_roots():
         try:
-            publish_root(organisation, open_bus or _open_bus, now_s or int(time.time()), looked, ends)
+            errands += _errands(organisation, at_s)
         except DoorwardError as error:  # one root must not keep the others from being published
             _log.warning("root not published", organisation=organisation.requester_id, error=str(error))
+    begun = _newest_lists()
+    for errand in sorted(errands, key=lambda each: each.was_away):
+        if (ends is not None and ends.is_set()) or (errand.was_away and _newest_lists() != begun):
+            return
+        _carry_out(errand, open_bus or _open_bus, at_s, looked)
 
 
-def publish_root(
-    organisation: Organisation,
-    open_bus: OpenBus,
-    now_s: int,
-    looked: Looked | None = None,
-    ends: threading.Event | None = None,
-) -> None:
+def publish_root(organisation: Organisation, open_bus: OpenBus, now_s: int) -> None:
     """Stamps the newest list if that is due, and gives each broker the package that it lacks. Faults are noted.
-
-    Brokers that were away at the last attempt come last, and the round ends if a newer list is signed meanwhile. So a
-    revocation waits for one of them at most.
 
     Raises `ConfigurationError` if the list lacks signatures, and `StorageError`.
     """
+    for errand in _errands(organisation, now_s):
+        _carry_out(errand, open_bus, now_s, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """A package for one broker. `was_away`: the last attempt at it failed."""
+
+    organisation: Organisation
+    address: BrokerAddress
+    package: bytes
+    was_away: bool
+
+
+def _shared_roots() -> Iterable[Organisation]:
+    rows = RootDraft.objects.filter(state="signed").values_list("organisation", flat=True).distinct()
+    return Organisation.objects.filter(pk__in=list(rows))
+
+
+def _newest_lists() -> dict[int, int | None]:
+    """Returns the newest signed list of each root."""
+    newest = {each.pk: bundles.newest_signed(each) for each in _shared_roots()}
+    return {root: found.pk if found else None for root, found in newest.items()}
+
+
+def _errands(organisation: Organisation, now_s: int) -> list[_Errand]:
+    """Stamps the newest list if that is due. Raises as `publish_root`."""
     shared_root.delete_sealed_name_key(organisation)  # a kill after the last signature could have left it
     current = bundles.newest_signed(organisation)
     is_ready = current is not None and bool(current.payload) and not shared_root.missing_signatures(current)
@@ -128,37 +154,37 @@ def publish_root(
         raise
     Publication.objects.filter(organisation=organisation, broker=NO_BROKER).delete()
     if package is None:
-        return
+        return []
+    faulty = Publication.objects.filter(organisation=organisation).exclude(problem="")
+    away = set(faulty.values_list("broker", flat=True))
+    return [_Errand(organisation, each, package, str(each) in away) for each in brokers_of(organisation)]
+
+
+def _carry_out(errand: _Errand, open_bus: OpenBus, now_s: int, looked: Looked | None) -> None:
+    """Gives a broker the package if it lacks it, and notes the outcome."""
+    organisation, address, package = errand.organisation, errand.address, errand.package
     sha256 = hashlib.sha256(package).hexdigest()
-    away = set(
-        Publication.objects.filter(organisation=organisation).exclude(problem="").values_list("broker", flat=True)
-    )
-    for address in sorted(brokers_of(organisation), key=lambda each: str(each) in away):
-        if ends is not None and ends.is_set():
-            return
-        if str(address) in away and bundles.newest_signed(organisation) != current:
-            return
-        row, _ = Publication.objects.get_or_create(organisation=organisation, broker=str(address))
-        place, is_known = (organisation.pk, str(address)), row.sha256 == sha256
-        if is_known and (looked is None or now_s - looked.get(place, 0) < _LOOK_EVERY_S):
-            continue
+    row, _ = Publication.objects.get_or_create(organisation=organisation, broker=str(address))
+    place, is_known = (organisation.pk, str(address)), row.sha256 == sha256
+    if is_known and (looked is None or now_s - looked.get(place, 0) < _LOOK_EVERY_S):
+        return
+    try:
+        bus = open_bus(organisation, address)
         try:
-            bus = open_bus(organisation, address)
-            try:
-                if not (is_known and is_published(bus, _root_id(organisation), package, _TIMEOUT_S)):
-                    directory = shared_root.files_of(organisation).directory()
-                    publish_package(bus, _root_id(organisation), package, _TIMEOUT_S, directory)
-                    row.published_at = timezone.now()
-            finally:
-                if isinstance(bus, MqttBus):
-                    bus.stop()
-        except DoorwardError as error:
-            row.problem = str(error)
-        else:
-            row.sha256, row.problem = sha256, ""
-            if looked is not None:
-                looked[place] = now_s
-        row.save()
+            if not (is_known and is_published(bus, _root_id(organisation), package, _TIMEOUT_S)):
+                directory = shared_root.files_of(organisation).directory()
+                publish_package(bus, _root_id(organisation), package, _TIMEOUT_S, directory)
+                row.published_at = timezone.now()
+        finally:
+            if isinstance(bus, MqttBus):
+                bus.stop()
+    except DoorwardError as error:
+        row.problem = str(error)
+    else:
+        row.sha256, row.problem = sha256, ""
+        if looked is not None:
+            looked[place] = now_s
+    row.save()
 
 
 def brokers_of(organisation: Organisation) -> tuple[BrokerAddress, ...]:

@@ -32,7 +32,7 @@ _SPEAKERS: Final = frozenset({"say", "in_words", "confirm", "prompt"})
 _QUIET: Final = frozenset(
     {"counted", "emit_json", "compile", "option", "argument", "get_logger", "strftime", "warning", "debug"}
 )
-"""Calls whose texts no reader of a terminal sees, or click's, which `help_texts` has."""
+"""Calls with texts that stay off a terminal, and calls of click, which `help_texts` covers."""
 _PLACE: Final = re.compile(r"\{[a-z]*\}")
 _WORDS: Final = re.compile(r"[A-Za-z]{2,}[^A-Za-z]* [^A-Za-z]*[A-Za-z]")
 

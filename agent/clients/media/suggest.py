@@ -1,7 +1,7 @@
 """Suggests covers for the faces of a clip. An owner corrects them, and decides.
 
 Each film is decoded, and a picture at least each 100 ms is examined at several sizes, so that far and near faces are
-found. Nothing recognises anyone, nothing of a picture is kept, and nothing leaves this process but the places.
+found. Only the places of faces leave this process. It recognises no one and keeps no picture.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _WIDTH: Final = 118
 _INDENT: Final = "    "
 _SAME: Final = " && echo same"
 _VALID: Final = '"validation_state": "Valid"'
-"""C2PA's word for a manifest whose signatures and hashes fit, by a signer whom no trust list names."""
+"""C2PA's word for a manifest with signatures and hashes that fit. Its signer may stand on no trust list."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A certificate of the household's own domain, from a public authority, so that no phone has to install anything.
 
 `doorward page certificate` checks the key and the chain, and puts both into one file. The page looks at the file every
-few seconds: a renewal needs no restart, and a connection never meets a key without its certificate. Browsers that ask
-for the domain get this certificate, all others get that of the doorbell's own authority.
+few seconds, so a renewal works at once, and key and certificate always change together. Browsers that ask for the
+domain get this certificate, all others get that of the doorbell's own authority.
 
 Source: RFC 8555 (ACME), RFC 6066 section 3 (the name that a browser asks for).
 """
@@ -10,12 +10,13 @@ Source: RFC 8555 (ACME), RFC 6066 section 3 (the name that a browser asks for).
 from __future__ import annotations
 
 import datetime
+import itertools
 import ssl
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
@@ -31,7 +32,8 @@ _PEM: Final = serialization.Encoding.PEM
 def checked_pem(domain: str, key: bytes, chain: bytes, now: datetime.datetime) -> bytes:
     """Returns the contents of `FILE`. `key`, `chain`: PEM, the domain's certificate first. `now`: aware.
 
-    Raises `ConfigurationError` if they do not belong together, or do not fit the domain or the date.
+    Raises `ConfigurationError` if they do not belong together, or do not fit the domain or the date. Whether browsers
+    trust the authority is left to them: a household may have its own.
     """
     private, certificates = _private_key(key), _certificates(chain)
     leaf = certificates[0]
@@ -47,6 +49,7 @@ def checked_pem(domain: str, key: bytes, chain: bytes, now: datetime.datetime) -
             f"The certificate is valid from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}.",
             remedy="Renew it, or correct this machine's clock.",
         )
+    _require_order(certificates)
     pkcs8 = private.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return pkcs8 + b"".join(each.public_bytes(_PEM) for each in certificates)
 
@@ -114,6 +117,24 @@ def _certificates(chain: bytes) -> list[x509.Certificate]:
         raise ConfigurationError(
             "This is not a chain of certificates in PEM.", remedy="Give fullchain.pem second."
         ) from error
+
+
+def _require_order(certificates: list[x509.Certificate]) -> None:
+    """Raises `ConfigurationError` if a browser could not go from the first certificate to an authority."""
+    leaf = certificates[0]
+    if leaf.issuer == leaf.subject:
+        raise ConfigurationError(
+            "No authority signed the certificate, so browsers warn.",
+            remedy="Get one from an authority that your browsers trust.",
+        )
+    for below, above in itertools.pairwise(certificates):
+        try:
+            below.verify_directly_issued_by(above)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise ConfigurationError(
+                "A certificate of the chain was not issued by the next one.",
+                remedy="Give fullchain.pem as the authority made it.",
+            ) from error
 
 
 def _names(leaf: x509.Certificate, domain: str) -> bool:

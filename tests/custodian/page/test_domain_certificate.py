@@ -50,6 +50,12 @@ class Authority:
         private = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         return private, leaf.public_bytes(PEM) + self.pem
 
+    def self_signed(self, name: str) -> tuple[bytes, bytes]:
+        """Returns a key and a certificate that no authority signed."""
+        own = self._signed(self.name, self.key.public_key(), [name], NOW, 90, is_authority=False)
+        key = self.key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return key, own.public_bytes(PEM)
+
     def _signed(
         self,
         subject: x509.Name,
@@ -177,6 +183,9 @@ def test_a_certificate_that_does_not_fit_is_refused_before_the_page_sees_it(auth
         ((chain, key), NOW, "This is not a private key in PEM."),
         ((key, key), NOW, "This is not a chain of certificates in PEM."),
         ((b"", b""), NOW, "This is not a private key in PEM."),
+        ((key, chain + other_chain), NOW, "A certificate of the chain was not issued by the next one."),
+        ((key, chain.removesuffix(authority.pem) + Authority().pem), NOW, "A certificate of the chain was not issued"),
+        (authority.self_signed(DOMAIN), NOW, "No authority signed the certificate, so browsers warn."),
     ):
         with pytest.raises(ConfigurationError, match=said.replace(".", r"\.")):
             checked_pem(DOMAIN, *given, now)

@@ -62,7 +62,7 @@ class Root:
 
     def __init__(self, agency: Agency, folder: Path, *, keys: int = 3) -> None:
         self.agency, self.organisation, self.folder = agency, agency.organisation, folder
-        self.third = make_person("third@rijnstad.example")
+        self.third = make_person(f"third@{agency.organisation.requester_id}.example")
         Membership.objects.create(organisation=self.organisation, person=self.third, role=Role.SUPERVISOR)
         self.people: list[Person] = [agency.people[Role.ADMIN], agency.people[Role.SUPERVISOR], self.third][:keys]
         for person in self.people[:2]:
@@ -547,6 +547,22 @@ def test_a_revocation_that_is_signed_while_brokers_are_away_waits_for_one_of_the
     root_publisher.publish_due(sign_meanwhile, NOW_S + 60)
     root_publisher.publish_due(brokers.open, NOW_S + 120)
     assert brokers.connected == [near, far, near, east]
+
+
+def test_brokers_of_one_root_that_are_away_hold_up_no_revocation_of_another_root(
+    agency: Agency, other_agency: Agency, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    roots = [Root(each, tmp_path_factory.mktemp("root")) for each in (agency, other_agency)]
+    for root, name in zip(roots, ("near", "far"), strict=True):
+        root.found()
+        root.sign(root.list(1, BROKERS.replace("near.", f"{name}.")), *root.people[:2])
+    near, far = "near.example.org:8884", "far.example.org:8884"
+    brokers = Brokers()
+    brokers.away.add(near)
+    root_publisher.publish_due(brokers.open, NOW_S)
+    roots[1].sign(roots[1].list(2, BROKERS.replace("near.", "far.")), *roots[1].people[:2])
+    root_publisher.publish_due(brokers.open, NOW_S + 60)
+    assert brokers.connected == [near, far, far, near]
 
 
 def test_a_list_that_was_proposed_for_one_key_is_proposed_again_for_several(agency: Agency, tmp_path: Path) -> None:
