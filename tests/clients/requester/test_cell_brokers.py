@@ -387,8 +387,40 @@ def test_a_certificate_that_this_user_may_not_read_leaves_its_broker_out_too(cer
 @pytest.mark.parametrize("at_start", [False, True])
 def test_if_no_broker_has_a_certificate_the_reason_is_raised(monkeypatch: pytest.MonkeyPatch, at_start: bool) -> None:
     certificates = Certificates(monkeypatch, at_start=at_start)
-    with pytest.raises(ConfigurationError, match="There is no certificate"):
-        CellBrokers(directory_of(NORTH, SOUTH), (SOUTH,), certificates.connect).start()
+    reason = pytest.raises(ConfigurationError, match="There is no certificate")
+    if at_start:
+        bus = CellBrokers(directory_of(NORTH, SOUTH), (SOUTH,), certificates.connect)
+        with reason:
+            bus.start()
+    else:
+        with reason:
+            CellBrokers(directory_of(NORTH, SOUTH), (SOUTH,), certificates.connect)
+
+
+def test_a_broker_that_stays_without_a_certificate_keeps_no_other_one_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, there = 100.0, {NORTH}
+    monkeypatch.setattr(cell_brokers, "time", SimpleNamespace(monotonic=lambda: now_s))
+
+    def connect(at: BrokerAddress, _told: object) -> FakeBus:
+        if at not in there:
+            raise ConfigurationError("There is no certificate.", remedy="Make a signing request.")
+        return FakeBus(FakeBroker(), REQUESTER)
+
+    bus = CellBrokers(directory_of(NORTH, SOUTH), (AWAY, NORTH, SOUTH), connect)
+    bus.start()
+    there.add(SOUTH)
+    now_s += 10
+    while bus.next_event(0) is not None:
+        pass
+    assert str(SOUTH) in bus.lane(RECEIPT).split()
+    bus.stop()
+
+
+def test_a_topic_that_is_not_of_the_protocol_gets_the_answer_of_all_brokers(two: TwoBrokers) -> None:
+    topic = "doorward/v1/other"
+    assert two.bus.lane(topic) == f"{NORTH} {SOUTH}"
+    assert two.bus.publish(topic, b"message", token=1, retain=True)
+    assert two.answers() == [PublishRefused(1, 0x87, "Not authorized")]
 
 
 def test_a_message_is_heard_if_a_client_of_any_broker_hears_it(two: TwoBrokers) -> None:
