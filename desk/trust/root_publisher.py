@@ -46,7 +46,6 @@ __all__ = [
     "late_brokers",
     "package_sha256",
     "publish_due",
-    "publish_root",
     "root_publisher",
     "stamped_until_s",
 ]
@@ -110,15 +109,6 @@ def publish_due(
         _carry_out(errand, open_bus or _open_bus, at_s, looked)
 
 
-def publish_root(organisation: Organisation, open_bus: OpenBus, now_s: int) -> None:
-    """Stamps the newest list if that is due, and gives each broker the package that it lacks. Faults are noted.
-
-    Raises `ConfigurationError` if the list lacks signatures, and `StorageError`.
-    """
-    for errand in _errands(organisation, now_s):
-        _carry_out(errand, open_bus, now_s, None)
-
-
 @dataclass(frozen=True, slots=True)
 class _Errand:
     """A package for one broker. `was_away`: the last attempt at it failed."""
@@ -141,7 +131,10 @@ def _newest_lists() -> dict[int, int | None]:
 
 
 def _errands(organisation: Organisation, now_s: int) -> list[_Errand]:
-    """Stamps the newest list if that is due. Raises as `publish_root`."""
+    """Stamps the newest list if that is due. Returns the package for each of its brokers.
+
+    Raises `ConfigurationError` if the list lacks signatures, and `StorageError`.
+    """
     shared_root.delete_sealed_name_key(organisation)  # a kill after the last signature could have left it
     current = bundles.newest_signed(organisation)
     is_ready = current is not None and bool(current.payload) and not shared_root.missing_signatures(current)

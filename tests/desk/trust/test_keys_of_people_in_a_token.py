@@ -87,7 +87,7 @@ class People:
 
     def is_taken(self, version: int) -> bool:
         """Whether a reader that knows only the name key takes the published package with that list."""
-        root_publisher.publish_root(self.organisation, Brokers().open, NOW_S)
+        root_publisher.publish_due(Brokers().open, NOW_S)
         folder = shared_root.files_of(self.organisation)
         read, _ = TrustStore().with_root(folder.name_key).accept(folder.package(), NOW_S)
         return [each.version for each in read.bundles.values()] == [version]

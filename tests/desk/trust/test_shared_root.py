@@ -165,11 +165,11 @@ def test_one_person_alone_signs_no_key_and_no_list_and_two_of_three_do(root: Roo
     assert root.sign(draft, root.third).state == "signed"
     listed = root.list()
     assert root.sign(listed, root.people[1]).state == "proposed"
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    root_publisher.publish_due(Brokers().open, NOW_S)
     assert not root_publisher.stamped_until_s(root.organisation), "a list of one signature is in no package"
     signed = root.sign(listed, root.third)
     assert (signed.state, shared_root.missing_signatures(signed)) == ("signed", 0)
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    root_publisher.publish_due(Brokers().open, NOW_S)
     package = shared_root.files_of(root.organisation).package()
     store, _ = root.trust.accept(package, NOW_S)
     assert [each.version for each in store.bundles.values()] == [1]
@@ -182,7 +182,7 @@ def test_a_stolen_desk_folder_and_one_passphrase_sign_nothing_that_doors_take(ro
     """The thief has the folder, the online key and the first person's passphrase."""
     root.found()
     root.sign(root.list(), *root.people[:2])
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    root_publisher.publish_due(Brokers().open, NOW_S)
     good = strictjson.decode(shared_root.files_of(root.organisation).package(), TrustPackage, limit_bytes=1 << 20)
     listed = root.list(2)
     root.sign(listed, root.people[0])
@@ -245,7 +245,7 @@ def test_a_form_for_a_key_that_is_sent_twice_at_once_makes_one_key(root: Root, m
 def test_keys_rotate_with_old_and_new_signatures_and_the_new_people_sign_the_list_again(root: Root) -> None:
     root.found()
     root.sign(root.list(), *root.people[:2])
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    root_publisher.publish_due(Brokers().open, NOW_S)
     first = shared_root.files_of(root.organisation).package()
     reader, _ = root.trust.accept(first, NOW_S)
     auditor = make_person("fourth@rijnstad.example")
@@ -265,10 +265,10 @@ def test_keys_rotate_with_old_and_new_signatures_and_the_new_people_sign_the_lis
     assert current is not None
     assert shared_root.missing_signatures(current) == 2
     before = root_publisher.package_sha256(root.organisation)
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + 10)
+    root_publisher.publish_due(Brokers().open, NOW_S + 10)
     assert root_publisher.package_sha256(root.organisation) == before
     root.sign(current, root.third, auditor)
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + 10)
+    root_publisher.publish_due(Brokers().open, NOW_S + 10)
     package = shared_root.files_of(root.organisation).package()
     reader, _ = reader.accept(package, NOW_S + 10)
     with pytest.raises(RequestError):
@@ -300,7 +300,7 @@ def test_a_key_that_a_proposal_lists_is_not_retired_so_that_no_one_loses_the_roo
 def test_after_fewer_have_to_sign_the_list_is_published_without_signatures_of_keys_that_are_gone(root: Root) -> None:
     root.sign(root.propose(threshold=3), *root.people)
     listed = root.sign(root.list(), *root.people)
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    root_publisher.publish_due(Brokers().open, NOW_S)
     reader, _ = root.trust.accept(shared_root.files_of(root.organisation).package(), NOW_S)
     fourth = make_person("fourth@rijnstad.example")
     Membership.objects.create(organisation=root.organisation, person=fourth, role=Role.ADMIN)
@@ -312,7 +312,7 @@ def test_after_fewer_have_to_sign_the_list_is_published_without_signatures_of_ke
     assert shared_root.missing_signatures(listed) == 0
     opened = envelope.read_several(bytes(listed.envelope), TrustBundle.PAYLOAD_TYPE, limit_bytes=1 << 20)
     assert len(opened.signatures) == 2, "the envelope, too, has no signature of the key that is gone"
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + 10)
+    root_publisher.publish_due(Brokers().open, NOW_S + 10)
     reader.accept(shared_root.files_of(root.organisation).package(), NOW_S + 10)
 
 
@@ -379,24 +379,24 @@ def test_the_last_sets_of_keys_are_announced_and_no_set_is_proposed_that_no_pack
     dutch = root.agency.client(Role.ADMIN).get("/trust", headers={"accept-language": "nl"}).content.decode()
     assert "nog 0 stellen sleutels" in dutch
     root.sign(root.list(), *root.people[1:])
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    root_publisher.publish_due(Brokers().open, NOW_S)
     root.trust.accept(shared_root.files_of(root.organisation).package(), NOW_S)
 
 
 def test_files_that_the_command_adds_to_the_folder_keep_the_desk_from_nothing(root: Root, tmp_path: Path) -> None:
     root.found()
     root.sign(root.list(), *root.people[:2])
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    root_publisher.publish_due(Brokers().open, NOW_S)
     folder = shared_root.files_of(root.organisation)
     requester = requester_of(root.organisation)
     (tmp_path / "list.toml").write_text(list_of(requester.id, requester.key.text, 2, "2099-12-31"))
     made = folder.propose(tmp_path / "list.toml", NOW_S)
     (folder.folder / "bundle-1.json.0011223344556677.sig").write_text("AAAA\n")
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + 86_400)
+    root_publisher.publish_due(Brokers().open, NOW_S + 86_400)
     assert root_publisher.stamped_until_s(root.organisation) == NOW_S + 8 * 86_400
     folder.sign(made, FileSigner(load_key(tmp_path / "third.key")))
     for later_s in (2 * 86_400, 2 * 86_400 + 60):
-        root_publisher.publish_root(root.organisation, Brokers().open, NOW_S + later_s)
+        root_publisher.publish_due(Brokers().open, NOW_S + later_s)
     assert root_publisher.stamped_until_s(root.organisation) == NOW_S + 9 * 86_400, "one stamp a day"
 
 
@@ -432,7 +432,7 @@ def test_a_root_with_one_key_becomes_one_of_several_and_its_owners_keep_it(agenc
     assert not (place / "root.key.age").exists()
     assert shared_root.files_of(agency.organisation).name_key == name
     root.sign(root.list(), *root.people[1:])
-    root_publisher.publish_root(agency.organisation, Brokers().open, NOW_S)
+    root_publisher.publish_due(Brokers().open, NOW_S)
     store, _ = TrustStore().with_root(name).accept(shared_root.files_of(agency.organisation).package(), NOW_S)
     assert name.id in store.bundles
 
@@ -594,7 +594,7 @@ def test_reminders_name_proposals_that_wait_keys_that_end_and_news_that_ended(ro
     assert len(set(waiting.keys)) == 2, "the mail is sent for each"
     shared_root.withdraw_root(RootDraft.objects.get(state="proposed"), root.people[0])
     root.sign(BundleDraft.objects.get(), *root.people[:2])
-    root_publisher.publish_root(root.organisation, Brokers().open, NOW_S)
+    root_publisher.publish_due(Brokers().open, NOW_S)
     assert "trust root" not in said(root)
     assert "The trust root's news ends on" in said(root, NOW_S + 5 * DAY_S)
     assert "The trust root's news has ended on" in said(root, NOW_S + 8 * DAY_S)
