@@ -83,6 +83,8 @@ class DeskSide:
         ends.callback(self.store.stop)
         self.store.start()
         self.workers: list[Worker] = []
+        self.began_s = int(time.time())
+        """All requests are about the time from two hours before on, in which the houses filmed something."""
         self.lock = threading.Lock()
         """The requester's index is one connection to PostgreSQL: one thread uses it at a time."""
         self._ends = ends
@@ -199,10 +201,25 @@ class DeskSide:
         with self.lock:
             return bool(self.again(lambda: is_published(self.requester, message)))
 
+    @staticmethod
+    def parts() -> Any:
+        """Returns the store of sealed parts, for any thread."""
+        from desk.storage.shared_parts import shared_parts
+
+        return shared_parts(AGENCY)
+
+    @staticmethod
+    def rows_of(disclosure: str) -> tuple[int, int]:
+        """Returns how often an answer is in its case and in the custody log."""
+        from desk.cases.models import Answer
+        from desk.custody.models import Entry
+
+        entries = Entry.objects.filter(object=f"answer {disclosure}", action="answer.received").count()
+        return Answer.objects.filter(disclosure_id=disclosure).count(), entries
+
     def outcomes(self) -> dict[str, Outcome]:
         """Returns what the stores have of each answer."""
         from desk.cases.models import Answer
-        from desk.custody.models import Entry
 
         found = {}
         for disclosure in set(Answer.objects.values_list("disclosure_id", flat=True)):
@@ -213,10 +230,18 @@ class DeskSide:
                 for piece in answer.pieces_of(number):
                     digest.update(piece)
                 parts[number] = digest.hexdigest()
-            rows = Answer.objects.filter(disclosure_id=disclosure)
-            entries = Entry.objects.filter(object=f"answer {disclosure}", action="answer.received").count()
-            found[disclosure] = Outcome(parts, rows.count(), entries)
+            found[disclosure] = Outcome(parts, *self.rows_of(disclosure))
         return found
+
+    @staticmethod
+    def once(act: Callable[[], None]) -> None:
+        """Acts, if database and store are there."""
+        from django.db import DatabaseError, connections
+
+        try:
+            act()
+        except (DatabaseError, psycopg.Error, NetworkError):
+            connections.close_all()
 
     @staticmethod
     def again(act: Callable[[], Any]) -> Any:

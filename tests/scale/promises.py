@@ -83,16 +83,22 @@ class Book:
         """Returns each message and doorbell that was connected for `PATIENCE_S` after it, and had not heard it."""
         found = []
         outages = {shard: spans.until(now_s) for shard, spans in self.outages.items()}
-        times = {door: _without(self.links[door].until(now_s), outages[shard]) for door, shard in self.shard_of.items()}
-        for message, (since_s, shards) in self.published.items():
+        times: dict[str, list[tuple[float, float]]] = {}
+        of_shard: dict[int, list[str]] = {}
+        for door, shard in self.shard_of.items():
+            of_shard.setdefault(shard, []).append(door)
+        for message, (since_s, shards) in list(self.published.items()):
             heard = self.heard.get(message, {})
-            for door, shard in self.shard_of.items():
-                if shard not in shards:
-                    continue
-                late_s = _first_late_s(times[door], since_s)
-                if late_s is not None and heard.get(door, now_s + 1) > late_s:
-                    late = f"{heard[door] - late_s:.0f} s late" if door in heard else "never"
-                    found.append(f"{message} at {door} of shard {shard}: {late}")
+            for shard in sorted(shards & of_shard.keys()):
+                for door in of_shard[shard]:
+                    if heard.get(door, now_s + 1) <= since_s + PATIENCE_S:
+                        continue  # it is never late before that
+                    if door not in times:
+                        times[door] = _without(self.links[door].until(now_s), outages[shard])
+                    late_s = _first_late_s(times[door], since_s)
+                    if late_s is not None and heard.get(door, now_s + 1) > late_s:
+                        late = f"{heard[door] - late_s:.0f} s late" if door in heard else "never"
+                        found.append(f"{message} at {door} of shard {shard}: {late}")
         return found
 
     def broken(self, outcomes: Mapping[str, Outcome]) -> list[str]:

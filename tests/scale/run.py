@@ -10,11 +10,13 @@ import argparse
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ import structlog
 from agent.core.media import Gop
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.wire.identities import parse_public_key, private_key_from_seed, public_key_of
-from agent.wire.topics import cell_of
+from agent.wire.topics import BULLETIN_SLOTS, cell_of
 from agent.wire.trust import TrustStore
 from tests.cameras import gops_of, play
 from tests.clients.requester.conftest import DESCRIPTION
@@ -39,6 +41,7 @@ from tests.scale.figures import cpu_s, memory_bytes
 from tests.scale.light_bus import Switchboard
 from tests.scale.light_doorbells import Judge, LightDoorbell
 from tests.scale.people import Tipsters
+from tests.scale.progress import Audit, Ending, line, say
 from tests.scale.promises import PATIENCE_S, Book
 from tests.scale.shards import RefusedError, Shard
 from tests.scale.trust_root import TrustRoot
@@ -50,16 +53,21 @@ FILES_OF_ONE = 3
 """A light doorbell has a socket and an epoll. One more for what opens and closes."""
 MOST_BARE = 4_000
 """Bare clients: paho has three files for each."""
+MOST_ASKED = 50
+"""Requests for a cell. A whole doorbell takes no more from one requester in a day, and a cell has 64 slots."""
 _AGENCIES = 1 << 64
 """Where the seeds of the other agencies' keys begin, so that no doorbell has one of them."""
 _SETTLE_S = 600.0
+_CUT_SETTLE_S = 150.0
+"""The same after a signal: long enough for what was published just before."""
 _ROUND_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """The size of a run. `answering`: doorbells of each shard with a house that answers. `faults`: how many end the
-    run (0: the minutes do alone). `at_once`: faults that may overlap. `agencies`: on the root's list."""
+    run (0: the minutes do alone). `at_once`: faults that may overlap. `agencies`: on the root's list. `round_s`: from
+    one request to the next."""
 
     doorbells: int
     shards: int
@@ -72,6 +80,7 @@ class Sizes:
     agencies: int
     rabbitmq: bool
     of_a_process: int
+    round_s: float
 
 
 class World:
@@ -104,6 +113,8 @@ class World:
         """Seconds from each signature until all brokers of the cell had the request."""
         self.pending: dict[str, tuple[float, frozenset[int]]] = {}
         """Message → when it was signed, and the shards that do not all have it yet."""
+        self.troubles: list[str] = []
+        """Errors of this program while it disturbed: a run with one of them proves nothing."""
         self.doorbells: list[LightDoorbell] = []
         self.processes: list[DoorProcess] = []
         self.houses = make_houses(sizes.answering * sizes.shards)
@@ -178,7 +189,8 @@ class World:
 
     def failures(self) -> list[str]:
         """Returns bugs of this program: a run with one of them proves nothing."""
-        return [*map(repr, self.board.failures), *(each for one in self.processes for each in one.failures)]
+        of_processes = [each for one in self.processes for each in one.failures]
+        return [*map(repr, self.board.failures), *of_processes, *self.troubles]
 
     def sync(self) -> None:
         for process in self.processes:
@@ -204,7 +216,7 @@ class World:
         return took_s
 
     def are_up(self) -> bool:
-        if failures := self.failures():
+        if (failures := self.failures()) and not self.troubles:
             raise SystemExit(f"A bug of the run: {failures[0]}")
         return all(link.is_open for link in self.book.links.values())
 
@@ -239,8 +251,11 @@ class World:
             with self._at_root, suppress(RefusedError):
                 self.root.publish(shard, "--missing", "--timeout", "5")
 
-    def revoke(self) -> None:
-        """Signs a list that revokes one more key, and publishes it at each shard, again and again until all have it."""
+    def revoke(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Signs a list that revokes one more key, and publishes it at each shard, again and again until all have it.
+
+        A list that is not everywhere when the run is over is not in the book.
+        """
         with self._at_root:
             self.root.list(self._agencies, stolen=self.root.version)
         began_s = time.monotonic()
@@ -251,6 +266,8 @@ class World:
                         self.root.publish(shard)
                     break
                 except RefusedError:
+                    if is_over():
+                        return
                     if time.monotonic() > began_s + 600:
                         raise
         self.book.published[f"list {self.root.version}"] = (time.monotonic(), frozenset(range(len(self.shards))))
@@ -372,13 +389,14 @@ def measure_return(world: World, shards: Sequence[Shard]) -> None:
 class Beside:
     """Does something again and again in a thread beside, whatever the run waits for, or once without `every_s`.
 
-    `failed`: what ended it.
+    `failed`: what ended it. `name`: that of its function.
     """
 
     def __init__(self, act: Callable[[], None], every_s: float = 0.0) -> None:
         self.failed: list[BaseException] = []
+        self.name = act.__name__
         self._act, self._every_s, self._over = act, every_s, threading.Event()
-        self._thread = threading.Thread(target=self._run, name=act.__name__)
+        self._thread = threading.Thread(target=self._run, name=self.name)
 
     def __enter__(self) -> Beside:
         self._thread.start()
@@ -398,18 +416,26 @@ class Beside:
             self.failed.append(error)
 
 
-def disturb(world: World, *, cuts: bool) -> Killer:
+def disturb(world: World, ending: Ending, *, cuts: bool) -> Killer:
     """Asks on and on while the killer acts, then waits until all is quiet.
 
-    A manager starts ended servers again, and a timer gives brokers the root's package, as in an installation.
+    A manager starts ended servers again, and a timer gives brokers the root's package, as in an installation. Errors
+    are put into `world.troubles`, so that the verdict has the figures of all that was done before.
     """
     sizes = world.sizes
     killer = Killer(sizes.seed, world.book, world.shards, world.desk, at_once=sizes.at_once, cuts=cuts)
+    audit = Audit(lambda: list(world.book.sent.items()), world.desk.rows_of)
     stop, done, ends_s = threading.Event(), threading.Event(), time.monotonic() + sizes.minutes * 60
+    ending.begin()
+
+    def audit_some() -> None:
+        world.desk.once(lambda: audit.step(world.desk.parts()))
+
     with (
         Beside(killer.tend, 1.0) as manager,
         Beside(world.mend, _ROUND_S) as timer,
         Beside(world.look, 0.5) as looking,
+        Beside(audit_some, _ROUND_S) as auditing,
     ):
 
         def kill() -> None:
@@ -420,39 +446,62 @@ def disturb(world: World, *, cuts: bool) -> Killer:
 
         with Beside(kill) as killing:
             try:
-                ask_on(world, killer, done, ends_s)
+                ask_on(world, killer, audit, lambda: ending.asked or done.is_set() or time.monotonic() >= ends_s)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (the verdict says it)
+                world.troubles.append(f"asking ended: {error!r}")
             finally:
                 stop.set()
-        settled = time.monotonic() + _SETTLE_S
-        while time.monotonic() < settled and not is_settled(world):
+        began_s = time.monotonic()
+        while time.monotonic() < began_s + _SETTLE_S and not ending.hurried and not is_settled(world):
+            if ending.asked and time.monotonic() > began_s + _CUT_SETTLE_S:
+                break
             time.sleep(0.5)
-    for failed in (*killing.failed, *manager.failed, *timer.failed, *looking.failed):
-        raise failed
+    for each in (killing, manager, timer, looking, auditing):
+        world.troubles += [f"{each.name} ended: {error!r}" for error in each.failed]
+    if ending.asked:
+        world.troubles.append("cut by a signal: the figures are those until then")
+    say(progress(world, killer, audit))
     return killer
 
 
-def ask_on(world: World, killer: Killer, done: threading.Event, ends_s: float) -> None:
+def ask_on(world: World, killer: Killer, audit: Audit, is_over: Callable[[], bool]) -> None:
     """A request in each round, and sometimes a bulletin, a list with a revoked key, and tips."""
     wests = sorted({shard.west for shard in world.shards})
+    asked, told = Counter(dict.fromkeys(wests, 1)), Counter[float]()
+    asked.update(dict.fromkeys(wests, world.sizes.workers))  # by `measure`
     turn = 0
-    while time.monotonic() < ends_s and not done.is_set():
-        world.ask(f"case {turn}", wests[turn % len(wests)])
+    while not is_over():
+        next_s = time.monotonic() + world.sizes.round_s
+        west = wests[turn % len(wests)]
+        if asked[west] < MOST_ASKED:
+            asked[west] += 1
+            world.ask(f"case {turn}", west)
         world.tipsters.send(f"A white van waits there, {turn}.")
+        west = wests[turn // 3 % len(wests)]
         if turn % 3 == 1:
             world.tipsters.release()
-            world.tell(f"Bulletin {turn}", wests[turn // 3 % len(wests)])
-        if turn % 4 == 2:
-            world.revoke()
+            if told[west] < BULLETIN_SLOTS:
+                told[west] += 1
+                world.tell(f"Bulletin {turn}", west)
+        if turn % 6 == 2:
+            world.revoke(is_over)
         turn += 1
-        print(f"{killer.done.total()} faults, {turn} rounds", file=sys.stderr, flush=True)
-        done.wait(max(0.0, min(_ROUND_S, ends_s - time.monotonic())))
+        say(progress(world, killer, audit))
+        while not is_over() and time.monotonic() < next_s:
+            time.sleep(0.2)
+
+
+def progress(world: World, killer: Killer, audit: Audit) -> str:
+    faults = f"{killer.done.total()} of {world.sizes.faults or 'any number of'} faults"
+    return f"{faults}, {len(world.tipsters.accepted)} tips. {line(world.book, audit, time.monotonic())}"
 
 
 def is_settled(world: World) -> bool:
+    # Copies: other threads add to these meanwhile.
     waited = not world.pending and all(
-        time.monotonic() - since_s > PATIENCE_S for since_s, _ in world.book.published.values()
+        time.monotonic() - since_s > PATIENCE_S for since_s, _ in list(world.book.published.values())
     )
-    return waited and world.are_up() and all(each.state != "on its way" for each in world.book.sent.values())
+    return waited and world.are_up() and all(each.state != "on its way" for each in list(world.book.sent.values()))
 
 
 def check(world: World, killer: Killer) -> int:
@@ -516,8 +565,18 @@ def parsed(arguments: list[str]) -> Sizes:
     parser.add_argument("--at-once", type=int, default=4, help="faults that may overlap")
     parser.add_argument("--rabbitmq", action="store_true", help="the first shard is a RabbitMQ cluster of three")
     parser.add_argument("--of-a-process", type=int, default=5_000, help="doorbells in one process")
+    parser.add_argument("--round-s", type=float, default=_ROUND_S, help="seconds from one request to the next")
     parser.add_argument("--agencies", type=int, default=100, help="agencies on the list of the trust root")
     return Sizes(**vars(parser.parse_args(arguments)))
+
+
+def passed_on(command: Sequence[str], environment: dict[str, str]) -> int:
+    """Runs a command, and passes signals on to it alone. It has a session: a signal to all processes of a terminal or
+    of `timeout` would otherwise end the servers, too."""
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: process.send_signal(signal.SIGTERM))
+    return process.wait()
 
 
 def main(arguments: list[str]) -> int:
@@ -526,7 +585,9 @@ def main(arguments: list[str]) -> int:
     if can_cut and INSIDE not in os.environ:
         command = 'ip link set lo up && exec "$@"'
         words = [sys.executable, "-m", "tests.scale.run", *arguments]
-        return subprocess.call(["unshare", "--net", "sh", "-c", command, "sh", *words], env=os.environ | {INSIDE: "1"})
+        return passed_on(["unshare", "--net", "sh", "-c", command, "sh", *words], os.environ | {INSIDE: "1"})
+    ending = Ending()
+    ending.listen()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     logging.getLogger("django.request").setLevel(logging.CRITICAL)  # tips meet a database that is away
     most = raise_file_limit()
@@ -540,7 +601,7 @@ def main(arguments: list[str]) -> int:
         row("set up by the commands", f"{time.monotonic() - began_s:.0f} s")
         try:
             measure(world)
-            return check(world, disturb(world, cuts=can_cut))
+            return check(world, disturb(world, ending, cuts=can_cut))
         finally:
             patterns = ("*.log", "shard-*/*.log", "desk/store/*.log", "desk/w*/worker.log")
             logs = [log for pattern in patterns for log in folder.glob(pattern)]
