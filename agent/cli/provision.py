@@ -88,7 +88,7 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     files.write(etc / "trust-report.txt", report.encode(), secret=True)
     files.write(etc / "doorward.toml", found.configuration.encode(), like=etc / "doorward.toml")
     # Last: a cut before it takes the same bundle again, to the same end.
-    said = json.dumps({"name": found.name, "roots": [root.key for root in found.roots]})
+    said = json.dumps({"name": found.name, "roots": [root.key for root in configuration.roots]})
     files.write(taken, f"{said}\n".encode(), secret=True)
     try:
         source.unlink()  # it may hold passwords, and any computer reads the boot partition

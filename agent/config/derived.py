@@ -59,6 +59,7 @@ def page_facts(configuration: Configuration, file: Configuration, settings: Sett
         "broker": file.broker.host if file.broker else None,
         "alerts": file.alerts is not None,
         "masks_by": "camera" if file.camera.kind is CameraKind.RTSP else "doorbell",
+        "roots": [{"name": root.name, "key": root.key, "means": root.means} for root in file.roots],
         "version": __version__,
     }
 

@@ -6,8 +6,8 @@ channels and of Home Assistant's broker may be in them, so such a bundle is priv
 after taking it. The code that checks a configuration also checks a bundle's settings. The same file gives the same
 bundles, byte for byte.
 
-A bundle's trust roots are proposals. An owner sees them in the trust report, and a root takes effect after an owner has
-signed it.
+A bundle's trust roots are proposals. An owner sees them in the trust report and on the page, and a root takes effect
+after an owner has signed it.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from agent.config.settings import (
     HomeAssistantConfig,
     InstallerConfig,
     MetricsConfig,
-    Name,
     PersonHeight,
     PositionConfig,
+    RootOffer,
     Section,
     Sensitivity,
     SoundConfig,
     Url,
     Zones,
+    root_offer_errors,
 )
-from agent.errors import ConfigurationError, FormatError
-from agent.wire.identities import parse_public_key
+from agent.errors import ConfigurationError
 from firmware_bridge.boards import BoardName
 from firmware_bridge.lines import Input, Output
 from firmware_bridge.settings import Backend, PanelPins
@@ -89,15 +89,6 @@ _FileName = Annotated[
         min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*\Z", description="a file's name, no folder"
     ),
 ]
-
-
-class FleetRoot(Section, frozen=True, kw_only=True):
-    """`[[roots]]`: a trust root to propose to the owner."""
-
-    name: Name
-    key: Annotated[
-        str, Meta(pattern=r"^ed25519:[A-Za-z0-9_-]{43}\Z", description='a public key in quotes, "ed25519:…"')
-    ]
 
 
 class FleetBroker(BrokerLink, frozen=True, kw_only=True):
@@ -179,7 +170,7 @@ class Fleet(Section, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=1, le=1)]
     cameras: Annotated[tuple[FleetCamera, ...], Meta(min_length=1, max_length=1000)]
     broker: FleetBroker | None = None
-    roots: Annotated[tuple[FleetRoot, ...], Meta(max_length=16)] = ()
+    roots: Annotated[tuple[RootOffer, ...], Meta(max_length=16)] = ()
     clips: ClipsConfig = field(default_factory=ClipsConfig)
     alerts: AlertsConfig | None = None
     sound: SoundConfig | None = None
@@ -196,7 +187,6 @@ class DeviceBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9-]+\Z")]
     configuration: Annotated[str, Meta(max_length=128 << 10)]
     authority: Annotated[str, Meta(max_length=32 << 10)] | None
-    roots: Annotated[tuple[FleetRoot, ...], Meta(max_length=16)]
 
 
 def load_fleet(path: Path) -> tuple[Fleet, str | None]:
@@ -220,7 +210,7 @@ def _about_authority(path: Path, text: str, message: str) -> ConfigurationError:
 
 
 def _cross_field_errors(fleet: Fleet) -> Iterator[CrossFieldError]:
-    yield from _roots(fleet.roots)
+    yield from root_offer_errors(fleet.roots)
     seen: set[str] = set()
     for number, camera in enumerate(fleet.cameras):
         if camera.name in seen:
@@ -259,19 +249,6 @@ def _left_out(number: int, camera: FleetCamera) -> Iterator[CrossFieldError]:
             )
 
 
-def _roots(roots: tuple[FleetRoot, ...]) -> Iterator[CrossFieldError]:
-    """Finds invalid keys, and weak keys under which anyone can forge signatures."""
-    for number, root in enumerate(roots):
-        try:
-            parse_public_key(root.key)
-        except FormatError as error:
-            yield CrossFieldError(
-                ("roots", number, "key"),
-                f"'{root.name}' has an invalid key: {error.message}",
-                "Copy the line that 'doorward requester keygen' or the root's holder shows.",
-            )
-
-
 def _wires(number: int, camera: FleetCamera) -> Iterator[CrossFieldError]:
     """Finds pins that no Pi has, before the installer is at the door."""
     for wire in (*Input, *Output) if camera.panel is not None and camera.board is not BoardName.OTHER else ():
@@ -293,7 +270,7 @@ def _cause(number: int, camera: FleetCamera, key: KeyPath) -> KeyPath:
     own = ("cameras", number)
     if section in _SHARED:
         return (*own, *key) if getattr(camera, section) is not None else key
-    if section in ("broker", "clips", "installer", "updates"):
+    if section in ("broker", "clips", "installer", "roots", "updates"):
         return key
     if section == "panel":
         return (*own, "panel", *inner)
@@ -308,7 +285,6 @@ def bundles(fleet: Fleet, authority: str | None) -> Iterator[DeviceBundle]:
             name=camera.name,
             configuration=_toml(_tables(fleet, camera)),
             authority=authority,
-            roots=fleet.roots,
         )
 
 
@@ -330,8 +306,6 @@ def parse_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Configuration
         remedy = "A bundle cannot contain this. Make it with doorward provision."
         return _inside(placed(source, line, key, message, remedy), source, line_of("configuration"))
 
-    if wrong := next(_roots(bundle.roots), None):
-        raise placed(source, line_of("roots"), wrong.key, wrong.message, "Make the bundle again: doorward provision")
     if secret := _SECRETS.search(text):
         line = text.count("\n", 0, secret.start()) + 1
         raise inside(line, places.key(line), "it contains a private key.")
@@ -447,9 +421,12 @@ def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
         )
     lines += _told(configuration)
     lines.append("Recipients none.  Only the keys you enrol yourself can open your footage.")
-    if bundle.roots:
-        lines.append("Roots      proposed; without effect until you sign them (doorward owner trust add-root KEY):")
-        lines += [f"           {root.name}: {root.key}" for root in bundle.roots]
+    if configuration.roots:
+        lines.append(
+            "Roots      proposed; without effect until you choose them on your page, which ticks none, or sign them"
+        )
+        lines.append("           (doorward owner trust add-root KEY):")
+        lines += [f"           {root.name}: {root.key}  {root.means}" for root in configuration.roots]
     else:
         lines.append("Roots      none: no requester can ask you for footage.")
     place = configuration.device.position
@@ -518,6 +495,8 @@ def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
         tables["page"] = {}
     if fleet.installer is not None:
         tables["installer"] = _given(fleet.installer)
+    if fleet.roots:
+        tables["roots"] = msgspec.to_builtins(fleet.roots)
     if fleet.updates is not None:
         tables["updates"] = {"source": f"{fleet.updates.source.rstrip('/')}/wave-{camera.wave}"}
     for name in _SHARED:
@@ -543,12 +522,19 @@ def _toml(tables: dict[str, Any]) -> str:
     """TOML of tables one or two levels deep, as `doorward.toml` has them."""
     lines: list[str] = []
     for name, table in tables.items():
+        if _is_tables(table):
+            lines += _rows(name, table)
+            continue
         inner = {key: rows for key, rows in table.items() if _is_tables(rows)}
         lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items() if key not in inner)]
         for key, rows in inner.items():
-            for row in rows:
-                lines += ["", f"[[{name}.{key}]]", *(f"{each} = {_value(value)}" for each, value in row.items())]
+            lines += _rows(f"{name}.{key}", rows)
     return "\n".join(lines).lstrip() + "\n"
+
+
+def _rows(name: str, rows: Any) -> Iterator[str]:
+    for row in rows:
+        yield from ("", f"[[{name}]]", *(f"{each} = {_value(value)}" for each, value in row.items()))
 
 
 def _is_tables(value: Any) -> bool:

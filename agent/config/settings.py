@@ -23,6 +23,7 @@ from agent.core.networks import dns_label, is_local
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import FormatError
 from agent.wire.fields import ZoneKind
+from agent.wire.identities import parse_public_key
 from agent.wire.prepared import prepare
 from agent.wire.witness_keys import parse_witness
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
@@ -58,6 +59,7 @@ __all__ = [
     "PrivateHoursConfig",
     "RemoteConfig",
     "RequestsConfig",
+    "RootOffer",
     "SoundConfig",
     "SoundKind",
     "SpeakerConfig",
@@ -70,6 +72,7 @@ __all__ = [
     "ZoneConfig",
     "cross_field_errors",
     "household_cross_field_errors",
+    "root_offer_errors",
 ]
 
 SECRET = {"secret": True}
@@ -451,6 +454,17 @@ class BackupConfig(Section, frozen=True, kw_only=True):
     keep: Annotated[int, Meta(ge=1, le=60)] = 7
 
 
+class RootOffer(Section, frozen=True, kw_only=True):
+    """`[[roots]]`: a trust root that the owner's page offers by name. It has no effect until an owner signs it."""
+
+    name: Name
+    key: Annotated[
+        str, Meta(pattern=r"^ed25519:[A-Za-z0-9_-]{43}\Z", description='a public key in quotes, "ed25519:…"')
+    ]
+    means: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+    """One or two sentences for the owner: who runs this root, and who may ask through it."""
+
+
 class InstallerConfig(Section, frozen=True, kw_only=True):
     """`[installer]`: this person reads reports of the doorbell's health. Off if this section is absent."""
 
@@ -555,6 +569,7 @@ class Configuration(Section, frozen=True, kw_only=True):
     metrics: MetricsConfig | None = None
     updates: UpdatesConfig | None = None
     installer: InstallerConfig | None = None
+    roots: Annotated[tuple[RootOffer, ...], Meta(max_length=16)] = ()
     witness: WitnessConfig | None = None
     backup: BackupConfig | None = None
     panel: PanelConfig | None = None
@@ -611,6 +626,7 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
         yield from _alerts(configuration.alerts)
     if configuration.installer is not None:
         yield from _installer(configuration)
+    yield from root_offer_errors(configuration.roots)
     if configuration.witness is not None:
         yield from _witness(configuration.witness)
 
@@ -779,6 +795,27 @@ def _installer(configuration: Configuration) -> Iterator[CrossFieldError]:
         yield CrossFieldError(
             ("installer", "recipient"), error.message, "Copy the line that 'doorward fleet init' shows."
         )
+
+
+def root_offer_errors(roots: tuple[RootOffer, ...]) -> Iterator[CrossFieldError]:
+    """Yields invalid keys, weak keys under which anyone can forge signatures, and two offers that look alike."""
+    seen: set[str] = set()
+    for number, root in enumerate(roots):
+        try:
+            parse_public_key(root.key)
+        except FormatError as error:
+            yield CrossFieldError(
+                ("roots", number, "key"),
+                f"'{root.name}' has an invalid key: {error.message}",
+                "Copy the line that 'doorward requester keygen' or the root's holder shows.",
+            )
+        for key in ("name", "key"):
+            value = getattr(root, key)
+            if value in seen:
+                yield CrossFieldError(
+                    ("roots", number, key), f"two roots have the {key} '{value}'.", "Leave one of them out."
+                )
+            seen.add(value)
 
 
 def _witness(witness: WitnessConfig) -> Iterator[CrossFieldError]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from agent.cli.app import doorward
 from agent.cli.frame import run
+from agent.config import load
+from agent.config.derived import page_facts
 from agent.config.fleet import bundle_bytes, bundles, load_fleet, parse_bundle, trust_report
 from agent.config.schema import configuration_schema, fleet_schema
 from agent.errors import ConfigurationError
 from tests.config.audited import CERTIFICATE
 from tests.config.injuries import untrue
+from tests.wire import samples
 
 CONFIG = Path(__file__).parents[2] / "config"
 EXAMPLE = (CONFIG / "fleet.example.toml").read_text()
@@ -32,12 +36,21 @@ def test_a_root_key_under_which_anybody_signs_is_in_no_bundle(folder: Path) -> N
     (folder / "fleet.toml").write_text(EXAMPLE.replace(EXAMPLE_ROOT, "ed25519:" + "A" * 43))
     with pytest.raises(ConfigurationError, match=r"roots\[1\]\.key: 'Rijnstad region' has an invalid key"):
         load_fleet(folder / "fleet.toml")
-    bundle = json.dumps(
-        {"v": 1, "name": "a", "configuration": "", "authority": None,
-         "roots": [{"name": "r", "key": "ed25519:" + "A" * 43}]}
-    )  # fmt: skip
+    weak = f'[[roots]]\nname = "r"\nmeans = "m"\nkey = "ed25519:{"A" * 43}"\n'
+    bundle = json.dumps({"v": 1, "name": "a", "configuration": weak, "authority": None})
     with pytest.raises(ConfigurationError, match="has an invalid key"):
         parse_bundle(bundle.encode(), folder / "doorward.bundle")
+
+
+@pytest.mark.parametrize("key", ["name", "key"])
+def test_two_offered_roots_that_look_alike_are_refused(folder: Path, key: str) -> None:
+    """A second root of the same name could be ticked for the first one."""
+    other = {"name": "Rijnstad", "key": samples.ROOT_KEY.text, "means": "m"}
+    other[key] = {"name": "Rijnstad region", "key": EXAMPLE_ROOT}[key]
+    text = "".join(f'{name} = "{value}"\n' for name, value in other.items())
+    (folder / "fleet.toml").write_text(f"{EXAMPLE}\n[[roots]]\n{text}")
+    with pytest.raises(ConfigurationError, match=rf"roots\[2\]\.{key}: two roots have the {key} "):
+        load_fleet(folder / "fleet.toml")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +106,10 @@ def test_a_doorbell_takes_its_bundle_once_and_shows_what_it_was_given(
     report = capsys.readouterr().out
     assert "broker.example:8883" in report
     assert "Rijnstad region: ed25519:" in report
+    offered = load(etc / "doorward.toml")
+    facts = page_facts(offered, offered, None)
+    means = tomllib.loads(EXAMPLE)["roots"][0]["means"]
+    assert facts["roots"] == [{"name": "Rijnstad region", "key": EXAMPLE_ROOT, "means": means}]
     before = (etc / "doorward.toml").read_bytes()
     card.write_bytes((folder / "out" / "mill-lane-3.bundle").read_bytes())
     assert run(doorward, ["take-bundle", str(card), "--etc", str(etc)]) == 0
@@ -141,12 +158,12 @@ def test_a_bundle_that_is_none_is_refused_by_line_and_key(folder: Path) -> None:
     whole = bundle_with(folder, "[camera]", "[camera]")
     for data, place in {
         b"": "line 1, the first key: this is not a bundle",
-        whole[:-3]: "line 11, v: this is not a bundle",
-        whole.replace(b'"v": 1', b'"v": 2'): "line 11, v: 2 does not fit",
-        whole.replace(b'"v": 1', b'"w": 1'): "line 11, w: this key is unknown",
+        whole[:-3]: "line 5, v: this is not a bundle",
+        whole.replace(b'"v": 1', b'"v": 2'): "line 5, v: 2 does not fit",
+        whole.replace(b'"v": 1', b'"w": 1'): "line 5, w: this key is unknown",
         whole.replace(b',\n "v": 1', b""): "line 1, v: this key is missing",
-        whole.replace(b'"key": "ed25519:', b'"key": "rsa:'): "roots[1].key: ",
-        whole.replace(b"Rijn", b"R\xffjn"): "name: this line is not UTF-8",
+        whole.replace(b'key = \\"ed25519:', b'key = \\"rsa:'): "roots[1].key: ",
+        whole.replace(b"Rijn", b"R\xffjn"): "line 3, configuration: this line is not UTF-8",
         b'{\n"v": ' + b"9" * 5000 + b"}": "line 2, v: this is not a bundle",
         b'{\n"v":\n' + b"[" * 50_000: "line 3, v: this is not a bundle",
         whole.replace(b'"v": 1', b'"v": 1' + b" " * (256 << 10)): "v: this is not a bundle: here it passes 256 KiB",
@@ -218,7 +235,7 @@ def test_a_missing_authority_is_told_where_the_fleet_file_names_it(folder: Path)
 
 def test_what_a_doorbell_would_refuse_is_told_where_the_fleet_file_says_it(folder: Path) -> None:
     (folder / "fleet.toml").write_text(EXAMPLE.replace("size = [1280, 720]", "size = [641, 480]", 1))
-    with pytest.raises(ConfigurationError, match=r"line 51, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
+    with pytest.raises(ConfigurationError, match=r"line 53, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
         load_fleet(folder / "fleet.toml")
 
 

@@ -785,6 +785,10 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"{FLEET}::test_a_doorbell_takes_its_bundle_once_and_shows_what_it_was_given",
         "tests/custodian/test_owners_and_trust.py::test_out_of_the_box_nobody_is_trusted",
     ),
+    "None is ticked, and two that": (
+        "tests/browser/test_offered_roots.py::test_the_owner_chooses_among_named_roots_of_which_none_is_ticked",
+        f"{FLEET}::test_two_offered_roots_that_look_alike_are_refused",
+    ),
     "1 800 damaged ones": (
         f"{MUTATED}::test_injured_files_run_nothing_write_nothing_and_are_refused_by_file_line_and_key",
         f"{MUTATED}::test_the_check_itself_notices_a_place_that_is_not_true",

@@ -666,9 +666,9 @@ const operations = {
     await takeOverRoots(roots);
   },
 
-  /** @param {{ root: string, credential: Credential }} options */
-  async addTrustRoot({ root, credential }) {
-    await trusting.addTrustRoot(root, await keys.unlock(credential));
+  /** @param {{ roots: string[], credential: Credential }} options */
+  async addTrustRoots({ roots, credential }) {
+    await trusting.addTrustRoots(roots, await keys.unlock(credential));
   },
 
   /** @param {{ root: string, credential: Credential }} options */

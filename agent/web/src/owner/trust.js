@@ -13,17 +13,19 @@ import { syncDevice } from "./sync.js";
 /** @import { TrustStore } from "../wire/trust.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /**
- * @param {string} text
+ * One signed statement for all of them.
+ *
+ * @param {string[]} texts
  * @param {Unlocked} keys
  */
-export async function addTrustRoot(text, keys) {
+export async function addTrustRoots(texts, keys) {
   const synced = await syncDevice();
-  const key = await parseKey(text.trim());
+  const chosen = (await Promise.all(texts.map((text) => parseKey(text.trim())))).map((key) => key.text);
   const shown = (await ask("trust")).roots;
-  if (!shown.includes(key.text))
-    await signAndSubmit("trust-change", synced.device, { roots_added: [key.text] }, keys.approval);
+  const added = chosen.filter((key) => !shown.includes(key));
+  if (added.length > 0) await signAndSubmit("trust-change", synced.device, { roots_added: added }, keys.approval);
   const { known } = await syncDevice();
-  await store.remember(synced.device.id, { ...known, roots: [...new Set([...known.roots, key.text])] });
+  await store.remember(synced.device.id, { ...known, roots: [...new Set([...known.roots, ...chosen])] });
 }
 
 /**

@@ -30,7 +30,7 @@ export function onboarding(content, credential) {
       "picture",
       async (next) => [h("p", t("rest.picture")), zones(await ask("page_facts"), saving(next)), waitForStill()],
     ],
-    ["trust", async () => (await trust(() => show(2))).slice(1)],
+    ["trust", async () => (await trust(() => show(2), credential)).slice(1)],
     ["alerts", async (next) => (await alerts(await ask("page_facts"), saving(next), () => show(3))).slice(1)],
   ];
 

@@ -12,10 +12,12 @@ import { alerts } from "./alerts.js";
 import { chosenRoots } from "./chosen_roots.js";
 import { fromFile, place, privateHours, retention, saved } from "./household.js";
 import { kitPage, qr, TAIL } from "./kit.js";
+import { offeredRoots } from "./offered_roots.js";
 import { updates } from "./updates.js";
 import { zones } from "./zones.js";
 
 /** @import { Answer, Bytes, Child } from "../types.js" */
+/** @import { RootOffer } from "./offered_roots.js" */
 
 const LOOK_MS = 1500;
 const MOST_LOOKS = 40;
@@ -374,9 +376,13 @@ async function browsers(again) {
   ];
 }
 
-/** @param {() => Promise<unknown>} again */
-export async function trust(again) {
-  const roots = await call("trust");
+/**
+ * @param {() => Promise<unknown>} again
+ * @param {import("../types.js").Credential} [credential] at the set-up, where the owner has just given it
+ */
+export async function trust(again, credential) {
+  const [roots, facts] = await Promise.all([call("trust"), ask("page_facts")]);
+  const offers = facts.roots.filter((/** @type {RootOffer} */ offer) => roots.every((each) => each.key !== offer.key));
   return [
     h("h2", t("trust")),
     h("p.quiet", t("trust.text")),
@@ -401,6 +407,7 @@ export async function trust(again) {
       ),
     ),
     await household(again, roots),
+    offers.length > 0 && offeredRoots(offers, again, credential),
     addingRoot(again),
     offeringBundle(again),
   ].filter(Boolean);
@@ -470,7 +477,7 @@ function addingRoot(again) {
   const add = async (event) => {
     event.preventDefault();
     await withCredential(t("trust.add"), t("trust.add.confirm"), t("trust.add"), (credential) =>
-      call("addTrustRoot", { root: root.value, credential }),
+      call("addTrustRoots", { roots: [root.value], credential }),
     );
     await again();
   };
