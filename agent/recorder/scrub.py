@@ -4,7 +4,7 @@ procedure R).
 Cards lose data. One segment at a time is hashed from the medium and compared with its signed record. The pause after
 each one keeps to the day's budget. The index remembers the last position. Nothing is changed. A file counts as damaged
 if the medium has lost a part of it, and the next segment follows. After other errors the same segment is tried again,
-three times at most.
+three times at most. Then its file is reported, too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from agent.core.vault.entries import VaultEntry
 from agent.errors import StorageError
 from agent.ports import Notifier
 from agent.vault.reader import VaultReader
@@ -32,8 +33,8 @@ _MOST_TRIES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class ScrubStatus:
-    """Since the process began.  `damaged`: names of files, and places of manifest lines that cannot be read, at most
-    the first hundred of this round."""
+    """Since the process began.  `damaged`: names of files that differ or could not be checked, and places of manifest
+    lines that cannot be read, at most the first hundred of this round."""
 
     segments: int = 0
     read_bytes: int = 0
@@ -85,8 +86,8 @@ class Scrubber:
             return self._pause_s(0)
         try:
             found = self._vault.check(entry, self._key)
-        except StorageError:
-            self._count_try(entry.sequence)
+        except StorageError as error:
+            self._count_try(entry, error)
             raise
         self._vault.set_scrubbed(entry.sequence)
         status = self.status
@@ -107,11 +108,15 @@ class Scrubber:
         # A card that cannot read a block tries for a long time: leave it to the recording for a while.
         return _IDLE_S if found.fault else self._pause_s(found.read_bytes)
 
-    def _count_try(self, sequence: int) -> None:
-        self._tries = self._tries + 1 if sequence == self._refused else 1
-        self._refused = sequence
-        if self._tries >= _MOST_TRIES:
-            self._vault.set_scrubbed(sequence)
+    def _count_try(self, entry: VaultEntry, error: StorageError) -> None:
+        self._tries = self._tries + 1 if entry.sequence == self._refused else 1
+        self._refused = entry.sequence
+        if self._tries < _MOST_TRIES:
+            return
+        name = entry.file.name
+        self._note(damaged=(*self.status.damaged, name)[:_MOST_NAMED])
+        self._notifier.notify("vault", f"Stored footage could not be checked: {name}.  {error.message}")
+        self._vault.set_scrubbed(entry.sequence)
 
     def _pause_s(self, read_bytes: int) -> float:
         return read_bytes / self._bytes_per_day * _DAY_S if read_bytes else _IDLE_S

@@ -294,10 +294,17 @@ def test_an_error_that_stays_hides_no_other_segment(monkeypatch: pytest.MonkeyPa
     entries = list(tested.vault.entries())
     disk.flip_bit(path_of(entries[2].file), 5000)
     fail_file(tested, entries[1], errno.EACCES, monkeypatch)
-    scrub = Scrubber(tested.vault, KEY, Owner(), 10**9)
-    pauses = [scrub.step() for _ in range(5)]
+    owner = Owner()
+    scrub = Scrubber(tested.vault, KEY, owner, 10**9)
+    pauses = [scrub.step() for _ in range(3)]
+    assert (scrub.status.damaged, owner.told) == ((), []), "the error may pass"
+    pauses += [scrub.step() for _ in range(2)]
     assert [pause_s == 3600.0 for pause_s in pauses] == [False, True, True, True, False]
-    assert (scrub.status.segments, scrub.status.damaged) == (2, (entries[2].file.name,))
+    skipped, flipped = entries[1].file.name, entries[2].file.name
+    assert (scrub.status.segments, scrub.status.damaged) == (2, (skipped, flipped))
+    assert owner.told[0].startswith(f"Stored footage could not be checked: {skipped}.  ")
+    assert "Permission denied" in owner.told[0]
+    assert len(owner.told) == 2
 
 
 @pytest.mark.parametrize("code", [errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.ELOOP, errno.EISDIR, errno.ESPIPE])

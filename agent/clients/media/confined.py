@@ -62,8 +62,8 @@ class ConfinedMedia:
     """A decoder in a confined process, used in a `with`. Each method raises `FormatError` with the reason if the media
     is unreadable.
 
-    Raises `StorageError` if the process fails to start. That is a fault of this machine, so the footage is still
-    accepted.
+    Raises `StorageError` if the process fails to start, or if a library does not load. That is a fault of this machine,
+    so the footage is still accepted.
     """
 
     def __init__(self, command: Sequence[str] = _WORKER, job_s: float = _JOB_S) -> None:
@@ -183,6 +183,11 @@ class ConfinedMedia:
                 raise _broken() from error
         if "storage" in answer:
             raise StorageError(str(answer["storage"]), remedy="Check the folder and its free space.")
+        if "library" in answer:
+            raise StorageError(
+                f"A library does not load: {str(answer['library'])[:_LONGEST_REASON]}",
+                remedy="Install the packages of this program again.",
+            )
         reason = answer.get("reason")
         if reason is not None:
             raise FormatError(str(reason)[:_LONGEST_REASON])

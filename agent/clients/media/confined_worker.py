@@ -83,6 +83,8 @@ def _done(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
         return {"storage": error.message}
     except DoorwardError as error:
         return {"reason": error.message}
+    except ImportError as error:  # a library of this machine, so the film is not at fault
+        return {"library": str(error)}
     except Exception as error:  # noqa: BLE001 (whatever a decoder does with a stranger's bytes, the next job goes on)
         return {"reason": f"It does not open ({type(error).__name__})."}
 

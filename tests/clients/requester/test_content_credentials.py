@@ -352,6 +352,20 @@ def test_a_full_disk_is_no_fault_of_a_film(folder: Path, tmp_path: Path, monkeyp
         confined_worker._sign_copy(work(film, tmp_path / "copy.mp4", its), b"")
 
 
+def test_a_library_that_does_not_load_is_no_fault_of_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
+        raise ImportError("libc2pa_c.so: cannot open shared object file")
+
+    monkeypatch.setitem(confined_worker._JOBS, "sign_copy", missing)
+    told = confined_worker._done({"job": "sign_copy"}, b"")
+    assert told == {"library": "libc2pa_c.so: cannot open shared object file"}
+    with ConfinedMedia() as media:
+        monkeypatch.setattr(media, "_answer", lambda *_: told)
+        with pytest.raises(StorageError, match=r"A library does not load: libc2pa_c\.so") as fault:
+            media.sign_copy(tmp_path, tmp_path / "copy.mp4", {}, [], ("", ""))
+    assert fault.value.remedy == "Install the packages of this program again."
+
+
 def test_a_large_film_leaves_its_folder_at_no_time(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from desk.custody.models import Entry
 from desk.receiving import answer_rows
 from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.models import Notice
-from desk.receiving.notices import MOST_NOTICES
+from desk.receiving.notices import MOST_NOTICES, MOST_OF_A_DOORBELL, add_notice
 from tests.clients.requester.conftest import filmed
 from tests.clients.requester.house import House
 from tests.clients.requester.test_redacted_answers import FACE
@@ -169,10 +169,22 @@ def test_a_stranger_who_sends_rubbish_fills_no_table(agency: Agency) -> None:
     requester, _asked = ask(agency)
     recorder = AnswerRecorder(agency.organisation, requester)
     for number in range(MOST_NOTICES + 20):
-        recorder.record(ReceiverEvent(ReceiverEventKind.DROPPED, f"{number:032x}", device="d"))
+        recorder.record(ReceiverEvent(ReceiverEventKind.DROPPED, f"{number:032x}", device=f"d{number}"))
     assert Notice.objects.count() == MOST_NOTICES
     assert Notice.objects.first() is not None
     assert not Answer.objects.exists()
+
+
+def test_a_doorbell_that_sends_rubbish_pushes_out_its_own_notices_instead_of_others(agency: Agency) -> None:
+    requester, _asked = ask(agency)
+    recorder = AnswerRecorder(agency.organisation, requester)
+    add_notice(agency.organisation, "error", "", "The broker was away.")
+    recorder.record(ReceiverEvent(ReceiverEventKind.DROPPED, "a" * 32, device="quiet"))
+    for number in range(MOST_NOTICES + 20):
+        recorder.record(ReceiverEvent(ReceiverEventKind.DROPPED, f"{number:032x}", device="noisy"))
+    last = MOST_NOTICES + 20
+    noisy = [f"{number:032x}" for number in range(last - MOST_OF_A_DOORBELL, last)]
+    assert list(Notice.objects.order_by("pk").values_list("object", flat=True)) == ["", "a" * 32, *noisy]
 
 
 def test_an_answer_that_comes_again_after_its_deletion_stays_deleted(agency: Agency, house: House) -> None:

@@ -10,8 +10,8 @@ import { STATEMENT_LIMIT, trustChange } from "../wire/messages.js";
 import { openStatement, signersOf } from "../wire/mldsa.js";
 import { decode } from "../wire/strictjson.js";
 import { claimedRoot, TrustStore } from "../wire/trust.js";
+import { addRoots } from "./known.js";
 import { readLedger } from "./ledger.js";
-import * as store from "./store.js";
 import { readEnrolment, syncDevice } from "./sync.js";
 
 /** @import { ChosenRoot, Entry, PublicKey } from "../types.js" */
@@ -46,8 +46,8 @@ export async function householdRoots() {
  */
 export async function takeOverRoots(roots) {
   const chosen = (await householdRoots()).map((each) => each.key).filter((key) => roots.includes(key));
-  const { device, known } = await syncDevice();
-  await store.remember(device.id, { ...known, roots: [...new Set([...known.roots, ...chosen])] });
+  const { device } = await syncDevice();
+  await addRoots(device.id, chosen);
 }
 
 /**

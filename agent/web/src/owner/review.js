@@ -31,7 +31,7 @@ import {
 } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
 import { claimedRoot, isOverLimit, lateLimit, TrustStore } from "../wire/trust.js";
-import * as store from "./store.js";
+import { rememberBundles } from "./known.js";
 import { syncDevice } from "./sync.js";
 
 /** @import { LiveOpener } from "../wire/live.js" */
@@ -50,7 +50,7 @@ export async function trusted(synced) {
   const agreed = new Map(answer.bundles.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   const heard = new Map(answer.heard.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   for (const root of found.roots.keys()) await found.acceptShown(agreed.get(root), heard.get(root));
-  await store.remember(synced.device.id, { ...(await store.memory(synced.device.id)), bundles: found.newest });
+  await rememberBundles(synced.device.id, found.newest);
   const shown = await Promise.all(answer.roots.map(parseKey));
   return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown, heard };
 }

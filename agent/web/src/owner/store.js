@@ -1,7 +1,7 @@
 // This browser's storage: the owner's keys, sealed with their passphrase, and each doorbell's state when last seen.
 // Only public keys are readable without the passphrase.
 
-/** @import { Glance, Kept, OwnReplies } from "../types.js" */
+/** @import { Glance, Kept, Known, OwnReplies } from "../types.js" */
 
 const NAME = "doorward";
 
@@ -83,6 +83,20 @@ export const devices = () => within("memory", "readonly", (store) => store.getAl
  * @param {unknown} value
  */
 export const remember = (device, value) => within("memory", "readwrite", (store) => store.put(value, device));
+/**
+ * Replaces what is remembered of a known doorbell by `next` of it, in one transaction.
+ *
+ * @param {string} device
+ * @param {(known: Known) => Known} next
+ */
+export const change = (device, next) =>
+  within("memory", "readwrite", (store) => {
+    const asked = store.get(device);
+    asked.onsuccess = () => {
+      if (asked.result) store.put(next(asked.result), device); // another tab may have forgotten everything
+    };
+    return asked;
+  });
 export const forgetEverything = () =>
   Promise.all([
     within("keys", "readwrite", (store) => store.clear()),

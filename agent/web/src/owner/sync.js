@@ -9,6 +9,7 @@ import { checkConsistency, openCheckpoint } from "../wire/ledger.js";
 import { enrolment as isEnrolment, STATEMENT_LIMIT } from "../wire/messages.js";
 import { openStatement, readStatement, signersOf } from "../wire/mldsa.js";
 import { decode } from "../wire/strictjson.js";
+import { rememberShown } from "./known.js";
 import * as store from "./store.js";
 
 /** @import { Checkpoint, Enrolled, Known, SyncedDevice, Owners, PublicKey } from "../types.js" */
@@ -39,7 +40,7 @@ export async function syncDevice() {
   const enrolments = await checkEnrolmentChain(known, (await ask("enrolment")).envelope ?? undefined, device);
   const before = await openCheckpoint(known.checkpoint, device);
   const checkpoint = await askCheckpoint(before, device);
-  await remember(device, { enrolments, checkpoint: checkpoint.note });
+  await rememberShown(device.id, { enrolments, checkpoint: checkpoint.note });
   return synced(device, enrolments, checkpoint, checkpoint.size - before.size);
 }
 
@@ -89,15 +90,6 @@ export async function ownersEver(known) {
 async function synced(device, enrolments, checkpoint, grown) {
   const enrolled = await readEnrolment(enrolments[enrolments.length - 1]);
   return { device, known: await store.memory(device.id), enrolment: enrolled.value, enrolled, checkpoint, grown };
-}
-
-/**
- * @param {PublicKey} device
- * @param {Partial<Known>} changed
- */
-async function remember(device, changed) {
-  const known = await store.memory(device.id);
-  await store.remember(device.id, { ...known, ...changed });
 }
 
 /**

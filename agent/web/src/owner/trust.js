@@ -4,9 +4,9 @@ import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
 import { parseKey } from "../wire/keys.js";
 import { claimedRoot } from "../wire/trust.js";
+import { addRoots, removeRoot } from "./known.js";
 import { trusted } from "./review.js";
 import { signAndSubmit } from "./statements.js";
-import * as store from "./store.js";
 import { syncDevice } from "./sync.js";
 
 /** @import { Bytes, OpenedBundle, Unlocked } from "../types.js" */
@@ -24,8 +24,8 @@ export async function addTrustRoots(texts, keys) {
   const shown = (await ask("trust")).roots;
   const added = chosen.filter((key) => !shown.includes(key));
   if (added.length > 0) await signAndSubmit("trust-change", synced.device, { roots_added: added }, keys.approval);
-  const { known } = await syncDevice();
-  await store.remember(synced.device.id, { ...known, roots: [...new Set([...known.roots, ...chosen])] });
+  await syncDevice();
+  await addRoots(synced.device.id, chosen);
 }
 
 /**
@@ -38,8 +38,8 @@ export async function removeTrustRoot(text, keys) {
   if ((await ask("trust")).roots.includes(key.text)) {
     await signAndSubmit("trust-change", synced.device, { roots_removed: [key.text] }, keys.approval);
   }
-  const { known } = await syncDevice();
-  await store.remember(synced.device.id, { ...known, roots: known.roots.filter((root) => root !== key.text) });
+  await syncDevice();
+  await removeRoot(synced.device.id, key.text);
 }
 
 /**
