@@ -242,7 +242,7 @@ def test_the_browser_keeps_each_file_that_the_page_loads_later() -> None:
 
 def test_the_bundle_stays_small_and_fetches_nothing_from_elsewhere() -> None:
     program = {name: (WEB / "static" / name).read_bytes() for name in ("app.js", "worker.js", "page.css")}
-    assert sum(map(len, program.values())) < 490_000
+    assert sum(map(len, program.values())) < 510_000
     for name, data in program.items():
         assert not re.search(
             rb"\b(eval\s*[(`]|importScripts|innerHTML|outerHTML|insertAdjacentHTML|document\.write)", data
@@ -262,6 +262,8 @@ def test_the_program_asks_for_nothing_that_the_oldest_browser_it_is_built_for_la
 LOOKED_FOR = re.compile(
     r"""(?:getByText|getByLabel|name:|hasText:)\s*\(?\s*"((?:[^"\\]|\\.)+)"|assert "([^"]+)" (?:not )?in """
 )
+OWN_DATA = re.compile(r'^\w+ = "(.+)"$', re.MULTILINE)
+"""Values in a configuration that the test itself writes."""
 DATA = re.compile(r": |owner-\w+|The \w+-police|\$?\{.*?\}|\d+")
 
 
@@ -280,7 +282,8 @@ def test_every_sentence_that_a_browser_test_looks_for_is_one_of_the_page_or_the_
     others = [path.read_text() for path in [*WEB.parent.rglob("*.py"), *WEB.parent.rglob("templates/*.html")]]
     missing = []
     for path in sorted((HERE.parent / "browser").glob("*.py")):
-        found = [match[0] or match[1] for match in LOOKED_FOR.findall(path.read_text())]
+        code = path.read_text()
+        found = [match[0] or match[1] for match in LOOKED_FOR.findall(code) if match[0] not in OWN_DATA.findall(code)]
         pieces = [piece.strip() for text in found for piece in DATA.split(text.replace("\\'", "'"))]
         sentences = [piece for piece in pieces if len(piece) >= 12 and " " in piece]
         # The slow comparison comes last: it is for the few sentences of which only a part is written somewhere.
