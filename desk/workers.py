@@ -18,7 +18,7 @@ import click
 import msgspec
 from django.conf import settings
 
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, NetworkError
 from agent.platform import files
 from agent.platform.certificates import signing_request
 from desk import sealed_keys
@@ -83,13 +83,19 @@ def worker_folder(name: str, folder: Path) -> None:
 
 
 def run_worker(config: DeskConfig, stop: threading.Event, say: Callable[[str], object]) -> None:
-    """Receives for all organisations until `stop`. Raises `ConfigurationError`."""
+    """Receives for all organisations until `stop`. Raises `ConfigurationError`.
+
+    A store that is away keeps it from no request: the receivers wait for it themselves.
+    """
     require_shared(config)
     if not config.broker.worker:
         raise ConfigurationError(
             "This worker has no name.", remedy="Write it into desk.toml, [broker] worker. Each worker needs its own."
         )
-    check_storage(config.storage)
+    try:
+        check_storage(config.storage)
+    except NetworkError as error:
+        say(str(error))
     with Supervisor(worker_of, open_bus):
         say(f"The worker {config.broker.worker} receives (stop: Ctrl-C).")
         stop.wait()

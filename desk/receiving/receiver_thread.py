@@ -21,6 +21,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.publisher import connection_lock
 from agent.clients.requester.receiving_service import DisclosureReceiver
+from agent.clients.requester.sealed_parts import PartsAwayError
 from agent.errors import DoorwardError, NetworkError
 from agent.mqtt import MqttBus
 from agent.ports import Bus, Clock
@@ -52,11 +53,15 @@ _RESTART_S: Final = (1.0, 5.0, 30.0)
 _AWAY_S: Final = 5.0
 """The longest pause while the database or the store of sealed parts is away. All workers wait for it at once, and
 doorbells and requests wait for them."""
+_WITHOUT_PARTS_S: Final = 5.0
+"""The time for which a receiver only publishes after the store of sealed parts failed. Then it tries that again."""
 _log = structlog.get_logger(__name__)
 
 
 class ReceiverThread:
-    """Runs until `stop`. Its state is in its row of `Receiver`."""
+    """Runs until `stop`. While the store of sealed parts is away, it takes no answers, but still publishes.
+
+    Its state is in its row of `Receiver`."""
 
     def __init__(
         self, organisation: Organisation, open_requester: OpenRequester, open_bus: OpenBus, clock: Clock
@@ -68,6 +73,8 @@ class ReceiverThread:
         self._stop = threading.Event()
         self._reconnect = False
         """True once the root has listed other brokers."""
+        self._parts_away = ""
+        """Why the store of sealed parts failed, since it was last in use."""
         self._thread = threading.Thread(target=self._run, name=f"receiver-{organisation.requester_id}")
 
     def start(self) -> None:
@@ -91,6 +98,10 @@ class ReceiverThread:
                 began_s, last = time.monotonic(), None
                 try:
                     self._receive()
+                except PartsAwayError as error:
+                    self._failed(error)
+                    self._parts_away = str(error)
+                    continue
                 except Exception as error:  # noqa: BLE001 (a bug must not end the thread silently)
                     self._failed(error)
                     last = error
@@ -117,7 +128,10 @@ class ReceiverThread:
 
     def _receive_as(self, requester: Requester) -> None:
         recorder = AnswerRecorder(self._organisation, requester)
+        if self._parts_away:
+            self._publish(requester, recorder)
         reconcile(self._organisation, requester, recorder)
+        self._parts_away = ""
         self._reconnect = False
         with self._connected(requester) as bus:
             receiver = DisclosureReceiver(
@@ -125,6 +139,18 @@ class ReceiverThread:
             )
             receiver.start()
             self._loop(receiver, requester)
+
+    def _publish(self, requester: Requester, recorder: AnswerRecorder) -> None:
+        """Publishes requests and hears the root for a while, without the store of sealed parts."""
+        with self._connected(requester) as bus:
+            receiver = DisclosureReceiver(
+                requester, bus, self._clock, _LIMITS, tell=lambda event: self._tell(event, requester, recorder),
+                receives=False,
+            )  # fmt: skip
+            receiver.start()
+            ends_s = time.monotonic() + _WITHOUT_PARTS_S
+            while not self._stop.is_set() and time.monotonic() < ends_s:
+                receiver.step(_STEP_S)
 
     def _loop(self, receiver: DisclosureReceiver, requester: Requester) -> None:
         retention_s = alive_s = time.monotonic()
@@ -167,7 +193,7 @@ class ReceiverThread:
     def _tell(self, event: ReceiverEvent, requester: Requester, recorder: AnswerRecorder) -> None:
         match event.kind:
             case ReceiverEventKind.CONNECTED:
-                self._say("connected", "")
+                self._say("connected", self._parts_away)
             case ReceiverEventKind.DISCONNECTED:
                 self._say("disconnected", event.detail)
             case ReceiverEventKind.BROKER_AWAY:

@@ -17,8 +17,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from agent.clients.requester.sealed_parts import part_numbers, require_id, require_same, sha256_of
-from agent.errors import ConfigurationError, NetworkError, StorageError
+from agent.clients.requester.sealed_parts import PartsAwayError, part_numbers, require_id, require_same, sha256_of
+from agent.errors import ConfigurationError, StorageError
 from agent.platform import files
 
 __all__ = ["S3Parts"]
@@ -162,7 +162,7 @@ class S3Parts:
 
     def check(self) -> None:
         """Raises `ConfigurationError` for a wrong key or bucket and for a bucket that cannot do what the desk needs,
-        and `NetworkError` if the store does not answer."""
+        and `PartsAwayError` if the store does not answer."""
         with self._errors(self._bucket):
             try:
                 self._client.head_bucket(Bucket=self._bucket)
@@ -249,20 +249,20 @@ class S3Parts:
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:
-        """A refusal is a fault of the store or its settings, never of an answer: `NetworkError`, so that the receiver
+        """A refusal is a fault of the store or its settings, never of an answer: `PartsAwayError`, so that the receiver
         tries again and refuses no answer."""
         try:
             yield
         except ClientError as error:
             if _is_fault(error):
-                raise NetworkError(
+                raise PartsAwayError(
                     f"The S3 store does not answer: {_code(error)}.", remedy="Check that all its servers run."
                 ) from error
-            raise NetworkError(
+            raise PartsAwayError(
                 f"The S3 store refused {name} ({_code(error)}).", remedy="Check the bucket and the rights of the key."
             ) from error
         except BotoCoreError as error:
-            raise NetworkError(
+            raise PartsAwayError(
                 f"The S3 store does not answer: {error}.", remedy="Check that it runs, and its address."
             ) from error
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from agent.clients.requester.sealed_parts import PartsAwayError
 from agent.errors import ConfigurationError
 from desk import sealed_keys
 from desk.config import Broker, Database, DeskConfig, Storage, load
@@ -31,6 +33,22 @@ def test_a_desk_that_keeps_answers_in_its_folder_has_no_workers(config: DeskConf
 def test_a_worker_without_a_name_does_not_start() -> None:
     with pytest.raises(ConfigurationError, match="has no name"):
         run_worker(SHARED, threading.Event(), print)
+
+
+def test_a_worker_starts_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store may be away for long, and its requests must go out."""
+
+    def away(_: object) -> None:
+        raise PartsAwayError("The S3 store does not answer: 500.")
+
+    monkeypatch.setattr("desk.workers.check_storage", away)
+    monkeypatch.setattr("desk.workers.Supervisor", lambda *_: contextlib.nullcontext())
+    said: list[object] = []
+    stop = threading.Event()
+    stop.set()
+    named = msgspec.structs.replace(SHARED, broker=msgspec.structs.replace(SHARED.broker, worker="w1"))
+    run_worker(named, stop, said.append)
+    assert said == ["The S3 store does not answer: 500.", "The worker w1 receives (stop: Ctrl-C)."]
 
 
 def test_the_folder_of_a_worker_has_the_keys_and_a_signing_request_for_each_organisation(

@@ -87,12 +87,16 @@ class DisclosureReceiver:
         *,
         tell: Callable[[ReceiverEvent], None] = _ignore,
         answered: Callable[[int], None] = _count_not,
+        receives: bool = True,
     ) -> None:
+        """`receives`: whether it takes answers. Without, it publishes and hears the root alone, and needs no store of
+        sealed parts."""
         self._requester = requester
         self._bus = bus
         self._clock = clock
         self._tell = tell
         self._answered = answered
+        self._receives = receives
         self._share = UploadShare(requester.claims, bus, requester.id)
         self._arrivals = IncomingDisclosures(
             requester, clock, limits or ReceivingLimits(), tell, self._reply, self._share
@@ -121,12 +125,14 @@ class DisclosureReceiver:
 
     def start(self) -> None:
         """Cleans up after a crash, and subscribes."""
-        self._arrivals.sweep()
+        if self._receives:
+            self._arrivals.sweep()
         if self._requester.index.rebuilt:
             self._say(ReceiverEvent(ReceiverEventKind.REBUILT, detail=self._requester.index.rebuilt))
         # Doorbells wait for receipts, and people for their requests: after an outage no pause of up to 5 min.
         self._bus.hurry(True)
-        self._share.subscribe()
+        if self._receives:
+            self._share.subscribe()
         for topic_filter in self._root_news.filters:
             self._bus.subscribe(topic_filter)
 
@@ -190,6 +196,8 @@ class DisclosureReceiver:
         if not isinstance(topic, UploadTopic) or topic.requester != self._requester.id:
             self.dropped += 1
             return
+        if not self._receives:
+            return  # from a session of before: its doorbell asks again
         device, disclosure, part = topic.device, topic.disclosure, topic.part
         match topic.verb:
             case ChunkVerb(offset, sha256):

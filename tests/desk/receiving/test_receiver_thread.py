@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.roots import KnownRoots
+from agent.clients.requester.sealed_parts import FolderParts, PartsAwayError
 from agent.core.bus import MessageReceived
 from agent.errors import NetworkError, StorageError
 from agent.platform.system_clock import SystemClock
@@ -212,6 +214,42 @@ def test_a_full_disk_is_shown_with_its_remedy_and_the_answer_arrives_once_there_
         until(lambda: door.finished is not None, "the receipt", send)
         until(lambda: Answer.objects.filter(state="complete").exists(), "the row")
     assert Answer.objects.count() == 1
+
+
+def test_a_request_goes_out_while_the_store_of_sealed_parts_is_away(
+    agency: Agency, world: BrokerWithClients, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that has begun makes each start ask the store, before the receiver connects."""
+    introduce(world, agency)
+    requester, asked = ask(agency)
+    away = threading.Event()
+
+    def guarded(act: Callable[..., Any]) -> Callable[..., Any]:
+        def acts(self: FolderParts, *words: Any) -> Any:
+            if away.is_set():
+                raise PartsAwayError("The S3 store does not answer: 500.")
+            return act(self, *words)
+
+        return acts
+
+    for name in ("put", "numbers", "pieces"):
+        monkeypatch.setattr(FolderParts, name, guarded(getattr(FolderParts, name)))
+    door = Door(None, requester, house.disclose(asked), SystemClock(), bus=world.bus(house.device_id))
+
+    def send() -> None:
+        if not door.step():
+            time.sleep(0.01)
+
+    with receiving(world):
+        until(lambda: len(door.chunks) > 2, "the first parts", send)
+        away.set()
+        until(lambda: Notice.objects.filter(kind="error").exists(), "the fault", send)
+        _, later = ask(agency, case="2026-1178")
+        published = SignedRequest.objects.filter(request_id=later.request.id, published_at__isnull=False)
+        until(published.exists, "the publication")
+        assert "does not answer" in agency.client(Role.VIEWER).get("/receiving/").content.decode()
+        away.clear()
+        until(lambda: Receiver.objects.filter(state="connected", detail="").exists(), "all of it again")
 
 
 @pytest.mark.parametrize("away", [NetworkError("no store"), OperationalError("no database"), InterfaceError("ended")])
