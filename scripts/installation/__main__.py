@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import grp
 import hashlib
@@ -50,6 +51,15 @@ def main(arguments: list[str]) -> int:
             return uninstall(Places(), purge=wanted.purge)
     except FailedError as error:
         print(f"\nError: {error.message}\n  What to do: {error.remedy}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        print(
+            f"\nError: {error.filename} is on a read-only system, so this option cannot be changed here.\n"
+            "  What to do: build the card with the option in its configuration (docs/releasing.md).",
+            file=sys.stderr,
+        )
         return 1
 
 

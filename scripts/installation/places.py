@@ -10,6 +10,7 @@ __all__ = ["BACKUP", "DROPINS", "ENABLED", "GUARD", "JOIN", "SERVICES", "UNITS",
 SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorward-bridge")
 ENABLED = (
     "doorward.target",
+    "doorward-device-key.service",
     "doorward-first-boot.service",
     "doorward-enrol.service",
     *(f"{name}.service" for name in SERVICES),

@@ -36,6 +36,7 @@ class System:
         self._before: dict[str, str] = {}
         """Each service's run before `start`. It says nothing about the new version."""
         self.alive = places.root == Path("/") and Path("/run/systemd/system").is_dir()
+        self._is_image = places.root == Path("/") and not self.alive
 
     # --- In
 
@@ -66,7 +67,10 @@ class System:
                 raise RuntimeError(f"{places.state / name} was not made.")
 
     def apply_options(self) -> None:
-        """Drop-ins and marks for what the configuration asks for, and only then."""
+        """Drop-ins and marks for what the configuration asks for, and only then.
+
+        It writes nothing if nothing changes, because the system's partition of a card may be read-only.
+        """
         tables = tomllib.loads(self._places.configuration.read_text())
         wanted = {
             "custodian-page": "page" in tables,
@@ -81,8 +85,8 @@ class System:
             link = self._places.units / f"{service}.service.d" / f"{name}.conf"
             if wanted[name]:
                 self._link(link, self._places.current / "app" / "systemd" / "dropins" / f"{name}.conf")
-            else:
-                link.unlink(missing_ok=True)
+            elif link.is_symlink():
+                link.unlink()
                 _remove_empty(link.parent)
         self._write_update_source(tables.get("updates"))
         asked = {JOIN: tables.get("page", {}).get("setup_by_camera") is True, BACKUP: "backup" in tables}
@@ -90,8 +94,8 @@ class System:
             wants = self._places.units / "doorward.target.wants" / unit
             if is_asked:
                 self._link(wants, self._places.units / unit)
-            else:
-                wants.unlink(missing_ok=True)
+            elif wants.is_symlink():
+                wants.unlink()
         panel = self._places.etc / "panel"
         if "panel" in tables:
             panel.touch()
@@ -116,8 +120,12 @@ class System:
         making.replace(path)
 
     def make_device(self) -> None:
-        """The device's own key, by the one user that may read it."""
-        if (self._places.state / "custodian" / "device.key").exists():
+        """The device's own key, by the one user that may read it.
+
+        A system that does not run is an image, and each of its copies would have the same key. There
+        `doorward-device-key.service` makes it at the first start.
+        """
+        if not self.alive or (self._places.state / "custodian" / "device.key").exists():
             return
         run(
             ["setpriv", "--reuid=doorward-custodian", "--regid=doorward-custodian", "--init-groups", "--",
@@ -126,9 +134,12 @@ class System:
         )  # fmt: skip
 
     def start(self) -> None:
+        """Starts the services. In an image that is being built, it only enables them for the first start."""
         if self.alive:
             run(["systemctl", "daemon-reload"], "systemd did not read the units")
+        if self.alive or self._is_image:
             run(["systemctl", "enable", "--quiet", *ENABLED], "the units could not be enabled")
+        if self.alive:
             # Restarts of a failed version must not count against this one.
             run(["systemctl", "reset-failed", *(f"{name}.service" for name in SERVICES)], "", check=False)
             # Do not wait here: a role waits for its custodian, and the health check follows below.

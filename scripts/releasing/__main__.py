@@ -17,7 +17,7 @@ from installation.words import FailedError, fail, say
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Root, TargetFile, Targets
 
-from releasing import apt_repository, build, key_files, provenance, reproduce
+from releasing import apt_repository, build, imager_list, key_files, provenance, reproduce
 from releasing.checking import check
 from releasing.package_rules import versions_of
 from releasing.signing import changes, holder_of, sign, signed_before
@@ -64,6 +64,13 @@ def _of_a_builder(command: _Command) -> None:
         "reproduce", _reproduce, "build the last commit twice, in unlike surroundings, and compare the bytes"
     )
     made.add_argument("--out", type=Path, help="keep the files of the first build here")
+    made = command("cards", _cards, "compress card images and write the list for Raspberry Pi Imager")
+    made.add_argument(
+        "images", nargs="+", metavar="BOARD=IMAGE", help=f"of {', '.join(imager_list.BOARDS)}, as rpi-image-gen made it"
+    )
+    made.add_argument("--address", required=True, help="https address of the folder that will hold the files")
+    made.add_argument("--out", type=Path, required=True)
+    made.add_argument("--read-only", action="store_true", help="images of doorward-slots")
 
 
 def _of_a_holder(command: _Command) -> None:
@@ -139,6 +146,22 @@ def _reproduce(wanted: argparse.Namespace) -> None:
     for name, digest in reproduce.reproduce(ROOT, keep=wanted.out).items():
         print(f"{digest}  {name}")
     say("Both builds are the same, bit for bit.")
+
+
+def _cards(wanted: argparse.Namespace) -> None:
+    images: dict[str, Path] = {}
+    for each in wanted.images:
+        board, equals, path = each.partition("=")
+        if not equals or board in images:
+            fail(f"{each} is no BOARD=IMAGE, or its board is there twice.", "give rpi4=doorward-card.img, for example.")
+        images[board] = Path(path)
+    made = imager_list.write_cards(
+        images, wanted.out, icon=ROOT / "agent" / "web" / "static" / "icon-192.png", version=build.version_of(ROOT),
+        date=_now().date().isoformat(), address=wanted.address, read_only=wanted.read_only,
+    )  # fmt: skip
+    for path in sorted(wanted.out.iterdir()):
+        print(f"{build.sha256(path)}  {path.name}")
+    say(f"Copy all of them to {wanted.address}. Imager opens {made.name}.")
 
 
 def _key(wanted: argparse.Namespace) -> None:

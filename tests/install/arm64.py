@@ -105,7 +105,10 @@ def _in(root: Path, *words: str, check: bool = True) -> str:
 def _install(root: Path) -> str:
     _in(root, "python3", "/root/src/scripts/installation", "install", "--answers", "/root/answers.toml")
     machine = _in(root, "uname", "-m").strip()
-    return f"{machine}, {_in(root, 'doorward', '--version').strip()}, device key made by its own user"
+    key = root / "var/lib/doorward/custodian/device.key"
+    assert not key.exists(), "an image must hold no key: each card would have the same"
+    assert (root / "etc/systemd/system/doorward.target.wants/doorward-device-key.service").is_symlink()
+    return f"{machine}, {_in(root, 'doorward', '--version').strip()}, units enabled, no key of a device in the image"
 
 
 def _upgrade(root: Path) -> str:

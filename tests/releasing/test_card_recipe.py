@@ -1,0 +1,207 @@
+"""The recipe of the card image: what it names is there, what it uses is declared, and an image holds no secret.
+
+rpi-image-gen itself judges it in `tests/releasing/card_recipe.py`, where its source is at hand.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agent.config import load
+from tests.releasing.card_files import CARD, CONFIGURATIONS, LAYERS, declared, hooks, metadata
+from tests.releasing.release_folders import ROOT
+
+# isort: split
+from installation.versions import files_of
+
+OVERLAY = ".rootfs-overlay"
+TOOLS_OWN = {
+    "image-rpios", "image-rota", "rpizero2w", "rpi4",
+}  # fmt: skip
+"""Layers of rpi-image-gen that the configurations name. `card_recipe.py` looks each of them up."""
+WAYS_IN = re.compile(r"openssh|dropbear|telnet|rpi-connect|tailscale|raspi-config-ssh")
+PERSISTENT = CARD / "layer" / f"doorward-slots{OVERLAY}" / "usr/local/sbin/doorward-persistent"
+
+
+def document(path: Path) -> dict[str, dict[str, list[str]]]:
+    found = yaml.safe_load(path.read_text())
+    assert isinstance(found, dict), path
+    return found
+
+
+def layer(name: str) -> Path:
+    return next(path for path in LAYERS if path.stem == name)
+
+
+def scripts() -> list[tuple[str, str]]:
+    """Returns every piece of shell of the recipe, with its place."""
+    found = [(f"{path.stem}, hook {number}", text) for path in LAYERS
+             for number, text in enumerate(hooks(document(path)))]  # fmt: skip
+    return [*found, (PERSISTENT.name, PERSISTENT.read_text())]
+
+
+@pytest.mark.parametrize("path", LAYERS, ids=lambda path: path.stem)
+def test_a_layer_says_what_it_is_and_each_variable_what_it_may_be(path: Path) -> None:
+    fields = metadata(path)
+    assert fields["X-Env-Layer-Name"] == path.stem
+    assert re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", fields["X-Env-Layer-Version"])
+    assert fields["X-Env-Layer-Desc"]
+    for variable in declared(path):
+        name = variable.rpartition("_")[2]
+        assert {f"X-Env-Var-{name}-{each}" for each in ("Desc", "Required", "Valid", "Set")} <= set(fields), variable
+
+
+def test_every_variable_that_is_used_is_declared() -> None:
+    known = set().union(*(declared(path) for path in LAYERS))
+    assert known
+    for path in LAYERS:
+        used = set(re.findall(r"IGconf_[a-z]+_[a-z0-9_]+", path.read_text()))
+        assert used <= known, path.name
+    for path in CONFIGURATIONS:
+        used = set(re.findall(r"IGconf_doorward_[a-z0-9_]+", path.read_text()))
+        assert used <= known, path.name
+
+
+def test_every_layer_and_file_that_is_named_is_there() -> None:
+    ours = {path.stem for path in LAYERS}
+    for path in CONFIGURATIONS:
+        found = document(path)
+        named = {found["device"]["layer"], found["image"]["layer"], *found["layer"].values()}  # type: ignore[call-overload, attr-defined]
+        assert named <= ours | TOOLS_OWN, path.name
+        assert set(found["layer"].values()) <= ours  # type: ignore[attr-defined]
+    for path in LAYERS:
+        for name in re.findall(r"\$\{DIRECTORY\}/(\S+)", path.read_text()):
+            assert (path.parent / name).is_file(), name
+    for overlay in (CARD / "layer").glob(f"*{OVERLAY}"):
+        assert overlay.name.removesuffix(OVERLAY) in ours, "rpi-image-gen copies an overlay that has its layer's name"
+        assert [each for each in overlay.rglob("*") if each.is_file()]
+
+
+@pytest.mark.parametrize(("place", "text"), scripts(), ids=[place for place, _ in scripts()])
+def test_every_piece_of_shell_is_right_as_far_as_a_linter_can_tell(place: str, text: str) -> None:
+    assert subprocess.run(["sh", "-n"], input=text, text=True, capture_output=True).stderr == ""
+    if shutil.which("shellcheck"):
+        # The tool runs a hook with sh -c and the folder of the system as $1.
+        head = "" if text.startswith("#!") else "#!/bin/sh\n"
+        words = ["shellcheck", "--exclude=SC2154,SC1091", "-"]
+        done = subprocess.run(words, input=head + text, text=True, capture_output=True)
+        assert done.returncode == 0, f"{place}:\n{done.stdout}"
+
+
+def test_the_card_s_first_configuration_opens_the_set_up_path_and_nothing_else() -> None:
+    configuration = load(CARD / "layer" / "doorward.toml")
+    assert configuration.page is not None
+    assert configuration.page.setup_by_camera
+    assert configuration.camera.kind.value == "pi"
+    assert configuration.broker is None
+    assert configuration.device.name == "doorward"
+
+
+def test_a_card_has_no_way_in_over_the_network() -> None:
+    for path in LAYERS:
+        packages = document(path)["mmdebstrap"].get("packages", [])
+        assert not [name for name in packages if WAYS_IN.search(name)], path.name
+        requires = metadata(path).get("X-Env-Layer-Requires", "").split(",")
+        # trixie-minbase, the tool's usual base, brings openssh-server.
+        assert not {each.strip() for each in requires} & {"openssh-server", "trixie-minbase", "rpi-connect-lite"}
+    settings = yaml.safe_load((CARD / "layer" / f"doorward-cloud-init{OVERLAY}"
+                               / "etc/cloud/cloud.cfg.d/99-doorward.cfg").read_text())  # fmt: skip
+    assert settings["datasource_list"] == ["NoCloud"]
+    assert settings["ssh_genkeytypes"] == []
+    assert settings["ssh_pwauth"] is False
+
+
+def cleanup_of(name: str) -> str:
+    return "\n".join(document(layer(name))["mmdebstrap"]["cleanup-hooks"])
+
+
+@pytest.mark.parametrize(
+    "left", ["var/lib/doorward/custodian/device.key", "var/lib/doorward/custodian/page", "etc/doorward/owned",
+             "usr/sbin/sshd"],
+)  # fmt: skip
+def test_the_recipe_stops_at_an_image_with_a_secret_or_a_way_in(left: str, tmp_path: Path) -> None:
+    wants = tmp_path / "etc/systemd/system/doorward.target.wants"
+    wants.mkdir(parents=True)
+    for unit in ("doorward-device-key.service", "doorward-join.path"):
+        (wants / unit).symlink_to("/opt/doorward")
+    words = ["sh", "-c", cleanup_of("doorward-card"), "sh", str(tmp_path)]
+    assert subprocess.run(words, capture_output=True).returncode == 0
+    (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / left).touch()
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert left in done.stderr
+
+
+def test_the_recipe_stops_if_the_first_start_would_make_no_key(tmp_path: Path) -> None:
+    words = ["sh", "-c", cleanup_of("doorward-card"), "sh", str(tmp_path)]
+    assert subprocess.run(words, capture_output=True).returncode != 0
+
+
+def test_the_memory_controller_is_on_and_the_line_stays_one_line(tmp_path: Path) -> None:
+    (tmp_path / "boot/firmware").mkdir(parents=True)
+    line = tmp_path / "boot/firmware/cmdline.txt"
+    line.write_text("console=tty1 root=ROOTDEV rootwait\n")
+    hook = next(text for text in hooks(document(layer("doorward-card"))) if "cmdline.txt" in text)
+    subprocess.run(["sh", "-c", hook, "sh", str(tmp_path)], check=True)
+    assert line.read_text() == "console=tty1 root=ROOTDEV rootwait cgroup_enable=memory\n"
+
+
+def test_a_doorbell_with_an_owner_runs_nothing_from_the_boot_partition() -> None:
+    dropin = CARD / "layer" / f"doorward-cloud-init{OVERLAY}" / "etc/systemd/system/cloud-.service.d/10-doorward.conf"
+    assert "\nConditionPathExists=!/etc/doorward/owned\n" in dropin.read_text()
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> tuple[Path, Path, dict[str, str]]:
+    """A system with our folders, an empty persistent partition, and a `mount` that only notes what it is asked."""
+    system, persistent, tools = tmp_path / "system", tmp_path / "persistent", tmp_path / "bin"
+    for folder in ("opt/doorward/versions/1", "etc/doorward", "var/lib/doorward/vault"):
+        (system / folder).mkdir(parents=True)
+    persistent.mkdir()
+    tools.mkdir()
+    (system / "etc/doorward/doorward.toml").write_text("of the image\n")
+    (system / "opt/doorward/current").symlink_to("versions/1")
+    (tools / "mount").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/mounted\n')
+    (tools / "mount").chmod(0o755)
+    return system, persistent, {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+
+
+def test_a_read_only_system_keeps_what_its_owner_changed_and_later_versions(
+    slots: tuple[Path, Path, dict[str, str]],
+) -> None:
+    system, persistent, environment = slots
+    words = ["sh", str(PERSISTENT), str(persistent), str(system)]
+    subprocess.run(words, env=environment, check=True)
+    kept = persistent / "doorward"
+    assert (kept / "opt/doorward/current").readlink() == Path("versions/1")
+    (kept / "etc/doorward/doorward.toml").write_text("of the owner\n")
+    (kept / "opt/doorward/current").unlink()
+    (kept / "opt/doorward/current").symlink_to("versions/2")
+    subprocess.run(words, env=environment, check=True)  # the next start, perhaps from the other slot
+    assert (kept / "etc/doorward/doorward.toml").read_text() == "of the owner\n"
+    assert (kept / "opt/doorward/current").readlink() == Path("versions/2")
+    mounted = (persistent.parent / "mounted").read_text().splitlines()
+    assert mounted == 2 * [f"--bind {kept}/{name} {system}/{name}"
+                           for name in ("opt/doorward", "etc/doorward", "var/lib/doorward")]  # fmt: skip
+
+
+def test_a_cut_in_the_first_copy_leaves_no_half_folder(slots: tuple[Path, Path, dict[str, str]]) -> None:
+    system, persistent, environment = slots
+    half = persistent / "doorward/etc/doorward.making"
+    half.mkdir(parents=True)
+    (half / "stray").touch()
+    subprocess.run(["sh", str(PERSISTENT), str(persistent), str(system)], env=environment, check=True)
+    assert [path.name for path in (persistent / "doorward/etc/doorward").iterdir()] == ["doorward.toml"]
+    assert not half.exists()
+
+
+def test_the_recipe_stays_out_of_what_a_doorbell_installs() -> None:
+    assert not [path for path in files_of(ROOT) if "card" in path.parts]
