@@ -48,6 +48,8 @@ def test_the_rest_of_the_set_up_is_done_step_by_step_without_typing_the_passphra
                await page.getByRole("heading", {name: "Trusted requesters"}).waitFor();
                await page.getByRole("button", {name: "Later"}).click();
                await page.getByRole("heading", {name: "Alerts", exact: true}).waitFor();
+               await page.getByRole("button", {name: "Later"}).click();
+               await page.getByRole("heading", {name: "A second phone"}).waitFor();
                await page.getByRole("button", {name: "Done"}).click();
                await page.locator(".tile img[src^=blob]").first().waitFor();""",
             shots=str(screenshots),

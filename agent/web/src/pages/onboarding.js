@@ -1,5 +1,5 @@
 // The rest of the set-up, each step to be done now or later in the settings: name and place, zones and masks, trusted
-// requesters, alerts.
+// requesters, alerts, a second phone.
 import { go } from "../navigation.js";
 import { ask, call } from "../ui/client.js";
 import { say } from "../ui/dialogs.js";
@@ -7,7 +7,7 @@ import { existing, h } from "../ui/dom.js";
 import { t } from "../ui/texts.js";
 import { alerts } from "./alerts.js";
 import { place } from "./household.js";
-import { trust } from "./settings.js";
+import { inviting, trust } from "./settings.js";
 import { zones } from "./zones.js";
 
 /** @import { Answer, Child, Credential } from "../types.js" */
@@ -32,6 +32,10 @@ export function onboarding(content, credential) {
     ],
     ["trust", async () => (await trust(() => show(2), credential)).slice(1)],
     ["alerts", async (next) => (await alerts(await ask("page_facts"), saving(next), () => show(3))).slice(1)],
+    [
+      "second",
+      async (next) => [h("p", t("rest.second")), h("p", t("rest.second.lost")), ...inviting(next, credential)],
+    ],
   ];
 
   /** @param {() => Promise<unknown>} next */

@@ -285,19 +285,31 @@ async function replaceKit(name) {
   if (done) say(t("owners.kit.done"));
 }
 
-/** @param {() => Promise<unknown>} again */
-function inviting(again) {
+/**
+ * @param {() => Promise<unknown>} again
+ * @param {import("../types.js").Credential} [credential] at the set-up, where the owner has just given it
+ */
+export function inviting(again, credential) {
   const problem = h("p.problem", { role: "alert" });
   // A second invitation would make the first one void.
   const button = h("button", { type: "button" }, t("owners.add"));
   button.addEventListener("click", async () => {
-    if (await doing(button, problem, invite)) await again();
+    let isIn = false;
+    const ask = async () => {
+      isIn = await invite(credential);
+    };
+    if ((await doing(button, problem, ask)) && (isIn || !credential)) await again();
   });
   return [button, problem];
 }
 
-/** Shows a QR code to the other phone, waits for its card, and admits it with the owner's credential. */
-async function invite() {
+/**
+ * Shows a QR code to the other phone, waits for its card, and admits it with the owner's credential. Returns true if
+ * the other phone has come in.
+ *
+ * @param {import("../types.js").Credential} [given] at the set-up; otherwise the owner is asked for it
+ */
+async function invite(given) {
   const made = await call("makeInvitation");
   const address = `${origin()}/pair#${made.code}.${made.secret}.${made.enrolment}`;
   /** @type {string | undefined} */
@@ -323,21 +335,25 @@ async function invite() {
       h("div.row.end", h("button", { type: "button", onclick: () => finish(undefined) }, t("cancel"))),
     ];
   });
-  if (!name) return;
-  const done = await withCredential(
-    t("invite.admit", { name }),
-    t("invite.admit.text"),
-    t("invite.admit.yes"),
-    (credential) => call("admit", { secret: made.secret, name, credential }),
-  );
-  if (!done) return;
+  if (!name) return false;
+  const title = t("invite.admit", { name });
+  /** @param {import("../types.js").Credential} credential */
+  const admit = (credential) => call("admit", { secret: made.secret, name, credential });
+  if (given) {
+    if (!(await confirm(title, t("invite.admit.text"), t("invite.admit.yes")))) return false;
+    await admit(given);
+  } else if (!(await withCredential(title, t("invite.admit.text"), t("invite.admit.yes"), admit))) return false;
   // It counts as soon as their phone has opened its own test.
   for (let tries = 0; tries < MOST_LOOKS; tries++) {
     /** @type {{ owners: string[] }} */
     const { owners: names } = await call("owners").catch(() => ({ owners: [] }));
-    if (names.includes(name)) return say(t("invite.done", { name }));
+    if (names.includes(name)) {
+      say(t("invite.done", { name }));
+      return true;
+    }
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
+  return false;
 }
 
 /** @param {() => Promise<unknown>} again */
