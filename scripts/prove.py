@@ -2,12 +2,14 @@
 
 `prove.py` runs every part of `PARTS`, `prove.py consent crash` these two, `prove.py list` prints the last results.
 Each part is a make target, so that it can also be run without a record. `make test` runs a share of each of them.
+Arguments of the target are in DOORWARD_PROVE_ARGS, for example "--doorbells 10000 --faults 1000" for `scale`.
 No failure stops the other parts. Exit status 0 only if every part that ran has passed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -67,7 +69,8 @@ def run(part: str) -> Result:
     target = {**PARTS, **EXTRA}[part]
     tested, started, said = commit(), time.monotonic(), ""
     # Below another make, it would print the directory as its last line, and take the names of the parts for its ARGS.
-    command = ["make", "--no-print-directory", target, "ARGS="]
+    arguments = os.environ.get("DOORWARD_PROVE_ARGS", "")
+    command = ["make", "--no-print-directory", target, f"ARGS={arguments}"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
@@ -76,7 +79,7 @@ def run(part: str) -> Result:
             if not re.match(r"make(\[\d+\])?: \*\*\*", line):  # inside make it says "make[1]"
                 said = COLOURS.sub("", line).strip(" =\n") or said
     return Result(
-        command=f"make {target}",
+        command=f'make {target} ARGS="{arguments}"' if arguments else f"make {target}",
         commit=tested if tested == commit() else tested.removesuffix("+") + "+",
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         passed=process.returncode == 0,

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ from tests.scale.store import Store, store_address
 from tests.scale.trust_root import TrustRoot
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, _free_port
 
-__all__ = ["BUCKET", "DeskSide", "Worker", "database_address"]
+__all__ = ["AGENCY", "BUCKET", "NEIGHBOURHOOD", "DeskSide", "Worker", "copied", "database_address"]
 
-AGENCY = "rijnstad-police"
+AGENCY, NEIGHBOURHOOD = "rijnstad-police", "kerkstraat"
 BUCKET = "desk"
 
 
@@ -78,11 +78,13 @@ class DeskSide:
         folder.mkdir()
         self._folder = folder
         addresses = [database_address(number) for number in range(workers + 1)]
-        self.postgres: PostgresServer = ends.enter_context(postgres_server(addresses, _free_port(), 20 + 10 * workers))
+        self.postgres: PostgresServer = ends.enter_context(postgres_server(addresses, _free_port(), 30 + 20 * workers))
         self.store = Store(folder / "store", workers + 1)
         ends.callback(self.store.stop)
         self.store.start()
         self.workers: list[Worker] = []
+        self.of_neighbours: set[str] = set()
+        """Requests of the neighbourhood. All others are of the agency."""
         self.began_s = int(time.time())
         """All requests are about the time from two hours before on, in which the houses filmed something."""
         self.lock = threading.Lock()
@@ -104,7 +106,7 @@ class DeskSide:
             f'port = {self.postgres.port}\nname = "desk"\nuser = "desk"\n'
             f'[storage]\nkind = "s3"\nendpoint = "{self.store.endpoint(0)}"\nbucket = "{BUCKET}"\n'
             f'access_key = "{ACCESS_KEY}"\nsecret_key_file = "s3.secret"\nobject_lock = true\n'
-            f'authority = "{self.store.authority}"\n[public]\ntips = true\n'
+            f'authority = "{self.store.authority}"\n[public]\ntips = true\nneighbours = true\n'
         )
         from desk.cli import prepare_data
         from desk.config import ENVIRONMENT, load
@@ -120,26 +122,38 @@ class DeskSide:
         call_command("migrate", verbosity=0, interactive=False)
         call_command("createcachetable", verbosity=0)
 
-    def found(self, workers: int) -> str:
-        """Makes the agency and the folders of its workers. Returns its public key."""
-        from desk.people.models import Organisation
+    def found(self, workers: int) -> dict[str, str]:
+        """Makes the agency and a neighbourhood. Returns their public keys."""
+        from desk.people.models import Membership
         from desk.people.organisations import requester_of
-        from tests.desk.agencies import make_agency
+        from desk.people.roles import Role
+        from tests.desk.agencies import make_agency, make_person
 
         self._agency = make_agency(AGENCY, "Rijnstad Police")
-        self.organisation: Organisation = self._agency.organisation
-        self.requester = requester_of(self.organisation)
+        self._neighbourhood = make_agency(NEIGHBOURHOOD, "Kerkstraat neighbours", kind="neighbour")
+        second = make_person("second@kerkstraat.example")
+        organisation = self._neighbourhood.organisation
+        Membership.objects.create(organisation=organisation, person=second, role=Role.MODERATOR)
+        self._moderators = [self._neighbourhood.people[Role.MODERATOR], second]
         self._names = [f"w{number + 1}" for number in range(workers)]
-        return self.requester.key.text
+        both = (self._agency.organisation, organisation)
+        return {each.requester_id: requester_of(each).key.text for each in both}
+
+    def moderator(self, number: int) -> Any:
+        """Returns one of the two moderators of the neighbourhood."""
+        return self._moderators[number]
 
     def join(self, root: TrustRoot, shards: Sequence[Shard]) -> None:
         """Imports the root's list, and gets each worker its certificates."""
         from desk.people.organisations import import_bundle, requester_of
         from desk.people.roles import Role
 
-        by, self.root_id = self._agency.people[Role.ADMIN], root.id
-        import_bundle(self.organisation, by, root.key, root.package, root.directory.read_bytes())
-        self.requester = requester_of(self.organisation)
+        self.root_id = root.id
+        for each in (self._agency, self._neighbourhood):
+            directory = root.directory.read_bytes()
+            import_bundle(each.organisation, each.people[Role.ADMIN], root.key, root.package, directory)
+        self.requester = requester_of(self._agency.organisation)
+        self._neighbours = requester_of(self._neighbourhood.organisation)
         for number, name in enumerate(self._names, 1):
             folder = self._folder / name
             self._command("worker-folder", name, str(folder))
@@ -148,19 +162,20 @@ class DeskSide:
                 assert address_of(0) in written, written
                 written = written.replace(address_of(0), address_of(number))
             (folder / "desk.toml").write_text(written)
-            (request,) = folder.glob("*.csr")
-            tls = folder / "data" / "organisations" / AGENCY / "tls"
-            for shard in shards:
-                shard.certify(request.stem, request, tls / shard.host)
+            for of in (AGENCY, NEIGHBOURHOOD):
+                request = folder / f"{of}.{name}.csr"
+                tls = folder / "data" / "organisations" / of / "tls"
+                for shard in shards:
+                    shard.certify(request.stem, request, tls / shard.host)
             worker = Worker(folder, number)
             self.workers.append(worker)
             self._ends.callback(worker.kill)
 
     def connected(self, workers: int = 0) -> bool:
-        """Returns True if that many workers are connected, by default all."""
+        """Returns True if that many workers are connected for both organisations, by default all."""
         from desk.receiving.models import Receiver
 
-        return Receiver.objects.filter(state="connected").count() == (workers or len(self.workers))
+        return Receiver.objects.filter(state="connected").count() == 2 * (workers or len(self.workers))
 
     def ask(self, west: float, case: str) -> str:
         """Signs a request in the cells at that longitude. A worker publishes it. Returns its id."""
@@ -170,7 +185,7 @@ class DeskSide:
 
         now_s = int(time.time())
         asked = question(
-            area=Circle(lat=52.25, lon=west + 0.25, radius_m=300), from_s=now_s - 7200, to_s=now_s - 3600,
+            area=Circle(lat=52.25, lon=west + 0.25, radius_m=300), from_s=self.began_s - 7200, to_s=now_s,
             not_after_s=now_s + 86_400, case=case,
         )  # fmt: skip
         with self.lock:
@@ -198,15 +213,22 @@ class DeskSide:
     def is_published(self, message: str) -> bool:
         from agent.clients.requester.publisher import is_published
 
+        requester = self._neighbours if message in self.of_neighbours else self.requester
         with self.lock:
-            return bool(self.again(lambda: is_published(self.requester, message)))
+            return bool(self.again(lambda: is_published(requester, message)))
 
     @staticmethod
-    def parts() -> Any:
-        """Returns the store of sealed parts, for any thread."""
+    def pieces(disclosure: str, number: int) -> Iterator[bytes]:
+        """Yields the bytes of a sealed part in the store, for any thread."""
+        from desk.cases.models import Answer
         from desk.storage.shared_parts import shared_parts
 
-        return shared_parts(AGENCY)
+        names = Answer.objects.filter(disclosure_id=disclosure).values_list(
+            "case__organisation__requester_id", flat=True
+        )
+        parts = shared_parts(names.first() or AGENCY)
+        assert parts is not None
+        return parts.pieces(disclosure, number)
 
     @staticmethod
     def rows_of(disclosure: str) -> tuple[int, int]:
@@ -217,13 +239,22 @@ class DeskSide:
         entries = Entry.objects.filter(object=f"answer {disclosure}", action="answer.received").count()
         return Answer.objects.filter(disclosure_id=disclosure).count(), entries
 
+    def fault_of(self, disclosure: str) -> str | None:
+        """Opens and verifies an answer of the agency once more. Returns what is wrong with it, or None."""
+        from agent.clients.requester.verification import examine
+
+        with self.lock:
+            found = self.again(lambda: examine(self.requester, disclosure))
+        return found.failed.said if found.failed else None if found.segments else "it has no film"
+
     def outcomes(self) -> dict[str, Outcome]:
         """Returns what the stores have of each answer."""
         from desk.cases.models import Answer
 
         found = {}
-        for disclosure in set(Answer.objects.values_list("disclosure_id", flat=True)):
-            answer = self.requester.answer(disclosure)
+        names = Answer.objects.values_list("disclosure_id", "case__organisation__requester_id")
+        for disclosure, of in set(names):
+            answer = (self._neighbours if of == NEIGHBOURHOOD else self.requester).answer(disclosure)
             parts = {}
             for number in answer.sealed():
                 digest = hashlib.sha256()

@@ -1,9 +1,9 @@
 """Faults at random, several at once: servers are killed, and networks are cut. Each comes back after some seconds, as
 systemd or an operator brings it back.
 
-Killed: a broker, its digest service, a worker, the database's primary, and each process of the store. Cut: a shard from
-all, a worker from the store, and a worker from the database. Cuts need a network namespace of this run (`run`), so that
-the rules of nftables touch nothing else.
+Killed: a broker, its digest service, a worker, the database's primary, each process of the store, and some whole
+agents. Cut: a shard from all, a worker from the store, and a worker from the database. Cuts need a network namespace of
+this run (`run`), so that the rules of nftables touch nothing else.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.scale.desk_side import DeskSide, Worker, database_address
 from tests.scale.promises import Book
 from tests.scale.shards import Shard
 from tests.scale.store import Program, store_address
+from tests.scale.whole_agents import WholeAgent
 
 __all__ = ["Fault", "Killer"]
 
@@ -46,8 +47,9 @@ class Killer:
     """`at_once`: how many faults may overlap. `cuts`: whether networks may be cut here."""
 
     def __init__(
-        self, seed: int, book: Book, shards: Sequence[Shard], desk: DeskSide, *, at_once: int, cuts: bool
-    ) -> None:
+        self, seed: int, book: Book, shards: Sequence[Shard], desk: DeskSide, agents: Sequence[WholeAgent] = (), *,
+        at_once: int, cuts: bool,
+    ) -> None:  # fmt: skip
         self._random, self._book, self._desk = random.Random(seed), book, desk
         self._lock = threading.Lock()
         self._at_once = at_once
@@ -57,6 +59,7 @@ class Killer:
         self.most_at_once = self._now = self.restarted = 0
         """`restarted`: servers that ended alone, and that a manager started again."""
         self._faults = [*self._of_shards(shards, cuts=cuts), *self._of_desk(cuts=cuts)]
+        self._faults += [Fault("whole agent", partial(self._agent, each)) for each in agents]
         if cuts:
             _nft("add table", "")
             _nft("add set", "cut { type ipv4_addr ; }")
@@ -157,6 +160,13 @@ class Killer:
         shard.kill_digest()
         self._away(_AWAY_S)
         shard.start_digest()
+
+    def _agent(self, agent: WholeAgent) -> None:
+        self._book.links[agent.device].end(time.monotonic())
+        agent.kill()
+        self._away(_AWAY_S)
+        self._book.links[agent.device].end(time.monotonic())  # its owner's client may have told an older look
+        agent.start()
 
     def _restart(self, server: Worker | Program) -> None:
         server.kill()

@@ -127,6 +127,8 @@ class LightCustody:
         match verified and verified.message:
             case FootageRequest() as request:
                 self._judge.book.hear(request.id, self._door, time.monotonic())
+                if verified is not None:
+                    self._judge.book.name(sha256_of(verified.payload), request.id)
                 if self._house is not None and request.id not in self._asked:
                     self._asked.add(request.id)
                     self._judge.owners.submit(self._answer, request, data, verified.payload if verified else b"")

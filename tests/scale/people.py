@@ -18,7 +18,7 @@ from agent.wire import base64, strictjson
 from agent.wire.disclosures import TipManifest, TipText
 from tests.scale.desk_side import AGENCY, DeskSide
 
-__all__ = ["Tipsters"]
+__all__ = ["Tipsters", "worked"]
 
 _TRIES = 200
 
@@ -82,14 +82,14 @@ class Tipsters:
         if asked.status_code != 200:
             return int(asked.status_code)
         token, bits = asked.json()["token"], asked.json()["bits"]
-        headers = {"tip-token": token, "tip-nonce": _worked(token, data, bits)}
+        headers = {"tip-token": token, "tip-nonce": worked(token, data, bits)}
         sent = client.post(
             f"/tip-to/{AGENCY}/{tip}", data, content_type="application/octet-stream", headers=headers
         )  # fmt: skip
         return int(sent.status_code)
 
 
-def _worked(token: str, data: bytes, bits: int) -> str:
+def worked(token: str, data: bytes, bits: int) -> str:
     """Returns the first nonce that does, as the page's program finds it."""
     begun = hashlib.sha256(f"{token}.{hashlib.sha256(data).hexdigest()}.".encode())
     for nonce in map(str, itertools.count()):

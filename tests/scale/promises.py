@@ -1,6 +1,8 @@
 """The book of a run: who was connected, what was published, heard and acknowledged; and the promises that it must keep.
 
 - A request that the brokers have is heard within `PATIENCE_S` by each doorbell that is connected to them.
+- A notice of a neighbour is on no page before a moderator's yes, on the page within `PATIENCE_S` of it, and gone with
+  its removal.
 - A part that a receipt acknowledged is in the store in the end, byte for byte, and each answer is there once.
 
 Times are seconds of one clock that only goes forward. Pure, apart from the lock.
@@ -13,7 +15,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["PATIENCE_S", "Book", "Outcome", "Sent", "Spans"]
+__all__ = ["PATIENCE_S", "Book", "NoticeBook", "Outcome", "Sent", "Spans", "sha256_of"]
 
 PATIENCE_S = 60.0
 
@@ -66,18 +68,43 @@ class Book:
 
     def __init__(self, shard_of: Mapping[str, int]) -> None:
         self.lock = threading.Lock()
-        self.shard_of = shard_of
+        self.shard_of = dict(shard_of)
         self.links: dict[str, Spans] = {door: Spans() for door in shard_of}
         self.outages: dict[int, Spans] = {shard: Spans() for shard in set(shard_of.values())}
         self.published: dict[str, tuple[float, frozenset[int]]] = {}
         """Message → when all its brokers had acknowledged it, and the shards."""
         self.heard: dict[str, dict[str, float]] = {}
+        self.blocked: set[tuple[str, str]] = set()
+        """Requests that a whole agent heard and blocked, because its owner was asked too often. By id and doorbell."""
+        self._names: dict[str, str] = {}
+        self._by_payload: list[tuple[str, str, float]] = []
         self.sent: dict[str, Sent] = {}
         self.faults: list[str] = []
         """Events that must never happen."""
 
+    def add(self, door: str, shard: int) -> None:
+        """Adds a doorbell to which the promises count from its first connection on."""
+        self.links[door] = Spans()
+        self.shard_of[door] = shard
+
     def hear(self, message: str, door: str, at_s: float) -> None:
         self.heard.setdefault(message, {}).setdefault(door, at_s)
+
+    def name(self, payload_sha256: str, message: str) -> None:
+        """Learns the id of a request. A whole agent lists a blocked one by its payload alone."""
+        if payload_sha256 not in self._names:
+            self._names[payload_sha256] = message
+            waiting, self._by_payload = self._by_payload, []
+            for each in waiting:
+                self.block(*each)
+
+    def block(self, payload_sha256: str, door: str, at_s: float) -> None:
+        message = self._names.get(payload_sha256)
+        if message is None:
+            self._by_payload.append((payload_sha256, door, at_s))
+            return
+        self.blocked.add((message, door))
+        self.hear(message, door, at_s)
 
     def unheard(self, now_s: float) -> list[str]:
         """Returns each message and doorbell that was connected for `PATIENCE_S` after it, and had not heard it."""
@@ -114,6 +141,72 @@ class Book:
                 found.append(f"not once: {disclosure} has {outcome.rows} rows and {outcome.entries} entries")
         found += [f"invented: {disclosure}" for disclosure in outcomes.keys() - self.sent.keys()]
         return found
+
+
+class NoticeBook:
+    """Notices by title. Each reading of the public page is judged as it comes: `broken` returns what it found."""
+
+    def __init__(self) -> None:
+        self.readings = 0
+        self._yes_s: dict[str, float] = {}
+        self._public_s: dict[str, float] = {}
+        self._leaving: dict[str, float | None] = {}
+        """Notices that a moderator removes, and when the desk had done it."""
+        self._never_read: set[str] = set()
+        self._faults: list[str] = []
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._public_s)
+
+    @property
+    def removals(self) -> int:
+        return len(self._leaving)
+
+    @property
+    def oldest(self) -> str:
+        """Returns the oldest notice that is public."""
+        return next(title for title in self._public_s if title not in self._leaving)
+
+    def accepting(self, title: str, at_s: float) -> None:
+        """A moderator begins to say yes."""
+        with self._lock:
+            self._yes_s[title] = at_s
+
+    def accepted(self, title: str, at_s: float) -> None:
+        with self._lock:
+            self._public_s[title] = at_s
+            self._never_read.add(title)
+
+    def removing(self, title: str) -> None:
+        with self._lock:
+            self._leaving[title] = None
+
+    def removed(self, title: str, at_s: float) -> None:
+        with self._lock:
+            self._leaving[title] = at_s
+
+    def read(self, began_s: float, ended_s: float, titles: set[str]) -> None:
+        """Judges what a reader saw between these two moments."""
+        with self._lock:
+            self.readings += 1
+            self._never_read -= titles
+            for title in titles:
+                if ended_s < self._yes_s.get(title, float("inf")):
+                    self._faults.append(f"shown before a moderator's yes: {title}")
+                gone_s = self._leaving.get(title)
+                if gone_s is not None and began_s > gone_s:
+                    self._faults.append(f"shown after its removal: {title}")
+            for title, since_s in self._public_s.items():
+                if began_s > since_s + PATIENCE_S and title not in titles and title not in self._leaving:
+                    self._faults.append(f"not on the page: {title}, {began_s - since_s:.0f} s after the yes")
+
+    def broken(self) -> list[str]:
+        with self._lock:
+            return [
+                *self._faults,
+                *(f"never read: {title}" for title in sorted(self._never_read - self._leaving.keys())),
+            ]
 
 
 def _first_late_s(times: Sequence[tuple[float, float]], since_s: float) -> float | None:

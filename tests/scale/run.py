@@ -27,24 +27,27 @@ import structlog
 from agent.core.media import Gop
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.wire.identities import parse_public_key, private_key_from_seed, public_key_of
-from agent.wire.topics import BULLETIN_SLOTS, cell_of
+from agent.wire.topics import cell_of
 from agent.wire.trust import TrustStore
 from tests.cameras import gops_of, play
 from tests.clients.requester.conftest import DESCRIPTION
 from tests.clients.requester.house import Disclosure, House
 from tests.scale.bare_peer import BareFigures, measure_bare
 from tests.scale.bare_stores import inserts_per_s, puts_per_s
-from tests.scale.desk_side import AGENCY, BUCKET, DeskSide, copied
+from tests.scale.desk_side import AGENCY, BUCKET, NEIGHBOURHOOD, DeskSide, copied
 from tests.scale.door_process import Door, DoorProcess, raise_file_limit
 from tests.scale.faults import Killer
 from tests.scale.figures import cpu_s, memory_bytes
 from tests.scale.light_bus import Switchboard
 from tests.scale.light_doorbells import Judge, LightDoorbell
+from tests.scale.neighbours import MOST_ASKED as MOST_OF_NEIGHBOURS
+from tests.scale.neighbours import Neighbourhood
 from tests.scale.people import Tipsters
 from tests.scale.progress import Audit, Ending, line, say
 from tests.scale.promises import PATIENCE_S, Book
 from tests.scale.shards import RefusedError, Shard
 from tests.scale.trust_root import TrustRoot
+from tests.scale.whole_agents import Owners, WholeAgent, make_film
 from tests.scale.wire_witness import WitnessProcess, secret_pieces
 
 INSIDE = "DOORWARD_SCALE_NAMESPACE"
@@ -55,8 +58,14 @@ MOST_BARE = 4_000
 """Bare clients: paho has three files for each."""
 MOST_ASKED = 50
 """Requests for a cell. A whole doorbell takes no more from one requester in a day, and a cell has 64 slots."""
+MOST_TOLD = 8
+"""Bulletins for a cell. A whole doorbell takes no more from one requester in a day, and a cell has 16 slots."""
 _AGENCIES = 1 << 64
 """Where the seeds of the other agencies' keys begin, so that no doorbell has one of them."""
+_READ_EVERY_S = 3.0
+"""From one reading of the neighbours' page to the next."""
+_AGENTS_FOR_ONE_KILLED = 5
+"""One of this many whole agents is killed now and then. Each start costs seconds of processor time."""
 _SETTLE_S = 600.0
 _CUT_SETTLE_S = 150.0
 """The same after a signal: long enough for what was published just before."""
@@ -81,6 +90,7 @@ class Sizes:
     rabbitmq: bool
     of_a_process: int
     round_s: float
+    whole_agents: int
 
 
 class World:
@@ -92,7 +102,8 @@ class World:
         """Two shards share each cell, as in a dense one that was split."""
         self.desk = DeskSide(folder / "desk", ends, sizes.workers)
         self.root = TrustRoot(folder / "trust-root", self.shards)
-        self._agencies = {AGENCY: self.desk.found(sizes.workers)}
+        self._agencies = self.desk.found(sizes.workers)
+        self.root.kinds[NEIGHBOURHOOD] = "neighbour"
         for number in range(1, sizes.agencies):
             key = private_key_from_seed((_AGENCIES + number).to_bytes(32, "big"))
             self._agencies[f"agency-of-town-{number}"] = public_key_of(key).text
@@ -108,6 +119,7 @@ class World:
         self._at_root = threading.Lock()
         """A command of the root at a time: they share its folder."""
         self.tipsters = Tipsters(self.desk)
+        self.neighbourhood = Neighbourhood(self.desk)
         self.board = Switchboard()
         self.published_s: list[float] = []
         """Seconds from each signature until all brokers of the cell had the request."""
@@ -118,6 +130,8 @@ class World:
         self.doorbells: list[LightDoorbell] = []
         self.processes: list[DoorProcess] = []
         self.houses = make_houses(sizes.answering * sizes.shards)
+        self.agents: list[WholeAgent] = []
+        self.owners: Owners | None = None
         self._make_doorbells()
         self._answers = folder / "answers"
         self._answers.mkdir()
@@ -156,12 +170,43 @@ class World:
                 self.doorbells.append(LightDoorbell(settings, cell, self.board, self.judge, owned[device]))
             else:
                 others.append(Door.of(settings, cell))
+        self._make_agents()
         for shard in self.shards:
             shard.settle()
         count = -(-len(others) // self.sizes.of_a_process)
         for number in range(count):
             file = self.folder / f"doors-{number}.json"
             self.processes.append(DoorProcess(file, self.root.key, others[number::count], self.book))
+
+    def _make_agents(self) -> None:
+        film = self.folder / "film.mp4"
+        if self.sizes.whole_agents:
+            make_film(film)
+        for number in range(self.sizes.whole_agents):
+            shard = self.shards[number % len(self.shards)]
+            self.agents.append(WholeAgent(self.folder / f"agent-{number}", number, shard, film))
+
+    def join_agents(self) -> float:
+        """Starts the whole agents and their owners. Returns the seconds until all are connected."""
+        for each in self.agents:
+            each.enrol(self.root.key, self.root.package)
+            self.book.add(each.device, each.shard.number)
+        self.owners = Owners(self.folder / "owners.json", self.root.key, self.agents, self._answers, self.book)
+        began_s = time.monotonic()
+        for each in self.agents:
+            each.start()
+        until(self.are_up, "the whole agents", 600)
+        return time.monotonic() - began_s
+
+    def of_agents(self) -> list[str]:
+        """Returns the answers of whole agents to the agency that are delivered."""
+        devices = {each.device for each in self.agents}
+        found = []
+        for name, sent in list(self.book.sent.items()):
+            requester, device = (self._answers / name / "to").read_text().split()
+            if device in devices and requester == AGENCY and sent.state == "complete":
+                found.append(name)
+        return found
 
     def _approved(self, made: Disclosure, requester: str) -> None:
         """Tells the witness what an owner's client has sealed."""
@@ -173,6 +218,10 @@ class World:
         new.rename(self._answers / made.id)
 
     def _stop(self) -> None:
+        if self.owners is not None:
+            self.owners.stop()
+        for agent in self.agents:
+            agent.kill()
         self.judge.stop()
         done = threading.Event()
 
@@ -190,6 +239,7 @@ class World:
     def failures(self) -> list[str]:
         """Returns bugs of this program: a run with one of them proves nothing."""
         of_processes = [each for one in self.processes for each in one.failures]
+        of_processes += self.owners.failures if self.owners is not None else []
         return [*map(repr, self.board.failures), *of_processes, *self.troubles]
 
     def sync(self) -> None:
@@ -232,6 +282,10 @@ class World:
     def tell(self, title: str, west: float) -> None:
         """Signs a bulletin, the same."""
         self._note(self.desk.tell(west, title), west)
+
+    def ask_as_neighbour(self, west: float) -> None:
+        """Signs a request of a neighbour, the same."""
+        self._note(self.neighbourhood.ask(west), west)
 
     def _note(self, message: str, west: float) -> None:
         shards = frozenset(shard.number for shard in self.shards if shard.west == west)
@@ -307,6 +361,17 @@ def measure(world: World) -> None:
     brokers = [shard for shard in world.shards if shard.takes_witness]  # the death of a node is not one of a broker
     measure_return(world, brokers[:1])
     measure_return(world, brokers)
+    if world.sizes.whole_agents:
+        measure_agents(world)
+
+
+def measure_agents(world: World) -> None:
+    took_s = world.join_agents()
+    time.sleep(5)  # their film, and the first round of reading
+    pids = [each.pid for each in world.agents]
+    held, used_s = sum(map(memory_bytes, pids)) / len(pids), sum(map(cpu_s, pids)) / len(pids)
+    row(f"{len(pids)} whole agents are connected", f"{took_s:.1f} s, {used_s:.1f} s of CPU for one")
+    row("memory of a whole agent", f"{held / (1 << 20):.0f} MiB")
 
 
 def measure_receiving(world: World) -> None:
@@ -423,19 +488,22 @@ def disturb(world: World, ending: Ending, *, cuts: bool) -> Killer:
     are put into `world.troubles`, so that the verdict has the figures of all that was done before.
     """
     sizes = world.sizes
-    killer = Killer(sizes.seed, world.book, world.shards, world.desk, at_once=sizes.at_once, cuts=cuts)
+    killed = world.agents[::_AGENTS_FOR_ONE_KILLED]
+    killer = Killer(sizes.seed, world.book, world.shards, world.desk, killed, at_once=sizes.at_once, cuts=cuts)
     audit = Audit(lambda: list(world.book.sent.items()), world.desk.rows_of)
     stop, done, ends_s = threading.Event(), threading.Event(), time.monotonic() + sizes.minutes * 60
+    before = [cpu_s(pid) for pid in world.pids]
     ending.begin()
 
     def audit_some() -> None:
-        world.desk.once(lambda: audit.step(world.desk.parts()))
+        world.desk.once(lambda: audit.step(world.desk))
 
     with (
         Beside(killer.tend, 1.0) as manager,
         Beside(world.mend, _ROUND_S) as timer,
         Beside(world.look, 0.5) as looking,
         Beside(audit_some, _ROUND_S) as auditing,
+        Beside(world.neighbourhood.read, _READ_EVERY_S) as reading,
     ):
 
         def kill() -> None:
@@ -451,21 +519,28 @@ def disturb(world: World, ending: Ending, *, cuts: bool) -> Killer:
                 world.troubles.append(f"asking ended: {error!r}")
             finally:
                 stop.set()
-        began_s = time.monotonic()
+        began_s = said_s = time.monotonic()
         while time.monotonic() < began_s + _SETTLE_S and not ending.hurried and not is_settled(world):
             if ending.asked and time.monotonic() > began_s + _CUT_SETTLE_S:
                 break
+            if time.monotonic() > said_s + _ROUND_S:
+                said_s = time.monotonic()
+                say(f"Waits until all is quiet. {progress(world, killer, audit)}")
             time.sleep(0.5)
-    for each in (killing, manager, timer, looking, auditing):
+    for each in (killing, manager, timer, looking, auditing, reading):
         world.troubles += [f"{each.name} ended: {error!r}" for error in each.failed]
     if ending.asked:
         world.troubles.append("cut by a signal: the figures are those until then")
     say(progress(world, killer, audit))
+    took_s, used = time.monotonic() - (ends_s - sizes.minutes * 60), [cpu_s(pid) for pid in world.pids]
+    loads = ", ".join(f"{100 * (now - then) / took_s:.0f} %" for then, now in zip(before, used, strict=True))
+    print(f"\n{took_s:.0f} s with faults and until all was quiet. Processor: this program and the doorbells {loads}.")
     return killer
 
 
 def ask_on(world: World, killer: Killer, audit: Audit, is_over: Callable[[], bool]) -> None:
-    """A request in each round, and sometimes a bulletin, a list with a revoked key, and tips."""
+    """A request and a tip in each round, and in some a bulletin, a list with a revoked key, a notice of a neighbour,
+    or a neighbour's request."""
     wests = sorted({shard.west for shard in world.shards})
     asked, told = Counter(dict.fromkeys(wests, 1)), Counter[float]()
     asked.update(dict.fromkeys(wests, world.sizes.workers))  # by `measure`
@@ -480,11 +555,15 @@ def ask_on(world: World, killer: Killer, audit: Audit, is_over: Callable[[], boo
         west = wests[turn // 3 % len(wests)]
         if turn % 3 == 1:
             world.tipsters.release()
-            if told[west] < BULLETIN_SLOTS:
+            if told[west] < MOST_TOLD:
                 told[west] += 1
                 world.tell(f"Bulletin {turn}", west)
         if turn % 6 == 2:
             world.revoke(is_over)
+        if turn % 3 == 0:
+            world.neighbourhood.write_notice(turn, west)
+        if turn % 4 == 1 and len(world.neighbourhood.asked) < MOST_OF_NEIGHBOURS:
+            world.ask_as_neighbour(west)
         turn += 1
         say(progress(world, killer, audit))
         while not is_over() and time.monotonic() < next_s:
@@ -511,11 +590,13 @@ def check(world: World, killer: Killer) -> int:
         outcomes = world.desk.again(world.desk.outcomes)
     world.tipsters.release()
     tips = world.tipsters.broken()
-    broken = [*world.book.broken(outcomes), *tips]
+    of_neighbours = world.neighbourhood.broken(world.book)
+    broken = [*world.book.broken(outcomes), *tips, *of_neighbours]
     unheard = world.book.unheard(time.monotonic())
     acknowledged = sum(len(each.acknowledged) for each in world.book.sent.values())
     lost = [each for each in broken if each.startswith("lost: part")]
     doubled = [each for each in broken if each.startswith(("not once", "invented")) and each not in tips]
+    hood = world.neighbourhood
     kills = ", ".join(f"{number} × {kind}" for kind, number in sorted(killer.done.items()))
     print(f"\n{sum(killer.done.values())} faults ({kills}), {killer.restarted} servers that ended were started again.")
     print(f"At most {killer.most_at_once} faults at once.")
@@ -529,12 +610,28 @@ def check(world: World, killer: Killer) -> int:
         f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(unheard)} unheard, "
         f"{len(tips)} tips lost or doubled."
     )
+    print(
+        f"{len(hood.notices)} notices of neighbours, {hood.notices.removals} removed again, "
+        f"{hood.notices.readings} readings of their page; "
+        f"{len(hood.asked)} requests of neighbours, who opened {hood.opened} answers; "
+        f"{len(of_neighbours)} promises to neighbours broken."
+    )
     heard = ", ".join(f"{number} {kind}" for kind, number in sorted(world.witness.heard.items()))
     print(f"The witness heard {heard}, and found {len(world.witness.breaches)} breaches.")
     found = [*broken, *unheard, *world.witness.breaches, *world.failures()]
+    of_agents = world.of_agents()
+    faults = {name: world.desk.fault_of(name) for name in of_agents}
+    unopened = [f"not opened: {name} of a whole agent: {fault}" for name, fault in faults.items() if fault]
+    found += [*unopened, *(f"it ended: {each}" for each in world.agents if each.ended())]
+    if world.agents:
+        print(f"{len(of_agents)} answers of {len(world.agents)} whole agents, {len(unopened)} not opened and verified, "
+              f"{len(world.book.blocked)} requests that they blocked by their limits.")  # fmt: skip
+        if not of_agents:
+            found.append("not shown: no answer of a whole agent")
     # A run that shows nothing must not pass.
     found += [f"not shown: no {what}" for what, number in (
         ("acknowledged part", acknowledged), ("request", others), ("tip", len(world.tipsters.accepted)),
+        ("notice of a neighbour", len(hood.notices)), ("answer that a neighbour opened", hood.opened),
         ("upload that the witness heard", world.witness.heard.get("upload", 0)), ("fault", killer.done.total()),
     ) if not number]  # fmt: skip
     found += [f"not published: {message}" for message in world.pending]
@@ -565,6 +662,9 @@ def parsed(arguments: list[str]) -> Sizes:
     parser.add_argument("--at-once", type=int, default=4, help="faults that may overlap")
     parser.add_argument("--rabbitmq", action="store_true", help="the first shard is a RabbitMQ cluster of three")
     parser.add_argument("--of-a-process", type=int, default=5_000, help="doorbells in one process")
+    parser.add_argument(
+        "--whole-agents", type=int, default=0, help="doorbells that are the real program, with an owner"
+    )
     parser.add_argument("--round-s", type=float, default=_ROUND_S, help="seconds from one request to the next")
     parser.add_argument("--agencies", type=int, default=100, help="agencies on the list of the trust root")
     return Sizes(**vars(parser.parse_args(arguments)))
@@ -589,7 +689,6 @@ def main(arguments: list[str]) -> int:
     ending = Ending()
     ending.listen()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    logging.getLogger("django.request").setLevel(logging.CRITICAL)  # tips meet a database that is away
     most = raise_file_limit()
     if most < sizes.of_a_process * FILES_OF_ONE:
         raise SystemExit(f"A process may open {most} files here, enough for {most // FILES_OF_ONE} doorbells.")
@@ -597,13 +696,15 @@ def main(arguments: list[str]) -> int:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="scale-")))
         began_s = time.monotonic()
         world = World(sizes, folder, ends)
+        # Django has set up its own logging by now. Tips and readers meet a database that is away.
+        logging.getLogger("django.request").setLevel(logging.CRITICAL)
         print(f"{sizes} at {commit()}\n\n| what | here | bare paho and mosquitto |\n|---|---:|---:|")
         row("set up by the commands", f"{time.monotonic() - began_s:.0f} s")
         try:
             measure(world)
             return check(world, disturb(world, ending, cuts=can_cut))
         finally:
-            patterns = ("*.log", "shard-*/*.log", "desk/store/*.log", "desk/w*/worker.log")
+            patterns = ("*.log", "agent-*/*.log", "shard-*/*.log", "desk/store/*.log", "desk/w*/worker.log")
             logs = [log for pattern in patterns for log in folder.glob(pattern)]
             copied(logs, Path(os.environ.get("DOORWARD_SCALE_LOGS", folder / "logs")))
 

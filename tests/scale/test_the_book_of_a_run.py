@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scale.promises import PATIENCE_S, Book, Outcome, Sent
+from tests.scale.promises import PATIENCE_S, Book, NoticeBook, Outcome, Sent
+from tests.scale.whole_agents import enter_told
 
 DOOR, OTHER = "a1" * 8, "b2" * 8
 LATE_S = PATIENCE_S + 1
@@ -68,3 +69,79 @@ def test_a_complete_answer_must_be_there_exactly_once(book: Book, rows: int, ent
 
 def test_an_answer_that_no_doorbell_sent_is_found(book: Book) -> None:
     assert book.broken({"e": Outcome({}, 1, 1)}) == ["invented: e"]
+
+
+def test_a_doorbell_that_joins_later_has_the_promises_from_its_first_connection_on(book: Book) -> None:
+    whole = "c3" * 8
+    book.add(whole, 0)
+    for door in (DOOR, whole):
+        book.hear("request", door, 25)
+    book.published["later"] = (200, frozenset({0}))
+    assert [each for each in book.unheard(190 + PATIENCE_S) if whole in each] == []
+    book.hear("later", DOOR, 201)
+    book.links[whole].begin(300)
+    assert book.unheard(300 + LATE_S) == [f"later at {whole} of shard 0: never"]
+
+
+def test_the_book_has_what_the_owner_of_a_whole_agent_tells(book: Book) -> None:
+    lines = [f"up\t{DOOR}\t50.5", f"heard\trequest\t{DOOR}\t51", "sent\td\trequest\taa\tbb", "delivered\td"]
+    assert [enter_told(each + "\n", book) for each in lines] == ["", "", "", ""]
+    assert book.heard == {"request": {DOOR: 51.0}}
+    assert book.sent == {"d": Sent("request", ("aa", "bb"), {0, 1}, "complete")}
+    assert enter_told("Traceback\n", book) == "Traceback"
+
+
+def test_a_request_that_a_whole_agent_blocked_was_heard(book: Book) -> None:
+    line = f"blocked\tcafe\t{DOOR}\t51\n"
+    assert enter_told(line, book) == ""
+    assert book.heard == {}, "its id is known once another doorbell has heard it"
+    book.name("cafe", "request")
+    assert (book.heard, book.blocked) == ({"request": {DOOR: 51.0}}, {("request", DOOR)})
+    book.name("beef", "later")
+    assert enter_told(f"blocked\tbeef\t{OTHER}\t60\n", book) == ""
+    assert book.heard["later"] == {OTHER: 60.0}
+
+
+@pytest.fixture
+def notices() -> NoticeBook:
+    """A notice that was accepted between 10 and 12 s, and read since then."""
+    notices = NoticeBook()
+    notices.read(5, 6, set())
+    notices.accepting("one", 10)
+    notices.accepted("one", 12)
+    notices.read(13, 14, {"one"})
+    assert notices.broken() == []
+    return notices
+
+
+def test_a_notice_must_not_be_on_the_page_before_a_moderator_says_yes(notices: NoticeBook) -> None:
+    notices.read(20, 21, {"one", "two"})
+    assert notices.broken() == ["shown before a moderator's yes: two"]
+
+
+def test_a_reading_that_a_yes_overtakes_breaks_no_promise(notices: NoticeBook) -> None:
+    notices.accepting("two", 30)
+    notices.read(29, 31, {"one", "two"})
+    assert notices.broken() == []
+
+
+def test_an_accepted_notice_is_on_the_page_within_the_patience_and_read_at_least_once(notices: NoticeBook) -> None:
+    notices.read(12 + PATIENCE_S - 1, 12 + PATIENCE_S, set())
+    assert notices.broken() == []
+    notices.read(12 + LATE_S, 13 + LATE_S, set())
+    assert notices.broken() == [f"not on the page: one, {LATE_S:.0f} s after the yes"]
+    unread = NoticeBook()
+    unread.accepting("two", 10)
+    unread.accepted("two", 11)
+    assert unread.broken() == ["never read: two"]
+
+
+def test_a_removed_notice_is_gone_with_its_removal(notices: NoticeBook) -> None:
+    notices.removing(notices.oldest)
+    notices.read(20, 21, {"one"})
+    notices.removed("one", 22)
+    notices.read(21, 23, {"one"})
+    notices.read(23 + PATIENCE_S, 24 + PATIENCE_S, set())
+    assert notices.broken() == []
+    notices.read(25 + PATIENCE_S, 26 + PATIENCE_S, {"one"})
+    assert notices.broken() == ["shown after its removal: one"]

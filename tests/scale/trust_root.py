@@ -20,6 +20,8 @@ class TrustRoot:
     def __init__(self, folder: Path, shards: Sequence[Shard]) -> None:
         folder.mkdir()
         self._folder, self._shards = folder, shards
+        self.kinds: dict[str, str] = {}
+        """Name of a requester → its kind, if it is no police."""
         self._people = [folder / f"person-{number}.key" for number in range(3)]
         self._online = folder / "online.key"
         for key in (*self._people, self._online):
@@ -40,7 +42,9 @@ class TrustRoot:
     def list(self, agencies: dict[str, str], stolen: int = 0) -> None:
         """Signs the next list. `agencies`: id → public key. `stolen`: how many more keys it revokes."""
         self.version += 1
-        known = [_entry(name, key, revoked=False) for name, key in agencies.items()]
+        known = [
+            _entry(name, key, revoked=False, kind=self.kinds.get(name, "police")) for name, key in agencies.items()
+        ]
         keys = [private_key_from_seed(number.to_bytes(32, "big")) for number in range(stolen)]
         known += [_entry(f"agency-{number}", public_key_of(key).text, revoked=True) for number, key in enumerate(keys)]
         text = f"version = {self.version}\n" + "".join(known) + "".join(each.directory_entry for each in self._shards)
@@ -68,9 +72,9 @@ class TrustRoot:
         return spoken("requester", "trust-root", *words)
 
 
-def _entry(name: str, key: str, *, revoked: bool) -> str:
+def _entry(name: str, key: str, *, revoked: bool, kind: str = "police") -> str:
     return (
-        f'[[requesters]]\nid = "{name}"\nname = "{name.title()}"\nkind = "police"\n'
+        f'[[requesters]]\nid = "{name}"\nname = "{name.title()}"\nkind = "{kind}"\n'
         "regions = [{ south = 52.0, west = 4.5, north = 52.5, east = 8.5 }]\n"
         f'[[requesters.keys]]\nkey = "{key}"\nfrom = 2020-01-01\nuntil = 2099-12-31\n'
         f"revoked = {str(revoked).lower()}\n"

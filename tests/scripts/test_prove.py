@@ -46,6 +46,19 @@ def test_a_part_is_run_and_its_last_line_its_outcome_and_its_commit_are_kept(
     assert prove.load(kept)["two"] == two
 
 
+def test_arguments_of_a_part_reach_its_target_and_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Makefile").write_text("good:\n\t@echo 'got $(ARGS)'\n")
+    _commit_all(tmp_path)
+    monkeypatch.setattr(prove, "ROOT", tmp_path)
+    monkeypatch.setattr(prove, "PARTS", {"one": "good"})
+    monkeypatch.setenv("DOORWARD_PROVE_ARGS", "--doorbells 10 --faults 2")
+    result = prove.run("one")
+    assert (result.command, result.said) == (
+        'make good ARGS="--doorbells 10 --faults 2"',
+        "got --doorbells 10 --faults 2",
+    )
+
+
 def test_the_results_that_a_part_writes_do_not_make_the_next_part_test_other_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
