@@ -50,7 +50,9 @@ def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, direc
 
 
 def is_published(bus: Bus, root: str, package: bytes, timeout_s: float) -> bool:
-    """Returns whether the broker retains the package. The caller must leave all events of the started `bus` to this.
+    """Returns whether the broker gives a doorbell the package: it asks with a wildcard, as a doorbell does.
+
+    The caller must leave all events of the started `bus` to this.
 
     Raises `NetworkError` if the broker fails to answer in time.
     """

@@ -161,6 +161,18 @@ def test_a_package_is_on_the_broker_if_each_of_its_slots_is(package: bytes) -> N
     assert not found(chunks | {first: other})
 
 
+def test_a_broker_that_keeps_nothing_for_wildcards_lacks_the_package(package: bytes) -> None:
+    """It gives a doorbell nothing, so the package must go out again (decision 78). RabbitMQ is such a broker."""
+    chunks = {f"doorward/v1/trust/{ROOT}/{slot}": chunk for slot, chunk in enumerate(split_package(package))}
+
+    class WholeTopics(RetainedBus):
+        def subscribe(self, topic_filter: str) -> None:
+            found = [MessageReceived(topic, data) for topic, data in chunks.items() if topic == topic_filter]
+            self.events.extend([*found, Subscribed(topic_filter)])
+
+    assert not is_published(WholeTopics({}), ROOT, package, 60.0)  # type: ignore[arg-type]
+
+
 def test_a_broker_that_does_not_say_what_it_has_is_named(package: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_publisher, "_WAIT_S", 0.0)
     with pytest.raises(NetworkError, match="does not say"):
