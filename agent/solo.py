@@ -129,6 +129,7 @@ class Solo:
             talk=self._talk,
             supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
             set_up=self._take_setup_code,
+            button_held=self._button_held,
             capture=CaptureKey.of_device(self._folder.device_secret(), key),
         )
 
@@ -151,6 +152,9 @@ class Solo:
 
     def _take_setup_code(self, text: str) -> SetupState:
         return self._owned.set_up.take(text) if self._owned.set_up is not None else SetupState.OFF
+
+    def _button_held(self) -> bool:
+        return self._owned.button_held()
 
     def _make_uplink(self, configuration: Configuration, bus: Bus | None) -> Uplink | None:
         """Makes the uplink over `bus`, or otherwise the configured broker's; None if both are missing."""

@@ -70,7 +70,7 @@ class PanelConfig(PanelPins, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     agent_user: Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_][a-z0-9_-]*\Z")] | None = None
     chip: Path = Path("/dev/gpiochip0")
     debounce_ms: Annotated[int, Meta(ge=1, le=500)] = 20
-    long_press_s: Annotated[float, Meta(ge=1, le=60)] = 5.0
+    long_press_s: Annotated[float, Meta(ge=1, le=60)] = 10.0
     chime_ms: Annotated[int, Meta(ge=50, le=5000)] = 600
     pir_gap_s: Annotated[float, Meta(ge=0, le=600)] = 5.0
     night_lux: Annotated[float, Meta(ge=0.01, le=1000)] = 3.0

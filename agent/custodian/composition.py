@@ -333,6 +333,10 @@ class CustodianRuntime:
             return None
         return CameraSetup(runtime, self._context.clock, lambda: self.custodian.enrolments.current is not None)
 
+    def button_held(self) -> bool:
+        """Takes a long press of the button. Returns True if an owner's key or the kit lets a browser in now."""
+        return self.page is not None and self.page.button.held()
+
     def _make_page(self) -> PageServer:
         from agent.custodian.page.operations import GlanceKeys
         from agent.custodian.page.server import PageDeps, PageServer  # saves memory on a device without a page
@@ -354,5 +358,6 @@ class CustodianRuntime:
                 relay_origin(configuration),
                 self.set_up,
                 GlanceKeys(self._glance_signers, self._glance_holder),
+                lambda: self.notifier.notify("button held", "The button was held, and a code can be fetched."),
             ),
         )

@@ -112,6 +112,7 @@ class CustodianRole:
             self._talk,
             *((self._owned.set_up.take,) if self._owned.set_up is not None else ()),
             capture=CaptureKey.of_device(self._folder.device_secret(), key),
+            button_held=self._owned.button_held,
         )
 
     def _make_uplink_handler(self) -> UplinkIpcHandler:

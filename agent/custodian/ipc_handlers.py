@@ -28,6 +28,7 @@ from agent.ipc.protocol import (
     AlertMessages,
     BeatAnswer,
     BeginSending,
+    ButtonReply,
     CaptureCertificate,
     DeliverLinkFrames,
     DeliverMessage,
@@ -63,6 +64,7 @@ from agent.ipc.protocol import (
     PollOutgoing,
     PutBeatAnswers,
     PutLivePiece,
+    PutLongPress,
     PutSetupCode,
     PutTalkOffer,
     Recipients,
@@ -151,8 +153,11 @@ class RecorderIpcHandler:
         set_up: Callable[[str], SetupState] = lambda _text: SetupState.OFF,
         *,
         capture: CaptureKey,
+        button_held: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`capture` signs GOPs. `set_up` takes the text of a QR code (`CameraSetup.take`)."""
+        """`capture` signs GOPs. `set_up` takes the text of a QR code (`CameraSetup.take`), `button_held` a long press
+        of the button (`ButtonCode.held`)."""
+        self._button_held = button_held
         self._capture = capture
         self._live = live
         self._talk = talk
@@ -199,6 +204,8 @@ class RecorderIpcHandler:
                 return Ack()
             case PutSetupCode(text=text):
                 return SetupReply(self._set_up(text[: LONGEST_TEXT + 1]))
+            case PutLongPress():
+                return ButtonReply(self._button_held())
 
 
 class UplinkIpcHandler:

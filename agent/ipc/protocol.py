@@ -26,6 +26,7 @@ __all__ = [
     "BeatAnswer",
     "BeatMessage",
     "BeginSending",
+    "ButtonReply",
     "CaptureCertificate",
     "DeliverLinkFrames",
     "DeliverMessage",
@@ -63,6 +64,7 @@ __all__ = [
     "PollOutgoing",
     "PutBeatAnswers",
     "PutLivePiece",
+    "PutLongPress",
     "PutSetupCode",
     "PutTalkOffer",
     "Recipients",
@@ -161,6 +163,12 @@ class SetupReply(RoleAnswer, frozen=True):
     """How far the set-up by the camera is."""
 
     state: SetupState
+
+
+class ButtonReply(RoleAnswer, frozen=True):
+    """`is_open`: a code for a browser can be fetched now."""
+
+    is_open: bool
 
 
 class TalkWork(RoleAnswer, frozen=True):
@@ -343,6 +351,10 @@ class PutLivePiece(Request[LiveViewers], frozen=True):
     small: bool = False
 
 
+class PutLongPress(Request[ButtonReply], frozen=True):
+    """The button was held for `long_press_s`."""
+
+
 class PutSetupCode(Request[SetupReply], frozen=True):
     """The text of a QR code that the camera of a doorbell without an owner saw. Without `text` it only asks."""
 
@@ -465,6 +477,7 @@ FromRecorder: TypeAlias = (
     | GetTalk
     | PutTalkOffer
     | PutSetupCode
+    | PutLongPress
 )
 FromUplink: TypeAlias = (
     GetUplinkConfig

@@ -73,7 +73,7 @@ class RecorderDeps:
     the live view. `talk`: gives the owners' voices. `supervised`: a service manager restarts the process.
     `records_first`: the camera does not wait until a lost index is made again. Only the recorder may then ask that
     index. `set_up`: takes the text of a set-up code; None if nothing here can join a network. `capture`: holds the key
-    that signs GOPs; None leaves them unsigned.
+    that signs GOPs; None leaves them unsigned. `button_held`: takes a long press, and tells if a browser can come in.
     """
 
     vault: Path
@@ -91,6 +91,7 @@ class RecorderDeps:
     records_first: bool = False
     set_up: PutCode | None = None
     capture: CaptureAuthority | None = None
+    button_held: Callable[[], bool] = lambda: False
 
 
 class RecorderRuntime:
@@ -139,12 +140,7 @@ class RecorderRuntime:
         self.recorder = self._make_recorder(open_camera or self._open_camera, open_microphone, open_detector)
         self.set_up = self._make_set_up(open_camera or self._open_camera)
         """Reads the set-up code while there is no owner. None if it is not configured."""
-        panel = configuration.panel
-        self.panel = (
-            PanelRuntime(panel, configuration_file, self.recorder, deps.notifier, self.set_up, self._is_live)
-            if panel is not None
-            else None
-        )
+        self.panel = self._make_panel(configuration_file)
         self._talk = self._make_talk()
         self._owners: tuple[str, ...] = ()
         self._glances: tuple[str, ...] = ()
@@ -303,6 +299,14 @@ class RecorderRuntime:
     def _make_signer(self, clips: ClipsConfig) -> CaptureSigner | None:
         capture = self._deps.capture if clips.media_signing else None
         return CaptureSigner(capture, self._deps.device) if capture is not None else None
+
+    def _make_panel(self, configuration_file: Path | None) -> PanelRuntime | None:
+        panel, deps = self._configuration.panel, self._deps
+        if panel is None:
+            return None
+        return PanelRuntime(
+            panel, configuration_file, self.recorder, deps.notifier, self.set_up, self._is_live, deps.button_held
+        )
 
     def _make_set_up(self, open_camera: Callable[[], Camera]) -> SetupReader | None:
         page, put = self._configuration.page, self._deps.set_up

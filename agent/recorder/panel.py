@@ -32,17 +32,18 @@ class PanelRuntime:
         notifier: Notifier,
         set_up: SetupReader | None = None,
         is_live: Callable[[], bool] = lambda: False,
+        button_held: Callable[[], bool] = lambda: False,
     ) -> None:
         """`set_up` has the camera before there is an owner, so the lights show its state too. `is_live`: a person
-        watches or talks."""
-        self.handler = PanelHandler(recorder, notifier)
+        watches or talks. `button_held`: takes a long press."""
+        self.handler = PanelHandler(recorder, notifier, button_held)
         vitals = recorder if set_up is None else _BothVitals(recorder, set_up)
         self.link = BridgeLink(
             panel.socket,
             self.handler,
             vitals,
             lambda: recorder.status().state in _WELL,
-            lambda: _light_of(set_up),
+            lambda: _light_of(set_up) or self.handler.light,
             is_live,
         )
         starts = panel.start and configuration_file is not None

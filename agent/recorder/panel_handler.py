@@ -8,6 +8,7 @@ event.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -16,12 +17,15 @@ import structlog
 
 from agent.core.events import TriggerKind
 from agent.core.timebase import BootNs
+from agent.errors import DoorwardError
 from agent.ports import Notifier
+from firmware_bridge.frames import SetupLight
 from firmware_bridge.throttling import ThrottleLevel
 
 __all__ = ["PanelHandler", "RecorderControl"]
 
 _REMEMBERED = 64
+_LIT_S = 30.0
 
 
 class RecorderControl(Protocol):
@@ -36,7 +40,17 @@ class RecorderControl(Protocol):
 class PanelHandler:
     """Called from the link's thread; `status` from any thread."""
 
-    def __init__(self, recorder: RecorderControl, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        recorder: RecorderControl,
+        notifier: Notifier,
+        button_held: Callable[[], bool] = lambda: False,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`button_held`: takes a long press, and returns True if a browser can come in now. `now_s`: steady seconds."""
+        self._button_held = button_held
+        self._now_s = now_s
+        self._open_until_s = 0.0
         self._recorder = recorder
         self._notifier = notifier
         self._log = structlog.get_logger("doorbell")
@@ -59,13 +73,32 @@ class PanelHandler:
     def pressed(self, press: int, at_ns: BootNs, *, held: bool, got: Callable[[], None]) -> None:
         key = (self._bridge, press)
         if held:
-            self._log.info("button_held", press=press)
+            self._hold(press)
         elif key not in self._told:
             self._told.append(key)
             self.presses += 1
             self._log.info("button_pressed", press=press)
             self._recorder.trigger(TriggerKind.BUTTON, at_ns)
         got()
+
+    def _hold(self, press: int) -> None:
+        key = (f"{self._bridge} held", press)
+        if key in self._told:
+            return
+        self._told.append(key)
+        self._log.info("button_held", press=press)
+        try:
+            is_open = self._button_held()
+        except DoorwardError as error:  # the custodian is away: no light, so the person presses again
+            self._log.warning("button_hold_lost", reason=error.message)
+            return
+        if is_open:
+            self._open_until_s = self._now_s() + _LIT_S
+
+    @property
+    def light(self) -> SetupLight | None:
+        """Shows on the status LED for a while that a long press was taken."""
+        return SetupLight.WAITING if self._now_s() < self._open_until_s else None
 
     def passed(self, at_ns: BootNs) -> None:
         self._recorder.trigger(TriggerKind.PIR, at_ns)

@@ -31,6 +31,7 @@ from agent.ipc.protocol import (
     AlertChannelsReply,
     AlertMessages,
     BeginSending,
+    ButtonReply,
     CaptureCertificate,
     DeliverLinkFrames,
     DeliverMessage,
@@ -64,6 +65,7 @@ from agent.ipc.protocol import (
     PollLinkFrames,
     PollOutgoing,
     PutLivePiece,
+    PutLongPress,
     PutSetupCode,
     PutTalkOffer,
     Recipients,
@@ -330,6 +332,12 @@ def test_a_code_that_the_recorder_read_goes_to_the_set_up_and_no_more_of_it_than
     for length in (LONGEST_TEXT, LONGEST_TEXT + 1, LONGEST_TEXT + 2):
         recorder.handle(PutSetupCode("x" * length))
     assert [len(text) for text in taken] == [0, LONGEST_TEXT, LONGEST_TEXT + 1, LONGEST_TEXT + 1]
+
+
+def test_a_long_press_goes_to_the_page_and_a_doorbell_without_one_has_no_code(recorder: RecorderIpcHandler) -> None:
+    assert recorder.handle(PutLongPress()) == ButtonReply(is_open=False)
+    recorder._button_held = lambda: True
+    assert recorder.handle(PutLongPress()) == ButtonReply(is_open=True)
 
 
 def test_a_recorder_without_set_up_by_the_camera_hears_that_it_is_off(recorder: RecorderIpcHandler) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from agent.core.events import TriggerKind
 from agent.core.timebase import BootNs
+from agent.errors import RequestError
 from agent.recorder.bridge_client import BridgeLink
 from agent.recorder.panel_handler import PanelHandler
 from firmware_bridge.backends.simulated import SimulatedLines
 from firmware_bridge.board_health import BoardHealth
 from firmware_bridge.bridge import Bridge
+from firmware_bridge.frames import SetupLight
 from firmware_bridge.lines import Input, Output
 from firmware_bridge.settings import BoardConfig, PanelConfig
 
@@ -119,6 +121,28 @@ def test_a_long_press_is_no_second_ring_and_is_acknowledged() -> None:
     handler.pressed(1, BootNs(5), held=False, got=lambda: got.append("short"))
     handler.pressed(1, BootNs(9), held=True, got=lambda: got.append("long"))
     assert (len(recorder.asked), handler.presses, got) == (1, 1, ["short", "long"])
+
+
+def test_a_long_press_asks_for_a_code_once_and_the_light_shows_for_a_while_that_it_was_made() -> None:
+    answers, now_s = [RequestError("away"), False, True], [50.0]
+    asked = []
+
+    def held() -> bool:
+        asked.append(now_s[0])
+        answer = answers[len(asked) - 1]
+        if isinstance(answer, RequestError):
+            raise answer
+        return answer
+
+    handler = PanelHandler(Recorder(), Owner(), held, lambda: now_s[0])
+    lights = []
+    for press in (1, 2, 3, 3):
+        handler.pressed(press, BootNs(9), held=True, got=lambda: None)
+        lights.append(handler.light)
+    assert lights == [None, None, SetupLight.WAITING, SetupLight.WAITING]
+    assert len(asked) == 3, "the third press was told twice, and counts once"
+    now_s[0] += 30.0
+    assert handler.light is None
 
 
 def test_of_many_presses_those_of_the_last_minute_are_remembered() -> None:

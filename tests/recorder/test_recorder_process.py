@@ -21,6 +21,7 @@ from agent.core.talk.offers import TalkState
 from agent.errors import ConfigurationError, RequestError, StorageError
 from agent.ipc.protocol import (
     Ack,
+    ButtonReply,
     FromRecorder,
     GetErasedSegments,
     GetHeldSegments,
@@ -33,6 +34,7 @@ from agent.ipc.protocol import (
     Notify,
     OwnerSettingsReply,
     PutLivePiece,
+    PutLongPress,
     PutSetupCode,
     PutTalkOffer,
     Recipients,
@@ -116,6 +118,8 @@ class Custodian:
             case PutTalkOffer():
                 self.offers.append(request)
                 return Ack()
+            case PutLongPress():
+                return ButtonReply(is_open=True)
             case PutSetupCode(text):
                 self.codes.append(text)
                 return SetupReply(SetupState.JOINING)
@@ -323,6 +327,7 @@ def test_live_view_talk_and_the_set_up_code_go_over_their_own_connections(
     assert deps.set_up is not None
     assert deps.set_up("DW1:code") is SetupState.JOINING
     assert custodian.codes == ["DW1:code"]
+    assert deps.button_held()
 
 
 def test_a_second_recorder_of_the_same_vault_is_refused_until_the_first_has_closed(

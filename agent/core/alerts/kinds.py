@@ -98,6 +98,11 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
     "settings": AlertDefinition(
         AlertKind.OWNERS, "An owner has changed the settings of this doorbell. Review them.", AlertPriority.SOON
     ),
+    "button held": AlertDefinition(
+        AlertKind.OWNERS,
+        "The button was held for a long time. A browser with your keys or recovery kit may come in now.",
+        AlertPriority.SOON,
+    ),
     "alerts": AlertDefinition(
         AlertKind.OWNERS, "One more browser receives the alerts of this doorbell.", AlertPriority.SOON
     ),

@@ -69,6 +69,7 @@ def routes(application: Application) -> list[GuardedRoute]:
         _route(application, "GET", HERE, pages.here, AccessLevel.ANYONE),
         _route(application, "GET", SET_UP_DOORBELL, pages.doorbell, AccessLevel.ANYONE),
         _route(application, "GET", "/manifest.webmanifest", pages.manifest, AccessLevel.ANYONE),
+        _route(application, "GET", "/button-code", pages.button_code, AccessLevel.ANYONE),
         _route(application, "POST", "/pair", _pairing(application), AccessLevel.ANYONE, _PAIR_BODY_BYTES),
     ]
     found += [_route(application, "GET", path, pages.shell, AccessLevel.PAIRED) for path in pages.DOCUMENTS]

@@ -60,8 +60,11 @@ class Pages:
         fingerprint: str,
         urls: Callable[[], tuple[str, str]],
         proof: Callable[[bytes], bytes | None] = lambda _authority: None,
+        button_code: Callable[[], bytes | None] = lambda: None,
     ) -> None:
-        """`proof`: shows the phone that made the set-up code that the authority is this doorbell's."""
+        """`proof`: shows the phone that made the set-up code that the authority is this doorbell's. `button_code`: the
+        sealed code of a long press (`ButtonCode.sealed`)."""
+        self._button_code = button_code
         here = Path(str(resources.files("agent"))) / "web"
         self._name = name
         self._authority = authority_der
@@ -157,6 +160,11 @@ class Pages:
         url, install = self._urls()
         told = {"authority": self._authority.hex(), "proof": proof.hex(), "url": url, "install": install}
         return JSONResponse(told | {"fingerprint": self._fingerprint}, headers=_FOR_ALL)
+
+    async def button_code(self, _request: Request, _caller: Caller) -> Response:
+        """Gives the code of a long press to each caller: sealed, so that an owner's key or the kit reads it alone."""
+        sealed = self._button_code()
+        return Response(status_code=404) if sealed is None else Response(sealed, media_type="application/octet-stream")
 
     async def manifest(self, request: Request, _caller: Caller) -> Response:
         texts = self._texts[self._language(request)]

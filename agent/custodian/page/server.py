@@ -28,6 +28,7 @@ from agent.custodian.enrolment import Enrolments
 from agent.custodian.live_buffer import Viewer
 from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.app import Application, build
+from agent.custodian.page.button_code import ButtonCode
 from agent.custodian.page.certificate_authority import PageCertificates
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.domain_certificate import DomainCertificate
@@ -64,6 +65,8 @@ class PageDeps:
     relay: str = ""
     set_up: CameraSetup | None = None
     glances: GlanceKeys = field(default_factory=GlanceKeys)
+    tell_held: Callable[[], None] = lambda: None
+    """Alerts the owners that the button was held, and that a code can be fetched."""
 
 
 class PageServer:
@@ -86,12 +89,17 @@ class PageServer:
             lambda: parts.clock.now().utc_ns // NS_PER_S,
             set_up.lets_in if set_up is not None else lambda _typed: None,
         )
+        self.button = ButtonCode(
+            parts.clock, lambda: self._sessions.make_code("button"), parts.enrolments, parts.tell_held
+        )
+        """Takes long presses of the button."""
         pages = Pages(
             doorbell,
             self.certificates.authority_der,
             self.certificates.fingerprint,
             lambda: (self.url, self.install_url),
             set_up.proof if set_up is not None else lambda _authority: None,
+            self.button.sealed,
         )
         self._operations = PageOperations(
             parts.control,

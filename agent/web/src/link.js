@@ -143,3 +143,34 @@ export function fetchThrough(fetch) {
 
 /** @param {string} code */
 export const pair = (code) => post("/pair", { code });
+
+/**
+ * The sealed code of a long press of the doorbell's button, or null if it was not held.
+ *
+ * @returns {Promise<Bytes | null>}
+ */
+export async function sealedButtonCode() {
+  let response;
+  try {
+    response = await fetch("/button-code", { credentials: "same-origin", redirect: "error" });
+    if (response.ok) return new Uint8Array(await response.arrayBuffer());
+  } catch {
+    throw new LostError();
+  }
+  return null;
+}
+
+/**
+ * The fingerprint of the authority that this doorbell offers, as phones show it: for the printed kit.
+ *
+ * @returns {Promise<string>}
+ */
+export async function authorityFingerprint() {
+  try {
+    const response = await fetch("/authority.crt", { credentials: "same-origin", redirect: "error" });
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await response.arrayBuffer()));
+    return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0").toUpperCase()).join(" ");
+  } catch {
+    throw new LostError();
+  }
+}

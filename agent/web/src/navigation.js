@@ -21,6 +21,10 @@ export function showWith(shower) {
  * @param {{ replace?: boolean }} [options]
  */
 export function go(path, { replace = false } = {}) {
+  if (document.body.dataset.section === "pair") {
+    location.assign(path); // the way in has no navigation around it
+    return Promise.resolve();
+  }
   globalThis.history[replace ? "replaceState" : "pushState"](null, "", path);
   return show();
 }

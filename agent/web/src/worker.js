@@ -11,6 +11,7 @@ import { msOf } from "./media/cover_film.js";
 import { decoded } from "./media/decoded.js";
 import { picturesIn } from "./media/fmp4.js";
 import { SuggestRuns } from "./media/suggest_runs.js";
+import { openButtonCode } from "./owner/button_code.js";
 import * as decisions from "./owner/decisions.js";
 import * as enrolling from "./owner/enrolment.js";
 import { makeGlanceKey, newestAlert } from "./owner/glance.js";
@@ -369,6 +370,17 @@ const operations = {
 
   async removePasskey() {
     await keys.removePasskey();
+  },
+
+  /**
+   * The code of a long press, opened with the kit or with a backup. The backup's keys stay in this browser, sealed.
+   *
+   * @param {{ sealed: Bytes, typed?: string, text?: string, passphrase?: string }} options
+   */
+  async openButtonCode({ sealed, typed, text, passphrase }) {
+    if (typed !== undefined) return openButtonCode(sealed, await keys.readKit(typed));
+    await keys.restore(text ?? "", passphrase ?? "");
+    return openButtonCode(sealed, (await keys.unlock(passphrase ?? "")).identity);
   },
 
   /** @param {{ text: string, passphrase: string, origin: string }} options */

@@ -380,7 +380,8 @@ def test_the_page_is_put_together_of_the_doorbells_own_parts(tmp_path: Path, mon
     assert made["PageCertificates"] == ((tmp_path, "front-door.local", ("10.0.0.5",), now), {})
     (path, entropy, now_s, lets_in), _ = made["Sessions"]
     assert (path, entropy, now_s(), lets_in("ABCD")) == (tmp_path / "page.sqlite", "entropy", NOW_S, None)
-    (name, authority, fingerprint, urls, proof), _ = made["Pages"]
+    (name, authority, fingerprint, urls, proof, button_code), _ = made["Pages"]
+    assert button_code == page.button.sealed
     install = "http://10.0.0.5:8443/install"
     assert (name, authority, fingerprint, proof(b"DER")) == ("Front door", b"DER", "AA", None)
     assert urls() == ("https://front-door.local:8443/", install)

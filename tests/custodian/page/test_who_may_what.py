@@ -64,7 +64,7 @@ SPECIFIED = {
              "/timeline", "/timeline/{event:str}", "/tips", "/tips/{event:str}", "/live",
              "/history", "/settings", "/ledger", "/doorbells"), AccessLevel.PAIRED),
     **dict.fromkeys(("/", "/pair", "/install", "/authority.crt", "/manifest.webmanifest", "/here"), AccessLevel.ANYONE),
-    **dict.fromkeys(("/set-up", "/set-up/doorbell"), AccessLevel.ANYONE),
+    **dict.fromkeys(("/set-up", "/set-up/doorbell", "/button-code"), AccessLevel.ANYONE),
 }  # fmt: skip
 
 

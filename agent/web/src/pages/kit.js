@@ -14,8 +14,9 @@ export const TAIL = 6;
  * @param {string} name
  * @param {string} recovery
  * @param {string} recipient
+ * @param {string} fingerprint of the doorbell's authority: a new phone compares it
  */
-export function kitPage(doorbell, name, recovery, recipient) {
+export function kitPage(doorbell, name, recovery, recipient, fingerprint) {
   return h(
     "section.kit",
     { "aria-label": t("kit.title") },
@@ -32,8 +33,9 @@ export function kitPage(doorbell, name, recovery, recipient) {
     h("p", t("kit.text")),
     h(
       "ol",
-      ["1", "2", "3"].map((n) => h("li", withCode(`kit.${n}`))),
+      ["1", "2", "3"].map((n) => h("li", withCode(`kit.${n}`, { address: `http://${location.host}/install` }))),
     ),
+    fingerprint && h("p.quiet", t("kit.fingerprint"), " ", h("code", fingerprint)),
     h("p.quiet", t("kit.age"), " ", h("code", "age -d -i KEY segment.age > segment.mp4")),
     h("p.quiet", h("span.kit-name", nameOfKit(recipient))),
   );

@@ -3,19 +3,23 @@
 //
 // The code is asked for only if the browser trusts the doorbell's certificate. A user who clicks past a warning may be
 // talking to a relay in between, which would use the code for itself (docs/decisions/0026-authority-first.md).
-import { RefusedError } from "../errors.js";
-import { pair } from "../link.js";
+import { PageError, RefusedError } from "../errors.js";
+import { pair, sealedButtonCode } from "../link.js";
 import { isCertificateTrusted } from "../ui/certificate.js";
-import { existing } from "../ui/dom.js";
+import { call } from "../ui/client.js";
+import { existing, h } from "../ui/dom.js";
 import { handedOver } from "../ui/neighbours.js";
-import { explain, withCode } from "../ui/texts.js";
+import { explain, t, withCode } from "../ui/texts.js";
+import { backupFields, form, kitField, recoverOwner } from "./setup.js";
 
 export async function pairing() {
   const isTrusted = await isCertificateTrusted();
   existing("#untrusted").hidden = isTrusted;
   existing("form").hidden = !isTrusted;
-  if (isTrusted) takeCode();
-  else existing("#look-again").addEventListener("click", () => location.reload());
+  if (isTrusted) {
+    takeCode();
+    existing("form").after(comingBack());
+  } else existing("#look-again").addEventListener("click", () => location.reload());
 }
 
 function takeCode() {
@@ -42,4 +46,40 @@ function takeCode() {
       field.select();
     }
   });
+}
+
+/** After a long press of the doorbell's button, the kit or a backup stands for a printed code. */
+function comingBack() {
+  const typed = kitField();
+  const { file, passphrase, fields } = backupFields();
+  const withKit = async () => {
+    await comeIn({ typed: typed.value });
+    const place = h("div.page");
+    existing("main").replaceChildren(place);
+    await recoverOwner(place, await call("hello"), typed.value);
+  };
+  const withBackup = async () => {
+    const text = await /** @type {FileList} */ (file.files)[0].text();
+    await comeIn({ text, passphrase: passphrase.value });
+    location.assign("/timeline");
+  };
+  return h(
+    "details.card.narrow",
+    h("summary", t("pair.back")),
+    h("p", t("pair.back.text")),
+    h("p.quiet", t("pair.back.stranger")),
+    h(
+      "details",
+      h("summary", t("back.kit")),
+      form(t("pair.button"), withKit, h("label", { for: "kit" }, t("back.kit.label")), typed),
+    ),
+    h("details", h("summary", t("back.backup")), form(t("pair.button"), withBackup, ...fields)),
+  );
+}
+
+/** @param {{ typed?: string, text?: string, passphrase?: string }} means */
+async function comeIn(means) {
+  const sealed = await sealedButtonCode();
+  if (!sealed) throw new PageError("pair.back.closed");
+  await pair(await call("openButtonCode", { sealed, ...means }));
 }

@@ -1,5 +1,6 @@
 // Owners, browsers, trusted requesters, opt-outs, the doorbell's health, and this browser's own keys.
 import { nameOfKit } from "../kit_name.js";
+import { authorityFingerprint } from "../link.js";
 import { lock } from "../navigation.js";
 import { ask, call, origin } from "../ui/client.js";
 import { confirm, dialog, doing, say, withCredential } from "../ui/dialogs.js";
@@ -244,7 +245,11 @@ async function remove(name) {
  * @param {string} name
  */
 async function replaceKit(name) {
-  const [{ recovery, recipient }, facts] = await Promise.all([call("draftKit"), ask("page_facts")]);
+  const [{ recovery, recipient }, facts, fingerprint] = await Promise.all([
+    call("draftKit"),
+    ask("page_facts"),
+    authorityFingerprint().catch(() => ""), // away from home it is out of reach
+  ]);
   const hasIt = await dialog(t("owners.kit.title"), (close) => {
     const tail = h("input", {
       id: "tail",
@@ -266,7 +271,7 @@ async function replaceKit(name) {
         },
       },
       h("p", t("owners.kit.text")),
-      kitPage(facts.name, name, recovery, recipient),
+      kitPage(facts.name, name, recovery, recipient, fingerprint),
       h("div.row", h("button", { type: "button", onclick: () => print() }, t("setup.kit.print"))),
       h("label", { for: "tail" }, t("setup.test.label", { n: TAIL })),
       tail,

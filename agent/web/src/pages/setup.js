@@ -1,6 +1,7 @@
 // The way in: claims a new doorbell, joins one that has an owner, or comes back with a backup or the recovery kit.
 
 import { LostError, PageError } from "../errors.js";
+import { authorityFingerprint } from "../link.js";
 import { go } from "../navigation.js";
 import { call, origin } from "../ui/client.js";
 import { doing, say } from "../ui/dialogs.js";
@@ -103,7 +104,7 @@ class Claim {
       const { recovery, recipient } = await call("draftKeys", { name });
       await call("keepDraft", { passphrase, withRecovery: true });
       this.#passphrase = passphrase;
-      this.#showKit(name, recovery, recipient);
+      this.#showKit(name, recovery, recipient, await authorityFingerprint());
     };
     this.#show(0, h("div", keysForm("owner-1", make), householdForm()));
   }
@@ -112,15 +113,16 @@ class Claim {
    * @param {string} name
    * @param {string} recovery
    * @param {string} recipient
+   * @param {string} fingerprint
    */
-  #showKit(name, recovery, recipient) {
+  #showKit(name, recovery, recipient, fingerprint) {
     const test = () => this.#askForTail(recovery);
     this.#show(
       1,
       h(
         "div.card",
         h("p", t("setup.kit.text")),
-        kitPage(this.#doorbell, name, recovery, recipient),
+        kitPage(this.#doorbell, name, recovery, recipient, fingerprint),
         h(
           "div.row",
           h("button", { type: "button", onclick: () => print() }, t("setup.kit.print")),
@@ -233,8 +235,9 @@ function join(content, hello, { secret, expected }) {
 /**
  * @param {HTMLElement} content
  * @param {Answer} hello
+ * @param {string} [typed] the kit, if it has been typed already
  */
-async function recoverOwner(content, hello) {
+export async function recoverOwner(content, hello, typed) {
   const place = h("div");
   content.append(
     h("div.narrow", h("h1", t("back.title", { doorbell: hello.doorbell })), h("p.lead", t("back.lead")), place),
@@ -243,7 +246,7 @@ async function recoverOwner(content, hello) {
   place.append(
     h("details.card", h("summary", t("back.invited")), h("p", t("back.invited.text"))),
     h("details.card", h("summary", t("back.backup")), backupForm()),
-    h("details.card", h("summary", t("back.kit")), kitForm(owners, place)),
+    h("details.card", { open: typed !== undefined }, h("summary", t("back.kit")), kitForm(owners, place, typed)),
   );
 }
 
@@ -265,7 +268,7 @@ function backupForm() {
 }
 
 /** The file of saved keys, and the passphrase that opens it. */
-function backupFields() {
+export function backupFields() {
   const file = h("input", { type: "file", id: "backup", required: true, accept: "application/json,.json" });
   const passphrase = h("input", {
     type: "password",
@@ -282,7 +285,7 @@ function backupFields() {
   return { file, passphrase, fields };
 }
 
-const kitField = () =>
+export const kitField = () =>
   h("textarea", {
     id: "kit",
     required: true,
@@ -295,9 +298,11 @@ const kitField = () =>
 /**
  * @param {string[]} owners
  * @param {HTMLElement} place
+ * @param {string} [known]
  */
-function kitForm(owners, place) {
+function kitForm(owners, place, known = "") {
   const typed = kitField();
+  typed.value = known;
   // Takes lost keys off the list by default. If several could be meant, the owner names them.
   const replaces = h(
     "select",
@@ -397,7 +402,7 @@ function keysForm(suggestion, use) {
  * @param {() => Promise<unknown>} action
  * @param {Child[]} fields
  */
-function form(buttonText, action, ...fields) {
+export function form(buttonText, action, ...fields) {
   const problem = h("p.problem", { role: "alert" });
   const button = h("button.primary", { type: "submit" }, buttonText);
   return h(
