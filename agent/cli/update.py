@@ -28,6 +28,7 @@ _SHIPPED_ROOT = Path(__file__).resolve().parents[2] / "config" / "updates" / "ro
 _MOST_ROOT_BYTES = 64 * 1024
 _OUTCOMES = {
     "installed": "{version} was installed.",
+    "taken back": "{version} was taken back, and the version before runs. It is installed only if you choose it again.",
     "rolled back": "{version} did not run well here, and the version before is back.",
     "refused": "{version} was not installed. Nothing was changed.",
     "interrupted": "The installation of {version} was interrupted. The version before runs.",
@@ -75,6 +76,41 @@ def install(yes: bool) -> None:
         say("No update is on offer.  To look for one:  sudo doorward update check")
         raise click.exceptions.Exit(1)
     _install(step, offer, ask=not yes, by_hand=False)
+
+
+@update.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def back(yes: bool) -> None:
+    """Go back from the running version to the one before.
+
+    The version before stays only if it runs well. Its faults come back with it: what the running version mends is not
+    mended there. Automatic updates leave the version out that you go back from.
+    """
+    from agent.updater.root_step import run_version_before
+
+    _as_root()
+    opt = _folders().opt
+    before = _version_before(opt)
+    if before is None:
+        say("There is no version before this one.")
+        raise click.exceptions.Exit(1)
+    step = _root_step(b"")
+    now = step.store.state.running
+    say(f"Running: {now}")
+    say(f"The version before: {before}")
+    say(f"Security faults that {now} mends are open again until you install it or a newer one.")
+    if not yes:
+        confirm(f"Go back to {before} now? Recording pauses for about a minute.")
+    if not step.go_back(lambda: run_version_before(opt)):
+        say(f"{now} runs on.")
+        raise click.exceptions.Exit(1)
+    say(_OUTCOMES["taken back"].format(version=now))
+
+
+def _version_before(opt: Path) -> str | None:
+    """Returns the number of the version that the installer kept, None if there is none."""
+    kept = opt / "previous"
+    return kept.readlink().name.partition("-")[0] if kept.is_symlink() and kept.exists() else None
 
 
 @update.command()

@@ -69,6 +69,8 @@ class UpdateResult(enum.Enum):
     INSTALLED = "installed"
     ROLLED_BACK = "rolled back"
     """The new version failed to run well. The version before runs again."""
+    TAKEN_BACK = "taken back"
+    """It ran, and a person with root went back to the version before. No automatic update installs it again."""
     REFUSED = "refused"
     """Nothing was changed."""
     INTERRUPTED = "interrupted"

@@ -116,9 +116,14 @@ class Updates:
         return offer if offer is not None and numbers(offer.version) > numbers(self._running) else None
 
     def last_result(self) -> str | None:
-        """Returns the end of the newest installation, None if there was none."""
+        """Returns the end of the newest installation as the installer hears it, None if there was none."""
         state = self.state
-        return None if state is None or state.outcome is None else state.outcome.result.value
+        if state is None or state.outcome is None:
+            return None
+        result: UpdateResult = state.outcome.result
+        # To a fleet, a version that a person took back is one that did not run well: its waves stop (`wire.health`).
+        told: UpdateResult = UpdateResult.ROLLED_BACK if result is UpdateResult.TAKEN_BACK else result
+        return str(told.value)
 
     @property
     def wish(self) -> UpdateWish | None:
@@ -249,7 +254,7 @@ class Updates:
             news.append("security update" if offer.security else "update")
         ended = (
             outcome is not None
-            and outcome.result is not UpdateResult.INSTALLED
+            and outcome.result not in (UpdateResult.INSTALLED, UpdateResult.TAKEN_BACK)
             and (
                 outcome.result is not UpdateResult.INTERRUPTED
                 or (now_ms is not None and now_ms > outcome.at_ms + _INTERRUPTED_MS)

@@ -28,7 +28,7 @@ from agent.updater.machine import output_of
 from agent.updater.release_store import ReleaseStore
 from agent.wire import strictjson
 
-__all__ = ["RootStep", "debian_fields", "install_tree", "is_at_work", "unpack"]
+__all__ = ["RootStep", "debian_fields", "install_tree", "is_at_work", "run_version_before", "unpack"]
 
 _LOCK: Final = "update.lock"
 _ROLLED_BACK: Final = 3
@@ -105,6 +105,25 @@ class RootStep:
             self.store.record(offer.version, result, wish, self.now())
         return result
 
+    def go_back(self, run_installer: Callable[[], bool]) -> bool:
+        """Runs the version before again. Returns False if the present one runs on. Raises `UpdateError` as `install`.
+
+        The outcome is written first: a power cut after the switch must not let an automatic update undo it. If the
+        present version stays, it counts as installed again.
+        """
+        with self._alone():
+            running, has_state = self.store.state.running, (self.store.folder / "state.json").exists()
+            if not has_state:  # this doorbell looks for no updates
+                return run_installer()
+            self.store.record(running, UpdateResult.TAKEN_BACK, "", self.now())
+            gone = False
+            try:
+                gone = run_installer()
+            finally:
+                if not gone:
+                    self.store.record(running, UpdateResult.INSTALLED, "", self.now())
+        return gone
+
     @property
     def _incoming(self) -> Path:
         return self.opt / "incoming"
@@ -163,6 +182,13 @@ def install_tree(tree: Path) -> UpdateResult:
     if done.returncode == 0:
         return UpdateResult.INSTALLED
     return UpdateResult.ROLLED_BACK if done.returncode == _ROLLED_BACK else UpdateResult.REFUSED
+
+
+def run_version_before(opt: Path) -> bool:
+    """Runs the present version's own installer to go back, with the system's Python."""
+    installer = opt / "current" / "app" / "scripts" / "installation"
+    done = subprocess.run(["/usr/bin/python3", "-I", "-B", str(installer), "back"], check=False)  # noqa: S603
+    return done.returncode == 0
 
 
 def _read(path: Path, kind: type[_Note]) -> _Note | None:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from installation import answers, camera, environment
 from installation.places import Places
 from installation.system import System
-from installation.versions import Versions, tree_digest
+from installation.versions import Versions, numbers_of, tree_digest
 from installation.words import FailedError, fail, legible, run, say
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -44,6 +44,8 @@ def main(arguments: list[str]) -> int:
                 System(Places()).apply_options()
                 System(Places()).reload()
                 return 0
+            if wanted.what == "back":
+                return go_back(Places())
             if wanted.what == "judge":
                 return judge(Places())
             if wanted.what == "install":
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     install_.add_argument("--update", action="store_true", help="refuse a version that fails with the camera")
     commands.add_parser("guard", help="wait for the end of an installation; end what it left if it was killed")
     commands.add_parser("judge", help="watch the version on trial after a power cut; go back if it fails")
+    commands.add_parser("back", help="run the version before again; it stays only if it runs well")
     commands.add_parser("apply", help="open or close what the configuration asks for: page, panel, network camera")
     remove = commands.add_parser("uninstall", help="remove the program; keep the data")
     remove.add_argument("--purge", action="store_true", help="remove keys, trust, footage, configuration and users too")
@@ -125,6 +128,28 @@ def install(
             _compare_cameras(versions, system, name, places)
         versions.begin_trial(name)
         return _switch(places, name, text, is_update=is_update)
+
+
+def go_back(places: Places) -> int:
+    """Runs the version before again, on trial like a new one: if it does not run well, the present one comes back.
+
+    No process of the doorbell can start this. A way back for the custodian would be a way to an old fault for a thief
+    of it (docs/updates.md).
+    """
+    versions, system = Versions(places), System(places)
+    now, before = versions.current(), versions.previous()
+    if now is None or before is None or before == now or not versions.is_complete(before):
+        fail("There is no version before this one.", "nothing has changed.")
+    if numbers_of(before) > numbers_of(now):
+        fail(
+            f"{before} is newer than {now}: this doorbell went back already.",
+            "install it with: doorward update install",
+        )
+    text = _configuration(places, versions.folder(before) / "app", None)
+    with _guarded(system):
+        _compare_cameras(versions, system, before, places)
+        versions.begin_trial(before)
+        return _switch(places, before, text, is_update=True)
 
 
 def _switch(places: Places, name: str, text: str, *, is_update: bool) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from installation.places import Places
 
-__all__ = ["Versions", "tree_digest"]
+__all__ = ["Versions", "numbers_of", "tree_digest"]
 
 _COMPLETE = "complete"
 _PARTS = ("agent", "firmware_bridge", "config", "models", "systemd", "requirements", "scripts/installation")
@@ -51,6 +51,11 @@ def tree_digest(source: Path) -> str:
         data = (source / path).read_bytes()
         total.update(f"{path}\0{len(data)}\0".encode() + data)
     return total.hexdigest()
+
+
+def numbers_of(name: str) -> tuple[int, ...]:
+    """The numbers of a version's folder, to compare: "0.2.1-3f…" has (0, 2, 1)."""
+    return tuple(int(part) for part in name.partition("-")[0].split(".") if part.isdigit())
 
 
 class Versions:

@@ -127,3 +127,29 @@ def test_the_doctor_says_what_waits_and_what_is_missing(update: Any, health: Che
     found = check_updates(Configuration(updates=UpdatesConfig(source="https://x.example/")), {"update": update})
     assert (found.health, words in found.message) == (health, True)
     assert check_updates(Configuration(), {}).health is CheckStatus.POOR
+
+
+def test_root_goes_back_to_the_version_before_and_is_told_what_opens_again(
+    folders: UpdateFolders, tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "There is no version before this one." in tool("update", "back").out
+    (folders.opt / "versions" / "0.0.9-abc").mkdir(parents=True)
+    (folders.opt / "previous").symlink_to("versions/0.0.9-abc")
+    (folders.store / "state.json").write_bytes(strictjson.encode(UpdateState(v=1, running=__version__)))
+    ran: list[Path] = []
+    well = [False, True]
+
+    def run(opt: Path) -> bool:
+        ran.append(opt)
+        return well.pop(0)
+
+    monkeypatch.setattr(root_step, "run_version_before", run)
+    stays = tool("update", "back", "--yes")
+    assert (stays.status, f"{__version__} runs on." in stays.out) == (1, True)
+    gone = tool("update", "back", "--yes")
+    assert gone.status == 0
+    for words in ("The version before: 0.0.9", f"Security faults that {__version__} mends are open", "was taken back"):
+        assert words in gone.out
+    assert ran == [folders.opt] * 2
+    monkeypatch.setattr(command.os, "geteuid", lambda: 1000)
+    assert "Only root may do this." in tool("update", "back", "--yes").err

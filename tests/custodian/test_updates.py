@@ -186,6 +186,23 @@ def test_a_security_update_is_chosen_once_if_an_owner_signed_that_setting(house:
     assert (house.wish(), len(house.entries())) == (None, 1), "what failed here waits for an owner"
 
 
+def test_a_version_that_was_taken_back_is_no_failure_and_no_automatic_update_brings_it_again(house: House) -> None:
+    automatic(house)
+    taken = UpdateOutcome(version="0.2.1", result=UpdateResult.TAKEN_BACK, at_ms=1)
+    house.root_says(offer=offer(security=True), outcome=taken)
+    for _ in range(3):
+        house.updates.on_time()
+    assert (house.wish(), house.entries()) == (None, [])
+    assert "update failed" not in house.news
+    assert house.updates.show()["outcome"] == {"version": "0.2.1", "result": "taken back"}
+    assert house.updates.last_result() == "rolled back", "a fleet's waves stop"
+    house.root_says(offer=offer("0.2.2", security=True), outcome=taken)
+    house.updates.on_time()
+    wish = house.wish()
+    assert wish is not None
+    assert wish.version == "0.2.2", "a newer one is another matter"
+
+
 def test_other_updates_wait_for_an_owner_with_that_setting_too(house: House) -> None:
     automatic(house)
     house.root_says(offer=offer())

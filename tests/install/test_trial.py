@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from installation import __main__ as installer  # noqa: E402
 from installation.places import Places  # noqa: E402
 from installation.system import System  # noqa: E402
-from installation.versions import Versions  # noqa: E402
+from installation.versions import Versions, numbers_of  # noqa: E402
 from installation.words import FailedError  # noqa: E402
 
 
@@ -302,3 +302,60 @@ def test_the_updater_gets_source_and_root_and_nothing_else(places: Places, capsy
     places.configuration.write_text("")
     System(places).apply_options()
     assert not places.update_source.exists(), "without [updates] nothing is asked"
+
+
+def gone_back(places: Places, machine: Machine, monkeypatch: pytest.MonkeyPatch, *, camera: bool = True) -> int:
+    monkeypatch.setattr(installer, "System", lambda _: machine)
+    monkeypatch.setattr(installer, "_show_journal", lambda: None)
+    monkeypatch.setattr(installer, "_configuration", lambda *_: "")
+    monkeypatch.setattr(installer, "_configure", lambda *_: None)
+    monkeypatch.setattr(installer, "_camera_works", lambda version, _: camera or version.name == "new")
+    return installer.go_back(places)
+
+
+def test_the_version_before_runs_again_on_trial_and_the_present_one_stays_for_a_way_back(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Versions(places).end_trial()
+    machine = Machine()
+    assert gone_back(places, machine, monkeypatch) == 0
+    versions = Versions(places)
+    assert (versions.current(), versions.previous(), versions.trial()) == ("old", "new", None)
+    assert versions.is_complete("new")
+    assert machine.done[0] == "guard on", "a kill leaves one of the two"
+    assert machine.done[-1] == "guard off"
+    assert "settled" in machine.done
+
+
+def test_a_version_before_that_does_not_run_well_gives_way_to_the_present_one(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Versions(places).end_trial()
+    assert gone_back(places, Machine(well=False), monkeypatch) == 3
+    assert (Versions(places).current(), Versions(places).trial()) == ("new", None)
+
+
+def test_a_version_before_without_pictures_is_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    Versions(places).end_trial()
+    with pytest.raises(FailedError, match="old gets no pictures"):
+        gone_back(places, Machine(), monkeypatch, camera=False)
+    assert Versions(places).current() == "new"
+
+
+def test_without_an_older_version_there_is_no_way_back(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = Versions(places)
+    versions.end_trial()
+    versions.begin("0.2.1-aa", places.root.parent / "source")
+    versions.complete("0.2.1-aa")
+    versions.switch("0.2.1-aa")
+    versions.switch("old")  # numbers: none, so older
+    with pytest.raises(FailedError, match="went back already"):
+        gone_back(places, Machine(), monkeypatch)
+    places.previous.unlink()
+    with pytest.raises(FailedError, match="no version before"):
+        gone_back(places, Machine(), monkeypatch)
+    assert versions.current() == "old"
+
+
+def test_versions_are_compared_by_their_numbers() -> None:
+    assert numbers_of("0.10.0-aa") > numbers_of("0.9.3-bb") > numbers_of("old-cc") == ()

@@ -6,16 +6,18 @@ folders (scripts/installation), in the same order.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.core.updates import UpdateResult, UpdateSource, UpdateTrouble, UpdateWish
+from agent.core.updates import UpdateResult, UpdateSource, UpdateState, UpdateTrouble, UpdateWish
 from agent.errors import UpdateError
 from agent.updater.fetchers import FolderFetcher, TarFetcher, fetcher_for
 from agent.updater.fetching import Staging
@@ -270,6 +272,46 @@ def test_a_package_alone_on_a_stick_is_no_update(tmp_path: Path) -> None:
     with pytest.raises(UpdateError, match="is no update"):
         step.store.admit(TarFetcher(alone, step.store.folder), reading(), by_hand=True)
     assert house.versions.current() == "0.2.0"
+
+
+def test_a_way_back_is_in_the_state_before_it_begins_and_a_version_that_stays_counts_as_installed(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path)
+    step = house.step()
+    assert step.go_back(lambda: True)
+    assert not (step.store.folder / "state.json").exists(), "a doorbell that looks for no updates has no state of them"
+    house.release()
+    house.update()
+    newer = RootStep(
+        ReleaseStore(step.store.folder, house.repository.first_root, Machine("0.2.1", machine().architecture, "13")),
+        step.staging, step.wishes, step.opt, reading, step.install_tree,
+    )  # fmt: skip
+    seen = []
+
+    def installer(*, gone: bool) -> Callable[[], bool]:
+        def run() -> bool:
+            outcome = strictjson.decode((step.store.folder / "state.json").read_bytes(), UpdateState).outcome
+            assert outcome is not None
+            seen.append((outcome.version, outcome.result))
+            return gone
+
+        return run
+
+    assert not newer.go_back(installer(gone=False))
+    assert newer.store.state.outcome.result is UpdateResult.INSTALLED  # type: ignore[union-attr]
+    with pytest.raises(OSError, match="killed"):
+        newer.go_back(lambda: (_ for _ in ()).throw(OSError("killed")))
+    assert newer.store.state.outcome.result is UpdateResult.INSTALLED  # type: ignore[union-attr]
+    assert newer.go_back(installer(gone=True))
+    assert seen == [("0.2.1", UpdateResult.TAKEN_BACK)] * 2
+    outcome = house.step().store.state.outcome  # as version 0.2.0 reads it
+    assert outcome is not None
+    assert (outcome.version, outcome.result) == ("0.2.1", UpdateResult.TAKEN_BACK)
+    with (step.opt / "update.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UpdateError, match="Another update"):
+            newer.go_back(installer(gone=True))
 
 
 def _tar(repository: Repository, to: Path) -> Path:

@@ -2,7 +2,7 @@
 import { ask, call } from "../ui/client.js";
 import { withCredential } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
-import { language, t } from "../ui/texts.js";
+import { language, t, withCode } from "../ui/texts.js";
 
 /** @import { Answer, Child } from "../types.js" */
 
@@ -30,6 +30,7 @@ export async function updates(setting, again) {
         t(automatic ? "updates.security.change" : "updates.ask.change"),
       ),
     ),
+    h("p.quiet", withCode("updates.back")),
   ];
 }
 
