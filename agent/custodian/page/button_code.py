@@ -6,6 +6,7 @@ is good for one browser, for a quarter of an hour, like a printed one. A browser
 rights of an owner: it has to prove a key or the kit, as every browser does.
 
 A press while the code lives changes nothing. Otherwise a stranger could make the owner's code void by pressing again.
+If the code was used, or a guesser has used up its tries, the next press makes another one.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ class ButtonCode:
         self,
         clock: Clock,
         make_code: Callable[[], str],
+        is_alive: Callable[[], bool],
         enrolments: Enrolments,
         tell: Callable[[], None],
     ) -> None:
-        """`make_code`: of `Sessions`. `tell`: alerts the owners, once an hour at most."""
+        """`make_code`, `is_alive`: of `Sessions`, for this kind of code. `tell`: alerts the owners, once an hour at
+        most."""
         self._clock = clock
         self._make_code = make_code
+        self._is_alive = is_alive
         self._enrolments = enrolments
         self._tell = tell
         self._lock = threading.Lock()
@@ -56,7 +60,7 @@ class ButtonCode:
             now_ns = self._clock.now().boot_ns
             if self._enrolments.current is None:
                 return False
-            if now_ns < self._until_ns:
+            if now_ns < self._until_ns and self._is_alive():
                 return True
             try:
                 self._sealed = self._enrolments.seal(f"{CODE_PREFIX}{self._make_code()}".encode("ascii"))
@@ -76,4 +80,5 @@ class ButtonCode:
         """Returns the sealed code, or None if the button was not held."""
         with self._lock:
             is_open = self._clock.now().boot_ns < self._until_ns and self._enrolments.current is not None
+            is_open = is_open and self._is_alive()
             return self._sealed if is_open else None

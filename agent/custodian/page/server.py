@@ -49,6 +49,9 @@ _STOP_S: Final = 3
 _BACKLOG: Final = 128
 _LOOK_S: Final = 10.0
 
+_BUTTON: Final = "button"
+"""The kind of the code of a long press (`Sessions.make_code`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class PageDeps:
@@ -90,7 +93,11 @@ class PageServer:
             set_up.lets_in if set_up is not None else lambda _typed: None,
         )
         self.button = ButtonCode(
-            parts.clock, lambda: self._sessions.make_code("button"), parts.enrolments, parts.tell_held
+            parts.clock,
+            lambda: self._sessions.make_code(_BUTTON),
+            lambda: self._sessions.has_code(_BUTTON),
+            parts.enrolments,
+            parts.tell_held,
         )
         """Takes long presses of the button."""
         pages = Pages(

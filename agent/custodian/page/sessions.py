@@ -135,6 +135,13 @@ class Sessions:
         self._write("INSERT OR REPLACE INTO codes VALUES (?, ?, ?, ?, 0)", values)
         return code
 
+    def has_code(self, kind: str) -> bool:
+        """Returns True if the newest code of this kind can still let a browser in."""
+        now = self._now_s()
+        with self._lock:
+            row = self._database.execute("SELECT until_s, tries FROM codes WHERE kind = ?", (kind,)).fetchone()
+        return row is not None and now < row[0] <= now + CODE_LIFE_S and row[1] < MOST_TRIES
+
     def pair(self, typed: str, address: str, browser: str) -> str:
         """Let a browser in: the token of its new session.  Raises `RequestError`, `TooManyTriesError`."""
         bucket = f"pair {address}"

@@ -35,7 +35,8 @@ class Button:
         self.has_owner = True
         self.fails = False
         clock: Any = SimpleNamespace(now=lambda: SimpleNamespace(boot_ns=self.now_ns))
-        self.code = ButtonCode(clock, self._make, self, self._tell)  # type: ignore[arg-type]
+        self.is_alive = True
+        self.code = ButtonCode(clock, self._make, lambda: self.is_alive, self, self._tell)  # type: ignore[arg-type]
 
     @property
     def current(self) -> str | None:
@@ -77,6 +78,9 @@ def test_the_page_gives_a_held_button_s_code_to_owners_and_kits_alone(door: Door
     assert paired.status == 200
     assert door.op("status", cookie_of(paired)).status == 403, "without a key it is no owner's browser"
     assert door.ask("POST", "/pair", write_frame(Frame({"code": code}))).status == 400, "a code counts once"
+    assert door.ask("GET", "/button-code").status == 404
+    assert door.page.button.held(), "another phone of the same owner, a minute later"
+    assert door.ask("GET", "/button-code").body != answer.body
 
 
 def test_a_press_opens_a_quarter_of_an_hour_and_another_one_makes_no_new_code_before() -> None:
@@ -91,6 +95,16 @@ def test_a_press_opens_a_quarter_of_an_hour_and_another_one_makes_no_new_code_be
     assert button.code.sealed() is None
     assert button.code.held()
     assert button.made == ["CODE0", "CODE1"]
+
+
+def test_after_a_guesser_has_used_the_code_up_the_owner_presses_again() -> None:
+    button = Button()
+    assert button.code.held()
+    button.is_alive = False
+    assert button.code.sealed() is None
+    assert button.code.held()
+    button.is_alive = True
+    assert (button.made, button.told) == (["CODE0", "CODE1"], 1)
 
 
 def test_owners_are_told_of_a_held_button_once_an_hour() -> None:

@@ -122,6 +122,22 @@ def test_a_guesser_with_many_addresses_keeps_nobody_from_a_code_that_is_printed(
     hall.visitors.pair(code, "10.0.0.2", "Firefox")
 
 
+def test_a_code_that_is_used_void_or_late_is_told_from_one_that_counts(hall: Hall) -> None:
+    visitors = hall.visitors
+    assert not visitors.has_code("button")
+    code = visitors.make_code("button")
+    assert visitors.has_code("button")
+    assert not visitors.has_code("printed")
+    visitors.pair(code, "10.0.0.2", "Firefox")
+    assert not visitors.has_code("button")
+    visitors.make_code("button")
+    visitors._database.execute("UPDATE codes SET tries = ?", (MOST_TRIES,))
+    assert not visitors.has_code("button")
+    visitors.make_code("button")
+    hall.now += CODE_LIFE_S
+    assert not visitors.has_code("button")
+
+
 def test_a_wrong_code_while_there_is_none_is_no_guess_and_writes_nothing(hall: Hall) -> None:
     writes = hall.visitors._database.total_changes
     for _ in range(20):
