@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import socket
 import ssl
@@ -22,9 +23,9 @@ from agent.cli.checks.page_domain import check_page_domain
 from agent.cli.page import page as page_commands
 from agent.config import Configuration
 from agent.config.settings import DeviceConfig, PageConfig
-from agent.custodian.page.domain_certificate import FILE, checked_pem
+from agent.custodian.page.domain_certificate import FILE, DomainCertificate, checked_pem
 from agent.custodian.page.server import PageDeps, PageServer
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, StorageError
 from agent.wire.control import Frame
 from tests.vaults import SteppedClock
 
@@ -189,6 +190,57 @@ def test_a_certificate_that_does_not_fit_is_refused_before_the_page_sees_it(auth
     ):
         with pytest.raises(ConfigurationError, match=said.replace(".", r"\.")):
             checked_pem(DOMAIN, *given, now)
+
+
+def test_a_certificate_counts_from_its_first_second_until_before_its_last(authority: Authority, tmp_path: Path) -> None:
+    key, chain = authority.issue(DOMAIN)
+    begins, ends = NOW - datetime.timedelta(hours=1), NOW + datetime.timedelta(days=90)
+    second = datetime.timedelta(seconds=1)
+    data = checked_pem(DOMAIN, key, chain, begins)
+    assert checked_pem(DOMAIN, key, chain, ends - second) == data
+    for now in (begins - second, ends):
+        with pytest.raises(ConfigurationError) as refused:
+            checked_pem(DOMAIN, key, chain, now)
+        assert refused.value.message == f"The certificate is valid from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}."
+    found = DomainCertificate(tmp_path, DOMAIN)
+    assert (found.look(), found.is_valid(NOW), found.context_for(DOMAIN)) == (False, False, None)
+    put(tmp_path, data)
+    assert (found.look(), found.look()) == (True, False)
+    assert [found.is_valid(now) for now in (ends - second, ends)] == [True, False]
+    assert found.context_for(DOMAIN.upper()) is not None
+    assert (found.context_for(None), found.context_for("example.org")) == (None, None)
+
+
+def test_a_browser_is_offered_tls_1_3_and_http_1_1_alone(authority: Authority, tmp_path: Path) -> None:
+    put(tmp_path, checked_pem(DOMAIN, *authority.issue(DOMAIN), NOW))
+    found = DomainCertificate(tmp_path, DOMAIN)
+    found.look()
+    context = found.context_for(DOMAIN)
+    assert context is not None
+    browser = ssl.create_default_context()
+    browser.check_hostname, browser.verify_mode = False, ssl.CERT_NONE
+    browser.set_alpn_protocols(["h2", "http/1.1"])
+    to_page, to_browser = ssl.MemoryBIO(), ssl.MemoryBIO()
+    one = browser.wrap_bio(to_browser, to_page, server_hostname=DOMAIN)
+    other = context.wrap_bio(to_page, to_browser, server_side=True)
+    for side in (one, other, one, other):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    assert (other.version(), other.selected_alpn_protocol()) == ("TLSv1.3", "http/1.1")
+
+
+def test_a_certificate_that_cannot_be_read_or_is_damaged_says_so(authority: Authority, tmp_path: Path) -> None:
+    found = DomainCertificate(tmp_path, DOMAIN)
+    put(tmp_path, authority.issue(DOMAIN)[0] + authority.issue(DOMAIN)[1])
+    with pytest.raises(ConfigurationError) as refused:
+        found.look()
+    assert refused.value.message == f"{tmp_path / FILE} is damaged."
+    assert refused.value.remedy == "Run again:  sudo doorward page certificate KEY CHAIN"
+    (tmp_path / FILE).unlink()
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(StorageError) as unread:
+        found.look()
+    assert unread.value.message == f"{tmp_path / FILE} cannot be read: Is a directory."
 
 
 def test_a_wildcard_counts_for_one_label(authority: Authority) -> None:
