@@ -2,8 +2,9 @@
 
 Films of `faces_footage.json` (repository, commit, path, and boxes of the faces in some pictures; none is in this
 project) are looked for below $FOOTAGE, as for `bench labels`. The composed films show heads of those films over other
-films, with an exact label in each picture. A face is covered if the covers hide at least 90 % of its label. Each film
-is encoded as a recorder does, and the suggestions are those of `doorward owner suggest`.
+films, with an exact label in each picture. `python -m bench faces 3 100` makes three of each kind, from seed 100 on. A
+face is covered if the covers hide at least 90 % of its label. "Half seen" counts the faces that other heads hide by
+half at most. Each film is encoded as a recorder does, and the suggestions are those of `doorward owner suggest`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Film:
     pictures: list[Picture]
     per_s: int
     faces: dict[int, list[Box]]
+    seen: dict[int, list[bool]] | None = None
+    """True for each face of which at least half is seen. None: all are."""
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Count:
     films: int = 0
     labels: int = 0
     covered: int = 0
+    seen: int = 0
+    seen_covered: int = 0
     small: int = 0
     small_covered: int = 0
     covers: int = 0
@@ -77,7 +82,7 @@ class Count:
                 hidden[top:bottom, left:right] = True
             self.pictures += 1
             self.share += float(hidden.mean())
-            for face in faces:
+            for face, is_seen in zip(faces, film.seen[number] if film.seen else [True] * len(faces), strict=True):
                 left, top, right, bottom = (max(0, round(side)) for side in face)
                 label = hidden[top:bottom, left:right]
                 is_covered = bool(label.size) and float(label.mean()) >= LEAST_COVERED
@@ -85,8 +90,10 @@ class Count:
                     self.small, self.small_covered = self.small + 1, self.small_covered + is_covered
                 else:
                     self.labels, self.covered = self.labels + 1, self.covered + is_covered
+                    self.seen, self.seen_covered = self.seen + is_seen, self.seen_covered + (is_seen and is_covered)
                 if not is_covered:
-                    missed.append(f"{film.name}, picture {number}, {[round(side) for side in face]}")
+                    hidden_face = "" if is_seen else ", more than half hidden"
+                    missed.append(f"{film.name}, picture {number}, {[round(side) for side in face]}{hidden_face}")
                 touched |= {each for each, box in boxes.items() if _touches(box, face)}
         self.films += 1
         self.covers += len(covers)
@@ -95,9 +102,10 @@ class Count:
 
     def row(self, name: str) -> str:
         share = f"{self.covered} ({self.covered / max(1, self.labels):.2%})"
+        seen = f"{self.seen_covered} of {self.seen} ({self.seen_covered / max(1, self.seen):.2%})"
         small = f"{self.small_covered} of {self.small}"
         return (
-            f"| {name} | {self.films} | {self.labels} | {share} | {small} | {self.covers} |"
+            f"| {name} | {self.films} | {self.labels} | {share} | {seen} | {small} | {self.covers} |"
             f" {self.vain} | {self.share / max(1, self.pictures):.1%} | {self.cpu_s / self.film_s:.1f} |"
         )
 
@@ -156,7 +164,7 @@ def labelled(recipe: dict[str, Any]) -> Film | None:
 WIDTH, HEIGHT, PER_S, LENGTH = 960, 540, 15, 45
 WIDTHS_PX: Final = (200, 140, 80, 40, 24, 16)
 """In the order in which they are drawn: a small head is in front."""
-KINDS: Final = ("plain", "turned", "at night", "blurred", "fast")
+KINDS: Final = ("plain", "turned", "at night", "blurred", "fast", "crossing")
 HEADS: Final = (
     ("preview/face-demographics-walking-and-pause.gif", 21),
     ("preview/head-pose-face-detection-female-and-male.gif", 1),
@@ -192,11 +200,13 @@ def composed(kind: str, heads: Sequence[tuple[Picture, Box]], wall: Sequence[Pic
     chance = np.random.default_rng(seed)
     pictures: list[Picture] = []
     faces: dict[int, list[Box]] = {}
+    seen: dict[int, list[bool]] = {}
     starts = [(chance.uniform(0.1, 0.9), chance.uniform(0.25, 0.75), chance.uniform(-1, 1)) for _ in WIDTHS_PX]
     chosen = [heads[int(chance.integers(len(heads)))] for _ in WIDTHS_PX]
     for number in range(LENGTH):
         canvas = np.asarray(cv2.resize(wall[number % len(wall)], (WIDTH, HEIGHT)), np.float32)
         labels: list[Box] = []
+        heads_drawn: list[tuple[Box, NDArray[np.bool_]]] = []
         for each, width in enumerate(WIDTHS_PX):
             head, box = chosen[each]
             side = max(4, round(width / (box[2] - box[0])))
@@ -204,18 +214,23 @@ def composed(kind: str, heads: Sequence[tuple[Picture, Box]], wall: Sequence[Pic
             pace = (5.0 if kind == "fast" else 1.2) * width / PER_S * way
             # To and fro, so that no face leaves the picture.
             x = (WIDTH - width) * abs((x0 + pace * number / WIDTH) % 2 - 1)
+            if kind == "crossing":
+                x = -2 * width + (WIDTH + 3 * width) * (number / LENGTH if way > 0 else 1 - number / LENGTH)
             y = HEIGHT * y0 + 0.15 * width * math.sin(number / 3)
             angle = 25 * math.sin(number / 8) if kind == "turned" else 0
-            label = _paste(canvas, head, box, (x + width / 2, y), side, angle, kind)
+            label, shape = _paste(canvas, head, box, (x + width / 2, y), side, angle, kind)
             # A face behind another one counts only if half of it is seen.
             labels = [other for other in labels if _shown(other, label) > 0.5]
-            labels.append(label)
+            heads_drawn.append((label, shape))
+            if kind != "crossing" or label[2] - label[0] > 0.5 * width:
+                labels.append(label)
         if kind == "at night":
             noise = chance.normal(0, 8, canvas.shape)
             canvas = (255 * (canvas / 255) ** 1.6 * 0.35 + noise).astype(np.float32)
         pictures.append(np.clip(canvas, 0, 255).astype(np.uint8))
         faces[number] = labels
-    return Film(f"composed, {kind}, {seed}", pictures, PER_S, faces)
+        seen[number] = [_half_seen(label, heads_drawn) for label in labels]
+    return Film(f"composed, {kind}, {seed}", pictures, PER_S, faces, seen)
 
 
 def _paste(
@@ -226,8 +241,8 @@ def _paste(
     side: int,
     angle: float,
     kind: str,
-) -> Box:
-    """Draws the head into the canvas, with soft rims, and returns the label of its face."""
+) -> tuple[Box, NDArray[np.bool_]]:
+    """Draws the head into the canvas, with soft rims. Returns its face's label, and where it hides other heads."""
     # A camera averages what falls on a pixel: `warpAffine` alone would leave pixels out.
     head = np.asarray(
         cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA if side < len(head) else cv2.INTER_CUBIC), np.uint8
@@ -250,10 +265,21 @@ def _paste(
     x, y = (box[0] + box[2]) / 2 * head.shape[1], (box[1] + box[3]) / 2 * head.shape[0]
     face_x, face_y = turn @ np.array([x, y, 1.0])
     across, down = (box[2] - box[0]) * side / 2, (box[3] - box[1]) * side / 2
-    return (
+    label = (
         max(0.0, face_x - across), max(0.0, face_y - down),
         min(float(size[0]), face_x + across), min(float(size[1]), face_y + down),
     )  # fmt: skip
+    return label, weight[..., 0] > 0.5
+
+
+def _half_seen(label: Box, drawn: Sequence[tuple[Box, NDArray[np.bool_]]]) -> bool:
+    """Whether the heads that were drawn after this one leave half of its face."""
+    number = next(number for number, (other, _shape) in enumerate(drawn) if other is label)
+    left, top, right, bottom = (round(side) for side in label)
+    hidden = np.zeros((bottom - top, right - left), bool)
+    for _label, shape in drawn[number + 1 :]:
+        hidden |= shape[top:bottom, left:right]
+    return bool(hidden.size) and float(hidden.mean()) <= 0.5
 
 
 def _shown(face: Box, front: Box) -> float:
@@ -264,11 +290,11 @@ def _shown(face: Box, front: Box) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    seeds = int(arguments[0]) if arguments else 3
+    seeds, first = (*map(int, arguments), *(3, 0)[len(arguments) :])
     found = [(recipe, labelled(recipe)) for recipe in footage()]
     films = {film.name: film for _recipe, film in found if film}
-    print("| film | films | labels | covered | below 10 px | covers | in vain | of the picture | CPU s a second |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("| film | films | labels | covered | half seen | below 10 px | covers | in vain | of the picture | CPU s/s |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     missed: list[str] = []
     whole = Count()
     for film in films.values():
@@ -284,7 +310,7 @@ def main(arguments: list[str]) -> int:
     for kind in KINDS:
         heads = _heads(films, PROFILES if kind == "turned" else ()) + _heads(films, HEADS)
         own = Count()
-        for seed in range(seeds) if heads and walls else ():
+        for seed in range(first, first + seeds) if heads and walls else ():
             missed += own.add(composed(kind, heads, walls[seed % len(walls)], seed))
         if own.films:
             print(own.row(f"composed, {kind}"), flush=True)

@@ -16,7 +16,7 @@ from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.media.fmp4 import FragmentedMp4Writer
 
-__all__ = ["Seen", "drawn_face", "film_of", "scene", "uncovered"]
+__all__ = ["Seen", "drawn_face", "film_of", "scene", "uncovered", "with_plate"]
 
 Picture = NDArray[np.uint8]
 _SIDE = 160
@@ -83,6 +83,20 @@ def scene(faces: Sequence[Sequence[Seen]], width: int, height: int) -> list[Pict
             picture = (picture * (1 - mask) + front * mask).astype(np.uint8)
         pictures.append(picture)
     return pictures
+
+
+def with_plate(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
+    """Returns the BGR picture with a number plate in this box: left, top, right and bottom."""
+    left, top, right, bottom = box
+    height = bottom - top
+    made = picture.copy()
+    cv2.rectangle(made, (left - 6, top - 6), (right + 6, bottom + 6), (60, 40, 30), -1)
+    cv2.rectangle(made, (left, top), (right, bottom), (235, 235, 235), -1)
+    cv2.rectangle(made, (left, top), (right, bottom), (20, 20, 20), 1)
+    corner = left + round((right - left) * 0.06), bottom - round(height * 0.2)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(made, "KX 42 ZB", corner, font, height * 0.028, (20, 20, 20), max(1, round(height / 11)), cv2.LINE_AA)
+    return made
 
 
 def film_of(pictures: Sequence[Picture], per_s: int) -> bytes:

@@ -108,10 +108,10 @@ const films = { ...(await import("/media/cover_film.js")), ...(await import("/me
 const { picturesIn } = await import("/media/fmp4.js");
 const { redactionsOf } = await import("/owner/redaction_plan.js");
 const { newCover, withPlace } = await import("/owner/cover_draft.js");
-const suggester = new CoverSuggester(unbase64(values.network), { ...films, picturesIn });
+const suggester = new CoverSuggester(unbase64(values.network), undefined, { ...films, picturesIn });
 const begun = performance.now();
 await suggester.add(media, length);
-const found = suggester.finish();
+const found = suggester.finish(64);
 // The owner's pass: the small picture on the wall stays, and the one who looks away is covered in each picture.
 const kept = values.pass ? found.filter(({ places: [[, , , width]] }) => width > 1700) : found;
 if (values.pass) kept.push(withPlace(newCover(0, length, [6000, 5200, 1500, 4500]), length, [7600, 5200, 1500, 4500]));

@@ -13,9 +13,13 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.clients.media.face_covers import Suggestion, at_most
 from agent.clients.media.face_network import FaceNetwork
 from agent.clients.media.face_tracks import FaceTracker
-from tests.faces import Seen, scene
+from agent.clients.media.plate_cascade import PlateCascade
+from agent.clients.media.suggest import widest_px
+from agent.core.vault.redactions import Place, RedactionKind
+from tests.faces import Seen, scene, with_plate
 from tests.web.test_the_program import require_node
 
 pytestmark = pytest.mark.interop
@@ -69,7 +73,45 @@ def moments(seed: int) -> list[tuple[int, np.ndarray[Any, np.dtype[np.uint8]], l
 
 def test_a_film_of_a_clip_that_was_closed_joins_no_other_clips_search() -> None:
     """An owner closes the clip while a film of it is fetched, and asks for suggestions in another clip."""
-    assert in_node({"job": "runs"}) == [[[], ["second"], []]]
+    assert in_node({"job": "runs"}) == [[[], ["second", 2], []]]
+
+
+def draft(each: Suggestion) -> dict[str, Any]:
+    """A cover as the page writes it."""
+    places = [[p.at_ms, p.left, p.top, p.width, p.height] for p in each.places]
+    return {"kind": each.kind.value, "from_ms": each.from_ms, "until_ms": each.until_ms, "places": places}
+
+
+def test_the_page_finds_the_same_plates_joins_the_same_covers_and_reads_the_same_sizes() -> None:
+    wall, rough = scene([[]], WIDTH, HEIGHT)[0], np.random.default_rng(1).integers(0, 256, (90, 131), np.uint8)
+    pictures = [
+        cv2.cvtColor(with_plate(wall, (90, 80, 90 + size, 80 + size // 5)), cv2.COLOR_BGR2GRAY) for size in (70, 130)
+    ]
+    pictures.append(rough)
+    chance = random.Random(5)
+    covers = []
+    for _ in range(40):
+        begin, left, top = chance.randint(0, 2000), chance.randint(0, 9000), chance.randint(0, 9000)
+        places = tuple(Place(at_ms, left, top, chance.randint(1, 900), 500) for at_ms in (begin, begin + 500))
+        kind = chance.choice([RedactionKind.FACE, RedactionKind.PLATE])
+        covers.append(Suggestion(begin, begin + chance.randint(500, 900), places, 1.0, kind))
+    sizes = [(chance.randint(1, 5000), chance.randint(1, 9000)) for _ in range(200)]
+    *plates, joined, widths = in_node(
+        *(
+            {"job": "plates", "luma": as_text(each), "rows": each.shape[0], "columns": each.shape[1]}
+            for each in pictures
+        ),
+        {"job": "most", "covers": [draft(each) for each in covers], "most": 12},
+        {"job": "widths", "sizes": sizes},
+    )
+    cascade = PlateCascade()
+    for picture, answer in zip(pictures, plates, strict=True):
+        ours = [[each.hits, each.left, each.top, each.right, each.bottom] for each in cascade.find(picture)]
+        assert ours == [[each[name] for name in ("hits", "left", "top", "right", "bottom")] for each in answer]
+    assert all(plates[:2])
+    assert joined == [draft(each) for each in at_most(covers, [3000], most=12)]
+    assert len(joined) == 12
+    assert widths == [widest_px(*size) for size in sizes]
 
 
 def test_the_page_finds_the_same_faces_and_makes_the_same_covers() -> None:
@@ -114,15 +156,7 @@ def test_the_page_finds_the_same_faces_and_makes_the_same_covers() -> None:
         tracker = FaceTracker()
         for at_ms, luma, faces in clip:
             tracker.add(at_ms, luma, faces)
-        made = [
-            {
-                "kind": "face",
-                "from_ms": each.from_ms,
-                "until_ms": each.until_ms,
-                "places": [[p.at_ms, p.left, p.top, p.width, p.height] for p in each.places],
-            }
-            for each in tracker.finish(3000)
-        ]
+        made = [draft(each) for each in tracker.finish(3000)]
         assert answer == made
         covers += len(made)
     assert covers >= 12

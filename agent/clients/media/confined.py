@@ -116,14 +116,19 @@ class ConfinedMedia:
         }
         self._ask(job, media, more_s=most_bytes / _BYTES_PER_S)
 
-    def suggest(self, films: Sequence[tuple[bytes, int]]) -> list[Suggestion]:
+    def suggest(self, films: Sequence[tuple[bytes, int]], *, plates: bool = False) -> list[Suggestion]:
         """Returns covers for the faces of a clip (`clients.media.suggest`).
 
-        `films`: its segments in order, and the length of each by its record, in ms.
+        `films`: its segments in order, and the length of each by its record, in ms. `plates`: for number plates, too.
         """
         length_ms = sum(each for _media, each in films)
         seconds = _SUGGESTING_S_PER_S * length_ms / 1000
-        job = {"job": "suggest", "films": [[len(media), each] for media, each in films], "more_s": int(seconds)}
+        job = {
+            "job": "suggest",
+            "films": [[len(media), each] for media, each in films],
+            "plates": plates,
+            "more_s": int(seconds),
+        }
         answer = self._ask(job, b"".join(media for media, _length in films), more_s=seconds)
         try:
             return msgspec.convert(answer.get("covers"), list[Suggestion])

@@ -2,8 +2,9 @@
 
 A detector misses faces in some pictures: a head turns, or a hand is in front of it. Therefore a cover does not stop
 where a detection is missing. It follows the pattern below it, forwards and backwards, for up to two seconds, and two
-stretches of one face are joined. A cover is larger than its face. All of this errs to too much: an owner removes what
-is in vain, and a cover that is missing is harder to notice.
+stretches of one face are joined. A cover is larger than its face, and at each moment it also covers the places of the
+examined pictures before and after. All of this errs to too much: an owner removes what is in vain, and a cover that is
+missing is harder to notice.
 
 Everything here is arithmetic on small numbers, without I/O. The page does the same (agent/web/src/owner/face_tracks.js,
 compared by tests/web/test_suggesting.py).
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.clients.media.face_covers import Suggestion
-from agent.core.vault.redactions import MOST_PLACES, WHOLE, Place
+from agent.core.vault.redactions import MOST_PLACES, WHOLE, Place, RedactionKind
 
 __all__ = ["LEAST_SCORE", "SAMPLE_MS", "Box", "FaceTracker", "Luma"]
 
@@ -37,13 +38,13 @@ FOLLOW_MS: Final = 2000
 """A cover follows a pattern for this long without a detection, and joins stretches of one face over this gap."""
 HOLD_MS: Final = 400
 """A cover begins this long before the first moment that is known, and ends as long after the last one."""
-LEAST_SCORE: Final = 0.3
+LEAST_SCORE: Final = 0.25
 SURE_SCORE: Final = 0.5
 SURE_COUNT: Final = 3
 """A face counts if the network was sure once, or found it this often."""
 LEAST_LIKENESS: Final = 0.6
 """Least correlation, -1..1, of a pattern with the one that is followed."""
-MARGIN: Final = 0.25
+MARGIN: Final = 0.3
 """A cover is larger than its face by this share of the face's size, on each side."""
 GROWTH_PER_S: Final = 0.25
 """A cover that follows a pattern grows by this share of its size each second."""
@@ -94,9 +95,13 @@ class _Track:
 
 
 class FaceTracker:
-    """`add` takes the examined pictures of a clip in order, and `finish` returns the covers."""
+    """`add` takes the examined pictures of a clip in order, and `finish` returns the covers.
 
-    def __init__(self) -> None:
+    It follows number plates in the same way. `kind`: that of its covers.
+    """
+
+    def __init__(self, kind: RedactionKind = RedactionKind.FACE) -> None:
+        self._kind = kind
         self._tracks: list[_Track] = []
         self._recent: deque[tuple[int, Luma]] = deque(maxlen=FOLLOW_MS // SAMPLE_MS + 2)
 
@@ -144,7 +149,7 @@ class FaceTracker:
         for track in counted:
             if not any(_is_within(track, other) for other in kept):
                 kept.append(track)
-        found = [suggestion for track in kept for suggestion in _suggestions(track, length_ms)]
+        found = [suggestion for track in kept for suggestion in _suggestions(track, length_ms, self._kind)]
         return sorted(found, key=lambda each: (each.from_ms - each.until_ms, each.from_ms))
 
     @staticmethod
@@ -261,9 +266,9 @@ def _holds(outer: Box, inner: Box) -> bool:
 # -- covers ------------------------------------------------------------------------------------------------------------
 
 
-def _suggestions(track: _Track, length_ms: int) -> list[Suggestion]:
+def _suggestions(track: _Track, length_ms: int, kind: RedactionKind) -> list[Suggestion]:
     known = [_Known(each.at_ms, _grown(each), each.unseen_ms) for each in track.known]
-    kept = _simplified(known)
+    kept = _simplified(_widened(known))
     from_ms, until_ms = max(0, known[0].at_ms - HOLD_MS), known[-1].at_ms + HOLD_MS
     if until_ms >= length_ms - HOLD_MS:
         until_ms = length_ms
@@ -272,9 +277,10 @@ def _suggestions(track: _Track, length_ms: int) -> list[Suggestion]:
     # The plan has a limit of places, and each segment takes one at each of its ends.
     most = MOST_PLACES - 4
     parts = [kept[first : first + most] for first in range(0, max(1, len(kept) - 1), most - 1)]
+    score = max(track.scores)
     ends = [from_ms, *(part[-1].at_ms for part in parts[:-1]), until_ms]
     return [
-        Suggestion(begin, end, tuple(_place(each) for each in part if begin <= each.at_ms <= end), max(track.scores))
+        Suggestion(begin, end, tuple(_place(each) for each in part if begin <= each.at_ms <= end), score, kind)
         for part, (begin, end) in zip(parts, itertools.pairwise(ends), strict=True)
         if begin < end
     ]
@@ -285,6 +291,21 @@ def _grown(known: _Known) -> Box:
     share = MARGIN + TOLERANCE + GROWTH_PER_S * known.unseen_ms / 1000
     across, down = (right - left) * share, (bottom - top) * share
     return left - across, top - down, right + across, bottom + down
+
+
+def _widened(known: Sequence[_Known]) -> list[_Known]:
+    """Returns each place with those before and after it.
+
+    Between examined pictures a face bobs. If another head hides a part of it, its box shrinks for a moment.
+    """
+    boxes = [each.box for each in known]
+    near = [boxes[max(0, number - 1) : number + 2] for number in range(len(boxes))]
+    return [_Known(each.at_ms, _around(around), each.unseen_ms) for each, around in zip(known, near, strict=True)]
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def _simplified(known: Sequence[_Known]) -> list[_Known]:

@@ -1,11 +1,13 @@
-"""Suggests covers for the faces of a clip. An owner corrects them, and decides.
+"""Suggests covers for the faces of a clip, and for number plates if asked. An owner corrects them, and decides.
 
 Each film is decoded, and a picture at least each 100 ms is examined at several sizes, so that far and near faces are
-found. Only the places of faces leave this process. It recognises no one and keeps no picture.
+found. Only places leave this process. It recognises no one, reads no plate and keeps no picture.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Final
@@ -14,20 +16,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.clients.media.face_covers import Suggestion
+from agent.clients.media.face_covers import Suggestion, at_most
 from agent.clients.media.face_network import Face, FaceNetwork, overlap
 from agent.clients.media.face_tracks import LEAST_SCORE, SAMPLE_MS, Box, FaceTracker
+from agent.clients.media.plate_cascade import PlateCascade
 from agent.clients.media.redact import opened
 from agent.core.timebase import NS_PER_MS, NS_PER_S
+from agent.core.vault.redactions import RedactionKind
 from agent.media.playable import pictures_of
 
 __all__ = ["examine", "suggest_covers"]
 
 WIDEST_PX: Final = 1280
+MOST_PX: Final = 1280 * 1800
+"""A taller picture is examined at a smaller width, so that it has no more pixels."""
 SIZES: Final = 3
 """A picture is examined at this width, or its own if it is smaller, at half of it, and so on: this many sizes. The
 network's largest face has 300 pixels."""
 WIDE_EACH: Final = 3
+PLATES_EACH: Final = 5
+"""Number plates are looked for in each fifth picture."""
+SURE_HITS: Final = 2
+"""A plate with this many hits is 50 % sure."""
 """The widest size takes most of the time, so it is examined in each third picture. Patterns are followed between."""
 DARK: Final = 70
 BRIGHT: Final = 110
@@ -38,22 +48,28 @@ LUMA_PX: Final = 640
 _MOST_OVERLAP: Final = 0.45
 
 
-def suggest_covers(films: Sequence[tuple[bytes, int]]) -> list[Suggestion]:
+def suggest_covers(films: Sequence[tuple[bytes, int]], *, plates: bool = False) -> list[Suggestion]:
     """Returns covers of a clip, in ms of the clip. `films`: its segments, and the length of each by its record, in ms.
 
+    `plates`: look for number plates, too. A plan takes what is returned: each film has at most `MOST_REDACTIONS`.
     Raises `FormatError` if a film fails to open.
     """
     cv2.setNumThreads(1)  # the planes are small: threads would wait for each other
     network, tracker = FaceNetwork(), FaceTracker()
+    cascade, plate_tracker = PlateCascade() if plates else None, FaceTracker(RedactionKind.PLATE)
     begin_ms, count = 0, 0
     for media, length_ms in films:
         for at_ms, picture in _sampled(media):
             if at_ms <= length_ms:
                 luma, faces = examine(network, picture, is_wide=count % WIDE_EACH == 0)
-                count += 1
                 tracker.add(begin_ms + at_ms, luma, faces)
+                if cascade is not None:
+                    found = plates_in(cascade, picture) if count % PLATES_EACH == 0 else []
+                    plate_tracker.add(begin_ms + at_ms, luma, found)
+                count += 1
         begin_ms += length_ms
-    return tracker.finish(begin_ms)
+    ends_ms = list(itertools.accumulate(length_ms for _media, length_ms in films))
+    return at_most(tracker.finish(begin_ms) + plate_tracker.finish(begin_ms), ends_ms)
 
 
 def examine(
@@ -64,7 +80,7 @@ def examine(
     `is_wide`: examine it at more than `LUMA_PX`, too.
     """
     height, width = picture.shape[:2]
-    columns = min(LUMA_PX, width)
+    columns = min(LUMA_PX, widest_px(width, height))
     small = cv2.resize(picture, (columns, max(1, round(height * columns / width))), interpolation=cv2.INTER_AREA)
     luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
     brightness = float(luma.mean())
@@ -73,7 +89,7 @@ def examine(
         copy = np.asarray(cv2.convertScaleAbs(picture, alpha=min(MOST_GAIN, BRIGHT / max(1.0, brightness))), np.uint8)
     found: list[Face] = []
     for halvings in range(SIZES):
-        columns = min(WIDEST_PX, width) >> halvings
+        columns = max(1, widest_px(width, height) >> halvings)
         rows = max(1, round(height * columns / width))
         if columns < copy.shape[1]:
             copy = np.asarray(cv2.resize(copy, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
@@ -89,6 +105,24 @@ def examine(
         if all(overlap(face, other) <= _MOST_OVERLAP for other in kept):
             kept.append(face)
     return luma, [(face.score, (face.left, face.top, face.right, face.bottom)) for face in kept]
+
+
+def widest_px(width: int, height: int) -> int:
+    """Returns the greatest width, in pixels, at which a picture of this size is examined."""
+    return max(1, min(WIDEST_PX, width, math.isqrt(MOST_PX * width // height)))
+
+
+def plates_in(cascade: PlateCascade, picture: NDArray[np.uint8]) -> list[tuple[float, Box]]:
+    """Returns the number plates of a BGR picture with their scores, the surest first."""
+    height, width = picture.shape[:2]
+    columns = widest_px(width, height)
+    rows = max(1, round(height * columns / width))
+    small = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+    return [
+        (each.hits / (each.hits + SURE_HITS),
+         (each.left / columns, each.top / rows, each.right / columns, each.bottom / rows))
+        for each in cascade.find(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8))
+    ]  # fmt: skip
 
 
 def _sampled(media: bytes) -> Iterator[tuple[int, NDArray[np.uint8]]]:

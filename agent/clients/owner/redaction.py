@@ -58,7 +58,8 @@ from agent.wire.statements import Redacted, SealedItem
 
 __all__ = ["FileRedactor", "RedactedFile", "Redactions", "film_length_ms", "plan_of", "read_plan"]
 
-_PLAN_LIMIT_BYTES: Final = 1 << 20
+_PLAN_LIMIT_BYTES: Final = 8 << 20
+"""`suggest` writes 64 covers of 62 places for each segment of a crowd: a minute of them fits."""
 _SECRET_BYTES: Final = 16
 _MS_PER_S: Final = 1000
 _PERCENT: Final = WHOLE // 100
@@ -181,7 +182,7 @@ def plan_of(covers: Sequence[tuple[int, Suggestion]]) -> dict[str, object]:
         "redactions": [
             {
                 "clip": clip,
-                "kind": RedactionKind.FACE.value,
+                "kind": each.kind.value,
                 "from_s": each.from_ms / _MS_PER_S,
                 "until_s": each.until_ms / _MS_PER_S,
                 "places": [
@@ -203,7 +204,7 @@ def read_plan(data: bytes, seen: RequestReview) -> Redactions:
     Raises `ConfigurationError`, which names the entry, if it is malformed or names something that is missing.
     """
     if len(data) > _PLAN_LIMIT_BYTES:
-        raise ConfigurationError("The plan of redactions is too large.", remedy="Write at most 1 MiB.")
+        raise ConfigurationError("The plan of redactions is too large.", remedy="Write at most 8 MiB.")
     try:
         plan = msgspec.json.decode(data, type=_Plan)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

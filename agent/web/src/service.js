@@ -19,6 +19,7 @@ const PROGRAM = [
   "microphone.js",
   "faces.js",
   "faces.bin",
+  "plates.json",
   "page.css",
   "icon-192.png",
   "icon.svg",

@@ -559,21 +559,26 @@ const operations = {
     return decisions.approve(reviewed(id), own, choice, firstThatOpens, redacted);
   },
 
-  /** Begins to look for faces in the films of a clip. Returns the number of this search. */
-  async beginSuggesting() {
+  /**
+   * Begins to look for faces in the films of a clip, and for number plates if asked. Returns the number of this search.
+   *
+   * @param {{ plates: boolean }} options
+   */
+  async beginSuggesting({ plates }) {
     if (!("OffscreenCanvas" in globalThis)) throw new PageError("error.no-webcodecs");
     // With the version of this program, as the page asks for its other files.
     const { search } = new URL(import.meta.url);
-    /** @type {[typeof import("./media/suggest_covers.js"), Response]} */
-    const [program, answer] = await Promise.all([
+    /** @type {[typeof import("./media/suggest_covers.js"), Response, Response | undefined]} */
+    const [program, answer, cascade] = await Promise.all([
       import(`/static/faces.js${search}`),
       fetch(`/static/faces.bin${search}`),
+      plates ? fetch(`/static/plates.json${search}`) : undefined,
     ]).catch(() => {
       throw new LostError();
     });
-    if (!answer.ok) throw new LostError();
+    if (!answer.ok || cascade?.ok === false) throw new LostError();
     const file = new Uint8Array(await answer.arrayBuffer());
-    return suggesting.begin(new program.CoverSuggester(file, { decoded, msOf, picturesIn }));
+    return suggesting.begin(new program.CoverSuggester(file, await cascade?.json(), { decoded, msOf, picturesIn }));
   },
 
   /**
@@ -587,12 +592,12 @@ const operations = {
   },
 
   /**
-   * The covers that are suggested for the clip.
+   * The covers that are suggested for the clip, at most this many.
    *
-   * @param {{ run: number }} options
+   * @param {{ run: number, most: number }} options
    */
-  async suggestions({ run }) {
-    return suggesting.finish(run);
+  async suggestions({ run, most }) {
+    return suggesting.finish(run, most);
   },
 
   /**

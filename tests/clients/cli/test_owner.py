@@ -23,7 +23,7 @@ from agent.clients.owner.keys import KIT, OwnerKeys
 from agent.clients.owner.recovery_kit import kit_name
 from agent.core.consent import Event, RequestState
 from agent.core.languages import LANGUAGES
-from agent.core.vault.redactions import Place
+from agent.core.vault.redactions import Place, RedactionKind
 from agent.core.vault.segment import split_media
 from agent.ipc.rpc_server import control_server
 from agent.wire import base64, envelope, strictjson
@@ -600,9 +600,11 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
     door, request, _ = asked
     looked_at: list[int] = []
 
-    def suggest(_media: ConfinedMedia, films: list[tuple[bytes, int]]) -> list[Suggestion]:
+    def suggest(_media: ConfinedMedia, films: list[tuple[bytes, int]], *, plates: bool) -> list[Suggestion]:
         looked_at.append(len(films))
-        return [Suggestion(0, 900, (Place(0, 1235, 8190, 8765, 1810), Place(900, 7, 3, 29, 1)), 0.875)]
+        places = Place(0, 1235, 8190, 8765, 1810), Place(900, 7, 3, 29, 1)
+        kinds = (RedactionKind.FACE, RedactionKind.PLATE, RedactionKind.AREA)[: 3 if plates else 1]
+        return [Suggestion(0, 900, places, 0.875, kind) for kind in kinds]
 
     monkeypatch.setattr(ConfinedMedia, "suggest", suggest)
     plan = tmp_path / "plan.json"
@@ -613,6 +615,10 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
     planned = json.loads(plan.read_text())["redactions"]
     assert [each["clip"] for each in planned] == [1, 2]
     assert planned[0]["places"] == [[0.0, 12.35, 81.9, 87.65, 18.1], [0.9, 0.07, 0.03, 0.29, 0.01]]
+    both = door("suggest", request, "--plates", "--out", plan)
+    assert "2. clip 1: a number plate, 0.00 s – 0.90 s, 88% sure" in both.out
+    assert "3. clip 1: several things, 0.00 s – 0.90 s, 88% sure" in both.out
+    assert [each["kind"] for each in json.loads(plan.read_text())["redactions"]][:3] == ["face", "plate", "area"]
     seen = door("redact", request, plan, "--out", tmp_path / "look")
     assert (seen.status, door.device.requests[request].state) == (0, RequestState.PENDING)
     assert sorted(path.name for path in (tmp_path / "look").iterdir()) == [

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import io
+import itertools
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from agent.clients.media import face_tracks
 from agent.clients.media.confined import ConfinedMedia
-from agent.clients.media.face_covers import Suggestion
+from agent.clients.media.face_covers import Suggestion, at_most
 from agent.clients.media.face_network import FaceNetwork
-from agent.clients.media.face_tracks import FaceTracker
+from agent.clients.media.face_tracks import FaceTracker, followed
+from agent.clients.media.plate_cascade import PlateCascade
 from agent.clients.media.redact import cover_film, require_covered
-from agent.clients.media.suggest import suggest_covers
-from agent.core.vault.redactions import MOST_PLACES, WHOLE, Place, Redaction, RedactionKind, covered_pixels, place_at
+from agent.clients.media.suggest import MOST_PX, suggest_covers, widest_px
+from agent.core.vault.redactions import (
+    MOST_PLACES,
+    MOST_REDACTIONS,
+    WHOLE,
+    Place,
+    Redaction,
+    RedactionKind,
+    covered_pixels,
+    place_at,
+)
 from agent.errors import ConfigurationError, FormatError
-from tests.faces import Seen, film_of, scene, uncovered
+from tests.faces import Seen, film_of, scene, uncovered, with_plate
 
 WIDTH, HEIGHT, PER_S = 320, 192, 10
 Box = tuple[float, float, float, float]
@@ -81,6 +94,89 @@ def test_another_file_of_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "faces.bin").write_bytes(b"\0" * 101_708)
     with pytest.raises(ConfigurationError, match="not the network"):
         FaceNetwork(tmp_path / "faces.bin")
+    (tmp_path / "plates.json").write_bytes(b"[]")
+    with pytest.raises(ConfigurationError, match="not the network"):
+        PlateCascade(tmp_path / "plates.json")
+    with pytest.raises(ConfigurationError, match="missing"):
+        PlateCascade(tmp_path / "other.json")
+
+
+def test_a_number_plate_that_moves_is_covered_if_plates_are_looked_for() -> None:
+    walls = scene([[Seen(60, 50, 40)]] * 8, WIDTH, HEIGHT)
+    boxes = [(100 + 8 * n, 120 - n, 190 + 8 * n, 139 - n) for n in range(8)]
+    film = film_of([with_plate(wall, box) for wall, box in zip(walls, boxes, strict=True)], PER_S)
+    assert [each.kind for each in suggest_covers([(film, 800)])] == [RedactionKind.FACE]
+    covers = suggest_covers([(film, 800)], plates=True)
+    assert sorted(each.kind.value for each in covers) == ["face", "plate"]
+    plates = [each for each in covers if each.kind is RedactionKind.PLATE]
+    for number, box in enumerate(boxes):
+        (cover,) = covers_at(plates, 100 * number)
+        assert max(cover[0] - box[0], cover[1] - box[1], box[2] - cover[2], box[3] - cover[3]) <= 0, number
+    with ConfinedMedia() as media:
+        assert media.suggest([(film, 800)], plates=True) == covers
+
+
+def test_a_tall_picture_is_examined_at_a_smaller_width() -> None:
+    sizes = [
+        (1280, 720),
+        (3840, 2160),
+        (1536, 2048),
+        (1080, 1920),
+        (1280, 4000),
+        (640, 65_535),
+        (2, 65_535),
+        (65_535, 2),
+    ]
+    assert [widest_px(*size) for size in sizes] == [1280, 1280, 1280, 1080, 858, 150, 2, 1280]
+    assert all(widest_px(*size) * round(size[1] * widest_px(*size) / size[0]) <= MOST_PX * 1.01 for size in sizes)
+
+
+def test_covers_of_a_crowd_are_joined_so_that_a_plan_takes_them() -> None:
+    """Each film of the clip has at most 64, and each place stays covered at each moment."""
+    chance = random.Random(7)
+    crowd = []
+    for _ in range(150):
+        begin, left, top = chance.randint(0, 7000), chance.randint(0, 9000), chance.randint(0, 9000)
+        places = (Place(begin, left, top, 400, 800), Place(begin + 900, left + 300, top + 200, 400, 800))
+        kind = chance.choice([RedactionKind.FACE, RedactionKind.PLATE])
+        crowd.append(Suggestion(begin, begin + 1000, places, chance.random(), kind))
+    ends = [2000, 4000, 8000]
+    found = at_most(crowd, ends)
+    for begin, end in itertools.pairwise([0, *ends]):
+        assert len([each for each in found if each.from_ms <= end and each.until_ms >= begin]) <= MOST_REDACTIONS
+    for each in crowd:
+        assert any(
+            other.from_ms <= each.from_ms
+            and other.until_ms >= each.until_ms
+            and (other == each or all(_is_inside(place, other.places[0]) for place in each.places))
+            for other in found
+        )
+    assert {each.kind for each in found} == {RedactionKind.FACE, RedactionKind.PLATE, RedactionKind.AREA}
+    assert at_most(crowd[:64], [8000]) == crowd[:64]
+
+
+def test_the_smallest_cover_is_joined_with_the_one_that_grows_least() -> None:
+    def cover(left: int, size: int, from_ms: int, kind: RedactionKind = RedactionKind.FACE) -> Suggestion:
+        return Suggestion(from_ms, from_ms + 100, (Place(from_ms, left, 100, size, size),), left / 10_000, kind)
+
+    near, far, small = cover(500, 300, 0), cover(4000, 300, 0), cover(900, 200, 50)
+    joined = Suggestion(0, 150, (Place(0, 500, 100, 600, 300),), 0.09)
+    assert at_most([near, far, small], [150], most=2) == [far, joined]
+    plate = cover(900, 200, 50, RedactionKind.PLATE)
+    assert at_most([near, far, plate], [150], most=2)[1].kind is RedactionKind.AREA
+    assert at_most([near, far, small], [150], most=0) == [Suggestion(0, 150, (Place(0, 500, 100, 3800, 300),), 0.4)]
+    # A cover that ends with a film may reach a millisecond into the next: a plan has decimals of seconds.
+    assert len(at_most([near, cover(4000, 300, 103)], [102, 204], most=1)) == 1
+    assert len(at_most([near, cover(4000, 300, 104)], [102, 204], most=1)) == 2
+
+
+def _is_inside(place: Place, other: Place) -> bool:
+    return (
+        other.left <= place.left
+        and other.top <= place.top
+        and place.left + place.width <= other.left + other.width
+        and place.top + place.height <= other.top + other.height
+    )
 
 
 # -- faces of single pictures become covers ----------------------------------------------------------------------------
@@ -129,6 +225,77 @@ def test_a_picture_made_of_faces_takes_no_more_time_than_its_surest_faces() -> N
     covers = tracked([grid])
     assert len(covers) == face_tracks.MOST_FACES
     assert min(each.score for each in covers) == pytest.approx(1 - (face_tracks.MOST_FACES - 1) / 1000)
+
+
+def box(x: float, y: float, width: float = 0.1, height: float = 0.2) -> Box:
+    return (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+def places(cover: Suggestion) -> list[tuple[int, int, int, int, int]]:
+    return [(each.at_ms, each.left, each.top, each.width, each.height) for each in cover.places]
+
+
+def test_a_cover_is_larger_than_its_face_by_the_margin_and_the_tolerance() -> None:
+    """Each side by 38 % of the face's width or height."""
+    (still,) = tracked([[(0.9, box(0.5, 0.4))]] * 3)
+    assert (still.from_ms, still.until_ms, still.score, still.kind) == (0, 300, 0.9, RedactionKind.FACE)
+    assert places(still) == [(0, 4120, 2240, 1761, 3520), (200, 4120, 2240, 1761, 3520)]
+    # Each place is joined with those of the pictures before and after.
+    (two,) = tracked([[], [(0.9, box(0.5, 0.4))], [(0.8, box(0.52, 0.4))], *([[]] * 8)])
+    assert (two.from_ms, two.until_ms) == (0, 600)
+    assert places(two) == [(100, 4120, 2240, 1961, 3520), (200, 4120, 2240, 1961, 3520)]
+
+
+def test_a_cover_has_a_place_where_its_way_bends() -> None:
+    (bent,) = tracked([[(0.9, box(0.3 + 0.03 * min(n, 4), 0.4 + 0.05 * max(0, n - 4)))] for n in range(9)])
+    assert places(bent) == [
+        (0, 2120, 2240, 2060, 3520), (100, 2120, 2240, 2360, 3520), (300, 2720, 2240, 2360, 3520),
+        (500, 3320, 2240, 1760, 4520), (700, 3320, 3240, 1760, 4520), (800, 3320, 3740, 1760, 4020),
+    ]  # fmt: skip
+    # The line between two places leaves out what deviates by less than 8 % of the face, and no more.
+    for offset, count in ((0.0075, 2), (0.0085, 3)):
+        (cover,) = tracked([[(0.9, box(0.5 + (offset if 3 <= n <= 5 else 0), 0.4))] for n in range(9)])
+        assert len(cover.places) == count, offset
+
+
+def test_a_gap_is_covered_along_a_straight_line() -> None:
+    seen = [(0.9, box(0.3, 0.4))], [(0.7, box(0.36, 0.44))]
+    (cover,) = tracked([[seen[0][0]]] * 2 + [[]] * 3 + [[seen[1][0]]] * 2 + [[]] * 20)
+    assert (cover.from_ms, cover.until_ms, cover.score) == (0, 1000, 0.9)
+    assert places(cover) == [
+        (0, 2120, 2240, 1760, 3520), (100, 2120, 2240, 2360, 3921),
+        (500, 2120, 2240, 2360, 3921), (600, 2720, 2639, 1760, 3522),
+    ]  # fmt: skip
+
+
+def test_a_face_beyond_the_rim_has_the_smallest_place() -> None:
+    (left,) = tracked([[(0.9, box(-0.15, 0.1))]] * 2)
+    assert places(left)[0] == (0, 0, 0, 1, 2761)
+    (right,) = tracked([[(0.9, box(1.15, 1.2))]] * 2)
+    assert places(right)[0] == (0, WHOLE - 1, WHOLE - 1, 1, 1)
+
+
+def test_a_face_within_a_longer_cover_has_none_of_its_own() -> None:
+    inner, outer = (0.95, box(0.5, 0.5, 0.04, 0.08)), (0.9, box(0.5, 0.5, 0.2, 0.4))
+    (cover,) = tracked([[inner, outer]] * 3 + [[outer]] * 7)
+    assert places(cover) == [(0, 3240, 1480, 3520, 7040), (900, 3240, 1480, 3520, 7040)]
+
+
+def test_a_pattern_is_found_where_it_has_moved() -> None:
+    rough = np.random.default_rng(3).integers(0, 256, (90, 160)).astype(np.uint8)
+    before = np.asarray(cv2.GaussianBlur(rough, (0, 0), 2), np.uint8)
+    pattern = (0.3, 0.2, 0.6, 0.6)  # 48 by 36 pixels: a step of the search is 4 by 3
+    moved = np.roll(before, (3, 4), (0, 1))
+    assert followed(before, pattern, moved, pattern) == pytest.approx((0.325, 0.2 + 3 / 90, 0.625, 0.6 + 3 / 90))
+    assert followed(before, pattern, before, (0.35, 0.2, 0.65, 0.6)) == pytest.approx(pattern)
+    assert followed(before, pattern, 255 - before, pattern) != pytest.approx(pattern)
+    other = np.asarray(cv2.GaussianBlur(rough[::-1, ::-1], (0, 0), 2), np.uint8)
+    assert followed(before, pattern, other, pattern) is None
+    assert followed(np.zeros_like(before), pattern, before, pattern) is None
+    assert followed(before, pattern, np.zeros_like(before), pattern) is None
+    # Brighter and with more contrast, it is the same pattern.
+    brighter = (60 + before.astype(float) * 0.7).astype(np.uint8)
+    assert followed(before, pattern, brighter, pattern) == pytest.approx(pattern)
 
 
 def test_a_small_fast_face_is_one_cover() -> None:

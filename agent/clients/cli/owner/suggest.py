@@ -15,6 +15,7 @@ from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Suggestion
 from agent.clients.owner.redaction import film_length_ms, plan_of
 from agent.clients.owner.review import RequestReview, ReviewedClip
+from agent.core.vault.redactions import RedactionKind
 from agent.errors import FormatError
 from agent.ipc.control_client import DeviceLink
 from agent.platform import files
@@ -30,29 +31,29 @@ __all__ = ["suggest"]
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="PLAN", required=True,
     help="Write the plan here, for 'doorward owner redact'.",
 )  # fmt: skip
+@click.option("--plates", is_flag=True, help="Look for number plates, too. Many covers are in vain.")
 @json_option
-def suggest(request_id: str, folder: Path, device: Path, out: Path, as_json: bool) -> None:
+def suggest(request_id: str, folder: Path, device: Path, out: Path, plates: bool, as_json: bool) -> None:
     """Suggest covers for the faces in a request's footage.
 
     This machine looks for faces in each clip that matches, and writes covers for them as a plan.  It recognises no one.
     Nothing is sent.  REQUEST is its id or the beginning of it.
 
     The suggestions are a beginning.  Some faces are missed, for example turned, far or in the dark, and some covers are
-    in vain.  No number plates are looked for.  Correct the plan, and look at every picture with 'doorward owner redact'
-    before you share.
+    in vain.  Number plates are looked for with --plates, and small or slanted ones are missed.  Correct the plan, and
+    look at every picture with 'doorward owner redact' before you share.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         seen = RequestReview.fetch(link, keys, find_request(link, request_id))
         with ConfinedMedia() as media:
-            found = [(clip.number, each) for clip in seen.clips for each in _covers(seen, clip, media)]
+            found = [(clip.number, each) for clip in seen.clips for each in _covers(seen, clip, media, plates)]
     files.write(out, json.dumps(plan_of(found), indent=1).encode() + b"\n")
     if as_json:
         emit_json({"request": seen.request.id, "plan": str(out), "covers": len(found)})
         return
     for number, (clip, each) in enumerate(found, start=1):
-        span = f"{each.from_ms / 1000:.2f} s – {each.until_ms / 1000:.2f} s"
-        click.echo(f"{number}. {in_words('clip')} {clip}: {in_words(f'a face, {span}, {each.score:.0%} sure')}")
+        click.echo(f"{number}. {in_words('clip')} {clip}: {_words(each)}")
     say(
         f"{counted(len(found), 'cover')} in {out}.  Nothing was sent.  Correct them, and look at every picture:",
         err=True,
@@ -60,9 +61,18 @@ def suggest(request_id: str, folder: Path, device: Path, out: Path, as_json: boo
     click.echo(f"    doorward owner redact {seen.name[:8]} {out} --out FOLDER", err=True)
 
 
-def _covers(seen: RequestReview, clip: ReviewedClip, media: ConfinedMedia) -> list[Suggestion]:
+def _words(each: Suggestion) -> str:
+    span = f"{each.from_ms / 1000:.2f} s – {each.until_ms / 1000:.2f} s"
+    if each.kind is RedactionKind.PLATE:
+        return in_words(f"a number plate, {span}, {each.score:.0%} sure")
+    if each.kind is RedactionKind.AREA:
+        return in_words(f"several things, {span}, {each.score:.0%} sure")
+    return in_words(f"a face, {span}, {each.score:.0%} sure")
+
+
+def _covers(seen: RequestReview, clip: ReviewedClip, media: ConfinedMedia, plates: bool) -> list[Suggestion]:
     films = [(seen.open(each.id).media, film_length_ms(each.record.span)) for each in clip.segments]
     try:
-        return media.suggest(films)
+        return media.suggest(films, plates=plates)
     except FormatError as error:
         raise FormatError(f"Clip {clip.number} cannot be examined: {error.message}") from error

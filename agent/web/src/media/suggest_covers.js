@@ -1,9 +1,11 @@
-// Suggests covers for the faces of a clip, film by film. Nothing recognises anyone, and no picture leaves the browser.
+// Suggests covers for the faces of a clip, and for number plates if asked, film by film. Nothing recognises anyone, and no picture leaves the browser.
 // The worker loads it only if an owner asks, so it imports nothing of the worker's program but types.
-import { FaceTracker, LEAST_SCORE, SAMPLE_MS } from "../owner/face_tracks.js";
+import { atMost, FaceTracker, LEAST_SCORE, SAMPLE_MS } from "../owner/face_tracks.js";
 import { bestOf, FaceNetwork } from "./face_network.js";
+import { PlateCascade } from "./plate_cascade.js";
 
 /** @import { Bytes } from "../types.js" */
+/** @import { Stage } from "./plate_cascade.js" */
 /** @import { Box } from "../owner/face_tracks.js" */
 /** @typedef {Pick<typeof import("./cover_film.js"), "msOf">} Times */
 /** @typedef {Pick<typeof import("./decoded.js"), "decoded">} Decoder */
@@ -14,6 +16,10 @@ const WIDEST_PX = 1280;
 const SIZES = 3;
 /** The widest size takes most of the time, so it is examined in each third picture. */
 const WIDE_EACH = 3;
+/** A taller picture is examined at a smaller width, so that it has no more pixels. */
+const MOST_PX = 1280 * 1800;
+const PLATES_EACH = 5;
+const SURE_HITS = 2;
 const LUMA_PX = 640;
 /** A picture with a lower mean brightness is brightened to `BRIGHT`, by at most `MOST_GAIN`, before it is examined. */
 const DARK = 70;
@@ -22,17 +28,21 @@ const MOST_GAIN = 4;
 
 export class CoverSuggester {
   #tracker = new FaceTracker();
+  #plateTracker = new FaceTracker("plate");
   #network;
+  #cascade;
   #films;
   #beginMs = 0;
   #count = 0;
 
   /**
    * @param {Bytes} file faces.bin
+   * @param {Stage[] | undefined} plates plates.json, to look for number plates, too
    * @param {Times & Decoder & Reader} films what reads a film
    */
-  constructor(file, films) {
+  constructor(file, plates, films) {
     this.#network = new FaceNetwork(file);
+    this.#cascade = plates && new PlateCascade(plates);
     this.#films = films;
   }
 
@@ -61,8 +71,12 @@ export class CoverSuggester {
     this.#beginMs += lengthMs;
   }
 
-  finish() {
-    return this.#tracker.finish(this.#beginMs);
+  /** @param {number} most covers that the clip has room for */
+  finish(most) {
+    return atMost(
+      [this.#tracker, this.#plateTracker].flatMap((each) => each.finish(this.#beginMs)),
+      most,
+    );
   }
 
   /**
@@ -74,7 +88,7 @@ export class CoverSuggester {
     /** @type {OffscreenCanvas[]} */
     const sizes = [];
     for (let halvings = 0; halvings < SIZES; halvings++) {
-      const columns = Math.min(WIDEST_PX, width) >> halvings;
+      const columns = Math.max(1, widestPx(width, height) >> halvings);
       sizes.push(scaled(sizes[halvings - 1] ?? frame, columns, Math.max(1, Math.round((height * columns) / width))));
     }
     const luma = lumaOf(sizes.find((each) => each.width <= LUMA_PX) ?? sizes[SIZES - 1]);
@@ -89,12 +103,40 @@ export class CoverSuggester {
       for (const { score, left, top, right, bottom } of this.#network.find(data, columns, rows, LEAST_SCORE))
         found.push({ score, left: left / columns, top: top / rows, right: right / columns, bottom: bottom / rows });
     }
+    const plates = this.#cascade && this.#count % PLATES_EACH === 0 ? platesIn(this.#cascade, sizes[0]) : [];
+    if (this.#cascade) this.#plateTracker.add(at, luma, plates);
     this.#count++;
     const faces = bestOf(found).map(
       ({ score, left, top, right, bottom }) => /** @type {[number, Box]} */ ([score, [left, top, right, bottom]]),
     );
     this.#tracker.add(at, luma, faces);
   }
+}
+
+/**
+ * The greatest width, in pixels, at which a picture of this size is examined.
+ *
+ * @param {number} width
+ * @param {number} height
+ */
+export const widestPx = (width, height) =>
+  Math.max(1, Math.min(WIDEST_PX, width, Math.floor(Math.sqrt(Math.floor((MOST_PX * width) / height)))));
+
+/**
+ * @param {PlateCascade} cascade
+ * @param {OffscreenCanvas} canvas
+ */
+function platesIn(cascade, canvas) {
+  const { width, height } = canvas;
+  return cascade
+    .find(lumaOf(canvas))
+    .map(
+      ({ hits, left, top, right, bottom }) =>
+        /** @type {[number, Box]} */ ([
+          hits / (hits + SURE_HITS),
+          [left / width, top / height, right / width, bottom / height],
+        ]),
+    );
 }
 
 /**

@@ -3,7 +3,7 @@
 
 /** @import { Bytes } from "../types.js" */
 /** @import { Draft } from "../owner/cover_draft.js" */
-/** @typedef {{ add: (media: Bytes, lengthMs: number) => Promise<void>, finish: () => Draft[] }} Suggester */
+/** @typedef {{ add: (media: Bytes, lengthMs: number) => Promise<void>, finish: (most: number) => Draft[] }} Suggester */
 
 export class SuggestRuns {
   /** @type {Suggester | undefined} */
@@ -38,10 +38,11 @@ export class SuggestRuns {
    * The covers that the search suggests. None if another one has begun.
    *
    * @param {number} run
+   * @param {number} most
    */
-  finish(run) {
+  finish(run, most) {
     if (run !== this.#run) return [];
-    const found = this.#newest?.finish() ?? [];
+    const found = this.#newest?.finish(most) ?? [];
     this.#newest = undefined;
     return found;
   }

@@ -8,16 +8,17 @@ import { MOST_PLACES, WHOLE } from "../wire/redactions.js";
 /** @typedef {[left: number, top: number, right: number, bottom: number]} Box in shares of the picture */
 /** @typedef {{ data: Uint8Array | Bytes, rows: number, columns: number }} Luma brightness of a picture */
 /** @typedef {{ at: number, box: Box, unseen: number }} Known where a face is at a moment, in ms; ms to a detection */
+/** @typedef {Draft & { places: Wire.Place[] }} Suggested */
 /** @typedef {{ known: Known[], scores: number[], seen: number, isOpen: boolean }} Track */
 
 export const SAMPLE_MS = 100;
-export const LEAST_SCORE = 0.3;
+export const LEAST_SCORE = 0.25;
 const FOLLOW_MS = 2000;
 const HOLD_MS = 400;
 const SURE_SCORE = 0.5;
 const SURE_COUNT = 3;
 const LEAST_LIKENESS = 0.6;
-const MARGIN = 0.25;
+const MARGIN = 0.3;
 const GROWTH_PER_S = 0.25;
 const TOLERANCE = 0.08;
 const GRID = 12;
@@ -29,10 +30,16 @@ const MOST_RECENT = Math.floor(FOLLOW_MS / SAMPLE_MS) + 2;
 
 /** Takes the examined pictures of a clip in order, and returns the covers. */
 export class FaceTracker {
+  #kind;
   /** @type {Track[]} */
   #tracks = [];
   /** @type {{ at: number, luma: Luma }[]} */
   #recent = [];
+
+  /** @param {"face" | "plate"} [kind] */
+  constructor(kind = "face") {
+    this.#kind = kind;
+  }
 
   /**
    * @param {number} at ms of the clip
@@ -62,7 +69,7 @@ export class FaceTracker {
    * The covers of the clip, the longest first.
    *
    * @param {number} lengthMs
-   * @returns {Draft[]}
+   * @returns {Suggested[]}
    */
   finish(lengthMs) {
     const counted = this.#tracks.filter(
@@ -72,8 +79,8 @@ export class FaceTracker {
     /** @type {Track[]} */
     const kept = [];
     for (const track of counted) if (!kept.some((other) => isWithin(track, other))) kept.push(track);
-    const found = kept.flatMap((track) => draftsOf(track, lengthMs));
-    /** @param {Draft} draft */
+    const found = kept.flatMap((track) => draftsOf(track, lengthMs, this.#kind));
+    /** @param {Suggested} draft */
     const length = (draft) => draft.until_ms - draft.from_ms;
     return found.sort((one, other) => length(other) - length(one) || one.from_ms - other.from_ms);
   }
@@ -309,11 +316,12 @@ function isWithin(track, other) {
 /**
  * @param {Track} track
  * @param {number} lengthMs
- * @returns {Draft[]}
+ * @param {"face" | "plate"} kind
+ * @returns {Suggested[]}
  */
-function draftsOf(track, lengthMs) {
+function draftsOf(track, lengthMs, kind) {
   const known = track.known.map(grown);
-  const kept = simplified(known);
+  const kept = simplified(widened(known));
   let from = Math.max(0, known[0].at - HOLD_MS);
   let until = known[known.length - 1].at + HOLD_MS;
   if (until >= lengthMs - HOLD_MS) until = lengthMs;
@@ -328,7 +336,7 @@ function draftsOf(track, lengthMs) {
   return parts.flatMap((part, i) => {
     const [begin, end] = [ends[i], ends[i + 1]];
     const places = part.filter(({ at }) => begin <= at && at <= end).map(placeOf);
-    return begin < end ? [{ kind: /** @type {const} */ ("face"), from_ms: begin, until_ms: end, places }] : [];
+    return begin < end ? [{ kind, from_ms: begin, until_ms: end, places }] : [];
   });
 }
 
@@ -340,6 +348,24 @@ function grown({ at, unseen, box: [left, top, right, bottom] }) {
   const share = MARGIN + TOLERANCE + (GROWTH_PER_S * unseen) / 1000;
   const [across, down] = [(right - left) * share, (bottom - top) * share];
   return { at, unseen, box: [left - across, top - down, right + across, bottom + down] };
+}
+
+/**
+ * Each place with those before and after it.
+ *
+ * @param {Known[]} known
+ * @returns {Known[]}
+ */
+function widened(known) {
+  return known.map((each, i) => {
+    const near = known.slice(Math.max(0, i - 1), i + 2).map(({ box }) => box);
+    /** @param {number} side */
+    const sides = (side) => near.map((box) => box[side]);
+    return {
+      ...each,
+      box: [Math.min(...sides(0)), Math.min(...sides(1)), Math.max(...sides(2)), Math.max(...sides(3))],
+    };
+  });
 }
 
 /**
@@ -381,4 +407,57 @@ function placeOf({ at, box }) {
   const [left, top] = box.slice(0, 2).map((side) => Math.max(0, Math.min(WHOLE - 1, Math.floor(side * WHOLE))));
   const [right, bottom] = box.slice(2).map((side) => Math.max(1, Math.min(WHOLE, Math.ceil(side * WHOLE))));
   return [at, left, top, Math.max(1, right - left), Math.max(1, bottom - top)];
+}
+
+// A limit for covers
+
+/**
+ * Covers that hide the same places, at most `most` of them. The smallest is joined with the one that grows least by it,
+ * as agent/clients/media/face_covers.py does.
+ *
+ * @param {Suggested[]} covers
+ * @param {number} most
+ */
+export function atMost(covers, most) {
+  const kept = [...covers];
+  while (kept.length > Math.max(1, most)) {
+    const least = kept.splice(leastOf(kept.map((each) => sizeOf(extentOf([each])))), 1)[0];
+    const growth = kept.map((each) => sizeOf(extentOf([least, each])) - sizeOf(extentOf([each])));
+    kept.push(joined(least, kept.splice(leastOf(growth), 1)[0]));
+  }
+  return kept;
+}
+
+/**
+ * The number of the first of the smallest values.
+ *
+ * @param {number[]} values
+ */
+const leastOf = (values) => values.reduce((least, each, i) => (each < values[least] ? i : least), 0);
+
+/** @param {Suggested[]} covers */
+function extentOf(covers) {
+  const places = covers.flatMap((each) => each.places);
+  return {
+    left: Math.min(...places.map(([, left]) => left)),
+    top: Math.min(...places.map(([, , top]) => top)),
+    right: Math.max(...places.map(([, left, , width]) => left + width)),
+    bottom: Math.max(...places.map(([, , top, , height]) => top + height)),
+    from: Math.min(...covers.map((each) => each.from_ms)),
+    until: Math.max(...covers.map((each) => each.until_ms)),
+  };
+}
+
+/** @param {ReturnType<typeof extentOf>} extent */
+const sizeOf = ({ left, top, right, bottom, from, until }) => (right - left) * (bottom - top) * (until - from);
+
+/**
+ * @param {Suggested} one
+ * @param {Suggested} other
+ * @returns {Suggested}
+ */
+function joined(one, other) {
+  const { left, top, right, bottom, from, until } = extentOf([one, other]);
+  const kind = one.kind === other.kind ? one.kind : "area";
+  return { kind, from_ms: from, until_ms: until, places: [[from, left, top, right - left, bottom - top]] };
 }

@@ -57,6 +57,7 @@ class CoverEditor {
   #problem = h("p.problem", { role: "alert" });
   #progress = h("p.quiet.making", { role: "status" });
   #suggest = h("button", { type: "button", onclick: () => this.#addSuggested() }, t("cover.suggest"));
+  #plates = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox" }));
   /** @type {Set<Draft>} Covers that were suggested and that the owner has not changed. */
   #suggested = new Set();
   /** @type {((share: [number, number]) => void) | undefined} What the pointer does while it is down. */
@@ -98,6 +99,7 @@ class CoverEditor {
           t("cover.add"),
         ),
         this.#suggest,
+        h("label", this.#plates, ` ${t("cover.suggest.plates")}`),
         this.#covered.clip.segments.some(({ sound }) => sound) &&
           h("button", { type: "button", onclick: add(newMute(this.#film.lengthMs)) }, t("cover.mute")),
       ),
@@ -122,19 +124,21 @@ class CoverEditor {
     }
   }
 
-  /** Looks for faces in the clip, film by film, and adds a cover for each in place of earlier suggestions. */
+  /** Looks for faces, and plates if asked, film by film, and adds a cover for each in place of earlier suggestions. */
   async #addSuggested() {
     const { segments } = this.#covered.clip;
     this.#problem.textContent = "";
     this.#suggest.disabled = true;
     try {
-      const run = await call("beginSuggesting");
+      const run = await call("beginSuggesting", { plates: this.#plates.checked });
       for (const [i, { id, lengthMs }] of segments.entries()) {
         this.#progress.textContent = t("cover.suggesting", { number: i + 1, count: segments.length });
         await call("suggestIn", { run, id, lengthMs });
         if (!this.#list.isConnected) return; // the dialog was closed
       }
-      this.#takeSuggested(await call("suggestions", { run }));
+      const most = MOST_REDACTIONS - this.#own().length;
+      this.#takeSuggested(most > 0 ? await call("suggestions", { run, most }) : []);
+      if (most <= 0) this.#problem.textContent = t("error.plan-many", { most: MOST_REDACTIONS });
     } catch (error) {
       this.#progress.textContent = "";
       this.#problem.textContent = explain(error);
@@ -143,15 +147,16 @@ class CoverEditor {
     }
   }
 
+  #own() {
+    return this.#drafts.filter((draft) => !this.#suggested.has(draft));
+  }
+
   /** @param {Draft[]} found */
   #takeSuggested(found) {
-    const own = this.#drafts.filter((draft) => !this.#suggested.has(draft));
-    const taken = found.slice(0, MOST_REDACTIONS - own.length);
-    this.#drafts.splice(0, this.#drafts.length, ...own, ...taken);
-    this.#suggested = new Set(taken);
-    this.#chosen = taken[0] ?? this.#chosen;
-    this.#progress.textContent = found.length ? t("cover.suggested", { n: taken.length }) : t("cover.suggested.none");
-    if (taken.length < found.length) this.#problem.textContent = t("error.plan-many", { most: MOST_REDACTIONS });
+    this.#drafts.splice(0, this.#drafts.length, ...this.#own(), ...found);
+    this.#suggested = new Set(found);
+    this.#chosen = found[0] ?? this.#chosen;
+    this.#progress.textContent = found.length ? t("cover.suggested", { n: found.length }) : t("cover.suggested.none");
     this.#rows();
     if (this.#chosen) this.#film.show(this.#chosen.from_ms);
   }
