@@ -23,7 +23,7 @@ from installation import answers, camera, environment
 from installation.places import Places
 from installation.system import System
 from installation.versions import Versions, numbers_of, tree_digest
-from installation.words import FailedError, fail, legible, run, say
+from installation.words import FailedError, fail, in_words, legible, run, say, tell_failure
 
 SOURCE = Path(__file__).resolve().parents[2]
 _ROLLED_BACK = 3
@@ -34,7 +34,7 @@ _BOOTS_ON_TRIAL = 2
 def main(arguments: list[str]) -> int:
     wanted = _parser().parse_args(arguments)
     if os.geteuid():
-        print("Error: only root may do this.\n  What to do: put sudo in front.", file=sys.stderr)
+        tell_failure("only root may do this.", "put sudo in front.")
         return 1
     try:
         if wanted.what == "guard":
@@ -52,15 +52,14 @@ def main(arguments: list[str]) -> int:
                 return install(Places(), wanted.source, wanted.wheelhouse, wanted.answers, is_update=wanted.update)
             return uninstall(Places(), purge=wanted.purge)
     except FailedError as error:
-        print(f"\nError: {error.message}\n  What to do: {error.remedy}", file=sys.stderr)
+        tell_failure(error.message, error.remedy)
         return 1
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-        print(
-            f"\nError: {error.filename} is on a read-only system, so this option cannot be changed here.\n"
-            "  What to do: build the card with the option in its configuration (docs/releasing.md).",
-            file=sys.stderr,
+        tell_failure(
+            f"{error.filename} is on a read-only system, so this option cannot be changed here.",
+            "build the card with the option in its configuration (docs/releasing.md).",
         )
         return 1
 
@@ -291,7 +290,8 @@ def _roll_back(versions: Versions, system: System, before: str | None, name: str
     system.apply_options()
     system.start()
     well = "runs" if system.is_healthy() else "does not run well either"
-    print(f"\nError: {name} did not run well on this machine.\n  {before} is back, and {well}.", file=sys.stderr)
+    print(f"\n{in_words('Error:')} {in_words(f'{name} did not run well on this machine.')}", file=sys.stderr)
+    print(f"  {in_words(f'{before} is back, and {well}.')}", file=sys.stderr)
     shutil.rmtree(versions.folder(name), ignore_errors=True)
     return _ROLLED_BACK
 
@@ -389,19 +389,25 @@ def _show_journal() -> None:
 def _farewell(places: Places, system: System) -> None:
     tables = tomllib.loads(places.configuration.read_text())
     page = tables.get("page")
-    print("\nDoorward is installed" + (" and runs." if system.alive else "; it starts with the next boot."))
-    print("\nNext, in this order:")
+    state = (
+        "Doorward is installed and runs." if system.alive else "Doorward is installed; it starts with the next boot."
+    )
+    print(f"\n{in_words(state)}")
+    print(f"\n{in_words('Next, in this order:')}")
     enrol = ("doorward owner enrol", "become its owner, on your own computer: docs/install.md")
     if page is not None:
         enrol = ("sudo doorward page code", "the page for your browser, where you enrol")
-    print("  doorward owner keygen          make your keys, on your own computer, not here")
-    print(f"  {enrol[0]:30} {enrol[1]}")
-    print("  sudo doorward doctor           is everything well?")
-    print("  sudo doorward status           what is it doing?")
+    for command, meaning in (
+        ("doorward owner keygen", "make your keys, on your own computer, not here"),
+        enrol,
+        ("sudo doorward doctor", "is everything well?"),
+        ("sudo doorward status", "what is it doing?"),
+    ):
+        print(f"  {command:30} {in_words(meaning)}")
     if page is not None:
         name = page.get("name") or tables.get("device", {}).get("name", "front-door").lower().replace(" ", "-")
         url = f"https://{name}.local:{page.get('port', 8443)}/"
-        print(f"\n{url}   (this machine is {socket.gethostname()})\n")
+        print(f"\n{url}   ({in_words(f'this machine is {socket.gethostname()}')})\n")
         _show_qr(places, url)
 
 

@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 
 from installation.camera import pi_cameras
-from installation.words import fail
+from installation.words import fail, in_words
 
 __all__ = ["configuration"]
 
 _CAMERAS = ("pi", "usb", "scripted")
+_INTRODUCTION = "Four questions.  Press Enter to accept the answer in brackets.  You can change every answer later."
 
 
 def configuration(template: str, answers: Path | None) -> str:
@@ -29,13 +30,14 @@ def configuration(template: str, answers: Path | None) -> str:
             fail(f"The answers {answers} cannot be read: {error}.", "give the path of a TOML file.")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return template
-    print("\nFour questions.  Press Enter to accept the answer in brackets.  You can change every answer later.\n")
+    print(f"\n{in_words(_INTRODUCTION)}\n")
     name = _ask("What is this doorbell called?", "front-door", r"[\w -]{1,64}")
     place = _ask(
         "Where is it (latitude, longitude)? Requests can match only with it.", "", r"-?\d+(\.\d+)?, *-?\d+(\.\d+)?|"
     )
     kind = _ask(f"Which camera ({', '.join(_CAMERAS)})?", "pi" if pi_cameras() else "usb", "|".join(_CAMERAS))
-    page = _ask("A page for your browser, on your own network (yes, no)?", "yes", "yes|no")
+    yes, no = in_words("yes", typed=True), in_words("no", typed=True)
+    page = _ask("A page for your browser, on your own network (yes, no)?", yes, f"yes|no|{yes}|{no}")
     text = _set(template, "name", json.dumps(name, ensure_ascii=False))
     text = _set(text, "kind", json.dumps(kind))
     if place:
@@ -44,7 +46,7 @@ def configuration(template: str, answers: Path | None) -> str:
             "#: position = { latitude = 52.3731, longitude = 4.8926 }",
             f"position = {{ latitude = {latitude}, longitude = {longitude} }}",
         )
-    return text.replace("#: [page]", "[page]") if page == "yes" else text
+    return text.replace("#: [page]", "[page]") if page in ("yes", yes) else text
 
 
 def write(path: Path, text: str, group: int) -> None:
@@ -61,10 +63,10 @@ def write(path: Path, text: str, group: int) -> None:
 
 def _ask(question: str, default: str, pattern: str) -> str:
     while True:
-        answer = input(f"  {question} [{default}] ").strip() or default
+        answer = input(f"  {in_words(question)} [{default}] ").strip() or default
         if re.fullmatch(pattern, answer):
             return answer
-        print("    That is not one of the answers.")
+        print(f"    {in_words('That is not one of the answers.')}")
 
 
 def _set(text: str, key: str, value: str) -> str:
