@@ -29,6 +29,8 @@ MOST_ASKED = 10
 _HERE = f"/neighbours/{NEIGHBOURHOOD}"
 _CONTACT = {"contact_name": "Kerkstraat neighbours", "contact_email": "moderators@kerkstraat.example"}
 _TRIES = 200
+_PATIENCE_S = 300.0
+"""A database that is killed again as it recovers is away for a minute."""
 _PAUSE_S = 0.2
 _REMOVE_EACH = 4
 """One of this many notices is removed again."""
@@ -174,7 +176,8 @@ class Neighbourhood:
     def _until(self, holds: Callable[[], bool], what: str) -> None:
         from django.contrib.sessions.backends.base import UpdateError
 
-        for _ in range(_TRIES):
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline_s:
             with suppress(UpdateError):  # the session of a moderator who signed in as the database died
                 if self._desk.again(holds):
                     return

@@ -11,6 +11,7 @@ Times are seconds of one clock that only goes forward. Pure, apart from the lock
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -220,15 +221,19 @@ def _first_late_s(times: Sequence[tuple[float, float]], since_s: float) -> float
     return min(late, default=None)
 
 
-def _without(spans: Iterable[tuple[float, float]], holes: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    left = list(spans)
-    for begins_s, ends_s in holes:
-        left = [
-            piece
-            for start_s, end_s in left
-            for piece in ((start_s, min(end_s, begins_s)), (max(start_s, ends_s), end_s))
-            if piece[0] < piece[1]
-        ]
+def _without(spans: Iterable[tuple[float, float]], holes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Both in order of time: a run has 10 000 doorbells with some dozen spans each, and looks at all in each round."""
+    left, first = [], 0
+    for begins_s, ends_s in spans:
+        while first < len(holes) and holes[first][1] <= begins_s:
+            first += 1
+        at_s = begins_s
+        for hole_begins_s, hole_ends_s in itertools.takewhile(lambda hole: hole[0] < ends_s, holes[first:]):  # noqa: B023
+            if hole_begins_s > at_s:
+                left.append((at_s, hole_begins_s))
+            at_s = max(at_s, hole_ends_s)
+        if at_s < ends_s:
+            left.append((at_s, ends_s))
     return left
 
 

@@ -52,6 +52,19 @@ def test_an_outage_of_the_shard_is_not_counted(book: Book) -> None:
     assert len(book.unheard(1000 + LATE_S)) == 1, "another shard's outage excuses nothing"
 
 
+def test_only_the_time_between_outages_counts(book: Book) -> None:
+    """Connected from 10 to 400 s and from 500 s on, with outages that touch, cover and lie between."""
+    book.links[DOOR].end(400)
+    book.links[DOOR].begin(500)
+    for begin_s, end_s in ((0, 15), (70, 75), (130, 380), (390, 510), (540, 545)):
+        book.outages[0].begin(begin_s)
+        book.outages[0].end(end_s)
+    assert book.unheard(545 + PATIENCE_S - 1) == []
+    assert book.unheard(545 + LATE_S) == [f"request at {DOOR} of shard 0: never"]
+    book.hear("request", DOOR, 545 + LATE_S)
+    assert book.unheard(1000) == [f"request at {DOOR} of shard 0: 1 s late"]
+
+
 def test_an_acknowledged_part_must_be_there_as_it_was_sent_although_its_answer_is_not_complete(book: Book) -> None:
     book.sent["d"] = Sent("request", ("0" * 64, "1" * 64), acknowledged={1})
     assert book.broken({"d": Outcome({1: "1" * 64}, 0, 0)}) == ["not delivered: d is on its way"]
