@@ -8,6 +8,9 @@ A broker may retain any number of messages for a cell. Its operator's digest ser
   trust roots come first and count, too;
 - a page only after the messages of the one before were handed over, at most `_PER_S` a second.
 
+`look_again` reads page 0 once more, before the rest of a round. The service lags by seconds, and by half a minute when
+it starts. So it may lay out a message after the first look that was published before the connection.
+
 A round is over after as many pages as the digest has. A reconnection goes on where the last one stopped, so that a
 bad line reaches every page, too. If page 0 does not come, the broker has no digest: then it sends all messages of the
 cell, as far as it retains them. A page may wait behind a flood. So while other messages come, page 0 is missing only
@@ -63,6 +66,7 @@ class CellReading(ThreadOwned):
             "_has_digest",
             "_due_ns",
             "_rest",
+            "_left",
             "_position",
             "_level",
             "_seen_ns",
@@ -88,6 +92,8 @@ class CellReading(ThreadOwned):
         """When to ask for a page. None: no round is in progress, or a page is on its way."""
         self._rest: int | None = None
         """Pages of this round behind page 0. None: page 0 has not come."""
+        self._left: int | None = None
+        """Pages of the round that a second look at page 0 interrupts. None: the page that is next begins a round."""
         self._position = 1
         self._level = float(BURST_BYTES)
         self._seen_ns: int | None = None
@@ -106,6 +112,16 @@ class CellReading(ThreadOwned):
         """Begins a round, unless one is in progress: pages far behind would never be read otherwise."""
         if self._up and self._asked is None and self._due_ns is None:
             self._begin(now)
+
+    def look_again(self, now: BootNs) -> bool:
+        """Asks for page 0 before the rest of the round. Without a digest nothing came late. Returns False if a page is
+        on its way: ask then."""
+        if self._asked is not None or self._waiting:
+            return False
+        if self._up and self._has_digest and (self._due_ns is None or self._rest is not None):
+            self._left = 0 if self._due_ns is None else self._rest
+            self._rest, self._due_ns = None, now
+        return True
 
     def move(self, cell_filter: str | None, now: BootNs) -> None:
         self._filter, self._position, self._due_ns, self._has_digest = cell_filter, 1, None, False
@@ -145,7 +161,8 @@ class CellReading(ThreadOwned):
         if self._page == 0:
             self._has_digest = True
             self._position = self._position if self._position < page.pages else 1
-            self._next(page.pages - 1, now)
+            rest, self._left = page.pages - 1 if self._left is None else min(self._left, page.pages - 1), None
+            self._next(rest, now)
         else:
             self._position = self._page + 1 if self._page + 1 < page.pages else 1
             self._next(min((self._rest or 1) - 1, page.pages - 1), now)
@@ -178,7 +195,7 @@ class CellReading(ThreadOwned):
 
     def _begin(self, now: BootNs) -> None:
         self._drop_asked()
-        self._rest = None
+        self._rest = self._left = None
         self._due_ns = None if self._filter is None else now + int(_SETTLE_S * NS_PER_S)
 
     def _next(self, rest: int | None, now: BootNs) -> None:

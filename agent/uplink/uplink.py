@@ -72,6 +72,8 @@ _AGAIN_S: Final = (900.0, 2700.0)
 """Time between two readings of what the broker retains for the cell and of all trust roots. Messages that a full
 queue dropped come again. The time is random, so that a sender cannot send just before it, and a street does not
 subscribe at one moment."""
+_LATE_S: Final = (30.0, 45.0)
+"""Time from a connection to a second look at page 0 of the digest. A request must be heard within 60 s."""
 _SOON_S: Final = (20.0, 60.0)
 """The same when it is known that something was missed."""
 _EVENTS_AT_ONCE: Final = 16
@@ -113,8 +115,8 @@ class Uplink(ThreadOwned):
         "_wanted_filter": AttributeOwner.LOCK,
         **dict.fromkeys(
             (
-                "turned_ns", "_link", "_remedy", "_look_ns", "_received", "_packet_bytes", "_again_ns", "_dropped",
-                "_cell_filter", "_sent_bytes", "_report_ns", "_report_in_flight",
+                "turned_ns", "_link", "_remedy", "_look_ns", "_received", "_packet_bytes", "_again_ns", "_late_ns",
+                "_dropped", "_cell_filter", "_sent_bytes", "_report_ns", "_report_in_flight",
             ),
             AttributeOwner.UPLINK,
         ),
@@ -159,6 +161,8 @@ class Uplink(ThreadOwned):
         self._dropped = 0
         self._uniform = uniform or random.SystemRandom().uniform
         self._again_ns = self._after(_AGAIN_S)
+        self._late_ns: int | None = None
+        """When to look at page 0 of the digest once more. None: it was done since the connection."""
         self._reading = CellReading(bus, cell_filter, self._uniform)
         self.turned_ns = 0
         """When its loop last came round, on the boot clock."""
@@ -225,12 +229,14 @@ class Uplink(ThreadOwned):
             case BusConnected(packet_bytes=packet_bytes):
                 self._link, self._remedy, self._packet_bytes = "connected", "", packet_bytes
                 self._reading.connected(now)
+                self._late_ns = self._after(_LATE_S)
                 self._report_ns = self._after(_FIRST_REPORT_S)
                 for transfer in self._transfers.values():
                     transfer.sender.connected(packet_bytes)
             case BusDisconnected(fault=fault, error=error, retry_in_s=retry_in_s):
                 self._link, self._remedy, self._packet_bytes = fault.value, str(error), None
                 self._reading.disconnected()
+                self._late_ns = None
                 self._report_ns = None
                 self._log.warning("link_down", fault=fault.value, error=error.message, retry_in_s=round(retry_in_s, 1))
                 for transfer in self._transfers.values():
@@ -305,8 +311,11 @@ class Uplink(ThreadOwned):
             self._bus.subscribe(self._cell_filter, retained=False)
         if moved:
             self._reading.move(self._cell_filter, self._now())
+            self._late_ns = self._after(_LATE_S)
         elif is_due:
             self._reading.again(self._now())
+        if self._late_ns is not None and self._now() >= self._late_ns and self._reading.look_again(self._now()):
+            self._late_ns = None
         if is_due or (moved and self._cell_filter is not None):
             self._again_ns = self._after(_AGAIN_S)
 

@@ -203,7 +203,7 @@ class _LightUplink(Uplink):
     def due_s(self) -> float:
         """Returns the seconds until the next turn, if nothing comes meanwhile."""
         now = self._now()
-        deadlines = [self._look_ns, self._again_ns]
+        deadlines = [self._look_ns, self._again_ns, *([] if self._late_ns is None else [self._late_ns])]
         deadlines += [each.sender.deadline_ns for each in self._transfers.values() if each.sender.deadline_ns]
         if (reads_ns := self._reading.deadline_ns(BootNs(now))) is not None:
             deadlines.append(reads_ns)

@@ -112,6 +112,65 @@ def test_no_more_than_the_budget_is_read_at_a_connection_and_every_page_comes_in
     assert len(device.broker.wishes) == 40
 
 
+def test_a_message_that_the_digest_lacked_at_the_connection_is_read_within_a_minute(device: Device) -> None:
+    """It was published just before the connection, and the service laid it out after the first look."""
+    device.broker.pages = digest(10)
+    device.pass_time(25)
+    device.broker.pages = digest(11)
+    assert device.reading.look_again(device.now)
+    device.pass_time(25)
+    assert [data.split()[1] for _, data in device.heard if b" 10 " in data] == [b"10"]
+    assert device.broker.wishes == [f"{CELL}/digest/{number}" for number in (0, 1, 2, 0)], "page 0 alone, once"
+
+
+def test_the_second_look_cuts_no_round_short(device: Device) -> None:
+    device.broker.pages = digest(40, 12_000)
+    device.pass_time(25)
+    assert device.reading.look_again(device.now)
+    device.pass_time(65)
+    again = device.broker.wishes.index(f"{CELL}/digest/0", 1)
+    assert again in (5, 6), "the first for which there is room again"
+    assert device.broker.wishes[again + 1] == f"{CELL}/digest/{again}", "and then where it was"
+    device.pass_time(1200)
+    assert len(device.broker.wishes) == 41, "all others once"
+    assert len({data for _, data in device.heard}) == 40
+
+
+def test_a_second_look_waits_for_a_page_that_is_on_its_way_and_for_its_messages(device: Device) -> None:
+    device.broker.pages = digest(3)
+    device.now_s += 1.1
+    assert device.reading.turn(device.now) is None
+    assert device.broker.wishes == [f"{CELL}/digest/0"]
+    assert not device.reading.look_again(device.now)
+    device._answer()
+    assert not device.reading.look_again(device.now)
+    device.pass_time(10)
+    assert device.reading.look_again(device.now)
+
+
+def test_a_second_look_without_a_line_asks_for_nothing(device: Device) -> None:
+    device.broker.pages = digest(3)
+    device.pass_time(10)
+    device.reading.disconnected()
+    assert device.reading.look_again(device.now)
+    device.pass_time(100)
+    assert len(device.broker.wishes) == 1
+
+
+def test_a_second_look_before_the_first_one_changes_nothing(device: Device) -> None:
+    device.broker.pages = digest(10)
+    assert device.reading.look_again(device.now)
+    device.pass_time(10)
+    assert device.broker.wishes == [f"{CELL}/digest/{number}" for number in range(3)]
+
+
+def test_a_cell_without_a_digest_is_read_once_at_a_connection(device: Device) -> None:
+    device.pass_time(20)
+    assert device.reading.look_again(device.now)
+    device.pass_time(100)
+    assert device.broker.wishes == [f"{CELL}/digest/0", FILTER.removeprefix("doorward/v1/areas/")]
+
+
 def test_what_trust_roots_retain_comes_first_and_leaves_less_room(device: Device) -> None:
     device.broker.pages = digest(10)
     device.reading.spent(BURST_BYTES, device.now)

@@ -340,6 +340,20 @@ def test_what_the_broker_retains_is_read_again_only_after_its_time(turns: Turns)
     )
 
 
+def test_half_a_minute_after_a_connection_the_digest_is_looked_at_once_more(turns: Turns, reading: mock.Mock) -> None:
+    """The moment is drawn from the connection on, and a page that is on its way is waited for."""
+    reading.look_again.side_effect = [False, True]
+    turns.run(CONNECTED, turns.passes(29), PAUSE, turns.passes(1), PAUSE, PAUSE, turns.passes(100), PAUSE, PAUSE)
+    assert turns.spans_s[1] == (30.0, 45.0)
+    assert reading.look_again.call_count == 2
+
+
+def test_a_lost_line_takes_the_second_look_along(turns: Turns, reading: mock.Mock) -> None:
+    down = BusDisconnected(LinkFault.UNREACHABLE, NetworkError("No program listens."), retry_in_s=1.0)
+    turns.run(CONNECTED, turns.passes(20), down, turns.passes(100), PAUSE, PAUSE)
+    assert reading.look_again.call_count == 0
+
+
 def test_messages_that_were_dropped_are_asked_for_soon_and_once(turns: Turns) -> None:
     def drop() -> None:
         turns.bus.dropped += 3
@@ -610,5 +624,5 @@ def test_a_doorbell_that_was_moved_reads_everything_again_after_its_time_in_the_
     began = turns.clock.now().boot_ns
     turns.run(PAUSE, turns.passes(890), lambda: turns.uplink.listen_to(cell), PAUSE)
     assert turns.uplink._again_ns == began + again_s * 10**9
-    assert turns.spans_s == [(900.0, 2700.0)] * (2 if cell else 1)
+    assert turns.spans_s == [(900.0, 2700.0), (30.0, 45.0), (900.0, 2700.0)][: 3 if cell else 2]
     assert told(reading) == [call.move(cell, began + 890 * 10**9)]
