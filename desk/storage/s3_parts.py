@@ -24,8 +24,11 @@ from agent.platform import files
 __all__ = ["S3Parts"]
 
 _READ_BYTES: Final = 1 << 20
-_TRIES: Final = 4
-_PATIENCE_S: Final = 20
+_TRIES: Final = 3
+_CONNECT_S: Final = 5
+_READ_S: Final = 10
+"""Seconds without a byte. A receiver publishes nothing during a call, so a store that is cut off must fail soon. The
+receiver then publishes without it, and tries again."""
 _MOST_DELETED: Final = 1000
 """Objects in one call (S3, DeleteObjects)."""
 _EXISTS: Final = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
@@ -68,8 +71,8 @@ class S3Parts:
             verify=str(authority) if authority else None,
             config=Config(
                 retries={"total_max_attempts": _TRIES, "mode": "standard"},
-                connect_timeout=_PATIENCE_S,
-                read_timeout=_PATIENCE_S,
+                connect_timeout=_CONNECT_S,
+                read_timeout=_READ_S,
                 s3={"addressing_style": "path"},
             ),
         )

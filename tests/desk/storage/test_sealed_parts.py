@@ -261,6 +261,15 @@ def test_a_store_that_does_not_answer_is_no_fault_of_the_settings() -> None:
     store.close()
 
 
+def test_a_store_that_is_cut_off_holds_a_receiver_up_for_half_of_a_doorbells_minute_at_most() -> None:
+    """The receiver publishes nothing during a call, and a doorbell must hear a request within 60 s."""
+    store = S3Parts("http://127.0.0.1:9", BUCKET, "x", ACCESS_KEY, SECRET_KEY)
+    chosen = store._client.meta.config
+    longest_s = max(chosen.connect_timeout, chosen.read_timeout) * chosen.retries["total_max_attempts"]
+    assert longest_s <= 30
+    store.close()
+
+
 @pytest.mark.parametrize(("status", "told"), [(500, "does not answer"), (503, "does not answer"), (403, "refused")])
 def test_a_gateway_whose_servers_are_away_blames_no_key(
     status: int, told: str, monkeypatch: pytest.MonkeyPatch
