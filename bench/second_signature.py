@@ -1,8 +1,8 @@
-"""Cost of the second signature of an answer and of an owner's statement, by ML-DSA-44, beside Ed25519 alone.
+"""Cost of the second signature of an answer, an owner's statement and a head of the ledger, beside Ed25519 alone.
 
-`python -m bench second_signature` signs and reads the envelope of part 0 for answers of several sizes, and approvals
-and lists of owners. It prints CPU milliseconds and bytes, both kinds in the same run. The records are random text of
-the usual length, so reading does not verify *their* signatures.
+`python -m bench second_signature` signs and reads the envelope of part 0 for answers of several sizes, approvals,
+lists of owners, and checkpoints. It prints CPU milliseconds and bytes, both kinds in the same run. The records are
+random text of the usual length, so reading does not verify *their* signatures.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core.device_secret import DeviceSecret
+from agent.core.ledger.checkpoint import open_checkpoint, open_desk_checkpoint, sign_checkpoint, sign_desk_checkpoint
+from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
+from agent.wire.envelope import HybridKey
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
 from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
 from agent.wire.statements import (
@@ -102,6 +105,16 @@ def main() -> int:
         read = spent_ms(partial(read_one, alone, kind, public), partial(open_statement, both, kind, signers))
         columns = "".join(f"{first:8.2f}{last:8.2f}" for first, last in (sign, read))
         print(f"{name:>22}{len(alone):9}{len(both) - len(alone):7}{columns}")
+    print("A head of the ledger (a desk's, by Ed25519 alone / a doorbell's, by both):")
+    head = Frontier().append(leaf_hash(words))
+    alone, both = sign_desk_checkpoint(head, key, "police"), sign_checkpoint(head, key, mldsa)
+    sign = spent_ms(partial(sign_desk_checkpoint, head, key, "police"), partial(sign_checkpoint, head, key, mldsa))
+    read = spent_ms(
+        partial(open_desk_checkpoint, alone, public, "police"),
+        partial(open_checkpoint, both, HybridKey(public, second)),
+    )
+    columns = "".join(f"{first:8.2f}{last:8.2f}" for first, last in (sign, read))
+    print(f"{'checkpoint':>22}{len(alone):9}{len(both) - len(alone):7}{columns}")
     return 0
 
 

@@ -82,6 +82,7 @@ DEVICE, ROOT, APPROVER = samples.DEVICE, samples.ROOT, samples.OWNER
 SECRET = DeviceSecret(b"s" * 32)
 MLDSA = SECRET.mldsa_key()
 MLDSA_KEY = MldsaPublicKey.of(MLDSA)
+DEVICE_KEYS = envelope.HybridKey(public_key_of(DEVICE), MLDSA_KEY)
 POLICE = samples.REQUESTER
 FIRE = private_key_from_seed(b"f" * 32)
 OWNER_IDENTITY, RECOVERY_IDENTITY, REPLY_IDENTITY = (HybridIdentity(bytes([n]) * 32) for n in (1, 2, 3))

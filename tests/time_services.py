@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.core.ledger.checkpoint import Checkpoint, sign_time_checkpoint
 from agent.core.ledger.merkle import Frontier, inclusion_proof
 from agent.core.ledger.time_log import beat_leaf_hash, stamp_request
+from agent.wire.envelope import HybridKey
 from agent.wire.identities import public_key_of
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from tests.second_reader import ledger as second
 from tests.second_reader.json_once import RefusedError
@@ -212,9 +215,11 @@ def through(ports: dict[str, int]) -> Callable[[str, int], http.client.HTTPConne
 class Beats:
     """A device's log of beats by hand, with the confirmations that a test wants."""
 
-    def __init__(self, device: Ed25519PrivateKey) -> None:
+    def __init__(self, device: Ed25519PrivateKey, mldsa: MLDSA44PrivateKey) -> None:
         self.device = device
+        self.mldsa = mldsa
         self.key = public_key_of(device)
+        self.keys = HybridKey(self.key, MldsaPublicKey.of(mldsa))
         self.ledgers: list[Checkpoint] = []
 
     def add(self, ledger: Checkpoint) -> int:
@@ -232,7 +237,7 @@ class Beats:
         frontier = Frontier()
         for leaf in self.leaves()[: beat + 1]:
             frontier = frontier.append(leaf)
-        note = sign_time_checkpoint(frontier, self.device)
+        note = sign_time_checkpoint(frontier, self.device, self.mldsa)
         text = note.decode().partition("\n\n")[0] + "\n"
         stamps = [
             TimeStamp(name=name, response=base64.b64encode(stamper.stamp(stamp_request(note, bytes(8)))).decode())

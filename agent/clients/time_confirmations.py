@@ -22,7 +22,7 @@ from agent.core.ledger.checkpoint import Checkpoint, check_same_head, open_time_
 from agent.core.ledger.cosignature import find_cosignatures
 from agent.core.ledger.time_log import require_opens
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
-from agent.wire.identities import PublicKey
+from agent.wire.envelope import HybridKey
 from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from agent.wire.witness_keys import Witness, parse_witness
 
@@ -158,7 +158,7 @@ def time_document(found: TimeFindings) -> dict[str, Any]:
 
 
 def confirmations(
-    proof: TimeProof, device: PublicKey, trust: TimeTrust
+    proof: TimeProof, device: HybridKey, trust: TimeTrust
 ) -> tuple[Checkpoint, tuple[Confirmation, ...], tuple[str, ...]]:
     """Returns the confirmed head of the device's log of beats, the confirmations that count, and doubts.
 
@@ -170,7 +170,7 @@ def confirmations(
 
 
 def find_time(
-    device: PublicKey,
+    device: HybridKey,
     ledger: Checkpoint,
     owner_time_ms: int,
     trust: TimeTrust,
@@ -199,7 +199,7 @@ def find_time(
     for opening in openings:
         try:
             head = open_time_checkpoint(opening.proof.checkpoint.encode(), device)
-            committed = require_opens(opening, head, ledger, device)
+            committed = require_opens(opening, head, ledger, device.ed25519)
         except DoorwardError:
             doubts.append(NOT_OF_THIS_LEDGER)
             statements += _refused(TimeSide.BEFORE, opening.proof, doubts[-1])

@@ -294,6 +294,7 @@ class CustodianRuntime:
             self._context.clock,
             SystemEntropy(),
             self._context.key,
+            self._context.secret.mldsa_key(),
             [WitnessAddress(each.name, each.url, parse_witness(each.key) if each.key else None) for each in addresses],
             0 if witness is None else witness.every_hours * 3600,
         )

@@ -147,7 +147,7 @@ class Control:
         return {
             "device": self._device.key.text,
             "device_id": self._device.key.id,
-            "device_mldsa": self._device.mldsa.sha256,
+            "device_mldsa": self._device.mldsa.text,
             "broker_name": self._device.broker_name,
             "epoch": current.epoch if current else 0,
             "enrolled": current is not None,

@@ -38,7 +38,6 @@ from agent.ipc.control_operations import GetTimeOpening
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import public_key_of
-from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["Custodian"]
 
@@ -66,9 +65,7 @@ class Custodian:
         case_work: int = LOG2_WORK_FACTOR,
     ) -> None:
         mldsa_key = secret.mldsa_key()
-        self.custodian_state = custodian_state = open_custodian_state(
-            device_key, MldsaPublicKey.of(mldsa_key), ports, changed, held_bytes
-        )
+        self.custodian_state = custodian_state = open_custodian_state(device_key, mldsa_key, ports, changed, held_bytes)
         self.enrolments, self.holds = custodian_state.enrolments, custodian_state.holds
         self.clock = ports.clock
         self._begun = False

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, overload
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.entries import EntryKind, decode_entry, encode_entry, entry
@@ -27,12 +28,17 @@ _LEAVES: Final = (EntryKind.APPROVED, EntryKind.TIP)
 class Ledger:
     """The device's ledger in its journal.  Call `write` inside `journal.transaction()`."""
 
-    def __init__(self, journal: Journal, clock: Clock, device_key: Ed25519PrivateKey) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, device_key: Ed25519PrivateKey, mldsa_key: MLDSA44PrivateKey
+    ) -> None:
         self._journal = journal
         self._clock = clock
         self._key = device_key
+        self._mldsa_key = mldsa_key
         self._newest: tuple[bytes, Frontier] | None = None
         """The newest entry that this process wrote, and the Merkle state before it."""
+        self._signed: tuple[Frontier, bytes] | None = None
+        """The newest head that was signed, and its note. An unchanged ledger costs no second signature."""
 
     @property
     def size(self) -> int:
@@ -57,7 +63,7 @@ class Ledger:
             raise InternalError("The ledger was written outside the transaction.")
         leaf, before = written
         return LedgerProof(
-            checkpoint=sign_checkpoint(frontier, self._key).decode(),
+            checkpoint=self._note(frontier).decode(),
             entry=leaf.decode(),
             index=before.size,
             path=tuple(node.hex() for node in reversed(before.roots)),
@@ -65,7 +71,7 @@ class Ledger:
 
     def checkpoint(self) -> bytes:
         """Returns the signed note of the current head."""
-        return sign_checkpoint(self._frontier(), self._key)
+        return self._note(self._frontier())
 
     def progress(self, old_size: int) -> tuple[bytes, tuple[bytes, ...]]:
         """Returns the current checkpoint, and the proof that it continues the one with `old_size` entries.
@@ -76,7 +82,7 @@ class Ledger:
         if not 0 <= old_size <= frontier.size:
             raise RequestError(f"This ledger has {frontier.size} entries, not {old_size}.")
         proof = consistency_proof(_LeafHashes(self._journal, 0, frontier.size), old_size)
-        return sign_checkpoint(frontier, self._key), proof
+        return self._note(frontier), proof
 
     def head(self) -> Frontier:
         """Returns the current Merkle state."""
@@ -93,6 +99,12 @@ class Ledger:
 
     def leaves(self, start: int, end: int) -> list[bytes]:
         return self._journal.leaves(start, end)
+
+    def _note(self, frontier: Frontier) -> bytes:
+        signed = self._signed
+        if signed is None or signed[0] != frontier:
+            self._signed = signed = (frontier, sign_checkpoint(frontier, self._key, self._mldsa_key))
+        return signed[1]
 
     def _frontier(self) -> Frontier:
         kept = self._journal.get(_FRONTIER)

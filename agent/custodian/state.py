@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.custodian.clock_trust import TrustedClock
 from agent.custodian.enrolment import Enrolments, OwnersChanged
@@ -55,16 +56,17 @@ class CustodianState:
 
 def open_custodian_state(
     device_key: Ed25519PrivateKey,
-    mldsa: MldsaPublicKey,
+    mldsa_key: MLDSA44PrivateKey,
     ports: CustodianDeps,
     changed: OwnersChanged,
     held_bytes: int,
 ) -> CustodianState:
     """Loads the state from the journal.  `changed`, `held_bytes`: see `Custodian`."""
     journal, decisions = ports.journal, Transactions(ports.journal)
-    ledger = Ledger(journal, ports.clock, device_key)
+    ledger = Ledger(journal, ports.clock, device_key, mldsa_key)
     nonces = Nonces(ports.clock, ports.entropy)
     device, tell = public_key_of(device_key), ports.notifier.notify
+    mldsa = MldsaPublicKey.of(mldsa_key)
     return CustodianState(
         ports,
         decisions,

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.core.beats import beat_number
 from agent.core.ledger.checkpoint import Checkpoint, origin_of, sign_time_checkpoint
@@ -46,6 +47,8 @@ __all__ = ["TimeLog", "WitnessAddress"]
 
 _FRONTIER: Final = "time.frontier"
 _AT: Final = "time.at"
+_NOTE: Final = "time.note"
+"""The signed head of the newest beat. Stamps are of its bytes, and a second signature would have others."""
 _BEAT: Final = "time.beat."
 _KNOWN: Final = "time.known."
 _PROOF: Final = "time.proof."
@@ -104,6 +107,7 @@ class TimeLog:
         clock: Clock,
         entropy: Entropy,
         key: Ed25519PrivateKey,
+        mldsa_key: MLDSA44PrivateKey,
         addresses: Sequence[WitnessAddress] = (),
         every_s: int = 0,
     ) -> None:
@@ -113,6 +117,7 @@ class TimeLog:
         self._clock = clock
         self._entropy = entropy
         self._key = key
+        self._mldsa_key = mldsa_key
         self._device = public_key_of(key)
         self._addresses = tuple(addresses)
         self._every_s = every_s
@@ -158,7 +163,7 @@ class TimeLog:
                 raise RequestError("This answer is for another beat than the present one.")
             if self._journal.get(f"{_PROOF}{number - 1:010}") is not None:
                 return
-            note = sign_time_checkpoint(frontier, self._key)
+            note = self._note()
             lines, stamps = [], []
             by_name = {answer.name: answer for answer in answers}
             for address in self._addresses:
@@ -209,11 +214,13 @@ class TimeLog:
         ledger = self._ledger.head()
         beat = _Beat(self._entropy.token(BLIND_BYTES), ledger.size, ledger.root)
         self._journal.put(f"{_BEAT}{frontier.size:010}", beat.dump())
-        self._journal.put(_FRONTIER, frontier.append(self._leaf(beat)).dump())
+        grown = frontier.append(self._leaf(beat))
+        self._journal.put(_FRONTIER, grown.dump())
+        self._journal.put(_NOTE, sign_time_checkpoint(grown, self._key, self._mldsa_key))
 
     def _outgoing(self) -> OutgoingBeat:
         frontier = self._frontier()
-        note = sign_time_checkpoint(frontier, self._key)
+        note = self._note()
         leaves: list[bytes] | None = None
         messages = []
         for address in self._addresses:
@@ -302,6 +309,11 @@ class TimeLog:
 
     def _known_by(self, name: str) -> int:
         return int.from_bytes(self._journal.get(_KNOWN + name) or b"", "big")
+
+    def _note(self) -> bytes:
+        note = self._journal.get(_NOTE)
+        assert note is not None  # noqa: S101 — written with each beat
+        return note
 
     def _frontier(self) -> Frontier:
         kept = self._journal.get(_FRONTIER)

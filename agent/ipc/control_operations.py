@@ -168,7 +168,7 @@ class DeviceAnswer(Struct):
     device: str
     device_id: str
     device_mldsa: str
-    """SHA-256 of the device's ML-DSA-44 key, which an enrolment names."""
+    """The device's ML-DSA-44 key in base64. An enrolment names its SHA-256."""
     epoch: Count
     enrolled: bool
     pending: bool

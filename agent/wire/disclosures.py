@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from agent.errors import FormatError
 from agent.wire import base64, text
+from agent.wire.envelope import HybridKey
 from agent.wire.fields import (
     EMAIL,
     Count,
@@ -187,6 +188,10 @@ class DisclosureManifest(Message, frozen=True):
     @property
     def mldsa_key(self) -> MldsaPublicKey:
         return MldsaPublicKey.parse(self.device_mldsa)
+
+    @property
+    def device_keys(self) -> HybridKey:
+        return HybridKey(self.device_key, self.mldsa_key)
 
 
 class TipText(Message, frozen=True):

@@ -32,7 +32,8 @@ MAX_STAMP_BYTES: Final = 16 * 1024
 TIME_OPENING_LIMIT_BYTES: Final = 256 * 1024
 _MAX_STAMPS: Final = 4
 _MAX_STAMP_CHARACTERS: Final = (MAX_STAMP_BYTES + 2) // 3 * 4
-_MAX_NOTE_CHARACTERS: Final = 1024
+_MAX_NOTE_CHARACTERS: Final = 4096
+_MAX_TEXT_CHARACTERS: Final = 1024
 _MAX_LINES_CHARACTERS: Final = 8192
 _MAX_PATH: Final = 64
 
@@ -60,7 +61,7 @@ class TimeProof(Message, frozen=True):
     """Statements of others about one head of the device's log of beats."""
 
     checkpoint: Annotated[str, Meta(max_length=_MAX_NOTE_CHARACTERS)]
-    """The signed note with the device's signature only: the bytes that time-stampers stamp."""
+    """The signed note with the device's two signatures only: the bytes that time-stampers stamp."""
     cosignatures: Annotated[str, Meta(max_length=_MAX_LINES_CHARACTERS)] = ""
     """Signature lines of witnesses, each with its newline."""
     stamps: Annotated[tuple[TimeStamp, ...], Meta(max_length=_MAX_STAMPS)] = ()
@@ -83,7 +84,7 @@ class TimeOpening(Message, frozen=True, kw_only=True):
     """Number of entries that are shown to be this old."""
     consistency: Annotated[tuple[Sha256, ...], Meta(max_length=_MAX_PATH)]
     """RFC 6962 proof from the ledger of `size` entries to `ledger`."""
-    ledger: Annotated[str, Meta(max_length=_MAX_NOTE_CHARACTERS)]
+    ledger: Annotated[str, Meta(max_length=_MAX_TEXT_CHARACTERS)]
     """Text of the ledger's checkpoint at the beat."""
     blind: Sha256
     """The 32 bytes that hid it, as hex."""

@@ -114,11 +114,11 @@ def take_owner_proof(requester: Requester, answer: Answer, by: Person, data: byt
         raise OpenError("This answer does not verify any more.")
     manifest, approval = verification.disclosed.manifest, verification.disclosed.approval
     opening = strictjson.decode(data, TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
-    ledger = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
+    ledger = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_keys)
     trust = read_time_trust(requester.notes)
 
     def with_openings(*openings: TimeOpening) -> TimeFindings:
-        return find_time(manifest.device_key, ledger, approval.owner_time_ms, trust, manifest.time, openings)
+        return find_time(manifest.device_keys, ledger, approval.owner_time_ms, trust, manifest.time, openings)
 
     found = with_openings(opening)
     if NOT_OF_THIS_LEDGER in found.doubts:

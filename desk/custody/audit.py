@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.core.ledger import merkle
-from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint
+from agent.core.ledger.checkpoint import Checkpoint, open_desk_checkpoint
 from agent.errors import FormatError
 from agent.wire.identities import PublicKey
 from desk.custody.entries import CustodyEntry, encode_entry, entry_hash
@@ -145,7 +145,7 @@ def _against_head(
 ) -> list[Finding]:
     """Compares with the signed head. `reached`: one more than the highest number. `explained`: others were found."""
     try:
-        signed = open_checkpoint(head, key, log)
+        signed = open_desk_checkpoint(head, key, log)
     except FormatError as error:
         if not head and not reached:
             return []  # a log before its first entry has no checkpoint yet

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from agent.core.ledger.checkpoint import MAX_NOTE_BYTES, Checkpoint, open_checkpoint
+from agent.core.ledger.checkpoint import MAX_NOTE_BYTES, Checkpoint, open_desk_checkpoint
 from agent.errors import ConfigurationError, OpenError
 from agent.platform import files
 from agent.wire.identities import PublicKey, parse_public_key
@@ -109,7 +109,7 @@ def _kept(paths: Sequence[Path], key: PublicKey, name: str) -> tuple[dict[Path, 
         if origin.rpartition("/")[2] != name:
             continue
         try:
-            opened[path] = open_checkpoint(note, key, name)
+            opened[path] = open_desk_checkpoint(note, key, name)
         except OpenError:
             said = f"{path.name}: this desk's key did not sign it. The desk or its key was replaced."
             findings.append(Finding(FindingKind.UNSIGNED, said))

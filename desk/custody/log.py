@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from django.db import transaction
 
-from agent.core.ledger.checkpoint import sign_checkpoint
+from agent.core.ledger.checkpoint import sign_desk_checkpoint
 from agent.core.ledger.merkle import Frontier
 from agent.errors import FormatError
 from agent.wire.text import clean
@@ -69,7 +69,7 @@ def record(
     hashed = entry_hash(encode_entry(entry))
     frontier, nodes = tree.append(frontier, hashed)
     head.frontier = frontier.dump()
-    head.note = sign_checkpoint(frontier, private_key(), organisation.requester_id).decode("utf-8")
+    head.note = sign_desk_checkpoint(frontier, private_key(), organisation.requester_id).decode("utf-8")
     head.save()
     return Entry.objects.create(
         organisation=organisation,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 
 from agent.core.ledger import merkle
-from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint
+from agent.core.ledger.checkpoint import Checkpoint, open_desk_checkpoint
 from agent.errors import FormatError, OpenError
 from agent.wire import strictjson
 from agent.wire.fields import KeyText, RequesterId
@@ -119,7 +119,7 @@ def check_extract(data: bytes, key: PublicKey) -> tuple[Checkpoint, list[Custody
         if document["format"] != _EXTRACT_FORMAT or document["key"] != key.text:
             raise FormatError("This is not an extract of that desk's log.")
         log = str(document["log"])
-        head = open_checkpoint(str(document["checkpoint"]).encode("utf-8"), key, log)
+        head = open_desk_checkpoint(str(document["checkpoint"]).encode("utf-8"), key, log)
         return head, [_proven(each, head, log) for each in document["entries"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:
         raise FormatError("This is not an extract of a custody log.") from cause
@@ -155,7 +155,8 @@ def check_growth(data: bytes, key: PublicKey) -> tuple[Checkpoint, Checkpoint]:
         if document["format"] != _GROWTH_FORMAT or document["key"] != key.text:
             raise FormatError("This does not compare two checkpoints of that desk.")
         old, new = (
-            open_checkpoint(str(document[name]).encode("utf-8"), key, str(document["log"])) for name in ("old", "new")
+            open_desk_checkpoint(str(document[name]).encode("utf-8"), key, str(document["log"]))
+            for name in ("old", "new")
         )
         proof = [bytes.fromhex(node) for node in document["proof"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as cause:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from agent.core.ledger.checkpoint import Checkpoint as OpenedCheckpoint
-from agent.core.ledger.checkpoint import check_progress, open_checkpoint, verifier_key
+from agent.core.ledger.checkpoint import check_progress, open_desk_checkpoint, verifier_key
 from agent.core.ledger.merkle import check_inclusion
 from agent.errors import FormatError
 from desk.custody import log, tree
@@ -112,7 +112,7 @@ def checkpoint(request: DeskRequest) -> HttpResponse:
     with transaction.atomic():
         log.record(organisation, request.user, "checkpoint.made", "log")
         note = log.newest_note(organisation)
-        opened = open_checkpoint(note, desk_key(), organisation.requester_id)
+        opened = open_desk_checkpoint(note, desk_key(), organisation.requester_id)
         Checkpoint.objects.create(
             organisation=organisation, size=opened.size, root=opened.root, made_by=request.user, note=note.decode()
         )
@@ -141,7 +141,7 @@ def _compared(organisation: Organisation, kept_note: bytes) -> dict[str, Any]:
     new_note = log.newest_note(organisation)
     outcome: dict[str, Any] = {"ok": False, "proof": None}
     try:
-        old, new = (open_checkpoint(note, key, name) for note in (kept_note, new_note))
+        old, new = (open_desk_checkpoint(note, key, name) for note in (kept_note, new_note))
     except FormatError:
         return outcome | {"problem": _("This is not a checkpoint of this log, or the desk's key did not sign it.")}
     outcome |= {"old": old.size, "new": new.size}
@@ -167,7 +167,7 @@ def _proof(
 ) -> tuple[OpenedCheckpoint | None, tuple[bytes, ...], str]:
     """Returns the newest checkpoint, the path of the entry, and the problem if they do not fit."""
     try:
-        head = open_checkpoint(log.newest_note(organisation), desk_key(), organisation.requester_id)
+        head = open_desk_checkpoint(log.newest_note(organisation), desk_key(), organisation.requester_id)
         path = tree.inclusion_proof(entry.number, head.size, log.row_reader(organisation))
         check_inclusion(entry_hash(data), entry.number, head.size, head.root, path)
     except FormatError:
@@ -178,7 +178,7 @@ def _proof(
 def _key_and_head(organisation: Organisation) -> dict[str, Any]:
     key = desk_key()
     try:
-        head = open_checkpoint(log.newest_note(organisation), key, organisation.requester_id)
+        head = open_desk_checkpoint(log.newest_note(organisation), key, organisation.requester_id)
     except FormatError:
         head = None
     return {"head": head, "key": key.text, "verifier_key": verifier_key(key, organisation.requester_id)}

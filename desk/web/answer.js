@@ -175,8 +175,8 @@ async function approvedBy(manifest, owners, request) {
  * @param {{ id: string, requester: string }} request
  * @param {string} approval hash
  */
-async function requireLedgered({ ledger, disclosure }, device, request, approval) {
-  const { size, root } = await openCheckpoint(ledger.checkpoint, device);
+async function requireLedgered({ ledger, disclosure, device_mldsa }, device, request, approval) {
+  const { size, root } = await openCheckpoint(ledger.checkpoint, device, unbase64(device_mldsa));
   const leaf = await leafHash(utf8(ledger.entry));
   if (!(await isIncluded(leaf, ledger.index, size, root, ledger.path.map(unhex)))) throw differs("ledger");
   const entry = ledgerEntry(decode(utf8(ledger.entry)));

@@ -17,6 +17,7 @@ from agent.core.ledger.checkpoint import Checkpoint, origin_of
 from agent.core.ledger.merkle import consistency_proof, leaf_hash, root_of
 from agent.errors import ConfigurationError, OpenError
 from agent.wire import base64
+from agent.wire.mldsa import mldsa_key_from_seed
 from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from tests.time_services import Beats, LocalWitness, TimeStamper
 from tests.wire import samples
@@ -39,7 +40,7 @@ APPROVED = ledger(4)
 
 @pytest.fixture
 def beats() -> Beats:
-    made = Beats(samples.DEVICE)
+    made = Beats(samples.DEVICE, samples.MLDSA)
     made.add(ledger(3))
     made.add(ledger(6))
     return made
@@ -57,7 +58,7 @@ def opened(beats: Beats, proof: TimeProof) -> TimeOpening:
 
 
 def found(proof: TimeProof | None, *openings: TimeOpening, trust: TimeTrust = TRUST) -> TimeFindings:
-    return find_time(DEVICE, APPROVED, OWNER_MS, trust, proof, openings)
+    return find_time(samples.DEVICE_KEYS, APPROVED, OWNER_MS, trust, proof, openings)
 
 
 def test_the_time_is_confirmed_between_two_beats(beats: Beats) -> None:
@@ -94,12 +95,26 @@ def test_a_forged_cosignature_is_told_and_spoils_no_other(beats: Beats) -> None:
 
 
 def test_a_confirmation_of_another_doorbell_is_told(beats: Beats) -> None:
-    theirs = Beats(samples.OWNER)
+    theirs = Beats(samples.OWNER, samples.MLDSA)
     theirs.add(ledger(3))
     findings = found(theirs.proof(0, [EARLY]))
     assert findings.said == (
         "No one whom you trust confirmed the time. The confirmation of time in this answer is not of this doorbell."
     )
+
+
+def test_a_head_of_beats_by_a_forger_of_ed25519_confirms_nothing(beats: Beats) -> None:
+    """The cosignatures are genuine: a forger can have a head confirmed later."""
+    proof = beats.proof(0, [EARLY])
+    bare = replace(proof, checkpoint="".join(proof.checkpoint.splitlines(keepends=True)[:5]))
+    forger = Beats(samples.DEVICE, mldsa_key_from_seed(b"s" * 32))
+    forger.add(ledger(3))
+    for wrong in (bare, forger.proof(0, [EARLY])):
+        findings = found(wrong)
+        assert (findings.from_s, findings.doubts) == (
+            None,
+            ("The confirmation of time in this answer is not of this doorbell.",),
+        )
 
 
 def test_an_opening_of_another_ledger_is_told(beats: Beats) -> None:
@@ -123,7 +138,7 @@ def test_a_beat_that_holds_another_ledger_of_the_same_size_is_a_split_view(beats
 
 
 def test_two_logs_of_beats_of_one_size_are_a_split_view(beats: Beats) -> None:
-    other = Beats(samples.DEVICE)
+    other = Beats(samples.DEVICE, samples.MLDSA)
     other.add(ledger(2))
     other.add(ledger(6))
     with pytest.raises(OpenError, match="different people were shown different ledgers"):
@@ -140,7 +155,7 @@ def test_several_files_of_an_owner_are_all_judged_and_the_earliest_time_counts(b
     assert (findings.until_s, len(findings.statements), len(findings.doubts)) == (LATE.time_s, 3, 1)
     wider = TimeTrust.of(f"{EARLY.verifier_key}\n{stranger.verifier_key}\n", [])
     assert found(None, early, late, trust=wider).until_s == stranger.time_s
-    other = Beats(samples.DEVICE)
+    other = Beats(samples.DEVICE, samples.MLDSA)
     other.add(ledger(2))
     other.add(ledger(6))
     with pytest.raises(OpenError, match="different people were shown different ledgers"):

@@ -342,7 +342,8 @@ def test_each_record_travels_once_even_for_a_segment_and_its_poster(sent: Sent) 
 
 
 def ledgered(case: Case, approval: Approval, **fields: Any) -> Any:
-    return samples.ledgered(case.asked, "ab" * 16, hashlib.sha256(strictjson.encode(approval)).hexdigest(), **fields)
+    sha256 = hashlib.sha256(strictjson.encode(approval)).hexdigest()
+    return samples.ledgered(case.asked, "ab" * 16, sha256, custodians.DEVICE, custodians.MLDSA, **fields)
 
 
 def by(key: Any, sent: Sent, **changes: Any) -> str:
@@ -740,15 +741,25 @@ def test_an_approval_is_refused_that_is_ledgered(sent: Sent, name: str) -> None:
         sent.read(ledger=ledgered(sent.case, sent.case.approval, **LEDGERED_WRONGLY[name]))
 
 
+def head(**changes: Any) -> str:
+    values = {"device": custodians.DEVICE, "mldsa": custodians.MLDSA, **changes}
+    return samples.ledgered(samples.request(), "ab" * 16, samples.SHA, **values).checkpoint
+
+
 UNPROVEN: dict[str, Callable[[Any], dict[str, Any]]] = {
     "at another place": lambda proof: {"index": proof.index - 1},
     "by another path": lambda proof: {"path": ("00" * 32, *proof.path[1:])},
     "by a path too short": lambda proof: {"path": proof.path[1:]},
-    "under another head": lambda proof: {
-        "checkpoint": samples.ledgered(samples.request(), "ab" * 16, samples.SHA, earlier=6).checkpoint
+    "under another head": lambda proof: {"checkpoint": head(earlier=6)},
+    "by another device": lambda proof: {"checkpoint": head(device=STRANGER)},
+    "under a head without the second signature": lambda proof: {
+        "checkpoint": "".join(proof.checkpoint.splitlines(keepends=True)[:5])
     },
-    "by another device": lambda proof: {
-        "checkpoint": samples.ledgered(samples.request(), "ab" * 16, samples.SHA, STRANGER).checkpoint
+    "under a head by a forger of Ed25519": lambda proof: {"checkpoint": head(mldsa=mldsa_key_from_seed(b"s" * 32))},
+    "under a head with the second signature of another one": lambda proof: {
+        "checkpoint": "".join(
+            [*proof.checkpoint.splitlines(keepends=True)[:5], head(earlier=6).splitlines(keepends=True)[5]]
+        )
     },
 }
 

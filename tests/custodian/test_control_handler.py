@@ -168,7 +168,7 @@ def test_a_device_names_its_keys_its_epoch_and_whether_owners_wait(door: Door) -
     named = {
         "device": samples.DEVICE_KEY.text,
         "device_id": samples.DEVICE_KEY.id,
-        "device_mldsa": MLDSA_KEY.sha256,
+        "device_mldsa": MLDSA_KEY.text,
         "broker_name": None,
     }
     assert answer(door, "device") == ({**named, "epoch": 1, "enrolled": True, "pending": False}, b"")

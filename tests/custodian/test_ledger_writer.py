@@ -15,7 +15,7 @@ from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.ledger_writer import Ledger, _LeafHashes
 from agent.errors import FormatError, InternalError, RequestError
 from agent.wire.identities import public_key_of
-from tests.custodians import DEVICE
+from tests.custodians import DEVICE, DEVICE_KEYS, MLDSA
 from tests.vaults import SteppedClock
 from tests.wire import samples
 
@@ -31,7 +31,7 @@ def journal() -> Iterator[SqliteJournal]:
 
 @pytest.fixture
 def ledger(journal: SqliteJournal) -> Ledger:
-    return Ledger(journal, SteppedClock(), DEVICE)
+    return Ledger(journal, SteppedClock(), DEVICE, MLDSA)
 
 
 def fill(ledger: Ledger, count: int) -> None:
@@ -41,7 +41,7 @@ def fill(ledger: Ledger, count: int) -> None:
 
 def test_an_empty_ledger_has_a_checkpoint_too(ledger: Ledger) -> None:
     note, proof = ledger.progress(0)
-    assert (open_checkpoint(note, KEY).size, proof) == (0, ())
+    assert (open_checkpoint(note, DEVICE_KEYS).size, proof) == (0, ())
     assert note == ledger.checkpoint()
 
 
@@ -70,13 +70,13 @@ def test_an_entry_whose_decision_failed_was_never_written(ledger: Ledger, journa
 
 
 def test_from_every_size_the_present_ledger_is_proven_to_continue_the_old_one(ledger: Ledger) -> None:
-    notes = [open_checkpoint(ledger.checkpoint(), KEY)]
+    notes = [open_checkpoint(ledger.checkpoint(), DEVICE_KEYS)]
     for _ in range(40):
         fill(ledger, 1)
-        notes.append(open_checkpoint(ledger.checkpoint(), KEY))
+        notes.append(open_checkpoint(ledger.checkpoint(), DEVICE_KEYS))
     for old in notes:
         note, proof = ledger.progress(old.size)
-        new = open_checkpoint(note, KEY)
+        new = open_checkpoint(note, DEVICE_KEYS)
         check_progress(old, new, proof)
         check_consistency(old.size, old.root, new.size, new.root, proof)
     assert notes[-1].root == root_of(map(leaf_hash, ledger.leaves(0, 40)))
@@ -86,7 +86,7 @@ def test_from_every_size_the_present_ledger_is_proven_to_continue_the_old_one(le
 def test_the_newest_entry_is_proven_in_the_tree_of_its_transaction(ledger: Ledger, entries: int) -> None:
     fill(ledger, entries)
     proof = ledger.newest()
-    note = open_checkpoint(proof.checkpoint.encode(), KEY)
+    note = open_checkpoint(proof.checkpoint.encode(), DEVICE_KEYS)
     leaf = proof.entry.encode()
     assert (note.size, proof.index, leaf) == (entries, entries - 1, ledger.leaves(0, 10)[-1])
     path = [bytes.fromhex(node) for node in proof.path]
@@ -97,7 +97,7 @@ def test_an_entry_that_another_wrote_meanwhile_is_not_taken_for_the_newest(
     ledger: Ledger, journal: SqliteJournal
 ) -> None:
     fill(ledger, 2)
-    fill(Ledger(journal, SteppedClock(), DEVICE), 1)
+    fill(Ledger(journal, SteppedClock(), DEVICE, MLDSA), 1)
     with pytest.raises(InternalError, match="outside the transaction"):
         ledger.newest()
 
@@ -108,7 +108,7 @@ def test_a_process_that_has_written_nothing_has_no_newest_entry(
 ) -> None:
     fill(ledger, entries)
     with pytest.raises(InternalError, match="outside the transaction"):
-        Ledger(journal, SteppedClock(), DEVICE).newest()
+        Ledger(journal, SteppedClock(), DEVICE, MLDSA).newest()
 
 
 @pytest.mark.parametrize("old_size", [-1, 6, 2**40])
@@ -137,14 +137,14 @@ def test_a_long_ledger_is_proven_page_by_page(ledger: Ledger, journal: SqliteJou
     assert longest <= 1024
     assert peak_bytes < 1 << 20
     old_root = root_of(map(leaf_hash, read(0, 3001)))
-    new = open_checkpoint(note, KEY)
+    new = open_checkpoint(note, DEVICE_KEYS)
     check_consistency(3001, old_root, new.size, new.root, proof)
 
 
 def test_it_goes_on_where_it_was_after_a_restart(journal: SqliteJournal, ledger: Ledger) -> None:
     fill(ledger, 7)
-    again: Any = Ledger(journal, SteppedClock(boot=2), DEVICE)
-    assert again.checkpoint() == ledger.checkpoint()
+    again: Any = Ledger(journal, SteppedClock(boot=2), DEVICE, MLDSA)
+    assert open_checkpoint(again.checkpoint(), DEVICE_KEYS) == open_checkpoint(ledger.checkpoint(), DEVICE_KEYS)
     fill(again, 1)
     assert again.size == 8
 

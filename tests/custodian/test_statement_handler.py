@@ -218,7 +218,7 @@ def test_an_answer_carries_the_newest_confirmation_of_time_and_an_owner_gets_the
     witness.follow(f"doorward/{key.id}/time", key.raw)
     ledger = door.custodian.custodian_state.ledger
     address = WitnessAddress("w1", "https://w1.test/add-checkpoint", parse_witness(witness.verifier_key))
-    time = TimeLog(door.journal, ledger, door.clock, door.entropy, custodians.DEVICE, [address], 3600)
+    time = TimeLog(door.journal, ledger, door.clock, door.entropy, custodians.DEVICE, custodians.MLDSA, [address], 3600)
     door.custodian.use_time(time)
 
     def beat() -> None:
@@ -236,12 +236,12 @@ def test_an_answer_carries_the_newest_confirmation_of_time_and_an_owner_gets_the
     part = open_bytes(door.outbox.objects[verdict.disclosure or ""][0], [custodians.REPLY_IDENTITY])
     manifest = read_manifest(part, asked, sha256_of(asked)).manifest
     assert manifest.time == time.newest()
-    head = open_checkpoint(manifest.ledger.checkpoint.encode(), key)
+    head = open_checkpoint(manifest.ledger.checkpoint.encode(), custodians.DEVICE_KEYS)
     assert opening(head.size) == b""
     beat()
     found = strictjson.decode(opening(head.size), TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
     trust = TimeTrust.of(witness.verifier_key, [])
-    times = find_time(key, head, custodians.NOW_S * 1000, trust, manifest.time, [found])
+    times = find_time(custodians.DEVICE_KEYS, head, custodians.NOW_S * 1000, trust, manifest.time, [found])
     assert (times.from_s, times.until_s, times.doubts) == (witness.time_s, witness.time_s, ())
 
 

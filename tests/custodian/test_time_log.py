@@ -18,7 +18,7 @@ from agent.errors import RequestError
 from agent.ipc.protocol import BeatAnswer, OutgoingBeat
 from agent.wire.identities import public_key_of
 from agent.wire.witness_keys import parse_witness
-from tests.custodians import DEVICE
+from tests.custodians import DEVICE, DEVICE_KEYS, MLDSA
 from tests.time_services import LocalWitness
 from tests.vaults import SeededEntropy, SteppedClock
 from tests.wire import samples
@@ -37,7 +37,7 @@ class Door:
     def __init__(self, entropy: int) -> None:
         self.journal = SqliteJournal(":memory:")
         self.clock = SteppedClock(boot_ns=0)
-        self.ledger = Ledger(self.journal, self.clock, DEVICE)
+        self.ledger = Ledger(self.journal, self.clock, DEVICE, MLDSA)
         self.witness = LocalWitness()
         self.witness.follow(ORIGIN, KEY.raw)
         self.entropy = entropy
@@ -49,7 +49,7 @@ class Door:
             WitnessAddress("tsa", "https://tsa.test/"),
         ]
         entropy = SeededEntropy(self.entropy)
-        return TimeLog(self.journal, self.ledger, self.clock, entropy, DEVICE, addresses, HOUR)
+        return TimeLog(self.journal, self.ledger, self.clock, entropy, DEVICE, MLDSA, addresses, HOUR)
 
     def next_beat(self) -> OutgoingBeat:
         self.clock.advance(HOUR)
@@ -165,7 +165,7 @@ def test_a_confirmed_beat_is_an_entry_of_the_ledger(door: Door) -> None:
     assert (entry.kind, entry.version) == (EntryKind.TIME_CONFIRMED, 1)
     proof = door.time.newest()
     assert proof is not None
-    assert open_time_checkpoint(proof.checkpoint.encode(), KEY).size == 1
+    assert open_time_checkpoint(proof.checkpoint.encode(), DEVICE_KEYS).size == 1
     assert proof.cosignatures.startswith("— witness.test/w1 ")
     assert [stamp.name for stamp in proof.stamps] == ["tsa"]
     assert door.by() == {"w1": "", "tsa": ""}
@@ -197,7 +197,7 @@ def test_forged_answers_confirm_nothing(door: Door) -> None:
     beat = door.next_beat()
     good, stamp = door.answered(beat)
     forger = replace(door.witness, seed=b"\x09" * 32)
-    text = open_time_checkpoint(beat.messages[0].body.split(b"\n\n", 1)[1], KEY).text
+    text = open_time_checkpoint(beat.messages[0].body.split(b"\n\n", 1)[1], DEVICE_KEYS).text
     line = good.body.decode()
     for body in (
         b"",
@@ -268,7 +268,7 @@ def test_a_disk_that_was_put_back_is_found_by_the_witness(door: Door, new_door: 
 
 def test_without_a_configuration_there_is_no_beat(door: Door) -> None:
     door.confirmed_beat()
-    off = TimeLog(door.journal, door.ledger, door.clock, SeededEntropy(1), DEVICE)
+    off = TimeLog(door.journal, door.ledger, door.clock, SeededEntropy(1), DEVICE, MLDSA)
     door.clock.advance(HOUR)
     assert off.beat() == OutgoingBeat(0, ())
     assert off.status() is None
@@ -299,7 +299,7 @@ def test_old_answers_go_but_not_the_first_after_an_approval(door: Door, monkeypa
     assert kept == [2, 9, 10, 11]
     newest = door.time.newest()
     assert newest is not None
-    assert open_time_checkpoint(newest.checkpoint.encode(), KEY).size == 12
+    assert open_time_checkpoint(newest.checkpoint.encode(), DEVICE_KEYS).size == 12
 
 
 def replace_answer(answer: BeatAnswer, body: bytes) -> BeatAnswer:

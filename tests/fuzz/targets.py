@@ -279,7 +279,7 @@ def _cosignatures(data: bytes) -> object:
 def _time_opening(data: bytes) -> object:
     """An opening that is read leads to its ledger or raises an error of ours."""
     opening = strictjson.decode(data, TimeOpening, limit_bytes=LIMIT_BYTES)
-    head = open_time_checkpoint(opening.proof.checkpoint.encode(), samples.DEVICE_KEY)
+    head = open_time_checkpoint(opening.proof.checkpoint.encode(), samples.DEVICE_KEYS)
     ledger = Checkpoint(origin_of(samples.DEVICE_KEY), 5, root_of(leaf_hash(bytes([n])) for n in range(5)))
     return require_opens(opening, head, ledger, samples.DEVICE_KEY)
 
@@ -287,7 +287,7 @@ def _time_opening(data: bytes) -> object:
 def _time_stamp(data: bytes) -> object:
     """Bytes of a stranger confirm nothing, and only doubts come of them."""
     proof = TimeProof(**{**TIMES["opening"]["proof"], "stamps": (TimeStamp(name="tsa", response=base64.encode(data)),)})
-    _, found, _ = confirmations(proof, samples.DEVICE_KEY, TimeTrust(roots=(AUTHORITY,)))
+    _, found, _ = confirmations(proof, samples.DEVICE_KEYS, TimeTrust(roots=(AUTHORITY,)))
     assert not found
     return found
 
@@ -413,7 +413,7 @@ TARGETS: dict[str, Target] = {
     "witness conflict": Target(conflict_size, lambda: iter([b"0\n", b"20852014\n"])),
     "time opening": Target(_time_opening, lambda: iter([json.dumps(TIMES["opening"]).encode()])),
     "time stamp": Target(_time_stamp, lambda: iter([(VECTORS / "ledger" / "foreign.tsr").read_bytes()])),
-    "checkpoint": Target(lambda data: open_checkpoint(data, samples.DEVICE_KEY), _notes),
+    "checkpoint": Target(lambda data: open_checkpoint(data, samples.DEVICE_KEYS), _notes),
     "frontier": Target(frontier, given(Frontier().append(b"x" * 32).dump())),
     "manifest-line": Target(parse_line, _manifest_lines),
     "manifest": Target(

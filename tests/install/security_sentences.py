@@ -421,6 +421,27 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "tests/wire/test_statements.py::test_a_forger_of_ed25519_cannot_sign_the_next_list_of_owners",
         "tests/custodian/test_statement_handler.py::test_a_forger_of_ed25519_does_not_become_an_owner",
     ),
+    # 28
+    "The head of a doorbell's ledger has two such signatures": (
+        "tests/core/ledger/test_checkpoint.py::test_a_forger_of_ed25519_cannot_sign_a_head",
+        "tests/core/ledger/test_checkpoint.py::test_the_second_signature_is_that_of_the_specification",
+    ),
+    "So have the beats that witnesses and time-stampers confirm": (
+        "tests/core/ledger/test_checkpoint.py::test_both_logs_of_a_device_have_their_own_heads",
+        "tests/clients/test_time_confirmations.py::test_a_head_of_beats_by_a_forger_of_ed25519_confirms_nothing",
+    ),
+    "An owner's client and page compare the second key": (
+        "tests/clients/owner/test_sync.py::test_a_second_key_that_the_owners_did_not_sign_is_refused",
+        "tests/web/test_the_page_meets_its_doorbell.py::test_a_head_without_the_doorbells_second_signature_is_refused",
+    ),
+    "They refuse a head without the second signature": (
+        "tests/clients/owner/test_sync.py::test_a_head_without_the_devices_second_signature_is_refused_by_name",
+        "tests/web/test_the_page_meets_its_doorbell.py::test_a_head_without_the_doorbells_second_signature_is_refused",
+        "tests/core/test_disclosure.py::test_an_approval_is_refused_whose_place_in_the_ledger_is_proven",
+        "tests/desk/neighbourhood/test_answers_in_a_browser.py"
+        "::test_an_answer_that_is_changed_in_one_statement_is_refused_in_the_browser",
+        "tests/clients/owner/test_ledger_copy.py::test_a_copy_without_the_second_signature_is_refused_by_name",
+    ),
 }
 
 MECHANISMS: Final[dict[str, tuple[str, ...]]] = {

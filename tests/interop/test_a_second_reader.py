@@ -303,15 +303,22 @@ def test_it_reads_the_ledger_of_the_vectors() -> None:
         ledger.check_consistency(old, size, [bytes.fromhex(each) for each in path], roots[old], roots[-1])
     notes = stated("ledger/checkpoint.json")
     device = base64.b64decode(notes["verifier_key"].split("+", 2)[2])[1:]
+    second = base64.b64decode(notes["mldsa_verifier_key"].split("+", 2)[2])[1:]
     for number, note in enumerate(notes["notes"]):
-        assert ledger.checkpoint(note, device) == (number, roots[number])
+        assert ledger.checkpoint(note, device, second) == (number, roots[number])
+        lines = note.splitlines(keepends=True)
+        longer = note.replace(f"\n{number}\n", f"\n{number + 1}\n")
+        for wrong in ("".join(lines[:5]), "".join([*lines[:4], lines[5]]), note + lines[5], longer):
+            with pytest.raises(RefusedError):
+                ledger.checkpoint(wrong, device, second)
 
 
 def test_it_reads_what_others_confirmed_about_the_time() -> None:
     stated_time = stated("ledger/time.json")
     opening, proof = stated_time["opening"], stated_time["opening"]["proof"]
     roots = [bytes.fromhex(each) for each in stated("ledger/merkle.json")["roots"]]
-    ledger.opened(opening, 5, roots[5])
+    second = base64.b64decode(stated("ledger/checkpoint.json")["mldsa_verifier_key"].split("+", 2)[2])[1:]
+    ledger.opened(opening, second, 5, roots[5])
     name, key = ledger.witness(stated_time["witness"])
     times = ledger.cosigned_s(proof["checkpoint"], proof["cosignatures"], name, key)
     assert times == [stated_time["time_s"]]
@@ -322,7 +329,7 @@ def test_it_reads_what_others_confirmed_about_the_time() -> None:
     assert body == stated_time["add_checkpoint"]
     for wrong in ({"blind": "ff" * 32}, {"beat": 0}, {"size": 4}, {"consistency": []}):
         with pytest.raises(RefusedError):
-            ledger.opened({**opening, **wrong}, 5, roots[5])
+            ledger.opened({**opening, **wrong}, second, 5, roots[5])
 
 
 def test_it_knows_every_kind_of_entry_that_the_ledgers_document_lists() -> None:

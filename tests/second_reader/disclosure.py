@@ -38,7 +38,7 @@ def read_disclosure(
         _check_seconded(manifest, owners["approvers"], payload, request["not_after"])
 
     # the ledger says so too
-    head = ledger.checkpoint(manifest["ledger"]["checkpoint"], device)
+    head = ledger.checkpoint(manifest["ledger"]["checkpoint"], device, manifest["device_mldsa"])
     written = manifest["ledger"]["entry"].encode()
     entry = ledger.entry(written)
     path = [bytes.fromhex(each) for each in manifest["ledger"]["path"]]

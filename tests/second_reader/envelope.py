@@ -54,6 +54,14 @@ def verified(key: bytes, signature: bytes, signed: bytes) -> bool:
     return True
 
 
+def verified_mldsa(key: bytes, signature: bytes, signed: bytes) -> bool:
+    try:
+        MLDSA44PublicKey.from_public_bytes(key).verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
 def encoding(kind: str, payload: bytes) -> bytes:
     """Returns the bytes to sign."""
     return b"DSSEv1 %d %b %d %b" % (len(kind.encode()), kind.encode(), len(payload), payload)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tests.second_reader.envelope import key_id, public_key, verified
+from tests.second_reader.envelope import key_id, public_key, verified, verified_mldsa
 from tests.second_reader.json_once import (
     HEX32,
     HEX64,
@@ -132,8 +132,8 @@ def check_consistency(old: int, new: int, path: Sequence[bytes], old_root: bytes
     refuse_unless(before == old_root and after == new_root and last == 0, "not consistent")
 
 
-def checkpoint(note: str, device: bytes, log: str = "") -> tuple[int, bytes]:
-    """Size and root that `device` signed. `log`: "/time" for its log of beats."""
+def checkpoint(note: str, device: bytes, second: bytes, log: str = "") -> tuple[int, bytes]:
+    """Size and root that both keys of the device signed: `second` is its ML-DSA-44 key. `log`: "/time" for beats."""
     refuse_unless(len(note.encode()) <= 16_384, "too long")
     text, _, signatures = note.partition("\n\n")
     name = f"doorward/{key_id(device)}{log}"
@@ -142,17 +142,22 @@ def checkpoint(note: str, device: bytes, log: str = "") -> tuple[int, bytes]:
     refuse_unless(lines[1].isascii() and lines[1].isdigit() and str(int(lines[1])) == lines[1], "size")
     signed = signatures.removesuffix("\n").split("\n")
     refuse_unless(1 <= len(signed) <= 16 and signatures.endswith("\n"), "signature lines")
-    own_hash = hashlib.sha256(name.encode() + b"\n\x01" + device).digest()[:4]
-    own = []
+    hashes = [hashlib.sha256(name.encode() + b"\n" + kind).digest()[:4] for kind in (b"\1" + device, b"\6" + second)]
+    own: list[list[bytes]] = [[], []]
     for line in signed:
         refuse_unless(line.startswith("— ") and line.count(" ") == 2, "signature line")
         _, who, blob = line.split(" ")
         raw = base64.b64decode(blob, validate=True)
-        if (who, raw[:4]) == (name, own_hash):
-            own.append(raw[4:])
-    refuse_unless(len(own) == 1 and verified(device, own[0], f"{text}\n".encode()), "signature")
+        if who == name and raw[:4] in hashes:
+            own[hashes.index(raw[:4])].append(raw[4:])
+    refuse_unless([len(each) for each in own] == [1, 1], "one line of each kind")
+    (first,), (other,) = own
     head = base64.b64decode(lines[2], validate=True)
     refuse_unless(len(head) == 32, "root")
+    refuse_unless(verified(device, first, f"{text}\n".encode()), "signature")
+    named = bytes([len(name)]) + name.encode()
+    cosigned = b"subtree/v1\n\0" + named + bytes(8) + named + bytes(8) + int(lines[1]).to_bytes(8, "big") + head
+    refuse_unless(other[:8] == bytes(8) and verified_mldsa(second, other[8:], cosigned), "second signature")
     return int(lines[1]), head
 
 
@@ -192,10 +197,10 @@ def stamp_request(note: str, nonce: bytes) -> bytes:
     return der(0x30, der(2, b"\1") + imprint + der(2, number) + der(1, b"\xff"))
 
 
-def opened(opening: dict[str, Any], size: int, root_of_size: bytes) -> None:
+def opened(opening: dict[str, Any], second: bytes, size: int, root_of_size: bytes) -> None:
     """Refuses a TimeOpening unless its beat holds a ledger that begins with the one of `size` entries."""
     device = public_key(opening["device"])
-    beats, beats_root = checkpoint(opening["proof"]["checkpoint"], device, "/time")
+    beats, beats_root = checkpoint(opening["proof"]["checkpoint"], device, second, "/time")
     origin, later, later_root = opening["ledger"].removesuffix("\n").split("\n")
     refuse_unless(origin == f"doorward/{key_id(device)}" and opening["size"] == size, "another ledger")
     beat = b"doorward-time/1\n" + bytes.fromhex(opening["blind"]) + opening["ledger"].encode()

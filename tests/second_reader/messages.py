@@ -272,7 +272,7 @@ HEALTH = of(
 def _time_proof(value: Any) -> dict[str, Any]:
     stamp = of({"name": LABEL, "response": binary})
     found = fields(value, {"checkpoint": ANY_TEXT}, {"cosignatures": ANY_TEXT, "stamps": many(stamp, 0, 4)})
-    refuse_unless(len(found["checkpoint"]) <= 1024 and len(found.get("cosignatures", "")) <= 8192, "too long")
+    refuse_unless(len(found["checkpoint"]) <= 4096 and len(found.get("cosignatures", "")) <= 8192, "too long")
     stamps = found.get("stamps", [])
     refuse_unless(found.get("cosignatures") or stamps, "confirmed by no one")
     refuse_unless(all(each["response"] for each in stamps), "an empty stamp")

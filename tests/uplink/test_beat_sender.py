@@ -27,7 +27,7 @@ from agent.uplink.beat_sender import BeatSender, HttpsPost
 from agent.wire.identities import public_key_of
 from agent.wire.time_proofs import MAX_STAMP_BYTES
 from agent.wire.witness_keys import parse_witness
-from tests.custodians import DEVICE
+from tests.custodians import DEVICE, DEVICE_KEYS, MLDSA
 from tests.slow_servers import HANGS, Dripping
 from tests.time_services import LocalWitness, TimeStamper, serving, through
 from tests.vaults import SeededEntropy, SteppedClock
@@ -130,8 +130,8 @@ def test_a_witness_on_the_line_confirms_what_the_custodian_made(stack: ExitStack
     witness.follow(f"doorward/{KEY.id}/time", KEY.raw)
     port, posted = stack.enter_context(serving(witness))
     address = WitnessAddress("w1", "https://w1.test/log/add-checkpoint?a=1", parse_witness(witness.verifier_key))
-    ledger = Ledger(journal, clock, DEVICE)
-    time = TimeLog(journal, ledger, clock, SeededEntropy(1), DEVICE, [address], HOUR)
+    ledger = Ledger(journal, clock, DEVICE, MLDSA)
+    time = TimeLog(journal, ledger, clock, SeededEntropy(1), DEVICE, MLDSA, [address], HOUR)
     post = HttpsPost(through({"w1.test": port}))
     # The address in the configuration has a query, so the witness answers 404 to it: the path is sent unchanged.
     BeatSender(time, clock, HOUR, post, waiting(clock, HOUR)).run()
@@ -139,7 +139,7 @@ def test_a_witness_on_the_line_confirms_what_the_custodian_made(stack: ExitStack
     assert time.newest() is None
     clock.boot, clock.boot_ns = 2, 0
     address = WitnessAddress("w1", "https://w1.test/log/add-checkpoint", address.witness)
-    time = TimeLog(journal, ledger, clock, SeededEntropy(1), DEVICE, [address], HOUR)
+    time = TimeLog(journal, ledger, clock, SeededEntropy(1), DEVICE, MLDSA, [address], HOUR)
     BeatSender(time, clock, HOUR, post, waiting(clock, 3 * HOUR)).run()
     status = time.status()
     assert status is not None
@@ -156,9 +156,9 @@ def test_a_time_stamper_on_the_line_confirms_what_the_custodian_made(stack: Exit
     stack.callback(journal.close)
     stack.callback(stamper.close)
     port, posted = stack.enter_context(serving(stamper))
-    ledger = Ledger(journal, clock, DEVICE)
+    ledger = Ledger(journal, clock, DEVICE, MLDSA)
     time = TimeLog(
-        journal, ledger, clock, SystemEntropy(), DEVICE, [WitnessAddress("tsa", "https://tsa.test/tsr")], HOUR
+        journal, ledger, clock, SystemEntropy(), DEVICE, MLDSA, [WitnessAddress("tsa", "https://tsa.test/tsr")], HOUR
     )
     BeatSender(time, clock, HOUR, HttpsPost(through({"tsa.test": port})), waiting(clock, 2 * HOUR)).run()
     assert [(each.path, len(each.body)) for each in posted] == [("/tsr", 69)] * 2
@@ -166,7 +166,7 @@ def test_a_time_stamper_on_the_line_confirms_what_the_custodian_made(stack: Exit
     proof = time.newest()
     assert proof is not None
     trust = TimeTrust.of("", [stamper.authority.read_bytes()])
-    head, found, doubts = confirmations(proof, KEY, trust)
+    head, found, doubts = confirmations(proof, DEVICE_KEYS, trust)
     assert (head.size, [each.by for each in found], doubts) == (2, ["tsa"], ())
 
 

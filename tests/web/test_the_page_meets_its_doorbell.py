@@ -83,6 +83,35 @@ class Rewritten(Doorbell):
             self.door.obey(OptOut(**stated(), scope=Scope.KIND, value="insurer"))
 
 
+class Downgraded(Doorbell):
+    """Later it shows its ledger as one who can forge Ed25519 by then."""
+
+    is_set_back = False
+
+    def set_back(self) -> None:
+        self.is_set_back = True
+
+    def answer(self, path: str, data: bytes) -> tuple[int, bytes]:
+        status, body = super().answer(path, data)
+        frame = parse_frame(body) if self.is_set_back and path.startswith("/api/") else None
+        if frame is not None and frame.head["ok"]:
+            self.downgrade(path.removeprefix("/api/"), frame.head["result"])
+            body = write_frame(frame)
+        return status, body
+
+    def downgrade(self, operation: str, result: dict[str, Any]) -> None:
+        if operation == "checkpoint":
+            result["checkpoint"] = "".join(result["checkpoint"].splitlines(keepends=True)[:5])
+
+
+class WithAnotherKey(Downgraded):
+    """Its owners did not sign this second key."""
+
+    def downgrade(self, operation: str, result: dict[str, Any]) -> None:
+        if operation == "device":
+            result["device_mldsa"] = samples.MLDSA_KEY.text
+
+
 @contextmanager
 def served(doorbell: Doorbell) -> Iterator[str]:
     """Its address."""
@@ -183,3 +212,8 @@ def test_a_doorbell_that_was_set_back_is_asked_nothing_and_given_nothing(
     assert came == dict.fromkeys(came, told)
     for name in came:
         assert set(doorbell.asked[name]) <= MEETING, name
+
+
+@pytest.mark.parametrize(("kind", "said"), [(Downgraded, "error.not-signed"), (WithAnotherKey, BACKWARDS)])
+def test_a_head_without_the_doorbells_second_signature_is_refused(make: Make, kind: type[Doorbell], said: str) -> None:
+    assert came_of(make(kind), called=["readLedger"]) == {"readLedger": said}

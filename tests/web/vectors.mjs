@@ -184,8 +184,20 @@ for (const text of JSON.parse(process.argv[2])) {
 }
 for (const note of read("ledger/checkpoint.json").notes) {
   const device = await parseKey(read("wire/keys.json").find((key) => note.includes(key.key_id))?.public ?? "");
-  await openCheckpoint(note, device);
+  const second = unbase64(read("ledger/checkpoint.json").mldsa_verifier_key.split("+").slice(2).join("+")).slice(1);
+  await openCheckpoint(note, device, second);
   found.checkpoints++;
+  const lines = note.split("\n");
+  for (const wrong of [
+    lines.toSpliced(5, 1).join("\n"),
+    lines.toSpliced(4, 1).join("\n"),
+    `${note}${lines[5]}\n`,
+    lines.with(5, `${lines[5].slice(0, -6)}AAAA==`).join("\n"),
+  ]) {
+    let refused = false;
+    await openCheckpoint(wrong, device, second).catch(() => (refused = true));
+    if (!refused) found.checkpoints = Number.NaN;
+  }
 }
 found.seen = {};
 for (const name of [

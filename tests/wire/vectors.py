@@ -520,9 +520,15 @@ def checkpoints() -> Any:
     frontier = merkle.Frontier()
     notes = []
     for number in range(3):
-        notes.append(checkpoint.sign_checkpoint(frontier, samples.DEVICE).decode())
+        note = checkpoint.sign_checkpoint(frontier, samples.DEVICE, samples.MLDSA).decode()
+        notes.append(samples.kept_note(note, samples.MLDSA_KEY))
         frontier = frontier.append(merkle.leaf_hash(bytes([number])))
-    return {"verifier_key": checkpoint.verifier_key(samples.DEVICE_KEY), "notes": notes}
+    keys = samples.DEVICE_KEYS
+    return {
+        "verifier_key": checkpoint.verifier_key(keys.ed25519),
+        "mldsa_verifier_key": checkpoint.mldsa_verifier_key(keys),
+        "notes": notes,
+    }
 
 
 def times() -> Any:
@@ -531,11 +537,12 @@ def times() -> Any:
     ledgers = [
         checkpoint.Checkpoint(checkpoint.origin_of(samples.DEVICE_KEY), n, merkle.root_of(hashes[:n])) for n in (3, 7)
     ]
-    beats = time_services.Beats(samples.DEVICE)
+    beats = time_services.Beats(samples.DEVICE, samples.MLDSA)
     for each in ledgers:
         beats.add(each)
     witness = time_services.LocalWitness()
     proof = beats.proof(1, [witness])
+    proof = msgspec.structs.replace(proof, checkpoint=samples.kept_note(proof.checkpoint, samples.MLDSA_KEY))
     opening = beats.opening(1, 5, proof, merkle.consistency_proof(hashes, 5))
     nonce = bytes(range(0xF0, 0xF8))
     return {

@@ -12,11 +12,12 @@ from agent.cli.frame import Group, emit_json, json_option
 from agent.cli.language import in_words, say
 from agent.clients.cli.owner.ledger import ledger as list_entries
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys
-from agent.clients.owner.ledger_copy import read_copy, write_copy
+from agent.clients.owner.ledger_copy import keys_of_copy, read_copy, write_copy
 from agent.clients.owner.ledger_reader import read_ledger
 from agent.clients.owner.sync import sync
 from agent.clients.owner.transparency import TransparencyReport, transparency_of
 from agent.clients.owner.transparency_picture import draw, page
+from agent.core.ledger.checkpoint import mldsa_verifier_key, verifier_key
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
 
@@ -47,17 +48,26 @@ def verify(copy: Path | None, folder: Path, device: Path, as_json: bool) -> None
     """
     if copy is not None:
         checkpoint, entries = read_copy(copy)
-        grown = 0
+        grown, signer = 0, keys_of_copy(copy)
     else:
         keys = load_keys(folder)
         with DeviceLink(device) as link:
             view = read_ledger(link, keys)
+            signer = sync(link, keys).known.device_keys
         checkpoint, entries, grown = view.checkpoint, view.entries, view.grown
     if as_json:
-        emit_json({"size": checkpoint.size, "root": checkpoint.root.hex(), "grown": grown})
+        named = {
+            "device": signer.id,
+            "device_mldsa": signer.mldsa.sha256,
+            "verifier_keys": [verifier_key(signer.ed25519), mldsa_verifier_key(signer)],
+        }
+        emit_json({"size": checkpoint.size, "root": checkpoint.root.hex(), "grown": grown, **named})
         return
     say(f"{len(entries)} entries, complete, signed by the device.")
     click.echo(f"{in_words('root')} {checkpoint.root.hex()}")
+    # A copy names its own keys. A forger names others, so a reader has to see them.
+    click.echo(f"Ed25519 {signer.ed25519.text}")
+    click.echo(f"ML-DSA-44 sha256:{signer.mldsa.sha256}")
     if copy is None:
         say(f"The ledger continues the one this machine saw before; {grown} entries are new.")
 
@@ -78,7 +88,7 @@ def export(out: Path, folder: Path, device: Path, as_json: bool) -> None:
         met = sync(link, keys)
     if met.known.ledger != view.checkpoint:
         raise ConfigurationError("The ledger has just grown.", remedy="Run the command again.")
-    write_copy(out, view, met.key, met.known.checkpoint)
+    write_copy(out, view, met.known.device_keys, met.known.checkpoint)
     if as_json:
         emit_json({"folder": out, "size": view.checkpoint.size})
         return

@@ -24,7 +24,7 @@ from agent.core.ledger.time_log import require_opens
 from agent.errors import ConfigurationError, OpenError
 from agent.ipc.control_operations import GetTimeOpening
 from agent.wire import strictjson
-from agent.wire.identities import PublicKey
+from agent.wire.envelope import HybridKey
 from agent.wire.time_proofs import TIME_OPENING_LIMIT_BYTES, TimeOpening
 
 __all__ = ["ConfirmedTime", "read_confirmed_time"]
@@ -50,7 +50,7 @@ def read_confirmed_time(
     ledger, or shows another log of beats than before.
     """
     view = read_ledger(link, keys)
-    device = sync(link, keys).key
+    device = sync(link, keys).known.device_keys
     reader = _Reader(link, keys, device, view, trust)
     if disclosure is None:
         return reader.newest()
@@ -64,7 +64,7 @@ def read_confirmed_time(
 
 class _Reader:
     def __init__(
-        self, link: DeviceChannel, keys: OwnerKeys, device: PublicKey, view: LedgerView, trust: TimeTrust
+        self, link: DeviceChannel, keys: OwnerKeys, device: HybridKey, view: LedgerView, trust: TimeTrust
     ) -> None:
         self._link = link
         self._keys = keys
@@ -115,7 +115,7 @@ class _Reader:
     def _findings_of(self, opening: TimeOpening) -> TimeFindings:
         """Returns the confirmations of a beat as `before`, after comparing it with this machine's ledger."""
         head, found, doubts = confirmations(opening.proof, self._device, self._trust)
-        committed = require_opens(opening, head, self._ledger(opening.size), self._device)
+        committed = require_opens(opening, head, self._ledger(opening.size), self._device.ed25519)
         if committed.size > len(self._leaves):
             raise OpenError("The doorbell committed to a longer ledger than it shows here.")
         check_same_head(self._ledger(committed.size), committed)

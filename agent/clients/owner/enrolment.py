@@ -27,9 +27,11 @@ from agent.clients.owner.sync import (
     DeviceChannel,
     ask_checkpoint,
     ask_device,
+    ask_device_keys,
     ask_enrolment,
     ask_enrolments,
     ask_nonce,
+    require_enrolled,
     sync,
 )
 from agent.core.vault.age.recipients import parse_recipient
@@ -98,7 +100,7 @@ def enrol(
         before,
         shown,
         device,
-        before.device_mldsa if before else link.ask(GetDevice()).device_mldsa,
+        before.device_mldsa if before else ask_device_keys(link).mldsa.sha256,
         add=add,
         remove=remove,
         approvals=approvals,
@@ -406,8 +408,10 @@ def _remember(link: DeviceChannel, keys: OwnerKeys, device: PublicKey, proposed:
     open_chain([each.encode() for each in enrolments], device.text)
     if enrolments[-1] != shown:
         raise OpenError("The device shows two lists of its owners.", remedy="Do not use this device.")
-    _, note = ask_checkpoint(link, None, device)
-    keys.memory.remember(KnownDevice(key=device.text, enrolments=enrolments, checkpoint=note))
+    both = ask_device_keys(link)
+    require_enrolled(both, enrolment)
+    _, note = ask_checkpoint(link, None, both)
+    keys.memory.remember(KnownDevice(key=device.text, mldsa=both.mldsa.text, enrolments=enrolments, checkpoint=note))
     return enrolment
 
 

@@ -24,8 +24,9 @@ from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.wire import strictjson
 from agent.wire.envelope import HybridKey
-from agent.wire.fields import Count, DeviceKeyText, KeyId, KeyText, Sequence, Sha256, Version1
+from agent.wire.fields import Base64Text, Count, DeviceKeyText, KeyId, KeyText, Sequence, Sha256, Version1
 from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
 from agent.wire.statements import (
     MAX_ENROLMENTS,
     STATEMENT_ENVELOPE_LIMIT_BYTES,
@@ -86,6 +87,8 @@ class KnownDevice(Message, frozen=True):
     """One device as it was when last seen."""
 
     key: DeviceKeyText
+    mldsa: Annotated[Base64Text, Meta(max_length=MLDSA_KEY_CHARACTERS)]
+    """Its ML-DSA-44 key in base64. The enrolments name its hash."""
     enrolments: Annotated[
         tuple[Annotated[str, Meta(max_length=STATEMENT_ENVELOPE_LIMIT_BYTES)], ...],
         Meta(min_length=1, max_length=MAX_ENROLMENTS),
@@ -100,6 +103,10 @@ class KnownDevice(Message, frozen=True):
     @property
     def device_key(self) -> PublicKey:
         return parse_public_key(self.key)
+
+    @property
+    def device_keys(self) -> HybridKey:
+        return HybridKey(self.device_key, MldsaPublicKey.parse(self.mldsa))
 
     @property
     def enrolment_payload(self) -> bytes:
@@ -132,7 +139,7 @@ class KnownDevice(Message, frozen=True):
 
     @property
     def ledger(self) -> Checkpoint:
-        return open_checkpoint(self.checkpoint.encode(), self.device_key)
+        return open_checkpoint(self.checkpoint.encode(), self.device_keys)
 
     @property
     def trust(self) -> TrustStore:

@@ -23,7 +23,9 @@ from agent.errors import ConfigurationError, FormatError, OpenError, RequestErro
 from agent.ipc.control_operations import GetCheckpoint, GetDevice, GetEnrolment, GetNonce, ListEnrolments
 from agent.ipc.rpc import Request
 from agent.wire import strictjson
+from agent.wire.envelope import HybridKey
 from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment, read_statement
 
 __all__ = [
@@ -31,9 +33,11 @@ __all__ = [
     "SyncedDevice",
     "ask_checkpoint",
     "ask_device",
+    "ask_device_keys",
     "ask_enrolment",
     "ask_enrolments",
     "ask_nonce",
+    "require_enrolled",
     "sync",
 ]
 
@@ -72,7 +76,8 @@ def sync(link: DeviceChannel, keys: OwnerKeys) -> SyncedDevice:
 
     Raises `ConfigurationError` for an unknown device, `OpenError` if it went backwards.
     """
-    key = ask_device(link)
+    device = ask_device_keys(link)
+    key = device.ed25519
     known = keys.memory.device(key.id)
     if known is None:
         raise ConfigurationError(
@@ -80,7 +85,8 @@ def sync(link: DeviceChannel, keys: OwnerKeys) -> SyncedDevice:
             remedy="If it is yours: doorward owner enrol.  If you expected another, this is not the device you know.",
         )
     enrolments = _check_enrolment_chain(link, known)
-    ledger, note = ask_checkpoint(link, known.ledger, key)
+    require_enrolled(device, known.enrolled)
+    ledger, note = ask_checkpoint(link, known.ledger, device)
     grown = replace(known, enrolments=enrolments, checkpoint=note)
     if grown != known:
         keys.memory.remember(grown)
@@ -90,6 +96,21 @@ def sync(link: DeviceChannel, keys: OwnerKeys) -> SyncedDevice:
 def ask_device(link: DeviceChannel) -> PublicKey:
     """Returns the key that the device claims. Its signatures prove the claim."""
     return parse_public_key(link.ask(GetDevice()).device)
+
+
+def ask_device_keys(link: DeviceChannel) -> HybridKey:
+    """Returns both keys that the device claims. `require_enrolled` compares the second one with what owners signed."""
+    answer = link.ask(GetDevice())
+    return HybridKey(parse_public_key(answer.device), MldsaPublicKey.parse(answer.device_mldsa))
+
+
+def require_enrolled(device: HybridKey, enrolment: Enrolment) -> None:
+    """Raises `OpenError` unless the list of owners names the second key of `device`."""
+    if device.mldsa.sha256 != enrolment.device_mldsa:
+        raise OpenError(
+            f"The device {device.id} shows another ML-DSA-44 key than the one that its owners signed.",
+            remedy=_EVIDENCE,
+        )
 
 
 def ask_enrolment(link: DeviceChannel) -> str | None:
@@ -111,7 +132,7 @@ def ask_nonce(link: DeviceChannel) -> str:
     return link.ask(GetNonce()).nonce
 
 
-def ask_checkpoint(link: DeviceChannel, old: Checkpoint | None, key: PublicKey) -> tuple[Checkpoint, str]:
+def ask_checkpoint(link: DeviceChannel, old: Checkpoint | None, device: HybridKey) -> tuple[Checkpoint, str]:
     """The device's newest checkpoint, which continues `old`, and the note it stands in."""
     old_size = old.size if old else 0
     try:
@@ -119,7 +140,7 @@ def ask_checkpoint(link: DeviceChannel, old: Checkpoint | None, key: PublicKey) 
     except RequestError:
         # A shorter ledger has no consistency proof. Ask for its head alone, to report how much is missing.
         answer = link.ask(GetCheckpoint(0))
-    new = open_checkpoint(answer.checkpoint.encode(), key)
+    new = open_checkpoint(answer.checkpoint.encode(), device)
     if old is not None:
         check_progress(old, new, _hashes(answer.proof))
     return new, answer.checkpoint

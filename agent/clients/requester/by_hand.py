@@ -3,6 +3,7 @@
 NAME.signed, NAME.signature    the signed bytes (DSSE's PAE) and the Ed25519 signature
 SIGNER.pem                     the public key of a signer
 NAME.mldsa-signature, SIGNER-mldsa.pem    the second signature of the doorbell or an owner, by ML-DSA-44, and its key
+checkpoint.mldsa-signed        the form of the ledger's head that ML-DSA-44 signs (c2sp.org/tlog-cosignature)
 ledger-entry, ledger-node-NN   the approval's entry in the ledger, and the hashes that lead from it to the head
 """
 
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.core.disclosure import VerifiedDisclosure
-from agent.core.ledger.checkpoint import checkpoint_signature, open_checkpoint
+from agent.core.ledger.checkpoint import checkpoint_signatures, open_checkpoint
 from agent.core.vault.manifest import PAYLOAD_TYPE as RECORD_TYPE
 from agent.platform import files
 from agent.wire import envelope, strictjson
@@ -65,7 +66,7 @@ def write_by_hand(
     Raises `StorageError`.
     """
     manifest = disclosed.manifest
-    device = HybridKey(manifest.device_key, manifest.mldsa_key)
+    device = manifest.device_keys
     signers = {"manifest": ("device", device), "approval": ("owner", _approver(disclosed, disclosed.approver))}
     if disclosed.co_approver is not None:
         signers["co_approval"] = ("second-owner", _approver(disclosed, disclosed.co_approver))
@@ -134,13 +135,16 @@ def _write(folder: Path, name: str, key: str, payload_type: str, payload: bytes,
 
 
 def _write_ledger(folder: Path, disclosed: VerifiedDisclosure) -> tuple[bool, ...]:
-    """Writes the head as its signed text and signature, the entry, and the hashes of its inclusion proof."""
+    """Writes the head as its signed text and signatures, the entry, and the hashes of its inclusion proof."""
     manifest = disclosed.manifest
     proof = manifest.ledger
-    checkpoint = open_checkpoint(proof.checkpoint.encode(), manifest.device_key)
+    checkpoint = open_checkpoint(proof.checkpoint.encode(), manifest.device_keys)
     note = proof.checkpoint.encode("utf-8")
     files.write(folder / "checkpoint.signed", checkpoint.text.encode("utf-8"))
-    files.write(folder / "checkpoint.signature", checkpoint_signature(note, manifest.device_key))
+    first, second = checkpoint_signatures(note, manifest.device_keys)
+    files.write(folder / "checkpoint.signature", first)
+    files.write(folder / "checkpoint.mldsa-signed", checkpoint.mldsa_message)
+    files.write(folder / "checkpoint.mldsa-signature", second)
     files.write(folder / "ledger-entry", proof.entry.encode("utf-8"))
     for number, node in enumerate(proof.path, start=1):
         files.write(folder / f"ledger-node-{number:02}", bytes.fromhex(node))

@@ -203,7 +203,7 @@ def _heads_of(manifest: DisclosureManifest) -> tuple[str, ...]:
     shown = [manifest.ledger.checkpoint]
     if manifest.time is not None:
         with contextlib.suppress(DoorwardError):  # a foreign head is told elsewhere (`time_confirmations`)
-            open_time_checkpoint(manifest.time.checkpoint.encode(), manifest.device_key)
+            open_time_checkpoint(manifest.time.checkpoint.encode(), manifest.device_keys)
             shown.append(manifest.time.checkpoint)
     return tuple(shown)
 

@@ -224,7 +224,7 @@ def _check_statements(
         doors.check_heads(manifest)
         trust = read_time_trust(requester.notes)
         openings = answer.time_openings()
-        found.time = find_time(manifest.device_key, ledger, approval.owner_time_ms, trust, manifest.time, openings)
+        found.time = find_time(manifest.device_keys, ledger, approval.owner_time_ms, trust, manifest.time, openings)
     with found.check(CheckKind.RECORDS) as words:
         items = tuple(reading.items_of(manifest, approval))
         reading.require_claims_match(manifest, approval, items)
@@ -285,7 +285,7 @@ def _approved(
 
 def _require_ledgered(manifest: DisclosureManifest, asked: SentRequest, words: _CheckLog) -> Checkpoint:
     reading.require_ledgered(manifest, asked.request)
-    checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
+    checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_keys)
     words.said = (
         f"Entry no. {manifest.ledger.index} of a ledger is this approval: an inclusion proof leads to its head, "
         "which the device signed. To find out if the owner has this ledger, compare its head with theirs."

@@ -19,6 +19,7 @@ from typing import Final
 from agent.clients.requester.by_hand import BY_HAND, ByHand, SignedFile
 from agent.clients.requester.checks import Verification, VerifiedItem
 from agent.wire.disclosures import PartKind
+from agent.wire.identities import KEY_ID_DIGITS
 
 __all__ = ["SUMS", "VERIFY_FILE", "EvidenceFiles", "verify_text"]
 
@@ -27,6 +28,7 @@ SUMS: Final = "SHA256SUMS"
 _WIDTH: Final = 118
 _INDENT: Final = "    "
 _SAME: Final = " && echo same"
+_NAME_LENGTH: Final = len("doorward/") + KEY_ID_DIGITS
 _VALID: Final = '"validation_state": "Valid"'
 """C2PA's word for a manifest with signatures and hashes that fit. Its signer may stand on no trust list."""
 
@@ -197,7 +199,8 @@ def _of_the_doorbell(verification: Verification, evidence: EvidenceFiles) -> Ite
     )
     yield _Check(
         "The ledger",
-        "that the yes was in the doorbell's append-only ledger when it answered: the entry leads to the signed head.",
+        "that the yes was in the doorbell's append-only ledger when it answered: the entry leads to the head. Both "
+        "keys of the doorbell signed the head. For the second signature you need OpenSSL 3.5 or newer.",
         "that the owner has the same ledger. To find out, compare by-hand/checkpoint.signed with theirs.",
         [*_ledger(hand)],
     )
@@ -377,8 +380,22 @@ def _ledger(hand: ByHand) -> Iterator[str]:
     for number, left in enumerate(hand.sides, start=1):
         node = f"{BY_HAND}/ledger-node-{number:02}"
         steps.append(f"(printf '\\001'; cat {f'{node} -' if left else f'- {node}'})")
+    yield from _second_signature_of_head()
     root = " | openssl dgst -sha256 -binary | ".join(steps)
     yield _found(f"{root} | openssl dgst -sha256 -binary | openssl base64 -A", f"{BY_HAND}/checkpoint.signed")
+
+
+def _second_signature_of_head() -> Iterator[str]:
+    """ML-DSA-44 signs a binary form of the head (c2sp.org/tlog-cosignature). The third command makes it of the text."""
+    head, second = f"{BY_HAND}/checkpoint.signed", f"{BY_HAND}/checkpoint.mldsa"
+    yield _pkeyutl(f"{BY_HAND}/device-mldsa.pem", f"{second}-signed", f"{second}-signature")
+    yield _found(f"openssl base64 -A -in {second}-signature", "ledger-checkpoint.txt")
+    name, zeros = f"printf '\\{_NAME_LENGTH:03o}'; head -n 1 {head} | tr -d '\\n'", "head -c 8 /dev/zero"
+    digits = f"(printf '%016x' $(sed -n 2p {head}) | fold -w 2; echo)"
+    size = f'{digits} | while read b; do printf "\\\\$(printf %03o 0x$b)"; done'
+    root = f"sed -n 3p {head} | openssl base64 -d -A"
+    parts = ["printf 'subtree/v1\\n\\000'", name, zeros, name, zeros, size, root]
+    yield f"({'; '.join(parts)}) | cmp - {second}-signed{_SAME}"
 
 
 def _record(each: SignedFile, evidence: EvidenceFiles) -> Iterator[str]:

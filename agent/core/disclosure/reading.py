@@ -179,7 +179,7 @@ def read_co_approval(manifest: DisclosureManifest, enrolment: Enrolment, request
 def require_ledgered(manifest: DisclosureManifest, request: FootageRequest) -> None:
     """Raises unless the device's ledger held this approval, of this request, for this disclosure."""
     proof = manifest.ledger
-    checkpoint = open_checkpoint(proof.checkpoint.encode(), manifest.device_key)
+    checkpoint = open_checkpoint(proof.checkpoint.encode(), manifest.device_keys)
     leaf = proof.entry.encode()
     path = [bytes.fromhex(node) for node in proof.path]
     check_inclusion(leaf_hash(leaf), proof.index, checkpoint.size, checkpoint.root, path)

@@ -1,19 +1,23 @@
-"""The signed head of a ledger: a C2SP tlog-checkpoint in a C2SP signed note, with the device's Ed25519 key.
+"""The signed head of a ledger: a C2SP tlog-checkpoint in a C2SP signed note, with both signatures of the device.
 
     doorward/139e3940e64b5491
     42
     CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 
-    — doorward/139e3940e64b5491 <base64 of key hash (4 bytes) ‖ signature (64 bytes)>
+    — doorward/139e3940e64b5491 <base64 of key hash (4 bytes) ‖ Ed25519 signature (64 bytes)>
+    — doorward/139e3940e64b5491 <base64 of key hash (4 bytes) ‖ time, always 0 (8 bytes) ‖ ML-DSA-44 signature>
 
-- The origin is `doorward/<device key id>`, and so is the name of the key.  Extension lines are refused.
+- The origin is `doorward/<device key id>`, and so is the name of both keys.  Extension lines are refused.
+- The second line is the device's own cosignature in the sense of tlog-cosignature (type 06). Its time is 0, which says
+  nothing about time. Both lines must be there exactly once and verify.
 - The device's log of beats (`time_log`) has the origin `doorward/<device key id>/time`.
-- A requester's desk signs its custody logs in the same form. Their origin is `doorward-desk/<desk key id>/<log>`, with
-  the requester's id as `log`, so that no checkpoint of one log passes for another's.
-- Signatures of others (witnesses) may follow and are ignored.  The device's own must be there exactly once and verify.
+- A requester's desk signs its custody logs in the same form, with Ed25519 alone. Their origin is
+  `doorward-desk/<desk key id>/<log>`, with the requester's id as `log`, so that no checkpoint of one log passes for
+  another's.
+- Signatures of others (witnesses) may follow and are ignored.
 - The owner's client remembers the newest checkpoint it saw and calls `check_progress` to refuse a rollback.
 
-Source: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint.
+Source: https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint and https://c2sp.org/tlog-cosignature.
 """
 
 from __future__ import annotations
@@ -25,11 +29,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.core.ledger import merkle
 from agent.errors import FormatError, OpenError
 from agent.wire import base64
+from agent.wire.envelope import NO_MLDSA_SIGNATURE, NOT_SIGNED_MLDSA, HybridKey
 from agent.wire.identities import SIGNATURE_BYTES, PublicKey, public_key_of
+from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey
 
 __all__ = [
     "MAX_NOTE_BYTES",
@@ -37,12 +44,15 @@ __all__ = [
     "Checkpoint",
     "check_progress",
     "check_same_head",
-    "checkpoint_signature",
+    "checkpoint_signatures",
+    "mldsa_verifier_key",
     "open_checkpoint",
+    "open_desk_checkpoint",
     "open_time_checkpoint",
     "origin_of",
     "parse_checkpoint",
     "sign_checkpoint",
+    "sign_desk_checkpoint",
     "sign_time_checkpoint",
     "time_origin_of",
     "verifier_key",
@@ -51,7 +61,12 @@ __all__ = [
 MAX_NOTE_BYTES: Final = 16 * 1024
 MAX_SIGNATURES: Final = 16
 _ED25519: Final = b"\x01"
+_MLDSA: Final = b"\x06"
+_LABEL: Final = b"subtree/v1\n\x00"
 _KEY_HASH_BYTES: Final = 4
+_NUMBER_BYTES: Final = 8
+_NO_TIME: Final = bytes(_NUMBER_BYTES)
+"""The time of the device's own cosignature. The device's clock stays out of what witnesses see."""
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 _ORIGIN: Final = re.compile(r"doorward/[0-9a-f]{16}(/time)?|doorward-desk/[0-9a-f]{16}/[a-z0-9-]{1,32}")
 _SIGNATURE_LINE: Final = re.compile(r"— (?P<name>[^\s+]+) (?P<signature>[A-Za-z0-9+/]+={0,2})")
@@ -78,6 +93,14 @@ class Checkpoint:
         """Returns the note's text: the signed bytes, final newline included."""
         return f"{self.origin}\n{self.size}\n{base64.encode(self.root)}\n"
 
+    @property
+    def mldsa_message(self) -> bytes:
+        """Returns the bytes that the ML-DSA-44 key signs: `cosigned_message` of tlog-cosignature for all entries."""
+        name = self.origin.encode("ascii")
+        named = bytes([len(name)]) + name
+        start, end = bytes(_NUMBER_BYTES), self.size.to_bytes(_NUMBER_BYTES, "big")
+        return _LABEL + named + _NO_TIME + named + start + end + self.root
+
 
 def origin_of(signer: PublicKey, log: str = "") -> str:
     """Returns the name of the log, which is also the name of its key. `log`: the requester's id, for a desk's log."""
@@ -91,37 +114,57 @@ def time_origin_of(signer: PublicKey) -> str:
 
 def verifier_key(signer: PublicKey, log: str = "") -> str:
     """Returns the key as other tools for signed notes take it: `<name>+<hash in hex>+<base64 of type ‖ key>`."""
-    name = origin_of(signer, log)
-    return f"{name}+{_key_hash(name, signer).hex()}+{base64.encode(_ED25519 + signer.raw)}"
+    return _verifier_key(origin_of(signer, log), _ED25519 + signer.raw)
 
 
-def sign_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, log: str = "") -> bytes:
-    """Returns the signed note for the ledger's present head. `log`: as in `origin_of`."""
+def mldsa_verifier_key(signer: HybridKey) -> str:
+    """Returns the device's second key in the same form. Its type is 06 of tlog-cosignature."""
+    return _verifier_key(origin_of(signer.ed25519), _MLDSA + signer.mldsa.raw)
+
+
+def sign_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, mldsa: MLDSA44PrivateKey) -> bytes:
+    """Returns the signed note for the ledger's present head. ML-DSA draws randomness, so its bytes differ each time."""
+    return _sign_both(frontier, private_key, mldsa, origin_of(public_key_of(private_key)))
+
+
+def sign_time_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, mldsa: MLDSA44PrivateKey) -> bytes:
+    """Returns the signed note for the present head of the device's log of beats. Its bytes differ each time."""
+    return _sign_both(frontier, private_key, mldsa, time_origin_of(public_key_of(private_key)))
+
+
+def sign_desk_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, log: str) -> bytes:
+    """Returns the signed note for the present head of a desk's log. `log`: the requester's id."""
     return _sign(frontier, private_key, origin_of(public_key_of(private_key), log))
 
 
-def sign_time_checkpoint(frontier: merkle.Frontier, private_key: Ed25519PrivateKey) -> bytes:
-    """Returns the signed note for the present head of the device's log of beats."""
-    return _sign(frontier, private_key, time_origin_of(public_key_of(private_key)))
+def open_checkpoint(note: bytes, signer: HybridKey) -> Checkpoint:
+    """Returns the checkpoint in `note` after verifying both signatures of the device.
 
-
-def open_checkpoint(note: bytes, signer: PublicKey, log: str = "") -> Checkpoint:
-    """Returns the checkpoint in `note` after verifying the signature of the device, or of the desk for a `log`.
-
-    Raises `FormatError` if the bytes are not a note of this form, and `OpenError` if the signature fails.
+    Raises `FormatError` if the bytes are not a note of this form, and `OpenError` if a signature is missing or fails.
     """
-    return _open(note, signer, origin_of(signer, log))
+    return _open_both(note, signer, origin_of(signer.ed25519))
 
 
-def checkpoint_signature(note: bytes, signer: PublicKey) -> bytes:
-    """Returns the signature of the device in a note that `open_checkpoint` accepts: 64 bytes, over its first lines."""
-    _, _, signatures = note.decode("utf-8").rpartition("\n\n")
-    return _own_signature(signatures, origin_of(signer), signer)
-
-
-def open_time_checkpoint(note: bytes, signer: PublicKey) -> Checkpoint:
+def open_time_checkpoint(note: bytes, signer: HybridKey) -> Checkpoint:
     """Returns the checkpoint of the device's log of beats. Raises like `open_checkpoint`."""
-    return _open(note, signer, time_origin_of(signer))
+    return _open_both(note, signer, time_origin_of(signer.ed25519))
+
+
+def open_desk_checkpoint(note: bytes, signer: PublicKey, log: str) -> Checkpoint:
+    """Returns the checkpoint of a desk's log, which is signed by Ed25519 alone. Raises like `open_checkpoint`."""
+    return _open(note, signer, origin_of(signer, log))[0]
+
+
+def checkpoint_signatures(note: bytes, signer: HybridKey) -> tuple[bytes, bytes]:
+    """Returns the two signatures in a note that `open_checkpoint` accepts.
+
+    The first has 64 bytes and is of the note's first lines. The second has 2420 bytes and is of
+    `Checkpoint.mldsa_message`.
+    """
+    checkpoint, lines = _open(note, signer.ed25519, origin_of(signer.ed25519))
+    (first,) = _own_signatures(lines, checkpoint.origin, _ED25519 + signer.ed25519.raw)
+    (second,) = _own_signatures(lines, checkpoint.origin, _MLDSA + signer.mldsa.raw)
+    return first, second[_NUMBER_BYTES:]
 
 
 def check_same_head(one: Checkpoint, other: Checkpoint) -> None:
@@ -148,13 +191,28 @@ def check_progress(old: Checkpoint, new: Checkpoint, proof: Sequence[bytes]) -> 
         ) from cause
 
 
+def _verifier_key(name: str, material: bytes) -> str:
+    return f"{name}+{_key_hash(name, material).hex()}+{base64.encode(material)}"
+
+
 def _sign(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, name: str) -> bytes:
     text = Checkpoint(name, frontier.size, frontier.root).text
-    signature = _key_hash(name, public_key_of(private_key)) + private_key.sign(text.encode("utf-8"))
-    return f"{text}\n— {name} {base64.encode(signature)}\n".encode()
+    key_hash = _key_hash(name, _ED25519 + public_key_of(private_key).raw)
+    return f"{text}\n{_line(name, key_hash + private_key.sign(text.encode()))}".encode()
 
 
-def _open(note: bytes, signer: PublicKey, name: str) -> Checkpoint:
+def _sign_both(frontier: merkle.Frontier, private_key: Ed25519PrivateKey, mldsa: MLDSA44PrivateKey, name: str) -> bytes:
+    signature = mldsa.sign(Checkpoint(name, frontier.size, frontier.root).mldsa_message)
+    key_hash = _key_hash(name, _MLDSA + MldsaPublicKey.of(mldsa).raw)
+    return _sign(frontier, private_key, name) + _line(name, key_hash + _NO_TIME + signature).encode()
+
+
+def _line(name: str, data: bytes) -> str:
+    return f"— {name} {base64.encode(data)}\n"
+
+
+def _open(note: bytes, signer: PublicKey, name: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
+    """Returns the checkpoint, whose Ed25519 signature has verified, and name and data of each signature line."""
     if len(note) > MAX_NOTE_BYTES:
         raise FormatError(f"A checkpoint has at most {MAX_NOTE_BYTES} bytes. This one has {len(note)}.")
     try:
@@ -165,14 +223,37 @@ def _open(note: bytes, signer: PublicKey, name: str) -> Checkpoint:
         raise FormatError("This is not a signed note.")
     text += "\n"
     checkpoint = parse_checkpoint(text)
-    signature = _own_signature(signatures, name, signer)
-    if checkpoint.origin != name or not signer.verifies(signature, text.encode("utf-8")):
+    lines = _signature_lines(signatures)
+    own = _own_signatures(lines, name, _ED25519 + signer.raw)
+    if (
+        checkpoint.origin != name
+        or len(own) != 1
+        or len(own[0]) != SIGNATURE_BYTES
+        or not signer.verifies(own[0], text.encode("utf-8"))
+    ):
         raise _unverified(name)
+    return checkpoint, lines
+
+
+def _open_both(note: bytes, signer: HybridKey, name: str) -> Checkpoint:
+    checkpoint, lines = _open(note, signer.ed25519, name)
+    own = _own_signatures(lines, name, _MLDSA + signer.mldsa.raw)
+    if not own:
+        raise OpenError(NO_MLDSA_SIGNATURE)
+    # The time is part of the signed bytes, so it has one value: a second spelling would be another note.
+    if (
+        len(own) != 1
+        or len(own[0]) != _NUMBER_BYTES + MLDSA_SIGNATURE_BYTES
+        or own[0][:_NUMBER_BYTES] != _NO_TIME
+        or not signer.mldsa.verifies(own[0][_NUMBER_BYTES:], checkpoint.mldsa_message)
+    ):
+        raise OpenError(NOT_SIGNED_MLDSA)
     return checkpoint
 
 
-def _key_hash(name: str, key: PublicKey) -> bytes:
-    return hashlib.sha256(name.encode("utf-8") + b"\n" + _ED25519 + key.raw).digest()[:_KEY_HASH_BYTES]
+def _key_hash(name: str, material: bytes) -> bytes:
+    """`material`: the byte of the signature's type, and the public key."""
+    return hashlib.sha256(name.encode("utf-8") + b"\n" + material).digest()[:_KEY_HASH_BYTES]
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
@@ -183,22 +264,21 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), base64.decode(lines[2]))
 
 
-def _own_signature(signatures: str, name: str, key: PublicKey) -> bytes:
-    """Returns the one signature line that claims to be `key`'s, without its key hash."""
+def _signature_lines(signatures: str) -> list[tuple[str, bytes]]:
+    """Returns name and data of each signature line."""
     lines = signatures.split("\n")
     if lines.pop() != "" or not 1 <= len(lines) <= MAX_SIGNATURES:
         raise FormatError(f"A checkpoint ends in 1 to {MAX_SIGNATURES} signature lines.")
-    own = []
-    for line in lines:
-        parsed = _SIGNATURE_LINE.fullmatch(line)
-        if parsed is None:
-            raise FormatError("A signature line of this checkpoint is malformed.")
-        signature = base64.decode(parsed["signature"])
-        if parsed["name"] == name and signature[:_KEY_HASH_BYTES] == _key_hash(name, key):
-            own.append(signature[_KEY_HASH_BYTES:])
-    if len(own) != 1 or len(own[0]) != SIGNATURE_BYTES:
-        raise _unverified(name)
-    return own[0]
+    parsed = [_SIGNATURE_LINE.fullmatch(line) for line in lines]
+    if not all(parsed):
+        raise FormatError("A signature line of this checkpoint is malformed.")
+    return [(each["name"], base64.decode(each["signature"])) for each in parsed if each is not None]
+
+
+def _own_signatures(lines: Sequence[tuple[str, bytes]], name: str, material: bytes) -> list[bytes]:
+    """Returns the data of the lines that claim to be of the key in `material`, without their key hash."""
+    key_hash = _key_hash(name, material)
+    return [data[_KEY_HASH_BYTES:] for owner, data in lines if owner == name and data[:_KEY_HASH_BYTES] == key_hash]
 
 
 def _unverified(name: str) -> OpenError:

@@ -55,7 +55,7 @@ from agent.wire.statements import (
     read_statement,
 )
 from agent.wire.trust import TrustStore, claimed_root
-from tests.wire.samples import MLDSA_KEY
+from tests.wire.samples import MLDSA, MLDSA_KEY
 
 BOOT = "b0" * 16
 BOOT_US = 50_000_000
@@ -310,7 +310,7 @@ class FakeDevice:
 
     def on_device(self, body: bytes) -> dict[str, Any]:
         return {
-            "device": self.key.text, "device_id": self.key.id, "device_mldsa": MLDSA_KEY.sha256,
+            "device": self.key.text, "device_id": self.key.id, "device_mldsa": MLDSA_KEY.text,
             "epoch": self.enrolment.epoch if self.enrolled else 0,
             "enrolled": self.enrolled is not None, "pending": self.proposed is not None, "broker_name": self.key.id,
         }  # fmt: skip
@@ -542,7 +542,7 @@ class FakeDevice:
         for each in hashes:
             frontier = frontier.append(each)
         proof = consistency_proof(hashes, old_size) if old_size else ()
-        note = sign_checkpoint(frontier, self.private)
+        note = sign_checkpoint(frontier, self.private, MLDSA)
         return {"checkpoint": note.decode(), "proof": [each.hex() for each in proof]}
 
     def on_time_opening(self, body: bytes, size: int, beat: int) -> bytes:

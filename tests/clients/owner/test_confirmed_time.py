@@ -32,7 +32,7 @@ class WitnessedDevice:
 
     def __init__(self, device: FakeDevice) -> None:
         self.device = device
-        self.beats = Beats(device.private)
+        self.beats = Beats(device.private, samples.MLDSA)
         self.openings: list[TimeOpening] = []
         device.time = self.answer
 

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,20 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.known_devices import KnownDevices
 from agent.clients.owner.ledger_reader import read_ledger
 from agent.clients.owner.sync import ask_enrolments, sync
+from agent.core.ledger.checkpoint import sign_checkpoint
 from agent.core.ledger.entries import EntryKind
+from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
 from agent.ipc.control_operations import GetCheckpoint, GetEntries
 from agent.ipc.rpc import Request
 from agent.wire import strictjson
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import Enrolment, NamedKey, sign_statement
 from tests.clients.owner.conftest import NOW_MS, Home, now
 from tests.clients.owner.fake_device import FakeDevice
 from tests.wire import samples
+
+STRANGER = mldsa_key_from_seed(b"s" * 32)
 
 
 def test_a_ledger_that_grew_is_remembered(home: Home) -> None:
@@ -80,6 +86,40 @@ def test_a_device_that_claims_anothers_key_cannot_sign_for_it(home: Home) -> Non
     impostor.lies["device"] = lambda result, data: ({**result, "device": home.device.key.text}, data)
     with pytest.raises(OpenError, match="not signed by the device"):
         sync(impostor, home.keys)
+
+
+def changed_head(change: Callable[[list[str]], list[str]]) -> Any:
+    """A lie about the checkpoint: its lines, changed."""
+
+    def lie(result: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        lines = str(result["checkpoint"]).splitlines(keepends=True)
+        return {**result, "checkpoint": "".join(change(lines))}, data
+
+    return lie
+
+
+def test_a_head_without_the_devices_second_signature_is_refused_by_name(home: Home) -> None:
+    """One who can forge Ed25519 by then has the first signature of any head."""
+    entries = [leaf_hash(leaf) for leaf in home.device.leaves]
+    frontier = Frontier()
+    for each in (*entries, leaf_hash(b"forged")):
+        frontier = frontier.append(each)
+    forged = sign_checkpoint(frontier, home.device.private, STRANGER).decode().splitlines(keepends=True)
+    for change, words in (
+        (lambda lines: lines[:5], "is missing"),
+        (lambda lines: forged, "is missing"),
+        (lambda lines: [*forged[:5], lines[5]], "does not verify"),
+    ):
+        home.device.lies["checkpoint"] = changed_head(change)
+        with pytest.raises(OpenError, match=f"ML-DSA-44 signature {words}"):
+            sync(home.device, home.keys)
+
+
+def test_a_second_key_that_the_owners_did_not_sign_is_refused(home: Home) -> None:
+    shown = MldsaPublicKey.of(STRANGER).text
+    home.device.lies["device"] = lambda result, data: ({**result, "device_mldsa": shown}, data)
+    with pytest.raises(OpenError, match="shows another ML-DSA-44 key than the one that its owners signed"):
+        sync(home.device, home.keys)
 
 
 def test_a_device_that_forgot_its_owner_is_refused(home: Home) -> None:

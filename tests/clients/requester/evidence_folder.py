@@ -72,7 +72,7 @@ def make_evidence(folder: Path, gops: Sequence[Gop]) -> None:
     stamper = TimeStamper()
     house = House((NOW_S - 6000) * 1000, epoch=2)
     house.device = DEVICE_KEY
-    beats = Beats(house.device)
+    beats = Beats(house.device, house.mldsa)
     beats.add(Checkpoint(origin_of(beats.key), 0, Frontier().root))
     proof = beats.proof(0, (), {"tsa": stamper})
 

@@ -410,6 +410,7 @@ class House:
                     disclosure,
                     hashlib.sha256(strictjson.encode(approval)).hexdigest(),
                     self.device,
+                    self.mldsa,
                     earlier=self.entries,
                 ),
                 told=tuple(map(self.records_told, approval.clips or ())),

@@ -36,7 +36,7 @@ class Confirmed:
 
     def __init__(self, gops: list[Gop], **changes: Callable[[DisclosureManifest], DisclosureManifest]) -> None:
         self.house: House = filmed(gops)
-        self.beats = Beats(self.house.device)
+        self.beats = Beats(self.house.device, self.house.mldsa)
         self.beats.add(Checkpoint(origin_of(self.beats.key), 0, Frontier().root))
         proof = self.beats.proof(0, [EARLY])
         self.house.changes = Changes(manifest=lambda manifest: replace(manifest, time=proof))
@@ -44,7 +44,7 @@ class Confirmed:
     def later(self, verification: Verification) -> bytes:
         """Returns the owner's file, after a beat that holds the ledger of this answer."""
         assert verification.disclosed is not None
-        ledger = open_checkpoint(verification.disclosed.manifest.ledger.checkpoint.encode(), self.beats.key)
+        ledger = open_checkpoint(verification.disclosed.manifest.ledger.checkpoint.encode(), self.beats.keys)
         beat = self.beats.add(ledger)
         return strictjson.encode(self.beats.opening(beat, ledger.size, self.beats.proof(beat, [LATE])))
 
@@ -93,7 +93,8 @@ def test_the_command_keeps_no_time_of_another_answer(
     verification = verified(trusting, asked, confirmed.house.disclose(asked))
     file = tmp_path / "time.json"
     opening = strictjson.decode(confirmed.later(verification), TimeOpening)
-    other = Beats(House(NOW_S * 1000, name="another house").device)
+    house = House(NOW_S * 1000, name="another house")
+    other = Beats(house.device, house.mldsa)
     other.add(Checkpoint(origin_of(other.key), 0, Frontier().root))
     file.write_bytes(strictjson.encode(replace(opening, proof=other.proof(0, [EARLY]))))
     shown = tool("requester", "verify", verification.disclosure, "--folder", trusting.folder, "--time", file)
@@ -108,7 +109,7 @@ def test_the_command_keeps_a_time_of_another_ledger_of_this_doorbell_as_evidence
 ) -> None:
     verification = verified(trusting, asked, confirmed.house.disclose(asked))
     assert verification.disclosed is not None
-    shown_here = open_checkpoint(verification.disclosed.manifest.ledger.checkpoint.encode(), confirmed.beats.key)
+    shown_here = open_checkpoint(verification.disclosed.manifest.ledger.checkpoint.encode(), confirmed.beats.keys)
     beat = confirmed.beats.add(Checkpoint(shown_here.origin, shown_here.size, bytes(32)))
     opening = confirmed.beats.opening(beat, shown_here.size, confirmed.beats.proof(beat, [LATE]))
     file = tmp_path / "time.json"
@@ -129,7 +130,7 @@ def test_a_time_of_another_doorbell_changes_no_verdict(
     trusting: Requester, asked: SentRequest, confirmed: Confirmed, gops: list[Gop]
 ) -> None:
     other = House(NOW_S * 1000, name="another house")
-    theirs = Beats(other.device)
+    theirs = Beats(other.device, other.mldsa)
     theirs.add(Checkpoint(origin_of(theirs.key), 0, Frontier().root))
     proof = theirs.proof(0, [EARLY])
     confirmed.house.changes = Changes(manifest=lambda manifest: replace(manifest, time=proof))
@@ -191,12 +192,11 @@ def test_a_doorbell_that_shows_two_logs_of_beats_is_found(
     manifest = first.disclosed.manifest
     doors = KnownDoorbells(trusting.notes)
     doors.remember(manifest, NOW_S)
-    other = Beats(confirmed.house.device)
+    other = Beats(confirmed.house.device, confirmed.house.mldsa)
     other.add(Checkpoint(origin_of(other.key), 1, Frontier().append(leaf_hash(b"x")).root))
     forked = replace(manifest, time=other.proof(0, [EARLY]))
-    ledger = replace(
-        manifest.ledger, checkpoint=sign_checkpoint(Frontier().append(leaf_hash(b"y")), confirmed.house.device).decode()
-    )
+    head = sign_checkpoint(Frontier().append(leaf_hash(b"y")), confirmed.house.device, confirmed.house.mldsa)
+    ledger = replace(manifest.ledger, checkpoint=head.decode())
     with pytest.raises(Exception, match="different people were shown different ledgers"):
         doors.check_heads(forked)
     doors.check_heads(replace(manifest, ledger=ledger))

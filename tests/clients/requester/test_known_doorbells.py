@@ -24,6 +24,7 @@ from agent.core.media import Gop
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.statements import Enrolment, NamedKey, StolenNotice, open_stolen, read_statement, sign_statement
 from tests.clients.requester.conftest import NOW_S, filmed
 from tests.clients.requester.house import House
@@ -192,13 +193,18 @@ def owner_of(house: House, folder: Path) -> OwnerKeys:
 def remember_at(keys: OwnerKeys, house: House) -> None:
     enrolments = tuple(each.decode() for each in house.enrolments())
     keys.memory.remember(
-        KnownDevice(key=public_key_of(house.device).text, enrolments=enrolments, checkpoint=checkpoint(house))
+        KnownDevice(
+            key=public_key_of(house.device).text,
+            mldsa=MldsaPublicKey.of(house.mldsa).text,
+            enrolments=enrolments,
+            checkpoint=checkpoint(house),
+        )
     )
 
 
 def checkpoint(house: House) -> str:
 
-    return sign_checkpoint(Frontier().append(leaf_hash(b"one")), house.device).decode()
+    return sign_checkpoint(Frontier().append(leaf_hash(b"one")), house.device, house.mldsa).decode()
 
 
 def notice_of(keys: OwnerKeys, house: House, since_s: int | None = None) -> StolenNotice:

@@ -576,7 +576,7 @@ def test_each_check_of_an_honest_disclosure_says_this_and_shows_these_values(
     disclosed = verification.disclosed
     assert disclosed is not None
     manifest, items = disclosed.manifest, verification.items
-    checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
+    checkpoint = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_keys)
 
     def sha(text: str) -> str:
         return hashlib.sha256(text.encode()).hexdigest()

@@ -18,8 +18,8 @@ from tests.wire import samples
 
 ONE = LocalWitness()
 OTHER = LocalWitness(name="witness.test/w2", seed=b"\x08" * 32, time_s=1_800_000_060)
-NOTE = sign_time_checkpoint(merkle.Frontier().append(merkle.leaf_hash(b"a")), samples.DEVICE)
-TEXT = open_time_checkpoint(NOTE, samples.DEVICE_KEY).text
+NOTE = sign_time_checkpoint(merkle.Frontier().append(merkle.leaf_hash(b"a")), samples.DEVICE, samples.MLDSA)
+TEXT = open_time_checkpoint(NOTE, samples.DEVICE_KEYS).text
 KNOWN = parse_witness(ONE.verifier_key)
 
 

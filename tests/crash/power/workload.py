@@ -31,12 +31,14 @@ from agent.recorder.scrub import Scrubber
 from agent.recorder.vault_recovery import StartReport
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import public_key_of
+from agent.wire.mldsa import mldsa_key_from_seed
 from tests.crash.vault_story import Story, check
 from tests.vaults import DEVICE_KEY, OWNER, SteppedClock, TestVault, box, event_id, make_vault
 
 __all__ = ["SEGMENTS", "broken_promises"]
 
 SEGMENTS = 36
+MLDSA = mldsa_key_from_seed(b"d" * 32)
 _FULL_BYTES = 3_000_000
 _AGE_CHUNK_BYTES = 65_536
 _TAIL_S = 2.0
@@ -67,7 +69,7 @@ def work(disk: Path, tell: Tell, seed: int, bearing: type[Exception] | tuple[()]
         RealDisk(), index=SqliteIndex(disk / "index.sqlite"), root=disk / "vault", seed=seed, start=False
     )
     journal = SqliteJournal(disk / "journal.sqlite")
-    ledger = Ledger(journal, tested.clock, DEVICE_KEY)
+    ledger = Ledger(journal, tested.clock, DEVICE_KEY, MLDSA)
     scrub = Scrubber(tested.vault, public_key_of(DEVICE_KEY), Silent(), 1 << 40)
     with suppress(*_classes(bearing)):
         tested.vault.start()
@@ -165,7 +167,7 @@ def _check_tail(tested: TestVault, wrote: list[tuple[str, int, float]]) -> None:
 def _check_ledger(disk: Path, clock: SteppedClock, promised: int) -> None:
     journal = SqliteJournal(disk / "journal.sqlite")
     try:
-        ledger = Ledger(journal, clock, DEVICE_KEY)
+        ledger = Ledger(journal, clock, DEVICE_KEY, MLDSA)
         assert ledger.size >= promised, f"the ledger lost entries: {ledger.size} of {promised}"
         frontier = Frontier()
         for leaf in journal.leaves():

@@ -46,7 +46,7 @@ class Door:
         self.requester, asked = ask(agency)
         write_time_trust(self.requester.notes, EARLY.verifier_key)
         house = filmed(gops)
-        self.beats = Beats(house.device)
+        self.beats = Beats(house.device, house.mldsa)
         self.beats.add(Checkpoint(origin_of(self.beats.key), 0, Frontier().root))
         proof = change(self.beats.proof(0, [EARLY]))
         house.changes = Changes(manifest=lambda manifest: replace(manifest, time=proof))
@@ -57,7 +57,7 @@ class Door:
         """The owner's file, after one more beat that holds the ledger of the answer."""
         disclosed = examine(self.requester, self.answer.disclosure_id).disclosed
         assert disclosed is not None
-        ledger = open_checkpoint(disclosed.manifest.ledger.checkpoint.encode(), self.beats.key)
+        ledger = open_checkpoint(disclosed.manifest.ledger.checkpoint.encode(), self.beats.keys)
         beat = self.beats.add(ledger)
         return strictjson.encode(self.beats.opening(beat, ledger.size, self.beats.proof(beat, [witness])))
 

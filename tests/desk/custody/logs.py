@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.core.ledger.checkpoint import sign_checkpoint
+from agent.core.ledger.checkpoint import sign_desk_checkpoint
 from agent.core.ledger.merkle import Frontier
 from agent.wire.identities import private_key_from_seed, public_key_of
 from desk.custody import tree
@@ -46,7 +46,7 @@ class MemoryLog:
 
     @property
     def note(self) -> bytes:
-        return sign_checkpoint(self.frontier, PRIVATE, LOG)
+        return sign_desk_checkpoint(self.frontier, PRIVATE, LOG)
 
     def row(self, number: int) -> tuple[bytes, bytes]:
         return self.rows[number].leaf, self.nodes[number]

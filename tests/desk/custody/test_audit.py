@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from agent.core.ledger.checkpoint import Checkpoint, open_desk_checkpoint, sign_desk_checkpoint
 from agent.core.ledger.merkle import Frontier
 from agent.wire.identities import private_key_from_seed
 from desk.custody.audit import AuditResult, FindingKind, StoredRow, audit_rows, compare_with_kept
@@ -24,7 +24,7 @@ def kinds(result: AuditResult) -> list[tuple[FindingKind, int | None]]:
 
 
 def kept(log: MemoryLog) -> Checkpoint:
-    return open_checkpoint(log.note, KEY, LOG)
+    return open_desk_checkpoint(log.note, KEY, LOG)
 
 
 def changed(row: StoredRow, *, hide: bool, **fields: object) -> StoredRow:
@@ -127,7 +127,7 @@ def test_an_added_row_is_named() -> None:
 
 def test_a_head_that_another_key_signed_is_unsigned() -> None:
     log = grown(4)
-    forged = sign_checkpoint(log.frontier, private_key_from_seed(bytes(32)), LOG)
+    forged = sign_desk_checkpoint(log.frontier, private_key_from_seed(bytes(32)), LOG)
     assert kinds(audited(log, forged)) == [(FindingKind.UNSIGNED, None)]
 
 
@@ -151,7 +151,7 @@ def test_a_kept_checkpoint_shows_a_log_that_its_own_desk_rewrote_and_signed_agai
 
 
 def test_the_empty_checkpoint_holds_for_every_log() -> None:
-    empty = open_checkpoint(sign_checkpoint(Frontier(), KEYED, LOG), KEY, LOG)
+    empty = open_desk_checkpoint(sign_desk_checkpoint(Frontier(), KEYED, LOG), KEY, LOG)
     assert not compare_with_kept(audited(grown(3), None, 0), empty)
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from django.db import connection, transaction
 
 from agent.clients.requester.identity import Requester
-from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.checkpoint import open_desk_checkpoint
 from desk.custody import log
 from desk.custody.answers import sealed_files
 from desk.custody.audit import audit_rows
@@ -116,7 +116,9 @@ def test_each_organisation_has_its_own_log(agency: Agency, other_agency: Agency)
     for each in (agency, other_agency):
         assert numbers(each.organisation) == list(range(len(numbers(each.organisation))))
         note = log.newest_note(each.organisation)
-        assert open_checkpoint(note, desk_key(), each.organisation.requester_id).size == len(numbers(each.organisation))
+        assert open_desk_checkpoint(note, desk_key(), each.organisation.requester_id).size == len(
+            numbers(each.organisation)
+        )
     assert run_audit().output.count("✓") == 2
     assert run_audit("--organisation", "rijnstad-police").output.count("✓") == 1
 

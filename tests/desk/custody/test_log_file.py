@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.checkpoint import open_desk_checkpoint
 from agent.errors import FormatError, OpenError
 from agent.wire.identities import private_key_from_seed, public_key_of
 from desk.custody import tree
@@ -33,7 +33,7 @@ def test_a_downloaded_log_is_audited_with_its_checkpoint_and_one_kept_earlier() 
     log = grown(9)
     header, result = audit_log_file(log.file, log.note, KEY, (4,))
     assert (header, result.ok, result.size) == (HEADER, True, 9)
-    assert not compare_with_kept(result, open_checkpoint(grown(4).note, KEY, LOG))
+    assert not compare_with_kept(result, open_desk_checkpoint(grown(4).note, KEY, LOG))
 
 
 def _without(lines: list[bytes]) -> None:

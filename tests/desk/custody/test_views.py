@@ -6,7 +6,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 
-from agent.core.ledger.checkpoint import open_checkpoint
+from agent.core.ledger.checkpoint import open_desk_checkpoint
 from desk.custody import log
 from desk.custody.keys import desk_key
 from desk.custody.log_file import audit_log_file, check_extract, check_growth
@@ -94,7 +94,7 @@ def test_a_downloaded_log_and_checkpoint_verify_and_their_download_is_in_the_log
     assert b'"action":"log.downloaded"' in lines[-1]
     note = client.post("/custody/checkpoint")
     kept = Checkpoint.objects.get()
-    assert open_checkpoint(note.content, desk_key(), "rijnstad-police").size == kept.size == result.size + 1
+    assert open_desk_checkpoint(note.content, desk_key(), "rijnstad-police").size == kept.size == result.size + 1
     assert note["Content-Disposition"].startswith(f'attachment; filename="checkpoint-rijnstad-police-{kept.size}.txt"')
 
 

@@ -14,6 +14,7 @@ import pytest
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester, SentRequest
+from agent.core.ledger.checkpoint import parse_checkpoint
 from agent.core.media import Gop
 from agent.wire import base64
 from agent.wire.disclosures import ContactCard, DisclosureManifest, LedgerProof, PartKind
@@ -132,6 +133,30 @@ def forged_second(envelope: bytes) -> bytes:
     return json.dumps(said).encode()
 
 
+def with_head(change: Callable[[list[str]], list[str]]) -> Callable[[DisclosureManifest], DisclosureManifest]:
+    """The checkpoint's lines, changed. The doorbell's keys sign the manifest around it."""
+
+    def lie(honest: DisclosureManifest) -> DisclosureManifest:
+        head = "".join(change(honest.ledger.checkpoint.splitlines(keepends=True)))
+        return msgspec.structs.replace(honest, ledger=msgspec.structs.replace(honest.ledger, checkpoint=head))
+
+    return lie
+
+
+def flipped_line(lines: list[str]) -> list[str]:
+    data = bytearray(base64.decode(lines[5].split()[2]))
+    data[-1] ^= 1
+    return [*lines[:5], f"— {lines[5].split()[1]} {base64.encode(bytes(data))}\n"]
+
+
+def forged_line(lines: list[str]) -> list[str]:
+    """A stranger's signature of this head in the name of the doorbell's key."""
+    own = base64.decode(lines[5].split()[2])
+    message = parse_checkpoint("".join(lines[:3])).mldsa_message
+    data = own[:12] + MLDSA_STRANGER.sign(message)
+    return [*lines[:5], f"— {lines[5].split()[1]} {base64.encode(data)}\n"]
+
+
 LIES: dict[str, Changes] = {
     "another's manifest": Changes(manifest_key=STRANGER),
     "without an ML-DSA signature": Changes(statements=without_second),
@@ -146,6 +171,9 @@ LIES: dict[str, Changes] = {
     "an approval by a forger of Ed25519": Changes(signed_approval=forged_second),
     "a list of owners without an ML-DSA signature": Changes(signed_enrolment=without_second),
     "a list of owners by a forger of Ed25519": Changes(signed_enrolment=forged_second),
+    "a ledger's head without an ML-DSA signature": Changes(manifest=with_head(lambda lines: lines[:5])),
+    "a ledger's head with another bit in its ML-DSA signature": Changes(manifest=with_head(flipped_line)),
+    "a ledger's head by a forger of Ed25519": Changes(manifest=with_head(forged_line)),
     "another's approval": Changes(approval_key=STRANGER),
     "another's list of owners": Changes(enrolment_key=STRANGER),
     "another's record": Changes(record_key=STRANGER),

@@ -62,10 +62,10 @@ def _keep_time(who: Requester, name: str, data: bytes) -> None:
         raise OpenError("This answer does not verify.")
     opening = strictjson.decode(data, TimeOpening, limit_bytes=TIME_OPENING_LIMIT_BYTES)
     manifest, owner_time_ms = disclosed.manifest, disclosed.approval.owner_time_ms
-    ledger = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_key)
+    ledger = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_keys)
     trust = read_time_trust(who.notes)
     try:
-        doubts = find_time(manifest.device_key, ledger, owner_time_ms, trust, None, (opening,)).doubts
+        doubts = find_time(manifest.device_keys, ledger, owner_time_ms, trust, None, (opening,)).doubts
     except OpenError:
         doubts = ()  # the device signed two different ledgers: the file is the evidence, and the verdict says so
     if NOT_OF_THIS_LEDGER in doubts:

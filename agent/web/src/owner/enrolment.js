@@ -2,7 +2,7 @@
 import { OpenError, RefusedError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { open as openAge } from "../wire/age.js";
-import { hex } from "../wire/bytes.js";
+import { hex, sha256hex, unbase64 } from "../wire/bytes.js";
 import { payloadType, seal } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
 import { approverOf } from "../wire/mldsa.js";
@@ -34,7 +34,7 @@ export async function enrolFirst(card, secrets, recoveryIdentity) {
       { name: RECOVERY, ...kit },
     ],
     recovery: card.recovery,
-    device_mldsa: shown.device_mldsa,
+    device_mldsa: await sha256hex(unbase64(shown.device_mldsa)),
   };
   await propose(device, matter, secrets.approval, {
     [card.recipient]: secrets.identity,

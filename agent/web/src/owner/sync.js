@@ -2,7 +2,7 @@
 // (agent/clients/owner/sync.py)
 import { OpenError, RefusedError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
-import { sha256hex, unhex, utf8 } from "../wire/bytes.js";
+import { sha256hex, unbase64, unhex, utf8 } from "../wire/bytes.js";
 import { payloadType } from "../wire/envelope.js";
 import { parseKey } from "../wire/keys.js";
 import { checkConsistency, openCheckpoint } from "../wire/ledger.js";
@@ -12,7 +12,7 @@ import { decode } from "../wire/strictjson.js";
 import { rememberShown } from "./known.js";
 import * as store from "./store.js";
 
-/** @import { Checkpoint, Enrolled, Known, SyncedDevice, Owners, PublicKey } from "../types.js" */
+/** @import { Bytes, Checkpoint, Enrolled, Known, SyncedDevice, Owners, PublicKey } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 export const ENROLMENT = payloadType("enrolment");
 
@@ -34,12 +34,13 @@ export async function readEnrolment(envelope) {
  * the same as `readEnrolment` gives it.  Throws OpenError for a doorbell that went backwards.
  */
 export async function syncDevice() {
-  const device = await parseKey((await ask("device")).device);
+  const { device, second } = await shownKeys();
   const known = await store.memory(device.id);
   if (!known) throw new OpenError("error.unknown-doorbell");
   const enrolments = await checkEnrolmentChain(known, (await ask("enrolment")).envelope ?? undefined, device);
-  const before = await openCheckpoint(known.checkpoint, device);
-  const checkpoint = await askCheckpoint(before, device);
+  await requireEnrolled(second, enrolments);
+  const before = await openCheckpoint(known.checkpoint, device, second);
+  const checkpoint = await askCheckpoint(before, device, second);
   await rememberShown(device.id, { enrolments, checkpoint: checkpoint.note });
   return synced(device, enrolments, checkpoint, checkpoint.size - before.size);
 }
@@ -52,7 +53,7 @@ export async function syncDevice() {
  * @returns {Promise<SyncedDevice>}
  */
 export async function syncNewDevice(expected) {
-  const device = await parseKey((await ask("device")).device);
+  const { device, second } = await shownKeys();
   if (await store.memory(device.id)) return syncDevice();
   const shown = (await ask("enrolment")).envelope;
   if (!shown) throw new OpenError("error.no-owner");
@@ -60,7 +61,8 @@ export async function syncNewDevice(expected) {
   const found = await verifyChain(enrolments, undefined, device, "error.other-owners");
   if (enrolments.at(-1) !== shown) throw new OpenError("error.other-owners");
   if (expected && !found.some((each) => each.sha256 === expected)) throw new OpenError("error.other-owners");
-  const checkpoint = await askCheckpoint(undefined, device);
+  await requireEnrolled(second, enrolments);
+  const checkpoint = await askCheckpoint(undefined, device, second);
   await store.remember(device.id, { enrolments, checkpoint: checkpoint.note, roots: [], bundles: {} });
   return synced(device, enrolments, checkpoint, 0);
 }
@@ -148,11 +150,29 @@ async function verifyChain(envelopes, first, device, problem) {
   return found;
 }
 
+/** Both keys that the doorbell claims. Its owners have signed the hash of the second one. */
+async function shownKeys() {
+  const shown = await ask("device");
+  return { device: await parseKey(shown.device), second: unbase64(shown.device_mldsa) };
+}
+
+/**
+ * Throws unless the newest list of owners names the doorbell's second key.
+ *
+ * @param {Bytes} second
+ * @param {string[]} enrolments
+ */
+async function requireEnrolled(second, enrolments) {
+  const { value } = await readEnrolment(enrolments[enrolments.length - 1]);
+  if (value.device_mldsa !== (await sha256hex(second))) throw new OpenError("error.went-backwards");
+}
+
 /**
  * @param {Checkpoint | undefined} before
  * @param {PublicKey} device
+ * @param {Bytes} second
  */
-async function askCheckpoint(before, device) {
+async function askCheckpoint(before, device, second) {
   let answer;
   try {
     answer = await ask("checkpoint", { old_size: before?.size ?? 0 });
@@ -161,7 +181,7 @@ async function askCheckpoint(before, device) {
     // A ledger that has become shorter can give no proof.
     throw new OpenError("error.went-backwards");
   }
-  const checkpoint = await openCheckpoint(answer.checkpoint, device);
+  const checkpoint = await openCheckpoint(answer.checkpoint, device, second);
   if (before)
     await checkConsistency(before.size, before.root, checkpoint.size, checkpoint.root, answer.proof.map(unhex));
   return checkpoint;

@@ -1,4 +1,5 @@
 // The ledger's proofs and its signed head (LEDGER.md; RFC 6962, RFC 9162 section 2.1.4.2; C2SP signed notes).
+import { ml_dsa44 } from "@noble/post-quantum/ml-dsa.js";
 import { FormatError, OpenError } from "../errors.js";
 import { concat, equal, sha256, unbase64, utf8 } from "./bytes.js";
 import { verifies } from "./keys.js";
@@ -7,6 +8,9 @@ import { verifies } from "./keys.js";
 
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
+// The types of signatures in a note.
+const ED25519 = Uint8Array.of(1);
+const MLDSA = Uint8Array.of(6);
 /** @param {Uint8Array} leaf */
 export const leafHash = (leaf) => sha256(concat(LEAF, leaf));
 /**
@@ -79,13 +83,14 @@ export async function checkConsistency(oldSize, oldRoot, newSize, newRoot, proof
 }
 
 /**
- * The checkpoint in `note`: `{size, root}`, once the device's signature on it has verified.
+ * The checkpoint in `note`: `{size, root}`, once both signatures of the device on it have verified.
  *
  * @param {string} note
  * @param {PublicKey} device
+ * @param {Bytes} second its ML-DSA-44 key
  * @returns {Promise<Checkpoint>}
  */
-export async function openCheckpoint(note, device) {
+export async function openCheckpoint(note, device, second) {
   const bytes = utf8(note);
   const cut = note.lastIndexOf("\n\n");
   if (bytes.length > 16384 || cut < 0) throw new FormatError("error.format", { what: "checkpoint" });
@@ -96,30 +101,68 @@ export async function openCheckpoint(note, device) {
     throw new FormatError("error.format", { what: "checkpoint" });
   }
   const root = unbase64(lines[2]);
-  const signature = await ownSignature(note.slice(cut + 2), name, device);
-  if (lines[0] !== name || root.length !== 32 || !(await verifies(device, signature, utf8(text)))) {
-    throw new OpenError("error.not-signed");
-  }
-  return { size: Number(lines[1]), root, note };
+  const size = Number(lines[1]);
+  const signed = signatureLines(note.slice(cut + 2));
+  const [first] = await ownSignature(signed, name, concat(ED25519, device.raw), [64]);
+  const [time, other] = await ownSignature(signed, name, concat(MLDSA, second), [8, 2420]);
+  const isSigned =
+    lines[0] === name &&
+    root.length === 32 &&
+    equal(time, new Uint8Array(8)) &&
+    (await verifies(device, first, utf8(text))) &&
+    ml_dsa44.verify(other, cosigned(name, size, root), second);
+  if (!isSigned) throw new OpenError("error.not-signed");
+  return { size, root, note };
 }
 
 /**
- * @param {string} signatures
+ * The bytes that the ML-DSA-44 key signs (c2sp.org/tlog-cosignature), for a whole tree and with the time 0.
+ *
  * @param {string} name
- * @param {PublicKey} device
+ * @param {number} size
+ * @param {Bytes} root
  */
-async function ownSignature(signatures, name, device) {
+function cosigned(name, size, root) {
+  const named = concat(Uint8Array.of(name.length), utf8(name));
+  const end = new Uint8Array(8);
+  new DataView(end.buffer).setBigUint64(0, BigInt(size));
+  return concat(utf8("subtree/v1\n\0"), named, new Uint8Array(8), named, new Uint8Array(8), end, root);
+}
+
+/**
+ * Name and data of each signature line.
+ *
+ * @param {string} signatures
+ */
+function signatureLines(signatures) {
   const lines = signatures.split("\n");
   if (lines.pop() !== "" || lines.length < 1 || lines.length > 16)
     throw new FormatError("error.format", { what: "checkpoint" });
-  const keyHash = (await sha256(concat(utf8(`${name}\n`), Uint8Array.of(1), device.raw))).slice(0, 4);
-  const own = [];
-  for (const line of lines) {
+  return lines.map((line) => {
     const match = /^— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})$/.exec(line);
     if (!match) throw new FormatError("error.format", { what: "checkpoint" });
-    const signature = unbase64(match[2]);
-    if (match[1] === name && equal(signature.slice(0, 4), keyHash)) own.push(signature.slice(4));
+    return { owner: match[1], data: unbase64(match[2]) };
+  });
+}
+
+/**
+ * The data of the one line that claims to be of the key in `material`, in pieces of these sizes.
+ *
+ * @param {ReturnType<typeof signatureLines>} lines
+ * @param {string} name
+ * @param {Bytes} material the type of the signature, and the key
+ * @param {number[]} sizes
+ */
+async function ownSignature(lines, name, material, sizes) {
+  const keyHash = (await sha256(concat(utf8(`${name}\n`), material))).slice(0, 4);
+  const own = lines.filter(({ owner, data }) => owner === name && equal(data.slice(0, 4), keyHash));
+  const length = sizes.reduce((sum, size) => sum + size, 4);
+  if (own.length !== 1 || own[0].data.length !== length) throw new OpenError("error.not-signed");
+  const pieces = [];
+  let at = 4;
+  for (const size of sizes) {
+    pieces.push(own[0].data.slice(at, at + size));
+    at += size;
   }
-  if (own.length !== 1 || own[0].length !== 64) throw new OpenError("error.not-signed");
-  return own[0];
+  return pieces;
 }
