@@ -8,6 +8,9 @@ late if a thread slept or a network delayed them. Neither error may accumulate:
   slept.
 - If a piece is late by more than `lost_ns`, pieces before it were lost or the source's clock was set. The relation
   starts again, and earlier pieces keep their times.
+- A source that goes on counting while pieces are lost shows that nothing was lost: a late piece begins where the one
+  before ended. It was delayed, for example by a slow network. Then the relation moves by no more than keeps the piece
+  `lost_ns` late, so a delay that grows slowly makes no hole between two pieces.
 
 Two streams of one camera that are related this way stay together for any length of time.
 
@@ -29,8 +32,12 @@ _FOLLOW: Final = 500
 class ArrivalClock:
     """One stream. Call `arrived` for each piece in turn, then `boot_ns` for a time within it."""
 
-    def __init__(self, lost_ns: int) -> None:
+    def __init__(self, lost_ns: int, *, counts_losses: bool = False) -> None:
+        """`counts_losses`: the source's clock also counts what is lost on the way, as the timestamps of RTP do."""
         self._lost_ns = lost_ns
+        self._counts_losses = counts_losses
+        self._end_ns = 0
+        """End of the piece before, by its source's clock."""
         self._shift_ns: int | None = None
         """From the source's time to ours."""
         self._before: tuple[int, int] = (0, 0)
@@ -44,11 +51,15 @@ class ArrivalClock:
     def arrived(self, begin_ns: int, end_ns: int, arrived_ns: BootNs) -> None:
         """A piece has come that lasted from `begin_ns` to `end_ns` by its source's clock."""
         seen_ns = arrived_ns - end_ns
+        nothing_lost = self._counts_losses and abs(begin_ns - self._end_ns) < self._lost_ns
+        self._end_ns = end_ns
         if self._shift_ns is None:
             self._shift_ns, self._before = seen_ns, (begin_ns, seen_ns)
             return
         late_ns = seen_ns - self._shift_ns
-        if late_ns > self._lost_ns:
+        if late_ns > self._lost_ns and nothing_lost:
+            self._shift_ns = seen_ns - self._lost_ns
+        elif late_ns > self._lost_ns:
             self._before = (begin_ns, self._shift_ns)
             self._shift_ns = seen_ns
             self.holes += 1

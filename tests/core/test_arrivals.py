@@ -57,3 +57,27 @@ def test_what_was_before_a_hole_keeps_its_date() -> None:
     clock.arrived(200, 300, BootNs(5_101 + 2 * NS_PER_S))
     assert clock.holes == 1
     assert (clock.boot_ns(200), clock.boot_ns(199)) == (5_001 + 2 * NS_PER_S, 4_999)
+
+
+def test_a_delay_that_grows_slowly_makes_no_hole_between_pieces_that_follow_each_other() -> None:
+    """For example, a busy camera sends all its pictures, each a little later than the one before."""
+    clock, before_ns = ArrivalClock(2 * NS_PER_S, counts_losses=True), -FRAME_NS
+    for number in range(15 * 20):
+        own_ns = number * FRAME_NS
+        late_ns = own_ns // 2
+        arrived_ns = BootNs(own_ns + FRAME_NS + late_ns)
+        clock.arrived(own_ns, own_ns + FRAME_NS, arrived_ns)
+        taken_ns = clock.boot_ns(own_ns)
+        assert FRAME_NS <= taken_ns - before_ns <= 1.5 * FRAME_NS + 1, "at most as far apart as they arrive"
+        assert taken_ns >= arrived_ns - FRAME_NS - 2 * NS_PER_S, "no piece is dated earlier than that"
+        before_ns = taken_ns
+    assert (clock.holes, late_ns > 9 * NS_PER_S) == (0, True)
+
+
+def test_a_source_that_counts_losses_is_tied_anew_if_its_clock_is_set() -> None:
+    clock = ArrivalClock(2 * NS_PER_S, counts_losses=True)
+    clock.arrived(50 * NS_PER_S, 51 * NS_PER_S, BootNs(100 * NS_PER_S))
+    clock.arrived(51 * NS_PER_S, 52 * NS_PER_S, BootNs(104 * NS_PER_S))
+    assert (clock.holes, clock.boot_ns(51 * NS_PER_S)) == (0, 101 * NS_PER_S), "delayed by 3 s, and late by 2"
+    clock.arrived(50 * NS_PER_S, 51 * NS_PER_S, BootNs(105 * NS_PER_S))  # set back by as much as a hole
+    assert (clock.holes, clock.boot_ns(50 * NS_PER_S)) == (1, 104 * NS_PER_S)

@@ -325,7 +325,7 @@ class _StreamClock:
     def __init__(self, first_ns: BootNs | None, frame_ns: int) -> None:
         self.first_ns = first_ns
         self._frame_ns = frame_ns
-        self._tied = ArrivalClock(_LOST_NS)
+        self._tied = ArrivalClock(_LOST_NS, counts_losses=True)
         self._last_ns = self._newest_own_ns = 0
         self._begun_ns: int | None = None
         self._fell_ns = self._least_ns = 0

@@ -2,7 +2,8 @@
 
 `/main` is 640×360 H.264, `/small` a smaller one, `/g711` pictures with a tone of 440 Hz as a cheap camera sends it,
 `/film` the pictures and the AAC of FILM (an MP4), both as they are.  `/rare` is as `/main` with a keyframe every six
-seconds, `/reordered` has B-frames, `/hevc` is H.265.
+seconds, `/reordered` has B-frames, `/hevc` is H.265: one second, encoded before it is played again and again, because a
+busy machine encodes H.265 more slowly than pictures come.
 
 FILM is played once, from the start of the server on, as a camera shows what is now.  Were the file itself what is
 served, GStreamer would put it back to its beginning for all who watch whenever one more client says PLAY, and answer
@@ -26,7 +27,12 @@ RARE = ENCODER.replace("key-int-max=15", "key-int-max=90")
 REORDERED = (
     "x264enc key-int-max=15 bframes=2 b-adapt=false speed-preset=veryfast rc-lookahead=2 ! video/x-h264,profile=main"
 )
-HEVC = "x265enc tune=zerolatency key-int-max=15 speed-preset=ultrafast log-level=none ! h265parse"
+HEVC = "x265enc tune=zerolatency key-int-max=15 speed-preset=ultrafast log-level=none ! h265parse config-interval=-1"
+ENCODED = (
+    "videotestsrc num-buffers=15 pattern=ball ! video/x-raw,width=320,height=180,framerate=15/1 ! {hevc}"
+    " ! video/x-h265,stream-format=byte-stream,alignment=au ! appsink name=encoded sync=false"
+)
+REPEATED = "appsrc name=repeated is-live=true format=time max-bytes=1 ! h265parse ! identity sync=true ! {pay}"
 PAY = "rtph264pay name=pay0 pt=96 config-interval=1"
 G711 = (
     "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=160 ! audio/x-raw,rate=8000,channels=1"
@@ -72,6 +78,33 @@ class Film:
         return Gst.FlowReturn.OK
 
 
+class Repeated:
+    """Plays a second of pictures, encoded before, without end."""
+
+    def __init__(self) -> None:
+        self._samples: list[Gst.Sample] = []
+        self._number = 0
+
+    def serve(self, factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
+        del factory
+        self._samples, self._number = [], 0
+        encoder = Gst.parse_launch(ENCODED.format(hevc=HEVC))
+        encoder.set_state(Gst.State.PLAYING)
+        while (sample := encoder.get_by_name("encoded").emit("pull-sample")) is not None:
+            self._samples.append(sample)
+        encoder.set_state(Gst.State.NULL)
+        source = media.get_element().get_by_name("repeated")
+        source.set_property("caps", self._samples[0].get_caps())
+        source.connect("need-data", self._push)
+
+    def _push(self, source: Gst.Element, _wanted: int) -> None:
+        buffer = self._samples[self._number % len(self._samples)].get_buffer().copy_deep()
+        buffer.pts = buffer.dts = self._number * Gst.SECOND // 15
+        buffer.duration = Gst.SECOND // 15
+        self._number += 1
+        source.emit("push-buffer", buffer)
+
+
 def main(films: list[str]) -> None:
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
@@ -82,7 +115,7 @@ def main(films: list[str]) -> None:
         "main": f"{large} ! {ENCODER} ! {PAY}",
         "rare": f"{large} ! {RARE} ! {PAY}",
         "reordered": f"{small} ! {REORDERED} ! {PAY}",
-        "hevc": f"{small} ! {HEVC} ! {PAY.replace('264', '265')}",
+        "hevc": REPEATED.format(pay=PAY.replace("264", "265")),
         "small": f"{small} ! {ENCODER} ! {PAY}",
         "g711": f"{small} ! {ENCODER} ! {PAY} {G711}",
     }
@@ -92,6 +125,8 @@ def main(films: list[str]) -> None:
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(f"( {stream} )")
         factory.set_shared(name != "film")
+        if name == "hevc":
+            factory.connect("media-configure", Repeated().serve)
         if name == "film":
             factory.connect("media-configure", Film(Path(films[0])).serve)
         server.get_mount_points().add_factory(f"/{name}", factory)
