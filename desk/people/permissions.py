@@ -72,9 +72,10 @@ def needs(
             if organisation is None:
                 return redirect("people:no-organisation")
             roles = roles_in(organisation, request.user)
+            # Before the refusal, because its page shows them, too.
+            request.organisation, request.roles = organisation, roles  # type: ignore[attr-defined]
             if not is_allowed(roles, action):
                 raise PermissionDenied(action.value)
-            request.organisation, request.roles = organisation, roles  # type: ignore[attr-defined]
             request.may = functools.partial(is_allowed, roles)  # type: ignore[attr-defined]
             return view(request, *args, **kwargs)  # type: ignore[arg-type]
 

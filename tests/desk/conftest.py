@@ -10,6 +10,7 @@ are real, so threads and servers see them.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import pickle
 import shutil
@@ -34,12 +35,14 @@ with tempfile.NamedTemporaryFile("w", suffix=".toml") as chosen:
     django.setup(set_prefix=False)
     os.environ.pop("DOORWARD_DESK_CONFIG", None)
 
+from django import test as django_test  # noqa: E402
 from django.core.cache import cache  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
+from django.template import Context, RequestContext, Template  # noqa: E402
 from django.template.loader import get_template  # noqa: E402
 from django.test import override_settings  # noqa: E402
-from django.test.utils import setup_test_environment  # noqa: E402
+from django.test.utils import ContextList, setup_test_environment  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 from django.utils import translation  # noqa: E402
 
@@ -49,6 +52,20 @@ from tests.desk.grown import GrownStores, grown_stores, using  # noqa: E402
 from tests.once import made_once  # noqa: E402
 
 setup_test_environment()
+
+
+def keep_page(store: dict[str, Any], template: Template, context: Context, **_signal: object) -> None:
+    """Keeps the templates and the context of a page for `response.context`.
+
+    Django would copy the context once for each template that the page includes, and for each field of a form.
+    """
+    store.setdefault("templates", []).append(template)
+    if isinstance(context, RequestContext) and store.get("page") is not context:
+        store["page"] = context
+        store.setdefault("context", ContextList()).append(copy.copy(context))
+
+
+django_test.client.store_rendered_templates = keep_page  # type: ignore[attr-defined]
 RIJNSTAD = ("rijnstad-police", "Rijnstad Police")
 DESK = Path(__file__).resolve().parents[2] / "desk"
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import pytest
 from django.utils import timezone
 
 from agent.wire import envelope
@@ -151,9 +150,7 @@ def test_words_changed_in_the_database_are_not_shown_because_the_signed_ones_are
         assert "Send money" not in page
 
 
-def test_a_bulletin_that_another_key_signed_is_hidden_and_the_others_stay(
-    agency: Agency, other_agency: Agency, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_bulletin_that_another_key_signed_is_hidden_and_the_others_stay(agency: Agency, other_agency: Agency) -> None:
     forged, true = published(agency), published(other_agency, title="Bridge closed")
     ours, theirs = requester_of(agency.organisation), requester_of(other_agency.organisation)
     name = f"bulletins/{forged.bulletin_id}/bulletin.dsse"
