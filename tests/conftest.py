@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections import Counter
@@ -34,6 +35,10 @@ settings.register_profile(
 settings.register_profile("explore", settings.get_profile("doorward"), derandomize=False, max_examples=500)
 settings.register_profile("few", settings.get_profile("doorward"), max_examples=10)
 settings.load_profile(os.environ.get("DOORWARD_EXAMPLES", "doorward"))
+
+
+# Otherwise Python writes to the standard error what a library logs, and tests compare what is written there.
+logging.getLogger().addHandler(logging.NullHandler())
 
 
 @pytest.hookimpl(wrapper=True)
