@@ -33,6 +33,12 @@ def test_corners_of_a_range_belong_to_it_and_the_next_cells_do_not() -> None:
     assert served == {"280-370", "286-389"}
 
 
+@pytest.mark.parametrize("corners", [("286-370", "280-389"), ("280-389", "286-370")])
+def test_a_range_with_a_corner_on_the_wrong_side_is_refused(corners: tuple[str, str]) -> None:
+    with pytest.raises(FormatError, match="a corner is on the wrong side"):
+        CellRange(*corners)
+
+
 def test_a_region_needs_the_brokers_of_the_cells_it_touches_only() -> None:
     harbour = Bounds(south=53.5, west=9.5, north=53.99, east=9.99)
     around = Bounds(south=53.4, west=9.5, north=53.99, east=9.99)

@@ -42,6 +42,21 @@ def test_other_bytes_are_a_page_or_a_format_error(data: bytes) -> None:
     assert write_page(page.pages, page.messages) == data
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"requests/police/{topics.REQUEST_SLOTS}",
+        f"bulletins/police/{topics.BULLETIN_SLOTS}",
+        "tips/police/0",
+        "requests/police/0 0\nrequests/police/",
+    ],
+)
+def test_a_page_that_names_no_message_of_a_cell_is_none(path: str) -> None:
+    whole = write_page(1, [("requests/police/0", b"one"), ("bulletins/police/0", b"other")])
+    with pytest.raises(FormatError, match="names no message"):
+        read_page(whole + item(path, b"more"))
+
+
 def test_each_message_that_a_device_reads_fits_in_a_page() -> None:
     path = f"bulletins/{'x' * 32}/15"
     needed = len(item(path, b"x" * envelope.REQUEST_ENVELOPE_LIMIT_BYTES)) + len(f"{topics.DIGEST_PAGES}\n")

@@ -177,6 +177,12 @@ def test_the_filter_of_trust_takes_every_root_alike_and_no_other_topic(topic: To
         assert re.fullmatch(own(topic.root).replace("+", "[^/]*"), str(topic))
 
 
+def test_the_filters_of_one_root_take_each_slot_of_it_and_no_other_root() -> None:
+    root = "ab" * 8
+    for own, topic in ((topics.trust_filter, TrustTopic), (topics.brokers_filter, BrokersTopic)):
+        assert own(root) == str(topic(root, 0))[:-1] + "+"
+
+
 @pytest.mark.parametrize(
     "topic",
     [
@@ -248,8 +254,9 @@ def test_a_path_in_a_cell_gives_the_topic_back(topic: Topic) -> None:
 def test_a_device_hears_its_whole_cell_and_no_other() -> None:
     assert topics.cell_filter("287-380") == "doorward/v1/areas/287-380/+/+/+"
     for cell in ("+", "#", "287", "360-0"):
-        with pytest.raises(FormatError):
-            topics.cell_filter(cell)
+        for refuse in (topics.cell_filter, topics.cell_place):
+            with pytest.raises(FormatError):
+                refuse(cell)
 
 
 @given(samples.IDS, samples.IDS.filter(lambda name: len(name) < 32))
