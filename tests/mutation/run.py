@@ -18,6 +18,7 @@ one file.
   pass its line run: first the test that noticed the last mistake in this file, then those that are named after the
   module, and of each those that are quick and pass much of it.  If the record has no test at the line, those that
   pass its function run.
+- `--jobs=N` runs N groups at once.
 - `--tests=PATTERN,PATTERN` runs these tests instead of all of the group, so the share that is noticed is too low.
 - A mistake in a definition is made as the module is imported.
 - The Pythons that a test starts count too: they note the lines that they pass, and they import the module with the
@@ -883,24 +884,63 @@ def run_group(group: Group, draw: Draw, options: frozenset[str]) -> Score:
     return score
 
 
-def _run_apart(group: Group, draw: Draw, options: frozenset[str]) -> dict[str, Any]:
-    """Run one group in a separate process, because the next group must find no module of the project imported."""
-    result = _result_of(group)
-    result.parent.mkdir(exist_ok=True)
-    result.unlink(missing_ok=True)
-    child = os.fork()
-    if child == 0:
-        try:
-            score = run_group(group, draw, options)
-            result.write_text(json.dumps(asdict(score)))
-        except BaseException:  # noqa: BLE001 - the parent reports a group without a result
-            traceback.print_exc()
+class Apart:
+    """Runs one group in a separate process, because the next group must find no module of the project imported."""
+
+    def __init__(self, group: Group, draw: Draw, options: frozenset[str]) -> None:
+        self._group, self._began = group, time.monotonic()
+        result = _result_of(group)
+        result.parent.mkdir(exist_ok=True)
+        result.unlink(missing_ok=True)
         sys.stdout.flush()
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert result.exists(), f"{group.name}: the run was not finished"
-    found: dict[str, Any] = json.loads(result.read_text())
-    return found
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                score = run_group(group, draw, options)
+                result.write_text(json.dumps(asdict(score)))
+            except BaseException:  # noqa: BLE001 - the parent reports a group without a result
+                traceback.print_exc()
+            sys.stdout.flush()
+            os._exit(0)
+
+    def result(self) -> dict[str, Any] | None:
+        """Returns the score after the end of the process, and tells it. None if the run was not finished."""
+        name, result = self._group.name, _result_of(self._group)
+        if not result.exists():
+            return None
+        found: dict[str, Any] = json.loads(result.read_text())
+        killed, made = found["killed"], found["killed"] + len(found["survived"])
+        if made:
+            low, high = interval(killed, made)
+            print(
+                f"{name}: {made} mutants, {killed} noticed, {killed / made:.1%} (of a random sample, with 95 % "
+                f"confidence {low:.1%} to {high:.1%}), {found['too_long']} too slow, "
+                f"in {time.monotonic() - self._began:.0f} s",
+                flush=True,
+            )
+        return found
+
+
+def _run_groups(chosen: Sequence[tuple[Group, Draw]], options: frozenset[str]) -> dict[str, dict[str, Any]]:
+    """Runs `--jobs` groups at once. Returns the score of each group."""
+    jobs, waiting = max(1, _number(options, "--jobs=", 1)), list(chosen)
+    found: dict[str, dict[str, Any]] = {}
+    unfinished: list[str] = []
+    running: dict[int, tuple[str, Apart]] = {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            group, draw = waiting.pop(0)
+            apart = Apart(group, draw, options)
+            running[apart.pid] = group.name, apart
+        ended, _ = os.wait()
+        name, apart = running.pop(ended)
+        result = apart.result()
+        if result is None:
+            unfinished.append(name)
+        else:
+            found[name] = result
+    assert not unfinished, f"{', '.join(unfinished)}: the run was not finished"
+    return {group.name: found[group.name] for group, _ in chosen}
 
 
 def _result_of(group: Group) -> Path:
@@ -988,21 +1028,8 @@ def main(arguments: Sequence[str]) -> int:
     named = [each for each in arguments if each not in options]
     for library in ("cryptography.hazmat.primitives.asymmetric.ed25519", "msgspec", "json", "hypothesis.strategies"):
         importlib.import_module(library)  # the same for every fork
-    found: dict[str, Any] = {}
-    for group in _with_tests(options):
-        draw, began = _draw(group, named, options), time.monotonic()
-        if not draw.paths:
-            continue
-        result = found[group.name] = _run_apart(group, draw, options)
-        killed, made = result["killed"], result["killed"] + len(result["survived"])
-        if not made:
-            continue
-        low, high = interval(killed, made)
-        print(
-            f"{group.name}: {made} mutants, {killed} noticed, {killed / made:.1%} (of a random sample, with 95 % "
-            f"confidence {low:.1%} to {high:.1%}), {result['too_long']} too slow, in {time.monotonic() - began:.0f} s",
-            flush=True,
-        )
+    chosen = [(group, _draw(group, named, options)) for group in _with_tests(options)]
+    found = _run_groups([(group, draw) for group, draw in chosen if draw.paths], options)
     RESULT.write_text(json.dumps(found, indent=1))
     print(_together(found), flush=True)
     return 0 if _is_reached(found, any(each.startswith("--sample=") for each in options)) else 1

@@ -172,6 +172,30 @@ def test_a_run_that_was_cut_off_goes_on_with_the_same_mutants_of_the_same_code(
         assert other.tried() == 0
 
 
+def test_groups_run_beside_each_other_and_one_that_broke_is_named_after_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "RESULT", tmp_path / "mutation.json")
+
+    def run_group(group: Group, _draw: Draw, _options: frozenset[str]) -> Score:
+        (tmp_path / group.name).touch()
+        while not all((tmp_path / name).exists() for name in ("one", "two")):
+            time.sleep(0.01)
+        if group.name == "broken":
+            raise RuntimeError("no tests")
+        return Score(killed=3, survived=[("code.py", 2, "Lt → LtE")])
+
+    monkeypatch.setattr(run, "run_group", run_group)
+    groups = [(Group(name, (), ()), Draw([])) for name in ("one", "two", "broken")]
+    found = run._run_groups(groups[:2], frozenset({"--jobs=2"}))
+    assert [(name, each["killed"]) for name, each in found.items()] == [("one", 3), ("two", 3)]
+    with pytest.raises(AssertionError, match="broken: the run was not finished"):
+        run._run_groups(groups[::-1], frozenset())
+    said = capfd.readouterr().out
+    assert said.count("one: 4 mutants, 3 noticed, 75.0%") == 2
+    assert said.count("two: 4 mutants, 3 noticed, 75.0%") == 2
+
+
 def test_tests_that_take_too_long_together_are_ended_though_none_does_alone() -> None:
     def act(starts: Callable[[str], None]) -> None:
         for number in range(600):
