@@ -97,3 +97,11 @@ def test_even_chosen_roots_fill_no_more_than_that() -> None:
     for root in roots:
         put(chunks, 0, b"ab" * 32 + b" 1\nx", root=root, chosen=roots)
     assert len(chunks._held) == MOST_CHUNKS
+
+
+def test_a_chunk_that_came_again_stays_longest() -> None:
+    chunks = TrustChunks()
+    roots = [f"{number:016x}" for number in range(MOST_CHUNKS + 1)]
+    for root in (*roots[:-1], roots[0], roots[-1]):
+        put(chunks, 0, b"ab" * 32 + b" 1\nx", root=root)
+    assert [root for root, _slot in chunks._held] == [*roots[2:-1], roots[0], roots[-1]]
