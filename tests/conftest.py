@@ -37,8 +37,19 @@ settings.register_profile("few", settings.get_profile("doorward"), max_examples=
 settings.load_profile(os.environ.get("DOORWARD_EXAMPLES", "doorward"))
 
 
-# Otherwise Python writes to the standard error what a library logs, and tests compare what is written there.
-logging.getLogger().addHandler(logging.NullHandler())
+class QuietLog(logging.Handler):
+    """Takes what libraries log. A message that does not fit its arguments fails the test.
+
+    Without a handler, Python would write it to the standard error, and tests compare what is written there.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.getMessage()
+
+
+def pytest_collection_finish() -> None:
+    """After the imports, because a configuration of Django replaces the handlers of the root."""
+    logging.getLogger().addHandler(QuietLog())
 
 
 @pytest.hookimpl(wrapper=True)
