@@ -2,8 +2,8 @@
 
 `/main` is 640×360 H.264, `/small` a smaller one, `/g711` pictures with a tone of 440 Hz as a cheap camera sends it,
 `/film` the pictures and the AAC of FILM (an MP4), both as they are.  `/rare` is as `/main` with a keyframe every six
-seconds, `/reordered` has B-frames, `/hevc` is H.265: one second, encoded before it is played again and again, because a
-busy machine encodes H.265 more slowly than pictures come.
+seconds.  `/reordered` has B-frames and `/hevc` is H.265: a second of each is encoded before it is played again and again,
+because a busy machine encodes them more slowly than pictures come.
 
 FILM is played once, from the start of the server on, as a camera shows what is now.  Were the file itself what is
 served, GStreamer would put it back to its beginning for all who watch whenever one more client says PLAY, and answer
@@ -29,10 +29,10 @@ REORDERED = (
 )
 HEVC = "x265enc tune=zerolatency key-int-max=15 speed-preset=ultrafast log-level=none ! h265parse config-interval=-1"
 ENCODED = (
-    "videotestsrc num-buffers=15 pattern=ball ! video/x-raw,width=320,height=180,framerate=15/1 ! {hevc}"
-    " ! video/x-h265,stream-format=byte-stream,alignment=au ! appsink name=encoded sync=false"
+    "videotestsrc num-buffers=15 pattern=ball ! video/x-raw,width=320,height=180,framerate=15/1 ! {encoder}"
+    " ! video/x-{codec},stream-format=byte-stream,alignment=au ! appsink name=encoded sync=false"
 )
-REPEATED = "appsrc name=repeated is-live=true format=time max-bytes=1 ! h265parse ! identity sync=true ! {pay}"
+REPEATED = "appsrc name=repeated is-live=true format=time max-bytes=1 ! {codec}parse ! identity sync=true ! {pay}"
 PAY = "rtph264pay name=pay0 pt=96 config-interval=1"
 G711 = (
     "audiotestsrc is-live=true freq=440 volume=0.5 samplesperbuffer=160 ! audio/x-raw,rate=8000,channels=1"
@@ -81,14 +81,15 @@ class Film:
 class Repeated:
     """Plays a second of pictures, encoded before, without end."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec: str, encoder: str) -> None:
+        self._encoded = ENCODED.format(codec=codec, encoder=encoder)
         self._samples: list[Gst.Sample] = []
         self._number = 0
 
     def serve(self, factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
         del factory
         self._samples, self._number = [], 0
-        encoder = Gst.parse_launch(ENCODED.format(hevc=HEVC))
+        encoder = Gst.parse_launch(self._encoded)
         encoder.set_state(Gst.State.PLAYING)
         while (sample := encoder.get_by_name("encoded").emit("pull-sample")) is not None:
             self._samples.append(sample)
@@ -98,9 +99,11 @@ class Repeated:
         source.connect("need-data", self._push)
 
     def _push(self, source: Gst.Element, _wanted: int) -> None:
-        buffer = self._samples[self._number % len(self._samples)].get_buffer().copy_deep()
-        buffer.pts = buffer.dts = self._number * Gst.SECOND // 15
-        buffer.duration = Gst.SECOND // 15
+        frame, (seconds, place) = Gst.SECOND // 15, divmod(self._number, len(self._samples))
+        shown = self._samples[place].get_buffer().pts - self._samples[0].get_buffer().pts
+        buffer = self._samples[place].get_buffer().copy_deep()
+        buffer.dts, buffer.duration = seconds * Gst.SECOND + place * frame, frame
+        buffer.pts = seconds * Gst.SECOND + shown + 3 * frame  # behind the time of decoding, also of a B-frame
         self._number += 1
         source.emit("push-buffer", buffer)
 
@@ -114,10 +117,14 @@ def main(films: list[str]) -> None:
     streams = {
         "main": f"{large} ! {ENCODER} ! {PAY}",
         "rare": f"{large} ! {RARE} ! {PAY}",
-        "reordered": f"{small} ! {REORDERED} ! {PAY}",
-        "hevc": REPEATED.format(pay=PAY.replace("264", "265")),
+        "reordered": REPEATED.format(codec="h264", pay=PAY),
+        "hevc": REPEATED.format(codec="h265", pay=PAY.replace("264", "265")),
         "small": f"{small} ! {ENCODER} ! {PAY}",
         "g711": f"{small} ! {ENCODER} ! {PAY} {G711}",
+    }
+    repeated = {
+        "reordered": Repeated("h264", f"{REORDERED} ! h264parse config-interval=-1"),
+        "hevc": Repeated("h265", HEVC),
     }
     if films:
         streams["film"] = FILM.format(pay=PAY)
@@ -125,8 +132,8 @@ def main(films: list[str]) -> None:
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(f"( {stream} )")
         factory.set_shared(name != "film")
-        if name == "hevc":
-            factory.connect("media-configure", Repeated().serve)
+        if name in repeated:
+            factory.connect("media-configure", repeated[name].serve)
         if name == "film":
             factory.connect("media-configure", Film(Path(films[0])).serve)
         server.get_mount_points().add_factory(f"/{name}", factory)
