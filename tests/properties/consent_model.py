@@ -149,7 +149,7 @@ class Snapshot:
     more: Any = None
     """Additions of a larger world."""
     trust: list[tuple[Any, Any]] = field(default_factory=list)
-    """What the custodian reads about trust from this database, once it was read."""
+    """The custodian's trust store as it reads it from this database, once it was read."""
 
 
 class World:

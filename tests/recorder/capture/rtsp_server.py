@@ -2,8 +2,8 @@
 
 `/main` is 640×360 H.264, `/small` a smaller one, `/g711` pictures with a tone of 440 Hz as a cheap camera sends it,
 `/film` the pictures and the AAC of FILM (an MP4), both as they are.  `/rare` is as `/main` with a keyframe every six
-seconds.  `/reordered` has B-frames and `/hevc` is H.265: a second of each is encoded before it is played again and again,
-because a busy machine encodes them more slowly than pictures come.
+seconds.  `/reordered` has B-frames and `/hevc` is H.265: a second of each is encoded before, and played again and
+again, because a busy machine encodes them more slowly than pictures come.
 
 FILM is played once, from the start of the server on, as a camera shows what is now.  Were the file itself what is
 served, GStreamer would put it back to its beginning for all who watch whenever one more client says PLAY, and answer
