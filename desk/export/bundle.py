@@ -7,7 +7,8 @@
     keys/ID.identity             only if chosen: the key that opens the sealed files of that request
     SHA256SUMS                   for `sha256sum -c`
 
-An export of chosen clips holds these clips only: their films, segments, stills, report and table.
+An export of chosen clips holds these clips only: their films, segments, stills, copies of these
+if chosen, report and table.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, Final
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from agent.clients.requester.content_credentials import FOLDER
 from agent.errors import ConfigurationError
 from agent.platform import files
 from desk.custody import log
@@ -92,11 +94,15 @@ def build_export(case: Any, folder: Path, options: ExportOptions) -> CaseContent
 
 
 def _keep_chosen(content: CaseContent) -> None:
-    """Removes everything of the opened answers except the chosen clips."""
+    """Removes everything of the opened answers except the chosen clips and their copies with Content Credentials.
+
+    A copy names the files that it was made of: those of its own clip.
+    """
     for answer in content.answers:
         if answer.opened is None:
             continue
         kept = {path for clip in answer.clips for path in _paths(clip)}
+        kept |= {answer.opened.folder / FOLDER / path.name for path in kept}
         for path in files.below(answer.opened.folder):
             if path not in kept:
                 path.unlink()

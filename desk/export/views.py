@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from agent.clients.requester import content_credentials
 from agent.errors import DoorwardError
 from desk.cases.film_response import film_response
 from desk.cases.films import open_films
@@ -186,7 +187,7 @@ def guest_film(request: HttpRequest, token: str) -> HttpResponseBase:
 @require_POST
 @never_cache
 def guest_download(request: HttpRequest) -> HttpResponseBase:
-    """The chosen clips as a ZIP: films, segments, report and table."""
+    """The chosen clips as a ZIP: films, segments, report and table, and copies with Content Credentials if asked."""
     link = guests.current_link(request)
     if link is None:
         return _guest_answer(request, "export/guest_closed.html", {}, 404)
@@ -196,25 +197,36 @@ def guest_download(request: HttpRequest) -> HttpResponseBase:
     if not scope:
         raise Http404
     try:
-        private = _guest_export(request, link, scope)
+        credentials = "with_credentials" in request.POST and content_credentials.has_c2pa()
+        private = _guest_export(request, link, scope, credentials=credentials)
     except DoorwardError as error:
         return _guest_fault(request, link, error)
     return send_folder(request, private, top_name(link.case.number))
 
 
-def _guest_export(request: HttpRequest, link: GuestLink, scope: set[tuple[str, int]]) -> PrivateFolder:
+def _guest_export(
+    request: HttpRequest, link: GuestLink, scope: set[tuple[str, int]], *, credentials: bool
+) -> PrivateFolder:
     """Returns the folder with the chosen clips, once the custody log has it. Raises `DoorwardError`."""
     require_room(sealed_bytes(link.case, scope))
     private = PrivateFolder()
     try:
         language = get_language() or "en"
-        options = ExportOptions(language, str(link.made_by), int(time.time()), with_custody=False, scope=scope)
+        options = ExportOptions(
+            language,
+            str(link.made_by),
+            int(time.time()),
+            with_credentials=credentials,
+            with_custody=False,
+            scope=scope,
+        )
         content = build_export(link.case, private.path, options)
         sums = hashlib.sha256((private.path / SUMS).read_bytes()).hexdigest()
         clips = [f"{disclosure} {number}" for disclosure, number in sorted(scope)]
         with transaction.atomic():
             require_present(content)
-            guests.record_use(link, "guest.downloaded", request, sha256=sums, clips=clips)
+            used: dict[str, object] = {"sha256": sums, "clips": clips, "with_credentials": credentials}
+            guests.record_use(link, "guest.downloaded", request, **used)
     except BaseException:
         private.close()
         raise
@@ -247,6 +259,7 @@ def _guest_page(request: HttpRequest, link: GuestLink, more: dict[str, Any] | No
         "deleted": len(absent) - aside,
         "aside": aside,
         "zone": timezone.get_current_timezone_name(),
+        "has_c2pa": content_credentials.has_c2pa(),
     }
     return _guest_answer(request, "export/guest.html", {**context, **(more or {})})
 

@@ -15,6 +15,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
+from agent.clients.requester import content_credentials
 from desk.cases.deletion import delete_answer
 from desk.cases.films import OpenFilms, PrivateMemory
 from desk.cases.models import Answer, SignedRequest
@@ -218,6 +219,26 @@ def test_a_guest_sees_and_takes_the_chosen_clips_only(street: Street) -> None:
     entry = Entry.objects.latest("number")
     assert entry.actor.endswith("(A. de Boer, OM)")
     assert entry.detail["clips"] == [f"{street.answers[0].disclosure_id} 2"]
+
+
+def test_a_guest_may_ask_for_copies_with_credentials_of_the_chosen_clips_only(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("c2pa", reason="not installed: c2pa-python")
+    guest = opened(street)
+    assert 'name="with_credentials"' in guest.get("/guest").content.decode()
+    made = unzipped(guest.post("/guest/download", {"with_credentials": "on"}).getvalue())
+    chosen = f"case-2027-0114/answers/{street.answers[0].disclosure_id}"
+    copies = {name: data for name, data in made.items() if "/c2pa/" in name}
+    assert set(copies) == {f"{chosen}/c2pa/{name}" for name in ("clip-02.mp4", "clip-02.jpg", "segment-003.mp4")}
+    other = street.answers[1].disclosure_id.encode()
+    assert not any(other in data or b"segment-001" in data for data in copies.values())
+    assert Entry.objects.latest("number").detail["with_credentials"] is True
+    monkeypatch.setattr(content_credentials, "has_c2pa", lambda: False)
+    assert 'name="with_credentials"' not in guest.get("/guest").content.decode()
+    made = unzipped(guest.post("/guest/download", {"with_credentials": "on"}).getvalue())
+    assert not any("/c2pa/" in name for name in made)
+    assert Entry.objects.latest("number").detail["with_credentials"] is False
 
 
 def played(guest: Client, street: Street, number: int = 2) -> str:
