@@ -326,6 +326,7 @@ class Control:
             "roots": self._trust.roots(),
             "bundles": [bundle.decode() for bundle in self._trust.bundles()],
             "heard": [package.decode() for package in self._trust.heard()],
+            "cell": self._trust.cell,
         }, b""
 
     def _take_bundle(self, _asked: object, body: bytes) -> Answer:

@@ -38,6 +38,7 @@ from agent.ipc.control_operations import GetTimeOpening
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.identities import public_key_of
+from agent.wire.topics import cell_of
 
 __all__ = ["Custodian"]
 
@@ -65,7 +66,9 @@ class Custodian:
         case_work: int = LOG2_WORK_FACTOR,
     ) -> None:
         mldsa_key = secret.mldsa_key()
-        self.custodian_state = custodian_state = open_custodian_state(device_key, mldsa_key, ports, changed, held_bytes)
+        self.custodian_state = custodian_state = open_custodian_state(
+            device_key, mldsa_key, ports, changed, held_bytes, _cell(settings.position)
+        )
         self.enrolments, self.holds = custodian_state.enrolments, custodian_state.holds
         self.clock = ports.clock
         self._begun = False
@@ -154,6 +157,8 @@ class Custodian:
     def move_to(self, position: tuple[float, float] | None) -> None:
         """Sets the door's position, (lat, lon) in degrees, for later requests."""
         self._inbox.position = position
+        if self.custodian_state.trust.move_to(_cell(position)):
+            self._trust_news.judge_again()
 
     def erased(self) -> frozenset[str]:
         """Returns the segments that an owner has deleted and that are still on the disk."""
@@ -181,6 +186,10 @@ class Custodian:
 
     def begin_sending(self, disclosure: str) -> bool:
         return self.releases.begin_sending(disclosure)
+
+
+def _cell(position: tuple[float, float] | None) -> str | None:
+    return None if position is None else cell_of(*position)
 
 
 def _opening(time: TimeLog, asked: GetTimeOpening) -> bytes:

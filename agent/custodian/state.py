@@ -60,8 +60,9 @@ def open_custodian_state(
     ports: CustodianDeps,
     changed: OwnersChanged,
     held_bytes: int,
+    cell: str | None,
 ) -> CustodianState:
-    """Loads the state from the journal.  `changed`, `held_bytes`: see `Custodian`."""
+    """Loads the state from the journal.  `changed`, `held_bytes`: see `Custodian`. `cell`: the doorbell's."""
     journal, decisions = ports.journal, Transactions(ports.journal)
     ledger = Ledger(journal, ports.clock, device_key, mldsa_key)
     nonces = Nonces(ports.clock, ports.entropy)
@@ -71,7 +72,7 @@ def open_custodian_state(
         ports,
         decisions,
         ledger,
-        TrustManager(decisions, journal, ledger, ports.clock, tell, tell),
+        TrustManager(decisions, journal, ledger, ports.clock, tell, tell, cell),
         Enrolments(decisions, journal, ledger, ports.entropy, ports.clock, device, mldsa, changed, nonces, tell),
         SegmentHolds(journal, ledger, ports.vault, ports.clock, held_bytes),
         nonces,

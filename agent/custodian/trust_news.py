@@ -54,6 +54,12 @@ class TrustNews(ThreadOwned):
         else:
             self._journal.count(DropReason.UNTRUSTED.value)
 
+    def judge_again(self) -> None:
+        """Judges all packages again: the doorbell is in another cell."""
+        with self.lock:
+            self._done = {}
+        self.look()
+
     def look(self) -> None:
         """Judges the packages of all roots that the owner chose. One that is chosen again is judged again."""
         chosen = list(self._trust.store.roots)

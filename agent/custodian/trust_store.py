@@ -13,6 +13,10 @@ The owners' changes are kept as they were signed. From them, another client of t
 without trusting the device. They are in clear, because an owner who is added later must read them. They name roots and
 times, which the list of roots and the ledger beside them show too.
 
+A list with sections (`wire.trust`) counts as far as it is about the doorbell's cell. A package without a section that
+the cell needs is refused, as if its broker had held it back. After a move, the requesters of the new cell wait for an
+owner, too.
+
 A requester that is new in a bundle may ask only after its owner has been notified of it.
 """
 
@@ -45,6 +49,7 @@ from agent.wire.trust import (
     TrustDiff,
     TrustedRequester,
     TrustStore,
+    with_sections,
 )
 
 __all__ = ["MOST_CHANGES_KEPT", "TrustManager"]
@@ -52,6 +57,8 @@ __all__ = ["MOST_CHANGES_KEPT", "TrustManager"]
 _ROOT, _BUNDLE, _NEWEST, _ANNOUNCED = "trust.root.", "trust.bundle.", "trust.newest.", "trust.announced."
 _HEARD, _RIGHTS = "trust.heard.", "trust.rights."
 """The newest package that waits for an owner, and what the packages that were heard have left of the agreed bundle."""
+_CELL: Final = "trust.cell."
+"""The doorbell's cell when an owner agreed to a bundle."""
 _SIGNED: Final = "trust.signed."
 MOST_CHANGES_KEPT: Final = 256
 """The oldest are dropped. A root that only a dropped change names is typed again."""
@@ -63,6 +70,7 @@ _TIGHTENED: Final = "tightened"
 _RENEWAL_NS: Final = seconds(600)
 _SEEN_WORDS: Final = 6
 _NO_ROOT_FILE: Final = "-"
+_NO_CELL: Final = "-"
 
 
 class TrustManager(ThreadOwned):
@@ -71,6 +79,8 @@ class TrustManager(ThreadOwned):
     WRITTEN_BY: ClassVar = {
         "store": AttributeOwner.LOCK,
         "_announced": AttributeOwner.LOCK,
+        "_cell": AttributeOwner.LOCK,
+        "_moved": AttributeOwner.LOCK,
         "_renewed_ns": AttributeOwner.LOCK,
         "_told": AttributeOwner.LOCK,
         "on_change": AttributeOwner.SET_UP,
@@ -84,9 +94,10 @@ class TrustManager(ThreadOwned):
         clock: Clock,
         tell: Callable[[str, str], None] = lambda _kind, _text: None,
         tell_once: Callable[[str, str, str], None] = lambda _kind, _text, _once: None,
+        cell: str | None = None,
     ) -> None:
-        """`tell(kind, text)` notifies the owner, and `tell_once` does so once for each `once`.  If one of them raises,
-        the notification failed."""
+        """`cell`: where the doorbell is, None before its position is set. `tell(kind, text)` notifies the owner, and
+        `tell_once` does so once for each `once`.  If one of them raises, the notification failed."""
         self._decisions = decisions
         self.lock = decisions.lock
         self._journal = journal
@@ -94,6 +105,9 @@ class TrustManager(ThreadOwned):
         self._clock = clock
         self._tell = tell
         self._tell_once = tell_once
+        self._cell = cell
+        self._moved: frozenset[str] = frozenset()
+        """Roots with a stored package that is about another cell."""
         self._renewed_ns: dict[str, int] = {}
         """By root: when a package of it was written last, on the boot clock."""
         self._told: frozenset[str] = frozenset()
@@ -118,6 +132,7 @@ class TrustManager(ThreadOwned):
             store = store.without_root(root.id)
             self._journal.remove(_ROOT + root.id)
             self._journal.remove(_BUNDLE + root.id)
+            self._journal.remove(_CELL + root.id)
             self._journal.remove(_ANNOUNCED + root.id)
             self._forget_heard(root.id)
             self._announced = {name: told for name, told in self._announced.items() if name != root.id}
@@ -128,10 +143,14 @@ class TrustManager(ThreadOwned):
         self.on_change()
 
     def accept(self, envelope: bytes) -> TrustDiff:
-        """Accepts a newer bundle or package of a root that the owner chose.  Raises as `TrustStore.accept` does."""
+        """Accepts a newer bundle or package of a root that the owner chose.
+
+        Raises as `TrustStore.accept` does, and `RequestError` if it lacks a section of the doorbell's cell.
+        """
         with self._decisions.one():
             grown, changed = self.store.accept(envelope, trusted_seconds(self._clock.now()))
             opened = grown.open(envelope)
+            _require_whole(opened)
             self._decisions.otherwise(self._reload)
             self._put_agreed(opened, envelope)
             self._ledger.write(EntryKind.TRUST_CHANGED, subject=_subject(envelope), version=opened.bundle.version)
@@ -151,13 +170,15 @@ class TrustManager(ThreadOwned):
         opened = self.store.open(package)
         if opened.parts is None:
             raise RequestError("Only packages of a root are taken from the network.")
+        # A broker that holds a section back could as well hold back the package, and then the timestamp ends.
+        _require_whole(opened)
         with self._decisions.one():
             root, before = opened.bundle.root, self.store.bundles.get(opened.bundle.root)
-            is_here = before is not None and opened.seen == self.store.newest.get(root)
+            is_here = before is not None and opened.seen == self.store.newest.get(root) and root not in self._moved
             if is_here or root not in self.store.roots:
                 return True
             self.store.require_newest(opened)
-            if not self._may_write(opened):
+            if root not in self._moved and not self._may_write(opened):
                 return False
             self._decisions.otherwise(self._reload)
             left = narrowed(before, opened.bundle)
@@ -165,6 +186,7 @@ class TrustManager(ThreadOwned):
                 self._put_heard(opened, package, left)
             else:
                 self._put_agreed(opened, package)
+            self._moved -= {root}
             self._note_rights(opened, before, left)
             self.store = self.store.with_bundle(left, opened.seen)
             self.on_change()
@@ -183,7 +205,7 @@ class TrustManager(ThreadOwned):
     def _put_heard(self, opened: OpenedBundle, package: bytes, left: TrustBundle) -> None:
         """Keeps a package until an owner agrees, and tells the owner once for each bundle."""
         root, once = opened.bundle.root, f"heard {opened.sha256}"
-        self._journal.put(_HEARD + root, package)
+        self._journal.put(_HEARD + root, self._local(package))
         self._journal.put(_RIGHTS + root, strictjson.encode(left))
         self._put_newest(opened)
         self._decisions.after(lambda: self._notify("trust news", _HEARD_NEWS, once))
@@ -191,8 +213,18 @@ class TrustManager(ThreadOwned):
     def _put_agreed(self, opened: OpenedBundle, envelope: bytes) -> None:
         """Keeps a bundle that gives no more than the owner agreed to."""
         self._forget_heard(opened.bundle.root)
-        self._journal.put(_BUNDLE + opened.bundle.root, envelope)
+        self._journal.put(_BUNDLE + opened.bundle.root, self._local(envelope))
+        if opened.has_sections:
+            self._journal.put(_CELL + opened.bundle.root, (self._cell or _NO_CELL).encode())
+        else:
+            self._journal.remove(_CELL + opened.bundle.root)
+        self._moved -= {opened.bundle.root}
         self._put_newest(opened)
+
+    def _local(self, package: bytes) -> bytes:
+        """Returns the package with the sections of the doorbell's cell. A file may have those of a whole country."""
+        cell = self._cell
+        return package if cell is None else with_sections(package, lambda cells: cells.holds(cell))
 
     def _put_newest(self, opened: OpenedBundle) -> None:
         seen = opened.seen
@@ -203,7 +235,8 @@ class TrustManager(ThreadOwned):
     def _note_rights(self, opened: OpenedBundle, before: TrustBundle | None, left: TrustBundle) -> None:
         """Records that rights are gone, and tells the owner."""
         old = before.requesters if before is not None else ()
-        if old == left.requesters:
+        # The order says nothing. It changes if the root splits its list in another way.
+        if {entry.id: entry for entry in old} == {entry.id: entry for entry in left.requesters}:
             return
         root, version = opened.bundle.root, opened.bundle.version
         self._ledger.write(EntryKind.TRUST_CHANGED, subject=opened.sha256, version=version, reason=_TIGHTENED)
@@ -211,6 +244,27 @@ class TrustManager(ThreadOwned):
         self._forget_announced(root, tuple(entry.id for entry in old if entry.id not in kept))
         once = f"tightened {opened.sha256}"
         self._decisions.after(lambda: self._notify("trust news", _HEARD_NEWS, once))
+
+    @property
+    def cell(self) -> str | None:
+        """Returns the doorbell's cell, None before its position is set."""
+        return self._cell
+
+    def move_to(self, cell: str | None) -> bool:
+        """Sets the doorbell's cell. Returns True if packages that were heard have to be judged again.
+
+        Requesters who may ask in the new cell wait for an owner, as new ones do.
+        """
+        with self.lock:
+            if cell == self._cell:
+                return False
+            before, self._cell = self.store.bundles, cell
+            self.store = self._load()
+            has_changed = self.store.bundles != before
+        if has_changed:
+            with self._decisions.one():
+                self.on_change()
+        return True
 
     def on_time(self) -> None:
         """Tells the owner of a root whose newest package has ended: newer ones may be held back."""
@@ -316,7 +370,13 @@ class TrustManager(ThreadOwned):
         self._journal.remove(_RIGHTS + root)
 
     def _load(self) -> TrustStore:
-        store = TrustStore(newest={root: _seen(text) for root, text in self._journal.named(_NEWEST).items()})
+        with self.lock:
+            return self._load_locked()
+
+    def _load_locked(self) -> TrustStore:
+        newest = {root: _seen(text) for root, text in self._journal.named(_NEWEST).items()}
+        store = TrustStore(newest=newest, cell=self._cell)
+        self._moved = frozenset()
         for text in self._journal.named(_ROOT).values():
             store = store.with_root(parse_public_key(text.decode()))
         agreed, heard = self._journal.named(_BUNDLE), self._journal.named(_HEARD)
@@ -326,8 +386,10 @@ class TrustManager(ThreadOwned):
 
     def _with_stored(self, store: TrustStore, root: str, agreed: bytes | None, heard: bytes | None) -> TrustStore:
         """Returns `store` with what the stored packages of a root leave together. They are verified again."""
-        before = store.open(agreed) if agreed is not None else None
+        before = self._open_agreed(store, root, agreed) if agreed is not None else None
         newest = store.open(heard) if heard is not None else None
+        if newest is not None and newest.lacks:
+            self._moved |= {root}
         last = newest or before
         assert last is not None  # noqa: S101 — one of both is there
         store.require_newest(last)
@@ -337,6 +399,25 @@ class TrustManager(ThreadOwned):
         left = strictjson.decode(stored, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES, error=StorageError)
         left = narrowed(before.bundle if before is not None else None, left)
         return store.with_bundle(narrowed(left, newest.bundle), newest.seen)
+
+    def _open_agreed(self, store: TrustStore, root: str, agreed: bytes) -> OpenedBundle:
+        """Opens what an owner agreed to. In another cell, the owner saw other requesters then."""
+        opened, cell = store.open(agreed), self._journal.get(_CELL + root)
+        told = cell.decode("ascii", "replace") if cell is not None else _NO_CELL
+        agreed_in = None if told == _NO_CELL else told
+        if not opened.has_sections or agreed_in == store.cell:
+            return opened
+        self._moved |= {root}
+        then = replace(store, cell=agreed_in).open(agreed)
+        return replace(opened, bundle=narrowed(then.bundle, opened.bundle))
+
+
+def _require_whole(opened: OpenedBundle) -> None:
+    if opened.lacks:
+        raise RequestError(
+            "This trust package lacks the requesters of the doorbell's place.",
+            remedy="Get the root's whole package as a file.",
+        )
 
 
 def _subject(envelope: bytes) -> str:

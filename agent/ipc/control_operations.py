@@ -346,11 +346,13 @@ class VerdictAnswer(Struct):
 
 
 class TrustAnswer(Struct):
-    """`bundles`: what owners agreed to, of each root. `heard`: newer packages that wait for an owner."""
+    """`bundles`: what owners agreed to, of each root. `heard`: newer packages that wait for an owner. `cell`: the
+    doorbell's, because only requesters of lists' sections that may ask there count."""
 
     roots: tuple[str, ...]
     bundles: tuple[str, ...]
     heard: tuple[str, ...]
+    cell: str | None = None
 
 
 class BundleAnswer(Struct):

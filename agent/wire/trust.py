@@ -18,15 +18,17 @@ A `TrustStore` is a value: each change returns a new one and a `TrustDiff` for t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Final, TypeVar
 
+import msgspec
 from msgspec import Meta
 
 from agent.errors import FormatError, RequestError
 from agent.wire import envelope, strictjson, text, trust_package
 from agent.wire.area import Area, Bounds, Point
+from agent.wire.broker_directory import CellRange
 from agent.wire.fields import (
     HybridRecipientText,
     KeyId,
@@ -43,12 +45,20 @@ from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.limits import RequestLimits
 from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
 from agent.wire.strictjson import Message
-from agent.wire.trust_package import SignedParts, is_package, open_parts
+from agent.wire.trust_package import (
+    MAX_SECTIONS,
+    PACKAGE_LIMIT_BYTES,
+    SignedParts,
+    TrustPackage,
+    is_package,
+    open_parts,
+)
 
 __all__ = [
     "BUNDLE_ENVELOPE_LIMIT_BYTES",
     "BUNDLE_LIMIT_BYTES",
     "EntryLimits",
+    "NamedSection",
     "OpenedBundle",
     "RequesterEntry",
     "RequesterKey",
@@ -56,10 +66,13 @@ __all__ = [
     "TrustBundle",
     "TrustDiff",
     "TrustRegion",
+    "TrustSection",
     "TrustStore",
     "TrustedRequester",
     "claimed_root",
     "diff",
+    "of_cell",
+    "with_sections",
 ]
 
 BUNDLE_LIMIT_BYTES: Final = 1024 * 1024
@@ -143,8 +156,23 @@ class RequesterEntry(Message, frozen=True):
         text.check("requesters.name", self.name, MAX_NAME_CHARACTERS)
 
 
+class NamedSection(Message, frozen=True):
+    """Names a section by its SHA-256. A doorbell in one of `cells` needs it."""
+
+    cells: CellRange
+    sha256: Sha256
+
+
+class TrustSection(Message, frozen=True):
+    """Requesters of a part of the country. Unsigned: the signed bundle names the hash of its bytes."""
+
+    v: Version1
+    requesters: Annotated[tuple[RequesterEntry, ...], Meta(min_length=1, max_length=MAX_REQUESTERS)]
+
+
 class TrustBundle(Message, frozen=True):
-    """All requesters that one root vouches for."""
+    """All requesters that one root vouches for, or those of the whole country and the names of sections with the
+    others."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("trust-bundle")
 
@@ -156,11 +184,14 @@ class TrustBundle(Message, frozen=True):
     requesters: Annotated[tuple[RequesterEntry, ...], Meta(max_length=MAX_REQUESTERS)]
     directory_sha256: Sha256 | None = None
     """Hash of the root's broker directory (`broker_directory`), for requesters. A device ignores it."""
+    sections: Annotated[tuple[NamedSection, ...], Meta(max_length=MAX_SECTIONS)] = ()
+    """Where the other requesters are. Empty once `TrustStore.open` has joined both."""
 
     def __post_init__(self) -> None:
         distinct("requesters", tuple(requester.id for requester in self.requesters))
         distinct("requesters.name", tuple(requester.name.casefold() for requester in self.requesters))
         distinct("requesters.keys", tuple(key.key for requester in self.requesters for key in requester.keys))
+        distinct("sections", tuple(section.sha256 for section in self.sections))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +265,15 @@ class SeenVersion:
 
 @dataclass(frozen=True, slots=True)
 class OpenedBundle:
-    """A verified bundle, and the rest of its package if it came in one."""
+    """A verified bundle with the requesters of its sections, and the rest of its package if it came in one."""
 
     bundle: TrustBundle
     sha256: str
     parts: SignedParts | None
+    has_sections: bool = False
+    """True if the requesters depend on the cell."""
+    lacks: bool = False
+    """True if a section is missing that a doorbell in the cell needs."""
 
     @property
     def seen(self) -> SeenVersion:
@@ -279,6 +314,8 @@ class TrustStore:
     roots: Mapping[str, PublicKey] = field(default_factory=dict)
     bundles: Mapping[str, TrustBundle] = field(default_factory=dict)
     newest: Mapping[str, SeenVersion] = field(default_factory=dict)
+    cell: str | None = None
+    """The doorbell's cell: requesters of sections count only if they may ask in it. None: they count everywhere."""
     _holders: Mapping[str, tuple[_KeyHolder, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -330,7 +367,8 @@ class TrustStore:
         bundle = strictjson.decode(payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
         if bundle.root != signer or (parts is not None and parts.timestamp.bundle_version != bundle.version):
             raise FormatError("This trust bundle names another root or version than what it came with.")
-        return OpenedBundle(bundle, hashlib.sha256(payload).hexdigest(), parts)
+        joined, lacks = _joined(bundle, parts.sections if parts is not None else (), self.cell)
+        return OpenedBundle(joined, hashlib.sha256(payload).hexdigest(), parts, bool(bundle.sections), lacks)
 
     def require_newest(self, opened: OpenedBundle) -> None:
         """Raises `RequestError` if the root has published something newer, as far as this store has seen, or if the
@@ -379,6 +417,63 @@ def claimed_root(data: bytes) -> str:
     if is_package(data):
         return trust_package.claimed_root(data)
     return envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).key_id
+
+
+def of_cell(bundle: TrustBundle, cell: str) -> TrustBundle:
+    """Returns the bundle with the requesters that may ask in the cell."""
+    here = CellRange(south_west=cell, north_east=cell)
+    return msgspec.structs.replace(
+        bundle,
+        requesters=tuple(
+            entry for entry in bundle.requesters if any(here.touches(region.bounds) for region in entry.regions)
+        ),
+    )
+
+
+def with_sections(package: bytes, wanted: Callable[[CellRange], bool]) -> bytes:
+    """Returns the package with those of its sections of which `wanted` takes the cells. Other bytes come back as they
+    are. The signatures hold, because the bundle names sections by their hash. Raises `FormatError`.
+    """
+    if not is_package(package):
+        return package
+    parts = strictjson.decode(package, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+    if not parts.sections:
+        return package
+    signed = envelope.read_several(
+        parts.bundle.encode(), TrustBundle.PAYLOAD_TYPE, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
+    )
+    bundle = strictjson.decode(signed.payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+    names = {section.sha256 for section in bundle.sections if wanted(section.cells)}
+    kept = tuple(text for text in parts.sections if _sha256(text) in names)
+    return strictjson.encode(msgspec.structs.replace(parts, sections=kept))
+
+
+def _joined(head: TrustBundle, sections: tuple[str, ...], cell: str | None) -> tuple[TrustBundle, bool]:
+    """Returns the bundle with the requesters of its sections that may ask in `cell`, and whether one is missing there.
+
+    Raises `RequestError` for a section that the bundle does not name at that place.
+    """
+    given = dict.fromkeys(map(_sha256, sections))
+    named = [section for section in head.sections if section.sha256 in given]
+    if [section.sha256 for section in named] != [_sha256(text) for text in sections]:
+        raise RequestError(
+            "The bundle of this trust package names other sections.", remedy="Get the newest package from the root."
+        )
+    others = [
+        entry
+        for text in sections
+        for entry in strictjson.decode(text.encode(), TrustSection, limit_bytes=BUNDLE_LIMIT_BYTES).requesters
+    ]
+    whole = msgspec.structs.replace(head, requesters=(*head.requesters, *others), sections=())
+    if cell is None or not head.sections:
+        return whole, False
+    lacks = any(section.cells.holds(cell) and section.sha256 not in given for section in head.sections)
+    local = of_cell(msgspec.structs.replace(whole, requesters=tuple(others)), cell)
+    return msgspec.structs.replace(whole, requesters=(*head.requesters, *local.requesters)), lacks
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _without(mapping: Mapping[str, V], key: str) -> dict[str, V]:

@@ -34,6 +34,7 @@ __all__ = [
     "MAX_CHUNK_BYTES",
     "MAX_DIRECTORY_CHUNK_BYTES",
     "MAX_ROOT_FILES",
+    "MAX_SECTIONS",
     "MAX_TIMESTAMP_LIFE_S",
     "PACKAGE_LIMIT_BYTES",
     "PUBLISHED_LIMIT_BYTES",
@@ -60,6 +61,8 @@ DIRECTORY_SLOTS: Final = 9
 MAX_DIRECTORY_CHUNK_BYTES: Final = 120 * 1024
 """A broker directory of 1 MiB in nine slots. Requesters read them, and doorbells do not."""
 MAX_ROOT_FILES: Final = 16
+MAX_SECTIONS: Final = 128
+"""Sections of a list. All their names together have about 22 KiB of a package."""
 MAX_ROOT_KEYS: Final = 8
 MAX_TIMESTAMP_KEYS: Final = 4
 ROOT_ENVELOPE_LIMIT_BYTES: Final = 8 * 1024
@@ -131,6 +134,8 @@ class TrustPackage(Message, frozen=True):
     """Root files from version 1 on."""
     bundle: str
     timestamp: str
+    sections: Annotated[tuple[str, ...], Meta(max_length=MAX_SECTIONS)] = ()
+    """Sections that the bundle names by their hash: all of them in a file, and those of its cells on a broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,8 @@ class SignedParts:
     timestamp: TrustTimestamp
     root_sha256s: tuple[str, ...]
     """SHA-256 of the payload of each root file, from version 1 to that of `root_file`."""
+    sections: tuple[str, ...] = ()
+    """Not yet compared with the hashes in the bundle."""
 
     @property
     def ends_s(self) -> int:
@@ -181,7 +188,7 @@ def open_parts(data: bytes, name_keys: Mapping[str, PublicKey], *, bundle_type: 
             "The timestamp of this trust package names another root file or bundle.",
             remedy="Get the newest package from the root.",
         )
-    return SignedParts(root_file, bundle.payload, timestamp, root_sha256s)
+    return SignedParts(root_file, bundle.payload, timestamp, root_sha256s, package.sections)
 
 
 def claimed_root(data: bytes) -> str:
@@ -202,7 +209,7 @@ def split_package(data: bytes) -> list[bytes]:
     if len(data) > PUBLISHED_LIMIT_BYTES:
         raise FormatError(
             f"This trust package has {len(data)} bytes, {PUBLISHED_LIMIT_BYTES} can be published.",
-            remedy="List fewer requesters, or share them among several roots.",
+            remedy="Let this broker serve fewer cells, list fewer requesters, or share them among several roots.",
         )
     return _split(data, MAX_CHUNK_BYTES)
 

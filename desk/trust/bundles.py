@@ -42,7 +42,7 @@ __all__ = [
 
 _REMIND_DAYS: Final = 60
 _DAY_S: Final = 86_400
-_MOST_CHARACTERS: Final = 1_000_000
+_MOST_CHARACTERS: Final = 1_500_000
 _VERSION_LINE: Final = re.compile(r"^version\s*=\s*[0-9_]+", re.MULTILINE)
 
 
@@ -75,7 +75,7 @@ class EndingKey:
 def entries_in(text: str) -> tuple[int, tuple[RequesterEntry, ...]]:
     """Returns version and entries of a list. Raises `ConfigurationError` that names line and key."""
     if len(text) > _MOST_CHARACTERS:
-        raise ConfigurationError("This list is too long.", remedy="A list has at most a million characters.")
+        raise ConfigurationError("This list is too long.", remedy="A list has at most 1 500 000 characters.")
     try:
         listed = lists.read(text)
     except RecursionError as error:

@@ -150,7 +150,10 @@ def _errands(organisation: Organisation, now_s: int) -> list[_Errand]:
         return []
     faulty = Publication.objects.filter(organisation=organisation).exclude(problem="")
     away = set(faulty.values_list("broker", flat=True))
-    return [_Errand(organisation, each, package, str(each) in away) for each in brokers_of(organisation)]
+    folder = shared_root.files_of(organisation)
+    return [
+        _Errand(organisation, each, folder.package_for(each), str(each) in away) for each in brokers_of(organisation)
+    ]
 
 
 def _carry_out(errand: _Errand, open_bus: OpenBus, now_s: int, looked: Looked | None) -> None:
@@ -219,11 +222,16 @@ def stamped_until_s(organisation: Organisation) -> int:
     return stamp.expires_s if stamp is not None else 0
 
 
-def package_sha256(organisation: Organisation) -> str:
-    """Returns the SHA-256 of the newest package. Empty without one."""
+def package_sha256(organisation: Organisation, broker: BrokerAddress) -> str:
+    """Returns the SHA-256 of the newest package as that broker gets it. Empty without one, or if it is damaged: the
+    desk then makes a new one."""
     folder = shared_root.files_of(organisation)
-    is_there = files.is_file(folder.folder / "package.json")
-    return hashlib.sha256(folder.package()).hexdigest() if is_there else ""
+    if not files.is_file(folder.folder / "package.json"):
+        return ""
+    try:
+        return hashlib.sha256(folder.package_for(broker)).hexdigest()
+    except (FormatError, OpenError):
+        return ""
 
 
 def _fresh_package(organisation: Organisation, now_s: int) -> bytes:

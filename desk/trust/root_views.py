@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
+from agent.clients.requester.root_folder import sections_file
 from agent.errors import DoorwardError, RequestError
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.trust_package import RootFile
@@ -274,11 +277,19 @@ def root_payload(request: DeskRequest, pk: int) -> HttpResponse:
 @require_safe
 @needs(Action.SEE_TRUST)
 def bundle_payload(request: DeskRequest, pk: int) -> HttpResponse:
-    """The proposed bundle, to sign elsewhere."""
-    name, data = shared_root.payload_of(get_in(request.organisation, BundleDraft, pk))
+    """The proposed bundle, to sign elsewhere. A long list comes with its sections, in one archive."""
+    draft = get_in(request.organisation, BundleDraft, pk)
+    name, data = shared_root.payload_of(draft)
     if not data:
         raise Http404
-    return attachment(data, name=name, content_type="application/json")
+    sections = shared_root.sections_of(draft)
+    if not sections:
+        return attachment(data, name=name, content_type="application/json")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+        archive.writestr(*sections_file(draft.version, sections))
+    return attachment(packed.getvalue(), name=f"bundle-{draft.version}.zip", content_type="application/zip")
 
 
 @require_safe
@@ -342,13 +353,13 @@ def _broker_rows(request: DeskRequest) -> tuple[BrokerRow, ...]:
     folder, _name = root_publisher.connection_of(organisation)
     certificates = {each.host: each for each in certificates_for(folder, [each.host for each in addresses])}
     rows = {each.broker: each for each in Publication.objects.filter(organisation=organisation)}
-    sha256 = root_publisher.package_sha256(organisation)
+    newest = {each: root_publisher.package_sha256(organisation, each) for each in addresses}
     return tuple(
         BrokerRow(
             str(address),
             certificates[address.host],
             rows.get(str(address)),
-            str(address) in rows and bool(sha256) and rows[str(address)].sha256 == sha256,
+            str(address) in rows and bool(newest[address]) and rows[str(address)].sha256 == newest[address],
         )
         for address in addresses
     )

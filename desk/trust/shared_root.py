@@ -67,6 +67,7 @@ __all__ = [
     "root_files_left",
     "root_folder",
     "root_label",
+    "sections_of",
     "signers_of",
     "timestamp_signer",
     "withdraw_root",
@@ -313,7 +314,9 @@ def withdraw_root(draft: RootDraft, person: Person) -> bool:
 def bundle_payload(organisation: Organisation, text: str, now_s: int) -> bytes:
     """Returns the bundle of a sound list that the people of the root sign."""
     newest = newest_root(organisation)
-    return strictjson.encode(lists.read(text).bundle(_public(newest.name_key).id, now_s)) if newest is not None else b""
+    if newest is None:
+        return b""
+    return strictjson.encode(lists.read(text).in_sections(_public(newest.name_key).id, now_s)[0])
 
 
 @transaction.atomic
@@ -407,10 +410,16 @@ def write_files(organisation: Organisation) -> None:
     current = _list_in_force(organisation)
     if current is not None:
         bundle = strictjson.decode(bytes(current.payload), TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+        folder.write_sections(bundle.version, sections_of(current))
         folder.accept(bundle, _counted(current))
         directory = lists.read(current.text).directory(bundle.root)
         if directory is not None:
             files.write(folder.directory_path(bundle.version), directory)
+
+
+def sections_of(draft: BundleDraft) -> tuple[bytes, ...]:
+    """Returns the sections that the bundle of a list names. Made again from the list."""
+    return lists.read(draft.text).in_sections("0" * 16, 0)[1]
 
 
 def _list_in_force(organisation: Organisation) -> BundleDraft | None:

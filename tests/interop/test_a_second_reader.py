@@ -92,6 +92,15 @@ def test_it_judges_every_trust_package_as_it_says(group: str, before: str | None
     assert found == {name: each["verdict"] for name, each in vectors[group].items()}
 
 
+def test_it_finds_who_may_ask_in_each_cell_of_a_list_with_sections() -> None:
+    vectors = stated("wire/packages.json")
+    root = public_key(vectors["root"])
+    found = {
+        name: trust.listed(each["package"].encode(), root, each["cell"]) for name, each in vectors["sections"].items()
+    }
+    assert found == {name: (each["verdict"], each["requesters"]) for name, each in vectors["sections"].items()}
+
+
 def test_it_reads_every_broker_directory_as_it_says() -> None:
     vectors = stated("wire/directories.json")
     data = vectors["directory"].encode()

@@ -43,7 +43,8 @@ class TrustRoot:
         """Signs the next list. `agencies`: id → public key. `stolen`: how many more keys it revokes."""
         self.version += 1
         known = [
-            _entry(name, key, revoked=False, kind=self.kinds.get(name, "police")) for name, key in agencies.items()
+            _entry(name, key, revoked=False, kind=self.kinds.get(name, "police"), region=_region_of(name))
+            for name, key in agencies.items()
         ]
         keys = [private_key_from_seed(number.to_bytes(32, "big")) for number in range(stolen)]
         known += [_entry(f"agency-{number}", public_key_of(key).text, revoked=True) for number, key in enumerate(keys)]
@@ -72,10 +73,27 @@ class TrustRoot:
         return spoken("requester", "trust-root", *words)
 
 
-def _entry(name: str, key: str, *, revoked: bool, kind: str = "police") -> str:
+_STRIP = "south = 52.0, west = 4.5, north = 52.5, east = 8.5"
+"""The cells of all shards."""
+
+
+def _region_of(name: str) -> str:
+    """Returns the region of an agency: the strip of the shards, or for one of a town one of 40 cells.
+
+    Eight of these are the strip's, so the doorbells of each have a fortieth of the towns on their list.
+    """
+    number = name.removeprefix("agency-of-town-")
+    if not number.isdecimal():
+        return _STRIP
+    row, column = divmod(int(number) % 40, 8)
+    south, west = 52.05 - 0.5 * row, 4.55 + 0.5 * column
+    return f"south = {south:.2f}, west = {west:.2f}, north = {south + 0.4:.2f}, east = {west + 0.4:.2f}"
+
+
+def _entry(name: str, key: str, *, revoked: bool, kind: str = "police", region: str = _STRIP) -> str:
     return (
         f'[[requesters]]\nid = "{name}"\nname = "{name.title()}"\nkind = "{kind}"\n'
-        "regions = [{ south = 52.0, west = 4.5, north = 52.5, east = 8.5 }]\n"
+        f"regions = [{{ {region} }}]\n"
         f'[[requesters.keys]]\nkey = "{key}"\nfrom = 2020-01-01\nuntil = 2099-12-31\n'
         f"revoked = {str(revoked).lower()}\n"
     )

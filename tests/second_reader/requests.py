@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.second_reader.area import Area, area, place
+from tests.second_reader.directory import rectangle
 from tests.second_reader.envelope import UnsignedError, key_id, open_envelope, public_key
 from tests.second_reader.json_once import (
     HEX32,
@@ -96,12 +97,21 @@ def requester_entry(value: Any) -> dict[str, Any]:
 
 def trust_bundle_entries(value: Any) -> dict[str, Any]:
     must = {"v": V1, "root": KEY_ID, "version": integer(1), "issued_s": SECONDS}
-    found = fields(value, {**must, "requesters": many(requester_entry, 0, 1024)}, {"directory_sha256": HEX64})
-    listed = found["requesters"]
+    more = {"directory_sha256": HEX64, "sections": many(_named_section, 0, 128)}
+    found = fields(value, {**must, "requesters": many(requester_entry, 0, 1024)}, more)
+    distinct([each["sha256"] for each in found.get("sections", [])])
+    distinct_requesters(found["requesters"])
+    return found
+
+
+def _named_section(value: Any) -> dict[str, Any]:
+    return fields(value, {"cells": rectangle, "sha256": HEX64})
+
+
+def distinct_requesters(listed: list[dict[str, Any]]) -> None:
     distinct([each["id"] for each in listed])
     distinct([each["name"].casefold() for each in listed])
     distinct([key["key"] for each in listed for key in each["keys"]])
-    return found
 
 
 def trust_bundle(data: bytes, root: bytes) -> dict[str, Any]:

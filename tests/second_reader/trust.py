@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tests.second_reader import directory
 from tests.second_reader.envelope import UnsignedError, encoding, key_id, open_envelope, public_key, verified
 from tests.second_reader.json_once import (
     HEX64,
@@ -22,7 +23,7 @@ from tests.second_reader.json_once import (
     parse,
     refuse_unless,
 )
-from tests.second_reader.requests import trust_bundle, trust_bundle_entries
+from tests.second_reader.requests import distinct_requesters, requester_entry, trust_bundle, trust_bundle_entries
 
 ANY_TEXT = matching(r"(?s).*")
 DAY_S = 86_400
@@ -89,13 +90,58 @@ def judge(data: bytes, name_key: bytes, seen: Seen | None, *, now_s: int) -> tup
     return ("ended", seen) if now_s > ends_s else ("accepted", this)
 
 
+def listed(data: bytes, name_key: bytes, cell: str | None) -> tuple[str, list[str]]:
+    """The verdict for a doorbell in the cell, and the requesters that may ask there."""
+    try:
+        _opened(data, name_key)
+        whole = parse(data, limit=7 << 18)
+        bundle = trust_bundle_entries(
+            parse(_several(whole["bundle"].encode(), "trust-bundle", 3 << 19, None)[0], limit=1 << 20)
+        )
+    except MixedError:
+        return "mixed", []
+    except RefusedError:
+        return "malformed", []
+    names, here = [each["id"] for each in bundle["requesters"]], directory.cell(cell) if cell else None
+    given = {hashlib.sha256(text.encode()).hexdigest(): text for text in whole.get("sections", [])}
+    lacks = False
+    for section in bundle.get("sections", []):
+        text = given.get(section["sha256"])
+        low, high = section["cells"]["south_west"], section["cells"]["north_east"]
+        if text is None:
+            lacks |= here is not None and low[0] <= here[0] <= high[0] and low[1] <= here[1] <= high[1]
+            continue
+        names += [
+            each["id"]
+            for each in _section(text.encode())
+            if here is None or any(_lies_in(region, here) for region in each["regions"])
+        ]
+    return "lacking" if lacks else "accepted", names
+
+
+def _section(data: bytes) -> list[dict[str, Any]]:
+    found = fields(parse(data, limit=1 << 20), {"v": V1, "requesters": many(requester_entry, 1, 1024)})
+    return list(found["requesters"])
+
+
+def _lies_in(region: Mapping[str, tuple[int, int]], cell: tuple[int, int]) -> bool:
+    """A part of it: rows and columns of its corners enclose the cell. Places are in 1e-7 degrees."""
+    low, high = (
+        (min((lat + 90 * 10**7) // 5_000_000, 359), min((lon + 180 * 10**7) // 5_000_000, 719))
+        for lat, lon in (region["south_west"], region["north_east"])
+    )
+    return low[0] <= cell[0] <= high[0] and low[1] <= cell[1] <= high[1]
+
+
 def _opened(data: bytes, name_key: bytes) -> tuple[Seen, int]:
     if not data.startswith(b'{"bundle":'):
         bundle = trust_bundle(data, name_key)
         payload = parse(data, limit=3 << 19)["payload"]
         return Seen(0, 0, bundle["version"], hashlib.sha256(binary(payload)).hexdigest(), ()), 1 << 60
     whole = fields(
-        parse(data, limit=7 << 18), {"v": V1, "roots": many(ANY_TEXT, 1, 16), "bundle": ANY_TEXT, "timestamp": ANY_TEXT}
+        parse(data, limit=7 << 18),
+        {"v": V1, "roots": many(ANY_TEXT, 1, 16), "bundle": ANY_TEXT, "timestamp": ANY_TEXT},
+        {"sections": many(ANY_TEXT, 0, 128)},
     )
     root, root_sha256s = _newest_root([each.encode() for each in whole["roots"]], name_key)
     keys = {key_id(key): key for key in root["keys"]}
@@ -112,6 +158,11 @@ def _opened(data: bytes, name_key: bytes) -> tuple[Seen, int]:
         raise MixedError("another root file or bundle")
     bundle = trust_bundle_entries(parse(payload, limit=1 << 20))
     refuse_unless(bundle["root"] == root["root"] and bundle["version"] == stamp["bundle_version"], "another version")
+    given = [hashlib.sha256(text.encode()).hexdigest() for text in whole.get("sections", [])]
+    if given != [each["sha256"] for each in bundle.get("sections", []) if each["sha256"] in given]:
+        raise MixedError("other sections")
+    others = [each for text in whole.get("sections", []) for each in _section(text.encode())]
+    distinct_requesters([*bundle["requesters"], *others])
     ends_s = min(root["expires_s"], stamp["expires_s"])
     return Seen(root["version"], stamp["version"], bundle["version"], sha256, tuple(root_sha256s)), ends_s
 

@@ -88,7 +88,9 @@ FIELDS: tuple[tuple[type[msgspec.Struct], str], ...] = (
     (trust_package.RootFile, "keys"),
     (trust_package.RootFile, "threshold"),
     (trust_package.RootFile, "timestamp_keys"),
+    (trust.TrustBundle, "sections"),
     (trust_package.TrustPackage, "roots"),
+    (trust_package.TrustPackage, "sections"),
     (statements.ZoneSetting, "corners"),
 )
 """Fields of messages: `RANGES` has the least and the greatest number, or the shortest and the longest list."""
@@ -106,7 +108,8 @@ RANGES_HEAD = """
 export const RANGES = {
 """
 RECORDS = (
-    RecoveredRecord, Begin, Context, LedgerEntry, OwnerCard, SegmentRecord, trust_package.TrustPackage, _SignedLine
+    RecoveredRecord, Begin, Context, LedgerEntry, OwnerCard, SegmentRecord, trust_package.TrustPackage,
+    trust.TrustSection, _SignedLine,
 )  # fmt: skip
 LONGEST = 120
 

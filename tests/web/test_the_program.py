@@ -97,6 +97,10 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
         for group in ("first", "after_seen", "after_rotation")
         for name, row in packages[group].items()
     }
+    refused = {"mixed": "error.mixed-package", "malformed": "malformed"}
+    assert found["sections"] == {
+        name: refused.get(row["verdict"], row["requesters"]) for name, row in packages["sections"].items()
+    }
     assert found["roots"] == 8
     assert found["proofs"]
     assert found["broken"] == found["proofs"]

@@ -91,6 +91,16 @@ for (const [group, before] of [["first"], ["after_seen", packages.seen], ["after
   }
 }
 
+found.sections = {};
+for (const [name, row] of Object.entries(packages.sections)) {
+  const store = new TrustStore(new Map([[rootKey.id, rootKey]]), {}, row.cell);
+  const names = await store
+    .accept(utf8(row.package))
+    .then(({ requesters }) => requesters.map((each) => each.id))
+    .catch((error) => (error instanceof OpenError ? error.text : "malformed"));
+  found.sections[name] = names;
+}
+
 const held = new TrustStore(new Map([[rootKey.id, rootKey]]));
 const [listed] = trust.requesters(rootKey.id);
 const signer = (await parseKey(listed.keys[0].key)).id;

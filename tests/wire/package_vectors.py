@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any
 
 from agent.wire import envelope, strictjson
 from agent.wire.identities import public_key_of
-from agent.wire.trust import TrustBundle
+from agent.wire.trust import NamedSection, TrustBundle
 from agent.wire.trust_package import RootFile, TrustPackage
 from tests.wire import samples
 
@@ -72,6 +73,10 @@ def vectors() -> dict[str, Any]:
         "after_seen": {name: _row(*each) for name, each in after_seen().items()},
         "rotated": AFTER_ROTATION.decode(),
         "after_rotation": {name: _row(*each) for name, each in after_rotation().items()},
+        "sections": {
+            name: {**_row(data, verdict), "cell": cell, "requesters": list(names)}
+            for name, (data, cell, verdict, names) in sections().items()
+        },
     }
 
 
@@ -183,6 +188,60 @@ def after_rotation() -> dict[str, tuple[bytes, str]]:
         "another root file 2 by the root": (
             samples.package(LATER, version=9, roots=other, root=equivocal, signers=NEXT), "forked",
         ),
+    }  # fmt: skip
+
+
+COUNTRY = samples.local(1, 50.0, 5.0, 56.0, 14.0)
+NORTH = samples.section(
+    "287-379", "288-379", samples.local(2, 53.51, 9.51, 53.99, 9.99), samples.local(3, 54.1, 9.51, 54.4, 9.99)
+)
+BORDER = samples.section("286-379", "287-379", samples.local(4, 53.3, 9.6, 53.7, 9.9))
+SOUTH = samples.section("286-379", "286-379", samples.local(5, 53.1, 9.6, 53.4, 9.9))
+
+
+def sectioned(*parts: tuple[Any, bytes], **changes: Any) -> TrustBundle:
+    return samples.bundle(requesters=(COUNTRY,), sections=tuple(name for name, _ in parts), **changes)
+
+
+LONG = sectioned(SOUTH, BORDER, NORTH)
+
+
+def sections() -> dict[str, tuple[bytes, str | None, str, tuple[str, ...]]]:
+    """For a reader in a cell that knows the name key only: the package, the cell, the verdict, and who may ask there.
+
+    `lacking`: a doorbell in the cell must refuse it. The names are what it would show.
+    """
+    south, border, north = (data for _, data in (SOUTH, BORDER, NORTH))
+    older = samples.section("287-379", "288-379", samples.local(2, 53.51, 9.51, 53.99, 9.99))
+    twice = samples.section("286-379", "286-379", samples.local(6, 53.1, 9.6, 53.4, 9.9, name="town 4"))
+    empty = b'{"requesters":[],"v":1}'
+    named_empty = NamedSection(cells=NORTH[0].cells, sha256=hashlib.sha256(empty).hexdigest()), empty
+
+    def row(
+        cell: str | None, verdict: str, names: str, *parts: bytes, listed: TrustBundle = LONG
+    ) -> tuple[bytes, str | None, str, tuple[str, ...]]:
+        return samples.package(listed, sections=parts), cell, verdict, tuple(f"local-{each}" for each in names.split())
+
+    return {
+        "all, to a reader without a cell": row(None, "accepted", "1 5 4 2 3", south, border, north),
+        "all, in the north": row("287-379", "accepted", "1 4 2", south, border, north),
+        "all, further north": row("288-379", "accepted", "1 3", south, border, north),
+        "all, in the south": row("286-379", "accepted", "1 5 4", south, border, north),
+        "all, where no section reaches": row("10-10", "accepted", "1", south, border, north),
+        "those of the north, in the north": row("287-379", "accepted", "1 4 2", border, north),
+        "those of the north, in the south": row("286-379", "lacking", "1 4", border, north),
+        "none, in the north": row("287-379", "lacking", "1"),
+        "none, where no section reaches": row("10-10", "accepted", "1"),
+        "without that of the border": row("287-379", "lacking", "1 2", south, north),
+        "an older section in its place": row("287-379", "mixed", "", south, border, older[1]),
+        "an older section beside it": row("287-379", "mixed", "", south, border, north, older[1]),
+        "a section twice": row("287-379", "mixed", "", south, border, border, north),
+        "in another order": row("287-379", "mixed", "", border, south, north),
+        "with a bundle that names none": row("287-379", "mixed", "", north, listed=sectioned()),
+        "a name in two of them": row(
+            "287-379", "malformed", "", twice[1], border, listed=sectioned(twice, BORDER)
+        ),
+        "a section without requesters": row("287-379", "malformed", "", empty, listed=sectioned(named_empty)),
     }  # fmt: skip
 
 

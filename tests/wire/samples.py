@@ -73,7 +73,15 @@ from agent.wire.statements import (
     ZoneSetting,
 )
 from agent.wire.time_proofs import TimeProof, TimeStamp
-from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
+from agent.wire.trust import (
+    EntryLimits,
+    NamedSection,
+    RequesterEntry,
+    RequesterKey,
+    TrustBundle,
+    TrustRegion,
+    TrustSection,
+)
 from agent.wire.trust_package import RootFile, TrustPackage, TrustTimestamp
 
 
@@ -322,21 +330,40 @@ def timestamp(of: RootFile, listed: TrustBundle, **changes: Any) -> TrustTimesta
 def package(listed: TrustBundle | None = None, **changes: Any) -> bytes:
     """A package of the root: by its name key one root file, by two of three keys a bundle, by a fourth the timestamp.
 
-    `changes`: of the timestamp; or `roots` (envelopes), `root` (the newest of them), `signers`, `stamper`.
+    `changes`: of the timestamp; or `roots` (envelopes), `root` (the newest of them), `signers`, `stamper`, `sections`.
     """
     listed = bundle() if listed is None else listed
     root = changes.pop("root", root_file())
     roots = changes.pop("roots", (several(root, ROOT, *ROOT_SIGNERS[:2]),))
     signers, stamper = changes.pop("signers", ROOT_SIGNERS[:2]), changes.pop("stamper", TIMESTAMP)
-    named = changes.pop("named", listed)
+    named, sections = changes.pop("named", listed), changes.pop("sections", ())
     return strictjson.encode(
         TrustPackage(
             v=1,
             roots=tuple(each.decode() for each in roots),
             bundle=several(listed, *signers).decode(),
             timestamp=several(timestamp(root, named, **changes), stamper).decode(),
+            sections=tuple(each.decode() for each in sections),
         )
     )
+
+
+def local(number: int, south: float, west: float, north: float, east: float, **changes: Any) -> RequesterEntry:
+    """A requester with another key, and one region."""
+    key = public_key_of(private_key(f"local-{number}")).text
+    values: dict[str, Any] = {
+        "id": f"local-{number}",
+        "name": f"Town {number}",
+        "keys": (RequesterKey(key=key, from_s=0, until_s=NOW_S * 2),),
+        "regions": (TrustRegion(south_west=Point(lat=south, lon=west), north_east=Point(lat=north, lon=east)),),
+    }
+    return requester(**{**values, **changes})
+
+
+def section(south_west: str, north_east: str, *entries: RequesterEntry) -> tuple[NamedSection, bytes]:
+    data = strictjson.encode(TrustSection(v=1, requesters=entries))
+    cells = CellRange(south_west=south_west, north_east=north_east)
+    return NamedSection(cells=cells, sha256=hashlib.sha256(data).hexdigest()), data
 
 
 def requester(**changes: Any) -> RequesterEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import Any
 
@@ -60,6 +61,18 @@ def test_to_a_door_that_has_seen_a_newer_package(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(package_vectors.after_rotation()))
 def test_to_a_door_that_has_seen_the_keys_of_the_first_root_file_retired(name: str) -> None:
     judged(ROTATED, *package_vectors.after_rotation()[name])
+
+
+@pytest.mark.parametrize("name", sorted(package_vectors.sections()))
+def test_to_a_door_in_a_cell_of_a_list_with_sections(name: str) -> None:
+    data, cell, verdict, names = package_vectors.sections()[name]
+    store = dataclasses.replace(EMPTY, cell=cell)
+    if verdict in ERRORS:
+        judged(store, data, verdict)
+        return
+    opened = store.open(data)
+    assert opened.lacks == (verdict == "lacking")
+    assert tuple(each.id for each in opened.bundle.requesters) == names
 
 
 def test_what_was_seen_is_known_by_all_its_versions_and_by_the_payload_of_its_newest_root_file() -> None:

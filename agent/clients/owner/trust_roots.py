@@ -7,7 +7,7 @@ invents a root, or that shows an older bundle with a revoked key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
@@ -46,7 +46,7 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
     bundle."""
     met = met or sync(link, keys)
     answer = link.ask(GetTrust())
-    store = met.known.trust
+    store = replace(met.known.trust, cell=answer.cell)
     roots = [parse_public_key(text) for text in answer.roots]
     agreed, heard = (_by_root(store, texts) for texts in (answer.bundles, answer.heard))
     for root in agreed.keys() | heard.keys():

@@ -3,7 +3,10 @@
     root-1.json      payload of a root file         root-1.json.<key id>.sig      one signature of it
     bundle-3.json    payload of a bundle            bundle-3.json.<key id>.sig
     brokers-3.json   the broker directory that bundle 3 names, if the root has one
-    package.json     root files, newest bundle and a timestamp, as it is published
+    sections-3.jsonl requesters by region, if the list is long: one line for each section that bundle 3 names
+    package.json     root files, newest bundle with all sections, and a timestamp
+
+A broker gets the package with the sections of its cells.
 
 Nothing in it is secret. Each signer gets a payload, signs it on a machine of theirs, and returns the signature. `stamp`
 joins them once the threshold is there, with a timestamp by the one key that is online.
@@ -14,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +28,15 @@ from agent.clients.requester.trust_bundles import read_list
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.platform import files
 from agent.wire import base64, envelope, strictjson
-from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, open_directory
+from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, BrokerAddress, BrokerDirectory, open_directory
 from agent.wire.identities import KEY_BYTES, PublicKey, parse_public_key, private_key_from_seed
-from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, BUNDLE_LIMIT_BYTES, TrustBundle, TrustStore
+from agent.wire.trust import (
+    BUNDLE_ENVELOPE_LIMIT_BYTES,
+    BUNDLE_LIMIT_BYTES,
+    TrustBundle,
+    TrustStore,
+    with_sections,
+)
 from agent.wire.trust_package import (
     MAX_ROOT_FILES,
     PACKAGE_LIMIT_BYTES,
@@ -37,7 +46,7 @@ from agent.wire.trust_package import (
     TrustTimestamp,
 )
 
-__all__ = ["RootFolder"]
+__all__ = ["RootFolder", "sections_file"]
 
 _NAME_KEY: Final = "root.pub"
 _PACKAGE: Final = "package.json"
@@ -45,6 +54,11 @@ _PAYLOAD: Final = re.compile(r"(root|bundle)-([1-9][0-9]{0,15})\.json")
 _SIGNATURE_BYTES: Final = 128
 _DAY_S: Final = 86_400
 _TYPES: Final[dict[str, type[RootFile | TrustBundle]]] = {"root": RootFile, "bundle": TrustBundle}
+
+
+def sections_file(version: int, sections: Sequence[bytes]) -> tuple[str, bytes]:
+    """Returns name and content of the file with the sections that the bundle of that version names."""
+    return f"sections-{version}.jsonl", b"".join(each + b"\n" for each in sections)
 
 
 class RootFolder:
@@ -102,14 +116,39 @@ class RootFolder:
         directory = listed.directory(self.name_key.id)
         if directory is not None:
             files.write(self.directory_path(listed.version), directory)
-        return self._write(listed.bundle(self.name_key.id, issued_s))
+        bundle, sections = listed.in_sections(self.name_key.id, issued_s)
+        self.write_sections(bundle.version, sections)
+        return self._write(bundle)
 
     def directory_path(self, version: int) -> Path:
         """Returns the place of the broker directory of a bundle. The file is missing if the bundle names none."""
         return self.folder / f"brokers-{version}.json"
 
+    def write_sections(self, version: int, sections: Sequence[bytes]) -> None:
+        """Writes the sections that a bundle names. Without sections there is no file."""
+        if sections:
+            name, data = sections_file(version, sections)
+            files.write(self.folder / name, data)
+
+    def sections(self, bundle: TrustBundle) -> tuple[bytes, ...]:
+        """Returns the sections that the bundle names. Raises `ConfigurationError` if its file has others."""
+        if not bundle.sections:
+            return ()
+        path = self.folder / sections_file(bundle.version, ())[0]
+        found = tuple(files.read(path, PACKAGE_LIMIT_BYTES).splitlines()) if files.is_file(path) else ()
+        if [hashlib.sha256(each).hexdigest() for each in found] != [each.sha256 for each in bundle.sections]:
+            raise ConfigurationError(
+                f"{path} has not the sections that bundle {bundle.version} names.",
+                remedy="Put it beside the bundle: 'doorward requester trust-root list' wrote both.",
+            )
+        return found
+
     def sign(self, payload: Path, signer: Signer) -> Path:
-        """Writes the signature of one key beside the payload. Raises `ConfigurationError` if it is none of a root."""
+        """Writes the signature of one key beside the payload.
+
+        Raises `ConfigurationError` if it is none of a root, or if the sections that it names are not beside it: their
+        hashes alone say nothing to who signs.
+        """
         form = _PAYLOAD.fullmatch(payload.name)
         if form is None:
             raise ConfigurationError(
@@ -117,6 +156,8 @@ class RootFolder:
             )
         kind: type[RootFile | TrustBundle] = _TYPES[form[1]]
         message = strictjson.decode(files.read(payload, BUNDLE_LIMIT_BYTES), kind, limit_bytes=BUNDLE_LIMIT_BYTES)
+        if isinstance(message, TrustBundle):
+            self.sections(message)
         made = envelope.read_several(
             sign_message(signer, kind.PAYLOAD_TYPE, message), kind.PAYLOAD_TYPE, limit_bytes=PACKAGE_LIMIT_BYTES
         )
@@ -159,6 +200,7 @@ class RootFolder:
             files.read(self._path(*each), BUNDLE_LIMIT_BYTES)
             for each in (("root", root_number), ("bundle", bundle_number))
         )
+        bundle = strictjson.decode(bundle_payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
         timestamp = TrustTimestamp(
             v=1,
             root=self.name_key.id,
@@ -176,6 +218,7 @@ class RootFolder:
                 roots=tuple(self._joined("root", number) for number in range(1, root_number + 1)),
                 bundle=self._joined("bundle", bundle_number),
                 timestamp=sign_message(signer, TrustTimestamp.PAYLOAD_TYPE, timestamp).decode(),
+                sections=tuple(each.decode() for each in self.sections(bundle)),
             )
         )
         try:
@@ -194,6 +237,18 @@ class RootFolder:
         if not files.is_file(path):
             raise ConfigurationError(f"{path} is missing.", remedy="Make it: doorward requester trust-root stamp.")
         return files.read(path, PACKAGE_LIMIT_BYTES)
+
+    def package_for(self, broker: BrokerAddress) -> bytes:
+        """Returns the newest package as that broker gets it: with the sections of the cells that it serves.
+
+        Without a directory, or if the directory does not name the broker, these are all.
+        """
+        package, data = self.package(), self.directory()
+        if data is None:
+            return package
+        directory = strictjson.decode(data, BrokerDirectory, limit_bytes=DIRECTORY_LIMIT_BYTES)
+        served = [cells for each in directory.brokers if each.address == broker for cells in each.cells]
+        return with_sections(package, lambda cells: any(cells.meets(each) for each in served)) if served else package
 
     def directory(self) -> bytes | None:
         """Returns the broker directory that the bundle of the newest package names, or None if it names none."""

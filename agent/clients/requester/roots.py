@@ -33,7 +33,7 @@ from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.limits import HARD, RequestLimits
 from agent.wire.topics import cells_of
-from agent.wire.trust import TrustedRequester, TrustStore
+from agent.wire.trust import TrustedRequester, TrustStore, with_sections
 from agent.wire.trust_package import PACKAGE_LIMIT_BYTES, is_package
 
 __all__ = ["KnownRoots", "swapped"]
@@ -79,6 +79,9 @@ class KnownRoots:
             return store
 
         verified()
+        # A file has the sections of a whole country. Each look at the list would read all of them.
+        regions = entries[-1].regions
+        bundle = with_sections(bundle, lambda cells: any(cells.touches(region) for region in regions))
         self._notes.make_folder(folder)
         self._notes.write(f"{folder}/root.pub", f"{key.text}\n".encode("ascii"))
         self._store_both(key, bundle, directory, verified)
@@ -134,8 +137,10 @@ class KnownRoots:
                 )
             return store
 
-        store, before = verified(), self._store(self._key(root)).bundles.get(root)
-        is_stored = self._notes.read(f"{_FOLDER}/{root}/bundle.dsse", PACKAGE_LIMIT_BYTES) == package
+        store, stored = verified(), self._store(self._key(root))
+        before = stored.bundles.get(root)
+        # Each broker has other sections of one list. Their packages must not replace each other all day.
+        is_stored = before is not None and store.newest[root] == stored.newest.get(root)
         if is_stored and (directory is None or self._directory(root, directory_sha256(directory)) is not None):
             return False
         self._store_both(self._key(root), package, directory, verified)

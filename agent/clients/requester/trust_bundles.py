@@ -35,6 +35,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from agent.clients.requester.keys import Signer, sign_message
+from agent.clients.requester.list_sections import split_list
 from agent.config.places import KeyPath, Places
 from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform import files
@@ -57,6 +58,7 @@ from agent.wire.trust import (
     BUNDLE_ENVELOPE_LIMIT_BYTES,
     BUNDLE_LIMIT_BYTES,
     EntryLimits,
+    NamedSection,
     RequesterEntry,
     RequesterKey,
     TrustBundle,
@@ -65,7 +67,7 @@ from agent.wire.trust import (
 
 __all__ = ["RequesterList", "make_bundle", "make_directory", "read_bundle", "read_list"]
 
-_FILE_LIMIT_BYTES: Final = 1024 * 1024
+_FILE_LIMIT_BYTES: Final = 4 * 1024 * 1024
 _PATH: Final = re.compile(r" - at `\$?(?P<path>[^`]*)`$")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
@@ -133,15 +135,27 @@ class RequesterList:
         return strictjson.encode(BrokerDirectory(v=1, root=root, brokers=self.brokers)) if self.brokers else None
 
     def bundle(self, root: str, issued_s: int) -> TrustBundle:
-        """Returns the bundle, which names the directory by its hash. Raises `FormatError`."""
+        """Returns the bundle with all requesters, which names the directory by its hash. Raises `FormatError`."""
+        return self._bundle(root, issued_s, self.requesters, ())
+
+    def in_sections(self, root: str, issued_s: int) -> tuple[TrustBundle, tuple[bytes, ...]]:
+        """Returns the bundle of a package and its sections. A short list has none. Raises `FormatError`."""
+        head, sections = split_list(self.requesters)
+        bundle = self._bundle(root, issued_s, head, tuple(name for name, _ in sections))
+        return bundle, tuple(data for _, data in sections)
+
+    def _bundle(
+        self, root: str, issued_s: int, requesters: tuple[RequesterEntry, ...], sections: tuple[NamedSection, ...]
+    ) -> TrustBundle:
         directory = self.directory(root)
         return TrustBundle(
             v=1,
             root=root,
             version=self.version,
             issued_s=issued_s,
-            requesters=self.requesters,
+            requesters=requesters,
             directory_sha256=directory_sha256(directory) if directory is not None else None,
+            sections=sections,
         )
 
 

@@ -102,6 +102,39 @@ def test_a_new_list_of_brokers_is_stored_without_a_file(listed: Requester) -> No
     assert hosts(listed) == ["near.example.org", "new.example.org"]
 
 
+def test_of_a_long_list_a_requester_keeps_its_region_and_two_brokers_do_not_undo_each_other(
+    listed: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its brokers has the sections of other cells, with the same head."""
+    head = bundle(listed, 4, NEAR)
+    own = samples.section("284-369", "284-370", *head.requesters)
+    west = samples.section("284-367", "284-369", samples.local(1, 52.1, 3.6, 52.4, 4.8))
+    far = samples.section("290-380", "290-380", samples.local(2, 55.1, 10.1, 55.4, 10.4))
+    head = msgspec.structs.replace(head, requesters=(), sections=(own[0], west[0], far[0]))
+    dates = {"version": 6, "issued_s": NOW_S - 10, "expires_s": NOW_S + 7 * DAY_S}
+    whole, near, wide = (
+        samples.package(head, sections=tuple(data for _, data in parts), **dates)
+        for parts in ((own, west, far), (own, west), (own,))
+    )
+    roots = KnownRoots(listed)
+    roots.accept(samples.ROOT_KEY.text, whole, NOW_S)
+    assert samples.local(2, 55.1, 10.1, 55.4, 10.4).name not in str(
+        listed.notes.read(f"roots/{ROOT}/bundle.dsse", 1 << 20)
+    )
+    written: list[str] = []
+    change = listed.notes.change
+    monkeypatch.setattr(
+        listed.notes, "change", lambda name, *more, **named: (written.append(name), change(name, *more, **named))[1]
+    )
+    news = RootNews(roots, NOW_S)
+    for _ in range(3):
+        assert [*hear(news, near), *hear(news, wide)] == []
+    assert written == []
+    assert roots.entry(ROOT, NOW_S) is not None
+    with pytest.raises(DoorwardError, match="does not list the key"):
+        hear(news, samples.package(head, sections=(far[1],), **dates))
+
+
 def test_the_package_may_come_before_its_directory_and_both_of_before_stay_meanwhile(listed: Requester) -> None:
     news = news_of(listed)
     assert hear(news, package(listed, 4, BOTH, 6)) == []

@@ -43,6 +43,7 @@ from tests.desk.trust.test_trust import PASSPHRASE, list_of
 
 NOW_S = int(time.time())
 DAY_S = 86_400
+NEAR = BrokerAddress("near.example.org", 8884)
 BROKERS = """
 [[brokers]]
 host = "near.example.org"
@@ -264,9 +265,9 @@ def test_keys_rotate_with_old_and_new_signatures_and_the_new_people_sign_the_lis
     current = bundles.newest_signed(root.organisation)
     assert current is not None
     assert shared_root.missing_signatures(current) == 2
-    before = root_publisher.package_sha256(root.organisation)
+    before = root_publisher.package_sha256(root.organisation, NEAR)
     root_publisher.publish_due(Brokers().open, NOW_S + 10)
-    assert root_publisher.package_sha256(root.organisation) == before
+    assert root_publisher.package_sha256(root.organisation, NEAR) == before
     root.sign(current, root.third, auditor)
     root_publisher.publish_due(Brokers().open, NOW_S + 10)
     package = shared_root.files_of(root.organisation).package()
@@ -487,7 +488,7 @@ def test_the_desk_publishes_on_each_listed_broker_stamps_daily_and_notes_faults(
     root_publisher.publish_due(brokers.open, NOW_S)
     near = Publication.objects.get(broker="near.example.org:8884")
     far = Publication.objects.get(broker="far.example.org:8884")
-    assert near.sha256 == root_publisher.package_sha256(root.organisation)
+    assert near.sha256 == root_publisher.package_sha256(root.organisation, NEAR)
     assert (near.problem, far.sha256) == ("", "")
     assert "does not answer" in far.problem
     name = shared_root.files_of(root.organisation).name_key.id
@@ -747,7 +748,7 @@ def test_the_desk_publishes_on_a_real_broker_with_the_certificate_of_its_operato
             admin.post("/trust/certificate", {**files, "host": "127.0.0.1"})
             root_publisher.publish_due()
             row = Publication.objects.get()
-            assert (row.problem, row.sha256) == ("", root_publisher.package_sha256(root.organisation))
+            assert (row.problem, row.sha256) == ("", root_publisher.package_sha256(root.organisation, NEAR))
             assert "The certificate works until" in admin.get("/trust").content.decode()
         bus = world.bus("rijnstad-police")
         bus.start()

@@ -17,6 +17,7 @@ from agent.errors import ConfigurationError, FormatError
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform import files
 from agent.platform.certificates import common_name, require_for_key, signing_request
+from agent.wire.broker_directory import BrokerAddress
 from agent.wire.trust_package import RootFile
 
 __all__ = ["trust_root"]
@@ -186,8 +187,9 @@ def publish(folder: Path, broker: str | None, timeout: float, missing: bool, as_
     minutes.
     """
     root, tls = RootFolder(folder), folder / "tls"
-    package, name = root.package(), f"{root.name_key.id}.root"
+    name = f"{root.name_key.id}.root"
     host, port = broker_address(broker)
+    package = root.package_for(BrokerAddress(host, port))
     authority, certificate, key = (tls / each for each in ("authority.pem", "certificate.pem", "key.pem"))
     for path in (authority, certificate, key):
         if not files.is_file(path):

@@ -46,7 +46,7 @@ import { syncDevice } from "./sync.js";
 export async function trusted(synced) {
   const answer = await ask("trust");
   const chosen = await Promise.all(synced.known.roots.map(parseKey));
-  const found = new TrustStore(new Map(chosen.map((key) => [key.id, key])), synced.known.bundles);
+  const found = new TrustStore(new Map(chosen.map((key) => [key.id, key])), synced.known.bundles, answer.cell);
   const agreed = new Map(answer.bundles.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   const heard = new Map(answer.heard.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   for (const root of found.roots.keys()) await found.acceptShown(agreed.get(root), heard.get(root));

@@ -45,6 +45,7 @@ export type Agreement = All<
     Reads<typeof page.rootFile, Wire.RootFile>,
     Reads<typeof page.trustTimestamp, Wire.TrustTimestamp>,
     Reads<typeof page.trustPackage, Wire.TrustPackage>,
+    Reads<typeof page.trustSection, Wire.TrustSection>,
     Reads<typeof page.begin, Wire.Begin>,
     Reads<typeof page.segmentRecord, Wire.SegmentRecord>,
     Reads<typeof page.recoveredRecord, Wire.RecoveredRecord>,

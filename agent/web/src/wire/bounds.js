@@ -51,6 +51,8 @@ export const RANGES = {
   "RootFile.keys": [1, 8],
   "RootFile.threshold": [1, 8],
   "RootFile.timestamp_keys": [1, 4],
+  "TrustBundle.sections": [0, 128],
   "TrustPackage.roots": [1, 16],
+  "TrustPackage.sections": [0, 128],
   "ZoneSetting.corners": [3, 64],
 };

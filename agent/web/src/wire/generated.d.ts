@@ -58,6 +58,11 @@ export interface Bulletin {
 
 export type ByteRange = [number, number];
 
+export interface CellRange {
+  south_west: string;
+  north_east: string;
+}
+
 export interface Circle {
   shape: "circle";
   lat: number;
@@ -328,6 +333,11 @@ export interface NamedKey {
 export interface NamedRecipient {
   name: string;
   recipient: string;
+}
+
+export interface NamedSection {
+  cells: CellRange;
+  sha256: string;
 }
 
 export type ObjectLabel = "animal" | "parcel" | "person" | "vehicle";
@@ -652,6 +662,7 @@ export interface TrustBundle {
   issued_s: number;
   requesters: RequesterEntry[];
   directory_sha256?: string;
+  sections?: NamedSection[];
 }
 
 export interface TrustChange {
@@ -668,11 +679,17 @@ export interface TrustPackage {
   roots: string[];
   bundle: string;
   timestamp: string;
+  sections?: string[];
 }
 
 export interface TrustRegion {
   south_west: Point;
   north_east: Point;
+}
+
+export interface TrustSection {
+  v: 1;
+  requesters: RequesterEntry[];
 }
 
 export interface TrustTimestamp {
@@ -1340,6 +1357,7 @@ export interface TrustAnswer {
   roots: string[];
   bundles: string[];
   heard: string[];
+  cell?: string | null;
 }
 
 export interface UpdateAnswer {

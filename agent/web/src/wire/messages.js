@@ -421,51 +421,67 @@ const isRegion = also(
   object({ south_west: isPoint, north_east: isPoint }),
   ({ south_west: low, north_east: high }) => low.lat <= high.lat && low.lon <= high.lon,
 );
+const requesterEntry = object(
+  {
+    id: label,
+    name: plainText(MAX_NAME_CHARACTERS),
+    kind: one(...KINDS),
+    keys: list(
+      also(
+        object({ key: keyText, from_s: utcS, until_s: utcS }, {}, { revoked: flag }),
+        (key) => key.from_s <= key.until_s,
+      ),
+      ...RANGES["RequesterEntry.keys"],
+    ),
+    regions: list(isRegion, ...RANGES["RequesterEntry.regions"]),
+  },
+  { tips: hybridRecipient },
+  {
+    limits: object(
+      {},
+      {
+        window_min_s: bound,
+        window_max_s: bound,
+        look_back_max_s: bound,
+        area_min_m2: bound,
+        area_max_m2: bound,
+        life_max_s: bound,
+        retention_max_days: bound,
+        requests_per_case: bound,
+        requests_per_requester_per_day: bound,
+      },
+    ),
+  },
+);
+const cellText = also(text(/^(0|[1-9][0-9]{0,2})-(0|[1-9][0-9]{0,2})$/), (cell) => {
+  const [row, column] = cellPlace(cell);
+  return row < 360 && column < 720;
+});
+const cellRange = also(
+  object({ south_west: cellText, north_east: cellText }),
+  ({ south_west: low, north_east: high }) => cellPlace(low).every((first, i) => first <= cellPlace(high)[i]),
+);
 const bundleShape = object(
   {
     v: version1,
     root: keyId,
     version: sequence,
     issued_s: utcS,
-    requesters: list(
-      object(
-        {
-          id: label,
-          name: plainText(MAX_NAME_CHARACTERS),
-          kind: one(...KINDS),
-          keys: list(
-            also(
-              object({ key: keyText, from_s: utcS, until_s: utcS }, {}, { revoked: flag }),
-              (key) => key.from_s <= key.until_s,
-            ),
-            ...RANGES["RequesterEntry.keys"],
-          ),
-          regions: list(isRegion, ...RANGES["RequesterEntry.regions"]),
-        },
-        { tips: hybridRecipient },
-        {
-          limits: object(
-            {},
-            {
-              window_min_s: bound,
-              window_max_s: bound,
-              look_back_max_s: bound,
-              area_min_m2: bound,
-              area_max_m2: bound,
-              life_max_s: bound,
-              retention_max_days: bound,
-              requests_per_case: bound,
-              requests_per_requester_per_day: bound,
-            },
-          ),
-        },
-      ),
-      0,
-      1024,
-    ),
+    requesters: list(requesterEntry, 0, 1024),
   },
   { directory_sha256: sha256Text },
+  { sections: list(object({ cells: cellRange, sha256: sha256Text }), ...RANGES["TrustBundle.sections"]) },
 );
+export const trustSection = object({ v: version1, requesters: list(requesterEntry, 1, 1024) });
+
+/**
+ * Row and column of a cell.
+ *
+ * @param {string} cell
+ */
+export function cellPlace(cell) {
+  return cell.split("-").map(Number);
+}
 
 /**
  * Folds case as Unicode's full folding does: "ß" is "ss".
@@ -479,6 +495,19 @@ const folded = (name) => name.toLowerCase().toUpperCase().toLowerCase();
  */
 export function trustBundle(value) {
   const bundle = bundleShape(value);
+  distinct(
+    (bundle.sections ?? []).map((each) => each.sha256),
+    "sections",
+  );
+  return distinctRequesters(bundle);
+}
+
+/**
+ * Throws if two requesters of a bundle share an id, a name or a key.
+ *
+ * @param {Wire.TrustBundle} bundle
+ */
+export function distinctRequesters(bundle) {
   distinct(
     bundle.requesters.map((each) => each.id),
     "requesters",
@@ -532,12 +561,16 @@ export const trustTimestamp = also(
   ({ issued_s: from, expires_s: to }) => from < to && to <= from + MAX_TIMESTAMP_LIFE_S,
 );
 
-export const trustPackage = object({
-  v: version1,
-  roots: list(anyText, ...RANGES["TrustPackage.roots"]),
-  bundle: anyText,
-  timestamp: anyText,
-});
+export const trustPackage = object(
+  {
+    v: version1,
+    roots: list(anyText, ...RANGES["TrustPackage.roots"]),
+    bundle: anyText,
+    timestamp: anyText,
+  },
+  {},
+  { sections: list(anyText, ...RANGES["TrustPackage.sections"]) },
+);
 
 const quality = one("synced", "held", "unknown");
 const anyMs = integer(-(2 ** 45), 2 ** 45);

@@ -10,11 +10,14 @@ import { parseKey } from "./keys.js";
 import {
   BUNDLE_ENVELOPE_LIMIT,
   BUNDLE_LIMIT,
+  cellPlace,
+  distinctRequesters,
   PACKAGE_LIMIT,
   ROOT_ENVELOPE_LIMIT,
   rootFile,
   trustBundle,
   trustPackage,
+  trustSection,
   trustTimestamp,
 } from "./messages.js";
 import { decode } from "./strictjson.js";
@@ -38,9 +41,11 @@ export class TrustStore {
   /**
    * @param {Map<string, PublicKey>} roots by key id
    * @param {Newest} newest what was ever seen of each root
+   * @param {string | null} [cell] the doorbell's: requesters of sections count only if they may ask in it
    */
-  constructor(roots = new Map(), newest = {}) {
+  constructor(roots = new Map(), newest = {}, cell = null) {
     this.roots = roots;
+    this.cell = cell;
     this.newest = { ...newest };
     /** @type {Map<string, Wire.TrustBundle>} Of each root the bundle that an owner agreed to. */
     this.bundles = new Map();
@@ -106,7 +111,7 @@ export class TrustStore {
    * @returns {Promise<OpenedBundle>}
    */
   async open(bytes) {
-    if (isPackage(bytes)) return openPackage(bytes, this.roots);
+    if (isPackage(bytes)) return openPackage(bytes, this.roots, this.cell);
     const opened = await open(bytes, payloadType("trust-bundle"), this.roots, BUNDLE_ENVELOPE_LIMIT);
     const bundle = trustBundle(decode(opened.payload, BUNDLE_LIMIT));
     if (bundle.root !== opened.keyId) throw new FormatError("error.format", { what: "root" });
@@ -193,9 +198,10 @@ const isPackage = (bytes) => PACKAGE.every((byte, i) => bytes[i] === byte);
  *
  * @param {Uint8Array} bytes
  * @param {Map<string, PublicKey>} roots
+ * @param {string | null} cell
  * @returns {Promise<OpenedBundle>}
  */
-async function openPackage(bytes, roots) {
+async function openPackage(bytes, roots, cell) {
   const parts = trustPackage(decode(bytes, PACKAGE_LIMIT));
   const { file, sha256s: fileSha256s } = await openRootFiles(parts.roots.map(utf8), roots);
   const claimed = readSeveral(utf8(parts.bundle), payloadType("trust-bundle"), BUNDLE_ENVELOPE_LIMIT);
@@ -211,12 +217,53 @@ async function openPackage(bytes, roots) {
     stamp.root_sha256 === root_sha256 &&
     stamp.bundle_sha256 === sha256;
   if (!isFitting) throw new OpenError("error.mixed-package");
-  const bundle = trustBundle(decode(claimed.payload, BUNDLE_LIMIT));
+  const head = trustBundle(decode(claimed.payload, BUNDLE_LIMIT));
+  const bundle = await joined(head, (parts.sections ?? []).map(utf8), cell);
   if (bundle.root !== file.root || stamp.bundle_version !== bundle.version)
     throw new FormatError("error.format", { what: "root" });
   const seen = { version: bundle.version, sha256, root_version: file.version, timestamp: stamp.version, root_sha256 };
   return { bundle, seen, file, fileSha256s, endsS: Math.min(stamp.expires_s, file.expires_s) };
 }
+
+/**
+ * The bundle with the requesters of its sections that may ask in the cell. Throws for a section that it does not name.
+ *
+ * @param {Wire.TrustBundle} head
+ * @param {Uint8Array[]} sections
+ * @param {string | null} cell
+ * @returns {Promise<Wire.TrustBundle>}
+ */
+async function joined({ sections: named = [], ...head }, sections, cell) {
+  const given = await Promise.all(sections.map(sha256hex));
+  const known = named.map((each) => each.sha256).filter((each) => given.includes(each));
+  if (known.length !== given.length || known.some((each, i) => each !== given[i]))
+    throw new OpenError("error.mixed-package");
+  const others = sections.flatMap((bytes) => trustSection(decode(bytes, BUNDLE_LIMIT)).requesters);
+  distinctRequesters({ ...head, requesters: [...head.requesters, ...others] });
+  const local = cell ? others.filter((entry) => entry.regions.some((region) => touches(region, cell))) : others;
+  return { ...head, requesters: [...head.requesters, ...local] };
+}
+
+/**
+ * True if a part of the region lies in the cell (PROTOCOL.md, section 9).
+ *
+ * @param {Wire.TrustRegion} region
+ * @param {string} cell
+ */
+function touches({ south_west: low, north_east: high }, cell) {
+  /** @param {{ lat: number, lon: number }} point */
+  const place = ({ lat, lon }) => [halfDegrees(lat, 90, 359), halfDegrees(lon, 180, 719)];
+  const [first, last] = [place(low), place(high)];
+  return cellPlace(cell).every((at, i) => first[i] <= at && at <= last[i]);
+}
+
+/**
+ * @param {number} degrees
+ * @param {number} least
+ * @param {number} most
+ */
+const halfDegrees = (degrees, least, most) =>
+  Math.min(Math.floor((Math.round(degrees * 1e7) + least * 1e7) / 5e6), most);
 
 /**
  * The newest root file, and the hash of the payload of each.
