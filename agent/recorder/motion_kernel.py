@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,12 +117,10 @@ _SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "doorward_differ": (_INT, (_INT,)),
     "doorward_follow_quietly": (None, (_FLOAT,)),
     "doorward_follow": (_INT, (_AT, _INT, _FLOAT)),
-    "doorward_measure_contrast": (None, (_FLOAT,)),
     "doorward_set_threshold": (None, (_FLOAT, _FLOAT, _FLOAT)),
     "doorward_track": (_INT, (_INT, _INT, _INT, _INT)),
     "doorward_regions": (_INT, (_INT, _INT, _INT)),
     "doorward_find_body": (_INT, (*(_INT,) * 8, _FLOAT)),
-    "doorward_fidgeting_cells": (_INT, (_INT, _INT, _INT, _INT, _LONG)),
 }
 
 
@@ -169,7 +166,6 @@ class NativePasses:
         self.differ: Callable[[bool], int] = partial(library.doorward_differ, self._at)
         self.track: Callable[[int, int, int, bool], int] = partial(library.doorward_track, self._at)
         self.follow_quietly: Callable[[float], None] = partial(library.doorward_follow_quietly, self._at)
-        self.measure_contrast: Callable[[float], None] = partial(library.doorward_measure_contrast, self._at)
         self.set_threshold: Callable[[float, float, float], None] = partial(library.doorward_set_threshold, self._at)
         self._look = library.doorward_look
         self._cleared = 0
@@ -209,11 +205,6 @@ class NativePasses:
         any_there = self._library.doorward_find_body(self._at, *window, *seed, least)
         cells, x0, y0, x1, y1 = self._found.tolist()
         return cells, (x0, y0, x1, y1) if any_there else None
-
-    def fidgeting_cells(self, window: CellBox, limit: float) -> int:
-        left, top, right, bottom = window
-        limit_for_all = math.floor(limit * ((right - left) * (bottom - top)))
-        return int(self._library.doorward_fidgeting_cells(self._at, *window, limit_for_all))
 
 
 def _region(row: list[int]) -> MotionRegion:

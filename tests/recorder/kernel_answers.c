@@ -48,7 +48,7 @@ int main(void) {
     g.scratch = make(8), g.marks = make(2), g.queue = make(2), g.age = make(2);
     g.steps_of_luma = table, g.bands = bands, g.smallest_cells = smallest, g.regions = regions, g.found = found;
     for (int i = 0; i < 256; i++) table[i] = (cell)(255 - (255 - i) * (255 - i) / 255);
-    for (int i = 0; i < CELLS; i++) g.per_sensitivity[i] = 1.0f / (float)(1 + i % 3), g.cell_noise[i] = 1.0f;
+    for (int i = 0; i < CELLS; i++) g.per_sensitivity[i] = 1.0f / (float)(1 + i % 3), g.cell_noise[i] = 1.0f, g.contrast[i] = (float)(i % 11) * 0.25f;
     for (int frame = 0; frame < 120; frame++) {
         for (int y = 0; y < HEIGHT; y++)
             for (int x = 0; x < WIDTH; x++) {
@@ -59,10 +59,8 @@ int main(void) {
             }
         int64_t counts = look(&g, luma, WIDTH, frame % 16, 12);
         int64_t said[] = {counts, doorward_differ(&g, frame % 2), doorward_track(&g, 1, 50, 2, frame % 9 == 0),
-                          doorward_regions(&g, 4, 1, 15), doorward_find_body(&g, 8, 10, 60, 58, 20, 20, 50, 50, 5.0f),
-                          doorward_fidgeting_cells(&g, 8, 10, 60, 58, 3000)};
+                          doorward_regions(&g, 4, 1, 15), doorward_find_body(&g, 8, 10, 60, 58, 20, 20, 50, 50, 5.0f)};
         int noisy = doorward_follow(&g, &by, frame % 3 == 0, 0.8f);
-        if (frame % 4 == 0) doorward_measure_contrast(&g, 0.12f);
         doorward_set_threshold(&g, 4.0f, 7.3f, 2.1f);
         if (frame % 5 == 0) doorward_follow_quietly(&g, 0.08f);
         if (frame == 55) {

@@ -33,6 +33,7 @@ _USUAL_QUANTILE = 1.75
 _NOISE_LEVEL = 0.67
 """Half of all residuals of plain noise lie below this many standard deviations."""
 
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 _SAME_SCENE = 0.9
 """The share of the scene's variance that a change of exposure explains. An infrared filter changes its tones."""
 
@@ -79,15 +80,8 @@ class Background:
     def relearn(self, *, absorb_s: float, haste: int) -> None:
         """Take the scene as it comes, with this time constant and the noise learned `haste` times as fast."""
         weight = self._weight(absorb_s, 1)
-        following = BackgroundUpdate(
-            open_weight=weight,
-            covered_weight=weight,
-            settled_weight=weight,
-            settled_frames=0,
-            light_weight=0.0,
-            noise_rise=self._noise_rise(haste),
-            noise_fall=self._noise_fall(haste),
-        )
+        noise = self._noise_rise(haste), self._noise_fall(haste)
+        following = BackgroundUpdate(weight, weight, weight, 0, 0.0, *noise)
         self._learn(following, spares_objects=False, measures_contrast=True)
 
     def restore(self, window: CellBox) -> None:
@@ -135,7 +129,9 @@ class Background:
 
     def measure_contrast(self) -> None:
         """Measure local contrast again.  Seldom needed: edges of the scene move slowly."""
-        self._passes.measure_contrast(self._settings.edge_factor)
+        grids = self._grids
+        cv2.morphologyEx(grids.mean, cv2.MORPH_GRADIENT, _NEIGHBOURS, grids.contrast)
+        np.multiply(grids.contrast, np.float32(self._settings.edge_factor), out=grids.contrast)
         self.level = cv2.mean(self._grids.quick_mean)[0]
 
     # Internals.

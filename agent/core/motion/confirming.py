@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from agent.core.motion.parameters import MotionSettings
-from agent.core.motion.passes import MOST_REGIONS, CellBox, MotionRegion
+from agent.core.motion.passes import MOST_REGIONS, CellBox, MotionRegion, are_near
 
 __all__ = ["MotionConfirmation"]
 
@@ -61,8 +61,7 @@ _VISITOR_PATHS = 3.0
 _CLUTTER_AT_FIRST, _CLUTTER_FALLS = 0.5, 0.05
 
 _AGAIN_S = 0.6
-_AGAIN_CELLS = 4
-"""The second look must find it this soon, and within this many cells of where it was."""
+"""The second look must find it this soon, and near where it was."""
 
 _LOOKS = 4
 
@@ -121,7 +120,7 @@ class MotionConfirmation:
                 continue
             if region.cells < once_cells:
                 self._likely.append((frame_number, region.box))
-                if not any(_near(region.box, box) for box in likely):
+                if not any(are_near(region.box, box) for box in likely):
                     continue
             boxes.append(region.box)
         return boxes
@@ -153,9 +152,3 @@ class MotionConfirmation:
 def _is_upright(box: CellBox) -> bool:
     x0, y0, x1, y1 = box
     return y1 - y0 >= x1 - x0
-
-
-def _near(one: CellBox, other: CellBox) -> bool:
-    reach = _AGAIN_CELLS
-    across = one[0] - reach <= other[2] and other[0] - reach <= one[2]
-    return across and one[1] - reach <= other[3] and other[1] - reach <= one[3]

@@ -80,8 +80,8 @@ _FULL_LOOK_FRAMES = 16
 _LOOK_ON_FRAMES = 3
 """After the last difference the full look goes on for this many frames."""
 
-_CONTRAST_FRAMES = 16
-"""The scene's contrast is measured again once in this many frames."""
+_CONTRAST_FRAMES = 32
+"""The scene's contrast is measured again once in this many frames: edges move slowly."""
 
 _LEARNING_HASTE = 3
 """While learning, noise is learned this many times as fast: two seconds have to show how a tree sways."""

@@ -29,6 +29,7 @@ The work is bounded to the body's surroundings and done a few times a second.  (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -37,13 +38,10 @@ import numpy as np
 from agent.core.motion.background import Background
 from agent.core.motion.grids import Cells, Grid, Grids
 from agent.core.motion.parameters import MotionSettings
-from agent.core.motion.passes import CellBox, Passes
+from agent.core.motion.passes import NEAR_CELLS, CellBox, Passes, are_near
 from agent.core.timebase import BootNs, seconds
 
 __all__ = ["PresenceTracker", "around", "fidget_limit"]
-
-_MARGIN = 4
-"""How far around the body, in cells, its continuation is looked for."""
 
 _REACH = 12
 """A body reaches at most this many cells beyond the box in which its motion was confirmed."""
@@ -92,6 +90,7 @@ class PresenceTracker:
         self._alive_ns = seconds(settings.alive_s)
         self._confirmed: CellBox = (0, 0, grids.columns, grids.rows)
         self._cells = self._confirmed_cells = 0
+        self._scene_structure = np.zeros_like(grids.scene)
         self._window: CellBox = self._confirmed
         """Around the body that was last looked at."""
         self._looked_ns = self._then_ns = self._until_ns = self._confirmed_ns = BootNs(0)
@@ -116,7 +115,8 @@ class PresenceTracker:
         if self.box is None:
             self._grids.scene[:], threshold = before or (self._grids.seen, self._grids.threshold)
             np.multiply(threshold, _BODY_SHARE, out=self._grids.scene_threshold)
-        is_same = self.box is not None and _touch(self.box, box)
+            cv2.morphologyEx(self._grids.scene, cv2.MORPH_GRADIENT, _NEIGHBOURS, self._scene_structure)
+        is_same = self.box is not None and are_near(self.box, box)
         self._confirmed = box
         cells, body = self._body(around([self.box, box]) if self.box and is_same else box, background.least_step)
         self._until_ns = BootNs(sensor_ns + _CREDIT_NS)
@@ -137,7 +137,7 @@ class PresenceTracker:
         self._cells = max(round(_KEPT_PER_LOOK * self._cells), cells)
         # A frame from when they walked says nothing about standing: a walker who leaves differs from it.
         walked_then = self._then_ns <= self._confirmed_ns
-        fidgeting = 0 if walked_then else self._passes.fidgeting_cells(self._window, fidget_limit(background))
+        fidgeting = 0 if walked_then else self._fidgeting_cells(fidget_limit(background))
         if fidgeting >= max(_FIDGET_CELLS, _FIDGET_SHARE * cells) and self._stands_out():
             self._until_ns = BootNs(sensor_ns + self._patience_ns(background))
             self.found_again, self._resumed = self._resumed, False
@@ -152,12 +152,24 @@ class PresenceTracker:
             self.box = body if sensor_ns <= self._until_ns else None
         return self.box is not None
 
+    def _fidgeting_cells(self, limit: float) -> int:
+        """How many cells of the body have changed since `then` by more than `limit` beyond the mean of the window?"""
+        grids, (x0, y0, x1, y1) = self._grids, self._window
+        here = np.s_[y0:y1, x0:x1]
+        change = cv2.subtract(grids.frame[here], grids.then[here], dtype=cv2.CV_16S)
+        # In integers: |size × change - total| > spread, so that the answer is the same on each machine.
+        size, total = (x1 - x0) * (y1 - y0), int(cv2.sumElems(change)[0])
+        spread = math.floor(limit * size)
+        still = cv2.inRange(change, -((spread - total) // size), (total + spread) // size)
+        return cv2.countNonZero(cv2.subtract(grids.body[here], still))
+
     def relight(self, background: Background) -> None:
         """The light has changed for good: take the scene as it is now, and behind the visitor as it must be."""
         if self.box is not None:
             grids = self._grids
             in_sight = background.relight(grids.scene, self._window)
             grids.scene_threshold[in_sight] = _BODY_SHARE * grids.threshold[in_sight]
+            cv2.morphologyEx(grids.scene, cv2.MORPH_GRADIENT, _NEIGHBOURS, self._scene_structure)
 
     def _stands_out(self) -> bool:
         """Has the body gained structure against the scene it hides, or its outline against what is within?"""
@@ -165,7 +177,7 @@ class PresenceTracker:
         x0, y0, x1, y1 = self._window
         mask[y0:y1, x0:x1] = grids.body[y0:y1, x0:x1]
         within = np.asarray(cv2.erode(mask, _NEIGHBOURS), np.uint8)
-        now, before = (cv2.morphologyEx(each, cv2.MORPH_GRADIENT, _NEIGHBOURS) for each in (grids.frame, grids.scene))
+        now, before = cv2.morphologyEx(grids.frame, cv2.MORPH_GRADIENT, _NEIGHBOURS), self._scene_structure
 
         def gain(where: Cells) -> float:
             cells = cv2.countNonZero(where)
@@ -183,12 +195,9 @@ class PresenceTracker:
     def _body(self, seed: CellBox, least_step: float) -> tuple[int, CellBox]:
         """How many cells differ in and about `seed`, and the box around those that hang together with it."""
         x0, y0, x1, y1 = seed
-        self._window = (
-            max(0, x0 - _MARGIN),
-            max(0, y0 - _MARGIN),
-            min(self._grids.columns, x1 + _MARGIN),
-            min(self._grids.rows, y1 + _MARGIN),
-        )
+        left, top = max(0, x0 - NEAR_CELLS), max(0, y0 - NEAR_CELLS)
+        right, bottom = min(self._grids.columns, x1 + NEAR_CELLS), min(self._grids.rows, y1 + NEAR_CELLS)
+        self._window = (left, top, right, bottom)
         cells, body = self._passes.find_body(self._window, seed, least_step)
         if self.box is not None:
             cells = min(cells, _MOST_GROWTH * self._confirmed_cells)
@@ -211,9 +220,3 @@ def around(boxes: Sequence[CellBox]) -> CellBox:
 def fidget_limit(background: Background) -> float:
     """From this many steps on, a cell has changed."""
     return max(_FIDGET_STEPS, _FIDGET_NOISES * background.scene_noise)
-
-
-def _touch(one: CellBox, other: CellBox) -> bool:
-    """Returns True if the boxes touch, within the margin."""
-    across = one[0] - _MARGIN <= other[2] and other[0] - _MARGIN <= one[2]
-    return across and one[1] - _MARGIN <= other[3] and other[1] - _MARGIN <= one[3]

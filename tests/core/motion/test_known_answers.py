@@ -22,8 +22,8 @@ from agent.core.timebase import BootNs, seconds
 from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
-ANSWERS_SHA256 = "68e7bd428231f904e701ed98189887e75357a35b3c0b4dba2b6bfb0f22c6fd5d"
-GRIDS_SHA256 = "bea737e98b8cb378acd386ac17fa8f42f62ffec35184ec005c86a2f7028c9b98"
+ANSWERS_SHA256 = "e0fcc4a99b54126a1148e804149f11512fc3901f1088edda095a97ceedd8675a"
+GRIDS_SHA256 = "f8e178da59ceecda06f4fe2dcd7bea37ee4ae8314a0c89bd8aeecf3dc0dbdc5e"
 
 
 def frames() -> Iterator[Luma]:

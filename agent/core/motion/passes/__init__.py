@@ -34,6 +34,7 @@ __all__ = [
     "KEEP",
     "MEDIAN",
     "MOST_REGIONS",
+    "NEAR_CELLS",
     "SMOOTH",
     "SOLID_CELLS",
     "BackgroundUpdate",
@@ -41,10 +42,14 @@ __all__ = [
     "MakePasses",
     "MotionRegion",
     "Passes",
+    "are_near",
 ]
 
 CellBox = tuple[int, int, int, int]
 """(x0, y0, x1, y1) in cells, the end exclusive."""
+
+NEAR_CELLS = 4
+"""Within this many cells of a thing its continuation is looked for, and it is found again."""
 
 SMOOTH, MEDIAN, COUNT_JUMPS, KEEP = 1, 2, 4, 8
 """Plans for `Passes.look`: smooth it, take the median of three, count what jumps, keep it for the next."""
@@ -71,6 +76,12 @@ class MotionRegion(NamedTuple):
     """The cells of it that have stopped changing: scenery, or a visitor who stands."""
     smallest_cells: int
     """The least that a zone within its box asks for."""
+
+
+def are_near(one: CellBox, other: CellBox) -> bool:
+    """Do the boxes touch, give or take `NEAR_CELLS`?"""
+    across = one[0] - NEAR_CELLS <= other[2] and other[0] - NEAR_CELLS <= one[2]
+    return across and one[1] - NEAR_CELLS <= other[3] and other[1] - NEAR_CELLS <= one[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +141,6 @@ class Passes(Protocol):
         `spares_objects`: within two cells of what differs, noise does not rise.
         """
 
-    def measure_contrast(self, factor: float) -> None:
-        """`contrast` becomes `factor` times the range of `mean` over 3×3 cells."""
-
     def set_threshold(self, cell_noise_factor: float, least: float, shared: float) -> None:
         """`threshold` becomes max(factor × `cell_noise`, `least`) + `contrast` - `shared`, by the zones' sensitivity.
 
@@ -152,9 +160,6 @@ class Passes(Protocol):
         A cell hides it above `scene_threshold`, and above `least`.  How many cells do, and the box around those and
         their neighbours, or None.  Writes `body` within the window.
         """
-
-    def fidgeting_cells(self, window: CellBox, limit: float) -> int:
-        """How many cells of `body` have changed since `then` by more than `limit` beyond the mean of the window."""
 
 
 MakePasses = Callable[[Grids, int, int], Passes]

@@ -66,10 +66,6 @@ typedef struct {
     int64_t *found;   /* (BODY_NUMBERS,) */
 } grids;
 
-typedef struct {
-    int x0, y0, x1, y1;
-} box;
-
 /* ---- small things */
 
 static inline int smaller(int a, int b) { return a < b ? a : b; }
@@ -91,9 +87,15 @@ static const cell *frame_of(const grids *g) {
     return g->frame_is & MEDIAN ? g->median : g->frame_is & SMOOTH ? g->smooth : g->steps;
 }
 
+/* In parts, so that bytes have room for their counts. */
 static int count_set(const cell *mask, int cells) {
     int count = 0;
-    for (int i = 0; i < cells; i++) count += mask[i] & 1;
+    for (int from = 0; from < cells; from += 128) {
+        int to = smaller(from + 128, cells);
+        cell few = 0;
+        for (int i = from; i < to; i++) few = (cell)(few + (mask[i] & 1));
+        count += few;
+    }
     return count;
 }
 
@@ -131,16 +133,15 @@ static void shrink(const grids *g, const cell *luma, ptrdiff_t stride) {
 }
 
 static void blur_3x3(const grids *g, const cell *restrict in, cell *restrict out) {
-    int rows = g->rows, columns = g->columns, left = mirrored(-1, columns), right = mirrored(columns, columns);
-    uint16_t sums[MAX_COLUMNS];
+    int rows = g->rows, columns = g->columns;
+    uint16_t room[MAX_COLUMNS + 2], *sums = room + 1;
     for (int y = 0; y < rows; y++) {
         const cell *a = in + mirrored(y - 1, rows) * columns, *b = in + y * columns;
         const cell *c = in + mirrored(y + 1, rows) * columns;
-        cell *to = out + y * columns;
         for (int x = 0; x < columns; x++) sums[x] = (uint16_t)(a[x] + b[x] + c[x]);
-        for (int x = 1; x < columns - 1; x++) to[x] = (cell)((sums[x - 1] + sums[x] + sums[x + 1] + 4) / 9);
-        to[0] = (cell)((sums[left] + sums[0] + sums[columns > 1 ? 1 : 0] + 4) / 9);
-        to[columns - 1] = (cell)((sums[columns > 1 ? columns - 2 : 0] + sums[columns - 1] + sums[right] + 4) / 9);
+        sums[-1] = sums[mirrored(-1, columns)];
+        sums[columns] = sums[mirrored(columns, columns)];
+        for (int x = 0; x < columns; x++) out[y * columns + x] = (cell)((sums[x - 1] + sums[x] + sums[x + 1] + 4) / 9);
     }
 }
 
@@ -220,142 +221,81 @@ typedef struct {
     float down[MAX_COLUMNS + 2 * HALF + 16], two[MAX_COLUMNS + 2 * HALF + 16], four[MAX_COLUMNS + 2 * HALF + 16];
 } squares;
 
-static inline void add_row(squares *s, const float *restrict row, int columns) {
-    float *restrict middle = s->down + HALF;
-    for (int x = 0; x < columns; x++) middle[x] += row[x];
-}
-
-/* The row whose lowest neighbour is `enters`; `leaves` is its highest one. */
-static inline void next_row(squares *restrict s, const float *restrict enters, const float *restrict leaves, int columns,
-                            float *restrict to) {
-    float *restrict down = s->down, *restrict two = s->two, *restrict four = s->four, *middle = down + HALF;
-    int width = (columns + 2 * HALF + 7) & ~7;
-    for (int x = 0; x < columns; x++) middle[x] += enters[x];
-    for (int k = 1; k <= HALF; k++) {
-        middle[-k] = middle[mirrored(-k, columns)];
-        middle[columns - 1 + k] = middle[mirrored(columns - 1 + k, columns)];
-    }
-    for (int x = 0; x < width; x++) two[x] = down[x] + down[x + 1];
-    for (int x = 0; x < width; x++) four[x] = two[x] + two[x + 2];
-    for (int x = 0; x < columns; x++) to[x] = four[x] + four[x + 4] + two[x + 8] + down[x + 10];
-    for (int x = 0; x < columns; x++) middle[x] -= leaves[x];
-}
-
 static void sum_squares(const float *restrict in, int rows, int columns, int stride, float *restrict out) {
     squares s;
+    float *restrict down = s.down, *restrict two = s.two, *restrict four = s.four, *middle = down + HALF;
+    int width = (columns + 2 * HALF + 7) & ~7;
     memset(&s, 0, sizeof s);
-    for (int k = -HALF; k < HALF; k++) add_row(&s, in + mirrored(k, rows) * stride, columns);
-    for (int y = 0; y < rows; y++)
-        next_row(&s, in + mirrored(y + HALF, rows) * stride, in + mirrored(y - HALF, rows) * stride, columns,
-                 out + y * stride);
+    for (int y = -2 * HALF; y < rows; y++) {
+        const float *enters = in + mirrored(y + HALF, rows) * stride, *leaves = in + mirrored(y - HALF, rows) * stride;
+        for (int x = 0; x < columns; x++) middle[x] += enters[x];
+        if (y < 0) continue;
+        for (int k = 1; k <= HALF; k++) {
+            middle[-k] = middle[mirrored(-k, columns)];
+            middle[columns - 1 + k] = middle[mirrored(columns - 1 + k, columns)];
+        }
+        for (int x = 0; x < width; x++) two[x] = down[x] + down[x + 1];
+        for (int x = 0; x < width; x++) four[x] = two[x] + two[x + 2];
+        float *restrict to = out + y * stride;
+        for (int x = 0; x < columns; x++) to[x] = four[x] + four[x + 4] + two[x + 8] + down[x + 10];
+        for (int x = 0; x < columns; x++) middle[x] -= leaves[x];
+    }
 }
 
-/* Cells of a mask that have at least two marked neighbours stay; returns how many.  `mask` holds 0 and 255, and nothing
- * outside of the rows from `top` to `bottom`. */
-static int keep_company(const grids *g, cell *restrict mask, cell *restrict kept, int top, int bottom) {
-    int rows = g->rows, columns = g->columns, left = mirrored(-1, columns), right = mirrored(columns, columns);
-    cell sums[MAX_COLUMNS];
-    for (int y = top; y < bottom; y++) {
+/* Cells of a mask of 0 and 255 that have at least two marked neighbours stay; returns how many. */
+static int keep_company(const grids *g, const cell *restrict mask, cell *restrict kept) {
+    int rows = g->rows, columns = g->columns;
+    cell room[MAX_COLUMNS + 2], *sums = room + 1;
+    for (int y = 0; y < rows; y++) {
         const cell *a = mask + mirrored(y - 1, rows) * columns, *b = mask + y * columns;
         const cell *c = mask + mirrored(y + 1, rows) * columns;
-        cell *to = kept + y * columns;
         for (int x = 0; x < columns; x++) sums[x] = (cell)((a[x] & 1) + (b[x] & 1) + (c[x] & 1));
-        for (int x = 1; x < columns - 1; x++)
-            to[x] = (cell)(-((cell)(sums[x - 1] + sums[x] + sums[x + 1]) >= 3) & b[x]);
-        to[0] = sums[left] + sums[0] + sums[columns > 1 ? 1 : 0] >= 3 ? b[0] : 0;
-        to[columns - 1] = sums[columns > 1 ? columns - 2 : 0] + sums[columns - 1] + sums[right] >= 3 ? b[columns - 1] : 0;
+        sums[-1] = sums[mirrored(-1, columns)];
+        sums[columns] = sums[mirrored(columns, columns)];
+        for (int x = 0; x < columns; x++)
+            kept[y * columns + x] = (cell)(-((cell)(sums[x - 1] + sums[x] + sums[x + 1]) >= 3) & b[x]);
     }
-    memcpy(mask + top * columns, kept + top * columns, (size_t)(unsigned)((bottom - top) * columns));
-    return count_set(mask + top * columns, (bottom - top) * columns);
+    return count_set(kept, rows * columns);
 }
 
-/* One row of the difference; `seen` is `mean` to 1/SEEN_FRACTION. */
-static inline void subtract(const cell *restrict frame, const float *restrict mean, float *restrict seen,
-                            float *restrict difference, int columns) {
-    for (int x = 0; x < columns; x++) {
-        seen[x] = rounded(mean[x] * SEEN_FRACTION) * (1.0f / SEEN_FRACTION);
-        difference[x] = (float)frame[x] - seen[x];
-    }
-}
-
-/* One row of the residual; `light` comes as a sum. */
-static inline void take_out_light(const float *restrict difference, float *restrict light, float *restrict residual,
-                                  int columns) {
-    for (int x = 0; x < columns; x++) {
-        light[x] *= PER_SQUARE;
-        residual[x] = magnitude(difference[x] - light[x]);
+/* The difference between frame and scene: its local mean, and what is left without that. */
+static void take_out_light(const grids *g, const cell *restrict frame, const float *restrict scene, int rows,
+                           float *restrict light, float *restrict residual) {
+    int cells = rows * g->columns;
+    for (int i = 0; i < cells; i++) residual[i] = (float)frame[i] - scene[i];
+    sum_squares(residual, rows, g->columns, g->columns, light);
+    for (int i = 0; i < cells; i++) {
+        light[i] *= PER_SQUARE;
+        residual[i] = magnitude(residual[i] - light[i]);
     }
 }
 
-/* One row: where the residual passes its threshold, and the frame itself differs, too; is there any?  The local mean of
- * a small bright thing is a halo around it: what equals the background is no thing. */
-static inline cell mark(const float *restrict residual, const float *restrict threshold, const cell *restrict frame,
-                        const cell *restrict quick_mean, const cell *restrict quick_threshold, cell *restrict differing,
-                        int columns) {
+static cell exceed(const float *restrict residual, const float *restrict threshold, cell *restrict differing, int cells) {
     cell any = 0;
-    for (int x = 0; x < columns; x++) differing[x] = residual[x] > threshold[x] ? 255 : 0;
-    for (int x = 0; x < columns; x++) {
-        differing[x] &= (cell)(distance(frame[x], quick_mean[x]) > quick_threshold[x] ? 255 : 0);
-        any |= differing[x];
-    }
+    for (int i = 0; i < cells; i++) any |= differing[i] &= (cell)(residual[i] > threshold[i] ? 255 : 0);
     return any;
 }
 
-/* A cell that equals the scene from before the visitor does not differ either.  Only near marked cells in these rows. */
-static void mark_beside_scene(const grids *g, int top, int bottom) {
-    int stride = g->columns, left = stride, right = 0;
-    for (int y = top; y < bottom; y++) {
-        const cell *row = g->differing + y * stride;
-        for (int x = 0; x < left; x++)
-            if (row[x]) left = x;
-        for (int x = stride - 1; x >= right; x--)
-            if (row[x]) right = x + 1;
-    }
-    /* Sums near a border of the window that is not the grid's are wrong, and not used. */
-    int x0 = larger(0, left - HALF), y0 = larger(0, top - HALF);
-    int columns = smaller(stride, right + HALF) - x0, rows = smaller(g->rows, bottom + HALF) - y0;
-    int origin = y0 * stride + x0, cells = g->rows * stride;
-    const cell *frame = frame_of(g) + origin;
-    const float *scene = g->scene + origin;
-    float *restrict second = g->scratch + origin, *restrict sums = g->scratch + cells + origin;
-    for (int y = 0; y < rows; y++)
-        for (int at = y * stride; at < y * stride + columns; at++) second[at] = (float)frame[at] - scene[at];
-    sum_squares(second, rows, columns, stride, sums);
-    for (int y = top; y < bottom; y++) {
-        const float *restrict apart = g->scratch + y * stride, *restrict light = g->scratch + cells + y * stride;
-        const float *restrict threshold = g->threshold + y * stride;
-        cell *restrict differing = g->differing + y * stride;
-        for (int x = left; x < right; x++)
-            differing[x] &= (cell)(magnitude(apart[x] - light[x] * PER_SQUARE) > threshold[x] ? 255 : 0);
-    }
-}
-
 EXPORT int32_t doorward_differ(grids *g, int32_t beside_scene) {
-    enum { KEPT_ROWS = 16 }; /* of the difference: no more than a square needs, so that they stay in the nearest cache */
-    int rows = g->rows, columns = g->columns, known = 0, top = rows, bottom = 0;
-    const cell *frame = frame_of(g);
-    float difference[KEPT_ROWS][MAX_COLUMNS];
-    squares s;
-    memset(&s, 0, sizeof s);
-    for (int y = 0; y < rows; y++) {
-        int at = y * columns;
-        for (; known < smaller(rows, y + HALF + 1); known++)
-            subtract(frame + known * columns, g->mean + known * columns, g->seen + known * columns,
-                     difference[known % KEPT_ROWS], columns);
-        if (!y)
-            for (int k = -HALF; k < HALF; k++) add_row(&s, difference[mirrored(k, rows) % KEPT_ROWS], columns);
-        next_row(&s, difference[mirrored(y + HALF, rows) % KEPT_ROWS], difference[mirrored(y - HALF, rows) % KEPT_ROWS],
-                 columns, g->light + at);
-        take_out_light(difference[y % KEPT_ROWS], g->light + at, g->residual + at, columns);
-        if (!mark(g->residual + at, g->threshold + at, frame + at, g->quick_mean + at, g->quick_threshold + at,
-                  g->differing + at, columns))
-            continue;
-        top = smaller(top, y);
-        bottom = y + 1;
+    int cells = g->rows * g->columns;
+    const cell *restrict frame = frame_of(g), *restrict mean = g->quick_mean, *restrict threshold = g->quick_threshold;
+    float *restrict seen = g->seen;
+    cell *restrict marks = g->marks;
+    for (int i = 0; i < cells; i++) seen[i] = rounded(g->mean[i] * SEEN_FRACTION) * (1.0f / SEEN_FRACTION);
+    take_out_light(g, frame, seen, g->rows, g->light, g->residual);
+    /* The local mean of a small bright thing is a halo around it: what equals the background is no thing. */
+    for (int i = 0; i < cells; i++) marks[i] = distance(frame[i], mean[i]) > threshold[i] ? 255 : 0;
+    if (exceed(g->residual, g->threshold, marks, cells) && beside_scene) {
+        /* Only the rows about what is marked. Means near the ends are wrong, and not used. */
+        int top = 0, end = g->rows, columns = g->columns;
+        while (!count_set(marks + top * columns, columns)) top++;
+        while (!count_set(marks + (end - 1) * columns, columns)) end--;
+        top = larger(0, top - HALF), end = smaller(g->rows, end + HALF);
+        int at = top * columns, here = end * columns - at;
+        take_out_light(g, frame + at, g->scene + at, end - top, g->scratch + cells + at, g->scratch + at);
+        exceed(g->scratch + at, g->threshold + at, marks + at, here);
     }
-    if (top >= bottom) return 0;
-    if (beside_scene) mark_beside_scene(g, top, bottom);
-    return keep_company(g, g->differing, g->marks, top, bottom);
+    return keep_company(g, marks, g->differing);
 }
 
 /* ---- follow */
@@ -416,92 +356,46 @@ typedef struct {
     int32_t settled_frames;
 } following;
 
-EXPORT int32_t doorward_follow(grids *g, const following *by, int32_t spares_objects, float noise_level) {
-    float open_weight = by->open_weight, covered_weight = by->covered_weight, settled_weight = by->settled_weight;
-    float light_weight = by->light_weight, noise_rise = by->noise_rise, noise_fall = by->noise_fall;
-    int32_t settled_frames = by->settled_frames;
+EXPORT int32_t doorward_follow(grids *g, const following *rates, int32_t spares_objects, float noise_level) {
+    const following by = *rates; /* a copy, which no grid overlaps: with it the loops are vectorised */
     int cells = g->rows * g->columns, noisy = 0;
     const cell *restrict frame = frame_of(g), *restrict differing = g->differing, *restrict unchanged = g->unchanged;
     const float *restrict light = g->light, *restrict residual = g->residual;
     float *restrict mean = g->mean, *restrict noise = g->cell_noise;
     cell *restrict near = g->marks;
     for (int i = 0; i < cells; i++) {
-        float weight = differing[i] ? covered_weight : open_weight;
-        weight = unchanged[i] > settled_frames ? settled_weight : weight;
-        float step = ((float)frame[i] - mean[i]) * weight, lit = light[i] * light_weight;
+        float weight = differing[i] ? by.covered_weight : by.open_weight;
+        weight = unchanged[i] > by.settled_frames ? by.settled_weight : weight;
+        float step = ((float)frame[i] - mean[i]) * weight, lit = light[i] * by.light_weight;
         mean[i] = (mean[i] + step) + lit;
     }
-    if (spares_objects)
-        dilate(differing, g->rows, g->columns, g->columns, 2, near);
-    else
-        memset(near, 0, (size_t)(unsigned)cells);
+    memset(near, 0, (size_t)(unsigned)cells);
+    if (spares_objects) dilate(differing, g->rows, g->columns, g->columns, 2, near);
     for (int i = 0; i < cells; i++) {
-        float factor = (residual[i] > noise[i]) & !near[i] ? noise_rise : noise_fall, next = noise[i] * factor;
+        float factor = (residual[i] > noise[i]) & !near[i] ? by.noise_rise : by.noise_fall, next = noise[i] * factor;
         noise[i] = next > LEAST_NOISE ? next : LEAST_NOISE;
     }
     for (int i = 0; i < cells; i++) noisy += residual[i] > noise_level;
     return noisy;
 }
 
-EXPORT void doorward_measure_contrast(grids *g, float factor) {
-    int rows = g->rows, columns = g->columns;
-    float most[MAX_COLUMNS], least[MAX_COLUMNS];
-    for (int y = 0; y < rows; y++) {
-        const float *a = g->mean + larger(0, y - 1) * columns, *b = g->mean + y * columns;
-        const float *c = g->mean + smaller(rows - 1, y + 1) * columns;
-        float *restrict to = g->contrast + y * columns;
-        for (int x = 0; x < columns; x++) {
-            float high = a[x] > b[x] ? a[x] : b[x], low = a[x] < b[x] ? a[x] : b[x];
-            most[x] = high > c[x] ? high : c[x];
-            least[x] = low < c[x] ? low : c[x];
-        }
-        for (int x = 0; x < columns; x++) {
-            int left = larger(0, x - 1), right = smaller(columns - 1, x + 1);
-            float high = most[left] > most[x] ? most[left] : most[x], low = least[left] < least[x] ? least[left] : least[x];
-            high = high > most[right] ? high : most[right];
-            low = low < least[right] ? low : least[right];
-            to[x] = (high - low) * factor;
-        }
-    }
-}
-
-static void raise(const float *restrict noise, const float *restrict contrast, const float *restrict per_sensitivity,
-                  const float *restrict blind, float *restrict threshold, float *restrict quick, float factor,
-                  float least, float shared, int cells) {
+EXPORT void doorward_set_threshold(grids *g, float cell_noise_factor, float least, float shared) {
+    int cells = g->rows * g->columns;
+    const float *restrict noise = g->cell_noise, *restrict contrast = g->contrast, *restrict blind = g->blind;
+    const float *restrict per_sensitivity = g->per_sensitivity;
+    float *restrict threshold = g->threshold, *restrict quick = g->scratch;
     for (int i = 0; i < cells; i++) {
-        float value = noise[i] * factor;
+        float value = noise[i] * cell_noise_factor;
         value = value > least ? value : least;
         value = (value + contrast[i]) - shared;
         threshold[i] = value * per_sensitivity[i] + blind[i];
         quick[i] = threshold[i] * QUICK_SHARE;
     }
-}
-
-EXPORT void doorward_set_threshold(grids *g, float cell_noise_factor, float least, float shared) {
-    int cells = g->rows * g->columns;
-    float *quick = g->scratch;
-    raise(g->cell_noise, g->contrast, g->per_sensitivity, g->blind, g->threshold, quick, cell_noise_factor, least, shared,
-          cells);
     to_cells(quick, quick + cells, g->quick_threshold, cells);
     round_mean(g);
 }
 
 /* ---- track */
-
-static void count_up(cell *restrict counts, const cell *restrict where, int cells) {
-    for (int i = 0; i < cells; i++) counts[i] = (cell)((counts[i] < 255 ? counts[i] + 1 : 255) & where[i]);
-}
-
-/* Ages by frames, up to 65535; `fresh` = 1 where nothing has been for long, 0 elsewhere. */
-static void grow_older(uint16_t *restrict age, const cell *restrict differing, cell *restrict fresh, uint16_t elapsed,
-                       uint16_t fresh_after, int cells) {
-    for (int i = 0; i < cells; i++) {
-        uint16_t old = (uint16_t)(age[i] + elapsed);
-        old |= (uint16_t)-(old < elapsed);
-        fresh[i] = old > fresh_after;
-        age[i] = differing[i] ? 0 : old;
-    }
-}
 
 /* How many cells of 5×5 are 1, the others being 0; outside the grid none is. */
 static void count_around(const cell *mask, int rows, int columns, cell *restrict out) {
@@ -520,14 +414,11 @@ static void count_around(const cell *mask, int rows, int columns, cell *restrict
 /* Where a large thing has reached new ground, a path may come from far, and has gained more. */
 static void reach_far(const grids *g, const cell *restrict fresh, int reach, cell *restrict wide) {
     int cells = g->rows * g->columns;
-    cell *restrict reached = (cell *)(void *)g->scratch, *restrict far = reached + cells, any = 0;
+    cell *restrict reached = (cell *)(void *)g->scratch, *restrict far = reached + cells;
     for (int i = 0; i < cells; i++) far[i] = (cell)(g->differing[i] & fresh[i]);
     count_around(far, g->rows, g->columns, reached);
-    for (int i = 0; i < cells; i++) {
-        reached[i] = (reached[i] >= SOLID_CELLS) & far[i] ? 255 : 0;
-        any |= reached[i];
-    }
-    if (!any) return;
+    for (int i = 0; i < cells; i++) reached[i] = (reached[i] >= SOLID_CELLS) & far[i] ? 255 : 0;
+    if (!count_set(reached, cells)) return;
     dilate(g->path, g->rows, g->columns, g->columns, FAR_REACHES * reach, far);
     for (int i = 0; i < cells; i++) {
         cell length = (cell)(far[i] < 255 - FAR_GAIN ? far[i] + FAR_GAIN : 255);
@@ -536,83 +427,77 @@ static void reach_far(const grids *g, const cell *restrict fresh, int reach, cel
     }
 }
 
-static cell lengthen(const cell *restrict wide, const cell *restrict fresh, const cell *restrict differing,
-                     cell *restrict path, cell fading, int cells) {
-    cell longest = 0;
+EXPORT int32_t doorward_track(grids *g, int32_t elapsed_frames, int32_t fresh_after_frames, int32_t reach_cells,
+                              int32_t fades) {
+    int cells = g->rows * g->columns;
+    const cell *restrict frame = frame_of(g), *restrict limit = g->quick_threshold, *restrict differing = g->differing;
+    cell *restrict path = g->path, *restrict dwell = g->dwell, *restrict unchanged = g->unchanged;
+    cell *restrict changing = g->changing, *restrict previous = g->previous;
+    cell *restrict wide = g->marks, *restrict fresh = g->marks + cells, fading = fades ? 1 : 0, longest = 0;
+    uint16_t *restrict age = g->age, elapsed = (uint16_t)elapsed_frames, fresh_after = (uint16_t)fresh_after_frames;
+    dilate(path, g->rows, g->columns, g->columns, reach_cells, wide);
+    for (int i = 0; i < cells; i++) {
+        uint16_t old = (uint16_t)(age[i] + elapsed);
+        old |= (uint16_t)-(old < elapsed);
+        fresh[i] = old > fresh_after;
+        age[i] = differing[i] ? 0 : old;
+    }
+    if (count_set(differing, cells) >= SOLID_CELLS) reach_far(g, fresh, reach_cells, wide);
     for (int i = 0; i < cells; i++) {
         cell length = (cell)(wide[i] + fresh[i]);
         length |= (cell)-(length < fresh[i]);
         length &= differing[i];
-        length = (cell)(length - (fading & (length > 0)));
-        path[i] = length;
+        path[i] = length = (cell)(length - (fading & (length > 0)));
         longest = longest > length ? longest : length;
     }
-    return longest;
-}
-
-static void mark_changes(const cell *restrict frame, const cell *restrict limit, const cell *restrict differing,
-                         cell *restrict changing, cell *restrict unchanged, cell *restrict previous, int cells) {
+    /* More grids than a compiler tests for overlap. */
+#pragma GCC ivdep
     for (int i = 0; i < cells; i++) {
         cell changed = (cell)(-(distance(frame[i], previous[i]) > limit[i]) & differing[i]);
         changing[i] = changed;
-        unchanged[i] &= (cell)~changed;
+        dwell[i] = (cell)((dwell[i] < 255 ? dwell[i] + 1 : 255) & differing[i]);
+        unchanged[i] = (cell)((unchanged[i] < 255 ? unchanged[i] + 1 : 255) & (differing[i] & ~changed));
         previous[i] = frame[i];
     }
-}
-
-EXPORT int32_t doorward_track(grids *g, int32_t elapsed_frames, int32_t fresh_after_frames, int32_t reach_cells,
-                              int32_t fades) {
-    int cells = g->rows * g->columns;
-    cell *wide = g->marks, *fresh = g->marks + cells;
-    dilate(g->path, g->rows, g->columns, g->columns, reach_cells, wide);
-    grow_older(g->age, g->differing, fresh, (uint16_t)elapsed_frames, (uint16_t)fresh_after_frames, cells);
-    if (count_set(g->differing, cells) >= SOLID_CELLS) reach_far(g, fresh, reach_cells, wide);
-    cell longest = lengthen(wide, fresh, g->differing, g->path, fades ? 1 : 0, cells);
-    count_up(g->dwell, g->differing, cells);
-    count_up(g->unchanged, g->differing, cells);
-    mark_changes(frame_of(g), g->quick_threshold, g->differing, g->changing, g->unchanged, g->previous, cells);
     return longest;
 }
 
 /* ---- regions */
 
 typedef struct {
-    box in;
-    int cells, longest, last_at, dwell, total_dwell, settled;
+    int x0, y0, x1, y1, cells, longest, last_at, dwell, total_dwell, settled;
 } region;
 
-/* Marks what hangs together with `start` in `mask`, which is nonzero there, and takes it out of `mask`. */
-static region fill(const grids *g, cell *restrict mask, int start, int settled_frames) {
-    int rows = g->rows, columns = g->columns;
-    region r = {{columns, rows, 0, 0}, 0, 0, 0, 0, 0, 0};
+static const region NOTHING = {.x0 = MAX_COLUMNS, .y0 = MAX_ROWS};
+
+/* Adds to `r` what hangs together with `start` in `mask`, which is nonzero there, and takes it out of `mask`. */
+static void fill(const grids *g, cell *restrict mask, int start, int settled_frames, region *r) {
+    int rows = g->rows, columns = g->columns, taken = 0, known = 0;
     uint16_t *queue = g->queue;
-    int taken = 0, known = 0;
     queue[known++] = (uint16_t)start;
     mask[start] = 0;
     while (taken < known) {
         int at = queue[taken++], y = at / columns, x = at - y * columns;
-        r.in.x0 = smaller(r.in.x0, x);
-        r.in.y0 = smaller(r.in.y0, y);
-        r.in.x1 = larger(r.in.x1, x + 1);
-        r.in.y1 = larger(r.in.y1, y + 1);
-        if (g->path[at] > r.longest || (g->path[at] == r.longest && at > r.last_at)) {
-            r.longest = g->path[at];
-            r.last_at = at;
+        r->x0 = smaller(r->x0, x);
+        r->y0 = smaller(r->y0, y);
+        r->x1 = larger(r->x1, x + 1);
+        r->y1 = larger(r->y1, y + 1);
+        if (g->path[at] > r->longest || (g->path[at] == r->longest && at > r->last_at)) {
+            r->longest = g->path[at];
+            r->last_at = at;
         }
-        r.dwell = larger(r.dwell, g->dwell[at]);
-        r.total_dwell += g->dwell[at];
-        r.settled += g->unchanged[at] > settled_frames;
+        r->dwell = larger(r->dwell, g->dwell[at]);
+        r->total_dwell += g->dwell[at];
+        r->settled += g->unchanged[at] > settled_frames;
         for (int v = larger(0, y - 1); v <= smaller(rows - 1, y + 1); v++)
             for (int u = larger(0, x - 1); u <= smaller(columns - 1, x + 1); u++) {
                 int next = v * columns + u;
-                if (mask[next]) {
-                    mask[next] = 0;
-                    queue[known++] = (uint16_t)next;
-                }
+                if (!mask[next]) continue;
+                mask[next] = 0;
+                queue[known++] = (uint16_t)next;
             }
     }
-    r.cells = known;
-    return r;
+    r->cells += known;
 }
 
 static int comes_before(const region *a, const region *b) {
@@ -626,7 +511,8 @@ EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t least_cell
     memcpy(g->marks, g->differing, (size_t)(unsigned)cells);
     for (int at = 0; at < cells; at++) {
         if (g->path[at] < least_path || !g->marks[at]) continue;
-        region r = fill(g, g->marks, at, settled_frames);
+        region r = NOTHING;
+        fill(g, g->marks, at, settled_frames, &r);
         if (r.cells < least_cells) continue;
         int place = count;
         for (; place && comes_before(&r, &best[place - 1]); place--) best[place] = best[place - 1];
@@ -637,12 +523,9 @@ EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t least_cell
         const region *r = &best[i];
         int64_t *out = g->regions + (ptrdiff_t)i * REGION_NUMBERS;
         int32_t smallest = INT32_MAX;
-        for (int y = r->in.y0; y < r->in.y1; y++)
-            for (int x = r->in.x0; x < r->in.x1; x++) {
-                int32_t asked = g->smallest_cells[y * g->columns + x];
-                smallest = asked < smallest ? asked : smallest;
-            }
-        int64_t numbers[] = {r->in.x0, r->in.y0, r->in.x1, r->in.y1, r->cells,
+        for (int y = r->y0; y < r->y1; y++)
+            for (int x = r->x0; x < r->x1; x++) smallest = smaller(smallest, g->smallest_cells[y * g->columns + x]);
+        int64_t numbers[] = {r->x0, r->y0, r->x1, r->y1, r->cells,
                              r->longest, r->dwell, r->total_dwell, r->settled, smallest};
         memcpy(out, numbers, sizeof numbers);
     }
@@ -655,7 +538,7 @@ EXPORT int32_t doorward_regions(grids *g, int32_t least_path, int32_t least_cell
 EXPORT int32_t doorward_find_body(grids *g, int32_t left, int32_t top, int32_t right, int32_t bottom, int32_t x0,
                                   int32_t y0, int32_t x1, int32_t y1, float least) {
     int stride = g->columns, origin = top * stride + left, rows = bottom - top, columns = right - left;
-    int cells = g->rows * g->columns, any = 0;
+    int cells = g->rows * g->columns;
     const cell *frame = frame_of(g) + origin;
     const float *scene = g->scene + origin, *thresholds = g->scene_threshold + origin;
     float *difference = g->scratch + origin, *sums = g->scratch + cells + origin;
@@ -674,42 +557,20 @@ EXPORT int32_t doorward_find_body(grids *g, int32_t left, int32_t top, int32_t r
     memset(left_over, 0, (size_t)(unsigned)cells);
     dilate(differs, rows, columns, stride, 1, left_over + origin);
     for (int y = 0; y < rows; y++) memcpy(body + y * stride, left_over + origin + y * stride, (size_t)columns);
-    int64_t count = 0, bx0 = g->columns, by0 = g->rows, bx1 = 0, by1 = 0;
+    int64_t count = 0;
+    region r = NOTHING;
     for (int y = y0; y < y1; y++)
-        for (int x = x0; x < x1; x++) {
-            if (!left_over[y * stride + x]) continue;
-            box in = fill(g, left_over, y * stride + x, 255).in;
-            bx0 = smaller((int)bx0, in.x0);
-            by0 = smaller((int)by0, in.y0);
-            bx1 = larger((int)bx1, in.x1);
-            by1 = larger((int)by1, in.y1);
-            any = 1;
-        }
+        for (int x = x0; x < x1; x++)
+            if (left_over[y * stride + x]) fill(g, left_over, y * stride + x, 255, &r);
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < columns; x++) {
             int at = y * stride + x;
             body[at] &= (cell)(left_over[origin + at] ? 0 : 255);
             count += (body[at] & differs[at]) & 1;
         }
-    int64_t numbers[BODY_NUMBERS] = {count, bx0, by0, bx1, by1};
+    int64_t numbers[BODY_NUMBERS] = {count, r.x0, r.y0, r.x1, r.y1};
     memcpy(g->found, numbers, sizeof numbers);
-    return any;
-}
-
-EXPORT int32_t doorward_fidgeting_cells(grids *g, int32_t left, int32_t top, int32_t right, int32_t bottom,
-                                        int64_t limit) {
-    int stride = g->columns, size = (right - left) * (bottom - top), count = 0;
-    const cell *frame = frame_of(g);
-    int64_t sum = 0;
-    for (int y = top; y < bottom; y++)
-        for (int x = left; x < right; x++) sum += frame[y * stride + x] - g->then[y * stride + x];
-    for (int y = top; y < bottom; y++)
-        for (int x = left; x < right; x++) {
-            int at = y * stride + x;
-            int64_t beyond = (int64_t)size * (frame[at] - g->then[at]) - sum;
-            count += ((beyond < 0 ? -beyond : beyond) > limit) & (g->body[at] > 0);
-        }
-    return count;
+    return r.cells > 0;
 }
 
 /* ---- what this is */

@@ -90,7 +90,7 @@ class ScenePasses:
         cv2.subtract(grids.frame, grids.mean, self._factor, dtype=cv2.CV_32F)
         np.multiply(self._factor, np.float32(weight), out=self._factor)
         cv2.add(grids.mean, self._factor, grids.mean)
-        self._round_mean()
+        self._to_cells(grids.mean, grids.quick_mean)
 
     def follow(self, following: BackgroundUpdate, spares_objects: bool, noise_level: float) -> int:
         grids, weights = self._grids, self._second
@@ -106,13 +106,6 @@ class ScenePasses:
         self._follow_noise(following, spares_objects)
         return self._count_above(grids.residual, np.float32(noise_level))
 
-    def measure_contrast(self, factor: float) -> None:
-        grids = self._grids
-        cv2.dilate(grids.mean, _NEIGHBOURS, grids.contrast)
-        cv2.erode(grids.mean, _NEIGHBOURS, self._factor)
-        cv2.subtract(grids.contrast, self._factor, grids.contrast)
-        np.multiply(grids.contrast, np.float32(factor), out=grids.contrast)
-
     def set_threshold(self, cell_noise_factor: float, least: float, shared: float) -> None:
         grids, threshold = self._grids, self._grids.threshold
         np.multiply(grids.cell_noise, np.float32(cell_noise_factor), out=threshold)
@@ -122,16 +115,14 @@ class ScenePasses:
         cv2.multiply(threshold, grids.per_sensitivity, threshold)
         cv2.add(threshold, grids.blind, threshold)
         np.multiply(threshold, np.float32(QUICK_SHARE), out=self._factor)
-        np.minimum(self._factor, np.float32(255), out=self._factor)
-        _round(self._factor)
-        np.copyto(grids.quick_threshold, self._factor, casting="unsafe")
-        self._round_mean()
+        self._to_cells(self._factor, grids.quick_threshold)
+        self._to_cells(grids.mean, grids.quick_mean)
 
-    def _round_mean(self) -> None:
-        np.maximum(self._grids.mean, np.float32(0), out=self._factor)
+    def _to_cells(self, values: Grid, out: Cells) -> None:
+        np.maximum(values, np.float32(0), out=self._factor)
         np.minimum(self._factor, np.float32(255), out=self._factor)
         _round(self._factor)
-        np.copyto(self._grids.quick_mean, self._factor, casting="unsafe")
+        np.copyto(out, self._factor, casting="unsafe")
 
     def _residual(self, scene: Grid, difference: Grid, light: Grid, out: Grid) -> None:
         cv2.subtract(self._grids.frame, scene, difference, dtype=cv2.CV_32F)

@@ -1,4 +1,4 @@
-"""The pure passes over tracks and regions.  See `tracking.py` and `confirming.py`."""
+"""The pure passes over tracks, regions and bodies.  See `tracking.py`, `confirming.py` and `presence.py`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.core.motion.grids import Cells, Grids
-from agent.core.motion.passes import FAR_GAIN, FAR_REACHES, MOST_REGIONS, SOLID_CELLS, MotionRegion
+from agent.core.motion.grids import Cells, Grid, Grids
+from agent.core.motion.passes import FAR_GAIN, FAR_REACHES, MOST_REGIONS, SOLID_CELLS, CellBox, MotionRegion
+from agent.core.motion.passes.scene import QUICK_SHARE, local_mean
 
 __all__ = ["TrackPasses"]
 
@@ -59,6 +60,29 @@ class TrackPasses:
         return tuple(
             self._region(labels, label, statistics[label].tolist(), settled_frames) for label in wanted[:MOST_REGIONS]
         )
+
+    def find_body(self, window: CellBox, seed: CellBox, least: float) -> tuple[int, CellBox | None]:
+        grids, (left, top, right, bottom), (x0, y0, x1, y1) = self._grids, window, seed
+        here = np.s_[top:bottom, left:right]
+        difference: Grid = grids.frame[here] - grids.scene[here]
+        residual = np.abs(difference - local_mean(difference))
+        threshold = np.maximum(grids.scene_threshold[here], np.float32(least))
+        differs = (residual > threshold) & (np.abs(difference) > np.float32(QUICK_SHARE) * threshold)
+        touching = cv2.dilate(differs.astype(np.uint8), self._reach(1))
+        _, labels, statistics, _ = cv2.connectedComponentsWithStats(touching)
+        inside = [label for label in np.unique(labels[y0 - top : y1 - top, x0 - left : x1 - left]) if label]
+        hides = np.isin(labels, inside)
+        grids.body[here] = np.where(hides, 255, 0)
+        if not inside:
+            return 0, None
+        parts = [statistics[label].tolist() for label in inside]
+        box = (
+            left + min(x for x, *_ in parts),
+            top + min(y for _, y, *_ in parts),
+            left + max(x + width for x, _, width, *_ in parts),
+            top + max(y + height for _, y, _, height, _ in parts),
+        )
+        return int(np.count_nonzero(differs[hides])), box
 
     def _region(
         self, labels: npt.NDArray[np.int32], label: int, extent: list[int], settled_frames: int
