@@ -14,6 +14,7 @@ from agent.cli.language import counted, in_words, say
 from agent.cli.words import duration
 from agent.config import load
 from agent.ipc.control_operations import GetStatus, ListRequests
+from agent.wire.text import clean
 
 __all__ = ["init", "requests", "status"]
 
@@ -87,6 +88,7 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
         *_care_rows(answer),
         *([("panel", _panel_words(answer["panel"]))] if answer.get("panel") else []),
         ("clock", _clock_words(answer)),
+        *_program_rows(answer),
         ("link", " ".join(filter(None, (in_words(link["link"]), in_words(link["remedy"] or ""))))),
         *_relay_rows(link),
         (
@@ -97,6 +99,16 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
     width = max(len(in_words(name)) for name, _ in rows)
     for name, text in rows:
         click.echo(f"{click.style(in_words(name).rjust(width), bold=True)}  {text}")
+
+
+def _program_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns the row on a program that was changed since it was installed; none if it is as it was."""
+    program = answer.get("program")
+    if not program:
+        return []
+    words = in_words(f"{counted(program['changed'], 'file')} changed since the installation")
+    names = ", ".join(clean(name) for name in program["files"][:5])
+    return [("program", f"{click.style(words, fg='red')}: {names}" if names else click.style(words, fg="red"))]
 
 
 def _relay_rows(link: dict[str, Any]) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from agent.cli.checks.finding import CheckStatus, Finding, bad, fine, poor
 from agent.cli.checks.memory import check_memory
 from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.page_domain import check_page_domain
+from agent.cli.checks.program import check_program
 from agent.cli.checks.running import camera_in_use, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.checks.speaker import check_speaker
@@ -80,6 +81,7 @@ def examine(config: Path) -> Iterator[Finding]:
         yield from _guarded("disk", lambda: check_disk(configuration))
         yield from _guarded("object detection", lambda: check_object_detection(configuration))
         yield from _guarded("memory", lambda: check_memory(configuration))
+        yield from _guarded("program", lambda: check_program(status))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
     if configuration:
         now = datetime.datetime.now(datetime.UTC)

@@ -34,6 +34,7 @@ from agent.custodian.home_setup import home_address, make_metrics
 from agent.custodian.inbox_settings import inbox_settings
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.live_buffer import LiveBuffer
+from agent.custodian.program_watch import ProgramWatch
 from agent.custodian.state import CustodianDeps
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.talk_buffer import TalkBuffer
@@ -127,6 +128,7 @@ class CustodianRuntime:
             exceeded=lambda settings: violated_limit(configuration, settings),
         )
         self.updates = self._make_updates()
+        self.program = ProgramWatch(context.folder.program, self.notifier)
         self.custodian.control.offer("live", context.live_buffer.answer)
         if configuration.speaker is not None:
             context.talk.offer_to(self.custodian.control, self._owner_of)
@@ -196,6 +198,7 @@ class CustodianRuntime:
         if self.set_up is not None:
             self.set_up.on_time()
         self.updates.on_time()
+        self.program.on_time()
         if self.link is not None:
             self.link.on_time()
 
@@ -251,6 +254,7 @@ class CustodianRuntime:
             **self._alerts_factory.requests(),
             "newest_ms": newest.end_ms if newest else None,
             "update": self.updates.status(),
+            "program": self.program.status(),
             "time": self.time.status(),
         }
 

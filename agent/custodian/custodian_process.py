@@ -120,6 +120,7 @@ class CustodianRole:
         return UplinkIpcHandler(
             self.custodian, self._addressing(), self._reports, self.alerts, owned.home, owned.link, self._relay,
             owned.health.report if owned.health is not None else bytes, owned.time,
+            is_sound=lambda: owned.program.changes is None,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -162,6 +163,8 @@ class CustodianRole:
     def _link(self) -> Mapping[str, Any]:
         if self._configuration.broker is None and self._configuration.remote is None:
             return NO_LINK
+        if self._owned.program.changes is not None:
+            return _CHANGED
         return self._reports.status_of("uplink") or {"link": "no uplink", "remedy": _SEE.format("uplink")}
 
     def _ignore_configuration(self, _in_force: Configuration) -> None:
@@ -227,6 +230,7 @@ class CustodianRole:
         return f"{stored}, {self._clock.now().boot_ns // NS_PER_S} s since boot"
 
 
+_CHANGED = {"link": "off", "remedy": "The program was changed. See: docs/troubleshooting.md."}
 _SEE = "See: systemctl status doorward-{}"
 _NO_RECORDER = {
     "state": "no recorder",

@@ -222,9 +222,12 @@ class UplinkIpcHandler:
         relay: Callable[[], RelayReply] = RelayReply,
         health: Callable[[], bytes] = bytes,
         time: BeatSource | None = None,
+        *,
+        is_sound: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`relay` returns the relay with the present addresses, `health` the sealed report to the installer, `time` the
-        beats for witnesses."""
+        """`is_sound` returns False if the program was changed: then no server is named. `relay` returns the relay with
+        the present addresses, `health` the sealed report to the installer, `time` the beats for witnesses."""
+        self._is_sound = is_sound
         self._time = time
         self._health = health
         self._custody = custody
@@ -247,7 +250,7 @@ class UplinkIpcHandler:
     def handle(self, question: FromUplink) -> RoleAnswer:
         match question:
             case GetUplinkConfig():
-                return self.addressing
+                return self.addressing if self._is_sound() else UplinkConfig()
             case DeliverMessage(topic=topic, payload=payload):
                 receipt = self._custody.on_message(topic, payload)
                 return TransferReceipt(None if receipt is None else strictjson.encode(receipt))
@@ -274,7 +277,7 @@ class UplinkIpcHandler:
                     raise RequestError("No Home Assistant is configured.")
                 return HomeStateReply(self._home.collect(presses, _NEWS_S))
             case GetRelay():
-                return self._relay()
+                return self._relay() if self._is_sound() else RelayReply()
             case DeliverLinkFrames(frames=frames):
                 if self._link is not None:
                     self._link.deliver(frames)

@@ -55,6 +55,8 @@ class StateFolder:
         """Root's, read only here: the update on offer."""
         self.wish = Path("/run/doorward/update/wish.json") if self.divided else self.update / "wish.json"
         """True if each role has a separate folder and user."""
+        self.program = (Path("/run/doorward/program") if self.divided else root / "program") / "changed.json"
+        """Root's report that the program was changed."""
         self.recorders_index = root / "recorder" / "recorder.sqlite" if self.divided else self.index
         """The recorder's index, which is always up to date because the recorder writes the vault."""
         self.journal = own / "journal.sqlite"

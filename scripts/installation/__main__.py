@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from installation import answers, camera, environment
+from installation import answers, camera, environment, integrity
 from installation.places import Places
 from installation.system import System
 from installation.versions import Versions, numbers_of, tree_digest
@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> int:
     try:
         if wanted.what == "guard":
             return guard(Places())
+        if wanted.what == "verify":
+            return verify(Places())
         with _alone(Places()):
             if wanted.what == "apply":
                 System(Places()).apply_options()
@@ -76,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("judge", help="watch the version on trial after a power cut; go back if it fails")
     commands.add_parser("back", help="run the version before again; it stays only if it runs well")
     commands.add_parser("apply", help="open or close what the configuration asks for: page, panel, network camera")
+    commands.add_parser("verify", help="compare the running version with the hashes that were kept")
     remove = commands.add_parser("uninstall", help="remove the program; keep the data")
     remove.add_argument("--purge", action="store_true", help="remove keys, trust, footage, configuration and users too")
     return parser
@@ -115,7 +118,7 @@ def install(
     versions, system = Versions(places), System(places)
     text = _configuration(places, source, answer_file)
     camera.install_packages(camera.configured_kind(text))
-    name = _name_of(source)
+    name = _sound_name(versions, _name_of(source))
     if versions.current() != name:
         versions.sweep()
     _make(versions, name, source, wheelhouse or _wheelhouse_beside(source))
@@ -144,6 +147,8 @@ def go_back(places: Places) -> int:
             f"{before} is newer than {now}: this doorbell went back already.",
             "install it with: doorward update install",
         )
+    if integrity.changes_of(versions.folder(before)):
+        fail(f"Files of {before} were changed since it was installed.", "install it again from its package.")
     text = _configuration(places, versions.folder(before) / "app", None)
     with _guarded(system):
         _compare_cameras(versions, system, before, places)
@@ -227,6 +232,13 @@ def guard(places: Places) -> int:
         return 0
 
 
+def verify(places: Places) -> int:
+    """Compares the running version with its hashes. The uplink begins again if the outcome has changed."""
+    if integrity.verify(places):
+        System(places).restart_uplink()
+    return 0
+
+
 def _resume_trial(places: Places, versions: Versions, system: System, name: str) -> int:
     try:
         text = places.configuration.read_text(encoding="utf-8", errors="replace")
@@ -248,13 +260,15 @@ def _end_trial(versions: Versions, system: System, name: str, *, runs_well: bool
 def _make(versions: Versions, name: str, source: Path, wheelhouse: Path | None) -> None:
     """Makes a complete version beside the running one, unless it is there."""
     if versions.is_complete(name):
-        environment.put_kernel(versions.folder(name), wheelhouse)
+        if environment.put_kernel(versions.folder(name), wheelhouse):
+            integrity.keep_hashes(versions.folder(name))
         return
     say(f"Making version {name}")
     folder = versions.begin(name, source)
     environment.build(folder, wheelhouse)
     say("Testing it before anything is changed")
     run([str(folder / "bin" / "doorward"), "self-test"], "this version does not work on this machine")
+    integrity.keep_hashes(folder)
     versions.complete(name)
 
 
@@ -339,6 +353,20 @@ def _name_of(source: Path) -> str:
     return f"{_version_of(source)}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
 
 
+def _sound_name(versions: Versions, name: str) -> str:
+    """Returns the name, or one with a number if files of that version were changed since it was installed.
+
+    Services run from the changed folder, so the version is made again beside it.
+    """
+    for each in (name, *(f"{name}-{number}" for number in range(2, 100))):
+        if not versions.is_complete(each) or not integrity.changes_of(versions.folder(each)):
+            return each
+        say(f"Files of {each} were changed since it was installed. It is made again, beside them.")
+    raise FailedError(
+        "Every copy of it was changed.", "find out who changes them. Then remove the folder /opt/doorward."
+    )
+
+
 def _configuration(places: Places, source: Path, answer_file: Path | None) -> str:
     """The text that is there, or that will be: asked for before anything is made, because the camera decides what."""
     if places.configuration.exists():
@@ -414,7 +442,7 @@ def _farewell(places: Places, system: System) -> None:
 def _show_qr(places: Places, url: str) -> None:
     python = places.current / "venv" / "bin" / "python"
     code = "import sys, segno; segno.make(sys.argv[1], error='m').terminal(compact=True)"
-    subprocess.run([str(python), "-I", "-c", code, url], check=False)
+    subprocess.run([str(python), "-I", "-B", "-c", code, url], check=False)
 
 
 if __name__ == "__main__":

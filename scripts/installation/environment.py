@@ -59,23 +59,25 @@ def build(version: Path, wheelhouse: Path | None) -> None:
     _launchers(version)
 
 
-def put_kernel(version: Path, wheelhouse: Path | None) -> None:
+def put_kernel(version: Path, wheelhouse: Path | None) -> bool:
     """Adds the motion detector's native kernel if `version` has none, because a compiler may have been installed
-    since."""
+    since. Returns whether it did."""
     if (version / "venv" / kernel.LIBRARY).is_file():
-        return
+        return False
     missing = kernel.put(version / "app", version / "venv", wheelhouse)
     if missing:
         say(f"Motion detection runs without its native kernel, at several times its cost: {missing}")
         say("To have it:  sudo apt-get install gcc libc6-dev, then this command again")
+    return not missing
 
 
 def _launchers(version: Path) -> None:
     (version / "bin").mkdir()
     for name, module in (("doorward", "agent.cli"), ("doorward-bridge", "firmware_bridge")):
-        # -I: keeps the current folder and the user's environment variables out of the program.
+        # -I: keeps the current folder and the user's environment variables out of the program. -B: root, too, adds no
+        # compiled file to a version (installation/integrity.py).
         launcher = version / "bin" / name
-        launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(str(version / "venv/bin/python"))} -I -m {module} "$@"\n')
+        launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(str(version / "venv/bin/python"))} -I -B -m {module} "$@"\n')
         launcher.chmod(0o755)
 
 

@@ -14,6 +14,8 @@ ENABLED = (
     "doorward-first-boot.service",
     "doorward-enrol.service",
     *(f"{name}.service" for name in SERVICES),
+    "doorward-integrity.service",
+    "doorward-integrity.timer",
     "doorward-updater.timer",
     "doorward-update.path",
     "doorward-update.service",

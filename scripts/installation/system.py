@@ -160,6 +160,11 @@ class System:
                     run(["systemctl", "restart", "--no-block", f"{name}.service"], "", check=False)
             run(["systemctl", "start", "--no-block", "doorward.target"], "", check=False)
 
+    def restart_uplink(self) -> None:
+        """Lets the uplink ask the custodian again which servers it may reach. One that is stopped stays stopped."""
+        if self.alive:
+            run(["systemctl", "try-restart", "--no-block", "doorward-uplink.service"], "", check=False)
+
     def start_guard(self) -> None:
         """Lets systemd wait for the end of this process. The first version that has the unit cannot be guarded yet."""
         if self.alive:

@@ -264,6 +264,7 @@ def test_the_status_has_the_reports_of_the_other_roles_the_vault_the_clock_and_t
         "requests_told": 0,
         "newest_ms": None,
         "update": {"running": __version__, "offer": None, "security": False, "trouble": None},
+        "program": None,
         "time": None,
     }
     assert runtime.status() == expected

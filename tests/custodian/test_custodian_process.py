@@ -264,6 +264,7 @@ def test_a_doorbell_without_owner_recorder_and_broker_says_so(role: CustodianRol
         "requests_told": 0,
         "newest_ms": None,
         "update": {"running": __version__, "offer": None, "security": False, "trouble": None},
+        "program": None,
         "time": None,
     }
 

@@ -388,6 +388,21 @@ def test_the_uplink_sends_what_the_custodian_lets_it_send(clock: SteppedClock) -
     assert asked.handle(BeginSending(OUTBOX.disclosure)) == SendingAllowed(False)
 
 
+def test_a_changed_program_is_given_no_server_but_still_its_alerts(clock: SteppedClock) -> None:
+    is_sound = True
+    asked = UplinkIpcHandler(
+        Custody(), ADDRESSING, StatusReports(clock), relay=lambda: RelayReply("relay.example", 8885),
+        is_sound=lambda: is_sound,
+    )  # fmt: skip
+    asked.home_address = HomeAddress(host="home.example")
+    assert asked.handle(GetUplinkConfig()) == ADDRESSING
+    assert asked.handle(GetRelay()) == RelayReply("relay.example", 8885)
+    is_sound = False
+    assert asked.handle(GetUplinkConfig()) == UplinkConfig()
+    assert asked.handle(GetRelay()) == RelayReply()
+    assert asked.handle(GetHomeAssistant()) == HomeAssistantReply(HomeAddress(host="home.example"))
+
+
 def test_the_uplink_is_woken_by_a_change_of_what_goes_out_and_not_without_one(
     clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ def test_each_file_has_its_place_in_the_folder(tmp_path: Path) -> None:
         "control": "control.sock",
         "update": "update",
         "wish": "update/wish.json",
+        "program": "program/changed.json",
         "_key": "device.key",
     }
 
@@ -178,6 +179,7 @@ def test_where_each_role_has_a_user_the_custodians_files_lie_in_its_own_folder(t
         "control": "custodian/control.sock",
         "update": "update",
         "wish": "/run/doorward/update/wish.json",
+        "program": "/run/doorward/program/changed.json",
         "_key": "custodian/device.key",
     }
     (tmp_path / "custodian").rmdir()

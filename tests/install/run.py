@@ -42,6 +42,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "probes": Story.probes,
     "watchdog": Story.watchdog,
     "kills": Story.kills,
+    "changed program": Story.changed_program,
     "upgrade": Story.upgrade,
     "roll-back": Story.roll_back,
     "updates": Story.updates,

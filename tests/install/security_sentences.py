@@ -896,7 +896,7 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     ),
     "When: Button, motion and tampering": (
         "tests/core/alerts/test_policy.py::test_nothing_but_requests_and_news_of_roots_is_held_back",
-        "tests/core/alerts/test_policy.py::test_quiet_hours_keep_everything_but_the_button_and_the_opened_case",
+        "tests/core/alerts/test_policy.py::test_quiet_hours_keep_everything_but_the_button_and_tampering",
         "tests/core/alerts/test_policy.py"
         "::test_what_was_kept_is_released_when_the_quiet_hours_end_or_the_digest_is_due",
     ),

@@ -284,6 +284,33 @@ class Story:
             f"in all: every one back (slowest {slowest:.1f} s), the others untouched; recording goes on, vault verifies"
         )
 
+    def changed_program(self) -> str:
+        """A line more in the consent table and a module that runs at each start, as a thief of the card could leave."""
+        run = self.box.run
+        run("systemctl", "start", "doorward-integrity.service")
+        assert self._status()["program"] is None, self._status()["program"]
+        version = self.box.root / "opt/doorward/versions" / self._installed()
+        with (version / "app/agent/core/consent.py").open("a") as file:
+            file.write("# more\n")
+        (next((version / "venv/lib").glob("python3.*")) / "site-packages/sitecustomize.py").write_text("")
+        begun = self._installed()
+        run("systemctl", "start", "doorward-integrity.service")
+        self._until(lambda: self._status()["link"]["link"] == "off", "the uplink to leave the broker")
+        assert self._status()["program"]["changed"] == 2, self._status()["program"]
+        summed = run("sh", "-c", "cd /opt/doorward/current && sha256sum --check --quiet SHA256SUMS", check=False)
+        assert "app/agent/core/consent.py" in summed.stdout, summed.stdout
+        assert "program" in run("doorward", "doctor", check=False).stdout
+        run("systemctl", "restart", "doorward.target", *(f"doorward-{role}" for role in ROLES))
+        self._until(lambda: self._status()["program"] is not None, "the same after a start")
+        seconds = self._install()
+        assert self._installed() == f"{begun}-2"
+        self._until(lambda: self._status()["link"]["link"] == "connected", "the link")
+        assert self._status()["program"] is None
+        return (
+            "two changed files found, told and kept from the broker, also after a start; "
+            f"installed again beside them in {seconds:.0f} s, and connected"
+        )
+
     def upgrade(self) -> str:
         segments = self._status()["vault"]["segments"]
         self._set_version("0.2.0")
@@ -581,7 +608,7 @@ class Story:
         return time.monotonic() - started
 
     def _inside(self, *words: str) -> dict[str, Any]:
-        python = ("env", "PYTHONPATH=/root/repo", "/opt/doorward/current/venv/bin/python")
+        python = ("env", "PYTHONPATH=/root/repo", "/opt/doorward/current/venv/bin/python", "-B")
         done = self.box.run(*python, "-m", "tests.install.inside", *words)
         return dict(json.loads(done.stdout.partition("INSIDE ")[2]))
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from installation import __main__ as installer  # noqa: E402
+from installation.integrity import keep_hashes  # noqa: E402
 from installation.places import Places  # noqa: E402
 from installation.system import System  # noqa: E402
 from installation.versions import Versions, numbers_of  # noqa: E402
@@ -73,6 +74,7 @@ def places(tmp_path: Path) -> Places:
     versions = Versions(places)
     for name in ("old", "new"):
         versions.begin(name, source)
+        keep_hashes(versions.folder(name))
         versions.complete(name)
     versions.switch("old")
     versions.begin_trial("new")
@@ -83,6 +85,7 @@ def places(tmp_path: Path) -> Places:
 def make_new(places: Places) -> Callable[..., None]:
     def make(versions: Versions, name: str, *_: object) -> None:
         versions.begin(name, places.root.parent / "source")
+        keep_hashes(versions.folder(name))
         versions.complete(name)
 
     return make
@@ -342,10 +345,20 @@ def test_a_version_before_without_pictures_is_refused(places: Places, monkeypatc
     assert Versions(places).current() == "new"
 
 
+def test_a_version_before_that_was_changed_is_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = Versions(places)
+    versions.end_trial()
+    (versions.folder("old") / "app" / "sitecustomize.py").touch()
+    with pytest.raises(FailedError, match="Files of old were changed since it was installed"):
+        gone_back(places, Machine(), monkeypatch)
+    assert versions.current() == "new"
+
+
 def test_without_an_older_version_there_is_no_way_back(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     versions = Versions(places)
     versions.end_trial()
     versions.begin("0.2.1-aa", places.root.parent / "source")
+    keep_hashes(versions.folder("0.2.1-aa"))
     versions.complete("0.2.1-aa")
     versions.switch("0.2.1-aa")
     versions.switch("old")  # numbers: none, so older

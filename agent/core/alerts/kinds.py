@@ -110,6 +110,9 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
         AlertKind.OWNERS, "A browser stopped receiving the alerts of this doorbell.", AlertPriority.SOON
     ),
     "tamper": AlertDefinition(AlertKind.TAMPER, "The doorbell's case was opened.", AlertPriority.SOON),
+    "program": AlertDefinition(
+        AlertKind.TAMPER, "The doorbell's program was changed. Run doorward status.", AlertPriority.SOON
+    ),
     "camera": AlertDefinition(AlertKind.CAMERA, "The camera delivers no pictures.", AlertPriority.SOON, state=True),
     "camera back": AlertDefinition(AlertKind.CAMERA, "The camera works again.", AlertPriority.SOON, state=True),
     "covered": AlertDefinition(

@@ -92,9 +92,9 @@ def test_a_kind_that_is_off_is_told_nobody_and_a_channel_hears_what_it_asked_for
     assert told(policy, "visitor", 0, channel=BEN) is Decision.OFF
 
 
-def test_quiet_hours_keep_everything_but_the_button_and_the_opened_case() -> None:
+def test_quiet_hours_keep_everything_but_the_button_and_tampering() -> None:
     policy = Policy((ANN,))
-    assert {name for name in ALERTS if told(policy, name, 0, NIGHT) is Decision.NOW} == {"button", "tamper"}
+    assert {name for name in ALERTS if told(policy, name, 0, NIGHT) is Decision.NOW} == {"button", "tamper", "program"}
     assert told(policy, "visitor", 0, NIGHT) is Decision.QUIET
 
 
