@@ -584,6 +584,7 @@ def is_settled(world: World) -> bool:
 
 
 def check(world: World, killer: Killer) -> int:
+    say("Reads all answers again, for the verdict.")
     world.sync()
     world.witness.stop()
     with world.book.lock:
