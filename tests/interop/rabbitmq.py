@@ -192,7 +192,7 @@ def connect(world: World, name: str, *filters: str, host: str = "127.0.0.1", ses
     bus = world.bus(name, host=host, session_s=session_s)
     bus.hurry(True)
     bus.start()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not isinstance(first := bus.next_event(PATIENCE_S), BusConnected):  # a node may listen before it is ready
         assert time.monotonic() < deadline, first
     asked = Asked(bus, first)
