@@ -258,3 +258,42 @@ def test_a_press_behind_a_pulse_of_the_sensor_rings_for_the_first_time() -> None
     assert not any(isinstance(each, EventEnds) for each in pressed)
     again = machine.on_trigger(TriggerKind.BUTTON, at(2 * SETTINGS.ring_again_s))
     assert any(isinstance(each, EventEnds) and each.event == 1 for each in again)
+
+
+def test_a_pulse_within_an_event_holds_it_for_exactly_its_time_and_is_told_once() -> None:
+    machine = EventMachine(EventSettings(post_roll_s=10, merge_gap_s=10, warm_s=30))
+    machine.on_motion(moving(0))
+    assert machine.on_trigger(TriggerKind.PIR, at(4)) == (EventTriggered(1, TriggerKind.PIR, at(4)),)
+    assert machine.next_deadline_ns == at(14)
+    for moment_s in (13, 22, 31, 34):
+        assert machine.on_motion(still(moment_s)) == ()
+    assert machine.next_deadline_ns == at(44), "a sample 30 s after the pulse holds"
+    assert machine.on_motion(MotionSample(BootNs(at(34) + 1), False, 0.1, None, MotionState.QUIET)) == ()
+    assert machine.next_deadline_ns == at(44), "a later one does not"
+    assert machine.on_time(at(44)) == (ClipEnds(1, at(44)), EventEnds(1, at(34), 0.8))
+
+
+def test_a_pulse_that_begins_an_event_holds_nothing_until_another_comes() -> None:
+    machine = EventMachine(EventSettings(post_roll_s=10, merge_gap_s=10, warm_s=30))
+    assert machine.on_trigger(TriggerKind.PIR, at(0)) == (
+        EventBegins(1, EventKind.PIR, at(0)),
+        ClipBegins(1, EventKind.PIR, at(-5)),
+    )
+    machine.on_motion(still(5))
+    assert machine.next_deadline_ns == at(10)
+    # Each later pulse counts, and the newest decides.
+    machine.on_trigger(TriggerKind.PIR, at(6))
+    machine.on_trigger(TriggerKind.PIR, at(9))
+    for moment_s in (18, 27, 36, 39):
+        machine.on_motion(still(moment_s))
+    assert machine.next_deadline_ns == at(49)
+
+
+@pytest.mark.parametrize("name", ["pre_roll_s", "merge_gap_s", "hold_s", "stay_s", "ring_again_s", "warm_s"])
+def test_a_duration_has_its_bounds(name: str) -> None:
+    for seconds_ in (0, 3600):
+        EventSettings(**{name: seconds_})
+    for seconds_ in (-0.001, 3600.001):
+        with pytest.raises(ConfigurationError) as refused:
+            EventSettings(**{name: seconds_})
+        assert refused.value.message == f"events.{name} is {seconds_}; give seconds, 0 to 3600."

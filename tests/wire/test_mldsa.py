@@ -17,7 +17,13 @@ from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64, envelope
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.identities import private_key_from_seed
-from agent.wire.mldsa import MldsaPublicKey, approval_mldsa_key, mldsa_key_from_seed
+from agent.wire.mldsa import (
+    MLDSA_KEY_CHARACTERS,
+    MLDSA_SIGNATURE_BYTES,
+    MldsaPublicKey,
+    approval_mldsa_key,
+    mldsa_key_from_seed,
+)
 from agent.wire.statements import NamedKey, open_statement, sign_statement
 from tests.clients.requester.evidence_folder import has_openssl_with_mldsa
 from tests.web.test_the_program import node
@@ -169,3 +175,20 @@ def test_the_openssl_program_verifies_the_second_signature(tmp_path: Path) -> No
 
     assert accepts(signed)
     assert not accepts(signed + b" ")
+
+
+def test_a_key_is_written_as_base64_and_read_back_and_a_refusal_names_both_lengths() -> None:
+    key = MldsaPublicKey.of(mldsa_key_from_seed(bytes(32)))
+    assert len(key.text) == MLDSA_KEY_CHARACTERS == 1752
+    assert (base64.decode(key.text), MldsaPublicKey.parse(key.text)) == (key.raw, key)
+    assert (key.sha256, key.id) == (hashlib.sha256(key.raw).hexdigest(), hashlib.sha256(key.raw).hexdigest()[:16])
+    with pytest.raises(FormatError) as short:
+        MldsaPublicKey.parse(base64.encode(key.raw[:-3]))
+    assert short.value.message == "An ML-DSA-44 public key has 1312 bytes, this one has 1309."
+    with pytest.raises(FormatError) as seed:
+        mldsa_key_from_seed(bytes(31))
+    assert seed.value.message == "An ML-DSA-44 seed has 32 bytes, this one has 31."
+    signature = samples.MLDSA.sign(b"words")
+    assert len(signature) == MLDSA_SIGNATURE_BYTES
+    assert samples.MLDSA_KEY.verifies(signature, b"words") is True
+    assert samples.MLDSA_KEY.verifies(signature, b"word") is False
