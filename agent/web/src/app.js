@@ -219,6 +219,7 @@ async function firstTexts() {
   }
 }
 
+document.documentElement.dataset.runs = "";
 await firstTexts();
 showWith(show);
 // A jump to the content stays on this page.

@@ -29,6 +29,14 @@ const { metafile } = await build({
   format: "esm",
   metafile: true,
 });
+const first = await build({
+  ...options,
+  entryPoints: ["too_old.js"],
+  format: "iife",
+  target: "es5",
+  outfile: `${outdir}/too-old.js`,
+});
+if (first.errors.length > 0) throw new Error("too_old.js is not of 2012");
 const alone = await build({
   ...options,
   entryPoints: ["set_up.js"],
@@ -77,10 +85,23 @@ async function inOneFile(program) {
 <style>${style}</style>
 </head>
 <body data-bare="true">
+<div id="too-old" class="page narrow">
+${await tooOld()}
+</div>
 <script>${script}</script>
 </body>
 </html>
 `;
+}
+
+/** The words for a browser that cannot run the set-up page, in every language. The program removes them. */
+async function tooOld() {
+  const names = (await readdir("../texts")).filter((name) => name.endsWith(".json")).sort();
+  const said = names.map(async (name) => {
+    const texts = JSON.parse(await readFile(`../texts/${name}`, "utf8"));
+    return `<p lang="${name.slice(0, -5)}" dir="auto">${texts["too-old"]}</p>`;
+  });
+  return (await Promise.all(said)).join("\n");
 }
 
 /** The texts of the set-up page in every language, for a file that loads nothing. */

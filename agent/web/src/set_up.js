@@ -321,4 +321,8 @@ speakWith(language, SET_UP_TEXTS[language]);
 document.documentElement.dir = ["ar", "fa", "he", "ur"].includes(language) ? "rtl" : "ltr";
 document.title = t("show.title");
 document.body.append(h("header.top", h("p.brand", t("show.title"))), main);
-if (!resume()) askForNetwork();
+// The words for an old browser stand there until a program runs that has what it needs.
+if ("timeout" in AbortSignal) {
+  document.getElementById("too-old")?.remove();
+  if (!resume()) askForNetwork();
+}

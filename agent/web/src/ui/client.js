@@ -9,6 +9,7 @@ import { trustedUrl } from "./trusted_types.js";
 /** @type {Worker | undefined} */
 let worker;
 let number = 0;
+let hasAnswered = false;
 /** @type {Map<number, { resolve: (result: any) => void, reject: (error: Error) => void }>} */
 const waiting = new Map();
 
@@ -16,7 +17,13 @@ function start() {
   // With the page's version, so that the service worker may answer from its cache at once.
   const { search } = new URL(import.meta.url);
   const started = new Worker(trustedUrl(`/static/worker.js${search}`), { type: "module", name: "doorward-owner" });
+  started.onerror = (event) => {
+    // Older browsers cannot read it as a module. A file that did not arrive has no message.
+    const words = document.getElementById("too-old");
+    if (words && event.message && !hasAnswered) words.hidden = false;
+  };
   started.onmessage = ({ data }) => {
+    hasAnswered = true;
     const asked = waiting.get(data.number);
     waiting.delete(data.number);
     if (data.error) asked?.reject(revive(data.error));
