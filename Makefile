@@ -95,6 +95,15 @@ test-pi3: setup-test ## Boot QEMU's Raspberry Pi 3: its GPIO chip, its watchdog,
 	@sh scripts/system-packages.sh test-pi3
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.hardware.vm.run pi3
 
+.PHONY: card-look-alike test-card
+card-look-alike: setup-test ## Build a card's look-alike, Debian for arm64 with our package and first-boot units (root, half an hour once)
+	@sh scripts/system-packages.sh test-card
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.install.look_alike build
+
+test-card: setup-test ## Start that card in QEMU and set it up with a phone, to the first sealed clip (root, an hour)
+	@sh scripts/system-packages.sh test-card
+	@PYTHONPATH=. $(VENV)/bin/python -m tests.install.look_alike
+
 .PHONY: models
 models: ## Fetch what can tell people from cars (7 MB once, 4 MB stay); an installation then takes it along
 	@sh scripts/system-packages.sh models

@@ -36,6 +36,7 @@ PARTS: Mapping[str, str] = {
 """Name of the part: its make target. The longest is last."""
 EXTRA: Mapping[str, str] = {
     "arm64": "test-arm64",
+    "card": "test-card",
     "clean": "test-clean",
     "every-mutant": "mutate",
     "fleet": "test-fleet",

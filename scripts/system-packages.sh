@@ -6,7 +6,7 @@
 
 set -eu
 
-purpose=${1:?usage: system-packages.sh run|run-desk|demo|test|desk|test-browser|models|release|bench|test-install|test-arm64|test-vm|test-pi3|test-scale|test-rabbitmq}
+purpose=${1:?usage: system-packages.sh run|run-desk|demo|test|desk|test-browser|models|release|bench|test-install|test-arm64|test-card|test-vm|test-pi3|test-scale|test-rabbitmq}
 python=${PYTHON:-/usr/bin/python3}
 PATH=$PATH:/usr/sbin:/sbin # mosquitto lives in sbin, which is not on everybody's path
 
@@ -76,6 +76,18 @@ if [ "$purpose" = test-vm ] || [ "$purpose" = test-pi3 ]; then
     has mmdebstrap || need mmdebstrap
     has qemu-img || need qemu-utils
     has mke2fs || need e2fsprogs
+fi
+if [ "$purpose" = test-card ]; then
+    has mmdebstrap || need mmdebstrap
+    has arch-test || need arch-test
+    has qemu-aarch64-static || need qemu-user-static binfmt-support
+    has qemu-system-aarch64 || need qemu-system-arm
+    has mke2fs || need e2fsprogs
+    has mkfs.vfat || need dosfstools
+    has mcopy || need mtools
+    has sfdisk || need fdisk
+    has chromium || need chromium
+    has certutil || need libnss3-tools
 fi
 if [ "$purpose" = test-vm ]; then
     has qemu-system-x86_64 || need qemu-system-x86

@@ -36,7 +36,7 @@ class System:
         self._before: dict[str, str] = {}
         """Each service's run before `start`. It says nothing about the new version."""
         self.alive = places.root == Path("/") and Path("/run/systemd/system").is_dir()
-        self._is_image = places.root == Path("/") and not self.alive
+        self.is_image = places.root == Path("/") and not self.alive
 
     # --- In
 
@@ -137,7 +137,7 @@ class System:
         """Starts the services. In an image that is being built, it only enables them for the first start."""
         if self.alive:
             run(["systemctl", "daemon-reload"], "systemd did not read the units")
-        if self.alive or self._is_image:
+        if self.alive or self.is_image:
             run(["systemctl", "enable", "--quiet", *ENABLED], "the units could not be enabled")
         if self.alive:
             # Restarts of a failed version must not count against this one.

@@ -30,7 +30,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def system(*, alive: bool) -> installation.System:
     """As on a machine whose systemd runs (`alive`), or in a chroot."""
     made = installation.System(Places())
-    made.alive, made._is_image = alive, not alive
+    made.alive, made.is_image = alive, not alive
     return made
 
 
@@ -113,3 +113,19 @@ def test_an_option_that_a_read_only_system_cannot_take_is_explained(
     monkeypatch.setattr(installer, "_alone", lambda *_: nullcontext())
     assert installer.main(["apply"]) == 1
     assert "is on a read-only system" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("is_image", "tried"), [(True, "--version"), (False, "self-test")])
+def test_a_version_is_tested_on_the_machine_that_will_run_it(
+    is_image: bool, tried: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under an emulator the self-test never ended, and a card image was never built."""
+    ran = list[list[str]]()
+    monkeypatch.setattr(installer, "run", lambda words, *_, **__: ran.append(words))
+    monkeypatch.setattr(installer.environment, "build", lambda *_: None)
+    monkeypatch.setattr(installer.integrity, "keep_hashes", lambda *_: None)
+    source = tmp_path / "source"
+    (source / "agent").mkdir(parents=True)
+    (source / "agent" / "__init__.py").write_text("")
+    installer._make(installer.Versions(Places(tmp_path)), "1", source, None, is_image=is_image)
+    assert [words[-1] for words in ran] == [tried]

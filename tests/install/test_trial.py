@@ -29,6 +29,7 @@ class Machine:
     def __init__(self, *, well: bool = True) -> None:
         self.well = well
         self.alive = True
+        self.is_image = False
         self.done: list[str] = []
 
     def prepare(self) -> None:
@@ -83,7 +84,7 @@ def places(tmp_path: Path) -> Places:
 
 
 def make_new(places: Places) -> Callable[..., None]:
-    def make(versions: Versions, name: str, *_: object) -> None:
+    def make(versions: Versions, name: str, *_: object, **__: object) -> None:
         versions.begin(name, places.root.parent / "source")
         keep_hashes(versions.folder(name))
         versions.complete(name)
