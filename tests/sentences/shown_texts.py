@@ -25,6 +25,10 @@ _FILES: Final = (
     "agent/clients/cli/area_outline.py",
     "agent/clients/relay_carrier.py",
     "agent/ipc/control_client.py",
+    "agent/config/settings.py",
+    "agent/config/overlay.py",
+    "agent/config/reading.py",
+    "firmware_bridge/settings.py",
 )
 _ENGLISH: Final = frozenset({"motion.py", "motion_picture.py", "join_network.py", "language.py"})
 """For developers, and a service of systemd that writes to the log. `language.py` holds none of these texts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -28,6 +29,20 @@ OTHERS = sorted(LANGUAGES.keys() - {ENGLISH})
 COMMAND = re.compile(r"(:|\A)\s*(?:sudo |doorward |systemctl |journalctl |ssh |age -)[^:]*\Z")
 """A command that a reader types, alone or behind the words that name it."""
 NOT_SENTENCES = {
+    "config/reading.py": (
+        "(not shown)",
+        "the first key",
+        "Expected `path`",
+        "at line",
+        "\\(at",
+        "one of",
+        "a list of",
+        "at most",
+        "a table with",
+        "µ names the home",
+        "this value",
+    ),
+    "": ("See what is wrong with", "The panel's settings in", "expected a path"),  # of the bridge, for its log
     "cli/app.py": ("Exit status:", "2 operator", "what they should be"),
     "cli/checks/broker.py": ("GET ", "Upgrade: ", "Connection: ", "Sec-WebSocket"),
     "cli/checks/memory.py": ('object_detection.use = "off"',),
@@ -197,3 +212,25 @@ def test_no_mark_of_direction_of_a_translation_is_replaced_and_those_of_stranger
     assert said.count("\N{REPLACEMENT CHARACTER}") >= 1
     language.speak("ar")
     assert "\N{REPLACEMENT CHARACTER}" not in language.in_words("--keep-all and --replaces exclude each other.")
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "remedy"),
+    [
+        ('[camera]\nkind = "rtsp"\n', "eine Kamera der Art 'rtsp' hat keine Adresse.", "Geben Sie url = "),
+        ("[camera]\nfps = 99\n", "99 passt nicht.", "Geben Sie eine ganze Zahl von 1 bis 60 an."),
+        ("[camera]\nfpss = 9\n", "dieser Schlüssel ist unbekannt.", "Meinten Sie 'fps'?"),
+        ("[camera]\nfps = \n", "das ist kein TOML: ", "Vergleichen Sie die Zeile mit config/doorward.toml:"),
+        ('[log]\nlevel = "x"\n', "'x' passt nicht.", 'Geben Sie eines von "debug", "info", "warning", "error" an.'),
+    ],
+)
+def test_an_error_about_the_configuration_is_in_the_language(
+    text: str, said: str, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_text(text)
+    assert run(doorward, ["--language", "de", "config", "check", str(path)]) != 0
+    shown = capsys.readouterr().err
+    assert f"{path}, line " in shown
+    assert said in shown
+    assert f"Was zu tun ist: {remedy}" in shown
