@@ -43,6 +43,7 @@ NOT_SENTENCES = {
         "this value",
     ),
     "": ("See what is wrong with", "The panel's settings in", "expected a path"),  # of the bridge, for its log
+    "clients/cli/ledger.py": ("ML-DSA-44 sha256:",),
     "cli/app.py": ("Exit status:", "2 operator", "what they should be"),
     "cli/checks/broker.py": ("GET ", "Upgrade: ", "Connection: ", "Sec-WebSocket"),
     "cli/checks/memory.py": ('object_detection.use = "off"',),
