@@ -89,7 +89,7 @@ class CellRange(Message, frozen=True):
         (south, west), (north, east) = cell_place(self.south_west), cell_place(self.north_east)
         return south <= last[0] and first[0] <= north and west <= last[1] and first[1] <= east
 
-    def meets(self, other: CellRange) -> bool:
+    def overlaps(self, other: CellRange) -> bool:
         """Returns True if both have a cell in common."""
         (south, west), (north, east) = cell_place(self.south_west), cell_place(self.north_east)
         first, last = cell_place(other.south_west), cell_place(other.north_east)

@@ -30,10 +30,12 @@ from agent.wire.statements import (
     Settings,
     TrustChange,
 )
+from agent.wire.topics import cell_of
 from tests.custodian.test_inbox import bulletin, deletion
 from tests.custodian.test_tips import tip, with_tips
 from tests.custodians import (
     APPROVER,
+    DOOR,
     MLDSA_KEY,
     NOW_S,
     OWNER_IDENTITY,
@@ -157,11 +159,12 @@ def test_trust_is_shown_as_it_was_signed_and_a_bundle_says_what_it_changed(door:
         "roots": [samples.ROOT_KEY.text],
         "bundles": [newer.decode()],
         "heard": [],
+        "cell": cell_of(*DOOR),
     }
     gone = samples.bundle(version=3, requesters=bundle().requesters[:1])
     assert answer(door, "trust_bundle", signed(gone, ROOT))[0]["removed"] == ["harbour-fire"]
     door.obey(TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
-    assert answer(door, "trust")[0] == {"roots": [], "bundles": [], "heard": []}
+    assert answer(door, "trust")[0] == {"roots": [], "bundles": [], "heard": [], "cell": cell_of(*DOOR)}
 
 
 def test_a_device_names_its_keys_its_epoch_and_whether_owners_wait(door: Door) -> None:

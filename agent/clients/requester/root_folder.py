@@ -248,7 +248,7 @@ class RootFolder:
             return package
         directory = strictjson.decode(data, BrokerDirectory, limit_bytes=DIRECTORY_LIMIT_BYTES)
         served = [cells for each in directory.brokers if each.address == broker for cells in each.cells]
-        return with_sections(package, lambda cells: any(cells.meets(each) for each in served)) if served else package
+        return with_sections(package, lambda cells: any(cells.overlaps(each) for each in served)) if served else package
 
     def directory(self) -> bytes | None:
         """Returns the broker directory that the bundle of the newest package names, or None if it names none."""
