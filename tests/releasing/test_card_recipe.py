@@ -142,7 +142,9 @@ def test_the_recipe_stops_at_an_image_with_a_secret_or_a_way_in(left: str, tmp_p
 
 def test_the_recipe_stops_if_the_first_start_would_make_no_key(tmp_path: Path) -> None:
     words = ["sh", "-c", cleanup_of("doorward-card"), "sh", str(tmp_path)]
-    assert subprocess.run(words, capture_output=True).returncode != 0
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "doorward-device-key.service does not start" in done.stderr
 
 
 def test_the_memory_controller_is_on_and_the_line_stays_one_line(tmp_path: Path) -> None:
