@@ -158,7 +158,7 @@ def things() -> Iterator[dict[str, tuple[bytes, Check]]]:
         "part of a disclosure": (parts[1], lambda data: check_part(read.items[0], data)),
         "inclusion proof": (strictjson.encode(manifest.ledger), with_proof),
         "consistency proof": (_consistency(), _check_consistency),
-        "checkpoint": (manifest.ledger.checkpoint.encode(), lambda data: open_checkpoint(data, samples.DEVICE_KEYS)),
+        "checkpoint": (manifest.ledger.checkpoint.encode(), lambda data: open_checkpoint(data, custodians.DEVICE_KEYS)),
     }
     yield found
     door.close()

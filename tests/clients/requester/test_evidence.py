@@ -348,11 +348,13 @@ def test_each_signature_stands_beside_its_bytes_and_verifies_with_the_key_of_its
         "enrolment-001": public_bytes(full.house.owner),
         "enrolment-002": public_bytes(full.house.owner),
     }
-    signed_twice = ("manifest", "approval", "co_approval", "enrolment-001", "enrolment-002")
+    signed_twice = ("manifest", "approval", "co_approval", "checkpoint", "enrolment-001", "enrolment-002")
     files = {path.name for path in folder.iterdir()}
     assert files == {f"{name}.{end}" for name in signers for end in ("signed", "signature")} | {
         f"{name}.pem" for name in keys
-    } | {"ledger-entry", "ledger-node-01", "ledger-node-02"} | {f"{name}.mldsa-signature" for name in signed_twice}
+    } | {"ledger-entry", "ledger-node-01", "ledger-node-02", "checkpoint.mldsa-signed"} | {
+        f"{name}.mldsa-signature" for name in signed_twice
+    }
     for name, signer in signers.items():
         key = keys[signer]
         assert isinstance(key, Ed25519PublicKey)
@@ -363,7 +365,9 @@ def test_each_signature_stands_beside_its_bytes_and_verifies_with_the_key_of_its
         assert isinstance(second, MLDSA44PublicKey)
         expected = seconds.get(signers[name]) or approval_mldsa_key(full.house.owner)
         assert second.public_bytes_raw() == expected.public_key().public_bytes_raw()
-        second.verify((folder / f"{name}.mldsa-signature").read_bytes(), (folder / f"{name}.signed").read_bytes())
+        # ML-DSA-44 signs a binary form of the ledger's head (c2sp.org/tlog-cosignature).
+        said = folder / ("checkpoint.mldsa-signed" if name == "checkpoint" else f"{name}.signed")
+        second.verify((folder / f"{name}.mldsa-signature").read_bytes(), said.read_bytes())
     assert strictjson.encode(full.asked.request) in (folder / "request.signed").read_bytes()
     lines = [(folder / f"record-{number:03}.signed").read_bytes() for number in range(1, 5)]
     records = list({each.record.line: each.record for each in full.shared}.values())
