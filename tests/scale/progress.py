@@ -65,6 +65,12 @@ class Audit:
         self.lost: set[tuple[str, int]] = set()
         self.doubled: set[str] = set()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all delivered answers were found whole and once. A worker that was killed between receipt and row
+        writes the row when it is back."""
+        return all(name in self.whole for name, each in self._sent() if each.state == "complete")
+
     def step(self, parts: Parts) -> None:
         """Reads some more of the delivered answers. Raises what a store or database raises that is away."""
         waiting = [(name, each) for name, each in self._sent() if each.state == "complete" and name not in self.whole]

@@ -520,7 +520,9 @@ def disturb(world: World, ending: Ending, *, cuts: bool) -> Killer:
             finally:
                 stop.set()
         began_s = said_s = time.monotonic()
-        while time.monotonic() < began_s + _SETTLE_S and not ending.hurried and not is_settled(world):
+        while (
+            time.monotonic() < began_s + _SETTLE_S and not ending.hurried and not (is_settled(world) and audit.is_done)
+        ):
             if ending.asked and time.monotonic() > began_s + _CUT_SETTLE_S:
                 break
             if time.monotonic() > said_s + _ROUND_S:

@@ -47,9 +47,11 @@ def test_the_audit_counts_what_is_lost_or_doubled_until_it_is_whole(sent: dict[s
     del store.parts[1]
     audit.step(store)
     assert audit.lost == {("d", 1)}
+    assert not audit.is_done
     rows["d"], store.parts[1] = (1, 1), PARTS[1]
     audit.step(store)
     assert (audit.whole, audit.lost, audit.doubled) == ({"d"}, set(), set())
+    assert audit.is_done
 
 
 def test_the_audit_leaves_an_answer_that_is_on_its_way(sent: dict[str, Sent]) -> None:
