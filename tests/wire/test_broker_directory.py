@@ -23,6 +23,19 @@ def test_a_dense_cell_has_all_brokers_that_share_it() -> None:
     assert samples.directory().brokers_of("287-379") == (FIRST, SECOND)
 
 
+@pytest.mark.parametrize(
+    ("corners", "shared"),
+    [
+        (("280-370", "286-389"), True), (("281-371", "281-371"), True), (("286-389", "300-400"), True),
+        (("270-360", "280-370"), True), (("270-360", "300-400"), True), (("287-370", "300-389"), False),
+        (("270-370", "279-389"), False), (("280-390", "286-400"), False), (("280-360", "286-369"), False),
+    ],
+)  # fmt: skip
+def test_two_ranges_overlap_if_they_have_a_cell_in_common(corners: tuple[str, str], shared: bool) -> None:
+    one, other = CellRange("280-370", "286-389"), CellRange(*corners)
+    assert (one.overlaps(other), other.overlaps(one)) == (shared, shared)
+
+
 def test_a_cell_of_nobody_has_no_broker() -> None:
     assert samples.directory().brokers_of("0-0") == ()
 

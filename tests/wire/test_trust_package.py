@@ -12,7 +12,7 @@ from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES
 from agent.wire.identities import PublicKey, public_key_of
-from agent.wire.trust import SeenVersion, TrustBundle, TrustStore, claimed_root
+from agent.wire.trust import SeenVersion, TrustBundle, TrustStore, claimed_root, with_sections
 from agent.wire.trust_package import (
     DIRECTORY_SLOTS,
     MAX_CHUNK_BYTES,
@@ -73,6 +73,19 @@ def test_to_a_door_in_a_cell_of_a_list_with_sections(name: str) -> None:
     opened = store.open(data)
     assert opened.lacks == (verdict == "lacking")
     assert tuple(each.id for each in opened.bundle.requesters) == names
+
+
+def test_a_package_keeps_its_signatures_with_some_of_its_sections() -> None:
+    whole = package_vectors.sections()["all, in the north"][0]
+    north, lacking = (
+        package_vectors.sections()[name][0] for name in ("those of the north, in the north", "none, in the north")
+    )
+    assert with_sections(whole, lambda _: True) == whole
+    assert with_sections(whole, lambda cells: cells.holds("287-379")) == north
+    assert with_sections(whole, lambda _: False) == lacking
+    assert with_sections(lacking, lambda _: True) == lacking, "a section that it lacks does not come back"
+    alone = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT)
+    assert with_sections(alone, lambda _: False) == alone, "a bundle alone has none"
 
 
 def test_what_was_seen_is_known_by_all_its_versions_and_by_the_payload_of_its_newest_root_file() -> None:

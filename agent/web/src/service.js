@@ -20,6 +20,7 @@ const PROGRAM = [
   "faces.js",
   "faces.bin",
   "plates.json",
+  "too-old.js",
   "page.css",
   "icon-192.png",
   "icon.svg",

@@ -277,7 +277,7 @@ def test_a_plan_may_reach_its_limits(home: Home, review: RequestReview) -> None:
         ),
         (plan(*[{"kind": "voice", "segment": 1}] * 65), "more than 64 redactions"),
         (plan(*[{"kind": "area", "segment": 1, "places": [[0, 0, 0, 9, 9]]}] * 65), "more than 64 redactions"),
-        (b" " * (1 << 20) + b"{}", "too large"),
+        (b" " * (8 << 20) + b"{}", "too large"),
     ],
 )
 def test_a_plan_that_says_something_else_is_refused_with_its_reason(

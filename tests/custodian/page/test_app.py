@@ -30,7 +30,7 @@ STRANGER = Caller(None, False, True)
 PAIRED = Caller(SESSION, False, True)
 OWNER = Caller(SESSION, True, True)
 DOCUMENTS = ("/timeline", "/requests/{id:str}")
-SERVED = ("home", "pair", "install", "authority", "here", "doorbell", "manifest", "shell")
+SERVED = ("home", "pair", "install", "authority", "here", "doorbell", "manifest", "button_code", "shell")
 PIECE = 64 << 10
 
 
@@ -131,7 +131,10 @@ def cookie(token: str) -> str:
 
 def test_every_route_has_one_method_one_level_and_a_bound_for_its_body() -> None:
     found = [(each.method, each.path, each.access.name, each.body_bytes) for each in routes(Page().application)]
-    public = ("/", "/pair", "/install", "/authority.crt", "/here", "/set-up/doorbell", "/manifest.webmanifest")
+    public = (
+        "/", "/pair", "/install", "/authority.crt", "/here", "/set-up/doorbell", "/manifest.webmanifest",
+        "/button-code",
+    )  # fmt: skip
     assert found == [
         ("GET", "/static/app.js", "ANYONE", 0),
         *(("GET", path, "ANYONE", 0) for path in public),
@@ -150,7 +153,8 @@ def test_every_route_has_one_method_one_level_and_a_bound_for_its_body() -> None
     [
         ("/static/app.js", "/static/app.js"), ("/", "home"), ("/pair", "pair"), ("/install", "install"),
         ("/authority.crt", "authority"), ("/here", "here"), ("/set-up/doorbell", "doorbell"),
-        ("/manifest.webmanifest", "manifest"), ("/timeline", "shell"), ("/requests/7", "shell"),
+        ("/manifest.webmanifest", "manifest"), ("/button-code", "button_code"), ("/timeline", "shell"),
+        ("/requests/7", "shell"),
     ],
 )  # fmt: skip
 def test_each_address_gives_its_own_document(path: str, served: str) -> None:

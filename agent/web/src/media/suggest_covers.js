@@ -1,4 +1,5 @@
-// Suggests covers for the faces of a clip, and for number plates if asked, film by film. Nothing recognises anyone, and no picture leaves the browser.
+// Suggests covers for the faces of a clip, and for number plates if asked, film by film. Nothing recognises anyone, and
+// no picture leaves the browser.
 // The worker loads it only if an owner asks, so it imports nothing of the worker's program but types.
 import { atMost, FaceTracker, LEAST_SCORE, SAMPLE_MS } from "../owner/face_tracks.js";
 import { bestOf, FaceNetwork } from "./face_network.js";

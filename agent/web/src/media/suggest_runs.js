@@ -3,7 +3,9 @@
 
 /** @import { Bytes } from "../types.js" */
 /** @import { Draft } from "../owner/cover_draft.js" */
-/** @typedef {{ add: (media: Bytes, lengthMs: number) => Promise<void>, finish: (most: number) => Draft[] }} Suggester */
+/**
+ * @typedef {{ add: (media: Bytes, lengthMs: number) => Promise<void>, finish: (most: number) => Draft[] }} Suggester
+ */
 
 export class SuggestRuns {
   /** @type {Suggester | undefined} */
