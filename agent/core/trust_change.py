@@ -14,6 +14,7 @@ Pure. Source: PROTOCOL.md, "Trust package"; decision 48.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,13 +25,15 @@ from msgspec.structs import replace
 from agent.wire.trust import (
     MAX_REGIONS,
     EntryLimits,
+    OpenedBundle,
     RequesterEntry,
     RequesterKey,
     TrustBundle,
     TrustRegion,
+    TrustStore,
 )
 
-__all__ = ["Widening", "WideningKind", "narrowed", "widenings"]
+__all__ = ["Widening", "WideningKind", "narrowed", "open_agreed", "widenings"]
 
 _LEAST: Final = ("window_min_s", "area_min_m2")
 """Limits that are tighter if they are higher."""
@@ -55,6 +58,19 @@ class Widening:
 
     requester: str
     kind: WideningKind
+
+
+def open_agreed(store: TrustStore, package: bytes, agreed_in: str | None) -> OpenedBundle:
+    """Opens the package of a root that an owner agreed to while the doorbell was in the cell `agreed_in`.
+
+    A section can hold requesters of several cells, and the owner saw those of one. In another cell the agreement holds
+    for the requesters of both. Raises as `TrustStore.open`.
+    """
+    opened = store.open(package)
+    if not opened.has_sections or agreed_in == store.cell:
+        return opened
+    then = dataclasses.replace(store, cell=agreed_in).open(package)
+    return dataclasses.replace(opened, bundle=narrowed(then.bundle, opened.bundle))
 
 
 def widenings(old: TrustBundle | None, new: TrustBundle) -> tuple[Widening, ...]:

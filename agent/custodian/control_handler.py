@@ -327,6 +327,7 @@ class Control:
             "bundles": [bundle.decode() for bundle in self._trust.bundles()],
             "heard": [package.decode() for package in self._trust.heard()],
             "cell": self._trust.cell,
+            "agreed_in": self._trust.agreed_in(),
         }, b""
 
     def _take_bundle(self, _asked: object, body: bytes) -> Answer:

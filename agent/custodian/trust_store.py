@@ -32,7 +32,7 @@ import structlog
 from agent.core.ledger.entries import EntryKind
 from agent.core.requests import trusted_seconds
 from agent.core.timebase import seconds
-from agent.core.trust_change import narrowed, widenings
+from agent.core.trust_change import narrowed, open_agreed, widenings
 from agent.custodian.ledger_writer import Ledger
 from agent.custodian.transactions import Transactions
 from agent.errors import DoorwardError, RequestError, StorageError
@@ -346,6 +346,12 @@ class TrustManager(ThreadOwned):
         """Returns the envelopes and packages that owners agreed to, as their roots signed them."""
         return list(self._journal.named(_BUNDLE).values())
 
+    def agreed_in(self) -> dict[str, str]:
+        """Returns the doorbell's cell at the time of the agreement, for each root with sections. A root is missing if
+        the doorbell had no place then."""
+        cells = {root: cell.decode("ascii", "replace") for root, cell in self._journal.named(_CELL).items()}
+        return {root: cell for root, cell in cells.items() if cell != _NO_CELL}
+
     def heard(self) -> list[bytes]:
         """Returns newer packages that wait for an owner."""
         return list(self._journal.named(_HEARD).values())
@@ -402,14 +408,11 @@ class TrustManager(ThreadOwned):
 
     def _open_agreed(self, store: TrustStore, root: str, agreed: bytes) -> OpenedBundle:
         """Opens what an owner agreed to. In another cell, the owner saw other requesters then."""
-        opened, cell = store.open(agreed), self._journal.get(_CELL + root)
-        told = cell.decode("ascii", "replace") if cell is not None else _NO_CELL
-        agreed_in = None if told == _NO_CELL else told
-        if not opened.has_sections or agreed_in == store.cell:
-            return opened
-        self._moved |= {root}
-        then = replace(store, cell=agreed_in).open(agreed)
-        return replace(opened, bundle=narrowed(then.bundle, opened.bundle))
+        agreed_in = self.agreed_in().get(root)
+        opened = open_agreed(store, agreed, agreed_in)
+        if opened.has_sections and agreed_in != store.cell:
+            self._moved |= {root}
+        return opened
 
 
 def _require_whole(opened: OpenedBundle) -> None:

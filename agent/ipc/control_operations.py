@@ -347,12 +347,14 @@ class VerdictAnswer(Struct):
 
 class TrustAnswer(Struct):
     """`bundles`: what owners agreed to, of each root. `heard`: newer packages that wait for an owner. `cell`: the
-    doorbell's, because only requesters of lists' sections that may ask there count."""
+    doorbell's, because only requesters of lists' sections that may ask there count. `agreed_in`: by root, the cell in
+    which an owner agreed to a list with sections."""
 
     roots: tuple[str, ...]
     bundles: tuple[str, ...]
     heard: tuple[str, ...]
     cell: str | None = None
+    agreed_in: dict[str, str] = field(default_factory=dict)
 
 
 class BundleAnswer(Struct):

@@ -160,11 +160,18 @@ def test_trust_is_shown_as_it_was_signed_and_a_bundle_says_what_it_changed(door:
         "bundles": [newer.decode()],
         "heard": [],
         "cell": cell_of(*DOOR),
+        "agreed_in": {},
     }
     gone = samples.bundle(version=3, requesters=bundle().requesters[:1])
     assert answer(door, "trust_bundle", signed(gone, ROOT))[0]["removed"] == ["harbour-fire"]
     door.obey(TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
-    assert answer(door, "trust")[0] == {"roots": [], "bundles": [], "heard": [], "cell": cell_of(*DOOR)}
+    assert answer(door, "trust")[0] == {
+        "roots": [],
+        "bundles": [],
+        "heard": [],
+        "cell": cell_of(*DOOR),
+        "agreed_in": {},
+    }
 
 
 def test_a_device_names_its_keys_its_epoch_and_whether_owners_wait(door: Door) -> None:

@@ -224,8 +224,10 @@ def test_an_agreement_at_one_place_holds_at_another_only_for_what_the_owner_saw_
     door = Door.enrolled()
     trust(door).accept(sent(2, both))
     assert names(door) == {"local-1", "harbour-police"}
+    assert trust(door).agreed_in() == {ROOT: HERE}
     door.custodian.move_to((53.7, 10.2))
     assert names(door) == {"local-1", "harbour-police"}, "local-8 waits, though its section is stored"
+    assert trust(door).agreed_in() == {ROOT: HERE}, "owners' clients show the same"
     door.custodian.move_to(custodians.DOOR)
     assert names(door) == {"local-1", "harbour-police"}
     door.close()

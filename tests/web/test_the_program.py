@@ -98,6 +98,8 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
         for name, row in packages[group].items()
     }
     refused = {"mixed": "error.mixed-package", "malformed": "malformed"}
+    agreed, both = ["local-1"], ["local-1", "local-3"]
+    assert found["moved"] == [agreed, agreed, both, both], "those that the owner saw at both places"
     assert found["sections"] == {
         name: refused.get(row["verdict"], row["requesters"]) for name, row in packages["sections"].items()
     }

@@ -101,6 +101,14 @@ for (const [name, row] of Object.entries(packages.sections)) {
   found.sections[name] = names;
 }
 
+const moved = new TrustStore(new Map([[rootKey.id, rootKey]]), {}, "288-379");
+const country = utf8(packages.sections["all, in the north"].package);
+found.moved = [];
+for (const [heard, agreedIn] of [[undefined, "287-379"], [country, "287-379"], [undefined, "288-379"], [undefined]]) {
+  await moved.acceptShown(country, /** @type {Uint8Array | undefined} */ (heard), /** @type {any} */ (agreedIn));
+  found.moved.push(moved.bundles.get(rootKey.id)?.requesters.map((each) => each.id));
+}
+
 const held = new TrustStore(new Map([[rootKey.id, rootKey]]));
 const [listed] = trust.requesters(rootKey.id);
 const signer = (await parseKey(listed.keys[0].key)).id;

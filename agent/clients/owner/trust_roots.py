@@ -13,7 +13,7 @@ from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.statements import sign_and_submit
 from agent.clients.owner.sync import DeviceChannel, SyncedDevice, sync
-from agent.core.trust_change import narrowed
+from agent.core.trust_change import narrowed, open_agreed
 from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.ipc.control_operations import GetTrust, SubmitBundle
 from agent.wire.identities import PublicKey, parse_public_key
@@ -50,7 +50,7 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
     roots = [parse_public_key(text) for text in answer.roots]
     agreed, heard = (_by_root(store, texts) for texts in (answer.bundles, answer.heard))
     for root in agreed.keys() | heard.keys():
-        store = _with_shown(store, agreed.get(root), heard.get(root))
+        store = _with_shown(store, agreed.get(root), heard.get(root), answer.agreed_in.get(root))
     known = met.known.with_trust(store)
     if known != met.known:
         keys.memory.remember(known)
@@ -121,16 +121,17 @@ def _by_root(store: TrustStore, shown: Iterable[str]) -> dict[str, bytes]:
     return {root: data for root, data in found.items() if root in store.roots}
 
 
-def _with_shown(store: TrustStore, agreed: bytes | None, heard: bytes | None) -> TrustStore:
-    """Returns `store` with what the device shows of one root: what an owner agreed to, less what a newer package takes
-    away. One of both is the newest that this machine has seen, or newer."""
+def _with_shown(store: TrustStore, agreed: bytes | None, heard: bytes | None, agreed_in: str | None) -> TrustStore:
+    """Returns `store` with what the device shows of one root: what an owner agreed to in the cell `agreed_in`, less
+    what a newer package takes away. One of both is the newest that this machine has seen, or newer."""
     try:
+        before = open_agreed(store, agreed, agreed_in) if agreed is not None else None
         if heard is None:
-            assert agreed is not None  # noqa: S101 — one of both is there
-            return store.accept(agreed)[0]
+            assert before is not None  # noqa: S101 — one of both is there
+            store.require_newest(before)
+            return store.with_bundle(before.bundle, before.seen)
         newest = store.open(heard)
         store.require_newest(newest)
-        before = store.open(agreed) if agreed is not None else None
         _require_one_chain(before, newest)
         return store.with_bundle(narrowed(before.bundle if before else None, newest.bundle), newest.seen)
     except RequestError as error:

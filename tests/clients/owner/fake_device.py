@@ -129,6 +129,8 @@ class FakeDevice:
     trust_changes: list[bytes] = field(default_factory=list)
     bundles: dict[str, bytes] = field(default_factory=dict)
     heard: dict[str, bytes] = field(default_factory=dict)
+    cell: str | None = None
+    agreed_in: dict[str, str] = field(default_factory=dict)
     tips: list[dict[str, str]] = field(default_factory=list)
     yes: dict[str, tuple[bytes, bytes | None, tuple[bytes, ...]]] = field(default_factory=dict)
     """By disclosure: the approval or tip and the co-approval, in their envelopes, and the records of what they name."""
@@ -522,6 +524,8 @@ class FakeDevice:
             "roots": [root.text for root in self.trust.roots.values()],
             "bundles": [data.decode() for data in self.bundles.values()],
             "heard": [data.decode() for data in self.heard.values()],
+            "cell": self.cell,
+            "agreed_in": self.agreed_in,
         }
 
     def on_trust_changes(self, body: bytes) -> bytes:

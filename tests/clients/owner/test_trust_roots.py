@@ -86,6 +86,31 @@ def test_a_newer_bundle_that_another_owner_gave_is_remembered_too(home: Home) ->
         trust_state(home.device, home.keys)
 
 
+def test_after_a_move_only_the_requesters_that_the_owner_saw_at_both_places_are_agreed_to(
+    device: FakeDevice, enrolled: OwnerKeys
+) -> None:
+    """A stored section can hold a requester of the new place. The owner has not agreed to it, and is told that it
+    joined."""
+    add_trust_root(device, enrolled, ROOT, clock=now)
+    root = samples.ROOT_KEY.id
+    package, cell, _, names = package_vectors.sections()["all, in the north"]
+    assert cell is not None
+    device.bundles[root], device.cell, device.agreed_in = package, cell, {root: cell}
+
+    def agreed() -> tuple[str, ...]:
+        return tuple(entry.id for entry in trust_state(device, enrolled).store.bundles[root].requesters)
+
+    assert agreed() == names
+    device.cell = "288-379"
+    assert agreed() == ("local-1",)
+    _, change = bundle_change(device, enrolled, package, clock=now)
+    assert change == TrustDiff(added=("local-3",))
+    device.heard[root] = package
+    assert agreed() == ("local-1",)
+    device.agreed_in = {root: "288-379"}
+    assert agreed() == ("local-1", "local-3")
+
+
 FIRE_KEY = RequesterKey(key=samples.OWNER_KEY.text, from_s=0, until_s=2**31)
 FIRE = samples.requester(id="harbour-fire", name="Harbour Fire", keys=(FIRE_KEY,))
 NEWER = samples.bundle(version=4, requesters=(samples.requester(name="Harbor Police"), FIRE))

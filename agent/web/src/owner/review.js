@@ -49,7 +49,8 @@ export async function trusted(synced) {
   const found = new TrustStore(new Map(chosen.map((key) => [key.id, key])), synced.known.bundles, answer.cell);
   const agreed = new Map(answer.bundles.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   const heard = new Map(answer.heard.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
-  for (const root of found.roots.keys()) await found.acceptShown(agreed.get(root), heard.get(root));
+  for (const root of found.roots.keys())
+    await found.acceptShown(agreed.get(root), heard.get(root), answer.agreed_in?.[root]);
   await rememberBundles(synced.device.id, found.newest);
   const shown = await Promise.all(answer.roots.map(parseKey));
   return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown, heard };

@@ -1358,6 +1358,7 @@ export interface TrustAnswer {
   bundles: string[];
   heard: string[];
   cell?: string | null;
+  agreed_in?: Record<string, string>;
 }
 
 export interface UpdateAnswer {

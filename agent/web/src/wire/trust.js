@@ -77,10 +77,15 @@ export class TrustStore {
    *
    * @param {Uint8Array | undefined} agreed
    * @param {Uint8Array | undefined} heard
+   * @param {string} [agreedIn] the doorbell's cell at the time of the agreement
    */
-  async acceptShown(agreed, heard) {
-    if (agreed && !heard) return void (await this.accept(agreed));
-    const before = agreed && (await this.open(agreed));
+  async acceptShown(agreed, heard, agreedIn) {
+    const before = agreed && (await this.#openAgreed(agreed, agreedIn));
+    if (before && !heard) {
+      this.requireNewest(before);
+      this.#note(before);
+      this.#agree(before);
+    }
     if (!heard) return;
     const opened = await this.open(heard);
     this.requireNewest(opened);
@@ -90,6 +95,21 @@ export class TrustStore {
       throw new OpenError("error.forked-package");
     if (before) this.#agree(before);
     this.heard.set(opened.bundle.root, opened.bundle);
+  }
+
+  /**
+   * Opens what an owner agreed to. A section can hold requesters of several cells, and the owner saw those of one. In
+   * another cell the agreement holds for the requesters of both (agent/core/trust_change.py, open_agreed).
+   *
+   * @param {Uint8Array} bytes
+   * @param {string | undefined} agreedIn
+   */
+  async #openAgreed(bytes, agreedIn) {
+    const opened = await this.open(bytes);
+    if (!isPackage(bytes) || agreedIn === (this.cell ?? undefined)) return opened;
+    const then = (await openPackage(bytes, this.roots, agreedIn ?? null)).bundle.requesters.map((each) => each.id);
+    const requesters = opened.bundle.requesters.filter((each) => then.includes(each.id));
+    return { ...opened, bundle: { ...opened.bundle, requesters } };
   }
 
   /** @param {OpenedBundle} opened */
