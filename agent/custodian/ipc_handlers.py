@@ -225,8 +225,11 @@ class UplinkIpcHandler:
         *,
         is_sound: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`is_sound` returns False if the program was changed: then no server is named. `relay` returns the relay with
-        the present addresses, `health` the sealed report to the installer, `time` the beats for witnesses."""
+        """`is_sound` returns False if the program was changed: then it gets only what its alerts need.
+
+        `relay` returns the relay with the present addresses, `health` the sealed report to the installer, `time` the
+        beats for witnesses.
+        """
         self._is_sound = is_sound
         self._time = time
         self._health = health
@@ -248,9 +251,11 @@ class UplinkIpcHandler:
             self._changed.notify_all()
 
     def handle(self, question: FromUplink) -> RoleAnswer:
+        if not self._is_sound() and (answer := self._answer_to_changed(question)) is not None:
+            return answer
         match question:
             case GetUplinkConfig():
-                return self.addressing if self._is_sound() else UplinkConfig()
+                return self.addressing
             case DeliverMessage(topic=topic, payload=payload):
                 receipt = self._custody.on_message(topic, payload)
                 return TransferReceipt(None if receipt is None else strictjson.encode(receipt))
@@ -277,7 +282,7 @@ class UplinkIpcHandler:
                     raise RequestError("No Home Assistant is configured.")
                 return HomeStateReply(self._home.collect(presses, _NEWS_S))
             case GetRelay():
-                return self._relay() if self._is_sound() else RelayReply()
+                return self._relay()
             case DeliverLinkFrames(frames=frames):
                 if self._link is not None:
                     self._link.deliver(frames)
@@ -295,6 +300,26 @@ class UplinkIpcHandler:
             case ReportStatus(status=status):
                 self._reports.record("uplink", status)
                 return Ack()
+
+    def _answer_to_changed(self, question: FromUplink) -> RoleAnswer | None:
+        """Answers a changed program: no broker, relay or witness, and nothing to send. None for everything else, as for
+        alerts and Home Assistant."""
+        match question:
+            case GetUplinkConfig():
+                return UplinkConfig()
+            case GetRelay():
+                return RelayReply()
+            case GetBeat():
+                return OutgoingBeat(0, ())
+            case GetHealthReport():
+                return HealthReportReply(b"")
+            case GetOutgoing():
+                return OutgoingDisclosures(())
+            case BeginSending():
+                return SendingAllowed(False)
+            case PollLinkFrames():
+                return LinkFrames(self._nothing_to_poll())
+        return None
 
     def _nothing_to_poll(self) -> tuple[()]:
         """Answers slowly if alerts or the link are not configured.  Otherwise the uplink would poll continuously."""

@@ -264,8 +264,8 @@ def _make(versions: Versions, name: str, source: Path, wheelhouse: Path | None, 
     emulator there takes minutes or never ends, so only the program's start is tried.
     """
     if versions.is_complete(name):
-        if environment.put_kernel(versions.folder(name), wheelhouse):
-            integrity.keep_hashes(versions.folder(name))
+        version = versions.folder(name)
+        environment.put_kernel(version, wheelhouse, lambda file, made: integrity.add_hash(version, file, made))
         return
     say(f"Making version {name}")
     folder = versions.begin(name, source)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from installation import kernel
@@ -59,16 +60,26 @@ def build(version: Path, wheelhouse: Path | None) -> None:
     _launchers(version)
 
 
-def put_kernel(version: Path, wheelhouse: Path | None) -> bool:
-    """Adds the motion detector's native kernel if `version` has none, because a compiler may have been installed
-    since. Returns whether it did."""
-    if (version / "venv" / kernel.LIBRARY).is_file():
-        return False
-    missing = kernel.put(version / "app", version / "venv", wheelhouse)
-    if missing:
-        say(f"Motion detection runs without its native kernel, at several times its cost: {missing}")
-        say("To have it:  sudo apt-get install gcc libc6-dev, then this command again")
-    return not missing
+def put_kernel(
+    version: Path, wheelhouse: Path | None, announce: Callable[[Path, Path], None] = lambda _name, _made: None
+) -> None:
+    """Adds the motion detector's native kernel if `version` has none, because a compiler may have been installed since.
+
+    It is made elsewhere. `announce` gets its name below the version and the file, before that comes to its place.
+    """
+    name = Path("venv") / kernel.LIBRARY
+    if (version / name).is_file():
+        return
+    # Beside the versions: the next run sweeps what a kill leaves.
+    with tempfile.TemporaryDirectory(dir=version.parent, prefix=".kernel-") as folder:
+        missing = kernel.put(version / "app", Path(folder), wheelhouse)
+        if missing is None:
+            announce(name, Path(folder) / kernel.LIBRARY)
+            (version / name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / kernel.LIBRARY).replace(version / name)
+            return
+    say(f"Motion detection runs without its native kernel, at several times its cost: {missing}")
+    say("To have it:  sudo apt-get install gcc libc6-dev, then this command again")
 
 
 def _launchers(version: Path) -> None:

@@ -15,27 +15,40 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from installation.places import Places
 from installation.versions import Versions
 
-__all__ = ["changes_of", "keep_hashes", "verify"]
+__all__ = ["add_hash", "changes_of", "keep_hashes", "verify"]
 
 _SUMS = "SHA256SUMS"
 _LINKS = "LINKS"
-_OWN = frozenset({_SUMS, _LINKS, "complete"})
+_OWN = frozenset({_SUMS, _LINKS, f".{_SUMS}.new", f".{_LINKS}.new", "complete"})
+_UNFINISHED = "the comparison did not end"
 _MOST_NAMED = 20
 _CHUNK = 1 << 20
+_LARGEST_BYTES = 1 << 30
+_MOST_S = 240
+"""The comparison ends by then, before systemd ends it without a word. A failing card can read one block for minutes."""
 
 
 def keep_hashes(version: Path) -> None:
     """Writes the hashes of a complete version. Call it before the version counts as complete."""
     files, links = _now(version)
-    (version / _SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())))
-    (version / _LINKS).write_text("".join(f"{name}\t{target}\n" for name, target in sorted(links.items())))
+    _write(version / _SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())))
+    _write(version / _LINKS, "".join(f"{name}\t{target}\n" for name, target in sorted(links.items())))
+
+
+def add_hash(version: Path, name: Path, made: Path) -> None:
+    """Adds the hash of a file that comes to a complete version as `name`. `made`: the file, which is synced first."""
+    with made.open("rb") as file:
+        os.fsync(file.fileno())
+    _write(version / _SUMS, f"{(version / _SUMS).read_text()}{_sha256(made)}  {name}\n")
 
 
 def changes_of(version: Path) -> list[str]:
@@ -58,7 +71,11 @@ def verify(places: Places) -> bool:
     name = versions.current()
     if name is None:
         return False
-    found = changes_of(versions.folder(name))
+    try:
+        with _alarm(_MOST_S):
+            found = changes_of(versions.folder(name))
+    except TimeoutError:
+        found = [_UNFINISHED]
     if found and (versions.current() != name or _is_installing(places)):
         return False
     for each in found[:_MOST_NAMED]:
@@ -68,10 +85,38 @@ def verify(places: Places) -> bool:
 
 def _lines(path: Path, between: str) -> list[tuple[str, str]]:
     """Returns the two parts of each line. Raises `OSError`, and `ValueError` for another line."""
+    if path.is_symlink() or not path.is_file():  # a FIFO would wait for ever
+        raise ValueError(path)
     parted = [line.partition(between) for line in path.read_text().splitlines()]
     if not all(middle for _, middle, _ in parted):
         raise ValueError(path)
     return [(first, last) for first, _, last in parted]
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raises `TimeoutError` inside the block after that time."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes the file completely or not at all."""
+    making = path.with_name(f".{path.name}.new")
+    with making.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    making.replace(path)
 
 
 def _report(path: Path, found: list[str]) -> bool:
@@ -113,11 +158,13 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _sha256(path: Path) -> str:
-    """Returns the hash, or a word for a file that gives no bytes: a FIFO would wait for ever."""
+    """Returns the hash, or a word for a file that gives no bytes, such as a FIFO, or too many."""
     total = hashlib.sha256()
     try:
         if not path.is_file():
             return "no file"
+        if path.stat().st_size > _LARGEST_BYTES:
+            return "too large"
         with path.open("rb") as file:
             while data := file.read(_CHUNK):
                 total.update(data)

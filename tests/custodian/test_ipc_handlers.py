@@ -37,6 +37,7 @@ from agent.ipc.protocol import (
     DeliverMessage,
     FromUplink,
     GetAlertChannels,
+    GetBeat,
     GetCaptureCertificate,
     GetErasedSegments,
     GetHealthReport,
@@ -57,6 +58,7 @@ from agent.ipc.protocol import (
     LinkFrames,
     LiveViewers,
     Notify,
+    OutgoingBeat,
     OutgoingDisclosures,
     OutgoingVersion,
     OwnerSettingsReply,
@@ -388,18 +390,26 @@ def test_the_uplink_sends_what_the_custodian_lets_it_send(clock: SteppedClock) -
     assert asked.handle(BeginSending(OUTBOX.disclosure)) == SendingAllowed(False)
 
 
-def test_a_changed_program_is_given_no_server_but_still_its_alerts(clock: SteppedClock) -> None:
+def test_a_changed_program_is_given_no_server_but_those_of_its_alerts_and_sends_nothing(
+    clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     is_sound = True
     asked = UplinkIpcHandler(
         Custody(), ADDRESSING, StatusReports(clock), relay=lambda: RelayReply("relay.example", 8885),
-        is_sound=lambda: is_sound,
+        health=lambda: b"sealed", is_sound=lambda: is_sound,
     )  # fmt: skip
     asked.home_address = HomeAddress(host="home.example")
     assert asked.handle(GetUplinkConfig()) == ADDRESSING
     assert asked.handle(GetRelay()) == RelayReply("relay.example", 8885)
     is_sound = False
+    monkeypatch.setattr("agent.custodian.ipc_handlers._ALERTS_S", 0.0)
     assert asked.handle(GetUplinkConfig()) == UplinkConfig()
     assert asked.handle(GetRelay()) == RelayReply()
+    assert asked.handle(GetBeat()) == OutgoingBeat(0, ())
+    assert asked.handle(GetHealthReport()) == HealthReportReply(b"")
+    assert asked.handle(GetOutgoing()) == OutgoingDisclosures(())
+    assert asked.handle(BeginSending(OUTBOX.disclosure)) == SendingAllowed(False)
+    assert asked.handle(PollLinkFrames()) == LinkFrames(())
     assert asked.handle(GetHomeAssistant()) == HomeAssistantReply(HomeAddress(host="home.example"))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from installation import __main__ as installer  # noqa: E402
-from installation.integrity import changes_of, keep_hashes, verify  # noqa: E402
+from installation import integrity  # noqa: E402
+from installation.integrity import add_hash, changes_of, keep_hashes, verify  # noqa: E402
 from installation.places import ENABLED, UNITS, Places  # noqa: E402
 from installation.versions import Versions  # noqa: E402
 from installation.words import FailedError  # noqa: E402
@@ -113,6 +116,51 @@ def test_the_report_goes_once_the_program_is_as_it_was(places: Places) -> None:
     consent.write_text("table")
     assert verify(places)
     assert report(places) is None
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "LINKS"])
+def test_a_list_of_hashes_that_would_never_end_is_a_change(places: Places, name: str) -> None:
+    """A thief would otherwise only have to make a FIFO of it."""
+    fifo(places.current / name)
+    assert changes_of(places.current) == ["SHA256SUMS"]
+
+
+def test_a_file_that_is_too_large_to_compare_is_a_change(places: Places) -> None:
+    path = places.current / "app/agent/core/consent.py"
+    with path.open("r+b") as file:
+        file.truncate(1 << 41)
+    assert changes_of(places.current) == ["app/agent/core/consent.py"]
+
+
+def test_a_comparison_that_does_not_end_is_reported(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing card reads one block for minutes. systemd would end the comparison without a word."""
+    monkeypatch.setattr(integrity, "_MOST_S", 0.05)
+    monkeypatch.setattr(integrity, "_sha256", lambda _: time.sleep(60))
+    assert verify(places)
+    found = report(places)
+    assert found is not None
+    assert (found.count, found.files) == (1, ("the comparison did not end",))
+    unit = (ROOT / "systemd/doorward-integrity.service").read_text()
+    assert "TimeoutStartSec=5min" in unit
+
+
+def test_a_kernel_that_comes_later_is_known_before_it_is_in_its_place(places: Places, tmp_path: Path) -> None:
+    version, made = places.current.resolve(), tmp_path / "motion-kernel.so"
+    made.write_bytes(b"library")
+    name = Path("venv/lib/motion-kernel.so")
+    add_hash(version, name, made)
+    assert changes_of(version) == [str(name)], "only a power cut at this moment leaves this"
+    (version / "venv/lib").mkdir()
+    made.rename(version / name)
+    assert changes_of(version) == []
+    (version / ".SHA256SUMS.new").touch()
+    assert changes_of(version) == [], "a cut while the list was written leaves this"
+
+
+def test_no_unit_of_root_adds_compiled_files_to_a_version() -> None:
+    for path in (ROOT / "systemd").glob("*.service"):
+        for line in re.findall(r"^ExecStart\w*=.*/usr/bin/python3.*$", path.read_text(), re.MULTILINE):
+            assert "python3 -I -B /opt/doorward" in line, path.name
 
 
 def test_many_changes_are_counted_and_the_first_are_named(places: Places) -> None:

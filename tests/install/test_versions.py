@@ -147,14 +147,17 @@ def test_the_network_comes_along_if_it_was_fetched(tmp_path: Path, source: Path)
 def test_a_kernel_that_could_not_be_made_is_made_when_there_is_a_compiler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "app").symlink_to(ROOT)
-    library = tmp_path / "venv" / kernel.LIBRARY
+    version = tmp_path / "versions" / "one"
+    version.mkdir(parents=True)
+    (version / "app").symlink_to(ROOT)
+    library = version / "venv" / kernel.LIBRARY
     monkeypatch.setenv("CC", "no-such-compiler")
-    put_kernel(tmp_path, None)
+    put_kernel(version, None)
     assert not library.exists()
     assert "apt-get install gcc" in capsys.readouterr().out
     monkeypatch.delenv("CC")
-    put_kernel(tmp_path, None)
+    put_kernel(version, None)
     made = library.stat().st_mtime_ns
-    put_kernel(tmp_path, None)
+    put_kernel(version, None)
+    assert [path.name for path in version.parent.iterdir()] == ["one"]
     assert library.stat().st_mtime_ns == made, "made once"
