@@ -207,3 +207,14 @@ def test_a_cut_in_the_first_copy_leaves_no_half_folder(slots: tuple[Path, Path, 
 
 def test_the_recipe_stays_out_of_what_a_doorbell_installs() -> None:
     assert not [path for path in files_of(ROOT) if "card" in path.parts]
+
+
+def test_the_units_of_a_later_version_are_read_before_anything_of_it_starts() -> None:
+    """systemd reads /etc/systemd/system/doorward-* before /opt/doorward is bound, so it has those of the image."""
+    units = PERSISTENT.parents[3] / "etc/systemd/system"
+    reload = (units / "doorward-reload.service").read_text()
+    assert "\nAfter=doorward-persistent.service local-fs.target\n" in reload
+    assert "\nBefore=sysinit.target\n" in reload, "the others start after it"
+    assert "\nExecStart=/usr/bin/systemctl daemon-reload\n" in reload
+    layer = (CARD / "layer" / "doorward-slots.yaml").read_text()
+    assert re.search(r'enable-units" "\$1" doorward-persistent doorward-reload$', layer, re.MULTILINE)
