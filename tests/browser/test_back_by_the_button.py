@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(600),
 
 OPEN = """
     await page.goto(args.url + "/pair");
-    await page.getByText("I have no code, but my recovery kit or a backup").click();
+    await page.getByText("I have no code, but my keys or my recovery kit").click();
     await page.getByText("I have my recovery kit").click();
     await page.getByLabel("The key on the kit").fill(args.kit);
     const enter = page.locator("details form", {has: page.locator("#kit")}).getByRole("button", {name: "Continue"});
@@ -58,3 +58,21 @@ def test_the_kit_lets_a_new_phone_in_after_a_long_press_and_not_before(tmp_path:
         current = house.solo.custodian.enrolments.current
         assert current is not None
         assert [each.name for each in current.recipients] == ["owner-new"]
+
+        # The same phone after 90 days: it has its keys and no session.
+        assert house.solo._button_held()
+        people.run(
+            "new",
+            """await page.context().clearCookies();
+               await page.goto(args.url + "/pair");
+               await page.getByText("I have no code, but my keys or my recovery kit").click();
+               await page.getByText("I have keys in this browser: owner-new").click();
+               await page.locator("#passphrase").fill(args.passphrase);
+               const own = page.locator("details form", {has: page.locator("#passphrase")});
+               await own.getByRole("button", {name: "Continue"}).click();
+               await page.waitForURL("**/timeline");
+               await page.getByLabel("Passphrase").fill(args.passphrase);
+               await page.getByRole("button", {name: "Unlock", exact: true}).click();
+               await page.locator("nav a[aria-current]").waitFor();""",
+            url=house.url, passphrase=PASSPHRASE,
+        )  # fmt: skip

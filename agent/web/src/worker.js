@@ -67,6 +67,12 @@ let newKit = null;
  */
 let draft = null;
 /**
+ * The recipient of keys that a recovery has kept before the doorbell took them: another try may replace them.
+ *
+ * @type {string | undefined}
+ */
+let untaken;
+/**
  * The key of live view that this browser opens its parts with.
  *
  * @type {{ key: string, opener: LiveOpener } | undefined}
@@ -150,10 +156,10 @@ const operations = {
    */
   async claimWithKeys({ text, passphrase, typed, origin }) {
     const recovery = await keys.readKit(typed);
-    const card = await keys.restore(text, passphrase);
-    await requireKit(recovery, card);
-    const own = await keys.unlock(passphrase);
-    await enrolling.enrolFirst(card, own, recovery);
+    const own = await keys.openBackup(text, passphrase);
+    await requireKit(recovery, own.card);
+    await enrolling.enrolFirst(own.card, own, recovery);
+    await keys.keepBackup(own);
     await enter(own.approval, origin);
     use(own);
   },
@@ -261,12 +267,13 @@ const operations = {
 
   /**
    * Makes new keys with the kit, `typed`. The list of owners that the kit signs leaves out the keys named `replaces`.
-   * When the list takes effect, the phone with those keys loses an owner's rights.
+   * When the list takes effect, the phone with those keys loses an owner's rights. Refused in a browser with keys.
    *
    * @param {{ typed: string, name: string, passphrase: string, replaces: string, origin: string }} options
    */
   async recover({ typed, name, passphrase, replaces, origin }) {
     const recovery = await keys.readKit(typed);
+    await keys.requireNoOthers(untaken);
     const approval = await keys.recoveryApproval(recovery);
     const shown = await readEnrolment((await ask("enrolment")).envelope);
     await requireKit(recovery, shown.value);
@@ -293,7 +300,9 @@ const operations = {
       approvers: [...others(approvers), { name, key: card.approver, mldsa: card.approver_mldsa }],
     });
     await keys.keep(card, secrets, passphrase);
+    untaken = card.recipient;
     await enrolling.enrolNext(change, approval, { [card.recipient]: secrets.identity });
+    untaken = undefined;
     await enter(secrets.approval, origin);
     use(secrets);
   },
@@ -373,28 +382,37 @@ const operations = {
   },
 
   /**
-   * The code of a long press, opened with the kit or with a backup. The backup's keys stay in this browser, sealed.
+   * The code of a long press, opened with the kit, with the keys in this browser (`credential`) or with a backup. The
+   * backup's keys stay in this browser, sealed, if they open the code and the browser has none.
    *
-   * @param {{ sealed: Bytes, typed?: string, text?: string, passphrase?: string }} options
+   * @param {{ sealed: Bytes, typed?: string, credential?: Credential, text?: string, passphrase?: string }} options
    */
-  async openButtonCode({ sealed, typed, text, passphrase }) {
+  async openButtonCode({ sealed, typed, credential, text, passphrase }) {
     if (typed !== undefined) return openButtonCode(sealed, await keys.readKit(typed));
-    await keys.restore(text ?? "", passphrase ?? "");
-    return openButtonCode(sealed, (await keys.unlock(passphrase ?? "")).identity);
+    if (credential !== undefined) return openButtonCode(sealed, (await keys.unlock(credential)).identity);
+    const backup = await keys.openBackup(text ?? "", passphrase ?? "");
+    const code = await openButtonCode(sealed, backup.identity);
+    if (!(await store.keys())) await keys.keepBackup(backup);
+    return code;
   },
 
-  /** @param {{ text: string, passphrase: string, origin: string }} options */
+  /**
+   * Brings keys back from a backup, once the doorbell has taken them for an owner's. Refused in a browser with others.
+   *
+   * @param {{ text: string, passphrase: string, origin: string }} options
+   */
   async restore({ text, passphrase, origin }) {
-    await keys.restore(text, passphrase);
-    return operations.unlock({ credential: passphrase, origin });
+    const own = await keys.openBackup(text, passphrase);
+    await keys.requireNoOthers(own.card.recipient, untaken);
+    await comeIn(own, origin);
+    await keys.keepBackup(own);
+    use(own);
   },
 
   /** @param {{ credential: Credential, origin: string }} options */
   async unlock({ credential, origin }) {
     const own = await keys.unlock(credential);
-    await reachDoorbell(own.approval);
-    await answerWaitingTest(own);
-    await enter(own.approval, origin);
+    await comeIn(own, origin);
     use(own);
   },
 
@@ -806,6 +824,18 @@ async function firstThatOpens(open) {
     }
   }
   throw problem;
+}
+
+/**
+ * Finds the doorbell, at home or over the relay, and enters with these keys.
+ *
+ * @param {{ card: Wire.OwnerCard } & Secrets} own
+ * @param {string} origin
+ */
+async function comeIn(own, origin) {
+  await reachDoorbell(own.approval);
+  await answerWaitingTest(own);
+  await enter(own.approval, origin);
 }
 
 /**

@@ -1,7 +1,7 @@
 // An owner's keys, made in this browser: an age identity that opens, an Ed25519 key that approves, and a recovery kit.
 import { hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { FormatError, OpenError } from "../errors.js";
+import { FormatError, OpenError, PageError } from "../errors.js";
 import {
   generateHybridIdentity,
   hybridIdentity,
@@ -176,10 +176,12 @@ export async function backup() {
 }
 
 /**
+ * The keys in a backup file. Stores nothing: check that they are of use, then call `keepBackup`.
+ *
  * @param {string} text
  * @param {string} passphrase
  */
-export async function restore(text, passphrase) {
+export async function openBackup(text, passphrase) {
   let parsed;
   try {
     parsed = JSON.parse(text);
@@ -190,7 +192,24 @@ export async function restore(text, passphrase) {
     throw new FormatError("error.backup");
   const sealed = unbase64(parsed.sealed);
   const secrets = readSecrets(await openWithPassphrase(sealed, passphrase));
-  const card = await cardOf(parsed.card.name, secrets, parsed.card.recovery);
-  await store.keepKeys({ card, sealed });
-  return card;
+  return { card: await cardOf(parsed.card.name, secrets, parsed.card.recovery), ...secrets, sealed };
+}
+
+/**
+ * Keeps the keys of a backup file in this browser. If the browser has the same keys, they stay, with their passkey.
+ *
+ * @param {{ card: Wire.OwnerCard, sealed: Bytes }} backup
+ */
+export async function keepBackup({ card, sealed }) {
+  if ((await store.keys())?.card.recipient !== card.recipient) await store.keepKeys({ card, sealed });
+}
+
+/**
+ * Throws an error if this browser has other keys than these, because their private halves may be nowhere else.
+ *
+ * @param {(string | undefined)[]} recipients
+ */
+export async function requireNoOthers(...recipients) {
+  const card = (await store.keys())?.card;
+  if (card && !recipients.includes(card.recipient)) throw new PageError("error.keys-here", { name: card.name });
 }

@@ -7,10 +7,14 @@ import { PageError, RefusedError } from "../errors.js";
 import { pair, sealedButtonCode } from "../link.js";
 import { isCertificateTrusted } from "../ui/certificate.js";
 import { call } from "../ui/client.js";
+import { credentialFields } from "../ui/dialogs.js";
 import { existing, h } from "../ui/dom.js";
 import { handedOver } from "../ui/neighbours.js";
+import { passkey } from "../ui/passkey.js";
 import { explain, t, withCode } from "../ui/texts.js";
 import { backupFields, form, kitField, recoverOwner } from "./setup.js";
+
+/** @import { Credential } from "../types.js" */
 
 export async function pairing() {
   const isTrusted = await isCertificateTrusted();
@@ -18,7 +22,7 @@ export async function pairing() {
   existing("form").hidden = !isTrusted;
   if (isTrusted) {
     takeCode();
-    existing("form").after(comingBack());
+    existing("form").after(await comingBack());
   } else existing("#look-again").addEventListener("click", () => location.reload());
 }
 
@@ -48,12 +52,17 @@ function takeCode() {
   });
 }
 
-/** After a long press of the doorbell's button, the kit or a backup stands for a printed code. */
-function comingBack() {
+/**
+ * After a long press of the doorbell's button, the keys in this browser, the kit or a backup stand for a printed code. If
+ * the browser has keys, they stay: the unlock page asks for them next, and only there an owner can remove them.
+ */
+async function comingBack() {
+  const { name } = await call("state", {}).catch(() => ({ name: null }));
   const typed = kitField();
   const { file, passphrase, fields } = backupFields();
   const withKit = async () => {
     await comeIn({ typed: typed.value });
+    if (name) return location.assign("/timeline");
     const place = h("div.page");
     existing("main").replaceChildren(place);
     await recoverOwner(place, await call("hello"), typed.value);
@@ -68,16 +77,31 @@ function comingBack() {
     h("summary", t("pair.back")),
     h("p", t("pair.back.text")),
     h("p.quiet", t("pair.back.stranger")),
+    name && (await ownKeys(name)),
     h(
       "details",
       h("summary", t("back.kit")),
       form(t("pair.button"), withKit, h("label", { for: "kit" }, t("back.kit.label")), typed),
     ),
-    h("details", h("summary", t("back.backup")), form(t("pair.button"), withBackup, ...fields)),
+    h(
+      "details",
+      h("summary", t("back.backup")),
+      form(t("pair.button"), withBackup, ...fields, name && h("p.help", t("pair.back.stay", { name }))),
+    ),
   );
 }
 
-/** @param {{ typed?: string, text?: string, passphrase?: string }} means */
+/** @param {string} name of the owner with the keys in this browser */
+async function ownKeys(name) {
+  const asking = credentialFields(await passkey());
+  const withOwn = async () => {
+    await comeIn({ credential: await asking.credential() });
+    location.assign("/timeline");
+  };
+  return h("details", h("summary", t("pair.back.here", { name })), form(t("pair.button"), withOwn, asking.element));
+}
+
+/** @param {{ typed?: string, credential?: Credential, text?: string, passphrase?: string }} means */
 async function comeIn(means) {
   const sealed = await sealedButtonCode();
   if (!sealed) throw new PageError("pair.back.closed");
