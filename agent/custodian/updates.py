@@ -171,6 +171,7 @@ class Updates:
 
     def on_time(self) -> None:
         """Runs every few seconds: tells news once, chooses a security update if an owner wants that, keeps the wish."""
+        self._end_wish()
         if self.state is None:
             return
         self._tell()
@@ -196,6 +197,21 @@ class Updates:
         with self._decisions.one():
             self._ledger.write(EntryKind.UPDATE_CHOSEN, reason="automatic")
             self._put(wish)
+
+    def _end_wish(self) -> None:
+        """Forgets a wish if its version or a newer one runs, also if a person with root installed it.
+
+        Otherwise it would be carried out again after root went back to the version before.
+        """
+        wish = self.wish
+        if wish is None or numbers(wish.version) > numbers(self._running):
+            return
+        try:
+            self._places.wish.unlink(missing_ok=True)
+        except OSError as error:
+            self._log.error("wish_not_removed", error=str(error))
+        with self._decisions.one():
+            self._journal.remove(_WISH)
 
     def _is_open(self, wish: UpdateWish) -> bool:
         """Returns whether root still has to carry this wish out."""

@@ -96,6 +96,11 @@ class ReleaseStore:
         running = version if result is UpdateResult.INSTALLED else before.running
         self._put(UpdateState(v=1, running=running, checked_ms=before.checked_ms, offer=offer, outcome=outcome))
 
+    def restore(self, before: UpdateState) -> None:
+        """Writes the outcome of `before` again, because what was recorded after it did not happen."""
+        now = self.state
+        self._put(msgspec.structs.replace(now, outcome=before.outcome, trouble=now.trouble or before.trouble))
+
     def _admit(self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool) -> Offer | None:
         require_clock(reading, by_hand=by_hand)
         for folder in (self._trusted, self._repository, self._targets):

@@ -91,6 +91,7 @@ class RootStep:
             return self._install(offer, wish, by_hand=by_hand)
 
     def _install(self, offer: Offer, wish: str, *, by_hand: bool) -> UpdateResult:
+        wish = wish or self._carried_out
         # First, so that a version that takes the board down is not tried again at each boot.
         self.store.record(offer.version, UpdateResult.INTERRUPTED, wish, self.now())
         result = UpdateResult.REFUSED
@@ -108,21 +109,30 @@ class RootStep:
     def go_back(self, run_installer: Callable[[], bool]) -> bool:
         """Runs the version before again. Returns False if the present one runs on. Raises `UpdateError` as `install`.
 
-        The outcome is written first: a power cut after the switch must not let an automatic update undo it. If the
-        present version stays, it counts as installed again.
+        The outcome is written first: a power cut after the switch must not let an automatic update undo it. The wish
+        that was carried out stays in it, because the custodian keeps that wish and would have it carried out again. If
+        the present version stays, the outcome before is written again.
         """
         with self._alone():
-            running, has_state = self.store.state.running, (self.store.folder / "state.json").exists()
+            with suppress(OSError):  # the custodian's folder: anything may be there
+                (self.wishes / "wish.json").unlink()
+            before, has_state = self.store.state, (self.store.folder / "state.json").exists()
             if not has_state:  # this doorbell looks for no updates
                 return run_installer()
-            self.store.record(running, UpdateResult.TAKEN_BACK, "", self.now())
+            self.store.record(before.running, UpdateResult.TAKEN_BACK, self._carried_out, self.now())
             gone = False
             try:
                 gone = run_installer()
             finally:
                 if not gone:
-                    self.store.record(running, UpdateResult.INSTALLED, "", self.now())
+                    self.store.restore(before)
         return gone
+
+    @property
+    def _carried_out(self) -> str:
+        """Returns the id of the newest wish that was carried out. What a person does by hand does not open it again."""
+        outcome = self.store.state.outcome
+        return "" if outcome is None else str(outcome.wish)
 
     @property
     def _incoming(self) -> Path:

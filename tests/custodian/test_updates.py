@@ -125,6 +125,41 @@ def test_a_choice_survives_a_power_cut_until_root_has_carried_it_out(house: Hous
     assert house.updates.show()["chosen"] is False
 
 
+@pytest.mark.parametrize("wish_of_outcome", ["the owner's", ""])
+def test_an_old_yes_does_not_bring_a_version_again_that_was_taken_back(house: House, wish_of_outcome: str) -> None:
+    """Without a wish in the outcome, the version was installed by hand after the owner had chosen it."""
+    house.root_says(offer=offer())
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    wish = house.wish()
+    assert wish is not None
+    of = wish.id if wish_of_outcome else ""
+    house.root_says(outcome=UpdateOutcome(version="0.2.1", result=UpdateResult.INSTALLED, at_ms=1, wish=of))
+    house.start(running="0.2.1")
+    house.updates.on_time()
+    assert (house.wish(), house.updates.wish) == (None, None), "it runs, so it is not wished for"
+    house.root_says(
+        offer=offer(), outcome=UpdateOutcome(version="0.2.1", result=UpdateResult.TAKEN_BACK, at_ms=2, wish=of)
+    )
+    house.start(running="0.2.0")
+    house.updates.on_time()
+    assert house.wish() is None
+    assert house.updates.show()["chosen"] is False
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    again = house.wish()
+    assert again is not None
+    assert again.id != wish.id, "a new yes counts"
+
+
+def test_a_wish_for_a_newer_version_than_the_one_that_runs_stays(house: House) -> None:
+    house.root_says(offer=offer("0.2.2"))
+    house.door.obey(UpdateChoice(**stated(), version="0.2.2", sha256=SHA))
+    wish = house.wish()
+    house.start(running="0.2.1")
+    house.root_says()
+    house.updates.on_time()
+    assert house.updates.wish == wish is not None
+
+
 def test_a_wish_that_root_did_not_hear_of_is_written_again_after_ten_minutes(house: House) -> None:
     house.root_says(offer=offer())
     house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))

@@ -314,6 +314,80 @@ def test_a_way_back_is_in_the_state_before_it_begins_and_a_version_that_stays_co
             newer.go_back(installer(gone=True))
 
 
+def newer_step(house: House) -> RootStep:
+    """Root's step after 0.2.1 was installed."""
+    step = house.step()
+    there = Machine("0.2.1", machine().architecture, "13")
+    store = ReleaseStore(step.store.folder, house.repository.first_root, there)
+    return RootStep(store, step.staging, step.wishes, step.opt, reading, step.install_tree)
+
+
+def back_to_before(house: House) -> bool:
+    house.versions.switch("0.2.0")
+    return True
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_an_owners_old_yes_does_not_bring_a_version_again_that_was_taken_back(tmp_path: Path, by_hand: bool) -> None:
+    house = House(tmp_path)
+    house.release()
+    house.update()
+    if by_hand:
+        house.step().store.record("0.2.1", UpdateResult.INSTALLED, "", reading())
+    assert newer_step(house).go_back(lambda: back_to_before(house))
+    assert not (house.places.runtime / "update" / "wish.json").exists()
+    house.stage()
+    house.step().run()
+    state = house.step().store.state
+    assert state.offer is not None, "an owner may still choose it"
+    assert state.outcome is not None
+    assert (state.outcome.result, state.outcome.wish) == (UpdateResult.TAKEN_BACK, "" if by_hand else WISH)
+    if not by_hand:  # the custodian has it in its journal, and writes it again
+        house.wish(state.offer.version, state.offer.sha256)
+        house.step().run()
+    assert house.versions.current() == "0.2.0"
+    house.wish(state.offer.version, state.offer.sha256, "cd" * 16)
+    house.step().run()
+    assert house.versions.current() == "0.2.1", "a new yes does"
+
+
+@pytest.mark.parametrize("spoiled", ["folder", "nothing"])
+def test_a_wish_that_cannot_be_removed_does_not_keep_root_from_going_back(tmp_path: Path, spoiled: str) -> None:
+    house = House(tmp_path)
+    house.release()
+    house.update()
+    wish = house.places.runtime / "update" / "wish.json"
+    wish.unlink()
+    if spoiled == "folder":
+        wish.mkdir()
+    assert newer_step(house).go_back(lambda: back_to_before(house))
+
+
+def test_a_way_back_that_failed_forgets_neither_the_outcome_before_nor_the_offer(tmp_path: Path) -> None:
+    """A version that failed here would be tried again without a yes."""
+    house = House(tmp_path)
+    house.release()
+    house.stage()
+    house.step().run()
+    house.step().store.record("0.2.1", UpdateResult.ROLLED_BACK, WISH, reading())
+    before = house.step().store.state
+    assert before.offer is not None
+    assert not house.step().go_back(lambda: False)
+    assert house.step().store.state == before
+
+
+def test_an_installation_by_hand_that_failed_does_not_open_an_old_wish_again(tmp_path: Path) -> None:
+    house = House(tmp_path, healthy=False)
+    house.release()
+    house.update()
+    offer = house.step().store.state.offer
+    assert offer is not None
+    assert house.step().install(offer, by_hand=True) is UpdateResult.ROLLED_BACK
+    house.healthy = True
+    house.step().run()
+    assert house.versions.current() == "0.2.0"
+
+
 def _tar(repository: Repository, to: Path) -> Path:
     with tarfile.open(to, "w:", format=tarfile.USTAR_FORMAT) as tar:
         for part in ("metadata", "targets"):
