@@ -29,6 +29,8 @@ SOURCE = Path(__file__).resolve().parents[2]
 _ROLLED_BACK = 3
 """Exit status if the new version did not run well and the version before is back (agent/updater/root_step.py)."""
 _BOOTS_ON_TRIAL = 2
+_FAILURES = (FailedError, OSError, RuntimeError, ValueError)
+"""What a step raises after the switch, for example on a read-only system. The version before comes back then."""
 
 
 def main(arguments: list[str]) -> int:
@@ -121,13 +123,20 @@ def install(
     name = _sound_name(versions, _name_of(source))
     if versions.current() != name:
         versions.sweep()
+    is_new = not versions.is_complete(name)
     _make(versions, name, source, wheelhouse or _wheelhouse_beside(source), is_image=system.is_image)
     before = versions.current()
     if before in (None, name):
         return _switch(places, name, text, is_update=is_update)
     with _guarded(system):
-        if is_update:
-            _compare_cameras(versions, system, name, places)
+        try:
+            system.require_links(versions.folder(name))
+            if is_update:
+                _compare_cameras(versions, system, name, places)
+        except FailedError:
+            if is_new:
+                shutil.rmtree(versions.folder(name), ignore_errors=True)
+            raise
         versions.begin_trial(name)
         return _switch(places, name, text, is_update=is_update)
 
@@ -147,12 +156,15 @@ def go_back(places: Places) -> int:
             f"{before} is newer than {now}: this doorbell went back already.",
             "install it with: doorward update install",
         )
+    if not (versions.folder(before) / "SHA256SUMS").is_file():
+        fail(f"{before} has no hashes, so changes to it would not be seen.", "install it again from its package.")
     if integrity.changes_of(versions.folder(before)):
         fail(f"Files of {before} were changed since it was installed.", "install it again from its package.")
     text = _configuration(places, versions.folder(before) / "app", None)
     with _guarded(system):
+        system.require_links(versions.folder(before))
         _compare_cameras(versions, system, before, places)
-        versions.begin_trial(before)
+        versions.begin_trial(before, is_way_back=True)
         return _switch(places, before, text, is_update=True)
 
 
@@ -163,10 +175,10 @@ def _switch(places: Places, name: str, text: str, *, is_update: bool) -> int:
     versions.switch(name)
     try:
         runs_well = _start(places, system, text, is_update=is_update)
-    except FailedError as error:
+    except _FAILURES as error:
         if before in (None, name):
             raise
-        say(f"{error.message} {error.remedy}")
+        _tell(error)
         runs_well = False
     if not runs_well:
         return _roll_back(versions, system, before, name)
@@ -224,8 +236,7 @@ def guard(places: Places) -> int:
         if found is not None and found[0] == current:
             return _resume_trial(places, versions, system, current)
         if found is not None:  # cut before the switch, or on the way back
-            system.prepare()
-            system.apply_options()
+            _prepare_way_back(system)
         system.bring_to(versions.folder(current))
         versions.end_trial()
         versions.sweep()
@@ -243,8 +254,8 @@ def _resume_trial(places: Places, versions: Versions, system: System, name: str)
     try:
         text = places.configuration.read_text(encoding="utf-8", errors="replace")
         runs_well = versions.count_boot() <= _BOOTS_ON_TRIAL and _start(places, system, text, is_update=True)
-    except FailedError as error:
-        say(f"{error.message} {error.remedy}")
+    except _FAILURES as error:
+        _tell(error)
         runs_well = False
     return _end_trial(versions, system, name, runs_well=runs_well)
 
@@ -289,7 +300,6 @@ def _compare_cameras(versions: Versions, system: System, name: str, places: Plac
     with system.without_recorder():
         fine = {each: _camera_works(versions.folder(each), places) for each in (name, str(before))}
     if fine[str(before)] and not fine[name]:
-        shutil.rmtree(versions.folder(name), ignore_errors=True)
         fail(f"{name} gets no pictures from this camera, and {before} does.", "keep this version and report it.")
 
 
@@ -300,19 +310,33 @@ def _camera_works(version: Path, places: Places) -> bool:
 
 def _roll_back(versions: Versions, system: System, before: str | None, name: str) -> int:
     _show_journal()
+    is_way_back = versions.is_way_back()
     if before is None or before == name or versions.roll_back() is None:
         fail(
             f"{name} is installed but does not run well.", "look at:  journalctl -u 'doorward-*' -n 50; doorward doctor"
         )
     versions.end_trial()
-    system.prepare()
-    system.apply_options()
-    system.start()
+    _prepare_way_back(system)
+    system.start(is_way_back=True)
     well = "runs" if system.is_healthy() else "does not run well either"
     print(f"\n{in_words('Error:')} {in_words(f'{name} did not run well on this machine.')}", file=sys.stderr)
     print(f"  {in_words(f'{before} is back, and {well}.')}", file=sys.stderr)
-    shutil.rmtree(versions.folder(name), ignore_errors=True)
+    if not is_way_back:  # a version that ran before stays: this may have been its only bad minute
+        shutil.rmtree(versions.folder(name), ignore_errors=True)
     return _ROLLED_BACK
+
+
+def _prepare_way_back(system: System) -> None:
+    """A step that fails is told, and the next one is done: the services of the bad version must not run on."""
+    for step in (system.prepare, system.apply_options):
+        try:
+            step()
+        except _FAILURES as error:
+            _tell(error)
+
+
+def _tell(error: Exception) -> None:
+    say(f"{error.message} {error.remedy}" if isinstance(error, FailedError) else str(error))
 
 
 def uninstall(places: Places, *, purge: bool) -> int:

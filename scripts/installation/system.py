@@ -5,17 +5,18 @@ from __future__ import annotations
 import grp
 import json
 import math
+import os
 import pwd
 import shutil
 import subprocess
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from installation.places import BACKUP, DROPINS, ENABLED, GUARD, JOIN, SERVICES, UNITS, USERS, Places
-from installation.words import run, say
+from installation.words import fail, run, say
 
 __all__ = ["System"]
 
@@ -42,7 +43,7 @@ class System:
 
     def prepare(self) -> None:
         """Creates users, folders and unit links for the version that `current` names. The links follow `current`
-        automatically."""
+        automatically. Links of units that this version does not have go."""
         places = self._places
         app = places.current / "app" / "systemd"
         missing = [group for group in _BORROWED_GROUPS if not _group_exists(group)]
@@ -59,12 +60,52 @@ class System:
         if self.alive and shutil.which("modprobe"):  # from the next boot on systemd does it
             # Optional: some kernels have no such module, and some systems have no kmod.
             run(["modprobe", "--quiet", "tcp_bbr"], "", check=False)
-        for unit in UNITS:
+        self._unlink_gone()
+        for unit in self._here(UNITS):
             self._link(places.units / unit, app / unit)
         self._link(places.command, places.current / "bin" / "doorward")
         for name in ("vault", "custodian"):
             if not (places.state / name).is_dir():
                 raise RuntimeError(f"{places.state / name} was not made.")
+
+    def require_links(self, version: Path) -> None:
+        """Raises `FailedError` if a version needs a link that is missing in a folder that is read-only.
+
+        Such a version cannot be prepared after the switch. Only a new card or a new slot brings its link.
+        """
+        places, app = self._places, self._places.current / "app" / "systemd"
+        needed = {
+            places.tmpfiles: app / "tmpfiles.d" / "doorward.conf",
+            places.modules: app / "modules-load.d" / "doorward.conf",
+            **{places.units / unit: app / unit for unit in UNITS if (version / "app" / "systemd" / unit).is_file()},
+            places.command: places.current / "bin" / "doorward",
+        }
+        for link, target in needed.items():
+            if not _leads_to(link, target) and not _can_be_written(link.parent):
+                fail(
+                    f"{version.name} needs {link}, which is not there, and its folder is read-only.",
+                    "build a card with this version (docs/releasing.md).",
+                )
+
+    def _here(self, units: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns those units that the version that `current` names has. An installer also goes back to an older one,
+        and `systemctl enable` fails for all if one is missing."""
+        return tuple(unit for unit in units if (self._places.current / "app" / "systemd" / unit).is_file())
+
+    def _unlink_gone(self) -> None:
+        """Stops and unlinks units of another version that `current` does not have.
+
+        A link that stays on a read-only system does no harm.
+        """
+        app = self._places.current / "app" / "systemd"
+        for link in sorted(self._places.units.glob("doorward*")):
+            if not link.is_symlink() or link.readlink().parent != app or link.exists():
+                continue
+            if self.alive:
+                run(["systemctl", "stop", link.name], "", check=False)
+            for each in (*self._places.units.glob(f"*.wants/{link.name}"), link):
+                with suppress(OSError):
+                    each.unlink()
 
     def apply_options(self) -> None:
         """Drop-ins and marks for what the configuration asks for, and only then.
@@ -92,7 +133,7 @@ class System:
         asked = {JOIN: tables.get("page", {}).get("setup_by_camera") is True, BACKUP: "backup" in tables}
         for unit, is_asked in asked.items():
             wants = self._places.units / "doorward.target.wants" / unit
-            if is_asked:
+            if is_asked and self._here((unit,)):
                 self._link(wants, self._places.units / unit)
             elif wants.is_symlink():
                 wants.unlink()
@@ -133,12 +174,16 @@ class System:
             "the device's key could not be made",
         )  # fmt: skip
 
-    def start(self) -> None:
-        """Starts the services. In an image that is being built, it only enables them for the first start."""
+    def start(self, *, is_way_back: bool = False) -> None:
+        """Starts the services. In an image that is being built, it only enables them for the first start.
+
+        `is_way_back`: a failure does not stop it, because without the restart the bad version's processes would run on.
+        """
         if self.alive:
-            run(["systemctl", "daemon-reload"], "systemd did not read the units")
+            run(["systemctl", "daemon-reload"], "systemd did not read the units", check=not is_way_back)
         if self.alive or self.is_image:
-            run(["systemctl", "enable", "--quiet", *ENABLED], "the units could not be enabled")
+            enable = ["systemctl", "enable", "--quiet", *self._here(ENABLED)]
+            run(enable, "the units could not be enabled", check=not is_way_back)
         if self.alive:
             # Restarts of a failed version must not count against this one.
             run(["systemctl", "reset-failed", *(f"{name}.service" for name in SERVICES)], "", check=False)
@@ -256,12 +301,23 @@ class System:
 
     def _link(self, link: Path, target: Path) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
-        if link.is_symlink() and link.readlink() == target:
+        if _leads_to(link, target):
             return
         making = link.with_name(f".{link.name}.new")
         making.unlink(missing_ok=True)
         making.symlink_to(target)
         making.replace(link)
+
+
+def _leads_to(link: Path, target: Path) -> bool:
+    return link.is_symlink() and link.readlink() == target
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Root may write everywhere but on a read-only system. A missing folder would be made in the one above it."""
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
 
 
 def _remove_tree(folder: Path) -> None:

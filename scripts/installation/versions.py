@@ -22,6 +22,7 @@ from installation.places import Places
 __all__ = ["Versions", "numbers_of", "tree_digest"]
 
 _COMPLETE = "complete"
+_WAY_BACK = "back"
 _PARTS = ("agent", "firmware_bridge", "config", "models", "systemd", "requirements", "scripts/installation")
 """`models` exists after `make models`; its presence tells an installation to include the network."""
 _NOT_ON_A_DOORBELL = ("agent/clients", "agent/web/src")
@@ -111,28 +112,41 @@ class Versions:
         self._point(self._places.current, before)
         return before
 
-    def begin_trial(self, name: str) -> None:
-        """Marks `name` as a version to watch. Call it before `switch`."""
+    def begin_trial(self, name: str, *, is_way_back: bool = False) -> None:
+        """Marks `name` as a version to watch. Call it before `switch`.
+
+        `is_way_back`: `name` ran before. If it fails, it stays the version before.
+        """
         self._remember_current(name)  # first: the version before watches the trial
-        self._write_trial(name, 0)
+        self._write_trial(name, 0, is_way_back=is_way_back)
 
     def trial(self) -> tuple[str, int] | None:
         """Returns the version on trial and how many boots have watched it, or None."""
         try:
-            name, boots = self._places.trial.read_text().split()
+            name, boots, *_ = self._places.trial.read_text().split()
             return name, int(boots)
         except (OSError, ValueError):
             return None
+
+    def is_way_back(self) -> bool:
+        """Returns whether the version on trial is one that ran before, and not a new one."""
+        try:
+            return self._places.trial.read_text().split()[2:] == [_WAY_BACK]
+        except OSError:
+            return False
 
     def count_boot(self) -> int:
         """Counts a boot of the version on trial, durably, and returns the number."""
         found = self.trial()
         if found is None:
             return 0
-        self._write_trial(found[0], found[1] + 1)
+        self._write_trial(found[0], found[1] + 1, is_way_back=self.is_way_back())
         return found[1] + 1
 
     def end_trial(self) -> None:
+        found = self.trial()
+        if found is not None and self.is_way_back() and self.current() != found[0] and self.is_complete(found[0]):
+            self._point(self._places.previous, found[0])
         self._places.trial.unlink(missing_ok=True)
         _sync(self._places.opt)
 
@@ -141,10 +155,10 @@ class Versions:
         if now is not None and now != name:
             self._point(self._places.previous, now)
 
-    def _write_trial(self, name: str, boots: int) -> None:
+    def _write_trial(self, name: str, boots: int, *, is_way_back: bool) -> None:
         making = self._places.trial.with_name("trial.new")
         with making.open("w") as file:
-            file.write(f"{name} {boots}\n")
+            file.write(f"{name} {boots} {_WAY_BACK}\n" if is_way_back else f"{name} {boots}\n")
             file.flush()
             os.fsync(file.fileno())
         making.replace(self._places.trial)

@@ -27,9 +27,9 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return run
 
 
-def system(*, alive: bool) -> installation.System:
+def system(*, alive: bool, places: Places | None = None) -> installation.System:
     """As on a machine whose systemd runs (`alive`), or in a chroot."""
-    made = installation.System(Places())
+    made = installation.System(places or Places())
     made.alive, made.is_image = alive, not alive
     return made
 
@@ -41,8 +41,13 @@ def test_an_image_gets_no_key_because_each_card_would_have_the_same(commands: li
     assert [words[-1] for words in commands] == ["init"]
 
 
-def test_in_an_image_the_units_are_enabled_and_nothing_is_started(commands: list[list[str]]) -> None:
-    system(alive=False).start()
+def test_in_an_image_the_units_are_enabled_and_nothing_is_started(commands: list[list[str]], tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "systemd").symlink_to(ROOT / "systemd")
+    places.opt.mkdir(parents=True)
+    places.current.symlink_to(tmp_path)
+    system(alive=False, places=places).start()
     assert commands == [["systemctl", "enable", "--quiet", *ENABLED]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -16,8 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from installation import __main__ as installer  # noqa: E402
+from installation import system as system_module  # noqa: E402
 from installation.integrity import keep_hashes  # noqa: E402
-from installation.places import Places  # noqa: E402
+from installation.places import ENABLED, UNITS, Places  # noqa: E402
 from installation.system import System  # noqa: E402
 from installation.versions import Versions, numbers_of  # noqa: E402
 from installation.words import FailedError  # noqa: E402
@@ -31,6 +33,7 @@ class Machine:
         self.alive = True
         self.is_image = False
         self.done: list[str] = []
+        self.lacks = ""
 
     def prepare(self) -> None:
         self.done.append("prepare")
@@ -38,7 +41,11 @@ class Machine:
     def apply_options(self) -> None:
         self.done.append("options")
 
-    def start(self) -> None:
+    def require_links(self, version: Path) -> None:
+        if self.lacks:
+            raise FailedError(f"{version.name} needs {self.lacks}.", "Build a card.")
+
+    def start(self, *, is_way_back: bool = False) -> None:
         self.done.append("start")
 
     def bring_to(self, version: Path) -> None:
@@ -158,7 +165,7 @@ def test_a_version_is_refused_only_if_the_running_one_gets_pictures_and_it_does_
     else:
         installer._compare_cameras(versions, machine, "new", places)  # type: ignore[arg-type]
     assert machine.done == ["recorder off", "recorder on"]
-    assert versions.folder("new").exists() is not refused
+    assert versions.folder("new").exists(), "the caller knows if it was just made"
     assert versions.current() == "old"
 
 
@@ -373,3 +380,197 @@ def test_without_an_older_version_there_is_no_way_back(places: Places, monkeypat
 
 def test_versions_are_compared_by_their_numbers() -> None:
     assert numbers_of("0.10.0-aa") > numbers_of("0.9.3-bb") > numbers_of("old-cc") == ()
+
+
+@pytest.mark.parametrize("cut", ["none", "power", "kill", "kill before the switch", "kill on the way back"])
+def test_a_version_before_that_failed_its_trial_stays_the_version_before(
+    places: Places, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    """One bad minute of a camera or a network must not take the only way back."""
+    versions, machine = Versions(places), Machine(well=False)
+    versions.end_trial()
+    if cut == "none":
+        assert gone_back(places, machine, monkeypatch) == 3
+    else:
+        versions.begin_trial("old", is_way_back=True)
+        versions.count_boot()
+        if cut != "kill before the switch":
+            versions.switch("old")
+        if cut == "kill on the way back":
+            versions.roll_back()
+        (judged if cut == "power" else guarded)(places, machine, monkeypatch)
+    assert (versions.current(), versions.previous(), versions.trial()) == ("new", "old", None)
+    assert versions.is_complete("old")
+    versions.sweep()
+    assert gone_back(places, Machine(), monkeypatch) == 0
+    assert versions.current() == "old"
+
+
+def test_a_version_before_without_pictures_or_without_its_links_is_not_deleted(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions, machine = Versions(places), Machine()
+    versions.end_trial()
+    with pytest.raises(FailedError, match="gets no pictures"):
+        gone_back(places, machine, monkeypatch, camera=False)
+    machine.lacks = "a link"
+    with pytest.raises(FailedError, match="old needs a link"):
+        gone_back(places, machine, monkeypatch)
+    assert (versions.current(), versions.previous(), versions.trial()) == ("new", "old", None)
+    assert versions.is_complete("old")
+
+
+def installed(places: Places, machine: Machine, monkeypatch: pytest.MonkeyPatch, camera: bool = True) -> int:
+    """Installs "new" over "old", as an update."""
+    monkeypatch.setattr(installer, "System", lambda _: machine)
+    monkeypatch.setattr(installer, "_show_journal", lambda: None)
+    monkeypatch.setattr(installer, "_configuration", lambda *_: "")
+    monkeypatch.setattr(installer, "_configure", lambda *_: None)
+    monkeypatch.setattr(installer.camera, "install_packages", lambda _: None)
+    monkeypatch.setattr(installer, "_name_of", lambda _: "new")
+    monkeypatch.setattr(installer, "_make", make_new(places))
+    monkeypatch.setattr(installer, "_camera_works", lambda version, _: camera or version.name == "old")
+    return installer.install(places, places.root, None, None, is_update=True)
+
+
+@pytest.mark.parametrize("reason", ["camera", "links"])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_refused_version_goes_only_if_it_was_just_made(
+    places: Places, monkeypatch: pytest.MonkeyPatch, reason: str, is_new: bool
+) -> None:
+    versions, machine = Versions(places), Machine()
+    versions.switch("old")  # "new" is the version before
+    versions.end_trial()
+    if is_new:
+        places.previous.unlink()
+    machine.lacks = "" if reason == "camera" else "a link"
+    with pytest.raises(FailedError, match="gets no pictures" if reason == "camera" else "new needs a link"):
+        installed(places, machine, monkeypatch, camera=reason != "camera")
+    assert versions.is_complete("new") is not is_new
+    assert (versions.current(), versions.trial()) == ("old", None)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EROFS, "read-only"), RuntimeError("not made"), FailedError("a", "b")])
+def test_a_step_that_fails_after_the_switch_brings_the_version_before_back(
+    places: Places, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Also if it fails again on the way back: the services of the version before are started."""
+    versions, machine = Versions(places), Machine()
+    versions.roll_back()
+    versions.end_trial()
+
+    def prepare() -> None:
+        raise error
+
+    monkeypatch.setattr(machine, "prepare", prepare)
+    assert installed(places, machine, monkeypatch) == 3
+    assert (versions.current(), versions.trial()) == ("old", None)
+    assert machine.done[-3:] == ["start", "look", "guard off"]
+    versions.begin("new", places.root.parent / "source")
+    versions.complete("new")
+    versions.begin_trial("new")
+    versions.switch("new")
+    assert guarded(places, machine, monkeypatch) == 3, "the same after a kill"
+    assert versions.current() == "old"
+
+
+# --- Units of one version only
+
+
+def with_units(places: Places, units: dict[str, tuple[str, ...]]) -> list[list[str]]:
+    """Gives versions their units. Returns the list of commands that `systemctl` will have got."""
+    for name, theirs in units.items():
+        folder = Versions(places).folder(name) / "app" / "systemd"
+        folder.mkdir()
+        for unit in theirs:
+            (folder / unit).touch()
+    for role in ("vault", "custodian"):
+        (places.state / role).mkdir(parents=True)
+    places.configuration.parent.mkdir(parents=True)
+    places.configuration.write_text("[backup]\n[page]\nsetup_by_camera = true\n")
+    return []
+
+
+def systemctl(places: Places, commands: list[list[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Returns a `run` that fails as systemctl does: one unit that is not there, and none is enabled."""
+
+    def run(words: list[str], failure: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        commands.append(words)
+        units = [each for each in words[2:] if each.startswith("doorward")] if words[1] == "enable" else []
+        if check and not all((places.units / each).exists() for each in units):
+            raise FailedError(f"{failure}.", "")
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    return run
+
+
+def test_a_version_that_brought_a_unit_and_fails_gives_way_to_the_one_before_which_is_enabled_and_started(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought = ENABLED[-1]
+    commands = with_units(places, {"new": UNITS, "old": tuple(each for each in UNITS if each != brought)})
+    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
+    monkeypatch.setattr(system_module.shutil, "which", lambda _: None)
+    monkeypatch.setattr(installer, "_show_journal", lambda: None)
+    monkeypatch.setattr(System, "is_healthy", lambda *_, **__: False)
+    system = System(places)
+    system.alive = True
+    system.prepare()
+    system.start()
+    wants = places.units / "multi-user.target.wants" / brought
+    wants.parent.mkdir()
+    wants.symlink_to(places.units / brought)
+    (places.units / "doorward-mine.service").symlink_to(places.root / "a person's own")
+    assert {each.name for each in places.units.glob("doorward*")} == {*UNITS, "doorward-mine.service"}
+    commands.clear()
+    assert installer._roll_back(Versions(places), system, "old", "new") == 3
+    assert Versions(places).current() == "old"
+    assert ["systemctl", "stop", brought] in commands
+    (enabled,) = [words[3:] for words in commands if words[:2] == ["systemctl", "enable"]]
+    assert enabled == [each for each in ENABLED if each != brought]
+    assert commands[-1][:2] == ["systemctl", "restart"]
+    assert not wants.is_symlink()
+    assert {each.name for each in places.units.glob("doorward*.*") if each.is_symlink()} == {
+        *(each for each in UNITS if each != brought), "doorward-mine.service",
+    }  # fmt: skip
+
+
+def test_units_that_cannot_be_enabled_do_not_keep_the_version_before_from_its_start(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = with_units(places, {"new": UNITS, "old": UNITS})
+    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
+    system = System(places)
+    system.alive = True
+    with pytest.raises(FailedError, match="could not be enabled"):
+        system.start()  # no unit is linked
+    commands.clear()
+    system.start(is_way_back=True)
+    assert commands[-1][:2] == ["systemctl", "restart"]
+
+
+def test_a_read_only_system_without_a_link_that_a_version_needs_refuses_it_before_the_switch(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought = ENABLED[-1]
+    commands = with_units(places, {"new": UNITS, "old": tuple(each for each in UNITS if each != brought)})
+    monkeypatch.setattr(system_module, "run", systemctl(places, commands))
+    versions, system = Versions(places), System(places)
+    versions.roll_back()
+    system.require_links(versions.folder("new"))  # it can be linked
+    system.prepare()
+    monkeypatch.setattr(system_module.os, "access", lambda *_: False)  # as access(2) answers root there
+    system.require_links(versions.folder("old"))
+    with pytest.raises(FailedError, match=f"new needs .*{brought}, which is not there, and its folder is read-only"):
+        system.require_links(versions.folder("new"))
+
+
+def test_a_version_before_without_hashes_is_not_said_to_be_changed(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = Versions(places)
+    versions.end_trial()
+    (versions.folder("old") / "SHA256SUMS").unlink()
+    with pytest.raises(FailedError, match="old has no hashes"):
+        gone_back(places, Machine(), monkeypatch)
+    assert versions.current() == "new"

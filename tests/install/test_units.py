@@ -202,6 +202,8 @@ def test_root_waits_for_a_set_up_code_only_if_the_configuration_asks_for_it(
 ) -> None:
     places = Places(tmp_path)
     places.etc.mkdir(parents=True)
+    (places.current / "app").mkdir(parents=True)
+    (places.current / "app" / "systemd").symlink_to(SYSTEMD)
     link = places.units / "doorward.target.wants" / "doorward-join.path"
     for each, expected in (("setup_by_camera = true", True), (page, waits)):
         places.configuration.write_text(f"[page]\n{each}\n")
@@ -215,6 +217,8 @@ def test_backups_are_made_each_day_only_if_the_configuration_says_where(
 ) -> None:
     places = Places(tmp_path)
     places.etc.mkdir(parents=True)
+    (places.current / "app").mkdir(parents=True)
+    (places.current / "app" / "systemd").symlink_to(SYSTEMD)
     link = places.units / "doorward.target.wants" / "doorward-backup.timer"
     for each, expected in (("[backup]\n", True), (section, runs)):
         places.configuration.write_text(each)
