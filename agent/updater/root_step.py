@@ -130,7 +130,7 @@ class RootStep:
 
     @property
     def _carried_out(self) -> str:
-        """Returns the id of the newest wish that was carried out. What a person does by hand does not open it again."""
+        """Returns the id of the newest wish that was carried out. An installation by hand does not open it again."""
         outcome = self.store.state.outcome
         return "" if outcome is None else str(outcome.wish)
 

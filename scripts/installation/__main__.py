@@ -30,7 +30,7 @@ _ROLLED_BACK = 3
 """Exit status if the new version did not run well and the version before is back (agent/updater/root_step.py)."""
 _BOOTS_ON_TRIAL = 2
 _FAILURES = (FailedError, OSError, RuntimeError, ValueError)
-"""What a step raises after the switch, for example on a read-only system. The version before comes back then."""
+"""Errors of a step after the switch, for example on a read-only system. The version before comes back then."""
 
 
 def main(arguments: list[str]) -> int:
