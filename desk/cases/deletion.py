@@ -18,6 +18,7 @@ from django.db.models import Exists, OuterRef
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.messages import make_deletion
 from agent.clients.requester.notes import delete_folder
+from agent.clients.requester.sealed_parts import PartsAwayError
 from agent.errors import DoorwardError
 from desk.asking.models import Draft
 from desk.cases.deadlines import renew_deadline, request_clock, utc
@@ -40,6 +41,7 @@ def run_due(organisation: Organisation, requester: Requester, now_s: int) -> int
     """Carries out each step that is due. Returns the number of steps.
 
     A step that fails keeps back only the deletion of its own request. Its error is raised after all other steps.
+    `PartsAwayError` is raised at once, because each further step could wait for the store as long.
     """
     done, failed = 0, None
     for case in list(_cases_due(organisation, now_s)):
@@ -56,6 +58,8 @@ def run_due(organisation: Organisation, requester: Requester, now_s: int) -> int
                 continue  # it would state a deletion that did not happen
             try:
                 done += _carry_out(step, organisation, requester, rows[request_id], now_s)
+            except PartsAwayError:
+                raise
             except DoorwardError as error:
                 failed = failed or error
                 stuck.add(request_id)

@@ -21,7 +21,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.publisher import connection_lock
 from agent.clients.requester.receiving_service import DisclosureReceiver
-from agent.clients.requester.sealed_parts import PartsAwayError
+from agent.clients.requester.sealed_parts import PartsAwayError, PartsRefusedError
 from agent.errors import DoorwardError, NetworkError
 from agent.mqtt import MqttBus
 from agent.ports import Bus, Clock
@@ -98,12 +98,13 @@ class ReceiverThread:
                 began_s, last = time.monotonic(), None
                 try:
                     self._receive()
-                except PartsAwayError as error:
+                except (PartsAwayError, PartsRefusedError) as error:
                     self._failed(error)
                     self._parts_away = str(error)
                     continue
                 except Exception as error:  # noqa: BLE001 (a bug must not end the thread silently)
                     self._failed(error)
+                    self._parts_away = ""  # nothing could be published, so nothing is held up by the next deletions
                     last = error
                 faults = 0 if time.monotonic() - began_s > _RESTART_S[-1] else faults + 1
                 self._stop.wait(pause_after(last, faults))
@@ -119,7 +120,8 @@ class ReceiverThread:
         self._say("starting", "")
         requester = self._open_requester(self._organisation)
         try:
-            self._retain(requester)  # also if no broker answers, or another program is connected
+            if not self._parts_away:  # requests go out first
+                self._retain(requester)  # also if no broker answers, or another program is connected
             require_unlocked(requester.folder)  # each answer needs a signed receipt
             with connection_lock(requester, wait_s=_LOCK_WAIT_S):
                 self._receive_as(requester)
@@ -166,7 +168,10 @@ class ReceiverThread:
                 keep_position(self._organisation, requester)
 
     def _retain(self, requester: Requester) -> None:
-        """Runs the retention clock. A file that cannot be deleted must not keep answers from arriving."""
+        """Runs the retention clock. A file that cannot be deleted must not keep answers from arriving.
+
+        Raises `PartsAwayError` after the first call that the store of sealed parts did not answer: requests wait.
+        """
         self._organisation.refresh_from_db()
         promised = self._organisation.retention_days, self._organisation.language
         if (requester.profile.retention_days, requester.profile.language) != promised:
@@ -177,6 +182,8 @@ class ReceiverThread:
         for clock in (_locks, run_due, tips_due):
             try:
                 clock(self._organisation, requester, now_s)
+            except PartsAwayError:
+                raise
             except DoorwardError as error:
                 _log.warning("retention failed", organisation=self._organisation.requester_id, error=str(error))
                 add_notice(self._organisation, "not deleted", "", str(error))

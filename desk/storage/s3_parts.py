@@ -17,18 +17,26 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from agent.clients.requester.sealed_parts import PartsAwayError, part_numbers, require_id, require_same, sha256_of
+from agent.clients.requester.sealed_parts import (
+    PartsAwayError,
+    PartsRefusedError,
+    part_numbers,
+    require_id,
+    require_same,
+    sha256_of,
+)
 from agent.errors import ConfigurationError, StorageError
 from agent.platform import files
 
 __all__ = ["S3Parts"]
 
 _READ_BYTES: Final = 1 << 20
-_TRIES: Final = 3
-_CONNECT_S: Final = 5
+_TRIES: Final = 2
+_CONNECT_S: Final = 4
 _READ_S: Final = 10
-"""Seconds without a byte. A receiver publishes nothing during a call, so a store that is cut off must fail soon. The
-receiver then publishes without it, and tries again."""
+"""Seconds without a byte. A receiver publishes nothing during a call, so a store that is cut off must fail soon: a try
+may take both times, and a pause of up to 1 s comes between two. The receiver then publishes without the store, and
+tries again."""
 _MOST_DELETED: Final = 1000
 """Objects in one call (S3, DeleteObjects)."""
 _EXISTS: Final = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
@@ -165,7 +173,7 @@ class S3Parts:
 
     def check(self) -> None:
         """Raises `ConfigurationError` for a wrong key or bucket and for a bucket that cannot do what the desk needs,
-        and `PartsAwayError` if the store does not answer."""
+        `PartsAwayError` if the store does not answer, and `PartsRefusedError`."""
         with self._errors(self._bucket):
             try:
                 self._client.head_bucket(Bucket=self._bucket)
@@ -252,8 +260,8 @@ class S3Parts:
 
     @contextlib.contextmanager
     def _errors(self, name: str) -> Iterator[None]:
-        """A refusal is a fault of the store or its settings, never of an answer: `PartsAwayError`, so that the receiver
-        tries again and refuses no answer."""
+        """A refusal is a fault of the store or its settings, never of an answer: `PartsRefusedError`, so that the
+        receiver tries again and refuses no answer."""
         try:
             yield
         except ClientError as error:
@@ -261,7 +269,7 @@ class S3Parts:
                 raise PartsAwayError(
                     f"The S3 store does not answer: {_code(error)}.", remedy="Check that all its servers run."
                 ) from error
-            raise PartsAwayError(
+            raise PartsRefusedError(
                 f"The S3 store refused {name} ({_code(error)}).", remedy="Check the bucket and the rights of the key."
             ) from error
         except BotoCoreError as error:

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.sealed_parts import PartsAwayError
 from agent.errors import DoorwardError
 from desk.cases.deadlines import utc
 from desk.cases.deletion import RETENTION
@@ -38,12 +39,14 @@ def tip_countdown(tip: Tip, now_s: int) -> Countdown:
 
 def tips_due(organisation: Organisation, requester: Requester, now_s: int) -> int:
     """Deletes the tips whose days are over. Returns their number. One that fails keeps no other back; its error is
-    raised at the end."""
+    raised at the end. `PartsAwayError` is raised at once, because each further tip could wait for the store as long."""
     done, failed = 0, None
     due = Tip.objects.filter(organisation=organisation, deleted_at=None, due_at__lte=utc(now_s), legal_hold=False)
     for pk in list(due.exclude(case__legal_hold=True).values_list("pk", flat=True)):
         try:
             done += delete_tip(organisation, requester, pk, RETENTION)
+        except PartsAwayError:
+            raise
         except DoorwardError as error:
             failed = failed or error
     if failed is not None:

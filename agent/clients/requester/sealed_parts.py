@@ -18,20 +18,35 @@ from agent.clients.requester.folder_index import is_id
 from agent.errors import ConfigurationError, NetworkError, StorageError
 from agent.platform import files
 
-__all__ = ["FolderParts", "PartsAwayError", "SealedParts", "part_numbers", "require_id", "require_same", "sha256_of"]
+__all__ = [
+    "FolderParts",
+    "PartsAwayError",
+    "PartsRefusedError",
+    "SealedParts",
+    "part_numbers",
+    "require_id",
+    "require_same",
+    "sha256_of",
+]
 
 _PIECE_BYTES: Final = 1 << 20
 _NAME: Final = re.compile(r"(0|[1-9][0-9]{0,5})\.age")
 
 
 class PartsAwayError(NetworkError):
-    """The store of sealed parts is away, or refuses. A receiver can do without it all that concerns no answer."""
+    """The store of sealed parts is away. A call may have taken half a minute, so its caller makes no further one and
+    passes the error on. A receiver can do without the store all that concerns no answer."""
+
+
+class PartsRefusedError(NetworkError):
+    """The store of sealed parts answers and refuses one act. Others may succeed."""
 
 
 class SealedParts(Protocol):
     """Parts by disclosure and number. Any thread may use it.
 
-    All methods raise `StorageError` or `PartsAwayError`, and `ConfigurationError` for what is no id of a disclosure.
+    All methods raise `StorageError`, `PartsAwayError` or `PartsRefusedError`, and `ConfigurationError` for what is no
+    id of a disclosure.
     """
 
     def put(self, disclosure: str, number: int, source: Path) -> None:

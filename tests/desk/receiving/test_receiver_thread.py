@@ -22,9 +22,9 @@ from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.roots import KnownRoots
-from agent.clients.requester.sealed_parts import FolderParts, PartsAwayError
+from agent.clients.requester.sealed_parts import FolderParts, PartsAwayError, PartsRefusedError
 from agent.core.bus import MessageReceived
-from agent.errors import NetworkError, StorageError
+from agent.errors import ConfigurationError, NetworkError, StorageError
 from agent.platform.system_clock import SystemClock
 from desk import sealed_keys
 from desk.cases.models import Answer, Case, Clip, SignedRequest
@@ -38,6 +38,7 @@ from desk.receiving.models import Notice, Receiver
 from desk.receiving.receiver_thread import ReceiverThread, pause_after
 from desk.receiving.supervisor import Supervisor
 from desk.reminders.due import due_reminders
+from desk.tips.models import Tip
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.clients.requester.doors import Door
 from tests.clients.requester.house import House
@@ -250,6 +251,91 @@ def test_a_request_goes_out_while_the_store_of_sealed_parts_is_away(
         assert "does not answer" in agency.client(Role.VIEWER).get("/receiving/").content.decode()
         away.clear()
         until(lambda: Receiver.objects.filter(state="connected", detail="").exists(), "all of it again")
+
+
+@pytest.mark.parametrize("tips", [False, True])
+def test_a_store_that_is_away_is_asked_once_before_requests_go_out_however_much_is_due(
+    agency: Agency, house: House, monkeypatch: pytest.MonkeyPatch, tips: bool
+) -> None:
+    """A call to a store that is cut off lasts half a minute."""
+    requester, asked = ask(agency)
+    yesterday = timezone.now() - datetime.timedelta(days=1)
+    for number in range(5):
+        if tips:
+            Tip.objects.create(organisation=agency.organisation, disclosure_id=f"{number:032x}", due_at=yesterday)
+        else:
+            receive(agency, house, requester, asked)
+    Answer.objects.update(due_at=yesterday, keep_until=yesterday)
+    events: list[str] = []
+
+    def away(*_: object) -> None:
+        events.append("store")
+        raise PartsAwayError("The S3 store does not answer: 500.")
+
+    thread = ReceiverThread(agency.organisation, requester_of, lambda who: FakeBus(FakeBroker(), who.id), SystemClock())
+
+    def publish(*_: object) -> None:
+        events.append("published")
+        thread.stop()
+
+    monkeypatch.setattr(FolderParts, "remove", away)
+    monkeypatch.setattr(FolderParts, "numbers", away)
+    monkeypatch.setattr(thread, "_publish", publish)
+    monkeypatch.setattr("desk.receiving.receiver_thread.reconcile", lambda *_: None)
+    monkeypatch.setattr(thread, "_loop", lambda *_: thread.stop())
+    thread._run()
+    assert events == ["store", "published"]
+
+
+def test_a_store_that_refuses_one_deletion_keeps_back_no_other_and_no_answer(
+    agency: Agency, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal comes at once, so nothing waits for it."""
+    requester, asked = ask(agency)
+    yesterday = timezone.now() - datetime.timedelta(days=1)
+    kept, _ = receive(agency, house, requester, asked), receive(agency, house, requester, asked)
+    Answer.objects.update(due_at=yesterday, keep_until=yesterday)
+    remove = FolderParts.remove
+
+    def refuse(self: FolderParts, disclosure: str) -> None:
+        if disclosure == kept.id:
+            raise PartsRefusedError("The S3 store refused it (AccessDenied).")
+        remove(self, disclosure)
+
+    monkeypatch.setattr(FolderParts, "remove", refuse)
+    thread = ReceiverThread(agency.organisation, requester_of, open_bus, SystemClock())
+    thread._retain(requester)
+    assert dict(Answer.objects.values_list("disclosure_id", "state")).pop(kept.id) == "complete"
+    assert Answer.objects.filter(state="deleted").count() == 1
+    assert "refused" in Notice.objects.get(kind="not deleted").detail
+
+
+def test_retention_goes_on_after_the_store_is_back_although_no_broker_can_be_reached(
+    agency: Agency, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requester, asked = ask(agency)
+    yesterday = timezone.now() - datetime.timedelta(days=1)
+    receive(agency, house, requester, asked)
+    Answer.objects.update(due_at=yesterday, keep_until=yesterday)
+    remove, failed = FolderParts.remove, list[str]()
+
+    def away_once(self: FolderParts, disclosure: str) -> None:
+        if not failed:
+            failed.append(disclosure)
+            raise PartsAwayError("The S3 store does not answer: 500.")
+        remove(self, disclosure)
+
+    def no_broker(_: Requester) -> FakeBus:
+        if Answer.objects.get().state == "deleted" or len(failed) > 5:
+            thread.stop()
+        failed.append("broker")
+        raise ConfigurationError("There is no certificate for a broker.")
+
+    monkeypatch.setattr(FolderParts, "remove", away_once)
+    monkeypatch.setattr("desk.receiving.receiver_thread.pause_after", lambda *_: 0.0)
+    thread = ReceiverThread(agency.organisation, requester_of, no_broker, SystemClock())
+    thread._run()
+    assert Answer.objects.get().state == "deleted"
 
 
 @pytest.mark.parametrize("away", [NetworkError("no store"), OperationalError("no database"), InterfaceError("ended")])
