@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.package_publisher import is_published, publish_package
-from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
+from agent.errors import ConfigurationError, DoorwardError
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform import files
 from agent.ports import Bus
@@ -139,21 +139,27 @@ def _errands(organisation: Organisation, now_s: int) -> list[_Errand]:
     current = bundles.newest_signed(organisation)
     is_ready = current is not None and bool(current.payload) and not shared_root.missing_signatures(current)
     try:
-        package = _fresh_package(organisation, now_s) if is_ready else None
+        packages = _packages(organisation, now_s) if is_ready else []
     except DoorwardError as error:
         Publication.objects.update_or_create(
             organisation=organisation, broker=NO_BROKER, defaults={"problem": str(error)}
         )
         raise
     Publication.objects.filter(organisation=organisation, broker=NO_BROKER).delete()
-    if package is None:
-        return []
     faulty = Publication.objects.filter(organisation=organisation).exclude(problem="")
     away = set(faulty.values_list("broker", flat=True))
-    folder = shared_root.files_of(organisation)
-    return [
-        _Errand(organisation, each, folder.package_for(each), str(each) in away) for each in brokers_of(organisation)
-    ]
+    return [_Errand(organisation, address, package, str(address) in away) for address, package in packages]
+
+
+def _packages(organisation: Organisation, now_s: int) -> list[tuple[BrokerAddress, bytes]]:
+    """Returns the package for each broker. Makes a broker directory that is missing or damaged again."""
+    _renew_package(organisation, now_s)
+    folder, addresses = shared_root.files_of(organisation), brokers_of(organisation)
+    try:
+        return [(each, folder.package_for(each)) for each in addresses]
+    except DoorwardError:
+        shared_root.write_files(organisation)
+        return [(each, folder.package_for(each)) for each in addresses]
 
 
 def _carry_out(errand: _Errand, open_bus: OpenBus, now_s: int, looked: Looked | None) -> None:
@@ -223,19 +229,19 @@ def stamped_until_s(organisation: Organisation) -> int:
 
 
 def package_sha256(organisation: Organisation, broker: BrokerAddress) -> str:
-    """Returns the SHA-256 of the newest package as that broker gets it. Empty without one, or if it is damaged: the
-    desk then makes a new one."""
+    """Returns the SHA-256 of the newest package as that broker gets it. Empty without one, or if it or the broker
+    directory cannot be read: the desk then makes them again."""
     folder = shared_root.files_of(organisation)
     if not files.is_file(folder.folder / "package.json"):
         return ""
     try:
         return hashlib.sha256(folder.package_for(broker)).hexdigest()
-    except (FormatError, OpenError):
+    except DoorwardError:
         return ""
 
 
-def _fresh_package(organisation: Organisation, now_s: int) -> bytes:
-    """Returns the package, stamped again if it is a day old or names an older list or root file."""
+def _renew_package(organisation: Organisation, now_s: int) -> None:
+    """Stamps the package again if it is a day old or names an older list or root file."""
     folder, stamp = shared_root.files_of(organisation), _newest_stamp(organisation)
     current, root = bundles.newest_signed(organisation), shared_root.newest_root(organisation)
     if (
@@ -245,9 +251,9 @@ def _fresh_package(organisation: Organisation, now_s: int) -> bytes:
         and stamp.issued_s <= now_s < stamp.issued_s + STAMP_EVERY_S
         and (stamp.root_version, stamp.bundle_version) == (root.version, current.version)
     ):
-        return folder.package()
+        return
     shared_root.write_files(organisation)
-    return folder.stamp(
+    folder.stamp(
         shared_root.timestamp_signer(organisation), now_s, STAMP_DAYS,
         root_version=root.version if root is not None else 0,
         bundle_version=current.version if current is not None else 0,
@@ -255,7 +261,7 @@ def _fresh_package(organisation: Organisation, now_s: int) -> bytes:
 
 
 def _newest_stamp(organisation: Organisation) -> TrustTimestamp | None:
-    """Returns the newest timestamp. None without one, or if the package is damaged: the desk then makes a new one."""
+    """Returns the newest timestamp. None without one, or if it cannot be read: the desk then makes a new one."""
     folder = shared_root.files_of(organisation)
     if not files.is_file(folder.folder / "package.json"):
         return None
@@ -263,7 +269,7 @@ def _newest_stamp(organisation: Organisation) -> TrustTimestamp | None:
         package = strictjson.decode(folder.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
         opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
         return strictjson.decode(opened.payload, TrustTimestamp)
-    except (FormatError, OpenError):
+    except DoorwardError:
         return None
 
 

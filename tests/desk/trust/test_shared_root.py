@@ -21,13 +21,13 @@ from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.root_folder import RootFolder
 from agent.core.bus import MessageReceived, PublishAcknowledged, Subscribed
-from agent.errors import ConfigurationError, NetworkError, OpenError, RequestError
+from agent.errors import ConfigurationError, NetworkError, OpenError, RequestError, StorageError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import PublicKey, parse_public_key, private_key_from_seed
 from agent.wire.topics import trust_filter
 from agent.wire.trust import TrustBundle, TrustStore
-from agent.wire.trust_package import MAX_ROOT_FILES, TrustPackage
+from agent.wire.trust_package import MAX_ROOT_FILES, PACKAGE_LIMIT_BYTES, TrustPackage
 from desk.config import Broker, Token
 from desk.custody.models import Entry
 from desk.people.broker_certificates import make_request, store_certificate
@@ -477,6 +477,53 @@ def test_a_damaged_package_is_made_again_and_ends_no_page(root: Root, damaged: b
     root_publisher.publish_due(brokers.open, NOW_S + 60)
     assert root_publisher.stamped_until_s(root.organisation) == NOW_S + 60 + 7 * DAY_S
     assert not Publication.objects.exclude(problem="").exists()
+
+
+@pytest.mark.parametrize("damaged", [None, b"", b"{}", bytes(500)])
+def test_a_missing_or_damaged_broker_directory_is_made_again_and_ends_no_page(
+    root: Root, damaged: bytes | None
+) -> None:
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    brokers, looked = Brokers(), root_publisher.Looked()
+    root_publisher.publish_due(brokers.open, NOW_S, looked)
+    (kept,) = brokers.retained.values()
+    before = dict(kept)
+    kept.clear()
+    path = shared_root.files_of(root.organisation).directory_path(1)
+    path.unlink()
+    if damaged is not None:
+        path.write_bytes(damaged)
+    assert root.agency.client(Role.ADMIN).get("/trust", follow=True).status_code == 200
+    root_publisher.publish_due(brokers.open, NOW_S + 601, looked)
+    assert kept == before
+    assert not Publication.objects.exclude(problem="").exists()
+
+
+def test_a_package_that_cannot_be_read_ends_no_page_and_the_page_says_so(root: Root) -> None:
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    root_publisher.publish_due(Brokers().open, NOW_S)
+    (shared_root.files_of(root.organisation).folder / "package.json").write_bytes(bytes(PACKAGE_LIMIT_BYTES + 1))
+    assert root.agency.client(Role.ADMIN).get("/trust", follow=True).status_code == 200
+    root_publisher.publish_due(Brokers().open, NOW_S + 60)
+    page = root.agency.client(Role.ADMIN).get("/trust", follow=True)
+    assert (page.status_code, "package.json: longer than" in page.content.decode()) == (200, True)
+
+
+def test_the_page_says_why_no_package_can_be_made_for_a_broker(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    brokers, said = Brokers(), "brokers-1.json cannot be read."
+    with monkeypatch.context() as broken:
+        broken.setattr(RootFolder, "package_for", lambda *_: (_ for _ in ()).throw(StorageError(said)))
+        root_publisher.publish_due(brokers.open, NOW_S)
+        page = root.agency.client(Role.ADMIN).get("/trust", follow=True)
+        assert (page.status_code, said in page.content.decode()) == (200, True)
+    assert brokers.connected == []
+    root_publisher.publish_due(brokers.open, NOW_S)
+    assert brokers.connected == ["near.example.org:8884"]
+    assert said not in root.agency.client(Role.ADMIN).get("/trust", follow=True).content.decode()
 
 
 def test_the_desk_publishes_on_each_listed_broker_stamps_daily_and_notes_faults(root: Root) -> None:
