@@ -24,7 +24,7 @@ from typing import Any, Final
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from agent.clients.requester.content_credentials import FOLDER
+from agent.clients.requester.content_credentials import FOLDER, keep_left_out
 from agent.errors import ConfigurationError
 from agent.platform import files
 from desk.custody import log
@@ -96,13 +96,18 @@ def build_export(case: Any, folder: Path, options: ExportOptions) -> CaseContent
 def _keep_chosen(content: CaseContent) -> None:
     """Removes everything of the opened answers except the chosen clips and their copies with Content Credentials.
 
-    A copy names the files that it was made of: those of its own clip.
+    A copy names the files that it was made of: those of its own clip. The list of files without a copy keeps the lines
+    about these files.
     """
     for answer in content.answers:
         if answer.opened is None:
             continue
         kept = {path for clip in answer.clips for path in _paths(clip)}
-        kept |= {answer.opened.folder / FOLDER / path.name for path in kept}
+        copies = answer.opened.folder / FOLDER
+        left_out = keep_left_out(copies, {path.name for path in kept})
+        kept |= {copies / path.name for path in kept}
+        if left_out is not None:
+            kept.add(left_out)
         for path in files.below(answer.opened.folder):
             if path not in kept:
                 path.unlink()

@@ -208,7 +208,7 @@ def _guest_export(
     request: HttpRequest, link: GuestLink, scope: set[tuple[str, int]], *, credentials: bool
 ) -> PrivateFolder:
     """Returns the folder with the chosen clips, once the custody log has it. Raises `DoorwardError`."""
-    require_room(sealed_bytes(link.case, scope))
+    require_room(sealed_bytes(link.case, scope), copies=credentials)
     private = PrivateFolder()
     try:
         language = get_language() or "en"

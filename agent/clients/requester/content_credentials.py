@@ -19,7 +19,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -46,10 +46,11 @@ from agent.wire.disclosures import PartKind
 from agent.wire.identities import SIGNATURE_BYTES, PublicKey
 from agent.wire.text import clean
 
-__all__ = ["FOLDER", "CredentialedClip", "has_c2pa", "require_c2pa", "write_credentials"]
+__all__ = ["FOLDER", "CredentialedClip", "has_c2pa", "keep_left_out", "require_c2pa", "write_credentials"]
 
 FOLDER: Final = "c2pa"
 _LEFT_OUT: Final = "LEFT-OUT.txt"
+_LEFT_OUT_LIMIT_BYTES: Final = 1 << 24
 _MP4: Final = "video/mp4"
 _SOUND: Final = "audio/mp4"
 _MOST_PARTS: Final = 256
@@ -139,6 +140,18 @@ def write_credentials(
         writer.sign(merged, _MP4, [_composed(), *_placed(len(parts)), *cut], parts)
     writer.name_the_left_out()
     return writer.written
+
+
+def keep_left_out(folder: Path, names: Collection[str]) -> Path | None:
+    """Removes the lines of LEFT-OUT.txt in `folder` that tell of files with other names. Returns its path, or None if
+    no line is left. Raises `StorageError`."""
+    path = folder / _LEFT_OUT
+    data = files.read_if_there(path, _LEFT_OUT_LIMIT_BYTES) or b""
+    kept = [line for line in data.splitlines(keepends=True) if line.partition(b": ")[0].decode("utf-8") in names]
+    if not kept:
+        return None
+    files.write(path, b"".join(kept))
+    return path
 
 
 @dataclass

@@ -9,13 +9,16 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
+from agent.clients.media.confined import ConfinedMedia
 from agent.clients.requester import content_credentials
+from agent.errors import FormatError, StorageError
 from desk.cases.deletion import delete_answer
 from desk.cases.films import OpenFilms, PrivateMemory
 from desk.cases.models import Answer, SignedRequest
@@ -239,6 +242,44 @@ def test_a_guest_may_ask_for_copies_with_credentials_of_the_chosen_clips_only(
     made = unzipped(guest.post("/guest/download", {"with_credentials": "on"}).getvalue())
     assert not any("/c2pa/" in name for name in made)
     assert Entry.objects.latest("number").detail["with_credentials"] is False
+
+
+def test_a_guest_is_told_which_of_the_chosen_files_have_no_copy_and_of_no_other_file(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("c2pa", reason="not installed: c2pa-python")
+    sign = ConfinedMedia.sign_copy
+
+    def refuse(media: ConfinedMedia, path: Path, *more: Any) -> None:
+        if path.parent.name == "segments":
+            raise FormatError("This film takes no credentials.")
+        sign(media, path, *more)
+
+    monkeypatch.setattr(ConfinedMedia, "sign_copy", refuse)
+    made = unzipped(opened(street).post("/guest/download", {"with_credentials": "on"}).getvalue())
+    assert {name.rpartition("/")[2] for name in made if "/c2pa/" in name} == {"clip-02.jpg", "LEFT-OUT.txt"}
+    name = f"case-2027-0114/answers/{street.answers[0].disclosure_id}/c2pa/LEFT-OUT.txt"
+    assert made[name].decode().splitlines() == [
+        "segment-003.mp4: This film takes no credentials.",
+        "clip-02.mp4: It was made of a file without credentials.",
+    ]
+    assert b"c2pa/LEFT-OUT.txt" in made["case-2027-0114/SHA256SUMS"]
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_download_of_a_guest_asks_for_the_room_of_its_copies(
+    street: Street, monkeypatch: pytest.MonkeyPatch, chosen: bool
+) -> None:
+    asked: list[bool] = []
+
+    def full(_sealed_bytes: int, *, copies: bool = False) -> None:
+        asked.append(copies)
+        raise StorageError("The disk of the desk has no room for this export.")
+
+    monkeypatch.setattr(views, "require_room", full)
+    monkeypatch.setattr(content_credentials, "has_c2pa", lambda: True)
+    response = opened(street).post("/guest/download", {"with_credentials": "on"} if chosen else {})
+    assert (response.status_code, asked) == (503, [chosen])
 
 
 def played(guest: Client, street: Street, number: int = 2) -> str:
