@@ -158,7 +158,7 @@ class Custodian:
         """Sets the door's position, (lat, lon) in degrees, for later requests."""
         self._inbox.position = position
         if self.custodian_state.trust.move_to(_cell(position)):
-            self._trust_news.judge_again()
+            self._trust_news.look()
 
     def erased(self) -> frozenset[str]:
         """Returns the segments that an owner has deleted and that are still on the disk."""

@@ -32,8 +32,9 @@ class TrustNews(ThreadOwned):
         self._journal = journal
         self._chunks = TrustChunks()
         self.lock = threading.RLock()
-        self._done: dict[str, str] = {}
-        """By root: the hash of the last package that was judged. The broker repeats its retained messages."""
+        self._done: dict[str, tuple[str, str | None]] = {}
+        """By root: the hash of the last package that was judged, and the doorbell's cell then. The broker repeats its
+        retained messages."""
 
     @staticmethod
     def takes(topic: str) -> bool:
@@ -54,17 +55,12 @@ class TrustNews(ThreadOwned):
         else:
             self._journal.count(DropReason.UNTRUSTED.value)
 
-    def judge_again(self) -> None:
-        """Judges all packages again: the doorbell is in another cell."""
-        with self.lock:
-            self._done = {}
-        self.look()
-
     def look(self) -> None:
-        """Judges the packages of all roots that the owner chose. One that is chosen again is judged again."""
+        """Judges the packages of all roots that the owner chose, if their root or the doorbell's cell is another than
+        before."""
         chosen = list(self._trust.store.roots)
         with self.lock:
-            self._done = {root: sha256 for root, sha256 in self._done.items() if root in chosen}
+            self._done = {root: done for root, done in self._done.items() if root in chosen}
         for root in chosen:
             self._hear(root)
 
@@ -73,13 +69,13 @@ class TrustNews(ThreadOwned):
             package = self._chunks.whole(root)
             if package is None:
                 return
-            sha256 = hashlib.sha256(package).hexdigest()
-            if self._done.get(root) == sha256:
+            judged = hashlib.sha256(package).hexdigest(), self._trust.cell
+            if self._done.get(root) == judged:
                 return
         refused = self._judge(lambda: self._trust.hear(package))
         with self.lock:
             if refused is not False:
-                self._done = {**self._done, root: sha256}
+                self._done = {**self._done, root: judged}
         if isinstance(refused, DropReason):
             self._journal.count(refused.value)
 

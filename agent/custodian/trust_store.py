@@ -164,15 +164,20 @@ class TrustManager(ThreadOwned):
         """Takes a package that arrived over the network: what it takes away is gone at once, what it gives waits.
 
         It does so without a trusted clock and after the timestamp has ended, too, because taking away needs no
-        freshness. Returns False if it only renews a timestamp too soon after the last one: a thief of the timestamp's
-        key must not wear out the disk. Raises as `TrustStore.accept` does.
+        freshness. Returns False if it is to be judged again: the doorbell was moved meanwhile, or it only renews a
+        timestamp too soon after the last one, because a thief of the timestamp's key must not wear out the disk. Raises
+        as `TrustStore.accept` does.
         """
-        opened = self.store.open(package)
+        store = self.store
+        opened = store.open(package)
         if opened.parts is None:
             raise RequestError("Only packages of a root are taken from the network.")
-        # A broker that holds a section back could as well hold back the package, and then the timestamp ends.
-        _require_whole(opened)
         with self._decisions.one():
+            if store.cell != self._cell:
+                # `opened` has the requesters of the old cell. An agreement in the new one would hold for others.
+                return False
+            # A broker that holds a section back could as well hold back the package, and then the timestamp ends.
+            _require_whole(opened)
             root, before = opened.bundle.root, self.store.bundles.get(opened.bundle.root)
             is_here = before is not None and opened.seen == self.store.newest.get(root) and root not in self._moved
             if is_here or root not in self.store.roots:
@@ -251,15 +256,22 @@ class TrustManager(ThreadOwned):
         return self._cell
 
     def move_to(self, cell: str | None) -> bool:
-        """Sets the doorbell's cell. Returns True if packages that were heard have to be judged again.
+        """Sets the doorbell's cell. Returns True if packages that were heard have to be judged again. Raises
+        `DoorwardError` if the stored packages cannot be read; the doorbell then stays in its cell.
 
         Requesters who may ask in the new cell wait for an owner, as new ones do.
         """
         with self.lock:
             if cell == self._cell:
                 return False
-            before, self._cell = self.store.bundles, cell
-            self.store = self._load()
+            was, before = self._cell, self.store.bundles
+            self._cell = cell
+            try:
+                self.store = self._load()
+            except DoorwardError:
+                # An agreement is stored with this cell, so it must be that of `store`.
+                self._cell = was
+                raise
             has_changed = self.store.bundles != before
         if has_changed:
             with self._decisions.one():

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from agent.core.consent import RequestState
-from agent.errors import RequestError
+from agent.errors import RequestError, StorageError
 from agent.wire.identities import public_key_of
-from agent.wire.trust import NamedSection, RequesterEntry, RequesterKey, TrustBundle, with_sections
+from agent.wire.trust import (
+    NamedSection,
+    OpenedBundle,
+    RequesterEntry,
+    RequesterKey,
+    TrustBundle,
+    TrustStore,
+    with_sections,
+)
 from tests import custodians
 from tests.custodian.test_owners_and_trust import trust
 from tests.custodian.test_trust_that_travels import listed, package, publish
@@ -61,6 +70,14 @@ def door() -> Any:
     made = Door.enrolled()
     trust(made).accept(sent(2, SOUTHERN, BORDER, POLICE_HERE, NORTHERN))
     made.told.news.clear()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def untold() -> Any:
+    """Its owner has agreed to no list in sections yet."""
+    made = Door.enrolled()
     yield made
     made.close()
 
@@ -240,3 +257,74 @@ def test_a_doorbell_without_a_place_takes_all_and_forgets_those_elsewhere_once_i
     door.custodian.move_to(custodians.DOOR)
     assert names(door) == ALL_HERE
     door.close()
+
+
+def while_it_is_judged(door: Door, monkeypatch: pytest.MonkeyPatch, data: bytes, act: Callable[[], object]) -> None:
+    """Another thread acts after the uplink's thread has opened the package `data`."""
+    is_open, has_acted, opens = threading.Event(), threading.Event(), TrustStore.open
+
+    def slow(store: TrustStore, package: bytes) -> OpenedBundle:
+        opened = opens(store, package)
+        if threading.current_thread() is uplink and not is_open.is_set():
+            is_open.set()
+            assert has_acted.wait(60)
+        return opened
+
+    uplink = threading.Thread(target=publish, args=(door, data), daemon=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(TrustStore, "open", slow)
+        uplink.start()
+        assert is_open.wait(60)
+        act()
+        has_acted.set()
+        uplink.join(60)
+    assert not uplink.is_alive()
+
+
+def test_a_package_that_arrives_during_a_move_gives_nothing_that_no_owner_saw(
+    untold: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package takes nothing and gives nothing in the old cell, so it would be agreed to there."""
+    sections = (samples.section(SOUTH, SOUTH, samples.local(5, 53.1, 9.6, 53.4, 9.9)), BORDER)
+    door = untold
+    trust(door).accept(sent(2, *sections))
+    while_it_is_judged(door, monkeypatch, sent(3, *sections), lambda: trust(door).move_to(SOUTH))
+    assert trust(door).agreed_in() == {ROOT: HERE}
+    assert names(door) == {"local-1", "harbour-fire"}
+    door.custodian._trust_news.look()
+    assert names(door) == {"local-1", "harbour-fire"}
+    [waiting] = trust(door).heard()
+    door.position = IN_THE_SOUTH
+    door.start()
+    assert names(door) == {"local-1", "harbour-fire"}
+    assert trust(door).accept(waiting).added == ("local-5",)
+
+
+def test_a_package_that_is_refused_during_a_move_is_judged_again_at_the_new_place(
+    untold: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lacks a section of the old cell. It has all of the new cell, and they take a right away."""
+    away = samples.section(SOUTH, SOUTH, samples.local(5, 53.1, 9.6, 53.4, 9.9))
+    door = untold
+    trust(door).accept(sent(2, BORDER))
+    while_it_is_judged(door, monkeypatch, sent(3, POLICE_HERE, away, only=(away,)), lambda: trust(door).move_to(SOUTH))
+    door.custodian._trust_news.look()
+    assert names(door) == {"local-1"}
+    assert len(trust(door).heard()) == 1
+
+
+def test_a_doorbell_that_cannot_read_its_list_at_a_move_stays_where_it_was(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cell and its list must be those of one place."""
+
+    def fails(manager: object) -> TrustStore:
+        raise StorageError("The disk is gone.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(trust(door)), "_load", fails)
+        with pytest.raises(StorageError):
+            trust(door).move_to(SOUTH)
+    assert trust(door).cell == trust(door).store.cell == HERE
+    assert trust(door).move_to(SOUTH)
+    assert trust(door).store.cell == SOUTH
