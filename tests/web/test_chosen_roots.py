@@ -16,7 +16,7 @@ from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import NamedKey, TrustChange
 from tests.custodians import APPROVER, DEVICE, NOW_S, Door, enrolment, sha256_of, signed, stated
 from tests.web.test_the_program import node
-from tests.wire import samples
+from tests.wire import package_vectors, samples
 
 pytestmark = pytest.mark.interop
 
@@ -66,6 +66,26 @@ def test_the_page_names_the_requesters_of_a_root_in_whatever_form_it_publishes(t
     shown = {"root": samples.ROOT_KEY.text, "bundles": [agreed.decode()], "heard": heard}
     path.write_text(json.dumps({"device": samples.DEVICE_KEY.text, "cases": [], "shown": shown}))
     assert node("roots.mjs", str(path)) == {"names": {samples.ROOT_KEY.id: ["Harbour Police"]}}
+
+
+@pytest.mark.parametrize(
+    ("agreed_in", "named"), [("287-379", ["Town 1"]), ("288-379", ["Town 1", "Town 3"]), (None, ["Town 1", "Town 3"])]
+)
+def test_after_a_move_the_page_names_only_requesters_that_an_owner_agreed_to(
+    tmp_path: Path, agreed_in: str | None, named: list[str]
+) -> None:
+    root = samples.ROOT_KEY.id
+    package, *_ = package_vectors.sections()["all, in the north"]
+    shown = {
+        "root": samples.ROOT_KEY.text,
+        "bundles": [package.decode()],
+        "heard": [],
+        "cell": "288-379",
+        "agreed_in": {root: agreed_in} if agreed_in else {},
+    }
+    path = tmp_path / "cases.json"
+    path.write_text(json.dumps({"device": samples.DEVICE_KEY.text, "cases": [], "shown": shown}))
+    assert node("roots.mjs", str(path)) == {"names": {root: named}}
 
 
 def adding(**changes: Any) -> TrustChange:

@@ -113,24 +113,26 @@ const held = new TrustStore(new Map([[rootKey.id, rootKey]]));
 const [listed] = trust.requesters(rootKey.id);
 const signer = (await parseKey(listed.keys[0].key)).id;
 const asks = () => held.resolve(rootKey.id, listed.id, signer, packages.now_s);
-await held.acceptShown(undefined, utf8(packages.first.whole.package));
+await held.acceptShown(undefined, utf8(packages.first.whole.package), undefined);
 found.narrowed = [Boolean(await asks())];
-await held.acceptShown(utf8(packages.first.whole.package), undefined);
+await held.acceptShown(utf8(packages.first.whole.package), undefined, undefined);
 found.narrowed.push(Boolean(await asks()));
-await held.acceptShown(utf8(packages.first.whole.package), utf8(packages.seen));
+await held.acceptShown(utf8(packages.first.whole.package), utf8(packages.seen), undefined);
 found.narrowed.push(Boolean(await asks()), held.requesters(rootKey.id).length);
-await held.acceptShown(utf8(packages.first.whole.package), undefined).catch((error) => found.narrowed.push(error.text));
+await held
+  .acceptShown(utf8(packages.first.whole.package), undefined, undefined)
+  .catch((error) => found.narrowed.push(error.text));
 found.forked = [];
 for (const name of ["root files 1 to 3 by the name key", "root files 2 and 3 by retired keys"]) {
   const thiefs = utf8(packages.after_rotation[name].package);
   const honest = utf8(packages.rotated);
   const seen = new TrustStore(new Map([[rootKey.id, rootKey]]));
-  await seen.acceptShown(undefined, honest);
+  await seen.acceptShown(undefined, honest, undefined);
   // The browser stores what it has seen.
   const later = () => new TrustStore(new Map([[rootKey.id, rootKey]]), JSON.parse(JSON.stringify(seen.newest)));
   for (const [agreed, heard] of [[thiefs], [undefined, thiefs], [honest, thiefs], [thiefs, honest]]) {
     await later()
-      .acceptShown(agreed, heard)
+      .acceptShown(agreed, heard, undefined)
       .then(() => found.forked.push("accepted"))
       .catch((error) => found.forked.push(error.text));
   }

@@ -122,14 +122,14 @@ async function opened(envelope, { subject, owners }, device) {
  * The names of the requesters by root, from the bundles and packages that these roots signed.
  *
  * @param {ChosenRoot[]} chosen
- * @param {{ bundles: string[], heard: string[], cell?: string | null }} shown by the doorbell
+ * @param {Pick<Wire.TrustAnswer, "bundles" | "heard" | "cell" | "agreed_in">} shown by the doorbell
  * @param {import("../types.js").Newest} newest
  */
-export async function requestersOf(chosen, { bundles, heard, cell }, newest) {
+export async function requestersOf(chosen, { bundles, heard, cell, agreed_in: agreedIn }, newest) {
   const keys = await Promise.all(chosen.map((each) => parseKey(each.key)));
   const trust = new TrustStore(new Map(keys.map((key) => [key.id, key])), newest, cell);
   const agreed = new Map(bundles.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   const news = new Map(heard.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
-  for (const root of trust.roots.keys()) await trust.acceptShown(agreed.get(root), news.get(root));
+  for (const root of trust.roots.keys()) await trust.acceptShown(agreed.get(root), news.get(root), agreedIn?.[root]);
   return new Map([...trust.roots.keys()].map((root) => [root, trust.requesters(root).map((each) => each.name)]));
 }

@@ -77,7 +77,7 @@ export class TrustStore {
    *
    * @param {Uint8Array | undefined} agreed
    * @param {Uint8Array | undefined} heard
-   * @param {string} [agreedIn] the doorbell's cell at the time of the agreement
+   * @param {string | undefined} agreedIn the doorbell's cell at the time of the agreement
    */
   async acceptShown(agreed, heard, agreedIn) {
     const before = agreed && (await this.#openAgreed(agreed, agreedIn));
