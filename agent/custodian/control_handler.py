@@ -40,6 +40,7 @@ from agent.ipc.control_operations import (
     ListRequests,
     ListSegments,
     ProposeEnrolment,
+    SubmitBundle,
     SubmitStatement,
     read_operation,
 )
@@ -330,8 +331,8 @@ class Control:
             "agreed_in": self._trust.agreed_in(),
         }, b""
 
-    def _take_bundle(self, _asked: object, body: bytes) -> Answer:
-        changed = self._trust.accept(body)
+    def _take_bundle(self, asked: SubmitBundle, body: bytes) -> Answer:
+        changed = self._trust.accept_shown(body, asked.cell)
         return {
             "added": list(changed.added),
             "removed": list(changed.removed),

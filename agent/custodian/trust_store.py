@@ -142,6 +142,14 @@ class TrustManager(ThreadOwned):
         self.store = store
         self.on_change()
 
+    def accept_shown(self, envelope: bytes, cell: str | None) -> TrustDiff:
+        """As `accept`, for a yes of an owner who was shown the changes in `cell`. Raises `RequestError` if the doorbell
+        is in another one: there, the same package may let other requesters ask."""
+        with self._decisions.one():
+            if cell != self._cell:
+                raise RequestError("The doorbell was moved meanwhile.", remedy="Look at the list again.")
+            return self.accept(envelope)
+
     def accept(self, envelope: bytes) -> TrustDiff:
         """Accepts a newer bundle or package of a root that the owner chose.
 

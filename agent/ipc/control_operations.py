@@ -685,7 +685,10 @@ class ListTrustChanges(Request[NoAnswer], frozen=True, tag="trust_changes"):
 
 
 class SubmitBundle(Request[BundleAnswer], frozen=True, tag="trust_bundle"):
-    """The body is a signed trust bundle or a trust package."""
+    """The body is a signed trust bundle or a trust package. `cell`: that of the `trust` answer that the owner was shown
+    the changes from, because the requesters of a package depend on it. In another cell, the doorbell refuses it."""
+
+    cell: Ascii | None
 
 
 class GetCheckpoint(Request[CheckpointAnswer], frozen=True, tag="checkpoint"):

@@ -154,7 +154,7 @@ def test_the_ledger_comes_in_pages_and_a_checkpoint_with_its_proof(door: Door, m
 
 def test_trust_is_shown_as_it_was_signed_and_a_bundle_says_what_it_changed(door: Door) -> None:
     newer = signed(bundle(2), ROOT)
-    assert answer(door, "trust_bundle", newer)[0] == {"added": [], "removed": [], "changed": []}
+    assert answer(door, "trust_bundle", newer, cell=cell_of(*DOOR))[0] == {"added": [], "removed": [], "changed": []}
     assert answer(door, "trust")[0] == {
         "roots": [samples.ROOT_KEY.text],
         "bundles": [newer.decode()],
@@ -163,7 +163,7 @@ def test_trust_is_shown_as_it_was_signed_and_a_bundle_says_what_it_changed(door:
         "agreed_in": {},
     }
     gone = samples.bundle(version=3, requesters=bundle().requesters[:1])
-    assert answer(door, "trust_bundle", signed(gone, ROOT))[0]["removed"] == ["harbour-fire"]
+    assert answer(door, "trust_bundle", signed(gone, ROOT), cell=cell_of(*DOOR))[0]["removed"] == ["harbour-fire"]
     door.obey(TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
     assert answer(door, "trust")[0] == {
         "roots": [],
@@ -172,6 +172,22 @@ def test_trust_is_shown_as_it_was_signed_and_a_bundle_says_what_it_changed(door:
         "cell": cell_of(*DOOR),
         "agreed_in": {},
     }
+
+
+def test_a_list_that_an_owner_saw_at_another_place_is_not_taken(door: Door) -> None:
+    """At another place, the same bytes let other requesters ask."""
+    newer = signed(bundle(2), ROOT)
+    for cell in ("1-1", None):
+        with pytest.raises(RequestError, match="was moved meanwhile"):
+            answer(door, "trust_bundle", newer, cell=cell)
+    with pytest.raises(RequestError):
+        answer(door, "trust_bundle", newer)
+    assert answer(door, "trust")[0]["bundles"] != [newer.decode()]
+    door.custodian.move_to(None)
+    with pytest.raises(RequestError, match="was moved meanwhile"):
+        answer(door, "trust_bundle", newer, cell=cell_of(*DOOR))
+    answer(door, "trust_bundle", newer, cell=None)
+    assert answer(door, "trust")[0]["bundles"] == [newer.decode()]
 
 
 def test_a_device_names_its_keys_its_epoch_and_whether_owners_wait(door: Door) -> None:
@@ -235,7 +251,7 @@ def test_an_answer_has_a_body_only_where_its_operation_says_so(door: Door) -> No
         ("ledger", {"start": 0, "end": 1}),
     ):  # fmt: skip
         assert answer(door, op, **arguments)[1] == b"", op
-    assert answer(door, "trust_bundle", signed(bundle(2), ROOT))[1] == b""
+    assert answer(door, "trust_bundle", signed(bundle(2), ROOT), cell=cell_of(*DOOR))[1] == b""
     quiet = signed(OptOut(**stated(), scope=Scope.ALL), APPROVER).decode()
     assert answer(door, "statement", envelope=quiet, sizes=[])[1] == b""
 

@@ -20,7 +20,15 @@ from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import TrustChange
 from agent.wire.trust import OpenedBundle, TrustBundle, TrustDiff, TrustStore, claimed_root
 
-__all__ = ["TrustState", "add_trust_root", "bundle_change", "offer_bundle", "remove_trust_root", "trust_state"]
+__all__ = [
+    "ShownBundle",
+    "TrustState",
+    "add_trust_root",
+    "bundle_change",
+    "offer_bundle",
+    "remove_trust_root",
+    "trust_state",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,15 @@ class TrustState:
     def stale_roots(self, now_s: int) -> dict[str, int]:
         """Returns the roots with a timestamp that has ended, and when. Newer revocations may be held back."""
         return {root: until_s for root, until_s in self.fresh_until_s.items() if until_s < now_s}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownBundle:
+    """The changes that a signed bundle or package would make while the doorbell is in `cell`."""
+
+    bundle: TrustBundle
+    change: TrustDiff
+    cell: str | None
 
 
 def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None = None) -> TrustState:
@@ -84,22 +101,26 @@ def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock:
     return key
 
 
-def bundle_change(
-    link: DeviceChannel, keys: OwnerKeys, data: bytes, *, clock: Clock = wall_ms
-) -> tuple[TrustBundle, TrustDiff]:
+def bundle_change(link: DeviceChannel, keys: OwnerKeys, data: bytes, *, clock: Clock = wall_ms) -> ShownBundle:
     """Returns the changes that the signed bundle `data` would make at this device, without applying them.
 
     Raises `OpenError` if no chosen root signed it, `RequestError` if a newer one is known.
     """
-    _, bundle, change = _accepted(trust_state(link, keys).store, data, clock() // 1000)
-    return bundle, change
+    store = trust_state(link, keys).store
+    _, bundle, change = _accepted(store, data, clock() // 1000)
+    return ShownBundle(bundle, change, store.cell)
 
 
-def offer_bundle(link: DeviceChannel, keys: OwnerKeys, data: bytes, *, clock: Clock = wall_ms) -> TrustDiff:
+def offer_bundle(
+    link: DeviceChannel, keys: OwnerKeys, data: bytes, *, shown: ShownBundle | None = None, clock: Clock = wall_ms
+) -> TrustDiff:
     """Submits the signed bundle `data` to the device. Returns the changes as this machine computes them. Raises as
-    above."""
-    grown, _, change = _accepted(trust_state(link, keys).store, data, clock() // 1000)
-    link.ask(SubmitBundle(), body=data)
+    above, and `RequestError` if the doorbell was moved since the owner agreed to `shown`.
+
+    Without `shown`, nobody was asked, and it is submitted for the doorbell's present place."""
+    store = trust_state(link, keys).store
+    grown, _, change = _accepted(store, data, clock() // 1000)
+    link.ask(SubmitBundle(cell=store.cell if shown is None else shown.cell), body=data)
     keys.memory.remember(sync(link, keys).known.with_trust(grown))
     return change
 

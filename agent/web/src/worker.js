@@ -716,9 +716,9 @@ const operations = {
     return trusting.previewBundle(bytes);
   },
 
-  /** @param {{ bytes: Bytes }} options */
-  async offerBundle({ bytes }) {
-    return trusting.offerBundle(bytes);
+  /** @param {{ bytes: Bytes, cell: string | null }} options */
+  async offerBundle({ bytes, cell }) {
+    return trusting.offerBundle(bytes, cell);
   },
 
   /** @param {{ changes: Record<string, unknown>, credential: Credential }} options */

@@ -531,7 +531,9 @@ class FakeDevice:
     def on_trust_changes(self, body: bytes) -> bytes:
         return b"\n".join(self.trust_changes)
 
-    def on_trust_bundle(self, body: bytes) -> dict[str, Any]:
+    def on_trust_bundle(self, body: bytes, cell: str | None) -> dict[str, Any]:
+        if cell != self.cell:
+            raise RequestError("The doorbell was moved meanwhile.")
         self.trust, change = self.trust.accept(body)
         self.bundles[claimed_root(body)] = body
         self.heard.pop(claimed_root(body), None)

@@ -37,9 +37,9 @@ def test_a_bundle_counts_only_under_a_root_the_owner_chose(device: FakeDevice, e
 
 def test_what_a_bundle_would_change_is_shown_without_changing_it(home: Home) -> None:
     newer = signed_bundle(version=4, requesters=(samples.requester(name="Harbor Police"),))
-    bundle, change = bundle_change(home.device, home.keys, newer)
-    assert change == TrustDiff(changed=("harbour-police",))
-    assert bundle.version == 4
+    shown = bundle_change(home.device, home.keys, newer)
+    assert shown.change == TrustDiff(changed=("harbour-police",))
+    assert shown.bundle.version == 4
     assert home.device.trust.bundles[samples.ROOT_KEY.id].version == 3
 
 
@@ -103,12 +103,26 @@ def test_after_a_move_only_the_requesters_that_the_owner_saw_at_both_places_are_
     assert agreed() == names
     device.cell = "288-379"
     assert agreed() == ("local-1",)
-    _, change = bundle_change(device, enrolled, package, clock=now)
-    assert change == TrustDiff(added=("local-3",))
+    assert bundle_change(device, enrolled, package, clock=now).change == TrustDiff(added=("local-3",))
     device.heard[root] = package
     assert agreed() == ("local-1",)
     device.agreed_in = {root: "288-379"}
     assert agreed() == ("local-1", "local-3")
+
+
+def test_a_yes_counts_only_for_the_place_that_the_owner_saw(device: FakeDevice, enrolled: OwnerKeys) -> None:
+    """Another owner moves the doorbell while the question is on the screen."""
+    add_trust_root(device, enrolled, ROOT, clock=now)
+    package, *_ = package_vectors.sections()["all, in the north"]
+    device.cell = "287-379"
+    shown = bundle_change(device, enrolled, package, clock=now)
+    device.cell = "288-379"
+    with pytest.raises(RequestError, match="was moved meanwhile"):
+        offer_bundle(device, enrolled, package, shown=shown, clock=now)
+    assert samples.ROOT_KEY.id not in trust_state(device, enrolled).store.bundles
+    again = bundle_change(device, enrolled, package, clock=now)
+    assert again.change != shown.change
+    assert offer_bundle(device, enrolled, package, shown=again, clock=now) == again.change
 
 
 FIRE_KEY = RequesterKey(key=samples.OWNER_KEY.text, from_s=0, until_s=2**31)
@@ -212,7 +226,7 @@ def test_the_key_of_a_root_that_was_chosen_or_taken_out_is_returned(device: Fake
 def test_a_package_that_has_ended_is_not_shown_as_one_that_could_be_agreed_to(home: Home) -> None:
     ends_s = samples.NOW_S
     package = samples.package(NEWER, issued_s=ends_s - 100, expires_s=ends_s)
-    bundle, _change = bundle_change(home.device, home.keys, package, clock=lambda: ends_s * 1000 + 999)
+    bundle = bundle_change(home.device, home.keys, package, clock=lambda: ends_s * 1000 + 999).bundle
     assert bundle == NEWER
     with pytest.raises(RequestError, match="has ended"):
         bundle_change(home.device, home.keys, package, clock=lambda: (ends_s + 1) * 1000)

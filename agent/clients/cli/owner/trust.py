@@ -158,13 +158,14 @@ def accept(root: str | None, folder: Path, device: Path, sure: bool, as_json: bo
 def _agree(keys: OwnerKeys, device: Path, data: bytes, *, sure: bool, as_json: bool) -> None:
     """Shows what `data` changes, asks, and lets the device use it."""
     with DeviceLink(device) as link:
-        offered, change = trust_roots.bundle_change(link, keys, data)
+        shown = trust_roots.bundle_change(link, keys, data)
+    offered, change = shown.bundle, shown.change
     if not as_json:
         _say_change(offered, change)
     if not sure and change != diff(None, None):
         confirm("Let the device use it?", err=True)
     with DeviceLink(device) as link:
-        trust_roots.offer_bundle(link, keys, data)
+        trust_roots.offer_bundle(link, keys, data, shown=shown)
     if as_json:
         emit_json(_change_document(offered, change))
         return
@@ -180,7 +181,8 @@ def show_diff(file: Path, folder: Path, device: Path, as_json: bool) -> None:
     """Show the changes of the signed bundle FILE without applying them."""
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        offered, change = trust_roots.bundle_change(link, keys, _read_bundle(file))
+        shown = trust_roots.bundle_change(link, keys, _read_bundle(file))
+    offered, change = shown.bundle, shown.change
     if as_json:
         emit_json(_change_document(offered, change))
         return

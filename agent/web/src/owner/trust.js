@@ -69,6 +69,8 @@ function changesOf(trust, { bundle, file }) {
   const now = new Map(bundle.requesters.map((entry) => [entry.id, entry]));
   return {
     root: bundle.root,
+    /** The doorbell's cell. In another one, the same package may let other requesters ask. */
+    cell: trust.cell ?? null,
     version: bundle.version,
     /** True if the root has other keys than when an owner last agreed. */
     keys: (file?.version ?? 0) > Math.max(1, trust.rootVersions.get(bundle.root) ?? 0),
@@ -80,10 +82,15 @@ function changesOf(trust, { bundle, file }) {
   };
 }
 
-/** @param {Bytes} bytes */
-export async function offerBundle(bytes) {
+/**
+ * Submits a bundle or package. The doorbell refuses it if it was moved to another cell than the owner's `cell`.
+ *
+ * @param {Bytes} bytes
+ * @param {string | null} cell that of the changes which the owner was shown
+ */
+export async function offerBundle(bytes, cell) {
   const change = await previewBundle(bytes);
-  await ask("trust_bundle", {}, bytes);
+  await ask("trust_bundle", { cell }, bytes);
   await trusted(await syncDevice());
   return change;
 }

@@ -548,7 +548,7 @@ async function offer(data) {
   if (change.keys) lines.push(t("trust.offer.keys"));
   const text = [t("trust.bundle.version", { n: change.version }), ...lines].join(" ");
   if (!(await confirm(t("trust.bundle"), text, t("trust.bundle.yes")))) return;
-  await call("offerBundle", { bytes: data });
+  await call("offerBundle", { bytes: data, cell: change.cell });
   say(t("trust.bundle.done"));
 }
 

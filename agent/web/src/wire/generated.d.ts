@@ -1305,7 +1305,7 @@ export interface Status {
 }
 
 export interface SubmitBundle {
-
+  cell: string | null;
 }
 
 export interface SubmitStatement {
