@@ -181,9 +181,12 @@ class Told:
 
     def __init__(self) -> None:
         self.news: list[tuple[str, str]] = []
+        self.onces: list[tuple[str, str]] = []
+        """The notifier tells the owner one time of the same kind and `once`."""
 
     def notify(self, kind: str, text: str, once: str = "", pictures: object = ()) -> None:
         self.news.append((kind, text))
+        self.onces.append((kind, once))
 
 
 @dataclass

@@ -14,8 +14,8 @@ without trusting the device. They are in clear, because an owner who is added la
 times, which the list of roots and the ledger beside them show too.
 
 A list with sections (`wire.trust`) counts as far as it is about the doorbell's cell. A package without a section that
-the cell needs is refused, as if its broker had held it back. After a move, the requesters of the new cell wait for an
-owner, too.
+the cell needs is refused, as if its broker had held it back. Its owner is told so once the timestamp has ended, or at
+once if no timestamp counts. After a move, the requesters of the new cell wait for an owner, too.
 
 A requester that is new in a bundle may ask only after its owner has been notified of it.
 """
@@ -158,7 +158,8 @@ class TrustManager(ThreadOwned):
         with self._decisions.one():
             grown, changed = self.store.accept(envelope, trusted_seconds(self._clock.now()))
             opened = grown.open(envelope)
-            _require_whole(opened)
+            if opened.lacks:
+                raise _lacking()
             self._decisions.otherwise(self._reload)
             self._put_agreed(opened, envelope)
             self._ledger.write(EntryKind.TRUST_CHANGED, subject=_subject(envelope), version=opened.bundle.version)
@@ -184,25 +185,41 @@ class TrustManager(ThreadOwned):
             if store.cell != self._cell:
                 # `opened` has the requesters of the old cell. An agreement in the new one would hold for others.
                 return False
-            # A broker that holds a section back could as well hold back the package, and then the timestamp ends.
-            _require_whole(opened)
-            root, before = opened.bundle.root, self.store.bundles.get(opened.bundle.root)
-            is_here = before is not None and opened.seen == self.store.newest.get(root) and root not in self._moved
-            if is_here or root not in self.store.roots:
-                return True
-            self.store.require_newest(opened)
-            if root not in self._moved and not self._may_write(opened):
-                return False
-            self._decisions.otherwise(self._reload)
-            left = narrowed(before, opened.bundle)
-            if widenings(before, opened.bundle):
-                self._put_heard(opened, package, left)
-            else:
-                self._put_agreed(opened, package)
-            self._moved -= {root}
-            self._note_rights(opened, before, left)
-            self.store = self.store.with_bundle(left, opened.seen)
-            self.on_change()
+            if not opened.lacks:
+                return self._hear_whole(opened, package)
+            is_unnoticed = self._goes_unnoticed(opened)
+        # A broker that holds a section back could as well hold back the package, and then the timestamp ends.
+        if is_unnoticed:
+            self._notify("trust silent", _SILENT, f"silent {opened.bundle.root} {opened.sha256}")
+        raise _lacking()
+
+    def _goes_unnoticed(self, opened: OpenedBundle) -> bool:
+        """Returns True if `on_time` would never tell that such packages are refused, because no timestamp ends. Raises
+        `RequestError` if a newer one was seen."""
+        root = opened.bundle.root
+        if root not in self.store.roots or (root in self.store.bundles and self.store.newest[root].ends_s > 0):
+            return False
+        self.store.require_newest(opened)
+        return True
+
+    def _hear_whole(self, opened: OpenedBundle, package: bytes) -> bool:
+        root, before = opened.bundle.root, self.store.bundles.get(opened.bundle.root)
+        is_here = before is not None and opened.seen == self.store.newest.get(root) and root not in self._moved
+        if is_here or root not in self.store.roots:
+            return True
+        self.store.require_newest(opened)
+        if root not in self._moved and not self._may_write(opened):
+            return False
+        self._decisions.otherwise(self._reload)
+        left = narrowed(before, opened.bundle)
+        if widenings(before, opened.bundle):
+            self._put_heard(opened, package, left)
+        else:
+            self._put_agreed(opened, package)
+        self._moved -= {root}
+        self._note_rights(opened, before, left)
+        self.store = self.store.with_bundle(left, opened.seen)
+        self.on_change()
         return True
 
     def _may_write(self, opened: OpenedBundle) -> bool:
@@ -435,12 +452,11 @@ class TrustManager(ThreadOwned):
         return opened
 
 
-def _require_whole(opened: OpenedBundle) -> None:
-    if opened.lacks:
-        raise RequestError(
-            "This trust package lacks the requesters of the doorbell's place.",
-            remedy="Get the root's whole package as a file.",
-        )
+def _lacking() -> RequestError:
+    return RequestError(
+        "This trust package lacks the requesters of the doorbell's place.",
+        remedy="Get the root's whole package as a file.",
+    )
 
 
 def _subject(envelope: bytes) -> str:

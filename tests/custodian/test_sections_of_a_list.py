@@ -11,6 +11,7 @@ import pytest
 from agent.core.consent import RequestState
 from agent.errors import RequestError, StorageError
 from agent.wire.identities import public_key_of
+from agent.wire.statements import TrustChange
 from agent.wire.trust import (
     NamedSection,
     OpenedBundle,
@@ -23,7 +24,7 @@ from agent.wire.trust import (
 from tests import custodians
 from tests.custodian.test_owners_and_trust import trust
 from tests.custodian.test_trust_that_travels import listed, package, publish
-from tests.custodians import FIRE, NAMES, POLICE, Door
+from tests.custodians import FIRE, NAMES, POLICE, Door, signed, stated
 from tests.wire import samples
 
 ROOT = samples.ROOT_KEY.id
@@ -196,6 +197,36 @@ def test_a_broker_that_withholds_a_section_is_noticed_as_one_that_withholds_the_
     publish(door, sent(3, *LOCAL, only=(BORDER,), version=10**9))
     door.custodian.on_time()
     assert [kind for kind, _ in door.told.news] == ["trust silent"]
+
+
+@pytest.mark.parametrize("agreed", [None, signed(custodians.bundle(2), custodians.ROOT)], ids=["nothing", "no stamp"])
+def test_an_owner_is_told_at_once_of_a_withheld_section_if_no_end_of_a_timestamp_will_tell(
+    untold: Door, agreed: bytes | None
+) -> None:
+    """The root was just chosen, or an owner handed over a list without a timestamp, which never ends."""
+    door, onces = untold, untold.told.onces
+    if agreed is None:
+        key = samples.ROOT_KEY.text
+        door.obey(TrustChange(**stated(), roots_removed=(key,)))
+        door.obey(TrustChange(**stated(), roots_added=(key,)))
+    else:
+        trust(door).accept(agreed)
+    onces.clear()
+    before = door.journal.named("trust."), door.kinds(), trust(door).store
+    for _ in range(2):
+        publish(door, sent(3, *LOCAL, only=(BORDER,)))
+    assert {kind for kind, _ in onces} == {"trust silent"}
+    assert len({once for _, once in onces}) == 1, "the notifier drops the second one"
+    publish(door, sent(4, *LOCAL, only=(BORDER,)))
+    assert len({once for _, once in onces}) == 2
+    assert (door.journal.named("trust."), door.kinds(), trust(door).store) == before
+    assert door.journal.counters()["replayed"] == 3
+    onces.clear()
+    publish(door, sent(1, *LOCAL, only=(BORDER,)))
+    publish(door, sent(4, *LOCAL, only=(BORDER,), signers=samples.ROOT_SIGNERS[2:]))
+    assert onces == [], "of one that is older or forged"
+    publish(door, sent(5, *LOCAL))
+    assert {kind for kind, _ in onces} == {"trust news"}
 
 
 def test_an_owner_is_told_that_a_file_lacks_this_place(door: Door) -> None:
