@@ -22,7 +22,8 @@ from agent.errors import DoorwardError
 from agent.ipc.rpc import refusal
 from agent.wire.control import Frame, parse_frame, write_frame
 from agent.wire.statements import OptOut, Scope, TrustChange
-from tests.custodians import APPROVER, NOW_S, OWNER_IDENTITY, Door, stated
+from tests.custodian.test_owners_and_trust import trust
+from tests.custodians import APPROVER, DOOR, NOW_S, OWNER_IDENTITY, ROOT, Door, bundle, signed, stated
 from tests.web.test_the_program import node
 from tests.wire import samples
 
@@ -110,6 +111,21 @@ class WithAnotherKey(Downgraded):
     def downgrade(self, operation: str, result: dict[str, Any]) -> None:
         if operation == "device":
             result["device_mldsa"] = samples.MLDSA_KEY.text
+
+
+class Moving(Doorbell):
+    """It is not set back. It is moved when a story says so."""
+
+    to: tuple[float, float] | None = None
+
+    def set_back(self) -> None:
+        pass
+
+    def answer(self, path: str, data: bytes) -> tuple[int, bytes]:
+        if path != "/move":
+            return super().answer(path, data)
+        self.door.custodian.move_to(self.to)
+        return 200, b""
 
 
 @contextmanager
@@ -217,3 +233,15 @@ def test_a_doorbell_that_was_set_back_is_asked_nothing_and_given_nothing(
 @pytest.mark.parametrize(("kind", "said"), [(Downgraded, "error.not-signed"), (WithAnotherKey, BACKWARDS)])
 def test_a_head_without_the_doorbells_second_signature_is_refused(make: Make, kind: type[Doorbell], said: str) -> None:
     assert came_of(make(kind), called=["readLedger"]) == {"readLedger": said}
+
+
+def test_a_yes_on_the_page_counts_only_for_the_place_that_the_owner_saw(make: Make) -> None:
+    doorbell = make(Moving)
+    assert isinstance(doorbell, Moving)
+    asked = {"called": ["offerDuringAMove"], "bundle": signed(bundle(2), ROOT).decode()}
+    assert came_of(doorbell, **asked) == {"offerDuringAMove": "error.refused"}
+    assert trust(doorbell.door).bundles() == []
+    doorbell.door.custodian.move_to(DOOR)
+    doorbell.to = DOOR
+    assert came_of(doorbell, **asked) == {"offerDuringAMove": "done"}
+    assert len(trust(doorbell.door).bundles()) == 1

@@ -117,7 +117,7 @@ def offer_bundle(
     """Submits the signed bundle `data` to the device. Returns the changes as this machine computes them. Raises as
     above, and `RequestError` if the doorbell was moved since the owner agreed to `shown`.
 
-    Without `shown`, nobody was asked, and it is submitted for the doorbell's present place."""
+    Without `shown`, no owner was asked, and it is submitted for the doorbell's present place."""
     store = trust_state(link, keys).store
     grown, _, change = _accepted(store, data, clock() // 1000)
     link.ask(SubmitBundle(cell=store.cell if shown is None else shown.cell), body=data)
