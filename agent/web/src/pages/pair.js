@@ -53,8 +53,8 @@ function takeCode() {
 }
 
 /**
- * After a long press of the doorbell's button, the keys in this browser, the kit or a backup stand for a printed code. If
- * the browser has keys, they stay: the unlock page asks for them next, and only there an owner can remove them.
+ * After a long press of the doorbell's button, the keys in this browser, the kit or a backup stand for a printed code.
+ * If the browser has keys, they stay: the unlock page asks for them next, and only there an owner can remove them.
  */
 async function comingBack() {
   const { name } = await call("state", {}).catch(() => ({ name: null }));
