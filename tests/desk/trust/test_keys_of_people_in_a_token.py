@@ -5,6 +5,7 @@ SoftHSM reads its settings once for a process, so each story runs in a fork.
 
 from __future__ import annotations
 
+import gc
 import os
 import traceback
 from collections.abc import Callable
@@ -103,6 +104,8 @@ def in_fork(token: Token, story: Callable[[], None]) -> None:
     connections.close_all()
     child = os.fork()
     if child == 0:
+        # The objects of other threads stay as they are. If they are collected here, their locks may be held for ever.
+        gc.disable()
         os.environ["SOFTHSM2_CONF"] = token.environment["SOFTHSM2_CONF"]
         try:
             with override_settings(DESK=msgspec.structs.replace(settings.DESK, token=token.settings)):
