@@ -81,7 +81,7 @@ def examine(config: Path) -> Iterator[Finding]:
         yield from _guarded("disk", lambda: check_disk(configuration))
         yield from _guarded("object detection", lambda: check_object_detection(configuration))
         yield from _guarded("memory", lambda: check_memory(configuration))
-        yield from _guarded("program", lambda: check_program(status))
+        yield from _guarded("program", lambda: check_program(StateFolder(configuration.device.state_dir).program))
     yield from _guarded("clock", lambda: check_clock(SystemClock().now()))
     if configuration:
         now = datetime.datetime.now(datetime.UTC)

@@ -12,15 +12,25 @@ from typing import Any, Final
 import structlog
 
 from agent.core.program_changes import MAX_REPORT_BYTES, ProgramChanges
-from agent.errors import DoorwardError, FormatError
+from agent.errors import DoorwardError
 from agent.platform import files
 from agent.ports import Notifier
 from agent.wire import strictjson
 
-__all__ = ["ProgramWatch"]
+__all__ = ["ProgramWatch", "read_changes"]
 
 _UNREADABLE: Final = ProgramChanges(v=1, since_ms=0, count=1, files=())
 """A report that cannot be read is one: only root writes there, and it writes only to report."""
+
+
+def read_changes(report: Path) -> ProgramChanges | None:
+    """Returns root's report, or None if there is none. One that cannot be read counts as a changed file without a
+    name."""
+    try:
+        data = files.read_if_there(report, MAX_REPORT_BYTES)
+        return None if data is None else strictjson.decode(data, ProgramChanges, limit_bytes=MAX_REPORT_BYTES)
+    except DoorwardError:
+        return _UNREADABLE
 
 
 class ProgramWatch:
@@ -35,14 +45,7 @@ class ProgramWatch:
     @property
     def changes(self) -> ProgramChanges | None:
         """Returns root's report, or None if there is none."""
-        try:
-            data = files.read_if_there(self._report, MAX_REPORT_BYTES)
-            return None if data is None else strictjson.decode(data, ProgramChanges, limit_bytes=MAX_REPORT_BYTES)
-        except FormatError:
-            return _UNREADABLE
-        except DoorwardError as error:
-            self._log.error("report_on_the_program_not_read", error=error.message)
-            return _UNREADABLE
+        return read_changes(self._report)
 
     def on_time(self) -> None:
         """Alerts the owners once for each report."""

@@ -58,10 +58,11 @@ def test_a_report_that_cannot_be_read_is_one(tmp_path: Path, data: bytes) -> Non
     assert len(owner.told) == 1
 
 
-def test_the_doctor_names_the_first_files_and_what_to_do() -> None:
-    assert list(check_program({})) == []
-    assert list(check_program({"program": None})) == []
-    (found,) = check_program({"program": {"changed": 7, "files": [f"app/{n}\x1b.py" for n in range(7)]}})
+def test_the_doctor_names_the_first_files_and_what_to_do_also_before_there_is_an_owner(tmp_path: Path) -> None:
+    report = tmp_path / "changed.json"
+    assert list(check_program(report)) == []
+    write(report, 5, *(f"app/{n}\x1b.py" for n in range(7)))
+    (found,) = check_program(report)
     assert (found.subject, found.health) == ("program", CheckStatus.BAD)
     assert found.message.startswith("Files were changed since it was installed (7): app/0")
     assert "\x1b" not in found.message

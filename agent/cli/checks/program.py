@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 from agent.cli.checks.finding import Finding, bad
+from agent.custodian.program_watch import read_changes
 from agent.wire.text import clean
 
 __all__ = ["check_program"]
 
 
-def check_program(status: Mapping[str, Any]) -> Iterator[Finding]:
-    """`status`: of the running doorbell, or empty. Nothing is found if root reported no change."""
-    program = status.get("program")
-    if program:
-        names = ", ".join(clean(str(name)) for name in program["files"][:5])
+def check_program(report: Path) -> Iterator[Finding]:
+    """`report`: root's file (`StateFolder.program`). Nothing is found without it."""
+    changes = read_changes(report)
+    if changes is not None:
+        names = ", ".join(clean(name) for name in changes.files[:5])
         yield bad(
             "program",
-            f"Files were changed since it was installed ({program['changed']}): {names}",
+            f"Files were changed since it was installed ({changes.count}): {names}",
             "Find out who changed them, then install again. See: docs/troubleshooting.md.",
         )
