@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import threading
 import time
@@ -34,7 +35,10 @@ AnswerT = TypeVar("AnswerT")
 
 
 class RpcClient:
-    """One connection, made at the first request and again after a failure. Safe to use from several threads."""
+    """One connection, made at the first request, and again after a failure or if the server closed it.
+
+    Safe to use from several threads.
+    """
 
     def __init__(
         self,
@@ -102,7 +106,12 @@ class RpcClient:
     def _exchange_once(self, asked: bytes) -> Frame:
         """Call it with the lock held. A connection on which anything failed is closed before the next request: a late
         answer would be taken for the answer to that request."""
-        connection = self._socket or self._connect()
+        connection = self._socket
+        if connection is not None and _is_over(connection):
+            self._socket = None
+            connection.close()
+            connection = None
+        connection = connection or self._connect()
         try:
             connection.sendall(asked)
             return self._answer_on(connection)
@@ -142,6 +151,16 @@ class RpcClient:
 
     def _readable(self, head: dict[str, Any]) -> dict[str, Any]:
         return head
+
+
+def _is_over(connection: socket.socket) -> bool:
+    """Returns True if the server has closed the connection, for example because it asked nothing for `idle_s`.
+
+    The request was not sent yet, so it can go over another connection. Bytes that no request asked for end it, too.
+    """
+    looking = select.poll()
+    looking.register(connection, select.POLLIN)
+    return bool(looking.poll(0))
 
 
 class _AnswerReader:

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -196,6 +197,19 @@ def test_what_is_no_answer_is_an_error_of_ours_and_costs_not_the_next_request(
     client.close()
     serving.join()
     listener.close()
+
+
+@SOCKETS
+def test_a_connection_that_the_server_closed_for_its_silence_is_made_again(tmp_path: Path, kind: SocketKind) -> None:
+    """An owner's client opens films for minutes between two requests, and has no patience for a device that is away."""
+    server = RpcServer(tmp_path / "s", replace(kind, idle_s=0.02), handle, ME)
+    server.start()
+    with client_of(tmp_path / "s", kind) as link:
+        assert link.ask(Echo(1)) == Said(1)
+        while server.clients:
+            time.sleep(0.005)
+        assert link.ask(Echo(2)) == Said(2)
+    server.stop()
 
 
 @SOCKETS

@@ -28,7 +28,7 @@ from tests.crash.power.fuse_log import FLUSH, MARK, WRITE, read_log
 from tests.crash.power.loop import mounted, unmount, why_not
 from tests.crash.power.workload import broken_promises
 
-__all__ = ["Result", "cut_everywhere", "main", "written_by"]
+__all__ = ["Result", "cut_everywhere", "main", "put_image", "written_by"]
 
 _IMAGE_BYTES = 24 << 20
 _SECTOR_BYTES = 512
@@ -104,6 +104,16 @@ def _logged(place: Path, image_bytes: int, work: Callable[[Path, Path], object])
     return read_log(log)
 
 
+def put_image(image: Path, disk: bytes | bytearray) -> None:
+    """Writes the disk into a new file.
+
+    The one before may still be mounted for a moment, because a file is open on it, or a namespace of another test has
+    it. Its last writes must not reach the next disk.
+    """
+    image.unlink(missing_ok=True)
+    image.write_bytes(disk)
+
+
 def _unmount_soon(mount: Path) -> None:
     for _ in range(100):
         try:
@@ -125,7 +135,7 @@ def _replay(place: Path, log: list[tuple[int, int, bytes]], points: int, seed: i
     wanted = sorted(chance.choices(range(first, len(log) + 1), k=points))
     for at, disk, marks in _disks(place / "begin", log, wanted, chance, result):
         image = place / "cut"
-        image.write_bytes(disk)
+        put_image(image, disk)
         result.points += 1
         try:
             with mounted(image, place / "files") as files:
