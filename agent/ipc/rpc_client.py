@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import threading
 import time
@@ -158,9 +157,17 @@ def _is_over(connection: socket.socket) -> bool:
 
     The request was not sent yet, so it can go over another connection. Bytes that no request asked for end it, too.
     """
-    looking = select.poll()
-    looking.register(connection, select.POLLIN)
-    return bool(looking.poll(0))
+    patience_s = connection.gettimeout()
+    connection.settimeout(0.0)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(patience_s)
+    return True
 
 
 class _AnswerReader:

@@ -10,7 +10,7 @@ from agent.ports import CameraEnd
 from tests.browser.browser import Browser
 from tests.browser.new_doorbell import NewDoorbell
 from tests.browser.test_set_up_without_a_shell import (
-    CHECK,
+    CHECK_AND_OPEN,
     PASSWORD,
     WIFI,
     Steps,
@@ -50,12 +50,7 @@ def test_without_any_network_the_page_says_what_to_do_and_an_owned_doorbell_seal
             kept = phone.run("return await pages.ana.evaluate(() => localStorage.getItem('doorward-set-up'));")
         with Browser(tmp_path / "after", doorbell.authority) as phone:
             open_set_up_page(phone, doorbell.port, kept)
-            phone.run(
-                CHECK
-                + """await pages.ana.getByRole("link", {name: "Open my doorbell"}).click();
-                     await pages.ana.getByRole("button", {name: "Continue"}).click();
-                     await pages.ana.getByRole("heading", {name: "is new"}).waitFor();"""
-            )
+            phone.run(CHECK_AND_OPEN)
             become_owner(phone, Steps(), screenshots)
             phone.run("""await pages.ana.getByRole("button", {name: "See the timeline"}).click();
                          await pages.ana.waitForURL("**/timeline");""")

@@ -23,6 +23,12 @@ PAGE = Path(__file__).resolve().parents[2] / "agent" / "web" / "static" / "set-u
 WIFI, PASSWORD = "Huis, 3 hoog", r"pass\word with spaces"
 MOST_STEPS = 7
 CHECK = 'await pages.ana.getByRole("button", {name: "I have installed it: check"}).click();'
+CHECK_AND_OPEN = (
+    CHECK
+    + """await pages.ana.getByRole("link", {name: "Open my doorbell"}).click();
+        await pages.ana.getByRole("button", {name: "Continue"}).click();
+        await pages.ana.getByRole("heading", {name: "is new"}).waitFor();"""
+)
 OPEN_THE_FIRST_CLIP = """
     const page = pages.ana;
     await page.getByRole("button", {name: "See the timeline"}).click();
@@ -121,12 +127,7 @@ def test_seven_steps_lead_from_power_on_to_the_first_clip_without_a_shell(
             open_set_up_page(phone, doorbell.port, kept)
             phone.run("""await pages.ana.getByText("is in your network").waitFor();""")
             steps.take("Check it, open the page, continue with the code that came along")
-            phone.run(
-                CHECK
-                + """await pages.ana.getByRole("link", {name: "Open my doorbell"}).click();
-                     await pages.ana.getByRole("button", {name: "Continue"}).click();
-                     await pages.ana.getByRole("heading", {name: "is new"}).waitFor();"""
-            )
+            phone.run(CHECK_AND_OPEN)
             film.unlink()
             film.symlink_to(footage)  # from now on people walk by
             become_owner(phone, steps, screenshots)

@@ -17,7 +17,7 @@ import av
 
 from tests.browser.browser import Browser
 from tests.browser.test_set_up_without_a_shell import (
-    CHECK,
+    CHECK_AND_OPEN,
     OPEN_THE_FIRST_CLIP,
     Steps,
     become_owner,
@@ -73,12 +73,7 @@ def main(film: Path, folder: Path, pictures: Path) -> None:
         open_set_up_page(phone, PORT, kept)
         phone.run("""await pages.ana.getByText("is in your network").waitFor();""")
         steps.take("Check it, open the page, continue with the code that came along")
-        phone.run(
-            CHECK
-            + """await pages.ana.getByRole("link", {name: "Open my doorbell"}).click();
-                 await pages.ana.getByRole("button", {name: "Continue"}).click();
-                 await pages.ana.getByRole("heading", {name: "is new"}).waitFor();"""
-        )
+        phone.run(CHECK_AND_OPEN)
         people(film)
         become_owner(phone, steps, pictures)
         steps.take("See what happened: open the first clip")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.browser.browser import Browser
 from tests.browser.test_set_up_without_a_shell import (
-    CHECK,
+    CHECK_AND_OPEN,
     OPEN_THE_FIRST_CLIP,
     Steps,
     become_owner,
@@ -83,12 +83,7 @@ def main(camera: Path, outcome: Path, folder: Path) -> None:
         open_set_up_page(phone, PORT, kept)
         phone.run("""await pages.ana.getByText("is in your network").waitFor();""")
         steps.take("Check it, open the page, continue with the code that came along")
-        phone.run(
-            CHECK
-            + """await pages.ana.getByRole("link", {name: "Open my doorbell"}).click();
-                 await pages.ana.getByRole("button", {name: "Continue"}).click();
-                 await pages.ana.getByRole("heading", {name: "is new"}).waitFor();"""
-        )
+        phone.run(CHECK_AND_OPEN)
         shutil.copyfile(CACHE.parent / "vtest.avi", camera.with_name("people.avi"))
         camera.with_name("people.avi").replace(camera)  # from now on people walk by
         become_owner(phone, steps, folder)

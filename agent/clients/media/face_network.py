@@ -10,7 +10,6 @@ Source: Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023; Shi
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import agent
-from agent.errors import ConfigurationError
+from agent.clients.media.pinned_file import read_pinned
 
 __all__ = ["LAYERS", "WEIGHTS", "Face", "FaceNetwork", "Layer"]
 
@@ -93,12 +92,7 @@ class FaceNetwork:
     """Raises `ConfigurationError` if the file of weights is missing or another one."""
 
     def __init__(self, path: Path = WEIGHTS) -> None:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"{path} is missing.", remedy="Install Doorward again.") from error
-        if hashlib.sha256(data).hexdigest() != SHA256:
-            raise ConfigurationError(f"{path} is not the network that is known.", remedy="Install Doorward again.")
+        data = read_pinned(path, SHA256)
         numbers = np.frombuffer(data, "<f2").astype(np.float32)
         self._layers: dict[str, tuple[_Plane, _Plane]] = {}
         at = 0

@@ -8,7 +8,6 @@ tests/web/test_suggesting.py).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import agent
-from agent.errors import ConfigurationError
+from agent.clients.media.pinned_file import read_pinned
 
 __all__ = ["CASCADE", "Plate", "PlateCascade"]
 
@@ -52,12 +51,7 @@ class PlateCascade:
     """Raises `ConfigurationError` if the file of the cascade is missing or another one."""
 
     def __init__(self, path: Path = CASCADE) -> None:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"{path} is missing.", remedy="Install Doorward again.") from error
-        if hashlib.sha256(data).hexdigest() != SHA256:
-            raise ConfigurationError(f"{path} is not the network that is known.", remedy="Install Doorward again.")
+        data = read_pinned(path, SHA256)
         self._stages: list[tuple[float, list[Any]]] = json.loads(data)
 
     def find(self, luma: NDArray[np.uint8]) -> list[Plate]:

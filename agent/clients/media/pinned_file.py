@@ -1,0 +1,21 @@
+"""A file of ours that programs rely on byte for byte, such as the weights of a network."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from agent.errors import ConfigurationError
+
+__all__ = ["read_pinned"]
+
+
+def read_pinned(path: Path, sha256: str) -> bytes:
+    """Returns the bytes of the file. Raises `ConfigurationError` if it is missing or another one."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} is missing.", remedy="Install Doorward again.") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ConfigurationError(f"{path} is not the file that is known.", remedy="Install Doorward again.")
+    return data
