@@ -1,4 +1,4 @@
-"""Set-up with no network at all, and a home whose network goes later: the page says what happens, and sealing goes on."""
+"""Set-up with no network at all, and a home that loses its network later: the page says what happens, and sealing goes on."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def bundle(version: int, *sections: Section) -> TrustBundle:
 
 
 def sent(number: int, *sections: Section, only: tuple[Section, ...] | None = None, **changes: Any) -> bytes:
-    """A package whose list has `sections`, with all of them or only some."""
+    """A package with a list in `sections`, with all of them or only some."""
     given = tuple(data for _, data in (sections if only is None else only))
     return package(bundle(number, *sections), sections=given, **changes)
 

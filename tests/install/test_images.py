@@ -28,7 +28,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def system(*, alive: bool, places: Places | None = None) -> installation.System:
-    """As on a machine whose systemd runs (`alive`), or in a chroot."""
+    """As on a machine where systemd runs (`alive`), or in a chroot."""
     made = installation.System(places or Places())
     made.alive, made.is_image = alive, not alive
     return made
@@ -86,7 +86,7 @@ def test_what_makes_the_key_is_shut_in() -> None:
 
 @pytest.fixture
 def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
-    """A doorbell with a page whose system's folders refuse each write, also one that would change nothing."""
+    """A doorbell with a page, on a system that refuses each write, also one that would change nothing."""
     places = Places(tmp_path)
     places.etc.mkdir(parents=True)
     places.configuration.write_text("[page]\nsetup_by_camera = true\n")

@@ -1,5 +1,5 @@
 // An owner's keys in this browser's storage, and a backup or kit of other keys that is used in the same browser. Prints
-// for each case what the worker answered, and the owner whose keys the browser has afterwards.
+// for each case what the worker answered, and the owner of the keys that the browser has afterwards.
 import "./globals.mjs";
 import "./indexed_db.mjs";
 import * as keys from "../../agent/web/src/owner/keys.js";

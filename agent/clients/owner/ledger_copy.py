@@ -26,7 +26,7 @@ __all__ = ["keys_of_copy", "read_copy", "write_copy"]
 
 _LIMIT_BYTES: Final = 1 << 30
 _HOW: Final = (
-    "The first line is the Ed25519 key of the doorbell whose ledger this is, and the second its ML-DSA-44 key.\n"
+    "The first line is the doorbell's Ed25519 key, and the second its ML-DSA-44 key.\n"
     "Compare both with the keys that an answer of this doorbell shows, or that its owner tells you another way.\n"
     "Check it with: doorward ledger verify --folder FOLDER\n"
     "Or by hand (RFC 6962): each line of entries.jsonl without its newline is a leaf; the tree's root is the third\n"

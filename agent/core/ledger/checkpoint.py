@@ -212,7 +212,7 @@ def _line(name: str, data: bytes) -> str:
 
 
 def _open(note: bytes, signer: PublicKey, name: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
-    """Returns the checkpoint, whose Ed25519 signature has verified, and name and data of each signature line."""
+    """Returns the checkpoint with a verified Ed25519 signature, and name and data of each signature line."""
     if len(note) > MAX_NOTE_BYTES:
         raise FormatError(f"A checkpoint has at most {MAX_NOTE_BYTES} bytes. This one has {len(note)}.")
     try:

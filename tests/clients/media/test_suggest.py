@@ -92,10 +92,10 @@ def test_films_are_examined_in_the_process_with_limits() -> None:
 
 def test_another_file_of_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "faces.bin").write_bytes(b"\0" * 101_708)
-    with pytest.raises(ConfigurationError, match="not the network"):
+    with pytest.raises(ConfigurationError, match="not the file"):
         FaceNetwork(tmp_path / "faces.bin")
     (tmp_path / "plates.json").write_bytes(b"[]")
-    with pytest.raises(ConfigurationError, match="not the network"):
+    with pytest.raises(ConfigurationError, match="not the file"):
         PlateCascade(tmp_path / "plates.json")
     with pytest.raises(ConfigurationError, match="missing"):
         PlateCascade(tmp_path / "other.json")
