@@ -1,12 +1,14 @@
 """Versions as folders, and the choice of the one that runs: built completely, switched by one rename, rolled back by
 another.
 
-    versions/<id>/ … being made … → `complete` written and synced, last → previous → trial → current.new → rename
+    versions/<id>/ … being made … → `complete` written and synced, last → trial → previous → current.new → rename
     → current → healthy → trial removed
 
 A folder without `complete` is the rest of an interrupted run, and the next run removes it. Once created, `current`
 always exists. `trial` names a version that has not proved healthy yet. If the power fails meanwhile, the next boot
-watches the version, and goes back to the one before if need be (`doorward-update-trial.service`).
+watches the version, and goes back to the one before if need be (`doorward-update-trial.service`). `trial` also names
+the version that `previous` named before. If the trial fails, `previous` names that one again, so one update that failed
+does not take the way back.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from installation.places import Places
 __all__ = ["Versions", "numbers_of", "tree_digest"]
 
 _COMPLETE = "complete"
-_WAY_BACK = "back"
 _PARTS = ("agent", "firmware_bridge", "config", "models", "systemd", "requirements", "scripts/installation")
 """`models` exists after `make models`; its presence tells an installation to include the network."""
 _NOT_ON_A_DOORBELL = ("agent/clients", "agent/web/src")
@@ -117,8 +118,13 @@ class Versions:
 
         `is_way_back`: `name` ran before. If it fails, it stays the version before.
         """
-        self._remember_current(name)  # first: the version before watches the trial
-        self._write_trial(name, 0, is_way_back=is_way_back)
+        earlier = self.previous()
+        if earlier is None:
+            self._remember_current(name)  # first: the version before watches the trial
+        elif earlier == self.current() or (earlier == name and not is_way_back) or not self.is_complete(earlier):
+            earlier = None
+        self._write_trial(name, 0, earlier)
+        self._remember_current(name)
 
     def trial(self) -> tuple[str, int] | None:
         """Returns the version on trial and how many boots have watched it, or None."""
@@ -130,45 +136,51 @@ class Versions:
 
     def is_way_back(self) -> bool:
         """Returns whether the version on trial is one that ran before, and not a new one."""
-        try:
-            return self._places.trial.read_text().split()[2:] == [_WAY_BACK]
-        except OSError:
-            return False
+        found = self.trial()
+        return found is not None and self._earlier() == found[0]
 
     def count_boot(self) -> int:
         """Counts a boot of the version on trial, durably, and returns the number."""
         found = self.trial()
         if found is None:
             return 0
-        self._write_trial(found[0], found[1] + 1, is_way_back=self.is_way_back())
+        self._write_trial(found[0], found[1] + 1, self._earlier())
         return found[1] + 1
 
     def end_trial(self) -> None:
-        found = self.trial()
-        if found is not None and self.is_way_back() and self.current() != found[0] and self.is_complete(found[0]):
-            self._point(self._places.previous, found[0])
+        found, earlier = self.trial(), self._earlier()
+        if found is not None and self.current() != found[0] and earlier is not None and self.is_complete(earlier):
+            self._point(self._places.previous, earlier)
         self._places.trial.unlink(missing_ok=True)
         _sync(self._places.opt)
+
+    def _earlier(self) -> str | None:
+        """Returns the version before the one that the trial's version replaces. None if it is not kept."""
+        try:
+            _, _, earlier = self._places.trial.read_text().split()
+        except (OSError, ValueError):
+            return None
+        return earlier if self.folder(earlier).is_dir() else None
 
     def _remember_current(self, name: str) -> None:
         now = self.current()
         if now is not None and now != name:
             self._point(self._places.previous, now)
 
-    def _write_trial(self, name: str, boots: int, *, is_way_back: bool) -> None:
+    def _write_trial(self, name: str, boots: int, earlier: str | None) -> None:
         making = self._places.trial.with_name("trial.new")
         with making.open("w") as file:
-            file.write(f"{name} {boots} {_WAY_BACK}\n" if is_way_back else f"{name} {boots}\n")
+            file.write(" ".join([name, str(boots), *([earlier] if earlier else [])]) + "\n")
             file.flush()
             os.fsync(file.fileno())
         making.replace(self._places.trial)
         _sync(self._places.opt)
 
     def sweep(self) -> None:
-        """Remove what is incomplete, and every version but the current and the one before."""
+        """Remove what is incomplete, and every version but the current and those before that can come back."""
         if not self._places.versions.is_dir():
             return
-        keep = {self.current(), self.previous()}
+        keep = {self.current(), self.previous(), self._earlier()}
         for folder in self._places.versions.iterdir():
             if folder.name not in keep or not self.is_complete(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)

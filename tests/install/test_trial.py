@@ -406,6 +406,43 @@ def test_a_version_before_that_failed_its_trial_stays_the_version_before(
     assert versions.current() == "old"
 
 
+@pytest.mark.parametrize("cut", ["none", "power", "kill", "kill before the switch", "kill on the way back"])
+def test_after_an_update_that_failed_the_version_before_is_still_the_one_to_go_back_to(
+    places: Places, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    versions, machine = Versions(places), Machine(well=False)
+    versions.end_trial()  # "new" runs, "old" ran before, and "newest" fails
+    make_new(places)(versions, "newest")
+    if cut == "none":
+        assert installed(places, machine, monkeypatch, name="newest") == 3
+    else:
+        versions.begin_trial("newest")
+        versions.count_boot()
+        if cut != "kill before the switch":
+            versions.switch("newest")
+        if cut == "kill on the way back":
+            versions.roll_back()
+        (judged if cut == "power" else guarded)(places, machine, monkeypatch)
+    assert (versions.current(), versions.previous(), versions.trial()) == ("new", "old", None)
+    versions.sweep()
+    assert not versions.folder("newest").exists()
+    assert gone_back(places, Machine(), monkeypatch) == 0
+    assert (versions.current(), versions.previous()) == ("old", "new")
+
+
+def test_a_version_that_fails_after_it_was_taken_back_is_no_version_to_go_back_to(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = Versions(places)
+    versions.switch("old")  # "new" was taken back, and is chosen again
+    versions.end_trial()
+    assert installed(places, Machine(well=False), monkeypatch) == 3
+    assert versions.current() == "old"
+    assert not versions.folder("new").exists()
+    with pytest.raises(FailedError, match="no version before"):
+        gone_back(places, Machine(), monkeypatch)
+
+
 def test_a_version_before_without_pictures_or_without_its_links_is_not_deleted(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,16 +457,18 @@ def test_a_version_before_without_pictures_or_without_its_links_is_not_deleted(
     assert versions.is_complete("old")
 
 
-def installed(places: Places, machine: Machine, monkeypatch: pytest.MonkeyPatch, camera: bool = True) -> int:
-    """Installs "new" over "old", as an update."""
+def installed(
+    places: Places, machine: Machine, monkeypatch: pytest.MonkeyPatch, camera: bool = True, name: str = "new"
+) -> int:
+    """Installs `name` over the running version, as an update."""
     monkeypatch.setattr(installer, "System", lambda _: machine)
     monkeypatch.setattr(installer, "_show_journal", lambda: None)
     monkeypatch.setattr(installer, "_configuration", lambda *_: "")
     monkeypatch.setattr(installer, "_configure", lambda *_: None)
     monkeypatch.setattr(installer.camera, "install_packages", lambda _: None)
-    monkeypatch.setattr(installer, "_name_of", lambda _: "new")
+    monkeypatch.setattr(installer, "_name_of", lambda _: name)
     monkeypatch.setattr(installer, "_make", make_new(places))
-    monkeypatch.setattr(installer, "_camera_works", lambda version, _: camera or version.name == "old")
+    monkeypatch.setattr(installer, "_camera_works", lambda version, _: camera or version.name != name)
     return installer.install(places, places.root, None, None, is_update=True)
 
 

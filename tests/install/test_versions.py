@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -91,6 +91,57 @@ def test_a_cut_at_any_step_leaves_the_old_version_or_the_new_one(
         upgrade(versions, source)  # whatever was left, the same command ends it
         assert (versions.current(), versions.previous()) == ("new", "old")
     assert seen == {"old", "new"}
+
+
+def test_a_failed_update_keeps_the_version_before_at_every_cut(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One update that failed must not take the only way back: "two" ran well, and "one" before it."""
+    for calls in range(60):
+        versions = three_versions(Places(tmp_path / f"root-{calls}"), source)
+        cut = True
+        with suppress(Cut), cut_after(calls, monkeypatch):
+            versions.begin_trial("three")
+            versions.switch("three")
+            versions.count_boot()
+            versions.roll_back()
+            versions.end_trial()
+            cut = False
+        found = versions.trial()
+        if found is not None:  # the next boot
+            assert versions.previous() is not None, "it runs the judge"
+            if versions.current() == "three":
+                versions.roll_back()
+            versions.sweep()
+            versions.end_trial()
+        versions.sweep()
+        assert (versions.current(), versions.previous(), versions.trial()) == ("two", "one", None)
+        if not cut:
+            break
+    assert calls > 12, "the cuts were tried"
+
+
+def test_an_update_that_runs_well_makes_the_version_that_it_replaced_the_one_before(
+    tmp_path: Path, source: Path
+) -> None:
+    versions = three_versions(Places(tmp_path), source)
+    versions.begin_trial("three")
+    versions.switch("three")
+    versions.end_trial()
+    versions.sweep()
+    assert (versions.current(), versions.previous()) == ("three", "two")
+    assert not versions.folder("one").exists()
+
+
+def three_versions(places: Places, source: Path) -> Versions:
+    """Runs "two" after "one"; "three" is made."""
+    places.versions.mkdir(parents=True)
+    versions = Versions(places)
+    for name in ("one", "two", "three"):
+        make(versions, name, source)
+    versions.switch("one")
+    versions.switch("two")
+    return versions
 
 
 def test_a_version_that_is_not_complete_is_never_run_and_swept_away(tmp_path: Path, source: Path) -> None:
