@@ -50,6 +50,8 @@ EXTRA: Mapping[str, str] = {
     "vm": "test-vm",
 }
 """Parts that only run if they are named: few machines have all they need, and every mutant takes a day."""
+WRITTEN = ("tests/PROVED.json", "tests/*/RESULTS.md", "tests/install/CLEAN.md", "tests/interop/home_assistant.json")
+"""Files of results, which the parts write."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -92,8 +94,8 @@ def run(part: str) -> Result:
 def commit() -> str:
     """Returns the commit of the files here, with `+` if files differ from it."""
     # A part writes its results, and the next part still tests the same code.
-    code = [".", ":!tests/PROVED.json", ":!tests/*/RESULTS.md"]
-    differs = _git("status", "--porcelain", "--untracked-files=no", "--", *code)
+    code = [f":!{each}" for each in WRITTEN]
+    differs = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *code)
     return (_git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if differs else "")
 
 

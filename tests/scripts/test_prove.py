@@ -62,13 +62,12 @@ def test_arguments_of_a_part_reach_its_target_and_are_kept(tmp_path: Path, monke
 def test_the_results_that_a_part_writes_do_not_make_the_next_part_test_other_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results = [tmp_path / "tests" / "PROVED.json", tmp_path / "tests" / "crash" / "RESULTS.md"]
-    results[1].parent.mkdir(parents=True)
-    for path in results:
+    names = ["PROVED.json", "crash/RESULTS.md", "install/CLEAN.md", "interop/home_assistant.json"]
+    for path in (tmp_path / "tests" / name for name in names):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("before")
-    (tmp_path / "Makefile").write_text(
-        "good:\n\t@echo after | tee tests/PROVED.json tests/crash/RESULTS.md\nbad:\n\t@echo '#' >> Makefile\n"
-    )
+    written = " ".join(f"tests/{name}" for name in names)
+    (tmp_path / "Makefile").write_text(f"good:\n\t@echo after | tee {written}\nbad:\n\t@echo '#' >> Makefile\n")
     _commit_all(tmp_path)
     monkeypatch.setattr(prove, "ROOT", tmp_path)
     monkeypatch.setattr(prove, "PARTS", {"one": "good", "two": "bad"})
