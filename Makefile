@@ -170,7 +170,7 @@ test-arm64: setup-test ## Install and test on arm64 under qemu-user, unless noth
 	@PYTHONPATH=. $(VENV)/bin/python -m tests.install.arm64
 
 branches: setup-test ## Show which branches of the code about consent no mirroring test takes (make test wants none)
-	@$(VENV)/bin/python scripts/branches.py
+	@$(VENV)/bin/python scripts/branches.py --all
 
 prove: setup-test ## Run every proof at length and keep the results (hours; ARGS="consent crash" for some, ARGS=list)
 	@$(VENV)/bin/python scripts/prove.py $(ARGS)

@@ -3,16 +3,30 @@
 It runs only the mirroring tests, so a branch that a scenario happens to pass still counts as missed. A property gets
 ten examples: a branch that only the hundredth one takes counts as missed. It lists the missed lines and branches.
 Exit status 0 only if every branch is taken.
+
+`branches.py` first runs the few tests of `tests/branches.json`, which take every branch between them. It runs all
+mirroring tests only if those few fail or miss a branch, for example after a change of the code. `branches.py --all`
+runs them all and chooses the few again (`make branches`).
 """
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
+import coverage
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
+FEW = ROOT / "tests" / "branches.json"
+DATA = ROOT / ".cache" / "coverage"
 CODE = (
     "consent.py", "requests.py", "admission.py", "case_marks.py", "matching.py", "disclosure/*", "ledger/*",
     "vault/following.py",
@@ -38,22 +52,69 @@ LEFT_OUT = (
 tests take their branches too."""
 
 
-def main() -> int:
-    data = ROOT / ".cache" / "coverage"
-    data.parent.mkdir(exist_ok=True)
-    include = ",".join([*(f"agent/core/{name}" for name in CODE), "agent/wire/*"])
+def main(arguments: list[str]) -> int:
+    DATA.parent.mkdir(exist_ok=True)
+    if arguments != ["--all"] and take_every_branch(json.loads(FEW.read_text())):
+        return 0
     tests = [*(f"tests/core/{name}" for name in TESTS), "tests/wire"]
-    tests += [f"--deselect=tests/{name}" for name in LEFT_OUT]
-    coverage = [sys.executable, "-m", "coverage"]
-    run = [*coverage, "run", "--branch", f"--data-file={data}", f"--include={include}", "-m", "pytest", "-q", "-r", "N"]
-    few = {**os.environ, "DOORWARD_EXAMPLES": "few"}
-    done = subprocess.run([*run, *tests], cwd=ROOT, env=few, capture_output=True, text=True, check=False)
+    done = _measure(tests, *(f"--deselect=tests/{name}" for name in LEFT_OUT), "-p", "scripts.branches")
     if done.returncode:
         print(done.stdout[-4000:] + done.stderr[-2000:])
         return done.returncode
-    report = [*coverage, "report", f"--data-file={data}", "--show-missing", "--skip-covered", "--fail-under=100"]
-    return subprocess.run(report, cwd=ROOT, check=False).returncode
+    reported = _report()
+    print(reported.stdout + reported.stderr, end="")
+    if reported.returncode == 0 and arguments == ["--all"]:
+        FEW.write_text(json.dumps(chosen_tests(DATA), indent=0) + "\n")
+    return reported.returncode
+
+
+def take_every_branch(tests: list[str]) -> bool:
+    """Returns whether these tests pass and take every branch between them."""
+    return _measure(tests).returncode == 0 and _report().returncode == 0
+
+
+def _measure(tests: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+    include = ",".join([*(f"agent/core/{name}" for name in CODE), "agent/wire/*"])
+    run = ["coverage", "run", "--branch", f"--data-file={DATA}", f"--include={include}"]
+    command = [sys.executable, "-m", *run, "-m", "pytest", "-q", "-r", "N", *options, *tests]
+    few = {**os.environ, "DOORWARD_EXAMPLES": "few"}
+    return subprocess.run(command, cwd=ROOT, env=few, capture_output=True, text=True, check=False)
+
+
+def _report() -> subprocess.CompletedProcess[str]:
+    report = ["report", f"--data-file={DATA}", "--show-missing", "--skip-covered", "--fail-under=100"]
+    command = [sys.executable, "-m", "coverage", *report]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """As a plugin of pytest, this module notes which test takes which branches."""
+    measuring = coverage.Coverage.current()
+    if measuring is None:
+        return (yield)
+    measuring.switch_context(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        measuring.switch_context("")
+
+
+def chosen_tests(data: Path) -> list[str]:
+    """Returns few tests that take every branch, each time the one that takes most of those still missing."""
+    taken: defaultdict[str, set[tuple[int, int, int]]] = defaultdict(set)
+    with closing(sqlite3.connect(data)) as measured:
+        rows = "SELECT context, file_id, fromno, tono FROM arc JOIN context ON context.id = context_id"
+        for context, *branch in measured.execute(rows):
+            taken[context].add((branch[0], branch[1], branch[2]))
+    imports = taken.pop("", set())
+    missing, chosen = set[tuple[int, int, int]]().union(*taken.values()) - imports, list[str]()
+    while missing:
+        best = max(taken, key=lambda test: (len(taken[test] & missing), test))
+        chosen.append(best)
+        missing -= taken[best]
+    return sorted(chosen)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

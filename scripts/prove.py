@@ -50,7 +50,10 @@ EXTRA: Mapping[str, str] = {
     "vm": "test-vm",
 }
 """Parts that only run if they are named: few machines have all they need, and every mutant takes a day."""
-WRITTEN = ("tests/PROVED.json", "tests/*/RESULTS.md", "tests/install/CLEAN.md", "tests/interop/home_assistant.json")
+WRITTEN = (
+    "tests/PROVED.json", "tests/branches.json", "tests/*/RESULTS.md", "tests/install/CLEAN.md",
+    "tests/interop/home_assistant.json",
+)  # fmt: skip
 """Files of results, which the parts write."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -82,6 +82,30 @@ def open_set_up_page(phone: Browser, port: int, kept: str = "") -> None:
     )
 
 
+def download_authority(phone: Browser) -> bytes:
+    """Returns the authority that the set-up page offers."""
+    authority = phone.run(
+        """const coming = pages.ana.waitForEvent("download");
+           await pages.ana.getByRole("link", {name: "Download the authority"}).click();
+           const {readFile} = await import("node:fs/promises");
+           return (await readFile(await (await coming).path())).toString("hex");"""
+    )
+    return bytes.fromhex(authority)
+
+
+def kept_by_the_page(phone: Browser) -> str:
+    """Returns what the set-up page has stored in the browser."""
+    return str(phone.run("return await pages.ana.evaluate(() => localStorage.getItem('doorward-set-up'));"))
+
+
+def check_and_open(phone: Browser, steps: Steps, port: int, kept: str) -> None:
+    """Goes on in a browser that trusts the doorbell, from the set-up page to the doorbell's own page."""
+    open_set_up_page(phone, port, kept)
+    phone.run("""await pages.ana.getByText("is in your network").waitFor();""")
+    steps.take("Check it, open the page, continue with the code that came along")
+    phone.run(CHECK_AND_OPEN)
+
+
 def test_seven_steps_lead_from_power_on_to_the_first_clip_without_a_shell(
     tmp_path: Path, footage: Path, screenshots: Path
 ) -> None:
@@ -108,26 +132,17 @@ def test_seven_steps_lead_from_power_on_to_the_first_clip_without_a_shell(
             assert doorbell.solo.page.url == f"https://front-door.local:{doorbell.port}/"
             steps.take("Install the authority")
             picture(phone, screenshots, "set-up-authority")
-            authority = phone.run(
-                """const coming = pages.ana.waitForEvent("download");
-                   await pages.ana.getByRole("link", {name: "Download the authority"}).click();
-                   const {readFile} = await import("node:fs/promises");
-                   return (await readFile(await (await coming).path())).toString("hex");"""
-            )
-            assert bytes.fromhex(authority) == doorbell.authority
+            assert download_authority(phone) == doorbell.authority
             phone.run(CHECK + 'await pages.ana.getByText("does not trust your doorbell yet").waitFor();')
             link = phone.run("return await pages.ana.locator('a[href*=pair]').count();")
             assert link == 0, "the code is not offered before the browser trusts the doorbell"
-            kept = phone.run("return await pages.ana.evaluate(() => localStorage.getItem('doorward-set-up'));")
+            kept = kept_by_the_page(phone)
             assert PASSWORD not in kept
             assert WIFI not in kept
 
         # The same phone, with the authority installed and its browser opened again.
         with Browser(tmp_path / "after", doorbell.authority) as phone:
-            open_set_up_page(phone, doorbell.port, kept)
-            phone.run("""await pages.ana.getByText("is in your network").waitFor();""")
-            steps.take("Check it, open the page, continue with the code that came along")
-            phone.run(CHECK_AND_OPEN)
+            check_and_open(phone, steps, doorbell.port, kept)
             film.unlink()
             film.symlink_to(footage)  # from now on people walk by
             become_owner(phone, steps, screenshots)

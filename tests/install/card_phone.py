@@ -17,10 +17,12 @@ import av
 
 from tests.browser.browser import Browser
 from tests.browser.test_set_up_without_a_shell import (
-    CHECK_AND_OPEN,
     OPEN_THE_FIRST_CLIP,
     Steps,
     become_owner,
+    check_and_open,
+    download_authority,
+    kept_by_the_page,
     make_code,
     open_set_up_page,
     picture,
@@ -62,18 +64,9 @@ def main(film: Path, folder: Path, pictures: Path) -> None:
         steps.take("Hold the phone in front of the camera")
         phone.run(f"""await pages.ana.getByText("is in your network").waitFor({{timeout: {WAIT_MS}}});""")
         steps.take("Install the authority")
-        authority = phone.run(
-            """const coming = pages.ana.waitForEvent("download");
-               await pages.ana.getByRole("link", {name: "Download the authority"}).click();
-               const {readFile} = await import("node:fs/promises");
-               return (await readFile(await (await coming).path())).toString("hex");"""
-        )
-        kept = phone.run("return await pages.ana.evaluate(() => localStorage.getItem('doorward-set-up'));")
-    with Browser(folder / "after", bytes.fromhex(authority), timeout_ms=WAIT_MS) as phone:
-        open_set_up_page(phone, PORT, kept)
-        phone.run("""await pages.ana.getByText("is in your network").waitFor();""")
-        steps.take("Check it, open the page, continue with the code that came along")
-        phone.run(CHECK_AND_OPEN)
+        authority, kept = download_authority(phone), kept_by_the_page(phone)
+    with Browser(folder / "after", authority, timeout_ms=WAIT_MS) as phone:
+        check_and_open(phone, steps, PORT, kept)
         people(film)
         become_owner(phone, steps, pictures)
         steps.take("See what happened: open the first clip")

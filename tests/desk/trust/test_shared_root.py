@@ -21,7 +21,7 @@ from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.requester.keys import FileSigner, load_key, make_key
 from agent.clients.requester.root_folder import RootFolder
 from agent.core.bus import MessageReceived, PublishAcknowledged, Subscribed
-from agent.errors import ConfigurationError, NetworkError, OpenError, RequestError, StorageError
+from agent.errors import ConfigurationError, DoorwardError, NetworkError, OpenError, RequestError, StorageError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import PublicKey, parse_public_key, private_key_from_seed
@@ -401,19 +401,6 @@ def test_files_that_the_command_adds_to_the_folder_keep_the_desk_from_nothing(ro
     assert root_publisher.stamped_until_s(root.organisation) == NOW_S + 9 * 86_400, "one stamp a day"
 
 
-def test_the_page_says_why_no_package_can_be_made(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    root.found()
-    root.sign(root.list(), *root.people[:2])
-    fault = ConfigurationError("bundle-1.json has no signature.", remedy="doorward requester trust-root sign")
-    with monkeypatch.context() as broken:
-        broken.setattr(RootFolder, "stamp", lambda *_args, **_more: (_ for _ in ()).throw(fault))
-        root_publisher.publish_due(Brokers().open, NOW_S)
-    said = "bundle-1.json has no signature."
-    assert said in root.agency.client(Role.ADMIN).get("/trust").content.decode()
-    root_publisher.publish_due(Brokers().open, NOW_S)
-    assert said not in root.agency.client(Role.ADMIN).get("/trust").content.decode()
-
-
 def test_a_root_with_one_key_becomes_one_of_several_and_its_owners_keep_it(agency: Agency, tmp_path: Path) -> None:
     place = folder_of(agency.organisation) / "root"
     name = root_keys.make_root_key(place, PASSPHRASE)
@@ -511,12 +498,21 @@ def test_a_package_that_cannot_be_read_ends_no_page_and_the_page_says_so(root: R
     assert (page.status_code, "package.json: longer than" in page.content.decode()) == (200, True)
 
 
-def test_the_page_says_why_no_package_can_be_made_for_a_broker(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("making", "fault"),
+    [
+        ("stamp", ConfigurationError("bundle-1.json has no signature.", remedy="doorward requester trust-root sign")),
+        ("package_for", StorageError("brokers-1.json cannot be read.")),
+    ],
+)
+def test_the_page_says_why_no_package_can_be_made(
+    root: Root, monkeypatch: pytest.MonkeyPatch, making: str, fault: DoorwardError
+) -> None:
     root.found()
     root.sign(root.list(1, BROKERS), *root.people[:2])
-    brokers, said = Brokers(), "brokers-1.json cannot be read."
+    brokers, said = Brokers(), fault.message
     with monkeypatch.context() as broken:
-        broken.setattr(RootFolder, "package_for", lambda *_: (_ for _ in ()).throw(StorageError(said)))
+        broken.setattr(RootFolder, making, lambda *_args, **_more: (_ for _ in ()).throw(fault))
         root_publisher.publish_due(brokers.open, NOW_S)
         page = root.agency.client(Role.ADMIN).get("/trust", follow=True)
         assert (page.status_code, said in page.content.decode()) == (200, True)
