@@ -20,6 +20,7 @@ function transaction(store) {
   const kept = stores[store];
   const objectStore = () => ({
     get: (/** @type {any} */ key) => request(() => structuredClone(kept.get(key))),
+    getAllKeys: () => request(() => [...kept.keys()]),
     put: (/** @type {any} */ value, /** @type {any} */ key) => request(() => kept.set(key, structuredClone(value))),
   });
   const of = /** @type {any} */ ({ objectStore });

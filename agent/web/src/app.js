@@ -7,6 +7,7 @@ import { doorbells } from "./pages/doorbells.js";
 import { event } from "./pages/event.js";
 import { history } from "./pages/history.js";
 import { door, live } from "./pages/live.js";
+import { ownerless } from "./pages/ownerless.js";
 import { pairing } from "./pages/pair.js";
 import { replaced } from "./pages/replaced.js";
 import { request } from "./pages/request.js";
@@ -97,7 +98,7 @@ function showAway(main) {
 }
 
 /**
- * Another doorbell, set-up, unlocking and joining come before everything else.
+ * Another doorbell, one that lost its owners, set-up, unlocking and joining come before everything else.
  *
  * @returns {Promise<[Page, ...unknown[]] | undefined>}
  */
@@ -107,9 +108,10 @@ async function sessionState() {
   const hello = await call("hello");
   if (hello.session) noteAnswer();
   existing("#doorbell").textContent = hello.doorbell;
-  const { name, unlocked, isOther } = await call("state", { device: hello.device });
+  const { name, unlocked, isOther, hadOwner } = await call("state", { device: hello.device });
   if (!unlocked) reloadWhenUpdated(hello.program);
   if (isOther) return [replaced, hello];
+  if (!hello.claimed && hadOwner) return [ownerless, hello];
   if (!hello.claimed || !name) return [setup, hello];
   if (unlocked && hello.owner) return undefined;
   return (await reached) ? [door, hello] : [unlock, hello];

@@ -4,7 +4,7 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { atDoor, hello, isAway, leaveRelay, reachDoor, reachDoorbell, rememberRelay, retryDoor } from "./away.js";
-import { LostError, PageError, plainOf } from "./errors.js";
+import { LostError, OpenError, PageError, plainOf } from "./errors.js";
 import { nameOfKit } from "./kit_name.js";
 import { ask } from "./link.js";
 import { msOf } from "./media/cover_film.js";
@@ -17,6 +17,7 @@ import * as enrolling from "./owner/enrolment.js";
 import { makeGlanceKey, newestAlert } from "./owner/glance.js";
 import { householdRoots, takeOverRoots } from "./owner/household_roots.js";
 import * as keys from "./owner/keys.js";
+import { rememberClaim } from "./owner/known.js";
 import { readLedger } from "./owner/ledger.js";
 import * as ownReplies from "./owner/own_replies.js";
 import { RedactedFiles } from "./owner/redacted_files.js";
@@ -105,15 +106,16 @@ const drafted = () => {
 /** @typedef {typeof operations} Operations */
 const operations = {
   /**
-   * This browser's keys, and whether they are another doorbell's than `device`.
+   * This browser's keys, whether they are another doorbell's than `device`, and whether `device` had an owner when this
+   * browser saw it last.
    *
    * @param {{ device?: string }} options
    */
   async state({ device }) {
     const [kept, known] = await Promise.all([store.keys(), store.devices()]);
-    const isOther =
-      device !== undefined && kept !== undefined && known.length > 0 && !known.includes((await parseKey(device)).id);
-    return { name: kept?.card.name ?? null, unlocked: identity !== null, isOther };
+    const hadOwner = device !== undefined && known.includes((await parseKey(device)).id);
+    const isOther = device !== undefined && kept !== undefined && known.length > 0 && !hadOwner;
+    return { name: kept?.card.name ?? null, unlocked: identity !== null, isOther, hadOwner };
   },
 
   // Making an owner
@@ -130,7 +132,8 @@ const operations = {
   async keepDraft({ passphrase, withRecovery }) {
     // A second owner has no separate kit: the doorbell's first one stays in force.
     const made = drafted();
-    if (!withRecovery) made.card = { ...made.card, recovery: await enrolledRecovery() };
+    if (withRecovery) await requireNeverOwned();
+    else made.card = { ...made.card, recovery: await enrolledRecovery() };
     await keys.keep(made.card, made.secrets, passphrase);
     identity = made.secrets.identity;
   },
@@ -144,6 +147,7 @@ const operations = {
     const recovery = await keys.readKit(typed);
     const { card, secrets } = drafted();
     await requireKit(recovery, card);
+    await requireNeverOwned();
     await enrolling.enrolFirst(card, secrets, recovery);
     await enter(secrets.approval, origin);
     draft = null;
@@ -158,8 +162,32 @@ const operations = {
     const recovery = await keys.readKit(typed);
     const own = await keys.openBackup(text, passphrase);
     await requireKit(recovery, own.card);
+    await requireNeverOwned();
     await enrolling.enrolFirst(own.card, own, recovery);
     await keys.keepBackup(own);
+    await enter(own.approval, origin);
+    use(own);
+  },
+
+  /**
+   * The first enrolment of a doorbell that had owners and has lost them, with the keys in this browser and the kit that
+   * was in force. Call it only after the owner's clear decision: this browser then gives up the list of owners and the
+   * ledger that it has seen.
+   *
+   * @param {{ credential: Credential, typed: string, origin: string }} options
+   */
+  async claimAgain({ credential, typed, origin }) {
+    const recovery = await keys.readKit(typed);
+    const own = await keys.unlock(credential);
+    const { id } = await shownDevice();
+    const known = await store.memory(id);
+    if (!known) throw new OpenError("error.unknown-doorbell");
+    const before = await readEnrolment(known.enrolments.at(-1));
+    const card = { ...own.card, recovery: before.value.recovery };
+    await requireKit(recovery, card);
+    // Kept first, because the doorbell's answer may get lost: this list alone may take the place of those from before.
+    await enrolling.enrolFirst(card, own, recovery, (sha256) => rememberClaim(id, sha256));
+    await keys.rename(card);
     await enter(own.approval, origin);
     use(own);
   },
@@ -896,6 +924,16 @@ async function requireKit(recovery, enrolment) {
   const mine = await identityToRecipient(recovery);
   if (mine !== enrolment.recovery)
     throw new PageError("error.other-kit", { mine: nameOfKit(mine), wanted: nameOfKit(enrolment.recovery) });
+}
+
+const shownDevice = async () => parseKey((await ask("device")).device);
+
+/**
+ * Throws an error if this browser knew the doorbell with an owner. A claim as if it were new would replace this
+ * browser's keys, which may be the only ones that open its clips, and would hide that it was set back.
+ */
+async function requireNeverOwned() {
+  if (await store.memory((await shownDevice()).id)) throw new PageError("error.had-owner");
 }
 
 async function enrolledRecovery() {

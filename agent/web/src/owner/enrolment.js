@@ -21,8 +21,9 @@ const TOKEN_BYTES = 32;
  * @param {Wire.OwnerCard} card
  * @param {Secrets} secrets
  * @param {string} recoveryIdentity
+ * @param {(sha256: string) => Promise<unknown>} [note] is told the list's hash before the doorbell gets it
  */
-export async function enrolFirst(card, secrets, recoveryIdentity) {
+export async function enrolFirst(card, secrets, recoveryIdentity, note) {
   const shown = await ask("device");
   const device = await parseKey(shown.device);
   const kit = await approverOf(await recoveryApproval(recoveryIdentity));
@@ -36,10 +37,8 @@ export async function enrolFirst(card, secrets, recoveryIdentity) {
     recovery: card.recovery,
     device_mldsa: await sha256hex(unbase64(shown.device_mldsa)),
   };
-  await propose(device, matter, secrets.approval, {
-    [card.recipient]: secrets.identity,
-    [card.recovery]: recoveryIdentity,
-  });
+  const identities = { [card.recipient]: secrets.identity, [card.recovery]: recoveryIdentity };
+  await propose(device, matter, secrets.approval, identities, note);
 }
 
 /**
@@ -76,10 +75,13 @@ export async function enrolNext(change, approval, identities) {
  * @param {Lists} matter
  * @param {Bytes} approval
  * @param {Record<string, string>} identities
+ * @param {(sha256: string) => Promise<unknown>} [note]
  */
-async function propose(device, matter, approval, identities) {
+async function propose(device, matter, approval, identities, note) {
   const envelope = await statement("enrolment", device, matter, approval);
-  const { nonce } = (await readEnrolment(envelope)).value;
+  const { sha256, value } = await readEnrolment(envelope);
+  const { nonce } = value;
+  await note?.(sha256);
   /** @type {{ tests: { name: string, recipient: string }[] }} */
   const { tests } = await ask("enrol", { envelope });
   const proposed = new Set([...matter.recipients.map((each) => each.recipient), matter.recovery]);

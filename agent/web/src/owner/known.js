@@ -32,6 +32,14 @@ export const removeRoot = (device, root) =>
   store.change(device, (known) => ({ ...known, roots: known.roots.filter((each) => each !== root) }));
 
 /**
+ * Notes the hash of a first list of owners that this owner signs for a doorbell that lost its owners.
+ *
+ * @param {string} device
+ * @param {string} claim
+ */
+export const rememberClaim = (device, claim) => store.change(device, (known) => ({ ...known, claim }));
+
+/**
  * Another tab may have seen a longer ledger or a further list of owners meanwhile.
  *
  * @param {Known} known
