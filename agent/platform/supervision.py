@@ -10,8 +10,12 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
+from typing import Final
 
 __all__ = ["SystemdNotifier"]
+
+_PATIENCE_S: Final = 1.0
+"""The manager's queue holds a few words (`net.unix.max_dgram_qlen`). A manager that hangs must not hang the role."""
 
 
 class SystemdNotifier:
@@ -41,5 +45,6 @@ class SystemdNotifier:
         if not self._address:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.settimeout(_PATIENCE_S)
             # sendto instead of connect: a process in a sandbox without connect(2) can still report that it lives.
             line.sendto(words.replace("\0", "").encode(), self._address)

@@ -143,7 +143,7 @@ def test_a_gop_is_shown_for_ten_seconds() -> None:
 
 
 def test_four_thousand_and_ninety_six_parts_are_kept_and_one_answer_has_four_megabytes() -> None:
-    buffer = LiveBuffer()
+    buffer = LiveBuffer(lambda: 0.0)
     for number in range(4097):
         buffer.put(number, 0, 1, b"x", begins=False)
     assert buffer.answer(GetLiveGops(after=0), b"")[0]["numbers"] == list(range(2, 4098))

@@ -238,7 +238,7 @@ def test_a_server_whose_answer_says_what_it_took_is_told_again_if_that_stalls(mo
 
 
 def test_a_refusal_that_stalls_in_its_body_is_told_with_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 0.5)
+    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 3.0)
     head = b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nab"
     with Dripping(head, drip=b"") as server, pytest.raises(NetworkError, match="it answered 503"):
         AppriseSender().send(ntfy(server), "t", "b")
