@@ -64,8 +64,8 @@ _LONGEST_SENTENCE = 200
 """In characters. It exceeds every sentence, so that none ends in dots."""
 _INTERRUPTED = 130
 _LANGUAGE = "DOORWARD_LANGUAGE"
-IN_ENGLISH: Final = frozenset({"requester", "broker", "fleet", "motion"})
-"""The commands of those who ask for footage, run brokers or many doorbells, or tune the motion detector."""
+IN_ENGLISH: Final = frozenset({"requester", "broker", "motion"})
+"""The commands of those who ask for footage, run brokers, or tune the motion detector."""
 _SUDO = "Use sudo, or run this as its owner."
 _BUG_REMEDY = "Run it again with --debug (doorward --debug …) and report the output."
 _ASK_HELP = "Run the same command with --help."

@@ -117,8 +117,13 @@ class Catalogue:
         return min(found)
 
     def _value(self, value: str) -> tuple[int, str]:
-        """Returns a value, translated if it may be a sentence. A long path has no space, and is none."""
-        return self._translated(value) if len(value) > _LONG and " " in value else (len(value), value)
+        """Returns a value, translated if it may be a sentence. A long path has no space, and is none.
+
+        Words of others, for example of a parser, are a value like any other: the sentence around them is known.
+        """
+        if len(value) > _LONG and " " in value and (found := self._translated(value))[1] != value:
+            return found
+        return len(value), value
 
     def _as_written(self, said: str, text: str) -> str:
         """Isolates a command or a path behind a sentence, for example behind `To deny it:`."""

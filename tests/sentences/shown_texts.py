@@ -19,9 +19,13 @@ from agent.cli.frame import IN_ENGLISH
 __all__ = ["help_texts", "printed_by_click", "shown_texts", "sources"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-_FOLDERS: Final = ("agent/cli", "agent/clients/cli/owner", "agent/clients/owner", "agent/clients/opening")
+_FOLDERS: Final = (
+    "agent/cli", "agent/clients/cli/owner", "agent/clients/owner", "agent/clients/opening", "agent/clients/fleet",
+)  # fmt: skip
 _FILES: Final = (
     "agent/clients/cli/ledger.py",
+    "agent/clients/cli/fleet.py",
+    "agent/config/fleet.py",
     "agent/clients/cli/area_outline.py",
     "agent/clients/relay_carrier.py",
     "agent/ipc/control_client.py",

@@ -44,6 +44,8 @@ NOT_SENTENCES = {
     ),
     "": ("See what is wrong with", "The panel's settings in", "expected a path"),  # of the bridge, for its log
     "clients/cli/ledger.py": ("ML-DSA-44 sha256:",),
+    "clients/cli/fleet.py": ("[installer]", "name = ", "recipient = "),
+    "config/fleet.py": ("-----BEGIN", "µ, line µ, configuration"),
     "cli/app.py": ("Exit status:", "2 operator", "what they should be"),
     "cli/checks/broker.py": ("GET ", "Upgrade: ", "Connection: ", "Sec-WebSocket"),
     "cli/checks/memory.py": ('object_detection.use = "off"',),
@@ -64,15 +66,23 @@ DOCUMENTS = {
     ),
     "cli/sign.py": ("and sound", "all the time", "if a person rings", "This doorbell records video"),
     "cli/support.py": ("doorward µ, Python", "The configuration is not TOML."),
+    "clients/fleet/installer_keys.py": ("# opens",),
+    "config/fleet.py": (
+        "Settings that the preparer", "Broker   ", "its authority's", "Installer  ", "Updates   ", "Recipients ",
+        "Roots   ", "(doorward owner trust", "Position  ", "1 part of the picture", "µ parts of the", "Masks   ",
+        "Sound   ", "Home   ", "Alerts   ", "Camera   ", "Metrics   ", "an address that cannot be read",
+    ),
     "clients/owner/keys.py": ("# opens", "name: 'recovery'", "recovery: a recovery key"),
     "clients/owner/recovery_kit.py": ("Enrol your doorbell.", "Then delete this file"),
 }  # fmt: skip
-"""A signed receipt, a file for helpers, key files; the sign and the recovery page, which have separate tests."""
+"""A signed receipt, a file for helpers, key files, the trust report; the sign and the recovery page, which have
+separate tests."""
 FOR_EXPERTS = {
     "armor.py", "committed.py", "files.py", "identities.py", "live_frames.py", "ledger_copy.py",
-    "transparency_picture.py", "status_watch.py",
+    "transparency_picture.py", "status_watch.py", "status_page.py",
 }  # fmt: skip
-"""Faults inside age files; documents for others; the figures of `doorward status --watch`, which are for Prometheus."""
+"""Faults inside age files; documents for others, as the page of a fleet's state; the figures of `doorward status
+--watch`, which are for Prometheus."""
 
 
 @pytest.fixture(autouse=True)
@@ -213,6 +223,55 @@ def test_no_mark_of_direction_of_a_translation_is_replaced_and_those_of_stranger
     assert said.count("\N{REPLACEMENT CHARACTER}") >= 1
     language.speak("ar")
     assert "\N{REPLACEMENT CHARACTER}" not in language.in_words("--keep-all and --replaces exclude each other.")
+
+
+FLEET = 'version = 1\n[[cameras]]\nname = "lane-1"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "remedy"),
+    [
+        (FLEET + 'kind = "file"\n', "die Kamera einer Flotte kann keine Datei sein.", 'Nehmen Sie "pi", "usb"'),
+        (FLEET + FLEET.partition("\n")[2], "'lane-1' ist der Name von zwei Türklingeln.", "Geben Sie jeder Türklingel"),
+        (FLEET + "fps = 99\n", "99 passt nicht.", "Geben Sie eine ganze Zahl von 1 bis 60 an."),
+        (FLEET + "wavee = 9\n", "dieser Schlüssel ist unbekannt.", "Meinten Sie 'wave'?"),
+        (
+            FLEET + 'kind = "rtsp"\n',
+            "'lane-1' würde nicht laufen: eine Kamera der Art 'rtsp' hat keine Adresse.",
+            "Geben Sie url = ",
+        ),
+        (FLEET + '[broker]\nhost = "b.example"\nca = "no.pem"\n', "no.pem", "Legen Sie die .pem-Datei der Stelle"),
+        ('version = 1\n[[cameras]]\nname = "A"\n', "'A' passt nicht.", "Geben Sie bis zu 40 Kleinbuchstaben"),
+    ],
+)
+@pytest.mark.parametrize("command", [["provision"], ["fleet", "update"]])
+def test_an_error_about_a_fleet_file_is_in_the_language(
+    command: list[str], text: str, said: str, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text(text)
+    (tmp_path / "root.json").touch()
+    options = ["--fleet", str(path), "--repository", str(tmp_path), "--out", str(tmp_path),
+               "--root", str(tmp_path / "root.json")]  # fmt: skip
+    assert run(doorward, ["--language", "de", *command, *(options if command[0] == "fleet" else [str(path)])]) != 0
+    shown = capsys.readouterr().err
+    assert f"{path}, line " in shown
+    assert said in shown
+    assert f"Was zu tun ist: {remedy}" in shown
+
+
+def test_an_error_about_a_bundle_is_in_the_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "doorward.bundle"
+    for content, said in (
+        ('{"v": 1, "name": "a", "configuration": "[device]\\nstate_dir = \\"/tmp\\"", "authority": null}',
+         "ein Bündel kann nur Dateien nennen, die jede Installation hat."),
+        ("{", "das ist kein Bündel: "),
+        ("[" * 60_000, "seine Klammern sind zu tief verschachtelt"),
+        ('{"v": 1, "name": "a", "configuration": "", "authority": "PRIVATE KEY"}', "es enthält einen privaten"),
+    ):  # fmt: skip
+        path.write_text(content)
+        assert run(doorward, ["--language", "de", "take-bundle", str(path), "--etc", str(tmp_path)]) != 0
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.frame import Fraction, Group, emit_json, json_option
+from agent.cli.language import in_words, say
 
 if TYPE_CHECKING:
     from agent.clients.fleet.installer_keys import InstallerKeys
@@ -54,10 +55,10 @@ def init(folder: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"id": keys.id, "recipient": keys.recipient, "csr": folder / "installer.csr"})
         return
-    click.echo(f"The installer's id is {keys.id}.  On the broker, run:")
+    say(f"The installer's id is {keys.id}.  On the broker, run:")
     click.echo(f"  doorward broker add-installer {keys.id} --csr installer.csr")
-    click.echo(f"and bring the two files that it names here, as {keys.tls}/authority.pem and certificate.pem.")
-    click.echo("In the fleet file, or in the configuration of each doorbell:")
+    say(f"and bring the two files that it names here, as {keys.tls}/authority.pem and certificate.pem.")
+    say("In the fleet file, or in the configuration of each doorbell:")
     click.echo('  [installer]\n  name = "your name"')
     click.echo(f'  recipient = "{keys.recipient}"')
 
@@ -142,10 +143,11 @@ def update(
         })  # fmt: skip
     else:
         for wave in published:
-            click.echo(f"Wave {wave} can see {found.version} now.  Owners choose when it is installed.")
-        click.echo(_STEPS[step.action.value].format(version=found.version, wave=step.wave))
+            say(f"Wave {wave} can see {found.version} now.  Owners choose when it is installed.")
+        say(_STEPS[step.action.value].format(version=found.version, wave=step.wave))
         for reason in step.reasons:
-            click.echo(f"  {reason}")
+            name, _, told = reason.partition(": ")
+            click.echo(f"  {name}: {_spoken(told.split(', '))}" if told else f"  {name}")
     raise click.exceptions.Exit(1 if step.action is WaveAction.STOP else 0)
 
 
@@ -212,6 +214,11 @@ def _listed(path: Path) -> dict[str, str]:
     return {bundle.name: settings_sha256(configuration) for bundle, configuration in made}
 
 
+def _spoken(words: Sequence[str]) -> str:
+    """Returns faults or a state in the reader's language."""
+    return ", ".join(map(in_words, words))
+
+
 def _as_json(row: FleetDoor) -> dict[str, Any]:
     import msgspec
 
@@ -226,12 +233,12 @@ def _show(rows: Sequence[FleetDoor], left_out: int, now_s: int) -> None:
 
     for row in rows:
         colour = "green" if row.state is DoorState.OK else "red"
-        told = ", ".join(row.faults)
+        told = _spoken(row.faults)
         version = row.report.version if row.report else ""
-        heard = f"{age_of(row, now_s)} ago" if row.report else ""
-        state = click.style(f"{row.state.value:16}", fg=colour)
+        heard = in_words(f"{age_of(row, now_s)} ago") if row.report else ""
+        state = click.style(f"{in_words(row.state.value):16}", fg=colour)
         click.echo(f"{plain(row.name):24} {state} {version:10} {heard:16} {told}".rstrip())
     well = sum(row.state is DoorState.OK for row in rows)
-    click.echo(f"\n{well} of {len(rows)} are well.")
+    say(f"\n{well} of {len(rows)} are well.")
     if left_out:
-        click.echo(f"{left_out} messages were left out: they are for other installers, or damaged.")
+        say(f"{left_out} messages were left out: they are for other installers, or damaged.")
