@@ -166,13 +166,13 @@ class FakeBus:
             if self._connected:
                 self._subscribed(topic_filter, retained)
 
-    def read_retained(self, topic_filter: str) -> None:
+    def read_retained(self, topic_filter: str, source: str = "") -> None:
         with self._changed:
             if self._connected:
                 self._reading.add(topic_filter)
                 self._subscribed(topic_filter, True)
 
-    def unsubscribe(self, topic_filter: str) -> None:
+    def unsubscribe(self, topic_filter: str, source: str = "") -> None:
         with self._changed:
             self._filters.pop(topic_filter, None)
             self._reading.discard(topic_filter)
@@ -181,12 +181,19 @@ class FakeBus:
         """There are no pauses here."""
         self.hurried = pending
 
-    def next_event(self, timeout_s: float) -> BusEvent | None:
+    def next_event(self, timeout_s: float, leave: Callable[[str], bool] | None = None) -> BusEvent | None:
+        def taken() -> BusEvent | None:
+            for event in self._events:
+                if leave is None or not isinstance(event, MessageReceived) or not leave(event.topic):
+                    return event
+            return None
+
         with self._changed:
-            self._changed.wait_for(lambda: self._events or self._stopped, timeout_s)
-            if not self._events:
+            self._changed.wait_for(lambda: taken() or self._stopped, timeout_s)
+            event = taken()
+            if event is None:
                 return None
-            event = self._events.popleft()
+            self._events.remove(event)
             if isinstance(event, PublishAcknowledged | PublishRefused | PublishLost):
                 del self._in_flight[event.token]
             return event

@@ -134,13 +134,13 @@ class MqttBus:
                 self._filter_changes.append((topic_filter, retained))
         self._wake()
 
-    def read_retained(self, topic_filter: str) -> None:
+    def read_retained(self, topic_filter: str, source: str = "") -> None:  # noqa: ARG002 (there is one broker)
         with self._changed:
             if self._connected:
                 self._filter_changes.append((topic_filter, True))
         self._wake()
 
-    def unsubscribe(self, topic_filter: str) -> None:
+    def unsubscribe(self, topic_filter: str, source: str = "") -> None:  # noqa: ARG002 (as above)
         with self._changed:
             self._filters.pop(topic_filter, None)
             if self._connected:
@@ -152,10 +152,11 @@ class MqttBus:
             self._pending = pending
             self._changed.notify_all()
 
-    def next_event(self, timeout_s: float) -> BusEvent | None:
+    def next_event(self, timeout_s: float, leave: Callable[[str], bool] | None = None) -> BusEvent | None:
+        """See the port. Messages with topics for which `leave` is true wait for a call without it (`SharedBus`)."""
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
-            while not self._events:
+            while (place := self._first(leave)) is None:
                 now_s = time.monotonic()
                 message = self._inbound.take(now_s)
                 if message is not None:
@@ -164,7 +165,8 @@ class MqttBus:
                     return None
                 paced_s = self._inbound.wait_s(now_s)
                 self._changed.wait(min(deadline_s - now_s, deadline_s if paced_s is None else paced_s))
-            event, packet_id, connection = self._events.popleft()
+            event, packet_id, connection = self._events[place]
+            del self._events[place]
             if isinstance(event, PublishAcknowledged | PublishRefused | PublishLost):
                 self._window.remove(event.token)
             if packet_id:
@@ -175,6 +177,13 @@ class MqttBus:
         if packet_id:
             self._wake()
         return event
+
+    def _first(self, leave: Callable[[str], bool] | None) -> int | None:
+        """Under the lock. Returns the place of the oldest event that is not left."""
+        for place, (event, _, _) in enumerate(self._events):
+            if leave is None or not isinstance(event, MessageReceived) or not leave(event.topic):
+                return place
+        return None
 
     def stop(self) -> None:
         with self._changed:

@@ -4,12 +4,13 @@ A broker may retain any number of messages for a cell. Its operator's digest ser
 (`wire.cell_digest`), and this class decides when to ask for which:
 
 - page 0 after each connection and at each round, then the others in turn, from where it stopped before;
-- a page only while the budget has room for it: `BURST_BYTES` at first, and a page every `_PAGE_EVERY_S`. Packages of
-  trust roots come first and count, too;
+- a page only while the budget has room for it: `BURST_BYTES` at a connection, and a page every `_PAGE_EVERY_S`.
+  Packages of trust roots come first and count, too;
 - a page only after the messages of the one before were handed over, at most `_PER_S` a second.
 
-`look_again` reads page 0 once more, before the rest of a round. The service lags by seconds, and by half a minute when
-it starts. So it may lay out a message after the first look that was published before the connection.
+The service lags by seconds, and longer if it was killed. So it may lay out a message after the first look that was
+published before the connection. Therefore the subscription to page 0 stays for a minute, as far as the budget has room,
+and each newer page 0 comes. If there was no room, `look_again` reads page 0 once more, before the rest of a round.
 
 A round is over after as many pages as the digest has. A reconnection goes on where the last one stopped, so that a
 bad line reaches every page, too. If page 0 does not come, the broker has no digest: then it sends all messages of the
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ClassVar, Final
 
 from agent.core.timebase import NS_PER_S, BootNs, seconds
@@ -31,7 +33,7 @@ from agent.errors import FormatError
 from agent.mqtt.pacing import MessageRateLimiter
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Bus
-from agent.wire.cell_digest import MAX_PAGE_BYTES, read_page
+from agent.wire.cell_digest import MAX_PAGE_BYTES, DigestPage, read_page
 from agent.wire.topics import in_cell
 
 __all__ = ["BURST_BYTES", "CellReading"]
@@ -41,6 +43,8 @@ BURST_BYTES: Final = 64 << 10
 _PAGE_BYTES: Final = MAX_PAGE_BYTES + 512
 """With topic and frame."""
 _PAGE_EVERY_S: Final = 30.0
+_FOLLOW_NS: Final = seconds(60)
+"""Time after a connection in which newer pages 0 come. A request must be heard within 60 s."""
 _SETTLE_S: Final = 1.0
 """Packages of trust roots come first: a revoked key must not ask."""
 _GAP_S: Final = (0.2, 1.0)
@@ -59,6 +63,8 @@ class CellReading(ThreadOwned):
         (
             "_filter",
             "_asked",
+            "_followed",
+            "_follow_ns",
             "_asked_ns",
             "_page",
             "_absent_ns",
@@ -82,6 +88,10 @@ class CellReading(ThreadOwned):
         self._up = False
         self._asked: str | None = None
         """Topic of the page that was asked for, which is page `_page`."""
+        self._followed: str | None = None
+        """Topic of page 0 while its newer ones come."""
+        self._follow_ns = 0
+        """When that ends."""
         self._page = 0
         self._asked_ns = 0
         self._absent_ns = 0
@@ -102,11 +112,13 @@ class CellReading(ThreadOwned):
 
     def connected(self, now: BootNs) -> None:
         self._up = True
+        self._level, self._seen_ns = float(BURST_BYTES), now
+        self._follow_ns = now + _FOLLOW_NS
         self._begin(now)
 
     def disconnected(self) -> None:
         """The broker forgets what was asked for; the position stays."""
-        self._up, self._asked, self._due_ns = False, None, None
+        self._up, self._asked, self._followed, self._due_ns = False, None, None, None
 
     def again(self, now: BootNs) -> None:
         """Begins a round, unless one is in progress: pages far behind would never be read otherwise."""
@@ -114,8 +126,10 @@ class CellReading(ThreadOwned):
             self._begin(now)
 
     def look_again(self, now: BootNs) -> bool:
-        """Asks for page 0 before the rest of the round. Without a digest nothing came late. Returns False if a page is
-        on its way: ask then."""
+        """Asks for page 0 before the rest of the round. Without a digest nothing came late, and while newer pages come
+        nothing was missed. Returns False if a page is on its way: ask then."""
+        if self._followed is not None:
+            return True
         if self._asked is not None or self._waiting:
             return False
         if self._up and self._has_digest and (self._due_ns is None or self._rest is not None):
@@ -127,6 +141,7 @@ class CellReading(ThreadOwned):
         self._filter, self._position, self._due_ns, self._has_digest = cell_filter, 1, None, False
         self._waiting.clear()
         if self._up:
+            self._follow_ns = now + _FOLLOW_NS
             self._begin(now)
 
     def spent(self, size_bytes: int, now: BootNs) -> None:
@@ -145,19 +160,21 @@ class CellReading(ThreadOwned):
             self._absent_ns = max(self._absent_ns, min(now + _ABSENT_NS, self._asked_ns + _BEHIND_NS))
 
     def take(self, topic: str, payload: bytes, now: BootNs) -> bool:
-        """Returns True if the message is the page that was asked for."""
+        """Returns True if the message is the page that was asked for, or a newer page 0."""
         if topic != self._asked:
-            return False
+            return topic == self._followed and self._take_newer(topic, payload, now)
         self.spent(len(topic) + len(payload), now)
-        self._drop_asked()
+        if self._page == 0 and now < self._follow_ns and self._level >= _PAGE_BYTES:
+            self._asked, self._followed = None, topic
+        else:
+            self._drop_asked()
         try:
             page = read_page(payload)
         except FormatError:
             self._position = self._page + 1
             self._next((self._rest or 1) - 1, now)
             return True
-        assert self._filter is not None  # noqa: S101 — it asked
-        self._waiting.extend((in_cell(self._filter, path), data) for path, data in page.messages)
+        self._wait(page)
         if self._page == 0:
             self._has_digest = True
             self._position = self._position if self._position < page.pages else 1
@@ -171,6 +188,8 @@ class CellReading(ThreadOwned):
     def turn(self, now: BootNs) -> tuple[str, bytes] | None:
         """Asks for a page if one is due. Returns a message of a page to hand over now."""
         self._refill(now)
+        if now >= self._follow_ns:
+            self._drop_followed()
         if self._asked is not None and now >= self._absent_ns:
             self._is_absent(now)
         if self._waiting:
@@ -183,7 +202,7 @@ class CellReading(ThreadOwned):
         return None
 
     def deadline_ns(self, now: BootNs) -> BootNs | None:
-        """Returns the moment of the next `turn` that does something, if nothing comes meanwhile."""
+        """Returns the moment of the next `turn` that reads, if nothing comes meanwhile."""
         if self._waiting:
             return BootNs(now + int(self._pace.wait_s(now / NS_PER_S) * NS_PER_S))
         if self._asked is not None:
@@ -195,6 +214,7 @@ class CellReading(ThreadOwned):
 
     def _begin(self, now: BootNs) -> None:
         self._drop_asked()
+        self._drop_followed()
         self._rest = self._left = None
         self._due_ns = None if self._filter is None else now + int(_SETTLE_S * NS_PER_S)
 
@@ -221,6 +241,23 @@ class CellReading(ThreadOwned):
             self._bus.read_retained(self._filter)  # no digest here
         self._position = 1  # or the digest has become shorter
         self._next(0, now)
+
+    def _take_newer(self, topic: str, payload: bytes, now: BootNs) -> bool:
+        self.spent(len(topic) + len(payload), now)
+        if self._level < _PAGE_BYTES:
+            self._drop_followed()
+        with suppress(FormatError):
+            self._wait(read_page(payload))
+        return True
+
+    def _wait(self, page: DigestPage) -> None:
+        assert self._filter is not None  # noqa: S101 — it asked
+        self._waiting.extend((in_cell(self._filter, path), data) for path, data in page.messages)
+
+    def _drop_followed(self) -> None:
+        if self._followed is not None:
+            self._bus.unsubscribe(self._followed)
+        self._followed = None
 
     def _drop_asked(self) -> None:
         if self._asked is not None:

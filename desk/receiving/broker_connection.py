@@ -16,9 +16,9 @@ from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.roots import KnownRoots
+from agent.clients.requester.shared_bus import RequesterBus
 from agent.errors import ConfigurationError, DoorwardError
 from agent.mqtt import BusSettings, MqttBus
-from agent.ports import Bus
 
 __all__ = ["open_bus"]
 
@@ -28,11 +28,11 @@ _INBOUND_BYTES: Final = 32 << 20
 """Limit on chunks that wait to be stored. More than the 128 that the broker may have outstanding to us."""
 
 
-def open_bus(requester: Requester) -> Bus:
+def open_bus(requester: Requester) -> RequesterBus:
     """Returns a started connection: to the broker of desk.toml, or to those that the root lists for the regions of the
     organisation. Raises `ConfigurationError` if there is none, or if a file is missing."""
     host, port = settings.DESK.broker.host, settings.DESK.broker.port
-    bus: Bus
+    bus: RequesterBus
     if host:
         bus = MqttBus(_settings(requester, host, port))
     else:

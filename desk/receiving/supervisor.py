@@ -13,7 +13,8 @@ from agent.platform.system_clock import SystemClock
 from agent.ports import Clock
 from desk.people.models import Organisation
 from desk.periodic import PeriodicThread
-from desk.receiving.receiver_thread import OpenBus, OpenRequester, ReceiverThread
+from desk.receiving.publishing_thread import OpenBus, OpenRequester
+from desk.receiving.receiver_thread import ReceiverThread
 
 __all__ = ["Supervisor"]
 

@@ -28,9 +28,10 @@ __all__ = ["SharedStores", "shared_stores", "worker_stores"]
 _GUARD: Final = threading.Lock()
 _OPEN: Final[dict[tuple[str, str], PostgresIndex]] = {}
 """One connection for each requester and process: an index serves one thread at a time."""
-_ALIVE: Final = {"idle": 5, "interval": 5, "count": 3}
-"""TCP keepalive, in seconds and tries: a machine that lost its power gives its claims up after 20 s."""
-_UNANSWERED_MS: Final = 20_000
+_ALIVE: Final = {"idle": 4, "interval": 3, "count": 2}
+"""TCP keepalive, in seconds and tries: a machine that lost its power gives its claims up after 10 s. While it holds
+that to publish, no other worker does, and a doorbell must hear a request within 60 s."""
+_UNANSWERED_MS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,13 @@ _TABLE = "inet doorward_scale"
 
 @dataclass(slots=True)
 class Fault:
-    """One thing that can fail, and never twice at once. `act` breaks it, waits, and brings it back.
+    """One thing that can fail, and never twice at once. `act` breaks it, waits, and brings it back. `place`: which one.
 
     `tend` starts it again if it ended alone, and returns whether it did.
     """
 
     kind: str
+    place: str
     act: Callable[[], None]
     tend: Callable[[], bool] = lambda: False
     busy: threading.Lock = field(default_factory=threading.Lock)
@@ -56,10 +57,12 @@ class Killer:
         self._down: Counter[int] = Counter()
         self._round: list[Fault] = []
         self.done: Counter[str] = Counter()
+        self.history: list[tuple[str, str, float, float]] = []
+        """Kind, place, begin and end of each fault."""
         self.most_at_once = self._now = self.restarted = 0
         """`restarted`: servers that ended alone, and that a manager started again."""
         self._faults = [*self._of_shards(shards, cuts=cuts), *self._of_desk(cuts=cuts)]
-        self._faults += [Fault("whole agent", partial(self._agent, each)) for each in agents]
+        self._faults += [Fault("whole agent", each.device, partial(self._agent, each)) for each in agents]
         if cuts:
             _nft("add table", "")
             _nft("add set", "cut { type ipv4_addr ; }")
@@ -68,23 +71,26 @@ class Killer:
                 _nft("add rule", f"out ip {side} @cut drop")
 
     def _of_shards(self, shards: Sequence[Shard], *, cuts: bool) -> list[Fault]:
-        made = [Fault("broker", partial(self._broker, each)) for each in shards]
-        made += [Fault("digest service", partial(self._digest, each)) for each in shards]
-        made += [Fault("cut of a shard", partial(self._cut_shard, each)) for each in shards if cuts]
+        made = [Fault("broker", str(each), partial(self._broker, each)) for each in shards]
+        made += [Fault("digest service", str(each), partial(self._digest, each)) for each in shards]
+        made += [Fault("cut of a shard", str(each), partial(self._cut_shard, each)) for each in shards if cuts]
         return made
 
     def _of_desk(self, *, cuts: bool) -> list[Fault]:
         store, workers = self._desk.store, self._desk.workers
-        made = [Fault("database", self._database)]
-        made += [Fault("worker", partial(self._restart, each), partial(_tend, each)) for each in workers]
+        made = [Fault("database", "", self._database)]
+        made += [Fault("worker", str(each), partial(self._restart, each), partial(_tend, each)) for each in workers]
         for kind, programs in (
             ("volume server", store.volumes), ("gateway of the store", store.gateways), ("filer", [store.filer]),
             ("master of the store", [store.master]), ("HAProxy", [store.proxy]),
         ):  # fmt: skip
-            made += [Fault(kind, partial(self._restart, each), partial(_tend, each)) for each in programs]
+            made += [
+                Fault(kind, str(number), partial(self._restart, each), partial(_tend, each))
+                for number, each in enumerate(programs)
+            ]
         for each in workers if cuts else ():
-            made.append(Fault("cut of a worker from the store", partial(self._cut, store_address(each.number))))
-            made.append(Fault("cut of a worker from the database", partial(self._cut, database_address(each.number))))
+            for of, address in (("store", store_address(each.number)), ("database", database_address(each.number))):
+                made.append(Fault(f"cut of a worker from the {of}", str(each), partial(self._cut, address)))
         return made
 
     def run(self, until_s: float, most: int, pause_s: tuple[float, float], stop: threading.Event) -> None:
@@ -129,10 +135,12 @@ class Killer:
                 return
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
+        began_s = time.monotonic()
         try:
             fault.act()
         finally:
             with self._lock:
+                self.history.append((fault.kind, fault.place, began_s, time.monotonic()))
                 self._now -= 1
                 self.done[fault.kind] += 1
             fault.busy.release()
@@ -150,6 +158,7 @@ class Killer:
     def _broker(self, shard: Shard) -> None:
         if shard.is_out_while_killed:
             self._begin(shard)
+            self._book.kills[shard.number].append(time.monotonic())
         shard.kill()
         self._away(_AWAY_S)
         shard.start()

@@ -1,6 +1,8 @@
 """The book of a run: who was connected, what was published, heard and acknowledged; and the promises that it must keep.
 
-- A request that the brokers have is heard within `PATIENCE_S` by each doorbell that is connected to them.
+- A request that the brokers have is heard within `PATIENCE_S` by each doorbell that is connected to them. A broker that
+  is killed has no connection any more, also if its doorbell learns that later, because its network was cut meanwhile.
+  The run prints how long doorbells believed in such a connection.
 - A notice of a neighbour is on no page before a moderator's yes, on the page within `PATIENCE_S` of it, and gone with
   its removal.
 - A part that a receipt acknowledged is in the store in the end, byte for byte, and each answer is there once.
@@ -10,13 +12,14 @@ Times are seconds of one clock that only goes forward. Pure, apart from the lock
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import itertools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["PATIENCE_S", "Book", "NoticeBook", "Outcome", "Sent", "Spans", "sha256_of"]
+__all__ = ["PATIENCE_S", "Book", "Late", "NoticeBook", "Outcome", "Sent", "Spans", "sha256_of"]
 
 PATIENCE_S = 60.0
 
@@ -64,6 +67,21 @@ class Outcome:
     entries: int
 
 
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A doorbell that must have heard a message at `due_s`. `heard_s`: None if it never did."""
+
+    message: str
+    shard: int
+    door: str
+    due_s: float
+    heard_s: float | None
+
+    def __str__(self) -> str:
+        late = "never" if self.heard_s is None else f"{self.heard_s - self.due_s:.0f} s late"
+        return f"{self.message} at {self.door} of shard {self.shard}: {late}"
+
+
 class Book:
     """`shard_of`: the shard of each doorbell."""
 
@@ -72,6 +90,8 @@ class Book:
         self.shard_of = dict(shard_of)
         self.links: dict[str, Spans] = {door: Spans() for door in shard_of}
         self.outages: dict[int, Spans] = {shard: Spans() for shard in set(shard_of.values())}
+        self.kills: dict[int, list[float]] = {shard: [] for shard in self.outages}
+        """When the broker of a shard was killed: each connection of before has ended then."""
         self.published: dict[str, tuple[float, frozenset[int]]] = {}
         """Message → when all its brokers had acknowledged it, and the shards."""
         self.heard: dict[str, dict[str, float]] = {}
@@ -109,6 +129,9 @@ class Book:
 
     def unheard(self, now_s: float) -> list[str]:
         """Returns each message and doorbell that was connected for `PATIENCE_S` after it, and had not heard it."""
+        return [str(each) for each in self.late(now_s)]
+
+    def late(self, now_s: float) -> list[Late]:
         found = []
         outages = {shard: spans.until(now_s) for shard, spans in self.outages.items()}
         times: dict[str, list[tuple[float, float]]] = {}
@@ -122,11 +145,22 @@ class Book:
                     if heard.get(door, now_s + 1) <= since_s + PATIENCE_S:
                         continue  # it is never late before that
                     if door not in times:
-                        times[door] = _without(self.links[door].until(now_s), outages[shard])
+                        links = _ended_by(self.links[door].until(now_s), self.kills[shard])
+                        times[door] = _without(links, outages[shard])
                     late_s = _first_late_s(times[door], since_s)
                     if late_s is not None and heard.get(door, now_s + 1) > late_s:
-                        late = f"{heard[door] - late_s:.0f} s late" if door in heard else "never"
-                        found.append(f"{message} at {door} of shard {shard}: {late}")
+                        found.append(Late(message, shard, door, late_s, heard.get(door)))
+        return found
+
+    def believed_s(self, now_s: float) -> list[float]:
+        """Returns for how long each doorbell that did so believed in a connection that its killed broker no longer
+        had, in seconds, if it was longer than `PATIENCE_S`."""
+        found = []
+        for door, shard in self.shard_of.items():
+            spans = self.links[door].until(now_s)
+            for (_, really_s), (_, ends_s) in zip(_ended_by(spans, self.kills[shard]), spans, strict=True):
+                if ends_s - really_s > PATIENCE_S:
+                    found.append(ends_s - really_s)
         return found
 
     def broken(self, outcomes: Mapping[str, Outcome]) -> list[str]:
@@ -219,6 +253,15 @@ def _first_late_s(times: Sequence[tuple[float, float]], since_s: float) -> float
         max(begin_s, since_s) + PATIENCE_S for begin_s, end_s in times if end_s - max(begin_s, since_s) >= PATIENCE_S
     ]
     return min(late, default=None)
+
+
+def _ended_by(spans: Sequence[tuple[float, float]], kills: Sequence[float]) -> list[tuple[float, float]]:
+    """Returns the spans, each until the first kill in it."""
+    ended = []
+    for begins_s, ends_s in spans:
+        first = bisect.bisect_right(kills, begins_s)
+        ended.append((begins_s, min(ends_s, kills[first]) if first < len(kills) else ends_s))
+    return ended
 
 
 def _without(spans: Iterable[tuple[float, float]], holes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -46,6 +46,7 @@ from tests.scale.people import Tipsters
 from tests.scale.progress import Audit, Ending, line, say
 from tests.scale.promises import PATIENCE_S, Book
 from tests.scale.shards import RefusedError, Shard
+from tests.scale.stories import stories
 from tests.scale.trust_root import TrustRoot
 from tests.scale.whole_agents import Owners, WholeAgent, make_film
 from tests.scale.wire_witness import WitnessProcess, secret_pieces
@@ -438,6 +439,7 @@ def measure_return(world: World, shards: Sequence[Shard]) -> None:
     for number in numbers:
         world.book.outages[number].begin(time.monotonic())
     for shard in shards:
+        world.book.kills[shard.number].append(time.monotonic())
         shard.kill()
     until(lambda: not any(link.is_open for link in ours), "the loss of a broker")
     for shard in shards:
@@ -595,7 +597,10 @@ def check(world: World, killer: Killer) -> int:
     tips = world.tipsters.broken()
     of_neighbours = world.neighbourhood.broken(world.book)
     broken = [*world.book.broken(outcomes), *tips, *of_neighbours]
-    unheard = world.book.unheard(time.monotonic())
+    now_s = time.monotonic()
+    late = world.book.late(now_s)
+    hosts = {shard.host: shard.number for shard in world.shards}
+    unheard = stories(late, world.book, world.witness.carried, killer.history, hosts, now_s)
     acknowledged = sum(len(each.acknowledged) for each in world.book.sent.values())
     lost = [each for each in broken if each.startswith("lost: part")]
     doubled = [each for each in broken if each.startswith(("not once", "invented")) and each not in tips]
@@ -610,8 +615,13 @@ def check(world: World, killer: Killer) -> int:
     print(f"{len(world.tipsters.accepted)} tips accepted, {world.tipsters.refused.total()} to be sent again.")
     print(f"The slowest publication took {max(world.published_s, default=0):.0f} s, with the faults on its way.")
     print(
-        f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(unheard)} unheard, "
+        f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(late)} unheard, "
         f"{len(tips)} tips lost or doubled."
+    )
+    believed_s = world.book.believed_s(now_s)
+    print(
+        f"{len(believed_s)} times a doorbell believed for over {PATIENCE_S:.0f} s in the connection of a killed broker"
+        f"{f', {max(believed_s):.0f} s at most' if believed_s else ''}."
     )
     print(
         f"{len(hood.notices)} notices of neighbours, {hood.notices.removals} removed again, "

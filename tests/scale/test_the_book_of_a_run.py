@@ -65,6 +65,28 @@ def test_only_the_time_between_outages_counts(book: Book) -> None:
     assert book.unheard(1000) == [f"request at {DOOR} of shard 0: 1 s late"]
 
 
+def test_a_killed_broker_has_no_connection_although_a_doorbell_believes_in_it(book: Book) -> None:
+    """Its network was cut, so the doorbell learns it with its next ping, up to a minute later. No product hears over a
+    connection that is gone."""
+    book.outages[0].begin(30)
+    book.kills[0].append(35)
+    book.outages[0].end(40)
+    assert book.unheard(1000) == []
+    assert book.believed_s(1000) == [965]
+    book.links[DOOR].end(90)
+    assert book.believed_s(1000) == []
+    book.links[DOOR].begin(95)
+    assert book.unheard(95 + PATIENCE_S - 1) == []
+    assert book.unheard(95 + LATE_S) == [f"request at {DOOR} of shard 0: never"], "but over the next one"
+
+
+def test_a_kill_ends_no_connection_of_another_shard_and_no_later_one(book: Book) -> None:
+    book.kills[1].append(30)
+    assert len(book.unheard(20 + LATE_S)) == 1
+    book.kills[0].append(5)
+    assert len(book.unheard(20 + LATE_S)) == 1
+
+
 def test_an_acknowledged_part_must_be_there_as_it_was_sent_although_its_answer_is_not_complete(book: Book) -> None:
     book.sent["d"] = Sent("request", ("0" * 64, "1" * 64), acknowledged={1})
     assert book.broken({"d": Outcome({1: "1" * 64}, 0, 0)}) == ["not delivered: d is on its way"]

@@ -62,7 +62,7 @@ def test_the_killer_tells_what_went_wrong(killer: Killer) -> None:
     def breaks() -> None:
         raise OSError("it does not start again")
 
-    killer._faults = [Fault("broker", breaks)]
+    killer._faults = [Fault("broker", "shard 0", breaks)]
     with pytest.raises(OSError, match="does not start again"):
         killer.run(float("inf"), 40, (0.0, 0.001), threading.Event())
 

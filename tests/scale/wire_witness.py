@@ -12,6 +12,7 @@ A broker that is killed forgets the witness, so it misses messages while it conn
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -36,7 +37,10 @@ from agent.wire.topics import ChunkVerb, HealthTopic, UploadTopic, UploadVerb, p
 from agent.wire.uploads import UploadNote
 from tests.scale.shards import ROOT
 
-__all__ = ["WireWitness", "WitnessProcess", "secret_pieces"]
+__all__ = ["Carried", "WireWitness", "WitnessProcess", "secret_pieces"]
+
+Carried = tuple[str, str, bool, float]
+"""Id of a request or bulletin, host of a broker, whether it was retained there from before, and when."""
 
 _PIECE_BYTES = 48
 _STEP_BYTES = 4096
@@ -60,6 +64,15 @@ class WireWitness:
         self._answers, self._secrets = answers, secrets
         self.heard: Counter[str] = Counter()
         self.breaches: list[str] = []
+        self.carried: list[Carried] = []
+        """Each request and bulletin at each broker. All processes of a machine share the monotonic clock."""
+
+    def note(self, host: str, topic: str, payload: bytes, at_s: float, *, retained: bool) -> None:
+        """Notes that a broker carried a request or bulletin just then, or retained it as the witness connected."""
+        if ("/requests/" in topic or "/bulletins/" in topic) and payload:
+            with suppress(ValueError, KeyError, TypeError):
+                message = json.loads(base64.b64decode(json.loads(payload)["payload"]))
+                self.carried.append((str(message.get("id") or message["request"]), host, retained, at_s))
 
     def hear(self, topic: str, payload: bytes) -> None:
         fault = self._fault(topic, payload)
@@ -125,6 +138,7 @@ class WitnessProcess:
         file.write_text(json.dumps(told))
         self.breaches: list[str] = []
         self.heard: dict[str, int] = {}
+        self.carried: list[Carried] = []
         self._log = file.with_suffix(".log").open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.scale.wire_witness", str(file)], stdin=subprocess.PIPE,
@@ -139,6 +153,7 @@ class WitnessProcess:
             said, _ = self._process.communicate("stop\n", timeout=120)
             told = json.loads(said)
             self.breaches, self.heard = told["breaches"], told["heard"]
+            self.carried = [tuple(each) for each in told["carried"]]
         except (subprocess.TimeoutExpired, ValueError) as error:
             self._process.kill()
             self._process.wait()
@@ -158,6 +173,9 @@ class _Ear:
         def on_message(_client: object, _userdata: object, message: paho.MQTTMessage) -> None:
             with lock:
                 witness.hear(message.topic, bytes(message.payload))
+                witness.note(
+                    host, message.topic, bytes(message.payload), time.monotonic(), retained=bool(message.retain)
+                )
 
         def on_connect(client: Any, *_: object) -> None:
             client.subscribe("#", options=SubscribeOptions(qos=1))
@@ -182,7 +200,7 @@ def main(file: Path) -> int:
     time.sleep(1)
     for each in ears:
         each.stop()
-    json.dump({"breaches": witness.breaches[:100], "heard": witness.heard}, sys.stdout)
+    json.dump({"breaches": witness.breaches[:100], "heard": witness.heard, "carried": witness.carried}, sys.stdout)
     return 0
 
 

@@ -4,7 +4,8 @@ Devices then need not read all retained messages at a connection (`uplink.cell_r
 messages only, and can forge none: each has its requester's signature. It can leave messages out, as the broker can.
 
 - New messages come by a subscription. Retained ones are read slot by slot, because a broker's queue for one client
-  is limited: all slots after a connection, then one at a time, for ever. So the service follows expiry and losses.
+  is limited: all slots after a connection, as many at once as have room there, then one at a time, for ever. So the
+  service follows expiry and losses.
 - A page has an expiry of an hour, and all are published again before. If the service stops, its pages disappear, and
   devices read the cell as if there were no digest.
 - Pages of a cell are published at most every few seconds, however many messages come.
@@ -13,6 +14,7 @@ messages only, and can forge none: each has its requester's signature. It can le
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -43,6 +45,11 @@ _SLOTS: Final[tuple[tuple[type[RequestTopic] | type[BulletinTopic], int], ...]] 
 _QUIET_S: Final = 0.1
 """A reading of a slot is over if nothing has come for this long after the broker's answer."""
 _SLOT_EVERY_S: Final = 15.0
+_MOST_SLOTS: Final = 16
+"""Slots that are read at once after a connection. One by one, 80 of them took half a minute on a busy machine, and a
+doorbell that connected meanwhile read a page without the newest messages."""
+_MOST_MESSAGES: Final = 4_000
+"""Messages that a broker may queue for the service at once. 16 KiB each, ours queues 64 MiB for a client."""
 _PUBLISH_EVERY_S: Final = 3.0
 _EXPIRY_S: Final = 3600
 _RENEW_S: Final = 1200.0
@@ -63,8 +70,12 @@ class DigestService:
         self._in_flight: dict[int, tuple[str, bytes]] = {}
         self._tokens = 0
         self._readings = 0
-        self._slot: int | None = None
-        """Number in `_SLOTS` of the slot that is read now."""
+        self._slots: range = range(0)
+        """Numbers in `_SLOTS` of the slots that are read now."""
+        self._granted: set[int] = set()
+        self._came: Counter[int] = Counter()
+        """Slot that is read now → messages that came."""
+        self._at_once = 1
         self._next_slot = 0
         self._catching_up = True
         """True until all slots were read on this connection."""
@@ -103,15 +114,17 @@ class DigestService:
         match event:
             case BusConnected():
                 self.figures.is_connected = True
-                self._slot, self._next_slot, self._slot_due_s = None, 0, now_s
+                self._slots, self._next_slot, self._slot_due_s, self._at_once = range(0), 0, now_s, 1
                 self._catching_up, self._renew_due_s = True, now_s  # the broker may have lost pages
                 self._log.info("connected")
             case BusDisconnected(error=error):
                 self.figures.is_connected = False
-                self._slot, self._slot_due_s = None, float("inf")
+                self._slots, self._slot_due_s = range(0), float("inf")
                 self._log.warning("link_down", error=error.message)
-            case Subscribed(topic_filter=topic_filter) if topic_filter == self._filter_of(self._slot):
-                self._quiet_s = now_s + _QUIET_S
+            case Subscribed(topic_filter=topic_filter):
+                self._granted |= {each for each in self._slots if self._filter_of(each) == topic_filter}
+                if self._slots and self._granted.issuperset(self._slots):
+                    self._quiet_s = now_s + _QUIET_S
             case MessageReceived(topic=topic, payload=payload):
                 self._on_message(topic, payload, now_s)
             case PublishAcknowledged(token=token):
@@ -136,24 +149,37 @@ class DigestService:
             return
         if not isinstance(parsed, RequestTopic | BulletinTopic):
             return
+        self._came[parsed.slot] += 1
         if self._quiet_s is not None:
             self._quiet_s = max(self._quiet_s, now_s + _QUIET_S)
         if self._digests.put(parsed, payload, self._readings):
             self._changed.add(parsed.cell)
 
     def _read_slots(self, now_s: float) -> None:
-        if self._slot is None and now_s >= self._slot_due_s:
-            self._slot, self._quiet_s = self._next_slot, None
-            self._bus.read_retained(self._filter_of(self._slot))
-        elif self._slot is not None and self._quiet_s is not None and now_s >= self._quiet_s:
-            kind, slot = _SLOTS[self._slot]
-            self._bus.unsubscribe(self._filter_of(self._slot))
-            self._changed |= self._digests.forget_unread(kind, slot, self._readings)
-            self._next_slot = (self._slot + 1) % len(_SLOTS)
+        if not self._slots and now_s >= self._slot_due_s:
+            self._slots, self._quiet_s = self._next_slots(), None
+            self._granted.clear()
+            self._came.clear()
+            for each in self._slots:
+                self._bus.read_retained(self._filter_of(each))
+        elif self._slots and self._quiet_s is not None and now_s >= self._quiet_s:
+            for each in self._slots:
+                kind, slot = _SLOTS[each]
+                self._bus.unsubscribe(self._filter_of(each))
+                self._changed |= self._digests.forget_unread(kind, slot, self._readings)
+            self._next_slot = self._slots.stop % len(_SLOTS)
             if self._next_slot == 0:
                 self._readings, self._catching_up = self._readings + 1, False
-            self._slot, self._quiet_s = None, None
+            self._at_once = max(1, min(_MOST_SLOTS, _MOST_MESSAGES // max(self._came.values(), default=1)))
+            self._slots, self._quiet_s = range(0), None
             self._slot_due_s = now_s if self._catching_up else now_s + _SLOT_EVERY_S
+
+    def _next_slots(self) -> range:
+        """Requesters take the lowest free slot, so the next slots of a kind have hardly more messages than the last."""
+        first = self._next_slot
+        is_first = first in (0, REQUEST_SLOTS)
+        ends = first + (1 if is_first or not self._catching_up else self._at_once)
+        return range(first, min(ends, REQUEST_SLOTS if first < REQUEST_SLOTS else len(_SLOTS)))
 
     def _lay_out(self, now_s: float) -> None:
         """Queues the pages that differ from those that the broker has. It waits for the first reading of all slots."""
@@ -193,8 +219,7 @@ class DigestService:
         self.figures.cells, self.figures.messages = self._digests.count()
         self.figures.pages = len(self._published)
 
-    def _filter_of(self, number: int | None) -> str:
-        if number is None:
-            return ""
+    @staticmethod
+    def _filter_of(number: int) -> str:
         kind, slot = _SLOTS[number]
         return f"doorward/v1/areas/+/{'requests' if kind is RequestTopic else 'bulletins'}/+/{slot}"

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from agent.clients.requester.shared_bus import RequesterBus
 from agent.core.bus import (
     BusConnected,
     BusDisconnected,
@@ -39,13 +40,12 @@ from agent.core.bus import (
     Subscribed,
 )
 from agent.errors import ConfigurationError, DoorwardError, FormatError, InternalError, NetworkError, StorageError
-from agent.ports import Bus
 from agent.wire.broker_directory import BrokerAddress, BrokerDirectory
 from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, UploadTopic, parse_topic
 
 __all__ = ["CellBrokers", "Connect"]
 
-Connect = Callable[[BrokerAddress, Callable[[], None]], Bus]
+Connect = Callable[[BrokerAddress, Callable[[], None]], RequesterBus]
 """Makes the connection to one broker. It calls its second argument after each new event, from any thread.
 
 It or the connection's `start` may raise `ConfigurationError` if a file is missing or does not fit, and `StorageError`
@@ -87,7 +87,7 @@ class CellBrokers:
         self._directory = directory
         self._connect = connect
         self._news = threading.Event()
-        self._links: dict[BrokerAddress, Bus] = {}
+        self._links: dict[BrokerAddress, RequesterBus] = {}
         """Is replaced and never changed: other threads go through it."""
         self._left_out: dict[BrokerAddress, DoorwardError] = {}
         self._untold: deque[BrokerAddress] = deque()
@@ -171,25 +171,31 @@ class CellBrokers:
         for link in self._links.values():
             link.subscribe(topic_filter, retained=retained)
 
-    def read_retained(self, topic_filter: str) -> None:
-        for link in self._links.values():
-            link.read_retained(topic_filter)
+    def read_retained(self, topic_filter: str, source: str = "") -> None:
+        """See the port. `source`: asks this broker alone, so that the answers of the others do not begin again."""
+        for address, link in self._links.items():
+            if not source or source == str(address):
+                link.read_retained(topic_filter)
 
-    def unsubscribe(self, topic_filter: str) -> None:
-        self._filters.pop(topic_filter, None)
-        for link in self._links.values():
-            link.unsubscribe(topic_filter)
+    def unsubscribe(self, topic_filter: str, source: str = "") -> None:
+        """See the port. `source`: ends what this broker alone was asked for with `read_retained`."""
+        if not source:
+            self._filters.pop(topic_filter, None)
+        for address, link in self._links.items():
+            if not source or source == str(address):
+                link.unsubscribe(topic_filter)
 
     def hurry(self, pending: bool) -> None:
         self._hurries = pending
         for link in self._links.values():
             link.hurry(pending)
 
-    def next_event(self, timeout_s: float) -> BusEvent | None:
+    def next_event(self, timeout_s: float, leave: Callable[[str], bool] | None = None) -> BusEvent | None:
+        """See the port. Messages with topics for which `leave` is true wait for a call without it (`SharedBus`)."""
         ends_s = time.monotonic() + timeout_s
         while True:
             self._news.clear()  # before the look: an event that comes after it ends the wait
-            event = self._look()
+            event = self._look(leave)
             left_s = ends_s - time.monotonic()
             if event is not None or left_s <= 0 or self._stopping:
                 return event
@@ -286,11 +292,12 @@ class CellBrokers:
             return route
         late_s = time.monotonic() - _PATIENCE_S
         away = [address for address in route if address not in self._connected]
-        if len(away) == len(route) or any(self._away_since_s[address] > late_s for address in away):
+        # Another thread takes the events: a broker may be back since the line above.
+        if len(away) == len(route) or any(self._away_since_s.get(address, 0.0) > late_s for address in away):
             return None
         return tuple(address for address in route if address not in away)
 
-    def _look(self) -> BusEvent | None:
+    def _look(self, leave: Callable[[str], bool] | None) -> BusEvent | None:
         """Returns an event of the next broker that has one, so that a busy broker hides no other one."""
         if self._refused:
             return self._answered(None, self._refused.popleft())
@@ -300,7 +307,7 @@ class CellBrokers:
             if address in self._left_out:
                 return self._absence(address)
         for address in self._turns:
-            while (event := self._links[address].next_event(0)) is not None:
+            while (event := self._links[address].next_event(0, leave)) is not None:
                 told = self._told(address, event)
                 if told is not None:
                     self._turns = [*(each for each in self._turns if each != address), address]

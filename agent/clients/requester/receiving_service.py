@@ -24,6 +24,7 @@ from agent.clients.requester.publisher import PublishQueue, publish_pending
 from agent.clients.requester.retained_messages import PublicationMonitor
 from agent.clients.requester.root_news import RootNews, StoredNews
 from agent.clients.requester.roots import KnownRoots
+from agent.clients.requester.shared_bus import RequesterBus
 from agent.clients.requester.upload_share import UploadShare
 from agent.core.bus import (
     BusConnected,
@@ -38,7 +39,7 @@ from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.core.transfer import TransferProgress, TransferState
 from agent.core.transfer.receipts import receipt_for
 from agent.errors import DoorwardError, FormatError
-from agent.ports import Bus, Clock
+from agent.ports import Clock
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.topics import (
@@ -81,22 +82,24 @@ class DisclosureReceiver:
     def __init__(
         self,
         requester: Requester,
-        bus: Bus,
+        bus: RequesterBus,
         clock: Clock,
         limits: ReceivingLimits | None = None,
         *,
         tell: Callable[[ReceiverEvent], None] = _ignore,
         answered: Callable[[int], None] = _count_not,
         receives: bool = True,
+        publishes: bool = True,
     ) -> None:
         """`receives`: whether it takes answers. Without, it publishes and hears the root alone, and needs no store of
-        sealed parts."""
+        sealed parts. `publishes`: the same for the rest, if another one publishes over the same connection
+        (`SharedBus`)."""
         self._requester = requester
         self._bus = bus
         self._clock = clock
         self._tell = tell
         self._answered = answered
-        self._receives = receives
+        self._receives, self._publishes = receives, publishes
         self._share = UploadShare(requester.claims, bus, requester.id)
         self._arrivals = IncomingDisclosures(
             requester, clock, limits or ReceivingLimits(), tell, self._reply, self._share
@@ -133,7 +136,7 @@ class DisclosureReceiver:
         self._bus.hurry(True)
         if self._receives:
             self._share.subscribe()
-        for topic_filter in self._root_news.filters:
+        for topic_filter in self._root_news.filters if self._publishes else ():
             self._bus.subscribe(topic_filter)
 
     def step(self, timeout_s: float) -> BusEvent | None:
@@ -283,19 +286,22 @@ class DisclosureReceiver:
         if now_ns - self._looked_ns < _LOOK_FOR_REQUESTS_NS:
             return
         self._looked_ns = now_ns
+        if self._share.shared:
+            self._arrivals.leave_silent()
+        if not self._publishes:
+            return
         if now_ns - self._root_looked_ns >= _LOOK_FOR_ROOT_NS:
             self._root_looked_ns = now_ns
             self._look_for_root()
-        if self._share.shared:
-            self._arrivals.leave_silent()
         if not self._share.shared or (self._connected and self._requester.claims.lead("publish")):
             self._publish_requests(now_ns)
 
     def _publish_requests(self, now_ns: int) -> None:
-        if self._standing.unanswered(now_ns):
-            self._bus.subscribe(self._standing.topic_filter)
-        if self._standing.check(now_ns, self._now_s) is not None and not self._standing.waits:
-            self._bus.unsubscribe(self._standing.topic_filter)
+        for source in self._standing.to_ask(now_ns):
+            self._bus.read_retained(self._standing.topic_filter, source)
+        self._standing.check(now_ns, self._now_s)
+        for source in self._standing.take_answered():
+            self._bus.unsubscribe(self._standing.topic_filter, source)
         publish_pending(
             self._requester,
             self._outgoing,

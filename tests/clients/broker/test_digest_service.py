@@ -16,7 +16,7 @@ from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.digest_service import DigestService
 from agent.core.bus import MessageReceived
 from agent.wire.cell_digest import read_page
-from agent.wire.topics import BulletinTopic, DigestTopic, RequestTopic
+from agent.wire.topics import REQUEST_SLOTS, BulletinTopic, DigestTopic, RequestTopic
 from tests.fake_bus import FakeBroker, FakeBus
 
 CELL, NEXT_CELL = "287-379", "288-379"
@@ -137,6 +137,43 @@ def test_a_message_that_was_published_while_its_link_was_down_is_found(world: Wo
         world.broker.retained[message.topic] = message
     world.broker.start()
     until(lambda: world.shows(b"meanwhile"))
+
+
+class ReadingBus(FakeBus):
+    """Notes the most slots of one kind that were read at once."""
+
+    most = 0
+    reading: frozenset[str] = frozenset()
+
+    def read_retained(self, topic_filter: str, source: str = "") -> None:
+        self.reading |= {topic_filter}
+        if "/requests/" in topic_filter:
+            self.most = max(self.most, len(self.reading))
+        super().read_retained(topic_filter, source)
+
+    def unsubscribe(self, topic_filter: str, source: str = "") -> None:
+        self.reading -= {topic_filter}
+        super().unsubscribe(topic_filter, source)
+
+
+@pytest.mark.parametrize(("room", "most"), [(1000, 16), (9, 3), (2, 1)])
+def test_as_many_slots_are_read_at_once_after_a_connection_as_have_room_in_the_brokers_queue(
+    world: World, monkeypatch: pytest.MonkeyPatch, room: int, most: int
+) -> None:
+    """A doorbell that connects before all are read may get a page without the newest message."""
+    monkeypatch.setattr(digest_service, "_MOST_MESSAGES", room)
+    for slot in range(REQUEST_SLOTS):
+        for column in range(3):
+            world.publish(asked(slot, f"287-{column}"), b"%d" % slot)
+    world.publish(BulletinTopic(CELL, "harbour-police", 15), b"a bulletin")
+    bus = ReadingBus(world.broker, DIGEST_CLIENT)
+    monkeypatch.setattr("tests.clients.broker.test_digest_service.FakeBus", lambda *_: bus)
+    world.start()
+    until(lambda: world.service.is_current)
+    assert bus.most == most
+    slots = [b"%d" % slot for slot in reversed(range(REQUEST_SLOTS))]
+    assert all(world.shows(*slots, cell=f"287-{column}") for column in range(3))
+    assert world.shows(b"a bulletin")
 
 
 def test_pages_are_published_again_before_they_expire(world: World) -> None:

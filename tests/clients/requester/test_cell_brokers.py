@@ -476,7 +476,7 @@ class Link:
         self.asked: list[object] = []
         self.dropped = 3
 
-    def next_event(self, timeout_s: float) -> BusEvent | None:
+    def next_event(self, timeout_s: float, leave: object = None) -> BusEvent | None:
         self.asked.append(timeout_s)
         return self.events.pop(0) if self.events else None
 
@@ -552,7 +552,7 @@ def test_a_wait_ends_with_a_refusal_and_with_the_stop(links: TwoLinks, monkeypat
     monkeypatch.setattr(cell_brokers, "_LOOK_S", 600.0)
     found: list[BusEvent | None] = []
     looked = threading.Event()
-    monkeypatch.setattr(links.links[SOUTH], "next_event", lambda _: looked.set())
+    monkeypatch.setattr(links.links[SOUTH], "next_event", lambda _timeout_s, _leave: looked.set())
 
     def waiting(ends: Callable[[], object]) -> None:
         looked.clear()

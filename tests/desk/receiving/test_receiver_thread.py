@@ -21,6 +21,7 @@ from django.utils import timezone
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
+from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.sealed_parts import FolderParts, PartsAwayError, PartsRefusedError
 from agent.core.bus import MessageReceived
@@ -35,7 +36,8 @@ from desk.people.roles import Role
 from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.models import Notice, Receiver
-from desk.receiving.receiver_thread import ReceiverThread, pause_after
+from desk.receiving.publishing_thread import PublishingThread, pause_after
+from desk.receiving.receiver_thread import ReceiverThread
 from desk.receiving.supervisor import Supervisor
 from desk.reminders.due import due_reminders
 from desk.tips.models import Tip
@@ -168,9 +170,9 @@ def test_a_root_that_lists_another_broker_makes_the_desk_connect_again(agency: A
 def test_a_list_after_other_brokers_does_not_keep_the_desk_from_connecting_again(agency: Agency) -> None:
     """Both events may come within one step of the receiver."""
     requester = requester_of(agency.organisation)
-    thread = ReceiverThread(agency.organisation, requester_of, open_bus, SystemClock())
+    thread = PublishingThread(agency.organisation, requester_of, open_bus, SystemClock(), lambda _error: None)
     for kind in (ReceiverEventKind.ROOT_BROKERS, ReceiverEventKind.ROOT_LIST):
-        thread._tell(ReceiverEvent(kind), requester, AnswerRecorder(agency.organisation, requester))
+        thread._tell(ReceiverEvent(kind), AnswerRecorder(agency.organisation, requester))
     assert thread._reconnect
 
 
@@ -254,10 +256,10 @@ def test_a_request_goes_out_while_the_store_of_sealed_parts_is_away(
 
 
 @pytest.mark.parametrize("tips", [False, True])
-def test_a_store_that_is_away_is_asked_once_before_requests_go_out_however_much_is_due(
+def test_a_store_that_is_away_is_asked_once_however_much_is_due(
     agency: Agency, house: House, monkeypatch: pytest.MonkeyPatch, tips: bool
 ) -> None:
-    """A call to a store that is cut off lasts half a minute."""
+    """A call to a store that is cut off lasts half a minute, and answers wait for it."""
     requester, asked = ask(agency)
     yesterday = timezone.now() - datetime.timedelta(days=1)
     for number in range(5):
@@ -266,25 +268,116 @@ def test_a_store_that_is_away_is_asked_once_before_requests_go_out_however_much_
         else:
             receive(agency, house, requester, asked)
     Answer.objects.update(due_at=yesterday, keep_until=yesterday)
-    events: list[str] = []
+    calls: list[str] = []
 
     def away(*_: object) -> None:
-        events.append("store")
+        calls.append("store")
         raise PartsAwayError("The S3 store does not answer: 500.")
 
     thread = ReceiverThread(agency.organisation, requester_of, lambda who: FakeBus(FakeBroker(), who.id), SystemClock())
-
-    def publish(*_: object) -> None:
-        events.append("published")
-        thread.stop()
-
     monkeypatch.setattr(FolderParts, "remove", away)
     monkeypatch.setattr(FolderParts, "numbers", away)
-    monkeypatch.setattr(thread, "_publish", publish)
-    monkeypatch.setattr("desk.receiving.receiver_thread.reconcile", lambda *_: None)
-    monkeypatch.setattr(thread, "_loop", lambda *_: thread.stop())
-    thread._run()
-    assert events == ["store", "published"]
+    with pytest.raises(PartsAwayError):
+        thread._retain(requester)
+    assert calls == ["store"]
+
+
+class Brokers:
+    """Connections to one broker, one after the other."""
+
+    def __init__(self) -> None:
+        self.broker = FakeBroker()
+        self.made: list[FakeBus] = []
+
+    def connect(self, who: Requester) -> FakeBus:
+        self.made.append(FakeBus(self.broker, who.id))
+        self.made[-1].start()
+        return self.made[-1]
+
+    @property
+    def is_asked(self) -> bool:
+        """Returns True if the broker has a request."""
+        return any("/requests/" in topic for topic in self.broker.retained)
+
+
+def test_a_request_goes_out_and_goes_back_to_its_broker_while_a_call_to_the_store_lasts(
+    agency: Agency, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is cut off answers after half a minute. A broker is killed meanwhile, and has lost its messages."""
+    requester, asked = ask(agency)
+    receive(agency, house, requester, asked)
+    Answer.objects.update(due_at=timezone.now() - datetime.timedelta(days=1), keep_until=timezone.now())
+    called, over = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        called.set()
+        over.wait()
+        raise PartsAwayError("The S3 store does not answer: timeout.")
+
+    monkeypatch.setattr(FolderParts, "remove", hang)
+    monkeypatch.setattr(FolderParts, "numbers", hang)
+    brokers = Brokers()
+    with Supervisor(requester_of, brokers.connect, look_every_s=0.1):
+        try:
+            assert called.wait(PATIENCE_S)
+            until(lambda: brokers.is_asked, "the publication")
+            brokers.broker.kill()
+            brokers.broker.retained.clear()
+            brokers.broker.start()
+            until(lambda: brokers.is_asked, "the message that the broker had lost")
+        finally:
+            over.set()
+    assert len(brokers.made) == 1
+
+
+@pytest.mark.parametrize("lost", [PartsAwayError("no store"), NetworkError("no database"), OperationalError("ended")])
+def test_a_store_or_database_that_was_away_ends_no_connection_to_a_broker(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch, lost: Exception
+) -> None:
+    """A new connection has to ask its brokers again for what they have. With a fault in each ten seconds, and as many
+    connections, no question was ever answered."""
+    brokers, step = Brokers(), DisclosureReceiver.step
+    failed: set[bool] = set()
+
+    def fail_once(self: DisclosureReceiver, timeout_s: float) -> object:
+        is_publisher = not self._receives
+        if self._connected and is_publisher not in failed and not (is_publisher and isinstance(lost, PartsAwayError)):
+            failed.add(is_publisher)
+            raise lost
+        return step(self, timeout_s)
+
+    monkeypatch.setattr(DisclosureReceiver, "step", fail_once)
+    monkeypatch.setattr("desk.receiving.receiver_thread.pause_after", lambda *_: 0.0)
+    monkeypatch.setattr("desk.receiving.publishing_thread.pause_after", lambda *_: 0.0)
+    with Supervisor(requester_of, brokers.connect, look_every_s=0.1):
+        until(lambda: False in failed, "the fault")
+        ask(agency)
+        until(lambda: brokers.is_asked, "the publication")
+        until(lambda: state() == "connected", "the receiver")
+    assert len(brokers.made) == 1
+
+
+def test_a_publication_without_an_answer_does_not_outlive_the_claim_to_publish(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker may publish a newer message of the slot meanwhile, which the old one must not replace."""
+    brokers, step = Brokers(), DisclosureReceiver.step
+    lost = threading.Event()
+
+    def fail(self: DisclosureReceiver, timeout_s: float) -> object:
+        if not self._receives and len(brokers.made) == 1 and brokers.made[0]._unanswered:
+            lost.set()
+            raise NetworkError("no database")
+        return step(self, timeout_s)
+
+    monkeypatch.setattr(DisclosureReceiver, "step", fail)
+    monkeypatch.setattr("desk.receiving.publishing_thread.pause_after", lambda *_: 0.0)
+    with Supervisor(requester_of, brokers.connect, look_every_s=0.1):
+        until(lambda: state() == "connected", "the connection")
+        brokers.broker.freeze()
+        ask(agency)
+        assert lost.wait(PATIENCE_S)
+        until(lambda: len(brokers.made) > 1, "the second connection")
 
 
 def test_a_store_that_refuses_one_deletion_keeps_back_no_other_and_no_answer(
@@ -333,6 +426,7 @@ def test_retention_goes_on_after_the_store_is_back_although_no_broker_can_be_rea
 
     monkeypatch.setattr(FolderParts, "remove", away_once)
     monkeypatch.setattr("desk.receiving.receiver_thread.pause_after", lambda *_: 0.0)
+    monkeypatch.setattr("desk.receiving.publishing_thread.pause_after", lambda *_: 0.01)
     thread = ReceiverThread(agency.organisation, requester_of, no_broker, SystemClock())
     thread._run()
     assert Answer.objects.get().state == "deleted"
@@ -349,7 +443,7 @@ def test_an_organisation_without_certificate_fails_alone_and_its_retention_goes_
 ) -> None:
     requester, asked = ask(agency)
     receive(agency, house, requester, asked)
-    Answer.objects.update(due_at=timezone.now(), keep_until=timezone.now() - datetime.timedelta(days=1))
+    Answer.objects.update(due_at=timezone.now() - datetime.timedelta(days=1), keep_until=timezone.now())
     with receiving(world):
         until(lambda: state() == "failed", "the fault")
         until(lambda: Answer.objects.get().state == "deleted", "the deletion")

@@ -17,11 +17,11 @@ from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.request_builder import NO_ONE
 from agent.clients.requester.roots import KnownRoots
+from agent.clients.requester.shared_bus import RequesterBus
 from agent.errors import ConfigurationError, FormatError
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform import files
 from agent.platform.certificates import common_name
-from agent.ports import Bus
 from agent.wire.fields import OnwardKind
 from agent.wire.limits import HARD
 from agent.wire.topics import requester_of
@@ -167,11 +167,11 @@ def client_name(who: Requester, certificate: Path) -> str:
 
 
 @contextlib.contextmanager
-def connected(who: Requester, broker: dict[str, Any]) -> Iterator[Bus]:
+def connected(who: Requester, broker: dict[str, Any]) -> Iterator[RequesterBus]:
     """Connects to the broker that the options name, or else to those that the root of `who` lists for its regions."""
     files_of_tls = {name: path for name, path in broker.items() if name != "broker"}
     listed = None if broker["broker"] else KnownRoots(who).own_brokers(now_s())
-    bus: Bus
+    bus: RequesterBus
     if listed is None:
         bus = MqttBus(_settings(who, broker_address(broker["broker"]), **files_of_tls))
     else:

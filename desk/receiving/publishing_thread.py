@@ -1,0 +1,204 @@
+"""The publisher of one organisation: one thread that holds the connection to its brokers, and publishes over it.
+
+It never asks the store of sealed parts. So requests go out, and go back to a broker that has lost them, whatever the
+receiver waits for. The receiver takes its uploads from the same connection (`share`), because a broker knows one
+connection by each certificate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
+
+from agent.clients.requester.cell_brokers import CellBrokers
+from agent.clients.requester.identity import Requester
+from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
+from agent.clients.requester.publisher import connection_lock
+from agent.clients.requester.receiving_service import DisclosureReceiver
+from agent.clients.requester.shared_bus import BusShare, RequesterBus, SharedBus
+from agent.errors import NetworkError
+from agent.mqtt import MqttBus
+from agent.ports import Clock
+from desk.custody.log import record
+from desk.people.models import Organisation
+from desk.receiving.answer_rows import ACTOR, AnswerRecorder
+from desk.receiving.notices import add_notice
+
+__all__ = ["OpenBus", "OpenRequester", "PublishingThread", "is_away", "pause_after"]
+
+OpenBus = Callable[[Requester], RequesterBus]
+"""Returns a started connection for a requester. Raises `ConfigurationError`."""
+OpenRequester = Callable[[Organisation], Requester]
+
+STEP_S: Final = 0.5
+_LOCK_WAIT_S: Final = 2.0
+RESTART_S: Final = (1.0, 5.0, 30.0)
+"""Pauses before the first, second and each later restart."""
+_AWAY_S: Final = 5.0
+"""The longest pause while the database or the store of sealed parts is away. All workers wait for it at once, and
+doorbells and requests wait for them."""
+
+
+class PublishingThread:
+    """Runs until `stop`. `failed` is told each error, in its thread. The thread then starts again."""
+
+    def __init__(
+        self,
+        organisation: Organisation,
+        open_requester: OpenRequester,
+        open_bus: OpenBus,
+        clock: Clock,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._organisation = Organisation(pk=organisation.pk, requester_id=organisation.requester_id)
+        """A separate copy: the receiver's thread changes its own."""
+        self._open_requester = open_requester
+        self._open_bus = open_bus
+        self._clock = clock
+        self._failed = failed
+        self._stop = threading.Event()
+        self._reconnect = False
+        """True once the root has listed other brokers."""
+        self._changed = threading.Condition()
+        self._shared: SharedBus | None = None
+        self._ends = contextlib.ExitStack()
+        """Closes the connection."""
+        self._is_owed = False
+        """Publications were unanswered when the database was lost. Another worker may replace them by newer ones, so
+        they must not leave after that."""
+        self._thread = threading.Thread(target=self._run, name=f"publisher-{organisation.requester_id}")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the thread to end. `join` waits for it."""
+        self._stop.set()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    @property
+    def is_connected(self) -> bool:
+        """True if a broker is connected."""
+        shared = self._shared
+        return shared is not None and shared.is_connected
+
+    @property
+    def has_connection(self) -> bool:
+        """True if there is a connection, also one that waits for its brokers."""
+        return self._shared is not None
+
+    def share(self, timeout_s: float) -> BusShare | None:
+        """Returns a share of the connection that takes the uploads. None: there was no connection for that long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._shared is not None, timeout_s)
+            return None if self._shared is None else self._shared.port(uploads=True)
+
+    def _run(self) -> None:
+        faults = 0
+        try:
+            while not self._stop.is_set():
+                began_s = time.monotonic()
+                last: Exception | None = None
+                try:
+                    self._publish()
+                except Exception as error:  # noqa: BLE001 (a bug must not end the thread silently)
+                    last = error
+                    if self._is_owed or not is_away(error):
+                        self._disconnect()
+                    self._failed(error)
+                else:
+                    self._disconnect()
+                faults = 0 if time.monotonic() - began_s > RESTART_S[-1] else faults + 1
+                if last is not None:
+                    self._stop.wait(pause_after(last, faults))
+        finally:
+            self._disconnect()
+            connection.close()
+
+    def _publish(self) -> None:
+        """Publishes until `stop` or other brokers. Raises the errors of database and configuration."""
+        close_old_connections()
+        self._is_owed = False
+        self._organisation.refresh_from_db()
+        requester = self._open_requester(self._organisation)
+        try:
+            if self._shared is None:
+                self._connect(requester)
+            assert self._shared is not None  # noqa: S101 (just connected)
+            with self._shared.port() as bus:
+                try:
+                    self._publish_over(bus, requester)
+                finally:
+                    self._is_owed = bus.in_flight > 0
+        finally:
+            requester.claims.close()
+
+    def _publish_over(self, bus: BusShare, requester: Requester) -> None:
+        recorder = AnswerRecorder(self._organisation, requester)
+        receiver = DisclosureReceiver(
+            requester, bus, self._clock, tell=lambda event: self._tell(event, recorder), receives=False
+        )
+        receiver.start()
+        while not self._stop.is_set() and not self._reconnect:
+            receiver.step(STEP_S)
+            if self._shared is not None and self._shared.failed is not None:
+                raise self._shared.failed
+
+    def _connect(self, requester: Requester) -> None:
+        self._reconnect = False
+        with contextlib.ExitStack() as ends:
+            ends.enter_context(connection_lock(requester, wait_s=_LOCK_WAIT_S))
+            bus = ends.enter_context(_stopped(self._open_bus(requester)))
+            shared = ends.enter_context(SharedBus(bus))
+            self._ends = ends.pop_all()
+        with self._changed:
+            self._shared = shared
+            self._changed.notify_all()
+
+    def _disconnect(self) -> None:
+        with self._changed:
+            self._shared = None
+        self._ends.close()
+
+    def _tell(self, event: ReceiverEvent, recorder: AnswerRecorder) -> None:
+        """The receiver's thread says how the connection is."""
+        match event.kind:
+            case ReceiverEventKind.ROOT_LIST | ReceiverEventKind.ROOT_BROKERS:
+                record(
+                    self._organisation, ACTOR, "organisation.root-news", self._organisation.trust_root,
+                    brokers=event.kind is ReceiverEventKind.ROOT_BROKERS,
+                )  # fmt: skip
+                if event.kind is ReceiverEventKind.ROOT_BROKERS and not settings.DESK.broker.host:
+                    self._reconnect = True
+            case ReceiverEventKind.ROOT_REFUSED:
+                add_notice(self._organisation, event.kind.value, self._organisation.trust_root, event.detail)
+            case _:
+                recorder.record(event)
+
+
+def is_away(error: Exception) -> bool:
+    """Returns True for an error of a store or database that is away."""
+    return isinstance(error, NetworkError | OperationalError | InterfaceError)
+
+
+def pause_after(error: Exception, faults: int) -> float:
+    """Returns the seconds before the next start, after this many faults in a row. The last one was `error`."""
+    pause_s = RESTART_S[min(faults, len(RESTART_S)) - 1] if faults else 0.0
+    return min(pause_s, _AWAY_S) if is_away(error) else pause_s
+
+
+@contextlib.contextmanager
+def _stopped(bus: RequesterBus) -> Iterator[RequesterBus]:
+    try:
+        yield bus
+    finally:
+        if isinstance(bus, MqttBus | CellBrokers):
+            bus.stop()

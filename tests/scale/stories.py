@@ -1,0 +1,71 @@
+"""Stories of messages that doorbells heard late, one for each message and shard, so that a failed run explains itself:
+when it was published, when the shard's broker carried it (the witness heard that), and which faults lay around it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from tests.scale.promises import PATIENCE_S, Book, Late
+from tests.scale.wire_witness import Carried
+
+__all__ = ["FaultSpan", "stories"]
+
+FaultSpan = tuple[str, str, float, float]
+"""Kind, place, begin and end."""
+_BEFORE_S = 60.0
+_OF_SHARDS = ("broker", "digest service", "cut of a shard")
+_MOST = 24
+
+
+def stories(
+    found: Iterable[Late], book: Book, carried: Sequence[Carried], history: Sequence[FaultSpan],
+    shard_of_host: dict[str, int], now_s: float,
+) -> list[str]:  # fmt: skip
+    """Returns a line for each message and shard. `now_s`: of the monotonic clock."""
+    groups: dict[tuple[str, int], list[Late]] = {}
+    for late in found:
+        groups.setdefault((late.message, late.shard), []).append(late)
+    behind_s = time.time() - time.monotonic()
+
+    def clock(at_s: float) -> str:
+        return time.strftime("%H:%M:%S", time.localtime(at_s + behind_s))
+
+    of_shard = {shard: sum(each == shard for each in book.shard_of.values()) for shard in book.outages}
+    return [
+        _story(group, book, carried, history, shard_of_host, of_shard[shard], now_s, clock)
+        for (_, shard), group in groups.items()
+    ]
+
+
+def _story(
+    group: Sequence[Late], book: Book, carried: Sequence[Carried], history: Sequence[FaultSpan],
+    shard_of_host: dict[str, int], doorbells: int, now_s: float, clock: Callable[[float], str],
+) -> str:  # fmt: skip
+    message, shard = group[0].message, group[0].shard
+    since_s, _ = book.published[message]
+    first_s, last_s = min(each.due_s for each in group), max(each.heard_s or now_s for each in group)
+    late = sorted((each.heard_s or now_s) - each.due_s for each in group)
+    never = sum(each.heard_s is None for each in group)
+    heard = [each.heard_s for each in group if each.heard_s is not None]
+    words = [
+        f"{message} at {len(group)} of {doorbells} doorbells of shard {shard}: {late[0]:.0f} to {late[-1]:.0f} s late"
+        + (f", {never} never" if never else ""),
+        f"published {clock(since_s)}, due from {clock(first_s)} on",
+    ]
+    if heard:
+        words.append(f"heard {clock(min(heard))} to {clock(max(heard))}")
+    came = [
+        f"{clock(at_s)}{' (retained)' if retained else ''}"
+        for each, host, retained, at_s in carried
+        if each == message and shard_of_host.get(host) == shard
+    ]
+    words.append(f"its broker carried it at {', '.join(came) or 'no time that the witness heard'}")
+    begins_s = first_s - PATIENCE_S - _BEFORE_S
+    around = [
+        f"{kind} {place} {clock(began_s)}-{clock(ended_s)}".replace("  ", " ")
+        for kind, place, began_s, ended_s in sorted(history, key=lambda each: each[2])
+        if ended_s >= begins_s and began_s <= last_s and (kind not in _OF_SHARDS or place == f"shard {shard}")
+    ]
+    words.append(f"faults: {', '.join(around[:_MOST]) or 'none'}")
+    return "; ".join(words)

@@ -1,0 +1,42 @@
+"""A failed run tells of each late message and shard what happened, in one line."""
+
+from __future__ import annotations
+
+import time
+
+from tests.scale.promises import Book
+from tests.scale.stories import stories
+
+
+def test_a_late_message_is_told_once_for_each_shard_with_what_its_broker_carried_and_the_faults_around() -> None:
+    doors = {f"{number:016x}": number % 2 for number in range(6)}
+    book = Book(doors)
+    for link in book.links.values():
+        link.begin(10)
+    book.published["request"] = (100, frozenset({0, 1}))
+    for door in doors:
+        book.hear("request", door, 110)
+    book.heard["request"]["0" * 16] = 170
+    del book.heard["request"][f"{2:016x}"]
+    carried = [
+        ("request", "127.0.1.1", False, 168.0),
+        ("request", "127.0.1.2", False, 101.0),
+        ("other", "127.0.1.1", True, 1.0),
+    ]
+    history = [
+        ("broker", "shard 0", 90.0, 98.0), ("broker", "shard 1", 90.0, 98.0), ("worker", "worker w1", 120.0, 125.0),
+        ("database", "", 500.0, 501.0),
+    ]  # fmt: skip
+    found = stories(book.late(200), book, carried, history, {"127.0.1.1": 0, "127.0.1.2": 1}, 200)
+
+    def clock(at_s: float) -> str:
+        return time.strftime("%H:%M:%S", time.localtime(at_s + time.time() - time.monotonic()))
+
+    (story,) = found
+    assert story.startswith("request at 2 of 3 doorbells of shard 0: 10 to 40 s late, 1 never; published ")
+    assert story.count("carried it at") == 1
+    assert f"carried it at {clock(168)};" in story or f"carried it at {clock(167.5)};" in story
+    assert "broker shard 0" in story
+    assert "worker worker w1" in story
+    assert "shard 1" not in story
+    assert "database" not in story
