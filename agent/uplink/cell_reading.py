@@ -197,7 +197,7 @@ class CellReading(ThreadOwned):
                 return None
             self._pace.taken()
             return self._waiting.popleft()
-        if self._due_ns is not None and now >= self._due_ns and self._level >= _PAGE_BYTES:
+        if self._due_ns is not None and now >= self._due_ns and self._level >= self._needed:
             self._ask(now)
         return None
 
@@ -209,8 +209,13 @@ class CellReading(ThreadOwned):
             return BootNs(self._absent_ns)
         if self._due_ns is None:
             return None
-        missing = max(0.0, _PAGE_BYTES - self._level)
+        missing = max(0.0, self._needed - self._level)
         return BootNs(max(self._due_ns, now + int(missing / _PAGE_BYTES * _PAGE_EVERY_S * NS_PER_S)))
+
+    @property
+    def _needed(self) -> int:
+        """The room that the next page needs: also for a newer page 0, while one may come."""
+        return _PAGE_BYTES if self._followed is None else 2 * _PAGE_BYTES
 
     def _begin(self, now: BootNs) -> None:
         self._drop_asked()

@@ -85,6 +85,10 @@ class PublishingThread:
         self._thread.join()
 
     @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
     def is_connected(self) -> bool:
         """True if a broker is connected."""
         shared = self._shared

@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 import structlog
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 from django.utils import timezone
 
 from agent.clients.requester.identity import Requester
@@ -75,10 +75,10 @@ class ReceiverThread:
     def _run(self) -> None:
         faults = 0
         try:
-            with contextlib.suppress(DatabaseError):
+            with contextlib.suppress(DatabaseError, InterfaceError):
                 self._say("starting", "")
             self._publisher.start()
-            while not self._stop.is_set():
+            while not self._stop.is_set() and self._publisher.is_alive:  # otherwise the supervisor makes a new one
                 began_s = time.monotonic()
                 last: Exception | None = None
                 try:
@@ -86,7 +86,7 @@ class ReceiverThread:
                 except (PartsAwayError, PartsRefusedError) as error:
                     self._failed(error)
                     if self._publisher.is_connected:
-                        with contextlib.suppress(DatabaseError):
+                        with contextlib.suppress(DatabaseError, InterfaceError):
                             self._say("connected", str(error))
                     last = error
                 except Exception as error:  # noqa: BLE001 (a bug must not end the thread silently)
@@ -98,7 +98,7 @@ class ReceiverThread:
         finally:
             self._publisher.stop()
             self._publisher.join()
-            with contextlib.suppress(DatabaseError):
+            with contextlib.suppress(DatabaseError, InterfaceError):
                 self._say("stopped", "")
             connection.close()
 
@@ -122,7 +122,7 @@ class ReceiverThread:
     def _share(self, requester: Requester) -> BusShare | None:
         """Waits for a connection, and runs the retention clock meanwhile. None: it ends."""
         retention_s = time.monotonic()
-        while not self._stop.is_set():
+        while not self._stop.is_set() and self._publisher.is_alive:
             share = self._publisher.share(STEP_S)
             if share is not None:
                 return share
@@ -138,7 +138,7 @@ class ReceiverThread:
         )  # fmt: skip
         receiver.start()
         retention_s = alive_s = time.monotonic()
-        while not self._stop.is_set() and share.is_open:
+        while not self._stop.is_set() and share.is_open and self._publisher.is_alive:
             receiver.step(STEP_S)
             now_s = time.monotonic()
             if now_s - alive_s >= _SIGN_OF_LIFE_EVERY_S:
@@ -195,7 +195,7 @@ class ReceiverThread:
         _log.warning(
             "receiver failed", organisation=self._organisation.requester_id, error=str(error), exc_info=not expected
         )
-        with contextlib.suppress(DatabaseError):
+        with contextlib.suppress(DatabaseError, InterfaceError):
             self._say("failed", str(error))
             add_notice(self._organisation, "error", "", str(error))
 

@@ -32,8 +32,9 @@ from agent.wire.topics import UploadTopic, parse_topic
 
 __all__ = ["BusShare", "RequesterBus", "SharedBus"]
 
-_MOST_WAITING: Final = 64
-"""Uploaded messages that wait for the receiver here. More wait in the connection, which slows the broker down."""
+_MOST_WAITING: Final = 256
+"""Uploaded messages that wait for the receiver here, of 128 KiB at most. More wait in the connection, which slows the
+broker down. Then it delivers nothing else, either, and our messages there seem lost and are published once more."""
 _WAIT_S: Final = 0.2
 _FULL_WAIT_S: Final = 0.02
 """Time after which the connection is asked again for uploads that it holds."""

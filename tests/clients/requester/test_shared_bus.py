@@ -65,15 +65,15 @@ def test_a_publisher_is_answered_while_the_receiver_takes_nothing_and_uploads_wa
 ) -> None:
     publisher, receiver = world.shared.port(), world.shared.port(uploads=True)
     receiver.subscribe(f"doorward/v1/up/{NAME}/#")
-    for number in range(200):
+    for number in range(400):
         world.upload(number)
     until(lambda: receiver.is_full)
     assert publisher.publish(REQUEST, b"request", token=5, retain=True)
     assert heard(publisher, PublishAcknowledged).token == 5  # type: ignore[union-attr]
     waiting = sum(isinstance(each, MessageReceived) for each in world.bus._events)
     assert waiting >= 100, "a receiver that takes nothing slows its broker down"
-    came = [heard(receiver, MessageReceived).payload for _ in range(200)]  # type: ignore[union-attr]
-    assert came == [b"%d" % number for number in range(200)], "in their order"
+    came = [heard(receiver, MessageReceived).payload for _ in range(400)]  # type: ignore[union-attr]
+    assert came == [b"%d" % number for number in range(400)], "in their order"
 
 
 def test_each_share_gets_its_own_messages_and_answers(world: World) -> None:
