@@ -977,14 +977,18 @@ class WatchedBus(FakeBus):
         self.calls.append(("subscribe", topic_filter))
         super().subscribe(topic_filter, retained=retained)
 
-    def unsubscribe(self, topic_filter: str) -> None:
-        self.calls.append(("unsubscribe", topic_filter))
-        super().unsubscribe(topic_filter)
+    def read_retained(self, topic_filter: str, source: str = "") -> None:
+        self.calls.append(("read", topic_filter))
+        super().read_retained(topic_filter, source)
 
-    def next_event(self, timeout_s: float) -> BusEvent | None:
+    def unsubscribe(self, topic_filter: str, source: str = "") -> None:
+        self.calls.append(("unsubscribe", topic_filter))
+        super().unsubscribe(topic_filter, source)
+
+    def next_event(self, timeout_s: float, leave: Callable[[str], bool] | None = None) -> BusEvent | None:
         self.waits.append(timeout_s)
         self.published_before.append(len(self._broker.published))
-        return super().next_event(0)
+        return super().next_event(0, leave)
 
 
 class Watched:
@@ -1092,7 +1096,7 @@ def test_our_messages_at_the_broker_are_looked_at_after_a_connect_and_then_left(
     for _ in range(40):
         clock.boot_ns += seconds(1)
         watched.settle()
-    assert watched.bus.calls == [("subscribe", UPLOADS), ("subscribe", OURS), ("unsubscribe", OURS)]
+    assert watched.bus.calls == [("subscribe", UPLOADS), ("read", OURS), ("unsubscribe", OURS)]
     kinds = [(each.kind, each.request, each.detail) for each in watched.told]
     assert kinds == [
         (ReceiverEventKind.CONNECTED, "", ""),
@@ -1107,7 +1111,6 @@ def test_a_connection_that_ends_early_is_not_asked_for_our_messages(
     watched.bus.start()
     watched.receiver.start()
     watched.settle()
-    clock.boot_ns += seconds(1)
     watched.broker.kill()
     for _ in range(10):
         watched.settle()
