@@ -2,7 +2,7 @@
 
 - The pictures are the segments' own, bit for bit. Only the container is new.
 - A segment that an owner redacted was encoded again, with other parameter sets. In a film of H.264 they stand in
-  front of the first picture of each segment (`avc3`), if the segments have different ones.
+  front of each keyframe (`avc3`), if the segments have different ones. A player may begin at each.
 - Gaps are closed (each segment follows the one before), or kept if the caller gives start times (each segment begins at
   its capture time, and the last picture stands until then).
 - The output gets its final name only if it is complete, so a half-written file cannot replace another.
@@ -123,7 +123,7 @@ def _write(
                 sets = _parameter_sets(_extradata(container.streams.video[0])) if carried else b""
                 for packet, from_ticks, until_ticks in _packets(container):
                     shown = begin_ticks + _ticks(packet, packet.pts)
-                    made, sets = _with(sets, packet) if sets else packet, b""
+                    made = _with(sets, packet) if sets and packet.is_keyframe else packet
                     made.pts = shown
                     made.dts = begin_ticks + from_ticks - ahead
                     made.duration = until_ticks - from_ticks

@@ -14,10 +14,12 @@ import pytest
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.join import MediaInfo, _parameter_sets, join_mp4, probe
+from agent.clients.media.redact import cover_film
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
 from agent.core.vault.names import segment_id
+from agent.core.vault.redactions import Place, Redaction, RedactionKind
 from agent.core.vault.segment import Content, Context, poster_plaintext, split_poster
 from agent.core.vault.spans import TimeSpan
 from agent.errors import FormatError, StorageError
@@ -49,6 +51,30 @@ def gops() -> list[Gop]:
 @pytest.fixture(scope="module")
 def segments(gops: list[Gop]) -> list[bytes]:
     return as_segments(StreamDescription(320, 180, 10, 320, 176, False), gops)
+
+
+def test_a_viewer_who_jumps_into_a_film_of_captured_and_redacted_segments_sees_the_pictures_of_that_moment(
+    segments: list[bytes], tmp_path: Path
+) -> None:
+    """A player may begin at each keyframe, and then knows the parameter sets in front of that one alone."""
+    place = Place(at_ms=0, left=0, top=0, width=1000, height=1000)
+    cover = Redaction(kind=RedactionKind.AREA, from_ms=0, until_ms=2000, places=(place,))
+    mixed = [segments[0], cover_film(segments[1], [cover], 2000), segments[2]]
+    out = tmp_path / "mixed.mp4"
+    join_mp4(mixed, out)
+    whole = dict(pictures(out))
+    assert len({_extradata(each) for each in mixed}) == 2
+    for second in (5, 3, 1):  # the later keyframe of each segment
+        with av.open(str(out)) as container:
+            container.seek(second * 1_000_000)
+            picture = next(container.decode(video=0))
+            assert picture.time == second
+            assert hashlib.sha256(picture.to_ndarray().tobytes()).digest() == whole[float(second)]
+
+
+def _extradata(media: bytes) -> bytes:
+    with av.open(BytesIO(media)) as container:
+        return bytes(container.streams.video[0].codec_context.extradata or b"")
 
 
 def pictures(media: bytes | Path) -> list[tuple[float, bytes]]:
