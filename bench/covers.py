@@ -1,18 +1,22 @@
 """Covering a film: seconds for a minute of film, on the page and at the command line.  `python -m bench covers FILM`.
 
 Both cover the same segment of five seconds and 15 pictures a second, in turns: the page in Chromium with WebCodecs, the
-command line with libx264. The pictures are those of a film, scaled: without an argument those of `.cache/vtest.avi`,
-which `make test` fetches. Needs Chromium and `npm ci` in tests/browser.
+command line with libx264, which also makes the exact film. The last columns are the values outside of the cover that
+differ from the recorded film. `--no-page` leaves out the page. The pictures are those of a film, scaled: without an
+argument those of `.cache/vtest.avi`, which `make test` fetches. The page needs Chromium and `npm ci` in tests/browser.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import PictureType
 
-from agent.clients.media.redact import cover_film, require_covered
+from agent.clients.media.redact import FilmComparison, compare_films, cover_film, require_covered, require_exact
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.core.vault.redactions import Place, Redaction, RedactionKind
@@ -89,30 +93,50 @@ def likeness_db(captured: bytes, made: bytes) -> float:
     return float(10 * np.log10(255**2 / np.mean(error)))
 
 
-def at_command_line(captured: bytes) -> tuple[bytes, float, float]:
+Made = tuple[bytes, float, float]
+"""A film, and the seconds to make and to check it."""
+
+
+def at_command_line(captured: bytes, *, exact: bool = False) -> Made:
     begun = time.perf_counter()
-    made = cover_film(captured, COVERS, LENGTH_S * 1000)
+    made = cover_film(captured, COVERS, LENGTH_S * 1000, exact=exact)
+    if exact:
+        require_exact(captured, made, COVERS, LENGTH_S * 1000)
     checking = time.perf_counter()
-    require_covered(made, COVERS)
+    require_covered(made, COVERS, exact=exact)
     return made, checking - begun, time.perf_counter() - checking
 
 
+def figures(captured: bytes, own: Sequence[Made]) -> str:
+    """The columns of one way to make the film, from all turns."""
+    made = own[0][0]
+    making = statistics.median(each[1] for each in own) * 60 / LENGTH_S
+    checking = statistics.median(each[2] for each in own) * 60 / LENGTH_S
+    found: FilmComparison = compare_films(captured, made, COVERS)
+    likeness = f"{likeness_db(captured, made):.0f} dB" if found.changed else "same"
+    changed = f"{100 * found.changed / found.values:.0f} % | {found.greatest}"
+    return f"{making:.0f} s | {checking:.0f} s | {len(made) / len(captured):.2f} | {likeness} | {changed}"
+
+
 def main() -> None:
-    source = Path(sys.argv[1] if len(sys.argv) > 1 else ".cache/vtest.avi")
-    with tempfile.TemporaryDirectory() as folder, page_modules(Path(folder)) as browser:
-        print("| picture | by | a minute of film | to check it | size | likeness |\n|---|---|---:|---:|---:|---:|")
+    with_page = "--no-page" not in sys.argv
+    names = [each for each in sys.argv[1:] if not each.startswith("--")]
+    source = Path(names[0] if names else ".cache/vtest.avi")
+    with ExitStack() as stack:
+        ways: dict[str, Callable[[bytes], Made]] = {
+            "command line": at_command_line,
+            "command line, exact": functools.partial(at_command_line, exact=True),
+        }
+        if with_page:
+            browser = stack.enter_context(page_modules(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+            ways["page"] = lambda captured: covered_by_page(browser, captured, COVERS, LENGTH_S * 1000)
+        print("| picture | by | a minute of film | to check it | size | likeness | values changed | at most |")
+        print("|---|---|---:|---:|---:|---:|---:|---:|")
         for width, height in SIZES:
             captured = film(source, width, height)
-            turns = [
-                (covered_by_page(browser, captured, COVERS, LENGTH_S * 1000), at_command_line(captured))
-                for _ in range(TURNS)
-            ]
-            for name, own in zip(("page", "command line"), zip(*turns, strict=True), strict=True):
-                making, checking = (statistics.median(each[n] for each in own) * 60 / LENGTH_S for n in (1, 2))
-                size = len(own[0][0]) / len(captured)
-                likeness = likeness_db(captured, own[0][0])
-                figures = f"{making:.0f} s | {checking:.0f} s | {size:.2f} | {likeness:.0f} dB"
-                print(f"| {width} × {height} | {name} | {figures} |")
+            turns = [[make(captured) for make in ways.values()] for _ in range(TURNS)]
+            for name, own in zip(ways, zip(*turns, strict=True), strict=True):
+                print(f"| {width} × {height} | {name} | {figures(captured, own)} |", flush=True)
 
 
 if __name__ == "__main__":

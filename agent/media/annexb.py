@@ -34,8 +34,9 @@ _SETS: Final = {VideoCodec.H264: (7, 8), VideoCodec.HEVC: (32, 33, 34)}
 _DELIMITER: Final = {VideoCodec.H264: 9, VideoCodec.HEVC: 35}
 _PICTURES: Final = {VideoCodec.H264: range(1, 6), VideoCodec.HEVC: range(32)}
 """NAL unit types that carry picture data."""
-_PROFILES_WITH_CHROMA = frozenset({100, 110, 122, 144})
-"""Profiles with an `avcC` that ends with chroma format and bit depths (14496-15 §5.3.3.1.2)."""
+_PROFILES_WITH_CHROMA = frozenset({100, 110, 122, 144, 244})
+"""Profiles with an `avcC` that ends with chroma format and bit depths (14496-15 §5.3.3.1.2). 244 is that of films
+without loss, which an owner's client makes."""
 
 
 def nal_units(access_unit: bytes) -> Iterator[bytes]:

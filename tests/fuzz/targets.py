@@ -22,6 +22,7 @@ from agent.clients.opening import HybridIdentity, open_bytes, parse_identity_fil
 from agent.clients.owner.live_stream import LiveOpener
 from agent.clients.owner.recovery_kit import read_kit
 from agent.clients.requester.capture_signatures import capture_of, trusted_root
+from agent.clients.requester.redaction_list import read_redactions
 from agent.clients.requester.request_builder import parse_circle
 from agent.clients.requester.root_news import JoinedChunks
 from agent.clients.time_confirmations import TimeTrust, confirmations
@@ -432,6 +433,9 @@ TARGETS: dict[str, Target] = {
     "capture-message": Target(capture_message, _capture_messages),
     "poster": Target(split_poster, lambda: iter([(VECTORS / "vault" / "poster.jpg").read_bytes()])),
     "vault-name": Target(text_of(parse_name), given(b"segments/r/r72iu6esjgk3qdszuyrny5nrom.age", b"manifest")),
+    "redaction-list": Target(
+        read_redactions, given(b'[{"kind":"face","from_ms":0,"until_ms":9,"places":[[0,0,0,9,9]]}]')
+    ),
     "labels": Target(parse_labels, given(b'{"t":1,"labels":[]}\n', b"[]")),
     "live-part": Target(live_part, _live_parts),
     "talk-frame": Target(talk_frame, lambda: (bytes.fromhex(row["frame"]) for row in TALK["frames"])),

@@ -359,6 +359,10 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "tests/clients/requester/test_redacted_answers.py"
         "::test_a_wrong_list_of_redactions_and_each_other_lie_is_refused",
     ),
+    "An exact film has the recorded value": (
+        f"{REDACT}::test_no_pixel_outside_of_the_covers_of_an_exact_film_differs_from_the_recorded_film",
+        f"{REDACTION}::test_an_exact_plan_shares_each_pixel_outside_of_the_covers_as_it_was_recorded",
+    ),
     # 25
     "A witness or time-stamper never learns": (
         f"{BEATS}::test_two_histories_leave_the_same_number_and_lengths_of_bytes_at_the_same_times",

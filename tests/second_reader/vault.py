@@ -223,9 +223,11 @@ def _context(data: bytes, media_bytes: int) -> dict[str, Any]:
             "kind": one_of("segment", "poster", "sound"), "device": KEY_ID, "segment": _ID, "event": _ID,
             "ordinal": _NATURAL, "span": _span, "media_bytes": _NATURAL,
         },
-        {"v": V1, "label": _label, "seen": _seen, "redactions": many(_redaction, 1, 64)},
+        {"v": V1, "label": _label, "seen": _seen, "redactions": many(_redaction, 1, 64), "exact": one_of(True)},
     )  # fmt: skip
     refuse_unless(context["media_bytes"] == media_bytes, "length")
+    refuse_unless("exact" not in context or "redactions" in context, "exact without a list")
+    refuse_unless("exact" not in context or context["kind"] == "segment", "only a film is exact")
     if "redactions" in context:
         _check_redactions(context)
     return context

@@ -51,6 +51,8 @@ _CREDENTIALS_BYTES: Final = 128 << 10
 """Most bytes of the credentials of a copy, for itself and for each part of it. Three records need about 20 kB."""
 _REDACTED_GROWTH: Final = 8
 """How many times larger a film may become when it is encoded again. A recorder may use a stronger compression."""
+_EXACT_GROWTH: Final = 32
+"""The same of a film that is coded without loss. A film of a quiet night has few bytes and much noise."""
 _SUGGESTING_S_PER_S: Final = 60
 """Seconds in which the slowest machine examines a second of film for faces: ten pictures, at three sizes."""
 READY: Final = b"+"
@@ -84,17 +86,21 @@ class ConfinedMedia:
         """Raises `FormatError` if a `segment`, `sound` or `poster` fails to open."""
         self._ask({"job": "check", "content": content}, media)
 
-    def redact(self, content: str, media: bytes, redactions: Sequence[Redaction], length_ms: int) -> bytes:
+    def redact(
+        self, content: str, media: bytes, redactions: Sequence[Redaction], length_ms: int, *, exact: bool = False
+    ) -> bytes:
         """Returns a `segment` with places covered, or a `sound` with stretches muted (`clients.media.redact`).
 
-        `length_ms`: the length of the film by its record.
+        `length_ms`: the length of the film by its record. `exact`: pixels outside of the covers keep their values. The
+        new film is then compared with `media` before it is returned.
         """
-        most_bytes = _REDACTED_GROWTH * len(media) + (1 << 20)
+        most_bytes = (_EXACT_GROWTH if exact else _REDACTED_GROWTH) * len(media) + (1 << 20)
         job = {
             "job": "redact",
             "content": content,
             "redactions": msgspec.to_builtins(redactions),
             "length_ms": length_ms,
+            "exact": exact,
             "most_bytes": most_bytes,
         }
         with _passed(media) as matter:
@@ -104,17 +110,42 @@ class ConfinedMedia:
                 raise _broken()
             return os.pread(matter, size, 0)
 
-    def check_redacted(self, content: str, media: bytes, redactions: Sequence[Redaction]) -> None:
-        """Raises `FormatError` unless a film is covered, or a sound silent, where the list says so."""
+    def check_redacted(
+        self, content: str, media: bytes, redactions: Sequence[Redaction], *, exact: bool = False
+    ) -> None:
+        """Raises `FormatError` unless a film is covered, or a sound silent, where the list says so.
+
+        In an `exact` film each value of a cover must be black.
+        """
         # Each picture is decoded, while `check` decodes keyframes only: the time grows with the film.
         most_bytes = _REDACTED_GROWTH * len(media)
         job = {
             "job": "check_redacted",
             "content": content,
             "redactions": msgspec.to_builtins(redactions),
+            "exact": exact,
             "most_bytes": most_bytes,
         }
         self._ask(job, media, more_s=most_bytes / _BYTES_PER_S)
+
+    def compare(self, captured: bytes, made: bytes, redactions: Sequence[Redaction]) -> tuple[int, int, int, int]:
+        """Compares a covered film with the recorded one outside of the covers (`clients.media.redact.compare_films`).
+
+        Returns the number of pictures, of values outside of the covers, and of those that differ, and the greatest
+        difference.
+        """
+        most_bytes = _REDACTED_GROWTH * (len(captured) + len(made))
+        job = {
+            "job": "compare",
+            "size": len(captured),
+            "redactions": msgspec.to_builtins(redactions),
+            "most_bytes": most_bytes,
+        }
+        answer = self._ask(job, captured + made, more_s=most_bytes / _BYTES_PER_S)
+        try:
+            return msgspec.convert(answer.get("found"), tuple[int, int, int, int])
+        except msgspec.ValidationError as error:
+            raise _broken() from error
 
     def suggest(self, films: Sequence[tuple[bytes, int]], *, plates: bool = False) -> list[Suggestion]:
         """Returns covers for the faces of a clip (`clients.media.suggest`).

@@ -114,17 +114,32 @@ def _still(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
 
 
 def _redact(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
-    from agent.clients.media.redact import cover_film, mute_sound
+    from agent.clients.media.redact import cover_film, mute_sound, require_exact
 
-    made = {"segment": cover_film, "sound": mute_sound}[job["content"]](matter, _redactions(job), int(job["length_ms"]))
+    redactions, length_ms = _redactions(job), int(job["length_ms"])
+    if job["content"] == "sound":
+        return {"made": mute_sound(matter, redactions, length_ms)}
+    made = cover_film(matter, redactions, length_ms, exact=bool(job["exact"]))
+    if job["exact"]:
+        require_exact(matter, made, redactions, length_ms)
     return {"made": made}
 
 
 def _check_redacted(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
     from agent.clients.media.redact import require_covered, require_muted
 
-    {"segment": require_covered, "sound": require_muted}[job["content"]](matter, _redactions(job))
+    if job["content"] == "sound":
+        require_muted(matter, _redactions(job))
+    else:
+        require_covered(matter, _redactions(job), exact=bool(job["exact"]))
     return {}
+
+
+def _compare(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
+    from agent.clients.media.redact import compare_films
+
+    found = compare_films(matter[: job["size"]], matter[job["size"] :], _redactions(job))
+    return {"found": [found.pictures, found.values, found.changed, found.greatest]}
 
 
 def _suggest(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
@@ -165,6 +180,7 @@ _JOBS: Final[dict[str, Callable[[dict[str, Any], bytes], dict[str, Any]]]] = {
     "still": _still,
     "redact": _redact,
     "check_redacted": _check_redacted,
+    "compare": _compare,
     "suggest": _suggest,
     "sign_copy": _sign_copy,
 }

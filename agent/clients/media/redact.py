@@ -5,17 +5,22 @@ then it is encoded, so motion vectors and neighbouring pictures of the new film 
 same holds for samples. The same pictures outside of the covers give the same bytes, whatever is below them: the length
 of the new film tells nothing of it (`tests/clients/media/test_redact.py`). No encoder name or time is written.
 
+An exact film is coded without loss: each pixel outside of its covers has the value that the captured film decodes to,
+and each pixel of a cover is black to the last bit. `compare_films` counts the values that differ outside of covers.
+
 `require_covered` and `require_muted` decode a redacted file again. The owner's client calls them before it seals the
 file, and a requester's before it accepts one: a list that names a place that is uncovered is refused.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
-from typing import Final
+from typing import Final, TypeVar
 
 import av
 import msgspec
@@ -33,12 +38,24 @@ from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.playable import pictures_of, sound_of
 from agent.media.sound import sound_mp4
 
-__all__ = ["cover_film", "mute_sound", "opened", "require_covered", "require_muted"]
+__all__ = [
+    "FilmComparison",
+    "compare_films",
+    "cover_film",
+    "mute_sound",
+    "opened",
+    "require_covered",
+    "require_exact",
+    "require_muted",
+]
 
+_Value = TypeVar("_Value", np.uint8, np.bool)
 Picture = NDArray[np.uint8]
 """The planes of a yuv420p picture, one below the other: height × 3/2 rows."""
 
 _FORMAT: Final = "yuv420p"
+_KEPT_FORMATS: Final = frozenset({"yuv420p", "yuvj420p"})
+"""Formats of decoded pictures whose values an exact film keeps. The second has the full range of 0 to 255."""
 _BLACK: Final = (16, 128)
 """Luma and chroma below a cover."""
 _SEI: Final = 6
@@ -59,10 +76,24 @@ _FOREVER_MS: Final = 1 << 62
 _START_CODE: Final = b"\x00\x00\x00\x01"
 
 
-def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class FilmComparison:
+    """Two films outside of covers. Values are those of brightness and of both colours."""
+
+    pictures: int
+    values: int
+    """Values that lie outside of all covers."""
+    changed: int
+    """Values of these that differ."""
+    greatest: int
+    """The greatest difference, of 255."""
+
+
+def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int, *, exact: bool = False) -> bytes:
     """Returns the film with each redaction's places filled with black. Keyframes stay where they were.
 
-    `length_ms`: the length of the film by its record. Raises `FormatError` if the film fails to open.
+    `length_ms`: the length of the film by its record. `exact`: pixels outside of the covers keep their values. Raises
+    `FormatError` if the film fails to open, or if it cannot be exact.
     """
     redactions = _lasting(redactions, length_ms)
     with opened(media) as container:
@@ -71,32 +102,66 @@ def cover_film(media: bytes, redactions: Sequence[Redaction], length_ms: int) ->
         base = stream.time_base or Fraction(1)
         end_ticks = max(((packet.pts or 0) + (packet.duration or 0) for packet in container.demux(stream)), default=0)
         container.seek(0)
-        encoder = _FilmEncoder(stream.codec_context)
+        encoder = _FilmEncoder(stream.codec_context, exact=exact)
         first_tick: int | None = None
         for frame in container.decode(stream):
             # Times count from the first picture, as the new film's do, whatever an altered doorbell writes.
             first_tick = frame.pts or 0 if first_tick is None else first_tick
             at_ns = round(((frame.pts or 0) - first_tick) * base * NS_PER_S)
-            picture = np.array(frame.to_ndarray(format=_FORMAT), np.uint8)  # a copy: the decoder still needs its own
+            # A copy, because the decoder still needs its own picture.
+            picture = np.array(_picture(frame, exact=exact), np.uint8)
             for box in _boxes(redactions, at_ns, frame.width, frame.height):
                 _fill(picture, box)
             encoder.add(picture, at_ns, keyframe=frame.key_frame)
         return encoder.finish(round((end_ticks - (first_tick or 0)) * base * NS_PER_S))
 
 
-def require_covered(media: bytes, redactions: Sequence[Redaction]) -> None:
-    """Raises `FormatError` unless each listed place of a film is black for all of its time."""
+def require_covered(media: bytes, redactions: Sequence[Redaction], *, exact: bool = False) -> None:
+    """Raises `FormatError` unless each listed place of a film is black for all of its time.
+
+    In an `exact` film each value must be black, also at the rim of a cover.
+    """
+    farthest, rim_px = (0, 0) if exact else (_NEAR_BLACK, _RIM_PX)
     with opened(media) as container:
         stream = pictures_of(container)
         base = stream.time_base or Fraction(1)
         for frame in container.decode(stream):
-            picture = np.asarray(frame.to_ndarray(format=_FORMAT), np.uint8)
+            picture = _picture(frame, exact=exact)
             at_ns = round((frame.pts or 0) * base * NS_PER_S)
             for box in _boxes(redactions, at_ns, stream.width, stream.height):
-                if not _is_black(picture, box):
+                if not _is_black(picture, box, farthest, rim_px):
                     raise FormatError(
                         f"The film is not covered where its list of redactions says so, at {at_ns / NS_PER_S:.2f} s."
                     )
+
+
+def require_exact(captured: bytes, made: bytes, redactions: Sequence[Redaction], length_ms: int) -> None:
+    """Raises `FormatError` unless a covered film equals the captured one outside of its covers, value by value."""
+    found = compare_films(captured, made, _lasting(redactions, length_ms))
+    if found.changed:
+        raise FormatError("Outside of its covers the new film differs from the recorded one.")
+
+
+def compare_films(captured: bytes, made: bytes, redactions: Sequence[Redaction]) -> FilmComparison:
+    """Compares a covered film with the captured one, outside of the covers.
+
+    Raises `FormatError` if one fails to open, or if they have other pictures: another number, size, format or time.
+    """
+    pictures = values = changed = greatest = 0
+    for one, two in itertools.zip_longest(_timed_pictures(captured), _timed_pictures(made)):
+        if one is None or two is None or one[1].shape != two[1].shape or abs(one[0] - two[0]) > NS_PER_MS:
+            raise FormatError("The two films have other pictures, so they cannot be compared.")
+        (at_ns, before), (_, after) = one, two
+        outside = np.ones(before.shape, bool)
+        for box in _boxes(redactions, at_ns, before.shape[1], before.shape[0] * 2 // 3):
+            for plane, _ in _planes(outside, box, 0):
+                plane[...] = False
+        difference = np.abs(before.astype(np.int16) - after)[outside]
+        pictures += 1
+        values += difference.size
+        changed += int(np.count_nonzero(difference))
+        greatest = max(greatest, int(difference.max(initial=0)))
+    return FilmComparison(pictures, values, changed, greatest)
 
 
 def mute_sound(media: bytes, redactions: Sequence[Redaction], length_ms: int) -> bytes:
@@ -148,21 +213,28 @@ def require_muted(media: bytes, redactions: Sequence[Redaction]) -> None:
 class _FilmEncoder:
     """libx264 for one film. Deterministic: one thread, and no choice that depends on the machine."""
 
-    def __init__(self, captured: av.VideoCodecContext) -> None:
+    def __init__(self, captured: av.VideoCodecContext, *, exact: bool) -> None:
         codec = av.CodecContext.create("libx264", "w")
         width_px, height_px = captured.width, captured.height
         codec.width, codec.height, codec.pix_fmt = width_px, height_px, _FORMAT
         # Without these a player would guess the matrix from the size, and the colours would shift.
         codec.color_primaries, codec.color_trc = captured.color_primaries, captured.color_trc
         codec.colorspace = captured.colorspace
+        quality = {"crf": "18"}
+        if exact:
+            # Lossless is the profile High 4:4:4 Predictive, also with colours of half the size.
+            quality, codec.color_range = {"qp": "0"}, captured.color_range
+            # FFmpeg (9.0) turns to lossless pictures inside a joined film only if the size or the aspect changes, too.
+            # So square pixels are written in the other one of two ways.
+            codec.sample_aspect_ratio = Fraction(captured.sample_aspect_ratio != 1)
         codec.framerate, codec.time_base = Fraction(30), Fraction(1, 30)
         codec.thread_count = 1
         codec.options = {
             "preset": "veryfast",
             "tune": "zerolatency",
-            "crf": "18",
             "forced-idr": "1",
             "x264-params": "keyint=infinite:scenecut=0:bframes=0:repeat-headers=1:annexb=1:cpu-independent=1",
+            **quality,
         }
         self._codec = codec
         self._times_ns: list[int] = []
@@ -225,19 +297,39 @@ def _boxes(redactions: Iterable[Redaction], at_ns: int, width_px: int, height_px
             yield covered_pixels(place_at(redaction, at_ms), width_px, height_px)
 
 
+def _picture(frame: av.VideoFrame, *, exact: bool) -> Picture:
+    """Returns a decoded picture as planes. If `exact`, no value is converted."""
+    if not exact:
+        return np.asarray(frame.to_ndarray(format=_FORMAT), np.uint8)
+    if frame.format.name not in _KEPT_FORMATS:
+        raise FormatError("Its pictures have a format that an exact film cannot keep.")
+    return np.asarray(frame.to_ndarray(), np.uint8)
+
+
+def _timed_pictures(media: bytes) -> Iterator[tuple[int, Picture]]:
+    """Yields the time since the first picture, in ns, and the values of each picture."""
+    with opened(media) as container:
+        stream = pictures_of(container)
+        stream.codec_context.thread_count = 1
+        base, first_tick = stream.time_base or Fraction(1), None
+        for frame in container.decode(stream):
+            first_tick = frame.pts or 0 if first_tick is None else first_tick
+            yield round(((frame.pts or 0) - first_tick) * base * NS_PER_S), _picture(frame, exact=True)
+
+
 def _fill(picture: Picture, box: PixelBox) -> None:
     for plane, value in _planes(picture, box, 0):
         plane[...] = value
 
 
-def _is_black(picture: Picture, box: PixelBox) -> bool:
+def _is_black(picture: Picture, box: PixelBox, farthest: int = _NEAR_BLACK, rim_px: int = _RIM_PX) -> bool:
     return all(
-        not plane.size or np.abs(plane.astype(np.int16) - value).max() <= _NEAR_BLACK
-        for plane, value in _planes(picture, box, _RIM_PX)
+        not plane.size or np.abs(plane.astype(np.int16) - value).max() <= farthest
+        for plane, value in _planes(picture, box, rim_px)
     )
 
 
-def _planes(picture: Picture, box: PixelBox, rim_px: int) -> Iterator[tuple[Picture, int]]:
+def _planes(picture: NDArray[_Value], box: PixelBox, rim_px: int) -> Iterator[tuple[NDArray[_Value], int]]:
     """Yields the box in each plane, less a rim, and the value that a cover has there."""
     height = picture.shape[0] * 2 // 3
     left, top, right, bottom = (box[0] + rim_px, box[1] + rim_px, box[2] - rim_px, box[3] - rim_px)

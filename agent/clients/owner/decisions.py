@@ -292,7 +292,7 @@ def _redacted(
             redactions = choice.redactions.of(file, each.id)
             if redactions:
                 with wrapper.collecting(file, _file_of(each)):
-                    made[file].append(redactor.make(file, _file_of(each), redactions))
+                    made[file].append(redactor.make(file, _file_of(each), redactions, exact=choice.redactions.exact))
     return made
 
 

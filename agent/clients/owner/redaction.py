@@ -13,7 +13,8 @@ A plan is a JSON file that an owner writes. For example:
 
 A place is second, left, top, width and height, the last four in percent of the picture. Seconds count from the begin of
 the clip or segment, as `doorward owner review --out` writes it. Without `from_s` a redaction begins with it, and
-without `until_s` it ends with it.
+without `until_s` it ends with it. With `"exact": true` beside `redactions`, pixels outside of the covers keep the
+values of the captured film, and the new film is larger.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ class Redactions:
 
     films: Mapping[str, tuple[Redaction, ...]]
     sounds: Mapping[str, tuple[Redaction, ...]]
+    exact: bool = False
+    """Films keep their pixels outside of the covers (`clients.media.redact`)."""
 
     def of(self, file: StoredFile, segment: str) -> tuple[Redaction, ...]:
         """Returns the redactions of a segment's film or sound. Empty if the file leaves as it was captured."""
@@ -102,8 +105,10 @@ class FileRedactor:
         self._reply = reply
         self._media = media
 
-    def make(self, file: StoredFile, each: ChosenFile, redactions: tuple[Redaction, ...]) -> RedactedFile:
-        """Returns the redacted film (`SEGMENT`) or sound (`SOUND`).
+    def make(
+        self, file: StoredFile, each: ChosenFile, redactions: tuple[Redaction, ...], *, exact: bool = False
+    ) -> RedactedFile:
+        """Returns the redacted film (`SEGMENT`) or sound (`SOUND`). A film is `exact` on request, a sound never.
 
         Raises `FormatError` or `OpenError` if the captured file fails to open, or differs from its record.
         """
@@ -116,12 +121,13 @@ class FileRedactor:
         if sealed is None or not isinstance(record, SegmentRecord):
             raise FormatError("It was cut by a power failure, and such a file cannot be redacted.")
         content = Content.SEGMENT if file is SEGMENT else Content.SOUND
+        exact = exact and content is Content.SEGMENT
         captured = opened.media if isinstance(opened, OpenedSegment) else opened
         if not isinstance(captured, bytes):
             raise FormatError("It is neither film nor sound.")
-        made = self._media.redact(content.value, captured, redactions, film_length_ms(record.span))
+        made = self._media.redact(content.value, captured, redactions, film_length_ms(record.span), exact=exact)
         # The new film is checked before anything is signed: a cover that failed must not leave.
-        self._media.check_redacted(content.value, made, redactions)
+        self._media.check_redacted(content.value, made, redactions, exact=exact)
         self._media.check(content.value, made)
         context = Context(
             kind=content,
@@ -132,6 +138,7 @@ class FileRedactor:
             span=record.span,
             media_bytes=len(made),
             redactions=redactions,
+            exact=exact,
         )
         file_key, nonce = secrets.token_bytes(_SECRET_BYTES), secrets.token_bytes(_SECRET_BYTES)
         new = seal_bytes(made + context_box(context), [self._reply], file_key=file_key, nonce=nonce)
@@ -174,6 +181,7 @@ class _Planned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class _Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redactions: tuple[_Planned, ...]
+    exact: bool = False
 
 
 def plan_of(covers: Sequence[tuple[int, Suggestion]]) -> dict[str, object]:
@@ -226,7 +234,7 @@ def read_plan(data: bytes, seen: RequestReview) -> Redactions:
         raise ConfigurationError(
             f"The plan has more than {MOST_REDACTIONS} redactions in one segment.", remedy="Cover a larger area."
         )
-    return Redactions(films, sounds)
+    return Redactions(films, sounds, plan.exact)
 
 
 def _placed(planned: _Planned, seen: RequestReview) -> Iterator[tuple[str, Redaction]]:

@@ -166,6 +166,11 @@ class VerifiedItem:
         return isinstance(self.item.record, SegmentRecord)
 
     @property
+    def is_exact(self) -> bool:
+        """Returns whether the owner says that a redacted film has the recorded pixels outside of its covers."""
+        return self.context is not None and self.context.exact
+
+    @property
     def redactions(self) -> tuple[Redaction, ...]:
         """Returns what the owner covered or muted in this file. Empty for a file as it was captured."""
         return (self.context.redactions or ()) if self.context is not None else ()

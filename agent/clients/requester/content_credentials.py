@@ -236,9 +236,12 @@ def _captured(item: VerifiedItem) -> list[dict[str, Any]]:
         action["when"] = f"{utc_date(item.span.start_ms):%Y-%m-%dT%H:%M:%SZ}"
     if not item.redactions:
         return [action]
+    description = "The owner covered places in the recorded film before sharing it. All of it was encoded again."
+    if item.is_exact:
+        description += " By the owner's word, each pixel outside of the covers is as recorded."
     edited = {
         "action": "c2pa.edited",
-        "description": "The owner covered places in the recorded film before sharing it. All of it was encoded again.",
+        "description": description,
         "parameters": {"org.doorward.redactions": redaction_documents(item)},
     }
     return [action, edited]

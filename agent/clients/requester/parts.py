@@ -69,4 +69,4 @@ def open_redacted_part(
 
 def require_redacted(media: ConfinedMedia, kind: PartKind, opened: bytes, context: Context) -> None:
     """Raises `FormatError` if a place that the list names is uncovered, or a stretch not silent."""
-    media.check_redacted(kind.value, opened, context.redactions or ())
+    media.check_redacted(kind.value, opened, context.redactions or (), exact=context.exact)

@@ -10,9 +10,11 @@ from agent.clients.requester.checks import Verification, VerifiedItem
 from agent.core.vault.redactions import WHOLE, Place, Redaction, RedactionKind
 from agent.wire import strictjson
 
-__all__ = ["RedactionLine", "redaction_documents", "redaction_lines", "redactions_as_sent"]
+__all__ = ["RedactionLine", "read_redactions", "redaction_documents", "redaction_lines", "redactions_as_sent"]
 
 _MS_PER_S = 1000
+_LIST_LIMIT_BYTES = 64 << 10
+"""A context with its list has at most that many (FORMAT.md)."""
 _NAMES = {
     RedactionKind.FACE: "a face",
     RedactionKind.PLATE: "a number plate",
@@ -46,6 +48,15 @@ def redaction_documents(item: VerifiedItem) -> list[dict[str, Any]]:
 def redactions_as_sent(item: VerifiedItem) -> bytes:
     """Returns the list inside one redacted file in the words of its context, so that a search in the file finds it."""
     return b"[%b]" % b",".join(strictjson.encode(each) for each in item.redactions)
+
+
+def read_redactions(data: bytes) -> tuple[Redaction, ...]:
+    """Returns the list in a file that `redactions_as_sent` wrote. Raises `FormatError`."""
+    return strictjson.decode(b'{"redactions":%b}' % data, _SentList, limit_bytes=_LIST_LIMIT_BYTES).redactions
+
+
+class _SentList(strictjson.Message, frozen=True):
+    redactions: tuple[Redaction, ...]
 
 
 def _line(item: VerifiedItem, redaction: Redaction) -> RedactionLine:

@@ -23,6 +23,7 @@ from agent.clients.requester.timeline import TimeLine, closer_look, whole_window
 from agent.clients.requester.verification import Check, CheckKind, CheckOutcome, Verification
 from agent.core.timebase import ClockQuality, utc_date
 from agent.wire.area import Area, Circle
+from agent.wire.disclosures import PartKind
 from agent.wire.messages import FootageRequest
 
 __all__ = ["ReportPicture", "render"]
@@ -101,6 +102,8 @@ def render(
         unopened=verification.unopened,
         redactions=redaction_lines(verification),
         redacted_files=len(verification.redacted),
+        redacted_films=sum(each.item.part.kind is PartKind.SEGMENT for each in verification.redacted),
+        exact_parts=[each.number for each in verification.redacted if each.is_exact],
         example=_example(pictures),
         told=told,
         clock_short=lambda shown: _CLOCK_SHORT[shown.quality],

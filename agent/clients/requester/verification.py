@@ -404,6 +404,12 @@ def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
             f" {_count(len(redacted), 'redacted file')} {_open(len(redacted))} with the key that the owner signed. "
             "Each states the place and time of its record, and is covered or silent where its list says so."
         )
+    exact = sum(each.is_exact for each in redacted)
+    if exact:
+        words.said += (
+            f" By the owner's word, {_count(exact, 'film')} of them {'has' if exact == 1 else 'have'} the recorded "
+            "pixels outside of the covers."
+        )
     if signatures := capture_in_words((each.capture for each in films), len(redacted)):
         words.said += f" {signatures}"
     if recovered:

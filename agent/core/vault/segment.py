@@ -77,7 +77,8 @@ class Context(strictjson.Message, frozen=True, kw_only=True):
     `media_bytes`: the length of the film, sound or JPEG without this context. `seen`: the labels that object detection
     found in pictures of this segment, in the order of `ObjectLabel`. Empty means that it found none, None that it did
     not run. `redactions`: only in a file that an owner's client made for a requester. Such a file leaves out `seen` and
-    `label`, which could tell of what is covered.
+    `label`, which could tell of what is covered. `exact`: only in such a film, if its pixels outside of the covers have
+    the values of the captured film.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
@@ -91,6 +92,7 @@ class Context(strictjson.Message, frozen=True, kw_only=True):
     label: Label | None = None
     seen: tuple[ObjectLabel, ...] | None = None
     redactions: Annotated[tuple[Redaction, ...], msgspec.Meta(min_length=1, max_length=MOST_REDACTIONS)] | None = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         bounded(self.span)
@@ -98,6 +100,8 @@ class Context(strictjson.Message, frozen=True, kw_only=True):
             raise FormatError("`seen` must list each label at most once and in order.")
         if self.redactions is not None:
             self._require_redactions(self.redactions)
+        if self.exact and (self.redactions is None or self.kind is not Content.SEGMENT):
+            raise FormatError("exact: only in a film with redactions.")
 
     def _require_redactions(self, redactions: tuple[Redaction, ...]) -> None:
         """Raises `FormatError` unless the list fits this file: voices in a sound, all other kinds in a film."""

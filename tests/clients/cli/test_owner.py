@@ -594,6 +594,18 @@ def test_an_owner_sees_the_redacted_film_before_the_yes_and_exactly_that_leaves(
     assert left.out.count("redacted by you") == 1
 
 
+def test_an_owner_reads_that_the_film_of_an_exact_plan_keeps_its_pixels(
+    asked: tuple[Doorstep, str, tuple[str, ...]], plan: Path, tmp_path: Path
+) -> None:
+    door, request, _ = asked
+    assert "as recorded" not in door("redact", request, plan, "--out", tmp_path / "look").err
+    near = (tmp_path / "look" / "segment-001-redacted.mp4").read_bytes()
+    plan.write_text(json.dumps({"exact": True, **PLAN}))
+    seen = door("redact", request, plan, "--out", tmp_path / "look")
+    assert "Outside of the covers each pixel is as recorded." in seen.err
+    assert len((tmp_path / "look" / "segment-001-redacted.mp4").read_bytes()) > len(near)
+
+
 def test_suggested_covers_are_a_plan_that_redact_takes(
     asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.clients.media.confined import ConfinedMedia
-from agent.clients.media.redact import require_covered, require_muted
+from agent.clients.media.redact import compare_films, require_covered, require_muted
 from agent.clients.opening import open_bytes, open_file_key
 from agent.clients.owner import decisions
 from agent.clients.owner.decisions import CannotShareError, ShareChoice, approve
@@ -58,6 +58,19 @@ def test_a_redacted_segment_leaves_as_a_new_film_and_the_others_bit_for_bit(
     assert split_media(open_bytes(second, [REPLY]))[0] == media[1]
     captured = home.device.stored[home.segments[1]].sealed
     assert second[split(second) :] == captured[split(captured) :]
+
+
+def test_an_exact_plan_shares_each_pixel_outside_of_the_covers_as_it_was_recorded(
+    home: Home, review: RequestReview, media: list[bytes]
+) -> None:
+    entry = {"segment": 1, "kind": "face", "places": [[0, 0, 0, 50, 50]]}
+    read = read_plan(json.dumps({"exact": True, "redactions": [entry]}).encode(), review)
+    approve(home.device, home.keys, review, chosen(home, redactions=read), clock=now)
+    film, context = split_media(open_bytes(home.device.outbox[PartKind.SEGMENT, home.segments[0]], [REPLY]))
+    assert context.exact
+    require_covered(film, [FACE], exact=True)
+    found = compare_films(media[0], film, [FACE])
+    assert (found.pictures > 1, found.values > 1, found.changed) == (True, True, 0)
 
 
 def test_the_key_of_the_captured_film_is_wrapped_for_no_one(home: Home, review: RequestReview) -> None:
@@ -132,7 +145,7 @@ def test_the_still_of_a_redacted_clip_does_not_leave(home: Home, review: Request
 def test_a_film_that_cannot_be_redacted_is_not_shared_as_captured_instead(
     home: Home, review: RequestReview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> bytes:
+    def fails(*_: object, **__: object) -> bytes:
         raise FormatError("It does not decode.")
 
     monkeypatch.setattr(ConfinedMedia, "redact", fails)
@@ -145,7 +158,7 @@ def test_a_film_that_cannot_be_redacted_is_not_shared_as_captured_instead(
 def test_a_cover_that_failed_is_noticed_before_anything_is_signed(
     home: Home, review: RequestReview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ConfinedMedia, "redact", lambda _self, _content, film, *_: film)
+    monkeypatch.setattr(ConfinedMedia, "redact", lambda _self, _content, film, *_, **__: film)
     with pytest.raises(CannotShareError, match="not covered"):
         approve(home.device, home.keys, review, chosen(home), clock=now)
     assert not any(isinstance(each, Approval) for each in home.device.statements)
@@ -298,12 +311,12 @@ class NotedMedia:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
 
-    def redact(self, *asked: object) -> bytes:
-        self.calls.append(("redact", *asked))
+    def redact(self, *asked: object, exact: bool) -> bytes:
+        self.calls.append(("redact", *asked, exact))
         return self.made
 
-    def check_redacted(self, *asked: object) -> None:
-        self.calls.append(("check redacted", *asked))
+    def check_redacted(self, *asked: object, exact: bool) -> None:
+        self.calls.append(("check redacted", *asked, exact))
 
     def check(self, *asked: object) -> None:
         self.calls.append(("check", *asked))
@@ -312,8 +325,14 @@ class NotedMedia:
 @pytest.mark.parametrize(
     ("file", "content", "redactions"), [(SEGMENT, Content.SEGMENT, (FACE,)), (SOUND, Content.SOUND, (VOICE,))]
 )
+@pytest.mark.parametrize("wanted", [False, True])
 def test_a_redacted_file_is_checked_twice_and_sealed_under_a_key_of_its_own(
-    home: Home, review: RequestReview, file: StoredFile, content: Content, redactions: tuple[Redaction, ...]
+    home: Home,
+    review: RequestReview,
+    file: StoredFile,
+    content: Content,
+    redactions: tuple[Redaction, ...],
+    wanted: bool,
 ) -> None:
     (name, *_), media = home.segments, NotedMedia()
     record = home.device.stored[name].signed.record
@@ -324,10 +343,11 @@ def test_a_redacted_file_is_checked_twice_and_sealed_under_a_key_of_its_own(
         captured, sealed = review.sound(name) or b"", record.sound.file
     device: Any = home.device
     redactor = FileRedactor(device, home.keys, home.device.key, REPLY.recipient(), media)  # type: ignore[arg-type]
-    one, two = (redactor.make(file, ChosenFile(name, "1"), redactions) for _ in range(2))
+    one, two = (redactor.make(file, ChosenFile(name, "1"), redactions, exact=wanted) for _ in range(2))
+    exact = wanted and file is SEGMENT
     assert media.calls == 2 * [
-        ("redact", content.value, captured, redactions, 2000),
-        ("check redacted", content.value, media.made, redactions),
+        ("redact", content.value, captured, redactions, 2000, exact),
+        ("check redacted", content.value, media.made, redactions, exact),
         ("check", content.value, media.made),
     ]
     assert split(one.header + one.payload) == len(one.header)
@@ -335,7 +355,7 @@ def test_a_redacted_file_is_checked_twice_and_sealed_under_a_key_of_its_own(
     assert (film, one.media) == (media.made, media.made)
     assert context == Context(
         kind=content, device=home.device.key.id, segment=name, event=record.event, ordinal=record.ordinal,
-        span=record.span, media_bytes=len(film), redactions=redactions,
+        span=record.span, media_bytes=len(film), redactions=redactions, exact=exact,
     )  # fmt: skip
     key = open_file_key(one.header, [REPLY])
     assert one.item == SealedItem(

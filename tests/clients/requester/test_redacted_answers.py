@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from agent.cli.app import doorward
+from agent.cli.frame import run
 from agent.clients.media.join import probe
-from agent.clients.media.redact import require_covered
+from agent.clients.media.redact import cover_film, require_covered
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester import messages
 from agent.clients.requester.checks import CheckKind, Verification
@@ -193,6 +197,9 @@ LIES = {
     ),
     "a list that names one cover more": Lie(with_list(FACE, moved(0)), "not covered where its list"),
     "a redacted film without a list": Lie(Changes(redacted=silent_about_it), "redacted and does not say where"),
+    "an exact film with a cover that is only nearly black": Lie(
+        Changes(redacted=lambda context: msgspec.structs.replace(context, exact=True)), "not covered where its list"
+    ),
     "a redacted film of another segment": Lie(
         Changes(redacted=lambda context: msgspec.structs.replace(context, segment="a" * 26)), "differs from the record"
     ),
@@ -281,6 +288,63 @@ def test_one_flipped_bit_of_a_redacted_part_is_noticed(requester: Requester, ask
     part[-100] ^= 1
     disclosure.parts[1] = bytes(part)
     assert not verdict(requester, asked, disclosure).ok
+
+
+def exactly(house: House) -> House:
+    """The house makes an exact film of the first one."""
+    first = films(house)[0]
+    length_ms = first.record.record.span.duration_us // 1000
+    house.changes.covered = lambda _made: cover_film(first.content, [FACE], length_ms, exact=True)
+    house.changes.redacted = lambda context: msgspec.structs.replace(context, exact=True)
+    return house
+
+
+def test_a_requester_can_prove_that_no_pixel_outside_of_the_covers_changed_once_the_recorded_film_is_shown(
+    requester: Requester, asked: SentRequest, gops: list[Gop], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    house = exactly(filmed(gops))
+    disclosure = redacted(house, asked)
+    shared = opened(requester, asked, disclosure)
+    verification = shared.verification
+    assert [each.is_exact for each in verification.items] == [True, False, False]
+    footage = next(each.said for each in verification.checks if each.kind is CheckKind.FOOTAGE)
+    assert "By the owner's word, 1 film of them has the recorded pixels outside of the covers." in footage
+    report = shared.report.read_text()
+    assert "the film of part 1 has the recorded pixels outside of the covers, without any change" in report
+    assert "the other pixels changed slightly" not in report
+    assert json.loads((shared.bundle / "bundle.json").read_text())["clips"][0]["segments"][0]["exact"] is True
+    opened_by = read_disclosure(
+        disclosure.parts, asked.reply_identity().secret_text(), strictjson.encode(asked.request)
+    )
+    assert opened_by[0][2] == shared.mp4s[0].read_bytes()
+    assert shared.merged is not None
+    assert probe(shared.merged).frames == sum(probe(each.content).frames for each in films(house))
+
+    recorded, covers = tmp_path / "recorded.mp4", shared.bundle / "redactions-001.json"
+    recorded.write_bytes(films(house)[0].content)
+    assert run(doorward, ["requester", "compare", str(recorded), str(shared.mp4s[0]), str(covers)]) == 0
+    assert re.fullmatch(
+        r"All \d+ values outside of the covers are as recorded, in \d+ pictures\.\n", capsys.readouterr().out
+    )
+    # The same answer with a film that is not exact, and one whose owner changed a thing beside the cover.
+    for made in (
+        cover_film(films(house)[0].content, [FACE], 2000),
+        cover_film(films(house)[0].content, [FACE, moved(0)], 2000, exact=True),
+    ):
+        (tmp_path / "other.mp4").write_bytes(made)
+        asked_of = ["requester", "compare", str(recorded), str(tmp_path / "other.mp4"), str(covers), "--json"]
+        assert run(doorward, asked_of) == 1
+        assert json.loads(capsys.readouterr().out)["changed"] > 0
+    covers.write_text("[]x")
+    assert run(doorward, ["requester", "compare", str(recorded), str(shared.mp4s[0]), str(covers)]) not in (0, 1)
+
+
+def test_the_report_says_that_the_other_pixels_of_a_film_changed_slightly(
+    shown: tuple[OpenedDisclosure, House],
+) -> None:
+    report = shown[0].report.read_text()
+    assert "In each redacted film the other pixels changed slightly" in report
+    assert "without any change" not in report
 
 
 def test_only_the_requester_opens_a_redacted_film(requester: Requester, asked: SentRequest, house: House) -> None:

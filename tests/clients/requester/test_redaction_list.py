@@ -5,9 +5,18 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from agent.clients.requester.checks import Verification, VerifiedItem
-from agent.clients.requester.redaction_list import RedactionLine, redaction_documents, redaction_lines
+from agent.clients.requester.redaction_list import (
+    RedactionLine,
+    read_redactions,
+    redaction_documents,
+    redaction_lines,
+    redactions_as_sent,
+)
 from agent.core.vault.redactions import Place, Redaction, RedactionKind
+from agent.errors import FormatError
 
 START_MS = 1_800_000_000_000
 
@@ -61,3 +70,11 @@ def test_machines_get_the_list_as_the_owner_signed_it() -> None:
         {"kind": "face", "from_ms": 250, "until_ms": 1900, "places": [[250, 1, 2, 3, 4]]}
     ]
     assert redaction_documents(film(1)) == []
+
+
+def test_the_list_in_the_folder_is_read_as_it_was_written() -> None:
+    covers = (cover((250, 1, 2, 3, 4)), cover((250, 0, 0, 100, 100), (900, 9000, 9000, 1000, 1000)))
+    assert read_redactions(redactions_as_sent(film(1, *covers))) == covers
+    for wrong in (b"", b"{}", b'[{"kind":"face","from_ms":0,"until_ms":9}]', b'[],"x":1', b"[]" + b" " * 70_000):
+        with pytest.raises(FormatError):
+            read_redactions(wrong)

@@ -118,10 +118,21 @@ def context(**changes: Any) -> Context:
         {"kind": Content.SOUND},
         {"kind": Content.POSTER},
         {"label": "ring"},
+        {"kind": Content.SOUND, "redactions": (VOICE,), "exact": True},
+        {"redactions": None, "exact": True},
         {"seen": ()},
         {"redactions": (redaction(place(5001), from_ms=5001, until_ms=6000),)},
     ],
-    ids=["a voice in a film", "a face in a sound", "a still", "with a label", "with what was seen", "after the end"],
+    ids=[
+        "a voice in a film",
+        "a face in a sound",
+        "a still",
+        "with a label",
+        "an exact sound",
+        "exact without a list",
+        "with what was seen",
+        "after the end",
+    ],
 )
 def test_a_context_with_redactions_says_nothing_else_and_only_what_fits(changes: dict[str, Any]) -> None:
     with pytest.raises(FormatError):
@@ -129,7 +140,7 @@ def test_a_context_with_redactions_says_nothing_else_and_only_what_fits(changes:
 
 
 def test_a_context_with_redactions_survives_the_wire() -> None:
-    for each in (context(), context(kind=Content.SOUND, redactions=(VOICE,))):
+    for each in (context(), context(exact=True), context(kind=Content.SOUND, redactions=(VOICE,))):
         assert strictjson.decode(strictjson.encode(each), Context) == each
     with pytest.raises(FormatError):
         strictjson.decode(strictjson.encode(context()).replace(b'"face"', b'"name"'), Context)

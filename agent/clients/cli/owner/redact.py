@@ -54,7 +54,11 @@ def redact(request_id: str, plan: Path, folder: Path, device: Path, out: Path, a
     line.  Seconds count from the begin of the clip or segment, as 'doorward owner review --out' writes it.  Without
     from_s and until_s a redaction lasts for all of it.
 
-    A segment with a redaction is encoded again as a whole.  Look at every second of the result: you decide if all faces
+    A segment with a redaction is encoded again as a whole, so its other pixels change slightly.  With "exact": true
+    beside "redactions" they keep their values.  The film is then about three times larger, and some players do not
+    play it.
+
+    Look at every second of the result: you decide if all faces
     are covered, and no program recognises any.
     """
     keys = load_keys(folder)
@@ -106,7 +110,8 @@ def _write(
         ("segment", planned.films.get(segment.id), lambda: seen.open(segment.id).media),
         ("sound", planned.sounds.get(segment.id), lambda: seen.sound(segment.id)),
     ):
-        made = _redacted(content, redactions, fetch, media, segment)
+        exact = planned.exact and content == "segment"
+        made = _redacted(content, redactions, fetch, media, segment, exact=exact)
         if made is not None:
             ending = "" if content == "segment" else "-sound"
             path = out / f"segment-{segment.number:03}-redacted{ending}.mp4"
@@ -121,16 +126,20 @@ def _redacted(
     fetch: Callable[[], bytes | None],
     media: ConfinedMedia,
     segment: ReviewedSegment,
+    *,
+    exact: bool,
 ) -> bytes | None:
     captured = fetch() if redactions else None
     if captured is None or not redactions:
         return None
     try:
-        made = media.redact(content, captured, redactions, film_length_ms(segment.record.span))
-        media.check_redacted(content, made, redactions)
+        made = media.redact(content, captured, redactions, film_length_ms(segment.record.span), exact=exact)
+        media.check_redacted(content, made, redactions, exact=exact)
     except DoorwardError as error:
         raise type(error)(f"Segment {segment.number}: {error.message}", remedy=error.remedy) from error
     covers = sum(each.kind is not RedactionKind.VOICE for each in redactions)
     said = counted(covers, "cover") if covers else counted(len(redactions), "mute")
     say(f"Segment {segment.number}: {said}", err=True)
+    if exact:
+        say("    Outside of the covers each pixel is as recorded.", err=True)
     return made

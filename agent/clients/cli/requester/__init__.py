@@ -40,6 +40,9 @@ _COMMANDS = {
     ),
     "tips": LazyCommand("agent.clients.cli.requester.verify:tips_", "Read the tips that owners sent unasked."),
     "open": LazyCommand("agent.clients.cli.requester.verify:open_", "Write its MP4s, a report and the evidence."),
+    "compare": LazyCommand(
+        "agent.clients.cli.requester.compare:compare", "Compare a covered film with the recorded one, pixel by pixel."
+    ),
 }
 
 

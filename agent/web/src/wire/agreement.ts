@@ -25,8 +25,8 @@ type All<T extends true[]> = T;
 /** The page knows no kinds of entries: one that is new must not hide the others. */
 type Entry = Omit<Wire.LedgerEntry, "kind"> & { kind: string };
 
-/** The page opens captured files only, and refuses one that lists redactions. */
-type CapturedContext = Omit<Wire.Context, "redactions">;
+/** The page opens captured files only, and refuses one that lists redactions or calls itself exact. */
+type CapturedContext = Omit<Wire.Context, "redactions" | "exact">;
 
 export type Agreement = All<
   [

@@ -124,6 +124,7 @@ export interface Context {
   label?: string;
   seen?: ObjectLabel[];
   redactions?: Redaction[];
+  exact?: boolean;
 }
 
 export interface Deletion {
