@@ -334,6 +334,10 @@ def _remove_everything(folder: StateFolder, config: Path) -> list[str]:
             with PrivilegedFolder(path) as role:
                 _overwrite_plain(role)
                 left += role.clear(overwrite=False)
+    # Root's copy of whose statements count: the next owner's are others (`agent.updater.pinned_owners`).
+    if folder.divided and folder.update.is_dir():
+        with PrivilegedFolder(folder.update) as update:
+            update.remove("owners.json", overwrite=True)
     for name in (*_BESIDE, "tls/device.csr"):
         path = config.parent / name
         if path.parent.is_dir():

@@ -86,11 +86,11 @@ def back(yes: bool) -> None:
     The version before stays only if it runs well. Its faults come back with it: what the running version mends is not
     mended there. Automatic updates leave the version out that you go back from.
     """
-    from agent.updater.root_step import run_version_before
+    from agent.updater.root_step import run_version_before, version_before
 
     _as_root()
     opt = _folders().opt
-    before = _version_before(opt)
+    before = version_before(opt)
     if before is None:
         say("There is no version before this one.")
         raise click.exceptions.Exit(1)
@@ -107,10 +107,21 @@ def back(yes: bool) -> None:
     say(_OUTCOMES["taken back"].format(version=now))
 
 
-def _version_before(opt: Path) -> str | None:
-    """Returns the number of the version that the installer kept, None if there is none."""
-    kept = opt / "previous"
-    return kept.readlink().name.partition("-")[0] if kept.is_symlink() and kept.exists() else None
+@update.command("forget-owners")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget_owners(yes: bool) -> None:
+    """Let root believe the owners that the doorbell has now.
+
+    An owner's way back on the page counts only for owners that root knows. Root knows the first ones that it saw, and
+    those who follow them. Run this if the doorbell was set up again without 'doorward reset'.
+    """
+    from agent.updater.pinned_owners import OwnerPin
+
+    _as_root()
+    if not yes:
+        confirm("Was the doorbell set up again by its owners?")
+    OwnerPin(_folders().store / "owners.json").forget()
+    say("Root believes the owners that the doorbell shows next.")
 
 
 @update.command()

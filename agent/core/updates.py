@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.errors import FormatError
-from agent.wire.fields import HexId, Sha256, UtcMs, Version1
+from agent.wire.fields import DeviceKeyText, HexId, Sha256, UtcMs, Version1
 from agent.wire.prepared import PreparedMeta
 from agent.wire.strictjson import Message, form
 
@@ -25,6 +25,7 @@ __all__ = [
     "FetchReport",
     "Offer",
     "Package",
+    "PinnedOwners",
     "ReleaseVersion",
     "UpdateOutcome",
     "UpdateResult",
@@ -70,7 +71,8 @@ class UpdateResult(enum.Enum):
     ROLLED_BACK = "rolled back"
     """The new version failed to run well. The version before runs again."""
     TAKEN_BACK = "taken back"
-    """It ran, and a person with root went back to the version before. No automatic update installs it again."""
+    """It ran, and a person with root, or an owner, went back to the version before. No automatic update installs it
+    again."""
     REFUSED = "refused"
     """Nothing was changed."""
     INTERRUPTED = "interrupted"
@@ -145,6 +147,12 @@ class UpdateState(Message, frozen=True):
     trouble: UpdateTrouble | None = None
     offer: Offer | None = None
     outcome: UpdateOutcome | None = None
+    change: HexId | None = None
+    """Drawn by root for each change of the running version. An owner's way back names it, so it counts once."""
+    floor: ReleaseVersion | None = None
+    """Versions below it have a known vulnerability, as verified releases say. No owner's way back goes below it."""
+    owners: Sha256 | None = None
+    """SHA-256 of the payload of the newest list of owners that root believes."""
 
 
 class UpdateWish(Message, frozen=True):
@@ -154,6 +162,19 @@ class UpdateWish(Message, frozen=True):
     id: HexId
     version: ReleaseVersion
     sha256: Sha256
+
+
+class PinnedOwners(Message, frozen=True):
+    """`owners.json`, root's: the owners whose statements root believes.
+
+    `first` is the SHA-256 of the first list's payload, `newest` that of the list with the number `epoch`.
+    """
+
+    v: Version1
+    device: DeviceKeyText
+    first: Sha256
+    epoch: Annotated[int, Meta(ge=1)]
+    newest: Sha256
 
 
 class UpdateSource(Message, frozen=True):

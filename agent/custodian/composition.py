@@ -270,8 +270,10 @@ class CustodianRuntime:
             self.custodian.settings,
             self.notifier,
             lambda: self._clock.trusted_ms,
+            lambda: self.custodian.enrolments.envelopes,
         )
         self.custodian.statements.choose_update = updates.accept
+        self.custodian.statements.reverse_update = updates.reverse
         self.custodian.control.offer("update", lambda _asked, _body: (updates.show(), b""))
         return updates
 

@@ -37,11 +37,13 @@ from agent.wire.statements import (
     Tip,
     TrustChange,
     UpdateChoice,
+    UpdateReversal,
 )
 
 __all__ = ["ChooseUpdate", "Statements", "Subscribe"]
 
 ChooseUpdate = Callable[[UpdateChoice, dict[str, str]], None]
+ReverseUpdate = Callable[[UpdateReversal, bytes, dict[str, str]], None]
 """Passes an owner's choice on to root's step. The dictionary has the ledger's fields. Raises `RequestError`."""
 
 Subscribe = Callable[[PushSubscription | PushUnsubscription, str], None]
@@ -78,6 +80,7 @@ class Statements:
         self._tips = tips
         self._nonces = custodian_state.nonces
         self.choose_update: ChooseUpdate | None = None
+        self.reverse_update: ReverseUpdate | None = None
         self.subscribe: Subscribe | None = None
         """Starts or ends alerts in a browser, inside the transaction.  None on a device without alerts."""
 
@@ -130,13 +133,17 @@ class Statements:
                 self._settings.accept(statement, verified.data, fields)
             case PushSubscription() | PushUnsubscription() as statement:
                 self._subscribe(statement, verified)
-            case UpdateChoice() as statement:
-                if self.choose_update is None:
-                    raise RequestError(
-                        "This device has no updates.", remedy="Add a section [updates] to its configuration."
-                    )
-                self.choose_update(statement, fields)
+            case UpdateChoice() | UpdateReversal() as statement:
+                self._update(statement, verified)
         return RequestStatus()
+
+    def _update(self, statement: UpdateChoice | UpdateReversal, verified: VerifiedStatement) -> None:
+        if self.choose_update is None or self.reverse_update is None:
+            raise RequestError("This device has no updates.", remedy="Add a section [updates] to its configuration.")
+        if isinstance(statement, UpdateChoice):
+            self.choose_update(statement, verified.fields)
+        else:
+            self.reverse_update(statement, verified.data, verified.fields)
 
     def _tip(
         self, tip: Tip, verified: VerifiedStatement, headers: tuple[bytes, ...], enrolment: Enrolment

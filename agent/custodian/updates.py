@@ -37,13 +37,15 @@ from agent.platform import files
 from agent.ports import Journal, Notifier
 from agent.wire import strictjson
 from agent.wire.prepared import PreparedMeta
-from agent.wire.statements import UpdateChoice
+from agent.wire.statements import UpdateChoice, UpdateReversal, read_statement
 
 __all__ = ["UpdateFiles", "Updates"]
 
 _WISH: Final = "update-wish"
 _TOLD: Final = "update-told"
 _AGAIN_S: Final = 600
+_REVERSAL_S: Final = 3600
+"""Root takes an owner's way back for this long (`agent.updater.root_step`)."""
 _INTERRUPTED_MS: Final = 30 * 60_000
 """An installation that began longer ago than this has been interrupted."""
 _DAY_MS: Final = 86_400_000
@@ -57,6 +59,18 @@ class UpdateFiles:
 
     state: Path
     wish: Path
+    previous: Path = Path("/opt/doorward/previous")
+    """The installer's link to the version before. Root looks itself: here it only shows what may be asked for."""
+
+    @property
+    def owners(self) -> Path:
+        """All lists of owners, one envelope a line, for root."""
+        return self.wish.with_name("owners")
+
+    @property
+    def back(self) -> Path:
+        """An owner's signed way back, for root."""
+        return self.wish.with_name("back.dsse")
 
 
 class _Told(msgspec.Struct, metaclass=PreparedMeta):
@@ -84,8 +98,10 @@ class Updates:
         settings: OwnerSettings,
         notifier: Notifier,
         trusted_ms: Callable[[], int | None],
+        enrolments: Callable[[], tuple[bytes, ...]] = tuple,
     ) -> None:
-        """`trusted_ms` returns the time in UTC, or None if the clock cannot be trusted."""
+        """`trusted_ms` returns the time in UTC, or None if the clock cannot be trusted. `enrolments` returns all signed
+        lists of owners."""
         self._places = places
         self._running = running
         self._device = device
@@ -95,6 +111,10 @@ class Updates:
         self._settings = settings
         self._notifier = notifier
         self._trusted_ms = trusted_ms
+        self._enrolments = enrolments
+        self._shown: tuple[bytes, ...] = ()
+        self._reversal: tuple[bytes, str, float] | None = None
+        """A signed way back, the change that it names, and when it came. A power cut forgets it: it counts an hour."""
         self._began_ms: int | None = None
         self._log = structlog.get_logger("custodian")
 
@@ -149,7 +169,31 @@ class Updates:
             "offer": None if offer is None else msgspec.to_builtins(offer),
             "chosen": offer is not None and wish is not None and self._is_open(wish),
             "outcome": None if outcome is None else {"version": outcome.version, "result": outcome.result.value},
+            "back": self._back(),
         }
+
+    def _back(self) -> dict[str, Any] | None:
+        """Returns the way back that an owner may sign, None if there is none. `refused`: only root may go."""
+        state = self.state
+        try:
+            before = self._places.previous.readlink().name.partition("-")[0]
+            if state is None or state.change is None or not numbers(before) < numbers(self._running):
+                return None
+        except (OSError, ValueError):
+            return None
+        if state.owners is None:  # root has seen no owner yet
+            return None
+        refused = None
+        if state.owners not in self._lists():
+            refused = "owners"
+        elif state.floor is not None and numbers(before) < numbers(state.floor):
+            refused = "fault"
+        chosen = self._reversal is not None and self._reversal[1] == state.change
+        return {"version": before, "change": state.change, "refused": refused, "chosen": chosen}
+
+    def _lists(self) -> frozenset[str]:
+        """Returns the hashes of all lists of owners of this doorbell."""
+        return frozenset(hashlib.sha256(read_statement(each).payload).hexdigest() for each in self._enrolments())
 
     def status(self) -> dict[str, Any]:
         """Returns the part of `doorward status`."""
@@ -169,11 +213,30 @@ class Updates:
         self._ledger.write(EntryKind.UPDATE_CHOSEN, **fields)
         self._put(UpdateWish(v=1, id=choice.nonce, version=offer.version, sha256=offer.sha256))
 
+    def reverse(self, reversal: UpdateReversal, data: bytes, fields: dict[str, str]) -> None:
+        """Passes an owner's way back on to root, inside the caller's transaction. Raises `RequestError`."""
+        back = self._back()
+        if back is None or back["refused"] or (self._running, back["version"], back["change"]) != (
+            reversal.version, reversal.before, reversal.change,
+        ):  # fmt: skip
+            raise RequestError("This version is not the one to go back to.", remedy="Look at the updates again.")
+        now_ms = self._trusted_ms()
+        if now_ms is None or abs(now_ms - reversal.owner_time_ms) > _REVERSAL_S * 1000:
+            # Root refuses it without a word to the owner.
+            raise RequestError(
+                "The clocks of the doorbell and of this device differ by more than an hour.",
+                remedy="Set them, then try again.",
+            )
+        self._ledger.write(EntryKind.UPDATE_REVERSED, **fields)
+        self._decisions.after(lambda: self._hand_over(data, reversal.change))
+
     def on_time(self) -> None:
         """Runs every few seconds: tells news once, chooses a security update if an owner wants that, keeps the wish."""
         self._end_wish()
         if self.state is None:
             return
+        self._show_owners()
+        self._keep_reversal()
         self._tell()
         self._choose()
         wish = self.wish
@@ -239,6 +302,39 @@ class Updates:
 
     def _is_stale(self) -> bool:
         return not 0 <= time.time() - self._places.wish.stat().st_mtime < _AGAIN_S
+
+    def _hand_over(self, data: bytes, change: str) -> None:
+        self._reversal = (data, change, time.monotonic())
+        self._show_owners()
+        self._put_file(self._places.back, data)
+
+    def _keep_reversal(self) -> None:
+        """Writes a way back again every ten minutes, as a wish, until root has carried it out or it has ended."""
+        state = self.state
+        if self._reversal is None or state is None:
+            return
+        data, change, since_s = self._reversal
+        try:
+            if change != state.change or time.monotonic() - since_s > _REVERSAL_S:
+                self._reversal = None
+                self._places.back.unlink(missing_ok=True)
+            elif time.time() - self._places.back.stat().st_mtime > _AGAIN_S:
+                self._put_file(self._places.back, data)
+        except OSError as error:
+            self._log.error("way_back_not_kept", error=str(error))
+
+    def _show_owners(self) -> None:
+        """Shows root every list of owners once there is a new one. The folder is in memory: empty after a boot."""
+        shown = self._enrolments()
+        if shown and (shown != self._shown or not self._places.owners.exists()):
+            self._put_file(self._places.owners, b"\n".join(shown))
+            self._shown = shown
+
+    def _put_file(self, path: Path, data: bytes) -> None:
+        try:
+            files.write(path, data)
+        except DoorwardError as error:
+            self._log.error("root_not_told", error=error.message, remedy=error.remedy)
 
     def _is_old(self, state: UpdateState, since_ms: int, now_ms: int | None) -> bool:
         """Returns whether the newest verified news is too old, for whatever reason no newer news came.

@@ -35,6 +35,7 @@ from agent.wire.statements import (
     Tip,
     TrustChange,
     UpdateChoice,
+    UpdateReversal,
     read_statement,
 )
 
@@ -58,6 +59,7 @@ _KINDS: Final[Mapping[str, type[OwnerStatement]]] = {
         PushSubscription,
         PushUnsubscription,
         UpdateChoice,
+        UpdateReversal,
     )
 }
 

@@ -660,6 +660,18 @@ class UpdateOutcomeAnswer(Struct):
     result: str
 
 
+class UpdateReversalAnswer(Struct):
+    """The version before, and the change that an owner's statement names. `chosen`: it waits for root's step.
+
+    `refused`: why an owner may not go back to it. "fault": it has a known vulnerability. "owners": root knows other
+    owners."""
+
+    version: str
+    change: str
+    chosen: bool
+    refused: str | None = None
+
+
 class UpdateAnswer(Struct):
     """`looks`: this doorbell looks for updates. `chosen`: the offer waits for root's step.
 
@@ -673,6 +685,7 @@ class UpdateAnswer(Struct):
     trouble: str | None = None
     offer: OfferAnswer | None = None
     outcome: UpdateOutcomeAnswer | None = None
+    back: UpdateReversalAnswer | None = None
 
 
 class GetUpdate(Request[UpdateAnswer], frozen=True, tag="update"): ...

@@ -102,6 +102,11 @@ class ReleaseClient:
         """Returns the newest version of all packages, for whichever machine, or None without one."""
         return max((each.version for each in self._packages()), key=numbers, default=None)
 
+    def security_floor(self, architecture: str) -> str | None:
+        """Returns the lowest version without a vulnerability that the releases name, None if they name none."""
+        found = (each.security_below for each in self._packages() if each.architecture == architecture)
+        return max((each for each in found if each is not None), key=numbers, default=None)
+
     def download(self, package: Package, to: Path) -> None:
         """Puts the verified bytes of a package at `to`, durably and as a whole."""
         making = to.with_name(f".{to.name}.part")

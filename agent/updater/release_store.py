@@ -10,12 +10,21 @@ into a file without a name, and are verified there. So no other user can exchang
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import msgspec
 
 from agent.core.timebase import NS_PER_MS, ClockReading
-from agent.core.updates import MAX_STATE_BYTES, Offer, UpdateOutcome, UpdateResult, UpdateState, UpdateTrouble
+from agent.core.updates import (
+    MAX_STATE_BYTES,
+    Offer,
+    UpdateOutcome,
+    UpdateResult,
+    UpdateState,
+    UpdateTrouble,
+    numbers,
+)
 from agent.errors import DoorwardError, FormatError, UpdateError
 from agent.platform import files
 from agent.updater.fetchers import BoundedFetcher, FolderFetcher, require_room
@@ -52,7 +61,10 @@ class ReleaseStore:
             return empty
         if state.running != self._machine.running:
             # Another version runs now, so the offer must be judged again.
-            return UpdateState(v=1, running=self._machine.running, outcome=self._ended(state.outcome))
+            outcome = self._ended(state.outcome)
+            return UpdateState(
+                v=1, running=self._machine.running, outcome=outcome, floor=state.floor, owners=state.owners
+            )
         return state
 
     def admit(self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool = False) -> Offer | None:
@@ -62,10 +74,13 @@ class ReleaseStore:
         """
         before = self.state
         try:
-            offer = self._admit(source, reading, by_hand=by_hand)
+            offer, floor = self._admit(source, reading, by_hand=by_hand)
         except DoorwardError as error:
             self._write(before, before.offer, trouble_of(error), before.checked_ms)
             raise
+        # It never sinks: a repository that forgets a vulnerability does not mend it.
+        floor = max((each for each in (before.floor, floor) if each is not None), key=numbers, default=None)
+        before = msgspec.structs.replace(before, floor=floor)
         self._write(before, offer, None, reading.utc_ns // NS_PER_MS)
         return offer
 
@@ -89,19 +104,38 @@ class ReleaseStore:
         return file
 
     def record(self, version: str, result: UpdateResult, wish: str, reading: ClockReading) -> None:
-        """Writes how an installation ended."""
+        """Writes how an installation ended, and draws the id that an owner's next way back must name."""
         outcome = UpdateOutcome(version=version, result=result, at_ms=reading.utc_ns // NS_PER_MS, wish=wish)
         before = self.state
         offer = None if result is UpdateResult.INSTALLED else before.offer
         running = version if result is UpdateResult.INSTALLED else before.running
-        self._put(UpdateState(v=1, running=running, checked_ms=before.checked_ms, offer=offer, outcome=outcome))
+        self._put(
+            UpdateState(
+                v=1,
+                running=running,
+                checked_ms=before.checked_ms,
+                offer=offer,
+                outcome=outcome,
+                floor=before.floor,
+                owners=before.owners,
+            )
+        )
+
+    def know_owners(self, newest: str) -> None:
+        """Writes which list of owners root believes, so that they are told if it is not theirs."""
+        before = self.state
+        if before.owners != newest:
+            self._put(msgspec.structs.replace(before, owners=newest))
 
     def restore(self, before: UpdateState) -> None:
         """Writes the outcome of `before` again, because what was recorded after it did not happen."""
         now = self.state
         self._put(msgspec.structs.replace(now, outcome=before.outcome, trouble=now.trouble or before.trouble))
 
-    def _admit(self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool) -> Offer | None:
+    def _admit(
+        self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool
+    ) -> tuple[Offer | None, str | None]:
+        """Returns the offer, and the lowest version without a known vulnerability."""
         require_clock(reading, by_hand=by_hand)
         for folder in (self._trusted, self._repository, self._targets):
             files.make_folder(folder)
@@ -113,12 +147,13 @@ class ReleaseStore:
             if path.name != wanted:
                 path.unlink()
         client.write_metadata(self._repository / "metadata")
+        floor = client.security_floor(self._machine.architecture)
         if found is None or wanted is None:
-            return None
+            return None, floor
         if not client.has(found[0], self._targets / wanted):
             require_room(self.folder, _ROOM_FACTOR * found[1].length)
             client.download(found[0], self._targets / wanted)
-        return found[1]
+        return found[1], floor
 
     def _ended(self, outcome: UpdateOutcome | None) -> UpdateOutcome | None:
         """An installation that a power cut interrupted after the switch has succeeded if its version runs."""
@@ -137,8 +172,13 @@ class ReleaseStore:
                 trouble=trouble,
                 offer=offer,
                 outcome=before.outcome,
+                change=before.change,
+                floor=before.floor,
+                owners=before.owners,
             )
         )
 
     def _put(self, state: UpdateState) -> None:
+        if state.change is None:
+            state = msgspec.structs.replace(state, change=secrets.token_hex(16))
         files.write(self.folder / "state.json", strictjson.encode(state))

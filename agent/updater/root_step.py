@@ -1,4 +1,4 @@
-"""Root's part of an update: take in what was staged, and install what an owner wished for.
+"""Root's part of an update: take in what was staged, and do what an owner chose: install it, or go back.
 
 The package's own installer does the work, from a copy that root unpacked (scripts/installation): a new folder beside
 the running version, its self-test, the camera, one rename, and the way back. A power cut anywhere leaves one of the two
@@ -20,20 +20,34 @@ from typing import Final, TypeVar
 
 import structlog
 
-from agent.core.timebase import ClockReading
-from agent.core.updates import FetchReport, Offer, UpdateResult, UpdateWish
+from agent.core.timebase import NS_PER_MS, ClockReading
+from agent.core.updates import FetchReport, Offer, UpdateResult, UpdateWish, numbers
 from agent.errors import DoorwardError, FormatError, StorageError, UpdateError
 from agent.updater.fetchers import FolderFetcher
 from agent.updater.machine import output_of
+from agent.updater.pinned_owners import MOST_OWNERS_BYTES, OwnerPin
+from agent.updater.release_client import require_clock
 from agent.updater.release_store import ReleaseStore
 from agent.wire import strictjson
+from agent.wire.statements import UpdateReversal, open_statement
 
-__all__ = ["RootStep", "debian_fields", "install_tree", "is_at_work", "run_version_before", "unpack"]
+__all__ = [
+    "RootStep",
+    "debian_fields",
+    "install_tree",
+    "is_at_work",
+    "run_version_before",
+    "unpack",
+    "version_before",
+]
 
 _LOCK: Final = "update.lock"
 _ROLLED_BACK: Final = 3
 """Exit status of `installation install --update`: the new version did not run well, and the version before is back."""
 _MOST_NOTE_BYTES: Final = 4096
+_MOST_STATEMENT_BYTES: Final = 64 * 1024
+_LIFE_MS: Final = 3_600_000
+"""An owner's way back counts for this long, by the clocks of the owner's phone and of this doorbell."""
 _TREE: Final = Path("usr/lib/doorward")
 
 _Note = TypeVar("_Note", FetchReport, UpdateWish)
@@ -62,6 +76,11 @@ class RootStep:
             self.take_in()
         except DoorwardError as error:
             log.warning("no_update_taken_in", error=error.message, remedy=error.remedy)
+        try:
+            if self._reverse():
+                return  # this program is that of the version that was left
+        except DoorwardError as error:
+            log.warning("no_way_back", error=error.message, remedy=error.remedy)
         wish = _read(self.wishes / "wish.json", UpdateWish)
         state = self.store.state
         if wish is None or (state.outcome is not None and state.outcome.wish == wish.id):
@@ -106,6 +125,40 @@ class RootStep:
             self.store.record(offer.version, result, wish, self.now())
         return result
 
+    def _reverse(self) -> bool:
+        """Goes back to the version before if an owner signed that. Returns whether it runs now.
+
+        Everything is verified here: the custodian may be taken over (docs/updates.md). Raises `DoorwardError` if the
+        statement does not count.
+        """
+        shown = _bytes_of(self.wishes / "owners", MOST_OWNERS_BYTES)
+        if shown is None:
+            return False
+        owners, sha256 = OwnerPin(self.store.folder / "owners.json").follow(shown)
+        self.store.know_owners(sha256)
+        data = _bytes_of(self.wishes / "back.dsse", _MOST_STATEMENT_BYTES)
+        if data is None:
+            return False
+        opened = open_statement(data, UpdateReversal.PAYLOAD_TYPE, owners.signers)
+        wanted = strictjson.decode(opened.payload, UpdateReversal, limit_bytes=_MOST_STATEMENT_BYTES)
+        state, before, now = self.store.state, version_before(self.opt), self.now()
+        require_clock(now)
+        age_ms = abs(now.utc_ns // NS_PER_MS - wanted.owner_time_ms)
+        if (
+            (wanted.device, wanted.version, wanted.before) != (owners.device, state.running, before)
+            or state.change is None
+            or wanted.change != state.change
+            or age_ms > _LIFE_MS
+        ):
+            raise UpdateError("This way back was signed for another time or version.", remedy="Sign it again.")
+        if not numbers(wanted.before) < numbers(state.running):
+            raise UpdateError("The version before is not older than this one.", remedy="Install it as an update.")
+        if state.floor is not None and numbers(wanted.before) < numbers(state.floor):
+            raise UpdateError(
+                f"{wanted.before} has a known vulnerability.", remedy="Only root goes back: sudo doorward update back"
+            )
+        return self.go_back(lambda: run_version_before(self.opt))
+
     def go_back(self, run_installer: Callable[[], bool]) -> bool:
         """Runs the version before again. Returns False if the present one runs on. Raises `UpdateError` as `install`.
 
@@ -114,8 +167,9 @@ class RootStep:
         the present version stays, the outcome before is written again.
         """
         with self._alone():
-            with suppress(OSError):  # the custodian's folder: anything may be there
-                (self.wishes / "wish.json").unlink()
+            for name in ("wish.json", "back.dsse"):
+                with suppress(OSError):  # the custodian's folder: anything may be there
+                    (self.wishes / name).unlink()
             before, has_state = self.store.state, (self.store.folder / "state.json").exists()
             if not has_state:  # this doorbell looks for no updates
                 return run_installer()
@@ -147,6 +201,15 @@ class RootStep:
             except OSError as error:
                 raise UpdateError("Another update is being installed.", remedy="Wait for it to end.") from error
             yield
+
+
+def version_before(opt: Path) -> str | None:
+    """Returns the number of the version that the installer kept, None if there is none."""
+    kept = opt / "previous"
+    try:
+        return kept.readlink().name.partition("-")[0] if kept.exists() else None
+    except OSError:
+        return None
 
 
 def is_at_work(opt: Path) -> bool:
@@ -202,16 +265,23 @@ def run_version_before(opt: Path) -> bool:
 
 
 def _read(path: Path, kind: type[_Note]) -> _Note | None:
-    """Returns a small file of another user, or None. It may be a link, a pipe, endless or nonsense."""
+    """Returns a small file of another user, or None if it is nonsense."""
+    data = _bytes_of(path, _MOST_NOTE_BYTES)
+    try:
+        return None if data is None else strictjson.decode(data, kind, limit_bytes=_MOST_NOTE_BYTES)
+    except FormatError:
+        return None
+
+
+def _bytes_of(path: Path, limit_bytes: int) -> bytes | None:
+    """Returns a file of another user, or None. It may be a link, a pipe, endless or growing."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    try:
-        data = os.read(handle, _MOST_NOTE_BYTES + 1) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
-    finally:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-    try:
-        return strictjson.decode(data, kind, limit_bytes=_MOST_NOTE_BYTES)
-    except FormatError:
         return None
+    with os.fdopen(handle, "rb") as file:
+        data = file.read(limit_bytes + 1)
+    return data if 0 < len(data) <= limit_bytes else None

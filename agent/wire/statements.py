@@ -87,6 +87,7 @@ __all__ = [
     "Tip",
     "TrustChange",
     "UpdateChoice",
+    "UpdateReversal",
     "ZoneSetting",
     "approval_mldsa",
     "open_chain",
@@ -597,6 +598,22 @@ class UpdateChoice(OwnerStatement, frozen=True):
 
     version: Annotated[str, form(r"^[0-9]{1,5}(\.[0-9]{1,5}){2}\Z", "three numbers like 0.2.1")]
     sha256: Sha256
+
+
+class UpdateReversal(OwnerStatement, frozen=True):
+    """Choice to leave the running version and run the one before again. Root verifies this statement itself.
+
+    `change` is an id that root drew when the running version began to run, or after the last such statement. So the
+    statement counts once, and not for a later installation of the same version.
+    """
+
+    PAYLOAD_TYPE: ClassVar[str] = payload_type("update-reversal")
+
+    version: Annotated[str, form(r"^[0-9]{1,5}(\.[0-9]{1,5}){2}\Z", "three numbers like 0.2.1")]
+    """The running version."""
+    before: Annotated[str, form(r"^[0-9]{1,5}(\.[0-9]{1,5}){2}\Z", "three numbers like 0.2.1")]
+    """The version that ran before it."""
+    change: HexId
 
 
 class Stolen(OwnerStatement, frozen=True):

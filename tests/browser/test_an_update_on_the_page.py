@@ -5,11 +5,17 @@ In a real browser, with `make test-browser`.
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from agent import __version__
 from agent.core.updates import Offer, UpdateOutcome, UpdateResult, UpdateState, UpdateTrouble, UpdateWish
 from agent.wire import strictjson
+from agent.wire.statements import UpdateReversal, read_statement
 from tests.browser.home import Home
 from tests.scenarios.street import until
 
@@ -52,3 +58,43 @@ def test_an_owner_reads_what_changes_chooses_the_update_and_lets_security_update
     )
     assert solo.custodian.settings.current is not None
     assert solo.custodian.settings.current.updates == "security"
+
+
+def test_an_owner_goes_back_to_the_version_before_with_two_taps_and_a_signature(home: Home, tmp_path: Path) -> None:
+    people, solo = home.people, home.house.solo
+    updates = solo._owned.updates
+    before = tmp_path / "previous"
+    before.symlink_to("versions/0.0.9-aa")
+    files = updates._places = replace(updates._places, previous=before)
+    files.state.parent.mkdir(exist_ok=True)
+    owners = hashlib.sha256(read_statement(solo.custodian.enrolments.envelopes[-1]).payload).hexdigest()
+    state = UpdateState(v=1, running=__version__, change="cd" * 16, floor="0.0.9", owners=owners)
+    files.state.write_bytes(strictjson.encode(state))
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """await page.locator("#settings-updates").getByRole("button", {name: "Go back to version 0.0.9"}).click();
+           await page.getByText("are open again until you install it").waitFor();
+           const found = await axe(page);
+           if (found.length) throw new Error(JSON.stringify(found));""",
+    )
+    assert not files.back.exists()
+    people.sign("ana", "Sign")
+    until(files.back.exists, "the way back")
+    wanted = strictjson.decode(read_statement(files.back.read_bytes()).payload, UpdateReversal)
+    assert (wanted.version, wanted.before, wanted.change) == (__version__, "0.0.9", "cd" * 16)
+    people.run(
+        "ana",
+        """const section = page.locator("#settings-updates");
+           await section.getByText("You have chosen to go back to version 0.0.9.").waitFor();
+           if (await section.getByRole("button", {name: "Go back to version 0.0.9"}).count()) throw new Error("twice");""",
+    )
+    files.state.write_bytes(strictjson.encode(replace_fields(state, change="00" * 16, floor="0.1.0")))
+    people.go("ana", "/timeline")
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """const section = page.locator("#settings-updates");
+           await section.getByText("Version 0.0.9, which ran before, has a known security fault.").waitFor();
+           if (await section.getByRole("button", {name: "Go back to version 0.0.9"}).count()) throw new Error("below");""",
+    )

@@ -107,6 +107,15 @@ def test_a_reset_follows_no_link_and_removes_them_all(config: Path, victim: Path
     assert sorted(path.name for path in state.rglob("*")) == ["custodian", "outbox", "recorder", "vault"]
 
 
+def test_a_reset_lets_root_forget_the_owners_and_keeps_what_it_knows_of_updates(config: Path) -> None:
+    update = load(config).device.state_dir / "update"
+    update.mkdir()
+    for name in ("owners.json", "state.json"):
+        (update / name).write_text("{}")
+    assert run(doorward, ["reset", "--yes", "--config", str(config)]) == 0
+    assert [path.name for path in update.iterdir()] == ["state.json"]
+
+
 def test_a_reset_writes_over_no_file_that_has_another_name_elsewhere(config: Path, victim: Path) -> None:
     os.link(victim / "secret", load(config).device.state_dir / "custodian" / "push.json")
     assert run(doorward, ["reset", "--yes", "--config", str(config)]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,8 @@ from agent.core.updates import (
 from agent.custodian.updates import UpdateFiles, Updates
 from agent.errors import RequestError
 from agent.wire import strictjson
-from agent.wire.statements import Settings, UpdateChoice
-from tests.custodians import NOW_S, Door, stated
+from agent.wire.statements import Settings, UpdateChoice, UpdateReversal, read_statement
+from tests.custodians import NOW_S, Door, sha256_of, stated
 
 SHA = "ab" * 32
 
@@ -40,6 +41,8 @@ class House:
         self.files = UpdateFiles(folder / "state.json", folder / "wish.json")
         self.door = Door.enrolled()
         self.news: list[str] = []
+        self.knows: dict[str, Any] = {}
+        """Fields of root's state that stay."""
         self.now_ms: int | None = NOW_S * 1000
         self.start()
 
@@ -49,15 +52,17 @@ class House:
         state = custodian.custodian_state
         self.updates = Updates(
             self.files, running, "a-device", state.decisions, self.door.journal, state.ledger, custodian.settings,
-            self, lambda: self.now_ms,
+            self, lambda: self.now_ms, lambda: custodian.enrolments.envelopes,
         )  # fmt: skip
         custodian.statements.choose_update = self.updates.accept
+        custodian.statements.reverse_update = self.updates.reverse
 
     def notify(self, kind: str, text: str, once: str = "") -> None:
         assert text
         self.news.append(kind)
 
     def root_says(self, **fields: Any) -> None:
+        fields = self.knows | fields
         self.files.state.write_bytes(strictjson.encode(UpdateState(v=1, running="0.2.0", **fields)))
 
     def wish(self) -> UpdateWish | None:
@@ -276,7 +281,7 @@ def test_the_status_and_home_assistant_name_the_version_on_offer(house: House) -
 def test_an_owner_is_shown_all_that_root_says_of_updates(house: House) -> None:
     nothing = {
         "running": "0.2.0", "looks": False, "automatic": False, "checked_ms": None, "trouble": None, "offer": None,
-        "chosen": False, "outcome": None,
+        "chosen": False, "outcome": None, "back": None,
     }  # fmt: skip
     assert house.updates.show() == nothing
     house.root_says(checked_ms=7)
@@ -288,7 +293,7 @@ def test_an_owner_is_shown_all_that_root_says_of_updates(house: House) -> None:
     assert house.updates.show() == {
         "running": "0.2.0", "looks": True, "automatic": True, "checked_ms": 7, "trouble": "network",
         "offer": msgspec.to_builtins(offer(security=True)), "chosen": False,
-        "outcome": {"version": "0.1.9", "result": "rolled back"},
+        "outcome": {"version": "0.1.9", "result": "rolled back"}, "back": None,
     }  # fmt: skip
 
 
@@ -415,3 +420,103 @@ def test_an_installation_that_runs_is_no_failure_and_one_that_a_power_cut_ended_
     house.now_ms += 1
     house.updates.on_time()
     assert house.news == ["update failed"]
+
+
+# --- The way back to the version before
+
+
+@pytest.fixture
+def house_before(house: House, tmp_path: Path) -> House:
+    """Version 0.2.0 runs after 0.1.9."""
+    previous = tmp_path / "previous"
+    previous.symlink_to("versions/0.1.9-aa")
+    house.files = UpdateFiles(house.files.state, house.files.wish, previous)
+    house.start()
+    house.knows = {
+        "owners": hashlib.sha256(read_statement(house.door.custodian.enrolments.envelopes[0]).payload).hexdigest()
+    }
+    return house
+
+
+CHANGE = "cd" * 16
+
+
+def reversal(**changes: Any) -> UpdateReversal:
+    return UpdateReversal(**stated(), **{"version": "0.2.0", "before": "0.1.9", "change": CHANGE, **changes})
+
+
+def test_an_owners_way_back_is_in_the_ledger_and_reaches_root_as_the_owner_signed_it(house_before: House) -> None:
+    house_before.root_says(change=CHANGE)
+    back = house_before.updates.show()["back"]
+    assert back == {"version": "0.1.9", "change": CHANGE, "refused": None, "chosen": False}
+    house_before.door.obey(reversal())
+    data = house_before.files.back.read_bytes()
+    assert strictjson.decode(read_statement(data).payload, UpdateReversal).before == "0.1.9"
+    assert house_before.files.owners.read_bytes() == house_before.door.custodian.enrolments.envelopes[0]
+    assert [each["kind"] for each in house_before.door.entries()].count("update-reversed") == 1
+    assert house_before.updates.show()["back"]["chosen"] is True
+    house_before.updates.on_time()
+    assert house_before.files.back.exists(), "root has not taken it yet"
+    house_before.root_says(change="00" * 16)
+    house_before.updates.on_time()
+    assert not house_before.files.back.exists(), "root has"
+    assert house_before.updates.show()["back"]["chosen"] is False
+
+
+@pytest.mark.parametrize(
+    ("state", "changes"),
+    [
+        ({"change": CHANGE}, {"before": "0.1.8"}),
+        ({"change": CHANGE}, {"version": "0.2.1"}),
+        ({"change": CHANGE}, {"change": "00" * 16}),
+        ({"change": CHANGE, "floor": "0.2.0"}, {}),
+        ({"change": CHANGE, "owners": "00" * 32}, {}),
+        ({"change": CHANGE, "owners": None}, {}),
+        ({}, {}),
+    ],
+)
+def test_a_way_back_that_is_not_on_the_page_is_refused(
+    house_before: House, state: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    house_before.root_says(**state)
+    with pytest.raises(RequestError, match="not the one to go back to"):
+        house_before.door.obey(reversal(**changes))
+    assert not house_before.files.back.exists()
+
+
+@pytest.mark.parametrize("off_ms", [None, 3_700_000, -3_700_000])
+def test_clocks_that_differ_too_much_are_told_at_once_because_root_would_refuse_without_a_word(
+    house_before: House, off_ms: int | None
+) -> None:
+    house_before.root_says(change=CHANGE)
+    house_before.now_ms = None if off_ms is None else NOW_S * 1000 + off_ms
+    with pytest.raises(RequestError, match="clocks of the doorbell"):
+        house_before.door.obey(reversal())
+    assert not house_before.files.back.exists()
+
+
+def test_owners_are_told_why_only_root_may_go_back(house_before: House) -> None:
+    for fields, reason in (({"floor": "0.2.0"}, "fault"), ({"owners": "00" * 32}, "owners"), ({}, None)):
+        house_before.root_says(change=CHANGE, **fields)
+        assert house_before.updates.show()["back"]["refused"] == reason
+
+
+def test_root_is_shown_each_list_of_owners_also_after_a_boot(house_before: House) -> None:
+    house_before.root_says(change=CHANGE)
+    house_before.updates.on_time()
+    house_before.files.owners.unlink()
+    house_before.updates.on_time()
+    assert house_before.files.owners.exists()
+    current = house_before.door.custodian.enrolments.current
+    house_before.door.enrol(epoch=2, previous=sha256_of(current))  # type: ignore[arg-type]
+    house_before.updates.on_time()
+    assert house_before.files.owners.read_bytes().count(b"\n") == 1
+
+
+def test_a_newer_version_beside_is_no_way_back(house_before: House, tmp_path: Path) -> None:
+    house_before.root_says(change=CHANGE)
+    (tmp_path / "previous").unlink()
+    (tmp_path / "previous").symlink_to("versions/0.2.1-aa")
+    assert house_before.updates.show()["back"] is None
+    (tmp_path / "previous").unlink()
+    assert house_before.updates.show()["back"] is None

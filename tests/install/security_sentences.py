@@ -340,6 +340,14 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "tests/custodian/test_updates.py::test_without_an_owners_setting_no_update_is_chosen",
         "tests/custodian/test_updates.py::test_other_updates_wait_for_an_owner_with_that_setting_too",
     ),
+    "Root goes back to the version before only if": (
+        "tests/updater/test_way_back.py::test_a_way_back_that_an_owner_did_not_sign_for_this_moment_is_refused",
+        "tests/updater/test_way_back.py::test_owners_that_a_custodian_invents_are_not_believed",
+    ),
+    "It verifies the owner's signature itself": (
+        "tests/updater/test_way_back.py::test_an_owners_signed_way_back_is_carried_out_once_and_never_again",
+        "tests/updater/test_way_back.py::test_below_the_floor_of_known_faults_only_root_goes_back",
+    ),
     # 24
     "A redacted film carries nothing": (
         f"{REDACT}::test_nothing_of_the_captured_bytes_and_no_word_of_the_encoder_is_in_the_new_film",

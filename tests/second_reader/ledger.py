@@ -52,6 +52,7 @@ MUST_AND_MAY = {
     "configuration-changed": ("subject", "reason"),
     "alerts-changed": ("subject", "reason"),
     "update-chosen": ("", "subject reason"),
+    "update-reversed": ("", "subject reason"),
     "time-confirmed": ("subject version", ""),
     "boot": ("", "reason"),
     "storage-fault": ("reason", ""),

@@ -345,6 +345,7 @@ MESSAGES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     ),
     "push-unsubscription": (of({**STATED, "endpoint": ENDPOINT}), 4 << 20),
     "update-choice": (of({**STATED, "version": VERSION, "sha256": HEX64}), 4 << 20),
+    "update-reversal": (of({**STATED, "version": VERSION, "before": VERSION, "change": HEX32}), 4 << 20),
     "stolen": (of({**STATED, "since_s": SECONDS}), 4 << 20),
     "trust-change": (_trust_change, 4 << 20),
     "trust-bundle": (trust_bundle_entries, 1 << 20),

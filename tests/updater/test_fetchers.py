@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
 
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
@@ -180,12 +181,12 @@ def test_root_verifies_copies_and_tells_in_this_order(client: Client, tmp_path: 
     ]
     assert list(targets.iterdir()) == []
     assert trusted.is_dir()
-    good = UpdateState(v=1, running="0.2.0", checked_ms=1_800_000_000_123, offer=OFFER)
+    change = store.state.change
+    assert change is not None
+    good = UpdateState(v=1, running="0.2.0", checked_ms=1_800_000_000_123, offer=OFFER, change=change, floor="0.1.5")
     assert store.state == good
     store.report(UpdateTrouble.NETWORK)
-    assert store.state == UpdateState(
-        v=1, running="0.2.0", checked_ms=1_800_000_000_123, offer=OFFER, trouble=UpdateTrouble.NETWORK
-    )
+    assert store.state == replace(good, trouble=UpdateTrouble.NETWORK)
     client.refresh = lambda: (_ for _ in ()).throw(NetworkError("away"))  # type: ignore[method-assign]
     with pytest.raises(NetworkError):
         store.admit(source, NOW)

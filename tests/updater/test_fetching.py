@@ -38,6 +38,9 @@ class Client:
     def refresh(self) -> None:
         self.calls.append(("refresh",))
 
+    def security_floor(self, _architecture: str) -> str | None:
+        return "0.1.5"
+
     def newest(self, *of: str) -> tuple[Package, Offer] | None:
         self.calls.append(("newest", *of))
         return self.found

@@ -53,8 +53,9 @@ def test_an_offer_says_what_its_makers_signed(stick: Stick) -> None:
     assert offer.length == len(deb("0.2.1"))
     assert (offer.version, offer.released, offer.rollout_hours) == ("0.2.1", "2026-11-01", 48)
     assert (offer.security, offer.notes) == (True, {"en": "- Faster.\n"})
-    assert stick.store().state == UpdateState(
-        v=1, running="0.2.0", checked_ms=stick.store().state.checked_ms, offer=offer
+    state = stick.store().state
+    assert state == UpdateState(
+        v=1, running="0.2.0", checked_ms=state.checked_ms, offer=offer, floor="0.2.1", change=state.change
     )
 
 

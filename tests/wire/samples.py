@@ -70,6 +70,7 @@ from agent.wire.statements import (
     Tip,
     TrustChange,
     UpdateChoice,
+    UpdateReversal,
     ZoneSetting,
 )
 from agent.wire.time_proofs import TimeProof, TimeStamp
@@ -661,6 +662,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     ),
     "push-unsubscription": PushUnsubscription(**_STATED, endpoint="https://push.example/f00d"),
     "update-choice": UpdateChoice(**_STATED, version="0.10.2", sha256=SHA),
+    "update-reversal": UpdateReversal(**_STATED, version="0.10.2", before="0.10.1", change="cd" * 16),
     "stolen": Stolen(**_STATED, since_s=NOW_S),
     "trust-change": TrustChange(**_STATED, roots_added=(ROOT_KEY.text,)),
     "disclosure-manifest": disclosure_manifest(),

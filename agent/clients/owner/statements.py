@@ -25,6 +25,7 @@ from agent.wire.statements import (
     Tip,
     TrustChange,
     UpdateChoice,
+    UpdateReversal,
     sign_statement,
 )
 
@@ -43,6 +44,7 @@ Statement = (
     | Tip
     | TrustChange
     | UpdateChoice
+    | UpdateReversal
     | Hold
     | Release
     | Erasure

@@ -69,6 +69,7 @@ class EntryKind(enum.Enum):
     ALERTS_CHANGED = "alerts-changed"
     """An owner has changed which browsers receive alerts."""
     UPDATE_CHOSEN = "update-chosen"
+    UPDATE_REVERSED = "update-reversed"
     """An owner chose the update on offer, or, with the reason `automatic`, the owners' settings did."""
     TIME_CONFIRMED = "time-confirmed"
     """A witness or time-stamper has confirmed a beat. Entries after it are younger than the confirmation."""
@@ -152,6 +153,7 @@ FIELDS: Final[Mapping[EntryKind, tuple[frozenset[str], frozenset[str]]]] = {
     EntryKind.CONFIGURATION_CHANGED: _fields("subject", "reason"),
     EntryKind.ALERTS_CHANGED: _fields("subject", "reason"),
     EntryKind.UPDATE_CHOSEN: _fields("", "subject reason"),
+    EntryKind.UPDATE_REVERSED: _fields("", "subject reason"),
     EntryKind.TIME_CONFIRMED: _fields("subject version"),
     EntryKind.BOOT: _fields("", "reason"),
     EntryKind.STORAGE_FAULT: _fields("reason"),

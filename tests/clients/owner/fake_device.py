@@ -51,6 +51,7 @@ from agent.wire.statements import (
     Tip,
     TrustChange,
     UpdateChoice,
+    UpdateReversal,
     open_enrolment,
     read_statement,
 )
@@ -488,6 +489,8 @@ class FakeDevice:
                 self.write(EntryKind.CONFIGURATION_CHANGED, subject=subject)
             case UpdateChoice():
                 self.write(EntryKind.UPDATE_CHOSEN, subject=subject)
+            case UpdateReversal():
+                self.write(EntryKind.UPDATE_REVERSED, subject=subject)
             case Tip():
                 self.released = release_tip(
                     statement, _headers(body, sizes), {n: s.signed for n, s in self.stored.items()}, self.key.text
@@ -562,7 +565,7 @@ class FakeDevice:
         opened = claimed.verify(self.enrolment.signers)
         kinds = (
             Tip, Approval, CoApproval, Denial, OptOut, OptIn, Revocation, TrustChange, Hold, Release, Erasure, Settings,
-            UpdateChoice,
+            UpdateChoice, UpdateReversal,
         )  # fmt: skip
         kind = next(kind for kind in kinds if claimed.payload_type == kind.PAYLOAD_TYPE)
         statement = strictjson.decode(opened.payload, kind, limit_bytes=STATEMENT_LIMIT_BYTES)

@@ -12,7 +12,7 @@ import { language, t, withCode } from "../ui/texts.js";
  * @returns {Promise<Child[]>}
  */
 export async function updates(setting, again) {
-  const { running, looks, automatic, chosen, trouble, offer, outcome } = await ask("update");
+  const { running, looks, automatic, chosen, trouble, offer, outcome, back } = await ask("update");
   const now = [h("h2", t("updates")), h("p", t("updates.running", { version: running }))];
   if (!looks) return [...now, h("p.quiet", t("updates.off"))];
   return [
@@ -30,8 +30,30 @@ export async function updates(setting, again) {
         t(automatic ? "updates.security.change" : "updates.ask.change"),
       ),
     ),
-    h("p.quiet", withCode("updates.back")),
+    ...(back ? wayBack(running, back, again) : []),
   ];
+}
+
+/**
+ * The version that ran before, for an owner who is not content with this one. The text says what opens again by it.
+ *
+ * @param {string} running
+ * @param {NonNullable<Answer["update"]["back"]>} back
+ * @param {() => Promise<unknown>} again
+ * @returns {Child[]}
+ */
+function wayBack(running, { version, change, refused, chosen }, again) {
+  if (refused) return [h("p.quiet", withCode(`updates.back.refused.${refused}`, { version }))];
+  if (chosen) return [h("p", { role: "status" }, t("updates.back.chosen", { version }))];
+  const goBack = async () => {
+    const texts = ["pause", "faults", "later"].map((each) => t(`updates.back.${each}`, { version, running }));
+    const matter = { version: running, before: version, change };
+    const done = await withCredential(t("updates.back", { version }), texts, t("set.yes"), (credential) =>
+      call("decide", { kind: "update-reversal", matter, credential }),
+    );
+    if (done) await again();
+  };
+  return [h("p", h("button.small", { type: "button", onclick: goBack }, t("updates.back", { version })))];
 }
 
 /**

@@ -205,6 +205,7 @@ export type EntryKind =
   | "tip"
   | "trust-changed"
   | "update-chosen"
+  | "update-reversed"
   | "withdrawn";
 
 export interface EntryLimits {
@@ -712,6 +713,16 @@ export interface UpdateChoice {
   nonce: string;
   version: string;
   sha256: string;
+}
+
+export interface UpdateReversal {
+  v: 1;
+  device: string;
+  owner_time_ms: number;
+  nonce: string;
+  version: string;
+  before: string;
+  change: string;
 }
 
 export type UpdateWord = "installed" | "interrupted" | "none" | "refused" | "rolled back";
@@ -1371,11 +1382,19 @@ export interface UpdateAnswer {
   trouble?: string | null;
   offer?: OfferAnswer | null;
   outcome?: UpdateOutcomeAnswer | null;
+  back?: UpdateReversalAnswer | null;
 }
 
 export interface UpdateOutcomeAnswer {
   version: string;
   result: string;
+}
+
+export interface UpdateReversalAnswer {
+  version: string;
+  change: string;
+  chosen: boolean;
+  refused?: string | null;
 }
 
 export interface UpdateStatus {

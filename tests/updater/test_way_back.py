@@ -1,0 +1,261 @@
+"""An owner's signed way back to the version before: root verifies all of it, and believes only the owners it pinned."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.core.timebase import ClockQuality
+from agent.core.updates import UpdateResult
+from agent.errors import DoorwardError, FormatError, UpdateError
+from agent.updater import root_step
+from agent.updater.pinned_owners import OwnerPin
+from agent.updater.root_step import RootStep
+from agent.wire import envelope, strictjson
+from agent.wire.identities import private_key_from_seed
+from agent.wire.statements import Enrolment, NamedKey, UpdateChoice, UpdateReversal, sign_statement
+from tests.update_repositories import deb, package
+from tests.updater.doors import reading
+from tests.updater.test_root_step import House, back_to_before, machine, newer_step
+from tests.wire import samples
+
+pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
+
+THIEF = private_key_from_seed(b"t" * 32)
+
+
+def listed(wanted: Enrolment, by: Any = samples.OWNER) -> bytes:
+    return sign_statement(Enrolment.PAYLOAD_TYPE, strictjson.encode(wanted), by)
+
+
+FIRST = samples.enrolment()
+LISTS = listed(FIRST)
+SECOND = samples.enrolment(
+    epoch=2,
+    previous=hashlib.sha256(strictjson.encode(FIRST)).hexdigest(),
+    approvers=(NamedKey.of("owner-2", samples.ROOT),),
+)
+"""The first owner has left."""
+BOTH_LISTS = LISTS + b"\n" + listed(SECOND)
+
+
+class Door(House):
+    """Version 0.2.1 runs after 0.2.0, root has pinned the first owner, and counts how often it goes back."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, below: str | None = None) -> None:
+        super().__init__(folder)
+        architecture = machine().architecture
+        self.repository.release(deb("0.2.1", architecture, b"it"), package("0.2.1", architecture, security_below=below))
+        self.update()
+        self.wishes = self.places.runtime / "update"
+        self.went = 0
+        self.runs_well = True
+        monkeypatch.setattr(root_step, "run_version_before", lambda _: self.go())
+        self.show(LISTS)
+        self.root()
+        assert self.went == 0
+
+    def go(self) -> bool:
+        self.went += 1
+        return back_to_before(self) if self.runs_well else False
+
+    def show(self, lists: bytes) -> None:
+        (self.wishes / "owners").write_bytes(lists)
+
+    def statement(self, **changes: Any) -> UpdateReversal:
+        change = newer_step(self).store.state.change
+        values = {
+            "v": 1, "device": samples.DEVICE_KEY.text, "owner_time_ms": time.time_ns() // 10**6, "nonce": "ab" * 16,
+            "version": "0.2.1", "before": "0.2.0", "change": change,
+        }  # fmt: skip
+        return UpdateReversal(**{**values, **changes})
+
+    def sign(self, by: Any = samples.OWNER, **changes: Any) -> bytes:
+        data = sign_statement(UpdateReversal.PAYLOAD_TYPE, strictjson.encode(self.statement(**changes)), by)
+        (self.wishes / "back.dsse").write_bytes(data)
+        return data
+
+    def root(self, step: Callable[[House], RootStep] = newer_step) -> None:
+        step(self).run()
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Door:
+    return Door(tmp_path, monkeypatch)
+
+
+def test_an_owners_signed_way_back_is_carried_out_once_and_never_again(door: Door) -> None:
+    data = door.sign()
+    door.root()
+    assert (door.went, door.versions.current()) == (1, "0.2.0")
+    outcome = door.step().store.state.outcome
+    assert outcome is not None
+    assert (outcome.version, outcome.result) == ("0.2.1", UpdateResult.TAKEN_BACK)
+    assert not (door.wishes / "back.dsse").exists()
+    # The same version is installed again, and a custodian that was taken over has kept the statement.
+    door.step().store.record("0.2.1", UpdateResult.INSTALLED, "", reading())
+    door.versions.switch("0.2.1")
+    (door.wishes / "back.dsse").write_bytes(data)
+    door.root()
+    assert (door.went, door.versions.current()) == (1, "0.2.1")
+
+
+def test_root_says_which_list_of_owners_it_believes(door: Door) -> None:
+    def believed() -> str | None:
+        return newer_step(door).store.state.owners
+
+    first = hashlib.sha256(strictjson.encode(FIRST)).hexdigest()
+    assert believed() == first
+    door.show(listed(samples.enrolment(nonce="ff" * 16)))
+    door.root()
+    assert believed() == first, "an owner of the new list reads that root knows others"
+    door.show(BOTH_LISTS)
+    door.root()
+    assert believed() == hashlib.sha256(strictjson.encode(SECOND)).hexdigest()
+
+
+def test_a_way_back_that_failed_is_not_tried_again(door: Door) -> None:
+    door.runs_well = False
+    data = door.sign()
+    door.root()
+    (door.wishes / "back.dsse").write_bytes(data)
+    door.root()
+    assert (door.went, door.versions.current()) == (1, "0.2.1")
+    assert newer_step(door).store.state.outcome.result is UpdateResult.INSTALLED  # type: ignore[union-attr]
+    door.runs_well = True
+    door.sign()
+    door.root()
+    assert door.went == 2, "a new statement counts"
+
+
+HOUR_MS = 3_600_000
+
+
+def test_a_way_back_that_an_owner_did_not_sign_for_this_moment_is_refused(door: Door) -> None:
+    now_ms = time.time_ns() // 10**6
+    for changes in (
+        {"by": THIEF},
+        {"device": samples.OWNER_KEY.text},
+        {"version": "0.2.2"},
+        {"before": "0.1.9"},
+        {"before": "0.2.1"},
+        {"change": "00" * 16},
+        {"owner_time_ms": now_ms - HOUR_MS - 60_000},
+        {"owner_time_ms": now_ms + HOUR_MS + 600_000},
+    ):
+        door.sign(**changes)
+        door.root()
+        assert door.went == 0, changes
+    door.sign(owner_time_ms=now_ms - HOUR_MS // 2)
+    door.root()
+    assert door.went == 1
+
+
+def test_one_of_the_two_signatures_is_not_enough(door: Door) -> None:
+    payload = strictjson.encode(door.statement())
+    alone = envelope.sign(UpdateReversal.PAYLOAD_TYPE, payload, samples.OWNER)
+    (door.wishes / "back.dsse").write_bytes(alone)
+    door.root()
+    assert door.went == 0
+
+
+def test_an_owners_yes_to_an_update_is_no_way_back(door: Door) -> None:
+    given = {name: getattr(door.statement(), name) for name in ("v", "device", "owner_time_ms", "nonce", "version")}
+    payload = strictjson.encode(UpdateChoice(**given, sha256="ab" * 32))
+    (door.wishes / "back.dsse").write_bytes(sign_statement(UpdateChoice.PAYLOAD_TYPE, payload, samples.OWNER))
+    door.root()
+    assert door.went == 0
+
+
+def test_an_owner_who_has_left_takes_nothing_back_also_if_the_older_list_is_shown_again(door: Door) -> None:
+    door.show(BOTH_LISTS)
+    door.sign()
+    door.root()
+    door.show(LISTS)
+    door.sign()
+    door.root()
+    assert door.went == 0
+    door.show(BOTH_LISTS)
+    door.sign(by=samples.ROOT)
+    door.root()
+    assert door.went == 1, "the owner who followed may"
+
+
+def test_owners_that_a_custodian_invents_are_not_believed(door: Door) -> None:
+    invented = samples.enrolment(approvers=(NamedKey.of("owner-1", THIEF),), nonce="ff" * 16)
+    door.show(listed(invented, THIEF))
+    door.sign(by=THIEF)
+    door.root()
+    follows = samples.enrolment(epoch=2, previous=SECOND.previous, approvers=(NamedKey.of("owner-1", THIEF),))
+    door.show(LISTS + b"\n" + listed(follows, THIEF))
+    door.sign(by=THIEF)
+    door.root()
+    assert door.went == 0
+
+
+def test_files_of_a_custodian_that_was_taken_over_get_nothing_done(door: Door) -> None:
+    elsewhere = door.wishes / "elsewhere"
+    for spoiled in ("empty", "nonsense", "link", "pipe", "folder", "huge", "no owners"):
+        door.show(LISTS)
+        door.sign()
+        path = door.wishes / ("owners" if spoiled in ("huge", "no owners") else "back.dsse")
+        path.replace(elsewhere)
+        if spoiled == "link":
+            path.symlink_to(elsewhere)
+        elif spoiled == "pipe":
+            os.mkfifo(path)
+        elif spoiled == "folder":
+            path.mkdir()
+        elif spoiled != "no owners":
+            path.write_bytes({"empty": b"", "nonsense": b"{", "huge": LISTS + b"\n" * 17_000_000}[spoiled])
+        door.root()
+        assert door.went == 0, spoiled
+        if spoiled == "folder":
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+
+
+def test_below_the_floor_of_known_faults_only_root_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(tmp_path, monkeypatch, below="0.2.1")
+    assert newer_step(door).store.state.floor == "0.2.1"
+    door.sign()
+    door.root()
+    assert door.went == 0
+    newer = newer_step(door)
+    newer.store.report(None)  # type: ignore[arg-type]
+    newer.store.record("0.2.1", UpdateResult.INSTALLED, "", reading())
+    assert newer_step(door).store.state.floor == "0.2.1", "it does not sink"
+    assert newer.go_back(door.go), "a person with root may"
+
+
+def test_without_the_time_of_day_no_way_back_counts(door: Door) -> None:
+    door.sign()
+    step = newer_step(door)
+    RootStep(
+        step.store, step.staging, step.wishes, step.opt, lambda: reading(ClockQuality.UNKNOWN), step.install_tree
+    ).run()
+    assert door.went == 0
+
+
+def test_a_damaged_pin_counts_for_no_owner_and_root_can_forget_it(tmp_path: Path) -> None:
+    file = tmp_path / "owners.json"
+    pin = OwnerPin(file)
+    pin.follow(LISTS)
+    file.write_bytes(b"{")
+    with pytest.raises(FormatError):
+        pin.follow(LISTS)
+    pin.forget()
+    assert pin.follow(BOTH_LISTS)[0].epoch == 2
+    with pytest.raises(UpdateError, match="other owners"):
+        pin.follow(LISTS)
+    for shown in (b"", b"\n", LISTS + b"\n", BOTH_LISTS + b"\n" + LISTS):
+        with pytest.raises(DoorwardError):
+            pin.follow(shown)
