@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_network import WEIGHTS
 from agent.clients.media.join import join_mp4
-from agent.clients.media.redact import require_covered, require_muted
+from agent.clients.media.redact import cover_film, require_covered, require_muted
 from agent.core.vault.redactions import Place, Redaction, RedactionKind, covered_pixels, place_at
 from agent.wire import strictjson
 from tests.browser.browser import Browser
@@ -100,6 +101,27 @@ def test_times_keyframes_and_length_stay_and_a_requester_joins_it_with_captured_
     paths[0].write_bytes(made)
     paths[1].write_bytes(made)
     assert join_mp4(paths, tmp_path / "both.mp4", sounds=[None, None]).seconds == pytest.approx(6, abs=0.2)
+
+
+DECODE = """
+const { bytesOf, decoded } = await import("/media/decoded.js");
+const { picturesIn } = await import("/media/fmp4.js");
+const digests = [];
+for await (const frame of decoded(media, picturesIn(media))) {
+  const { bytes } = await bytesOf(frame);
+  digests.push(base64(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))));
+}
+return { digests };
+"""
+
+
+@pytest.mark.at_length("make test-browser")
+def test_a_browser_shows_an_exact_film_value_by_value(browser: Browser) -> None:
+    exact = cover_film(film_of(scene(5), lossless=False), [FACE], LENGTH_MS, exact=True)
+    shown = in_page(browser, DECODE, exact, [])["digests"]
+    assert shown == [
+        base64.b64encode(hashlib.sha256(picture.tobytes()).digest()).decode() for picture in pictures_in(exact)
+    ]
 
 
 SUGGEST = """

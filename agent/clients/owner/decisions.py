@@ -141,7 +141,7 @@ def approve(
         raise CannotShareError(wrapper.reasons, _without(choice, wrapper.failed))
     blobs = [header for _, header in (*items, *wrapped_posters, *wrapped_sounds)]
     blobs += [blob for each in (*redacted[SEGMENT], *redacted[SOUND]) for blob in (each.header, each.payload)]
-    _require_room(blobs)
+    _require_room(blobs, exact=choice.redactions.exact)
     answer = sign_and_submit(
         link,
         keys,
@@ -304,13 +304,15 @@ def _in_order(
     return tuple(items[each.id] for each in chosen if each.id in items)
 
 
-def _require_room(blobs: Iterable[bytes]) -> None:
+def _require_room(blobs: Iterable[bytes], *, exact: bool) -> None:
     size = sum(map(len, blobs))
     if size > MOST_STATEMENT_BYTES:
         raise RequestError(
             f"The redacted films have {size // 10**6} MB together, and one approval has room for "
             f"{MOST_STATEMENT_BYTES // 10**6} MB.",
-            remedy="Share fewer of the segments that you redact.",
+            remedy="Share fewer of the segments that you redact, or leave 'exact' out of the plan."
+            if exact
+            else "Share fewer of the segments that you redact.",
         )
 
 

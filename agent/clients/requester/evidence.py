@@ -355,6 +355,6 @@ def _redaction(verified: VerifiedItem) -> dict[str, Any]:
         return {}
     return {
         "redactions": redaction_documents(verified),
-        "exact": verified.is_exact,
+        **({"exact": True} if verified.is_exact else {}),
         "sha256_original_payload": verified.item.approved.payload_sha256,
     }

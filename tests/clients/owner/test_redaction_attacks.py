@@ -209,9 +209,11 @@ def test_a_cut_film_hides_nothing_because_it_cannot_be_redacted_and_the_next_one
 
 def test_an_approval_has_room_for_exactly_what_the_device_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decisions, "MOST_STATEMENT_BYTES", 2_000_000)
-    decisions._require_room([bytes(1_000_000)] * 2)
+    decisions._require_room([bytes(1_000_000)] * 2, exact=True)
+    with pytest.raises(RequestError, match="or leave 'exact' out of the plan"):
+        decisions._require_room([bytes(1_000_000), bytes(1_000_001)], exact=True)
     with pytest.raises(RequestError) as refused:
-        decisions._require_room([bytes(1_000_000), bytes(1_000_001)])
+        decisions._require_room([bytes(1_000_000), bytes(1_000_001)], exact=False)
     assert str(refused.value) == (
         "The redacted films have 2 MB together, and one approval has room for 2 MB. "
         "Share fewer of the segments that you redact."

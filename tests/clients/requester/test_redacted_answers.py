@@ -335,8 +335,11 @@ def test_a_requester_can_prove_that_no_pixel_outside_of_the_covers_changed_once_
         asked_of = ["requester", "compare", str(recorded), str(tmp_path / "other.mp4"), str(covers), "--json"]
         assert run(doorward, asked_of) == 1
         assert json.loads(capsys.readouterr().out)["changed"] > 0
-    covers.write_text("[]x")
-    assert run(doorward, ["requester", "compare", str(recorded), str(shared.mp4s[0]), str(covers)]) not in (0, 1)
+    # A list that is damaged, or that of a sound.
+    for text in ("[]x", "[]", '[{"from_ms":0,"kind":"voice","until_ms":9}]'):
+        covers.write_text(text)
+        assert run(doorward, ["requester", "compare", str(recorded), str(shared.mp4s[0]), str(covers)]) not in (0, 1)
+    assert "lists no cover of a film" in capsys.readouterr().err
 
 
 def test_the_report_says_that_the_other_pixels_of_a_film_changed_slightly(

@@ -10,6 +10,7 @@ import click
 from agent.cli.frame import emit_json, json_option
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.requester.redaction_list import read_redactions
+from agent.errors import FormatError
 from agent.platform import files
 
 __all__ = ["compare"]
@@ -33,7 +34,10 @@ def compare(recorded: Path, covered: Path, redactions: Path, as_json: bool) -> i
 
     Exit status 1 if any differs.  A film that its owner made exact has none.  Others were encoded again.
     """
-    covers = read_redactions(files.read(redactions, _MOST_LIST_BYTES))
+    listed = read_redactions(files.read(redactions, _MOST_LIST_BYTES))
+    covers = [each for each in listed if each.places]
+    if not covers:
+        raise FormatError(f"{redactions} lists no cover of a film.", remedy="Choose the list of the covered film.")
     films = files.read(recorded, _MOST_FILM_BYTES), files.read(covered, _MOST_FILM_BYTES)
     with ConfinedMedia() as media:
         pictures, values, changed, greatest = media.compare(*films, covers)
