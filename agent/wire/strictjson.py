@@ -34,6 +34,8 @@ MAX_DEPTH: Final = 8
 MAX_INTEGER: Final = 2**53 - 1
 _COORDINATES: Final = frozenset({"lat", "lon"})
 _FRACTION: Final = re.compile(r"-?(0|[1-9][0-9]{0,2})\.[0-9]{1,7}")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half of a pair. Python reads a whole pair as one character."""
 _INTEGER_DIGITS: Final = len(str(MAX_INTEGER)) + 1
 _FORMS: Final[dict[str, str]] = {}
 """The words given to `form` for each pattern, by the pattern as msgspec quotes it."""
@@ -149,7 +151,7 @@ def _check(value: Any, key: str, depth: int) -> None:
 
 
 def _check_text(text: str, what: str) -> None:
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         raise FormatError(f"{what} holds half a surrogate pair.")
     if not unicodedata.is_normalized("NFC", text):
         raise FormatError(f"{what} is not in Unicode normal form C.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,8 +93,11 @@ def signed_bundle(**changes: object) -> bytes:
     return envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle(**changes)), samples.ROOT)
 
 
-@pytest.fixture
-def home(device: FakeDevice, keys: OwnerKeys, media: list[bytes]) -> Home:
+@pytest.fixture(scope="session")
+def furnished(media: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The home of all tests, which none of them may change."""
+    folder = tmp_path_factory.mktemp("home") / "anna"
+    device, keys = FakeDevice(NOW_MS), OwnerKeys.create(folder, name="anna", seeds=seeds("anna"))
     enrol(device, keys, clock=now)
     add_trust_root(device, keys, samples.ROOT_KEY.text, clock=now)
     offer_bundle(device, keys, signed_bundle())
@@ -102,6 +107,14 @@ def home(device: FakeDevice, keys: OwnerKeys, media: list[bytes]) -> Home:
         device.record(media[2], WINDOW_MS + 60_000, event=2, poster=True),
     )
     return Home(device, keys, segments, device.ask_for(signed_request(), segments))
+
+
+@pytest.fixture
+def home(device: FakeDevice, keys: OwnerKeys, furnished: Home) -> Home:
+    """A copy of the home for one test: enrolling and recording take as long as most tests."""
+    vars(device).update(copy.deepcopy(vars(furnished.device)))
+    shutil.copytree(furnished.keys.folder, keys.folder, dirs_exist_ok=True)
+    return Home(device, keys, furnished.segments, furnished.request)
 
 
 __all__ = ["NOW_MS", "REPLY", "WINDOW_MS", "Home", "now", "replace", "seeds", "signed_bundle", "signed_request"]
