@@ -10,7 +10,7 @@ from agent.clients.requester.receiving_service import ReceiverEvent, ReceiverEve
 from agent.wire.fields import Kind
 from tests.browser.browser import require_browser
 from tests.browser.house import a_house, phones
-from tests.scenarios.street import Asker, until
+from tests.scenarios.street import Asker, beginning_of, until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser]
 
@@ -22,7 +22,8 @@ def test_an_owner_sets_up_reviews_shares_and_sees_the_receipt_without_a_command_
     tmp_path: Path, footage: Path, kind: str
 ) -> None:
     require_browser(kind)
-    with a_house(tmp_path, footage) as house, phones(house, tmp_path, kind) as people:
+    film = beginning_of(footage, tmp_path / f"beginning{footage.suffix}", 25)
+    with a_house(tmp_path, film) as house, phones(house, tmp_path, kind) as people:
         # A new doorbell is claimed with the printed code; keys and kit are made in the browser.
         people.pair("ana")
         kit = people.claim("ana")

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import tarfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from desk.backup import make_backup, restore_backup
 from desk.config import load
 from tests.damage import listing, refused
 from tests.desk.test_serve import empty_desk, run, served
+from tests.lengths import LONG
 
 IDENTITY = HybridIdentity(b"b" * 32)
 OTHER = HybridIdentity(b"o" * 32)
@@ -79,8 +80,11 @@ def sealed(members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
     return seal_bytes(out.getvalue(), [IDENTITY.recipient()], file_key=b"f" * 16, nonce=b"n" * 16)
 
 
-def test_a_desk_comes_back_elsewhere_serves_and_signs_with_higher_numbers(old: Path, tmp_path: Path) -> None:
-    with served(old):
+@pytest.mark.parametrize("serving", [pytest.param(served, marks=LONG), nullcontext], ids=["serves", "at rest"])
+def test_a_desk_comes_back_elsewhere_and_signs_with_higher_numbers(
+    old: Path, tmp_path: Path, serving: Callable[[Path], AbstractContextManager[object]]
+) -> None:
+    with serving(old):
         backup = backed_up(old, tmp_path / "desk.age")
     assert backup.stat().st_mode & 0o777 == 0o600
     shutil.rmtree(old)
@@ -90,7 +94,7 @@ def test_a_desk_comes_back_elsewhere_serves_and_signs_with_higher_numbers(old: P
     assert requester.next_number() > 1_000_000
     assert (requester.folder / "disclosures" / ("a" * 32) / "0.age").read_bytes() == b"sealed"
     assert (requester.folder / "signing.key").stat().st_mode & 0o777 == 0o600
-    with served(tmp_path / "new"):
+    with serving(tmp_path / "new"):
         pass
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fuzz.run import fuzz, installed
 from tests.fuzz.targets import FOUND, TARGETS
+from tests.lengths import LONG
 
 DAMAGED = 40
 """Damaged copies of each example."""
@@ -33,6 +34,7 @@ def test_what_was_found_belongs_to_a_parser() -> None:
     assert all(any(path.name.startswith(f"{name}-") for name in names) for path in FOUND.glob("*-*"))
 
 
+@LONG
 @pytest.mark.skipif(installed() is None, reason="atheris is not installed: make fuzz, on x86-64")
 def test_a_short_fuzzing_of_what_the_network_reaches_first_finds_nothing() -> None:
     tried, found = fuzz("inbound", 60, seed=1, most=1000)

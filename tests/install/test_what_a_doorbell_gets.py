@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lengths import LONG
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -230,6 +232,7 @@ def settings_of(folder: str) -> ConfigParser:
     return settings
 
 
+@LONG
 def test_the_desk_s_wheel_holds_its_pages_and_makes_a_desk(
     device_wheel: Path, clients_wheel: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from agent.core.alerts.kinds import ALERTS, TEST
 from agent.errors import ConfigurationError, NetworkError
 from agent.uplink.apprise_sender import AppriseSender
+from tests.lengths import LONG
 from tests.receivers import GotifyServer, NtfyServer, Receiver, SmtpServer, _Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,8 +134,11 @@ def test_outages_refusals_and_restarts_neither_lose_an_alert_nor_double_it(tmp_p
         assert [words(server.receiver) for server in servers] == [expected] * 3
 
 
-def test_a_kill_at_any_moment_loses_nothing_and_doubles_at_most_the_message_in_the_air(tmp_path: Path) -> None:
-    queue, kills = tmp_path / "alerts.sqlite", 5
+@pytest.mark.parametrize("kills", [pytest.param(5, marks=LONG), 3])
+def test_a_kill_at_any_moment_loses_nothing_and_doubles_at_most_the_message_in_the_air(
+    tmp_path: Path, kills: int
+) -> None:
+    queue = tmp_path / "alerts.sqlite"
     with NtfyServer(Receiver()) as server:
         for round_ in range(kills):
             with Device(queue, server) as device:

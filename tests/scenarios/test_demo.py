@@ -180,6 +180,7 @@ def test_a_bar_that_nobody_watches_leaves_no_empty_line() -> None:
     assert written.getvalue() == ""
 
 
+@LONG
 def test_npm_age_encryption_opens_a_segment_the_demo_wrote(hybrid: Path, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None or not (INTEROP / "node_modules/age-encryption").is_dir():
@@ -222,6 +223,7 @@ def test_a_second_reader_verifies_and_opens_what_was_disclosed(hybrid: Path) -> 
 
 
 @pytest.mark.interop
+@LONG
 def test_a_desk_exports_the_answer_of_a_real_doorbell_and_the_tools_of_others_verify_it(
     hybrid: Path, agency: Agency, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_the_page_as_it_is_passes(page: Path) -> None:
     assert lint.returncode == 0, lint.stderr
 
 
+@LONG
 @pytest.mark.parametrize("message", FIELDS)
 def test_a_field_of_another_name_on_the_device_fails_the_type_check(complaints: str, message: str) -> None:
     assert "wire/agreement.ts(" in complaints

@@ -24,6 +24,7 @@ from agent.wire.control import Frame, parse_frame, write_frame
 from agent.wire.statements import OptOut, Scope, TrustChange
 from tests.custodian.test_owners_and_trust import trust
 from tests.custodians import APPROVER, DOOR, NOW_S, OWNER_IDENTITY, ROOT, Door, bundle, signed, stated
+from tests.lengths import LONG
 from tests.web.test_the_program import node
 from tests.wire import samples
 
@@ -188,7 +189,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 OLDER = pytest.mark.parametrize(
-    ("kind", "told"), [(Doorbell, BACKWARDS), (Rewritten, REWRITTEN)], ids=["older", "rewritten"]
+    ("kind", "told"),
+    [(Doorbell, BACKWARDS), pytest.param(Rewritten, REWRITTEN, marks=LONG)],
+    ids=["older", "rewritten"],
 )
 
 
@@ -206,7 +209,7 @@ def test_at_a_later_enrolment_a_doorbell_with_an_older_ledger_gets_no_list_of_ow
     assert enrolments(doorbell) == 1
 
 
-@pytest.mark.parametrize("kind", [Doorbell, Rewritten], ids=["older", "rewritten"])
+@pytest.mark.parametrize("kind", [pytest.param(Doorbell, marks=LONG), Rewritten], ids=["older", "rewritten"])
 def test_at_a_later_enrolment_a_doorbell_with_an_older_list_of_owners_gets_no_other(
     make: Make, kind: type[Doorbell]
 ) -> None:

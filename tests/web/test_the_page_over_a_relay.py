@@ -24,6 +24,7 @@ from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.away_networks import DOORBELL, Networks, require_networks
 from tests.browser.away_home import Relay
 from tests.custodian.page.door import CONFIGURATION, Door, a_door
+from tests.lengths import LONG
 from tests.uplink.test_link_over_a_relay import World
 
 pytestmark = [pytest.mark.broker, pytest.mark.interop]
@@ -84,6 +85,7 @@ def test_it_asks_the_doorbell_through_the_relay(world: World) -> None:
     assert segments["result"]["segments"] == []
 
 
+@LONG
 def test_a_wrong_password_and_a_doorbell_that_is_not_there_are_told_in_words(world: World) -> None:
     named = world.door.solo.custodian.control.answer(Frame({"op": "link_address"})).head["result"]["relay"]
     assert told(world, [], relay={**named, "password": "guessed by a stranger"}) == [{"error": "error.relay-account"}]

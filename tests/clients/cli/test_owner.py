@@ -30,7 +30,17 @@ from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import PartKind, Receipt, ReceiptState, TipText
 from agent.wire.messages import Bulletin, Deletion
 from agent.wire.trust import RequesterKey
-from tests.clients.owner.conftest import NOW_MS, REPLY, WINDOW_MS, seeds, signed_bundle, signed_request
+from tests.clients.owner.conftest import (
+    NOW_MS,
+    REPLY,
+    WINDOW_MS,
+    Home,
+    enrolled_home,
+    furnish,
+    seeds,
+    signed_bundle,
+    signed_request,
+)
 from tests.clients.owner.conftest import media as media  # the same three segments
 from tests.clients.owner.fake_device import FakeDevice
 from tests.lengths import only
@@ -67,21 +77,23 @@ def door(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         control.stop()
 
 
-@pytest.fixture
-def asked(door: Doorstep, media: list[bytes], tmp_path: Path) -> tuple[Doorstep, str, tuple[str, ...]]:
-    """Enrolled, one root trusted, one request for three segments in two clips."""
-    assert door("enrol", "--yes").status == 0
-    bundle = tmp_path / "bundle.dsse"
-    bundle.write_bytes(signed_bundle())
-    assert door("trust", "add-root", samples.ROOT_KEY.text, "--yes").status == 0
-    assert door("trust", "bundle", bundle, "--yes").status == 0
+@pytest.fixture(scope="session")
+def furnished(media: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Enrolled, one root trusted, one request for three segments in two clips. No test may change it."""
+    device, keys = enrolled_home(tmp_path_factory.mktemp("asked") / "owner")
     segments = (
-        door.device.record(media[0], WINDOW_MS, event=1, poster=True),
-        door.device.record(media[1], WINDOW_MS + 2000, event=1),
-        door.device.record(media[2], WINDOW_MS + 60_000, event=2),
+        device.record(media[0], WINDOW_MS, event=1, poster=True),
+        device.record(media[1], WINDOW_MS + 2000, event=1),
+        device.record(media[2], WINDOW_MS + 60_000, event=2),
     )
-    request = door.device.ask_for(signed_request(description="[bold red]Urgent[/] A bicycle was taken."), segments)
-    return door, request, segments
+    asked = signed_request(description="[bold red]Urgent[/] A bicycle was taken.")
+    return Home(device, keys, segments, device.ask_for(asked, segments))
+
+
+@pytest.fixture
+def asked(door: Doorstep, furnished: Home) -> tuple[Doorstep, str, tuple[str, ...]]:
+    furnish(door.device, door.keys, furnished)
+    return door, furnished.request, furnished.segments
 
 
 def test_a_review_draws_the_area_with_the_door_in_it_and_says_how_close_it_is(
@@ -302,6 +314,7 @@ def test_a_bundle_that_changes_nothing_is_not_asked_about(
     asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
 ) -> None:
     door, _, _ = asked
+    (tmp_path / "bundle.dsse").write_bytes(signed_bundle())
     done = door("trust", "bundle", tmp_path / "bundle.dsse")
     assert done.status == 0, done.err
     assert "nothing changes" in done.out

@@ -96,11 +96,7 @@ def signed_bundle(**changes: object) -> bytes:
 @pytest.fixture(scope="session")
 def furnished(media: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The home of all tests, which none of them may change."""
-    folder = tmp_path_factory.mktemp("home") / "anna"
-    device, keys = FakeDevice(NOW_MS), OwnerKeys.create(folder, name="anna", seeds=seeds("anna"))
-    enrol(device, keys, clock=now)
-    add_trust_root(device, keys, samples.ROOT_KEY.text, clock=now)
-    offer_bundle(device, keys, signed_bundle())
+    device, keys = enrolled_home(tmp_path_factory.mktemp("home") / "anna")
     segments = (
         device.record(media[0], WINDOW_MS, event=1, poster=True, sound=track(2, silent_s=1)),
         device.record(media[1], WINDOW_MS + 2000, event=1),
@@ -109,12 +105,26 @@ def furnished(media: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> H
     return Home(device, keys, segments, device.ask_for(signed_request(), segments))
 
 
+def enrolled_home(folder: Path) -> tuple[FakeDevice, OwnerKeys]:
+    """Returns a device, and the keys of its owner, who trusts a root."""
+    device, keys = FakeDevice(NOW_MS), OwnerKeys.create(folder, name="anna", seeds=seeds("anna"))
+    enrol(device, keys, clock=now)
+    add_trust_root(device, keys, samples.ROOT_KEY.text, clock=now)
+    offer_bundle(device, keys, signed_bundle())
+    return device, keys
+
+
 @pytest.fixture
 def home(device: FakeDevice, keys: OwnerKeys, furnished: Home) -> Home:
     """A copy of the home for one test: enrolling and recording take as long as most tests."""
-    vars(device).update(copy.deepcopy(vars(furnished.device)))
-    shutil.copytree(furnished.keys.folder, keys.folder, dirs_exist_ok=True)
+    furnish(device, keys.folder, furnished)
     return Home(device, keys, furnished.segments, furnished.request)
+
+
+def furnish(device: FakeDevice, folder: Path, furnished: Home) -> None:
+    """Makes a device and the folder of its owner's keys as they are in that home."""
+    vars(device).update(copy.deepcopy(vars(furnished.device)))
+    shutil.copytree(furnished.keys.folder, folder, dirs_exist_ok=True)
 
 
 __all__ = ["NOW_MS", "REPLY", "WINDOW_MS", "Home", "now", "replace", "seeds", "signed_bundle", "signed_request"]

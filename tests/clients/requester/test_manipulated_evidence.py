@@ -38,7 +38,7 @@ pytestmark = [
     pytest.mark.interop,
     pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed"),
 ]
-SLICES = 50
+SLICES = 100
 
 
 @pytest.fixture(scope="module")

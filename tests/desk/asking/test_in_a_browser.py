@@ -331,6 +331,7 @@ def pmtiles(picture: Any) -> bytes:
     return head + directory + metadata + tile
 
 
+@pytest.mark.at_length("make test-browser")
 def test_without_webgl_the_fields_do_the_same_work(agency: Agency, tmp_path: Path) -> None:
     require_browser()
     vouch(agency)
