@@ -25,6 +25,7 @@ __all__ = ["desk", "main", "start_django"]
 
 _LAZY: Final[Mapping[str, str]] = {
     "audit": "desk.custody.command:audit",
+    "database": "desk.storage.database_command:database",
     "worker": "desk.workers:worker",
     "worker-folder": "desk.workers:worker_folder",
 }
@@ -167,8 +168,12 @@ def restored() -> None:
 
     \b
     Messages after the dump have used numbers that the database does not know. Doors refuse them a second time.
+    This machine then also takes a server of PostgreSQL that it would refuse as an old primary.
     """
     start_django()
+    from desk.storage.shared_stores import forget_servers
+
+    forget_servers()
     from agent.clients.requester.sequence_numbers import SequenceCounter
     from desk.backup import NUMBERS_SKIPPED
     from desk.custody import log
@@ -225,11 +230,25 @@ def main(arguments: list[str] | None = None, **more: Any) -> None:
     """Runs the command. An error is two lines: what is wrong, and what to do."""
     try:
         desk.main(args=arguments, prog_name="doorward-desk", **more)
-    except DoorwardError as error:
+    except Exception as raised:
+        error = raised if isinstance(raised, DoorwardError) else _away(raised)
+        if error is None:
+            raise
         click.echo(f"Error: {error.message}", err=True)
         if error.remedy:
             click.echo(f"  What to do: {error.remedy}", err=True)
         sys.exit(_FAILED)
+
+
+def _away(raised: Exception) -> DoorwardError | None:
+    """Returns the error in words if PostgreSQL is out of reach."""
+    from django.db import OperationalError
+
+    if not isinstance(raised, OperationalError) or "psycopg" not in sys.modules:
+        return None  # a desk with SQLite has not loaded PostgreSQL's client
+    from desk.storage.postgres_servers import away_error
+
+    return away_error(raised.__cause__)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ class Database(Section, frozen=True):
 
     kind: Literal["sqlite", "postgresql"] = "sqlite"
     host: str = ""
-    port: Port = 5432
+    """One server, or the primary and its standbys, with commas between them."""
+    port: Port | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,4}(,[1-9][0-9]{0,4})*\Z")] = 5432
+    """One for all servers, or one for each, with commas between them."""
     name: str = "doorward_desk"
     user: str = "doorward_desk"
     password_file: Path | None = None
@@ -228,9 +230,7 @@ def cross_field_errors(config: DeskConfig) -> Iterator[CrossFieldError]:
     if web.tls == "proxy" and web.host not in _LOOPBACK:
         remedy = "Let the proxy reach the desk on 127.0.0.1, or set tls to 'files'."
         yield CrossFieldError(("web", "host"), "behind a proxy the desk speaks plain HTTP, on loopback only.", remedy)
-    if config.database.kind == "postgresql" and not config.database.host:
-        remedy = "Write the name of the server, or the folder of its socket."
-        yield CrossFieldError(("database", "host"), "PostgreSQL needs a host.", remedy)
+    yield from _database_errors(config.database)
     yield from _storage_errors(config.storage)
     yield from _mail_errors(config.mail)
     for index, provider in enumerate(config.oidc):
@@ -241,6 +241,18 @@ def cross_field_errors(config: DeskConfig) -> Iterator[CrossFieldError]:
             remedy = 'Write the domains of its people, for example email_domains = ["rijnstad.example"].'
             problem = "with several providers, each one could sign in the people of the others."
             yield CrossFieldError(("oidc", index, "email_domains"), problem, remedy)
+
+
+def _database_errors(database: Database) -> Iterator[CrossFieldError]:
+    if database.kind != "postgresql":
+        return
+    hosts, ports = database.host.split(","), str(database.port).split(",")
+    if not all(each.strip() for each in hosts):
+        remedy = "Write the name of the server, or the folder of its socket. Several names have commas between them."
+        yield CrossFieldError(("database", "host"), "PostgreSQL needs a host.", remedy)
+    if len(ports) not in (1, len(hosts)):
+        remedy = 'Write one port for all servers, or one for each, for example "5432,5433".'
+        yield CrossFieldError(("database", "port"), f"there are {len(hosts)} hosts and {len(ports)} ports.", remedy)
 
 
 def _storage_errors(storage: Storage) -> Iterator[CrossFieldError]:

@@ -10,6 +10,7 @@ import datetime
 from collections.abc import Iterator
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Max, Model, Q, Sum
 from django.utils import timezone
@@ -20,11 +21,17 @@ from desk.asking.models import Draft
 from desk.cases.models import Answer, SignedRequest
 from desk.people.models import Organisation
 from desk.receiving.models import Notice, Receiver
+from desk.storage.shared_stores import servers_at
 from desk.tips.models import Tip
 
 __all__ = ["page", "page_of_thread"]
 
 _PREFIX: Final = "doorward_desk_"
+_REPLICATION: Final = """
+SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), count(*), current_setting('synchronous_standby_names'),
+  max(pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn))
+FROM pg_stat_replication
+"""
 
 
 def page() -> str:
@@ -65,6 +72,24 @@ def _figures(now: datetime.datetime) -> Iterator[Metric]:
     yield _one("tips", "Tips of people.", Tip.objects.count())
     failing = WebHook.objects.filter(Q(failures__gt=0) | Q(stopped_at__isnull=False)).count()
     yield _one("hooks_failing", "Web hooks that failed at the last delivery, or were given up.", failing)
+    if connection.vendor == "postgresql":
+        yield from _replication()
+
+
+def _replication() -> Iterator[Metric]:
+    """The standbys as the primary sees them. Their lag needs the right `pg_monitor`, and is left out without it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_REPLICATION)
+        timeline, standbys, waits_for, lag = cursor.fetchone()
+    database = settings.DATABASES["default"]
+    servers = servers_at(database["HOST"], database["PORT"]).count
+    yield _one("database_servers", "Servers of PostgreSQL in desk.toml.", servers)
+    yield _one("database_standbys", "Standbys that are connected to the primary.", standbys)
+    yield _one("database_commits_wait", "1 if a commit waits for a standby, else 0.", bool(waits_for))
+    yield _one("database_timeline", "Timeline of the primary: one more after each promotion.", int(timeline, 16))
+    if lag is not None:
+        words = "Bytes of the log that the slowest standby has not on its disk."
+        yield _one("database_standby_lag_bytes", words, max(0, lag))
 
 
 def _by_state(model: type[Model], name: str, words: str, states: Any, field: str = "state") -> Metric:

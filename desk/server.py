@@ -27,6 +27,7 @@ from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
 from desk.reminders.mailer import reminder_mailer
 from desk.storage.shared_parts import check_storage
+from desk.storage.shared_stores import watched_servers
 from desk.trust.root_publisher import root_publisher
 
 __all__ = ["run"]
@@ -53,6 +54,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     try:
         metrics.start()
         with (
+            watched_servers(),
             Supervisor(worker_of, open_bus),
             hook_sender(),
             tip_relay(),

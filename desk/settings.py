@@ -101,13 +101,16 @@ def _database() -> dict[str, Any]:
         options = {"init_command": pragmas, "transaction_mode": "IMMEDIATE", "timeout": 20}
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA / "desk.sqlite3", "OPTIONS": options}
     password = chosen.password_file.read_text().strip() if chosen.password_file else ""
+    from desk.storage.postgres_servers import LIMITS  # PostgreSQL's client stays unloaded beside SQLite
+
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "desk.storage.postgres_backend",
         "HOST": chosen.host,
         "PORT": chosen.port,
         "NAME": chosen.name,
         "USER": chosen.user,
         "PASSWORD": password,
+        "OPTIONS": dict(LIMITS),
     }
 
 

@@ -21,3 +21,4 @@ urlpatterns = [
     path("", include("desk.api.urls")),
     path("api/v1/", api.urls),
 ]
+handler500 = "desk.people.error_views.server_error"

@@ -31,6 +31,7 @@ from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
 from desk.storage.postgres_notes import WORKERS_KEY, PostgresNotes
 from desk.storage.shared_parts import check_storage
+from desk.storage.shared_stores import watched_servers
 
 __all__ = ["run_worker", "worker", "worker_folder"]
 
@@ -96,7 +97,7 @@ def run_worker(config: DeskConfig, stop: threading.Event, say: Callable[[str], o
         check_storage(config.storage)
     except NetworkError as error:
         say(str(error))
-    with Supervisor(worker_of, open_bus):
+    with watched_servers(), Supervisor(worker_of, open_bus):
         say(f"The worker {config.broker.worker} receives (stop: Ctrl-C).")
         stop.wait()
 

@@ -1,4 +1,7 @@
-"""A real PostgreSQL for tests, in a temporary folder, over a Unix socket. It can be killed and started again."""
+"""A real PostgreSQL for tests, in a temporary folder, over a Unix socket. It can be killed and started again.
+
+`postgres_pair` is a primary and a standby, for which each commit waits. `PostgresServer.promote` makes it the primary.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-__all__ = ["PostgresServer", "postgres_programs", "postgres_server"]
+__all__ = ["PostgresServer", "postgres_pair", "postgres_programs", "postgres_server", "postgres_standby"]
 
 _USER = "nobody"
 """PostgreSQL refuses to run as root."""
@@ -64,6 +67,33 @@ class PostgresServer:
         )
         with (self._folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 127.0.0.0/8 trust\n")
+
+    def copy(self, primary: PostgresServer) -> None:
+        """Makes this server a standby of `primary`, as docs/desk.md says. Its own data is deleted."""
+        shutil.rmtree(self._folder / "data", ignore_errors=True)
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, _USER)
+        command = [postgres_programs() / "pg_basebackup", "-D", self._folder / "data", "-d", primary.address]
+        subprocess.run(
+            [*command, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"],
+            check=True, capture_output=True, cwd="/", **self._as_user(),
+        )  # fmt: skip
+
+    def let_commits_wait(self) -> None:
+        """Lets each commit wait for a standby, and waits until one has all commits of before."""
+        deadline = time.monotonic() + _PATIENCE_S
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            (now,) = connection.execute("SELECT pg_current_wal_lsn()").fetchone() or ()
+            caught_up = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND flush_lsn >= %s::pg_lsn"
+            while connection.execute(caught_up, (now,)).fetchone() is None:
+                assert time.monotonic() < deadline, "no standby follows"
+                time.sleep(0.05)
+
+    def promote(self) -> None:
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
 
     def start(self) -> None:
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
@@ -122,3 +152,27 @@ def postgres_server(addresses: Sequence[str] = (), port: int = 5432, connections
     finally:
         server.stop()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def postgres_standby(
+    primary: PostgresServer, addresses: Sequence[str] = (), port: int = 5432, connections: int = 20
+) -> Iterator[PostgresServer]:
+    """Yields a standby of `primary`. Each commit waits for it."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    standby = PostgresServer(folder, addresses, port, connections)
+    try:
+        standby.copy(primary)
+        standby.start()
+        primary.let_commits_wait()
+        yield standby
+    finally:
+        standby.stop()
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def postgres_pair() -> Iterator[tuple[PostgresServer, PostgresServer]]:
+    """Yields a primary and its standby. Each commit of the primary waits for the standby."""
+    with postgres_server() as primary, postgres_standby(primary) as standby:
+        yield primary, standby

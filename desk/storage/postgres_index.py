@@ -19,6 +19,7 @@ from psycopg import sql
 
 from agent.clients.requester.folder_index import IndexConnection, IndexedTable
 from agent.errors import ConfigurationError, NetworkError, StorageError
+from desk.storage.postgres_servers import PostgresServers, away_error
 
 __all__ = ["PostgresIndex", "lock_of"]
 
@@ -35,11 +36,20 @@ class PostgresIndex:
     Any thread may use it, one at a time. A lost connection is opened again once for each use. If the answer to a commit
     was lost with it, the transaction runs twice, which each transaction of the index may.
 
+    `servers`: find the primary among the hosts of the address. Without them it has one host.
+
     `session`: the connection is opened once. When it is lost, each use raises `NetworkError` (`PostgresClaims`).
     """
 
     def __init__(
-        self, address: str, schema: str, folder: Path, tables: Sequence[IndexedTable], *, session: bool = False
+        self,
+        address: str,
+        schema: str,
+        folder: Path,
+        tables: Sequence[IndexedTable],
+        *,
+        session: bool = False,
+        servers: PostgresServers | None = None,
     ) -> None:
         if not _SCHEMA.fullmatch(schema):
             raise ConfigurationError(f"'{schema}' cannot name a schema.", remedy="Use a-z, 0-9 and _.")
@@ -48,9 +58,12 @@ class PostgresIndex:
         self._folder = folder
         self._tables = tables
         self._session = session
+        self._servers = servers
         self._guard = threading.RLock()
         self._connection: psycopg.Connection[Any] | None = None
         self._is_lost = False
+        self._epoch: object = None
+        """That of the connection (`PostgresServers.epoch`)."""
         self._depth = 0
         self.rebuilt = ""
 
@@ -77,6 +90,7 @@ class PostgresIndex:
     def check(self) -> None:
         """Raises `NetworkError` if a session is lost. Asks the server only if it has sent something unasked."""
         with self._guard:
+            self._leave_old_primary()
             if self._is_lost:
                 raise self._lost()
             connection = self._connection
@@ -90,7 +104,14 @@ class PostgresIndex:
                 self._connection = None
                 self._is_lost = self._session
 
+    def _leave_old_primary(self) -> None:
+        """Closes the connection if a standby was promoted since it was opened."""
+        if self._servers is not None and self._connection is not None and self._epoch != self._servers.epoch:
+            self.close()
+
     def _once(self, act: Callable[[IndexConnection], _Result]) -> _Result:
+        if not self._depth:
+            self._leave_old_primary()
         if self._is_lost:
             raise self._lost()
         self._depth += 1
@@ -110,7 +131,7 @@ class PostgresIndex:
             return StorageError(f"PostgreSQL: {error}.", remedy="Free some space on the database server.")
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             self._is_lost = self._session
-            return NetworkError(f"PostgreSQL does not answer: {said}.", remedy="Check that it runs, and its address.")
+            return away_error(error)
         return StorageError(f"PostgreSQL: {said}.", remedy="Read the log of the server.")
 
     def _lost(self) -> NetworkError:
@@ -120,7 +141,7 @@ class PostgresIndex:
         )
 
     def _opened(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(self._address, autocommit=True)
+        connection = self._connected()
         try:
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
@@ -129,6 +150,15 @@ class PostgresIndex:
         except BaseException:
             connection.close()
             raise
+        return connection
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._servers is None:
+            return psycopg.connect(self._address, autocommit=True)
+        connection = self._servers.connect(
+            lambda place: psycopg.connect(self._address, host=place.host, port=place.port, autocommit=True)
+        )
+        self._epoch = self._servers.epoch
         return connection
 
     def _make(self, connection: psycopg.Connection[Any]) -> None:

@@ -62,6 +62,9 @@ client_secret_file = "oidc.secret"
         ('[web]\nhost = "0.0.0.0"\ntls = "proxy"', "line 2, web.host", "127.0.0.1"),
         ('[web]\ntls = "files"', "line 2, web.tls", "certificate"),
         ('[database]\nkind = "postgresql"', "", "server"),
+        ('[database]\nkind = "postgresql"\nhost = "a,,b"', "line 3, database.host", "commas"),
+        ('[database]\nkind = "postgresql"\nhost = "a,b"\nport = "1,2,3"', "line 4, database.port", "5432,5433"),
+        ('[database]\nkind = "postgresql"\nhost = "a"\nport = "0"', "line 4, database.port", ""),
         (f"{PROVIDER}\n{PROVIDER}", "oidc", "email_domains"),
     ],
 )

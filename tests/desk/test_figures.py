@@ -22,6 +22,11 @@ from tests.desk.served import served_desk
 
 GRAFANA = Path(__file__).resolve().parents[2] / "config" / "grafana" / "desk.json"
 LINE = re.compile(r"(?m)^(doorward_desk_[a-z_]+)(?:\{[a-z]+=\"([a-z ]+)\"\})? ([0-9.]+)$")
+ON_POSTGRESQL = {
+    f"doorward_desk_database_{name}"
+    for name in ("commits_wait", "servers", "standby_lag_bytes", "standbys", "timeline")
+}
+"""Figures of a desk with PostgreSQL (`tests/desk/storage/test_postgres_servers.py`)."""
 SECRET = ("Rijnstad", "rijnstad", "Secret case", "2026-17", "Elm Street", "ed25519", "cd" * 16)
 
 
@@ -74,7 +79,7 @@ def test_a_legal_hold_is_no_overdue_deletion(filled: Agency) -> None:
 
 def test_the_dashboard_asks_for_figures_that_there_are_and_for_each_of_them(filled: Agency) -> None:
     asked = set(re.findall("doorward_desk_[a-z_]+", GRAFANA.read_text()))
-    assert asked == {name for name, _ in found(figures.page())}
+    assert asked == {name for name, _ in found(figures.page())} | ON_POSTGRESQL
     panels = json.loads(GRAFANA.read_text())["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
 

@@ -24,14 +24,14 @@ import psycopg
 from agent.errors import NetworkError
 from agent.wire.topics import cell_of
 from tests.desk.waiting import patiently
-from tests.postgres import PostgresServer, postgres_server
+from tests.scale.database import Database, database_addresses
 from tests.scale.promises import Outcome
 from tests.scale.shards import ROOT, Shard
 from tests.scale.store import Store, store_address
 from tests.scale.trust_root import TrustRoot
 from tests.seaweed import ACCESS_KEY, SECRET_KEY, _free_port
 
-__all__ = ["AGENCY", "BUCKET", "NEIGHBOURHOOD", "DeskSide", "Worker", "copied", "database_address"]
+__all__ = ["AGENCY", "BUCKET", "NEIGHBOURHOOD", "DeskSide", "Worker", "copied"]
 
 AGENCY, NEIGHBOURHOOD = "rijnstad-police", "kerkstraat"
 BUCKET = "desk"
@@ -77,8 +77,7 @@ class DeskSide:
     def __init__(self, folder: Path, ends: ExitStack, workers: int) -> None:
         folder.mkdir()
         self._folder = folder
-        addresses = [database_address(number) for number in range(workers + 1)]
-        self.postgres: PostgresServer = ends.enter_context(postgres_server(addresses, _free_port(), 30 + 20 * workers))
+        self.postgres = Database(ends, workers + 1, _free_port(), 30 + 20 * workers)
         self.store = Store(folder / "store", workers + 1)
         ends.callback(self.store.stop)
         self.store.start()
@@ -102,7 +101,7 @@ class DeskSide:
         secret.chmod(0o600)
         self._configuration = self._folder / "desk.toml"
         self._configuration.write_text(
-            f'data = "data"\n[database]\nkind = "postgresql"\nhost = "{database_address(0)}"\n'
+            f'data = "data"\n[database]\nkind = "postgresql"\nhost = "{",".join(database_addresses(0))}"\n'
             f'port = {self.postgres.port}\nname = "desk"\nuser = "desk"\n'
             f'[storage]\nkind = "s3"\nendpoint = "{self.store.endpoint(0)}"\nbucket = "{BUCKET}"\n'
             f'access_key = "{ACCESS_KEY}"\nsecret_key_file = "s3.secret"\nobject_lock = true\n'
@@ -158,9 +157,10 @@ class DeskSide:
             folder = self._folder / name
             self._command("worker-folder", name, str(folder))
             written = (folder / "desk.toml").read_text()
-            for address_of in (store_address, database_address):
-                assert address_of(0) in written, written
-                written = written.replace(address_of(0), address_of(number))
+            for address_of in (lambda of: [store_address(of)], database_addresses):
+                for of_desk, of_worker in zip(address_of(0), address_of(number), strict=True):
+                    assert of_desk in written, written
+                    written = written.replace(of_desk, of_worker)
             (folder / "desk.toml").write_text(written)
             for of in (AGENCY, NEIGHBOURHOOD):
                 request = folder / f"{of}.{name}.csr"
@@ -296,11 +296,6 @@ class DeskSide:
         )  # fmt: skip
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)
-
-
-def database_address(client: int) -> str:
-    """Returns the database's address for this client: 0 is the desk, and worker n has n."""
-    return f"127.0.4.{client + 1}"
 
 
 def copied(logs: Sequence[Path], target: Path) -> None:

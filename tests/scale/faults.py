@@ -2,8 +2,9 @@
 systemd or an operator brings it back.
 
 Killed: a broker, its digest service, a worker, the database's primary, each process of the store, and some whole
-agents. Cut: a shard from all, a worker from the store, and a worker from the database. Cuts need a network namespace of
-this run (`run`), so that the rules of nftables touch nothing else.
+agents. The primary comes back, or its standby is promoted, and sometimes the old primary then comes back as one by
+mistake. Cut: a shard from all, a worker from the store, and a worker from the database. Cuts need a network namespace
+of this run (`run`), so that the rules of nftables touch nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from tests.scale.desk_side import DeskSide, Worker, database_address
+from tests.scale.database import database_addresses
+from tests.scale.desk_side import DeskSide, Worker
 from tests.scale.promises import Book
 from tests.scale.shards import Shard
 from tests.scale.store import Program, store_address
@@ -78,7 +80,8 @@ class Killer:
 
     def _of_desk(self, *, cuts: bool) -> list[Fault]:
         store, workers = self._desk.store, self._desk.workers
-        made = [Fault("database", "", self._database)]
+        restarted = Fault("database", "", self._database)
+        made = [restarted, Fault("database, standby promoted", "", self._promote, busy=restarted.busy)]
         made += [Fault("worker", str(each), partial(self._restart, each), partial(_tend, each)) for each in workers]
         for kind, programs in (
             ("volume server", store.volumes), ("gateway of the store", store.gateways), ("filer", [store.filer]),
@@ -89,8 +92,10 @@ class Killer:
                 for number, each in enumerate(programs)
             ]
         for each in workers if cuts else ():
-            for of, address in (("store", store_address(each.number)), ("database", database_address(each.number))):
-                made.append(Fault(f"cut of a worker from the {of}", str(each), partial(self._cut, address)))
+            for of, addresses in (
+                ("store", [store_address(each.number)]), ("database", database_addresses(each.number)),
+            ):  # fmt: skip
+                made.append(Fault(f"cut of a worker from the {of}", str(each), partial(self._cut, *addresses)))
         return made
 
     def run(self, until_s: float, most: int, pause_s: tuple[float, float], stop: threading.Event) -> None:
@@ -187,15 +192,20 @@ class Killer:
         self._away(_AWAY_S)
         self._desk.postgres.start()
 
+    def _promote(self) -> None:
+        by_mistake = self._uniform(0, 1) < 0.5
+        self._desk.postgres.fail_over(partial(self._away, _AWAY_S), by_mistake=by_mistake)
+
     def _cut_shard(self, shard: Shard) -> None:
         self._begin(shard)
         self._cut(shard.host)
         self._end(shard)
 
-    def _cut(self, address: str) -> None:
-        _nft("add element", f"cut {{ {address} }}")
+    def _cut(self, *addresses: str) -> None:
+        elements = f"cut {{ {', '.join(addresses)} }}"
+        _nft("add element", elements)
         self._away(_CUT_S)
-        _nft("delete element", f"cut {{ {address} }}")
+        _nft("delete element", elements)
 
     def _begin(self, shard: Shard) -> None:
         """A broker may be killed while its network is cut: the outage lasts until both are over."""

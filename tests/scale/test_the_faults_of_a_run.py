@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,12 @@ class Server:
 
     def ended(self) -> bool:
         return self.ends
+
+    def fail_over(self, away: Callable[[], None], *, by_mistake: bool) -> None:
+        assert by_mistake in (False, True)
+        self.kill()
+        away()
+        self.start()
 
     kill_digest, start_digest = kill, start
 

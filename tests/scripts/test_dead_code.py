@@ -23,6 +23,7 @@ CALLED_BY_LIBRARIES = {
     "PeopleConfig": "Django",
     "app_name": "Django",
     "generate_authenticator_name": "allauth",
+    "handler500": "Django",
     "get_redirect_url": "Django",
     "is_open_for_signup": "allauth",
     "is_reauthentication_required": "allauth",

@@ -26,6 +26,7 @@ from agent.core.transfer import TransferOutcome
 from agent.errors import NetworkError
 from agent.wire.disclosures import PartKind
 from agent.wire.fields import Kind
+from desk.storage.postgres_servers import PostgresServers
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, gops, house, question
 from tests.clients.requester.doors import Door, TestClock
 from tests.clients.requester.house import House
@@ -49,16 +50,21 @@ def server() -> Iterator[PostgresServer]:
 class Agency:
     """An organisation with two workers and a web process, and one shared store."""
 
-    def __init__(self, server: PostgresServer, folder: Path, broker: FakeBroker, clock: TestClock) -> None:
+    def __init__(
+        self, server: PostgresServer, folder: Path, broker: FakeBroker, clock: TestClock,
+        servers: PostgresServers | None = None,
+    ) -> None:  # fmt: skip
         self.server, self.broker, self.clock = server, broker, clock
         self._ends = ExitStack()
         self.store = folder / "store"
         first = Requester.create(folder / "first", "rijnstad-police", Kind.POLICE, ROOT_ID).folder
         self.schema = f"agency{abs(hash(str(folder))) % 10**12}"
-        self.web = self._ends.enter_context(opened(server.address, self.schema, first, self.parts()))
+        self.web = self._ends.enter_context(opened(server.address, self.schema, first, self.parts(), servers))
         self.ask("0")  # makes the key of the workers
         folders = copied_folder(first, "a"), copied_folder(first, "b")
-        self.a, self.b = (Worker(broker, clock, server.address, self.schema, each, self.parts) for each in folders)
+        self.a, self.b = (
+            Worker(broker, clock, server.address, self.schema, each, self.parts, servers) for each in folders
+        )
 
     def parts(self) -> FolderParts:
         return FolderParts(self.store)

@@ -17,6 +17,7 @@ from agent.clients.requester.sealed_parts import SealedParts
 from desk.storage.postgres_claims import PostgresClaims
 from desk.storage.postgres_index import PostgresIndex
 from desk.storage.postgres_notes import NOTE_TABLE, WORKERS_KEY, PostgresNotes
+from desk.storage.postgres_servers import PostgresServers
 from tests.clients.requester.doors import TestClock
 from tests.fake_bus import FakeBroker, FakeBus
 
@@ -39,9 +40,11 @@ def copied_folder(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def opened(address: str, schema: str, folder: Path, parts: SealedParts) -> Iterator[Requester]:
+def opened(
+    address: str, schema: str, folder: Path, parts: SealedParts, servers: PostgresServers | None = None
+) -> Iterator[Requester]:
     """The requester as a web process has it."""
-    index = PostgresIndex(address, schema, folder, (*indexed_tables(parts), NOTE_TABLE))
+    index = PostgresIndex(address, schema, folder, (*indexed_tables(parts), NOTE_TABLE), servers=servers)
     yield Requester.open(folder, None, index, parts, PostgresNotes(index, folder))
     index.close()
 
@@ -57,8 +60,9 @@ class Worker:
         schema: str,
         folder: Path,
         parts: Callable[[], SealedParts],
+        servers: PostgresServers | None = None,
     ) -> None:
-        self._broker, self._clock, self._parts = broker, clock, parts
+        self._broker, self._clock, self._parts, self._servers = broker, clock, parts, servers
         self._place = address, schema, folder
         self.news: list[ReceiverEvent] = []
         self.limits = ReceivingLimits(free_bytes=0, per_device_and_request=1000, share=1.0)
@@ -69,7 +73,8 @@ class Worker:
     def begin(self) -> None:
         address, schema, folder = self._place
         parts: Any = self._parts()
-        self.index = PostgresIndex(address, schema, folder, (*indexed_tables(parts), NOTE_TABLE), session=True)
+        tables = (*indexed_tables(parts), NOTE_TABLE)
+        self.index = PostgresIndex(address, schema, folder, tables, session=True, servers=self._servers)
         self.claims = PostgresClaims(self.index)
         self.requester = Requester.open(folder, None, self.index, parts, PostgresNotes(self.index, folder), self.claims)
         self.bus = FakeBus(self._broker, self.requester.id)

@@ -1,0 +1,61 @@
+"""`doorward-desk database`: which server of PostgreSQL is the primary, and what would lose an acknowledged answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import click
+from django.conf import settings
+
+from agent.errors import ConfigurationError
+from desk.storage.postgres_servers import DatabasePlace, Server
+from desk.storage.shared_stores import database_address, servers_at
+
+__all__ = ["database", "report"]
+
+
+@click.command("database")
+def database() -> None:
+    """Say which server of PostgreSQL is the primary. Exit status 1 if a fault would lose what was acknowledged."""
+    address = database_address()
+    if address is None:
+        raise ConfigurationError("The database of this desk is a file.", remedy="See [database] in desk.toml.")
+    import psycopg
+
+    chosen = settings.DATABASES["default"]
+    servers = servers_at(chosen["HOST"], chosen["PORT"])
+    lines, problems = report(
+        servers.look(lambda place: psycopg.connect(address, host=place.host, port=place.port, autocommit=True))
+    )
+    for line in (*lines, *(f"Problem: {problem}" for problem in problems)):
+        click.echo(line)
+    sys.exit(1 if problems else 0)
+
+
+def report(found: Iterable[tuple[DatabasePlace, Server | str]]) -> tuple[list[str], list[str]]:
+    """Returns a line for each server, and the problems with what to do."""
+    lines, problems, primaries = [], [], []
+    count = 0
+    for place, server in found:
+        count += 1
+        if isinstance(server, str):
+            lines.append(f"{place}  does not answer: {server}")
+            problems.append(f"{place} does not answer. Start it, or take it out of [database] host.")
+        elif not server.takes_writes:
+            lines.append(f"{place}  standby")
+        else:
+            waits = f"for {server.waits_for}" if server.waits_for else "for no standby"
+            lines.append(f"{place}  primary on timeline {server.timeline}, commits wait {waits}")
+            primaries.append((server, place))
+    if not primaries:
+        problems.append("no server takes writes. Promote the standby that has all commits (docs/desk.md).")
+    elif len(primaries) > 1:
+        newest = max(primaries, key=lambda each: each[0].timeline)[1]
+        problems.append(f"{len(primaries)} servers take writes. Stop all but {newest}, and make them its standbys.")
+    elif count > 1 and not primaries[0][0].waits_for:
+        problems.append(
+            "a promoted standby may lack acknowledged answers. Set synchronous_standby_names on the primary as soon as "
+            "a standby follows it."
+        )
+    return lines, problems

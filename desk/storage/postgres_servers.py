@@ -1,0 +1,313 @@
+"""The servers of PostgreSQL that `[database] host` names: which one is the primary, and which one was replaced.
+
+A connection goes to the server that takes writes. Each promotion of a standby begins a new timeline, and the highest
+one that this machine has used is in `data/database.json`. A server on a lower timeline is an old primary that came
+back: its commits would be lost, so it is refused. All servers are asked before the first connection, and whenever the
+one in use fails: the highest timeline wins. Decision 0082 says what else must keep an old primary away.
+
+Source: PostgreSQL 17, section 26.3 (failover) and section 26.2.8 (synchronous replication).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeGuard
+
+import msgspec
+import psycopg
+import structlog
+
+from agent.errors import NetworkError, StorageError
+from agent.platform import files
+from agent.wire.prepared import PreparedMeta
+
+__all__ = [
+    "LIMITS",
+    "DatabasePlace",
+    "PostgresServers",
+    "ReplacedServerError",
+    "Server",
+    "away_error",
+    "forget_servers",
+    "places_of",
+]
+
+_NOTE: Final = "database.json"
+_NOTE_BYTES: Final = 4096
+_MOST_CLUSTERS: Final = 8
+"""Clusters in the note. A desk gets another one with a restore, or with a new major version."""
+_ALIVE: Final = {"idle": 4, "interval": 3, "count": 2}
+"""TCP keepalive, in seconds and tries: a server that lost its power is noticed after 10 s, and a machine that lost its
+power gives its claims up after 10 s. While it holds that to publish, no other worker does, and a doorbell must hear a
+request within 60 s."""
+_UNANSWERED_MS: Final = 10_000
+_CONNECT_S: Final = 4
+LIMITS: Final = {
+    "connect_timeout": str(_CONNECT_S),
+    "tcp_user_timeout": str(_UNANSWERED_MS),
+    **{f"keepalives_{name}": str(value) for name, value in _ALIVE.items()},
+    "options": " ".join(
+        f"-c {name}={value}"
+        for name, value in (
+            *((f"tcp_keepalives_{name}", value) for name, value in _ALIVE.items()),
+            ("tcp_user_timeout", _UNANSWERED_MS),
+        )
+    ),
+}
+"""Parameters of each connection (libpq). There is no `statement_timeout`: a commit that waits for a standby counts as
+done if it is cancelled."""
+_LOOK: Final = """
+SELECT
+  CASE WHEN pg_is_in_recovery() THEN '' ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END,
+  (SELECT system_identifier::text FROM pg_control_system()),
+  current_setting('transaction_read_only'),
+  current_setting('synchronous_standby_names'),
+  set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply')
+    THEN current_setting('synchronous_commit') ELSE 'on' END, false)
+"""
+"""The file that is written now names the timeline. `pg_control_checkpoint` names that of the last checkpoint, which is
+the old one for some time after a promotion. A commit is durable before it is acknowledged, whatever the default of the
+server is."""
+_log: Final = structlog.get_logger(__name__)
+
+Open = Callable[["DatabasePlace"], psycopg.Connection[Any]]
+"""Opens a connection to one server. Raises `psycopg.OperationalError`."""
+
+
+class ReplacedServerError(psycopg.OperationalError):
+    """This server was the primary once. A standby was promoted since then."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabasePlace:
+    """One server: a host name, an address, or the folder of a socket."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Whether a server takes writes, and its place in the history of its cluster."""
+
+    cluster: str
+    timeline: int
+    """0 for a standby."""
+    takes_writes: bool
+    waits_for: str
+    """The standbys for which a commit waits (`synchronous_standby_names`). Empty: for none."""
+
+
+class _Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=PreparedMeta):
+    """Clusters and their highest timelines, in the order in which the desk used them. The last one is in use."""
+
+    clusters: tuple[tuple[str, int], ...] = ()
+
+
+def places_of(host: str, port: int | str) -> tuple[DatabasePlace, ...]:
+    """Returns the servers of a setting in libpq's form: `a,b` and one port, or a port for each. Raises `ValueError`."""
+    hosts = [each.strip() for each in host.split(",")]
+    ports = [int(each) for each in str(port).split(",")]
+    if len(ports) == 1:
+        ports *= len(hosts)
+    if not all(hosts) or len(ports) != len(hosts):
+        raise ValueError(host, port)
+    return tuple(DatabasePlace(*each) for each in zip(hosts, ports, strict=True))
+
+
+class PostgresServers:
+    """The servers of one desk. Any thread may use it.
+
+    `data`: folder of the note. Without that folder nothing is noted.
+    """
+
+    def __init__(self, places: Sequence[DatabasePlace], data: Path) -> None:
+        self._places = tuple(places)
+        self._data = data
+        self._guard = threading.Lock()
+        self._chosen: DatabasePlace | None = None
+        self._is_warned = False
+        self.epoch: tuple[str, int] = ("", 0)
+        """Cluster and timeline in use. A connection that was opened in another epoch may be to an old primary."""
+
+    @property
+    def count(self) -> int:
+        return len(self._places)
+
+    def connect(self, open_at: Open) -> psycopg.Connection[Any]:
+        """Returns a connection to the primary.
+
+        Raises `psycopg.OperationalError`, which names each server, and `ReplacedServerError` if only an old primary is
+        there.
+        """
+        chosen = self._chosen
+        if chosen is not None:
+            with contextlib.suppress(psycopg.OperationalError):
+                connection, server = _opened(chosen, open_at)
+                if server.takes_writes:
+                    with _closed_by_errors(connection):
+                        self._admit(chosen, server)
+                    return connection
+                connection.close()
+        return self._choose(open_at)
+
+    def watch(self, open_at: Open) -> None:
+        """Asks all servers, and goes over to one that was promoted while the old primary went on."""
+        in_use = self._in_use()
+        found = [
+            (_rank(server, in_use), place, server) for place, server in self.look(open_at) if _takes_writes(server)
+        ]
+        if found:
+            _, place, server = max(found, key=lambda each: each[0])
+            self._admit(place, server)
+            self._chosen = place
+
+    def look(self, open_at: Open) -> Iterator[tuple[DatabasePlace, Server | str]]:
+        """Yields what each server is, or why it does not answer."""
+        for place in self._places:
+            try:
+                connection, server = _opened(place, open_at)
+            except psycopg.Error as error:
+                yield place, _said(error)
+            else:
+                connection.close()
+                yield place, server
+
+    def _choose(self, open_at: Open) -> psycopg.Connection[Any]:
+        """Asks all servers. The one that takes writes on the highest timeline of the cluster in use is the primary."""
+        in_use = self._in_use()
+        best: tuple[tuple[bool, int], DatabasePlace, Server, psycopg.Connection[Any]] | None = None
+        said, failed = [], None
+        for place in self._places:
+            try:
+                connection, server = _opened(place, open_at)
+            except psycopg.Error as error:
+                failed = error
+                said.append(f"{place}: {_said(error)}")
+                continue
+            rank = _rank(server, in_use)
+            if not server.takes_writes:
+                said.append(f"{place}: it is a standby")
+            if not server.takes_writes or (best is not None and rank <= best[0]):
+                connection.close()
+                continue
+            if best is not None:
+                best[3].close()
+            best = rank, place, server, connection
+        if best is None:
+            self._chosen = None
+            if failed is not None and len(self._places) == 1:
+                raise failed  # it names the server
+            raise psycopg.OperationalError(f"no server takes writes. {'; '.join(said)}")
+        _, place, server, connection = best
+        self._chosen = None
+        with _closed_by_errors(connection):
+            self._admit(place, server)
+        self._chosen = place
+        self._warn(server)
+        return connection
+
+    def _in_use(self) -> str:
+        known = self._read()
+        return known.clusters[-1][0] if known.clusters else ""
+
+    def _admit(self, place: DatabasePlace, server: Server) -> None:
+        """Notes the server's timeline. Raises `ReplacedServerError` if a higher one was used."""
+        known = self._read()
+        if (not known.clusters or known.clusters[-1] != (server.cluster, server.timeline)) and self._data.is_dir():
+            self._write(place, server)
+        self.epoch = server.cluster, server.timeline
+
+    def _write(self, place: DatabasePlace, server: Server) -> None:
+        with (self._data / f"{_NOTE}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = self._read()
+            seen = dict(known.clusters)
+            if server.timeline < seen.get(server.cluster, 0):
+                raise ReplacedServerError(
+                    f"{place} is an old primary: it is on timeline {server.timeline}, and this desk has used timeline "
+                    f"{seen[server.cluster]}"
+                )
+            if server.cluster in seen and known.clusters[-1][0] != server.cluster:
+                raise ReplacedServerError(f"{place} is of a cluster that this desk has left for another one")
+            if known.clusters and server.cluster not in seen:
+                _log.warning("another cluster of PostgreSQL", place=str(place))
+            seen[server.cluster] = server.timeline
+            note = _Note(tuple(seen.items())[-_MOST_CLUSTERS:])
+            files.write(self._data / _NOTE, msgspec.json.encode(note))
+
+    def _read(self) -> _Note:
+        path = self._data / _NOTE
+        data = files.read_if_there(path, _NOTE_BYTES) if self._data.is_dir() else None
+        if data is None:
+            return _Note()
+        try:
+            return msgspec.json.decode(data, type=_Note)
+        except msgspec.DecodeError as error:
+            raise StorageError(
+                f"{path} is damaged.",
+                remedy="Make sure that no old primary of PostgreSQL runs, then delete the file.",
+            ) from error
+
+    def _warn(self, server: Server) -> None:
+        """Says once that a promoted standby could lack what was acknowledged."""
+        with self._guard:
+            is_new, self._is_warned = not self._is_warned, True
+        if is_new and self.count > 1 and not server.waits_for:
+            _log.warning("commits wait for no standby", remedy="Set synchronous_standby_names, or read docs/desk.md.")
+
+
+def _rank(server: Server, in_use: str) -> tuple[bool, int]:
+    return server.cluster == in_use, server.timeline
+
+
+def _takes_writes(found: Server | str) -> TypeGuard[Server]:
+    return not isinstance(found, str) and found.takes_writes
+
+
+def _opened(place: DatabasePlace, open_at: Open) -> tuple[psycopg.Connection[Any], Server]:
+    """Returns a connection whose commits are durable before they are acknowledged, and what its server is."""
+    connection = open_at(place)
+    with _closed_by_errors(connection):
+        row = connection.execute(_LOOK).fetchone()
+        connection.commit()  # a setting of a transaction that is rolled back would be undone
+    timeline, cluster, read_only, waits_for, _ = row or ("", "", "on", "", "")
+    return connection, Server(cluster, int(timeline or "0", 16), timeline != "" and read_only == "off", waits_for)
+
+
+@contextlib.contextmanager
+def _closed_by_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+
+
+def forget_servers(data: Path) -> None:
+    """Lets this machine connect to a database that was put back from a backup."""
+    (data / _NOTE).unlink(missing_ok=True)
+
+
+def away_error(error: BaseException | None) -> NetworkError:
+    """Returns what a person reads about a database that is out of reach, or is an old primary."""
+    said = _said(error)
+    if isinstance(error, ReplacedServerError):
+        return NetworkError(
+            f"PostgreSQL: {said}.",
+            remedy="Stop that server and make it a standby of the new primary. "
+            "If you put it back from a backup: doorward-desk restored.",
+        )
+    return NetworkError(f"PostgreSQL does not answer: {said}.", remedy="Check that it runs, and its address.")
+
+
+def _said(error: BaseException | None) -> str:
+    return " ".join(str(error).split()).removesuffix(".")

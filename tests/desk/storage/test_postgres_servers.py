@@ -1,0 +1,324 @@
+"""A primary of PostgreSQL and its standby: the primary dies while an answer arrives, and comes back by mistake."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from agent.clients.requester.sequence_numbers import SequenceCounter
+from agent.errors import NetworkError, StorageError
+from desk import cli, figures
+from desk.storage import shared_stores
+from desk.storage.database_command import report
+from desk.storage.postgres_backend.base import DatabaseWrapper
+from desk.storage.postgres_index import PostgresIndex
+from desk.storage.postgres_servers import (
+    LIMITS,
+    DatabasePlace,
+    PostgresServers,
+    ReplacedServerError,
+    Server,
+    forget_servers,
+    places_of,
+)
+from tests.clients.requester.conftest import gops, house
+from tests.clients.requester.doors import TestClock
+from tests.clients.requester.house import House
+from tests.clients.requester.test_receiving_service import broker, clock
+from tests.desk.storage.test_workers import Agency, door_of, play, require_whole_and_once
+from tests.fake_bus import FakeBroker
+from tests.postgres import PostgresServer, postgres_pair
+
+__all__ = ["broker", "clock", "gops", "house"]
+
+OURS, OTHER = "7713609342307113383", "7713609342307110000"
+
+
+# -- which server is the primary ---------------------------------------------------------------------------------------
+
+
+class Cluster:
+    """Servers by port, which answer the question of a new connection, and how often each was asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.servers: dict[int, Server | None] = {}
+        self.asked: list[int] = []
+        self.open: list[int] = []
+        self.folder = folder
+
+    def begin(self, **servers: tuple[str, int] | None) -> PostgresServers:
+        """Returns what a process has at its start."""
+        for number, (name, each) in enumerate(servers.items()):
+            assert name == "ab"[number]
+            self.servers[number] = each and Server(*each, bool(each[1]), "")
+        return PostgresServers(places_of("a,b", "0,1"), self.folder)
+
+    def connect(self, place: DatabasePlace) -> Any:
+        self.asked.append(place.port)
+        server = self.servers[place.port]
+        if server is None:
+            raise psycopg.OperationalError("connection refused")
+        self.open.append(place.port)
+        row = f"{server.timeline:08X}" if server.timeline else "", server.cluster, "off", "", "on"
+        return SimpleNamespace(
+            place=place,
+            execute=lambda _query: SimpleNamespace(fetchone=lambda: row),
+            commit=lambda: None,
+            close=lambda: self.open.remove(place.port),
+        )
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+def test_a_standby_is_asked_and_left_and_the_primary_is_used_from_then_on(cluster: Cluster) -> None:
+    servers = cluster.begin(a=(OURS, 0), b=(OURS, 1))
+    assert str(servers.connect(cluster.connect).place) == "b:1"  # type: ignore[attr-defined]
+    servers.connect(cluster.connect)
+    assert (cluster.asked, cluster.open) == ([0, 1, 1], [1, 1])
+
+
+def test_all_servers_are_asked_again_once_the_primary_is_away_or_was_made_a_standby(cluster: Cluster) -> None:
+    for gone in (None, (OURS, 0)):
+        servers = cluster.begin(a=(OURS, 3), b=(OURS, 0))
+        forget_servers(cluster.folder)
+        assert servers.connect(cluster.connect).place.port == 0  # type: ignore[attr-defined]
+        cluster.begin(a=gone, b=(OURS, 4))
+        assert servers.connect(cluster.connect).place.port == 1  # type: ignore[attr-defined]
+
+
+def test_of_two_servers_that_take_writes_the_one_that_was_promoted_last_is_used(cluster: Cluster) -> None:
+    assert cluster.begin(a=(OURS, 1), b=(OURS, 2)).connect(cluster.connect).place.port == 1  # type: ignore[attr-defined]
+    assert cluster.open == [1], "no connection to the other one is left"
+    assert cluster.begin(a=(OURS, 10), b=(OURS, 9)).connect(cluster.connect).place.port == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("b", [None, (OURS, 0)])
+def test_an_old_primary_is_refused_also_by_a_process_that_begins(cluster: Cluster, b: tuple[str, int] | None) -> None:
+    cluster.begin(a=None, b=(OURS, 2)).connect(cluster.connect)
+    servers, before = cluster.begin(a=(OURS, 1), b=b), list(cluster.open)
+    for _ in range(2):
+        with pytest.raises(ReplacedServerError, match=r"a:0 is an old primary.* timeline 1.* timeline 2"):
+            servers.connect(cluster.connect)
+    assert cluster.open == before
+    cluster.begin(a=(OURS, 1), b=(OURS, 2))
+    assert servers.connect(cluster.connect).place.port == 1  # type: ignore[attr-defined]
+
+
+def test_a_process_that_knew_the_old_primary_leaves_it_once_another_process_noted_a_promotion(
+    cluster: Cluster,
+) -> None:
+    servers = cluster.begin(a=(OURS, 1), b=(OURS, 0))
+    servers.connect(cluster.connect)
+    other = PostgresServers(places_of("a,b", "0,1"), cluster.folder)
+    cluster.begin(a=None, b=(OURS, 2))
+    other.connect(cluster.connect)
+    cluster.begin(a=(OURS, 1), b=(OURS, 2))
+    assert servers.connect(cluster.connect).place.port == 1  # type: ignore[attr-defined]
+
+
+def test_a_standby_that_was_promoted_beside_its_primary_is_found_and_the_primary_is_left(cluster: Cluster) -> None:
+    servers = cluster.begin(a=(OURS, 1), b=(OURS, 0))
+    servers.connect(cluster.connect)
+    servers.watch(cluster.connect)
+    assert servers.epoch == (OURS, 1)
+    cluster.begin(a=(OURS, 1), b=(OURS, 2))
+    assert servers.connect(cluster.connect).place.port == 0, "it is not known yet"  # type: ignore[attr-defined]
+    servers.watch(cluster.connect)
+    assert servers.epoch == (OURS, 2)
+    assert servers.connect(cluster.connect).place.port == 1  # type: ignore[attr-defined]
+    cluster.begin(a=None, b=None)
+    servers.watch(cluster.connect)
+    assert servers.epoch == (OURS, 2)
+
+
+def test_if_no_server_takes_writes_the_error_names_each_one(cluster: Cluster) -> None:
+    with pytest.raises(psycopg.OperationalError, match=r"a:0: connection refused; b:1: it is a standby"):
+        cluster.begin(a=None, b=(OURS, 0)).connect(cluster.connect)
+    found = dict(cluster.begin(a=None, b=(OURS, 0)).look(cluster.connect))
+    assert list(map(str, found)) == ["a:0", "b:1"]
+    assert list(found.values()) == ["connection refused", Server(OURS, 0, False, "")]
+    assert cluster.open == []
+
+
+def test_a_new_cluster_is_used_and_the_one_before_is_refused_until_it_is_put_back(cluster: Cluster) -> None:
+    cluster.begin(a=(OURS, 5), b=None).connect(cluster.connect)
+    cluster.begin(a=(OTHER, 1), b=None).connect(cluster.connect)
+    with pytest.raises(ReplacedServerError, match="left for another"):
+        cluster.begin(a=(OURS, 6), b=None).connect(cluster.connect)
+    both = cluster.begin(a=(OURS, 6), b=(OTHER, 1))
+    assert both.connect(cluster.connect).place.port == 1, "that of the cluster in use"  # type: ignore[attr-defined]
+    forget_servers(cluster.folder)
+    cluster.begin(a=(OURS, 4), b=None).connect(cluster.connect)
+
+
+def test_a_damaged_note_is_no_leave_to_use_an_old_primary(cluster: Cluster) -> None:
+    (cluster.folder / "database.json").write_text("{")
+    with pytest.raises(StorageError, match="damaged"):
+        cluster.begin(a=(OURS, 1), b=None).connect(cluster.connect)
+    assert cluster.open == []
+
+
+def test_a_process_without_a_data_folder_notes_nothing(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "missing")
+    cluster.begin(a=(OURS, 2), b=None).connect(cluster.connect)
+    assert not cluster.folder.exists()
+
+
+def test_one_port_counts_for_all_hosts() -> None:
+    assert [str(each) for each in places_of("/run/a, b.example", 5433)] == ["/run/a:5433", "b.example:5433"]
+    for hosts, ports in (("a,b,c", "1,2"), ("a,,b", 1), ("", 1)):
+        with pytest.raises(ValueError):  # noqa: PT011 (it has no words)
+            places_of(hosts, ports)
+
+
+def test_the_operator_reads_what_each_server_is_and_what_would_lose_an_answer() -> None:
+    a, b = places_of("a,b", "0,1")
+    waiting, alone, standby = Server(OURS, 2, True, "*"), Server(OURS, 2, True, ""), Server(OURS, 0, False, "")
+    lines, problems = report([(a, standby), (b, waiting)])
+    assert (lines, problems) == (["a:0  standby", "b:1  primary on timeline 2, commits wait for *"], [])
+    assert report([(a, alone)])[1] == [], "without a standby there is nothing to wait for"
+    for found, problem in (
+        ([(a, standby), (b, alone)], "may lack acknowledged answers"),
+        ([(a, standby), (b, standby)], "no server takes writes"),
+        ([(a, Server(OURS, 1, True, "*")), (b, waiting)], "Stop all but b:1"),
+        ([(a, "connection refused"), (b, waiting)], "a:0 does not answer"),
+    ):
+        (said,) = report(found)[1]  # type: ignore[arg-type]
+        assert problem in said
+
+
+# -- a real pair -------------------------------------------------------------------------------------------------------
+
+
+class Pair:
+    """A primary, which is listed first, and its standby."""
+
+    def __init__(self, primary: PostgresServer, standby: PostgresServer) -> None:
+        self.primary, self.standby = primary, standby
+        places = [conninfo_to_dict(each.address) for each in (primary, standby)]
+        self.hosts = ",".join(str(each["host"]) for each in places)
+        self.address = make_conninfo(primary.address, host=self.hosts, **LIMITS)
+
+    def servers(self, data: Path) -> PostgresServers:
+        return PostgresServers(places_of(self.hosts, 5432), data)
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with postgres_pair() as (primary, standby):
+        yield Pair(primary, standby)
+
+
+def test_the_primary_dies_at_a_part_the_standby_goes_on_and_the_primary_that_comes_back_is_refused(
+    pair: Pair, tmp_path: Path, broker: FakeBroker, clock: TestClock, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = pair.servers(tmp_path)
+    server: Any = SimpleNamespace(address=pair.address)
+    with ExitStack() as ends:
+        agency = Agency(server, tmp_path, broker, clock, servers)
+        ends.callback(agency.close)
+        asked = agency.ask("1")
+        door = door_of(agency, house, asked)
+        play(agency, [agency.a, agency.b], door, until=lambda: 0 in agency.parts().numbers(door.disclosure.id))
+        number = SequenceCounter(agency.web.notes).next()
+        pair.primary.kill()
+        for worker in (agency.a, agency.b):
+            with pytest.raises(NetworkError):
+                worker.step()
+            worker.kill()
+        with pytest.raises(NetworkError, match="it is a standby"):
+            agency.web.request_ids()
+        pair.standby.promote()
+        assert agency.web.request_ids() == [asked.request.id, *agency.web.request_ids()[1:]]
+        assert SequenceCounter(agency.web.notes).next() > number
+        for worker in (agency.a, agency.b):
+            worker.begin()
+        play(agency, [agency.a, agency.b], door)
+        require_whole_and_once(agency, door, asked)
+
+    pair.primary.start()  # by mistake: it was not made a standby, and takes writes
+    with pair.servers(tmp_path).connect(at(pair)) as connection:
+        assert connection.info.host == pair.hosts.split(",")[1]
+    require_commits_wait(pair.primary)
+
+    pair.standby.stop()
+    index = PostgresIndex(pair.address, "any", tmp_path, (), servers=pair.servers(tmp_path))
+    with pytest.raises(NetworkError, match=r"is an old primary.*doorward-desk restored"):
+        index.read(lambda of: of.execute("SELECT 1").fetchone())
+    settings = SimpleNamespace(DATA=tmp_path, DATABASES={"default": in_django(pair)})
+    for module in (shared_stores, figures):
+        monkeypatch.setattr(module, "settings", settings)
+    with pytest.raises(OperationalError) as caught:
+        DatabaseWrapper(in_django(pair), "default").ensure_connection()
+    assert "old primary" in str(cli._away(caught.value))
+    pair.standby.start()
+
+    pair.primary.stop()  # and made the standby of the new primary, as docs/desk.md says
+    pair.primary.copy(pair.standby)
+    pair.primary.start()
+    pair.standby.let_commits_wait()
+    page = DatabaseWrapper(in_django(pair), "default")
+    monkeypatch.setattr(figures, "connection", page)
+    counted = {each.name: each.samples[0][1] for each in figures._replication()}
+    page.close()
+    assert counted.pop("database_standby_lag_bytes") >= 0
+    assert counted == {
+        "database_servers": 2,
+        "database_standbys": 1,
+        "database_commits_wait": 1,
+        "database_timeline": 2,
+    }
+
+    known = pair.servers(tmp_path)
+    web, session = (
+        PostgresIndex(pair.address, "any", tmp_path, (), servers=known, session=is_session)
+        for is_session in (False, True)
+    )
+    for each in (web, session):
+        each.read(lambda of: of.execute("SELECT 1").fetchone())
+    pair.primary.promote()  # while the other one goes on
+    known.watch(at(pair))
+    with pytest.raises(NetworkError, match="claims of this worker"):
+        session.check()
+    assert (
+        web.read(lambda of: of.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchone()[0])[:8] == "00000003"
+    )
+    web.close()
+
+
+def at(pair: Pair) -> Any:
+    return lambda place: psycopg.connect(pair.address, host=place.host, port=place.port)
+
+
+def in_django(pair: Pair) -> dict[str, Any]:
+    return {
+        "ENGINE": shared_stores.POSTGRESQL, "HOST": pair.hosts, "PORT": 5432, "NAME": "postgres", "USER": "desk",
+        "PASSWORD": "", "OPTIONS": dict(LIMITS), "TIME_ZONE": None, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": False, "ATOMIC_REQUESTS": False,
+    }  # fmt: skip
+
+
+def require_commits_wait(server: PostgresServer) -> None:
+    """A program that writes to the old primary nevertheless gets no answer to its commit."""
+    writer = psycopg.pq.PGconn.connect(server.address.encode())
+    writer.send_query(b"CREATE TABLE forked (id int)")
+    deadline_s = time.monotonic() + 60
+    query = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
+    with psycopg.connect(server.address, autocommit=True) as watch:
+        while watch.execute(query, (writer.backend_pid,)).fetchone() != ("SyncRep",):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        watch.execute("SELECT pg_terminate_backend(%s)", (writer.backend_pid,))
+    writer.finish()
