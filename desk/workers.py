@@ -86,18 +86,21 @@ def worker_folder(name: str, folder: Path) -> None:
 def run_worker(config: DeskConfig, stop: threading.Event, say: Callable[[str], object]) -> None:
     """Receives for all organisations until `stop`. Raises `ConfigurationError`.
 
-    A store that is away keeps it from no request: the receivers wait for it themselves.
+    A store that is away keeps it from no request: the receivers wait for it themselves. A store that is cut off answers
+    after half a minute, and requests go out meanwhile.
     """
     require_shared(config)
     if not config.broker.worker:
         raise ConfigurationError(
             "This worker has no name.", remedy="Write it into desk.toml, [broker] worker. Each worker needs its own."
         )
-    try:
-        check_storage(config.storage)
-    except NetworkError as error:
-        say(str(error))
-    with watched_servers(), Supervisor(worker_of, open_bus):
+    checked = threading.Event()
+    with watched_servers(), Supervisor(worker_of, open_bus, may_receive=checked):
+        try:
+            check_storage(config.storage)
+        except NetworkError as error:
+            say(str(error))
+        checked.set()
         say(f"The worker {config.broker.worker} receives (stop: Ctrl-C).")
         stop.wait()
 

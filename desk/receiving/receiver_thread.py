@@ -48,9 +48,16 @@ class ReceiverThread:
     Its state is in its row of `Receiver`."""
 
     def __init__(
-        self, organisation: Organisation, open_requester: OpenRequester, open_bus: OpenBus, clock: Clock
+        self,
+        organisation: Organisation,
+        open_requester: OpenRequester,
+        open_bus: OpenBus,
+        clock: Clock,
+        may_receive: threading.Event | None = None,
     ) -> None:
+        """`may_receive`: set once answers may be taken. The publisher does not wait for it."""
         self._organisation = organisation
+        self._may_receive = may_receive
         self._open_requester = open_requester
         self._clock = clock
         self._stop = threading.Event()
@@ -78,6 +85,8 @@ class ReceiverThread:
             with contextlib.suppress(DatabaseError, InterfaceError):
                 self._say("starting", "")
             self._publisher.start()
+            while self._may_receive is not None and not self._stop.is_set() and not self._may_receive.wait(STEP_S):
+                pass
             while not self._stop.is_set() and self._publisher.is_alive:  # otherwise the supervisor makes a new one
                 began_s = time.monotonic()
                 last: Exception | None = None

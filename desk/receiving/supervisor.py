@@ -6,6 +6,7 @@ with Supervisor(open_bus=…):
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Final, Self
 
@@ -30,7 +31,10 @@ class Supervisor:
         open_bus: OpenBus,
         clock: Clock | None = None,
         look_every_s: float = _LOOK_EVERY_S,
+        may_receive: threading.Event | None = None,
     ) -> None:
+        """`may_receive`: set once answers may be taken. Requests go out before."""
+        self._may_receive = may_receive
         self._open_requester = open_requester
         self._open_bus = open_bus
         self._clock = clock or SystemClock()
@@ -55,6 +59,8 @@ class Supervisor:
         for organisation in Organisation.objects.all():
             receiver = self._receivers.get(organisation.pk)
             if receiver is None or not receiver.alive:
-                receiver = ReceiverThread(organisation, self._open_requester, self._open_bus, self._clock)
+                receiver = ReceiverThread(
+                    organisation, self._open_requester, self._open_bus, self._clock, self._may_receive
+                )
                 self._receivers[organisation.pk] = receiver
                 receiver.start()

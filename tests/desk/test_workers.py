@@ -42,7 +42,7 @@ def test_a_worker_starts_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch
         raise PartsAwayError("The S3 store does not answer: 500.")
 
     monkeypatch.setattr("desk.workers.check_storage", away)
-    monkeypatch.setattr("desk.workers.Supervisor", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr("desk.workers.Supervisor", lambda *_, **_with: contextlib.nullcontext())
     said: list[object] = []
     stop = threading.Event()
     stop.set()

@@ -330,6 +330,18 @@ def test_a_request_goes_out_and_goes_back_to_its_broker_while_a_call_to_the_stor
     assert len(brokers.made) == 1
 
 
+def test_requests_go_out_before_a_new_worker_has_asked_the_store_and_answers_wait_for_it(agency: Agency) -> None:
+    """At the start of a worker, a store that is cut off answers after half a minute."""
+    ask(agency)
+    brokers, checked = Brokers(), threading.Event()
+    with Supervisor(requester_of, brokers.connect, look_every_s=0.1, may_receive=checked):
+        until(lambda: brokers.is_asked, "the publication")
+        assert state() == "starting"
+        assert not any("/up/" in each for each in brokers.made[0]._filters)
+        checked.set()
+        until(lambda: state() == "connected", "the receiver")
+
+
 @pytest.mark.parametrize("lost", [PartsAwayError("no store"), NetworkError("no database"), OperationalError("ended")])
 def test_a_store_or_database_that_was_away_ends_no_connection_to_a_broker(
     agency: Agency, monkeypatch: pytest.MonkeyPatch, lost: Exception
