@@ -1,8 +1,8 @@
-"""Cost of the second signature of an answer, an owner's statement and a head of the ledger, beside Ed25519 alone.
+"""Cost of a second signature, beside Ed25519 alone: of an answer, an owner's statement, a head of the ledger, a list.
 
 `python -m bench second_signature` signs and reads the envelope of part 0 for answers of several sizes, approvals,
-lists of owners, and checkpoints. It prints CPU milliseconds and bytes, both kinds in the same run. The records are
-random text of the usual length, so reading does not verify *their* signatures.
+lists of owners, checkpoints, and lists and packages of trust roots. It prints CPU milliseconds and bytes, both kinds in
+the same run. The records are random text of the usual length, so reading does not verify *their* signatures.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from agent.wire.statements import (
     open_statement,
     sign_statement,
 )
+from agent.wire.trust import TrustBundle, TrustStore, open_alone
+from agent.wire.trust_keys import sign_as_root, trust_key_of_private
+from tests.wire import samples
 
 ROUNDS = 31
 OTHERS_BYTES = 9_000
@@ -41,6 +44,7 @@ SEGMENT_BYTES = 1_300
 """Record, part and approved item of a segment."""
 SEGMENTS = (1, 12, 120, 1_200, 8_000)
 KIND = DisclosureManifest.PAYLOAD_TYPE
+TRUST = TrustBundle.PAYLOAD_TYPE
 
 
 def spent_ms(*ways: Callable[[], object]) -> list[float]:
@@ -115,7 +119,39 @@ def main() -> int:
     )
     columns = "".join(f"{first:8.2f}{last:8.2f}" for first, last in (sign, read))
     print(f"{'checkpoint':>22}{len(alone):9}{len(both) - len(alone):7}{columns}")
+    print("A list of a trust root (Ed25519 alone / a pair), and a package of two of three people:")
+    listed = strictjson.encode(samples.bundle())
+    alone, both = envelope.sign(TRUST, listed, key), signed_by_pair(key, listed)
+    pair = trust_key_of_private(key)
+    sign = spent_ms(partial(envelope.sign, TRUST, listed, key), partial(signed_by_pair, key, listed))
+    read = spent_ms(partial(read_one, alone, TRUST, public), partial(open_alone, both, {pair.id: pair}))
+    columns = "".join(f"{first:8.2f}{last:8.2f}" for first, last in (sign, read))
+    print(f"{'list of a root':>22}{len(alone):9}{len(both) - len(alone):7}{columns}")
+    store = TrustStore().with_root(samples.ROOT_KEY)
+    for sets in (1, 2, 5):
+        package = samples.package(**rotations(sets))
+        (opened,) = spent_ms(partial(store.open, package))
+        print(f"{f'package, {sets} sets of keys':>22}{len(package):9}{'':23}{opened:16.2f}")
     return 0
+
+
+def signed_by_pair(key: Ed25519PrivateKey, payload: bytes) -> bytes:
+    """The envelope of a list, with the derivation of the second key."""
+    made = sign_as_root(key, envelope.pae(TRUST, payload))
+    return envelope.with_signatures(TRUST, payload, {public_key_of(key).id: made})
+
+
+def rotations(sets: int) -> dict[str, Any]:
+    """For `samples.package`: root files in which a third person is another one each time."""
+    one, two = samples.ROOT_SIGNERS[:2]
+    files = [
+        samples.root_file(
+            version=number, keys=tuple(map(samples.pair_text, (one, two, samples.private_key(f"person {number}"))))
+        )
+        for number in range(1, sets + 1)
+    ]
+    signed = [samples.several(each, *((samples.ROOT,) if each.version == 1 else ()), one, two) for each in files]
+    return {"roots": tuple(signed), "root": files[-1]}
 
 
 def statements(key: Ed25519PrivateKey) -> Iterator[tuple[str, Approval | Enrolment, int]]:

@@ -27,9 +27,10 @@ from agent.custodian.custodian import Custodian
 from agent.custodian.trust_store import TrustManager
 from agent.mqtt import MqttBus
 from agent.platform.certificates import signing_request
-from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import TrustChange
 from agent.wire.topics import TRUST_FILTER
+from agent.wire.trust_keys import TrustKey
 from tests.brokers import NOW, BrokerWithClients, broker_with_clients
 from tests.custodians import NAMES, POLICE, Door, stated
 from tests.vaults import SteppedClock
@@ -60,7 +61,7 @@ revoked = {revoked}
 class LightDoorbell:
     """A doorbell's link and its judging of packages, with its own thread."""
 
-    def __init__(self, world: BrokerWithClients, number: int, root: PublicKey) -> None:
+    def __init__(self, world: BrokerWithClients, number: int, root: TrustKey) -> None:
         self._bus = world.bus(f"{number:016x}")
         self._door = Door(clock=SteppedClock(utc_offset_ns=time.time_ns()))
         self._door.enrol()

@@ -13,7 +13,7 @@ from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.clients.owner.keys import IdentityKind, OwnerKeys
 from agent.clients.requester.identity import TIPS_RECIPIENT, Requester
-from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_trust_key
 from agent.clients.requester.trust_bundles import make_bundle
 from agent.config import Configuration, load
 from agent.custodian.state_folder import StateFolder
@@ -22,6 +22,7 @@ from agent.platform.certificates import signing_request
 from agent.platform.files import make_folder
 from agent.wire.fields import Kind
 from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
+from agent.wire.trust_keys import TrustKey
 
 __all__ = ["DOOR", "Asker", "Stage", "toml_text"]
 
@@ -84,7 +85,7 @@ class Asker:
 
     name: str
     requester: Requester
-    root: PublicKey
+    root: TrustKey
     bundle: bytes
     bus: MqttBus
 
@@ -137,9 +138,9 @@ class Stage:
         files = self._signed(requester)
         return Asker(name, requester, root, bundle, MqttBus(self._requester_settings(requester_id, files)))
 
-    def root(self, requester_id: str) -> PublicKey:
+    def root(self, requester_id: str) -> TrustKey:
         """Creates a trust root for a requester."""
-        return make_key(self.folder / f"{requester_id}-root" / "root.key")
+        return make_trust_key(self.folder / f"{requester_id}-root" / "root.key")
 
     def vouch(self, requester: Requester, name: str) -> bytes:
         """Returns the bundle in which the root of `root` lists the requester."""

@@ -93,10 +93,12 @@ _numbers = itertools.count(1)
 
 
 def signed(message: strictjson.Message, by: Ed25519PrivateKey) -> bytes:
-    """Returns the envelope of a message, or of an owner's statement with both signatures: the same bytes each time."""
+    """Returns the envelope of a message, with both signatures if an owner or a root signs: the same bytes each time."""
     kind, payload = message.PAYLOAD_TYPE, strictjson.encode(message)  # type: ignore[attr-defined]
     if isinstance(message, OwnerStatement):
         return _signed_once(kind, payload, by.private_bytes_raw())
+    if isinstance(message, TrustBundle):
+        return samples.signed_by_roots(kind, payload, by)
     return envelope.sign(kind, payload, by)
 
 

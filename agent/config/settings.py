@@ -23,8 +23,8 @@ from agent.core.networks import dns_label, is_local
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import FormatError
 from agent.wire.fields import ZoneKind
-from agent.wire.identities import parse_public_key
 from agent.wire.prepared import prepare
+from agent.wire.trust_keys import parse_trust_key
 from agent.wire.witness_keys import parse_witness
 from firmware_bridge.boards import MOST_PX_PER_S, BoardName, board_named
 from firmware_bridge.settings import BoardConfig, PanelConfig, TimeOfDay, pin_conflicts
@@ -459,7 +459,11 @@ class RootOffer(Section, frozen=True, kw_only=True):
 
     name: Name
     key: Annotated[
-        str, Meta(pattern=r"^ed25519:[A-Za-z0-9_-]{43}\Z", description='a public key in quotes, "ed25519:…"')
+        str,
+        Meta(
+            pattern=r"^ed25519:[A-Za-z0-9_-]{43}\+mldsa44:[A-Za-z0-9_-]{43}\Z",
+            description='a root\'s key in quotes, "ed25519:…+mldsa44:…"',
+        ),
     ]
     means: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
     """One or two sentences for the owner: who runs this root, and who may ask through it."""
@@ -802,7 +806,7 @@ def root_offer_errors(roots: tuple[RootOffer, ...]) -> Iterator[CrossFieldError]
     seen: set[str] = set()
     for number, root in enumerate(roots):
         try:
-            parse_public_key(root.key)
+            parse_trust_key(root.key)
         except FormatError as error:
             yield CrossFieldError(
                 ("roots", number, "key"),

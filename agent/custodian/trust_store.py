@@ -39,7 +39,6 @@ from agent.errors import DoorwardError, RequestError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Clock, Journal
 from agent.wire import strictjson
-from agent.wire.identities import parse_public_key
 from agent.wire.statements import TrustChange
 from agent.wire.trust import (
     BUNDLE_LIMIT_BYTES,
@@ -51,6 +50,7 @@ from agent.wire.trust import (
     TrustStore,
     with_sections,
 )
+from agent.wire.trust_keys import parse_trust_key
 
 __all__ = ["MOST_CHANGES_KEPT", "TrustManager"]
 
@@ -124,11 +124,11 @@ class TrustManager(ThreadOwned):
         self._decisions.otherwise(self._reload)
         store = self.store
         for text in change.roots_added:
-            root = parse_public_key(text)
+            root = parse_trust_key(text)
             store = store.with_root(root)
             self._journal.put(_ROOT + root.id, text.encode())
         for text in change.roots_removed:
-            root = parse_public_key(text)
+            root = parse_trust_key(text)
             store = store.without_root(root.id)
             self._journal.remove(_ROOT + root.id)
             self._journal.remove(_BUNDLE + root.id)
@@ -421,7 +421,7 @@ class TrustManager(ThreadOwned):
         store = TrustStore(newest=newest, cell=self._cell)
         self._moved = frozenset()
         for text in self._journal.named(_ROOT).values():
-            store = store.with_root(parse_public_key(text.decode()))
+            store = store.with_root(parse_trust_key(text.decode()))
         agreed, heard = self._journal.named(_BUNDLE), self._journal.named(_HEARD)
         for root in agreed.keys() | heard.keys():
             store = self._with_stored(store, root, agreed.get(root), heard.get(root))

@@ -20,8 +20,8 @@ __all__ = ["InboundQueue", "held_bytes"]
 
 _OBJECT_BYTES: Final = 512
 """Approximate memory of a message beside its text.  Otherwise empty messages would count as almost free."""
-_TRUST_BYTES: Final = 256 << 10
-"""Packages that wait. Access lists let all roots of a broker retain 64 KiB together."""
+_TRUST_BYTES: Final = 512 << 10
+"""Packages that wait. Access lists let all roots of a broker retain 128 KiB together."""
 
 
 def held_bytes(message: MessageReceived) -> int:

@@ -60,7 +60,7 @@ _SECRET_FIELDS = frozenset(
 """Fields with values that are never written. `key_id` has another name, and a request's id is public."""
 
 _SECRET_TEXT = re.compile(
-    r"AGE-SECRET-KEY-[0-9A-Z-]+|age1[0-9a-z]{20,}|ed25519:[\w-]{20,}|dwt_[\w-]{20,}"
+    r"AGE-SECRET-KEY-[0-9A-Z-]+|age1[0-9a-z]{20,}|ed25519:[\w-]{20,}(?:\+mldsa44:[\w-]{20,})?|dwt_[\w-]{20,}"
     r"|-----BEGIN [^-]*-----.*?(?:-----END [^-]*-----|$)",
     re.IGNORECASE | re.DOTALL,
 )

@@ -39,7 +39,7 @@ from agent.wire.topics import in_cell
 __all__ = ["BURST_BYTES", "CellReading"]
 
 BURST_BYTES: Final = 64 << 10
-"""The most that is read at a reconnection: four chunks of trust roots, or pages of the digest."""
+"""The most that is read of a digest at a reconnection, less what trust roots have published (at most 128 KiB)."""
 _PAGE_BYTES: Final = MAX_PAGE_BYTES + 512
 """With topic and frame."""
 _PAGE_EVERY_S: Final = 30.0

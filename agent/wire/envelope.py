@@ -1,5 +1,5 @@
-"""DSSE envelope with exactly one Ed25519 signature. Messages of a trust root may have several (`SeveralSigned`). An
-answer of a doorbell and each statement of an owner have a second one by ML-DSA-44 (`HybridSigned`).
+"""DSSE envelope with exactly one Ed25519 signature. An answer of a doorbell and each statement of an owner have a
+second one by ML-DSA-44 (`HybridSigned`). Messages of a trust root have one or more by key pairs (`SeveralSigned`).
 
 - The signature covers the payload's *bytes* and its type (pre-authentication encoding). A reader verifies before it
   parses, and parses those same bytes.
@@ -23,6 +23,7 @@ from agent.errors import FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.identities import KEY_ID_DIGITS, SIGNATURE_BYTES, PublicKey, public_key_of
 from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey
+from agent.wire.trust_keys import TRUST_SIGNATURE_BYTES, TrustKey
 
 __all__ = [
     "MAX_SIGNATURES",
@@ -132,13 +133,13 @@ class HybridSigned:
 
 @dataclass(frozen=True, slots=True)
 class SeveralSigned:
-    """Unverified claims of an envelope with one or more signatures, by key id."""
+    """Unverified claims of an envelope that one or more key pairs of a root signed, by the id of each pair."""
 
     payload_type: str
     payload: bytes
     signatures: Mapping[str, bytes]
 
-    def require(self, threshold: int, keys: Mapping[str, PublicKey], others: Mapping[str, PublicKey]) -> None:
+    def require(self, threshold: int, keys: Mapping[str, TrustKey], others: Mapping[str, TrustKey]) -> None:
         """Raises `OpenError` unless `threshold` of `keys` signed, and each signature is one of `keys` or `others`.
 
         A signature that counts for nothing is refused: otherwise a stranger could change the bytes of an envelope.
@@ -196,7 +197,7 @@ def with_signature(payload_type: str, payload: bytes, key_id: str, signature: by
 
 
 def with_signatures(payload_type: str, payload: bytes, signatures: Mapping[str, bytes]) -> bytes:
-    """Returns the envelope of a payload that several keys signed. `signatures`: of its `pae`, by key id."""
+    """Returns the envelope of a payload that key pairs of a root signed. `signatures`: of its `pae`, by id."""
     return strictjson.encode(
         _SeveralEnvelope(
             payload=base64.encode(payload),
@@ -244,9 +245,10 @@ def read_hybrid(data: bytes, payload_type: str | None, *, limit_bytes: int) -> H
 
 
 def read_several(data: bytes, payload_type: str, *, limit_bytes: int) -> SeveralSigned:
-    """Splits an envelope with one or more signatures and verifies *nothing*. Raises `FormatError`.
+    """Splits an envelope with one or more signatures by key pairs, and verifies *nothing*.
 
-    The key ids ascend, so that each set of signatures has one spelling.
+    The ids ascend, so that each set of signatures has one spelling. Raises `FormatError`, and `OpenError` for a
+    signature without its second half.
     """
     envelope = strictjson.decode(data, _SeveralEnvelope, limit_bytes=limit_bytes)
     if envelope.payload_type != payload_type:
@@ -255,8 +257,10 @@ def read_several(data: bytes, payload_type: str, *, limit_bytes: int) -> Several
     if names != sorted(set(names)):
         raise FormatError("signatures: each key once, in ascending order of the key ids.")
     signatures = {each.keyid: base64.decode(each.sig) for each in envelope.signatures}
-    if any(len(each) != SIGNATURE_BYTES for each in signatures.values()):
-        raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes.")
+    if any(len(each) == SIGNATURE_BYTES for each in signatures.values()):
+        raise OpenError(NO_MLDSA_SIGNATURE)
+    if any(len(each) != TRUST_SIGNATURE_BYTES for each in signatures.values()):
+        raise FormatError(f"A signature of a trust root has {TRUST_SIGNATURE_BYTES} bytes.")
     return SeveralSigned(envelope.payload_type, base64.decode(envelope.payload), signatures)
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "SegmentIdText",
     "Sequence",
     "Sha256",
+    "TrustKeyText",
     "UtcMs",
     "UtcS",
     "Version1",
@@ -54,6 +55,11 @@ KeyId = Annotated[str, form(r"^[0-9a-f]{16}\Z", "a key id, 16 of 0-9 and a-f")]
 KeyText = Annotated[str, form(r"^ed25519:[A-Za-z0-9_-]{43}\Z", "a public key, ed25519:…")]
 """Form of a public key. `identities.parse_public_key` checks that it is a sound one."""
 DeviceKeyText = KeyText
+TrustKeyText = Annotated[
+    str,
+    form(r"^ed25519:[A-Za-z0-9_-]{43}\+mldsa44:[A-Za-z0-9_-]{43}\Z", "a root's key, ed25519:…+mldsa44:…"),
+]
+"""Form of the key pair of a root. `trust_keys.parse_trust_key` checks it."""
 RequesterId = Annotated[str, form(_LABEL, "1 to 32 of a-z, 0-9 and -")]
 """A name id: fit for an MQTT topic level, a file name and a certificate's common name."""
 Label = Annotated[str, form(_LABEL, "1 to 32 of a-z, 0-9 and -")]

@@ -40,6 +40,7 @@ from agent.wire.fields import (
     RequesterId,
     SegmentIdText,
     Sha256,
+    TrustKeyText,
     UtcMs,
     UtcS,
     Version1,
@@ -50,6 +51,7 @@ from agent.wire.identities import PublicKey, parse_public_key, public_key_of
 from agent.wire.messages import payload_type
 from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey, approval_mldsa_key
 from agent.wire.strictjson import Message, form
+from agent.wire.trust_keys import parse_trust_key
 
 __all__ = [
     "MAX_ENROLMENTS",
@@ -486,8 +488,8 @@ class TrustChange(OwnerStatement, frozen=True):
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("trust-change")
 
-    roots_added: Annotated[tuple[KeyText, ...], Meta(max_length=_MAX_ROOTS_CHANGED)] = ()
-    roots_removed: Annotated[tuple[KeyText, ...], Meta(max_length=_MAX_ROOTS_CHANGED)] = ()
+    roots_added: Annotated[tuple[TrustKeyText, ...], Meta(max_length=_MAX_ROOTS_CHANGED)] = ()
+    roots_removed: Annotated[tuple[TrustKeyText, ...], Meta(max_length=_MAX_ROOTS_CHANGED)] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -495,7 +497,7 @@ class TrustChange(OwnerStatement, frozen=True):
             raise FormatError("roots_added: a trust change must add or remove a root.")
         distinct("roots_added and roots_removed", (*self.roots_added, *self.roots_removed))
         for root in self.roots_added:
-            parse_public_key(root)
+            parse_trust_key(root)
 
 
 TenThousandth = Annotated[int, Meta(ge=0, le=10_000)]

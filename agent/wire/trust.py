@@ -7,9 +7,9 @@
 - One key belongs to one requester of one root. A key in two bundles resolves only under the root that the message
   names.
 
-- A root is one key, or it has root files (`trust_package`). Then its bundles need a threshold of keys and arrive in
-  packages. Once a package was seen, the key alone counts for nothing, and the newest root file of that package stays
-  part of every later one. So keys that it retired sign nothing more.
+- A root is one key pair (`trust_keys`), or it has root files (`trust_package`). Then its bundles need a threshold of
+  pairs and arrive in packages. Once a package was seen, the name key alone counts for nothing, and the newest root file
+  of that package stays part of every later one. So keys that it retired sign nothing more.
 
 A `TrustStore` is a value: each change returns a new one and a `TrustDiff` for the owner to read. Source: PROTOCOL.md,
 "Trust bundle"; the anti-rollback rules of The Update Framework.
@@ -45,6 +45,7 @@ from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.limits import RequestLimits
 from agent.wire.messages import MAX_NAME_CHARACTERS, payload_type
 from agent.wire.strictjson import Message
+from agent.wire.trust_keys import TrustKey
 from agent.wire.trust_package import (
     MAX_SECTIONS,
     PACKAGE_LIMIT_BYTES,
@@ -72,6 +73,7 @@ __all__ = [
     "claimed_root",
     "diff",
     "of_cell",
+    "open_alone",
     "with_sections",
 ]
 
@@ -311,7 +313,7 @@ class TrustStore:
     rebuilt through `accept`, so that stored bundles are verified again.
     """
 
-    roots: Mapping[str, PublicKey] = field(default_factory=dict)
+    roots: Mapping[str, TrustKey] = field(default_factory=dict)
     bundles: Mapping[str, TrustBundle] = field(default_factory=dict)
     newest: Mapping[str, SeenVersion] = field(default_factory=dict)
     cell: str | None = None
@@ -326,7 +328,7 @@ class TrustStore:
                 holders[holder.requester.key.id] = (*holders.get(holder.requester.key.id, ()), holder)
         object.__setattr__(self, "_holders", holders)
 
-    def with_root(self, root: PublicKey) -> TrustStore:
+    def with_root(self, root: TrustKey) -> TrustStore:
         return replace(self, roots={**self.roots, root.id: root})
 
     def without_root(self, root_id: str) -> TrustStore:
@@ -360,10 +362,7 @@ class TrustStore:
             parts = open_parts(data, self.roots, bundle_type=kind, bundle_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
             payload, signer = parts.bundle, parts.root_file.root
         else:
-            opened = envelope.open_envelope(
-                data, TrustBundle.PAYLOAD_TYPE, self.roots, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
-            )
-            parts, payload, signer = None, opened.payload, opened.key_id
+            parts, payload, signer = None, *open_alone(data, self.roots)
         bundle = strictjson.decode(payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
         if bundle.root != signer or (parts is not None and parts.timestamp.bundle_version != bundle.version):
             raise FormatError("This trust bundle names another root or version than what it came with.")
@@ -416,7 +415,18 @@ def claimed_root(data: bytes) -> str:
     """Returns the root that a bundle or package claims to be of. Verifies *nothing*. Raises `FormatError`."""
     if is_package(data):
         return trust_package.claimed_root(data)
-    return envelope.read_unverified(data, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).key_id
+    claimed = envelope.read_several(data, TrustBundle.PAYLOAD_TYPE, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
+    return next(iter(claimed.signatures))
+
+
+def open_alone(data: bytes, roots: Mapping[str, TrustKey]) -> tuple[bytes, str]:
+    """Returns the payload of a bundle alone, and the id of the root that signed it. Raises `FormatError` or
+    `OpenError`."""
+    claimed = envelope.read_several(data, TrustBundle.PAYLOAD_TYPE, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
+    claimed.require(1, roots, {})
+    if len(claimed.signatures) != 1:
+        raise FormatError("A trust bundle alone has one signature.")
+    return claimed.payload, next(iter(claimed.signatures))
 
 
 def of_cell(bundle: TrustBundle, cell: str) -> TrustBundle:

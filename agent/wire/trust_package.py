@@ -6,6 +6,7 @@
 
 - A root's *name key* is what owners choose. A root with root files uses it once, for root file 1, and forgets it.
 - The timestamp names the hashes of both others, so parts of two packages never make a third.
+- Each key is a pair (`trust_keys`), and a signature by one half of it is refused.
 - One key of several counts for nothing: neither a bundle nor a root file is accepted below the threshold.
 - A reader remembers the newest root file by its hash. Keys of earlier root files sign no other one for it (`trust`).
 
@@ -23,11 +24,11 @@ from msgspec import Meta
 
 from agent.errors import FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
-from agent.wire.fields import KeyId, KeyText, Sha256, UtcS, Version1, distinct
+from agent.wire.fields import KeyId, Sha256, TrustKeyText, UtcS, Version1, distinct
 from agent.wire.fields import Sequence as Number
-from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.messages import payload_type
 from agent.wire.strictjson import Message
+from agent.wire.trust_keys import TrustKey, parse_trust_key
 
 __all__ = [
     "DIRECTORY_SLOTS",
@@ -50,12 +51,12 @@ __all__ = [
     "split_package",
 ]
 
-PACKAGE_LIMIT_BYTES: Final = 1792 * 1024
+PACKAGE_LIMIT_BYTES: Final = 2048 * 1024
 """A package in a file: a bundle of 1.5 MiB in its envelope, and the rest."""
-TRUST_SLOTS: Final = 4
+TRUST_SLOTS: Final = 8
 MAX_CHUNK_BYTES: Final = 15 * 1024
-"""With topic and frame below the 16 KiB of an inbound MQTT packet. All roots of a broker share four slots, so a
-connection brings at most 64 KiB of them."""
+"""With topic and frame below the 16 KiB of an inbound MQTT packet. All roots of a broker share eight slots, so a
+connection brings at most 128 KiB of them."""
 PUBLISHED_LIMIT_BYTES: Final = TRUST_SLOTS * MAX_CHUNK_BYTES
 DIRECTORY_SLOTS: Final = 9
 MAX_DIRECTORY_CHUNK_BYTES: Final = 120 * 1024
@@ -65,44 +66,46 @@ MAX_SECTIONS: Final = 128
 """Sections of a list. All their names together have about 22 KiB of a package."""
 MAX_ROOT_KEYS: Final = 8
 MAX_TIMESTAMP_KEYS: Final = 4
-ROOT_ENVELOPE_LIMIT_BYTES: Final = 8 * 1024
+ROOT_ENVELOPE_LIMIT_BYTES: Final = 96 * 1024
+"""A root file with 17 signatures of 5 kB in base64."""
 MAX_TIMESTAMP_LIFE_S: Final = 31 * 86_400
 _ROOT_LIMIT_BYTES: Final = 4 * 1024
 _BEGINS: Final = b'{"bundle":'
 
 
 class RootFile(Message, frozen=True):
-    """The keys of a root: `threshold` of `keys` sign bundles and the next root file, one of `timestamp_keys` signs
+    """The key pairs of a root: `threshold` of `keys` sign bundles and the next root file, one of `timestamp_keys` signs
     timestamps."""
 
     PAYLOAD_TYPE: ClassVar[str] = payload_type("trust-root")
 
     v: Version1
     root: KeyId
-    """Key id of the name key: it stays the same whatever keys follow."""
+    """Id of the name key: it stays the same whatever keys follow."""
     version: Number
     issued_s: UtcS
     expires_s: UtcS
-    keys: Annotated[tuple[KeyText, ...], Meta(min_length=1, max_length=MAX_ROOT_KEYS)]
+    keys: Annotated[tuple[TrustKeyText, ...], Meta(min_length=1, max_length=MAX_ROOT_KEYS)]
     threshold: Annotated[int, Meta(ge=1, le=MAX_ROOT_KEYS)]
-    timestamp_keys: Annotated[tuple[KeyText, ...], Meta(min_length=1, max_length=MAX_TIMESTAMP_KEYS)]
+    timestamp_keys: Annotated[tuple[TrustKeyText, ...], Meta(min_length=1, max_length=MAX_TIMESTAMP_KEYS)]
 
     def __post_init__(self) -> None:
-        for text in (*self.keys, *self.timestamp_keys):
-            parse_public_key(text)
-        # A key that is online all day must not be one of those that list requesters.
-        distinct("keys", (*self.keys, *self.timestamp_keys))
+        pairs = [parse_trust_key(text) for text in (*self.keys, *self.timestamp_keys)]
+        # A key that is online all day must not be one of those that list requesters. Neither half of a pair may be in
+        # another pair, because one person would count twice then.
+        distinct("keys", tuple(pair.ed25519 for pair in pairs))
+        distinct("keys", tuple(pair.mldsa_sha256 for pair in pairs))
         if self.threshold > len(self.keys):
             raise FormatError("threshold: more than there are keys.", remedy="Lower it, or add keys.")
         if self.issued_s >= self.expires_s:
             raise FormatError("expires_s: it ends before it begins.")
 
     @property
-    def signers(self) -> dict[str, PublicKey]:
+    def signers(self) -> dict[str, TrustKey]:
         return _by_id(self.keys)
 
     @property
-    def timestamp_signers(self) -> dict[str, PublicKey]:
+    def timestamp_signers(self) -> dict[str, TrustKey]:
         return _by_id(self.timestamp_keys)
 
 
@@ -165,7 +168,7 @@ def is_package(data: bytes) -> bool:
     return data.startswith(_BEGINS)
 
 
-def open_parts(data: bytes, name_keys: Mapping[str, PublicKey], *, bundle_type: str, bundle_bytes: int) -> SignedParts:
+def open_parts(data: bytes, name_keys: Mapping[str, TrustKey], *, bundle_type: str, bundle_bytes: int) -> SignedParts:
     """Verifies a package below one of `name_keys` (by key id), from the name key down to the timestamp.
 
     Raises `FormatError` for a malformed package, `OpenError` for a missing signature, and `RequestError` if the
@@ -175,12 +178,10 @@ def open_parts(data: bytes, name_keys: Mapping[str, PublicKey], *, bundle_type: 
     root_file, root_sha256s = _open_root_files([each.encode() for each in package.roots], name_keys)
     bundle = envelope.read_several(package.bundle.encode(), bundle_type, limit_bytes=bundle_bytes)
     bundle.require(root_file.threshold, root_file.signers, {})
-    stamped = envelope.open_envelope(
-        package.timestamp.encode(),
-        TrustTimestamp.PAYLOAD_TYPE,
-        root_file.timestamp_signers,
-        limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES,
+    stamped = envelope.read_several(
+        package.timestamp.encode(), TrustTimestamp.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES
     )
+    stamped.require(1, root_file.timestamp_signers, {})
     timestamp = strictjson.decode(stamped.payload, TrustTimestamp, limit_bytes=_ROOT_LIMIT_BYTES)
     named = (timestamp.root, timestamp.root_version, timestamp.root_sha256, timestamp.bundle_sha256)
     if named != (root_file.root, root_file.version, root_sha256s[-1], hashlib.sha256(bundle.payload).hexdigest()):
@@ -227,7 +228,7 @@ def _split(data: bytes, most_bytes: int) -> list[bytes]:
     return [head + piece for piece in pieces]
 
 
-def _open_root_files(data: Sequence[bytes], name_keys: Mapping[str, PublicKey]) -> tuple[RootFile, tuple[str, ...]]:
+def _open_root_files(data: Sequence[bytes], name_keys: Mapping[str, TrustKey]) -> tuple[RootFile, tuple[str, ...]]:
     """Returns the newest root file, and the SHA-256 of the payload of each."""
     before: RootFile | None = None
     sha256s: list[str] = []
@@ -252,6 +253,6 @@ def _open_root_files(data: Sequence[bytes], name_keys: Mapping[str, PublicKey]) 
     return before, tuple(sha256s)
 
 
-def _by_id(texts: Sequence[str]) -> dict[str, PublicKey]:
-    keys = [parse_public_key(text) for text in texts]
+def _by_id(texts: Sequence[str]) -> dict[str, TrustKey]:
+    keys = [parse_trust_key(text) for text in texts]
     return {key.id: key for key in keys}

@@ -137,7 +137,7 @@ class BundleForm(forms.Form):
     """The bundle of the root that vouches for the organisation."""
 
     root = forms.CharField(
-        label=_("Public key of the root"), max_length=80, help_text=_("The root publishes it: ed25519:…")
+        label=_("Public key of the root"), max_length=120, help_text=_("The root publishes it: ed25519:…")
     )
     bundle = forms.FileField(label=_("Bundle"), help_text=_("The file bundle.dsse that the root signed."))
     brokers = forms.FileField(

@@ -93,7 +93,9 @@ def brokers_in(text: str) -> tuple[CellBroker, ...]:
 def directory_in(draft: BundleDraft) -> bytes | None:
     """Returns the broker directory that the signed bundle names, or None. Made again from the list."""
     payload = bytes(draft.payload) or (
-        envelope.read_unverified(bytes(draft.envelope), limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES).payload
+        envelope.read_several(
+            bytes(draft.envelope), TrustBundle.PAYLOAD_TYPE, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
+        ).payload
     )
     bundle = strictjson.decode(payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
     return lists.read(draft.text).directory(bundle.root)

@@ -42,7 +42,7 @@ class SignForm(forms.Form):
     passphrase = forms.CharField(
         label=_("Passphrase of the root's key"), strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "off"})
     )
-    signature = forms.CharField(label=_("Signature that you made elsewhere"), max_length=128)
+    signature = forms.CharField(label=_("Signature that you made elsewhere"), max_length=8192)
 
     def __init__(self, *args: Any, place: str = "sealed", own: bool = False, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -86,7 +86,7 @@ class PersonKeyForm(KeyForm):
     outside = forms.CharField(
         label=_("Or the public key that you made elsewhere"),
         required=False,
-        max_length=80,
+        max_length=120,
         help_text=_("The line ed25519:… of “doorward requester keygen --root”. The desk then never has your key."),
     )
 

@@ -63,7 +63,7 @@ class RootKey(models.Model):
 
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="root_keys")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    public_key = models.CharField(max_length=80)
+    public_key = models.CharField(max_length=120)
     place = models.CharField(max_length=10, choices=PLACES)
     made_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True, blank=True)
@@ -91,7 +91,7 @@ class RootDraft(models.Model):
     payload = models.BinaryField()
     name_signature = models.BinaryField(default=bytes)
     """Signature of the name key, for version 1."""
-    name_key = models.CharField(max_length=80)
+    name_key = models.CharField(max_length=120)
     name_in_token = models.BooleanField(default=False)
     """True if the token of the desk holds the name key, which is deleted there once this is in force."""
     state = models.CharField(max_length=10, choices=STATES, default="proposed")

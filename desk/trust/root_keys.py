@@ -11,19 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from agent.clients.opening import PassphraseIdentity, open_bytes
-from agent.clients.requester.keys import FileSigner, Signer
+from agent.clients.requester.keys import FileSigner, Signer, trust_key_of
 from agent.core.vault.age.recipients import PassphraseRecipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
-from agent.wire.identities import (
-    PublicKey,
-    dump_private_key,
-    load_private_key,
-    parse_public_key,
-    private_key_from_seed,
-    public_key_of,
-)
+from agent.wire.identities import dump_private_key, load_private_key, private_key_from_seed
+from agent.wire.trust_keys import TrustKey, parse_trust_key, trust_key_of_private
 from desk.config import Token
 
 __all__ = [
@@ -46,7 +40,7 @@ _PUBLIC: Final = "root.pub"
 _LIMIT_BYTES: Final = 16 * 1024
 
 
-def make_root_key(folder: Path, passphrase: str) -> PublicKey:
+def make_root_key(folder: Path, passphrase: str) -> TrustKey:
     """Makes the key in `folder`. Raises `ConfigurationError` if there is one: a root's key is never overwritten."""
     if files.is_there(folder / _PUBLIC):
         raise ConfigurationError("This organisation has a root key.", remedy="Rotate it with the owners' consent only.")
@@ -56,7 +50,7 @@ def make_root_key(folder: Path, passphrase: str) -> PublicKey:
     return key
 
 
-def make_sealed_key(path: Path, passphrase: str) -> PublicKey:
+def make_sealed_key(path: Path, passphrase: str) -> TrustKey:
     """Makes a key in a file that the passphrase opens. Raises `ConfigurationError` if the passphrase is short."""
     if len(passphrase) < LEAST_PASSPHRASE:
         raise ConfigurationError(
@@ -67,16 +61,16 @@ def make_sealed_key(path: Path, passphrase: str) -> PublicKey:
     text = dump_private_key(key).encode("ascii")
     sealed = seal_bytes(text, [recipient], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))
     files.write(path, sealed, secret=True)
-    return public_key_of(key)
+    return trust_key_of_private(key)
 
 
-def make_token_root(folder: Path, token: Token, label: str) -> PublicKey:
+def make_token_root(folder: Path, token: Token, label: str) -> TrustKey:
     """Makes the key with that label in the token. Raises `ConfigurationError` if the organisation has a root key."""
     if files.is_there(folder / _PUBLIC):
         raise ConfigurationError("This organisation has a root key.", remedy="Rotate it with the owners' consent only.")
     from desk.tokens import token_signer  # loads a library that most desks do without
 
-    key = token_signer(token, label).public_key
+    key = trust_key_of(token_signer(token, label))
     files.make_folder(folder)
     files.write(folder / _PUBLIC, f"{key.text}\n".encode("ascii"))
     return key
@@ -87,11 +81,11 @@ def is_sealed(folder: Path) -> bool:
     return files.is_file(folder / SEALED_NAME)
 
 
-def root_key_of(folder: Path) -> PublicKey | None:
+def root_key_of(folder: Path) -> TrustKey | None:
     """Returns the public key of the root, or None if the organisation has none."""
     if not files.is_file(folder / _PUBLIC):
         return None
-    return parse_public_key(files.read(folder / _PUBLIC, _LIMIT_BYTES).decode("ascii", "replace").strip())
+    return parse_trust_key(files.read(folder / _PUBLIC, _LIMIT_BYTES).decode("ascii", "replace").strip())
 
 
 def open_root_key(folder: Path, passphrase: str, token: Token | None = None, label: str = "") -> Signer:
@@ -122,6 +116,6 @@ def _token_root(folder: Path, token: Token | None, label: str) -> Signer:
     from desk.tokens import token_signer
 
     signer = token_signer(token, label)
-    if signer.public_key != root_key_of(folder):
+    if trust_key_of(signer) != root_key_of(folder):
         raise ConfigurationError("This token holds another key.", remedy="Connect the token that made the root's key.")
     return signer

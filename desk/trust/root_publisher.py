@@ -267,7 +267,9 @@ def _newest_stamp(organisation: Organisation) -> TrustTimestamp | None:
         return None
     try:
         package = strictjson.decode(folder.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
-        opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
+        opened = envelope.read_several(
+            package.timestamp.encode(), TrustTimestamp.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES
+        )
         return strictjson.decode(opened.payload, TrustTimestamp)
     except DoorwardError:
         return None

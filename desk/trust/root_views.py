@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from agent.clients.requester.root_folder import sections_file
 from agent.errors import DoorwardError, RequestError
-from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.trust_keys import TrustKey, parse_trust_key
 from agent.wire.trust_package import RootFile
 from desk.custody import log
 from desk.passphrase_tries import forget_tries, take_try
@@ -77,7 +77,7 @@ class BrokerRow:
 class RootView:
     """All that the page shows of a root of several keys. `root_file` is None for a root with one key, or none."""
 
-    name_key: PublicKey | None
+    name_key: TrustKey | None
     root_file: RootFile | None
     ends: datetime | None
     ends_soon: bool
@@ -109,7 +109,7 @@ def root_view(request: DeskRequest) -> RootView:
     rows = tuple(
         KeyRow(
             each,
-            parse_public_key(each.public_key).id,
+            parse_trust_key(each.public_key).id,
             root_file is not None and each.public_key in root_file.keys,
         )
         for each in shared_root.active_keys(organisation)
@@ -123,7 +123,7 @@ def root_view(request: DeskRequest) -> RootView:
     fault = Publication.objects.filter(organisation=organisation, broker=root_publisher.NO_BROKER).first()
     now = timezone.now()
     return RootView(
-        name_key=parse_public_key(newest.name_key) if newest is not None else None,
+        name_key=parse_trust_key(newest.name_key) if newest is not None else None,
         root_file=root_file,
         ends=ends,
         ends_soon=ends is not None and (ends - now).days < _SOON_DAYS,

@@ -23,13 +23,14 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key
+from agent.clients.requester.keys import FileSigner, Signer, load_key, make_key, trust_key_of, trust_signature
 from agent.clients.requester.root_folder import RootFolder
 from agent.errors import ConfigurationError, DoorwardError
 from agent.platform import files
 from agent.wire import base64, envelope, strictjson
-from agent.wire.identities import KEY_BYTES, PublicKey, parse_public_key, private_key_from_seed
+from agent.wire.identities import KEY_BYTES, private_key_from_seed
 from agent.wire.trust import BUNDLE_LIMIT_BYTES, TrustBundle
+from agent.wire.trust_keys import TrustKey, parse_trust_key
 from agent.wire.trust_package import MAX_ROOT_FILES, RootFile
 from desk.custody import log
 from desk.people.models import Organisation, Person
@@ -139,7 +140,7 @@ def signers_of(draft: BundleDraft | RootDraft) -> list[RootKey]:
     """Returns the keys that signed it and count, in their order."""
     counted = _counted(draft)
     found = draft.signatures.select_related("key__person")
-    return [each.key for each in found if parse_public_key(each.key.public_key).id in counted]
+    return [each.key for each in found if parse_trust_key(each.key.public_key).id in counted]
 
 
 def missing_signatures(draft: BundleDraft | RootDraft) -> int:
@@ -171,7 +172,7 @@ def add_key(
     if outside:
         place, public = "outside", _public(outside)
     elif in_token:
-        place, public = "token", _token_signer(organisation, person).public_key
+        place, public = "token", trust_key_of(_token_signer(organisation, person))
     else:
         folder = files.make_folder(files.make_folder(root_folder(organisation)) / "people")
         with tempfile.TemporaryDirectory(dir=folder) as trial:
@@ -180,8 +181,8 @@ def add_key(
                 folder / f"{public.id}.key.age", files.read_private(Path(trial) / "key.age", 16_384), secret=True
             )
         place = "sealed"
-    same = RootKey.objects.filter(organisation=organisation, public_key=public.text)
-    if same.exists():
+    known = [_public(each.public_key) for each in RootKey.objects.filter(organisation=organisation)]
+    if any(public.ed25519 == each.ed25519 or public.mldsa_sha256 == each.mldsa_sha256 for each in known):
         raise ConfigurationError("Another person has this key, or it is retired.", remedy="Make a new key.")
     try:
         with transaction.atomic():
@@ -266,7 +267,7 @@ def propose_root(
     version = newest.version + 1 if newest else 1
     if newest is None:
         name_key = _name_signer(organisation, passphrase)
-    root = name_key.public_key if name_key is not None else _public(newest.name_key if newest else "")
+    root = trust_key_of(name_key) if name_key is not None else _public(newest.name_key if newest else "")
     root_file = RootFile(
         v=1,
         root=root.id,
@@ -275,7 +276,7 @@ def propose_root(
         expires_s=issued_s + days * _DAY_S,
         keys=tuple(each.public_key for each in chosen),
         threshold=threshold,
-        timestamp_keys=(timestamp_signer(organisation, version).public_key.text,),
+        timestamp_keys=(trust_key_of(timestamp_signer(organisation, version)).text,),
     )
     payload = strictjson.encode(root_file)
     signed = envelope.pae(RootFile.PAYLOAD_TYPE, payload)
@@ -283,7 +284,7 @@ def propose_root(
         organisation=organisation,
         version=root_file.version,
         payload=payload,
-        name_signature=name_key.sign(signed) if name_key is not None else b"",
+        name_signature=trust_signature(name_key, signed) if name_key is not None else b"",
         name_key=root.text,
         name_in_token=newest is None and has_token_key(organisation),
         proposed_by=person,
@@ -342,7 +343,7 @@ def add_signature(
         raise ConfigurationError("You have no key that signs this.", remedy="Make a key, and propose keys with it.")
     kind, payload = _type_of(draft), bytes(draft.payload)
     signed = envelope.pae(kind, payload)
-    made = _from_elsewhere(signature) if key.place == "outside" else _signer(key, passphrase).sign(signed)
+    made = _from_elsewhere(signature) if key.place == "outside" else trust_signature(_signer(key, passphrase), signed)
     if not _public(key.public_key).verifies(made, signed):
         raise ConfigurationError(
             "This signature is not of this file by your key.", remedy="Download the file again, and sign it."
@@ -432,13 +433,13 @@ def _envelope_of(draft: BundleDraft) -> bytes:
     return envelope.with_signatures(TrustBundle.PAYLOAD_TYPE, bytes(draft.payload), _counted(draft))
 
 
-def _wanted(draft: BundleDraft | RootDraft) -> list[tuple[int, Mapping[str, PublicKey]]]:
+def _wanted(draft: BundleDraft | RootDraft) -> list[tuple[int, Mapping[str, TrustKey]]]:
     """Returns each threshold that the signatures must reach, and the keys that count for it."""
     if isinstance(draft, BundleDraft):
         root_file = root_file_of(draft.organisation)
         return [(root_file.threshold, root_file.signers)] if root_file is not None else []
     own = _root_file(draft)
-    wanted: list[tuple[int, Mapping[str, PublicKey]]] = [(own.threshold, own.signers)]
+    wanted: list[tuple[int, Mapping[str, TrustKey]]] = [(own.threshold, own.signers)]
     if draft.version > 1:
         before = RootDraft.objects.get(organisation=draft.organisation, version=draft.version - 1, state="signed")
         wanted.append((_root_file(before).threshold, _root_file(before).signers))
@@ -507,7 +508,7 @@ def _forget_name_key(draft: RootDraft) -> None:
         )
     from desk.tokens import destroy_token_key  # loads a library that most desks do without
 
-    destroy_token_key(token, root_label(organisation), _public(draft.name_key))
+    destroy_token_key(token, root_label(organisation), _public(draft.name_key).ed25519)
 
 
 def delete_sealed_name_key(organisation: Organisation) -> None:
@@ -538,11 +539,11 @@ def _words(draft: BundleDraft | RootDraft) -> str:
     return "root file" if isinstance(draft, RootDraft) else "bundle"
 
 
-def _public(text: str) -> PublicKey:
+def _public(text: str) -> TrustKey:
     try:
-        return parse_public_key(text.strip())
+        return parse_trust_key(text.strip())
     except DoorwardError as error:
-        raise ConfigurationError(error.message, remedy="It is a line ed25519:…") from error
+        raise ConfigurationError(error.message, remedy="It is a line ed25519:…+mldsa44:…") from error
 
 
 def _from_elsewhere(text: str) -> bytes:

@@ -28,7 +28,7 @@ from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle
 from agent.wire.disclosures import Receipt
 from agent.wire.fields import Incident, Kind, OnwardKind
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import Contact, Onward
 from agent.wire.statements import Settings
 from tests.browser.home import Home
@@ -37,6 +37,7 @@ from tests.browser.proxy import RecordingProxy
 from tests.damage import with_another_end
 from tests.recorder.test_recorder_and_hardware import LiveCamera
 from tests.scenarios.street import DOOR, Asker, SlowLink, until
+from tests.wire import samples
 
 TEXTS = Path(__file__).resolve().parents[2] / "agent" / "web" / "texts"
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
@@ -223,7 +224,7 @@ def test_a_second_owner_takes_over_the_roots_in_the_settings_and_one_that_nobody
     people.run("ben", 'await page.locator("#settings-trust").getByText(/^“owner-1” chose this root on/).waitFor();')
     # The doorbell names another root, which it made up. The page shows it, but no owner chose it.
     trust = home.house.solo.custodian.control._trust
-    made_up = public_key_of(private_key_from_seed(b"m" * 32))
+    made_up = samples.pair(private_key_from_seed(b"m" * 32))
     with trust.lock:
         trust.store = trust.store.with_root(made_up)
     people.go("ben", "/timeline")

@@ -21,7 +21,7 @@ key = "{samples.ROOT_KEY.text}"
 [[roots]]
 name = "<b>Insurers</b>"
 means = "Insurers may ask after an accident."
-key = "{samples.OWNER_KEY.text}"
+key = "{samples.OWNER_ROOT.text}"
 """
 
 
@@ -63,6 +63,6 @@ def test_the_owner_chooses_among_named_roots_of_which_none_is_ticked(tmp_path: P
                await section.getByRole("button", {name: "Trust the chosen ones"}).click();""",
         )
         people.sign("ana", "Trust the chosen ones")
-        until(lambda: trust.roots() == [samples.ROOT_KEY.text, samples.OWNER_KEY.text], "the second one")
+        until(lambda: trust.roots() == [samples.ROOT_KEY.text, samples.OWNER_ROOT.text], "the second one")
         people.run("ana", 'await page.getByText("Offered by your installer").waitFor({state: "detached"});')
         assert people.browser.troubles("ana") == []

@@ -21,7 +21,8 @@ from tests.wire import samples
 
 CONFIG = Path(__file__).parents[2] / "config"
 EXAMPLE = (CONFIG / "fleet.example.toml").read_text()
-EXAMPLE_ROOT = "ed25519:utccAeiHRlXipR5UtFLreuWv_DzIN36pp4pTt6V1ZPY"
+EXAMPLE_ROOT = "ed25519:utccAeiHRlXipR5UtFLreuWv_DzIN36pp4pTt6V1ZPY+mldsa44:d4I-nSkCsEbuCmi_Pq8r-MMGvY6IXVOcX1apUNRgdco"
+WEAK_ROOT = "ed25519:" + "A" * 43 + "+mldsa44:" + "A" * 43
 
 
 @pytest.fixture
@@ -33,10 +34,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_root_key_under_which_anybody_signs_is_in_no_bundle(folder: Path) -> None:
     """All zeros is a point of small order: forged signatures verify under it."""
-    (folder / "fleet.toml").write_text(EXAMPLE.replace(EXAMPLE_ROOT, "ed25519:" + "A" * 43))
+    (folder / "fleet.toml").write_text(EXAMPLE.replace(EXAMPLE_ROOT, WEAK_ROOT))
     with pytest.raises(ConfigurationError, match=r"roots\[1\]\.key: 'Rijnstad region' has an invalid key"):
         load_fleet(folder / "fleet.toml")
-    weak = f'[[roots]]\nname = "r"\nmeans = "m"\nkey = "ed25519:{"A" * 43}"\n'
+    weak = f'[[roots]]\nname = "r"\nmeans = "m"\nkey = "{WEAK_ROOT}"\n'
     bundle = json.dumps({"v": 1, "name": "a", "configuration": weak, "authority": None})
     with pytest.raises(ConfigurationError, match="has an invalid key"):
         parse_bundle(bundle.encode(), folder / "doorward.bundle")
@@ -199,7 +200,7 @@ def test_the_trust_report_names_everybody_a_bundle_would_tell_anything(folder: P
         ('kind = "usb"', 'kind = "rtsp"'),
         ("button = 17, recording_led = 24", "button = 17, recording_led = 17"),
         ("button = 17, recording_led = 24", "button = 17, recording_led = 40"),
-        (EXAMPLE_ROOT, "ed25519:" + "A" * 43),
+        (EXAMPLE_ROOT, WEAK_ROOT),
         ("size = [1280, 720]\nfps = 15", "size = [3840, 2160]\nfps = 60"),
         ("fps = 15", "fps = 60\nsize = [1280, 960]"),
         ("version = 1", 'version = 1\nowner_key = "AGE-SECRET-KEY-1"'),

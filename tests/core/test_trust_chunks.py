@@ -56,7 +56,7 @@ def test_a_shorter_package_leaves_the_slots_behind_it_unread() -> None:
         b"\n",
         b"ab 1\nx",
         b"ab" * 32 + b" 0\nx",
-        b"ab" * 32 + b" 5\nx",
+        b"ab" * 32 + b" 9\nx",
         b"ab" * 32 + b" 1\n",
         b"AB" * 32 + b" 1\nx",
         b"ab" * 32 + b" 1\n" + b"x" * (MAX_CHUNK_BYTES + 1),

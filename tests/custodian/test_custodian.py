@@ -142,7 +142,7 @@ def test_a_change_of_trust_ends_what_it_has_ended_and_then_looks_at_packages_tha
     monkeypatch.setattr(door.custodian.releases, "recheck", lambda: (told.append("rechecked"), recheck()))
     news = door.custodian._trust_news
     monkeypatch.setattr(news, "look", lambda: told.append(f"roots {len(door.custodian.control._trust.roots())}"))
-    door.obey(TrustChange(**stated(), roots_added=(samples.OWNER_KEY.text,)))
+    door.obey(TrustChange(**stated(), roots_added=(samples.OWNER_ROOT.text,)))
     assert told == ["rechecked", "roots 2"]
 
 

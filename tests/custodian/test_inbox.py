@@ -312,7 +312,7 @@ def test_what_is_not_listed_any_more_today_may_be_asked_again_if_only_a_rate_blo
 def test_a_case_and_a_rate_are_of_one_requester_below_one_root() -> None:
     door = Door.enrolled(limits=RequestLimits(requests_per_requester_per_day=3))
     other_root, other = private_key_from_seed(b"2" * 32), private_key_from_seed(b"o" * 32)
-    root = public_key_of(other_root)
+    root = samples.pair(other_root)
     door.obey(TrustChange(**stated(), roots_added=(root.text,)))
     key = RequesterKey(key=public_key_of(other).text, from_s=0, until_s=2 * NOW_S)
     namesake = samples.requester(id="harbour-police", name="Harbour Allotments", keys=(key,))
@@ -470,13 +470,13 @@ def test_nobody_else_can(door: Door) -> None:
 
 def test_a_namesake_under_another_root_the_owner_trusts_cannot_either(door: Door) -> None:
     other_root, namesake = private_key_from_seed(b"R" * 32), private_key_from_seed(b"N" * 32)
-    door.obey(TrustChange(**stated(), roots_added=(public_key_of(other_root).text,)))
+    door.obey(TrustChange(**stated(), roots_added=(samples.pair(other_root).text,)))
     entry = samples.requester(
         keys=(custodians.RequesterKey(key=public_key_of(namesake).text, from_s=0, until_s=2 * NOW_S),)
     )
-    theirs = samples.bundle(root=public_key_of(other_root).id, version=1, requesters=(entry,))
+    theirs = samples.bundle(root=samples.pair(other_root).id, version=1, requesters=(entry,))
     door.custodian.control._trust.accept(signed(theirs, other_root))
-    trust_root = public_key_of(other_root).id
+    trust_root = samples.pair(other_root).id
     asked, disclosure = approved(door)
     assert door.state(door.ask(namesake, trust_root=trust_root)) is RequestState.PENDING  # it may ask for itself
     door.hear(withdrawal(asked, trust_root=trust_root), namesake)
@@ -624,7 +624,7 @@ def test_after_its_end_no_receipt_matters(door: Door, state: ReceiptState) -> No
 def namesake_of_the_police(door: Door) -> tuple[Ed25519PrivateKey, str]:
     """The key of a requester with the same id below another root that the owner trusts, and that root's id."""
     root_key, key = private_key_from_seed(b"R" * 32), private_key_from_seed(b"N" * 32)
-    root = public_key_of(root_key)
+    root = samples.pair(root_key)
     door.obey(TrustChange(**stated(), roots_added=(root.text,)))
     entry = samples.requester(keys=(RequesterKey(key=public_key_of(key).text, from_s=0, until_s=2 * NOW_S),))
     door.custodian.control._trust.accept(signed(samples.bundle(root=root.id, version=1, requesters=(entry,)), root_key))

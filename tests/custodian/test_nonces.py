@@ -11,7 +11,7 @@ import pytest
 from agent.core.timebase import ClockQuality
 from agent.custodian.nonces import LIFE_S, Nonces
 from agent.errors import OpenError, OvertakenError, RequestError
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import (
     Denial,
     Enrolment,
@@ -57,7 +57,7 @@ def of_the_request(door: Door) -> Any:
 
 
 SIGNED: dict[str, Callable[[Door], OwnerStatement]] = {
-    "trust a root": lambda door: TrustChange(**fresh(door), roots_added=(public_key_of(SECOND).text,)),
+    "trust a root": lambda door: TrustChange(**fresh(door), roots_added=(samples.pair(SECOND).text,)),
     "opt out": lambda door: OptOut(**fresh(door), scope=Scope.ALL),
     "opt in": lambda door: OptIn(**fresh(door), scope=Scope.ALL),
     "hold": lambda door: Hold(**fresh(door), segments=(door.segments[0],), until_s=NOW_S + 86_400 * 30),

@@ -277,7 +277,7 @@ def test_a_start_tells_what_a_power_cut_left_untold_and_a_requester_who_comes_ba
 
 def test_somebody_new_of_one_root_is_told_though_another_root_has_nobody_new(door: Door) -> None:
     other_root = private_key_from_seed(b"2" * 32)
-    root = public_key_of(other_root)
+    root = samples.pair(other_root)
     door.obey(TrustChange(**stated(), roots_added=(root.text,)))
     theirs = samples.requester(id="allotments", keys=(samples.requester().keys[0],))
     trust(door).accept(signed(samples.bundle(version=1, root=root.id, requesters=(theirs,)), other_root))
@@ -289,7 +289,7 @@ def test_somebody_new_of_one_root_is_told_though_another_root_has_nobody_new(doo
 
 
 def test_requesters_of_a_root_that_was_removed_and_chosen_again_ask_only_once_the_owner_was_told(door: Door) -> None:
-    root = public_key_of(ROOT).text
+    root = samples.pair(ROOT).text
     door.obey(TrustChange(**stated(), roots_removed=(root,)))
     door.obey(TrustChange(**stated(), roots_added=(root,)))
     door.start()
@@ -363,7 +363,7 @@ def test_the_owners_changes_of_the_roots_are_kept_as_signed_across_restarts_and_
     first = trust(door).changes()
     assert len(first) == 1
     for number in range(3):
-        root = public_key_of(private_key_from_seed(bytes([number]) * 32))
+        root = samples.pair(private_key_from_seed(bytes([number]) * 32))
         door.obey(TrustChange(**stated(), roots_added=(root.text,)))
     kept = trust(door).changes()
     assert len(kept) == 3
@@ -414,7 +414,7 @@ def test_trust_whose_consequences_could_not_be_written_is_not_in_force_and_nobod
 
 
 def test_every_change_of_roots_and_bundles_is_told_to_the_owner(door: Door) -> None:
-    other = public_key_of(private_key_from_seed(b"o" * 32)).text
+    other = samples.pair(private_key_from_seed(b"o" * 32)).text
     for change in (
         lambda: door.obey(TrustChange(**stated(), roots_added=(other,))),
         lambda: door.obey(TrustChange(**stated(), roots_removed=(other,))),

@@ -14,7 +14,7 @@ from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.custodian.trust_store import TrustManager, _seen
 from agent.errors import RequestError, StorageError
 from agent.wire import strictjson
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import TrustChange
 from agent.wire.trust import SeenVersion
 from tests.custodian.test_trust_that_travels import package
@@ -23,7 +23,7 @@ from tests.recorder.thread_owner_check import plant
 from tests.wire import samples
 
 KEY = samples.ROOT_KEY
-OTHER = public_key_of(private_key_from_seed(b"o" * 32))
+OTHER = samples.pair(private_key_from_seed(b"o" * 32))
 CHANGED = ("trust", "The list of trusted requesters has changed.")
 NEW = ("new requester", "A new requester may ask you for footage. Review it.")
 HEARD = ("trust news", "A trust root has changed its list. Review it.")

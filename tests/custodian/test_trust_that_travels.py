@@ -15,7 +15,6 @@ from agent.core.consent import RequestState
 from agent.core.timebase import ClockQuality
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.wire import strictjson
-from agent.wire.identities import public_key_of
 from agent.wire.statements import TrustChange
 from agent.wire.topics import TrustTopic
 from agent.wire.trust import RequesterEntry, TrustBundle
@@ -161,7 +160,7 @@ def test_a_package_that_was_judged_is_judged_again_only_if_its_root_is_chosen_ag
     hear = trust(door).hear
     monkeypatch.setattr(trust(door), "hear", lambda package: (judged.append(package), hear(package))[1])
     publish(door, data)
-    other = public_key_of(OTHER_ROOT).text
+    other = samples.pair(OTHER_ROOT).text
     for change in ({"roots_added": (other,)}, {"roots_removed": (other,)}):
         door.obey(TrustChange(**stated(), **change))
     assert judged == []
@@ -210,7 +209,7 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
     "one of three root keys stolen": lambda: package(THIEFS, **stolen_root()),
     "one of three root keys and the timestamp's stolen": lambda: package(THIEFS, **stolen_root()),
     "the name key found again": lambda: package(THIEFS, signers=(samples.ROOT,)),
-    "a bundle for another root": lambda: package(samples.bundle(root=public_key_of(OTHER_ROOT).id, version=9)),
+    "a bundle for another root": lambda: package(samples.bundle(root=samples.pair(OTHER_ROOT).id, version=9)),
     "a rotation by one stolen key": lambda: package(
         THIEFS,
         roots=(package_vectors.FIRST, samples.several(package_vectors.ROTATED, package_vectors.STOLEN)),
@@ -241,7 +240,7 @@ def test_of_no_attack_anything_takes_effect(door: Door, name: str, clock: str) -
 
 
 def test_a_package_of_another_root_under_the_topic_of_this_one_changes_nothing(door: Door) -> None:
-    other = public_key_of(OTHER_ROOT)
+    other = samples.pair(OTHER_ROOT)
     root = samples.root_file(root=other.id)
     theirs = samples.package(
         samples.bundle(root=other.id, version=9), root=root,

@@ -14,7 +14,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import private_key_from_seed
+from agent.wire.trust_keys import trust_key_of_private
 from desk.api.models import ApiToken, WebHook
 from desk.asking.models import Draft, Template
 from desk.cases.models import Answer, Case, Clip, SignedRequest
@@ -236,7 +237,7 @@ def root_key(agency: Agency) -> dict[str, Any]:
     made = RootKey.objects.create(
         organisation=agency.organisation,
         person=make_person(f"{secrets.token_hex(4)}@rijnstad.example"),
-        public_key=public_key_of(private_key_from_seed(secrets.token_bytes(32))).text,
+        public_key=trust_key_of_private(private_key_from_seed(secrets.token_bytes(32))).text,
         place="outside",
     )
     return {"pk": made.pk}

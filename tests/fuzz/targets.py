@@ -60,7 +60,8 @@ from agent.wire.link.handshake import DeviceHandshake, has_knock
 from agent.wire.link.session import LinkSession, SessionEnded
 from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from agent.wire.topics import RequestTopic, parse_topic
-from agent.wire.trust import TrustBundle, TrustStore
+from agent.wire.trust import TrustStore
+from agent.wire.trust_keys import parse_trust_key
 from agent.wire.trust_package import split_directory
 from agent.wire.witness_keys import parse_witness
 from tests.capture_films import DEVICE, signed_film
@@ -78,11 +79,7 @@ TIMES = json.loads((VECTORS / "ledger" / "time.json").read_text(encoding="utf-8"
 AUTHORITY = load_pem_x509_certificate((VECTORS / "ledger" / "authority.pem").read_bytes())
 """The authority of `foreign.tsr`, a stamp that `openssl ts` made on another text."""
 EXAMPLE = Path(__file__).parents[2] / "config" / "doorward.toml"
-TRUST, _ = (
-    TrustStore()
-    .with_root(samples.ROOT_KEY)
-    .accept(envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT))
-)
+TRUST, _ = TrustStore().with_root(samples.ROOT_KEY).accept(samples.several(samples.bundle(), samples.ROOT))
 TOPIC = RequestTopic("287-379", samples.request().requester, 0)
 IDENTITY = HybridIdentity(b"\1" * 32)
 LIMIT_BYTES = 1 << 20
@@ -304,6 +301,11 @@ def _keys() -> Iterator[bytes]:
         yield key["public"].encode()
 
 
+def _trust_keys() -> Iterator[bytes]:
+    yield samples.ROOT_KEY.text.encode()
+    yield from _keys()
+
+
 def _private_keys() -> Iterator[bytes]:
     for key in json.loads((VECTORS / "wire" / "keys.json").read_text()):
         yield key["private_pem"].encode()
@@ -407,6 +409,7 @@ TARGETS: dict[str, Target] = {
     "link-record": Target(link_record, _link_records),
     "local-rpc": Target(local_rpc, _requests),
     "public-key": Target(text_of(parse_public_key), _keys),
+    "trust-key": Target(text_of(parse_trust_key), _trust_keys),
     "private-key": Target(text_of(load_private_key), _private_keys),
     "ledger-entry": Target(ledger_entry, _entries),
     "cosignatures": Target(_cosignatures, lambda: iter([TIMES["opening"]["proof"]["cosignatures"].encode()])),

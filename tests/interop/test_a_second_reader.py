@@ -28,12 +28,16 @@ from tests.second_reader.certificates import requester_of
 from tests.second_reader.disclosure import check_known
 from tests.second_reader.envelope import (
     UnsignedError,
+    encoding,
     key_id,
     mldsa_key,
     open_envelope,
     open_hybrid,
     open_statement,
     public_key,
+    root_pair,
+    signed_by_pair,
+    signed_by_roots,
 )
 from tests.second_reader.json_once import RefusedError, parse
 from tests.second_reader.messages import read_message
@@ -54,6 +58,13 @@ def stated(name: str) -> Any:
     return json.loads((VECTORS / name).read_text(encoding="utf-8"))
 
 
+def stated_packages() -> Any:
+    """`packages.json`, in which `<name>` stands for a signature of `trust_signatures.json`."""
+    signatures = stated("wire/trust_signatures.json")
+    text = (VECTORS / "wire/packages.json").read_text(encoding="utf-8")
+    return json.loads(re.sub(r"<([0-9a-f]{16}-[0-9a-f]{16})>", lambda match: signatures[match[1]], text))
+
+
 def spoken(value: Any) -> Any:
     """As a message would have it: a degree without an exponent."""
     written = re.sub(r"-?\d+(\.\d+)?e-\d+", lambda match: f"{float(match[0]):.7f}", json.dumps(value))
@@ -71,7 +82,7 @@ def test_the_reader_imports_nothing_of_ours() -> None:
 @pytest.mark.parametrize("path", REQUESTS, ids=lambda path: path.stem)
 def test_it_judges_every_request_vector_as_it_says(path: Path) -> None:
     stated_trust = stated("wire/trust.json")
-    bundle = trust_bundle(stated_trust["envelope"].encode(), public_key(stated_trust["root"]))
+    bundle = trust_bundle(stated_trust["envelope"].encode(), root_pair(stated_trust["root"]))
     vector = json.loads(path.read_text(encoding="utf-8"))
     data = vector["envelope"].encode() if "envelope" in vector else base64.b64decode(vector["envelope_base64"])
     assert judge(data, bundle, now_s=stated_trust["now_s"]) == vector["verdict"]
@@ -79,8 +90,8 @@ def test_it_judges_every_request_vector_as_it_says(path: Path) -> None:
 
 @pytest.mark.parametrize(("group", "before"), [("first", None), ("after_seen", "seen"), ("after_rotation", "rotated")])
 def test_it_judges_every_trust_package_as_it_says(group: str, before: str | None) -> None:
-    vectors = stated("wire/packages.json")
-    root = public_key(vectors["root"])
+    vectors = stated_packages()
+    root = root_pair(vectors["root"])
     seen = None
     if before is not None:
         verdict, seen = trust.judge(vectors[before].encode(), root, None, now_s=vectors["now_s"])
@@ -93,8 +104,8 @@ def test_it_judges_every_trust_package_as_it_says(group: str, before: str | None
 
 
 def test_it_finds_who_may_ask_in_each_cell_of_a_list_with_sections() -> None:
-    vectors = stated("wire/packages.json")
-    root = public_key(vectors["root"])
+    vectors = stated_packages()
+    root = root_pair(vectors["root"])
     found = {
         name: trust.listed(each["package"].encode(), root, each["cell"]) for name, each in vectors["sections"].items()
     }
@@ -157,6 +168,10 @@ def test_it_opens_every_signed_message_of_the_vectors() -> None:
                 payload = open_hybrid(data, name, key, second, limit=6 << 20)
             elif vector["signed_by"] == "owner":
                 payload = open_statement(data, name, [owner])
+            elif vector["signed_by"] == "root":
+                payload, signatures = signed_by_roots(data, name, 6 << 20)
+                pair, signed = root_pair(stated("wire/trust.json")["root"]), encoding(vector["payload_type"], payload)
+                assert signed_by_pair(pair, signatures[key_id(key)], signed)
             else:
                 payload = open_envelope(data, name, {key_id(key): key}, limit=6 << 20)
             assert payload == vector["payload"].encode(), path.stem

@@ -23,8 +23,8 @@ from queue import Empty, SimpleQueue
 import structlog
 
 from agent.mqtt import BusSettings
-from agent.wire.identities import parse_public_key
 from agent.wire.trust import TrustStore
+from agent.wire.trust_keys import parse_trust_key
 from tests.scale.light_bus import Switchboard
 from tests.scale.light_doorbells import Judge, LightDoorbell
 from tests.scale.promises import Book, Spans
@@ -196,7 +196,7 @@ def main(file: Path) -> int:
     told = json.loads(file.read_text())
     doors = [Door(**each) for each in told["doors"]]
     book = ToldBook([each.device for each in doors])
-    judge = Judge(TrustStore().with_root(parse_public_key(told["root"])), book)
+    judge = Judge(TrustStore().with_root(parse_trust_key(told["root"])), book)
     board, stop = Switchboard(), threading.Event()
     bells = [LightDoorbell(each.settings(), each.cell, board, judge) for each in doors]
     board.start()

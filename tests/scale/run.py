@@ -26,9 +26,10 @@ import structlog
 
 from agent.core.media import Gop
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
-from agent.wire.identities import parse_public_key, private_key_from_seed, public_key_of
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.topics import cell_of
 from agent.wire.trust import TrustStore
+from agent.wire.trust_keys import parse_trust_key
 from tests.cameras import gops_of, play
 from tests.clients.requester.conftest import DESCRIPTION
 from tests.clients.requester.house import Disclosure, House
@@ -162,7 +163,7 @@ class World:
         devices = [*(each.device_id for each in self.houses), *(public_key_of(key).id for key in keys)]
         shard_of = {device: self.shards[number % len(self.shards)] for number, device in enumerate(devices)}
         self.book = Book({device: shard.number for device, shard in shard_of.items()})
-        self.judge = Judge(TrustStore().with_root(parse_public_key(self.root.key)), self.book)
+        self.judge = Judge(TrustStore().with_root(parse_trust_key(self.root.key)), self.book)
         owned = {each.device_id: each for each in self.houses}
         others = []
         for device, shard in shard_of.items():

@@ -21,9 +21,9 @@ from agent.platform.certificates import signing_request
 from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle
 from agent.wire.fields import Kind
-from agent.wire.identities import parse_public_key
 from agent.wire.topics import cell_of
 from agent.wire.trust import TrustStore
+from agent.wire.trust_keys import parse_trust_key
 from tests.clients.requester.conftest import DESCRIPTION, gops, question
 from tests.clients.requester.house import House
 from tests.scale.light_bus import Switchboard
@@ -60,7 +60,7 @@ class SmallWorld:
         house.record(DESCRIPTION, gops[:1])
         devices = [house.device_id, *(f"{number:016x}" for number in range(1, DOORBELLS))]
         self.book = Book(dict.fromkeys(devices, 0))
-        judge = Judge(TrustStore().with_root(parse_public_key(root.key)), self.book)
+        judge = Judge(TrustStore().with_root(parse_trust_key(root.key)), self.book)
         ends.callback(judge.stop)
         self.board = Switchboard(lambda low, _high: low)
         cell = cell_of(52.25, WEST + 0.25)

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.clients.requester.keys import load_key
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.trust_keys import trust_key_of_private
 from tests.scale.shards import Shard, spoken
 
 __all__ = ["TrustRoot"]
@@ -29,8 +30,8 @@ class TrustRoot:
         self.folder = folder / "root"
         words: list[object] = []
         for person in self._people:
-            words += ["--key", public_key_of(load_key(person)).text]
-        words += ["--timestamp-key", public_key_of(load_key(self._online)).text]
+            words += ["--key", trust_key_of_private(load_key(person)).text]
+        words += ["--timestamp-key", trust_key_of_private(load_key(self._online)).text]
         made = self._say("found", "--folder", self.folder, *words)
         self.key, self.id = str(made["root"]), str(made["root_id"])
         self._sign(made["to_sign"])

@@ -35,8 +35,9 @@ from agent.ipc.control_operations import GetStatus, GetTrust, ListRequests
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.solo import Solo
-from agent.wire.identities import parse_public_key, private_key_from_seed, public_key_of
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.trust import TrustStore
+from agent.wire.trust_keys import parse_trust_key
 from tests.cameras import gops_of, play
 from tests.scale.promises import Book, Sent, sha256_of
 from tests.scale.shards import ROOT, Shard
@@ -214,7 +215,7 @@ class OwnersClient:
         self._device, self._tell = device, functools.partial(_once, tell, set())
         self._say = tell
         self._state, self._owner = StateFolder(folder / "state"), OwnerKeys.load(folder / "owner")
-        self._store, self._answers = TrustStore().with_root(parse_public_key(root)), answers
+        self._store, self._answers = TrustStore().with_root(parse_trust_key(root)), answers
         self._version = 0
         self._said: dict[str, Any] = {}
         self._read: set[str] = set()

@@ -25,7 +25,7 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.trust_roots import add_trust_root, offer_bundle
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_trust_key
 from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.publisher import publish
 from agent.clients.requester.receiving_service import DisclosureReceiver, ReceiverEvent
@@ -144,7 +144,7 @@ class Asker:
         self._street = street
         now = street.now
         root_file = street.folder / f"{name}-root" / "root.key"
-        self.root = make_key(root_file)
+        self.root = make_trust_key(root_file)
         self.requester = Requester.create(street.folder / name, name, kind, trust_root=self.root.id)
         listed = street.folder / f"{name}-root" / "list.toml"
         listed.write_text(

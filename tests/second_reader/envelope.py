@@ -110,6 +110,44 @@ def open_hybrid(data: bytes, name: str, key: bytes, second: bytes, *, limit: int
     return payload
 
 
+def root_pair(value: Any) -> tuple[bytes, bytes]:
+    """Returns the Ed25519 key of a root's pair, and the SHA-256 of its ML-DSA-44 key."""
+    refuse_unless(isinstance(value, str) and value.count("+mldsa44:") == 1, "a pair of keys")
+    first, second = value.split("+mldsa44:")
+    refuse_unless(re.fullmatch(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", second) is not None, "hash of the second key")
+    return public_key(first), base64.urlsafe_b64decode(second + "=")
+
+
+def signed_by_pair(pair: tuple[bytes, bytes], signature: bytes, signed: bytes) -> bool:
+    """True if both halves signed: 64 bytes by Ed25519, 2 420 by ML-DSA-44, and the second key itself."""
+    first, second, key = signature[:64], signature[64:2484], signature[2484:]
+    return (
+        hashlib.sha256(key).digest() == pair[1]
+        and verified(pair[0], first, signed)
+        and verified_mldsa(key, second, signed)
+    )
+
+
+def signed_by_roots(data: bytes, name: str, limit: int) -> tuple[bytes, dict[str, bytes]]:
+    """The payload of a root's message, and its signatures by the id of the pair. Nothing is verified."""
+    whole = fields(
+        parse(data, limit=limit),
+        {
+            "payload": binary,
+            "payloadType": matching(r"(?s).*"),
+            "signatures": many(lambda each: fields(each, {"keyid": KEY_ID, "sig": binary}), 1, 17),
+        },
+    )
+    names = [each["keyid"] for each in whole["signatures"]]
+    refuse_unless(whole["payloadType"] == f"application/vnd.doorward.{name}+json", "another type")
+    refuse_unless(names == sorted(set(names)), "order of the signatures")
+    lengths = {len(each["sig"]) for each in whole["signatures"]}
+    if 64 in lengths:
+        raise UnsignedError
+    refuse_unless(lengths == {64 + 2420 + 1312}, "length of a signature")
+    return bytes(whole["payload"]), {each["keyid"]: bytes(each["sig"]) for each in whole["signatures"]}
+
+
 def open_envelope(data: bytes, name: str, keys: Mapping[str, bytes], *, limit: int = 12_288) -> bytes:
     """The payload that one of `keys` signed as a `name`; what it says is not read yet."""
     whole = fields(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.second_reader.area import area, place
-from tests.second_reader.envelope import mldsa_key, public_key
+from tests.second_reader.envelope import mldsa_key, public_key, root_pair
 from tests.second_reader.json_once import (
     HEX32,
     HEX64,
@@ -245,7 +245,7 @@ def _settings(value: Any) -> dict[str, Any]:
 
 
 def _trust_change(value: Any) -> dict[str, Any]:
-    roots = many(public_key, 0, 16)
+    roots = many(root_pair, 0, 16)
     found = fields(value, STATED, {"roots_added": roots, "roots_removed": roots})
     changed = [*found.get("roots_added", []), *found.get("roots_removed", [])]
     refuse_unless(changed, "it changes nothing")

@@ -7,7 +7,15 @@ from typing import Any
 
 from tests.second_reader.area import Area, area, place
 from tests.second_reader.directory import rectangle
-from tests.second_reader.envelope import UnsignedError, key_id, open_envelope, public_key
+from tests.second_reader.envelope import (
+    UnsignedError,
+    encoding,
+    key_id,
+    open_envelope,
+    public_key,
+    signed_by_pair,
+    signed_by_roots,
+)
 from tests.second_reader.json_once import (
     HEX32,
     HEX64,
@@ -114,10 +122,13 @@ def distinct_requesters(listed: list[dict[str, Any]]) -> None:
     distinct([key["key"] for each in listed for key in each["keys"]])
 
 
-def trust_bundle(data: bytes, root: bytes) -> dict[str, Any]:
-    payload = open_envelope(data, "trust-bundle", {key_id(root): root}, limit=3 << 19)
+def trust_bundle(data: bytes, root: tuple[bytes, bytes]) -> dict[str, Any]:
+    payload, signatures = signed_by_roots(data, "trust-bundle", 3 << 19)
+    signed = encoding("application/vnd.doorward.trust-bundle+json", payload)
+    if list(signatures) != [key_id(root[0])] or not signed_by_pair(root, signatures[key_id(root[0])], signed):
+        raise UnsignedError
     found = trust_bundle_entries(parse(payload, limit=1 << 20))
-    refuse_unless(found["root"] == key_id(root), "another root")
+    refuse_unless(found["root"] == key_id(root[0]), "another root")
     return found
 
 

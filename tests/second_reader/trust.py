@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tests.second_reader import directory
-from tests.second_reader.envelope import UnsignedError, encoding, key_id, open_envelope, public_key, verified
+from tests.second_reader.envelope import UnsignedError, encoding, key_id, root_pair, signed_by_pair, signed_by_roots
 from tests.second_reader.json_once import (
     HEX64,
     KEY_ID,
@@ -25,8 +25,10 @@ from tests.second_reader.json_once import (
 )
 from tests.second_reader.requests import distinct_requesters, requester_entry, trust_bundle, trust_bundle_entries
 
+Pair = tuple[bytes, bytes]
 ANY_TEXT = matching(r"(?s).*")
 DAY_S = 86_400
+ROOT_LIMIT = 96 << 10
 
 
 class MixedError(RefusedError):
@@ -49,10 +51,11 @@ def root_file(value: Any) -> dict[str, Any]:
         value,
         {
             "v": V1, "root": KEY_ID, "version": integer(1), "issued_s": SECONDS, "expires_s": SECONDS,
-            "keys": many(public_key, 1, 8), "threshold": integer(1, 8), "timestamp_keys": many(public_key, 1, 4),
+            "keys": many(root_pair, 1, 8), "threshold": integer(1, 8), "timestamp_keys": many(root_pair, 1, 4),
         },
     )  # fmt: skip
-    distinct([*found["keys"], *found["timestamp_keys"]])
+    for half in (0, 1):
+        distinct([pair[half] for pair in (*found["keys"], *found["timestamp_keys"])])
     refuse_unless(found["threshold"] <= len(found["keys"]), "threshold")
     refuse_unless(found["issued_s"] < found["expires_s"], "it ends before it begins")
     return found
@@ -70,7 +73,7 @@ def timestamp(value: Any) -> dict[str, Any]:
     return found
 
 
-def judge(data: bytes, name_key: bytes, seen: Seen | None, *, now_s: int) -> tuple[str, Seen | None]:
+def judge(data: bytes, name_key: Pair, seen: Seen | None, *, now_s: int) -> tuple[str, Seen | None]:
     """The verdict for an owner who agrees, and what is the newest afterwards."""
     try:
         this, ends_s = _opened(data, name_key)
@@ -90,11 +93,11 @@ def judge(data: bytes, name_key: bytes, seen: Seen | None, *, now_s: int) -> tup
     return ("ended", seen) if now_s > ends_s else ("accepted", this)
 
 
-def listed(data: bytes, name_key: bytes, cell: str | None) -> tuple[str, list[str]]:
+def listed(data: bytes, name_key: Pair, cell: str | None) -> tuple[str, list[str]]:
     """The verdict for a doorbell in the cell, and the requesters that may ask there."""
     try:
         _opened(data, name_key)
-        whole = parse(data, limit=7 << 18)
+        whole = parse(data, limit=2 << 20)
         bundle = trust_bundle_entries(
             parse(_several(whole["bundle"].encode(), "trust-bundle", 3 << 19, None)[0], limit=1 << 20)
         )
@@ -133,25 +136,23 @@ def _lies_in(region: Mapping[str, tuple[int, int]], cell: tuple[int, int]) -> bo
     return low[0] <= cell[0] <= high[0] and low[1] <= cell[1] <= high[1]
 
 
-def _opened(data: bytes, name_key: bytes) -> tuple[Seen, int]:
+def _opened(data: bytes, name_key: Pair) -> tuple[Seen, int]:
     if not data.startswith(b'{"bundle":'):
         bundle = trust_bundle(data, name_key)
         payload = parse(data, limit=3 << 19)["payload"]
         return Seen(0, 0, bundle["version"], hashlib.sha256(binary(payload)).hexdigest(), ()), 1 << 60
     whole = fields(
-        parse(data, limit=7 << 18),
+        parse(data, limit=2 << 20),
         {"v": V1, "roots": many(ANY_TEXT, 1, 16), "bundle": ANY_TEXT, "timestamp": ANY_TEXT},
         {"sections": many(ANY_TEXT, 0, 128)},
     )
     root, root_sha256s = _newest_root([each.encode() for each in whole["roots"]], name_key)
-    keys = {key_id(key): key for key in root["keys"]}
+    keys = _by_id(root["keys"])
     payload, signers = _several(whole["bundle"].encode(), "trust-bundle", 3 << 19, keys)
     if len(signers & keys.keys()) < root["threshold"]:
         raise UnsignedError
-    stamp_keys = {key_id(key): key for key in root["timestamp_keys"]}
-    stamp = timestamp(
-        parse(open_envelope(whole["timestamp"].encode(), "trust-timestamp", stamp_keys, limit=8192), limit=4096)
-    )
+    stamped, _ = _several(whole["timestamp"].encode(), "trust-timestamp", ROOT_LIMIT, _by_id(root["timestamp_keys"]))
+    stamp = timestamp(parse(stamped, limit=4096))
     sha256 = hashlib.sha256(payload).hexdigest()
     named = [stamp[name] for name in ("root", "root_version", "root_sha256", "bundle_sha256")]
     if named != [root["root"], root["version"], root_sha256s[-1], sha256]:
@@ -167,18 +168,18 @@ def _opened(data: bytes, name_key: bytes) -> tuple[Seen, int]:
     return Seen(root["version"], stamp["version"], bundle["version"], sha256, tuple(root_sha256s)), ends_s
 
 
-def _newest_root(envelopes: list[bytes], name_key: bytes) -> tuple[dict[str, Any], list[str]]:
+def _newest_root(envelopes: list[bytes], name_key: Pair) -> tuple[dict[str, Any], list[str]]:
     before: dict[str, Any] | None = None
     sha256s: list[str] = []
     for data in envelopes:
         # The keys are in the payload, so it is read before the signatures are verified.
-        claimed = root_file(parse(_several(data, "trust-root", 8192, None)[0], limit=4096))
-        if claimed["root"] != key_id(name_key):
+        claimed = root_file(parse(_several(data, "trust-root", ROOT_LIMIT, None)[0], limit=4096))
+        if claimed["root"] != key_id(name_key[0]):
             raise UnsignedError
         refuse_unless(claimed["version"] == (before["version"] if before else 0) + 1, "the versions count from 1")
-        old = {key_id(key): key for key in (before["keys"] if before else [name_key])}
-        own = {key_id(key): key for key in claimed["keys"]}
-        payload, signers = _several(data, "trust-root", 8192, {**old, **own})
+        old, own = _by_id(before["keys"] if before else [name_key]), _by_id(claimed["keys"])
+        _several(data, "trust-root", ROOT_LIMIT, {**own, **old})  # a pair of both files is the same in both
+        payload, signers = _several(data, "trust-root", ROOT_LIMIT, {**old, **own})
         if len(signers & own.keys()) < claimed["threshold"]:
             raise UnsignedError
         if len(signers & old.keys()) < (before["threshold"] if before else 1):
@@ -189,23 +190,16 @@ def _newest_root(envelopes: list[bytes], name_key: bytes) -> tuple[dict[str, Any
     return before, sha256s
 
 
-def _several(data: bytes, name: str, limit: int, keys: Mapping[str, bytes] | None) -> tuple[bytes, set[str]]:
+def _by_id(pairs: Iterable[Pair]) -> dict[str, Pair]:
+    return {key_id(pair[0]): pair for pair in pairs}
+
+
+def _several(data: bytes, name: str, limit: int, keys: Mapping[str, Pair] | None) -> tuple[bytes, set[str]]:
     """The payload, and who signed it: each signature must be by one of `keys`. None: only the form is judged."""
-    whole = fields(
-        parse(data, limit=limit),
-        {
-            "payload": binary,
-            "payloadType": matching(r"(?s).*"),
-            "signatures": many(lambda each: fields(each, {"keyid": KEY_ID, "sig": binary}), 1, 17),
-        },
-    )
-    kind, names = f"application/vnd.doorward.{name}+json", [each["keyid"] for each in whole["signatures"]]
-    refuse_unless(whole["payloadType"] == kind, "another type")
-    refuse_unless(names == sorted(set(names)), "order of the signatures")
-    refuse_unless(all(len(each["sig"]) == 64 for each in whole["signatures"]), "length of a signature")
-    payload = bytes(whole["payload"])
-    for each in whole["signatures"] if keys is not None else ():
-        key = (keys or {}).get(each["keyid"])
-        if key is None or not verified(key, each["sig"], encoding(kind, payload)):
+    payload, signatures = signed_by_roots(data, name, limit)
+    signed = encoding(f"application/vnd.doorward.{name}+json", payload)
+    for key_name, signature in signatures.items() if keys is not None else ():
+        pair = (keys or {}).get(key_name)
+        if pair is None or not signed_by_pair(pair, signature, signed):
             raise UnsignedError
-    return payload, set(names)
+    return payload, set(signatures)

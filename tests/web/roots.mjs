@@ -4,6 +4,7 @@ import "./globals.mjs";
 import { readFileSync } from "node:fs";
 import { requestersOf, rootsChosen } from "../../agent/web/src/owner/household_roots.js";
 import { parseKey } from "../../agent/web/src/wire/keys.js";
+import { parseTrustKey } from "../../agent/web/src/wire/trust_keys.js";
 
 const { device, cases, shown: answer } = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const found = {};
@@ -15,7 +16,7 @@ for (const { name, shown, entries, enrolments } of cases) {
   }
 }
 if (answer) {
-  const { id, text: key } = await parseKey(answer.root);
+  const { id, text: key } = await parseTrustKey(answer.root);
   const names = await requestersOf([{ key, id, by: "anna", at: 0 }], answer, {});
   found.names = Object.fromEntries(names);
 }

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.wire import strictjson
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import NamedKey, TrustChange
 from tests.custodians import APPROVER, DEVICE, NOW_S, Door, enrolment, sha256_of, signed, stated
 from tests.web.test_the_program import node
@@ -21,7 +21,7 @@ from tests.wire import package_vectors, samples
 pytestmark = pytest.mark.interop
 
 BO = private_key_from_seed(b"b" * 32)
-ROOT, OTHER = samples.ROOT_KEY, public_key_of(private_key_from_seed(b"o" * 32))
+ROOT, OTHER = samples.ROOT_KEY, samples.pair(private_key_from_seed(b"o" * 32))
 LIE = "error.unsigned-root"
 
 

@@ -11,6 +11,7 @@ import * as messages from "../../agent/web/src/wire/messages.js";
 import { openRecord, splitPoster } from "../../agent/web/src/wire/segment.js";
 import { decode, encode } from "../../agent/web/src/wire/strictjson.js";
 import { isOverLimit, lateLimit, TrustStore } from "../../agent/web/src/wire/trust.js";
+import { parseTrustKey } from "../../agent/web/src/wire/trust_keys.js";
 
 const root = new URL("../vectors/", import.meta.url);
 const read = (name) => JSON.parse(readFileSync(new URL(name, root), "utf8"));
@@ -78,10 +79,17 @@ for (const { area, size_m2: expected, opened_m2: opened, contains: places } of r
 }
 found.late = read("wire/late.json").map((row) => lateLimit(row, { limits: row.limits }, row.now));
 const trusted = read("wire/trust.json");
-const rootKey = await parseKey(trusted.root);
+const rootKey = await parseTrustKey(trusted.root);
 const trust = new TrustStore(new Map([[rootKey.id, rootKey]]));
 await trust.accept(utf8(trusted.envelope));
-const packages = read("wire/packages.json");
+// There, `<name>` stands for a signature of another file.
+const signatures = read("wire/trust_signatures.json");
+const packages = JSON.parse(
+  readFileSync(new URL("wire/packages.json", root), "utf8").replace(
+    /<([0-9a-f]{16}-[0-9a-f]{16})>/g,
+    (_, name) => signatures[name],
+  ),
+);
 found.packages = {};
 for (const [group, before] of [["first"], ["after_seen", packages.seen], ["after_rotation", packages.rotated]]) {
   for (const [name, row] of Object.entries(packages[group])) {

@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from agent.wire import envelope, strictjson
-from agent.wire.identities import public_key_of
+from agent.wire import base64, strictjson
+from agent.wire.identities import SIGNATURE_BYTES, public_key_of
+from agent.wire.mldsa import MLDSA_KEY_BYTES
 from agent.wire.trust import NamedSection, TrustBundle
 from agent.wire.trust_package import RootFile, TrustPackage
 from tests.wire import samples
@@ -20,7 +21,7 @@ THIEF = samples.private_key("thief")
 NEWER = samples.bundle(version=4, requesters=())
 LATER = samples.bundle(version=9)
 FIRST = samples.several(samples.root_file(), samples.ROOT, ONE, TWO)
-ROTATED = samples.root_file(version=2, keys=tuple(public_key_of(each).text for each in (ONE, TWO, NEW)))
+ROTATED = samples.root_file(version=2, keys=tuple(samples.pair_text(each) for each in (ONE, TWO, NEW)))
 SECOND = samples.several(ROTATED, ONE, TWO)
 SEEN = samples.package(NEWER, version=5)
 """The package that the reader of `after_seen` has accepted: bundle 4, timestamp 5, root file 1."""
@@ -29,7 +30,7 @@ NEXT = samples.private_key("root-7"), samples.private_key("root-8")
 
 
 def _root_file(version: int, *keys: Any) -> RootFile:
-    texts = tuple(public_key_of(each).text for each in keys)
+    texts = tuple(samples.pair_text(each) for each in keys)
     return samples.root_file(version=version, keys=texts, threshold=len(keys))
 
 
@@ -87,7 +88,7 @@ def _row(data: bytes, verdict: str) -> dict[str, str]:
 def first() -> dict[str, tuple[bytes, str]]:
     """For a reader that knows the name key only."""
     rotated = {"roots": (FIRST, SECOND), "root": ROTATED}
-    thiefs_root = samples.root_file(keys=(public_key_of(THIEF).text,), threshold=1)
+    thiefs_root = samples.root_file(keys=(samples.pair_text(THIEF),), threshold=1)
     return {
         "whole": (samples.package(), "accepted"),
         "signed by all three": (samples.package(signers=samples.ROOT_SIGNERS), "accepted"),
@@ -126,6 +127,33 @@ def first() -> dict[str, tuple[bytes, str]]:
         "no root file": (_changed(roots=[]), "malformed"),
         "endless root files": (_changed(roots=[FIRST.decode()] * 17), "malformed"),
         "signatures in another order": (_turned_round(), "malformed"),
+        "bundle by Ed25519 alone": (_changed(bundle=_first_halves(_package().bundle)), "unsigned"),
+        "timestamp by Ed25519 alone": (_changed(timestamp=_first_halves(_package().timestamp)), "unsigned"),
+        "root file by Ed25519 alone": (_changed(roots=[_first_halves(FIRST.decode())]), "unsigned"),
+        "everything by Ed25519 alone": (
+            _changed(
+                roots=[_first_halves(FIRST.decode())], bundle=_first_halves(_package().bundle),
+                timestamp=_first_halves(_package().timestamp),
+            ), "unsigned",
+        ),
+        "a chain from before there were pairs": (_before_pairs(), "unsigned"),
+        "keys from before there were pairs": (_with_keys(*(each.partition("+")[0] for each in _KEYS)), "malformed"),
+        "second halves of the root file on the bundle": (
+            _changed(bundle=_exchanged(_package().bundle, FIRST.decode())), "unsigned",
+        ),
+        "second halves of two people exchanged": (_changed(bundle=_exchanged_between_people()), "unsigned"),
+        "second half by a thief's key": (_changed(bundle=_thiefs_second_half(_package().bundle)), "unsigned"),
+        "no half by ML-DSA but its key": (_changed(bundle=_cut_out(_package().bundle)), "malformed"),
+        "one pair twice": (_with_keys(_KEYS[0], _KEYS[0], _KEYS[1]), "malformed"),
+        "one second key in two pairs": (_with_keys(*_KEYS, _guise(THIEF, ONE)), "malformed"),
+        "one first key in two pairs": (_with_keys(*_KEYS, _guise(ONE, THIEF)), "malformed"),
+        "the timestamp's second key in a pair that lists": (
+            _with_keys(*_KEYS, _guise(THIEF, samples.TIMESTAMP)), "malformed",
+        ),
+        "rotated to another second half of a key": (_rotated_half(), "unsigned"),
+        "the name key with another second half in root file 1": (
+            _with_keys(*_KEYS, _guise(samples.ROOT, THIEF)), "unsigned",
+        ),
         "one more field": (_changed(more=1), "malformed"),
     }  # fmt: skip
 
@@ -144,9 +172,7 @@ def after_seen() -> dict[str, tuple[bytes, str]]:
         "rolled back timestamp": (samples.package(NEWER, version=4), "older"),
         "old timestamp with the next bundle": (samples.package(samples.bundle(version=5), version=4), "older"),
         "by the name key alone": (
-            envelope.sign(
-                TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle(version=9)), samples.ROOT
-            ),
+            samples.several(samples.bundle(version=9), samples.ROOT),
             "older",
         ),
         "root file 3 without having seen root file 2": (samples.package(NEWER, version=1, **THREE_FILES), "accepted"),
@@ -269,10 +295,88 @@ def _century() -> bytes:
     stamp = json.loads(strictjson.encode(samples.timestamp(samples.root_file(), samples.bundle())))
     payload = json.dumps({**stamp, "expires_s": 4_000_000_000}, separators=(",", ":"), sort_keys=True).encode()
     kind = samples.EVERY_MESSAGE["trust-timestamp"].PAYLOAD_TYPE  # type: ignore[attr-defined]
-    return _changed(timestamp=envelope.sign(kind, payload, samples.TIMESTAMP).decode())
+    return _changed(timestamp=samples.signed_by_roots(kind, payload, samples.TIMESTAMP).decode())
 
 
 def _turned_round() -> bytes:
     bundle = json.loads(_package().bundle)
     bundle["signatures"].reverse()
     return _changed(bundle=json.dumps(bundle, separators=(",", ":")))
+
+
+_KEYS = tuple(samples.pair_text(each) for each in samples.ROOT_SIGNERS)
+
+
+def _guise(first: Any, second: Any) -> str:
+    """A pair of the first half of one key and the second half of another."""
+    return "+".join((samples.pair_text(first).partition("+")[0], samples.pair_text(second).partition("+")[2]))
+
+
+def _edited(envelope: str, change: Any) -> str:
+    """The envelope with each signature as `change(key id, bytes)` returns it."""
+    value = json.loads(envelope)
+    for each in value["signatures"]:
+        each["sig"] = base64.encode(change(each["keyid"], base64.decode(each["sig"])))
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _signatures(envelope: str) -> dict[str, bytes]:
+    return {each["keyid"]: base64.decode(each["sig"]) for each in json.loads(envelope)["signatures"]}
+
+
+def _first_halves(envelope: str) -> str:
+    return _edited(envelope, lambda _, made: made[:SIGNATURE_BYTES])
+
+
+def _exchanged(envelope: str, other: str) -> str:
+    return _edited(envelope, lambda name, made: made[:SIGNATURE_BYTES] + _signatures(other)[name][SIGNATURE_BYTES:])
+
+
+def _exchanged_between_people() -> str:
+    bundle = _package().bundle
+    one, two = (public_key_of(each).id for each in (ONE, TWO))
+    found, turn = _signatures(bundle), {one: two, two: one}
+    return _edited(bundle, lambda name, made: made[:SIGNATURE_BYTES] + found[turn[name]][SIGNATURE_BYTES:])
+
+
+def _thiefs_second_half(bundle: str) -> str:
+    thiefs = _signatures(samples.several(samples.bundle(), THIEF).decode())[public_key_of(THIEF).id]
+    return _edited(bundle, lambda _, made: made[:SIGNATURE_BYTES] + thiefs[SIGNATURE_BYTES:])
+
+
+def _cut_out(bundle: str) -> str:
+    return _edited(bundle, lambda _, made: made[:SIGNATURE_BYTES] + made[-MLDSA_KEY_BYTES:])
+
+
+def _with_keys(*keys: str) -> bytes:
+    """A package with these keys in root file 1, which the name key, ONE, TWO and a thief of Ed25519 signed."""
+    value = {**json.loads(strictjson.encode(samples.root_file())), "keys": list(keys)}
+    payload = json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+    root = samples.signed_by_roots(RootFile.PAYLOAD_TYPE, payload, samples.ROOT, ONE, TWO).decode()
+    return _changed(roots=[root], timestamp=_stamp_of(payload))
+
+
+def _stamp_of(payload: bytes) -> str:
+    made = samples.timestamp(samples.root_file(), samples.bundle(), root_sha256=hashlib.sha256(payload).hexdigest())
+    return samples.several(made, samples.TIMESTAMP).decode()
+
+
+def _before_pairs() -> bytes:
+    """As roots published before their keys were pairs: Ed25519 keys, and signatures of 64 bytes."""
+    value = json.loads(strictjson.encode(samples.root_file()))
+    for name in ("keys", "timestamp_keys"):
+        value[name] = [each.partition("+")[0] for each in value[name]]
+    payload = json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+    root = samples.signed_by_roots(RootFile.PAYLOAD_TYPE, payload, samples.ROOT, ONE, TWO).decode()
+    first = _package()
+    return _changed(
+        roots=[_first_halves(root)],
+        bundle=_first_halves(first.bundle),
+        timestamp=_first_halves(_stamp_of(payload)),
+    )
+
+
+def _rotated_half() -> bytes:
+    """Root file 2 names another second half for ONE, who signs with the old one."""
+    second = samples.root_file(version=2, keys=(_guise(ONE, THIEF), *_KEYS[1:]))
+    return samples.package(roots=(FIRST, samples.several(second, ONE, TWO)), root=second, signers=(TWO, THREE))

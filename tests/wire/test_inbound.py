@@ -15,14 +15,10 @@ from agent.wire import envelope, strictjson
 from agent.wire.fields import Kind
 from agent.wire.inbound import verify_inbound
 from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, Topic, UploadTopic, UploadVerb
-from agent.wire.trust import TrustBundle, TrustStore
+from agent.wire.trust import TrustStore
 from tests.wire import samples
 
-TRUST, _ = (
-    TrustStore()
-    .with_root(samples.ROOT_KEY)
-    .accept(envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT))
-)
+TRUST, _ = TrustStore().with_root(samples.ROOT_KEY).accept(samples.several(samples.bundle(), samples.ROOT))
 REQUEST_TOPIC = RequestTopic("287-379", "harbour-police", 7)
 RECEIPT_TOPIC = ReceiptTopic(samples.DEVICE_KEY.id, samples.receipt().disclosure)
 BULLETIN_TOPIC = BulletinTopic("287-379", "harbour-police", 7)

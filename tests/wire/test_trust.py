@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
-from agent.wire import envelope, strictjson
 from agent.wire.area import Bounds, Point
 from agent.wire.fields import Kind
 from agent.wire.identities import public_key_of
@@ -23,7 +22,7 @@ EMPTY = TrustStore().with_root(samples.ROOT_KEY)
 
 
 def signed(bundle: TrustBundle, by: Ed25519PrivateKey = samples.ROOT) -> bytes:
-    return envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), by)
+    return samples.several(bundle, by)
 
 
 def key(**changes: Any) -> RequesterKey:
@@ -114,7 +113,7 @@ def test_a_store_is_rebuilt_from_what_was_kept() -> None:
 
 def test_a_bundle_of_one_root_is_not_anothers() -> None:
     other = samples.private_key("another root")
-    store = EMPTY.with_root(public_key_of(other))
+    store = EMPTY.with_root(samples.pair(other))
     with pytest.raises(FormatError, match="another root"):
         store.accept(signed(samples.bundle(), by=other))
 
@@ -145,7 +144,7 @@ def test_a_key_two_roots_vouch_for_resolves_under_the_root_that_is_named() -> No
     other = samples.private_key("another root")
     other_id = public_key_of(other).id
     elsewhere = samples.bundle(root=other_id, requesters=(samples.requester(name="Port Authority"),))
-    store, _ = STORE.with_root(public_key_of(other)).accept(signed(elsewhere, by=other))
+    store, _ = STORE.with_root(samples.pair(other)).accept(signed(elsewhere, by=other))
     assert resolve(store).name == "Harbour Police"
     assert resolve(store, root=other_id).name == "Port Authority"
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES
-from agent.wire.identities import PublicKey, public_key_of
-from agent.wire.trust import SeenVersion, TrustBundle, TrustStore, claimed_root, with_sections
+from agent.wire.trust import SeenVersion, TrustStore, claimed_root, with_sections
+from agent.wire.trust_keys import TrustKey
 from agent.wire.trust_package import (
     DIRECTORY_SLOTS,
     MAX_CHUNK_BYTES,
@@ -84,7 +84,7 @@ def test_a_package_keeps_its_signatures_with_some_of_its_sections() -> None:
     assert with_sections(whole, lambda cells: cells.holds("287-379")) == north
     assert with_sections(whole, lambda _: False) == lacking
     assert with_sections(lacking, lambda _: True) == lacking, "a section that it lacks does not come back"
-    alone = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT)
+    alone = samples.several(samples.bundle(), samples.ROOT)
     assert with_sections(alone, lambda _: False) == alone, "a bundle alone has none"
 
 
@@ -100,14 +100,14 @@ def test_what_was_seen_is_known_by_all_its_versions_and_by_the_payload_of_its_ne
 
 
 def test_a_bundle_alone_names_no_root_files_so_any_of_the_name_key_may_follow() -> None:
-    alone = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT)
+    alone = samples.several(samples.bundle(), samples.ROOT)
     store, _ = EMPTY.accept(alone)
     assert store.newest[samples.ROOT_KEY.id].root_sha256 == ""
     store.accept(samples.package(package_vectors.LATER, version=9, **package_vectors.by_name_key(1)))
 
 
-@pytest.mark.parametrize("root", [samples.ROOT_KEY, samples.OWNER_KEY], ids=["chosen again", "another name key"])
-def test_a_reader_that_a_thief_of_the_name_key_reaches_first_follows_only_another_name_key(root: PublicKey) -> None:
+@pytest.mark.parametrize("root", [samples.ROOT_KEY, samples.OWNER_ROOT], ids=["chosen again", "another name key"])
+def test_a_reader_that_a_thief_of_the_name_key_reaches_first_follows_only_another_name_key(root: TrustKey) -> None:
     thiefs = samples.package(version=1, **package_vectors.by_name_key(1))
     caught, _ = EMPTY.accept(thiefs)
     again = caught.without_root(samples.ROOT_KEY.id).with_root(root)
@@ -130,7 +130,7 @@ def test_a_root_that_is_removed_and_chosen_again_keeps_its_root_files() -> None:
 
 
 def test_of_two_packages_one_follows_the_other_only_with_its_root_files() -> None:
-    alone = EMPTY.open(envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT))
+    alone = EMPTY.open(samples.several(samples.bundle(), samples.ROOT))
     one, two = EMPTY.open(samples.package()), EMPTY.open(package_vectors.AFTER_ROTATION)
     thiefs = EMPTY.open(samples.package(**package_vectors.by_name_key(1)))
     assert [each.follows(alone) for each in (alone, one, two, thiefs)] == [True] * 4
@@ -150,7 +150,7 @@ def test_a_package_of_a_root_that_no_owner_chose_is_unsigned() -> None:
     with pytest.raises(OpenError):
         TrustStore().accept(samples.package())
     with pytest.raises(OpenError):
-        TrustStore().with_root(samples.OWNER_KEY).accept(samples.package())
+        TrustStore().with_root(samples.OWNER_ROOT).accept(samples.package())
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,10 @@ def test_a_package_of_a_root_that_no_owner_chose_is_unsigned() -> None:
     [
         ({"threshold": 4}, "threshold"),
         ({"expires_s": 1}, "expires_s"),
-        ({"timestamp_keys": (public_key_of(samples.ROOT_SIGNERS[0]).text,)}, "keys"),
-        ({"keys": ("ed25519:" + "A" * 43,)}, "sound"),
+        ({"timestamp_keys": (samples.pair_text(samples.ROOT_SIGNERS[0]),)}, "keys"),
+        ({"keys": ("ed25519:" + "A" * 43 + "+mldsa44:" + "A" * 43,)}, "sound"),
+        ({"keys": (samples.ROOT_KEY.ed25519.text,)}, "ML-DSA-44 half"),
+        ({"keys": (samples.ROOT_KEY.text + "A",)}, "damaged"),
     ],
 )
 def test_a_root_file_that_weakens_itself_is_none(changes: dict[str, Any], word: str) -> None:
@@ -183,7 +185,7 @@ def test_root_files_of_two_roots_make_no_chain() -> None:
         root=other,
     )
     with pytest.raises(FormatError):
-        EMPTY.with_root(samples.OWNER_KEY).accept(data)
+        EMPTY.with_root(samples.OWNER_ROOT).accept(data)
 
 
 @pytest.mark.parametrize("signature", ["", "AAAA"])
@@ -229,7 +231,7 @@ def test_the_largest_directory_is_cut_into_chunks_that_a_broker_takes() -> None:
 
 
 def test_the_root_that_a_package_or_a_bundle_claims_is_read_without_a_signature() -> None:
-    bundle = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle()), samples.ROOT)
+    bundle = samples.several(samples.bundle(), samples.ROOT)
     assert (
         claimed_root(samples.package(signers=(package_vectors.THIEF,))) == claimed_root(bundle) == samples.ROOT_KEY.id
     )

@@ -85,7 +85,20 @@ def files() -> dict[str, str]:
     made |= {f"wire/messages/{name}.json": message(name) for name in samples.EVERY_MESSAGE}
     made |= {f"wire/schemas/{name}.json": schema for name, schema in schemas().items()}
     made |= {f"wire/requests/{name}.json": vector for name, vector in request_vectors.vectors().items()}
-    return {path: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for path, value in made.items()}
+    texts = {path: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for path, value in made.items()}
+    return texts | _signatures_apart(texts)
+
+
+def _signatures_apart(texts: dict[str, str]) -> dict[str, str]:
+    """The signatures of roots that the vectors have, once each, and the packages with the names of theirs instead."""
+    packages, whole = texts["wire/packages.json"], "".join(texts.values())
+    found = {name: each for name, each in sorted(samples.root_signatures().items()) if each in whole}
+    for name, each in found.items():
+        packages = packages.replace(each, f"<{name}>")
+    return {
+        "wire/packages.json": packages,
+        "wire/trust_signatures.json": json.dumps(found, ensure_ascii=False, indent=1) + "\n",
+    }
 
 
 def keys() -> Any:
@@ -257,6 +270,8 @@ def _signed(kind: str, payload: bytes, signer: str) -> bytes:
         return samples.sign_kept(kind, payload, samples.OWNER)
     if kind == DisclosureManifest.PAYLOAD_TYPE:
         return samples.sign_kept(kind, payload, samples.DEVICE, samples.MLDSA)
+    if signer == "root":
+        return samples.signed_by_roots(kind, payload, samples.ROOT)
     return envelope.sign(kind, payload, samples.private_key(signer))
 
 
@@ -266,7 +281,7 @@ def trust() -> Any:
     return {
         "now_s": samples.NOW_S,
         "root": samples.ROOT_KEY.text,
-        "envelope": envelope.sign(bundle.PAYLOAD_TYPE, strictjson.encode(bundle), samples.ROOT).decode(),
+        "envelope": samples.several(bundle, samples.ROOT).decode(),
     }
 
 

@@ -230,9 +230,9 @@ class BrokerPki:
         return made
 
     def add_root(
-        self, root: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes, slots: int = 1
+        self, root: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes, slots: int = 4
     ) -> ClientFiles:
-        """Signs a certificate with which a trust root publishes its packages, in `slots` of the broker's four slots.
+        """Signs a certificate with which a trust root publishes its packages, in `slots` of the broker's eight slots.
 
         The broker reads the rights on SIGHUP. Raises `ConfigurationError` if fewer slots are left.
         """

@@ -109,7 +109,7 @@ def init(
 def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> None:
     """Keep the digest of each cell until you stop it (Ctrl-C): the open requests and bulletins, newest first, in pages.
 
-    Doorbells of a broker with a digest read at most 64 KiB when they connect, and a page every half minute after that,
+    Doorbells of a broker with a digest read at most 64 KiB of it when they connect, and a page every half minute later,
     whatever requesters leave at the broker.  Without it they read everything that their cell holds.
     """
     import signal
@@ -404,7 +404,7 @@ def add_requester(name: str, csr: Path, directory: Path, days: int, as_json: boo
     help="The signing request that 'doorward requester trust-root csr' made.",
 )
 @click.option(
-    "--slots", type=Number(1, 4), default=1, show_default=True, help="Slots of 16 KiB, of the four of this broker."
+    "--slots", type=Number(1, 8), default=4, show_default=True, help="Slots of 16 KiB, of the eight of this broker."
 )
 @_directory
 @_days
@@ -412,7 +412,7 @@ def add_requester(name: str, csr: Path, directory: Path, days: int, as_json: boo
 def add_root(root: str, csr: Path, slots: int, directory: Path, days: int, as_json: bool) -> None:
     """Let the trust root ROOT publish its bundles and revocations here.  ROOT is its key id, or its key (ed25519:…).
 
-    Each doorbell of this broker reads the slots of all roots at each connection: at most 64 KiB.
+    Each doorbell of this broker reads the slots of all roots at each connection: at most 128 KiB.
     """
     from agent.clients.broker.broker_pki import BrokerPki
 
@@ -474,10 +474,10 @@ def _tell(files: dict[str, Path], whom: str, as_json: bool) -> None:
 
 
 def _key_id(device: str) -> str:
-    """Returns the id of a key as 'doorward init --json' prints it; any other name unchanged."""
+    """Returns the id of a doorbell's key, or of a root's, as the programs print them; any other name unchanged."""
     from agent.wire.identities import parse_public_key
 
-    return parse_public_key(device).id if device.startswith("ed25519:") else device
+    return parse_public_key(device.partition("+")[0]).id if device.startswith("ed25519:") else device
 
 
 def _now() -> datetime.datetime:

@@ -22,8 +22,8 @@ from agent.core.ledger.entries import EntryKind, LedgerEntry
 from agent.errors import DoorwardError, OpenError
 from agent.ipc.control_operations import ListTrustChanges
 from agent.wire import strictjson
-from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, TrustChange, open_statement
+from agent.wire.trust_keys import TrustKey, parse_trust_key
 
 __all__ = ["ChosenRoot", "household_roots", "take_over_roots"]
 
@@ -32,7 +32,7 @@ __all__ = ["ChosenRoot", "household_roots", "take_over_roots"]
 class ChosenRoot:
     """A root, the owner who chose it last, and when: the time is that owner's."""
 
-    key: PublicKey
+    key: TrustKey
     by: str
     at_ms: int
 
@@ -55,7 +55,7 @@ def household_roots(link: DeviceChannel, keys: OwnerKeys) -> tuple[ChosenRoot, .
         for text in change.roots_removed:
             chosen.pop(text, None)
         for text in change.roots_added:
-            chosen[text] = ChosenRoot(parse_public_key(text), by, change.owner_time_ms)
+            chosen[text] = ChosenRoot(parse_trust_key(text), by, change.owner_time_ms)
     return tuple(each for each in chosen.values() if each.key.id not in known.trust.roots)
 
 

@@ -24,7 +24,7 @@ from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.wire import strictjson
 from agent.wire.envelope import HybridKey
-from agent.wire.fields import Base64Text, Count, DeviceKeyText, KeyId, KeyText, Sequence, Sha256, Version1
+from agent.wire.fields import Base64Text, Count, DeviceKeyText, KeyId, Sequence, Sha256, TrustKeyText, Version1
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
 from agent.wire.statements import (
@@ -36,6 +36,7 @@ from agent.wire.statements import (
 )
 from agent.wire.strictjson import Message
 from agent.wire.trust import SeenVersion, TrustStore
+from agent.wire.trust_keys import parse_trust_key
 
 __all__ = ["KnownDevice", "KnownDevices", "SeenBundle"]
 
@@ -97,7 +98,7 @@ class KnownDevice(Message, frozen=True):
     checkpoint: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
     time: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)] = ""
     """The newest confirmed head of its log of beats. Empty if there is none yet."""
-    roots: tuple[KeyText, ...] = ()
+    roots: tuple[TrustKeyText, ...] = ()
     bundles: dict[KeyId, SeenBundle] = msgspec.field(default_factory=dict)
 
     @property
@@ -147,7 +148,7 @@ class KnownDevice(Message, frozen=True):
         them."""
         store = TrustStore(newest={root: seen.plain for root, seen in self.bundles.items()})
         for root in self.roots:
-            store = store.with_root(parse_public_key(root))
+            store = store.with_root(parse_trust_key(root))
         return store
 
     def with_trust(self, store: TrustStore) -> KnownDevice:

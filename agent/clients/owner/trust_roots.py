@@ -16,9 +16,9 @@ from agent.clients.owner.sync import DeviceChannel, SyncedDevice, sync
 from agent.core.trust_change import narrowed, open_agreed
 from agent.errors import ConfigurationError, OpenError, RequestError
 from agent.ipc.control_operations import GetTrust, SubmitBundle
-from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.statements import TrustChange
 from agent.wire.trust import OpenedBundle, TrustBundle, TrustDiff, TrustStore, claimed_root
+from agent.wire.trust_keys import TrustKey, parse_trust_key
 
 __all__ = [
     "ShownBundle",
@@ -40,7 +40,7 @@ class TrustState:
     """
 
     store: TrustStore
-    unconfirmed: tuple[PublicKey, ...]
+    unconfirmed: tuple[TrustKey, ...]
     offers: Mapping[str, bytes] = field(default_factory=dict)
     fresh_until_s: Mapping[str, int] = field(default_factory=dict)
 
@@ -64,7 +64,7 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
     met = met or sync(link, keys)
     answer = link.ask(GetTrust())
     store = replace(met.known.trust, cell=answer.cell)
-    roots = [parse_public_key(text) for text in answer.roots]
+    roots = [parse_trust_key(text) for text in answer.roots]
     agreed, heard = (_by_root(store, texts) for texts in (answer.bundles, answer.heard))
     for root in agreed.keys() | heard.keys():
         store = _with_shown(store, agreed.get(root), heard.get(root), answer.agreed_in.get(root))
@@ -76,10 +76,10 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
     return TrustState(store, tuple(root for root in roots if root.id not in store.roots), heard, fresh)
 
 
-def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> PublicKey:
-    """Let the requesters of `root` (`ed25519:…`) ask at this device, and remember that it was this owner's choice."""
+def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> TrustKey:
+    """Let the requesters of `root` (`ed25519:…+mldsa44:…`) ask at this device, and remember this choice."""
     met = sync(link, keys)
-    key = parse_public_key(root)
+    key = parse_trust_key(root)
     if key.text not in link.ask(GetTrust()).roots:
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_added=(key.text,))
     # Sync again, so that this machine also stores the ledger entry of the change.
@@ -88,10 +88,10 @@ def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Cl
     return key
 
 
-def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> PublicKey:
+def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> TrustKey:
     """Take `root` and everybody it vouched for out again."""
     met = sync(link, keys)
-    key = parse_public_key(root)
+    key = parse_trust_key(root)
     if key.text in link.ask(GetTrust()).roots:
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_removed=(key.text,))
     elif key.id not in met.known.trust.roots:

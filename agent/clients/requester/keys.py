@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
@@ -25,9 +26,23 @@ from agent.wire.identities import (
     private_key_from_seed,
     public_key_of,
 )
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.strictjson import Message
+from agent.wire.trust_keys import SEED_MESSAGE, TrustKey, join_signature, second_key
 
-__all__ = ["FileSigner", "Signer", "load_key", "make_key", "sign_certificate", "sign_message", "sign_sums"]
+__all__ = [
+    "FileSigner",
+    "Signer",
+    "load_key",
+    "make_key",
+    "make_trust_key",
+    "sign_certificate",
+    "sign_for_root",
+    "sign_message",
+    "sign_sums",
+    "trust_key_of",
+    "trust_signature",
+]
 
 _LIMIT_BYTES: Final = 4096
 _SUMS: Final = re.compile(rb"[0-9a-f]{64}  ")
@@ -66,15 +81,49 @@ class FileSigner:
 def sign_message(signer: Signer, payload_type: str, message: Message) -> bytes:
     """Returns the envelope of `message`. Raises `ConfigurationError` if the signer returns a wrong signature."""
     payload = strictjson.encode(message)
-    signed = envelope.pae(payload_type, payload)
-    signature, key = signer.sign(signed), signer.public_key
+    signature = _checked(signer, envelope.pae(payload_type, payload))
+    return envelope.with_signature(payload_type, payload, signer.public_key.id, signature)
+
+
+def trust_key_of(signer: Signer) -> TrustKey:
+    """Returns the public pair of a root's signer. The key in a token is used, and does not leave it."""
+    return TrustKey(signer.public_key, bytes.fromhex(MldsaPublicKey.of(_second_key_of(signer)).sha256))
+
+
+def trust_signature(signer: Signer, data: bytes) -> bytes:
+    """Returns the signature of `data` by both keys of a root's signer (`wire.trust_keys`)."""
+    second = _second_key_of(signer)
+    return join_signature(_checked(signer, data), second.sign(data), MldsaPublicKey.of(second))
+
+
+def sign_for_root(signer: Signer, payload_type: str, message: Message) -> bytes:
+    """Returns the envelope of a root's `message`, signed by both keys. Raises as `sign_message` does."""
+    payload = strictjson.encode(message)
+    made = trust_signature(signer, envelope.pae(payload_type, payload))
+    return envelope.with_signatures(payload_type, payload, {signer.public_key.id: made})
+
+
+def _second_key_of(signer: Signer) -> MLDSA44PrivateKey:
+    """Raises `ConfigurationError` if the signer draws randomness: it would have another second key each time."""
+    made = _checked(signer, SEED_MESSAGE)
+    if signer.sign(SEED_MESSAGE) != made:
+        raise ConfigurationError(
+            f"The token of the key {signer.public_key.id} signs the same text differently each time.",
+            remedy="A root's second key is derived from such a signature. Use a key file, or another token.",
+        )
+    return second_key(made)
+
+
+def _checked(signer: Signer, data: bytes) -> bytes:
+    """Returns the signature. Raises `ConfigurationError` if the signer returns a wrong one."""
+    signature, key = signer.sign(data), signer.public_key
     # A token that is faulty, or that holds another key now, would otherwise use up a number for a refused message.
-    if not key.verifies(signature, signed):
+    if not key.verifies(signature, data):
         raise ConfigurationError(
             f"The signature does not fit the key {key.id}.",
             remedy="Check that the token or file holds the key that was given for this folder.",
         )
-    return envelope.with_signature(payload_type, payload, key.id, signature)
+    return signature
 
 
 def sign_sums(signer: Signer, sums: bytes) -> bytes:
@@ -109,6 +158,12 @@ def make_key(path: Path) -> PublicKey:
     files.make_folder(path.parent)
     files.write(path, dump_private_key(key).encode("ascii"), secret=True)
     return public_key_of(key)
+
+
+def make_trust_key(path: Path) -> TrustKey:
+    """Makes the key of a root's signer, as `make_key` does. Returns its public pair."""
+    make_key(path)
+    return trust_key_of(FileSigner(load_key(path)))
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:

@@ -23,13 +23,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from agent.clients.requester.keys import FileSigner, Signer, sign_message
+from agent.clients.requester.keys import FileSigner, Signer, sign_for_root, trust_key_of
 from agent.clients.requester.trust_bundles import read_list
 from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
 from agent.platform import files
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, BrokerAddress, BrokerDirectory, open_directory
-from agent.wire.identities import KEY_BYTES, PublicKey, parse_public_key, private_key_from_seed
+from agent.wire.identities import KEY_BYTES, private_key_from_seed
 from agent.wire.trust import (
     BUNDLE_ENVELOPE_LIMIT_BYTES,
     BUNDLE_LIMIT_BYTES,
@@ -37,6 +37,7 @@ from agent.wire.trust import (
     TrustStore,
     with_sections,
 )
+from agent.wire.trust_keys import TrustKey, parse_trust_key
 from agent.wire.trust_package import (
     MAX_ROOT_FILES,
     PACKAGE_LIMIT_BYTES,
@@ -51,7 +52,8 @@ __all__ = ["RootFolder", "sections_file"]
 _NAME_KEY: Final = "root.pub"
 _PACKAGE: Final = "package.json"
 _PAYLOAD: Final = re.compile(r"(root|bundle)-([1-9][0-9]{0,15})\.json")
-_SIGNATURE_BYTES: Final = 128
+_SIGNATURE_BYTES: Final = 8192
+"""Limit of a signature in base64, or of a public pair."""
 _DAY_S: Final = 86_400
 _TYPES: Final[dict[str, type[RootFile | TrustBundle]]] = {"root": RootFile, "bundle": TrustBundle}
 
@@ -68,14 +70,14 @@ class RootFolder:
         self.folder = folder
 
     @property
-    def name_key(self) -> PublicKey:
+    def name_key(self) -> TrustKey:
         """Returns the key by which owners choose the root. Raises `ConfigurationError` if there is no root here."""
         path = self.folder / _NAME_KEY
         if not files.is_file(path):
             raise ConfigurationError(
                 f"There is no trust root in {self.folder}.", remedy="Found one: doorward requester trust-root found."
             )
-        return parse_public_key(files.read(path, _SIGNATURE_BYTES).decode("ascii", "replace").strip())
+        return parse_trust_key(files.read(path, _SIGNATURE_BYTES).decode("ascii", "replace").strip())
 
     def found(self, root_file: RootFile, name_key: Signer | None = None) -> Path:
         """Writes root file 1, signed by its name key. Returns the payload that the listed keys sign.
@@ -85,10 +87,11 @@ class RootFolder:
         if files.is_there(self.folder / _NAME_KEY):
             raise ConfigurationError(f"{self.folder} has a trust root.", remedy="Choose another folder, or rotate.")
         signer = name_key or FileSigner(private_key_from_seed(secrets.token_bytes(KEY_BYTES)))
+        name = trust_key_of(signer)
         files.make_folder(self.folder)
-        path = self._write(replace(root_file, root=signer.public_key.id, version=1))
+        path = self._write(replace(root_file, root=name.id, version=1))
         self.sign(path, signer)
-        files.write(self.folder / _NAME_KEY, f"{signer.public_key.text}\n".encode("ascii"))  # last: now it is a root
+        files.write(self.folder / _NAME_KEY, f"{name.text}\n".encode("ascii"))  # last: now it is a root
         return path
 
     def rotate(self, root_file: RootFile) -> Path:
@@ -159,7 +162,7 @@ class RootFolder:
         if isinstance(message, TrustBundle):
             self.sections(message)
         made = envelope.read_several(
-            sign_message(signer, kind.PAYLOAD_TYPE, message), kind.PAYLOAD_TYPE, limit_bytes=PACKAGE_LIMIT_BYTES
+            sign_for_root(signer, kind.PAYLOAD_TYPE, message), kind.PAYLOAD_TYPE, limit_bytes=PACKAGE_LIMIT_BYTES
         )
         [(key_id, signature)] = made.signatures.items()
         path = payload.with_name(f"{payload.name}.{key_id}.sig")
@@ -167,7 +170,7 @@ class RootFolder:
         return path
 
     def accept(
-        self, message: RootFile | TrustBundle, signatures: Mapping[str, bytes], name_key: PublicKey | None = None
+        self, message: RootFile | TrustBundle, signatures: Mapping[str, bytes], name_key: TrustKey | None = None
     ) -> Path:
         """Writes a root file or bundle with its signatures by key id, made elsewhere, instead of those that were here.
 
@@ -217,7 +220,7 @@ class RootFolder:
                 v=1,
                 roots=tuple(self._joined("root", number) for number in range(1, root_number + 1)),
                 bundle=self._joined("bundle", bundle_number),
-                timestamp=sign_message(signer, TrustTimestamp.PAYLOAD_TYPE, timestamp).decode(),
+                timestamp=sign_for_root(signer, TrustTimestamp.PAYLOAD_TYPE, timestamp).decode(),
                 sections=tuple(each.decode() for each in self.sections(bundle)),
             )
         )
@@ -272,7 +275,9 @@ class RootFolder:
             return now_s
         try:
             package = strictjson.decode(self.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
-            opened = envelope.read_unverified(package.timestamp.encode(), limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
+            opened = envelope.read_several(
+                package.timestamp.encode(), TrustTimestamp.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES
+            )
             return max(now_s, strictjson.decode(opened.payload, TrustTimestamp).version + 1)
         except (FormatError, OpenError):
             return now_s

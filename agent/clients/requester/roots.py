@@ -30,10 +30,10 @@ from agent.wire.broker_directory import (
     open_directory,
 )
 from agent.wire.fields import Kind
-from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.limits import HARD, RequestLimits
 from agent.wire.topics import cells_of
 from agent.wire.trust import TrustedRequester, TrustStore, with_sections
+from agent.wire.trust_keys import TrustKey, parse_trust_key
 from agent.wire.trust_package import PACKAGE_LIMIT_BYTES, is_package
 
 __all__ = ["KnownRoots", "swapped"]
@@ -61,7 +61,7 @@ class KnownRoots:
         root, is older than the stored one, does not list the key of this folder, or names another directory.
         """
         try:
-            key = parse_public_key(root)
+            key = parse_trust_key(root)
         except FormatError as error:
             raise _refused_file(error) from error
         folder = f"{_FOLDER}/{key.id}"
@@ -147,7 +147,7 @@ class KnownRoots:
         return before is None or store.bundles[root].version != before.version
 
     def _store_both(
-        self, key: PublicKey, bundle: bytes, directory: bytes | None, verified: Callable[[], TrustStore]
+        self, key: TrustKey, bundle: bytes, directory: bytes | None, verified: Callable[[], TrustStore]
     ) -> None:
         """Stores a bundle and the directory that it names, while no other worker does.
 
@@ -295,14 +295,14 @@ class KnownRoots:
         ours = (entry for entry in bundle.requesters if entry.id == self._requester.id)
         return max((each.until_s for entry in ours for each in entry.keys if not each.revoked), default=0)
 
-    def _key(self, root: str) -> PublicKey:
+    def _key(self, root: str) -> TrustKey:
         """Raises `FormatError` if the file is missing or damaged."""
         data = self._notes.read(f"{_FOLDER}/{root}/root.pub", _KEY_LIMIT_BYTES)
         if data is None:
             raise FormatError("root.pub is missing.")
-        return parse_public_key(data.decode("ascii", "replace").strip())
+        return parse_trust_key(data.decode("ascii", "replace").strip())
 
-    def _store(self, key: PublicKey) -> TrustStore:
+    def _store(self, key: TrustKey) -> TrustStore:
         store = TrustStore().with_root(key)
         data = self._notes.read(f"{_FOLDER}/{key.id}/bundle.dsse", PACKAGE_LIMIT_BYTES)
         return store if data is None else store.accept(data)[0]

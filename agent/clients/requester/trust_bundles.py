@@ -34,12 +34,12 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from agent.clients.requester.keys import Signer, sign_message
+from agent.clients.requester.keys import Signer, sign_for_root, trust_key_of
 from agent.clients.requester.list_sections import split_list
 from agent.config.places import KeyPath, Places
 from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform import files
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.area import E7, Point, e7
 from agent.wire.broker_directory import (
     MAX_BROKERS,
@@ -52,10 +52,8 @@ from agent.wire.broker_directory import (
     directory_sha256,
 )
 from agent.wire.fields import KeyText, Kind, RequesterId
-from agent.wire.identities import PublicKey
 from agent.wire.topics import cell_of
 from agent.wire.trust import (
-    BUNDLE_ENVELOPE_LIMIT_BYTES,
     BUNDLE_LIMIT_BYTES,
     EntryLimits,
     NamedSection,
@@ -63,7 +61,9 @@ from agent.wire.trust import (
     RequesterKey,
     TrustBundle,
     TrustRegion,
+    open_alone,
 )
+from agent.wire.trust_keys import TrustKey
 
 __all__ = ["RequesterList", "make_bundle", "make_directory", "read_bundle", "read_list"]
 
@@ -159,7 +159,7 @@ class RequesterList:
         )
 
 
-def make_directory(source: Path, root: PublicKey) -> bytes | None:
+def make_directory(source: Path, root: TrustKey) -> bytes | None:
     """Returns the broker directory that the file describes and its bundle names, or None. Raises as `make_bundle`."""
     return read_list(source).directory(root.id)
 
@@ -172,24 +172,22 @@ def make_bundle(source: Path, root: Signer, *, issued_s: int, previous: bytes | 
     """
     listed = read_list(source)
     if previous is not None:
-        last = read_bundle(previous, root.public_key)
+        last = read_bundle(previous, trust_key_of(root))
         if listed.version <= last.version:
             raise ConfigurationError(
                 f"{source}: version: {listed.version} is not higher than {last.version}, the last bundle's version.",
                 remedy=f"Set version = {last.version + 1}. Devices accept only newer bundles.",
             )
     try:
-        return sign_message(root, TrustBundle.PAYLOAD_TYPE, listed.bundle(root.public_key.id, issued_s))
+        return sign_for_root(root, TrustBundle.PAYLOAD_TYPE, listed.bundle(root.public_key.id, issued_s))
     except FormatError as error:
         raise ConfigurationError(f"{source}: {error.message}", remedy=error.remedy) from error
 
 
-def read_bundle(data: bytes, root: PublicKey) -> TrustBundle:
+def read_bundle(data: bytes, root: TrustKey) -> TrustBundle:
     """Returns a bundle that this root signed. Raises `FormatError` or `OpenError`."""
-    opened = envelope.open_envelope(
-        data, TrustBundle.PAYLOAD_TYPE, {root.id: root}, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
-    )
-    return strictjson.decode(opened.payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+    payload, _ = open_alone(data, {root.id: root})
+    return strictjson.decode(payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
 
 
 def read_list(source: Path) -> RequesterList:

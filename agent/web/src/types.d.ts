@@ -10,6 +10,15 @@ export interface PublicKey {
   imported?: Promise<CryptoKey>;
 }
 
+/** The key pair of a trust root, or of one of its signers. */
+export interface TrustKey {
+  key: PublicKey;
+  /** 64 hex digits. */
+  mldsaSha256: string;
+  id: string;
+  text: string;
+}
+
 /** Bytes that no other thread can change meanwhile: WebCrypto and Blob take no others. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 

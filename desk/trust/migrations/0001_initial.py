@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 ("version", models.PositiveIntegerField()),
                 ("payload", models.BinaryField()),
                 ("name_signature", models.BinaryField(default=bytes)),
-                ("name_key", models.CharField(max_length=80)),
+                ("name_key", models.CharField(max_length=120)),
                 ("name_in_token", models.BooleanField(default=False)),
                 (
                     "state",
@@ -128,7 +128,7 @@ class Migration(migrations.Migration):
             name="RootKey",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("public_key", models.CharField(max_length=80)),
+                ("public_key", models.CharField(max_length=120)),
                 (
                     "place",
                     models.CharField(

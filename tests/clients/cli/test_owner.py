@@ -1010,7 +1010,7 @@ def test_trust_says_that_a_root_has_been_silent(asked: tuple[Doorstep, str, tupl
 def test_with_news_of_two_roots_accept_asks_which(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:
     door, _, _ = asked
     other = samples.OWNER
-    assert door("trust", "add-root", samples.OWNER_KEY.text, "--yes").status == 0
+    assert door("trust", "add-root", samples.OWNER_ROOT.text, "--yes").status == 0
     root = samples.root_file(root=samples.OWNER_KEY.id)
     listed = samples.bundle(version=1, root=samples.OWNER_KEY.id)
     signed = samples.several(root, other, *samples.ROOT_SIGNERS[:2])

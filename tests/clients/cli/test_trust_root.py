@@ -25,6 +25,7 @@ from agent.uplink.uplink import Uplink
 from agent.wire.identities import public_key_of
 from agent.wire.statements import TrustChange
 from agent.wire.topics import TRUST_FILTER, TrustTopic
+from agent.wire.trust_keys import trust_key_of_private
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.custodian.test_owners_and_trust import trust
 from tests.custodians import NAMES, POLICE, Door, stated
@@ -67,8 +68,8 @@ class Association:
         return dict(json.loads(self._capsys.readouterr().out))
 
     def keys(self, *files: Path) -> list[str]:
-        named = [("--key", public_key_of(load_key(file)).text) for file in files]
-        online = public_key_of(load_key(self.online)).text
+        named = [("--key", trust_key_of_private(load_key(file)).text) for file in files]
+        online = trust_key_of_private(load_key(self.online)).text
         return [*(word for pair in named for word in pair), "--timestamp-key", online]
 
     def sign(self, payload: str, *files: Path) -> None:
@@ -105,7 +106,7 @@ revoked = {str(revoked).lower()}
         return self.type("trust-root", "publish", "--folder", str(self.root), "--broker", f"127.0.0.1:{port}")
 
 
-def admitted(association: Association, world: BrokerWithClients, slots: int = 1) -> None:
+def admitted(association: Association, world: BrokerWithClients, slots: int = 4) -> None:
     """The broker's side signs the root's certificate, and reads its access list again."""
     asked = association.type("trust-root", "csr", "--folder", str(association.root))
     root = asked["name"].removesuffix(".root")
@@ -173,7 +174,7 @@ def test_a_stolen_key_is_refused_at_a_doorbell_soon_after_two_people_signed_and_
         assert association.publish_missing(world.broker.requester_port) == 0
         world.broker.kill()
         world.broker.start()
-        assert association.publish_missing(world.broker.requester_port) == 1, "the broker had lost it"
+        assert association.publish_missing(world.broker.requester_port) == 3, "the broker had lost it"
     finally:
         house.stop()
 
@@ -187,10 +188,10 @@ def test_only_the_root_publishes_in_its_slots_and_it_publishes_nothing_else(
     world: BrokerWithClients, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     roots = ["c3" * 8, "d4" * 8]
-    for root, slots in zip(roots, (3, 1), strict=True):
+    for root, slots in zip(roots, (7, 1), strict=True):
         files = world.pki.client(f"{root}.root")
         world.pki.add_root(root, time_of(), request=signing_request(files.key, f"{root}.root"), slots=slots)
-    with pytest.raises(ConfigurationError, match="0 of 4 slots left"):
+    with pytest.raises(ConfigurationError, match="0 of 8 slots left"):
         world.pki.add_root("e5" * 8, time_of(), request=signing_request(tmp_path / "key.pem", "x"), slots=1)
     with pytest.raises(ConfigurationError, match="not a root's id"):
         world.pki.add_root("police", time_of(), request=b"")
@@ -203,9 +204,9 @@ def test_only_the_root_publishes_in_its_slots_and_it_publishes_nothing_else(
         assert isinstance(bus.next_event(PATIENCE_S), BusConnected)
     device.subscribe(TRUST_FILTER)
     assert isinstance(device.next_event(PATIENCE_S), Subscribed)
-    allowed = [(first, roots[0], slot) for slot in range(3)] + [(second, roots[1], 0)]
+    allowed = [(first, roots[0], slot) for slot in range(7)] + [(second, roots[1], 0)]
     forbidden = [
-        (first, roots[0], 3),
+        (first, roots[0], 7),
         (second, roots[1], 1),
         (first, roots[1], 0),
         (police, roots[0], 0),

@@ -19,7 +19,6 @@ from agent.media.fmp4 import FragmentedMp4Writer
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.wire import envelope, strictjson
 from agent.wire.messages import FootageRequest
-from agent.wire.trust import TrustBundle
 from tests.cameras import gops_of, play
 from tests.clients.owner.fake_device import FakeDevice
 from tests.sounds import track
@@ -90,7 +89,7 @@ def signed_request(**changes: object) -> bytes:
 
 
 def signed_bundle(**changes: object) -> bytes:
-    return envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(samples.bundle(**changes)), samples.ROOT)
+    return samples.several(samples.bundle(**changes), samples.ROOT)
 
 
 @pytest.fixture(scope="session")

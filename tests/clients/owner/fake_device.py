@@ -647,6 +647,6 @@ def _named(enrolment: Enrolment) -> dict[str, str]:
 
 
 def _key(text: str) -> Any:
-    from agent.wire.identities import parse_public_key
+    from agent.wire.trust_keys import parse_trust_key
 
-    return parse_public_key(text)
+    return parse_trust_key(text)

@@ -34,7 +34,7 @@ STATEMENTS: dict[str, Operation] = {
     "release": lambda home, review: release(home.device, home.keys, home.segments, clock=now),
     "erase": lambda home, review: erase(home.device, home.keys, home.segments[:1], clock=now),
     "change settings": lambda home, review: change_settings(home.device, home.keys, {"name": "Back"}, clock=now),
-    "trust root": lambda home, review: add_trust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now),
+    "trust root": lambda home, review: add_trust_root(home.device, home.keys, samples.OWNER_ROOT.text, clock=now),
     "untrust root": lambda home, review: remove_trust_root(home.device, home.keys, samples.ROOT_KEY.text, clock=now),
     "send tip": lambda home, review: send_tip(home.device, home.keys, "harbour-police", "A van.", clock=now),
 }

@@ -17,14 +17,14 @@ from agent.core.ledger.entries import EntryKind, LedgerEntry
 from agent.core.timebase import ClockQuality
 from agent.errors import OpenError
 from agent.wire import strictjson
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import TrustChange, sign_statement
 from tests.clients.owner.conftest import NOW_MS, Home, now, seeds, signed_bundle
 from tests.clients.owner.fake_device import FakeDevice
 from tests.wire import samples
 
 ROOT = samples.ROOT_KEY
-OTHER = public_key_of(private_key_from_seed(b"o" * 32))
+OTHER = samples.pair(private_key_from_seed(b"o" * 32))
 STRANGER = private_key_from_seed(b"x" * 32)
 
 
@@ -92,7 +92,7 @@ def test_who_has_left_can_choose_no_root_any_more_but_what_they_chose_before_sta
     add_trust_root(home.device, ben, OTHER.text, clock=now)
     enrol(home.device, home.keys, remove=["ben"], clock=now)
     assert household_roots(home.device, home.keys) == (ChosenRoot(OTHER, "ben", NOW_MS),)
-    third = public_key_of(private_key_from_seed(b"3" * 32))
+    third = samples.pair(private_key_from_seed(b"3" * 32))
     said(home.device, ben.approval, roots_added=(third.text,))
     with pytest.raises(OpenError, match="no owner of that time signed"):
         household_roots(home.device, home.keys)

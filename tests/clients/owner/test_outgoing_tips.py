@@ -14,11 +14,11 @@ from agent.core.vault.age.header import split
 from agent.core.vault.records import SegmentRecord
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import ConfigurationError, FormatError, OpenError
-from agent.wire import base64, envelope, strictjson
+from agent.wire import base64, strictjson
 from agent.wire.disclosures import PartKind, TipText
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import Tip
-from agent.wire.trust import RequesterKey, TrustBundle
+from agent.wire.trust import RequesterKey
 from tests.clients.owner.conftest import NOW_MS, REPLY, Home, now, signed_bundle
 from tests.clients.owner.fake_device import JPEG
 from tests.wire import samples
@@ -145,10 +145,10 @@ def test_an_unknown_requester_is_refused_with_the_names_of_the_known_ones(home: 
 
 def test_two_requesters_of_one_name_under_two_roots_get_no_tip(home: Home) -> None:
     accepts_tips(home)
-    other = public_key_of(OTHER_ROOT)
+    other = samples.pair(OTHER_ROOT)
     add_trust_root(home.device, home.keys, other.text, clock=now)
     bundle = samples.bundle(root=other.id, requesters=(samples.requester(tips=str(REPLY.recipient())),))
-    offer_bundle(home.device, home.keys, envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), OTHER_ROOT))
+    offer_bundle(home.device, home.keys, samples.several(bundle, OTHER_ROOT))
     with pytest.raises(ConfigurationError, match="accepts no tips") as refused:
         send_tip(home.device, home.keys, POLICE, "A white van.", clock=now)
     assert "harbour-police, harbour-police" in (refused.value.remedy or "")

@@ -117,10 +117,10 @@ def test_a_request_altered_by_the_device_is_not_the_requesters(home: Home) -> No
 
 def test_a_root_the_device_made_up_vouches_for_nobody(home: Home) -> None:
     evil = private_key_from_seed(b"evil".ljust(32, b"."))
-    root = public_key_of(evil)
+    root = samples.pair(evil)
     entry = samples.requester(id="city-police", name="City Police", keys=(_key_of(evil),))
     bundle = TrustBundle(v=1, root=root.id, version=1, issued_s=samples.NOW_S, requesters=(entry,))
-    signed = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), evil)
+    signed = samples.several(bundle, evil)
     home.device.trust, _ = home.device.trust.with_root(root).accept(signed)
     home.device.bundles[root.id] = signed
     message = samples.request(requester="city-police", trust_root=root.id)

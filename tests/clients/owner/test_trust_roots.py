@@ -60,21 +60,21 @@ def test_a_root_taken_out_takes_its_requesters_along_but_not_the_memory_of_its_n
 
 
 def test_a_root_that_only_the_device_names_is_shown_as_unconfirmed(home: Home) -> None:
-    home.device.trust = home.device.trust.with_root(samples.OWNER_KEY)
-    assert trust_state(home.device, home.keys).unconfirmed == (samples.OWNER_KEY,)
+    home.device.trust = home.device.trust.with_root(samples.OWNER_ROOT)
+    assert trust_state(home.device, home.keys).unconfirmed == (samples.OWNER_ROOT,)
 
 
 def test_a_root_already_at_the_device_is_only_confirmed(home: Home) -> None:
-    home.device.trust = home.device.trust.with_root(samples.OWNER_KEY)
+    home.device.trust = home.device.trust.with_root(samples.OWNER_ROOT)
     said = len(home.device.statements)
-    add_trust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now)
+    add_trust_root(home.device, home.keys, samples.OWNER_ROOT.text, clock=now)
     assert len(home.device.statements) == said
     assert trust_state(home.device, home.keys).unconfirmed == ()
 
 
 def test_a_root_nobody_chose_cannot_be_taken_out(home: Home) -> None:
     with pytest.raises(ConfigurationError, match="is not trusted"):
-        remove_trust_root(home.device, home.keys, samples.OWNER_KEY.text, clock=now)
+        remove_trust_root(home.device, home.keys, samples.OWNER_ROOT.text, clock=now)
 
 
 def test_a_newer_bundle_that_another_owner_gave_is_remembered_too(home: Home) -> None:

@@ -238,7 +238,7 @@ def test_too_many_agencies_for_one_broker_are_refused_before_anything_is_publish
             root.sign(each, FileSigner(person))
     package = root.stamp(FileSigner(ONLINE), NOW_S, 7)
     assert root.package_for(at("b0.example.org")) == package, "without a directory it is the whole list"
-    with pytest.raises(FormatError, match="61440 can be published"):
+    with pytest.raises(FormatError, match="122880 can be published"):
         split_package(root.package_for(at("b0.example.org")))
 
 

@@ -39,8 +39,8 @@ until = 2030-12-31
 
 def root_file(*keys: Any, threshold: int = 2) -> RootFile:
     return samples.root_file(
-        keys=tuple(public_key_of(key).text for key in keys or PEOPLE), threshold=threshold,
-        timestamp_keys=(public_key_of(ONLINE).text,),
+        keys=tuple(samples.pair_text(key) for key in keys or PEOPLE), threshold=threshold,
+        timestamp_keys=(samples.pair_text(ONLINE),),
     )  # fmt: skip
 
 
@@ -175,11 +175,9 @@ def test_a_founded_root_has_its_file_its_signature_and_its_name_key(tmp_path: Pa
     expected = msgspec.structs.replace(root_file(), root=samples.ROOT_KEY.id, version=1)
     assert strictjson.decode(path.read_bytes(), RootFile) == expected
     assert (folder / "root.pub").read_text() == f"{samples.ROOT_KEY.text}\n"
-    signature = envelope.read_several(
-        samples.several(expected, samples.ROOT), RootFile.PAYLOAD_TYPE, limit_bytes=1 << 20
-    ).signatures[samples.ROOT_KEY.id]
+    signed = envelope.pae(RootFile.PAYLOAD_TYPE, strictjson.encode(expected))
     assert (folder / name).read_text().endswith("\n")
-    assert (folder / name).read_bytes().strip() == base64.encode(signature).encode()
+    assert samples.ROOT_KEY.verifies(base64.decode((folder / name).read_text().strip()), signed)
 
 
 def test_each_root_file_counts_on_also_beyond_nine(root: RootFolder) -> None:

@@ -22,7 +22,7 @@ from agent.clients.requester.roots import KnownRoots
 from agent.core.bus import MessageReceived
 from agent.core.timebase import NS_PER_S
 from agent.errors import ConfigurationError, DoorwardError, StorageError
-from agent.wire import envelope, strictjson
+from agent.wire import strictjson
 from agent.wire.broker_directory import BrokerDirectory, CellBroker, directory_sha256
 from agent.wire.fields import Kind
 from agent.wire.topics import BrokersTopic, TrustTopic
@@ -394,11 +394,11 @@ def test_a_root_that_is_imported_while_the_receiver_runs_is_heard(requester: Req
 
 def test_a_root_that_is_chosen_in_place_of_another_is_heard(listed: Requester) -> None:
     """Both bundles are in the folder, and no profile names a root."""
-    second, key = samples.OWNER, samples.OWNER_KEY
+    second, key = samples.OWNER, samples.OWNER_ROOT
     brokers = strictjson.encode(msgspec.structs.replace(strictjson.decode(BOTH, BrokerDirectory), root=key.id))
     made = msgspec.structs.replace(bundle(listed, 1, brokers), root=key.id)
     news, roots = news_of(listed), KnownRoots(listed)
-    signed = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(made), second)
+    signed = samples.several(made, second)
     roots.accept(key.text, signed, NOW_S, brokers)
     roots.choose(ROOT)
     assert news.look(NOW_S) is StoredNews.NOTHING
@@ -411,12 +411,8 @@ def test_a_root_that_is_chosen_in_place_of_another_is_heard(listed: Requester) -
 
 def test_a_package_that_waits_for_its_directory_is_dropped_with_its_root(listed: Requester) -> None:
     """Otherwise the next directory of the new root would offer it, and the refusal would name the new root."""
-    second, key = samples.OWNER, samples.OWNER_KEY
-    signed = envelope.sign(
-        TrustBundle.PAYLOAD_TYPE,
-        strictjson.encode(msgspec.structs.replace(bundle(listed, 1, None), root=key.id)),
-        second,
-    )
+    second, key = samples.OWNER, samples.OWNER_ROOT
+    signed = samples.several(msgspec.structs.replace(bundle(listed, 1, None), root=key.id), second)
     news, roots = news_of(listed), KnownRoots(listed)
     assert hear(news, package(listed, 4, BOTH, 6)) == [], "it waits"
     roots.accept(key.text, signed, NOW_S)

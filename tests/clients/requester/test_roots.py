@@ -47,7 +47,7 @@ def bundle_for(
     made = TrustBundle(v=1, root=samples.ROOT_KEY.id, version=version, issued_s=NOW_S, requesters=(listed,))
     if directory is not None:
         made = msgspec.structs.replace(made, directory_sha256=directory_sha256(strictjson.encode(directory)))
-    return envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(made), samples.ROOT)
+    return samples.several(made, samples.ROOT)
 
 
 def ask(requester: Requester, trust_root: str | None = samples.ROOT_KEY.id, **changes: object) -> str:
@@ -104,7 +104,7 @@ def test_only_a_newer_bundle_of_that_root_that_lists_us_is_taken(requester: Requ
     roots.accept(samples.ROOT_KEY.text, bundle_for(requester, 4), NOW_S)
     for root, data in (
         (samples.ROOT_KEY.text, bundle_for(requester, 3)),
-        (samples.OWNER_KEY.text, bundle_for(requester, 5)),
+        (samples.OWNER_ROOT.text, bundle_for(requester, 5)),
         (samples.ROOT_KEY.text, b"{}"),
         ("no key", bundle_for(requester, 5)),
         (samples.ROOT_KEY.text, bundle_for(requester, 5, id="another")),
@@ -137,15 +137,13 @@ def test_a_bundle_lists_us_until_the_end_of_the_last_key_that_it_does_not_revoke
     keys = tuple(
         RequesterKey(key=key.text, from_s=NOW_S - 86_400, until_s=NOW_S + days * 86_400, revoked=revoked)
         for key, days, revoked in (
-            (requester.key, 30, False), (samples.OWNER_KEY, 20, False), (samples.ROOT_KEY, 90, True)
+            (requester.key, 30, False), (samples.OWNER_KEY, 20, False), (samples.ROOT_KEY.ed25519, 90, True)
         )
     )  # fmt: skip
     roots.accept(samples.ROOT_KEY.text, bundle_for(requester, keys=keys), NOW_S)
     assert roots.listed_until_s(root) == NOW_S + 30 * 86_400
-    other = envelope.sign(
-        TrustBundle.PAYLOAD_TYPE,
-        strictjson.encode(TrustBundle(v=1, root=root, version=9, issued_s=NOW_S, requesters=(samples.requester(),))),
-        samples.ROOT,
+    other = samples.several(
+        TrustBundle(v=1, root=root, version=9, issued_s=NOW_S, requesters=(samples.requester(),)), samples.ROOT
     )
     (requester.folder / "roots" / root / "bundle.dsse").write_bytes(other)
     assert roots.listed_until_s(root) == 0, "it lists another requester only"
@@ -215,7 +213,7 @@ def test_an_area_in_a_cell_without_a_broker_is_refused_before_a_number_is_used(r
 def test_a_package_is_taken_as_a_bundle_is_and_says_until_when_it_lists_us(requester: Requester) -> None:
     roots = KnownRoots(requester)
     assert roots.listed_until_s(samples.ROOT_KEY.id) == 0
-    payload = envelope.read_unverified(bundle_for(requester), limit_bytes=1 << 20).payload
+    payload = envelope.read_several(bundle_for(requester), TrustBundle.PAYLOAD_TYPE, limit_bytes=1 << 20).payload
     listed = strictjson.decode(payload, TrustBundle)
     roots.accept(samples.ROOT_KEY.text, samples.package(listed), NOW_S)
     assert ask(requester)
@@ -276,7 +274,7 @@ def test_a_bundle_that_is_not_taken_says_why_and_changes_nothing(requester: Requ
     said, remedy = error_of(lambda: roots.accept(ROOT_TEXT, bundle_for(requester, 3), NOW_S))
     assert said.startswith("This is not a bundle of that root, or the stored one does not let it follow: ")
     assert remedy == "Get the newest bundle from the root."
-    said, remedy = error_of(lambda: roots.accept(samples.OWNER_KEY.text, bundle_for(requester, 5), NOW_S))
+    said, remedy = error_of(lambda: roots.accept(samples.OWNER_ROOT.text, bundle_for(requester, 5), NOW_S))
     assert remedy == "Ask the root for its public key and its newest bundle.dsse."
     assert error_of(lambda: roots.accept(ROOT_TEXT, bundle_for(requester, 5, id="another"), NOW_S)) == (
         f"The bundle of root {ROOT} does not list the key of 'rijnstad-police' as valid now.",
@@ -362,14 +360,16 @@ def test_the_own_brokers_are_those_of_the_profile_s_root_or_of_the_only_one(tmp_
         roots = KnownRoots(requester)
         for key in keys:
             listed = msgspec.structs.replace(directory(HERE), root=public_key_of(key).id)
-            payload = envelope.read_unverified(bundle_for(requester), limit_bytes=1 << 20).payload
+            payload = envelope.read_several(
+                bundle_for(requester), TrustBundle.PAYLOAD_TYPE, limit_bytes=1 << 20
+            ).payload
             bundle = msgspec.structs.replace(
                 strictjson.decode(payload, TrustBundle),
                 root=public_key_of(key).id,
                 directory_sha256=directory_sha256(strictjson.encode(listed)),
             )
-            signed = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), key)
-            roots.accept(public_key_of(key).text, signed, NOW_S, strictjson.encode(listed))
+            signed = samples.several(bundle, key)
+            roots.accept(samples.pair_text(key), signed, NOW_S, strictjson.encode(listed))
         return roots
 
     only = with_roots("only", None, samples.OWNER).own_brokers(NOW_S)

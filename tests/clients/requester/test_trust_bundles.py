@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.clients.opening import HybridIdentity
-from agent.clients.requester.keys import FileSigner
+from agent.clients.requester.keys import FileSigner, trust_key_of
 from agent.clients.requester.trust_bundles import (
     RequesterList,
     _place_of,
@@ -36,6 +36,7 @@ from agent.wire.trust import (
 from tests.clients.requester.conftest import NOW_S
 
 ROOT = FileSigner(private_key_from_seed(b"r" * 32))
+ROOT_PAIR = trust_key_of(ROOT)
 KEY = public_key_of(private_key_from_seed(b"k" * 32)).text
 OTHER_END = chr(ord(KEY[-1]) + 1)
 """In place of the last character: base64 of the same bytes, with other bits behind them."""
@@ -78,20 +79,20 @@ def signed(tmp_path: Path, text: str, previous: bytes | None = None, root: FileS
 
 def test_a_bundle_is_what_a_device_that_trusts_the_root_accepts(tmp_path: Path) -> None:
     data = signed(tmp_path, GOOD)
-    store, difference = TrustStore().with_root(ROOT.public_key).accept(data)
+    store, difference = TrustStore().with_root(ROOT_PAIR).accept(data)
     assert difference.added == ("rijnstad-police",)
     key_id = public_key_of(private_key_from_seed(b"k" * 32)).id
-    resolved = store.resolve(ROOT.public_key.id, "rijnstad-police", key_id, NOW_S)
+    resolved = store.resolve(ROOT_PAIR.id, "rijnstad-police", key_id, NOW_S)
     assert resolved is not None
     assert (resolved.name, resolved.limits.window_max_s) == ("Rijnstad Police", 14400)
 
 
 def test_a_list_with_brokers_makes_the_directory_that_its_bundle_names(tmp_path: Path) -> None:
     path = listed(tmp_path, GOOD + BROKERS)
-    bundle = read_bundle(make_bundle(path, ROOT, issued_s=NOW_S), ROOT.public_key)
-    data = make_directory(path, ROOT.public_key)
+    bundle = read_bundle(make_bundle(path, ROOT, issued_s=NOW_S), ROOT_PAIR)
+    data = make_directory(path, ROOT_PAIR)
     assert data is not None
-    directory = open_directory(data, ROOT.public_key.id, bundle.directory_sha256)
+    directory = open_directory(data, ROOT_PAIR.id, bundle.directory_sha256)
     north, south = (each.address for each in directory.brokers)
     served = {at: directory.brokers_of(cell_of(*at)) for at in ((52.0, 4.0), (52.99, 5.99), (51.99, 4.0), (53.0, 5.0))}
     assert served == {(52.0, 4.0): (north,), (52.99, 5.99): (north,), (51.99, 4.0): (south,), (53.0, 5.0): ()}
@@ -99,31 +100,29 @@ def test_a_list_with_brokers_makes_the_directory_that_its_bundle_names(tmp_path:
 
 def test_a_list_without_brokers_has_no_directory(tmp_path: Path) -> None:
     path = listed(tmp_path, GOOD)
-    assert make_directory(path, ROOT.public_key) is None
-    assert read_bundle(make_bundle(path, ROOT, issued_s=NOW_S), ROOT.public_key).directory_sha256 is None
+    assert make_directory(path, ROOT_PAIR) is None
+    assert read_bundle(make_bundle(path, ROOT, issued_s=NOW_S), ROOT_PAIR).directory_sha256 is None
 
 
 def test_a_date_is_meant_to_its_end_in_utc(tmp_path: Path) -> None:
-    (key,) = read_bundle(signed(tmp_path, GOOD), ROOT.public_key).requesters[0].keys
+    (key,) = read_bundle(signed(tmp_path, GOOD), ROOT_PAIR).requesters[0].keys
     assert (key.from_s, key.until_s) == (1_767_225_600, 1_830_297_599)
 
 
 def test_a_time_may_be_given_with_its_offset_instead(tmp_path: Path) -> None:
     text = GOOD.replace("from = 2026-01-01", "from = 2026-01-01T01:00:00+01:00")
-    assert read_bundle(signed(tmp_path, text), ROOT.public_key).requesters[0].keys[0].from_s == 1_767_225_600
+    assert read_bundle(signed(tmp_path, text), ROOT_PAIR).requesters[0].keys[0].from_s == 1_767_225_600
 
 
 def test_a_bundle_may_vouch_for_nobody_any_more(tmp_path: Path) -> None:
-    assert read_bundle(signed(tmp_path, "version = 4\n"), ROOT.public_key).requesters == ()
+    assert read_bundle(signed(tmp_path, "version = 4\n"), ROOT_PAIR).requesters == ()
 
 
 def test_a_version_that_is_not_higher_is_refused_before_any_device_sees_it(tmp_path: Path) -> None:
     first = signed(tmp_path, GOOD)
     with pytest.raises(ConfigurationError, match="version = 4"):
         signed(tmp_path, GOOD, previous=first)
-    assert (
-        read_bundle(signed(tmp_path, GOOD.replace("version = 3", "version = 4"), first), ROOT.public_key).version == 4
-    )
+    assert read_bundle(signed(tmp_path, GOOD.replace("version = 3", "version = 4"), first), ROOT_PAIR).version == 4
 
 
 def twice(text: str) -> str:
@@ -279,7 +278,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_named_with_file_line_key_and_remedy(mistake: str, tmp_path: Path) -> None:
     text, said, remedy = MISTAKES[mistake]
-    for act in (signed, lambda folder, text: make_directory(listed(folder, text), ROOT.public_key)):
+    for act in (signed, lambda folder, text: make_directory(listed(folder, text), ROOT_PAIR)):
         with pytest.raises(ConfigurationError) as raised:
             act(tmp_path, text)
         assert raised.value.message == f"{tmp_path / 'requesters.toml'}, {said}"
@@ -321,12 +320,12 @@ def test_a_list_is_read_with_all_its_values(tmp_path: Path) -> None:
             ),
         ),
     )
-    directory = strictjson.encode(BrokerDirectory(v=1, root=ROOT.public_key.id, brokers=found.brokers))
-    assert make_directory(tmp_path / "requesters.toml", ROOT.public_key) == directory
+    directory = strictjson.encode(BrokerDirectory(v=1, root=ROOT_PAIR.id, brokers=found.brokers))
+    assert make_directory(tmp_path / "requesters.toml", ROOT_PAIR) == directory
     data = make_bundle(tmp_path / "requesters.toml", ROOT, issued_s=NOW_S)
-    assert read_bundle(data, ROOT.public_key) == TrustBundle(
+    assert read_bundle(data, ROOT_PAIR) == TrustBundle(
         v=1,
-        root=ROOT.public_key.id,
+        root=ROOT_PAIR.id,
         version=3,
         issued_s=NOW_S,
         requesters=found.requesters,
@@ -354,10 +353,10 @@ def test_an_area_takes_a_cell_along_only_if_it_reaches_beyond_its_edge(
     tmp_path: Path, north: str, east: str, last: str
 ) -> None:
     text = GOOD + BROKERS.replace("north = 53, east = 6", f"north = {north}, east = {east}", 1)
-    bundle = read_bundle(signed(tmp_path, text), ROOT.public_key)
-    data = make_directory(listed(tmp_path, text), ROOT.public_key)
+    bundle = read_bundle(signed(tmp_path, text), ROOT_PAIR)
+    data = make_directory(listed(tmp_path, text), ROOT_PAIR)
     assert data is not None
-    (cells,) = open_directory(data, ROOT.public_key.id, bundle.directory_sha256).brokers[0].cells
+    (cells,) = open_directory(data, ROOT_PAIR.id, bundle.directory_sha256).brokers[0].cells
     assert (cells.south_west, cells.north_east) == ("284-368", last)
 
 
@@ -374,8 +373,8 @@ def test_a_tips_key_is_given_as_text_or_as_the_name_of_its_file(tmp_path: Path) 
     (tmp_path / "tips.recipient").write_text(recipient + "\n")
     for said in (recipient, "tips.recipient"):
         text = GOOD.replace('kind = "police"', f'kind = "police"\ntips = "{said}"')
-        assert read_bundle(signed(tmp_path, text), ROOT.public_key).requesters[0].tips == recipient
-    assert read_bundle(signed(tmp_path, GOOD), ROOT.public_key).requesters[0].tips is None
+        assert read_bundle(signed(tmp_path, text), ROOT_PAIR).requesters[0].tips == recipient
+    assert read_bundle(signed(tmp_path, GOOD), ROOT_PAIR).requesters[0].tips is None
     text = GOOD.replace('kind = "police"', 'kind = "police"\ntips = "missing.recipient"')
     with pytest.raises(ConfigurationError, match=r"requesters\[1\]\.tips: .*missing\.recipient") as refused:
         signed(tmp_path, text)

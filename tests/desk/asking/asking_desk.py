@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from agent.clients.requester.roots import KnownRoots
-from agent.wire import envelope, strictjson
 from agent.wire.area import Point
 from agent.wire.fields import Kind
 from agent.wire.trust import RequesterEntry, RequesterKey, TrustBundle, TrustRegion
@@ -28,7 +27,7 @@ def vouch(agency: Agency, version: int = 1, **changes: Any) -> None:
     fields: dict[str, Any] = {"id": requester.id, "name": agency.organisation.name, "kind": Kind.POLICE}
     listed = RequesterEntry(**{**fields, "keys": (key,), "regions": (REGION,), **changes})
     bundle = TrustBundle(v=1, root=samples.ROOT_KEY.id, version=version, issued_s=now_s, requesters=(listed,))
-    signed = envelope.sign(TrustBundle.PAYLOAD_TYPE, strictjson.encode(bundle), samples.ROOT)
+    signed = samples.several(bundle, samples.ROOT)
     KnownRoots(requester).accept(samples.ROOT_KEY.text, signed, now_s)
     agency.organisation.trust_root = samples.ROOT_KEY.id
     agency.organisation.save()

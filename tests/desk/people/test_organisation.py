@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
 
 from agent.clients.broker.broker_pki import BrokerPki
-from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_trust_key, trust_key_of
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.trust_bundles import make_bundle, make_directory
 from agent.errors import ConfigurationError
@@ -43,7 +43,7 @@ until = 2199-12-31
 
 def bundle_for(agency: Agency, folder: Path, key: str = "") -> tuple[str, bytes]:
     """A root that vouches for the agency: its public key and its bundle."""
-    root = make_key(folder / "root.key")
+    root = make_trust_key(folder / "root.key")
     requester = organisations.requester_of(agency.organisation)
     listed = folder / "list.toml"
     listed.write_text(LIST.format(id=requester.id, key=key or requester.key.text))
@@ -119,7 +119,7 @@ def test_with_the_root_s_list_of_brokers_the_desk_needs_none_in_its_file(agency:
     path, signer = tmp_path / "list.toml", FileSigner(load_key(tmp_path / "root.key"))
     path.write_text(path.read_text() + BROKERS)
     bundle = make_bundle(path, signer, issued_s=int(NOW.timestamp()))
-    brokers = make_directory(path, signer.public_key)
+    brokers = make_directory(path, trust_key_of(signer))
     assert brokers is not None
     wrong = upload(agency, "/organisation/trust-root", {"bundle": bundle, "brokers": brokers[:-1]}, root=root)
     assert "names another broker directory" in wrong.content.decode()
@@ -143,7 +143,7 @@ def test_the_desk_connects_by_the_root_whose_bundle_it_took_last(agency: Agency,
         path, signer = folder / "list.toml", FileSigner(load_key(folder / "root.key"))
         path.write_text(path.read_text() + BROKERS.replace("near", name))
         bundle = make_bundle(path, signer, issued_s=int(NOW.timestamp()))
-        brokers = make_directory(path, signer.public_key)
+        brokers = make_directory(path, trust_key_of(signer))
         assert brokers is not None
         organisations.import_bundle(agency.organisation, agency.people[Role.ADMIN], root, bundle, brokers)
         listed = KnownRoots(organisations.requester_of(agency.organisation)).own_brokers(int(NOW.timestamp()))
@@ -152,7 +152,7 @@ def test_the_desk_connects_by_the_root_whose_bundle_it_took_last(agency: Agency,
 
 
 def test_a_bundle_for_another_key_is_refused_with_the_remedy(agency: Agency, tmp_path: Path) -> None:
-    stranger = make_key(tmp_path / "stranger.key")
+    stranger = make_trust_key(tmp_path / "stranger.key").ed25519
     root, bundle = bundle_for(agency, tmp_path, key=stranger.text)
     page = upload(agency, "/organisation/trust-root", {"bundle": bundle}, root=root).content.decode()
     assert "does not list the key" in page
@@ -198,7 +198,10 @@ def test_brokers_of_two_operators_have_one_certificate_each_with_its_end(agency:
     path.write_text(
         path.read_text() + BROKERS.replace("south = 10.0", "south = 52.0").replace("north = 11.0", "north = 53.0")
     )
-    bundle, brokers = make_bundle(path, signer, issued_s=int(NOW.timestamp())), make_directory(path, signer.public_key)
+    bundle, brokers = (
+        make_bundle(path, signer, issued_s=int(NOW.timestamp())),
+        make_directory(path, trust_key_of(signer)),
+    )
     assert brokers is not None
     upload(agency, "/organisation/trust-root", {"bundle": bundle, "brokers": brokers}, root=root)
     request = agency.client(Role.ADMIN).get("/organisation/request.csr").content

@@ -21,7 +21,7 @@ from agent.clients.owner.ledger_reader import read_ledger
 from agent.clients.owner.review import RequestReview
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
-from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_trust_key
 from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.request_builder import RequestDraft
 from agent.clients.requester.trust_bundles import make_bundle
@@ -64,7 +64,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 def introduce(street: Street, agency: Agency) -> DeskAsker:
     """Has a root vouch for the organisation, and the broker's operator make its certificate."""
     requester, folder = requester_of(agency.organisation), street.folder / "root"
-    root = make_key(folder / "root.key")
+    root = make_trust_key(folder / "root.key")
     day = datetime.timedelta(days=1)
     listed = folder / "list.toml"
     shutil.copy(requester.folder / "tips.recipient", folder / "tips.recipient")

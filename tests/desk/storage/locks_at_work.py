@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from agent.clients.requester.keys import Signer, make_key
+from agent.clients.requester.keys import Signer, make_trust_key
 from desk.custody import log
 from desk.custody.models import Entry
 from desk.people.models import Organisation, Person
@@ -76,7 +76,7 @@ def test_the_log_goes_on_while_a_person_signs_with_a_slow_key(root: Root, monkey
 def test_keys_come_into_force_while_a_person_retires_another_key(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     fourth = make_person("fourth@rijnstad.example")
     draft = root.sign(root.propose(), root.people[0])
-    spare = shared_root.add_key(root.organisation, fourth, outside=make_key(root.folder / "fourth.key").text)
+    spare = shared_root.add_key(root.organisation, fourth, outside=make_trust_key(root.folder / "fourth.key").text)
     write, beside = log.record, Beside(lambda: shared_root.retire_key(spare, root.people[0]))
 
     def record(organisation: Organisation, actor: Person | str, action: str, object: str, **detail: Any) -> Entry:

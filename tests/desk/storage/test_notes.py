@@ -148,7 +148,7 @@ def test_a_root_is_chosen_among_those_with_a_bundle(notes: Notes, folder: Path) 
     roots = KnownRoots(Requester.open(folder, notes=notes))
     roots.choose(samples.ROOT_KEY.id)
     assert roots.own_root() is None, "it has no bundle"
-    for root in (samples.ROOT_KEY, samples.OWNER_KEY):
+    for root in (samples.ROOT_KEY, samples.OWNER_ROOT):
         notes.make_folder(f"roots/{root.id}")
     assert roots.own_root() == samples.ROOT_KEY.id
     roots.choose(samples.OWNER_KEY.id)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connections
 from django.test import override_settings
 
-from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_trust_key
 from agent.clients.requester.root_folder import RootFolder
 from agent.wire.trust import TrustStore
 from desk.custody.models import Entry
@@ -46,9 +46,9 @@ class People:
         Membership.objects.create(organisation=self.organisation, person=third, role=Role.SUPERVISOR)
         self.all: list[Person] = [agency.people[Role.ADMIN], agency.people[Role.SUPERVISOR], third]
 
-    def make_keys(self, in_token: int) -> None:
+    def make_trust_keys(self, in_token: int) -> None:
         for number, person in enumerate(self.all):
-            outside = "" if number < in_token else make_key(self.key_file(person)).text
+            outside = "" if number < in_token else make_trust_key(self.key_file(person)).text
             self.post(person, "/trust/keys/add", outside=outside)
 
     def key_file(self, person: Person) -> Path:
@@ -124,7 +124,7 @@ def test_two_of_three_people_found_a_root_and_sign_a_list_with_keys_in_the_token
     people: People, token: Token, in_token: int
 ) -> None:
     def story() -> None:
-        people.make_keys(in_token)
+        people.make_trust_keys(in_token)
         first, second, third = people.all
         places = [people.key(each).place for each in people.all]
         assert places == ["token"] * in_token + ["outside"] * (3 - in_token)
@@ -153,7 +153,7 @@ def test_a_person_signs_with_no_key_of_another_person_and_a_new_key_is_another_o
     people: People, token: Token
 ) -> None:
     def story() -> None:
-        people.make_keys(2)
+        people.make_trust_keys(2)
         first, second, third = people.all
         people.sign(people.propose(), first)
         people.sign(RootDraft.objects.get(), third)
@@ -185,7 +185,7 @@ def test_a_token_that_is_away_signs_nothing_and_the_person_signs_when_it_is_back
     first = people.all[0]
 
     def prepare() -> None:
-        people.make_keys(1)
+        people.make_trust_keys(1)
         people.propose()
 
     def away() -> None:

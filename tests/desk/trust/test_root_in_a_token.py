@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.wire.identities import parse_public_key
+from agent.wire.trust_keys import parse_trust_key
 from tests.desk.test_tokens import Token, token
 
 __all__ = ["token"]
@@ -15,7 +15,8 @@ folder = Path("root")
 key = make_token_root(folder, TOKEN, "rijnstad.root")
 assert key == root_key_of(folder) and not is_sealed(folder)
 signer = open_root_key(folder, "", TOKEN, "rijnstad.root")
-print(key.text, signer.sign(b"bundle").hex())
+from agent.clients.requester.keys import trust_signature
+print(key.text, trust_signature(signer, b"bundle").hex())
 """
 REFUSED = """
 from agent.errors import ConfigurationError
@@ -36,7 +37,7 @@ def test_a_root_key_in_a_token_signs_and_is_the_only_one_that_does(token: Token)
     made = token.run(MAKE)
     assert made.returncode == 0, made.stderr
     key, signature = made.stdout.split()
-    assert parse_public_key(key).verifies(bytes.fromhex(signature), b"bundle")
+    assert parse_trust_key(key).verifies(bytes.fromhex(signature), b"bundle")
     assert [path.name for path in Path(token.folder, "root").iterdir()] == ["root.pub"]
     refused = token.run(REFUSED)
     assert refused.stdout.splitlines() == [

@@ -18,16 +18,18 @@ from django.test import override_settings
 from django.utils import translation
 
 from agent.clients.broker.broker_pki import BrokerPki
-from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_trust_key
 from agent.clients.requester.root_folder import RootFolder
+from agent.clients.requester.root_news import JoinedChunks
 from agent.core.bus import MessageReceived, PublishAcknowledged, Subscribed
 from agent.errors import ConfigurationError, DoorwardError, NetworkError, OpenError, RequestError, StorageError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
-from agent.wire.identities import PublicKey, parse_public_key, private_key_from_seed
+from agent.wire.identities import PublicKey, private_key_from_seed
 from agent.wire.topics import trust_filter
 from agent.wire.trust import TrustBundle, TrustStore
-from agent.wire.trust_package import MAX_ROOT_FILES, PACKAGE_LIMIT_BYTES, TrustPackage
+from agent.wire.trust_keys import parse_trust_key
+from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_ROOT_FILES, PACKAGE_LIMIT_BYTES, TRUST_SLOTS, TrustPackage
 from desk.config import Broker, Token
 from desk.custody.models import Entry
 from desk.people.broker_certificates import make_request, store_certificate
@@ -69,7 +71,7 @@ class Root:
         for person in self.people[:2]:
             shared_root.add_key(self.organisation, person, self.words(person))
         if keys > 2:
-            shared_root.add_key(self.organisation, self.third, outside=make_key(folder / "third.key").text)
+            shared_root.add_key(self.organisation, self.third, outside=make_trust_key(folder / "third.key").text)
 
     def words(self, person: Person) -> str:
         return f"{PASSPHRASE} of {person.email}"
@@ -536,9 +538,9 @@ def test_the_desk_publishes_on_each_listed_broker_stamps_daily_and_notes_faults(
     assert "does not answer" in far.problem
     name = shared_root.files_of(root.organisation).name_key.id
     kept = brokers.retained["near.example.org:8884"]
-    assert b"".join(kept[f"doorward/v1/trust/{name}/{slot}"] for slot in range(4)).partition(b"\n")[2] == (
-        shared_root.files_of(root.organisation).package()
-    )
+    chunks = [kept[f"doorward/v1/trust/{name}/{slot}"] for slot in range(TRUST_SLOTS)]
+    whole = b"".join(chunk.partition(b"\n")[2] for chunk in chunks)
+    assert whole == shared_root.files_of(root.organisation).package()
     brokers.connected.clear()
     brokers.away.clear()
     root_publisher.publish_due(brokers.open, NOW_S + 3600)
@@ -721,7 +723,7 @@ def test_the_page_takes_two_people_from_their_keys_to_a_published_package(agency
     words = {"passphrase": PASSPHRASE, "again": PASSPHRASE, "outside": ""}
     assert "Give a passphrase" in admin.post("/trust/keys/add", {"outside": ""}, follow=True).content.decode()
     assert admin.post("/trust/keys/add", words).status_code == 302
-    outside = make_key(tmp_path / "own.key").text
+    outside = make_trust_key(tmp_path / "own.key").text
     assert supervisor.post("/trust/keys/add", {"outside": outside}).status_code == 302
     keys = list(RootKey.objects.values_list("pk", flat=True))
     proposal = {"keys": keys, "threshold": 2, "days": 365}
@@ -756,7 +758,7 @@ def test_the_page_takes_two_people_from_their_keys_to_a_published_package(agency
     assert admin.get("/trust/package").status_code == 404
     root_publisher.publish_due(Brokers().open)
     package = b"".join(admin.get("/trust/package"))
-    name = parse_public_key(RootDraft.objects.get().name_key)
+    name = parse_trust_key(RootDraft.objects.get().name_key)
     store, _ = TrustStore().with_root(name).accept(package, int(time.time()))
     assert store.resolve(name.id, requester.id, requester.key.id, int(time.time())) is not None
     dutch = admin.get("/trust", headers={"accept-language": "nl"}).content.decode()
@@ -796,8 +798,9 @@ def test_the_desk_publishes_on_a_real_broker_with_the_certificate_of_its_operato
         bus = world.bus("rijnstad-police")
         bus.start()
         bus.subscribe(trust_filter(name))
-        deadline, data = time.monotonic() + 60, b""
-        while not data and time.monotonic() < deadline:
+        deadline, data, joined = time.monotonic() + 60, None, JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES)
+        while data is None and time.monotonic() < deadline:
             event = bus.next_event(0.5)
-            data = event.payload if isinstance(event, MessageReceived) else b""
-    assert data.partition(b"\n")[2] == shared_root.files_of(root.organisation).package()
+            if isinstance(event, MessageReceived):
+                data = joined.put(int(event.topic.rpartition("/")[2]), event.payload)
+    assert data == shared_root.files_of(root.organisation).package()

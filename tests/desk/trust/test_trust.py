@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.keys import trust_key_of
+from agent.clients.requester.trust_bundles import read_bundle
 from agent.errors import ConfigurationError
-from agent.wire import envelope, strictjson
 from agent.wire.broker_directory import open_directory
 from agent.wire.identities import private_key_from_seed, public_key_of
-from agent.wire.trust import BUNDLE_ENVELOPE_LIMIT_BYTES, BUNDLE_LIMIT_BYTES, TrustBundle
+from agent.wire.trust import TrustBundle
 from desk.custody.models import Entry
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import Role
@@ -69,10 +70,7 @@ def signed(root: Agency, text: str) -> BundleDraft:
 def opened(root: Agency, draft: BundleDraft) -> TrustBundle:
     key = root_key_of(folder_of(root.organisation) / "root")
     assert key is not None
-    found = envelope.open_envelope(
-        bytes(draft.envelope), TrustBundle.PAYLOAD_TYPE, {key.id: key}, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES
-    )
-    return strictjson.decode(found.payload, TrustBundle, limit_bytes=BUNDLE_LIMIT_BYTES)
+    return read_bundle(bytes(draft.envelope), key)
 
 
 def test_a_second_person_signs_and_the_bundle_is_the_list(root: Agency) -> None:
@@ -148,7 +146,7 @@ def test_the_root_key_is_sealed_private_and_never_overwritten(data: Path, tmp_pa
     folder = tmp_path / "root"
     assert root_key_of(folder) is None
     key = make_root_key(folder, PASSPHRASE)
-    assert root_key_of(folder) == key == open_root_key(folder, PASSPHRASE).public_key
+    assert root_key_of(folder) == key == trust_key_of(open_root_key(folder, PASSPHRASE))
     assert b"PRIVATE KEY" not in b"".join(path.read_bytes() for path in folder.iterdir())
     assert (folder / "root.key.age").stat().st_mode & 0o077 == 0
     with pytest.raises(ConfigurationError, match="has a root key"):

@@ -19,8 +19,8 @@ from agent.core.trust_change import WideningKind, widenings
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink
 from agent.platform import files
-from agent.wire.identities import parse_public_key
 from agent.wire.trust import RequesterEntry, TrustBundle, TrustDiff, claimed_root, diff
+from agent.wire.trust_keys import parse_trust_key
 from agent.wire.trust_package import PACKAGE_LIMIT_BYTES
 
 __all__ = ["trust"]
@@ -56,7 +56,7 @@ def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) ->
 
     They may ask, never take.  Compare the key with the one that the root publishes on paper or on its site.
     """
-    parse_public_key(key)
+    parse_trust_key(key)
     keys = load_keys(folder)
     if not sure:
         confirm(f"Let the requesters of the root {key} ask you for footage?", err=True)
@@ -143,7 +143,7 @@ def accept(root: str | None, folder: Path, device: Path, sure: bool, as_json: bo
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         offers = trust_roots.trust_state(link, keys).offers
-    wanted = parse_public_key(root).id if root and root.startswith("ed25519:") else root
+    wanted = parse_trust_key(root).id if root and root.startswith("ed25519:") else root
     chosen = [data for each, data in offers.items() if wanted in (None, each)]
     if not chosen:
         raise ConfigurationError("No root has news that waits for you.", remedy="Run: doorward owner trust show.")

@@ -9,7 +9,7 @@ import click
 from agent.cli.frame import emit_json, json_option
 from agent.clients.cli.requester.options import folder_option, now_s, promise_options
 from agent.clients.requester.identity import TIPS_RECIPIENT, Requester
-from agent.clients.requester.keys import FileSigner, load_key, make_key
+from agent.clients.requester.keys import FileSigner, load_key, make_trust_key, trust_key_of
 from agent.clients.requester.request_builder import parse_onward
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.trust_bundles import make_bundle, make_directory, read_bundle
@@ -62,7 +62,7 @@ def keygen(
     stays in the folder.  The printed lines are for the root's list (see 'bundle').
     """
     if root:
-        public = make_key(key)
+        public = make_trust_key(key)
         if as_json:
             emit_json({"key_file": key, "key": public.text, "key_id": public.id})
             return
@@ -157,11 +157,11 @@ def bundle(source: Path, root_key: Path, out: Path, as_json: bool) -> None:
     signer = FileSigner(load_key(root_key))
     previous = files.read(out, BUNDLE_ENVELOPE_LIMIT_BYTES) if files.is_there(out) else None
     data = make_bundle(source, signer, issued_s=now_s(), previous=previous)
-    directory = make_directory(source, signer.public_key)
+    root = trust_key_of(signer)
+    directory = make_directory(source, root)
     if directory is not None:
         files.write(out.with_name(_BROKERS), directory)  # first: the bundle names it
     files.write(out, data)
-    root = signer.public_key
     made = read_bundle(data, root)
     if as_json:
         emit_json({"file": out, "root": root.id, "version": made.version, "requesters": len(made.requesters),

@@ -222,7 +222,7 @@ def _root_file(keys: tuple[str, ...], threshold: int, timestamp_keys: tuple[str,
             threshold=threshold, timestamp_keys=timestamp_keys,
         )  # fmt: skip
     except FormatError as error:
-        raise ConfigurationError(error.message, remedy=error.remedy or "Give public keys: ed25519:…") from error
+        raise ConfigurationError(error.message, remedy=error.remedy or "Give the keys of keygen --root.") from error
 
 
 def _say_who_signs(made: Path, threshold: int) -> None:

@@ -5,11 +5,11 @@ import { OpenError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { fromUtf8, sha256hex, utf8 } from "../wire/bytes.js";
 import { payloadType } from "../wire/envelope.js";
-import { parseKey } from "../wire/keys.js";
 import { STATEMENT_LIMIT, trustChange } from "../wire/messages.js";
 import { openStatement, signersOf } from "../wire/mldsa.js";
 import { decode } from "../wire/strictjson.js";
 import { claimedRoot, TrustStore } from "../wire/trust.js";
+import { parseTrustKey } from "../wire/trust_keys.js";
 import { addRoots } from "./known.js";
 import { readLedger } from "./ledger.js";
 import { readEnrolment, syncDevice } from "./sync.js";
@@ -70,7 +70,7 @@ export async function rootsChosen(shown, entries, enrolments, device) {
     const { change, by } = await opened(envelope, recorded[first + i], device);
     for (const text of change.roots_removed ?? []) chosen.delete(text);
     for (const text of change.roots_added ?? [])
-      chosen.set(text, { key: text, id: (await parseKey(text)).id, by, at: change.owner_time_ms });
+      chosen.set(text, { key: text, id: (await parseTrustKey(text)).id, by, at: change.owner_time_ms });
   }
   return [...chosen.values()];
 }
@@ -126,7 +126,7 @@ async function opened(envelope, { subject, owners }, device) {
  * @param {import("../types.js").Newest} newest
  */
 export async function requestersOf(chosen, { bundles, heard, cell, agreed_in: agreedIn }, newest) {
-  const keys = await Promise.all(chosen.map((each) => parseKey(each.key)));
+  const keys = await Promise.all(chosen.map((each) => parseTrustKey(each.key)));
   const trust = new TrustStore(new Map(keys.map((key) => [key.id, key])), newest, cell);
   const agreed = new Map(bundles.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   const news = new Map(heard.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));

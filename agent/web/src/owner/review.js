@@ -5,7 +5,6 @@ import { ask, fetchOp } from "../link.js";
 import { open as openSealed } from "../wire/age.js";
 import { sha256hex, unbase64, utf8 } from "../wire/bytes.js";
 import { open, payloadType, readUnverified, verify } from "../wire/envelope.js";
-import { parseKey } from "../wire/keys.js";
 import {
   absences,
   footageRequest,
@@ -31,6 +30,7 @@ import {
 } from "../wire/segment.js";
 import { decode } from "../wire/strictjson.js";
 import { claimedRoot, isOverLimit, lateLimit, TrustStore } from "../wire/trust.js";
+import { parseTrustKey } from "../wire/trust_keys.js";
 import { rememberBundles } from "./known.js";
 import { syncDevice } from "./sync.js";
 
@@ -45,14 +45,14 @@ import { syncDevice } from "./sync.js";
  */
 export async function trusted(synced) {
   const answer = await ask("trust");
-  const chosen = await Promise.all(synced.known.roots.map(parseKey));
+  const chosen = await Promise.all(synced.known.roots.map(parseTrustKey));
   const found = new TrustStore(new Map(chosen.map((key) => [key.id, key])), synced.known.bundles, answer.cell);
   const agreed = new Map(answer.bundles.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   const heard = new Map(answer.heard.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   for (const root of found.roots.keys())
     await found.acceptShown(agreed.get(root), heard.get(root), answer.agreed_in?.[root]);
   await rememberBundles(synced.device.id, found.newest);
-  const shown = await Promise.all(answer.roots.map(parseKey));
+  const shown = await Promise.all(answer.roots.map(parseTrustKey));
   return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown, heard };
 }
 

@@ -2,8 +2,8 @@
 // they signed.
 import { OpenError } from "../errors.js";
 import { ask } from "../link.js";
-import { parseKey } from "../wire/keys.js";
 import { claimedRoot } from "../wire/trust.js";
+import { parseTrustKey } from "../wire/trust_keys.js";
 import { addRoots, removeRoot } from "./known.js";
 import { trusted } from "./review.js";
 import { signAndSubmit } from "./statements.js";
@@ -20,7 +20,7 @@ import { syncDevice } from "./sync.js";
  */
 export async function addTrustRoots(texts, keys) {
   const synced = await syncDevice();
-  const chosen = (await Promise.all(texts.map((text) => parseKey(text.trim())))).map((key) => key.text);
+  const chosen = (await Promise.all(texts.map((text) => parseTrustKey(text.trim())))).map((key) => key.text);
   const shown = (await ask("trust")).roots;
   const added = chosen.filter((key) => !shown.includes(key));
   if (added.length > 0) await signAndSubmit("trust-change", synced.device, { roots_added: added }, keys.approval);
@@ -34,7 +34,7 @@ export async function addTrustRoots(texts, keys) {
  */
 export async function removeTrustRoot(text, keys) {
   const synced = await syncDevice();
-  const key = await parseKey(text);
+  const key = await parseTrustKey(text);
   if ((await ask("trust")).roots.includes(key.text)) {
     await signAndSubmit("trust-change", synced.device, { roots_removed: [key.text] }, keys.approval);
   }

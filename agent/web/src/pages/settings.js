@@ -489,7 +489,7 @@ function addingRoot(again) {
   const root = h("input", {
     id: "root",
     required: true,
-    pattern: "ed25519:[A-Za-z0-9_\\-]{43}",
+    pattern: "ed25519:[A-Za-z0-9_\\-]{43}\\+mldsa44:[A-Za-z0-9_\\-]{43}",
     autocomplete: "off",
     spellcheck: false,
     autocapitalize: "none",

@@ -19,8 +19,8 @@ export const MAX_SIGNATURES = 17;
 export const MAX_TIP_CHARACTERS = 2000;
 export const MAX_TIMESTAMP_LIFE_S = 2678400;
 export const MAX_TITLE_CHARACTERS = 100;
-export const PACKAGE_LIMIT = 1835008;
-export const ROOT_ENVELOPE_LIMIT = 8192;
+export const PACKAGE_LIMIT = 2097152;
+export const ROOT_ENVELOPE_LIMIT = 98304;
 export const STATEMENT_ENVELOPE_LIMIT = 6291456;
 export const STATEMENT_LIMIT = 4194304;
 

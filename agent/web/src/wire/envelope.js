@@ -1,6 +1,5 @@
-// DSSE with Ed25519 and exactly one signature; messages of a trust root may have several (agent/wire/envelope.py).
+// DSSE with Ed25519 and exactly one signature (agent/wire/envelope.py).
 import { FormatError, OpenError } from "../errors.js";
-import { MAX_SIGNATURES } from "./bounds.js";
 import { base64, concat, unbase64, utf8 } from "./bytes.js";
 import { publicKeyOfSeed, sign as signBytes, verifies } from "./keys.js";
 import { anyText, keyId, list, object } from "./schema.js";
@@ -12,12 +11,6 @@ const isEnvelope = object({
   payload: anyText,
   payloadType: anyText,
   signatures: list(object({ keyid: keyId, sig: anyText }), 1, 1),
-});
-
-const isSeveral = object({
-  payload: anyText,
-  payloadType: anyText,
-  signatures: list(object({ keyid: keyId, sig: anyText }), 1, MAX_SIGNATURES),
 });
 
 /** @param {string} name */
@@ -100,40 +93,4 @@ export async function open(bytes, type, trusted, limit = 12288) {
   if (claimed.type !== type) throw new FormatError("error.format", { what: "type" });
   await verify(claimed, trusted);
   return claimed;
-}
-
-/**
- * An envelope with one or more signatures, parsed only. The key ids ascend.
- *
- * @param {Uint8Array} bytes
- * @param {string} type
- * @param {number} limit
- */
-export function readSeveral(bytes, type, limit) {
-  const envelope = isSeveral(decode(bytes, limit));
-  if (envelope.payloadType !== type) throw new FormatError("error.format", { what: "type" });
-  const signatures = envelope.signatures.map(({ keyid, sig }) => ({ keyId: keyid, signature: unbase64(sig) }));
-  const isOrdered = signatures.every((each, i) => i === 0 || signatures[i - 1].keyId < each.keyId);
-  if (!isOrdered || signatures.some((each) => each.signature.length !== 64))
-    throw new FormatError("error.format", { what: "signatures" });
-  return { type, payload: unbase64(envelope.payload), signatures };
-}
-
-/**
- * Throws unless `threshold` of `keys` signed, and each signature is one of `keys` or `others`.
- *
- * @param {ReturnType<typeof readSeveral>} claimed
- * @param {number} threshold
- * @param {Map<string, PublicKey>} keys
- * @param {Map<string, PublicKey>} [others]
- */
-export async function requireSigners(claimed, threshold, keys, others = new Map()) {
-  const signed = pae(claimed.type, claimed.payload);
-  let counted = 0;
-  for (const { keyId: id, signature } of claimed.signatures) {
-    const key = keys.get(id) ?? others.get(id);
-    if (!key || !(await verifies(key, signature, signed))) throw new OpenError("error.not-signed");
-    counted += keys.has(id) ? 1 : 0;
-  }
-  if (counted < threshold) throw new OpenError("error.not-signed");
 }

@@ -51,6 +51,7 @@ import {
   shortText,
   tagged,
   text,
+  trustKeyText,
   utcMs,
   utcS,
   version1,
@@ -271,7 +272,7 @@ export function tip(value) {
 
 export const coApproval = object({ ...statement, request: sha256Text, approval: sha256Text });
 
-const roots = list(keyText, ...RANGES["TrustChange.roots_added"]);
+const roots = list(trustKeyText, ...RANGES["TrustChange.roots_added"]);
 const trustChangeShape = object(statement, {}, { roots_added: roots, roots_removed: roots });
 
 /**
@@ -530,9 +531,9 @@ const rootShape = also(
     version: sequence,
     issued_s: utcS,
     expires_s: utcS,
-    keys: list(keyText, ...RANGES["RootFile.keys"]),
+    keys: list(trustKeyText, ...RANGES["RootFile.keys"]),
     threshold: integer(...RANGES["RootFile.threshold"]),
-    timestamp_keys: list(keyText, ...RANGES["RootFile.timestamp_keys"]),
+    timestamp_keys: list(trustKeyText, ...RANGES["RootFile.timestamp_keys"]),
   }),
   (file) => file.threshold <= file.keys.length && file.issued_s < file.expires_s,
 );
@@ -542,7 +543,13 @@ const rootShape = also(
  */
 export function rootFile(value) {
   const file = rootShape(value);
-  distinct([...file.keys, ...file.timestamp_keys], "keys");
+  // Neither half of a pair may be in another pair: one person would count twice then.
+  const halves = [...file.keys, ...file.timestamp_keys].map((each) => each.split("+"));
+  for (const half of [0, 1])
+    distinct(
+      halves.map((each) => each[half]),
+      "keys",
+    );
   return file;
 }
 

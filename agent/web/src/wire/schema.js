@@ -1,6 +1,7 @@
 // The small types that messages are made of (agent/wire/fields.py). A checker takes a value and its place in the
 // message. It returns the value or throws a FormatError that names the place and keeps the value out.
 import { FormatError } from "../errors.js";
+import { base64url, unbase64url } from "./bytes.js";
 import { requireKey } from "./keys.js";
 import { isPlain } from "./text.js";
 
@@ -153,6 +154,15 @@ const keyForm = text(/^ed25519:[A-Za-z0-9_-]{43}$/);
 export const keyText = (value, place) => {
   keyForm(value, place);
   requireKey(value);
+  return value;
+};
+const trustKeyForm = text(/^ed25519:[A-Za-z0-9_-]{43}\+mldsa44:[A-Za-z0-9_-]{43}$/);
+/** @type {Checker<string>} */
+export const trustKeyText = (value, place) => {
+  trustKeyForm(value, place);
+  const [first, second] = value.split("+mldsa44:");
+  requireKey(first);
+  if (base64url(unbase64url(second)) !== second) throw wrong(place);
   return value;
 };
 export const label = text(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/);

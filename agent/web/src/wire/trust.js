@@ -5,7 +5,7 @@ import { FormatError, OpenError } from "../errors.js";
 import { bounds, encloses, openedSize, size } from "./area.js";
 import { CLOCK_SLACK_S } from "./bounds.js";
 import { sha256hex, utf8 } from "./bytes.js";
-import { open, payloadType, readSeveral, readUnverified, requireSigners } from "./envelope.js";
+import { payloadType } from "./envelope.js";
 import { parseKey } from "./keys.js";
 import {
   BUNDLE_ENVELOPE_LIMIT,
@@ -21,8 +21,9 @@ import {
   trustTimestamp,
 } from "./messages.js";
 import { decode } from "./strictjson.js";
+import { parseTrustKey, readSeveral, requireSigners } from "./trust_keys.js";
 
-/** @import { Newest, OpenedBundle, PublicKey, Requester } from "../types.js" */
+/** @import { Newest, OpenedBundle, Requester, TrustKey } from "../types.js" */
 /** @import * as Wire from "./generated.js" */
 /** @typedef {{ limits?: Wire.EntryLimits, now?: { limits?: Wire.EntryLimits } }} Limited */
 /** @typedef {keyof typeof HARD} Bound */
@@ -39,7 +40,7 @@ const HARD = {
 
 export class TrustStore {
   /**
-   * @param {Map<string, PublicKey>} roots by key id
+   * @param {Map<string, TrustKey>} roots by key id
    * @param {Newest} newest what was ever seen of each root
    * @param {string | null} [cell] the doorbell's: requesters of sections count only if they may ask in it
    */
@@ -132,9 +133,11 @@ export class TrustStore {
    */
   async open(bytes) {
     if (isPackage(bytes)) return openPackage(bytes, this.roots, this.cell);
-    const opened = await open(bytes, payloadType("trust-bundle"), this.roots, BUNDLE_ENVELOPE_LIMIT);
+    const opened = readSeveral(bytes, payloadType("trust-bundle"), BUNDLE_ENVELOPE_LIMIT);
+    await requireSigners(opened, 1, this.roots);
     const bundle = trustBundle(decode(opened.payload, BUNDLE_LIMIT));
-    if (bundle.root !== opened.keyId) throw new FormatError("error.format", { what: "root" });
+    if (opened.signatures.length !== 1 || bundle.root !== opened.signatures[0].keyId)
+      throw new FormatError("error.format", { what: "root" });
     const sha256 = await sha256hex(opened.payload);
     const seen = { version: bundle.version, sha256, root_version: 0, timestamp: 0, root_sha256: "" };
     return { bundle, seen, fileSha256s: [] };
@@ -217,7 +220,7 @@ const isPackage = (bytes) => PACKAGE.every((byte, i) => bytes[i] === byte);
  * Verifies a package from the name key down to the timestamp.
  *
  * @param {Uint8Array} bytes
- * @param {Map<string, PublicKey>} roots
+ * @param {Map<string, TrustKey>} roots
  * @param {string | null} cell
  * @returns {Promise<OpenedBundle>}
  */
@@ -227,7 +230,8 @@ async function openPackage(bytes, roots, cell) {
   const claimed = readSeveral(utf8(parts.bundle), payloadType("trust-bundle"), BUNDLE_ENVELOPE_LIMIT);
   await requireSigners(claimed, file.threshold, await keysById(file.keys));
   const keys = await keysById(file.timestamp_keys);
-  const stamped = await open(utf8(parts.timestamp), payloadType("trust-timestamp"), keys, ROOT_ENVELOPE_LIMIT);
+  const stamped = readSeveral(utf8(parts.timestamp), payloadType("trust-timestamp"), ROOT_ENVELOPE_LIMIT);
+  await requireSigners(stamped, 1, keys);
   const stamp = trustTimestamp(decode(stamped.payload));
   const sha256 = await sha256hex(claimed.payload);
   const root_sha256 = fileSha256s[file.version - 1];
@@ -289,7 +293,7 @@ const halfDegrees = (degrees, least, most) =>
  * The newest root file, and the hash of the payload of each.
  *
  * @param {Uint8Array[]} envelopes from version 1 on
- * @param {Map<string, PublicKey>} roots
+ * @param {Map<string, TrustKey>} roots
  */
 async function openRootFiles(envelopes, roots) {
   /** @type {Wire.RootFile | undefined} */
@@ -320,14 +324,15 @@ async function openRootFiles(envelopes, roots) {
  * @param {Uint8Array} bytes
  */
 export function claimedRoot(bytes) {
-  if (!isPackage(bytes)) return readUnverified(bytes, BUNDLE_ENVELOPE_LIMIT).keyId;
+  if (!isPackage(bytes))
+    return readSeveral(bytes, payloadType("trust-bundle"), BUNDLE_ENVELOPE_LIMIT).signatures[0].keyId;
   const first = trustPackage(decode(bytes, PACKAGE_LIMIT)).roots[0];
   return rootFile(decode(readSeveral(utf8(first), payloadType("trust-root"), ROOT_ENVELOPE_LIMIT).payload)).root;
 }
 
 /** @param {string[]} texts */
 async function keysById(texts) {
-  const keys = await Promise.all(texts.map(parseKey));
+  const keys = await Promise.all(texts.map(parseTrustKey));
   return new Map(keys.map((key) => [key.id, key]));
 }
 
