@@ -88,9 +88,8 @@ class PublicationMonitor:
             return None
         self._answered |= answered
         lost: dict[str, set[str]] = {}
-        for topic, name in self._expected(now_s):
+        for topic, name, asked in self._expected(now_s, answered):
             wanted = requester_messages.signed(self._requester, name).envelope
-            asked = answered.intersection(self._lane(topic).split() or ("",))
             lost.setdefault(name, set()).update(each for each in asked if self._heard.get((each, topic)) != wanted)
         for source in answered:
             self._forget(source)
@@ -114,14 +113,19 @@ class PublicationMonitor:
         self._due_ns.pop(source, None)
         self._heard = {key: data for key, data in self._heard.items() if key[0] != source}
 
-    def _expected(self, now_s: int) -> list[tuple[str, str]]:
+    def _expected(self, now_s: int, answered: set[str]) -> list[tuple[str, str, set[str]]]:
+        """Returns topic, message and brokers of each message that one of these brokers must have. Others are not read:
+        each costs a look at the notes, and brokers come back every few seconds while a network is bad."""
         found = []
         for kind, cell, slot, name, until_s in TopicSlots(self._requester.notes).all():
-            topic = RequestTopic if kind is SlotKind.REQUESTS else BulletinTopic
+            of_kind = RequestTopic if kind is SlotKind.REQUESTS else BulletinTopic
+            topic = str(of_kind(cell, self._requester.id, slot))
+            asked = answered.intersection(self._lane(topic).split() or ("",))
             if (
-                until_s > now_s
+                asked
+                and until_s > now_s
                 and requester_messages.is_stored(self._requester, name)
                 and is_published(self._requester, name)
             ):
-                found.append((str(topic(cell, self._requester.id, slot)), name))
+                found.append((topic, name, asked))
         return found

@@ -220,6 +220,31 @@ def test_a_broker_that_comes_and_goes_is_no_reason_for_another_one_to_deliver_ag
     assert set(north.retained) == {request.topics[0], kept.topics[0]}
 
 
+def test_an_answer_reads_only_messages_for_the_cells_of_its_broker(
+    requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        messages.make_bulletin(
+            requester, "Flood", "Stay in.", language="en", not_after_s=NOW_S + 9000, cells=(cell,)
+        ).id
+        for cell in ("287-379", "288-379")
+    ]
+    publish_all(requester)
+    monitor = PublicationMonitor(requester, lambda topic: str(NORTH) if "/288-379/" in topic else str(SOUTH))
+    read: list[str] = []
+    stored = messages.is_stored
+
+    def is_stored(who: Requester, name: str) -> bool:
+        read.append(name)
+        return stored(who, name)
+
+    monkeypatch.setattr(messages, "is_stored", is_stored)
+    monitor.connected(0, str(NORTH))
+    monitor.on_subscribed(0, str(NORTH))
+    assert monitor.check(10 * NS_PER_S, NOW_S) == [names[1]]
+    assert read == [names[1]]
+
+
 def test_a_broker_that_is_away_is_not_taken_for_one_that_lost_its_messages(
     shards: TwoShards, requester: Requester
 ) -> None:
