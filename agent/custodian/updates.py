@@ -221,7 +221,11 @@ class Updates:
         ):  # fmt: skip
             raise RequestError("This version is not the one to go back to.", remedy="Look at the updates again.")
         now_ms = self._trusted_ms()
-        if now_ms is None or abs(now_ms - reversal.owner_time_ms) > _REVERSAL_S * 1000:
+        if now_ms is None:
+            raise RequestError(
+                "The doorbell does not know the time.", remedy="Connect it to a time server, then try again."
+            )
+        if abs(now_ms - reversal.owner_time_ms) > _REVERSAL_S * 1000:
             # Root refuses it without a word to the owner.
             raise RequestError(
                 "The clocks of the doorbell and of this device differ by more than an hour.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agent.wire.statements import UpdateChoice
+from agent.wire.statements import UpdateChoice, UpdateReversal
 from tests.clients.cli.test_owner import Doorstep, door
 
 __all__ = ["door"]
@@ -51,3 +51,21 @@ def test_the_choice_names_version_and_bytes_and_is_signed(door: Doorstep) -> Non
     assert "It is chosen" in said
     assert "Security updates are installed without asking." in said
     assert json.loads(door("update", "--install", "--yes", "--json").out) == {"chosen": "0.2.1"}
+
+
+def test_a_way_back_names_both_versions_and_the_change_and_is_signed(door: Doorstep) -> None:
+    assert door("enrol", "--yes").status == 0
+    offers(door)
+    assert "There is no version before this one." in door("update", "--back", "--yes").out
+    back = {"version": "0.1.9", "change": "cd" * 16, "chosen": False}
+    for refused, remedy in (("fault", "sudo doorward update back"), ("owners", "update forget-owners")):
+        offers(door, back={**back, "refused": refused})
+        done = door("update", "--back", "--yes")
+        assert (done.status, remedy in done.out) == (1, True)
+    offers(door, back=back)
+    done = door("update", "--back", "--yes")
+    assert (done.status, "Chosen: 0.1.9" in done.out) == (0, True)
+    statement = door.device.statements[-1]
+    assert isinstance(statement, UpdateReversal)
+    assert (statement.version, statement.before, statement.change) == ("0.2.0", "0.1.9", "cd" * 16)
+    assert door("update", "--back", "--install").status == 2

@@ -15,9 +15,10 @@ from agent.clients.owner.clock import wall_ms
 from agent.clients.owner.statements import sign_and_submit
 from agent.clients.owner.sync import sync
 from agent.core.languages import ENGLISH
+from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetUpdate, UpdateAnswer
-from agent.wire.statements import UpdateChoice
+from agent.wire.statements import UpdateChoice, UpdateReversal
 
 __all__ = ["update"]
 
@@ -26,17 +27,23 @@ __all__ = ["update"]
 @keys_option
 @device_option
 @click.option("--install", is_flag=True, help="Choose the update on offer.")
+@click.option("--back", is_flag=True, help="Sign that the doorbell goes back to the version before.")
 @yes_option
 @json_option
-def update(folder: Path, device: Path, install: bool, sure: bool, as_json: bool) -> None:
+def update(folder: Path, device: Path, install: bool, back: bool, sure: bool, as_json: bool) -> None:
     """Show the update on offer.  With --install, sign that the doorbell installs it now.
 
     The doorbell has verified that two of three of its makers signed the update.  It installs it beside the running
     version, tries it with the camera, and goes back if it does not run well.  Recording pauses for about a
     minute.  For security updates without asking:  doorward owner settings --updates security
     """
+    if install and back:
+        raise ConfigurationError("--install and --back exclude each other.", remedy="Give one of them.")
     with DeviceLink(device) as link:
         answer = link.ask(GetUpdate())
+    if back:
+        _go_back(folder, device, answer, sure=sure, as_json=as_json)
+        return
     if not install:
         _show(answer, as_json=as_json)
         return
@@ -55,6 +62,35 @@ def update(folder: Path, device: Path, install: bool, sure: bool, as_json: bool)
         emit_json({"chosen": offer.version})
     else:
         say(f"Chosen: {plain(offer.version)}.  It is installed within minutes.")
+
+
+def _go_back(folder: Path, device: Path, answer: UpdateAnswer, *, sure: bool, as_json: bool) -> None:
+    before, running = answer.back, plain(answer.running)
+    if before is None:
+        say("There is no version before this one.")
+        raise click.exceptions.Exit(1)
+    version = plain(before.version)
+    if before.refused is not None:
+        if before.refused == "fault":
+            say(f"{version} has a known vulnerability.")
+            say("On the doorbell:  sudo doorward update back")
+        else:
+            say("Root of this doorbell knows other owners.")
+            say("On the doorbell:  sudo doorward update forget-owners")
+        raise click.exceptions.Exit(1)
+    keys = load_keys(folder)
+    if not sure:
+        say(f"Security faults that {running} mends are open again until you install it or a newer one.", err=True)
+        confirm(f"Go back to {version} now? Recording pauses for about a minute.", err=True)
+    with DeviceLink(device) as link:
+        sign_and_submit(
+            link, keys, sync(link, keys), UpdateReversal, now_ms=wall_ms(), version=answer.running,
+            before=before.version, change=before.change,
+        )  # fmt: skip
+    if as_json:
+        emit_json({"chosen": before.version})
+    else:
+        say(f"Chosen: {version}.  It runs within minutes.")
 
 
 def _show(answer: UpdateAnswer, *, as_json: bool) -> None:
