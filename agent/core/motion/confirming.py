@@ -28,6 +28,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+import numpy as np
+
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import MOST_REGIONS, CellBox, MotionRegion, are_near
 
@@ -65,23 +67,24 @@ _AGAIN_S = 0.6
 
 _LOOKS = 4
 
+_LINE_S, _LINE_LOOKS, _LINE_PATHS, _LINE_CELLS = 0.8, 3, 1.5, 1.5
+"""What goes straight on does so for this long at least, in this many looks, for this many confirming lengths, and is
+never further than this many cells from where it must be then."""
+
 
 class MotionConfirmation:
     """Ask with each set of regions that is judged; it remembers for a moment what small things looked likely."""
 
     def __init__(self, settings: MotionSettings) -> None:
-        self.least_path = settings.path_cells
         self._settings = settings
-        self._least_dwell = 2
-        self._least_mean_dwell = _LEAST_MEAN_DWELL
-        self._lasting_mean_dwell = _LASTING_MEAN_DWELL
-        self._again_frames = 2
         self._clutter = _CLUTTER_AT_FIRST
         """The usual longest path of this scene, in confirming lengths."""
-        self._clutter_rise = 0.0
         self._last_frame = 0
         self._likely: deque[tuple[int, CellBox]] = deque(maxlen=_LOOKS * MOST_REGIONS)
         """Small things that passed, by the frame they did."""
+        self._line: deque[tuple[int, int, int]] = deque(maxlen=_LINE_LOOKS * _LOOKS)
+        """Where the thing with the longest path was, by frame: twice its middle, to stay whole."""
+        self.tune(10.0)
 
     def tune(self, frames_per_s: float) -> None:
         """Count in frames of this rate from now on."""
@@ -92,10 +95,12 @@ class MotionConfirmation:
         self._lasting_mean_dwell = _LASTING_MEAN_DWELL * max(1.0, frames_per_s / 10)
         self._again_frames = max(2, round(_AGAIN_S * frames_per_s))
         self._clutter_rise = settings.clutter_rise_per_s / frames_per_s
+        self._line_frames = (round(_LINE_S * frames_per_s), round(settings.fresh_after_s * frames_per_s))
 
     def forget(self) -> None:
         """Another scene."""
         self._likely.clear()
+        self._line.clear()
         self._clutter = _CLUTTER_AT_FIRST
 
     def learn_clutter(self, longest_path: int, frame_number: int) -> None:
@@ -125,11 +130,24 @@ class MotionConfirmation:
             boxes.append(region.box)
         return boxes
 
+    def goes_straight(self, region: MotionRegion, frame_number: int) -> bool:
+        """Does it go on in a straight line at one speed, as walkers do, whatever its dwell?"""
+        x0, y0, x1, y1 = region.box
+        self._line.append((frame_number, x0 + x1, y0 + y1))
+        least_frames, most_frames = self._line_frames
+        places = np.array([place for place in self._line if frame_number - place[0] < most_frames])
+        places -= places[0]
+        frames, *way = last = places[-1]
+        is_long = len(places) >= _LINE_LOOKS and frames >= least_frames and region.longest_path >= 2 * self.least_path
+        is_large = region.cells >= region.smallest_cells
+        # In whole numbers, so that the answer is the same on each machine.
+        off = np.abs(frames * places - places[:, :1] * last).max()
+        is_far = max(map(abs, way)) >= 2 * _LINE_PATHS * self.least_path
+        return bool(is_large and is_long and is_far and off <= 2 * _LINE_CELLS * frames)
+
     def _is_likely(self, region: MotionRegion, *, lamp: bool) -> bool:
         """Large enough for its zone, and there long enough to be no insect, flake or drop."""
-        if region.cells < region.smallest_cells:
-            return False
-        if region.settled_cells > _SCENERY_SHARE * region.cells:
+        if region.cells < region.smallest_cells or region.settled_cells > _SCENERY_SHARE * region.cells:
             return False
         factor = _CLUTTER_PATHS_IF_LARGE if region.cells >= _SMALL_CELLS else _CLUTTER_PATHS
         lasts = region.total_dwell >= self._lasting_mean_dwell * region.cells
@@ -144,9 +162,8 @@ class MotionConfirmation:
             return False
         elif lamp:
             return surely_tracked and _is_upright(region.box) and region.cells >= _LEAST_CELLS_AT_NIGHT
-        if surely_tracked:
-            return True
-        return region.longest_dwell >= self._least_dwell and region.total_dwell >= _SURE_MEAN_DWELL * region.cells
+        dwells = region.longest_dwell >= self._least_dwell and region.total_dwell >= _SURE_MEAN_DWELL * region.cells
+        return surely_tracked or dwells
 
 
 def _is_upright(box: CellBox) -> bool:

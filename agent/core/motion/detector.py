@@ -120,11 +120,7 @@ class Detector:
         self._background = Background(grids, passes, self._pace.frames_per_s, settings)
         self._tracks = Tracks(grids, passes, self._pace.frames_per_s, settings)
         self._confirming = MotionConfirmation(settings)
-        self._sudden = SuddenLightChange(
-            self._rows,
-            self._columns,
-            settle_frames=self._frames(settings.settle_s, least=3),
-        )
+        self._sudden = SuddenLightChange(self._rows, self._columns, settle_frames=1)
         self._gap_ns = seconds(settings.gap_s)
         self._learning_ns = seconds(settings.learning_s)
         self._learnt_at_ns = BootNs(0)
@@ -281,8 +277,8 @@ class Detector:
             self._presence.relight(self._background)
         if self._sudden.settling or not self._sudden.kept_changing:
             return _still(sensor_ns, MotionState.LIGHT_CHANGE)
-        hidden = hidden_structure(self._grids.frame, self._sudden.before, self._watched)
-        box = hidden.box if hidden.share >= self._settings.structure_lost_share else None
+        share, hidden = hidden_structure(self._grids.frame, self._sudden.before, self._watched)
+        box = hidden if share >= self._settings.structure_lost_share else None
         return self._sample(sensor_ns, 1.0 if box else 0.0, box, MotionState.LIGHT_CHANGE)
 
     def _advance(self, *, is_lit: bool) -> int:
@@ -314,16 +310,19 @@ class Detector:
 
     def _confirm(self) -> CellBox | None:
         """The box around the regions that are visitors, or None."""
-        regions = self._passes.regions(
-            self._confirming.least_path, self._settings.smallest_cells, self._tracks.settled_frames
-        )
+        regions, settled_frames = self._passes.regions, self._tracks.settled_frames
+        least_path, least_cells = self._confirming.least_path, self._settings.smallest_cells
         boxes = self._confirming.visitors(
-            regions,
+            regions(least_path, least_cells, settled_frames),
             self._frame_number,
             dark=self._background.level < _NIGHT_STEPS,
             smoothed=self._clearing.smooths,
             raining=self._clearing.rains,
         )
+        if not boxes and self._presence.box is None:
+            # Of things with half of the cells, as a body at the threshold has them, the one that has gone furthest.
+            faint = regions(least_path, least_cells // 2, settled_frames)[:1]
+            boxes = [one.box for one in faint if self._confirming.goes_straight(one, self._frame_number)]
         if self._confirmed is None:
             grids = self._grids
             boxes = [box for box in boxes if not is_only_lit(grids.frame, grids.seen, box)]

@@ -99,7 +99,7 @@ class LensWatch:
             return self.state
         shaken = self._shaken(grid.astype(np.float32))
         oddity = self._oddity(grid)
-        if oddity is LensState.MOVED and self._is_displaced():
+        if oddity is LensState.MOVED and max(map(abs, self._shifts[-1])) > _SHAKEN_CELLS:
             oddity = None  # the same scene, some cells away
         self._odd_looks = self._odd_looks + 1 if oddity else 0
         if oddity and self._odd_looks >= _LASTS_LOOKS:
@@ -148,8 +148,8 @@ class LensWatch:
         if _energy(grid) < _LEFT_SHARE * self._energy:
             return LensState.COVERED
         # A usual scene without structure of its own says nothing about where the camera looks.
-        hidden = hidden_structure(grid, self._usual, self._watched)
-        return LensState.MOVED if hidden.share >= _MOVED_SHARE else None
+        share, _ = hidden_structure(grid, self._usual, self._watched)
+        return LensState.MOVED if share >= _MOVED_SHARE else None
 
     def _shaken(self, now: Grid) -> bool:
         # Products, because OpenCV applies a window that it is given to the very pictures it is given.
@@ -158,10 +158,6 @@ class LensWatch:
         self._shifts.append((x, y) if sure else (0.0, 0.0))
         wanders = [max(abs(x), abs(y)) > _SHAKEN_CELLS for x, y in self._shifts]
         return sum(wanders) >= _SHAKEN_LOOKS and float(np.ptp(np.array(self._shifts), axis=0).max()) > _SHAKEN_CELLS
-
-    def _is_displaced(self) -> bool:
-        x, y = self._shifts[-1]
-        return max(abs(x), abs(y)) > _SHAKEN_CELLS
 
 
 def _energy(picture: Luma) -> float:

@@ -13,8 +13,6 @@ The comparison runs on suspicion only, so it may allocate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -22,7 +20,7 @@ from agent.core.media import Luma
 from agent.core.motion.grids import Cells, Grid, Grids
 from agent.core.motion.passes import CellBox
 
-__all__ = ["HiddenStructure", "SuddenLightChange", "hidden_structure", "is_light_new", "is_only_lit"]
+__all__ = ["SuddenLightChange", "hidden_structure", "is_light_new", "is_only_lit"]
 
 _BLOCK_CELLS = 8
 _TEXTURED_STEPS = 4.0
@@ -110,22 +108,15 @@ def is_light_new(grids: Grids, visitor: CellBox | None) -> bool:
     return cells > _TELLING_SHARE * watched_cells and 2 * int(np.count_nonzero(away & counts)) > cells
 
 
-@dataclass(frozen=True, slots=True)
-class HiddenStructure:
-    """Share 0..1 of the watched blocks with another structure than the background, and their box in cells."""
-
-    share: float
-    box: CellBox | None
-
-
-def hidden_structure(frame: Luma, background: Grid, watched: Cells) -> HiddenStructure:
+def hidden_structure(frame: Luma, background: Grid, watched: Cells) -> tuple[float, CellBox | None]:
     """Which blocks show something else than the background does, whatever the light?
 
-    A block counts when it has structure in either picture and the two correlate below one half.
+    Returns their share of the watched blocks, 0..1, and their box in cells. A block counts when it has structure in
+    either picture and the two correlate below one half.
     """
     rows, columns = (size // _BLOCK_CELLS for size in frame.shape)
     if not rows or not columns:
-        return HiddenStructure(0.0, None)  # a strip without a single block: it cannot be told
+        return 0.0, None  # a strip without a single block: it cannot be told
     now, before = frame.astype(np.float32), background
     mean_now, mean_before = _block_means(now, rows, columns), _block_means(before, rows, columns)
     variance_now = _block_means(now * now, rows, columns) - mean_now**2
@@ -138,10 +129,10 @@ def hidden_structure(frame: Luma, background: Grid, watched: Cells) -> HiddenStr
     hidden = textured & seen & (covariance < 0.5 * np.sqrt(product))
     blocks = np.argwhere(hidden).tolist()
     if not blocks:
-        return HiddenStructure(0.0, None)
+        return 0.0, None
     down, across = zip(*blocks, strict=True)
     x0, y0, x1, y1 = (edge * _BLOCK_CELLS for edge in (min(across), min(down), max(across) + 1, max(down) + 1))
-    return HiddenStructure(len(blocks) / int(seen.sum()), (x0, y0, x1, y1))
+    return len(blocks) / int(seen.sum()), (x0, y0, x1, y1)
 
 
 def is_only_lit(frame: Luma, background: Grid, box: CellBox) -> bool:

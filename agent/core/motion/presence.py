@@ -72,6 +72,8 @@ _COMPARED_NS = 800_000_000
 _JUST_NOW_NS = 900_000_000
 """A visitor is still there if their motion was confirmed this recently, even if a look finds little of them."""
 
+_SIGNS = 4
+"""Signs of life that make up a whole patience. One flicker of a codec gives a fourth of it."""
 _CREDIT_NS = 2_500_000_000
 """This long after the last confirmed motion, at the latest, a visitor must have moved a little."""
 
@@ -139,7 +141,8 @@ class PresenceTracker:
         walked_then = self._then_ns <= self._confirmed_ns
         fidgeting = 0 if walked_then else self._fidgeting_cells(fidget_limit(background))
         if fidgeting >= max(_FIDGET_CELLS, _FIDGET_SHARE * cells) and self._stands_out():
-            self._until_ns = BootNs(sensor_ns + self._patience_ns(background))
+            patience_ns = self._patience_ns(background)
+            self._until_ns = BootNs(min(sensor_ns + patience_ns, self._until_ns + patience_ns // _SIGNS))
             self.found_again, self._resumed = self._resumed, False
         if walked_then or sensor_ns - self._then_ns >= _COMPARED_NS:
             self._grids.then[:] = self._grids.frame

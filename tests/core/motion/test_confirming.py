@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from agent.core.motion.confirming import MotionConfirmation
@@ -126,3 +128,45 @@ def test_after_many_visitors_the_next_one_need_not_come_further_than_they_did() 
 def test_streaks_of_rain_that_last_for_two_frames_are_clutter_at_any_frame_rate(frames_per_s: float) -> None:
     streak = region(20, 2.0, path=8)
     assert verdict(cluttered(8, frames_per_s), streak, raining=True) == []
+
+
+def faint(x: float, y: float, path: int, cells: int = 4, smallest_cells: int = 0) -> MotionRegion:
+    """What shows of a person of an eighth of the picture's height at night: a part of them, for a frame or two."""
+    box = (round(x), round(y), round(x) + 2, round(y) + 3)
+    return MotionRegion(box, cells, path, 1, cells, 0, smallest_cells)
+
+
+def told(places: list[tuple[float, float]], frames_per_s: float = 10.0, smallest_cells: int = 0) -> bool:
+    """Is a faint thing that is looked at five times a second, in these places, told as one that goes straight on?"""
+    judging, looks = judge(frames_per_s), enumerate(places)
+    step = frames_per_s / 5
+    regions = [(round(at * step), faint(x, y, 6 + round(at * step), 4, smallest_cells)) for at, (x, y) in looks]
+    answers = [judging.goes_straight(region, frame) for frame, region in regions]
+    return True in answers
+
+
+@pytest.mark.parametrize("frames_per_s", [5.0, 10.0, 15.0])
+def test_a_faint_thing_that_goes_straight_on_is_a_walker(frames_per_s: float) -> None:
+    assert told([(10 + 1.5 * at, 40 + at % 2) for at in range(12)], frames_per_s)
+
+
+def test_a_faint_thing_that_turns_is_an_insect() -> None:
+    assert not told([(10 + 1.5 * at, 40 + 4 * (at // 2 % 2)) for at in range(12)])
+
+
+def test_a_faint_thing_that_sways_is_a_twig() -> None:
+    assert not told([(10 + 5 * math.sin(1.2 * at), 40) for at in range(40)])
+
+
+def test_a_faint_thing_that_gets_nowhere_is_no_walker() -> None:
+    assert not told([(10 + 0.5 * at, 40) for at in range(40)])
+
+
+def test_a_faint_thing_that_goes_by_leaps_is_no_walker() -> None:
+    assert not told([(10 + 0.15 * at * at, 40) for at in range(12)])
+
+
+def test_the_smallest_person_of_a_zone_holds_for_what_goes_straight_on_too() -> None:
+    walk = [(10 + 1.5 * at, 40.0) for at in range(12)]
+    assert told(walk, smallest_cells=4)
+    assert not told(walk, smallest_cells=5)

@@ -117,7 +117,7 @@ def test_presence_alone_begins_no_event() -> None:
     assert machine.on_motion(MotionSample(BootNs(0), False, 0.0, None, MotionState.QUIET, present=True)) == ()
 
 
-def looked_at(scene: np.ndarray, visitor: np.ndarray, later: list[np.ndarray]) -> float:
+def looked_at(scene: np.ndarray, visitor: np.ndarray, later: list[np.ndarray], tenths: int = 5) -> float:
     """For how many seconds a visitor is held after the last motion, while the place looks like `later` in turns."""
     grids = Grids(ZoneMap().rasterise(60, 80))
     passes = PurePasses(grids, 60, 80)
@@ -127,7 +127,7 @@ def looked_at(scene: np.ndarray, visitor: np.ndarray, later: list[np.ndarray]) -
     grids.frame[:] = visitor
     presence.confirm((30, 10, 50, 40), BootNs(0), background)
     for tenth in range(1, 300):
-        grids.frame[:] = later[tenth // 5 % len(later)]
+        grids.frame[:] = later[tenth // tenths % len(later)]
         if not presence.lasts(background, BootNs(seconds(tenth / 10))):
             return tenth / 10
     return 30.0
@@ -172,6 +172,20 @@ def test_a_visitor_who_keeps_still_after_moving_shows_within_three_seconds_that_
     """Otherwise a parcel, which is confirmed now and then while a path fades on it, would be held as a visitor."""
     parcel = in_a_coat(np.full_like(LEAVES, 90), 200)[0]
     assert 2 < looked_at(np.full_like(LEAVES, 90), parcel, [parcel]) < 3
+
+
+def test_one_flicker_of_a_codec_holds_a_parcel_for_a_fourth_of_the_patience() -> None:
+    """Many looks in succession show a person who shifts their weight. A key frame shows in one."""
+    wall = np.full_like(LEAVES, 90)
+    parcel, flickers = in_a_coat(wall, 200)
+    once = [parcel] * 15 + [flickers] + [parcel] * 284
+    assert 4 < looked_at(wall, parcel, once, tenths=1) < 5
+
+
+def test_a_visitor_who_shifts_their_weight_for_a_second_in_seven_is_held() -> None:
+    wall = np.full_like(LEAVES, 90)
+    here, there = in_a_coat(wall, 200)
+    assert looked_at(wall, here, [here, there, here, there] + [here] * 10) == 30
 
 
 def test_a_filter_that_switches_there_and_back_does_not_lose_the_visitor() -> None:
