@@ -6,9 +6,14 @@ import math
 
 import pytest
 
+from agent.core.media import LumaFrame
 from agent.core.motion.confirming import MotionConfirmation
+from agent.core.motion.detector import Detector
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import CellBox, MotionRegion
+from agent.core.timebase import NS_PER_S, BootNs, seconds
+from bench.motion import doorsteps
+from bench.motion.footage import FRAMES_PER_S, HEIGHT_PX, WIDTH_PX
 
 
 def region(
@@ -170,3 +175,13 @@ def test_the_smallest_person_of_a_zone_holds_for_what_goes_straight_on_too() -> 
     walk = [(10 + 1.5 * at, 40.0) for at in range(12)]
     assert told(walk, smallest_cells=4)
     assert not told(walk, smallest_cells=5)
+
+
+def test_a_person_of_a_tenth_of_the_picture_who_walks_by_at_night_is_told() -> None:
+    film = doorsteps.film("small at night", 1, doorsteps.Props())
+    (truth,) = film.events
+    detector = Detector(HEIGHT_PX, WIDTH_PX, FRAMES_PER_S)
+    frames = (LumaFrame(luma, BootNs(seconds(float(at_s)))) for luma, at_s in zip(film.luma, film.times_s, strict=True))
+    moving_s = [sample.sensor_ns / NS_PER_S for sample in map(detector.step, frames) if sample.moving]
+    assert moving_s
+    assert all(truth.start_s < at_s < truth.end_s for at_s in moving_s)
