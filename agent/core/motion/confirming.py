@@ -19,6 +19,12 @@ and are left out. (The constant false-alarm rate of radar: Finn & Johnson, 1968.
 many others, would meet their own clutter. So it holds only for what does not dwell: a streak, an insect or a leaf has
 left a cell after a frame or two.
 
+A small person at night shows only in part: of a body at the threshold about half of the cells differ, others in each
+frame. So they are too few for a size, and too short-lived for a dwell. But a walker goes straight on at one speed for a
+second, and insects, twigs and flakes do not. If nothing passes, the thing with the longest path therefore needs only
+half of the cells, if its last looks lie on one line (`goes_straight`). (Track before detect: a weak target is told by
+its track, not by one frame.)
+
 At night a lamp draws insects, so small things have to be upright and surely tracked besides, unless the grid is
 smoothed: that is done when gain is turned up for want of a lamp.
 """

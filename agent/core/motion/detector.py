@@ -20,11 +20,12 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 4.  **Track before detecting** (`_advance`).  A path is a sequence of differing cells, each within a step of the one
     before, that gains length on ground not covered for 2 s.  Swaying things run out of new ground, walkers do not
     (`tracking.py`).
-5.  **Confirm** (`_confirm`).  Regions reached by a path of six steps must be large enough for their zone and for a
+5.  **Confirm** (`_confirm`). Regions reached by a path of six steps must be large enough for their zone and for a
     person, have dwelt on their cells (insects, leaves and flakes do not), and still be changing (scenery, such as a
-    parked car, is not); small ones must be all that twice. Trees, rain and insects make short paths again and again: a
-    path of what does not dwell must be longer than the usual ones of its scene (`confirming.py`). A region that shows
-    the background's structure is light. Only now is the frame `moving`.
+    parked car, is not); small ones must be all that twice. A faint one must go straight on at one speed instead. Trees,
+    rain and insects make short paths again and again: a path of what does not dwell must be longer than the usual ones
+    of its scene (`confirming.py`). A region that shows the background's structure is light. Only now is the frame
+    `moving`.
 6.  **Learn** (`_follow`).  `B` follows slowly under what differs, fast where that has stopped changing, faster with
     smooth light; noise follows except around a confirmed visitor.
 7.  **Stay** (`_with_presence`).  A visitor who stands still is `present` as long as they hide the scene from before

@@ -11,9 +11,11 @@ that hang together with where motion was confirmed and differ from that scene.  
   more at its outline than within, as a plain coat before a hedge has.  A place that has only changed shows neither:
   leaves have moved, a car has left, a shadow has come; and
 * **a person is alive:** people breathe, sway and shift their weight, so within eight seconds, or longer where the
-  picture is noisy, a fiftieth of the body changes by more than noise.  A parcel and a parked car do not, and are let
-  go.  It is looked for three times a second, because a swaying visitor stands still at each turn.  A visitor who has
-  just moved must begin sooner: that may be the empty place they left behind.
+  picture is noisy, a fiftieth of the body changes by more than noise. A parcel and a parked car do not, and are let go.
+  One such sign holds them for a fourth of that time, and several in succession for all of it: a person who shifts their
+  weight changes for a second, a key frame or a leaf for a look. It is looked for three times a second, because a
+  swaying visitor stands still at each turn. A visitor who has just moved must begin sooner: that may be the empty place
+  they left behind.
 
 If the light changes meanwhile, that scene is brought into the new light (`Background.relight`).
 
