@@ -320,7 +320,8 @@ class Detector:
             smoothed=self._clearing.smooths,
             raining=self._clearing.rains,
         )
-        if not boxes and self._clearing.smooths and self._presence.box is None:
+        is_noisy = self._clearing.smooths or self._background.least_step > self._settings.smallest_step
+        if not boxes and is_noisy and self._presence.box is None:
             # In noise a body shows half of its cells. The one that has gone furthest counts, if it goes straight on.
             faint = regions(least_path, least_cells // 2, settled_frames)[:1]
             boxes = [one.box for one in faint if self._confirming.goes_straight(one, self._frame_number)]
