@@ -136,7 +136,7 @@ def test_streaks_of_rain_that_last_for_two_frames_are_clutter_at_any_frame_rate(
 
 
 def faint(x: float, y: float, path: int, cells: int = 4, smallest_cells: int = 0) -> MotionRegion:
-    """What shows of a person of an eighth of the picture's height at night: a part of them, for a frame or two."""
+    """A person of an eighth of the picture's height at night: a part of them shows, for a frame or two."""
     box = (round(x), round(y), round(x) + 2, round(y) + 3)
     return MotionRegion(box, cells, path, 1, cells, 0, smallest_cells)
 
