@@ -20,11 +20,11 @@ many others, would meet their own clutter. So it holds only for what does not dw
 left a cell after a frame or two.
 
 A small person at night shows only in part: of a body at the threshold about half of the cells differ, others in each
-frame. So they are too few for a size, and too short-lived for a dwell. But a walker goes straight on at one speed for a
-second, and insects, twigs and flakes do not. Where noise decides what differs, and nothing passes, the thing with the longest path therefore
-needs only half of the cells, if its last looks lie on one line (`goes_straight`). Leaves by day and insects under a lamp
-go straight on at times, and they show all of their cells, so that their size tells. (Track before detect: a weak target is told by
-its track, not by one frame.)
+frame. So they are too few for a size, and too short-lived for a dwell. But a walker goes straight on at one speed for
+a second, and insects, twigs and flakes do not. Where noise decides what differs, and nothing passes, the thing with
+the longest path therefore needs only half of the cells, if its last looks lie on one line (`goes_straight`). Leaves by
+day and insects under a lamp go straight on at times, and they show all of their cells, so that their size tells.
+(Track before detect: a weak target is told by its track, not by one frame.)
 
 At night a lamp draws insects, so small things have to be upright and surely tracked besides, unless the grid is
 smoothed: that is done when gain is turned up for want of a lamp.
@@ -75,8 +75,8 @@ _AGAIN_S = 0.6
 _LOOKS = 4
 
 _LINE_S, _LINE_LOOKS, _LINE_PATHS, _LINE_CELLS = 0.8, 3, 1.5, 1.5
-"""A thing that goes straight on does so for this long at least, in this many looks, for this many confirming lengths, and
-is never further than this many cells from where it must be then."""
+"""A thing that goes straight on does so for this long at least, in this many looks, for this many confirming lengths,
+and is never further than this many cells from where it must be then."""
 
 
 class MotionConfirmation:
