@@ -74,7 +74,7 @@ class _Envelope(strictjson.Message, frozen=True):
     signatures: Annotated[tuple[_Signature, ...], msgspec.Meta(min_length=1, max_length=1)]
 
 
-class _SeveralEnvelope(strictjson.Message, frozen=True):
+class _RootEnvelope(strictjson.Message, frozen=True):
     payload: str
     payload_type: str = msgspec.field(name="payloadType")
     signatures: Annotated[tuple[_Signature, ...], msgspec.Meta(min_length=1, max_length=MAX_SIGNATURES)]
@@ -199,7 +199,7 @@ def with_signature(payload_type: str, payload: bytes, key_id: str, signature: by
 def with_signatures(payload_type: str, payload: bytes, signatures: Mapping[str, bytes]) -> bytes:
     """Returns the envelope of a payload that key pairs of a root signed. `signatures`: of its `pae`, by id."""
     return strictjson.encode(
-        _SeveralEnvelope(
+        _RootEnvelope(
             payload=base64.encode(payload),
             payload_type=payload_type,
             signatures=tuple(
@@ -250,7 +250,7 @@ def read_several(data: bytes, payload_type: str, *, limit_bytes: int) -> Several
     The ids ascend, so that each set of signatures has one spelling. Raises `FormatError`, and `OpenError` for a
     signature without its second half.
     """
-    envelope = strictjson.decode(data, _SeveralEnvelope, limit_bytes=limit_bytes)
+    envelope = strictjson.decode(data, _RootEnvelope, limit_bytes=limit_bytes)
     if envelope.payload_type != payload_type:
         raise FormatError(f"This envelope does not hold a {payload_type}.")
     names = [each.keyid for each in envelope.signatures]

@@ -43,7 +43,7 @@ def _changed_proofs(proof: str) -> dict[str, str]:
     return {
         "good": proof,
         "over another key": device_proof(samples.DEVICE, TLS_KEY + b"\0"),
-        "of another device": f"{samples.ROOT_KEY.text.partition(':')[2]}.{signature}",
+        "of another device": f"{samples.ROOT_KEY.ed25519.text.partition(':')[2]}.{signature}",
         "one bit": f"{public}.{signature[:10]}{flipped}{signature[11:]}",
         "no dot": public + signature,
         "padded": f"{proof}==",

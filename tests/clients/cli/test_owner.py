@@ -278,8 +278,8 @@ def test_an_empty_passphrase_is_said_to_seal_nothing_and_asked_for_again(
 @pytest.mark.parametrize(
     ("arguments", "words", "remedy"),
     [
-        (("trust", "bundle"), "is not a signed bundle.  Envelope: it is not JSON, at character 0.", "bundle.dsse"),
-        (("trust", "diff"), "is not a signed bundle.  Envelope: it is not JSON, at character 0.", "bundle.dsse"),
+        (("trust", "bundle"), "is not a signed bundle.  Root envelope: it is not JSON, at character 0.", "bundle.dsse"),
+        (("trust", "diff"), "is not a signed bundle.  Root envelope: it is not JSON, at character 0.", "bundle.dsse"),
         (("enrol", "--add"), "Owner card: it is not JSON, at character 0.", "Ask them for their owner.json."),
     ],
 )

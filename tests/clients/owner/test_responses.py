@@ -57,7 +57,7 @@ def test_the_approval_that_waits_is_shown_with_its_owner_and_its_hash() -> None:
     [
         {"reply": "age1pq1" + "p" * 1952},
         {"request": "cd" * 32},
-        {"device": samples.ROOT_KEY.text},
+        {"device": samples.ROOT_KEY.ed25519.text},
     ],
     ids=["another reply key", "another request", "another device"],
 )

@@ -296,7 +296,7 @@ def test_what_the_owner_said_yes_to_at_another_door_is_not_this_doors(home: Home
         yes = str(choose(home))
     data, second_yes, lines = home.device.yes[yes]
     signed = read_statement(data)
-    said = json.loads(signed.payload) | {"device": samples.ROOT_KEY.text}
+    said = json.loads(signed.payload) | {"device": samples.ROOT_KEY.ed25519.text}
     payload = json.dumps(said, separators=(",", ":"), sort_keys=True).encode()
     moved = sign_statement(signed.payload_type, payload, home.keys.approval)
     home.device.yes[yes] = moved, second_yes, lines

@@ -99,7 +99,7 @@ def test_both_owners_are_named_with_what_they_signed(requester: Requester, asked
         (Changes(enrolment=two_owners, manifest=seconded(None)), "No trusted key"),
         (Changes(enrolment=two_owners, manifest=seconded(approval=samples.SHA)), "for other items"),
         (Changes(enrolment=two_owners, manifest=seconded(request=samples.SHA)), "for other items"),
-        (Changes(enrolment=two_owners, manifest=seconded(device=samples.ROOT_KEY.text)), "for other items"),
+        (Changes(enrolment=two_owners, manifest=seconded(device=samples.ROOT_KEY.ed25519.text)), "for other items"),
     ],
     ids=[
         "missing",
