@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,15 @@ def modules() -> list[Path]:
     return sorted(path for path in ours if str(path) not in OPERATOR_ONLY and any(sentences(path)))
 
 
-def sentences(path: Path) -> Iterator[str]:
+@cache
+def sentences(path: Path) -> tuple[str, ...]:
     """Messages and remedies of each error that is made in the file, with {} for a value."""
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    source = (ROOT / path).read_text(encoding="utf-8")
+    return tuple(_sentences(ast.parse(source))) if "Error(" in source else ()
+
+
+def _sentences(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,16 +53,31 @@ def gops(tmp_path_factory: pytest.TempPathFactory) -> list[Gop]:
     return value_made_once(tmp_path_factory, "porch-12s", lambda: gops_of(play(camera)[1]))
 
 
-@pytest.fixture
-def requester(tmp_path: Path) -> Requester:
-    return Requester.create(tmp_path / "requester", "rijnstad-police", Kind.POLICE, ROOT_ID)
-
-
-@pytest.fixture
-def asked(requester: Requester) -> SentRequest:
+@pytest.fixture(scope="session")
+def who_asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a requester with one request, and its id. No test may change it: they take copies."""
+    requester = make_requester(tmp_path_factory.mktemp("asked"))
     # The limits measure the area, which takes as long as the rest. tests/clients/requester/test_request_builder.py and
     # test_messages.py check them.
-    return requester.sent_request(messages.make_request(requester, question(), now_s=NOW_S, checked=False).id)
+    return requester.folder, messages.make_request(requester, question(), now_s=NOW_S, checked=False).id
+
+
+def make_requester(folder: Path) -> Requester:
+    return Requester.create(folder / "requester", "rijnstad-police", Kind.POLICE, ROOT_ID)
+
+
+@pytest.fixture
+def requester(tmp_path: Path, request: pytest.FixtureRequest) -> Requester:
+    """A new requester, or a copy of one that has asked, if the test takes its request."""
+    if "asked" not in request.fixturenames:
+        return make_requester(tmp_path)
+    folder, _ = request.getfixturevalue("who_asked")
+    return Requester.open(shutil.copytree(folder, tmp_path / "requester"))
+
+
+@pytest.fixture
+def asked(requester: Requester, who_asked: tuple[Path, str]) -> SentRequest:
+    return requester.sent_request(who_asked[1])
 
 
 def filmed(gops: list[Gop], changes: Changes | None = None, **values: object) -> House:
@@ -72,9 +89,18 @@ def filmed(gops: list[Gop], changes: Changes | None = None, **values: object) ->
     return house
 
 
+_FILMED: dict[int, House] = {}
+"""By the list of GOPs. No test may change it."""
+
+
 @pytest.fixture
 def house(gops: list[Gop]) -> House:
-    return filmed(gops)
+    """A copy, because filming takes as long as many a test."""
+    if id(gops) not in _FILMED:
+        _FILMED[id(gops)] = filmed(gops)
+    made = copy.copy(_FILMED[id(gops)])
+    made.changes, made.stored, made.reached = copy.copy(made.changes), [*made.stored], dict(made.reached)
+    return made
 
 
 @pytest.fixture(scope="session")

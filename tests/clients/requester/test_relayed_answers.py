@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from agent.core.disclosure import read_manifest
 from agent.core.transfer import ReceiverLimits, TransferState
 from agent.errors import ConfigurationError, OpenError
 from agent.wire.uploads import UploadNote
-from tests.clients.requester.conftest import NOW_S, ROOT_ID
+from tests.clients.requester.conftest import NOW_S, ROOT_ID, make_requester
 from tests.clients.requester.conftest import question as draft
 from tests.clients.requester.doors import TestClock
 from tests.clients.requester.house import Disclosure, House
@@ -26,6 +27,11 @@ from tests.clients.requester.test_receiving_service import clock
 __all__ = ["clock"]
 
 NEIGHBOUR = HybridIdentity(bytes(range(32)))
+
+
+@pytest.fixture
+def requester(tmp_path: Path) -> Requester:
+    return make_requester(tmp_path)
 
 
 @pytest.fixture
