@@ -67,12 +67,15 @@ SELECT
   (SELECT system_identifier::text FROM pg_control_system()),
   current_setting('transaction_read_only'),
   current_setting('synchronous_standby_names'),
+  (SELECT checkpoint_lsn::text FROM pg_control_checkpoint()),
   set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply')
     THEN current_setting('synchronous_commit') ELSE 'on' END, false)
 """
 """The file that is written now names the timeline. `pg_control_checkpoint` names that of the last checkpoint, which is
 the old one for some time after a promotion. A commit is durable before it is acknowledged, whatever the default of the
 server is."""
+_BARRIER: Final = "SELECT pg_logical_emit_message(true, 'doorward-desk', '')"
+"""A commit that changes nothing, and that waits for the standby as each commit does."""
 _log: Final = structlog.get_logger(__name__)
 
 Open = Callable[["DatabasePlace"], psycopg.Connection[Any]]
@@ -104,6 +107,8 @@ class Server:
     takes_writes: bool
     waits_for: str
     """The standbys for which a commit waits (`synchronous_standby_names`). Empty: for none."""
+    checkpoint: str = ""
+    """The last checkpoint. There is a new one after each crash, before a connection is let in."""
 
 
 class _Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=PreparedMeta):
@@ -135,6 +140,8 @@ class PostgresServers:
         self._guard = threading.Lock()
         self._chosen: DatabasePlace | None = None
         self._is_warned = False
+        self._settled: tuple[str, int, str] | None = None
+        """Cluster, timeline and checkpoint of the server whose commits are known to be on a standby."""
         self.epoch: tuple[str, int] = ("", 0)
         """Cluster and timeline in use. A connection that was opened in another epoch may be to an old primary."""
 
@@ -155,6 +162,7 @@ class PostgresServers:
                 if server.takes_writes:
                     with _closed_by_errors(connection):
                         self._admit(chosen, server)
+                        self._settle(connection, server)
                     return connection
                 connection.close()
         return self._choose(open_at)
@@ -211,6 +219,7 @@ class PostgresServers:
         self._chosen = None
         with _closed_by_errors(connection):
             self._admit(place, server)
+            self._settle(connection, server)
         self._chosen = place
         self._warn(server)
         return connection
@@ -257,6 +266,18 @@ class PostgresServers:
                 remedy="Make sure that no old primary of PostgreSQL runs, then delete the file.",
             ) from error
 
+    def _settle(self, connection: psycopg.Connection[Any], server: Server) -> None:
+        """Waits until a standby has all that this server has committed, once after each of its checkpoints.
+
+        A server that crashed shows commits that were waiting for the standby, and no client was told of. A program that
+        tries again finds them done, writes nothing, waits for nothing, and would acknowledge what a promotion loses.
+        """
+        start = server.cluster, server.timeline, server.checkpoint
+        if server.waits_for and self._settled != start:
+            connection.execute(_BARRIER)
+            connection.commit()
+            self._settled = start
+
     def _warn(self, server: Server) -> None:
         """Says once that a promoted standby could lack what was acknowledged."""
         with self._guard:
@@ -279,8 +300,9 @@ def _opened(place: DatabasePlace, open_at: Open) -> tuple[psycopg.Connection[Any
     with _closed_by_errors(connection):
         row = connection.execute(_LOOK).fetchone()
         connection.commit()  # a setting of a transaction that is rolled back would be undone
-    timeline, cluster, read_only, waits_for, _ = row or ("", "", "on", "", "")
-    return connection, Server(cluster, int(timeline or "0", 16), timeline != "" and read_only == "off", waits_for)
+    timeline, cluster, read_only, waits_for, checkpoint, _ = row or ("", "", "on", "", "", "")
+    takes_writes = timeline != "" and read_only == "off"
+    return connection, Server(cluster, int(timeline or "0", 16), takes_writes, waits_for, checkpoint)
 
 
 @contextlib.contextmanager
