@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.errors import FormatError
-from agent.wire.fields import DeviceKeyText, HexId, Sha256, UtcMs, Version1
+from agent.wire.fields import HexId, Sha256, UtcMs, Version1
 from agent.wire.prepared import PreparedMeta
 from agent.wire.strictjson import Message, form
 
@@ -167,12 +167,11 @@ class UpdateWish(Message, frozen=True):
 class PinnedOwners(Message, frozen=True):
     """`owners.json`, root's: the owners whose statements root believes.
 
-    `first` is the SHA-256 of the first list's payload, `newest` that of the list with the number `epoch`.
+    `newest` is the SHA-256 of the payload of the list with the number `epoch`. It fixes every list before, too, because
+    each list has the hash of the one before.
     """
 
     v: Version1
-    device: DeviceKeyText
-    first: Sha256
     epoch: Annotated[int, Meta(ge=1)]
     newest: Sha256
 

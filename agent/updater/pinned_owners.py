@@ -1,9 +1,9 @@
 """The owners whose statements root believes: pinned at the first sight, and followed from there by their signatures.
 
-The custodian shows root all lists of owners, from the first on. Root keeps the hash of the first and of the newest that
-it has seen. A later list counts only if an owner of the list before signed it (`wire.statements.open_chain`). So a
-custodian that is taken over later can neither invent an owner nor bring back one who has left. Source: docs/decisions/
-0085.
+The custodian shows root all lists of owners, from the first on. Root keeps the hash of the newest that it has seen. A
+later list counts only if an owner of the list before signed it (`wire.statements.open_chain`). So a custodian that is
+taken over later can neither invent an owner nor bring back one who has left.
+Source: docs/decisions/0085-back-by-an-owner-and-doorbells-without-one.md.
 """
 
 from __future__ import annotations
@@ -45,16 +45,12 @@ class OwnerPin:
         newest = open_chain(envelopes, first.device)
         hashes = [hashlib.sha256(each).hexdigest() for each in payloads]
         pinned = self._pinned()
-        if pinned is not None and (
-            (pinned.device, pinned.first) != (newest.device, hashes[0])
-            or pinned.epoch > len(hashes)
-            or hashes[pinned.epoch - 1] != pinned.newest
-        ):
+        if pinned is not None and (pinned.epoch > len(hashes) or hashes[pinned.epoch - 1] != pinned.newest):
             raise UpdateError(
                 "The doorbell shows other owners than root knows.",
                 remedy="If it was set up again, run on the doorbell: sudo doorward update forget-owners",
             )
-        now = PinnedOwners(v=1, device=newest.device, first=hashes[0], epoch=len(hashes), newest=hashes[-1])
+        now = PinnedOwners(v=1, epoch=len(hashes), newest=hashes[-1])
         if now != pinned:
             files.write(self._file, strictjson.encode(now))
         return newest, hashes[-1]
