@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.statements import statements
+
 ROOT = Path(__file__).resolve().parents[2]
 _EXPLAINED = re.compile(r"((?:`[a-z_][a-z0-9_]*`(?:,\s+|\s+and\s+)?)+):")
 
@@ -39,7 +41,7 @@ def stale_names(source: str) -> list[tuple[str, str]]:
     known = set(names_of(tree))
     return [
         (node.name, name)
-        for node in ast.walk(tree)
+        for node in statements(tree)
         if isinstance(node, ast.ClassDef | ast.FunctionDef)
         for names in _EXPLAINED.findall(ast.get_docstring(node) or "")
         for name in re.findall(r"`(\w+)`", names)

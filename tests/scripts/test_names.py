@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.statements import statements
+
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("agent", "desk", "firmware_bridge")
 APPLICATIONS = (("agent", "firmware_bridge"), ("desk",))
@@ -66,7 +68,7 @@ def twice(sources: dict[str, str]) -> dict[str, list[str]]:
     """Class names that several places define."""
     places: defaultdict[str, list[str]] = defaultdict(list)
     for place, source in sources.items():
-        for node in ast.walk(ast.parse(source)):
+        for node in statements(ast.parse(source)):
             if isinstance(node, ast.ClassDef) and node.name != _OPTIONS:
                 places[node.name].append(place)
     return {name: found for name, found in places.items() if len(found) > 1}
