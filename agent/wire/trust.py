@@ -329,6 +329,13 @@ class TrustStore:
         object.__setattr__(self, "_holders", holders)
 
     def with_root(self, root: TrustKey) -> TrustStore:
+        """Raises `RequestError` if the root was chosen with another second key: a forger of the first one would make
+        such a line, and owners compare ids."""
+        if self.roots.get(root.id, root) != root:
+            raise RequestError(
+                "This root was chosen with another ML-DSA-44 key.",
+                remedy="Compare the whole line with the holder of the root.",
+            )
         return replace(self, roots={**self.roots, root.id: root})
 
     def without_root(self, root_id: str) -> TrustStore:

@@ -6,12 +6,19 @@ import hashlib
 
 import pytest
 
-from agent.errors import FormatError, OpenError
+from agent.errors import FormatError, OpenError, RequestError
 from agent.wire import envelope
 from agent.wire.identities import SIGNATURE_BYTES
 from agent.wire.mldsa import MLDSA_KEY_BYTES, MldsaPublicKey
 from agent.wire.trust import TrustBundle, TrustStore
-from agent.wire.trust_keys import SEED_MESSAGE, TRUST_SIGNATURE_BYTES, parse_trust_key, second_key, sign_as_root
+from agent.wire.trust_keys import (
+    SEED_MESSAGE,
+    TRUST_SIGNATURE_BYTES,
+    TrustKey,
+    parse_trust_key,
+    second_key,
+    sign_as_root,
+)
 from tests.wire import samples
 
 ONE, TWO = samples.ROOT_SIGNERS[:2]
@@ -87,6 +94,15 @@ def test_a_forger_of_ed25519_signs_no_bundle_of_a_root_that_was_chosen() -> None
     with pytest.raises(OpenError, match=envelope.NOT_SIGNED):
         store.accept(envelope.with_signatures(TrustBundle.PAYLOAD_TYPE, payload, {samples.ROOT_KEY.id: made}))
     store.accept(samples.several(forged, samples.ROOT))
+
+
+def test_a_line_with_the_id_of_a_chosen_root_and_another_second_key_takes_no_place() -> None:
+    store, thief = TrustStore().with_root(samples.ROOT_KEY), samples.pair(samples.private_key("thief"))
+    forged = TrustKey(samples.ROOT_KEY.ed25519, thief.mldsa_sha256)
+    with pytest.raises(RequestError, match="another ML-DSA-44 key"):
+        store.with_root(forged)
+    assert store.with_root(samples.ROOT_KEY) == store
+    assert store.without_root(samples.ROOT_KEY.id).with_root(forged).roots == {forged.id: forged}
 
 
 def test_a_bundle_alone_has_one_signature() -> None:
