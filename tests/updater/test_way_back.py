@@ -182,6 +182,11 @@ def test_an_owner_who_has_left_takes_nothing_back_also_if_the_older_list_is_show
     door.sign()
     door.root()
     assert door.went == 0
+    fork = samples.enrolment(epoch=2, previous=SECOND.previous, nonce="ff" * 16)
+    door.show(LISTS + b"\n" + listed(fork))  # signed by an owner of the first list, beside the true second one
+    door.sign()
+    door.root()
+    assert door.went == 0
     door.show(BOTH_LISTS)
     door.sign(by=samples.ROOT)
     door.root()
