@@ -343,7 +343,7 @@ def test_a_commit_that_its_client_was_not_told_of_and_the_standby_lacks_is_ackno
 
     thread = threading.Thread(target=try_again)
     thread.start()
-    require_waiting(pair.primary, "SELECT pg_logical_emit_message")
+    require_waiting(pair.primary, "COMMIT")
     assert found == []
     pair.standby.start()
     thread.join(60)
