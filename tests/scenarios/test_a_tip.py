@@ -30,7 +30,7 @@ def street(tmp_path: Path) -> Iterator[Street]:
 
 def test_a_tip_goes_to_one_requester_and_names_nobody(street: Street, footage: Path, tmp_path: Path) -> None:
     police, fire = Asker(street, "rijnstad-police", Kind.POLICE), Asker(street, "rijnstad-fire", Kind.FIRE)
-    street.record(footage, ring_after_s=10, trusting=[police, fire])
+    street.record(footage, ring_after_s=10, trusting=[police, fire], lasts_s=25)
     street.start_agent(street.configuration(NO_CAMERA))
     assert street.published() == []
 

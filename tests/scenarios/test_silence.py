@@ -43,7 +43,7 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     # About one time a requester asks twice in vain, so another one asks on.
     sheriff = Asker(street, "haven-sheriff", Kind.POLICE)
     stranger = Asker(street, "quick-claims", Kind.INSURER)
-    street.record(footage, ring_after_s=1, trusting=[police, sheriff])
+    street.record(footage, ring_after_s=1, trusting=[police, sheriff], lasts_s=25)
     street.start_agent(street.configuration(NO_CAMERA))
 
     # Nothing here: another area, or this area at a time without footage, is the same to any requester.
