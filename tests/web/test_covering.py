@@ -319,7 +319,7 @@ def test_a_choice_beside_a_plan_leaves_if_it_hides_the_same(
 
 
 def test_an_approval_that_has_no_room_is_refused_with_the_same_words() -> None:
-    command = refusal(lambda: decisions._require_room([bytes(MOST_STATEMENT_BYTES), b"x"]))
+    command = refusal(lambda: decisions._require_room([bytes(MOST_STATEMENT_BYTES), b"x"], exact=False))
     found = answer("room", sizes=[MOST_STATEMENT_BYTES, 1])
     assert said(*found["refused"]) == command
     assert answer("room", sizes=[MOST_STATEMENT_BYTES - 1, 1]) == {"is": "fits"}
