@@ -231,7 +231,9 @@ class PostgresServers:
     def _admit(self, place: DatabasePlace, server: Server) -> None:
         """Notes the server's timeline. Raises `ReplacedServerError` if a higher one was used."""
         known = self._read()
-        if (not known.clusters or known.clusters[-1] != (server.cluster, server.timeline)) and self._data.is_dir():
+        if (not known.clusters or known.clusters[-1] != (server.cluster, server.timeline)) and files.is_folder(
+            self._data
+        ):
             self._write(place, server)
         self.epoch = server.cluster, server.timeline
 
@@ -255,7 +257,7 @@ class PostgresServers:
 
     def _read(self) -> _Note:
         path = self._data / _NOTE
-        data = files.read_if_there(path, _NOTE_BYTES) if self._data.is_dir() else None
+        data = files.read_if_there(path, _NOTE_BYTES) if files.is_folder(self._data) else None
         if data is None:
             return _Note()
         try:

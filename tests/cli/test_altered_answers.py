@@ -25,6 +25,7 @@ from tests.cli.conftest import Seen
 from tests.clients.cli.test_owner import Doorstep
 from tests.clients.cli.test_owner import asked as asked  # an enrolled device with one request
 from tests.clients.cli.test_owner import door as door
+from tests.clients.cli.test_owner import furnished as furnished
 from tests.clients.owner.conftest import media as media
 from tests.mutated import mutated, mutations
 

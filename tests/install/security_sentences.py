@@ -454,6 +454,21 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "::test_an_answer_that_is_changed_in_one_statement_is_refused_in_the_browser",
         "tests/clients/owner/test_ledger_copy.py::test_a_copy_without_the_second_signature_is_refused_by_name",
     ),
+    # 29
+    "A trust root's statements have two such signatures": (
+        "tests/wire/test_trust_keys.py::test_a_forger_of_ed25519_signs_no_bundle_of_a_root_that_was_chosen",
+        "tests/wire/test_trust_keys.py::test_both_halves_have_to_sign_the_same_bytes",
+    ),
+    "The line by which owners choose a root names both keys": (
+        "tests/wire/test_trust_keys.py::test_a_forger_of_ed25519_signs_no_bundle_of_a_root_that_was_chosen",
+        "tests/clients/requester/test_keys_of_roots.py",
+    ),
+    "A list of agencies, a change of keys or a timestamp by Ed25519 alone": (
+        "tests/wire/test_trust_keys.py::test_a_bundle_alone_without_its_second_half_is_refused_by_name",
+        "tests/wire/test_trust_package.py",
+        "tests/interop/test_a_second_reader.py::test_it_judges_every_trust_package_as_it_says",
+        "tests/web/test_the_program.py::test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do",
+    ),
 }
 
 MECHANISMS: Final[dict[str, tuple[str, ...]]] = {

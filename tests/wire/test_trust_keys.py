@@ -30,6 +30,7 @@ OF_ANOTHER_LIST, OF_ANOTHER_PERSON = sign_as_root(ONE, b"another list"), sign_as
 
 def test_a_pair_is_read_as_it_is_written() -> None:
     assert parse_trust_key(PAIR.text) == PAIR
+    assert str(PAIR) == PAIR.text
     assert PAIR.id == PAIR.ed25519.id
     assert len(PAIR.text) == 103
 

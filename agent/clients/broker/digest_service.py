@@ -101,16 +101,17 @@ class DigestService:
             self._bus.subscribe(each)
         try:
             while not self._stopping.is_set():
-                self._on_event(self._bus.next_event(_WAIT_S))
-                self._read_slots(self._clock())
-                self._lay_out(self._clock())
+                event, now_s = self._bus.next_event(_WAIT_S), self._clock()
+                self._on_event(event, now_s)
+                # The same moment: a reading is not over because the machine paused between two looks at the clock.
+                self._read_slots(now_s)
+                self._lay_out(now_s)
                 self._pump()
                 self._count()
         finally:
             self._bus.stop()
 
-    def _on_event(self, event: object) -> None:
-        now_s = self._clock()
+    def _on_event(self, event: object, now_s: float) -> None:
         match event:
             case BusConnected():
                 self.figures.is_connected = True

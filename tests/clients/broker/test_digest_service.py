@@ -191,6 +191,6 @@ def test_what_is_neither_request_nor_bulletin_is_left_out(world: World) -> None:
     world.start()
     until(lambda: world.service.is_current)
     for topic in ("doorward/v1/areas/287-379/requests/harbour-police/64", str(DigestTopic(CELL, 5))):
-        world.service._on_event(MessageReceived(topic, b"noise"))
+        world.service._on_event(MessageReceived(topic, b"noise"), 0.0)
     assert world.service.is_current
     assert world.pages() == []

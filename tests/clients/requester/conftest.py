@@ -69,7 +69,7 @@ def make_requester(folder: Path) -> Requester:
 @pytest.fixture
 def requester(tmp_path: Path, request: pytest.FixtureRequest) -> Requester:
     """A new requester, or a copy of one that has asked, if the test takes its request."""
-    if "asked" not in request.fixturenames:
+    if "who_asked" not in request.fixturenames:
         return make_requester(tmp_path)
     folder, _ = request.getfixturevalue("who_asked")
     return Requester.open(shutil.copytree(folder, tmp_path / "requester"))
