@@ -33,11 +33,11 @@ from agent.wire.topics import UploadTopic, parse_topic
 __all__ = ["BusShare", "RequesterBus", "SharedBus"]
 
 _MOST_WAITING: Final = 256
-"""Uploaded messages that wait for the receiver here, of 128 KiB at most. More wait in the connection, which slows the
-broker down. Then it delivers nothing else, either, and our messages there seem lost and are published once more."""
+"""Messages that wait for one user here, of 128 KiB at most. More wait in the connection, which slows the broker down.
+Then it delivers nothing else, either, and our messages there seem lost and are published once more."""
 _WAIT_S: Final = 0.2
 _FULL_WAIT_S: Final = 0.02
-"""Time after which the connection is asked again for uploads that it holds."""
+"""Time after which the connection is asked again for messages that it holds."""
 
 
 class RequesterBus(Bus, Protocol):
@@ -102,8 +102,8 @@ class SharedBus:
     def _run(self) -> None:
         try:
             while not self._ending.is_set():
-                is_full = any(each.is_full for each in self._shares)
-                event = self._bus.next_event(_FULL_WAIT_S if is_full else _WAIT_S, _is_upload if is_full else None)
+                leave = _left_by({each.takes_uploads for each in self._shares if each.is_full})
+                event = self._bus.next_event(_WAIT_S if leave is None else _FULL_WAIT_S, leave)
                 if event is not None:
                     self._hand_out(event)
         except Exception as error:  # noqa: BLE001 (its users raise it)
@@ -183,7 +183,8 @@ class BusShare:
 
     @property
     def is_full(self) -> bool:
-        return self.takes_uploads and self._messages >= _MOST_WAITING
+        """True if its messages wait in the connection: a broker must not fill the memory while its user waits."""
+        return self._messages >= _MOST_WAITING
 
     @property
     def in_flight(self) -> int:
@@ -253,6 +254,11 @@ class BusShare:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+
+def _left_by(full: set[bool]) -> Callable[[str], bool] | None:
+    """Returns whether messages of a topic wait in the connection. `full`: True for uploads, False for all others."""
+    return (lambda topic: _is_upload(topic) in full) if full else None
 
 
 def _is_upload(topic: str) -> bool:

@@ -76,6 +76,24 @@ def test_a_publisher_is_answered_while_the_receiver_takes_nothing_and_uploads_wa
     assert came == [b"%d" % number for number in range(400)], "in their order"
 
 
+def test_a_broker_that_sends_without_end_fills_no_memory_while_the_publisher_waits_and_uploads_go_on(
+    world: World,
+) -> None:
+    """The publisher waits in a commit, for example, and a hostile broker sends it what nobody asked for."""
+    publisher, receiver = world.shared.port(), world.shared.port(uploads=True)
+    receiver.subscribe(f"doorward/v1/up/{NAME}/#")
+    heard(publisher, BusConnected)
+    with world.broker.lock:
+        for number in range(400):
+            world.bus.deliver(MessageReceived("doorward/v1/anything", b"%d" % number))
+    world.upload(1)
+    assert heard(receiver, MessageReceived).payload == b"1"  # type: ignore[union-attr]
+    assert publisher.is_full
+    assert sum(isinstance(each, MessageReceived) for each in world.bus._events) >= 100, "the broker is slowed down"
+    came = [heard(publisher, MessageReceived).payload for _ in range(400)]  # type: ignore[union-attr]
+    assert came == [b"%d" % number for number in range(400)], "in their order"
+
+
 def test_each_share_gets_its_own_messages_and_answers(world: World) -> None:
     publisher, receiver = world.shared.port(), world.shared.port(uploads=True)
     publisher.subscribe(f"doorward/v1/areas/+/+/{NAME}/+")
