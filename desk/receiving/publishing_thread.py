@@ -69,9 +69,6 @@ class PublishingThread:
         self._shared: SharedBus | None = None
         self._ends = contextlib.ExitStack()
         """Closes the connection."""
-        self._is_owed = False
-        """Publications were unanswered when the database was lost. Another worker may replace them by newer ones, so
-        they must not leave after that."""
         self._thread = threading.Thread(target=self._run, name=f"publisher-{organisation.requester_id}")
 
     def start(self) -> None:
@@ -115,7 +112,7 @@ class PublishingThread:
                     self._publish()
                 except Exception as error:  # noqa: BLE001 (a bug must not end the thread silently)
                     last = error
-                    if self._is_owed or not is_away(error):
+                    if not is_away(error):
                         self._disconnect()
                     self._failed(error)
                 else:
@@ -130,7 +127,6 @@ class PublishingThread:
     def _publish(self) -> None:
         """Publishes until `stop` or other brokers. Raises the errors of database and configuration."""
         close_old_connections()
-        self._is_owed = False
         self._organisation.refresh_from_db()
         requester = self._open_requester(self._organisation)
         try:
@@ -141,7 +137,10 @@ class PublishingThread:
                 try:
                     self._publish_over(bus, requester)
                 finally:
-                    self._is_owed = bus.in_flight > 0
+                    # Before the claim to publish is given up: another worker may then replace an unanswered publication
+                    # by a newer one, which the old one must not replace. A connection that failed gets a new one.
+                    if bus.in_flight or self._shared.failed is not None:
+                        self._disconnect()
         finally:
             requester.claims.close()
 

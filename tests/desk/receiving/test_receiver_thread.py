@@ -18,13 +18,14 @@ from django.db import InterfaceError, OperationalError
 from django.test import override_settings
 from django.utils import timezone
 
+from agent.clients.requester.claims import SoleReceiver
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.sealed_parts import FolderParts, PartsAwayError, PartsRefusedError
-from agent.core.bus import MessageReceived
+from agent.core.bus import BusEvent, MessageReceived
 from agent.errors import ConfigurationError, NetworkError, StorageError
 from agent.platform.system_clock import SystemClock
 from desk import sealed_keys
@@ -390,6 +391,45 @@ def test_a_publication_without_an_answer_does_not_outlive_the_claim_to_publish(
         ask(agency)
         assert lost.wait(PATIENCE_S)
         until(lambda: len(brokers.made) > 1, "the second connection")
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_connection_with_an_unanswered_publication_ends_before_the_claim_to_publish(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch, is_answered: bool
+) -> None:
+    """Afterwards another worker publishes, and nothing of this one may leave any more, also at a stop."""
+    brokers, connected = Brokers(), list[bool]()
+    thread = PublishingThread(agency.organisation, requester_of, brokers.connect, SystemClock(), lambda _error: None)
+    monkeypatch.setattr(SoleReceiver, "close", lambda _self: connected.append(thread.has_connection))
+    thread.start()
+    try:
+        until(lambda: thread.is_connected, "the connection")
+        if not is_answered:
+            brokers.broker.freeze()
+            ask(agency)
+            until(lambda: bool(brokers.made[0]._unanswered), "the publication")
+    finally:
+        thread.stop()
+        thread.join()
+    assert connected == [is_answered]
+
+
+def test_a_publisher_gets_a_new_connection_if_its_connection_failed_with_an_error_of_the_network(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an error of the database ends no connection."""
+    brokers, next_event = Brokers(), FakeBus.next_event
+
+    def fail_once(self: FakeBus, *arguments: Any) -> BusEvent | None:
+        if self._connected and len(brokers.made) == 1:
+            raise NetworkError("a socket that cannot be read")
+        return next_event(self, *arguments)
+
+    monkeypatch.setattr(FakeBus, "next_event", fail_once)
+    monkeypatch.setattr("desk.receiving.publishing_thread.pause_after", lambda *_: 0.1)
+    with Supervisor(requester_of, brokers.connect, look_every_s=0.1):
+        until(lambda: state() == "connected", "the second connection")
+    assert len(brokers.made) == 2
 
 
 def test_a_store_that_refuses_one_deletion_keeps_back_no_other_and_no_answer(
