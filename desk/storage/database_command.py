@@ -51,8 +51,14 @@ def report(found: Iterable[tuple[DatabasePlace, Server | str]]) -> tuple[list[st
     if not primaries:
         problems.append("no server takes writes. Promote the standby that has all commits (docs/desk.md).")
     elif len(primaries) > 1:
-        newest = max(primaries, key=lambda each: each[0].timeline)[1]
-        problems.append(f"{len(primaries)} servers take writes. Stop all but {newest}, and make them its standbys.")
+        highest = max(server.timeline for server, _ in primaries)
+        newest = [str(place) for server, place in primaries if server.timeline == highest]
+        rest = ", and make them its standbys."
+        if len(newest) == 1:
+            problems.append(f"{len(primaries)} servers take writes. Stop all but {newest[0]}{rest}")
+        else:
+            said = f"{' and '.join(newest)} take writes on one timeline, so each has commits that the others lack."
+            problems.append(f"{said} Stop desk and workers, keep the server that they used (docs/desk.md){rest}")
     elif count > 1 and not primaries[0][0].waits_for:
         problems.append(
             "a promoted standby may lack acknowledged answers. Set synchronous_standby_names on the primary as soon as "

@@ -155,10 +155,9 @@ class PostgresIndex:
     def _connected(self) -> psycopg.Connection[Any]:
         if self._servers is None:
             return psycopg.connect(self._address, autocommit=True)
-        connection = self._servers.connect(
+        connection, self._epoch = self._servers.connect_in_epoch(
             lambda place: psycopg.connect(self._address, host=place.host, port=place.port, autocommit=True)
         )
-        self._epoch = self._servers.epoch
         return connection
 
     def _make(self, connection: psycopg.Connection[Any]) -> None:

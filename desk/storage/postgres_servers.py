@@ -82,6 +82,10 @@ Open = Callable[["DatabasePlace"], psycopg.Connection[Any]]
 """Opens a connection to one server. Raises `psycopg.OperationalError`."""
 
 
+Epoch = tuple[str, int, "DatabasePlace | None"]
+"""Cluster, timeline and server. Two standbys that are both promoted begin the same timeline with different commits."""
+
+
 class ReplacedServerError(psycopg.OperationalError):
     """This server was the primary once. A standby was promoted since then."""
 
@@ -109,6 +113,9 @@ class Server:
     """The standbys for which a commit waits (`synchronous_standby_names`). Empty: for none."""
     checkpoint: str = ""
     """The last checkpoint. There is a new one after each crash, before a connection is let in."""
+
+
+_Rank = tuple[bool, int, bool]
 
 
 class _Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=PreparedMeta):
@@ -142,8 +149,8 @@ class PostgresServers:
         self._is_warned = False
         self._settled: tuple[str, int, str] | None = None
         """Cluster, timeline and checkpoint of the server whose commits are known to be on a standby."""
-        self.epoch: tuple[str, int] = ("", 0)
-        """Cluster and timeline in use. A connection that was opened in another epoch may be to an old primary."""
+        self.epoch: Epoch = ("", 0, None)
+        """What is in use. A connection that was opened in another epoch may be to an old primary."""
 
     @property
     def count(self) -> int:
@@ -155,15 +162,20 @@ class PostgresServers:
         Raises `psycopg.OperationalError`, which names each server, and `ReplacedServerError` if only an old primary is
         there.
         """
+        return self.connect_in_epoch(open_at)[0]
+
+    def connect_in_epoch(self, open_at: Open) -> tuple[psycopg.Connection[Any], Epoch]:
+        """Returns the same with the epoch of the connection. `epoch` may be another one by now: another thread may have
+        found a promotion."""
         chosen = self._chosen
         if chosen is not None:
             with contextlib.suppress(psycopg.OperationalError):
                 connection, server = _opened(chosen, open_at)
                 if server.takes_writes:
                     with _closed_by_errors(connection):
-                        self._admit(chosen, server)
+                        epoch = self._admit(chosen, server)
                         self._settle(connection, server)
-                    return connection
+                    return connection, epoch
                 connection.close()
         return self._choose(open_at)
 
@@ -171,12 +183,17 @@ class PostgresServers:
         """Asks all servers, and goes over to one that was promoted while the old primary went on."""
         in_use = self._in_use()
         found = [
-            (_rank(server, in_use), place, server) for place, server in self.look(open_at) if _takes_writes(server)
+            (self._rank(place, server, in_use), place, server)
+            for place, server in self.look(open_at)
+            if _takes_writes(server)
         ]
         if found:
             _, place, server = max(found, key=lambda each: each[0])
             self._admit(place, server)
             self._chosen = place
+            twins = [str(each) for _, each, other in found if _is_twin(other, server)]
+            if twins:
+                _log.error("another server takes writes on the same timeline", used=str(place), others=", ".join(twins))
 
     def look(self, open_at: Open) -> Iterator[tuple[DatabasePlace, Server | str]]:
         """Yields what each server is, or why it does not answer."""
@@ -189,10 +206,10 @@ class PostgresServers:
                 connection.close()
                 yield place, server
 
-    def _choose(self, open_at: Open) -> psycopg.Connection[Any]:
+    def _choose(self, open_at: Open) -> tuple[psycopg.Connection[Any], Epoch]:
         """Asks all servers. The one that takes writes on the highest timeline of the cluster in use is the primary."""
         in_use = self._in_use()
-        best: tuple[tuple[bool, int], DatabasePlace, Server, psycopg.Connection[Any]] | None = None
+        best: tuple[_Rank, DatabasePlace, Server, psycopg.Connection[Any]] | None = None
         said, failed = [], None
         for place in self._places:
             try:
@@ -201,7 +218,7 @@ class PostgresServers:
                 failed = error
                 said.append(f"{place}: {_said(error)}")
                 continue
-            rank = _rank(server, in_use)
+            rank = self._rank(place, server, in_use)
             if not server.takes_writes:
                 said.append(f"{place}: it is a standby")
             if not server.takes_writes or (best is not None and rank <= best[0]):
@@ -218,24 +235,30 @@ class PostgresServers:
         _, place, server, connection = best
         self._chosen = None
         with _closed_by_errors(connection):
-            self._admit(place, server)
+            epoch = self._admit(place, server)
             self._settle(connection, server)
         self._chosen = place
         self._warn(server)
-        return connection
+        return connection, epoch
+
+    def _rank(self, place: DatabasePlace, server: Server, in_use: str) -> _Rank:
+        """Of two servers on one timeline, the one in use stays."""
+        return server.cluster == in_use, server.timeline, place == self.epoch[2]
 
     def _in_use(self) -> str:
         known = self._read()
         return known.clusters[-1][0] if known.clusters else ""
 
-    def _admit(self, place: DatabasePlace, server: Server) -> None:
+    def _admit(self, place: DatabasePlace, server: Server) -> Epoch:
         """Notes the server's timeline. Raises `ReplacedServerError` if a higher one was used."""
-        known = self._read()
-        if (not known.clusters or known.clusters[-1] != (server.cluster, server.timeline)) and files.is_folder(
-            self._data
-        ):
-            self._write(place, server)
-        self.epoch = server.cluster, server.timeline
+        with self._guard:  # a thread that found the old primary must not put its epoch after that of the new one
+            known = self._read()
+            if (not known.clusters or known.clusters[-1] != (server.cluster, server.timeline)) and files.is_folder(
+                self._data
+            ):
+                self._write(place, server)
+            self.epoch = epoch = server.cluster, server.timeline, place
+        return epoch
 
     def _write(self, place: DatabasePlace, server: Server) -> None:
         with (self._data / f"{_NOTE}.lock").open("ab") as lock:
@@ -288,8 +311,9 @@ class PostgresServers:
             _log.warning("commits wait for no standby", remedy="Set synchronous_standby_names, or read docs/desk.md.")
 
 
-def _rank(server: Server, in_use: str) -> tuple[bool, int]:
-    return server.cluster == in_use, server.timeline
+def _is_twin(one: Server, other: Server) -> bool:
+    """Two names of one server have the same checkpoint. Then there is no twin."""
+    return (one.cluster, one.timeline) == (other.cluster, other.timeline) and one.checkpoint != other.checkpoint
 
 
 def _takes_writes(found: Server | str) -> TypeGuard[Server]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from django.db import OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -141,15 +142,79 @@ def test_a_standby_that_was_promoted_beside_its_primary_is_found_and_the_primary
     servers = cluster.begin(a=(OURS, 1), b=(OURS, 0))
     servers.connect(cluster.connect)
     servers.watch(cluster.connect)
-    assert servers.epoch == (OURS, 1)
+    assert servers.epoch[:2] == (OURS, 1)
     cluster.begin(a=(OURS, 1), b=(OURS, 2))
     assert servers.connect(cluster.connect).place.port == 0, "it is not known yet"  # type: ignore[attr-defined]
     servers.watch(cluster.connect)
-    assert servers.epoch == (OURS, 2)
+    assert servers.epoch[:2] == (OURS, 2)
     assert servers.connect(cluster.connect).place.port == 1  # type: ignore[attr-defined]
     cluster.begin(a=None, b=None)
     servers.watch(cluster.connect)
-    assert servers.epoch == (OURS, 2)
+    assert servers.epoch[:2] == (OURS, 2)
+
+
+def test_a_session_that_opened_as_a_promotion_was_found_is_none_of_the_new_primary(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that watches may find the promotion after the old primary was asked and before its session begins."""
+    servers = cluster.begin(a=(OURS, 1), b=(OURS, 0))
+    settle = servers._settle
+
+    def promote(*given: Any) -> None:
+        settle(*given)
+        cluster.begin(a=(OURS, 1), b=(OURS, 2))
+        servers.watch(cluster.connect)
+
+    monkeypatch.setattr(servers, "_settle", promote)
+    monkeypatch.setattr(psycopg, "connect", lambda _, host, port, **_more: cluster.connect(DatabasePlace(host, port)))
+    index = PostgresIndex("", "any", tmp_path, (), session=True, servers=servers)
+    index._connection = index._connected()
+    assert index._connection.place.port == 0  # type: ignore[attr-defined]
+    index._leave_old_primary()
+    assert index._is_lost
+
+
+def test_a_thread_that_found_the_old_primary_does_not_bring_its_timeline_back(cluster: Cluster) -> None:
+    servers = cluster.begin(a=(OURS, 1), b=(OURS, 0))
+    servers.connect(cluster.connect)
+    read, entered, over = servers._read, threading.Event(), threading.Event()
+
+    def slow() -> Any:
+        known = read()
+        if threading.current_thread() is not threading.main_thread() and not entered.is_set():
+            entered.set()
+            over.wait(5)
+        return known
+
+    servers._read = slow  # type: ignore[method-assign]
+    old = threading.Thread(target=servers._admit, args=(DatabasePlace("a", 0), Server(OURS, 1, True, "")))
+    old.start()
+    assert entered.wait(60)
+    cluster.begin(a=(OURS, 1), b=(OURS, 2))
+    threading.Timer(0.2, over.set).start()
+    servers.watch(cluster.connect)
+    over.set()
+    old.join()
+    assert servers.epoch[:2] == (OURS, 2)
+
+
+def test_of_two_standbys_that_were_both_promoted_the_one_in_use_stays_and_its_sessions_are_not_those_of_the_other(
+    cluster: Cluster,
+) -> None:
+    """Both begin the same timeline, and each has commits that the other lacks."""
+    servers = cluster.begin(a=None, b=(OURS, 2))
+    servers.connect(cluster.connect)
+    used = servers.epoch
+    cluster.begin(a=(OURS, 2), b=(OURS, 2))
+    cluster.servers[0] = Server(OURS, 2, True, "", "0/9")
+    with structlog.testing.capture_logs() as logged:
+        servers.watch(cluster.connect)
+    assert [each["others"] for each in logged] == ["a:0"]
+    assert servers.connect(cluster.connect).place.port == 1  # type: ignore[attr-defined]
+    assert servers.epoch == used
+    cluster.servers[1] = None
+    assert servers.connect(cluster.connect).place.port == 0  # type: ignore[attr-defined]
+    assert servers.epoch != used, "sessions with the other one end"
 
 
 def test_after_each_start_of_a_primary_a_commit_waits_until_a_standby_has_all_that_it_shows(cluster: Cluster) -> None:
@@ -214,6 +279,7 @@ def test_the_operator_reads_what_each_server_is_and_what_would_lose_an_answer() 
         ([(a, standby), (b, alone)], "may lack acknowledged answers"),
         ([(a, standby), (b, standby)], "no server takes writes"),
         ([(a, Server(OURS, 1, True, "*")), (b, waiting)], "Stop all but b:1"),
+        ([(a, alone), (b, waiting)], "a:0 and b:1 take writes on one timeline"),
         ([(a, "connection refused"), (b, waiting)], "a:0 does not answer"),
     ):
         (said,) = report(found)[1]  # type: ignore[arg-type]
