@@ -7,6 +7,8 @@ Exit status 0 only if every branch is taken.
 `branches.py` first runs the few tests of `tests/branches.json`, which take every branch between them. It runs all
 mirroring tests only if those few fail or miss a branch, for example after a change of the code. `branches.py --all`
 runs them all and chooses the few again (`make branches`).
+
+Both collect the same files, because a module that no test imports is not measured, and would count as complete.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -27,6 +29,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FEW = ROOT / "tests" / "branches.json"
 DATA = ROOT / ".cache" / "coverage"
+_CHOSEN = "DOORWARD_CHOSEN_TESTS"
 CODE = (
     "consent.py", "requests.py", "admission.py", "case_marks.py", "matching.py", "disclosure/*", "ledger/*",
     "vault/following.py",
@@ -56,8 +59,7 @@ def main(arguments: list[str]) -> int:
     DATA.parent.mkdir(exist_ok=True)
     if arguments != ["--all"] and take_every_branch(json.loads(FEW.read_text())):
         return 0
-    tests = [*(f"tests/core/{name}" for name in TESTS), "tests/wire"]
-    done = _measure(tests, *(f"--deselect=tests/{name}" for name in LEFT_OUT), "-p", "scripts.branches")
+    done = _measure()
     if done.returncode:
         print(done.stdout[-4000:] + done.stderr[-2000:])
         return done.returncode
@@ -73,12 +75,15 @@ def take_every_branch(tests: list[str]) -> bool:
     return _measure(tests).returncode == 0 and _report().returncode == 0
 
 
-def _measure(tests: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+def _measure(few: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Runs these tests, or all."""
     include = ",".join([*(f"agent/core/{name}" for name in CODE), "agent/wire/*"])
     run = ["coverage", "run", "--branch", f"--data-file={DATA}", f"--include={include}"]
-    command = [sys.executable, "-m", *run, "-m", "pytest", "-q", "-r", "N", *options, *tests]
-    few = {**os.environ, "DOORWARD_EXAMPLES": "few"}
-    return subprocess.run(command, cwd=ROOT, env=few, capture_output=True, text=True, check=False)
+    tests = [*(f"tests/core/{name}" for name in TESTS), "tests/wire"]
+    tests += [f"--deselect=tests/{name}" for name in LEFT_OUT]
+    command = [sys.executable, "-m", *run, "-m", "pytest", "-q", "-r", "N", "-p", "scripts.branches", *tests]
+    told = {**os.environ, "DOORWARD_EXAMPLES": "few", _CHOSEN: json.dumps([*few])}
+    return subprocess.run(command, cwd=ROOT, env=told, capture_output=True, text=True, check=False)
 
 
 def _report() -> subprocess.CompletedProcess[str]:
@@ -87,11 +92,31 @@ def _report() -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """As a plugin of pytest, this module leaves the chosen tests."""
+    few = json.loads(os.environ[_CHOSEN])
+    if few:
+        left = still_chosen(few, [item.nodeid for item in items])
+        items[:] = [item for item in items if item.nodeid in left]
+
+
+def still_chosen(few: Iterable[str], there: Iterable[str]) -> set[str]:
+    """Returns the chosen tests of those that are there. A new case gives other numbers to the cases behind it. So of a
+    test with a chosen case that is gone, all cases are chosen."""
+    found, few = set(there), set(few)
+    changed = {_function(each) for each in few if each not in found}
+    return {each for each in found if each in few or _function(each) in changed}
+
+
+def _function(test: str) -> str:
+    return test.partition("[")[0]
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """As a plugin of pytest, this module notes which test takes which branches."""
+    """If all tests run, it notes which one takes which branches."""
     measuring = coverage.Coverage.current()
-    if measuring is None:
+    if measuring is None or json.loads(os.environ[_CHOSEN]):
         return (yield)
     measuring.switch_context(item.nodeid)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -26,6 +27,27 @@ def test_the_few_tests_take_every_branch_that_all_tests_take_and_leave_out_those
     assert chosen == ["b", "c", "e"]
 
 
+def test_all_cases_of_a_test_run_if_a_chosen_case_is_gone() -> None:
+    there = ["t.py::a[x1]", "t.py::a[x2]", "t.py::b[y0]", "t.py::b[y1]", "t.py::c"]
+    assert branches.still_chosen(["t.py::a[x0]", "t.py::b[y1]"], there) == {there[0], there[1], there[3]}
+    assert branches.still_chosen(["t.py::renamed"], there) == set()
+
+
+def test_a_module_that_no_chosen_test_imports_is_measured_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that is not imported counts as complete: the branches of `agent/wire/uploads.py` were not looked at."""
+    commands = list[tuple[str, ...]]()
+
+    def run(command: list[str], **_more: object) -> CompletedProcess[str]:
+        commands.append(tuple(command))
+        return CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("scripts.branches.subprocess.run", run)
+    branches._measure()
+    branches._measure(["tests/wire/test_topics.py::test_one"])
+    assert commands[0] == commands[1], "both collect the same files"
+    assert "tests/wire" in commands[0]
+
+
 @pytest.mark.parametrize(
     ("few_pass", "few_take_all", "arguments", "runs"),
     [
@@ -40,7 +62,7 @@ def test_all_tests_run_if_the_few_fail_or_miss_a_branch(
 ) -> None:
     few, ran = json.loads(branches.FEW.read_text()), list[str]()
 
-    def measure(tests: list[str], *_options: str) -> CompletedProcess[str]:
+    def measure(tests: Iterable[str] = ()) -> CompletedProcess[str]:
         ran.append("few" if tests == few else "all")
         return CompletedProcess([], 0 if few_pass or ran[-1] == "all" else 1, "", "")
 
