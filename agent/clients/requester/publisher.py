@@ -161,6 +161,8 @@ def publish_pending(
         elif name not in skip and requester_messages.is_stored(requester, name) and not outgoing.holds(_slot(name)):
             try:
                 signed = requester_messages.signed(requester, name)
+            except NetworkError:
+                raise  # the database is away, and the message is sound
             except DoorwardError as error:
                 refused(name, error)
                 continue

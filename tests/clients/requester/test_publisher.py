@@ -386,6 +386,21 @@ def test_each_unsent_message_is_queued_in_each_cell_once(requester: Requester, a
     assert refused == []
 
 
+def test_a_message_is_not_refused_because_the_database_is_away(
+    requester: Requester, asked: SentRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby takes over within seconds. A refused message is skipped, and a person is told that it was not
+    published."""
+
+    def away(*_: object) -> None:
+        raise NetworkError("PostgreSQL does not answer.")
+
+    monkeypatch.setattr(messages, "signed", away)
+    with pytest.raises(NetworkError):
+        pending(requester, ScriptedBus())
+    assert requester.register.unsent() == [asked.request.id]
+
+
 def test_a_message_is_published_once_the_last_cell_has_it_and_then_told(requester: Requester) -> None:
     signed = messages.make_bulletin(
         requester, "Flood", "In.", language="en", not_after_s=NOW_S + 5, cells=("287-379", "287-380")
