@@ -168,7 +168,8 @@ class DigestService:
                 kind, slot = _SLOTS[each]
                 self._bus.unsubscribe(self._filter_of(each))
                 self._changed |= self._digests.forget_unread(kind, slot, self._readings)
-            self._next_slot = self._slots.stop % len(_SLOTS)
+            if len(self._slots) == 1 or self._came.total() <= _MOST_MESSAGES:  # else the broker may have dropped some
+                self._next_slot = self._slots.stop % len(_SLOTS)
             if self._next_slot == 0:
                 self._readings, self._catching_up = self._readings + 1, False
             self._at_once = max(1, min(_MOST_SLOTS, _MOST_MESSAGES // max(self._came.values(), default=1)))
@@ -176,7 +177,8 @@ class DigestService:
             self._slot_due_s = now_s if self._catching_up else now_s + _SLOT_EVERY_S
 
     def _next_slots(self) -> range:
-        """Requesters take the lowest free slot, so the next slots of a kind have hardly more messages than the last."""
+        """Requesters take the lowest free slot, so the next slots of a kind have hardly more messages than the last. If
+        they have, they are read again, fewer at once."""
         first = self._next_slot
         is_first = first in (0, REQUEST_SLOTS)
         ends = first + (1 if is_first or not self._catching_up else self._at_once)

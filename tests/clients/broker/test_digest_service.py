@@ -14,7 +14,7 @@ import pytest
 from agent.clients.broker import digest_service
 from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.digest_service import DigestService
-from agent.core.bus import MessageReceived
+from agent.core.bus import BusEvent, MessageReceived
 from agent.wire.cell_digest import read_page
 from agent.wire.topics import REQUEST_SLOTS, BulletinTopic, DigestTopic, RequestTopic
 from tests.fake_bus import FakeBroker, FakeBus
@@ -174,6 +174,30 @@ def test_as_many_slots_are_read_at_once_after_a_connection_as_have_room_in_the_b
     slots = [b"%d" % slot for slot in reversed(range(REQUEST_SLOTS))]
     assert all(world.shows(*slots, cell=f"287-{column}") for column in range(3))
     assert world.shows(b"a bulletin")
+
+
+def test_slots_with_more_messages_than_the_brokers_queue_has_room_for_are_read_again_fewer_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A requester may fill later slots only. Then messages of the others would be missing for up to 20 minutes."""
+    room = 10
+    monkeypatch.setattr(digest_service, "_MOST_MESSAGES", room - 2)
+    for slot in range(1, 24):
+        for column in range(3):
+            world.publish(asked(slot, f"287-{column}"), b"%d" % slot)
+
+    class SmallQueue(FakeBus):
+        def _tell(self, event: BusEvent) -> None:
+            waiting = sum(isinstance(each, MessageReceived) for each in self._events)
+            if not isinstance(event, MessageReceived) or waiting < room:
+                super()._tell(event)
+
+    bus = SmallQueue(world.broker, DIGEST_CLIENT)
+    monkeypatch.setattr("tests.clients.broker.test_digest_service.FakeBus", lambda *_: bus)
+    world.start()
+    until(lambda: world.service.is_current)
+    slots = [b"%d" % slot for slot in reversed(range(1, 24))]
+    assert all(world.shows(*slots, cell=f"287-{column}") for column in range(3))
 
 
 def test_pages_are_published_again_before_they_expire(world: World) -> None:
