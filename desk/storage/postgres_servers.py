@@ -150,7 +150,7 @@ class PostgresServers:
         self._settled: tuple[str, int, str] | None = None
         """Cluster, timeline and checkpoint of the server whose commits are known to be on a standby."""
         self.epoch: Epoch = ("", 0, None)
-        """What is in use. A connection that was opened in another epoch may be to an old primary."""
+        """The epoch in use. A connection that was opened in another epoch may be to an old primary."""
 
     @property
     def count(self) -> int:
@@ -242,7 +242,7 @@ class PostgresServers:
         return connection, epoch
 
     def _rank(self, place: DatabasePlace, server: Server, in_use: str) -> _Rank:
-        """Of two servers on one timeline, the one in use stays."""
+        """The server in use stays, if two are on one timeline."""
         return server.cluster == in_use, server.timeline, place == self.epoch[2]
 
     def _in_use(self) -> str:

@@ -79,7 +79,7 @@ def test_a_publisher_is_answered_while_the_receiver_takes_nothing_and_uploads_wa
 def test_a_broker_that_sends_without_end_fills_no_memory_while_the_publisher_waits_and_uploads_go_on(
     world: World,
 ) -> None:
-    """The publisher waits in a commit, for example, and a hostile broker sends it what nobody asked for."""
+    """The publisher waits in a commit, for example, and a hostile broker sends other messages than were asked for."""
     publisher, receiver = world.shared.port(), world.shared.port(uploads=True)
     receiver.subscribe(f"doorward/v1/up/{NAME}/#")
     heard(publisher, BusConnected)
