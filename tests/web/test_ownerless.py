@@ -116,7 +116,8 @@ def test_a_doorbell_that_lost_its_owners_is_claimed_again_only_by_a_clear_decisi
         "another passphrase": "error.passphrase",
         "keys stay": True,
         "again, and the answer is lost": "error.format",
-        "is noted": True,
+        "pressed once more": "error.refused",
+        "are noted": 2,
         "unlock after that": "done",
         "is known by the new list": True,
         "keys are the same": True,
@@ -124,6 +125,7 @@ def test_a_doorbell_that_lost_its_owners_is_claimed_again_only_by_a_clear_decisi
         "unlock with the first list of all": "error.went-backwards",
         "unlock with a stranger's list": "error.went-backwards",
         "unlock once it is restored": "done",
+        "nothing is noted": True,
         "again at last": "done",
         "keys at the end": True,
     }

@@ -53,8 +53,8 @@ export interface Known {
   roots: string[];
   /** The newest bundle of each root that was ever seen. */
   bundles: Newest;
-  /** SHA-256 of the first list of owners that this owner signed after the doorbell had lost its owners. */
-  claim?: string;
+  /** SHA-256 of each first list of owners that this owner signed since the doorbell has lost its owners. */
+  claims?: string[];
 }
 
 /** A root that an owner chose, and when: the time is that owner's. */

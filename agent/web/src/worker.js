@@ -185,7 +185,7 @@ const operations = {
     const before = await readEnrolment(known.enrolments.at(-1));
     const card = { ...own.card, recovery: before.value.recovery };
     await requireKit(recovery, card);
-    // Kept first, because the doorbell's answer may get lost: this list alone may take the place of those from before.
+    // Kept first, because the doorbell's answer may get lost: only such a list may take the place of those from before.
     await enrolling.enrolFirst(card, own, recovery, (sha256) => rememberClaim(id, sha256));
     await keys.rename(card);
     await enter(own.approval, origin);

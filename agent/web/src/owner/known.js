@@ -32,15 +32,18 @@ export const removeRoot = (device, root) =>
   store.change(device, (known) => ({ ...known, roots: known.roots.filter((each) => each !== root) }));
 
 /**
- * Notes the hash of a first list of owners that this owner signs for a doorbell that lost its owners.
+ * Notes the hash of a first list of owners that this owner signs for a doorbell that lost its owners. An earlier one
+ * stays: its answer may have been lost, or another tab may be at it.
  *
  * @param {string} device
  * @param {string} claim
  */
-export const rememberClaim = (device, claim) => store.change(device, (known) => ({ ...known, claim }));
+export const rememberClaim = (device, claim) =>
+  store.change(device, (known) => ({ ...known, claims: [...(known.claims ?? []), claim] }));
 
 /**
- * Another tab may have seen a longer ledger or a further list of owners meanwhile.
+ * Another tab may have seen a longer ledger or a further list of owners meanwhile. A doorbell that shows its owners
+ * again has not lost them, so no first list may take their place any more.
  *
  * @param {Known} known
  * @param {Pick<Known, "enrolments" | "checkpoint">} shown
@@ -48,6 +51,7 @@ export const rememberClaim = (device, claim) => store.change(device, (known) => 
 function newerOf(known, { enrolments, checkpoint }) {
   return {
     ...known,
+    claims: undefined,
     enrolments: enrolments.length < known.enrolments.length ? known.enrolments : enrolments,
     checkpoint: sizeOf(checkpoint) < sizeOf(known.checkpoint) ? known.checkpoint : checkpoint,
   };

@@ -47,7 +47,7 @@ export async function syncDevice() {
 
 /**
  * The doorbell as it is seen for the first time; it is known by its key from then on.  `expected` is the hash of a
- * list of owners that has to be among those it shows. A doorbell that lost its owners counts as new once it shows the
+ * list of owners that has to be among those it shows. A doorbell that lost its owners counts as new once it shows a
  * first list that this owner signed for it since.
  *
  * @param {string} [expected]
@@ -56,11 +56,11 @@ export async function syncDevice() {
 export async function syncNewDevice(expected) {
   const { device, second } = await shownKeys();
   const known = await store.memory(device.id);
-  if (known && !known.claim) return syncDevice();
+  if (known && !known.claims) return syncDevice();
   const shown = (await ask("enrolment")).envelope;
   if (!shown) throw new OpenError("error.no-owner");
   const enrolments = await enrolmentsAfter(0);
-  if (known && (await readEnrolment(enrolments[0])).sha256 !== known.claim) return syncDevice();
+  if (known && !known.claims.includes((await readEnrolment(enrolments[0])).sha256)) return syncDevice();
   const found = await verifyChain(enrolments, undefined, device, "error.other-owners");
   if (enrolments.at(-1) !== shown) throw new OpenError("error.other-owners");
   if (expected && !found.some((each) => each.sha256 === expected)) throw new OpenError("error.other-owners");
