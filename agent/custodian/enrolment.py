@@ -29,7 +29,13 @@ from agent.ports import Clock, Entropy, Journal
 from agent.wire import strictjson
 from agent.wire.identities import PublicKey
 from agent.wire.mldsa import MldsaPublicKey
-from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, open_enrolment, read_statement
+from agent.wire.statements import (
+    STATEMENT_LIMIT_BYTES,
+    Enrolment,
+    open_enrolment,
+    read_statement,
+    require_one_line,
+)
 
 __all__ = ["INVITED_S", "RECOVERY", "Enrolments"]
 
@@ -152,6 +158,7 @@ class Enrolments(ThreadOwned):
         with self.lock:
             previous = None if self.envelope is None else _payload(self.envelope)
             enrolment = open_enrolment(data, previous)
+            require_one_line(data)
             if enrolment.device != self._device.text:
                 raise RequestError("This enrolment is for another device.", remedy="Ask this device for its key again.")
             if enrolment.device_mldsa != self._device_mldsa:

@@ -37,6 +37,7 @@ from agent.wire.statements import (
     UpdateChoice,
     UpdateReversal,
     read_statement,
+    require_one_line,
 )
 
 __all__ = ["StatementApplier", "VerifiedStatement", "verify_statement"]
@@ -83,6 +84,7 @@ class VerifiedStatement:
 def verify_statement(data: bytes, enrolment: Enrolment) -> VerifiedStatement:
     """Returns the statement in the envelope `data`.  Raises `OpenError` if none of these owners signed it."""
     claimed = read_statement(data)
+    require_one_line(data)
     kind = _KINDS.get(claimed.payload_type)
     if kind is None:
         raise RequestError("This kind of statement cannot come from an owner.")

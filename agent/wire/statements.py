@@ -97,6 +97,7 @@ __all__ = [
     "open_statement",
     "open_stolen",
     "read_statement",
+    "require_one_line",
     "sign_statement",
 ]
 
@@ -655,6 +656,15 @@ def read_statement(data: bytes) -> HybridSigned:
     """Splits the envelope of an owner's statement, and verifies *nothing*. Raises `FormatError`, and `OpenError` if
     the ML-DSA-44 signature is missing."""
     return envelope.read_hybrid(data, None, limit_bytes=STATEMENT_ENVELOPE_LIMIT_BYTES)
+
+
+def require_one_line(data: bytes) -> None:
+    """Raises `FormatError` if readers of many statements, one envelope a line, would split the envelope `data`.
+
+    Otherwise an owner could hide all later lists of owners from clients and from root.
+    """
+    if b"\n" in data:
+        raise FormatError("This statement is not one line.", remedy="Make a new one.")
 
 
 def open_statement(data: bytes, payload_type: str, signers: Mapping[str, HybridKey]) -> VerifiedEnvelope:

@@ -109,6 +109,16 @@ def test_a_list_of_owners_that_names_another_second_key_of_the_device_is_refused
     assert not door.custodian.enrolments.pending
 
 
+def test_an_owner_hides_no_later_list_by_a_line_break_in_an_envelope(door: Door) -> None:
+    """Clients and root read the lists one a line. An owner about to be removed could stop them at an older list."""
+    door.enrol()
+    whole = signed(enrolment(**both(door)), APPROVER)
+    with pytest.raises(FormatError, match="one line"):
+        door.custodian.enrolments.propose(whole.replace(b",", b",\n", 1))
+    assert not door.custodian.enrolments.pending
+    door.custodian.enrolments.propose(whole)
+
+
 def test_a_list_in_force_is_in_the_journal_and_the_ledger_and_survives_a_restart(door: Door) -> None:
     door.enrol()
     first = door.custodian.enrolments.current
