@@ -338,6 +338,9 @@ def _remove_everything(folder: StateFolder, config: Path) -> list[str]:
     if folder.divided and folder.update.is_dir():
         with PrivilegedFolder(folder.update) as update:
             update.remove("owners.json", overwrite=True)
+    if folder.divided and folder.wish.parent.is_dir():  # root would believe the lists there
+        with PrivilegedFolder(folder.wish.parent) as shown:
+            left += shown.clear(overwrite=False)
     for name in (*_BESIDE, "tls/device.csr"):
         path = config.parent / name
         if path.parent.is_dir():

@@ -22,7 +22,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -34,6 +34,8 @@ from agent.wire.identities import dump_private_key, load_private_key
 
 __all__ = ["StateFolder"]
 
+RUNTIME: Final = Path("/run/doorward")
+"""Folders between roles and root, in memory (systemd/tmpfiles.d)."""
 _MOST_KEY_BYTES = 4096
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 """How a folder is opened. Python closes what it opens when another program starts."""
@@ -51,11 +53,11 @@ class StateFolder:
         self.vault = root / "vault"
         self.index = own / "index.sqlite"
         self.divided = own != root
+        """True if each role has a separate folder and user."""
         self.update = root / "update"
         """Root's, read only here: the update on offer."""
-        self.wish = Path("/run/doorward/update/wish.json") if self.divided else self.update / "wish.json"
-        """True if each role has a separate folder and user."""
-        self.program = (Path("/run/doorward/program") if self.divided else root / "program") / "changed.json"
+        self.wish = (RUNTIME / "update" if self.divided else self.update) / "wish.json"
+        self.program = (RUNTIME / "program" if self.divided else root / "program") / "changed.json"
         """Root's report that the program was changed."""
         self.recorders_index = root / "recorder" / "recorder.sqlite" if self.divided else self.index
         """The recorder's index, which is always up to date because the recorder writes the vault."""

@@ -43,8 +43,9 @@ from agent.wire.statements import (
 __all__ = ["ChooseUpdate", "Statements", "Subscribe"]
 
 ChooseUpdate = Callable[[UpdateChoice, dict[str, str]], None]
-ReverseUpdate = Callable[[UpdateReversal, bytes, dict[str, str]], None]
 """Passes an owner's choice on to root's step. The dictionary has the ledger's fields. Raises `RequestError`."""
+ReverseUpdate = Callable[[UpdateReversal, bytes, dict[str, str]], None]
+"""The same for a way back. The bytes are the envelope, which root verifies itself."""
 
 Subscribe = Callable[[PushSubscription | PushUnsubscription, str], None]
 """Applies a change of a browser's alerts.  The string is the key id of the owner who signed it.

@@ -84,6 +84,14 @@ class _Told(msgspec.Struct, metaclass=PreparedMeta):
     """The time since which this doorbell has looked for updates. It counts until root has verified news."""
 
 
+def _is_stale(path: Path) -> bool:
+    """Returns whether a file for root is missing, or was written ten minutes ago."""
+    try:
+        return not 0 <= time.time() - path.stat().st_mtime < _AGAIN_S
+    except FileNotFoundError:
+        return True
+
+
 class Updates:
     """`running`: this program's version. `device`: its key id, which spreads automatic updates over hours."""
 
@@ -191,9 +199,9 @@ class Updates:
         chosen = self._reversal is not None and self._reversal[1] == state.change
         return {"version": before, "change": state.change, "refused": refused, "chosen": chosen}
 
-    def _lists(self) -> frozenset[str]:
-        """Returns the hashes of all lists of owners of this doorbell."""
-        return frozenset(hashlib.sha256(read_statement(each).payload).hexdigest() for each in self._enrolments())
+    def _lists(self) -> list[str]:
+        """Returns the hashes of all lists of owners of this doorbell, the newest last."""
+        return [hashlib.sha256(read_statement(each).payload).hexdigest() for each in self._enrolments()]
 
     def status(self) -> dict[str, Any]:
         """Returns the part of `doorward status`."""
@@ -237,6 +245,7 @@ class Updates:
     def on_time(self) -> None:
         """Runs every few seconds: tells news once, chooses a security update if an owner wants that, keeps the wish."""
         self._end_wish()
+        self._hide_former_owners()
         if self.state is None:
             return
         self._show_owners()
@@ -299,13 +308,10 @@ class Updates:
         """
         data = strictjson.encode(wish)
         try:
-            if files.read_if_there(self._places.wish, MAX_STATE_BYTES) != data or self._is_stale():
+            if files.read_if_there(self._places.wish, MAX_STATE_BYTES) != data or _is_stale(self._places.wish):
                 files.write(self._places.wish, data)
         except DoorwardError as error:
             self._log.error("wish_not_written", error=error.message, remedy=error.remedy)
-
-    def _is_stale(self) -> bool:
-        return not 0 <= time.time() - self._places.wish.stat().st_mtime < _AGAIN_S
 
     def _hand_over(self, data: bytes, change: str) -> None:
         self._reversal = (data, change, time.monotonic())
@@ -322,23 +328,42 @@ class Updates:
             if change != state.change or time.monotonic() - since_s > _REVERSAL_S:
                 self._reversal = None
                 self._places.back.unlink(missing_ok=True)
-            elif time.time() - self._places.back.stat().st_mtime > _AGAIN_S:
+            elif _is_stale(self._places.back):
                 self._put_file(self._places.back, data)
         except OSError as error:
             self._log.error("way_back_not_kept", error=str(error))
 
     def _show_owners(self) -> None:
-        """Shows root every list of owners once there is a new one. The folder is in memory: empty after a boot."""
-        shown = self._enrolments()
-        if shown and (shown != self._shown or not self._places.owners.exists()):
-            self._put_file(self._places.owners, b"\n".join(shown))
-            self._shown = shown
+        """Shows root every list of owners once there is a new one. The folder is in memory: empty after a boot.
 
-    def _put_file(self, path: Path, data: bytes) -> None:
+        They are written again every ten minutes until root believes the newest, as a wish is.
+        """
+        shown, path = self._enrolments(), self._places.owners
+        if not shown or (shown == self._shown and not (_is_stale(path) and self._is_root_behind(path))):
+            return
+        self._shown = shown if self._put_file(path, b"\n".join(shown)) else ()
+
+    def _is_root_behind(self, path: Path) -> bool:
+        """Returns whether root has not heard of the newest list. Root that believes other owners would refuse it."""
+        believed = None if self.state is None else self.state.owners
+        return not path.exists() or believed is None or believed in self._lists()[:-1]
+
+    def _hide_former_owners(self) -> None:
+        """After `doorward reset`, root must not believe the owners that this doorbell had before."""
+        if self._enrolments():
+            return
+        try:
+            self._places.owners.unlink(missing_ok=True)
+        except OSError as error:
+            self._log.error("former_owners_not_hidden", error=str(error))
+
+    def _put_file(self, path: Path, data: bytes) -> bool:
         try:
             files.write(path, data)
         except DoorwardError as error:
             self._log.error("root_not_told", error=error.message, remedy=error.remedy)
+            return False
+        return True
 
     def _is_old(self, state: UpdateState, since_ms: int, now_ms: int | None) -> bool:
         """Returns whether the newest verified news is too old, for whatever reason no newer news came.

@@ -37,7 +37,7 @@ class OwnerPin:
         Raises `UpdateError` if they are other owners than the pinned ones, `FormatError` and `OpenError` if a list is
         not signed as it must be.
         """
-        envelopes = shown.split(b"\n")
+        envelopes = shown.split(b"\n", MAX_ENROLMENTS)
         if len(envelopes) > MAX_ENROLMENTS:
             raise FormatError(f"More than {MAX_ENROLMENTS} lists of owners.")
         payloads = [read_statement(each).payload for each in envelopes]

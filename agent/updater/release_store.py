@@ -52,7 +52,7 @@ class ReleaseStore:
 
     @property
     def state(self) -> UpdateState:
-        """Returns what was written last. A damaged file counts as none: it holds nothing that cannot be made again."""
+        """Returns what was written last. A damaged file counts as none: the next news and owners make it again."""
         empty = UpdateState(v=1, running=self._machine.running)
         data = files.read_if_there(self.folder / "state.json", MAX_STATE_BYTES)
         try:

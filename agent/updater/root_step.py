@@ -167,13 +167,14 @@ class RootStep:
         the present version stays, the outcome before is written again.
         """
         with self._alone():
+            before, has_state = self.store.state, (self.store.folder / "state.json").exists()
+            if has_state:  # otherwise this doorbell looks for no updates
+                self.store.record(before.running, UpdateResult.TAKEN_BACK, self._carried_out, self.now())
             for name in ("wish.json", "back.dsse"):
                 with suppress(OSError):  # the custodian's folder: anything may be there
                     (self.wishes / name).unlink()
-            before, has_state = self.store.state, (self.store.folder / "state.json").exists()
-            if not has_state:  # this doorbell looks for no updates
+            if not has_state:
                 return run_installer()
-            self.store.record(before.running, UpdateResult.TAKEN_BACK, self._carried_out, self.now())
             gone = False
             try:
                 gone = run_installer()

@@ -144,8 +144,8 @@ def install(
 def go_back(places: Places) -> int:
     """Runs the version before again, on trial like a new one: if it does not run well, the present one comes back.
 
-    No process of the doorbell can start this. A way back for the custodian would be a way to an old fault for a thief
-    of it (docs/updates.md).
+    Only root starts this: a person, or root's step after it has verified an owner's signature. A way back for the
+    custodian would be a way to an old fault for a thief of it (docs/updates.md).
     """
     versions, system = Versions(places), System(places)
     now, before = versions.current(), versions.previous()

@@ -58,8 +58,9 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture
-def config(place: Path) -> Path:
+def config(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation with a folder for each role."""
+    monkeypatch.setattr("agent.custodian.state_folder.RUNTIME", place / "run")
     state = place / "state"
     for name in ("custodian", "vault/segments/0", "vault/aside", "outbox", "recorder"):
         (state / name).mkdir(parents=True)
@@ -114,6 +115,15 @@ def test_a_reset_lets_root_forget_the_owners_and_keeps_what_it_knows_of_updates(
         (update / name).write_text("{}")
     assert run(doorward, ["reset", "--yes", "--config", str(config)]) == 0
     assert [path.name for path in update.iterdir()] == ["state.json"]
+
+
+def test_a_reset_leaves_root_no_list_of_the_former_owners_to_believe(config: Path, place: Path) -> None:
+    shown = place / "run" / "update"
+    shown.mkdir(parents=True)
+    for name in ("owners", "wish.json", "back.dsse"):
+        (shown / name).write_text("the former owner's")
+    assert run(doorward, ["reset", "--yes", "--config", str(config)]) == 0
+    assert not list(shown.iterdir())
 
 
 def test_a_reset_writes_over_no_file_that_has_another_name_elsewhere(config: Path, victim: Path) -> None:

@@ -153,3 +153,15 @@ def test_root_goes_back_to_the_version_before_and_is_told_what_opens_again(
     assert ran == [folders.opt] * 2
     monkeypatch.setattr(command.os, "geteuid", lambda: 1000)
     assert "Only root may do this." in tool("update", "back", "--yes").err
+
+
+def test_after_forgetting_root_looks_at_the_owners_of_now_at_once(
+    folders: UpdateFolders, tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until root has looked, the page sends the owner to the command that was just run."""
+    pin = folders.store / "owners.json"
+    pin.write_text("{}")
+    started: list[tuple[str, bool]] = []
+    monkeypatch.setattr(command.subprocess, "run", lambda words, **_: started.append((words[-1], pin.exists())))
+    assert tool("update", "forget-owners", "--yes").status == 0
+    assert started == [("doorward-update.service", False)]

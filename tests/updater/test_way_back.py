@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 
 from agent.core.timebase import ClockQuality
 from agent.core.updates import UpdateResult
-from agent.errors import DoorwardError, FormatError, UpdateError
+from agent.errors import DoorwardError, FormatError, StorageError, UpdateError
 from agent.updater import root_step
 from agent.updater.pinned_owners import OwnerPin
+from agent.updater.release_store import ReleaseStore
 from agent.updater.root_step import RootStep
 from agent.wire import envelope, strictjson
 from agent.wire.identities import private_key_from_seed
@@ -248,6 +250,30 @@ def test_without_the_time_of_day_no_way_back_counts(door: Door) -> None:
         step.store, step.staging, step.wishes, step.opt, lambda: reading(ClockQuality.UNKNOWN), step.install_tree
     ).run()
     assert door.went == 0
+
+
+def test_a_way_back_waits_while_the_disk_is_full(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("No space left on device.")
+
+    door.sign()
+    with monkeypatch.context() as disk:
+        disk.setattr(ReleaseStore, "record", full)
+        door.root()
+    assert door.went == 0
+    door.root()
+    assert door.went == 1
+
+
+def test_many_lines_of_a_custodian_take_no_more_memory_than_they_have(tmp_path: Path) -> None:
+    lines = b"\n" * 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError):
+            OwnerPin(tmp_path / "owners.json").follow(lines)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(lines)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_damaged_pin_counts_for_no_owner_and_root_can_forget_it(tmp_path: Path) -> None:
