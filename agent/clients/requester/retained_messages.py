@@ -16,6 +16,7 @@ here are the largest part of that time that is ours.
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Final
 
 from agent.clients.requester import messages as requester_messages
@@ -32,6 +33,9 @@ _PATIENCE_NS: Final = 4 * NS_PER_S
 _QUIET_NS: Final = 2 * NS_PER_S
 """A message that comes later than this after the one before is published once more than needed."""
 _AGAIN_NS: Final = 6 * 3600 * NS_PER_S
+_MOST_HEARD: Final = 1 << 17
+"""Messages that count in the answers of all brokers. A hostile broker may send any number of them as ours. Those over
+the limit count as lost, and are published once more than needed."""
 
 
 class PublicationMonitor:
@@ -43,7 +47,7 @@ class PublicationMonitor:
         self._lane = lane
         self.topic_filter = f"doorward/v1/areas/+/+/{requester.id}/+"
         self._heard: dict[tuple[str, str], bytes] = {}
-        """Messages by broker and topic."""
+        """SHA-256 of messages by broker and topic."""
         self._due_ns: dict[str, int] = {}
         """Broker that is being asked → when its answer is complete. The others are away, or were not asked yet."""
         self._again_ns: dict[str, int] = {}
@@ -65,7 +69,8 @@ class PublicationMonitor:
     def on_retained(self, topic: RequestTopic | BulletinTopic, data: bytes, now_ns: int, source: str = "") -> None:
         """Handles one of our own messages, retained or just published."""
         if topic.requester == self._requester.id:
-            self._heard[source, str(topic)] = data
+            if len(self._heard) < _MOST_HEARD or (source, str(topic)) in self._heard:
+                self._heard[source, str(topic)] = sha256(data).digest()
             if source in self._due_ns:
                 self._due_ns[source] = max(self._due_ns[source], now_ns + _QUIET_NS)
 
@@ -89,7 +94,7 @@ class PublicationMonitor:
         self._answered |= answered
         lost: dict[str, set[str]] = {}
         for topic, name, asked in self._expected(now_s, answered):
-            wanted = requester_messages.signed(self._requester, name).envelope
+            wanted = sha256(requester_messages.signed(self._requester, name).envelope).digest()
             lost.setdefault(name, set()).update(each for each in asked if self._heard.get((each, topic)) != wanted)
         for source in answered:
             self._forget(source)

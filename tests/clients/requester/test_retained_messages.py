@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.clients.requester import cell_brokers, messages
+from agent.clients.requester import cell_brokers, messages, retained_messages
 from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import PublishQueue, brokers_lacking, is_published, publish_pending
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.retained_messages import PublicationMonitor
+from agent.core.bus import MessageReceived
 from agent.core.timebase import NS_PER_S
 from agent.wire.broker_directory import BrokerAddress, CellBroker, CellRange
 from agent.wire.topics import BulletinTopic, RequestTopic, parse_topic
@@ -80,6 +81,24 @@ def test_what_stands_is_not_published_a_second_time(service: Service, requester:
     service.settle()
     service.settle(60)
     assert len(service.broker.published) == published
+
+
+def test_a_broker_that_sends_messages_as_ours_without_end_fills_no_memory_and_ours_go_out_again(
+    service: Service, requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retained_messages, "_MOST_HEARD", 5)
+    messages.make_request(requester, question(), now_s=NOW_S)
+    service.settle()
+    published = len(service.broker.published)
+    service.broker.kill()
+    for row in range(100, 150):
+        topic = str(RequestTopic(f"{row}-379", requester.id, 0))
+        service.broker.retained = {topic: MessageReceived(topic, b"x" * 4096), **service.broker.retained}
+    service.broker.start()
+    service.settle(2)
+    assert sum(map(len, service.receiver._standing._heard.values())) <= 5 * 32
+    service.settle()
+    assert len(service.broker.published) == published + 1
 
 
 class TwoShards(Service):
