@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-__all__ = ["BusSettings"]
+__all__ = ["WATCHFUL_KEEPALIVE_S", "BusSettings"]
+
+WATCHFUL_KEEPALIVE_S: Final = 15
+"""For the digest service and for requesters, which mostly listen: a connection that died silently is found by the ping.
+With 60 s, doorbells of a shard waited for a request for as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ class BusSettings:
     inbound_per_s: float = 20.0
     """With a beat: messages handed out in a second.  Each costs the board a signature, 15 ms of a Zero 2 W."""
     keepalive_s: int = 60
-    """A 64 KiB chunk takes 4 s at 128 kbit/s: a shorter keepalive kills slow uploads."""
+    """A 64 KiB chunk takes 4 s at 128 kbit/s: a shorter keepalive kills slow uploads. Clients that doorbells wait for
+    have `WATCHFUL_KEEPALIVE_S`."""
     connect_s: float = 10.0
     """For TCP, for TLS and for the CONNACK, each."""
     stall_s: float = 60.0

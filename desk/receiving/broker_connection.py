@@ -18,7 +18,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.shared_bus import RequesterBus
 from agent.errors import ConfigurationError, DoorwardError
-from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus
 
 __all__ = ["open_bus"]
 
@@ -63,4 +63,5 @@ def _settings(requester: Requester, host: str, port: int) -> BusSettings:
         inbound_packet_bytes=_INBOUND_PACKET_BYTES,
         inbound_bytes=_INBOUND_BYTES,
         inbound_beat_s=0.0,
+        keepalive_s=WATCHFUL_KEEPALIVE_S,
     )

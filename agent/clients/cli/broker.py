@@ -117,13 +117,14 @@ def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> N
 
     from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
     from agent.clients.broker.digest_service import DigestService
-    from agent.mqtt import BusSettings, MqttBus
+    from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus
     from agent.platform.metrics_server import MetricsServer
 
     known = BrokerPki(directory).client(DIGEST_CLIENT)
     settings = BusSettings(
         host, port, DIGEST_CLIENT, known.authority, known.certificate, known.key, window_messages=64,
         inbound_queue=4096, inbound_bytes=64 << 20, inbound_beat_s=0.0,
+        keepalive_s=WATCHFUL_KEEPALIVE_S,
     )  # fmt: skip
     service = DigestService(MqttBus(settings), time.monotonic)
     metrics = MetricsServer(service.figures.page, path=None, port=metrics_port)

@@ -23,7 +23,7 @@ from agent.clients.broker import digest_service
 from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.core.bus import BusConnected, BusDisconnected, LinkFault
-from agent.mqtt import BusSettings, MqttBus, tls
+from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus, tls
 from tests.relays import RelayBrowser
 
 DEVICE, OTHER = "a1" * 8, "b2" * 8
@@ -322,4 +322,6 @@ def test_the_digest_service_runs_beside_a_broker_and_ends_with_a_signal(
         thread.start()
         assert run(doorward, command) == 0
         thread.join()
+        (name,) = [line for line in broker.log().splitlines() if f"as {DIGEST_CLIENT} (" in line]
+        assert f"k{WATCHFUL_KEEPALIVE_S}," in name, "a connection that dies silently is found within half a minute"
         assert connected.is_set()

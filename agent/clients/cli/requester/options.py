@@ -19,7 +19,7 @@ from agent.clients.requester.request_builder import NO_ONE
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.shared_bus import RequesterBus
 from agent.errors import ConfigurationError, FormatError
-from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus
 from agent.platform import files
 from agent.platform.certificates import common_name
 from agent.wire.fields import OnwardKind
@@ -143,6 +143,7 @@ def _settings(
         inbound_packet_bytes=_INBOUND_PACKET_BYTES,
         inbound_bytes=_INBOUND_BYTES,
         inbound_beat_s=0.0,
+        keepalive_s=WATCHFUL_KEEPALIVE_S,
     )
 
 
