@@ -26,6 +26,7 @@ from agent.wire.statements import (
     open_statement,
     open_stolen,
     read_statement,
+    require_one_line,
     sign_statement,
 )
 from tests.wire import samples
@@ -217,3 +218,12 @@ def test_two_approvers_have_two_second_keys() -> None:
     for wrong in ("", "AAAA", BOTH[0].mldsa[:-3] + "B==", BOTH[0].mldsa.rstrip("=")):
         with pytest.raises(FormatError):
             following(approvers=(msgspec.structs.replace(BOTH[0], mldsa=wrong),))
+
+
+def test_the_envelope_of_a_statement_is_one_line_and_no_more() -> None:
+    data = sign_statement(Approval.PAYLOAD_TYPE, payload(FIRST), samples.OWNER)
+    require_one_line(data)
+    for other in (data + b"\n", b"{\n" + data[1:]):
+        read_statement(other)
+        with pytest.raises(FormatError, match="one line"):
+            require_one_line(other)
