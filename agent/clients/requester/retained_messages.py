@@ -24,6 +24,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import brokers_lacking, is_published
 from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.core.timebase import NS_PER_S
+from agent.errors import DoorwardError, NetworkError
 from agent.wire.topics import BulletinTopic, RequestTopic
 
 __all__ = ["PublicationMonitor"]
@@ -94,7 +95,12 @@ class PublicationMonitor:
         self._answered |= answered
         lost: dict[str, set[str]] = {}
         for topic, name, asked in self._expected(now_s, answered):
-            wanted = sha256(requester_messages.signed(self._requester, name).envelope).digest()
+            try:
+                wanted = sha256(requester_messages.signed(self._requester, name).envelope).digest()
+            except NetworkError:
+                raise
+            except DoorwardError:
+                continue  # a damaged message must not keep the others from going out
             lost.setdefault(name, set()).update(each for each in asked if self._heard.get((each, topic)) != wanted)
         for source in answered:
             self._forget(source)

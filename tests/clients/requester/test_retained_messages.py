@@ -83,6 +83,18 @@ def test_what_stands_is_not_published_a_second_time(service: Service, requester:
     assert len(service.broker.published) == published
 
 
+def test_a_damaged_message_keeps_no_other_one_from_going_back_to_its_broker(
+    service: Service, requester: Requester
+) -> None:
+    damaged = messages.make_request(requester, question(), now_s=NOW_S)
+    sound = messages.make_request(requester, question(case="c2"), now_s=NOW_S)
+    service.settle()
+    service.forget()
+    requester.notes.write(f"requests/{damaged.id}/request.dsse", b"damaged")
+    service.settle()
+    assert {each.payload for each in service.broker.retained.values()} == {sound.envelope}
+
+
 def test_a_broker_that_sends_messages_as_ours_without_end_fills_no_memory_and_ours_go_out_again(
     service: Service, requester: Requester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
