@@ -6,7 +6,7 @@ invents a root, or that shows an older bundle with a revoked key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.clients.owner.clock import Clock, wall_ms
@@ -65,7 +65,10 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
     answer = link.ask(GetTrust())
     store = replace(met.known.trust, cell=answer.cell)
     roots = [parse_trust_key(text) for text in answer.roots]
-    agreed, heard = (_by_root(store, texts) for texts in (answer.bundles, answer.heard))
+    # A forger of Ed25519 can give a root another second key, and its id stays. So pairs are compared, not ids.
+    unconfirmed = tuple(root for root in roots if store.roots.get(root.id) != root)
+    chosen = store.roots.keys() - {root.id for root in unconfirmed}
+    agreed, heard = (_by_root(chosen, texts) for texts in (answer.bundles, answer.heard))
     for root in agreed.keys() | heard.keys():
         store = _with_shown(store, agreed.get(root), heard.get(root), answer.agreed_in.get(root))
     known = met.known.with_trust(store)
@@ -73,13 +76,17 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
         keys.memory.remember(known)
     newest = (store.open(data).parts for data in {**agreed, **heard}.values())
     fresh = {parts.root_file.root: parts.ends_s for parts in newest if parts is not None}
-    return TrustState(store, tuple(root for root in roots if root.id not in store.roots), heard, fresh)
+    return TrustState(store, unconfirmed, heard, fresh)
 
 
 def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> TrustKey:
-    """Let the requesters of `root` (`ed25519:…+mldsa44:…`) ask at this device, and remember this choice."""
+    """Let the requesters of `root` (`ed25519:…+mldsa44:…`) ask at this device, and remember this choice.
+
+    Raises `RequestError` if this owner chose the root with another second key.
+    """
     met = sync(link, keys)
     key = parse_trust_key(root)
+    met.known.trust.with_root(key)  # before anything is signed
     if key.text not in link.ask(GetTrust()).roots:
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_added=(key.text,))
     # Sync again, so that this machine also stores the ledger entry of the change.
@@ -94,10 +101,11 @@ def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock:
     key = parse_trust_key(root)
     if key.text in link.ask(GetTrust()).roots:
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_removed=(key.text,))
-    elif key.id not in met.known.trust.roots:
+    elif met.known.trust.roots.get(key.id) != key:
         raise ConfigurationError(f"The root {key.id} is not trusted.", remedy="Run: doorward owner trust show.")
     known = sync(link, keys).known
-    keys.memory.remember(known.with_trust(known.trust.without_root(key.id)))
+    if known.trust.roots.get(key.id) == key:
+        keys.memory.remember(known.with_trust(known.trust.without_root(key.id)))
     return key
 
 
@@ -136,10 +144,10 @@ def _accepted(store: TrustStore, data: bytes, now_s: int) -> tuple[TrustStore, T
     return grown, grown.bundles[root], change
 
 
-def _by_root(store: TrustStore, shown: Iterable[str]) -> dict[str, bytes]:
+def _by_root(chosen: Container[str], shown: Iterable[str]) -> dict[str, bytes]:
     """Returns what the device shows, without roots that this owner did not choose."""
     found = {claimed_root(text.encode()): text.encode() for text in shown}
-    return {root: data for root, data in found.items() if root in store.roots}
+    return {root: data for root, data in found.items() if root in chosen}
 
 
 def _with_shown(store: TrustStore, agreed: bytes | None, heard: bytes | None, agreed_in: str | None) -> TrustStore:

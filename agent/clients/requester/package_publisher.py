@@ -37,15 +37,20 @@ def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, direc
     Raises `FormatError` if it is too long, `ConfigurationError` if the broker refuses a slot, and `NetworkError` if it
     fails to answer in time.
     """
-    chunks = split_package(package)
+    chunks, ends_s = split_package(package), time.monotonic() + timeout_s
     if directory is not None:
         pieces = dict(enumerate(split_directory(directory)))
         _publish(
-            bus, {slot: (str(BrokersTopic(root, slot)), data) for slot, data in pieces.items()}, len(pieces), timeout_s
+            bus, {slot: (str(BrokersTopic(root, slot)), data) for slot, data in pieces.items()}, len(pieces), ends_s
         )
+        ends_s = time.monotonic() + timeout_s
     # An empty retained message clears a slot. The root may have no right to slots that it never used.
     slots = {slot: chunks[slot] if slot < len(chunks) else b"" for slot in range(TRUST_SLOTS)}
-    _publish(bus, {slot: (str(TrustTopic(root, slot)), data) for slot, data in slots.items()}, len(chunks), timeout_s)
+    waiting = {slot: (str(TrustTopic(root, slot)), data) for slot, data in slots.items()}
+    # The last chunk goes first. If the root has no right to its slot, the package before stays whole on the broker.
+    last = len(chunks) - 1
+    _publish(bus, {last: waiting.pop(last)}, len(chunks), ends_s)
+    _publish(bus, waiting, len(chunks), ends_s)
     return len(chunks)
 
 
@@ -77,10 +82,11 @@ def is_published(bus: Bus, root: str, package: bytes, timeout_s: float) -> bool:
     return True
 
 
-def _publish(bus: Bus, waiting: dict[int, tuple[str, bytes]], needed: int, timeout_s: float) -> None:
-    """Publishes topics with their bytes, by slot. The first `needed` must not be refused."""
+def _publish(bus: Bus, waiting: dict[int, tuple[str, bytes]], needed: int, ends_s: float) -> None:
+    """Publishes topics with their bytes, by slot. The first `needed` must not be refused. `ends_s`: on the monotonic
+    clock."""
     in_flight: set[int] = set()
-    ends_s, fault = time.monotonic() + timeout_s, ""
+    fault = ""
     bus.hurry(True)
     while waiting:
         for slot in sorted(waiting.keys() - in_flight):
@@ -101,5 +107,5 @@ def _publish(bus: Bus, waiting: dict[int, tuple[str, bytes]], needed: int, timeo
                 in_flight.discard(slot)
             case BusDisconnected(error=error):
                 fault = str(error)
-        if time.monotonic() > ends_s:
+        if waiting and time.monotonic() > ends_s:
             raise NetworkError(f"The broker has not taken the package. {fault}".strip(), remedy="Publish it again.")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.trust_roots import add_trust_root, bundle_change, offer_bundle, remove_trust_root, trust_state
 from agent.errors import ConfigurationError, OpenError, RequestError
-from agent.wire.trust import RequesterKey, TrustDiff
+from agent.wire import envelope, strictjson
+from agent.wire.identities import SIGNATURE_BYTES
+from agent.wire.trust import RequesterKey, TrustBundle, TrustDiff
+from agent.wire.trust_keys import sign_as_root
 from tests.clients.owner.conftest import Home, now, signed_bundle
 from tests.clients.owner.fake_device import FakeDevice
 from tests.wire import package_vectors, samples
 
-ROOT = samples.ROOT_KEY.text
+ROOT, ROOT_ID = samples.ROOT_KEY.text, samples.ROOT_KEY.id
 
 
 @pytest.fixture
@@ -62,6 +67,41 @@ def test_a_root_taken_out_takes_its_requesters_along_but_not_the_memory_of_its_n
 def test_a_root_that_only_the_device_names_is_shown_as_unconfirmed(home: Home) -> None:
     home.device.trust = home.device.trust.with_root(samples.OWNER_ROOT)
     assert trust_state(home.device, home.keys).unconfirmed == (samples.OWNER_ROOT,)
+
+
+FORGED = replace(samples.ROOT_KEY, mldsa_sha256=samples.OWNER_ROOT.mldsa_sha256)
+"""A line that a forger of Ed25519 can make: the id of the chosen root, and a second key of the forger."""
+
+
+def exchanged(home: Home) -> None:
+    """Another owner was deceived: the device has the forged line and a bundle by the forger instead of the root's."""
+    home.device.trust = home.device.trust.without_root(FORGED.id).with_root(FORGED)
+    both = envelope.pae(TrustBundle.PAYLOAD_TYPE, payload := strictjson.encode(samples.bundle(version=9)))
+    made = samples.ROOT.sign(both) + sign_as_root(samples.OWNER, both)[SIGNATURE_BYTES:]
+    data = envelope.with_signatures(TrustBundle.PAYLOAD_TYPE, payload, {FORGED.id: made})
+    assert home.device.trust.open(data).bundle.version == 9
+    home.device.bundles[FORGED.id] = data
+
+
+def test_a_root_of_the_device_with_the_id_of_a_chosen_one_and_another_second_key_is_unconfirmed(home: Home) -> None:
+    exchanged(home)
+    shown = trust_state(home.device, home.keys)
+    assert shown.unconfirmed == (FORGED,)
+    assert (shown.store.roots, shown.store.bundles) == ({ROOT_ID: samples.ROOT_KEY}, {})
+    remove_trust_root(home.device, home.keys, FORGED.text, clock=now)
+    shown = trust_state(home.device, home.keys)
+    assert (shown.unconfirmed, shown.store.roots) == ((), {ROOT_ID: samples.ROOT_KEY})
+
+
+def test_an_owner_who_types_such_a_line_signs_nothing_and_forgets_nothing(home: Home) -> None:
+    home.device.trust = home.device.trust.without_root(ROOT_ID)
+    said = len(home.device.statements)
+    with pytest.raises(RequestError, match="another ML-DSA-44 key"):
+        add_trust_root(home.device, home.keys, FORGED.text, clock=now)
+    with pytest.raises(ConfigurationError, match="is not trusted"):
+        remove_trust_root(home.device, home.keys, FORGED.text, clock=now)
+    assert len(home.device.statements) == said
+    assert trust_state(home.device, home.keys).store.roots == {ROOT_ID: samples.ROOT_KEY}
 
 
 def test_a_root_already_at_the_device_is_only_confirmed(home: Home) -> None:

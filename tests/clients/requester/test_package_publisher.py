@@ -69,7 +69,7 @@ def published(bus: SlotBus, package: bytes, timeout_s: float = 60.0) -> int:
 def test_each_chunk_is_retained_in_its_slot_and_the_slots_behind_are_cleared(package: bytes) -> None:
     bus = SlotBus()
     assert published(bus, package) == 2
-    assert bus.published == [
+    assert sorted(bus.published) == [
         (f"doorward/v1/trust/{ROOT}/{slot}", data, True)
         for slot, data in enumerate([*split_package(package), *[b""] * (TRUST_SLOTS - 2)])
     ]
@@ -90,6 +90,15 @@ def test_a_slot_beyond_the_roots_right_is_left_alone_if_nothing_is_to_be_written
     for slot in (0, 1):
         with pytest.raises(ConfigurationError, match=f"refuses slot {slot} "):
             published(SlotBus(**{f"slot{slot}": [PublishRefused(slot, 0x87, "Not authorized")]}), package)
+
+
+def test_a_package_that_needs_more_slots_than_the_root_has_leaves_the_one_before_on_the_broker() -> None:
+    """A list that grew, or new keys, would else destroy the list that connecting doorbells read."""
+    refused = {f"slot{slot}": [PublishRefused(slot, 0x87, "Not authorized")] for slot in range(2, TRUST_SLOTS)}
+    bus = SlotBus(**refused)
+    with pytest.raises(ConfigurationError, match="refuses slot 2 "):
+        published(bus, b"x" * (2 * MAX_CHUNK_BYTES + 1))
+    assert bus.slots == [2], "no slot of the package before was written"
 
 
 def test_a_full_window_is_tried_again(package: bytes) -> None:
@@ -124,11 +133,11 @@ def test_the_broker_has_its_time_to_the_last_moment(package: bytes, monkeypatch:
         return taken(timeout_s)
 
     monkeypatch.setattr(bus, "next_event", later)
-    assert published(bus, package, (TRUST_SLOTS + 3) / 2) == 2
+    assert published(bus, package, (TRUST_SLOTS + 2) / 2) == 2
     assert set(waited) == {0.2}
     bus.answers = {0: [PublishLost(0)] * 3}
     with pytest.raises(NetworkError) as raised:
-        published(bus, package, (TRUST_SLOTS + 3) / 2 - 0.01)
+        published(bus, package, (TRUST_SLOTS + 2) / 2 - 0.01)
     assert (raised.value.message, raised.value.remedy) == (
         "The broker has not taken the package.",
         "Publish it again.",
