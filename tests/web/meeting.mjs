@@ -58,6 +58,8 @@ const functions = {
   readLedger: () => readLedger(),
   syncNewDevice: () => syncNewDevice(),
 };
+/** @type {Record<string, unknown>} */
+const came = {};
 /** @type {Record<string, () => Promise<unknown>>} */
 const stories = {
   /** The doorbell moves between the question and the owner's yes. */
@@ -67,11 +69,17 @@ const stories = {
     await fetch("/move", { method: "POST" });
     await trust.offerBundle(utf8(given.bundle), cell);
   },
+  /** Another owner was deceived: a root with the same id and a forger's second key takes the place of the chosen one. */
+  rootExchanged: async () => {
+    await trust.addTrustRoots([given.root], keys);
+    await fetch("/move", { method: "POST" });
+    came.shown = (await trust.overview()).map(({ key, confirmed, requesters }) => ({ key, confirmed, requesters }));
+    came.offered = await householdRoots();
+    came.typed = await outcome(() => trust.addTrustRoots([given.forged], keys));
+  },
 };
 
 await syncNewDevice();
-/** @type {Record<string, string>} */
-const came = {};
 if (given.before) came.before = await outcome(functions[given.before]);
 await syncDevice();
 await fetch("/set-back", { method: "POST" });

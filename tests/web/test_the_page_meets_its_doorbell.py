@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,20 @@ class Moving(Doorbell):
             return super().answer(path, data)
         self.door.custodian.move_to(self.to)
         return 200, b""
+
+
+FORGED = replace(samples.ROOT_KEY, mldsa_sha256=samples.OWNER_ROOT.mldsa_sha256)
+
+
+class Exchanged(Moving):
+    """An owner removes the root, and adds a line with the same id and another second key."""
+
+    def answer(self, path: str, data: bytes) -> tuple[int, bytes]:
+        if path == "/move":
+            self.door.obey(TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
+            self.door.obey(TrustChange(**stated(), roots_added=(FORGED.text,)))
+            return 200, b""
+        return super().answer(path, data)
 
 
 @contextmanager
@@ -248,3 +262,12 @@ def test_a_yes_on_the_page_counts_only_for_the_place_that_the_owner_saw(make: Ma
     doorbell.to = DOOR
     assert came_of(doorbell, **asked) == {"offerDuringAMove": "done"}
     assert len(trust(doorbell.door).bundles()) == 1
+
+
+def test_the_page_compares_both_keys_of_a_root_and_not_its_id(make: Make) -> None:
+    assert came_of(make(Exchanged), called=["rootExchanged"], forged=FORGED.text) == {
+        "rootExchanged": "done",
+        "shown": [{"key": FORGED.text, "confirmed": False, "requesters": []}],
+        "offered": [],
+        "typed": "error.other-pair",
+    }

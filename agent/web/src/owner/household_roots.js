@@ -33,7 +33,8 @@ export async function householdRoots() {
   const { body } = await fetchOp("trust_changes");
   const shown = body.length ? fromUtf8(body).split("\n") : [];
   const chosen = await rootsChosen(shown, entries, synced.known.enrolments, synced.device);
-  const news = chosen.filter((each) => !synced.known.roots.includes(each.key));
+  const known = (await Promise.all(synced.known.roots.map(parseTrustKey))).map((key) => key.id);
+  const news = chosen.filter((each) => !known.includes(each.id));
   const names = await requestersOf(news, answer, synced.known.bundles);
   return news.map((each) => ({ ...each, requesters: names.get(each.id) ?? [] }));
 }

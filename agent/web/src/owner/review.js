@@ -49,11 +49,14 @@ export async function trusted(synced) {
   const found = new TrustStore(new Map(chosen.map((key) => [key.id, key])), synced.known.bundles, answer.cell);
   const agreed = new Map(answer.bundles.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
   const heard = new Map(answer.heard.map(utf8).map((bytes) => [claimedRoot(bytes), bytes]));
-  for (const root of found.roots.keys())
-    await found.acceptShown(agreed.get(root), heard.get(root), answer.agreed_in?.[root]);
-  await rememberBundles(synced.device.id, found.newest);
   const shown = await Promise.all(answer.roots.map(parseTrustKey));
-  return { store: found, unconfirmed: shown.filter((root) => !found.roots.has(root.id)), shown, heard };
+  // A forger of Ed25519 can give a root another second key, and its id stays. So pairs are compared, not ids.
+  const unconfirmed = shown.filter((root) => found.roots.get(root.id)?.text !== root.text);
+  for (const root of found.roots.keys())
+    if (!unconfirmed.some((other) => other.id === root))
+      await found.acceptShown(agreed.get(root), heard.get(root), answer.agreed_in?.[root]);
+  await rememberBundles(synced.device.id, found.newest);
+  return { store: found, unconfirmed, shown, heard };
 }
 
 /**

@@ -13,14 +13,18 @@ import { syncDevice } from "./sync.js";
 /** @import { TrustStore } from "../wire/trust.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /**
- * One signed statement for all of them.
+ * One signed statement for all of them. Throws OpenError if this owner chose one with another second key.
  *
  * @param {string[]} texts
  * @param {Unlocked} keys
  */
 export async function addTrustRoots(texts, keys) {
   const synced = await syncDevice();
-  const chosen = (await Promise.all(texts.map((text) => parseTrustKey(text.trim())))).map((key) => key.text);
+  const known = await Promise.all(synced.known.roots.map(parseTrustKey));
+  const wanted = await Promise.all(texts.map((text) => parseTrustKey(text.trim())));
+  if (wanted.some((key) => known.some((each) => each.id === key.id && each.text !== key.text)))
+    throw new OpenError("error.other-pair");
+  const chosen = wanted.map((key) => key.text);
   const shown = (await ask("trust")).roots;
   const added = chosen.filter((key) => !shown.includes(key));
   if (added.length > 0) await signAndSubmit("trust-change", synced.device, { roots_added: added }, keys.approval);
