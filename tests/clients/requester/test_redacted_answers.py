@@ -23,7 +23,7 @@ from agent.clients.requester.opened_disclosure import OpenedDisclosure
 from agent.clients.requester.verification import examine
 from agent.core.media import Gop
 from agent.core.vault.age.header import split
-from agent.core.vault.redactions import Redaction
+from agent.core.vault.redactions import WHOLE, Place, Redaction, RedactionKind
 from agent.core.vault.segment import Context
 from agent.errors import OpenError
 from agent.wire import strictjson
@@ -335,6 +335,16 @@ def test_a_requester_can_prove_that_no_pixel_outside_of_the_covers_changed_once_
         asked_of = ["requester", "compare", str(recorded), str(tmp_path / "other.mp4"), str(covers), "--json"]
         assert run(doorward, asked_of) == 1
         assert json.loads(capsys.readouterr().out)["changed"] > 0
+    # The recorded film twice, or covers that leave nothing to compare, prove nothing.
+    everywhere = Place(at_ms=0, left=0, top=0, width=WHOLE, height=WHOLE)
+    whole = Redaction(kind=RedactionKind.AREA, from_ms=0, until_ms=2000, places=(everywhere,))
+    (tmp_path / "black.mp4").write_bytes(cover_film(films(house)[0].content, [whole], 2000, exact=True))
+    (tmp_path / "whole.json").write_bytes(b"[%b]" % strictjson.encode(whole))
+    for covered, listed in ((recorded, covers), (tmp_path / "black.mp4", tmp_path / "whole.json")):
+        assert run(doorward, ["requester", "compare", str(recorded), str(covered), str(listed)]) not in (0, 1)
+    said = capsys.readouterr().err
+    assert "not covered where its list of redactions says so" in said
+    assert "hide all pictures, so nothing can be compared" in said
     # A list that is damaged, or that of a sound.
     for text in ("[]x", "[]", '[{"from_ms":0,"kind":"voice","until_ms":9}]'):
         covers.write_text(text)

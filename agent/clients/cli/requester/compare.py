@@ -32,7 +32,9 @@ def compare(recorded: Path, covered: Path, redactions: Path, as_json: bool) -> i
     redactions-NNN.json in the bundle of the covered one.  Each value of brightness and colour is compared in each
     picture, also at the rim of a cover.
 
-    Exit status 1 if any differs.  A film that its owner made exact has none.  Others were encoded again.
+    Exit status 1 if any differs.  Then a film that its owner called exact is not.  Others were encoded again.
+
+    This compares two files.  Verify the answers that they come from:  record_sha256 of both is then the same.
     """
     listed = read_redactions(files.read(redactions, _MOST_LIST_BYTES))
     covers = [each for each in listed if each.places]
@@ -40,7 +42,11 @@ def compare(recorded: Path, covered: Path, redactions: Path, as_json: bool) -> i
         raise FormatError(f"{redactions} lists no cover of a film.", remedy="Choose the list of the covered film.")
     films = files.read(recorded, _MOST_FILM_BYTES), files.read(covered, _MOST_FILM_BYTES)
     with ConfinedMedia() as media:
+        # Two equal films, or one film twice, differ nowhere. So the second has to be the covered one.
+        media.check_redacted("segment", films[1], covers)
         pictures, values, changed, greatest = media.compare(*films, covers)
+    if not values:
+        raise FormatError("The covers hide all pictures, so nothing can be compared.")
     if as_json:
         emit_json({"pictures": pictures, "outside": values, "changed": changed, "greatest": greatest})
     elif changed:
