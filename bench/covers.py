@@ -101,7 +101,7 @@ def at_command_line(captured: bytes, *, exact: bool = False) -> Made:
     begun = time.perf_counter()
     made = cover_film(captured, COVERS, LENGTH_S * 1000, exact=exact)
     if exact:
-        require_exact(captured, made, COVERS, LENGTH_S * 1000)
+        require_exact(captured, made, COVERS)
     checking = time.perf_counter()
     require_covered(made, COVERS, exact=exact)
     return made, checking - begun, time.perf_counter() - checking

@@ -121,7 +121,7 @@ def _redact(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
         return {"made": mute_sound(matter, redactions, length_ms)}
     made = cover_film(matter, redactions, length_ms, exact=bool(job["exact"]))
     if job["exact"]:
-        require_exact(matter, made, redactions, length_ms)
+        require_exact(matter, made, redactions)
     return {"made": made}
 
 

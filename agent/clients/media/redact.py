@@ -135,9 +135,13 @@ def require_covered(media: bytes, redactions: Sequence[Redaction], *, exact: boo
                     )
 
 
-def require_exact(captured: bytes, made: bytes, redactions: Sequence[Redaction], length_ms: int) -> None:
-    """Raises `FormatError` unless a covered film equals the captured one outside of its covers, value by value."""
-    found = compare_films(captured, made, _lasting(redactions, length_ms))
+def require_exact(captured: bytes, made: bytes, redactions: Sequence[Redaction]) -> None:
+    """Raises `FormatError` unless a covered film equals the captured one outside of its covers, value by value.
+
+    The covers are those of the list, which a requester compares by. A film of altered software can go on after the
+    length in its record. It is covered to its last picture, and the list cannot say so: then it cannot be exact.
+    """
+    found = compare_films(captured, made, redactions)
     if found.changed:
         raise FormatError("Outside of its covers the new film differs from the recorded one.")
 

@@ -404,7 +404,7 @@ def test_the_confined_process_makes_and_checks_the_same() -> None:
             media.check_redacted("sound", sound, [VOICE])
         for content in ("segment", "sound"):
             with pytest.raises(FormatError):
-                media.redact(content, b"no film", [FACE], 3000)
+                media.redact(content, b"no film", [FACE])
 
 
 # -- exact films: nothing outside of the covers changes ----------------------------------------------------------------
@@ -501,17 +501,27 @@ def test_a_comparison_counts_each_value_outside_of_the_covers_and_none_inside() 
     hidden = FilmComparison(FRAMES, sum(int(outside(number).sum()) for number in range(FRAMES)), 0, 0)
     captured = film_of(plain)
     assert compare_films(captured, film_of(changed), [FACE]) == hidden
-    require_exact(captured, film_of(changed), [FACE], FRAMES * 100)
+    require_exact(captured, film_of(changed), [FACE])
     changed[10][top - 1, left] = 107
     changed[10][bottom, right - 1] = 98
     changed[0][HEIGHT + 3, 5] = 99
     assert compare_films(captured, film_of(changed), [FACE]) == replace_counts(hidden, 3, 7)
     with pytest.raises(FormatError, match="differs from the recorded one"):
-        require_exact(captured, film_of(changed), [FACE], FRAMES * 100)
+        require_exact(captured, film_of(changed), [FACE])
 
 
 def replace_counts(found: FilmComparison, changed: int, greatest: int) -> FilmComparison:
     return dataclasses.replace(found, changed=changed, greatest=greatest)
+
+
+def test_a_film_that_goes_on_after_its_recorded_length_cannot_be_exact() -> None:
+    """Its cover lasts to the last picture, and the list ends with the record. A requester would find a difference."""
+    captured, until_ms = film_of(scene(5)), FRAMES * 100 - 1000
+    cover = replace(FACE, until_ms=until_ms, places=FACE.places[:1])
+    with ConfinedMedia() as media:
+        with pytest.raises(FormatError, match="differs from the recorded one"):
+            media.redact("segment", captured, [cover], until_ms, exact=True)
+        media.check_redacted("segment", media.redact("segment", captured, [cover], until_ms), [cover])
 
 
 def test_films_of_other_pictures_or_times_are_not_compared() -> None:
