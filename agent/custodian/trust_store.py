@@ -129,6 +129,8 @@ class TrustManager(ThreadOwned):
             self._journal.put(_ROOT + root.id, text.encode())
         for text in change.roots_removed:
             root = parse_trust_key(text)
+            if store.roots.get(root.id) != root:
+                continue  # owners' clients remove the line, and would still show the root of which it has only the id
             store = store.without_root(root.id)
             self._journal.remove(_ROOT + root.id)
             self._journal.remove(_BUNDLE + root.id)

@@ -86,7 +86,7 @@ class RootView:
     own_key: RootKey | None
     can_propose: bool
     sets_left: int | None
-    """How many more sets of keys the root can have, if these are few."""
+    """How many more sets of keys the root can have and still publish its list, if these are few."""
     one_key_in_token: bool
     """True if the root has one key, in the token, which is deleted when a proposal comes into force."""
     proposals: tuple[dict[str, Any], ...]
@@ -120,6 +120,7 @@ def root_view(request: DeskRequest) -> RootView:
     stamped_s = root_publisher.stamped_until_s(organisation) if newest is not None else 0
     ends = _day(root_file.expires_s) if root_file is not None else None
     left = shared_root.root_files_left(organisation)
+    sets_left = min(left, root_publisher.root_files_with_room(organisation))
     fault = Publication.objects.filter(organisation=organisation, broker=root_publisher.NO_BROKER).first()
     now = timezone.now()
     return RootView(
@@ -131,7 +132,7 @@ def root_view(request: DeskRequest) -> RootView:
         keys=rows,
         own_key=shared_root.active_key(organisation, request.user),
         can_propose=len(rows) >= shared_root.LEAST_SIGNERS and not drafts and left > 0,
-        sets_left=left if left <= _FEW_SETS else None,
+        sets_left=sets_left if sets_left <= _FEW_SETS else None,
         one_key_in_token=newest is None and shared_root.has_token_key(organisation),
         proposals=tuple(_root_proposal(request, each) for each in drafts),
         again=signing_view(request, current) if lacks and current is not None and current.payload else None,

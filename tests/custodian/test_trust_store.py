@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -84,6 +85,14 @@ def test_a_root_its_bundle_and_those_of_whom_the_owner_was_told_are_in_the_journ
     assert [(each["kind"], each.get("version")) for each in door.entries()][-3:] == [
         ("trust-changed", None), ("trust-changed", 1), ("trust-changed", None),
     ]  # fmt: skip
+
+
+def test_a_line_with_the_id_of_a_chosen_root_and_another_second_key_removes_nothing(door: Door) -> None:
+    choose(door, roots_added=(KEY.text,))
+    trust(door).accept(signed(bundle(1), ROOT))
+    choose(door, roots_removed=(replace(KEY, mldsa_sha256=OTHER.mldsa_sha256).text,))
+    assert trust(door).roots() == [KEY.text]
+    assert trust(door).store.bundles[KEY.id].version == 1
 
 
 def test_a_newer_bundle_is_recorded_by_the_hash_of_its_envelope_and_who_comes_back_is_new_again(door: Door) -> None:

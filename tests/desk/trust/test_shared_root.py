@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import deque
@@ -384,6 +385,23 @@ def test_the_last_sets_of_keys_are_announced_and_no_set_is_proposed_that_no_pack
     root.sign(root.list(), *root.people[1:])
     root_publisher.publish_due(Brokers().open, NOW_S)
     root.trust.accept(shared_root.files_of(root.organisation).package(), NOW_S)
+
+
+def test_the_page_announces_the_last_sets_of_keys_for_which_a_broker_has_room(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each set of keys takes 10 kB of the 120 KiB of a broker. A root without room cannot publish a revocation."""
+    root.found()
+    root.sign(root.list(), *root.people[:2])
+    root_publisher.publish_due(Brokers().open, NOW_S)
+    page = root.agency.client(Role.ADMIN).get("/trust").content.decode()
+    assert "more set" not in page
+    package = shared_root.files_of(root.organisation).package()
+    (root_file,) = json.loads(package)["roots"]
+    for room, said in ((2.5, "2 more sets of keys"), (1, "1 more set of keys"), (-3, "0 more sets of keys")):
+        limit = len(package) + int(room * len(root_file))
+        monkeypatch.setattr(root_publisher, "PUBLISHED_LIMIT_BYTES", limit)
+        assert said in root.agency.client(Role.ADMIN).get("/trust").content.decode()
 
 
 def test_files_that_the_command_adds_to_the_folder_keep_the_desk_from_nothing(root: Root, tmp_path: Path) -> None:
