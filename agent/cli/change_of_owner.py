@@ -334,7 +334,7 @@ def _remove_everything(folder: StateFolder, config: Path) -> list[str]:
             with PrivilegedFolder(path) as role:
                 _overwrite_plain(role)
                 left += role.clear(overwrite=False)
-    # Root's copy of whose statements count: the next owner's are others (`agent.updater.pinned_owners`).
+    # Root believes the owners of this list (`agent.updater.pinned_owners`), and the next owner is another.
     if folder.divided and folder.update.is_dir():
         with PrivilegedFolder(folder.update) as update:
             update.remove("owners.json", overwrite=True)

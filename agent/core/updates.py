@@ -165,7 +165,7 @@ class UpdateWish(Message, frozen=True):
 
 
 class PinnedOwners(Message, frozen=True):
-    """`owners.json`, root's: the owners whose statements root believes.
+    """`owners.json`, root's: the owners that root believes.
 
     `newest` is the SHA-256 of the payload of the list with the number `epoch`. It fixes every list before, too, because
     each list has the hash of the one before.

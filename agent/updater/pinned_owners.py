@@ -1,4 +1,4 @@
-"""The owners whose statements root believes: pinned at the first sight, and followed from there by their signatures.
+"""The owners that root believes: pinned at the first sight, and followed from there by their signatures.
 
 The custodian shows root all lists of owners, from the first on. Root keeps the hash of the newest that it has seen. A
 later list counts only if an owner of the list before signed it (`wire.statements.open_chain`). So a custodian that is

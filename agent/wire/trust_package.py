@@ -210,7 +210,8 @@ def split_package(data: bytes) -> list[bytes]:
     if len(data) > PUBLISHED_LIMIT_BYTES:
         raise FormatError(
             f"This trust package has {len(data)} bytes, {PUBLISHED_LIMIT_BYTES} can be published.",
-            remedy="Let this broker serve fewer cells, list fewer requesters, or share them among several roots.",
+            remedy="Let this broker serve fewer cells, list fewer requesters, or share them among several roots. "
+            "If the root has had many sets of keys, found a new root.",
         )
     return _split(data, MAX_CHUNK_BYTES)
 

@@ -215,11 +215,12 @@ def root_files_with_room(organisation: Organisation) -> int:
     if not files.is_file(folder.folder / "package.json"):
         return MAX_ROOT_FILES
     try:
-        largest = max(map(len, strictjson.decode(folder.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES).roots))
-        longest = max((len(folder.package_for(each)) for each in brokers_of(organisation)), default=0)
+        whole = folder.package()
+        largest = max(map(len, strictjson.decode(whole, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES).roots))
+        sizes = [len(folder.package_for(each)) for each in brokers_of(organisation)] or [len(whole)]
     except DoorwardError:
         return MAX_ROOT_FILES  # the page names the fault, and the desk makes the file again
-    return max(0, PUBLISHED_LIMIT_BYTES - longest) // largest
+    return max(0, PUBLISHED_LIMIT_BYTES - max(sizes)) // largest
 
 
 def late_brokers(organisation: Organisation, now: datetime) -> list[LateBroker]:

@@ -55,7 +55,7 @@ Picture = NDArray[np.uint8]
 
 _FORMAT: Final = "yuv420p"
 _KEPT_FORMATS: Final = frozenset({"yuv420p", "yuvj420p"})
-"""Formats of decoded pictures whose values an exact film keeps. The second has the full range of 0 to 255."""
+"""An exact film keeps the values of decoded pictures in these formats. The second has the full range of 0 to 255."""
 _BLACK: Final = (16, 128)
 """Luma and chroma below a cover."""
 _SEI: Final = 6

@@ -74,7 +74,7 @@ class MotionSettings:
 
     # When a visitor stands still.
     alive_s: float = 8.0
-    """A person who stands moves a little at least this often, a reader every six seconds; a parcel does not."""
+    """Several signs of life hold a person who stands for this long, and one for a fourth of it. A parcel gives none."""
 
     scene_age_s: float = 30.0
     """A visitor who comes so slowly that no path shows it is found by comparing with the scene this long ago."""

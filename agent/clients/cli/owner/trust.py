@@ -52,7 +52,7 @@ def trust() -> None:
 @yes_option
 @json_option
 def add_root(key: str, folder: Path, device: Path, sure: bool, as_json: bool) -> None:
-    """Trust the root KEY (ed25519:...): its requesters may ask.
+    """Trust the root KEY (ed25519:...+mldsa44:...): its requesters may ask.
 
     They may ask, never take.  Compare the key with the one that the root publishes on paper or on its site.
     """
