@@ -105,6 +105,8 @@ def test_the_way_in_and_every_step_of_the_set_up(tmp_path: Path, footage: Path, 
         looking.at(people, "ana", "setup-trust")
         press(people, "Later", then='await page.getByRole("heading", {name: "Alerts", exact: true}).waitFor();')
         looking.at(people, "ana", "setup-alerts")
+        press(people, "Later", then='await page.getByRole("heading", {name: "A second phone", exact: true}).waitFor();')
+        looking.at(people, "ana", "setup-second")
         press(people, "Done", then=STILLS)
 
 
