@@ -392,11 +392,11 @@ def test_a_session_at_the_door_goes_on_over_a_restart_of_the_doorbell_and_of_the
         with home.filming():
             people.run("ana", "await page.goto(args.url + '/live');" + PLAYS, url=house.url)
             home.relay.stop()
-            people.run("ana", 'await page.locator(".problem", {hasText: /./}).waitFor();')
+            people.run("ana", 'await page.locator(".problem:not([hidden])", {hasText: /./}).waitFor();')
             home.relay.start()
             people.run(
                 "ana",
-                """await page.locator(".problem", {hasText: /./}).waitFor({state: "hidden", timeout: 60_000}).catch(() => {});
+                """await page.locator(".problem:not([hidden])", {hasText: /./}).waitFor({state: "hidden", timeout: 60_000}).catch(() => {});
                    await page.getByText(/^Live, /).waitFor({timeout: 60_000});""",
             )
         film = tmp_path / "film.mp4"

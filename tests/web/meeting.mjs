@@ -69,7 +69,7 @@ const stories = {
     await fetch("/move", { method: "POST" });
     await trust.offerBundle(utf8(given.bundle), cell);
   },
-  /** Another owner was deceived: a root with the same id and a forger's second key takes the place of the chosen one. */
+  /** Another owner was deceived: a root with the same id and a forger's second key takes the chosen one's place. */
   rootExchanged: async () => {
     await trust.addTrustRoots([given.root], keys);
     await fetch("/move", { method: "POST" });

@@ -404,7 +404,7 @@ def test_the_confined_process_makes_and_checks_the_same() -> None:
             media.check_redacted("sound", sound, [VOICE])
         for content in ("segment", "sound"):
             with pytest.raises(FormatError):
-                media.redact(content, b"no film", [FACE])
+                media.redact(content, b"no film", [FACE], 1000)
 
 
 # -- exact films: nothing outside of the covers changes ----------------------------------------------------------------
