@@ -246,7 +246,7 @@ class Container:
     def words(self, *command: str) -> list[str]:
         return ["nsenter", "-t", str(self._pid), "-a", "--", "/usr/bin/env", "-i", *ENVIRONMENT, *command]
 
-    def run(self, *command: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:
         words = self.words(*command)
         done = subprocess.run(
             words, capture_output=True, text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL
