@@ -3,6 +3,7 @@
 `prove.py` runs every part of `PARTS`, `prove.py consent crash` these two, `prove.py list` prints the last results.
 Each part is a make target, so that it can also be run without a record. `make test` runs a share of each of them.
 Arguments of the target are in DOORWARD_PROVE_ARGS, for example "--doorbells 10000 --faults 1000" for `scale`.
+A setting such as KILLS=13 is kept with the result, so that a share never passes for the whole.
 No failure stops the other parts. Exit status 0 only if every part that ran has passed.
 """
 
@@ -55,6 +56,8 @@ WRITTEN = (
     "tests/interop/home_assistant.json",
 )  # fmt: skip
 """Files of results, which the parts write."""
+SETTINGS = ("FLEET", "KILLS", "SECONDS")
+"""Settings of the targets, on the command line or in the environment, that make a part smaller or larger."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -76,7 +79,8 @@ def run(part: str) -> Result:
     tested, started, said = commit(), time.monotonic(), ""
     # Below another make, it would print the directory as its last line, and take the names of the parts for its ARGS.
     arguments = os.environ.get("DOORWARD_PROVE_ARGS", "")
-    command = ["make", "--no-print-directory", target, f"ARGS={arguments}"]
+    settings = [f"{name}={value}" for name in SETTINGS if (value := os.environ.get(name))]
+    command = ["make", "--no-print-directory", target, *settings, f"ARGS={arguments}"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
@@ -85,7 +89,7 @@ def run(part: str) -> Result:
             if not re.match(r"make(\[\d+\])?: \*\*\*", line):  # inside make it says "make[1]"
                 said = COLOURS.sub("", line).strip(" =\n") or said
     return Result(
-        command=f'make {target} ARGS="{arguments}"' if arguments else f"make {target}",
+        command=" ".join(["make", target, *settings, *([f'ARGS="{arguments}"'] if arguments else [])]),
         commit=tested if tested == commit() else tested.removesuffix("+") + "+",
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         passed=process.returncode == 0,

@@ -59,6 +59,24 @@ def test_arguments_of_a_part_reach_its_target_and_are_kept(tmp_path: Path, monke
     )
 
 
+def test_a_smaller_share_of_a_part_is_kept_as_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Makefile").write_text("good:\n\t@echo '$(or $(KILLS),200) kills, arguments: <$(ARGS)>'\n")
+    _commit_all(tmp_path)
+    monkeypatch.setattr(prove, "ROOT", tmp_path)
+    monkeypatch.setattr(prove, "PARTS", {"one": "good"})
+    monkeypatch.delenv("KILLS", raising=False)
+    assert (prove.run("one").command, prove.run("one").said) == ("make good", "200 kills, arguments: <>")
+    monkeypatch.setenv("KILLS", "13")
+    assert (prove.run("one").command, prove.run("one").said) == ("make good KILLS=13", "13 kills, arguments: <>")
+    monkeypatch.setenv("DOORWARD_PROVE_ARGS", "--fast")
+    assert prove.run("one").command == 'make good KILLS=13 ARGS="--fast"'
+
+
+def test_each_setting_that_makes_a_part_smaller_or_larger_is_kept() -> None:
+    in_the_makefile = set(re.findall(r"\$\(or \$\(([A-Z]+)\),\d", (ROOT / "Makefile").read_text()))
+    assert in_the_makefile == set(prove.SETTINGS)
+
+
 def test_the_results_that_a_part_writes_do_not_make_the_next_part_test_other_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
