@@ -32,6 +32,7 @@ from agent.core.vault.records import EvictionRecord
 from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
 from agent.ports import Camera
+from agent.recorder import detection_setup, object_detection
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
 from agent.recorder.capture.encoding import EncodingSettings
@@ -40,6 +41,18 @@ from agent.wire.identities import private_key_from_seed
 from tests.networks import FakeNetwork, everywhere, real_eye, real_models
 
 CLIPS = ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2)
+
+
+@pytest.fixture(autouse=True)
+def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer waits until each frame has been examined, as the detector says itself, on a machine of any speed.
+
+    A film plays as fast as it can. The writer waits some seconds for a segment's labels, and the detector has a low
+    priority, so on a busy machine the film would be over first. tests/recorder/test_detection_setup.py shows the
+    priority.
+    """
+    monkeypatch.setattr(object_detection, "_FOOTAGE_WAITS_S", 3600.0)
+    monkeypatch.setattr(detection_setup, "work_behind", lambda: None)
 
 
 def a_visit() -> Camera:
