@@ -13,7 +13,7 @@ from django.conf import settings
 from django.test import override_settings
 
 from desk.config import Public
-from desk.neighbourhood import tip_relay
+from desk.neighbourhood import proof_of_work, tip_relay
 from desk.neighbourhood.models import WaitingTip
 from desk.people.roles import Role
 from desk.tips.models import Tip
@@ -22,24 +22,30 @@ from tests.desk.agencies import Agency
 from tests.desk.asking.asking_desk import vouch
 from tests.desk.asking.served_desk import DESKTOP, served_desk, sign_in
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
+BITS = 8
+"""A tip's work in these tests: 256 hashes, so that a busy machine is not at it for half a minute. A page that did no
+work would have its tip refused 255 times of 256."""
+PATIENCE_MS = 120_000
+"""For each step in the browser. Only a failure takes as long."""
 PICTURES = Path(__file__).resolve().parents[3] / "build" / "screenshots" / "desk"
 PHONE = {"width": 390, "height": 844}
 WORDS = "A white van stood at the bakery until ten."
 
 
 @pytest.fixture
-def page(agency: Agency, tmp_path: Path) -> Iterator[Any]:
+def page(agency: Agency, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Runs a script at the page of tips, in the browser of a person who is signed in at this desk."""
     require_browser()
+    monkeypatch.setattr(proof_of_work, "LEAST_BITS", BITS)
     vouch(agency)
     (tmp_path / "home").mkdir()
     PICTURES.mkdir(parents=True, exist_ok=True)
     with (
         override_settings(DESK=msgspec.structs.replace(settings.DESK, public=Public(tips=True))),
         served_desk(tmp_path) as url,
-        Browser(tmp_path / "home") as browser,
+        Browser(tmp_path / "home", timeout_ms=PATIENCE_MS) as browser,
     ):
         sign_in(browser, url, agency, Role.VIEWER)
 
