@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import itertools
 import json
 import logging
 import socket
@@ -22,10 +23,10 @@ from urllib3.util import connection
 
 from agent.core.alerts.channels import SCHEMES
 from agent.errors import ConfigurationError, NetworkError
-from agent.uplink import apprise_sender
+from agent.uplink import apprise_sender, cut_off
 from agent.uplink.apprise_sender import AppriseSender
 from tests.receivers import NtfyServer, Receiver
-from tests.slow_servers import HANGS, OK, Dripping
+from tests.slow_servers import HANGS, OK, CutsOnceSpoken, Dripping
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -171,7 +172,9 @@ def test_an_address_that_cannot_be_read_or_is_not_complete_says_so() -> None:
 @pytest.mark.parametrize("drips", [False, True], ids=["as fast as it can", "a byte at a time"])
 def test_an_answer_without_end_is_cut_off(drips: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A channel is a server of strangers. Apprise would read its answer to the end, into the uplink's memory."""
-    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 1.0)
+    if drips:  # a second passes with each look at the clock, so the server has as long as it needs to begin
+        looks = itertools.count()
+        monkeypatch.setattr(apprise_sender, "time", SimpleNamespace(monotonic=lambda: float(next(looks))))
     sent, over = [0], threading.Event()
 
     class Endless(BaseHTTPRequestHandler):
@@ -205,6 +208,29 @@ def ntfy(server: Dripping) -> str:
     return f"ntfy://127.0.0.1:{server.port}/door"
 
 
+def stall_at_once(monkeypatch: pytest.MonkeyPatch, server: Dripping) -> None:
+    """Waits half a second for the rest of an answer, and for its beginning as long as this machine needs.
+
+    The server has spoken before it is asked, so the time-out, which begins with the question, counts for the rest only.
+    """
+    connect = cut_off.CutOff.connect
+
+    def reach(bound: cut_off.CutOff, address: tuple[str, int], timeout_s: float | None = None) -> socket.socket:
+        opened = connect(bound, address, timeout_s)
+        assert server.spoken.wait(HANGS)
+        return opened
+
+    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 0.5)
+    monkeypatch.setattr(cut_off.CutOff, "connect", reach)
+
+
+def cut_once_spoken(monkeypatch: pytest.MonkeyPatch, server: Dripping) -> CutsOnceSpoken:
+    """Ends each bound once the server has spoken. Returns the bounds."""
+    cuts = CutsOnceSpoken(server.spoken)
+    monkeypatch.setattr(cut_off, "threading", SimpleNamespace(Event=threading.Event, Timer=cuts))
+    return cuts
+
+
 @pytest.mark.parametrize(
     "rest",
     [
@@ -219,29 +245,33 @@ def test_a_server_that_took_the_words_and_stalls_in_its_answer_is_not_told_again
     rest: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would ring a few hundred times: `Alerts` tries a fault for three days."""
-    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 0.5)
-    with Dripping(OK + rest, drip=b"") as server:
+    with Dripping(OK + rest, drip=b"", speaks_first=True) as server:
+        stall_at_once(monkeypatch, server)
         AppriseSender().send(ntfy(server), "t", "b")
     assert server.connections == 1
 
 
 def test_a_server_whose_answer_says_what_it_took_is_told_again_if_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 0.5)
     service("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7/#door")
     slack: Any = importlib.import_module("apprise.plugins.slack")
     for body, taken in ((b"ok", True), (b"o", False)):
-        with Dripping(OK + b"Content-Length: 100\r\n\r\n" + body, drip=b"") as server:
-            monkeypatch.setattr(slack.NotifySlack, "webhook_url", f"http://127.0.0.1:{server.port}")
+        with (
+            Dripping(OK + b"Content-Length: 100\r\n\r\n" + body, drip=b"", speaks_first=True) as server,
+            monkeypatch.context() as bounds,
+        ):
+            stall_at_once(bounds, server)
+            bounds.setattr(slack.NotifySlack, "webhook_url", f"http://127.0.0.1:{server.port}")
             with contextlib.nullcontext() if taken else pytest.raises(NetworkError, match="answered 200"):
                 AppriseSender().send("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7/#door", "t", "b")
         assert server.connections == 1
 
 
 def test_a_refusal_that_stalls_in_its_body_is_told_with_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apprise_sender, "_ANSWER_S", 3.0)
     head = b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nab"
-    with Dripping(head, drip=b"") as server, pytest.raises(NetworkError, match="it answered 503"):
-        AppriseSender().send(ntfy(server), "t", "b")
+    with Dripping(head, drip=b"", speaks_first=True) as server:
+        stall_at_once(monkeypatch, server)
+        with pytest.raises(NetworkError, match="it answered 503"):
+            AppriseSender().send(ntfy(server), "t", "b")
 
 
 @pytest.mark.parametrize(
@@ -250,12 +280,13 @@ def test_a_refusal_that_stalls_in_its_body_is_told_with_its_status(monkeypatch: 
     ids=["status", "header", "before it"],
 )
 def test_a_head_that_comes_byte_by_byte_is_cut_off(head: bytes, taken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apprise_sender, "LONGEST_S", 0.5)
     with Dripping(head) as server:
+        cuts = cut_once_spoken(monkeypatch, server)
         with contextlib.nullcontext() if taken else pytest.raises(NetworkError, match="did not take it"):
             AppriseSender().send(ntfy(server), "t", "b")
         assert server.left.wait(HANGS)
     assert server.connections == 1
+    assert cuts.limits_s == [apprise_sender._MESSAGE_S, apprise_sender.LONGEST_S]
 
 
 @pytest.mark.parametrize(
@@ -267,8 +298,8 @@ def test_a_mail_server_that_greets_byte_by_byte_is_cut_off(
     mode: str, head: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With `ssl` the greeting is a TLS record of 16 KiB."""
-    monkeypatch.setattr(apprise_sender, "_MESSAGE_S", 0.5)
     with Dripping(head, speaks_first=True) as server:
+        cuts = cut_once_spoken(monkeypatch, server)
         url = (
             f"mailto{'s' * (mode != 'insecure')}://127.0.0.1:{server.port}?from=d@a.example&to=a@a.example&mode={mode}"
         )
@@ -276,6 +307,7 @@ def test_a_mail_server_that_greets_byte_by_byte_is_cut_off(
             AppriseSender().send(url, "t", "b")
         assert server.left.wait(HANGS)
     assert server.connections == 1
+    assert cuts.limits_s == [apprise_sender._MESSAGE_S]
 
 
 def test_a_mail_server_may_check_a_mail_for_a_minute_before_it_takes_it() -> None:
@@ -289,12 +321,13 @@ def test_a_mail_server_may_check_a_mail_for_a_minute_before_it_takes_it() -> Non
 
 def test_a_message_of_many_requests_has_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Matrix server says how many rooms there are, and each takes requests."""
-    monkeypatch.setattr(apprise_sender, "_MESSAGE_S", 0.5)
     with Dripping(OK + b"X-Slow: ") as server:
+        cuts = cut_once_spoken(monkeypatch, server)
         rooms = "/".join(f"door{n}" for n in range(40))
         with pytest.raises(NetworkError, match="TimeoutError"):
             AppriseSender().send(f"nctalk://user:secret@127.0.0.1:{server.port}/{rooms}", "t", "b")
     assert server.connections == 1
+    assert cuts.limits_s == [apprise_sender._MESSAGE_S, apprise_sender.LONGEST_S]
 
 
 @pytest.mark.parametrize("error", [False, True])

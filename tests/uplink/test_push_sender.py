@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -22,10 +23,11 @@ from agent.clients.opening import HybridIdentity, open_bytes
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.webpush import padded, point_of, push_address
 from agent.errors import ConfigurationError, NetworkError
+from agent.uplink import cut_off
 from agent.uplink.push_sender import WebPushSender, _message, _over_tls
 from agent.wire.base64 import decode, encode, encode_url
 from tests.core.test_webpush import verify
-from tests.slow_servers import HANGS, Dripping
+from tests.slow_servers import HANGS, CutsOnceSpoken, Dripping
 
 ENDPOINT = "https://push.test/p/an-address-nobody-guesses"
 
@@ -243,14 +245,19 @@ def test_a_service_that_cannot_be_reached_is_told_by_the_kind_of_its_fault_and_l
     [(b"HTTP/1", False), (b"HTTP/1.1 201 Created\r\nX-Slow: ", True)],
     ids=["status", "header"],
 )
-def test_a_head_that_comes_byte_by_byte_is_cut_off_and_its_status_counts(head: bytes, taken: bool) -> None:
+def test_a_head_that_comes_byte_by_byte_is_cut_off_and_its_status_counts(
+    head: bytes, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Dripping(head) as server:
-        reach = lambda _host, _port: http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)  # noqa: E731
+        cuts = CutsOnceSpoken(server.spoken)
+        monkeypatch.setattr(cut_off, "threading", SimpleNamespace(Event=threading.Event, Timer=cuts))
+        reach = lambda _host, _port: http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)  # noqa: E731
         with nullcontext() if taken else pytest.raises(NetworkError, match="cannot be reached"):
-            WebPushSender(reach, longest_s=0.5).send(
+            WebPushSender(reach, longest_s=60.0).send(
                 address(Browser(), ec.generate_private_key(ec.SECP256R1())), "t", "b"
             )
         assert server.left.wait(HANGS)
+    assert cuts.limits_s == [60.0]
 
 
 def test_a_name_that_cannot_be_looked_up_ends_no_sender() -> None:
