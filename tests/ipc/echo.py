@@ -56,4 +56,4 @@ class Link(RpcClient):
 
 
 def client_of(path: Path, kind: SocketKind) -> Link:
-    return Link(path, ME, kind=kind, patience_s=0.0, silence_s=30.0)
+    return Link(path, ME, kind=kind, patience_s=0.0, silence_s=120.0)

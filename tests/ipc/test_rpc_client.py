@@ -27,9 +27,11 @@ from agent.ipc.protocol import (
 from agent.ipc.rpc import CONTROL_SOCKET, ROLE_SOCKET, SocketKind, success
 from agent.ipc.rpc_client import RpcClient
 from agent.ipc.rpc_server import RpcServer, role_server
-from agent.wire.control import read_frame, write_frame
+from agent.wire.control import Frame, read_frame, write_frame
 from tests.ipc.echo import ME, Echo, Said, client_of, handle
 
+PATIENCE_S = 120.0
+"""A test waits this long for another thread. Only a failure takes as long, on a machine of any speed."""
 SOCKETS = pytest.mark.parametrize("kind", [ROLE_SOCKET, CONTROL_SOCKET], ids=lambda kind: kind.name)
 
 
@@ -129,7 +131,7 @@ def test_a_client_that_is_closed_while_it_waits_for_a_server_waits_no_longer(tmp
     while client._missed_s is None:
         time.sleep(0.001)
     client.close()
-    assert unheard.wait(30)
+    assert unheard.wait(PATIENCE_S)
     asking.join()
 
 
@@ -202,12 +204,19 @@ def test_what_is_no_answer_is_an_error_of_ours_and_costs_not_the_next_request(
 @SOCKETS
 def test_a_connection_that_the_server_closed_for_its_silence_is_made_again(tmp_path: Path, kind: SocketKind) -> None:
     """An owner's client opens films for minutes between two requests, and has no patience for a device that is away."""
-    server = RpcServer(tmp_path / "s", replace(kind, idle_s=0.02), handle, ME)
+    patient, hurried = replace(kind, idle_s=None), replace(kind, idle_s=0.02)
+
+    def hurry(frame: Frame) -> Frame:
+        server._kind = hurried  # from here on: a client that has just connected may need longer for its first request
+        return handle(frame)
+
+    server = RpcServer(tmp_path / "s", patient, hurry, ME)
     server.start()
     with client_of(tmp_path / "s", kind) as link:
         assert link.ask(Echo(1)) == Said(1)
         while server.clients:
             time.sleep(0.005)
+        server._kind = patient
         assert link.ask(Echo(2)) == Said(2)
     server.stop()
 
@@ -220,7 +229,7 @@ def test_a_late_answer_is_dropped_with_its_connection(tmp_path: Path, kind: Sock
     def slow_at_first(request: Echo) -> Said:
         if not told.is_set():
             told.set()
-            late.wait(60)
+            late.wait(PATIENCE_S)
         return Said(request.number)
 
     server = RpcServer(tmp_path / "s", kind, role_server(tmp_path / "x", Echo, slow_at_first, ME)._handle, ME)
@@ -229,8 +238,10 @@ def test_a_late_answer_is_dropped_with_its_connection(tmp_path: Path, kind: Sock
     try:
         with pytest.raises(NetworkError):
             client.ask(Echo(1))
+        client._silence_s = PATIENCE_S
+        assert told.wait(PATIENCE_S)
         late.set()
-        assert client.ask(Echo(2), patience_s=10.0) == Said(2)
+        assert client.ask(Echo(2), patience_s=PATIENCE_S) == Said(2)
     finally:
         late.set()
         client.close()
@@ -251,9 +262,15 @@ def test_a_closed_client_asks_nothing(tmp_path: Path, kind: SocketKind) -> None:
 
 
 def test_a_recorder_waits_for_a_custodian_that_comes_back(tmp_path: Path) -> None:
-    client = RpcClient(tmp_path / "s", ME, patience_s=20.0)
+    client = RpcClient(tmp_path / "s", ME, patience_s=PATIENCE_S, silence_s=PATIENCE_S)
     made = role_server(tmp_path / "s", FromRecorder, answer, ME)
-    late = threading.Timer(0.5, made.start)
+
+    def come_back() -> None:
+        while client._missed_s is None:  # it has found no server
+            time.sleep(0.001)
+        made.start()
+
+    late = threading.Thread(target=come_back)
     late.start()
     try:
         assert client.ask(GetHeldSegments(2)).names == ("0", "1")
@@ -263,39 +280,47 @@ def test_a_recorder_waits_for_a_custodian_that_comes_back(tmp_path: Path) -> Non
         made.stop()
 
 
-def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(tmp_path: Path) -> None:
+def test_an_answer_that_is_late_is_never_taken_for_the_next_askers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A card that stalls for seconds keeps the custodian from one question while the writer waits to ask another."""
     late, told = threading.Event(), threading.Event()
 
     def slow(question: FromRecorder) -> RoleAnswer:
         if isinstance(question, Notify):
             told.set()
-            late.wait(60)
+            late.wait(PATIENCE_S)
             return Ack()
         return Signature(b"signed")
 
     server = role_server(tmp_path / "s", FromRecorder, slow, ME)
     client = RpcClient(tmp_path / "s", ME, patience_s=0.0, silence_s=1.0)
     unheard: list[NetworkError] = []
+    asked: list[socket.socket] = []
+    answer_on = client._answer_on
+
+    def note(connection: socket.socket) -> Frame:
+        asked.append(connection)
+        if len(asked) == 2:
+            # The next request is at the server, and its asker is about to read: at this moment the late answer comes.
+            late.set()
+        return answer_on(connection)
 
     def tell() -> None:
         try:
             client.ask(Notify("vault", "news"))
         except NetworkError as error:
             unheard.append(error)
-            # The next to ask waits for the lock: it asks at this moment, and before the answer comes.
-            late_answer.start()
 
-    late_answer = threading.Timer(0.5, late.set)
+    monkeypatch.setattr(client, "_answer_on", note)
     teller = threading.Thread(target=tell)
     server.start()
     try:
         teller.start()
-        assert told.wait(10)
+        assert told.wait(PATIENCE_S)
         for _ in range(3):
-            assert client.ask(Sign(b"record"), patience_s=10.0) == Signature(b"signed")
+            assert client.ask(Sign(b"record"), patience_s=PATIENCE_S) == Signature(b"signed")
         teller.join()
-        late_answer.join()
         assert len(unheard) == 1
     finally:
         late.set()
@@ -309,11 +334,11 @@ def test_a_client_that_is_closed_waits_for_no_answer(tmp_path: Path) -> None:
 
     def hang(_question: FromRecorder) -> RoleAnswer:
         asked.set()
-        over.wait(60)
+        over.wait(4 * PATIENCE_S)
         return Ack()
 
     server = role_server(tmp_path / "s", FromRecorder, hang, ME)
-    client = RpcClient(tmp_path / "s", ME, silence_s=60.0)
+    client = RpcClient(tmp_path / "s", ME, silence_s=2 * PATIENCE_S)
     unheard: list[NetworkError] = []
 
     def ask() -> None:
@@ -326,11 +351,11 @@ def test_a_client_that_is_closed_waits_for_no_answer(tmp_path: Path) -> None:
     server.start()
     try:
         asker.start()
-        assert asked.wait(10)
+        assert asked.wait(PATIENCE_S)
         closer.start()
-        closer.join(10)
+        closer.join(PATIENCE_S)
         assert not closer.is_alive()
-        asker.join(10)
+        asker.join(PATIENCE_S)
         assert len(unheard) == 1
     finally:
         over.set()
@@ -345,16 +370,16 @@ def test_a_client_that_is_closed_while_it_connects_asks_nothing(
     over = threading.Event()
 
     def hang(_question: FromRecorder) -> RoleAnswer:
-        over.wait(60)
+        over.wait(4 * PATIENCE_S)
         return Ack()
 
     server = role_server(tmp_path / "s", FromRecorder, hang, ME)
-    client = RpcClient(tmp_path / "s", ME, silence_s=60.0)
+    client = RpcClient(tmp_path / "s", ME, silence_s=2 * PATIENCE_S)
     closer = threading.Thread(target=client.close)
 
     def look(_connection: socket.socket) -> int:
         closer.start()  # it has said so, and waits for the connection that is being made
-        assert client._closed.wait(30)
+        assert client._closed.wait(PATIENCE_S)
         return os.getuid()
 
     server.start()
@@ -362,7 +387,7 @@ def test_a_client_that_is_closed_while_it_connects_asks_nothing(
         monkeypatch.setattr(rpc_client, "peer_uid", look)
         with pytest.raises(NetworkError):
             client.ask(Notify("vault", "news"))
-        closer.join(30)
+        closer.join(PATIENCE_S)
         assert not closer.is_alive()
     finally:
         over.set()
