@@ -5,7 +5,8 @@ A broker may retain any number of messages for a cell. Its operator's digest ser
 
 - page 0 after each connection and at each round, then the others in turn, from where it stopped before;
 - a page only while the budget has room for it: `BURST_BYTES` at a connection, and a page every `_PAGE_EVERY_S`.
-  Packages of trust roots come first and count, too;
+  Packages of trust roots come first and take of the burst. They take nothing of the page that each `_PAGE_EVERY_S` has,
+  because a root that publishes all the time would keep all requests away;
 - a page only after the messages of the one before were handed over, at most `_PER_S` a second.
 
 The service lags by seconds, and longer if it was killed. So it may lay out a message after the first look that was
@@ -75,6 +76,7 @@ class CellReading(ThreadOwned):
             "_left",
             "_position",
             "_level",
+            "_share",
             "_seen_ns",
             "_up",
         ),
@@ -106,13 +108,15 @@ class CellReading(ThreadOwned):
         """Pages of the round that a second look at page 0 interrupts. None: the page that is next begins a round."""
         self._position = 1
         self._level = float(BURST_BYTES)
+        self._share = 0.0
+        """Room of at most one page that only pages take."""
         self._seen_ns: int | None = None
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._pace = MessageRateLimiter(_PER_S)
 
     def connected(self, now: BootNs) -> None:
         self._up = True
-        self._level, self._seen_ns = float(BURST_BYTES), now
+        self._level, self._share, self._seen_ns = float(BURST_BYTES), 0.0, now
         self._follow_ns = now + _FOLLOW_NS
         self._begin(now)
 
@@ -145,9 +149,13 @@ class CellReading(ThreadOwned):
             self._begin(now)
 
     def spent(self, size_bytes: int, now: BootNs) -> None:
-        """Something else that the broker retains was read."""
+        """Something that is no page was read: a chunk of a trust root."""
         self._refill(now)
         self._level = max(0.0, self._level - size_bytes)
+
+    def _spent_on_page(self, size_bytes: int, now: BootNs) -> None:
+        self.spent(size_bytes, now)
+        self._share = max(0.0, self._share - size_bytes)
 
     def subscribed(self, topic_filter: str, now: BootNs) -> None:
         if topic_filter == self._asked:
@@ -163,7 +171,7 @@ class CellReading(ThreadOwned):
         """Returns True if the message is the page that was asked for, or a newer page 0."""
         if topic != self._asked:
             return topic == self._followed and self._take_newer(topic, payload, now)
-        self.spent(len(topic) + len(payload), now)
+        self._spent_on_page(len(topic) + len(payload), now)
         if self._page == 0 and now < self._follow_ns and self._level >= _PAGE_BYTES:
             self._asked, self._followed = None, topic
         else:
@@ -197,7 +205,7 @@ class CellReading(ThreadOwned):
                 return None
             self._pace.taken()
             return self._waiting.popleft()
-        if self._due_ns is not None and now >= self._due_ns and self._level >= self._needed:
+        if self._due_ns is not None and now >= self._due_ns and self._missing <= 0:
             self._ask(now)
         return None
 
@@ -209,13 +217,15 @@ class CellReading(ThreadOwned):
             return BootNs(self._absent_ns)
         if self._due_ns is None:
             return None
-        missing = max(0.0, self._needed - self._level)
+        missing = max(0.0, self._missing)
         return BootNs(max(self._due_ns, now + int(missing / _PAGE_BYTES * _PAGE_EVERY_S * NS_PER_S)))
 
     @property
-    def _needed(self) -> int:
-        """The room that the next page needs: also for a newer page 0, while one may come."""
-        return _PAGE_BYTES if self._followed is None else 2 * _PAGE_BYTES
+    def _missing(self) -> float:
+        """The bytes of room that the next page lacks: also for a newer page 0, while one may come."""
+        if self._followed is not None:
+            return 2 * _PAGE_BYTES - self._level
+        return _PAGE_BYTES - max(self._level, self._share)
 
     def _begin(self, now: BootNs) -> None:
         self._drop_asked()
@@ -248,7 +258,7 @@ class CellReading(ThreadOwned):
         self._next(0, now)
 
     def _take_newer(self, topic: str, payload: bytes, now: BootNs) -> bool:
-        self.spent(len(topic) + len(payload), now)
+        self._spent_on_page(len(topic) + len(payload), now)
         if self._level < _PAGE_BYTES:
             self._drop_followed()
         with suppress(FormatError):
@@ -273,4 +283,5 @@ class CellReading(ThreadOwned):
         if self._seen_ns is not None:
             gained = (now - self._seen_ns) / NS_PER_S / _PAGE_EVERY_S * _PAGE_BYTES
             self._level = min(float(BURST_BYTES), self._level + gained)
+            self._share = min(float(_PAGE_BYTES), self._share + gained)
         self._seen_ns = now

@@ -232,6 +232,17 @@ def test_what_trust_roots_retain_comes_first_and_leaves_less_room(device: Device
     assert device.broker.wishes == [f"{CELL}/digest/0"]
 
 
+def test_a_root_that_publishes_all_the_time_does_not_keep_a_doorbell_from_its_pages(device: Device) -> None:
+    """The page of each half minute is the requests' own. Packages take only the room at the connection."""
+    device.broker.pages = digest(40, 12_000)
+    device.pass_time(605, lambda: device.reading.spent(30_000, device.now))
+    asked = len(device.broker.wishes)
+    assert asked >= 18, "one in each half minute"
+    assert device.read_bytes <= 605 / 30 * PAGE_BYTES
+    device.pass_time(60)
+    assert len(device.broker.wishes) - asked <= 3, "nothing was saved up for later"
+
+
 def test_a_line_that_breaks_again_and_again_brings_every_page_in_the_end(device: Device) -> None:
     device.broker.pages = digest(40, 12_000)
     for _ in range(60):
@@ -541,18 +552,23 @@ def test_a_page_is_asked_for_if_the_budget_has_room_for_the_largest_one(steps: S
         poorer.reading.spent(BURST_BYTES - PAGE_BYTES + missing, at(6))
         assert poorer.asks(at(6)) == []
         due_ns = poorer.reading.deadline_ns(at(6))
-        assert due_ns == at(6) + missing * 30 * SECOND // PAGE_BYTES
+        # Half a minute after the connection there is room, whatever roots have published.
+        assert due_ns == min(at(35), at(6) + missing * 30 * SECOND // PAGE_BYTES)
         assert poorer.asks(BootNs(due_ns + 1)) == [f"{CELL}/digest/0"]
 
 
 def test_the_budget_grows_by_a_page_in_half_a_minute_to_its_limit_and_never_falls_below_nothing(steps: Steps) -> None:
     steps.reading.spent(10 * BURST_BYTES, at(6))
-    assert steps.reading.deadline_ns(at(6)) == at(36)
+    assert steps.reading.deadline_ns(at(6)) == at(35)
     steps.reading.spent(0, at(21))
-    assert steps.reading.deadline_ns(at(21)) == at(36)
+    assert steps.reading.deadline_ns(at(21)) == at(35)
     steps.reading.spent(0, at(100_000))
     steps.reading.spent(BURST_BYTES - PAGE_BYTES + 1, at(100_000))
-    assert steps.asks(at(100_000)) == []
+    assert steps.asks(at(100_000)) == [f"{CELL}/digest/0"], "a page is kept for pages"
+    steps.answer(0, b"." * MAX_PAGE_BYTES, 100_000)
+    steps.reading.again(at(100_000))
+    missing = MAX_PAGE_BYTES + len(in_cell(FILTER, "digest/0"))
+    assert steps.reading.deadline_ns(at(100_000)) == at(100_000) + missing * 30 * SECOND // PAGE_BYTES
 
 
 @pytest.mark.parametrize(("heard_s", "asked"), [(8.001, []), (8, [CELL_ITSELF])])
