@@ -29,14 +29,7 @@ from agent.platform import files
 from agent.ports import Bus
 from agent.wire import envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
-from agent.wire.trust_package import (
-    MAX_ROOT_FILES,
-    PACKAGE_LIMIT_BYTES,
-    PUBLISHED_LIMIT_BYTES,
-    ROOT_ENVELOPE_LIMIT_BYTES,
-    TrustPackage,
-    TrustTimestamp,
-)
+from agent.wire.trust_package import PACKAGE_LIMIT_BYTES, ROOT_ENVELOPE_LIMIT_BYTES, TrustPackage, TrustTimestamp
 from desk.people.models import Organisation
 from desk.periodic import PeriodicThread
 from desk.trust import bundles, shared_root
@@ -207,20 +200,8 @@ def brokers_of(organisation: Organisation) -> tuple[BrokerAddress, ...]:
 
 
 def root_files_with_room(organisation: Organisation) -> int:
-    """Returns for how many more root files, as large as the largest now, each broker has room beside the list.
-
-    `MAX_ROOT_FILES` without a package. With two signatures of each set of keys, a broker holds about nine of them.
-    """
-    folder = shared_root.files_of(organisation)
-    if not files.is_file(folder.folder / "package.json"):
-        return MAX_ROOT_FILES
-    try:
-        whole = folder.package()
-        largest = max(map(len, strictjson.decode(whole, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES).roots))
-        sizes = [len(folder.package_for(each)) for each in brokers_of(organisation)] or [len(whole)]
-    except DoorwardError:
-        return MAX_ROOT_FILES  # the page names the fault, and the desk makes the file again
-    return max(0, PUBLISHED_LIMIT_BYTES - max(sizes)) // largest
+    """Returns for how many more root files each broker of the organisation has room beside the list."""
+    return shared_root.files_of(organisation).root_files_with_room(brokers_of(organisation))
 
 
 def late_brokers(organisation: Organisation, now: datetime) -> list[LateBroker]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from agent.clients.requester.keys import FileSigner, Signer, sign_for_root, trust_key_of
 from agent.clients.requester.trust_bundles import read_list
-from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError
 from agent.platform import files
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, BrokerAddress, BrokerDirectory, open_directory
@@ -41,6 +41,7 @@ from agent.wire.trust_keys import TrustKey, parse_trust_key
 from agent.wire.trust_package import (
     MAX_ROOT_FILES,
     PACKAGE_LIMIT_BYTES,
+    PUBLISHED_LIMIT_BYTES,
     ROOT_ENVELOPE_LIMIT_BYTES,
     RootFile,
     TrustPackage,
@@ -252,6 +253,27 @@ class RootFolder:
         directory = strictjson.decode(data, BrokerDirectory, limit_bytes=DIRECTORY_LIMIT_BYTES)
         served = [cells for each in directory.brokers if each.address == broker for cells in each.cells]
         return with_sections(package, lambda cells: any(cells.overlaps(each) for each in served)) if served else package
+
+    def root_files_with_room(self, brokers: Iterable[BrokerAddress] | None = None) -> int:
+        """Returns for how many more root files each of `brokers` has room beside the list.
+
+        Each counts as large as the largest now. `brokers`: None for those of the root's directory. Without any, the
+        whole package counts. `MAX_ROOT_FILES` without a package that can be read. With two signatures of each set of
+        keys, a broker holds about nine of them.
+        """
+        if not files.is_file(self.folder / _PACKAGE):
+            return MAX_ROOT_FILES
+        try:
+            package = self.package()
+            largest = max(map(len, strictjson.decode(package, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES).roots))
+            data = self.directory() if brokers is None else None
+            if data is not None:
+                listed = strictjson.decode(data, BrokerDirectory, limit_bytes=DIRECTORY_LIMIT_BYTES).brokers
+                brokers = [each.address for each in listed]
+            lengths = [len(self.package_for(each)) for each in brokers or ()] or [len(package)]
+        except DoorwardError:
+            return MAX_ROOT_FILES  # a change of keys must not wait until the file is whole again
+        return max(0, PUBLISHED_LIMIT_BYTES - max(lengths)) // largest
 
     def directory(self) -> bytes | None:
         """Returns the broker directory that the bundle of the newest package names, or None if it names none."""

@@ -14,6 +14,7 @@ import pytest
 
 from agent.cli.app import doorward
 from agent.cli.frame import run
+from agent.clients.requester import root_folder
 from agent.clients.requester.keys import load_key
 from agent.clients.requester.package_publisher import is_published, publish_package
 from agent.clients.requester.root_folder import RootFolder
@@ -275,6 +276,28 @@ def test_a_broker_that_is_away_is_named(world: BrokerWithClients) -> None:
     bus.start()
     with pytest.raises(NetworkError, match="has not taken the package"):
         publish_package(bus, root, b"x", 1.0)
+
+
+def test_a_change_of_keys_says_for_how_many_more_a_broker_has_room_before_anyone_signs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    association = Association(tmp_path, capsys)
+    words = ["--folder", str(association.root)]
+    keys = [*words, *association.keys(*association.people)]
+    association.sign(association.type("trust-root", "found", *keys)["to_sign"], *association.people[:2])
+    association.list(1)
+    association.type("trust-root", "stamp", *words, "--timestamp-key", str(association.online))
+    package = RootFolder(association.root).package()
+    (root_file,) = json.loads(package)["roots"]
+    for room, said in ((4, ""), (3, "room for 3 more sets"), (1, "room for 1 more"), (0.9, "WARNING"), (-3, "WARNING")):
+        monkeypatch.setattr(root_folder, "PUBLISHED_LIMIT_BYTES", len(package) + int(room * len(root_file)))
+        assert association.type("trust-root", "rotate", *keys)["sets_left"] == max(0, int(room))
+        assert run(doorward, ["requester", "trust-root", "rotate", *keys]) == 0
+        err = capsys.readouterr().err
+        assert said in err
+        assert bool(err) == bool(said)
+    (association.root / "package.json").write_text("{}")
+    assert association.type("trust-root", "rotate", *keys)["sets_left"] == 16, "a stolen key must go in any case"
 
 
 def test_commands_say_what_comes_next_and_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from django.test import override_settings
 from django.utils import translation
 
 from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.requester import root_folder
 from agent.clients.requester.keys import FileSigner, load_key, make_trust_key
 from agent.clients.requester.root_folder import RootFolder
 from agent.clients.requester.root_news import JoinedChunks
@@ -400,7 +401,7 @@ def test_the_page_announces_the_last_sets_of_keys_for_which_a_broker_has_room(
     (root_file,) = json.loads(package)["roots"]
     for room, said in ((2.5, "2 more sets of keys"), (1, "1 more set of keys"), (-3, "0 more sets of keys")):
         limit = len(package) + int(room * len(root_file))
-        monkeypatch.setattr(root_publisher, "PUBLISHED_LIMIT_BYTES", limit)
+        monkeypatch.setattr(root_folder, "PUBLISHED_LIMIT_BYTES", limit)
         assert said in root.agency.client(Role.ADMIN).get("/trust").content.decode()
 
 

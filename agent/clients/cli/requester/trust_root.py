@@ -24,6 +24,8 @@ __all__ = ["trust_root"]
 
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 _DAY_S: Final = 86_400
+_FEW_SETS: Final = 3
+"""For this many sets of keys or fewer, it is said how many still fit."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -100,12 +102,16 @@ def rotate(
 ) -> None:
     """Write the next root file, with all keys that are valid from then on.
 
-    The threshold of the old keys and the threshold of the new ones sign it.
+    The threshold of the old keys and the threshold of the new ones sign it.  Every set of keys stays in the package, so
+    the room on a broker runs out: this says so before anyone signs.
     """
-    made = RootFolder(folder).rotate(_root_file(keys, threshold, timestamp_keys, days))
+    root = RootFolder(folder)
+    sets_left = root.root_files_with_room()
+    made = root.rotate(_root_file(keys, threshold, timestamp_keys, days))
     if as_json:
-        emit_json({"to_sign": made})
+        emit_json({"to_sign": made, "sets_left": sets_left})
         return
+    _say_room(sets_left)
     _say_who_signs(made, threshold)
     click.echo("So must the threshold of the keys before.")
 
@@ -223,6 +229,23 @@ def _root_file(keys: tuple[str, ...], threshold: int, timestamp_keys: tuple[str,
         )  # fmt: skip
     except FormatError as error:
         raise ConfigurationError(error.message, remedy=error.remedy or "Give the keys of keygen --root.") from error
+
+
+def _say_room(sets_left: int) -> None:
+    """Says for how many more sets of keys a broker has room, this one included."""
+    if sets_left == 0:
+        click.echo(
+            "WARNING: with this set of keys, no broker has room for the package, even with all slots of the broker.  "
+            "The root could then publish nothing, no revocation either.  Sign a shorter list first, or found a new "
+            "root.",
+            err=True,
+        )
+    elif sets_left <= _FEW_SETS:
+        click.echo(
+            f"A broker has room for {sets_left} more sets of keys beside this list, with this one and if it gives the "
+            "root all its slots.",
+            err=True,
+        )
 
 
 def _say_who_signs(made: Path, threshold: int) -> None:
