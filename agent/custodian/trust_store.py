@@ -55,6 +55,7 @@ from agent.wire.trust_keys import parse_trust_key
 __all__ = ["MOST_CHANGES_KEPT", "TrustManager"]
 
 _ROOT, _BUNDLE, _NEWEST, _ANNOUNCED = "trust.root.", "trust.bundle.", "trust.newest.", "trust.announced."
+"""The newest versions stay when a root goes. Their names end with the root's text, those of the others with its id."""
 _HEARD, _RIGHTS = "trust.heard.", "trust.rights."
 """The newest package that waits for an owner, and what the packages that were heard have left of the agreed bundle."""
 _CELL: Final = "trust.cell."
@@ -184,8 +185,9 @@ class TrustManager(ThreadOwned):
         if opened.parts is None:
             raise RequestError("Only packages of a root are taken from the network.")
         with self._decisions.one():
-            if store.cell != self._cell:
-                # `opened` has the requesters of the old cell. An agreement in the new one would hold for others.
+            if store.cell != self._cell or self._is_another_root(store, opened.bundle.root):
+                # `opened` has the requesters of the old cell, and an agreement in the new one would hold for others. Or
+                # it is by a false pair with the id of the root that is chosen now.
                 return False
             if not opened.lacks:
                 return self._hear_whole(opened, package)
@@ -195,18 +197,23 @@ class TrustManager(ThreadOwned):
             self._notify("trust silent", _SILENT, f"silent {opened.bundle.root} {opened.sha256}")
         raise _lacking()
 
+    def _is_another_root(self, before: TrustStore, root: str) -> bool:
+        """Returns True if the root with that id was exchanged for another pair since `before`."""
+        return root in self.store.roots and self.store.roots[root] != before.roots.get(root)
+
     def _goes_unnoticed(self, opened: OpenedBundle) -> bool:
         """Returns True if `on_time` would never tell that such packages are refused, because no timestamp ends. Raises
         `RequestError` if a newer one was seen."""
         root = opened.bundle.root
-        if root not in self.store.roots or (root in self.store.bundles and self.store.newest[root].ends_s > 0):
+        seen = self.store.seen(root)
+        if root not in self.store.roots or (root in self.store.bundles and seen is not None and seen.ends_s > 0):
             return False
         self.store.require_newest(opened)
         return True
 
     def _hear_whole(self, opened: OpenedBundle, package: bytes) -> bool:
         root, before = opened.bundle.root, self.store.bundles.get(opened.bundle.root)
-        is_here = before is not None and opened.seen == self.store.newest.get(root) and root not in self._moved
+        is_here = before is not None and opened.seen == self.store.seen(root) and root not in self._moved
         if is_here or root not in self.store.roots:
             return True
         self.store.require_newest(opened)
@@ -227,7 +234,7 @@ class TrustManager(ThreadOwned):
     def _may_write(self, opened: OpenedBundle) -> bool:
         """Returns True for a new bundle or root file, and for a new timestamp alone at most once in ten minutes."""
         root, now_ns, seen = opened.bundle.root, self._clock.now().boot_ns, opened.seen
-        newest = self.store.newest.get(root) if root in self.store.bundles else None
+        newest = self.store.seen(root) if root in self.store.bundles else None
         is_renewal = newest is not None and replace(newest, timestamp=seen.timestamp, ends_s=seen.ends_s) == seen
         if is_renewal and now_ns - self._renewed_ns.get(root, -_RENEWAL_NS) < _RENEWAL_NS:
             return False
@@ -262,7 +269,7 @@ class TrustManager(ThreadOwned):
         seen = opened.seen
         text = f"{seen.version} {seen.sha256} {seen.root_version} {seen.timestamp} {seen.ends_s} "
         text += seen.root_sha256 or _NO_ROOT_FILE
-        self._journal.put(_NEWEST + opened.bundle.root, text.encode())
+        self._journal.put(_NEWEST + self.store.roots[opened.bundle.root].text, text.encode())
 
     def _note_rights(self, opened: OpenedBundle, before: TrustBundle | None, left: TrustBundle) -> None:
         """Records that rights are gone, and tells the owner."""
@@ -309,10 +316,11 @@ class TrustManager(ThreadOwned):
         """Tells the owner of a root whose newest package has ended: newer ones may be held back."""
         at_s = trusted_seconds(self._clock.now())
         with self.lock:
+            newest = {root: self.store.seen(root) for root in self.store.bundles}
             ended = {
                 f"silent {root} {seen.ends_s}"
-                for root, seen in self.store.newest.items()
-                if at_s is not None and 0 < seen.ends_s < at_s and root in self.store.bundles
+                for root, seen in newest.items()
+                if at_s is not None and seen is not None and 0 < seen.ends_s < at_s
             }
             new, self._told = ended - self._told, frozenset(ended)
         for once in sorted(new):
@@ -419,7 +427,7 @@ class TrustManager(ThreadOwned):
             return self._load_locked()
 
     def _load_locked(self) -> TrustStore:
-        newest = {root: _seen(text) for root, text in self._journal.named(_NEWEST).items()}
+        newest = {pair: _seen(text) for pair, text in self._journal.named(_NEWEST).items()}
         store = TrustStore(newest=newest, cell=self._cell)
         self._moved = frozenset()
         for text in self._journal.named(_ROOT).values():

@@ -2,7 +2,8 @@
 
 - A new device starts with an empty list of roots, so it trusts no requester.
 - For each root the newest version counts permanently. An older one, or another one of the same version, is refused,
-  even after the root was removed and added again. An old copy therefore cannot undo a revocation.
+  even after the root was removed and added again. An old copy therefore cannot undo a revocation. The memory is of the
+  root's pair, not of its id: a forger of Ed25519 can have the id, and would lock the root out with a high version.
 - Name, kind and regions of a requester come only from the bundle.
 - One key belongs to one requester of one root. A key in two bundles resolves only under the root that the message
   names.
@@ -307,7 +308,8 @@ class OpenedBundle:
 
 @dataclass(frozen=True, slots=True)
 class TrustStore:
-    """The owner's roots, the newest bundle of each, and the newest version ever seen of each, by the root's key id.
+    """The owner's roots and the newest bundle of each, by the root's key id, and the newest version that was ever seen
+    of each pair, by its text.
 
     A value in memory. The disk holds the roots, the newest versions and the signed envelopes. At start the store is
     rebuilt through `accept`, so that stored bundles are verified again.
@@ -327,6 +329,11 @@ class TrustStore:
             for holder in _holders_in(root_id, bundle):
                 holders[holder.requester.key.id] = (*holders.get(holder.requester.key.id, ()), holder)
         object.__setattr__(self, "_holders", holders)
+
+    def seen(self, root_id: str) -> SeenVersion | None:
+        """Returns the newest that was ever seen of the chosen root with this id, None if there was nothing."""
+        root = self.roots.get(root_id)
+        return self.newest.get(root.text) if root is not None else None
 
     def with_root(self, root: TrustKey) -> TrustStore:
         """Raises `RequestError` if the root was chosen with another second key: a forger of the first one would make
@@ -358,8 +365,10 @@ class TrustStore:
         return self.with_bundle(opened.bundle, opened.seen), diff(self.bundles.get(opened.bundle.root), opened.bundle)
 
     def with_bundle(self, bundle: TrustBundle, seen: SeenVersion) -> TrustStore:
-        """Returns the store with a bundle that `open` verified, or with less than that."""
-        return replace(self, bundles={**self.bundles, bundle.root: bundle}, newest={**self.newest, bundle.root: seen})
+        """Returns the store with a bundle that `open` verified below the root that is chosen, or with less than
+        that."""
+        newest = {**self.newest, self.roots[bundle.root].text: seen}
+        return replace(self, bundles={**self.bundles, bundle.root: bundle}, newest=newest)
 
     def open(self, data: bytes) -> OpenedBundle:
         """Verifies an envelope or a package below the owner's roots. Raises as `accept` does, and looks at no
@@ -379,7 +388,7 @@ class TrustStore:
     def require_newest(self, opened: OpenedBundle) -> None:
         """Raises `RequestError` if the root has published something newer, as far as this store has seen, or if the
         newest root file that it has seen is another one here."""
-        newest, this = self.newest.get(opened.bundle.root), opened.seen
+        newest, this = self.seen(opened.bundle.root), opened.seen
         if newest is None:
             return
         is_same = (this.version, this.sha256) == (newest.version, newest.sha256)

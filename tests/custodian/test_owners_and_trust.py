@@ -375,7 +375,7 @@ def test_the_owners_changes_of_the_roots_are_kept_as_signed_across_restarts_and_
 
 
 def test_damaged_trust_records_are_named_at_start(door: Door) -> None:
-    door.journal.put(f"trust.newest.{samples.ROOT_KEY.id}", b"x y")
+    door.journal.put(f"trust.newest.{samples.ROOT_KEY.text}", b"x y")
     with pytest.raises(StorageError, match="trust records are damaged"):
         door.start()
 

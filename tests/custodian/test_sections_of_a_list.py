@@ -104,7 +104,7 @@ def test_a_doorbell_counts_the_requesters_of_its_cell_and_keeps_no_section_of_an
 def test_a_package_with_only_the_sections_of_its_brokers_cells_is_as_good_as_all(door: Door) -> None:
     sections = (SOUTHERN, BORDER, POLICE_HERE, NORTHERN)
     publish(door, sent(3, *sections, only=LOCAL[::-1]))
-    assert (names(door), trust(door).store.newest[ROOT].version) == (ALL_HERE, 3)
+    assert (names(door), trust(door).store.newest[samples.ROOT_KEY.text].version) == (ALL_HERE, 3)
     assert trust(door).heard() == []
     assert door.told.news == []
 
@@ -123,7 +123,7 @@ def test_a_revocation_elsewhere_tells_this_owner_nothing(door: Door) -> None:
     publish(door, sent(3, SOUTHERN, BORDER, POLICE_HERE, other, only=(BORDER, POLICE_HERE)))
     assert door.told.news == []
     assert trust(door).heard() == []
-    assert trust(door).store.newest[ROOT].version == 3
+    assert trust(door).store.newest[samples.ROOT_KEY.text].version == 3
 
 
 def test_a_new_agency_of_this_cell_waits_for_one_tap_and_one_of_another_cell_is_not_shown(door: Door) -> None:
@@ -232,7 +232,7 @@ def test_an_owner_is_told_at_once_of_a_withheld_section_if_no_end_of_a_timestamp
 def test_an_owner_is_told_that_a_file_lacks_this_place(door: Door) -> None:
     with pytest.raises(RequestError, match="lacks the requesters of the doorbell's place"):
         trust(door).accept(sent(3, SOUTHERN, *LOCAL, only=(SOUTHERN,)))
-    assert trust(door).store.newest[ROOT].version == 2
+    assert trust(door).store.newest[samples.ROOT_KEY.text].version == 2
 
 
 # -- moves -------------------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_a_doorbell_that_moved_while_it_was_off_waits_for_the_sections_of_its_pl
     door.position = IN_THE_SOUTH
     door.start()
     assert names(door) == {"local-1", "harbour-fire"}
-    newest = trust(door).store.newest[ROOT]
+    newest = trust(door).store.newest[samples.ROOT_KEY.text]
     again = package(
         bundle(2, SOUTHERN, BORDER, POLICE_HERE, NORTHERN), sections=(SOUTHERN[1], BORDER[1]), version=newest.timestamp
     )

@@ -17,11 +17,11 @@ from agent.errors import RequestError, StorageError
 from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import TrustChange
-from agent.wire.trust import SeenVersion
-from tests.custodian.test_trust_that_travels import package
+from agent.wire.trust import OpenedBundle, SeenVersion, TrustStore
+from tests.custodian.test_trust_that_travels import package, publish
 from tests.custodians import APPROVER, FIRE, NOW_S, POLICE, ROOT, Door, bundle, signed, stated
 from tests.recorder.thread_owner_check import plant
-from tests.wire import samples
+from tests.wire import package_vectors, samples
 
 KEY = samples.ROOT_KEY
 OTHER = samples.pair(private_key_from_seed(b"o" * 32))
@@ -71,7 +71,7 @@ def test_a_root_its_bundle_and_those_of_whom_the_owner_was_told_are_in_the_journ
     records = {
         f"root.{KEY.id}": KEY.text.encode(),
         f"bundle.{KEY.id}": first,
-        f"newest.{KEY.id}": f"1 {sha256(strictjson.encode(bundle(1)))} 0 0 0 -".encode(),
+        f"newest.{KEY.text}": f"1 {sha256(strictjson.encode(bundle(1)))} 0 0 0 -".encode(),
         f"announced.{KEY.id}": b"harbour-fire harbour-police",
         "signed.00000001": added,
     }
@@ -93,6 +93,52 @@ def test_a_line_with_the_id_of_a_chosen_root_and_another_second_key_removes_noth
     choose(door, roots_removed=(replace(KEY, mldsa_sha256=OTHER.mldsa_sha256).text,))
     assert trust(door).roots() == [KEY.text]
     assert trust(door).store.bundles[KEY.id].version == 1
+
+
+def test_a_list_of_a_false_pair_with_the_id_of_a_root_locks_the_root_out_no_longer_than_it_is_chosen(
+    door: Door,
+) -> None:
+    false, highest = package_vectors.FORGED, (1 << 53) - 1
+    forged = package_vectors.by_forged_pair(bundle(highest))
+    choose(door, roots_added=(false.text,))
+    trust(door).accept(forged)
+    true = package(bundle(2))
+    publish(door, true)
+    assert trust(door).bundles() == [forged], "the package of the root itself is refused"
+    choose(door, roots_removed=(false.text,))
+    choose(door, roots_added=(KEY.text,))
+    assert trust(door).heard() == [true], "it was published before, and is judged again"
+    trust(door).accept(true)
+    door.start()
+    assert trust(door).store.bundles[KEY.id].version == 2
+    newest = {name: data.split()[0] for name, data in kept(door).items() if name.startswith("newest")}
+    assert newest == {f"newest.{false.text}": b"%d" % highest, f"newest.{KEY.text}": b"2"}
+    choose(door, roots_removed=(KEY.text,))
+    choose(door, roots_added=(false.text,))
+    with pytest.raises(RequestError, match="was seen before"):
+        trust(door).accept(package_vectors.by_forged_pair(bundle(highest - 1)))
+    choose(door, roots_removed=(false.text,))
+    choose(door, roots_added=(KEY.text,))
+    with pytest.raises(RequestError, match="was seen before"):
+        trust(door).accept(package(bundle(1)))
+
+
+def test_a_package_of_a_pair_that_was_exchanged_while_it_was_verified_is_judged_again(door: Door) -> None:
+    """An owner may take a false pair out at that moment, and its package would count as one of the root."""
+    choose(door, roots_added=(KEY.text,))
+    verified = TrustStore.open
+
+    def exchanging(store: TrustStore, data: bytes) -> OpenedBundle:
+        found = verified(store, data)
+        if trust(door).roots() == [KEY.text]:
+            choose(door, roots_removed=(KEY.text,))
+            choose(door, roots_added=(package_vectors.FORGED.text,))
+        return found
+
+    with mock.patch.object(TrustStore, "open", exchanging):
+        assert not trust(door).hear(package(bundle(1)))
+    assert trust(door).heard() == []
+    assert not [name for name in kept(door) if name.startswith("newest")]
 
 
 def test_a_newer_bundle_is_recorded_by_the_hash_of_its_envelope_and_who_comes_back_is_new_again(door: Door) -> None:
@@ -169,7 +215,7 @@ def test_a_package_that_gives_waits_beside_the_agreed_one_and_an_owners_yes_take
     assert {name: data for name, data in kept(door).items() if name.startswith(("heard", "rights", "newest"))} == {
         f"heard.{KEY.id}": wider,
         f"rights.{KEY.id}": strictjson.encode(left),
-        f"newest.{KEY.id}": f"2 {seen.sha256} 1 {seen.timestamp} {seen.ends_s} {seen.root_sha256}".encode(),
+        f"newest.{KEY.text}": f"2 {seen.sha256} 1 {seen.timestamp} {seen.ends_s} {seen.root_sha256}".encode(),
     }
     assert [entry.id for entry in left.requesters] == ["harbour-police"]
     door.start()
@@ -219,7 +265,7 @@ def test_a_renewed_timestamp_is_written_once_in_ten_minutes_and_a_new_bundle_at_
 def test_an_owner_is_told_once_of_a_root_whose_newest_package_has_ended(door: Door) -> None:
     choose(door, roots_added=(KEY.text,))
     trust(door).accept(package(bundle(1)))
-    ends_s = trust(door).store.newest[KEY.id].ends_s
+    ends_s = trust(door).store.newest[KEY.text].ends_s
     door.told.news.clear()
 
     def told_at(at_s: int) -> list[Any]:

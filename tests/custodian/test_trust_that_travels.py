@@ -172,11 +172,11 @@ def test_a_package_that_was_judged_is_judged_again_only_if_its_root_is_chosen_ag
 def test_whoever_has_the_key_of_the_timestamp_renews_it_at_most_once_in_ten_minutes(door: Door) -> None:
     for _ in range(20):
         publish(door, package(bundle(2)))
-    first = trust(door).store.newest[ROOT].timestamp
+    first = trust(door).store.newest[samples.ROOT_KEY.text].timestamp
     for after_s, renewed in ((599, 0), (1, 21)):
         door.clock.advance(after_s)
         publish(door, package(bundle(2)))
-        assert trust(door).store.newest[ROOT].timestamp == first + renewed
+        assert trust(door).store.newest[samples.ROOT_KEY.text].timestamp == first + renewed
 
 
 def test_a_lost_chunk_or_a_full_disk_only_delays_a_revocation(door: Door) -> None:
@@ -382,7 +382,7 @@ def test_an_old_journal_from_a_backup_takes_the_newest_package_and_no_older_one_
     door.start()
     assert door.state(door.ask(POLICE)) is RequestState.PENDING
     publish(door, package(bundle(1)))
-    assert trust(door).store.newest[ROOT].version == 2
+    assert trust(door).store.newest[samples.ROOT_KEY.text].version == 2
     publish(door, package(bundle(5, POLICE, revoked=True)))
     assert door.state(door.ask(POLICE)) is None
 
@@ -448,7 +448,7 @@ def test_whatever_happens_and_whenever_the_power_fails_no_right_comes_that_no_ow
         assert rights(trust(door).store) == have
         door.start()
         assert rights(trust(door).store) == have
-        assert trust(door).store.newest[ROOT].version == version
+        assert trust(door).store.newest[samples.ROOT_KEY.text].version == version
     door.close()
 
 

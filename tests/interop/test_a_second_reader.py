@@ -93,15 +93,24 @@ def test_it_judges_every_request_vector_as_it_says(path: Path) -> None:
 def test_it_judges_every_trust_package_as_it_says(group: str, before: str | None) -> None:
     vectors = stated_packages()
     root = root_pair(vectors["root"])
-    seen = None
+    memory: trust.Memory = {}
     if before is not None:
-        verdict, seen = trust.judge(vectors[before].encode(), root, None, now_s=vectors["now_s"])
+        verdict, memory = trust.judge(vectors[before].encode(), root, memory, now_s=vectors["now_s"])
         assert verdict == "accepted"
     found = {
-        name: trust.judge(each["package"].encode(), root, seen, now_s=vectors["now_s"])[0]
+        name: trust.judge(each["package"].encode(), root, memory, now_s=vectors["now_s"])[0]
         for name, each in vectors[group].items()
     }
     assert found == {name: each["verdict"] for name, each in vectors[group].items()}
+
+
+def test_it_remembers_the_newest_of_each_of_two_roots_with_one_id() -> None:
+    vectors = stated_packages()
+    memory: trust.Memory = {}
+    for each in vectors["of_one_id"]:
+        data, root = each["bundle"].encode(), root_pair(each["root"])
+        verdict, memory = trust.judge(data, root, memory, now_s=vectors["now_s"])
+        assert verdict == each["verdict"]
 
 
 def test_it_finds_who_may_ask_in_each_cell_of_a_list_with_sections() -> None:

@@ -46,6 +46,10 @@ class Seen(NamedTuple):
     """Hash of the payload of each, of which the last one has to be the same later."""
 
 
+Memory = Mapping[Pair, Seen]
+"""By the whole pair, of roots that were chosen earlier, too."""
+
+
 def root_file(value: Any) -> dict[str, Any]:
     found = fields(
         value,
@@ -73,24 +77,25 @@ def timestamp(value: Any) -> dict[str, Any]:
     return found
 
 
-def judge(data: bytes, name_key: Pair, seen: Seen | None, *, now_s: int) -> tuple[str, Seen | None]:
-    """The verdict for an owner who agrees, and what is the newest afterwards."""
+def judge(data: bytes, name_key: Pair, memory: Memory, *, now_s: int) -> tuple[str, Memory]:
+    """The verdict for an owner who agrees, and the memory afterwards."""
     try:
         this, ends_s = _opened(data, name_key)
     except UnsignedError:
-        return "unsigned", seen
+        return "unsigned", memory
     except MixedError:
-        return "mixed", seen
+        return "mixed", memory
     except RefusedError:
-        return "malformed", seen
+        return "malformed", memory
+    seen = memory.get(name_key)
     if seen is not None:
         is_older = this.bundle <= seen.bundle and (this.bundle, this.sha256) != (seen.bundle, seen.sha256)
         if is_older or (this.root_file, this.timestamp) < (seen.root_file, seen.timestamp):
-            return "older", seen
+            return "older", memory
         known = len(seen.root_files)
         if known and this.root_files[known - 1] != seen.root_files[-1]:
-            return "forked", seen
-    return ("ended", seen) if now_s > ends_s else ("accepted", this)
+            return "forked", memory
+    return ("ended", memory) if now_s > ends_s else ("accepted", {**memory, name_key: this})
 
 
 def listed(data: bytes, name_key: Pair, cell: str | None) -> tuple[str, list[str]]:

@@ -77,6 +77,19 @@ const stories = {
     came.offered = await householdRoots();
     came.typed = await outcome(() => trust.addTrustRoots([given.forged], keys));
   },
+  /** This owner was deceived, sees it, and chooses the root itself. */
+  rootAfterAFalseOne: async () => {
+    /** @type {unknown[]} */
+    const versions = [];
+    came.versions = versions;
+    for (const [root, bundle] of given.chosen) {
+      await trust.addTrustRoots([root], keys);
+      const { cell } = await trust.previewBundle(utf8(bundle));
+      await trust.offerBundle(utf8(bundle), cell);
+      versions.push((await trust.overview())[0].version);
+      await trust.removeTrustRoot(root, keys);
+    }
+  },
 };
 
 await syncNewDevice();

@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tests.custodian.test_owners_and_trust import trust
 from tests.custodians import APPROVER, DOOR, NOW_S, OWNER_IDENTITY, ROOT, Door, bundle, signed, stated
 from tests.lengths import LONG
 from tests.web.test_the_program import node
-from tests.wire import samples
+from tests.wire import package_vectors, samples
 
 pytestmark = pytest.mark.interop
 
@@ -129,7 +129,7 @@ class Moving(Doorbell):
         return 200, b""
 
 
-FORGED = replace(samples.ROOT_KEY, mldsa_sha256=samples.OWNER_ROOT.mldsa_sha256)
+FORGED = package_vectors.FORGED
 
 
 class Exchanged(Moving):
@@ -141,6 +141,14 @@ class Exchanged(Moving):
             self.door.obey(TrustChange(**stated(), roots_added=(FORGED.text,)))
             return 200, b""
         return super().answer(path, data)
+
+
+class WithoutRoots(Moving):
+    """Its owners took their only root out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.door.obey(TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
 
 
 @contextmanager
@@ -270,4 +278,16 @@ def test_the_page_compares_both_keys_of_a_root_and_not_its_id(make: Make) -> Non
         "shown": [{"key": FORGED.text, "confirmed": False, "requesters": []}],
         "offered": [],
         "typed": "error.other-pair",
+    }
+
+
+def test_on_the_page_a_false_pair_with_the_id_of_a_root_does_not_lock_the_root_out(make: Make) -> None:
+    highest = (1 << 53) - 1
+    chosen = [
+        (FORGED.text, package_vectors.by_forged_pair(bundle(highest)).decode()),
+        (samples.ROOT_KEY.text, signed(bundle(2), ROOT).decode()),
+    ]
+    assert came_of(make(WithoutRoots), called=["rootAfterAFalseOne"], chosen=chosen) == {
+        "rootAfterAFalseOne": "done",
+        "versions": [highest, 2],
     }

@@ -97,6 +97,7 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
         for group in ("first", "after_seen", "after_rotation")
         for name, row in packages[group].items()
     }
+    assert found["one_id"] == [row["verdict"] == "accepted" for row in packages["of_one_id"]]
     refused = {"mixed": "error.mixed-package", "malformed": "malformed"}
     agreed, both = ["local-1"], ["local-1", "local-3"]
     assert found["moved"] == [agreed, agreed, both, both], "those that the owner saw at both places"

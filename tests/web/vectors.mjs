@@ -99,6 +99,17 @@ for (const [group, before] of [["first"], ["after_seen", packages.seen], ["after
   }
 }
 
+found.one_id = [];
+/** @type {any} What the browser has stored. */
+let stored = {};
+for (const { root: text, bundle } of packages.of_one_id) {
+  const chosen = await parseTrustKey(text);
+  const store = new TrustStore(new Map([[chosen.id, chosen]]), stored);
+  found.one_id.push(await taken(store, utf8(bundle)));
+  await store.accept(utf8(bundle)).catch(() => {});
+  stored = JSON.parse(JSON.stringify(store.newest));
+}
+
 found.sections = {};
 for (const [name, row] of Object.entries(packages.sections)) {
   const store = new TrustStore(new Map([[rootKey.id, rootKey]]), {}, row.cell);

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from agent.wire import base64, strictjson
+from agent.wire.envelope import pae, with_signatures
 from agent.wire.identities import SIGNATURE_BYTES, public_key_of
 from agent.wire.mldsa import MLDSA_KEY_BYTES
 from agent.wire.trust import NamedSection, TrustBundle
+from agent.wire.trust_keys import sign_as_root
 from agent.wire.trust_package import RootFile, TrustPackage
 from tests.wire import samples
 
@@ -74,6 +77,9 @@ def vectors() -> dict[str, Any]:
         "after_seen": {name: _row(*each) for name, each in after_seen().items()},
         "rotated": AFTER_ROTATION.decode(),
         "after_rotation": {name: _row(*each) for name, each in after_rotation().items()},
+        "of_one_id": [
+            {"root": root, "bundle": data.decode(), "verdict": verdict} for root, data, verdict in of_one_id()
+        ],
         "sections": {
             name: {**_row(data, verdict), "cell": cell, "requesters": list(names)}
             for name, (data, cell, verdict, names) in sections().items()
@@ -215,6 +221,35 @@ def after_rotation() -> dict[str, tuple[bytes, str]]:
             samples.package(LATER, version=9, roots=other, root=equivocal, signers=NEXT), "forked",
         ),
     }  # fmt: skip
+
+
+FORGED = replace(samples.ROOT_KEY, mldsa_sha256=samples.pair(THIEF).mldsa_sha256)
+"""The pair of a forger of Ed25519: the name key, and a second key of the forger."""
+
+
+def by_forged_pair(listed: TrustBundle) -> bytes:
+    """A bundle alone. Its signature is in the vectors under the hash of the pair, because the id is the root's."""
+    payload, found = strictjson.encode(listed), samples.root_signatures()
+    signed = pae(TrustBundle.PAYLOAD_TYPE, payload)
+    name = "-".join(hashlib.sha256(each).hexdigest()[:16] for each in (FORGED.text.encode(), signed))
+    if name not in found:
+        found[name] = base64.encode(samples.ROOT.sign(signed) + sign_as_root(THIEF, signed)[SIGNATURE_BYTES:])
+    return with_signatures(TrustBundle.PAYLOAD_TYPE, payload, {FORGED.id: base64.decode(found[name])})
+
+
+def of_one_id() -> list[tuple[str, bytes, str]]:
+    """One reader after the other, each with the memory of the one before: the root that is chosen in place of the one
+    before, a bundle alone, and the verdict. The two roots have the same id."""
+    true, forged, highest = samples.ROOT_KEY.text, FORGED.text, (1 << 53) - 1
+    return [
+        (forged, samples.several(samples.bundle(), samples.ROOT), "unsigned"),
+        (forged, by_forged_pair(samples.bundle(version=highest)), "accepted"),
+        (true, by_forged_pair(samples.bundle(version=highest)), "unsigned"),
+        (true, samples.several(NEWER, samples.ROOT), "accepted"),
+        (true, samples.several(samples.bundle(), samples.ROOT), "older"),
+        (forged, by_forged_pair(LATER), "older"),
+        (true, samples.several(NEWER, samples.ROOT), "accepted"),
+    ]
 
 
 COUNTRY = samples.local(1, 50.0, 5.0, 56.0, 14.0)

@@ -99,7 +99,8 @@ class KnownDevice(Message, frozen=True):
     time: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)] = ""
     """The newest confirmed head of its log of beats. Empty if there is none yet."""
     roots: tuple[TrustKeyText, ...] = ()
-    bundles: dict[KeyId, SeenBundle] = msgspec.field(default_factory=dict)
+    bundles: dict[TrustKeyText, SeenBundle] = msgspec.field(default_factory=dict)
+    """The newest of each root that was ever chosen. By the whole pair: a forger of Ed25519 can have the id."""
 
     @property
     def device_key(self) -> PublicKey:

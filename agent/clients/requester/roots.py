@@ -140,7 +140,7 @@ class KnownRoots:
         store, stored = verified(), self._store(self._key(root))
         before = stored.bundles.get(root)
         # Each broker has other sections of one list. Their packages must not replace each other all day.
-        is_stored = before is not None and store.newest[root] == stored.newest.get(root)
+        is_stored = before is not None and store.seen(root) == stored.seen(root)
         if is_stored and (directory is None or self._directory(root, directory_sha256(directory)) is not None):
             return False
         self._store_both(self._key(root), package, directory, verified)
@@ -172,7 +172,7 @@ class KnownRoots:
 
         After it a broker may be holding back newer lists. Raises `DoorwardError` if the stored bundle cannot be read.
         """
-        newest = self._store(self._key(root)).newest.get(root) if root in self.ids() else None
+        newest = self._store(self._key(root)).seen(root) if root in self.ids() else None
         return newest.ends_s if newest is not None else 0
 
     def _newer(self, root: str, package: bytes, now_s: int) -> TrustStore:

@@ -51,7 +51,7 @@ export interface Known {
   checkpoint: string;
   /** Trust roots that were chosen in this browser. */
   roots: string[];
-  /** The newest bundle of each root that was ever seen. */
+  /** The newest bundle of each root that was ever seen, by its pair. */
   bundles: Newest;
   /** SHA-256 of each first list of owners that this owner signed since the doorbell has lost its owners. */
   claims?: string[];
@@ -77,6 +77,7 @@ export interface Seen {
   root_sha256: string;
 }
 
+/** By the text of a root's pair. */
 export type Newest = Record<string, Seen>;
 
 /** A bundle with verified signatures. `file`, `endsS` and the hashes are there if it came in a package. */

@@ -54,8 +54,8 @@ def test_the_roots_that_an_owner_chose_and_their_newest_bundles_are_known(home: 
     alone = SeenVersion(7, "ab" * 32)
     assert SeenBundle.of(alone).plain == alone
     assert SeenBundle.of(seen).plain == seen
-    changed = msgspec.structs.replace(known, bundles={samples.ROOT_KEY.id: SeenBundle.of(seen)})
-    assert changed.trust.newest == {samples.ROOT_KEY.id: seen}
+    changed = msgspec.structs.replace(known, bundles={samples.ROOT_KEY.text: SeenBundle.of(seen)})
+    assert changed.trust.newest == {samples.ROOT_KEY.text: seen}
     assert known.with_trust(changed.trust) == changed
     assert known.device_key == home.device.key
     assert known.ledger.size == len(home.device.leaves)
@@ -67,7 +67,7 @@ def test_what_is_remembered_is_private_and_read_again_as_it_was(home: Home, tmp_
     memory, known = KnownDevices(path), known_of(home)
     assert (memory.devices(), memory.device(home.device.key.id)) == ({}, None)
     seen = SeenBundle(version=7, sha256="ab" * 32, root_version=3, timestamp=9, root_sha256="cd" * 32)
-    known = msgspec.structs.replace(known, bundles={**known.bundles, samples.OWNER_KEY.id: seen})
+    known = msgspec.structs.replace(known, bundles={**known.bundles, samples.OWNER_ROOT.text: seen})
     memory.remember(known)
     assert memory.devices() == {home.device.key.id: known}
     assert {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {
@@ -83,7 +83,7 @@ def test_a_client_that_was_overtaken_takes_back_nothing_of_what_another_one_has_
     home: Home, tmp_path: Path
 ) -> None:
     memory, known = KnownDevices(tmp_path / KnownDevices.FILE), known_of(home)
-    root = samples.ROOT_KEY.id
+    root = samples.ROOT_KEY.text
 
     def having(**bundles: SeenBundle) -> KnownDevice:
         return msgspec.structs.replace(known, bundles=bundles)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.trust_roots import add_trust_root, bundle_change, offer_bundle, remove_trust_root, trust_state
 from agent.errors import ConfigurationError, OpenError, RequestError
-from agent.wire import envelope, strictjson
-from agent.wire.identities import SIGNATURE_BYTES
-from agent.wire.trust import RequesterKey, TrustBundle, TrustDiff
-from agent.wire.trust_keys import sign_as_root
+from agent.wire.trust import RequesterKey, TrustDiff
 from tests.clients.owner.conftest import Home, now, signed_bundle
 from tests.clients.owner.fake_device import FakeDevice
 from tests.wire import package_vectors, samples
@@ -69,16 +64,14 @@ def test_a_root_that_only_the_device_names_is_shown_as_unconfirmed(home: Home) -
     assert trust_state(home.device, home.keys).unconfirmed == (samples.OWNER_ROOT,)
 
 
-FORGED = replace(samples.ROOT_KEY, mldsa_sha256=samples.OWNER_ROOT.mldsa_sha256)
+FORGED = package_vectors.FORGED
 """A line that a forger of Ed25519 can make: the id of the chosen root, and a second key of the forger."""
 
 
 def exchanged(home: Home) -> None:
     """Another owner was deceived: the device has the forged line and a bundle by the forger instead of the root's."""
     home.device.trust = home.device.trust.without_root(FORGED.id).with_root(FORGED)
-    both = envelope.pae(TrustBundle.PAYLOAD_TYPE, payload := strictjson.encode(samples.bundle(version=9)))
-    made = samples.ROOT.sign(both) + sign_as_root(samples.OWNER, both)[SIGNATURE_BYTES:]
-    data = envelope.with_signatures(TrustBundle.PAYLOAD_TYPE, payload, {FORGED.id: made})
+    data = package_vectors.by_forged_pair(samples.bundle(version=9))
     assert home.device.trust.open(data).bundle.version == 9
     home.device.bundles[FORGED.id] = data
 
@@ -102,6 +95,21 @@ def test_an_owner_who_types_such_a_line_signs_nothing_and_forgets_nothing(home: 
         remove_trust_root(home.device, home.keys, FORGED.text, clock=now)
     assert len(home.device.statements) == said
     assert trust_state(home.device, home.keys).store.roots == {ROOT_ID: samples.ROOT_KEY}
+
+
+def test_an_owner_who_was_deceived_by_such_a_line_can_choose_the_root_itself_afterwards(
+    device: FakeDevice, enrolled: OwnerKeys
+) -> None:
+    highest = (1 << 53) - 1
+    add_trust_root(device, enrolled, FORGED.text, clock=now)
+    offer_bundle(device, enrolled, package_vectors.by_forged_pair(samples.bundle(version=highest)))
+    remove_trust_root(device, enrolled, FORGED.text, clock=now)
+    add_trust_root(device, enrolled, ROOT, clock=now)
+    offer_bundle(device, enrolled, signed_bundle())
+    assert trust_state(device, enrolled).store.bundles[ROOT_ID].version == 3
+    known = enrolled.memory.device(device.key.id)
+    assert known is not None
+    assert {root: seen.version for root, seen in known.bundles.items()} == {FORGED.text: highest, ROOT: 3}
 
 
 def test_a_root_already_at_the_device_is_only_confirmed(home: Home) -> None:
@@ -221,7 +229,7 @@ def test_after_a_rotation_no_package_by_retired_keys_or_the_name_key_is_taken(ho
     home.device.bundles, home.device.heard = {root: honest}, {}
     third = samples.package(samples.bundle(version=5), version=1, **package_vectors.THREE_FILES)
     offer_bundle(home.device, home.keys, third, clock=now)
-    assert trust_state(home.device, home.keys).store.newest[root].root_version == 3
+    assert trust_state(home.device, home.keys).store.newest[ROOT].root_version == 3
 
 
 def test_a_doorbell_cannot_show_the_names_of_a_thiefs_package_beside_the_roots_news(home: Home) -> None:
@@ -277,7 +285,7 @@ def test_a_bundle_that_was_agreed_to_is_remembered_whatever_the_device_shows_aft
     offer_bundle(home.device, home.keys, signed_bundle(version=9), clock=now)
     known = home.keys.memory.device(home.device.key.id)
     assert known is not None
-    assert known.bundles[samples.ROOT_KEY.id].version == 9
+    assert known.bundles[ROOT].version == 9
     home.device.bundles[samples.ROOT_KEY.id] = older
     with pytest.raises(OpenError, match="older trust bundle"):
         trust_state(home.device, home.keys)

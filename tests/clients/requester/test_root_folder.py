@@ -79,7 +79,7 @@ def test_each_stamp_counts_on(root: RootFolder) -> None:
     numbers = []
     for _ in range(3):
         store, _ = store.accept(stamp(root), NOW_S)
-        numbers.append(store.newest[root.name_key.id].timestamp)
+        numbers.append(store.newest[root.name_key.text].timestamp)
     assert numbers == [NOW_S, NOW_S + 1, NOW_S + 2]
 
 
@@ -124,7 +124,7 @@ def test_a_stolen_key_is_rotated_out_and_the_new_one_signs(root: RootFolder) -> 
         root.sign(bundle, FileSigner(key))
     store, change = store.accept(stamp(root), NOW_S)
     assert change.removed == ("rijnstad-police",)
-    assert store.newest[root.name_key.id].root_version == 2
+    assert store.newest[root.name_key.text].root_version == 2
 
 
 def test_a_root_that_owners_know_already_keeps_its_name_key(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_stamp_names_the_newest_files_by_their_hashes_and_joins_all_signatures
 
 def test_timestamps_count_on_and_a_folder_from_a_backup_signs_with_higher_numbers(root: RootFolder) -> None:
     def version() -> int:
-        return TrustStore().with_root(root.name_key).accept(stamped)[0].newest[root.name_key.id].timestamp
+        return TrustStore().with_root(root.name_key).accept(stamped)[0].newest[root.name_key.text].timestamp
 
     stamped = root.stamp(FileSigner(ONLINE), NOW_S, 7)
     assert version() == NOW_S

@@ -41,7 +41,7 @@ const HARD = {
 export class TrustStore {
   /**
    * @param {Map<string, TrustKey>} roots by key id
-   * @param {Newest} newest what was ever seen of each root
+   * @param {Newest} newest what was ever seen of each pair, by its text
    * @param {string | null} [cell] the doorbell's: requesters of sections count only if they may ask in it
    */
   constructor(roots = new Map(), newest = {}, cell = null) {
@@ -119,9 +119,19 @@ export class TrustStore {
     this.rootVersions.set(bundle.root, seen.root_version);
   }
 
+  /**
+   * The text of the chosen root with that id. A forger of Ed25519 can have the id, and would lock the root out with a
+   * high version.
+   *
+   * @param {string} id
+   */
+  #pair(id) {
+    return this.roots.get(id)?.text ?? "";
+  }
+
   /** @param {OpenedBundle} opened */
   #note({ bundle, seen, endsS }) {
-    this.newest[bundle.root] = seen;
+    this.newest[this.#pair(bundle.root)] = seen;
     if (endsS !== undefined) this.freshUntil.set(bundle.root, endsS);
   }
 
@@ -150,7 +160,7 @@ export class TrustStore {
    * @param {OpenedBundle} opened
    */
   requireNewest({ bundle, seen: now, fileSha256s }) {
-    const seen = this.newest[bundle.root];
+    const seen = this.newest[this.#pair(bundle.root)];
     if (!seen) return;
     const isSame = seen.version === now.version && seen.sha256 === now.sha256;
     const roots = now.root_version - seen.root_version;
