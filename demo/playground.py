@@ -26,6 +26,7 @@ from demo.telling import Teller
 _ROOT = Path(__file__).resolve().parents[1]
 _VTEST = _ROOT / ".cache" / "vtest.avi"
 _START_S = 60.0
+_END_S = 30.0
 _CIRCLE = f"{DOOR[0] + 0.001:.4f},{DOOR[1]:.4f},300"
 
 
@@ -106,11 +107,16 @@ class Playground:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(30)
-        self.asker.bus.stop()
-        self._stage.broker.stop()
+        try:
+            if self._process is not None:
+                self._process.terminate()
+                self._process.wait(_END_S)
+        finally:
+            if self._process is not None:
+                self._process.kill()  # one that hangs; nothing may be left behind
+                self._process.wait()
+            self.asker.bus.stop()
+            self._stage.broker.stop()
 
     def wait(self) -> int:
         """Until the device ends, or Ctrl-C."""

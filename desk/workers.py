@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from django.conf import settings
 from agent.errors import ConfigurationError, NetworkError
 from agent.platform import files
 from agent.platform.certificates import signing_request
+from agent.platform.stop_signals import StopSignals
 from desk import sealed_keys
 from desk.cli import prepare_data
 from desk.config import DeskConfig, load
@@ -58,12 +58,11 @@ def worker(unlock: bool) -> None:
     Stop one at any time: another goes on with its answers.
     """
     prepare_data(settings.DESK.data)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     if unlock:
         unlock_keys(lambda name: str(click.prompt(f"Passphrase of the signing key of {name}", hide_input=True)))
-    run_worker(settings.DESK, stop, click.echo)
+    stop = threading.Event()
+    with StopSignals(stop.set):
+        run_worker(settings.DESK, stop, click.echo)
 
 
 @click.command("worker-folder")

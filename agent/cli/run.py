@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.frame import config_option
+from agent.platform.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from agent.platform.supervision import SystemdNotifier
@@ -82,7 +82,7 @@ def _solo(config: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     solo = Solo(configuration, configuration_file=config)
-    with _StopSignals(solo.stop, solo.give_up) as stopping:
+    with _EndOfRole(solo.stop, solo.give_up) as stopping:
         solo.start()
         stopping.when_asked()
         _record(solo)
@@ -108,7 +108,7 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
             role.give_up()
 
     # Before it has started it may wait for a custodian, or read a long manifest: SIGTERM must end that.
-    with _StopSignals(lambda: role.stop() if role else None, give_up) as stopping:
+    with _EndOfRole(lambda: role.stop() if role else None, give_up) as stopping:
         role = RecorderRole(configuration, custodian, reports, _supervision(), live, talk, configuration_file=config)
         role.start()
         stopping.when_asked()
@@ -138,7 +138,7 @@ def _custodian(config: Path, runtime_dir: Path) -> None:
     configuration = load(config)
     logs.set_up(configuration.log)
     role = CustodianRole(configuration, runtime_dir, _supervision())
-    with _StopSignals(role.stop) as stopping:
+    with _EndOfRole(role.stop) as stopping:
         role.start()
         stopping.when_asked()
         role.wait()
@@ -157,7 +157,7 @@ def _uplink(outbox: Path, runtime_dir: Path) -> None:
     custodian = RpcClient(path, users)
     news, messages, home, frames = (RpcClient(path, users, silence_s=LONG_SILENCE_S) for _ in range(4))
     role: UplinkRole | None = None
-    with _StopSignals(lambda: role.stop() if role else None, custodian.close) as stopping:
+    with _EndOfRole(lambda: role.stop() if role else None, custodian.close) as stopping:
         role = UplinkRole(outbox, custodian, news, messages, home, frames, _supervision())
         role.start()
         stopping.when_asked()
@@ -171,40 +171,34 @@ def _supervision() -> SystemdNotifier:
     return SystemdNotifier()
 
 
-class _StopSignals:
+class _EndOfRole:
     """Inside this block, SIGINT and SIGTERM call `stop` in a separate thread. Leaving the block also calls it.
 
     Start the role inside this block. If start-up fails half-way, leaving the block stops the threads that already run,
     and the supervisor can restart the process. Before `when_asked`, a signal calls `give_up`, which ends the waits of
     the start-up. `stop` waits for the start-up to end, because a thread that starts later would keep the process alive.
+    After the block the role closes its files, and no signal interrupts that.
     """
 
     def __init__(self, stop: Callable[[], None], give_up: Callable[[], None] = lambda: None) -> None:
         self._stop = stop
         self._give_up = give_up
         self._started = threading.Event()
-        self._once = threading.Lock()
-        self._stopper = threading.Thread(target=self._work, name="stop")
+        self._signals = StopSignals(self._end)
 
-    def __enter__(self) -> _StopSignals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._begin)
+    def __enter__(self) -> _EndOfRole:
+        self._signals.__enter__()
         return self
 
     def __exit__(self, *_cause: object) -> None:
         self.when_asked()
-        self._begin()
-        self._stopper.join()
+        self._signals.finish()
 
     def when_asked(self) -> None:
         """Marks the end of the start-up, successful or not. From now on a signal stops the role."""
         self._started.set()
 
-    def _begin(self, *_signal: object) -> None:
-        if self._once.acquire(blocking=False):  # another signal may come while this one starts the thread
-            self._stopper.start()
-
-    def _work(self) -> None:
+    def _end(self) -> None:
         if not self._started.is_set():
             self._give_up()
             self._started.wait()

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.run import _StopSignals
+from agent.cli.run import _EndOfRole
 from tests.cli.conftest import Seen
 from tests.scenarios.street import ROOT
+
+PATIENCE_S = 60.0
 
 CONFIGURATION = """
 [device]
@@ -99,7 +101,7 @@ def handlers() -> Iterator[None]:
 def test_what_starts_is_stopped_when_it_has_started_and_need_not_wait_for_anybody() -> None:
     given_up = threading.Event()
     done: list[str] = []
-    with _StopSignals(lambda: done.append("stopped"), given_up.set) as stopping:
+    with _EndOfRole(lambda: done.append("stopped"), given_up.set) as stopping:
         signal.raise_signal(signal.SIGTERM)
         assert given_up.wait(10)
         done.append("started")
@@ -110,27 +112,36 @@ def test_what_starts_is_stopped_when_it_has_started_and_need_not_wait_for_anybod
 @pytest.mark.usefixtures("handlers")
 def test_what_has_started_gives_up_nothing_when_it_is_stopped() -> None:
     done: list[str] = []
-    with _StopSignals(lambda: done.append("stopped"), lambda: done.append("gave up")) as stopping:
+    with _EndOfRole(lambda: done.append("stopped"), lambda: done.append("gave up")) as stopping:
         stopping.when_asked()
         signal.raise_signal(signal.SIGTERM)
     assert done == ["stopped"]
 
 
 @pytest.mark.usefixtures("handlers")
-def test_a_signal_upon_another_stops_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_upon_another_stops_once() -> None:
     """Ctrl-C twice, or timeout(1), which tells the process and then its whole group."""
     done: list[str] = []
-    stopping = _StopSignals(lambda: done.append("stopped"))
-    start = stopping._stopper.start
-    monkeypatch.setattr(stopping._stopper, "start", lambda: (start_once(), start()))
-    told: list[bool] = []
 
-    def start_once() -> None:
-        if not told:
-            told.append(True)
-            signal.raise_signal(signal.SIGTERM)
-
-    with stopping:
-        stopping.when_asked()
+    def stop() -> None:
         signal.raise_signal(signal.SIGTERM)
+        done.append("stopped")
+
+    with _EndOfRole(stop) as stopping:
+        stopping.when_asked()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)  # while the role closes its files
     assert done == ["stopped"]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_role_whose_main_thread_waits_is_stopped_by_a_signal_that_does_not_wake_that_thread() -> None:
+    """An unowned doorbell waits like this for its owner: each stop of its service hung for 90 seconds, now and then."""
+    enrolled = threading.Event()
+    with _EndOfRole(enrolled.set) as stopping:
+        stopping.when_asked()
+        asked = threading.Thread(target=lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+        asked.start()
+        assert enrolled.wait(PATIENCE_S)
+    asked.join()

@@ -112,6 +112,7 @@ def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> N
     Doorbells of a broker with a digest read at most 64 KiB of it when they connect, and a page every half minute later,
     whatever requesters leave at the broker.  Without it they read everything that their cell holds.
     """
+    import contextlib
     import signal
     import time
 
@@ -119,6 +120,7 @@ def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> N
     from agent.clients.broker.digest_service import DigestService
     from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus
     from agent.platform.metrics_server import MetricsServer
+    from agent.platform.stop_signals import StopSignals
 
     known = BrokerPki(directory).client(DIGEST_CLIENT)
     settings = BusSettings(
@@ -129,13 +131,10 @@ def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> N
     service = DigestService(MqttBus(settings), time.monotonic)
     metrics = MetricsServer(service.figures.page, path=None, port=metrics_port)
     metrics.start()
-    previous = signal.signal(signal.SIGTERM, lambda *_: service.stop())
     try:
-        service.run()
-    except KeyboardInterrupt:
-        pass
+        with StopSignals(service.stop, [signal.SIGTERM]), contextlib.suppress(KeyboardInterrupt):
+            service.run()
     finally:
-        signal.signal(signal.SIGTERM, previous)
         metrics.stop()
 
 
@@ -335,33 +334,35 @@ def est(directory: Path, address: str, port: int, keep: bool) -> None:
 
     It needs the key of the device authority. Run it while doorbells are installed, and end it afterwards.
     """
+    import contextlib
     import signal
     import threading
 
     from agent.clients.broker.broker_pki import BrokerPki
     from agent.clients.broker.enrolment_tokens import EnrolmentTokens
     from agent.clients.broker.est_server import EstServer
+    from agent.platform.stop_signals import StopSignals
 
     pki = BrokerPki(directory)
     tokens = EnrolmentTokens(pki.directory)
     done = threading.Event()
-    server = EstServer(pki, tokens, (address, port), lambda name, device: click.echo(f"{name}: {device} is enrolled."))
-    previous = signal.signal(signal.SIGTERM, lambda *_: done.set())
-    server.start()
-    click.echo(
-        f"Doorbells can enrol on port {server.port}, until Ctrl-C{'' if keep else ' or the last token is used'}."
-    )
-    try:
-        # A doorbell may ask once more if its connection broke, so the end waits a little.
-        while not done.wait(_LOOK_S):
-            if not keep and not tokens.has_open():
-                done.wait(_GRACE_S)
-                break
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-        server.stop()
+
+    def enrolled(name: str, device: str) -> None:
+        click.echo(f"{name}: {device} is enrolled.")
+
+    until = "" if keep else " or the last token is used"
+    with StopSignals(done.set, [signal.SIGTERM]), contextlib.suppress(KeyboardInterrupt):
+        server = EstServer(pki, tokens, (address, port), enrolled)
+        server.start()
+        try:
+            click.echo(f"Doorbells can enrol on port {server.port}, until Ctrl-C{until}.")
+            # A doorbell may ask once more if its connection broke, so the end waits a little.
+            while not done.wait(_LOOK_S):
+                if not keep and not tokens.has_open():
+                    done.wait(_GRACE_S)
+                    break
+        finally:
+            server.stop()
     if not keep and not tokens.has_open():
         click.echo("No token is open any more.")
 

@@ -15,6 +15,7 @@ from agent.clients.cli.requester.options import broker_options, connected, folde
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.publisher import connection_lock
 from agent.clients.requester.receiving_service import DisclosureReceiver, ReceiverEvent, ReceiverEventKind
+from agent.platform.stop_signals import StopSignals
 from agent.platform.system_clock import SystemClock
 
 __all__ = ["receive"]
@@ -51,19 +52,19 @@ def receive(folder: Path, count: int | None, as_json: bool, **broker: Any) -> No
         if count is not None and before + disclosures >= count:
             stop.set()
 
-    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        with connection_lock(who, wait_s=_PATIENCE_S), contextlib.suppress(KeyboardInterrupt):
-            while not stop.is_set():
-                again.clear()
-                with connected(who, broker) as bus:
-                    receiver = DisclosureReceiver(who, bus, SystemClock(), tell=tell, answered=answered)
-                    receiver.start()
-                    while not (stop.is_set() or again.is_set()):
-                        receiver.step(_STEP_S)
-                before = len(received)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    with (
+        StopSignals(stop.set, [signal.SIGTERM]),
+        contextlib.suppress(KeyboardInterrupt),
+        connection_lock(who, wait_s=_PATIENCE_S),
+    ):
+        while not stop.is_set():
+            again.clear()
+            with connected(who, broker) as bus:
+                receiver = DisclosureReceiver(who, bus, SystemClock(), tell=tell, answered=answered)
+                receiver.start()
+                while not (stop.is_set() or again.is_set()):
+                    receiver.step(_STEP_S)
+            before = len(received)
     if as_json:
         emit_json({"complete": [{"disclosure": each.disclosure, "request": each.request} for each in received]})
 
