@@ -22,11 +22,14 @@ from agent.wire.strictjson import Message, form
 __all__ = [
     "MAX_PACKAGE_BYTES",
     "MAX_STATE_BYTES",
+    "MOST_WITHDRAWN",
     "FetchReport",
     "Offer",
     "Package",
     "PinnedOwners",
+    "RefusedReversal",
     "ReleaseVersion",
+    "ReversalRefusal",
     "UpdateOutcome",
     "UpdateResult",
     "UpdateSource",
@@ -41,6 +44,8 @@ __all__ = [
 MAX_PACKAGE_BYTES: Final = 1 << 30
 MAX_NOTES_BYTES: Final = 4096
 MAX_STATE_BYTES: Final = 64 * 1024
+MOST_WITHDRAWN: Final = 16
+"""Versions that root remembers as withdrawn. The oldest is forgotten first."""
 _HOUR_MS: Final = 3_600_000
 _ROLLOUT_STEPS: Final = 1 << 32
 
@@ -77,6 +82,21 @@ class UpdateResult(enum.Enum):
     """Nothing was changed."""
     INTERRUPTED = "interrupted"
     """It has begun. If it stays so, the power went, and the version before runs."""
+
+
+class ReversalRefusal(enum.Enum):
+    """Why root did not go back to the version before, although a statement says so."""
+
+    OWNERS = "owners"
+    """Its signature is of no owner that root believes."""
+    TIME = "time"
+    """Root does not know the time, or the statement is older than an hour."""
+    CHANGED = "changed"
+    """It was signed for another version or another moment."""
+    FAULT = "fault"
+    """The version before has a known vulnerability."""
+    FAILED = "failed"
+    """It was tried, and the present version runs on."""
 
 
 class Package(msgspec.Struct, metaclass=PreparedMeta, frozen=True, kw_only=True):
@@ -135,6 +155,13 @@ class UpdateOutcome(Message, frozen=True):
     wish: str = ""
 
 
+class RefusedReversal(Message, frozen=True):
+    """A way back that root did not carry out. `statement`: SHA-256 of the owner's; None if a power cut ended it."""
+
+    reason: ReversalRefusal
+    statement: Sha256 | None = None
+
+
 class UpdateState(Message, frozen=True):
     """`state.json`: written by root, read by the custodian and by `doorward update`.
 
@@ -151,6 +178,10 @@ class UpdateState(Message, frozen=True):
     """Drawn by root for each change of the running version. An owner's way back names it, so it counts once."""
     floor: ReleaseVersion | None = None
     """Versions below it have a known vulnerability, as verified releases say. No owner's way back goes below it."""
+    withdrawn: Annotated[tuple[ReleaseVersion, ...], Meta(max_length=MOST_WITHDRAWN)] = ()
+    """Versions that were begun here and do not run, the newest try last. No automatic update installs them again."""
+    refused: RefusedReversal | None = None
+    """The newest one of the running version, so that its owner hears of it."""
     owners: Sha256 | None = None
     """SHA-256 of the payload of the newest list of owners that root believes."""
 

@@ -22,6 +22,7 @@ from agent.core.ledger.entries import EntryKind
 from agent.core.updates import (
     MAX_STATE_BYTES,
     Offer,
+    RefusedReversal,
     UpdateResult,
     UpdateState,
     UpdateTrouble,
@@ -82,6 +83,8 @@ class _Told(msgspec.Struct, metaclass=PreparedMeta):
     expired: bool = False
     since_ms: int = 0
     """The time since which this doorbell has looked for updates. It counts until root has verified news."""
+    refused: str = ""
+    """The way back that root refused last."""
 
 
 def _is_stale(path: Path) -> bool:
@@ -168,20 +171,31 @@ class Updates:
         """Returns the answer to `update`."""
         state, offer, wish = self.state, self.offer, self.wish
         outcome = None if state is None else state.outcome
+        is_the_last = (
+            offer is not None and outcome is not None and outcome.version == offer.version
+        )  # `outcome` says it
         return {
             "running": self._running,
             "looks": state is not None,
             "automatic": self.automatic,
             "checked_ms": None if state is None else state.checked_ms,
             "trouble": None if state is None or state.trouble is None else state.trouble.value,
-            "offer": None if offer is None else msgspec.to_builtins(offer),
+            "offer": None
+            if offer is None
+            else {
+                **msgspec.to_builtins(offer),
+                "withdrawn": self._is_withdrawn(offer) and not is_the_last,
+            },
             "chosen": offer is not None and wish is not None and self._is_open(wish),
             "outcome": None if outcome is None else {"version": outcome.version, "result": outcome.result.value},
             "back": self._back(),
         }
 
     def _back(self) -> dict[str, Any] | None:
-        """Returns the way back that an owner may sign, None if there is none. `refused`: only root may go."""
+        """Returns the way back that an owner may sign, None if there is none.
+
+        `refused`: only root may go. `ended`: why root did not carry out the newest one.
+        """
         state = self.state
         try:
             before = self._places.previous.readlink().name.partition("-")[0]
@@ -196,8 +210,27 @@ class Updates:
             refused = "owners"
         elif state.floor is not None and numbers(before) < numbers(state.floor):
             refused = "fault"
-        chosen = self._reversal is not None and self._reversal[1] == state.change
-        return {"version": before, "change": state.change, "refused": refused, "chosen": chosen}
+        ended = self._ended(state)
+        chosen = ended is None and self._reversal is not None and self._reversal[1] == state.change
+        reason = None if ended is None else ended.reason.value
+        return {"version": before, "change": state.change, "refused": refused, "chosen": chosen, "ended": reason}
+
+    def _ended(self, state: UpdateState) -> RefusedReversal | None:
+        """Returns the newest way back if root refused it. A later one that root has not seen yet is no refused one."""
+        refused: RefusedReversal | None = state.refused
+        if refused is None or self._reversal is None:
+            return refused
+        data, change, _ = self._reversal
+        is_later = change == state.change and refused.statement != hashlib.sha256(data).hexdigest()
+        return None if is_later else refused
+
+    def _is_withdrawn(self, offer: Offer) -> bool:
+        """Returns whether this version was begun here and does not run, as root remembers it."""
+        state = self.state
+        outcome = None if state is None else state.outcome
+        return state is not None and (
+            offer.version in state.withdrawn or (outcome is not None and outcome.version == offer.version)
+        )
 
     def _lists(self) -> list[str]:
         """Returns the hashes of all lists of owners of this doorbell, the newest last."""
@@ -234,7 +267,7 @@ class Updates:
                 "The doorbell does not know the time.", remedy="Connect it to a time server, then try again."
             )
         if abs(now_ms - reversal.owner_time_ms) > _REVERSAL_S * 1000:
-            # Root refuses it without a word to the owner.
+            # Root would refuse it, minutes later.
             raise RequestError(
                 "The clocks of the doorbell and of this device differ by more than an hour.",
                 remedy="Set them, then try again.",
@@ -266,9 +299,9 @@ class Updates:
         # The same package has the same id, so root tries it once.
         digest = hashlib.sha256(f"automatic {offer.version} {offer.sha256}".encode()).hexdigest()
         wish, stands = UpdateWish(v=1, id=digest[:32], version=offer.version, sha256=offer.sha256), self.wish
-        state = self.state
-        tried = state is not None and state.outcome is not None and state.outcome.version == offer.version
-        if tried or (stands is not None and (stands.version, stands.sha256) == (wish.version, wish.sha256)):
+        if self._is_withdrawn(offer) or (
+            stands is not None and (stands.version, stands.sha256) == (wish.version, wish.sha256)
+        ):
             return
         with self._decisions.one():
             self._ledger.write(EntryKind.UPDATE_CHOSEN, reason="automatic")
@@ -325,7 +358,8 @@ class Updates:
             return
         data, change, since_s = self._reversal
         try:
-            if change != state.change or time.monotonic() - since_s > _REVERSAL_S:
+            is_ended = change != state.change or self._ended(state) is not None
+            if is_ended or time.monotonic() - since_s > _REVERSAL_S:
                 self._reversal = None
                 self._places.back.unlink(missing_ok=True)
             elif _is_stale(self._places.back):
@@ -391,7 +425,8 @@ class Updates:
         news = []
         if told.running != self._running:
             news.append("updated")
-        if offer is not None and told.offer != offer.sha256 and not (self.automatic and offer.security):
+        is_silent = offer is None or self._is_withdrawn(offer) or (self.automatic and offer.security)
+        if offer is not None and told.offer != offer.sha256 and not is_silent:
             news.append("security update" if offer.security else "update")
         ended = (
             outcome is not None
@@ -403,6 +438,9 @@ class Updates:
         )
         if outcome is not None and ended and told.outcome_ms != outcome.at_ms:
             news.append("update failed")
+        refused = "" if state is None or state.refused is None else state.refused.statement or state.change or ""
+        if refused and told.refused != refused:
+            news.append("no way back")
         if expired and not told.expired:
             news.append("update news old")
         now = _Told(
@@ -411,6 +449,7 @@ class Updates:
             outcome_ms=outcome.at_ms if outcome is not None and ended else told.outcome_ms,
             expired=expired,
             since_ms=since_ms,
+            refused=refused or told.refused,
         )
         if now != told or not stored:
             with self._decisions.one():
@@ -424,6 +463,7 @@ _NEWS: Final = {
     "update": "An update is on offer.",
     "security update": "A security update is on offer.",
     "update failed": "An update failed.",
+    "no way back": "Root did not go back to the version before.",
     "update news old": "The news of updates is too old.",
 }
 """For the log. Alerts have their own sentences (`core.alerts.kinds`)."""

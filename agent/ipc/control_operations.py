@@ -644,7 +644,9 @@ class GetTrust(Request[TrustAnswer], frozen=True, tag="trust"): ...
 
 
 class OfferAnswer(Struct):
-    """A verified package that an owner may choose. `notes`: what changes, by language."""
+    """A verified package that an owner may choose. `notes`: what changes, by language.
+
+    `withdrawn`: it was begun here before and does not run, so no automatic update installs it."""
 
     version: str
     sha256: str
@@ -653,6 +655,7 @@ class OfferAnswer(Struct):
     security: bool = False
     rollout_hours: Count = 0
     notes: dict[str, str] = field(default_factory=dict)
+    withdrawn: bool = False
 
 
 class UpdateOutcomeAnswer(Struct):
@@ -664,12 +667,13 @@ class UpdateReversalAnswer(Struct):
     """The version before, and the change that an owner's statement names. `chosen`: it waits for root's step.
 
     `refused`: why an owner may not go back to it. "fault": it has a known vulnerability. "owners": root knows other
-    owners."""
+    owners. `ended`: why root did not carry out the newest statement (`core.updates.ReversalRefusal`)."""
 
     version: str
     change: str
     chosen: bool
     refused: str | None = None
+    ended: str | None = None
 
 
 class UpdateAnswer(Struct):

@@ -10,6 +10,7 @@ into a file without a name, and are verified there. So no other user can exchang
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from pathlib import Path
 
@@ -18,7 +19,10 @@ import msgspec
 from agent.core.timebase import NS_PER_MS, ClockReading
 from agent.core.updates import (
     MAX_STATE_BYTES,
+    MOST_WITHDRAWN,
     Offer,
+    RefusedReversal,
+    ReversalRefusal,
     UpdateOutcome,
     UpdateResult,
     UpdateState,
@@ -61,11 +65,32 @@ class ReleaseStore:
             return empty
         if state.running != self._machine.running:
             # Another version runs now, so the offer must be judged again.
-            outcome = self._ended(state.outcome)
-            return UpdateState(
-                v=1, running=self._machine.running, outcome=outcome, floor=state.floor, owners=state.owners
+            state = UpdateState(
+                v=1,
+                running=self._machine.running,
+                outcome=state.outcome,
+                floor=state.floor,
+                withdrawn=state.withdrawn,
+                owners=state.owners,
             )
+            return self._settled(state)
         return state
+
+    def settle(self) -> None:
+        """Writes which version runs and how the newest installation ended, if a power cut kept root from it.
+
+        Call it only while no installation and no way back is at work. A way back is recorded before it begins. After a
+        power cut, the next boot may have come back to the version that was to be left.
+        """
+        if files.read_if_there(self.folder / "state.json", MAX_STATE_BYTES) is None:
+            return
+        state = self.state
+        settled = self._settled(state)
+        was_taken_back = state.outcome is not None and state.outcome.result is UpdateResult.TAKEN_BACK
+        if was_taken_back and state.outcome != settled.outcome:
+            settled = msgspec.structs.replace(settled, refused=RefusedReversal(reason=ReversalRefusal.FAILED))
+        if state.change is None or settled != state:
+            self._put(settled)
 
     def admit(self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool = False) -> Offer | None:
         """Verifies what `source` has, copies it, and writes the state. Returns the offer, or None.
@@ -109,6 +134,7 @@ class ReleaseStore:
         before = self.state
         offer = None if result is UpdateResult.INSTALLED else before.offer
         running = version if result is UpdateResult.INSTALLED else before.running
+        change_list = _without if result is UpdateResult.INSTALLED else _with
         self._put(
             UpdateState(
                 v=1,
@@ -117,6 +143,7 @@ class ReleaseStore:
                 offer=offer,
                 outcome=outcome,
                 floor=before.floor,
+                withdrawn=change_list(before.withdrawn, version),
                 owners=before.owners,
             )
         )
@@ -127,10 +154,18 @@ class ReleaseStore:
         if before.owners != newest:
             self._put(msgspec.structs.replace(before, owners=newest))
 
+    def refuse(self, statement: bytes, reason: ReversalRefusal) -> None:
+        """Writes why a way back was not carried out. The first reason stays if it is shown again."""
+        before, sha256 = self.state, hashlib.sha256(statement).hexdigest()
+        if before.refused is None or before.refused.statement != sha256:
+            refused = RefusedReversal(reason=reason, statement=sha256)
+            self._put(msgspec.structs.replace(before, refused=refused))
+
     def restore(self, before: UpdateState) -> None:
         """Writes the outcome of `before` again, because what was recorded after it did not happen."""
         now = self.state
-        self._put(msgspec.structs.replace(now, outcome=before.outcome, trouble=now.trouble or before.trouble))
+        trouble = now.trouble or before.trouble
+        self._put(msgspec.structs.replace(now, outcome=before.outcome, trouble=trouble, withdrawn=before.withdrawn))
 
     def _admit(
         self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool
@@ -155,26 +190,31 @@ class ReleaseStore:
             client.download(found[0], self._targets / wanted)
         return found[1], floor
 
-    def _ended(self, outcome: UpdateOutcome | None) -> UpdateOutcome | None:
-        """An installation that a power cut interrupted after the switch has succeeded if its version runs."""
-        if outcome is None or outcome.version != self._machine.running:
-            return outcome
-        return msgspec.structs.replace(outcome, result=UpdateResult.INSTALLED)
+    def _settled(self, state: UpdateState) -> UpdateState:
+        """Returns `state` as the running version shows that its newest installation ended.
+
+        An installation that a power cut interrupted after the switch has succeeded if its version runs. A version that
+        was taken back and runs came back: the version before it failed its trial. A version that is newer than the
+        running one and was recorded as installed, by its own program during its trial, failed that trial.
+        """
+        running, outcome, withdrawn = self._machine.running, state.outcome, state.withdrawn
+        if outcome is not None and outcome.version == running:
+            outcome = msgspec.structs.replace(outcome, result=UpdateResult.INSTALLED)
+        elif (
+            outcome is not None
+            and outcome.result is UpdateResult.INSTALLED
+            and numbers(outcome.version) > numbers(running)
+        ):
+            outcome = msgspec.structs.replace(outcome, result=UpdateResult.INTERRUPTED)
+            withdrawn = _with(withdrawn, outcome.version)
+        return msgspec.structs.replace(state, outcome=outcome, withdrawn=_without(withdrawn, running))
 
     def _write(
         self, before: UpdateState, offer: Offer | None, trouble: UpdateTrouble | None, checked_ms: int | None
     ) -> None:
         self._put(
-            UpdateState(
-                v=1,
-                running=self._machine.running,
-                checked_ms=checked_ms,
-                trouble=trouble,
-                offer=offer,
-                outcome=before.outcome,
-                change=before.change,
-                floor=before.floor,
-                owners=before.owners,
+            msgspec.structs.replace(
+                before, running=self._machine.running, checked_ms=checked_ms, trouble=trouble, offer=offer
             )
         )
 
@@ -182,3 +222,12 @@ class ReleaseStore:
         if state.change is None:
             state = msgspec.structs.replace(state, change=secrets.token_hex(16))
         files.write(self.folder / "state.json", strictjson.encode(state))
+
+
+def _with(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
+    """Returns the versions with this one at the end, without the oldest ones if there are too many."""
+    return (*_without(versions, version), version)[-MOST_WITHDRAWN:]
+
+
+def _without(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
+    return tuple(each for each in versions if each != version)

@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 import structlog
 
 from agent.core.timebase import NS_PER_MS, ClockReading
-from agent.core.updates import FetchReport, Offer, UpdateResult, UpdateWish, numbers
+from agent.core.updates import FetchReport, Offer, ReversalRefusal, UpdateResult, UpdateWish, numbers
 from agent.errors import DoorwardError, FormatError, StorageError, UpdateError
 from agent.updater.fetchers import FolderFetcher
 from agent.updater.machine import output_of
@@ -29,7 +29,7 @@ from agent.updater.pinned_owners import MOST_OWNERS_BYTES, OwnerPin
 from agent.updater.release_client import require_clock
 from agent.updater.release_store import ReleaseStore
 from agent.wire import strictjson
-from agent.wire.statements import UpdateReversal, open_statement
+from agent.wire.statements import Enrolment, UpdateReversal, open_statement
 
 __all__ = [
     "RootStep",
@@ -56,6 +56,14 @@ Install = Callable[[Path], UpdateResult]
 """Installs the unpacked package in a folder. Its default is `install_tree`."""
 
 
+class _RefusedError(UpdateError):
+    """A way back does not count, for this reason."""
+
+    def __init__(self, reason: ReversalRefusal, message: str, remedy: str = "Sign it again.") -> None:
+        super().__init__(message, remedy=remedy)
+        self.refusal = reason
+
+
 @dataclass(frozen=True)
 class RootStep:
     """`staging`: the updater's folder. `wishes`: the custodian's. `opt`: where a package is unpacked."""
@@ -69,8 +77,9 @@ class RootStep:
 
     def run(self) -> None:
         """Takes in what is staged, then carries out the owner's wish if there is a new one."""
-        with suppress(UpdateError), self._alone():
+        with suppress(DoorwardError), self._alone():
             shutil.rmtree(self._incoming, ignore_errors=True)  # left by a step that was killed
+            self.store.settle()
         log = structlog.get_logger("updater")
         try:
             self.take_in()
@@ -129,35 +138,56 @@ class RootStep:
         """Goes back to the version before if an owner signed that. Returns whether it runs now.
 
         Everything is verified here: the custodian may be taken over (docs/updates.md). Raises `DoorwardError` if the
-        statement does not count.
+        statement does not count. Its owner reads why in the state.
         """
+        # Read first: the custodian writes the owners first, so this statement is not newer than the owners below.
+        data = _bytes_of(self.wishes / "back.dsse", _MOST_STATEMENT_BYTES)
         shown = _bytes_of(self.wishes / "owners", MOST_OWNERS_BYTES)
         if shown is None:
             return False
-        owners, sha256 = OwnerPin(self.store.folder / "owners.json").follow(shown)
-        self.store.know_owners(sha256)
-        data = _bytes_of(self.wishes / "back.dsse", _MOST_STATEMENT_BYTES)
-        if data is None:
-            return False
+        try:
+            owners, sha256 = OwnerPin(self.store.folder / "owners.json").follow(shown)
+            self.store.know_owners(sha256)
+            if data is None:
+                return False
+            self._require_reversal(data, owners)
+        except _RefusedError as error:
+            self.store.refuse(data or b"", error.refusal)
+            raise
+        except (FormatError, UpdateError):
+            if data is not None:
+                self.store.refuse(data, ReversalRefusal.OWNERS)
+            raise
+        # Another installation at work, or a full disk, is no refusal: the custodian writes the statement again.
+        if self.go_back(lambda: run_version_before(self.opt)):
+            return True
+        self.store.refuse(data, ReversalRefusal.FAILED)
+        return False
+
+    def _require_reversal(self, data: bytes, owners: Enrolment) -> None:
         opened = open_statement(data, UpdateReversal.PAYLOAD_TYPE, owners.signers)
         wanted = strictjson.decode(opened.payload, UpdateReversal, limit_bytes=_MOST_STATEMENT_BYTES)
         state, before, now = self.store.state, version_before(self.opt), self.now()
-        require_clock(now)
+        try:
+            require_clock(now)
+        except UpdateError as error:
+            raise _RefusedError(ReversalRefusal.TIME, error.message, error.remedy) from error
         age_ms = abs(now.utc_ns // NS_PER_MS - wanted.owner_time_ms)
-        if (
-            (wanted.device, wanted.version, wanted.before) != (owners.device, state.running, before)
-            or state.change is None
-            or wanted.change != state.change
-            or age_ms > _LIFE_MS
-        ):
-            raise UpdateError("This way back was signed for another time or version.", remedy="Sign it again.")
+        is_same = (wanted.device, wanted.version, wanted.before) == (owners.device, state.running, before)
+        if not is_same or state.change is None or wanted.change != state.change:
+            raise _RefusedError(ReversalRefusal.CHANGED, "This way back was signed for another time or version.")
+        if age_ms > _LIFE_MS:
+            raise _RefusedError(ReversalRefusal.TIME, "This way back was signed for another time or version.")
         if not numbers(wanted.before) < numbers(state.running):
-            raise UpdateError("The version before is not older than this one.", remedy="Install it as an update.")
-        if state.floor is not None and numbers(wanted.before) < numbers(state.floor):
-            raise UpdateError(
-                f"{wanted.before} has a known vulnerability.", remedy="Only root goes back: sudo doorward update back"
+            raise _RefusedError(
+                ReversalRefusal.CHANGED, "The version before is not older than this one.", "Install it as an update."
             )
-        return self.go_back(lambda: run_version_before(self.opt))
+        if state.floor is not None and numbers(wanted.before) < numbers(state.floor):
+            raise _RefusedError(
+                ReversalRefusal.FAULT,
+                f"{wanted.before} has a known vulnerability.",
+                "Only root goes back: sudo doorward update back",
+            )
 
     def go_back(self, run_installer: Callable[[], bool]) -> bool:
         """Runs the version before again. Returns False if the present one runs on. Raises `UpdateError` as `install`.

@@ -14,7 +14,16 @@ import pytest
 from msgspec.structs import replace as replace_fields
 
 from agent import __version__
-from agent.core.updates import Offer, UpdateOutcome, UpdateResult, UpdateState, UpdateTrouble, UpdateWish
+from agent.core.updates import (
+    Offer,
+    RefusedReversal,
+    ReversalRefusal,
+    UpdateOutcome,
+    UpdateResult,
+    UpdateState,
+    UpdateTrouble,
+    UpdateWish,
+)
 from agent.wire import strictjson
 from agent.wire.statements import UpdateReversal, read_statement
 from tests.browser.home import Home
@@ -90,6 +99,20 @@ def test_an_owner_goes_back_to_the_version_before_with_two_taps_and_a_signature(
         """const section = page.locator("#settings-updates");
            await section.getByText("You have chosen to go back to version 0.0.9.").waitFor();
            if (await section.getByRole("button", {name: "Go back to version 0.0.9"}).count()) throw new Error("twice");""",
+    )
+    signed = hashlib.sha256(files.back.read_bytes()).hexdigest()
+    refused = RefusedReversal(reason=ReversalRefusal.CHANGED, statement=signed)
+    withdrawn = Offer(version="99.0.1", sha256="ab" * 32, length=10, released="2026-12-01")
+    ended = replace_fields(state, refused=refused, offer=withdrawn, withdrawn=("99.0.1",))
+    files.state.write_bytes(strictjson.encode(ended))
+    people.go("ana", "/timeline")
+    people.go("ana", "/settings")
+    people.run(
+        "ana",
+        """const section = page.locator("#settings-updates");
+           await section.getByText("did not go back to version 0.0.9: something had changed since your yes.").waitFor();
+           await section.getByText("Version 99.0.1 was begun here before and did not stay.").waitFor();
+           await section.getByRole("button", {name: "Go back to version 0.0.9"}).waitFor();""",
     )
     files.state.write_bytes(strictjson.encode(replace_fields(state, change="00" * 16, floor="0.1.0")))
     people.go("ana", "/timeline")

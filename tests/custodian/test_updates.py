@@ -14,6 +14,8 @@ import pytest
 from agent.core.home import HomeTopics, discovery, state_of
 from agent.core.updates import (
     Offer,
+    RefusedReversal,
+    ReversalRefusal,
     UpdateOutcome,
     UpdateResult,
     UpdateState,
@@ -243,6 +245,30 @@ def test_a_version_that_was_taken_back_is_no_failure_and_no_automatic_update_bri
     assert wish.version == "0.2.2", "a newer one is another matter"
 
 
+def test_no_automatic_update_brings_a_version_again_that_was_withdrawn_before_the_last_one(house: House) -> None:
+    automatic(house)
+    failed = UpdateOutcome(version="0.2.2", result=UpdateResult.ROLLED_BACK, at_ms=1)
+    house.root_says(offer=offer("0.2.1", security=True), outcome=failed, withdrawn=("0.2.1", "0.2.2"))
+    for _ in range(3):
+        house.updates.on_time()
+    assert (house.wish(), house.entries()) == (None, [])
+    assert house.news == ["update failed"], "and none is announced again"
+    assert house.updates.show()["offer"]["withdrawn"] is True
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    assert house.wish() is not None, "an owner may choose it"
+
+
+def test_a_withdrawn_version_is_not_announced_again_to_owners_who_choose_themselves(house: House) -> None:
+    house.root_says(offer=offer("0.2.1"), withdrawn=("0.2.1",))
+    house.updates.on_time()
+    assert house.news == []
+    assert house.updates.show()["offer"]["withdrawn"] is True
+    house.root_says(offer=msgspec.structs.replace(offer("0.2.2"), sha256="cd" * 32), withdrawn=("0.2.1",))
+    house.updates.on_time()
+    assert house.news == ["update"]
+    assert house.updates.show()["offer"]["withdrawn"] is False
+
+
 def test_other_updates_wait_for_an_owner_with_that_setting_too(house: House) -> None:
     automatic(house)
     house.root_says(offer=offer())
@@ -292,7 +318,7 @@ def test_an_owner_is_shown_all_that_root_says_of_updates(house: House) -> None:
     automatic(house)
     assert house.updates.show() == {
         "running": "0.2.0", "looks": True, "automatic": True, "checked_ms": 7, "trouble": "network",
-        "offer": msgspec.to_builtins(offer(security=True)), "chosen": False,
+        "offer": {**msgspec.to_builtins(offer(security=True)), "withdrawn": False}, "chosen": False,
         "outcome": {"version": "0.1.9", "result": "rolled back"}, "back": None,
     }  # fmt: skip
 
@@ -394,7 +420,14 @@ def test_the_journal_has_what_owners_were_told(house: House) -> None:
         return msgspec.json.decode(house.door.journal.get("update-told") or b"")
 
     assert house.now_ms is not None
-    first = {"running": "0.2.0", "offer": "", "outcome_ms": 0, "expired": False, "since_ms": house.now_ms}
+    first = {
+        "running": "0.2.0",
+        "offer": "",
+        "outcome_ms": 0,
+        "expired": False,
+        "since_ms": house.now_ms,
+        "refused": "",
+    }
     house.root_says()
     assert told() == first
     house.now_ms += 1000
@@ -448,7 +481,7 @@ def reversal(**changes: Any) -> UpdateReversal:
 def test_an_owners_way_back_is_in_the_ledger_and_reaches_root_as_the_owner_signed_it(house_before: House) -> None:
     house_before.root_says(change=CHANGE)
     back = house_before.updates.show()["back"]
-    assert back == {"version": "0.1.9", "change": CHANGE, "refused": None, "chosen": False}
+    assert back == {"version": "0.1.9", "change": CHANGE, "refused": None, "chosen": False, "ended": None}
     house_before.door.obey(reversal())
     data = house_before.files.back.read_bytes()
     assert strictjson.decode(read_statement(data).payload, UpdateReversal).before == "0.1.9"
@@ -500,6 +533,35 @@ def test_owners_are_told_why_only_root_may_go_back(house_before: House) -> None:
     for fields, reason in (({"floor": "0.2.0"}, "fault"), ({"owners": "00" * 32}, "owners"), ({}, None)):
         house_before.root_says(change=CHANGE, **fields)
         assert house_before.updates.show()["back"]["refused"] == reason
+
+
+@pytest.mark.parametrize("reason", ReversalRefusal)
+def test_owners_are_told_why_root_did_not_go_back(house_before: House, reason: ReversalRefusal) -> None:
+    house_before.root_says(change=CHANGE)
+    house_before.door.obey(reversal())
+    data = house_before.files.back.read_bytes()
+    earlier = RefusedReversal(reason=reason, statement="00" * 32)
+    house_before.root_says(change=CHANGE, refused=earlier)
+    back = house_before.updates.show()["back"]
+    assert (back["chosen"], back["ended"]) == (True, None), "root has not seen the newest one"
+    house_before.root_says(
+        change=CHANGE, refused=RefusedReversal(reason=reason, statement=hashlib.sha256(data).hexdigest())
+    )
+    back = house_before.updates.show()["back"]
+    assert (back["chosen"], back["ended"]) == (False, reason.value)
+    house_before.updates.on_time()
+    house_before.updates.on_time()
+    assert house_before.news == ["no way back"]
+    assert not house_before.files.back.exists(), "root would refuse it again"
+    house_before.start()
+    house_before.updates.on_time()
+    assert house_before.updates.show()["back"]["ended"] == reason.value, "also after a power cut"
+    assert house_before.news == ["no way back"]
+    house_before.root_says(change="00" * 16)
+    assert house_before.updates.show()["back"]["ended"] is None
+    house_before.root_says(change="00" * 16, refused=RefusedReversal(reason=reason))
+    house_before.updates.on_time()
+    assert house_before.news == ["no way back"] * 2, "a power cut ended one"
 
 
 def test_root_is_shown_each_list_of_owners_also_after_a_boot(house_before: House) -> None:

@@ -126,7 +126,7 @@ def test_a_release_is_installed_only_after_an_owner_wished_for_exactly_it(tmp_pa
     house.wish(offer.version, offer.sha256)
     house.step().run()
     assert (house.versions.current(), house.versions.previous()) == ("0.2.1", "0.2.0")
-    outcome = house.step().store.state.outcome
+    outcome = newer_step(house).store.state.outcome
     assert outcome is not None
     assert (outcome.result, outcome.wish) == (UpdateResult.INSTALLED, WISH)
     assert not (house.places.opt / "incoming").exists()
@@ -389,6 +389,52 @@ def test_an_installation_by_hand_that_failed_does_not_open_an_old_wish_again(tmp
     house.healthy = True
     house.step().run()
     assert house.versions.current() == "0.2.0"
+
+
+def test_a_version_that_a_power_cut_met_on_trial_and_that_failed_it_is_not_called_installed(tmp_path: Path) -> None:
+    """Its own root's step may run meanwhile and take it for installed. An automatic update would install it again."""
+    house = House(tmp_path)
+    store = house.step().store
+    store.record("0.2.1", UpdateResult.INTERRUPTED, WISH, reading())
+    newer_step(house).run()
+    outcome = newer_step(house).store.state.outcome
+    assert outcome is not None
+    assert (outcome.result, newer_step(house).store.state.withdrawn) == (UpdateResult.INSTALLED, ())
+    house.step().run()
+    written = strictjson.decode((store.folder / "state.json").read_bytes(), UpdateState)
+    assert written.outcome is not None
+    assert (written.running, written.withdrawn) == ("0.2.0", ("0.2.1",))
+    assert (written.outcome.result, written.outcome.wish) == (UpdateResult.INTERRUPTED, WISH)
+
+
+def test_root_remembers_the_versions_that_were_withdrawn_until_one_of_them_is_installed_again(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    store = house.step().store
+
+    def withdrawn(running: str = "0.2.0") -> tuple[str, ...]:
+        there = Machine(running, machine().architecture, "13")
+        return ReleaseStore(store.folder, house.repository.first_root, there).state.withdrawn
+
+    for version, result in (
+        ("0.2.1", UpdateResult.TAKEN_BACK), ("0.2.2", UpdateResult.INTERRUPTED), ("0.2.2", UpdateResult.ROLLED_BACK),
+        ("0.2.3", UpdateResult.INTERRUPTED), ("0.2.3", UpdateResult.INSTALLED), ("0.2.4", UpdateResult.REFUSED),
+    ):  # fmt: skip
+        there = Machine("0.2.3" if version == "0.2.4" else "0.2.0", machine().architecture, "13")
+        ReleaseStore(store.folder, house.repository.first_root, there).record(version, result, "", reading())
+    assert withdrawn() == withdrawn("0.2.3") == ("0.2.1", "0.2.2", "0.2.4")
+    assert withdrawn("0.2.1") == ("0.2.2", "0.2.4"), "it runs"
+    house.release("0.2.9")
+    house.stage()
+    house.step().run()
+    before = house.step().store.state
+    assert before.withdrawn == withdrawn(), "a look for updates forgets none"
+    store.record("0.2.2", UpdateResult.INSTALLED, "", reading())
+    assert withdrawn("0.2.2") == ("0.2.1", "0.2.4"), "an owner chose it again, and it runs"
+    store.restore(before)
+    assert withdrawn() == before.withdrawn
+    for number in range(20):
+        store.record(f"1.0.{number}", UpdateResult.ROLLED_BACK, "", reading())
+    assert withdrawn() == tuple(f"1.0.{number}" for number in range(4, 20)), "the newest sixteen"
 
 
 def _tar(repository: Repository, to: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.core.timebase import ClockQuality
-from agent.core.updates import UpdateResult
+from agent.core.updates import RefusedReversal, ReversalRefusal, UpdateResult, UpdateState
 from agent.errors import DoorwardError, FormatError, StorageError, UpdateError
 from agent.updater import root_step
 from agent.updater.pinned_owners import OwnerPin
@@ -84,6 +84,10 @@ class Door(House):
         (self.wishes / "back.dsse").write_bytes(data)
         return data
 
+    def refusal(self) -> tuple[ReversalRefusal, str | None] | None:
+        refused = strictjson.decode((newer_step(self).store.folder / "state.json").read_bytes(), UpdateState).refused
+        return None if refused is None else (refused.reason, refused.statement)
+
     def root(self, step: Callable[[House], RootStep] = newer_step) -> None:
         step(self).run()
 
@@ -127,9 +131,11 @@ def test_a_way_back_that_failed_is_not_tried_again(door: Door) -> None:
     door.runs_well = False
     data = door.sign()
     door.root()
+    assert door.refusal() == (ReversalRefusal.FAILED, hashlib.sha256(data).hexdigest())
     (door.wishes / "back.dsse").write_bytes(data)
     door.root()
     assert (door.went, door.versions.current()) == (1, "0.2.1")
+    assert door.refusal() == (ReversalRefusal.FAILED, hashlib.sha256(data).hexdigest()), "the first reason stays"
     assert newer_step(door).store.state.outcome.result is UpdateResult.INSTALLED  # type: ignore[union-attr]
     door.runs_well = True
     door.sign()
@@ -140,24 +146,67 @@ def test_a_way_back_that_failed_is_not_tried_again(door: Door) -> None:
 HOUR_MS = 3_600_000
 
 
+@pytest.mark.parametrize("cut", ["before the switch", "after the switch"])
+def test_after_a_power_cut_and_a_trial_that_failed_root_says_which_version_runs(
+    door: Door, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    """Root writes that the running version was taken back before the way back begins. That must not stay."""
+
+    def power_cut(*_: object) -> bool:
+        if cut == "after the switch":
+            door.versions.switch("0.2.0")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(root_step, "run_version_before", power_cut)
+    monkeypatch.setattr(ReleaseStore, "restore", lambda *_: None)  # a power cut leaves no time for it
+    door.sign()
+    with pytest.raises(KeyboardInterrupt):
+        door.root()
+    if cut == "after the switch":  # the next boot watches 0.2.0, whose step of root may run, and goes back to 0.2.1
+        door.root(House.step)
+        assert door.step().store.state.outcome.result is UpdateResult.TAKEN_BACK  # type: ignore[union-attr]
+        door.versions.switch("0.2.1")
+    door.root()
+    written = strictjson.decode((newer_step(door).store.folder / "state.json").read_bytes(), UpdateState)
+    assert written.outcome is not None
+    assert (written.running, written.outcome.result, written.withdrawn) == ("0.2.1", UpdateResult.INSTALLED, ())
+    # If a step of 0.2.0 came between, root cannot tell this from an installation of 0.2.1 by hand.
+    told = RefusedReversal(reason=ReversalRefusal.FAILED) if cut == "before the switch" else None
+    assert written.refused == told
+
+
+def test_a_way_back_at_work_is_not_called_over_by_another_step_of_root(door: Door) -> None:
+    """The power may go right after: then the version that was left must not come again by an automatic update."""
+    seen = []
+
+    def meanwhile() -> bool:
+        door.root()
+        seen.append(newer_step(door).store.state.outcome.result)  # type: ignore[union-attr]
+        return back_to_before(door)
+
+    assert newer_step(door).go_back(meanwhile)
+    assert seen == [UpdateResult.TAKEN_BACK]
+
+
 def test_a_way_back_that_an_owner_did_not_sign_for_this_moment_is_refused(door: Door) -> None:
     now_ms = time.time_ns() // 10**6
-    for changes in (
-        {"by": THIEF},
-        {"device": samples.OWNER_KEY.text},
-        {"version": "0.2.2"},
-        {"before": "0.1.9"},
-        {"before": "0.2.1"},
-        {"change": "00" * 16},
-        {"owner_time_ms": now_ms - HOUR_MS - 60_000},
-        {"owner_time_ms": now_ms + HOUR_MS + 600_000},
+    for changes, reason in (
+        ({"by": THIEF}, ReversalRefusal.OWNERS),
+        ({"device": samples.OWNER_KEY.text}, ReversalRefusal.CHANGED),
+        ({"version": "0.2.2"}, ReversalRefusal.CHANGED),
+        ({"before": "0.1.9"}, ReversalRefusal.CHANGED),
+        ({"before": "0.2.1"}, ReversalRefusal.CHANGED),
+        ({"change": "00" * 16}, ReversalRefusal.CHANGED),
+        ({"owner_time_ms": now_ms - HOUR_MS - 60_000}, ReversalRefusal.TIME),
+        ({"owner_time_ms": now_ms + HOUR_MS + 600_000}, ReversalRefusal.TIME),
     ):
-        door.sign(**changes)
+        data = door.sign(**changes)
         door.root()
         assert door.went == 0, changes
+        assert door.refusal() == (reason, hashlib.sha256(data).hexdigest()), changes
     door.sign(owner_time_ms=now_ms - HOUR_MS // 2)
     door.root()
-    assert door.went == 1
+    assert (door.went, door.refusal()) == (1, None)
 
 
 def test_one_of_the_two_signatures_is_not_enough(door: Door) -> None:
@@ -236,6 +285,8 @@ def test_below_the_floor_of_known_faults_only_root_goes_back(tmp_path: Path, mon
     door.sign()
     door.root()
     assert door.went == 0
+    assert door.refusal() is not None
+    assert door.refusal()[0] is ReversalRefusal.FAULT  # type: ignore[index]
     newer = newer_step(door)
     newer.store.report(None)  # type: ignore[arg-type]
     newer.store.record("0.2.1", UpdateResult.INSTALLED, "", reading())
@@ -244,12 +295,12 @@ def test_below_the_floor_of_known_faults_only_root_goes_back(tmp_path: Path, mon
 
 
 def test_without_the_time_of_day_no_way_back_counts(door: Door) -> None:
-    door.sign()
+    data = door.sign()
     step = newer_step(door)
     RootStep(
         step.store, step.staging, step.wishes, step.opt, lambda: reading(ClockQuality.UNKNOWN), step.install_tree
     ).run()
-    assert door.went == 0
+    assert (door.went, door.refusal()) == (0, (ReversalRefusal.TIME, hashlib.sha256(data).hexdigest()))
 
 
 def test_a_way_back_waits_while_the_disk_is_full(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +311,7 @@ def test_a_way_back_waits_while_the_disk_is_full(door: Door, monkeypatch: pytest
     with monkeypatch.context() as disk:
         disk.setattr(ReleaseStore, "record", full)
         door.root()
-    assert door.went == 0
+    assert (door.went, door.refusal()) == (0, None)
     door.root()
     assert door.went == 1
 

@@ -157,6 +157,11 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
     "update failed": AlertDefinition(
         AlertKind.UPDATE, "An update of the doorbell failed. The version before runs.", AlertPriority.SOON
     ),
+    "no way back": AlertDefinition(
+        AlertKind.UPDATE,
+        "The doorbell did not go back to the version before. The page says why, at Updates.",
+        AlertPriority.SOON,
+    ),
     "update news old": AlertDefinition(
         AlertKind.UPDATE, "The doorbell hears no recent news of updates. Run doorward update.", AlertPriority.SOON
     ),

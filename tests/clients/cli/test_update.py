@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from agent.clients.cli.owner.update import _ENDED
+from agent.core.updates import ReversalRefusal
 from agent.wire.statements import UpdateChoice, UpdateReversal
 from tests.clients.cli.test_owner import Doorstep, door
 
@@ -30,6 +32,19 @@ def test_an_owner_reads_what_changes_and_no_control_code_reaches_the_terminal(do
         assert words in said
     assert "\x1b" not in said
     assert json.loads(door("update", "--json").out)["offer"]["sha256"] == SHA
+
+
+def test_an_owner_reads_why_root_did_not_go_back_and_which_version_did_not_stay(door: Doorstep) -> None:
+    back = {"version": "0.1.9", "change": "cd" * 16, "chosen": False}
+    offers(door, offer={**OFFER, "withdrawn": True}, back=back)
+    said = door("update").out
+    assert "0.2.1 was begun here before and did not stay." in said
+    assert "did not go back" not in said
+    for reason in (*ReversalRefusal, None):
+        offers(door, back={**back, "ended": "a\x1bfuture reason" if reason is None else reason.value})
+        lines = door("update").out.splitlines()
+        told = lines[lines.index("The doorbell did not go back to 0.1.9.") + 1]
+        assert told == ("a\ufffdfuture reason" if reason is None else _ENDED[reason.value])
 
 
 def test_a_doorbell_without_updates_says_so_and_nothing_can_be_chosen(door: Doorstep) -> None:

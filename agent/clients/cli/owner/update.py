@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -21,6 +22,15 @@ from agent.ipc.control_operations import GetUpdate, UpdateAnswer
 from agent.wire.statements import UpdateChoice, UpdateReversal
 
 __all__ = ["update"]
+
+_ENDED: Final = {
+    "owners": "Its system did not accept the signature. Try again in ten minutes.",
+    "time": "Its system did not know the time, or the yes was older than an hour. Try again.",
+    "changed": "Something had changed since the yes. Try again.",
+    "fault": "That version has a known vulnerability.",
+    "failed": "That version did not run well, or the power went.",
+}
+"""Why root did not go back to the version before (`core.updates.ReversalRefusal`)."""
 
 
 @click.command()
@@ -104,8 +114,14 @@ def _show(answer: UpdateAnswer, *, as_json: bool) -> None:
         say(f"The newest look for updates failed: {in_words(plain(answer.trouble))}.")
     if answer.outcome is not None:
         say(f"The last update: {plain(answer.outcome.version)}, {in_words(plain(answer.outcome.result))}.")
+    if answer.back is not None and answer.back.ended is not None:
+        say(f"The doorbell did not go back to {plain(answer.back.version)}.")
+        say(_ENDED.get(answer.back.ended, plain(answer.back.ended)))
     if answer.offer is not None:
         _say_described(answer)
+        if answer.offer.withdrawn:
+            version = plain(answer.offer.version)
+            say(f"{version} was begun here before and did not stay. Only an owner's yes installs it.")
         if answer.chosen:
             say("It is chosen, and will be installed.")
     else:

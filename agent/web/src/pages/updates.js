@@ -42,7 +42,7 @@ export async function updates(setting, again) {
  * @param {() => Promise<unknown>} again
  * @returns {Child[]}
  */
-function wayBack(running, { version, change, refused, chosen }, again) {
+function wayBack(running, { version, change, refused, chosen, ended }, again) {
   if (refused) return [h("p.quiet", withCode(`updates.back.refused.${refused}`, { version }))];
   if (chosen) return [h("p", { role: "status" }, t("updates.back.chosen", { version }))];
   const goBack = async () => {
@@ -53,7 +53,10 @@ function wayBack(running, { version, change, refused, chosen }, again) {
     );
     if (done) await again();
   };
-  return [h("p", h("button.small", { type: "button", onclick: goBack }, t("updates.back", { version })))];
+  return [
+    ended && h("p.problem", t(`updates.back.ended.${ended}`, { version, running })),
+    h("p", h("button.small", { type: "button", onclick: goBack }, t("updates.back", { version }))),
+  ];
 }
 
 /**
@@ -63,7 +66,7 @@ function wayBack(running, { version, change, refused, chosen }, again) {
  * @returns {Child[]}
  */
 function ready(offer, chosen, again) {
-  const { version, sha256, security, notes = {} } = offer;
+  const { version, sha256, security, withdrawn, notes = {} } = offer;
   const spoken = notes[language()] ? language() : "en";
   const install = async () => {
     const done = await withCredential(t("updates.install"), t("updates.install.text"), t("set.yes"), (credential) =>
@@ -77,6 +80,6 @@ function ready(offer, chosen, again) {
     chosen
       ? h("p", { role: "status" }, t("updates.chosen"))
       : h("div.row", h("button", { type: "button", onclick: install }, t("updates.install"))),
-    !chosen && h("p.quiet", t("updates.later")),
+    !chosen && h("p.quiet", t(withdrawn ? "updates.withdrawn" : "updates.later", { version })),
   ];
 }
