@@ -11,7 +11,8 @@ A broker may retain any number of messages for a cell. Its operator's digest ser
 
 The service lags by seconds, and longer if it was killed. So it may lay out a message after the first look that was
 published before the connection. Therefore the subscription to page 0 stays for a minute, as far as the budget has room,
-and each newer page 0 comes. If there was no room, `look_again` reads page 0 once more, before the rest of a round.
+and each newer page 0 comes. If there was no room, `look_again` reads page 0 once more, before the rest of a round and
+without room for it: older pages may have taken all of it, and newest requests must not be late for them.
 
 A round is over after as many pages as the digest has. A reconnection goes on where the last one stopped, so that a
 bad line reaches every page, too. If page 0 does not come, the broker has no digest: then it sends all messages of the
@@ -74,6 +75,7 @@ class CellReading(ThreadOwned):
             "_due_ns",
             "_rest",
             "_left",
+            "_is_free",
             "_position",
             "_level",
             "_share",
@@ -106,6 +108,8 @@ class CellReading(ThreadOwned):
         """Pages of this round behind page 0. None: page 0 has not come."""
         self._left: int | None = None
         """Pages of the round that a second look at page 0 interrupts. None: the page that is next begins a round."""
+        self._is_free = False
+        """The next page 0 needs no room, because it is the second look's."""
         self._position = 1
         self._level = float(BURST_BYTES)
         self._share = 0.0
@@ -138,7 +142,7 @@ class CellReading(ThreadOwned):
             return False
         if self._up and self._has_digest and (self._due_ns is None or self._rest is not None):
             self._left = 0 if self._due_ns is None else self._rest
-            self._rest, self._due_ns = None, now
+            self._rest, self._due_ns, self._is_free = None, now, True
         return True
 
     def move(self, cell_filter: str | None, now: BootNs) -> None:
@@ -223,6 +227,8 @@ class CellReading(ThreadOwned):
     @property
     def _missing(self) -> float:
         """The bytes of room that the next page lacks: also for a newer page 0, while one may come."""
+        if self._rest is None and self._is_free:
+            return 0.0
         if self._followed is not None:
             return 2 * _PAGE_BYTES - self._level
         return _PAGE_BYTES - max(self._level, self._share)
@@ -231,6 +237,7 @@ class CellReading(ThreadOwned):
         self._drop_asked()
         self._drop_followed()
         self._rest = self._left = None
+        self._is_free = False
         self._due_ns = None if self._filter is None else now + int(_SETTLE_S * NS_PER_S)
 
     def _next(self, rest: int | None, now: BootNs) -> None:
@@ -240,6 +247,7 @@ class CellReading(ThreadOwned):
     def _ask(self, now: BootNs) -> None:
         assert self._filter is not None  # noqa: S101 — without a cell nothing is due
         self._page = 0 if self._rest is None else self._position
+        self._is_free = False
         self._asked = in_cell(self._filter, f"digest/{self._page}")
         self._due_ns, self._asked_ns, self._absent_ns = None, now, now + _UNANSWERED_NS
         self._bus.read_retained(self._asked)

@@ -17,6 +17,7 @@ from agent.wire.topics import RequestTopic, cell_filter, in_cell, parse_topic
 CELL = "287-379"
 FILTER = cell_filter(CELL)
 NEXT_FILTER = cell_filter("288-379")
+PAGE_BYTES = MAX_PAGE_BYTES + 512
 
 
 @dataclass
@@ -185,6 +186,40 @@ def test_the_second_look_cuts_no_round_short(device: Device) -> None:
     device.pass_time(1500)
     assert len(device.broker.wishes) == 41, "all others once"
     assert len({data for _, data in device.heard}) == 40
+
+
+@pytest.mark.parametrize("package_bytes", [BURST_BYTES - PAGE_BYTES - 1000, BURST_BYTES - 2 * PAGE_BYTES, 0])
+def test_older_pages_make_no_second_look_late(device: Device, package_bytes: int) -> None:
+    """In the long run 113 doorbells had read an older page half a minute after the connection, and heard a new request
+    only after a whole minute."""
+    device.broker.pages = digest(40, 12_000)
+    device.reading.spent(package_bytes, device.now)
+    device.pass_time(40)
+    asked = device.broker.wishes
+    assert asked[0] == f"{CELL}/digest/0"
+    assert len(asked) > 1, "an older one took the room"
+    device.broker.lay_out(digest(41, 12_000))
+    asked.clear()
+    assert device.reading.look_again(device.now)
+    device.pass_time(2)
+    assert [data.split()[1] for _, data in device.heard if b" 40 " in data] == [b"40"]
+    assert asked in ([f"{CELL}/digest/0"], []), "asked for, or followed"
+    device.pass_time(600)
+    within_budget = BURST_BYTES - package_bytes + 642 / 30 * PAGE_BYTES
+    assert device.read_bytes <= within_budget + PAGE_BYTES, "one page more than the budget of a connection"
+
+
+def test_a_second_look_of_one_connection_gives_no_room_to_the_next(device: Device) -> None:
+    device.broker.pages = digest(3)
+    device.pass_time(10)
+    device.reading.spent(BURST_BYTES, device.now)
+    device.reading.look_again(device.now)
+    device.reading.disconnected()
+    device.reading.connected(device.now)
+    device.broker.wishes.clear()
+    device.reading.spent(BURST_BYTES, device.now)
+    device.pass_time(25)
+    assert device.broker.wishes == []
 
 
 def test_a_second_look_waits_for_a_page_that_is_on_its_way_and_for_its_messages(device: Device) -> None:
@@ -400,7 +435,6 @@ def test_a_digest_that_has_ended_is_noticed_on_a_free_line(device: Device) -> No
 # -- step by step ------------------------------------------------------------------------------------------------------
 
 SECOND = 10**9
-PAGE_BYTES = MAX_PAGE_BYTES + 512
 CELL_ITSELF = f"{CELL}/+/+/+"
 
 
