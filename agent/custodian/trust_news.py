@@ -18,7 +18,6 @@ from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Journal
 from agent.wire.topics import TopicClass, TrustTopic, parse_topic, sender_of
-from agent.wire.trust_keys import TrustKey
 
 __all__ = ["TrustNews"]
 
@@ -33,9 +32,9 @@ class TrustNews(ThreadOwned):
         self._journal = journal
         self._chunks = TrustChunks()
         self.lock = threading.RLock()
-        self._done: dict[str, tuple[str, str | None, TrustKey | None]] = {}
-        """By the root's id: the hash of the last package that was judged, and the doorbell's cell and the root's pair
-        then. The broker repeats its retained messages."""
+        self._done: dict[str, tuple[str, str | None]] = {}
+        """By the root's id: the hash of the last package that was judged, and the doorbell's cell then. The broker
+        repeats its retained messages."""
 
     @staticmethod
     def takes(topic: str) -> bool:
@@ -70,12 +69,13 @@ class TrustNews(ThreadOwned):
             package = self._chunks.whole(root)
             if package is None:
                 return
-            judged = hashlib.sha256(package).hexdigest(), self._trust.cell, self._trust.store.roots.get(root)
+            judged, pair = (hashlib.sha256(package).hexdigest(), self._trust.cell), self._trust.store.roots.get(root)
             if self._done.get(root) == judged:
                 return
         refused = self._judge(lambda: self._trust.hear(package))
         with self.lock:
-            if refused is not False:
+            # If an owner took the root out meanwhile, `look` has forgotten it, and it may be another pair next time.
+            if refused is not False and self._trust.store.roots.get(root, object()) == pair:
                 self._done = {**self._done, root: judged}
         if isinstance(refused, DropReason):
             self._journal.count(refused.value)

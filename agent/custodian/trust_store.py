@@ -191,10 +191,10 @@ class TrustManager(ThreadOwned):
                 return False
             if not opened.lacks:
                 return self._hear_whole(opened, package)
-            is_unnoticed = self._goes_unnoticed(opened)
+            silent = self._once("silent", opened.bundle.root, opened.sha256) if self._goes_unnoticed(opened) else None
         # A broker that holds a section back could as well hold back the package, and then the timestamp ends.
-        if is_unnoticed:
-            self._notify("trust silent", _SILENT, f"silent {opened.bundle.root} {opened.sha256}")
+        if silent:
+            self._notify("trust silent", _SILENT, silent)
         raise _lacking()
 
     def _is_another_root(self, before: TrustStore, root: str) -> bool:
@@ -243,7 +243,7 @@ class TrustManager(ThreadOwned):
 
     def _put_heard(self, opened: OpenedBundle, package: bytes, left: TrustBundle) -> None:
         """Keeps a package until an owner agrees, and tells the owner once for each bundle."""
-        root, once = opened.bundle.root, f"heard {opened.sha256}"
+        root, once = opened.bundle.root, self._once("heard", opened.bundle.root, opened.sha256)
         self._journal.put(_HEARD + root, self._local(package))
         self._journal.put(_RIGHTS + root, strictjson.encode(left))
         self._put_newest(opened)
@@ -281,7 +281,7 @@ class TrustManager(ThreadOwned):
         self._ledger.write(EntryKind.TRUST_CHANGED, subject=opened.sha256, version=version, reason=_TIGHTENED)
         kept = {entry.id for entry in left.requesters}
         self._forget_announced(root, tuple(entry.id for entry in old if entry.id not in kept))
-        once = f"tightened {opened.sha256}"
+        once = self._once(_TIGHTENED, root, opened.sha256)
         self._decisions.after(lambda: self._notify("trust news", _HEARD_NEWS, once))
 
     @property
@@ -318,7 +318,7 @@ class TrustManager(ThreadOwned):
         with self.lock:
             newest = {root: self.store.seen(root) for root in self.store.bundles}
             ended = {
-                f"silent {root} {seen.ends_s}"
+                self._once("silent", root, str(seen.ends_s))
                 for root, seen in newest.items()
                 if at_s is not None and seen is not None and 0 < seen.ends_s < at_s
             }
@@ -330,7 +330,13 @@ class TrustManager(ThreadOwned):
         """Repeats the notices of packages that wait, because a power cut may have come before. The notifier drops
         duplicates."""
         for package in self.heard():
-            self._notify("trust news", _HEARD_NEWS, f"heard {self.store.open(package).sha256}")
+            opened = self.store.open(package)
+            self._notify("trust news", _HEARD_NEWS, self._once("heard", opened.bundle.root, opened.sha256))
+
+    def _once(self, what: str, root: str, which: str) -> str:
+        """Returns the name of a notice about a chosen root. It has the pair: another pair with the same id could have
+        the same payload or end, and its notice would take the place of this one."""
+        return f"{what} {self.store.roots[root].text} {which}"
 
     def _notify(self, kind: str, text: str, once: str) -> None:
         try:

@@ -15,9 +15,12 @@ from agent.core.timebase import NS_PER_S, ClockQuality
 from agent.custodian.trust_store import TrustManager, _seen
 from agent.errors import RequestError, StorageError
 from agent.wire import strictjson
-from agent.wire.identities import private_key_from_seed
+from agent.wire.envelope import pae, with_signatures
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.statements import TrustChange
 from agent.wire.trust import OpenedBundle, SeenVersion, TrustStore
+from agent.wire.trust_keys import TrustKey
+from agent.wire.trust_package import RootFile
 from tests.custodian.test_trust_that_travels import package, publish
 from tests.custodians import APPROVER, FIRE, NOW_S, POLICE, ROOT, Door, bundle, signed, stated
 from tests.recorder.thread_owner_check import plant
@@ -121,6 +124,48 @@ def test_a_list_of_a_false_pair_with_the_id_of_a_root_locks_the_root_out_no_long
     choose(door, roots_added=(KEY.text,))
     with pytest.raises(RequestError, match="was seen before"):
         trust(door).accept(package(bundle(1)))
+
+
+@pytest.mark.parametrize("before", [package_vectors.FORGED, KEY])
+def test_a_package_that_was_judged_while_its_root_was_taken_out_is_judged_when_the_root_is_chosen(
+    door: Door, before: TrustKey
+) -> None:
+    choose(door, roots_added=(before.text,))
+    hear = trust(door).hear
+
+    def removing(data: bytes) -> bool:
+        try:
+            return hear(data)
+        finally:
+            choose(door, roots_removed=(before.text,))
+
+    with mock.patch.object(trust(door), "hear", removing):
+        publish(door, package(bundle(1)))
+    choose(door, roots_added=(KEY.text,))
+    assert len(trust(door).heard()) == 1
+
+
+def test_a_notice_about_a_false_pair_with_the_id_of_a_root_takes_the_place_of_none_about_the_root(door: Door) -> None:
+    """The false pair may sign the very payloads of the root."""
+    payload = strictjson.encode(samples.root_file())
+    signed = pae(RootFile.PAYLOAD_TYPE, payload)
+    signatures = {public_key_of(key).id: samples.root_signature(key, signed) for key in samples.ROOT_SIGNERS[:2]}
+    signatures[package_vectors.FORGED.id] = package_vectors.forged_signature(signed)
+    forged = with_signatures(RootFile.PAYLOAD_TYPE, payload, signatures)
+    told = []
+    for root, of_pair in ((package_vectors.FORGED, {"roots": (forged,)}), (KEY, {})):
+        door.told.onces.clear()
+        choose(door, roots_added=(root.text,))
+        publish(door, samples.package(bundle(2), **of_pair))
+        trust(door).accept(samples.package(bundle(2), **of_pair))
+        publish(door, samples.package(bundle(3, FIRE), version=2, **of_pair))
+        door.clock.advance(8 * 86_400)
+        trust(door).on_time()
+        told.append({(kind, once) for kind, once in door.told.onces if once})
+        door.clock.advance(-8 * 86_400)
+        choose(door, roots_removed=(root.text,))
+    assert [len(each) for each in told] == [3, 3], "what waits, what is gone, and that the root is silent"
+    assert not told[0] & told[1]
 
 
 def test_a_package_of_a_pair_that_was_exchanged_while_it_was_verified_is_judged_again(door: Door) -> None:

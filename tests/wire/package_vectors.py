@@ -229,12 +229,17 @@ FORGED = replace(samples.ROOT_KEY, mldsa_sha256=samples.pair(THIEF).mldsa_sha256
 
 def by_forged_pair(listed: TrustBundle) -> bytes:
     """A bundle alone. Its signature is in the vectors under the hash of the pair, because the id is the root's."""
-    payload, found = strictjson.encode(listed), samples.root_signatures()
-    signed = pae(TrustBundle.PAYLOAD_TYPE, payload)
+    payload = strictjson.encode(listed)
+    signature = forged_signature(pae(TrustBundle.PAYLOAD_TYPE, payload))
+    return with_signatures(TrustBundle.PAYLOAD_TYPE, payload, {FORGED.id: signature})
+
+
+def forged_signature(signed: bytes) -> bytes:
+    found = samples.root_signatures()
     name = "-".join(hashlib.sha256(each).hexdigest()[:16] for each in (FORGED.text.encode(), signed))
     if name not in found:
         found[name] = base64.encode(samples.ROOT.sign(signed) + sign_as_root(THIEF, signed)[SIGNATURE_BYTES:])
-    return with_signatures(TrustBundle.PAYLOAD_TYPE, payload, {FORGED.id: base64.decode(found[name])})
+    return base64.decode(found[name])
 
 
 def of_one_id() -> list[tuple[str, bytes, str]]:
