@@ -341,7 +341,8 @@ class TrustStore:
         if self.roots.get(root.id, root) != root:
             raise RequestError(
                 "This root was chosen with another ML-DSA-44 key.",
-                remedy="Compare the whole line with the holder of the root.",
+                remedy="Compare the whole line with the holder of the root. If the line that you chose is false, take "
+                "it out first.",
             )
         return replace(self, roots={**self.roots, root.id: root})
 

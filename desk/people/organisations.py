@@ -121,7 +121,7 @@ def import_bundle(
     roots.choose(listed.root)
     organisation.trust_root = listed.root
     organisation.save(update_fields=["trust_root"])
-    log.record(organisation, by, "organisation.trust-root", listed.root, name=listed.name)
+    log.record(organisation, by, "organisation.trust-root", listed.root, name=listed.name, key=root.strip())
     return listed
 
 

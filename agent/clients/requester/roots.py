@@ -58,12 +58,14 @@ class KnownRoots:
         """Stores the bundle of the root with that public key, and returns its entry for this requester.
 
         `directory`: the broker directory that comes with it. Raises `ConfigurationError` if it is not a bundle of this
-        root, is older than the stored one, does not list the key of this folder, or names another directory.
+        root, is older than the stored one, does not list the key of this folder, or names another directory. So it does
+        if a root with this id and another second key is stored: one of both is false.
         """
         try:
             key = parse_trust_key(root)
         except FormatError as error:
             raise _refused_file(error) from error
+        self._require_no_other(key)
         folder = f"{_FOLDER}/{key.id}"
         entries: list[TrustedRequester] = []
 
@@ -294,6 +296,19 @@ class KnownRoots:
             return 0
         ours = (entry for entry in bundle.requesters if entry.id == self._requester.id)
         return max((each.until_s for entry in ours for each in entry.keys if not each.revoked), default=0)
+
+    def _require_no_other(self, key: TrustKey) -> None:
+        folder = f"{_FOLDER}/{key.id}"
+        try:
+            stored = self._key(key.id)
+        except FormatError:
+            return  # without a root, or with a damaged file, which this import replaces
+        if stored != key:
+            raise ConfigurationError(
+                f"The root {key.id} is stored with another ML-DSA-44 key.",
+                remedy="Compare the whole line with the holder of the root. If the stored one is false, delete "
+                f"{self._notes.place(folder)} and import the bundle again.",
+            )
 
     def _key(self, root: str) -> TrustKey:
         """Raises `FormatError` if the file is missing or damaged."""

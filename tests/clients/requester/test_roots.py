@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from agent.wire.identities import public_key_of
 from agent.wire.limits import HARD
 from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
-from tests.wire import samples
+from tests.wire import package_vectors, samples
 
 RIJNSTAD = TrustRegion(south_west=Point(lat=52.27, lon=4.72), north_east=Point(lat=52.44, lon=5.08))
 
@@ -36,18 +37,24 @@ HERE = CellRange(south_west="284-368", north_east="284-370")
 ELSEWHERE = CellRange(south_west="280-300", north_east="280-300")
 
 
-def bundle_for(
+def bundle_of(
     requester: Requester, version: int = 3, directory: BrokerDirectory | None = None, **changes: object
-) -> bytes:
+) -> TrustBundle:
     key = RequesterKey(key=requester.key.text, from_s=NOW_S - 86_400, until_s=NOW_S + 30 * 86_400)
     entry = RequesterEntry(
         id=requester.id, name="Rijnstad Police", kind=Kind.POLICE, keys=(key,), regions=(RIJNSTAD,)
     )  # fmt: skip
     listed = msgspec.structs.replace(entry, **changes)
     made = TrustBundle(v=1, root=samples.ROOT_KEY.id, version=version, issued_s=NOW_S, requesters=(listed,))
-    if directory is not None:
-        made = msgspec.structs.replace(made, directory_sha256=directory_sha256(strictjson.encode(directory)))
-    return samples.several(made, samples.ROOT)
+    if directory is None:
+        return made
+    return msgspec.structs.replace(made, directory_sha256=directory_sha256(strictjson.encode(directory)))
+
+
+def bundle_for(
+    requester: Requester, version: int = 3, directory: BrokerDirectory | None = None, **changes: object
+) -> bytes:
+    return samples.several(bundle_of(requester, version, directory, **changes), samples.ROOT)
 
 
 def ask(requester: Requester, trust_root: str | None = samples.ROOT_KEY.id, **changes: object) -> str:
@@ -115,6 +122,22 @@ def test_only_a_newer_bundle_of_that_root_that_lists_us_is_taken(requester: Requ
     (requester.folder / "roots" / samples.ROOT_KEY.id / "root.pub").write_text("x")
     with pytest.raises(ConfigurationError, match="Import the bundle again"):
         ask(requester)
+
+
+def test_a_stored_root_with_the_same_id_and_another_second_key_is_named_and_can_be_taken_out(
+    requester: Requester,
+) -> None:
+    """An agency that imported the line of a forger of Ed25519 can import the root itself afterwards."""
+    roots, highest = KnownRoots(requester), (1 << 53) - 1
+    false, true = package_vectors.by_forged_pair(bundle_of(requester, highest)), bundle_for(requester, 4)
+    roots.accept(package_vectors.FORGED.text, false, NOW_S)
+    message, remedy = error_of(lambda: roots.accept(samples.ROOT_KEY.text, true, NOW_S))
+    folder = requester.folder / "roots" / ROOT
+    assert message == f"The root {ROOT} is stored with another ML-DSA-44 key."
+    assert f"delete {folder} and" in remedy
+    shutil.rmtree(folder)
+    assert roots.accept(samples.ROOT_KEY.text, true, NOW_S).name == "Rijnstad Police"
+    assert error_of(lambda: roots.accept(package_vectors.FORGED.text, false, NOW_S))[0] == message
 
 
 def test_what_has_no_other_way_round_is_left_alone() -> None:

@@ -99,7 +99,8 @@ def test_the_root_s_bundle_is_imported(agency: Agency, tmp_path: Path) -> None:
     answer = upload(agency, "/organisation/trust-root", {"bundle": bundle}, root=f" {root}\n")
     assert answer.status_code == 302
     assert steps_of(agency)["Trust root"]
-    assert Entry.objects.filter(action="organisation.trust-root").count() == 1
+    entry = Entry.objects.get(action="organisation.trust-root")
+    assert entry.detail["key"] == root, "another pair can have this id"
 
 
 BROKERS = """
