@@ -77,6 +77,24 @@ const stories = {
     came.offered = await householdRoots();
     came.typed = await outcome(() => trust.addTrustRoots([given.forged], keys));
   },
+  /** This owner was deceived. Another owner saw it, and put the root itself in the false one's place. */
+  falseRootExchanged: async () => {
+    await trust.addTrustRoots([given.forged], keys);
+    await fetch("/move", { method: "POST" });
+    const lines = async () =>
+      (await trust.overview()).map(({ key, confirmed, isGone, isDisputed }) => ({
+        key,
+        confirmed,
+        isGone,
+        isDisputed,
+      }));
+    came.shown = await lines();
+    came.typed = await outcome(() => trust.addTrustRoots([given.root], keys));
+    await trust.removeTrustRoot(given.forged, keys);
+    came.offered = (await householdRoots()).map(({ key }) => key);
+    await takeOverRoots([given.root]);
+    came.after = await lines();
+  },
   /** This owner was deceived, sees it, and chooses the root itself. */
   rootAfterAFalseOne: async () => {
     /** @type {unknown[]} */

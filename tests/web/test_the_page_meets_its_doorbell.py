@@ -151,6 +151,17 @@ class WithoutRoots(Moving):
         self.door.obey(TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
 
 
+class Mended(WithoutRoots):
+    """An owner removes the false root, and adds the root itself."""
+
+    def answer(self, path: str, data: bytes) -> tuple[int, bytes]:
+        if path == "/move":
+            self.door.obey(TrustChange(**stated(), roots_removed=(FORGED.text,)))
+            self.door.obey(TrustChange(**stated(), roots_added=(samples.ROOT_KEY.text,)))
+            return 200, b""
+        return super().answer(path, data)
+
+
 @contextmanager
 def served(doorbell: Doorbell) -> Iterator[str]:
     """Its address."""
@@ -275,9 +286,26 @@ def test_a_yes_on_the_page_counts_only_for_the_place_that_the_owner_saw(make: Ma
 def test_the_page_compares_both_keys_of_a_root_and_not_its_id(make: Make) -> None:
     assert came_of(make(Exchanged), called=["rootExchanged"], forged=FORGED.text) == {
         "rootExchanged": "done",
-        "shown": [{"key": FORGED.text, "confirmed": False, "requesters": []}],
+        "shown": [
+            {"key": FORGED.text, "confirmed": False, "requesters": []},
+            {"key": samples.ROOT_KEY.text, "confirmed": True, "requesters": []},
+        ],
         "offered": [],
         "typed": "error.other-pair",
+    }
+
+
+def test_a_browser_that_chose_the_false_pair_takes_it_out_and_then_the_root_over_from_the_household(make: Make) -> None:
+    line = {"confirmed": True, "isGone": False, "isDisputed": False}
+    assert came_of(make(Mended), called=["falseRootExchanged"], forged=FORGED.text) == {
+        "falseRootExchanged": "done",
+        "shown": [
+            {**line, "key": samples.ROOT_KEY.text, "confirmed": False, "isDisputed": True},
+            {**line, "key": FORGED.text, "isGone": True, "isDisputed": True},
+        ],
+        "typed": "error.other-pair",
+        "offered": [samples.ROOT_KEY.text],
+        "after": [{**line, "key": samples.ROOT_KEY.text}],
     }
 
 

@@ -23,6 +23,7 @@ from agent.errors import DoorwardError, OpenError
 from agent.ipc.control_operations import ListTrustChanges
 from agent.wire import strictjson
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, TrustChange, open_statement
+from agent.wire.trust import TrustStore
 from agent.wire.trust_keys import TrustKey, parse_trust_key
 
 __all__ = ["ChosenRoot", "household_roots", "take_over_roots"]
@@ -40,7 +41,8 @@ class ChosenRoot:
 def household_roots(link: DeviceChannel, keys: OwnerKeys) -> tuple[ChosenRoot, ...]:
     """Returns the roots that the owners chose and that this machine does not know yet.
 
-    Raises `OpenError` if a change was not signed by an owner of that time, or is not the ledger's.
+    Raises `OpenError` if a change was not signed by an owner of that time, or is not the ledger's, and `RequestError`
+    if this owner chose one of them with another second key: one of both is false.
     """
     entries = read_ledger(link, keys).entries
     known = sync(link, keys).known
@@ -56,16 +58,21 @@ def household_roots(link: DeviceChannel, keys: OwnerKeys) -> tuple[ChosenRoot, .
             chosen.pop(text, None)
         for text in change.roots_added:
             chosen[text] = ChosenRoot(parse_trust_key(text), by, change.owner_time_ms)
-    return tuple(each for each in chosen.values() if each.key.id not in known.trust.roots)
+    found = tuple(each for each in chosen.values() if known.trust.roots.get(each.key.id) != each.key)
+    _with_roots(known.trust, found)
+    return found
 
 
 def take_over_roots(link: DeviceChannel, keys: OwnerKeys, roots: Sequence[ChosenRoot]) -> None:
     """Remembers `roots` as this owner's choice too. The device trusts them already, so nothing is signed."""
     known = sync(link, keys).known
-    store = known.trust
+    keys.memory.remember(known.with_trust(_with_roots(known.trust, roots)))
+
+
+def _with_roots(store: TrustStore, roots: Sequence[ChosenRoot]) -> TrustStore:
     for each in roots:
         store = store.with_root(each.key)
-    keys.memory.remember(known.with_trust(store))
+    return store
 
 
 def _recorded(entries: Sequence[LedgerEntry], lists: dict[str, Enrolment]) -> Iterator[tuple[str | None, Enrolment]]:

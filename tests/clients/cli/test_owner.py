@@ -44,7 +44,7 @@ from tests.clients.owner.conftest import (
 from tests.clients.owner.conftest import media as media  # the same three segments
 from tests.clients.owner.fake_device import FakeDevice
 from tests.lengths import only
-from tests.wire import samples
+from tests.wire import package_vectors, samples
 
 Tool = Callable[..., object]
 
@@ -991,6 +991,7 @@ def test_trust_says_who_joined_and_accept_lets_them_ask(asked: tuple[Doorstep, s
     assert "Harbour Police: wider limits." in shown
     assert json.loads(door("trust", "show", "--json").out)["news"] == [samples.ROOT_KEY.id]
     assert door("trust", "accept", "0" * 16).status == 2
+    assert door("trust", "accept", package_vectors.FORGED.text, "--yes").status == 2, "only the id is the root's"
     done = door("trust", "accept", samples.ROOT_KEY.text, "--yes")
     assert "new: Rijnstad Police (police), rijnstad-police" in done.out
     assert "Version 4 is in use." in done.out

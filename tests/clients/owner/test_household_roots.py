@@ -15,13 +15,13 @@ from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.trust_roots import add_trust_root, offer_bundle, remove_trust_root, trust_state
 from agent.core.ledger.entries import EntryKind, LedgerEntry
 from agent.core.timebase import ClockQuality
-from agent.errors import OpenError
+from agent.errors import OpenError, RequestError
 from agent.wire import strictjson
 from agent.wire.identities import private_key_from_seed
 from agent.wire.statements import TrustChange, sign_statement
 from tests.clients.owner.conftest import NOW_MS, Home, now, seeds, signed_bundle
 from tests.clients.owner.fake_device import FakeDevice
-from tests.wire import samples
+from tests.wire import package_vectors, samples
 
 ROOT = samples.ROOT_KEY
 OTHER = samples.pair(private_key_from_seed(b"o" * 32))
@@ -69,6 +69,18 @@ def test_a_recovered_owner_takes_over_what_the_lost_keys_chose(
     new = OwnerKeys.create(tmp_path / "new", name="anna", seeds=seeds("new anna"), kit=kit)
     recover(device, new, kit, replaces=["anna"], clock=now)
     assert household_roots(device, new) == (ChosenRoot(ROOT, "anna", NOW_MS),)
+
+
+def test_an_owner_who_has_a_false_pair_with_the_id_of_the_households_root_is_told(home: Home, ben: OwnerKeys) -> None:
+    remove_trust_root(home.device, home.keys, ROOT.text, clock=now)
+    add_trust_root(home.device, ben, package_vectors.FORGED.text, clock=now)
+    remove_trust_root(home.device, home.keys, package_vectors.FORGED.text, clock=now)
+    add_trust_root(home.device, home.keys, ROOT.text, clock=now)
+    with pytest.raises(RequestError, match="another ML-DSA-44 key"):
+        household_roots(home.device, ben)
+    remove_trust_root(home.device, ben, package_vectors.FORGED.text, clock=now)
+    take_over_roots(home.device, ben, household_roots(home.device, ben))
+    assert trust_state(home.device, ben).store.roots == {ROOT.id: ROOT}
 
 
 def test_a_root_that_an_owner_removed_again_is_not_offered(home: Home, ben: OwnerKeys) -> None:

@@ -142,9 +142,10 @@ def accept(root: str | None, folder: Path, device: Path, sure: bool, as_json: bo
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        offers = trust_roots.trust_state(link, keys).offers
-    wanted = parse_trust_key(root).id if root and root.startswith("ed25519:") else root
-    chosen = [data for each, data in offers.items() if wanted in (None, each)]
+        trusted = trust_roots.trust_state(link, keys)
+    offers = trusted.offers
+    # A forger's key can have the id of this root, so a key is compared whole.
+    chosen = [data for each, data in offers.items() if root in (None, each, trusted.store.roots[each].text)]
     if not chosen:
         raise ConfigurationError("No root has news that waits for you.", remedy="Run: doorward owner trust show.")
     if len(chosen) > 1:

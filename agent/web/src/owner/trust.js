@@ -99,21 +99,31 @@ export async function offerBundle(bytes, cell) {
   return change;
 }
 
-/** Roots and all requesters they vouch for, for the page. */
+/**
+ * Roots and all requesters they vouch for, for the page. A root that this owner chose and that the doorbell has
+ * exchanged for another pair with the same id is there, too: one of both is false, and the owner has to be able to take
+ * it out.
+ */
 export async function overview() {
   const synced = await syncDevice();
   const { store: trust, unconfirmed, shown, heard } = await trusted(synced);
+  const rivals = unconfirmed.flatMap(({ id }) => trust.roots.get(id) ?? []);
+  const gone = rivals.filter((own) => shown.every((each) => each.text !== own.text));
   const nowS = Date.now() / 1000;
   return Promise.all(
-    shown.map(async (root) => {
+    [...shown, ...gone].map(async (root) => {
       const confirmed = !unconfirmed.includes(root);
       const freshUntil = trust.freshUntil.get(root.id);
-      const offered = confirmed ? heard.get(root.id) : undefined;
+      const offered = confirmed && trust.heard.has(root.id) ? heard.get(root.id) : undefined;
       const isOver = freshUntil !== undefined && freshUntil < nowS;
       return {
         key: root.text,
         id: root.id,
         confirmed,
+        /** The doorbell has another pair with this id. */
+        isGone: gone.includes(root),
+        /** Two roots of the page have this id, so only the whole keys tell them apart. */
+        isDisputed: rivals.some(({ id }) => id === root.id),
         version: trust.bundles.get(root.id)?.version ?? null,
         requesters: trust.requesters(root.id).map(({ id, name, kind }) => ({ id, name, kind })),
         /** A package that waits for this owner's yes. */

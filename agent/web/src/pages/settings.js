@@ -415,7 +415,7 @@ export async function trust(again, credential) {
           "li",
           h(
             "div.row.between",
-            h("span", h("code", each.id), each.confirmed ? "" : ` · ${t("trust.unconfirmed")}`),
+            h("span", h("code", each.isDisputed ? each.key : each.id), stateOf(each)),
             h("button.small", { type: "button", onclick: () => untrust(each).then(again) }, t("trust.remove")),
           ),
           each.staleSince && h("p.problem", t("trust.stale", { date: shortDate(each.staleSince * 1000) })),
@@ -432,6 +432,12 @@ export async function trust(again, credential) {
     addingRoot(again),
     offeringBundle(again),
   ].filter(Boolean);
+}
+
+/** @param {{ confirmed: boolean, isGone: boolean }} root */
+function stateOf({ confirmed, isGone }) {
+  if (isGone) return ` · ${t("trust.gone")}`;
+  return confirmed ? "" : ` · ${t("trust.unconfirmed")}`;
 }
 
 /**
