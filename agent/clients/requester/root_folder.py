@@ -255,25 +255,29 @@ class RootFolder:
         return with_sections(package, lambda cells: any(cells.overlaps(each) for each in served)) if served else package
 
     def root_files_with_room(self, brokers: Iterable[BrokerAddress] | None = None) -> int:
-        """Returns for how many more root files each of `brokers` has room beside the list.
+        """Returns how many more root files the root can have: as many as each of `brokers` has room for beside the
+        list, and a package holds.
 
-        Each counts as large as the largest now. `brokers`: None for those of the root's directory. Without any, the
-        whole package counts. `MAX_ROOT_FILES` without a package that can be read. With two signatures of each set of
-        keys, a broker holds about nine of them.
+        Each counts as large as the largest now, also those that wait for signatures. `brokers`: None for those of the
+        root's directory. Without any, the whole package counts. Without a package that can be read, only the number
+        of root files does. With two signatures of each set of keys, a broker holds about nine of them.
         """
+        newest = self._newest("root")
+        left = MAX_ROOT_FILES - newest
         if not files.is_file(self.folder / _PACKAGE):
-            return MAX_ROOT_FILES
+            return left
         try:
             package = self.package()
-            largest = max(map(len, strictjson.decode(package, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES).roots))
+            roots = strictjson.decode(package, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES).roots
             data = self.directory() if brokers is None else None
             if data is not None:
                 listed = strictjson.decode(data, BrokerDirectory, limit_bytes=DIRECTORY_LIMIT_BYTES).brokers
                 brokers = [each.address for each in listed]
             lengths = [len(self.package_for(each)) for each in brokers or ()] or [len(package)]
         except DoorwardError:
-            return MAX_ROOT_FILES  # a change of keys must not wait until the file is whole again
-        return max(0, PUBLISHED_LIMIT_BYTES - max(lengths)) // largest
+            return left  # a change of keys must not wait until the file is whole again
+        room = max(0, PUBLISHED_LIMIT_BYTES - max(lengths)) // max(map(len, roots))
+        return max(0, min(left, room - (newest - len(roots))))
 
     def directory(self) -> bytes | None:
         """Returns the broker directory that the bundle of the newest package names, or None if it names none."""

@@ -18,7 +18,7 @@ from agent.mqtt import BusSettings, MqttBus
 from agent.platform import files
 from agent.platform.certificates import common_name, require_for_key, signing_request
 from agent.wire.broker_directory import BrokerAddress
-from agent.wire.trust_package import RootFile
+from agent.wire.trust_package import MAX_ROOT_FILES, RootFile
 
 __all__ = ["trust_root"]
 
@@ -232,7 +232,7 @@ def _root_file(keys: tuple[str, ...], threshold: int, timestamp_keys: tuple[str,
 
 
 def _say_room(sets_left: int) -> None:
-    """Says for how many more sets of keys a broker has room, this one included."""
+    """Says how many more sets of keys the root can have, this one included."""
     if sets_left == 0:
         click.echo(
             "WARNING: with this set of keys, no broker has room for the package, even with all slots of the broker.  "
@@ -242,8 +242,8 @@ def _say_room(sets_left: int) -> None:
         )
     elif sets_left <= _FEW_SETS:
         click.echo(
-            f"A broker has room for {sets_left} more sets of keys beside this list, with this one and if it gives the "
-            "root all its slots.",
+            f"The root can have {sets_left} more sets of keys, with this one.  A package has at most {MAX_ROOT_FILES}, "
+            "and a broker has room for those beside this list, if it gives the root all its slots.",
             err=True,
         )
 
