@@ -1141,6 +1141,7 @@ export interface OfferAnswer {
   security?: boolean;
   rollout_hours?: number;
   notes?: Record<string, string>;
+  withdrawn?: boolean;
 }
 
 export interface OfferCard {
@@ -1395,6 +1396,7 @@ export interface UpdateReversalAnswer {
   change: string;
   chosen: boolean;
   refused?: string | null;
+  ended?: string | null;
 }
 
 export interface UpdateStatus {
