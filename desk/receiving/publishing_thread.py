@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
@@ -22,15 +20,15 @@ from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.publisher import connection_lock
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.shared_bus import BusShare, RequesterBus, SharedBus
-from agent.errors import NetworkError
 from agent.mqtt import MqttBus
 from agent.ports import Clock
 from desk.custody.log import record
 from desk.people.models import Organisation
 from desk.receiving.answer_rows import ACTOR, AnswerRecorder
 from desk.receiving.notices import add_notice
+from desk.repeating_thread import RepeatingThread, is_away
 
-__all__ = ["OpenBus", "OpenRequester", "PublishingThread", "is_away", "pause_after"]
+__all__ = ["STEP_S", "OpenBus", "OpenRequester", "PublishingThread"]
 
 OpenBus = Callable[[Requester], RequesterBus]
 """Returns a started connection for a requester. Raises `ConfigurationError`."""
@@ -38,15 +36,10 @@ OpenRequester = Callable[[Organisation], Requester]
 
 STEP_S: Final = 0.5
 _LOCK_WAIT_S: Final = 2.0
-RESTART_S: Final = (1.0, 5.0, 30.0)
-"""Pauses before the first, second and each later restart."""
-_AWAY_S: Final = 5.0
-"""The longest pause while the database or the store of sealed parts is away. All workers wait for it at once, and
-doorbells and requests wait for them."""
 
 
-class PublishingThread:
-    """Runs until `stop`. `failed` is told each error, in its thread. The thread then starts again."""
+class PublishingThread(RepeatingThread):
+    """`failed` is told each error, in its thread."""
 
     def __init__(
         self,
@@ -56,34 +49,19 @@ class PublishingThread:
         clock: Clock,
         failed: Callable[[Exception], None],
     ) -> None:
+        super().__init__(f"publisher-{organisation.requester_id}")
         self._organisation = Organisation(pk=organisation.pk, requester_id=organisation.requester_id)
         """A separate copy: the receiver's thread changes its own."""
         self._open_requester = open_requester
         self._open_bus = open_bus
         self._clock = clock
         self._failed = failed
-        self._stop = threading.Event()
         self._reconnect = False
         """True once the root has listed other brokers."""
         self._changed = threading.Condition()
         self._shared: SharedBus | None = None
         self._ends = contextlib.ExitStack()
         """Closes the connection."""
-        self._thread = threading.Thread(target=self._run, name=f"publisher-{organisation.requester_id}")
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Asks the thread to end. `join` waits for it."""
-        self._stop.set()
-
-    def join(self) -> None:
-        self._thread.join()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
 
     @property
     def is_connected(self) -> bool:
@@ -102,31 +80,20 @@ class PublishingThread:
             self._changed.wait_for(lambda: self._shared is not None, timeout_s)
             return None if self._shared is None else self._shared.port(uploads=True)
 
-    def _run(self) -> None:
-        faults = 0
-        try:
-            while not self._stop.is_set():
-                began_s = time.monotonic()
-                last: Exception | None = None
-                try:
-                    self._publish()
-                except Exception as error:  # noqa: BLE001 (a bug must not end the thread silently)
-                    last = error
-                    if not is_away(error):
-                        self._disconnect()
-                    self._failed(error)
-                else:
-                    self._disconnect()
-                faults = 0 if time.monotonic() - began_s > RESTART_S[-1] else faults + 1
-                if last is not None:
-                    self._stop.wait(pause_after(last, faults))
-        finally:
+    def _step(self) -> None:
+        self._publish()
+        self._disconnect()
+
+    def _on_fault(self, error: Exception) -> None:
+        if not is_away(error):
             self._disconnect()
-            connection.close()
+        self._failed(error)
+
+    def _end(self) -> None:
+        self._disconnect()
 
     def _publish(self) -> None:
         """Publishes until `stop` or other brokers. Raises the errors of database and configuration."""
-        close_old_connections()
         self._organisation.refresh_from_db()
         requester = self._open_requester(self._organisation)
         try:
@@ -185,17 +152,6 @@ class PublishingThread:
                 add_notice(self._organisation, event.kind.value, self._organisation.trust_root, event.detail)
             case _:
                 recorder.record(event)
-
-
-def is_away(error: Exception) -> bool:
-    """Returns True for an error of a store or database that is away."""
-    return isinstance(error, NetworkError | OperationalError | InterfaceError)
-
-
-def pause_after(error: Exception, faults: int) -> float:
-    """Returns the seconds before the next start, after this many faults in a row. The last one was `error`."""
-    pause_s = RESTART_S[min(faults, len(RESTART_S)) - 1] if faults else 0.0
-    return min(pause_s, _AWAY_S) if is_away(error) else pause_s
 
 
 @contextlib.contextmanager

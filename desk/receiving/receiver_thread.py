@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 import structlog
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from agent.clients.requester.identity import Requester
@@ -28,8 +28,9 @@ from desk.people.models import Organisation
 from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.models import Receiver, receivers, worker_name
 from desk.receiving.notices import add_notice
-from desk.receiving.publishing_thread import RESTART_S, STEP_S, OpenBus, OpenRequester, PublishingThread, pause_after
+from desk.receiving.publishing_thread import STEP_S, OpenBus, OpenRequester, PublishingThread
 from desk.receiving.reconcile import keep_position, reconcile, reconcile_answer
+from desk.repeating_thread import RepeatingThread
 from desk.sealed_keys import require_unlocked
 from desk.tips.tip_retention import tips_due
 
@@ -42,8 +43,8 @@ _SIGN_OF_LIFE_EVERY_S: Final = 10.0
 _log = structlog.get_logger(__name__)
 
 
-class ReceiverThread:
-    """Runs until `stop`. While the store of sealed parts is away, it takes no answers, and the publisher goes on.
+class ReceiverThread(RepeatingThread):
+    """While the store of sealed parts is away, it takes no answers, and the publisher goes on.
 
     Its state is in its row of `Receiver`."""
 
@@ -56,64 +57,42 @@ class ReceiverThread:
         may_receive: threading.Event | None = None,
     ) -> None:
         """`may_receive`: set once answers may be taken. The publisher does not wait for it."""
+        super().__init__(f"receiver-{organisation.requester_id}")
         self._organisation = organisation
         self._may_receive = may_receive
         self._open_requester = open_requester
         self._clock = clock
-        self._stop = threading.Event()
         self._publisher = PublishingThread(organisation, open_requester, open_bus, clock, self._not_connected)
-        self._thread = threading.Thread(target=self._run, name=f"receiver-{organisation.requester_id}")
-
-    def start(self) -> None:
-        self._thread.start()
 
     def stop(self) -> None:
-        """Asks the threads to end. `join` waits for them."""
-        self._stop.set()
+        """Asks both threads to end. `join` waits for them."""
+        super().stop()
         self._publisher.stop()
 
-    def join(self) -> None:
-        self._thread.join()
+    def _begin(self) -> None:
+        with contextlib.suppress(DatabaseError, InterfaceError):
+            self._say("starting", "")
+        self._publisher.start()
+        while self._may_receive is not None and not self._stop.is_set() and not self._may_receive.wait(STEP_S):
+            pass
 
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
+    def _goes_on(self) -> bool:
+        return self._publisher.is_alive  # otherwise the supervisor makes a new one
 
-    def _run(self) -> None:
-        faults = 0
-        try:
+    def _on_fault(self, error: Exception) -> None:
+        self._failed(error)
+        if isinstance(error, PartsAwayError | PartsRefusedError) and self._publisher.is_connected:
             with contextlib.suppress(DatabaseError, InterfaceError):
-                self._say("starting", "")
-            self._publisher.start()
-            while self._may_receive is not None and not self._stop.is_set() and not self._may_receive.wait(STEP_S):
-                pass
-            while not self._stop.is_set() and self._publisher.is_alive:  # otherwise the supervisor makes a new one
-                began_s = time.monotonic()
-                last: Exception | None = None
-                try:
-                    self._receive()
-                except (PartsAwayError, PartsRefusedError) as error:
-                    self._failed(error)
-                    if self._publisher.is_connected:
-                        with contextlib.suppress(DatabaseError, InterfaceError):
-                            self._say("connected", str(error))
-                    last = error
-                except Exception as error:  # noqa: BLE001 (a bug must not end the thread silently)
-                    self._failed(error)
-                    last = error
-                faults = 0 if time.monotonic() - began_s > RESTART_S[-1] else faults + 1
-                if last is not None:
-                    self._stop.wait(pause_after(last, faults))
-        finally:
-            self._publisher.stop()
-            self._publisher.join()
-            with contextlib.suppress(DatabaseError, InterfaceError):
-                self._say("stopped", "")
-            connection.close()
+                self._say("connected", str(error))
 
-    def _receive(self) -> None:
+    def _end(self) -> None:
+        self._publisher.stop()
+        self._publisher.join()
+        with contextlib.suppress(DatabaseError, InterfaceError):
+            self._say("stopped", "")
+
+    def _step(self) -> None:
         """Receives until `stop`. Raises the errors of disk, database and configuration."""
-        close_old_connections()
         self._organisation.refresh_from_db()
         requester = self._open_requester(self._organisation)
         try:

@@ -58,7 +58,7 @@ class Supervisor:
     def _look(self) -> None:
         for organisation in Organisation.objects.all():
             receiver = self._receivers.get(organisation.pk)
-            if receiver is None or not receiver.alive:
+            if receiver is None or not receiver.is_alive:
                 receiver = ReceiverThread(
                     organisation, self._open_requester, self._open_bus, self._clock, self._may_receive
                 )

@@ -37,10 +37,11 @@ from desk.people.roles import Role
 from desk.receiving.answer_rows import AnswerRecorder
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.models import Notice, Receiver
-from desk.receiving.publishing_thread import PublishingThread, pause_after
+from desk.receiving.publishing_thread import PublishingThread
 from desk.receiving.receiver_thread import ReceiverThread
 from desk.receiving.supervisor import Supervisor
 from desk.reminders.due import due_reminders
+from desk.repeating_thread import pause_after
 from desk.tips.models import Tip
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.clients.requester.doors import Door
@@ -360,8 +361,7 @@ def test_a_store_or_database_that_was_away_ends_no_connection_to_a_broker(
         return step(self, timeout_s)
 
     monkeypatch.setattr(DisclosureReceiver, "step", fail_once)
-    monkeypatch.setattr("desk.receiving.receiver_thread.pause_after", lambda *_: 0.0)
-    monkeypatch.setattr("desk.receiving.publishing_thread.pause_after", lambda *_: 0.0)
+    monkeypatch.setattr("desk.repeating_thread.pause_after", lambda *_: 0.0)
     with Supervisor(requester_of, brokers.connect, look_every_s=0.1):
         until(lambda: False in failed, "the fault")
         ask(agency)
@@ -384,7 +384,7 @@ def test_a_publication_without_an_answer_does_not_outlive_the_claim_to_publish(
         return step(self, timeout_s)
 
     monkeypatch.setattr(DisclosureReceiver, "step", fail)
-    monkeypatch.setattr("desk.receiving.publishing_thread.pause_after", lambda *_: 0.0)
+    monkeypatch.setattr("desk.repeating_thread.pause_after", lambda *_: 0.0)
     with Supervisor(requester_of, brokers.connect, look_every_s=0.1):
         until(lambda: state() == "connected", "the connection")
         brokers.broker.freeze()
@@ -426,7 +426,7 @@ def test_a_publisher_gets_a_new_connection_if_its_connection_failed_with_an_erro
         return next_event(self, *arguments)
 
     monkeypatch.setattr(FakeBus, "next_event", fail_once)
-    monkeypatch.setattr("desk.receiving.publishing_thread.pause_after", lambda *_: 0.1)
+    monkeypatch.setattr("desk.repeating_thread.pause_after", lambda *_: 0.1)
     with Supervisor(requester_of, brokers.connect, look_every_s=0.1):
         until(lambda: state() == "connected", "the second connection")
     assert len(brokers.made) == 2
@@ -477,8 +477,7 @@ def test_retention_goes_on_after_the_store_is_back_although_no_broker_can_be_rea
         raise ConfigurationError("There is no certificate for a broker.")
 
     monkeypatch.setattr(FolderParts, "remove", away_once)
-    monkeypatch.setattr("desk.receiving.receiver_thread.pause_after", lambda *_: 0.0)
-    monkeypatch.setattr("desk.receiving.publishing_thread.pause_after", lambda *_: 0.01)
+    monkeypatch.setattr("desk.repeating_thread.pause_after", lambda *_: 0.01)
     thread = ReceiverThread(agency.organisation, requester_of, no_broker, SystemClock())
     thread._run()
     assert Answer.objects.get().state == "deleted"
