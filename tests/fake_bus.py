@@ -194,7 +194,7 @@ class FakeBus:
             if event is None:
                 return None
             self._events.remove(event)
-            if isinstance(event, PublishAcknowledged | PublishRefused | PublishLost):
+            if isinstance(event, PublishResult):
                 del self._in_flight[event.token]
             return event
 

@@ -34,6 +34,7 @@ from agent.core.bus import (
     PublishAcknowledged,
     PublishLost,
     PublishRefused,
+    PublishResult,
 )
 from agent.errors import ConfigurationError, InternalError
 from agent.mqtt import tls
@@ -167,7 +168,7 @@ class MqttBus:
                 self._changed.wait(min(deadline_s - now_s, deadline_s if paced_s is None else paced_s))
             event, packet_id, connection = self._events[place]
             del self._events[place]
-            if isinstance(event, PublishAcknowledged | PublishRefused | PublishLost):
+            if isinstance(event, PublishResult):
                 self._window.remove(event.token)
             if packet_id:
                 self._taken.append((packet_id, connection))

@@ -57,6 +57,7 @@ __all__ = [
     "parse_topic",
     "requester_of",
     "sender_of",
+    "topic_of",
     "trust_filter",
 ]
 
@@ -274,12 +275,17 @@ def in_cell(filter_of_cell: str, path: str) -> str:
 
 def parse_topic(topic: str) -> Topic:
     """Parses `topic` as one of the eight shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
-    parsed = None
-    if len(topic.encode("utf-8", "surrogatepass")) <= MAX_TOPIC_BYTES:
-        parsed = _parse(topic.split("/"))
+    parsed = topic_of(topic)
     if parsed is None:
         raise FormatError("This is not a Doorward topic.")
     return parsed
+
+
+def topic_of(text: str) -> Topic | None:
+    """Returns the same, or None for a text of no shape."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_TOPIC_BYTES:
+        return None
+    return _parse(text.split("/"))
 
 
 def _parse(levels: list[str]) -> Topic | None:

@@ -20,7 +20,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from agent.core.bus import BusConnected, BusDisconnected, BusEvent, PublishAcknowledged, PublishLost, PublishRefused
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+    PublishResult,
+)
 from agent.mqtt import BusSettings, tls
 from agent.mqtt.connection import Connection, ConnectionEvent
 from agent.mqtt.faults import LinkError
@@ -225,7 +233,7 @@ class LightBus:
     def next_event(self, timeout_s: float) -> BusEvent | None:
         if self._events:
             event = self._events.popleft()
-            if isinstance(event, PublishAcknowledged | PublishRefused | PublishLost):
+            if isinstance(event, PublishResult):
                 self._window.remove(event.token)
             return event
         return self._inbound.take(time.monotonic())

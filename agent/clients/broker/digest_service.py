@@ -31,9 +31,8 @@ from agent.core.bus import (
     PublishRefused,
     Subscribed,
 )
-from agent.errors import FormatError
 from agent.ports import Bus
-from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS, BulletinTopic, DigestTopic, RequestTopic, parse_topic
+from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS, BulletinTopic, DigestTopic, RequestTopic, topic_of
 
 __all__ = ["DigestService"]
 
@@ -144,10 +143,7 @@ class DigestService:
     def _on_message(self, topic: str, payload: bytes, now_s: float) -> None:
         if self.figures.take(topic, payload):
             return
-        try:
-            parsed = parse_topic(topic)
-        except FormatError:
-            return
+        parsed = topic_of(topic)
         if not isinstance(parsed, RequestTopic | BulletinTopic):
             return
         self._came[parsed.slot] += 1

@@ -39,9 +39,9 @@ from agent.core.bus import (
     PublishResult,
     Subscribed,
 )
-from agent.errors import ConfigurationError, DoorwardError, FormatError, InternalError, NetworkError, StorageError
+from agent.errors import ConfigurationError, DoorwardError, InternalError, NetworkError, StorageError
 from agent.wire.broker_directory import BrokerAddress, BrokerDirectory
-from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, UploadTopic, parse_topic
+from agent.wire.topics import BulletinTopic, ReceiptTopic, RequestTopic, UploadTopic, topic_of
 
 __all__ = ["CellBrokers", "Connect"]
 
@@ -255,11 +255,7 @@ class CellBrokers:
 
     def _route(self, topic: str) -> tuple[BrokerAddress, ...]:
         """Returns the brokers to which a message of this topic goes. If one is left out, all are."""
-        try:
-            parsed = parse_topic(topic)
-        except FormatError:
-            parsed = None
-        match parsed:
+        match topic_of(topic):
             case RequestTopic() | BulletinTopic():
                 found, links = self._serving(topic), self._links
                 return tuple(each for each in found if each in links) or found
@@ -270,10 +266,7 @@ class CellBrokers:
 
     def _serving(self, topic: str) -> tuple[BrokerAddress, ...]:
         """Returns the brokers that serve the cell of a request or bulletin, also those that are left out."""
-        try:
-            parsed = parse_topic(topic)
-        except FormatError:
-            return ()
+        parsed = topic_of(topic)
         if not isinstance(parsed, RequestTopic | BulletinTopic):
             return ()
         if parsed.cell not in self._brokers_of:
@@ -357,10 +350,7 @@ class CellBrokers:
         return replace(found, lacking=publication.lacking) if isinstance(found, PublishAcknowledged) else found
 
     def _note_sender(self, address: BrokerAddress, topic: str) -> None:
-        try:
-            parsed = parse_topic(topic)
-        except FormatError:
-            return  # the reader drops it, and counts it
+        parsed = topic_of(topic)  # the reader drops one of no shape, and counts it
         if isinstance(parsed, UploadTopic):
             self._came_by[parsed.device] = address
             self._came_by.move_to_end(parsed.device)

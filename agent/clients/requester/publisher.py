@@ -25,7 +25,15 @@ from agent.clients.requester import messages as requester_messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.message_index import MARK_LIMIT_BYTES
 from agent.clients.requester.messages import SignedMessage
-from agent.core.bus import BusConnected, BusDisconnected, BusEvent, PublishAcknowledged, PublishLost, PublishRefused
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    PublishAcknowledged,
+    PublishLost,
+    PublishRefused,
+    PublishResult,
+)
 from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.platform import files
 from agent.ports import Bus
@@ -115,10 +123,7 @@ class PublishQueue:
 
     def settled(self, event: BusEvent) -> None:
         """Handles the broker's answer and ignores other events."""
-        if (
-            not isinstance(event, PublishAcknowledged | PublishRefused | PublishLost)
-            or event.token not in self._in_flight
-        ):
+        if not isinstance(event, PublishResult) or event.token not in self._in_flight:
             return
         slot, message = self._in_flight.pop(event.token)
         if not isinstance(event, PublishLost):

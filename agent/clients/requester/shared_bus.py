@@ -22,13 +22,10 @@ from agent.core.bus import (
     BusDisconnected,
     BusEvent,
     MessageReceived,
-    PublishAcknowledged,
-    PublishLost,
-    PublishRefused,
+    PublishResult,
 )
-from agent.errors import FormatError
 from agent.ports import Bus
-from agent.wire.topics import UploadTopic, parse_topic
+from agent.wire.topics import UploadTopic, topic_of
 
 __all__ = ["BusShare", "RequesterBus", "SharedBus"]
 
@@ -113,12 +110,12 @@ class SharedBus:
 
     def _hand_out(self, event: BusEvent) -> None:
         with self._lock:
+            if isinstance(event, PublishResult):
+                share, own = self._owners.pop(event.token, (None, 0))
+                if share is not None:
+                    share._put(replace(event, token=own))
+                return
             match event:
-                case PublishAcknowledged(token=token) | PublishRefused(token=token) | PublishLost(token=token):
-                    share, own = self._owners.pop(token, (None, 0))
-                    if share is not None:
-                        share._put(replace(event, token=own))
-                    return
                 case MessageReceived(topic=topic):
                     uploads = _is_upload(topic)
                     for each in self._shares:
@@ -132,18 +129,16 @@ class SharedBus:
             for each in self._shares:
                 each._put(event)
 
-    def _publish(
-        self, share: BusShare, topic: str, payload: bytes, token: int, retain: bool, expiry_s: int | None,
-        properties: tuple[tuple[str, str], ...],
-    ) -> bool:  # fmt: skip
+    def _number(self, share: BusShare, token: int) -> int:
+        """Returns the number by which the connection knows a publication of this share."""
         with self._lock:
             number = next(self._numbers)
             self._owners[number] = (share, token)
-        taken = self._bus.publish(topic, payload, token=number, retain=retain, expiry_s=expiry_s, properties=properties)
-        if not taken:
-            with self._lock:
-                del self._owners[number]
-        return taken
+        return number
+
+    def _forget(self, number: int) -> None:
+        with self._lock:
+            del self._owners[number]
 
     def _in_flight(self, share: BusShare) -> int:
         with self._lock:
@@ -213,7 +208,13 @@ class BusShare:
         expiry_s: int | None = None,
         properties: tuple[tuple[str, str], ...] = (),
     ) -> bool:
-        return self._shared._publish(self, topic, payload, token, retain, expiry_s, properties)
+        number = self._shared._number(self, token)  # before its answer may come
+        taken = self._shared._bus.publish(
+            topic, payload, token=number, retain=retain, expiry_s=expiry_s, properties=properties
+        )
+        if not taken:
+            self._shared._forget(number)
+        return taken
 
     def lane(self, topic: str) -> str:
         return self._shared._bus.lane(topic)
@@ -262,7 +263,4 @@ def _left_by(full: set[bool]) -> Callable[[str], bool] | None:
 
 
 def _is_upload(topic: str) -> bool:
-    try:
-        return isinstance(parse_topic(topic), UploadTopic)
-    except FormatError:
-        return False
+    return isinstance(topic_of(topic), UploadTopic)

@@ -74,7 +74,7 @@ class TwoBrokers:
     def answers(self) -> list[BusEvent]:
         found = []
         while (event := self.bus.next_event(0)) is not None:
-            if isinstance(event, PublishAcknowledged | PublishRefused | PublishLost):
+            if isinstance(event, PublishResult):
                 found.append(event)
         return found
 
