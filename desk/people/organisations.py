@@ -61,7 +61,13 @@ def requester_of(organisation: Organisation) -> Requester:
 def worker_of(organisation: Organisation) -> Requester:
     """Returns the same for a receiver, which may share the work with others. Close its claims afterwards."""
     folder, parts = folder_of(organisation), shared_parts(organisation.requester_id)
-    return _opened(organisation, parts, worker_stores(organisation.requester_id, folder, parts))
+    stores = worker_stores(organisation.requester_id, folder, parts)
+    try:
+        return _opened(organisation, parts, stores)
+    except BaseException:
+        if stores is not None:
+            stores.claims.close()
+        raise
 
 
 def _opened(organisation: Organisation, parts: SealedParts | None, stores: SharedStores | None) -> Requester:

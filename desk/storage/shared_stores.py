@@ -84,7 +84,7 @@ def worker_stores(requester_id: str, folder: Path, parts: SealedParts | None = N
     from desk.storage.postgres_notes import PostgresNotes
 
     index = _index(address, schema, folder, parts, session=True)
-    claims: Claims = SoleReceiver() if parts is None else PostgresClaims(index)
+    claims: Claims = SoleReceiver(index.close) if parts is None else PostgresClaims(index)
     notes = PostgresNotes(index, folder)
     try:
         notes.check()  # before it connects to the broker and claims what it could not read
@@ -154,13 +154,11 @@ def database_address() -> str | None:
         return None
     from psycopg.conninfo import make_conninfo
 
-    from desk.storage.postgres_servers import LIMITS
-
     return make_conninfo(
         host=database["HOST"],
         port=database["PORT"],
         dbname=database["NAME"],
         user=database["USER"],
         password=database["PASSWORD"] or None,
-        **LIMITS,
+        **database["OPTIONS"],
     )

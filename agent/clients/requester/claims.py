@@ -6,6 +6,7 @@ By default there is one receiver, and all uploads are its own. Receivers that sh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["Claims", "SoleReceiver"]
@@ -48,6 +49,10 @@ class SoleReceiver:
 
     shared = False
 
+    def __init__(self, end: Callable[[], object] | None = None) -> None:
+        """`end`: closes what this receiver alone uses, for example its session with a database."""
+        self._end = end
+
     def take(self, disclosure: str) -> bool:  # noqa: ARG002 (it is the only one)
         return True
 
@@ -64,4 +69,5 @@ class SoleReceiver:
         """Does nothing: there is nothing to lose."""
 
     def close(self) -> None:
-        """Does nothing."""
+        if self._end is not None:
+            self._end()

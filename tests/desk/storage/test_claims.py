@@ -8,12 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
 from agent.clients.requester.claims import SoleReceiver
-from agent.errors import NetworkError
+from agent.errors import ConfigurationError, NetworkError
+from desk.people import organisations
+from desk.storage import shared_stores
 from desk.storage.postgres_claims import PostgresClaims
 from desk.storage.postgres_index import PostgresIndex
 from tests.desk.waiting import until
@@ -131,6 +134,44 @@ sys.stdin.read()
         assert not second.take(ONE)
         os.kill(process.pid, signal.SIGKILL)
         until(lambda: second.take(ONE), "the lock of the killed process")
+
+
+def test_a_receiver_whose_parts_lie_in_a_folder_leaves_no_session_behind(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no claims in the database, but its index has a session, one for each start of publisher and receiver."""
+    host = dict(pair.split("=", 1) for pair in server.address.split())["host"]
+    database = {
+        "ENGINE": shared_stores.POSTGRESQL, "HOST": host, "PORT": 5432, "NAME": "postgres", "USER": "desk",
+        "PASSWORD": "", "OPTIONS": {"application_name": "receiver"},
+    }  # fmt: skip
+    monkeypatch.setattr(shared_stores, "settings", SimpleNamespace(DATA=tmp_path, DATABASES={"default": database}))
+    with psycopg.connect(server.address, autocommit=True) as watch:
+
+        def sessions() -> int:
+            count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'receiver'"
+            return int(watch.execute(count).fetchone()[0])  # type: ignore[index]
+
+        stores = shared_stores.worker_stores("in-a-folder", tmp_path)
+        assert stores is not None
+        assert sessions() == 1
+        stores.claims.close()
+        until(lambda: sessions() == 0, "the end of the session")
+
+
+def test_a_receiver_that_cannot_open_its_organisation_leaves_no_session_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[None] = []
+    stores = SimpleNamespace(claims=SoleReceiver(lambda: closed.append(None)))
+
+    def fail(*_: object) -> None:
+        raise ConfigurationError("requester.json is damaged.")
+
+    monkeypatch.setattr(organisations, "shared_parts", lambda _: None)
+    monkeypatch.setattr(organisations, "worker_stores", lambda *_: stores)
+    monkeypatch.setattr(organisations, "_opened", fail)
+    with pytest.raises(ConfigurationError):
+        organisations.worker_of(SimpleNamespace(requester_id="any"))  # type: ignore[arg-type]
+    assert closed == [None]
 
 
 def test_the_only_receiver_has_everything() -> None:
