@@ -19,6 +19,7 @@ import click
 
 from agent.errors import ConfigurationError, DoorwardError
 from agent.platform import files
+from agent.platform.privileges import as_owner_of
 from desk import __version__, config
 
 __all__ = ["desk", "main", "start_django"]
@@ -30,6 +31,9 @@ _LAZY: Final[Mapping[str, str]] = {
     "worker-folder": "desk.workers:worker_folder",
 }
 """Commands of apps: name and "package.module:attribute". The module is imported when the command runs."""
+_OF_THE_SERVICE: Final = frozenset({"confirm", "database", "link", "restored"})
+"""Commands that open no file of the caller's. If root runs one, it has the rights of the owner of the data folder, so
+that the service can use what it makes there."""
 _FAILED: Final = 2
 _IDENTITY_BYTES: Final = 64 * 1024
 
@@ -62,6 +66,8 @@ def desk(ctx: click.Context, path: Path | None) -> None:
         if config.locate() is None:
             ctx.invoke(init, folder=Path.cwd())
         ctx.invoke(serve)
+    elif ctx.invoked_subcommand in _OF_THE_SERVICE and (named := config.locate()) is not None:
+        ctx.with_resource(as_owner_of(config.load(named).data))
 
 
 @desk.command()

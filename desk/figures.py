@@ -82,8 +82,10 @@ def _replication() -> Iterator[Metric]:
         cursor.execute(_REPLICATION)
         timeline, standbys, waits_for, lag = cursor.fetchone()
     database = settings.DATABASES["default"]
-    servers = servers_at(database["HOST"], database["PORT"]).count
-    yield _one("database_servers", "Servers of PostgreSQL in desk.toml.", servers)
+    servers = servers_at(database["HOST"], database["PORT"])
+    yield _one("database_servers", "Servers of PostgreSQL in desk.toml.", servers.count)
+    words = "Other servers that take writes on the timeline of the primary. Each has commits that the others lack."
+    yield _one("database_twins", words, servers.twins)
     yield _one("database_standbys", "Standbys that are connected to the primary.", standbys)
     yield _one("database_commits_wait", "1 if a commit waits for a standby, else 0.", bool(waits_for))
     yield _one("database_timeline", "Timeline of the primary: one more after each promotion.", int(timeline, 16))

@@ -7,7 +7,6 @@ and the ids of doorbells. An old state of a note can be put back, as with any ba
 
 from __future__ import annotations
 
-import fcntl
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from agent.clients.requester.folder_index import IndexConnection, IndexedTable
 from agent.errors import ConfigurationError, StorageError
 from agent.platform import files
+from desk.storage.folder_lock import folder_lock, leave_to_owner
 from desk.storage.postgres_index import PostgresIndex, lock_of
 
 __all__ = ["NOTE_TABLE", "WORKERS_KEY", "PostgresNotes"]
@@ -188,8 +188,7 @@ class PostgresNotes:
         """
         if self._opened is None:
             files.make_folder(self._folder)
-            with (self._folder / f"{WORKERS_KEY}.lock").open("ab") as lock:  # two processes may start at once
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with folder_lock(self._folder / f"{WORKERS_KEY}.lock"):  # two processes may start at once
                 probe = self._index.read(lambda of: _sealed(of, _PROBE))
                 key = ChaCha20Poly1305(self._read_key(make=probe is None))
                 if probe is None:
@@ -218,6 +217,7 @@ class PostgresNotes:
         path = self._folder / WORKERS_KEY
         if make and not files.is_there(path):
             files.write(path, f"{secrets.token_hex(_KEY_BYTES)}\n".encode(), secret=True)
+            leave_to_owner(path)
         if not files.is_there(path):
             raise ConfigurationError(
                 f"{path} is missing. It opens what the workers of this organisation share.",

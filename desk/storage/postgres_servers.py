@@ -3,7 +3,8 @@
 A connection goes to the server that takes writes. Each promotion of a standby begins a new timeline, and the highest
 one that this machine has used is in `data/database.json`. A server on a lower timeline is an old primary that came
 back: its commits would be lost, so it is refused. All servers are asked before the first connection, and whenever the
-one in use fails: the highest timeline wins. Decision 0082 says what else must keep an old primary away.
+one in use fails: the highest timeline wins. Decision 0082 says what else must keep an old primary away. A server that
+does not answer in time, because it hangs, counts as one that is away.
 
 Source: PostgreSQL 17, section 26.3 (failover) and section 26.2.8 (synchronous replication).
 """
@@ -11,8 +12,9 @@ Source: PostgreSQL 17, section 26.3 (failover) and section 26.2.8 (synchronous r
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import select
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ import structlog
 from agent.errors import NetworkError, StorageError
 from agent.platform import files
 from agent.wire.prepared import PreparedMeta
+from desk.storage.folder_lock import folder_lock, leave_to_owner
 
 __all__ = [
     "LIMITS",
@@ -47,6 +50,8 @@ power gives its claims up after 10 s. While it holds that to publish, no other w
 request within 60 s."""
 _UNANSWERED_MS: Final = 10_000
 _CONNECT_S: Final = 4
+_LOOK_S: Final = 4.0
+"""Time for the answer to the first question. If PostgreSQL hangs, its kernel keeps connections up."""
 LIMITS: Final = {
     "connect_timeout": str(_CONNECT_S),
     "tcp_user_timeout": str(_UNANSWERED_MS),
@@ -122,6 +127,12 @@ class _Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=P
     """Clusters and their highest timelines, in the order in which the desk used them. The last one is in use."""
 
     clusters: tuple[tuple[str, int], ...] = ()
+    place: str = ""
+    """The server in use. All processes with this data folder use the same one of two that were both promoted."""
+
+    def is_of(self, place: DatabasePlace, server: Server) -> bool:
+        """Returns True if the note says that this server is in use."""
+        return self.place == str(place) and bool(self.clusters) and self.clusters[-1] == _history(server)
 
 
 def places_of(host: str, port: int | str) -> tuple[DatabasePlace, ...]:
@@ -147,6 +158,8 @@ class PostgresServers:
         self._guard = threading.Lock()
         self._chosen: DatabasePlace | None = None
         self._is_warned = False
+        self.twins = 0
+        """Other servers that `watch` found to take writes on the timeline in use. Each lacks commits of the rest."""
         self._settled: tuple[str, int, str] | None = None
         """Cluster, timeline and checkpoint of the server whose commits are known to be on a standby."""
         self.epoch: Epoch = ("", 0, None)
@@ -171,7 +184,7 @@ class PostgresServers:
         if chosen is not None:
             with contextlib.suppress(psycopg.OperationalError):
                 connection, server = _opened(chosen, open_at)
-                if server.takes_writes:
+                if server.takes_writes and not self._is_left(chosen, server):
                     with _closed_by_errors(connection):
                         epoch = self._admit(chosen, server)
                         self._settle(connection, server)
@@ -181,17 +194,19 @@ class PostgresServers:
 
     def watch(self, open_at: Open) -> None:
         """Asks all servers, and goes over to one that was promoted while the old primary went on."""
-        in_use = self._in_use()
+        known = self._read()
         found = [
-            (self._rank(place, server, in_use), place, server)
+            (self._rank(place, server, known), place, server)
             for place, server in self.look(open_at)
             if _takes_writes(server)
         ]
+        self.twins = 0
         if found:
             _, place, server = max(found, key=lambda each: each[0])
             self._admit(place, server)
             self._chosen = place
             twins = [str(each) for _, each, other in found if _is_twin(other, server)]
+            self.twins = len(twins)
             if twins:
                 _log.error("another server takes writes on the same timeline", used=str(place), others=", ".join(twins))
 
@@ -208,7 +223,7 @@ class PostgresServers:
 
     def _choose(self, open_at: Open) -> tuple[psycopg.Connection[Any], Epoch]:
         """Asks all servers. The one that takes writes on the highest timeline of the cluster in use is the primary."""
-        in_use = self._in_use()
+        known = self._read()
         best: tuple[_Rank, DatabasePlace, Server, psycopg.Connection[Any]] | None = None
         said, failed = [], None
         for place in self._places:
@@ -218,7 +233,7 @@ class PostgresServers:
                 failed = error
                 said.append(f"{place}: {_said(error)}")
                 continue
-            rank = self._rank(place, server, in_use)
+            rank = self._rank(place, server, known)
             if not server.takes_writes:
                 said.append(f"{place}: it is a standby")
             if not server.takes_writes or (best is not None and rank <= best[0]):
@@ -241,28 +256,28 @@ class PostgresServers:
         self._warn(server)
         return connection, epoch
 
-    def _rank(self, place: DatabasePlace, server: Server, in_use: str) -> _Rank:
+    def _rank(self, place: DatabasePlace, server: Server, known: _Note) -> _Rank:
         """The server in use stays, if two are on one timeline."""
-        return server.cluster == in_use, server.timeline, place == self.epoch[2]
+        in_use = known.clusters[-1][0] if known.clusters else ""
+        return server.cluster == in_use, server.timeline, str(place) == (known.place or str(self.epoch[2]))
 
-    def _in_use(self) -> str:
+    def _is_left(self, place: DatabasePlace, server: Server) -> bool:
+        """Returns True if another process uses another server on this timeline. All are asked then."""
         known = self._read()
-        return known.clusters[-1][0] if known.clusters else ""
+        is_same = bool(known.clusters) and known.clusters[-1] == _history(server)
+        return is_same and known.place != str(place) and known.place in map(str, self._places)
 
     def _admit(self, place: DatabasePlace, server: Server) -> Epoch:
         """Notes the server's timeline. Raises `ReplacedServerError` if a higher one was used."""
         with self._guard:  # a thread that found the old primary must not put its epoch after that of the new one
             known = self._read()
-            if (not known.clusters or known.clusters[-1] != (server.cluster, server.timeline)) and files.is_folder(
-                self._data
-            ):
+            if not known.is_of(place, server) and files.is_folder(self._data):
                 self._write(place, server)
             self.epoch = epoch = server.cluster, server.timeline, place
         return epoch
 
     def _write(self, place: DatabasePlace, server: Server) -> None:
-        with (self._data / f"{_NOTE}.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with folder_lock(self._data / f"{_NOTE}.lock"):
             known = self._read()
             seen = dict(known.clusters)
             if server.timeline < seen.get(server.cluster, 0):
@@ -275,8 +290,9 @@ class PostgresServers:
             if known.clusters and server.cluster not in seen:
                 _log.warning("another cluster of PostgreSQL", place=str(place))
             seen[server.cluster] = server.timeline
-            note = _Note(tuple(seen.items())[-_MOST_CLUSTERS:])
+            note = _Note(tuple(seen.items())[-_MOST_CLUSTERS:], str(place))
             files.write(self._data / _NOTE, msgspec.json.encode(note))
+            leave_to_owner(self._data / _NOTE)
 
     def _read(self) -> _Note:
         path = self._data / _NOTE
@@ -311,6 +327,10 @@ class PostgresServers:
             _log.warning("commits wait for no standby", remedy="Set synchronous_standby_names, or read docs/desk.md.")
 
 
+def _history(server: Server) -> tuple[str, int]:
+    return server.cluster, server.timeline
+
+
 def _is_twin(one: Server, other: Server) -> bool:
     """Two names of one server have the same checkpoint. Then there is no twin."""
     return (one.cluster, one.timeline) == (other.cluster, other.timeline) and one.checkpoint != other.checkpoint
@@ -324,11 +344,31 @@ def _opened(place: DatabasePlace, open_at: Open) -> tuple[psycopg.Connection[Any
     """Returns a connection whose commits are durable before they are acknowledged, and what its server is."""
     connection = open_at(place)
     with _closed_by_errors(connection):
-        row = connection.execute(_LOOK).fetchone()
-        connection.commit()  # a setting of a transaction that is rolled back would be undone
-    timeline, cluster, read_only, waits_for, checkpoint, _ = row or ("", "", "on", "", "", "")
+        timeline, cluster, read_only, waits_for, checkpoint, _ = _answer(connection, _LOOK_S)
     takes_writes = timeline != "" and read_only == "off"
     return connection, Server(cluster, int(timeline or "0", 16), takes_writes, waits_for, checkpoint)
+
+
+def _answer(connection: psycopg.Connection[Any], within_s: float) -> Sequence[str]:
+    """Returns the row of `_LOOK`, which is a whole transaction. Raises `psycopg.Error`, also if it comes too late.
+
+    `statement_timeout` is no bound: a server that hangs does not look at its clock.
+    """
+    client, deadline_s = connection.pgconn, time.monotonic() + within_s
+    client.send_query(_LOOK.encode())
+    ready = select.poll()
+    ready.register(client.socket, select.POLLIN)
+    while client.flush() or client.is_busy():
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0 or not ready.poll(left_s * 1000):
+            raise psycopg.OperationalError(f"it is connected, and does not answer within {within_s:g} s")
+        client.consume_input()
+    results = []
+    while (result := client.get_result()) is not None:
+        results.append(result)
+    if results[0].status != psycopg.pq.ExecStatus.TUPLES_OK:
+        raise psycopg.errors.error_from_result(results[0])
+    return [(results[0].get_value(0, column) or b"").decode() for column in range(results[0].nfields)]
 
 
 @contextlib.contextmanager

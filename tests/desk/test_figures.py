@@ -24,7 +24,7 @@ GRAFANA = Path(__file__).resolve().parents[2] / "config" / "grafana" / "desk.jso
 LINE = re.compile(r"(?m)^(doorward_desk_[a-z_]+)(?:\{[a-z]+=\"([a-z ]+)\"\})? ([0-9.]+)$")
 ON_POSTGRESQL = {
     f"doorward_desk_database_{name}"
-    for name in ("commits_wait", "servers", "standby_lag_bytes", "standbys", "timeline")
+    for name in ("commits_wait", "servers", "standby_lag_bytes", "standbys", "timeline", "twins")
 }
 """Figures of a desk with PostgreSQL (`tests/desk/storage/test_postgres_servers.py`)."""
 SECRET = ("Rijnstad", "rijnstad", "Secret case", "2026-17", "Elm Street", "ed25519", "cd" * 16)

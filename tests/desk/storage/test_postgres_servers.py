@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.errors import NetworkError, StorageError
 from desk import cli, figures
-from desk.storage import shared_stores
+from desk.storage import postgres_servers, shared_stores
 from desk.storage.database_command import report
 from desk.storage.postgres_backend.base import DatabaseWrapper
 from desk.storage.postgres_index import PostgresIndex
@@ -39,7 +42,7 @@ from tests.clients.requester.test_receiving_service import broker, clock
 from tests.desk.storage.test_workers import Agency, door_of, play, require_whole_and_once
 from tests.fake_bus import FakeBroker
 from tests.lengths import LONG
-from tests.postgres import PostgresServer, postgres_pair
+from tests.postgres import PostgresServer, postgres_pair, postgres_server
 
 __all__ = ["broker", "clock", "gops", "house"]
 
@@ -73,18 +76,27 @@ class Cluster:
             raise psycopg.OperationalError("connection refused")
         self.open.append(place.port)
         timeline = f"{server.timeline:08X}" if server.timeline else ""
-        row = timeline, server.cluster, "off", server.waits_for, server.checkpoint, "on"
 
-        def execute(query: str) -> Any:
+        def execute(query: str) -> None:
             self.barriers += "pg_logical_emit_message" in query
-            return SimpleNamespace(fetchone=lambda: row)
 
         return SimpleNamespace(
             place=place,
+            answer=(timeline, server.cluster, "off", server.waits_for, server.checkpoint, "on"),
             execute=execute,
             commit=lambda: None,
             close=lambda: self.open.remove(place.port),
         )
+
+
+@pytest.fixture(autouse=True)
+def _answers_of_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = postgres_servers._answer
+
+    def answer(connection: Any, within_s: float) -> Any:
+        return getattr(connection, "answer", None) or ask(connection, within_s)
+
+    monkeypatch.setattr(postgres_servers, "_answer", answer)
 
 
 @pytest.fixture
@@ -210,11 +222,48 @@ def test_of_two_standbys_that_were_both_promoted_the_one_in_use_stays_and_its_se
     with structlog.testing.capture_logs() as logged:
         servers.watch(cluster.connect)
     assert [each["others"] for each in logged] == ["a:0"]
+    assert servers.twins == 1
     assert servers.connect(cluster.connect).place.port == 1  # type: ignore[attr-defined]
     assert servers.epoch == used
     cluster.servers[1] = None
     assert servers.connect(cluster.connect).place.port == 0  # type: ignore[attr-defined]
     assert servers.epoch != used, "sessions with the other one end"
+    servers.watch(cluster.connect)
+    assert servers.twins == 0
+
+
+def test_the_processes_of_one_machine_use_the_same_one_of_two_standbys_that_were_both_promoted(
+    cluster: Cluster,
+) -> None:
+    """Also after a restart. The data folder says which one."""
+    used = cluster.begin(a=None, b=(OURS, 2))
+    used.connect(cluster.connect)
+
+    def both() -> PostgresServers:
+        began = cluster.begin(a=(OURS, 2), b=(OURS, 2))
+        cluster.servers[0] = Server(OURS, 2, True, "", "0/9")
+        return began
+
+    other = both()
+    assert other.connect(cluster.connect).place.port == 1  # type: ignore[attr-defined]
+    cluster.servers[1] = None
+    assert other.connect(cluster.connect).place.port == 0  # type: ignore[attr-defined]
+    both()
+    assert used.connect(cluster.connect).place.port == 0, "the other process went over, so this one does"  # type: ignore[attr-defined]
+    for each in (used, other):
+        each.watch(cluster.connect)
+        assert each.epoch == (OURS, 2, DatabasePlace("a", 0))
+
+
+def test_a_process_stays_with_its_server_if_the_one_of_another_process_is_out_of_its_reach(cluster: Cluster) -> None:
+    servers = cluster.begin(a=(OURS, 2), b=None)
+    servers.connect(cluster.connect)
+    cluster.begin(a=None, b=(OURS, 2))
+    PostgresServers(places_of("a,b", "0,1"), cluster.folder).connect(cluster.connect)
+    cluster.begin(a=(OURS, 2), b=None)
+    assert servers.connect(cluster.connect).place.port == 0  # type: ignore[attr-defined]
+    cluster.begin(a=(OURS, 2), b=None)
+    assert PostgresServers(places_of("a", "0"), cluster.folder).connect(cluster.connect).place.port == 0  # type: ignore[attr-defined]
 
 
 def test_after_each_start_of_a_primary_a_commit_waits_until_a_standby_has_all_that_it_shows(cluster: Cluster) -> None:
@@ -284,6 +333,50 @@ def test_the_operator_reads_what_each_server_is_and_what_would_lose_an_answer() 
     ):
         (said,) = report(found)[1]  # type: ignore[arg-type]
         assert problem in said
+
+
+# -- a real server -----------------------------------------------------------------------------------------------------
+
+
+def test_a_primary_that_hangs_keeps_no_thread_from_the_standby_that_was_promoted(tmp_path: Path) -> None:
+    """Its kernel goes on, so its connections stay up and no keepalive fails."""
+    servers, hanging = PostgresServers(places_of("hangs,runs", "1,2"), tmp_path), list[int]()
+    with postgres_server() as server:
+
+        def open_at(place: DatabasePlace) -> psycopg.Connection[Any]:
+            connection = psycopg.connect(server.address)
+            if place.host == "hangs":
+                hanging.append(connection.info.backend_pid)
+                os.kill(hanging[-1], signal.SIGSTOP)
+            return connection
+
+        try:
+            servers.watch(open_at)
+            assert servers.epoch[2] == DatabasePlace("runs", 2)
+            with servers.connect(open_at) as connection:
+                assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+            assert len(hanging) == 1
+        finally:
+            for each in hanging:
+                os.kill(each, signal.SIGCONT)
+
+
+def test_a_server_that_accepts_and_says_nothing_is_away(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        servers = PostgresServers(places_of("127.0.0.1", silent.getsockname()[1]), tmp_path)
+        limits = LIMITS | {"connect_timeout": "2"}
+        ((_, said),) = servers.look(lambda place: psycopg.connect(host=place.host, port=place.port, **limits))
+    assert "timeout" in str(said)
+
+
+def test_a_server_that_refuses_the_first_question_is_named_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_servers, "_LOOK", "SELECT pg_walfile_name('0/0') FROM nothing")
+    with postgres_server() as server:
+        servers = PostgresServers(places_of("a", 1), tmp_path)
+        ((_, said),) = servers.look(lambda _: psycopg.connect(server.address))
+    assert "nothing" in str(said)
 
 
 # -- a real pair -------------------------------------------------------------------------------------------------------
@@ -363,6 +456,7 @@ def test_the_primary_dies_at_a_part_the_standby_goes_on_and_the_primary_that_com
     assert counted.pop("database_standby_lag_bytes") >= 0
     assert counted == {
         "database_servers": 2,
+        "database_twins": 0,
         "database_standbys": 1,
         "database_commits_wait": 1,
         "database_timeline": 2,
