@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +21,13 @@ from agent.config.reading import convert, read_text
 from agent.config.settings import CrossFieldError
 from agent.platform import files
 
-__all__ = ["ENVIRONMENT", "TEMPLATE", "DeskConfig", "Oidc", "Storage", "load", "locate", "machine_zone"]
+__all__ = ["ENVIRONMENT", "TEMPLATE", "DeskConfig", "Oidc", "Storage", "load", "locate", "machine_zone", "read_secret"]
 
 ENVIRONMENT: Final = "DOORWARD_DESK_CONFIG"
 _PLACES: Final = (Path("desk.toml"), Path("/etc/doorward-desk/desk.toml"))
 _ABSENT: Final = "Make one with 'doorward-desk init FOLDER', or give its path in DOORWARD_DESK_CONFIG."
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_SECRET_BYTES: Final = 16 * 1024
 TEMPLATE: Final = Path(__file__).with_name("desk.toml")
 """The commented file that `doorward-desk init` writes."""
 
@@ -61,6 +63,8 @@ class Database(Section, frozen=True):
     name: str = "doorward_desk"
     user: str = "doorward_desk"
     password_file: Path | None = None
+    authority: Path | None = None
+    """Certificates (PEM), one of which signs those of the servers. Needed if a server is on another machine."""
 
 
 class Storage(Section, frozen=True):
@@ -219,6 +223,14 @@ def load(path: Path) -> DeskConfig:
     return msgspec.structs.replace(config, data=path.parent / config.data)  # the default is relative, too
 
 
+def read_secret(path: Path | None) -> str:
+    """Returns the secret in a file that the configuration names, without white space around it, or an empty text.
+
+    Raises `StorageError`, which names the file.
+    """
+    return files.read(path, _SECRET_BYTES).decode(errors="replace").strip() if path else ""
+
+
 def cross_field_errors(config: DeskConfig) -> Iterator[CrossFieldError]:
     """Yields each contradiction between values."""
     if config.time_zone and config.time_zone not in available_timezones():
@@ -253,6 +265,27 @@ def _database_errors(database: Database) -> Iterator[CrossFieldError]:
     if len(ports) not in (1, len(hosts)):
         remedy = 'Write one port for all servers, or one for each, for example "5432,5433".'
         yield CrossFieldError(("database", "port"), f"there are {len(hosts)} hosts and {len(ports)} ports.", remedy)
+    if database.authority is not None and not files.is_file(database.authority):
+        remedy = "Put the certificate of the servers' authority there (PEM), or write where it is."
+        yield CrossFieldError(("database", "authority"), f"{database.authority} is missing.", remedy)
+    away = [each for each in map(str.strip, hosts) if each and not _is_on_this_computer(each)]
+    if away and database.authority is None:
+        remedy = (
+            "Name the authority of its certificate (PEM) in database.authority, and the server as its certificate does "
+            "(docs/desk.md, TLS to the database)."
+        )
+        problem = f"{away[0]} is another computer, and PostgreSQL there is reached by TLS only."
+        yield CrossFieldError(("database", "host"), problem, remedy)
+
+
+def _is_on_this_computer(host: str) -> bool:
+    """Returns True for the folder of a socket, and for an address of loopback. Another name may lead anywhere."""
+    if host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _storage_errors(storage: Storage) -> Iterator[CrossFieldError]:

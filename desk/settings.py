@@ -100,8 +100,7 @@ def _database() -> dict[str, Any]:
         pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
         options = {"init_command": pragmas, "transaction_mode": "IMMEDIATE", "timeout": 20}
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA / "desk.sqlite3", "OPTIONS": options}
-    password = chosen.password_file.read_text().strip() if chosen.password_file else ""
-    from desk.storage.postgres_servers import LIMITS  # PostgreSQL's client stays unloaded beside SQLite
+    from desk.storage.postgres_servers import LIMITS, tls_parameters  # PostgreSQL's client stays unloaded beside SQLite
 
     return {
         "ENGINE": "desk.storage.postgres_backend",
@@ -109,8 +108,8 @@ def _database() -> dict[str, Any]:
         "PORT": chosen.port,
         "NAME": chosen.name,
         "USER": chosen.user,
-        "PASSWORD": password,
-        "OPTIONS": dict(LIMITS),
+        "PASSWORD": config.read_secret(chosen.password_file),
+        "OPTIONS": LIMITS | tls_parameters(chosen.authority),
     }
 
 
@@ -185,7 +184,7 @@ SOCIALACCOUNT_PROVIDERS = {
                 "provider_id": provider.id,
                 "name": provider.name,
                 "client_id": provider.client_id,
-                "secret": provider.client_secret_file.read_text().strip(),
+                "secret": config.read_secret(provider.client_secret_file),
                 "settings": {"server_url": provider.issuer, "email_domains": list(provider.email_domains)},
             }
             for provider in DESK.oidc

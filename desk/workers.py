@@ -169,9 +169,10 @@ def _text(config: DeskConfig, folder: Path) -> str:
         lines.append(f"\n[{table}]")
         for key, value in msgspec.structs.asdict(section).items():
             if isinstance(value, Path) and key != "module":
-                shutil.copyfile(value, folder / value.name)
-                (folder / value.name).chmod(0o600)
-                lines.append(f"{key} = {json.dumps(value.name)}")
+                copy = f"{table}-{value.name}"  # two tables may name files alike, for example authority.pem
+                shutil.copyfile(value, folder / copy)
+                (folder / copy).chmod(0o600)
+                lines.append(f"{key} = {json.dumps(copy)}")
             elif value is not None:
                 lines.append(f"{key} = {json.dumps(str(value) if isinstance(value, Path) else value)}")
     return "\n".join(lines) + "\n"

@@ -68,6 +68,26 @@ class PostgresServer:
         with (self._folder / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 127.0.0.0/8 trust\n")
 
+    def use_tls(self, certificate: Path, key: Path) -> None:
+        """Lets the running server offer TLS at its addresses, with this certificate from now on."""
+        data = self._folder / "data"
+        for source, name in ((certificate, "server.crt"), (key, "server.key")):
+            shutil.copyfile(source, data / name)
+            (data / name).chmod(0o600)
+            if os.geteuid() == 0:
+                shutil.chown(data / name, _USER)
+        deadline = time.monotonic() + _PATIENCE_S
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            before = connection.execute("SELECT pg_conf_load_time()").fetchone()
+            connection.execute("ALTER SYSTEM SET ssl = on")
+            connection.execute("SELECT pg_reload_conf()")
+        while True:
+            with psycopg.connect(self.address) as connection:  # a new one: it has what the server has loaded
+                if connection.execute("SELECT pg_conf_load_time()").fetchone() != before:
+                    break
+            assert time.monotonic() < deadline, "no TLS"
+            time.sleep(0.05)
+
     def copy(self, primary: PostgresServer) -> None:
         """Makes this server a standby of `primary`, as docs/desk.md says. Its own data is deleted."""
         shutil.rmtree(self._folder / "data", ignore_errors=True)

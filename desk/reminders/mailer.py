@@ -21,6 +21,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from agent.errors import DoorwardError
+from desk.config import read_secret
 from desk.custody import log
 from desk.people.models import Organisation, Person
 from desk.people.permissions import is_allowed, roles_in
@@ -99,7 +100,7 @@ def _message(person: Person, shown: list[Reminder]) -> EmailMessage:
         host=mail.host,
         port=mail.port,
         username=mail.user or None,
-        password=mail.password_file.read_text().strip() if mail.password_file else None,
+        password=read_secret(mail.password_file) or None,
         use_tls=mail.tls == "starttls",
         use_ssl=mail.tls == "tls",
         timeout=_TIMEOUT_S,

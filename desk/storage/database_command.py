@@ -9,7 +9,7 @@ import click
 from django.conf import settings
 
 from agent.errors import ConfigurationError
-from desk.storage.postgres_servers import DatabasePlace, Server
+from desk.storage.postgres_servers import DatabasePlace, Server, known_remedy
 from desk.storage.shared_stores import database_address, servers_at
 
 __all__ = ["database", "report"]
@@ -41,7 +41,8 @@ def report(found: Iterable[tuple[DatabasePlace, Server | str]]) -> tuple[list[st
         count += 1
         if isinstance(server, str):
             lines.append(f"{place}  does not answer: {server}")
-            problems.append(f"{place} does not answer. Start it, or take it out of [database] host.")
+            remedy = known_remedy(server) or "Start it, or take it out of [database] host."
+            problems.append(f"{place} does not answer. {remedy}")
         elif not server.takes_writes:
             lines.append(f"{place}  standby")
         else:

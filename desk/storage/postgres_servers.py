@@ -12,6 +12,7 @@ Source: PostgreSQL 17, section 26.3 (failover) and section 26.2.8 (synchronous r
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import threading
 import time
@@ -37,7 +38,9 @@ __all__ = [
     "Server",
     "away_error",
     "forget_servers",
+    "known_remedy",
     "places_of",
+    "tls_parameters",
 ]
 
 _NOTE: Final = "database.json"
@@ -81,6 +84,23 @@ the old one for some time after a promotion. A commit is durable before it is ac
 server is."""
 _BARRIER: Final = "SELECT pg_logical_emit_message(true, 'doorward-desk', '')"
 """A commit that changes nothing, and that waits for the standby as each commit does."""
+_REMEDIES: Final = (
+    (
+        re.compile(r"\bcertificate\b|does not support SSL|no encryption"),
+        "Name the authority of the server's certificate in [database] authority, and in [database] host a name that is "
+        "in the certificate. The server needs ssl = on (docs/desk.md, TLS to the database).",
+    ),
+    (
+        re.compile("could not find digest"),
+        "Make the server's certificate with an elliptic curve (docs/desk.md, TLS to the database). A password is not "
+        "bound to an Ed25519 certificate.",
+    ),
+    (
+        re.compile(r"too many (clients|connections)|connection slots"),
+        "Raise max_connections on the server (docs/desk.md, Connections to the database).",
+    ),
+)
+"""Words of libpq and of a server in English, and what to do."""
 _log: Final = structlog.get_logger(__name__)
 
 Open = Callable[["DatabasePlace"], psycopg.Connection[Any]]
@@ -394,7 +414,24 @@ def away_error(error: BaseException | None) -> NetworkError:
             remedy="Stop that server and make it a standby of the new primary. "
             "If you put it back from a backup: doorward-desk restored.",
         )
+    if remedy := known_remedy(said):
+        return NetworkError(f"PostgreSQL: {said}.", remedy=remedy)
     return NetworkError(f"PostgreSQL does not answer: {said}.", remedy="Check that it runs, and its address.")
+
+
+def known_remedy(said: str) -> str:
+    """Returns what to do about this error of libpq, or an empty text: the server may be down."""
+    return next((remedy for words, remedy in _REMEDIES if words.search(said)), "")
+
+
+def tls_parameters(authority: Path | None) -> dict[str, str]:
+    """Returns libpq's parameters for `[database] authority`. A socket has no TLS with them, either.
+
+    A ticket of Kerberos must not take the place of the certificate (`gssencmode`).
+    """
+    if authority is None:
+        return {}
+    return {"sslmode": "verify-full", "sslrootcert": str(authority), "gssencmode": "disable"}
 
 
 def _said(error: BaseException | None) -> str:

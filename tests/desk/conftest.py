@@ -29,7 +29,7 @@ GROWN = os.environ.get("DOORWARD_TEST_DESK") == "grown"
 
 with tempfile.NamedTemporaryFile("w", suffix=".toml") as chosen:
     if GROWN:  # the server's address follows once it runs
-        chosen.write('[database]\nkind = "postgresql"\nhost = "later"\n')
+        chosen.write('[database]\nkind = "postgresql"\nhost = "localhost"\n')
         chosen.flush()
         os.environ["DOORWARD_DESK_CONFIG"] = chosen.name
     django.setup(set_prefix=False)

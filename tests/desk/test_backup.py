@@ -228,7 +228,7 @@ def test_neither_a_backup_nor_a_desk_is_overwritten(old: Path, tmp_path: Path) -
 
 def test_a_desk_on_postgresql_is_told_how_to_back_up(old: Path, tmp_path: Path) -> None:
     path = old / "desk.toml"
-    path.write_text(path.read_text().replace('kind = "sqlite"', 'kind = "postgresql"\nhost = "db"'))
+    path.write_text(path.read_text().replace('kind = "sqlite"', 'kind = "postgresql"\nhost = "localhost"'))
     assert load(path).database.kind == "postgresql"
     done = run("backup", "--to", str(IDENTITY.recipient()), str(tmp_path / "desk.age"), folder=old)
     assert done.returncode == 2

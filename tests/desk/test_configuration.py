@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, StorageError
 from desk import config
 
 
@@ -65,6 +65,13 @@ client_secret_file = "oidc.secret"
         ('[database]\nkind = "postgresql"\nhost = "a,,b"', "line 3, database.host", "commas"),
         ('[database]\nkind = "postgresql"\nhost = "a,b"\nport = "1,2,3"', "line 4, database.port", "5432,5433"),
         ('[database]\nkind = "postgresql"\nhost = "a"\nport = "0"', "line 4, database.port", ""),
+        ('[database]\nkind = "postgresql"\nhost = "db1.example.org"', "line 3, database.host", "authority"),
+        (
+            '[database]\nkind = "postgresql"\nhost = "localhost,10.0.0.7"',
+            "line 3, database.host",
+            "TLS to the database",
+        ),
+        ('[database]\nkind = "postgresql"\nhost = "localhost"\nauthority = "none.pem"', "line 4, database.auth", "PEM"),
         (f"{PROVIDER}\n{PROVIDER}", "oidc", "email_domains"),
     ],
 )
@@ -73,6 +80,23 @@ def test_an_error_names_its_place_and_the_remedy(tmp_path: Path, text: str, plac
         config.load(written(tmp_path, text))
     assert place in caught.value.message
     assert remedy in caught.value.remedy
+
+
+def test_a_database_on_this_computer_needs_no_authority_and_one_elsewhere_has_it(tmp_path: Path) -> None:
+    (tmp_path / "authority.pem").touch()
+    for lines in (
+        'host = "/run/postgresql,@pg,localhost,127.0.0.2,::1"\nport = 5432',
+        'host = "db1.example.org,db2.example.org"\nauthority = "authority.pem"',
+    ):
+        loaded = config.load(written(tmp_path, f'[database]\nkind = "postgresql"\n{lines}'))
+        assert loaded.database.authority in (None, tmp_path / "authority.pem")
+
+
+def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text(" s3cret\n")
+    assert [config.read_secret(each) for each in (None, tmp_path / "there")] == ["", "s3cret"]
+    with pytest.raises(StorageError, match=r"database\.password"):
+        config.read_secret(tmp_path / "database.password")
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:

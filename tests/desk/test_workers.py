@@ -17,7 +17,7 @@ from desk.people.organisations import folder_of
 from desk.workers import make_folder, require_shared, run_worker, unlock_keys
 from tests.desk.agencies import Agency
 
-SHARED = DeskConfig(database=Database(kind="postgresql", host="db"), storage=Storage(kind="s3"))
+SHARED = DeskConfig(database=Database(kind="postgresql", host="/run/postgresql"), storage=Storage(kind="s3"))
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,20 @@ def test_the_folder_of_a_worker_has_the_keys_and_a_signing_request_for_each_orga
     secret, password = tmp_path / "s3.secret", tmp_path / "db.password"
     secret.write_text("s3")
     password.write_text("db")
+    authorities = [tmp_path / of / "authority.pem" for of in ("database", "storage")]
+    for each in authorities:
+        each.parent.mkdir()
+        each.write_text(each.parent.name)
     config = msgspec.structs.replace(
         SHARED,
-        database=msgspec.structs.replace(SHARED.database, password_file=password),
+        database=msgspec.structs.replace(SHARED.database, host="db", password_file=password, authority=authorities[0]),
         storage=Storage(
-            kind="s3", endpoint="https://s3.example", bucket="evidence", access_key="desk", secret_key_file=secret
+            kind="s3",
+            endpoint="https://s3.example",
+            bucket="evidence",
+            access_key="desk",
+            secret_key_file=secret,
+            authority=authorities[1],
         ),
         broker=Broker(host="broker.example"),
     )
@@ -71,8 +80,10 @@ def test_the_folder_of_a_worker_has_the_keys_and_a_signing_request_for_each_orga
     made = load(folder / "desk.toml")
     assert made.broker == Broker(host="broker.example", worker="w2")
     assert made.data == folder / "data"
-    assert made.storage.secret_key_file == folder / "s3.secret"
-    assert (folder / "s3.secret").read_text() == "s3"
+    assert made.storage.secret_key_file == folder / "storage-s3.secret"
+    assert (folder / "storage-s3.secret").read_text() == "s3"
+    copied = [made.database.authority, made.storage.authority]
+    assert [each.read_text() for each in copied if each is not None] == ["database", "storage"], "each has its own file"
     for name in ("rijnstad-police", "waterland-police"):
         keys = folder / "data" / "organisations" / name
         assert (keys / "signing.key").read_bytes() == (

@@ -247,7 +247,14 @@ def test_the_desk_keeps_the_index_where_it_keeps_its_tables(
     monkeypatch.setattr("desk.storage.shared_stores.settings", in_a_file)
     assert shared_stores("rijnstad-police", folder) is None
     address = conninfo_to_dict(server.address)
-    database = {"HOST": address["host"], "PORT": 5432, "NAME": "postgres", "USER": "desk", "PASSWORD": ""}
+    database = {
+        "HOST": address["host"],
+        "PORT": 5432,
+        "NAME": "postgres",
+        "USER": "desk",
+        "PASSWORD": "",
+        "OPTIONS": {},
+    }
     chosen = {"default": {"ENGINE": "desk.storage.postgres_backend"} | database}
     monkeypatch.setattr("desk.storage.shared_stores.settings", SimpleNamespace(DATABASES=chosen, DATA=folder))
     stores, again, other = (shared_stores(name, folder) for name in ("rijnstad-police", "rijnstad-police", "another"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections
@@ -59,10 +61,11 @@ class WorkerProcess:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, word: str = "worker") -> None:
+        """`word`: "serve" for the desk, which is a worker and has the pages."""
         with (self.folder / "worker.log").open("ab") as log:
-            command = desk(self.folder / "desk.toml", "worker")
-            environment = os.environ | {"PYTHONPATH": str(ROOT)}
+            command = desk(self.folder / "desk.toml", word)
+            environment = os.environ | {"PYTHONPATH": str(ROOT), "PGAPPNAME": self.folder.name}
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         until(self._is_connected, "the worker's connection")
 
@@ -206,6 +209,25 @@ def test_a_killed_and_a_stopped_worker_lose_nothing(world: World, gops: list[Gop
         if number % len(faults) == 3:
             grown.seaweed.start()
         require_whole_and_once(world, door)
+
+
+def test_a_worker_and_a_desk_need_no_more_connections_than_the_guide_counts(world: World, grown: GrownStores) -> None:
+    """docs/desk.md, "Connections to the database", for one organisation and no page that loads."""
+    counted = {"w1": 4 + 2, "w2": 4 + 2 + 6}
+    one, other = world.workers
+    with (other.folder / "desk.toml").open("a") as more, socket.create_server(("127.0.0.1", 0)) as free:
+        more.write(f"[web]\nport = {free.getsockname()[1]}\n")
+    one.start()
+    other.start("serve")
+    query = "SELECT application_name, count(*) FROM pg_stat_activity WHERE application_name <> '' GROUP BY 1"
+    most: dict[str, int] = {}
+    with psycopg.connect(grown.postgres.address, autocommit=True) as watch:
+        for _ in range(50):
+            now = dict(watch.execute(query).fetchall())
+            most = {name: max(most.get(name, 0), now.get(name, 0)) for name in counted}
+            time.sleep(0.1)
+    assert 4 <= most["w1"] <= counted["w1"], most
+    assert most["w1"] < most["w2"] <= counted["w2"], most
 
 
 def test_a_database_that_was_put_back_leaves_out_numbers(world: World) -> None:
