@@ -29,6 +29,7 @@ from pathlib import Path
 from tests.hardware.vm.build import CACHE, ROOT, build
 
 RESULTS = ROOT / "tests" / "hardware" / "RESULTS.md"
+ARCHITECTURES = {"vm": "amd64", "pi3": "arm64"}
 CUTS = 3
 PI_PATIENCE_S = 1800.0
 STANDING_STILL = 4
@@ -143,7 +144,7 @@ def pi(folder: Path, task: str, work: Path) -> Machine:
 
 
 def vm() -> list[tuple[str, bool, str]]:
-    folder, work = build("amd64"), fresh("vm")
+    folder, work = build(ARCHITECTURES["vm"]), fresh("vm")
     state = work / "state.img"
     blank(state)
     found = judge_panel(pc(folder, "panel", work, state))
@@ -188,7 +189,7 @@ def judge_panel(machine: Machine) -> list[tuple[str, bool, str]]:
 
 
 def pi3() -> list[tuple[str, bool, str]]:
-    folder, work = build("arm64"), fresh("pi3")
+    folder, work = build(ARCHITECTURES["pi3"]), fresh("pi3")
     device_tree(work / "pi3.dtb")
     machine = pi(folder, "pi3", work)
     done = machine.wait(lambda lines: "done" in lines, PI_PATIENCE_S)
@@ -273,6 +274,7 @@ def write_results(kind: str, found: list[tuple[str, bool, str]], took_s: float) 
 
 def main(arguments: list[str]) -> int:
     kind = arguments[0] if arguments else "vm"
+    build(ARCHITECTURES[kind])
     began_s = time.monotonic()
     found = {"vm": vm, "pi3": pi3}[kind]()
     for name, holds, seen in found:
