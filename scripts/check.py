@@ -88,7 +88,8 @@ def run_tests(arguments: list[str]) -> Outcome:
     """Runs pytest in several processes, with its output on the terminal."""
     started = time.monotonic()
     workers = "0" if "--pdb" in arguments else str(WORKERS)
-    command = [str(BIN / "python"), "-m", "pytest", "-p", "tests.parallel", "--workers", workers, *arguments]
+    # Quiet, because workers change from file to file, and each change would be a line with the name of a file.
+    command = [str(BIN / "python"), "-m", "pytest", "-q", "-p", "tests.parallel", "--workers", workers, *arguments]
     folder = quick_folder()
     environment = os.environ | ({"TMPDIR": folder} if folder else {})
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
@@ -152,7 +153,7 @@ def run_quick(arguments: list[str]) -> list[Outcome]:
         print(f"  {name} mirrors a change and takes long: run it yourself, or make test.", flush=True)
     with ThreadPoolExecutor(max_workers=1) as beside:
         checks = beside.submit(run_checks, STATIC_CHECKS)
-        tests = run_tests(["-q", *chosen, *arguments])
+        tests = run_tests([*chosen, *arguments])
         return [*checks.result(), tests]
 
 

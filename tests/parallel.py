@@ -16,6 +16,7 @@ import atexit
 import gc
 import json
 import os
+import selectors
 import signal
 import sys
 import time
@@ -34,6 +35,8 @@ from tests.once import OF_THE_RUN
 
 # OpenBLAS starts its threads when numpy is imported, and a process with threads cannot be forked safely.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# What is collected stays until the end, so the collector would look through it again and again for nothing.
+gc.disable()
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 AT_LENGTH: Final = (
@@ -57,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     config = session.config
+    gc.enable()
     os.environ.pop("OPENBLAS_NUM_THREADS", None)  # the tests' own subprocesses run as they would elsewhere
     if config.option.workers < 1 or config.option.collectonly or session.testsfailed:
         return None
@@ -131,12 +135,14 @@ class Parent:
         self._workers: list[Worker] = []
         self._count = 0
         self._seconds: dict[str, float] = {}
+        self._selector = selectors.DefaultSelector()
 
     def run(self, workers: int) -> None:
         # Before the forks: otherwise each worker makes a folder of a run, and shares nothing (tests/once.py).
         self._session.config._tmp_path_factory.getbasetemp()
         gc.collect()
-        gc.freeze()  # the workers share these pages as long as no collector touches them
+        # The workers share these pages as long as no collector touches them, and the parent needs no more of it.
+        gc.freeze()
         try:
             for _ in range(min(workers, len(self._waiting))):
                 self._fork()
@@ -144,7 +150,7 @@ class Parent:
                 self._hear()
         finally:
             self._end()
-            gc.unfreeze()
+            self._selector.close()
         if not self._session.shouldstop and not self._session.config.option.keyword:
             self._remember()
 
@@ -161,6 +167,8 @@ class Parent:
         theirs.close()
         worker = Worker(pid, mine)
         self._workers.append(worker)
+        self._selector.register(worker.connection, selectors.EVENT_READ, worker)
+        self._selector.register(worker.ended, selectors.EVENT_READ, worker)
         self._deal(worker)
 
     def _deal(self, worker: Worker) -> None:
@@ -173,22 +181,26 @@ class Parent:
         worker.connection.send(list(worker.unit))
 
     def _hear(self) -> None:
-        by_connection = {worker.connection: worker for worker in self._workers}
-        by_end = {worker.ended: worker for worker in self._workers}
-        ready = set(wait([*by_connection, *by_end]))
-        for connection in ready & by_connection.keys():
-            self._take(by_connection[connection])
-        for ended in ready & by_end.keys():
+        ready = {key.fileobj: key.data for key, _ in self._selector.select()}
+        for source, worker in ready.items():
+            if source is worker.connection:
+                self._take(worker)
+        for source, worker in ready.items():
             # The last messages of a dead worker come first, in this round and the next ones.
-            if by_end[ended] in self._workers and by_end[ended].connection not in ready:
-                self._bury(by_end[ended])
+            if source is not worker.connection and worker in self._workers and worker.connection not in ready:
+                self._bury(worker)
 
     def _take(self, worker: Worker) -> None:
-        hook = self._session.config.hook
-        kind, said = _heard(worker.connection)
-        if kind == "ended":
+        try:
+            messages = worker.connection.recv()
+        except EOFError:
             self._bury(worker)
-        elif kind == "done":
+            return
+        for kind, said in messages:
+            self._take_one(worker, kind, said)
+
+    def _take_one(self, worker: Worker, kind: str, said: Any) -> None:
+        if kind == "done":
             self._deal(worker)
         elif kind == "start":
             worker.running = said
@@ -196,7 +208,7 @@ class Parent:
             item = self._items[said]
             worker.running = None
             worker.unit.remove(said)
-            hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            self._session.config.hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         elif kind == "took":
             self._count_seconds(*said)
         elif kind == "broken":
@@ -230,6 +242,8 @@ class Parent:
     def _bury(self, worker: Worker) -> None:
         """A worker has ended.  If it had not finished, its test has failed and another worker takes the rest."""
         self._workers.remove(worker)
+        self._selector.unregister(worker.connection)
+        self._selector.unregister(worker.ended)
         _, status = os.waitpid(worker.pid, 0)
         worker.close()
         if worker.running is not None:
@@ -267,14 +281,6 @@ class Parent:
         part.replace(OWN_SECONDS)
 
 
-def _heard(connection: Connection) -> tuple[str, Any]:
-    try:
-        kind, said = connection.recv()
-    except EOFError:
-        return "ended", None
-    return kind, said
-
-
 # --- A worker
 
 
@@ -289,44 +295,66 @@ class UnitsEnd:
 
 
 class Sender:
-    """Sends a worker's reports to the parent."""
+    """Sends a worker's reports to the parent, together with the start of the next test: one message for each test."""
 
     def __init__(self, config: pytest.Config, connection: Connection) -> None:
         self._config = config
         self._connection = connection
+        self._messages: list[tuple[str, Any]] = []
+
+    def add(self, kind: str, said: Any = None) -> None:
+        self._messages.append((kind, said))
+
+    def send(self) -> None:
+        messages, self._messages = self._messages, []
+        if messages:
+            self._connection.send(messages)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.passed and self._config.option.durations is None:
             # Two of three reports are of fixtures and say only how long they took.
-            self._connection.send(("took", (report.nodeid, report.duration)))
+            self.add("took", (report.nodeid, report.duration))
             return
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        self._connection.send(("report", data))
+        self.add("report", data)
+
+
+class SilentTerminal:
+    """Takes the place of the terminal in a worker: plugins find where to write, and it goes nowhere.
+
+    The terminal itself would format each report, only for the parent to do so again.
+    """
+
+    def __init__(self, terminal: Any) -> None:
+        self._tw = terminal._tw
+        self.verbosity = terminal.verbosity
 
 
 def work(session: pytest.Session, connection: Connection, number: int) -> NoReturn:
     """Runs units until the parent has no more, then leaves without the parent's own clearing up."""
     atexit._clear()  # what the parent registered is the parent's to run
+    sender = Sender(session.config, connection)
     try:
-        _become_a_worker(session.config, connection, number)
+        _become_a_worker(session.config, sender, number)
         for unit in _units(connection):
-            _run(session, unit, connection)
-            connection.send(("done", None))
+            _run(session, unit, sender)
+            sender.add("done")
+            sender.send()
     except (KeyboardInterrupt, BrokenPipeError):
         pass  # the parent was interrupted as well, and says so
     except BaseException:  # noqa: BLE001 — the parent must learn of anything, and raises it
-        _tell(connection, traceback.format_exc())
-    _leave(session, connection)
+        _tell(sender, traceback.format_exc())
+    _leave(session, sender)
 
 
-def _leave(session: pytest.Session, connection: Connection) -> NoReturn:
+def _leave(session: pytest.Session, sender: Sender) -> NoReturn:
     """Take the fixtures of the session down, as a run in one process does at its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         session._setupstate.teardown_exact(None)
     except BaseException:  # noqa: BLE001 — as above
-        _tell(connection, traceback.format_exc())
+        _tell(sender, traceback.format_exc())
     atexit._run_exitfuncs()
     os._exit(0)
 
@@ -342,33 +370,35 @@ def _units(connection: Connection) -> Iterator[list[int]]:
         yield unit
 
 
-def _run(session: pytest.Session, unit: list[int], connection: Connection) -> None:
+def _run(session: pytest.Session, unit: list[int], sender: Sender) -> None:
     items = [session.items[number] for number in unit]
     for number, item, following in zip(unit, items, [*items[1:], UnitsEnd(session)], strict=True):
-        connection.send(("start", number))
+        sender.add("start", number)
+        sender.send()
         session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        connection.send(("finish", number))
+        sender.add("finish", number)
 
 
-def _become_a_worker(config: pytest.Config, connection: Connection, number: int) -> None:
+def _become_a_worker(config: pytest.Config, sender: Sender, number: int) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture._global_capturing is not None:
         # The parent's files for captured output would be one file for all workers.
         capture.stop_global_capturing()
         capture.start_global_capturing()
-    # A shared terminal belongs to the parent; plugins of the worker find theirs, and it goes nowhere.
-    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 — open until the worker ends
-    config.pluginmanager.getplugin("terminalreporter")._tw._file = nowhere
+    terminal = config.pluginmanager.unregister(name="terminalreporter")
+    terminal._tw._file = Path(os.devnull).open("w")  # noqa: SIM115 — open until the worker ends
+    config.pluginmanager.register(SilentTerminal(terminal), "terminalreporter")
     factory = config._tmp_path_factory
     (factory.getbasetemp() / OF_THE_RUN).mkdir(mode=0o700, exist_ok=True)
     base = factory.getbasetemp() / f"w{number}"
     base.mkdir(mode=0o700)
     factory._basetemp = base
-    config.pluginmanager.register(Sender(config, connection), "doorward-sender")
+    config.pluginmanager.register(sender, "doorward-sender")
 
 
-def _tell(connection: Connection, trouble: str) -> None:
+def _tell(sender: Sender, trouble: str) -> None:
+    sender.add("broken", trouble)
     try:
-        connection.send(("broken", trouble))
+        sender.send()
     except OSError:
         os.write(2, trouble.encode())
