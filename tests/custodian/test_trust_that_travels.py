@@ -22,6 +22,7 @@ from agent.wire.trust_package import split_package
 from tests import custodians
 from tests.custodian.test_owners_and_trust import break_ledger, mend_ledger, trust
 from tests.custodians import FIRE, NOW_S, POLICE, Door, bundle, stated
+from tests.properties.amounts import amount
 from tests.wire import package_vectors, samples
 
 ROOT = samples.ROOT_KEY.id
@@ -413,7 +414,7 @@ def allowed(found: TrustBundle) -> set[tuple[str, str]]:
     return {(entry.id, key.key) for entry in found.requesters for key in entry.keys if not key.revoked}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=amount(8, 200), deadline=None)
 @given(steps())
 def test_whatever_happens_and_whenever_the_power_fails_no_right_comes_that_no_owner_agreed_to(
     taken: list[tuple[Any, ...]],

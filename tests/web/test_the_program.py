@@ -50,11 +50,13 @@ def require_node() -> str:
     return found
 
 
-def node(script: str, *arguments: str, zone: str | None = None) -> dict[str, object]:
+def node(script: str, *arguments: str, zone: str | None = None, many_passphrases: bool = False) -> dict[str, object]:
+    """`many_passphrases`: the script tries so many that it uses the scrypt of Node.js in the place of JavaScript's."""
     found = require_node()
+    flags = ["--import", (HERE / "native_scrypt.mjs").as_uri()] if many_passphrases else []
     environment = os.environ | ({"TZ": zone} if zone else {})
     done = subprocess.run(
-        [found, HERE / script, *arguments], capture_output=True, text=True, timeout=300, env=environment
+        [found, *flags, HERE / script, *arguments], capture_output=True, text=True, timeout=300, env=environment
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, object] = json.loads(done.stdout)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from agent.wire import base64, strictjson
@@ -91,6 +92,7 @@ def _row(data: bytes, verdict: str) -> dict[str, str]:
     return {"package": data.decode(), "verdict": verdict}
 
 
+@cache  # they take a tenth of a second, and each row is a test
 def first() -> dict[str, tuple[bytes, str]]:
     """For a reader that knows the name key only."""
     rotated = {"roots": (FIRST, SECOND), "root": ROTATED}
@@ -164,6 +166,7 @@ def first() -> dict[str, tuple[bytes, str]]:
     }  # fmt: skip
 
 
+@cache
 def after_seen() -> dict[str, tuple[bytes, str]]:
     """For a reader that has accepted `seen`."""
     return {
@@ -191,6 +194,7 @@ def after_seen() -> dict[str, tuple[bytes, str]]:
     }  # fmt: skip
 
 
+@cache
 def after_rotation() -> dict[str, tuple[bytes, str]]:
     """For a reader that has accepted `rotated`."""
     again = samples.several(REPLACED, ONE, STOLEN, *IN_FORCE)
@@ -272,6 +276,7 @@ def sectioned(*parts: tuple[Any, bytes], **changes: Any) -> TrustBundle:
 LONG = sectioned(SOUTH, BORDER, NORTH)
 
 
+@cache
 def sections() -> dict[str, tuple[bytes, str | None, str, tuple[str, ...]]]:
     """For a reader in a cell that knows the name key only: the package, the cell, the verdict, and who may ask there.
 

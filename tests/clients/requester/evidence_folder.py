@@ -17,12 +17,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -44,6 +45,7 @@ from tests.clients.requester.full_answer import FACE, VOICE
 from tests.clients.requester.house import Changes, House, Stored
 from tests.clients.requester.test_two_owners import seconded, two_owners
 from tests.clients.requester.test_verification import lay_down
+from tests.once import made_once
 from tests.sounds import track
 from tests.time_services import Beats, TimeStamper
 from tests.wire import samples
@@ -132,6 +134,8 @@ class Stranger:
     tools: Path
     age: str = ""
     """Name and version of the program that opens files."""
+    said: Mapping[str, subprocess.CompletedProcess[bytes]] = field(default_factory=dict)
+    """What each command of VERIFY.txt has said, if they were followed."""
 
     @classmethod
     def with_copy(cls, evidence: Path, place: Path) -> Stranger:
@@ -145,6 +149,10 @@ class Stranger:
             (tools / "c2patool").write_text(_BY_PYTHON.format(python=sys.executable))
             (tools / "c2patool").chmod(0o755)
         return who
+
+    def follow(self) -> None:
+        """Runs each command of VERIFY.txt, which also leaves the opened files."""
+        self.said = {command: self.run(command) for command in self.commands}
 
     @property
     def commands(self) -> list[str]:
@@ -179,6 +187,30 @@ class Stranger:
         self.age = "npm age-encryption in the place of age 1.3"
         (self.tools / "age").write_text(_BY_NODE.format(interop=INTEROP))
         (self.tools / "age").chmod(0o755)
+
+
+def stranger_who_followed(factory: pytest.TempPathFactory, gops: list[Gop]) -> tuple[Stranger, Path]:
+    """Returns a stranger with a copy of their own, and the folder of `make_evidence`.
+
+    One worker of a run follows the text for all, because its commands start a hundred processes.
+    """
+
+    def evidence(at: Path) -> None:
+        at.mkdir()
+        make_evidence(at, gops)
+
+    def followed(at: Path) -> None:
+        at.mkdir()
+        first = Stranger.with_copy(made, at)
+        first.follow()
+        (at / "first").write_bytes(pickle.dumps((first.age, first.said)))
+
+    made = made_once(factory, "evidence", evidence)
+    once = made_once(factory, "followed", followed)
+    place = factory.mktemp("stranger")
+    shutil.copytree(once / "copy", place / "copy")
+    age, said = pickle.loads((once / "first").read_bytes())
+    return Stranger(place / "copy" / "bundle", once / "tools", age, said), made
 
 
 def flipped(data: bytes, bit: int) -> bytes:

@@ -30,25 +30,19 @@ from tests.clients.requester.evidence_changes import (
     manipulations,
     tables,
 )
-from tests.clients.requester.evidence_folder import Stranger, make_evidence
+from tests.clients.requester.evidence_folder import stranger_who_followed
 from tests.lengths import one_in
-from tests.once import made_once
 
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed"),
 ]
-SLICES = 100
+SLICES = 200
 
 
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory: pytest.TempPathFactory, gops: list[Gop]) -> Laboratory:
-    def make(at: Path) -> None:
-        at.mkdir()
-        make_evidence(at, gops)
-
-    evidence = made_once(tmp_path_factory, "evidence", make)
-    return Laboratory(Stranger.with_copy(evidence, tmp_path_factory.mktemp("laboratory")), evidence)
+    return Laboratory(*stranger_who_followed(tmp_path_factory, gops))
 
 
 @pytest.mark.parametrize("part", one_in(SLICES, range(SLICES)))

@@ -20,10 +20,9 @@ from tests.clients.requester.evidence_folder import (
     commands_in,
     flipped,
     has_openssl_with_mldsa,
-    make_evidence,
+    stranger_who_followed,
 )
 from tests.lengths import one_in
-from tests.once import made_once
 
 pytestmark = [
     pytest.mark.interop,
@@ -36,12 +35,12 @@ _BINARY = re.compile(r"(tail -c \+(?P<from>\d+)|head -c (?P<size>\d+)) (?P<name>
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory, gops: list[Gop]) -> Stranger:
     """One who has followed the text as far as `age`: each test restores what it changes."""
-    evidence = made_once(tmp_path_factory, "evidence", lambda at: at.mkdir() or make_evidence(at, gops))  # type: ignore[func-returns-value]
-    return Stranger.with_copy(evidence, tmp_path_factory.mktemp("stranger"))
+    return stranger_who_followed(tmp_path_factory, gops)[0]
 
 
 def test_each_command_of_the_text_holds_and_says_so(stranger: Stranger) -> None:
-    said = {command: stranger.run(command) for command in stranger.commands}
+    said = stranger.said
+    assert list(said) == stranger.commands
     assert [command for command, done in said.items() if done.returncode] == []
     assert all(re.search(rb"same|OK|Successfully", done.stdout + done.stderr) for done in said.values())
     assert {command.split()[0] for command in said} >= {"openssl", "age", "sha256sum"}
