@@ -35,7 +35,7 @@ from tests.once import OF_THE_RUN
 
 # OpenBLAS starts its threads when numpy is imported, and a process with threads cannot be forked safely.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-# What is collected stays until the end, so the collector would look through it again and again for nothing.
+# Collected tests stay until the end, so the collector would look through them again and again for nothing.
 gc.disable()
 
 ROOT: Final = Path(__file__).resolve().parents[1]

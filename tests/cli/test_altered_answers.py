@@ -141,7 +141,7 @@ def test_no_altered_answer_breaks_a_command_on_the_doorbell(
         assert done.status in (0, 7), (command, done.err)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=settings().max_examples * 4, deadline=None)
 @given(status=mutations(STATUS))
 def test_whatever_is_let_through_is_shown_live_and_told_to_metrics_and_home_assistant(status: Any) -> None:
     try:
@@ -153,7 +153,7 @@ def test_whatever_is_let_through_is_shown_live_and_told_to_metrics_and_home_assi
     json.dumps(state_of(status))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=settings().max_examples * 4, deadline=None)
 @given(recorder=mutations({**RECORDER, "panel": PANEL}), link=mutations(LINK))
 def test_whatever_the_custodian_takes_as_a_report_makes_a_status_that_is_of_its_shape(recorder: Any, link: Any) -> None:
     if fault_in(recorder, RecorderReport) or fault_in(link, UplinkReport):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,14 @@ MAY_IMPORT_BY_NAME = frozenset({"agent/cli/frame.py", "agent/uplink/apprise_send
 """Commands by the table in agent/cli/app.py; plugins of Apprise by the fixed list in agent/core/alerts/channels.py."""
 
 
-def sources() -> Iterator[tuple[str, ast.AST]]:
-    """All that is installed on a doorbell, as the installer and the wheel have it."""
-    for path in files_of(ROOT):
-        if path.suffix == ".py" and path.parts[0] in ("agent", "firmware_bridge"):
-            yield path.as_posix(), ast.parse((ROOT / path).read_text(encoding="utf-8"))
+@cache
+def names_on_the_device() -> dict[str, set[str]]:
+    """The names in all that is installed on a doorbell, as the installer and the wheel have it."""
+    return {
+        path.as_posix(): names_in(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+        for path in files_of(ROOT)
+        if path.suffix == ".py" and path.parts[0] in ("agent", "firmware_bridge")
+    }
 
 
 def names_in(tree: ast.AST) -> set[str]:
@@ -44,13 +47,13 @@ def names_in(tree: ast.AST) -> set[str]:
 
 
 def test_nothing_on_the_device_imports_by_a_name_that_is_made_at_run_time() -> None:
-    assert {path for path, tree in sources() if names_in(tree) & BY_NAME} <= MAY_IMPORT_BY_NAME
+    assert {path for path, names in names_on_the_device().items() if names & BY_NAME} <= MAY_IMPORT_BY_NAME
 
 
 def test_nothing_on_the_device_decrypts_but_messages_of_one_conversation() -> None:
     """Their keys are made for one session and open nothing else; the contracts name who may import these modules."""
     sessions = {"agent/core/talk/frames.py", "agent/wire/link/handshake.py", "agent/wire/link/session.py"}
-    assert {path for path, tree in sources() if names_in(tree) & OPENS} == sessions
+    assert {path for path, names in names_on_the_device().items() if names & OPENS} == sessions
 
 
 @pytest.mark.parametrize(

@@ -340,7 +340,7 @@ def test_segment_lengths_out_of_range_are_refused(target_s: float) -> None:
         segmenter(target_s)
 
 
-@settings(max_examples=200)
+@settings(max_examples=settings().max_examples * 3)
 @given(
     lengths_ms=st.lists(st.integers(300, 2500), min_size=4, max_size=80),
     triggers_ms=st.lists(st.integers(0, 80_000), max_size=6),

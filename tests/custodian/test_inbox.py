@@ -374,7 +374,7 @@ def test_a_trusted_key_cannot_fill_the_ledger_with_what_it_may_not_ask(door: Doo
     assert door.kinds().count("blocked") == 34
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.text(max_size=40))
 def test_noise_on_any_topic_changes_nothing_and_raises_nothing(busy_door: Door, data: bytes, topic: str) -> None:
     before = everything_but_counters(busy_door)
@@ -386,7 +386,7 @@ ASKED = request()
 GOOD = signed(ASKED, POLICE)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings().max_examples * 2, deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
 def test_a_request_with_a_changed_byte_changes_nothing_and_raises_nothing(
     busy_door: Door, at: int, change: int

@@ -39,6 +39,7 @@ from agent.wire.time_proofs import MAX_STAMP_BYTES
 from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS
 from agent.wire.trust_package import MAX_TIMESTAMP_LIFE_S, TRUST_SLOTS
 from tests.install.test_security_table import ANALYSIS, PAGES, PROMISED, ROOT, rows
+from tests.statements import statements
 
 LIMITED = " ".join((PAGES / "limits.md").read_text(encoding="utf-8").split())
 ANALYSED = " ".join(ANALYSIS.split())
@@ -217,7 +218,7 @@ def imported() -> dict[str, str]:
     for path in [*(ROOT / "agent").rglob("*.py"), *(ROOT / "firmware_bridge").rglob("*.py")]:
         if "node_modules" in path.parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [str(node.module)]

@@ -34,10 +34,14 @@ AT_A_DESK = rows(ANALYSIS, "## A requester's desk")
 
 
 @cache
+def body_of(path: str) -> list[ast.stmt]:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+
+
+@cache
 def functions_of(path: str) -> frozenset[str]:
     """The functions of a file, without those of its classes."""
-    body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
-    return frozenset(node.name for node in body if isinstance(node, ast.FunctionDef))
+    return frozenset(node.name for node in body_of(path) if isinstance(node, ast.FunctionDef))
 
 
 @cache
@@ -68,7 +72,7 @@ def test_every_promise_names_what_shows_it() -> None:
 
 def is_left_to_a_target(path: str, name: str) -> bool:
     """Whether `make test` leaves out the whole test (marker `at_length`), or each test of the file without a name."""
-    body = ast.parse((ROOT / path).read_text()).body
+    body = body_of(path)
     marks = [
         ast.unparse(each.value) for each in body if isinstance(each, ast.Assign) and "pytestmark" in ast.unparse(each)
     ]

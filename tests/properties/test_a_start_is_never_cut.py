@@ -1,4 +1,4 @@
-"""A thousand visits at random moments: what is kept reaches back far enough, ends where it should, and lacks nothing.
+"""Visits at random moments: the kept footage reaches back far enough, ends where it should, and lacks nothing.
 
 The camera's frames are jittered, its GOPs uneven, every other decision late by up to three seconds, as on a
 busy board; the parts are the recorder's own: event machine, pre-roll ring, segmenter.
@@ -17,8 +17,9 @@ from agent.core.media import EncodedPacket, Gop
 from agent.core.preroll import PrerollBuffer
 from agent.core.segmenting import GopAssembler, SegmentBegins, SegmentEffect, Segmenter, SegmentGrows
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, seconds
+from tests.properties.amounts import amount
 
-TRIALS = 1000
+TRIALS = amount(250, 1000)
 SETTINGS = EventSettings(pre_roll_s=5, post_roll_s=10, merge_gap_s=12, longest_clip_s=120)
 FRAME_NS = NS_PER_S // 15
 SLACK_NS = 6 * NS_PER_S

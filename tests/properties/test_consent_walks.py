@@ -21,7 +21,7 @@ from tests.properties.amounts import WHOLE, amount
 from tests.properties.consent_model import Broken, Cut, World, remembering
 from tests.properties.consent_reference import Reference, Shown
 
-STEPS = amount(2000, 1_000_000)
+STEPS = amount(1200, 1_000_000)
 LIFE = 100
 """Steps of one drawn life at the most; they are a little shorter on average."""
 

@@ -58,7 +58,7 @@ def hurt(simulation: Simulation, action: str) -> None:
         simulation.later(simulation.random.uniform(0, 3), simulation.start_requester)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings().max_examples * 3, deadline=None)
 @given(SIZES, WEATHERS, st.integers(0, 2**32))
 def test_the_requester_ends_with_identical_bytes_exactly_once(sizes: list[int], weather: Weather, seed: int) -> None:
     simulation = Simulation(content(sizes, seed), seed, weather)
@@ -70,7 +70,7 @@ def test_the_requester_ends_with_identical_bytes_exactly_once(sizes: list[int], 
     assert simulation.retained_init is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=settings().max_examples * 2, deadline=None)
 @given(SIZES, WEATHERS, st.integers(0, 2**32), st.floats(0, 10))
 def test_no_chunk_leaves_after_stop(sizes: list[int], weather: Weather, seed: int, stop_s: float) -> None:
     simulation = Simulation(content(sizes, seed), seed, weather)

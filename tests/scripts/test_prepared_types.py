@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.statements import statements
+
 ROOT = Path(__file__).resolve().parents[2]
 THREADED = ("agent/core", "agent/custodian", "agent/platform", "agent/recorder", "agent/uplink", "agent/wire", "desk")
 """Not agent/ipc: the metaclass of a request also prepares its answer."""
@@ -21,9 +23,10 @@ ONE_THREAD = {
 
 def unprepared(path: Path) -> list[str]:
     """Returns the structs of a file without the metaclass that prepares them. Subclasses inherit it."""
+    source = path.read_text(encoding="utf-8")
     return [
         each.name
-        for each in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for each in (statements(ast.parse(source)) if "Struct" in source else ())
         if isinstance(each, ast.ClassDef)
         and any(ast.unparse(base) in ("msgspec.Struct", "Struct") for base in each.bases)
         and not any(word.arg == "metaclass" for word in each.keywords)

@@ -23,7 +23,7 @@ KINDS = (
     "footage-request", "bulletin", "deletion", "receipt", "enrolment", "approval", "settings", "trust-bundle", "tip",
     "co-approval", "trust-change", "trust-root", "trust-timestamp",
 )  # fmt: skip
-MESSAGES = amount(10_000, 20_000)
+MESSAGES = amount(5_000, 20_000)
 NAMES = ("constructor", "toString", "hasOwnProperty", "__proto__", "valueOf", "note", "v", "shape", "lat")
 TEXTS = (
     "Ada", " Ada", "A  b", "a\u00a0b", "a\u202eb", "a\u200db", "\u00e9", "see bit.ly", "www.x", "https://x", "tel:1",

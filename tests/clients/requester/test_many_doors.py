@@ -28,7 +28,7 @@ from tests.properties.amounts import amount
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(0)]
 
-DOORS = amount(12, 200)
+DOORS = amount(8, 200)
 PATIENCE_S = 1800.0
 SLOWLY_S = 0.004
 """Extra time that the requester needs for each message: longer than a doorbell needs to send it."""

@@ -563,7 +563,9 @@ def test_one_damaged_request_does_not_keep_the_answers_of_others_from_coming(
         assert told
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples * 4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     verb=st.sampled_from(["init", "fin", "abort", "0-" + "0" * 64, "5-" + "ab" * 32, "x"]),
     part=st.sampled_from(["0", "1", "20000", "20001", "-1", "00"]),

@@ -65,7 +65,7 @@ def test_any_flipped_byte_of_a_hybrid_header_keeps_the_file_shut(long: bytes, ow
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(deadline=None)
 def test_a_flipped_bit_in_the_payload_is_found_and_the_chunks_before_it_stand(
     long: bytes, owner: HybridIdentity, data: st.DataObject
 ) -> None:
@@ -152,7 +152,7 @@ header_like_lines = st.lists(
         header_like_lines.map(lambda lines: b"\n".join([*lines, b""])),
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=settings().max_examples * 4, deadline=None)
 def test_nonsense_is_a_format_error_and_never_another(
     classic: X25519Identity, owner: HybridIdentity, data: bytes
 ) -> None:
@@ -168,7 +168,7 @@ def test_nonsense_is_a_format_error_and_never_another(
 
 
 @given(header_like_lines.map(lambda lines: b"\n".join([b"age-encryption.org/v1", *lines, b""])))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=settings().max_examples * 4, deadline=None)
 def test_a_header_that_parses_has_exactly_one_spelling(data: bytes) -> None:
     try:
         header, length = parse_header(data)
