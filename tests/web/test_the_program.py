@@ -51,7 +51,7 @@ def require_node() -> str:
 
 
 def node(script: str, *arguments: str, zone: str | None = None, many_passphrases: bool = False) -> dict[str, object]:
-    """`many_passphrases`: the script tries so many that it uses the scrypt of Node.js in the place of JavaScript's."""
+    """`many_passphrases`: with the scrypt of Node.js in the place of the one in JavaScript, which is slow."""
     found = require_node()
     flags = ["--import", (HERE / "native_scrypt.mjs").as_uri()] if many_passphrases else []
     environment = os.environ | ({"TZ": zone} if zone else {})

@@ -135,7 +135,7 @@ class Stranger:
     age: str = ""
     """Name and version of the program that opens files."""
     said: Mapping[str, subprocess.CompletedProcess[bytes]] = field(default_factory=dict)
-    """What each command of VERIFY.txt has said, if they were followed."""
+    """The answer of each command of VERIFY.txt, if they were followed."""
 
     @classmethod
     def with_copy(cls, evidence: Path, place: Path) -> Stranger:
@@ -190,7 +190,7 @@ class Stranger:
 
 
 def stranger_who_followed(factory: pytest.TempPathFactory, gops: list[Gop]) -> tuple[Stranger, Path]:
-    """Returns a stranger with a copy of their own, and the folder of `make_evidence`.
+    """Returns a stranger with a separate copy, and the folder of `make_evidence`.
 
     One worker of a run follows the text for all, because its commands start a hundred processes.
     """
