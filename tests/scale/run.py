@@ -360,6 +360,7 @@ def measure(world: World) -> None:
     measure_connections(world, bare)
     measure_receiving(world)
     measure_fan_out(world, bare)
+    measure_revocation(world)
     brokers = [shard for shard in world.shards if shard.takes_witness]  # the death of a node is not one of a broker
     measure_return(world, brokers[:1])
     measure_return(world, brokers)
@@ -433,6 +434,19 @@ def measure_fan_out(world: World, bare: BareFigures) -> None:
     row("… from its signature at the desk", f"{max(each[-1] for each in heard_s) - began_s:.2f} s")
 
 
+def measure_revocation(world: World) -> None:
+    """From before the root's people sign a list with a stolen key until the doorbells refuse it. Goal: a minute."""
+    began_s = time.monotonic()
+    world.revoke()
+    heard, doors = world.book.heard.setdefault(f"list {world.root.version}", {}), len(world.book.shard_of)
+    until(lambda: len(heard) == doors, "all doorbells to refuse the key", 600)
+    row(
+        f"a stolen key is out at {doors} doorbells, from its signature",
+        curve(sorted(each - began_s for each in list(heard.values()))),
+        f"{PATIENCE_S:.0f} s",
+    )
+
+
 def measure_return(world: World, shards: Sequence[Shard]) -> None:
     """Brokers die at one moment, and all their doorbells come back."""
     numbers = {shard.number for shard in shards}
@@ -450,8 +464,12 @@ def measure_return(world: World, shards: Sequence[Shard]) -> None:
         world.book.outages[number].end(began_s)
     until(lambda: all(link.is_open for link in ours), "all doorbells of a killed broker", 400)
     back_s = sorted((link.began_s or began_s) - began_s for link in ours)
-    curve = ", ".join(f"{share} % {back_s[len(back_s) * share // 100 - 1]:.1f} s" for share in (10, 50, 90, 99, 100))
-    row(f"the {len(ours)} doorbells of {len(shards)} killed brokers are back", curve)
+    row(f"the {len(ours)} doorbells of {len(shards)} killed brokers are back", curve(back_s))
+
+
+def curve(sorted_s: Sequence[float]) -> str:
+    shares = (10, 50, 90, 99, 100)
+    return ", ".join(f"{share} % {sorted_s[max(0, len(sorted_s) * share // 100 - 1)]:.1f} s" for share in shares)
 
 
 class Beside:
