@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+
 from agent.core.metrics import Metric, write
+from agent.errors import StorageError
+from agent.platform import files
 
 __all__ = ["BrokerFigures"]
 
@@ -30,6 +35,7 @@ _BROKER: Final = {
     "publish/messages/dropped": ("dropped_total", "counter", "Messages that found no room in a client's queue."),
 }
 """Topic below `$SYS/broker/` → name, kind and words."""
+_MOST_CERTIFICATE_BYTES: Final = 1 << 16
 _NUMBER: Final = re.compile(r"([0-9]{1,18})( seconds)?")
 
 
@@ -38,7 +44,9 @@ class BrokerFigures:
 
     FILTERS: Final = tuple(f"$SYS/broker/{path}" for path in _BROKER)
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """`certificate`: the file of the broker's own."""
+        self._certificate = certificate
         self._newest: dict[str, float] = {}
         self.is_connected = False
         self.is_current = False
@@ -65,10 +73,23 @@ class BrokerFigures:
             for path, (name, kind, words) in _BROKER.items():
                 if path in newest:
                     yield _one(f"broker_{name}", kind, words, newest[path])
+        if (ends_s := self._certificate_ends_s()) is not None:
+            words = "When the broker's certificate ends. No client connects after that."
+            yield _one("broker_certificate_expiry_timestamp_seconds", "gauge", words, ends_s)
         yield _one("digest_current", "gauge", "1 if the broker has every page of every cell.", self.is_current)
         yield _one("digest_cells", "gauge", "Cells with a digest.", self.cells)
         yield _one("digest_pages", "gauge", "Pages of all digests.", self.pages)
         yield _one("digest_messages", "gauge", "Requests and bulletins in the digests.", self.messages)
+
+    def _certificate_ends_s(self) -> float | None:
+        """Reads the file again each time, because `doorward broker renew` replaces it."""
+        if self._certificate is None:
+            return None
+        try:
+            made = x509.load_pem_x509_certificate(files.read(self._certificate, _MOST_CERTIFICATE_BYTES))
+        except (StorageError, ValueError):
+            return None  # a figure that is missing raises an alarm, too
+        return made.not_valid_after_utc.timestamp()
 
 
 def _one(name: str, kind: str, words: str, value: float) -> Metric:

@@ -164,6 +164,20 @@ class BrokerPki:
                 remedy=f"Give one of its names with --host: {known}.",
             )
 
+    def renew_broker(self, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> x509.Certificate:
+        """Signs the broker's certificate again, for the same key and names. Clients know its authority, so they notice
+        nothing. It does not outlive the authority."""
+        stem = self.directory / "broker"
+        before, issuer = _read(stem), _read(self.directory / "authorities" / "broker")
+        (name,) = before.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names = before.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        days = min(days, (issuer.certificate.not_valid_after_utc - now).days)
+        usage = ExtendedKeyUsageOID.SERVER_AUTH
+        made = _certificate(issuer, str(name.value), before.key.public_key(), names, usage, now, days)
+        path = stem.with_suffix(".pem")
+        files.write(path, made.public_bytes(serialization.Encoding.PEM), like=path)
+        return made
+
     def add_digest(self, now: datetime.datetime) -> ClientFiles:
         """Makes the key and the certificate of the digest service, valid as long as its authority, and its rights."""
         made = self._add(Role.REQUESTER, DIGEST_CLIENT, now, AUTHORITY_DAYS)
@@ -342,8 +356,17 @@ class BrokerPki:
             own = ec.generate_private_key(ec.SECP256R1())
             _write(stem, _BrokerKeyPair(self._sign(role, name, own.public_key(), now, days), own))
         else:
-            made = self._sign(role, name, key, now, days, organization)
-            _write_once(stem.with_name(f"{name}.pem"), made.public_bytes(serialization.Encoding.PEM))
+            made = self._sign(role, name, key, now, days, organization).public_bytes(serialization.Encoding.PEM)
+            path = stem.with_name(f"{name}.pem")
+            if not files.is_file(path):
+                _write_once(path, made)
+            elif x509.load_pem_x509_certificate(path.read_bytes()).public_key() == key:
+                files.write(path, made, like=path)  # a renewal
+            else:
+                raise ConfigurationError(
+                    f"{name} has a certificate for another key.",
+                    remedy=f"Revoke it first: doorward broker revoke {name}",
+                )
         return self.client(name)
 
     def _sign(
@@ -360,6 +383,11 @@ class BrokerPki:
         place = x509.UniformResourceIdentifier(f"urn:doorward:{role.value}:{name}")
         usage = ExtendedKeyUsageOID.CLIENT_AUTH
         return _certificate(issuer, name, key, x509.SubjectAlternativeName([place]), usage, now, days, organization)
+
+    @property
+    def certificate(self) -> Path:
+        """The file of the broker's own certificate."""
+        return self.directory / "broker.pem"
 
     def client(self, name: str) -> ClientFiles:
         """The files of a client added before."""

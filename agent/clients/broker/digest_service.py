@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -56,11 +57,12 @@ _WAIT_S: Final = 0.05
 
 
 class DigestService:
-    """`run` blocks until `stop`. `clock`: seconds of a clock that only goes forward."""
+    """`run` blocks until `stop`. `clock`: seconds of a clock that only goes forward. `certificate`: the broker's, for
+    the figures."""
 
-    def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
+    def __init__(self, bus: Bus, clock: Callable[[], float], certificate: Path | None = None) -> None:
         self._bus, self._clock = bus, clock
-        self.figures = BrokerFigures()
+        self.figures = BrokerFigures(certificate)
         self._digests = CellDigests()
         self._changed: set[str] = set()
         self._published: dict[str, bytes] = {}

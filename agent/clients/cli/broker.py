@@ -122,13 +122,14 @@ def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> N
     from agent.platform.metrics_server import MetricsServer
     from agent.platform.stop_signals import StopSignals
 
-    known = BrokerPki(directory).client(DIGEST_CLIENT)
+    pki = BrokerPki(directory)
+    known = pki.client(DIGEST_CLIENT)
     settings = BusSettings(
         host, port, DIGEST_CLIENT, known.authority, known.certificate, known.key, window_messages=64,
         inbound_queue=4096, inbound_bytes=64 << 20, inbound_beat_s=0.0,
         keepalive_s=WATCHFUL_KEEPALIVE_S,
     )  # fmt: skip
-    service = DigestService(MqttBus(settings), time.monotonic)
+    service = DigestService(MqttBus(settings), time.monotonic, pki.certificate)
     metrics = MetricsServer(service.figures.page, path=None, port=metrics_port)
     metrics.start()
     try:
@@ -136,6 +137,22 @@ def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> N
             service.run()
     finally:
         metrics.stop()
+
+
+@broker.command()
+@_directory
+@_days
+def renew(directory: Path, days: int) -> None:
+    """Sign the broker's own certificate again, for the same key and the same hosts.
+
+    'init' made it for 397 days. When it ends, no client connects any more. It takes effect at the next reload, and no
+    connection is lost.
+    """
+    from agent.clients.broker.broker_pki import BrokerPki
+
+    made = BrokerPki(directory).renew_broker(_now(), days)
+    click.echo(f"The broker's certificate is valid until {made.not_valid_after_utc:%Y-%m-%d}. Now tell the broker:")
+    click.echo("  sudo systemctl reload mosquitto")
 
 
 @broker.command("add-relay")

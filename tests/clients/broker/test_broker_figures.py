@@ -57,7 +57,7 @@ def test_the_dashboard_shows_the_figures_of_a_real_broker_and_no_name(
         assert isinstance(police.next_event(60), BusConnected)
         assert police.publish(str(RequestTopic("287-379", "springfield-police", 0)), b"one", token=1, retain=True)
         assert isinstance(police.next_event(60), PublishAcknowledged)
-        service = DigestService(world.bus(DIGEST_CLIENT), time.monotonic)
+        service = DigestService(world.bus(DIGEST_CLIENT), time.monotonic, world.pki.certificate)
         thread = threading.Thread(target=service.run)
         thread.start()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from agent.cli.frame import run
 from agent.clients.broker import digest_service
 from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.private_broker import PrivateBroker
+from agent.clients.cli import broker as broker_command
 from agent.core.bus import BusConnected, BusDisconnected, LinkFault
 from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus, tls
 from tests.relays import RelayBrowser
@@ -325,3 +327,64 @@ def test_the_digest_service_runs_beside_a_broker_and_ends_with_a_signal(
         (name,) = [line for line in broker.log().splitlines() if f"as {DIGEST_CLIENT} (" in line]
         assert f"k{WATCHFUL_KEEPALIVE_S}," in name, "a connection that dies silently is found within half a minute"
         assert connected.is_set()
+
+
+@pytest.mark.broker
+def test_a_broker_whose_certificate_has_ended_gets_a_new_one_without_a_restart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, now = tmp_path / "b", broker_command._now()
+    with monkeypatch.context() as long_ago:
+        long_ago.setattr(broker_command, "_now", lambda: now - datetime.timedelta(days=398))
+        hosts = ("--host", "broker.example", "--host", "127.0.0.1")
+        assert run(doorward, ["broker", "init", "--dir", str(folder), *hosts]) == 0
+    device = add(folder, capsys, "add-device", DEVICE)
+    with PrivateBroker(folder) as broker:
+        turned_away = first_event(device, DEVICE, broker.device_port)
+        assert isinstance(turned_away, BusDisconnected)
+        before = x509.load_pem_x509_certificate((folder / "broker.pem").read_bytes())
+        assert run(doorward, ["broker", "renew", "--dir", str(folder)]) == 0
+        assert f"until {now + datetime.timedelta(days=397):%Y-%m-%d}" in capsys.readouterr().out
+        broker.reload()
+        until(lambda: "Reloading config" in broker.log(), "mosquitto to hear of it")
+        assert isinstance(first_event(device, DEVICE, broker.device_port), BusConnected)
+    after = x509.load_pem_x509_certificate((folder / "broker.pem").read_bytes())
+    alternatives = x509.SubjectAlternativeName
+    assert (after.subject, after.public_key()) == (before.subject, before.public_key())
+    assert after.extensions.get_extension_for_class(alternatives) == before.extensions.get_extension_for_class(
+        alternatives
+    )
+    assert (folder / "broker.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_certificate_of_a_broker_does_not_outlive_its_authority(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = x509.load_pem_x509_certificate((folder / "authorities" / "broker.pem").read_bytes())
+    now = authority.not_valid_after_utc - datetime.timedelta(days=100)
+    monkeypatch.setattr(broker_command, "_now", lambda: now)
+    assert run(doorward, ["broker", "renew", "--dir", str(folder)]) == 0
+    made = x509.load_pem_x509_certificate((folder / "broker.pem").read_bytes())
+    assert made.not_valid_after_utc == authority.not_valid_after_utc
+
+
+def test_a_client_that_asks_again_with_its_key_is_renewed_and_one_with_another_key_is_not(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year later an operator signs the next request of the same requester under the same name."""
+    signed = requester(folder, capsys)
+    asked = folder.parent / "springfield-police" / "tls" / "request.csr"
+    words = ("add-requester", "springfield-police", "--csr", str(asked))
+    before = x509.load_pem_x509_certificate(signed["certificate"].read_bytes())
+    now = before.not_valid_after_utc - datetime.timedelta(days=5)
+    monkeypatch.setattr(broker_command, "_now", lambda: now)
+    path = Path(add(folder, capsys, *words)["certificate"])
+    renewed = x509.load_pem_x509_certificate(path.read_bytes())
+    assert renewed.public_key() == before.public_key()
+    assert renewed.not_valid_after_utc == now.replace(microsecond=0) + datetime.timedelta(days=397)
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    other = x509.CertificateSigningRequestBuilder().subject_name(before.subject).sign(stranger, hashes.SHA256())
+    asked.write_bytes(other.public_bytes(serialization.Encoding.PEM))
+    assert run(doorward, ["broker", *words, "--dir", str(folder)]) == 2
+    assert "doorward broker revoke springfield-police" in capsys.readouterr().err
+    assert path.read_bytes() == renewed.public_bytes(serialization.Encoding.PEM)
