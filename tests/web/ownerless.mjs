@@ -4,6 +4,7 @@ import "./globals.mjs";
 import "./indexed_db.mjs";
 import * as keys from "../../agent/web/src/owner/keys.js";
 import * as store from "../../agent/web/src/owner/store.js";
+import { identityToRecipient } from "../../agent/web/src/wire/age.js";
 import { parseKey } from "../../agent/web/src/wire/keys.js";
 
 /** @type {any} */
@@ -89,5 +90,17 @@ await did("unlock once it is restored", "unlock", { credential, origin });
 came["nothing is noted"] = (await store.memory(id)).claims === undefined;
 await doorbell("lose");
 await did("again at last", "claimAgain", again());
-came["keys at the end"] = (await kept()) === mine;
+
+// Another browser makes a new kit, and this one does not hear of it before the card is lost.
+const unseen = await keys.makeRecovery();
+await doorbell("lose");
+await did("a kit that this browser has not seen", "claimAgain", again({ typed: unseen }));
+await did("its owner says that it is newer", "claimAgain", again({ typed: unseen, isNewer: true }));
+came["it is in force"] = (await store.keys())?.card.recovery === (await identityToRecipient(unseen));
+const { recovery: newest } = (await call("draftKit", {})).result;
+await did("this browser makes another", "replaceKit", { typed: newest, credential });
+await doorbell("lose");
+await did("a kit that it saw replaced", "claimAgain", again({ typed: unseen, isNewer: true }));
+await did("the newest kit", "claimAgain", again({ typed: newest }));
+came["keys at the end"] = (await store.keys())?.card.recipient === JSON.parse(mine).card.recipient;
 process.stdout.write(JSON.stringify(came));

@@ -172,19 +172,19 @@ const operations = {
   /**
    * The first enrolment of a doorbell that had owners and has lost them, with the keys in this browser and the kit that
    * was in force. Call it only after the owner's clear decision: this browser then gives up the list of owners and the
-   * ledger that it has seen.
+   * ledger that it has seen. `isNewer`: the owner says that another browser or a command made this kit, so this browser
+   * has not seen it.
    *
-   * @param {{ credential: Credential, typed: string, origin: string }} options
+   * @param {{ credential: Credential, typed: string, origin: string, isNewer?: boolean }} options
    */
-  async claimAgain({ credential, typed, origin }) {
+  async claimAgain({ credential, typed, origin, isNewer = false }) {
     const recovery = await keys.readKit(typed);
     const own = await keys.unlock(credential);
     const { id } = await shownDevice();
     const known = await store.memory(id);
     if (!known) throw new OpenError("error.unknown-doorbell");
-    const before = await readEnrolment(known.enrolments.at(-1));
-    const card = { ...own.card, recovery: before.value.recovery };
-    await requireKit(recovery, card);
+    const card = { ...own.card, recovery: await identityToRecipient(recovery) };
+    await requireCurrentKit(recovery, known.enrolments, isNewer);
     // Kept first, because the doorbell's answer may get lost: only such a list may take the place of those from before.
     await enrolling.enrolFirst(card, own, recovery, (sha256) => rememberClaim(id, sha256));
     await keys.rename(card);
@@ -924,6 +924,23 @@ async function requireKit(recovery, enrolment) {
   const mine = await identityToRecipient(recovery);
   if (mine !== enrolment.recovery)
     throw new PageError("error.other-kit", { mine: nameOfKit(mine), wanted: nameOfKit(enrolment.recovery) });
+}
+
+/**
+ * Throws an error for a kit that differs from the newest one that this browser has seen. One that it has never seen
+ * counts if the owner says that it is newer: the list that named it may be lost with the doorbell's card. One that it
+ * saw replaced never counts, because it may be in a stranger's hands.
+ *
+ * @param {string} recovery
+ * @param {string[]} envelopes all lists of owners that this browser has seen
+ * @param {boolean} isNewer
+ */
+async function requireCurrentKit(recovery, envelopes, isNewer) {
+  const seen = (await Promise.all(envelopes.map(readEnrolment))).map(({ value }) => value.recovery);
+  const [mine, wanted] = [await identityToRecipient(recovery), seen[seen.length - 1]];
+  const values = { mine: nameOfKit(mine), wanted: nameOfKit(wanted) };
+  if (seen.includes(mine) && mine !== wanted) throw new PageError("error.other-kit", values);
+  if (!seen.includes(mine) && !isNewer) throw new PageError("error.unseen-kit", values);
 }
 
 const shownDevice = async () => parseKey((await ask("device")).device);

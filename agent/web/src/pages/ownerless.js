@@ -55,9 +55,24 @@ function section(...keys) {
 async function sameKeys(requireSure) {
   const typed = kitField();
   const asking = credentialFields(await passkey());
+  // Shown only for a kit that this browser has not seen. It is about one kit, so typing takes it away again.
+  const newer = h("input", { type: "checkbox", id: "newer" });
+  const asked = h("label.tick", { hidden: true }, newer, h("span", t("ownerless.kit.newer")));
+  const ask = (/** @type {boolean} */ wanted) => {
+    asked.hidden = !wanted;
+    newer.checked = false;
+  };
+  typed.addEventListener("input", () => ask(false));
   const again = async () => {
     requireSure();
-    await call("claimAgain", { credential: await asking.credential(), typed: typed.value, origin: origin() });
+    const credential = await asking.credential();
+    const given = { credential, typed: typed.value, origin: origin(), isNewer: newer.checked };
+    try {
+      await call("claimAgain", given);
+    } catch (error) {
+      if (error instanceof PageError && error.text === "error.unseen-kit") ask(true);
+      throw error;
+    }
     await go("/timeline", { replace: true });
   };
   return form(
@@ -67,6 +82,7 @@ async function sameKeys(requireSure) {
     h("p", t("ownerless.again.text")),
     h("label", { for: "kit" }, t("back.kit.label")),
     typed,
+    asked,
     asking.element,
   );
 }
