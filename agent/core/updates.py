@@ -131,7 +131,7 @@ class Package(msgspec.Struct, metaclass=PreparedMeta, frozen=True, kw_only=True)
         )
 
 
-class Offer(Message, frozen=True):
+class Offer(Message, frozen=True, forbid_unknown_fields=False):
     """A package that root has verified and keeps. `sha256` and `length` are those of its bytes.
 
     `security`: the running version has a known vulnerability that this version does not have.
@@ -146,7 +146,7 @@ class Offer(Message, frozen=True):
     notes: _Notes = msgspec.field(default_factory=dict)
 
 
-class UpdateOutcome(Message, frozen=True):
+class UpdateOutcome(Message, frozen=True, forbid_unknown_fields=False):
     """The end of the newest installation. `wish` is the id of the wish that led to it, or empty."""
 
     version: ReleaseVersion
@@ -155,17 +155,18 @@ class UpdateOutcome(Message, frozen=True):
     wish: str = ""
 
 
-class RefusedReversal(Message, frozen=True):
+class RefusedReversal(Message, frozen=True, forbid_unknown_fields=False):
     """A way back that root did not carry out. `statement`: SHA-256 of the owner's; None if a power cut ended it."""
 
     reason: ReversalRefusal
     statement: Sha256 | None = None
 
 
-class UpdateState(Message, frozen=True):
+class UpdateState(Message, frozen=True, forbid_unknown_fields=False):
     """`state.json`: written by root, read by the custodian and by `doorward update`.
 
-    `checked_ms` is the time of the newest check that ended well, `trouble` the reason why a later one did not.
+    `checked_ms` is the time of the newest check that ended well, `trouble` the reason why a later one did not. Fields
+    that this version does not know are left alone: after a way back, the version before reads what a newer one wrote.
     """
 
     v: Version1

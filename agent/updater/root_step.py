@@ -154,7 +154,7 @@ class RootStep:
         except _RefusedError as error:
             self.store.refuse(data or b"", error.refusal)
             raise
-        except (FormatError, UpdateError):
+        except FormatError:
             if data is not None:
                 self.store.refuse(data, ReversalRefusal.OWNERS)
             raise

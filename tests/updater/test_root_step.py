@@ -7,6 +7,7 @@ folders (scripts/installation), in the same order.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from agent.core.updates import UpdateResult, UpdateSource, UpdateState, UpdateTrouble, UpdateWish
+from agent.core.updates import ReversalRefusal, UpdateResult, UpdateSource, UpdateState, UpdateTrouble, UpdateWish
 from agent.errors import UpdateError
 from agent.updater.fetchers import FolderFetcher, TarFetcher, fetcher_for
 from agent.updater.fetching import Staging
@@ -435,6 +436,21 @@ def test_root_remembers_the_versions_that_were_withdrawn_until_one_of_them_is_in
     for number in range(20):
         store.record(f"1.0.{number}", UpdateResult.ROLLED_BACK, "", reading())
     assert withdrawn() == tuple(f"1.0.{number}" for number in range(4, 20)), "the newest sixteen"
+
+
+def test_what_a_newer_version_wrote_counts_also_if_this_one_does_not_know_all_of_it(tmp_path: Path) -> None:
+    """After a way back the version before reads it. Without it, an automatic update would undo the way back."""
+    store = House(tmp_path).step().store
+    store.record("0.2.1", UpdateResult.TAKEN_BACK, WISH, reading())
+    store.refuse(b"a statement", ReversalRefusal.FAILED)
+    written = json.loads((store.folder / "state.json").read_bytes())
+    for each in (written, written["outcome"], written["refused"]):
+        each["later"] = {"of": "a newer version"}
+    (store.folder / "state.json").write_text(json.dumps({**written, "floor": "0.2.0"}))
+    state = store.state
+    assert state.outcome is not None
+    assert (state.outcome.result, state.outcome.wish, state.floor) == (UpdateResult.TAKEN_BACK, WISH, "0.2.0")
+    assert (state.withdrawn, state.refused is not None) == (("0.2.1",), True)
 
 
 def _tar(repository: Repository, to: Path) -> Path:
