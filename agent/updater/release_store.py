@@ -194,8 +194,8 @@ class ReleaseStore:
         """Returns `state` as the running version shows that its newest installation ended.
 
         An installation that a power cut interrupted after the switch has succeeded if its version runs. A version that
-        was taken back and runs came back: the version before it failed its trial. A version that is newer than the
-        running one and was recorded as installed, by its own program during its trial, failed that trial.
+        was taken back and runs came back: the version before it failed its trial. A version that was recorded as
+        installed and is newer than the running one was left: by a person with root, or because it failed its trial.
         """
         running, outcome, withdrawn = self._machine.running, state.outcome, state.withdrawn
         if outcome is not None and outcome.version == running:
@@ -205,7 +205,6 @@ class ReleaseStore:
             and outcome.result is UpdateResult.INSTALLED
             and numbers(outcome.version) > numbers(running)
         ):
-            outcome = msgspec.structs.replace(outcome, result=UpdateResult.INTERRUPTED)
             withdrawn = _with(withdrawn, outcome.version)
         return msgspec.structs.replace(state, outcome=outcome, withdrawn=_without(withdrawn, running))
 
