@@ -329,6 +329,8 @@ class SilentTerminal:
     def __init__(self, terminal: Any) -> None:
         self._tw = terminal._tw
         self.verbosity = terminal.verbosity
+        self.stats: dict[str, list[Any]] = {}
+        """For pytest-rerunfailures, which takes the reports of the first try out of it."""
 
 
 def work(session: pytest.Session, connection: Connection, number: int) -> NoReturn:

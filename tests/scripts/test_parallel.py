@@ -83,9 +83,10 @@ def test_an_outcome_stands_beside_its_own_file_while_others_start(run: Run) -> N
         "    assert os.path.exists('tried') or open('tried', 'w').close()\n",
     )
     run.holds("test_short.py", "def test_it(): open('short', 'w').close()\n")
-    said = run("-q").stdout
-    assert "\ntest_long.py R" in said
-    assert "\ntried again: test_long.py::test_it\n" in said
+    done = run("-q")
+    assert "\ntest_long.py R" in done.stdout
+    assert "\ntried again: test_long.py::test_it\n" in done.stdout
+    assert done.returncode == 0, "the second try ran in the worker, and passed"
 
 
 def test_what_one_worker_has_made_for_all_the_others_do_not_make_again(run: Run) -> None:
