@@ -64,6 +64,7 @@ class Repository:
             "snapshot": [CryptoSigner.generate_ed25519()],
             "timestamp": [CryptoSigner.generate_ed25519()],
         }
+        self.replaced: dict[str, CryptoSigner] = {}
         self.files: dict[str, TargetFile] = {}
         self.versions = {"root": 1, "targets": 0, "snapshot": 0, "timestamp": 0}
         (self.folder / "metadata").mkdir(parents=True)
@@ -75,14 +76,14 @@ class Repository:
     def first_root(self) -> bytes:
         return (self.folder / "metadata" / "1.root.json").read_bytes()
 
-    def write_root(self, signers: list[CryptoSigner] | None = None) -> None:
+    def write_root(self, signers: list[CryptoSigner] | None = None, days: float = 365) -> None:
         keys = {}
         roles = {}
         for name, holders in self.keys.items():
             keys |= {holder.public_key.keyid: holder.public_key for holder in holders}
             threshold = 2 if len(holders) > 1 else 1
             roles[name] = Role([holder.public_key.keyid for holder in holders], threshold)
-        root = Root(self.versions["root"], None, self.now + timedelta(days=365), keys, roles, consistent_snapshot=True)
+        root = Root(self.versions["root"], None, self._end(days), keys, roles, consistent_snapshot=True)
         self._sign("root", root, signers or self.keys["root"][:2], f"{root.version}.root.json")
 
     def release(self, data: bytes, custom: dict[str, Any], name: str | None = None, **sizes: Any) -> str:
@@ -108,22 +109,24 @@ class Repository:
         targets = Targets(self.versions["targets"], None, self._end(days), dict(self.files))
         self._sign("targets", targets, signers or self.keys["targets"][1:], f"{targets.version}.targets.json")
 
-    def write_snapshot(self, days: float = 120, targets: int | None = None) -> None:
+    def write_snapshot(self, days: float = 120, targets: int | None = None, name: str = "targets.json") -> None:
         self.versions["snapshot"] += 1
-        meta = {"targets.json": MetaFile(targets or self.versions["targets"])}
+        meta = {name: MetaFile(targets or self.versions["targets"])}
         snapshot = Snapshot(self.versions["snapshot"], None, self._end(days), meta)
         self._sign("snapshot", snapshot, self.keys["snapshot"], f"{snapshot.version}.snapshot.json")
 
-    def write_timestamp(self, days: float = 7, signers: list[CryptoSigner] | None = None) -> None:
+    def write_timestamp(self, days: float = 7, snapshot: int | None = None) -> None:
         self.versions["timestamp"] += 1
-        data = (self.folder / "metadata" / f"{self.versions['snapshot']}.snapshot.json").read_bytes()
-        meta = MetaFile(self.versions["snapshot"], len(data), {"sha256": hashlib.sha256(data).hexdigest()})
+        snapshot = snapshot or self.versions["snapshot"]
+        data = (self.folder / "metadata" / f"{snapshot}.snapshot.json").read_bytes()
+        meta = MetaFile(snapshot, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
         timestamp = Timestamp(self.versions["timestamp"], None, self._end(days), meta)
-        self._sign("timestamp", timestamp, signers or self.keys["timestamp"], "timestamp.json")
+        self._sign("timestamp", timestamp, self.keys["timestamp"], "timestamp.json")
 
     def replace_key(self, role: str, number: int = 0) -> None:
         """Two root keys replace a key of `role`."""
         before = list(self.keys["root"])
+        self.replaced[role] = self.keys[role][number]
         self.keys[role][number] = CryptoSigner.generate_ed25519()
         self.versions["root"] += 1
         self.write_root([*before[1:], *self.keys["root"][1:]] if role == "root" else before[1:])

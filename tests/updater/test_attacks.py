@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient._internal import trusted_metadata_set
 
@@ -228,27 +229,95 @@ def _mix_and_match(door: Door) -> None:
     shutil.copy(metadata / "1.targets.json", metadata / f"{repository.versions['targets']}.targets.json")
 
 
+def _snapshot_of_before(door: Door) -> None:
+    """The snapshot of the release before, under the number that the honest timestamp names."""
+    repository = door.repository
+    repository.release(deb("0.2.2"), package("0.2.2"))
+    metadata = repository.folder / "metadata"
+    shutil.copy(metadata / "1.snapshot.json", metadata / f"{repository.versions['snapshot']}.snapshot.json")
+
+
+def _snapshot_without_targets(door: Door) -> None:
+    """By a thief of the snapshot and timestamp keys: its snapshot names no targets.json."""
+    door.repository.write_snapshot(name="other.json")
+    door.repository.write_timestamp()
+
+
+def _old_root_as_next(door: Door) -> None:
+    metadata = door.repository.folder / "metadata"
+    shutil.copy(metadata / "1.root.json", metadata / "2.root.json")
+
+
+def _root_left_out(door: Door) -> None:
+    """Root 3, honestly signed, under the number 2."""
+    repository = door.repository
+    repository.versions["root"] = 3
+    repository.write_root()
+    metadata = repository.folder / "metadata"
+    (metadata / "3.root.json").rename(metadata / "2.root.json")
+
+
+def _expired_root(door: Door) -> None:
+    door.repository.versions["root"] = 2
+    door.repository.write_root(days=-0.01)
+    door.repository.release(deb(), package())
+
+
+def _another_type(door: Door) -> None:
+    """An honest snapshot in the place of the timestamp."""
+    door.repository.release(deb(), package())
+    metadata = door.repository.folder / "metadata"
+    shutil.copy(metadata / f"{door.repository.versions['snapshot']}.snapshot.json", metadata / "timestamp.json")
+
+
+def _signed_twice(role: str) -> Callable[[Door], None]:
+    """One of the three keys, which are two by threshold, signs twice."""
+
+    def sign(door: Door) -> None:
+        repository = door.repository
+        repository.release(deb(body=b"evil"), package())
+        if role == "root":
+            repository.versions["root"] = 2
+            repository.write_root(repository.keys["root"][:1])
+        else:
+            repository.write_targets(signers=repository.keys["targets"][:1])
+        path = repository.folder / "metadata" / f"{repository.versions[role]}.{role}.json"
+        metadata = json.loads(path.read_bytes())
+        metadata["signatures"] *= 2
+        path.write_text(json.dumps(metadata))
+        repository.write_snapshot()
+        repository.write_timestamp()
+
+    return sign
+
+
+def _without_signature(role: str) -> Callable[[Door], None]:
+    """Keys of the roles above it are stolen too, so only this signature is missing."""
+
+    def write(door: Door) -> None:
+        repository = door.repository
+        repository.release(deb(body=b"evil"), package())
+        name = "timestamp.json" if role == "timestamp" else f"{repository.versions[role]}.{role}.json"
+        path = repository.folder / "metadata" / name
+        path.write_text(json.dumps(json.loads(path.read_bytes()) | {"signatures": []}))
+        if role == "snapshot":
+            repository.write_timestamp()
+
+    return write
+
+
 def _junk(door: Door) -> None:
     door.repository.release(deb(), package())
     (door.repository.folder / "metadata" / "timestamp.json").write_bytes(b"[" * 9000)
 
 
-def _endless_metadata(door: Door) -> None:
-    def drip(handler: _Handler) -> bool:
-        if not handler.path.endswith("timestamp.json"):
-            return False
-        handler.send_response(200)
-        handler.end_headers()
-        with contextlib.suppress(OSError):
-            while True:
-                handler.wfile.write(b"x" * 65536)
-        return True
+def _gone(role: str) -> Callable[[Door], None]:
+    def remove(door: Door) -> None:
+        door.repository.release(deb(), package())
+        name = "timestamp.json" if role == "timestamp" else f"{door.repository.versions[role]}.{role}.json"
+        (door.repository.folder / "metadata" / name).unlink()
 
-    door.handler.answer = staticmethod(drip)
-
-
-def _gone(door: Door) -> None:
-    (door.repository.folder / "metadata" / "timestamp.json").unlink()
+    return remove
 
 
 ATTACKS: dict[str, tuple[Callable[[Door], None], UpdateTrouble]] = {
@@ -257,6 +326,12 @@ ATTACKS: dict[str, tuple[Callable[[Door], None], UpdateTrouble]] = {
     "one stolen targets key": (_one_targets_key, UpdateTrouble.REFUSED),
     "a stolen snapshot key": (_snapshot_key, UpdateTrouble.REFUSED),
     "a stolen timestamp key": (_timestamp_key, UpdateTrouble.REFUSED),
+    "a root key that signs twice": (_signed_twice("root"), UpdateTrouble.REFUSED),
+    "a targets key that signs twice": (_signed_twice("targets"), UpdateTrouble.REFUSED),
+    "targets without a signature": (_without_signature("targets"), UpdateTrouble.REFUSED),
+    "a snapshot without a signature": (_without_signature("snapshot"), UpdateTrouble.REFUSED),
+    "a timestamp without a signature": (_without_signature("timestamp"), UpdateTrouble.REFUSED),
+    "an expired root": (_expired_root, UpdateTrouble.EXPIRED),
     "an expired timestamp": (_expired("timestamp"), UpdateTrouble.EXPIRED),
     "an expired snapshot": (_expired("snapshot"), UpdateTrouble.EXPIRED),
     "expired targets": (_expired("targets"), UpdateTrouble.EXPIRED),
@@ -265,13 +340,21 @@ ATTACKS: dict[str, tuple[Callable[[Door], None], UpdateTrouble]] = {
     "a longer package": (_longer, UpdateTrouble.REFUSED),
     "a huge package": (_huge, UpdateTrouble.REFUSED),
     "mix and match": (_mix_and_match, UpdateTrouble.REFUSED),
+    "a snapshot of before under the new number": (_snapshot_of_before, UpdateTrouble.REFUSED),
+    "a snapshot without targets": (_snapshot_without_targets, UpdateTrouble.REFUSED),
+    "an old root as the next one": (_old_root_as_next, UpdateTrouble.REFUSED),
+    "a root left out": (_root_left_out, UpdateTrouble.REFUSED),
+    "metadata of another type": (_another_type, UpdateTrouble.REFUSED),
     "junk": (_junk, UpdateTrouble.REFUSED),
-    "endless metadata": (_endless_metadata, UpdateTrouble.REFUSED),
-    "a server without metadata": (_gone, UpdateTrouble.NETWORK),
+    "a server without timestamp": (_gone("timestamp"), UpdateTrouble.NETWORK),
+    "a server without the snapshot": (_gone("snapshot"), UpdateTrouble.NETWORK),
+    "a server without the targets": (_gone("targets"), UpdateTrouble.NETWORK),
 }
 
 
-ONLY_OVER_A_NETWORK = {"endless metadata", "a server without metadata"}
+FAST_FORWARDS = {"timestamp": ("timestamp",), "snapshot": ("snapshot", "timestamp"), "targets": ("snapshot",)}
+"""A role whose key is stolen, and the keys that are replaced afterwards. Source: TUF specification 5.3.11."""
+ONLY_OVER_A_NETWORK = {name for name in ATTACKS if name.startswith("a server without")}
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -302,23 +385,140 @@ def _reported(door: Door) -> str:
     return str(json.loads(door.staging.report.read_text())["trouble"])
 
 
-def test_a_rollback_of_each_kind_of_metadata_is_refused_by_both_steps(door: Door, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["root.json", "timestamp.json", "snapshot.json", "targets.json", ".deb"])
+def test_an_answer_without_an_end_is_given_up_at_the_length_that_is_allowed(door: Door, kind: str) -> None:
+    sent = 0
+
+    def pour(handler: _Handler) -> bool:
+        nonlocal sent
+        if not handler.path.endswith(kind):
+            return False
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while sent < 1 << 30:
+                sent += handler.wfile.write(bytes(65536))
+        return True
+
+    assert door.update() is None
     door.repository.release(deb(), package())
-    old = tmp_path / "old"
-    shutil.copytree(door.repository.folder, old)
-    door.repository.release(deb("0.2.2"), package("0.2.2"))
-    assert door.update() == "0.2.2"
-    shutil.rmtree(door.repository.folder)
-    shutil.copytree(old, door.repository.folder)
+    door.handler.answer = staticmethod(pour)
     with pytest.raises(UpdateError):
         door.fetch()
+    assert _reported(door) == "refused"
+    door.close()
+    assert 0 < sent < 64 << 20, "2 MiB at most are read; the sockets hold the rest"
+    assert packages_of(door.staging.repository) == []
+
+
+def _versions(folder: Path) -> dict[str, int]:
+    """Returns which version of each kind of metadata a client believes."""
+    roots = [int(path.name.split(".")[0]) for path in (folder / "root_history").glob("*.root.json")]
+    kinds = ("timestamp", "snapshot", "targets")
+    return {"root": max(roots)} | {
+        kind: int(json.loads((folder / f"{kind}.json").read_bytes())["signed"]["version"]) for kind in kinds
+    }
+
+
+def _roll_back_timestamp(repository: Repository, before: Path) -> None:
+    """Needs no key: the timestamp of the release before."""
+    shutil.copy(before / "metadata" / "timestamp.json", repository.folder / "metadata")
+
+
+def _roll_back_snapshot(repository: Repository, before: Path) -> None:
+    """By a thief of the timestamp key: a new timestamp names the snapshot of the release before."""
+    repository.write_timestamp(snapshot=repository.versions["snapshot"] - 1)
+
+
+def _roll_back_targets(repository: Repository, before: Path) -> None:
+    """By a thief of the snapshot and timestamp keys: new ones name the targets of the release before."""
+    repository.write_snapshot(targets=repository.versions["targets"] - 1)
+    repository.write_timestamp()
+
+
+def _roll_back_root(repository: Repository, before: Path) -> None:
+    """By a thief of a timestamp key that root 2 replaced: root 2 is gone, and the old key signs."""
+    repository.keys["timestamp"] = [repository.replaced["timestamp"]]
+    (repository.folder / "metadata" / "2.root.json").unlink()
+    repository.write_timestamp()
+
+
+def _roll_back_all(repository: Repository, before: Path) -> None:
+    shutil.rmtree(repository.folder)
+    shutil.copytree(before, repository.folder)
+
+
+@pytest.mark.parametrize(
+    "roll_back",
+    [_roll_back_timestamp, _roll_back_snapshot, _roll_back_targets, _roll_back_root, _roll_back_all],
+    ids=["timestamp", "snapshot", "targets", "root", "whole repository"],
+)
+def test_a_rollback_of_each_kind_of_metadata_is_refused_by_both_steps(
+    door: Door, tmp_path: Path, roll_back: Callable[[Repository, Path], None]
+) -> None:
+    door.repository.release(deb(), package())
+    assert door.update() == "0.2.1"
+    door.repository.replace_key("timestamp")
+    before = shutil.copytree(door.repository.folder, tmp_path / "before")
+    door.repository.release(deb("0.2.2"), package("0.2.2"))
+    assert door.update() == "0.2.2"
+    believed = _versions(door.store.folder / "trusted")
+    assert believed == door.repository.versions
+    roll_back(door.repository, before)
+
+    with pytest.raises(UpdateError):
+        door.fetch()
+    assert _reported(door) == "refused"
     shutil.rmtree(door.staging.repository)
-    shutil.copytree(old, door.staging.repository)
+    shutil.copytree(door.repository.folder, door.staging.repository)
     with pytest.raises(UpdateError):
         door.take_in()
+
+    assert door.store.state.trouble is UpdateTrouble.REFUSED
     offer = door.store.state.offer
     assert offer is not None
     assert offer.version == "0.2.2", "what was verified before stays on offer"
+    for folder in (door.store.folder / "trusted", door.staging.folder / "trusted"):
+        assert {kind: max(version, believed[kind]) for kind, version in _versions(folder).items()} == _versions(folder)
+
+
+@pytest.mark.parametrize(("stolen", "replaced"), FAST_FORWARDS.items())
+def test_after_a_thief_counted_far_ahead_new_keys_let_the_makers_count_from_below(
+    door: Door, stolen: str, replaced: tuple[str, ...]
+) -> None:
+    """A thief's highest number would otherwise refuse all that the makers sign afterwards."""
+    repository = door.repository
+    repository.versions[stolen] += 1000
+    repository.publish()
+    assert door.update() is None
+    assert _versions(door.store.folder / "trusted")[stolen] == repository.versions[stolen]
+
+    repository.versions[stolen] = 1
+    repository.release(deb(), package())
+    with pytest.raises(UpdateError):
+        door.fetch()
+    for role in replaced:
+        repository.replace_key(role)
+    assert door.update() == "0.2.1"
+    assert _versions(door.store.folder / "trusted") == repository.versions
+
+
+@pytest.mark.parametrize(
+    ("of_before", "of_its_own", "is_believed"),
+    [(2, 2, True), (1, 3, False), (3, 1, False), (0, 3, False), (3, 0, False)],
+)
+def test_a_new_root_needs_two_keys_of_the_one_before_and_two_of_its_own(
+    door: Door, of_before: int, of_its_own: int, is_believed: bool
+) -> None:
+    assert door.update() is None
+    repository = door.repository
+    before, own = repository.keys["root"], [CryptoSigner.generate_ed25519() for _ in range(3)]
+    repository.keys["root"] = own
+    repository.versions["root"] = 2
+    repository.write_root([*before[:of_before], *own[:of_its_own]])
+    with contextlib.nullcontext() if is_believed else pytest.raises(UpdateError, match="not what its makers signed"):
+        door.fetch()
+    assert _versions(door.staging.folder / "trusted")["root"] == (2 if is_believed else 1)
 
 
 def test_a_withdrawn_release_is_no_longer_on_offer_and_its_bytes_go(door: Door) -> None:
@@ -342,6 +542,9 @@ def test_a_freeze_ends_when_the_news_expires_and_what_was_on_offer_is_not_instal
     with pytest.raises(UpdateError, match="too old"):
         door.fetch()
     assert _reported(door) == "expired"
+    with pytest.raises(UpdateError, match="too old"):
+        door.take_in()
+    assert door.store.state.trouble is UpdateTrouble.EXPIRED
     with pytest.raises(UpdateError, match="too old"):
         door.store.package(offer, reading())
 
