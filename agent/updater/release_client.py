@@ -33,7 +33,7 @@ from agent.updater.fetchers import BoundedFetcher
 __all__ = ["ReleaseClient", "require_clock", "update_errors"]
 
 _LIMITS: Final = UpdaterConfig(
-    max_root_rotations=32,
+    max_root_rotations=256,  # counted from the first trusted root, at each visit
     root_max_length=64 * 1024,
     timestamp_max_length=16 * 1024,
     snapshot_max_length=64 * 1024,

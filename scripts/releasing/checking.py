@@ -15,7 +15,7 @@ from releasing.update_repository import UpdateRepository
 __all__ = ["FolderFetcher", "check"]
 
 LIMITS = UpdaterConfig(
-    max_root_rotations=32,
+    max_root_rotations=256,  # counted from the first trusted root, at each visit
     root_max_length=64 * 1024,
     timestamp_max_length=16 * 1024,
     snapshot_max_length=64 * 1024,

@@ -521,6 +521,18 @@ def test_a_new_root_needs_two_keys_of_the_one_before_and_two_of_its_own(
     assert _versions(door.staging.folder / "trusted")["root"] == (2 if is_believed else 1)
 
 
+def test_a_doorbell_that_missed_forty_new_roots_follows_all_of_them_and_the_next_one(door: Door) -> None:
+    """Each visit counts from the root that came with the program, so a limit would hold for the doorbell's life."""
+    for number in range(2, 42):
+        door.repository.versions["root"] = number
+        door.repository.write_root()
+    assert door.update() is None
+    assert _versions(door.store.folder / "trusted")["root"] == 41
+    door.repository.replace_key("timestamp")
+    door.repository.release(deb(), package())
+    assert door.update() == "0.2.1"
+
+
 def test_a_withdrawn_release_is_no_longer_on_offer_and_its_bytes_go(door: Door) -> None:
     door.repository.release(deb(), package())
     assert door.update() == "0.2.1"
