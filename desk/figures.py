@@ -7,12 +7,13 @@ states in the code. So they may go to the machine that watches all services.
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Max, Model, Q, Sum
+from django.db.models import Count, Model, Q, Sum
 from django.utils import timezone
 
 from agent.core.metrics import Metric, write
@@ -20,7 +21,7 @@ from desk.api.models import WebHook
 from desk.asking.models import Draft
 from desk.cases.models import Answer, SignedRequest
 from desk.people.models import Organisation
-from desk.receiving.models import Notice, Receiver
+from desk.receiving.models import Notice, Receiver, still_there
 from desk.storage.shared_stores import servers_at
 from desk.tips.models import Tip
 
@@ -49,13 +50,7 @@ def page_of_thread() -> str:
 
 def _figures(now: datetime.datetime) -> Iterator[Metric]:
     yield _one("organisations", "Organisations of this desk.", Organisation.objects.count())
-    yield _by_state(
-        Receiver, "receivers", "Receivers of answers, one for each organisation and worker.", Receiver.STATES
-    )
-    seen = Receiver.objects.exclude(state="stopped").aggregate(newest=Max("seen_at"))["newest"]
-    if seen is not None:
-        words = "Seconds since any receiver gave a sign of life."
-        yield _one("receiver_silence_seconds", words, (now - seen).total_seconds())
+    yield from _receivers(now)
     yield _by_state(Answer, "answers", "Answers of doorbells.", Answer.STATES)
     kept = Answer.objects.aggregate(held=Sum("held_bytes"))["held"] or 0
     yield _one("answers_held_bytes", "Sealed footage that the desk keeps.", kept)
@@ -74,6 +69,23 @@ def _figures(now: datetime.datetime) -> Iterator[Metric]:
     yield _one("hooks_failing", "Web hooks that failed at the last delivery, or were given up.", failing)
     if connection.vendor == "postgresql":
         yield from _replication()
+
+
+def _receivers(now: datetime.datetime) -> Iterator[Metric]:
+    """A receiver that was killed has written no last word: its row still says "connected"."""
+    by_organisation: dict[int, list[Receiver]] = {}
+    for row in Receiver.objects.order_by("pk"):
+        by_organisation.setdefault(row.organisation_id, []).append(row)
+    rows = [row for each in by_organisation.values() for row in still_there(each, now)]
+    silent = [row for row in rows if row.state != "stopped" and row.is_silent(now)]
+    counts = Counter(row.state for row in rows if row not in silent)
+    samples = [(f'{{state="{state}"}}', float(counts[state])) for state, _ in Receiver.STATES]
+    words = "Receivers of answers, one for each organisation and worker. Silent: none of its words for a minute."
+    yield Metric("receivers", "gauge", words, (*samples, ('{state="silent"}', float(len(silent)))))
+    seen = [row.seen_at for row in rows if row.state != "stopped" and row.seen_at is not None]
+    if seen:
+        words = "Seconds since the most silent receiver gave a sign of life."
+        yield _one("receiver_silence_seconds", words, (now - min(seen)).total_seconds())
 
 
 def _replication() -> Iterator[Metric]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import datetime
+from collections.abc import Iterable
+from typing import ClassVar, Final
 
 from django.conf import settings
 from django.db import models
@@ -10,7 +12,10 @@ from django.utils.translation import gettext_lazy as _
 
 from desk.people.models import Organisation
 
-__all__ = ["Notice", "Receiver", "receivers", "worker_name"]
+__all__ = ["Notice", "Receiver", "receivers", "still_there", "worker_name"]
+
+_SILENT: Final = datetime.timedelta(minutes=1)
+_TAKEN_AWAY: Final = datetime.timedelta(days=1)
 
 
 class Receiver(models.Model):
@@ -44,6 +49,10 @@ class Receiver(models.Model):
     def __str__(self) -> str:
         return f"{self.organisation} {self.worker}: {self.state}"
 
+    def is_silent(self, now: datetime.datetime) -> bool:
+        """Returns True if it has written nothing for a minute. Then it has ended, whatever its row says."""
+        return self.seen_at is not None and now - self.seen_at > _SILENT
+
 
 def worker_name() -> str:
     """Returns the name of this process among the workers of an organisation."""
@@ -54,6 +63,14 @@ def worker_name() -> str:
 def receivers(organisation: Organisation) -> models.QuerySet[Receiver]:
     """Returns the row of this process's receiver, in a set of at most one."""
     return Receiver.objects.filter(organisation=organisation, worker=worker_name())
+
+
+def still_there(rows: Iterable[Receiver], now: datetime.datetime) -> list[Receiver]:
+    """Returns one organisation's rows without those of workers that were taken away long ago, if another one runs."""
+    rows = list(rows)
+    if all(row.is_silent(now) for row in rows):
+        return rows
+    return [row for row in rows if row.seen_at is None or now - row.seen_at < _TAKEN_AWAY]
 
 
 class Notice(models.Model):

@@ -71,6 +71,27 @@ def test_each_state_is_counted_and_nothing_that_a_person_wrote_is_said(filled: A
     assert [word for word in SECRET if word in page] == []
 
 
+def test_a_worker_that_was_killed_is_not_connected_although_another_one_goes_on(filled: Agency) -> None:
+    """Its row says "connected" for ever, and the newest sign of life is that of the other one."""
+    now, organisation = timezone.now(), filled.organisation
+    Receiver.objects.create(organisation=organisation, worker="w2", state="connected", seen_at=now)
+    Receiver.objects.create(
+        organisation=organisation, worker="w3", state="stopped", seen_at=now - datetime.timedelta(hours=2)
+    )
+    counted = found(figures.page())
+    states = {
+        state: counted["doorward_desk_receivers", state] for state in ("connected", "silent", "stopped", "failed")
+    }
+    assert states == {"connected": 1, "silent": 1, "stopped": 1, "failed": 0}
+    assert 290 < counted["doorward_desk_receiver_silence_seconds", ""] < 600
+    Receiver.objects.filter(worker="").update(seen_at=now - datetime.timedelta(days=2))
+    counted = found(figures.page())
+    assert counted["doorward_desk_receivers", "silent"] == 0, "taken away long ago"
+    assert counted["doorward_desk_receiver_silence_seconds", ""] < 60
+    Receiver.objects.exclude(worker="").delete()
+    assert found(figures.page())["doorward_desk_receivers", "silent"] == 1, "the only one"
+
+
 def test_a_legal_hold_is_no_overdue_deletion(filled: Agency) -> None:
     Case.objects.update(legal_hold=True)
     Tip.objects.update(legal_hold=True)
