@@ -31,7 +31,7 @@ from agent.platform.system_clock import SystemClock
 from agent.uplink.cell_reading import BURST_BYTES
 from agent.uplink.uplink import Uplink
 from agent.wire.topics import RequestTopic, TrustTopic, cell_filter
-from agent.wire.trust_package import split_package
+from agent.wire.trust_package import TRUST_SLOTS, split_package
 from tests.brokers import NOW, BrokerWithClients, broker_with_clients
 
 pytestmark = [pytest.mark.broker]
@@ -40,6 +40,7 @@ DEVICE, ROOT = "a1" * 8, "b2" * 8
 CELL = "287-379"
 FLOODS, SLOTS = 3, 8
 LARGEST = 12_288
+SLOT_BYTES = 15_360
 GENUINE = b"the request that concerns this door"
 OVERHEAD_BYTES = 10_000
 """TLS handshake, subscriptions and the frames of MQTT."""
@@ -143,12 +144,12 @@ def fill(world: BrokerWithClients) -> None:
         publish(connected(world, name), {each: each.encode().ljust(LARGEST, b".") for each in topics})
 
 
-def fill_trust(world: BrokerWithClients) -> None:
+def fill_trust(world: BrokerWithClients, slots: int) -> None:
     name = f"{ROOT}.root"
     request = signing_request(world.pki.client(name).key, name)
-    world.pki.add_root(ROOT, NOW, request=request, slots=4)
+    world.pki.add_root(ROOT, NOW, request=request, slots=slots)
     world.broker.reload()
-    chunks = split_package(random.Random(3).randbytes(61_440))
+    chunks = split_package(random.Random(3).randbytes(slots * SLOT_BYTES))
     publish(connected(world, name), {str(TrustTopic(ROOT, slot)): chunk for slot, chunk in enumerate(chunks)})
 
 
@@ -205,11 +206,25 @@ def test_a_doorbell_reads_no_more_than_its_budget_whatever_requesters_and_roots_
     world: BrokerWithClients,
 ) -> None:
     fill(world)
-    fill_trust(world)
+    fill_trust(world, 4)
     with digest_of(world), doorbell(world, SystemClock()) as (_, custody, counter):
         until(lambda: is_quiet(counter), "the doorbell to have read")
         assert len(custody.heard) == 4, "the packages of roots come first, and fill the budget"
         assert 60_000 < counter.came_bytes <= BURST_BYTES + OVERHEAD_BYTES
+
+
+def test_of_roots_with_all_slots_of_a_broker_a_doorbell_reads_128_kib_and_then_the_requests(
+    world: BrokerWithClients,
+) -> None:
+    fill(world)
+    fill_trust(world, TRUST_SLOTS)
+    clock = FastClock()
+    with digest_of(world), doorbell(world, clock) as (_, custody, counter):
+        until(lambda: is_quiet(counter), "the doorbell to have read")
+        assert len(custody.heard) == TRUST_SLOTS
+        assert 2 * 60_000 < counter.came_bytes <= 2 * BURST_BYTES + OVERHEAD_BYTES
+        clock.times = 20
+        until(lambda: GENUINE in custody.heard, "the first pages")
 
 
 def test_the_newest_of_each_requester_comes_first_and_the_rest_without_end(world: BrokerWithClients) -> None:
