@@ -183,6 +183,7 @@ prove-consent: setup-test ## Prove consent at length: a million steps, a million
 prove-crash: setup-test ## Cut the power at every write, fail every call and kill a desk's worker at every step (root for ext4, a quarter of an hour)
 	@DOORWARD_THOROUGH=1 $(VENV)/bin/python -m pytest -p tests.parallel --workers $$(($$(nproc) + 1)) -q \
 	    tests/crash tests/desk/storage/test_workers.py $(ARGS)
+	@DOORWARD_THOROUGH=1 DOORWARD_LONG=all $(VENV)/bin/python -m pytest -q -m at_length tests/desk/storage/test_a_grown_desk.py
 
 explore: setup-test ## Run the property tests on fresh examples, more of them (ARGS='tests/core' for some)
 	@DOORWARD_EXAMPLES=explore $(VENV)/bin/python -m pytest -p tests.parallel --workers $$(($$(nproc) + 1)) -q \
