@@ -134,6 +134,13 @@ class Browser:
         """Returns all complaints of the page until now."""
         return list(self.run("return troubles[args.name]", name=name))
 
+    def acts(self, name: str) -> list[tuple[str, str, float]]:
+        """Returns what was done since the last call on a page that was opened with `counts`.
+
+        Each act: its kind ("press", "field", "scan" or "install"), the words on the thing, and the Unix time in seconds.
+        """
+        return [(kind, words, at_s) for kind, words, at_s in self.run("return acts[args.name].splice(0)", name=name)]
+
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

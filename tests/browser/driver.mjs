@@ -34,13 +34,15 @@ const browser = isFirefox
     });
 const pages = {};
 const troubles = {};
+/** Acts of a person on a page that was opened with `counts`, by the page's name: kind, a thing's words, Unix time in s. */
+const acts = {};
 const AsyncFunction = /** @type {FunctionConstructor} */ ((async () => {}).constructor);
 
 /**
  * @param {string} name
- * @param {import("playwright-core").BrowserContextOptions} [options]
+ * @param {import("playwright-core").BrowserContextOptions & { counts?: boolean }} [options]
  */
-async function open(name, { isMobile, ...options } = {}) {
+async function open(name, { isMobile, counts, ...options } = {}) {
   // Firefox has no such mode.
   const mobile = isMobile && !isFirefox ? { isMobile } : {};
   const context = await browser.newContext({
@@ -52,7 +54,14 @@ async function open(name, { isMobile, ...options } = {}) {
     ...options,
     ...mobile,
   });
+  if (counts) await count(context, name);
   const page = await context.newPage();
+  if (counts)
+    page.on("download", () => {
+      // The press that got a file is part of its installation.
+      const [, words] = acts[name].at(-1)?.[0] === "press" ? acts[name].pop() : ["", ""];
+      acts[name].push(["install", words, Date.now() / 1000]);
+    });
   page.setDefaultTimeout(settings.timeout_ms ?? 20_000);
   troubles[name] = [];
   page.on("pageerror", (error) => troubles[name].push(String(error)));
@@ -61,6 +70,49 @@ async function open(name, { isMobile, ...options } = {}) {
   });
   pages[name] = page;
   return page;
+}
+
+/**
+ * Writes down what reaches the page's own elements, whichever way the test does it. The rule that makes steps of it is in
+ * steps.py.
+ *
+ * @param {import("playwright-core").BrowserContext} context
+ * @param {string} name
+ */
+async function count(context, name) {
+  acts[name] = [];
+  await context.exposeBinding("acted", (_source, kind, words) => acts[name].push([kind, words, Date.now() / 1000]));
+  await context.addInitScript(() => {
+    const { acted } = /** @type {any} */ (globalThis);
+    /** @type {EventTarget | null} */
+    let field = null;
+    const wordsOf = (/** @type {any} */ each) => (each.labels?.[0] ?? each).textContent.trim().slice(0, 60);
+    addEventListener(
+      "input",
+      ({ target }) => {
+        if (target !== field) acted("field", wordsOf(target));
+        field = target;
+      },
+      true,
+    );
+    addEventListener(
+      "click",
+      (event) => {
+        const pressed = /** @type {Element} */ (event.target).closest("button, a, summary, label, input, select");
+        if (pressed?.matches("label, input:not([type=button], [type=submit]), select")) return;
+        field = null;
+        acted("press", wordsOf(pressed ?? event.target));
+      },
+      true,
+    );
+    const shown = new WeakSet();
+    new MutationObserver(() => {
+      for (const code of document.querySelectorAll(".shown-code")) {
+        if (!shown.has(code)) acted("scan", "");
+        shown.add(code);
+      }
+    }).observe(document, { childList: true, subtree: true });
+  });
 }
 
 /**
@@ -98,7 +150,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     const value = await new AsyncFunction(
       "tools",
-      `const { browser, pages, open, axe, axed, troubles, args } = tools;\n${code}`,
+      `const { browser, pages, open, axe, axed, troubles, acts, args } = tools;\n${code}`,
     )({
       browser,
       pages,
@@ -106,6 +158,7 @@ for await (const line of createInterface({ input: process.stdin })) {
       axe,
       axed,
       troubles,
+      acts,
       args,
     });
     answer = { value: value ?? null };

@@ -13,7 +13,6 @@ from tests.browser.test_set_up_without_a_shell import (
     CHECK_AND_OPEN,
     PASSWORD,
     WIFI,
-    Steps,
     become_owner,
     make_code,
     open_set_up_page,
@@ -51,7 +50,7 @@ def test_without_any_network_the_page_says_what_to_do_and_an_owned_doorbell_seal
         with Browser(tmp_path / "after", doorbell.authority) as phone:
             open_set_up_page(phone, doorbell.port, kept)
             phone.run(CHECK_AND_OPEN)
-            become_owner(phone, Steps(), screenshots)
+            become_owner(phone, screenshots)
             phone.run("""await pages.ana.getByRole("button", {name: "See the timeline"}).click();
                          await pages.ana.waitForURL("**/timeline");""")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from pathlib import Path
 
 import cv2
@@ -15,13 +14,13 @@ from agent.core.setup_state import SetupState
 from tests.browser.browser import Browser
 from tests.browser.house import PASSPHRASE, PHONE
 from tests.browser.new_doorbell import NewDoorbell
+from tests.browser.steps import Steps, steps_of
 from tests.setup_films import View, hallway, make_film, seen
 
 pytestmark = [pytest.mark.browser, pytest.mark.footage, pytest.mark.at_length("make test-browser")]
 
 PAGE = Path(__file__).resolve().parents[2] / "agent" / "web" / "static" / "set-up.html"
 WIFI, PASSWORD = "Huis, 3 hoog", r"pass\word with spaces"
-MOST_STEPS = 7
 CHECK = 'await pages.ana.getByRole("button", {name: "I have installed it: check"}).click();'
 CHECK_AND_OPEN = (
     CHECK
@@ -42,17 +41,6 @@ OPEN_THE_FIRST_CLIP = """
     });"""
 
 
-class Steps:
-    """Counts what the person does, one step for each thing that they decide or handle."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-        self._began_s = time.monotonic()
-
-    def take(self, what: str) -> None:
-        self.done.append(f"{len(self.done) + 1}. {what} ({time.monotonic() - self._began_s:.0f} s)")
-
-
 def make_code(phone: Browser, *, password: str = PASSWORD, wifi: str = WIFI) -> np.ndarray:
     """Fills in the form of the set-up page. Returns the code that is on its screen."""
     shot = phone.run(
@@ -70,7 +58,7 @@ def make_code(phone: Browser, *, password: str = PASSWORD, wifi: str = WIFI) -> 
 
 def open_set_up_page(phone: Browser, port: int, kept: str = "") -> None:
     """`kept`: what this page has stored in the browser before."""
-    phone.open("ana", ignoreHTTPSErrors=False, **PHONE)
+    phone.open("ana", ignoreHTTPSErrors=False, counts=True, **PHONE)
     phone.run(
         """await pages.ana.goto(args.url);
            if (args.kept) {
@@ -98,11 +86,10 @@ def kept_by_the_page(phone: Browser) -> str:
     return str(phone.run("return await pages.ana.evaluate(() => localStorage.getItem('doorward-set-up'));"))
 
 
-def check_and_open(phone: Browser, steps: Steps, port: int, kept: str) -> None:
+def check_and_open(phone: Browser, port: int, kept: str) -> None:
     """Goes on in a browser that trusts the doorbell, from the set-up page to the doorbell's own page."""
     open_set_up_page(phone, port, kept)
     phone.run("""await pages.ana.getByText("is in your network").waitFor();""")
-    steps.take("Check it, open the page, continue with the code that came along")
     phone.run(CHECK_AND_OPEN)
 
 
@@ -117,22 +104,22 @@ def test_seven_steps_lead_from_power_on_to_the_first_clip_without_a_shell(
     with NewDoorbell(tmp_path / "new", {WIFI: PASSWORD}) as doorbell:
         with Browser(tmp_path / "before") as phone:
             open_set_up_page(phone, doorbell.port)
-            steps.take("The set-up page: type the Wi-Fi and make the code")
             code = make_code(phone, password="not the password")
             picture(phone, screenshots, "set-up-code")
-            steps.take("Hold the phone in front of the camera")
             make_film(film, [hallway(), seen(code, View(tilt_deg=15, turn_deg=4, noise=6))])
             doorbell.until(lambda: doorbell.state == "wrong-password", "the wrong password")
 
             # A second try is the same two steps again.
             phone.run('await pages.ana.getByRole("button", {name: "Change something"}).click();')
+            first_try = [[kind for kind, *_ in step] for step in steps_of(phone.acts("ana"))]
+            assert first_try == [["field", "field", "press"], ["scan"], ["press"]]
             make_film(film, [hallway(), seen(make_code(phone), View(tilt_deg=-20, turn_deg=-6, blur_px=1.5))])
             phone.run("""await pages.ana.getByText("is in your network").waitFor({timeout: 90_000});""")
             assert doorbell.solo.page is not None
             assert doorbell.solo.page.url == f"https://front-door.local:{doorbell.port}/"
-            steps.take("Install the authority")
             picture(phone, screenshots, "set-up-authority")
             assert download_authority(phone) == doorbell.authority
+            steps.add(phone)
             phone.run(CHECK + 'await pages.ana.getByText("does not trust your doorbell yet").waitFor();')
             link = phone.run("return await pages.ana.locator('a[href*=pair]').count();")
             assert link == 0, "the code is not offered before the browser trusts the doorbell"
@@ -142,13 +129,13 @@ def test_seven_steps_lead_from_power_on_to_the_first_clip_without_a_shell(
 
         # The same phone, with the authority installed and its browser opened again.
         with Browser(tmp_path / "after", doorbell.authority) as phone:
-            check_and_open(phone, steps, doorbell.port, kept)
+            check_and_open(phone, doorbell.port, kept)
             film.unlink()
             film.symlink_to(footage)  # from now on people walk by
-            become_owner(phone, steps, screenshots)
+            become_owner(phone, screenshots)
             doorbell.until(lambda: bool(doorbell.ends), "the footage to be recorded")
-            steps.take("See what happened: open the first clip")
             shown = phone.run(OPEN_THE_FIRST_CLIP)
+            steps.add(phone)
             picture(phone, screenshots, "set-up-first-clip")
             assert shown == [768, 576]
             ignored = [each for each in phone.troubles("ana") if "set-up/doorbell" not in each and "404" not in each]
@@ -165,11 +152,10 @@ def test_seven_steps_lead_from_power_on_to_the_first_clip_without_a_shell(
         assert "has an owner" in doorbell.joins[-1]
         assert "stranger" not in doorbell.configuration.read_text()
     print("\n".join(steps.done))
-    assert len(steps.done) <= MOST_STEPS, steps.done
+    steps.judge()
 
 
-def become_owner(phone: Browser, steps: Steps, screenshots: Path) -> None:
-    steps.take("Choose a passphrase: the phone makes the keys")
+def become_owner(phone: Browser, screenshots: Path) -> None:
     phone.run(
         """const page = pages.ana;
            await page.locator("#new-passphrase").fill(args.passphrase);
@@ -178,7 +164,6 @@ def become_owner(phone: Browser, steps: Steps, screenshots: Path) -> None:
            await page.locator(".kit").waitFor();""",
         passphrase=PASSPHRASE,
     )
-    steps.take("Keep the recovery kit, and type its last characters")
     picture(phone, screenshots, "set-up-kit")
     phone.run(
         """const page = pages.ana;

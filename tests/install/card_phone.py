@@ -16,9 +16,9 @@ from pathlib import Path
 import av
 
 from tests.browser.browser import Browser
+from tests.browser.steps import Steps
 from tests.browser.test_set_up_without_a_shell import (
     OPEN_THE_FIRST_CLIP,
-    Steps,
     become_owner,
     check_and_open,
     download_authority,
@@ -58,22 +58,20 @@ def main(film: Path, folder: Path, pictures: Path) -> None:
         (folder / name).mkdir()
     with Browser(folder / "before", timeout_ms=WAIT_MS) as phone:
         open_set_up_page(phone, PORT)
-        steps.take("The set-up page: no Wi-Fi, because there is a cable, and make the code")
         code = make_code(phone, wifi="", password="")
         make_film(film, [hallway(), seen(code, View(tilt_deg=-20, blur_px=1.5))])
-        steps.take("Hold the phone in front of the camera")
         phone.run(f"""await pages.ana.getByText("is in your network").waitFor({{timeout: {WAIT_MS}}});""")
-        steps.take("Install the authority")
         authority, kept = download_authority(phone), kept_by_the_page(phone)
+        steps.add(phone)
     with Browser(folder / "after", authority, timeout_ms=WAIT_MS) as phone:
-        check_and_open(phone, steps, PORT, kept)
+        check_and_open(phone, PORT, kept)
         people(film)
-        become_owner(phone, steps, pictures)
-        steps.take("See what happened: open the first clip")
+        become_owner(phone, pictures)
         shown = phone.run(OPEN_THE_FIRST_CLIP)
+        steps.add(phone)
         picture(phone, pictures, "first-clip")
     assert shown == list(PEOPLE_PX), shown
-    assert len(steps.done) <= 7, steps.done
+    steps.judge()
     print("PHONE " + json.dumps({"steps": steps.done, "seconds": time.monotonic() - began, "shown": shown}))
 
 
