@@ -26,7 +26,7 @@ clocks, so their tests have a second try (decision 0017)."""
 # whether a change is sound must not depend on luck. `make explore` draws others.
 settings.register_profile(
     "doorward",
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],

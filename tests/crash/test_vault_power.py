@@ -17,7 +17,7 @@ from tests.crash.power.cuts import cut_everywhere, put_image
 from tests.crash.power.loop import mounted, why_not
 from tests.lengths import LONG
 
-POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 30
+POINTS = 1200 if os.environ.get("DOORWARD_THOROUGH") else 20
 
 pytestmark = [
     pytest.mark.timeout(600),

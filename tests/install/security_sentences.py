@@ -1067,7 +1067,7 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     ),
     "To fill an hour of tips costs": (f"{SPAM}::test_the_price_of_a_flood_is_the_one_that_the_analysis_states",),
     "They reach no door and no reader": (
-        f"{SPAM}::test_a_thousand_clients_fill_the_list_and_reach_no_door_and_no_reader",
+        f"{SPAM}::test_clients_without_end_fill_the_list_and_reach_no_door_and_no_reader",
         "tests/desk/neighbourhood/test_tips_from_browsers.py"
         "::test_the_tip_after_a_full_hour_is_refused_with_words_and_the_accepted_ones_stay",
     ),
@@ -1237,14 +1237,14 @@ DESK_CANNOT: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("moderator", "see cases, footage"): (f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",),
     ("neighbour without an account", "reach a door or a reader"): (
         f"{NEIGHBOURS}::test_a_request_waits_for_a_moderator_and_reaches_no_door_before",
-        f"{SPAM}::test_a_thousand_clients_fill_the_list_and_reach_no_door_and_no_reader",
+        f"{SPAM}::test_clients_without_end_fill_the_list_and_reach_no_door_and_no_reader",
     ),
     ("neighbour without an account", "see another neighbour's"): (
         f"{NEIGHBOURS}::test_an_answer_is_opened_by_the_neighbours_key_and_by_no_person_of_the_desk",
     ),
     ("neighbour without an account", "write without computing"): (
         f"{NEIGHBOURS}::test_a_submission_without_work_or_with_anothers_work_is_refused",
-        f"{SPAM}::test_a_thousand_clients_fill_the_list_and_reach_no_door_and_no_reader",
+        f"{SPAM}::test_clients_without_end_fill_the_list_and_reach_no_door_and_no_reader",
     ),
     ("program with a token", "approve, audit or manage"): (
         "tests/desk/api/test_api.py::test_a_token_never_has_a_role_that_approves_audits_or_manages",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -52,11 +53,12 @@ def sources() -> Iterator[Path]:
     yield from (ROOT / each for each in _FILES)
 
 
-def shown_texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields (line, text) for each text with two words or more, and each text that is given to be translated."""
+@cache  # each language asks
+def shown_texts(path: Path) -> tuple[tuple[int, str], ...]:
+    """Returns (line, text) for each text with two words or more, and each text that is given to be translated."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped = set(_documentation(tree))
-    yield from _walk(tree, skipped, spoken=False)
+    return tuple(_walk(tree, skipped, spoken=False))
 
 
 def _walk(node: ast.AST, skipped: set[ast.AST], *, spoken: bool) -> Iterator[tuple[int, str]]:
@@ -151,11 +153,13 @@ def printed_by_click() -> tuple[str, ...]:
     )  # fmt: skip
 
 
+@cache
 def counted_nouns() -> set[str]:
     """Returns the nouns that `counted` of `agent.cli.language` gets."""
     found = set()
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        source = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(source)) if "counted(" in source else ():
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "counted":
                 found |= {each.value for each in node.args[1:] if isinstance(each, ast.Constant)}
     return found

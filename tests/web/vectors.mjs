@@ -49,6 +49,8 @@ for (const chapter of readdirSync(new URL("vault/", root)).filter((name) => name
     }
   }
 }
+const seed = unhex(read("wire/keys.json")[0].seed);
+const signingKey = await publicKeyOfSeed(seed);
 for (const name of readdirSync(new URL("wire/messages/", root))) {
   const { payload, payload_type: type } = read(`wire/messages/${name}`);
   const value = decode(utf8(payload), 1 << 20);
@@ -61,10 +63,8 @@ for (const name of readdirSync(new URL("wire/messages/", root))) {
     "footage-request": messages.footageRequest,
   }[type?.split(".").at(-1).replace("+json", "")];
   reader?.(value);
-  const seed = unhex(read("wire/keys.json")[0].seed);
-  const key = await publicKeyOfSeed(seed);
   const sealed = await seal(payloadType("test"), utf8(payload), seed);
-  await open(utf8(sealed), payloadType("test"), new Map([[key.id, key]]), 1 << 22);
+  await open(utf8(sealed), payloadType("test"), new Map([[signingKey.id, signingKey]]), 1 << 22);
   found.signed++;
 }
 for (const { area, size_m2: expected, opened_m2: opened, contains: places } of read("wire/areas.json")) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from tests.postgres import PostgresServer, postgres_server
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITE = """
+import json
 import os
 import sys
-from desk.cli import migrate, start_django
+from click.testing import CliRunner
+from desk.cli import desk, migrate, start_django
 start_django()
 from django.db import connections, transaction
 from desk.custody import log
@@ -41,6 +44,11 @@ for name in ("writer 0", "writer 1"):  # processes that are forked start faster 
         os._exit(1)
     os._exit(0)
 assert [os.waitpid(each, 0)[1] for each in writers] == [0, 0]
+for _ in range(2):  # the second time, what was written is changed
+    said = CliRunner().invoke(desk, ["audit"])
+    print(json.dumps([said.exit_code, said.output]), flush=True)
+    connections.close_all()
+    sys.stdin.readline()
 """
 PLANT = """UPDATE custody_entry SET detail = '{"case": "2026-17", "n": 99}' WHERE number = 16"""
 REMOVE = "DELETE FROM custody_entry WHERE number = 30"
@@ -64,23 +72,22 @@ def test_processes_get_consecutive_numbers_and_the_audit_reads_what_they_wrote(
     environment = os.environ | {"PYTHONPATH": str(ROOT), "DOORWARD_DESK_CONFIG": str(configuration)}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
 
-    def audit() -> tuple[int, str]:
-        command = [sys.executable, "-m", "desk.cli", "audit"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-        return done.returncode, done.stdout + done.stderr
-
     command = [sys.executable, "-c", WRITE]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    with psycopg.connect(server.address) as connection:
-        numbers = [number for (number,) in connection.execute("SELECT number FROM custody_entry ORDER BY id")]
-    assert numbers == list(range(41))
-    code, said = audit()
-    assert code == 0, said
-    with psycopg.connect(server.address) as connection:
-        for change in (PLANT, REMOVE):
-            assert connection.execute(change).rowcount == 1
-    code, said = audit()
+    with subprocess.Popen(
+        command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        code, said = json.loads(process.stdout.readline())
+        assert code == 0, said
+        with psycopg.connect(server.address) as connection:
+            numbers = [number for (number,) in connection.execute("SELECT number FROM custody_entry ORDER BY id")]
+            assert numbers == list(range(41))
+            for change in (PLANT, REMOVE):
+                assert connection.execute(change).rowcount == 1
+        process.stdin.write("\n")
+        process.stdin.flush()
+        code, said = json.loads(process.stdout.readline())
     assert code == 1
     assert "changed: Entry 16 was changed" in said
     assert "removed: Entry 30 is missing" in said

@@ -36,18 +36,18 @@ HOURS = 40
 # A flood
 
 
-def test_a_thousand_clients_fill_the_list_and_reach_no_door_and_no_reader(street: Agency) -> None:
+def test_clients_without_end_fill_the_list_and_reach_no_door_and_no_reader(street: Agency) -> None:
     honest = Neighbour()
     honest.sends(honest.notice())
     refused = 0
-    for _ in range(1000):
+    for _ in range(300):
         spam = Neighbour()
         body = json.dumps(spam.notice(description="Buy cheap doorbells now."))
         try:
             submissions.take(street.organisation, body.encode(), NOW_S)
         except RequestError:
             refused += 1
-    assert refused == 1000 - (submissions.MOST_WAITING - 1)
+    assert refused == 300 - (submissions.MOST_WAITING - 1)
     assert submissions.waiting(street.organisation) == submissions.MOST_WAITING
     assert Neighbour().sends(Neighbour().notice()).status_code == 429
     assert requester_of(street.organisation).request_ids() == []
