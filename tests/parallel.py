@@ -321,16 +321,16 @@ class Sender:
 
 
 class SilentTerminal:
-    """Takes the place of the terminal in a worker: plugins find where to write, and it goes nowhere.
+    """Takes the place of the terminal in a worker: plugins find all that it has, and its words go nowhere.
 
-    The terminal itself would format each report, only for the parent to do so again.
+    Only the hooks of the terminal are gone. It would format each report, for the parent to do so again.
     """
 
     def __init__(self, terminal: Any) -> None:
-        self._tw = terminal._tw
-        self.verbosity = terminal.verbosity
-        self.stats: dict[str, list[Any]] = {}
-        """For pytest-rerunfailures, which takes the reports of the first try out of it."""
+        self._terminal = terminal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
 
 
 def work(session: pytest.Session, connection: Connection, number: int) -> NoReturn:

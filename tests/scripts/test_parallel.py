@@ -89,6 +89,20 @@ def test_an_outcome_stands_beside_its_own_file_while_others_start(run: Run) -> N
     assert done.returncode == 0, "the second try ran in the worker, and passed"
 
 
+def test_a_test_of_a_worker_that_fails_at_both_tries_is_told_once_and_the_others_run(run: Run) -> None:
+    (run.folder / "setup.cfg").write_text("[tool:pytest]\nmarkers = flaky\n")
+    run.holds(
+        "test_it.py",
+        "@pytest.mark.flaky(reruns=1)\ndef test_bad(subtests):\n    with subtests.test(): assert 0\n    assert 0\n"
+        "def test_good(): pass\n",
+    )
+    said = run().stdout
+    assert "tried again: test_it.py::test_bad" in said
+    assert "1 passed" in said
+    assert "1 rerun" in said
+    assert "INTERNALERROR" not in said
+
+
 def test_what_one_worker_has_made_for_all_the_others_do_not_make_again(run: Run) -> None:
     # Each test waits until all three have what is shared, so that each runs in another worker.
     for number in range(3):
