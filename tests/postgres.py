@@ -57,8 +57,9 @@ class PostgresServer:
         """Makes an empty database. `initdb` runs once, because it takes half a second of a processor."""
         if os.geteuid() == 0:
             shutil.chown(self._folder, _USER)
-        version, key = postgres_programs().parts[-2], hashlib.sha256(repr((_OPTIONS, _RULES)).encode()).hexdigest()[:16]
-        data, made = self._folder / "data", _CACHE / f"postgres-{version}-{key}"
+        made_of = (postgres_programs(), _OPTIONS, _RULES, os.geteuid())
+        made = _CACHE / f"postgres-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]}"
+        data = self._folder / "data"
         if made.is_dir():
             shutil.copytree(made, data)
             if os.geteuid() == 0:
