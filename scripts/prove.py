@@ -101,10 +101,10 @@ def run(part: str) -> Result:
 
 
 def commit() -> str:
-    """Returns the commit of the files here, with `+` if files differ from it."""
+    """Returns the commit of the files here, with `+` if files differ from it or no commit has them."""
     # A part writes its results, and the next part still tests the same code.
     code = [f":!{each}" for each in WRITTEN]
-    differs = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *code)
+    differs = _git("status", "--porcelain", "--untracked-files=normal", "--", ".", *code)
     return (_git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if differs else "")
 
 

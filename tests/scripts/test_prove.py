@@ -32,7 +32,7 @@ def test_a_part_is_run_and_its_last_line_its_outcome_and_its_commit_are_kept(
     _commit_all(tmp_path)
     monkeypatch.setattr(prove, "ROOT", tmp_path)
     monkeypatch.setattr(prove, "PARTS", {"one": "good", "two": "bad"})
-    kept = tmp_path / "kept.json"
+    kept = tmp_path.with_name(f"{tmp_path.name}.json")
     for part in ("one", "two"):
         prove.keep(part, prove.run(part), kept)
     one, two = prove.load(kept)["one"], prove.load(kept)["two"]
@@ -94,6 +94,21 @@ def test_the_results_that_a_part_writes_do_not_make_the_next_part_test_other_cod
     # The second part changes code while it runs.
     assert prove.run("two").commit == prove.commit()
     assert prove.commit().endswith("+")
+
+
+def test_a_file_that_no_commit_has_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Makefile").write_text("good:\n\t@cat tests/test_new.py\n")
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    _commit_all(tmp_path)
+    monkeypatch.setattr(prove, "ROOT", tmp_path)
+    monkeypatch.setattr(prove, "PARTS", {"one": "good"})
+    (tmp_path / "tests").mkdir()
+    for name in ("PROVED.json", "notes.log"):
+        (tmp_path / "tests" / name).write_text("{}\n")
+    assert not prove.commit().endswith("+")
+    (tmp_path / "tests/test_new.py").write_text("1 passed\n")
+    assert prove.run("one").said == "1 passed"
+    assert prove.run("one").commit.endswith("+")
 
 
 def test_the_names_of_the_parts_are_no_arguments_of_their_targets(
