@@ -12,10 +12,13 @@ Source: PostgreSQL 17, section 26.3 (failover) and section 26.2.8 (synchronous r
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import select
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +187,8 @@ class PostgresServers:
         """Cluster, timeline and checkpoint of the server whose commits are known to be on a standby."""
         self.epoch: Epoch = ("", 0, None)
         """The epoch in use. A connection that was opened in another epoch may be to an old primary."""
+        self._sessions: weakref.WeakKeyDictionary[psycopg.Connection[Any], Epoch] = weakref.WeakKeyDictionary()
+        """The connections of this process that are in use, for `watch`."""
 
     @property
     def count(self) -> int:
@@ -200,6 +205,13 @@ class PostgresServers:
     def connect_in_epoch(self, open_at: Open) -> tuple[psycopg.Connection[Any], Epoch]:
         """Returns the same with the epoch of the connection. `epoch` may be another one by now: another thread may have
         found a promotion."""
+        connection, epoch = self._connected(open_at)
+        if self.count > 1:
+            with self._guard:
+                self._sessions[connection] = epoch
+        return connection, epoch
+
+    def _connected(self, open_at: Open) -> tuple[psycopg.Connection[Any], Epoch]:
         chosen = self._chosen
         if chosen is not None:
             with contextlib.suppress(psycopg.OperationalError):
@@ -213,7 +225,7 @@ class PostgresServers:
         return self._choose(open_at)
 
     def watch(self, open_at: Open) -> None:
-        """Asks all servers, and goes over to one that was promoted while the old primary went on."""
+        """Asks all servers, and goes over to one that was promoted while the old primary went on, or hangs."""
         known = self._read()
         found = [
             (self._rank(place, server, known), place, server)
@@ -229,6 +241,16 @@ class PostgresServers:
             self.twins = len(twins)
             if twins:
                 _log.error("another server takes writes on the same timeline", used=str(place), others=", ".join(twins))
+            self._end_old_sessions()
+
+    def _end_old_sessions(self) -> None:
+        """Lets threads go on that wait for an answer of a server that was replaced, and that may hang."""
+        with self._guard:
+            old = [each for each, epoch in self._sessions.items() if epoch != self.epoch]
+            for each in old:
+                del self._sessions[each]
+        for each in old:
+            _cut(each)
 
     def look(self, open_at: Open) -> Iterator[tuple[DatabasePlace, Server | str]]:
         """Yields what each server is, or why it does not answer."""
@@ -398,6 +420,15 @@ def _closed_by_errors(connection: psycopg.Connection[Any]) -> Iterator[None]:
     except BaseException:
         connection.close()
         raise
+
+
+def _cut(connection: psycopg.Connection[Any]) -> None:
+    """Ends a connection that another thread may be waiting for, or be closing. That thread gets `OperationalError`."""
+    with contextlib.suppress(OSError, psycopg.OperationalError):  # it is closed
+        own = os.dup(connection.fileno())
+        with socket.socket(fileno=own) as same:
+            if not connection.closed:  # otherwise the number may have been that of another file by then
+                same.shutdown(socket.SHUT_RDWR)
 
 
 def forget_servers(data: Path) -> None:

@@ -52,6 +52,15 @@ OURS, OTHER = "7713609342307113383", "7713609342307110000"
 # -- which server is the primary ---------------------------------------------------------------------------------------
 
 
+class FakeConnection(SimpleNamespace):
+    """A connection that `Cluster` opened. It has no socket, as one that was closed."""
+
+    __hash__ = object.__hash__
+
+    def fileno(self) -> int:
+        raise psycopg.OperationalError("the connection is closed")
+
+
 class Cluster:
     """Servers by port, which answer the question of a new connection, and how often each was asked."""
 
@@ -80,7 +89,7 @@ class Cluster:
         def execute(query: str) -> None:
             self.barriers += "pg_logical_emit_message" in query
 
-        return SimpleNamespace(
+        return FakeConnection(
             place=place,
             answer=(timeline, server.cluster, "off", server.waits_for, server.checkpoint, "on"),
             execute=execute,
@@ -361,6 +370,42 @@ def test_a_primary_that_hangs_keeps_no_thread_from_the_standby_that_was_promoted
                 os.kill(each, signal.SIGCONT)
 
 
+def test_a_thread_that_waits_for_a_primary_that_hangs_goes_on_once_a_standby_is_promoted(tmp_path: Path) -> None:
+    """No keepalive ends its session, because the kernel of that machine answers."""
+    servers = PostgresServers(places_of("hangs,runs", "1,2"), tmp_path)
+    is_away, ended = threading.Event(), threading.Event()
+    with postgres_server() as server:
+
+        def open_at(place: DatabasePlace) -> psycopg.Connection[Any]:
+            if place.host == "hangs" and is_away.is_set():
+                raise psycopg.OperationalError("it does not answer")
+            return psycopg.connect(server.address)
+
+        def wait() -> None:
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("SELECT pg_sleep(3600)")
+            ended.set()
+
+        session = servers.connect(open_at)
+        hanging = session.info.backend_pid
+        thread = threading.Thread(target=wait, daemon=True)
+        try:
+            thread.start()
+            require_waiting(server, "SELECT pg_sleep", "PgSleep")
+            os.kill(hanging, signal.SIGSTOP)
+            servers.watch(open_at)
+            assert not ended.wait(0.2), "a session with the server in use goes on"
+            is_away.set()
+            servers.watch(open_at)
+            assert servers.epoch[2] == DatabasePlace("runs", 2)
+            assert ended.wait(60)
+            with servers.connect(open_at) as connection:
+                servers.watch(open_at)
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+        finally:
+            os.kill(hanging, signal.SIGCONT)
+
+
 def test_a_server_that_accepts_and_says_nothing_is_away(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         servers = PostgresServers(places_of("127.0.0.1", silent.getsockname()[1]), tmp_path)
@@ -512,12 +557,12 @@ def test_a_commit_that_its_client_was_not_told_of_and_the_standby_lacks_is_ackno
         assert there.execute("SELECT id FROM answers").fetchall() == [(1,)]
 
 
-def require_waiting(server: PostgresServer, query: str) -> None:
-    """Waits until a session waits for the standby at that query."""
+def require_waiting(server: PostgresServer, query: str, event: str = "SyncRep") -> None:
+    """Waits until a session waits at that query, by default for the standby."""
     deadline_s = time.monotonic() + 60
     with psycopg.connect(server.address, autocommit=True) as watch:
-        like = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE %s"
-        while watch.execute(like, (f"{query}%",)).fetchone() is None:
+        like = "SELECT 1 FROM pg_stat_activity WHERE wait_event = %s AND query LIKE %s"
+        while watch.execute(like, (event, f"{query}%")).fetchone() is None:
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
 
