@@ -103,6 +103,7 @@ class Incident(enum.Enum):
     BURGLARY = "burglary"
     FIRE = "fire"
     FRAUD = "fraud"
+    LOST_PET = "lost-pet"
     MISSING_PERSON = "missing-person"
     PARCEL_THEFT = "parcel-theft"
     ROBBERY = "robbery"

@@ -81,6 +81,9 @@ INCIDENTS: Final[dict[Incident, _Words]] = {
     Incident.FIRE: _Words(
         _("Fire"), _("There was a fire here. We look for footage of how it began and of people around that time."), 120
     ),
+    Incident.LOST_PET: _Words(
+        _("Lost pet"), _("We look for a pet that ran away and may have passed here at this time."), 240, 3
+    ),
     Incident.MISSING_PERSON: _Words(
         _("Missing person"), _("We look for a missing person who may have passed here at this time."), 240, 3
     ),

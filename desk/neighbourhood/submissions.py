@@ -59,6 +59,7 @@ MOST_REPORTS: Final = 20
 INCIDENTS: Final = (
     Incident.PARCEL_THEFT,
     Incident.MISSING_PERSON,
+    Incident.LOST_PET,
     Incident.THEFT,
     Incident.VANDALISM,
     Incident.VEHICLE_CRIME,

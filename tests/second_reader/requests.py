@@ -38,8 +38,8 @@ from tests.second_reader.json_once import (
 
 KIND = one_of("police", "fire", "insurer", "neighbour", "court", "defence")
 INCIDENT = one_of(
-    "assault", "burglary", "fire", "fraud", "missing-person", "parcel-theft", "robbery", "theft", "traffic",
-    "trespass", "vandalism", "vehicle-crime", "other",
+    "assault", "burglary", "fire", "fraud", "lost-pet", "missing-person", "parcel-theft", "robbery", "theft",
+    "traffic", "trespass", "vandalism", "vehicle-crime", "other",
 )  # fmt: skip
 EMAIL = matching(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,4}")
 ONWARD = one_of("court", "defence", "parties", "agencies", "abroad", "contractors", "records", "appeal")

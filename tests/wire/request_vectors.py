@@ -111,7 +111,7 @@ def _accepted() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "polygon of two rooms and a neck", outline(*_two_rooms(3.0))
     yield "polygon of a large park and a needle", outline(*((n, e) for n, e in _PARK_AND_NEEDLE))
     yield "polygon with a hollow", outline((0, 0), (9, 6), (0, 12), (3, 6))
-    for kind in ("other", "fire", "traffic", "missing-person"):
+    for kind in ("other", "fire", "traffic", "missing-person", "lost-pet"):
         yield f"incident {kind}", {"incident": kind}
     yield "description of 500 characters", {"description": "ä" * 500}
     yield "description in other scripts", {"description": "自転車 велосипед دراجة"}

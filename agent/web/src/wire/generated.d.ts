@@ -290,6 +290,7 @@ export type Incident =
   | "burglary"
   | "fire"
   | "fraud"
+  | "lost-pet"
   | "missing-person"
   | "other"
   | "parcel-theft"

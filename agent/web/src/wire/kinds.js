@@ -6,6 +6,7 @@ export const INCIDENTS = /** @type {const} */ ([
   "burglary",
   "fire",
   "fraud",
+  "lost-pet",
   "missing-person",
   "parcel-theft",
   "robbery",
