@@ -31,6 +31,7 @@ from agent.core.bus import (
     PublishLost,
     PublishRefused,
     Subscribed,
+    SubscriptionRefused,
 )
 from agent.ports import Bus
 from agent.wire.topics import BULLETIN_SLOTS, REQUEST_SLOTS, BulletinTopic, DigestTopic, RequestTopic, topic_of
@@ -48,6 +49,8 @@ _SLOT_EVERY_S: Final = 15.0
 _MOST_SLOTS: Final = 16
 """Slots that are read at once after a connection. One by one, 80 of them took half a minute on a busy machine, and a
 doorbell that connected meanwhile read a page without the newest messages."""
+_REFUSED_S: Final = 1.0
+"""Pause after a refused reading. A managed broker may allow few subscriptions at once, or few a second."""
 _MOST_MESSAGES: Final = 4_000
 """Messages that a broker may queue for the service at once. 16 KiB each, ours queues 64 MiB for a client."""
 _PUBLISH_EVERY_S: Final = 3.0
@@ -74,6 +77,9 @@ class DigestService:
         self._slots: range = range(0)
         """Numbers in `_SLOTS` of the slots that are read now."""
         self._granted: set[int] = set()
+        self._refused: set[int] = set()
+        self._most_slots = _MOST_SLOTS
+        """Fewer than `_MOST_SLOTS` after the broker refused some of them, until the next connection."""
         self._came: Counter[int] = Counter()
         """Slot that is read now → messages that came."""
         self._at_once = 1
@@ -118,15 +124,20 @@ class DigestService:
                 self.figures.is_connected = True
                 self._slots, self._next_slot, self._slot_due_s, self._at_once = range(0), 0, now_s, 1
                 self._catching_up, self._renew_due_s = True, now_s  # the broker may have lost pages
+                self._most_slots = _MOST_SLOTS
                 self._log.info("connected")
             case BusDisconnected(error=error):
                 self.figures.is_connected = False
                 self._slots, self._slot_due_s = range(0), float("inf")
                 self._log.warning("link_down", error=error.message)
             case Subscribed(topic_filter=topic_filter):
-                self._granted |= {each for each in self._slots if self._filter_of(each) == topic_filter}
-                if self._slots and self._granted.issuperset(self._slots):
-                    self._quiet_s = now_s + _QUIET_S
+                self._granted |= self._slots_of(topic_filter)
+                self._await_messages(now_s)
+            case SubscriptionRefused(topic_filter=topic_filter, code=code):
+                if not self._refused:
+                    self._log.warning("subscription_refused", filter=topic_filter, code=code)
+                self._refused |= self._slots_of(topic_filter)
+                self._await_messages(now_s)
             case MessageReceived(topic=topic, payload=payload):
                 self._on_message(topic, payload, now_s)
             case PublishAcknowledged(token=token):
@@ -141,6 +152,13 @@ class DigestService:
             case PublishRefused(token=token, reason=reason):
                 topic, _ = self._in_flight.pop(token)
                 self._log.error("page_refused", topic=topic, reason=reason)
+
+    def _slots_of(self, topic_filter: str) -> set[int]:
+        return {each for each in self._slots if self._filter_of(each) == topic_filter}
+
+    def _await_messages(self, now_s: float) -> None:
+        if self._slots and (self._granted | self._refused).issuperset(self._slots):
+            self._quiet_s = now_s + _QUIET_S
 
     def _on_message(self, topic: str, payload: bytes, now_s: float) -> None:
         if self.figures.take(topic, payload):
@@ -158,28 +176,36 @@ class DigestService:
         if not self._slots and now_s >= self._slot_due_s:
             self._slots, self._quiet_s = self._next_slots(), None
             self._granted.clear()
+            self._refused.clear()
             self._came.clear()
             for each in self._slots:
                 self._bus.read_retained(self._filter_of(each))
         elif self._slots and self._quiet_s is not None and now_s >= self._quiet_s:
-            for each in self._slots:
-                kind, slot = _SLOTS[each]
-                self._bus.unsubscribe(self._filter_of(each))
-                self._changed |= self._digests.forget_unread(kind, slot, self._readings)
-            if len(self._slots) == 1 or self._came.total() <= _MOST_MESSAGES:  # else the broker may have dropped some
-                self._next_slot = self._slots.stop % len(_SLOTS)
-            if self._next_slot == 0:
-                self._readings, self._catching_up = self._readings + 1, False
-            self._at_once = max(1, min(_MOST_SLOTS, _MOST_MESSAGES // max(self._came.values(), default=1)))
-            self._slots, self._quiet_s = range(0), None
-            self._slot_due_s = now_s if self._catching_up else now_s + _SLOT_EVERY_S
+            self._end_reading(now_s)
+
+    def _end_reading(self, now_s: float) -> None:
+        for each in self._slots:
+            self._bus.unsubscribe(self._filter_of(each))
+        if self._refused:  # the same slots again, fewer at once
+            self._most_slots = max(1, len(self._granted))
+            self._slots, self._quiet_s, self._slot_due_s = range(0), None, now_s + _REFUSED_S
+            return
+        for each in self._slots:
+            self._changed |= self._digests.forget_unread(*_SLOTS[each], self._readings)
+        if len(self._slots) == 1 or self._came.total() <= _MOST_MESSAGES:  # else the broker may have dropped some
+            self._next_slot = self._slots.stop % len(_SLOTS)
+        if self._next_slot == 0:
+            self._readings, self._catching_up = self._readings + 1, False
+        self._at_once = max(1, min(_MOST_SLOTS, _MOST_MESSAGES // max(self._came.values(), default=1)))
+        self._slots, self._quiet_s = range(0), None
+        self._slot_due_s = now_s if self._catching_up else now_s + _SLOT_EVERY_S
 
     def _next_slots(self) -> range:
         """Requesters take the lowest free slot, so the next slots of a kind have hardly more messages than the last. If
         they have, they are read again, fewer at once."""
         first = self._next_slot
         is_first = first in (0, REQUEST_SLOTS)
-        ends = first + (1 if is_first or not self._catching_up else self._at_once)
+        ends = first + (1 if is_first or not self._catching_up else min(self._at_once, self._most_slots))
         return range(first, min(ends, REQUEST_SLOTS if first < REQUEST_SLOTS else len(_SLOTS)))
 
     def _lay_out(self, now_s: float) -> None:

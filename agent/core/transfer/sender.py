@@ -235,6 +235,8 @@ class UploadSender:
 
     def _hold(self, now: BootNs) -> None:
         """Pauses sending until a receipt comes, or it is time to ask again."""
+        if self._state is _SenderState.ASKING and self._asked and self._ask_again_ns is not None:
+            return  # a window of refused chunks is one refusal, and must not double the pause for each of them
         if self._state is not _SenderState.ENDED:
             self._state = _SenderState.ASKING
             self._asked = True

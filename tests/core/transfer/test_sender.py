@@ -194,6 +194,20 @@ def test_a_refused_chunk_is_neither_done_nor_repeated_at_once(code: int) -> None
     assert sender.deadline_ns is not None
 
 
+def test_a_window_of_refused_chunks_is_one_refusal_and_waits_as_long_as_one() -> None:
+    """A service that takes ten messages a second refused six of sixteen, and the next question came after minutes."""
+    sender = sending()
+    refused = [each for each in effects(sender) if isinstance(each, SendChunk)]
+    assert len(refused) > 3
+    for chunk in refused:
+        sender.settled(PublishRefused(chunk.token, 0x97, "quota exceeded"), START)
+    assert sender.deadline_ns == seconds(8)
+    (question,) = effects(sender, BootNs(seconds(8)))
+    assert isinstance(question, SendInit)
+    sender.settled(PublishRefused(question.token, 0x97, "quota exceeded"), BootNs(seconds(8)))
+    assert sender.deadline_ns == seconds(8 + 32), "a refused question waits longer"
+
+
 def test_chunks_that_are_too_large_get_smaller_at_once() -> None:
     sender = sending(window_bytes=64 * KIB)
     chunk = effects(sender)[-1]

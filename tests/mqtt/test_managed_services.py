@@ -1,0 +1,331 @@
+"""Doorward at managed services: a peer enforces their limits, and the rights that config/mosquitto/README.md lists.
+
+The real uplink, bus, receiving service and digest service do their main work there. The services themselves are not
+reached. `service_profiles.py` names the pages that the limits are from.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from agent.clients.broker import digest_service
+from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
+from agent.clients.broker.digest_service import DigestService
+from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.receiving_service import DisclosureReceiver, ReceivingLimits
+from agent.core.bus import BusConnected, BusDisconnected, LinkFault, PublishRefused, SubscriptionRefused
+from agent.core.requests import OutboxPart, OutboxRecord
+from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
+from agent.core.transfer.values import LARGEST_CHUNK_BYTES
+from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt.bus_settings import WATCHFUL_KEEPALIVE_S
+from agent.uplink.uplink import Uplink
+from agent.wire import envelope, strictjson
+from agent.wire.cell_digest import MAX_PAGE_BYTES
+from agent.wire.disclosures import Receipt, ReceiptState
+from agent.wire.topics import TopicClass, cell_filter, cell_of, sender_of
+from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES
+from tests.brokers import NOW, add_requester
+from tests.clients.requester.conftest import NOW_S, asked, gops, house, requester, who_asked
+from tests.clients.requester.house import Disclosure, House
+from tests.mqtt.service_broker import ServiceBroker
+from tests.mqtt.service_profiles import (
+    AWS_IOT_CORE,
+    AZURE_EVENT_GRID,
+    EMQX_SERVERLESS,
+    HIVEMQ,
+    PROFILES,
+    ServiceProfile,
+)
+
+__all__ = ["asked", "gops", "house", "requester", "who_asked"]
+
+DEVICE = "a1" * 8
+CELL = cell_of(52.3702, 4.8952)
+PATIENCE_S = 60.0
+TOPIC = f"doorward/v1/areas/{CELL}/requests/rijnstad-police"
+UP = f"doorward/v1/up/rijnstad-police/{DEVICE}/{'cd' * 16}-0/init"
+WITH_CERTIFICATES = [each for each in PROFILES if each.client_certificates]
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    ends_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < ends_s, what
+        time.sleep(0.01)
+
+
+def has_read(uplink: Uplink) -> bool:
+    """Returns True once the doorbell has read what the broker retains for its cell."""
+    reading = uplink._reading
+    return reading._up and reading._asked is None and reading._due_ns is None and not reading._waiting
+
+
+class Clock:
+    """The time of the tests' requester passes, this many times as fast as here."""
+
+    boot_id = "0b" * 16
+
+    def __init__(self, times: int = 1) -> None:
+        self._times = times
+
+    def now(self) -> ClockReading:
+        passed_ns = time.monotonic_ns() * self._times
+        return ClockReading(BootNs(passed_ns), UtcNs(NOW_S * NS_PER_S + passed_ns % NS_PER_S), ClockQuality.SYNCED)
+
+
+@dataclass
+class Custody:
+    """Takes each message as a custodian does. After its owner's yes, one answer is listed until it is delivered."""
+
+    requester: Requester | None = None
+    heard: list[bytes] = field(default_factory=list)
+    answer: Disclosure | None = None
+    delivered: bool = False
+
+    def on_message(self, topic: str, data: bytes) -> Receipt | None:
+        if sender_of(topic).kind is not TopicClass.RECEIPTS:
+            self.heard.append(data)
+            return None
+        assert self.requester is not None
+        key = self.requester.key
+        opened = envelope.open_envelope(data, Receipt.PAYLOAD_TYPE, {key.id: key})
+        receipt = strictjson.decode(opened.payload, Receipt)
+        self.delivered |= receipt.state is ReceiptState.COMPLETE
+        return receipt
+
+    def outgoing(self) -> list[tuple[OutboxRecord, bool]]:
+        if self.answer is None or self.delivered or self.requester is None:
+            return []
+        parts = tuple(OutboxPart(n, "", each.size_bytes, each.sha256) for n, each in enumerate(self.answer.sizes))
+        return [(OutboxRecord(self.answer.id, "1" * 32, self.requester.id, parts), False)]
+
+    def begin_sending(self, _disclosure: str) -> bool:
+        return True
+
+    def read(self, _disclosure: str, part: int, offset: int, length: int) -> bytes:
+        assert self.answer is not None
+        return self.answer.parts[part][offset : offset + length]
+
+
+class World:
+    """Certificates, and the clients that are started with them."""
+
+    def __init__(self, pki: BrokerPki, ends: ExitStack) -> None:
+        self.pki, self._ends = pki, ends
+        self.peer: ServiceBroker
+
+    def serve(self, profile: ServiceProfile) -> ServiceBroker:
+        self.peer = self._ends.enter_context(ServiceBroker(self.pki.directory, profile))
+        return self.peer
+
+    def bus(self, name: str, **changes: Any) -> MqttBus:
+        files = self.pki.client(name)
+        if not files.certificate.exists():
+            self.pki.add_device(name, NOW)
+        settings = BusSettings("127.0.0.1", self.peer.port, name, files.authority, files.certificate, files.key)
+        bus = MqttBus(replace(settings, **changes))
+        self._ends.callback(bus.stop)
+        bus.hurry(True)
+        return bus
+
+    def connected(self, name: str, **changes: Any) -> MqttBus:
+        bus = self.bus(name, **changes)
+        bus.start()
+        event = bus.next_event(PATIENCE_S)
+        assert isinstance(event, BusConnected), event
+        return bus
+
+    def _run(self, run: Callable[[], None], stop: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=run, name=name)
+        thread.start()
+        self._ends.callback(thread.join)
+        self._ends.callback(stop)
+
+    def doorbell(self, custody: Custody, device: str = DEVICE, times: int = 1) -> Uplink:
+        uplink = Uplink(
+            self.bus(device), custody, custody, Clock(times),  # type: ignore[arg-type]
+            device=device, cell_filter=cell_filter(CELL), chunk_bytes=16 << 10,
+        )  # fmt: skip
+        self._run(uplink.run, uplink.stop, "uplink")
+        until(lambda: uplink.status().link == "connected", "the doorbell to connect")
+        return uplink
+
+    def receive(self, requester: Requester) -> None:
+        bus = self.bus(
+            requester.id, inbound_packet_bytes=160 << 10, inbound_beat_s=0.0, keepalive_s=WATCHFUL_KEEPALIVE_S
+        )
+        bus.start()
+        stop = threading.Event()
+        receiver = DisclosureReceiver(requester, bus, Clock(), ReceivingLimits(free_bytes=0))
+        self._run(lambda: receiver.run(stop), stop.set, "receiver")
+
+    def digest(self) -> DigestService:
+        service = DigestService(self.bus(DIGEST_CLIENT, inbound_beat_s=0.0), time.monotonic)
+        self._run(service.run, service.stop, "digest")
+        return service
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> BrokerPki:
+    made = BrokerPki.create(tmp_path_factory.mktemp("pki"), NOW)
+    made.add_digest(NOW)
+    add_requester(made, "rijnstad-police")
+    return made
+
+
+@pytest.fixture
+def world(pki: BrokerPki) -> Iterator[World]:
+    with ExitStack() as ends:
+        yield World(pki, ends)
+
+
+# Main work
+
+
+@pytest.mark.parametrize("profile", WITH_CERTIFICATES, ids=lambda each: each.name)
+def test_a_doorbell_hears_a_request_and_its_answer_arrives_at_each_service(
+    profile: ServiceProfile, world: World, requester: Requester, asked: SentRequest, house: House
+) -> None:
+    peer, disclosure = world.serve(profile), house.disclose(asked)
+    custody = Custody(requester)
+    # After a refusal, the sender waits for eight seconds.
+    uplink = world.doorbell(custody, disclosure.device, times=8 if profile is EMQX_SERVERLESS else 1)
+    world.receive(requester)
+    until(lambda: custody.heard != [], "the doorbell to hear the request")
+    custody.answer = disclosure
+    uplink.wake()
+    until(lambda: custody.delivered, "the last receipt")
+    assert requester.answer(disclosure.id).sealed() == frozenset(range(len(disclosure.parts)))
+    assert peer.taken[disclosure.device] > 20, "more than one chunk, in more than one part"
+    assert peer.ended == {}
+    # A service that takes ten messages a second refuses some of an upload. They are sent again.
+    assert peer.refused.keys() <= ({"publications a second"} if profile is EMQX_SERVERLESS else set())
+
+
+@pytest.mark.parametrize("profile", WITH_CERTIFICATES, ids=lambda each: each.name)
+def test_a_doorbell_that_was_off_hears_the_request_by_a_wildcard_or_by_the_pages_of_a_digest(
+    profile: ServiceProfile, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest_service, "_PUBLISH_EVERY_S", 0.1)
+    monkeypatch.setattr(digest_service, "REQUEST_SLOTS", 8)
+    monkeypatch.setattr(digest_service, "_SLOTS", digest_service._SLOTS[:8])
+    peer = world.serve(profile)
+    world.digest()
+    police = world.connected("rijnstad-police")
+    until(lambda: peer.hears(f"{TOPIC}/3"), "the digest service to subscribe")
+    assert police.publish(f"{TOPIC}/3", b"yesterday", token=1, retain=True, expiry_s=3600)
+    until(lambda: f"doorward/v1/areas/{CELL}/digest/0" in peer.retained, "the first page of the digest")
+    custody = Custody()
+    world.doorbell(custody)
+    until(lambda: custody.heard == [b"yesterday"], "the doorbell to hear what was asked before")
+    assert peer.ended == {}
+
+
+def test_without_a_digest_a_doorbell_that_was_off_hears_what_is_retained_but_not_at_aws(world: World) -> None:
+    for profile in (AZURE_EVENT_GRID, EMQX_SERVERLESS):
+        world.serve(profile).retained[f"{TOPIC}/3"] = b"yesterday", b""
+        custody = Custody()
+        world.doorbell(custody)
+        until(lambda custody=custody: custody.heard == [b"yesterday"], f"a request at {profile.name}")  # type: ignore[misc]
+    world.serve(AWS_IOT_CORE).retained[f"{TOPIC}/3"] = b"yesterday", b""
+    custody = Custody()
+    uplink = world.doorbell(custody)
+    until(lambda: has_read(uplink), "the doorbell to have read its cell")
+    assert world.connected("rijnstad-police").publish(f"{TOPIC}/4", b"now", token=1, retain=True)
+    until(lambda: custody.heard != [], "the doorbell to hear")
+    assert custody.heard == [b"now"]
+
+
+# Refusals
+
+
+def test_a_service_without_client_certificates_refuses_with_a_remedy(world: World) -> None:
+    world.serve(HIVEMQ)
+    bus = world.bus(DEVICE)
+    bus.start()
+    event = bus.next_event(PATIENCE_S)
+    assert isinstance(event, BusDisconnected)
+    assert event.fault is LinkFault.NOT_AUTHORISED
+    assert "0x86" in event.error.message
+    assert event.error.remedy
+
+
+BREACHES: tuple[tuple[ServiceProfile, str, int, str], ...] = (
+    (AWS_IOT_CORE, UP, 128 * 1024 + 1, "payload size"),
+    (EMQX_SERVERLESS, UP, (1 << 20) + 1, "payload size"),
+    (AWS_IOT_CORE, f"{UP}/8/9", 1, "topic"),
+    (AZURE_EVENT_GRID, f"{UP}/8/9", 1, "topic"),
+    (EMQX_SERVERLESS, f"{UP}/8/9/10/11", 1, "topic"),
+    (AWS_IOT_CORE, UP + "x" * 256, 1, "topic"),
+)
+
+
+@pytest.mark.parametrize(("profile", "topic", "size", "limit"), BREACHES)
+def test_the_peer_ends_the_connection_that_breaks_a_limit_and_the_bus_says_why(
+    profile: ServiceProfile, topic: str, size: int, limit: str, world: World
+) -> None:
+    peer = world.serve(profile)
+    bus = world.connected(DEVICE)
+    assert bus.publish(topic, bytes(size), token=1)
+    while not isinstance(event := bus.next_event(PATIENCE_S), BusDisconnected):
+        assert event is not None
+    assert peer.ended == {limit: 1}
+    assert "(0x" in event.error.message
+
+
+def test_a_packet_over_the_largest_of_a_service_is_refused_here_and_the_link_lives(world: World) -> None:
+    peer = world.serve(AZURE_EVENT_GRID)
+    bus = world.connected(DEVICE)
+    assert bus.publish(UP, bytes(512 * 1024), token=1)
+    assert isinstance(event := bus.next_event(PATIENCE_S), PublishRefused)
+    assert f"the broker takes {512 * 1024}" in event.reason
+    assert peer.ended == {}
+
+
+def test_more_subscriptions_than_a_service_allows_are_refused_one_by_one(world: World) -> None:
+    peer = world.serve(EMQX_SERVERLESS)
+    bus = world.connected(DEVICE)
+    for number in range(12):
+        bus.subscribe(f"doorward/v1/receipts/{DEVICE}/{number:032x}")
+    events = [bus.next_event(PATIENCE_S) for _ in range(12)]
+    assert [isinstance(each, SubscriptionRefused) for each in events] == [False] * 10 + [True] * 2
+    assert peer.refused == {"subscriptions": 2}
+
+
+def test_the_peer_refuses_topics_that_no_policy_of_the_readme_allows(world: World) -> None:
+    peer = world.serve(AWS_IOT_CORE)
+    bus = world.connected(DEVICE)
+    assert bus.publish(UP.replace(DEVICE, "b2" * 8), b"as another", token=1)
+    bus.subscribe("doorward/v1/up/#")
+    events = [bus.next_event(PATIENCE_S) for _ in range(2)]
+    assert {type(each) for each in events} == {PublishRefused, SubscriptionRefused}
+    assert peer.refused == {"right to publish": 1, "right to receive": 1}
+
+
+# Sizes
+
+
+def test_what_doorward_retains_and_sends_fits_each_service_but_a_directory_at_azure() -> None:
+    retained = {"package": MAX_CHUNK_BYTES, "page": MAX_PAGE_BYTES, "directory": MAX_DIRECTORY_CHUNK_BYTES}
+    too_large = {
+        (profile.name, what)
+        for profile in PROFILES
+        for what, size in retained.items()
+        if size > (profile.retained_bytes or size) or size > (profile.payload_bytes or size)
+    }
+    assert too_large == {("Azure Event Grid", "directory")}
+    for profile in PROFILES:
+        assert (profile.payload_bytes or LARGEST_CHUNK_BYTES) >= LARGEST_CHUNK_BYTES
+        assert (profile.keepalive_s or (0, 300))[0] <= 10
+        assert (profile.keepalive_s or (0, 300))[1] >= 300
+        assert (profile.topic_bytes or 256) >= 256
+        assert (profile.topic_levels or 7) >= 7
+        assert profile.sources
