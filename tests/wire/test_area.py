@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from agent.errors import FormatError
 from agent.wire.area import MAX_VERTICES, Bounds, Circle, Point, Polygon, share_near
-from tests.lengths import LONG
 from tests.wire import samples
 
 DEGREE_M = math.pi / 180 * 6_371_008.8
@@ -75,7 +74,6 @@ def test_an_outline_leaves_a_hollow_out_and_a_ray_through_a_vertex_counts_once()
     assert not diamond.outlines(0.005, -0.001)
 
 
-@LONG
 def test_no_outline_counts_one_door_at_the_tip_of_a_needle_of_ninety_thousand() -> None:
     """A park pays for the size; a bent tip half a metre wide picks one of all the doors on a grid of 8 m."""
     needle, tip = samples.NEEDLE, samples.AT_THE_TIP
