@@ -52,3 +52,45 @@ def test_a_verdict_of_met_names_what_shows_it() -> None:
     for part in ANNEX_I:
         tables += rows((PAGES / "cra.md").read_text().split(f"## {part}")[1].split("\n## ")[0])
     assert [row[0] for row in tables if row[2] == "met" and "`" not in row[3] and "](" not in row[3]] == []
+
+
+LEGAL_TEXTS = {
+    "Early warning, within 24 hours": ("Doorward 0", "unlawful act", "member states"),
+    "Notification, within 72 hours": (
+        "Product",
+        "Fault",
+        "Use",
+        "Measures taken",
+        "Measures for users",
+        "Confidential",
+    ),
+    "Final report, within 14 days of the remedy": (
+        "Product",
+        "Fault",
+        "Gravity",
+        "Effect",
+        "Attacker",
+        "Remedy",
+        "CVSS:4.0/",
+    ),
+    "Advisory": (
+        "Affected",
+        "Mended in",
+        "Gravity",
+        "What can happen",
+        "What to do",
+        "Who found it",
+        "CVE-",
+        "CVSS:4.0/",
+    ),
+}
+"""The texts of the drill, and the subjects of each. Source: article 14(2) of Regulation (EU) 2024/2847."""
+
+
+def test_the_drill_has_the_text_of_each_report_that_the_law_demands_and_of_the_advisory() -> None:
+    parts = (PAGES / "vulnerabilities.md").read_text().split("## The texts of the drill\n")[1].split("\n### ")[1:]
+    texts = dict(part.split("\n", 1) for part in parts)
+    assert list(texts) == list(LEGAL_TEXTS)
+    for name, subjects in LEGAL_TEXTS.items():
+        quoted = " ".join(line[2:] for line in texts[name].splitlines() if line.startswith("> "))
+        assert [subject for subject in subjects if subject not in quoted] == [], name

@@ -36,3 +36,9 @@ def test_each_has_a_verdict_and_a_reason_and_what_it_names_exists() -> None:
         named = [name for name in re.findall(r"`([\w./-]+)`", reason) if "/" in name or name.endswith((".md", ".cfg"))]
         assert all((ROOT / name).exists() for name in named), (provision, named)
         assert verdict != "met" or named or "doorward" in reason, f"{provision} is said to be met and shows nothing"
+
+
+def test_at_most_three_provisions_are_not_met_and_each_of_them_has_a_plan_or_a_reason() -> None:
+    not_met = {provision: reason for provision, _, verdict, reason in rows() if verdict == "not met"}
+    assert len(not_met) <= 3
+    assert [each for each, reason in not_met.items() if not re.search(r"(?i)\b(plan|reason): \w+ \w+", reason)] == []
