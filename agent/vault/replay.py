@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from agent.core.vault.dating import NumberedClockSync
+from agent.core.timebase import ClockQuality
+from agent.core.vault.dating import NumberedClockSync, dated
 from agent.core.vault.entries import VaultEntry, entry_of
-from agent.core.vault.manifest import ChainFault, ChainHead, ChainStep, chapter_of, chapter_start
+from agent.core.vault.manifest import (
+    ChainFault,
+    ChainHead,
+    ChainStep,
+    chapter_of,
+    chapter_start,
+    loose_payload,
+    parse_line,
+)
 from agent.core.vault.records import ClockSync, EvictionRecord, RecoveredRecord, SegmentRecord
-from agent.errors import StorageError
+from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog
 from agent.vault.manifest_reader import last_line, oldest_chapter, read_manifest
 
 __all__ = ["ReplayReport", "StartInterruptedError", "catch_up"]
 
 _BATCH: Final = 512
+_CLOCK_SYNC: Final = f'"kind":"{ClockSync.__struct_config__.tag}"'.encode()
 
 
 class StartInterruptedError(StorageError):
@@ -80,6 +91,7 @@ def _known_tip(log: ManifestLog, index: Index) -> ChainHead | None:
 def _replay(
     log: ManifestLog, index: Index, replay: ReplayReport, given_up: Callable[[], bool], *, may_cut: bool
 ) -> ReplayReport:
+    earlier = _EarlierSyncs(log)
     batch: list[ChainStep] = []
     unreadable: list[ChainFault] = []
     for step in read_manifest(log, replay.tip):
@@ -95,16 +107,16 @@ def _replay(
         # A clock sync dates only the records before it, so it ends its batch.
         full = len(batch) >= _BATCH or isinstance(step.signed.record, ClockSync)
         if full and step.rests:
-            _apply(index, batch, replay.tip)
+            _apply(index, batch, replay.tip, earlier)
             batch.clear()
             if given_up():
                 raise StartInterruptedError(
                     "The start was given up before the manifest was read.", remedy="Start again."
                 )
-    _apply(index, batch, replay.tip)
+    _apply(index, batch, replay.tip, earlier)
     if may_cut:
         _cut(log, replay)
-        _apply(index, (), replay.tip)
+        _apply(index, (), replay.tip, earlier)
     return replay
 
 
@@ -121,7 +133,44 @@ def _cut(log: ManifestLog, replay: ReplayReport) -> None:
     replay.tip = replace(replay.tip, offset=min(replay.tip.offset, end))
 
 
-def _apply(index: Index, steps: Iterable[ChainStep], tip: ChainHead) -> None:
+class _EarlierSyncs:
+    """The clock syncs in front of carried lines. They are read only if a carried segment lacks a date.
+
+    A carried line stands behind lines with higher numbers. If a chapter with the sync is still there, the sync comes
+    first, while an index that is made again does not know the segment yet.
+    """
+
+    def __init__(self, log: ManifestLog) -> None:
+        self._log = log
+        self._known: list[NumberedClockSync] | None = None
+
+    def dated(self, entry: VaultEntry, position: int) -> VaultEntry:
+        """Returns `entry`, whose line was carried to `position`, with the date of the best of these syncs."""
+        if entry.quality is ClockQuality.SYNCED:
+            return entry
+        if self._known is None:
+            self._known = list(self._before(position))
+        for sync in self._known:
+            entry = dated(entry, sync)
+        return entry
+
+    def add(self, sync: NumberedClockSync) -> None:
+        """Adds one that was read behind those."""
+        if self._known is not None:
+            self._known.append(sync)
+
+    def _before(self, position: int) -> Iterator[NumberedClockSync]:
+        for raw in self._log.raw_lines(chapter_start(oldest_chapter(self._log))):
+            if raw.position >= position:
+                return
+            if _CLOCK_SYNC in loose_payload(raw.data):
+                with suppress(FormatError):
+                    signed = parse_line(raw.data)
+                    if isinstance(signed.record, ClockSync):
+                        yield NumberedClockSync(signed.sequence, signed.record.at)
+
+
+def _apply(index: Index, steps: Iterable[ChainStep], tip: ChainHead, earlier: _EarlierSyncs) -> None:
     added: dict[str, VaultEntry] = {}
     removed: set[str] = set()
     syncs: list[NumberedClockSync] = []
@@ -135,12 +184,14 @@ def _apply(index: Index, steps: Iterable[ChainStep], tip: ChainHead) -> None:
                 removed.add(record.id)
                 added[record.id] = replace(known, line_offset=step.offset, line_size=size)
             else:
-                added[record.id] = entry_of(record, sequence, step.offset, size)
+                entry = entry_of(record, sequence, step.offset, size)
+                added[record.id] = earlier.dated(entry, step.offset) if step.carried else entry
         elif isinstance(record, EvictionRecord):
             removed.update(record.segments)
             for segment in record.segments:
                 added.pop(segment, None)
         elif isinstance(record, ClockSync):
             syncs.append(NumberedClockSync(sequence, record.at))
+            earlier.add(syncs[-1])
     if tip != index.chain_head():
         index.apply(tuple(added.values()), sorted(removed), tip, syncs)

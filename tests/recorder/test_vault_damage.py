@@ -518,9 +518,9 @@ def read_lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     counted: list[int] = []
     apply = replay._apply
 
-    def counting(index: Any, batch: Any, tip: Any) -> None:
+    def counting(index: Any, batch: Any, *more: Any) -> None:
         counted.append(len(batch))
-        apply(index, batch, tip)
+        apply(index, batch, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(replay, "_apply", counting)
