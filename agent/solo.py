@@ -30,6 +30,7 @@ from agent.core.object_detection.detector import ObjectDetector
 from agent.core.setup_state import SetupState
 from agent.core.timebase import BootNs
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
+from agent.core.vault.manifest import SecondSigner
 from agent.custodian.capture_key import CaptureKey
 from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRuntime
 from agent.custodian.live_buffer import LiveBuffer
@@ -49,6 +50,7 @@ from agent.uplink.message_router import MultiAlertSender
 from agent.uplink.relay_connection import RelayConnection, relay_settings
 from agent.uplink.uplink import Uplink
 from agent.wire.identities import public_key_of
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["Solo"]
 
@@ -115,6 +117,8 @@ class Solo:
         self._show_alerts()
 
     def _recorder_deps(self, key: Ed25519PrivateKey, state_dir: Path) -> RecorderDeps:
+        secret = self._folder.device_secret()
+        mldsa_key = secret.mldsa_key()
         return RecorderDeps(
             self._folder.vault,
             self._folder.index,
@@ -123,6 +127,7 @@ class Solo:
             self,
             self.device.id,
             key.sign,
+            SecondSigner(MldsaPublicKey.of(mldsa_key).text, mldsa_key.sign),
             self.device,
             protected=lambda: self.custodian.protected(self.vault.totals().segments),
             live_view=self._shelf,
@@ -130,7 +135,7 @@ class Solo:
             supervised="INVOCATION_ID" in os.environ,  # systemd's, systemd.exec(5)
             set_up=self._take_setup_code,
             button_held=self._button_held,
-            capture=CaptureKey.of_device(self._folder.device_secret(), key),
+            capture=CaptureKey.of_device(secret, key),
         )
 
     def _custodian_context(self, key: Ed25519PrivateKey, *, connected: bool) -> CustodianContext:

@@ -1,8 +1,9 @@
-"""Cost of a second signature, beside Ed25519 alone: of an answer, an owner's statement, a head of the ledger, a list.
+"""Cost of a second signature, beside Ed25519 alone: of an answer, a statement, a head of the ledger, a list, records.
 
 `python -m bench second_signature` signs and reads the envelope of part 0 for answers of several sizes, approvals,
-lists of owners, checkpoints, and lists and packages of trust roots. It prints CPU milliseconds and bytes, both kinds in
-the same run. The records are random text of the usual length, so reading does not verify *their* signatures.
+lists of owners, checkpoints, lists and packages of trust roots, and a day of records. It prints CPU milliseconds and
+bytes, both kinds in the same run. The records of an answer are random text of the usual length, so reading it does not
+verify *their* signatures.
 """
 
 from __future__ import annotations
@@ -10,15 +11,22 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.core.device_secret import DeviceSecret
 from agent.core.ledger.checkpoint import open_checkpoint, open_desk_checkpoint, sign_checkpoint, sign_desk_checkpoint
 from agent.core.ledger.merkle import Frontier, leaf_hash
+from agent.core.timebase import ClockQuality
+from agent.core.vault.manifest import FIRST_PREVIOUS, ChainHead, open_line, sign_record, verify_chain
+from agent.core.vault.names import segment_id
+from agent.core.vault.records import BootRecord, CoverageRecord, Record, SealedFile, SegmentRecord
+from agent.core.vault.second_signatures import needs_second_signature, time_of
+from agent.core.vault.spans import Stamp, TimeSpan
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
 from agent.wire.envelope import HybridKey
@@ -47,10 +55,10 @@ KIND = DisclosureManifest.PAYLOAD_TYPE
 TRUST = TrustBundle.PAYLOAD_TYPE
 
 
-def spent_ms(*ways: Callable[[], object]) -> list[float]:
+def spent_ms(*ways: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
     """Median CPU milliseconds of each way. The ways take turns, so that a busy machine disturbs them alike."""
     found: list[list[float]] = [[] for _ in ways]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for times, way in zip(found, ways, strict=True):
             began = time.process_time()
             way()
@@ -132,7 +140,72 @@ def main() -> int:
         package = samples.package(**rotations(sets))
         (opened,) = spent_ms(partial(store.open, package))
         print(f"{f'package, {sets} sets of keys':>22}{len(package):9}{'':23}{opened:16.2f}")
+    measure_records(key, mldsa)
     return 0
+
+
+def records_of_a_day(segment_s: int) -> Iterator[Record]:
+    """A `boot`, a segment each `segment_s`, and `coverage` each quarter of an hour."""
+    boot, second = "ab" * 16, MldsaPublicKey.of(DeviceSecret(bytes(32)).mldsa_key())
+    at = Stamp(boot=boot, at_us=0, utc_ms=1_800_000_000_000, quality=ClockQuality.SYNCED)
+    yield BootRecord(device="ab" * 8, device_mldsa=second.text, epoch=1, at=at)
+    file = SealedFile(size=2_500_000, header_size=5_000, sha256_header="ab" * 32, sha256_payload="cd" * 32)
+    for end_s in range(segment_s, 86_401, segment_s):
+        span = _span_until(boot, end_s, segment_s)
+        name = segment_id(end_s.to_bytes(16, "big"))
+        yield SegmentRecord(
+            id=name, event=name, ordinal=end_s, span=span, epoch=1, file=file, key="ef" * 32, prev_in_clip="01" * 32
+        )
+        if end_s % 900 == 0:
+            yield CoverageRecord(span=_span_until(boot, end_s, 900))
+
+
+def _span_until(boot: str, end_s: int, length_s: int) -> TimeSpan:
+    begin_s = end_s - length_s
+    return TimeSpan(
+        boot=boot, start_us=begin_s * 10**6, end_us=end_s * 10**6, utc_ms=1_800_000_000_000 + begin_s * 1000,
+        quality=ClockQuality.SYNCED,
+    )  # fmt: skip
+
+
+def written(records: Sequence[Record], key: Ed25519PrivateKey, second: MLDSA44PrivateKey | None) -> list[bytes]:
+    """Returns the lines of a manifest; by Ed25519 alone if `second` is None."""
+    lines, tip, newest = [], ChainHead(), None
+    for record in records:
+        is_twice = second is not None and needs_second_signature(record, newest)
+        signed = sign_record(record, tip, key.sign, second.sign if second is not None and is_twice else None)
+        newest = time_of(record) if is_twice else newest
+        tip = tip.after(signed)
+        lines.append(signed.line + b"\n")
+    return lines
+
+
+def read_alone_lines(lines: Sequence[bytes], key: PublicKey) -> None:
+    """Parses each line and checks its first signature and the chain, as before there were second ones."""
+    before = FIRST_PREVIOUS
+    for line in lines:
+        signed = open_line(line[:-1], key)
+        assert signed.previous == before
+        before = signed.sha256
+
+
+def measure_records(key: Ed25519PrivateKey, second: MLDSA44PrivateKey) -> None:
+    public, second_public = public_key_of(key), MldsaPublicKey.of(second)
+    print("A day of records (Ed25519 alone / some with both):")
+    print(f"{'segments':>22}{'bytes':>9}{'added':>8}{'share':>8}{'sign ms':>16}{'read ms':>16}")
+    for segment_s in (30, 300, 900):
+        records = list(records_of_a_day(segment_s))
+        alone, both = written(records, key, None), written(records, key, second)
+        sign = spent_ms(partial(written, records, key, None), partial(written, records, key, second), rounds=5)
+        read = spent_ms(
+            partial(read_alone_lines, alone, public),
+            partial(verify_chain, both, public, second_public),
+            rounds=5,
+        )
+        assert verify_chain(both, public, second_public) == ()
+        size, added = sum(map(len, alone)), sum(map(len, both)) - sum(map(len, alone))
+        columns = "".join(f"{first:8.0f}{last:8.0f}" for first, last in (sign, read))
+        print(f"{86_400 // segment_s:22}{size:9}{added:8}{100 * added / size:7.1f}%{columns}")
 
 
 def signed_by_pair(key: Ed25519PrivateKey, payload: bytes) -> bytes:

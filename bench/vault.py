@@ -32,13 +32,14 @@ from agent.core.retention import RetentionLimits
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import ChainHead
+from agent.core.vault.manifest import ChainHead, SecondSigner
 from agent.core.vault.names import segment_id
 from agent.platform.disk import RealDisk
 from agent.recorder.vault import SealingContext, Vault
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 
 SEGMENT_BYTES = 2_500_000
 GOP_BYTES = 500_000
@@ -70,7 +71,7 @@ def open_vault(place: Path, recipients: tuple[HybridRecipient, ...]) -> tuple[Va
         index,
         clock=RealClock(),
         entropy=RealEntropy(),
-        sealing=SealingContext(recipients, 1, public_key_of(key).id, key.sign),
+        sealing=SealingContext(recipients, 1, public_key_of(key).id, key.sign, _second()),
         limits=RetentionLimits(1 << 50),
     )
     return vault, index, log
@@ -313,12 +314,17 @@ class SteppedClock(RealClock):
         return ClockReading(BootNs(self._now_ns), UtcNs(START_MS * 10**6 + self._now_ns), ClockQuality.SYNCED)
 
 
+def _second() -> SecondSigner:
+    key = mldsa_key_from_seed(bytes(32))
+    return SecondSigner(MldsaPublicKey.of(key).text, key.sign)
+
+
 def wear_here(place: Path, segments: int) -> None:
     """Runs on the logged disk of `measure_wear`; prints the bytes of ciphertext."""
     clock = SteppedClock()
     key = private_key_from_seed(bytes(32))
     log, index = DiskManifestLog(RealDisk(), place / "vault"), SqliteIndex(place / "index.sqlite")
-    sealing = SealingContext(three_owners(), 1, public_key_of(key).id, key.sign)
+    sealing = SealingContext(three_owners(), 1, public_key_of(key).id, key.sign, _second())
     store = DiskSegmentStore(RealDisk(), place / "vault")
     vault = Vault(
         store, log, index, clock=clock, entropy=RealEntropy(), sealing=sealing, limits=RetentionLimits(1 << 50)

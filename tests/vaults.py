@@ -7,25 +7,33 @@ import random
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from agent.clients.opening import X25519Identity
+from agent.core.device_secret import DeviceSecret
 from agent.core.retention import RetentionLimits
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs, seconds
 from agent.core.vault.chapters import ChapterLimits
+from agent.core.vault.manifest import SecondSigner
 from agent.core.vault.names import segment_id
 from agent.ports import Disk, Index
 from agent.recorder.vault import SealingContext, Vault
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.mldsa import MldsaPublicKey
 from tests.fake_index import FakeIndex
 
 __all__ = [
     "DEVICE_KEY",
+    "DEVICE_MLDSA",
+    "DEVICE_MLDSA_KEY",
+    "DEVICE_SECRET",
     "JPEG",
     "OWNER",
     "ROOT",
     "SEALING",
+    "SECOND",
     "SteppedClock",
     "TestVault",
     "box",
@@ -36,7 +44,12 @@ __all__ = [
 OWNER = X25519Identity(bytes(range(32)))
 """X25519 alone: a tenth of a hybrid header, and the vault does not look inside."""
 DEVICE_KEY = private_key_from_seed(b"d" * 32)
-SEALING = SealingContext((OWNER.recipient(),), 1, public_key_of(DEVICE_KEY).id, DEVICE_KEY.sign)
+DEVICE_SECRET = b"m" * 32
+DEVICE_MLDSA = DeviceSecret(DEVICE_SECRET).mldsa_key()
+DEVICE_MLDSA_KEY = MldsaPublicKey.of(DEVICE_MLDSA)
+SECOND = SecondSigner(DEVICE_MLDSA_KEY.text, cache(DEVICE_MLDSA.sign))
+"""ML-DSA draws randomness. A story that is played again has the same lines, as with Ed25519, and signs them once."""
+SEALING = SealingContext((OWNER.recipient(),), 1, public_key_of(DEVICE_KEY).id, DEVICE_KEY.sign, SECOND)
 ROOT = Path("/state/vault")
 START_UTC_NS = 1_760_000_000 * 10**9
 

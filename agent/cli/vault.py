@@ -21,7 +21,7 @@ from agent.core.retention import RetentionLimits
 from agent.core.timebase import utc_date
 from agent.core.vault.coverage import CoverageState
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import ChainFault
+from agent.core.vault.manifest import ChainFault, SecondSigner
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import ConfigurationError
@@ -32,6 +32,7 @@ from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.reader import VaultReader
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
 from agent.wire.identities import PublicKey, public_key_of
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["vault"]
 
@@ -66,7 +67,7 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
         return
     from_ms = parse_time(start, "--from") if start else 0
     to_ms = parse_time(end, "--to") if end else _EVER_MS
-    with _opened(config) as (reader, _):
+    with _opened(config) as (reader, _, _):
         entries = list(reader.overlapping(from_ms, to_ms))
     if as_json:
         emit_json(
@@ -107,7 +108,7 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
 
 def _time_line(config: Path, window: str, as_json: bool) -> None:
     from_ms, to_ms = parse_window(window)
-    with _opened(config) as (reader, _):
+    with _opened(config) as (reader, _, _):
         stretches = reader.coverage(from_ms, to_ms, time.time_ns() // 1_000_000)
         entries = reader.overlapping(from_ms, to_ms)
     if as_json:
@@ -140,7 +141,7 @@ def _time_line(config: Path, window: str, as_json: bool) -> None:
 @json_option
 def stats(config: Path, as_json: bool) -> None:
     """Count what is stored: segments, bytes, from when to when, and quarantined files."""
-    with _opened(config) as (reader, _):
+    with _opened(config) as (reader, _, _):
         totals, (aside, aside_bytes) = reader.totals(), reader.quarantined()
         oldest, newest = reader.after(-1), reader.newest()
         manifest_bytes = reader.manifest_bytes()
@@ -175,8 +176,8 @@ def verify(config: Path, as_json: bool) -> None:
 
     It finds damage, loss and foreign files, and changes nothing.  Exit status 0 if all is well, otherwise 1.
     """
-    with _opened(config) as (reader, device), _progress("Reading", as_json) as progress:
-        report = reader.verify(device, progress)
+    with _opened(config) as (reader, device, mldsa), _progress("Reading", as_json) as progress:
+        report = reader.verify(device, progress, mldsa)
     if as_json:
         emit_json(
             {
@@ -187,6 +188,7 @@ def verify(config: Path, as_json: bool) -> None:
                 "damaged": list(report.damaged),
                 "unknown": list(report.unknown),
                 "manifest_faults": [str(fault) for fault in report.faults],
+                "signed_once": report.signed_once,
             }
         )
     else:
@@ -194,6 +196,8 @@ def verify(config: Path, as_json: bool) -> None:
         _say_faults(report.faults)
         verdict = "all unchanged since they were signed" if report.sound else "NOT all unchanged since they were signed"
         say(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {in_words(verdict)}.")
+        if report.signed_once:
+            say(f"{counted(report.signed_once, 'record')} without a second signature yet, which comes within an hour.")
     if not report.sound:
         raise click.exceptions.Exit(1)
 
@@ -213,7 +217,7 @@ def scrub(config: Path, as_json: bool) -> None:
     damaged: list[str] = []
     faults: list[ChainFault] = []
     segments = read_bytes = 0
-    with _opened(config) as (reader, device), _progress("Reading", as_json) as progress:
+    with _opened(config) as (reader, device, _), _progress("Reading", as_json) as progress:
         total_bytes = reader.totals().stored_bytes
         for entry in reader.entries():
             found = reader.check(entry, device)
@@ -268,7 +272,9 @@ def repair(config: Path, as_json: bool) -> None:
         try:
             key = folder.device_key()
             index.clear()
-            sealing = SealingContext((), 0, public_key_of(key).id, key.sign)
+            mldsa_key = folder.device_secret().mldsa_key()
+            second = SecondSigner(MldsaPublicKey.of(mldsa_key).text, mldsa_key.sign)
+            sealing = SealingContext((), 0, public_key_of(key).id, key.sign, second)
             found = Vault(
                 store,
                 log,
@@ -306,7 +312,7 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
     """
     from_ms, to_ms = parse_window(window) if window is not None else (-_EVER_MS, _EVER_MS)
     copied = copied_bytes = 0
-    with _opened(config) as (reader, device), _progress("Copying", as_json) as progress:
+    with _opened(config) as (reader, device, _), _progress("Copying", as_json) as progress:
         entries = reader.overlapping(from_ms, to_ms)
         total_bytes = sum(entry.stored_bytes for entry in entries)
         with as_self():
@@ -379,12 +385,12 @@ def _progress(verb: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def _opened(config: Path) -> Iterator[tuple[VaultReader, PublicKey]]:
-    """The vault, read-only: it works beside a running device, and on a stopped one."""
+def _opened(config: Path) -> Iterator[tuple[VaultReader, PublicKey, MldsaPublicKey]]:
+    """The vault, read-only, and the device's keys: it works beside a running device, and on a stopped one."""
     with _parts(config, copied=True) as (folder, store, log, index):
         with as_self():  # the key is another role's
-            device = public_key_of(folder.device_key())
-        yield VaultReader(store, log, FollowingIndex(log, index)), device
+            device, mldsa = public_key_of(folder.device_key()), MldsaPublicKey.of(folder.device_secret().mldsa_key())
+        yield VaultReader(store, log, FollowingIndex(log, index)), device, mldsa
 
 
 @contextmanager

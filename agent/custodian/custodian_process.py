@@ -35,6 +35,7 @@ from agent.platform.system_clock import SystemClock
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.reader import VaultReader
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["CustodianRole"]
 
@@ -55,6 +56,7 @@ class CustodianRole:
         self._shelf = LiveBuffer()
         self._folder = folder = StateFolder(configuration.device.state_dir)
         key = folder.device_key()
+        self._mldsa_key = folder.device_secret().mldsa_key()
         self._talk = TalkBuffer(key)
         folder.claim()
         self._index = SqliteIndex(folder.index)
@@ -104,6 +106,7 @@ class CustodianRole:
         return RecorderIpcHandler(
             self._sealers,
             key.sign,
+            self._mldsa_key.sign,
             self.custodian,
             lambda: self.custodian.settings.payload,  # read at each call
             self._owned.notifier,
@@ -172,11 +175,11 @@ class CustodianRole:
         self._uplink_handler.news()
 
     def _sealers(self) -> Recipients:
-        current = self.custodian.enrolments.current
+        current, mldsa = self.custodian.enrolments.current, MldsaPublicKey.of(self._mldsa_key).text
         if current is None:
-            return Recipients(self.device.id, 0, ())
+            return Recipients(self.device.id, mldsa, 0, ())
         recipients = (*(owner.recipient for owner in current.recipients), current.recovery)
-        return Recipients(self.device.id, current.epoch, recipients, self._owned.glances())
+        return Recipients(self.device.id, mldsa, current.epoch, recipients, self._owned.glances())
 
     def _addressing(self) -> UplinkConfig:
         broker = self._configuration.broker

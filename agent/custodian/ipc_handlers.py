@@ -77,6 +77,7 @@ from agent.ipc.protocol import (
     Sign,
     Signature,
     SignGop,
+    SignSecond,
     TransferReceipt,
     UplinkConfig,
 )
@@ -138,12 +139,13 @@ class StatusReports:
 
 class RecorderIpcHandler:
     """`sealers` returns the current recipients of footage, and `settings` the owner's settings.  `sign` signs with the
-    device's key."""
+    device's key, and `second` with its ML-DSA-44 key."""
 
     def __init__(
         self,
         sealers: Callable[[], Recipients],
         sign: Callable[[bytes], bytes],
+        second: Callable[[bytes], bytes],
         holder: ProtectedSegments,
         settings: Callable[[], bytes],
         notifier: PictureNotifier,
@@ -164,6 +166,7 @@ class RecorderIpcHandler:
         self._set_up = set_up
         self._sealers = sealers
         self._sign = sign
+        self._second = second
         self._holder = holder
         self._settings = settings
         self._notifier = notifier
@@ -175,6 +178,8 @@ class RecorderIpcHandler:
                 return self._sealers()
             case Sign(encoding=encoding):
                 return Signature(self._sign(_record_encoding(encoding)))
+            case SignSecond(encoding=encoding):
+                return Signature(self._second(_record_encoding(encoding)))
             case GetCaptureCertificate():
                 return CaptureCertificate(self._capture.certificate())
             case SignGop(document=document):

@@ -76,6 +76,7 @@ __all__ = [
     "SetupReply",
     "Sign",
     "SignGop",
+    "SignSecond",
     "Signature",
     "TalkWork",
     "TransferReceipt",
@@ -95,6 +96,8 @@ class Recipients(RoleAnswer, frozen=True):
     glance keys of the browsers that show alerts."""
 
     device: str
+    device_mldsa: str
+    """The device's ML-DSA-44 key in base64, for the records that name it."""
     epoch: int
     recipients: tuple[str, ...]
     glances: tuple[str, ...] = ()
@@ -294,6 +297,12 @@ class Sign(Request[Signature], frozen=True):
     encoding: bytes
 
 
+class SignSecond(Request[Signature], frozen=True):
+    """Does the same with the device's ML-DSA-44 key."""
+
+    encoding: bytes
+
+
 class GetCaptureCertificate(Request[CaptureCertificate], frozen=True):
     """Asks for the certificate of the key that signs GOPs."""
 
@@ -465,6 +474,7 @@ class PollOutgoing(Request[OutgoingVersion], frozen=True):
 FromRecorder: TypeAlias = (
     GetRecipients
     | Sign
+    | SignSecond
     | GetCaptureCertificate
     | SignGop
     | GetHeldSegments

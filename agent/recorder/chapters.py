@@ -53,8 +53,10 @@ class ChapterKeeper:
         self._writer = writer
         self._refused_at = -1
 
-    def turn(self, limits: ChapterLimits, device: DeviceId, now: Stamp) -> None:
+    def turn(self, limits: ChapterLimits, device: DeviceId, device_mldsa: str, now: Stamp) -> None:
         """Begins a chapter if the newest is full. Raises `StorageError` if the state of the disk is then unknown.
+
+        `device`, `device_mldsa`: the id of the device's key, and its ML-DSA-44 key in base64, for the chapter's record.
 
         If the disk refuses the new chapter, nothing is lost: the old one grows, and the attempt is repeated later.
         """
@@ -71,6 +73,7 @@ class ChapterKeeper:
                 number=newest + 1,
                 oldest=max(going, default=min(self._log.chapters()) - 1) + 1,
                 device=device,
+                device_mldsa=device_mldsa,
                 at=now,
                 carried=_carried(copied.lines),
             )

@@ -24,6 +24,7 @@ from agent.core.recovery import RecoveryAction, RecoveryPolicy
 from agent.core.retention import ProtectedIds, RetentionLimits
 from agent.core.timebase import BootNs
 from agent.core.vault.age.recipients import Recipient
+from agent.core.vault.manifest import SecondSigner
 from agent.errors import StorageError
 from agent.platform.disk import RealDisk
 from agent.platform.entropy import SystemEntropy
@@ -68,12 +69,13 @@ class RecorderDeps:
     """The recorder's dependencies.
 
     `vault`: the existing folder of segments and manifest. `own_state`: the folder of `RecoveryFile`. `device` and
-    `sign`: the id that records name, and the signature of its key. `key`: the public key that the scrub checks
-    signatures with; None if only hashes can be compared. `protected`: segments that must stay. `live_view`: receives
-    the live view. `talk`: gives the owners' voices. `supervised`: a service manager restarts the process.
-    `records_first`: the camera does not wait until a lost index is made again. Only the recorder may then ask that
-    index. `set_up`: takes the text of a set-up code; None if nothing here can join a network. `capture`: holds the key
-    that signs GOPs; None leaves them unsigned. `button_held`: takes a long press, and tells if a browser can come in.
+    `sign`: the id that records name, and the signature of its key. `second`: the second signature. `key`: the public
+    key that the scrub checks signatures with; None if only hashes can be compared. `protected`: segments that must
+    stay. `live_view`: receives the live view. `talk`: gives the owners' voices. `supervised`: a service manager
+    restarts the process. `records_first`: the camera does not wait until a lost index is made again. Only the recorder
+    may then ask that index. `set_up`: takes the text of a set-up code; None if nothing here can join a network.
+    `capture`: holds the key that signs GOPs; None leaves them unsigned. `button_held`: takes a long press, and tells if
+    a browser can come in.
     """
 
     vault: Path
@@ -83,6 +85,7 @@ class RecorderDeps:
     notifier: PictureNotifier
     device: str
     sign: Callable[[bytes], bytes]
+    second: SecondSigner
     key: PublicKey | None
     protected: Callable[[], ProtectedIds]
     live_view: LiveViewSink
@@ -127,7 +130,7 @@ class RecorderRuntime:
             self._index,
             clock=deps.clock,
             entropy=SystemEntropy(),
-            sealing=SealingContext((), 0, deps.device, deps.sign),
+            sealing=SealingContext((), 0, deps.device, deps.sign, deps.second),
             limits=self._limits(),
             slice_s=_SLICE_S if deps.records_first else None,
             on_unreadable=self._tell_unreadable,

@@ -1,6 +1,7 @@
 """Adds records to the manifest and then to the index, in this order (FORMAT.md, procedures F, A, E).
 
-A segment's record is signed as what follows the records of its clip before it (`core.vault.following`).
+A segment's record is signed as what follows the records of its clip before it (`core.vault.following`). Some records
+get a second signature (`core.vault.second_signatures`), and so does the first one that this process writes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from agent.core.vault.following import FIRST, chain_hash
 from agent.core.vault.manifest import ChainHead, SignedRecord, Signer, sign_record
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import Chapter, ClockSync, Record, RecoveredRecord, SegmentRecord
+from agent.core.vault.second_signatures import RecordTime, needs_second_signature, time_of
 from agent.ports import Index, ManifestLog
 
 __all__ = ["ManifestWriter"]
@@ -29,11 +31,15 @@ class ManifestWriter:
     """One writer at a time. Start-up sets `tip`. After a `StorageError` the writer is unusable until the next
     start-up."""
 
-    def __init__(self, log: ManifestLog, index: Index, sign: Signer) -> None:
+    def __init__(self, log: ManifestLog, index: Index, sign: Signer, second: Signer) -> None:
+        """`sign` makes the signature of each line, `second` the second one of the lines that need it."""
         self._log = log
         self._index = index
         self._sign = sign
+        self._second = second
         self.tip = ChainHead()
+        self._newest_second: RecordTime | None = None
+        """The time of the newest line with a second signature that this process wrote."""
         self._reached: dict[str, str] = {}
         """By event, for clips that may still grow: the hash behind the newest record."""
 
@@ -41,8 +47,13 @@ class ManifestWriter:
         """Makes `record` durable, then updates the index. Returns the entry of a stored segment, else None."""
         if isinstance(record, SegmentRecord):
             record = msgspec.structs.replace(record, prev_in_clip=self._reached.get(record.event, FIRST))
-        signed = sign_record(record, self.tip, self._sign)
+        # A process does not look for the newest second signature of the one before it. It makes another one.
+        newest = self._newest_second
+        is_twice = newest is None or needs_second_signature(record, newest)
+        signed = sign_record(record, self.tip, self._sign, self._second if is_twice else None)
         self._log.append(signed.line)
+        if is_twice:
+            self._newest_second = time_of(record)
         added: list[VaultEntry] = []
         if isinstance(record, SegmentRecord | RecoveredRecord):
             self._reach(record.event, signed.line)
@@ -53,7 +64,7 @@ class ManifestWriter:
 
     def prepare_chapter(self, record: Chapter, carried: Sequence[bytes]) -> SignedRecord:
         """Write a chapter's beginning aside: its first line, signed, and the lines that it carries."""
-        signed = sign_record(record, self.tip, self._sign)
+        signed = sign_record(record, self.tip, self._sign, self._second)
         self._log.prepare_chapter(record.number, (signed.line, *carried))
         return signed
 

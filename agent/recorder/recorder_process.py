@@ -21,6 +21,7 @@ from agent.core.alerts.alert_messages import AlertPicture
 from agent.core.retention import ProtectedIds
 from agent.core.talk.offers import TalkState
 from agent.core.vault.age.recipients import parse_recipient
+from agent.core.vault.manifest import SecondSigner
 from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.ipc.protocol import (
     GetCaptureCertificate,
@@ -40,6 +41,7 @@ from agent.ipc.protocol import (
     ReportStatus,
     Sign,
     SignGop,
+    SignSecond,
     TalkWork,
 )
 from agent.ipc.rpc import Request
@@ -107,6 +109,7 @@ class RecorderRole:
                 self,
                 sealers.device,
                 self._sign,
+                SecondSigner(sealers.device_mldsa, self._sign_second),
                 None,
                 self._protected,
                 _RemoteLiveView(live),
@@ -175,6 +178,12 @@ class RecorderRole:
     def _sign(self, encoding: bytes) -> bytes:
         try:
             return self._ask(Sign(encoding)).signature
+        except NetworkError as error:
+            raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
+
+    def _sign_second(self, encoding: bytes) -> bytes:
+        try:
+            return self._ask(SignSecond(encoding)).signature
         except NetworkError as error:
             raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
 

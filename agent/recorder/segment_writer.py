@@ -19,7 +19,7 @@ from agent.core.vault.age.recipients import Recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import FileDigest
-from agent.core.vault.manifest import Signer
+from agent.core.vault.manifest import SecondSigner, Signer
 from agent.core.vault.names import FileKind, VaultFile
 from agent.core.vault.records import PosterRecord, SealedFile, SegmentRecord, SoundGapReason, SoundRecord
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
@@ -36,12 +36,13 @@ _SECRET_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class SealingContext:
-    """The recipients of segments (`epoch` numbers the list), the device's id, and its signature."""
+    """The recipients of segments (`epoch` numbers the list), the device's id, and its two signatures."""
 
     recipients: tuple[Recipient, ...]
     epoch: int
     device: str
     sign: Signer
+    second: SecondSigner
 
 
 @dataclass(frozen=True, slots=True)

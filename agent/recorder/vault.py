@@ -107,7 +107,7 @@ class Vault(VaultReader):
         self._sealing = sealing
         self._limits = limits
         self._longest_ns = seconds(longest_segment_s)
-        self._writer = ManifestWriter(log, index, sealing.sign)
+        self._writer = ManifestWriter(log, index, sealing.sign, sealing.second.sign)
         self._chapters = ChapterKeeper(store, log, index, self._writer)
         self._chapter_limits = chapters
         self._lock = threading.RLock()
@@ -223,7 +223,7 @@ class Vault(VaultReader):
                 self._store, self._log, self._index, self._writer, now, self._being_written, self._is_interrupted
             )
             try:
-                report = start_up.run(self._sealing.device, self._sealing.epoch)
+                report = start_up.run(self._sealing.device, self._sealing.second.key, self._sealing.epoch)
             finally:
                 # Also if a later step failed, because the next start does not find these files.
                 if start_up.report.unreadable and self._on_unreadable is not None:
@@ -418,7 +418,8 @@ class Vault(VaultReader):
         if self._store_is_low():
             return
         limits = self._chapter_limits or chapter_limits(self._limits.most_bytes)
-        self._chapters.turn(limits, self._sealing.device, stamp(self._clock.boot_id, self._now()))
+        now = stamp(self._clock.boot_id, self._now())
+        self._chapters.turn(limits, self._sealing.device, self._sealing.second.key, now)
 
     def _evict(self, entries: list[VaultEntry], reason: EvictionReason, now: ClockReading) -> None:
         if self._store_is_low():

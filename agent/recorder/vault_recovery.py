@@ -125,13 +125,15 @@ class VaultStartUp:
         self.report = StartReport()
         """The findings up to now, also after `run` has raised."""
 
-    def run(self, device: str, epoch: int) -> StartReport:
-        """Raises `StorageError` if the disk does not let it finish; running it again is safe."""
+    def run(self, device: str, device_mldsa: str, epoch: int) -> StartReport:
+        """`device_mldsa`: the device's ML-DSA-44 key in base64.
+
+        Raises `StorageError` if the disk does not let it finish; running it again is safe."""
         self._log.recover()  # S2
         oldest = oldest_chapter(self._log)
         self._log.remove_chapters(chapter for chapter in self._log.chapters() if chapter < oldest)
         self._catch_up()  # S3, S4
-        self._note_boot(device, epoch)  # S5
+        self._note_boot(device, device_mldsa, epoch)  # S5
         found = self._scan()  # S6
         fates = self._states(found.unknown)
         if any(fate is None for fate in fates.values()):
@@ -148,10 +150,11 @@ class VaultStartUp:
         self.report.faults = replay.faults
         self.report.cut_bytes += replay.cut_bytes
 
-    def _note_boot(self, device: str, epoch: int) -> None:
+    def _note_boot(self, device: str, device_mldsa: str, epoch: int) -> None:
         last = last_line(self._log, self._writer.tip)
         if last is None or _boot_of(last.record) != self._now.boot:
-            self._writer.commit(BootRecord(device=device, epoch=epoch, at=self._now))
+            record = BootRecord(device=device, device_mldsa=device_mldsa, epoch=epoch, at=self._now)
+            self._writer.commit(record)
 
     def _scan(self) -> _FoundFiles:
         found = _FoundFiles()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from agent.core.vault.manifest import (
@@ -21,12 +22,23 @@ from agent.core.vault.manifest import (
     oldest_stated,
     parse_line,
 )
+from agent.core.vault.signed_once import SignedOnce
 from agent.errors import FormatError, StorageError
 from agent.ports import ManifestLog
 from agent.vault.disk_faults import is_damage
 from agent.wire.identities import PublicKey
+from agent.wire.mldsa import MldsaPublicKey
 
-__all__ = ["first_line", "last_line", "oldest_chapter", "read_manifest", "read_tail", "verify_manifest"]
+__all__ = [
+    "ManifestCheck",
+    "check_manifest",
+    "first_line",
+    "last_line",
+    "oldest_chapter",
+    "read_manifest",
+    "read_tail",
+    "verify_manifest",
+]
 
 _BEGINNING: Final = ChainHead()
 
@@ -68,10 +80,10 @@ def last_line(log: ManifestLog, tip: ChainHead) -> SignedRecord | None:
     return first if ends == tip.offset else None
 
 
-def read_manifest(log: ManifestLog, tip: ChainHead = _BEGINNING, key: PublicKey | None = None) -> Iterator[ChainStep]:
+def read_manifest(log: ManifestLog, tip: ChainHead = _BEGINNING) -> Iterator[ChainStep]:
     """Every line from `tip` on; from the oldest chapter that is needed when `tip` is the beginning."""
     position = chapter_start(oldest_chapter(log)) if tip == _BEGINNING else tip.offset
-    return follow(log.raw_lines(position), tip, key)
+    return follow(log.raw_lines(position), tip)
 
 
 def read_tail(log: ManifestLog, size_bytes: int) -> Iterator[ChainStep]:
@@ -87,16 +99,34 @@ def read_tail(log: ManifestLog, size_bytes: int) -> Iterator[ChainStep]:
     return follow(log.raw_lines(position), ChainHead(position))
 
 
-def verify_manifest(log: ManifestLog, key: PublicKey) -> tuple[ChainFault, ...]:
-    """Everything wrong with a whole manifest: missing chapters, unreadable lines, broken links, other signatures.
+@dataclass(frozen=True, slots=True)
+class ManifestCheck:
+    """`signed_once`: the number of lines that no second signature covers. An hour of them is sound."""
+
+    faults: tuple[ChainFault, ...]
+    signed_once: int
+
+
+def verify_manifest(log: ManifestLog, key: PublicKey, mldsa: MldsaPublicKey | None = None) -> tuple[ChainFault, ...]:
+    """Returns the faults of `check_manifest`."""
+    return check_manifest(log, key, mldsa).faults
+
+
+def check_manifest(log: ManifestLog, key: PublicKey, mldsa: MldsaPublicKey | None = None) -> ManifestCheck:
+    """Everything wrong with a whole manifest: missing chapters, unreadable lines, broken links, other signatures, and
+    missing second signatures, which `mldsa` verifies (`manifest.follow`).
 
     A chapter that the disk has lost (`is_damage`) is a fault, too. Reading goes on with the next chapter. Raises
     `StorageError` for other errors, for example too many open files.
     """
     oldest = _oldest_readable(log)
     unread: list[ChainFault] = []
-    wrong = [step.fault for step in follow(_readable_lines(log, oldest, unread), key=key) if step.fault]
-    return (*missing_chapters(oldest, log.chapters()), *unread, *wrong)
+    wrong: list[ChainFault] = []
+    once = SignedOnce()
+    for step in follow(_readable_lines(log, oldest, unread), key=key, mldsa=mldsa):
+        once.add(step)
+        wrong += (step.fault,) if step.fault else ()
+    return ManifestCheck((*missing_chapters(oldest, log.chapters()), *unread, *wrong), once.lines)
 
 
 def _oldest_readable(log: ManifestLog) -> int:

@@ -17,6 +17,7 @@ from agent.ports import Index, ManifestLog, SegmentStore
 from agent.vault.manifest_reader import read_manifest
 from agent.vault.verification import EntryCheck, Progress, VerifyReport, check_current, verify
 from agent.wire.identities import PublicKey
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["VaultReader"]
 
@@ -75,9 +76,11 @@ class VaultReader:
         entry = self._entry(segment)
         return self._store.read(entry.sound, 0, entry.sound_bytes) if entry.sound else None
 
-    def verify(self, device_key: PublicKey, progress: Progress | None = None) -> VerifyReport:
-        """Compare every file with its record, and every record with the device's signature."""
-        return verify(self._store, self._log, self._index, device_key, progress)
+    def verify(
+        self, device_key: PublicKey, progress: Progress | None = None, mldsa: MldsaPublicKey | None = None
+    ) -> VerifyReport:
+        """Compare every file with its record, and every record with the device's signatures."""
+        return verify(self._store, self._log, self._index, device_key, progress, mldsa)
 
     def coverage(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[CoverageSpan, ...]:
         """Returns the vault's coverage of [from_ms, to_ms), complete, with a reason for each time without footage.

@@ -18,8 +18,9 @@ from agent.core.vault.records import RecoveredRecord, SealedFile, SegmentRecord
 from agent.errors import FormatError, OpenError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.vault.disk_faults import is_damage
-from agent.vault.manifest_reader import verify_manifest
+from agent.vault.manifest_reader import check_manifest
 from agent.wire.identities import PublicKey
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["EntryCheck", "Progress", "VerifyReport", "check_current", "check_entry", "verify"]
 
@@ -38,7 +39,11 @@ class VerifyReport:
     segments: int = 0
     read_bytes: int = 0
     faults: tuple[ChainFault, ...] = ()
-    """Manifest lines that are unreadable, damaged, out of order, or unsigned by this device."""
+    """Manifest lines that are unreadable, damaged, out of order, or unsigned by this device, also if only the second
+    signature is wrong or missing."""
+    signed_once: int = 0
+    """Manifest lines without a second signature on or behind them: those of the last hour at most, if there is no
+    fault."""
     missing: list[str] = field(default_factory=list)
     """File names that a record names and the disk lacks."""
     damaged: list[str] = field(default_factory=list)
@@ -65,15 +70,17 @@ class EntryCheck:
 
 
 def verify(
-    store: SegmentStore, log: ManifestLog, index: Index, device_key: PublicKey, progress: Progress | None = None
-) -> VerifyReport:
-    """Compare everything: every byte once, from the medium.
+    store: SegmentStore, log: ManifestLog, index: Index, device_key: PublicKey, progress: Progress | None = None,
+    mldsa: MldsaPublicKey | None = None,
+) -> VerifyReport:  # fmt: skip
+    """Compare everything: every byte once, from the medium. `mldsa` makes the second signatures (`manifest.follow`).
 
     Files that cannot be read and folders that cannot be listed count as damaged. Raises `StorageError` if the index or
     the list of chapters cannot be read, and for errors that may pass (`check_entry`).
     """
     unread: list[ChainFault] = []
-    report = VerifyReport(faults=verify_manifest(log, device_key))
+    manifest = check_manifest(log, device_key, mldsa)
+    report = VerifyReport(faults=manifest.faults, signed_once=manifest.signed_once)
     total_bytes = index.totals().stored_bytes
     for entry in index.oldest():
         found, is_stored = check_current(store, log, index, entry, device_key)

@@ -43,6 +43,7 @@ from agent.wire.control import Frame, read_frame, write_frame
 from agent.wire.identities import private_key_from_seed
 from tests.cli.conftest import Seen
 from tests.contracts.test_index import entry as an_entry
+from tests.vaults import SECOND
 
 ROLE = 54_321
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be lent another user's rights")
@@ -364,7 +365,8 @@ def test_what_root_asks_of_the_vault_it_asks_with_the_recorders_rights(
 
 def plant_rows(state: Path, *rows: VaultEntry) -> None:
     """The index of a recorder that was taken over; each row points to a line of the manifest that can be read."""
-    boot = BootRecord(at=Stamp(boot="0" * 32, at_us=1, utc_ms=1, quality=ClockQuality.HELD), device="0" * 16, epoch=0)
+    at = Stamp(boot="0" * 32, at_us=1, utc_ms=1, quality=ClockQuality.HELD)
+    boot = BootRecord(at=at, device="0" * 16, device_mldsa=SECOND.key, epoch=0)
     line = sign_record(boot, ChainHead(), private_key_from_seed(bytes(32)).sign)
     (state / "vault" / "manifest.0").write_bytes(line.line + b"\n")
     index = SqliteIndex(state / "recorder" / "recorder.sqlite")

@@ -24,7 +24,7 @@ from agent.vault import verification
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import parse_public_key, public_key_of
 from tests.cli.conftest import Seen
-from tests.vaults import DEVICE_KEY, TestVault, box, event_id, make_vault
+from tests.vaults import DEVICE_KEY, DEVICE_SECRET, TestVault, box, event_id, make_vault
 
 Run = Callable[..., Seen]
 
@@ -33,7 +33,7 @@ Run = Callable[..., Seen]
 def stored(tmp_path: Path) -> TestVault:
     """An evening: two visits, the privacy switch between them, a camera that watched throughout."""
     folder = StateFolder(tmp_path / "state")
-    folder.initialise(DEVICE_KEY)
+    folder.initialise(DEVICE_KEY, DEVICE_SECRET)
     made = make_vault(RealDisk(), index=SqliteIndex(folder.index), root=folder.vault)
     began = made.clock.now()
     made.clock.advance(60)

@@ -230,7 +230,8 @@ def test_what_was_evicted_or_has_no_poster_cannot_be_released(case: Case) -> Non
 
 def test_a_record_that_is_none_of_a_segment_releases_nothing(case: Case) -> None:
     stamp = Stamp(boot="1" * 32, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
-    boot = sign_record(BootRecord(device=samples.DEVICE_KEY.id, epoch=1, at=stamp), ChainHead(), DEVICE.sign)
+    record = BootRecord(device=samples.DEVICE_KEY.id, device_mldsa=samples.MLDSA_KEY.text, epoch=1, at=stamp)
+    boot = sign_record(record, ChainHead(), DEVICE.sign)
     with pytest.raises(RequestError, match="no longer in the vault"):
         replace_records(case, dict.fromkeys(case.records, boot)).release()
 
@@ -431,7 +432,7 @@ def test_an_approval_may_speak_of_the_whole_window_to_its_last_millisecond(sent:
 
 def record_of_no_segment() -> str:
     stamp = Stamp(boot="1" * 32, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
-    boot = BootRecord(device=samples.DEVICE_KEY.id, epoch=1, at=stamp)
+    boot = BootRecord(device=samples.DEVICE_KEY.id, device_mldsa=samples.MLDSA_KEY.text, epoch=1, at=stamp)
     return sign_record(boot, ChainHead(), DEVICE.sign).line.decode()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 from dataclasses import dataclass, field
 
 from agent.clients.opening import VerifiedPrefix, open_bytes
@@ -15,6 +16,7 @@ from agent.core.vault.digest import digest
 from agent.core.vault.names import SHARDS, FileKind, parse_name
 from agent.core.vault.records import (
     CONTINUOUS,
+    BootRecord,
     EvictionReason,
     EvictionRecord,
     GapReason,
@@ -23,11 +25,21 @@ from agent.core.vault.records import (
 )
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import StorageError
-from agent.vault.manifest_reader import oldest_chapter, read_manifest, verify_manifest
+from agent.vault.manifest_reader import check_manifest, oldest_chapter, read_manifest
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
 from tests.fake_index import FakeIndex
-from tests.vaults import DEVICE_KEY, OWNER, START_UTC_NS, SteppedClock, TestVault, box, event_id, make_vault
+from tests.vaults import (
+    DEVICE_KEY,
+    DEVICE_MLDSA_KEY,
+    OWNER,
+    START_UTC_NS,
+    SteppedClock,
+    TestVault,
+    box,
+    event_id,
+    make_vault,
+)
 
 __all__ = ["SHORT_CHAPTERS", "Story", "check", "recover", "tell"]
 
@@ -60,7 +72,7 @@ class Story:
         )  # fmt: skip
 
 
-SHORT_CHAPTERS = ChapterLimits(chapter_bytes=3_000, history_bytes=3_000)
+SHORT_CHAPTERS = ChapterLimits(chapter_bytes=9_000, history_bytes=9_000)
 """Two or three lines each: the story then begins chapters, carries lines and deletes chapters, several times."""
 
 
@@ -198,7 +210,11 @@ def recover(disk: FakeDisk, index: FakeIndex, chapters: ChapterLimits | None = N
 def check(tested: TestVault, story: Story) -> None:
     """FORMAT.md's invariants, after start-up."""
     entries = {entry.id: entry for entry in tested.vault.entries()}
-    assert verify_manifest(tested.log, public_key_of(DEVICE_KEY)) == ()
+    found = check_manifest(tested.log, public_key_of(DEVICE_KEY), DEVICE_MLDSA_KEY)
+    assert found.faults == ()
+    records = [step.signed.record for step in read_manifest(tested.log) if step.signed is not None]
+    behind = itertools.takewhile(lambda record: not isinstance(record, BootRecord), reversed(records))
+    assert found.signed_once <= len(list(behind)), "a line from before the cut has no second signature behind it"
     assert oldest_chapter(tested.log) == tested.log.chapters()[0], "a chapter that is not needed is left"
     evicted = _evicted(tested, story) | story.evicted
     assert not story.evicted & set(entries), "I2: footage that was evicted came back"

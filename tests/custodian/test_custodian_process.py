@@ -74,6 +74,7 @@ from agent.ipc.rpc_client import RpcClient
 from agent.platform.supervision import SystemdNotifier
 from agent.wire.area import Point
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.statements import QuietHoursSetting
 from agent.wire.topics import cell_filter, cell_of
 from tests.custodian.alerts.test_push_channels import wanted
@@ -308,13 +309,14 @@ def test_without_a_broker_nobody_is_offline(role: CustodianRole) -> None:
 
 
 def test_the_recorder_is_told_to_whom_to_seal_as_soon_as_there_is_an_owner(role: CustodianRole, tmp_path: Path) -> None:
-    assert role._sealers() == Recipients(role.device.id, 0, ())
+    mldsa = MldsaPublicKey.of(role._folder.device_secret().mldsa_key()).text
+    assert role._sealers() == Recipients(role.device.id, mldsa, 0, ())
     role.start()
     owner_of(role, tmp_path)
     enrolment = role.custodian.enrolments.current
     assert enrolment is not None
     sealed_to = (enrolment.recipients[0].recipient, enrolment.recovery)
-    assert role._sealers() == Recipients(role.device.id, 1, sealed_to)
+    assert role._sealers() == Recipients(role.device.id, mldsa, 1, sealed_to)
     role._owned.glances = lambda: ("a glance key",)
     assert role._sealers().glances == ("a glance key",)
 

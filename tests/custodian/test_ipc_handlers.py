@@ -79,6 +79,7 @@ from agent.ipc.protocol import (
     Sign,
     Signature,
     SignGop,
+    SignSecond,
     TalkWork,
     TransferReceipt,
     UplinkConfig,
@@ -89,7 +90,7 @@ from agent.wire.capture_certificate import capture_verifier
 from agent.wire.disclosures import Receipt
 from agent.wire.envelope import pae
 from agent.wire.identities import private_key_from_seed, public_key_of
-from tests.vaults import SteppedClock
+from tests.vaults import SECOND, SteppedClock
 from tests.wire import samples
 
 CAPTURE_DEVICE = private_key_from_seed(b"d" * 32)
@@ -185,11 +186,12 @@ def live() -> LiveBuffer:
 
 @pytest.fixture
 def recorder(clock: SteppedClock, told: Told, live: LiveBuffer) -> RecorderIpcHandler:
-    recipients = Recipients("ab" * 8, 3, ("age1",))
+    recipients = Recipients("ab" * 8, SECOND.key, 3, ("age1",))
     reports, talk = StatusReports(clock), TalkBuffer(Ed25519PrivateKey.generate())
     return RecorderIpcHandler(
         lambda: recipients,
         lambda data: data[::-1],
+        lambda data: b"second" + data,
         Holder(),
         lambda: b"settings",
         told,
@@ -207,7 +209,7 @@ def uplink(clock: SteppedClock, custody: Custody | None = None, **more: Any) -> 
 def test_the_recorder_gets_the_keys_to_seal_to_the_settings_and_what_must_stay_or_go(
     recorder: RecorderIpcHandler,
 ) -> None:
-    assert recorder.handle(GetRecipients()) == Recipients("ab" * 8, 3, ("age1",))
+    assert recorder.handle(GetRecipients()) == Recipients("ab" * 8, SECOND.key, 3, ("age1",))
     assert recorder.handle(GetSettings()) == OwnerSettingsReply(b"settings")
     assert recorder.handle(GetHeldSegments(9)) == HeldSegments(("held 9",), 7)
     assert recorder.handle(GetErasedSegments()) == SegmentNames(("erased",))
@@ -216,10 +218,13 @@ def test_the_recorder_gets_the_keys_to_seal_to_the_settings_and_what_must_stay_o
 def test_a_record_is_signed_as_it_is_and_nothing_else(recorder: RecorderIpcHandler) -> None:
     encoding = pae(PAYLOAD_TYPE, b'{"a":1}')
     assert recorder.handle(Sign(encoding)) == Signature(encoding[::-1])
+    assert recorder.handle(SignSecond(encoding)) == Signature(b"second" + encoding)
     other = pae("application/vnd.doorward.disclosure.v1+json", b'{"a":1}')
     for wrong in (b"", encoding + b" ", encoding[:-1], encoding.replace(b" 7 ", b" 07 "), b" " + encoding, other):
         with pytest.raises(RequestError, match="signs only manifest records"):
             recorder.handle(Sign(wrong))
+        with pytest.raises(RequestError, match="signs only manifest records"):
+            recorder.handle(SignSecond(wrong))
 
 
 def test_the_capture_key_signs_documents_of_onvif_and_nothing_else(recorder: RecorderIpcHandler) -> None:
@@ -268,7 +273,8 @@ def test_the_recorder_hears_of_a_viewer_and_puts_pieces_of_its_picture(
 
 def recorder_beside(told: Told, clock: SteppedClock, live: Any, talk: Any) -> RecorderIpcHandler:
     return RecorderIpcHandler(
-        lambda: Recipients("ab" * 8, 0, ()),
+        lambda: Recipients("ab" * 8, SECOND.key, 0, ()),
+        lambda data: data,
         lambda data: data,
         Holder(),
         bytes,
@@ -319,7 +325,8 @@ def test_a_code_that_the_recorder_read_goes_to_the_set_up_and_no_more_of_it_than
 
     reports, talk = StatusReports(clock), TalkBuffer(Ed25519PrivateKey.generate())
     recorder = RecorderIpcHandler(
-        lambda: Recipients("ab" * 8, 0, ()),
+        lambda: Recipients("ab" * 8, SECOND.key, 0, ()),
+        lambda data: data,
         lambda data: data,
         Holder(),
         bytes,

@@ -11,7 +11,16 @@ from agent.custodian.ipc_handlers import RecorderIpcHandler, StatusReports
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.talk_buffer import TalkBuffer
 from agent.errors import RequestError
-from agent.ipc.protocol import DeliverMessage, FromRecorder, FromUplink, GetOutgoing, ReportStatus, Sign, Signature
+from agent.ipc.protocol import (
+    DeliverMessage,
+    FromRecorder,
+    FromUplink,
+    GetOutgoing,
+    ReportStatus,
+    Sign,
+    Signature,
+    SignSecond,
+)
 from agent.wire.envelope import pae
 
 
@@ -29,6 +38,7 @@ def desk(signed: list[bytes]) -> RecorderIpcHandler:
     talk = TalkBuffer(Ed25519PrivateKey.generate())
     return RecorderIpcHandler(
         lambda: None,  # type: ignore[arg-type,return-value]
+        sign,
         sign,
         Nobody(),  # type: ignore[arg-type]
         lambda: b"",
@@ -56,8 +66,9 @@ def test_a_report_that_says_nothing_ends_no_thread_of_the_custodians(role: str, 
 def test_a_manifest_record_is_signed_for_the_recorder() -> None:
     signed: list[bytes] = []
     encoding = pae(PAYLOAD_TYPE, b'{"a record": 1}')
-    assert desk(signed).handle(Sign(encoding)) == Signature(b"signature")
-    assert signed == [encoding]
+    for question in (Sign(encoding), SignSecond(encoding)):
+        assert desk(signed).handle(question) == Signature(b"signature")
+    assert signed == [encoding, encoding]
 
 
 @pytest.mark.parametrize(
@@ -74,8 +85,9 @@ def test_a_manifest_record_is_signed_for_the_recorder() -> None:
 )
 def test_nothing_else_is_ever_signed_for_the_recorder(encoding: bytes) -> None:
     signed: list[bytes] = []
-    with pytest.raises(RequestError):
-        desk(signed).handle(Sign(encoding))
+    for question in (Sign(encoding), SignSecond(encoding)):
+        with pytest.raises(RequestError):
+            desk(signed).handle(question)
     assert signed == []
 
 

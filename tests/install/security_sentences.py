@@ -469,6 +469,22 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "tests/interop/test_a_second_reader.py::test_it_judges_every_trust_package_as_it_says",
         "tests/web/test_the_program.py::test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do",
     ),
+    "The records of a vault have two such signatures behind them": (
+        "tests/crash/test_vault_cuts.py::test_no_state_that_a_cut_can_leave_breaks_a_promise",
+    ),
+    "Some lines of the manifest have a second signature, and it covers": (
+        "tests/clients/owner/test_sealed_footage.py::test_a_second_signature_covers_the_records_before_it",
+    ),
+    "A forger of Ed25519 cannot change, add or remove a record": (
+        "tests/core/vault/test_vault_vectors.py::test_a_bad_one_is_refused",
+        "tests/clients/owner/test_sealed_footage.py::"
+        "test_a_manifest_of_another_second_key_is_refused_if_the_key_is_known_and_named_if_not",
+    ),
+    "A record that needs one and has none counts as no record": (
+        "tests/clients/owner/test_sealed_footage.py::test_a_forger_of_ed25519_adds_no_record_of_a_later_hour",
+        "tests/clients/owner/test_sealed_footage.py::"
+        "test_records_of_the_last_hour_are_told_as_signed_once_and_take_the_place_of_none",
+    ),
 }
 
 MECHANISMS: Final[dict[str, tuple[str, ...]]] = {

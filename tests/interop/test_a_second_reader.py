@@ -387,7 +387,10 @@ def test_it_knows_every_kind_of_entry_that_the_ledgers_document_lists() -> None:
 def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:
     device = public_key((VECTORS / "vault" / "device.pub").read_text().strip())
     first, second = ((VECTORS / "vault" / f"manifest.{number}").read_bytes() for number in (0, 1))
-    whole, alone = (list(vault.read_manifest(chapters, device)) for chapters in ({0: first}, {0: first, 1: second}))
+    mldsa = base64.b64decode((VECTORS / "vault" / "device.mldsa.pub").read_bytes())
+    whole, alone = (
+        list(vault.read_manifest(chapters, device, mldsa)) for chapters in ({0: first}, {0: first, 1: second})
+    )
     records = whole + alone
     assert {each["kind"] for each in records} == {
         "segment", "recovered", "evicted", "gap", "ring", "coverage", "clock-sync", "boot", "chapter",
@@ -408,7 +411,7 @@ def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:
                 vault.image_and_context(path.read_bytes())
             else:
                 number = int(path.name.startswith("chapter_"))
-                list(vault.read_manifest({number: path.read_bytes()}, device))
+                list(vault.read_manifest({number: path.read_bytes()}, device, mldsa))
 
 
 @pytest.mark.parametrize("name", ["segment_hybrid", "segment_x25519"])

@@ -41,7 +41,7 @@ from tests.lengths import one_in
 from tests.vaults import DEVICE_KEY, START_UTC_NS, SteppedClock, TestVault, box, event_id, make_vault
 
 PUBLIC = public_key_of(DEVICE_KEY)
-SHORT = ChapterLimits(chapter_bytes=4_000, history_bytes=12_000)
+SHORT = ChapterLimits(chapter_bytes=12_000, history_bytes=36_000)
 START_MS = START_UTC_NS // 10**6
 DAY = 288
 """Segments of five minutes."""

@@ -48,7 +48,7 @@ from agent.recorder.composition import RecorderDeps, RecorderRuntime
 from agent.recorder.setup_reader import PutCode, SetupReader
 from firmware_bridge.settings import PanelConfig
 from tests.recorder.test_panel_handler import until
-from tests.vaults import DEVICE_KEY, OWNER, SEALING
+from tests.vaults import DEVICE_KEY, OWNER, SEALING, SECOND
 
 CLIPS = ClipsConfig(pre_roll_s=1, post_roll_s=1, merge_gap_s=1, segment_s=2, continuous=True)
 
@@ -99,7 +99,8 @@ class Made:
         given: Any = NoViewer()
         self.deps = RecorderDeps(
             folder / "vault", folder / "index.sqlite", folder, SystemClock(), Notes(), SEALING.device,
-            DEVICE_KEY.sign, None, lambda: ProtectedIds(frozenset()), given, NoTalk(), supervised, set_up=set_up,
+            DEVICE_KEY.sign, SECOND, None, lambda: ProtectedIds(frozenset()), given, NoTalk(), supervised,
+            set_up=set_up,
         )  # fmt: skip
         found = configuration or Configuration(clips=CLIPS)
         self.configuration = msgspec.structs.replace(found, device=DeviceConfig(state_dir=folder))

@@ -43,6 +43,7 @@ from agent.ipc.protocol import (
     SetupReply,
     Sign,
     Signature,
+    SignSecond,
     TalkWork,
 )
 from agent.ipc.rpc_client import RpcClient
@@ -57,7 +58,7 @@ from agent.vault import replay
 from agent.wire import strictjson
 from agent.wire.identities import public_key_of
 from agent.wire.statements import Settings
-from tests.vaults import DEVICE_KEY, OWNER, make_vault
+from tests.vaults import DEVICE_KEY, OWNER, SECOND, make_vault
 
 ME = frozenset({os.getuid()})
 
@@ -70,7 +71,7 @@ class Custodian:
         self.turns = 0
         """How often the recorder has looked after it to the end."""
         self.refusing = False
-        self.recipients = Recipients(public_key_of(DEVICE_KEY).id, 0, ())
+        self.recipients = Recipients(public_key_of(DEVICE_KEY).id, SECOND.key, 0, ())
         self.settings = b""
         self.erased: tuple[str, ...] = ()
         self.held = HeldSegments((), None)
@@ -103,6 +104,8 @@ class Custodian:
                 return self.held
             case Sign(encoding=encoding):
                 return Signature(DEVICE_KEY.sign(encoding))
+            case SignSecond(encoding=encoding):
+                return Signature(SECOND.sign(encoding))
             case GetLiveViewers():
                 self._pause.wait(0.2)
                 return LiveViewers(False)
@@ -254,7 +257,7 @@ def test_a_process_that_is_stopped_meanwhile_leaves_no_thread(stored: list[str],
 
 # -- with an owner -----------------------------------------------------------------------------------------------------
 
-ME_OWNER = Recipients(public_key_of(DEVICE_KEY).id, 1, (str(OWNER.recipient()),))
+ME_OWNER = Recipients(public_key_of(DEVICE_KEY).id, SECOND.key, 1, (str(OWNER.recipient()),))
 
 
 def test_the_recipients_and_their_browsers_are_the_custodians_newest(custodian: Custodian, role: RecorderRole) -> None:
@@ -263,10 +266,10 @@ def test_the_recipients_and_their_browsers_are_the_custodians_newest(custodian: 
     until(lambda: role.vault.epoch == 1)
     assert role._runtime.enrolled
     assert role.vault._sealing.recipients == (OWNER.recipient(),)
-    custodian.recipients = Recipients(ME_OWNER.device, 1, (), ("glance",))
+    custodian.recipients = Recipients(ME_OWNER.device, SECOND.key, 1, (), ("glance",))
     until(lambda: role._runtime._glances == ("glance",))
     assert role.vault._sealing.recipients == (OWNER.recipient(),), "an empty list seals to nobody new"
-    custodian.recipients = Recipients(ME_OWNER.device, 2, ME_OWNER.recipients)
+    custodian.recipients = Recipients(ME_OWNER.device, SECOND.key, 2, ME_OWNER.recipients)
     until(lambda: role.vault.epoch == 2)
 
 

@@ -23,7 +23,7 @@ from agent.errors import StorageError
 from agent.recorder import scrub_thread
 from agent.recorder.scrub import Scrubber, ScrubStatus
 from agent.vault import verification
-from agent.vault.manifest_reader import verify_manifest
+from agent.vault.manifest_reader import ManifestCheck, verify_manifest
 from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
@@ -353,7 +353,7 @@ def test_verify_raises_an_error_of_a_folder_that_may_pass(monkeypatch: pytest.Mo
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr(disk, "names", refused)
-    monkeypatch.setattr(verification, "verify_manifest", lambda *_: ())
+    monkeypatch.setattr(verification, "check_manifest", lambda *_: ManifestCheck((), 0))
     with pytest.raises(StorageError, match="Too many open files"):
         tested.vault.verify(KEY)
 

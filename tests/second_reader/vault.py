@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tests.second_reader.envelope import encoding, verified
+from tests.second_reader.envelope import encoding, mldsa_key, verified, verified_mldsa
 from tests.second_reader.json_once import (
     HEX32,
     HEX64,
@@ -98,8 +98,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     "coverage": {"span": _span},
     "ring": {"at": _at},
     "clock-sync": {"at": _at},
-    "boot": {"device": KEY_ID, "epoch": _NATURAL, "at": _at},
-    "chapter": {"number": _CHAPTER, "oldest": _CHAPTER, "device": KEY_ID, "at": _at},
+    "boot": {"device": KEY_ID, "device_mldsa": mldsa_key, "epoch": _NATURAL, "at": _at},
+    "chapter": {"number": _CHAPTER, "oldest": _CHAPTER, "device": KEY_ID, "device_mldsa": mldsa_key, "at": _at},
 }  # fmt: skip
 _OPTIONAL: dict[str, dict[str, Any]] = {
     "segment": {
@@ -121,16 +121,49 @@ def _record(value: Any) -> Any:
 
 
 def record(line: bytes, device: bytes) -> dict[str, Any]:
-    """Returns the content of one line, without its line feed; signed by `device`."""
-    outer = fields(parse(line, limit=16_384), {"payload": binary, "sig": binary})
-    kind = "application/vnd.doorward.manifest-record+json"
-    refuse_unless(verified(device, outer["sig"], encoding(kind, outer["payload"])), "signature")
+    """Returns the content of one line, without its line feed; signed by `device`. `signed` and `mldsa` are added: what
+    a second signature signs, and the second signature, if there is one."""
+    outer = fields(parse(line, limit=16_384), {"payload": binary, "sig": binary}, {"mldsa": binary})
+    signed = encoding("application/vnd.doorward.manifest-record+json", outer["payload"])
+    refuse_unless(verified(device, outer["sig"], signed), "signature")
+    refuse_unless(len(outer.get("mldsa", bytes(2420))) == 2420, "length of the second signature")
     payload = parse(outer["payload"], limit=16_384, points_in=())
-    return fields(payload, {"prev": HEX64, "record": _record, "seq": _NATURAL}, {"v": V1})
+    found = fields(payload, {"prev": HEX64, "record": _record, "seq": _NATURAL}, {"v": V1})
+    return {**found, "signed": signed, "mldsa": outer.get("mldsa")}
 
 
-def read_manifest(chapters: dict[int, bytes], device: bytes) -> Iterator[dict[str, Any]]:
-    """Every record in a chain without a fault, and where carried lines stand, those.  `chapters`: files, by number."""
+class _SecondSignatures:
+    """The lines that must have one have it, by the key that the first `boot` or `chapter` names, or by `expected`."""
+
+    def __init__(self, expected: bytes | None) -> None:
+        self._key = expected
+        self._newest: tuple[str, int] | None = None
+
+    def check(self, found: dict[str, Any], *, carried: bool = False) -> None:
+        said = found["record"]
+        if "device_mldsa" in said:
+            self._key = self._key or said["device_mldsa"]
+            refuse_unless(said["device_mldsa"] == self._key, "another second key")
+        if found["mldsa"] is not None:
+            refuse_unless(self._key and verified_mldsa(self._key, found["mldsa"], found["signed"]), "second signature")
+        if carried:
+            return
+        instant = said.get("span") or said["at"]
+        boot, at_us = instant["boot"], instant["end_us" if "span" in said else "at_us"]
+        if found["mldsa"] is None:
+            refuse_unless(said["kind"] not in ("boot", "chapter", "coverage"), "signed once")
+            refuse_unless(self._newest and self._newest[0] == boot, "signed once, in another boot")
+            refuse_unless(self._newest and at_us < self._newest[1] + 3_600_000_000, "signed once, an hour later")
+        else:
+            self._newest = (boot, at_us)
+
+
+def read_manifest(chapters: dict[int, bytes], device: bytes, mldsa: bytes | None = None) -> Iterator[dict[str, Any]]:
+    """Every record in a chain without a fault, and where carried lines stand, those.  `chapters`: files, by number.
+
+    `mldsa`: the key of the second signatures, if it is known.
+    """
+    second = _SecondSignatures(mldsa)
     oldest, newest = _range(chapters, device)
     chain: tuple[int, str] | None = None if oldest else (0, "0" * 64)
     for number in range(oldest, newest + 1):
@@ -143,6 +176,7 @@ def read_manifest(chapters: dict[int, bytes], device: bytes) -> Iterator[dict[st
                 left -= len(line) + 1
                 whole.update(line + b"\n")
                 refuse_unless(left > 0 or (left == 0 and whole.hexdigest() == carried["sha256"]), "carried lines")
+                second.check(found, carried=True)
                 yield found["record"]
                 continue
             begins = found["record"]["kind"] == "chapter"
@@ -153,6 +187,7 @@ def read_manifest(chapters: dict[int, bytes], device: bytes) -> Iterator[dict[st
                 carried = found["record"].get("carried", {"size": 0})
                 left = carried["size"]
             refuse_unless((found["seq"], found["prev"]) == chain, "does not follow")
+            second.check(found)
             chain = (found["seq"] + 1, hashlib.sha256(line).hexdigest())
             yield found["record"]
         refuse_unless(left == 0, "carried lines are missing")

@@ -3,6 +3,9 @@
 Records come from the manifest. If a file has no record yet (`.part`, or whole), it is listed from the begin stanza in
 its header. If this machine knows the device's key, every record is verified. Without the key (for example, on a
 borrowed machine with only the recovery page) segments still open, and `signed` is False.
+
+A line that must have a second signature (`core.vault.second_signatures`), lacks it and is not covered by a later one is
+no record: a forger of Ed25519 may have made it. Its segment is listed as a file without a record.
 """
 
 from __future__ import annotations
@@ -40,9 +43,11 @@ from agent.core.vault.manifest import (
 from agent.core.vault.names import FileKind, VaultFile, parse_name
 from agent.core.vault.records import BootRecord, Chapter, EvictionRecord, RecoveredRecord, SegmentRecord
 from agent.core.vault.segment import Begin, begin_in
+from agent.core.vault.signed_once import SignedOnce
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.platform import files
 from agent.wire.identities import PublicKey
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["FolderVault"]
 
@@ -61,18 +66,22 @@ class _StoredFile:
 
 class FolderVault:
     """A `FootageSource` on a folder. `keys`: known device keys by id; `path`: a state directory, or the vault in it.
+    `mldsa`: the second keys that this machine knows, by the id of the device.
 
     Raises `ConfigurationError` if there is no vault. `faults` are the manifest's; `signed` is True if the records were
-    verified.
+    verified. `signed_once`: the segments with a record that no second signature covers. `unknown_mldsa`: the second key
+    that the manifest names, in base64, if this machine knows none of the device, or "".
     """
 
-    def __init__(self, path: Path, keys: Mapping[str, PublicKey]) -> None:
+    def __init__(
+        self, path: Path, keys: Mapping[str, PublicKey], mldsa: Mapping[str, MldsaPublicKey] | None = None
+    ) -> None:
         self.path = next((each for each in (path / "vault", path) if files.is_folder(each / "segments")), path)
         if not files.is_folder(self.path / "segments"):
             raise ConfigurationError(
                 f"{path} holds no vault.", remedy="Give the device's state directory: the folder that contains 'vault'."
             )
-        records = self._records(keys)
+        records = self._records(keys, mldsa or {})
         self._stored = dict(self._find(records))
 
     def listed(self, from_ms: int = 0, to_ms: int = EVERYTHING_MS) -> tuple[ListedSegment, ...]:
@@ -118,27 +127,34 @@ class FolderVault:
             )
         return stored
 
-    def _records(self, keys: Mapping[str, PublicKey]) -> dict[str, SignedRecord]:
+    def _records(self, keys: Mapping[str, PublicKey], seconds: Mapping[str, MldsaPublicKey]) -> dict[str, SignedRecord]:
         """Returns the manifest's records of the segments that are still stored, by id."""
         said = (step.signed.record for step in follow(self._lines()) if step.signed is not None)
-        self.device = next((record.device for record in said if isinstance(record, BootRecord | Chapter)), "")
-        key = keys.get(self.device)
+        first = next((record for record in said if isinstance(record, BootRecord | Chapter)), None)
+        self.device = first.device if first is not None else ""
+        key, mldsa = keys.get(self.device), seconds.get(self.device)
         self.signed = key is not None
+        self.unknown_mldsa = first.device_mldsa if first is not None and self.signed and mldsa is None else ""
+        once, doubtful = SignedOnce(), dict[str, SignedRecord]()
         records: dict[str, SignedRecord] = {}
         oldest, paths = self._chapters()
         faults = list(missing_chapters(oldest, paths))
-        for step in follow(self._lines(), key=key):
+        for step in follow(self._lines(), key=key, mldsa=mldsa):
+            once.add(step)
             if step.fault is not None:
                 faults.append(step.fault)
             if step.signed is None or (key is not None and not step.signed.signed_by(key)):
                 continue
             match step.signed.record:
                 case SegmentRecord() | RecoveredRecord() as record:
-                    records[record.id] = step.signed
+                    # The first record of a segment stays, so that no line that was added at the end takes its place.
+                    (doubtful if step.refused else records).setdefault(record.id, step.signed)
                 case EvictionRecord() as record:
                     for gone in record.segments:
                         records.pop(gone, None)
+        records = {name: line for name, line in doubtful.items() if name not in once.segments} | records
         self.faults: tuple[ChainFault, ...] = tuple(faults)
+        self.signed_once = once.segments & records.keys() if self.signed else frozenset()
         return records
 
     def _chapters(self) -> tuple[int, dict[int, Path]]:

@@ -6,6 +6,7 @@
   off the newest lines shows only for segments that a statement in the ledger names.
 - If a line is damaged, only that line is lost: the reader reports it and continues. An endless line takes bounded
   memory.
+- Some lines have a second signature, `mldsa`, which covers the lines before it (`core.vault.second_signatures`).
 - The lines are in chapters, one file each. Every chapter but the first begins with a signed `chapter` record. Lines
   kept from a deleted chapter stand directly after that record (`carried`), and the record has their hash.
 
@@ -25,12 +26,14 @@ from typing import Annotated, Final
 
 import msgspec
 
-from agent.core.vault.records import Carried, Chapter, Record
+from agent.core.vault.records import BootRecord, Carried, Chapter, Record
+from agent.core.vault.second_signatures import RecordTime, needs_second_signature, time_of
 from agent.core.vault.spans import Sha256, Size
 from agent.errors import FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.envelope import pae
 from agent.wire.identities import SIGNATURE_BYTES, PublicKey
+from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey
 
 __all__ = [
     "FIRST_PREVIOUS",
@@ -41,6 +44,7 @@ __all__ = [
     "ChainHead",
     "ChainStep",
     "RawLine",
+    "SecondSigner",
     "SignedRecord",
     "Signer",
     "carried_of",
@@ -70,11 +74,21 @@ MOST_CHAPTERS: Final = 1 << 20
 _OFFSET_BITS: Final = 32
 _FILE_NAME: Final = re.compile(r"manifest\.(0|[1-9][0-9]{0,6})")
 _MOST_MISSING: Final = 64
+_NOT_OURS: Final = "The signature is not this device's."
+_NOT_OURS_TWICE: Final = "The second signature is not this device's."
 _PAYLOAD_BEGINS: Final = b'"payload":"'
 _SEGMENT_NAME: Final = re.compile(rb'"([a-z2-7]{26})"')
 
 Signer = Callable[[bytes], bytes]
 """Signs a message: returns the 64-byte Ed25519 signature by the device key, which may be in another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondSigner:
+    """The device's ML-DSA-44 key in base64. `sign` returns its signature, which may be made in another process."""
+
+    key: str
+    sign: Signer
 
 
 class _SignedPayload(strictjson.Message, frozen=True, kw_only=True):
@@ -85,6 +99,7 @@ class _SignedPayload(strictjson.Message, frozen=True, kw_only=True):
 
 
 class _SignedLine(strictjson.Message, frozen=True, kw_only=True):
+    mldsa: str | None = None
     payload: str
     sig: str
 
@@ -99,6 +114,8 @@ class SignedRecord:
     line: bytes
     payload: bytes
     signature: bytes
+    mldsa: bytes | None = None
+    """The second signature, if the line has one."""
 
     @property
     def sha256(self) -> str:
@@ -106,6 +123,10 @@ class SignedRecord:
 
     def signed_by(self, key: PublicKey) -> bool:
         return key.verifies(self.signature, pae(PAYLOAD_TYPE, self.payload))
+
+    def signed_twice_by(self, key: MldsaPublicKey) -> bool:
+        """Returns True if the line has a second signature and `key` made it."""
+        return self.mldsa is not None and key.verifies(self.mldsa, pae(PAYLOAD_TYPE, self.payload))
 
 
 def chapter_start(chapter: int) -> int:
@@ -184,26 +205,36 @@ class ChainHead:
         return ChainHead(self.offset + len(signed.line) + 1, signed.sequence + 1, signed.sha256)
 
 
-def sign_record(record: Record, tip: ChainHead, sign: Signer) -> SignedRecord:
-    """Returns the line that continues a manifest at `tip`."""
+def sign_record(record: Record, tip: ChainHead, sign: Signer, second: Signer | None = None) -> SignedRecord:
+    """Returns the line that continues a manifest at `tip`. `second` makes its second signature, if it needs one."""
     payload = strictjson.encode(_SignedPayload(seq=tip.sequence, prev=tip.previous, record=record))
-    signature = sign(pae(PAYLOAD_TYPE, payload))
-    line = strictjson.encode(_SignedLine(payload=base64.encode(payload), sig=base64.encode(signature)))
-    return SignedRecord(tip.sequence, tip.previous, record, line, payload, signature)
+    encoding = pae(PAYLOAD_TYPE, payload)
+    signature, mldsa = sign(encoding), second(encoding) if second is not None else None
+    outer = _SignedLine(
+        payload=base64.encode(payload),
+        sig=base64.encode(signature),
+        mldsa=base64.encode(mldsa) if mldsa is not None else None,
+    )
+    return SignedRecord(tip.sequence, tip.previous, record, strictjson.encode(outer), payload, signature, mldsa)
 
 
 def parse_line(line: bytes) -> SignedRecord:
-    """Parses a line (without its line feed) and leaves its signature unchecked. Raises `FormatError`."""
+    """Parses a line (without its line feed) and leaves its signatures unchecked. Raises `FormatError`."""
     outer = strictjson.decode(line, _SignedLine, limit_bytes=LONGEST_LINE_BYTES)
     payload, signature = base64.decode(outer.payload), base64.decode(outer.sig)
     if len(signature) != SIGNATURE_BYTES:
         raise FormatError(f"An Ed25519 signature has {SIGNATURE_BYTES} bytes. This one has {len(signature)}.")
+    mldsa = base64.decode(outer.mldsa) if outer.mldsa is not None else None
+    if mldsa is not None and len(mldsa) != MLDSA_SIGNATURE_BYTES:
+        raise FormatError(f"An ML-DSA-44 signature has {MLDSA_SIGNATURE_BYTES} bytes. This one has {len(mldsa)}.")
     inner = strictjson.decode(payload, _SignedPayload, limit_bytes=LONGEST_LINE_BYTES)
-    return SignedRecord(inner.seq, inner.prev, inner.record, line, payload, signature)
+    return SignedRecord(inner.seq, inner.prev, inner.record, line, payload, signature, mldsa)
 
 
 def open_line(line: bytes, key: PublicKey) -> SignedRecord:
-    """Parses a line and checks that `key` signed it. Raises `FormatError`, or `OpenError` if another key did."""
+    """Parses a line and checks that `key` signed it. Raises `FormatError`, or `OpenError` if another key did.
+
+    Its second signature, if it has one, is unchecked: it says something only about a whole manifest."""
     signed = parse_line(line)
     if not signed.signed_by(key):
         raise OpenError("No trusted key signed this manifest record.")
@@ -239,6 +270,10 @@ class ChainStep:
     `offset` is the position at which it starts, `head` the end of the manifest after it. `carried`: a copy of a line of
     a deleted chapter, with its old number and outside the chain. `rests`: reading can continue from `tip` later. It is
     False while more carried lines follow.
+
+    `covers`: a valid second signature covers this line and each line before it, back to the last fault. `refused`: the
+    line lacks the second signature that it needs, or another key made it. Such a record counts only if a later line
+    covers it, because damage may have taken the line with the signature before it. Both only if a key was given.
     """
 
     offset: int
@@ -247,13 +282,18 @@ class ChainStep:
     head: ChainHead
     carried: bool = False
     rests: bool = True
+    covers: bool = False
+    refused: bool = False
 
 
 def read_chain(
-    lines: Iterable[bytes], tip: ChainHead = ChainHead(), key: PublicKey | None = None
+    lines: Iterable[bytes],
+    tip: ChainHead = ChainHead(),
+    key: PublicKey | None = None,
+    mldsa: MldsaPublicKey | None = None,
 ) -> Iterator[ChainStep]:
     """Does the same as `follow` for the lines of one file as stored: with line feeds, the last perhaps without."""
-    return follow(_placed(lines, tip.offset), tip, key)
+    return follow(_placed(lines, tip.offset), tip, key, mldsa)
 
 
 def _placed(lines: Iterable[bytes], position: int) -> Iterator[RawLine]:
@@ -262,24 +302,36 @@ def _placed(lines: Iterable[bytes], position: int) -> Iterator[RawLine]:
         position += len(raw)
 
 
-def follow(lines: Iterable[RawLine], tip: ChainHead = ChainHead(), key: PublicKey | None = None) -> Iterator[ChainStep]:
+def follow(
+    lines: Iterable[RawLine],
+    tip: ChainHead = ChainHead(),
+    key: PublicKey | None = None,
+    mldsa: MldsaPublicKey | None = None,
+) -> Iterator[ChainStep]:
     """Yields every line of a manifest from `tip` on, chapter after chapter.
 
-    If `key` is given, signatures are checked. `ChainHead()` stands for the beginning of the first chapter in `lines`:
-    its `chapter` record is then trusted about everything before it. A line without its line feed was never
-    acknowledged. It yields a step with only a fault, and `tip` stays before it.
+    If `key` is given, signatures are checked, and second signatures with `mldsa`. If `mldsa` is None, the first key
+    that a line names is taken, and a forger of Ed25519 may have named it.
+
+    `ChainHead()` stands for the beginning of the first chapter in `lines`: its `chapter` record is then trusted about
+    everything before it. A line without its line feed was never acknowledged. It yields a step with only a fault, and
+    `tip` stays before it.
     """
-    reading = _Reading(tip, key)
+    reading = _Reading(tip, key, mldsa)
     for raw in lines:
         yield reading.step(raw)
 
 
 class _Reading:
-    """The state of reading a manifest: the chapter, the last line, and the carried lines still to come."""
+    """The state of reading a manifest: the chapter, the last line, the carried lines still to come, and the newest
+    second signature."""
 
-    def __init__(self, tip: ChainHead, key: PublicKey | None) -> None:
+    def __init__(self, tip: ChainHead, key: PublicKey | None, mldsa: MldsaPublicKey | None) -> None:
         self._tip = tip
         self._key = key
+        self._mldsa = mldsa
+        self._newest: RecordTime | None = None
+        self._carried_covered = False
         self._chapter: int | None = None if tip == ChainHead() else chapter_of(tip.offset)
         self._line = 0
         self._carried: Carried | None = None
@@ -306,7 +358,8 @@ class _Reading:
         if first and before is None and isinstance(record, Chapter):
             # Reading starts here: the chapters before are deleted, so there is no earlier line to compare with.
             self._tip = ChainHead(raw.position, signed.sequence, signed.previous)
-        problem = _problem(signed, self._tip, self._key) or _misplaced(record, chapter, first=first)
+        second = self._second_problem(signed)
+        problem = _problem(signed, self._tip, self._key) or _misplaced(record, chapter, first=first) or second
         if before is not None and chapter > before + 1:
             problem = f"The chapters {before + 1} to {chapter - 1} are missing."
         self._tip = ChainHead(raw.end, signed.sequence + 1, signed.sha256)
@@ -314,7 +367,31 @@ class _Reading:
             self._carried, self._left, self._hash = record.carried, record.carried.size, hashlib.sha256()
             # The line after the carried ones names the hash of this record, so they stay outside the chain.
             self._tip = ChainHead(raw.end + self._left, self._tip.sequence, self._tip.previous)
-        return self._told(raw, signed, problem)
+        covers = self._is_signed_twice(signed) and not problem
+        self._carried_covered = covers and self._left > 0
+        return self._told(raw, signed, problem, covers=covers, refused=bool(second))
+
+    def _second_problem(self, signed: SignedRecord) -> str:
+        """Returns the fault of the second signature, if the line must have one or has one."""
+        if self._key is None:
+            return ""
+        record = signed.record
+        if isinstance(record, BootRecord | Chapter):
+            if self._mldsa is None:
+                self._mldsa = MldsaPublicKey.parse(record.device_mldsa)
+            if record.device_mldsa != self._mldsa.text:
+                return "The line names another ML-DSA-44 key than this device's."
+        if signed.mldsa is None:
+            needed = needs_second_signature(record, self._newest)
+            return "The line lacks the second signature, by ML-DSA-44." if needed else ""
+        if self._mldsa is not None and not signed.signed_twice_by(self._mldsa):
+            return _NOT_OURS_TWICE
+        self._newest = time_of(record)
+        return ""
+
+    def _is_signed_twice(self, signed: SignedRecord) -> bool:
+        """Call it after `_second_problem`, which has verified the signature."""
+        return self._key is not None and self._mldsa is not None and signed.mldsa is not None
 
     def _unreadable(self, raw: RawLine, problem: str) -> ChainStep:
         if self._left > 0:
@@ -325,8 +402,13 @@ class _Reading:
 
     def _carry(self, raw: RawLine, signed: SignedRecord) -> ChainStep:
         stranger = self._key is not None and not signed.signed_by(self._key)
+        mldsa = self._mldsa if self._key is not None else None
+        forged = mldsa is not None and signed.mldsa is not None and not signed.signed_twice_by(mldsa)
         problem = self._count(raw)
-        return self._told(raw, signed, "The signature is not this device's." if stranger else problem, carried=True)
+        if stranger or forged:
+            problem = _NOT_OURS if stranger else _NOT_OURS_TWICE
+        covers = self._carried_covered and self._left <= 0 and not problem
+        return self._told(raw, signed, problem, carried=True, covers=covers, refused=forged)
 
     def _count(self, raw: RawLine) -> str:
         """Counts one more carried line. After the last one, returns the problem with them, or ""."""
@@ -337,10 +419,13 @@ class _Reading:
         same = self._left == 0 and self._hash.hexdigest() == self._carried.sha256
         return "" if same else "The carried lines differ from those that the chapter's first line names."
 
-    def _told(self, raw: RawLine, signed: SignedRecord | None, problem: str, *, carried: bool = False) -> ChainStep:
+    def _told(
+        self, raw: RawLine, signed: SignedRecord | None, problem: str, *, carried: bool = False, covers: bool = False,
+        refused: bool = False,
+    ) -> ChainStep:  # fmt: skip
         chapter = chapter_of(raw.position)
         fault = ChainFault(self._line, problem, chapter, raw.position - chapter_start(chapter)) if problem else None
-        return ChainStep(raw.position, signed, fault, self._tip, carried, self._left <= 0)
+        return ChainStep(raw.position, signed, fault, self._tip, carried, self._left <= 0, covers, refused)
 
 
 def oldest_stated(chapter: int, line: bytes) -> int | None:
@@ -408,14 +493,15 @@ def loose_payload(line: bytes) -> bytes:
         return b""
 
 
-def verify_chain(lines: Iterable[bytes], key: PublicKey) -> tuple[ChainFault, ...]:
-    """Returns all faults of a whole manifest: unreadable lines, broken links, signatures of keys other than `key`."""
-    return tuple(step.fault for step in read_chain(lines, key=key) if step.fault)
+def verify_chain(lines: Iterable[bytes], key: PublicKey, mldsa: MldsaPublicKey | None = None) -> tuple[ChainFault, ...]:
+    """Returns all faults of a whole manifest: unreadable lines, broken links, signatures of other keys, and missing
+    second signatures."""
+    return tuple(step.fault for step in read_chain(lines, key=key, mldsa=mldsa) if step.fault)
 
 
 def _problem(signed: SignedRecord, tip: ChainHead, key: PublicKey | None) -> str:
     if key is not None and not signed.signed_by(key):
-        return "The signature is not this device's."
+        return _NOT_OURS
     if signed.previous != tip.previous:
         return "The line does not follow the one before it."
     if signed.sequence != tip.sequence:

@@ -17,6 +17,7 @@ from agent.core.vault.segment import Begin, DeviceId, Label
 from agent.core.vault.spans import Sha256, Size, Stamp, TimeSpan, bounded
 from agent.errors import FormatError
 from agent.wire import strictjson
+from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
 
 __all__ = [
     "CONTINUOUS",
@@ -46,6 +47,7 @@ MOST_EVICTED: Final = 64
 
 
 MOST_CARRIED_BYTES: Final = 64 << 20
+MldsaKeyText = Annotated[str, msgspec.Meta(max_length=MLDSA_KEY_CHARACTERS)]
 ChapterNumber = Annotated[int, msgspec.Meta(ge=0, lt=1 << 20)]
 
 
@@ -236,8 +238,13 @@ class BootRecord(strictjson.Message, frozen=True, kw_only=True, tag_field="kind"
     """The first record of a boot.  Between it and the last record before it the device was off."""
 
     device: DeviceId
+    device_mldsa: MldsaKeyText
+    """The device's ML-DSA-44 key in base64, which makes the second signatures (`core.vault.second_signatures`)."""
     epoch: Size
     at: Stamp
+
+    def __post_init__(self) -> None:
+        MldsaPublicKey.parse(self.device_mldsa)
 
 
 class Carried(strictjson.Message, frozen=True, kw_only=True):
@@ -257,12 +264,15 @@ class Chapter(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", t
     number: ChapterNumber
     oldest: ChapterNumber
     device: DeviceId
+    device_mldsa: MldsaKeyText
+    """As in `BootRecord`."""
     at: Stamp
     carried: Carried | None = None
 
     def __post_init__(self) -> None:
         if not self.number or self.oldest > self.number:
             raise FormatError("A chapter must have a number above 0, and its `oldest` must be at most that number.")
+        MldsaPublicKey.parse(self.device_mldsa)
 
 
 StoredRecord = SegmentRecord | RecoveredRecord

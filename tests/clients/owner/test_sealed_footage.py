@@ -29,19 +29,29 @@ from agent.core.object_detection.labels import ObjectLabel, sorted_labels
 from agent.core.timebase import ClockQuality
 from agent.core.vault.age.header import parse_header, split
 from agent.core.vault.digest import digest
-from agent.core.vault.manifest import LONGEST_LINE_BYTES, ChainHead, open_line, sign_record
+from agent.core.vault.manifest import LONGEST_LINE_BYTES, ChainHead, open_line, parse_line, sign_record
 from agent.core.vault.names import segment_id
-from agent.core.vault.records import Chapter, EvictionReason, EvictionRecord, RecoveredRecord, SegmentRecord
+from agent.core.vault.records import (
+    BootRecord,
+    Chapter,
+    CoverageRecord,
+    EvictionReason,
+    EvictionRecord,
+    RecoveredRecord,
+    SegmentRecord,
+)
 from agent.core.vault.segment import begin_in
 from agent.core.vault.spans import Stamp
 from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError
 from agent.wire.identities import private_key_from_seed
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from tests.clients.owner.conftest import WINDOW_MS, Home, now, seeds
 from tests.clients.owner.fake_device import BOOT, JPEG
 from tests.damage import with_another_end
 from tests.hostile import HOSTILE_FILMS, box
 from tests.lengths import one_in
 from tests.sounds import heard_from_s, track
+from tests.wire.samples import MLDSA_KEY
 
 
 def device_vault(home: Home) -> DeviceVault:
@@ -259,6 +269,7 @@ def test_a_pipe_under_the_name_of_a_chapter_holds_nobody_up(home: Home, tmp_path
 
 def test_a_record_that_another_key_signed_counts_for_nothing(home: Home, tmp_path: Path) -> None:
     real, home.device.private = home.device.private, private_key_from_seed(b"z" * 32)
+    home.device._newest_second = ("", 0)  # the line that is replaced has a second signature, and so has this one
     forged = home.device._record(home.device.stored[home.segments[0]].signed.record)
     home.device.private = real
     home.device.lines = [line for line in home.device.lines if line != forged.line]
@@ -268,6 +279,87 @@ def test_a_record_that_another_key_signed_counts_for_nothing(home: Home, tmp_pat
     assert "not this device's" in vault.faults[0].problem
     assert vault.open(home.segments[0], [home.keys.identity]).record is None
     assert vault.open(home.segments[1], [home.keys.identity]).record is not None
+
+
+def forged_copy(home: Home, folder: Path, *added: Any, cut: int = 0) -> FolderVault:
+    """A copy of the disk as a forger of Ed25519 writes it, who lacks the second key: `added` are lines of theirs,
+    behind the device's lines without the last `cut`. Each follows the line before it."""
+    lines = home.device.lines[: len(home.device.lines) - cut]
+    newest = parse_line(lines[-1])
+    tip = ChainHead(0, newest.sequence + 1, newest.sha256)
+    for record in added:
+        signed = sign_record(record, tip, home.device.private.sign)
+        tip = tip.after(signed)
+        lines.append(signed.line)
+    home.device.lines = lines
+    keys = {home.device.key.id: home.device.key}
+    return FolderVault(home.device.copy_to(folder), keys, {home.device.key.id: MLDSA_KEY})
+
+
+def later(record: Any, duration_s: int, **changes: Any) -> Any:
+    span = record.span
+    by_us = duration_s * 10**6
+    moved = msgspec.structs.replace(span, start_us=span.start_us + by_us, end_us=span.end_us + by_us)
+    return msgspec.structs.replace(record, span=moved, **changes)
+
+
+def test_a_forger_of_ed25519_adds_no_record_of_a_later_hour(home: Home, tmp_path: Path) -> None:
+    """Each of their lines follows, and the device's first key could have signed it. Only the second key did not."""
+    stored = home.device.stored[home.segments[2]]
+    genuine: Any = stored.signed.record
+    vault = forged_copy(home, tmp_path / "copy", later(genuine, 3_600), cut=1)
+    assert [fault.problem for fault in vault.faults] == ["The line lacks the second signature, by ML-DSA-44."]
+    assert vault.open(home.segments[2], [home.keys.identity]).record is None
+    assert vault.open(home.segments[1], [home.keys.identity]).record is not None
+
+
+def test_records_of_the_last_hour_are_told_as_signed_once_and_take_the_place_of_none(
+    home: Home, tmp_path: Path
+) -> None:
+    genuine: Any = home.device.stored[home.segments[0]].signed.record
+    assert home.device.stored[home.segments[0]].signed.mldsa is not None, "hours after the boot"
+    vault = forged_copy(home, tmp_path / "copy", later(genuine, 1, label="forged"))
+    assert vault.faults == ()
+    assert vault.signed_once == set(home.segments), "a forged line of this hour looks like a line of this hour"
+    opened = vault.open(home.segments[0], [home.keys.identity])
+    assert opened.record is not None
+    assert opened.record.record.label_text == genuine.label_text  # type: ignore[union-attr]
+
+
+def test_a_second_signature_covers_the_records_before_it(home: Home, tmp_path: Path) -> None:
+    """The device's own line covers also a record behind damage that took the line with the signature."""
+    newest: Any = home.device.stored[home.segments[2]].signed.record
+    home.device._record(CoverageRecord(span=newest.span))
+    vault = forged_copy(home, tmp_path / "copy")
+    assert (vault.faults, vault.signed_once, vault.unknown_mldsa) == ((), frozenset(), "")
+    home.device.lines[0] = b"\0" * len(home.device.lines[0])
+    damaged = forged_copy(home, tmp_path / "damaged")
+    assert damaged.faults
+    assert damaged.signed_once == frozenset()
+
+
+def test_a_manifest_of_another_second_key_is_refused_if_the_key_is_known_and_named_if_not(
+    home: Home, tmp_path: Path
+) -> None:
+    """A forger of Ed25519 writes every line again, with a second key of theirs."""
+    theirs = mldsa_key_from_seed(b"t" * 32)
+    key = MldsaPublicKey.of(theirs)
+    tip, lines = ChainHead(), []
+    for line in home.device.lines:
+        record: Any = parse_line(line).record
+        if isinstance(record, BootRecord):
+            record = msgspec.structs.replace(record, device_mldsa=key.text)
+        signed = sign_record(record, tip, home.device.private.sign, theirs.sign)
+        tip = tip.after(signed)
+        lines.append(signed.line)
+    home.device.lines = lines
+    vault = forged_copy(home, tmp_path / "copy")
+    assert {fault.problem for fault in vault.faults} == {
+        "The line names another ML-DSA-44 key than this device's.", "The second signature is not this device's.",
+    }  # fmt: skip
+    assert all(vault.open(name, [home.keys.identity]).record is None for name in home.segments)
+    stranger = FolderVault(tmp_path / "copy", {home.device.key.id: home.device.key})
+    assert (stranger.faults, stranger.unknown_mldsa) == ((), key.text)
 
 
 def test_a_file_under_another_name_is_not_what_its_name_says(home: Home, tmp_path: Path, media: list[bytes]) -> None:
@@ -560,7 +652,7 @@ def test_the_newest_chapter_says_which_ones_are_needed(tmp_path: Path, monkeypat
 
 def test_the_first_line_of_a_chapter_is_read_and_no_other(home: Home, tmp_path: Path) -> None:
     stamp = Stamp(boot=BOOT, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
-    chapter = Chapter(number=7, oldest=5, device=home.device.key.id, at=stamp)
+    chapter = Chapter(number=7, oldest=5, device=home.device.key.id, device_mldsa=MLDSA_KEY.text, at=stamp)
     line = sign_record(chapter, ChainHead(), home.device.private.sign).line
     path = tmp_path / "manifest.7"
     for data, number, oldest in (

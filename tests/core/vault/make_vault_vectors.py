@@ -1,19 +1,26 @@
-"""Writes the vault's test vectors: `python -m tests.core.vault.make_vault_vectors`. FORMAT.md describes them."""
+"""Writes the vault's test vectors: `python -m tests.core.vault.make_vault_vectors`. FORMAT.md describes them.
+
+ML-DSA draws randomness, so the second signatures of the vectors stay as long as they verify.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import ClockQuality
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.manifest import PAYLOAD_TYPE, ChainHead, SignedRecord, sign_record
+from agent.core.vault.manifest import PAYLOAD_TYPE, ChainHead, SignedRecord, Signer, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     BootRecord,
@@ -34,17 +41,23 @@ from agent.core.vault.records import (
     SoundGapReason,
     SoundRecord,
 )
+from agent.core.vault.second_signatures import RecordTime, needs_second_signature, time_of
 from agent.core.vault.segment import Begin, Content, Context, context_box, poster_plaintext
 from agent.core.vault.spans import Stamp, TimeSpan
+from agent.errors import FormatError
 from agent.wire import base64
 from agent.wire.envelope import pae
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 
-__all__ = ["DEVICE", "PLACE", "RECORDS", "vectors"]
+__all__ = ["DEVICE", "MLDSA", "PLACE", "RECORDS", "vectors"]
 
 PLACE = Path(__file__).resolve().parents[2] / "vectors" / "vault"
 _KEY = private_key_from_seed(b"d" * 32)
 DEVICE = public_key_of(_KEY)
+_MLDSA = mldsa_key_from_seed(b"m" * 32)
+MLDSA = MldsaPublicKey.of(_MLDSA)
+_OTHER_MLDSA = mldsa_key_from_seed(b"o" * 32)
 
 _BOOT = "00112233445566778899aabbccddeeff"
 _SEGMENT, _RECOVERED, _EVENT, _HEARD = (segment_id(bytes([number]) * 16) for number in (1, 2, 3, 4))
@@ -78,7 +91,7 @@ _BEGIN = Begin(
     utc_ms=1_760_000_105_040, quality=ClockQuality.SYNCED,
 )  # fmt: skip
 RECORDS: tuple[Record, ...] = (
-    BootRecord(device=DEVICE.id, epoch=1, at=_STAMP),
+    BootRecord(device=DEVICE.id, device_mldsa=MLDSA.text, epoch=1, at=_STAMP),
     SegmentRecord(
         id=_SEGMENT, event=_EVENT, ordinal=0, span=_SPAN, epoch=1, file=_file("segment", 2_500_000),
         key=key_commitment(b"f" * 16), poster=PosterRecord(file=_file("poster", 30_000), key=key_commitment(b"p" * 16)),
@@ -98,28 +111,69 @@ RECORDS: tuple[Record, ...] = (
 )  # fmt: skip
 
 
-def vectors() -> dict[str, bytes]:
-    """Every vector: name → bytes."""
-    lines, tip = [], ChainHead()
-    for record in RECORDS:
-        signed = sign_record(record, tip, _KEY.sign)
+@cache
+def _kept() -> dict[bytes, list[bytes]]:
+    """The second signatures in the vectors, by what they sign."""
+    found: dict[bytes, list[bytes]] = {}
+    for path in (PLACE, *PLACE.glob("bad")):
+        for file in sorted(each for each in path.iterdir() if each.name.startswith(("manifest", "chapter"))):
+            for line in file.read_bytes().splitlines():
+                with suppress(ValueError, FormatError):
+                    outer = json.loads(line)
+                    if "mldsa" in outer:
+                        encoding = pae(PAYLOAD_TYPE, base64.decode(outer["payload"]))
+                        found.setdefault(encoding, []).append(base64.decode(outer["mldsa"]))
+    return found
+
+
+@cache
+def _second(encoding: bytes, key: MLDSA44PrivateKey = _MLDSA) -> bytes:
+    public = MldsaPublicKey.of(key)
+    kept = (each for each in _kept().get(encoding, ()) if public.verifies(each, encoding))
+    return next(kept, None) or key.sign(encoding)
+
+
+def _other_second(encoding: bytes) -> bytes:
+    return _second(encoding, _OTHER_MLDSA)
+
+
+def _signed(record: Record, tip: ChainHead, newest: RecordTime | None) -> SignedRecord:
+    return sign_record(record, tip, _KEY.sign, _second if needs_second_signature(record, newest) else None)
+
+
+def _written(records: Sequence[Record], second: Callable[[Record], Signer | None] | None = None) -> list[bytes]:
+    """Returns the lines of a manifest. `second` makes the second signatures; those of the format by default."""
+    lines, tip, newest = [], ChainHead(), None
+    for record in records:
+        signed = _signed(record, tip, newest) if second is None else sign_record(record, tip, _KEY.sign, second(record))
+        newest = time_of(record) if signed.mldsa is not None else newest
         lines.append(signed.line)
         tip = tip.after(signed)
+    return lines
+
+
+def vectors() -> dict[str, bytes]:
+    """Every vector: name → bytes."""
+    lines = _written(RECORDS)
+    tip = ChainHead(0, len(lines), hashlib.sha256(lines[-1]).hexdigest())
     good = {
         "device.pub": DEVICE.text.encode() + b"\n",
+        "device.mldsa.pub": MLDSA.text.encode() + b"\n",
         "manifest.0": b"".join(line + b"\n" for line in lines),
         "manifest.1": _second_chapter(lines, tip),
         "plaintext.mp4": _MEDIA + context_box(_CONTEXT),
         "plaintext_seen.mp4": _MEDIA + context_box(_SEEN),
         "poster.jpg": poster_plaintext(_JPEG, _POSTER),
     }
-    return good | {f"bad/{name}": content for name, content in (_defects(lines) | _bad_chapters(lines, tip)).items()}
+    bad = _defects(lines) | _bad_chapters(lines, tip) | _downgrades()
+    return good | {f"bad/{name}": content for name, content in bad.items()}
 
 
 def _beginning(tip: ChainHead, carried: bytes, **changes: Any) -> SignedRecord:
     said = Carried(size=len(carried), sha256=hashlib.sha256(carried).hexdigest())
-    values = {"number": 1, "oldest": 1, "device": DEVICE.id, "at": _STAMP, "carried": said} | changes
-    return sign_record(Chapter(**values), tip, _KEY.sign)
+    names = {"device": DEVICE.id, "device_mldsa": MLDSA.text}
+    values = {"number": 1, "oldest": 1, **names, "at": _STAMP, "carried": said} | changes
+    return sign_record(Chapter(**values), tip, _KEY.sign, _second)
 
 
 def _second_chapter(lines: list[bytes], tip: ChainHead, **changes: Any) -> bytes:
@@ -127,7 +181,7 @@ def _second_chapter(lines: list[bytes], tip: ChainHead, **changes: Any) -> bytes
     `coverage`."""
     carried = b"".join(line + b"\n" for line in lines[-2:])
     begins = _beginning(tip, carried, **changes)
-    then = sign_record(CoverageRecord(span=_SPAN), ChainHead(0, begins.sequence + 1, begins.sha256), _KEY.sign)
+    then = _signed(CoverageRecord(span=_SPAN), ChainHead(0, begins.sequence + 1, begins.sha256), None)
     return begins.line + b"\n" + carried + then.line + b"\n"
 
 
@@ -141,7 +195,46 @@ def _bad_chapters(lines: list[bytes], tip: ChainHead) -> dict[str, bytes]:
         "chapter_line_behind_does_not_follow": b"".join([*good[:3], lines[-1] + b"\n"]),
         "chapter_begins_twice": b"".join([*good, good[0]]),
         "chapter_of_another_number": _second_chapter(lines, tip, number=2),
+        "chapter_without_its_second_signature": without(good[0]) + b"".join(good[1:]),
     }
+
+
+def without(line: bytes) -> bytes:
+    """Returns the line without its second signature. Its other signature still verifies."""
+    outer = json.loads(line)
+    del outer["mldsa"]
+    return json.dumps(outer, separators=(",", ":")).encode() + line[len(line.rstrip()) :]
+
+
+def _downgrades() -> dict[str, bytes]:
+    """Manifests that a forger of Ed25519 can sign, without the device's second key."""
+    boot, coverage = RECORDS[0], CoverageRecord(span=_SPAN)
+    early = GapRecord(reason=GapReason.OFF, span=msgspec.structs.replace(_SPAN, end_us=_STAMP.at_us + 3_599_999_999))
+    late = GapRecord(reason=GapReason.OFF, span=msgspec.structs.replace(_SPAN, end_us=_STAMP.at_us + 3_600_000_000))
+    elsewhere = RingRecord(at=msgspec.structs.replace(_STAMP, boot="0" * 32))
+    own = msgspec.structs.replace(RECORDS[0], device_mldsa=MldsaPublicKey.of(_OTHER_MLDSA).text)
+
+    def once(record: Record) -> Signer | None:
+        return _second if isinstance(record, BootRecord) else None
+
+    made = {
+        "boot_signed_once": _written([boot], lambda _record: None),
+        "coverage_signed_once": _written([boot, coverage], once),
+        "line_an_hour_later_signed_once": _written([boot, early, late], once),
+        "line_of_another_boot_signed_once": _written([boot, elsewhere], once),
+        "second_signature_by_another_key": _written([boot, coverage], lambda record: once(record) or _other_second),
+        "another_second_key_in_its_place": _written([boot, own], lambda _record: _second),
+        "everything_by_another_second_key": _written([own, coverage], lambda _record: _other_second),
+        "second_signature_of_another_line": [_written([boot])[0], _borrowed(coverage)],
+        "second_signature_too_short": [_written([boot], lambda _record: lambda _encoding: bytes(2419))[0]],
+    }
+    return {f"manifest_{name}": b"".join(line + b"\n" for line in lines) for name, lines in made.items()}
+
+
+def _borrowed(record: Record) -> bytes:
+    """Returns the second line, with the second signature of the first."""
+    lines = _written([RECORDS[0], record])
+    return lines[1].replace(json.loads(lines[1])["mldsa"].encode(), json.loads(lines[0])["mldsa"].encode())
 
 
 def _defects(lines: list[bytes]) -> dict[str, bytes]:
@@ -164,9 +257,10 @@ def _defects(lines: list[bytes]) -> dict[str, bytes]:
         """Signed by the device unless `sig` says otherwise, so that the defect is the only reason for a refusal."""
         data = changed if isinstance(changed, bytes) else json.dumps(changed, separators=(",", ":")).encode()
         sig = sig or base64.encode(_KEY.sign(pae(PAYLOAD_TYPE, data)))
-        return manifest(json.dumps({"payload": base64.encode(data), "sig": sig}, separators=(",", ":")).encode())
+        outer = {"mldsa": base64.encode(_second(pae(PAYLOAD_TYPE, data))), "payload": base64.encode(data), "sig": sig}
+        return manifest(json.dumps(outer, separators=(",", ":")).encode())
 
-    stranger = sign_record(RECORDS[0], ChainHead(), private_key_from_seed(b"s" * 32).sign)
+    stranger = sign_record(RECORDS[0], ChainHead(), private_key_from_seed(b"s" * 32).sign, _second)
     return {
         "manifest_line_dropped": manifest(*lines[:2], *lines[3:]),
         "manifest_lines_swapped": manifest(lines[0], lines[2], lines[1]),

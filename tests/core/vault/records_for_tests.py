@@ -27,6 +27,7 @@ from agent.core.vault.records import (
 )
 from agent.core.vault.segment import Begin, Content, Context
 from agent.core.vault.spans import LONGEST_SEGMENT_US, Stamp, TimeSpan
+from tests.vaults import SECOND
 
 __all__ = ["begins", "chapter_records", "contexts", "records", "segment_ids"]
 
@@ -35,6 +36,7 @@ _utc_ms = st.integers(-(2**45), 2**45)
 _sha256 = st.binary(min_size=32, max_size=32).map(bytes.hex)
 _boot = st.binary(min_size=16, max_size=16).map(bytes.hex)
 _device = st.binary(min_size=8, max_size=8).map(bytes.hex)
+_mldsa = st.sampled_from([SECOND.key])
 _quality = st.sampled_from(ClockQuality)
 _label = st.none() | st.sampled_from(["button", "Türe", "门", '"\\', "x" * 64])
 segment_ids = st.binary(min_size=16, max_size=16).map(segment_id)
@@ -124,7 +126,7 @@ records = st.one_of(
         at=_stamps,
     ),
     st.builds(GapRecord, reason=st.sampled_from(GapReason), span=_spans(2**45)),
-    st.builds(BootRecord, device=_device, epoch=_count, at=_stamps),
+    st.builds(BootRecord, device=_device, device_mldsa=_mldsa, epoch=_count, at=_stamps),
     st.builds(CoverageRecord, span=_spans()),
     st.builds(RingRecord, at=_stamps),
     st.builds(ClockSync, at=_stamps),
@@ -134,6 +136,7 @@ chapter_records = st.builds(
     number=st.integers(1000, 2**20 - 1),
     oldest=st.integers(0, 1000),
     device=_device,
+    device_mldsa=_mldsa,
     at=_stamps,
     carried=st.none() | st.builds(Carried, size=st.integers(1, 2**26), sha256=_sha256),
 )

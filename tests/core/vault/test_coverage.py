@@ -27,6 +27,7 @@ from agent.core.vault.records import (
 )
 from agent.core.vault.segment import Begin
 from agent.core.vault.spans import Stamp, TimeSpan
+from tests.vaults import SECOND
 
 T0 = 1_760_000_000_000
 SEALED = SealedFile(size=10, header_size=5, sha256_header="0" * 64, sha256_payload="0" * 64)
@@ -74,7 +75,7 @@ def seen(records: list[Record], from_s: int, to_s: int, now_s: int = 10**6) -> l
     ]
 
 
-BOOT = BootRecord(device="0" * 16, epoch=1, at=stamp(0))
+BOOT = BootRecord(device="0" * 16, device_mldsa=SECOND.key, epoch=1, at=stamp(0))
 
 
 def test_a_day_at_the_door_reads_as_it_was() -> None:
@@ -84,7 +85,7 @@ def test_a_day_at_the_door_reads_as_it_was() -> None:
         CoverageRecord(span=span(0, 900)),
         GapRecord(reason=GapReason.PRIVACY, span=span(900, 1200)),
         CoverageRecord(span=span(1200, 2100)),
-        BootRecord(device="0" * 16, epoch=1, at=stamp(0, boot=2, shift_s=5000)),
+        BootRecord(device="0" * 16, device_mldsa=SECOND.key, epoch=1, at=stamp(0, boot=2, shift_s=5000)),
         CoverageRecord(span=span(0, 900, boot=2, shift_s=5000)),
     ]
     assert seen(records, -50, 7000, now_s=6000) == [
@@ -136,9 +137,14 @@ def test_a_boot_that_never_knew_the_time_may_have_been_anywhere_between() -> Non
     records: list[Record] = [
         BOOT,
         CoverageRecord(span=span(0, 100)),
-        BootRecord(device="0" * 16, epoch=1, at=stamp(0, boot=2, quality=unknown, shift_s=-(10**8))),
+        BootRecord(
+            device="0" * 16,
+            device_mldsa=SECOND.key,
+            epoch=1,
+            at=stamp(0, boot=2, quality=unknown, shift_s=-(10**8)),
+        ),
         segment(1, span(5, 10, boot=2, quality=unknown, shift_s=-(10**8))),
-        BootRecord(device="0" * 16, epoch=1, at=stamp(0, boot=3, shift_s=1000)),
+        BootRecord(device="0" * 16, device_mldsa=SECOND.key, epoch=1, at=stamp(0, boot=3, shift_s=1000)),
         CoverageRecord(span=span(0, 100, boot=3, shift_s=1000)),
     ]
     assert seen(records, 0, 1100) == [
@@ -152,7 +158,7 @@ def test_a_boot_that_never_knew_the_time_may_have_been_anywhere_between() -> Non
 def test_a_clock_sync_dates_what_its_boot_recorded_before() -> None:
     unknown = ClockQuality.UNKNOWN
     records: list[Record] = [
-        BootRecord(device="0" * 16, epoch=1, at=stamp(0, quality=unknown, shift_s=-(10**8))),
+        BootRecord(device="0" * 16, device_mldsa=SECOND.key, epoch=1, at=stamp(0, quality=unknown, shift_s=-(10**8))),
         segment(1, span(50, 60, quality=unknown, shift_s=-(10**8))),
         CoverageRecord(span=span(0, 100, quality=unknown, shift_s=-(10**8))),
         ClockSync(at=stamp(100)),
@@ -211,9 +217,9 @@ def test_every_instant_has_the_first_word_that_is_true_of_it(
 
 def test_a_boot_begins_with_its_first_record_wherever_its_clock_stood_then() -> None:
     records: list[Record] = [
-        BootRecord(device="0" * 16, epoch=1, at=stamp(100)),
+        BootRecord(device="0" * 16, device_mldsa=SECOND.key, epoch=1, at=stamp(100)),
         CoverageRecord(span=span(150, 200)),
-        BootRecord(device="0" * 16, epoch=1, at=stamp(50, boot=2, shift_s=1000)),
+        BootRecord(device="0" * 16, device_mldsa=SECOND.key, epoch=1, at=stamp(50, boot=2, shift_s=1000)),
         CoverageRecord(span=span(50, 100, boot=2, shift_s=1000)),
     ]
     off, nothing = CoverageState.DEVICE_OFF, CoverageState.NOTHING
@@ -234,10 +240,16 @@ def test_a_boot_begins_with_its_first_record_wherever_its_clock_stood_then() -> 
 def test_without_older_chapters_a_manifest_of_undated_boots_begins_with_its_first_dated_one() -> None:
     unknown = ClockQuality.UNKNOWN
     records: list[Record] = [
-        Chapter(number=1, oldest=1, device="0" * 16, at=stamp(7, boot=9, quality=unknown)),
-        BootRecord(device="0" * 16, epoch=1, at=stamp(30, boot=2, shift_s=500)),
+        Chapter(
+            number=1,
+            oldest=1,
+            device="0" * 16,
+            device_mldsa=SECOND.key,
+            at=stamp(7, boot=9, quality=unknown),
+        ),
+        BootRecord(device="0" * 16, device_mldsa=SECOND.key, epoch=1, at=stamp(30, boot=2, shift_s=500)),
         CoverageRecord(span=span(30, 100, boot=2, shift_s=500)),
-        BootRecord(device="0" * 16, epoch=1, at=stamp(20, boot=3, shift_s=900)),
+        BootRecord(device="0" * 16, device_mldsa=SECOND.key, epoch=1, at=stamp(20, boot=3, shift_s=900)),
     ]
     boots = BootClocks()
     for record in records:
@@ -251,5 +263,5 @@ def test_without_older_chapters_a_manifest_of_undated_boots_begins_with_its_firs
     alone.add(records[0])
     assert alone.begins_ms() == 2**53
     dated = BootClocks()
-    dated.add(Chapter(number=1, oldest=1, device="0" * 16, at=stamp(7)))
+    dated.add(Chapter(number=1, oldest=1, device="0" * 16, device_mldsa=SECOND.key, at=stamp(7)))
     assert (dated.begins_ms(), BootClocks().begins_ms()) == (T0 + 7000, -(2**53))

@@ -20,11 +20,13 @@ from agent.core.vault.manifest import (
     verify_chain,
 )
 from agent.core.vault.records import BootRecord, Record
+from agent.core.vault.second_signatures import needs_second_signature, time_of
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.core.vault.records_for_tests import chapter_records, records
+from tests.vaults import SECOND
 
 KEY = private_key_from_seed(b"d" * 32)
 PUBLIC = public_key_of(KEY)
@@ -32,9 +34,11 @@ STRANGER = private_key_from_seed(b"s" * 32)
 
 
 def manifest(*written: Record) -> list[bytes]:
-    lines, tip = [], ChainHead()
+    lines, tip, newest = [], ChainHead(), None
     for record in written:
-        signed = sign_record(record, tip, KEY.sign)
+        is_twice = needs_second_signature(record, newest)
+        signed = sign_record(record, tip, KEY.sign, SECOND.sign if is_twice else None)
+        newest = time_of(record) if is_twice else newest
         lines.append(signed.line + b"\n")
         tip = tip.after(signed)
     return lines
@@ -43,6 +47,7 @@ def manifest(*written: Record) -> list[bytes]:
 def boot(number: int) -> BootRecord:
     return BootRecord(
         device=PUBLIC.id,
+        device_mldsa=SECOND.key,
         epoch=1,
         at=Stamp(boot=f"{number:032x}", at_us=number, utc_ms=number, quality=ClockQuality.UNKNOWN),
     )

@@ -10,6 +10,7 @@ from agent.core.vault.records import Chapter, PosterRecord, RecoveredRecord, Sea
 from agent.core.vault.segment import Begin
 from agent.core.vault.spans import LONGEST_SEGMENT_US, Stamp, TimeSpan, bounded, span_between, stamp
 from agent.errors import FormatError
+from tests.vaults import SECOND
 
 UNKNOWN, HELD, SYNCED = ClockQuality.UNKNOWN, ClockQuality.HELD, ClockQuality.SYNCED
 BOOT, SHA = "b" * 32, "0" * 64
@@ -126,7 +127,7 @@ def test_a_chapter_needs_none_after_itself_and_the_first_file_has_no_record(
 ) -> None:
     def make() -> Chapter:
         at = Stamp(boot=BOOT, at_us=0, utc_ms=0, quality=SYNCED)
-        return Chapter(number=number, oldest=oldest, device="0" * 16, at=at)
+        return Chapter(number=number, oldest=oldest, device="0" * 16, device_mldsa=SECOND.key, at=at)
 
     if sound:
         assert make().oldest == oldest

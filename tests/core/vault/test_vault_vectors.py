@@ -12,7 +12,7 @@ from agent.core.vault.manifest import RawLine, chapter_start, follow, read_chain
 from agent.core.vault.segment import split_media, split_poster
 from agent.errors import FormatError
 from agent.wire.identities import parse_public_key
-from tests.core.vault.make_vault_vectors import PLACE, RECORDS, vectors
+from tests.core.vault.make_vault_vectors import MLDSA, PLACE, RECORDS, vectors
 
 BAD = sorted(path.name for path in (PLACE / "bad").iterdir())
 
@@ -26,10 +26,11 @@ def test_the_vectors_are_made_again_byte_by_byte() -> None:
 def test_the_good_ones_are_good() -> None:
     device = parse_public_key((PLACE / "device.pub").read_text().strip())
     lines = (PLACE / "manifest.0").read_bytes().splitlines(keepends=True)
-    assert verify_chain(lines, device) == ()
+    assert (PLACE / "device.mldsa.pub").read_text() == MLDSA.text + "\n"
+    assert verify_chain(lines, device) == verify_chain(lines, device, MLDSA) == ()
     assert tuple(step.signed.record for step in read_chain(lines) if step.signed) == RECORDS
     for chapters in ((0, 1), (1,)):
-        steps = list(follow(chapter_lines(*chapters), key=device))
+        steps = list(follow(chapter_lines(*chapters), key=device, mldsa=MLDSA))
         assert [step.fault for step in steps] == [None] * len(steps)
         assert [step.carried for step in steps][-4:] == [False, True, True, False]
     assert split_media((PLACE / "plaintext.mp4").read_bytes())[1].label == "button"
@@ -47,7 +48,7 @@ def test_a_bad_one_is_refused(name: str) -> None:
     else:
         device = parse_public_key((PLACE / "device.pub").read_text().strip())
         number = int(name.startswith("chapter_"))
-        steps = list(follow(split_lines([path.read_bytes()], chapter_start(number)), key=device))
+        steps = list(follow(split_lines([path.read_bytes()], chapter_start(number)), key=device, mldsa=MLDSA))
         assert any(step.fault for step in steps) or not steps[-1].rests
 
 

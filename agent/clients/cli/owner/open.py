@@ -24,9 +24,11 @@ from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError
 from agent.ipc.control_client import DeviceLink
 from agent.wire.identities import PublicKey, parse_public_key
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["chosen_clips", "open_footage", "source_of"]
 
+_MOST_NAMED = 10
 Clips = tuple[tuple[ListedSegment, ...], ...]
 
 
@@ -84,7 +86,9 @@ def source_of(
 ) -> Iterator[FootageSource]:
     """Yields the source of footage: a copied state directory, or the device at `device`."""
     if vault is not None:
-        yield FolderVault(vault, _device_keys(keys, signed_by))
+        known = keys.memory.devices() if keys else {}
+        second = {name: MldsaPublicKey.parse(device.mldsa) for name, device in known.items()}
+        yield FolderVault(vault, _device_keys(keys, signed_by), second)
         return
     keys = keys or load_keys(folder)
     with DeviceLink(device) as link:
@@ -149,6 +153,18 @@ def _doubts(source: FootageSource) -> list[str]:
         notes.append(
             "The device's signatures were not checked, because this machine does not know its key.  The footage "
             "was sealed to you, but anyone could have sealed it.  Give the device's key with --signed-by."
+        )
+    if source.unknown_mldsa:
+        known_as = MldsaPublicKey.parse(source.unknown_mldsa).sha256
+        notes.append(
+            "This machine does not know the device's second key (ML-DSA-44).  The copy names the one with the hash "
+            f"{known_as}.  Compare it with a list of its owners, or with an answer of that doorbell."
+        )
+    if source.signed_once:
+        named = ", ".join(sorted(source.signed_once)[:_MOST_NAMED])
+        notes.append(
+            f"{counted(len(source.signed_once), 'record')} without a second signature: signed by Ed25519 only.  The "
+            f"device adds one every hour, so only the newest should be among them: {named}"
         )
     return notes
 

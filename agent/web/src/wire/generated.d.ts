@@ -584,6 +584,7 @@ export interface Settings {
 }
 
 export interface SignedLine {
+  mldsa?: string;
   payload: string;
   sig: string;
 }

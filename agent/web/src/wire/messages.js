@@ -631,16 +631,17 @@ export const manifestPayload = object(
       recovered: recoveredRecord,
       evicted: object({ kind: one("evicted"), segments: list(segmentId, 1, 64), reason: anyText, at: stamp }),
       gap: object({ kind: one("gap"), reason: anyText, span }),
-      boot: object({ kind: one("boot"), device: keyId, epoch: count, at: stamp }),
+      boot: object({ kind: one("boot"), device: keyId, device_mldsa: mldsaText, epoch: count, at: stamp }),
       chapter: object(
-        { kind: one("chapter"), number: count, oldest: count, device: keyId, at: stamp },
+        { kind: one("chapter"), number: count, oldest: count, device: keyId, device_mldsa: mldsaText, at: stamp },
         { carried: object({ size: count, sha256: sha256Text }) },
       ),
     }),
   },
   { v: version1 },
 );
-export const manifestLine = object({ payload: base64Text, sig: base64Text });
+// The second signature, `mldsa`, says something only about a whole manifest. The page reads records one by one.
+export const manifestLine = object({ payload: base64Text, sig: base64Text }, { mldsa: base64Text });
 
 export const liveContext = object(
   { device: keyId, span },
