@@ -62,6 +62,7 @@ class OutboxBuilder:
         self._device_key = device_key
         self._mldsa_key = mldsa_key
         self.device_mldsa = MldsaPublicKey.of(mldsa_key)
+        self.sign_second = mldsa_key.sign
 
     @contextmanager
     def making(self, disclosure: str, released: tuple[ReleasedItem, ...]) -> Iterator[OutboxBuild]:

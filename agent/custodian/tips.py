@@ -76,7 +76,9 @@ class Tips:
         stored = self._stored(tip, verified)
         shared = len(tip.segments)
         status = self._releases.start_tip(stored, segments=shared, **verified.fields)
-        manifest = tip_manifest_of(released, [part.sha256 for part in making.parts], tip, tip.device)
+        manifest = tip_manifest_of(
+            released, [part.sha256 for part in making.parts], tip, self._maker.device_mldsa, self._maker.sign_second
+        )
         parts = making.finish(manifest, tip.reply)
         self._archive.keep(tip.tip, verified, released)
         self._releases.add_outbox(stored, tip.tip, parts, shared)

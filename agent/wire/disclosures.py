@@ -19,8 +19,8 @@ from typing import Annotated, ClassVar, Final
 from msgspec import Meta
 
 from agent.errors import FormatError
-from agent.wire import base64, text
-from agent.wire.envelope import HybridKey
+from agent.wire import base64, strictjson, text
+from agent.wire.envelope import HybridKey, pae
 from agent.wire.fields import (
     EMAIL,
     Count,
@@ -38,7 +38,7 @@ from agent.wire.fields import (
 )
 from agent.wire.identities import PublicKey, parse_public_key
 from agent.wire.messages import MAX_NAME_CHARACTERS, RetentionDays, payload_type
-from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MldsaPublicKey
+from agent.wire.mldsa import MLDSA_KEY_CHARACTERS, MLDSA_SIGNATURE_BYTES, MldsaPublicKey
 from agent.wire.statements import MAX_CLIPS, MAX_ENROLMENTS, MAX_SEGMENTS, STATEMENT_ENVELOPE_LIMIT_BYTES
 from agent.wire.strictjson import Message
 from agent.wire.time_proofs import TimeProof
@@ -60,6 +60,7 @@ __all__ = [
     "ReceiptState",
     "TipManifest",
     "TipText",
+    "tip_records_encoding",
 ]
 
 DISCLOSURE_LIMIT_BYTES: Final = 48 * 1024 * 1024
@@ -69,6 +70,7 @@ MAX_RECORD_CHARACTERS: Final = 16_384
 MAX_CARD_CHARACTERS: Final = 200
 MAX_TIP_CHARACTERS: Final = 2_000
 MAX_TIP_MESSAGE_CHARACTERS: Final = 16_384
+_MLDSA_SIGNATURE_CHARACTERS: Final = 4 * -(-MLDSA_SIGNATURE_BYTES // 3)
 _MAX_CHECKPOINT_CHARACTERS: Final = 16_384
 _MAX_ENTRY_CHARACTERS: Final = 2_048
 _MAX_PATH: Final = 64
@@ -208,7 +210,8 @@ class TipManifest(Message, frozen=True):
     """Part 0 of a tip. It is unsigned, because a signature would name the sender.
 
     If the tip has footage, the device signed its records at capture. These signatures identify the device, and so link
-    this tip to its other answers. A tip with words only stays unlinked.
+    this tip to its other answers. A tip with words only stays unlinked. `records_mldsa` covers the records alone, so
+    it says no more about the tip than they do.
     """
 
     v: Version1
@@ -216,6 +219,10 @@ class TipManifest(Message, frozen=True):
     trust_root: KeyId
     message: Annotated[str, Meta(max_length=MAX_TIP_MESSAGE_CHARACTERS)] | None = None
     device: KeyText | None = None
+    device_mldsa: Annotated[str, Meta(max_length=MLDSA_KEY_CHARACTERS)] | None = None
+    """The device's ML-DSA-44 public key in base64, exactly if `device` is there."""
+    records_mldsa: Annotated[str, Meta(max_length=_MLDSA_SIGNATURE_CHARACTERS)] | None = None
+    """Its signature of the records (`tip_records_encoding`), in base64, exactly if `device` is there."""
     records: Annotated[
         tuple[Annotated[str, Meta(max_length=MAX_RECORD_CHARACTERS)], ...], Meta(max_length=2 * MAX_SEGMENTS)
     ] = ()
@@ -225,10 +232,27 @@ class TipManifest(Message, frozen=True):
         distinct("parts", tuple((part.kind, part.id) for part in self.parts))
         if (self.device is None) == bool(self.parts):
             raise FormatError("device: present where footage is, and absent where only words are.")
+        if {self.device is None} != {self.device_mldsa is None, self.records_mldsa is None}:
+            raise FormatError("device_mldsa, records_mldsa: present exactly where the device is.")
         if self.device is not None:
             parse_public_key(self.device)
+        if self.device_mldsa is not None:
+            MldsaPublicKey.parse(self.device_mldsa)
+        if self.records_mldsa is not None and len(base64.decode(self.records_mldsa)) != MLDSA_SIGNATURE_BYTES:
+            raise FormatError(f"records_mldsa: an ML-DSA-44 signature has {MLDSA_SIGNATURE_BYTES} bytes.")
         if self.message is not None:
             base64.decode(self.message)
+
+
+class _TipRecords(Message, frozen=True):
+    """The second signature of a tip's footage is over this, and over nothing that tells of the tip."""
+
+    records: tuple[str, ...]
+
+
+def tip_records_encoding(records: tuple[str, ...]) -> bytes:
+    """Returns what the device's ML-DSA-44 key signs in a tip with footage."""
+    return pae(payload_type("tip-records"), strictjson.encode(_TipRecords(records=records)))
 
 
 class ByteRange(Message, frozen=True, array_like=True):

@@ -178,10 +178,16 @@ def _tip_manifest(value: Any) -> dict[str, Any]:
     found = fields(
         value,
         {"v": V1, "tip": HEX32, "trust_root": KEY_ID},
-        {"message": binary, "device": public_key, "records": many(ANY_TEXT, 0, 30_000), "parts": many(PART, 0, 30_000)},
-    )
+        {
+            "message": binary, "device": public_key, "device_mldsa": mldsa_key, "records_mldsa": binary,
+            "records": many(ANY_TEXT, 0, 30_000), "parts": many(PART, 0, 30_000),
+        },
+    )  # fmt: skip
     parts = found.get("parts", [])
     refuse_unless(("device" in found) == bool(parts), "device and parts")
+    second = [each in found for each in ("device_mldsa", "records_mldsa")]
+    refuse_unless(second == ["device" in found] * 2, "device and its second key")
+    refuse_unless(len(found.get("records_mldsa", bytes(2420))) == 2420, "length of the second signature")
     distinct([(each["kind"], each["id"]) for each in parts])
     return found
 

@@ -41,7 +41,7 @@ from agent.wire.fields import Incident, Kind, OnwardKind, ZoneKind
 from agent.wire.health import ClockWord, HealthReport, HealthWord, UpdateWord
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Onward, Withdrawal
-from agent.wire.mldsa import MldsaPublicKey, approval_mldsa_key, mldsa_key_from_seed
+from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey, approval_mldsa_key, mldsa_key_from_seed
 from agent.wire.statements import (
     AbsenceReason,
     Approval,
@@ -643,6 +643,8 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         trust_root=ROOT_KEY.id,
         message="e30=",
         device=DEVICE_KEY.text,
+        device_mldsa=MLDSA_KEY.text,
+        records_mldsa=base64.encode(bytes(MLDSA_SIGNATURE_BYTES)),
         records=("{}",),
         parts=(Part(kind=PartKind.SEGMENT, id=item(0).id, size_bytes=2_500_000, sha256=SHA),),
     ),

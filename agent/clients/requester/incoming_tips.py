@@ -14,6 +14,7 @@ from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.checks import MOST_FIRST_PART_BYTES, MOST_PART_BYTES, MOST_UNOPENED_RANGES, ranges_of
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.parts import open_part, unopened
 from agent.core.disclosure import TipItem, check_tip_part, read_tip
 from agent.core.transfer import PartSize, TransferState
@@ -21,6 +22,7 @@ from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import PartKind, TipManifest, TipText
 from agent.wire.identities import parse_public_key
+from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.topics import ANONYMOUS
 
 __all__ = ["OpenedTip", "TipFile", "is_tip", "manifest_in", "open_tip", "store_sealed_tip"]
@@ -40,12 +42,16 @@ class TipFile:
 
 @dataclass(frozen=True, slots=True)
 class OpenedTip:
-    """An opened tip. `device` is the key id of the camera that recorded the footage, or None if there is no footage."""
+    """An opened tip. `device` is the key id of the camera that recorded the footage, or None if there is no footage.
+
+    `device_mldsa` is the hash of its second key. It was compared only if this requester knows the camera.
+    """
 
     tip: str
     text: str | None
     device: str | None
     files: tuple[TipFile, ...]
+    device_mldsa: str | None = None
 
 
 def is_tip(answer: AnswerFolder) -> bool:
@@ -54,8 +60,22 @@ def is_tip(answer: AnswerFolder) -> bool:
 
 
 def manifest_in(requester: Requester, answer: AnswerFolder) -> tuple[TipManifest, tuple[TipItem, ...]]:
-    """Returns the verified content of part 0 of a tip. Raises `OpenError` or `FormatError`."""
-    return read_tip(open_bytes(answer.read_part(0, MOST_FIRST_PART_BYTES), [_key(requester)]), answer.disclosure)
+    """Returns the verified content of part 0 of a tip. Raises `OpenError` or `FormatError`.
+
+    If the doorbell has answered this requester before, its second key is the one that its owners signed.
+    """
+    data = open_bytes(answer.read_part(0, MOST_FIRST_PART_BYTES), [_key(requester)])
+    manifest, items = read_tip(data, answer.disclosure)
+    if manifest.device is not None:
+        known = KnownDoorbells(requester.notes).find(parse_public_key(manifest.device).id)
+        if known is not None and known.enrolled.device_mldsa != _mldsa_of(manifest):
+            raise OpenError("The owners of this doorbell signed another ML-DSA-44 key than the one in this tip.")
+    return manifest, items
+
+
+def _mldsa_of(manifest: TipManifest) -> str | None:
+    """Returns the hash of the device's second key."""
+    return None if manifest.device_mldsa is None else MldsaPublicKey.parse(manifest.device_mldsa).sha256
 
 
 def open_tip(requester: Requester, tip: str) -> OpenedTip:
@@ -78,7 +98,7 @@ def open_tip(requester: Requester, tip: str) -> OpenedTip:
         raise FormatError(f"No file of this tip opens. The first: {lost[0].unopened}")
     if len(ranges_of(number for number, each in enumerate(found, start=1) if each.unopened)) > MOST_UNOPENED_RANGES:
         raise FormatError(f"{len(lost)} of {len(found)} files of this tip do not open.")
-    return OpenedTip(tip, text, device, found)
+    return OpenedTip(tip, text, device, found, _mldsa_of(manifest))
 
 
 def store_sealed_tip(requester: Requester, tip: str, sealed: bytes, at_ms: int) -> None:

@@ -6,7 +6,7 @@ The docstring of the package lists the rules. Each has its line here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from agent.wire.disclosures import (
     Part,
     PartKind,
     TipManifest,
+    tip_records_encoding,
 )
 from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.statements import (
@@ -193,17 +194,29 @@ def release_tip(
     return tuple(_captured(kind, item, headers, records) for kind, item in wanted)
 
 
-def tip_manifest_of(released: Iterable[ReleasedItem], part_hashes: Iterable[str], tip: Tip, device: str) -> TipManifest:
+def tip_manifest_of(
+    released: Iterable[ReleasedItem],
+    part_hashes: Iterable[str],
+    tip: Tip,
+    device_mldsa: MldsaPublicKey,
+    sign: Callable[[bytes], bytes],
+) -> TipManifest:
     """Returns part 0 of a tip before it is sealed. It names the device only if the tip has footage, which names it
-    anyway."""
+    anyway.
+
+    `sign` makes the ML-DSA-44 signature of the records.
+    """
     items = tuple(released)
+    records = tuple({item.record.line.decode("ascii"): None for item in items})
     return TipManifest(
         v=1,
         tip=tip.tip,
         trust_root=tip.trust_root,
         message=tip.message,
-        device=device if items else None,
-        records=tuple({item.record.line.decode("ascii"): None for item in items}),
+        device=tip.device if items else None,
+        device_mldsa=device_mldsa.text if items else None,
+        records_mldsa=base64.encode(sign(tip_records_encoding(records))) if items else None,
+        records=records,
         parts=tuple(
             Part(kind=item.kind, id=item.id, size_bytes=item.size_bytes, sha256=digest)
             for item, digest in zip(items, part_hashes, strict=True)

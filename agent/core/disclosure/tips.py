@@ -1,7 +1,8 @@
 """The requester's half of a tip: footage or text that an owner sends anonymously and unrequested.
 
 A tip claims less than a disclosure (it lacks request, approval and owner), so there is less to check. Footage in a tip
-is still checked against the records that its device signed at capture. Text is unproven.
+is still checked against the records that its device signed at capture, and signed again, by ML-DSA-44, for the tip. The
+caller compares the second key with what it knows of the device. Text is unproven.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from agent.core.vault.age.header import split
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord
 from agent.errors import FormatError, OpenError
-from agent.wire import strictjson
-from agent.wire.disclosures import DISCLOSURE_LIMIT_BYTES, Part, TipManifest
+from agent.wire import base64, strictjson
+from agent.wire.disclosures import DISCLOSURE_LIMIT_BYTES, Part, TipManifest, tip_records_encoding
 from agent.wire.identities import parse_public_key
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["TipItem", "check_tip_part", "read_tip"]
 
@@ -38,6 +40,7 @@ def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
     captured: dict[str, SignedRecord] = {}
     if manifest.device is not None:
         device = parse_public_key(manifest.device)
+        _require_second_signature(manifest)
         for line in manifest.records:
             signed = open_line(line.encode(), device)
             if not isinstance(signed.record, SegmentRecord | RecoveredRecord) or signed.record.id in captured:
@@ -46,6 +49,13 @@ def read_tip(data: bytes, tip: str) -> tuple[TipManifest, tuple[TipItem, ...]]:
     if captured.keys() != {part.id for part in manifest.parts}:
         raise FormatError("The records in this tip are not those of its footage.")
     return manifest, tuple(_item(part, captured[part.id]) for part in manifest.parts)
+
+
+def _require_second_signature(manifest: TipManifest) -> None:
+    signature = base64.decode(manifest.records_mldsa or "")
+    signed = tip_records_encoding(manifest.records)
+    if not MldsaPublicKey.parse(manifest.device_mldsa or "").verifies(signature, signed):
+        raise OpenError("The ML-DSA-44 signature of the records in this tip is not by the key in it.")
 
 
 def _item(part: Part, signed: SignedRecord) -> TipItem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from agent.clients.requester.incoming_tips import (
     open_tip,
     store_sealed_tip,
 )
+from agent.clients.requester.known_doorbells import KnownDoorbell, KnownDoorbells
 from agent.core.media import Gop
 from agent.core.transfer import PartSize, TransferState
 from agent.core.vault.age.recipients import parse_recipient
@@ -29,8 +31,9 @@ from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.names import segment_id
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.wire import base64, strictjson
-from agent.wire.disclosures import Part, PartKind, TipManifest, TipText
+from agent.wire.disclosures import Part, PartKind, TipManifest, TipText, tip_records_encoding
 from agent.wire.identities import public_key_of
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.topics import ANONYMOUS
 from tests.cli.conftest import tool as tool
 from tests.clients.requester.conftest import ROOT_ID, filmed
@@ -77,6 +80,8 @@ def shown(requester: Requester, house: House, *chosen: Stored) -> tuple[TipManif
         tip=TIP,
         trust_root=ROOT_ID,
         device=public_key_of(house.device).text,
+        device_mldsa=MldsaPublicKey.of(house.mldsa).text,
+        records_mldsa=base64.encode(house.mldsa.sign(tip_records_encoding(tuple(lines)))),
         records=tuple(lines),
         parts=tuple(
             Part(kind=each.kind, id=each.id, size_bytes=len(part), sha256=hashlib.sha256(part).hexdigest())
@@ -159,9 +164,28 @@ def test_a_manifest_names_a_device_exactly_where_there_is_footage(requester: Req
     for wrong in (
         {"device": None},
         {"parts": (), "records": ()},
+        {"device_mldsa": None},
+        {"records_mldsa": None},
     ):
         with pytest.raises(FormatError, match="device"):
             strictjson.decode(strictjson.encode(msgspec.structs.replace(manifest, **wrong)), TipManifest)
+
+
+def test_a_forger_of_ed25519_sends_no_footage_of_a_doorbell_that_is_known(requester: Requester, house: House) -> None:
+    """The forger signs records with the first key, and has a separate second key."""
+    theirs = mldsa_key_from_seed(b"t" * 32)
+    manifest, parts = shown(requester, house, one_of(house, PartKind.SEGMENT))
+    signature = base64.encode(theirs.sign(tip_records_encoding(manifest.records)))
+    laid(requester, msgspec.structs.replace(manifest, records_mldsa=signature), parts)
+    assert refused(requester, OpenError)[0].startswith("The ML-DSA-44 signature of the records in this tip")
+    shutil.rmtree(AnswerFolder(requester.folder, TIP).path)
+    forged = msgspec.structs.replace(manifest, device_mldsa=MldsaPublicKey.of(theirs).text, records_mldsa=signature)
+    laid(requester, forged, parts)
+    assert open_tip(requester, TIP).device_mldsa == MldsaPublicKey.of(theirs).sha256, "told for a comparison"
+    lists = tuple(each.decode() for each in house.enrolments())
+    known = KnownDoorbell(v=1, key=public_key_of(house.device).text, enrolments=lists, seen_s=1)
+    KnownDoorbells(requester.notes)._write(known)
+    assert refused(requester, OpenError)[0].startswith("The owners of this doorbell signed another")
 
 
 def test_a_folder_without_a_key_for_tips_says_so(requester: Requester) -> None:
@@ -211,6 +235,7 @@ def test_an_opened_tip_has_its_words_its_camera_and_each_file(requester: Request
         tuple(
             TipFile(each.kind, each.id, each.record.record.span.start_ms, each.content) for each in (segment, poster)
         ),
+        MldsaPublicKey.of(house.mldsa).sha256,
     )
     found, items = manifest_in(requester, folder)
     assert found == manifest

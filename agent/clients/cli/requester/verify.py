@@ -176,7 +176,13 @@ def tips_(folder: Path, tip: str | None, out: Path | None, as_json: bool) -> int
         emit_json(
             {
                 "tips": [
-                    {"tip": each.tip, "text": each.text, "camera": each.device, "files": written.get(each.tip, [])}
+                    {
+                        "tip": each.tip,
+                        "text": each.text,
+                        "camera": each.device,
+                        "camera_mldsa": each.device_mldsa,
+                        "files": written.get(each.tip, []),
+                    }
                     for each in opened
                 ],
                 "unread": [{"tip": name, "why": why} for name, why in unread.items()],

@@ -650,6 +650,8 @@ export interface TipManifest {
   trust_root: string;
   message?: string;
   device?: string;
+  device_mldsa?: string;
+  records_mldsa?: string;
   records?: string[];
   parts?: Part[];
 }
