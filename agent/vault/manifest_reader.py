@@ -37,7 +37,6 @@ __all__ = [
     "oldest_chapter",
     "read_manifest",
     "read_tail",
-    "verify_manifest",
 ]
 
 _BEGINNING: Final = ChainHead()
@@ -105,11 +104,6 @@ class ManifestCheck:
 
     faults: tuple[ChainFault, ...]
     signed_once: int
-
-
-def verify_manifest(log: ManifestLog, key: PublicKey, mldsa: MldsaPublicKey | None = None) -> tuple[ChainFault, ...]:
-    """Returns the faults of `check_manifest`."""
-    return check_manifest(log, key, mldsa).faults
 
 
 def check_manifest(log: ManifestLog, key: PublicKey, mldsa: MldsaPublicKey | None = None) -> ManifestCheck:

@@ -32,7 +32,7 @@ from agent.platform.disk import RealDisk
 from agent.recorder.vault_recovery import StartReport
 from agent.vault import replay
 from agent.vault.index_sqlite import SqliteIndex
-from agent.vault.manifest_reader import read_manifest, verify_manifest
+from agent.vault.manifest_reader import check_manifest, read_manifest
 from agent.vault.segment_files import DiskManifestLog
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
@@ -117,7 +117,7 @@ def test_days_of_continuous_recording_leave_a_manifest_of_bounded_size() -> None
         sizes.append(total(tested))
         assert sizes[-1] <= bound(tested)
     assert max(sizes[2 * DAY :]) <= 1.2 * max(sizes[:DAY])
-    assert verify_manifest(tested.log, PUBLIC) == ()
+    assert check_manifest(tested.log, PUBLIC).faults == ()
     assert tested.vault.totals().segments < 40
 
 
@@ -373,9 +373,9 @@ TAMPERING: dict[str, Callable[[list[Path]], object]] = {
 @pytest.mark.parametrize("how", one_in(3, TAMPERING))
 def test_a_chapter_that_is_not_as_it_was_is_told(how: str, tmp_path: Path) -> None:
     tested, chapters = a_long_life(tmp_path)
-    assert verify_manifest(tested.log, PUBLIC) == ()
+    assert check_manifest(tested.log, PUBLIC).faults == ()
     TAMPERING[how](chapters)
-    faults = verify_manifest(tested.log, PUBLIC)
+    faults = check_manifest(tested.log, PUBLIC).faults
     assert faults
     assert all(str(fault).startswith("manifest.") for fault in faults)
     assert not tested.vault.verify(PUBLIC).sound
@@ -405,7 +405,7 @@ def test_a_chapter_that_the_disk_cannot_read_is_named_and_the_others_are_still_c
 
     monkeypatch.setattr(RealDisk, "read", unread)
     monkeypatch.setattr(RealDisk, "chunks", uncopied)
-    told = [str(fault) for fault in verify_manifest(tested.log, PUBLIC)]
+    told = [str(fault) for fault in check_manifest(tested.log, PUBLIC).faults]
     assert [fault.partition(",")[0] for fault in told if "cannot be read: " in fault] == [names[number]]
     assert any(fault.startswith(f"{names[1 if number == 0 else 0]},") for fault in told)
     tested.close()
@@ -430,7 +430,7 @@ def test_a_segment_whose_line_has_moved_to_another_chapter_meanwhile_is_sound(mo
 def test_a_missing_chapter_is_named(tmp_path: Path) -> None:
     tested, chapters = a_long_life(tmp_path)
     chapters[1].unlink()
-    assert f"{chapters[1].name}, byte 0: The chapter is missing." in map(str, verify_manifest(tested.log, PUBLIC))
+    assert f"{chapters[1].name}, byte 0: The chapter is missing." in map(str, check_manifest(tested.log, PUBLIC).faults)
     tested.close()
 
 
@@ -444,7 +444,7 @@ def test_a_deleted_chapter_that_is_put_back_counts_for_nothing_and_goes_at_the_n
     assert not old.exists()
     before = list(tested.vault.entries())
     old.write_bytes(copy)
-    assert verify_manifest(tested.log, PUBLIC) == ()
+    assert check_manifest(tested.log, PUBLIC).faults == ()
     fresh = FakeIndex()
     replay.catch_up(tested.log, fresh, may_cut=False)
     assert list(fresh.oldest()) == before
@@ -462,7 +462,7 @@ def test_with_older_chapters_alone_a_disk_that_was_set_back_lacks_those_that_wen
     tested, chapters = a_long_life(tmp_path)
     for path in chapters[1:]:
         path.unlink()
-    (fault, *_more) = verify_manifest(tested.log, PUBLIC)
+    (fault, *_more) = check_manifest(tested.log, PUBLIC).faults
     assert "missing" in fault.problem
     tested.close()
 
@@ -525,7 +525,7 @@ def test_an_endless_line_costs_no_memory_and_is_told_with_its_place(tested: Test
     try:
         assert follower.newest() == tested.vault.newest()
         Timeline(log).events(0, 2**53)
-        faults = verify_manifest(log, PUBLIC)
+        faults = check_manifest(log, PUBLIC).faults
         FolderVault(tmp_path, {})
         _now, peak = tracemalloc.get_traced_memory()
     finally:
@@ -534,7 +534,7 @@ def test_an_endless_line_costs_no_memory_and_is_told_with_its_place(tested: Test
     assert [str(fault) for fault in faults] == [f"manifest.0, line 5, byte {whole}: The line is cut off."]
     with path.open("ab") as file:
         file.write(b"\n")
-    (fault,) = verify_manifest(log, PUBLIC)
+    (fault,) = check_manifest(log, PUBLIC).faults
     assert str(fault).startswith(f"manifest.0, line 5, byte {whole}: The line has {(64 << 20) + 1} bytes")
     assert str(LONGEST_LINE_BYTES) in fault.problem
     follower.close()

@@ -23,7 +23,7 @@ from agent.errors import StorageError
 from agent.recorder import scrub_thread
 from agent.recorder.scrub import Scrubber, ScrubStatus
 from agent.vault import verification
-from agent.vault.manifest_reader import ManifestCheck, verify_manifest
+from agent.vault.manifest_reader import ManifestCheck, check_manifest
 from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
 from tests.fake_disk import FakeDisk
@@ -335,7 +335,7 @@ def test_verify_raises_an_error_of_a_chapter_that_may_pass(call: str, monkeypatc
 
     monkeypatch.setattr(disk, call, refused)
     with pytest.raises(StorageError, match="Too many open files"):
-        verify_manifest(tested.log, KEY)
+        check_manifest(tested.log, KEY)
 
 
 def test_a_manifest_that_is_a_link_is_a_fault_of_the_manifest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,6 @@ READ_BY_TESTS = {
     "doors_at": "the time axis at one moment, which the player computes in the browser",
     "recount": "the public numbers made again from the signed requests, for a restored database",
     "is_armored": "the text form of age files, which the public age vectors and other implementations need",
-    "verify_chain": "a whole manifest's faults, which fuzzing and the property tests try",
 }
 """Names that only tests read, with the reason to keep them."""
 
