@@ -304,4 +304,6 @@ def _bus_settings(broker: BrokerConfig, name: str) -> BusSettings:
         key=broker.key,
         keepalive_s=broker.keepalive_s,
         session_s=broker.session_hours * 3600,
+        user=broker.user,
+        password_file=broker.password_file,
     )

@@ -322,8 +322,12 @@ class BrokerConfig(BrokerLink, frozen=True, kw_only=True):
     """`[broker]`: if this section is absent, Doorward only records and leaves the network alone."""
 
     ca: Path
-    certificate: Path
-    key: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    user: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._@-]{0,128}\Z", description="a name of letters, digits, ., _, @ and -")
+    ] = ""
+    password_file: Path | None = None
 
 
 class RemoteConfig(Section, frozen=True, kw_only=True):
@@ -614,6 +618,8 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
     yield from _clips(configuration.clips, configuration.camera)
     yield from _vault(configuration)
     yield from _requests(configuration.requests)
+    if configuration.broker is not None:
+        yield from _broker(configuration.broker)
     yield from _remote(configuration)
     if configuration.panel is not None:
         for key, message, remedy in pin_conflicts(configuration.panel):
@@ -742,6 +748,22 @@ def _requests(requests: RequestsConfig) -> Iterator[CrossFieldError]:
         )
 
 
+def _broker(broker: BrokerConfig) -> Iterator[CrossFieldError]:
+    if (broker.certificate is None) != (broker.key is None):
+        given, missing = ("key", "certificate") if broker.certificate is None else ("certificate", "key")
+        yield CrossFieldError(
+            ("broker", given), f"certificate and key go together, and {missing} is missing.", "Give both, or none."
+        )
+    elif broker.certificate is None and broker.password_file is None:
+        yield CrossFieldError(
+            ("broker", "host"),
+            "without certificate and key the broker cannot know this doorbell.",
+            "Give certificate and key, or password_file for a service that takes no certificates.",
+        )
+    if broker.user and broker.password_file is None:
+        yield CrossFieldError(("broker", "user"), "a user name needs password_file.", "Add it, or remove user.")
+
+
 def _remote(configuration: Configuration) -> Iterator[CrossFieldError]:
     remote = configuration.remote
     if remote is None:
@@ -755,6 +777,12 @@ def _remote(configuration: Configuration) -> Iterator[CrossFieldError]:
         yield CrossFieldError(
             ("remote", "host"),
             f"without a [broker] the relay's {', '.join(missing)} cannot be taken from there.",
+            "Give ca, certificate and key in [remote].",
+        )
+    elif missing and configuration.broker is not None and configuration.broker.certificate is None:
+        yield CrossFieldError(
+            ("remote", "host"),
+            "[broker] has no certificate that the relay could know this doorbell by.",
             "Give ca, certificate and key in [remote].",
         )
     elif len(missing) in (1, 2):

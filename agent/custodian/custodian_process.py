@@ -192,10 +192,12 @@ class CustodianRole:
             broker.keepalive_s,
             broker.chunk_bytes,
             self._owned.cell_filter,
-            (str(broker.ca), str(broker.certificate), str(broker.key)),
+            (str(broker.ca), str(broker.certificate or ""), str(broker.key or "")),
             reports_health=self._owned.health is not None,
             beat_every_s=self._owned.time.every_s,
             session_hours=broker.session_hours,
+            user=broker.user,
+            password_file=str(broker.password_file or ""),
         )
 
     def _relay(self) -> RelayReply:

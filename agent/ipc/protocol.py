@@ -252,6 +252,9 @@ class UplinkConfig(RoleAnswer, frozen=True):
     """Seconds between two beats of the log of time. 0: no witness and no time-stamper is configured."""
     session_hours: int = 0
     """For how long the broker keeps messages for the doorbell while it is away."""
+    user: str = ""
+    password_file: str = ""
+    """For a broker that takes a password. Then certificate and key may be empty."""
 
 
 class BeatMessage(Struct, frozen=True, forbid_unknown_fields=True):

@@ -99,6 +99,8 @@ class MqttBus:
 
     def start(self) -> None:
         tls.make_context(self._settings)
+        if self._settings.password_file is not None:
+            tls.read_password(self._settings.password_file)
         self._thread = threading.Thread(target=self._run, name=f"bus-{self._settings.name}", daemon=True)
         self._thread.start()
 

@@ -23,8 +23,9 @@ class BusSettings:
     name: str
     """The CN of the certificate. It is also the MQTT client id, so a client cannot take over a session by its id."""
     authority: Path
-    certificate: Path
-    key: Path
+    certificate: Path | None = None
+    """None, with `key`: a broker that takes passwords only."""
+    key: Path | None = None
     window_messages: int = 16
     """Publications unacknowledged at once; the broker's receive maximum lowers it."""
     window_bytes: int = 1 << 20
@@ -59,5 +60,10 @@ class BusSettings:
     begins without a session."""
     user_timeout_ms: int = 8000
     """TCP_USER_TIMEOUT: the connection ends if sent bytes stay unacknowledged for this long."""
+    user: str = ""
+    """The user name beside the password. Without one, `name`."""
+    password_file: Path | None = None
+    """A password or token for a broker that wants one. It is read for each connection, and sent only to a broker that
+    `authority` vouches for."""
     congestion: bytes = b"bbr"
     """TCP_CONGESTION: 5 MB at 200 ms and 3 % loss take 4–9 s with bbr and 86–117 s with cubic."""

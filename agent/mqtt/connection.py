@@ -34,6 +34,7 @@ from agent.core.bus import (
     Subscribed,
     SubscriptionRefused,
 )
+from agent.errors import ConfigurationError
 from agent.mqtt import tls
 from agent.mqtt.bus_settings import BusSettings
 from agent.mqtt.faults import LinkError, broken_protocol, refused_by_broker, stalled
@@ -74,6 +75,13 @@ class Connection:
     def open(self, wake: socket.socket) -> None:
         """Make the TCP and TLS connection and send CONNECT.  `wake` becomes readable to cut a `step` short."""
         settings = self._settings
+        if settings.password_file is not None:
+            try:
+                password = tls.read_password(settings.password_file)
+            except ConfigurationError as error:
+                raise LinkError(LinkFault.NOT_AUTHORISED, error.message, remedy=error.remedy) from error
+            # TLS has named the broker before the CONNECT leaves, and there is no connection without TLS.
+            self._client.username_pw_set(settings.user or settings.name, password)  # type: ignore[arg-type]
         try:
             self._client.connect(
                 settings.host,

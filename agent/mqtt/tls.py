@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.core.bus import LinkFault
@@ -20,7 +21,7 @@ from agent.mqtt.faults import LinkError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["TlsSocket", "explain", "make_context", "probe", "tune"]
+__all__ = ["TlsSocket", "explain", "make_context", "probe", "read_password", "tune"]
 
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -29,6 +30,8 @@ _NOT_YET_VALID, _EXPIRED = 9, 10
 _WRONG_NAME = frozenset({62, 64})
 _REFUSALS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR")
 _PROBE_S = 2.0
+_MOST_PASSWORD_BYTES = 16 << 10
+"""A token can be long. MQTT allows 65535."""
 
 
 class TlsSocket(ssl.SSLSocket):
@@ -81,6 +84,8 @@ def make_context(settings: BusSettings) -> ssl.SSLContext:
             f"The broker's authority {settings.authority} cannot be read ({error}).",
             remedy="Give the PEM file of the authority that signed the broker's certificate.",
         ) from error
+    if settings.certificate is None or settings.key is None:
+        return context
     try:
         # An empty pass phrase, because with None OpenSSL would ask on the terminal for the one of an encrypted key.
         context.load_cert_chain(settings.certificate, settings.key, password="")
@@ -90,6 +95,28 @@ def make_context(settings: BusSettings) -> ssl.SSLContext:
             remedy="Both must be PEM, belong together, be readable by this user, and the key not be encrypted.",
         ) from error
     return context
+
+
+def read_password(path: Path) -> bytes:
+    """Returns the first line of the file. Raises `ConfigurationError` if other users may read it, or if it has none."""
+    try:
+        mode = path.stat().st_mode & 0o7777
+        with path.open("rb") as file:
+            data = file.read(_MOST_PASSWORD_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The broker's password file {path} cannot be read ({error.strerror}).",
+            remedy="Write the password or token into it, and let only this user read it.",
+        ) from error
+    if mode & 0o007:  # of the group, systemd's copy shows the mask of its access list
+        raise ConfigurationError(f"{path} can be read by others (mode {mode:04o}).", remedy=f"chmod 600 {path}")
+    password = data.rstrip(b"\r\n")
+    if not password or len(data) > _MOST_PASSWORD_BYTES or b"\n" in password or b"\0" in password:
+        raise ConfigurationError(
+            f"The broker's password file {path} must hold one line of at most {_MOST_PASSWORD_BYTES} bytes.",
+            remedy="Write the password or token into it, and nothing else.",
+        )
+    return password
 
 
 def tune(sock: socket.socket, settings: BusSettings) -> None:

@@ -284,9 +284,13 @@ def _relay_files(relay: RelayReply, where: UplinkConfig) -> tuple[Path, Path, Pa
     there."""
     if relay.is_brokers:
         return _tls_files(where)
+    authority, certificate, key = map(_credential, relay.files)
+    return authority, certificate, key
+
+
+def _credential(name: str) -> Path:
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    found = [Path(credentials, f"tls_{Path(name).name}") if credentials else Path(name) for name in relay.files]
-    return found[0], found[1], found[2]
+    return Path(credentials, f"tls_{Path(name).name}") if credentials else Path(name)
 
 
 def _tls_files(where: UplinkConfig) -> tuple[Path, Path, Path]:
@@ -298,11 +302,16 @@ def _tls_files(where: UplinkConfig) -> tuple[Path, Path, Path]:
 
 
 def _bus_settings(where: UplinkConfig) -> BusSettings:
+    authority, certificate, key = _tls_files(where)
     return BusSettings(
         where.host,
         where.port,
         where.device,
-        *_tls_files(where),
+        authority,
+        certificate if where.files[1] else None,
+        key if where.files[2] else None,
+        user=where.user,
+        password_file=_credential(where.password_file) if where.password_file else None,
         keepalive_s=where.keepalive_s,
         session_s=where.session_hours * 3600,
     )

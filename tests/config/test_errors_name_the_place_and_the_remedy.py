@@ -63,6 +63,31 @@ WRONG = {
         "remote.ca",
         "Give all three, or none to use those of [broker].",
     ),
+    "a broker with a certificate and no key": (
+        "[broker]\nhost = 'b'\nca = 'a'\ncertificate = 'b'",
+        4,
+        "broker.certificate",
+        "Give both, or none.",
+    ),
+    "a broker that cannot know the doorbell": (
+        "[broker]\nhost = 'b'\nca = 'a'",
+        2,
+        "broker.host",
+        "password_file for a service that takes no certificates",
+    ),
+    "a user of a broker without a password": (
+        "[broker]\nhost = 'b'\nca = 'a'\ncertificate = 'b'\nkey = 'c'\nuser = 'd'",
+        6,
+        "broker.user",
+        "Add it, or remove user.",
+    ),
+    "a relay that would need the certificate of a broker with a password": (
+        "[page]\n[broker]\nhost = 'b'\nca = 'a'\npassword_file = 'p'\n"
+        "[remote]\nhost = 'a'\nurl = 'wss://a'\npassword = 'long-enough'",
+        7,
+        "remote.host",
+        "Give ca, certificate and key in [remote].",
+    ),
     "a relay without encryption for browsers": (
         "[page]\n[remote]\nhost = 'a'\nurl = 'ws://a'\npassword = 'long-enough'",
         4,

@@ -61,6 +61,7 @@ def test_every_key_that_sounds_like_a_secret_is_marked_as_one() -> None:
     assert sorted(_secrets(Fleet)) == sorted([*of_a_door, *(f"cameras.{key}" for key in [*of_a_door, "url"])])
     schema = json.loads(configuration_schema())["$defs"]
     names = {name for section in schema.values() for name in section.get("properties", {})}
+    names.remove("password_file")  # the path of a file, whose content is never in the configuration
     assert {name for name in names if any(word in name for word in ("url", "password", "token", "secret"))} == {
         key.rpartition(".")[2] for key in KEYS
     }

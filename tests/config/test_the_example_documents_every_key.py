@@ -61,7 +61,8 @@ def test_the_optional_keys_show_their_defaults_too() -> None:
     shown = tomllib.loads(SWITCHED_ON)
     broker = parse(SWITCHED_ON, EXAMPLE).broker
     for field in msgspec.structs.fields(type(broker)):
-        if field.default is not msgspec.NODEFAULT:
+        # A path without a default is an example.
+        if field.default is not msgspec.NODEFAULT and field.default is not None:
             assert shown["broker"][field.name] == field.default
 
 

@@ -86,12 +86,19 @@ class ScriptedPeer:
     """Listens on loopback with the certificates of a `BrokerPki` directory; `script` runs once for each connection."""
 
     def __init__(
-        self, directory: Path, script: Callable[[Line], None], *, version: ssl.TLSVersion | None = None
+        self,
+        directory: Path,
+        script: Callable[[Line], None],
+        *,
+        version: ssl.TLSVersion | None = None,
+        certificates: bool = True,
     ) -> None:
+        """`certificates`: whether clients must show one."""
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(directory / "broker.pem", directory / "broker.key")
         self._context.load_verify_locations(directory / "authorities" / "devices.pem")
-        self._context.verify_mode = ssl.CERT_REQUIRED
+        if certificates:
+            self._context.verify_mode = ssl.CERT_REQUIRED
         if version is not None:
             self._context.maximum_version = version
         self._script = script

@@ -99,7 +99,7 @@ class ServiceBroker:
 
     def __init__(self, directory: Path, profile: ServiceProfile, passwords: dict[str, str] | None = None) -> None:
         self.profile = profile
-        self._passwords = passwords or {}
+        self._passwords = {} if passwords is None else passwords
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(directory / "broker.pem", directory / "broker.key")
         if profile.client_certificates:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +53,6 @@ CELL = cell_of(52.3702, 4.8952)
 PATIENCE_S = 60.0
 TOPIC = f"doorward/v1/areas/{CELL}/requests/rijnstad-police"
 UP = f"doorward/v1/up/rijnstad-police/{DEVICE}/{'cd' * 16}-0/init"
-WITH_CERTIFICATES = [each for each in PROFILES if each.client_certificates]
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
@@ -121,16 +121,27 @@ class World:
     def __init__(self, pki: BrokerPki, ends: ExitStack) -> None:
         self.pki, self._ends = pki, ends
         self.peer: ServiceBroker
+        self._passwords: dict[str, str] = {}
 
     def serve(self, profile: ServiceProfile) -> ServiceBroker:
-        self.peer = self._ends.enter_context(ServiceBroker(self.pki.directory, profile))
+        self.peer = self._ends.enter_context(ServiceBroker(self.pki.directory, profile, self._passwords))
         return self.peer
+
+    def password_of(self, name: str) -> Path:
+        """A file with the client's password, which the peer knows."""
+        self._passwords[name] = f"the password of {name}"
+        path = self.pki.directory / f"{name}.password"
+        path.touch(0o600)
+        path.write_text(self._passwords[name])
+        return path
 
     def bus(self, name: str, **changes: Any) -> MqttBus:
         files = self.pki.client(name)
         if not files.certificate.exists():
             self.pki.add_device(name, NOW)
         settings = BusSettings("127.0.0.1", self.peer.port, name, files.authority, files.certificate, files.key)
+        if not self.peer.profile.client_certificates:
+            changes = {"certificate": None, "key": None, "password_file": self.password_of(name)} | changes
         bus = MqttBus(replace(settings, **changes))
         self._ends.callback(bus.stop)
         bus.hurry(True)
@@ -190,7 +201,7 @@ def world(pki: BrokerPki) -> Iterator[World]:
 # Main work
 
 
-@pytest.mark.parametrize("profile", WITH_CERTIFICATES, ids=lambda each: each.name)
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda each: each.name)
 def test_a_doorbell_hears_a_request_and_its_answer_arrives_at_each_service(
     profile: ServiceProfile, world: World, requester: Requester, asked: SentRequest, house: House
 ) -> None:
@@ -210,7 +221,7 @@ def test_a_doorbell_hears_a_request_and_its_answer_arrives_at_each_service(
     assert peer.refused.keys() <= ({"publications a second"} if profile is EMQX_SERVERLESS else set())
 
 
-@pytest.mark.parametrize("profile", WITH_CERTIFICATES, ids=lambda each: each.name)
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda each: each.name)
 def test_a_doorbell_that_was_off_hears_the_request_by_a_wildcard_or_by_the_pages_of_a_digest(
     profile: ServiceProfile, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +260,7 @@ def test_without_a_digest_a_doorbell_that_was_off_hears_what_is_retained_but_not
 
 def test_a_service_without_client_certificates_refuses_with_a_remedy(world: World) -> None:
     world.serve(HIVEMQ)
-    bus = world.bus(DEVICE)
+    bus = world.bus(DEVICE, password_file=None)
     bus.start()
     event = bus.next_event(PATIENCE_S)
     assert isinstance(event, BusDisconnected)

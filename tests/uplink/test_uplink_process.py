@@ -185,6 +185,21 @@ def test_systemds_copies_of_the_certificates_win_over_the_configured_files(monke
     ]
 
 
+def test_a_broker_with_a_password_has_systemds_copy_of_the_file_and_no_certificate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where = msgspec.structs.replace(
+        WHERE, files=("/etc/ca.pem", "", ""), user="door", password_file="/etc/doorward/tls/broker.password"
+    )
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    found = _bus_settings(where)
+    assert (found.certificate, found.key, found.user) == (None, None, "door")
+    assert found.password_file == Path("/etc/doorward/tls/broker.password")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/c")
+    assert _bus_settings(where).password_file == Path("/run/c/tls_broker.password")
+    assert _bus_settings(WHERE).password_file is None
+
+
 RELAY = RelayReply("relay.example", 8885, 60, "ab" * 8, ("cd" * 16,), ("/x/relay-ca.pem", "/x/a.pem", "/x/a.key"))
 
 

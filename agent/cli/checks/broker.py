@@ -22,7 +22,7 @@ from agent.config.derived import relay_files
 from agent.config.settings import BrokerConfig
 from agent.errors import ConfigurationError
 from agent.mqtt.bus_settings import BusSettings
-from agent.mqtt.tls import explain, make_context
+from agent.mqtt.tls import explain, make_context, read_password
 
 __all__ = ["certificate_dates", "check_broker", "check_congestion_control", "check_relay"]
 
@@ -52,10 +52,12 @@ def check_broker(broker: BrokerConfig | None, now: datetime.datetime) -> Iterato
     except ConfigurationError as error:
         yield bad("certificate", error.message, error.remedy)
         return
-    yield certificate_dates(
-        "certificate", f"{broker.certificate}", x509.load_pem_x509_certificate(broker.certificate.read_bytes()), now
-    )
-    yield from _permissions(broker.key)
+    if broker.certificate is not None and broker.key is not None:
+        shown = x509.load_pem_x509_certificate(broker.certificate.read_bytes())
+        yield certificate_dates("certificate", f"{broker.certificate}", shown, now)
+        yield from _permissions(broker.key)
+    if broker.password_file is not None:
+        yield _password(broker.password_file)
     yield from _connect("broker", settings, context, now)
 
 
@@ -161,6 +163,14 @@ def certificate_dates(subject: str, name: str, certificate: x509.Certificate, no
 def _permissions(key: Path) -> Iterator[Finding]:
     if stat.S_IMODE(key.stat().st_mode) & 0o077:
         yield poor("key", f"Others on this machine can read {key}.", f"chmod 600 {key}")
+
+
+def _password(path: Path) -> Finding:
+    try:
+        read_password(path)
+    except ConfigurationError as error:
+        return bad("password", error.message, error.remedy)
+    return fine("password", f"{path} can be used. A thief of it can act as this doorbell at the broker.")
 
 
 def _connect(name: str, settings: BusSettings, context: ssl.SSLContext, now: datetime.datetime) -> Iterator[Finding]:
