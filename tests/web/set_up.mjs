@@ -1,11 +1,12 @@
 // Writes set-up codes as the set-up page does, for tests/web/test_set_up.py.
 import { PageError } from "../../agent/web/src/errors.js";
 import { fromHex, isProven, pairingCode, textOf } from "../../agent/web/src/set_up/code.js";
+import { SYSTEMS, systemOf } from "../../agent/web/src/set_up/systems.js";
 
 /** @typedef {{ secret: string, ssid: string, password: string, name: string, country: string }} Fields */
 
-/** @type {{ codes: Fields[], refused: Fields[], authority: string, proof: string }} */
-const { codes, refused, authority, proof } = JSON.parse(process.argv[2]);
+/** @type {{ codes: Fields[], refused: Fields[], authority: string, proof: string, agents: [string, number][] }} */
+const { codes, refused, authority, proof, agents } = JSON.parse(process.argv[2]);
 const made = codes.map((fields) => {
   const secret = fromHex(fields.secret);
   return { text: textOf({ ...fields, secret }), pairing: pairingCode(secret) };
@@ -24,4 +25,5 @@ const proven = [
   isProven(secret, fromHex(`${authority}00`), proof),
   isProven(fromHex("00".repeat(16)), fromHex(authority), proof),
 ];
-process.stdout.write(JSON.stringify({ made, faults, proven }));
+const systems = agents.map(([agent, touchPoints]) => systemOf(agent, touchPoints));
+process.stdout.write(JSON.stringify({ made, faults, proven, systems, steps: SYSTEMS }));

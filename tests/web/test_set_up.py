@@ -10,6 +10,8 @@ import re
 import pytest
 
 from agent.core.setup_code import SetupCode, parse_setup_code
+from agent.custodian.page.documents import _STEPS
+from tests.web.agents import AGENTS
 from tests.web.test_the_program import WEB, node
 
 pytestmark = pytest.mark.interop
@@ -34,19 +36,22 @@ def fields(code: SetupCode) -> dict[str, str]:
     }  # fmt: skip
 
 
-def test_the_page_writes_what_the_doorbell_reads_and_refuses_what_it_would_refuse() -> None:
+def test_the_page_writes_what_the_doorbell_reads_refuses_what_it_would_refuse_and_knows_each_system() -> None:
     refused = [(text, fields(CODES[0]) | change) for text, changes in REFUSED.items() for change in changes]
     asked = {
         "codes": [fields(code) for code in CODES],
         "refused": [each for _, each in refused],
         "authority": b"authority".hex(),
         "proof": CODES[0].proof(b"authority").hex(),
+        "agents": [each[:2] for each in AGENTS.values()],
     }
     found = node("set_up.mjs", json.dumps(asked))
     assert found["made"] == [{"text": code.text(), "pairing": code.pairing_code} for code in CODES]
     assert [parse_setup_code(each["text"]) for each in found["made"]] == CODES  # type: ignore[attr-defined]
     assert found["faults"] == [text for text, _ in refused]
     assert found["proven"] == [True, False, False]
+    assert dict(zip(AGENTS, found["systems"], strict=True)) == {name: own for name, (*_, own) in AGENTS.items()}  # type: ignore[call-overload]
+    assert found["steps"] == _STEPS
 
 
 def test_the_file_works_alone_and_runs_its_own_program_only() -> None:

@@ -4,6 +4,7 @@
 
 import { qr } from "./pages/kit.js";
 import { freshSecret, fromHex, hex, isProven, pairingCode, textOf } from "./set_up/code.js";
+import { SYSTEMS, systemOf } from "./set_up/systems.js";
 import { h } from "./ui/dom.js";
 import { explain, speakWith, t, withCode } from "./ui/texts.js";
 
@@ -13,7 +14,6 @@ const PORT = /^#port=(\d{1,5})$/.exec(location.hash)?.[1] ?? "8443";
 const LOOK_MS = 2000;
 /** A doorbell that is not found after this time had a problem, or this phone cannot find its name. */
 const SLOW_MS = 60_000;
-const SYSTEMS = { ios: 3, android: 3, windows: 2, mac: 2, linux: 2 };
 const main = h("main", { id: "content" });
 /**
  * Where a code is kept for its quarter of an hour, without network and password: some systems trust a new authority
@@ -215,7 +215,7 @@ function trust(told, secret) {
     if (trusted) place.replaceChildren(open(page, secret));
     else problem.textContent = t("show.unchecked");
   });
-  const own = system();
+  const own = systemOf(navigator.userAgent, navigator.maxTouchPoints);
   step(
     3,
     h("p.lead", t("show.found", { name: page.hostname })),
@@ -265,14 +265,6 @@ const stepsOf = (name) =>
   Array.from({ length: SYSTEMS[/** @type {keyof typeof SYSTEMS} */ (name)] }, (_, i) =>
     h("li", withCode(`install.${name}.${i + 1}`)),
   );
-
-function system() {
-  const agent = navigator.userAgent;
-  if (/iPhone|iPad/.test(agent) || (/Macintosh/.test(agent) && navigator.maxTouchPoints > 1)) return "ios";
-  if (/Android/.test(agent)) return "android";
-  if (/Windows/.test(agent)) return "windows";
-  return /Macintosh/.test(agent) ? "mac" : "linux";
-}
 
 /** @param {string} language */
 function regionOf(language) {

@@ -23,6 +23,7 @@ from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.documents import Pages
 from agent.custodian.page.sessions import Session
 from agent.errors import ConfigurationError
+from tests.web.agents import AGENTS
 
 STRANGER = Caller(None, False, True)
 PAIRED = Caller(Session("id", 0, 0, "Firefox", None), False, True)
@@ -142,6 +143,28 @@ def test_the_pages_name_the_doorbell_the_addresses_and_the_fingerprint(pages: Pa
     assert b"timeline" in shell.body
     assert b"some-event" not in shell.body
     assert f"v={pages.version}".encode() in shell.body
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_browser_is_shown_the_steps_of_its_own_system_and_those_of_others_are_folded(pages: Pages, name: str) -> None:
+    agent, _touch_points, own = AGENTS[name]
+    if own == "ios" and "Macintosh" in agent:
+        own = "mac"  # only a script can tell an iPad from a Macintosh
+    html = answer(pages.install, asked("/install", user_agent=agent, accept_language="en")).body.decode()
+    parts = re.findall(r'<details class="card"( open)?><summary>(.*?)</summary>(.*?)</details>', html, re.DOTALL)
+    texts = json.loads((STATIC.parent / "texts" / "en.json").read_text())
+    assert [(is_open, title) for is_open, title, _ in parts if is_open] == [(" open", texts[f"install.{own}"])]
+    assert parts[0][1] == texts[f"install.{own}"], "and they come first"
+    assert {title: steps.count("<li>") for _, title, steps in parts} == {
+        texts[f"install.{system}"]: count for system, count in module._STEPS.items()
+    }
+
+
+def test_each_system_has_all_the_steps_of_its_texts_in_each_language() -> None:
+    for language in LANGUAGES:
+        texts = json.loads((STATIC.parent / "texts" / f"{language}.json").read_text())
+        found = re.findall(r"install\.(ios|android|windows|mac|linux)\.\d", " ".join(texts))
+        assert {system: found.count(system) for system in module._STEPS} == module._STEPS, language
 
 
 @pytest.mark.parametrize(
