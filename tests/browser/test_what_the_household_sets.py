@@ -10,6 +10,8 @@ import pytest
 from agent.wire.topics import cell_of
 from tests.browser.home import Home
 from tests.browser.house import a_house, phones
+from tests.browser.test_alerts_on_the_page import ALERTS
+from tests.receivers import NtfyServer, Receiver
 from tests.scenarios.street import DOOR, until
 
 pytestmark = [pytest.mark.broker, pytest.mark.footage, pytest.mark.browser, pytest.mark.timeout(300),
@@ -23,7 +25,11 @@ def current(home: Home) -> Any:
 def test_the_rest_of_the_set_up_is_done_step_by_step_without_typing_the_passphrase_again(
     tmp_path: Path, footage: Path, screenshots: Path
 ) -> None:
-    with a_house(tmp_path, footage) as house, phones(house, tmp_path) as people:
+    with (
+        NtfyServer(Receiver()) as server,
+        a_house(tmp_path, footage, more=ALERTS.format(url=server.url)) as house,
+        phones(house, tmp_path) as people,
+    ):
         people.pair("ana")
         people.claim("ana")
         house.record()
@@ -48,11 +54,19 @@ def test_the_rest_of_the_set_up_is_done_step_by_step_without_typing_the_passphra
                await page.getByRole("heading", {name: "Trusted requesters"}).waitFor();
                await page.getByRole("button", {name: "Later"}).click();
                await page.getByRole("heading", {name: "Alerts", exact: true}).waitFor();
-               await page.getByRole("button", {name: "Later"}).click();
+               await page.getByRole("button", {name: "Send a test"}).click();
+               await page.getByText("A test is on its way to 1 channel.").waitFor();""",
+            shots=str(screenshots),
+        )
+        until(
+            lambda: any("This is a test" in body for *_, body in server.receiver.messages), "the tried alert to arrive"
+        )
+        people.run(
+            "ana",
+            """await page.getByRole("button", {name: "Later"}).click();
                await page.getByRole("heading", {name: "A second phone"}).waitFor();
                await page.getByRole("button", {name: "Done"}).click();
                await page.locator(".tile img[src^=blob]").first().waitFor();""",
-            shots=str(screenshots),
         )
         settings = house.solo.custodian.settings.current
         assert settings is not None
