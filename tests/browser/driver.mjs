@@ -34,7 +34,7 @@ const browser = isFirefox
     });
 const pages = {};
 const troubles = {};
-/** Acts of a person on a page that was opened with `counts`, by the page's name: kind, a thing's words, Unix time in s. */
+/** Acts on a page that was opened with `counts`, by the page's name: kind, a thing's words, Unix time in s. */
 const acts = {};
 const AsyncFunction = /** @type {FunctionConstructor} */ ((async () => {}).constructor);
 
@@ -73,8 +73,8 @@ async function open(name, { isMobile, counts, ...options } = {}) {
 }
 
 /**
- * Writes down what reaches the page's own elements, whichever way the test does it. The rule that makes steps of it is in
- * steps.py.
+ * Writes down what reaches the page's own elements, whichever way the test does it. The rule that makes steps of it is
+ * in steps.py.
  *
  * @param {import("playwright-core").BrowserContext} context
  * @param {string} name
