@@ -14,7 +14,7 @@ from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.vault.records import SegmentRecord
 from agent.errors import FormatError, OpenError, RequestError
 from agent.wire import base64, strictjson
-from agent.wire.disclosures import TipManifest
+from agent.wire.disclosures import TipManifest, tip_records_encoding
 from agent.wire.identities import public_key_of
 from agent.wire.statements import Tip
 from tests import custodians
@@ -66,7 +66,8 @@ def parts(released: tuple[ReleasedItem, ...]) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def manifest(case: Case, released: tuple[ReleasedItem, ...], parts: list[bytes]) -> TipManifest:
-    return tip_manifest_of(released, [hashlib.sha256(part).hexdigest() for part in parts], tip_of(case), DEVICE_TEXT)
+    hashes = [hashlib.sha256(part).hexdigest() for part in parts]
+    return tip_manifest_of(released, hashes, tip_of(case), custodians.MLDSA_KEY, custodians.MLDSA.sign)
 
 
 def read(manifest: TipManifest, **changes: Any) -> Any:
@@ -103,8 +104,9 @@ def test_a_tip_that_disagrees_in_one_thing_releases_nothing(case: Case, why: str
 
 def test_words_alone_name_no_device(case: Case) -> None:
     words = tip_of(case, segments=(), posters=(), message=base64.encode(b"sealed"))
-    manifest = tip_manifest_of((), (), words, DEVICE_TEXT)
+    manifest = tip_manifest_of((), (), words, custodians.MLDSA_KEY, lambda _records: pytest.fail("nothing to sign"))
     assert (manifest.device, manifest.records, manifest.parts) == (None, (), ())
+    assert (manifest.device_mldsa, manifest.records_mldsa) == (None, None)
     assert read_tip(strictjson.encode(manifest), NAME) == (manifest, ())
 
 
@@ -154,9 +156,17 @@ def test_a_tip_under_another_name_or_with_other_records_is_refused(
         ((*manifest.records, record_of_no_segment()), "not of a segment"),
     ):
         with pytest.raises(FormatError, match=why):
+            read(manifest, **signed_twice(records))
+        with pytest.raises(FormatError, match="ML-DSA-44"):
             read(manifest, records=records)
     with pytest.raises(OpenError):
-        read(manifest, records=(forged_record(sent), *manifest.records[1:]))
+        read(manifest, **signed_twice((forged_record(sent), *manifest.records[1:])))
+
+
+def signed_twice(records: tuple[str, ...]) -> dict[str, Any]:
+    """Other records, as a doorbell could sign them."""
+    signature = custodians.MLDSA.sign(tip_records_encoding(records))
+    return {"records": records, "records_mldsa": base64.encode(signature)}
 
 
 def test_a_still_that_was_never_recorded_is_refused(manifest: TipManifest, case: Case) -> None:
