@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,7 +32,11 @@ ANA = HybridIdentity(bytes([1]) * 32)
 
 def test_a_voice_crosses_from_one_process_to_the_other_and_a_stop_ends_the_wait(tmp_path: Path) -> None:
     buffer = TalkBuffer(Ed25519PrivateKey.generate())
-    handler = RecorderIpcHandler(None, None, None, None, None, StatusReports(None), LiveBuffer(), buffer, capture=None)  # type: ignore[arg-type]
+    reports: Any = StatusReports(None)  # type: ignore[arg-type]
+    unused: Any = None
+    handler = RecorderIpcHandler(
+        unused, unused, unused, unused, unused, unused, reports, LiveBuffer(), buffer, capture=unused
+    )
     folder = Path(tempfile.mkdtemp())
     server = role_server(folder / "custodian.sock", FromRecorder, handler.handle, frozenset({os.getuid()}))
     server.start()

@@ -393,6 +393,10 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     "An answer of a doorbell has two signatures": (
         "tests/core/test_disclosure.py::test_a_manifest_without_the_devices_second_signature_is_refused_by_name",
     ),
+    "A root with the same id and another second key is another root": (
+        "tests/custodian/test_trust_store.py"
+        "::test_a_list_of_a_false_pair_with_the_id_of_a_root_locks_the_root_out_no_longer_than_it_is_chosen",
+    ),
     "Ed25519 and ML-DSA-44 sign the same bytes": (
         "tests/wire/test_mldsa.py::test_each_signature_covers_payload_and_type",
         "tests/wire/test_mldsa.py::test_a_javascript_implementation_reads_and_refuses_the_same_signatures",
@@ -488,6 +492,10 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
 }
 
 MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
+    "Some lines have a second signature": (
+        "tests/clients/owner/test_sealed_footage.py::test_a_second_signature_covers_the_records_before_it",
+        "tests/clients/owner/test_sealed_footage.py::test_a_forger_of_ed25519_adds_no_record_of_a_later_hour",
+    ),
     # Sealing and disclosure
     "A file key lives in memory": (
         f"{VAULT}::test_a_file_key_is_gone_from_memory_with_its_segment_and_was_never_on_the_disk",
@@ -1182,6 +1190,13 @@ PEERS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
 """The rows of "What a peer can make a process hold". `test_security_bounds.py` compares their figures with the code."""
 
 DESK_CANNOT: Final[dict[tuple[str, str], tuple[str, ...]]] = {
+    ("network between the desk and a database on another computer", "read or change what they say"): (
+        "tests/desk/test_configuration.py::test_an_error_names_its_place_and_the_remedy",
+    ),
+    ("network between the desk and a database on another computer", "answer as the database"): (
+        "tests/desk/storage/test_postgres_tls.py"
+        "::test_with_an_authority_the_certificate_and_the_name_of_the_server_are_checked",
+    ),
     ("operator", "make a door answer"): ("tests/core/test_consent.py::test_only_the_owners_approval_opens_anything",),
     ("operator", "rewrite the log before that checkpoint"): (
         "tests/desk/custody/test_audit.py"
@@ -1333,6 +1348,13 @@ FRONT_WORDS: Final = (
 """How to read the page, and what people promise: limits.md says that no test can hold that."""
 
 LIMITS: Final[dict[str, tuple[str, ...]]] = {
+    "Everything else is Ed25519 only": (
+        "tests/clients/owner/test_sealed_footage.py"
+        "::test_records_of_the_last_hour_are_told_as_signed_once_and_take_the_place_of_none",
+    ),
+    "One that the browser saw replaced is refused": (
+        "tests/web/test_ownerless.py::test_a_doorbell_that_lost_its_owners_is_claimed_again_only_by_a_clear_decision",
+    ),
     "Then it refuses the root's own": (
         "tests/wire/test_trust_package.py"
         "::test_a_reader_that_a_thief_of_the_name_key_reaches_first_follows_only_another_name_key",

@@ -215,7 +215,7 @@ def test_a_doorbell_hears_a_request_and_its_answer_arrives_at_each_service(
     uplink.wake()
     until(lambda: custody.delivered, "the last receipt")
     assert requester.answer(disclosure.id).sealed() == frozenset(range(len(disclosure.parts)))
-    assert peer.taken[disclosure.device] > 20, "more than one chunk, in more than one part"
+    assert peer.taken[disclosure.device] > len(disclosure.parts), "more than one chunk, in more than one part"
     assert peer.ended == {}
     # A service that takes ten messages a second refuses some of an upload. They are sent again.
     assert peer.refused.keys() <= ({"publications a second"} if profile is EMQX_SERVERLESS else set())

@@ -62,6 +62,14 @@ def test_without_an_authority_nothing_is_asked_of_a_server() -> None:
     assert tls_parameters(None) == {}
 
 
+def test_with_an_authority_the_certificate_and_the_name_of_the_server_are_checked(tmp_path: Path) -> None:
+    """libpq, 34.19 "SSL Support": of all modes only this one compares the name."""
+    asked = tls_parameters(tmp_path / "authority.pem")
+    assert asked["sslmode"] == "verify-full"
+    assert asked["sslrootcert"] == str(tmp_path / "authority.pem")
+    assert asked["gssencmode"] == "disable", "a ticket of Kerberos takes no certificate's place"
+
+
 # -- a real server -----------------------------------------------------------------------------------------------------
 
 
