@@ -32,6 +32,7 @@ all of the desk's tests on them, except those of a browser.
 
 
 @pytest.mark.broker
+@pytest.mark.timeout(1800)  # with the rounds of `make prove-crash`, beside other work
 @LONG
 def test_an_answer_lives_on_a_desk_with_postgresql_and_s3(tmp_path: Path) -> None:
     postgres_programs()

@@ -177,6 +177,7 @@ def world(agency: Agency, data: Path) -> Iterator[World]:
         yield World(agency, data, ends)
 
 
+@pytest.mark.timeout(1500)
 def test_a_killed_and_a_stopped_worker_lose_nothing(world: World, gops: list[Gop], grown: GrownStores) -> None:
     one, other = world.workers
     for worker in world.workers:
