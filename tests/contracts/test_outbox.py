@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import os
 from pathlib import Path
@@ -175,6 +176,7 @@ def test_a_part_is_whole_in_the_file_before_it_is_made_durable(tmp_path: Path, m
 def test_reading_and_making_durable_leave_no_file_open(tmp_path: Path) -> None:
     outbox = DiskOutbox(tmp_path)
     make(outbox)
+    gc.collect()  # what earlier tests left open would close meanwhile
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         outbox.read(ONE, 1, 0, 10)

@@ -78,9 +78,13 @@ def test_the_end_of_the_block_waits_for_the_stop_and_stops_nothing_itself() -> N
     assert done == ["stopped"]
 
 
-def test_afterwards_the_signals_do_what_they_did_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_afterwards_the_signals_do_what_they_did_before() -> None:
     seen: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: seen.append(number))
+    before = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, _frame: seen.append(number)),
+        # Below a shell's background job it is ignored.
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     try:
         with StopSignals(lambda: None, [signal.SIGTERM]):
             with pytest.raises(KeyboardInterrupt):
@@ -91,7 +95,8 @@ def test_afterwards_the_signals_do_what_they_did_before(monkeypatch: pytest.Monk
         assert seen == [signal.SIGTERM]
         assert signal.set_wakeup_fd(-1) == -1
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_signal_with_a_handler_of_its_own_does_not_stop() -> None:
