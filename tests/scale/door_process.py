@@ -131,6 +131,8 @@ def enter(line: str, book: Book) -> str:
             book.links[door].begin(float(at_s))
         case ["down", door, at_s]:
             book.links[door].end(float(at_s))
+        case ["late", at_s, late_s]:
+            book.late_processes.append((float(at_s), float(late_s)))
         case other:
             return " ".join(other)
     return ""
@@ -174,7 +176,7 @@ def raise_file_limit() -> int:
 
 
 def _tell(book: ToldBook, board: Switchboard, stop: threading.Event) -> None:
-    failures = 0
+    failures = late = 0
     while True:
         last = stop.is_set()
         lines = []
@@ -183,6 +185,9 @@ def _tell(book: ToldBook, board: Switchboard, stop: threading.Event) -> None:
                 lines.append(book.told.get_nowait())
         lines += [f"failed\t{each!r}\n" for each in board.failures[failures:]]
         failures = len(board.failures)
+        more = board.late[late:]
+        lines += [f"late\t{at_s}\t{late_s}\n" for at_s, late_s in more]
+        late += len(more)
         sys.stdout.write("".join(lines))
         sys.stdout.flush()
         if last:

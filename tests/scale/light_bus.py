@@ -45,6 +45,8 @@ _TICK_S = 15.0
 """Keep-alive needs a look at a quarter of its 60 s."""
 _STABLE_AFTER_S = 10.0
 """As in `MqttBus`."""
+LATE_S = 2.0
+"""A timer that runs later than this shows that the process has more to do than it can."""
 
 
 class Switchboard:
@@ -68,6 +70,8 @@ class Switchboard:
         self._thread = threading.Thread(target=self._run, name="switchboard")
         self.failures: list[BaseException] = []
         """Bugs: a run with one of them proves nothing."""
+        self.late: list[tuple[float, float]] = []
+        """When a timer ran over `LATE_S` late, and how late: at most one in each second."""
 
     def start(self) -> None:
         self._thread.start()
@@ -152,8 +156,14 @@ class Switchboard:
                 with suppress(queue.Empty):
                     self._act(self._asked.get_nowait())
             now_s = time.monotonic()
+            if self._timers:
+                self._note(now_s, now_s - self._timers[0][0])
             while self._timers and self._timers[0][0] <= now_s:
                 self._act(heapq.heappop(self._timers)[2])
+
+    def _note(self, now_s: float, late_s: float) -> None:
+        if late_s > LATE_S and (not self.late or now_s - self.late[-1][0] >= 1.0):
+            self.late.append((now_s, late_s))
 
     def _act(self, act: Callable[[], None]) -> None:
         try:

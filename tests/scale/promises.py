@@ -99,6 +99,8 @@ class Book:
         """Requests that a whole agent heard and blocked, because its owner was asked too often. By id and doorbell."""
         self._names: dict[str, str] = {}
         self._by_payload: list[tuple[str, str, float]] = []
+        self.late_processes: list[tuple[float, float]] = []
+        """When a process of doorbells was late with what it had to do, and by how many seconds."""
         self.sent: dict[str, Sent] = {}
         self.faults: list[str] = []
         """Events that must never happen."""

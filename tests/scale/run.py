@@ -642,6 +642,11 @@ def check(world: World, killer: Killer) -> int:
         f"{len(believed_s)} times a doorbell believed for over {PATIENCE_S:.0f} s in the connection of a killed broker"
         f"{f', {max(believed_s):.0f} s at most' if believed_s else ''}."
     )
+    behind_s = [late_s for _, late_s in world.book.late_processes]
+    print(
+        f"In {len(behind_s)} seconds the processes of doorbells were late with what they had to do"
+        f"{f', by {max(behind_s):.0f} s at most' if behind_s else ''}."
+    )
     print(
         f"{len(hood.notices)} notices of neighbours, {hood.notices.removals} removed again, "
         f"{hood.notices.readings} readings of their page; "

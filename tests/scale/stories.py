@@ -67,5 +67,8 @@ def _story(
         for kind, place, began_s, ended_s in sorted(history, key=lambda each: each[2])
         if ended_s >= begins_s and began_s <= last_s and (kind not in _OF_SHARDS or place == f"shard {shard}")
     ]
+    behind_s = [late_s for at_s, late_s in book.late_processes if begins_s <= at_s <= last_s]
+    if behind_s:
+        words.append(f"meanwhile the processes of doorbells were up to {max(behind_s):.0f} s late themselves")
     words.append(f"faults: {', '.join(around[:_MOST]) or 'none'}")
     return "; ".join(words)

@@ -112,3 +112,5 @@ def test_each_entry_of_a_process_of_doorbells_arrives_in_the_book_once() -> None
     assert book.links[DOOR].ended == [(1.5, 4.0)]
     assert book.links[OTHER].began_s == 6.0
     assert enter("failed\tKeyError('x')\n", book) == "failed KeyError('x')"
+    assert enter("late\t12.5\t3.0\n", book) == ""
+    assert book.late_processes == [(12.5, 3.0)]
