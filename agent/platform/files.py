@@ -58,24 +58,34 @@ def make_folder(path: Path) -> Path:
 def write(path: Path, data: bytes, *, secret: bool = False, like: Path | None = None) -> None:
     """Put `data` at `path`, durably and as a whole, in place of what was there.
 
-    `secret`: mode 0600.  `like`: with the owner and mode of that file, where there is one, once it is written.
+    `secret`: mode 0600.  `like`: with the owner and mode of that file, where there is one, once it is written. Another
+    user may own the folder, and exchange names in it while root writes. So both are set by the open file.
     """
     unfinished = path.with_name(f"{path.name}.new")
     with storage_errors(path):
+        told = _regular(like) if like is not None else None
         unfinished.unlink(missing_ok=True)
         # O_EXCL: the mode of a file that is already there would stay as it was.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         mode = _SECRET_MODE if secret or like is not None else _PLAIN_MODE
         with os.fdopen(os.open(unfinished, flags, mode), "wb") as file:
             file.write(data)
+            if told is not None:
+                os.fchown(file.fileno(), told.st_uid, told.st_gid)
+                os.fchmod(file.fileno(), told.st_mode & 0o777)
             file.flush()
             os.fsync(file.fileno())
-        if like is not None and like.exists():
-            told = like.stat()
-            os.chown(unfinished, told.st_uid, told.st_gid)
-            unfinished.chmod(told.st_mode & 0o777)
         unfinished.replace(path)
         sync_folder(path.parent)
+
+
+def _regular(path: Path) -> os.stat_result | None:
+    """Returns what is told of a regular file, and None of a link or of nothing."""
+    try:
+        told = path.lstat()
+    except FileNotFoundError:
+        return None
+    return told if stat.S_ISREG(told.st_mode) else None
 
 
 def read(path: Path, limit_bytes: int) -> bytes:

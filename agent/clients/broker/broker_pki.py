@@ -63,6 +63,7 @@ _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
 _MOST_HOST = 253
 _MOST_COMMON_NAME = 64
+_SLOTS_OF_A_ROOT = 4
 _RIGHTS = "requesters.acl"
 _ROOT_SUFFIX = ".root"
 _ROOT_NAME = re.compile(r"[0-9a-f]{16}\.root")
@@ -113,8 +114,8 @@ class BrokerPki:
     """A directory with a broker's whole identity, laid out as `doorward.conf.template` expects it.
 
     `authorities/{broker,devices,requesters}.{pem,key}` · `authorities/{devices,requesters}.crl` ·
-    `broker.{pem,key}` · `clients/<name>.{pem,key}` · `revoked/<name>-<serial>.pem` · `{devices,requesters}.acl` ·
-    `state/`
+    `broker.{pem,key}` · `clients/<name>.{pem,key}` · `{renewed,revoked}/<name>-<serial>.pem` ·
+    `{devices,requesters}.acl` · `state/`
     """
 
     def __init__(self, directory: Path) -> None:
@@ -137,7 +138,7 @@ class BrokerPki:
         """
         alternatives = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("authorities", "clients", "revoked", "state"):
+        for name in ("authorities", "clients", "renewed", "revoked", "state"):
             (directory / name).mkdir(mode=0o700, exist_ok=True)
         for role in ("broker", "devices", "requesters"):
             _write(directory / "authorities" / role, _authority(f"Doorward {role} authority", now))
@@ -165,13 +166,21 @@ class BrokerPki:
             )
 
     def renew_broker(self, now: datetime.datetime, days: int = END_ENTITY_DAYS) -> x509.Certificate:
-        """Signs the broker's certificate again, for the same key and names. Clients know its authority, so they notice
-        nothing. It does not outlive the authority."""
+        """Signs the broker's certificate again, for the same key and names, so clients need nothing new.
+
+        It ends with the authority at the latest. Raises `ConfigurationError` if that has less than a day left.
+        """
         stem = self.directory / "broker"
         before, issuer = _read(stem), _read(self.directory / "authorities" / "broker")
         (name,) = before.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         names = before.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        days = min(days, (issuer.certificate.not_valid_after_utc - now).days)
+        ends = issuer.certificate.not_valid_after_utc
+        days = min(days, (ends - now).days)
+        if days < 1:
+            raise ConfigurationError(
+                f"The authority of this broker ends on {ends:%Y-%m-%d %H:%M} UTC, and its certificates with it.",
+                remedy="Make a new folder with 'doorward broker init', and give its certificates to all clients.",
+            )
         usage = ExtendedKeyUsageOID.SERVER_AUTH
         made = _certificate(issuer, str(name.value), before.key.public_key(), names, usage, now, days)
         path = stem.with_suffix(".pem")
@@ -203,32 +212,26 @@ class BrokerPki:
         Raises `ConfigurationError` if a certificate for this key was revoked, or if the device has one for another key.
         """
         key = requested_key(request)
-        self._refuse_revoked(device, key)
         path = self.client(device).certificate
-        if not files.is_file(path):
-            return self.add_device(device, now, request=request).certificate.read_bytes()
-        made = x509.load_pem_x509_certificate(path.read_bytes())
-        if made.public_key() != key:
-            raise ConfigurationError(
-                f"The doorbell {device} has a certificate for another key.",
-                remedy=f"Revoke it first, on the broker: doorward broker revoke {device}",
-            )
-        if made.not_valid_after_utc - now < datetime.timedelta(days=RENEWAL_DAYS):
-            made = self._sign(Role.DEVICE, device, key, now, END_ENTITY_DAYS)
-            files.write(path, made.public_bytes(serialization.Encoding.PEM), secret=True)
-        return made.public_bytes(serialization.Encoding.PEM)
+        if files.is_file(path):
+            held = x509.load_pem_x509_certificate(path.read_bytes())
+            if held.public_key() == key and held.not_valid_after_utc - now >= datetime.timedelta(days=RENEWAL_DAYS):
+                return held.public_bytes(serialization.Encoding.PEM)
+        return self.add_device(device, now, request=request).certificate.read_bytes()
 
     def _refuse_revoked(self, name: str, key: ec.EllipticCurvePublicKey) -> None:
         """Raises `ConfigurationError` if a certificate of this client for this key was revoked."""
-        folder = self.directory / "revoked"
-        for each in files.names_in(folder):
-            if not each.startswith(f"{name}-"):
-                continue
-            if x509.load_pem_x509_certificate((folder / each).read_bytes()).public_key() == key:
-                raise ConfigurationError(
-                    f"The certificate of {name} for this key was revoked.",
-                    remedy="Make a new key at the doorbell: remove device.key in /etc/doorward/tls, and enrol again.",
-                )
+        if any(each.public_key() == key for _, each in self._kept("revoked", name)):
+            raise ConfigurationError(
+                f"The certificate of {name} for this key was revoked.",
+                remedy="Its owner makes a new key (a doorbell: remove device.key in /etc/doorward/tls) and asks again.",
+            )
+
+    def _kept(self, folder: str, name: str) -> list[tuple[Path, x509.Certificate]]:
+        """Returns the certificates of a client in `renewed` or `revoked`."""
+        paths = [self.directory / folder / each for each in files.names_in(self.directory / folder)]
+        ours = [path for path in paths if path.stem.rpartition("-")[0] == name]
+        return [(path, x509.load_pem_x509_certificate(path.read_bytes())) for path in ours]
 
     def add_requester(
         self, name: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes
@@ -244,15 +247,23 @@ class BrokerPki:
         return made
 
     def add_root(
-        self, root: str, now: datetime.datetime, days: int = END_ENTITY_DAYS, *, request: bytes, slots: int = 4
+        self,
+        root: str,
+        now: datetime.datetime,
+        days: int = END_ENTITY_DAYS,
+        *,
+        request: bytes,
+        slots: int | None = None,
     ) -> ClientFiles:
         """Signs a certificate with which a trust root publishes its packages, in `slots` of the broker's eight slots.
 
-        The broker reads the rights on SIGHUP. Raises `ConfigurationError` if fewer slots are left.
+        `slots`: None for those that it has, or four. The broker reads the rights on SIGHUP. Raises `ConfigurationError`
+        if fewer slots are left.
         """
         if not _KEY_ID.fullmatch(root):
             raise ConfigurationError(f"{root!r} is not a root's id.", remedy="Use its key id: 16 hex digits.")
         given = self._root_slots()
+        slots = given.get(root, _SLOTS_OF_A_ROOT) if slots is None else slots
         left = TRUST_SLOTS - sum(number for name, number in given.items() if name != root)
         if slots > left:
             raise ConfigurationError(
@@ -314,7 +325,8 @@ class BrokerPki:
         files.write(path, f"{rules}{_WORKERS}{sections}".encode() if sections else rules.encode(), like=path)
 
     def revoke(self, name: str, now: datetime.datetime) -> Role:
-        """Puts a client's certificate on its authority's list. Its name may be used again.
+        """Puts a client's certificate on its authority's list, and those that renewals replaced, because they are valid
+        as long. Its name may be used again, with another key.
 
         The broker reads the list on SIGHUP and applies it at the next handshake. A connected client stays connected
         until the broker restarts. Raises `ConfigurationError` if there is no such client.
@@ -324,16 +336,19 @@ class BrokerPki:
             raise ConfigurationError(
                 f"{name!r} is not a client of this broker.", remedy=f"The clients are in {clients}."
             )
-        certificate_path = clients / f"{name}.pem"
-        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
-        role = next(role for role in Role if certificate.issuer == self._authority_of(role).certificate.subject)
+        newest = clients / f"{name}.pem"
+        issued = [(newest, x509.load_pem_x509_certificate(newest.read_bytes())), *self._kept("renewed", name)]
+        role = next(role for role in Role if issued[0][1].issuer == self._authority_of(role).certificate.subject)
         list_stem = self.directory / "authorities" / role.value
         listed = list(x509.load_pem_x509_crl(list_stem.with_suffix(".crl").read_bytes()))
-        entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
-        _write_list(list_stem, self._authority_of(role), now, [*listed, entry])
+        known = {each.serial_number for each in listed}
+        more = {each.serial_number for _, each in issued} - known
+        listed += [_revoked(each, now) for each in sorted(more)]
+        _write_list(list_stem, self._authority_of(role), now, listed)
         # Move the files last. After a crash in between, the client is revoked and still has its files, which is the
-        # safe order.
-        certificate_path.replace(self.directory / "revoked" / f"{name}-{certificate.serial_number:x}.pem")
+        # safe order. The newest goes last of them, because the client is known by it.
+        for path, certificate in reversed(issued):
+            path.replace(self.directory / "revoked" / f"{name}-{certificate.serial_number:x}.pem")
         (clients / f"{name}.key").unlink(missing_ok=True)
         if role is Role.REQUESTER:
             self._write_workers()
@@ -356,18 +371,27 @@ class BrokerPki:
             own = ec.generate_private_key(ec.SECP256R1())
             _write(stem, _BrokerKeyPair(self._sign(role, name, own.public_key(), now, days), own))
         else:
+            self._refuse_revoked(name, key)
             made = self._sign(role, name, key, now, days, organization).public_bytes(serialization.Encoding.PEM)
             path = stem.with_name(f"{name}.pem")
-            if not files.is_file(path):
-                _write_once(path, made)
-            elif x509.load_pem_x509_certificate(path.read_bytes()).public_key() == key:
-                files.write(path, made, like=path)  # a renewal
+            if files.is_file(path):
+                self._keep_renewed(path, name, key)
+                files.write(path, made, like=path)
             else:
-                raise ConfigurationError(
-                    f"{name} has a certificate for another key.",
-                    remedy=f"Revoke it first: doorward broker revoke {name}",
-                )
+                _write_once(path, made)
         return self.client(name)
+
+    def _keep_renewed(self, path: Path, name: str, key: ec.EllipticCurvePublicKey) -> None:
+        """Keeps the certificate that a renewal replaces: it stays valid, and `revoke` must know it."""
+        held = x509.load_pem_x509_certificate(path.read_bytes())
+        if held.public_key() != key:
+            raise ConfigurationError(
+                f"{name} has a certificate for another key.",
+                remedy=f"Revoke it first, on the broker: doorward broker revoke {name}",
+            )
+        folder = self.directory / "renewed"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        files.write(folder / f"{name}-{held.serial_number:x}.pem", path.read_bytes(), like=path)
 
     def _sign(
         self,
@@ -519,6 +543,10 @@ def _certificate(
         .add_extension(authority_key, critical=False)
         .sign(issuer.key, hashes.SHA256())
     )
+
+
+def _revoked(serial: int, now: datetime.datetime) -> x509.RevokedCertificate:
+    return x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
 
 
 def _write_list(

@@ -145,8 +145,8 @@ def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> N
 def renew(directory: Path, days: int) -> None:
     """Sign the broker's own certificate again, for the same key and the same hosts.
 
-    'init' made it for 397 days. When it ends, no client connects any more. It takes effect at the next reload, and no
-    connection is lost.
+    'init' made it for 397 days. After its end every client is refused. The new one takes effect at the next reload, and
+    all connections stay.
     """
     from agent.clients.broker.broker_pki import BrokerPki
 
@@ -370,8 +370,8 @@ def est(directory: Path, address: str, port: int, keep: bool) -> None:
     until = "" if keep else " or the last token is used"
     with StopSignals(done.set, [signal.SIGTERM]), contextlib.suppress(KeyboardInterrupt):
         server = EstServer(pki, tokens, (address, port), enrolled)
-        server.start()
         try:
+            server.start()
             click.echo(f"Doorbells can enrol on port {server.port}, until Ctrl-C{until}.")
             # A doorbell may ask once more if its connection broke, so the end waits a little.
             while not done.wait(_LOOK_S):
@@ -423,12 +423,15 @@ def add_requester(name: str, csr: Path, directory: Path, days: int, as_json: boo
     help="The signing request that 'doorward requester trust-root csr' made.",
 )
 @click.option(
-    "--slots", type=Number(1, 8), default=4, show_default=True, help="Slots of 16 KiB, of the eight of this broker."
+    "--slots",
+    type=Number(1, 8),
+    show_default="what it has, or 4",
+    help="Slots of 16 KiB, of the eight of this broker.",
 )
 @_directory
 @_days
 @json_option
-def add_root(root: str, csr: Path, slots: int, directory: Path, days: int, as_json: bool) -> None:
+def add_root(root: str, csr: Path, slots: int | None, directory: Path, days: int, as_json: bool) -> None:
     """Let the trust root ROOT publish its bundles and revocations here.  ROOT is its key id, or its key (ed25519:…).
 
     Each doorbell of this broker reads the slots of all roots at each connection: at most 128 KiB.

@@ -142,6 +142,83 @@ def test_the_access_list_has_a_section_for_each_worker_and_keeps_what_an_operato
     assert path.read_text() == before
 
 
+def added(pki: BrokerPki, name: str) -> bytes:
+    """Adds a requester. Returns its signing request."""
+    add_requester(pki, name, NOW)
+    return signing_request(pki.client(name).key, name)
+
+
+def owners_given(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, int]]:
+    """Name of a file → the owner that it got while it was open."""
+    given: dict[str, tuple[int, int]] = {}
+
+    def fchown(descriptor: int, uid: int, gid: int) -> None:
+        given[Path(f"/proc/self/fd/{descriptor}").readlink().name] = uid, gid
+
+    monkeypatch.setattr("os.fchown", fchown)
+    return given
+
+
+def test_renewed_certificates_belong_to_the_user_who_runs_the_broker(
+    pki: BrokerPki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator renews with sudo. A file of root's that mosquitto cannot read keeps all clients away."""
+    request = added(pki, "springfield-police")
+    given = owners_given(monkeypatch)
+    pki.renew_broker(NOW)
+    pki.add_requester("springfield-police", NOW, request=request)
+    owner = ((pki.directory / "broker.key").stat().st_uid, (pki.directory / "broker.key").stat().st_gid)
+    assert (given["broker.pem.new"], given["springfield-police.pem.new"]) == (owner, owner)
+
+
+def test_all_certificates_of_a_client_are_revoked_at_once_also_those_that_renewals_replaced(pki: BrokerPki) -> None:
+    request = added(pki, "springfield-police")
+    other = added(pki, "springfield")
+    path = pki.client("springfield-police").certificate
+    serials = set()
+    for days in (0, 300, 600):
+        pki.add_requester("springfield-police", NOW + datetime.timedelta(days), request=request)
+        serials.add(x509.load_pem_x509_certificate(path.read_bytes()).serial_number)
+    pki.add_requester("springfield", NOW, request=other)
+    pki.revoke("springfield-police", NOW)
+    listed = x509.load_pem_x509_crl((pki.directory / "authorities" / "requesters.crl").read_bytes())
+    found = {each.serial_number for each in listed}
+    assert serials < found
+    assert len(found) == 4, "with the first one, and none of the client whose name begins alike"
+    assert [
+        each.name for each in (pki.directory / "renewed").iterdir() if each.name.startswith("springfield-police")
+    ] == []
+
+
+def test_a_revoked_key_gets_no_certificate_again_and_another_key_does(pki: BrokerPki) -> None:
+    request = added(pki, "springfield-police")
+    pki.revoke("springfield-police", NOW)
+    with pytest.raises(ConfigurationError, match="was revoked"):
+        pki.add_requester("springfield-police", NOW, request=request)
+    assert "springfield-police" not in pki._clients()
+    add_requester(pki, "springfield-police", NOW)
+    assert "springfield-police" in pki._clients()
+
+
+def test_a_root_that_is_renewed_keeps_its_slots(pki: BrokerPki) -> None:
+    root = "ab" * 8
+    request = signing_request(pki.client(f"{root}.root").key, "root")
+    pki.add_root(root, NOW, request=request, slots=6)
+    pki.add_root(root, NOW, request=request)
+    assert pki._root_slots() == {root: 6}
+    pki.add_root(root, NOW, request=request, slots=8)
+    assert pki._root_slots() == {root: 8}
+
+
+@pytest.mark.parametrize("left", [datetime.timedelta(hours=23), datetime.timedelta(days=-3)])
+def test_a_broker_whose_authority_ends_today_keeps_its_certificate(pki: BrokerPki, left: datetime.timedelta) -> None:
+    authority = x509.load_pem_x509_certificate((pki.directory / "authorities" / "broker.pem").read_bytes())
+    before = pki.certificate.read_bytes()
+    with pytest.raises(ConfigurationError, match="authority of this broker ends on"):
+        pki.renew_broker(authority.not_valid_after_utc - left)
+    assert pki.certificate.read_bytes() == before
+
+
 def test_a_new_list_of_revoked_certificates_belongs_to_the_user_who_runs_the_broker(
     pki: BrokerPki, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,13 +226,10 @@ def test_a_new_list_of_revoked_certificates_belongs_to_the_user_who_runs_the_bro
     add_requester(pki, "springfield-police", NOW)
     path = pki.directory / "authorities" / "requesters.crl"
     path.chmod(0o640)
-    given: list[tuple[str, int, int]] = []
-    monkeypatch.setattr("os.chown", lambda where, uid, gid: given.append((Path(where).name, uid, gid)))
+    given = owners_given(monkeypatch)
     pki.revoke("springfield-police", NOW)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert [owner for name, *owner in given if name.startswith("requesters.crl")] == [
-        [path.stat().st_uid, path.stat().st_gid]
-    ]
+    assert given["requesters.crl.new"] == (path.stat().st_uid, path.stat().st_gid)
 
 
 def test_nobody_but_the_owner_of_the_files_can_read_anything(pki: BrokerPki) -> None:
