@@ -49,8 +49,9 @@ _SLOT_EVERY_S: Final = 15.0
 _MOST_SLOTS: Final = 16
 """Slots that are read at once after a connection. One by one, 80 of them took half a minute on a busy machine, and a
 doorbell that connected meanwhile read a page without the newest messages."""
-_REFUSED_S: Final = 1.0
-"""Pause after a refused reading. A managed broker may allow few subscriptions at once, or few a second."""
+_REFUSED_S: Final = (1.0, 60.0)
+"""Pause after a refused reading or page, and the longest, after others that were refused too. A managed broker may
+allow few subscriptions at once, or few messages a second."""
 _MOST_MESSAGES: Final = 4_000
 """Messages that a broker may queue for the service at once. 16 KiB each, ours queues 64 MiB for a client."""
 _PUBLISH_EVERY_S: Final = 3.0
@@ -78,6 +79,11 @@ class DigestService:
         """Numbers in `_SLOTS` of the slots that are read now."""
         self._granted: set[int] = set()
         self._refused: set[int] = set()
+        self._pause_s = _REFUSED_S[0]
+        self._has_warned = self._lacks_live = False
+        """`_lacks_live`: the broker refused a filter of new messages: they come with the readings only."""
+        self._pages_refused: dict[str, tuple[float, float]] = {}
+        """Topic of a page that the broker refused → when to send it again, and the pause after one more refusal."""
         self._most_slots = _MOST_SLOTS
         """Fewer than `_MOST_SLOTS` after the broker refused some of them, until the next connection."""
         self._came: Counter[int] = Counter()
@@ -96,8 +102,9 @@ class DigestService:
 
     @property
     def is_current(self) -> bool:
-        """True once all slots were read and the broker has every page."""
-        return self._readings > 0 and not (self._changed or self._waiting or self._in_flight)
+        """True once all slots were read, the broker has every page, and new messages come at once."""
+        is_behind = self._changed or self._waiting or self._in_flight or self._lacks_live
+        return self._readings > 0 and not is_behind
 
     def run(self) -> None:
         self._bus.hurry(True)
@@ -113,7 +120,7 @@ class DigestService:
                 # The same moment: a reading is not over because the machine paused between two looks at the clock.
                 self._read_slots(now_s)
                 self._lay_out(now_s)
-                self._pump()
+                self._pump(now_s)
                 self._count()
         finally:
             self._bus.stop()
@@ -124,7 +131,9 @@ class DigestService:
                 self.figures.is_connected = True
                 self._slots, self._next_slot, self._slot_due_s, self._at_once = range(0), 0, now_s, 1
                 self._catching_up, self._renew_due_s = True, now_s  # the broker may have lost pages
-                self._most_slots = _MOST_SLOTS
+                self._most_slots, self._pause_s = _MOST_SLOTS, _REFUSED_S[0]
+                self._has_warned = self._lacks_live = False
+                self._pages_refused.clear()
                 self._log.info("connected")
             case BusDisconnected(error=error):
                 self.figures.is_connected = False
@@ -134,14 +143,17 @@ class DigestService:
                 self._granted |= self._slots_of(topic_filter)
                 self._await_messages(now_s)
             case SubscriptionRefused(topic_filter=topic_filter, code=code):
-                if not self._refused:
+                if not self._has_warned:
                     self._log.warning("subscription_refused", filter=topic_filter, code=code)
+                self._has_warned = True
+                self._lacks_live |= topic_filter in _LIVE
                 self._refused |= self._slots_of(topic_filter)
                 self._await_messages(now_s)
             case MessageReceived(topic=topic, payload=payload):
                 self._on_message(topic, payload, now_s)
             case PublishAcknowledged(token=token):
                 topic, page = self._in_flight.pop(token)
+                self._pages_refused.pop(topic, None)
                 if page:
                     self._published[topic] = page
                 else:
@@ -150,8 +162,12 @@ class DigestService:
                 topic, page = self._in_flight.pop(token)
                 self._waiting.setdefault(topic, page)
             case PublishRefused(token=token, reason=reason):
-                topic, _ = self._in_flight.pop(token)
-                self._log.error("page_refused", topic=topic, reason=reason)
+                topic, page = self._in_flight.pop(token)
+                self._waiting.setdefault(topic, page)
+                if topic not in self._pages_refused:
+                    self._log.error("page_refused", topic=topic, reason=reason)
+                _, pause_s = self._pages_refused.get(topic, (0.0, _REFUSED_S[0]))
+                self._pages_refused[topic] = now_s + pause_s, min(2 * pause_s, _REFUSED_S[1])
 
     def _slots_of(self, topic_filter: str) -> set[int]:
         return {each for each in self._slots if self._filter_of(each) == topic_filter}
@@ -188,8 +204,10 @@ class DigestService:
             self._bus.unsubscribe(self._filter_of(each))
         if self._refused:  # the same slots again, fewer at once
             self._most_slots = max(1, len(self._granted))
-            self._slots, self._quiet_s, self._slot_due_s = range(0), None, now_s + _REFUSED_S
+            self._slots, self._quiet_s, self._slot_due_s = range(0), None, now_s + self._pause_s
+            self._pause_s = _REFUSED_S[0] if self._granted else min(2 * self._pause_s, _REFUSED_S[1])
             return
+        self._pause_s = _REFUSED_S[0]
         for each in self._slots:
             self._changed |= self._digests.forget_unread(*_SLOTS[each], self._readings)
         if len(self._slots) == 1 or self._came.total() <= _MOST_MESSAGES:  # else the broker may have dropped some
@@ -230,9 +248,10 @@ class DigestService:
         if self._published.get(topic) != page or topic in self._waiting:
             self._waiting[topic] = page
 
-    def _pump(self) -> None:
-        on_their_way = {topic for topic, _ in self._in_flight.values()}
-        for topic in [each for each in self._waiting if each not in on_their_way]:
+    def _pump(self, now_s: float) -> None:
+        kept = {topic for topic, _ in self._in_flight.values()}
+        kept |= {topic for topic, (due_s, _) in self._pages_refused.items() if now_s < due_s}
+        for topic in [each for each in self._waiting if each not in kept]:
             page = self._waiting[topic]
             self._tokens += 1
             expiry_s = _EXPIRY_S if page else None

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from agent.clients.broker import digest_service
 from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.digest_service import DigestService
-from agent.core.bus import BusEvent, MessageReceived
+from agent.core.bus import (
+    BusEvent,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishRefused,
+    Subscribed,
+    SubscriptionRefused,
+)
 from agent.wire.cell_digest import read_page
 from agent.wire.topics import REQUEST_SLOTS, BulletinTopic, DigestTopic, RequestTopic
 from tests.fake_bus import FakeBroker, FakeBus
@@ -41,8 +50,8 @@ class World:
         self.times = times
         self._began_s = time.monotonic()
 
-    def start(self) -> None:
-        self.service = DigestService(FakeBus(self.broker, DIGEST_CLIENT), self.clock)
+    def start(self, bus: FakeBus | None = None) -> None:
+        self.service = DigestService(bus or FakeBus(self.broker, DIGEST_CLIENT), self.clock)
         self._thread = threading.Thread(target=self.service.run, name="digest")
         self._thread.start()
 
@@ -218,3 +227,76 @@ def test_what_is_neither_request_nor_bulletin_is_left_out(world: World) -> None:
         world.service._on_event(MessageReceived(topic, b"noise"), 0.0)
     assert world.service.is_current
     assert world.pages() == []
+
+
+class StrictBus(FakeBus):
+    """A managed broker that refuses some of what it gets, and counts it."""
+
+    def __init__(self, broker: FakeBroker, refuses: Callable[[str, int], bool]) -> None:
+        super().__init__(broker, DIGEST_CLIENT)
+        self._refuses = refuses
+        self.tries: Counter[str] = Counter()
+
+    def _tell(self, event: BusEvent) -> None:
+        if isinstance(event, PublishAcknowledged) and self.published[event.token] is None:
+            event = PublishRefused(event.token, 0x97, "quota exceeded")
+        if isinstance(event, Subscribed) and self._is_refused(event.topic_filter):
+            event = SubscriptionRefused(event.topic_filter, 0x97)
+        super()._tell(event)
+
+    def _is_refused(self, topic: str) -> bool:
+        self.tries[topic] += 1
+        return self._refuses(topic, self.tries[topic])
+
+    published: dict[int, str | None]
+
+    def publish(self, topic: str, payload: bytes, *, token: int, **others: Any) -> bool:
+        self.published = {**getattr(self, "published", {}), token: None if self._is_refused(topic) else topic}
+        return super().publish(topic, payload, token=token, **others)
+
+
+def test_a_page_that_the_broker_refuses_is_sent_again_and_the_digest_is_behind_meanwhile(world: World) -> None:
+    """A managed broker refuses the eleventh message of a second."""
+    page = str(DigestTopic(CELL, 0))
+    bus = StrictBus(world.broker, lambda topic, tries: topic == page and tries < 5)
+    world.times = 10
+    world.publish(asked(0), b"one")
+    world.start(bus)
+    until(lambda: bus.tries[page] == 2)
+    assert not world.service.is_current
+    until(lambda: bus.tries[page] == 5 and world.service.is_current)
+    assert world.shows(b"one")
+
+
+def test_pages_that_are_always_refused_are_tried_each_minute(world: World) -> None:
+    page = str(DigestTopic(CELL, 0))
+    bus = StrictBus(world.broker, lambda topic, _: topic == page)
+    world.times = 2000
+    world.publish(asked(0), b"one")
+    world.start(bus)
+    began_s = world.clock()
+    until(lambda: world.clock() > began_s + 1200)
+    assert 5 <= bus.tries[page] <= 7 + 1200 / 60
+    assert not world.service.is_current
+
+
+def test_a_slot_that_is_always_refused_is_asked_for_each_minute_and_told_once(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = "doorward/v1/areas/+/requests/+/0"
+    bus = StrictBus(world.broker, lambda topic, _: topic == refused)
+    world.times = 2000
+    world.start(bus)
+    began_s = world.clock()
+    until(lambda: world.clock() > began_s + 1200)
+    assert 5 <= bus.tries[refused] <= 8 + 1200 / 60
+    assert capsys.readouterr().out.count("subscription_refused") <= 1
+
+
+def test_without_the_subscription_to_new_messages_the_digest_is_not_current(world: World) -> None:
+    live = "doorward/v1/areas/+/requests/+/+"
+    bus = StrictBus(world.broker, lambda topic, _: topic == live)
+    world.publish(asked(0), b"one")
+    world.start(bus)
+    until(lambda: world.shows(b"one"))
+    assert not world.service.is_current
