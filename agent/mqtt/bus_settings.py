@@ -63,7 +63,7 @@ class BusSettings:
     user: str = ""
     """The user name beside the password. Without one, `name`."""
     password_file: Path | None = None
-    """A password or token for a broker that wants one. It is read for each connection, and sent only to a broker that
-    `authority` vouches for."""
+    """A password or token for a broker that wants one. It is read for each connection (an installation has a copy of
+    the start, by systemd), and sent only to a broker that `authority` vouches for."""
     congestion: bytes = b"bbr"
     """TCP_CONGESTION: 5 MB at 200 ms and 3 % loss take 4–9 s with bbr and 86–117 s with cubic."""

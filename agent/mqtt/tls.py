@@ -8,8 +8,10 @@ waits for the alert. Source: RFC 8446 §4.4.2.4 and §6.2 (alerts); OpenSSL veri
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,11 +100,14 @@ def make_context(settings: BusSettings) -> ssl.SSLContext:
 
 
 def read_password(path: Path) -> bytes:
-    """Returns the first line of the file. Raises `ConfigurationError` if other users may read it, or if it has none."""
+    """Returns the one line of the file. Raises `ConfigurationError` if users outside of its group may read it, or if it
+    holds anything else."""
     try:
-        mode = path.stat().st_mode & 0o7777
-        with path.open("rb") as file:
-            data = file.read(_MOST_PASSWORD_BYTES + 1)
+        # Without O_NONBLOCK a pipe there would be waited for.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            told = os.fstat(file.fileno())
+            data = file.read(_MOST_PASSWORD_BYTES + 1) if stat.S_ISREG(told.st_mode) else b""
+        mode = stat.S_IMODE(told.st_mode)
     except OSError as error:
         raise ConfigurationError(
             f"The broker's password file {path} cannot be read ({error.strerror}).",

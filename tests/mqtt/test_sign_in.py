@@ -5,6 +5,7 @@ The password is read for each connection, goes only to a broker that the authori
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -155,6 +156,12 @@ def test_a_file_that_is_no_password_is_refused_without_its_content(content: str,
     with pytest.raises(ConfigurationError, match="one line") as refused:
         tls.read_password(written(tmp_path, content))
     assert "two" not in refused.value.message
+
+
+def test_a_pipe_in_the_place_of_a_password_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "password", 0o600)
+    with pytest.raises(ConfigurationError, match="one line"):
+        tls.read_password(tmp_path / "password")
 
 
 def test_a_password_that_others_can_read_or_that_is_missing_is_refused_at_the_start(
