@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import signal
 import ssl
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import uvicorn
 
 from agent.errors import NetworkError
 from agent.platform.metrics_server import MetricsServer
+from agent.platform.stop_signals import StopSignals
 from desk.api.hook_sender import hook_sender
 from desk.cases.films import open_films
 from desk.certificates import made_certificate
@@ -39,7 +39,7 @@ _HEADER_BYTES: Final = 32 * 1024
 def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     """Serves until SIGTERM or Ctrl-C. Prints the address, and at the first start the link of the first admin."""
     _check_storage(config, say)
-    server = uvicorn.Server(_settings(config, say))
+    server = _Server(_settings(config, say))
     address = config.address
     token = make_first_admin_link()
     if token:
@@ -48,12 +48,11 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
         say(f"The desk is at {address}/ (stop: Ctrl-C).")
     films = open_films()  # at the start, because it wipes what a killed process left
     wipe_orphans()  # likewise, of exports
-    # uvicorn ends the process by the signal that stopped it. As an exception, the signal lets the blocks below end.
     metrics = MetricsServer(page_of_thread, path=None, port=config.metrics.port or None)
-    previous = signal.signal(signal.SIGTERM, _end)
     try:
         metrics.start()
         with (
+            StopSignals(server.end),
             watched_servers(),
             Supervisor(worker_of, open_bus),
             hook_sender(),
@@ -66,7 +65,6 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     finally:
         metrics.stop()
         films.close()
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _check_storage(config: DeskConfig, say: Callable[[str], object]) -> None:
@@ -78,8 +76,16 @@ def _check_storage(config: DeskConfig, say: Callable[[str], object]) -> None:
         say(str(error))
 
 
-def _end(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+class _Server(uvicorn.Server):
+    """uvicorn's own handlers would end the process by the signal that stopped it. `StopSignals` hears them instead, and
+    a second signal cuts nothing short while the threads of the service end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def end(self) -> None:
+        self.should_exit = True
 
 
 def _settings(config: DeskConfig, say: Callable[[str], object]) -> uvicorn.Config:

@@ -23,6 +23,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import groupby
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -321,6 +322,8 @@ class Sender:
             return
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         self.add("report", data)
+        if report.outcome in ("failed", "rerun"):
+            self.send()  # the process may die in the teardown, and the reason with it
 
 
 class SilentTerminal:
@@ -356,6 +359,8 @@ def work(session: pytest.Session, connection: Connection, number: int) -> NoRetu
 def _leave(session: pytest.Session, sender: Sender) -> NoReturn:
     """Take the fixtures of the session down, as a run in one process does at its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):  # the parent may have ended
+        sender.send()
     try:
         session._setupstate.teardown_exact(None)
     except BaseException:  # noqa: BLE001 — as above

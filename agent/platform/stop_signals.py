@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -23,24 +24,32 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """Inside this block, the first of `numbers` calls `stop` in another thread. Later ones change nothing.
+    """Inside this block, the first of `numbers` calls `stop` in another thread. Later ones change nothing, unless that
+    `stop` raised: then the next one calls it again.
 
     Make it in the main thread, at most one at a time. The end of the block waits for a `stop` that has begun, and gives
-    the signals back. For a signal that is not in `numbers`, such as SIGINT, all stays as it was.
+    the signals back. For a signal that is not in `numbers`, such as SIGINT, all stays as it was. A child that `os.fork`
+    makes inside the block would tell its parent of its own signals.
     """
 
     def __init__(self, stop: Callable[[], object], numbers: Iterable[signal.Signals] = STOP_SIGNALS) -> None:
         self._stop = stop
         self._numbers = frozenset(numbers)
         self._at_the_end = False
-        self._thread = threading.Thread(target=self._work, name="stop")
+        # A daemon: a Ctrl-C between its start and the block must not leave a process that never ends.
+        self._thread = threading.Thread(target=self._work, name="stop", daemon=True)
 
     def __enter__(self) -> StopSignals:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)  # a handler must never wait
-        self._thread.start()
-        self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        try:
+            self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        except ValueError:  # this is another thread
+            self._reader.close()
+            self._writer.close()
+            raise
         self._before = {number: signal.signal(number, _ignored) for number in self._numbers}
+        self._thread.start()
         return self
 
     def __exit__(self, *_cause: object) -> None:
@@ -63,12 +72,18 @@ class StopSignals:
     def _work(self) -> None:
         # SIGCHLD and others with a handler write their numbers too.
         while number := self._reader.recv(1):
-            if number[0] in self._numbers:
-                break
-        else:
-            if not self._at_the_end:
+            if number[0] in self._numbers and self._is_stopped():
                 return
-        self._stop()
+        if self._at_the_end:
+            self._stop()
+
+    def _is_stopped(self) -> bool:
+        try:
+            self._stop()
+        except Exception:  # noqa: BLE001 (a person or a supervisor must be able to try again)
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
+            return False
+        return True
 
 
 def _ignored(_number: int, _frame: FrameType | None) -> None:

@@ -49,9 +49,11 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stops all receivers and waits for them."""
-        self._thread.__exit__(kind, error, trace)
-        for receiver in self._receivers.values():
-            receiver.stop()
+        try:
+            self._thread.__exit__(kind, error, trace)
+        finally:
+            for receiver in self._receivers.values():
+                receiver.stop()
         for receiver in self._receivers.values():
             receiver.join()
 

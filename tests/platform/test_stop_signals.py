@@ -108,3 +108,40 @@ def test_a_signal_with_a_handler_of_its_own_does_not_stop() -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert done == []
+
+
+def test_a_stop_that_fails_is_tried_again_at_the_next_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append(str(args.exc_value)))
+    tries, failed, stopped = [0], threading.Event(), threading.Event()
+
+    def stop() -> None:
+        tries[0] += 1
+        if tries[0] == 1:
+            failed.set()
+            raise OSError("the socket has gone")
+        stopped.set()
+
+    with StopSignals(stop):
+        signal.raise_signal(signal.SIGTERM)
+        assert failed.wait(PATIENCE_S)
+        signal.raise_signal(signal.SIGTERM)
+        assert stopped.wait(PATIENCE_S)
+    assert (tries, told) == ([2], ["the socket has gone"])
+
+
+def test_outside_of_the_main_thread_it_is_refused_and_leaves_no_thread_behind() -> None:
+    caught: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            StopSignals(lambda: None).__enter__()
+        except ValueError as error:
+            caught.append(error)
+
+    before = threading.active_count()
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert len(caught) == 1
+    assert threading.active_count() == before

@@ -36,6 +36,7 @@ CALLED_BY_LIBRARIES = {
     "_fields_": "ctypes",
     "_messages_reconnect_reset_out": "paho",
     "allow_reuse_address": "socketserver",
+    "capture_signals": "uvicorn",
     "critical": "structlog",
     "daemon_threads": "socketserver",
     "do_GET": "http.server",

@@ -136,6 +136,19 @@ def test_a_process_that_dies_fails_its_own_test_and_no_other(run: Run) -> None:
     assert "The process of this test ended: -9." in done.stdout
 
 
+def test_the_reason_of_a_failure_is_told_also_if_the_process_dies_in_the_teardown(run: Run) -> None:
+    run.holds(
+        "test_it.py",
+        "@pytest.fixture\ndef broken():\n    yield\n    os._exit(7)\n"
+        "def test_bad(broken): assert 'the reason' == 'another one'\n"
+        "def test_after(): pass\n",
+    )
+    done = run()
+    assert "'the reason' == 'another one'" in done.stdout
+    assert "The process of this test ended: 7." in done.stdout
+    assert "1 passed" in done.stdout
+
+
 def test_a_fixture_of_a_file_is_built_once_and_one_of_the_session_is_taken_down(run: Run) -> None:
     run.holds(
         "conftest.py",

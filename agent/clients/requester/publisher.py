@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import fcntl
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator
@@ -269,24 +270,29 @@ class LockHolder(enum.Enum):
 
 @contextlib.contextmanager
 def connection_lock(
-    requester: Requester, holder: LockHolder = LockHolder.SERVICE, *, wait_s: float = 0.0
+    requester: Requester,
+    holder: LockHolder = LockHolder.SERVICE,
+    *,
+    wait_s: float = 0.0,
+    stop: threading.Event | None = None,
 ) -> Iterator[None]:
-    """Holds the lock to connect as this requester. Waits at most `wait_s` for errands of other processes.
+    """Holds the lock to connect as this requester. Waits at most `wait_s` for errands of other processes, or until
+    `stop` is set.
 
     Connect only inside this block: a broker ends a connection if another one uses the same name. Raises
     `ConfigurationError` if a service holds the lock, or errands do for the whole wait.
     """
     path = requester.folder / "connection.lock"
     with files.storage_errors(path), path.open("a+b", buffering=0) as lock:
-        deadline = time.monotonic() + wait_s
+        deadline, ends = time.monotonic() + wait_s, stop or threading.Event()
         while not _locked(lock):
             lock.seek(0)
-            if lock.read(16) == LockHolder.SERVICE.value or time.monotonic() >= deadline:
+            if lock.read(16) == LockHolder.SERVICE.value or time.monotonic() >= deadline or ends.is_set():
                 raise ConfigurationError(
                     f"Another 'doorward requester' is connected as {requester.id}.",
                     remedy="Stop it, or let it publish.",
                 )
-            time.sleep(_WAIT_S)
+            ends.wait(_WAIT_S)
         lock.truncate(0)
         lock.write(holder.value)
         try:

@@ -207,6 +207,16 @@ def test_one_process_at_a_time_is_connected_as_a_requester(requester: Requester)
         pass
 
 
+def test_a_process_that_is_told_to_stop_waits_no_longer_for_its_turn(requester: Requester) -> None:
+    stop = threading.Event()
+    refused = pytest.raises(ConfigurationError, match="connected as rijnstad-police")
+    timer = threading.Timer(0.2, stop.set)
+    timer.start()
+    with connection_lock(requester, LockHolder.ERRAND), refused, connection_lock(requester, wait_s=3600, stop=stop):
+        pass
+    timer.join()
+
+
 def test_whoever_comes_while_a_request_is_on_its_way_waits_for_its_turn(requester: Requester) -> None:
     refused = pytest.raises(ConfigurationError, match="connected as rijnstad-police")
     with connection_lock(requester, LockHolder.ERRAND), refused, connection_lock(requester):
@@ -566,11 +576,12 @@ def test_an_errand_is_waited_for_in_steps_until_the_time_is_over(
 ) -> None:
     looks = itertools.count()
     slept: list[float] = []
-    monkeypatch.setattr(publisher, "time", SimpleNamespace(monotonic=lambda: 0.25 * next(looks), sleep=slept.append))
+    never: Any = SimpleNamespace(is_set=lambda: False, wait=slept.append)
+    monkeypatch.setattr(publisher, "time", SimpleNamespace(monotonic=lambda: 0.25 * next(looks)))
     with (
         connection_lock(requester, LockHolder.ERRAND),
         pytest.raises(ConfigurationError),
-        connection_lock(requester, wait_s=1.0),
+        connection_lock(requester, wait_s=1.0, stop=never),
     ):
         pass
     assert slept == [0.2] * 3

@@ -54,8 +54,8 @@ def receive(folder: Path, count: int | None, as_json: bool, **broker: Any) -> No
 
     with (
         StopSignals(stop.set, [signal.SIGTERM]),
+        connection_lock(who, wait_s=_PATIENCE_S, stop=stop),
         contextlib.suppress(KeyboardInterrupt),
-        connection_lock(who, wait_s=_PATIENCE_S),
     ):
         while not stop.is_set():
             again.clear()
