@@ -167,7 +167,9 @@ class Door:
         step.run()
         offer = store.state.offer
         if offer is not None:
-            wish = UpdateWish(v=1, id=os.urandom(16).hex(), version=offer.version, sha256=offer.sha256)
+            wish = UpdateWish(
+                v=1, id=os.urandom(16).hex(), version=offer.version, sha256=offer.sha256, change=store.state.change
+            )
             (wishes / "wish.json").write_bytes(strictjson.encode(wish))
             step.run()
 

@@ -214,7 +214,7 @@ def _install_from(file: Path, config: Path, *, ask: bool) -> None:
     step = _root_step(_first_root(load(config)))
     step.store.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     fetcher: BoundedFetcher = fetcher_for(str(file.resolve()), step.store.folder)
-    offer = step.store.admit(fetcher, step.now(), by_hand=True)
+    offer = step.admit(fetcher)
     if offer is None:
         say("Nothing in it is newer than the running version and made for this machine.")
         raise click.exceptions.Exit(1)
@@ -258,7 +258,7 @@ def _show(state: UpdateState, *, as_json: bool) -> None:
         say(f"Last look for updates: {at:%Y-%m-%d %H:%M} UTC")
     if state.trouble is not None:
         click.echo(f"{in_words('A later look failed:')} {in_words(_TROUBLES[state.trouble.value])}")
-    if state.outcome is not None and _is_at_work():
+    if state.outcome is not None and state.outcome.result.value == "interrupted" and _is_at_work():
         say(f"{state.outcome.version} is being installed now.")
     elif state.outcome is not None:
         say(_OUTCOMES[state.outcome.result.value].format(version=state.outcome.version))

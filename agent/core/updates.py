@@ -74,12 +74,12 @@ class UpdateResult(enum.Enum):
 
     INSTALLED = "installed"
     ROLLED_BACK = "rolled back"
-    """The new version failed to run well. The version before runs again."""
+    """The new version failed here: in its self-test, with the camera, or on trial. The version before runs."""
     TAKEN_BACK = "taken back"
     """It ran, and a person with root, or an owner, went back to the version before. No automatic update installs it
     again."""
     REFUSED = "refused"
-    """Nothing was changed."""
+    """Nothing was changed, and this says nothing of the version. For example, the disk was full."""
     INTERRUPTED = "interrupted"
     """It has begun. If it stays so, the power went, and the version before runs."""
 
@@ -147,19 +147,23 @@ class Offer(Message, frozen=True, forbid_unknown_fields=False):
 
 
 class UpdateOutcome(Message, frozen=True, forbid_unknown_fields=False):
-    """The end of the newest installation. `wish` is the id of the wish that led to it, or empty."""
+    """The end of the newest installation. `wish` is the id of the wish that led to it, or empty.
+
+    `reversal`: SHA-256 of the owner's statement if it led to "taken back". None if a person with root went back.
+    """
 
     version: ReleaseVersion
     result: UpdateResult
     at_ms: UtcMs
     wish: str = ""
+    reversal: Sha256 | None = None
 
 
 class RefusedReversal(Message, frozen=True, forbid_unknown_fields=False):
-    """A way back that root did not carry out. `statement`: SHA-256 of the owner's; None if a power cut ended it."""
+    """A way back that root did not carry out. `statement`: SHA-256 of the owner's."""
 
     reason: ReversalRefusal
-    statement: Sha256 | None = None
+    statement: Sha256
 
 
 class UpdateState(Message, frozen=True, forbid_unknown_fields=False):
@@ -180,20 +184,30 @@ class UpdateState(Message, frozen=True, forbid_unknown_fields=False):
     floor: ReleaseVersion | None = None
     """Versions below it have a known vulnerability, as verified releases say. No owner's way back goes below it."""
     withdrawn: Annotated[tuple[ReleaseVersion, ...], Meta(max_length=MOST_WITHDRAWN)] = ()
-    """Versions that were begun here and do not run, the newest try last. No automatic update installs them again."""
+    """Versions that were begun here and failed, or that were left again, the newest try last. Only a later yes of an
+    owner, or a person with root, installs them again."""
     refused: RefusedReversal | None = None
     """The newest one of the running version, so that its owner hears of it."""
     owners: Sha256 | None = None
     """SHA-256 of the payload of the newest list of owners that root believes."""
 
+    def bars(self, wish: UpdateWish) -> bool:
+        """Returns whether the version of this wish was withdrawn after the wish was made."""
+        return wish.version in self.withdrawn and (wish.change is None or wish.change != self.change)
+
 
 class UpdateWish(Message, frozen=True):
-    """`wish.json`: written by the custodian, read by root. Install exactly this package; `id` is new for each wish."""
+    """`wish.json`: written by the custodian, read by root. Install exactly this package; `id` is new for each wish.
+
+    `change`: that of root's state at the time of the wish. A wish for a withdrawn version counts only until root's next
+    change, so a yes from before the version failed does not install it again.
+    """
 
     v: Version1
     id: HexId
     version: ReleaseVersion
     sha256: Sha256
+    change: HexId | None = None
 
 
 class PinnedOwners(Message, frozen=True):

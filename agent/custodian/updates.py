@@ -50,6 +50,8 @@ _REVERSAL_S: Final = 3600
 _INTERRUPTED_MS: Final = 30 * 60_000
 """An installation that began longer ago than this has been interrupted."""
 _DAY_MS: Final = 86_400_000
+_RETRY_MS: Final = _DAY_MS
+"""Root has tried an automatic update this long ago, and nothing was wrong with its version: it is tried again."""
 _NEWS_MS: Final = 7 * _DAY_MS
 """For this long a timestamp of the repository is good, so news that root verified longer ago would be refused."""
 
@@ -85,6 +87,18 @@ class _Told(msgspec.Struct, metaclass=PreparedMeta):
     """The time since which this doorbell has looked for updates. It counts until root has verified news."""
     refused: str = ""
     """The way back that root refused last."""
+    failed: str = ""
+    """The version of the newest failure that they were told."""
+
+
+def _is_withdrawn(state: UpdateState | None, offer: Offer) -> bool:
+    """Returns whether this version was begun here and failed, or was taken back, as root remembers it."""
+    if state is None:
+        return False
+    outcome = state.outcome
+    is_the_last = outcome is not None and outcome.version == offer.version
+    failed = outcome is not None and outcome.result is not UpdateResult.REFUSED
+    return offer.version in state.withdrawn or (is_the_last and failed)
 
 
 def _is_stale(path: Path) -> bool:
@@ -142,7 +156,9 @@ class Updates:
     @property
     def offer(self) -> Offer | None:
         """Returns the package that an owner may choose."""
-        state = self.state
+        return self._offer_of(self.state)
+
+    def _offer_of(self, state: UpdateState | None) -> Offer | None:
         offer = None if state is None else state.offer
         return offer if offer is not None and numbers(offer.version) > numbers(self._running) else None
 
@@ -169,7 +185,8 @@ class Updates:
 
     def show(self) -> dict[str, Any]:
         """Returns the answer to `update`."""
-        state, offer, wish = self.state, self.offer, self.wish
+        state, wish = self.state, self.wish
+        offer = self._offer_of(state)
         outcome = None if state is None else state.outcome
         is_the_last = (
             offer is not None and outcome is not None and outcome.version == offer.version
@@ -184,7 +201,7 @@ class Updates:
             if offer is None
             else {
                 **msgspec.to_builtins(offer),
-                "withdrawn": self._is_withdrawn(offer) and not is_the_last,
+                "withdrawn": _is_withdrawn(state, offer) and not is_the_last,
             },
             "chosen": offer is not None and wish is not None and self._is_open(wish),
             "outcome": None if outcome is None else {"version": outcome.version, "result": outcome.result.value},
@@ -224,14 +241,6 @@ class Updates:
         is_later = change == state.change and refused.statement != hashlib.sha256(data).hexdigest()
         return None if is_later else refused
 
-    def _is_withdrawn(self, offer: Offer) -> bool:
-        """Returns whether this version was begun here and does not run, as root remembers it."""
-        state = self.state
-        outcome = None if state is None else state.outcome
-        return state is not None and (
-            offer.version in state.withdrawn or (outcome is not None and outcome.version == offer.version)
-        )
-
     def _lists(self) -> list[str]:
         """Returns the hashes of all lists of owners of this doorbell, the newest last."""
         return [hashlib.sha256(read_statement(each).payload).hexdigest() for each in self._enrolments()]
@@ -248,11 +257,12 @@ class Updates:
 
     def accept(self, choice: UpdateChoice, fields: dict[str, str]) -> None:
         """Passes an owner's choice on, inside the caller's transaction. Raises `RequestError`."""
-        offer = self.offer
-        if offer is None or (offer.version, offer.sha256) != (choice.version, choice.sha256):
+        state = self.state
+        offer = self._offer_of(state)
+        if state is None or offer is None or (offer.version, offer.sha256) != (choice.version, choice.sha256):
             raise RequestError("This update is not on offer any more.", remedy="Look at the updates again.")
         self._ledger.write(EntryKind.UPDATE_CHOSEN, **fields)
-        self._put(UpdateWish(v=1, id=choice.nonce, version=offer.version, sha256=offer.sha256))
+        self._put(UpdateWish(v=1, id=choice.nonce, version=offer.version, sha256=offer.sha256, change=state.change))
 
     def reverse(self, reversal: UpdateReversal, data: bytes, fields: dict[str, str]) -> None:
         """Passes an owner's way back on to root, inside the caller's transaction. Raises `RequestError`."""
@@ -290,30 +300,38 @@ class Updates:
             self._write(wish)
 
     def _choose(self) -> None:
-        offer, now_ms = self.offer, self._trusted_ms()
-        if offer is None or not offer.security or not self.automatic or now_ms is None:
+        state, now_ms = self.state, self._trusted_ms()  # one state: root may withdraw the version meanwhile
+        offer = self._offer_of(state)
+        if state is None or offer is None or not offer.security or not self.automatic or now_ms is None:
             return
         released = datetime.datetime.fromisoformat(offer.released).replace(tzinfo=datetime.UTC)
         if now_ms < int(released.timestamp() * 1000) + rollout_delay_ms(self._device, offer):
             return
-        # The same package has the same id, so root tries it once.
-        digest = hashlib.sha256(f"automatic {offer.version} {offer.sha256}".encode()).hexdigest()
-        wish, stands = UpdateWish(v=1, id=digest[:32], version=offer.version, sha256=offer.sha256), self.wish
-        if self._is_withdrawn(offer) or (
-            stands is not None and (stands.version, stands.sha256) == (wish.version, wish.sha256)
-        ):
+        stands = self.wish
+        if _is_withdrawn(state, offer) or (stands is not None and self._is_open(stands)):
             return
+        outcome = state.outcome
+        if outcome is not None and outcome.version == offer.version and 0 <= now_ms - outcome.at_ms < _RETRY_MS:
+            return
+        # The same package has the same id until root has tried it, so root tries it once.
+        digest = hashlib.sha256(f"automatic {offer.version} {offer.sha256} {state.change}".encode()).hexdigest()
         with self._decisions.one():
             self._ledger.write(EntryKind.UPDATE_CHOSEN, reason="automatic")
-            self._put(wish)
+            self._put(UpdateWish(v=1, id=digest[:32], version=offer.version, sha256=offer.sha256, change=state.change))
 
     def _end_wish(self) -> None:
-        """Forgets a wish if its version or a newer one runs, also if a person with root installed it.
+        """Forgets a wish if its version or a newer one runs, or if its version failed or was taken back since.
 
-        Otherwise it would be carried out again after root went back to the version before.
+        A person with root may have installed it. Otherwise it would be carried out after all that.
         """
-        wish = self.wish
-        if wish is None or numbers(wish.version) > numbers(self._running):
+        wish, state = self.wish, self.state
+        if wish is None:
+            return
+        is_at_work = (
+            state is not None and state.outcome is not None and state.outcome.result is UpdateResult.INTERRUPTED
+        )
+        is_barred = state is not None and state.bars(wish) and not is_at_work
+        if numbers(wish.version) > numbers(self._running) and not is_barred:
             return
         try:
             self._places.wish.unlink(missing_ok=True)
@@ -324,10 +342,12 @@ class Updates:
 
     def _is_open(self, wish: UpdateWish) -> bool:
         """Returns whether root still has to carry this wish out."""
-        state, offer = self.state, self.offer
-        outcome = None if state is None else state.outcome
-        done = outcome is not None and outcome.wish == wish.id
-        return offer is not None and (offer.version, offer.sha256) == (wish.version, wish.sha256) and not done
+        state = self.state
+        offer = self._offer_of(state)
+        if state is None or offer is None or (offer.version, offer.sha256) != (wish.version, wish.sha256):
+            return False
+        is_done = state.outcome is not None and state.outcome.wish == wish.id
+        return not is_done and not state.bars(wish)
 
     def _put(self, wish: UpdateWish) -> None:
         self._journal.put(_WISH, strictjson.encode(wish))
@@ -416,7 +436,8 @@ class Updates:
 
     def _tell(self) -> None:
         """Tells owners what is new since they were last told."""
-        state, offer, now_ms = self.state, self.offer, self._trusted_ms()
+        state, now_ms = self.state, self._trusted_ms()
+        offer = self._offer_of(state)
         stored = self._journal.get(_TOLD)
         told = _Told(running=self._running) if not stored else msgspec.json.decode(stored, type=_Told)
         outcome = None if state is None else state.outcome
@@ -425,7 +446,7 @@ class Updates:
         news = []
         if told.running != self._running:
             news.append("updated")
-        is_silent = offer is None or self._is_withdrawn(offer) or (self.automatic and offer.security)
+        is_silent = offer is None or _is_withdrawn(state, offer) or (self.automatic and offer.security)
         if offer is not None and told.offer != offer.sha256 and not is_silent:
             news.append("security update" if offer.security else "update")
         ended = (
@@ -437,8 +458,10 @@ class Updates:
             )
         )
         if outcome is not None and ended and told.outcome_ms != outcome.at_ms:
-            news.append("update failed")
-        refused = "" if state is None or state.refused is None else state.refused.statement or state.change or ""
+            # An automatic update is tried again each day, and told once.
+            is_told = self.automatic and outcome.result is UpdateResult.REFUSED and told.failed == outcome.version
+            news += [] if is_told else ["update failed"]
+        refused = "" if state is None or state.refused is None else state.refused.statement
         if refused and told.refused != refused:
             news.append("no way back")
         if expired and not told.expired:
@@ -450,6 +473,7 @@ class Updates:
             expired=expired,
             since_ms=since_ms,
             refused=refused or told.refused,
+            failed=outcome.version if outcome is not None and ended else told.failed,
         )
         if now != told or not stored:
             with self._decisions.one():

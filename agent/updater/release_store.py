@@ -37,10 +37,12 @@ from agent.updater.machine import Machine
 from agent.updater.release_client import ReleaseClient, require_clock
 from agent.wire import strictjson
 
-__all__ = ["ReleaseStore"]
+__all__ = ["ROOM_TO_INSTALL", "ReleaseStore"]
 
-_ROOM_FACTOR = 7
-"""Bytes of disk for each byte of a package: two copies of it, its content, and the version's environment."""
+ROOM_TO_INSTALL = 5
+"""Bytes of disk for each byte of a package: its content, and the version's environment."""
+_ROOM_FACTOR = ROOM_TO_INSTALL + 2
+"""The same with two copies of the package."""
 
 
 class ReleaseStore:
@@ -86,9 +88,10 @@ class ReleaseStore:
             return
         state = self.state
         settled = self._settled(state)
-        was_taken_back = state.outcome is not None and state.outcome.result is UpdateResult.TAKEN_BACK
-        if was_taken_back and state.outcome != settled.outcome:
-            settled = msgspec.structs.replace(settled, refused=RefusedReversal(reason=ReversalRefusal.FAILED))
+        reversal = None if state.outcome is None else state.outcome.reversal
+        if reversal is not None and state.outcome != settled.outcome:
+            refused = RefusedReversal(reason=ReversalRefusal.FAILED, statement=reversal)
+            settled = msgspec.structs.replace(settled, refused=refused)
         if state.change is None or settled != state:
             self._put(settled)
 
@@ -128,13 +131,33 @@ class ReleaseStore:
             raise UpdateError("The stored package is damaged.", remedy="Fetch it again:  sudo doorward update check")
         return file
 
-    def record(self, version: str, result: UpdateResult, wish: str, reading: ClockReading) -> None:
-        """Writes how an installation ended, and draws the id that an owner's next way back must name."""
-        outcome = UpdateOutcome(version=version, result=result, at_ms=reading.utc_ns // NS_PER_MS, wish=wish)
+    def record(
+        self,
+        version: str,
+        result: UpdateResult,
+        wish: str,
+        reading: ClockReading,
+        *,
+        withdrawn: tuple[str, ...] | None = None,
+        reversal: str | None = None,
+    ) -> None:
+        """Writes how an installation ended, and draws the id that an owner's next way back must name.
+
+        `withdrawn`: the list from before it began, for a result that says nothing of the version. `reversal`: SHA-256
+        of the owner's statement that leads to a way back.
+        """
+        outcome = UpdateOutcome(
+            version=version, result=result, at_ms=reading.utc_ns // NS_PER_MS, wish=wish, reversal=reversal
+        )
         before = self.state
         offer = None if result is UpdateResult.INSTALLED else before.offer
         running = version if result is UpdateResult.INSTALLED else before.running
-        change_list = _without if result is UpdateResult.INSTALLED else _with
+        if withdrawn is None:
+            withdrawn = before.withdrawn
+        if result is UpdateResult.INSTALLED:
+            withdrawn = _without(withdrawn, version)
+        elif result is not UpdateResult.REFUSED:
+            withdrawn = _with(withdrawn, version)
         self._put(
             UpdateState(
                 v=1,
@@ -143,7 +166,7 @@ class ReleaseStore:
                 offer=offer,
                 outcome=outcome,
                 floor=before.floor,
-                withdrawn=change_list(before.withdrawn, version),
+                withdrawn=withdrawn,
                 owners=before.owners,
             )
         )
@@ -166,6 +189,10 @@ class ReleaseStore:
         now = self.state
         trouble = now.trouble or before.trouble
         self._put(msgspec.structs.replace(now, outcome=before.outcome, trouble=trouble, withdrawn=before.withdrawn))
+
+    def undo(self, before: UpdateState) -> None:
+        """Writes `before` again, because what was recorded after it has not begun. A wish that waits still counts."""
+        self._put(before)
 
     def _admit(
         self, source: BoundedFetcher, reading: ClockReading, *, by_hand: bool
@@ -199,7 +226,7 @@ class ReleaseStore:
         """
         running, outcome, withdrawn = self._machine.running, state.outcome, state.withdrawn
         if outcome is not None and outcome.version == running:
-            outcome = msgspec.structs.replace(outcome, result=UpdateResult.INSTALLED)
+            outcome = msgspec.structs.replace(outcome, result=UpdateResult.INSTALLED, reversal=None)
         elif (
             outcome is not None
             and outcome.result is UpdateResult.INSTALLED

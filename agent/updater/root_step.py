@@ -8,6 +8,7 @@ versions. This module decides only whether it is started.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import stat
@@ -21,13 +22,21 @@ from typing import Final, TypeVar
 import structlog
 
 from agent.core.timebase import NS_PER_MS, ClockReading
-from agent.core.updates import FetchReport, Offer, ReversalRefusal, UpdateResult, UpdateWish, numbers
+from agent.core.updates import (
+    FetchReport,
+    Offer,
+    ReversalRefusal,
+    UpdateResult,
+    UpdateTrouble,
+    UpdateWish,
+    numbers,
+)
 from agent.errors import DoorwardError, FormatError, StorageError, UpdateError
-from agent.updater.fetchers import FolderFetcher
+from agent.updater.fetchers import BoundedFetcher, FolderFetcher, require_room
 from agent.updater.machine import output_of
 from agent.updater.pinned_owners import MOST_OWNERS_BYTES, OwnerPin
 from agent.updater.release_client import require_clock
-from agent.updater.release_store import ReleaseStore
+from agent.updater.release_store import ROOM_TO_INSTALL, ReleaseStore
 from agent.wire import strictjson
 from agent.wire.statements import Enrolment, UpdateReversal, open_statement
 
@@ -43,7 +52,7 @@ __all__ = [
 
 _LOCK: Final = "update.lock"
 _ROLLED_BACK: Final = 3
-"""Exit status of `installation install --update`: the new version did not run well, and the version before is back."""
+"""Exit status of `installation install --update`: the new version failed here, and the version before runs."""
 _MOST_NOTE_BYTES: Final = 4096
 _MOST_STATEMENT_BYTES: Final = 64 * 1024
 _LIFE_MS: Final = 3_600_000
@@ -76,13 +85,23 @@ class RootStep:
     install_tree: Install
 
     def run(self) -> None:
-        """Takes in what is staged, then carries out the owner's wish if there is a new one."""
-        with suppress(DoorwardError), self._alone():
-            shutil.rmtree(self._incoming, ignore_errors=True)  # left by a step that was killed
-            self.store.settle()
-        log = structlog.get_logger("updater")
+        """Takes in what is staged, then carries out the owner's wish if there is a new one.
+
+        It does nothing beside another update: the custodian writes a wish again every ten minutes.
+        """
         try:
-            self.take_in()
+            with self._alone():
+                self._run()
+        except UpdateError as error:
+            structlog.get_logger("updater").warning("no_step", error=error.message, remedy=error.remedy)
+
+    def _run(self) -> None:
+        log = structlog.get_logger("updater")
+        shutil.rmtree(self._incoming, ignore_errors=True)  # left by a step that was killed
+        with suppress(DoorwardError):
+            self.store.settle()
+        try:
+            self._take_in()
         except DoorwardError as error:
             log.warning("no_update_taken_in", error=error.message, remedy=error.remedy)
         try:
@@ -90,49 +109,81 @@ class RootStep:
                 return  # this program is that of the version that was left
         except DoorwardError as error:
             log.warning("no_way_back", error=error.message, remedy=error.remedy)
+        try:
+            self._carry_out()
+        except DoorwardError as error:
+            log.warning("not_installed", error=error.message, remedy=error.remedy)
+            if isinstance(error, StorageError):  # the owner whose wish waits reads why
+                with suppress(DoorwardError):
+                    self.store.report(UpdateTrouble.DISK)
+
+    def _take_in(self) -> None:
+        """Verifies and copies what the updater staged."""
+        report = _read(self.staging / "report.json", FetchReport)
+        if report is None:
+            return
+        if report.trouble is not None:
+            self.store.report(report.trouble)
+            return
+        self.store.admit(FolderFetcher(self.staging / "repository", self.store.folder), self.now())
+
+    def _carry_out(self) -> None:
+        """Installs the package of the wish that waits. Inside the lock, so that it counts what ended a moment ago."""
+        log = structlog.get_logger("updater")
         wish = _read(self.wishes / "wish.json", UpdateWish)
         state = self.store.state
         if wish is None or (state.outcome is not None and state.outcome.wish == wish.id):
+            return
+        if state.bars(wish):
+            log.warning("wish_from_before_the_version_failed", version=wish.version)
             return
         offer = state.offer
         if offer is None or (offer.version, offer.sha256) != (wish.version, wish.sha256):
             log.warning("wish_without_offer", version=wish.version)
             return
-        self.install(offer, wish.id)
+        self._install(offer, wish.id, by_hand=False)
 
-    def take_in(self) -> Offer | None:
-        """Verifies and copies what the updater staged."""
-        report = _read(self.staging / "report.json", FetchReport)
-        if report is None:
-            return None
-        if report.trouble is not None:
-            self.store.report(report.trouble)
-            return None
-        return self.store.admit(FolderFetcher(self.staging / "repository", self.store.folder), self.now())
+    def admit(self, source: BoundedFetcher) -> Offer | None:
+        """Verifies and copies what a person with root has, for example on a stick. Returns the offer, or None.
+
+        Raises `UpdateError` if another update is being installed, and as `ReleaseStore.admit`.
+        """
+        with self._alone():
+            return self.store.admit(source, self.now(), by_hand=True)
 
     def install(self, offer: Offer, wish: str = "", *, by_hand: bool = False) -> UpdateResult:
         """Verifies the stored package once more and installs it. Writes the outcome and returns it.
 
-        Raises `UpdateError` if another update is being installed; then nothing is written.
+        Raises `UpdateError` if another update is being installed. Raises `UpdateError` or `StorageError` if the package
+        cannot be verified now, or the disk has no room. Then nothing is written: this says nothing of the version.
         """
         with self._alone():
             return self._install(offer, wish, by_hand=by_hand)
 
     def _install(self, offer: Offer, wish: str, *, by_hand: bool) -> UpdateResult:
         wish = wish or self._carried_out
-        # First, so that a version that takes the board down is not tried again at each boot.
+        package = self.store.package(offer, self.now(), by_hand=by_hand)
+        require_room(self.opt, ROOM_TO_INSTALL * offer.length)
+        before = self.store.state
+        # Before it begins, so that a version that takes the board down is not tried again at each boot.
         self.store.record(offer.version, UpdateResult.INTERRUPTED, wish, self.now())
-        result = UpdateResult.REFUSED
         try:
-            package = self.store.package(offer, self.now(), by_hand=by_hand)
-            tree = unpack(package, offer.version, self._incoming)
-            try:
-                result = self.install_tree(tree)
-            finally:
-                shutil.rmtree(self._incoming, ignore_errors=True)
-        finally:
-            self.store.record(offer.version, result, wish, self.now())
+            result = self._unpack_and_install(package, offer.version)
+        except StorageError:
+            self.store.undo(before)
+            raise
+        except Exception:
+            self.store.record(offer.version, UpdateResult.REFUSED, wish, self.now(), withdrawn=before.withdrawn)
+            raise
+        withdrawn = before.withdrawn if result is UpdateResult.REFUSED else None
+        self.store.record(offer.version, result, wish, self.now(), withdrawn=withdrawn)
         return result
+
+    def _unpack_and_install(self, package: Path, version: str) -> UpdateResult:
+        try:
+            return self.install_tree(unpack(package, version, self._incoming))
+        finally:
+            shutil.rmtree(self._incoming, ignore_errors=True)
 
     def _reverse(self) -> bool:
         """Goes back to the version before if an owner signed that. Returns whether it runs now.
@@ -159,7 +210,7 @@ class RootStep:
                 self.store.refuse(data, ReversalRefusal.OWNERS)
             raise
         # Another installation at work, or a full disk, is no refusal: the custodian writes the statement again.
-        if self.go_back(lambda: run_version_before(self.opt)):
+        if self._go_back(lambda: run_version_before(self.opt), hashlib.sha256(data).hexdigest()):
             return True
         self.store.refuse(data, ReversalRefusal.FAILED)
         return False
@@ -175,9 +226,12 @@ class RootStep:
         age_ms = abs(now.utc_ns // NS_PER_MS - wanted.owner_time_ms)
         is_same = (wanted.device, wanted.version, wanted.before) == (owners.device, state.running, before)
         if not is_same or state.change is None or wanted.change != state.change:
-            raise _RefusedError(ReversalRefusal.CHANGED, "This way back was signed for another time or version.")
+            raise _RefusedError(ReversalRefusal.CHANGED, "Something has changed since this way back was signed.")
         if age_ms > _LIFE_MS:
-            raise _RefusedError(ReversalRefusal.TIME, "This way back was signed for another time or version.")
+            raise _RefusedError(
+                ReversalRefusal.TIME,
+                "This way back was signed more than an hour ago, or the clocks differ by more than an hour.",
+            )
         if not numbers(wanted.before) < numbers(state.running):
             raise _RefusedError(
                 ReversalRefusal.CHANGED, "The version before is not older than this one.", "Install it as an update."
@@ -197,20 +251,23 @@ class RootStep:
         the present version stays, the outcome before is written again.
         """
         with self._alone():
-            before, has_state = self.store.state, (self.store.folder / "state.json").exists()
-            if has_state:  # otherwise this doorbell looks for no updates
-                self.store.record(before.running, UpdateResult.TAKEN_BACK, self._carried_out, self.now())
-            for name in ("wish.json", "back.dsse"):
-                with suppress(OSError):  # the custodian's folder: anything may be there
-                    (self.wishes / name).unlink()
-            if not has_state:
-                return run_installer()
-            gone = False
-            try:
-                gone = run_installer()
-            finally:
-                if not gone:
-                    self.store.restore(before)
+            return self._go_back(run_installer)
+
+    def _go_back(self, run_installer: Callable[[], bool], reversal: str | None = None) -> bool:
+        before, has_state = self.store.state, (self.store.folder / "state.json").exists()
+        if has_state:  # otherwise this doorbell looks for no updates
+            self.store.record(before.running, UpdateResult.TAKEN_BACK, self._carried_out, self.now(), reversal=reversal)
+        for name in ("wish.json", "back.dsse"):
+            with suppress(OSError):  # the custodian's folder: anything may be there
+                (self.wishes / name).unlink()
+        if not has_state:
+            return run_installer()
+        gone = False
+        try:
+            gone = run_installer()
+        finally:
+            if not gone:
+                self.store.restore(before)
         return gone
 
     @property
@@ -285,6 +342,8 @@ def install_tree(tree: Path) -> UpdateResult:
     done = subprocess.run([*words, "--source", str(tree)], check=False)  # noqa: S603 (fixed words, verified tree)
     if done.returncode == 0:
         return UpdateResult.INSTALLED
+    if done.returncode < 0:  # killed: a unit of systemd ends what it left
+        return UpdateResult.INTERRUPTED
     return UpdateResult.ROLLED_BACK if done.returncode == _ROLLED_BACK else UpdateResult.REFUSED
 
 

@@ -23,11 +23,11 @@ from installation import answers, camera, environment, integrity
 from installation.places import Places
 from installation.system import System
 from installation.versions import Versions, numbers_of, tree_digest
-from installation.words import FailedError, fail, in_words, legible, run, say, tell_failure
+from installation.words import FailedError, UnfitError, fail, in_words, legible, run, say, tell_failure
 
 SOURCE = Path(__file__).resolve().parents[2]
 _ROLLED_BACK = 3
-"""Exit status if the new version did not run well and the version before is back (agent/updater/root_step.py)."""
+"""Exit status if the new version failed here and the version before runs (agent/updater/root_step.py)."""
 _BOOTS_ON_TRIAL = 2
 _FAILURES = (FailedError, OSError, RuntimeError, ValueError)
 """Errors of a step after the switch, for example on a read-only system. The version before comes back then."""
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
             return uninstall(Places(), purge=wanted.purge)
     except FailedError as error:
         tell_failure(error.message, error.remedy)
-        return 1
+        return _ROLLED_BACK if isinstance(error, UnfitError) else 1
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
@@ -283,7 +283,10 @@ def _make(versions: Versions, name: str, source: Path, wheelhouse: Path | None, 
     environment.build(folder, wheelhouse)
     say("Testing it before anything is changed")
     test = "--version" if is_image else "self-test"
-    run([str(folder / "bin" / "doorward"), test], "this version does not work on this machine")
+    try:
+        run([str(folder / "bin" / "doorward"), test], "this version does not work on this machine")
+    except FailedError as error:
+        raise UnfitError(error.message, error.remedy) from error
     integrity.keep_hashes(folder)
     versions.complete(name)
 
@@ -300,7 +303,9 @@ def _compare_cameras(versions: Versions, system: System, name: str, places: Plac
     with system.without_recorder():
         fine = {each: _camera_works(versions.folder(each), places) for each in (name, str(before))}
     if fine[str(before)] and not fine[name]:
-        fail(f"{name} gets no pictures from this camera, and {before} does.", "keep this version and report it.")
+        raise UnfitError(
+            f"{name} gets no pictures from this camera, and {before} does.", "keep this version and report it."
+        )
 
 
 def _camera_works(version: Path, places: Places) -> bool:

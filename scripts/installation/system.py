@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from installation.places import BACKUP, DROPINS, ENABLED, GUARD, JOIN, SERVICES, UNITS, USERS, Places
-from installation.words import fail, run, say
+from installation.words import UnfitError, run, say
 
 __all__ = ["System"]
 
@@ -69,7 +69,7 @@ class System:
                 raise RuntimeError(f"{places.state / name} was not made.")
 
     def require_links(self, version: Path) -> None:
-        """Raises `FailedError` if a version needs a link that is missing in a folder that is read-only.
+        """Raises `UnfitError` if a version needs a link that is missing in a folder that is read-only.
 
         Such a version cannot be prepared after the switch. Only a new card or a new slot brings its link.
         """
@@ -82,7 +82,7 @@ class System:
         }
         for link, target in needed.items():
             if not _leads_to(link, target) and not _can_be_written(link.parent):
-                fail(
+                raise UnfitError(
                     f"{version.name} needs {link}, which is not there, and its folder is read-only.",
                     "build a card with this version (docs/releasing.md).",
                 )

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["FailedError", "fail", "in_words", "legible", "run", "say", "tell_failure"]
+__all__ = ["FailedError", "UnfitError", "fail", "in_words", "legible", "run", "say", "tell_failure"]
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 _LANGUAGE = "DOORWARD_LANGUAGE"
@@ -26,6 +26,10 @@ class FailedError(Exception):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+
+class UnfitError(FailedError):
+    """A version does not work on this machine: another try ends in the same way."""
 
 
 def legible(text: str) -> str:

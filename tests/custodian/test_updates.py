@@ -43,7 +43,7 @@ class House:
         self.files = UpdateFiles(folder / "state.json", folder / "wish.json")
         self.door = Door.enrolled()
         self.news: list[str] = []
-        self.knows: dict[str, Any] = {}
+        self.knows: dict[str, Any] = {"change": "11" * 16}
         """Fields of root's state that stay."""
         self.now_ms: int | None = NOW_S * 1000
         self.start()
@@ -269,6 +269,82 @@ def test_a_withdrawn_version_is_not_announced_again_to_owners_who_choose_themsel
     assert house.updates.show()["offer"]["withdrawn"] is False
 
 
+def test_a_security_update_that_failed_for_no_fault_of_its_own_is_tried_again_each_day_and_told_once(
+    house: House,
+) -> None:
+    """For example, the disk was full for an hour. Otherwise the version would be barred until a newer one comes."""
+    automatic(house)
+    wishes = list[str]()
+    assert house.now_ms is not None
+    for change in range(3):
+        house.root_says(offer=offer(security=True), **refused(house, wishes), change=f"{change:032x}")
+        for _ in range(2):
+            house.updates.on_time()
+        if wishes:
+            house.now_ms += DAY_MS - 1
+            house.updates.on_time()
+            assert house.updates.wish is not None
+            assert house.updates.wish.id == wishes[-1], "within a day it waits"
+            house.now_ms += 1
+            house.updates.on_time()
+        assert house.updates.wish is not None
+        wishes.append(house.updates.wish.id)
+    assert len(set(wishes)) == len(house.entries()) == 3
+    assert house.news == ["update failed"]
+
+
+def refused(house: House, wishes: list[str]) -> dict[str, Any]:
+    if not wishes:
+        return {}
+    return {
+        "outcome": UpdateOutcome(version="0.2.1", result=UpdateResult.REFUSED, at_ms=house.now_ms or 0, wish=wishes[-1])
+    }
+
+
+def test_an_owner_hears_each_time_that_an_update_failed_which_they_chose(house: House) -> None:
+    for at_ms in (1, 2):
+        ended = UpdateOutcome(version="0.2.1", result=UpdateResult.REFUSED, at_ms=at_ms)
+        house.root_says(outcome=ended)
+        house.updates.on_time()
+    assert house.news == ["update failed"] * 2
+
+
+@pytest.mark.parametrize("by", ["an owner", "the setting"])
+def test_a_wish_that_stands_is_forgotten_if_its_version_fails_by_hand_meanwhile(house: House, by: str) -> None:
+    """A person with root installed the same version. Its end bears no id of the wish."""
+    house.root_says(offer=offer(security=True))
+    if by == "an owner":
+        house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    else:
+        automatic(house)
+        house.updates.on_time()
+    assert house.wish() is not None
+    begun = UpdateOutcome(version="0.2.1", result=UpdateResult.INTERRUPTED, at_ms=1)
+    house.root_says(offer=offer(security=True), outcome=begun, withdrawn=("0.2.1",), change="22" * 16)
+    house.updates.on_time()
+    assert (house.updates.show()["chosen"], house.updates.wish is None) == (False, False), "it may end well"
+    failed = msgspec.structs.replace(begun, result=UpdateResult.ROLLED_BACK)
+    house.root_says(offer=offer(security=True), outcome=failed, withdrawn=("0.2.1",), change="33" * 16)
+    house.updates.on_time()
+    house.updates.on_time()
+    assert (house.wish(), house.updates.wish, house.updates.show()["chosen"]) == (None, None, False)
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    house.updates.on_time()
+    assert house.wish() is not None, "a yes that comes later counts"
+
+
+def test_a_wish_that_stands_is_kept_if_an_installation_by_hand_says_nothing_of_its_version(house: House) -> None:
+    house.root_says(offer=offer())
+    house.door.obey(UpdateChoice(**stated(), version="0.2.1", sha256=SHA))
+    wish = house.wish()
+    for result, withdrawn in ((UpdateResult.INTERRUPTED, ("0.2.1",)), (UpdateResult.REFUSED, ())):
+        ended = UpdateOutcome(version="0.2.1", result=result, at_ms=1)
+        house.root_says(offer=offer(), outcome=ended, withdrawn=withdrawn, change="22" * 16)
+        house.updates.on_time()
+    assert house.wish() == wish is not None
+    assert house.updates.show()["chosen"] is True
+
+
 def test_other_updates_wait_for_an_owner_with_that_setting_too(house: House) -> None:
     automatic(house)
     house.root_says(offer=offer())
@@ -427,6 +503,7 @@ def test_the_journal_has_what_owners_were_told(house: House) -> None:
         "expired": False,
         "since_ms": house.now_ms,
         "refused": "",
+        "failed": "",
     }
     house.root_says()
     assert told() == first
@@ -435,11 +512,12 @@ def test_the_journal_has_what_owners_were_told(house: House) -> None:
     assert told() == {**first, "offer": SHA}
     ended = UpdateOutcome(version="0.2.1", result=UpdateResult.ROLLED_BACK, at_ms=5, wish="ef" * 16)
     house.root_says(outcome=ended, trouble=UpdateTrouble.EXPIRED)
-    assert told() == {**first, "offer": SHA, "outcome_ms": 5, "expired": True}
+    first = {**first, "offer": SHA, "outcome_ms": 5, "failed": "0.2.1"}
+    assert told() == {**first, "expired": True}
     house.start(running="0.3.0")
-    assert told() == {**first, "running": "0.3.0", "offer": SHA, "outcome_ms": 5, "expired": True}
+    assert told() == {**first, "running": "0.3.0", "expired": True}
     house.root_says()
-    assert told() == {**first, "running": "0.3.0", "offer": SHA, "outcome_ms": 5}
+    assert told() == {**first, "running": "0.3.0"}
 
 
 def test_an_installation_that_runs_is_no_failure_and_one_that_a_power_cut_ended_is(house: House) -> None:
@@ -559,9 +637,9 @@ def test_owners_are_told_why_root_did_not_go_back(house_before: House, reason: R
     assert house_before.news == ["no way back"]
     house_before.root_says(change="00" * 16)
     assert house_before.updates.show()["back"]["ended"] is None
-    house_before.root_says(change="00" * 16, refused=RefusedReversal(reason=reason))
+    house_before.root_says(change="00" * 16, refused=RefusedReversal(reason=reason, statement="ee" * 32))
     house_before.updates.on_time()
-    assert house_before.news == ["no way back"] * 2, "a power cut ended one"
+    assert house_before.news == ["no way back"] * 2, "another one"
 
 
 def test_root_is_shown_each_list_of_owners_also_after_a_boot(house_before: House) -> None:

@@ -21,7 +21,7 @@ from installation import answers, words  # noqa: E402
 
 INSTALLER = ROOT / "scripts" / "installation"
 OTHERS = sorted(LANGUAGES.keys() - {ENGLISH})
-SAYING = {"say": 1, "fail": 2, "tell_failure": 2, "_ask": 1, "in_words": 1, "FailedError": 2}
+SAYING = {"say": 1, "fail": 2, "tell_failure": 2, "_ask": 1, "in_words": 1, "FailedError": 2, "UnfitError": 2}
 TEMPLATE = 'name = "x"\nkind = "usb"\n#: [page]\n'
 
 

@@ -22,7 +22,7 @@ from installation.integrity import keep_hashes  # noqa: E402
 from installation.places import ENABLED, UNITS, Places  # noqa: E402
 from installation.system import System  # noqa: E402
 from installation.versions import Versions, numbers_of  # noqa: E402
-from installation.words import FailedError  # noqa: E402
+from installation.words import FailedError, UnfitError  # noqa: E402
 
 
 class Machine:
@@ -160,7 +160,7 @@ def test_a_version_is_refused_only_if_the_running_one_gets_pictures_and_it_does_
     works = {"old": old, "new": new}
     monkeypatch.setattr(installer, "_camera_works", lambda folder, _: works[folder.name])
     if refused:
-        with pytest.raises(FailedError, match="gets no pictures"):
+        with pytest.raises(UnfitError, match="gets no pictures"):
             installer._compare_cameras(versions, machine, "new", places)  # type: ignore[arg-type]
     else:
         installer._compare_cameras(versions, machine, "new", places)  # type: ignore[arg-type]
@@ -187,6 +187,42 @@ def test_a_version_that_cannot_read_the_configuration_goes_back_at_once(
     assert installer.install(places, places.root, None, None, is_update=True) == 3
     assert (versions.current(), versions.trial()) == ("old", None)
     assert "The key is unknown." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("error", "status"), [(UnfitError("No pictures.", ""), 3), (FailedError("No disk.", ""), 1)])
+def test_the_installer_tells_root_if_the_version_itself_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: FailedError, status: int
+) -> None:
+    """Root installs such a version again only after an owner's yes. It tries the other one again."""
+
+    def end(*_: object, **__: object) -> int:
+        raise error
+
+    monkeypatch.setattr(installer.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(installer, "_alone", lambda _: nullcontext())
+    monkeypatch.setattr(installer, "install", end)
+    assert installer.main(["install", "--update"]) == status
+
+
+@pytest.mark.parametrize("failed", ["self-test", "pip"])
+def test_a_version_whose_self_test_fails_is_unfit_and_one_that_cannot_be_built_is_not(
+    places: Places, monkeypatch: pytest.MonkeyPatch, failed: str
+) -> None:
+    def run(*_: object) -> None:
+        if failed == "self-test":
+            raise FailedError("It does not work.", "")
+
+    def build(*_: object) -> None:
+        if failed == "pip":
+            raise FailedError("No network.", "")
+
+    monkeypatch.setattr(installer, "run", run)
+    monkeypatch.setattr(installer.environment, "build", build)
+    source = places.root / "newest source"
+    source.mkdir(parents=True)
+    with pytest.raises(FailedError) as raised:
+        installer._make(Versions(places), "newest", source, None, is_image=False)
+    assert isinstance(raised.value, UnfitError) is (failed == "self-test")
 
 
 # --- The installer is killed
@@ -600,7 +636,7 @@ def test_a_read_only_system_without_a_link_that_a_version_needs_refuses_it_befor
     system.prepare()
     monkeypatch.setattr(system_module.os, "access", lambda *_: False)  # as access(2) answers root there
     system.require_links(versions.folder("old"))
-    with pytest.raises(FailedError, match=f"new needs .*{brought}, which is not there, and its folder is read-only"):
+    with pytest.raises(UnfitError, match=f"new needs .*{brought}, which is not there, and its folder is read-only"):
         system.require_links(versions.folder("new"))
 
 

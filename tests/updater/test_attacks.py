@@ -7,7 +7,6 @@ the repository real files with real keys, and both of our steps run: the updater
 from __future__ import annotations
 
 import contextlib
-import datetime
 import http.server
 import json
 import os
@@ -16,7 +15,6 @@ import tarfile
 import threading
 import time
 import tracemalloc
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +23,6 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import DownloadHTTPError
-from tuf.ngclient._internal import trusted_metadata_set
 
 from agent.core.timebase import ClockQuality, ClockReading, UtcNs
 from agent.core.updates import UpdateSource, UpdateTrouble
@@ -36,7 +33,7 @@ from agent.updater.fetching import Staging
 from agent.updater.machine import Machine
 from agent.updater.release_store import ReleaseStore
 from tests.update_repositories import Repository, deb, package
-from tests.updater.doors import reading
+from tests.updater.doors import pass_days, reading
 
 MACHINE = Machine("0.2.0", "amd64", "13")
 
@@ -550,7 +547,7 @@ def test_a_freeze_ends_when_the_news_expires_and_what_was_on_offer_is_not_instal
     assert door.update() == "0.2.1"
     offer = door.store.state.offer
     assert offer is not None
-    _pass_days(monkeypatch, 8)
+    pass_days(monkeypatch, 8)
     with pytest.raises(UpdateError, match="too old"):
         door.fetch()
     assert _reported(door) == "expired"
@@ -559,18 +556,6 @@ def test_a_freeze_ends_when_the_news_expires_and_what_was_on_offer_is_not_instal
     assert door.store.state.trouble is UpdateTrouble.EXPIRED
     with pytest.raises(UpdateError, match="too old"):
         door.store.package(offer, reading())
-
-
-def _pass_days(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
-    """python-tuf reads the clock when a client is made."""
-
-    class Later(datetime.datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.datetime.now(tz) + datetime.timedelta(days=days)
-
-    later = types.SimpleNamespace(datetime=Later, timezone=datetime.timezone)
-    monkeypatch.setattr(trusted_metadata_set, "datetime", later)
 
 
 @pytest.mark.parametrize("role", ["root", "targets", "snapshot", "timestamp"])

@@ -164,19 +164,23 @@ def test_an_update_starts_only_with_room_for_two_copies_and_both_versions(
 
 
 @pytest.mark.parametrize(
-    ("status", "result"),
-    [(0, UpdateResult.INSTALLED), (3, UpdateResult.ROLLED_BACK), (1, UpdateResult.REFUSED), (2, UpdateResult.REFUSED)],
-)
-def test_the_new_versions_installer_says_how_it_ended(tmp_path: Path, status: int, result: UpdateResult) -> None:
+    ("end", "result"),
+    [
+        ("sys.exit(0)", UpdateResult.INSTALLED), ("sys.exit(3)", UpdateResult.ROLLED_BACK),
+        ("sys.exit(1)", UpdateResult.REFUSED), ("sys.exit(2)", UpdateResult.REFUSED),
+        ("os.kill(os.getpid(), 9)", UpdateResult.INTERRUPTED),
+    ],
+)  # fmt: skip
+def test_the_new_versions_installer_says_how_it_ended(tmp_path: Path, end: str, result: UpdateResult) -> None:
     """It runs with the system's Python, apart from the running version's modules and environment."""
     folder = tmp_path / "scripts" / "installation"
     folder.mkdir(parents=True)
     (folder / "__main__.py").write_text(
-        "import pathlib, sys\n"
+        "import os, pathlib, sys\n"
         "here = pathlib.Path(__file__).parents[2]\n"
         "said = [*sys.argv[1:], sys.flags.isolated, sys.flags.dont_write_bytecode]\n"
         "(here / 'said').write_text(repr(said))\n"
-        f"sys.exit({status})\n"
+        f"{end}\n"
     )
     assert install_tree(tmp_path) is result
     assert (tmp_path / "said").read_text() == repr(["install", "--update", "--source", str(tmp_path), 1, 1])

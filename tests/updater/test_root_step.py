@@ -6,6 +6,7 @@ folders (scripts/installation), in the same order.
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -14,13 +15,16 @@ import signal
 import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from agent.core.timebase import ClockQuality
 from agent.core.updates import ReversalRefusal, UpdateResult, UpdateSource, UpdateState, UpdateTrouble, UpdateWish
-from agent.errors import UpdateError
+from agent.errors import StorageError, UpdateError
+from agent.updater import root_step
 from agent.updater.fetchers import FolderFetcher, TarFetcher, fetcher_for
 from agent.updater.fetching import Staging
 from agent.updater.machine import Machine, output_of
@@ -28,7 +32,7 @@ from agent.updater.release_store import ReleaseStore
 from agent.updater.root_step import RootStep, unpack
 from agent.wire import strictjson
 from tests.update_repositories import Repository, deb, package
-from tests.updater.doors import reading
+from tests.updater.doors import pass_days, reading
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -83,7 +87,9 @@ class House:
         Staging(self.state / "updater").fetch(source, machine(), reading())
 
     def wish(self, version: str, sha256: str, wish: str = WISH) -> None:
-        data = strictjson.encode(UpdateWish(v=1, id=wish, version=version, sha256=sha256))
+        """As the custodian puts it, which reads the state of this moment."""
+        change = json.loads((self.state / "update" / "state.json").read_bytes())["change"]
+        data = strictjson.encode(UpdateWish(v=1, id=wish, version=version, sha256=sha256, change=change))
         (self.places.runtime / "update" / "wish.json").write_bytes(data)
 
     def switch_versions(self, tree: Path) -> UpdateResult:
@@ -207,9 +213,133 @@ def test_bytes_that_change_in_roots_own_folder_are_not_installed(tmp_path: Path)
     with pytest.raises(UpdateError, match="damaged"):
         house.step().install(offer)
     assert house.versions.current() == "0.2.0"
-    outcome = house.step().store.state.outcome
-    assert outcome is not None
-    assert outcome.result is UpdateResult.REFUSED
+    assert (house.step().store.state.outcome, house.step().store.state.withdrawn) == (None, ())
+
+
+@pytest.mark.parametrize("passing", ["the clock is unknown", "the news is too old", "the disk is full", "no room"])
+def test_a_wish_waits_for_what_says_nothing_of_the_version_and_is_carried_out_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passing: str
+) -> None:
+    """A security update would be barred for ever because the board started without a time server."""
+    house = House(tmp_path)
+    house.release()
+    house.stage()
+    house.step().run()
+    offer = house.step().store.state.offer
+    assert offer is not None
+    house.wish(offer.version, offer.sha256)
+    # The network is away, so nothing new is taken in.
+    (house.state / "updater" / "report.json").write_bytes(b'{"trouble":"network","v":1}')
+    with monkeypatch.context() as now:
+        step = house.step()
+        if passing == "the clock is unknown":
+            step = dataclasses.replace(step, now=lambda: reading(ClockQuality.UNKNOWN))
+        elif passing == "the news is too old":
+            pass_days(now, 8)
+        elif passing == "the disk is full":
+            now.setattr(root_step, "unpack", full)
+        else:
+            usage = shutil._ntuple_diskusage(10**9, 10**9, 10**6)
+            now.setattr(shutil, "disk_usage", lambda _: usage)
+        step.run()
+    state = house.step().store.state
+    assert (house.versions.current(), state.outcome, state.withdrawn) == ("0.2.0", None, ())
+    is_disk = passing in ("the disk is full", "no room")
+    assert state.trouble is (UpdateTrouble.DISK if is_disk else UpdateTrouble.NETWORK)
+    house.stage()
+    house.step().run()
+    assert house.versions.current() == "0.2.1", "the same wish"
+
+
+def full(*_: object) -> Path:
+    raise StorageError("No space left on device.")
+
+
+@pytest.mark.parametrize(
+    ("result", "withdrawn"),
+    [
+        (UpdateResult.REFUSED, ()), (UpdateResult.ROLLED_BACK, ("0.2.1",)), (UpdateResult.INTERRUPTED, ("0.2.1",)),
+        (OSError("no memory"), ()), (KeyboardInterrupt(), ("0.2.1",)),
+    ],
+)  # fmt: skip
+def test_only_a_version_that_failed_itself_is_withdrawn(
+    tmp_path: Path, result: UpdateResult | BaseException, withdrawn: tuple[str, ...]
+) -> None:
+    """An installer that ends because a download failed, for example, says nothing of the version."""
+    house = House(tmp_path)
+    house.release()
+
+    def end(_: Path) -> UpdateResult:
+        assert house.step().store.state.withdrawn == ("0.2.1",), "a cut now must not bring it again at each boot"
+        if isinstance(result, UpdateResult):
+            return result
+        raise result
+
+    house.switch_versions = end  # type: ignore[method-assign]
+    with nullcontext() if isinstance(result, UpdateResult) else pytest.raises(type(result)):
+        house.update()
+    state = house.step().store.state
+    assert state.outcome is not None
+    assert (state.withdrawn, state.outcome.wish) == (withdrawn, WISH)
+    if not isinstance(result, UpdateResult):
+        told = UpdateResult.REFUSED if isinstance(result, OSError) else UpdateResult.INTERRUPTED
+        assert state.outcome.result is told
+
+
+def test_a_version_that_failed_before_stays_withdrawn_if_a_later_try_says_nothing_of_it(tmp_path: Path) -> None:
+    house = House(tmp_path, healthy=False)
+    house.release()
+    house.update()
+    offer = house.step().store.state.offer
+    assert offer is not None
+    house.switch_versions = lambda _: UpdateResult.REFUSED  # type: ignore[method-assign]
+    assert house.step().install(offer, "cd" * 16) is UpdateResult.REFUSED
+    assert house.step().store.state.withdrawn == ("0.2.1",)
+
+
+def test_a_wish_from_before_its_version_failed_by_hand_is_not_carried_out(tmp_path: Path) -> None:
+    """A person with root installs it while the wish waits. That trial leaves no id of the wish."""
+    house = House(tmp_path, healthy=False)
+    house.release()
+    house.stage()
+    house.step().run()
+    offer = house.step().store.state.offer
+    assert offer is not None
+    house.wish(offer.version, offer.sha256)
+    assert house.step().install(offer, by_hand=True) is UpdateResult.ROLLED_BACK
+    house.healthy = True
+    house.step().run()
+    assert house.versions.current() == "0.2.0"
+    house.wish(offer.version, offer.sha256)
+    house.step().run()
+    assert house.versions.current() == "0.2.1", "a yes that comes later counts"
+
+
+def test_a_step_beside_an_installation_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would read that the installation is interrupted, and write that over its outcome, or remove its package."""
+    house = House(tmp_path)
+    house.release()
+    house.stage()
+    step = house.step()
+    step.run()
+    offer = step.store.state.offer
+    assert offer is not None
+    house.release("0.2.2")
+    written = []
+
+    def meanwhile(tree: Path) -> UpdateResult:
+        monkeypatch.setattr(ReleaseStore, "_put", lambda *_: written.append("state"))
+        house.stage()
+        house.step().run()
+        with pytest.raises(UpdateError, match="Another update is being installed"):
+            house.step().admit(FolderFetcher(house.repository.folder, step.store.folder))
+        monkeypatch.undo()
+        return UpdateResult.REFUSED
+
+    house.switch_versions = meanwhile  # type: ignore[method-assign]
+    house.step().install(offer, by_hand=True)
+    assert written == []
+    assert len(list((step.store.folder / "repository" / "targets").iterdir())) == 1
 
 
 def test_a_second_update_at_once_leaves_the_first_ones_folder_alone_and_says_what_to_do(tmp_path: Path) -> None:
@@ -418,18 +548,19 @@ def test_root_remembers_the_versions_that_were_withdrawn_until_one_of_them_is_in
     for version, result in (
         ("0.2.1", UpdateResult.TAKEN_BACK), ("0.2.2", UpdateResult.INTERRUPTED), ("0.2.2", UpdateResult.ROLLED_BACK),
         ("0.2.3", UpdateResult.INTERRUPTED), ("0.2.3", UpdateResult.INSTALLED), ("0.2.4", UpdateResult.REFUSED),
+        ("0.2.5", UpdateResult.INTERRUPTED),
     ):  # fmt: skip
-        there = Machine("0.2.3" if version == "0.2.4" else "0.2.0", machine().architecture, "13")
+        there = Machine("0.2.3" if version in ("0.2.4", "0.2.5") else "0.2.0", machine().architecture, "13")
         ReleaseStore(store.folder, house.repository.first_root, there).record(version, result, "", reading())
-    assert withdrawn() == withdrawn("0.2.3") == ("0.2.1", "0.2.2", "0.2.4")
-    assert withdrawn("0.2.1") == ("0.2.2", "0.2.4"), "it runs"
+    assert withdrawn() == withdrawn("0.2.3") == ("0.2.1", "0.2.2", "0.2.5"), "what was only refused is none"
+    assert withdrawn("0.2.1") == ("0.2.2", "0.2.5"), "it runs"
     house.release("0.2.9")
     house.stage()
     house.step().run()
     before = house.step().store.state
     assert before.withdrawn == withdrawn(), "a look for updates forgets none"
     store.record("0.2.2", UpdateResult.INSTALLED, "", reading())
-    assert withdrawn("0.2.2") == ("0.2.1", "0.2.4"), "an owner chose it again, and it runs"
+    assert withdrawn("0.2.2") == ("0.2.1", "0.2.5"), "an owner chose it again, and it runs"
     store.restore(before)
     assert withdrawn() == before.withdrawn
     for number in range(20):

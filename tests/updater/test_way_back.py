@@ -159,7 +159,7 @@ def test_after_a_power_cut_and_a_trial_that_failed_root_says_which_version_runs(
 
     monkeypatch.setattr(root_step, "run_version_before", power_cut)
     monkeypatch.setattr(ReleaseStore, "restore", lambda *_: None)  # a power cut leaves no time for it
-    door.sign()
+    data = door.sign()
     with pytest.raises(KeyboardInterrupt):
         door.root()
     if cut == "after the switch":  # the next boot watches 0.2.0, whose step of root may run, and goes back to 0.2.1
@@ -171,8 +171,26 @@ def test_after_a_power_cut_and_a_trial_that_failed_root_says_which_version_runs(
     assert written.outcome is not None
     assert (written.running, written.outcome.result, written.withdrawn) == ("0.2.1", UpdateResult.INSTALLED, ())
     # If a step of 0.2.0 came between, root cannot tell this from an installation of 0.2.1 by hand.
-    told = RefusedReversal(reason=ReversalRefusal.FAILED) if cut == "before the switch" else None
-    assert written.refused == told
+    told = RefusedReversal(reason=ReversalRefusal.FAILED, statement=hashlib.sha256(data).hexdigest())
+    assert written.refused == (told if cut == "before the switch" else None)
+
+
+def test_after_a_power_cut_in_a_way_back_of_a_person_with_root_no_owner_hears_of_a_signature(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody signed it, so "sign again" would be wrong."""
+
+    def power_cut() -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(ReleaseStore, "restore", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            newer_step(door).go_back(power_cut)
+    door.root()
+    written = strictjson.decode((newer_step(door).store.folder / "state.json").read_bytes(), UpdateState)
+    assert written.outcome is not None
+    assert (written.outcome.result, written.refused) == (UpdateResult.INSTALLED, None)
 
 
 def test_a_way_back_at_work_is_not_called_over_by_another_step_of_root(door: Door) -> None:
@@ -188,7 +206,9 @@ def test_a_way_back_at_work_is_not_called_over_by_another_step_of_root(door: Doo
     assert seen == [UpdateResult.TAKEN_BACK]
 
 
-def test_a_way_back_that_an_owner_did_not_sign_for_this_moment_is_refused(door: Door) -> None:
+def test_a_way_back_that_an_owner_did_not_sign_for_this_moment_is_refused(
+    door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
     now_ms = time.time_ns() // 10**6
     for changes, reason in (
         ({"by": THIEF}, ReversalRefusal.OWNERS),
@@ -204,6 +224,8 @@ def test_a_way_back_that_an_owner_did_not_sign_for_this_moment_is_refused(door: 
         door.root()
         assert door.went == 0, changes
         assert door.refusal() == (reason, hashlib.sha256(data).hexdigest()), changes
+        told = capsys.readouterr().out
+        assert ("more than an hour" in told) is (reason is ReversalRefusal.TIME), changes
     door.sign(owner_time_ms=now_ms - HOUR_MS // 2)
     door.root()
     assert (door.went, door.refusal()) == (1, None)
@@ -304,7 +326,7 @@ def test_without_the_time_of_day_no_way_back_counts(door: Door) -> None:
 
 
 def test_a_way_back_waits_while_the_disk_is_full(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StorageError("No space left on device.")
 
     door.sign()
