@@ -18,6 +18,7 @@ from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Journal
 from agent.wire.topics import TopicClass, TrustTopic, parse_topic, sender_of
+from agent.wire.trust_keys import TrustKey
 
 __all__ = ["TrustNews"]
 
@@ -32,9 +33,9 @@ class TrustNews(ThreadOwned):
         self._journal = journal
         self._chunks = TrustChunks()
         self.lock = threading.RLock()
-        self._done: dict[str, tuple[str, str | None]] = {}
-        """By the root's id: the hash of the last package that was judged, and the doorbell's cell then. The broker
-        repeats its retained messages."""
+        self._done: dict[str, tuple[str, str | None, TrustKey | None]] = {}
+        """By the root's id: the hash of the last package that was judged, the doorbell's cell, and the root as it was
+        chosen then. The broker repeats its retained messages."""
 
     @staticmethod
     def takes(topic: str) -> bool:
@@ -56,12 +57,9 @@ class TrustNews(ThreadOwned):
             self._journal.count(DropReason.UNTRUSTED.value)
 
     def look(self) -> None:
-        """Judges the packages of all roots that the owner chose, if their root or the doorbell's cell is another than
-        before."""
-        chosen = list(self._trust.store.roots)
-        with self.lock:
-            self._done = {root: done for root, done in self._done.items() if root in chosen}
-        for root in chosen:
+        """Judges the packages of all roots that the owner chose, if their root was chosen since, or the doorbell was
+        moved."""
+        for root in list(self._trust.store.roots):
             self._hear(root)
 
     def _hear(self, root: str) -> None:
@@ -69,13 +67,15 @@ class TrustNews(ThreadOwned):
             package = self._chunks.whole(root)
             if package is None:
                 return
-            judged, pair = (hashlib.sha256(package).hexdigest(), self._trust.cell), self._trust.store.roots.get(root)
-            if self._done.get(root) == judged:
+            judged = (hashlib.sha256(package).hexdigest(), self._trust.cell, self._trust.store.roots.get(root))
+            done = self._done.get(root)
+            # The same object, not an equal one: if an owner took the root out and chose it again, its trust is empty
+            # again. The next choice may also be another pair with the same id.
+            if done is not None and done[:2] == judged[:2] and done[2] is judged[2]:
                 return
         refused = self._judge(lambda: self._trust.hear(package))
-        with self.lock:
-            # If an owner took the root out meanwhile, `look` has forgotten it, and it may be another pair next time.
-            if refused is not False and self._trust.store.roots.get(root, object()) == pair:
+        if refused is not False:
+            with self.lock:
                 self._done = {**self._done, root: judged}
         if isinstance(refused, DropReason):
             self._journal.count(refused.value)

@@ -145,6 +145,22 @@ def test_a_package_that_was_judged_while_its_root_was_taken_out_is_judged_when_t
     assert len(trust(door).heard()) == 1
 
 
+@pytest.mark.parametrize("before", [package_vectors.FORGED, KEY])
+def test_the_verdict_on_a_package_ends_with_the_choice_of_its_root_also_if_two_changes_come_at_once(
+    door: Door, before: TrustKey
+) -> None:
+    """The look after the first change may come after the second one. The broker repeats what it retains."""
+    choose(door, roots_added=(before.text,))
+    retained = package(bundle(1))
+    publish(door, retained)
+    with mock.patch.object(door.custodian._trust_news, "look"):
+        choose(door, roots_removed=(before.text,))
+        choose(door, roots_added=(KEY.text,))
+    assert trust(door).heard() == []
+    door.custodian._trust_news.look()
+    assert trust(door).heard() == [retained]
+
+
 def test_a_notice_about_a_false_pair_with_the_id_of_a_root_takes_the_place_of_none_about_the_root(door: Door) -> None:
     """The false pair may sign the very payloads of the root."""
     payload = strictjson.encode(samples.root_file())

@@ -178,7 +178,7 @@ def test_after_a_power_cut_and_a_trial_that_failed_root_says_which_version_runs(
 def test_after_a_power_cut_in_a_way_back_of_a_person_with_root_no_owner_hears_of_a_signature(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody signed it, so "sign again" would be wrong."""
+    """No owner signed it, so "sign again" would be wrong."""
 
     def power_cut() -> bool:
         raise KeyboardInterrupt
