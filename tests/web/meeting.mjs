@@ -74,7 +74,9 @@ const stories = {
     await trust.addTrustRoots([given.root], keys);
     await fetch("/move", { method: "POST" });
     came.shown = (await trust.overview()).map(({ key, confirmed, requesters }) => ({ key, confirmed, requesters }));
-    came.offered = await householdRoots();
+    came.offered = (await householdRoots()).map(({ key, isDisputed }) => ({ key, isDisputed }));
+    await takeOverRoots([given.forged]);
+    came.taken = (await trust.overview()).map(({ confirmed }) => confirmed);
     came.typed = await outcome(() => trust.addTrustRoots([given.forged], keys));
   },
   /** This owner was deceived. Another owner saw it, and put the root itself in the false one's place. */

@@ -290,7 +290,8 @@ def test_the_page_compares_both_keys_of_a_root_and_not_its_id(make: Make) -> Non
             {"key": FORGED.text, "confirmed": False, "requesters": []},
             {"key": samples.ROOT_KEY.text, "confirmed": True, "requesters": []},
         ],
-        "offered": [],
+        "offered": [{"key": FORGED.text, "isDisputed": True}],
+        "taken": [False, True],
         "typed": "error.other-pair",
     }
 

@@ -100,6 +100,8 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
         for name, row in packages[group].items()
     }
     assert found["one_id"] == [row["verdict"] == "accepted" for row in packages["of_one_id"]]
+    assert found["taken_over"] == {name: [row["new"], row["disputed"]] for name, row in packages["taken_over"].items()}
+    assert found["no_root"] == ["error.not-signed"]
     refused = {"mixed": "error.mixed-package", "malformed": "malformed"}
     agreed, both = ["local-1"], ["local-1", "local-3"]
     assert found["moved"] == [agreed, agreed, both, both], "those that the owner saw at both places"

@@ -2,6 +2,7 @@
 import "./globals.mjs";
 import { readdirSync, readFileSync } from "node:fs";
 import { FormatError, OpenError } from "../../agent/web/src/errors.js";
+import { rootsToTakeOver } from "../../agent/web/src/owner/household_roots.js";
 import { bounds, contains, openedSize, size } from "../../agent/web/src/wire/area.js";
 import { fromUtf8, hex, unbase64, unhex, utf8 } from "../../agent/web/src/wire/bytes.js";
 import { open, pae, payloadType, readUnverified, seal, verify } from "../../agent/web/src/wire/envelope.js";
@@ -108,6 +109,25 @@ for (const { root: text, bundle } of packages.of_one_id) {
   found.one_id.push(await taken(store, utf8(bundle)));
   await store.accept(utf8(bundle)).catch(() => {});
   stored = JSON.parse(JSON.stringify(store.newest));
+}
+
+found.taken_over = {};
+for (const [name, { chosen, known }] of Object.entries(packages.taken_over)) {
+  /** @param {string} text */
+  const root = async (text) => ({ key: text, id: (await parseTrustKey(text)).id, by: "anna", at: 0 });
+  const roots = rootsToTakeOver(await Promise.all(chosen.map(root)), await Promise.all(known.map(parseTrustKey)));
+  found.taken_over[name] = [false, true].map((disputed) =>
+    roots.filter((each) => each.isDisputed === disputed).map((each) => each.key),
+  );
+}
+
+// A root that is not chosen shares no memory with another one.
+const bundleOfNone = { bundle: { root: "0".repeat(64) } };
+found.no_root = [];
+try {
+  new TrustStore().requireNewest(/** @type {any} */ (bundleOfNone));
+} catch (error) {
+  found.no_root.push(error instanceof OpenError && error.text);
 }
 
 found.sections = {};

@@ -81,6 +81,7 @@ def vectors() -> dict[str, Any]:
         "of_one_id": [
             {"root": root, "bundle": data.decode(), "verdict": verdict} for root, data, verdict in of_one_id()
         ],
+        "taken_over": {name: dict(zip(TAKEN_OVER, row, strict=True)) for name, row in taken_over().items()},
         "sections": {
             name: {**_row(data, verdict), "cell": cell, "requesters": list(names)}
             for name, (data, cell, verdict, names) in sections().items()
@@ -244,6 +245,26 @@ def forged_signature(signed: bytes) -> bytes:
     if name not in found:
         found[name] = base64.encode(samples.ROOT.sign(signed) + sign_as_root(THIEF, signed)[SIGNATURE_BYTES:])
     return base64.decode(found[name])
+
+
+TAKEN_OVER = ("chosen", "known", "new", "disputed")
+
+
+def taken_over() -> dict[str, tuple[list[str], ...]]:
+    """Roots that a household chose and that an owner knows. Then those to take over, and those that are disputed."""
+    true, forged = samples.ROOT_KEY.text, FORGED.text
+    one, two = (samples.pair_text(each) for each in (ONE, TWO))
+    return {
+        "none": ([], [], [], []),
+        "all known": ([true, one], [one, true], [], []),
+        "one more": ([true, one], [true], [one], []),
+        "the owner knows the false pair": ([one, true, two], [forged], [one, two], [true]),
+        "the household chose the false pair": ([forged, one], [true], [one], [forged]),
+        "the household shows both": ([true, one, forged], [], [one], [true, forged]),
+        "the household shows both, and one is known": ([true, forged, one], [true], [one], [forged]),
+        "the same root twice": ([one, one], [], [one, one], []),
+        "another root is disputed among the known ones": ([one], [true, forged], [one], []),
+    }
 
 
 def of_one_id() -> list[tuple[str, bytes, str]]:

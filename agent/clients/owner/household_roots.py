@@ -7,6 +7,9 @@ The device's word is too little. It hands out the owners' signed changes, and th
 - A key signed it that the list of owners had at that place of the ledger. The lists are verified from the first one on.
 
 A device that withholds older changes can only hide roots. The owner then adds those by their keys.
+
+A forger of Ed25519 can have the id of a root, with another second key. If owners chose both pairs, one of them is
+false. Such a root is disputed: it is shown and not taken over, and the others are.
 """
 
 from __future__ import annotations
@@ -23,10 +26,9 @@ from agent.errors import DoorwardError, OpenError
 from agent.ipc.control_operations import ListTrustChanges
 from agent.wire import strictjson
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, TrustChange, open_statement
-from agent.wire.trust import TrustStore
 from agent.wire.trust_keys import TrustKey, parse_trust_key
 
-__all__ = ["ChosenRoot", "household_roots", "take_over_roots"]
+__all__ = ["ChosenRoot", "HouseholdRoots", "household_roots", "roots_to_take_over", "take_over_roots"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,19 @@ class ChosenRoot:
     at_ms: int
 
 
-def household_roots(link: DeviceChannel, keys: OwnerKeys) -> tuple[ChosenRoot, ...]:
+@dataclass(frozen=True, slots=True)
+class HouseholdRoots:
+    """Roots that the owners chose and that this machine does not know yet."""
+
+    new: tuple[ChosenRoot, ...] = ()
+    disputed: tuple[ChosenRoot, ...] = ()
+    """Another pair with the same id was chosen, by this owner or in the household."""
+
+
+def household_roots(link: DeviceChannel, keys: OwnerKeys) -> HouseholdRoots:
     """Returns the roots that the owners chose and that this machine does not know yet.
 
-    Raises `OpenError` if a change was not signed by an owner of that time, or is not the ledger's, and `RequestError`
-    if this owner chose one of them with another second key: one of both is false.
+    Raises `OpenError` if a change was not signed by an owner of that time, or is not the ledger's.
     """
     entries = read_ledger(link, keys).entries
     known = sync(link, keys).known
@@ -58,21 +68,25 @@ def household_roots(link: DeviceChannel, keys: OwnerKeys) -> tuple[ChosenRoot, .
             chosen.pop(text, None)
         for text in change.roots_added:
             chosen[text] = ChosenRoot(parse_trust_key(text), by, change.owner_time_ms)
-    found = tuple(each for each in chosen.values() if known.trust.roots.get(each.key.id) != each.key)
-    _with_roots(known.trust, found)
-    return found
+    return roots_to_take_over(tuple(chosen.values()), tuple(known.trust.roots.values()))
+
+
+def roots_to_take_over(chosen: Sequence[ChosenRoot], known: Sequence[TrustKey]) -> HouseholdRoots:
+    """Returns those of the roots `chosen` in the household that are not `known`, and which of them are disputed."""
+    pairs = {*known, *(each.key for each in chosen)}
+    ids = [key.id for key in pairs]
+    unknown = tuple(each for each in chosen if each.key not in known)
+    new = tuple(each for each in unknown if ids.count(each.key.id) == 1)
+    return HouseholdRoots(new, tuple(each for each in unknown if each not in new))
 
 
 def take_over_roots(link: DeviceChannel, keys: OwnerKeys, roots: Sequence[ChosenRoot]) -> None:
     """Remembers `roots` as this owner's choice too. The device trusts them already, so nothing is signed."""
     known = sync(link, keys).known
-    keys.memory.remember(known.with_trust(_with_roots(known.trust, roots)))
-
-
-def _with_roots(store: TrustStore, roots: Sequence[ChosenRoot]) -> TrustStore:
+    store = known.trust
     for each in roots:
         store = store.with_root(each.key)
-    return store
+    keys.memory.remember(known.with_trust(store))
 
 
 def _recorded(entries: Sequence[LedgerEntry], lists: dict[str, Enrolment]) -> Iterator[tuple[str | None, Enrolment]]:

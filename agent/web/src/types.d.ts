@@ -65,6 +65,12 @@ export interface ChosenRoot {
   at: number;
 }
 
+/** A root of the household that this browser does not know. Disputed: another pair with its id was chosen, too. */
+export interface FoundRoot extends ChosenRoot {
+  isDisputed: boolean;
+  requesters: string[];
+}
+
 /**
  * The versions of the newest bundle, root file and timestamp, and the payload hashes of bundle and root file: 0 and ""
  * for a bundle that came without them.

@@ -28,6 +28,7 @@ from agent.core.vault.segment import split_media
 from agent.ipc.rpc_server import control_server
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import PartKind, Receipt, ReceiptState, TipText
+from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import Bulletin, Deletion
 from agent.wire.trust import RequesterKey
 from tests.clients.owner.conftest import (
@@ -854,6 +855,32 @@ def test_a_second_owner_takes_over_the_roots_that_the_first_one_chose(
     assert "Harbour Police (police), harbour-police" in bob("trust", "show").out
     assert "no root that this machine does not know" in bob("trust", "take-over").out
     assert json.loads(bob("trust", "take-over", "--json").out)["roots"] == []
+
+
+def test_a_disputed_root_is_named_and_keeps_no_other_root_from_being_taken_over(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, _, _ = asked
+    bob = Doorstep(door.device, tmp_path / "bob", door.socket, door.run)
+    OwnerKeys.create(tmp_path / "bob", name="bob", seeds=seeds("bob"))
+    assert door("enrol", "--add", tmp_path / "bob" / "owner.json", "--yes").status == 0
+    assert bob("enrol", "--yes").status == 0
+    true, false = samples.ROOT_KEY.text, package_vectors.FORGED.text
+    other = samples.pair_text(private_key_from_seed(b"o" * 32))
+    for who, *words in (
+        (door, "remove-root", true), (bob, "add-root", false, "--yes"), (door, "remove-root", false),
+        (door, "add-root", true, "--yes"), (door, "add-root", other, "--yes"),
+    ):  # fmt: skip
+        assert who("trust", *words).status == 0
+    taken = bob("trust", "take-over", "--yes")
+    assert (taken.status, "You trust 1 more root." in taken.out) == (1, True)
+    assert f"Disputed, not taken over: {true}\n    anna chose it on " in taken.out
+    left = bob("trust", "take-over", "--json")
+    told = json.loads(left.out)
+    assert (left.status, told["roots"], [each["root"] for each in told["disputed"]]) == (1, [], [true])
+    assert bob("trust", "remove-root", false).status == 0
+    assert bob("trust", "take-over", "--yes").status == 0
+    assert json.loads(bob("trust", "take-over", "--json").out) == {"roots": [], "disputed": []}
 
 
 def test_it_takes_two_owners_and_each_sees_what_the_other_did(pair: tuple[Doorstep, Doorstep, str]) -> None:

@@ -80,25 +80,36 @@ def take_over(folder: Path, device: Path, sure: bool, as_json: bool) -> None:
     """Trust the roots that the other owners chose.
 
     For a second owner, and after a recovery.  This machine verifies the owners' signatures and shows who chose each
-    root, and when.
+    root, and when.  Two different keys can have one id, and then one of them is false.  Such a root is shown and not
+    taken over, and the command ends with status 1.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
-        chosen = household_roots.household_roots(link, keys)
+        found = household_roots.household_roots(link, keys)
+    chosen = found.new
     if not as_json:
         for each in chosen:
             click.echo(each.key.text)
             say(f"    {plain(each.by)} chose it on {day(each.at_ms)}.")
+        for each in found.disputed:
+            click.echo(f"{click.style(in_words('Disputed, not taken over:'), fg='yellow')} {each.key.text}")
+            say(f"    {plain(each.by)} chose it on {day(each.at_ms)}.")
+            say(
+                "    Another root with this id is chosen, too, and one of them is false.  Compare the whole keys with "
+                "the holder of the root, then take the false one out:  doorward owner trust remove-root KEY"
+            )
     if chosen and not sure:
         confirm("Do you trust them too?", err=True)
     with DeviceLink(device) as link:
         household_roots.take_over_roots(link, keys, chosen)
     if as_json:
-        emit_json({"roots": [{"root": each.key.text, "by": each.by, "chosen_ms": each.at_ms} for each in chosen]})
-    elif not chosen:
-        say("The owners chose no root that this machine does not know.")
-    else:
+        emit_json({"roots": _chosen_document(chosen), "disputed": _chosen_document(found.disputed)})
+    elif chosen:
         say(f"You trust {counted(len(chosen), 'more root')}.  See its requesters:  doorward owner trust show")
+    elif not found.disputed:
+        say("The owners chose no root that this machine does not know.")
+    if found.disputed:
+        raise click.exceptions.Exit(1)
 
 
 @trust.command("remove-root")
@@ -241,6 +252,10 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
             "    The device trusts it, but you did not choose it on this machine.  If another owner chose it: trust "
             "take-over.  To trust it by its key: trust add-root KEY."
         )
+
+
+def _chosen_document(roots: tuple[household_roots.ChosenRoot, ...]) -> list[dict[str, Any]]:
+    return [{"root": each.key.text, "by": each.by, "chosen_ms": each.at_ms} for each in roots]
 
 
 def _read_bundle(file: Path) -> bytes:

@@ -14,7 +14,7 @@ import { addRoots } from "./known.js";
 import { readLedger } from "./ledger.js";
 import { readEnrolment, syncDevice } from "./sync.js";
 
-/** @import { ChosenRoot, Entry, PublicKey } from "../types.js" */
+/** @import { ChosenRoot, Entry, FoundRoot, PublicKey } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 const CHANGE = payloadType("trust-change");
 
@@ -22,7 +22,7 @@ const CHANGE = payloadType("trust-change");
  * Roots that the owners chose and that this browser does not know yet, with the requesters they vouch for. Throws
  * OpenError if a change was not signed by an owner of that time, or is not the ledger's.
  *
- * @returns {Promise<(ChosenRoot & { requesters: string[] })[]>}
+ * @returns {Promise<FoundRoot[]>}
  */
 export async function householdRoots() {
   const synced = await syncDevice();
@@ -33,22 +33,40 @@ export async function householdRoots() {
   const { body } = await fetchOp("trust_changes");
   const shown = body.length ? fromUtf8(body).split("\n") : [];
   const chosen = await rootsChosen(shown, entries, synced.known.enrolments, synced.device);
-  const known = (await Promise.all(synced.known.roots.map(parseTrustKey))).map((key) => key.id);
-  const news = chosen.filter((each) => !known.includes(each.id));
+  const found = rootsToTakeOver(chosen, await Promise.all(synced.known.roots.map(parseTrustKey)));
+  const news = found.filter((each) => !each.isDisputed);
   const names = await requestersOf(news, answer, synced.known.bundles);
-  return news.map((each) => ({ ...each, requesters: names.get(each.id) ?? [] }));
+  return found.map((each) => ({ ...each, requesters: (!each.isDisputed && names.get(each.id)) || [] }));
 }
 
 /**
- * Remembers those of `roots` that the owners chose as this owner's choice too. The doorbell trusts them already, so
- * nothing is signed.
+ * Those of the roots `chosen` in the household that are not `known`. One is disputed if another pair with its id was
+ * chosen, too: a forger of Ed25519 can have the id, and one of both is false (roots_to_take_over of the Python module).
+ *
+ * @param {ChosenRoot[]} chosen
+ * @param {{ id: string, text: string }[]} known
+ */
+export function rootsToTakeOver(chosen, known) {
+  const pairs = [...known, ...chosen.map(({ id, key }) => ({ id, text: key }))];
+  const ids = [...new Map(pairs.map(({ id, text }) => /** @type {const} */ ([text, id]))).values()];
+  return chosen
+    .filter(({ key }) => known.every(({ text }) => text !== key))
+    .map((each) => ({ ...each, isDisputed: ids.filter((id) => id === each.id).length > 1 }));
+}
+
+/**
+ * Remembers those of `roots` that the owners chose, and that are not disputed, as this owner's choice too. The doorbell
+ * trusts them already, so nothing is signed.
  *
  * @param {string[]} roots
  */
 export async function takeOverRoots(roots) {
-  const chosen = (await householdRoots()).map((each) => each.key).filter((key) => roots.includes(key));
+  const found = (await householdRoots()).filter((each) => !each.isDisputed && roots.includes(each.key));
   const { device } = await syncDevice();
-  await addRoots(device.id, chosen);
+  await addRoots(
+    device.id,
+    found.map((each) => each.key),
+  );
 }
 
 /**

@@ -4,23 +4,38 @@ import { doing } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { shortDate, t } from "../ui/texts.js";
 
-/** @import { ChosenRoot } from "../types.js" */
+/** @import { FoundRoot } from "../types.js" */
 
 /**
- * The list, and the question. `done` is called after a yes. `later`: what "Not now" does, if it is offered.
+ * The list, and the question. `done` is called after a yes. `later`: what "Not now" does, if it is offered. A disputed
+ * root is named with its whole key and stays out of the question.
  *
- * @param {(ChosenRoot & { requesters: string[] })[]} roots
+ * @param {FoundRoot[]} found
  * @param {() => unknown} done
  * @param {() => unknown} [later]
  */
-export function chosenRoots(roots, done, later) {
+export function chosenRoots(found, done, later) {
+  const roots = found.filter((each) => !each.isDisputed);
   const problem = h("p.problem", { role: "alert" });
   const take = h("button.primary", { type: "button" }, t("roots.yes"));
   take.addEventListener("click", async () => {
     const taken = () => call("takeOverRoots", { roots: roots.map((each) => each.key) });
     if (await doing(take, problem, taken)) await done();
   });
+  const disputed = found
+    .filter((each) => each.isDisputed)
+    .map(({ key, by, at }) =>
+      h(
+        "div",
+        { role: "alert" },
+        h("p.problem", t("roots.disputed", { name: by, date: shortDate(at) })),
+        h("p", h("code", key)),
+      ),
+    );
+  const leave = later && h("button", { type: "button", onclick: later }, t("roots.later"));
+  if (!roots.length) return [...disputed, leave && h("div.row.end", leave)];
   return [
+    ...disputed,
     h("p", t("roots.text")),
     h(
       "ul.plain",
@@ -36,6 +51,6 @@ export function chosenRoots(roots, done, later) {
       ),
     ),
     problem,
-    h("div.row.end", later && h("button", { type: "button", onclick: later }, t("roots.later")), take),
+    h("div.row.end", leave, take),
   ];
 }

@@ -121,12 +121,14 @@ export class TrustStore {
 
   /**
    * The text of the chosen root with that id. A forger of Ed25519 can have the id, and would lock the root out with a
-   * high version.
+   * high version. Throws for another root: all of those would have one memory.
    *
    * @param {string} id
    */
   #pair(id) {
-    return this.roots.get(id)?.text ?? "";
+    const root = this.roots.get(id);
+    if (!root) throw new OpenError("error.not-signed");
+    return root.text;
   }
 
   /** @param {OpenedBundle} opened */
