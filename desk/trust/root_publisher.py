@@ -2,7 +2,8 @@
 
 A timestamp says for a week that nothing newer was signed. The desk makes a new one each day, and at once after a
 signature. It publishes on the broker of `desk.toml`, or on all brokers of the root's list. It looks every ten minutes
-if each broker still has the package, because a killed broker may have lost it.
+if each broker still has the package, because a killed broker may have lost it. A desk that was put back from a backup
+leaves newer news of its root on the broker, and says so.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from agent.clients.requester.broker_files import broker_files
-from agent.clients.requester.package_publisher import is_published, publish_package
+from agent.clients.requester.package_publisher import (
+    is_published,
+    publish_package,
+    require_newest,
+    retained_package,
+)
 from agent.errors import ConfigurationError, DoorwardError
 from agent.mqtt import BusSettings, MqttBus
 from agent.platform import files
@@ -173,9 +179,11 @@ def _carry_out(errand: _Errand, open_bus: OpenBus, now_s: int, looked: Looked | 
     try:
         bus = open_bus(organisation, address)
         try:
-            if not (is_known and is_published(bus, _root_id(organisation), package, _TIMEOUT_S)):
-                directory = shared_root.files_of(organisation).directory()
-                publish_package(bus, _root_id(organisation), package, _TIMEOUT_S, directory)
+            root = _root_id(organisation)
+            if not (is_known and is_published(bus, root, package, _TIMEOUT_S)):
+                folder = shared_root.files_of(organisation)
+                require_newest(folder.name_key, package, retained_package(bus, root, _TIMEOUT_S))
+                publish_package(bus, root, package, _TIMEOUT_S, folder.directory())
                 row.published_at = timezone.now()
         finally:
             if isinstance(bus, MqttBus):

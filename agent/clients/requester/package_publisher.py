@@ -2,13 +2,18 @@
 
 A broker that is killed may lose what it acknowledged in its last minutes. `is_published` looks first, because connected
 doorbells read each package that is published.
+
+A root that was put back from a backup has an older list than its brokers. Doorbells that saw the newer one would refuse
+it, but others would take it, and with it a key that was revoked. So `require_newest` comes before each publication.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
+from agent.clients.requester.root_news import JoinedChunks
 from agent.core.bus import (
     BusDisconnected,
     MessageReceived,
@@ -17,12 +22,21 @@ from agent.core.bus import (
     PublishRefused,
     Subscribed,
 )
-from agent.errors import ConfigurationError, NetworkError
+from agent.errors import ConfigurationError, DoorwardError, NetworkError, RequestError
 from agent.ports import Bus
 from agent.wire.topics import BrokersTopic, TrustTopic, trust_filter
-from agent.wire.trust_package import TRUST_SLOTS, split_directory, split_package
+from agent.wire.trust import TrustStore
+from agent.wire.trust_keys import TrustKey
+from agent.wire.trust_package import (
+    DIRECTORY_SLOTS,
+    MAX_CHUNK_BYTES,
+    MAX_DIRECTORY_CHUNK_BYTES,
+    TRUST_SLOTS,
+    split_directory,
+    split_package,
+)
 
-__all__ = ["is_published", "publish_package"]
+__all__ = ["is_published", "publish_package", "require_newest", "retained_directory", "retained_package"]
 
 _WAIT_S: Final = 0.2
 _QUIET_S: Final = 2.0
@@ -80,6 +94,68 @@ def is_published(bus: Bus, root: str, package: bytes, timeout_s: float) -> bool:
         if time.monotonic() > ends_s:
             raise NetworkError(f"The broker does not say what it has. {fault}".strip(), remedy="Look again.")
     return True
+
+
+def retained_package(bus: Bus, root: str, timeout_s: float) -> bytes | None:
+    """Returns the package that the broker retains for this root, or None if it has no whole one. Nothing is verified.
+
+    It asks for each slot, because some brokers give nothing for a wildcard. Raises as `is_published` does.
+    """
+    topics = {str(TrustTopic(root, slot)): slot for slot in range(TRUST_SLOTS)}
+    return _retained(bus, topics, JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES), timeout_s)
+
+
+def retained_directory(bus: Bus, root: str, timeout_s: float) -> bytes | None:
+    """Returns the broker directory of this root that the broker retains, in the same way. `bus` must take messages of
+    120 KiB."""
+    topics = {str(BrokersTopic(root, slot)): slot for slot in range(DIRECTORY_SLOTS)}
+    return _retained(bus, topics, JoinedChunks(DIRECTORY_SLOTS, MAX_DIRECTORY_CHUNK_BYTES), timeout_s)
+
+
+def require_newest(name_key: TrustKey, package: bytes, retained: bytes | None) -> None:
+    """Raises `ConfigurationError` if a doorbell that has the `retained` package of the broker would refuse `package`.
+
+    A retained package that the root's keys did not sign counts for nothing.
+    """
+    if retained is None or retained == package:
+        return
+    chosen = TrustStore().with_root(name_key)
+    try:
+        seen, _ = chosen.accept(retained)
+    except DoorwardError:
+        return
+    try:
+        seen.accept(package)
+    except RequestError as error:
+        there, ours = (store.bundles[name_key.id].version for store in (seen, chosen.accept(package)[0]))
+        raise ConfigurationError(
+            f"The broker has newer news of this root: list {there} is there, and list {ours} here. What list {there} "
+            "revoked would count again at some doorbells.",
+            remedy="After a restored backup: doorward requester trust-root fetch, and sign the next list. Otherwise "
+            "stamp again.",
+        ) from error
+
+
+def _retained(bus: Bus, topics: Mapping[str, int], chunks: JoinedChunks, timeout_s: float) -> bytes | None:
+    """Returns what the chunks in these topics (with their slots) make, or None if one is missing."""
+    asked, ends_s, fault = set(topics), time.monotonic() + timeout_s, ""
+    bus.hurry(True)
+    for topic in topics:
+        bus.subscribe(topic)
+    while True:
+        match bus.next_event(_WAIT_S if asked else _QUIET_S):
+            case MessageReceived(topic=topic, payload=payload) if topic in topics:
+                whole = chunks.put(topics[topic], payload)
+                if whole is not None:
+                    return whole
+            case Subscribed(topic_filter=topic):
+                asked.discard(topic)
+            case BusDisconnected(error=error):
+                fault = str(error)
+            case None if not asked:
+                return None
+        if time.monotonic() > ends_s:
+            raise NetworkError(f"The broker does not say what it has. {fault}".strip(), remedy="Look again.")
 
 
 def _publish(bus: Bus, waiting: dict[int, tuple[str, bytes]], needed: int, ends_s: float) -> None:

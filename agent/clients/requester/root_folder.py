@@ -190,6 +190,54 @@ class RootFolder:
             files.write(self.folder / _NAME_KEY, f"{name_key.text}\n".encode("ascii"))
         return path
 
+    def take_back(self, package: bytes, directory: bytes | None = None) -> int:
+        """Takes the root's newest package from a broker, for example after the folder came back from a backup.
+
+        `directory`: the broker directory that its bundle names. Returns how many sections of other cells are missing:
+        other brokers have them. Raises `ConfigurationError` if the folder has something newer, and the errors of
+        `TrustStore.open`.
+        """
+        store = TrustStore().with_root(self.name_key)
+        bundle = store.accept(package)[0].bundles[self.name_key.id]
+        parts = strictjson.decode(package, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+        if files.is_file(self.folder / _PACKAGE):
+            try:
+                store.accept(self.package())[0].accept(package)
+            except RequestError as error:
+                raise ConfigurationError(
+                    f"{self.folder} has something newer than list {bundle.version}.", remedy="Publish it."
+                ) from error
+            except (FormatError, OpenError):
+                pass  # a damaged package counts as a missing one
+        for data in parts.roots:
+            self._accept_signed(data.encode(), RootFile)
+        head = self._accept_signed(parts.bundle.encode(), TrustBundle)
+        assert isinstance(head, TrustBundle)  # noqa: S101 (its type was asked for)
+        if directory is not None and head.directory_sha256 is not None:
+            open_directory(directory, head.root, head.directory_sha256)
+            files.write(self.directory_path(head.version), directory)
+        sections = self._with_known_sections(head, [each.encode() for each in parts.sections])
+        if len(sections) == len(head.sections):
+            whole = replace(parts, sections=tuple(each.decode() for each in sections))
+            files.write(self.folder / _PACKAGE, strictjson.encode(whole))
+        return len(head.sections) - len(sections)
+
+    def _accept_signed(self, data: bytes, kind: type[RootFile | TrustBundle]) -> RootFile | TrustBundle:
+        """Writes a message of a verified package with its signatures."""
+        signed = envelope.read_several(data, kind.PAYLOAD_TYPE, limit_bytes=BUNDLE_ENVELOPE_LIMIT_BYTES)
+        message = strictjson.decode(signed.payload, kind, limit_bytes=BUNDLE_LIMIT_BYTES)
+        self.accept(message, signed.signatures)
+        return message
+
+    def _with_known_sections(self, bundle: TrustBundle, more: Sequence[bytes]) -> list[bytes]:
+        """Writes the sections that the bundle names, of those in its file and of `more`. Returns them."""
+        path = self.folder / sections_file(bundle.version, ())[0]
+        known = files.read(path, PACKAGE_LIMIT_BYTES).splitlines() if files.is_file(path) else []
+        by_hash = {hashlib.sha256(each).hexdigest(): each for each in (*known, *more)}
+        found = [by_hash[each.sha256] for each in bundle.sections if each.sha256 in by_hash]
+        self.write_sections(bundle.version, found)
+        return found
+
     def stamp(self, signer: Signer, now_s: int, days: int, *, root_version: int = 0, bundle_version: int = 0) -> bytes:
         """Returns the package of a bundle that enough keys signed, with a new timestamp, and writes it.
 
@@ -331,6 +379,10 @@ class RootFolder:
 
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / f"{kind}-{number}.json"
+
+    def newest_bundle(self) -> int:
+        """Returns the version of the newest bundle, signed or not. 0 without one."""
+        return self._newest("bundle")
 
     def _newest(self, kind: str) -> int:
         forms = (_PAYLOAD.fullmatch(name) for name in files.names_in(self.folder) if name.startswith(f"{kind}-"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from agent.uplink.uplink import Uplink
 from agent.wire.identities import public_key_of
 from agent.wire.statements import TrustChange
 from agent.wire.topics import TRUST_FILTER, TrustTopic
+from agent.wire.trust import TrustStore
 from agent.wire.trust_keys import trust_key_of_private
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.custodian.test_owners_and_trust import trust
@@ -178,6 +180,49 @@ def test_a_stolen_key_is_refused_at_a_doorbell_soon_after_two_people_signed_and_
         assert association.publish_missing(world.broker.requester_port) == 3, "the broker had lost it"
     finally:
         house.stop()
+
+
+def test_a_folder_from_a_backup_brings_nothing_back_and_goes_on_above_what_doorbells_saw(
+    world: BrokerWithClients, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The steps of docs/desk.md, "Back up a trust root"."""
+    association, port = Association(tmp_path, capsys), world.broker.requester_port
+    words = ("--folder", str(association.root))
+    keys = association.keys(*association.people)
+    association.sign(association.type("trust-root", "found", *words, *keys)["to_sign"], *association.people[:2])
+    admitted(association, world)
+    world.broker.reload()
+    association.list(1)
+    association.publish(port)
+    shutil.copytree(association.root, tmp_path / "backup")
+    association.list(2, revoked=True)
+    association.publish(port)
+    chosen = TrustStore().with_root(RootFolder(association.root).name_key)
+    newest = RootFolder(association.root).package()
+    seen, _ = chosen.accept(newest)
+
+    shutil.rmtree(association.root)
+    shutil.copytree(tmp_path / "backup", association.root)
+    association.type("trust-root", "stamp", *words, "--timestamp-key", str(association.online))
+    publish = ["requester", "trust-root", "publish", *words, "--broker", f"127.0.0.1:{port}"]
+    for more in ([], ["--missing"]):
+        assert run(doorward, [*publish, *more]) != 0
+        assert "list 2 is there, and list 1 here" in capsys.readouterr().err
+    fetched = association.type("trust-root", "fetch", *words, "--broker", f"127.0.0.1:{port}")
+    assert (fetched["version"], fetched["sections_lacking"]) == (2, 0)
+    assert RootFolder(association.root).package() == newest
+    assert run(doorward, ["requester", "trust-root", "list", str(tmp_path / "list-2.toml"), *words]) != 0
+    assert "not higher than 2" in capsys.readouterr().err
+    association.list(3, revoked=True)
+    association.publish(port)
+    for door in (seen, chosen):
+        took, _ = door.accept(RootFolder(association.root).package(), int(time.time()))
+        (bundle,) = took.bundles.values()
+        assert (bundle.version, bundle.requesters[0].keys[0].revoked) == (3, True)
+
+    shutil.rmtree(association.root)
+    shutil.copytree(tmp_path / "backup", association.root)
+    assert association.type(*publish[1:], "--replace")["chunks"] == 3, "a person may, if a thief signed the newer one"
 
 
 def resolves(door: Door, root: str) -> bool:

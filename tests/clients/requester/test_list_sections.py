@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,22 @@ def test_a_signer_is_asked_for_the_sections_that_a_bundle_names(tmp_path: Path) 
     sections.unlink()
     with pytest.raises(ConfigurationError, match="has not the sections"):
         root.sign(payload, signer)
+
+
+def test_a_folder_from_a_backup_takes_a_list_in_sections_back_from_the_brokers_together(tmp_path: Path) -> None:
+    root = publish(tmp_path, 200, 5)
+    folder = RootFolder(tmp_path / "put-back")
+    folder.folder.mkdir()
+    shutil.copy(root.folder / "root.pub", folder.folder)
+    packages = [root.package_for(at(f"b{region}.example.org")) for region in range(5)]
+    lacking = [folder.take_back(each, root.directory()) for each in packages[:-1]]
+    assert lacking == sorted(lacking, reverse=True)
+    assert 0 < lacking[-1] < lacking[0]
+    with pytest.raises(ConfigurationError, match="is missing"):
+        folder.package()
+    assert folder.take_back(packages[-1], root.directory()) == 0
+    assert folder.package() == root.package()
+    stamped = folder.stamp(FileSigner(ONLINE), NOW_S + 1, 7)
+    with pytest.raises(ConfigurationError, match="something newer than list 1"):
+        folder.take_back(packages[0])
+    assert folder.package() == stamped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,7 +12,13 @@ import click
 from agent.cli.frame import Fraction, Group, Number, emit_json, json_option
 from agent.clients.cli.requester.options import broker_address, now_s
 from agent.clients.requester.keys import FileSigner, load_key
-from agent.clients.requester.package_publisher import is_published, publish_package
+from agent.clients.requester.package_publisher import (
+    is_published,
+    publish_package,
+    require_newest,
+    retained_directory,
+    retained_package,
+)
 from agent.clients.requester.root_folder import RootFolder
 from agent.errors import ConfigurationError, FormatError
 from agent.mqtt import BusSettings, MqttBus
@@ -26,6 +33,8 @@ _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 _DAY_S: Final = 86_400
 _FEW_SETS: Final = 3
 """For this many sets of keys or fewer, it is said how many still fit."""
+_DIRECTORY_PACKET_BYTES: Final = 128 << 10
+"""A chunk of a broker directory with its frame."""
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -65,6 +74,7 @@ def trust_root() -> None:
     stamp      join the signatures, and sign a timestamp with the online key
     publish    put the package on a broker; run stamp and publish every day
     rotate     change keys or threshold
+    fetch      after a restored backup: take back what a broker has
     """
 
 
@@ -178,24 +188,88 @@ def csr(folder: Path, as_json: bool) -> None:
     click.echo(f"Then put the two files it names here: {tls}/authority.pem (the ca) and {tls}/certificate.pem")
 
 
+def _broker(command: _Command) -> _Command:
+    options = (
+        click.option(
+            "--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener."
+        ),
+        click.option(
+            "--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="Patience."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @trust_root.command()
 @_folder
-@click.option("--broker", envvar="DOORWARD_BROKER", metavar="HOST:PORT", help="The broker's requester listener.")
-@click.option("--timeout", metavar="SECONDS", type=Fraction(1, 600), default=30.0, show_default=True, help="Patience.")
+@_broker
 @click.option(
     "--missing", is_flag=True, help="Only if the broker lacks it.  Connected doorbells read what is published."
 )
+@click.option("--replace", is_flag=True, help="Also in place of newer news of the root.  Only if a thief signed that.")
 @json_option
-def publish(folder: Path, broker: str | None, timeout: float, missing: bool, as_json: bool) -> None:
+def publish(folder: Path, broker: str | None, timeout: float, missing: bool, replace: bool, as_json: bool) -> None:
     """Publish the package.  Doorbells that are connected take it within seconds.
 
     A broker that is killed may lose what it took in its last minutes: let a timer run this with --missing every ten
-    minutes.
+    minutes.  A broker that has newer news of the root keeps it: then this folder came from a backup.
     """
-    root, tls = RootFolder(folder), folder / "tls"
-    name = f"{root.name_key.id}.root"
-    host, port = broker_address(broker)
-    package = root.package_for(BrokerAddress(host, port))
+    root = RootFolder(folder)
+    address = BrokerAddress(*broker_address(broker))
+    package, name = root.package_for(address), root.name_key
+    bus = MqttBus(_connection(root, address))
+    try:
+        bus.start()
+        is_there = missing and is_published(bus, name.id, package, timeout)
+        if not is_there and not replace:
+            require_newest(name, package, retained_package(bus, name.id, timeout))
+        chunks = 0 if is_there else publish_package(bus, name.id, package, timeout, root.directory())
+    finally:
+        bus.stop()
+    if as_json:
+        emit_json({"root_id": name.id, "chunks": chunks, "size_bytes": len(package)})
+        return
+    if is_there:
+        click.echo("The broker has the package already.")
+        return
+    click.echo(f"Published: {len(package)} bytes in {chunks} of the root's slots.")
+
+
+@trust_root.command()
+@_folder
+@_broker
+@json_option
+def fetch(folder: Path, broker: str | None, timeout: float, as_json: bool) -> None:
+    """Take back the newest list and keys that a broker has, after a restored backup.
+
+    Everything is checked below the root's name key.  Then stamp, or sign the next list.
+    """
+    root = RootFolder(folder)
+    name = root.name_key
+    settings = _connection(root, BrokerAddress(*broker_address(broker)))
+    bus = MqttBus(dataclasses.replace(settings, inbound_packet_bytes=_DIRECTORY_PACKET_BYTES))
+    try:
+        bus.start()
+        package = retained_package(bus, name.id, timeout)
+        if package is None:
+            raise ConfigurationError("This broker has no package of the root.", remedy="Ask another broker.")
+        lacking = root.take_back(package, retained_directory(bus, name.id, timeout))
+    finally:
+        bus.stop()
+    version = root.newest_bundle()
+    if as_json:
+        emit_json({"root_id": name.id, "version": version, "sections_lacking": lacking})
+        return
+    click.echo(f"{folder} has list {version} now.  The next list has version {version + 1}.")
+    if lacking:
+        click.echo(f"{lacking} of its sections are of other cells.  Run this with the other brokers, too.")
+
+
+def _connection(root: RootFolder, broker: BrokerAddress) -> BusSettings:
+    """Returns the settings of a connection with the root's certificate. Raises `ConfigurationError`."""
+    tls, name = root.folder / "tls", f"{root.name_key.id}.root"
     authority, certificate, key = (tls / each for each in ("authority.pem", "certificate.pem", "key.pem"))
     for path in (authority, certificate, key):
         if not files.is_file(path):
@@ -203,20 +277,9 @@ def publish(folder: Path, broker: str | None, timeout: float, missing: bool, as_
     require_for_key(certificate, key)
     if common_name(certificate) != name:
         raise ConfigurationError(f"{certificate} is not for {name}.", remedy="Use the root's certificate.")
-    bus = MqttBus(BusSettings(host=host, port=port, name=name, authority=authority, certificate=certificate, key=key))
-    try:
-        bus.start()
-        is_there = missing and is_published(bus, root.name_key.id, package, timeout)
-        chunks = 0 if is_there else publish_package(bus, root.name_key.id, package, timeout, root.directory())
-    finally:
-        bus.stop()
-    if as_json:
-        emit_json({"root_id": root.name_key.id, "chunks": chunks, "size_bytes": len(package)})
-        return
-    if is_there:
-        click.echo("The broker has the package already.")
-        return
-    click.echo(f"Published: {len(package)} bytes in {chunks} of the root's slots.")
+    return BusSettings(
+        host=broker.host, port=broker.port, name=name, authority=authority, certificate=certificate, key=key
+    )
 
 
 def _root_file(keys: tuple[str, ...], threshold: int, timestamp_keys: tuple[str, ...], days: int) -> RootFile:
