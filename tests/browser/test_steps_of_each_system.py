@@ -5,14 +5,18 @@ In a real browser, with `make test-browser`. Playwright answers for the doorbell
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
 import agent
 from agent.core.setup_code import SetupCode
+from agent.custodian.page.access_levels import Caller
+from agent.custodian.page.documents import Pages
 from tests.browser.browser import Browser
 from tests.web.agents import AGENTS
 
@@ -46,6 +50,18 @@ SEEN = """
     await page.context().close();
     return {shown, before, href};
 """
+INSTALL = """
+    const page = await open("ben", {userAgent: args.agent, hasTouch: args.touch > 0, locale: "en"});
+    await page.route("http://front-door.local:8443/**", (route) => {
+      const isPage = new URL(route.request().url()).pathname === "/install";
+      return route.fulfill(isPage ? {body: args.html, contentType: "text/html"} : {path: args.style});
+    });
+    await page.goto("http://front-door.local:8443/install");
+    const shown = await page.locator("details:visible > summary").allInnerTexts();
+    const steps = await page.locator("main ol li:visible").allInnerTexts();
+    await page.context().close();
+    return {shown, steps};
+"""
 
 
 def test_only_the_steps_of_the_own_system_are_shown_and_the_code_comes_after_a_check(tmp_path: Path) -> None:
@@ -67,3 +83,21 @@ def test_only_the_steps_of_the_own_system_are_shown_and_the_code_comes_after_a_c
             assert seen["shown"] == progress + steps, name
             assert seen["before"] == 0, name
             assert seen["href"] == f"https://front-door.local:8443/pair#{CODE.pairing_code}", name
+
+
+def test_the_page_of_the_doorbell_opens_the_steps_of_the_own_system_also_on_an_ipad(tmp_path: Path) -> None:
+    """An iPad and a Macintosh send the same name, and get the same document."""
+    pages = Pages("Front door", AUTHORITY, "AA:BB", lambda: ("https://front-door.local:8443/", ""))
+    texts = json.loads((WEB / "texts" / "en.json").read_text())
+    with Browser(tmp_path) as browser:
+        for name, (browser_name, touch_points, own) in AGENTS.items():
+            headers = [(b"user-agent", browser_name.encode()), (b"accept-language", b"en")]
+            scope = {"type": "http", "method": "GET", "path": "/install", "query_string": b"", "headers": headers}
+            html = asyncio.run(pages.install(Request(scope), Caller(None, False, True))).body.decode()
+            style = str(WEB / "static" / "page.css")
+            seen = browser.run(INSTALL, agent=browser_name, touch=touch_points, html=html, style=style)
+            others = [system for system in ("ios", "android", "windows", "mac", "linux") if system != own]
+            assert (seen["shown"][0], len(seen["shown"])) == (texts[f"install.{own}"], 5), name
+            assert set(seen["shown"][1:]) == {texts[f"install.{system}"] for system in others}, name
+            steps = [texts[key].replace("`", "") for key in sorted(texts) if key.startswith(f"install.{own}.")]
+            assert seen["steps"] == steps, name

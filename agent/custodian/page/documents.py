@@ -16,7 +16,7 @@ import re
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -40,6 +40,31 @@ _NOTHING: Final = "default-src 'none'"
 _POLICY: Final = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">')
 _FOR_ALL: Final = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
 _TYPES: Final = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}
+
+
+class _SystemSteps(NamedTuple):
+    """The steps of one system. `pointer`: the class of the style sheet that shows them for a finger or a mouse only."""
+
+    system: str
+    steps: int
+    is_open: bool
+    pointer: str = ""
+
+
+def _parts(own: str) -> list[_SystemSteps]:
+    """Returns the steps of all systems, with those of the browser's `own` system open and first."""
+    parts = [_SystemSteps(system, steps, system == own) for system, steps in _STEPS.items()]
+    parts.sort(key=lambda part: not part.is_open)
+    if own != "mac":
+        return parts
+    # An iPad calls itself a Macintosh. Only its browser knows that it has a touch screen, and no Macintosh has one.
+    unlike = {"ios", "mac"}
+    parts = [part._replace(pointer="by-mouse") if part.system in unlike else part for part in parts]
+    finger = [
+        _SystemSteps("ios", _STEPS["ios"], True, "by-touch"),
+        _SystemSteps("mac", _STEPS["mac"], False, "by-touch"),
+    ]
+    return [finger[0], *parts, finger[1]]
 
 
 class Pages:
@@ -131,11 +156,9 @@ class Pages:
     async def install(self, request: Request, _caller: Caller) -> Response:
         named = request.headers.get("user-agent", "")
         own = next((system for word, system in _SYSTEMS.items() if word in named), "")
-        systems = sorted(_STEPS, key=lambda system: system != own)
         return self._document(
-            request, "install.html", fingerprint=self._fingerprint, url=self._urls()[0], own=own,
-            systems=[(system, _STEPS[system]) for system in systems],
-        )  # fmt: skip
+            request, "install.html", fingerprint=self._fingerprint, url=self._urls()[0], parts=_parts(own)
+        )
 
     async def authority(self, _request: Request, _caller: Caller) -> Response:
         headers = {"content-disposition": 'attachment; filename="doorward-authority.crt"'}
