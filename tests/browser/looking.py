@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.browser.browser import Browser
 from tests.browser.house import DESKTOP, PHONE, Phones
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -46,6 +47,16 @@ return found;
 """
 
 
+class Screen:
+    """Pages of a browser without a doorbell."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+
+    def run(self, who: str, script: str, /, **args: Any) -> Any:
+        return self.browser.run(f"const page = pages[args.who];\n{script}", who=who, **args)
+
+
 @dataclass
 class Looking:
     """Everything that was looked at in this run, in `folder` and in the report beside it."""
@@ -53,7 +64,7 @@ class Looking:
     folder: Path
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def at(self, people: Phones, who: str, name: str, *, full: bool = True, briefly: bool = False) -> None:
+    def at(self, people: Phones | Screen, who: str, name: str, *, full: bool = True, briefly: bool = False) -> None:
         """Takes screenshots for `who`: on a phone and a desktop, light and dark, and at 320 px. No fault may be
         visible. `briefly`: on phones only, in light colours."""
         views = {view: size for view, size in VIEWS.items() if view != "desktop" or not briefly}

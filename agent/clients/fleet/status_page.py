@@ -18,11 +18,16 @@ _HEAD = """<!doctype html>
 body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1b1b1b;background:#fff}
 table{border-collapse:collapse;width:100%}caption{text-align:left;margin-bottom:1rem}
 th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #ccc;vertical-align:top}
-.bad{background:#fde8e6}.poor{background:#fff4d6}
-@media(prefers-color-scheme:dark){body{color:#eee;background:#181818}th,td{border-color:#444}
+tbody th,td[data-column=Version]{overflow-wrap:anywhere;min-width:5rem}.bad{background:#fde8e6}.poor{background:#fff4d6}
+@media(max-width:60rem){table,caption,tbody,tr,td,tbody th{display:block}td{overflow-wrap:anywhere}
+thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+tbody tr{padding:.4rem 0;border-bottom:1px solid #ccc}td,tbody th{border:0;padding:.1rem .6rem}td:empty{display:none}
+td::before{font-weight:600;content:attr(data-column) ": ";content:attr(data-column) ": " / ""}}
+@media(prefers-color-scheme:dark){body{color:#eee;background:#181818}th,td,tbody tr{border-color:#444}
 .bad{background:#4a1f1b}.poor{background:#453a12}}
 </style></head><body><main><h1>Doorbells</h1>
 """
+# The roles stay if a narrow screen shows each row as a block.
 _COLUMNS = ("Name", "State", "What is wrong", "Heard", "Version", "Running", "Clock", "Wi-Fi", "Id")
 _BAD = {DoorState.FAULT, DoorState.SILENT, DoorState.NEVER_HEARD, DoorState.AMBIGUOUS, DoorState.ANOTHER}
 
@@ -31,12 +36,13 @@ def status_page(rows: Sequence[FleetDoor], now_s: int) -> str:
     """Returns the page. `now_s`: UTC in seconds, of the look at the broker."""
     well = sum(row.state is DoorState.OK for row in rows)
     at = datetime.fromtimestamp(now_s, UTC)
-    head = "".join(f'<th scope="col">{each}</th>' for each in _COLUMNS)
+    head = "".join(f'<th scope="col" role="columnheader">{each}</th>' for each in _COLUMNS)
     body = "".join(_row(row, now_s) for row in rows)
     return (
-        f"{_HEAD}<table><caption>{well} of {len(rows)} are well. Looked at {at:%Y-%m-%d %H:%M} UTC. "
+        f'{_HEAD}<table role="table"><caption>{well} of {len(rows)} are well. Looked at {at:%Y-%m-%d %H:%M} UTC. '
         "Footage, requests and decisions of owners are not in these reports.</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></main></body></html>\n"
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{body}</tbody>'
+        "</table></main></body></html>\n"
     )
 
 
@@ -53,5 +59,8 @@ def _row(row: FleetDoor, now_s: int) -> str:
         cells += [report.version, duration(report.uptime * 1000), report.clock.value, wifi, row.device]
     cells += [""] * (len(_COLUMNS) - 1 - len(cells))
     kind = "" if row.state is DoorState.OK else ' class="bad"' if row.state in _BAD else ' class="poor"'
-    inner = "".join(f"<td>{escape(each)}</td>" for each in cells)
-    return f'<tr{kind}><th scope="row">{escape(row.name)}</th>{inner}</tr>\n'
+    inner = "".join(
+        f'<td role="cell" data-column="{column}">{escape(each)}</td>'
+        for column, each in zip(_COLUMNS[1:], cells, strict=True)
+    )
+    return f'<tr role="row"{kind}><th scope="row" role="rowheader" dir="auto">{escape(row.name)}</th>{inner}</tr>\n'
