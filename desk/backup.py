@@ -6,7 +6,8 @@
 
 The file is a tar archive in an age file, so the stock tools `age` and `tar` open it as well. The database comes first:
 what arrives while the folders are read is found by the receiver of the restored desk, as after a crash. Indexes stay
-out, because the desk makes them again. The last member closes the archive, so a cut one is refused.
+out, because the desk makes them again, and so do the keys of waiting tips (`neighbourhood.hour_keys`). The last member
+closes the archive, so a cut one is refused.
 
 Restored, the desk signs with numbers far above those of the backup. Doors drop a number that they have seen, so a desk
 that counted on would be ignored. The retention clock deletes overdue footage again.
@@ -38,6 +39,7 @@ from agent.errors import ConfigurationError, FormatError, StorageError
 from agent.platform import files
 from desk import __version__
 from desk.config import DeskConfig, load
+from desk.neighbourhood import hour_keys
 
 __all__ = ["make_backup", "restore_backup"]
 
@@ -138,7 +140,7 @@ def _files_below(data: Path) -> Iterator[Path]:
 def _is_made_again(folder: Path) -> bool:
     """Returns True for the folders that hold what is open for a moment, and for indexes."""
     match folder.parts:
-        case ["cache"] | ["organisations", _, "index"]:
+        case ["cache" | hour_keys.FOLDER] | ["organisations", _, "index"]:
             return True
         case [name]:
             return name.startswith(_COPY)

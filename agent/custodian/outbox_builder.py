@@ -24,7 +24,7 @@ from agent.errors import StorageError
 from agent.ports import Entropy, Outbox, OutboxDraft
 from agent.vault.reader import VaultReader
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import DisclosureManifest, PartKind, TipManifest
+from agent.wire.disclosures import TIP_PADDED_BYTES, DisclosureManifest, PartKind, TipManifest
 from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["OutboxBuild", "OutboxBuilder"]
@@ -85,6 +85,8 @@ class OutboxBuilder:
         content = strictjson.encode(manifest)
         if isinstance(manifest, DisclosureManifest):
             content = envelope.sign_hybrid(manifest.PAYLOAD_TYPE, content, self._device_key, self._mldsa_key)
+        elif not manifest.parts:  # the broker sees the length, and the length of words would tell something of them
+            content = content.ljust(TIP_PADDED_BYTES)
         first = draft.write(0, "", self._sealed(content, reply))
         draft.commit()
         return (first, *parts)

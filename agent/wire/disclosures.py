@@ -47,6 +47,7 @@ __all__ = [
     "DISCLOSURE_ENVELOPE_LIMIT_BYTES",
     "DISCLOSURE_LIMIT_BYTES",
     "MAX_PARTS",
+    "TIP_PADDED_BYTES",
     "ByteRange",
     "ClipRecords",
     "ContactCard",
@@ -69,6 +70,8 @@ MAX_PARTS: Final = 3 * MAX_SEGMENTS
 MAX_RECORD_CHARACTERS: Final = 16_384
 MAX_CARD_CHARACTERS: Final = 200
 MAX_TIP_CHARACTERS: Final = 2_000
+TIP_PADDED_BYTES: Final = 16_384
+"""Length of part 0 of a tip of words, with spaces behind its JSON: the sealed length tells nothing of the words."""
 MAX_TIP_MESSAGE_CHARACTERS: Final = 16_384
 _MLDSA_SIGNATURE_CHARACTERS: Final = 4 * -(-MLDSA_SIGNATURE_BYTES // 3)
 _MAX_CHECKPOINT_CHARACTERS: Final = 16_384

@@ -24,21 +24,24 @@ def random_key() -> int:
 
 
 class WaitingTip(models.Model):
-    """A sealed tip that waits for the end of its hour. Nothing here says who sent it, or when within the hour."""
+    """A sealed tip that waits for the end of its hour. Nothing here says who sent it, or when within the hour.
+
+    Its id and its bytes are encrypted under the key of its hour (`hour_keys`).
+    """
 
     id = models.IntegerField(primary_key=True, default=random_key)
-    tip = models.CharField(max_length=32, unique=True)
+    code = models.CharField(max_length=32, unique=True)
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")
     hour = models.PositiveIntegerField(db_index=True)
     """Whole hours since 1970."""
-    sealed = models.BinaryField()
+    wrapped = models.BinaryField()
 
     class Meta:
-        # By the random id: the order in which the tips came is stored nowhere.
-        ordering = ("hour", "tip")
+        # By the code, which is random: not by the order in which the tips came.
+        ordering = ("hour", "code")
 
     def __str__(self) -> str:
-        return self.tip
+        return self.code
 
 
 class Submission(models.Model):

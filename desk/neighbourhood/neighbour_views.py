@@ -282,10 +282,9 @@ def _worked(request: HttpRequest, taker: str) -> tuple[Organisation, HttpRespons
     if int(request.headers.get("Content-Length") or 0) > submissions.MOST_BYTES:
         return organisation, _refused("This is no request or notice of this page.", 400)
     sent, nonce = request.headers.get("Work-Token", ""), request.headers.get("Work-Nonce", "")
-    bits = work.read_token(_secret(), _purpose(taker), sent, int(time.time()))
-    if bits is None or not work.is_done(sent, request.body, nonce, bits):
-        return organisation, _refused("The proof of work is missing or too old.", 403)
-    return organisation, None
+    now_s, waiting = int(time.time()), submissions.waiting(organisation)
+    refused = work.refusal(_secret(), _purpose(taker), sent, nonce, request.body, now_s=now_s, waiting=waiting)
+    return organisation, None if refused is None else _refused(work.REFUSED, refused)
 
 
 def _taker(requester_id: str) -> Organisation:

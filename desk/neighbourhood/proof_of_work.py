@@ -1,5 +1,8 @@
 """Proof of work for tips without an account: each tip costs its sender some computing, and the more arrive the more.
 
+A token of a lower price than the present one is refused, or one early token would serve for a whole flood. The page
+then asks for another token and works again, at most once for each of the few prices.
+
 The token of an hour's sixth is the same for every sender, so it cannot link two tips or name a browser. The desk stores
 none of them: it recognises its own by their code (HMAC-SHA-256).
 
@@ -15,8 +18,9 @@ import hashlib
 import hmac
 from typing import Final
 
-__all__ = ["LEAST_BITS", "MOST_BITS", "bits_at", "is_done", "make_token", "read_token"]
+__all__ = ["LEAST_BITS", "MOST_BITS", "REFUSED", "bits_at", "is_done", "make_token", "read_token", "refusal"]
 
+REFUSED: Final = "The proof of work is missing, too old or too little."
 SLOT_S: Final = 600
 LEAST_BITS: Final = 16
 """About 65 000 hashes: a tenth of a second on a telephone."""
@@ -53,6 +57,15 @@ def is_done(token: str, sealed: bytes, nonce: str, bits: int) -> bool:
         return False
     work = hashlib.sha256(f"{token}.{hashlib.sha256(sealed).hexdigest()}.{nonce}".encode("ascii")).digest()
     return int.from_bytes(work) >> (256 - bits) == 0
+
+
+def refusal(secret: bytes, taker: str, token: str, nonce: str, sent: bytes, *, now_s: int, waiting: int) -> int | None:
+    """Returns None if the work for `sent` was done at the price of this moment, and otherwise the status of the
+    refusal: 403 for missing or old work, 409 if the price has risen since the token."""
+    bits = read_token(secret, taker, token, now_s)
+    if bits is None or not is_done(token, sent, nonce, bits):
+        return 403
+    return 409 if bits < bits_at(waiting) else None
 
 
 def _token(secret: bytes, taker: str, slot: int, bits: int) -> str:

@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from agent.errors import RequestError
-from agent.wire.disclosures import MAX_TIP_CHARACTERS
+from agent.wire.disclosures import MAX_TIP_CHARACTERS, TIP_PADDED_BYTES
 from desk.asking.words import error_text
 from desk.neighbourhood import proof_of_work as work
 from desk.neighbourhood import tip_relay
@@ -40,7 +40,7 @@ def tip_page(request: HttpRequest, taker: str) -> HttpResponse:
         "taker": organisation,
         "recipient": str(identity.recipient()),
         "most": MAX_TIP_CHARACTERS,
-        "padded": tip_relay.PADDED_BYTES,
+        "padded": TIP_PADDED_BYTES,
     }
     response = render(request, "neighbourhood/tip.html", context)
     response["Referrer-Policy"] = "no-referrer"
@@ -63,9 +63,10 @@ def send_tip(request: HttpRequest, taker: str, tip: str) -> HttpResponse:
     if not _TIP_ID.fullmatch(tip) or int(request.headers.get("Content-Length") or 0) > tip_relay.SEALED_BYTES:
         return _refused("This is not a sealed tip of this page.", 400)
     token, nonce, sealed = request.headers.get("Tip-Token", ""), request.headers.get("Tip-Nonce", ""), request.body
-    bits = work.read_token(_secret(), taker, token, now_s)
-    if bits is None or not work.is_done(token, sealed, nonce, bits):
-        return _refused("The proof of work is missing or too old.", 403)
+    waiting = tip_relay.waiting(organisation, now_s)
+    refused = work.refusal(_secret(), taker, token, nonce, sealed, now_s=now_s, waiting=waiting)
+    if refused is not None:
+        return _refused(work.REFUSED, refused)
     try:
         tip_relay.take(organisation, tip, sealed, now_s)
     except RequestError as error:

@@ -1,6 +1,7 @@
 """The public bulletins: a page, a feed, an alert and a proof for each. Anyone may read them without signing in.
 
-A reader gives no place: a desk that could filter by a reader's place would learn where its readers live.
+A reader gives no place: a desk that could filter by a reader's place would learn where its readers live
+(docs/decisions/0066). The feed and CAP state each area.
 """
 
 from __future__ import annotations

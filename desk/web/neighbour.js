@@ -3,7 +3,7 @@
 import { sha256hex, utf8 } from "../../agent/web/src/wire/bytes.js";
 import { cleaned, isPlain } from "../../agent/web/src/wire/text.js";
 import { fragmentOf, makeKey, recipientOf } from "./neighbour_key.js";
-import { BARE, show, workFor } from "./working.js";
+import { sendWorked, show } from "./working.js";
 
 const texts = /** @type {HTMLElement} */ (document.getElementById("texts")).dataset;
 const POSITION = /^\s*(-?\d{1,2}(?:\.\d{1,15})?)\s*[,;\s]\s*(-?\d{1,3}(?:\.\d{1,15})?)\s*$/;
@@ -24,9 +24,8 @@ class Said extends Error {}
  * @param {Uint8Array<ArrayBuffer>} body
  */
 async function send(form, body) {
-  const { token, nonce } = await workFor(form.dataset.token ?? "", body);
-  const headers = { "Content-Type": "application/octet-stream", "Work-Token": token, "Work-Nonce": nonce };
-  const answer = await fetch(form.dataset.send ?? "", { ...BARE, method: "POST", body, headers });
+  const token = { from: form.dataset.token ?? "", prefix: "Work" };
+  const answer = await sendWorked(form.dataset.send ?? "", body, token);
   if (!answer.ok) throw new Said([400, 429].includes(answer.status) ? await answer.text() : (texts.failed ?? ""));
 }
 

@@ -5,7 +5,7 @@ import { sealTo } from "../../agent/web/src/wire/age.js";
 import { base64, hex, utf8 } from "../../agent/web/src/wire/bytes.js";
 import { encode } from "../../agent/web/src/wire/strictjson.js";
 import { cleaned, isPlain } from "../../agent/web/src/wire/text.js";
-import { BARE, show, workFor } from "./working.js";
+import { sendWorked, show } from "./working.js";
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("tip"));
 const words = /** @type {HTMLTextAreaElement} */ (document.getElementById("words"));
@@ -33,10 +33,8 @@ async function sealed(tip, text) {
  */
 async function send(tip, text) {
   const body = new Uint8Array(await sealed(tip, text));
-  const { token, nonce } = await workFor(form.dataset.token ?? "", body);
   const address = (form.dataset.send ?? "").replace(/0$/, tip);
-  const headers = { "Content-Type": "application/octet-stream", "Tip-Token": token, "Tip-Nonce": nonce };
-  const answer = await fetch(address, { ...BARE, method: "POST", body, headers });
+  const answer = await sendWorked(address, body, { from: form.dataset.token ?? "", prefix: "Tip" });
   if (!answer.ok) throw new Error(answer.status === 429 ? await answer.text() : texts.failed);
 }
 

@@ -12,13 +12,36 @@ export function show(/** @type {string} */ id, /** @type {string | undefined} */
   place.hidden = !text;
 }
 
+/** The most tries to send something. Its price rises at most five times within an hour. */
+const MOST_TRIES = 6;
+
+/**
+ * Sends `body` with its proof of work, and works again if the price has risen meanwhile.
+ *
+ * @param {string} address
+ * @param {Uint8Array<ArrayBuffer>} body
+ * @param {{ from: string, prefix: string }} token the token's address, and what its two headers begin with
+ */
+export async function sendWorked(address, body, { from, prefix }) {
+  for (let tries = 1; ; tries += 1) {
+    const { token, nonce } = await workFor(from, body);
+    const headers = {
+      "Content-Type": "application/octet-stream",
+      [`${prefix}-Token`]: token,
+      [`${prefix}-Nonce`]: nonce,
+    };
+    const answer = await fetch(address, { ...BARE, method: "POST", body, headers });
+    if (answer.status !== 409 || tries === MOST_TRIES) return answer;
+  }
+}
+
 /**
  * The token and the nonce for sending `body`. A worker finds the nonce, so that the page stays alive meanwhile.
  *
  * @param {string} address of the token
  * @param {Uint8Array} body
  */
-export async function workFor(address, body) {
+async function workFor(address, body) {
   const asked = await fetch(address, BARE);
   if (!asked.ok) throw new Error("no token");
   const { token, bits } = await asked.json();

@@ -41,6 +41,7 @@ def old(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     files.write(answer / "0.age", b"sealed")
     files.write(answer / "1.part", b"half a part")
     files.write(files.make_folder(data / "cache") / "opened.mp4", b"an opened film")
+    files.write(files.make_folder(data / "tip-hours") / "497222", b"k" * 32)
     return folder
 
 
@@ -102,6 +103,7 @@ def test_a_backup_holds_no_opened_footage_no_half_part_and_no_index(old: Path, t
     found = opened(backed_up(old, tmp_path / "desk.age"))
     assert b"an opened film" not in found.values()
     assert b"half a part" not in found.values()
+    assert not [name for name in found if "/tip-hours/" in name], "with a copy of the database they would link tips"
     assert not [name for name in found if "/index/" in name or name.endswith((".lock", "-wal"))]
     assert next(iter(found)) == "desk.toml"
     assert list(found)[-1] == "end.json"

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.errors import DoorwardError
 from agent.wire import base64, strictjson
-from agent.wire.disclosures import TipManifest, TipText
+from agent.wire.disclosures import TIP_PADDED_BYTES, TipManifest, TipText
 from tests.scale.desk_side import AGENCY, DeskSide
 
 __all__ = ["Tipsters", "worked"]
@@ -32,13 +32,12 @@ class Tipsters:
 
     def send(self, words: str) -> None:
         """Seals a tip, and sends it until the desk has answered."""
-        from desk.neighbourhood import tip_relay
         from tests.clients.requester.test_incoming_tips import sealed
 
         tip = secrets.token_hex(16)
         message = base64.encode(sealed(self._desk.requester, strictjson.encode(TipText(v=1, text=words))))
         manifest = TipManifest(v=1, tip=tip, trust_root=self._desk.root_id, message=message)
-        data = sealed(self._desk.requester, strictjson.encode(manifest).ljust(tip_relay.PADDED_BYTES))
+        data = sealed(self._desk.requester, strictjson.encode(manifest).ljust(TIP_PADDED_BYTES))
         for _ in range(_TRIES):
             status = self._desk.again(lambda: self._post(tip, data))
             if status == 202:

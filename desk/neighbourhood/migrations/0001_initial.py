@@ -121,9 +121,9 @@ class Migration(migrations.Migration):
                         default=desk.neighbourhood.models.random_key, primary_key=True, serialize=False
                     ),
                 ),
-                ("tip", models.CharField(max_length=32, unique=True)),
+                ("code", models.CharField(max_length=32, unique=True)),
                 ("hour", models.PositiveIntegerField(db_index=True)),
-                ("sealed", models.BinaryField()),
+                ("wrapped", models.BinaryField()),
                 (
                     "organisation",
                     models.ForeignKey(
@@ -132,7 +132,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ("hour", "tip"),
+                "ordering": ("hour", "code"),
             },
         ),
     ]

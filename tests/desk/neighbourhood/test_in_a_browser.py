@@ -99,6 +99,32 @@ def test_a_tip_is_sealed_in_the_browser_and_opens_in_the_inbox(agency: Agency, p
 
 
 @pytest.mark.at_length("make test-browser")
+def test_if_the_price_rises_while_the_page_works_it_works_again_for_the_same_tip(agency: Agency, page: Any) -> None:
+    asked = page(
+        """
+        const asked = [];
+        await page.route("**/tip-to/**", async (route) => {
+          const request = route.request();
+          asked.push([request.method(), request.url().split("/").at(-1)]);
+          const posts = asked.filter(([method]) => method === "POST").length;
+          if (request.method() === "POST" && posts === 1) await route.fulfill({status: 409});
+          else await route.continue();
+        });
+        await page.goto(args.url + "/tip-to/rijnstad-police");
+        await page.getByLabel("What do you want to tell?").fill(args.words);
+        await page.getByRole("button", {name: "Seal and send"}).click();
+        await page.getByRole("heading", {name: "Sent"}).waitFor();
+        troubles[args.who].length = 0; // Chromium writes each refusal to its console
+        return asked.slice(1);
+        """,
+        words=WORDS,
+    )
+    assert [method for method, _name in asked] == ["GET", "POST", "GET", "POST"]
+    assert asked[1] == asked[3], "the same tip"
+    assert WaitingTip.objects.count() == 1
+
+
+@pytest.mark.at_length("make test-browser")
 def test_a_refusal_is_shown_and_the_words_stay_for_another_try(
     agency: Agency, page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

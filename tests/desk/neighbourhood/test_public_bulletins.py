@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from agent.wire import envelope
 from desk.neighbourhood.cap import NAMESPACE
+from desk.neighbourhood.feed import GEORSS
 from desk.neighbourhood.published import current
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
@@ -107,6 +109,22 @@ def test_the_feed_names_each_bulletin_with_its_page_and_organisation(agency: Age
     assert link.get("href", "").endswith(f"/bulletins/{bulletin.bulletin_id}")
     one = ElementTree.fromstring(get("/bulletins.atom?from=rijnstad-police").content)
     assert len(one.findall(f"{ATOM}entry")) == 1
+
+
+def test_the_feed_states_each_area_and_the_desk_asks_no_reader_for_a_place(agency: Agency) -> None:
+    published(agency)
+    corners = "52.1, 5.1\n52.1, 5.12\n52.11, 5.12"
+    published(agency, title="Bridge closed", shape="polygon", corners=corners)
+    entries = ElementTree.fromstring(get("/bulletins.atom").content).findall(f"{ATOM}entry")
+    assert [each.findtext(f"{{{GEORSS}}}circle") for each in entries] == [None, "52.0907000 5.1214000 500"]
+    assert [each.findtext(f"{{{GEORSS}}}polygon") for each in entries] == [
+        "52.1000000 5.1000000 52.1000000 5.1200000 52.1100000 5.1200000 52.1000000 5.1000000", None,
+    ]  # fmt: skip
+    page = get("/bulletins").content.decode()
+    assert "Water off" in page
+    forms = re.findall(r"<form.*?</form>", page, re.DOTALL)
+    assert not [each for each in forms if re.search(r'name="(lat|lon|near|place|area)', each)]
+    assert "geolocation" not in page
 
 
 def test_the_alert_has_the_elements_of_cap_in_the_order_of_its_schema(agency: Agency) -> None:

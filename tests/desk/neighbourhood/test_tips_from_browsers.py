@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,11 +20,12 @@ from django.conf import settings
 from django.test import Client, override_settings
 
 from agent.wire import base64, strictjson
-from agent.wire.disclosures import MAX_TIP_CHARACTERS, TipManifest, TipText
+from agent.wire.disclosures import MAX_TIP_CHARACTERS, TIP_PADDED_BYTES, TipManifest, TipText
 from desk import server
 from desk.config import Public
 from desk.neighbourhood import proof_of_work as work
 from desk.neighbourhood import tip_relay
+from desk.neighbourhood.hour_keys import HourKeys
 from desk.neighbourhood.models import WaitingTip
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
@@ -50,8 +54,8 @@ def made(agency: Agency, text: str = "A white van.") -> tuple[str, bytes]:
     message = base64.encode(sealed(requester, strictjson.encode(TipText(v=1, text=text))))
     manifest = TipManifest(v=1, tip=tip, trust_root=agency.organisation.trust_root, message=message)
     plain = strictjson.encode(manifest)
-    assert len(plain) <= tip_relay.PADDED_BYTES
-    return tip, sealed(requester, plain.ljust(tip_relay.PADDED_BYTES))
+    assert len(plain) <= TIP_PADDED_BYTES
+    return tip, sealed(requester, plain.ljust(TIP_PADDED_BYTES))
 
 
 @cache
@@ -140,13 +144,59 @@ def test_what_waits_shows_neither_words_nor_minute_and_every_tip_has_one_size(ta
         tip_relay.take(taking.organisation, tip, data, NOW_S + 1234)
     row = WaitingTip.objects.order_by("pk").first()
     assert row is not None
-    assert {each.name for each in WaitingTip._meta.get_fields()} == {"id", "tip", "organisation", "hour", "sealed"}
+    assert {each.name for each in WaitingTip._meta.get_fields()} == {"id", "code", "organisation", "hour", "wrapped"}
     assert row.hour == NOW_S // HOUR_S
-    assert [each.tip for each in WaitingTip.objects.all()] == sorted(tip for tip, _data in tips)
+    keys = HourKeys(settings.DATA)
+    assert [each.code for each in WaitingTip.objects.all()] == sorted(keys.code(row.hour, tip) for tip, _data in tips)
+    for each in WaitingTip.objects.all():
+        assert not [tip for tip, data in tips if data[100:132] in each.wrapped or bytes.fromhex(tip) in each.wrapped]
     tip_relay.release(NOW_S + HOUR_S)
     stored = requester_of(taking.organisation).answers.get(tips[0][0])
     assert stored is not None
     assert stored.begun_ms == stored.ended_ms == (NOW_S // HOUR_S + 1) * HOUR_S * 1000
+
+
+def test_the_key_of_an_hour_is_overwritten_and_gone_some_minutes_after_its_tips(taking: Agency) -> None:
+    tip, data = made(taking)
+    tip_relay.take(taking.organisation, tip, data, NOW_S)
+    hour = NOW_S // HOUR_S
+    folder = settings.DATA / "tip-hours"
+    assert [each.name for each in folder.iterdir()] == [str(hour)]
+    assert (folder / str(hour)).stat().st_mode & 0o777 == 0o600
+    os.link(folder / str(hour), settings.DATA / "same-block")
+    tip_relay.release((hour + 1) * HOUR_S)
+    assert HourKeys(settings.DATA).hours() == [hour], "a slow sender of the last second may still come"
+    tip_relay.release((hour + 1) * HOUR_S + 300)
+    assert list(folder.iterdir()) == []
+    assert (settings.DATA / "same-block").read_bytes() == bytes(32)
+
+
+def test_a_tip_without_its_key_is_said_and_ends_so_that_the_others_go_on(taking: Agency) -> None:
+    """A backup has the row and lacks the key, so a restored desk has such tips."""
+    (lost, first), (found, second) = made(taking), made(taking)
+    tip_relay.take(taking.organisation, lost, first, NOW_S)
+    (settings.DATA / "tip-hours" / str(NOW_S // HOUR_S)).unlink()
+    tip_relay.take(taking.organisation, found, second, NOW_S)
+    assert tip_relay.release(NOW_S + HOUR_S) == 1
+    assert [each.disclosure_id for each in Tip.objects.all()] == [found]
+    assert not WaitingTip.objects.exists()
+
+
+def test_threads_that_come_first_in_an_hour_get_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        codes = list(pool.map(lambda _: HourKeys(tmp_path).code(5, "ab" * 16), range(64)))
+    assert len(set(codes)) == 1
+    assert [each.name for each in (tmp_path / "tip-hours").iterdir()] == ["5"]
+
+
+def test_a_tip_that_is_sent_again_in_the_next_hour_arrives_once(taking: Agency) -> None:
+    tip, data = made(taking)
+    tip_relay.take(taking.organisation, tip, data, NOW_S)
+    tip_relay.take(taking.organisation, tip, data, NOW_S + HOUR_S)
+    assert WaitingTip.objects.count() == 1
+    assert tip_relay.release(NOW_S + HOUR_S) == 1
+    tip_relay.take(taking.organisation, tip, data, NOW_S + HOUR_S)
+    assert not WaitingTip.objects.exists()
 
 
 def test_a_tip_that_is_sent_again_arrives_once(taking: Agency) -> None:
@@ -233,7 +283,9 @@ def test_a_damaged_folder_of_one_organisation_holds_up_no_tip_to_another(taking:
     (requester_of(other_agency.organisation).folder / "requester.json").write_text("damaged")
     assert tip_relay.release(NOW_S + HOUR_S) == 1
     assert [each.disclosure_id for each in Tip.objects.all()] == [tip]
-    assert [each.tip for each in WaitingTip.objects.all()] == ["0" * 32]
+    assert [each.organisation for each in WaitingTip.objects.all()] == [other_agency.organisation]
+    assert tip_relay.release(NOW_S + 3 * HOUR_S) == 0
+    assert HourKeys(settings.DATA).hours() == [NOW_S // HOUR_S], "the key stays as long as a tip needs it"
 
 
 def test_the_service_releases_waiting_tips(taking: Agency, monkeypatch: pytest.MonkeyPatch) -> None:
