@@ -66,6 +66,7 @@ MOST_CHANGES_KEPT: Final = 256
 _CHANGED: Final = "The list of trusted requesters has changed."
 _NEW: Final = "A new requester may ask you for footage. Review it."
 _HEARD_NEWS: Final = "A trust root has changed its list. Review it."
+_NEW_KEYS: Final = "A trust root has changed the keys that sign its lists. Review it."
 _SILENT: Final = "A trust root has sent no news for too long. Revocations may be missing. Review it."
 _TIGHTENED: Final = "tightened"
 _RENEWAL_NS: Final = seconds(600)
@@ -227,6 +228,7 @@ class TrustManager(ThreadOwned):
             self._put_agreed(opened, package)
         self._moved -= {root}
         self._note_rights(opened, before, left)
+        self._note_keys(opened)
         self.store = self.store.with_bundle(left, opened.seen)
         self.on_change()
         return True
@@ -283,6 +285,14 @@ class TrustManager(ThreadOwned):
         self._forget_announced(root, tuple(entry.id for entry in old if entry.id not in kept))
         once = self._once(_TIGHTENED, root, opened.sha256)
         self._decisions.after(lambda: self._notify("trust news", _HEARD_NEWS, once))
+
+    def _note_keys(self, opened: OpenedBundle) -> None:
+        """Tells the owner that other people sign for the root now. It needs no yes, because it gives no right."""
+        root, seen = opened.bundle.root, self.store.seen(opened.bundle.root)
+        changed = opened.parts.keys_since if opened.parts is not None else None
+        if changed is not None and seen is not None and 0 < seen.root_version < changed.version:
+            once = self._once("keys", root, str(changed.version))
+            self._decisions.after(lambda: self._notify("trust keys", _NEW_KEYS, once))
 
     @property
     def cell(self) -> str | None:

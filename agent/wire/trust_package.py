@@ -152,6 +152,8 @@ class SignedParts:
     """SHA-256 of the payload of each root file, from version 1 to that of `root_file`."""
     sections: tuple[str, ...] = ()
     """Not yet compared with the hashes in the bundle."""
+    keys_since: RootFile | None = None
+    """The root file that changed the keys or the threshold last, None if none did. A new one may only last longer."""
 
     @property
     def ends_s(self) -> int:
@@ -175,7 +177,7 @@ def open_parts(data: bytes, name_keys: Mapping[str, TrustKey], *, bundle_type: s
     timestamp names another root file or bundle.
     """
     package = strictjson.decode(data, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
-    root_file, root_sha256s = _open_root_files([each.encode() for each in package.roots], name_keys)
+    root_file, root_sha256s, keys_since = _open_root_files([each.encode() for each in package.roots], name_keys)
     bundle = envelope.read_several(package.bundle.encode(), bundle_type, limit_bytes=bundle_bytes)
     bundle.require(root_file.threshold, root_file.signers, {})
     stamped = envelope.read_several(
@@ -189,7 +191,7 @@ def open_parts(data: bytes, name_keys: Mapping[str, TrustKey], *, bundle_type: s
             "The timestamp of this trust package names another root file or bundle.",
             remedy="Get the newest package from the root.",
         )
-    return SignedParts(root_file, bundle.payload, timestamp, root_sha256s, package.sections)
+    return SignedParts(root_file, bundle.payload, timestamp, root_sha256s, package.sections, keys_since)
 
 
 def claimed_root(data: bytes) -> str:
@@ -229,9 +231,12 @@ def _split(data: bytes, most_bytes: int) -> list[bytes]:
     return [head + piece for piece in pieces]
 
 
-def _open_root_files(data: Sequence[bytes], name_keys: Mapping[str, TrustKey]) -> tuple[RootFile, tuple[str, ...]]:
-    """Returns the newest root file, and the SHA-256 of the payload of each."""
+def _open_root_files(
+    data: Sequence[bytes], name_keys: Mapping[str, TrustKey]
+) -> tuple[RootFile, tuple[str, ...], RootFile | None]:
+    """Returns the newest root file, the SHA-256 of the payload of each, and the one that changed the keys last."""
     before: RootFile | None = None
+    keys_since: RootFile | None = None
     sha256s: list[str] = []
     for each in data:
         claimed = envelope.read_several(each, RootFile.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES)
@@ -248,10 +253,12 @@ def _open_root_files(data: Sequence[bytes], name_keys: Mapping[str, TrustKey]) -
             raise FormatError("roots: the versions count from 1, for one root.")
         claimed.require(root_file.threshold, root_file.signers, old)
         claimed.require(least, old, root_file.signers)
+        if before and (set(before.keys), before.threshold) != (set(root_file.keys), root_file.threshold):
+            keys_since = root_file
         before = root_file
         sha256s.append(hashlib.sha256(claimed.payload).hexdigest())
     assert before is not None  # noqa: S101 — a package has a root file
-    return before, tuple(sha256s)
+    return before, tuple(sha256s), keys_since
 
 
 def _by_id(texts: Sequence[str]) -> dict[str, TrustKey]:

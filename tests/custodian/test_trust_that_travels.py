@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,7 +105,7 @@ def test_what_is_taken_away_and_what_is_given_in_one_bundle_part_ways(door: Door
 def test_an_alert_of_news_names_nobody_and_waits_before_it_leaves_the_house() -> None:
     from agent.core.alerts.kinds import ALERTS
 
-    for name in ("trust news", "trust silent"):
+    for name in ("trust news", "trust keys", "trust silent"):
         assert ALERTS[name].delayed
         assert not {"police", "fire"} & set(ALERTS[name].text.lower().split())
     assert ALERTS["request"].delayed
@@ -317,6 +318,34 @@ def test_with_a_clock_of_1970_a_revocation_counts_and_nothing_is_given(door: Doo
     assert door.state(door.ask(FIRE)) is None
     door.custodian.on_time()
     assert "trust silent" not in [kind for kind, _ in door.told.news]
+
+
+def test_the_owner_is_told_once_that_other_keys_sign_for_a_root_and_not_of_a_root_file_that_only_lasts_longer(
+    door: Door,
+) -> None:
+    longer = samples.root_file(version=2, expires_s=samples.NOW_S + 700 * DAY_S)
+    renewed = samples.several(longer, *samples.ROOT_SIGNERS[:2])
+    publish(door, package(bundle(2), roots=(package_vectors.FIRST, renewed), root=longer, version=1))
+    assert trust(door).store.seen(ROOT).root_version == 2  # type: ignore[union-attr]
+    assert "trust keys" not in [kind for kind, _ in door.told.news]
+    changed = msgspec.structs.replace(package_vectors.ROTATED, version=3)
+    new = samples.several(changed, *samples.ROOT_SIGNERS[:2], package_vectors.NEW)
+    files = {"roots": (package_vectors.FIRST, renewed, new), "root": changed}
+    signers = (package_vectors.ONE, package_vectors.NEW)
+    for version in (1, 2):
+        publish(door, package(bundle(2), **files, signers=signers, version=version))
+    assert trust(door).store.seen(ROOT).root_version == 3  # type: ignore[union-attr]
+    assert [kind for kind, _ in door.told.news].count("trust keys") == 1
+    assert len(listed(door)) == 2, "it gives and takes no right"
+    assert trust(door).heard() == []
+
+
+def test_the_owner_is_told_of_other_keys_also_if_the_list_waits_for_a_yes(door: Door) -> None:
+    trust(door).accept(package(bundle(3, POLICE)))
+    door.told.news.clear()
+    rotated = {"roots": (package_vectors.FIRST, package_vectors.SECOND), "root": package_vectors.ROTATED}
+    publish(door, package(bundle(4), **rotated, signers=(package_vectors.ONE, package_vectors.NEW), version=1))
+    assert {kind for kind, _ in door.told.news} == {"trust news", "trust keys"}
 
 
 def test_a_key_that_was_rotated_out_signs_nothing_more(door: Door) -> None:

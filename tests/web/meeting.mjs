@@ -97,6 +97,18 @@ const stories = {
     await takeOverRoots([given.root]);
     came.after = await lines();
   },
+  /** The root's people change. */
+  rootWithOtherKeys: async () => {
+    /** @type {unknown[]} */
+    const signers = [];
+    came.signers = signers;
+    await trust.addTrustRoots([given.root], keys);
+    for (const bundle of given.packages) {
+      const { cell, keys: areNew } = await trust.previewBundle(utf8(bundle));
+      await trust.offerBundle(utf8(bundle), cell);
+      signers.push({ ...(await trust.overview())[0].signers, areNew });
+    }
+  },
   /** This owner was deceived, sees it, and chooses the root itself. */
   rootAfterAFalseOne: async () => {
     /** @type {unknown[]} */

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.custodian.journal_sqlite import SqliteJournal
@@ -320,3 +321,20 @@ def test_on_the_page_a_false_pair_with_the_id_of_a_root_does_not_lock_the_root_o
         "rootAfterAFalseOne": "done",
         "versions": [highest, 2],
     }
+
+
+def test_the_page_says_who_signs_for_a_root_and_when_the_keys_changed(make: Make) -> None:
+    doorbell = make(WithoutRoots)
+    longer = samples.root_file(version=2, expires_s=NOW_S + 700 * 86_400)
+    renewed = samples.several(longer, *samples.ROOT_SIGNERS[:2])
+    changed = msgspec.structs.replace(package_vectors.ROTATED, version=3, issued_s=NOW_S - 3600, threshold=3)
+    new = samples.several(changed, *samples.ROOT_SIGNERS[:2], package_vectors.NEW)
+    first, other = package_vectors.FIRST, (package_vectors.ONE, package_vectors.TWO, package_vectors.NEW)
+    packages = [
+        samples.package(bundle(2), roots=(first, renewed), root=longer),
+        samples.package(bundle(2), roots=(first, renewed, new), root=changed, signers=other),
+    ]
+    came = came_of(doorbell, called=["rootWithOtherKeys"], packages=[each.decode() for each in packages])
+    same = {"keys": 3, "least": 2, "changedS": None, "areNew": False}
+    rotated = {"keys": 3, "least": 3, "changedS": changed.issued_s, "areNew": True}
+    assert came == {"rootWithOtherKeys": "done", "signers": [same, rotated]}

@@ -19,8 +19,10 @@ from agent.ipc.control_operations import GetTrust, SubmitBundle
 from agent.wire.statements import TrustChange
 from agent.wire.trust import OpenedBundle, TrustBundle, TrustDiff, TrustStore, claimed_root
 from agent.wire.trust_keys import TrustKey, parse_trust_key
+from agent.wire.trust_package import SignedParts
 
 __all__ = [
+    "RootSigners",
     "ShownBundle",
     "TrustState",
     "add_trust_root",
@@ -32,17 +34,27 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class RootSigners:
+    """`least` of `keys` keys sign the lists of a root. `changed_s`: when they changed, None if they are the first."""
+
+    keys: int
+    least: int
+    changed_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class TrustState:
     """The roots and bundles that this machine verified. The device alone names the `unconfirmed` roots.
 
     `offers`: by root, the newer package that waits for an owner. `fresh_until_s`: by root, the end of its newest
-    timestamp; a root without packages has none.
+    timestamp; a root without packages has none. `signers`: likewise, who signs its lists.
     """
 
     store: TrustStore
     unconfirmed: tuple[TrustKey, ...]
     offers: Mapping[str, bytes] = field(default_factory=dict)
     fresh_until_s: Mapping[str, int] = field(default_factory=dict)
+    signers: Mapping[str, RootSigners] = field(default_factory=dict)
 
     def stale_roots(self, now_s: int) -> dict[str, int]:
         """Returns the roots with a timestamp that has ended, and when. Newer revocations may be held back."""
@@ -74,9 +86,16 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
     known = met.known.with_trust(store)
     if known != met.known:
         keys.memory.remember(known)
-    newest = (store.open(data).parts for data in {**agreed, **heard}.values())
-    fresh = {parts.root_file.root: parts.ends_s for parts in newest if parts is not None}
-    return TrustState(store, unconfirmed, heard, fresh)
+    opened = (store.open(data).parts for data in {**agreed, **heard}.values())
+    newest = {parts.root_file.root: parts for parts in opened if parts is not None}
+    fresh = {root: parts.ends_s for root, parts in newest.items()}
+    signers = {root: _signers(parts) for root, parts in newest.items()}
+    return TrustState(store, unconfirmed, heard, fresh, signers)
+
+
+def _signers(parts: SignedParts) -> RootSigners:
+    file, since = parts.root_file, parts.keys_since
+    return RootSigners(len(file.keys), file.threshold, None if since is None else since.issued_s)
 
 
 def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Clock = wall_ms) -> TrustKey:

@@ -86,6 +86,12 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
     "trust news": AlertDefinition(
         AlertKind.TRUST, "A trust root has changed its list. Review it.", AlertPriority.SOON, delayed=True
     ),
+    "trust keys": AlertDefinition(
+        AlertKind.TRUST,
+        "A trust root has changed the keys that sign its lists. Review it.",
+        AlertPriority.SOON,
+        delayed=True,
+    ),
     "trust silent": AlertDefinition(
         AlertKind.TRUST,
         "A trust root has sent no news for too long. Revocations may be missing. Review it.",

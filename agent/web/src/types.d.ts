@@ -86,11 +86,20 @@ export interface Seen {
 /** By the text of a root's pair. */
 export type Newest = Record<string, Seen>;
 
+/** `least` of `keys` keys sign the lists of a root, since `changedS` (UTC s), or from the beginning. */
+export interface Signers {
+  keys: number;
+  least: number;
+  changedS: number | null;
+}
+
 /** A bundle with verified signatures. `file`, `endsS` and the hashes are there if it came in a package. */
 export interface OpenedBundle {
   bundle: Wire.TrustBundle;
   seen: Seen;
   file?: Wire.RootFile;
+  /** The root file that changed the keys or the threshold last, if one did. */
+  keysSince?: Wire.RootFile;
   /** Hash of the payload of each root file, from version 1 on. */
   fileSha256s: string[];
   endsS?: number;

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 import agent
+from agent.cli.words import day
 from agent.clients.cli.owner import COMMANDS
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Suggestion
@@ -1023,6 +1024,22 @@ def test_trust_says_who_joined_and_accept_lets_them_ask(asked: tuple[Doorstep, s
     assert "new: Rijnstad Police (police), rijnstad-police" in done.out
     assert "Version 4 is in use." in done.out
     assert "joined" not in door("trust", "show").out
+
+
+def test_trust_says_how_many_keys_sign_for_a_root_and_when_they_changed(
+    asked: tuple[Doorstep, str, tuple[str, ...]],
+) -> None:
+    door, _, _ = asked
+    door.device.heard[samples.ROOT_KEY.id] = samples.package(samples.bundle(version=4))
+    assert "    2 of 3 keys sign its lists.\n" in door("trust", "show").out
+    rotated = {"roots": (package_vectors.FIRST, package_vectors.SECOND), "root": package_vectors.ROTATED}
+    signers = (package_vectors.ONE, package_vectors.NEW)
+    changed = samples.package(samples.bundle(version=5), **rotated, signers=signers)
+    door.device.heard[samples.ROOT_KEY.id] = changed
+    day_of_change = day(package_vectors.ROTATED.issued_s * 1000)
+    assert f"    2 of 3 keys sign its lists.  They changed on {day_of_change}.\n" in door("trust", "show").out
+    (root,) = json.loads(door("trust", "show", "--json").out)["roots"]
+    assert root["signers"] == {"keys": 3, "least": 2, "changed_s": package_vectors.ROTATED.issued_s}
 
 
 def test_trust_says_that_a_root_has_been_silent(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:

@@ -15,6 +15,7 @@ from agent.clients.cli.owner.options import device_option, keys_option, load_key
 from agent.clients.owner import household_roots, trust_roots
 from agent.clients.owner.clock import wall_ms
 from agent.clients.owner.keys import OwnerKeys
+from agent.clients.owner.trust_roots import RootSigners
 from agent.core.trust_change import WideningKind, widenings
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink
@@ -219,6 +220,7 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
                         "root": root.text,
                         "root_id": root.id,
                         "version": store.bundles[root.id].version if root.id in store.bundles else None,
+                        "signers": _signers_document(trusted.signers.get(root.id)),
                         "requesters": [_entry_document(entry) for entry in _entries(store.bundles.get(root.id))],
                     }
                     for root in store.roots.values()
@@ -235,6 +237,7 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
         held = store.bundles.get(root.id)
         version = f"{in_words('version')} {held.version}" if held else in_words("no bundle yet")
         click.echo(f"{root.text}  ({root.id}, {version})")
+        _say_signers(trusted.signers.get(root.id))
         for entry in _entries(held):
             click.echo(f"    {_line(entry)}")
             click.echo(f"        {_bounds(entry)}")
@@ -252,6 +255,23 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
             "    The device trusts it, but you did not choose it on this machine.  If another owner chose it: trust "
             "take-over.  To trust it by its key: trust add-root KEY."
         )
+
+
+def _say_signers(signers: RootSigners | None) -> None:
+    if signers is None:
+        return
+    least, keys = signers.least, signers.keys
+    if signers.changed_s is None:
+        said = f"{least} of {keys} keys sign its lists."
+    else:
+        said = f"{least} of {keys} keys sign its lists.  They changed on {day(signers.changed_s * 1000)}."
+    click.echo(f"    {in_words(said)}")
+
+
+def _signers_document(signers: RootSigners | None) -> dict[str, int | None] | None:
+    if signers is None:
+        return None
+    return {"keys": signers.keys, "least": signers.least, "changed_s": signers.changed_s}
 
 
 def _chosen_document(roots: tuple[household_roots.ChosenRoot, ...]) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ export async function previewBundle(bytes) {
  * @param {TrustStore} trust
  * @param {OpenedBundle} opened
  */
-function changesOf(trust, { bundle, file }) {
+function changesOf(trust, { bundle, keysSince }) {
   const before = trust.bundles.get(bundle.root)?.requesters ?? [];
   /** @param {Wire.RequesterEntry | undefined} entry */
   const spelling = (entry) => JSON.stringify(entry);
@@ -77,7 +77,7 @@ function changesOf(trust, { bundle, file }) {
     cell: trust.cell ?? null,
     version: bundle.version,
     /** True if the root has other keys than when an owner last agreed. */
-    keys: (file?.version ?? 0) > Math.max(1, trust.rootVersions.get(bundle.root) ?? 0),
+    keys: (keysSince?.version ?? 0) > Math.max(1, trust.rootVersions.get(bundle.root) ?? 0),
     added: bundle.requesters.filter((entry) => !old.has(entry.id)).map((entry) => entry.name),
     removed: before.filter((entry) => !now.has(entry.id)).map((entry) => entry.name),
     changed: bundle.requesters
@@ -128,6 +128,7 @@ export async function overview() {
         requesters: trust.requesters(root.id).map(({ id, name, kind }) => ({ id, name, kind })),
         /** A package that waits for this owner's yes. */
         offer: offered && { bytes: offered, isOver, ...changesOf(trust, await trust.open(offered)) },
+        signers: confirmed ? trust.signers.get(root.id) : undefined,
         /** The end of the newest timestamp, if it has passed: newer revocations may be held back. */
         staleSince: isOver ? freshUntil : null,
       };

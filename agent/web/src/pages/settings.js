@@ -418,6 +418,7 @@ export async function trust(again, credential) {
             h("span", h("code", each.isDisputed ? each.key : each.id), stateOf(each)),
             h("button.small", { type: "button", onclick: () => untrust(each).then(again) }, t("trust.remove")),
           ),
+          each.signers && h("p.quiet", signersOf(each.signers)),
           each.staleSince && h("p.problem", t("trust.stale", { date: shortDate(each.staleSince * 1000) })),
           each.offer && newsOf(each.offer, again),
           h(
@@ -432,6 +433,12 @@ export async function trust(again, credential) {
     addingRoot(again),
     offeringBundle(again),
   ].filter(Boolean);
+}
+
+/** @param {import("../types.js").Signers} signers of a root's lists */
+function signersOf({ keys, least, changedS }) {
+  if (changedS === null) return t("trust.keys", { keys, least });
+  return t("trust.keys.changed", { keys, least, date: shortDate(changedS * 1000) });
 }
 
 /** @param {{ confirmed: boolean, isGone: boolean }} root */

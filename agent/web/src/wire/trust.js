@@ -23,7 +23,7 @@ import {
 import { decode } from "./strictjson.js";
 import { parseTrustKey, readSeveral, requireSigners } from "./trust_keys.js";
 
-/** @import { Newest, OpenedBundle, Requester, TrustKey } from "../types.js" */
+/** @import { Newest, OpenedBundle, Requester, Signers, TrustKey } from "../types.js" */
 /** @import * as Wire from "./generated.js" */
 /** @typedef {{ limits?: Wire.EntryLimits, now?: { limits?: Wire.EntryLimits } }} Limited */
 /** @typedef {keyof typeof HARD} Bound */
@@ -56,6 +56,8 @@ export class TrustStore {
     this.rootVersions = new Map();
     /** @type {Map<string, number>} When the newest timestamp of each root ends. A root without packages has none. */
     this.freshUntil = new Map();
+    /** @type {Map<string, Signers>} Who signs the lists of each root. A root without packages has none. */
+    this.signers = new Map();
   }
 
   /**
@@ -132,8 +134,14 @@ export class TrustStore {
   }
 
   /** @param {OpenedBundle} opened */
-  #note({ bundle, seen, endsS }) {
+  #note({ bundle, seen, file, keysSince, endsS }) {
     this.newest[this.#pair(bundle.root)] = seen;
+    if (file)
+      this.signers.set(bundle.root, {
+        keys: file.keys.length,
+        least: file.threshold,
+        changedS: keysSince?.issued_s ?? null,
+      });
     if (endsS !== undefined) this.freshUntil.set(bundle.root, endsS);
   }
 
@@ -238,7 +246,7 @@ const isPackage = (bytes) => PACKAGE.every((byte, i) => bytes[i] === byte);
  */
 async function openPackage(bytes, roots, cell) {
   const parts = trustPackage(decode(bytes, PACKAGE_LIMIT));
-  const { file, sha256s: fileSha256s } = await openRootFiles(parts.roots.map(utf8), roots);
+  const { file, keysSince, sha256s: fileSha256s } = await openRootFiles(parts.roots.map(utf8), roots);
   const claimed = readSeveral(utf8(parts.bundle), payloadType("trust-bundle"), BUNDLE_ENVELOPE_LIMIT);
   await requireSigners(claimed, file.threshold, await keysById(file.keys));
   const keys = await keysById(file.timestamp_keys);
@@ -258,7 +266,7 @@ async function openPackage(bytes, roots, cell) {
   if (bundle.root !== file.root || stamp.bundle_version !== bundle.version)
     throw new FormatError("error.format", { what: "root" });
   const seen = { version: bundle.version, sha256, root_version: file.version, timestamp: stamp.version, root_sha256 };
-  return { bundle, seen, file, fileSha256s, endsS: Math.min(stamp.expires_s, file.expires_s) };
+  return { bundle, seen, file, keysSince, fileSha256s, endsS: Math.min(stamp.expires_s, file.expires_s) };
 }
 
 /**
@@ -302,7 +310,7 @@ const halfDegrees = (degrees, least, most) =>
   Math.min(Math.floor((Math.round(degrees * 1e7) + least * 1e7) / 5e6), most);
 
 /**
- * The newest root file, and the hash of the payload of each.
+ * The newest root file, the one that changed the keys or the threshold last, and the hash of the payload of each.
  *
  * @param {Uint8Array[]} envelopes from version 1 on
  * @param {Map<string, TrustKey>} roots
@@ -310,6 +318,8 @@ const halfDegrees = (degrees, least, most) =>
 async function openRootFiles(envelopes, roots) {
   /** @type {Wire.RootFile | undefined} */
   let before;
+  /** @type {Wire.RootFile | undefined} */
+  let keysSince;
   const sha256s = [];
   for (const bytes of envelopes) {
     const claimed = readSeveral(bytes, payloadType("trust-root"), ROOT_ENVELOPE_LIMIT);
@@ -323,12 +333,16 @@ async function openRootFiles(envelopes, roots) {
     const own = await keysById(file.keys);
     await requireSigners(claimed, file.threshold, own, old);
     await requireSigners(claimed, before?.threshold ?? 1, old, own);
+    if (before && signersOf(before) !== signersOf(file)) keysSince = file;
     before = file;
     sha256s.push(await sha256hex(claimed.payload));
   }
   if (!before) throw new FormatError("error.format", { what: "roots" });
-  return { file: before, sha256s };
+  return { file: before, keysSince, sha256s };
 }
+
+/** @param {Wire.RootFile} file */
+const signersOf = ({ keys, threshold }) => JSON.stringify([[...keys].sort(), threshold]);
 
 /**
  * The key id of the root that a bundle or package claims to be of. Nothing is verified.
