@@ -24,7 +24,8 @@ from tests.config.test_fleet import fifty
 from tests.install.camera import CAMERAS, put_camera
 from tests.install.container import ROOT, Container, copy_source, wheelhouse
 from tests.install.dummy_package import make_archive
-from tests.install.update_server import UpdateServer
+from tests.install.update_server import CLIENTS, UpdateServer
+from tests.install.way_back import OWNER, ways_back
 
 ROLES = ("custodian", "recorder", "uplink")
 ANSWERS = """\
@@ -70,9 +71,6 @@ NOT_OURS = re.compile(
 )
 """Files that a running system changes on its own, the account files (their lines are compared), and the test's own
 broker."""
-
-CLIENTS = "env PYTHONPATH=/root/repo /opt/doorward/current/venv/bin/python -m agent.cli"
-"""The commands of owners and brokers, from the source: nothing of them is installed on a doorbell."""
 
 
 class Story:
@@ -338,9 +336,9 @@ class Story:
 
     def updates(self) -> str:
         """An owner chooses a signed update, which the updater fetched over HTTP. One from a file does not run, so the
-        version before comes back. One with a single signature is refused.
+        version before comes back. One with a single signature is refused. In between, the ways back.
         """
-        own = "/root/people/owner"
+        before = self._installed()
         with UpdateServer(self) as server:
             server.publish("0.2.1")
             self.box.run("systemctl", "start", "doorward-updater.service", timeout_s=600)
@@ -350,8 +348,8 @@ class Story:
                 self.box.run("stat", "-c", "%U", "/var/lib/doorward/updater/report.json").stdout == "doorward-updater\n"
             )
             started = time.monotonic()
-            self._until(lambda: self._offered(own) == "0.2.1", "the custodian to hear of the offer")
-            self.box.run(*CLIENTS.split(), "owner", "update", "--install", "--yes", "--keys", own)
+            self._until(lambda: self._offered(OWNER) == "0.2.1", "the custodian to hear of the offer")
+            self.box.run(*CLIENTS.split(), "owner", "update", "--install", "--yes", "--keys", OWNER)
             self._until(lambda: self._installed().startswith("0.2.1-"), "the owner's choice to be installed", 900)
             self._until(lambda: self._update().get("outcome", {}).get("result") == "installed", "its outcome", 300)
             installed_s = time.monotonic() - started
@@ -359,26 +357,27 @@ class Story:
             # The new version runs on trial until root's step ends, and a second update is refused meanwhile.
             ended = ("inactive", "failed")
             self._until(lambda: self.box.property("doorward-update", "ActiveState") in ended, "the end of root's step")
+            told = ways_back(self, server, before, self._installed())
             self.box.run("systemctl", "stop", "update-server")
-            server.publish("0.2.2", runs=False)
+            server.publish("0.2.3", runs=False)
             started = time.monotonic()
             done = self._from(server.write_file())
             assert done.returncode == 1, done.stderr
-            assert self._installed().startswith("0.2.1-")
+            assert self._installed() == before
             assert self._update()["outcome"]["result"] == "rolled back"
             back_s = time.monotonic() - started
             self._until(self._films, "the version before")
-            server.publish("0.2.3", wheels=False)
+            server.publish("0.2.4", wheels=False)
             server.repository.write_targets(signers=server.repository.keys["targets"][:1])
             server.repository.write_snapshot()
             server.repository.write_timestamp()
             refused = self._from("/srv/updates")
             assert "not what its makers signed" in refused.stderr, refused.stderr
-            assert self._installed().startswith("0.2.1-")
+            assert self._installed() == before
         return (
             "fetched over HTTP by the updater, verified by root, chosen by the owner, installed in "
-            f"{installed_s:.0f} s; from a file, without a server, one that does not run went back after {back_s:.0f} "
-            "s; one with one signature was refused"
+            f"{installed_s:.0f} s; {told}; from a file, without a server, one that does not run went back after "
+            f"{back_s:.0f} s; one with one signature was refused"
         )
 
     def cuts(self) -> str:

@@ -6,6 +6,7 @@ clock, because the containers share the clock of a host that may have no time se
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import shutil
@@ -13,21 +14,29 @@ import subprocess
 import tarfile
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.update_repositories import Repository, package
 
 if TYPE_CHECKING:
     from tests.install.story import Story
 
-__all__ = ["UpdateServer"]
+__all__ = ["CLIENTS", "UpdateServer"]
 
+CLIENTS = "env PYTHONPATH=/root/repo /opt/doorward/current/venv/bin/python -m agent.cli"
+"""The commands of owners and brokers, from the source: nothing of them is installed on a doorbell."""
 CLOCK = Path(__file__).with_name("synchronised_clock.c")
+CLOCK_PLACE = "/usr/local/lib/synchronised_clock.so"
+VIRTUAL_CAMERA = "/usr/local/lib/virtual_camera.so"
 PORT = 8099
-UNITS = ("doorward-updater.service", "doorward-update.service")
+UNITS = ("doorward-updater.service", "doorward-update.service", "doorward-custodian.service")
+"""They take nothing in and believe no signature of an owner without a synchronised clock."""
 SERVER = "update-server"
-STARTS = "        self._owned.start()"
-"""In the custodian: without this line a version does not run."""
+Break = tuple[str, str, str]
+"""A file of the program, a line of it, and the text in its place."""
+DOES_NOT_RUN: Break = (
+    "agent/custodian/custodian_process.py", "        self._owned.start()", "        raise SystemExit(9)",
+)  # fmt: skip
 
 
 class UpdateServer:
@@ -42,19 +51,20 @@ class UpdateServer:
         self._before = ""
 
     def __enter__(self) -> UpdateServer:
-        library = self._root / "usr" / "local" / "lib" / "synchronised_clock.so"
+        library = self._root / CLOCK_PLACE[1:]
         words = ["gcc", "-shared", "-fPIC", "-nostdlib", "-o", str(library), str(CLOCK)]
         subprocess.run(words, check=True)
         for unit in UNITS:
             dropin = self._dropin(unit)
-            dropin.parent.mkdir(exist_ok=True)
-            dropin.write_text("[Service]\nEnvironment=LD_PRELOAD=/usr/local/lib/synchronised_clock.so\n")
+            dropin.parent.mkdir(exist_ok=True)  # the installer's own may be there
+            dropin.write_text(f"[Service]\nEnvironment=LD_PRELOAD={CLOCK_PLACE}{self._camera(unit)}\n")
         (self._root / "etc/doorward/update-root.json").write_bytes(self.repository.first_root)
         self._before = self._configuration.read_text()
         updates = f'\n[updates]\nsource = "http://127.0.0.1:{PORT}"\nroot = "update-root.json"\n'
         self._configuration.write_text(self._before + updates)
         self.serve()
         self._box.run("doorward", "apply")
+        self._box.run("systemctl", "restart", "doorward-custodian.service")  # with that clock
         return self
 
     def __exit__(
@@ -65,12 +75,14 @@ class UpdateServer:
         self._configuration.write_text(self._before)
         for unit in UNITS:
             self._dropin(unit).unlink()
-            self._dropin(unit).parent.rmdir()
-        (self._root / "usr/local/lib/synchronised_clock.so").unlink()
+            with contextlib.suppress(OSError):  # others are in it
+                self._dropin(unit).parent.rmdir()
+        (self._root / CLOCK_PLACE[1:]).unlink()
         (self._root / "etc/doorward/update-root.json").unlink()
         self._box.run("systemctl", "stop", SERVER, check=False)
         self._box.run("sh", "-c", "rm -rf /var/lib/doorward/update/* /var/lib/doorward/updater/* /srv/updates")
         self._box.run("doorward", "apply")
+        self._box.run("systemctl", "restart", "doorward-custodian.service")
         self._box.run("systemctl", "reset-failed")
 
     def serve(self) -> None:
@@ -81,26 +93,31 @@ class UpdateServer:
         """Returns what the server has logged."""
         return self._box.run("journalctl", "-u", SERVER, "-o", "cat", "--no-pager").stdout
 
-    def publish(self, version: str, *, runs: bool = True, wheels: bool = True) -> str:
+    def publish(
+        self, version: str, *, runs: bool = True, wheels: bool = True, broken: Break | None = None, **more: Any
+    ) -> str:
         """Publishes a package of this tree as `version`. Returns its SHA-256.
 
-        `runs`: the custodian starts. `wheels`: without them it is small, and only a version that is already built can
-        be installed from it.
+        `runs`: the custodian starts. `broken`: another line that is exchanged. `wheels`: without them it is small, and
+        only a version that is already built can be installed from it. `more`: of what its makers say about it
+        (tests/update_repositories.py).
         """
         source = self._root / "root" / "src"
         self._story._set_version(version)
-        custodian = source / "agent" / "custodian" / "custodian_process.py"
-        whole = custodian.read_text()
-        assert STARTS in whole
-        if not runs:
-            custodian.write_text(whole.replace(STARTS, "        raise SystemExit(9)", 1))
+        broken = broken if runs else DOES_NOT_RUN
+        if broken is not None:
+            file, line, instead = broken
+            whole = (source / file).read_text()
+            assert line in whole
+            (source / file).write_text(whole.replace(line, instead, 1))
         (source / "no-wheels").mkdir(exist_ok=True)
         build = "import sys; sys.path.insert(0, 'scripts'); import release; from pathlib import Path; "
         build += f"release.deb('amd64', Path('{'wheelhouse' if wheels else 'no-wheels'}'), Path('/root/dist'))"
         self._box.run("sh", "-c", f'cd /root/src && SOURCE_DATE_EPOCH=1780000000 python3 -c "{build}"')
-        custodian.write_text(whole)
+        if broken is not None:
+            (source / file).write_text(whole)
         data = (self._root / "root" / "dist" / f"doorward_{version}_amd64.deb").read_bytes()
-        self.repository.release(data, package(version))
+        self.repository.release(data, package(version, **more))
         return self.repository.files[f"doorward_{version}_amd64.deb"].hashes["sha256"]
 
     def write_file(self) -> str:
@@ -120,6 +137,12 @@ class UpdateServer:
         """Writes what the custodian writes if an owner has chosen an update; a path unit starts root's step."""
         text = json.dumps({"v": 1, "id": secrets.token_hex(16), "version": version, "sha256": sha256})
         self._box.run("sh", "-c", 'printf %s "$0" > /run/doorward/update/wish.json', text)
+
+    def _camera(self, unit: str) -> str:
+        """Root's step tries the camera with a new version: where that is the virtual one, it needs the missing parts of
+        the pipeline, as the recorder does (tests/install/camera.py)."""
+        is_virtual = unit == "doorward-update.service" and (self._root / VIRTUAL_CAMERA[1:]).exists()
+        return f":{VIRTUAL_CAMERA}" if is_virtual else ""
 
     def _dropin(self, unit: str) -> Path:
         return self._root / "etc/systemd/system" / f"{unit}.d" / "clock.conf"
