@@ -131,13 +131,12 @@ def install(
     with _guarded(system):
         try:
             system.require_links(versions.folder(name))
-            if is_update:
-                _compare_cameras(versions, system, name, places)
+            films = is_update and _compare_cameras(versions, system, name, places)
         except FailedError:
             if is_new:
                 shutil.rmtree(versions.folder(name), ignore_errors=True)
             raise
-        versions.begin_trial(name)
+        versions.begin_trial(name, films=films)
         return _switch(places, name, text, is_update=is_update)
 
 
@@ -163,8 +162,8 @@ def go_back(places: Places) -> int:
     text = _configuration(places, versions.folder(before) / "app", None)
     with _guarded(system):
         system.require_links(versions.folder(before))
-        _compare_cameras(versions, system, before, places)
-        versions.begin_trial(before, is_way_back=True)
+        films = _compare_cameras(versions, system, before, places)
+        versions.begin_trial(before, is_way_back=True, films=films)
         return _switch(places, before, text, is_update=True)
 
 
@@ -202,7 +201,7 @@ def _start(places: Places, system: System, text: str, *, is_update: bool) -> boo
         _try_camera(places, system)
     system.make_device()
     system.start()
-    return system.is_healthy(settled=is_update)
+    return system.is_healthy(settled=is_update, films=Versions(places).must_film())
 
 
 def judge(places: Places) -> int:
@@ -218,7 +217,8 @@ def judge(places: Places) -> int:
     if versions.current() != name:
         versions.end_trial()
         return 0
-    runs_well = versions.count_boot() <= _BOOTS_ON_TRIAL and system.is_healthy(settled=True)
+    films = versions.must_film()
+    runs_well = versions.count_boot() <= _BOOTS_ON_TRIAL and system.is_healthy(settled=True, films=films)
     return _end_trial(versions, system, name, runs_well=runs_well)
 
 
@@ -291,14 +291,14 @@ def _make(versions: Versions, name: str, source: Path, wheelhouse: Path | None, 
     versions.complete(name)
 
 
-def _compare_cameras(versions: Versions, system: System, name: str, places: Places) -> None:
+def _compare_cameras(versions: Versions, system: System, name: str, places: Places) -> bool:
     """Refuses a version that gets no pictures from the configured camera, if the running version gets some.
 
-    Only one program can have the camera, so the recorder stops meanwhile.
+    Returns whether the version gets pictures. Only one program can have the camera, so the recorder stops meanwhile.
     """
     before = versions.current()
     if not system.alive or before in (None, name):
-        return
+        return False
     say("Testing the camera with it; recording pauses")
     with system.without_recorder():
         fine = {each: _camera_works(versions.folder(each), places) for each in (name, str(before))}
@@ -306,6 +306,7 @@ def _compare_cameras(versions: Versions, system: System, name: str, places: Plac
         raise UnfitError(
             f"{name} gets no pictures from this camera, and {before} does.", "keep this version and report it."
         )
+    return fine[name]
 
 
 def _camera_works(version: Path, places: Places) -> bool:

@@ -25,6 +25,7 @@ _BORROWED_GROUPS = ("gpio", "render", "video")
 """Groups of the distribution, created only if they are missing."""
 _HEALTHY_S = 90.0
 _SETTLED_S = 30.0
+_CAMERA_S = 60.0
 _WIDE_PX = 1920 * 1080
 """Larger pictures need more memory than the recorder's unit allows."""
 
@@ -228,17 +229,18 @@ class System:
         finally:
             run(["systemctl", "start", "--no-block", "doorward-recorder.service"], "", check=False)
 
-    def is_healthy(self, *, settled: bool = False) -> bool:
+    def is_healthy(self, *, settled: bool = False, films: bool = False) -> bool:
         """Returns whether every needed service runs without restarts and the custodian answers.
 
         `settled`: it must also stay so for half a minute, because a version can fail after its start.
+        `films`: the recorder must also get pictures. A camera may take a minute longer than the services.
         """
         if not self.alive:
             return True
-        ends_s = time.monotonic() + _HEALTHY_S
+        ends_s = time.monotonic() + _HEALTHY_S + (_CAMERA_S if films else 0.0)
         well_since_s = None
         while time.monotonic() < ends_s:
-            well = self._answers() and self._all_run()
+            well = self._answers(films=films) and self._all_run()
             well_since_s = (well_since_s or time.monotonic()) if well else None
             if well_since_s is not None and (not settled or time.monotonic() - well_since_s >= _SETTLED_S):
                 return True
@@ -253,13 +255,31 @@ class System:
         anew = {name for name in SERVICES if _property(f"{name}.service", "InvocationID") != self._before.get(name)}
         return all((state == "active" and name in anew) or name in skipped for name, state in states.items())
 
-    def _answers(self) -> bool:
+    def _answers(self, *, films: bool) -> bool:
+        """`films`: with an owner, the recorder got pictures, is private, or has played its whole file."""
         command = [str(self._places.current / "bin" / "doorward"), "status", "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         try:
-            return done.returncode == 0 and json.loads(done.stdout)["recorder"]["state"] != "no recorder"
-        except (ValueError, KeyError):
+            status = json.loads(done.stdout)
+            recorder = status["recorder"]
+            if done.returncode != 0 or recorder["state"] == "no recorder":
+                return False
+            if not films or not status["owners"] or recorder["state"] == "privacy":
+                return True
+            if recorder["frames"] > 0 or str(recorder["detail"]).endswith("to its end."):
+                return True
+            # A camera that was opened and gives nothing is "watching" until it is given up, so its frames are counted.
+            # The small pictures of a network camera, which are counted, may be minutes apart.
+            return recorder["state"] in ("watching", "recording") and self._has_network_camera()
+        except (ValueError, KeyError, TypeError):
             return False
+
+    def _has_network_camera(self) -> bool:
+        try:
+            camera = tomllib.loads(self._places.configuration.read_text())["camera"]
+        except (OSError, ValueError, KeyError):
+            return False
+        return bool(camera.get("kind") == "rtsp")
 
     # --- Out
 

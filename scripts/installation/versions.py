@@ -113,25 +113,26 @@ class Versions:
         self._point(self._places.current, before)
         return before
 
-    def begin_trial(self, name: str, *, is_way_back: bool = False) -> None:
+    def begin_trial(self, name: str, *, is_way_back: bool = False, films: bool = False) -> None:
         """Marks `name` as a version to watch. Call it before `switch`.
 
         `is_way_back`: `name` ran before. If it fails, it stays the version before.
+        `films`: it got pictures from the camera in its test, so it must get some while it is watched.
         """
         earlier = self.previous()
         if earlier is None:
             self._remember_current(name)  # first: the version before watches the trial
         elif earlier == self.current() or (earlier == name and not is_way_back) or not self.is_complete(earlier):
             earlier = None
-        self._write_trial(name, 0, earlier)
+        self._write_trial(name, 0, earlier, films=films)
         self._remember_current(name)
 
     def trial(self) -> tuple[str, int] | None:
         """Returns the version on trial and how many boots have watched it, or None."""
         try:
-            name, boots, *_ = self._places.trial.read_text().split()
+            name, boots, *_ = self._trial_words()
             return name, int(boots)
-        except (OSError, ValueError):
+        except ValueError:
             return None
 
     def is_way_back(self) -> bool:
@@ -139,12 +140,16 @@ class Versions:
         found = self.trial()
         return found is not None and self._earlier() == found[0]
 
+    def must_film(self) -> bool:
+        """Returns whether the version on trial got pictures in its test."""
+        return self._trial_words()[3:] == ["films"]
+
     def count_boot(self) -> int:
         """Counts a boot of the version on trial, durably, and returns the number."""
         found = self.trial()
         if found is None:
             return 0
-        self._write_trial(found[0], found[1] + 1, self._earlier())
+        self._write_trial(found[0], found[1] + 1, self._earlier(), films=self.must_film())
         return found[1] + 1
 
     def end_trial(self) -> None:
@@ -156,21 +161,25 @@ class Versions:
 
     def _earlier(self) -> str | None:
         """Returns the version before the one that the trial's version replaces. None if it is not kept."""
+        words = self._trial_words()
+        return words[2] if len(words) > 2 and self.folder(words[2]).is_dir() else None
+
+    def _trial_words(self) -> list[str]:
+        """Returns the version's name, boots, the earlier version's name or "-", and "films" if it must film."""
         try:
-            _, _, earlier = self._places.trial.read_text().split()
+            return self._places.trial.read_text().split()
         except (OSError, ValueError):
-            return None
-        return earlier if self.folder(earlier).is_dir() else None
+            return []
 
     def _remember_current(self, name: str) -> None:
         now = self.current()
         if now is not None and now != name:
             self._point(self._places.previous, now)
 
-    def _write_trial(self, name: str, boots: int, earlier: str | None) -> None:
+    def _write_trial(self, name: str, boots: int, earlier: str | None, *, films: bool) -> None:
         making = self._places.trial.with_name("trial.new")
         with making.open("w") as file:
-            file.write(" ".join([name, str(boots), *([earlier] if earlier else [])]) + "\n")
+            file.write(" ".join([name, str(boots), earlier or "-", *(["films"] if films else [])]) + "\n")
             file.flush()
             os.fsync(file.fileno())
         making.replace(self._places.trial)

@@ -8,6 +8,7 @@ detection, at 1280 × 720. `labels` after the suite shows the last part alone.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -85,7 +86,8 @@ def _labels(story: Story) -> str:
         return "without the network of object detection (make models)"
     shutil.copytree(ROOT / "models", box.root / "root/models")
     path = box.root / "etc/doorward/doorward.toml"
-    text = path.read_text().replace("size = [640, 360]", "size = [1280, 720]")
+    text = re.sub(r"size = \[.*\]", "size = [1280, 720]", path.read_text())
+    assert "size = [1280, 720]" in text
     path.write_text(f'{text}\n[object_detection]\nuse = "on"\nmodels = "/opt/models"\n')
     box.run("cp", "-r", "/root/models", "/opt/models")
     said = _together(story, LABELS_MB)

@@ -28,8 +28,9 @@ from installation.words import FailedError, UnfitError  # noqa: E402
 class Machine:
     """Stands for `System`: its services are well or not, and it says what was done to it."""
 
-    def __init__(self, *, well: bool = True) -> None:
+    def __init__(self, *, well: bool = True, films: bool = True) -> None:
         self.well = well
+        self.films = films
         self.alive = True
         self.is_image = False
         self.done: list[str] = []
@@ -60,9 +61,9 @@ class Machine:
     def stop_guard(self) -> None:
         self.done.append("guard off")
 
-    def is_healthy(self, *, settled: bool = False) -> bool:
+    def is_healthy(self, *, settled: bool = False, films: bool = False) -> bool:
         self.done.append("settled" if settled else "look")
-        return self.well
+        return self.well and (self.films or not films)
 
     @contextmanager
     def without_recorder(self) -> Iterator[None]:
@@ -494,9 +495,14 @@ def test_a_version_before_without_pictures_or_without_its_links_is_not_deleted(
 
 
 def installed(
-    places: Places, machine: Machine, monkeypatch: pytest.MonkeyPatch, camera: bool = True, name: str = "new"
+    places: Places,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    camera: bool | dict[str, bool] = True,
+    name: str = "new",
 ) -> int:
-    """Installs `name` over the running version, as an update."""
+    """Installs `name` over the running version, as an update. `camera`: whether it, or each version, gets pictures."""
+    works = camera if isinstance(camera, dict) else {name: camera}
     monkeypatch.setattr(installer, "System", lambda _: machine)
     monkeypatch.setattr(installer, "_show_journal", lambda: None)
     monkeypatch.setattr(installer, "_configuration", lambda *_: "")
@@ -504,8 +510,64 @@ def installed(
     monkeypatch.setattr(installer.camera, "install_packages", lambda _: None)
     monkeypatch.setattr(installer, "_name_of", lambda _: name)
     monkeypatch.setattr(installer, "_make", make_new(places))
-    monkeypatch.setattr(installer, "_camera_works", lambda version, _: camera or version.name != name)
+    monkeypatch.setattr(installer, "_camera_works", lambda version, _: works.get(version.name, True))
     return installer.install(places, places.root, None, None, is_update=True)
+
+
+@pytest.mark.parametrize("ended_by", ["installer", "guard", "judge"])
+@pytest.mark.parametrize("camera", [True, False])
+def test_a_version_that_got_pictures_in_its_test_goes_back_if_its_recorder_gets_none(
+    places: Places, monkeypatch: pytest.MonkeyPatch, ended_by: str, camera: bool
+) -> None:
+    """If neither version gets pictures, the camera is not there, and that is no fault of the new one."""
+    versions, machine = Versions(places), Machine(films=False)
+    versions.roll_back()
+    versions.end_trial()
+    if ended_by != "installer":
+        monkeypatch.setattr(installer, "_switch", lambda places, name, *_, **__: Versions(places).switch(name) or 0)
+    works = {"old": camera, "new": camera}
+    ended = installed(places, machine, monkeypatch, camera=works)
+    if ended_by != "installer":
+        assert (versions.current(), ended) == ("new", 0)
+        ended = {"guard": guarded, "judge": judged}[ended_by](places, machine, monkeypatch)
+    assert (versions.current(), versions.trial(), ended) == (("old", None, 3) if camera else ("new", None, 0))
+
+
+@pytest.mark.parametrize(
+    ("state", "detail", "frames", "owners", "well"),
+    [
+        ("watching", "", 9, ["a"], True),
+        ("watching", "", 0, ["a"], False),
+        ("privacy", "The switch is on.", 0, ["a"], True),
+        ("not recording", "The disk is full.", 9, ["a"], True),
+        ("no camera", "The file was played to its end.", 0, ["a"], True),
+        ("no camera", "No picture for 15 s.", 0, ["a"], False),
+        ("no camera", "No picture for 15 s.", 0, [], True),
+        ("no recorder", "", 9, ["a"], False),
+    ],
+)
+def test_a_recorder_gets_pictures_on_trial_unless_there_is_another_reason(
+    places: Places, monkeypatch: pytest.MonkeyPatch, state: str, detail: str, frames: int, owners: list[str], well: bool
+) -> None:
+    """Without an owner the recorder opens no camera. A full disk is no fault of a version."""
+    said = json.dumps({"owners": owners, "recorder": {"state": state, "detail": detail, "frames": frames}})
+    done = subprocess.CompletedProcess([], 0, said, "")
+    monkeypatch.setattr(system_module.subprocess, "run", lambda *_, **__: done)
+    system = System(places)
+    assert system._answers(films=True) is well
+    assert system._answers(films=False) is (state != "no recorder")
+
+
+@pytest.mark.parametrize(("state", "well"), [("watching", True), ("no camera", False)])
+def test_a_network_camera_whose_small_pictures_are_minutes_apart_counts_while_it_plays(
+    places: Places, monkeypatch: pytest.MonkeyPatch, state: str, well: bool
+) -> None:
+    places.configuration.parent.mkdir(parents=True)
+    places.configuration.write_text('[camera]\nkind = "rtsp"\n')
+    said = json.dumps({"owners": ["a"], "recorder": {"state": state, "detail": "", "frames": 0}})
+    done = subprocess.CompletedProcess([], 0, said, "")
+    monkeypatch.setattr(system_module.subprocess, "run", lambda *_, **__: done)
+    assert System(places)._answers(films=True) is well
 
 
 @pytest.mark.parametrize("reason", ["camera", "links"])

@@ -26,7 +26,8 @@ if words[0] == "run":
         sys.exit(9)
     time.sleep(1e6)
 elif words[0] == "status":
-    print(json.dumps({"recorder": {"state": "watching" if custodian_lives() else "no recorder"}}))
+    state = "watching" if custodian_lives() else "no recorder"
+    print(json.dumps({"owners": ["owner-1"], "recorder": {"state": state, "detail": "", "frames": 1}}))
 elif words[0] == "init":
     KEY.write_bytes(os.urandom(32))
     assert pwd.getpwuid(KEY.stat().st_uid).pw_name == "doorward-custodian"
