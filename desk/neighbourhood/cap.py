@@ -1,6 +1,7 @@
 """A bulletin as an alert of the Common Alerting Protocol, which warning systems and public feeds read.
 
-Source: OASIS, "Common Alerting Protocol Version 1.2", 1 July 2010. The elements stand in the order of its schema.
+Source: OASIS, "Common Alerting Protocol Version 1.2", 1 July 2010. The elements stand in the order of its schema,
+which judges each alert in the tests (`tests/desk/neighbourhood/test_feeds_by_other_readers.py`).
 Urgency, severity and certainty are "Unknown": a bulletin does not state them, and this page must not invent them.
 """
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from agent.cli.status_watch import screen, watch
 from agent.core.metrics import metrics_of, render
 from agent.errors import NetworkError
+from tests.figures_of_others import read_by_prometheus
 
 CONFIG = Path(__file__).parents[2] / "config"
 STATUS = {
@@ -218,6 +219,15 @@ doorward_throttle_level 0
 
 def test_each_figure_has_its_name_its_kind_its_words_and_its_value() -> None:
     assert render(FULL) == TEXT
+
+
+def test_prometheus_own_parser_reads_each_figure_of_a_doorbell_and_its_rules_for_names_hold() -> None:
+    found = read_by_prometheus(render(FULL))
+    assert found['doorward_alerts_failures{channel=a "b"\\c\nd}'] == 3
+    assert found["doorward_temperature_celsius{}"] == 51.5
+    lines = [line for line in TEXT.splitlines() if not line.startswith("#")]
+    assert len(found) == len(lines)
+    assert read_by_prometheus(render(STATUS))["doorward_vault_segments{}"] == 9
 
 
 def test_detection_that_has_examined_nothing_yet_has_figures_of_zero_and_one_that_is_off_has_none() -> None:

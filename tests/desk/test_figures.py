@@ -19,6 +19,7 @@ from desk.receiving.models import Notice, Receiver
 from desk.tips.models import Tip
 from tests.desk.agencies import Agency
 from tests.desk.served import served_desk
+from tests.figures_of_others import read_by_prometheus
 
 GRAFANA = Path(__file__).resolve().parents[2] / "config" / "grafana" / "desk.json"
 LINE = re.compile(r"(?m)^(doorward_desk_[a-z_]+)(?:\{[a-z]+=\"([a-z ]+)\"\})? ([0-9.]+)$")
@@ -69,6 +70,9 @@ def test_each_state_is_counted_and_nothing_that_a_person_wrote_is_said(filled: A
     assert counted["doorward_desk_tips", ""] == 1
     assert 290 < counted["doorward_desk_receiver_silence_seconds", ""] < 600
     assert [word for word in SECRET if word in page] == []
+    read = read_by_prometheus(page)
+    assert read["doorward_desk_answers{state=complete}"] == 2
+    assert len(read) == len([line for line in page.splitlines() if not line.startswith("#")])
 
 
 def test_a_worker_that_was_killed_is_not_connected_although_another_one_goes_on(filled: Agency) -> None:

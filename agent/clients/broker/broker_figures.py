@@ -21,7 +21,7 @@ from agent.platform import files
 __all__ = ["BrokerFigures"]
 
 _BROKER: Final = {
-    "uptime": ("uptime_seconds", "counter", "Time since the broker's start."),
+    "uptime": ("uptime_seconds", "gauge", "Time since the broker's start."),
     "clients/connected": ("clients_connected", "gauge", "Doorbells and requesters that are connected."),
     "clients/total": ("clients", "gauge", "Clients that the broker knows."),
     "subscriptions/count": ("subscriptions", "gauge", "Filters of all clients."),

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from agent.clients.broker import digest_service
-from agent.clients.broker.broker_figures import BrokerFigures
+from agent.clients.broker.broker_figures import _BROKER, BrokerFigures
 from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.digest_service import DigestService
 from agent.core.bus import BusConnected, PublishAcknowledged
 from agent.wire.topics import RequestTopic
 from tests.brokers import broker_with_clients
+from tests.figures_of_others import read_by_prometheus
 
 GRAFANA = Path(__file__).resolve().parents[3] / "config" / "grafana"
 LINE = re.compile(r"(doorward_[a-z_]+) ([0-9.]+)")
@@ -40,7 +41,12 @@ def test_only_figures_that_are_numbers_are_kept() -> None:
     assert found["doorward_broker_uptime_seconds"] == 17
     assert found["doorward_broker_clients_connected"] == 3
     assert "doorward_broker_clients" not in found
+    for path in _BROKER:
+        assert figures.take(f"$SYS/broker/{path}", b"5")
+    read = read_by_prometheus(figures.page())
+    assert {f"doorward_broker_{name}{{}}" for name, _kind, _words in _BROKER.values()} < read.keys()
     figures.is_connected = False
+    assert "doorward_broker_up{}" in read_by_prometheus(figures.page())
     found = values(figures.page())
     assert found["doorward_broker_up"] == 0
     assert "doorward_broker_clients_connected" not in found, "nothing is said of a broker that is not heard"
