@@ -48,6 +48,7 @@ from tests.clients.requester.doors import Door
 from tests.clients.requester.house import House
 from tests.clients.requester.test_root_news import BOTH, NEAR, package, published
 from tests.desk.agencies import Agency, make_agency
+from tests.desk.conftest import GROWN
 from tests.desk.receiving.doors import ask, receive
 from tests.desk.served import served_desk
 from tests.fake_bus import FakeBroker, FakeBus
@@ -55,6 +56,13 @@ from tests.lengths import only
 from tests.wire import samples
 
 pytestmark = pytest.mark.broker
+PARTS: Any = FolderParts
+"""The class of the store of sealed parts that a desk has in these tests."""
+if GROWN:
+    from desk.storage.s3_parts import S3Parts
+
+    PARTS = S3Parts
+
 PATIENCE_S = 60.0
 
 
@@ -230,7 +238,7 @@ def test_a_request_goes_out_while_the_store_of_sealed_parts_is_away(
     away = threading.Event()
 
     def guarded(act: Callable[..., Any]) -> Callable[..., Any]:
-        def acts(self: FolderParts, *words: Any) -> Any:
+        def acts(self: Any, *words: Any) -> Any:
             if away.is_set():
                 raise PartsAwayError("The S3 store does not answer: 500.")
             return act(self, *words)
@@ -238,7 +246,7 @@ def test_a_request_goes_out_while_the_store_of_sealed_parts_is_away(
         return acts
 
     for name in ("put", "numbers", "pieces"):
-        monkeypatch.setattr(FolderParts, name, guarded(getattr(FolderParts, name)))
+        monkeypatch.setattr(PARTS, name, guarded(getattr(PARTS, name)))
     door = Door(None, requester, house.disclose(asked), SystemClock(), bus=world.bus(house.device_id))
 
     def send() -> None:
@@ -277,8 +285,8 @@ def test_a_store_that_is_away_is_asked_once_however_much_is_due(
         raise PartsAwayError("The S3 store does not answer: 500.")
 
     thread = ReceiverThread(agency.organisation, requester_of, lambda who: FakeBus(FakeBroker(), who.id), SystemClock())
-    monkeypatch.setattr(FolderParts, "remove", away)
-    monkeypatch.setattr(FolderParts, "numbers", away)
+    monkeypatch.setattr(PARTS, "remove", away)
+    monkeypatch.setattr(PARTS, "numbers", away)
     with pytest.raises(PartsAwayError):
         thread._retain(requester)
     assert calls == ["store"]
@@ -316,8 +324,8 @@ def test_a_request_goes_out_and_goes_back_to_its_broker_while_a_call_to_the_stor
         over.wait()
         raise PartsAwayError("The S3 store does not answer: timeout.")
 
-    monkeypatch.setattr(FolderParts, "remove", hang)
-    monkeypatch.setattr(FolderParts, "numbers", hang)
+    monkeypatch.setattr(PARTS, "remove", hang)
+    monkeypatch.setattr(PARTS, "numbers", hang)
     brokers = Brokers()
     with Supervisor(requester_of, brokers.connect, look_every_s=0.1):
         try:
@@ -440,14 +448,14 @@ def test_a_store_that_refuses_one_deletion_keeps_back_no_other_and_no_answer(
     yesterday = timezone.now() - datetime.timedelta(days=1)
     kept, _ = receive(agency, house, requester, asked), receive(agency, house, requester, asked)
     Answer.objects.update(due_at=yesterday, keep_until=yesterday)
-    remove = FolderParts.remove
+    remove = PARTS.remove
 
-    def refuse(self: FolderParts, disclosure: str) -> None:
+    def refuse(self: Any, disclosure: str) -> None:
         if disclosure == kept.id:
             raise PartsRefusedError("The S3 store refused it (AccessDenied).")
         remove(self, disclosure)
 
-    monkeypatch.setattr(FolderParts, "remove", refuse)
+    monkeypatch.setattr(PARTS, "remove", refuse)
     thread = ReceiverThread(agency.organisation, requester_of, open_bus, SystemClock())
     thread._retain(requester)
     assert dict(Answer.objects.values_list("disclosure_id", "state")).pop(kept.id) == "complete"
@@ -462,9 +470,9 @@ def test_retention_goes_on_after_the_store_is_back_although_no_broker_can_be_rea
     yesterday = timezone.now() - datetime.timedelta(days=1)
     receive(agency, house, requester, asked)
     Answer.objects.update(due_at=yesterday, keep_until=yesterday)
-    remove, failed = FolderParts.remove, list[str]()
+    remove, failed = PARTS.remove, list[str]()
 
-    def away_once(self: FolderParts, disclosure: str) -> None:
+    def away_once(self: Any, disclosure: str) -> None:
         if not failed:
             failed.append(disclosure)
             raise PartsAwayError("The S3 store does not answer: 500.")
@@ -476,7 +484,7 @@ def test_retention_goes_on_after_the_store_is_back_although_no_broker_can_be_rea
         failed.append("broker")
         raise ConfigurationError("There is no certificate for a broker.")
 
-    monkeypatch.setattr(FolderParts, "remove", away_once)
+    monkeypatch.setattr(PARTS, "remove", away_once)
     monkeypatch.setattr("desk.repeating_thread.pause_after", lambda *_: 0.01)
     thread = ReceiverThread(agency.organisation, requester_of, no_broker, SystemClock())
     thread._run()
