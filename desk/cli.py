@@ -11,6 +11,7 @@ import importlib
 import os
 import secrets
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -166,6 +167,7 @@ def restore(identity: Path, backup_file: Path, folder: Path) -> None:
     for organisation in Organisation.objects.all():
         log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup=made)
     click.echo(f"The desk of {made} is in {folder}. Answers that came later are not in it.")
+    _recover()
 
 
 @desk.command()
@@ -174,6 +176,7 @@ def restored() -> None:
 
     \b
     Messages after the dump have used numbers that the database does not know. Doors refuse them a second time.
+    Answers after the dump are listed again if the S3 store has them and the dump has the key of their request.
     This machine then also takes a server of PostgreSQL that it would refuse as an old primary.
     """
     start_django()
@@ -189,7 +192,27 @@ def restored() -> None:
     for organisation in Organisation.objects.all():
         SequenceCounter(requester_of(organisation).notes).skip(NUMBERS_SKIPPED)
         log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup="database")
+    _recover()
     click.echo("Each organisation goes on above the numbers that it may have used. Start the desk and its workers.")
+
+
+def _recover() -> None:
+    """Lists answers again that the S3 store has and the database lacks. Their rows follow when a receiver starts."""
+    from agent.clients.requester.recovery import recover_answers
+    from desk.people.models import Organisation
+    from desk.people.organisations import requester_of
+    from desk.storage.shared_parts import shared_parts
+
+    for organisation in Organisation.objects.order_by("requester_id"):
+        name = organisation.requester_id
+        parts = shared_parts(name)
+        if parts is None:
+            continue
+        recovered = recover_answers(requester_of(organisation), parts.stored(), int(time.time()))
+        click.echo(
+            f"{name}: {len(recovered.found)} answers of the store are listed again. "
+            f"{len(recovered.sealed)} are cut, or answer requests that are lost."
+        )
 
 
 def _use(path: Path | None) -> None:

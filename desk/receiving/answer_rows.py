@@ -283,7 +283,10 @@ def _is_of_the_database(error: Exception) -> bool:
 
 
 def _set_complete(answer: Answer, event: ReceiverEvent) -> None:
-    answer.state, answer.reason, answer.received_at = "complete", "", timezone.now()
+    # An answer that is written late, after a crash or a restored backup, is kept no longer than the request promised.
+    now = timezone.now()
+    arrived = min(now, utc(event.at_ms // 1000)) if event.at_ms else now
+    answer.state, answer.reason, answer.received_at = "complete", "", arrived
     answer.held_bytes = answer.expected_bytes = max(event.held_bytes, answer.held_bytes)
 
 

@@ -126,6 +126,7 @@ def _event(answer: ReceivedAnswer, requester: Requester) -> ReceiverEvent:
         held_bytes=requester.answer(answer.disclosure).parts_bytes(),
         detail=answer.reason,
         device=answer.device,
+        at_ms=answer.ended_ms,
     )
 
 

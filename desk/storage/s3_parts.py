@@ -17,6 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from agent.clients.requester.folder_index import is_id
 from agent.clients.requester.sealed_parts import (
     PartsAwayError,
     PartsRefusedError,
@@ -137,6 +138,23 @@ class S3Parts:
 
     def size_bytes(self, disclosure: str) -> int:
         return sum(int(each["Size"]) for each in self._objects(disclosure))
+
+    def stored(self) -> dict[str, int]:
+        """Returns the disclosures with a part here, and when the newest part of each was put (UTC ms).
+
+        Lists the whole bucket below the prefix: a call for each thousand parts.
+        """
+        found: dict[str, int] = {}
+        with self._errors(self._prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=f"{self._prefix}/"
+            )
+            for each in (each for page in pages for each in page.get("Contents", ())):
+                disclosure = each["Key"].removeprefix(f"{self._prefix}/").rpartition("/")[0]
+                if is_id(disclosure):
+                    put_ms = int(each["LastModified"].timestamp() * 1000)
+                    found[disclosure] = max(found.get(disclosure, 0), put_ms)
+        return found
 
     def remove(self, disclosure: str) -> None:
         """Deletes all versions of all parts. Raises `StorageError` if one is locked."""

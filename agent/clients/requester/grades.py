@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.clients.requester.checks import Grade
+from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.verification import Verification
 from agent.wire.disclosures import PartKind
 
-__all__ = ["ClipExistence", "DisclosureGrades", "grades_of"]
+__all__ = ["ClipExistence", "DisclosureGrades", "grades_of", "summary_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +91,10 @@ def _count(number: int, noun: str) -> str:
 
 def _exist(number: int) -> str:
     return "exists" if number == 1 else "exist"
+
+
+def summary_of(verification: Verification) -> AnswerSummary:
+    """Returns what the outcome of a complete answer keeps: its grade, and the span of its footage."""
+    spans = [each.span for each in (*verification.segments, *verification.posters)]
+    from_ms = min((span.start_ms for span in spans), default=0)
+    return AnswerSummary(grades_of(verification).grade, from_ms, max((span.end_ms for span in spans), default=0))

@@ -24,16 +24,16 @@ from typing import Final
 
 from agent.clients.opening import open_bytes
 from agent.clients.requester.answer_index import HeldDisclosure
-from agent.clients.requester.checks import AnswerSummary, ranges_of, unexpected_errors
+from agent.clients.requester.checks import ranges_of, unexpected_errors
 from agent.clients.requester.disclosure_folder import ANSWERS, AnswerFolder, DisclosureOrigin
-from agent.clients.requester.grades import grades_of
+from agent.clients.requester.grades import summary_of
 from agent.clients.requester.identity import Requester, SentRequest, is_id
 from agent.clients.requester.incoming_tips import is_tip, manifest_in, open_tip
 from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
 from agent.clients.requester.transfer_queue import UploadScheduler
 from agent.clients.requester.upload_share import UploadShare
-from agent.clients.requester.verification import Verification, examine
+from agent.clients.requester.verification import examine
 from agent.core.disclosure import read_manifest, reply_tag_in
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs
 from agent.core.transfer import (
@@ -617,7 +617,7 @@ class IncomingDisclosures:
             return
         try:
             with unexpected_errors():
-                summary = _summary(verification)
+                summary = summary_of(verification)
         except InternalError as error:
             self._refuse(disclosure, assembly, asked, error.message)
             return
@@ -749,12 +749,6 @@ class IncomingDisclosures:
     def _news(self, kind: ReceiverEventKind, disclosure: str, assembly: Assembly) -> ReceiverEvent:
         request = self._requests[disclosure].request.id
         return ReceiverEvent(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
-
-
-def _summary(verification: Verification) -> AnswerSummary:
-    spans = [each.span for each in (*verification.segments, *verification.posters)]
-    from_ms = min((span.start_ms for span in spans), default=0)
-    return AnswerSummary(grades_of(verification).grade, from_ms, max((span.end_ms for span in spans), default=0))
 
 
 def _sum(sizes: Iterable[PartSize]) -> int:

@@ -1081,7 +1081,7 @@ def test_a_first_part_with_our_tag_is_dropped_if_it_does_not_open_and_refused_if
     assert receiving.remembered() == {}
 
 
-@pytest.mark.parametrize("place", ["reply_tag_in", "open_bytes", "read_manifest", "grades_of"])
+@pytest.mark.parametrize("place", ["reply_tag_in", "open_bytes", "read_manifest", "summary_of"])
 def test_an_error_that_no_check_foresees_ends_one_answer_and_stops_no_other(
     receiving: Receiving, asked: SentRequest, gops: list[Gop], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

@@ -169,7 +169,7 @@ def test_an_answer_is_verified_once(agency: Agency, house: House, monkeypatch: p
 FAULTS = {
     "a list of parts": (incoming, "read_manifest"),
     "a part": (verification, "open_part"),
-    "the grade": (incoming, "grades_of"),
+    "the grade": (incoming, "summary_of"),
     "the rows of the desk": (answer_rows, "content_of"),
 }
 

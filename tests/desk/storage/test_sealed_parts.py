@@ -75,6 +75,22 @@ def test_a_part_is_read_as_it_was_put(parts: SealedParts, tmp_path: Path) -> Non
     assert parts.numbers(TWO) == frozenset()
 
 
+def test_a_bucket_says_which_answers_it_has_and_since_when(server: SeaweedServer, tmp_path: Path) -> None:
+    store, other = s3(server, tmp_path.name), s3(server, f"{tmp_path.name}-2")
+    began_ms = time.time() * 1000
+    for number in range(2):
+        store.put(ONE, number, made(tmp_path, b"sealed"))
+    store.put(TWO, 0, made(tmp_path, b"sealed"))
+    found = store.stored()
+    assert found.keys() == {ONE, TWO}
+    assert all(began_ms - 2000 <= at_ms <= time.time() * 1000 + 2000 for at_ms in found.values())
+    store.remove(ONE)
+    assert store.stored().keys() == {TWO}
+    assert other.stored() == {}, "another organisation's parts are below another prefix"
+    for each in (store, other):
+        each.close()
+
+
 def test_a_part_that_two_receivers_put_is_there_once_and_another_in_its_place_is_refused(
     parts: SealedParts, tmp_path: Path
 ) -> None:
