@@ -16,6 +16,8 @@ from typing import Final
 import click
 import msgspec
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.db.migrations.loader import MigrationLoader
 
 from agent.errors import ConfigurationError, NetworkError
 from agent.platform import files
@@ -33,7 +35,7 @@ from desk.storage.postgres_notes import WORKERS_KEY, PostgresNotes
 from desk.storage.shared_parts import check_storage
 from desk.storage.shared_stores import watched_servers
 
-__all__ = ["run_worker", "worker", "worker_folder"]
+__all__ = ["require_same_version", "run_worker", "worker", "worker_folder"]
 
 _KEYS: Final = (
     "requester.json",
@@ -93,6 +95,10 @@ def run_worker(config: DeskConfig, stop: threading.Event, say: Callable[[str], o
         raise ConfigurationError(
             "This worker has no name.", remedy="Write it into desk.toml, [broker] worker. Each worker needs its own."
         )
+    try:
+        require_same_version()
+    except (OperationalError, InterfaceError) as error:
+        say(f"PostgreSQL does not answer yet: {error}")
     checked = threading.Event()
     with watched_servers(), Supervisor(worker_of, open_bus, may_receive=checked):
         try:
@@ -102,6 +108,22 @@ def run_worker(config: DeskConfig, stop: threading.Event, say: Callable[[str], o
         checked.set()
         say(f"The worker {config.broker.worker} receives (stop: Ctrl-C).")
         stop.wait()
+
+
+def require_same_version() -> None:
+    """Raises `ConfigurationError` if the desk has brought the database to another form than this program's.
+
+    Only the desk changes the form, when it starts (`doorward-desk serve`). A worker that already runs goes on.
+    """
+    loader = MigrationLoader(connection)
+    here, there = set(loader.disk_migrations), set(loader.applied_migrations)
+    if here - there:
+        raise ConfigurationError(
+            "The database is of an older version than this worker.",
+            remedy="Upgrade and start the desk first: it brings the database to its form.",
+        )
+    if there - here:
+        raise ConfigurationError("The database is of a newer version than this worker.", remedy="Upgrade this worker.")
 
 
 def require_shared(config: DeskConfig) -> None:

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from django.db import OperationalError, connection
 
 from agent.clients.requester.sealed_parts import PartsAwayError
 from agent.errors import ConfigurationError
 from desk import sealed_keys
 from desk.config import Broker, Database, DeskConfig, Storage, load
 from desk.people.organisations import folder_of
-from desk.workers import make_folder, require_shared, run_worker, unlock_keys
+from desk.workers import make_folder, require_same_version, require_shared, run_worker, unlock_keys
 from tests.desk.agencies import Agency
 
 SHARED = DeskConfig(database=Database(kind="postgresql", host="/run/postgresql"), storage=Storage(kind="s3"))
+WORKER = msgspec.structs.replace(SHARED, broker=Broker(worker="w1"))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,7 @@ def test_a_worker_without_a_name_does_not_start() -> None:
         run_worker(SHARED, threading.Event(), print)
 
 
+@pytest.mark.usefixtures("data")
 def test_a_worker_starts_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store may be away for long, and its requests must go out."""
 
@@ -46,9 +49,38 @@ def test_a_worker_starts_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch
     said: list[object] = []
     stop = threading.Event()
     stop.set()
-    named = msgspec.structs.replace(SHARED, broker=msgspec.structs.replace(SHARED.broker, worker="w1"))
-    run_worker(named, stop, said.append)
+    run_worker(WORKER, stop, said.append)
     assert said == ["The S3 store does not answer: 500.", "The worker w1 receives (stop: Ctrl-C)."]
+
+
+@pytest.mark.usefixtures("data")
+def test_a_worker_of_another_version_than_the_database_does_not_start_and_says_what_to_upgrade() -> None:
+    require_same_version()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('cases', '0002_later', '2027-01-01')"
+        )
+        with pytest.raises(ConfigurationError, match="newer version than this worker"):
+            run_worker(WORKER, threading.Event(), print)
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'cases'")
+        with pytest.raises(ConfigurationError, match="older version than this worker") as raised:
+            run_worker(WORKER, threading.Event(), print)
+    assert raised.value.remedy is not None
+    assert raised.value.remedy.startswith("Upgrade and start the desk first")
+
+
+def test_a_worker_starts_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("desk.workers.require_same_version", away)
+    monkeypatch.setattr("desk.workers.check_storage", lambda _: None)
+    monkeypatch.setattr("desk.workers.Supervisor", lambda *_, **_with: contextlib.nullcontext())
+    said: list[object] = []
+    stop = threading.Event()
+    stop.set()
+    run_worker(WORKER, stop, said.append)
+    assert said == ["PostgreSQL does not answer yet: connection refused", "The worker w1 receives (stop: Ctrl-C)."]
 
 
 def test_the_folder_of_a_worker_has_the_keys_and_a_signing_request_for_each_organisation(
