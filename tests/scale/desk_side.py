@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ class Worker:
     """`doorward-desk worker`. A manager starts it again after its end, as systemd does."""
 
     def __init__(self, folder: Path, number: int) -> None:
-        self.folder, self.number = folder, number
+        self.folder, self.number, self.ending = folder, number, ""
         self._process: subprocess.Popen[bytes] | None = None
 
     def __str__(self) -> str:
@@ -61,6 +62,23 @@ class Worker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def stop(self, patience_s: float) -> bool:
+        """Ends it as systemd does. Returns False if it did not end in order; `ending` then says how it ended.
+
+        A process that is still starting has no handler of signals yet, and ends at once.
+        """
+        if self._process is None:
+            return True
+        self._process.terminate()
+        try:
+            status = self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.ending = f"killed after {patience_s:.0f} s"
+            self.kill()
+            return False
+        self._process, self.ending = None, f"exit status {status}"
+        return status in (0, -signal.SIGTERM)
 
     @property
     def pid(self) -> int | None:

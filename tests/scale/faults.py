@@ -2,8 +2,9 @@
 systemd or an operator brings it back.
 
 Killed: a broker, its digest service, a worker, the database's primary, each process of the store, and some whole
-agents. The primary comes back, or its standby is promoted, and sometimes the old primary then comes back as one by
-mistake. Cut: a shard from all, a worker from the store, and a worker from the database. Cuts need a network namespace
+agents. Workers are also upgraded, one after another: each ends in order, and a new process takes its place. The primary
+comes back, or its standby is promoted, and sometimes the old primary then comes back as one by mistake. Cut: a shard
+from all, a worker from the store, and a worker from the database. Cuts need a network namespace
 of this run (`run`), so that the rules of nftables touch nothing else.
 """
 
@@ -29,6 +30,8 @@ __all__ = ["Fault", "Killer"]
 
 _AWAY_S = (0.2, 8.0)
 _CUT_S = (5.0, 25.0)
+_STOP_S = 60.0
+"""systemd then kills the service (TimeoutStopSec in desk/systemd)."""
 _TABLE = "inet doorward_scale"
 
 
@@ -63,6 +66,11 @@ class Killer:
         """Kind, place, begin and end of each fault."""
         self.most_at_once = self._now = self.restarted = 0
         """`restarted`: servers that ended alone, and that a manager started again."""
+        self.ends_s: list[float] = []
+        """Seconds that each upgraded worker took to end in order."""
+        self.unwilling: list[str] = []
+        """Upgraded workers that did not end in order."""
+        self._upgrade_at_a_time = threading.Lock()
         self._faults = [*self._of_shards(shards, cuts=cuts), *self._of_desk(cuts=cuts)]
         self._faults += [Fault("whole agent", each.device, partial(self._agent, each)) for each in agents]
         if cuts:
@@ -82,7 +90,12 @@ class Killer:
         store, workers = self._desk.store, self._desk.workers
         restarted = Fault("database", "", self._database)
         made = [restarted, Fault("database, standby promoted", "", self._promote, busy=restarted.busy)]
-        made += [Fault("worker", str(each), partial(self._restart, each), partial(_tend, each)) for each in workers]
+        killed = [Fault("worker", str(each), partial(self._restart, each), partial(_tend, each)) for each in workers]
+        made += killed
+        made += [
+            Fault("worker upgraded", each.place, partial(self._upgrade, worker), busy=each.busy)
+            for each, worker in zip(killed, workers, strict=True)
+        ]
         for kind, programs in (
             ("volume server", store.volumes), ("gateway of the store", store.gateways), ("filer", [store.filer]),
             ("master of the store", [store.master]), ("HAProxy", [store.proxy]),
@@ -186,6 +199,16 @@ class Killer:
         server.kill()
         self._away(_AWAY_S)
         server.start()
+
+    def _upgrade(self, worker: Worker) -> None:
+        """Ends a worker as systemd does, and starts a new process, as docs/desk.md says: never two at once."""
+        with self._upgrade_at_a_time:
+            began_s = time.monotonic()
+            if worker.stop(_STOP_S):
+                self.ends_s.append(time.monotonic() - began_s)
+            else:
+                self.unwilling.append(f"{worker} did not end in order: {worker.ending}")
+            worker.start()
 
     def _database(self) -> None:
         self._desk.postgres.kill()

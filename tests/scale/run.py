@@ -627,6 +627,10 @@ def check(world: World, killer: Killer) -> int:
     kills = ", ".join(f"{number} × {kind}" for kind, number in sorted(killer.done.items()))
     print(f"\n{sum(killer.done.values())} faults ({kills}), {killer.restarted} servers that ended were started again.")
     print(f"At most {killer.most_at_once} faults at once.")
+    print(
+        f"{len(killer.ends_s)} of {killer.done['worker upgraded']} upgraded workers ended in order"
+        f"{f', within {max(killer.ends_s):.0f} s' if killer.ends_s else ''}."
+    )
     lists = sum(each.startswith("list") for each in world.book.published)
     others = len(world.book.published) - lists
     print(f"{others} requests and bulletins, {lists} lists with a revoked key.")
@@ -655,7 +659,7 @@ def check(world: World, killer: Killer) -> int:
     )
     heard = ", ".join(f"{number} {kind}" for kind, number in sorted(world.witness.heard.items()))
     print(f"The witness heard {heard}, and found {len(world.witness.breaches)} breaches.")
-    found = [*broken, *unheard, *world.witness.breaches, *world.failures()]
+    found = [*broken, *unheard, *killer.unwilling, *world.witness.breaches, *world.failures()]
     of_agents = world.of_agents()
     faults = {name: world.desk.fault_of(name) for name in of_agents}
     unopened = [f"not opened: {name} of a whole agent: {fault}" for name, fault in faults.items() if fault]

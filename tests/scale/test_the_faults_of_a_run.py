@@ -21,6 +21,7 @@ class Server:
 
     def __init__(self) -> None:
         self.up, self.host, self.number, self.kills, self.ends = True, "127.0.1.1", 0, 0, False
+        self.willing, self.ending = True, "exit status 1"
 
     def kill(self) -> None:
         assert self.up, "killed twice"
@@ -28,6 +29,10 @@ class Server:
 
     def start(self) -> None:
         self.up, self.ends = True, False
+
+    def stop(self, _patience_s: float) -> bool:
+        self.kill()
+        return self.willing
 
     def ended(self) -> bool:
         return self.ends
@@ -58,11 +63,25 @@ def killer(servers: list[Server], monkeypatch: pytest.MonkeyPatch) -> Killer:
 def test_the_killer_does_as_many_faults_as_asked_several_at_once_and_brings_all_back(
     killer: Killer, servers: list[Server]
 ) -> None:
-    killer.run(float("inf"), 40, (0.0, 0.001), threading.Event())
-    assert killer.done.total() == 40 == sum(each.kills for each in servers)
+    killer.run(float("inf"), 45, (0.0, 0.001), threading.Event())
+    assert killer.done.total() == 45 == sum(each.kills for each in servers)
     assert 1 < killer.most_at_once <= 4
     assert all(each.up for each in servers)
     assert min(killer.done.values()) >= 5, killer.done
+
+
+def test_an_upgraded_worker_ends_in_order_is_counted_apart_and_one_that_does_not_is_named(
+    killer: Killer, servers: list[Server]
+) -> None:
+    worker = servers[1]
+    killer._faults = [each for each in killer._faults if each.kind == "worker upgraded"]
+    killer.run(float("inf"), 3, (0.0, 0.001), threading.Event())
+    assert (killer.done, len(killer.ends_s), killer.unwilling) == ({"worker upgraded": 3}, 3, [])
+    worker.willing = False
+    killer.run(float("inf"), 4, (0.0, 0.001), threading.Event())
+    assert len(killer.ends_s) == 3
+    assert "did not end in order: exit status 1" in killer.unwilling[0]
+    assert worker.up
 
 
 def test_the_killer_tells_what_went_wrong(killer: Killer) -> None:
