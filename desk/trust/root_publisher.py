@@ -1,18 +1,19 @@
 """Stamps and publishes the package of each root of several keys, and notes what each broker has.
 
 A timestamp says for a week that nothing newer was signed. The desk makes a new one each day, and at once after a
-signature. It publishes on the broker of `desk.toml`, or on all brokers of the root's list. It looks every ten minutes
-if each broker still has the package, because a killed broker may have lost it. A desk that was put back from a backup
-leaves newer news of its root on the broker, and says so.
+signature. It publishes on the broker of `desk.toml`, or on all brokers of the root's list. A killed broker may have
+lost the package. So the desk stays connected to each broker, and looks when one has come back and every ten minutes. A
+desk that was put back from a backup leaves newer news of its root on the broker, and says so.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,14 +24,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from agent.clients.requester.broker_files import broker_files
-from agent.clients.requester.package_publisher import (
-    is_published,
-    publish_package,
-    require_newest,
-    retained_package,
-)
+from agent.clients.requester.package_keeper import PackageKeeper
 from agent.errors import ConfigurationError, DoorwardError
-from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus
 from agent.platform import files
 from agent.ports import Bus
 from agent.wire import envelope, strictjson
@@ -47,6 +43,7 @@ __all__ = [
     "STAMP_DAYS",
     "LateBroker",
     "Looked",
+    "RootConnections",
     "brokers_of",
     "connection_of",
     "late_brokers",
@@ -78,15 +75,79 @@ class LateBroker:
 
 
 OpenBus = Callable[[Organisation, BrokerAddress], Bus]
-Looked = dict[tuple[int, str], int]
-"""When each broker was seen to have the newest package, UTC s: by organisation and address. Memory of one process."""
+_Place = tuple[int, str]
+"""Organisation and address of a broker."""
+Looked = dict[_Place, int]
+"""When each broker was seen to have the newest package, UTC s. Memory of one process."""
+
+
+class RootConnections:
+    """A connection to each broker of each root, until `stop`. Used by one thread."""
+
+    def __init__(self, open_bus: OpenBus) -> None:
+        self._open_bus = open_bus
+        self._keepers: dict[_Place, PackageKeeper] = {}
+
+    def keeper(self, organisation: Organisation, address: BrokerAddress) -> PackageKeeper:
+        place = (organisation.pk, str(address))
+        if place not in self._keepers:
+            self._keepers[place] = PackageKeeper(
+                functools.partial(self._open_bus, organisation, address), shared_root.files_of(organisation).name_key
+            )
+        return self._keepers[place]
+
+    def returned(self) -> frozenset[_Place]:
+        """Returns the places of brokers that were connected again since the last look at them."""
+        return frozenset(place for place, keeper in self._keepers.items() if keeper.has_returned())
+
+    def keep_only(self, places: Container[_Place]) -> None:
+        """Ends the connections to brokers that are no longer listed."""
+        for place in [each for each in self._keepers if each not in places]:
+            self._keepers.pop(place).stop()
+
+    def stop(self) -> None:
+        self.keep_only(())
+
+
+class _RootPublisher(PeriodicThread):
+    """A round each minute, and between them a look at each broker that comes back."""
+
+    def __init__(self) -> None:
+        super().__init__("root-publisher", self._publish, every_s=_EVERY_S)
+        self._woken = threading.Event()
+        """Set by the connections' threads."""
+        self._connections = RootConnections(functools.partial(_open_bus, told=self._woken.set))
+        self._looked = Looked()
+        self._round_s = 0.0
+
+    def stop(self) -> None:
+        super().stop()
+        self._woken.set()
+
+    def _publish(self) -> None:
+        self._woken.clear()
+        returned = self._connections.returned()
+        is_round = time.monotonic() >= self._round_s
+        if is_round:
+            self._round_s = time.monotonic() + _EVERY_S
+        if is_round or returned:
+            publish_due(
+                looked=self._looked, ends=self._stop, connections=self._connections, returned=returned,
+                only=None if is_round else returned,
+            )  # fmt: skip
+        if not self._connections.returned():
+            self._woken.wait(max(0.0, self._round_s - time.monotonic()))
+
+    def _pause_s(self, error: Exception | None, faults: int) -> float:
+        return 0.0 if error is None else super()._pause_s(error, faults)
+
+    def _end(self) -> None:
+        self._connections.stop()
 
 
 def root_publisher() -> PeriodicThread:
     """Returns the thread that keeps each root of this desk fresh on its brokers."""
-    looked, ends = Looked(), threading.Event()
-    step = functools.partial(publish_due, looked=looked, ends=ends)
-    return PeriodicThread("root-publisher", step, every_s=_EVERY_S, ends=ends)
+    return _RootPublisher()
 
 
 def publish_due(
@@ -94,25 +155,47 @@ def publish_due(
     now_s: int | None = None,
     looked: Looked | None = None,
     ends: threading.Event | None = None,
+    connections: RootConnections | None = None,
+    returned: Container[_Place] = (),
+    only: Container[_Place] | None = None,
 ) -> None:
     """Stamps and publishes what is due, for each root of several keys. With `looked`, it looks at brokers again.
 
     A broker that is away takes half a minute. So brokers that were away at the last attempt come last, after those of
     all roots, and the round ends if any root signs a newer list meanwhile: a revocation waits for one of them at most.
     Once `ends` is set, no further broker is asked.
+
+    `connections`: those that stay. Otherwise each ends with the round. `returned`: brokers to look at in any case.
+    `only`: the round is for these brokers.
     """
     at_s = now_s or int(time.time())
+    used = connections or RootConnections(open_bus or _open_bus)
+    try:
+        _publish_round(used, at_s, looked, ends, returned, only)
+    finally:
+        if connections is None:
+            used.stop()
+
+
+def _publish_round(
+    connections: RootConnections, at_s: int, looked: Looked | None, ends: threading.Event | None,
+    returned: Container[_Place], only: Container[_Place] | None,
+) -> None:  # fmt: skip
     errands: list[_Errand] = []
+    is_whole = only is None
     for organisation in _shared_roots():
         try:
-            errands += _errands(organisation, at_s)
+            errands += _errands(organisation, at_s, only)
         except DoorwardError as error:  # one root must not keep the others from being published
+            is_whole = False
             _log.warning("root not published", organisation=organisation.requester_id, error=str(error))
+    if is_whole:
+        connections.keep_only({each.place for each in errands})
     begun = _newest_lists()
     for errand in sorted(errands, key=lambda each: each.was_away):
         if (ends is not None and ends.is_set()) or (errand.was_away and _newest_lists() != begun):
             return
-        _carry_out(errand, open_bus or _open_bus, at_s, looked)
+        _carry_out(errand, connections, at_s, looked, returned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +206,10 @@ class _Errand:
     address: BrokerAddress
     package: bytes
     was_away: bool
+
+    @property
+    def place(self) -> _Place:
+        return (self.organisation.pk, str(self.address))
 
 
 def _shared_roots() -> Iterable[Organisation]:
@@ -136,8 +223,8 @@ def _newest_lists() -> dict[int, int | None]:
     return {root: found.pk if found else None for root, found in newest.items()}
 
 
-def _errands(organisation: Organisation, now_s: int) -> list[_Errand]:
-    """Stamps the newest list if that is due. Returns the package for each of its brokers.
+def _errands(organisation: Organisation, now_s: int, only: Container[_Place] | None = None) -> list[_Errand]:
+    """Stamps the newest list if that is due. Returns the package for each of its brokers, or for `only` these.
 
     Raises `ConfigurationError` if the list lacks signatures, and `StorageError`.
     """
@@ -145,7 +232,7 @@ def _errands(organisation: Organisation, now_s: int) -> list[_Errand]:
     current = bundles.newest_signed(organisation)
     is_ready = current is not None and bool(current.payload) and not shared_root.missing_signatures(current)
     try:
-        packages = _packages(organisation, now_s) if is_ready else []
+        packages = _packages(organisation, now_s, only) if is_ready else []
     except DoorwardError as error:
         Publication.objects.update_or_create(
             organisation=organisation, broker=NO_BROKER, defaults={"problem": str(error)}
@@ -157,10 +244,14 @@ def _errands(organisation: Organisation, now_s: int) -> list[_Errand]:
     return [_Errand(organisation, address, package, str(address) in away) for address, package in packages]
 
 
-def _packages(organisation: Organisation, now_s: int) -> list[tuple[BrokerAddress, bytes]]:
+def _packages(
+    organisation: Organisation, now_s: int, only: Container[_Place] | None
+) -> list[tuple[BrokerAddress, bytes]]:
     """Returns the package for each broker. Makes a broker directory that is missing or damaged again."""
     _renew_package(organisation, now_s)
     folder, addresses = shared_root.files_of(organisation), brokers_of(organisation)
+    if only is not None:
+        addresses = tuple(each for each in addresses if (organisation.pk, str(each)) in only)
     try:
         return [(each, folder.package_for(each)) for each in addresses]
     except DoorwardError:
@@ -168,32 +259,31 @@ def _packages(organisation: Organisation, now_s: int) -> list[tuple[BrokerAddres
         return [(each, folder.package_for(each)) for each in addresses]
 
 
-def _carry_out(errand: _Errand, open_bus: OpenBus, now_s: int, looked: Looked | None) -> None:
+def _carry_out(
+    errand: _Errand, connections: RootConnections, now_s: int, looked: Looked | None, returned: Container[_Place]
+) -> None:
     """Gives a broker the package if it lacks it, and notes the outcome."""
-    organisation, address, package = errand.organisation, errand.address, errand.package
+    organisation, address, package, place = errand.organisation, errand.address, errand.package, errand.place
     sha256 = hashlib.sha256(package).hexdigest()
     row, _ = Publication.objects.get_or_create(organisation=organisation, broker=str(address))
-    place, is_known = (organisation.pk, str(address)), row.sha256 == sha256
-    if is_known and (looked is None or now_s - looked.get(place, 0) < _LOOK_EVERY_S):
+    is_known = row.sha256 == sha256
+    is_fresh = looked is None or now_s - looked.get(place, 0) < _LOOK_EVERY_S
+    if is_known and is_fresh and place not in returned:
         return
+    keeper = connections.keeper(organisation, address)
     try:
-        bus = open_bus(organisation, address)
-        try:
-            root = _root_id(organisation)
-            if not (is_known and is_published(bus, root, package, _TIMEOUT_S)):
-                folder = shared_root.files_of(organisation)
-                require_newest(folder.name_key, package, retained_package(bus, root, _TIMEOUT_S))
-                publish_package(bus, root, package, _TIMEOUT_S, folder.directory())
-                row.published_at = timezone.now()
-        finally:
-            if isinstance(bus, MqttBus):
-                bus.stop()
+        directory = shared_root.files_of(organisation).directory()
+        if keeper.keep(package, directory, _TIMEOUT_S, is_new=not is_known):
+            row.published_at = timezone.now()
     except DoorwardError as error:
         row.problem = str(error)
     else:
         row.sha256, row.problem = sha256, ""
         if looked is not None:
             looked[place] = now_s
+    if looked is not None:
+        with contextlib.suppress(DoorwardError):  # it is in the row already
+            keeper.watch()
     row.save()
 
 
@@ -293,7 +383,11 @@ def _root_id(organisation: Organisation) -> str:
     return root_file.root if root_file is not None else ""
 
 
-def _open_bus(organisation: Organisation, address: BrokerAddress) -> Bus:
+def _ignore() -> None:
+    """Ignores the news."""
+
+
+def _open_bus(organisation: Organisation, address: BrokerAddress, told: Callable[[], None] = _ignore) -> Bus:
     folder, name = connection_of(organisation)
     found = broker_files(folder, address.host)
     for path in (found.authority, found.certificate, found.key):
@@ -310,7 +404,9 @@ def _open_bus(organisation: Organisation, address: BrokerAddress) -> Bus:
             authority=found.authority,
             certificate=found.certificate,
             key=found.key,
-        )
+            keepalive_s=WATCHFUL_KEEPALIVE_S,
+        ),
+        told,
     )
     try:
         bus.start()

@@ -154,6 +154,26 @@ class Book:
                         found.append(Late(message, shard, door, late_s, heard.get(door)))
         return found
 
+    def waited_s(self, now_s: float, *, lists: bool) -> list[float]:
+        """Returns for how long each doorbell that heard a message had been connected without it, in seconds, sorted.
+
+        It counts from the publication or the begin of the connection over which it came, whichever is later. `lists`:
+        those of the trust root, or all others.
+        """
+        found = []
+        times: dict[str, list[tuple[float, float]]] = {}
+        for message, (since_s, _) in list(self.published.items()):
+            if message.startswith("list ") is not lists:
+                continue
+            for door, heard_s in list(self.heard.get(message, {}).items()):
+                if door not in times:
+                    times[door] = self.links[door].until(now_s)
+                spans = times[door]
+                place = bisect.bisect_right(spans, (heard_s, float("inf"))) - 1
+                if place >= 0 and spans[place][1] >= heard_s:
+                    found.append(max(0.0, heard_s - max(since_s, spans[place][0])))
+        return sorted(found)
+
     def believed_s(self, now_s: float) -> list[float]:
         """Returns for how long each doorbell that did so believed in a connection that its killed broker no longer
         had, in seconds, if it was longer than `PATIENCE_S`."""

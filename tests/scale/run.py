@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,9 +117,9 @@ class World:
             ends.callback(shard.stop)
             shard.start()
             shard.start_digest()
-            self.root.publish(shard)
-        self._at_root = threading.Lock()
-        """A command of the root at a time: they share its folder."""
+        ends.callback(self.root.stop)
+        self.root.start()
+        self.root.wait()
         self.tipsters = Tipsters(self.desk)
         self.neighbourhood = Neighbourhood(self.desk)
         self.board = Switchboard()
@@ -261,10 +261,10 @@ class World:
             process.start()
         until(self.are_up, "all connections", 600)
         took_s = time.monotonic() - began_s
-        for shard in self.shards:
-            if not shard.keeps_for_wildcards:
-                time.sleep(5)  # subscriptions
-                self.root.publish(shard)
+        if not all(shard.keeps_for_wildcards for shard in self.shards):
+            time.sleep(5)  # subscriptions
+            self.root.start()
+            self.root.wait()
         return took_s
 
     def are_up(self) -> bool:
@@ -302,30 +302,22 @@ class World:
                 self.book.published[message] = (time.monotonic(), shards)
 
     def mend(self) -> None:
-        """Gives each broker the root's package that lacks it, as the root's timer does."""
-        for shard in self.shards:
-            with self._at_root, suppress(RefusedError):
-                self.root.publish(shard, "--missing", "--timeout", "5")
+        """Starts the root's connections again if they ended, as systemd does."""
+        if self.root.has_ended:
+            self.root.start()
 
     def revoke(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Signs a list that revokes one more key, and publishes it at each shard, again and again until all have it.
+        """Signs a list that revokes one more key, and waits until all brokers have it.
 
         A list that is not everywhere when the run is over is not in the book.
         """
-        with self._at_root:
-            self.root.list(self._agencies, stolen=self.root.version)
-        began_s = time.monotonic()
-        for shard in self.shards:
-            while True:
-                try:
-                    with self._at_root:
-                        self.root.publish(shard)
-                    break
-                except RefusedError:
-                    if is_over():
-                        return
-                    if time.monotonic() > began_s + 600:
-                        raise
+        self.root.list(self._agencies, stolen=self.root.version)
+        try:
+            self.root.wait(is_over)
+        except RefusedError:
+            if is_over():
+                return
+            raise
         self.book.published[f"list {self.root.version}"] = (time.monotonic(), frozenset(range(len(self.shards))))
 
 
@@ -467,9 +459,8 @@ def measure_return(world: World, shards: Sequence[Shard]) -> None:
     row(f"the {len(ours)} doorbells of {len(shards)} killed brokers are back", curve(back_s))
 
 
-def curve(sorted_s: Sequence[float]) -> str:
-    shares = (10, 50, 90, 99, 100)
-    return ", ".join(f"{share} % {sorted_s[max(0, len(sorted_s) * share // 100 - 1)]:.1f} s" for share in shares)
+def curve(sorted_s: Sequence[float], shares: Sequence[float] = (10, 50, 90, 99, 100)) -> str:
+    return ", ".join(f"{share} % {sorted_s[max(0, int(len(sorted_s) * share / 100) - 1)]:.1f} s" for share in shares)
 
 
 class Beside:
@@ -505,7 +496,7 @@ class Beside:
 def disturb(world: World, ending: Ending, *, cuts: bool) -> Killer:
     """Asks on and on while the killer acts, then waits until all is quiet.
 
-    A manager starts ended servers again, and a timer gives brokers the root's package, as in an installation. Errors
+    A manager starts ended servers again, as in an installation. Errors
     are put into `world.troubles`, so that the verdict has the figures of all that was done before.
     """
     sizes = world.sizes
@@ -651,6 +642,9 @@ def check(world: World, killer: Killer) -> int:
         f"In {len(behind_s)} seconds the processes of doorbells were late with what they had to do"
         f"{f', by {max(behind_s):.0f} s at most' if behind_s else ''}."
     )
+    for kind, lists in (("requests and bulletins", False), ("lists", True)):
+        if waited_s := world.book.waited_s(now_s, lists=lists):
+            print(f"A doorbell that was connected heard {kind} within: {curve(waited_s, (50, 90, 99, 99.9, 100))}.")
     print(
         f"{len(hood.notices)} notices of neighbours, {hood.notices.removals} removed again, "
         f"{hood.notices.readings} readings of their page; "
@@ -745,7 +739,14 @@ def main(arguments: list[str]) -> int:
             measure(world)
             return check(world, disturb(world, ending, cuts=can_cut))
         finally:
-            patterns = ("*.log", "agent-*/*.log", "shard-*/*.log", "desk/store/*.log", "desk/w*/worker.log")
+            patterns = (
+                "*.log",
+                "trust-root/*.log",
+                "agent-*/*.log",
+                "shard-*/*.log",
+                "desk/store/*.log",
+                "desk/w*/worker.log",
+            )
             logs = [log for pattern in patterns for log in folder.glob(pattern)]
             copied(logs, Path(os.environ.get("DOORWARD_SCALE_LOGS", folder / "logs")))
 

@@ -1,16 +1,27 @@
-"""A trust root of three people, by `doorward requester trust-root`. It lists agencies, and brokers with their cells."""
+"""A trust root of three people, by `doorward requester trust-root`. It lists agencies, and brokers with their cells.
+
+`doorward requester trust-root keep` publishes its packages and stays connected, as in an installation.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from agent.clients.requester.keys import load_key
+from agent.clients.requester.root_folder import RootFolder
+from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.trust_keys import trust_key_of_private
-from tests.scale.shards import Shard, spoken
+from tests.scale.shards import ROOT, RefusedError, Shard, spoken
 
 __all__ = ["TrustRoot"]
 
@@ -37,8 +48,12 @@ class TrustRoot:
         self._sign(made["to_sign"])
         request = self._say("csr", "--folder", self.folder)["csr"]
         for shard in shards:
-            shard.admit_root(self.id, Path(request), folder / shard.host)
+            shard.admit_root(self.id, Path(request), self.folder / "tls" / shard.host)
         self.version = 0
+        self._keeper: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread()
+        self._at_broker: dict[str, str] = {}
+        """Broker → SHA-256 of the package that it had at the last look of `keep`."""
 
     def list(self, agencies: dict[str, str], stolen: int = 0) -> None:
         """Signs the next list. `agencies`: id → public key. `stolen`: how many more keys it revokes."""
@@ -61,10 +76,60 @@ class TrustRoot:
     def package(self) -> bytes:
         return (self.folder / "package.json").read_bytes()
 
-    def publish(self, shard: Shard, *words: str) -> None:
-        for name in ("authority.pem", "certificate.pem"):
-            shutil.copy(self._folder / shard.host / name, self.folder / "tls" / name)
-        self._say("publish", "--folder", self.folder, "--broker", f"{shard.host}:{shard.requester_port}", *words)
+    def publish(self, shard: Shard) -> None:
+        """Publishes once, without `keep`."""
+        self._say("publish", "--folder", self.folder, "--broker", f"{shard.host}:{shard.requester_port}")
+
+    def start(self) -> None:
+        """Starts `keep`, or starts it again: it then looks at each broker."""
+        self.stop()
+        self._at_broker.clear()
+        words = ("requester", "trust-root", "keep", "--folder", str(self.folder), "--json")
+        with (self._folder / "keep.log").open("ab") as log:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-P", "-m", "agent.cli", *words], env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdout=subprocess.PIPE, stderr=log, text=True,
+            )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, args=(self._keeper,), name="trust-root")
+        self._reader.start()
+
+    def stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.terminate()
+            self._keeper.wait()
+            self._reader.join()
+            assert self._keeper.stdout is not None
+            self._keeper.stdout.close()
+        self._keeper = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self._keeper is not None and self._keeper.poll() is not None
+
+    def wait(self, is_over: Callable[[], bool] = lambda: False, patience_s: float = 600.0) -> None:
+        """Returns once each broker has the newest package. Raises `RefusedError` if that is not so in time."""
+        folder, missing, ends_s = RootFolder(self.folder), list(self._shards), time.monotonic() + patience_s
+        wanted = {
+            shard.number: hashlib.sha256(
+                folder.package_for(BrokerAddress(shard.host, shard.requester_port))
+            ).hexdigest()
+            for shard in missing
+        }
+        while missing := [
+            each for each in missing if self._at_broker.get(f"{each.host}:{each.requester_port}") != wanted[each.number]
+        ]:
+            if is_over() or self.has_ended or time.monotonic() > ends_s:
+                raise RefusedError(f"The root's package is not at {', '.join(map(str, missing))}.")
+            time.sleep(0.05)
+
+    def _read(self, keeper: subprocess.Popen[str]) -> None:
+        assert keeper.stdout is not None
+        for line in keeper.stdout:
+            told = json.loads(line)
+            with (self._folder / "keep.log").open("a") as log:
+                log.write(f"{time.monotonic():.1f} {line}")
+            if told["sha256"]:
+                self._at_broker[told["broker"]] = told["sha256"]
 
     def _sign(self, payload: str) -> None:
         for person in self._people[:2]:

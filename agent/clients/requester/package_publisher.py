@@ -10,12 +10,13 @@ it, but others would take it, and with it a key that was revoked. So `require_ne
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from agent.clients.requester.root_news import JoinedChunks
 from agent.core.bus import (
     BusDisconnected,
+    BusEvent,
     MessageReceived,
     PublishAcknowledged,
     PublishLost,
@@ -43,10 +44,22 @@ _QUIET_S: Final = 2.0
 """A broker sends what it retains right beside its answer to the subscription."""
 
 
-def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, directory: bytes | None = None) -> int:
+def _ignore(_event: BusEvent | None) -> None:
+    """Ignores the news."""
+
+
+def publish_package(
+    bus: Bus,
+    root: str,
+    package: bytes,
+    timeout_s: float,
+    directory: bytes | None = None,
+    on_event: Callable[[BusEvent | None], None] = _ignore,
+) -> int:
     """Publishes the package and waits for the broker's answers. Returns the number of its chunks.
 
     `directory`: the broker directory that its bundle names. It goes first, so that a reader of the package finds it.
+    `on_event` is told each event of the bus.
 
     Raises `FormatError` if it is too long, `ConfigurationError` if the broker refuses a slot, and `NetworkError` if it
     fails to answer in time.
@@ -55,7 +68,11 @@ def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, direc
     if directory is not None:
         pieces = dict(enumerate(split_directory(directory)))
         _publish(
-            bus, {slot: (str(BrokersTopic(root, slot)), data) for slot, data in pieces.items()}, len(pieces), ends_s
+            bus,
+            {slot: (str(BrokersTopic(root, slot)), data) for slot, data in pieces.items()},
+            len(pieces),
+            ends_s,
+            on_event,
         )
         ends_s = time.monotonic() + timeout_s
     # An empty retained message clears a slot. The root may have no right to slots that it never used.
@@ -63,15 +80,18 @@ def publish_package(bus: Bus, root: str, package: bytes, timeout_s: float, direc
     waiting = {slot: (str(TrustTopic(root, slot)), data) for slot, data in slots.items()}
     # The last chunk goes first. If the root has no right to its slot, the package before stays whole on the broker.
     last = len(chunks) - 1
-    _publish(bus, {last: waiting.pop(last)}, len(chunks), ends_s)
-    _publish(bus, waiting, len(chunks), ends_s)
+    _publish(bus, {last: waiting.pop(last)}, len(chunks), ends_s, on_event)
+    _publish(bus, waiting, len(chunks), ends_s, on_event)
     return len(chunks)
 
 
-def is_published(bus: Bus, root: str, package: bytes, timeout_s: float) -> bool:
+def is_published(
+    bus: Bus, root: str, package: bytes, timeout_s: float, on_event: Callable[[BusEvent | None], None] = _ignore
+) -> bool:
     """Returns whether the broker gives a doorbell the package: it asks with a wildcard, as a doorbell does.
 
-    The caller must leave all events of the started `bus` to this.
+    The caller must leave all events of the started `bus` to this, and unsubscribe if it stays connected. `on_event` is
+    told each event.
 
     Raises `NetworkError` if the broker fails to answer in time.
     """
@@ -82,7 +102,9 @@ def is_published(bus: Bus, root: str, package: bytes, timeout_s: float) -> bool:
     bus.hurry(True)
     bus.subscribe(topic_filter)
     while found != wanted:
-        match bus.next_event(_QUIET_S if answered else _WAIT_S):
+        event = bus.next_event(_QUIET_S if answered else _WAIT_S)
+        on_event(event)
+        match event:
             case MessageReceived(topic=topic, payload=payload) if topic in wanted:
                 found[topic] = payload
             case Subscribed():
@@ -96,20 +118,22 @@ def is_published(bus: Bus, root: str, package: bytes, timeout_s: float) -> bool:
     return True
 
 
-def retained_package(bus: Bus, root: str, timeout_s: float) -> bytes | None:
+def retained_package(
+    bus: Bus, root: str, timeout_s: float, on_event: Callable[[BusEvent | None], None] = _ignore
+) -> bytes | None:
     """Returns the package that the broker retains for this root, or None if it has no whole one. Nothing is verified.
 
     It asks for each slot, because some brokers give nothing for a wildcard. Raises as `is_published` does.
     """
     topics = {str(TrustTopic(root, slot)): slot for slot in range(TRUST_SLOTS)}
-    return _retained(bus, topics, JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES), timeout_s)
+    return _retained(bus, topics, JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES), timeout_s, on_event)
 
 
 def retained_directory(bus: Bus, root: str, timeout_s: float) -> bytes | None:
     """Returns the broker directory of this root that the broker retains, in the same way. `bus` must take messages of
     120 KiB."""
     topics = {str(BrokersTopic(root, slot)): slot for slot in range(DIRECTORY_SLOTS)}
-    return _retained(bus, topics, JoinedChunks(DIRECTORY_SLOTS, MAX_DIRECTORY_CHUNK_BYTES), timeout_s)
+    return _retained(bus, topics, JoinedChunks(DIRECTORY_SLOTS, MAX_DIRECTORY_CHUNK_BYTES), timeout_s, _ignore)
 
 
 def require_newest(name_key: TrustKey, package: bytes, retained: bytes | None) -> None:
@@ -136,29 +160,48 @@ def require_newest(name_key: TrustKey, package: bytes, retained: bytes | None) -
         ) from error
 
 
-def _retained(bus: Bus, topics: Mapping[str, int], chunks: JoinedChunks, timeout_s: float) -> bytes | None:
-    """Returns what the chunks in these topics (with their slots) make, or None if one is missing."""
+def _retained(
+    bus: Bus,
+    topics: Mapping[str, int],
+    chunks: JoinedChunks,
+    timeout_s: float,
+    on_event: Callable[[BusEvent | None], None],
+) -> bytes | None:
+    """Returns what the chunks in these topics (with their slots) make, or None if one is missing. Ends the
+    subscriptions."""
     asked, ends_s, fault = set(topics), time.monotonic() + timeout_s, ""
     bus.hurry(True)
     for topic in topics:
         bus.subscribe(topic)
-    while True:
-        match bus.next_event(_WAIT_S if asked else _QUIET_S):
-            case MessageReceived(topic=topic, payload=payload) if topic in topics:
-                whole = chunks.put(topics[topic], payload)
-                if whole is not None:
-                    return whole
-            case Subscribed(topic_filter=topic):
-                asked.discard(topic)
-            case BusDisconnected(error=error):
-                fault = str(error)
-            case None if not asked:
-                return None
-        if time.monotonic() > ends_s:
-            raise NetworkError(f"The broker does not say what it has. {fault}".strip(), remedy="Look again.")
+    try:
+        while True:
+            event = bus.next_event(_WAIT_S if asked else _QUIET_S)
+            on_event(event)
+            match event:
+                case MessageReceived(topic=topic, payload=payload) if topic in topics:
+                    whole = chunks.put(topics[topic], payload)
+                    if whole is not None:
+                        return whole
+                case Subscribed(topic_filter=topic):
+                    asked.discard(topic)
+                case BusDisconnected(error=error):
+                    fault = str(error)
+                case None if not asked:
+                    return None
+            if time.monotonic() > ends_s:
+                raise NetworkError(f"The broker does not say what it has. {fault}".strip(), remedy="Look again.")
+    finally:
+        for topic in topics:
+            bus.unsubscribe(topic)
 
 
-def _publish(bus: Bus, waiting: dict[int, tuple[str, bytes]], needed: int, ends_s: float) -> None:
+def _publish(
+    bus: Bus,
+    waiting: dict[int, tuple[str, bytes]],
+    needed: int,
+    ends_s: float,
+    on_event: Callable[[BusEvent | None], None],
+) -> None:
     """Publishes topics with their bytes, by slot. The first `needed` must not be refused. `ends_s`: on the monotonic
     clock."""
     in_flight: set[int] = set()
@@ -169,7 +212,9 @@ def _publish(bus: Bus, waiting: dict[int, tuple[str, bytes]], needed: int, ends_
             topic, data = waiting[slot]
             if bus.publish(topic, data, token=slot, retain=True):
                 in_flight.add(slot)
-        match bus.next_event(_WAIT_S):
+        event = bus.next_event(_WAIT_S)
+        on_event(event)
+        match event:
             case PublishAcknowledged(token=slot):
                 waiting.pop(slot, None)
             case PublishRefused(token=slot) if slot < needed:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
 from agent.cli.app import doorward
 from agent.cli.frame import run
+from agent.clients.cli.requester.trust_root import _connection
 from agent.clients.requester import root_folder
 from agent.clients.requester.keys import load_key
+from agent.clients.requester.package_keeper import KeptPackage, RootKeeping
 from agent.clients.requester.package_publisher import is_published, publish_package
 from agent.clients.requester.root_folder import RootFolder
 from agent.core.bus import BusConnected, MessageReceived, PublishAcknowledged, PublishRefused, Subscribed
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.errors import ConfigurationError, NetworkError
+from agent.mqtt import MqttBus
 from agent.platform.certificates import signing_request
 from agent.uplink.uplink import Uplink
+from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import public_key_of
 from agent.wire.statements import TrustChange
 from agent.wire.topics import TRUST_FILTER, TrustTopic
@@ -225,6 +232,66 @@ def test_a_folder_from_a_backup_brings_nothing_back_and_goes_on_above_what_doorb
     assert association.type(*publish[1:], "--replace")["chunks"] == 3, "a person may, if a thief signed the newer one"
 
 
+def test_what_a_killed_broker_had_acknowledged_is_back_before_a_doorbell_connects_again(
+    world: BrokerWithClients, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """mosquitto writes to its disk every minute. It is killed seconds after it acknowledged a list, and comes back."""
+    association = Association(tmp_path, capsys)
+    made = association.type(
+        "trust-root", "found", "--folder", str(association.root), *association.keys(*association.people)
+    )
+    association.sign(made["to_sign"], *association.people[:2])
+    admitted(association, world)
+    association.list(1)
+    world.broker.reload()
+    port = world.broker.requester_port
+    association.publish(port)
+    world.broker.kill()
+    world.broker.start()
+    folder = RootFolder(association.root)
+    assert not seen_by_a_doorbell(world, made["root_id"], folder.package()), "an acknowledged list is gone"
+
+    told: SimpleQueue[KeptPackage] = SimpleQueue()
+
+    def open_bus(address: BrokerAddress, news: Callable[[], None]) -> MqttBus:
+        bus = MqttBus(replace(_connection(folder, address), keepalive_s=5), news)
+        bus.start()
+        return bus
+
+    keeping = RootKeeping(folder, (BrokerAddress("127.0.0.1", port),), open_bus, told.put)
+    thread = threading.Thread(target=keeping.run)
+    thread.start()
+    try:
+        first = told.get(timeout=PATIENCE_S)
+        assert (first.chunks, first.fault) == (3, None)
+        assert seen_by_a_doorbell(world, made["root_id"], folder.package())
+        world.broker.kill()
+        world.broker.start()
+        assert told.get(timeout=PATIENCE_S).chunks == 3, "it saw the broker come back, and looked"
+        assert seen_by_a_doorbell(world, made["root_id"], folder.package())
+        before = folder.package()
+        association.list(2, revoked=True)
+        association.type(
+            "trust-root", "stamp", "--folder", str(association.root), "--timestamp-key", str(association.online)
+        )
+        assert folder.package() != before
+        second = told.get(timeout=PATIENCE_S)
+        assert (second.chunks, second.sha256) == (3, hashlib.sha256(folder.package()).hexdigest())
+        assert seen_by_a_doorbell(world, made["root_id"], folder.package()), "a new stamp needs no command"
+    finally:
+        keeping.stop()
+        thread.join()
+
+
+def seen_by_a_doorbell(world: BrokerWithClients, root: str, package: bytes) -> bool:
+    bus = world.bus(DEVICE)
+    bus.start()
+    try:
+        return is_published(bus, root, package, PATIENCE_S)
+    finally:
+        bus.stop()
+
+
 def resolves(door: Door, root: str) -> bool:
     key = public_key_of(POLICE)
     return trust(door).store.resolve(root, NAMES[key.id], key.id, None) is not None
@@ -366,10 +433,14 @@ def test_commands_say_what_comes_next_and_what_is_missing(tmp_path: Path, capsys
     assert run(doorward, ["requester", "trust-root", "list", str(source), *words]) == 0
     assert "waits for signatures" in capsys.readouterr().out
     (association.root / "bundle-2.json").unlink()
+    assert run(doorward, ["requester", "trust-root", "keep", *words]) == 2
+    assert "package.json is missing" in capsys.readouterr().err
     assert run(doorward, ["requester", "trust-root", "stamp", *words, "--timestamp-key", str(association.online)]) == 0
     assert "Publish it, or give it to owners as a file." in capsys.readouterr().out
     assert run(doorward, ["requester", "trust-root", "publish", *words, "--broker", "127.0.0.1:1"]) == 2
     assert "authority.pem is missing" in capsys.readouterr().err
+    assert run(doorward, ["requester", "trust-root", "keep", *words]) == 2
+    assert "The root's list names no brokers" in capsys.readouterr().err
     assert run(doorward, ["requester", "trust-root", "csr", *words]) == 0
     assert "doorward broker add-root" in capsys.readouterr().out
     rotated = ["requester", "trust-root", "rotate", *words, *association.keys(*association.people[:2])]

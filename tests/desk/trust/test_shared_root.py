@@ -25,7 +25,7 @@ from agent.clients.requester import root_folder
 from agent.clients.requester.keys import FileSigner, load_key, make_trust_key
 from agent.clients.requester.root_folder import RootFolder
 from agent.clients.requester.root_news import JoinedChunks
-from agent.core.bus import MessageReceived, PublishAcknowledged, Subscribed
+from agent.core.bus import BusConnected, MessageReceived, PublishAcknowledged, Subscribed
 from agent.errors import ConfigurationError, DoorwardError, NetworkError, OpenError, RequestError, StorageError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
@@ -121,7 +121,16 @@ class KeepingBus:
     def __init__(self, retained: dict[str, bytes]) -> None:
         self.retained = retained
         self.published = 0
-        self._events: deque[PublishAcknowledged | MessageReceived | Subscribed] = deque()
+        self._events: deque[PublishAcknowledged | MessageReceived | Subscribed | BusConnected] = deque()
+
+    def come_back(self) -> None:
+        self._events.append(BusConnected(1 << 20, 16))
+
+    def unsubscribe(self, _topic_filter: str) -> None:
+        """Nothing more comes."""
+
+    def stop(self) -> None:
+        """Nothing here runs."""
 
     def hurry(self, _now: bool) -> None:
         """Nothing here waits."""
@@ -138,7 +147,7 @@ class KeepingBus:
         found = [MessageReceived(topic, data) for topic, data in self.retained.items() if topic.startswith(begins)]
         self._events.extend([*(each for each in found if each.payload), Subscribed(topic_filter)])
 
-    def next_event(self, _timeout_s: float) -> PublishAcknowledged | MessageReceived | Subscribed | None:
+    def next_event(self, _timeout_s: float) -> PublishAcknowledged | MessageReceived | Subscribed | BusConnected | None:
         return self._events.popleft() if self._events else None
 
 
@@ -473,6 +482,37 @@ def test_the_desk_looks_if_each_broker_still_has_the_list_and_publishes_it_again
     brokers.away.clear()
     root_publisher.publish_due(brokers.open, NOW_S + 2001, looked)
     assert Publication.objects.get(broker="near.example.org:8884").problem == ""
+
+
+def test_the_desk_looks_at_once_at_a_broker_that_has_come_back(root: Root) -> None:
+    """A broker that is killed a second after it acknowledged a revocation has lost it, and doorbells come back."""
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    brokers, looked = Brokers(), root_publisher.Looked()
+    connections = root_publisher.RootConnections(brokers.open)
+
+    def go_round(returned: frozenset[tuple[int, str]] = frozenset(), **words: Any) -> None:
+        root_publisher.publish_due(None, NOW_S + 30, looked, connections=connections, returned=returned, **words)
+
+    go_round()
+    (kept,), (bus,) = brokers.retained.values(), brokers.buses
+    before = dict(kept)
+    bus.come_back()
+    assert connections.returned() == frozenset(), "over this one it published"
+    kept.clear()
+    go_round()
+    assert kept == {}, "nothing happened, and it looked half a minute ago"
+    bus.come_back()
+    go_round(connections.returned(), only=connections.returned())
+    assert kept == before
+    assert brokers.buses == [bus], "it is one connection, which stays"
+    go_round(only=frozenset())
+    assert connections.returned() == frozenset()
+    root.sign(root.list(2, BROKERS.replace("near", "far")), *root.people[:2])
+    go_round()
+    bus.come_back()
+    assert connections.returned() == frozenset(), "a broker that is listed no more is left alone"
+    connections.stop()
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{}", b'{"v":1,"roots":[],"bundle":"e30","timestamp":"e30"}', bytes(500)])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,7 +14,9 @@ import click
 
 from agent.cli.frame import Fraction, Group, Number, emit_json, json_option
 from agent.clients.cli.requester.options import broker_address, now_s
+from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.keys import FileSigner, load_key
+from agent.clients.requester.package_keeper import KeptPackage, RootKeeping
 from agent.clients.requester.package_publisher import (
     is_published,
     publish_package,
@@ -20,10 +25,11 @@ from agent.clients.requester.package_publisher import (
     retained_package,
 )
 from agent.clients.requester.root_folder import RootFolder
-from agent.errors import ConfigurationError, FormatError
-from agent.mqtt import BusSettings, MqttBus
+from agent.errors import ConfigurationError, DoorwardError, FormatError
+from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus
 from agent.platform import files
 from agent.platform.certificates import common_name, require_for_key, signing_request
+from agent.platform.stop_signals import StopSignals
 from agent.wire.broker_directory import BrokerAddress
 from agent.wire.trust_package import MAX_ROOT_FILES, RootFile
 
@@ -73,6 +79,7 @@ def trust_root() -> None:
     sign       each signer, on a machine of theirs: sign a root file or a bundle
     stamp      join the signatures, and sign a timestamp with the online key
     publish    put the package on a broker; run stamp and publish every day
+    keep       or stay connected, and keep the newest package on every broker
     rotate     change keys or threshold
     fetch      after a restored backup: take back what a broker has
     """
@@ -213,8 +220,9 @@ def _broker(command: _Command) -> _Command:
 def publish(folder: Path, broker: str | None, timeout: float, missing: bool, replace: bool, as_json: bool) -> None:
     """Publish the package.  Doorbells that are connected take it within seconds.
 
-    A broker that is killed may lose what it took in its last minutes: let a timer run this with --missing every ten
-    minutes.  A broker that has newer news of the root keeps it: then this folder came from a backup.
+    A broker that is killed may lose what it took in its last minutes.  'keep' stays connected and puts it back at once.
+    Without 'keep', let a timer run this with --missing every ten minutes.  A broker that has newer news of the root
+    keeps it: then this folder came from a backup.
     """
     root = RootFolder(folder)
     address = BrokerAddress(*broker_address(broker))
@@ -267,19 +275,67 @@ def fetch(folder: Path, broker: str | None, timeout: float, as_json: bool) -> No
         click.echo(f"{lacking} of its sections are of other cells.  Run this with the other brokers, too.")
 
 
-def _connection(root: RootFolder, broker: BrokerAddress) -> BusSettings:
-    """Returns the settings of a connection with the root's certificate. Raises `ConfigurationError`."""
-    tls, name = root.folder / "tls", f"{root.name_key.id}.root"
-    authority, certificate, key = (tls / each for each in ("authority.pem", "certificate.pem", "key.pem"))
-    for path in (authority, certificate, key):
+@trust_root.command()
+@_folder
+@click.option(
+    "--broker",
+    "brokers",
+    metavar="HOST:PORT",
+    multiple=True,
+    help="A broker's requester listener, once for each broker.  [the brokers of the root's list]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each look at a broker.")
+def keep(folder: Path, brokers: tuple[str, ...], as_json: bool) -> None:
+    """Keep the newest package on brokers until you stop it (Ctrl-C).
+
+    It stays connected.  So it publishes each new stamp at once, sees when a broker comes back, and puts there what the
+    broker lost.  Do not run 'publish' beside it: both have the root's name, and the broker ends one connection.
+    """
+    root = RootFolder(folder)
+    addresses = tuple(BrokerAddress(*broker_address(each)) for each in brokers)
+
+    def open_bus(address: BrokerAddress, told: Callable[[], None]) -> MqttBus:
+        bus = MqttBus(_connection(root, address), told)
+        try:
+            bus.start()
+        except DoorwardError:
+            bus.stop()
+            raise
+        return bus
+
+    keeping = RootKeeping(root, addresses, open_bus, _say_line if as_json else _say_kept)
+    with StopSignals(keeping.stop, [signal.SIGTERM]), contextlib.suppress(KeyboardInterrupt):
+        keeping.run()
+
+
+def _say_kept(kept: KeptPackage) -> None:
+    place = f"{kept.broker}: " if kept.broker is not None else ""
+    if kept.fault is not None:
+        click.echo(f"{place}{kept.fault}", err=True)
+    elif kept.chunks:
+        click.echo(f"{place}published, {kept.chunks} of the root's slots.")
+    else:
+        click.echo(f"{place}the package is there.")
+
+
+def _say_line(kept: KeptPackage) -> None:
+    told = {"broker": str(kept.broker or ""), "sha256": kept.sha256, "chunks": kept.chunks}
+    click.echo(json.dumps(told | {"fault": str(kept.fault) if kept.fault is not None else ""}))
+
+
+def _connection(root: RootFolder, address: BrokerAddress) -> BusSettings:
+    """Returns how the root connects to a broker. Raises `ConfigurationError` if a file is missing or not the root's."""
+    name, found = f"{root.name_key.id}.root", broker_files(root.folder, address.host)
+    for path in (found.authority, found.certificate, found.key):
         if not files.is_file(path):
             raise ConfigurationError(f"{path} is missing.", remedy="Make it: doorward requester trust-root csr.")
-    require_for_key(certificate, key)
-    if common_name(certificate) != name:
-        raise ConfigurationError(f"{certificate} is not for {name}.", remedy="Use the root's certificate.")
+    require_for_key(found.certificate, found.key)
+    if common_name(found.certificate) != name:
+        raise ConfigurationError(f"{found.certificate} is not for {name}.", remedy="Use the root's certificate.")
     return BusSettings(
-        host=broker.host, port=broker.port, name=name, authority=authority, certificate=certificate, key=key
-    )
+        host=address.host, port=address.port, name=name, authority=found.authority, certificate=found.certificate,
+        key=found.key, keepalive_s=WATCHFUL_KEEPALIVE_S,
+    )  # fmt: skip
 
 
 def _root_file(keys: tuple[str, ...], threshold: int, timestamp_keys: tuple[str, ...], days: int) -> RootFile:
