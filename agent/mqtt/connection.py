@@ -316,7 +316,7 @@ class Connection:
         found = None if cause is None else tls.explain(cause, self._settings, established=True)
         if self._connected or (found is not None and found.fault is LinkFault.CERTIFICATE_REFUSED):
             return found or LinkError(LinkFault.LOST, f"The broker at {self._place} closed the connection.")
-        refusal = tls.probe(self._settings, self._context)
+        refusal = self._probe()
         return (
             refusal
             or found
@@ -326,3 +326,7 @@ class Connection:
                 remedy="Look at its log: it may not know this client.",
             )
         )
+
+    def _probe(self) -> LinkError | None:
+        """Looks for the reason of a broker that hangs up before its CONNACK. It waits for seconds."""
+        return tls.probe(self._settings, self._context)

@@ -38,8 +38,9 @@ from agent.mqtt.packets import InboundPublish, OutboundPublish
 
 __all__ = ["LightBus", "Switchboard"]
 
-OPENERS = 12
-"""Handshakes at once. Each costs processor time, so more would not be faster on two cores."""
+OPENERS = 4
+"""Handshakes at once with one broker. Each costs processor time, so more would not be faster on two cores. Each broker
+has its own, because those of a broker that is cut off wait for ten seconds each."""
 _BUSES_OF_A_SOCKET = 100
 _TICK_S = 15.0
 """Keep-alive needs a look at a quarter of its 60 s."""
@@ -65,7 +66,8 @@ class Switchboard:
         self._epoll.register(self._wake_reader.fileno(), select.EPOLLIN)
         self._quiet: list[tuple[socket.socket, socket.socket]] = []
         self._buses = 0
-        self._openers = ThreadPoolExecutor(OPENERS, "opener")
+        self._openers: dict[str, ThreadPoolExecutor] = {}
+        """By host and port of a broker."""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="switchboard")
         self.failures: list[BaseException] = []
@@ -80,7 +82,8 @@ class Switchboard:
         self._stopping = True
         self._wake()
         self._thread.join()
-        self._openers.shutdown(cancel_futures=True)
+        for each in self._openers.values():
+            each.shutdown(cancel_futures=True)
         while True:  # connections that were opened meanwhile
             try:
                 self._asked.get_nowait()()
@@ -111,8 +114,12 @@ class Switchboard:
         heapq.heappush(self._timers, (time.monotonic() + max(0.0, delay_s), next(self._numbers), act))
 
     def open(self, bus: LightBus) -> None:
+        """From the switchboard's thread."""
         if not self._stopping:
-            self._openers.submit(self._open, bus)
+            place = f"{bus.settings.host}:{bus.settings.port}"
+            if place not in self._openers:
+                self._openers[place] = ThreadPoolExecutor(OPENERS, f"opener {place}")
+            self._openers[place].submit(self._open, bus)
 
     def watch(self, bus: LightBus, connection: Connection) -> int:
         # The connection's selector knows when it has work. An epoll may watch another one (epoll(7)).
@@ -130,7 +137,7 @@ class Switchboard:
         """In a separate thread, because a handshake waits."""
         connection: Connection | None = None
         try:
-            connection = Connection(bus.settings, tls.make_context(bus.settings))
+            connection = _LightConnection(bus.settings, tls.make_context(bus.settings))
             connection.open(bus.quiet)
         except LinkError as error:
             if connection is not None:
@@ -174,6 +181,14 @@ class Switchboard:
     def _wake(self) -> None:
         with suppress(OSError):
             self._wake_writer.send(b"\0")
+
+
+class _LightConnection(Connection):
+    """Leaves out the look for why a broker hung up before its CONNACK. That look waits for up to 12 s while a network
+    is cut, which costs a doorbell nothing. Here all doorbells of the process would wait with it."""
+
+    def _probe(self) -> LinkError | None:
+        return None
 
 
 class LightBus:

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.requester import messages
 from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.roots import KnownRoots
+from agent.core.bus import BusDisconnected, LinkFault
 from agent.core.media import Gop
-from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt import BusSettings, MqttBus, tls
 from agent.platform.certificates import signing_request
 from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle
@@ -24,9 +26,11 @@ from agent.wire.fields import Kind
 from agent.wire.topics import cell_of
 from agent.wire.trust import TrustStore
 from agent.wire.trust_keys import parse_trust_key
+from tests.brokers import NOW
 from tests.clients.requester.conftest import DESCRIPTION, gops, question
 from tests.clients.requester.house import House
-from tests.scale.light_bus import Switchboard
+from tests.mqtt.mqtt_peer import ScriptedPeer
+from tests.scale.light_bus import LightBus, Switchboard
 from tests.scale.light_doorbells import Judge, LightDoorbell
 from tests.scale.promises import Book
 from tests.scale.shards import Shard
@@ -143,3 +147,27 @@ def test_a_light_doorbell_hears_only_requesters_that_its_root_lists(world: Small
     assert world.book.heard == {}
     world.doorbells[2].custody.on_message(topic, data)
     assert world.book.heard.keys() == {asked}
+
+
+def test_no_doorbell_waits_for_the_broker_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker hung up before its CONNACK, and its network was cut. A doorbell then looks for the reason for 12 s. All
+    doorbells of a process stood still, five looks one after the other, and heard a request a minute late."""
+    pki = BrokerPki.create(tmp_path / "pki", NOW)
+    looks: list[str] = []
+    monkeypatch.setattr(tls, "probe", lambda settings, _context: looks.append(settings.name))
+    board = Switchboard(lambda low, _high: low)
+    lost = threading.Event()
+    with ScriptedPeer(pki.directory, lambda line: line.read(), certificates=False) as peer:
+        authority = pki.directory / "authorities" / "broker.pem"
+        bus = LightBus(BusSettings("127.0.0.1", peer.port, "a1" * 8, authority), board, lost.set)
+        board.start()
+        try:
+            board.do(bus.start)
+            assert lost.wait(60)
+            event = bus.next_event(0)
+        finally:
+            board.do(bus.stop)
+            board.stop()
+    assert isinstance(event, BusDisconnected)
+    assert event.fault is LinkFault.LOST
+    assert looks == []
