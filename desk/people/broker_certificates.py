@@ -40,6 +40,8 @@ class BrokerCertificate:
     is_damaged: bool = False
     is_own: bool = True
     """False if the broker has no own certificate and gets the one for every broker."""
+    by_password: bool = False
+    """A password stands in for it (`broker_files`)."""
 
     def ends_soon(self, now: datetime) -> bool:
         return self.until is not None and self.until - now < SOON
@@ -53,7 +55,7 @@ def certificate_for(folder: Path, host: str = "") -> BrokerCertificate:
     found = broker_files(folder, host)
     is_own = found.certificate.parent.name == host if host else True
     if not files.is_file(found.certificate):
-        return BrokerCertificate(host, is_own=is_own)
+        return BrokerCertificate(host, is_own=is_own, by_password=found.is_by_password)
     try:
         until = x509.load_pem_x509_certificate(files.read(found.certificate, _LIMIT_BYTES)).not_valid_after_utc
     except ValueError:

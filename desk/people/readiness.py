@@ -99,6 +99,8 @@ def _certificates(organisation: Organisation, now: datetime) -> Iterator[SetUpSt
 def _certificate(name: str, certificate: BrokerCertificate, now: datetime) -> SetUpStep:
     if certificate.is_damaged:
         return SetUpStep(name, False, _("The file is damaged. Upload the certificate again."))
+    if certificate.by_password:
+        return SetUpStep(name, True, _("It signs in with a password."))
     if certificate.until is None:
         todo = _("Send the signing request below to the operator of the broker, and upload the certificate.")
         return SetUpStep(name, False, todo)

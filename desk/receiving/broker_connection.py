@@ -2,7 +2,8 @@
 
 The organisation's folder holds its files for the broker, as for `doorward requester`: tls/authority.pem,
 tls/certificate.pem and tls/key.pem. `doorward requester csr --folder FOLDER` makes the key and the request for the
-broker's operator, and `doorward requester accept` stores the answer.
+broker's operator, and `doorward requester accept` stores the answer. For a service that takes no certificates,
+tls/broker.password stands in for certificate and key.
 """
 
 from __future__ import annotations
@@ -53,13 +54,15 @@ def open_bus(requester: Requester) -> RequesterBus:
 
 def _settings(requester: Requester, host: str, port: int) -> BusSettings:
     worker, found = settings.DESK.broker.worker, broker_files(requester.folder, host)
+    certificate, key = found.pair
     return BusSettings(
         host=host,
         port=port,
         name=f"{requester.id}.{worker}" if worker else requester.id,
         authority=found.authority,
-        certificate=found.certificate,
-        key=found.key,
+        certificate=certificate,
+        key=key,
+        password_file=found.password,
         inbound_packet_bytes=_INBOUND_PACKET_BYTES,
         inbound_bytes=_INBOUND_BYTES,
         inbound_beat_s=0.0,

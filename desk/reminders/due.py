@@ -241,6 +241,8 @@ def _root_brokers(organisation: Organisation, now: datetime.datetime) -> Iterato
     certificates = {each.host: each for each in certificates_for(folder, [each.host for each in addresses])}
     for each in certificates.values():
         kind = f"root certificate {each.host}"
+        if each.by_password:
+            continue
         if each.until is None:
             words = _("The trust root has no certificate that works for %(host)s. Send a signing request.")
             yield Reminder(words % {"host": each.host}, reverse(page), action, (f"{kind} missing",))
@@ -253,7 +255,7 @@ def _root_brokers(organisation: Organisation, now: datetime.datetime) -> Iterato
             words = _("%(host)s has had no news of the trust root since %(day)s. See the page Trust.")
             is_over = late.since + datetime.timedelta(days=root_publisher.STAMP_DAYS) <= now
             yield _dated(words, late.since, page, action, kind, is_over=is_over, host=host)
-        elif certificates[late.address.host].until is not None:
+        elif certificates[late.address.host].until is not None or certificates[late.address.host].by_password:
             words = _("%(host)s has no news of the trust root yet. See the page Trust.")
             yield Reminder(words % {"host": host}, reverse(page), action, (f"{kind} never",))
 

@@ -390,20 +390,21 @@ def _ignore() -> None:
 def _open_bus(organisation: Organisation, address: BrokerAddress, told: Callable[[], None] = _ignore) -> Bus:
     folder, name = connection_of(organisation)
     found = broker_files(folder, address.host)
-    for path in (found.authority, found.certificate, found.key):
-        if not files.is_file(path):
-            raise ConfigurationError(
-                "The root has no certificate for this broker.",
-                remedy="Send the signing request to its operator, and upload the answer.",
-            )
+    certificate, key = found.pair
+    if not all(each is None or files.is_file(each) for each in (found.authority, certificate, key)):
+        raise ConfigurationError(
+            "The root has no certificate for this broker.",
+            remedy="Send the signing request to its operator, and upload the answer.",
+        )
     bus = MqttBus(
         BusSettings(
             host=address.host,
             port=address.port,
             name=name,
             authority=found.authority,
-            certificate=found.certificate,
-            key=found.key,
+            certificate=certificate,
+            key=key,
+            password_file=found.password,
             keepalive_s=WATCHFUL_KEEPALIVE_S,
         ),
         told,

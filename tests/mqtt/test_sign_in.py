@@ -1,4 +1,5 @@
-"""A doorbell signs in with a password or token, at a real mosquitto without client certificates.
+"""A doorbell, a requester, a desk, a root and a digest service sign in with a password or token, at a real mosquitto
+without client certificates.
 
 The password is read for each connection, goes only to a broker that the authority vouches for, and stands in no error.
 """
@@ -7,28 +8,38 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from agent.cli.app import doorward
 from agent.cli.checks.broker import check_broker
 from agent.cli.checks.finding import CheckStatus
+from agent.cli.frame import run
 from agent.clients.broker.broker_pki import BrokerPki
-from agent.clients.broker.private_broker import _free_ports
+from agent.clients.broker.digest_service import DigestService
+from agent.clients.cli.requester.options import connected
+from agent.clients.cli.requester.trust_root import _connection
+from agent.clients.requester.broker_files import broker_files
+from agent.clients.requester.identity import Requester
 from agent.config.settings import BrokerConfig
 from agent.core.bus import BusConnected, BusDisconnected, LinkFault, PublishAcknowledged, PublishRefused
 from agent.errors import ConfigurationError
 from agent.mqtt import BusSettings, MqttBus, tls
+from agent.wire.broker_directory import BrokerAddress
+from agent.wire.trust import Kind
 from tests.brokers import NOW
 from tests.mqtt.mqtt_peer import ScriptedPeer
+from tests.password_broker import broker_with_passwords
 
+POLICE, ROOT = "rijnstad-police", "c3" * 8
 DEVICE, PASSWORD, TOKEN = "a1" * 8, "correct-horse-battery", "eyJ.a-token-of-" + "x" * 4000
 UP = f"doorward/v1/up/anybody/{DEVICE}/x/0"
 PATIENCE_S = 60.0
-_SEARCH_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
 Start = Callable[[BusSettings], MqttBus]
 
@@ -39,32 +50,30 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> BrokerPki:
 
 
 @pytest.fixture(scope="module")
-def port(pki: BrokerPki) -> Iterator[int]:
-    """A mosquitto that knows two doorbells by name and password, with Doorward's rights for doorbells."""
-    program, hashes = (shutil.which(each, path=_SEARCH_PATH) for each in ("mosquitto", "mosquitto_passwd"))
-    if program is None or hashes is None:
-        pytest.skip("mosquitto is not installed")
-    folder, (port,) = pki.directory, _free_ports(1)
-    passwords = folder / "passwords"
-    passwords.write_text(f"{DEVICE}:{PASSWORD}\n{'b2' * 8}:{PASSWORD}-other\n")
-    passwords.chmod(0o600)
-    subprocess.run([hashes, "-U", str(passwords)], check=True)
-    (folder / "by-password.conf").write_text(
-        f"listener {port} 127.0.0.1\nuser root\nallow_anonymous false\npassword_file {passwords}\ntls_version tlsv1.3\n"
-        f"use_username_as_clientid true\nacl_file {folder}/devices.acl\n"
-        f"certfile {folder}/broker.pem\nkeyfile {folder}/broker.key\n"
-    )
-    with (folder / "by-password.log").open("wb") as log:
-        process = subprocess.Popen([program, "-c", str(folder / "by-password.conf")], stdout=log, stderr=log)
-        try:
-            ends_s = time.monotonic() + PATIENCE_S
-            while b"running" not in (folder / "by-password.log").read_bytes():
-                assert time.monotonic() < ends_s, (folder / "by-password.log").read_text()
-                time.sleep(0.02)
-            yield port
-        finally:
-            process.terminate()
-            process.wait(10)
+def ports(pki: BrokerPki) -> Iterator[tuple[int, int]]:
+    with broker_with_passwords(pki, DEVICE, POLICE, ROOT, PASSWORD) as ports:
+        yield ports
+
+
+@pytest.fixture
+def port(ports: tuple[int, int]) -> int:
+    """The port for doorbells."""
+    return ports[0]
+
+
+@pytest.fixture
+def requester_port(ports: tuple[int, int]) -> int:
+    return ports[1]
+
+
+@pytest.fixture(scope="module")
+def folder_of_others(pki: BrokerPki) -> Path:
+    """A folder with the authority and the password that all others than doorbells have."""
+    tls = pki.directory / "others" / "tls"
+    tls.mkdir(parents=True)
+    shutil.copy(pki.directory / "authorities" / "broker.pem", tls / "authority.pem")
+    written(tls, PASSWORD + "\n")
+    return tls.parent
 
 
 @pytest.fixture
@@ -185,3 +194,96 @@ def test_the_doctor_names_a_password_file_that_cannot_be_used(pki: BrokerPki, po
     findings = {each.subject: each for each in check_broker(broker, NOW)}
     assert findings["password"].health is CheckStatus.BAD
     assert PASSWORD not in str(findings)
+
+
+def outcome(bus: Any, topic: str, token: int) -> object:
+    """Publishes, and returns the broker's answer."""
+    ends_s = time.monotonic() + PATIENCE_S
+    while not bus.publish(topic, b"x", token=token, retain=True):
+        event = bus.next_event(1.0)
+        assert not isinstance(event, BusDisconnected), event.error
+        assert time.monotonic() < ends_s
+    while not isinstance(event := bus.next_event(PATIENCE_S), PublishAcknowledged | PublishRefused):
+        assert event is not None
+    return event
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("user", [None, f"{POLICE}.desk-2"])
+def test_a_requester_and_its_worker_sign_in_without_a_certificate_and_publish_as_the_requester_only(
+    user: str | None, requester_port: int, folder_of_others: Path
+) -> None:
+    who = Requester.create(folder_of_others.parent / f"requester-{user}", POLICE, Kind.POLICE, ROOT)
+    shutil.copytree(folder_of_others / "tls", who.folder / "tls", dirs_exist_ok=True)
+    broker = {
+        "broker": f"127.0.0.1:{requester_port}", "authority": None, "certificate": None, "tls_key": None,
+        "password_file": None, "user": user,
+    }  # fmt: skip
+    with connected(who, broker) as bus:
+        assert isinstance(outcome(bus, f"doorward/v1/areas/1-1/requests/{POLICE}/0", 1), PublishAcknowledged)
+        assert isinstance(outcome(bus, "doorward/v1/areas/1-1/requests/other-police/0", 2), PublishRefused)
+    written(who.folder / "tls", "wrong-" + PASSWORD)
+    with connected(who, broker) as bus:
+        event = bus.next_event(PATIENCE_S)
+        assert isinstance(event, BusDisconnected)
+        assert event.fault is LinkFault.NOT_AUTHORISED
+        assert PASSWORD not in f"{event.error} {event!r}"
+    written(who.folder / "tls", PASSWORD, 0o644)
+    with pytest.raises(ConfigurationError, match="read by others"), connected(who, broker):
+        pass
+    with pytest.raises(ConfigurationError, match="not for rijnstad-police"), connected(who, broker | {"user": "x"}):
+        pass
+
+
+@pytest.mark.broker
+def test_a_root_signs_in_without_a_certificate_and_writes_its_slots_only(
+    requester_port: int, folder_of_others: Path, start: Start
+) -> None:
+    root = SimpleNamespace(folder=folder_of_others, name_key=SimpleNamespace(id=ROOT))
+    address = BrokerAddress("127.0.0.1", requester_port)
+    bus = start(_connection(root, address))  # type: ignore[arg-type]
+    assert isinstance(outcome(bus, f"doorward/v1/trust/{ROOT}/0", 1), PublishAcknowledged)
+    assert isinstance(outcome(bus, f"doorward/v1/trust/{'d4' * 8}/0", 2), PublishRefused)
+
+
+@pytest.mark.broker
+def test_a_digest_service_signs_in_without_a_certificate_and_without_a_brokers_folder(
+    requester_port: int, folder_of_others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = []
+
+    def once(service: DigestService) -> None:
+        service._bus.hurry(True)
+        service._bus.start()
+        try:
+            found.append(outcome(service._bus, "doorward/v1/areas/1-1/digest/0", 1))
+            found.append(outcome(service._bus, "doorward/v1/areas/1-1/requests/rijnstad-police/0", 2))
+        finally:
+            service._bus.stop()
+
+    monkeypatch.setattr(DigestService, "run", once)
+    words = [
+        "broker", "digest", "--dir", str(tmp_path / "none"), "--host", "127.0.0.1", "--port", str(requester_port),
+        "--authority", str(folder_of_others / "tls" / "authority.pem"),
+        "--password-file", str(folder_of_others / "tls" / "broker.password"),
+    ]  # fmt: skip
+    assert run(doorward, words) == 0
+    assert [type(each) for each in found] == [PublishAcknowledged, PublishRefused]
+
+
+def test_a_password_stands_in_for_a_certificate_only_where_there_is_none(tmp_path: Path) -> None:
+    tls = tmp_path / "tls"
+    (tls / "far.example.org").mkdir(parents=True)
+    for name in ("authority.pem", "certificate.pem", "key.pem"):
+        (tls / name).write_text("x")
+    assert broker_files(tmp_path, "far.example.org").password is None
+    written(tls / "far.example.org", PASSWORD)
+    both = broker_files(tmp_path, "far.example.org")
+    assert both.pair == (tls / "certificate.pem", tls / "key.pem")
+    assert both.password == tls / "far.example.org" / "broker.password", "a service that wants both gets both"
+    assert broker_files(tmp_path, "near.example.org").password is None, "no other broker gets it"
+    (tls / "certificate.pem").unlink()
+    assert broker_files(tmp_path, "far.example.org").pair == (None, None)
+    assert broker_files(tmp_path, "near.example.org").pair == (tls / "certificate.pem", tls / "key.pem")
+    with pytest.raises(ConfigurationError, match=r"certificate\.pem is missing"):
+        broker_files(tmp_path, "near.example.org").require("Make it.")

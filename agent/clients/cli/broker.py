@@ -27,6 +27,7 @@ _directory = click.option(
     show_default=True,
     help="The broker's folder.",
 )
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _LOOK_S = 2.0
 _GRACE_S = 120.0
 _days = click.option(
@@ -106,11 +107,19 @@ def init(
 @click.option(
     "--metrics-port", metavar="PORT", type=Number(1, 65_535), help="Serve figures for Prometheus on 127.0.0.1."
 )
-def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> None:
+@click.option("--authority", type=_FILE, help="The authority of the broker's certificate.  [that of --dir]")
+@click.option("--password-file", type=_FILE, help="Sign in with this password or token, and without a certificate.")
+@click.option("--user", metavar="NAME", help="The user name beside the password.  [0000000000000000.digest]")
+def digest(
+    directory: Path, host: str, port: int, metrics_port: int | None, authority: Path | None,
+    password_file: Path | None, user: str | None,
+) -> None:  # fmt: skip
     """Keep the digest of each cell until you stop it (Ctrl-C): the open requests and bulletins, newest first, in pages.
 
     Doorbells of a broker with a digest read at most 64 KiB of it when they connect, and a page every half minute later,
     whatever requesters leave at the broker.  Without it they read everything that their cell holds.
+
+    At a managed service that takes no certificates give --authority and --password-file.  No --dir is needed then.
     """
     import contextlib
     import signal
@@ -122,14 +131,19 @@ def digest(directory: Path, host: str, port: int, metrics_port: int | None) -> N
     from agent.platform.metrics_server import MetricsServer
     from agent.platform.stop_signals import StopSignals
 
-    pki = BrokerPki(directory)
-    known = pki.client(DIGEST_CLIENT)
+    shown: tuple[Path | None, Path | None] = (None, None)
+    pki = None if authority is not None and password_file is not None else BrokerPki(directory)
+    if pki is not None:
+        known = pki.client(DIGEST_CLIENT)
+        authority = authority or known.authority
+        shown = (None, None) if password_file is not None else (known.certificate, known.key)
+    assert authority is not None  # noqa: S101 (given, or that of the folder)
     settings = BusSettings(
-        host, port, DIGEST_CLIENT, known.authority, known.certificate, known.key, window_messages=64,
+        host, port, DIGEST_CLIENT, authority, *shown, user=user or "", password_file=password_file, window_messages=64,
         inbound_queue=4096, inbound_bytes=64 << 20, inbound_beat_s=0.0,
         keepalive_s=WATCHFUL_KEEPALIVE_S,
     )  # fmt: skip
-    service = DigestService(MqttBus(settings), time.monotonic, pki.certificate)
+    service = DigestService(MqttBus(settings), time.monotonic, pki.certificate if pki is not None else None)
     metrics = MetricsServer(service.figures.page, path=None, port=metrics_port)
     metrics.start()
     try:

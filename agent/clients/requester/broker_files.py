@@ -1,9 +1,11 @@
-"""The files with which a requester connects to a broker: the broker's authority, our certificate and its key.
+"""The files with which a requester or a trust root signs in at a broker: the broker's authority, our certificate and
+its key, or a password or token where a service takes no certificates.
 
-    tls/authority.pem   tls/certificate.pem   tls/key.pem     for every broker
+    tls/authority.pem   tls/certificate.pem   tls/key.pem   tls/broker.password     for every broker
     tls/HOST/…                                                for the broker of that name, each file that is there
 
-Brokers of several operators have several authorities, and each operator signs an own certificate for the same key.
+Brokers of several operators have several authorities, and each operator signs an own certificate for the same key. A
+broker that wants certificate and password gets both. Source: decision 88.
 """
 
 from __future__ import annotations
@@ -11,26 +13,53 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.errors import ConfigurationError
 from agent.platform import files
 
-__all__ = ["BrokerFiles", "broker_files"]
+__all__ = ["PASSWORD", "BrokerFiles", "broker_files"]
+
+PASSWORD = "broker.password"  # noqa: S105 (a file's name)
+"""One line, and only its user and group may read it (`mqtt.tls.read_password`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerFiles:
-    """Paths of PEM files. They may be missing."""
+    """Paths. The PEM files may be missing. `password`: None without one."""
 
     authority: Path
     certificate: Path
     key: Path
+    password: Path | None = None
+
+    @property
+    def pair(self) -> tuple[Path | None, Path | None]:
+        """Certificate and key to show. None twice if a password stands in for them."""
+        return (None, None) if self.is_by_password else (self.certificate, self.key)
+
+    @property
+    def is_by_password(self) -> bool:
+        """True if there is a password and no certificate."""
+        return self.password is not None and not files.is_file(self.certificate)
+
+    def require(self, remedy: str) -> None:
+        """Raises `ConfigurationError` if a file is missing."""
+        for path in (self.authority, *(each for each in self.pair if each is not None)):
+            if not files.is_file(path):
+                raise ConfigurationError(f"{path} is missing.", remedy=remedy)
 
 
 def broker_files(folder: Path, host: str = "") -> BrokerFiles:
-    """Returns the files in the requester's `folder` for the broker `host`."""
+    """Returns the files in the requester's or root's `folder` for the broker `host`."""
     common = folder / "tls"
     own = common / host
 
     def found(name: str) -> Path:
         return own / name if files.is_file(own / name) else common / name
 
-    return BrokerFiles(found("authority.pem"), found("certificate.pem"), found("key.pem"))
+    password = found(PASSWORD)
+    return BrokerFiles(
+        found("authority.pem"),
+        found("certificate.pem"),
+        found("key.pem"),
+        password if files.is_there(password) else None,
+    )

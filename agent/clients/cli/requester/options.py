@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from agent.cli.frame import Fraction, Number
-from agent.clients.requester.broker_files import broker_files
+from agent.clients.requester.broker_files import BrokerFiles, broker_files
 from agent.clients.requester.cell_brokers import CellBrokers
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.request_builder import NO_ONE
@@ -108,6 +108,16 @@ def broker_options(command: _Command) -> _Command:
         ),
         click.option("--certificate", type=file, help="Our certificate.  [FOLDER/tls/certificate.pem]"),
         click.option("--tls-key", type=file, help="Its private key.  [FOLDER/tls/key.pem]"),
+        click.option(
+            "--password-file",
+            type=file,
+            help="A password or token, for a broker that wants one.  [FOLDER/tls/broker.password, if it is there]",
+        ),
+        click.option(
+            "--user",
+            metavar="NAME",
+            help="Our name there, if only a password signs us in: our id, or a worker's.  [our id]",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -128,18 +138,35 @@ def broker_address(broker: str | None) -> tuple[str, int]:
 
 
 def _settings(
-    who: Requester, address: tuple[str, int], authority: Path | None, certificate: Path | None, tls_key: Path | None
+    who: Requester,
+    address: tuple[str, int],
+    authority: Path | None,
+    certificate: Path | None,
+    tls_key: Path | None,
+    password_file: Path | None,
+    user: str | None,
 ) -> BusSettings:
     host, port = address
-    found = broker_files(who.folder, host)
-    certificate = certificate or found.certificate
+    there = broker_files(who.folder, host)
+    found = BrokerFiles(
+        authority or there.authority,
+        certificate or there.certificate,
+        tls_key or there.key,
+        password_file or there.password,
+    )
+    if found.is_by_password and certificate is None:
+        name = _own_name(who, user or who.id, "The user name")
+    else:
+        name = client_name(who, found.certificate)
+    shown, key = found.pair if certificate is None else (found.certificate, found.key)
     return BusSettings(
         host=host,
         port=port,
-        name=client_name(who, certificate),
-        authority=authority or found.authority,
-        certificate=certificate,
-        key=tls_key or found.key,
+        name=name,
+        authority=found.authority,
+        certificate=shown,
+        key=key,
+        password_file=found.password,
         inbound_packet_bytes=_INBOUND_PACKET_BYTES,
         inbound_bytes=_INBOUND_BYTES,
         inbound_beat_s=0.0,
@@ -152,17 +179,22 @@ def client_name(who: Requester, certificate: Path) -> str:
     if not files.is_file(certificate):
         raise ConfigurationError(
             f"There is no certificate {certificate}.",
-            remedy="Make a signing request for the broker's side: doorward requester csr",
+            remedy="Make a signing request for the broker's side: doorward requester csr.  "
+            "For a broker with passwords write one into broker.password beside it.",
         )
-    name = common_name(certificate)
+    return _own_name(who, common_name(certificate), f"The certificate {certificate}")
+
+
+def _own_name(who: Requester, name: str, of: str) -> str:
+    """Returns the name of a connection. Raises `ConfigurationError` if it is neither our id nor that of a worker."""
     try:
         requester = requester_of(name)
     except FormatError:
         requester = ""
     if requester != who.id:
         raise ConfigurationError(
-            f"The certificate {certificate} is for {name!r}, and not for {who.id} or a worker of it.",
-            remedy="Use the certificate that the broker's side signed for this requester.",
+            f"{of} is for {name!r}, and not for {who.id} or a worker of it.",
+            remedy="Use the certificate or the name that the broker's side gave to this requester.",
         )
     return name
 

@@ -326,15 +326,15 @@ def _say_line(kept: KeptPackage) -> None:
 def _connection(root: RootFolder, address: BrokerAddress) -> BusSettings:
     """Returns how the root connects to a broker. Raises `ConfigurationError` if a file is missing or not the root's."""
     name, found = f"{root.name_key.id}.root", broker_files(root.folder, address.host)
-    for path in (found.authority, found.certificate, found.key):
-        if not files.is_file(path):
-            raise ConfigurationError(f"{path} is missing.", remedy="Make it: doorward requester trust-root csr.")
-    require_for_key(found.certificate, found.key)
-    if common_name(found.certificate) != name:
-        raise ConfigurationError(f"{found.certificate} is not for {name}.", remedy="Use the root's certificate.")
+    found.require("Make it: doorward requester trust-root csr.")
+    certificate, key = found.pair
+    if certificate is not None and key is not None:
+        require_for_key(certificate, key)
+        if common_name(certificate) != name:
+            raise ConfigurationError(f"{certificate} is not for {name}.", remedy="Use the root's certificate.")
     return BusSettings(
-        host=address.host, port=address.port, name=name, authority=found.authority, certificate=found.certificate,
-        key=found.key, keepalive_s=WATCHFUL_KEEPALIVE_S,
+        host=address.host, port=address.port, name=name, authority=found.authority, certificate=certificate, key=key,
+        password_file=found.password, keepalive_s=WATCHFUL_KEEPALIVE_S,
     )  # fmt: skip
 
 
