@@ -22,10 +22,9 @@ from agent.core.device_secret import DeviceSecret
 from agent.core.ledger.checkpoint import open_checkpoint, open_desk_checkpoint, sign_checkpoint, sign_desk_checkpoint
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.timebase import ClockQuality
-from agent.core.vault.manifest import FIRST_PREVIOUS, ChainHead, open_line, sign_record, verify_chain
+from agent.core.vault.manifest import FIRST_PREVIOUS, ChainHead, LineSigner, open_line, sign_record, verify_chain
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import BootRecord, CoverageRecord, Record, SealedFile, SegmentRecord
-from agent.core.vault.second_signatures import needs_second_signature, time_of
 from agent.core.vault.spans import Stamp, TimeSpan
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import DisclosureManifest
@@ -170,11 +169,12 @@ def _span_until(boot: str, end_s: int, length_s: int) -> TimeSpan:
 
 def written(records: Sequence[Record], key: Ed25519PrivateKey, second: MLDSA44PrivateKey | None) -> list[bytes]:
     """Returns the lines of a manifest; by Ed25519 alone if `second` is None."""
-    lines, tip, newest = [], ChainHead(), None
+    lines, tip = [], ChainHead()
+    signer = None if second is None else LineSigner(key.sign, second.sign)
     for record in records:
-        is_twice = second is not None and needs_second_signature(record, newest)
-        signed = sign_record(record, tip, key.sign, second.sign if second is not None and is_twice else None)
-        newest = time_of(record) if is_twice else newest
+        signed = sign_record(record, tip, key.sign) if signer is None else signer.sign(record, tip)
+        if signer is not None:
+            signer.wrote(signed)
         tip = tip.after(signed)
         lines.append(signed.line + b"\n")
     return lines

@@ -196,7 +196,9 @@ def verify(config: Path, as_json: bool) -> None:
         _say_faults(report.faults)
         verdict = "all unchanged since they were signed" if report.sound else "NOT all unchanged since they were signed"
         say(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {in_words(verdict)}.")
-        if report.signed_once:
+        if report.signed_once and report.faults:
+            say(f"{counted(report.signed_once, 'record')} without a second signature on or behind it.")
+        elif report.signed_once:
             say(f"{counted(report.signed_once, 'record')} without a second signature yet, which comes within an hour.")
     if not report.sound:
         raise click.exceptions.Exit(1)

@@ -88,7 +88,7 @@ class ChapterKeeper:
         begins = chapter_start(record.number) + len(signed.line) + 1
         tip = ChainHead(begins + carried_of(record), signed.sequence + 1, signed.sha256)
         moved = _moved(copied, begins)
-        self._writer.begin_chapter(record.number, tip, moved, [entry.id for entry in copied.lost])
+        self._writer.begin_chapter(record.number, signed, tip, moved, [entry.id for entry in copied.lost])
         self._log.remove_chapters(going)
 
     def _copied(self, chapters: Collection[int]) -> _Copied:

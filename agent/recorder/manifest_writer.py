@@ -1,7 +1,7 @@
 """Adds records to the manifest and then to the index, in this order (FORMAT.md, procedures F, A, E).
 
 A segment's record is signed as what follows the records of its clip before it (`core.vault.following`). Some records
-get a second signature (`core.vault.second_signatures`), and so does the first one that this process writes.
+get a second signature (`core.vault.second_signatures`), and so does the first one after each start-up.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import msgspec
 from agent.core.vault.dating import NumberedClockSync
 from agent.core.vault.entries import VaultEntry, entry_of
 from agent.core.vault.following import FIRST, chain_hash
-from agent.core.vault.manifest import ChainHead, SignedRecord, Signer, sign_record
+from agent.core.vault.manifest import ChainHead, LineSigner, SignedRecord, Signer
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import Chapter, ClockSync, Record, RecoveredRecord, SegmentRecord
-from agent.core.vault.second_signatures import RecordTime, needs_second_signature, time_of
 from agent.ports import Index, ManifestLog
 
 __all__ = ["ManifestWriter"]
@@ -28,32 +27,31 @@ _MOST_GROWING: Final = 8
 
 
 class ManifestWriter:
-    """One writer at a time. Start-up sets `tip`. After a `StorageError` the writer is unusable until the next
+    """One writer at a time. Start-up calls `start`. After a `StorageError` the writer is unusable until the next
     start-up."""
 
     def __init__(self, log: ManifestLog, index: Index, sign: Signer, second: Signer) -> None:
         """`sign` makes the signature of each line, `second` the second one of the lines that need it."""
         self._log = log
         self._index = index
-        self._sign = sign
-        self._second = second
+        self._signer = LineSigner(sign, second)
         self.tip = ChainHead()
-        self._newest_second: RecordTime | None = None
-        """The time of the newest line with a second signature that this process wrote."""
         self._reached: dict[str, str] = {}
         """By event, for clips that may still grow: the hash behind the newest record."""
+
+    def start(self, tip: ChainHead) -> None:
+        """Continues the manifest at `tip`. A line of a write that failed may be in front of it. So the next line gets a
+        second signature, instead of a search for the newest one."""
+        self.tip = tip
+        self._signer.newest = None
 
     def commit(self, record: Record, removed: Sequence[SegmentId] = ()) -> VaultEntry | None:
         """Makes `record` durable, then updates the index. Returns the entry of a stored segment, else None."""
         if isinstance(record, SegmentRecord):
             record = msgspec.structs.replace(record, prev_in_clip=self._reached.get(record.event, FIRST))
-        # A process does not look for the newest second signature of the one before it. It makes another one.
-        newest = self._newest_second
-        is_twice = newest is None or needs_second_signature(record, newest)
-        signed = sign_record(record, self.tip, self._sign, self._second if is_twice else None)
+        signed = self._signer.sign(record, self.tip)
         self._log.append(signed.line)
-        if is_twice:
-            self._newest_second = time_of(record)
+        self._signer.wrote(signed)
         added: list[VaultEntry] = []
         if isinstance(record, SegmentRecord | RecoveredRecord):
             self._reach(record.event, signed.line)
@@ -64,19 +62,20 @@ class ManifestWriter:
 
     def prepare_chapter(self, record: Chapter, carried: Sequence[bytes]) -> SignedRecord:
         """Write a chapter's beginning aside: its first line, signed, and the lines that it carries."""
-        signed = sign_record(record, self.tip, self._sign, self._second)
+        signed = self._signer.sign(record, self.tip)
         self._log.prepare_chapter(record.number, (signed.line, *carried))
         return signed
 
     def begin_chapter(
-        self, number: int, tip: ChainHead, moved: Sequence[VaultEntry], lost: Sequence[SegmentId]
+        self, number: int, signed: SignedRecord, tip: ChainHead, moved: Sequence[VaultEntry], lost: Sequence[SegmentId]
     ) -> None:
         """Makes the prepared chapter the newest, then updates the index.
 
-        `tip`: its end. `moved`: the entries of carried segments, with their new places. `lost`: segments with damaged
-        lines.
+        `signed`: its first line. `tip`: its end. `moved`: the entries of carried segments, with their new places.
+        `lost`: segments with damaged lines.
         """
         self._log.begin_chapter(number)
+        self._signer.wrote(signed)
         self.tip = tip
         self._index.apply(moved, [*(entry.id for entry in moved), *lost], self.tip)
 

@@ -108,8 +108,8 @@ class RecorderRole:
                 SystemClock(),
                 self,
                 sealers.device,
-                self._sign,
-                SecondSigner(sealers.device_mldsa, self._sign_second),
+                lambda encoding: self._signature(Sign(encoding)),
+                SecondSigner(sealers.device_mldsa, lambda encoding: self._signature(SignSecond(encoding))),
                 None,
                 self._protected,
                 _RemoteLiveView(live),
@@ -175,15 +175,9 @@ class RecorderRole:
     def _ask(self, request: Request[_Answer], patience_s: float | None = None) -> _Answer:
         return self._custodian.ask(request, patience_s=patience_s)
 
-    def _sign(self, encoding: bytes) -> bytes:
+    def _signature(self, request: Sign | SignSecond) -> bytes:
         try:
-            return self._ask(Sign(encoding)).signature
-        except NetworkError as error:
-            raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
-
-    def _sign_second(self, encoding: bytes) -> bytes:
-        try:
-            return self._ask(SignSecond(encoding)).signature
+            return self._ask(request).signature
         except NetworkError as error:
             raise StorageError(f"A record could not be signed: {error.message}", remedy=error.remedy) from error
 

@@ -145,7 +145,7 @@ class VaultStartUp:
 
     def _catch_up(self, *, from_the_beginning: bool = False) -> None:
         replay = catch_up(self._log, self._index, from_the_beginning=from_the_beginning, given_up=self._given_up)
-        self._writer.tip = replay.tip
+        self._writer.start(replay.tip)
         self.report.rebuilt |= replay.rebuilt
         self.report.faults = replay.faults
         self.report.cut_bytes += replay.cut_bytes

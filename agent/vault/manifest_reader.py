@@ -116,11 +116,11 @@ def check_manifest(log: ManifestLog, key: PublicKey, mldsa: MldsaPublicKey | Non
     oldest = _oldest_readable(log)
     unread: list[ChainFault] = []
     wrong: list[ChainFault] = []
-    once = SignedOnce()
+    signed_once = SignedOnce(count_only=True)
     for step in follow(_readable_lines(log, oldest, unread), key=key, mldsa=mldsa):
-        once.add(step)
+        signed_once.add(step)
         wrong += (step.fault,) if step.fault else ()
-    return ManifestCheck((*missing_chapters(oldest, log.chapters()), *unread, *wrong), once.lines)
+    return ManifestCheck((*missing_chapters(oldest, log.chapters()), *unread, *wrong), signed_once.lines)
 
 
 def _oldest_readable(log: ManifestLog) -> int:

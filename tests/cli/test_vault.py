@@ -15,8 +15,9 @@ import pytest
 from click import unstyle
 
 from agent.cli import device
-from agent.core.vault.manifest import open_line
-from agent.core.vault.records import GapReason, SegmentRecord
+from agent.core.vault.manifest import ChainHead, open_line, parse_line, sign_record
+from agent.core.vault.records import GapReason, RingRecord, SegmentRecord
+from agent.core.vault.spans import stamp
 from agent.custodian.state_folder import StateFolder
 from agent.platform.disk import RealDisk
 from agent.recorder import io_priority
@@ -24,6 +25,7 @@ from agent.vault import verification
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import parse_public_key, public_key_of
 from tests.cli.conftest import Seen
+from tests.core.vault.make_vault_vectors import without
 from tests.vaults import DEVICE_KEY, DEVICE_SECRET, TestVault, box, event_id, make_vault
 
 Run = Callable[..., Seen]
@@ -130,6 +132,20 @@ def test_verify_and_scrub_find_a_flipped_bit_and_nothing_else(
         assert document(run(command, "--json", status=1))["damaged"] == [path.name]
         assert path.name in run(command, status=1).out
     assert len(stepped_back) == 3
+
+
+def test_verify_tells_how_many_records_no_second_signature_covers(stored: TestVault, run: Run, tmp_path: Path) -> None:
+    assert "second signature" not in run("verify").out
+    path = tmp_path / "state" / "vault" / "manifest.0"
+    whole = path.read_bytes()
+    *others, last = whole.splitlines(keepends=True)
+    newest = parse_line(last.removesuffix(b"\n"))
+    at = stamp(newest.record.span.boot, stored.clock.now())  # type: ignore[union-attr]
+    ring = sign_record(RingRecord(at=at), ChainHead(0, newest.sequence + 1, newest.sha256), DEVICE_KEY.sign)
+    path.write_bytes(whole + ring.line + b"\n")
+    assert "1 record without a second signature yet" in run("verify").out
+    path.write_bytes(b"".join(others) + without(last))
+    assert "3 records without a second signature on or behind it." in run("verify", status=1).out
 
 
 def test_verify_and_scrub_name_a_manifest_line_that_cannot_be_read_and_none_of_its_files(

@@ -25,6 +25,7 @@ UPLINK = "tests/uplink/test_uplink.py"
 SILENCE = "tests/scenarios/test_silence.py"
 LINE = "tests/custodian/test_silence_on_the_line.py"
 CHAPTERS = "tests/recorder/test_chapters.py"
+FORGED = "tests/clients/owner/test_forged_records.py"
 LIVE = "tests/recorder/test_live_view.py"
 TALK = "tests/recorder/test_talk.py"
 SOUND = "tests/recorder/test_sound_recorder.py"
@@ -479,12 +480,25 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     "Some lines of the manifest have a second signature, and it covers": (
         "tests/clients/owner/test_sealed_footage.py::test_a_second_signature_covers_the_records_before_it",
     ),
-    "A forger of Ed25519 cannot change, add or remove a record": (
+    "A forger of Ed25519 cannot change, add or date a record": (
         "tests/core/vault/test_vault_vectors.py::test_a_bad_one_is_refused",
+        f"{FORGED}::test_a_forged_line_in_front_of_a_second_signature_is_no_record",
+        f"{FORGED}::test_a_forger_of_ed25519_adds_no_record_from_before_the_newest_second_signature",
+        f"{FORGED}::test_a_forger_of_ed25519_adds_no_record_of_another_date",
         "tests/clients/owner/test_sealed_footage.py::"
         "test_a_manifest_of_another_second_key_is_refused_if_the_key_is_known_and_named_if_not",
     ),
-    "A record that needs one and has none counts as no record": (
+    "A line that is taken out is reported": (
+        "tests/core/vault/test_vault_vectors.py::test_a_bad_one_is_refused",
+        f"{CHAPTERS}::test_a_chapter_that_is_not_as_it_was_is_told",
+    ),
+    "A line that no such line covers replaces no record and removes none": (
+        f"{FORGED}::test_a_line_that_no_second_signature_covers_removes_and_replaces_no_record",
+        f"{FORGED}::test_a_refused_line_removes_no_record",
+        f"{FORGED}::test_a_covered_line_behind_damage_counts_and_wins_over_a_later_line",
+    ),
+    "A record that needs a second signature and has none counts as no record": (
+        f"{FORGED}::test_no_record_counts_in_a_manifest_without_a_second_signature",
         "tests/clients/owner/test_sealed_footage.py::test_a_forger_of_ed25519_adds_no_record_of_a_later_hour",
         "tests/clients/owner/test_sealed_footage.py::"
         "test_records_of_the_last_hour_are_told_as_signed_once_and_take_the_place_of_none",

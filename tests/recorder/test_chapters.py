@@ -44,7 +44,7 @@ PUBLIC = public_key_of(DEVICE_KEY)
 SHORT = ChapterLimits(chapter_bytes=12_000, history_bytes=36_000)
 START_MS = START_UTC_NS // 10**6
 DAY = 288
-"""Segments of five minutes."""
+"""A segment in five minutes."""
 FILM = box(b"moof", b"film")
 
 
@@ -106,9 +106,9 @@ def test_days_of_continuous_recording_leave_a_manifest_of_bounded_size() -> None
     tested = make_vault(FakeDisk(), limits=RetentionLimits(most_bytes=30_000), chapters=SHORT)
     sizes = []
     for number in range(3 * DAY):
-        writer = tested.vault.begin(event_id(number), tested.clock.now(), label=CONTINUOUS)
+        writer = tested.vault.begin(event_id(number), tested.clock.advance(270), label=CONTINUOUS)
         writer.write(FILM)
-        tested.clock.advance(300)
+        tested.clock.advance(30)
         writer.finish(tested.clock.now())
         tested.vault.enforce_retention(frozenset())
         if number % 3 == 2:
@@ -551,7 +551,8 @@ def test_a_chapter_of_which_nothing_can_be_read_is_told_and_recording_goes_on(
     assert report.cut_bytes > 0
     more = record(tested, 500)
     assert tested.vault.find(more) is not None
-    assert chapter_of(tested.vault.find(more).line_offset) == newest  # type: ignore[union-attr]
+    assert tested.log.sizes()[newest] > 0, "what was recovered is written there"
+    assert chapter_of(tested.vault.find(more).line_offset) >= newest  # type: ignore[union-attr]
     tested.index.clear()
     tested.vault.start()
     assert tested.vault.find(more) is not None

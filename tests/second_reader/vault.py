@@ -137,7 +137,7 @@ class _SecondSignatures:
 
     def __init__(self, expected: bytes | None) -> None:
         self._key = expected
-        self._newest: tuple[str, int] | None = None
+        self._newest: tuple[str, int, int] | None = None
 
     def check(self, found: dict[str, Any], *, carried: bool = False) -> None:
         said = found["record"]
@@ -150,12 +150,20 @@ class _SecondSignatures:
             return
         instant = said.get("span") or said["at"]
         boot, at_us = instant["boot"], instant["end_us" if "span" in said else "at_us"]
+        began_us = instant["start_us" if "span" in said else "at_us"]
+        zero_us = instant["utc_ms"] * 1000 - began_us
         if found["mldsa"] is None:
-            refuse_unless(said["kind"] not in ("boot", "chapter", "coverage"), "signed once")
-            refuse_unless(self._newest and self._newest[0] == boot, "signed once, in another boot")
-            refuse_unless(self._newest and at_us < self._newest[1] + 3_600_000_000, "signed once, an hour later")
+            refuse_unless(said["kind"] not in ("boot", "chapter", "coverage", "recovered"), "signed once")
+            refuse_unless(self._newest is not None, "signed once, and none before it is signed twice")
+            assert self._newest is not None
+            newest_boot, newest_us, newest_zero_us = self._newest
+            refuse_unless(newest_boot == boot, "signed once, in another boot")
+            refuse_unless(at_us >= newest_us, "signed once, and ends earlier")
+            refuse_unless(began_us >= newest_us - 60_000_000, "signed once, and begins earlier")
+            refuse_unless(at_us < newest_us + 3_600_000_000, "signed once, an hour later")
+            refuse_unless(abs(zero_us - newest_zero_us) <= 60_000_000, "signed once, of another date")
         else:
-            self._newest = (boot, at_us)
+            self._newest = (boot, at_us, zero_us)
 
 
 def read_manifest(chapters: dict[int, bytes], device: bytes, mldsa: bytes | None = None) -> Iterator[dict[str, Any]]:

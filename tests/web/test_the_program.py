@@ -82,6 +82,7 @@ def test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do() -> Non
     )  # type: ignore[call-overload]
     # A recovered record is what a power cut left.
     assert found["records"] == ["segment", "recovered", "segment", "segment"]
+    assert found["short"] == ["refused"], "a second signature has its length, also where the page does not verify it"
     assert found["areas"]
     late = json.loads((HERE.parent / "vectors/wire/late.json").read_text())
     assert found["late"] == [row["over"] for row in late]

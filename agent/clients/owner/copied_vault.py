@@ -4,8 +4,8 @@ Records come from the manifest. If a file has no record yet (`.part`, or whole),
 its header. If this machine knows the device's key, every record is verified. Without the key (for example, on a
 borrowed machine with only the recovery page) segments still open, and `signed` is False.
 
-A line that must have a second signature (`core.vault.second_signatures`), lacks it and is not covered by a later one is
-no record: a forger of Ed25519 may have made it. Its segment is listed as a file without a record.
+A line that no second signature covers (`core.vault.signed_once`) is no record, unless it is among the newest: a forger
+of Ed25519 may have made it. Its segment is listed as a file without a record. Its poster and sound still open.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from agent.core.vault.manifest import (
     follow,
     missing_chapters,
     oldest_stated,
+    parse_line,
     split_lines,
 )
 from agent.core.vault.names import FileKind, VaultFile, parse_name
@@ -62,6 +63,8 @@ class _StoredFile:
     listed: ListedSegment
     path: Path
     record: SignedRecord | None
+    beside: SignedRecord | None
+    """The line that describes poster and sound: the record, or one that proves nothing."""
 
 
 class FolderVault:
@@ -81,6 +84,7 @@ class FolderVault:
             raise ConfigurationError(
                 f"{path} holds no vault.", remedy="Give the device's state directory: the folder that contains 'vault'."
             )
+        self._unproven: dict[str, SignedRecord] = {}
         records = self._records(keys, mldsa or {})
         self._stored = dict(self._find(records))
 
@@ -105,19 +109,19 @@ class FolderVault:
 
     def poster(self, segment: str, identities: Sequence[AgeIdentity]) -> OpenedPoster:
         stored = self._get(segment)
-        if stored.record is None:
+        if stored.beside is None:
             raise FormatError(f"The device recorded no poster for segment {segment}.")
         name = VaultFile(segment, FileKind.POSTER)
         data = files.read(self.path / "segments" / name.shard / name.name, _LARGEST_BYTES)
-        return open_poster(stored.record, data, identities, device=self.device)
+        return open_poster(stored.beside, data, identities, device=self.device)
 
     def sound(self, segment: str, identities: Sequence[AgeIdentity]) -> bytes:
         stored = self._get(segment)
-        if stored.record is None:
+        if stored.beside is None:
             raise FormatError(f"The device recorded no sound for segment {segment}.")
         name = VaultFile(segment, FileKind.SOUND)
         data = files.read(self.path / "segments" / name.shard / name.name, _LARGEST_BYTES)
-        return open_sound(stored.record, data, identities, device=self.device)
+        return open_sound(stored.beside, data, identities, device=self.device)
 
     def _get(self, segment: str) -> _StoredFile:
         stored = self._stored.get(segment)
@@ -129,54 +133,79 @@ class FolderVault:
 
     def _records(self, keys: Mapping[str, PublicKey], seconds: Mapping[str, MldsaPublicKey]) -> dict[str, SignedRecord]:
         """Returns the manifest's records of the segments that are still stored, by id."""
-        said = (step.signed.record for step in follow(self._lines()) if step.signed is not None)
-        first = next((record for record in said if isinstance(record, BootRecord | Chapter)), None)
-        self.device = first.device if first is not None else ""
+        self.device, named = self._first_named(keys)
         key, mldsa = keys.get(self.device), seconds.get(self.device)
         self.signed = key is not None
-        self.unknown_mldsa = first.device_mldsa if first is not None and self.signed and mldsa is None else ""
-        once, doubtful = SignedOnce(), dict[str, SignedRecord]()
+        self.unknown_mldsa = named if mldsa is None else ""
+        if self.unknown_mldsa:
+            mldsa = MldsaPublicKey.parse(self.unknown_mldsa)
+        signed_once = SignedOnce()
         records: dict[str, SignedRecord] = {}
-        oldest, paths = self._chapters()
+        paths = self._chapters()
+        oldest = self._oldest_needed(paths, key, mldsa)
         faults = list(missing_chapters(oldest, paths))
-        for step in follow(self._lines(), key=key, mldsa=mldsa):
-            once.add(step)
+        for step in follow(self._lines(paths, oldest), key=key, mldsa=mldsa):
             if step.fault is not None:
                 faults.append(step.fault)
-            if step.signed is None or (key is not None and not step.signed.signed_by(key)):
-                continue
-            match step.signed.record:
-                case SegmentRecord() | RecoveredRecord() as record:
-                    # The first record of a segment stays, so that no line that was added at the end takes its place.
-                    (doubtful if step.refused else records).setdefault(record.id, step.signed)
-                case EvictionRecord() as record:
-                    for gone in record.segments:
-                        records.pop(gone, None)
-        records = {name: line for name, line in doubtful.items() if name not in once.segments} | records
+            if key is not None:
+                _apply(signed_once.add(step), records)
+            elif step.signed is not None:
+                _apply((step.signed,), records)
         self.faults: tuple[ChainFault, ...] = tuple(faults)
-        self.signed_once = once.segments & records.keys() if self.signed else frozenset()
-        return records
+        # They remove nothing, and take the place of no record that is covered: a forger may have made them.
+        newest = {name: line for name, line in _described(signed_once.newest) if name not in records}
+        self.signed_once = frozenset(newest)
+        self._unproven = dict(_described(signed_once.unproven))
+        return records | newest
 
-    def _chapters(self) -> tuple[int, dict[int, Path]]:
-        """The oldest chapter that is needed, and the files of all that are there."""
+    def _first_named(self, keys: Mapping[str, PublicKey]) -> tuple[str, str]:
+        """Returns the device of the first line that names one of `keys` and that this device signed, and the second key
+        in it. If there is no such line, returns the first device that any line names, and "" for the key."""
+        any_device = ""
+        for step in follow(self._lines(self._chapters())):
+            signed = step.signed
+            if signed is None or not isinstance(signed.record, BootRecord | Chapter):
+                continue
+            key = keys.get(signed.record.device)
+            if key is not None and signed.signed_by(key):
+                return signed.record.device, signed.record.device_mldsa
+            any_device = any_device or signed.record.device
+            if not keys:
+                break
+        return any_device, ""
+
+    def _chapters(self) -> dict[int, Path]:
         found = (self.path / name for name in files.names_in(self.path))
         named = ((chapter_number(path.name), path) for path in found if files.is_file(path))
-        paths = {number: path for number, path in named if number is not None}
-        stated = (self._oldest(number, paths[number]) for number in sorted(paths, reverse=True))
-        return next((oldest for oldest in stated if oldest is not None), 0), paths
+        return {number: path for number, path in named if number is not None}
 
-    def _lines(self) -> Iterator[RawLine]:
-        """Yields the lines of all needed chapters in bounded memory, because an attacker may have written the disk."""
-        oldest, paths = self._chapters()
+    def _oldest_needed(self, paths: Mapping[int, Path], key: PublicKey | None, mldsa: MldsaPublicKey | None) -> int:
+        """Returns the oldest chapter that is needed, as the newest one says that has both signatures.
+
+        A forged chapter would hide those before it. Without `key`, the newest readable one counts.
+        """
+        for number in sorted(paths, reverse=True):
+            line = self._first_line(paths[number])
+            oldest = oldest_stated(number, line)
+            if oldest is None:
+                continue
+            signed = parse_line(line)
+            if key is None or (signed.signed_by(key) and mldsa is not None and signed.signed_twice_by(mldsa)):
+                return oldest
+        return 0
+
+    @staticmethod
+    def _first_line(path: Path) -> bytes:
+        with files.storage_errors(path), path.open("rb") as file:
+            return file.readline(LONGEST_LINE_BYTES + 1).removesuffix(b"\n")
+
+    @staticmethod
+    def _lines(paths: Mapping[int, Path], oldest: int = 0) -> Iterator[RawLine]:
+        """Yields the lines from chapter `oldest` on, in bounded memory: an attacker may have written the disk."""
         for number in sorted(paths):
             if number >= oldest:
                 with files.storage_errors(paths[number]), paths[number].open("rb") as file:
                     yield from split_lines(iter(partial(file.read, _CHUNK_BYTES), b""), chapter_start(number))
-
-    @staticmethod
-    def _oldest(number: int, path: Path) -> int | None:
-        with files.storage_errors(path), path.open("rb") as file:
-            return oldest_stated(number, file.readline(LONGEST_LINE_BYTES + 1).removesuffix(b"\n"))
 
     def _find(self, records: Mapping[str, SignedRecord]) -> Iterator[tuple[str, _StoredFile]]:
         for path in _in_folders_of(self.path / "segments"):
@@ -184,9 +213,28 @@ class FolderVault:
             if file is None or file.kind not in _STORED:
                 continue
             signed = records.get(file.id)
-            listed = _from_record(signed) if signed is not None else _from_header(path, file)
+            beside = signed or self._unproven.get(file.id)
+            listed = _from_record(signed) if signed is not None else _from_header(path, file, beside)
             if listed is not None:
-                yield file.id, _StoredFile(listed, path, signed)
+                yield file.id, _StoredFile(listed, path, signed, beside)
+
+
+def _apply(lines: Sequence[SignedRecord], records: dict[str, SignedRecord]) -> None:
+    """Adds and removes records as `lines` say. The first record of a segment stays."""
+    for line in lines:
+        match line.record:
+            case SegmentRecord() | RecoveredRecord() as record:
+                records.setdefault(record.id, line)
+            case EvictionRecord() as record:
+                for gone in record.segments:
+                    records.pop(gone, None)
+
+
+def _described(lines: Sequence[SignedRecord]) -> Iterator[tuple[str, SignedRecord]]:
+    """Yields the segments that `lines` describe, the last line first: in a `dict` the first one stays."""
+    for line in reversed(lines):
+        if isinstance(line.record, SegmentRecord | RecoveredRecord):
+            yield line.record.id, line
 
 
 def _in_folders_of(folder: Path) -> Iterator[Path]:
@@ -213,11 +261,13 @@ def _from_record(signed: SignedRecord) -> ListedSegment | None:
     )
 
 
-def _from_header(path: Path, file: VaultFile) -> ListedSegment | None:
-    """Reads the header of a file without a record; None if the header is unreadable."""
+def _from_header(path: Path, file: VaultFile, beside: SignedRecord | None) -> ListedSegment | None:
+    """Reads the header of a file without a record; None if the header is unreadable. `beside`: says if there are a
+    poster and sound."""
     with files.storage_errors(path), path.open("rb") as opened:
         head = opened.read(_HEADER_BYTES)
         size_bytes = path.stat().st_size
+    described = _from_record(beside) if beside is not None else None
     try:
         begin: Begin = begin_in(parse_header(head)[0])
     except (FormatError, OpenError):
@@ -230,6 +280,7 @@ def _from_header(path: Path, file: VaultFile) -> ListedSegment | None:
         end_ms=begin.longest.end_ms,
         quality=ClockQuality.UNKNOWN,
         size_bytes=size_bytes,
-        poster=False,
+        poster=described is not None and described.poster,
         whole=file.kind is FileKind.SEGMENT,
+        sound=described is not None and described.sound,
     )

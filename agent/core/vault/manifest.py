@@ -43,6 +43,7 @@ __all__ = [
     "ChainFault",
     "ChainHead",
     "ChainStep",
+    "LineSigner",
     "RawLine",
     "SecondSigner",
     "SignedRecord",
@@ -75,7 +76,7 @@ _OFFSET_BITS: Final = 32
 _FILE_NAME: Final = re.compile(r"manifest\.(0|[1-9][0-9]{0,6})")
 _MOST_MISSING: Final = 64
 _NOT_OURS: Final = "The signature is not this device's."
-_NOT_OURS_TWICE: Final = "The second signature is not this device's."
+_SECOND_NOT_OURS: Final = "The second signature is not this device's."
 _PAYLOAD_BEGINS: Final = b'"payload":"'
 _SEGMENT_NAME: Final = re.compile(rb'"([a-z2-7]{26})"')
 
@@ -218,6 +219,29 @@ def sign_record(record: Record, tip: ChainHead, sign: Signer, second: Signer | N
     return SignedRecord(tip.sequence, tip.previous, record, strictjson.encode(outer), payload, signature, mldsa)
 
 
+class LineSigner:
+    """Signs the lines of a manifest in their order, and those twice that need it (`core.vault.second_signatures`).
+
+    `newest` is the time of the newest line with a second signature. Set it to None if another line may stand at the end
+    of the manifest than that of the last `wrote`: the next line then gets a second signature.
+    """
+
+    def __init__(self, sign: Signer, second: Signer, newest: RecordTime | None = None) -> None:
+        """`sign` makes the signature of each line, `second` the second one."""
+        self._sign = sign
+        self._second = second
+        self.newest = newest
+
+    def sign(self, record: Record, tip: ChainHead) -> SignedRecord:
+        """Returns the line that continues the manifest at `tip`. Call `wrote` if it is written."""
+        is_twice = needs_second_signature(record, self.newest)
+        return sign_record(record, tip, self._sign, self._second if is_twice else None)
+
+    def wrote(self, signed: SignedRecord) -> None:
+        if signed.mldsa is not None:
+            self.newest = time_of(signed.record)
+
+
 def parse_line(line: bytes) -> SignedRecord:
     """Parses a line (without its line feed) and leaves its signatures unchecked. Raises `FormatError`."""
     outer = strictjson.decode(line, _SignedLine, limit_bytes=LONGEST_LINE_BYTES)
@@ -271,9 +295,10 @@ class ChainStep:
     a deleted chapter, with its old number and outside the chain. `rests`: reading can continue from `tip` later. It is
     False while more carried lines follow.
 
-    `covers`: a valid second signature covers this line and each line before it, back to the last fault. `refused`: the
-    line lacks the second signature that it needs, or another key made it. Such a record counts only if a later line
-    covers it, because damage may have taken the line with the signature before it. Both only if a key was given.
+    The following are about signatures, and say something only if keys were given. `ours`: the device's key signed the
+    line. `covers`: the line has a valid second signature. `refused`: it lacks the one that it needs, or another key
+    made it. `breaks`: what stands before it is another line than the one that it names, or the carried lines up to
+    this one are not those that their chapter names. `core.vault.signed_once` says which lines are covered.
     """
 
     offset: int
@@ -282,8 +307,10 @@ class ChainStep:
     head: ChainHead
     carried: bool = False
     rests: bool = True
+    ours: bool = True
     covers: bool = False
     refused: bool = False
+    breaks: bool = False
 
 
 def read_chain(
@@ -310,8 +337,9 @@ def follow(
 ) -> Iterator[ChainStep]:
     """Yields every line of a manifest from `tip` on, chapter after chapter.
 
-    If `key` is given, signatures are checked, and second signatures with `mldsa`. If `mldsa` is None, the first key
-    that a line names is taken, and a forger of Ed25519 may have named it.
+    If `key` is given, signatures are checked, and second signatures with `mldsa`. If `mldsa` is None, the key is taken
+    from the first line that names one and that `key` signed. A forger of Ed25519 may have named it. Second signatures
+    need a whole manifest: behind a `tip`, each line needs one until the first that has it.
 
     `ChainHead()` stands for the beginning of the first chapter in `lines`: its `chapter` record is then trusted about
     everything before it. A line without its line feed was never acknowledged. It yields a step with only a fault, and
@@ -331,7 +359,7 @@ class _Reading:
         self._key = key
         self._mldsa = mldsa
         self._newest: RecordTime | None = None
-        self._carried_covered = False
+        self._newest_sequence = -1
         self._chapter: int | None = None if tip == ChainHead() else chapter_of(tip.offset)
         self._line = 0
         self._carried: Carried | None = None
@@ -351,64 +379,68 @@ class _Reading:
             signed = parse_line(raw.data)
         except FormatError as error:
             return self._unreadable(raw, _too_long(raw) or error.message)
+        # The key of the second signatures is taken only from a line of the device's.
+        ours = self._key is None or signed.signed_by(self._key)
         if self._left > 0:
-            return self._carry(raw, signed)
+            return self._carry(raw, signed, ours=ours)
         first = raw.position == chapter_start(chapter)
         record = signed.record
         if first and before is None and isinstance(record, Chapter):
             # Reading starts here: the chapters before are deleted, so there is no earlier line to compare with.
             self._tip = ChainHead(raw.position, signed.sequence, signed.previous)
-        second = self._second_problem(signed)
-        problem = _problem(signed, self._tip, self._key) or _misplaced(record, chapter, first=first) or second
+        broken = _does_not_follow(signed, self._tip) or _misplaced(record, chapter, first=first)
         if before is not None and chapter > before + 1:
-            problem = f"The chapters {before + 1} to {chapter - 1} are missing."
+            broken = f"The chapters {before + 1} to {chapter - 1} are missing."
+        elif not ours:
+            broken = _NOT_OURS
+        covers, second = self._second_signature(signed) if ours else (False, "")
         self._tip = ChainHead(raw.end, signed.sequence + 1, signed.sha256)
         if first and isinstance(record, Chapter) and record.carried is not None:
             self._carried, self._left, self._hash = record.carried, record.carried.size, hashlib.sha256()
             # The line after the carried ones names the hash of this record, so they stay outside the chain.
             self._tip = ChainHead(raw.end + self._left, self._tip.sequence, self._tip.previous)
-        covers = self._is_signed_twice(signed) and not problem
-        self._carried_covered = covers and self._left > 0
-        return self._told(raw, signed, problem, covers=covers, refused=bool(second))
+        # Only a line from further on in the device's chain is newer: a repeated one must not bring its hour back.
+        if covers and signed.sequence > self._newest_sequence:
+            self._newest, self._newest_sequence = time_of(record), signed.sequence
+        return self._told(
+            raw, signed, broken or second, ours=ours, covers=covers, refused=bool(second), breaks=bool(broken)
+        )
 
-    def _second_problem(self, signed: SignedRecord) -> str:
-        """Returns the fault of the second signature, if the line must have one or has one."""
+    def _second_signature(self, signed: SignedRecord) -> tuple[bool, str]:
+        """Returns if the line has a valid second signature, and the fault of the one that it needs or has."""
         if self._key is None:
-            return ""
+            return False, ""
         record = signed.record
         if isinstance(record, BootRecord | Chapter):
             if self._mldsa is None:
                 self._mldsa = MldsaPublicKey.parse(record.device_mldsa)
             if record.device_mldsa != self._mldsa.text:
-                return "The line names another ML-DSA-44 key than this device's."
+                return False, "The line names another ML-DSA-44 key than this device's."
         if signed.mldsa is None:
             needed = needs_second_signature(record, self._newest)
-            return "The line lacks the second signature, by ML-DSA-44." if needed else ""
-        if self._mldsa is not None and not signed.signed_twice_by(self._mldsa):
-            return _NOT_OURS_TWICE
-        self._newest = time_of(record)
-        return ""
+            return False, "The line lacks the second signature, by ML-DSA-44." if needed else ""
+        is_twice = self._is_signed_twice(signed)
+        return is_twice, "" if is_twice else _SECOND_NOT_OURS
 
     def _is_signed_twice(self, signed: SignedRecord) -> bool:
-        """Call it after `_second_problem`, which has verified the signature."""
-        return self._key is not None and self._mldsa is not None and signed.mldsa is not None
+        return self._key is not None and self._mldsa is not None and signed.signed_twice_by(self._mldsa)
 
     def _unreadable(self, raw: RawLine, problem: str) -> ChainStep:
         if self._left > 0:
-            return self._told(raw, None, self._count(raw) or problem, carried=True)
+            differ = self._count(raw)
+            return self._told(raw, None, differ or problem, carried=True, breaks=bool(differ))
         # An intact next line still names the original hash, so the fault shows there as well.
         self._tip = ChainHead(raw.end, self._tip.sequence + 1, hashlib.sha256(raw.data).hexdigest())
         return self._told(raw, None, problem)
 
-    def _carry(self, raw: RawLine, signed: SignedRecord) -> ChainStep:
-        stranger = self._key is not None and not signed.signed_by(self._key)
-        mldsa = self._mldsa if self._key is not None else None
-        forged = mldsa is not None and signed.mldsa is not None and not signed.signed_twice_by(mldsa)
-        problem = self._count(raw)
-        if stranger or forged:
-            problem = _NOT_OURS if stranger else _NOT_OURS_TWICE
-        covers = self._carried_covered and self._left <= 0 and not problem
-        return self._told(raw, signed, problem, carried=True, covers=covers, refused=forged)
+    def _carry(self, raw: RawLine, signed: SignedRecord, *, ours: bool) -> ChainStep:
+        covers = ours and self._is_signed_twice(signed)
+        forged = ours and self._key is not None and signed.mldsa is not None and not covers
+        differ = self._count(raw)
+        problem = ("" if ours else _NOT_OURS) or (_SECOND_NOT_OURS if forged else "") or differ
+        return self._told(
+            raw, signed, problem, carried=True, ours=ours, covers=covers, refused=forged, breaks=bool(differ)
+        )
 
     def _count(self, raw: RawLine) -> str:
         """Counts one more carried line. After the last one, returns the problem with them, or ""."""
@@ -420,12 +452,13 @@ class _Reading:
         return "" if same else "The carried lines differ from those that the chapter's first line names."
 
     def _told(
-        self, raw: RawLine, signed: SignedRecord | None, problem: str, *, carried: bool = False, covers: bool = False,
-        refused: bool = False,
+        self, raw: RawLine, signed: SignedRecord | None, problem: str, *, carried: bool = False, ours: bool = True,
+        covers: bool = False, refused: bool = False, breaks: bool = False,
     ) -> ChainStep:  # fmt: skip
         chapter = chapter_of(raw.position)
         fault = ChainFault(self._line, problem, chapter, raw.position - chapter_start(chapter)) if problem else None
-        return ChainStep(raw.position, signed, fault, self._tip, carried, self._left <= 0, covers, refused)
+        rests = self._left <= 0
+        return ChainStep(raw.position, signed, fault, self._tip, carried, rests, ours, covers, refused, breaks)
 
 
 def oldest_stated(chapter: int, line: bytes) -> int | None:
@@ -499,9 +532,7 @@ def verify_chain(lines: Iterable[bytes], key: PublicKey, mldsa: MldsaPublicKey |
     return tuple(step.fault for step in read_chain(lines, key=key, mldsa=mldsa) if step.fault)
 
 
-def _problem(signed: SignedRecord, tip: ChainHead, key: PublicKey | None) -> str:
-    if key is not None and not signed.signed_by(key):
-        return _NOT_OURS
+def _does_not_follow(signed: SignedRecord, tip: ChainHead) -> str:
     if signed.previous != tip.previous:
         return "The line does not follow the one before it."
     if signed.sequence != tip.sequence:

@@ -1,17 +1,18 @@
-"""Lines of the manifest with a second signature, by ML-DSA-44: which lines need one, and how many lines it covers.
+"""Lines of the manifest with a second signature, by ML-DSA-44: which lines need one.
 
 Each line names the hash of the line before it. A second signature therefore also covers every line before it.
 
-- `boot`, `chapter` and `coverage` have a second signature. So has each line whose time is an hour or more after the
-  newest line with one. The time is the record's own, on the boot clock, so writer and readers decide alike.
-- The records after the newest such line are signed once only: those of at most an hour.
+- `boot`, `chapter`, `coverage` and `recovered` need one. So does each line that does not belong to the hour after the
+  newest line with one: of another boot, earlier, an hour later, or with another date at the same boot clock.
+- The times are the record's own, so writer and readers decide alike.
+- The lines behind the newest one with it are signed once: those of at most an hour.
 
 Source: FORMAT.md, "Second signatures".
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.core.vault.records import (
     BootRecord,
@@ -19,6 +20,7 @@ from agent.core.vault.records import (
     CoverageRecord,
     GapRecord,
     Record,
+    RecoveredRecord,
     SegmentRecord,
 )
 from agent.core.vault.spans import Stamp
@@ -27,25 +29,44 @@ __all__ = ["RecordTime", "needs_second_signature", "time_of"]
 
 _EVERY_US: Final = 3_600_000_000
 """One hour. `coverage` comes four times as often, so this rule is for lines of a time without a camera."""
+_TOLERANCE_US: Final = 60_000_000
+"""One minute. `coverage` is written while a segment grows, which starts up to this long before it. And a clock that is
+slewed moves less in an hour. A line beyond it only costs a second signature."""
+_US_PER_MS: Final = 1000
 
-RecordTime = tuple[str, int]
-"""The boot, and µs of its clock."""
+
+class RecordTime(NamedTuple):
+    """The times that a record states. An instant starts and ends at once."""
+
+    boot: str
+    starts_us: int
+    """On the clock of `boot`."""
+    ends_us: int
+    zero_us: int
+    """The UTC at which the clock of `boot` was 0, as the record dates it, in µs."""
 
 
 def time_of(record: Record) -> RecordTime:
-    """Returns the record's end on the boot clock, or the instant that it names."""
     if isinstance(record, SegmentRecord | GapRecord | CoverageRecord):
-        return record.span.boot, record.span.end_us
+        span = record.span
+        return RecordTime(span.boot, span.start_us, span.end_us, span.utc_ms * _US_PER_MS - span.start_us)
     at: Stamp = record.at
-    return at.boot, at.at_us
+    return RecordTime(at.boot, at.at_us, at.at_us, at.utc_ms * _US_PER_MS - at.at_us)
 
 
 def needs_second_signature(record: Record, newest: RecordTime | None) -> bool:
-    """Returns True if a second signature is required. `newest`: the time of the newest line that has one, or None if
-    it is unknown."""
-    if isinstance(record, BootRecord | Chapter | CoverageRecord):
+    """Returns True if a second signature is required.
+
+    newest: the time of the newest line that has one. If it is None, none is known, and each line needs one.
+    """
+    # A recovered record says that footage is older than the record.
+    if newest is None or isinstance(record, BootRecord | Chapter | CoverageRecord | RecoveredRecord):
         return True
-    if newest is None:
-        return False
-    boot, at_us = time_of(record)
-    return boot != newest[0] or at_us >= newest[1] + _EVERY_US
+    time = time_of(record)
+    return (
+        time.boot != newest.boot
+        or time.ends_us < newest.ends_us
+        or time.starts_us < newest.ends_us - _TOLERANCE_US
+        or time.ends_us >= newest.ends_us + _EVERY_US
+        or abs(time.zero_us - newest.zero_us) > _TOLERANCE_US
+    )

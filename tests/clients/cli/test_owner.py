@@ -1096,6 +1096,7 @@ def test_a_copied_disk_opens_with_the_recovery_page_alone(
     asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path, media: list[bytes]
 ) -> None:
     door, _, _ = asked
+    earlier = door.device.copy_to(tmp_path / "earlier")
     door.device.cut_short(media[0] + bytes(200_000), WINDOW_MS + 120_000, 0.8)
     copy = door.device.copy_to(tmp_path / "copy")
     nobody = tmp_path / "nobody"
@@ -1106,10 +1107,12 @@ def test_a_copied_disk_opens_with_the_recovery_page_alone(
     assert [each["seconds"] for each in document["clips"]] == [4.0, 2.0, 2.0]
     assert "verified to byte" in document["clips"][2]["notes"][0]
     assert "signatures were not checked" in document["notes"][0]
-    signed = door.run("owner", "open", *arguments, "--out", tmp_path / "out", "--signed-by", door.device.key.text)
-    second_key, newest = json.loads(signed.out)["notes"]
+    signed = ("--out", tmp_path / "out", "--signed-by", door.device.key.text)
+    (second_key,) = json.loads(door.run("owner", "open", *arguments, *signed).out)["notes"]
     assert f"the hash {samples.MLDSA_KEY.sha256}." in second_key
-    assert newest.startswith("3 records without a second signature")
+    arguments = ("--vault", earlier, *arguments[2:])
+    _second_key, newest = json.loads(door.run("owner", "open", *arguments, *signed).out)["notes"]
+    assert newest.startswith("2 records signed by Ed25519 only.")
 
 
 def test_the_drill_opens_the_newest_segment_with_both_keys_and_says_which_does_not(

@@ -22,10 +22,10 @@ from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import digest
 from agent.core.vault.manifest import ChainHead as ManifestTip
-from agent.core.vault.manifest import SignedRecord, sign_record
+from agent.core.vault.manifest import LineSigner, SignedRecord, sign_record
 from agent.core.vault.names import FileKind, VaultFile, segment_id
 from agent.core.vault.records import BootRecord, PosterRecord, RecoveredRecord, SegmentRecord, SoundRecord
-from agent.core.vault.second_signatures import needs_second_signature, time_of
+from agent.core.vault.second_signatures import RecordTime
 from agent.core.vault.segment import Begin, Content, Context, begin_stanza, context_box, poster_plaintext
 from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError, RequestError
@@ -154,7 +154,7 @@ class FakeDevice:
         """The commitment of the file key that was sealed with last."""
         self.write(EntryKind.BOOT)
         stamp = Stamp(boot=BOOT, at_us=BOOT_US, utc_ms=self.now_ms, quality=ClockQuality.SYNCED)
-        self._newest_second: tuple[str, int] | None = None
+        self._newest_second: RecordTime | None = None
         self._record(BootRecord(device=self.key.id, device_mldsa=MLDSA_KEY.text, epoch=1, at=stamp))
 
     # -- what happens on the device ------------------------------------------------------------------------------------
@@ -281,10 +281,10 @@ class FakeDevice:
         return base64.encode(self._seal(data, None)[0])
 
     def _record(self, record: Any) -> SignedRecord:
-        is_twice = needs_second_signature(record, self._newest_second)
-        signed = sign_record(record, self.tip, self.private.sign, MLDSA.sign if is_twice else None)
-        if is_twice:
-            self._newest_second = time_of(record)
+        signer = LineSigner(self.private.sign, MLDSA.sign, self._newest_second)
+        signed = signer.sign(record, self.tip)
+        signer.wrote(signed)
+        self._newest_second = signer.newest
         self.tip = self.tip.after(signed)
         self.lines.append(signed.line)
         return signed

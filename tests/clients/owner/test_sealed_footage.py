@@ -269,12 +269,15 @@ def test_a_pipe_under_the_name_of_a_chapter_holds_nobody_up(home: Home, tmp_path
 
 def test_a_record_that_another_key_signed_counts_for_nothing(home: Home, tmp_path: Path) -> None:
     real, home.device.private = home.device.private, private_key_from_seed(b"z" * 32)
-    home.device._newest_second = ("", 0)  # the line that is replaced has a second signature, and so has this one
+    tip = home.device.tip
+    home.device._newest_second = None  # the line that is replaced has a second signature, and so has this one
     forged = home.device._record(home.device.stored[home.segments[0]].signed.record)
-    home.device.private = real
+    home.device.private, home.device.tip = real, tip
     home.device.lines = [line for line in home.device.lines if line != forged.line]
     at = home.device.lines.index(home.device.stored[home.segments[0]].signed.line)
     home.device.lines[at] = forged.line
+    newest: Any = home.device.stored[home.segments[2]].signed.record
+    home.device._record(CoverageRecord(span=newest.span))
     vault = FolderVault(home.device.copy_to(tmp_path / "copy"), {home.device.key.id: home.device.key})
     assert "not this device's" in vault.faults[0].problem
     assert vault.open(home.segments[0], [home.keys.identity]).record is None
@@ -299,7 +302,9 @@ def forged_copy(home: Home, folder: Path, *added: Any, cut: int = 0) -> FolderVa
 def later(record: Any, duration_s: int, **changes: Any) -> Any:
     span = record.span
     by_us = duration_s * 10**6
-    moved = msgspec.structs.replace(span, start_us=span.start_us + by_us, end_us=span.end_us + by_us)
+    moved = msgspec.structs.replace(
+        span, start_us=span.start_us + by_us, end_us=span.end_us + by_us, utc_ms=span.utc_ms + duration_s * 1000
+    )
     return msgspec.structs.replace(record, span=moved, **changes)
 
 
@@ -320,7 +325,7 @@ def test_records_of_the_last_hour_are_told_as_signed_once_and_take_the_place_of_
     assert home.device.stored[home.segments[0]].signed.mldsa is not None, "hours after the boot"
     vault = forged_copy(home, tmp_path / "copy", later(genuine, 1, label="forged"))
     assert vault.faults == ()
-    assert vault.signed_once == set(home.segments), "a forged line of this hour looks like a line of this hour"
+    assert vault.signed_once == set(home.segments[1:]), "the line of the first has a second signature"
     opened = vault.open(home.segments[0], [home.keys.identity])
     assert opened.record is not None
     assert opened.record.record.label_text == genuine.label_text  # type: ignore[union-attr]
@@ -332,10 +337,13 @@ def test_a_second_signature_covers_the_records_before_it(home: Home, tmp_path: P
     home.device._record(CoverageRecord(span=newest.span))
     vault = forged_copy(home, tmp_path / "copy")
     assert (vault.faults, vault.signed_once, vault.unknown_mldsa) == ((), frozenset(), "")
-    home.device.lines[0] = b"\0" * len(home.device.lines[0])
+    assert parse_line(home.device.lines[1]).mldsa is not None
+    home.device.lines[1] = b"\0" * len(home.device.lines[1])
     damaged = forged_copy(home, tmp_path / "damaged")
-    assert damaged.faults
-    assert damaged.signed_once == frozenset()
+    assert len(damaged.faults) > 1
+    assert (damaged.signed, damaged.signed_once) == (True, frozenset())
+    opened = [damaged.open(name, [home.keys.identity]) for name in home.segments]
+    assert [each.record is not None for each in opened] == [False, True, True]
 
 
 def test_a_manifest_of_another_second_key_is_refused_if_the_key_is_known_and_named_if_not(
@@ -636,36 +644,44 @@ def test_a_copied_vault_without_a_manifest_names_no_device_and_lists_its_files(h
     assert (whole.device, whole.signed) == (home.device.key.id, False)
 
 
-def test_the_newest_chapter_says_which_ones_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def beginning(home: Home, number: int, oldest: int) -> bytes:
+    stamp = Stamp(boot=BOOT, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
+    chapter = Chapter(number=number, oldest=oldest, device=home.device.key.id, device_mldsa=MLDSA_KEY.text, at=stamp)
+    return sign_record(chapter, ChainHead(), home.device.private.sign).line
+
+
+def test_the_newest_chapter_says_which_ones_are_needed(home: Home, tmp_path: Path) -> None:
     """Older chapters that are still there were deleted, and came back with a power cut or by hand."""
     (tmp_path / "segments").mkdir()
     for name in ("manifest.0", "manifest.1", "manifest.2", "manifest.10", "manifest.2.part"):
         (tmp_path / name).write_bytes(b"")
-    said: dict[int, int | None] = {0: 0, 1: 1, 2: 2, 10: None}
-    monkeypatch.setattr(FolderVault, "_oldest", staticmethod(lambda number, _path: said[number]))
-    vault = FolderVault(tmp_path, {})
     numbers = (0, 1, 2, 10)
-    assert vault._chapters() == (2, {number: tmp_path / f"manifest.{number}" for number in numbers})
-    said.update(dict.fromkeys(numbers))
-    assert vault._chapters()[0] == 0
+    vault = FolderVault(tmp_path, {})
+    paths = vault._chapters()
+    assert paths == {number: tmp_path / f"manifest.{number}" for number in numbers}
+    assert vault._oldest_needed(paths, None, None) == 0
+    for number, oldest in ((1, 1), (2, 2)):
+        paths[number].write_bytes(beginning(home, number, oldest))
+    assert vault._oldest_needed(paths, None, None) == 2
+    assert vault._oldest_needed(paths, home.device.key, MLDSA_KEY) == 0, "both were signed once"
 
 
 def test_the_first_line_of_a_chapter_is_read_and_no_other(home: Home, tmp_path: Path) -> None:
-    stamp = Stamp(boot=BOOT, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
-    chapter = Chapter(number=7, oldest=5, device=home.device.key.id, device_mldsa=MLDSA_KEY.text, at=stamp)
-    line = sign_record(chapter, ChainHead(), home.device.private.sign).line
+    line = beginning(home, 7, 5)
     path = tmp_path / "manifest.7"
+    (tmp_path / "segments").mkdir()
+    vault = FolderVault(tmp_path, {})
     for data, number, oldest in (
         (line, 7, 5),
         (line + b"\n" + line + b"\n", 7, 5),
-        (line + b"\n", 6, None),
-        (b"\n" + line + b"\n", 7, None),
+        (line + b"\n", 6, 0),
+        (b"\n" + line + b"\n", 7, 0),
         (line.rjust(LONGEST_LINE_BYTES) + b"\n", 7, 5),
-        (line.rjust(LONGEST_LINE_BYTES + 1) + b"\n", 7, None),
-        (b"", 7, None),
+        (line.rjust(LONGEST_LINE_BYTES + 1) + b"\n", 7, 0),
+        (b"", 7, 0),
     ):
         path.write_bytes(data)
-        assert FolderVault._oldest(number, path) == oldest
+        assert vault._oldest_needed({number: path}, None, None) == oldest
 
 
 def test_each_page_of_a_list_is_asked_for_from_where_the_one_before_ended(home: Home) -> None:

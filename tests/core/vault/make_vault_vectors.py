@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import ClockQuality
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.manifest import PAYLOAD_TYPE, ChainHead, SignedRecord, Signer, sign_record
+from agent.core.vault.manifest import PAYLOAD_TYPE, ChainHead, LineSigner, SignedRecord, Signer, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     BootRecord,
@@ -41,7 +41,6 @@ from agent.core.vault.records import (
     SoundGapReason,
     SoundRecord,
 )
-from agent.core.vault.second_signatures import RecordTime, needs_second_signature, time_of
 from agent.core.vault.segment import Begin, Content, Context, context_box, poster_plaintext
 from agent.core.vault.spans import Stamp, TimeSpan
 from agent.errors import FormatError
@@ -137,16 +136,13 @@ def _other_second(encoding: bytes) -> bytes:
     return _second(encoding, _OTHER_MLDSA)
 
 
-def _signed(record: Record, tip: ChainHead, newest: RecordTime | None) -> SignedRecord:
-    return sign_record(record, tip, _KEY.sign, _second if needs_second_signature(record, newest) else None)
-
-
 def _written(records: Sequence[Record], second: Callable[[Record], Signer | None] | None = None) -> list[bytes]:
     """Returns the lines of a manifest. `second` makes the second signatures; those of the format by default."""
-    lines, tip, newest = [], ChainHead(), None
+    lines, tip, signer = [], ChainHead(), LineSigner(_KEY.sign, _second)
     for record in records:
-        signed = _signed(record, tip, newest) if second is None else sign_record(record, tip, _KEY.sign, second(record))
-        newest = time_of(record) if signed.mldsa is not None else newest
+        by_rule = second is None
+        signed = signer.sign(record, tip) if by_rule else sign_record(record, tip, _KEY.sign, second(record))
+        signer.wrote(signed)
         lines.append(signed.line)
         tip = tip.after(signed)
     return lines
@@ -181,7 +177,8 @@ def _second_chapter(lines: list[bytes], tip: ChainHead, **changes: Any) -> bytes
     `coverage`."""
     carried = b"".join(line + b"\n" for line in lines[-2:])
     begins = _beginning(tip, carried, **changes)
-    then = _signed(CoverageRecord(span=_SPAN), ChainHead(0, begins.sequence + 1, begins.sha256), None)
+    coverage = CoverageRecord(span=_SPAN)
+    then = sign_record(coverage, ChainHead(0, begins.sequence + 1, begins.sha256), _KEY.sign, _second)
     return begins.line + b"\n" + carried + then.line + b"\n"
 
 
@@ -212,6 +209,15 @@ def _downgrades() -> dict[str, bytes]:
     early = GapRecord(reason=GapReason.OFF, span=msgspec.structs.replace(_SPAN, end_us=_STAMP.at_us + 3_599_999_999))
     late = GapRecord(reason=GapReason.OFF, span=msgspec.structs.replace(_SPAN, end_us=_STAMP.at_us + 3_600_000_000))
     elsewhere = RingRecord(at=msgspec.structs.replace(_STAMP, boot="0" * 32))
+    at_once = RingRecord(at=_STAMP)
+    before = RingRecord(at=msgspec.structs.replace(_STAMP, at_us=_STAMP.at_us - 1))
+    edge = msgspec.structs.replace(_SPAN, start_us=_STAMP.at_us - 60_000_000, utc_ms=_STAMP.utc_ms - 60_000)
+    before_edge = msgspec.structs.replace(edge, start_us=edge.start_us - 1)
+    fitting, long = (GapRecord(reason=GapReason.OFF, span=span) for span in (edge, before_edge))
+    same_date, another_date = (
+        RingRecord(at=msgspec.structs.replace(_STAMP, utc_ms=_STAMP.utc_ms + later_ms)) for later_ms in (60_000, 60_001)
+    )
+    recovered = RecoveredRecord(begin=_BEGIN, complete=False, file=_file("recovered", 70_000), at=_STAMP)
     own = msgspec.structs.replace(RECORDS[0], device_mldsa=MldsaPublicKey.of(_OTHER_MLDSA).text)
 
     def once(record: Record) -> Signer | None:
@@ -222,6 +228,11 @@ def _downgrades() -> dict[str, bytes]:
         "coverage_signed_once": _written([boot, coverage], once),
         "line_an_hour_later_signed_once": _written([boot, early, late], once),
         "line_of_another_boot_signed_once": _written([boot, elsewhere], once),
+        "line_from_before_signed_once": _written([boot, at_once, before], once),
+        "gap_from_before_signed_once": _written([boot, fitting, long], once),
+        "line_of_another_date_signed_once": _written([boot, same_date, another_date], once),
+        "recovered_signed_once": _written([boot, recovered], once),
+        "without_boot_signed_once": _written([early], once),
         "second_signature_by_another_key": _written([boot, coverage], lambda record: once(record) or _other_second),
         "another_second_key_in_its_place": _written([boot, own], lambda _record: _second),
         "everything_by_another_second_key": _written([own, coverage], lambda _record: _other_second),

@@ -13,6 +13,7 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import (
     LONGEST_LINE_BYTES,
     ChainHead,
+    LineSigner,
     open_line,
     parse_line,
     read_chain,
@@ -20,13 +21,12 @@ from agent.core.vault.manifest import (
     verify_chain,
 )
 from agent.core.vault.records import BootRecord, Record
-from agent.core.vault.second_signatures import needs_second_signature, time_of
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64
 from agent.wire.identities import private_key_from_seed, public_key_of
 from tests.core.vault.records_for_tests import chapter_records, records
-from tests.vaults import SECOND
+from tests.vaults import DEVICE_MLDSA_KEY, SECOND
 
 KEY = private_key_from_seed(b"d" * 32)
 PUBLIC = public_key_of(KEY)
@@ -34,11 +34,10 @@ STRANGER = private_key_from_seed(b"s" * 32)
 
 
 def manifest(*written: Record) -> list[bytes]:
-    lines, tip, newest = [], ChainHead(), None
+    lines, tip, signer = [], ChainHead(), LineSigner(KEY.sign, SECOND.sign)
     for record in written:
-        is_twice = needs_second_signature(record, newest)
-        signed = sign_record(record, tip, KEY.sign, SECOND.sign if is_twice else None)
-        newest = time_of(record) if is_twice else newest
+        signed = signer.sign(record, tip)
+        signer.wrote(signed)
         lines.append(signed.line + b"\n")
         tip = tip.after(signed)
     return lines
@@ -72,7 +71,7 @@ def test_a_whole_manifest_has_no_fault(written: list[Record]) -> None:
     lines = manifest(*written)
     steps = list(read_chain(lines, key=PUBLIC))
     assert [step.signed.record for step in steps if step.signed] == written
-    assert verify_chain(lines, PUBLIC) == ()
+    assert verify_chain(lines, PUBLIC, DEVICE_MLDSA_KEY) == ()
     assert [step.offset for step in steps] == [len(b"".join(lines[:number])) for number in range(len(lines))]
     assert all(before.head.offset == after.offset for before, after in pairwise(steps))
 

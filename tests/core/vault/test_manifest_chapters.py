@@ -73,7 +73,7 @@ class Written:
             raw = RawLine(self.lines[-1].end, line, len(line) + 1, True)
             self.lines.append(raw)
             rests = number_of == len(carried)
-            self.steps.append(ChainStep(raw.position, parse_line(line), None, after, True, rests, covers=rests))
+            self.steps.append(ChainStep(raw.position, parse_line(line), None, after, True, rests, covers=True))
         return self
 
     def add(self, *records: Record) -> Written:

@@ -52,6 +52,18 @@ def test_a_bad_one_is_refused(name: str) -> None:
         assert any(step.fault for step in steps) or not steps[-1].rests
 
 
+@pytest.mark.parametrize("name", [name for name in BAD if name.endswith("_signed_once")])
+def test_only_the_line_that_lacks_its_second_signature_is_refused(name: str) -> None:
+    """The lines before it just need none."""
+    device = parse_public_key((PLACE / "device.pub").read_text().strip())
+    lines = (PLACE / "bad" / name).read_bytes().splitlines(keepends=True)
+    steps = list(read_chain(lines, key=device, mldsa=MLDSA))
+    assert [step.refused for step in steps] == [False] * (len(steps) - 1) + [True]
+    assert [step.fault.problem for step in steps if step.fault] == [
+        "The line lacks the second signature, by ML-DSA-44."
+    ]
+
+
 def chapter_lines(*chapters: int) -> Iterator[RawLine]:
     for number in chapters:
         yield from split_lines([(PLACE / f"manifest.{number}").read_bytes()], chapter_start(number))

@@ -163,8 +163,8 @@ def _doubts(source: FootageSource) -> list[str]:
     if source.signed_once:
         named = ", ".join(sorted(source.signed_once)[:_MOST_NAMED])
         notes.append(
-            f"{counted(len(source.signed_once), 'record')} without a second signature: signed by Ed25519 only.  The "
-            f"device adds one every hour, so only the newest should be among them: {named}"
+            f"{counted(len(source.signed_once), 'record')} signed by Ed25519 only.  The second signature comes within "
+            f"an hour, so these are the newest: {named}"
         )
     return notes
 

@@ -39,6 +39,7 @@ import {
   keyText,
   label,
   list,
+  mldsaSignature,
   mldsaText,
   object,
   one,
@@ -641,7 +642,7 @@ export const manifestPayload = object(
   { v: version1 },
 );
 // The second signature, `mldsa`, says something only about a whole manifest. The page reads records one by one.
-export const manifestLine = object({ payload: base64Text, sig: base64Text }, { mldsa: base64Text });
+export const manifestLine = object({ payload: base64Text, sig: base64Text }, { mldsa: mldsaSignature });
 
 export const liveContext = object(
   { device: keyId, span },

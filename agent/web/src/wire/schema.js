@@ -172,6 +172,8 @@ export const recipient = text(new RegExp(`^age1(pq1${BECH32}{1952}|${BECH32}{58}
 export const base64Text = also(text(/^[A-Za-z0-9+/]*={0,2}$/), isCanonical);
 /** An ML-DSA-44 key: 1 312 bytes. */
 export const mldsaText = also(base64Text, (value) => value.length === 1752 && value.endsWith("=="));
+/** A signature by it: 2 420 bytes. */
+export const mldsaSignature = also(base64Text, (value) => value.length === 3228 && /[^=]=$/.test(value));
 
 /**
  * RFC 4648 section 4 with padding: decoding and encoding again gives the same text.
