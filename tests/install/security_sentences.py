@@ -398,6 +398,12 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "tests/custodian/test_trust_store.py"
         "::test_a_list_of_a_false_pair_with_the_id_of_a_root_locks_the_root_out_no_longer_than_it_is_chosen",
     ),
+    "If an owner knows one of the two and the household": (
+        "tests/clients/owner/test_household_roots.py"
+        "::test_an_owner_who_has_a_false_pair_with_the_id_of_the_households_root_is_told_and_takes_the_others_over",
+        f"{OWNER}::test_a_disputed_root_is_named_and_keeps_no_other_root_from_being_taken_over",
+        "tests/web/test_the_program.py::test_the_browser_reads_and_writes_every_vector_of_the_wire_as_we_do",
+    ),
     "Ed25519 and ML-DSA-44 sign the same bytes": (
         "tests/wire/test_mldsa.py::test_each_signature_covers_payload_and_type",
         "tests/wire/test_mldsa.py::test_a_javascript_implementation_reads_and_refuses_the_same_signatures",
