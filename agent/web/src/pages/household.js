@@ -133,6 +133,7 @@ function locate(lat, lon) {
   /** @param {GeolocationPosition} options */
   const found = ({ coords }) => {
     [lat.value, lon.value] = [coords.latitude.toFixed(5), coords.longitude.toFixed(5)];
+    problem.textContent = "";
   };
   const missed = () => {
     problem.textContent = t("place.missed");
