@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,17 +21,19 @@ from agent.core.vault.manifest import (
     sign_record,
     verify_chain,
 )
-from agent.core.vault.records import BootRecord, Record
+from agent.core.vault.records import BootRecord, Record, RingRecord
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError
 from agent.wire import base64
 from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from tests.core.vault.records_for_tests import chapter_records, records
 from tests.vaults import DEVICE_MLDSA_KEY, SECOND
 
 KEY = private_key_from_seed(b"d" * 32)
 PUBLIC = public_key_of(KEY)
 STRANGER = private_key_from_seed(b"s" * 32)
+STAMP = Stamp(boot="b" * 32, at_us=1, utc_ms=1, quality=ClockQuality.UNKNOWN)
 
 
 def manifest(*written: Record) -> list[bytes]:
@@ -152,3 +155,22 @@ def test_a_record_that_is_none_is_refused_even_when_signed(changes: dict[str, ob
 def test_nonsense_is_a_format_error_and_nothing_else(line: bytes) -> None:
     with pytest.raises(DoorwardError):
         parse_line(line)
+
+
+def test_a_second_key_comes_only_from_a_line_that_the_device_signed() -> None:
+    boot = BootRecord(device=PUBLIC.id, device_mldsa=DEVICE_MLDSA_KEY.text, epoch=1, at=STAMP)
+    other = MldsaPublicKey.of(mldsa_key_from_seed(b"t" * 32)).text
+    junk = sign_record(msgspec.structs.replace(boot, device_mldsa=other), ChainHead(), STRANGER.sign)
+    true = sign_record(boot, ChainHead(0, 1, junk.sha256), KEY.sign, SECOND.sign)
+    steps = list(read_chain([junk.line + b"\n", true.line + b"\n"], key=PUBLIC))
+    assert [(step.ours, step.covers, step.fault is None) for step in steps] == [
+        (False, False, False),
+        (True, True, True),
+    ]
+
+
+def test_before_a_second_key_is_named_bytes_in_its_place_prove_nothing() -> None:
+    ring = sign_record(RingRecord(at=STAMP), ChainHead(), KEY.sign, lambda _encoding: bytes(2420))
+    again = sign_record(RingRecord(at=STAMP), ChainHead(0, 1, ring.sha256), KEY.sign)
+    steps = list(read_chain([ring.line + b"\n", again.line + b"\n"], key=PUBLIC))
+    assert [(step.covers, step.refused) for step in steps] == [(False, True)] * 2
