@@ -26,6 +26,7 @@ from tests.install.container import CACHE, ROOT, SMALL, Container, wheelhouse
 from tests.install.limits import limits
 from tests.install.set_up import set_up
 from tests.install.story import Story
+from tests.install.update_attacks import update_attacks
 from tests.install.update_kills import update_kills
 
 RESULTS = ROOT / "tests" / "install" / "RESULTS.md"
@@ -46,6 +47,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "upgrade": Story.upgrade,
     "roll-back": Story.roll_back,
     "updates": Story.updates,
+    "attacks on updates": update_attacks,
     "cuts": Story.cuts,
     "uninstall": Story.uninstall,
     "install again": Story.reinstall,
