@@ -284,10 +284,12 @@ class SmallSystem:
 
     def wish(self) -> bool:
         """As the custodian: an owner chose what is on offer. Returns False if nothing is."""
-        offer = self.state().get("offer")
+        state = self.state()
+        offer = state.get("offer")
         if offer is None:
             return False
         wish = {"v": 1, "id": secrets.token_hex(16), "version": offer["version"], "sha256": offer["sha256"]}
+        wish["change"] = state.get("change")  # a yes after it counts also for a version that was interrupted
         (self.root_seen / "run/doorward/update/wish.json").write_text(json.dumps(wish))
         return True
 

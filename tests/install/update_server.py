@@ -135,7 +135,8 @@ class UpdateServer:
 
     def wish(self, version: str, sha256: str) -> None:
         """Writes what the custodian writes if an owner has chosen an update; a path unit starts root's step."""
-        text = json.dumps({"v": 1, "id": secrets.token_hex(16), "version": version, "sha256": sha256})
+        change = self._story._update().get("change")
+        text = json.dumps({"v": 1, "id": secrets.token_hex(16), "version": version, "sha256": sha256, "change": change})
         self._box.run("sh", "-c", 'printf %s "$0" > /run/doorward/update/wish.json', text)
 
     def _camera(self, unit: str) -> str:
