@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,28 @@ def test_writers_at_the_same_time_get_consecutive_numbers(agency: Agency) -> Non
         thread.join()
     assert numbers(agency.organisation) == list(range(before + 48))
     assert run_audit().exit_code == 0
+
+
+def test_an_entry_of_the_desk_between_head_and_rows_is_no_finding_and_a_row_without_a_head_is_one(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(agency, 2)
+    stored, busy = log.stored_rows, [3]
+
+    def meanwhile(organisation: Organisation) -> Iterator[log.StoredRow]:
+        if busy[0]:
+            busy[0] -= 1
+            log.record(organisation, "receiver", "answer.received", "answer x")
+        return stored(organisation)
+
+    monkeypatch.setattr(log, "stored_rows", meanwhile)
+    done = run_audit()
+    assert (done.exit_code, busy) == (0, [0]), done.output
+    head = LogHead.objects.get(organisation=agency.organisation)
+    log.record(agency.organisation, "receiver", "answer.received", "answer y")
+    head.save()  # the row of an intruder who cannot sign
+    done = run_audit()
+    assert (done.exit_code, "Entries were added" in done.output) == (1, True)
 
 
 def test_each_organisation_has_its_own_log(agency: Agency, other_agency: Agency) -> None:
