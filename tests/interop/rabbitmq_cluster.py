@@ -1,8 +1,10 @@
-"""`PYTHONPATH=. python -m tests.interop.rabbitmq_cluster`: three RabbitMQ nodes behind HAProxy, killed node by node.
+"""`PYTHONPATH=. python -m tests.interop.rabbitmq_cluster`: three RabbitMQ nodes behind HAProxy, killed node by node and
+cut from each other.
 
 Debian 13's RabbitMQ runs three times from one separate root, each node with its address of loopback, as
 `tests.interop.rabbitmq` runs one. HAProxy passes TLS through to them. The answers are printed for
-`config/mosquitto/README.md`. Wants root, mmdebstrap and HAProxy.
+`config/mosquitto/README.md`. Wants root, mmdebstrap and HAProxy. It runs in a network namespace, so that the rules of
+nftables that cut a node touch nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +30,8 @@ from tests.install.container import ENVIRONMENT, base
 from tests.interop.rabbitmq import (
     CLIENTS,
     CONFIGURATION,
+    DESK_1,
+    DESK_2,
     DEVICE,
     OTHER,
     PACKAGES,
@@ -49,10 +54,13 @@ PORT, DISTRIBUTION_PORT = 18_883, 25_672
 _START_S = 900.0
 _LARGE_BYTES = 4_500
 """Bytes of a usual request."""
+INSIDE = "DOORWARD_RABBITMQ_NAMESPACE"
+_TABLE = "inet doorward_cluster"
 _CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 CLUSTERED = """\
 cluster_formation.peer_discovery_backend = classic_config
 cluster_partition_handling = pause_minority
+net_ticktime = 15
 mqtt.durable_queue_type = quorum
 mqtt.max_session_expiry_interval_seconds = 604800
 """
@@ -132,7 +140,9 @@ class Cluster:
             "RABBITMQ_LOG_BASE": f"{place}/log",
             "RABBITMQ_DIST_PORT": str(DISTRIBUTION_PORT + number),
             "ERL_EPMD_ADDRESS": ",".join(HOSTS),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-kernel inet_dist_use_interface {{{address}}}",
+            # From its own address, too, so that a cut can tell the nodes apart.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-kernel inet_dist_use_interface {{{address}}} "
+            f"-kernel inet_dist_connect_options [{{ip,{{{address}}}}}]",
         }
         # If this process of `unshare` is killed, the node dies with its PID namespace, as in a power cut.
         words = ["unshare", "--pid", "--fork", "--kill-child", f"--mount-proc={self.root}/proc", "chroot", self.root]
@@ -165,6 +175,17 @@ class Cluster:
             process.kill()
             process.wait()
 
+    def cut_node(self, number: int) -> None:
+        """Drops all packets between this node and the other nodes. Clients still reach all of them."""
+        others = ", ".join(host for each, host in enumerate(HOSTS) if each != number)
+        _nft(f"add table {_TABLE}")
+        _nft(f"add chain {_TABLE} out {{ type filter hook output priority 0 ; }}")
+        for one, other in (("saddr", "daddr"), ("daddr", "saddr")):
+            _nft(f"add rule {_TABLE} out ip {one} {HOSTS[number]} ip {other} {{ {others} }} drop")
+
+    def heal(self) -> None:
+        _nft(f"delete table {_TABLE}")
+
     def running(self) -> list[str]:
         """Returns the nodes that the cluster says are running."""
         for number in range(NODES):
@@ -192,6 +213,10 @@ class Cluster:
     def _spawn(self, name: str, words: list[object]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _nft(words: str) -> None:
+    subprocess.run(["nft", words], check=True, capture_output=True)
 
 
 class ClusterWorld(World):
@@ -321,10 +346,106 @@ def node_killed(world: ClusterWorld) -> str:
     return f"after each kill of a node all clients are connected within {max(back_s):.0f} s, and a request reaches them"
 
 
-def _publish(police: Asked, text: bytes, topic: str = REQUEST) -> None:
-    """Publishes until it is acknowledged, as a requester does."""
+def partition(world: ClusterWorld) -> str:
+    """Node 1 is cut from nodes 2 and 3. At each side are a doorbell and a worker of the requester, at its own node."""
+    up, areas = f"doorward/v1/up/{POLICE}/#", "doorward/v1/areas/#"
+    sides = [
+        (_connect(world, DEVICE, HOSTS[0], areas), _connect(world, DESK_1, HOSTS[0], up), HOSTS[0]),
+        (_connect(world, OTHER, HOSTS[1], areas), _connect(world, DESK_2, HOSTS[1], up), HOSTS[1]),
+    ]
+    time.sleep(2)
+    world.cluster.cut_node(0)
+    try:
+        began_s = time.monotonic()
+        with ThreadPoolExecutor(2) as both:
+            at_once = list(both.map(_tried, sides, range(2)))
+        other, desk_2, _ = sides[1]
+        served_s = 0.0
+        while not (served_s and _passes(desk_2, other, REQUEST) and _passes(other, desk_2, UP.replace(DEVICE, OTHER))):
+            served_s = time.monotonic() - began_s
+            assert served_s < 120, "the other two nodes do not go on"
+        while world.cluster.answers(0):
+            assert time.monotonic() < began_s + 120, "the node that is cut takes clients on and on"
+            time.sleep(0.2)
+        paused_s = time.monotonic() - began_s
+        for each in sides[0][:2]:
+            each.bus.stop()  # the next ones have their names
+        lonely = [_connect(world, name, PROXY, wanted) for name, wanted in ((DEVICE, areas), (DESK_1, up))]
+        moved_s = time.monotonic() - began_s
+        _exchange(lonely[0], lonely[1], DEVICE, b"moved", REQUEST)
+        _exchange(sides[1][0], sides[1][1], OTHER, b"stayed", REQUEST.removesuffix("0") + "1")
+    finally:
+        world.cluster.heal()
+    healed_s = time.monotonic()
+    world.cluster.await_node(0)
+    while len(world.cluster.running()) < NODES:
+        assert time.monotonic() < healed_s + 240, "the nodes do not form a cluster again"
+        time.sleep(1)
+    joined_s = time.monotonic() - healed_s
+    for each in lonely:
+        each.bus.stop()
+    device, desk = _connect(world, DEVICE, HOSTS[0], areas), _connect(world, DESK_1, HOSTS[0], up)
+    _exchange(device, desk, DEVICE, b"healed", REQUEST)
+    assert _has(sides[1][0], b"healed"), "the other side hears no request of the healed node"
+    return (
+        f"right after the cut: at the lonely node {at_once[0]}; at the other two {at_once[1]}. At the other two a "
+        f"request and an upload arrive again {served_s:.0f} s after the cut. The lonely node pauses within "
+        f"{paused_s:.0f} s, and its clients work at the others after {moved_s:.0f} s. {joined_s:.0f} s after the end "
+        "of the cut all three are members, and a request and an upload pass between old and new sides"
+    )
+
+
+_Side = tuple[Asked, Asked, str]
+"""A doorbell, a worker of the requester, and their node."""
+
+
+def _passes(sender: Asked, hears: Asked, topic: str) -> bool:
+    """Publishes a message, and returns whether it arrives in two seconds."""
+    token, text = time.monotonic_ns(), b"%d" % time.monotonic_ns()
+    retain = "/requests/" in topic
+    sender.events(0.1)  # answers free the window
+    return sender.bus.publish(topic, text, token=token, retain=retain, expiry_s=60 if retain else None) and _has(
+        hears, text, 2
+    )
+
+
+def _tried(clients: _Side, side: int) -> str:
+    """Publishes a request and an upload at one side, seconds after the cut. Returns what came of them."""
+    device, desk, _ = clients
+    said = []
+    for name, sender, hears, topic, text in (
+        ("a request", desk, device, f"{REQUEST.removesuffix('0')}{side + 8}", b"asked at side %d" % side),
+        ("an upload", device, desk, UP.replace(DEVICE, (DEVICE, OTHER)[side]), b"part at side %d" % side),
+    ):
+        sender.bus.publish(topic, text, token=30, retain=sender is desk, expiry_s=60 if sender is desk else None)
+        answer = next((e for e in sender.events(3) if isinstance(e, PublishAcknowledged | PublishRefused)), None)
+        words = "acknowledged" if isinstance(answer, PublishAcknowledged) else "not acknowledged"
+        said.append(f"{name} is {words} and {'arrives' if _has(hears, text, 3) else 'does not arrive'}")
+    return ", ".join(said)
+
+
+def _exchange(device: Asked, desk: Asked, name: str, text: bytes, topic: str) -> None:
+    """A request of the desk reaches the doorbell, and an upload of the doorbell the desk."""
+    _publish(desk, text, topic)
+    assert _has(device, text), f"the request {text!r} does not reach the doorbell"
+    _publish(device, b"answer " + text, UP.replace(DEVICE, name), retain=False)
+    assert _has(desk, b"answer " + text), f"the upload for {text!r} does not reach the desk"
+
+
+def _has(asked: Asked, text: bytes, wait_s: float = 20.0) -> bool:
+    """Returns whether this message arrives in time."""
+    ends_s = time.monotonic() + wait_s
+    while time.monotonic() < ends_s:
+        for event in asked.events(0.5):
+            if isinstance(event, MessageReceived) and event.payload == text:
+                return True
+    return False
+
+
+def _publish(police: Asked, text: bytes, topic: str = REQUEST, *, retain: bool = True) -> None:
+    """Publishes until it is acknowledged, as a requester or a doorbell does."""
     for token in range(10, 20):
-        if police.bus.publish(topic, text, token=token, retain=True, expiry_s=60):
+        if police.bus.publish(topic, text, token=token, retain=retain, expiry_s=60 if retain else None):
             event = police.until(PublishAcknowledged, PublishRefused, BusDisconnected)
             if isinstance(event, PublishAcknowledged):
                 return
@@ -339,13 +460,24 @@ QUESTIONS: dict[str, Callable[[ClusterWorld], str]] = {
     "a doorbell with a session is away, and its node dies": session,
     "one name at two nodes": one_name_twice,
     "a node is killed": node_killed,
+    "a node is cut from the other two": partition,
 }
 
 
 def main() -> int:
+    if INSIDE not in os.environ:
+        base("trixie", packages=PACKAGES)  # it needs the network
+        command = 'ip link set lo up && exec "$@"'
+        words = [sys.executable, "-m", "tests.interop.rabbitmq_cluster", *sys.argv[1:]]
+        environment = os.environ | {INSIDE: "1"}
+        return subprocess.run(
+            ["unshare", "--net", "sh", "-c", command, "sh", *words], env=environment, check=False
+        ).returncode
     failed = False
+    chosen = sys.argv[1:] or list(QUESTIONS)
     with cluster() as world:
-        for name, ask in QUESTIONS.items():
+        for name in chosen:
+            ask = QUESTIONS[name]
             with ExitStack() as each:
                 each.callback(world.stop_clients)
                 try:
