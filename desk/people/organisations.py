@@ -9,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.keys import Signer
 from agent.clients.requester.roots import KnownRoots
@@ -170,6 +171,8 @@ def broker_certificates(organisation: Organisation) -> list[BrokerCertificate]:
         except DoorwardError:
             listed = None  # the step of the broker says what is wrong
         hosts = [each.host for each in listed[1]] if listed is not None else []
+    elif broker_files(folder_of(organisation), settings.DESK.broker.host).is_by_password:
+        return [BrokerCertificate("", by_password=True)]
     return certificates_for(folder_of(organisation), hosts)
 
 

@@ -3,7 +3,7 @@
 The organisation's folder holds its files for the broker, as for `doorward requester`: tls/authority.pem,
 tls/certificate.pem and tls/key.pem. `doorward requester csr --folder FOLDER` makes the key and the request for the
 broker's operator, and `doorward requester accept` stores the answer. For a service that takes no certificates,
-tls/broker.password stands in for certificate and key.
+tls/HOST/broker.password stands in for certificate and key.
 """
 
 from __future__ import annotations

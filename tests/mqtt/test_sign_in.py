@@ -70,9 +70,9 @@ def requester_port(ports: tuple[int, int]) -> int:
 def folder_of_others(pki: BrokerPki) -> Path:
     """A folder with the authority and the password that all others than doorbells have."""
     tls = pki.directory / "others" / "tls"
-    tls.mkdir(parents=True)
+    (tls / "127.0.0.1").mkdir(parents=True)
     shutil.copy(pki.directory / "authorities" / "broker.pem", tls / "authority.pem")
-    written(tls, PASSWORD + "\n")
+    written(tls / "127.0.0.1", PASSWORD + "\n")
     return tls.parent
 
 
@@ -222,13 +222,13 @@ def test_a_requester_and_its_worker_sign_in_without_a_certificate_and_publish_as
     with connected(who, broker) as bus:
         assert isinstance(outcome(bus, f"doorward/v1/areas/1-1/requests/{POLICE}/0", 1), PublishAcknowledged)
         assert isinstance(outcome(bus, "doorward/v1/areas/1-1/requests/other-police/0", 2), PublishRefused)
-    written(who.folder / "tls", "wrong-" + PASSWORD)
+    written(who.folder / "tls" / "127.0.0.1", "wrong-" + PASSWORD)
     with connected(who, broker) as bus:
         event = bus.next_event(PATIENCE_S)
         assert isinstance(event, BusDisconnected)
         assert event.fault is LinkFault.NOT_AUTHORISED
         assert PASSWORD not in f"{event.error} {event!r}"
-    written(who.folder / "tls", PASSWORD, 0o644)
+    written(who.folder / "tls" / "127.0.0.1", PASSWORD, 0o644)
     with pytest.raises(ConfigurationError, match="read by others"), connected(who, broker):
         pass
     with pytest.raises(ConfigurationError, match="not for rijnstad-police"), connected(who, broker | {"user": "x"}):
@@ -265,7 +265,7 @@ def test_a_digest_service_signs_in_without_a_certificate_and_without_a_brokers_f
     words = [
         "broker", "digest", "--dir", str(tmp_path / "none"), "--host", "127.0.0.1", "--port", str(requester_port),
         "--authority", str(folder_of_others / "tls" / "authority.pem"),
-        "--password-file", str(folder_of_others / "tls" / "broker.password"),
+        "--password-file", str(folder_of_others / "tls" / "127.0.0.1" / "broker.password"),
     ]  # fmt: skip
     assert run(doorward, words) == 0
     assert [type(each) for each in found] == [PublishAcknowledged, PublishRefused]
@@ -287,3 +287,12 @@ def test_a_password_stands_in_for_a_certificate_only_where_there_is_none(tmp_pat
     assert broker_files(tmp_path, "near.example.org").pair == (tls / "certificate.pem", tls / "key.pem")
     with pytest.raises(ConfigurationError, match=r"certificate\.pem is missing"):
         broker_files(tmp_path, "near.example.org").require("Make it.")
+    written(tls, PASSWORD)
+    assert broker_files(tmp_path, "near.example.org").password is None, "a list may name any broker"
+
+
+def test_a_password_that_is_given_by_hand_goes_to_the_broker_that_is_named(tmp_path: Path) -> None:
+    who = Requester.create(tmp_path / "requester", POLICE, Kind.POLICE, ROOT)
+    broker = {"broker": None, "password_file": written(tmp_path, PASSWORD)}
+    with pytest.raises(ConfigurationError, match="for one broker"), connected(who, broker):
+        pass

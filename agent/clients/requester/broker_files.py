@@ -1,11 +1,13 @@
 """The files with which a requester or a trust root signs in at a broker: the broker's authority, our certificate and
 its key, or a password or token where a service takes no certificates.
 
-    tls/authority.pem   tls/certificate.pem   tls/key.pem   tls/broker.password     for every broker
+    tls/authority.pem   tls/certificate.pem   tls/key.pem     for every broker
     tls/HOST/…                                                for the broker of that name, each file that is there
+    tls/HOST/broker.password                                  for that broker alone
 
 Brokers of several operators have several authorities, and each operator signs an own certificate for the same key. A
-broker that wants certificate and password gets both. Source: decision 88.
+password works for everyone who has heard it, so no other broker gets it, also if a root's list names one. A broker that
+wants certificate and password gets both. Source: decision 88.
 """
 
 from __future__ import annotations
@@ -56,10 +58,10 @@ def broker_files(folder: Path, host: str = "") -> BrokerFiles:
     def found(name: str) -> Path:
         return own / name if files.is_file(own / name) else common / name
 
-    password = found(PASSWORD)
+    password = own / PASSWORD
     return BrokerFiles(
         found("authority.pem"),
         found("certificate.pem"),
         found("key.pem"),
-        password if files.is_there(password) else None,
+        password if host and files.is_there(password) else None,
     )

@@ -41,6 +41,7 @@ _LOOK_S: Final = 600.0
 _AGAIN_S: Final = 5.0
 """After a fault. Each try waits for the broker for half a minute already."""
 _STEP_S: Final = 1.0
+_MOST_EVENTS: Final = 1_000
 
 
 class PackageKeeper:
@@ -67,10 +68,12 @@ class PackageKeeper:
             self._bus.hurry(True)
 
     def has_returned(self) -> bool:
-        """Returns True if the broker was connected again since the last look. Takes all events that wait."""
-        if self._bus is not None:
-            while (event := self._bus.next_event(0.0)) is not None:
-                self._on_event(event)
+        """Returns True if the broker was connected again since the last look. Takes the events that wait."""
+        for _ in range(_MOST_EVENTS):  # a broker may send on and on
+            event = self._bus.next_event(0.0) if self._bus is not None else None
+            if event is None:
+                break
+            self._on_event(event)
         return self._connections > self._looked_at
 
     def keep(self, package: bytes, directory: bytes | None, timeout_s: float, *, is_new: bool) -> int:

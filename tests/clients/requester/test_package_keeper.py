@@ -156,3 +156,11 @@ def test_a_missing_file_is_named_and_the_next_call_tries_again(package: bytes) -
     assert keeper.keep(package, None, 60.0, is_new=True) == 2
     keeper.stop()
     assert broker.stopped == 1
+
+
+def test_a_broker_that_sends_on_and_on_holds_up_no_other(package: bytes) -> None:
+    broker = Broker()
+    keeper = keeper_at(broker)
+    keeper.keep(package, None, 60.0, is_new=True)
+    broker.next_event = lambda _timeout_s: MessageReceived("x", b"x")  # type: ignore[method-assign]
+    assert not keeper.has_returned()

@@ -43,11 +43,11 @@ def port(agency: Agency, pki: BrokerPki) -> Iterator[int]:
 
 
 def sign_in_at(pki: BrokerPki, folder: Path, mode: int = 0o600) -> None:
-    tls = folder / "tls"
-    tls.mkdir(exist_ok=True)
-    shutil.copy(pki.directory / "authorities" / "broker.pem", tls / "authority.pem")
-    (tls / "broker.password").write_text(PASSWORD + "\n")
-    (tls / "broker.password").chmod(mode)
+    own = folder / "tls" / "127.0.0.1"
+    own.mkdir(parents=True, exist_ok=True)
+    shutil.copy(pki.directory / "authorities" / "broker.pem", folder / "tls" / "authority.pem")
+    (own / "broker.password").write_text(PASSWORD + "\n")
+    (own / "broker.password").chmod(mode)
 
 
 def answers(bus: MqttBus, *topics: str) -> list[type]:

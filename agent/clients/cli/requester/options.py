@@ -111,7 +111,7 @@ def broker_options(command: _Command) -> _Command:
         click.option(
             "--password-file",
             type=file,
-            help="A password or token, for a broker that wants one.  [FOLDER/tls/broker.password, if it is there]",
+            help="A password or token, for a broker that wants one.  [FOLDER/tls/HOST/broker.password, if it is there]",
         ),
         click.option(
             "--user",
@@ -180,7 +180,7 @@ def client_name(who: Requester, certificate: Path) -> str:
         raise ConfigurationError(
             f"There is no certificate {certificate}.",
             remedy="Make a signing request for the broker's side: doorward requester csr.  "
-            "For a broker with passwords write one into broker.password beside it.",
+            "For a broker with passwords write it into tls/HOST/broker.password.",
         )
     return _own_name(who, common_name(certificate), f"The certificate {certificate}")
 
@@ -203,6 +203,11 @@ def _own_name(who: Requester, name: str, of: str) -> str:
 def connected(who: Requester, broker: dict[str, Any]) -> Iterator[RequesterBus]:
     """Connects to the broker that the options name, or else to those that the root of `who` lists for its regions."""
     files_of_tls = {name: path for name, path in broker.items() if name != "broker"}
+    if broker["password_file"] is not None and not broker["broker"]:
+        raise ConfigurationError(
+            "A password is for one broker.",
+            remedy="Give --broker HOST:PORT, or write it into tls/HOST/broker.password.",
+        )
     listed = None if broker["broker"] else KnownRoots(who).own_brokers(now_s())
     bus: RequesterBus
     if listed is None:
