@@ -649,6 +649,22 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     "The privacy switch ends the sound": (f"{LIVE}::test_the_privacy_switch_ends_the_sound_of_live_view",),
     # News of trust roots
     "A root publishes its list": ("tests/clients/cli/test_trust_root.py",),
+    "A root that was put back from a backup leaves": (
+        "tests/clients/cli/test_trust_root.py"
+        "::test_a_folder_from_a_backup_brings_nothing_back_and_goes_on_above_what_doorbells_saw",
+        "tests/clients/requester/test_list_sections.py"
+        "::test_a_folder_from_a_backup_takes_a_list_in_sections_back_from_the_brokers_together",
+    ),
+    "Other people behind a root": (
+        f"{TRUST}::test_the_owner_is_told_once_that_other_keys_sign_for_a_root_and_not_of_a_root_file_that_only_lasts_longer",
+        f"{TRUST}::test_the_owner_is_told_of_other_keys_also_if_the_list_waits_for_a_yes",
+    ),
+    "The owner gets an alert, and page and command line show how many keys sign": (
+        f"{TRUST}::test_the_owner_is_told_once_that_other_keys_sign_for_a_root_and_not_of_a_root_file_that_only_lasts_longer",
+        f"{OWNER}::test_trust_says_how_many_keys_sign_for_a_root_and_when_they_changed",
+        "tests/web/test_the_page_meets_its_doorbell.py"
+        "::test_the_page_says_who_signs_for_a_root_and_when_the_keys_changed",
+    ),
     "The doorbell applies only the part": (
         "tests/core/test_trust_change.py::test_each_right_that_is_taken_away_needs_nobody",
         f"{STANDS}::test_trust_and_what_hung_on_it_end_together_or_not_at_all",
@@ -1093,11 +1109,28 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"{NEIGHBOURS}::test_a_request_waits_for_a_moderator_and_reaches_no_door_before",
     ),
     "`tests/desk/neighbourhood/test_attacks.py` measures": (
-        f"{SPAM}::test_an_operator_who_saw_the_senders_in_order_links_no_stored_tip_to_one_of_them",
+        f"{SPAM}::test_an_operator_who_saw_the_senders_in_order_links_no_tip_of_a_past_hour_to_one_of_them",
+        f"{SPAM}::test_an_operator_with_the_key_of_the_running_hour_links_each_tip",
+    ),
+    "An operator who saw 8 senders in order": (
+        f"{SPAM}::test_an_operator_who_saw_the_senders_in_order_links_no_tip_of_a_past_hour_to_one_of_them",
     ),
     "The result is 0 within": (
-        f"{SPAM}::test_an_operator_who_saw_the_senders_in_order_links_no_stored_tip_to_one_of_them",
-        f"{SPAM}::test_a_knowing_operator_would_have_the_advantage_one",
+        f"{SPAM}::test_an_operator_who_saw_the_senders_in_order_links_no_tip_of_a_past_hour_to_one_of_them",
+        f"{SPAM}::test_an_operator_with_the_key_of_the_running_hour_links_each_tip",
+    ),
+    "By size and topic the eight look the same": (
+        f"{SPAM}::test_by_topic_and_size_a_tip_is_one_of_all_that_came_in_its_hour_to_its_organisation",
+    ),
+    "`tests/uplink/test_tips_at_a_broker.py` measures": (
+        "tests/uplink/test_tips_at_a_broker.py"
+        "::test_at_the_broker_neither_topic_nor_size_of_a_tip_of_words_tells_its_doorbell_and_its_connection_does",
+    ),
+    "Now a tip waits encrypted under a key of its hour": (
+        "tests/desk/neighbourhood/test_tips_from_browsers.py"
+        "::test_the_key_of_an_hour_is_overwritten_and_gone_some_minutes_after_its_tips",
+        "tests/uplink/test_tips_at_a_broker.py"
+        "::test_at_the_broker_neither_topic_nor_size_of_a_tip_of_words_tells_its_doorbell_and_its_connection_does",
     ),
     "A tip, request, notice or report costs": (
         f"{NEIGHBOURS}::test_a_submission_without_work_or_with_anothers_work_is_refused",
@@ -1108,12 +1141,24 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
     "From 16 that wait it costs": (
         "tests/desk/neighbourhood/test_tips_from_browsers.py"
         "::test_the_more_tips_wait_the_more_the_next_costs_up_to_a_bound",
+        f"{SPAM}::test_one_token_from_before_a_flood_does_not_pay_for_all_of_it",
+        f"{SPAM}::test_the_price_of_a_flood_is_the_one_that_the_analysis_states",
     ),
-    "To fill an hour of tips costs": (f"{SPAM}::test_the_price_of_a_flood_is_the_one_that_the_analysis_states",),
     "They reach no door and no reader": (
-        f"{SPAM}::test_clients_without_end_fill_the_list_and_reach_no_door_and_no_reader",
+        f"{SPAM}::test_clients_without_end_fill_the_lists_at_the_stated_price_and_keep_no_honest_one_out_for_good",
         "tests/desk/neighbourhood/test_tips_from_browsers.py"
         "::test_the_tip_after_a_full_hour_is_refused_with_words_and_the_accepted_ones_stay",
+    ),
+    "The same test lets 1 000 clients send": (
+        f"{SPAM}::test_clients_without_end_fill_the_lists_at_the_stated_price_and_keep_no_honest_one_out_for_good",
+    ),
+    "The desk lists all bulletins in force": (
+        "tests/desk/neighbourhood/test_public_bulletins.py"
+        "::test_the_feed_states_each_area_and_the_desk_asks_no_reader_for_a_place",
+    ),
+    "Each bulletin states its area in the feed": (
+        "tests/desk/neighbourhood/test_public_bulletins.py"
+        "::test_the_feed_states_each_area_and_the_desk_asks_no_reader_for_a_place",
     ),
     "A moderator reads each notice": (
         f"{NEIGHBOURS}::test_a_notice_is_shown_after_a_moderator_and_verifies_without_the_desk",
@@ -1288,14 +1333,14 @@ DESK_CANNOT: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("moderator", "see cases, footage"): (f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",),
     ("neighbour without an account", "reach a door or a reader"): (
         f"{NEIGHBOURS}::test_a_request_waits_for_a_moderator_and_reaches_no_door_before",
-        f"{SPAM}::test_clients_without_end_fill_the_list_and_reach_no_door_and_no_reader",
+        f"{SPAM}::test_clients_without_end_fill_the_lists_at_the_stated_price_and_keep_no_honest_one_out_for_good",
     ),
     ("neighbour without an account", "see another neighbour's"): (
         f"{NEIGHBOURS}::test_an_answer_is_opened_by_the_neighbours_key_and_by_no_person_of_the_desk",
     ),
     ("neighbour without an account", "write without computing"): (
         f"{NEIGHBOURS}::test_a_submission_without_work_or_with_anothers_work_is_refused",
-        f"{SPAM}::test_clients_without_end_fill_the_list_and_reach_no_door_and_no_reader",
+        f"{SPAM}::test_clients_without_end_fill_the_lists_at_the_stated_price_and_keep_no_honest_one_out_for_good",
     ),
     ("program with a token", "approve, audit or manage"): (
         "tests/desk/api/test_api.py::test_a_token_never_has_a_role_that_approves_audits_or_manages",
@@ -1683,7 +1728,12 @@ WORDS: Final = (
     "Links from a tip to its sender",
     "The advantage is 0 for a guess",
     "*n* people send a tip",
-    "Before this test the counted key",
+    "These measurements found two faults",
+    "The write-ahead log of SQLite kept",
+    "So was that by size at the broker",
+    "On a disk that keeps overwritten blocks",
+    "A request, notice or report of a neighbour is stored",
+    "Place of readers.",
     "A flood.",
     "So a thousand clients can fill",
     "Defamation.",
