@@ -1,9 +1,10 @@
 """Covering a film: seconds for a minute of film, on the page and at the command line.  `python -m bench covers FILM`.
 
 Both cover the same segment of five seconds and 15 pictures a second, in turns: the page in Chromium with WebCodecs, the
-command line with libx264, which also makes the exact film. The last columns are the values outside of the cover that
-differ from the recorded film. `--no-page` leaves out the page. The pictures are those of a film, scaled: without an
-argument those of `.cache/vtest.avi`, which `make test` fetches. The page needs Chromium and `npm ci` in tests/browser.
+command line with libx264. Both also make an exact film, the page with an encoder in JavaScript. The last columns are
+the values outside of the cover that differ from the recorded film. `--no-page` leaves out the page. The pictures are
+those of a film, scaled: without an argument those of `.cache/vtest.avi`, which `make test` fetches. The page needs
+Chromium and `npm ci` in tests/browser.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def main() -> None:
         }
         if with_page:
             browser = stack.enter_context(page_modules(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
-            ways["page"] = lambda captured: covered_by_page(browser, captured, COVERS, LENGTH_S * 1000)
+            on_page = functools.partial(covered_by_page, browser, redactions=COVERS, length_ms=LENGTH_S * 1000)
+            ways |= {"page": on_page, "page, exact": functools.partial(on_page, exact=True)}
         print("| picture | by | a minute of film | to check it | size | likeness | values changed | at most |")
         print("|---|---|---:|---:|---:|---:|---:|---:|")
         for width, height in SIZES:

@@ -61,20 +61,27 @@ def in_page(browser: Browser, body: str, media: bytes, redactions: Sequence[Reda
 
 
 def covered_by_page(
-    browser: Browser, film: bytes, redactions: Sequence[Redaction], length_ms: int
+    browser: Browser, film: bytes, redactions: Sequence[Redaction], length_ms: int, *, exact: bool = False
 ) -> tuple[bytes, float, float]:
-    """Returns the film as the page covers it, and the seconds to make and to check it."""
+    """Returns the film as the page covers it, and the seconds to make and to check it.
+
+    An exact film is compared with the recorded one, too. As at the command line, that counts to making it.
+    """
     made = in_page(
         browser,
-        """const { coverFilm, requireCovered } = await import("/media/cover_film.js");
+        """const { coverFilm, requireCovered, requireExact } = await import("/media/cover_film.js");
+           const { exact } = values;
+           const lossless = exact ? await import("/media/lossless_encoder.js") : undefined;
            const begun = performance.now();
-           const made = await coverFilm(media, redactions, length);
+           const made = await coverFilm(media, redactions, length, lossless);
+           if (exact) await requireExact(media, made, redactions);
            const checking = performance.now();
-           await requireCovered(made, redactions);
+           await requireCovered(made, redactions, { exact });
            return { made: base64(made), seconds: [checking - begun, performance.now() - checking] };""",
         film,
         redactions,
         length=length_ms,
+        exact=exact,
     )
     assert "made" in made, made
     making, checking = (each / 1000 for each in made["seconds"])

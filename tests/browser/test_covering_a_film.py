@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from agent.clients.media.redact import require_covered, require_muted
+from agent.clients.media.redact import compare_films, require_covered, require_muted
 from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.opened_disclosure import OpenedDisclosure, open_disclosure
 from agent.clients.requester.receiving_service import ReceiverEvent
@@ -174,6 +174,38 @@ def test_an_owner_covers_a_moving_face_and_mutes_a_voice_and_the_requester_gets_
         assert "a number plate" in opened.report.read_text()
         assert "a voice (muted)" in opened.report.read_text()
         assert people.browser.troubles("ana") == []
+
+
+@pytest.mark.at_length("make test-browser")
+def test_an_owner_keeps_every_other_pixel_and_the_requester_finds_none_that_differs(home: Home) -> None:
+    people, request = home.people, home.asked("2026-74")
+    people.open_request("ana", request)
+    people.run(
+        "ana",
+        DRAW
+        + CHOOSE
+        + OPEN_EDITOR
+        + """await draw([0.2, 0.2], [0.4, 0.6]);
+             await page.getByRole("checkbox", {name: /^Keep every other pixel exactly as recorded/}).check();
+             await page.getByRole("button", {name: "See it as it will be sent"}).click();
+             await page.getByRole("heading", {name: "Clip 1, as it will be sent"}).waitFor();
+             await page.waitForFunction(
+               () => [...document.querySelectorAll(".moment")].at(-1).textContent, null, {timeout: 120000});
+             await page.keyboard.press("Escape");
+             await page.getByRole("button", {name: "Done"}).click();
+             await page.getByRole("button", {name: "Share what I chose"}).click();
+             await page.getByText(/files leave as new ones, with what you covered or muted/).waitFor({timeout: 200000});""",
+    )
+    people.sign("ana", "Sign and share")
+    opened = received(home, request)
+    assert opened.verification.ok, opened.verification.failed
+    films = opened.verification.segments
+    assert [film.is_exact for film in films] == [True, True]
+    for film, path in zip(films, opened.mp4s, strict=True):
+        found = compare_films(recorded(home, film.item.part.id), path.read_bytes(), film.redactions)
+        assert found.pictures > 1
+        assert found.changed == 0
+    assert people.browser.troubles("ana") == []
 
 
 @pytest.mark.at_length("make test-browser")

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_network import WEIGHTS
 from agent.clients.media.join import join_mp4
-from agent.clients.media.redact import cover_film, require_covered, require_muted
+from agent.clients.media.redact import compare_films, cover_film, require_covered, require_muted
 from agent.core.vault.redactions import Place, Redaction, RedactionKind, covered_pixels, place_at
 from agent.wire import strictjson
 from tests.browser.browser import Browser
@@ -48,22 +49,70 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield found
 
 
-def covered(browser: Browser, film: bytes, *redactions: Redaction, length: int = LENGTH_MS) -> bytes:
-    return covered_by_page(browser, film, redactions, length)[0]
+def covered(
+    browser: Browser, film: bytes, *redactions: Redaction, length: int = LENGTH_MS, exact: bool = False
+) -> bytes:
+    return covered_by_page(browser, film, redactions, length, exact=exact)[0]
 
 
-def test_two_films_that_differ_only_below_the_covers_become_the_same_bytes(browser: Browser) -> None:
+@pytest.mark.parametrize("exact", [False, True])
+def test_two_films_that_differ_only_below_the_covers_become_the_same_bytes(browser: Browser, exact: bool) -> None:
     """The strongest attack: a reader who can tell two hidden faces apart by any measure must find a differing byte.
 
     The bytes include motion vectors, neighbouring pictures, the rate, the size of each picture and of the film.
     """
     one, two = film_of(scene(1)), film_of(scene(12))
     assert len(one) < 0.9 * len(two), "the scenes must differ in what an attacker could measure"
-    made = covered(browser, one, FACE)
-    assert made == covered(browser, two, FACE)
+    made = covered(browser, one, FACE, exact=exact)
+    assert made == covered(browser, two, FACE, exact=exact)
     # A cover elsewhere does give other bytes, so the comparison can fail.
     elsewhere = Redaction(kind=RedactionKind.FACE, from_ms=0, until_ms=100, places=(Place(0, 0, 0, 1000, 1000),))
-    assert made != covered(browser, two, FACE, elsewhere)
+    assert made != covered(browser, two, FACE, elsewhere, exact=exact)
+
+
+@pytest.mark.parametrize("bframes", [0, pytest.param(2, marks=pytest.mark.at_length("make test-browser"))])
+def test_no_pixel_outside_of_the_covers_of_an_exact_film_of_the_page_differs_from_the_recorded_one(
+    browser: Browser, tmp_path: Path, bframes: int
+) -> None:
+    """The command line and a requester find no difference, too, and a viewer may jump in it among recorded films."""
+    captured = film_of(scene(5), lossless=False, bframes=bframes)
+    made = covered(browser, captured, FACE, exact=True)
+    assert len(made) < 8 * len(captured), "all of it is written as pixels"
+    found = compare_films(captured, made, [FACE])
+    assert (found.pictures, found.changed) == (FRAMES, 0)
+    with ConfinedMedia() as media:
+        media.check_redacted("segment", made, [FACE], exact=True)
+    assert made != cover_film(captured, [FACE], LENGTH_MS, exact=True), "it was to be the page's"
+    assert compare_films(captured, covered(browser, captured, FACE), [FACE]).changed > 0
+    paths = [tmp_path / "recorded.mp4", tmp_path / "exact.mp4", tmp_path / "again.mp4"]
+    for path, film in zip(paths, (captured, made, captured), strict=True):
+        path.write_bytes(film)
+    joined = join_mp4(paths, tmp_path / "all.mp4", sounds=[None] * 3).seconds
+    assert joined == pytest.approx(9, abs=0.3)
+    expected = pictures_in(captured) + pictures_in(made) + pictures_in(captured)
+    shown = pictures_in((tmp_path / "all.mp4").read_bytes())
+    assert len(shown) == len(expected)
+    assert all(np.array_equal(one, two) for one, two in zip(shown, expected, strict=True))
+
+
+def test_an_exact_film_that_differs_in_one_value_is_noticed(browser: Browser) -> None:
+    pictures = scene(5)
+    captured = film_of(pictures)
+    black = pictures_in(cover_film(captured, [FACE], LENGTH_MS, exact=True))
+    check = """const { requireExact } = await import("/media/cover_film.js");
+               await requireExact(media, unbase64(values.made), redactions);
+               return { same: true };"""
+
+    def found(made: list[Any]) -> Any:
+        film = base64.b64encode(film_of(made)).decode()
+        return in_page(browser, check, captured, [FACE], made=film)
+
+    assert found(black) == {"same": True}
+    for row, column in ((0, 0), (HEIGHT - 1, WIDTH - 1), (HEIGHT * 3 // 2 - 1, WIDTH - 1)):
+        changed = [each.copy() for each in black]
+        changed[20][row, column] ^= 1
+        assert found(changed)["refused"] == "error.not-exact", (row, column)
+    assert found(black[:-1])["refused"] == "error.not-exact"
 
 
 def test_each_covered_pixel_is_black_and_the_others_are_close_to_the_recorded_ones(browser: Browser) -> None:

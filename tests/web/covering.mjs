@@ -3,9 +3,10 @@
 import "./globals.mjs";
 import { createInterface } from "node:readline";
 import { patienceFor } from "../../agent/web/src/link.js";
-import { fill } from "../../agent/web/src/media/decoded.js";
-import { pictureAlone } from "../../agent/web/src/media/film_encoder.js";
+import { fill, planesOf } from "../../agent/web/src/media/decoded.js";
+import { levelFor, pictureAlone } from "../../agent/web/src/media/film_encoder.js";
 import { picturesIn } from "../../agent/web/src/media/fmp4.js";
+import { LosslessEncoder, signalOf } from "../../agent/web/src/media/lossless_encoder.js";
 import { filmHeader, fragment } from "../../agent/web/src/media/mp4_writer.js";
 import { muteSound } from "../../agent/web/src/media/mute_sound.js";
 import * as draft from "../../agent/web/src/owner/cover_draft.js";
@@ -36,7 +37,14 @@ const jobs = {
   plan: ({ plans, clips }) => orRefusal(() => redactionsOf(plans, clips)),
   hidden: ({ plans, clips, choice }) =>
     orRefusal(() => requireHidden(redactionsOf(plans, clips), clips, choice) ?? "leaves"),
-  room: ({ sizes }) => orRefusal(() => requireRoom(sizes.map((size) => ({ length: size }))) ?? "fits"),
+  room: ({ sizes, exact }) =>
+    orRefusal(
+      () =>
+        requireRoom(
+          sizes.map((size) => ({ length: size })),
+          exact,
+        ) ?? "fits",
+    ),
   patience: ({ sizes }) => sizes.map(patienceFor),
   muted: ({ sound, redactions, length }) => orRefusal(() => base64(muteSound(unbase64(sound), redactions, length))),
   film: ({ media, width, height, configuration }) => {
@@ -59,6 +67,27 @@ const jobs = {
     fill({ format, width, height, bytes, layout }, [0, 0, width, height]);
     return [...new Set(bytes)];
   },
+  level: ({ sizes }) => sizes.map(([width, height, perSecond]) => levelFor(width, height, perSecond) ?? null),
+  planes: ({ format, width, height, layout, bytes }) =>
+    planesOf({ format, width, height, layout, bytes: unbase64(bytes) }).planes.map(base64),
+  signal: ({ colours, codec, description }) => signalOf(colours, { codec, description: unbase64(description) }),
+  lossless: ({ width, height, pictures, keys, signal }) =>
+    orRefusal(() => {
+      const encoder = new LosslessEncoder({ width, height, level: 31, signal });
+      const size = width * height;
+      for (const [i, picture] of pictures.entries()) {
+        const all = unbase64(picture);
+        const planes = [
+          [0, size],
+          [size, 1.25 * size],
+          [1.25 * size, 1.5 * size],
+        ].map((ends) => all.subarray(...ends));
+        encoder.add({ width, height, planes }, { isKey: keys.includes(i) });
+      }
+      const { samples, configuration } = encoder.finish();
+      const parts = samples.map((each, i) => fragment(i + 1, [i * 9000, (i + 1) * 9000], [each]));
+      return base64(concat(filmHeader({ width, height, configuration }), ...parts));
+    }),
   alone: ({ sample }) => orRefusal(() => base64(pictureAlone(unbase64(sample)))),
   seal: async ({ record, device, own, recipient, media, zeros }) => {
     const plain = media ? unbase64(media) : new Uint8Array(zeros);

@@ -34,12 +34,13 @@ const found = /** @type {any} */ ({
   sha256: "00".repeat(32),
   first: { by: "another", sha256: "00".repeat(32) },
 });
+const noLossless = () => Promise.reject(new Error("no film is exact here"));
 const choice = { segments: ["x"], posters: [], clips: [] };
 const tip = /** @type {any} */ ({ text: "A van.", segments: [], posters: [], root: "00", requester: "police" });
 /** @type {Record<string, () => Promise<unknown>>} */
 const functions = {
   enrolNext: () => enrolNext((recipients, approvers) => ({ recipients, approvers }), keys.approval, {}),
-  approve: () => decisions.approve(found, keys, choice, opens, new RedactedFiles(opens)),
+  approve: () => decisions.approve(found, keys, choice, opens, new RedactedFiles(opens, noLossless)),
   coApprove: () => decisions.coApprove(found, keys),
   deny: () => decisions.deny(given.request, keys),
   decide: () => decisions.decide("opt-out", { scope: "all" }, keys),

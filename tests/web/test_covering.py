@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from agent.clients.opening.committed import open_redacted
 from agent.clients.owner import decisions
 from agent.clients.owner.decisions import ShareChoice
 from agent.clients.owner.redaction import film_length_ms, read_plan
-from agent.core.media import SoundPacket
+from agent.core.media import SoundPacket, VideoCodec
 from agent.core.timebase import NS_PER_MS, NS_PER_S, BootNs, ClockQuality
 from agent.core.vault.redactions import (
     MOST_PLACES,
@@ -38,6 +39,7 @@ from agent.core.vault.segment import split_media
 from agent.core.vault.spans import TimeSpan
 from agent.errors import DoorwardError
 from agent.ipc.control_operations import MOST_STATEMENT_BYTES
+from agent.media.annexb import ParameterSets, nal_units
 from agent.media.sound import sound_mp4
 from agent.wire import base64, strictjson
 from agent.wire.statements import Redacted, SealedItem
@@ -320,9 +322,12 @@ def test_a_choice_beside_a_plan_leaves_if_it_hides_the_same(
 
 def test_an_approval_that_has_no_room_is_refused_with_the_same_words() -> None:
     command = refusal(lambda: decisions._require_room([bytes(MOST_STATEMENT_BYTES), b"x"], exact=False))
-    found = answer("room", sizes=[MOST_STATEMENT_BYTES, 1])
+    found = answer("room", sizes=[MOST_STATEMENT_BYTES, 1], exact=False)
     assert said(*found["refused"]) == command
-    assert answer("room", sizes=[MOST_STATEMENT_BYTES - 1, 1]) == {"is": "fits"}
+    larger = said(*answer("room", sizes=[MOST_STATEMENT_BYTES, 1], exact=True)["refused"])
+    assert larger.startswith(command.removesuffix("."))
+    assert ENGLISH["cover.exact"] in larger  # the way out
+    assert answer("room", sizes=[MOST_STATEMENT_BYTES - 1, 1], exact=True) == {"is": "fits"}
 
 
 def test_a_large_approval_has_the_time_that_a_slow_network_needs() -> None:
@@ -332,10 +337,12 @@ def test_a_large_approval_has_the_time_that_a_slow_network_needs() -> None:
     assert large > MOST_STATEMENT_BYTES * 8 / 500_000 * 1000
 
 
-def test_a_redacted_file_opens_with_the_key_that_the_approval_commits_to() -> None:
+@pytest.mark.parametrize("exact", [{}, {"exact": True}])
+def test_a_redacted_file_opens_with_the_key_that_the_approval_commits_to(exact: dict[str, bool]) -> None:
     to = str(TO.recipient())
     film = b"\0\0\0\x0bfreeabc"
-    found = answer("seal", record=RECORD, device="a" * 16, own=OWN, recipient=to, media=base64.encode(film))
+    own = OWN | exact
+    found = answer("seal", record=RECORD, device="a" * 16, own=own, recipient=to, media=base64.encode(film))
     item = SealedItem(
         id=RECORD["id"], payload_sha256="0" * 64, header_sha256="0" * 64,
         redacted=Redacted(payload_sha256="0" * 64, key=found["commitment"]),
@@ -344,7 +351,7 @@ def test_a_redacted_file_opens_with_the_key_that_the_approval_commits_to() -> No
     assert media == film
     assert json.loads(strictjson.encode(context)) == {
         "kind": "segment", "device": "a" * 16, "segment": RECORD["id"], "event": RECORD["event"], "ordinal": 4,
-        "span": RECORD["span"], **OWN,
+        "span": RECORD["span"], **own,
     }  # fmt: skip
 
 
@@ -405,6 +412,140 @@ def media() -> bytes:
 @pytest.mark.parametrize("size", [(32, 16), (33, 16), (32, 17), (33, 17)])
 def test_a_cover_reaches_the_last_colour_of_a_picture_of_odd_size(format: str, size: tuple[int, int]) -> None:
     assert answer("filled", format=format, width=size[0], height=size[1]) == [16, 128]
+
+
+# -- exact films -------------------------------------------------------------------------------------------------------
+
+Values = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+PLAIN: dict[str, Any] = {"isFullRange": False, "namesSquare": False}
+UNKNOWN, BT601 = 2, 6
+
+
+def lossless(pictures: Sequence[Values], keys: Sequence[int] = (0,), signal: dict[str, Any] = PLAIN) -> bytes:
+    """The film that the page's encoder makes of pictures in yuv420p."""
+    width, height = pictures[0].shape[1], pictures[0].shape[0] * 2 // 3
+    own = [base64.encode(picture.tobytes()) for picture in pictures]
+    found = answer("lossless", width=width, height=height, pictures=own, keys=list(keys), signal=signal)
+    assert "is" in found, found
+    return base64.decode(found["is"])
+
+
+def hard_pictures(width: int, height: int) -> list[Values]:
+    """Pictures that use each way to code a block: flat, noise of each strength, the same again, and pixels."""
+    rng = np.random.default_rng(width * height)
+    shape = (height * 3 // 2, width)
+    made: list[Values] = [np.full(shape, 100, np.uint8)]
+    for strength in (1, 2, 5, 15, 60, 255):
+        for density in (0.01, 0.1, 0.5, 1):
+            noise = rng.integers(-strength, strength + 1, shape) * (rng.random(shape) < density)
+            made.append(np.clip(made[-1] + noise, 0, 255).astype(np.uint8))
+            if density == 0.5:
+                made.append(made[-1])
+    slope = np.add.outer(np.arange(shape[0]), np.arange(width)) % 256
+    sides = np.where(np.arange(width) < width // 2, made[0], made[-1]).astype(np.uint8)
+    return [*made, slope.astype(np.uint8), sides, np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (48, 32), (34, 18), (66, 50)])
+def test_each_value_of_a_picture_is_the_one_that_the_page_was_given(size: tuple[int, int]) -> None:
+    """The pictures also return backwards, so that each is coded alone and by another one before it."""
+    pictures = hard_pictures(*size)
+    pictures += pictures[::-1]
+    keys = [0, 3, 4, len(pictures) // 2 + 1]
+    film = lossless(pictures, keys)
+    with av.open(io.BytesIO(film)) as container:
+        shown = list(container.decode(video=0))
+    assert [number for number, frame in enumerate(shown) if frame.key_frame] == keys
+    assert len(shown) == len(pictures)
+    for number, (frame, picture) in enumerate(zip(shown, pictures, strict=True)):
+        assert np.array_equal(frame.to_ndarray(), picture), number
+    # A picture of noise takes no more than its pixels. One that stays takes a few bytes.
+    with av.open(io.BytesIO(film)) as container:
+        lengths = [packet.size for packet in container.demux(video=0) if packet.size]
+    blocks = -(-size[0] // 16) * -(-size[1] // 16)
+    # In a black picture, bytes stand between the zeros.
+    assert max(length for length, picture in zip(lengths, pictures, strict=True) if picture.any()) < 430 * blocks
+    assert min(lengths) < 20
+
+
+def test_a_gop_may_have_more_pictures_than_the_number_of_a_picture_counts() -> None:
+    rng = np.random.default_rng(1)
+    pictures = [rng.integers(0, 9, (24, 16), np.uint8) for _ in range(600)]
+    with av.open(io.BytesIO(lossless(pictures))) as container:
+        assert [frame.to_ndarray().tobytes() for frame in container.decode(video=0)] == [
+            each.tobytes() for each in pictures
+        ]
+
+
+def test_an_exact_film_of_the_page_is_shown_in_the_colours_of_the_recorded_one() -> None:
+    """Its pixels are written as square in the other one of two ways, for players of joined films."""
+    for full_range, square in ((False, False), (True, True)):
+        signal = {"isFullRange": full_range, "namesSquare": square, "colours": [BT601, UNKNOWN, BT601]}
+        with av.open(io.BytesIO(lossless(hard_pictures(16, 16)[:1], signal=signal))) as container:
+            codec = container.streams.video[0].codec_context
+            next(container.decode(video=0))
+            assert codec.profile == "High 4:4:4 Predictive"
+            assert codec.pix_fmt == ("yuvj420p" if full_range else "yuv420p")
+            assert (codec.color_primaries, codec.color_trc, codec.colorspace) == (BT601, UNKNOWN, BT601)
+            assert codec.sample_aspect_ratio == (0 if square else 1)
+
+
+@pytest.mark.parametrize("aspect", ["0", "1", "4/3"])
+@pytest.mark.parametrize("profile", ["baseline", "high", "high with lists", "high444"])
+def test_the_page_reads_whether_a_recorded_film_names_square_pixels(aspect: str, profile: str) -> None:
+    codec = av.CodecContext.create("libx264", "w")
+    codec.width, codec.height, codec.pix_fmt = 34, 18, "yuv420p"  # with rims that are cut off
+    codec.time_base, codec.sample_aspect_ratio = Fraction(1, 10), Fraction(aspect)
+    more = {"high with lists": "cqm=jvt:annexb=0", "high444": "qp=0:annexb=0"}.get(profile, "annexb=0")
+    codec.options = {"profile": profile.split(" ")[0], "x264-params": more}
+    codec.flags |= 1 << 22  # parameter sets beside the pictures
+    codec.open()
+    described = answer(
+        "signal",
+        colours={"primaries": "bt709", "transfer": None, "matrix": "smpte170m", "fullRange": True},
+        codec="avc1.42c01f",
+        description=base64.encode(avcc_of(bytes(codec.extradata or b""))),
+    )
+    assert described == {"isFullRange": True, "namesSquare": aspect == "1", "colours": [1, UNKNOWN, BT601]}
+
+
+def avcc_of(extradata: bytes) -> bytes:
+    """The box's body, also from parameter sets with start codes."""
+    if not extradata.startswith(b"\0\0"):
+        return extradata
+    units = list(nal_units(extradata))
+    return ParameterSets(VideoCodec.H264, tuple((each,) for each in units if each[0] & 31 in {7, 8})).record()
+
+
+@pytest.mark.parametrize("record", [b"", b"\1\0", b"\1" + b"\xff" * 40, b"\1" + bytes(7), bytes(range(60))])
+def test_parameters_that_make_no_sense_name_no_square_pixels_and_end(record: bytes) -> None:
+    nothing = {"primaries": None, "transfer": None, "matrix": None, "fullRange": None}
+    found = answer("signal", colours=nothing, codec="avc1.000000", description=base64.encode(record))
+    assert found["isFullRange"] is False
+    assert "colours" not in found
+    assert found["namesSquare"] is False
+
+
+@pytest.mark.parametrize("format", ["I420", "NV12"])
+@pytest.mark.parametrize("size", [(6, 4), (5, 3)])
+def test_the_planes_of_a_picture_are_read_from_rows_with_a_gap_behind_them(format: str, size: tuple[int, int]) -> None:
+    (width, height), gap = size, 3
+    across, down = -(-width // 2), -(-height // 2)
+    rng = np.random.default_rng(2)
+    luma = rng.integers(0, 256, (height, width), np.uint8)
+    colours = [rng.integers(0, 256, (down, across), np.uint8) for _ in range(2)]
+    stored = [luma, np.stack(colours, axis=2).reshape(down, 2 * across)] if format == "NV12" else [luma, *colours]
+    content, layout = b"??", []
+    for plane in stored:
+        layout.append({"offset": len(content), "stride": plane.shape[1] + gap})
+        content += np.pad(plane, ((0, 0), (0, gap)), constant_values=255).tobytes()
+    found = answer("planes", format=format, width=width, height=height, layout=layout, bytes=base64.encode(content))
+    assert [base64.decode(each) for each in found] == [each.tobytes() for each in (luma, *colours)]
+
+
+def test_the_level_of_a_film_is_one_that_allows_its_size_and_rate() -> None:
+    sizes = [(1280, 720, 30), (1280, 720, 31), (1920, 1080, 30), (3840, 2160, 15), (3840, 2160, 30), (9999, 9999, 1)]
+    assert answer("level", sizes=sizes) == [31, 40, 40, 52, 52, None]
 
 
 def unit(kind: int, size: int = 9) -> bytes:

@@ -19,6 +19,7 @@ const PROGRAM = [
   "microphone.js",
   "faces.js",
   "faces.bin",
+  "lossless.js",
   "plates.json",
   "too-old.js",
   "page.css",

@@ -336,6 +336,15 @@ export interface Choice {
   gaps?: Wire.FootageAbsence[];
   /** Redactions by the event of the clip. */
   plans?: Record<string, Planned[]>;
+  /** Pixels of redacted films outside of their covers keep their values. */
+  exact?: boolean;
+}
+
+/** The covers and mutes in all clips of an answer. */
+export interface Covering {
+  /** By the event of the clip. */
+  plans: Record<string, Required<Planned>[]>;
+  exact: boolean;
 }
 
 /** An owner's unasked message to one requester; `tip` is the id by which it is sent once. */

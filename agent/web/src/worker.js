@@ -85,7 +85,7 @@ let synced = null;
 const reviews = new Map();
 /** @type {Map<string, Promise<object>>} */
 const asked = new Map();
-let redacted = new RedactedFiles(firstThatOpens);
+let redacted = new RedactedFiles(firstThatOpens, loadLossless);
 const suggesting = new SuggestRuns();
 
 const device = async () => {
@@ -452,7 +452,7 @@ const operations = {
     live = undefined;
     reviews.clear();
     asked.clear();
-    redacted = new RedactedFiles(firstThatOpens);
+    redacted = new RedactedFiles(firstThatOpens, loadLossless);
   },
 
   /** Deletes the keys from this browser for good. */
@@ -672,14 +672,14 @@ const operations = {
   /**
    * The redacted film or sound of a segment, as `approve` with the same plans shares it.
    *
-   * @param {{ id: string, file: "segment" | "sound", segment: string, plans: Record<string, Planned[]> }} options
+   * @param {{ id: string, file: "segment" | "sound", segment: string, exact: boolean } & Pick<Choice, "plans">} options
    */
-  async redact({ id, file, segment, plans }) {
+  async redact({ id, file, segment, plans, exact }) {
     const found = reviewed(id);
     const each = found.segments.find((one) => one.id === segment);
-    const redactions = redactionsOf(plans, decisions.datedClips(found));
+    const redactions = redactionsOf(plans ?? {}, decisions.datedClips(found));
     if (!each || !redactions[file][segment]) throw new PageError("error.plan-nothing");
-    return (await redacted.make(file, each, redactions[file][segment])).slice();
+    return (await redacted.make(file, each, redactions[file][segment], exact)).slice();
   },
 
   /** @param {{ id: string, credential: Credential }} options */
@@ -801,6 +801,14 @@ const filesIn = (found, redactions) =>
   /** @type {const} */ (["segment", "sound"]).flatMap((file) =>
     found.segments.filter(({ id }) => redactions[file][id]).map(({ id }) => ({ file, id })),
   );
+
+/** @returns {Promise<typeof import("./media/lossless_encoder.js")>} what makes exact films, which few owners ask for */
+async function loadLossless() {
+  const { search } = new URL(import.meta.url);
+  return import(`/static/lossless.js${search}`).catch(() => {
+    throw new LostError();
+  });
+}
 
 /** @param {string} id */
 const signedIn = (id) => {

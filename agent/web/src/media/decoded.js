@@ -10,6 +10,11 @@ import { decoderOf, picturesIn } from "./fmp4.js";
  *   `width` and `height` in pixels
  */
 
+/**
+ * @typedef {{ width: number, height: number, planes: Bytes[] }} Planes brightness and two colours of half its width and
+ *   height, each row behind the other
+ */
+
 /** Pictures that a decoder has at a time. Decoders of phones have few, and stop until they get one back. */
 const MOST_AHEAD = 4;
 /** Luma and chroma below a cover. */
@@ -119,6 +124,36 @@ export async function bytesOf(frame) {
   } finally {
     frame.close();
   }
+}
+
+/**
+ * The values of a picture, plane by plane.
+ *
+ * @param {Picture} picture
+ * @returns {Planes}
+ */
+export function planesOf({ format, width, height, bytes, layout }) {
+  const [across, down] = [Math.ceil(width / 2), Math.ceil(height / 2)];
+  /**
+   * @param {PlaneLayout} plane
+   * @param {{ columns: number, rows: number, from?: number, step?: number }} options
+   */
+  const taken = ({ offset, stride }, { columns, rows, from = 0, step = 1 }) => {
+    const made = new Uint8Array(columns * rows);
+    for (let y = 0, to = 0; y < rows; y++) {
+      const start = offset + y * stride + from;
+      if (step === 1) made.set(bytes.subarray(start, start + columns), to);
+      else for (let x = 0; x < columns; x++) made[to + x] = bytes[start + x * step];
+      to += columns;
+    }
+    return made;
+  };
+  const colour = { columns: across, rows: down };
+  const colours =
+    format === "NV12"
+      ? [0, 1].map((from) => taken(layout[1], { ...colour, from, step: 2 }))
+      : [1, 2].map((i) => taken(layout[i], colour));
+  return { width, height, planes: [taken(layout[0], { columns: width, rows: height }), ...colours] };
 }
 
 /**

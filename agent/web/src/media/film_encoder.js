@@ -23,6 +23,18 @@ const PROFILES = ["6400", "4d00", "42e0"];
 const OUTSIDE = [6, 7, 8, 9, 12];
 
 /**
+ * The lowest of our levels for pictures of this size. Undefined if they are too large.
+ *
+ * @param {number} width
+ * @param {number} height
+ * @param {number} perSecond
+ */
+export function levelFor(width, height, perSecond) {
+  const blocks = Math.ceil(width / 16) * Math.ceil(height / 16);
+  return LEVELS.find(([, most, rate]) => blocks <= most && blocks * perSecond <= rate)?.[0];
+}
+
+/**
  * A configuration with which this browser encodes H.264, in software if it can: the same pictures then give the same
  * bytes. Throws `PageError` if there is none.
  *
@@ -32,8 +44,7 @@ const OUTSIDE = [6, 7, 8, 9, 12];
  * @returns {Promise<VideoEncoderConfig>}
  */
 export async function encoderFor(width, height, perSecond) {
-  const blocks = Math.ceil(width / 16) * Math.ceil(height / 16);
-  const level = LEVELS.find(([, most, rate]) => blocks <= most && blocks * perSecond <= rate)?.[0];
+  const level = levelFor(width, height, perSecond);
   if (!("VideoEncoder" in globalThis) || !level) throw new PageError("error.no-webcodecs");
   for (const hardwareAcceleration of /** @type {HardwareAcceleration[]} */ (["prefer-software", "no-preference"]))
     for (const profile of PROFILES) {

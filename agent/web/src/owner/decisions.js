@@ -31,7 +31,7 @@ import { syncDevice } from "./sync.js";
  * @param {RedactedFiles} redacted
  */
 export async function approve(found, keys, choice, whichever, redacted) {
-  const { segments, posters, sounds = [], clips, contact, gaps } = choice;
+  const { segments, posters, sounds = [], clips, contact, gaps, exact = false } = choice;
   if (!segments.length && !posters.length && !clips.length) throw new PageError("error.nothing-chosen");
   const redactions = plannedFor(found, choice);
   if (Date.now() / 1000 > found.request.not_after) throw new PageError("error.over");
@@ -55,7 +55,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
       const hidden = file && redactions[file][each.id];
       /** @type {() => Promise<{ item: Wire.SealedItem, own: Bytes[] }>} `own`: what the doorbell is handed */
       const make = hidden
-        ? () => redacted.seal(file, each, hidden, to)
+        ? () => redacted.seal(file, each, hidden, { ...to, exact })
         : () => whichever((identity) => captured(each, identity, to, fetchOne, fileOf));
       const one = await orSkip(each.id, failed, make);
       if (!one) continue;
@@ -71,7 +71,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
   const heard = sounds.filter((id) => segments.includes(id));
   const soundItems = await items(heard, fetchSound, soundOf, "sound");
   if (failed.length) throw new PageError("error.cannot-share", { n: failed.length, failed });
-  requireRoom(blobs);
+  requireRoom(blobs, exact);
   const matter = {
     request: found.sha256,
     reply: found.request.reply,
@@ -136,11 +136,12 @@ export const datedClips = (found) =>
  * Throws `PageError` if the doorbell would refuse the approval for its size.
  *
  * @param {Bytes[]} blobs
+ * @param {boolean} exact
  */
-export function requireRoom(blobs) {
+export function requireRoom(blobs, exact) {
   const size = blobs.reduce((sum, { length }) => sum + length, 0);
   if (size > BODY_BYTES.statement)
-    throw new PageError("error.redacted-size", {
+    throw new PageError(exact ? "error.redacted-size.exact" : "error.redacted-size", {
       size: Math.floor(size / 1e6),
       most: Math.floor(BODY_BYTES.statement / 1e6),
     });

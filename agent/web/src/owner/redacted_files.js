@@ -1,7 +1,7 @@
 // Makes redacted files for a requester, checks them, and seals them (agent/clients/owner/redaction.py). They are
 // kept while the page is unlocked, so the film that an owner looks at is the one that leaves, byte for byte.
 import { FormatError } from "../errors.js";
-import { coverFilm, requireCovered } from "../media/cover_film.js";
+import { coverFilm, requireCovered, requireExact } from "../media/cover_film.js";
 import { muteSound, requireMuted } from "../media/mute_sound.js";
 import { sealCommitted } from "../wire/age.js";
 import { concat, sha256hex } from "../wire/bytes.js";
@@ -9,6 +9,7 @@ import { filmLengthMs, redactedContext, soundOf } from "../wire/segment.js";
 import { fetchSegment, fetchSound } from "./review.js";
 
 /** @import { Bytes, Offered, PublicKey, WithIdentity } from "../types.js" */
+/** @import { Lossless } from "../media/cover_film.js" */
 /** @import { File } from "./redaction_plan.js" */
 /** @import * as Wire from "../wire/generated.js" */
 
@@ -19,10 +20,15 @@ export class RedactedFiles {
   /** @type {Map<string, { plan: string, media: Bytes }>} the oldest first */
   #kept = new Map();
   #whichever;
+  #loadLossless;
 
-  /** @param {WithIdentity} whichever tries each of the owner's identities */
-  constructor(whichever) {
+  /**
+   * @param {WithIdentity} whichever tries each of the owner's identities
+   * @param {() => Promise<Lossless>} loadLossless
+   */
+  constructor(whichever, loadLossless) {
     this.#whichever = whichever;
+    this.#loadLossless = loadLossless;
   }
 
   /**
@@ -32,19 +38,24 @@ export class RedactedFiles {
    * @param {File} file
    * @param {Offered} segment
    * @param {Wire.Redaction[]} redactions
+   * @param {boolean} exact pixels of a film outside of its covers keep their values
    */
-  async make(file, segment, redactions) {
-    const [name, plan] = [`${file} ${segment.id}`, JSON.stringify(redactions)];
+  async make(file, segment, redactions, exact) {
+    const [name, plan] = [`${file} ${segment.id}`, JSON.stringify([exact, redactions])];
     const kept = this.#kept.get(name);
     if (kept?.plan === plan) return kept.media;
     // A file that a power failure cut has no signed length or key.
     if (segment.record.kind !== "segment") throw new FormatError("error.redact-cut");
     const captured = await this.#opened(file, segment);
     const lengthMs = filmLengthMs(segment.record);
+    const lossless = exact && file === "segment" ? await this.#loadLossless() : undefined;
     const media =
-      file === "segment" ? await coverFilm(captured, redactions, lengthMs) : muteSound(captured, redactions, lengthMs);
+      file === "segment"
+        ? await coverFilm(captured, redactions, lengthMs, lossless)
+        : muteSound(captured, redactions, lengthMs);
     // The new file is checked before anything is signed: a cover that failed must not leave.
-    await (file === "segment" ? requireCovered(media, redactions) : requireMuted(media, redactions));
+    await (file === "segment" ? requireCovered(media, redactions, { exact }) : requireMuted(media, redactions));
+    if (lossless) await requireExact(captured, media, redactions);
     this.#keep(name, { plan, media });
     return media;
   }
@@ -55,10 +66,10 @@ export class RedactedFiles {
    * @param {File} file
    * @param {Offered} segment
    * @param {Wire.Redaction[]} redactions
-   * @param {{ device: PublicKey, reply: string }} to
+   * @param {{ device: PublicKey, reply: string, exact: boolean }} options
    */
-  async seal(file, segment, redactions, { device, reply }) {
-    const media = await this.make(file, segment, redactions);
+  async seal(file, segment, redactions, { device, reply, exact }) {
+    const media = await this.make(file, segment, redactions, exact);
     const { record } = segment;
     const captured = file === "segment" ? record.file : soundOf(record);
     if (record.kind !== "segment" || !captured) throw new FormatError("error.redact-cut");
@@ -67,6 +78,7 @@ export class RedactedFiles {
       device: device.id,
       media_bytes: media.length,
       redactions,
+      exact: (file === "segment" && exact) || undefined,
     });
     const { header, payload, commitment } = await sealCommitted(concat(media, context), reply);
     /** @type {Wire.SealedItem} */

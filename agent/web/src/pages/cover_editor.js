@@ -20,10 +20,13 @@ import { explain, secondsOf, t } from "../ui/texts.js";
 import { MOST_REDACTIONS, WHOLE } from "../wire/redactions.js";
 import { lookAtRedacted } from "./cover_preview.js";
 
-/** @import { Clip, Review } from "../types.js" */
+/** @import { Clip, Covering, Review } from "../types.js" */
 /** @import { Draft, Rectangle } from "../owner/cover_draft.js" */
 /** @import * as Wire from "../wire/generated.js" */
-/** @typedef {{ number: number, clip: Clip, drafts: Draft[] }} Covered a clip and what is drawn on it */
+/**
+ * @typedef {{ number: number, clip: Clip, drafts: Draft[], covering: Covering }} Covered a clip and what is drawn on
+ *   it. `covering`: the same of all clips of the answer
+ */
 
 const KINDS = /** @type {const} */ (["face", "plate", "area"]);
 const PERCENT = WHOLE / 100;
@@ -107,12 +110,27 @@ class CoverEditor {
       this.#list,
       this.#problem,
       h("p.quiet", t("cover.only")),
+      this.#exactOption(),
       h(
         "div.row.end",
         h("button", { type: "button", onclick: () => this.#look() }, t("cover.look")),
         h("button.primary", { type: "button", onclick: done }, t("cover.done")),
       ),
     );
+  }
+
+  /** One choice for all films of the answer, as in a plan of the command line. */
+  #exactOption() {
+    const { covering } = this.#covered;
+    /** @type {HTMLInputElement} */
+    const box = h("input", {
+      type: "checkbox",
+      checked: covering.exact,
+      onchange: () => {
+        covering.exact = box.checked;
+      },
+    });
+    return h("label.choice", box, h("span", t("cover.exact"), h("small", t("cover.exact.text"))));
   }
 
   async #look() {

@@ -5,16 +5,16 @@ import { h } from "../ui/dom.js";
 import { FilmSteps } from "../ui/film_steps.js";
 import { exact, explain, t } from "../ui/texts.js";
 
-/** @import { Bytes, Clip, Planned, Review } from "../types.js" */
+/** @import { Bytes, Clip, Covering, Planned, Review } from "../types.js" */
 /** @typedef {{ file: "segment" | "sound", id: string }} Made a file that the owner redacts */
 
 /**
  * Shows the clip until the owner closes it. Throws what is wrong with the plan.
  *
  * @param {Review} review
- * @param {{ number: number, clip: Clip, drafts: Planned[] }} covered
+ * @param {{ number: number, clip: Clip, drafts: Planned[], covering: Covering }} covered
  */
-export async function lookAtRedacted(review, { number, clip, drafts }) {
+export async function lookAtRedacted(review, { number, clip, drafts, covering: { exact: isExact } }) {
   const plans = { [clip.event]: drafts };
   const files = await call("redactedBy", { id: review.id, plans });
   /** @param {"segment" | "sound"} file */
@@ -24,7 +24,7 @@ export async function lookAtRedacted(review, { number, clip, drafts }) {
    * @param {"segment" | "sound"} file
    * @param {string} segment
    */
-  const redacted = (file, segment) => call("redact", { id: review.id, file, segment, plans });
+  const redacted = (file, segment) => call("redact", { id: review.id, file, segment, plans, exact: isExact });
   const problem = h("p.problem", { role: "alert" });
   const making = h("p.quiet.making", { role: "status" });
   const film = new FilmSteps(
@@ -85,9 +85,9 @@ function heard(time, load, problem) {
  *
  * @param {Review} review
  * @param {Made[]} files
- * @param {Record<string, Planned[]>} plans
+ * @param {Covering} covering
  */
-export async function makeRedacted(review, files, plans) {
+export async function makeRedacted(review, files, covering) {
   if (!files.length) return true;
   let isStopped = false;
   /** @type {unknown} */
@@ -100,7 +100,7 @@ export async function makeRedacted(review, files, plans) {
         if (isStopped) return;
         progress.textContent = t("cover.making", { number: i + 1, count: files.length });
         bar.value = i;
-        await call("redact", { id: review.id, file, segment: id, plans }).catch((error) => {
+        await call("redact", { id: review.id, file, segment: id, ...covering }).catch((error) => {
           throw Object.assign(error, { values: { ...error.values, segment: id } });
         });
       }

@@ -16,8 +16,7 @@ import { coverClip } from "./cover_editor.js";
 import { makeRedacted } from "./cover_preview.js";
 import { promises } from "./promise.js";
 
-/** @import { Answer, Child, Choice, Clip, Failed, Moment, Playable, Review, StartFilm } from "../types.js" */
-/** @import { Draft } from "../owner/cover_draft.js" */
+/** @import { Answer, Child, Choice, Clip, Covering, Failed, Moment, Playable, Review, StartFilm } from "../types.js" */
 /** @import * as Wire from "../wire/generated.js" */
 /** @typedef {{ id: string, state?: string }} Named a request, and the state in which it was looked at */
 
@@ -57,7 +56,7 @@ export function respond(content, review) {
     disabled: true,
     onclick: async () => {
       problem.textContent = "";
-      const options = { contact: contact(), gaps: rest.value(), withSound: sound.value(), plans };
+      const options = { contact: contact(), gaps: rest.value(), withSound: sound.value(), covering };
       await approve(review, chosen, grade(), options).catch((error) => {
         problem.textContent = explain(error);
       });
@@ -69,8 +68,8 @@ export function respond(content, review) {
   const rest = windowGaps(review);
   const sound = soundOption(review);
   const contact = () => contactForm.value();
-  /** @type {Record<string, Draft[]>} What the owner covers, by the event of the clip. */
-  const plans = {};
+  /** @type {Covering} */
+  const covering = { plans: {}, exact: false };
   const problem = h("p.problem", { role: "alert" });
 
   function update() {
@@ -93,7 +92,7 @@ export function respond(content, review) {
     stop = playHeard(video, segments);
   };
   const clips = review.clips.map((clip, i) =>
-    clipCard(clip, i, chosen, update, start, coverOption(review, clip, i + 1, plans)),
+    clipCard(clip, i, chosen, update, start, coverOption(review, clip, i + 1, covering)),
   );
   content.append(
     h("h2", t("request.matches", { n: review.clips.length })),
@@ -320,9 +319,9 @@ export function clipCard(clip, i, chosen, update, start, more) {
  * @param {Review} review
  * @param {Clip} clip
  * @param {number} number
- * @param {Record<string, Draft[]>} plans
+ * @param {Covering} covering
  */
-function coverOption(review, clip, number, plans) {
+function coverOption(review, clip, number, covering) {
   if (review.needsTwo) return h("p.quiet", t("cover.two-owners"));
   const problem = h("p.problem", { role: "alert" });
   const summary = h("p.quiet.covered", { hidden: true });
@@ -330,9 +329,9 @@ function coverOption(review, clip, number, plans) {
     problem.textContent = "";
     try {
       await encoderFor(1280, 720, 15); // throws, if this browser has none for H.264
-      plans[clip.event] ??= [];
-      const drafts = plans[clip.event];
-      await coverClip(review, { number, clip, drafts });
+      covering.plans[clip.event] ??= [];
+      const drafts = covering.plans[clip.event];
+      await coverClip(review, { number, clip, drafts, covering });
       summary.hidden = drafts.length === 0;
       summary.textContent = t("cover.summary", { n: drafts.length });
     } catch (error) {
@@ -488,9 +487,9 @@ export function describeAmount(segments, posters) {
  * @param {Set<string>} chosen
  * @param {string} grade
  * @param {{ contact?: Choice["contact"], gaps: Wire.FootageAbsence[] | undefined, withSound: boolean,
- *   plans: Record<string, Draft[]> }} options
+ *   covering: Covering }} options
  */
-async function approve(review, chosen, grade, { contact, gaps, withSound, plans }) {
+async function approve(review, chosen, grade, { contact, gaps, withSound, covering }) {
   const segments = grade === "clips" || grade === "both" ? [...chosen] : [];
   const isHeard = new Set(
     review.clips.flatMap((clip) => clip.segments).flatMap((each) => (each.sound ? [each.id] : [])),
@@ -503,10 +502,10 @@ async function approve(review, chosen, grade, { contact, gaps, withSound, plans 
   /** @param {Clip} clip */
   const isTicked = (clip) => clip.segments.some((each) => chosen.has(each.id));
   const clips = grade === "exists" ? review.clips.filter(isTicked).map((clip) => clip.event) : [];
-  const redacted = await call("redactedIn", { id: review.id, segments, posters, sounds, plans });
+  const redacted = await call("redactedIn", { id: review.id, segments, posters, sounds, plans: covering.plans });
   /** @type {Failed[]} */
   let failed = [];
-  const isMade = await makeRedacted(review, redacted, plans).catch((error) => {
+  const isMade = await makeRedacted(review, redacted, covering).catch((error) => {
     if (!(error instanceof FormatError)) throw error;
     failed = [{ id: String(error.values.segment), text: error.text, values: error.values }];
   });
@@ -531,7 +530,7 @@ async function approve(review, chosen, grade, { contact, gaps, withSound, plans 
       orShowFailure(
         settled(
           review,
-          call("approve", { id: review.id, credential, segments, posters, sounds, clips, contact, gaps, plans }),
+          call("approve", { id: review.id, credential, segments, posters, sounds, clips, contact, gaps, ...covering }),
         ),
         (found) => {
           failed = found;

@@ -309,7 +309,7 @@ export function splitMedia(plain) {
  * The context of a redacted file as the box behind its media. Without the labels, which could tell of what is covered.
  *
  * @param {Wire.SegmentRecord} record of the captured file
- * @param {Pick<Wire.Context, "kind" | "device" | "media_bytes" | "redactions">} own
+ * @param {Pick<Wire.Context, "kind" | "device" | "media_bytes" | "redactions" | "exact">} own
  */
 export function redactedContext({ id, event, ordinal, span }, own) {
   const body = concat(Uint8Array.from(CONTEXT_BOX), encode({ segment: id, event, ordinal, span, ...own }));
