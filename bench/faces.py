@@ -137,8 +137,10 @@ def _path(recipe: dict[str, Any]) -> Path:
     return folder / str(recipe["path"])
 
 
-def _pictures(path: Path, most: int) -> tuple[list[Picture], int]:
+def _pictures(path: Path, most: int, first: int = 0) -> tuple[list[Picture], int]:
     reader = cv2.VideoCapture(str(path))
+    for _ in range(first):
+        reader.grab()
     pictures: list[Picture] = []
     while len(pictures) < most:
         is_read, picture = reader.read()
@@ -151,12 +153,15 @@ def _pictures(path: Path, most: int) -> tuple[list[Picture], int]:
 
 def labelled(recipe: dict[str, Any]) -> Film | None:
     path = _path(recipe)
-    faces = {int(number): [tuple(box) for box in boxes] for number, boxes in recipe["faces"].items()}
-    pictures, per_s = _pictures(path, min(MOST_PICTURES, max(faces) + 60)) if path.is_file() else ([], 1)
+    first = int(recipe.get("first", 0))  # the picture where the looked at part begins
+    faces = {int(number) - first: [tuple(box) for box in boxes] for number, boxes in recipe["faces"].items()}
+    pictures, per_s = _pictures(path, min(MOST_PICTURES, max(faces) + 60), first) if path.is_file() else ([], 1)
     if not pictures:
         print(f"(not there: {path})")
         return None
-    return Film(path.name, pictures, per_s, {n: boxes for n, boxes in faces.items() if n < len(pictures)})
+    return Film(
+        recipe.get("name", path.name), pictures, per_s, {n: boxes for n, boxes in faces.items() if n < len(pictures)}
+    )
 
 
 # -- composed films ----------------------------------------------------------------------------------------------------
@@ -164,7 +169,7 @@ def labelled(recipe: dict[str, Any]) -> Film | None:
 WIDTH, HEIGHT, PER_S, LENGTH = 960, 540, 15, 45
 WIDTHS_PX: Final = (200, 140, 80, 40, 24, 16)
 """In the order in which they are drawn: a small head is in front."""
-KINDS: Final = ("plain", "turned", "at night", "blurred", "fast", "crossing")
+KINDS: Final = ("plain", "turned", "at night", "blurred", "fast", "crossing", "infrared")
 HEADS: Final = (
     ("preview/face-demographics-walking-and-pause.gif", 21),
     ("preview/head-pose-face-detection-female-and-male.gif", 1),
@@ -175,6 +180,8 @@ PROFILES: Final = (
     ("preview/head-pose-face-detection-female.gif", 3),
 )
 WALLS: Final = (".cache/vtest.avi", "shared/clips/suburb.mp4", "shared/clips/office.mp4", "shared/clips/intelcar.mp4")
+_WALL_LIGHT, _NEAR_LIGHT = 0.5, 2.2
+"""Light of an infrared lamp beside the camera, to daylight: on the wall, and at most on a near face."""
 _HEAD: Final = 2.0
 """A head is cut out as a square of twice the face's height."""
 
@@ -203,8 +210,12 @@ def composed(kind: str, heads: Sequence[tuple[Picture, Box]], wall: Sequence[Pic
     seen: dict[int, list[bool]] = {}
     starts = [(chance.uniform(0.1, 0.9), chance.uniform(0.25, 0.75), chance.uniform(-1, 1)) for _ in WIDTHS_PX]
     chosen = [heads[int(chance.integers(len(heads)))] for _ in WIDTHS_PX]
+    rows, columns = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
+    cone = np.exp(-(rows**2 + columns**2) / 1.5)[..., None]
     for number in range(LENGTH):
         canvas = np.asarray(cv2.resize(wall[number % len(wall)], (WIDTH, HEIGHT)), np.float32)
+        if kind == "infrared":
+            canvas = _by_lamp(canvas, _WALL_LIGHT)
         labels: list[Box] = []
         heads_drawn: list[tuple[Box, NDArray[np.bool_]]] = []
         for each, width in enumerate(WIDTHS_PX):
@@ -227,6 +238,8 @@ def composed(kind: str, heads: Sequence[tuple[Picture, Box]], wall: Sequence[Pic
         if kind == "at night":
             noise = chance.normal(0, 8, canvas.shape)
             canvas = (255 * (canvas / 255) ** 1.6 * 0.35 + noise).astype(np.float32)
+        if kind == "infrared":
+            canvas = (canvas * cone + chance.normal(0, 8, (HEIGHT, WIDTH, 1))).astype(np.float32)
         pictures.append(np.clip(canvas, 0, 255).astype(np.uint8))
         faces[number] = labels
         seen[number] = [_half_seen(label, heads_drawn) for label in labels]
@@ -257,6 +270,9 @@ def _paste(
     if kind == "blurred":
         length = max(2, round(0.22 * (box[2] - box[0]) * head.shape[0]))
         source = np.asarray(cv2.blur(source, (length, 1)), np.float32)
+    if kind == "infrared":
+        # Light falls off with the square of the distance: a near face is too bright, a far one as dark as its wall.
+        source = _by_lamp(source, min(_NEAR_LIGHT, 0.6 + side * (box[2] - box[0]) / 100))
     size = (canvas.shape[1], canvas.shape[0])
     drawn = cv2.warpAffine(source, turn, size)
     weight = cv2.warpAffine(mask, turn, size)[..., None]
@@ -270,6 +286,12 @@ def _paste(
         min(float(size[0]), face_x + across), min(float(size[1]), face_y + down),
     )  # fmt: skip
     return label, weight[..., 0] > 0.5
+
+
+def _by_lamp(picture: NDArray[np.float32], light: float) -> NDArray[np.float32]:
+    """The picture in grey, mostly from its red, which is nearest to infrared: skin is pale, and lips are faint."""
+    grey = picture @ np.array([0.1, 0.2, 0.7], np.float32)
+    return np.asarray(np.repeat(np.clip(grey * light, 0, 255)[..., None], 3, axis=2), np.float32)
 
 
 def _half_seen(label: Box, drawn: Sequence[tuple[Box, NDArray[np.bool_]]]) -> bool:
@@ -296,14 +318,19 @@ def main(arguments: list[str]) -> int:
     print("| film | films | labels | covered | half seen | below 10 px | covers | in vain | of the picture | CPU s/s |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     missed: list[str] = []
-    whole = Count()
-    for film in films.values():
-        own = Count()
-        missed += own.add(film)
-        print(own.row(film.name), flush=True)
-        for name in vars(whole):
-            setattr(whole, name, getattr(whole, name) + getattr(own, name))
-    print(whole.row("**labelled by eye**"), flush=True)
+    at_night = {recipe["name"] for recipe in footage() if recipe.get("night")}
+    for words, is_night in (("labelled by eye", False), ("labelled by eye, at night", True)):
+        whole = Count()
+        for film in films.values():
+            if (film.name in at_night) is not is_night:
+                continue
+            own = Count()
+            missed += own.add(film)
+            print(own.row(film.name), flush=True)
+            for name in vars(whole):
+                setattr(whole, name, getattr(whole, name) + getattr(own, name))
+        if whole.films:
+            print(whole.row(f"**{words}**"), flush=True)
     walls = [_pictures((ROOT.parent if path.startswith("shared/") else ROOT) / path, LENGTH)[0] for path in WALLS]
     walls = [wall for wall in walls if wall]
     drawn = Count()
