@@ -157,6 +157,11 @@ test-update-kills-booted: setup-test ## The same with a whole doorbell in booted
 	@DOORWARD_UPDATE_KILLS=$(or $(KILLS),200) PYTHONPATH=. $(VENV)/bin/python -m tests.install.run trixie bookworm \
 	    install broker "first sealed clip" "kills during an update" --record "kills during an update" $(ARGS)
 
+.PHONY: test-update-power
+test-update-power: setup-test ## Cut a virtual machine's power at ten moments of an update, so that unsynced writes are lost (root, minutes)
+	@sh scripts/system-packages.sh test-vm
+	@DOORWARD_POWER_CUTS=$(or $(KILLS),10) PYTHONPATH=. $(VENV)/bin/python -m tests.install.power_cuts --record $(ARGS)
+
 test-install-desk: setup-test ## Live through an installation of the desk in booted containers (root, network, ten minutes)
 	@sh scripts/system-packages.sh test-install
 	@$(VENV)/bin/python tests/install/desk.py

@@ -50,6 +50,7 @@ EXTRA: Mapping[str, str] = {
     "scale": "test-scale",
     "update-kills": "test-update-kills",
     "update-kills-booted": "test-update-kills-booted",
+    "update-power": "test-update-power",
     "vm": "test-vm",
 }
 """Parts that only run if they are named: few machines have all they need, and every mutant takes a day."""

@@ -15,7 +15,6 @@ into the switch, as in `update_kills.py`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.install.container import ENVIRONMENT, ROOT, SMALL, base, wheelhouse
+from tests.install.kills.digests import digest
 from tests.install.run import QUICK_KILLS, write_row
 from tests.update_repositories import Repository, package
 
@@ -180,16 +180,6 @@ class Prepared:
         made = folder.with_suffix(".deb")
         subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", str(folder), str(made)], check=True, stdout=2)
         return made.read_bytes()
-
-
-def digest(tree: Path) -> str:
-    """Returns one hash over the files that a version has of its release."""
-    total = hashlib.sha256()
-    for part in ("agent", "config", "systemd", "requirements", "scripts"):
-        for path in sorted((tree / part).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                total.update(f"{path.relative_to(tree)}\0".encode() + path.read_bytes())
-    return total.hexdigest()
 
 
 @dataclass

@@ -63,6 +63,8 @@ KILLS = "kills during an update"
 """Only if it is named, because two hundred take hours (`make test-update-kills`). It stands on the steps before it."""
 QUICK_KILLS = "quick kills of an update"
 """The row that tests/install/quick_kills.py writes."""
+POWER_CUTS = "power cuts of an update"
+"""The row that tests/install/power_cuts.py writes."""
 SET_UP = "set-up by the phone"
 """In a separate container, with NetworkManager and without an owner."""
 LIMITS = "limits of memory"
@@ -161,7 +163,7 @@ def _write_row(suite: str, name: str, said: str, seconds: float) -> None:
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in lines.splitlines() if line}
     today = datetime.datetime.now(datetime.UTC).date()
     rows[name] = f"| {name} | {said.splitlines()[0]} (run alone, {today}) | {seconds:.0f} |"
-    order = [*STEPS, CAMERA_PACKAGES, SET_UP, LIMITS, KILLS, QUICK_KILLS]
+    order = [*STEPS, CAMERA_PACKAGES, SET_UP, LIMITS, KILLS, QUICK_KILLS, POWER_CUTS]
     made = "\n".join(rows[each] for each in sorted(rows, key=order.index))
     RESULTS.write_text(text.replace(section[0], f"{head}|---|---|---|\n{made}\n"))
 
