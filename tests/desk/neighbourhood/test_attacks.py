@@ -39,7 +39,7 @@ from desk.neighbourhood.models import Submission, WaitingTip
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
 from desk.tips.models import Tip
-from tests.desk.agencies import Agency, make_agency
+from tests.desk.agencies import Agency, browser
 from tests.desk.asking.asking_desk import vouch
 from tests.desk.asking.served_desk import served_desk
 from tests.desk.conftest import GROWN
@@ -67,6 +67,8 @@ class Flood:
     host: str
     trust: ssl.SSLContext
     hashes: int = 0
+    prices: list[tuple[int, int]] = field(default_factory=list)
+    """Of each piece of work: the hashes that it costs on average, and the status of the answer."""
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -82,6 +84,7 @@ class Flood:
                 with self._lock:
                     self.hashes += hashes
                     self.answers[what, answer.status] += 1
+                    self.prices.append((2 ** asked["bits"], answer.status))
                 if answer.status != 409:
                     break
             return answer.status
@@ -114,15 +117,14 @@ def price(most: int) -> int:
 
 
 @pytest.fixture
-def both(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Agency, Agency]]:
+def both(agency: Agency, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Agency, Agency]]:
     """An agency and a neighbourhood on one desk. Work costs little here, and is checked as always."""
     monkeypatch.setattr(work, "LEAST_BITS", FEW_BITS)
     monkeypatch.setattr(work, "MOST_BITS", FEW_BITS + 5)
     with override_settings(DESK=msgspec.structs.replace(settings.DESK, public=Public(neighbours=True, tips=True))):
-        police = make_agency("rijnstad-police", "Rijnstad Police")
-        vouch(police)
-        police.organisation.refresh_from_db()
-        yield police, make_neighbourhood()
+        vouch(agency)
+        agency.organisation.refresh_from_db()
+        yield agency, make_neighbourhood()
 
 
 @pytest.mark.timeout(900)
@@ -176,10 +178,12 @@ def test_clients_without_end_fill_the_lists_at_the_stated_price_and_keep_no_hone
         assert found.count() == 2
     assert Submission.objects.filter(state="waiting").count() == most_of(submissions)
 
-    # The price: what the clients paid until both lists were full is not below the sum of the prices of the places. The
-    # number of hashes of one piece of work is geometric, so its deviation is its mean. Five deviations are allowed.
-    places = [2 ** work.bits_at(each) for module in (submissions, tip_relay) for each in range(most_of(module))]
-    assert flood.hashes >= sum(places) - 5 * sum(each**2 for each in places) ** 0.5
+    # The price of the places: a few clients come at once at each step of the price, so a part of it may be lost.
+    paid = sum(cost for cost, status in flood.prices if status == 202)
+    assert paid >= 0.9 * sum(price(most_of(module)) for module in (submissions, tip_relay))
+    # The hashes were made: the number of one piece of work is geometric, so its deviation is its mean.
+    costs = [cost for cost, _status in flood.prices]
+    assert abs(flood.hashes - sum(costs)) <= 5 * sum(each**2 for each in costs) ** 0.5
     assert not {status for _what, status in flood.answers} - {202, 409, 429}, flood.answers
 
 
@@ -200,8 +204,6 @@ def most_of(module: Any) -> int:
 def test_one_token_from_before_a_flood_does_not_pay_for_all_of_it(both: tuple[Agency, Agency]) -> None:
     """The token is common to all and holds for ten minutes. Its price must hold until the next step only."""
     police, street = both
-    from tests.desk.agencies import browser
-
     client, answers = browser(), []
     asked = client.get("/tip-to/rijnstad-police/token").json()
     for _ in range(20):
