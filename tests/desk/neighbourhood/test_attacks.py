@@ -68,7 +68,7 @@ class Flood:
     trust: ssl.SSLContext
     hashes: int = 0
     prices: list[tuple[int, int]] = field(default_factory=list)
-    """Of each piece of work: the hashes that it costs on average, and the status of the answer."""
+    """The hashes that each piece of work costs on average, and the status of its answer."""
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
