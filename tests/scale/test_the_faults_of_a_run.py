@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.desk.waiting import until
+from tests.scale.desk_side import Worker
 from tests.scale.door_process import ToldBook, enter
 from tests.scale.faults import Fault, Killer
 from tests.scale.promises import Book
@@ -82,6 +86,23 @@ def test_an_upgraded_worker_ends_in_order_is_counted_apart_and_one_that_does_not
     assert len(killer.ends_s) == 3
     assert "did not end in order: exit status 1" in killer.unwilling[0]
     assert worker.up
+
+
+@pytest.mark.parametrize(
+    ("program", "in_order", "ending"),
+    [
+        ("trap 'exit 0' TERM; touch ready; while :; do sleep 0.01; done", True, "exit status 0"),
+        ("trap 'exit 3' TERM; touch ready; while :; do sleep 0.01; done", False, "exit status 3"),
+        ("trap '' TERM; touch ready; while :; do sleep 0.01; done", False, "killed after 1 s"),
+        ("touch ready; while :; do sleep 0.01; done", True, "exit status -15"),
+    ],
+)
+def test_a_worker_has_a_minute_to_end_in_order(tmp_path: Path, program: str, in_order: bool, ending: str) -> None:
+    worker = Worker(tmp_path, 1)
+    worker._process = process = subprocess.Popen(["sh", "-c", program], cwd=tmp_path)
+    until((tmp_path / "ready").exists, "the program")
+    assert (worker.stop(1.0 if "killed" in ending else 60.0), worker.ending) == (in_order, ending)
+    assert process.poll() is not None
 
 
 def test_the_killer_tells_what_went_wrong(killer: Killer) -> None:
