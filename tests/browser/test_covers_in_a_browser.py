@@ -336,3 +336,24 @@ def test_a_browser_without_webcodecs_is_refused_in_words(browser: Browser, lacks
         lacks=lacks,
     )
     assert found["refused"] == "error.no-webcodecs"
+
+
+def test_a_browser_that_cannot_show_films_without_loss_makes_no_exact_one(browser: Browser) -> None:
+    """The owner could neither look at it nor could the page check it."""
+    found = in_page(
+        browser,
+        """const { coverFilm } = await import("/media/cover_film.js");
+           const lossless = await import("/media/lossless_encoder.js");
+           const had = VideoDecoder.isConfigSupported;
+           VideoDecoder.isConfigSupported = async (each) =>
+             each.codec.startsWith("avc1.f4") ? { supported: false } : had.call(VideoDecoder, each);
+           try {
+             const other = await coverFilm(media, redactions, length);
+             return { other: other.length, ...(await coverFilm(media, redactions, length, lossless)) };
+           } catch (error) { return { refused: error.text }; }
+           finally { VideoDecoder.isConfigSupported = had; }""",
+        film_of(scene(3), lossless=False),
+        [FACE],
+        length=LENGTH_MS,
+    )
+    assert found == {"refused": "error.no-exact"}
