@@ -110,6 +110,7 @@ def take(organisation: Organisation, data: bytes, now_s: int) -> Submission:
     """
     made = _read(organisation, data, now_s)
     with transaction.atomic():
+        Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)  # or two would take the last place
         known = Submission.objects.filter(token_sha256=made.token_sha256).first()
         if known is not None:
             return known  # the same browser asks again, because it did not hear the answer

@@ -56,6 +56,7 @@ def take(organisation: Organisation, tip: str, sealed: bytes, now_s: int) -> Non
     """
     if len(sealed) != SEALED_BYTES or not sealed.startswith(_AGE):
         raise RequestError("This is not a sealed tip of this page.", remedy="Load the page again.")
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)  # or two would take the last place
     keys, hour = HourKeys(settings.DATA), now_s // HOUR_S
     codes = [keys.code(each, tip) for each in {*keys.hours(), hour}]
     if Tip.objects.filter(disclosure_id=tip).exists() or WaitingTip.objects.filter(code__in=codes).exists():
