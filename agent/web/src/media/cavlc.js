@@ -90,14 +90,16 @@ export class BitWriter {
    * @param {number} bits 24 at most
    */
   put(value, bits) {
-    this.#held = (this.#held << bits) | value;
-    this.#heldBits += bits;
-    while (this.#heldBits >= 8) {
-      this.#heldBits -= 8;
+    // Held in a field, a number of 31 bits would be an object in browsers, and this is the innermost step.
+    const held = (this.#held << bits) | value;
+    let left = this.#heldBits + bits;
+    while (left >= 8) {
+      left -= 8;
       if (this.#length === this.#bytes.length) this.#grow(2 * this.#length);
-      this.#bytes[this.#length++] = this.#held >>> this.#heldBits;
+      this.#bytes[this.#length++] = held >>> left;
     }
-    this.#held &= (1 << this.#heldBits) - 1;
+    this.#heldBits = left;
+    this.#held = held & ((1 << left) - 1);
   }
 
   /** @param {number} value 0 to 2^23 */
