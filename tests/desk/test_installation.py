@@ -124,3 +124,21 @@ def test_a_version_that_does_not_come_up_is_rolled_back(
     assert (tmp_path / "current").readlink().name == "first"
     assert installer.ran.count(["systemctl", "restart", "doorward-desk.service"]) == 2
     assert "version before runs again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("fails_s", "comes_up"), [(8.0, False), (20.0, False), (None, True)])
+def test_a_version_that_takes_its_time_to_fail_does_not_pass_for_one_that_runs(
+    installer: ModuleType, monkeypatch: pytest.MonkeyPatch, fails_s: float | None, comes_up: bool
+) -> None:
+    """systemd starts it again two seconds later, and shows it as active each time."""
+    now_s = [0.0]
+
+    def state(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        now_s[0] += 0.3
+        restarts = 0 if fails_s is None else int(now_s[0] // (fails_s + 2))
+        return subprocess.CompletedProcess([], 0, f"active\n{restarts}\n")
+
+    monkeypatch.setattr(installer.subprocess, "run", state)
+    monkeypatch.setattr(installer.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(installer.time, "sleep", lambda pause_s: now_s.__setitem__(0, now_s[0] + pause_s))
+    assert installer._comes_up() is comes_up
