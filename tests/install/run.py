@@ -24,6 +24,7 @@ from contextlib import contextmanager
 
 from tests.install.container import CACHE, ROOT, SMALL, Container, wheelhouse
 from tests.install.limits import limits
+from tests.install.no_pictures import no_pictures
 from tests.install.set_up import set_up
 from tests.install.story import Story
 from tests.install.update_attacks import update_attacks
@@ -48,6 +49,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "roll-back": Story.roll_back,
     "updates": Story.updates,
     "attacks on updates": update_attacks,
+    "updates without pictures": no_pictures,
     "cuts": Story.cuts,
     "uninstall": Story.uninstall,
     "install again": Story.reinstall,
