@@ -20,12 +20,16 @@ _LANGUAGE = "DOORWARD_LANGUAGE"
 
 
 class FailedError(Exception):
-    """A failed step. The message and the remedy are for a person."""
+    """A failed step. The message and the remedy are for a person.
 
-    def __init__(self, message: str, remedy: str) -> None:
+    `status`: how the program that failed ended, if one was run: its exit status, or minus the signal.
+    """
+
+    def __init__(self, message: str, remedy: str, status: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.status = status
 
 
 class UnfitError(FailedError):
@@ -72,5 +76,6 @@ def run(words: list[str], failure: str, *, check: bool = True) -> subprocess.Com
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if check and done.returncode:
         print(legible((done.stdout + done.stderr)[-2000:]), file=sys.stderr)
-        fail(f"{failure}.", f"read the lines above; the command was:  {shlex.join(words)}")
+        remedy = f"read the lines above; the command was:  {shlex.join(words)}"
+        raise FailedError(f"{failure}.", remedy, done.returncode)
     return done

@@ -23,6 +23,10 @@ from installation.places import ENABLED, UNITS, Places  # noqa: E402
 from installation.system import System  # noqa: E402
 from installation.versions import Versions, numbers_of  # noqa: E402
 from installation.words import FailedError, UnfitError  # noqa: E402
+from installation.words import run as run_program  # noqa: E402
+
+from agent.cli.frame import EXIT_STATUS  # noqa: E402
+from agent.errors import StorageError  # noqa: E402
 
 
 class Machine:
@@ -170,6 +174,21 @@ def test_a_version_is_refused_only_if_the_running_one_gets_pictures_and_it_does_
     assert versions.current() == "old"
 
 
+def test_a_camera_that_is_busy_at_the_first_try_refuses_no_version(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions, tries = Versions(places), []
+    versions.roll_back()
+
+    def camera_works(folder: Path, _: Places) -> bool:
+        tries.append(folder.name)
+        return len(tries) > 1
+
+    monkeypatch.setattr(installer, "_camera_works", camera_works)
+    assert installer._compare_cameras(versions, Machine(), "new", places)  # type: ignore[arg-type]
+    assert tries == ["new", "old", "new"]
+
+
 def test_a_version_that_cannot_read_the_configuration_goes_back_at_once(
     places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,13 +224,23 @@ def test_the_installer_tells_root_if_the_version_itself_failed(
     assert installer.main(["install", "--update"]) == status
 
 
-@pytest.mark.parametrize("failed", ["self-test", "pip"])
-def test_a_version_whose_self_test_fails_is_unfit_and_one_that_cannot_be_built_is_not(
-    places: Places, monkeypatch: pytest.MonkeyPatch, failed: str
+@pytest.mark.parametrize(
+    ("failed", "ends", "unfit"),
+    [
+        ("self-test", "exit 6", True),
+        ("self-test", "kill -SEGV $$", True),
+        ("self-test", f"exit {EXIT_STATUS[StorageError]}", False),
+        ("self-test", "kill -KILL $$", False),
+        ("self-test", "kill -TERM $$", False),
+        ("pip", "exit 0", False),
+    ],
+)
+def test_a_version_whose_self_test_fails_is_unfit_and_one_that_the_machine_stopped_is_not(
+    places: Places, monkeypatch: pytest.MonkeyPatch, failed: str, ends: str, unfit: bool
 ) -> None:
-    def run(*_: object) -> None:
-        if failed == "self-test":
-            raise FailedError("It does not work.", "")
+    def run(words: list[str], failure: str) -> None:
+        assert words[1:] == ["self-test"]
+        run_program(["sh", "-c", ends], failure)
 
     def build(*_: object) -> None:
         if failed == "pip":
@@ -223,7 +252,7 @@ def test_a_version_whose_self_test_fails_is_unfit_and_one_that_cannot_be_built_i
     source.mkdir(parents=True)
     with pytest.raises(FailedError) as raised:
         installer._make(Versions(places), "newest", source, None, is_image=False)
-    assert isinstance(raised.value, UnfitError) is (failed == "self-test")
+    assert isinstance(raised.value, UnfitError) is unfit
 
 
 # --- The installer is killed
