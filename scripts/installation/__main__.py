@@ -319,8 +319,8 @@ def _compare_cameras(versions: Versions, system: System, name: str, places: Plac
 
 
 def _camera_works(version: Path, places: Places) -> bool:
-    command = [str(version / "bin" / "doorward"), "self-test", "--camera", "--config", str(places.configuration)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    words = ["self-test", "--camera", "--opened", "--config", str(places.configuration)]
+    return subprocess.run([str(version / "bin" / "doorward"), *words], capture_output=True, check=False).returncode == 0
 
 
 def _roll_back(versions: Versions, system: System, before: str | None, name: str) -> int:

@@ -37,3 +37,15 @@ def test_a_pi_camera_without_picamera2_sends_to_the_installer(tmp_path: Path, to
     assert seen.status == 1
     assert "picamera2 is not here" in seen.out
     assert "sudo make install again" in seen.out
+
+
+@pytest.mark.parametrize(("words", "code"), [((), 0), (("--opened",), 1)])
+def test_an_installer_that_stopped_the_recorder_has_the_camera_opened(
+    tmp_path: Path, tool: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
+) -> None:
+    """The custodian knows the last report of a recorder that was stopped for 20 s, so any version would pass."""
+    running = {"owners": ["a"], "recorder": {"state": "watching", "frames": 9}}
+    monkeypatch.setattr("agent.cli.checks.running.status_here", lambda _: running)
+    camera = 'kind = "usb"\ndevice = "/dev/video-that-is-not-there"'
+    seen = tool("self-test", "--camera", *words, "--config", configured(tmp_path, camera))
+    assert seen.status == code, seen.out

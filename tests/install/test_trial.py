@@ -189,6 +189,20 @@ def test_a_camera_that_is_busy_at_the_first_try_refuses_no_version(
     assert tries == ["new", "old", "new"]
 
 
+def test_the_camera_is_opened_for_each_version_and_no_running_doorbell_is_asked(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(words)
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    monkeypatch.setattr(installer.subprocess, "run", run)
+    assert installer._camera_works(places.versions / "new", places)
+    assert asked[0][1:4] == ["self-test", "--camera", "--opened"]
+
+
 def test_a_version_that_cannot_read_the_configuration_goes_back_at_once(
     places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
