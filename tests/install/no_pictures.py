@@ -1,6 +1,7 @@
-"""A signed update whose version starts and gets no pictures from the camera: the version before films again.
+"""Signed updates whose version starts and gets no pictures from the camera: the version before films again.
 
-The fault is in the recorder, so the test with the configured camera before the switch does not see it.
+Two faults: in the recorder, which shows only after the switch, and in the camera's adapter, which shows in the test
+with the configured camera, before anything is changed. Debian 12 films a drawn scene, so only the first is tried there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ RECORDER: Break = (
     "        return translation.make_camera(",
 )
 """It opens no camera where the service does. Neither the self-test nor the test with the camera goes that way."""
+ADAPTER: Break = (
+    "agent/recorder/capture/camera_picamera2/camera.py",
+    "            found = self._cameras()",
+    "            found = []",
+)
+
 PATIENCE_S = 900.0
 
 
@@ -30,11 +37,16 @@ def no_pictures(story: Story) -> str:
     before = story._installed()
     with UpdateServer(story) as server:
         server.publish("0.2.5", broken=RECORDER)
-        seconds = _chosen(story, before, "0.2.5")
-    return f"a version whose recorder gets no pictures went back after {seconds:.0f} s"
+        seconds = _chosen(story, before, "0.2.5", starts=True)
+        told = f"one whose recorder gets no pictures went back after {seconds:.0f} s"
+        if story.suite == "bookworm":
+            return f"{told}; the other fault is not tried here, because a drawn scene needs no camera"
+        server.publish("0.2.6", broken=ADAPTER)
+        seconds = _chosen(story, before, "0.2.6", starts=False)
+    return f"{told}; one that cannot open the camera was left out after {seconds:.0f} s, before anything was changed"
 
 
-def _chosen(story: Story, before: str, version: str) -> float:
+def _chosen(story: Story, before: str, version: str, *, starts: bool) -> float:
     """An owner chooses `version`, and in the end `before` runs and films. Returns the seconds until then."""
     story.box.run("systemctl", "start", "doorward-updater.service", timeout_s=600)
     story._until(lambda: story._offered(OWNER) == version, f"the offer of {version}; {story._update()}", 300)
@@ -42,8 +54,10 @@ def _chosen(story: Story, before: str, version: str) -> float:
     story._until(lambda: story.box.property("doorward-update", "ActiveState") != "activating", "the end of root's step")
     started = time.monotonic()
     story.box.run(*CLIENTS.split(), "owner", "update", "--install", "--yes", "--keys", OWNER)
-    story._until(lambda: story._installed().startswith(f"{version}-"), "its start", 900)
+    if starts:
+        story._until(lambda: story._installed().startswith(f"{version}-"), "its start", 900)
     while _outcome(story) != (version, "rolled back"):
+        assert starts or story._installed() == before, "it was started"
         assert time.monotonic() - started < PATIENCE_S, story._update()
         time.sleep(0.5)
     story._until(lambda: story.box.property("doorward-update", "ActiveState") != "activating", "the end of root's step")
