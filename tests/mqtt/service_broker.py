@@ -106,7 +106,8 @@ class ServiceBroker:
             for role in ("devices", "requesters"):
                 self._context.load_verify_locations(directory / "authorities" / f"{role}.pem")
             self._context.verify_mode = ssl.CERT_REQUIRED
-        self._policies = policies()
+        self.rights = policies()
+        """Those of the README, which a test may change."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
@@ -310,7 +311,7 @@ class ServiceBroker:
 
     def _may(self, client: _Client, verb: str, topic: str) -> bool:
         role, own = role_of(client.name)
-        rules = self._policies[role].get(verb, ())
+        rules = self.rights[role].get(verb, ())
         return any(matches(rule.replace("${cn}", own).replace("<key id>", own), topic) for rule in rules)
 
     # Sending

@@ -20,18 +20,24 @@ from agent.clients.broker import digest_service
 from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
 from agent.clients.broker.digest_service import DigestService
 from agent.clients.requester.identity import Requester, SentRequest
+from agent.clients.requester.package_keeper import PackageKeeper
+from agent.clients.requester.package_publisher import retained_directory, retained_package
 from agent.clients.requester.receiving_service import DisclosureReceiver, ReceivingLimits
 from agent.core.bus import BusConnected, BusDisconnected, LinkFault, PublishRefused, SubscriptionRefused
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.timebase import NS_PER_S, BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
+from agent.errors import ConfigurationError
 from agent.mqtt import BusSettings, MqttBus
 from agent.mqtt.bus_settings import WATCHFUL_KEEPALIVE_S
+from agent.platform.certificates import signing_request
 from agent.uplink.uplink import Uplink
 from agent.wire import envelope, strictjson
 from agent.wire.cell_digest import MAX_PAGE_BYTES
 from agent.wire.disclosures import Receipt, ReceiptState
+from agent.wire.identities import private_key_from_seed
 from agent.wire.topics import TopicClass, cell_filter, cell_of, sender_of
+from agent.wire.trust_keys import trust_key_of_private
 from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES
 from tests.brokers import NOW, add_requester
 from tests.clients.requester.conftest import NOW_S, asked, gops, house, requester, who_asked
@@ -189,6 +195,8 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> BrokerPki:
     made = BrokerPki.create(tmp_path_factory.mktemp("pki"), NOW)
     made.add_digest(NOW)
     add_requester(made, "rijnstad-police")
+    name = f"{ROOT.id}.root"
+    made.add_root(ROOT.id, NOW, request=signing_request(made.client(name).key, name), slots=3)
     return made
 
 
@@ -253,6 +261,46 @@ def test_without_a_digest_a_doorbell_that_was_off_hears_what_is_retained_but_not
     assert world.connected("rijnstad-police").publish(f"{TOPIC}/4", b"now", token=1, retain=True)
     until(lambda: custody.heard != [], "the doorbell to hear")
     assert custody.heard == [b"now"]
+
+
+# Trust roots
+
+ROOT = trust_key_of_private(private_key_from_seed(bytes(32)))
+
+
+def keeper_of_the_root(world: World) -> PackageKeeper:
+    return PackageKeeper(lambda: world.connected(f"{ROOT.id}.root", keepalive_s=WATCHFUL_KEEPALIVE_S), ROOT)
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda each: each.name)
+def test_a_root_publishes_and_keeps_its_package_and_directory_at_each_service(
+    profile: ServiceProfile, world: World
+) -> None:
+    peer, keeper = world.serve(profile), keeper_of_the_root(world)
+    first, second = bytes(2 * MAX_CHUNK_BYTES + 1), b"x" * (2 * MAX_CHUNK_BYTES + 1)
+    try:
+        assert keeper.keep(first, b"brokers", PATIENCE_S, is_new=True) == 3
+        # A service that gives nothing for wildcards gets it at each look.
+        assert keeper.keep(first, b"brokers", PATIENCE_S, is_new=False) == (0 if profile.retained_by_wildcard else 3)
+        assert keeper.keep(second, b"brokers", PATIENCE_S, is_new=True) == 3
+    finally:
+        keeper.stop()
+    reading = world.connected(f"{ROOT.id}.root")
+    assert retained_package(reading, ROOT.id, PATIENCE_S) == second
+    assert retained_directory(reading, ROOT.id, PATIENCE_S) == b"brokers"
+    assert peer.ended == {}
+    assert peer.refused.keys() <= {"publications a second", "subscriptions a second"}
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_root_without_the_right_to_read_its_topics_names_the_right_at_once(is_new: bool, world: World) -> None:
+    peer, keeper = world.serve(EMQX_SERVERLESS), keeper_of_the_root(world)
+    del peer.rights["root"]["receive"]
+    with pytest.raises(ConfigurationError, match=f"does not let this root read doorward/v1/trust/{ROOT.id}/") as raised:
+        keeper.keep(b"x", None, 4 * PATIENCE_S, is_new=is_new)
+    for needed in (f"{ROOT.id}.root", f"doorward/v1/trust/{ROOT.id}/+", f"doorward/v1/brokers/{ROOT.id}/+"):
+        assert needed in str(raised.value.remedy)
+    assert peer.retained == {}
 
 
 # Refusals

@@ -5,15 +5,19 @@ doorbells read each package that is published.
 
 A root that was put back from a backup has an older list than its brokers. Doorbells that saw the newer one would refuse
 it, but others would take it, and with it a key that was revoked. So `require_newest` comes before each publication.
+
+So the root must have the right to receive its own topics. Managed services allow few subscriptions and few requests in
+a second, so it asks for one slot after another, and for those only that slot 0 names.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from agent.clients.requester.root_news import JoinedChunks
+from agent.clients.requester.root_news import JoinedChunks, number_of_chunks
 from agent.core.bus import (
     BusDisconnected,
     BusEvent,
@@ -22,11 +26,12 @@ from agent.core.bus import (
     PublishLost,
     PublishRefused,
     Subscribed,
+    SubscriptionRefused,
 )
 from agent.errors import ConfigurationError, DoorwardError, NetworkError, RequestError
 from agent.ports import Bus
-from agent.wire.topics import BrokersTopic, TrustTopic, trust_filter
-from agent.wire.trust import TrustStore
+from agent.wire.topics import BrokersTopic, TrustTopic, brokers_filter, trust_filter
+from agent.wire.trust import OpenedBundle, SeenVersion, TrustStore
 from agent.wire.trust_keys import TrustKey
 from agent.wire.trust_package import (
     DIRECTORY_SLOTS,
@@ -42,6 +47,11 @@ __all__ = ["is_published", "publish_package", "require_newest", "retained_direct
 _WAIT_S: Final = 0.2
 _QUIET_S: Final = 2.0
 """A broker sends what it retains right beside its answer to the subscription."""
+_ASK_EVERY_S: Final = 0.25
+"""Between two subscriptions. Azure Event Grid takes five in a second."""
+_QUOTA: Final = 0x97
+"""MQTT's "quota exceeded"."""
+_AFTER_QUOTA_S: Final = 1.0
 
 
 def _ignore(_event: BusEvent | None) -> None:
@@ -93,28 +103,19 @@ def is_published(
     The caller must leave all events of the started `bus` to this, and unsubscribe if it stays connected. `on_event` is
     told each event.
 
-    Raises `NetworkError` if the broker fails to answer in time.
+    Raises `ConfigurationError` if the broker does not let the root read its own topics, and `NetworkError` if the
+    broker fails to answer in time.
     """
     wanted = {str(TrustTopic(root, slot)): chunk for slot, chunk in enumerate(split_package(package))}
     found: dict[str, bytes] = {}
-    topic_filter, answered = trust_filter(root), False
-    ends_s, fault = time.monotonic() + timeout_s, ""
-    bus.hurry(True)
-    bus.subscribe(topic_filter)
+    reading = _RetainedReading(bus, root, timeout_s, on_event)
+    reading.ask(trust_filter(root))
     while found != wanted:
-        event = bus.next_event(_QUIET_S if answered else _WAIT_S)
-        on_event(event)
-        match event:
-            case MessageReceived(topic=topic, payload=payload) if topic in wanted:
-                found[topic] = payload
-            case Subscribed():
-                answered = True
-            case BusDisconnected(error=error):
-                fault = str(error)
-            case None if answered:
-                return False
-        if time.monotonic() > ends_s:
-            raise NetworkError(f"The broker does not say what it has. {fault}".strip(), remedy="Look again.")
+        message = reading.next_message()
+        if message is None:
+            return False
+        if message.topic in wanted:
+            found[message.topic] = message.payload
     return True
 
 
@@ -125,15 +126,17 @@ def retained_package(
 
     It asks for each slot, because some brokers give nothing for a wildcard. Raises as `is_published` does.
     """
-    topics = {str(TrustTopic(root, slot)): slot for slot in range(TRUST_SLOTS)}
-    return _retained(bus, topics, JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES), timeout_s, on_event)
+    topics = [str(TrustTopic(root, slot)) for slot in range(TRUST_SLOTS)]
+    reading = _RetainedReading(bus, root, timeout_s, on_event)
+    return reading.joined(topics, JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES))
 
 
 def retained_directory(bus: Bus, root: str, timeout_s: float) -> bytes | None:
     """Returns the broker directory of this root that the broker retains, in the same way. `bus` must take messages of
     120 KiB."""
-    topics = {str(BrokersTopic(root, slot)): slot for slot in range(DIRECTORY_SLOTS)}
-    return _retained(bus, topics, JoinedChunks(DIRECTORY_SLOTS, MAX_DIRECTORY_CHUNK_BYTES), timeout_s, _ignore)
+    topics = [str(BrokersTopic(root, slot)) for slot in range(DIRECTORY_SLOTS)]
+    reading = _RetainedReading(bus, root, timeout_s, _ignore)
+    return reading.joined(topics, JoinedChunks(DIRECTORY_SLOTS, MAX_DIRECTORY_CHUNK_BYTES))
 
 
 def require_newest(name_key: TrustKey, package: bytes, retained: bytes | None) -> None:
@@ -151,48 +154,145 @@ def require_newest(name_key: TrustKey, package: bytes, retained: bytes | None) -
     try:
         seen.accept(package)
     except RequestError as error:
-        there, ours = (store.bundles[name_key.id].version for store in (seen, chosen.accept(package)[0]))
-        raise ConfigurationError(
-            f"The broker has newer news of this root: list {there} is there, and list {ours} here. What list {there} "
-            "revoked would count again at some doorbells.",
-            remedy="After a restored backup: doorward requester trust-root fetch, and sign the next list. Otherwise "
-            "stamp again.",
-        ) from error
+        raise _refusal(chosen.open(retained).seen, chosen.open(package)) from error
 
 
-def _retained(
-    bus: Bus,
-    topics: Mapping[str, int],
-    chunks: JoinedChunks,
-    timeout_s: float,
-    on_event: Callable[[BusEvent | None], None],
-) -> bytes | None:
-    """Returns what the chunks in these topics (with their slots) make, or None if one is missing. Ends the
-    subscriptions."""
-    asked, ends_s, fault = set(topics), time.monotonic() + timeout_s, ""
-    bus.hurry(True)
-    for topic in topics:
-        bus.subscribe(topic)
-    try:
+def _refusal(there: SeenVersion, package: OpenedBundle) -> ConfigurationError:
+    """Returns why doorbells that saw a broker's package `there` would refuse `package`, and the way out."""
+    ours = package.seen
+    if there.version == ours.version and there.sha256 != ours.sha256:
+        return ConfigurationError(
+            f"The broker has another list {there.version} of this root than the one here.",
+            remedy="doorward requester trust-root fetch --replace takes the broker's and keeps yours beside it. Then "
+            f"sign list {there.version + 1}, with what both revoke.",
+        )
+    if there.root_version <= ours.root_version and not package.has_root_files_of(there):
+        return ConfigurationError(
+            f"The broker has another set of keys {there.root_version} of this root than the one here.",
+            remedy="If you signed the broker's, take it back: doorward requester trust-root fetch --replace. If not, "
+            "keys of the root are stolen: found a new root.",
+        )
+    if there.root_version < ours.root_version:  # its list is newer, so `fetch` would lose the keys
+        return ConfigurationError(
+            f"The broker has a newer list of this root than list {ours.version} here, and older keys.",
+            remedy=f"Sign list {there.version + 1} with the keys of now, then stamp and publish it.",
+        )
+    if there.version <= ours.version and there.root_version == ours.root_version:
+        return ConfigurationError(
+            "The broker has a newer stamp of this root than the one here.",
+            remedy="Compare the clock of this computer, and stamp again.",
+        )
+    if there.version <= ours.version:
+        return ConfigurationError(
+            "The broker has a newer set of keys of this root than the one here.",
+            remedy="Take it back: doorward requester trust-root fetch. Then stamp again.",
+        )
+    return ConfigurationError(
+        f"The broker has newer news of this root: list {there.version} is there, and list {ours.version} here. What "
+        f"list {there.version} revoked would count again at some doorbells.",
+        remedy="After a restored backup: doorward requester trust-root fetch, and sign the next list. Otherwise "
+        "stamp again.",
+    )
+
+
+class _RetainedReading:
+    """Reads what a broker retains for a root: one subscription after another, until the broker has sent all.
+
+    `joined` ends its subscriptions.
+    """
+
+    def __init__(self, bus: Bus, root: str, timeout_s: float, on_event: Callable[[BusEvent | None], None]) -> None:
+        self._bus, self._root, self._on_event = bus, root, on_event
+        self._ends_s = time.monotonic() + timeout_s
+        self._to_ask: deque[str] = deque()
+        self._asked: list[str] = []
+        self._open: set[str] = set()
+        """Those of `_asked` that wait for the broker's answer."""
+        self._next_s = 0.0
+        self._fault, self._cut_off = "", 0
+        bus.hurry(True)
+
+    def ask(self, topic_filter: str) -> None:
+        if topic_filter not in self._asked and topic_filter not in self._to_ask:
+            self._to_ask.append(topic_filter)
+
+    def joined(self, topics: Sequence[str], chunks: JoinedChunks) -> bytes | None:
+        """Returns what the chunks in these topics, by slot, make. None if one is missing."""
+        self.ask(topics[0])
+        try:
+            while (message := self.next_message()) is not None:
+                if message.topic not in topics:
+                    continue
+                slot = topics.index(message.topic)
+                whole = chunks.put(slot, message.payload)
+                if whole is not None:
+                    return whole
+                for topic in topics[1 : number_of_chunks(message.payload) if slot == 0 else 0]:
+                    self.ask(topic)
+            return None
+        finally:
+            for topic in self._asked:
+                self._bus.unsubscribe(topic)
+
+    def next_message(self) -> MessageReceived | None:
+        """Returns the next message, or None once the broker has answered all and is quiet. Raises as `is_published`."""
         while True:
-            event = bus.next_event(_WAIT_S if asked else _QUIET_S)
-            on_event(event)
+            now_s = time.monotonic()
+            if now_s > self._ends_s:
+                raise self._silence()
+            wait_s = _WAIT_S if self._open else _QUIET_S
+            if self._to_ask and not self._open:
+                wait_s = min(_WAIT_S, self._next_s - now_s)
+                if wait_s <= 0.0:
+                    self._subscribe(now_s)
+                    wait_s = _WAIT_S
+            event = self._bus.next_event(wait_s)
+            self._on_event(event)
             match event:
-                case MessageReceived(topic=topic, payload=payload) if topic in topics:
-                    whole = chunks.put(topics[topic], payload)
-                    if whole is not None:
-                        return whole
-                case Subscribed(topic_filter=topic):
-                    asked.discard(topic)
+                case MessageReceived():
+                    return event
+                case Subscribed(topic_filter=topic_filter):
+                    self._open.discard(topic_filter)
+                case SubscriptionRefused(topic_filter=topic_filter, code=code) if topic_filter in self._open:
+                    self._refused(topic_filter, code)
                 case BusDisconnected(error=error):
-                    fault = str(error)
-                case None if not asked:
+                    self._fault, self._cut_off = str(error), self._cut_off + bool(self._open)
+                    self._open.update(self._asked)  # the next connection asks for all again
+                case None if not self._open and not self._to_ask:
                     return None
-            if time.monotonic() > ends_s:
-                raise NetworkError(f"The broker does not say what it has. {fault}".strip(), remedy="Look again.")
-    finally:
-        for topic in topics:
-            bus.unsubscribe(topic)
+
+    def _subscribe(self, now_s: float) -> None:
+        topic_filter = self._to_ask.popleft()
+        if topic_filter not in self._asked:
+            self._asked.append(topic_filter)
+        self._open.add(topic_filter)
+        self._next_s = now_s + _ASK_EVERY_S
+        self._bus.subscribe(topic_filter)
+
+    def _refused(self, topic_filter: str, code: int) -> None:
+        if code != _QUOTA:
+            raise ConfigurationError(
+                f"The broker does not let this root read {topic_filter} (0x{code:02x}), so an older list could go out "
+                "in place of a newer one.",
+                remedy=self._right(),
+            )
+        self._fault = f"It takes no further subscription (0x{code:02x})."
+        self._open.discard(topic_filter)
+        self._to_ask.appendleft(topic_filter)
+        self._next_s = time.monotonic() + _AFTER_QUOTA_S
+
+    def _silence(self) -> NetworkError:
+        # A service may end the connection of a client that asks for what it must not read.
+        return NetworkError(
+            f"The broker does not say what it has. {self._fault}".strip(),
+            remedy=self._right() if self._cut_off > 1 else "Look again.",
+        )
+
+    def _right(self) -> str:
+        return (
+            f"Its operator gives {self._root}.root the right to receive {trust_filter(self._root)} and "
+            f"{brokers_filter(self._root)} (config/mosquitto/README.md, Managed brokers)."
+        )
 
 
 def _publish(
@@ -205,10 +305,10 @@ def _publish(
     """Publishes topics with their bytes, by slot. The first `needed` must not be refused. `ends_s`: on the monotonic
     clock."""
     in_flight: set[int] = set()
-    fault = ""
+    fault, from_s = "", 0.0
     bus.hurry(True)
     while waiting:
-        for slot in sorted(waiting.keys() - in_flight):
+        for slot in sorted(waiting.keys() - in_flight) if time.monotonic() >= from_s else ():
             topic, data = waiting[slot]
             if bus.publish(topic, data, token=slot, retain=True):
                 in_flight.add(slot)
@@ -217,6 +317,10 @@ def _publish(
         match event:
             case PublishAcknowledged(token=slot):
                 waiting.pop(slot, None)
+            case PublishRefused(token=slot, code=code, reason=reason) if code == _QUOTA:
+                # A service that takes ten in a second has fewer than the slots of a list and a directory.
+                in_flight.discard(slot)
+                fault, from_s = f"{reason}.", time.monotonic() + _AFTER_QUOTA_S
             case PublishRefused(token=slot) if slot < needed:
                 raise ConfigurationError(
                     f"The broker refuses slot {slot} of this root.",

@@ -6,7 +6,8 @@
     sections-3.jsonl requesters by region, if the list is long: one line for each section that bundle 3 names
     package.json     root files, newest bundle with all sections, and a timestamp
 
-A broker gets the package with the sections of its cells.
+A broker gets the package with the sections of its cells. `take_back` adds `package-before.json`, for its timestamp, and
+`bundle-3.json.ours`.
 
 Nothing in it is secret. Each signer gets a payload, signs it on a machine of theirs, and returns the signature. `stamp`
 joins them once the threshold is there, with a timestamp by the one key that is online.
@@ -14,6 +15,7 @@ joins them once the threshold is there, with a timestamp by the one key that is 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import secrets
@@ -33,6 +35,7 @@ from agent.wire.identities import KEY_BYTES, private_key_from_seed
 from agent.wire.trust import (
     BUNDLE_ENVELOPE_LIMIT_BYTES,
     BUNDLE_LIMIT_BYTES,
+    SeenVersion,
     TrustBundle,
     TrustStore,
     with_sections,
@@ -52,6 +55,8 @@ __all__ = ["RootFolder", "sections_file"]
 
 _NAME_KEY: Final = "root.pub"
 _PACKAGE: Final = "package.json"
+_PACKAGE_BEFORE: Final = "package-before.json"
+"""The package with a higher timestamp that a broker's newer list replaced."""
 _PAYLOAD: Final = re.compile(r"(root|bundle)-([1-9][0-9]{0,15})\.json")
 _SIGNATURE_BYTES: Final = 8192
 """Limit of a signature in base64, or of a public pair."""
@@ -190,25 +195,25 @@ class RootFolder:
             files.write(self.folder / _NAME_KEY, f"{name_key.text}\n".encode("ascii"))
         return path
 
-    def take_back(self, package: bytes, directory: bytes | None = None) -> int:
+    def take_back(self, package: bytes, directory: bytes | None = None, *, replaces: bool = False) -> int:
         """Takes the root's newest package from a broker, for example after the folder came back from a backup.
 
         `directory`: the broker directory that its bundle names. Returns how many sections of other cells are missing:
-        other brokers have them. Raises `ConfigurationError` if the folder has something newer, and the errors of
-        `TrustStore.open`.
+        other brokers have them. `replaces`: a list or set of keys here with the same number and other content stays as
+        `bundle-N.json.ours`. Raises `ConfigurationError` without it, or if the folder has a newer list or newer keys,
+        and the errors of `TrustStore.open`.
+
+        A newer stamp of an older list is no newer news: a timer may stamp a restored folder before a person looks.
         """
         store = TrustStore().with_root(self.name_key)
-        bundle = store.accept(package)[0].bundles[self.name_key.id]
+        opened = store.open(package)
+        before = self._opened(store)
+        if before is not None:
+            self._require_newer(opened.seen, before)
         parts = strictjson.decode(package, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
-        if files.is_file(self.folder / _PACKAGE):
-            try:
-                store.accept(self.package())[0].accept(package)
-            except RequestError as error:
-                raise ConfigurationError(
-                    f"{self.folder} has something newer than list {bundle.version}.", remedy="Publish it."
-                ) from error
-            except (FormatError, OpenError):
-                pass  # a damaged package counts as a missing one
+        self._keep_forks(parts, replaces=replaces)
+        if before is not None and before.timestamp > opened.seen.timestamp:
+            files.write(self.folder / _PACKAGE_BEFORE, self.package())  # doorbells may have seen its timestamp
         for data in parts.roots:
             self._accept_signed(data.encode(), RootFile)
         head = self._accept_signed(parts.bundle.encode(), TrustBundle)
@@ -221,6 +226,52 @@ class RootFolder:
             whole = replace(parts, sections=tuple(each.decode() for each in sections))
             files.write(self.folder / _PACKAGE, strictjson.encode(whole))
         return len(head.sections) - len(sections)
+
+    def _opened(self, store: TrustStore) -> SeenVersion | None:
+        """Returns the versions of the newest package, or None if it is missing or damaged."""
+        if not files.is_file(self.folder / _PACKAGE):
+            return None
+        try:
+            return store.open(self.package()).seen
+        except (FormatError, OpenError, RequestError):
+            return None
+
+    def _require_newer(self, there: SeenVersion, ours: SeenVersion) -> None:
+        """Raises `ConfigurationError` if this folder has something newer than a broker. Each way out ends."""
+        is_same = (there.sha256, there.root_sha256) == (ours.sha256, ours.root_sha256)
+        if ours.root_version > there.root_version and ours.version < there.version:
+            raise ConfigurationError(
+                f"{self.folder} has newer keys than list {there.version}, which the broker has.",
+                remedy=f"Sign list {there.version + 1} with the keys of now, then stamp and publish it.",
+            )
+        if (
+            ours.root_version > there.root_version
+            or (ours.root_version == there.root_version and ours.version > there.version)
+            or (is_same and ours.timestamp > there.timestamp)
+        ):
+            raise ConfigurationError(
+                f"{self.folder} has something newer than list {there.version}.", remedy="Publish it."
+            )
+
+    def _keep_forks(self, parts: TrustPackage, *, replaces: bool) -> None:
+        """Puts payloads aside that have the number of one in the package and other content. With sets of keys that
+        differ, owners who saw both would refuse one."""
+        forks = []
+        for kind, signed in (*(("root", each) for each in parts.roots), ("bundle", parts.bundle)):
+            form, limit_bytes = _TYPES[kind], BUNDLE_ENVELOPE_LIMIT_BYTES
+            payload = envelope.read_several(signed.encode(), form.PAYLOAD_TYPE, limit_bytes=limit_bytes).payload
+            path = self._path(kind, strictjson.decode(payload, form, limit_bytes=BUNDLE_LIMIT_BYTES).version)
+            if files.is_file(path) and files.read(path, BUNDLE_LIMIT_BYTES) != payload:
+                forks.append(path)
+        if forks and not replaces:
+            names = ", ".join(each.name for each in forks)
+            raise ConfigurationError(
+                f"The broker has {names} with other content than {self.folder}.",
+                remedy="To take the broker's and keep yours beside it: doorward requester trust-root fetch --replace. "
+                "Then sign the next list, with what both revoke. If you signed only one of them, keys are stolen.",
+            )
+        for path in forks:
+            files.write(path.with_name(f"{path.name}.ours"), files.read(path, BUNDLE_LIMIT_BYTES))
 
     def _accept_signed(self, data: bytes, kind: type[RootFile | TrustBundle]) -> RootFile | TrustBundle:
         """Writes a message of a verified package with its signatures."""
@@ -345,16 +396,18 @@ class RootFolder:
 
         A damaged package counts as a missing one, which the next stamp replaces.
         """
-        if not files.is_file(self.folder / _PACKAGE):
-            return now_s
-        try:
-            package = strictjson.decode(self.package(), TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
-            opened = envelope.read_several(
-                package.timestamp.encode(), TrustTimestamp.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES
-            )
-            return max(now_s, strictjson.decode(opened.payload, TrustTimestamp).version + 1)
-        except (FormatError, OpenError):
-            return now_s
+        newest = now_s
+        for name in (_PACKAGE, _PACKAGE_BEFORE):
+            if not files.is_file(self.folder / name):
+                continue
+            with contextlib.suppress(FormatError, OpenError):
+                data = files.read(self.folder / name, PACKAGE_LIMIT_BYTES)
+                package = strictjson.decode(data, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
+                opened = envelope.read_several(
+                    package.timestamp.encode(), TrustTimestamp.PAYLOAD_TYPE, limit_bytes=ROOT_ENVELOPE_LIMIT_BYTES
+                )
+                newest = max(newest, strictjson.decode(opened.payload, TrustTimestamp).version + 1)
+        return newest
 
     def _joined(self, kind: str, number: int) -> str:
         """Returns a payload with all its signatures, as an envelope."""

@@ -21,7 +21,7 @@ from agent.errors import DoorwardError
 from agent.wire.topics import BrokersTopic, TrustTopic, brokers_filter, trust_filter
 from agent.wire.trust_package import DIRECTORY_SLOTS, MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES, TRUST_SLOTS
 
-__all__ = ["MOST_HELD", "JoinedChunks", "RootNews", "StoredNews"]
+__all__ = ["MOST_HELD", "JoinedChunks", "RootNews", "StoredNews", "number_of_chunks"]
 
 MOST_HELD: Final = 4
 """Most packages or directories with chunks that are held at once. The oldest makes room."""
@@ -37,6 +37,12 @@ class StoredNews(enum.Enum):
     """A newer list is stored."""
     BROKERS = "brokers"
     """A newer list is stored, and this requester has other brokers to connect to."""
+
+
+def number_of_chunks(data: bytes) -> int:
+    """Returns the number of chunks that a chunk says there are. 0 if the bytes are no chunk."""
+    form = _HEAD.fullmatch(data.partition(b"\n")[0])
+    return int(form[2]) if form is not None else 0
 
 
 class JoinedChunks:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from agent.clients.requester import package_publisher
-from agent.clients.requester.package_publisher import is_published, publish_package
+from agent.clients.requester.package_publisher import is_published, publish_package, retained_package
 from agent.core.bus import (
     BusDisconnected,
     BusEvent,
@@ -18,6 +18,7 @@ from agent.core.bus import (
     PublishLost,
     PublishRefused,
     Subscribed,
+    SubscriptionRefused,
 )
 from agent.errors import ConfigurationError, FormatError, NetworkError
 from agent.wire.trust_package import MAX_CHUNK_BYTES, TRUST_SLOTS, split_package
@@ -193,3 +194,99 @@ def test_a_package_that_no_broker_takes_is_refused_before_anything_is_published(
     with pytest.raises(FormatError, match="can be published"):
         published(bus, b"x" * (TRUST_SLOTS * MAX_CHUNK_BYTES + 1))
     assert bus.published == []
+
+
+class ReadBus(RetainedBus):
+    """Gives what it retains in the topic that is asked for, or the events of `instead` first, one list at each
+    subscription."""
+
+    def __init__(self, retained: dict[str, bytes], *instead: list[BusEvent]) -> None:
+        super().__init__(retained)
+        self.instead, self.asked = deque(instead), []  # type: ignore[var-annotated]
+
+    def subscribe(self, topic_filter: str) -> None:
+        self.asked.append(topic_filter)
+        if self.instead:
+            self.events.extend(self.instead.popleft())
+            return
+        found = [MessageReceived(topic, data) for topic, data in self._retained.items() if topic == topic_filter]
+        self.events.extend([*found, Subscribed(topic_filter)])
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        self.asked.remove(topic_filter)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_WAIT_S", "_QUIET_S", "_ASK_EVERY_S", "_AFTER_QUOTA_S"):
+        monkeypatch.setattr(package_publisher, name, 0.0)
+
+
+def slot(number: int) -> str:
+    return f"doorward/v1/trust/{ROOT}/{number}"
+
+
+@pytest.mark.usefixtures("quick")
+def test_only_the_slots_that_the_first_one_names_are_asked_for(package: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = ReadBus({slot(number): chunk for number, chunk in enumerate(split_package(package))})
+    monkeypatch.setattr(bus, "unsubscribe", lambda _topic_filter: None)
+    assert retained_package(bus, ROOT, 60.0) == package  # type: ignore[arg-type]
+    assert bus.asked == [slot(0), slot(1)], "EMQX Cloud Serverless allows ten subscriptions"
+    empty = ReadBus({slot(1): split_package(package)[1]})
+    assert retained_package(empty, ROOT, 60.0) is None  # type: ignore[arg-type]
+    assert empty.asked == [], "no subscription stays"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_subscription_over_a_quota_is_asked_for_again(package: bytes) -> None:
+    chunks = {slot(number): chunk for number, chunk in enumerate(split_package(package))}
+    bus = ReadBus(chunks, [SubscriptionRefused(slot(0), 0x97)])
+    assert retained_package(bus, ROOT, 60.0) == package  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_connection_that_broke_after_the_answer_has_not_said_that_nothing_is_there(package: bytes) -> None:
+    """Else an older list would go out in place of the one that the broker has."""
+    away = BusDisconnected(LinkFault.LOST, NetworkError("away"), 1.0)
+    chunks = [MessageReceived(slot(number), chunk) for number, chunk in enumerate(split_package(package))]
+    bus = ReadBus({}, [Subscribed(slot(0)), away], [])
+    waited = [0]
+    taken = bus.next_event
+
+    def later(timeout_s: float) -> BusEvent | None:
+        event = taken(timeout_s)
+        waited[0] += event is None
+        if waited[0] == 5:  # it is connected again, and its bus has asked again
+            bus.events.extend([chunks[0], Subscribed(slot(0)), chunks[1], Subscribed(slot(1))])
+        return event
+
+    bus.next_event = later  # type: ignore[method-assign]
+    assert retained_package(bus, ROOT, 60.0) == package  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_broker_that_ends_the_connection_at_each_question_gets_the_advice_of_a_refusal() -> None:
+    """AWS IoT Core does so if its policy lacks the right to subscribe."""
+    away = BusDisconnected(LinkFault.LOST, NetworkError("It closed the connection."), 1.0)
+    for cuts, advice in ((1, "Look again."), (2, f"{ROOT}.root the right to receive doorward/v1/trust/{ROOT}/+")):
+        with pytest.raises(NetworkError, match=r"does not say what it has\. It closed the connection") as raised:
+            retained_package(ReadBus({}, [away] * cuts), ROOT, 0.2)  # type: ignore[arg-type]
+        assert advice in str(raised.value.remedy)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_broker_that_sends_on_and_on_ends_the_look_in_time(package: bytes) -> None:
+    bus = ReadBus({})
+    bus.next_event = lambda _timeout_s: MessageReceived(slot(3), b"junk")  # type: ignore[method-assign]
+    with pytest.raises(NetworkError, match="does not say"):
+        retained_package(bus, ROOT, 0.05)  # type: ignore[arg-type]
+    with pytest.raises(NetworkError, match="does not say"):
+        is_published(bus, ROOT, package, 0.05)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_slot_over_the_publications_of_a_second_is_published_again(package: bytes) -> None:
+    quota = {f"slot{number}": [PublishRefused(number, 0x97, "Quota exceeded")] for number in range(TRUST_SLOTS)}
+    bus = SlotBus(**quota)
+    assert published(bus, package) == 2
+    assert sorted(bus.slots) == sorted([*range(TRUST_SLOTS)] * 2)

@@ -248,11 +248,15 @@ def publish(folder: Path, broker: str | None, timeout: float, missing: bool, rep
 @trust_root.command()
 @_folder
 @_broker
+@click.option(
+    "--replace", is_flag=True, help="Also in place of another list or set of keys with the same number, which stays."
+)
 @json_option
-def fetch(folder: Path, broker: str | None, timeout: float, as_json: bool) -> None:
+def fetch(folder: Path, broker: str | None, timeout: float, replace: bool, as_json: bool) -> None:
     """Take back the newest list and keys that a broker has, after a restored backup.
 
-    Everything is checked below the root's name key.  Then stamp, or sign the next list.
+    Everything is checked below the root's name key.  Then stamp, or sign the next list.  A stamp that a timer made
+    meanwhile does no harm.
     """
     root = RootFolder(folder)
     name = root.name_key
@@ -263,7 +267,7 @@ def fetch(folder: Path, broker: str | None, timeout: float, as_json: bool) -> No
         package = retained_package(bus, name.id, timeout)
         if package is None:
             raise ConfigurationError("This broker has no package of the root.", remedy="Ask another broker.")
-        lacking = root.take_back(package, retained_directory(bus, name.id, timeout))
+        lacking = root.take_back(package, retained_directory(bus, name.id, timeout), replaces=replace)
     finally:
         bus.stop()
     version = root.newest_bundle()
