@@ -170,14 +170,14 @@ TRUST, _ = TrustStore().with_root(samples.ROOT_KEY).accept(signed(custodians.bun
 def _chain(door: Door) -> bytes:
     tip, lines = ChainHead(), []
     for paper in door.vault.kept.values():
-        line = sign_record(paper.record.record, tip, DEVICE.sign)
+        line = sign_record(paper.record.record, tip, DEVICE.sign, custodians.MLDSA.sign)
         tip = tip.after(line)
         lines.append(line.line + b"\n")
     return b"".join(lines)
 
 
 def _verify_chain(data: bytes) -> None:
-    if faults := verify_chain(data.splitlines(keepends=True), DEVICE_KEY):
+    if faults := verify_chain(data.splitlines(keepends=True), DEVICE_KEY, custodians.MLDSA_KEY):
         raise DoorwardError(str(faults[0]))
 
 
