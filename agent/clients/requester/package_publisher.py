@@ -190,8 +190,8 @@ def _refusal(there: SeenVersion, package: OpenedBundle) -> ConfigurationError:
     return ConfigurationError(
         f"The broker has newer news of this root: list {there.version} is there, and list {ours.version} here. What "
         f"list {there.version} revoked would count again at some doorbells.",
-        remedy="After a restored backup: doorward requester trust-root fetch, and sign the next list. Otherwise "
-        "stamp again.",
+        remedy="After a restored backup: doorward requester trust-root fetch, and sign the next list. If a thief "
+        "signed the broker's: doorward requester trust-root publish --replace.",
     )
 
 
@@ -276,7 +276,7 @@ class _RetainedReading:
                 "in place of a newer one.",
                 remedy=self._right(),
             )
-        self._fault = f"It takes no further subscription (0x{code:02x})."
+        self._fault = "It takes no further subscription."
         self._open.discard(topic_filter)
         self._to_ask.appendleft(topic_filter)
         self._next_s = time.monotonic() + _AFTER_QUOTA_S

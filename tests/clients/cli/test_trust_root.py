@@ -234,6 +234,18 @@ def test_a_folder_from_a_backup_brings_nothing_back_and_goes_on_above_what_doorb
 
     shutil.rmtree(association.root)
     shutil.copytree(tmp_path / "backup", association.root)
+    association.list(3)
+    association.type("trust-root", "stamp", *words, "--timestamp-key", str(association.online))
+    fetch = ["requester", "trust-root", "fetch", *words, "--broker", f"127.0.0.1:{port}"]
+    for refused, said in ((publish, "another list 3 of this root"), (fetch, "has bundle-3.json with other content")):
+        assert run(doorward, refused) != 0
+        assert said in capsys.readouterr().err
+    assert association.type(*fetch[1:], "--replace")["version"] == 3
+    association.list(4, revoked=True)
+    assert association.publish(port)["chunks"] == 3
+
+    shutil.rmtree(association.root)
+    shutil.copytree(tmp_path / "backup", association.root)
     assert association.type(*publish[1:], "--replace")["chunks"] == 3, "a person may, if a thief signed the newer one"
 
 
