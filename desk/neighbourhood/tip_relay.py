@@ -1,13 +1,15 @@
 """Carries sealed tips from browsers to the inboxes of the organisations, without reading or linking them.
 
-Each tip has the same size and waits until its hour ends, encrypted under a key of the hour. Then the tips of the
-hour go on together, in the order of their random ids, and the key is deleted. So the inbox shows the hour and not the
-minute, and nothing that stays in the database leads from a tip to its moment. The design: docs/decisions/0046.
+Each tip has the same size and waits until its hour ends, encrypted under a key of the hour. Then all tips of the hour
+for an organisation are stored, in the order of their random ids. One transaction lists them and deletes their waiting
+rows. The key is deleted some minutes later. So the inbox shows the hour and not the minute, and neither the database
+nor its log leads from a tip to its waiting row. The design and its limits: docs/decisions/0046.
 """
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,6 +18,7 @@ from django.db import transaction
 
 from agent.clients.requester.incoming_tips import store_sealed_tip
 from agent.errors import DoorwardError, RequestError
+from desk.custody.answers import sealed_files
 from desk.neighbourhood.hour_keys import HourKeys
 from desk.neighbourhood.models import WaitingTip
 from desk.people.models import Organisation
@@ -32,10 +35,17 @@ MOST_WAITING: Final = 500
 """The most tips for one organisation in an hour. The next is refused with words, so that no accepted one is lost."""
 HOUR_S: Final = 3600
 _EVERY_S: Final = 20.0
+_SETTLES_S: Final = 60
+"""Seconds after the end of an hour at which its tips go on. A row of the last second has waited for the database, and
+one that came after the others went would go alone."""
+_PATIENCE_S: Final = HOUR_S
+"""Seconds that the tips of an hour wait for one of them that cannot be stored. A full disk should not split them."""
 _KEY_STAYS_S: Final = 300
 """Seconds after the end of an hour at which its key goes. No tip of the hour is stored later than that."""
 _AGE: Final = b"age-encryption.org/v1\n"
 _log: Final = structlog.get_logger(__name__)
+_told: Final[set[Path]] = set()
+"""The damaged files that the log has named since the start of this process."""
 
 
 def waiting(organisation: Organisation, now_s: int) -> int:
@@ -52,14 +62,14 @@ def is_full(organisation: Organisation, now_s: int) -> bool:
 def take(organisation: Organisation, tip: str, sealed: bytes, now_s: int) -> None:
     """Keeps a sealed tip until its hour ends. A tip that is here already stays as it is.
 
-    Raises `RequestError` if it is no sealed tip, or if the hour is full.
+    Raises `RequestError` if it is no sealed tip, or if the hour is full, and `StorageError` if no key can be stored.
     """
     if len(sealed) != SEALED_BYTES or not sealed.startswith(_AGE):
         raise RequestError("This is not a sealed tip of this page.", remedy="Load the page again.")
     Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)  # or two would take the last place
     keys, hour = HourKeys(settings.DATA), now_s // HOUR_S
-    codes = [keys.code(each, tip) for each in {*keys.hours(), hour}]
-    if Tip.objects.filter(disclosure_id=tip).exists() or WaitingTip.objects.filter(code__in=codes).exists():
+    known = WaitingTip.objects.filter(code__in=keys.codes(tip))
+    if Tip.objects.filter(disclosure_id=tip).exists() or known.exists():
         return  # the same browser asks again, because it did not hear the answer
     if is_full(organisation, now_s):
         raise RequestError("Too many tips came in this hour.", remedy="Try again in the next hour.")
@@ -70,38 +80,91 @@ def take(organisation: Organisation, tip: str, sealed: bytes, now_s: int) -> Non
 def release(now_s: int) -> int:
     """Moves the tips of past hours into the inboxes. Returns their number. A crash at any point repeats a step.
 
-    A tip that cannot be moved, for example because its organisation's folder is damaged, waits; the others go on.
+    A fault of one organisation's folder, or of the key of one hour, holds up no other organisation and no other hour.
     """
     keys, moved = HourKeys(settings.DATA), 0
-    due = []
-    for row in WaitingTip.objects.filter(hour__lt=now_s // HOUR_S).select_related("organisation"):
-        found = keys.unwrap(row.hour, bytes(row.wrapped))
-        if found is None:  # of a restored database, for example: backups leave the keys out
-            _log.warning("tip_without_key", organisation=row.organisation.requester_id, hour=row.hour)
-            row.delete()
-        else:
-            due.append((row.hour, *found, row))
-    for _hour, tip, sealed, row in sorted(due, key=lambda each: each[:2]):
-        try:
-            _release(row, tip, sealed)
-            moved += 1
-        except DoorwardError as error:
-            _log.warning("tip_waits", organisation=row.organisation.requester_id, error=str(error))
+    _tell(keys)
+    due = WaitingTip.objects.filter(hour__lt=(now_s - _SETTLES_S) // HOUR_S)
+    for hour, organisation in list(due.order_by("hour", "organisation").values_list("hour", "organisation").distinct()):
+        moved += _release(keys, Organisation.objects.get(pk=organisation), hour, now_s)
     _forget_keys(keys, now_s)
     return moved
 
 
-def _release(row: WaitingTip, tip: str, sealed: bytes) -> None:
-    store_sealed_tip(requester_of(row.organisation), tip, sealed, (row.hour + 1) * HOUR_S * 1000)
-    with transaction.atomic():
-        note_arrival(row.organisation, tip)
-        row.delete()
+def _tell(keys: HourKeys) -> None:
+    """Names each damaged file once."""
+    for path in keys.damaged():
+        if path not in _told:
+            _told.add(path)
+            _log.error("tip_key_damaged", file=str(path), lost="the tips of this hour that came before the damage")
+
+
+def _release(keys: HourKeys, organisation: Organisation, hour: int, now_s: int) -> int:
+    """Moves the tips of an hour to an organisation. Returns their number.
+
+    A tip that cannot be stored, for example because the disk is full, keeps the others for `_PATIENCE_S`. Then they go,
+    and it follows if it can.
+    """
+    opened, lost, waits = [], [], 0
+    for row in WaitingTip.objects.filter(organisation=organisation, hour=hour):
+        try:
+            found = keys.unwrap(hour, bytes(row.wrapped))
+        except DoorwardError as error:
+            waits = _wait(organisation, waits, error)
+        else:
+            if found is None:
+                lost.append(row.pk)
+            else:
+                opened.append((*found, row.pk))
+    stored = []
+    for tip, sealed, key in sorted(opened):  # by the random id, which says nothing about the order of arrival
+        try:
+            stored.append((tip, _store(organisation, hour, tip, sealed), key))
+        except DoorwardError as error:
+            waits = _wait(organisation, waits, error)
+    if lost:  # rows of a restored database, for example: backups leave the keys out
+        _log.warning("tips_without_key", organisation=organisation.requester_id, hour=hour, tips=len(lost))
+        WaitingTip.objects.filter(pk__in=lost).delete()
+    if waits and now_s < (hour + 1) * HOUR_S + _PATIENCE_S:
+        return 0
+    try:
+        _list(organisation, stored)
+    except DoorwardError as error:
+        _wait(organisation, waits, error)
+        return 0
+    return len(stored)
+
+
+def _wait(organisation: Organisation, waits: int, error: DoorwardError) -> int:
+    _log.warning("tip_waits", organisation=organisation.requester_id, error=str(error))
+    return waits + 1
+
+
+def _store(organisation: Organisation, hour: int, tip: str, sealed: bytes) -> dict[str, object]:
+    """Stores a sealed tip. Returns what the custody log says about its files, and nothing if it is listed already."""
+    store_sealed_tip(requester_of(organisation), tip, sealed, (hour + 1) * HOUR_S * 1000)
+    return {} if Tip.objects.filter(disclosure_id=tip).exists() else sealed_files(organisation, tip)
+
+
+@transaction.atomic
+def _list(organisation: Organisation, stored: list[tuple[str, dict[str, object], int]]) -> None:
+    """Lists tips and deletes their waiting rows in one transaction.
+
+    A transaction for each tip would say in the database's log which row became which tip, and an earlier one there says
+    when the row came. No key of an hour is needed to read that.
+    """
+    for tip, about, _key in stored:
+        note_arrival(organisation, tip, about)
+    WaitingTip.objects.filter(pk__in=sorted(key for _tip, _about, key in stored)).delete()
 
 
 def _forget_keys(keys: HourKeys, now_s: int) -> None:
     for hour in keys.hours():
         if now_s >= (hour + 1) * HOUR_S + _KEY_STAYS_S and not WaitingTip.objects.filter(hour=hour).exists():
-            keys.forget(hour)
+            try:
+                keys.forget(hour)
+            except DoorwardError as error:
+                _log.warning("tip_key_stays", hour=hour, error=str(error))
 
 
 def tip_relay(every_s: float = _EVERY_S) -> PeriodicThread:

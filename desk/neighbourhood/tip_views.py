@@ -9,6 +9,7 @@ import re
 import time
 from typing import Final
 
+import structlog
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -16,7 +17,7 @@ from django.utils.crypto import salted_hmac
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from agent.errors import RequestError
+from agent.errors import RequestError, StorageError
 from agent.wire.disclosures import MAX_TIP_CHARACTERS, TIP_PADDED_BYTES
 from desk.asking.words import error_text
 from desk.neighbourhood import proof_of_work as work
@@ -27,6 +28,7 @@ from desk.people.organisations import requester_of
 __all__ = ["send_tip", "tip_page", "tip_token"]
 
 _TIP_ID: Final = re.compile(r"[0-9a-f]{32}")
+_log: Final = structlog.get_logger(__name__)
 
 
 @require_safe
@@ -71,6 +73,9 @@ def send_tip(request: HttpRequest, taker: str, tip: str) -> HttpResponse:
         tip_relay.take(organisation, tip, sealed, now_s)
     except RequestError as error:
         return _refused(error_text(error), 429 if tip_relay.is_full(organisation, now_s) else 400)
+    except StorageError as error:
+        _log.error("tip_not_stored", error=str(error))
+        return _refused("The tip cannot be stored now.", 503)
     return HttpResponse(status=202)
 
 

@@ -22,13 +22,17 @@ __all__ = ["assign", "note_arrival", "open_for"]
 
 
 @transaction.atomic
-def note_arrival(organisation: Organisation, disclosure: str) -> None:
-    """Lists a tip that has arrived completely. The receiving service calls it, also for one that a kill left out."""
+def note_arrival(organisation: Organisation, disclosure: str, about_files: dict[str, object] | None = None) -> None:
+    """Lists a tip that has arrived completely. The receiving service calls it, also for one that a kill left out.
+
+    `about_files`: the result of `sealed_files`, if the caller has it.
+    """
     if not Tip.objects.filter(disclosure_id=disclosure).exists():
         tip = Tip(organisation=organisation, disclosure_id=disclosure)
         start_clock(tip)
         tip.save()
-        about = {"days": tip.retention_days, **sealed_files(organisation, disclosure)}
+        found = sealed_files(organisation, disclosure) if about_files is None else about_files
+        about = {"days": tip.retention_days, **found}
         log.record(organisation, "receiver", "tip.arrived", f"tip {disclosure}", **about)
 
 

@@ -51,7 +51,7 @@ class Tipsters:
         from desk.neighbourhood import tip_relay
 
         with self._desk.lock:
-            self._desk.again(lambda: tip_relay.release(int(time.time()) + tip_relay.HOUR_S))
+            self._desk.again(lambda: tip_relay.release(int(time.time()) + 2 * tip_relay.HOUR_S))
 
     def broken(self) -> list[str]:
         """Returns each accepted tip that is not in the inbox once, as it was sealed."""

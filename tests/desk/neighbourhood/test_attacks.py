@@ -11,6 +11,7 @@ import itertools
 import json
 import random
 import secrets
+import sqlite3
 import ssl
 import statistics
 import threading
@@ -251,7 +252,7 @@ class Hour:
         hour, now_s = cls(), (NOW_S // HOUR_S + number) * HOUR_S
         for tip, sealed in (random_tip() for _ in range(SENDERS)):
             tip_relay.take(agency.organisation, tip, sealed, now_s + secrets.randbelow(HOUR_S))
-            (row,) = WaitingTip.objects.exclude(code__in=hour.codes)
+            (row,) = WaitingTip.objects.filter(hour=now_s // HOUR_S).exclude(code__in=hour.codes)
             hour.sent.append(tip)
             hour.codes.append(row.code)
             hour.wrapped.append(bytes(row.wrapped))
@@ -330,6 +331,88 @@ def test_an_operator_who_saw_the_senders_in_order_links_no_tip_of_a_past_hour_to
     assert {name: each for name, each in measured.items() if abs(each) > bound} == {}, measured
 
 
+if not GROWN:
+
+    def test_the_commits_in_the_write_ahead_log_link_no_waiting_row_to_a_tip(agency: Agency, tmp_path: Path) -> None:
+        """The operator cuts the log at each commit. One says when a row came, and a later one as which tip it went.
+
+        No key of an hour is needed for that.
+        """
+        vouch(agency)
+        agency.organisation.refresh_from_db()
+        hours = [Hour.of(agency, 0)]
+        for number in range(1, 3):
+            hours.append(Hour.of(agency, number))
+            assert tip_relay.release((NOW_S // HOUR_S + number) * HOUR_S + 600) == SENDERS
+        before: tuple[frozenset[int], frozenset[str]] = frozenset(), frozenset()
+        arrived, moves = 0, []
+        for rows, tips in commits(database("desk.sqlite3"), database("desk.sqlite3-wal"), tmp_path):
+            arrived += len(rows - before[0])
+            gone, came = before[0] - rows, tips - before[1]
+            if gone or came:
+                moves.append((len(gone), came))
+            before = rows, tips
+        assert arrived == 3 * SENDERS, "the log holds all hours, or this test sees nothing"
+        assert moves == [(SENDERS, frozenset(each.sent)) for each in hours[:2]], "each hour goes at once"
+        inbox = list(Tip.objects.order_by("pk").values_list("disclosure_id", flat=True))
+        assert inbox == [tip for each in hours[:2] for tip in sorted(each.sent)], (
+            "by id, which tells no order of arrival"
+        )
+
+else:
+
+    def test_the_transactions_that_postgresql_keeps_link_no_waiting_row_to_a_tip(agency: Agency) -> None:
+        """A dead row keeps the transaction that deleted it (xmax), and a new one the transaction that made it (xmin).
+
+        Each savepoint is a transaction there, so the tips have several. The rows must have one.
+        """
+        vouch(agency)
+        agency.organisation.refresh_from_db()
+        seen: set[str] = set()
+        for number in range(2):
+            hour = Hour.of(agency, number)
+            assert tip_relay.release((NOW_S // HOUR_S + number + 1) * HOUR_S + 600) == SENDERS
+            dead = Counter(each for each in deleted_by(WaitingTip._meta.db_table) if each not in seen)
+            assert list(dead.values()) == [SENDERS], "all rows of the hour died in one transaction"
+            seen.update(dead)
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT disclosure_id FROM {Tip._meta.db_table} ORDER BY xmin::text::bigint, ctid")
+                made_in_order = [tip for (tip,) in cursor.fetchall() if tip in hour.seals]
+            assert made_in_order == sorted(hour.sent), "by id, which tells no order of arrival"
+
+
+def commits(database: bytes, log: bytes, folder: Path) -> Iterator[tuple[frozenset[int], frozenset[str]]]:
+    """Yields the waiting rows and the listed tips after each commit in SQLite's write-ahead log.
+
+    Its format: sqlite.org/fileformat2.html, "The Write-Ahead Log".
+    """
+    page, salt, at = int.from_bytes(log[8:12]), log[16:24], 32
+    while at + 24 + page <= len(log) and log[at + 8 : at + 16] == salt:
+        pages_after_commit = int.from_bytes(log[at + 4 : at + 8])
+        at += 24 + page
+        if pages_after_commit:
+            (folder / "cut").write_bytes(database)
+            (folder / "cut-wal").write_bytes(log[:at])
+            (folder / "cut-shm").unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(folder / "cut")) as cut:
+                rows = cut.execute(f"SELECT id FROM {WaitingTip._meta.db_table}").fetchall()
+                tips = cut.execute(f"SELECT disclosure_id FROM {Tip._meta.db_table}").fetchall()
+            yield frozenset(each[0] for each in rows), frozenset(each[0] for each in tips)
+
+
+def deleted_by(table: str) -> Iterator[str]:
+    """Yields the transaction that deleted it for each dead row that is still in the file of a table."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS pageinspect")
+        cursor.execute(
+            "SELECT t_xmax::text FROM generate_series(0, pg_relation_size(%s)"
+            " / current_setting('block_size')::int - 1) AS page, heap_page_items(get_raw_page(%s, page::int))"
+            " WHERE t_xmax::text <> '0'",
+            [table, table],
+        )
+        yield from (each for (each,) in cursor.fetchall())
+
+
 def test_an_operator_with_the_key_of_the_running_hour_links_each_tip(agency: Agency) -> None:
     """The limit that docs/security/analysis.md states: within the hour, the key is there."""
     vouch(agency)
@@ -351,7 +434,7 @@ def test_by_topic_and_size_a_tip_is_one_of_all_that_came_in_its_hour_to_its_orga
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT organisation_id, hour, length(wrapped) FROM {WaitingTip._meta.db_table}")
         assert same(cursor.fetchall())
-    tip_relay.release((hour + 1) * HOUR_S)
+    tip_relay.release((hour + 1) * HOUR_S + 60)
     tips = list(Tip.objects.order_by("pk").values_list("disclosure_id", flat=True))
     assert len(tips) == SENDERS
     folder = requester_of(agency.organisation).folder

@@ -18,7 +18,9 @@ import pytest
 import uvicorn
 from django.conf import settings
 from django.test import Client, override_settings
+from structlog.testing import capture_logs
 
+from agent.errors import StorageError
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import MAX_TIP_CHARACTERS, TIP_PADDED_BYTES, TipManifest, TipText
 from desk import server
@@ -128,7 +130,7 @@ def test_a_tip_reaches_the_inbox_when_its_hour_ends_and_opens_there(taking: Agen
     assert not Tip.objects.exists()
     now_s = int(time.time())
     assert tip_relay.release(now_s) in (0, 1)  # 1 if the hour ended during this test
-    tip_relay.release(now_s + HOUR_S)
+    tip_relay.release(now_s + 2 * HOUR_S)
     found = Tip.objects.get(disclosure_id=tip)
     assert not WaitingTip.objects.exists()
     page = taking.client(Role.EVIDENCE_OFFICER).post(f"/tips/{found.pk}").content.decode()
@@ -164,7 +166,8 @@ def test_the_key_of_an_hour_is_overwritten_and_gone_some_minutes_after_its_tips(
     assert [each.name for each in folder.iterdir()] == [str(hour)]
     assert (folder / str(hour)).stat().st_mode & 0o777 == 0o600
     os.link(folder / str(hour), settings.DATA / "same-block")
-    tip_relay.release((hour + 1) * HOUR_S)
+    assert tip_relay.release((hour + 1) * HOUR_S + 59) == 0, "a row of the last second would come later, and alone"
+    assert tip_relay.release((hour + 1) * HOUR_S + 60) == 1
     assert HourKeys(settings.DATA).hours() == [hour], "a slow sender of the last second may still come"
     tip_relay.release((hour + 1) * HOUR_S + 300)
     assert list(folder.iterdir()) == []
@@ -180,6 +183,86 @@ def test_a_tip_without_its_key_is_said_and_ends_so_that_the_others_go_on(taking:
     assert tip_relay.release(NOW_S + HOUR_S) == 1
     assert [each.disclosure_id for each in Tip.objects.all()] == [found]
     assert not WaitingTip.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"k" * 31, b"k" * 40, bytes(32), None], ids=["empty", "short", "long", "zeros", "another"]
+)
+def test_a_damaged_key_is_named_and_loses_the_tips_before_it_in_its_hour_and_no_others(
+    taking: Agency, other_agency: Agency, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
+) -> None:
+    """Zeros are what a power cut leaves of a file. None: another key."""
+    hour = NOW_S // HOUR_S
+    made_of = {name: made(taking) for name in ("hour before", "lost", "after it", "hour after", "now")}
+    tip_relay.take(taking.organisation, *made_of["hour before"], NOW_S - HOUR_S)
+    tip_relay.take(taking.organisation, *made_of["lost"], NOW_S)
+    path = settings.DATA / "tip-hours" / str(hour)
+    path.write_bytes(secrets.token_bytes(32) if damage is None else damage)
+    tip_relay.take(taking.organisation, *made_of["after it"], NOW_S)
+    tip_relay.take(taking.organisation, *made_of["after it"], NOW_S)
+    tip_relay.take(other_agency.organisation, *made_of["hour after"], NOW_S + HOUR_S)
+    monkeypatch.setattr(time, "time", lambda: float(NOW_S))
+    assert sent(made_of["now"][1], made_of["now"][0]).status_code == 202
+    with capture_logs() as lines:
+        assert tip_relay.release(NOW_S + HOUR_S) == 3
+        assert tip_relay.release(NOW_S + 3 * HOUR_S) == 1
+    assert {each.disclosure_id for each in Tip.objects.all()} == {
+        tip for name, (tip, _data) in made_of.items() if name != "lost"
+    }
+    assert not WaitingTip.objects.exists()
+    named = [line["file"] for line in lines if line["event"] == "tip_key_damaged"]
+    assert named == ([] if damage is None else [str(path)]), "once"
+    assert [line["tips"] for line in lines if line["event"] == "tips_without_key"] == [1]
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_key_that_cannot_be_read_now_loses_no_tip_and_holds_up_no_other_hour(taking: Agency) -> None:
+    """A folder in its place stands for a fault of the disk. It ends when the file is back."""
+    waits, goes = made(taking), made(taking)
+    tip_relay.take(taking.organisation, *waits, NOW_S)
+    tip_relay.take(taking.organisation, *goes, NOW_S + HOUR_S)
+    path = settings.DATA / "tip-hours" / str(NOW_S // HOUR_S)
+    path.rename(settings.DATA / "away")
+    path.mkdir()
+    with capture_logs() as lines:
+        assert tip_relay.release(NOW_S + 3 * HOUR_S) == 1
+    assert [each.disclosure_id for each in Tip.objects.all()] == [goes[0]]
+    assert [line["file"] for line in lines if line["event"] == "tip_key_damaged"] == [str(path)]
+    path.rmdir()
+    (settings.DATA / "away").rename(path)
+    assert tip_relay.release(NOW_S + 3 * HOUR_S) == 1
+    assert not WaitingTip.objects.exists()
+
+
+def test_a_desk_that_can_store_no_key_says_so_to_the_sender(taking: Agency) -> None:
+    (settings.DATA / "tip-hours").write_bytes(b"")
+    tip, data = made(taking)
+    with capture_logs() as lines:
+        assert sent(data, tip).status_code == 503
+    assert [str(settings.DATA) in line["error"] for line in lines if line["event"] == "tip_not_stored"] == [True]
+
+
+def test_a_tip_that_cannot_be_stored_keeps_the_others_for_an_hour_so_that_they_go_together(
+    taking: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tips = [made(taking) for _ in range(3)]
+    for tip, data in tips:
+        tip_relay.take(taking.organisation, tip, data, NOW_S)
+    whole, bad = tip_relay.store_sealed_tip, tips[0][0]
+
+    def store(requester: Any, tip: str, *others: Any) -> None:
+        if tip == bad:
+            raise StorageError("No room.")
+        whole(requester, tip, *others)
+
+    monkeypatch.setattr(tip_relay, "store_sealed_tip", store)
+    end_s = (NOW_S // HOUR_S + 1) * HOUR_S
+    assert tip_relay.release(end_s + HOUR_S - 1) == 0
+    assert not Tip.objects.exists()
+    assert tip_relay.release(end_s + HOUR_S) == 2
+    monkeypatch.undo()
+    assert tip_relay.release(end_s + HOUR_S) == 1
+    assert Tip.objects.count() == 3
 
 
 def test_threads_that_come_first_in_an_hour_get_one_key(tmp_path: Path) -> None:
@@ -203,7 +286,7 @@ def test_a_tip_that_is_sent_again_arrives_once(taking: Agency) -> None:
     tip, data = made(taking)
     for _again in range(2):
         assert sent(data, tip).status_code == 202
-    tip_relay.release(int(time.time()) + HOUR_S)
+    tip_relay.release(int(time.time()) + 2 * HOUR_S)
     assert sent(data, tip).status_code == 202
     assert not WaitingTip.objects.exists()
     assert Tip.objects.count() == 1
@@ -290,7 +373,7 @@ def test_a_damaged_folder_of_one_organisation_holds_up_no_tip_to_another(taking:
 
 def test_the_service_releases_waiting_tips(taking: Agency, monkeypatch: pytest.MonkeyPatch) -> None:
     tip, data = made(taking)
-    tip_relay.take(taking.organisation, tip, data, int(time.time()) - HOUR_S)
+    tip_relay.take(taking.organisation, tip, data, int(time.time()) - 2 * HOUR_S)
 
     def serve(_server: uvicorn.Server) -> None:
         end_s = time.monotonic() + 30
