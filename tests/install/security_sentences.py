@@ -1119,6 +1119,19 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"{SPAM}::test_an_operator_who_saw_the_senders_in_order_links_no_tip_of_a_past_hour_to_one_of_them",
         f"{SPAM}::test_an_operator_with_the_key_of_the_running_hour_links_each_tip",
     ),
+    "A further test cuts SQLite's write-ahead log": (
+        f"{SPAM}::test_the_commits_in_the_write_ahead_log_link_no_waiting_row_to_a_tip",
+    ),
+    "On PostgreSQL (`make test-grown`) the eight dead rows": (
+        f"{SPAM}::test_the_transactions_that_postgresql_keeps_link_no_waiting_row_to_a_tip",
+    ),
+    "Now one transaction moves all tips of an hour": (
+        f"{SPAM}::test_the_commits_in_the_write_ahead_log_link_no_waiting_row_to_a_tip",
+    ),
+    "A tip that could not be stored for an hour goes after": (
+        "tests/desk/neighbourhood/test_tips_from_browsers.py"
+        "::test_a_tip_that_cannot_be_stored_keeps_the_others_for_an_hour_so_that_they_go_together",
+    ),
     "By size and topic the eight look the same": (
         f"{SPAM}::test_by_topic_and_size_a_tip_is_one_of_all_that_came_in_its_hour_to_its_organisation",
     ),
@@ -1728,7 +1741,10 @@ WORDS: Final = (
     "Links from a tip to its sender",
     "The advantage is 0 for a guess",
     "*n* people send a tip",
-    "These measurements found two faults",
+    "Its own log of writes was not read",
+    "These measurements found three faults",
+    "The third: each tip was listed",
+    "A server of PostgreSQL that logs each statement",
     "The write-ahead log of SQLite kept",
     "So was that by size at the broker",
     "On a disk that keeps overwritten blocks",
