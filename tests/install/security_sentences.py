@@ -1120,13 +1120,13 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"{SPAM}::test_an_operator_with_the_key_of_the_running_hour_links_each_tip",
     ),
     "A further test cuts SQLite's write-ahead log": (
-        f"{SPAM}::test_the_commits_in_the_write_ahead_log_link_no_waiting_row_to_a_tip",
+        f"{SPAM}::test_the_log_of_the_database_links_no_waiting_row_of_a_past_hour_to_a_tip",
     ),
     "On PostgreSQL (`make test-grown`) the eight dead rows": (
-        f"{SPAM}::test_the_transactions_that_postgresql_keeps_link_no_waiting_row_to_a_tip",
+        f"{SPAM}::test_the_log_of_the_database_links_no_waiting_row_of_a_past_hour_to_a_tip",
     ),
     "Now one transaction moves all tips of an hour": (
-        f"{SPAM}::test_the_commits_in_the_write_ahead_log_link_no_waiting_row_to_a_tip",
+        f"{SPAM}::test_the_log_of_the_database_links_no_waiting_row_of_a_past_hour_to_a_tip",
     ),
     "A tip that could not be stored for an hour goes after": (
         "tests/desk/neighbourhood/test_tips_from_browsers.py"

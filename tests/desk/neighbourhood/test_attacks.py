@@ -331,54 +331,54 @@ def test_an_operator_who_saw_the_senders_in_order_links_no_tip_of_a_past_hour_to
     assert {name: each for name, each in measured.items() if abs(each) > bound} == {}, measured
 
 
-if not GROWN:
+def test_the_log_of_the_database_links_no_waiting_row_of_a_past_hour_to_a_tip(agency: Agency, tmp_path: Path) -> None:
+    vouch(agency)
+    agency.organisation.refresh_from_db()
+    if GROWN:
+        check_the_transactions_of_postgresql(agency)
+    else:
+        check_the_commits_of_sqlite(agency, tmp_path)
 
-    def test_the_commits_in_the_write_ahead_log_link_no_waiting_row_to_a_tip(agency: Agency, tmp_path: Path) -> None:
-        """The operator cuts the log at each commit. One says when a row came, and a later one as which tip it went.
 
-        No key of an hour is needed for that.
-        """
-        vouch(agency)
-        agency.organisation.refresh_from_db()
-        hours = [Hour.of(agency, 0)]
-        for number in range(1, 3):
-            hours.append(Hour.of(agency, number))
-            assert tip_relay.release((NOW_S // HOUR_S + number) * HOUR_S + 600) == SENDERS
-        before: tuple[frozenset[int], frozenset[str]] = frozenset(), frozenset()
-        arrived, moves = 0, []
-        for rows, tips in commits(database("desk.sqlite3"), database("desk.sqlite3-wal"), tmp_path):
-            arrived += len(rows - before[0])
-            gone, came = before[0] - rows, tips - before[1]
-            if gone or came:
-                moves.append((len(gone), came))
-            before = rows, tips
-        assert arrived == 3 * SENDERS, "the log holds all hours, or this test sees nothing"
-        assert moves == [(SENDERS, frozenset(each.sent)) for each in hours[:2]], "each hour goes at once"
-        inbox = list(Tip.objects.order_by("pk").values_list("disclosure_id", flat=True))
-        assert inbox == [tip for each in hours[:2] for tip in sorted(each.sent)], (
-            "by id, which tells no order of arrival"
-        )
+def check_the_commits_of_sqlite(agency: Agency, folder: Path) -> None:
+    """The operator cuts the log at each commit. One says when a row came, and a later one as which tip it went.
 
-else:
+    No key of an hour is needed for that.
+    """
+    hours = [Hour.of(agency, 0)]
+    for number in range(1, 3):
+        hours.append(Hour.of(agency, number))
+        assert tip_relay.release((NOW_S // HOUR_S + number) * HOUR_S + 600) == SENDERS
+    before: tuple[frozenset[int], frozenset[str]] = frozenset(), frozenset()
+    arrived, moves = 0, []
+    for rows, tips in commits(database("desk.sqlite3"), database("desk.sqlite3-wal"), folder):
+        arrived += len(rows - before[0])
+        gone, came = before[0] - rows, tips - before[1]
+        if gone or came:
+            moves.append((len(gone), came))
+        before = rows, tips
+    assert arrived == 3 * SENDERS, "the log holds all hours, or this test sees nothing"
+    assert moves == [(SENDERS, frozenset(each.sent)) for each in hours[:2]], "each hour goes at once"
+    inbox = list(Tip.objects.order_by("pk").values_list("disclosure_id", flat=True))
+    assert inbox == [tip for each in hours[:2] for tip in sorted(each.sent)], "by id, which tells no order of arrival"
 
-    def test_the_transactions_that_postgresql_keeps_link_no_waiting_row_to_a_tip(agency: Agency) -> None:
-        """A dead row keeps the transaction that deleted it (xmax), and a new one the transaction that made it (xmin).
 
-        Each savepoint is a transaction there, so the tips have several. The rows must have one.
-        """
-        vouch(agency)
-        agency.organisation.refresh_from_db()
-        seen: set[str] = set()
-        for number in range(2):
-            hour = Hour.of(agency, number)
-            assert tip_relay.release((NOW_S // HOUR_S + number + 1) * HOUR_S + 600) == SENDERS
-            dead = Counter(each for each in deleted_by(WaitingTip._meta.db_table) if each not in seen)
-            assert list(dead.values()) == [SENDERS], "all rows of the hour died in one transaction"
-            seen.update(dead)
-            with connection.cursor() as cursor:
-                cursor.execute(f"SELECT disclosure_id FROM {Tip._meta.db_table} ORDER BY xmin::text::bigint, ctid")
-                made_in_order = [tip for (tip,) in cursor.fetchall() if tip in hour.seals]
-            assert made_in_order == sorted(hour.sent), "by id, which tells no order of arrival"
+def check_the_transactions_of_postgresql(agency: Agency) -> None:
+    """A dead row keeps the transaction that deleted it (xmax), and a new one the transaction that made it (xmin).
+
+    Each savepoint is a transaction there, so the tips have several. The rows must have one.
+    """
+    seen: set[str] = set()
+    for number in range(2):
+        hour = Hour.of(agency, number)
+        assert tip_relay.release((NOW_S // HOUR_S + number + 1) * HOUR_S + 600) == SENDERS
+        dead = Counter(each for each in deleted_by(WaitingTip._meta.db_table) if each not in seen)
+        assert list(dead.values()) == [SENDERS], "all rows of the hour died in one transaction"
+        seen.update(dead)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT disclosure_id FROM {Tip._meta.db_table} ORDER BY xmin::text::bigint, ctid")
+            made_in_order = [tip for (tip,) in cursor.fetchall() if tip in hour.seals]
+        assert made_in_order == sorted(hour.sent), "by id, which tells no order of arrival"
 
 
 def commits(database: bytes, log: bytes, folder: Path) -> Iterator[tuple[frozenset[int], frozenset[str]]]:
