@@ -2,8 +2,9 @@
 
 A timestamp says for a week that nothing newer was signed. The desk makes a new one each day, and at once after a
 signature. It publishes on the broker of `desk.toml`, or on all brokers of the root's list. A killed broker may have
-lost the package. So the desk stays connected to each broker, and looks when one has come back and every ten minutes. A
-desk that was put back from a backup leaves newer news of its root on the broker, and says so.
+lost the package. So the desk stays connected to each broker, and looks when one has come back and every ten minutes.
+After a fault of a connected broker it pauses (`PackageKeeper`). A desk that was put back from a backup leaves newer
+news of its root on the broker, and says so.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable, Container, Iterable
@@ -84,21 +86,33 @@ Looked = dict[_Place, int]
 class RootConnections:
     """A connection to each broker of each root, until `stop`. Used by one thread."""
 
-    def __init__(self, open_bus: OpenBus) -> None:
-        self._open_bus = open_bus
+    def __init__(self, open_bus: OpenBus, clock: Callable[[], float] = time.monotonic) -> None:
+        self._open_bus, self._clock = open_bus, clock
         self._keepers: dict[_Place, PackageKeeper] = {}
 
     def keeper(self, organisation: Organisation, address: BrokerAddress) -> PackageKeeper:
         place = (organisation.pk, str(address))
         if place not in self._keepers:
             self._keepers[place] = PackageKeeper(
-                functools.partial(self._open_bus, organisation, address), shared_root.files_of(organisation).name_key
+                functools.partial(self._open_bus, organisation, address),
+                shared_root.files_of(organisation).name_key,
+                self._clock,
             )
         return self._keepers[place]
 
     def returned(self) -> frozenset[_Place]:
         """Returns the places of brokers that were connected again since the last look at them."""
-        return frozenset(place for place, keeper in self._keepers.items() if keeper.has_returned())
+        return frozenset(place for place, _ in self.returns())
+
+    def returns(self) -> frozenset[tuple[_Place, int]]:
+        """Returns the same places, each with the number of its connection. Another return has another number."""
+        return frozenset(
+            (place, keeper.connections) for place, keeper in self._keepers.items() if keeper.has_returned()
+        )
+
+    def pause_s(self) -> float:
+        """Returns the seconds until the first pause after a fault ends. Infinite without one."""
+        return min((keeper.pause_s for keeper in self._keepers.values() if keeper.pause_s), default=math.inf)
 
     def keep_only(self, places: Container[_Place]) -> None:
         """Ends the connections to brokers that are no longer listed."""
@@ -112,13 +126,16 @@ class RootConnections:
 class _RootPublisher(PeriodicThread):
     """A round each minute, and between them a look at each broker that comes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_bus: OpenBus | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__("root-publisher", self._publish, every_s=_EVERY_S)
-        self._woken = threading.Event()
-        """Set by the connections' threads."""
-        self._connections = RootConnections(functools.partial(_open_bus, told=self._woken.set))
+        self._clock, self._woken = clock, threading.Event()
+        """`_woken` is set by the connections' threads."""
+        self._connections = RootConnections(open_bus or functools.partial(_open_bus, told=self._woken.set), clock)
         self._looked = Looked()
         self._round_s = 0.0
+        self._tried: frozenset[tuple[_Place, int]] = frozenset()
+        """Returns after which a look did not come about, because a key was away, for example. They wait for the round,
+        or this thread would try again without a pause."""
 
     def stop(self) -> None:
         super().stop()
@@ -126,17 +143,19 @@ class _RootPublisher(PeriodicThread):
 
     def _publish(self) -> None:
         self._woken.clear()
-        returned = self._connections.returned()
-        is_round = time.monotonic() >= self._round_s
+        is_round = self._clock() >= self._round_s
         if is_round:
-            self._round_s = time.monotonic() + _EVERY_S
-        if is_round or returned:
+            self._round_s, self._tried = self._clock() + _EVERY_S, frozenset()
+        returns = self._connections.returns() - self._tried
+        if is_round or returns:
+            returned = frozenset(place for place, _ in returns)
             publish_due(
                 looked=self._looked, ends=self._stop, connections=self._connections, returned=returned,
                 only=None if is_round else returned,
             )  # fmt: skip
-        if not self._connections.returned():
-            self._woken.wait(max(0.0, self._round_s - time.monotonic()))
+            self._tried |= returns
+        if not self._connections.returns() - self._tried:
+            self._woken.wait(max(0.0, min(self._round_s - self._clock(), self._connections.pause_s())))
 
     def _pause_s(self, error: Exception | None, faults: int) -> float:
         return 0.0 if error is None else super()._pause_s(error, faults)
@@ -271,6 +290,8 @@ def _carry_out(
     if is_known and is_fresh and place not in returned:
         return
     keeper = connections.keeper(organisation, address)
+    if keeper.is_paused(package):
+        return
     try:
         directory = shared_root.files_of(organisation).directory()
         if keeper.keep(package, directory, _TIMEOUT_S, is_new=not is_known):

@@ -4,6 +4,9 @@ A broker that is killed loses what it acknowledged since it last wrote to its di
 doorbell that connects then would miss a revocation. So `PackageKeeper` looks after each new connection, and publishes
 what is missing. It also looks if the connection broke while it published, because the first chunks may be lost.
 
+A fault that stays must not send the package again and again, because a service bills or bans a client that does. So a
+connected broker gets a growing pause after each fault, and ten minutes after a refusal. A new package ends the pause.
+
     with StopSignals(keeping.stop):
         keeping.run()
 """
@@ -25,22 +28,26 @@ from agent.clients.requester.package_publisher import (
     retained_package,
 )
 from agent.clients.requester.root_folder import RootFolder
-from agent.core.bus import BusConnected, BusDisconnected
+from agent.core.bus import BusConnected, BusDisconnected, PublishAcknowledged, PublishLost, PublishRefused
 from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.ports import Bus
 from agent.wire import strictjson
 from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, BrokerAddress, BrokerDirectory
-from agent.wire.topics import trust_filter
+from agent.wire.topics import BrokersTopic, TrustTopic, trust_filter
 from agent.wire.trust_keys import TrustKey
+from agent.wire.trust_package import split_directory, split_package
 
-__all__ = ["KeptPackage", "PackageKeeper", "RootKeeping"]
+__all__ = ["BrokerWatch", "KeptPackage", "PackageKeeper", "RootKeeping"]
 
 _TIMEOUT_S: Final = 30.0
 _LOOK_S: Final = 600.0
 """From one look at a broker to the next, although nothing happened: its operator may have emptied it."""
 _AGAIN_S: Final = 5.0
 """After a fault. Each try waits for the broker for half a minute already."""
+_MOST_PAUSE_S: Final = 300.0
+"""The pause doubles with each fault of a connected broker, up to this. A broker that works again waits no longer."""
 _STEP_S: Final = 1.0
+_WAIT_S: Final = 0.2
 _MOST_EVENTS: Final = 1_000
 
 
@@ -48,11 +55,13 @@ class PackageKeeper:
     """The package of one root on one broker. Used by one thread.
 
     `open_bus` returns a started connection, and raises `ConfigurationError` if a file is missing. It is called again
-    after a fault.
+    after a fault. `clock`: seconds, of any clock that only goes forward.
     """
 
-    def __init__(self, open_bus: Callable[[], Bus], name_key: TrustKey) -> None:
-        self._open_bus = open_bus
+    def __init__(
+        self, open_bus: Callable[[], Bus], name_key: TrustKey, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._open_bus, self._clock = open_bus, clock
         self._name_key, self._root = name_key, name_key.id
         self._bus: Bus | None = None
         self._is_up = False
@@ -60,6 +69,27 @@ class PackageKeeper:
         """Why it is not connected now. None: it is, or nothing has come of the first attempt."""
         self._connections = self._looked_at = 0
         """Connections so far, and the one to which the last look belongs."""
+        self._acknowledged = self._refused_slot = 0
+        """Acknowledged messages of the publication that runs, and the slot that was refused last."""
+        self._refused: tuple[str, ConfigurationError] | None = None
+        """The topic that ended the last publication, and why. The next one begins with it."""
+        self._faults, self._pause_ends_s = 0, 0.0
+        self._failed = b""
+        """The package of the last fault."""
+
+    @property
+    def connections(self) -> int:
+        """Connections so far."""
+        return self._connections
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds until the pause after a fault of the connected broker ends. 0: there is none."""
+        return max(0.0, self._pause_ends_s - self._clock())
+
+    def is_paused(self, package: bytes) -> bool:
+        """Returns True if the last fault was with this package and its pause has not ended."""
+        return package == self._failed and self.pause_s > 0.0
 
     def watch(self) -> None:
         """Opens a connection if there is none. `has_returned` then sees the broker. Raises what `open_bus` raises."""
@@ -68,19 +98,20 @@ class PackageKeeper:
             self._bus.hurry(True)
 
     def has_returned(self) -> bool:
-        """Returns True if the broker was connected again since the last look. Takes the events that wait."""
+        """Returns True if the broker is connected again since the last look, and no pause runs. Takes the events that
+        wait."""
         for _ in range(_MOST_EVENTS):  # a broker may send on and on
             event = self._bus.next_event(0.0) if self._bus is not None else None
             if event is None:
                 break
             self._on_event(event)
-        return self._connections > self._looked_at
+        return self._is_up and self._connections > self._looked_at and not self.pause_s
 
     def keep(self, package: bytes, directory: bytes | None, timeout_s: float, *, is_new: bool) -> int:
         """Publishes the package if the broker lacks it. Returns the number of chunks that it published.
 
         `is_new`: the broker cannot have it. Call it again if `has_returned` says so afterwards. After an error, `watch`
-        shows when the broker is back.
+        shows when the broker is back, and `is_paused` until when to wait.
 
         Raises `DoorwardError` as `publish_package`, `is_published` and `require_newest` do, and what `open_bus` raises.
         """
@@ -91,23 +122,73 @@ class PackageKeeper:
         if self._fault is not None:  # it is seen when it returns, and others must not wait for it
             raise self._fault
         self._looked_at = self._connections + (not self._is_up)
+        connections_before = self._connections - self._is_up
         try:
             is_there = not is_new and is_published(bus, self._root, package, timeout_s, self._on_event)
             bus.unsubscribe(trust_filter(self._root))
-            if is_there:
-                return 0
-            require_newest(self._name_key, package, retained_package(bus, self._root, timeout_s, self._on_event))
-            return publish_package(bus, self._root, package, timeout_s, directory, self._on_event)
-        except DoorwardError:
+            chunks = 0
+            if not is_there:
+                require_newest(self._name_key, package, retained_package(bus, self._root, timeout_s, self._on_event))
+                chunks = self._publish(bus, package, directory, timeout_s)
+        except DoorwardError as error:
+            self._pause(error, package, was_connected=self._connections > connections_before)
             self.stop()  # chunks may be in flight
             raise
+        self._faults, self._pause_ends_s, self._refused = 0, 0.0, None
+        return chunks
 
     def stop(self) -> None:
         bus, self._bus = self._bus, None
         self._is_up, self._fault = False, None
-        self._connections = self._looked_at = 0
+        self._looked_at = self._connections
         if bus is not None:
             bus.stop()
+
+    def _publish(self, bus: Bus, package: bytes, directory: bytes | None, timeout_s: float) -> int:
+        """Publishes the package and its directory. A topic that was refused goes first: as long as the broker refuses
+        it, the directory of up to 1 MiB does not go to all connected requesters again."""
+        pieces = split_directory(directory) if directory is not None else []
+        wanted = {str(BrokersTopic(self._root, slot)): data for slot, data in enumerate(pieces)}
+        wanted |= {str(TrustTopic(self._root, slot)): data for slot, data in enumerate(split_package(package))}
+        if self._refused is not None and self._refused[0] in wanted:
+            topic, refusal = self._refused
+            self._try(bus, topic, wanted[topic], refusal, timeout_s)
+        self._acknowledged = self._refused_slot = 0
+        try:
+            return publish_package(bus, self._root, package, timeout_s, directory, self._on_event)
+        except ConfigurationError as error:
+            # The chunks follow once the broker has acknowledged all pieces of the directory.
+            family = BrokersTopic if self._acknowledged < len(pieces) else TrustTopic
+            self._refused = (str(family(self._root, self._refused_slot)), error)
+            raise
+
+    def _try(self, bus: Bus, topic: str, data: bytes, refusal: ConfigurationError, timeout_s: float) -> None:
+        """Publishes one message. Raises a `refusal` again if it is refused, and `NetworkError` without an answer."""
+        ends_s, is_in_flight = self._clock() + timeout_s, False
+        while self._clock() <= ends_s:
+            is_in_flight = is_in_flight or bus.publish(topic, data, token=0, retain=True)
+            event = bus.next_event(_WAIT_S)
+            if event is not None:
+                self._on_event(event)
+            match event:
+                case PublishAcknowledged():
+                    return
+                case PublishRefused():
+                    raise ConfigurationError(refusal.message, remedy=refusal.remedy)
+                case PublishLost():
+                    is_in_flight = False
+        fault = self._fault or ""
+        raise NetworkError(f"The broker has not taken the package. {fault}".strip(), remedy="Publish it again.")
+
+    def _pause(self, error: DoorwardError, package: bytes, *, was_connected: bool) -> None:
+        """Notes a fault. A broker that was never connected meanwhile got nothing, so its return must not wait."""
+        self._failed, pause_s = package, 0.0
+        if isinstance(error, ConfigurationError):  # another try changes nothing: a person must act
+            pause_s = _LOOK_S
+        elif was_connected:
+            self._faults += 1
+            pause_s = min(_MOST_PAUSE_S, _AGAIN_S * 2.0 ** min(self._faults - 1, 16))
+        self._pause_ends_s = self._clock() + pause_s
 
     def _on_event(self, event: object) -> None:
         match event:
@@ -116,6 +197,10 @@ class PackageKeeper:
                 self._connections += 1
             case BusDisconnected(error=error):
                 self._is_up, self._fault = False, error
+            case PublishAcknowledged():
+                self._acknowledged += 1
+            case PublishRefused(token=slot):
+                self._refused_slot = slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +234,11 @@ class RootKeeping:
         self._threads: dict[BrokerAddress, _BrokerThread] = {}
 
     def run(self) -> None:
-        """Blocks. Raises `ConfigurationError` if the root has no package, or if no broker is known."""
+        """Blocks. Raises `ConfigurationError` if the root has no package, or if no broker is known.
+
+        An unexpected error in the thread of a broker ends it with that error, so that a supervisor starts it again.
+        Otherwise this broker would get no revocation, and nothing would show it.
+        """
         newest, fault = self._root.package(), ""
         wanted = self._wanted()
         try:
@@ -181,6 +270,9 @@ class RootKeeping:
         return frozenset(each.address for each in listed.brokers)
 
     def _follow(self, wanted: frozenset[BrokerAddress], newest: bytes) -> None:
+        for each in self._threads.values():
+            if each.error is not None and wanted:
+                raise each.error
         gone = [self._threads.pop(each) for each in self._threads.keys() - wanted]
         for each in gone:
             each.stop()
@@ -192,8 +284,55 @@ class RootKeeping:
             each.follow(newest)
 
 
+class BrokerWatch:
+    """Decides when to look at one broker, and looks. `tell` gets each look, and each fault that differs from the one
+    before. Used by one thread."""
+
+    def __init__(
+        self,
+        root: RootFolder,
+        address: BrokerAddress,
+        open_bus: Callable[[], Bus],
+        tell: Callable[[KeptPackage], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._root, self._address, self._tell, self._clock = root, address, tell, clock
+        self._keeper = PackageKeeper(open_bus, root.name_key, clock)
+        self._tried = self._kept = b""
+        """The newest package at the last look, and at the last one without a fault."""
+        self._look_s, self._fault = 0.0, ""
+
+    def step(self, newest: bytes) -> float:
+        """Looks if that is due. Returns the most seconds until the next call. `newest`: the whole package, or empty."""
+        is_due = newest != self._tried or self._clock() >= self._look_s
+        if not newest or not (self._keeper.has_returned() or is_due):
+            return _STEP_S
+        is_new, self._tried = self._kept not in (b"", newest), newest
+        try:
+            self._look(is_new=is_new)
+        except DoorwardError as error:
+            if str(error) != self._fault:
+                self._tell(KeptPackage(self._address, fault=error))
+            self._fault = str(error)
+            self._look_s = self._clock() + max(_AGAIN_S, self._keeper.pause_s)
+            with contextlib.suppress(DoorwardError):  # it was told
+                self._keeper.watch()
+            return _STEP_S
+        self._kept, self._fault = newest, ""
+        self._look_s = self._clock() + _LOOK_S
+        return 0.0 if self._keeper.has_returned() else _STEP_S
+
+    def stop(self) -> None:
+        self._keeper.stop()
+
+    def _look(self, *, is_new: bool) -> None:
+        package = self._root.package_for(self._address)
+        chunks = self._keeper.keep(package, self._root.directory(), _TIMEOUT_S, is_new=is_new)
+        self._tell(KeptPackage(self._address, hashlib.sha256(package).hexdigest(), chunks))
+
+
 class _BrokerThread:
-    """Keeps the package at one broker."""
+    """Keeps the package at one broker. `error`: the unexpected error that ended it."""
 
     def __init__(
         self,
@@ -202,11 +341,11 @@ class _BrokerThread:
         open_bus: Callable[[BrokerAddress, Callable[[], None]], Bus],
         tell: Callable[[KeptPackage], None],
     ) -> None:
-        self._root, self._address, self._tell = root, address, tell
         self._news, self._ends = threading.Event(), threading.Event()
         self._newest = b""
         """The whole package. This broker gets its part."""
-        self._keeper = PackageKeeper(lambda: open_bus(address, self._news.set), root.name_key)
+        self.error: BaseException | None = None
+        self._watch = BrokerWatch(root, address, lambda: open_bus(address, self._news.set), tell)
         self._thread = threading.Thread(target=self._run, name=f"keeper-{address}")
         self._thread.start()
 
@@ -223,33 +362,11 @@ class _BrokerThread:
         self._thread.join()
 
     def _run(self) -> None:
-        kept = b""
-        """The newest package at the last look."""
-        look_s, fault = 0.0, ""
         try:
             while not self._ends.is_set():
-                if self._newest and (self._newest != kept or self._keeper.has_returned() or time.monotonic() >= look_s):
-                    newest = self._newest
-                    try:
-                        self._look(is_new=kept not in (b"", newest))
-                        kept, look_s, fault = newest, time.monotonic() + _LOOK_S, ""
-                    except DoorwardError as error:
-                        if str(error) != fault:
-                            self._tell(KeptPackage(self._address, fault=error))
-                        look_s, fault = 0.0, str(error)
-                        with contextlib.suppress(DoorwardError):
-                            self._keeper.watch()
-                        self._news.wait(_AGAIN_S)
-                        self._news.clear()
-                        continue
-                    if self._keeper.has_returned():
-                        continue
-                self._news.wait(_STEP_S)
+                self._news.wait(self._watch.step(self._newest))
                 self._news.clear()
+        except BaseException as error:  # noqa: BLE001 (`RootKeeping.run` raises it)
+            self.error = error
         finally:
-            self._keeper.stop()
-
-    def _look(self, *, is_new: bool) -> None:
-        package = self._root.package_for(self._address)
-        chunks = self._keeper.keep(package, self._root.directory(), _TIMEOUT_S, is_new=is_new)
-        self._tell(KeptPackage(self._address, hashlib.sha256(package).hexdigest(), chunks))
+            self._watch.stop()

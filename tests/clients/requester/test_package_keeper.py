@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections import deque
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from agent.clients.requester.package_keeper import PackageKeeper
+from agent.clients.requester.package_keeper import BrokerWatch, KeptPackage, PackageKeeper, RootKeeping
 from agent.core.bus import (
     BusConnected,
     BusDisconnected,
@@ -15,16 +19,22 @@ from agent.core.bus import (
     MessageReceived,
     PublishAcknowledged,
     PublishLost,
+    PublishRefused,
     Subscribed,
 )
 from agent.errors import ConfigurationError, NetworkError
+from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import private_key_from_seed
+from agent.wire.topics import BrokersTopic, TrustTopic
 from agent.wire.trust_keys import trust_key_of_private
-from agent.wire.trust_package import MAX_CHUNK_BYTES, split_package
+from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES, split_package
 
 ROOT = trust_key_of_private(private_key_from_seed(bytes(32)))
 UP = BusConnected(1 << 20, 16)
 AWAY = BusDisconnected(LinkFault.LOST, NetworkError("The connection broke."), 1.0)
+ADDRESS = BrokerAddress("broker.example.org", 8884)
+DIRECTORY = b"d" * (3 * MAX_DIRECTORY_CHUNK_BYTES)
+HOUR_S = 3600.0
 
 
 class Broker:
@@ -78,8 +88,60 @@ def package() -> bytes:
     return b"x" * (MAX_CHUNK_BYTES + 1)
 
 
-def keeper_at(broker: Broker) -> PackageKeeper:
-    return PackageKeeper(broker.open, ROOT)  # type: ignore[arg-type]
+class RefusingBroker(Broker):
+    """A broker that refuses some topics. Each new connection works at once."""
+
+    def __init__(self, *refused: str) -> None:
+        super().__init__()
+        self.events.clear()
+        self.refused = set(refused)
+        self.sent: list[tuple[str, int]] = []
+        """Topics and lengths of publications."""
+
+    def open(self) -> Broker:
+        self.events.clear()
+        self.events.append(UP)
+        return super().open()
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool) -> bool:
+        if payload:
+            self.sent.append((topic, len(payload)))
+        if topic in self.refused:
+            self.events.append(PublishRefused(token, 0x87, "Not authorized"))
+            return True
+        return super().publish(topic, payload, token=token, retain=retain)
+
+    def directory_bytes(self) -> int:
+        return sum(length for topic, length in self.sent if "/brokers/" in topic)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Watched:
+    """A broker under the watch of `trust-root keep`."""
+
+    def __init__(self, broker: Broker, package: bytes) -> None:
+        self.clock, self.told, self.package = Clock(), list[KeptPackage](), package
+        self.root: Any = SimpleNamespace(
+            name_key=ROOT, package_for=lambda _address: self.package, directory=lambda: DIRECTORY
+        )
+        self.watch = BrokerWatch(self.root, ADDRESS, broker.open, self.told.append, self.clock)  # type: ignore[arg-type]
+
+    def run(self, for_s: float) -> None:
+        """Takes each step that is due. A step takes a second at least, so that a loop without a pause ends."""
+        ends_s = self.clock.now_s + for_s
+        while self.clock.now_s < ends_s:
+            self.clock.now_s += max(1.0, self.watch.step(self.package))
+
+
+def keeper_at(broker: Broker, clock: Clock | None = None) -> PackageKeeper:
+    return PackageKeeper(broker.open, ROOT, clock or Clock())  # type: ignore[arg-type]
 
 
 def is_whole(broker: Broker, package: bytes) -> bool:
@@ -128,9 +190,20 @@ def test_a_broker_that_is_away_is_named_at_once_and_seen_when_it_is_back(package
     assert keeper.has_returned()
 
 
-def test_a_fault_ends_the_connection_and_the_next_one_is_watched(package: bytes) -> None:
+def test_a_broker_that_was_back_and_is_away_again_has_not_returned(package: bytes) -> None:
+    """Its publisher would try again without a pause until it is back."""
     broker = Broker()
     keeper = keeper_at(broker)
+    keeper.keep(package, None, 60.0, is_new=True)
+    broker.events.extend([AWAY, UP, AWAY])
+    assert not keeper.has_returned()
+    broker.events.append(UP)
+    assert keeper.has_returned()
+
+
+def test_a_fault_ends_the_connection_and_the_next_one_is_watched(package: bytes) -> None:
+    broker, clock = Broker(), Clock()
+    keeper = keeper_at(broker, clock)
     broker.publish = lambda *_, **__: False  # type: ignore[method-assign]
     with pytest.raises(NetworkError, match="does not say what it has"):
         keeper.keep(package, None, 0.0, is_new=True)
@@ -138,6 +211,8 @@ def test_a_fault_ends_the_connection_and_the_next_one_is_watched(package: bytes)
     assert not keeper.has_returned()
     keeper.watch()
     broker.events.append(UP)
+    assert not keeper.has_returned(), "the fault was at a connected broker, so a pause comes first"
+    clock.now_s += 5.0
     assert keeper.has_returned()
 
 
@@ -164,3 +239,103 @@ def test_a_broker_that_sends_on_and_on_holds_up_no_other(package: bytes) -> None
     keeper.keep(package, None, 60.0, is_new=True)
     broker.next_event = lambda _timeout_s: MessageReceived("x", b"x")  # type: ignore[method-assign]
     assert not keeper.has_returned()
+
+
+@pytest.mark.parametrize(
+    ("refused", "again_bytes"),
+    [(TrustTopic(ROOT.id, 1), 0), (TrustTopic(ROOT.id, 0), 0), (BrokersTopic(ROOT.id, 2), 5 * 130_000)],
+)
+def test_a_broker_that_refuses_a_slot_gets_nothing_large_again_and_is_asked_every_ten_minutes(
+    package: bytes, refused: TrustTopic | BrokersTopic, again_bytes: int
+) -> None:
+    """The list has grown, and its operator has not. All connected requesters get each directory."""
+    broker = RefusingBroker(str(refused))
+    watched = Watched(broker, package)
+    watched.run(30.0)
+    once = broker.directory_bytes()
+    assert once >= len(DIRECTORY)
+    assert broker.opened <= 2, "one that was refused, and one that waits"
+    watched.run(HOUR_S - 31.0)
+    assert broker.directory_bytes() <= once + again_bytes
+    assert 5 <= broker.opened - 1 <= 7
+    assert len(watched.told) == 1, "it is told once"
+    broker.refused.clear()
+    watched.run(600.0)
+    assert watched.told[-1].fault is None
+    assert is_whole_beside_a_directory(broker, package)
+
+
+def test_a_new_package_waits_for_no_pause(package: bytes) -> None:
+    broker = RefusingBroker(str(TrustTopic(ROOT.id, 1)))
+    watched = Watched(broker, package)
+    watched.run(30.0)
+    watched.package = b"a shorter list"
+    watched.run(2.0)
+    assert watched.told[-1].chunks == 1
+
+
+def test_a_fault_of_a_connected_broker_that_stays_has_a_growing_pause_with_a_bound(
+    package: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = RefusingBroker()
+    watched = Watched(broker, package)
+    tries: list[float] = []
+
+    def fail(*_args: object) -> None:
+        tries.append(watched.clock.now_s)
+        raise NetworkError("The broker has not taken the package.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("agent.clients.requester.package_keeper.publish_package", fail)
+        watched.run(HOUR_S)
+    pauses_s = [after - before for before, after in itertools.pairwise(tries)]
+    assert pauses_s == sorted(pauses_s)
+    assert (pauses_s[0], pauses_s[-1]) == (5.0, 300.0)
+    watched.run(301.0)
+    assert watched.told[-1].chunks == 2
+    broker.die()
+    broker.events.append(UP)
+    watched.run(2.0)
+    assert is_whole_beside_a_directory(broker, package), "after a success its return waits for nothing again"
+
+
+def is_whole_beside_a_directory(broker: Broker, package: bytes) -> bool:
+    kept = [data for topic, data in sorted(broker.retained.items()) if data and "/trust/" in topic]
+    return kept == split_package(package)
+
+
+def test_a_killed_broker_that_stays_away_for_long_is_looked_at_as_soon_as_it_is_back(package: bytes) -> None:
+    broker = RefusingBroker()
+    watched = Watched(broker, package)
+    watched.run(5.0)
+    broker.die()
+    watched.run(2 * HOUR_S)
+    assert watched.told[-1].fault is not None
+    assert broker.opened == 1
+    broker.events.append(UP)
+    watched.run(1.0)
+    assert is_whole_beside_a_directory(broker, package)
+
+
+def test_an_unexpected_error_of_a_broker_ends_the_command_with_it(package: bytes) -> None:
+    """A closed pipe at its output, for example. A service that ran on would publish no revocation at this broker."""
+    broker = RefusingBroker()
+    root: Any = SimpleNamespace(
+        name_key=ROOT, package=lambda: package, package_for=lambda _address: package, directory=lambda: None
+    )
+
+    def tell(_kept: KeptPackage) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def open_bus(_address: BrokerAddress, _news: object) -> Any:
+        return broker.open()
+
+    keeping = RootKeeping(root, (ADDRESS,), open_bus, tell)
+    late = threading.Timer(20.0, keeping.stop)  # without the cure it runs on
+    late.start()
+    try:
+        with pytest.raises(BrokenPipeError):
+            keeping.run()
+    finally:
+        late.cancel()
+    assert broker.stopped == 1

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from agent.clients.requester import root_folder
 from agent.clients.requester.keys import FileSigner, load_key, make_trust_key
 from agent.clients.requester.root_folder import RootFolder
 from agent.clients.requester.root_news import JoinedChunks
-from agent.core.bus import BusConnected, MessageReceived, PublishAcknowledged, Subscribed
+from agent.core.bus import BusConnected, BusEvent, MessageReceived, PublishAcknowledged, PublishRefused, Subscribed
 from agent.errors import ConfigurationError, DoorwardError, NetworkError, OpenError, RequestError, StorageError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.broker_directory import BrokerAddress
@@ -121,7 +122,7 @@ class KeepingBus:
     def __init__(self, retained: dict[str, bytes]) -> None:
         self.retained = retained
         self.published = 0
-        self._events: deque[PublishAcknowledged | MessageReceived | Subscribed | BusConnected] = deque()
+        self._events: deque[BusEvent] = deque()
 
     def come_back(self) -> None:
         self._events.append(BusConnected(1 << 20, 16))
@@ -147,7 +148,7 @@ class KeepingBus:
         found = [MessageReceived(topic, data) for topic, data in self.retained.items() if topic.startswith(begins)]
         self._events.extend([*(each for each in found if each.payload), Subscribed(topic_filter)])
 
-    def next_event(self, _timeout_s: float) -> PublishAcknowledged | MessageReceived | Subscribed | BusConnected | None:
+    def next_event(self, _timeout_s: float) -> BusEvent | None:
         return self._events.popleft() if self._events else None
 
 
@@ -513,6 +514,90 @@ def test_the_desk_looks_at_once_at_a_broker_that_has_come_back(root: Root) -> No
     bus.come_back()
     assert connections.returned() == frozenset(), "a broker that is listed no more is left alone"
     connections.stop()
+
+
+class Rounds:
+    """The publisher's thread, step by step. Its waits pass at once, on a separate clock."""
+
+    def __init__(self, brokers: Brokers) -> None:
+        self.now_s, self.steps = 1000.0, 0
+        self.thread = root_publisher._RootPublisher(brokers.open, lambda: self.now_s)
+        self.thread._woken = self  # type: ignore[assignment]
+
+    def clear(self) -> None:
+        """Nothing wakes it."""
+
+    def wait(self, for_s: float) -> None:
+        self.now_s += for_s
+
+    def run(self, for_s: float) -> None:
+        ends_s = self.now_s + for_s
+        while self.now_s < ends_s:
+            self.steps += 1
+            assert self.steps < 1000, "it goes round without a pause"
+            self.thread._publish()
+
+
+def test_a_broker_that_came_back_while_a_key_is_away_makes_the_publisher_wait_for_its_round(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try may count as one with a wrong PIN at a token."""
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    brokers = Brokers()
+    rounds = Rounds(brokers)
+    rounds.run(1.0)
+    ((kept,), (bus,)) = brokers.retained.values(), brokers.buses
+    before, tries = dict(kept), list[float]()
+
+    def fail(*_args: object) -> None:
+        tries.append(rounds.now_s)
+        raise StorageError("The token with the key for stamps is away.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(root_publisher, "_renew_package", fail)
+        kept.clear()
+        bus.come_back()
+        rounds.run(600.0)
+        assert 2 <= len(tries) <= 12, "one at its return, and one in each round"
+        bus.come_back()
+        rounds.run(1.0)
+    rounds.run(61.0)
+    assert kept == before
+
+
+def test_a_broker_that_refuses_the_desks_list_is_asked_every_ten_minutes_and_at_once_for_a_new_list(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service bills or bans a client that connects and publishes without end."""
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    brokers, sent = Brokers(), list[str]()
+
+    def publish(bus: KeepingBus, topic: str, _payload: bytes, *, token: int, retain: bool) -> bool:
+        assert retain
+        sent.append(topic)
+        bus._events.append(
+            PublishRefused(token, 0x87, "Not authorized") if "/trust/" in topic else PublishAcknowledged(token, True)
+        )
+        return True
+
+    def opened(organisation: object, address: BrokerAddress) -> Any:
+        bus = brokers.open(organisation, address)
+        bus.come_back()
+        return bus
+
+    rounds = Rounds(SimpleNamespace(open=opened))  # type: ignore[arg-type]
+    with monkeypatch.context() as refusing:
+        refusing.setattr(KeepingBus, "publish", publish)
+        rounds.run(3600.0)
+        directories = [each for each in sent if "/brokers/" in each]
+        assert len(directories) == len(set(directories)) > 0, "it goes out once"
+        assert len(brokers.buses) <= 8
+        assert "refuses slot" in Publication.objects.get(broker=str(NEAR)).problem
+    root.sign(root.list(2, BROKERS), *root.people[:2])
+    rounds.run(61.0)
+    assert Publication.objects.get(broker=str(NEAR)).problem == ""
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{}", b'{"v":1,"roots":[],"bundle":"e30","timestamp":"e30"}', bytes(500)])
