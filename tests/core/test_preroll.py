@@ -20,6 +20,13 @@ def held_ns(ring: PrerollBuffer) -> int:
     return gops[-1].end_ns - gops[0].start_ns
 
 
+@pytest.mark.parametrize(("max_bytes", "span_ns"), [(0, 0), (-1, NS_PER_S), (1, -1)])
+def test_a_ring_without_room_or_of_a_negative_span_is_refused(max_bytes: int, span_ns: int) -> None:
+    assert PrerollBuffer(max_bytes=1, span_ns=0).size_bytes == 0
+    with pytest.raises(InternalError, match="needs room"):
+        PrerollBuffer(max_bytes=max_bytes, span_ns=span_ns)
+
+
 def test_the_ring_covers_its_span_with_whole_gops() -> None:
     ring = PrerollBuffer(max_bytes=10**9, span_ns=5 * NS_PER_S)
     gops = [gop(1000 * number) for number in range(20)]

@@ -21,6 +21,7 @@ from agent.recorder.capture.sound_packets import SoundEncoder, SoundPassthrough
         ("1590", (8_000, 2, 1024)),
         ("1194", (48_000, 2, 960)),
         ("140856e500", (16_000, 1, 1024)),  # and a note that nothing is extended
+        ("1408" + "00" * 62, (16_000, 1, 1024)),  # as long as a configuration may be
     ],
 )
 def test_plain_aac_is_read(config: str, found: tuple[int, int, int]) -> None:

@@ -58,6 +58,19 @@ MANIPULATIONS: dict[str, set[CaptureFault]] = {
 """Each manipulation of a film, and what our check says of it."""
 
 
+def mdat(*units: bytes) -> bytes:
+    data = b"".join(len(each).to_bytes(4) + each for each in units)
+    return (8 + len(data)).to_bytes(4) + b"mdat" + data
+
+
+def test_units_of_one_byte_and_more_are_read_and_an_empty_or_cut_one_is_refused() -> None:
+    assert list(film_units(mdat(b"ab", b"c"))) == [b"ab", b"c"]
+    assert list(film_units(mdat(b"c"))) == [b"c"]
+    for broken in (mdat(b"ab", b"", b"c"), mdat(b"")[:-1] + b"\2", mdat(b"ab")[:8] + b"\0\0\0\3ab"):
+        with pytest.raises(FormatError, match="A picture of this film is cut short"):
+            list(film_units(broken))
+
+
 @BOTH
 @pytest.mark.parametrize("b_frames", [0, 2])
 def test_every_picture_of_a_recording_is_proven_in_each_segment_and_in_all_together(

@@ -149,7 +149,7 @@ def test_the_address_changes_neither_the_limits_nor_what_is_closed() -> None:
     assert (asset.app_id, asset.app_desc, asset.app_url) == ("Doorward", "Doorward", "")
     assert (asset.image_url_mask, asset.image_url_logo, asset.image_path_mask) == ("", "", "")
     assert (asset.http_redirects, asset.secure_logging, asset.async_mode) == (False, True, False)
-    assert (asset.pgp_autogen, asset.pem_autogen) == (False, False)
+    assert (asset.pgp_autogen, asset.pem_autogen, asset.allow_templates) == (False, False, False)
     assert asset.storage_mode.value == "memory"
     assert asset.default_service_retry == 0
 

@@ -351,6 +351,13 @@ def test_a_full_disk_is_no_fault_of_a_film(folder: Path, tmp_path: Path, monkeyp
     with pytest.raises(StorageError, match="No space left"):
         confined_worker._sign_copy(work(film, tmp_path / "copy.mp4", its), b"")
 
+    def strange(*_: object) -> None:
+        raise c2pa.C2paError.NotSupported("NotSupported: this kind of film")
+
+    monkeypatch.setattr(c2pa.Builder, "sign", strange)
+    with pytest.raises(FormatError, match="takes no Content Credentials: NotSupported"):
+        confined_worker._sign_copy(work(film, tmp_path / "copy.mp4", its), b"")
+
 
 def test_a_library_that_does_not_load_is_no_fault_of_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
