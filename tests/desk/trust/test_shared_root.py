@@ -148,8 +148,11 @@ class KeepingBus:
         found = [MessageReceived(topic, data) for topic, data in self.retained.items() if topic.startswith(begins)]
         self._events.extend([*(each for each in found if each.payload), Subscribed(topic_filter)])
 
-    def next_event(self, _timeout_s: float) -> BusEvent | None:
-        return self._events.popleft() if self._events else None
+    def next_event(self, timeout_s: float) -> BusEvent | None:
+        if self._events:
+            return self._events.popleft()
+        time.sleep(min(max(timeout_s, 0.0), 0.01))  # a reader that waits for more asks again and again
+        return None
 
 
 class Brokers:
