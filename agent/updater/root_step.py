@@ -113,7 +113,7 @@ class RootStep:
             self._carry_out()
         except DoorwardError as error:
             log.warning("not_installed", error=error.message, remedy=error.remedy)
-            if isinstance(error, StorageError):  # the owner whose wish waits reads why
+            if isinstance(error, StorageError):  # the owner reads why the wish waits
                 with suppress(DoorwardError):
                     self.store.report(UpdateTrouble.DISK)
 
@@ -155,7 +155,7 @@ class RootStep:
         """Verifies the stored package once more and installs it. Writes the outcome and returns it.
 
         Raises `UpdateError` if another update is being installed. Raises `UpdateError` or `StorageError` if the package
-        cannot be verified now, or the disk has no room. Then nothing is written: this says nothing of the version.
+        cannot be verified now, or the disk is full. Then it writes no outcome, because this is no fault of the version.
         """
         with self._alone():
             return self._install(offer, wish, by_hand=by_hand)

@@ -1,4 +1,4 @@
-"""Signed updates whose version starts and gets no pictures from the camera: the version before films again.
+"""Signed updates to a version that starts and gets no pictures from the camera: the version before films again.
 
 Two faults: in the recorder, which shows only after the switch, and in the camera's adapter, which shows in the test
 with the configured camera, before anything is changed. Debian 12 films a drawn scene, so only the first is tried there.
@@ -38,7 +38,7 @@ def no_pictures(story: Story) -> str:
     with UpdateServer(story) as server:
         server.publish("0.2.5", broken=RECORDER)
         seconds = _chosen(story, before, "0.2.5", starts=True)
-        told = f"one whose recorder gets no pictures went back after {seconds:.0f} s"
+        told = f"one without pictures went back after {seconds:.0f} s"
         if story.suite == "bookworm":
             return f"{told}; the other fault is not tried here, because a drawn scene needs no camera"
         server.publish("0.2.6", broken=ADAPTER)

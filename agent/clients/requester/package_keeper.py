@@ -66,7 +66,7 @@ class PackageKeeper:
         self._bus: Bus | None = None
         self._is_up = False
         self._fault: NetworkError | None = None
-        """Why it is not connected now. None: it is, or nothing has come of the first attempt."""
+        """Why it is not connected now. None while it is connected, and before the first attempt has ended."""
         self._connections = self._looked_at = 0
         """Connections so far, and the one to which the last look belongs."""
         self._acknowledged = self._refused_slot = 0
@@ -181,7 +181,10 @@ class PackageKeeper:
         raise NetworkError(f"The broker has not taken the package. {fault}".strip(), remedy="Publish it again.")
 
     def _pause(self, error: DoorwardError, package: bytes, *, was_connected: bool) -> None:
-        """Notes a fault. A broker that was never connected meanwhile got nothing, so its return must not wait."""
+        """Notes a fault and how long to pause.
+
+        A broker that was away the whole time gets no pause, so it is tried as soon as it is back.
+        """
         self._failed, pause_s = package, 0.0
         if isinstance(error, ConfigurationError):  # another try changes nothing: a person must act
             pause_s = _LOOK_S

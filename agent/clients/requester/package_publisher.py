@@ -122,9 +122,10 @@ def is_published(
 def retained_package(
     bus: Bus, root: str, timeout_s: float, on_event: Callable[[BusEvent | None], None] = _ignore
 ) -> bytes | None:
-    """Returns the package that the broker retains for this root, or None if it has no whole one. Nothing is verified.
+    """Returns the package that the broker retains for this root, or None if it has no whole one.
 
-    It asks for each slot, because some brokers give nothing for a wildcard. Raises as `is_published` does.
+    The caller verifies it. It asks for each slot, because some brokers give nothing for a wildcard. Raises as
+    `is_published` does.
     """
     topics = [str(TrustTopic(root, slot)) for slot in range(TRUST_SLOTS)]
     reading = _RetainedReading(bus, root, timeout_s, on_event)

@@ -1,7 +1,7 @@
 """Finds answers again that a store of sealed parts has and the notes lack, after the notes came back from a backup.
 
 A doorbell deletes an answer after its receipt, so it does not send it again. If the notes are older than the store,
-each whole answer whose key the notes have is listed again, verified as at its arrival. An answer to a later request
+each whole answer is listed again if the notes have its key, verified as at its arrival. An answer to a later request
 stays sealed: its reply key was in the notes that are lost.
 """
 

@@ -184,7 +184,7 @@ def test_all_certificates_of_a_client_are_revoked_at_once_also_those_that_renewa
     listed = x509.load_pem_x509_crl((pki.directory / "authorities" / "requesters.crl").read_bytes())
     found = {each.serial_number for each in listed}
     assert serials < found
-    assert len(found) == 4, "with the first one, and none of the client whose name begins alike"
+    assert len(found) == 4, "with the first one, and none of the client with a longer name"
     assert [
         each.name for each in (pki.directory / "renewed").iterdir() if each.name.startswith("springfield-police")
     ] == []

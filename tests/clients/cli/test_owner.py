@@ -826,15 +826,21 @@ def test_a_tip_that_cannot_be_is_not_sent(
 # -- two owners --------------------------------------------------------------------------------------------------------
 
 
+def second_owner(door: Doorstep, tmp_path: Path, *options: str, told: str = "") -> Doorstep:
+    """Adds Bob with `options`. His enrolment prints `told`."""
+    bob = Doorstep(door.device, tmp_path / "bob", door.socket, door.run)
+    OwnerKeys.create(tmp_path / "bob", name="bob", seeds=seeds("bob"))
+    assert door("enrol", "--add", tmp_path / "bob" / "owner.json", *options, "--yes").status == 0
+    enrolled = bob("enrol", "--yes")
+    assert (enrolled.status, told in enrolled.out) == (0, True)
+    return bob
+
+
 @pytest.fixture
 def pair(asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path) -> tuple[Doorstep, Doorstep, str]:
     """Anna's door and Bob's: from now on it takes both."""
     door, request, _ = asked
-    bob = Doorstep(door.device, tmp_path / "bob", door.socket, door.run)
-    OwnerKeys.create(tmp_path / "bob", name="bob", seeds=seeds("bob"))
-    assert door("enrol", "--add", tmp_path / "bob" / "owner.json", "--approvals", "2", "--yes").status == 0
-    enrolled = bob("enrol", "--yes")
-    assert "Sharing takes two owners" in enrolled.out
+    bob = second_owner(door, tmp_path, "--approvals", "2", told="Sharing takes two owners")
     assert bob("trust", "add-root", samples.ROOT_KEY.text, "--yes").status == 0
     return door, bob, request
 
@@ -843,10 +849,7 @@ def test_a_second_owner_takes_over_the_roots_that_the_first_one_chose(
     asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
 ) -> None:
     door, _, _ = asked
-    bob = Doorstep(door.device, tmp_path / "bob", door.socket, door.run)
-    OwnerKeys.create(tmp_path / "bob", name="bob", seeds=seeds("bob"))
-    assert door("enrol", "--add", tmp_path / "bob" / "owner.json", "--yes").status == 0
-    assert bob("enrol", "--yes").status == 0
+    bob = second_owner(door, tmp_path)
     assert "trust take-over" in bob("trust", "show").out
     assert bob("trust", "take-over").status != 0
     assert json.loads(bob("trust", "show", "--json").out)["roots"] == []
@@ -862,10 +865,7 @@ def test_a_disputed_root_is_named_and_keeps_no_other_root_from_being_taken_over(
     asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
 ) -> None:
     door, _, _ = asked
-    bob = Doorstep(door.device, tmp_path / "bob", door.socket, door.run)
-    OwnerKeys.create(tmp_path / "bob", name="bob", seeds=seeds("bob"))
-    assert door("enrol", "--add", tmp_path / "bob" / "owner.json", "--yes").status == 0
-    assert bob("enrol", "--yes").status == 0
+    bob = second_owner(door, tmp_path)
     true, false = samples.ROOT_KEY.text, package_vectors.FORGED.text
     other = samples.pair_text(private_key_from_seed(b"o" * 32))
     for who, *words in (

@@ -84,6 +84,12 @@ class Association:
         online = trust_key_of_private(load_key(self.online)).text
         return [*(word for pair in named for word in pair), "--timestamp-key", online]
 
+    def found(self) -> str:
+        """Founds the root with the keys of all people. Two of them sign. Returns the root's id."""
+        made = self.type("trust-root", "found", "--folder", str(self.root), *self.keys(*self.people))
+        self.sign(made["to_sign"], *self.people[:2])
+        return str(made["root_id"])
+
     def sign(self, payload: str, *files: Path) -> None:
         for file in files:
             self.type("trust-root", "sign", payload, "--root-key", str(file))
@@ -160,10 +166,7 @@ def test_a_stolen_key_is_refused_at_a_doorbell_soon_after_two_people_signed_and_
     world: BrokerWithClients, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     association = Association(tmp_path, capsys)
-    made = association.type(
-        "trust-root", "found", "--folder", str(association.root), *association.keys(*association.people)
-    )
-    association.sign(made["to_sign"], *association.people[:2])
+    association.found()
     admitted(association, world)
     association.list(1)
     # The broker reads the access list when it reloads. Here it has not started anything of the root yet.
@@ -254,10 +257,7 @@ def test_what_a_killed_broker_had_acknowledged_is_back_before_a_doorbell_connect
 ) -> None:
     """mosquitto writes to its disk every minute. It is killed seconds after it acknowledged a list, and comes back."""
     association = Association(tmp_path, capsys)
-    made = association.type(
-        "trust-root", "found", "--folder", str(association.root), *association.keys(*association.people)
-    )
-    association.sign(made["to_sign"], *association.people[:2])
+    root_id = association.found()
     admitted(association, world)
     association.list(1)
     world.broker.reload()
@@ -266,7 +266,7 @@ def test_what_a_killed_broker_had_acknowledged_is_back_before_a_doorbell_connect
     world.broker.kill()
     world.broker.start()
     folder = RootFolder(association.root)
-    assert not seen_by_a_doorbell(world, made["root_id"], folder.package()), "an acknowledged list is gone"
+    assert not seen_by_a_doorbell(world, root_id, folder.package()), "an acknowledged list is gone"
 
     told: SimpleQueue[KeptPackage] = SimpleQueue()
 
@@ -281,11 +281,11 @@ def test_what_a_killed_broker_had_acknowledged_is_back_before_a_doorbell_connect
     try:
         first = told.get(timeout=PATIENCE_S)
         assert (first.chunks, first.fault) == (3, None)
-        assert seen_by_a_doorbell(world, made["root_id"], folder.package())
+        assert seen_by_a_doorbell(world, root_id, folder.package())
         world.broker.kill()
         world.broker.start()
         assert told.get(timeout=PATIENCE_S).chunks == 3, "it saw the broker come back, and looked"
-        assert seen_by_a_doorbell(world, made["root_id"], folder.package())
+        assert seen_by_a_doorbell(world, root_id, folder.package())
         before = folder.package()
         association.list(2, revoked=True)
         association.type(
@@ -294,7 +294,7 @@ def test_what_a_killed_broker_had_acknowledged_is_back_before_a_doorbell_connect
         assert folder.package() != before
         second = told.get(timeout=PATIENCE_S)
         assert (second.chunks, second.sha256) == (3, hashlib.sha256(folder.package()).hexdigest())
-        assert seen_by_a_doorbell(world, made["root_id"], folder.package()), "a new stamp needs no command"
+        assert seen_by_a_doorbell(world, root_id, folder.package()), "a new stamp needs no command"
     finally:
         keeping.stop()
         thread.join()

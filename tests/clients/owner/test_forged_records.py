@@ -209,7 +209,7 @@ def chapter_copy(
     home: Home, folder: Path, carried: Sequence[bytes], stored: Sequence[bytes], second: Any = MLDSA.sign,
     first_key: Any = None,
 ) -> FolderVault:  # fmt: skip
-    """A copy whose only chapter states that it carries `carried`, and has `stored` there and `coverage` behind it."""
+    """A copy with one chapter: it states that it carries `carried`, and holds `stored`, with `coverage` behind it."""
     whole = b"".join(line + b"\n" for line in carried)
     boot: Any = parse_line(home.device.lines[0]).record
     begins = Chapter(

@@ -11,7 +11,7 @@ const PRIMARIES = { bt709: 1, bt470bg: 5, smpte170m: 6, bt2020: 9, smpte432: 12 
 const TRANSFERS = { bt709: 1, smpte170m: 6, linear: 8, "iec61966-2-1": 13, pq: 16, hlg: 18 };
 /** @type {Record<string, number>} */
 const MATRICES = { rgb: 0, bt709: 1, bt470bg: 5, smpte170m: 6, "bt2020-ncl": 9 };
-/** Profiles whose parameters tell of colours and scaling. */
+/** Profiles with parameters for colours and scaling. */
 const WITH_COLOURS = [100, 110, 122, 244, 44, 83, 86, 118, 128];
 const SQUARE = 1;
 
