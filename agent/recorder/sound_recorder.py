@@ -95,12 +95,12 @@ class SoundRecorder:
 
     def end(self) -> None:
         """Ends the session: later sound is dropped. Returns at once. Idempotent."""
-        session, self._session = self._session, None
         with self._changed:
+            session, self._session = self._session, None
             self._hears = self._opening = False
+            if session is not None:
+                session.end()  # before the wake-up: a source that waits in `hear` looks at it, and is woken once
             self._changed.notify_all()
-        if session is not None:
-            session.end()
 
     def join(self) -> None:
         """Waits after `end` until the microphone is closed, at most `_CLOSING_S` if it hangs."""

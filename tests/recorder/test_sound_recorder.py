@@ -237,6 +237,30 @@ def test_a_source_that_is_not_live_waits_for_its_reader() -> None:
     listening.join()
 
 
+def test_an_end_wakes_a_source_that_waits_for_its_reader_however_slowly_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listening = SoundRecorder(lambda: Deaf(live=False), Nobody())
+    listening.begin(BootNs(0))
+    until(lambda: listening.state == "listening")
+    session = listening._session
+    assert session is not None
+    told = session.end
+
+    def late() -> None:  # a busy machine stops the thread here, and the source runs meanwhile
+        time.sleep(0.2)
+        told()
+
+    monkeypatch.setattr(session, "end", late)
+    giver = threading.Thread(target=session.sound, args=(SoundPacket(b"x", BootNs(10 * KEPT_NS)),), daemon=True)
+    giver.start()
+    until(lambda: len(listening._changed._waiters) == 1)  # type: ignore[attr-defined]
+    listening.end()
+    giver.join(20)
+    assert not giver.is_alive()
+    listening.join()
+
+
 def test_what_waited_for_the_reader_of_one_camera_s_life_is_not_heard_in_the_next() -> None:
     listening = SoundRecorder(lambda: Deaf(live=False), Nobody())
     listening.begin(BootNs(0))
