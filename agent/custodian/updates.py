@@ -356,8 +356,8 @@ class Updates:
     def _write(self, wish: UpdateWish) -> None:
         """Writes the wish for root, if it is missing. The folder is in memory, so it is empty after each boot.
 
-        A wish that stands is written again every ten minutes: systemd does not tell root's step of a change that
-        happens while that step runs.
+        A wish that stands is written again every ten minutes, so that it is tried again after a passing fault: root's
+        step reads it once, and once more if it was written while the step ran.
         """
         data = strictjson.encode(wish)
         try:

@@ -84,16 +84,25 @@ class RootStep:
     now: Callable[[], ClockReading]
     install_tree: Install
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Takes in what is staged, then carries out the owner's wish if there is a new one.
 
-        It does nothing beside another update: the custodian writes a wish again every ten minutes.
+        Returns whether one of the files that it reads was written meanwhile: systemd does not start it again for these.
+        It does nothing beside another update, and a person with root who ends one starts this step.
         """
+        before = self._written()
         try:
             with self._alone():
                 self._run()
         except UpdateError as error:
             structlog.get_logger("updater").warning("no_step", error=error.message, remedy=error.remedy)
+            return False
+        return any(mark is not None and mark != before[path] for path, mark in self._written().items())
+
+    def _written(self) -> dict[Path, tuple[int, ...] | None]:
+        """Returns for each file that starts this step what changes if it is written again, None if it is missing."""
+        notes = ("wish.json", "back.dsse", "owners")
+        return {path: _mark(path) for path in (self.staging / "report.json", *(self.wishes / name for name in notes))}
 
     def _run(self) -> None:
         log = structlog.get_logger("updater")
@@ -361,6 +370,14 @@ def _read(path: Path, kind: type[_Note]) -> _Note | None:
         return None if data is None else strictjson.decode(data, kind, limit_bytes=_MOST_NOTE_BYTES)
     except FormatError:
         return None
+
+
+def _mark(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _bytes_of(path: Path, limit_bytes: int) -> bytes | None:

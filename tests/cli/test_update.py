@@ -34,6 +34,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UpdateFolders:
         folder.mkdir(parents=True)
     monkeypatch.setattr(command, "_folders", lambda: made)
     monkeypatch.setattr(command.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(command, "_start_step", (made.base / "started").touch)
     return made
 
 
@@ -89,6 +90,7 @@ def test_a_stick_is_verified_shown_and_installed(
     assert done.status == status, done.err
     assert f"{NEWER} of 2026-11-01 is ready" in done.out
     assert len(installed) == 1
+    assert (tmp_path / "started").exists(), "root's step did nothing meanwhile, so it looks now"
     repository.write_timestamp(days=-0.01)
     refused = tool("update", "--file", tmp_path / "stick", "--yes", "--config", config)
     assert (refused.status, "too old" in refused.err) == (4, True)
@@ -124,9 +126,27 @@ def test_only_root_may_install(folders: UpdateFolders, tool: Tool, monkeypatch: 
     ],
 )
 def test_the_doctor_says_what_waits_and_what_is_missing(update: Any, health: CheckStatus, words: str) -> None:
-    found = check_updates(Configuration(updates=UpdatesConfig(source="https://x.example/")), {"update": update})
+    (found,) = check_updates(Configuration(updates=UpdatesConfig(source="https://x.example/")), {"update": update})
     assert (found.health, words in found.message) == (health, True)
-    assert check_updates(Configuration(), {}).health is CheckStatus.POOR
+    assert [each.health for each in check_updates(Configuration(), {})] == [CheckStatus.POOR]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "first"),
+    [
+        ("expired", "too old"), ("refused", "not signed"), ("clock", "time of day"), ("disk", "no room"),
+        ("new", "failed"), ("network", "Security update 0.2.1"),
+    ],
+)  # fmt: skip
+def test_the_doctor_tells_an_offer_and_a_later_trouble_in_the_order_of_what_is_to_be_done(
+    trouble: str, first: str
+) -> None:
+    """An offer from before hid that someone holds newer news back, or that the disk is too full to install it."""
+    update = {"running": "0.2.0", "offer": "0.2.1", "security": True, "trouble": trouble}
+    found = list(check_updates(Configuration(updates=UpdatesConfig(source="https://x.example/")), {"update": update}))
+    assert [each.health for each in found] == [CheckStatus.POOR] * 2
+    assert first in found[0].message
+    assert sum("Security update 0.2.1" in each.message for each in found) == 1
 
 
 def test_root_goes_back_to_the_version_before_and_is_told_what_opens_again(
@@ -146,6 +166,7 @@ def test_root_goes_back_to_the_version_before_and_is_told_what_opens_again(
     monkeypatch.setattr(root_step, "run_version_before", run)
     stays = tool("update", "back", "--yes")
     assert (stays.status, f"{__version__} runs on." in stays.out) == (1, True)
+    assert (folders.base / "started").exists(), "root's step did nothing meanwhile, so it looks now"
     gone = tool("update", "back", "--yes")
     assert gone.status == 0
     for words in ("The version before: 0.0.9", f"Security faults that {__version__} mends are open", "was taken back"):
@@ -165,3 +186,20 @@ def test_after_forgetting_root_looks_at_the_owners_of_now_at_once(
     monkeypatch.setattr(command.subprocess, "run", lambda words, **_: started.append((words[-1], pin.exists())))
     assert tool("update", "forget-owners", "--yes").status == 0
     assert started == [("doorward-update.service", False)]
+
+
+def test_roots_step_runs_again_at_once_for_what_was_written_meanwhile_and_not_for_ever(
+    folders: UpdateFolders, tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd does not see it. The next look has the program of the version that is current by then."""
+    folders.source.write_text('{"root":"{}","source":"/nowhere","v":1}')
+    monkeypatch.delenv("DOORWARD_UPDATE_LOOKS", raising=False)
+    writes, looks = [False], list[tuple[str, ...]]()
+    monkeypatch.setattr(root_step.RootStep, "run", lambda _: writes[0])
+    monkeypatch.setattr(command.os, "execv", lambda program, words: looks.append((program, *words[1:])))
+    tool("update", "step")
+    assert looks == [], "nothing was written"
+    writes[0] = True
+    for _ in range(9):  # a custodian that was taken over writes without end
+        tool("update", "step")
+    assert looks == [(str(folders.opt / "current/bin/doorward"), "update", "step")] * 4

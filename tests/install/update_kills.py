@@ -84,7 +84,7 @@ class _Kills:
         self._box.run("systemctl", "start", "doorward-updater.service", timeout_s=600)
         self._story._until(lambda: self._story._heard() == VERSION, "the offer", 300)
         seconds = time.monotonic() - started
-        # systemd does not see a wish that is written while root's step runs; the custodian would write it again later.
+        # A kill is timed from the start of root's step.
         self._story._until(lambda: not self._works(), "the end of root's step")
         return seconds
 

@@ -17,6 +17,7 @@ import tarfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -24,6 +25,7 @@ from msgspec.structs import replace
 from agent.core.timebase import ClockQuality
 from agent.core.updates import ReversalRefusal, UpdateResult, UpdateSource, UpdateState, UpdateTrouble, UpdateWish
 from agent.errors import StorageError, UpdateError
+from agent.platform import files
 from agent.updater import root_step
 from agent.updater.fetchers import FolderFetcher, TarFetcher, fetcher_for
 from agent.updater.fetching import Staging
@@ -313,6 +315,52 @@ def test_a_wish_from_before_its_version_failed_by_hand_is_not_carried_out(tmp_pa
     house.wish(offer.version, offer.sha256)
     house.step().run()
     assert house.versions.current() == "0.2.1", "a yes that comes later counts"
+
+
+@pytest.mark.parametrize("file", ["wish.json", "back.dsse", "owners", "report.json"])
+def test_a_file_that_is_written_while_roots_step_runs_is_read_right_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """systemd starts nothing for it, and the custodian would write it again only after ten minutes."""
+    step = House(tmp_path).step()
+    step.staging.mkdir()
+    path = (step.staging if file == "report.json" else step.wishes) / file
+
+    def meanwhile(_: RootStep) -> None:
+        files.write(path, b"{}")
+
+    with monkeypatch.context() as other:
+        other.setattr(RootStep, "_run", meanwhile)
+        assert step.run()
+        assert step.run(), "the same words again are another file"
+    assert not step.run(), "it was read"
+    path.unlink()
+    assert not step.run(), "a file that is gone is no news"
+
+
+def test_an_owners_choice_that_comes_when_the_wishes_were_just_read_is_installed_by_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path)
+    house.release()
+    house.stage()
+    house.step().run()
+    offer = house.step().store.state.offer
+    assert offer is not None
+    read = root_step._read
+
+    def read_then_choose(path: Path, kind: Any) -> Any:
+        found = read(path, kind)
+        if path.name == "wish.json":
+            house.wish(offer.version, offer.sha256)
+        return found
+
+    with monkeypatch.context() as owner:
+        owner.setattr(root_step, "_read", read_then_choose)
+        assert house.step().run()
+    assert house.versions.current() == "0.2.0"
+    assert not house.step().run()
+    assert house.versions.current() == "0.2.1"
 
 
 def test_a_step_beside_an_installation_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
