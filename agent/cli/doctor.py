@@ -90,7 +90,7 @@ def examine(config: Path) -> Iterator[Finding]:
             yield from _guarded("congestion control", lambda: iter((check_congestion_control(),)))
         yield from _guarded("relay", lambda: check_relay(configuration, now))
         yield from _guarded("page certificate", lambda: check_page_domain(configuration, now))
-        yield from _guarded("updates", lambda: iter((check_updates(configuration, status),)))
+        yield from _guarded("updates", lambda: check_updates(configuration, status))
         if (witness := configuration.witness) is not None:
             yield from _guarded("time", lambda: check_witnesses(witness, status))
         if (wanted := configuration.backup) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.cli.checks.finding import Finding, fine, poor
@@ -18,23 +18,33 @@ _TROUBLES = {
     "clock": "Without the time of day, the doorbell does not look for updates.",
     "disk": "The newest look for updates found no room on the disk.",
 }
+_PASSES = ("network",)
+"""Troubles that leave an offer as it is: the doorbell looks again. Each other one is mended or reported first, because
+an offer is installed only with the time, room and news that is good, and because an attack goes on."""
 
 
-def check_updates(configuration: Configuration, status: Mapping[str, Any]) -> Finding:
-    """`status`: of the running doorbell, or empty."""
+def check_updates(configuration: Configuration, status: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yields what a person must do first, first. `status`: of the running doorbell, or empty."""
     if configuration.updates is None:
-        return poor("updates", "The doorbell does not look for updates.", "Add [updates]: docs/updates.md.")
+        yield poor("updates", "The doorbell does not look for updates.", "Add [updates]: docs/updates.md.")
+        return
     update = status.get("update")
     if update is None:
-        return fine("updates", f"They come from {configuration.updates.source}.")
-    if update.get("offer"):
-        offer = str(update["offer"])
+        yield fine("updates", f"They come from {configuration.updates.source}.")
+        return
+    trouble, offer = update.get("trouble"), update.get("offer")
+    found = poor("updates", _TROUBLES.get(str(trouble), "The newest look for updates failed."), _SEE)
+    waits = trouble in _PASSES
+    if trouble and not waits:
+        yield found
+    if offer:
         words = (
             f"Security update {offer} waits for an owner."
             if update.get("security")
             else f"Update {offer} waits for an owner."
         )
-        return poor("updates", words, "Install it: doorward update.")
-    if update.get("trouble"):
-        return poor("updates", _TROUBLES.get(str(update["trouble"]), "The newest look for updates failed."), _SEE)
-    return fine("updates", f"{update.get('running')} is the newest version for this doorbell.")
+        yield poor("updates", words, "Install it: doorward update.")
+    if trouble and waits:
+        yield found
+    if not trouble and not offer:
+        yield fine("updates", f"{update.get('running')} is the newest version for this doorbell.")
