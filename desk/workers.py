@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.db.migrations.loader import MigrationLoader
 
+from agent.clients.requester.broker_files import PASSWORD
 from agent.errors import ConfigurationError, NetworkError
 from agent.platform import files
 from agent.platform.certificates import signing_request
@@ -28,7 +29,7 @@ from desk.cli import prepare_data
 from desk.config import DeskConfig, load
 from desk.custody.keys import desk_key
 from desk.people.models import Organisation
-from desk.people.organisations import folder_of, requester_of, worker_of
+from desk.people.organisations import broker_certificates, broker_hosts, folder_of, requester_of, worker_of
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
 from desk.storage.postgres_notes import WORKERS_KEY, PostgresNotes
@@ -81,6 +82,13 @@ def worker_folder(name: str, folder: Path) -> None:
     click.echo(f"{folder} is ready for the worker {name}. It holds signing keys.")
     for request in requests:
         click.echo(f"  Give the broker's operator {request}, and put the answer beside its key: certificate.pem")
+    for organisation in Organisation.objects.order_by("requester_id"):
+        for each in (each for each in broker_certificates(organisation) if each.has_password):
+            host = each.host or settings.DESK.broker.host
+            place = folder / "data" / "organisations" / organisation.requester_id / "tls" / host / PASSWORD
+            click.echo(
+                f"  At {host}, make the user {organisation.requester_id}.{name}, and write its password into {place}"
+            )
     click.echo(f"Then, on its machine:  doorward-desk --config {folder.name}/desk.toml worker")
 
 
@@ -169,6 +177,10 @@ def _organisation(organisation: Organisation, name: str, folder: Path) -> Path:
         _copy(source / key, target / key)
     tls = files.make_folder(target / "tls")
     _copy(source / "tls" / "authority.pem", tls / "authority.pem")
+    for host in broker_hosts(organisation):
+        own = source / "tls" / host / "authority.pem"
+        if files.is_file(own):
+            _copy(own, files.make_folder(tls / host) / "authority.pem")
     connection = f"{organisation.requester_id}.{name}"
     request = folder / f"{connection}.csr"
     files.write(request, signing_request(tls / "key.pem", connection))

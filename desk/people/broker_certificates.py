@@ -1,7 +1,9 @@
-"""Certificates with which a requester or a trust root connects to brokers: one for every broker, or one for each.
+"""Certificates with which a requester or a trust root connects to brokers: one for every broker, or one for each. A
+service that takes none has a password instead, which no other broker gets (decision 88).
 
     tls/certificate.pem  tls/authority.pem  tls/key.pem     for every broker
     tls/HOST/certificate.pem  tls/HOST/authority.pem        for the broker of that name
+    tls/HOST/broker.password                                the password there
 
 The key is the same for all brokers. It is made here and stays here.
 """
@@ -16,12 +18,21 @@ from typing import Final
 
 from cryptography import x509
 
-from agent.clients.requester.broker_files import broker_files
+from agent.clients.requester.broker_files import PASSWORD, broker_files
 from agent.errors import ConfigurationError
 from agent.platform import files
 from agent.platform.certificates import common_name, require_for_key, signing_request
 
-__all__ = ["SOON", "BrokerCertificate", "certificate_for", "certificates_for", "make_request", "store_certificate"]
+__all__ = [
+    "SOON",
+    "BrokerCertificate",
+    "certificate_for",
+    "certificates_for",
+    "make_request",
+    "remove_password",
+    "store_certificate",
+    "store_password",
+]
 
 SOON: Final = timedelta(days=30)
 """Ask for a new certificate this long before the end."""
@@ -42,6 +53,8 @@ class BrokerCertificate:
     """False if the broker has no own certificate and gets the one for every broker."""
     by_password: bool = False
     """A password stands in for it (`broker_files`)."""
+    has_password: bool = False
+    """The broker gets a password, alone or with the certificate."""
 
     def ends_soon(self, now: datetime) -> bool:
         return self.until is not None and self.until - now < SOON
@@ -54,13 +67,14 @@ def certificate_for(folder: Path, host: str = "") -> BrokerCertificate:
     """Returns the certificate in `folder`/tls with which the broker `host` is reached."""
     found = broker_files(folder, host)
     is_own = found.certificate.parent.name == host if host else True
+    has_password = found.password is not None
     if not files.is_file(found.certificate):
-        return BrokerCertificate(host, is_own=is_own, by_password=found.is_by_password)
+        return BrokerCertificate(host, is_own=is_own, by_password=has_password, has_password=has_password)
     try:
         until = x509.load_pem_x509_certificate(files.read(found.certificate, _LIMIT_BYTES)).not_valid_after_utc
     except ValueError:
-        return BrokerCertificate(host, is_damaged=True, is_own=is_own)
-    return BrokerCertificate(host, until, is_own=is_own)
+        return BrokerCertificate(host, is_damaged=True, is_own=is_own, has_password=has_password)
+    return BrokerCertificate(host, until, is_own=is_own, has_password=has_password)
 
 
 def certificates_for(folder: Path, hosts: list[str]) -> list[BrokerCertificate]:
@@ -89,12 +103,40 @@ def store_certificate(folder: Path, name: str, certificate: bytes, authority: by
                 f"The certificate is for {common_name(path)}, not for {name}.",
                 remedy="Send the newest signing request to the broker's operator.",
             )
+    _require_authority(authority)
+    place = files.make_folder(tls / host) if host else tls
+    files.write(place / "authority.pem", authority)
+    files.write(place / "certificate.pem", certificate)
+
+
+def store_password(folder: Path, host: str, password: str, authority: bytes | None = None) -> None:
+    """Stores the password or token for the broker `host`, readable by this user alone, and the broker's authority.
+
+    Without `authority`, the stored one stays. Raises `ConfigurationError` if there is none: the password goes only to a
+    server that the authority vouches for. Then nothing is replaced.
+    """
+    if authority is not None:
+        _require_authority(authority)
+    elif not files.is_file(broker_files(folder, host).authority):
+        raise ConfigurationError(
+            f"The authority of {host} is missing.",
+            remedy="Give its certificate with the password. The password goes only to a server that it vouches for.",
+        )
+    place = files.make_folder(files.make_folder(files.make_folder(folder) / "tls") / host)
+    if authority is not None:
+        files.write(place / "authority.pem", authority)
+    files.write(place / PASSWORD, f"{password}\n".encode(), secret=True)
+
+
+def remove_password(folder: Path, host: str) -> None:
+    """Removes the password for the broker `host`. The authority stays."""
+    (folder / "tls" / host / PASSWORD).unlink(missing_ok=True)
+
+
+def _require_authority(pem: bytes) -> None:
     try:
-        x509.load_pem_x509_certificate(authority)
+        x509.load_pem_x509_certificate(pem)
     except ValueError as error:
         raise ConfigurationError(
             "The authority is not a certificate in PEM.", remedy="Take the operator's file broker.pem."
         ) from error
-    place = files.make_folder(tls / host) if host else tls
-    files.write(place / "authority.pem", authority)
-    files.write(place / "certificate.pem", certificate)

@@ -23,6 +23,7 @@ from desk.sealed_keys import LEAST_PASSPHRASE
 __all__ = [
     "AccountForm",
     "AddPasskeyForm",
+    "BrokerPasswordForm",
     "BundleForm",
     "CertificateForm",
     "InvitationForm",
@@ -162,6 +163,38 @@ class CertificateForm(forms.Form):
             self.fields["host"].initial = hosts[0]
         else:
             del self.fields["host"]
+
+
+class BrokerPasswordForm(forms.Form):
+    """The password or token for a broker that takes no certificates, and that broker's authority. The page never shows
+    a password again, also after an error."""
+
+    MOST_BYTES: ClassVar = 16_384
+    """As `agent.mqtt.tls.read_password`, without the end of the line."""
+
+    host = forms.ChoiceField(label=_("Broker"))
+    password = forms.CharField(
+        label=_("Password or token"),
+        max_length=MOST_BYTES,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text=_("A new one replaces the one before. The desk reads it at its next connection."),
+    )
+    authority = forms.FileField(
+        label=_("Authority of the broker"),
+        required=False,
+        help_text=_("Needed once. The service gives it: the certificate of the authority that signed the broker's."),
+    )
+
+    def __init__(self, *args: Any, hosts: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.fields["host"].choices = [(each, each) for each in hosts]  # type: ignore[attr-defined]
+
+    def clean_password(self) -> str:
+        password = str(self.cleaned_data["password"])
+        if any(each in password for each in "\r\n") or len(password.encode()) >= self.MOST_BYTES:
+            raise ValidationError(_("It must be one line of less than 16 KiB."))
+        return password
 
 
 class TimeTrustForm(forms.Form):

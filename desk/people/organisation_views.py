@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from agent.clients.requester.identity import TIPS_RECIPIENT
@@ -19,12 +20,13 @@ from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES
 from agent.wire.trust_package import PACKAGE_LIMIT_BYTES
 from desk.custody import log
 from desk.people import confirmations, organisations, readiness
-from desk.people.forms import BundleForm, CertificateForm, OrganisationForm, TimeTrustForm
+from desk.people.forms import BrokerPasswordForm, BundleForm, CertificateForm, OrganisationForm, TimeTrustForm
 from desk.people.permissions import Action, DeskRequest, needs
 from desk.people.views import signed_in_person
 from desk.reasons import error_words
 
 __all__ = [
+    "broker_password",
     "certificate",
     "certificate_request",
     "new_organisation",
@@ -146,6 +148,34 @@ def certificate(request: DeskRequest) -> HttpResponse:
     return _organisation(request, certificate_form=form)
 
 
+@sensitive_post_parameters("password")
+@sensitive_variables("form")
+@require_POST
+@needs(Action.MANAGE_ORGANISATION)
+def broker_password(request: DeskRequest) -> HttpResponse:
+    """Takes the password for one broker, or removes it: `remove` names the broker."""
+    hosts = organisations.broker_hosts(request.organisation)
+    if request.POST.get("remove") in hosts:
+        organisations.drop_password(request.organisation, request.user, request.POST["remove"])
+        messages.success(request, _("The password is removed."))
+        return redirect("people:organisation")
+    form = BrokerPasswordForm(request.POST, request.FILES, hosts=hosts, auto_id="password-%s")
+    if form.is_valid():
+        given = form.cleaned_data["authority"]
+        authority = given.read(_PEM_LIMIT_BYTES) if given else None
+        host = form.cleaned_data["host"]
+        try:
+            organisations.take_password(
+                request.organisation, request.user, host, form.cleaned_data["password"], authority
+            )
+        except DoorwardError as error:
+            form.add_error(None, error_words(error))
+        else:
+            messages.success(request, _("The desk signs in with this password."))
+            return redirect("people:organisation")
+    return _organisation(request, password_form=form)
+
+
 @require_POST
 @needs(Action.MANAGE_ORGANISATION)
 def time_trust(request: DeskRequest) -> HttpResponse:
@@ -180,8 +210,9 @@ def _organisation(
     bundle_form: BundleForm | None = None,
     certificate_form: CertificateForm | None = None,
     time_form: TimeTrustForm | None = None,
+    password_form: BrokerPasswordForm | None = None,
 ) -> HttpResponse:
-    organisation = request.organisation
+    organisation, hosts = request.organisation, organisations.broker_hosts(request.organisation)
     key = witnesses = ""
     stampers: list[str] = []
     try:
@@ -195,6 +226,9 @@ def _organisation(
         "bundle_form": bundle_form or BundleForm(),
         "certificate_form": certificate_form or CertificateForm(hosts=_hosts(request)),
         "certificates": organisations.broker_certificates(organisation),
+        "password_form": password_form or BrokerPasswordForm(hosts=hosts, auto_id="password-%s"),
+        "password_hosts": hosts,
+        "one_host": hosts[0] if len(hosts) == 1 else "",
         "now": timezone.now(),
         "time_form": time_form or TimeTrustForm(initial={"witnesses": witnesses}),
         "stampers": stampers,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
-from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.keys import Signer
 from agent.clients.requester.roots import KnownRoots
@@ -23,9 +23,12 @@ from agent.wire.trust import TrustedRequester
 from desk.custody import log
 from desk.people.broker_certificates import (
     BrokerCertificate,
+    certificate_for,
     certificates_for,
     make_request,
+    remove_password,
     store_certificate,
+    store_password,
 )
 from desk.people.models import Membership, Organisation, Person
 from desk.people.roles import Role
@@ -35,13 +38,16 @@ from desk.storage.shared_stores import SharedStores, shared_stores, worker_store
 
 __all__ = [
     "broker_certificates",
+    "broker_hosts",
     "certificate_request",
     "connection_name",
+    "drop_password",
     "folder_of",
     "import_bundle",
     "requester_of",
     "set_up",
     "take_certificate",
+    "take_password",
     "trust_times_of",
     "worker_of",
 ]
@@ -162,18 +168,40 @@ def take_certificate(
     log.record(organisation, by, "organisation.certificate", name, **({"broker": host} if host else {}))
 
 
+@transaction.atomic
+def take_password(organisation: Organisation, by: Person, host: str, password: str, authority: bytes | None) -> None:
+    """Stores the password or token with which the desk signs in at the broker `host`. Raises as `store_password` does.
+    The custody log says for which broker, and nothing of the password."""
+    store_password(folder_of(organisation), host, password, authority)
+    name = connection_name(organisation)
+    log.record(organisation, by, "organisation.broker-password", name, broker=host, authority=authority is not None)
+
+
+@transaction.atomic
+def drop_password(organisation: Organisation, by: Person, host: str) -> None:
+    """Removes the password for the broker `host`."""
+    remove_password(folder_of(organisation), host)
+    name = connection_name(organisation)
+    log.record(organisation, by, "organisation.broker-password-removed", name, broker=host)
+
+
+def broker_hosts(organisation: Organisation) -> list[str]:
+    """Returns the names of the brokers that the desk connects to: that of desk.toml, or those of the root's list."""
+    if settings.DESK.broker.host:
+        return [settings.DESK.broker.host]
+    try:
+        listed = KnownRoots(requester_of(organisation)).own_brokers(int(time.time()))
+    except DoorwardError:
+        return []  # the step of the broker says what is wrong
+    return list(dict.fromkeys(each.host for each in listed[1])) if listed is not None else []
+
+
 def broker_certificates(organisation: Organisation) -> list[BrokerCertificate]:
     """Returns the certificate of each broker that the desk connects to. Without a list, that for every broker."""
-    hosts: list[str] = []
-    if not settings.DESK.broker.host:
-        try:
-            listed = KnownRoots(requester_of(organisation)).own_brokers(int(time.time()))
-        except DoorwardError:
-            listed = None  # the step of the broker says what is wrong
-        hosts = [each.host for each in listed[1]] if listed is not None else []
-    elif broker_files(folder_of(organisation), settings.DESK.broker.host).is_by_password:
-        return [BrokerCertificate("", by_password=True)]
-    return certificates_for(folder_of(organisation), hosts)
+    folder, host = folder_of(organisation), settings.DESK.broker.host
+    if not host:
+        return certificates_for(folder, broker_hosts(organisation))
+    return [replace(certificate_for(folder, host), host="", is_own=True)]
 
 
 def connection_name(organisation: Organisation) -> str:

@@ -20,6 +20,7 @@ urlpatterns = [
     path("signing-key/seal", signing_key_views.seal_key, name="seal-key"),
     path("organisation/times", organisation_views.time_trust, name="time-trust"),
     path("organisation/certificate", organisation_views.certificate, name="certificate"),
+    path("organisation/broker-password", organisation_views.broker_password, name="broker-password"),
     path("people", views.people_page, name="people"),
     path("people/<int:pk>", views.member_page, name="member"),
     path("people/<int:pk>/remove", views.remove_member, name="remove-member"),

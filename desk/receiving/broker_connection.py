@@ -9,6 +9,7 @@ tls/HOST/broker.password stands in for certificate and key.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Final
 
 from django.conf import settings
@@ -21,7 +22,7 @@ from agent.clients.requester.shared_bus import RequesterBus
 from agent.errors import ConfigurationError, DoorwardError
 from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus
 
-__all__ = ["open_bus"]
+__all__ = ["files_used", "open_bus"]
 
 _INBOUND_PACKET_BYTES: Final = 160 << 10
 """Largest packet from the broker: a chunk of 128 KiB, its topic and its properties."""
@@ -50,6 +51,19 @@ def open_bus(requester: Requester) -> RequesterBus:
         bus.stop()
         raise
     return bus
+
+
+def files_used(requester: Requester) -> list[tuple[Path | None, ...]]:
+    """Returns the files with which `open_bus` would sign in at each broker now. A connection keeps those with which it
+    was made. Empty without a broker."""
+    hosts = [settings.DESK.broker.host]
+    if not hosts[0]:
+        try:
+            listed = KnownRoots(requester).own_brokers(int(time.time()))
+        except DoorwardError:
+            listed = None  # `open_bus` says what is wrong
+        hosts = [each.host for each in listed[1]] if listed is not None else []
+    return [broker_files(requester.folder, each).used for each in hosts]
 
 
 def _settings(requester: Requester, host: str, port: int) -> BusSettings:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from django.conf import settings
@@ -25,6 +27,7 @@ from agent.ports import Clock
 from desk.custody.log import record
 from desk.people.models import Organisation
 from desk.receiving.answer_rows import ACTOR, AnswerRecorder
+from desk.receiving.broker_connection import files_used
 from desk.receiving.notices import add_notice
 from desk.repeating_thread import RepeatingThread, is_away
 
@@ -36,6 +39,8 @@ OpenRequester = Callable[[Organisation], Requester]
 
 STEP_S: Final = 0.5
 _LOCK_WAIT_S: Final = 2.0
+_LOOK_AT_FILES_S: Final = 5.0
+"""From one look for a new password or certificate to the next. A person at the page waits for it."""
 
 
 class PublishingThread(RepeatingThread):
@@ -57,7 +62,9 @@ class PublishingThread(RepeatingThread):
         self._clock = clock
         self._failed = failed
         self._reconnect = False
-        """True once the root has listed other brokers."""
+        """True once the root has listed other brokers, or a person gave a password or a certificate for one."""
+        self._files: list[tuple[Path | None, ...]] = []
+        """The files with which the connection signs in at each broker."""
         self._changed = threading.Condition()
         self._shared: SharedBus | None = None
         self._ends = contextlib.ExitStack()
@@ -117,13 +124,16 @@ class PublishingThread(RepeatingThread):
             requester, bus, self._clock, tell=lambda event: self._tell(event, recorder), receives=False
         )
         receiver.start()
+        looked_s = time.monotonic()
         while not self._stop.is_set() and not self._reconnect:
             receiver.step(STEP_S)
+            if time.monotonic() - looked_s >= _LOOK_AT_FILES_S:
+                looked_s, self._reconnect = time.monotonic(), files_used(requester) != self._files
             if self._shared is not None and self._shared.failed is not None:
                 raise self._shared.failed
 
     def _connect(self, requester: Requester) -> None:
-        self._reconnect = False
+        self._reconnect, self._files = False, files_used(requester)
         with contextlib.ExitStack() as ends:
             ends.enter_context(connection_lock(requester, wait_s=_LOCK_WAIT_S))
             bus = ends.enter_context(_stopped(self._open_bus(requester)))

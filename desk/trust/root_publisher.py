@@ -89,9 +89,17 @@ class RootConnections:
     def __init__(self, open_bus: OpenBus, clock: Callable[[], float] = time.monotonic) -> None:
         self._open_bus, self._clock = open_bus, clock
         self._keepers: dict[_Place, PackageKeeper] = {}
+        self._files: dict[_Place, tuple[Path | None, ...]] = {}
+        """The files with which each connection signs in."""
 
     def keeper(self, organisation: Organisation, address: BrokerAddress) -> PackageKeeper:
+        """Returns the connection. It is a new one if the root got a password or a certificate for this broker, because
+        a connection keeps the files with which it began."""
         place = (organisation.pk, str(address))
+        signs_in_with = broker_files(shared_root.files_of(organisation).folder, address.host).used
+        if place in self._keepers and self._files.get(place) != signs_in_with:
+            self._keepers.pop(place).stop()
+        self._files[place] = signs_in_with
         if place not in self._keepers:
             self._keepers[place] = PackageKeeper(
                 functools.partial(self._open_bus, organisation, address),

@@ -23,8 +23,15 @@ from agent.wire.trust_keys import TrustKey, parse_trust_key
 from agent.wire.trust_package import RootFile
 from desk.custody import log
 from desk.passphrase_tries import forget_tries, take_try
-from desk.people.broker_certificates import BrokerCertificate, certificates_for, make_request, store_certificate
-from desk.people.forms import CertificateForm
+from desk.people.broker_certificates import (
+    BrokerCertificate,
+    certificates_for,
+    make_request,
+    remove_password,
+    store_certificate,
+    store_password,
+)
+from desk.people.forms import BrokerPasswordForm, CertificateForm
 from desk.people.permissions import Action, DeskRequest, get_in, needs
 from desk.reasons import error_words
 from desk.streaming import attachment
@@ -35,6 +42,7 @@ from desk.trust.root_keys import is_sealed
 
 __all__ = [
     "add_key",
+    "broker_password",
     "bundle_payload",
     "certificate",
     "certificate_request",
@@ -331,6 +339,39 @@ def certificate(request: DeskRequest) -> HttpResponse:
     else:
         log.record(request.organisation, request.user, "root.certificate", form.cleaned_data.get("host", "") or name)
         messages.success(request, _("The root publishes with this certificate within a minute."))
+    return redirect("trust:bundles")
+
+
+@sensitive_post_parameters("password")
+@sensitive_variables("form")
+@require_POST
+@needs(Action.SIGN_TRUST)
+def broker_password(request: DeskRequest) -> HttpResponse:
+    """Takes the root's password for one broker, or removes it: `remove` names the broker."""
+    organisation = request.organisation
+    if shared_root.newest_root(organisation) is None:
+        raise Http404
+    hosts, (folder, name) = root_view(request).hosts, root_publisher.connection_of(organisation)
+    if request.POST.get("remove") in hosts:
+        host = request.POST["remove"]
+        remove_password(folder, host)
+        log.record(organisation, request.user, "root.broker-password-removed", name, broker=host)
+        messages.success(request, _("The password is removed."))
+        return redirect("trust:bundles")
+    form = BrokerPasswordForm(request.POST, request.FILES, hosts=hosts)
+    if not form.is_valid():
+        return _refused(request, form)
+    given, host = form.cleaned_data["authority"], form.cleaned_data["host"]
+    authority = given.read(_PEM_LIMIT_BYTES) if given else None
+    try:
+        store_password(folder, host, form.cleaned_data["password"], authority)
+    except DoorwardError as error:
+        messages.error(request, error_words(error))
+    else:
+        log.record(
+            organisation, request.user, "root.broker-password", name, broker=host, authority=authority is not None
+        )
+        messages.success(request, _("The root signs in with this password within a minute."))
     return redirect("trust:bundles")
 
 

@@ -25,4 +25,5 @@ urlpatterns = [
     path("trust/package", root_views.package, name="package"),
     path("trust/request.csr", root_views.certificate_request, name="certificate-request"),
     path("trust/certificate", root_views.certificate, name="certificate"),
+    path("trust/broker-password", root_views.broker_password, name="broker-password"),
 ]

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from agent.errors import DoorwardError, RequestError
 from desk.custody import log
 from desk.passphrase_tries import forget_tries, take_try
-from desk.people.forms import CertificateForm
+from desk.people.forms import BrokerPasswordForm, CertificateForm
 from desk.people.permissions import Action, DeskRequest, get_in, needs
 from desk.reasons import error_words
 from desk.streaming import attachment
@@ -193,5 +193,6 @@ def _page(request: DeskRequest, **forms: Any) -> HttpResponse:
             organisation=organisation, sealed=shared.root_file is None and is_sealed(folder), auto_id="root-%s"
         ),
         "certificate_form": CertificateForm(hosts=shared.hosts, auto_id="broker-%s"),
+        "password_form": BrokerPasswordForm(hosts=shared.hosts, auto_id="password-%s"),
     }
     return render(request, "trust/bundles.html", context | forms)

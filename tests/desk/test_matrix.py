@@ -292,7 +292,7 @@ NO_OBJECT = {
 ABSENT_HERE = {
     "tips:file", "cases:open-clip", "cases:open-stills", "cases:answer-verdict", "asking:edit", "asking:tiles",
     "export:report", "trust:download", "trust:brokers", "trust:bundle-payload",
-    "trust:package", "trust:certificate-request", "trust:certificate",
+    "trust:package", "trust:certificate-request", "trust:certificate", "trust:broker-password",
 }  # fmt: skip
 """Their objects have no footage in this test, or the form is empty: a 404 is right for a permitted person."""
 

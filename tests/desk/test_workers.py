@@ -8,7 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from django.conf import settings
 from django.db import OperationalError, connection
+from django.test import override_settings
 
 from agent.clients.requester.sealed_parts import PartsAwayError
 from agent.errors import ConfigurationError
@@ -106,8 +108,15 @@ def test_the_folder_of_a_worker_has_the_keys_and_a_signing_request_for_each_orga
         ),
         broker=Broker(host="broker.example"),
     )
+    own = folder_of(agency.organisation) / "tls" / "broker.example"
+    own.mkdir(parents=True)
+    (own / "authority.pem").write_text("of this broker alone")
+    (own / "broker.password").write_text("of the desk alone")
     folder = tmp_path / "worker"
-    requests = list(make_folder(config, "w2", folder))
+    with override_settings(DESK=msgspec.structs.replace(settings.DESK, broker=config.broker)):
+        requests = list(make_folder(config, "w2", folder))
+    copied_for_host = folder / "data/organisations/rijnstad-police/tls/broker.example"
+    assert [each.name for each in copied_for_host.iterdir()] == ["authority.pem"], "each worker has its own password"
     assert [each.name for each in requests] == ["rijnstad-police.w2.csr", "waterland-police.w2.csr"]
     made = load(folder / "desk.toml")
     assert made.broker == Broker(host="broker.example", worker="w2")

@@ -43,6 +43,11 @@ class BrokerFiles:
         """True if there is a password and no certificate."""
         return self.password is not None and not files.is_file(self.certificate)
 
+    @property
+    def used(self) -> tuple[Path | None, ...]:
+        """The files that a connection is made with. A connection keeps them, so other files need a new one."""
+        return (self.authority, *self.pair, self.password)
+
     def require(self, remedy: str) -> None:
         """Raises `ConfigurationError` if a file is missing."""
         for path in (self.authority, *(each for each in self.pair if each is not None)):

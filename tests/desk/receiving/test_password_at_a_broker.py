@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
 
 from agent.clients.broker.broker_pki import BrokerPki
@@ -17,9 +19,11 @@ from agent.errors import ConfigurationError
 from agent.mqtt import MqttBus
 from agent.wire.broker_directory import BrokerAddress
 from desk.config import Broker
+from desk.custody.models import Entry
 from desk.people.organisations import requester_of
 from desk.people.readiness import steps
-from desk.receiving.broker_connection import open_bus
+from desk.people.roles import Role
+from desk.receiving.broker_connection import files_used, open_bus
 from desk.trust import root_publisher
 from tests.brokers import NOW
 from tests.desk.agencies import Agency
@@ -94,3 +98,49 @@ def test_a_root_of_the_desk_signs_in_with_the_password_in_its_folder(
     assert isinstance(bus, MqttBus)
     topics = [f"doorward/v1/trust/{each}/0" for each in (ROOT, "d4" * 8)]
     assert answers(bus, *topics) == [PublishAcknowledged, PublishRefused]
+
+
+def give(agency: Agency, address: str, **given: Any) -> Any:
+    return agency.client(Role.ADMIN).post(address, {"host": "127.0.0.1", **given}, follow=True)
+
+
+def test_an_admin_gives_the_password_on_the_page_and_it_is_shown_nowhere(
+    agency: Agency, pki: BrokerPki, port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    who, page = requester_of(agency.organisation), "/organisation/broker-password"
+    authority = (pki.directory / "authorities" / "broker.pem").read_bytes()
+    chosen = msgspec.structs.replace(settings.DESK, broker=Broker(host="127.0.0.1", port=port))
+    with override_settings(DESK=chosen):
+        bare = give(agency, page, password=PASSWORD)  # a password without the authority could go to anyone
+        assert "The authority of 127.0.0.1 is missing." in bare.content.decode()
+        assert files_used(who)[0][3] is None
+        wrong = give(agency, page, password=PASSWORD, authority=SimpleUploadedFile("ca.pem", b"no certificate"))
+        assert "The authority is not a certificate" in wrong.content.decode()
+        said = give(agency, page, password=PASSWORD, authority=SimpleUploadedFile("broker.pem", authority))
+        assert "The desk signs in with this password." in said.content.decode()
+        own = who.folder / "tls" / "127.0.0.1"
+        assert (own / "broker.password").read_text() == PASSWORD + "\n"
+        assert (own / "broker.password").stat().st_mode & 0o777 == 0o600
+        bus = open_bus(who)
+        assert isinstance(bus, MqttBus)
+        assert answers(bus, f"doorward/v1/areas/1-1/requests/{who.id}/0") == [PublishAcknowledged]
+        shown = agency.client(Role.ADMIN).get("/organisation").content.decode()
+        entry = Entry.objects.get(action="organisation.broker-password")
+        assert (entry.object, entry.detail) == (who.id, {"broker": "127.0.0.1", "authority": True})
+        for said_of_it in (bare.content, wrong.content, said.content, shown.encode(), str(entry.detail).encode()):
+            assert PASSWORD.encode() not in said_of_it
+        assert PASSWORD not in "".join(capfd.readouterr())
+        give(agency, page, password="", remove="127.0.0.1")
+        assert not (own / "broker.password").exists()
+        assert Entry.objects.filter(action="organisation.broker-password-removed").count() == 1
+
+
+def test_a_password_for_a_broker_that_the_desk_does_not_use_is_refused(agency: Agency) -> None:
+    with override_settings(DESK=msgspec.structs.replace(settings.DESK, broker=Broker(host="127.0.0.1"))):
+        for host in ("elsewhere.example.org", "..", "../../evil", ""):
+            said = give(agency, "/organisation/broker-password", host=host, password=PASSWORD)
+            assert PASSWORD not in said.content.decode()
+        lines = give(agency, "/organisation/broker-password", password="two\nlines")
+        assert "one line" in lines.content.decode()
+        found = [each.name for each in (requester_of(agency.organisation).folder).rglob("broker.password")]
+        assert not found

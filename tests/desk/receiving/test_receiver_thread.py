@@ -34,8 +34,9 @@ from desk.config import Broker
 from desk.custody.models import Entry
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import Role
+from desk.receiving import publishing_thread
 from desk.receiving.answer_rows import AnswerRecorder
-from desk.receiving.broker_connection import open_bus
+from desk.receiving.broker_connection import files_used, open_bus
 from desk.receiving.models import Notice, Receiver
 from desk.receiving.publishing_thread import PublishingThread
 from desk.receiving.receiver_thread import ReceiverThread
@@ -184,6 +185,29 @@ def test_a_list_after_other_brokers_does_not_keep_the_desk_from_connecting_again
     for kind in (ReceiverEventKind.ROOT_BROKERS, ReceiverEventKind.ROOT_LIST):
         thread._tell(ReceiverEvent(kind), AnswerRecorder(agency.organisation, requester))
     assert thread._reconnect
+
+
+def test_a_password_that_a_person_gives_later_is_used_without_a_restart(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that waits at a broker which also wants a password would wait for ever with the old files."""
+    monkeypatch.setattr(publishing_thread, "_LOOK_AT_FILES_S", 0.0)
+    used: list[Any] = []
+
+    def connect(requester: Requester) -> FakeBus:
+        used.append(files_used(requester))
+        bus = FakeBus(FakeBroker(), requester.id)
+        bus.start()
+        return bus
+
+    chosen = msgspec.structs.replace(settings.DESK, broker=Broker(host="broker.example"))
+    with override_settings(DESK=chosen), Supervisor(requester_of, connect, look_every_s=0.1):
+        until(lambda: len(used) == 1 and state() == "connected", "the connection")
+        own = folder_of(agency.organisation) / "tls" / "broker.example"
+        own.mkdir(parents=True)
+        (own / "broker.password").write_text("secret")
+        until(lambda: len(used) > 1, "the second connection")
+    assert used[-1] == [(own.parent / "authority.pem", None, None, own / "broker.password")]
 
 
 def test_a_lost_broker_is_shown_and_found_again(agency: Agency, world: BrokerWithClients) -> None:

@@ -516,6 +516,15 @@ def test_the_desk_looks_at_once_at_a_broker_that_has_come_back(root: Root) -> No
     go_round()
     bus.come_back()
     assert connections.returned() == frozenset(), "a broker that is listed no more is left alone"
+    opened = len(brokers.buses)
+    own = root_publisher.connection_of(root.organisation)[0] / "tls" / "far.example.org"
+    own.mkdir(parents=True)
+    (own / "broker.password").write_text("secret")
+    (kept,) = [each for broker, each in brokers.retained.items() if "far" in str(broker)]
+    kept.clear()
+    looked.clear()
+    go_round()
+    assert len(brokers.buses) == opened + 1, "a connection keeps its files, so a new password needs a new one"
     connections.stop()
 
 
@@ -1006,6 +1015,19 @@ def test_the_desk_publishes_on_a_real_broker_with_the_certificate_of_its_operato
             row = Publication.objects.get()
             assert (row.problem, row.sha256) == ("", root_publisher.package_sha256(root.organisation, NEAR))
             assert "The certificate works until" in admin.get("/trust").content.decode()
+            said = admin.post("/trust/broker-password", {"host": "127.0.0.1", "password": "sekret"}, follow=True)
+            assert "It also shows a password." in said.content.decode()
+            assert b"sekret" not in said.content
+            password = shared_root.files_of(root.organisation).folder / "tls" / "127.0.0.1" / "broker.password"
+            assert (password.read_text(), password.stat().st_mode & 0o777) == ("sekret\n", 0o600)
+            for wrong_host in ("elsewhere.example.org", ".."):
+                admin.post("/trust/broker-password", {"host": wrong_host, "password": "sekret"})
+            admin.post("/trust/broker-password", {"remove": "127.0.0.1"})
+            assert not list(shared_root.files_of(root.organisation).folder.rglob("broker.password"))
+            noted = Entry.objects.filter(action__startswith="root.broker-password").order_by("number")
+            assert [(each.action, each.detail["broker"]) for each in noted] == [
+                ("root.broker-password", "127.0.0.1"), ("root.broker-password-removed", "127.0.0.1"),
+            ]  # fmt: skip
         bus = world.bus("rijnstad-police")
         bus.start()
         bus.subscribe(trust_filter(name))
