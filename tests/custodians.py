@@ -126,6 +126,8 @@ class FakeOutbox:
     def __init__(self) -> None:
         self.objects: dict[str, dict[int, bytes]] = {}
         self.making: dict[str, dict[int, bytes]] = {}
+        self.shown: set[str] = set()
+        """Disclosures that the uplink's user may read."""
         self.fault: str | None = None
         self.off = False
 
@@ -141,9 +143,16 @@ class FakeOutbox:
             raise StorageError(f"Part {number} of disclosure {disclosure} is not in the outbox.")
         return data[offset : offset + size]
 
+    def show_to_uplink(self, disclosure: str) -> None:
+        self.fail_at("show")
+        if disclosure not in self.objects:
+            raise StorageError(f"Disclosure {disclosure} cannot be handed to the uplink.")
+        self.shown.add(disclosure)
+
     def remove(self, disclosure: str) -> None:
         if not self.off:
             self.objects.pop(disclosure, None)
+            self.shown.discard(disclosure)
 
     def sweep(self, known: frozenset[str]) -> None:
         self.making.clear()

@@ -11,6 +11,7 @@ next start and the uplink's next poll find what is left to do.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -24,7 +25,7 @@ from agent.core.timebase import NS_PER_S
 from agent.custodian.release_records import OPEN, ReleaseRecords, StoredRelease, StoredTip
 from agent.custodian.request_notices import RequestNotices
 from agent.custodian.state import CustodianState
-from agent.errors import DoorwardError
+from agent.errors import DoorwardError, StorageError
 from agent.ports import Clock
 
 __all__ = ["APPROVER_LEFT", "REQUESTER_NOT_TRUSTED", "DisclosureTimer", "Releases", "RequestStatus"]
@@ -192,12 +193,16 @@ class Releases:
                 stored = self.records.find(record.disclosure)
                 if stored is not None and self._may_send(stored, record.disclosure):
                     found.append((record, stored.state is RequestState.SENDING))
-            return found
+        for record, begun in found:
+            if begun:  # a cut between the ledger's entry and this leaves it to the next look
+                with suppress(StorageError):
+                    self._outbox.show_to_uplink(record.disclosure)
+        return found
 
     def begin_sending(self, disclosure: str) -> bool:
-        """Records durably that the first byte is about to leave.
+        """Records durably that the first byte is about to leave. Only then may the uplink's user read the bytes.
 
-        Returns False if the disclosure must stay, for example after a revocation or an expiry.
+        Returns False if the disclosure must stay, for example after a revocation or an expiry. Raises `StorageError`.
         """
         with self._decisions.one():
             stored = self.records.find(disclosure)
@@ -205,7 +210,8 @@ class Releases:
                 return False
             if stored.state is RequestState.APPROVED:
                 self.step(stored, Event.FIRST_BYTE)
-            return True
+        self._outbox.show_to_uplink(disclosure)
+        return True
 
     def waits_s(self, stored: StoredRelease) -> int | None:
         """Returns the seconds until the first byte may leave, or None if no approval waits."""

@@ -4,7 +4,10 @@ One approval makes one object; every retry reads the same file, so it sends the 
 megabytes of card per approval and buys three things: eviction may go on, the uplink needs to see nothing but this
 folder, and "drop it" is deleting a folder.
 
-    begin → parts, each fsynced → rename(folder) → fsync(outbox) → the journal's row → may be sent
+    begin → parts, each fsynced → rename(folder) → fsync(outbox) → the journal's row → the ledger's `sending` → readable
+
+The uplink's user may read a folder only from the moment when the ledger says that its first byte is about to leave
+(`show_to_uplink`). Otherwise an uplink that was taken over could send an answer that its owner takes back.
 
 A folder the journal does not name (a cut before the row, or after its removal) is swept at start.
 """
@@ -15,14 +18,21 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from agent.core.requests import OutboxPart
 from agent.errors import StorageError
 
 __all__ = ["DiskOutbox", "DiskOutboxDraft"]
+
+_HIDDEN: Final = 0o700
+_SHOWN: Final = 0o750
+"""Where roles have users, the outbox has a default ACL for the uplink's group. A folder's group bits are the mask of
+that entry (acl(5))."""
 
 
 class DiskOutboxDraft:
@@ -34,7 +44,7 @@ class DiskOutboxDraft:
         self._making = folder / f"{disclosure}.making"
         shutil.rmtree(self._making, ignore_errors=True)
         with _told():
-            self._making.mkdir(mode=0o750)  # where roles have users, the folder's group is the uplink's
+            self._making.mkdir(mode=_HIDDEN)
 
     def __enter__(self) -> DiskOutboxDraft:
         return self
@@ -87,6 +97,15 @@ class DiskOutbox:
         if len(data) != size:
             raise StorageError(f"Part {number} of disclosure {disclosure} is shorter than it was.")
         return data
+
+    def show_to_uplink(self, disclosure: str) -> None:
+        """Lets the uplink's user read an object. Idempotent. Raises `StorageError`."""
+        folder = self._folder / disclosure
+        try:
+            if stat.S_IMODE(folder.stat().st_mode) != _SHOWN:
+                folder.chmod(_SHOWN)
+        except OSError as error:
+            raise StorageError(f"Disclosure {disclosure} cannot be handed to the uplink.") from error
 
     def remove(self, disclosure: str) -> None:
         """Idempotent."""

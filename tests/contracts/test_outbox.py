@@ -72,6 +72,24 @@ def test_an_object_that_was_not_committed_is_not_there(outbox: Outbox) -> None:
     assert outbox.read(ONE, 0, 0, 8) == b"manifest"
 
 
+def test_the_uplinks_user_may_read_an_object_only_once_it_was_shown(tmp_path: Path) -> None:
+    outbox = DiskOutbox(tmp_path)
+    with outbox.begin(ONE) as draft:
+        draft.write(0, "", [b"manifest"])
+        assert (tmp_path / f"{ONE}.making").stat().st_mode & 0o077 == 0
+        draft.commit()
+    assert (tmp_path / ONE).stat().st_mode & 0o077 == 0
+    for _ in range(2):
+        outbox.show_to_uplink(ONE)
+        assert (tmp_path / ONE).stat().st_mode & 0o077 == 0o050
+    assert outbox.read(ONE, 0, 0, 8) == b"manifest"
+
+
+def test_what_is_not_there_cannot_be_shown(outbox: Outbox) -> None:
+    with pytest.raises(StorageError):
+        outbox.show_to_uplink(ONE)
+
+
 def test_a_draft_that_a_killed_process_left_does_not_stop_the_next_one(tmp_path: Path) -> None:
     outbox = DiskOutbox(tmp_path)
     outbox.begin(ONE).write(1, "segment", [b"half"])

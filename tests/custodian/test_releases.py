@@ -173,6 +173,38 @@ def test_an_object_of_the_outbox_has_its_proof_first_and_its_sizes_in_the_ledger
 
 
 @pytest.mark.parametrize("send", [sent_request, sent_tip], ids=["request", "tip"])
+def test_the_uplink_may_read_an_answer_only_after_the_ledger_says_that_it_leaves(
+    door: Door, monkeypatch: pytest.MonkeyPatch, send: Callable[[Door], str]
+) -> None:
+    """Otherwise an uplink that was taken over sends during the delay what its owner takes back, and no entry tells."""
+    disclosure = send(door)
+    assert door.outgoing() == [disclosure]
+    assert (door.outbox.shown, "sending" in door.kinds()) == (set(), False)
+    entries: list[bool] = []
+    show = door.outbox.show_to_uplink
+
+    def noted(name: str) -> None:
+        entries.append("sending" in door.kinds())
+        show(name)
+
+    monkeypatch.setattr(door.outbox, "show_to_uplink", noted)
+    assert door.begin(disclosure)
+    assert (door.outbox.shown, entries) == ({disclosure}, [True])
+
+
+@pytest.mark.parametrize("send", [sent_request, sent_tip], ids=["request", "tip"])
+def test_an_answer_that_a_cut_left_hidden_is_shown_at_the_next_look(door: Door, send: Callable[[Door], str]) -> None:
+    disclosure = send(door)
+    door.outbox.fault = "show"
+    with pytest.raises(StorageError):
+        door.begin(disclosure)
+    assert door.outgoing() == [disclosure], "a disk that refuses hides no other answer"
+    door.outbox.fault = None
+    door.outgoing()
+    assert door.outbox.shown == {disclosure}
+
+
+@pytest.mark.parametrize("send", [sent_request, sent_tip], ids=["request", "tip"])
 def test_a_disclosure_that_has_ended_is_no_longer_in_the_outbox_and_its_delay_is_forgotten(
     door: Door, send: Callable[[Door], str]
 ) -> None:
