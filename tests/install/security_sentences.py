@@ -813,6 +813,11 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     "Connections are bounded": (
         f"{PAGE}/test_listener_bounds.py::test_nobody_comes_in_beyond_the_room_without_another_going",
     ),
+    "A browser that was let in and has proven no owner's key counts": (
+        f"{PAGE}/test_listener_bounds.py"
+        "::test_a_guest_who_was_let_in_cannot_close_the_connection_of_an_owner_who_comes",
+        f"{PAGE}/test_answer_budget.py::test_guests_who_hold_all_that_they_can_keep_no_owner_waiting",
+    ),
     "Those of owners are closed last": (
         f"{PAGE}/test_listener_bounds.py::test_strangers_have_half_of_the_room_and_an_owners_address_is_exempt",
         f"{PAGE}/test_listener_bounds.py"

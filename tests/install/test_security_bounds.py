@@ -78,7 +78,8 @@ def peers() -> dict[tuple[str, str], str]:
         ("broker", "requester's programs"): f"{size(options._INBOUND_PACKET_BYTES)} for a packet, "
         f"{size(options._INBOUND_BYTES)} that wait to be taken",
         ("Home Assistant's broker", "uplink"): f"{size(HOME_PACKET_BYTES)} for a packet; it subscribes to nothing",
-        ("a browser that was let in", "custodian"): f"{room} of messages and answers, half of it for one browser; "
+        ("a browser that was let in", "custodian"): f"{room} of messages and answers, half of it for one browser, "
+        f"and for all that have proven no owner's key; "
         f"for answers over {size(answers)}, {number_word(answer_budget.ROOM_BYTES // answers)} of them; "
         f"{size(listener._UNSENT_BYTES)} in each of {listener.MOST_CONNECTIONS} connections",
         ("a client of the link, and what carries it", "custodian"): f"{link_sessions._MOST_HANDSHAKES} handshakes of "

@@ -4,6 +4,10 @@ A browser that was let in may open many connections, send large messages, and re
 Each call reserves room before it reads a body or computes an answer, and keeps it until the answer has left. One
 session gets at most half of the room, so it cannot keep another session waiting. A message that is larger than that
 goes alone.
+
+Guests are browsers that were let in and have proven no owner's key. All of them together get half of the room, and one
+of them less, so that another one can watch. An owner's large message waits for other owners only: a guest who sends a
+message or reads an answer byte by byte cannot keep an approval out.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from agent.errors import StorageError
 __all__ = ["PIECE_BYTES", "ROOM_BYTES", "AnswerBudget", "Reservation", "answer_bytes"]
 
 ROOM_BYTES: Final = 32 << 20
-"""Limit on all messages and answers together: an eighth of the memory of a small board's custodian."""
+"""Limit on all messages and answers together: a fifth of the memory that a doorbell's custodian may have. A message
+that is larger than what is free goes beside those of guests."""
 _ANSWER_BYTES: Final = 2 << 20
 """Reserved for an answer before its size is known: a list of 10 000 segments, or 4 096 entries of the ledger."""
 _LARGE_ANSWERS: Final = frozenset({"live", "segment", "sound", "request"})
@@ -44,41 +49,50 @@ class AnswerBudget:
         self._patience_s = patience_s
         self._changed = asyncio.Condition()
         self._held: Counter[str] = Counter()
+        self._guests_bytes = 0
+        """The part of it that guests hold."""
 
     @property
     def held_bytes(self) -> int:
         return self._held.total()
 
     @asynccontextmanager
-    async def reserve(self, session: str, size_bytes: int) -> AsyncIterator[Reservation]:
-        """Waits for room.  Raises `StorageError` if it takes too long."""
+    async def reserve(self, session: str, size_bytes: int, *, owner: bool) -> AsyncIterator[Reservation]:
+        """Waits for room.  Raises `StorageError` if it takes too long.
+
+        `owner`: the session has proven a present owner's key."""
         async with self._changed:
             try:
                 async with asyncio.timeout(self._patience_s):
-                    await self._changed.wait_for(lambda: self._fits(session, size_bytes))
+                    await self._changed.wait_for(lambda: self._fits(session, size_bytes, owner=owner))
             except TimeoutError:
                 raise StorageError(
                     "The doorbell still sends this browser earlier answers.", remedy="Try again in a minute."
                 ) from None
             self._held[session] += size_bytes
-        reservation = Reservation(self, session, size_bytes)
+            self._guests_bytes += 0 if owner else size_bytes
+        reservation = Reservation(self, session, size_bytes, owner=owner)
         try:
             yield reservation
         finally:
-            await self._change(session, -reservation.size_bytes)
+            await self._change(session, -reservation.size_bytes, owner=owner)
 
-    def _fits(self, session: str, size_bytes: int) -> bool:
-        if not self._held[session]:
-            # Alone of its session: it may take all the room, or more than that if nothing else is held.
-            return not self.held_bytes or self.held_bytes + size_bytes <= self._room_bytes
-        return (
-            self._held[session] + size_bytes <= self._room_bytes // 2
-            and self.held_bytes + size_bytes <= self._room_bytes
-        )
+    def _fits(self, session: str, size_bytes: int, *, owner: bool) -> bool:
+        own_bytes, room_bytes, after_bytes = self._held[session], self._room_bytes, self.held_bytes + size_bytes
+        if not owner:
+            guests_bytes = room_bytes // 2
+            is_within = self._guests_bytes + size_bytes <= guests_bytes
+            is_within = is_within and (not own_bytes or own_bytes + size_bytes <= guests_bytes * 5 // 8)
+            return not self.held_bytes or (is_within and after_bytes <= room_bytes)
+        if not own_bytes:
+            # Alone of its session: it may take all the room, or more than that if no other owner holds any.
+            return self.held_bytes == self._guests_bytes or after_bytes <= room_bytes
+        return own_bytes + size_bytes <= room_bytes // 2 and after_bytes <= room_bytes
 
-    async def _change(self, session: str, by_bytes: int) -> None:
+    async def _change(self, session: str, by_bytes: int, *, owner: bool) -> None:
         async with self._changed:
             self._held[session] += by_bytes
+            self._guests_bytes += 0 if owner else by_bytes
             if not self._held[session]:
                 del self._held[session]
             self._changed.notify_all()
@@ -87,12 +101,13 @@ class AnswerBudget:
 class Reservation:
     """The room of one call."""
 
-    def __init__(self, budget: AnswerBudget, session: str, size_bytes: int) -> None:
+    def __init__(self, budget: AnswerBudget, session: str, size_bytes: int, *, owner: bool) -> None:
         self._budget = budget
         self._session = session
+        self._owner = owner
         self.size_bytes = size_bytes
 
     async def resize(self, size_bytes: int) -> None:
         """The answer is computed, so its size is known and counts, whether or not there is room for it."""
         by_bytes, self.size_bytes = size_bytes - self.size_bytes, size_bytes
-        await self._budget._change(self._session, by_bytes)
+        await self._budget._change(self._session, by_bytes, owner=self._owner)

@@ -138,7 +138,7 @@ def _asking(application: Application, name: str, limit: int, budget: AnswerBudge
         who = caller.session.id if caller.session else ""
         async with AsyncExitStack() as room:
             wanted = _announced_bytes(request, limit) + answer_bytes(name)
-            reservation = await room.enter_async_context(budget.reserve(who, wanted))
+            reservation = await room.enter_async_context(budget.reserve(who, wanted, owner=caller.owner))
             return await _answered(request, caller, reservation, room)
 
     async def _answered(request: Request, caller: Caller, reservation: Reservation, room: AsyncExitStack) -> Response:

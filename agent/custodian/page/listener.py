@@ -4,8 +4,10 @@ descriptors.
 - The number of connections is bounded (`most_connections`).  A newcomer is always accepted.  If a bound is exceeded, an
   older connection is closed: of the lowest rank, from the address with the most of that rank, the oldest first.  So a
   flood closes its own connections.
-- Strangers have half of the room, and `PER_ADDRESS` connections from each address.  A connection that an owner's
-  session has used is closed last.  New connections from an owner's address are exempt from the strangers' bounds.
+- Strangers have half of the room, and `PER_ADDRESS` connections from each address.  Browsers that were let in and have
+  proven no owner's key count among them: otherwise a guest could fill the room, and each newcomer of the guest would
+  close an owner's connection that has not come to its first request.  A connection that an owner's session has used is
+  closed last.  New connections from an owner's address are exempt from the strangers' bounds.
 - Every wait for a client ends: for the TLS handshake, for a request's head, for its body, and for a slow reader.
 - One port serves TLS and plain HTTP: the first byte of a TLS connection is 0x16.  The guard lets plain HTTP reach only
   the files that installing the authority needs.
@@ -64,9 +66,11 @@ class ConnectionPriority(enum.IntEnum):
     """Order of closing if there are too many connections: the lowest first."""
 
     ANONYMOUS = 0
-    EXPECTED = 1
-    """A browser that was let in, or anyone at an address where an owner was in the last hours."""
-    OWNER = 2
+    PAIRED = 1
+    """A browser that was let in and has proven no owner's key, for example a guest's."""
+    EXPECTED = 2
+    """Anyone at an address where an owner was in the last hours."""
+    OWNER = 3
 
 
 class _ConnectionPhase(enum.Enum):
@@ -285,13 +289,13 @@ class PageListener:
 
     def _make_room(self, newcomer: _Connection) -> None:
         """Close older connections until the newcomer fits each bound."""
-        strangers = [each for each in self._connections if each.rank is ConnectionPriority.ANONYMOUS]
+        others = [each for each in self._connections if each.rank < ConnectionPriority.EXPECTED]
         if newcomer.rank is ConnectionPriority.ANONYMOUS:
-            here = [each for each in strangers if each.address == newcomer.address]
+            here = [each for each in others if each.address == newcomer.address]
             if len(here) >= PER_ADDRESS:
                 self._drop(_first_to_go(here))
-            elif len(strangers) >= self._most // 2:
-                self._drop(_first_to_go(strangers))
+            elif len(others) >= self._most // 2:
+                self._drop(_first_to_go(others))
         if len(self._connections) >= self._most:
             self._drop(_first_to_go(self._connections))
 

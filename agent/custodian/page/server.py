@@ -238,7 +238,7 @@ class PageServer:
         """An owner's connection is kept when there are too many."""
         if self._connections is not None and caller.session is not None:
             self._connections.set_priority(
-                connection, ConnectionPriority.OWNER if caller.owner else ConnectionPriority.EXPECTED
+                connection, ConnectionPriority.OWNER if caller.owner else ConnectionPriority.PAIRED
             )
 
     def _now(self) -> datetime.datetime:

@@ -28,14 +28,14 @@ LARGE_BYTES = 5 * MIB - 1000
 def test_one_session_takes_half_of_the_room_and_waits_for_more() -> None:
     async def story() -> None:
         budget = AnswerBudget(8 * MIB, patience_s=0.05)
-        async with budget.reserve("a", 2 * MIB), budget.reserve("a", 2 * MIB):
+        async with budget.reserve("a", 2 * MIB, owner=True), budget.reserve("a", 2 * MIB, owner=True):
             with pytest.raises(StorageError):
-                async with budget.reserve("a", 1):
+                async with budget.reserve("a", 1, owner=True):
                     pass
-            async with budget.reserve("b", 2 * MIB), budget.reserve("b", 2 * MIB):
+            async with budget.reserve("b", 2 * MIB, owner=True), budget.reserve("b", 2 * MIB, owner=True):
                 assert budget.held_bytes == 8 * MIB, "the last of the room, to a session that holds some"
                 with pytest.raises(StorageError):
-                    async with budget.reserve("c", 1):
+                    async with budget.reserve("c", 1, owner=True):
                         pass
         assert budget.held_bytes == 0
 
@@ -45,13 +45,13 @@ def test_one_session_takes_half_of_the_room_and_waits_for_more() -> None:
 def test_what_is_larger_than_the_room_goes_alone() -> None:
     async def story() -> None:
         budget = AnswerBudget(8 * MIB, patience_s=0.05)
-        async with budget.reserve("a", 20 * MIB):
+        async with budget.reserve("a", 20 * MIB, owner=True):
             with pytest.raises(StorageError):
-                async with budget.reserve("b", 1):
+                async with budget.reserve("b", 1, owner=True):
                     pass
-        async with budget.reserve("b", 1):
+        async with budget.reserve("b", 1, owner=True):
             with pytest.raises(StorageError):
-                async with budget.reserve("a", 20 * MIB):
+                async with budget.reserve("a", 20 * MIB, owner=True):
                     pass
 
     asyncio.run(story())
@@ -62,10 +62,10 @@ def test_who_waits_goes_on_when_an_answer_has_turned_out_smaller_or_has_left() -
         budget = AnswerBudget(8 * MIB, patience_s=60)
 
         async def later() -> str:
-            async with budget.reserve("a", 3 * MIB):
+            async with budget.reserve("a", 3 * MIB, owner=True):
                 return "in"
 
-        async with budget.reserve("a", 4 * MIB) as first:
+        async with budget.reserve("a", 4 * MIB, owner=True) as first:
             waiting = asyncio.create_task(later())
             await asyncio.sleep(0)
             assert not waiting.done()
@@ -87,8 +87,8 @@ def budgets(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             super().__init__(patience_s=60)
             made.append(self)
 
-        async def _change(self, session: str, by_bytes: int) -> None:
-            await super()._change(session, by_bytes)
+        async def _change(self, session: str, by_bytes: int, *, owner: bool) -> None:
+            await super()._change(session, by_bytes, owner=owner)
             self.most_bytes = max(self.most_bytes, self.held_bytes)
 
     monkeypatch.setattr(app, "AnswerBudget", Watched)
@@ -171,15 +171,56 @@ def test_a_call_fits_into_what_is_left_of_the_room_and_of_its_sessions_half(
 ) -> None:
     budget = AnswerBudget(8)
     budget._held.update(held)
-    assert budget._fits(session, size) is fits
+    assert budget._fits(session, size, owner=True) is fits
     assert budget.held_bytes == sum(held.values())
+
+
+def test_guests_who_hold_all_that_they_can_keep_no_owner_waiting() -> None:
+    """For example by messages that they send byte by byte. The largest message of an owner is an approval."""
+
+    async def story() -> None:
+        budget = AnswerBudget(16 * MIB, patience_s=0.0)
+        async with budget.reserve("guest", 5 * MIB, owner=False), budget.reserve("another", 3 * MIB, owner=False):
+            with pytest.raises(StorageError):
+                async with budget.reserve("a third", 1, owner=False):
+                    pass
+            async with budget.reserve("owner", 4 * MIB, owner=True), budget.reserve("owner", 4 * MIB, owner=True):
+                assert budget.held_bytes == 16 * MIB
+            async with budget.reserve("owner", 40 * MIB, owner=True):
+                with pytest.raises(StorageError):
+                    async with budget.reserve("another owner", 1, owner=True):
+                        pass
+        assert (budget.held_bytes, budget._guests_bytes) == (0, 0)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("held", "guests", "session", "size", "fits"),
+    [
+        ({}, 0, "a", 100, True),
+        ({"a": 5}, 5, "b", 3, True),
+        ({"a": 5}, 5, "b", 4, False),
+        ({"a": 2}, 2, "a", 3, True),
+        ({"a": 2}, 2, "a", 4, False),
+        ({"owner": 14}, 0, "a", 2, True),
+        ({"owner": 14}, 0, "a", 3, False),
+    ],
+)
+def test_guests_get_half_of_the_room_and_one_of_them_five_eighths_of_that(
+    held: dict[str, int], guests: int, session: str, size: int, fits: bool
+) -> None:
+    budget = AnswerBudget(16)
+    budget._held.update(held)
+    budget._guests_bytes = guests
+    assert budget._fits(session, size, owner=False) is fits
 
 
 def test_what_a_call_holds_is_its_size_until_it_ends_and_nothing_stays_of_it() -> None:
     async def story() -> None:
         budget = AnswerBudget(8)
         with suppress(ZeroDivisionError):
-            async with budget.reserve("a", 3) as first, budget.reserve("b", 2):
+            async with budget.reserve("a", 3, owner=True) as first, budget.reserve("b", 2, owner=True):
                 assert (first.size_bytes, budget._held) == (3, {"a": 3, "b": 2})
                 await first.resize(20)
                 assert (first.size_bytes, budget._held) == (20, {"a": 20, "b": 2})
@@ -196,9 +237,9 @@ def test_a_browser_that_waits_too_long_is_told_to_try_again() -> None:
 
     async def story() -> None:
         budget = AnswerBudget(8, patience_s=0.0)
-        async with budget.reserve("a", 8):
+        async with budget.reserve("a", 8, owner=True):
             with pytest.raises(StorageError, match="still sends this browser earlier answers") as refused:
-                async with budget.reserve("b", 1):
+                async with budget.reserve("b", 1, owner=True):
                     pass
             assert refused.value.remedy == "Try again in a minute."
             assert refused.value.__cause__ is None
@@ -220,11 +261,11 @@ def test_everyone_who_waits_is_woken_when_room_is_given_back() -> None:
         came: list[str] = []
 
         async def come(session: str) -> None:
-            async with budget.reserve(session, 2):
+            async with budget.reserve(session, 2, owner=True):
                 came.append(session)
                 await asyncio.sleep(0)
 
-        async with budget.reserve("a", 8):
+        async with budget.reserve("a", 8, owner=True):
             waiting = [asyncio.create_task(come(session)) for session in "bcd"]
             await asyncio.sleep(0)
         await asyncio.gather(*waiting)

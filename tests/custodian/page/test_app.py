@@ -198,7 +198,7 @@ def test_an_answer_leaves_in_pieces_and_ends_with_none() -> None:
     assert (page.sent[0]["type"], page.sent[0]["status"]) == ("http.response.start", 200)
 
 
-@pytest.mark.parametrize(("caller", "who"), [(PAIRED, "a session"), (STRANGER, "")])
+@pytest.mark.parametrize(("caller", "who"), [(OWNER, "a session"), (PAIRED, "a session"), (STRANGER, "")])
 def test_room_is_reserved_for_what_is_announced_and_for_the_answer_until_it_has_left(
     monkeypatch: pytest.MonkeyPatch, caller: Caller, who: str
 ) -> None:
@@ -206,9 +206,10 @@ def test_room_is_reserved_for_what_is_announced_and_for_the_answer_until_it_has_
 
     class Budget(AnswerBudget):
         @asynccontextmanager
-        async def reserve(self, session: str, size_bytes: int) -> AsyncIterator[Reservation]:
+        async def reserve(self, session: str, size_bytes: int, *, owner: bool) -> AsyncIterator[Reservation]:
+            assert owner is caller.owner, "guests share a part of the room"
             noted.append(("reserved", session, size_bytes))
-            async with super().reserve(session, size_bytes) as reservation:
+            async with super().reserve(session, size_bytes, owner=owner) as reservation:
                 yield reservation
                 noted.append(("left", session, self.held_bytes))
 

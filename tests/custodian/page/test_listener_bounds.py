@@ -33,7 +33,7 @@ from agent.custodian.page.listener import (
     most_connections,
 )
 
-ANONYMOUS, EXPECTED, OWNER = ConnectionPriority
+ANONYMOUS, PAIRED, EXPECTED, OWNER = ConnectionPriority
 
 
 class Loop:
@@ -156,6 +156,19 @@ def test_strangers_have_half_of_the_room_and_an_owners_address_is_exempt(stand: 
     assert sum(each.rank is EXPECTED for each in stand.listener._connections) == PER_ADDRESS + 1
 
 
+def test_a_guest_who_was_let_in_cannot_close_the_connection_of_an_owner_who_comes(stand: Stand) -> None:
+    """A guest's browser makes connection after connection, and asks over each of them with its cookie."""
+    (owner,) = stand.hold("owner")
+    for _ in range(100):
+        stand.come("guest")
+        stand.listener._accept()
+        (newest,) = [each for each in stand.listener._connections if each.rank is ANONYMOUS and each is not owner]
+        stand.listener.set_priority(newest, PAIRED)
+        stand.now_s += 0.1
+    assert owner in stand.listener._connections
+    assert sum(each.rank is PAIRED for each in stand.listener._connections) == PER_ADDRESS
+
+
 def test_nobody_comes_in_beyond_the_room_without_another_going(stand: Stand) -> None:
     stand.hold("owner", EXPECTED, 62)
     (stranger,) = stand.hold("a")
@@ -173,8 +186,8 @@ def test_an_address_counts_as_an_owners_for_twelve_hours_and_thirty_two_of_them_
         return new.rank
 
     (one,) = stand.hold("a")
-    stand.listener.set_priority(one, EXPECTED)
-    assert (one.rank, rank_of("a")) == (EXPECTED, ANONYMOUS), "a paired browser makes no owner's address"
+    stand.listener.set_priority(one, PAIRED)
+    assert (one.rank, rank_of("a")) == (PAIRED, ANONYMOUS), "a paired browser makes no owner's address"
     stand.listener.set_priority(one, OWNER)
     stand.listener.set_priority(one, ANONYMOUS)
     assert (one.rank, rank_of("a")) == (OWNER, EXPECTED), "a rank only rises"

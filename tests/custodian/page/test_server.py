@@ -233,9 +233,7 @@ def test_a_look_at_the_network_that_fails_is_repeated_until_the_page_stops(
     assert looks == last
 
 
-@pytest.mark.parametrize(
-    ("owner", "priority"), [(True, ConnectionPriority.OWNER), (False, ConnectionPriority.EXPECTED)]
-)
+@pytest.mark.parametrize(("owner", "priority"), [(True, ConnectionPriority.OWNER), (False, ConnectionPriority.PAIRED)])
 def test_a_browser_that_was_let_in_keeps_its_connection_before_strangers_and_an_owners_before_all(
     make: Make, owner: bool, priority: ConnectionPriority
 ) -> None:
