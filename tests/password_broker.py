@@ -23,10 +23,11 @@ _PATIENCE_S = 60.0
 
 @contextlib.contextmanager
 def broker_with_passwords(
-    pki: BrokerPki, device: str, requester: str, root: str, password: str
+    pki: BrokerPki, device: str, requester: str, root: str, password: str, installer: str = ""
 ) -> Iterator[tuple[int, int]]:
     """Yields the port for doorbells and the one for all others. It knows a doorbell, a requester, its worker `desk-2`,
-    a root and a digest service by name and password, and a doorbell `b2…` with another password."""
+    a root and a digest service by name and password, and a doorbell `b2…` with another password.
+    Also an installer, if it is named."""
     program, hashes = (shutil.which(each, path=_SEARCH_PATH) for each in ("mosquitto", "mosquitto_passwd"))
     if program is None or hashes is None:
         pytest.skip("mosquitto is not installed")
@@ -36,6 +37,9 @@ def broker_with_passwords(
         pki.add_requester(name, NOW, request=signing_request(folder / f"{name}.key", name))
     pki.add_root(root, NOW, request=signing_request(folder / "root.key", names[2]))
     pki.add_digest(NOW)
+    if installer:
+        names = (*names, f"{installer}.fleet")
+        pki.add_installer(installer, NOW, request=signing_request(folder / "installer.key", names[-1]))
     passwords = folder / "passwords"
     known = "".join(f"{name}:{password}\n" for name in (device, *names, DIGEST_CLIENT))
     passwords.write_text(f"{known}{'b2' * 8}:{password}-other\n")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.language import say
+from agent.errors import ConfigurationError
 from agent.platform import files
+
+if TYPE_CHECKING:
+    from agent.config.fleet import Fleet
 
 __all__ = ["provision", "take_bundle"]
 
@@ -28,14 +33,15 @@ def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
     """Check FLEET and write a bundle for the boot partition of each doorbell in it.
 
     config/fleet.example.toml documents every key.  The same file gives the same bundles.  They hold no keys, and no
-    passwords but those that the file gives for cameras, alerts and Home Assistant.
+    passwords but those that the file gives for cameras, alerts, Home Assistant and a doorbell's broker.
     """
     from agent.config.fleet import bundle_bytes, bundles, is_private, load_fleet, parse_bundle, trust_report
 
     described, authority = load_fleet(fleet)
+    passwords = _passwords(described, fleet.parent)
     made = {}
     private = set()
-    for bundle in bundles(described, authority):
+    for bundle in bundles(described, authority, passwords):
         data = bundle_bytes(bundle)
         # Parse it with the doorbell's parser before writing, so that this command finds every error the doorbell would
         # find.
@@ -59,6 +65,34 @@ def provision(fleet: Path, out: Path, check: bool, as_json: bool) -> None:
             say(f"Keep these bundles private, because they hold passwords: {', '.join(sorted(private))}.")
 
 
+def _passwords(fleet: Fleet, folder: Path) -> dict[str, str]:
+    """Returns the password for the broker of each doorbell that has one, by its name.
+
+    Raises `ConfigurationError` for a file that is missing, open to others or not one line, and for one password twice.
+    """
+    from agent.mqtt.tls import read_password
+
+    found: dict[str, str] = {}
+    for camera in fleet.cameras:
+        if camera.broker is None:
+            continue
+        path = folder / camera.broker.password_file
+        try:
+            password = read_password(path).decode()
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(
+                f"{path} is not text.", remedy="Write the password or token into it, and nothing else."
+            ) from error
+        twin = next((name for name, other in found.items() if other == password), None)
+        if twin is not None:
+            raise ConfigurationError(
+                f"{path}: '{camera.name}' has the password of '{twin}'.",
+                remedy="Give each doorbell its own. Otherwise a thief of one card could be the other doorbell, too.",
+            )
+        found[camera.name] = password
+    return found
+
+
 @click.command("take-bundle")
 @click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--etc", type=click.Path(path_type=Path, file_okay=False), default=_ETC, hidden=True)
@@ -68,7 +102,6 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     BUNDLE is the file. Without BUNDLE, use the one on the boot partition.
     """
     from agent.config.fleet import parse_bundle, trust_report
-    from agent.errors import ConfigurationError
 
     source = bundle or next((path for path in _BOOT if path.is_file()), None)
     taken = etc / "bundle-taken.json"
@@ -85,6 +118,8 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     if found.authority:
         (etc / "tls").mkdir(mode=0o700, exist_ok=True)
         files.write(etc / "tls" / "ca.pem", found.authority.encode(), secret=True)
+    if found.broker_password is not None:
+        files.write(etc / "tls" / "broker.password", f"{found.broker_password}\n".encode(), secret=True)
     files.write(etc / "trust-report.txt", report.encode(), secret=True)
     files.write(etc / "doorward.toml", found.configuration.encode(), like=etc / "doorward.toml")
     # Last: a cut before it takes the same bundle again, to the same end.

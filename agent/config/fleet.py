@@ -3,8 +3,9 @@
 Rules: a fleet file and a bundle are data about doorbells. Commands and owners' keys have no place in them, and their
 only paths are those of an installation. The doorbell generates its secret keys. Passwords of a network camera, of alert
 channels and of Home Assistant's broker may be in them, so such a bundle is private, and a doorbell removes its bundle
-after taking it. The code that checks a configuration also checks a bundle's settings. The same file gives the same
-bundles, byte for byte.
+after taking it. The password of a doorbell at a broker comes from a file beside the fleet file, is in that doorbell's
+bundle alone and in no configuration (decisions 88 and 93). The code that checks a configuration also checks a bundle's
+settings. The same file gives the same bundles, byte for byte.
 
 A bundle's trust roots are proposals. An owner sees them in the trust report and on the page, and a root takes effect
 after an owner has signed it.
@@ -17,7 +18,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ from msgspec import Meta, Struct, field
 from agent.config.places import KeyPath, Places
 from agent.config.reading import convert, explain_refusal, holds_secret, not_utf8, parse, placed, read_text
 from agent.config.settings import (
+    SECRET,
     AlertsConfig,
     BrokerLink,
     CameraKind,
@@ -70,11 +72,13 @@ __all__ = [
 _LAST_PIN: Final = 27
 TLS: Final = "/etc/doorward/tls"
 BRIDGE_SOCKET: Final = "/run/doorward/bridge/bridge.sock"
-_FILES: Final = {"ca": f"{TLS}/ca.pem", "certificate": f"{TLS}/device.pem", "key": f"{TLS}/device.key"}
+_AUTHORITY: Final = {"ca": f"{TLS}/ca.pem"}
+_FILES: Final = _AUTHORITY | {"certificate": f"{TLS}/device.pem", "key": f"{TLS}/device.key"}
+_PASSWORD_FILES: Final = _AUTHORITY | {"password_file": f"{TLS}/broker.password"}
 _PATHS: Final[dict[KeyPath, str]] = {
     ("device", "state_dir"): "/var/lib/doorward",
     ("camera", "device"): r"/dev/video\d{1,3}",
-    **{("broker", name): re.escape(path) for name, path in _FILES.items()},
+    **{("broker", name): re.escape(path) for name, path in (_FILES | _PASSWORD_FILES).items()},
     ("panel", "socket"): re.escape(BRIDGE_SOCKET),
     ("panel", "chip"): "/dev/gpiochip0",
 }
@@ -95,6 +99,17 @@ class FleetBroker(BrokerLink, frozen=True, kw_only=True):
     """`[broker]`: the same for all doorbells; `ca` is a file beside the fleet file."""
 
     ca: _FileName
+
+
+class FleetSignIn(Section, frozen=True, kw_only=True):
+    """`[cameras.broker]`: the doorbell's user name and password at a broker that takes no certificates."""
+
+    password_file: _FileName
+    """A file beside the fleet file, with one line. It may be missing where no bundles are made."""
+    user: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._@-]{0,128}\Z", description="a name of letters, digits, ., _, @ and -")
+    ] = ""
+    """Empty: the doorbell's name. Its id is made at its first start."""
 
 
 class FleetSection(enum.Enum):
@@ -160,6 +175,7 @@ class FleetCamera(Section, frozen=True, kw_only=True):
     sound: SoundConfig | None = None
     home_assistant: HomeAssistantConfig | None = None
     metrics: MetricsConfig | None = None
+    broker: FleetSignIn | None = None
     without: Annotated[tuple[FleetSection, ...], Meta(max_length=4)] = ()
     """Sections of the whole fleet that this doorbell does not get."""
 
@@ -180,13 +196,21 @@ class Fleet(Section, frozen=True, kw_only=True):
     updates: FleetUpdates | None = None
 
 
-class DeviceBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file `doorward.bundle` on the boot partition, JSON: a configuration, an authority, proposals."""
+class DeviceBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The file `doorward.bundle` on the boot partition, JSON: a configuration with proposals, an authority, and the
+    password for the broker if the configuration names its file."""
 
     v: Annotated[int, Meta(ge=1, le=1)]
     name: Annotated[str, Meta(max_length=40, pattern=r"^[a-z0-9-]+\Z")]
     configuration: Annotated[str, Meta(max_length=128 << 10)]
     authority: Annotated[str, Meta(max_length=32 << 10)] | None
+    broker_password: (
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=16 << 10, pattern=r"^[^\x00\r\n]+\Z", description="one line", extra=SECRET),
+        ]
+        | None
+    ) = None
 
 
 def load_fleet(path: Path) -> tuple[Fleet, str | None]:
@@ -224,6 +248,7 @@ def _cross_field_errors(fleet: Fleet) -> Iterator[CrossFieldError]:
             yield CrossFieldError(
                 ("cameras", number, "kind"), "a fleet's camera cannot be a file.", 'Use "pi", "usb" or "rtsp".'
             )
+        yield from _sign_in(number, camera, fleet)
         yield from _wires(number, camera)
         yield from _left_out(number, camera)
         try:
@@ -249,6 +274,39 @@ def _left_out(number: int, camera: FleetCamera) -> Iterator[CrossFieldError]:
             )
 
 
+def _sign_in(number: int, camera: FleetCamera, fleet: Fleet) -> Iterator[CrossFieldError]:
+    """Finds a password without a broker, one file for two doorbells, and a doorbell that was forgotten."""
+    if camera.broker is None:
+        if any(each.broker is not None for each in fleet.cameras):
+            yield CrossFieldError(
+                ("cameras", number, "name"),
+                f"'{camera.name}' has no password for the broker, and others have one.",
+                "Give it [cameras.broker] too. All doorbells of a fleet file sign in alike.",
+            )
+        return
+    if fleet.broker is None:
+        yield CrossFieldError(
+            ("cameras", number, "broker"), f"'{camera.name}' has a password, and there is no broker.", "Add [broker]."
+        )
+    others = [each for each in fleet.cameras[:number] if each.broker is not None]
+    remedy = "Give each doorbell its own. Otherwise a thief of one card could be the other doorbell, too."
+    if camera.broker.password_file in map(_password_file, others):
+        key: KeyPath = ("cameras", number, "broker", "password_file")
+        yield CrossFieldError(key, f"'{camera.name}' has the password of another doorbell.", remedy)
+    if _user(camera) in map(_user, others):
+        key = ("cameras", number, "broker", "user")
+        yield CrossFieldError(key, f"'{camera.name}' has the user name of another doorbell.", remedy)
+
+
+def _password_file(camera: FleetCamera) -> str:
+    return camera.broker.password_file if camera.broker is not None else ""
+
+
+def _user(camera: FleetCamera) -> str:
+    """Returns the doorbell's user name at the broker."""
+    return (camera.broker.user if camera.broker is not None else "") or camera.name
+
+
 def _wires(number: int, camera: FleetCamera) -> Iterator[CrossFieldError]:
     """Finds pins that no Pi has, before the installer is at the door."""
     for wire in (*Input, *Output) if camera.panel is not None and camera.board is not BoardName.OTHER else ():
@@ -270,6 +328,8 @@ def _cause(number: int, camera: FleetCamera, key: KeyPath) -> KeyPath:
     own = ("cameras", number)
     if section in _SHARED:
         return (*own, *key) if getattr(camera, section) is not None else key
+    if section == "broker" and inner[:1] in (("user",), ("password_file",)):
+        return (*own, *key)
     if section in ("broker", "clips", "installer", "roots", "updates"):
         return key
     if section == "panel":
@@ -277,14 +337,19 @@ def _cause(number: int, camera: FleetCamera, key: KeyPath) -> KeyPath:
     return (*own, *inner) if inner[:1] and inner[0] in FleetCamera.__struct_fields__ else (*own, "name")
 
 
-def bundles(fleet: Fleet, authority: str | None) -> Iterator[DeviceBundle]:
-    """One for each doorbell, in the file's order."""
+def bundles(fleet: Fleet, authority: str | None, passwords: Mapping[str, str] | None = None) -> Iterator[DeviceBundle]:
+    """One for each doorbell, in the file's order. `passwords`: by the doorbell's name. Each is in its bundle alone.
+
+    Without `passwords`, bundles of doorbells that have one are for a look at their configurations only: `parse_bundle`
+    refuses them.
+    """
     for camera in fleet.cameras:
         yield DeviceBundle(
             v=1,
             name=camera.name,
             configuration=_toml(_tables(fleet, camera)),
             authority=authority,
+            broker_password=(passwords or {}).get(camera.name),
         )
 
 
@@ -316,6 +381,11 @@ def parse_bundle(data: bytes, source: Path) -> tuple[DeviceBundle, Configuration
         configuration = parse(text, source)
     except ConfigurationError as error:
         raise _inside(error, source, line_of("configuration")) from error
+    by_password = configuration.broker is not None and configuration.broker.password_file is not None
+    if by_password is not (bundle.broker_password is not None):
+        message = "the password is missing." if by_password else "the configuration names no file for a password."
+        remedy = "Make it again: doorward provision FLEET.toml"
+        raise placed(source, line_of("broker_password"), ("broker_password",), message, remedy)
     for key, message in _liberties(configuration):
         raise inside(places.line(key), key, message)
     return bundle, configuration
@@ -394,7 +464,8 @@ def _paths(section: Struct, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Path
 
 def is_private(configuration: Configuration) -> bool:
     """Returns True if a bundle with this configuration holds a password, of a camera, an alert channel or a broker."""
-    return holds_secret(configuration)
+    broker = configuration.broker
+    return holds_secret(configuration) or (broker is not None and broker.password_file is not None)
 
 
 def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
@@ -409,6 +480,11 @@ def trust_report(bundle: DeviceBundle, configuration: Configuration) -> str:
         )
         digest = hashlib.sha256((bundle.authority or "").encode()).hexdigest()
         lines.append(f"           its authority's file has the SHA-256 {digest}")
+        if broker.password_file is not None:
+            lines += [
+                f"Password   signs it in there as '{broker.user}'.  The preparer and the broker's operator know it:",
+                "           they can take over its connection, and can open nothing.",
+            ]
     if configuration.installer is not None:
         lines.append(
             f"Installer  {configuration.installer.name} reads the doorbell's health: version, settings' hash, camera, "
@@ -486,7 +562,8 @@ def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
         tables["motion"]["zones"] = given["zones"]
     if fleet.broker is not None:
         broker = msgspec.to_builtins(fleet.broker)
-        tables["broker"] = broker | _FILES
+        own = {"user": _user(camera)} if camera.broker is not None else {}
+        tables["broker"] = broker | own | (_PASSWORD_FILES if own else _FILES)
     if camera.panel is not None:
         wires = {name: value for name, value in given["panel"].items() if value is not None}
         fixed = {"socket": BRIDGE_SOCKET, "start": False, "agent_user": "doorward-recorder"}

@@ -70,7 +70,8 @@ DOCUMENTS = {
     "config/fleet.py": (
         "Settings that the preparer", "Broker   ", "its authority's", "Installer  ", "Updates   ", "Recipients ",
         "Roots   ", "(doorward owner trust", "Position  ", "1 part of the picture", "µ parts of the", "Masks   ",
-        "Sound   ", "Home   ", "Alerts   ", "Camera   ", "Metrics   ", "an address that cannot be read",
+        "Sound   ", "Home   ", "Alerts   ", "Camera   ", "Metrics   ", "Password   ",
+        "they can take over its", "an address that cannot be read",
     ),
     "clients/owner/keys.py": ("# opens", "name: 'recovery'", "recovery: a recovery key"),
     "clients/owner/recovery_kit.py": ("Enrol your doorbell.", "Then delete this file"),

@@ -58,6 +58,7 @@ def init(folder: Path, as_json: bool) -> None:
     say(f"The installer's id is {keys.id}.  On the broker, run:")
     click.echo(f"  doorward broker add-installer {keys.id} --csr installer.csr")
     say(f"and bring the two files that it names here, as {keys.tls}/authority.pem and certificate.pem.")
+    say(f"A broker that takes no certificates knows {keys.client_name} by a password: {keys.tls}/HOST/broker.password")
     say("In the fleet file, or in the configuration of each doorbell:")
     click.echo('  [installer]\n  name = "your name"')
     click.echo(f'  recipient = "{keys.recipient}"')
@@ -191,10 +192,18 @@ def _read(keys: InstallerKeys, broker: str | None, timeout_s: float) -> tuple[li
     """Returns the newest report of each doorbell, and how many messages could not be read."""
     from agent.clients.cli.requester.options import broker_address
     from agent.clients.fleet.health_inbox import HealthInbox, collect_reports
+    from agent.clients.requester.broker_files import broker_files
     from agent.mqtt import BusSettings, MqttBus
 
-    tls = (keys.tls / "authority.pem", keys.tls / "certificate.pem", keys.tls / "key.pem")
-    bus = MqttBus(BusSettings(*broker_address(broker), keys.client_name, *tls, inbound_beat_s=0.0, inbound_queue=2048))
+    host, port = broker_address(broker)
+    found = broker_files(keys.folder, host)
+    certificate, key = found.pair
+    bus = MqttBus(
+        BusSettings(
+            host, port, keys.client_name, found.authority, certificate, key,
+            password_file=found.password, inbound_beat_s=0.0, inbound_queue=2048,
+        )
+    )  # fmt: skip
     inbox = HealthInbox(keys.identities)
     bus.start()
     try:
@@ -206,12 +215,13 @@ def _read(keys: InstallerKeys, broker: str | None, timeout_s: float) -> tuple[li
 
 def _listed(path: Path) -> dict[str, str]:
     """Returns the SHA-256 of each doorbell's settings as its bundle has them, by name."""
-    from agent.config.fleet import bundle_bytes, bundles, load_fleet, parse_bundle
+    from agent.config import parse
+    from agent.config.fleet import bundles, load_fleet
     from agent.custodian.health_reports import settings_sha256
 
     installed = Path("/etc/doorward/doorward.toml")  # relative paths in a bundle are relative to it
-    made = (parse_bundle(bundle_bytes(each), installed) for each in bundles(*load_fleet(path)))
-    return {bundle.name: settings_sha256(configuration) for bundle, configuration in made}
+    made = bundles(*load_fleet(path))  # without passwords, which the settings do not hold
+    return {each.name: settings_sha256(parse(each.configuration, installed)) for each in made}
 
 
 def _spoken(words: Sequence[str]) -> str:
