@@ -35,6 +35,8 @@ _ON_CARD: Final = "doorward.setup"
 _CODES: Final = "card-codes"
 """A file in /etc/doorward: the ids of codes that were on the card, each of which counts once."""
 _MOST_IDS_BYTES: Final = 1 << 16
+_COUNTRY: Final = "wifi-country"
+"""A file in /etc/doorward: the Wi-Fi's country, for cards whose boot partition is read-only."""
 _CONNECTIONS = Path("/etc/NetworkManager/system-connections")
 OWNED: Final = "owned"
 """A file in /etc/doorward. It says: this doorbell has an owner, so no code changes its network."""
@@ -83,7 +85,7 @@ def join_network(run_: Path, etc: Path, connections: Path, take_card: bool, boot
     elif (etc / OWNED).exists():
         click.echo("This doorbell has an owner, so no code changes its network.")
     else:
-        state = _join(code, connections)
+        state = _join(code, etc, connections)
         renamed = state is SetupState.JOINED and _rename(etc / "doorward.toml", code.name)
         _report(run_ / "network" / "outcome", code, state)
         click.echo(f"Set-up code {code.id}: {state.value}.")
@@ -96,7 +98,7 @@ def forget_set_up(etc: Path, connections: Path | None = None) -> bool:
 
     The connection itself lasts until the next start: this command may have come over it.
     """
-    for name in (OWNED, _CODES):
+    for name in (OWNED, _CODES, _COUNTRY):
         (etc / name).unlink(missing_ok=True)
     path = (connections or _CONNECTIONS) / f"{_CONNECTION}.nmconnection"
     known = path.is_file()
@@ -131,7 +133,7 @@ def _take_card(boot: tuple[Path, ...], waiting: Path, known: Path) -> None:
 
 
 def _join_by_card(code: SetupCode, network: Path, etc: Path, connections: Path) -> None:
-    state = _join(code, connections)
+    state = _join(code, etc, connections)
     click.echo(f"Set-up code {code.id} of the card: {state.value}.")
     if state is not SetupState.JOINED:
         return
@@ -163,11 +165,11 @@ def _code_in(path: Path) -> SetupCode | None:
         return None
 
 
-def _join(code: SetupCode, connections: Path) -> SetupState:
+def _join(code: SetupCode, etc: Path, connections: Path) -> SetupState:
     """Joins, and keeps the network only if that worked: an earlier one comes back."""
     if not code.ssid:
         return SetupState.JOINED
-    _set_country(code.country)
+    _set_country(code.country, etc)
     path = connections / f"{_CONNECTION}.nmconnection"
     before = files.read_if_there(path, _MOST_KEYFILE_BYTES)
     files.write(path, keyfile(code).encode(), secret=True)
@@ -205,8 +207,10 @@ def _escaped(value: str) -> str:
     return "\\s" * (len(text) - len(bare)) + bare
 
 
-def _set_country(country: str) -> None:
+def _set_country(country: str, etc: Path) -> None:
     """Allows the radio. Raspberry Pi OS blocks it until a country is set."""
+    if country:
+        files.write(etc / _COUNTRY, f"{country}\n".encode())
     if country and shutil.which("raspi-config"):
         _run("raspi-config", "nonint", "do_wifi_country", country)
     elif country and shutil.which("iw"):

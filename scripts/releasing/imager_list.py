@@ -28,8 +28,11 @@ BOARDS: Final[Mapping[str, tuple[str, str]]] = {
     "rpi3": ("Raspberry Pi 3", "pi3-64bit"),
     "rpi4": ("Raspberry Pi 4", "pi4-64bit"),
     "rpi5": ("Raspberry Pi 5", "pi5-64bit"),
+    "rpi-cm4": ("Raspberry Pi Compute Module 4", "pi4-64bit"),
+    "rpi-cm5": ("Raspberry Pi Compute Module 5", "pi5-64bit"),
 }
-"""Layer of rpi-image-gen → what a person reads, and the tag of the boards in Imager. A Zero 2 W has the tag of a 3."""
+"""Layer of rpi-image-gen → what a person reads, and the tag of the boards in Imager. A Zero 2 W has the tag of a 3, and
+a compute module that of its board."""
 _SECTOR: Final = 512
 _CHUNK: Final = 1 << 20
 _SIGNATURE: Final = b"\x55\xaa"

@@ -106,6 +106,9 @@ def test_it_joins_names_the_doorbell_and_says_so(machine: Machine) -> None:
     assert machine.connection.stat().st_mode & 0o777 == 0o600
     assert machine.configuration.read_text() == CONFIGURATION.replace('"doorward"', '"front-door"')
     assert "raspi-config nonint do_wifi_country NL" in machine.called
+    assert (machine.folder / "etc/wifi-country").read_text() == "NL\n", (
+        "raspi-config cannot keep it on a read-only card"
+    )
     assert machine.called[-1] == "systemctl --no-block restart doorward-custodian.service"
     assert not (machine.folder / "run" / "setup" / "code").exists()
     assert "password" not in " ".join(machine.called)

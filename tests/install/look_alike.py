@@ -159,8 +159,8 @@ def _prepare(root: Path) -> None:
     (root / "srv/camera").mkdir()
     boot = root / "boot/firmware"
     boot.mkdir(parents=True)
-    overlay = CARD / "layer" / "doorward-cloud-init.rootfs-overlay"
-    shutil.copytree(overlay, root, dirs_exist_ok=True)
+    for name in ("doorward-card", "doorward-cloud-init"):
+        shutil.copytree(CARD / "layer" / f"{name}.rootfs-overlay", root, dirs_exist_ok=True)
     for name, text in imager_files.files().items():
         (boot / name).write_text(text)
     (boot / "cmdline.txt").write_text(CONSOLE)

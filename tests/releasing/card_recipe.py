@@ -22,7 +22,7 @@ from tests.releasing.card_files import CARD, CONFIGURATIONS, LAYERS, ROOT
 
 RESULTS = ROOT / "tests" / "releasing" / "RESULTS.md"
 BOARDS = {
-    "doorward-card": ("rpizero2w", "rpi3", "rpi4", "rpi5"),
+    "doorward-card": ("rpizero2w", "rpi3", "rpi4", "rpi5", "rpi-cm4", "rpi-cm5"),
     "doorward-slots": ("rpi4", "rpi5", "rpi-cm4", "rpi-cm5"),
 }
 REFUSED = {"doorward-slots": ("rpizero2w", "rpi3")}
@@ -95,7 +95,7 @@ def main(arguments: list[str]) -> int:
     versions = f"rpi-image-gen {tool.version()}"
     if arguments[1:]:
         imager = Tool(Path(arguments[1]).resolve())
-        rows.append(("os-list-schema.json", "a list of four images", _judge_list(Path(arguments[1]))))
+        rows.append(("os-list-schema.json", "a list of an image for each board", _judge_list(Path(arguments[1]))))
         versions += f", Raspberry Pi Imager {imager.version()}"
     for row in rows:
         print("  ".join(row))

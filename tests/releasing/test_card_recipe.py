@@ -161,6 +161,13 @@ def test_a_doorbell_with_an_owner_runs_nothing_from_the_boot_partition() -> None
     assert "\nConditionPathExists=!/etc/doorward/owned\n" in dropin.read_text()
 
 
+def number(system: Path, **users: int) -> None:
+    """Each user has a group of the same name and number."""
+    lines = {"passwd": "doorward-{0}:x:{1}:{1}::/:/x\n", "group": "doorward-{0}:x:{1}:\n"}
+    for name, line in lines.items():
+        (system / "etc" / name).write_text("root:x:0:0\n" + "".join(line.format(*each) for each in users.items()))
+
+
 @pytest.fixture
 def slots(tmp_path: Path) -> tuple[Path, Path, dict[str, str]]:
     """A system with our folders, an empty persistent partition, and a `mount` that only notes what it is asked."""
@@ -170,6 +177,7 @@ def slots(tmp_path: Path) -> tuple[Path, Path, dict[str, str]]:
     persistent.mkdir()
     tools.mkdir()
     (system / "etc/doorward/doorward.toml").write_text("of the image\n")
+    number(system, recorder=990, custodian=991)
     (system / "opt/doorward/current").symlink_to("versions/1")
     (tools / "mount").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/mounted\n')
     (tools / "mount").chmod(0o755)
@@ -205,6 +213,72 @@ def test_a_cut_in_the_first_copy_leaves_no_half_folder(slots: tuple[Path, Path, 
     assert not half.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_slot_that_numbers_our_users_otherwise_gets_their_files_also_after_a_cut_at_any_step(
+    slots: tuple[Path, Path, dict[str, str]],
+) -> None:
+    """Two users exchange their numbers, as after a new Debian: the custodian could not read the device's key."""
+    system, persistent, environment = slots
+    tools = Path(environment["PATH"].partition(":")[0])
+    words = ["sh", str(PERSISTENT), str(persistent), str(system)]
+    vault = persistent / "doorward/var/lib/doorward/vault"
+    steps, real = tools.parent / "steps", shutil.which("find")
+    (tools / "find").write_text(f"""#!/bin/sh
+left=$(($(cat {steps}) - 1)); echo $left > {steps}
+[ $left -ge 0 ] || exit 1
+exec {real} "$@"
+""")
+    (tools / "find").chmod(0o755)
+    steps.write_text("99\n")
+    subprocess.run(words, env=environment, check=True)
+    now = {"recorder": 990, "custodian": 991}
+    for name, owner in now.items():
+        (vault / name).touch()
+        os.chown(vault / name, owner, owner)
+    for cut in range(9):
+        now = {"recorder": now["custodian"], "custodian": now["recorder"]}
+        number(system, **now)
+        steps.write_text(f"{cut}\n")
+        done = subprocess.run(words, env=environment)
+        assert (done.returncode == 0) == (cut == 8), cut
+        steps.write_text("99\n")
+        subprocess.run(words, env=environment, check=True)
+        for name, owner in now.items():
+            found = (vault / name).stat()
+            assert (found.st_uid, found.st_gid) == (owner, owner), (cut, name)
+        assert not (persistent / "doorward/ids.apart").exists()
+
+
+def test_an_image_keeps_nothing_of_the_computer_that_builds_it(tmp_path: Path) -> None:
+    """Its name servers, which a read-only system would ask for ever, and the modes of a checkout with strict umask."""
+    folders = {each.parent.relative_to(overlay) for overlay in (CARD / "layer").glob(f"*{OVERLAY}")
+               for each in overlay.rglob("*") if each.is_file()}  # fmt: skip
+    for folder in folders:
+        (tmp_path / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    (tmp_path / "etc/resolv.conf").write_text("nameserver 192.0.2.1\n")
+    for hook in document(layer("doorward-card"))["mmdebstrap"]["cleanup-hooks"][1:]:
+        subprocess.run(["sh", "-c", hook, "sh", str(tmp_path)], check=True)
+    for folder in folders:
+        for each in (folder, *folder.parents):
+            assert (tmp_path / each).stat().st_mode & 0o777 == 0o755, each
+    assert (tmp_path / "etc/resolv.conf").readlink() == Path("/run/NetworkManager/resolv.conf")
+
+
+def test_camera_and_panel_can_open_their_devices_on_a_card() -> None:
+    """Debian's udev leaves both to root; Raspberry Pi OS has rules in a package that a card lacks."""
+    rules = (CARD / "layer" / f"doorward-card{OVERLAY}" / "usr/lib/udev/rules.d/60-doorward.rules").read_text()
+    users = (ROOT / "systemd/sysusers.d/doorward.conf").read_text()
+    for role, unit, device, group in (
+        ("recorder", "DeviceAllow=char-dma_heap rw", 'SUBSYSTEM=="dma_heap"', "video"),
+        ("bridge", "DeviceAllow=char-gpiochip rw", 'SUBSYSTEM=="gpio"', "gpio"),
+    ):
+        assert re.search(rf'(?m)^{re.escape(device)},.* GROUP="{group}", MODE="0660"$', rules)
+        assert re.search(rf"(?m)^m doorward-{role} +{group}$", users)
+        assert unit in (ROOT / f"systemd/doorward-{role}.service").read_text()
+    # raspi-config and netplan set the Wi-Fi's country with it, and only recommend it.
+    assert "iw" in document(layer("doorward-card"))["mmdebstrap"]["packages"]
+
+
 def test_the_recipe_stays_out_of_what_a_doorbell_installs() -> None:
     assert not [path for path in files_of(ROOT) if "card" in path.parts]
 
@@ -217,4 +291,4 @@ def test_the_units_of_a_later_version_are_read_before_anything_of_it_starts() ->
     assert "\nBefore=sysinit.target\n" in reload, "the others start after it"
     assert "\nExecStart=/usr/bin/systemctl daemon-reload\n" in reload
     layer = (CARD / "layer" / "doorward-slots.yaml").read_text()
-    assert re.search(r'enable-units" "\$1" doorward-persistent doorward-reload$', layer, re.MULTILINE)
+    assert re.search(r'enable-units" "\$1" doorward-persistent doorward-reload doorward-country$', layer, re.MULTILINE)
