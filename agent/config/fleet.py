@@ -42,6 +42,7 @@ from agent.config.settings import (
     HomeAssistantConfig,
     InstallerConfig,
     MetricsConfig,
+    PageConfig,
     PersonHeight,
     PositionConfig,
     RootOffer,
@@ -122,6 +123,11 @@ class FleetSection(enum.Enum):
 
 
 _SHARED: Final = tuple(each.value for each in FleetSection)
+_GIVEN: Final = frozenset({
+    "device", "camera", "motion", "clips", "board", "broker", "panel", "page", "installer", "roots", "updates",
+    *_SHARED,
+})  # fmt: skip
+"""The sections that a fleet file gives (`_tables`)."""
 
 
 class FleetUpdates(Section, frozen=True, kw_only=True):
@@ -448,6 +454,14 @@ def _liberties(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
             yield key, "a bundle can only name files that every installation has."
     if configuration.panel is not None and configuration.panel.start:
         yield ("panel", "start"), "the installation starts the bridge."
+    # The trust report tells the owner what a fleet file can give. A bundle that was written by hand must hide no more:
+    # for example a relay of the preparer's, to which the owner's page would be allowed to connect.
+    plain = Configuration()
+    for name in Configuration.__struct_fields__:
+        if name not in _GIVEN and getattr(configuration, name) != getattr(plain, name):
+            yield (name,), "no fleet file gives this section, so the trust report would not tell it."
+    if configuration.page not in (None, PageConfig()):
+        yield ("page",), "a bundle can switch the page on, and change nothing of it."
 
 
 def _paths(section: Struct, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Path]]:
@@ -526,6 +540,8 @@ def _told(configuration: Configuration) -> Iterator[str]:
         yield f"Home       {home.host}:{home.port}, a home's broker, receives motion and the button."
     for channel in configuration.alerts.channels if configuration.alerts is not None else ():
         yield f"Alerts     '{channel.name}' receives the events at the door: {_host_in(channel.url)}"
+    if configuration.alerts is not None and configuration.alerts.link:
+        yield f"Link       of each alert: {configuration.alerts.link}, in place of your doorbell's page."
     for url in filter(None, (configuration.camera.url, configuration.camera.luma_url)):
         yield f"Camera     records the stream of {_host_in(url)}."
     if configuration.metrics is not None:

@@ -144,6 +144,20 @@ def bundle_with(folder: Path, old: str, new: str) -> bytes:
         ("[camera]", '[sound]\ndevice = "file:/etc/passwd,raw"\n[camera]'),
         ("[camera]", '[metrics]\nsocket = "/run/doorward/custodian/control.sock"\n[camera]'),
         ("[camera]", '[home_assistant]\nhost = "h"\nca = "/etc/shadow"\n[camera]'),
+        (
+            "[camera]",
+            f'[remote]\nhost = "h"\nurl = "wss://h.example/mqtt"\nuser = "a"\npassword = "{"k" * 32}"\n[camera]',
+        ),
+        ("[camera]", '[witness]\n[[witness.addresses]]\nname = "w"\nurl = "https://h.example/"\n[camera]'),
+        ("[camera]", "[speaker]\n[camera]"),
+        ("[camera]", '[backup]\nfolder = "/srv"\n[camera]'),
+        ("[camera]", "[requests]\nshortest_window_minutes = 20\n[camera]"),
+        ("[camera]", '[privacy]\n[[privacy.hours]]\nbegins = "00:00"\nends = "23:00"\n[camera]'),
+        ("[camera]", "[vault]\nmax_age_days = 3000\n[camera]"),
+        ("[camera]", '[object_detection]\nuse = "off"\n[camera]'),
+        ("[camera]", '[log]\nlevel = "debug"\n[camera]'),
+        ("[page]", '[page]\ndomain = "door.example"'),
+        ("[page]", "[page]\nsetup_by_camera = true"),
     ],
 )
 def test_a_bundle_takes_no_liberties(old: str, new: str, folder: Path) -> None:
@@ -187,6 +201,14 @@ def test_the_trust_report_names_everybody_a_bundle_would_tell_anything(folder: P
     assert "home.example:1883" in report
     assert "'desk' receives the events at the door: ntfys://push.example" in report
     assert "hush" not in report
+
+
+def test_the_trust_report_names_the_address_to_which_each_alert_leads(folder: Path) -> None:
+    linked = '[alerts]\nlink = "https://elsewhere.example/door"\n[camera]'
+    without = EXAMPLE.replace('board = "zero2w"\n', 'board = "zero2w"\nwithout = ["alerts"]\n')
+    (folder / "fleet.toml").write_text(without)
+    bundle, configuration = parse_bundle(bundle_with(folder, "[camera]", linked), folder / "doorward.bundle")
+    assert "https://elsewhere.example/door" in trust_report(bundle, configuration)
 
 
 @pytest.mark.parametrize(

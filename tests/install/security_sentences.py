@@ -889,6 +889,11 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"{MUTATED}::test_injured_files_run_nothing_write_nothing_and_are_refused_by_file_line_and_key",
         f"{FLEET}::test_a_bundle_takes_no_liberties",
     ),
+    "It has only sections that a fleet file gives": (
+        f"{FLEET}::test_a_bundle_takes_no_liberties",
+        f"{FLEET}::test_the_trust_report_names_everybody_a_bundle_would_tell_anything",
+        f"{FLEET}::test_the_trust_report_names_the_address_to_which_each_alert_leads",
+    ),
     "A bundle names only files": (
         f"{FLEET}::test_a_bundle_takes_no_liberties",
         f"{FLEET}::test_a_private_key_beside_the_authority_goes_into_no_bundle",
