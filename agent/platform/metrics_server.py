@@ -2,6 +2,9 @@
 
 Only programs on this machine can reach it.  For remote access, put a proxy in front.  The socket has mode 0660, so its
 folder and group decide which users may read.
+
+The port answers requests to 127.0.0.1 or localhost only. A web page in a browser of this machine can let its own name
+lead to 127.0.0.1 (DNS rebinding). Its requests then carry that name, and are refused.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from agent.platform.bounded_server import BoundedServer
 __all__ = ["MetricsServer"]
 
 _IDLE_S: Final = 10.0
+_LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
 
 
 class _UnixServer(BoundedServer, socketserver.UnixStreamServer):
@@ -84,6 +88,11 @@ class MetricsServer:
         self._servers, self._threads = [], []
 
 
+def _is_local(host: str | None) -> bool:
+    """Returns whether `host` of a request names this machine. Each browser sends one."""
+    return host is None or host.rpartition(":")[0] in _LOCAL or host in _LOCAL
+
+
 def _handler(page: Callable[[], str]) -> Any:
     log = structlog.get_logger("metrics")
 
@@ -92,6 +101,9 @@ def _handler(page: Callable[[], str]) -> Any:
         server_version, sys_version = "doorward", ""
 
         def do_GET(self) -> None:
+            if isinstance(self.server, _LoopbackServer) and not _is_local(self.headers.get("Host")):
+                self.send_error(421)
+                return
             if self.path != "/metrics":
                 self.send_error(404)
                 return

@@ -33,10 +33,10 @@ def port() -> Iterator[int]:
     server.stop()
 
 
-def ask(port: int, method: str = "GET", path: str = "/metrics") -> tuple[int, str]:
+def ask(port: int, method: str = "GET", path: str = "/metrics", **headers: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:
@@ -47,6 +47,16 @@ def test_the_page_is_there_for_readers_and_there_is_nothing_else(port: int) -> N
     assert ask(port) == (200, PAGE)
     assert ask(port, path="/etc/passwd")[0] == 404
     assert ask(port, "POST")[0] == 501
+
+
+def test_a_web_page_that_lets_its_name_lead_here_reads_nothing(port: int) -> None:
+    """DNS rebinding: for a browser on this machine the figures would be the page's own."""
+    for host in ("127.0.0.1", f"127.0.0.1:{port}", f"localhost:{port}", "localhost"):
+        assert ask(port, Host=host) == (200, PAGE)
+    for host in ("elsewhere.example", f"elsewhere.example:{port}", f"127.0.0.1.elsewhere.example:{port}", ""):
+        status, said = ask(port, Host=host)
+        assert status == 421
+        assert PAGE not in said
 
 
 def test_readers_that_say_nothing_get_four_threads_and_no_more(port: int) -> None:
