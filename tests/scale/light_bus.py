@@ -38,16 +38,23 @@ from agent.mqtt.packets import InboundPublish, OutboundPublish
 
 __all__ = ["LightBus", "Switchboard"]
 
-OPENERS = 4
-"""Handshakes at once with one broker. Each costs processor time, so more would not be faster on two cores. Each broker
-has its own, because those of a broker that is cut off wait for ten seconds each."""
+OPENERS = 2
+"""Handshakes at once with one broker. Each costs processor time, so more would not be faster on two cores, and each
+takes Python's lock from the thread that hears. Each broker has its own, because those of a broker that is cut off wait
+for ten seconds each."""
 _BUSES_OF_A_SOCKET = 100
 _TICK_S = 15.0
 """Keep-alive needs a look at a quarter of its 60 s."""
 _STABLE_AFTER_S = 10.0
 """As in `MqttBus`."""
-LATE_S = 2.0
-"""A timer that runs later than this shows that the process has more to do than it can."""
+_READY_AT_ONCE = 256
+_POLL_S = 0.1
+"""The longest wait for news, so that a quiet process does not look as if it stood still."""
+_SLICE_S = 0.05
+"""For connections that were opened meanwhile, in each round. In a storm there are hundreds, and the doorbells that are
+connected would wait for all of them."""
+LATE_S = 0.5
+"""If what came had to wait longer than this, the process had more to do than it can."""
 
 
 class Switchboard:
@@ -73,7 +80,8 @@ class Switchboard:
         self.failures: list[BaseException] = []
         """Bugs: a run with one of them proves nothing."""
         self.late: list[tuple[float, float]] = []
-        """When a timer ran over `LATE_S` late, and how late: at most one in each second."""
+        """Begin and end of each time in which something that came had to wait for over `LATE_S`. The thread measures
+        it itself: all that came before a round has been done once a round ends that leaves nothing."""
 
     def start(self) -> None:
         self._thread.start()
@@ -149,28 +157,35 @@ class Switchboard:
             self.do(lambda: bus.opened(connection))
 
     def _run(self) -> None:
+        done_s = time.monotonic()  # all that came before has been done
         while not self._stopping:
-            now_s = time.monotonic()
-            wait_s = min(0.5, self._timers[0][0] - now_s) if self._timers else 0.5
-            ready = self._epoll.poll(max(0.0, wait_s), 256)
+            begins_s = time.monotonic()
+            wait_s = min(_POLL_S, self._timers[0][0] - begins_s) if self._timers else _POLL_S
+            ready = self._epoll.poll(0.0 if self._asked.qsize() else max(0.0, wait_s), _READY_AT_ONCE)
             for number, _ in ready:
                 if number == self._wake_reader.fileno():
                     with suppress(BlockingIOError):
                         self._wake_reader.recv(4096)
                 elif number in self._by_fd:
                     self._act(self._by_fd[number].move)
-            for _ in range(self._asked.qsize()):
-                with suppress(queue.Empty):
-                    self._act(self._asked.get_nowait())
+            self._do_asked()
             now_s = time.monotonic()
-            if self._timers:
-                self._note(now_s, now_s - self._timers[0][0])
             while self._timers and self._timers[0][0] <= now_s:
                 self._act(heapq.heappop(self._timers)[2])
+            if len(ready) < _READY_AT_ONCE:
+                now_s = time.monotonic()
+                if now_s - done_s > LATE_S:
+                    self.late.append((done_s, now_s))
+                done_s = begins_s
 
-    def _note(self, now_s: float, late_s: float) -> None:
-        if late_s > LATE_S and (not self.late or now_s - self.late[-1][0] >= 1.0):
-            self.late.append((now_s, late_s))
+    def _do_asked(self) -> None:
+        """At least one, and more for `_SLICE_S`. The rest waits for the next round, which does not wait for news."""
+        ends_s = time.monotonic() + _SLICE_S
+        with suppress(queue.Empty):
+            while True:
+                self._act(self._asked.get_nowait())
+                if time.monotonic() >= ends_s:
+                    return
 
     def _act(self, act: Callable[[], None]) -> None:
         try:

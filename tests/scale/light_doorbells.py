@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from agent.clients.requester.identity import SentRequest
-from agent.core.bus import BusConnected, BusDisconnected
+from agent.core.bus import BusConnected, BusDisconnected, Subscribed, SubscriptionRefused
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.timebase import BootNs
 from agent.core.trust_chunks import TrustChunks
@@ -25,7 +25,7 @@ from agent.uplink.uplink import Uplink
 from agent.wire.disclosures import Receipt, ReceiptState
 from agent.wire.inbound import VerifiedMessage, verify_inbound
 from agent.wire.messages import Bulletin, FootageRequest
-from agent.wire.topics import Topic, TrustTopic, cell_filter, parse_topic
+from agent.wire.topics import TRUST_FILTER, Topic, TrustTopic, cell_filter, parse_topic
 from agent.wire.trust import TrustStore
 from tests.clients.requester.house import Disclosure, House
 from tests.scale.light_bus import LightBus, Switchboard
@@ -211,7 +211,10 @@ class _LightUplink(Uplink):
 
 
 class LightDoorbell:
-    """One doorbell. All of it runs in the switchboard's thread, apart from the owners'."""
+    """One doorbell. All of it runs in the switchboard's thread, apart from the owners'.
+
+    In the book it is connected from the moment at which its broker has taken both its subscriptions.
+    """
 
     def __init__(
         self, settings: BusSettings, cell: str, board: Switchboard, judge: Judge, house: House | None = None
@@ -219,6 +222,10 @@ class LightDoorbell:
         self.device, self._board, self._book = settings.name, board, judge.book
         self.bus = LightBus(settings, board, self._turn)
         self.custody = LightCustody(self.device, judge, house, lambda: board.do(self._wake))
+        self._filters = frozenset({TRUST_FILTER, cell_filter(cell)})
+        self._missing: set[str] = set()
+        """Subscriptions that the broker has yet to take."""
+        self._connected_s = 0.0
         self._uplink = _LightUplink(
             self.bus, self.custody, self.custody, SystemClock(),  # type: ignore[arg-type]
             device=self.device, cell_filter=cell_filter(cell), uniform=board.uniform,
@@ -240,10 +247,26 @@ class LightDoorbell:
         self.bus.stop()
 
     def _note(self, event: object) -> None:
-        if isinstance(event, BusConnected):
-            self._book.links[self.device].begin(time.monotonic())
-        elif isinstance(event, BusDisconnected):
-            self._book.links[self.device].end(time.monotonic())
+        match event:
+            case BusConnected():
+                self._connected_s, self._missing = time.monotonic(), set(self._filters)
+            case Subscribed(topic_filter=taken) if taken in self._missing:
+                self._missing.discard(taken)
+                if not self._missing:
+                    self._listens(time.monotonic())
+            case SubscriptionRefused(topic_filter=refused) if refused in self._filters:
+                self._board.failures.append(RuntimeError(f"{self.device} may not subscribe to {refused}"))
+            case BusDisconnected():
+                if self._missing:
+                    self._book.subscribes(time.monotonic() - self._connected_s)
+                self._missing = set()
+                self._book.links[self.device].end(time.monotonic())
+            case _:
+                pass
+
+    def _listens(self, now_s: float) -> None:
+        self._book.subscribes(now_s - self._connected_s)
+        self._book.links[self.device].begin(now_s)
 
     def _wake(self) -> None:
         self._uplink.wake()

@@ -1,8 +1,12 @@
 """The book of a run: who was connected, what was published, heard and acknowledged; and the promises that it must keep.
 
-- A request that the brokers have is heard within `PATIENCE_S` by each doorbell that is connected to them. A broker that
+- A request that the brokers have is heard within `PATIENCE_S` by each doorbell that is connected to them. A light
+  doorbell is connected once its broker has taken its subscriptions. A broker that
   is killed has no connection any more, also if its doorbell learns that later, because its network was cut meanwhile.
   The run prints how long doorbells believed in such a connection.
+- A process of light doorbells that stands still hears nothing, and a doorbell with a processor of its own would. The
+  process measures these times, and they count neither as connected nor as waiting. The run prints them, and each
+  hearing that would be late with them.
 - A notice of a neighbour is on no page before a moderator's yes, on the page within `PATIENCE_S` of it, and gone with
   its removal.
 - A part that a receipt acknowledged is in the store in the end, byte for byte, and each answer is there once.
@@ -15,13 +19,16 @@ from __future__ import annotations
 import bisect
 import hashlib
 import itertools
+import operator
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["PATIENCE_S", "Book", "Late", "NoticeBook", "Outcome", "Sent", "Spans", "sha256_of"]
+__all__ = ["PATIENCE_S", "SLOW_S", "Book", "Late", "NoticeBook", "Outcome", "Sent", "Spans", "sha256_of"]
 
 PATIENCE_S = 60.0
+SLOW_S = 5.0
+_END = operator.itemgetter(1)
 
 
 class Spans:
@@ -99,8 +106,12 @@ class Book:
         """Requests that a whole agent heard and blocked, because its owner was asked too often. By id and doorbell."""
         self._names: dict[str, str] = {}
         self._by_payload: list[tuple[str, str, float]] = []
-        self.late_processes: list[tuple[float, float]] = []
-        """When a process of doorbells was late with what it had to do, and by how many seconds."""
+        self.process_of: dict[str, int] = {}
+        """The process of a light doorbell. A whole agent is a process itself, and nothing excuses it."""
+        self.stalls: dict[int, list[tuple[float, float]]] = {}
+        """When a process of light doorbells stood still: begin and end, in order."""
+        self.subscribed_s: list[float] = []
+        """Seconds from a connection to its subscriptions, or to its end without them: those over `SLOW_S`."""
         self.sent: dict[str, Sent] = {}
         self.faults: list[str] = []
         """Events that must never happen."""
@@ -109,6 +120,13 @@ class Book:
         """Adds a doorbell to which the promises count from its first connection on."""
         self.links[door] = Spans()
         self.shard_of[door] = shard
+
+    def subscribes(self, after_s: float) -> None:
+        if after_s > SLOW_S:
+            self.subscribed_s.append(after_s)
+
+    def stalls_of(self, door: str) -> Sequence[tuple[float, float]]:
+        return self.stalls.get(self.process_of.get(door, -1), ())
 
     def hear(self, message: str, door: str, at_s: float) -> None:
         self.heard.setdefault(message, {}).setdefault(door, at_s)
@@ -133,7 +151,8 @@ class Book:
         """Returns each message and doorbell that was connected for `PATIENCE_S` after it, and had not heard it."""
         return [str(each) for each in self.late(now_s)]
 
-    def late(self, now_s: float) -> list[Late]:
+    def late(self, now_s: float, *, excuse: bool = True) -> list[Late]:
+        """`excuse`: the time in which a doorbell's process stood still counts as none."""
         found = []
         outages = {shard: spans.until(now_s) for shard, spans in self.outages.items()}
         times: dict[str, list[tuple[float, float]]] = {}
@@ -149,7 +168,7 @@ class Book:
                     if door not in times:
                         links = _ended_by(self.links[door].until(now_s), self.kills[shard])
                         times[door] = _without(links, outages[shard])
-                    late_s = _first_late_s(times[door], since_s)
+                    late_s = _first_late_s(times[door], since_s, self.stalls_of(door) if excuse else ())
                     if late_s is not None and heard.get(door, now_s + 1) > late_s:
                         found.append(Late(message, shard, door, late_s, heard.get(door)))
         return found
@@ -266,15 +285,26 @@ class NoticeBook:
             ]
 
 
-def _first_late_s(times: Sequence[tuple[float, float]], since_s: float) -> float | None:
+def _first_late_s(
+    times: Sequence[tuple[float, float]], since_s: float, stalls: Sequence[tuple[float, float]]
+) -> float | None:
     """Returns when a doorbell must have heard a message. None: it was not connected for long enough.
 
-    `times`: when it was connected to a shard that worked.
+    `times`: when it was connected to a shard that worked. `stalls`: when its process stood still.
     """
-    late = [
-        max(begin_s, since_s) + PATIENCE_S for begin_s, end_s in times if end_s - max(begin_s, since_s) >= PATIENCE_S
-    ]
-    return min(late, default=None)
+    due = ((_due_s(max(begin_s, since_s), stalls), end_s) for begin_s, end_s in times if end_s > since_s)
+    return min((due_s for due_s, end_s in due if due_s <= end_s), default=None)
+
+
+def _due_s(begin_s: float, stalls: Sequence[tuple[float, float]]) -> float:
+    """Returns when `PATIENCE_S` have passed since then, apart from the time in `stalls`, which are in order."""
+    at_s, left_s = begin_s, PATIENCE_S
+    for stands_s, moves_s in itertools.islice(stalls, bisect.bisect_right(stalls, begin_s, key=_END), None):
+        if stands_s - at_s >= left_s:
+            break
+        left_s -= max(0.0, stands_s - at_s)
+        at_s = max(at_s, moves_s)
+    return at_s + left_s
 
 
 def _ended_by(spans: Sequence[tuple[float, float]], kills: Sequence[float]) -> list[tuple[float, float]]:

@@ -67,8 +67,9 @@ def _story(
         for kind, place, began_s, ended_s in sorted(history, key=lambda each: each[2])
         if ended_s >= begins_s and began_s <= last_s and (kind not in _OF_SHARDS or place == f"shard {shard}")
     ]
-    behind_s = [late_s for at_s, late_s in book.late_processes if begins_s <= at_s <= last_s]
-    if behind_s:
-        words.append(f"meanwhile the processes of doorbells were up to {max(behind_s):.0f} s late themselves")
+    spans = {span for each in group for span in book.stalls_of(each.door)}
+    stood_s = [ends_s - at_s for at_s, ends_s in spans if at_s <= last_s and ends_s >= begins_s]
+    if stood_s:
+        words.append(f"meanwhile their processes stood still for up to {max(stood_s):.1f} s")
     words.append(f"faults: {', '.join(around[:_MOST]) or 'none'}")
     return "; ".join(words)

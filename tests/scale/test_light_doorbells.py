@@ -16,20 +16,21 @@ from agent.clients.requester.broker_files import broker_files
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.roots import KnownRoots
-from agent.core.bus import BusDisconnected, LinkFault
+from agent.core.bus import BusConnected, BusDisconnected, LinkFault, Subscribed, SubscriptionRefused
 from agent.core.media import Gop
 from agent.mqtt import BusSettings, MqttBus, tls
 from agent.platform.certificates import signing_request
 from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle
 from agent.wire.fields import Kind
-from agent.wire.topics import cell_of
+from agent.wire.topics import TRUST_FILTER, cell_filter, cell_of
 from agent.wire.trust import TrustStore
 from agent.wire.trust_keys import parse_trust_key
 from tests.brokers import NOW
 from tests.clients.requester.conftest import DESCRIPTION, gops, question
 from tests.clients.requester.house import House
 from tests.mqtt.mqtt_peer import ScriptedPeer
+from tests.scale import light_bus
 from tests.scale.light_bus import LightBus, Switchboard
 from tests.scale.light_doorbells import Judge, LightDoorbell
 from tests.scale.promises import Book
@@ -149,13 +150,78 @@ def test_a_light_doorbell_hears_only_requesters_that_its_root_lists(world: Small
     assert world.book.heard.keys() == {asked}
 
 
-def test_no_doorbell_waits_for_the_broker_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def board() -> Iterator[Switchboard]:
+    board = Switchboard(lambda low, _high: low)
+    yield board
+    board.stop()
+
+
+def test_connections_that_were_opened_in_a_storm_wait_for_the_doorbells_that_are_connected(
+    board: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a storm, doorbells of the same process that were connected heard up to 9 s late."""
+    monkeypatch.setattr(light_bus, "_SLICE_S", 0.0)
+    done: list[str] = []
+    ended = threading.Event()
+
+    def first() -> None:
+        done.append("first opened")
+        board.after(0, lambda: done.append("a doorbell's turn"))
+
+    board.do(first)
+    board.do(lambda: done.append("second opened"))
+    board.do(ended.set)
+    board.start()
+    assert ended.wait(60)
+    assert done == ["first opened", "a doorbell's turn", "second opened"]
+
+
+def test_a_process_that_stands_still_says_from_when_to_when(board: Switchboard) -> None:
+    stood: list[float] = []
+
+    def stand_still() -> None:
+        stood.append(time.monotonic())
+        time.sleep(light_bus.LATE_S + 0.1)
+        stood.append(time.monotonic())
+
+    board.start()
+    board.do(stand_still)
+    deadline_s = time.monotonic() + 60
+    while not (found := [span for span in list(board.late) if stood and span[0] <= stood[0] and span[1] >= stood[-1]]):
+        assert time.monotonic() < deadline_s, (stood, board.late)
+        time.sleep(0.02)
+    assert len(found) == 1
+
+
+def test_a_doorbell_is_connected_in_the_book_once_its_broker_has_taken_its_subscriptions(board: Switchboard) -> None:
+    book = Book({"a1" * 8: 0})
+    judge = Judge(TrustStore(), book)
+    cell = cell_of(52.25, WEST)
+    bell = LightDoorbell(BusSettings("127.0.0.1", 1, "a1" * 8, Path("none")), cell, board, judge)
+    board.start()
+    link = book.links["a1" * 8]
+    for _ in range(2):
+        for event in (BusConnected(1000, 16), Subscribed(TRUST_FILTER), Subscribed("another")):
+            bell._note(event)
+            assert not link.is_open
+        bell._note(Subscribed(cell_filter(cell)))
+        assert link.is_open
+        bell._note(BusDisconnected(LinkFault.LOST, None, 1.0))  # type: ignore[arg-type]
+        assert not link.is_open
+    bell._note(SubscriptionRefused(TRUST_FILTER, 0x87))
+    judge.stop()
+    assert "may not subscribe" in str(board.failures.pop())
+
+
+def test_no_doorbell_waits_for_the_broker_of_another(
+    board: Switchboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A broker hung up before its CONNACK, and its network was cut. A doorbell then looks for the reason for 12 s. All
     doorbells of a process stood still, five looks one after the other, and heard a request a minute late."""
     pki = BrokerPki.create(tmp_path / "pki", NOW)
     looks: list[str] = []
     monkeypatch.setattr(tls, "probe", lambda settings, _context: looks.append(settings.name))
-    board = Switchboard(lambda low, _high: low)
     lost = threading.Event()
     with ScriptedPeer(pki.directory, lambda line: line.read(), certificates=False) as peer:
         authority = pki.directory / "authorities" / "broker.pem"
@@ -167,7 +233,6 @@ def test_no_doorbell_waits_for_the_broker_of_another(tmp_path: Path, monkeypatch
             event = bus.next_event(0)
         finally:
             board.do(bus.stop)
-            board.stop()
     assert isinstance(event, BusDisconnected)
     assert event.fault is LinkFault.LOST
     assert looks == []

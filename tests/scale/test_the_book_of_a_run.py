@@ -87,6 +87,27 @@ def test_a_kill_ends_no_connection_of_another_shard_and_no_later_one(book: Book)
     assert len(book.unheard(20 + LATE_S)) == 1
 
 
+def test_the_time_in_which_the_process_of_a_doorbell_stood_still_does_not_count(book: Book) -> None:
+    book.process_of = {DOOR: 1, OTHER: 2}
+    book.stalls = {1: [(5, 12), (15, 25), (30, 37.5), (200, 300)], 2: [(20, 900)]}
+    due_s = 20 + 5 + 7.5 + PATIENCE_S
+    assert book.late(due_s - 0.5) == []
+    (late,) = book.late(due_s + 1)
+    assert (late.door, late.due_s) == (DOOR, due_s)
+    book.hear("request", DOOR, due_s - 0.5)
+    assert book.late(500) == []
+    (shown,) = book.late(500, excuse=False)
+    assert shown.due_s == 20 + PATIENCE_S, "the run prints it"
+    book.links[DOOR].end(due_s - 1)
+    book.heard.clear()
+    assert book.late(500) == [], "it was not connected for long enough"
+
+
+def test_nothing_excuses_a_whole_agent(book: Book) -> None:
+    book.stalls = {1: [(15, 900)]}
+    assert len(book.late(20 + LATE_S)) == 1
+
+
 def test_an_acknowledged_part_must_be_there_as_it_was_sent_although_its_answer_is_not_complete(book: Book) -> None:
     book.sent["d"] = Sent("request", ("0" * 64, "1" * 64), acknowledged={1})
     assert book.broken({"d": Outcome({1: "1" * 64}, 0, 0)}) == ["not delivered: d is on its way"]

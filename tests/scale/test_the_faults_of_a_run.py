@@ -147,10 +147,11 @@ def test_each_entry_of_a_process_of_doorbells_arrives_in_the_book_once() -> None
     told.links[OTHER].begin(6.0)
     lines = [told.told.get_nowait() for _ in range(told.told.qsize())]
     assert len(lines) == 4
-    assert [enter(line, book) for line in lines] == [""] * 4
+    assert [enter(line, book, 2) for line in lines] == [""] * 4
     assert book.heard == {"list 2": {DOOR: 2.25}}
     assert book.links[DOOR].ended == [(1.5, 4.0)]
     assert book.links[OTHER].began_s == 6.0
-    assert enter("failed\tKeyError('x')\n", book) == "failed KeyError('x')"
-    assert enter("late\t12.5\t3.0\n", book) == ""
-    assert book.late_processes == [(12.5, 3.0)]
+    assert enter("failed\tKeyError('x')\n", book, 2) == "failed KeyError('x')"
+    assert enter("stood still\t12.5\t15.5\n", book, 2) == ""
+    assert enter("subscribed\t9.5\n", book, 2) == ""
+    assert (book.stalls, book.subscribed_s) == ({2: [(12.5, 15.5)]}, [9.5])

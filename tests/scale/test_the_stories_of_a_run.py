@@ -27,8 +27,10 @@ def test_a_late_message_is_told_once_for_each_shard_with_what_its_broker_carried
         ("broker", "shard 0", 90.0, 98.0), ("broker", "shard 1", 90.0, 98.0), ("worker", "worker w1", 120.0, 125.0),
         ("database", "", 500.0, 501.0),
     ]  # fmt: skip
-    book.late_processes = [(20.0, 99.0), (165.0, 7.0), (166.0, 3.0)]
-    found = stories(book.late(200), book, carried, history, {"127.0.1.1": 0, "127.0.1.2": 1}, 200)
+    book.process_of = dict.fromkeys(doors, 1)
+    book.process_of[f"{4:016x}"] = 2
+    book.stalls = {1: [(1.0, 20.0), (30.0, 37.0), (165.0, 167.0)], 2: [(100.0, 150.0)]}
+    found = stories(book.late(200, excuse=False), book, carried, history, {"127.0.1.1": 0, "127.0.1.2": 1}, 200)
 
     def clock(at_s: float) -> str:
         return time.strftime("%H:%M:%S", time.localtime(at_s + time.time() - time.monotonic()))
@@ -41,4 +43,4 @@ def test_a_late_message_is_told_once_for_each_shard_with_what_its_broker_carried
     assert "worker worker w1" in story
     assert "shard 1" not in story
     assert "database" not in story
-    assert "up to 7 s late themselves" in story
+    assert "their processes stood still for up to 2.0 s" in story
