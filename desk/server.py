@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -26,6 +27,7 @@ from desk.people.organisations import worker_of
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
 from desk.reminders.mailer import reminder_mailer
+from desk.service_status import ALIVE_EVERY_S, ServiceStatus
 from desk.storage.shared_parts import check_storage
 from desk.storage.shared_stores import watched_servers
 from desk.trust.root_publisher import root_publisher
@@ -39,8 +41,9 @@ _HEADER_BYTES: Final = 32 * 1024
 def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     """Serves until SIGTERM or Ctrl-C. Prints the address, and at the first start the link of the first admin."""
     _check_storage(config, say)
-    server = _Server(_settings(config, say))
     address = config.address
+    status = ServiceStatus(f"Serves {address}.")
+    server = _Server(_settings(config, say, status), status)
     token = make_first_admin_link()
     if token:
         say(f"Open this link once, to become the admin of the desk:\n\n  {address}/link/{token}\n")
@@ -52,6 +55,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     try:
         metrics.start()
         with (
+            status.shown(),
             StopSignals(server.end),
             watched_servers(),
             Supervisor(worker_of, open_bus),
@@ -80,6 +84,15 @@ class _Server(uvicorn.Server):
     """uvicorn's own handlers would end the process by the signal that stopped it. `StopSignals` hears them instead, and
     a second signal cuts nothing short while the threads of the service end."""
 
+    def __init__(self, config: uvicorn.Config, status: ServiceStatus) -> None:
+        super().__init__(config)
+        self._status = status
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._status.ready()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -88,7 +101,11 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _settings(config: DeskConfig, say: Callable[[str], object]) -> uvicorn.Config:
+def _settings(config: DeskConfig, say: Callable[[str], object], status: ServiceStatus) -> uvicorn.Config:
+    async def alive() -> None:
+        """The loop that answers all pages gets on."""
+        status.alive()
+
     web = config.web
     settings = uvicorn.Config(
         "desk.asgi:application",
@@ -102,6 +119,8 @@ def _settings(config: DeskConfig, say: Callable[[str], object]) -> uvicorn.Confi
         forwarded_allow_ips="127.0.0.1",
         h11_max_incomplete_event_size=_HEADER_BYTES,
         timeout_graceful_shutdown=_STOP_S,
+        callback_notify=alive,
+        timeout_notify=int(ALIVE_EVERY_S),
     )
     if web.tls != "proxy":
         certificate, key = web.certificate, web.key

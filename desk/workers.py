@@ -32,6 +32,7 @@ from desk.people.models import Organisation
 from desk.people.organisations import broker_certificates, broker_hosts, folder_of, requester_of, worker_of
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
+from desk.service_status import ALIVE_EVERY_S, ServiceStatus
 from desk.storage.postgres_notes import WORKERS_KEY, PostgresNotes
 from desk.storage.shared_parts import check_storage
 from desk.storage.shared_stores import watched_servers
@@ -107,15 +108,17 @@ def run_worker(config: DeskConfig, stop: threading.Event, say: Callable[[str], o
         require_same_version()
     except (OperationalError, InterfaceError) as error:
         say(f"PostgreSQL does not answer yet: {error}")
-    checked = threading.Event()
-    with watched_servers(), Supervisor(worker_of, open_bus, may_receive=checked):
+    checked, status = threading.Event(), ServiceStatus(f"The worker {config.broker.worker} receives.")
+    with status.shown(), watched_servers(), Supervisor(worker_of, open_bus, may_receive=checked):
+        status.ready()  # requests go out from now on
         try:
             check_storage(config.storage)
         except NetworkError as error:
             say(str(error))
         checked.set()
         say(f"The worker {config.broker.worker} receives (stop: Ctrl-C).")
-        stop.wait()
+        while not stop.wait(ALIVE_EVERY_S):
+            status.alive()
 
 
 def require_same_version() -> None:

@@ -32,6 +32,7 @@ USER = "doorward-desk"
 UNIT = "doorward-desk.service"
 COMPLETE = "complete"
 HEALTHY_S = 180
+LONGEST_START_S = 3600
 STEADY_S = 30
 """A broken version needs some time to fail: eight seconds, on a machine with much other work."""
 
@@ -129,34 +130,43 @@ def start(base: Path, before: str | None) -> None:
     """Starts the service. A version that does not come up is rolled back."""
     _run(["systemctl", "daemon-reload"], "systemd did not read the unit")
     _run(["systemctl", "enable", "--quiet", UNIT], "the unit could not be enabled")
-    _run(["systemctl", "restart", UNIT], "the desk could not be started")
+    _restart("the desk could not be started")
     if _comes_up():
         return
     if before is not None:
         switch(base, before)
-        _run(["systemctl", "restart", UNIT], "the version before could not be started")
+        _run(["systemctl", "daemon-reload"], "systemd did not read the unit")  # the unit is of the version, too
+        _restart("the version before could not be started")
     fail(
         "The desk did not come up" + (", so the version before runs again." if before else "."),
         f"read why:  journalctl -u {UNIT} -b",
     )
 
 
+def _restart(failure: str) -> None:
+    # Without waiting: systemd would wait for READY=1 for ever if the desk hangs, and fail here if it ends before.
+    _run(["systemctl", "restart", "--no-block", UNIT], failure)
+
+
 def _comes_up() -> bool:
-    """Returns True once the service has run for half a minute without a restart."""
-    ends_s, since_s = time.monotonic() + HEALTHY_S, None
-    while time.monotonic() < ends_s:
+    """Returns True once the service has run for half a minute without a restart. A start may take long, because it
+    brings the database to its form: that must not be cut."""
+    began_s = waited_s = time.monotonic()
+    since_s = None
+    while True:
         done = subprocess.run(
             ["systemctl", "show", "-p", "ActiveState,NRestarts", "--value", UNIT],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        if done.stdout.split() == ["active", "0"] or done.stdout.split() == ["0", "active"]:
-            since_s = since_s or time.monotonic()
-            if time.monotonic() - since_s >= STEADY_S:
-                return True
-        else:
-            since_s = None
+        found, now_s = set(done.stdout.split()), time.monotonic()
+        since_s = (since_s or now_s) if found == {"active", "0"} else None
+        if since_s is not None and now_s - since_s >= STEADY_S:
+            return True
+        if found == {"activating", "0"} and now_s - began_s < LONGEST_START_S:
+            waited_s = now_s
+        if now_s - waited_s >= HEALTHY_S:
+            return False
         time.sleep(1)
-    return False
 
 
 def _run(words: list[str], failure: str) -> None:

@@ -122,7 +122,7 @@ def test_a_version_that_does_not_come_up_is_rolled_back(
     with pytest.raises(SystemExit):
         installer.start(tmp_path, "first")
     assert (tmp_path / "current").readlink().name == "first"
-    assert installer.ran.count(["systemctl", "restart", "doorward-desk.service"]) == 2
+    assert installer.ran.count(["systemctl", "restart", "--no-block", "doorward-desk.service"]) == 2
     assert "version before runs again" in capsys.readouterr().err
 
 
@@ -142,3 +142,21 @@ def test_a_version_that_takes_its_time_to_fail_does_not_pass_for_one_that_runs(
     monkeypatch.setattr(installer.time, "monotonic", lambda: now_s[0])
     monkeypatch.setattr(installer.time, "sleep", lambda pause_s: now_s.__setitem__(0, now_s[0] + pause_s))
     assert installer._comes_up() is comes_up
+
+
+@pytest.mark.parametrize(("ready_s", "comes_up"), [(900.0, True), (None, False)])
+def test_a_version_that_brings_a_large_database_to_its_form_is_not_cut(
+    installer: ModuleType, monkeypatch: pytest.MonkeyPatch, ready_s: float | None, comes_up: bool
+) -> None:
+    """Until READY=1 systemd shows it as activating. One that never gets ready is rolled back after an hour."""
+    now_s = [0.0]
+
+    def state(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        is_ready = ready_s is not None and now_s[0] >= ready_s
+        return subprocess.CompletedProcess([], 0, f"{'active' if is_ready else 'activating'}\n0\n")
+
+    monkeypatch.setattr(installer.subprocess, "run", state)
+    monkeypatch.setattr(installer.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(installer.time, "sleep", lambda pause_s: now_s.__setitem__(0, now_s[0] + pause_s))
+    assert installer._comes_up() is comes_up
+    assert now_s[0] <= (ready_s or 3600) + 200

@@ -13,7 +13,6 @@ import ssl
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,13 +47,38 @@ def _free_port() -> int:
                 return port
 
 
+class Manager:
+    """A socket that hears what systemd would hear."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        self._socket.settimeout(60)
+
+    def hears(self, word: str) -> str:
+        """Waits for a message with this word."""
+        while True:
+            said = self._socket.recv(4096).decode()
+            if word in said:
+                return said
+
+    def close(self) -> None:
+        self._socket.close()
+        Path(self.address).unlink()
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[int, str]]:
-    """A desk in `folder`: its port, and what it printed before it listened."""
+    """A desk in `folder`: its port, and what it printed before it listened. It tells a manager when it is ready."""
     port = _free_port()
     configuration = folder / "desk.toml"
     configuration.write_text(re.sub(r"(?m)^port = \d+", f"port = {port}", configuration.read_text(), count=1))
-    process = subprocess.Popen([*COMMAND, "serve"], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True)
+    manager = Manager(folder)
+    process = subprocess.Popen(
+        [*COMMAND, "serve"], cwd=folder, env=environment() | {"NOTIFY_SOCKET": manager.address},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         said = ""
@@ -62,26 +86,23 @@ def served(folder: Path) -> Iterator[tuple[int, str]]:
             line = process.stdout.readline()
             assert line, said
             said += line
-        wait_for(port, process)
+        assert manager.hears("READY=1") == f"READY=1\nSTATUS=Serves https://localhost:{port}."
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) == 0, "ready means that it can be reached"
+        assert (folder / "data" / "desk.sqlite3").is_file(), "and that it has its database"
+        manager.hears("WATCHDOG=1")
         yield port, said
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)  # a second one cuts nothing short: the receivers must be told to stop
         process.send_signal(signal.SIGTERM)
+        manager.hears("STOPPING=1")
         assert process.wait(30) == 0
     finally:
         process.kill()
         process.wait()
+        manager.close()
         if process.stdout:
             process.stdout.close()
-
-
-def wait_for(port: int, process: subprocess.Popen[str]) -> None:
-    while process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"the desk has ended with {process.returncode}")
 
 
 def get(port: int, path: str, authority: Path) -> tuple[int, dict[str, str], str]:

@@ -14,11 +14,15 @@ from django.test import override_settings
 
 from agent.clients.requester.sealed_parts import PartsAwayError
 from agent.errors import ConfigurationError
+from agent.platform.supervision import SystemdNotifier
 from desk import sealed_keys
 from desk.config import Broker, Database, DeskConfig, Storage, load
 from desk.people.organisations import folder_of
+from desk.receiving.models import Receiver
+from desk.service_status import ServiceStatus
 from desk.workers import make_folder, require_same_version, require_shared, run_worker, unlock_keys
 from tests.desk.agencies import Agency
+from tests.desk.test_serve import Manager
 
 SHARED = DeskConfig(database=Database(kind="postgresql", host="/run/postgresql"), storage=Storage(kind="s3"))
 WORKER = msgspec.structs.replace(SHARED, broker=Broker(worker="w1"))
@@ -40,10 +44,13 @@ def test_a_worker_without_a_name_does_not_start() -> None:
 
 
 @pytest.mark.usefixtures("data")
-def test_a_worker_starts_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store may be away for long, and its requests must go out."""
+def test_a_worker_starts_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The store may be away for long, and its requests must go out. So systemd hears that it is ready before that."""
+    manager = Manager(tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
 
     def away(_: object) -> None:
+        assert "STATUS=The worker w1 receives." in manager.hears("READY=1")
         raise PartsAwayError("The S3 store does not answer: 500.")
 
     monkeypatch.setattr("desk.workers.check_storage", away)
@@ -53,6 +60,27 @@ def test_a_worker_starts_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch
     stop.set()
     run_worker(WORKER, stop, said.append)
     assert said == ["The S3 store does not answer: 500.", "The worker w1 receives (stop: Ctrl-C)."]
+    manager.hears("STOPPING=1")
+    manager.close()
+
+
+def test_systemd_shows_how_many_receivers_are_connected_and_no_name(agency: Agency, tmp_path: Path) -> None:
+    manager = Manager(tmp_path)
+    status = ServiceStatus("Serves https://desk.example.", SystemdNotifier({"NOTIFY_SOCKET": manager.address}))
+    status.ready()
+    status._show()
+    assert manager.hears("No organisation") == "STATUS=Serves https://desk.example. No organisation receives yet."
+    Receiver.objects.create(organisation=agency.organisation, state="connected")
+    Receiver.objects.create(organisation=agency.organisation, worker="w9", state="connected")
+    status._show()
+    assert manager.hears("Receivers") == "STATUS=Serves https://desk.example. Receivers connected: 1 of 1."
+    Receiver.objects.update(state="failed")
+    for _ in range(2):
+        status._show()
+    status.alive()
+    assert manager.hears("STATUS") == "STATUS=Serves https://desk.example. Receivers connected: 0 of 1."
+    assert manager.hears("") == "WATCHDOG=1", "the same line is told once"
+    manager.close()
 
 
 @pytest.mark.usefixtures("data")
