@@ -50,6 +50,7 @@ LACKING: Final[Mapping[str, tuple[str, ...]]] = {
         r"(power cuts on a real ext4: )?(this machine has no /dev/\S+|this kernel has no \S+)",
         r"power cuts on a real ext4: .* is not installed",
         r"only root can (boot a container|be lent another user's rights)",
+        r"only root gives files away",
         r"this is a container itself",
         r"no network namespaces here: (this needs root|apt-get install iproute2 nftables)",
         r"strace is not installed, or may not be used here",

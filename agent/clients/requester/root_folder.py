@@ -7,7 +7,7 @@
     package.json     root files, newest bundle with all sections, and a timestamp
 
 A broker gets the package with the sections of its cells. `take_back` adds `package-before.json`, for its timestamp, and
-`bundle-3.json.ours`.
+`bundle-3.json.ours`. Another list of that number, replaced later, stays as `bundle-3.json.ours-2`.
 
 Nothing in it is secret. Each signer gets a payload, signs it on a machine of theirs, and returns the signature. `stamp`
 joins them once the threshold is there, with a timestamp by the one key that is online.
@@ -20,6 +20,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +52,7 @@ from agent.wire.trust_package import (
     TrustTimestamp,
 )
 
-__all__ = ["RootFolder", "sections_file"]
+__all__ = ["RootFolder", "TakenBack", "sections_file"]
 
 _NAME_KEY: Final = "root.pub"
 _PACKAGE: Final = "package.json"
@@ -67,6 +68,15 @@ _TYPES: Final[dict[str, type[RootFile | TrustBundle]]] = {"root": RootFile, "bun
 def sections_file(version: int, sections: Sequence[bytes]) -> tuple[str, bytes]:
     """Returns name and content of the file with the sections that the bundle of that version names."""
     return f"sections-{version}.jsonl", b"".join(each + b"\n" for each in sections)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """The outcome of a fetch. `lacking`: sections of other cells, which other brokers have. `kept`: lists and sets of
+    keys of this folder that were replaced now, each in a separate file."""
+
+    lacking: int
+    kept: tuple[Path, ...] = ()
 
 
 class RootFolder:
@@ -195,13 +205,13 @@ class RootFolder:
             files.write(self.folder / _NAME_KEY, f"{name_key.text}\n".encode("ascii"))
         return path
 
-    def take_back(self, package: bytes, directory: bytes | None = None, *, replaces: bool = False) -> int:
+    def take_back(self, package: bytes, directory: bytes | None = None, *, replaces: bool = False) -> TakenBack:
         """Takes the root's newest package from a broker, for example after the folder came back from a backup.
 
-        `directory`: the broker directory that its bundle names. Returns how many sections of other cells are missing:
-        other brokers have them. `replaces`: a list or set of keys here with the same number and other content stays as
-        `bundle-N.json.ours`. Raises `ConfigurationError` without it, or if the folder has a newer list or newer keys,
-        and the errors of `TrustStore.open`.
+        `directory`: the broker directory that its bundle names. `replaces`: a list or set of keys here with the same
+        number and other content stays as `bundle-N.json.ours`, or `.ours-2` and so on beside earlier ones. Raises
+        `ConfigurationError` without it, or if the folder has a newer list or newer keys, and the errors of
+        `TrustStore.open`.
 
         A newer stamp of an older list is no newer news: a timer may stamp a restored folder before a person looks.
         """
@@ -211,7 +221,7 @@ class RootFolder:
         if before is not None:
             self._require_newer(opened.seen, before)
         parts = strictjson.decode(package, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES)
-        self._keep_forks(parts, replaces=replaces)
+        kept = self._keep_forks(parts, replaces=replaces)
         if before is not None and before.timestamp > opened.seen.timestamp:
             files.write(self.folder / _PACKAGE_BEFORE, self.package())  # doorbells may have seen its timestamp
         for data in parts.roots:
@@ -225,7 +235,7 @@ class RootFolder:
         if len(sections) == len(head.sections):
             whole = replace(parts, sections=tuple(each.decode() for each in sections))
             files.write(self.folder / _PACKAGE, strictjson.encode(whole))
-        return len(head.sections) - len(sections)
+        return TakenBack(len(head.sections) - len(sections), kept)
 
     def _opened(self, store: TrustStore) -> SeenVersion | None:
         """Returns the versions of the newest package, or None if it is missing or damaged."""
@@ -253,9 +263,9 @@ class RootFolder:
                 f"{self.folder} has something newer than list {there.version}.", remedy="Publish it."
             )
 
-    def _keep_forks(self, parts: TrustPackage, *, replaces: bool) -> None:
-        """Puts payloads aside that have the number of one in the package and other content. With sets of keys that
-        differ, owners who saw both would refuse one."""
+    def _keep_forks(self, parts: TrustPackage, *, replaces: bool) -> tuple[Path, ...]:
+        """Puts payloads aside that have the number of one in the package and other content. Returns their new places.
+        With sets of keys that differ, owners who saw both would refuse one."""
         forks = []
         for kind, signed in (*(("root", each) for each in parts.roots), ("bundle", parts.bundle)):
             form, limit_bytes = _TYPES[kind], BUNDLE_ENVELOPE_LIMIT_BYTES
@@ -270,8 +280,19 @@ class RootFolder:
                 remedy="To take the broker's and keep yours beside it: doorward requester trust-root fetch --replace. "
                 "Then sign the next list, with what both revoke. If you signed only one of them, keys are stolen.",
             )
-        for path in forks:
-            files.write(path.with_name(f"{path.name}.ours"), files.read(path, BUNDLE_LIMIT_BYTES))
+        return tuple(self._keep(path) for path in forks)
+
+    def _keep(self, path: Path) -> Path:
+        """Copies a payload beside itself. Returns the copy. Another fork that was kept before stays."""
+        data, number = files.read(path, BUNDLE_LIMIT_BYTES), 1
+        while True:
+            place = path.with_name(f"{path.name}.ours{f'-{number}' if number > 1 else ''}")
+            there = files.read_if_there(place, BUNDLE_LIMIT_BYTES)
+            if there is None:
+                files.write(place, data)
+            if there in (None, data):
+                return place
+            number += 1
 
     def _accept_signed(self, data: bytes, kind: type[RootFile | TrustBundle]) -> RootFile | TrustBundle:
         """Writes a message of a verified package with its signatures."""

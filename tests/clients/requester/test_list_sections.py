@@ -268,12 +268,12 @@ def test_a_folder_from_a_backup_takes_a_list_in_sections_back_from_the_brokers_t
     folder.folder.mkdir()
     shutil.copy(root.folder / "root.pub", folder.folder)
     packages = [root.package_for(at(f"b{region}.example.org")) for region in range(5)]
-    lacking = [folder.take_back(each, root.directory()) for each in packages[:-1]]
+    lacking = [folder.take_back(each, root.directory()).lacking for each in packages[:-1]]
     assert lacking == sorted(lacking, reverse=True)
     assert 0 < lacking[-1] < lacking[0]
     with pytest.raises(ConfigurationError, match="is missing"):
         folder.package()
-    assert folder.take_back(packages[-1], root.directory()) == 0
+    assert folder.take_back(packages[-1], root.directory()).lacking == 0
     assert folder.package() == root.package()
     stamped = folder.stamp(FileSigner(ONLINE), NOW_S + 1, 7)
     with pytest.raises(ConfigurationError, match="something newer than list 1"):

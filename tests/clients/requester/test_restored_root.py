@@ -10,7 +10,7 @@ import pytest
 
 from agent.clients.requester.keys import FileSigner
 from agent.clients.requester.package_publisher import require_newest
-from agent.clients.requester.root_folder import RootFolder
+from agent.clients.requester.root_folder import RootFolder, TakenBack
 from agent.errors import ConfigurationError
 from agent.wire.trust import TrustStore
 from tests.clients.requester.test_root_folder import ENTRY, NEW, NOW_S, ONLINE, PEOPLE, listed, root_file
@@ -64,7 +64,7 @@ def test_a_stamp_that_a_timer_made_before_the_fetch_is_no_newer_news(root: RootF
     by_timer = stamp(restored, NOW_S + 2 * DAY_S)
     with pytest.raises(ConfigurationError, match="list 2 is there, and list 1 here"):
         require_newest(root.name_key, by_timer, there)
-    assert restored.take_back(there) == 0
+    assert restored.take_back(there) == TakenBack(0)
     assert restored.package() == there
     # Another broker, which had lost list 2, may have given doorbells the stamp of list 1.
     package = stamp(restored, NOW_S + DAY_S + 1)
@@ -85,12 +85,31 @@ def test_two_lists_with_one_number_are_named_and_the_next_number_is_above_both(
     with pytest.raises(ConfigurationError, match=r"has bundle-2\.json with other content"):
         restored.take_back(there)
     assert restored.package() == here
-    assert restored.take_back(there, replaces=True) == 0
+    assert restored.take_back(there, replaces=True) == TakenBack(0, (restored.folder / "bundle-2.json.ours",))
     assert restored.package() == there
     assert (restored.folder / "bundle-2.json.ours").read_bytes() == ours
     third = sign_list(restored, 3, NOW_S + DAY_S)
     takes(root, there, third)
     takes(root, here, third)
+
+
+def test_a_second_list_of_that_number_is_kept_beside_the_first(root: RootFolder, restored: RootFolder) -> None:
+    """A broker that a thief serves may have a third list 2. Each of ours may revoke a key that no other one does."""
+    there = sign_list(root, 2, NOW_S + DAY_S)
+    kept = []
+    for name in ("Harbour Police", "Canal Police", "Canal Police"):
+        payload = restored.propose(listed(restored.folder, 2, ENTRY.replace("Rijnstad Police", name)), NOW_S)
+        kept.append(payload.read_bytes())
+        taken = restored.take_back(there, replaces=True)
+        assert taken.kept[0].read_bytes() == kept[-1]
+        for each in restored.folder.glob("bundle-2.json*"):
+            if ".ours" not in each.name:
+                each.unlink()
+    assert kept[1] == kept[2] != kept[0]
+    assert sorted(each.name for each in restored.folder.glob("*.ours*")) == [
+        "bundle-2.json.ours", "bundle-2.json.ours-2",
+    ]  # fmt: skip
+    assert (restored.folder / "bundle-2.json.ours").read_bytes() == kept[0]
 
 
 def test_a_list_that_waits_for_signatures_is_not_lost_by_a_fetch(root: RootFolder, restored: RootFolder) -> None:

@@ -267,16 +267,20 @@ def fetch(folder: Path, broker: str | None, timeout: float, replace: bool, as_js
         package = retained_package(bus, name.id, timeout)
         if package is None:
             raise ConfigurationError("This broker has no package of the root.", remedy="Ask another broker.")
-        lacking = root.take_back(package, retained_directory(bus, name.id, timeout), replaces=replace)
+        taken = root.take_back(package, retained_directory(bus, name.id, timeout), replaces=replace)
     finally:
         bus.stop()
     version = root.newest_bundle()
     if as_json:
-        emit_json({"root_id": name.id, "version": version, "sections_lacking": lacking})
+        emit_json({"root_id": name.id, "version": version, "sections_lacking": taken.lacking, "kept": taken.kept})
         return
     click.echo(f"{folder} has list {version} now.  The next list has version {version + 1}.")
-    if lacking:
-        click.echo(f"{lacking} of its sections are of other cells.  Run this with the other brokers, too.")
+    for each in taken.kept:
+        click.echo(
+            f"Your own {each.name.partition('.ours')[0]} stays as {each}.  Sign the next list with what both revoke."
+        )
+    if taken.lacking:
+        click.echo(f"{taken.lacking} of its sections are of other cells.  Run this with the other brokers, too.")
 
 
 @trust_root.command()
