@@ -1,9 +1,9 @@
 """Cost of a second signature, beside Ed25519 alone: of an answer, a statement, a head of the ledger, a list, records.
 
 `python -m bench second_signature` signs and reads the envelope of part 0 for answers of several sizes, approvals,
-lists of owners, checkpoints, lists and packages of trust roots, and a day of records. It prints CPU milliseconds and
-bytes, both kinds in the same run. The records of an answer are random text of the usual length, so reading it does not
-verify *their* signatures.
+lists of owners, checkpoints, lists and packages of trust roots, a day of records, and excerpts of it. It prints CPU
+milliseconds and bytes, both kinds in the same run. The records of an answer are random text of the usual length, so
+reading it does not verify *their* signatures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,18 @@ from agent.core.device_secret import DeviceSecret
 from agent.core.ledger.checkpoint import open_checkpoint, open_desk_checkpoint, sign_checkpoint, sign_desk_checkpoint
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.timebase import ClockQuality
-from agent.core.vault.manifest import FIRST_PREVIOUS, ChainHead, LineSigner, open_line, sign_record, verify_chain
+from agent.core.vault.excerpt import ExcerptBuilder, read_excerpt
+from agent.core.vault.manifest import (
+    FIRST_PREVIOUS,
+    ChainHead,
+    LineSigner,
+    RawLine,
+    follow,
+    open_line,
+    sign_record,
+    split_lines,
+    verify_chain,
+)
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import BootRecord, CoverageRecord, Record, SealedFile, SegmentRecord
 from agent.core.vault.spans import Stamp, TimeSpan
@@ -140,6 +151,7 @@ def main() -> int:
         (opened,) = spent_ms(partial(store.open, package))
         print(f"{f'package, {sets} sets of keys':>22}{len(package):9}{'':23}{opened:16.2f}")
     measure_records(key, mldsa)
+    measure_excerpts(key, mldsa)
     return 0
 
 
@@ -186,7 +198,7 @@ def read_alone_lines(lines: Sequence[bytes], key: PublicKey) -> None:
     for line in lines:
         signed = open_line(line[:-1], key)
         assert signed.previous == before
-        before = signed.sha256
+        before = signed.chain_hash
 
 
 def measure_records(key: Ed25519PrivateKey, second: MLDSA44PrivateKey) -> None:
@@ -206,6 +218,38 @@ def measure_records(key: Ed25519PrivateKey, second: MLDSA44PrivateKey) -> None:
         size, added = sum(map(len, alone)), sum(map(len, both)) - sum(map(len, alone))
         columns = "".join(f"{first:8.0f}{last:8.0f}" for first, last in (sign, read))
         print(f"{86_400 // segment_s:22}{size:9}{added:8}{100 * added / size:7.1f}%{columns}")
+
+
+def measure_excerpts(key: Ed25519PrivateKey, second: MLDSA44PrivateKey) -> None:
+    """Excerpts of a day of continuous recording: `records` of `doorward vault export`."""
+    public, second_public = public_key_of(key), MldsaPublicKey.of(second)
+    lines = list(split_lines([b"".join(written(list(records_of_a_day(30)), key, second))]))
+    found = (step.signed for step in follow(lines))
+    segments = {one.record.id: one.line for one in found if one is not None and isinstance(one.record, SegmentRecord)}
+    names = list(segments)
+    print("Excerpts of that day (segments; the lines alone / with what covers them):")
+    print(f"{'segments':>22}{'alone':>9}{'with':>9}{'make ms':>9}{'verify ms':>11}")
+    middle = 5 * 30 + 3
+    chosen = {"1 in front of 29": names[0:1], "1, newest": names[-1:], "a clip of 4": names[middle : middle + 4]}
+    chosen |= {"an hour, 120": names[middle : middle + 120], "one an hour, 24": names[3::120], "all, 2880": names}
+    for name, some in chosen.items():
+        wanted = {each: segments[each] for each in some}
+        # The newest one waits for the next `coverage`, which is written after the export.
+        given = lines[:-1] if name == "1, newest" else lines
+
+        def make(given: list[RawLine] = given, wanted: dict[str, bytes] = wanted) -> list[bytes]:
+            builder = ExcerptBuilder(wanted)
+            made = [line for step in follow(given) for line in builder.add(step)]
+            return [*made, *builder.finish(0, public, second_public, key.sign, second.sign)]
+
+        made = make()
+        report = read_excerpt(made, public, second_public)
+        assert not report.faults
+        assert len(report.records) == len(some)
+        (making,) = spent_ms(make, rounds=5)
+        (reading,) = spent_ms(partial(read_excerpt, made, public, second_public), rounds=5)
+        alone, both = (sum(len(line) + 1 for line in each) for each in (wanted.values(), made))
+        print(f"{name:>22}{alone:9}{both:9}{making:9.1f}{reading:11.1f}")
 
 
 def signed_by_pair(key: Ed25519PrivateKey, payload: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """The vault: seal-and-commit beside its limits, matching in a large index, start-up of 10 000 segments.
 
 `python -m bench.vault [DIRECTORY] [--large]` writes about 1 GB below DIRECTORY (default: the temporary one) and
-removes it; --large starts with 100 000 segments as well, and needs 2 GB and minutes.  Each figure stands beside what it
+removes it; --large starts with 100 000 segments as well, and needs 2 GB and minutes; `--only-wear` (root) measures
+only what reaches the disk.  Each figure stands beside what it
 cannot beat, measured in the same run, in turns, the median of five:
 
 - ChaCha20-Poly1305 on 64 KiB chunks: what age's payload costs at least;
@@ -30,6 +31,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from agent.clients.opening import HybridIdentity
 from agent.core.retention import RetentionLimits
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
+from agent.core.vault import manifest
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import ChainHead, SecondSigner
@@ -43,6 +45,9 @@ from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 
 SEGMENT_BYTES = 2_500_000
 GOP_BYTES = 500_000
+SEGMENTS_OF_COVERAGE = 30
+"""Segments of 30 s in a quarter of an hour of continuous recording."""
+SEGMENTS_OF_A_DAY = 96 * SEGMENTS_OF_COVERAGE
 SEGMENTS = 16
 RUNS = 5
 MB = 1_000_000
@@ -283,19 +288,23 @@ def measure_wear() -> None:
     if reason := why_not():
         print(f"\nwear: not measured here: {reason}")
         return
-    times, extra = wear(8, 48)
-    print(
-        f"\nwear, a segment of {SEGMENT_BYTES / MB} MB in five pieces, synced every 2 s, on ext4 with its journal:"
-        f"\n  {times:.3f} times its ciphertext, {extra / 1000:.1f} kB extra"
-    )
+    print(f"\nwear, a segment of {SEGMENT_BYTES / MB} MB in five pieces, synced every 2 s, on ext4 with its journal:")
+    twice = f"with second signatures, and `coverage` every {SEGMENTS_OF_COVERAGE} segments"
+    for name, signed in (("signed once", "once"), (twice, "twice")):
+        times, extra = wear(30, 60, signed)
+        day = extra * SEGMENTS_OF_A_DAY
+        print(f"  {name}: {times:.3f} times its ciphertext, {extra / 1000:.1f} kB extra, {day / MB:.0f} MB a day")
 
 
-def wear(few: int, many: int) -> tuple[float, float]:
-    """Bytes sent to the disk, as a multiple of the ciphertext and as bytes beyond it for each segment."""
+def wear(few: int, many: int, signed: str = "twice") -> tuple[float, float]:
+    """Bytes sent to the disk, as a multiple of the ciphertext and as bytes beyond it for each segment.
+
+    `signed`: "once" leaves the second signatures out, and the `coverage` that carries them.
+    """
     from tests.crash.power.cuts import written_by
 
     (first, first_sealed), (last, last_sealed) = (
-        written_by([sys.executable, "-m", "bench.vault", "--wear", str(count)], image_bytes=192 << 20)
+        written_by([sys.executable, "-m", "bench.vault", "--wear", signed, str(count)], image_bytes=256 << 20)
         for count in (few, many)
     )
     # The difference: setting up directories, reserve and journal happens once.
@@ -319,9 +328,11 @@ def _second() -> SecondSigner:
     return SecondSigner(MldsaPublicKey.of(key).text, key.sign)
 
 
-def wear_here(place: Path, segments: int) -> None:
+def wear_here(place: Path, segments: int, *, once: bool) -> None:
     """Runs on the logged disk of `measure_wear`; prints the bytes of ciphertext."""
     clock = SteppedClock()
+    if once:
+        manifest.needs_second_signature = lambda *_: False  # type: ignore[attr-defined]
     key = private_key_from_seed(bytes(32))
     log, index = DiskManifestLog(RealDisk(), place / "vault"), SqliteIndex(place / "index.sqlite")
     sealing = SealingContext(three_owners(), 1, public_key_of(key).id, key.sign, _second())
@@ -330,7 +341,8 @@ def wear_here(place: Path, segments: int) -> None:
         store, log, index, clock=clock, entropy=RealEntropy(), sealing=sealing, limits=RetentionLimits(1 << 50)
     )
     vault.start()
-    for _ in range(segments):
+    began = clock.now()
+    for number in range(1, segments + 1):
         writer = vault.begin(segment_id(bytes(16)), clock.now())
         for _ in range(SEGMENT_BYTES // GOP_BYTES):
             for _ in range(3):
@@ -338,6 +350,10 @@ def wear_here(place: Path, segments: int) -> None:
             writer.write(os.urandom(GOP_BYTES))
         writer.finish(clock.now())
         vault.enforce_retention(())
+        if number % SEGMENTS_OF_COVERAGE == 0 and not once:
+            ended = clock.now()
+            vault.record_coverage(began, ended)
+            began = ended
     print(vault.totals().stored_bytes)
     index.close()
     log.close()
@@ -348,8 +364,11 @@ def main() -> int:
         case ["--start", place, kind]:
             start_here(Path(place), cold=kind == "cold")
             return 0
-        case ["--wear", segments, place]:
-            wear_here(Path(place), int(segments))
+        case ["--wear", signed, segments, place]:
+            wear_here(Path(place), int(segments), once=signed == "once")
+            return 0
+        case ["--only-wear"]:
+            measure_wear()
             return 0
         case _:
             pass

@@ -28,7 +28,7 @@ from agent.core.vault.age.sealing import make_header
 from agent.core.vault.coverage import CoverageSpan
 from agent.core.vault.coverage import CoverageState as Word
 from agent.core.vault.entries import Totals, VaultEntry, entry_of
-from agent.core.vault.following import FIRST, chain_hash
+from agent.core.vault.hash_chain import FIRST, chain_hash
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import PosterRecord, SealedFile, SegmentRecord

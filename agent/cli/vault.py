@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,13 +22,15 @@ from agent.core.retention import RetentionLimits
 from agent.core.timebase import utc_date
 from agent.core.vault.coverage import CoverageState
 from agent.core.vault.entries import VaultEntry
-from agent.core.vault.manifest import ChainFault, SecondSigner
+from agent.core.vault.excerpt import Cover, ExcerptBuilder
+from agent.core.vault.manifest import ChainFault, SecondSigner, Signer
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.vault_follower import FollowingIndex
 from agent.errors import ConfigurationError
 from agent.platform.disk import RealDisk
 from agent.platform.privileges import as_owner_of, as_self
 from agent.recorder.vault import SealingContext, Vault
+from agent.vault.export_folder import DEVICE_KEY, DEVICE_MLDSA, RECORDS, verify_export
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.reader import VaultReader
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
@@ -170,12 +173,21 @@ def stats(config: Path, as_json: bool) -> None:
 
 @vault.command()
 @config_option
+@click.option(
+    "--export",
+    "exported",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Verify this folder of `doorward vault export` instead, on any machine.",
+)
 @json_option
-def verify(config: Path, as_json: bool) -> None:
+def verify(config: Path, exported: Path | None, as_json: bool) -> None:
     """Compare every file, and every line of the manifest, with the signatures made at capture.
 
     It finds damage, loss and foreign files, and changes nothing.  Exit status 0 if all is well, otherwise 1.
     """
+    if exported is not None:
+        _verify_exported(exported, as_json)
+        return
     with _opened(config) as (reader, device, mldsa), _progress("Reading", as_json) as progress:
         report = reader.verify(device, progress, mldsa)
     if as_json:
@@ -200,6 +212,44 @@ def verify(config: Path, as_json: bool) -> None:
             say(f"{counted(report.signed_once, 'record')} without a second signature on or behind it.")
         elif report.signed_once:
             say(f"{counted(report.signed_once, 'record')} without a second signature yet, which comes within an hour.")
+    if not report.sound:
+        raise click.exceptions.Exit(1)
+
+
+def _verify_exported(folder: Path, as_json: bool) -> None:
+    report = verify_export(folder)
+    by_export = _time(report.exported_ms) if report.exported_ms is not None else ""
+    counts = [report.covered[cover] for cover in Cover]
+    if as_json:
+        emit_json(
+            {
+                "sound": report.sound,
+                "segments": report.segments,
+                "bytes": report.read_bytes,
+                "missing": report.missing,
+                "damaged": report.damaged,
+                "unknown": report.unknown,
+                "manifest_faults": report.faults,
+                "signed_twice_at_capture": counts[0],
+                "signed_twice_at_export": counts[1],
+                "signed_once": counts[2],
+                "exported_ms": report.exported_ms,
+                "device": report.device.id,
+                "device_mldsa": hashlib.sha256(report.mldsa.raw).hexdigest(),
+            }
+        )
+    else:
+        _say_files(missing=report.missing, damaged=report.damaged, unknown=report.unknown)
+        _say_faults(report.faults)
+        verdict = "all unchanged since they were signed" if report.sound else "NOT all unchanged since they were signed"
+        say(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {in_words(verdict)}.")
+        say(f"{counted(counts[0], 'record')} with a second signature from the time of recording.")
+        if counts[1]:
+            say(f"{counted(counts[1], 'record')} with a second signature from the export, {by_export} UTC.")
+        if counts[2]:
+            say(f"{counted(counts[2], 'record')} without a second signature on or behind it.")
+        say(f"Compare the keys with what you know of the doorbell: {report.device.id}, ML-DSA-44 key (SHA-256)")
+        click.echo(f"  {hashlib.sha256(report.mldsa.raw).hexdigest()}")
     if not report.sound:
         raise click.exceptions.Exit(1)
 
@@ -309,12 +359,13 @@ def repair(config: Path, as_json: bool) -> None:
 def export(config: Path, folder: Path, window: str | None, as_json: bool) -> None:
     """Copy segments, still sealed, with their signed records into FOLDER.
 
-    It opens nothing. To open them, use the owner's client or stock age with the owner's key. The device's public key is
-    copied too, to verify the records.
+    It opens nothing. To open them, use stock age with the owner's key. The device's public keys are copied too. To
+    verify files and records on any machine: doorward vault verify --export FOLDER.
     """
     from_ms, to_ms = parse_window(window) if window is not None else (-_EVER_MS, _EVER_MS)
     copied = copied_bytes = 0
-    with _opened(config) as (reader, device, _), _progress("Copying", as_json) as progress:
+    sign, second = _signers(config)
+    with _opened(config) as (reader, device, mldsa), _progress("Copying", as_json) as progress:
         entries = reader.overlapping(from_ms, to_ms)
         total_bytes = sum(entry.stored_bytes for entry in entries)
         with as_self():
@@ -322,18 +373,31 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
                 folder.mkdir(parents=True)
             except FileExistsError as error:
                 raise ConfigurationError(f"{folder} already exists.", remedy="Name a new folder.") from error
-            (folder / "device.pub").write_text(device.text + "\n")
-            records = (folder / "records").open("wb")
+            (folder / DEVICE_KEY).write_text(device.text + "\n")
+            (folder / DEVICE_MLDSA).write_text(mldsa.text + "\n")
+            records = (folder / RECORDS).open("wb")
+        chosen: dict[str, bytes] = {}
+        for entry in entries:
+            chosen[entry.id] = reader.record(entry.id).line
+            _copy(reader, entry, folder)
+            copied, copied_bytes = copied + 1, copied_bytes + entry.stored_bytes
+            progress(copied_bytes, total_bytes)
         with records:
-            for entry in entries:
-                records.write(reader.record(entry.id).line + b"\n")
-                _copy(reader, entry, folder)
-                copied, copied_bytes = copied + 1, copied_bytes + entry.stored_bytes
-                progress(copied_bytes, total_bytes)
+            excerpt = ExcerptBuilder(chosen)
+            for step in reader.steps():
+                records.writelines(line + b"\n" for line in excerpt.add(step))
+            head = excerpt.finish(time.time_ns() // 1_000_000, device, mldsa, sign, second)
+            records.writelines(line + b"\n" for line in head)
     if as_json:
         emit_json({"segments": copied, "bytes": copied_bytes, "folder": folder})
         return
     say(f"{counted(copied, 'segment')}, {copied_bytes / 1e6:.1f} MB copied to {folder}, still sealed.")
+
+
+def _signers(config: Path) -> tuple[Signer, Signer]:
+    """The device's two signatures, for the head of an excerpt."""
+    folder = StateFolder(load(config).device.state_dir)
+    return folder.device_key().sign, folder.device_secret().mldsa_key().sign
 
 
 def _copy(reader: VaultReader, entry: VaultEntry, folder: Path) -> None:
@@ -367,7 +431,7 @@ def _say_files(**by_word: list[str]) -> None:
             click.echo(f"{click.style(in_words(word), fg=colours.get(word, 'yellow'))}  {plain(name)}")
 
 
-def _say_faults(faults: Iterable[ChainFault]) -> None:
+def _say_faults(faults: Iterable[ChainFault | str]) -> None:
     for fault in faults:
         click.echo(f"{click.style(in_words('manifest'), fg='red')}  {in_words(plain(fault))}")
 

@@ -6,7 +6,6 @@ new chapter becomes durable with them or not at all, and only then the old chapt
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -14,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from agent.core.ledger import merkle
 from agent.core.vault.chapters import ChapterLimits, chapters_to_delete
 from agent.core.vault.entries import VaultEntry
 from agent.core.vault.manifest import ChainHead, RawLine, carried_of, chapter_of, chapter_start, loose_payload
@@ -86,7 +86,7 @@ class ChapterKeeper:
             structlog.get_logger("recorder").warning("chapter_not_begun", detail=error.message)
             return
         begins = chapter_start(record.number) + len(signed.line) + 1
-        tip = ChainHead(begins + carried_of(record), signed.sequence + 1, signed.sha256)
+        tip = ChainHead(begins + carried_of(record), signed.sequence + 1, signed.chain_hash)
         moved = _moved(copied, begins)
         self._writer.begin_chapter(record.number, signed, tip, moved, [entry.id for entry in copied.lost])
         self._log.remove_chapters(going)
@@ -136,7 +136,5 @@ def _moved(copied: _Copied, position: int) -> list[VaultEntry]:
 def _carried(lines: Sequence[RawLine]) -> Carried | None:
     if not lines:
         return None
-    whole = hashlib.sha256()
-    for raw in lines:
-        whole.update(raw.data + b"\n")
-    return Carried(size=sum(raw.size for raw in lines), sha256=whole.hexdigest())
+    root = merkle.root_of(merkle.leaf_hash(raw.data) for raw in lines)
+    return Carried(size=sum(raw.size for raw in lines), root=root.hex())

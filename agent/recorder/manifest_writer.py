@@ -13,7 +13,7 @@ import msgspec
 
 from agent.core.vault.dating import NumberedClockSync
 from agent.core.vault.entries import VaultEntry, entry_of
-from agent.core.vault.following import FIRST, chain_hash
+from agent.core.vault.hash_chain import FIRST, chain_hash
 from agent.core.vault.manifest import ChainHead, LineSigner, SignedRecord, Signer
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import Chapter, ClockSync, Record, RecoveredRecord, SegmentRecord

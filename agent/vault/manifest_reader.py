@@ -70,10 +70,10 @@ def last_line(log: ManifestLog, tip: ChainHead) -> SignedRecord | None:
         return None
     with suppress(FormatError):
         last = parse_line(before[:-1].rpartition(b"\n")[2])
-        if (last.sha256, last.sequence + 1) == (tip.previous, tip.sequence) and not carried_of(last.record):
+        if (last.chain_hash, last.sequence + 1) == (tip.previous, tip.sequence) and not carried_of(last.record):
             return last
     first = first_line(log, chapter_of(tip.offset))
-    if first is None or (first.sha256, first.sequence + 1) != (tip.previous, tip.sequence):
+    if first is None or (first.chain_hash, first.sequence + 1) != (tip.previous, tip.sequence):
         return None
     ends = beginning + len(first.line) + 1 + carried_of(first.record)
     return first if ends == tip.offset else None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from agent.core.vault.coverage import BootClocks, CoverageBuilder, CoverageSpan
 from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.manifest import SignedRecord, parse_line
+from agent.core.vault.manifest import ChainStep, SignedRecord, parse_line
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import Record
 from agent.errors import FormatError, StorageError
@@ -102,6 +102,10 @@ class VaultReader:
     def quarantined(self) -> tuple[int, int]:
         """Returns the number of files in `aside/`, and their bytes."""
         return self._store.quarantined()
+
+    def steps(self) -> Iterator[ChainStep]:
+        """Every line of the manifest, signatures unchecked."""
+        return read_manifest(self._log)
 
     def _records(self) -> Iterator[Record]:
         return (step.signed.record for step in read_manifest(self._log) if step.signed is not None)

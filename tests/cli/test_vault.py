@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from click import unstyle
 
 from agent.cli import device
+from agent.core.vault.excerpt import Cover, read_excerpt
 from agent.core.vault.manifest import ChainHead, open_line, parse_line, sign_record
 from agent.core.vault.records import GapReason, RingRecord, SegmentRecord
 from agent.core.vault.spans import stamp
@@ -24,9 +27,10 @@ from agent.recorder import io_priority
 from agent.vault import verification
 from agent.vault.index_sqlite import SqliteIndex
 from agent.wire.identities import parse_public_key, public_key_of
+from agent.wire.mldsa import MldsaPublicKey
 from tests.cli.conftest import Seen
 from tests.core.vault.make_vault_vectors import without
-from tests.vaults import DEVICE_KEY, DEVICE_SECRET, TestVault, box, event_id, make_vault
+from tests.vaults import DEVICE_KEY, DEVICE_MLDSA_KEY, DEVICE_SECRET, TestVault, box, event_id, make_vault
 
 Run = Callable[..., Seen]
 
@@ -141,7 +145,7 @@ def test_verify_tells_how_many_records_no_second_signature_covers(stored: TestVa
     *others, last = whole.splitlines(keepends=True)
     newest = parse_line(last.removesuffix(b"\n"))
     at = stamp(newest.record.span.boot, stored.clock.now())  # type: ignore[union-attr]
-    ring = sign_record(RingRecord(at=at), ChainHead(0, newest.sequence + 1, newest.sha256), DEVICE_KEY.sign)
+    ring = sign_record(RingRecord(at=at), ChainHead(0, newest.sequence + 1, newest.chain_hash), DEVICE_KEY.sign)
     path.write_bytes(whole + ring.line + b"\n")
     assert "1 record without a second signature yet" in run("verify").out
     path.write_bytes(b"".join(others) + without(last))
@@ -229,13 +233,55 @@ def test_export_copies_ciphertext_and_the_records_that_vouch_for_it(
     out = tmp_path / "out"
     assert document(run("export", str(out), "--json"))["segments"] == 2
     key = parse_public_key((out / "device.pub").read_text().strip())
-    records = [open_line(line, key).record for line in (out / "records").read_bytes().splitlines()]
-    assert [record.id for record in records if isinstance(record, SegmentRecord)] == [
-        path.name.removesuffix(".age")
-        for record in records
-        for path in [out / f"{record.id}.age"]
-        if path.exists()  # type: ignore[union-attr]
-    ]
+    mldsa = MldsaPublicKey.parse((out / "device.mldsa.pub").read_text().strip())
+    found = read_excerpt((out / "records").read_bytes().splitlines(), key, mldsa)
+    assert (found.faults, [each.cover for each in found.records]) == ([], [Cover.CAPTURE] * 2)
+    for each in found.records:
+        assert (out / f"{each.signed.record.id}.age").is_file()  # type: ignore[union-attr]
     assert segment_file(tmp_path, 0).read_bytes() == (out / segment_file(tmp_path, 0).name).read_bytes()
     assert [len(list(out.glob(f"*.{kind}.age"))) for kind in ("poster", "sound")] == [1, 1]
     run("export", str(out), status=2)
+
+
+def test_an_export_is_verified_without_the_device(
+    stored: TestVault, run: Run, tmp_path: Path, tool: Callable[..., Seen]
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    run("export", str(out), "--window", "2025-10-09T08:55/2025-10-09T08:58")
+    said = tool("vault", "verify", "--export", out)
+    assert said.status == 0
+    assert "1 segment, 0.0 MB read: all unchanged since they were signed." in said.out
+    assert "1 record with a second signature from the time of recording." in said.out
+    assert public_key_of(DEVICE_KEY).id in said.out
+    assert hashlib.sha256(DEVICE_MLDSA_KEY.raw).hexdigest() in said.out
+    changes: dict[str, tuple[str, Callable[[Path], object]]] = {
+        "damaged": ("*.poster.age", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x")),
+        "missing": ("*.sound.age", lambda path: path.unlink()),
+        "unknown": ("records", lambda path: path.with_name("more").write_bytes(b"")),
+        "manifest_faults": ("records", lambda path: path.write_bytes(path.read_bytes().split(b"\n")[0] + b"\n")),
+    }
+    for word, (name, change) in changes.items():
+        shutil.copytree(out, other)
+        change(next(other.glob(name)))
+        found = tool("vault", "verify", "--export", other, "--json")
+        assert (found.status, [key for key in changes if document(found)[key]]) == (1, [word])
+        shutil.rmtree(other)
+
+
+def test_the_newest_record_has_its_second_signature_from_the_export(
+    stored: TestVault, run: Run, tmp_path: Path, tool: Callable[..., Seen]
+) -> None:
+    """Its next `coverage` is not written yet."""
+    path = tmp_path / "state" / "vault" / "manifest.0"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+    out = tmp_path / "out"
+    run("export", str(out))
+    found = tool("vault", "verify", "--export", out, "--json")
+    said = document(found)
+    assert (found.status, said["signed_twice_at_capture"], said["signed_twice_at_export"]) == (0, 1, 1)
+    assert "1 record with a second signature from the export, " in tool("vault", "verify", "--export", out).out
+    whole = (out / "records").read_bytes().splitlines(keepends=True)
+    (out / "records").write_bytes(b"".join(whole[:-1]))
+    cut = tool("vault", "verify", "--export", out)
+    assert (cut.status, "1 record without a second signature on or behind it." in cut.out) == (1, True)

@@ -36,7 +36,7 @@ from agent.core.vault.age.sealing import make_header
 from agent.core.vault.age.stanza import Stanza
 from agent.core.vault.coverage import CoverageSpan
 from agent.core.vault.coverage import CoverageState as Word
-from agent.core.vault.following import FIRST
+from agent.core.vault.hash_chain import FIRST
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.records import BootRecord, RecoveredRecord, SegmentRecord
 from agent.core.vault.redactions import Place, Redaction, RedactionKind

@@ -42,6 +42,7 @@ from agent.core.talk.offers import TalkOffer
 from agent.core.vault.age import bech32
 from agent.core.vault.age.header import parse_header
 from agent.core.vault.age.recipients import parse_recipient
+from agent.core.vault.excerpt import read_excerpt
 from agent.core.vault.manifest import parse_line, verify_chain
 from agent.core.vault.names import parse_name
 from agent.core.vault.segment import split_media, split_poster
@@ -420,6 +421,10 @@ TARGETS: dict[str, Target] = {
     "checkpoint": Target(lambda data: open_checkpoint(data, samples.DEVICE_KEYS), _notes),
     "frontier": Target(frontier, given(Frontier().append(b"x" * 32).dump())),
     "manifest-line": Target(parse_line, _manifest_lines),
+    "excerpt": Target(
+        lambda data: read_excerpt(data.splitlines(), samples.DEVICE_KEY, samples.MLDSA_KEY),
+        lambda: (path.read_bytes() for path in sorted((VECTORS / "excerpt").glob("*_*"))),
+    ),
     "manifest": Target(
         lambda data: verify_chain(data.splitlines(keepends=True), samples.DEVICE_KEY),
         lambda: iter([b"\n".join(_manifest_lines())]),

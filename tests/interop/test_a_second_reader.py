@@ -22,7 +22,7 @@ from agent.errors import DoorwardError
 from agent.wire import strictjson
 from tests import second_reader
 from tests.properties.amounts import amount
-from tests.second_reader import digest, directory, enrolment, ledger, trust, vault
+from tests.second_reader import digest, directory, enrolment, excerpt, ledger, trust, vault
 from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
 from tests.second_reader.certificates import requester_of
@@ -53,6 +53,7 @@ PLAIN = {
 VECTORS = Path(__file__).parents[1] / "vectors"
 REQUESTS = sorted((VECTORS / "wire" / "requests").glob("*.json"))
 BAD = sorted((VECTORS / "vault" / "bad").iterdir())
+BAD_EXCERPTS = sorted((VECTORS / "excerpt" / "bad").iterdir())
 
 
 def stated(name: str) -> Any:
@@ -412,6 +413,23 @@ def test_it_reads_the_vault_of_the_vectors_and_refuses_each_bad_one() -> None:
             else:
                 number = int(path.name.startswith("chapter_"))
                 list(vault.read_manifest({number: path.read_bytes()}, device, mldsa))
+
+
+def test_it_reads_the_excerpts_of_the_vectors_and_refuses_each_bad_one() -> None:
+    device = public_key((VECTORS / "vault" / "device.pub").read_text().strip())
+    mldsa = base64.b64decode((VECTORS / "vault" / "device.mldsa.pub").read_bytes())
+    whole = list(vault.read_manifest({0: (VECTORS / "vault" / "manifest.0").read_bytes()}, device, mldsa))
+    first, recovered, last = (each for each in whole if each["kind"] in ("segment", "recovered"))
+    wanted = {
+        "at_capture": [(first, "capture")],
+        "carried": [(last, "capture")],
+        "at_export": [(first, "capture"), (recovered, "capture"), (last, "export")],
+    }
+    for name, records in wanted.items():
+        assert excerpt.read_excerpt((VECTORS / "excerpt" / name).read_bytes(), device, mldsa) == records
+    for path in BAD_EXCERPTS:
+        with pytest.raises(RefusedError):
+            excerpt.read_excerpt(path.read_bytes(), device, mldsa)
 
 
 @pytest.mark.parametrize("name", ["segment_hybrid", "segment_x25519"])

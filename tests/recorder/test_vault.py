@@ -21,7 +21,8 @@ from agent.core.retention import RetentionLimits
 from agent.core.timebase import BootNs, ClockQuality, seconds
 from agent.core.vault.age.header import split
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.following import FIRST, chain_hash, clip_chain_start, prev_in_clip_of
+from agent.core.vault.following import clip_chain_start, prev_in_clip_of
+from agent.core.vault.hash_chain import FIRST, chain_hash
 from agent.core.vault.manifest import open_line, read_chain, verify_chain
 from agent.core.vault.records import (
     EvictionReason,

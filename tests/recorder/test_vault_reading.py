@@ -181,7 +181,7 @@ def test_right_behind_carried_lines_the_first_line_of_the_chapter_is_the_last(
     behind = behind_carried(tested.log, newest)
     ends = chapter_start(newest) + len(first.line) + 1
     assert ends < behind, "lines were carried"
-    head = ChainHead(behind, first.sequence + 1, first.sha256)
+    head = ChainHead(behind, first.sequence + 1, first.chain_hash)
     assert last_line(tested.log, head) == first
     assert last_line(tested.log, replace(head, offset=ends)) is None, "not all carried lines are there"
     assert last_line(tested.log, replace(head, sequence=first.sequence)) is None

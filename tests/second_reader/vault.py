@@ -78,7 +78,7 @@ def begin(value: Any) -> Any:
 
 
 def _carried(value: Any) -> Any:
-    return fields(value, {"size": integer(1, 64 << 20), "sha256": HEX64})
+    return fields(value, {"size": integer(1, 64 << 20), "root": HEX64})
 
 
 _KINDS: dict[str, dict[str, Any]] = {
@@ -177,13 +177,13 @@ def read_manifest(chapters: dict[int, bytes], device: bytes, mldsa: bytes | None
     for number in range(oldest, newest + 1):
         lines = chapters[number].split(b"\n")
         refuse_unless(lines.pop() == b"", "the last line was being written")
-        left, whole, carried = 0, hashlib.sha256(), {"size": 0}
+        left, leaves, carried = 0, list[bytes](), {"size": 0}
         for at, line in enumerate(lines):
             found = record(line, device)
             if left:
                 left -= len(line) + 1
-                whole.update(line + b"\n")
-                refuse_unless(left > 0 or (left == 0 and whole.hexdigest() == carried["sha256"]), "carried lines")
+                leaves.append(hashlib.sha256(b"\0" + line).digest())
+                refuse_unless(left > 0 or (left == 0 and _root(leaves).hex() == carried["root"]), "carried lines")
                 second.check(found, carried=True)
                 yield found["record"]
                 continue
@@ -196,9 +196,18 @@ def read_manifest(chapters: dict[int, bytes], device: bytes, mldsa: bytes | None
                 left = carried["size"]
             refuse_unless((found["seq"], found["prev"]) == chain, "does not follow")
             second.check(found)
-            chain = (found["seq"] + 1, hashlib.sha256(line).hexdigest())
+            leaf = hashlib.sha256(b"\0" + line).digest()
+            chain = (found["seq"] + 1, hashlib.sha256(b"\1" + bytes.fromhex(found["prev"]) + leaf).hexdigest())
             yield found["record"]
         refuse_unless(left == 0, "carried lines are missing")
+
+
+def _root(leaves: list[bytes]) -> bytes:
+    """RFC 6962, section 2.1."""
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return hashlib.sha256(b"\1" + _root(leaves[:half]) + _root(leaves[half:])).digest()
 
 
 def _range(chapters: dict[int, bytes], device: bytes) -> tuple[int, int]:

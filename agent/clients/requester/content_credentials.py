@@ -38,7 +38,8 @@ from agent.clients.requester.redaction_list import redaction_documents
 from agent.clients.requester.verification import Verification, VerifiedItem
 from agent.core.ledger.merkle import leaf_hash
 from agent.core.timebase import ClockQuality, utc_date
-from agent.core.vault.following import FIRST, prev_in_clip_of
+from agent.core.vault.following import prev_in_clip_of
+from agent.core.vault.hash_chain import FIRST
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
 from agent.platform.certificates import key_usage

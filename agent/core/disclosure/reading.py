@@ -17,7 +17,8 @@ from agent.core.ledger.entries import EntryKind, decode_entry
 from agent.core.ledger.merkle import check_inclusion, leaf_hash
 from agent.core.matching import TimeWindow
 from agent.core.vault.age.header import split
-from agent.core.vault.following import chain_hash_of_leaves, prev_in_clip_of
+from agent.core.vault.following import prev_in_clip_of
+from agent.core.vault.hash_chain import chain_hash_of_leaves
 from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord
 from agent.core.vault.segment import Content, Context

@@ -2,13 +2,14 @@
 
 - A line is a JSON object of two strings, `payload` and `sig`. The signature is the device's over the payload's DSSE
   pre-authentication encoding. Every line is signed, so that a few can be shown to a requester alone.
-- The payload holds the line's number and the SHA-256 of the line before it, so a dropped or moved line shows. Cutting
-  off the newest lines shows only for segments that a statement in the ledger names.
+- The payload holds the line's number and one hash of all lines before it (`hash_chain`), so a dropped or moved line
+  shows. Cutting off the newest lines shows only for segments that a statement in the ledger names.
 - If a line is damaged, only that line is lost: the reader reports it and continues. An endless line takes bounded
   memory.
 - Some lines have a second signature, `mldsa`, which covers the lines before it (`core.vault.second_signatures`).
 - The lines are in chapters, one file each. Every chapter but the first begins with a signed `chapter` record. Lines
-  kept from a deleted chapter stand directly after that record (`carried`), and the record has their hash.
+  kept from a deleted chapter stand directly after that record (`carried`), and the record has the root of their Merkle
+  tree.
 
 Source: FORMAT.md, "Manifest"; DSSE protocol.md 1.0.2.
 """
@@ -26,6 +27,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from agent.core.ledger import merkle
+from agent.core.vault.hash_chain import FIRST, chain_hash
 from agent.core.vault.records import BootRecord, Carried, Chapter, Record
 from agent.core.vault.second_signatures import RecordTime, needs_second_signature, time_of
 from agent.core.vault.spans import Sha256, Size
@@ -67,7 +70,7 @@ __all__ = [
 ]
 
 PAYLOAD_TYPE: Final = "application/vnd.doorward.manifest-record+json"
-FIRST_PREVIOUS: Final = "0" * 64
+FIRST_PREVIOUS: Final = FIRST
 """The `prev` of the first line."""
 LONGEST_LINE_BYTES: Final = 16 * 1024
 MOST_CHAPTERS: Final = 1 << 20
@@ -121,6 +124,11 @@ class SignedRecord:
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.line).hexdigest()
+
+    @property
+    def chain_hash(self) -> str:
+        """The hash behind this line, which the next line names."""
+        return chain_hash(self.previous, self.line)
 
     def signed_by(self, key: PublicKey) -> bool:
         return key.verifies(self.signature, pae(PAYLOAD_TYPE, self.payload))
@@ -203,7 +211,7 @@ class ChainHead:
     previous: str = FIRST_PREVIOUS
 
     def after(self, signed: SignedRecord) -> ChainHead:
-        return ChainHead(self.offset + len(signed.line) + 1, signed.sequence + 1, signed.sha256)
+        return ChainHead(self.offset + len(signed.line) + 1, signed.sequence + 1, signed.chain_hash)
 
 
 def sign_record(record: Record, tip: ChainHead, sign: Signer, second: Signer | None = None) -> SignedRecord:
@@ -364,7 +372,7 @@ class _Reading:
         self._line = 0
         self._carried: Carried | None = None
         self._left = 0
-        self._hash = hashlib.sha256()
+        self._tree = merkle.Frontier()
 
     def step(self, raw: RawLine) -> ChainStep:
         before, chapter = self._chapter, chapter_of(raw.position)
@@ -394,9 +402,9 @@ class _Reading:
         elif not ours:
             broken = _NOT_OURS
         covers, second = self._second_signature(signed) if ours else (False, "")
-        self._tip = ChainHead(raw.end, signed.sequence + 1, signed.sha256)
+        self._tip = ChainHead(raw.end, signed.sequence + 1, signed.chain_hash)
         if first and isinstance(record, Chapter) and record.carried is not None:
-            self._carried, self._left, self._hash = record.carried, record.carried.size, hashlib.sha256()
+            self._carried, self._left, self._tree = record.carried, record.carried.size, merkle.Frontier()
             # The line after the carried ones names the hash of this record, so they stay outside the chain.
             self._tip = ChainHead(raw.end + self._left, self._tip.sequence, self._tip.previous)
         # Only a line from further on in the device's chain is newer: a repeated one must not bring its hour back.
@@ -430,7 +438,7 @@ class _Reading:
             differ = self._count(raw)
             return self._told(raw, None, differ or problem, carried=True, breaks=bool(differ))
         # An intact next line still names the original hash, so the fault shows there as well.
-        self._tip = ChainHead(raw.end, self._tip.sequence + 1, hashlib.sha256(raw.data).hexdigest())
+        self._tip = ChainHead(raw.end, self._tip.sequence + 1, chain_hash(self._tip.previous, raw.data))
         return self._told(raw, None, problem)
 
     def _carry(self, raw: RawLine, signed: SignedRecord, *, ours: bool) -> ChainStep:
@@ -445,10 +453,10 @@ class _Reading:
     def _count(self, raw: RawLine) -> str:
         """Counts one more carried line. After the last one, returns the problem with them, or ""."""
         self._left -= raw.size
-        self._hash.update(raw.data + b"\n")
+        self._tree = self._tree.append(merkle.leaf_hash(raw.data))
         if self._left > 0 or self._carried is None:
             return ""
-        same = self._left == 0 and self._hash.hexdigest() == self._carried.sha256
+        same = self._left == 0 and self._tree.root.hex() == self._carried.root
         return "" if same else "The carried lines differ from those that the chapter's first line names."
 
     def _told(

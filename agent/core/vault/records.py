@@ -252,7 +252,8 @@ class Carried(strictjson.Message, frozen=True, kw_only=True):
 
     size: Annotated[int, msgspec.Meta(ge=1, le=MOST_CARRIED_BYTES)]
     """In bytes, with the line feeds."""
-    sha256: Sha256
+    root: Sha256
+    """The root of the Merkle tree over the lines (`core.ledger.merkle`)."""
 
 
 class Chapter(strictjson.Message, frozen=True, kw_only=True, tag_field="kind", tag="chapter"):

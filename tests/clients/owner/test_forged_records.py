@@ -5,7 +5,6 @@ Source: FORMAT.md, "Second signatures".
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from tests.clients.owner.conftest import Home
 from tests.clients.owner.fake_device import JPEG
 from tests.clients.owner.test_sealed_footage import forged_copy, later
+from tests.core.vault.make_vault_vectors import tree_of
 from tests.wire.samples import MLDSA, MLDSA_KEY
 
 LACKS = "The line lacks the second signature, by ML-DSA-44."
@@ -214,11 +214,11 @@ def chapter_copy(
     boot: Any = parse_line(home.device.lines[0]).record
     begins = Chapter(
         number=1, oldest=1, device=home.device.key.id, device_mldsa=MLDSA_KEY.text, at=boot.at,
-        carried=Carried(size=len(whole), sha256=hashlib.sha256(whole).hexdigest()),
+        carried=Carried(size=len(whole), root=tree_of(whole)),
     )  # fmt: skip
     first = sign_record(begins, ChainHead(0, 5, "a" * 64), (first_key or home.device.private).sign, second)
     coverage = CoverageRecord(span=segment(home, 2).span)
-    then = sign_record(coverage, ChainHead(0, 6, first.sha256), home.device.private.sign, second)
+    then = sign_record(coverage, ChainHead(0, 6, first.chain_hash), home.device.private.sign, second)
     home.device.copy_to(folder)
     (folder / "vault" / "manifest.0").unlink()
     lines = [first.line, *stored, then.line]
@@ -339,7 +339,7 @@ def test_a_repeated_line_of_another_boot_dates_no_record_of_that_boot(home: Home
     repeated = parse_line(lines[0])
     home.device.lines = [*lines, repeated.line]
     forged = in_boot(segment(home, 2), repeated.record.at, 1, label=FORGED)  # type: ignore[union-attr]
-    tip = ChainHead(0, repeated.sequence + 1, repeated.sha256)
+    tip = ChainHead(0, repeated.sequence + 1, repeated.chain_hash)
     home.device.lines.append(sign_record(forged, tip, home.device.private.sign).line)
     vault = forged_copy(home, tmp_path / "copy")
     assert problems(vault) == [LOOSE, LACKS]

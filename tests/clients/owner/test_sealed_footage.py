@@ -289,7 +289,7 @@ def forged_copy(home: Home, folder: Path, *added: Any, cut: int = 0) -> FolderVa
     behind the device's lines without the last `cut`. Each follows the line before it."""
     lines = home.device.lines[: len(home.device.lines) - cut]
     newest = parse_line(lines[-1])
-    tip = ChainHead(0, newest.sequence + 1, newest.sha256)
+    tip = ChainHead(0, newest.sequence + 1, newest.chain_hash)
     for record in added:
         signed = sign_record(record, tip, home.device.private.sign)
         tip = tip.after(signed)

@@ -30,7 +30,8 @@ from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer, seal_bytes
 from agent.core.vault.commitment import key_commitment
 from agent.core.vault.digest import FileDigest
-from agent.core.vault.following import FIRST, chain_hash, clip_chain_start
+from agent.core.vault.following import clip_chain_start
+from agent.core.vault.hash_chain import FIRST, chain_hash
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import PosterRecord, RecoveredRecord, SealedFile, SegmentRecord, SoundRecord

@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
+from agent.core.ledger.merkle import leaf_hash, root_of
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import ClockQuality
 from agent.core.vault.commitment import key_commitment
-from agent.core.vault.manifest import PAYLOAD_TYPE, ChainHead, LineSigner, SignedRecord, Signer, sign_record
+from agent.core.vault.manifest import PAYLOAD_TYPE, ChainHead, LineSigner, SignedRecord, Signer, parse_line, sign_record
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     BootRecord,
@@ -49,7 +50,7 @@ from agent.wire.envelope import pae
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 
-__all__ = ["DEVICE", "MLDSA", "PLACE", "RECORDS", "vectors"]
+__all__ = ["DEVICE", "MLDSA", "PLACE", "RECORDS", "tree_of", "vectors"]
 
 PLACE = Path(__file__).resolve().parents[2] / "vectors" / "vault"
 _KEY = private_key_from_seed(b"d" * 32)
@@ -151,7 +152,7 @@ def _written(records: Sequence[Record], second: Callable[[Record], Signer | None
 def vectors() -> dict[str, bytes]:
     """Every vector: name → bytes."""
     lines = _written(RECORDS)
-    tip = ChainHead(0, len(lines), hashlib.sha256(lines[-1]).hexdigest())
+    tip = ChainHead(0, len(lines), parse_line(lines[-1]).chain_hash)
     good = {
         "device.pub": DEVICE.text.encode() + b"\n",
         "device.mldsa.pub": MLDSA.text.encode() + b"\n",
@@ -165,8 +166,13 @@ def vectors() -> dict[str, bytes]:
     return good | {f"bad/{name}": content for name, content in bad.items()}
 
 
+def tree_of(carried: bytes) -> str:
+    """Returns the root over carried lines, as their chapter names it."""
+    return root_of(leaf_hash(line) for line in carried.splitlines()).hex()
+
+
 def _beginning(tip: ChainHead, carried: bytes, **changes: Any) -> SignedRecord:
-    said = Carried(size=len(carried), sha256=hashlib.sha256(carried).hexdigest())
+    said = Carried(size=len(carried), root=tree_of(carried))
     names = {"device": DEVICE.id, "device_mldsa": MLDSA.text}
     values = {"number": 1, "oldest": 1, **names, "at": _STAMP, "carried": said} | changes
     return sign_record(Chapter(**values), tip, _KEY.sign, _second)
@@ -178,7 +184,7 @@ def _second_chapter(lines: list[bytes], tip: ChainHead, **changes: Any) -> bytes
     carried = b"".join(line + b"\n" for line in lines[-2:])
     begins = _beginning(tip, carried, **changes)
     coverage = CoverageRecord(span=_SPAN)
-    then = sign_record(coverage, ChainHead(0, begins.sequence + 1, begins.sha256), _KEY.sign, _second)
+    then = sign_record(coverage, ChainHead(0, begins.sequence + 1, begins.chain_hash), _KEY.sign, _second)
     return begins.line + b"\n" + carried + then.line + b"\n"
 
 

@@ -7,7 +7,8 @@ import hashlib
 import msgspec
 import pytest
 
-from agent.core.vault.following import FIRST, chain_hash, chain_hash_of_leaves, clip_chain_start, prev_in_clip_of
+from agent.core.vault.following import clip_chain_start, prev_in_clip_of
+from agent.core.vault.hash_chain import FIRST, chain_hash, chain_hash_of_leaves
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from tests.core.vault.make_vault_vectors import RECORDS

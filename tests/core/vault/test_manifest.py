@@ -161,7 +161,7 @@ def test_a_second_key_comes_only_from_a_line_that_the_device_signed() -> None:
     boot = BootRecord(device=PUBLIC.id, device_mldsa=DEVICE_MLDSA_KEY.text, epoch=1, at=STAMP)
     other = MldsaPublicKey.of(mldsa_key_from_seed(b"t" * 32)).text
     junk = sign_record(msgspec.structs.replace(boot, device_mldsa=other), ChainHead(), STRANGER.sign)
-    true = sign_record(boot, ChainHead(0, 1, junk.sha256), KEY.sign, SECOND.sign)
+    true = sign_record(boot, ChainHead(0, 1, junk.chain_hash), KEY.sign, SECOND.sign)
     steps = list(read_chain([junk.line + b"\n", true.line + b"\n"], key=PUBLIC))
     assert [(step.ours, step.covers, step.fault is None) for step in steps] == [
         (False, False, False),
@@ -171,6 +171,6 @@ def test_a_second_key_comes_only_from_a_line_that_the_device_signed() -> None:
 
 def test_before_a_second_key_is_named_bytes_in_its_place_prove_nothing() -> None:
     ring = sign_record(RingRecord(at=STAMP), ChainHead(), KEY.sign, lambda _encoding: bytes(2420))
-    again = sign_record(RingRecord(at=STAMP), ChainHead(0, 1, ring.sha256), KEY.sign)
+    again = sign_record(RingRecord(at=STAMP), ChainHead(0, 1, ring.chain_hash), KEY.sign)
     steps = list(read_chain([ring.line + b"\n", again.line + b"\n"], key=PUBLIC))
     assert [(step.covers, step.refused) for step in steps] == [(False, True)] * 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import msgspec
 import pytest
 
 from agent.core.vault import manifest
+from agent.core.vault.hash_chain import chain_hash
 from agent.core.vault.manifest import (
     MOST_CHAPTERS,
     ChainFault,
@@ -30,6 +30,7 @@ from agent.core.vault.manifest import (
     split_lines,
 )
 from agent.core.vault.records import Carried, Chapter, Record
+from tests.core.vault.make_vault_vectors import tree_of
 from tests.core.vault.test_manifest import KEY, LINES, PUBLIC, STRANGER, boot
 from tests.vaults import DEVICE_MLDSA_KEY, SECOND
 
@@ -40,7 +41,7 @@ EMPTY = ChainHead()
 
 def chapter(number: int, oldest: int = 0, carried: Sequence[bytes] = ()) -> Chapter:
     lines = b"".join(line + b"\n" for line in carried)
-    stated = Carried(size=len(lines), sha256=hashlib.sha256(lines).hexdigest()) if lines else None
+    stated = Carried(size=len(lines), root=tree_of(lines)) if lines else None
     return Chapter(
         number=number,
         oldest=oldest,
@@ -80,7 +81,7 @@ class Written:
         for record in records:
             signed = sign_record(record, self._head, KEY.sign, SECOND.sign)
             raw = RawLine(self._head.offset, signed.line, len(signed.line) + 1, True)
-            self._head = ChainHead(raw.end, signed.sequence + 1, hashlib.sha256(signed.line).hexdigest())
+            self._head = ChainHead(raw.end, signed.sequence + 1, signed.chain_hash)
             self.lines.append(raw)
             self.steps.append(ChainStep(raw.position, signed, None, self._head, covers=True))
         return self
@@ -205,7 +206,7 @@ def test_a_cut_line_leaves_the_head_before_it_and_an_unreadable_one_is_counted()
     torn = bytes(len(written.lines[5].data))
     steps = read(changed(written, 5, torn))
     assert steps[5].head == ChainHead(
-        written.lines[5].end, written.steps[5].head.sequence, hashlib.sha256(torn).hexdigest()
+        written.lines[5].end, written.steps[5].head.sequence, chain_hash(written.steps[4].head.previous, torn)
     )
     assert [step.fault is not None for step in steps] == [False] * 5 + [True, True, False]
 
@@ -227,7 +228,7 @@ def test_chapter_records_stand_at_the_beginning_of_their_chapter_and_nowhere_els
 
 def test_a_line_with_another_number_is_named_by_both() -> None:
     first = sign_record(boot(1), ChainHead(), KEY.sign, SECOND.sign)
-    second = sign_record(boot(2), ChainHead(0, 5, first.sha256), KEY.sign, SECOND.sign)
+    second = sign_record(boot(2), ChainHead(0, 5, first.chain_hash), KEY.sign, SECOND.sign)
     size = len(first.line) + 1
     lines = [RawLine(0, first.line, size, True), RawLine(size, second.line, len(second.line) + 1, True)]
     assert faults(lines) == [f"manifest.0, line 2, byte {size}: The line is number 5, expected was 1."]
