@@ -257,7 +257,7 @@ class _ExcerptReading:
         self._waiting: list[SignedRecord] = []
         """Lines of the stretch that no second signature covers yet."""
         self._chain = ChainHead()
-        """What the next line must name, if lines wait."""
+        """The number and the hash that the next line must name, if lines wait."""
         self._newest = -1
         """The number of the newest line of the chain."""
         self._carrier: Carried | None = None
