@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import click
 
+from agent.cli.export_folder import DEVICE_KEY, DEVICE_MLDSA, RECORDS, verify_export
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.cli.language import counted, in_words, say
 from agent.cli.times import parse_time, parse_window
@@ -30,7 +31,6 @@ from agent.errors import ConfigurationError
 from agent.platform.disk import RealDisk
 from agent.platform.privileges import as_owner_of, as_self
 from agent.recorder.vault import SealingContext, Vault
-from agent.vault.export_folder import DEVICE_KEY, DEVICE_MLDSA, RECORDS, verify_export
 from agent.vault.index_sqlite import SqliteIndex
 from agent.vault.reader import VaultReader
 from agent.vault.segment_files import DiskManifestLog, DiskSegmentStore
