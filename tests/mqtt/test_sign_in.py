@@ -30,6 +30,7 @@ from agent.config.settings import BrokerConfig
 from agent.core.bus import BusConnected, BusDisconnected, LinkFault, PublishAcknowledged, PublishRefused
 from agent.errors import ConfigurationError
 from agent.mqtt import BusSettings, MqttBus, tls
+from agent.platform.certificates import signing_request
 from agent.wire.broker_directory import BrokerAddress
 from agent.wire.trust import Kind
 from tests.brokers import NOW
@@ -206,6 +207,40 @@ def outcome(bus: Any, topic: str, token: int) -> object:
     while not isinstance(event := bus.next_event(PATIENCE_S), PublishAcknowledged | PublishRefused):
         assert event is not None
     return event
+
+
+@pytest.mark.parametrize("with_password", [False, True])
+def test_a_user_name_that_a_certificate_overrules_is_refused_and_not_ignored(
+    with_password: bool, tmp_path: Path
+) -> None:
+    """The worker would have signed in under the name of the requester, and ended its connection."""
+    who = Requester.create(tmp_path / "requester", POLICE, Kind.POLICE, ROOT)
+    tls = who.folder / "tls"
+    (tls / "127.0.0.1").mkdir(parents=True)
+    request = signing_request(tls / "key.pem", POLICE)
+    made = BrokerPki.create(tmp_path / "pki", NOW).add_requester(POLICE, NOW, request=request)
+    for name, path in (("certificate", made.certificate), ("authority", made.authority)):
+        shutil.copy(path, tls / f"{name}.pem")
+    if with_password:
+        written(tls / "127.0.0.1", PASSWORD)
+    options = {"broker": "127.0.0.1:1", **dict.fromkeys(("authority", "certificate", "tls_key", "password_file"))}
+    with pytest.raises(ConfigurationError) as raised, connected(who, options | {"user": f"{POLICE}.desk-2"}):
+        pass
+    assert f"--user is '{POLICE}.desk-2', and the certificate {tls / 'certificate.pem'} (--certificate)" in str(
+        raised.value
+    )
+    assert "Leave --user out" in str(raised.value.remedy)
+    assert ("with the password alone" in str(raised.value.remedy)) is with_password
+    for fits in (None, POLICE):
+        with connected(who, options | {"user": fits}):
+            pass
+
+
+def test_a_user_name_of_a_digest_service_needs_a_password(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(doorward, ["broker", "digest", "--host", "broker.example", "--user", "digest"]) != 0
+    said = " ".join(capfd.readouterr().err.split())
+    assert "--user is 'digest', and without --password-file" in said
+    assert "What to do: Give --password-file, or leave --user out." in said
 
 
 @pytest.mark.broker

@@ -127,10 +127,16 @@ def digest(
 
     from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
     from agent.clients.broker.digest_service import DigestService
+    from agent.errors import ConfigurationError
     from agent.mqtt import WATCHFUL_KEEPALIVE_S, BusSettings, MqttBus
     from agent.platform.metrics_server import MetricsServer
     from agent.platform.stop_signals import StopSignals
 
+    if user is not None and password_file is None:
+        raise ConfigurationError(
+            f"--user is {user!r}, and without --password-file the certificate signs in as {DIGEST_CLIENT!r}.",
+            remedy="Give --password-file, or leave --user out.",
+        )
     shown: tuple[Path | None, Path | None] = (None, None)
     pki = None if authority is not None and password_file is not None else BrokerPki(directory)
     if pki is not None:

@@ -158,6 +158,7 @@ def _settings(
         name = _own_name(who, user or who.id, "The user name")
     else:
         name = client_name(who, found.certificate)
+        _require_user(user, name, found)
     shown, key = found.pair if certificate is None else (found.certificate, found.key)
     return BusSettings(
         host=host,
@@ -171,6 +172,17 @@ def _settings(
         inbound_bytes=_INBOUND_BYTES,
         inbound_beat_s=0.0,
         keepalive_s=WATCHFUL_KEEPALIVE_S,
+    )
+
+
+def _require_user(user: str | None, name: str, found: BrokerFiles) -> None:
+    """Raises `ConfigurationError` if --user wants a name that our certificate overrules."""
+    if user in (None, name):
+        return
+    alone = f" To sign in with the password alone, take {found.certificate} away." if found.password is not None else ""
+    raise ConfigurationError(
+        f"--user is {user!r}, and the certificate {found.certificate} (--certificate) signs in as {name!r}.",
+        remedy=f"Leave --user out, or give the certificate for {user!r} with --certificate.{alone}",
     )
 
 
