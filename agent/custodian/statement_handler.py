@@ -107,7 +107,8 @@ class Statements:
         else:
             with self._applier.apply_once(verified.statement, enrolment):
                 verdict = self._apply(verified)
-        self._releases.wake_uplink()
+        # The actions of the consent table wake the uplink if it has something to send or to stop. A no wakes it not:
+        # an uplink that was taken over would tell its time.
         return verdict
 
     def _apply(self, verified: VerifiedStatement) -> RequestStatus:

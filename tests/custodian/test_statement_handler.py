@@ -524,7 +524,7 @@ def test_a_removed_owner_is_obeyed_no_longer(door: Door) -> None:
     door.obey(OptOut(**stated(), scope=Scope.ALL), by=other)
 
 
-def test_the_uplink_is_woken_after_every_decision(door: Door) -> None:
+def test_the_uplink_is_woken_by_what_sends_or_stops_an_answer(door: Door) -> None:
     woken: list[int] = []
     door.custodian.releases.wake_uplink = lambda: woken.append(len(door.outgoing()))
     disclosure = door.approve(door.ask()).disclosure or ""
@@ -532,6 +532,18 @@ def test_the_uplink_is_woken_after_every_decision(door: Door) -> None:
     assert woken[-1] == 1
     door.revoke(disclosure)
     assert woken[-1] == 0
+
+
+def test_a_no_and_what_concerns_the_owner_alone_wakes_no_uplink(door: Door) -> None:
+    """An uplink that was taken over could tell others when an owner decided."""
+    woken: list[int] = []
+    asked = door.ask()
+    door.custodian.releases.wake_uplink = lambda: woken.append(0)
+    door.obey(Denial(**stated(), request=door.stored(asked).payload_sha256))
+    door.obey(OptOut(**stated(), scope=Scope.ALL))
+    door.ask()
+    assert door.state(asked) is RequestState.DENIED
+    assert woken == []
 
 
 def test_an_act_that_fails_does_not_undo_the_decision(door: Door) -> None:
