@@ -230,7 +230,9 @@ class Bus(Protocol):
 
     @property
     def dropped(self) -> int:
-        """Inbound messages dropped since the start: malformed, or more than may wait."""
+        """Inbound messages dropped since the start: malformed, or more than the broker may send at once.
+
+        It depends on what came, and never on how long messages are processed."""
         ...
 
     def start(self) -> None:

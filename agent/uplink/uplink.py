@@ -70,8 +70,8 @@ _LOOK_NS: Final = seconds(30)
 """Interval at which the custodian's lists are polled even if nothing announces news."""
 _AGAIN_S: Final = (900.0, 2700.0)
 """Time between two readings of what the broker retains for the cell and of all trust roots. Messages that a full
-queue dropped come again. The time is random, so that a sender cannot send just before it, and a street does not
-subscribe at one moment."""
+queue dropped come again, and not sooner: the queue fills if messages are about this door and take long. The time is
+random, so that a sender cannot send just before it, and a street does not subscribe at one moment."""
 _LATE_S: Final = (30.0, 45.0)
 """Time from a connection to a second look at page 0 of the digest. A request must be heard within 60 s."""
 _SOON_S: Final = (20.0, 60.0)

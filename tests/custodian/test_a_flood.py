@@ -160,7 +160,7 @@ def test_a_request_sent_in_the_middle_of_a_flood_is_heard(
     asked = ask(police)
     took_s = until(lambda: house.hears(asked), "the request to be heard")
     crowd.join()
-    print(f"{certificates} certificates, {kind}: heard after {took_s:.1f} s, dropped {house.bus.dropped}")
+    print(f"{certificates} certificates, {kind}: heard after {took_s:.1f} s, crowded out {house.bus.crowded_out}")
     assert house.door.journal.counters()["untrusted"] > 0
 
 
@@ -174,4 +174,4 @@ def test_a_request_among_all_that_a_crowd_can_leave_behind_is_heard_by_a_doorbel
     asked = ask(police)
     house.start()
     took_s = until(lambda: house.hears(asked), "the request to be heard")
-    print(f"{certificates} certificates, retained: heard after {took_s:.1f} s, dropped {house.bus.dropped}")
+    print(f"{certificates} certificates, retained: heard after {took_s:.1f} s, crowded out {house.bus.crowded_out}")

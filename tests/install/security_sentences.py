@@ -810,6 +810,9 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     "Wrong codes slow down": (
         f"{PAGE}/test_sessions.py::test_a_guesser_waits_twice_as_long_each_time_and_a_restart_does_not_forgive",
     ),
+    "A message that is dropped because earlier ones took long": (
+        "tests/mqtt/test_faults.py::test_with_a_beat_too_a_flood_that_nobody_takes_is_dropped_and_counted",
+    ),
     "Connections are bounded": (
         f"{PAGE}/test_listener_bounds.py::test_nobody_comes_in_beyond_the_room_without_another_going",
     ),

@@ -225,7 +225,7 @@ class LightBus:
         self._pending = self._stopped = self._acknowledged_any = False
         self._backoff = Backoff(board.uniform)
         self._opened_s = 0.0
-        self.dropped = 0
+        self.dropped = self.crowded_out = 0
 
     # The port
 
@@ -342,7 +342,7 @@ class LightBus:
     def _tell(self, happening: ConnectionEvent, connection: Connection) -> None:
         match happening:
             case InboundPublish(message, packet_id):
-                self.dropped += self._inbound.put(message)
+                self.crowded_out += self._inbound.put(message)
                 connection.acknowledge(packet_id)
             case BusConnected(_, window):
                 self._is_up = True
