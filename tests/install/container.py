@@ -136,6 +136,8 @@ class Container:
         """`memory`: with limits of memory that hold; on a host with `MEMORY` that costs the rules about addresses.
         `network`: this machine's own, instead of none.
         """
+        self.limit_bytes: int | None = None
+        """From the next boot on, for all of the container: only with `MEMORY`."""
         self._folder = Path(tempfile.mkdtemp(prefix="doorward-install-", dir=os.environ.get("DOORWARD_INSTALL_DIR")))
         self.root = self._folder / "root"
         self.suite = suite
@@ -176,6 +178,9 @@ class Container:
         words += ["--system-call-filter=bpf", "--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN"]
         environment = dict(os.environ)
         self._cgroup = _own_cgroup(name, (MEMORY,) if self._version_1 else tuple(map(Path, CGROUP_V2)))
+        if self._cgroup and self.limit_bytes is not None:
+            (self._cgroup / "memory.limit_in_bytes").write_text(str(self.limit_bytes))
+            (self._cgroup / "memory.swappiness").write_text("0")
         if self._cgroup:
             environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "0" if self._version_1 else "1"
             words = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self._cgroup), *words]
@@ -233,6 +238,16 @@ class Container:
             for folder, _, _ in os.walk(self._cgroup, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(folder).rmdir()
+
+    def charged(self, name: str) -> int:
+        """Returns a number of its memory controller, for example `memory.max_usage_in_bytes`, for all of it."""
+        assert self._cgroup is not None
+        return int((self._cgroup / name).read_text())
+
+    def counters(self, name: str) -> dict[str, int]:
+        """Returns the numbers of a file with one on each line, for example `memory.stat`, for all of it."""
+        assert self._cgroup is not None
+        return {word: int(value) for word, value in map(str.split, (self._cgroup / name).read_text().splitlines())}
 
     @property
     def pid(self) -> int:
