@@ -30,7 +30,8 @@ __all__ = ["forget_set_up", "join_network", "keyfile"]
 
 _RUN = Path("/run/doorward")
 _ETC = Path("/etc/doorward")
-_BOOT = (Path("/boot/firmware"), Path("/boot"))
+_BOOT = (Path("/boot/firmware"), Path("/boot"), Path("/bootfs"))
+"""The boot partition. On a card with two slots, each has one for reading only, and /bootfs is the one of both."""
 _ON_CARD: Final = "doorward.setup"
 _CODES: Final = "card-codes"
 """A file in /etc/doorward: the ids of codes that were on the card, each of which counts once."""

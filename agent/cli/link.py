@@ -14,7 +14,7 @@ from agent.platform import files
 __all__ = ["link"]
 
 _FOLDER = Path("/etc/doorward/tls")
-_ON_CARD = (Path("/boot/firmware/doorward.enrol"), Path("/boot/doorward.enrol"))
+_ON_CARD = (Path("/boot/firmware/doorward.enrol"), Path("/boot/doorward.enrol"), Path("/bootfs/doorward.enrol"))
 _SERVICES = ("doorward.target", "doorward-custodian.service", "doorward-uplink.service")
 _folder = click.option(
     "--dir",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["provision", "take_bundle"]
 
 _ETC = Path("/etc/doorward")
-_BOOT = (Path("/boot/firmware/doorward.bundle"), Path("/boot/doorward.bundle"))
+_BOOT = (Path("/boot/firmware/doorward.bundle"), Path("/boot/doorward.bundle"), Path("/bootfs/doorward.bundle"))
 
 
 @click.command()
