@@ -208,11 +208,26 @@ def _recover() -> None:
         parts = shared_parts(name)
         if parts is None:
             continue
-        recovered = recover_answers(requester_of(organisation), parts.stored(), int(time.time()))
+        now_s = int(time.time())
+        recovered = recover_answers(requester_of(organisation), parts.stored(), parts.arrived_ms, now_s)
         click.echo(
             f"{name}: {len(recovered.found)} answers of the store are listed again. "
-            f"{len(recovered.sealed)} are cut, or answer requests that are lost."
+            f"{len(recovered.left)} are left aside."
         )
+        for (reason, remedy), those in _by_reason(recovered.left).items():
+            click.echo(f"  {reason}")
+            click.echo(f"    What to do: {remedy}")
+            for each in those:
+                click.echo(f"      {parts.place(each)}")
+
+
+def _by_reason(left: Mapping[str, DoorwardError]) -> dict[tuple[str, str], list[str]]:
+    """Returns the answers that were left aside, by reason and remedy."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for disclosure, error in left.items():
+        remedy = error.remedy or "Keep the parts, and report the error."
+        found.setdefault((error.message, remedy), []).append(disclosure)
+    return found
 
 
 def _use(path: Path | None) -> None:

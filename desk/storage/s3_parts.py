@@ -1,14 +1,17 @@
 """Sealed parts of answers in a bucket of a store that speaks S3, as several receivers share them.
 
 Each part is one object, `<prefix>/<disclosure>/<number>.age`, put once and never again. In a bucket with object lock, a
-legal hold of a case also locks its objects, and a deletion removes each version.
+legal hold of a case also locks its objects, and a deletion removes each version. Its metadata say its hash and when it
+was put, so a copy of the bucket needs them, too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +43,9 @@ may take both times, and a pause of up to 1 s comes between two. The receiver th
 tries again."""
 _MOST_DELETED: Final = 1000
 """Objects in one call (S3, DeleteObjects)."""
+_PUT_MS: Final = "put-ms"
+"""Metadata of a part: when it was put (UTC ms), by the clock of the desk. A copy of a bucket keeps it."""
+_MS: Final = re.compile(r"[0-9]{1,15}")
 _EXISTS: Final = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _WRONG_KEY: Final = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "Forbidden", "403", "401")
 _LEAST_FAULT: Final = 500
@@ -95,7 +101,11 @@ class S3Parts:
             with source.open("rb") as data:
                 try:
                     self._client.put_object(
-                        Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*", Metadata={"sha256": digest}
+                        Bucket=self._bucket,
+                        Key=key,
+                        Body=data,
+                        IfNoneMatch="*",
+                        Metadata={"sha256": digest, _PUT_MS: str(int(time.time() * 1000))},
                     )
                 except ClientError as error:
                     if _code(error) not in _EXISTS:
@@ -139,12 +149,12 @@ class S3Parts:
     def size_bytes(self, disclosure: str) -> int:
         return sum(int(each["Size"]) for each in self._objects(disclosure))
 
-    def stored(self) -> dict[str, int]:
-        """Returns the disclosures with a part here, and when the newest part of each was put (UTC ms).
+    def stored(self) -> list[str]:
+        """Returns the disclosures with a part here, in order.
 
         Lists the whole bucket below the prefix: a call for each thousand parts.
         """
-        found: dict[str, int] = {}
+        found = set[str]()
         with self._errors(self._prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=f"{self._prefix}/"
@@ -152,9 +162,26 @@ class S3Parts:
             for each in (each for page in pages for each in page.get("Contents", ())):
                 disclosure = each["Key"].removeprefix(f"{self._prefix}/").rpartition("/")[0]
                 if is_id(disclosure):
-                    put_ms = int(each["LastModified"].timestamp() * 1000)
-                    found[disclosure] = max(found.get(disclosure, 0), put_ms)
-        return found
+                    found.add(disclosure)
+        return sorted(found)
+
+    def place(self, disclosure: str) -> str:
+        """Returns where the parts of the disclosure lie, for the operator."""
+        return f"s3://{self._bucket}/{self._prefix}/{require_id(disclosure)}/"
+
+    def arrived_ms(self, disclosure: str) -> int:
+        """Returns when the newest part of the disclosure was put (UTC ms), by the clock of the desk. 0 without parts.
+
+        The store's own date (`LastModified`) is that of a copy if the bucket was copied back. It is later, so it counts
+        only for a part without our date, and against one that a fast clock wrote. One call for each part.
+        """
+        newest_ms = 0
+        for each in self._objects(disclosure):
+            with self._errors(each["Key"]):
+                there = self._client.head_object(Bucket=self._bucket, Key=each["Key"])
+            put_ms, stored_ms = there["Metadata"].get(_PUT_MS, ""), int(each["LastModified"].timestamp() * 1000)
+            newest_ms = max(newest_ms, min(int(put_ms), stored_ms) if _MS.fullmatch(put_ms) else stored_ms)
+        return newest_ms
 
     def remove(self, disclosure: str) -> None:
         """Deletes all versions of all parts. Raises `StorageError` if one is locked."""

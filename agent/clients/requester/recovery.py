@@ -2,14 +2,15 @@
 
 A doorbell deletes an answer after its receipt, so it does not send it again. If the notes are older than the store,
 each whole answer is listed again if the notes have its key, verified as at its arrival. An answer to a later request
-stays sealed: its reply key was in the notes that are lost.
+stays sealed: its reply key was in the notes that are lost. Each answer that is left aside has its reason and remedy.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from agent.clients.opening import open_bytes
 from agent.clients.requester.answer_index import AnswerState
@@ -22,54 +23,85 @@ from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.verification import examine
 from agent.core.disclosure import VerifiedDisclosure, read_manifest, reply_tag_in
 from agent.core.transfer import PartSize, TransferState
-from agent.errors import DoorwardError, FormatError, NetworkError, OpenError
+from agent.errors import DoorwardError, FormatError, NetworkError, OpenError, RequestError, StorageError
 from agent.wire.topics import ANONYMOUS
 
 __all__ = ["RecoveredAnswers", "recover_answers"]
 
 
+_INCOMPLETE: Final = (
+    "Restore them from a version or a backup of the bucket, and run this again. A doorbell that has no receipt for the "
+    "answer sends them again."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RecoveredAnswers:
-    """Ids of answers: those that are listed again, and those that are cut or open with no key of these notes."""
+    """Ids of answers that are listed again, and those that are left aside, each with the reason and the remedy."""
 
     found: tuple[str, ...]
-    sealed: tuple[str, ...]
+    left: Mapping[str, DoorwardError]
 
 
-def recover_answers(requester: Requester, stored: Mapping[str, int], now_s: int) -> RecoveredAnswers:
+def recover_answers(
+    requester: Requester, stored: Iterable[str], arrived_ms: Callable[[str], int], now_s: int
+) -> RecoveredAnswers:
     """Lists the answers of the store that have no outcome in the notes.
 
-    `stored`: each answer in the store, with the time at which its last part came (UTC ms). That time counts as its
+    `stored`: the answers in the store. `arrived_ms`: when the last part of one came (UTC ms). That time counts as its
     arrival, so that it is kept no longer than promised. Run it while no receiver runs. It may be repeated. Raises
     `NetworkError` if database or store are away.
     """
-    found, sealed = list[str](), list[str]()
-    for disclosure, at_ms in stored.items():
+    found, left = list[str](), dict[str, DoorwardError]()
+    for disclosure in stored:
         answer, known = requester.answer(disclosure), requester.answers.get(disclosure)
         if answer.outcome() is not None or (known is not None and known.state is AnswerState.DELETED):
             continue
         try:
             with unexpected_errors():
-                is_whole = _recover_answer(requester, answer, at_ms, now_s) or _recover_tip(requester, answer, at_ms)
+                _recover(requester, answer, arrived_ms, now_s)
         except NetworkError:
             raise
-        except DoorwardError:
-            is_whole = False
-        (found if is_whole else sealed).append(disclosure)
-    return RecoveredAnswers(tuple(found), tuple(sealed))
+        except DoorwardError as error:
+            left[disclosure] = error
+        else:
+            found.append(disclosure)
+    return RecoveredAnswers(tuple(found), left)
 
 
-def _recover_answer(requester: Requester, answer: AnswerFolder, at_ms: int, now_s: int) -> bool:
+def _recover(requester: Requester, answer: AnswerFolder, arrived_ms: Callable[[str], int], now_s: int) -> None:
+    """Lists one answer. Raises `DoorwardError` with the reason if that cannot be."""
+    if 0 not in answer.sealed():
+        raise StorageError("Its part 0 is not in the store.", remedy=_INCOMPLETE)
     data = answer.read_part(0, MOST_FIRST_PART_BYTES)
-    opened = _opened(requester, data, now_s)
-    if opened is None:
-        return False
+    try:
+        tag = reply_tag_in(data)
+    except FormatError:
+        _recover_tip(requester, answer, data, arrived_ms)
+    else:
+        _recover_answer(requester, answer, data, _opened(requester, data, tag, now_s), arrived_ms)
+
+
+def _recover_answer(
+    requester: Requester,
+    answer: AnswerFolder,
+    data: bytes,
+    opened: tuple[SentRequest, VerifiedDisclosure],
+    arrived_ms: Callable[[str], int],
+) -> None:
     asked, disclosed = opened
     manifest = disclosed.manifest
-    if manifest.disclosure != answer.disclosure or asked.withdrawn:
-        return False
-    if not _list(answer, manifest.device_key.id, len(manifest.parts) + 1, data, at_ms):
-        return False
+    if manifest.disclosure != answer.disclosure:
+        raise FormatError(
+            f"It lies in the folder of another answer: it is {manifest.disclosure}.",
+            remedy="Move its parts to the folder of that name in the bucket, and run this again.",
+        )
+    if asked.withdrawn:
+        raise RequestError(
+            "Its request was withdrawn, so the desk must not have it.", remedy="Delete its parts from the bucket."
+        )
+    at_ms = arrived_ms(answer.disclosure)
+    _list(answer, manifest.device_key.id, len(manifest.parts) + 1, data, at_ms)
     answer.adopt(asked.envelope)
     verification = examine(requester, answer.disclosure)
     if verification.failed is not None:
@@ -78,30 +110,35 @@ def _recover_answer(requester: Requester, answer: AnswerFolder, at_ms: int, now_
         KnownDoorbells(requester.notes).remember(manifest, at_ms // 1000)
         answer.end(TransferState.COMPLETE, "", verification.unopened_ranges, at_ms, summary_of(verification))
     requester.answers.ended(answer.disclosure)
-    return True
 
 
-def _recover_tip(requester: Requester, answer: AnswerFolder, at_ms: int) -> bool:
-    data = answer.read_part(0, MOST_FIRST_PART_BYTES)
-    _, items = manifest_in(requester, answer)
-    if not _list(answer, ANONYMOUS, len(items) + 1, data, at_ms):
-        return False
+def _recover_tip(requester: Requester, answer: AnswerFolder, data: bytes, arrived_ms: Callable[[str], int]) -> None:
+    try:
+        _, items = manifest_in(requester, answer)
+    except (FormatError, OpenError) as error:
+        raise FormatError(
+            f"It is neither an answer nor a tip that this organisation's key opens: {error.message}",
+            remedy="Take a damaged part 0 from a version or a backup of the bucket. Otherwise delete its parts from "
+            "the bucket.",
+        ) from error
+    at_ms = arrived_ms(answer.disclosure)
+    _list(answer, ANONYMOUS, len(items) + 1, data, at_ms)
     files = open_tip(requester, answer.disclosure).files
     unopened = ranges_of(number for number, each in enumerate(files, start=1) if each.unopened)
     answer.end(TransferState.COMPLETE, unopened=unopened, ended_ms=at_ms)
     requester.answers.ended(answer.disclosure)
-    return True
 
 
-def _opened(requester: Requester, data: bytes, now_s: int) -> tuple[SentRequest, VerifiedDisclosure] | None:
-    """Returns the request that this part 0 answers, and what it says."""
-    try:
-        tag = reply_tag_in(data)
-    except FormatError:
-        return None  # a tip
+def _opened(requester: Requester, data: bytes, tag: str, now_s: int) -> tuple[SentRequest, VerifiedDisclosure]:
+    """Returns the request that this part 0 answers, and what it says. Raises `DoorwardError` without one."""
+    is_relayed = is_deleted = False
     for request_id in requester.register.with_reply_key(tag, now_s):
-        identity = None if requester.is_relayed(request_id) else requester.reply_identity(request_id)
+        if requester.is_relayed(request_id):
+            is_relayed = True
+            continue
+        identity = requester.reply_identity(request_id)
         if identity is None:
+            is_deleted = True
             continue
         try:
             opened = open_bytes(data, [identity])
@@ -109,13 +146,33 @@ def _opened(requester: Requester, data: bytes, now_s: int) -> tuple[SentRequest,
             continue
         asked = requester.sent_request(request_id)
         return asked, read_manifest(opened, asked.request, asked.payload_sha256)
-    return None
+    if is_relayed:
+        raise RequestError(
+            "It answers a neighbour, and only their browser has the key.",
+            remedy="The neighbour asks again. Delete its parts from the bucket.",
+        )
+    if is_deleted:
+        raise RequestError(
+            "The reply key of its request was deleted.",
+            remedy="Delete its parts from the bucket. Ask again if you still need an answer.",
+        )
+    raise RequestError(
+        "No request of this database has its reply key: it answers one that was sent after the dump.",
+        remedy="Put a newer dump back and run this again. Without one ask again: doorbells take the request as a new "
+        "one. Then delete its parts from the bucket.",
+    )
 
 
-def _list(answer: AnswerFolder, device: str, parts: int, first: bytes, at_ms: int) -> bool:
-    """Writes the origin of an answer of which all parts are there. Returns False if one is missing."""
-    if answer.sealed() != frozenset(range(parts)):
-        return False
+def _list(answer: AnswerFolder, device: str, parts: int, first: bytes, at_ms: int) -> None:
+    """Writes the origin of an answer of which all parts are there. Raises `StorageError` if one is missing."""
+    missing = frozenset(range(parts)) - answer.sealed()
+    if missing:
+        raise StorageError(f"Parts {_numbers(missing)} of {parts} are not in the store.", remedy=_INCOMPLETE)
+    if beyond := answer.sealed() - frozenset(range(parts)):
+        raise StorageError(
+            f"Parts {_numbers(beyond)} are in the store, and it has {parts} parts.",
+            remedy="Delete them from the bucket, and run this again.",
+        )
     size = PartSize(len(first), hashlib.sha256(first).hexdigest())
     answer.create(
         DisclosureOrigin(
@@ -123,4 +180,8 @@ def _list(answer: AnswerFolder, device: str, parts: int, first: bytes, at_ms: in
         )
     )
     answer.leave()
-    return True
+
+
+def _numbers(parts: Iterable[int]) -> str:
+    """Returns numbers in words, for example "1, 4-9"."""
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges_of(parts))

@@ -43,8 +43,14 @@ def put(requester: Requester, made: Disclosure, *, but: int = -1) -> None:
 
 
 def recovered(requester: Requester, *disclosures: str) -> tuple[list[str], list[str]]:
-    found = recover_answers(requester, dict.fromkeys(disclosures, AT_MS), NOW_S)
-    return list(found.found), list(found.sealed)
+    found = recover_answers(requester, disclosures, lambda _: AT_MS, NOW_S)
+    return list(found.found), list(found.left)
+
+
+def left(requester: Requester, disclosure: str) -> tuple[str, str]:
+    """Returns the reason and the remedy of an answer that is left aside."""
+    error = recover_answers(requester, [disclosure], lambda _: AT_MS, NOW_S).left[disclosure]
+    return error.message, error.remedy or ""
 
 
 def test_a_whole_answer_is_listed_again_as_it_arrived_and_only_once(
@@ -76,7 +82,7 @@ def test_an_answer_that_was_arriving_in_the_notes_and_is_whole_in_the_store_is_c
 
 
 def test_an_answer_whose_reply_key_is_lost_and_junk_stay_sealed(
-    sharing: Requester, asked: SentRequest, house: House
+    sharing: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other, junk = house.disclose(asked), "ab" * 16
     put(sharing, other)
@@ -84,6 +90,14 @@ def test_an_answer_whose_reply_key_is_lost_and_junk_stay_sealed(
     asked.delete_reply_identity()
     assert recovered(sharing, other.id, junk) == ([], [other.id, junk])
     assert not sharing.answer(other.id).is_known()
+    assert left(sharing, other.id)[0] == "The reply key of its request was deleted."
+    monkeypatch.setattr(type(sharing.register), "with_reply_key", lambda *_: [])
+    reason, remedy = left(sharing, other.id)
+    assert "No request of this database has its reply key" in reason
+    assert "Without one ask again" in remedy
+    reason, remedy = left(sharing, junk)
+    assert "neither an answer nor a tip" in reason
+    assert "a version or a backup of the bucket" in remedy
 
 
 def test_a_cut_answer_is_left_to_its_doorbell(sharing: Requester, asked: SentRequest, house: House) -> None:
@@ -91,6 +105,29 @@ def test_a_cut_answer_is_left_to_its_doorbell(sharing: Requester, asked: SentReq
     put(sharing, cut, but=1)
     assert recovered(sharing, cut.id) == ([], [cut.id])
     assert not sharing.answer(cut.id).is_known()
+    reason, remedy = left(sharing, cut.id)
+    assert reason == f"Parts 1 of {len(cut.parts)} are not in the store."
+    assert "Restore them from a version or a backup of the bucket" in remedy
+    (FolderParts(sharing.folder.parent / "store")._of(cut.id) / "0.age").unlink()
+    assert left(sharing, cut.id)[0] == "Its part 0 is not in the store."
+
+
+def test_an_answer_to_a_withdrawn_request_and_one_with_parts_too_many_say_why(
+    sharing: Requester, asked: SentRequest, house: House
+) -> None:
+    made = house.disclose(asked)
+    put(sharing, made)
+    beyond = len(made.parts)
+    for number in (beyond, beyond + 1, beyond + 3):
+        FolderParts(sharing.folder.parent / "store").put(made.id, number, junk_file(sharing.folder))
+    assert left(sharing, made.id)[0] == (
+        f"Parts {beyond}-{beyond + 1}, {beyond + 3} are in the store, and it has {beyond} parts."
+    )
+    asked.notes.write(f"requests/{asked.request.id}/withdrawal.dsse", b"{}")
+    assert asked.withdrawn
+    assert left(sharing, made.id) == (
+        "Its request was withdrawn, so the desk must not have it.", "Delete its parts from the bucket.",
+    )  # fmt: skip
 
 
 def test_a_deleted_answer_does_not_come_back(sharing: Requester, asked: SentRequest, house: House) -> None:

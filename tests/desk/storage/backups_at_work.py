@@ -120,7 +120,9 @@ def test_a_desk_comes_back_from_its_dump_and_loses_no_answer_that_dump_and_store
     for folder in (data, worker.folder):
         shutil.copytree(tmp_path / "kept" / folder.name, folder)
     said = world.run("restored")
-    assert "2 answers of the store are listed again. 1 are cut, or answer requests that are lost." in said
+    assert "2 answers of the store are listed again. 1 are left aside." in said
+    assert "No request of this database has its reply key" in said
+    assert f"/{lost.disclosure.id}/" in said
     assert "0 answers of the store are listed again." in world.run("restored"), "it may be repeated"
 
     worker.start()

@@ -81,13 +81,41 @@ def test_a_bucket_says_which_answers_it_has_and_since_when(server: SeaweedServer
     for number in range(2):
         store.put(ONE, number, made(tmp_path, b"sealed"))
     store.put(TWO, 0, made(tmp_path, b"sealed"))
-    found = store.stored()
-    assert found.keys() == {ONE, TWO}
-    assert all(began_ms - 2000 <= at_ms <= time.time() * 1000 + 2000 for at_ms in found.values())
+    assert store.stored() == sorted((ONE, TWO))
+    assert all(began_ms - 2000 <= store.arrived_ms(each) <= time.time() * 1000 + 2000 for each in (ONE, TWO))
     store.remove(ONE)
-    assert store.stored().keys() == {TWO}
-    assert other.stored() == {}, "another organisation's parts are below another prefix"
+    assert store.stored() == [TWO]
+    assert other.stored() == [], "another organisation's parts are below another prefix"
     for each in (store, other):
+        each.close()
+
+
+def test_the_date_of_an_answer_outlives_a_bucket_that_was_copied_back(
+    server: SeaweedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store's own date is that of the copy. The desk would keep footage for longer than it promised."""
+    store, back = s3(server, tmp_path.name), s3(server, f"{tmp_path.name}-back")
+    now_s, dates_s = time.time(), iter((-86_400, -80_000, -90_000))
+    with monkeypatch.context() as earlier:
+        earlier.setattr("desk.storage.s3_parts.time.time", lambda: now_s + next(dates_s))
+        for number in range(3):
+            store.put(ONE, number, made(tmp_path, b"sealed"))
+    with s3_client(server) as client:
+        for number in range(3):
+            key = f"{ONE}/{number}.age"
+            source = {"Bucket": BUCKET, "Key": f"{tmp_path.name}/{key}"}
+            client.copy_object(Bucket=BUCKET, Key=f"{tmp_path.name}-back/{key}", CopySource=source)
+        assert back.arrived_ms(ONE) == int((now_s - 80_000) * 1000), "that of the newest part"
+        assert b"".join(back.pieces(ONE, 0)) == b"sealed"
+        for date in ("", "99999999999999", "soon", "-1"):  # without our date, or of a clock that ran ahead
+            client.put_object(
+                Bucket=BUCKET,
+                Key=f"{tmp_path.name}-back/{TWO}/0.age",
+                Body=b"",
+                Metadata={"put-ms": date} if date else {},
+            )
+            assert abs(back.arrived_ms(TWO) - time.time() * 1000) < 60_000, date
+    for each in (store, back):
         each.close()
 
 
