@@ -661,3 +661,11 @@ def test_a_page_of_the_cell_before_is_asked_for_no_longer(steps: Steps) -> None:
     assert steps.broker.reading == set()
     assert not steps.reading.take(in_cell(FILTER, "digest/0"), write_page(1, []), at(7))
     assert steps.reading.deadline_ns(at(7)) == at(8)
+
+
+def test_newer_pages_come_until_one_minute_after_the_connection(steps: Steps) -> None:
+    assert steps.asked_in_turn(5, 1) == ["0"]
+    assert steps.asks(BootNs(at(65) - 1)) == []
+    assert steps.broker.reading == {in_cell(FILTER, "digest/0")}
+    assert steps.asks(at(65)) == []
+    assert steps.broker.reading == set()

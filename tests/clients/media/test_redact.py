@@ -26,14 +26,15 @@ from agent.clients.media.redact import (
     require_exact,
     require_muted,
 )
-from agent.core.media import EncodedPacket, Gop, StreamDescription, VideoCodec
+from agent.core.media import EncodedPacket, Gop, SoundPacket, StreamDescription, VideoCodec
 from agent.core.timebase import NS_PER_S, BootNs
 from agent.core.vault.redactions import PixelBox, Place, Redaction, RedactionKind, covered_pixels, place_at
 from agent.errors import FormatError
 from agent.media.boxes import box
 from agent.media.fmp4 import FragmentedMp4Writer
+from agent.media.sound import sound_mp4
 from tests.cameras import filmed_by_camera
-from tests.sounds import stereo, times_ns, track
+from tests.sounds import noise, stereo, times_ns, track
 
 WIDTH, HEIGHT = 208, 112
 PER_S = 10
@@ -353,6 +354,21 @@ def test_two_sounds_that_differ_only_in_the_muted_stretch_become_the_same_bytes(
     assert np.abs(heard[end + 1500 :]).max() > 0.2
     whole = Redaction(kind=RedactionKind.VOICE, from_ms=0, until_ms=3000)
     assert mute_sound(loud, [whole], 2000) == mute_sound(track(2.0, silent_s=1.0), [whole], 2000)
+
+
+@pytest.mark.parametrize("clock_hz", [12_000, 48_000])
+def test_a_sound_is_muted_by_its_clock_also_if_that_does_not_count_samples(clock_hz: int) -> None:
+    """An MP4 may count time in other units than the samples of its sound, for example from a camera's own recorder."""
+    packets, description = noise(2.0)
+    heard = [SoundPacket(data, BootNs(number * 1024 * NS_PER_S // 24_000)) for number, data in enumerate(packets)]
+    captured = sound_mp4(dataclasses.replace(description, rate_hz=clock_hz), heard, 0, 3 * NS_PER_S)
+    assert captured is not None
+    muted = mute_sound(captured, [VOICE], 2000)
+    require_muted(muted, [VOICE])
+    loud = np.abs(samples_in(muted)).reshape(-1, 1024).max(axis=1) > 0.1
+    assert loud.tolist() == [not 16 < number < 32 for number in range(len(loud))]
+    with pytest.raises(FormatError, match="not silent"):
+        require_muted(captured, [VOICE])
 
 
 def test_sound_and_pictures_stay_together() -> None:

@@ -12,15 +12,16 @@ import av
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agent.clients.media import face_tracks
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Suggestion, at_most
-from agent.clients.media.face_network import FaceNetwork
+from agent.clients.media.face_network import Face, FaceNetwork
 from agent.clients.media.face_tracks import FaceTracker, followed
 from agent.clients.media.plate_cascade import PlateCascade
 from agent.clients.media.redact import cover_film, require_covered
-from agent.clients.media.suggest import MOST_PX, suggest_covers, widest_px
+from agent.clients.media.suggest import MOST_PX, examine, suggest_covers, widest_px
 from agent.core.vault.redactions import (
     MOST_PLACES,
     MOST_REDACTIONS,
@@ -129,6 +130,61 @@ def test_a_tall_picture_is_examined_at_a_smaller_width() -> None:
     ]
     assert [widest_px(*size) for size in sizes] == [1280, 1280, 1280, 1080, 858, 150, 2, 1280]
     assert all(widest_px(*size) * round(size[1] * widest_px(*size) / size[0]) <= MOST_PX * 1.01 for size in sizes)
+
+
+class Sizes(FaceNetwork):
+    """Keeps the width, height and brightness of what it is given. It finds each of `faces` once in a picture."""
+
+    def __init__(self, faces: Sequence[Face] = ()) -> None:
+        self.seen: list[tuple[int, int, float]] = []
+        self._faces = faces
+
+    def find(self, picture: NDArray[np.uint8], least_score: float) -> list[Face]:
+        self.seen.append((picture.shape[1], picture.shape[0], float(picture.mean())))
+        assert least_score == face_tracks.LEAST_SCORE
+        return list(self._faces)
+
+
+def grey(width: int, height: int, value: int = 90) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "is_wide", "examined"),
+    [
+        ((1280, 720), True, [(1280, 720), (640, 360), (320, 180)]),
+        ((1280, 720), False, [(640, 360), (320, 180)]),
+        ((1920, 1080), True, [(1280, 720), (640, 360), (320, 180)]),
+        ((640, 360), False, [(640, 360), (320, 180), (160, 90)]),
+        ((642, 4), False, [(321, 2), (160, 1)]),
+        ((2, 8), True, [(2, 8), (1, 4), (1, 4)]),
+    ],
+)
+def test_a_picture_is_examined_at_three_sizes_and_at_the_widest_only_if_asked(
+    size: tuple[int, int], is_wide: bool, examined: list[tuple[int, int]]
+) -> None:
+    network = Sizes()
+    luma, faces = examine(network, grey(*size), is_wide=is_wide)
+    assert [each[:2] for each in network.seen] == examined
+    assert luma.shape[1] == min(640, size[0])
+    assert faces == []
+
+
+@pytest.mark.parametrize(("value", "seen"), [(70, 70), (69, 110), (40, 110), (20, 80), (0, 0)])
+def test_a_dark_picture_is_examined_brightened_and_followed_as_it_is(value: int, seen: int) -> None:
+    network = Sizes()
+    luma, _ = examine(network, grey(64, 64, value), is_wide=True)
+    assert [round(each[2]) for each in network.seen] == [seen] * 3
+    assert int(luma.mean()) == value
+
+
+def test_a_face_that_is_found_at_several_sizes_counts_once_with_its_highest_score() -> None:
+    """Boxes are in pixels of the size that is examined, and the result has shares of the picture."""
+    network = Sizes([Face(0.6, 32, 16, 64, 48), Face(0.8, 96, 32, 128, 48), Face(0.9, 97, 32, 129, 48)])
+    _, faces = examine(network, grey(640, 320), is_wide=False)
+    assert faces == [(0.9, (97 / size, 64 / size, 129 / size, 96 / size)) for size in (640, 320, 160)] + [
+        (0.6, (32 / size, 32 / size, 64 / size, 96 / size)) for size in (640, 320, 160)
+    ]
 
 
 def test_covers_of_a_crowd_are_joined_so_that_a_plan_takes_them() -> None:
