@@ -76,6 +76,17 @@ def a_hearing_home(folder: Path, footage: Path) -> Iterator[Home]:
         yield Home(house, people)
 
 
+def chosen_and_covered(home: Home, case: str, script: str) -> str:
+    """Opens a request for a case, chooses its first two moments, and runs the script in the editor of the first film.
+
+    Returns the request's id.
+    """
+    request = home.asked(case)
+    home.people.open_request("ana", request)
+    home.people.run("ana", DRAW + CHOOSE + OPEN_EDITOR + script)
+    return request
+
+
 def received(home: Home, request: str) -> OpenedDisclosure:
     """The answer to a request, as the requester opens it."""
     news: list[ReceiverEvent] = []
@@ -178,23 +189,20 @@ def test_an_owner_covers_a_moving_face_and_mutes_a_voice_and_the_requester_gets_
 
 @pytest.mark.at_length("make test-browser")
 def test_an_owner_keeps_every_other_pixel_and_the_requester_finds_none_that_differs(home: Home) -> None:
-    people, request = home.people, home.asked("2026-74")
-    people.open_request("ana", request)
-    people.run(
-        "ana",
-        DRAW
-        + CHOOSE
-        + OPEN_EDITOR
-        + """await draw([0.2, 0.2], [0.4, 0.6]);
-             await page.getByRole("checkbox", {name: /^Keep every other pixel exactly as recorded/}).check();
-             await page.getByRole("button", {name: "See it as it will be sent"}).click();
-             await page.getByRole("heading", {name: "Clip 1, as it will be sent"}).waitFor();
-             await page.waitForFunction(
-               () => [...document.querySelectorAll(".moment")].at(-1).textContent, null, {timeout: 120000});
-             await page.keyboard.press("Escape");
-             await page.getByRole("button", {name: "Done"}).click();
-             await page.getByRole("button", {name: "Share what I chose"}).click();
-             await page.getByText(/files leave as new ones, with what you covered or muted/).waitFor({timeout: 200000});""",
+    people = home.people
+    request = chosen_and_covered(
+        home,
+        "2026-74",
+        """await draw([0.2, 0.2], [0.4, 0.6]);
+           await page.getByRole("checkbox", {name: /^Keep every other pixel exactly as recorded/}).check();
+           await page.getByRole("button", {name: "See it as it will be sent"}).click();
+           await page.getByRole("heading", {name: "Clip 1, as it will be sent"}).waitFor();
+           await page.waitForFunction(
+             () => [...document.querySelectorAll(".moment")].at(-1).textContent, null, {timeout: 120000});
+           await page.keyboard.press("Escape");
+           await page.getByRole("button", {name: "Done"}).click();
+           await page.getByRole("button", {name: "Share what I chose"}).click();
+           await page.getByText(/files leave as new ones, with what you covered or muted/).waitFor({timeout: 200000});""",
     )
     people.sign("ana", "Sign and share")
     opened = received(home, request)
@@ -255,38 +263,35 @@ def test_the_editor_and_its_preview_are_looked_at(tmp_path: Path, footage: Path,
 
 @pytest.mark.at_length("make test-browser")
 def test_what_a_plan_hides_leaves_by_no_other_way_and_a_browser_that_cannot_cover_says_so(home: Home) -> None:
-    people, request = home.people, home.asked("2026-72")
-    people.open_request("ana", request)
-    people.run(
-        "ana",
-        DRAW
-        + CHOOSE
-        + OPEN_EDITOR
-        + """await draw([0.1, 0.1], [0.3, 0.5]);
-             if (await page.getByRole("button", {name: "Mute the sound"}).isVisible()) throw new Error("no sound here");
-             await page.keyboard.press("Escape");
-             await page.getByText("You hide one thing in it.").waitFor();
-             const refused = async (words) => {
-               await page.getByRole("button", {name: "Share what I chose"}).click();
-               await page.getByRole("alert").filter({hasText: words}).waitFor();
-             };
-             await page.getByRole("radio", {name: /^Video and stills/}).check();
-             await refused("The poster of clip 1 may show what you cover in its film. Leave the poster out.");
-             await page.getByRole("radio", {name: /^Stills only/}).check();
-             await refused("The plan of redactions names nothing that you share.");
-             // The same by keyboard, beyond the end of the film: the editor keeps the plan within it.
-             await page.getByRole("button", {name: /^Cover parts of this film/}).first().click();
-             await page.getByRole("button", {name: /^1. Face/}).click();
-             await page.getByLabel("Until second").fill("900");
-             await page.getByLabel("Until second").press("Tab");
-             await page.getByLabel("Width, %").fill("400");
-             await page.getByLabel("Width, %").press("Tab");
-             await page.waitForFunction(() => document.querySelector("#cover-width").value === "100.0");
-             await page.getByRole("button", {name: "Remove number 1"}).click();
-             await page.getByRole("button", {name: "Done"}).click();
-             await page.evaluate(() => delete globalThis.VideoEncoder);
-             await page.getByRole("button", {name: /^Cover parts of this film/}).first().click();
-             await page.getByRole("alert").filter({hasText: "This browser cannot make films in H.264"}).waitFor();""",
+    people = home.people
+    request = chosen_and_covered(
+        home,
+        "2026-72",
+        """await draw([0.1, 0.1], [0.3, 0.5]);
+           if (await page.getByRole("button", {name: "Mute the sound"}).isVisible()) throw new Error("no sound here");
+           await page.keyboard.press("Escape");
+           await page.getByText("You hide one thing in it.").waitFor();
+           const refused = async (words) => {
+             await page.getByRole("button", {name: "Share what I chose"}).click();
+             await page.getByRole("alert").filter({hasText: words}).waitFor();
+           };
+           await page.getByRole("radio", {name: /^Video and stills/}).check();
+           await refused("The poster of clip 1 may show what you cover in its film. Leave the poster out.");
+           await page.getByRole("radio", {name: /^Stills only/}).check();
+           await refused("The plan of redactions names nothing that you share.");
+           // The same by keyboard, beyond the end of the film: the editor keeps the plan within it.
+           await page.getByRole("button", {name: /^Cover parts of this film/}).first().click();
+           await page.getByRole("button", {name: /^1. Face/}).click();
+           await page.getByLabel("Until second").fill("900");
+           await page.getByLabel("Until second").press("Tab");
+           await page.getByLabel("Width, %").fill("400");
+           await page.getByLabel("Width, %").press("Tab");
+           await page.waitForFunction(() => document.querySelector("#cover-width").value === "100.0");
+           await page.getByRole("button", {name: "Remove number 1"}).click();
+           await page.getByRole("button", {name: "Done"}).click();
+           await page.evaluate(() => delete globalThis.VideoEncoder);
+           await page.getByRole("button", {name: /^Cover parts of this film/}).first().click();
+           await page.getByRole("alert").filter({hasText: "This browser cannot make films in H.264"}).waitFor();""",
     )
     assert home.house.state_of(request) == "pending"
     assert people.browser.troubles("ana") == []
