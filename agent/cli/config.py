@@ -33,7 +33,7 @@ config.add_command(show)
 
 
 @config.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, readable=False), required=False)
 @config_option
 @json_option
 def check(file: Path | None, config: Path, as_json: bool) -> None:
@@ -113,8 +113,18 @@ def _notes(configuration: Configuration) -> Iterator[str]:
         yield note
     yield from _board_notes(configuration)
     camera = configuration.camera
-    if camera.kind is CameraKind.FILE and camera.path and not camera.path.exists():
-        yield f"{camera.path} does not exist now."
+    broker = configuration.broker
+    named = (broker.ca, broker.certificate, broker.key, broker.password_file) if broker is not None else ()
+    for path in (*named, camera.path if camera.kind is CameraKind.FILE else None):
+        if path is not None and _absent(path):
+            yield f"{path} does not exist now."
+
+
+def _absent(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except PermissionError:
+        return False  # in a folder of root: only the services can tell
 
 
 def _board_notes(configuration: Configuration) -> Iterator[str]:

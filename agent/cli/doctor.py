@@ -35,9 +35,10 @@ from agent.custodian.state_folder import StateFolder
 from agent.errors import DoorwardError
 from agent.platform.system_clock import SystemClock
 
-__all__ = ["doctor", "examine"]
+__all__ = ["COLUMN", "doctor", "examine"]
 
-_COLUMN = 22
+COLUMN = 26
+"""Room for a subject. A test finds the longest one of all languages."""
 _MARKS = {CheckStatus.FINE: ("✓", "green"), CheckStatus.POOR: ("!", "yellow"), CheckStatus.BAD: ("✗", "red")}
 
 
@@ -124,10 +125,10 @@ def _guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[F
 
 def _show(finding: Finding) -> None:
     mark, colour = _MARKS[finding.health]
-    click.echo(f"{click.style(mark, fg=colour, bold=True)} {_subject(finding.subject):{_COLUMN}}", nl=False)
+    click.echo(f"{click.style(mark, fg=colour, bold=True)} {_subject(finding.subject):{COLUMN}}", nl=False)
     click.echo(_beside(in_words(finding.message)))
     if finding.remedy:
-        click.echo(" " * (_COLUMN + 2) + _beside(f"{in_words('What to do:')} {in_words(finding.remedy)}"))
+        click.echo(" " * (COLUMN + 2) + _beside(f"{in_words('What to do:')} {in_words(finding.remedy)}"))
 
 
 def _subject(subject: str) -> str:
@@ -138,7 +139,7 @@ def _subject(subject: str) -> str:
 
 def _beside(text: str) -> str:
     """`text` wrapped into the column to the right of the subjects."""
-    indent = " " * (_COLUMN + 2)
+    indent = " " * (COLUMN + 2)
     width = max(40, shutil.get_terminal_size().columns)
     filled = textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
     return filled.removeprefix(indent)

@@ -298,7 +298,7 @@ def config_option(command: _Command) -> _Command:
     """Adds `--config FILE` as the argument `config`. The file need not exist."""
     return click.option(
         "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=click.Path(path_type=Path, dir_okay=False, readable=False),  # the reader of the file names the remedy
         envvar="DOORWARD_CONFIG",
         default=DEFAULT_CONFIGURATION,
         show_default=True,

@@ -15,7 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -39,6 +39,17 @@ _ENDLESS = re.compile(r"\d[\d_]{4000}")
 """A number longer than Python turns into one (`sys.int_info.default_max_str_digits`)."""
 
 
+_UNITS: Final = {
+    "_bytes": "The unit is bytes: 20 GB is 20_000_000_000.",
+    "_kbps": "The unit is kbit/s.",
+    "_minutes": "The unit is minutes.",
+    "_days": "The unit is days.",
+    "_hours": "The unit is hours.",
+    "_m": "The unit is metres.",
+    "_s": "The unit is seconds.",
+}
+_ALIKE: Final = 0.65
+"""Similarity of a key that was probably meant: `fsp` is 0.67 like `fps`, and `second` only 0.62 like `encoder`."""
 _ABSENT = "Give its path with --config, or copy config/doorward.toml there."
 
 
@@ -180,8 +191,23 @@ def explain_refusal(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyP
         absent = (*key, missing[1])
         return absent, "this key is missing.", f"Add it; it is {_wanted(_type_at(absent, whole))}."
     value, kind = _value_at(tables, key), _type_at(key, whole)
+    if isinstance(value, list) and _is_section(kind):
+        return key, "this section can be there once only.", f"Write [{_dotted(key)}], with single brackets."
     shown = "this value" if _is_secret(value, kind) or not isinstance(value, str | int | float) else _short(value)
-    return key, f"{shown} does not fit.", f"Give {_wanted(kind)}."
+    return key, f"{shown} does not fit.", f"Give {_wanted(kind)}.{_unit(key, kind)}"
+
+
+def _is_section(kind: Any) -> bool:
+    kind = _bare(kind)
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _unit(key: KeyPath, kind: Any) -> str:
+    """Returns a sentence about the unit of a number, by the end of its key. For example, `pre_roll_s` is in seconds."""
+    if not key or _bare(kind) not in (int, float):
+        return ""
+    words = next((words for end, words in _UNITS.items() if str(key[-1]).endswith(end)), "")
+    return f" {words}" if words else ""
 
 
 def _is_secret(value: object, kind: Any) -> bool:
@@ -203,7 +229,7 @@ def _bears_secret(kind: Any) -> bool:
 
 def _suggestion(name: str, section: Any) -> str:
     known = [field.name for field in msgspec.structs.fields(section)]
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
     return f"Did you mean '{close[0]}'?" if close else f"Known here: {', '.join(known)}."
 
 

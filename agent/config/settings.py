@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
@@ -222,7 +223,19 @@ class SpeakerConfig(Section, frozen=True, kw_only=True):
     replies: Path | None = None
 
 
+HostName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z0-9.:_-]+\Z",
+        description="a host name or address in quotes, without https:// and port",
+    ),
+]
 PersonHeight = Annotated[float, Meta(ge=0, le=0.8)]
+_LEAST_ZONE: Final = 1e-6
+"""Share of the picture, one pixel of 1280 × 720. A smaller zone is a line or a point, and as an include zone nothing
+would count."""
 
 
 class ZoneConfig(Section, frozen=True, kw_only=True):
@@ -306,12 +319,7 @@ class RequestsConfig(Section, frozen=True, kw_only=True):
 class BrokerLink(Section, frozen=True, kw_only=True):
     """The broker, and the connection to it: the same for a doorbell and for a fleet."""
 
-    host: Annotated[
-        str,
-        Meta(
-            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+\Z", description="a host name or address in quotes"
-        ),
-    ]
+    host: HostName
     port: Annotated[int, Meta(ge=1, le=65_535)] = 8883
     keepalive_s: Annotated[int, Meta(ge=10, le=300)] = 60
     session_hours: Annotated[int, Meta(ge=0, le=168)] = 0
@@ -333,12 +341,7 @@ class BrokerConfig(BrokerLink, frozen=True, kw_only=True):
 class RemoteConfig(Section, frozen=True, kw_only=True):
     """`[remote]`: owners reach the doorbell away from home through a relay. Off if this section is absent."""
 
-    host: Annotated[
-        str,
-        Meta(
-            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+\Z", description="a host name or address in quotes"
-        ),
-    ]
+    host: HostName
     port: Annotated[int, Meta(ge=1, le=65_535)] = 8885
     ca: Path | None = None
     certificate: Path | None = None
@@ -416,12 +419,7 @@ class HomeAssistantConfig(Section, frozen=True, kw_only=True):
     """`[home_assistant]`: the owner's own broker, apart from [broker]. Doorward connects only if this section
     exists."""
 
-    host: Annotated[
-        str,
-        Meta(
-            min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+\Z", description="a host name or address in quotes"
-        ),
-    ]
+    host: HostName
     port: Annotated[int, Meta(ge=1, le=65_535)] = 1883
     user: Annotated[str, Meta(max_length=200)] = ""
     password: Annotated[str, Meta(max_length=200, extra=SECRET)] = ""
@@ -704,6 +702,19 @@ def _zones(motion: MotionConfig) -> Iterator[CrossFieldError]:
                 "Give each zone a different name, because the name says where motion was.",
             )
         seen.add(zone.name)
+        if _area(zone.corners) < _LEAST_ZONE:
+            yield CrossFieldError(
+                ("motion", "zones", number, "corners"),
+                f"the corners of '{zone.name}' enclose no area.",
+                "Give at least three corners that do not lie on one line.",
+            )
+
+
+def _area(corners: tuple[tuple[float, float], ...]) -> float:
+    """Returns a share of the picture, as a fan of triangles: the halves of a figure of eight do not cancel."""
+    (x0, y0), *rest = corners
+    fan = itertools.pairwise(rest)
+    return sum(abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)) for (x1, y1), (x2, y2) in fan) / 2
 
 
 def _clips(clips: ClipsConfig, camera: CameraConfig) -> Iterator[CrossFieldError]:

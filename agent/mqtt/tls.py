@@ -83,7 +83,7 @@ def make_context(settings: BusSettings) -> ssl.SSLContext:
         context.load_verify_locations(settings.authority)
     except OSError as error:
         raise ConfigurationError(
-            f"The broker's authority {settings.authority} cannot be read ({error}).",
+            f"The broker's authority {settings.authority} cannot be read ({error.strerror or error}).",
             remedy="Give the PEM file of the authority that signed the broker's certificate.",
         ) from error
     if settings.certificate is None or settings.key is None:
@@ -92,8 +92,9 @@ def make_context(settings: BusSettings) -> ssl.SSLContext:
         # An empty pass phrase, because with None OpenSSL would ask on the terminal for the one of an encrypted key.
         context.load_cert_chain(settings.certificate, settings.key, password="")
     except OSError as error:
+        why = error.strerror or error
         raise ConfigurationError(
-            f"The certificate {settings.certificate} with the key {settings.key} cannot be used ({error}).",
+            f"The certificate {settings.certificate} with the key {settings.key} cannot be used ({why}).",
             remedy="Both must be PEM, belong together, be readable by this user, and the key not be encrypted.",
         ) from error
     return context

@@ -32,6 +32,26 @@ WRONG = {
         "motion.zones[2].corners[2][2]",
         "Give a number from 0 to 1.",
     ),
+    "a zone without an area": (
+        "[[motion.zones]]\nname='a'\ncorners=[[0.1,0.1],[0.5,0.5],[0.9,0.9]]",
+        3,
+        "motion.zones[1].corners",
+        "Give at least three corners that do not lie on one line.",
+    ),
+    "a second camera": ("[[camera]]\nkind = 'usb'", 1, "camera", "Write [camera], with single brackets."),
+    "a section beside the camera": ("[camera.second]\nkind = 'usb'", 1, "camera.second", "Known here: kind,"),
+    "a number with its unit": (
+        "[clips]\npre_roll_s = '5 s'",
+        2,
+        "clips.pre_roll_s",
+        "Give a number from 0 to 60. The unit is seconds.",
+    ),
+    "gigabytes for bytes": (
+        "[vault]\nmax_bytes = 20",
+        2,
+        "vault.max_bytes",
+        "The unit is bytes: 20 GB is 20_000_000_000.",
+    ),
     "two zones of one name": (
         "[[motion.zones]]\nname='a'\ncorners=[[0,0],[1,0],[1,1]]\n[[motion.zones]]\nname='a'\ncorners=[[0,0],[1,0],[1,1]]",
         5,
@@ -119,13 +139,13 @@ WRONG = {
         "[broker]\nhost = 'a b'\nca='c'\ncertificate='c'\nkey='c'",
         2,
         "broker.host",
-        "Give a host name or address in quotes.",
+        "Give a host name or address in quotes, without https:// and port.",
     ),
     "a host that goes on in a line of its own": (
         "[broker]\nhost = 'a'\nca='c'\ncertificate='c'\nkey='c'".replace("'a'", '"a\\n"'),
         2,
         "broker.host",
-        "Give a host name or address in quotes.",
+        "Give a host name or address in quotes, without https:// and port.",
     ),
     "a limit loosened past the protocol": (
         "[requests]\nlongest_look_back_days = 46",

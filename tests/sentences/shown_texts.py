@@ -17,7 +17,7 @@ import click
 from agent.cli.app import doorward
 from agent.cli.frame import IN_ENGLISH
 
-__all__ = ["help_texts", "printed_by_click", "shown_texts", "sources"]
+__all__ = ["finding_subjects", "help_texts", "printed_by_click", "shown_texts", "sources"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _FOLDERS: Final = (
@@ -33,6 +33,7 @@ _FILES: Final = (
     "agent/config/settings.py",
     "agent/config/overlay.py",
     "agent/config/reading.py",
+    "agent/mqtt/tls.py",
     "firmware_bridge/settings.py",
 )
 _ENGLISH: Final = frozenset({"motion.py", "motion_picture.py", "join_network.py", "language.py"})
@@ -43,7 +44,8 @@ _QUIET: Final = frozenset(
 )
 """Calls with texts that stay off a terminal, and calls of click, which `help_texts` covers."""
 _PLACE: Final = re.compile(r"\{[a-z]*\}")
-_WORDS: Final = re.compile(r"[A-Za-z]{2,}[^A-Za-z]* [^A-Za-z]*[A-Za-z]")
+_WORDS: Final = re.compile(r"[A-Za-z]{2,}[^A-Za-z]* [^A-Za-z]*[A-Za-z]|µ.*[a-z]{2,}.*µ.*\.\Z")
+"""Two words, or one between two values that ends as a sentence."""
 
 
 def sources() -> Iterator[Path]:
@@ -106,6 +108,16 @@ def _documentation(tree: ast.Module) -> Iterator[ast.AST]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(getattr(each, "id", "") == "__all__" for each in targets):
                 yield node
+
+
+def finding_subjects() -> set[str]:
+    """Returns the subjects of what `doorward doctor` finds: the words in its left column."""
+    found = set()
+    for path in (*(ROOT / "agent/cli/checks").glob("*.py"), ROOT / "agent/cli/doctor.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("fine", "poor", "bad", "_guarded"):
+                found |= {each.value for each in node.args[:1] if isinstance(each, ast.Constant)}
+    return found
 
 
 def help_texts() -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from agent.cli import frame, language
+from agent.cli import doctor, frame, language
 from agent.cli.app import COMMANDS, doorward
 from agent.cli.config import config
 from agent.cli.frame import run
@@ -23,7 +23,14 @@ from agent.core.vault.coverage import CoverageState
 from agent.sentences import in_language, in_terminal, knows, plural
 from agent.wire.fields import Kind
 from agent.wire.statements import AbsenceReason, Incident
-from tests.sentences.shown_texts import counted_nouns, help_texts, printed_by_click, shown_texts, sources
+from tests.sentences.shown_texts import (
+    counted_nouns,
+    finding_subjects,
+    help_texts,
+    printed_by_click,
+    shown_texts,
+    sources,
+)
 
 OTHERS = sorted(LANGUAGES.keys() - {ENGLISH})
 COMMAND = re.compile(r"(:|\A)\s*(?:sudo |doorward |systemctl |journalctl |ssh |age -)[^:]*\Z")
@@ -129,6 +136,21 @@ def test_every_word_of_a_list_is_in_the_language(code: str) -> None:
     kinds = (RequestState, EntryKind, CoverageState, ObjectLabel, Kind, Incident, AbsenceReason)
     words = {each.value for kind in kinds for each in kind}
     assert sorted(each for each in words if not knows(each, code)) == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_subject_of_the_doctor_is_in_the_language_and_fits_its_column(code: str) -> None:
+    said = {each: in_language(each, code) for each in finding_subjects() - {"HDR"}}
+    assert len(said) > 20
+    assert [each for each in said if not knows(each, code)] == []
+    assert [each for each in said.values() if len(each) >= doctor.COLUMN] == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_the_place_of_a_mistake_in_a_file_is_in_the_language(code: str) -> None:
+    said = in_language("/etc/doorward/doorward.toml, line 31, camera.fps: 'x' does not fit.", code)
+    assert "line" not in said.split(":")[0].replace("línea", "")
+    assert "camera.fps" in said
 
 
 @pytest.mark.parametrize("code", OTHERS)
@@ -256,7 +278,7 @@ def test_an_error_about_a_fleet_file_is_in_the_language(
                "--root", str(tmp_path / "root.json")]  # fmt: skip
     assert run(doorward, ["--language", "de", *command, *(options if command[0] == "fleet" else [str(path)])]) != 0
     shown = capsys.readouterr().err
-    assert f"{path}, line " in shown
+    assert f"{path}, Zeile " in shown
     assert said in shown
     assert f"Was zu tun ist: {remedy}" in shown
 
@@ -292,6 +314,6 @@ def test_an_error_about_the_configuration_is_in_the_language(
     path.write_text(text)
     assert run(doorward, ["--language", "de", "config", "check", str(path)]) != 0
     shown = capsys.readouterr().err
-    assert f"{path}, line " in shown
+    assert f"{path}, Zeile " in shown
     assert said in shown
     assert f"Was zu tun ist: {remedy}" in shown

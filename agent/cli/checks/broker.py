@@ -32,6 +32,9 @@ _WANTED = b"bbr"
 """As `BusSettings.congestion` has it."""
 _SILENT_S = 10.0
 _WEB = "relay for browsers"
+_RENEW = "Make a new certificate."
+_RENEW_OURS = "Run doorward link request, have it signed again, then run doorward link accept."
+_RENEW_THEIRS = "Its operator renews it, for example with doorward broker renew."
 _UPGRADE = (
     "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Key: ZG9vcndhcmQgZG9jdG9yMQ==\r\n\r\n"
@@ -54,7 +57,7 @@ def check_broker(broker: BrokerConfig | None, now: datetime.datetime) -> Iterato
         return
     if broker.certificate is not None and broker.key is not None:
         shown = x509.load_pem_x509_certificate(broker.certificate.read_bytes())
-        yield certificate_dates("certificate", f"{broker.certificate}", shown, now)
+        yield certificate_dates("certificate", f"{broker.certificate}", shown, now, _RENEW_OURS)
         yield from _permissions(broker.key)
     if broker.password_file is not None:
         yield _password(broker.password_file)
@@ -146,17 +149,19 @@ def _offers_http2(host: str, port: int) -> bool:
         return False  # it was there a moment ago
 
 
-def certificate_dates(subject: str, name: str, certificate: x509.Certificate, now: datetime.datetime) -> Finding:
-    """Returns whether a certificate counts on this day. `name`: the beginning of the sentence."""
+def certificate_dates(
+    subject: str, name: str, certificate: x509.Certificate, now: datetime.datetime, remedy: str = _RENEW
+) -> Finding:
+    """Returns whether a certificate counts on this day. `name`: the beginning of the sentence. `remedy`: a new one."""
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if now < begins:
         return bad(
             subject, f"{name} becomes valid on {begins:%Y-%m-%d}.", "Correct the clock, or make a new certificate."
         )
     if now >= ends:
-        return bad(subject, f"{name} expired on {ends:%Y-%m-%d}.", "Make a new certificate.")
+        return bad(subject, f"{name} expired on {ends:%Y-%m-%d}.", remedy)
     if ends - now < _SOON:
-        return poor(subject, f"{name} expires on {ends:%Y-%m-%d}.", "Make a new certificate before that day.")
+        return poor(subject, f"{name} expires on {ends:%Y-%m-%d}.", remedy)
     return fine(subject, f"{name} is valid until {ends:%Y-%m-%d}.")
 
 
@@ -197,4 +202,4 @@ def _connect(name: str, settings: BusSettings, context: ssl.SSLContext, now: dat
         yield bad(name, fault.message, fault.remedy or f"Read the {name}'s log.")
         return
     yield fine(name, f"{settings.host}:{settings.port} answers with TLS 1.3 and accepts our certificate.")
-    yield certificate_dates(f"{name}'s certificate", "It", shown, now)
+    yield certificate_dates(f"{name}'s certificate", "It", shown, now, _RENEW_THEIRS)

@@ -24,14 +24,14 @@ def check_object_detection(configuration: Configuration) -> Iterator[Finding]:
     wanted = configuration.object_detection
     why = why_unavailable(configuration)
     if why and wanted.use is ObjectDetectionUse.ON:
-        yield poor("object_detection", why, _REMEDY)
+        yield poor("object detection", why, _REMEDY)
     elif why:
         hint = (
             ""
             if wanted.use is ObjectDetectionUse.OFF
             else "  To install it, run `make models` before the installation."
         )
-        yield fine("object_detection", f"Off, and no setting depends on it. {why}{hint}")
+        yield fine("object detection", f"Off, and no setting depends on it. {why}{hint}")
     else:
         yield from _try(configuration)
 
@@ -43,9 +43,9 @@ def _try(configuration: Configuration) -> Iterator[Finding]:
         object_detector.detect(np.full((240, 320), 128, np.uint8))
         took_ms = 1000 * (time.thread_time() - begun_s)
     except DoorwardError as error:
-        yield bad("object_detection", error.message, error.remedy)
+        yield bad("object detection", error.message, error.remedy)
         return
     yield fine(
-        "object_detection",
+        "object detection",
         f"Works: {took_ms:.0f} ms of one core per frame, at most two frames a second during an event.",
     )

@@ -41,6 +41,6 @@ def check_software() -> Iterator[Finding]:
     yield fine("libraries", ", ".join(found) + ".")
     kernel = motion_kernel.load()
     if kernel.native:
-        yield fine("motion detector", f"Runs {kernel.told}.")
+        yield fine("motion detector", "Runs its native kernel, compiled from the source beside it.")
     else:
         yield poor("motion detector", f"Runs on {kernel.told}.", _KERNEL_REMEDY)

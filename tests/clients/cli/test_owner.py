@@ -459,7 +459,9 @@ def test_without_a_last_yes_nothing_is_shared(
 
     monkeypatch.setattr("click.confirm", no)
     assert door("approve", request, "--segments", "1").status == 130
-    assert "They learn nothing about you.  Share 1 of 3 segments (1; 2.0 s) with Harbour Police?" in questions
+    assert (
+        "They also learn the labels of your keys.  Share 1 of 3 segments (1; 2.0 s) with Harbour Police?" in questions
+    )
     assert door.device.requests[request].state is RequestState.PENDING
 
 

@@ -101,7 +101,8 @@ def summary(seen: RequestReview, choice: decisions.ShareChoice, contact: Contact
     length = words.duration(sum(each.end_ms - each.start_ms for each in chosen))
     numbers = ", ".join(str(each.number) for each in chosen)
     what = shared(choice, in_words(f"{len(chosen)} of {len(seen.segments)} segments ({numbers}; {length})"))
-    told = "They also learn your contact data." if contact else "They learn nothing about you."
+    with_contact = "They also learn the labels of your keys and your contact data."
+    told = with_contact if contact else "They also learn the labels of your keys."
     return in_words(f"{told}  Share {what} with {seen.requester.name}?")
 
 
