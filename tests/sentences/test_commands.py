@@ -77,7 +77,7 @@ DOCUMENTS = {
     "config/fleet.py": (
         "Settings that the preparer", "Broker   ", "its authority's", "Installer  ", "Updates   ", "Recipients ",
         "Roots   ", "(doorward owner trust", "Position  ", "1 part of the picture", "µ parts of the", "Masks   ",
-        "Sound   ", "Home   ", "Alerts   ", "Camera   ", "Metrics   ", "Password   ",
+        "Sound   ", "Home   ", "Link   ", "Alerts   ", "Camera   ", "Metrics   ", "Password   ",
         "they can take over its", "an address that cannot be read",
     ),
     "clients/owner/keys.py": ("# opens", "name: 'recovery'", "recovery: a recovery key"),
