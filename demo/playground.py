@@ -27,6 +27,20 @@ _ROOT = Path(__file__).resolve().parents[1]
 _VTEST = _ROOT / ".cache" / "vtest.avi"
 _START_S = 60.0
 _END_S = 30.0
+_PAGE = """
+[page]
+host = "127.0.0.1"
+port = 0
+name = "playground"
+addresses = ["127.0.0.1"]
+mdns = false
+
+[[roots]]
+name = "Rijnstad"
+means = "The police of Rijnstad may ask you for footage."
+key = "{root}"
+"""
+"""The owner's page on a free port, for browsers of this machine. It offers the root of the police."""
 _CIRCLE = f"{DOOR[0] + 0.001:.4f},{DOOR[1]:.4f},300"
 
 
@@ -75,6 +89,8 @@ class Playground:
         self.asker = self._stage.asker("rijnstad-police", "Rijnstad Police", Kind.POLICE)
         self._socket = self._stage.state_dir / "control.sock"
         self._process: subprocess.Popen[bytes] | None = None
+        with (folder / "doorward.toml").open("a") as file:
+            file.write(_PAGE.format(root=self.asker.root.text))
         (folder / "bundle.dsse").write_bytes(self.asker.bundle)
         KnownRoots(self.asker.requester).accept(self.asker.root.text, self.asker.bundle, int(time.time()))
         (folder / "env").write_text("".join(f"export {k}={shlex.quote(v)}\n" for k, v in self.environment.items()))
@@ -138,6 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\nIn a second terminal:\n\n  cd {_ROOT} && . {options.folder}/env\n", flush=True)
             for number, step in enumerate(STEPS, start=1):
                 print(f"{number:2}. {step.says}\n      {step.command}", flush=True)
+            print("\nOr be the owner in a browser here, in place of steps 1 to 5. The police's list is $BUNDLE.")
+            print("This prints the page's address and a code:\n      doorward page code", flush=True)
             print("\nCtrl-C here stops the doorbell and the broker.", flush=True)
             return playground.wait()
     except DoorwardError as error:

@@ -92,6 +92,7 @@ def test_the_playground_shows_the_id_that_enrol_asks_about(
     assert demo.playground.main(["--folder", str(tmp_path / "playground")]) == 0
     shown = capsys.readouterr().out
     assert shown.index(f"The doorbell's id is {ids[0]}") < shown.index(" 1. ")
+    assert "doorward page code" in shown
 
 
 @pytest.mark.broker
@@ -117,6 +118,7 @@ def test_the_playground_leaves_nothing_running_when_it_is_killed(tmp_path: Path)
 def test_what_the_playground_says_to_type_works_in_that_order(playground: Playground, tmp_path: Path) -> None:
     terminal = Terminal(playground, tmp_path)
     request = ""
+    assert "https://127.0.0.1:" in terminal.type("doorward page code"), "the page, in place of the first steps"
     for each in STEPS:
         if each is step("vault list"):
             terminal.until("doorward vault list", "segments", 2)
