@@ -65,6 +65,8 @@ _LOOK_EVERY_S: Final = 600
 """More than the time after which a broker has written on its disk what it acknowledged (`autosave_interval`)."""
 _EVERY_S: Final = 60.0
 _TIMEOUT_S: Final = 30.0
+_INBOUND_PACKET_BYTES: Final = 128 << 10
+"""A chunk of a broker directory with its frame: the publisher may look for what a broker took before it hung up."""
 _log: Final = structlog.get_logger(__name__)
 
 
@@ -434,6 +436,7 @@ def _open_bus(organisation: Organisation, address: BrokerAddress, told: Callable
             certificate=certificate,
             key=key,
             password_file=found.password,
+            inbound_packet_bytes=_INBOUND_PACKET_BYTES,
             keepalive_s=WATCHFUL_KEEPALIVE_S,
         ),
         told,

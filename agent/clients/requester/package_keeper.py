@@ -5,7 +5,8 @@ doorbell that connects then would miss a revocation. So `PackageKeeper` looks af
 what is missing. It also looks if the connection broke while it published, because the first chunks may be lost.
 
 A fault that stays must not send the package again and again, because a service bills or bans a client that does. So a
-connected broker gets a growing pause after each fault, and ten minutes after a refusal. A new package ends the pause.
+connected broker gets a growing pause after each fault, up to five minutes, or ten if it hangs up, and ten minutes after
+a refusal. A new package ends the pause. A broker that hangs up also gets no message again that it has acknowledged.
 
     with StopSignals(keeping.stop):
         keeping.run()
@@ -25,6 +26,7 @@ from agent.clients.requester.package_publisher import (
     is_published,
     publish_package,
     require_newest,
+    retained_directory,
     retained_package,
 )
 from agent.clients.requester.root_folder import RootFolder
@@ -46,6 +48,8 @@ _AGAIN_S: Final = 5.0
 """After a fault. Each try waits for the broker for half a minute already."""
 _MOST_PAUSE_S: Final = 300.0
 """The pause doubles with each fault of a connected broker, up to this. A broker that works again waits no longer."""
+_HANGS_UP: Final = 2
+"""Connections that end in one attempt if a broker hangs up at a message. A network that breaks ends one."""
 _STEP_S: Final = 1.0
 _WAIT_S: Final = 0.2
 _MOST_EVENTS: Final = 1_000
@@ -69,8 +73,11 @@ class PackageKeeper:
         """Why it is not connected now. None while it is connected, and before the first attempt has ended."""
         self._connections = self._looked_at = 0
         """Connections so far, and the one to which the last look belongs."""
-        self._acknowledged = self._refused_slot = 0
-        """Acknowledged messages of the publication that runs, and the slot that was refused last."""
+        self._refused_slot = 0
+        self._taken: dict[str, bytes] = {}
+        """Messages that the broker acknowledged in attempts that failed, for `publish_package`."""
+        self._cut_off = 0
+        """Connections that ended during the last attempt."""
         self._refused: tuple[str, ConfigurationError] | None = None
         """The topic that ended the last publication, and why. The next one begins with it."""
         self._faults, self._pause_ends_s = 0, 0.0
@@ -121,6 +128,7 @@ class PackageKeeper:
         assert bus is not None  # noqa: S101 (`watch` has just opened it)
         if self._fault is not None:  # it is seen when it returns, and others must not wait for it
             raise self._fault
+        self._cut_off = 0
         self._looked_at = self._connections + (not self._is_up)
         connections_before = self._connections - self._is_up
         try:
@@ -148,19 +156,34 @@ class PackageKeeper:
         """Publishes the package and its directory. A topic that was refused goes first: as long as the broker refuses
         it, the directory of up to 1 MiB does not go to all connected requesters again."""
         pieces = split_directory(directory) if directory is not None else []
-        wanted = {str(BrokersTopic(self._root, slot)): data for slot, data in enumerate(pieces)}
-        wanted |= {str(TrustTopic(self._root, slot)): data for slot, data in enumerate(split_package(package))}
+        listed = {str(BrokersTopic(self._root, slot)): data for slot, data in enumerate(pieces)}
+        wanted = listed | {str(TrustTopic(self._root, slot)): data for slot, data in enumerate(split_package(package))}
         if self._refused is not None and self._refused[0] in wanted:
             topic, refusal = self._refused
             self._try(bus, topic, wanted[topic], refusal, timeout_s)
-        self._acknowledged = self._refused_slot = 0
+        self._refused_slot = 0
+        is_continued = bool(self._taken)
         try:
-            return publish_package(bus, self._root, package, timeout_s, directory, self._on_event)
+            chunks = self._send(bus, package, directory, timeout_s)
+            if is_continued and not self._has_all(bus, package, directory, timeout_s):
+                self._taken.clear()  # it died since
+                chunks = self._send(bus, package, directory, timeout_s)
         except ConfigurationError as error:
-            # The chunks follow once the broker has acknowledged all pieces of the directory.
-            family = BrokersTopic if self._acknowledged < len(pieces) else TrustTopic
+            is_listed = all(self._taken.get(each) == hashlib.sha256(data).digest() for each, data in listed.items())
+            family = TrustTopic if is_listed else BrokersTopic
             self._refused = (str(family(self._root, self._refused_slot)), error)
             raise
+        self._taken.clear()
+        return chunks
+
+    def _send(self, bus: Bus, package: bytes, directory: bytes | None, timeout_s: float) -> int:
+        return publish_package(bus, self._root, package, timeout_s, directory, self._on_event, self._taken)
+
+    def _has_all(self, bus: Bus, package: bytes, directory: bytes | None, timeout_s: float) -> bool:
+        """Returns whether the broker still has what it acknowledged over earlier connections."""
+        has_package = is_published(bus, self._root, package, timeout_s, self._on_event)
+        bus.unsubscribe(trust_filter(self._root))
+        return has_package and directory in (None, retained_directory(bus, self._root, timeout_s, self._on_event))
 
     def _try(self, bus: Bus, topic: str, data: bytes, refusal: ConfigurationError, timeout_s: float) -> None:
         """Publishes one message. Raises a `refusal` again if it is refused, and `NetworkError` without an answer."""
@@ -190,7 +213,8 @@ class PackageKeeper:
             pause_s = _LOOK_S
         elif was_connected:
             self._faults += 1
-            pause_s = min(_MOST_PAUSE_S, _AGAIN_S * 2.0 ** min(self._faults - 1, 16))
+            most_s = _LOOK_S if self._cut_off >= _HANGS_UP else _MOST_PAUSE_S
+            pause_s = min(most_s, _AGAIN_S * 2.0 ** min(self._faults - 1, 16))
         self._pause_ends_s = self._clock() + pause_s
 
     def _on_event(self, event: object) -> None:
@@ -199,9 +223,8 @@ class PackageKeeper:
                 self._is_up, self._fault = True, None
                 self._connections += 1
             case BusDisconnected(error=error):
+                self._cut_off += self._is_up
                 self._is_up, self._fault = False, error
-            case PublishAcknowledged():
-                self._acknowledged += 1
             case PublishRefused(token=slot):
                 self._refused_slot = slot
 

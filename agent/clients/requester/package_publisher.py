@@ -8,10 +8,14 @@ it, but others would take it, and with it a key that was revoked. So `require_ne
 
 So the root must have the right to receive its own topics. Managed services allow few subscriptions and few requests in
 a second, so it asks for one slot after another, and for those only that slot 0 names.
+
+A service may end the connection instead of refusing a message. `acknowledged` keeps what it took over earlier
+connections, so that it does not get the directory of up to 1 MiB, which goes on to all requesters, again and again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -52,6 +56,8 @@ _ASK_EVERY_S: Final = 0.25
 _QUOTA: Final = 0x97
 """MQTT's "quota exceeded"."""
 _AFTER_QUOTA_S: Final = 1.0
+_HANGS_UP: Final = 2
+"""One lost connection is a network's. A second one at the same publication is probably the broker's answer."""
 
 
 def _ignore(_event: BusEvent | None) -> None:
@@ -65,16 +71,20 @@ def publish_package(
     timeout_s: float,
     directory: bytes | None = None,
     on_event: Callable[[BusEvent | None], None] = _ignore,
+    acknowledged: dict[str, bytes] | None = None,
 ) -> int:
     """Publishes the package and waits for the broker's answers. Returns the number of its chunks.
 
     `directory`: the broker directory that its bundle names. It goes first, so that a reader of the package finds it.
-    `on_event` is told each event of the bus.
+    `on_event` is told each event of the bus. `acknowledged`: by topic, the SHA-256 of what this broker took in earlier
+    attempts, which stays out of this one. Messages that it takes now are added. A broker that died since may have lost
+    them, so the caller looks afterwards.
 
     Raises `FormatError` if it is too long, `ConfigurationError` if the broker refuses a slot, and `NetworkError` if it
     fails to answer in time.
     """
     chunks, ends_s = split_package(package), time.monotonic() + timeout_s
+    known = {} if acknowledged is None else acknowledged
     if directory is not None:
         pieces = dict(enumerate(split_directory(directory)))
         _publish(
@@ -83,6 +93,7 @@ def publish_package(
             len(pieces),
             ends_s,
             on_event,
+            known,
         )
         ends_s = time.monotonic() + timeout_s
     # An empty retained message clears a slot. The root may have no right to slots that it never used.
@@ -90,8 +101,8 @@ def publish_package(
     waiting = {slot: (str(TrustTopic(root, slot)), data) for slot, data in slots.items()}
     # The last chunk goes first. If the root has no right to its slot, the package before stays whole on the broker.
     last = len(chunks) - 1
-    _publish(bus, {last: waiting.pop(last)}, len(chunks), ends_s, on_event)
-    _publish(bus, waiting, len(chunks), ends_s, on_event)
+    _publish(bus, {last: waiting.pop(last)}, len(chunks), ends_s, on_event, known)
+    _publish(bus, waiting, len(chunks), ends_s, on_event, known)
     return len(chunks)
 
 
@@ -132,11 +143,13 @@ def retained_package(
     return reading.joined(topics, JoinedChunks(TRUST_SLOTS, MAX_CHUNK_BYTES))
 
 
-def retained_directory(bus: Bus, root: str, timeout_s: float) -> bytes | None:
+def retained_directory(
+    bus: Bus, root: str, timeout_s: float, on_event: Callable[[BusEvent | None], None] = _ignore
+) -> bytes | None:
     """Returns the broker directory of this root that the broker retains, in the same way. `bus` must take messages of
     120 KiB."""
     topics = [str(BrokersTopic(root, slot)) for slot in range(DIRECTORY_SLOTS)]
-    reading = _RetainedReading(bus, root, timeout_s, _ignore)
+    reading = _RetainedReading(bus, root, timeout_s, on_event)
     return reading.joined(topics, JoinedChunks(DIRECTORY_SLOTS, MAX_DIRECTORY_CHUNK_BYTES))
 
 
@@ -302,11 +315,14 @@ def _publish(
     needed: int,
     ends_s: float,
     on_event: Callable[[BusEvent | None], None],
+    acknowledged: dict[str, bytes],
 ) -> None:
-    """Publishes topics with their bytes, by slot. The first `needed` must not be refused. `ends_s`: on the monotonic
-    clock."""
+    """Publishes topics with their bytes, by slot, but those that `acknowledged` has. The first `needed` must not be
+    refused. `ends_s`: on the monotonic clock."""
+    digests = {slot: hashlib.sha256(data).digest() for slot, (_, data) in waiting.items()}
+    waiting = {slot: each for slot, each in waiting.items() if acknowledged.get(each[0]) != digests[slot]}
     in_flight: set[int] = set()
-    fault, from_s = "", 0.0
+    fault, from_s, cut_off, has_lost = "", 0.0, 0, False
     bus.hurry(True)
     while waiting:
         for slot in sorted(waiting.keys() - in_flight) if time.monotonic() >= from_s else ():
@@ -316,8 +332,8 @@ def _publish(
         event = bus.next_event(_WAIT_S)
         on_event(event)
         match event:
-            case PublishAcknowledged(token=slot):
-                waiting.pop(slot, None)
+            case PublishAcknowledged(token=slot) if slot in waiting:
+                acknowledged[waiting.pop(slot)[0]] = digests[slot]
             case PublishRefused(token=slot, code=code, reason=reason) if code == _QUOTA:
                 # A service that takes ten in a second has fewer than the slots of a list and a directory.
                 in_flight.discard(slot)
@@ -331,7 +347,19 @@ def _publish(
                 waiting.pop(slot, None)
             case PublishLost(token=slot):
                 in_flight.discard(slot)
+                has_lost = True
             case BusDisconnected(error=error):
-                fault = str(error)
+                fault, cut_off, has_lost = str(error), cut_off + (has_lost or bool(in_flight)), False
         if waiting and time.monotonic() > ends_s:
-            raise NetworkError(f"The broker has not taken the package. {fault}".strip(), remedy="Publish it again.")
+            raise _not_taken(fault, cut_off, waiting[min(waiting)][0])
+
+
+def _not_taken(fault: str, cut_off: int, topic: str) -> NetworkError:
+    """`cut_off`: how many connections ended while a message waited for its answer."""
+    if cut_off < _HANGS_UP:
+        return NetworkError(f"The broker has not taken the package. {fault}".strip(), remedy="Publish it again.")
+    return NetworkError(
+        f"The broker ends the connection instead of taking {topic}. {fault}".strip(),
+        remedy="Its log says why. Its rights or limits may forbid the message: config/mosquitto/README.md, Managed "
+        "brokers.",
+    )

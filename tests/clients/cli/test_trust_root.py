@@ -23,7 +23,7 @@ from agent.clients.cli.requester import trust_root
 from agent.clients.cli.requester.trust_root import _connection
 from agent.clients.requester import root_folder
 from agent.clients.requester.keys import load_key
-from agent.clients.requester.package_keeper import KeptPackage, RootKeeping
+from agent.clients.requester.package_keeper import KeptPackage, PackageKeeper, RootKeeping
 from agent.clients.requester.package_publisher import is_published, publish_package
 from agent.clients.requester.root_folder import RootFolder
 from agent.core.bus import BusConnected, MessageReceived, PublishAcknowledged, PublishRefused, Subscribed
@@ -35,12 +35,14 @@ from agent.uplink.uplink import Uplink
 from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import public_key_of
 from agent.wire.statements import TrustChange
-from agent.wire.topics import TRUST_FILTER, TrustTopic
+from agent.wire.topics import TRUST_FILTER, BrokersTopic, TrustTopic, brokers_filter
 from agent.wire.trust import TrustStore
 from agent.wire.trust_keys import trust_key_of_private
+from agent.wire.trust_package import split_directory
 from tests.brokers import BrokerWithClients, broker_with_clients
 from tests.custodian.test_owners_and_trust import trust
 from tests.custodians import NAMES, POLICE, Door, stated
+from tests.uplink.test_link_over_a_relay import Proxy
 from tests.uplink.test_uplink import RunningClock
 from tests.wire import samples
 
@@ -364,6 +366,56 @@ def test_only_the_root_publishes_in_its_slots_and_it_publishes_nothing_else(
     with pytest.raises(ConfigurationError, match="refuses slot 1"):
         publish_package(second, roots[1], b"x" * 20_000, PATIENCE_S)
     assert publish_package(first, roots[0], b"x" * 20_000, PATIENCE_S) == 2
+
+
+class CutOff:
+    """A root's connection to a real broker. It ends at each message to one topic, as at a service that hangs up."""
+
+    def __init__(self, bus: MqttBus, way: Proxy, topic: str) -> None:
+        self._bus, self._way, self.topic = bus, way, topic
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool) -> bool:
+        if topic == self.topic:
+            self._way.cut()
+        return self._bus.publish(topic, payload, token=token, retain=retain)
+
+
+@pytest.mark.at_length("make test-long")
+def test_requesters_get_a_directory_once_from_a_broker_that_hangs_up_at_the_list(world: BrokerWithClients) -> None:
+    key = samples.ROOT_KEY
+    name, package, directory = f"{key.id}.root", b"x" * 20_000, b"d" * 300_000
+    files = world.pki.client(name)
+    world.pki.add_root(key.id, time_of(), request=signing_request(files.key, name), slots=4)
+    world.broker.reload()
+    police = world.bus("springfield-police")
+    police.start()
+    police.subscribe(brokers_filter(key.id))
+    way = Proxy(("127.0.0.1", world.broker.requester_port))
+    refused = str(TrustTopic(key.id, 1))
+    try:
+
+        def open_bus() -> Any:
+            bus = world.bus(name, port=way.port)
+            bus.start()
+            return CutOff(bus, way, refused)
+
+        keeper = PackageKeeper(open_bus, key)
+        for _ in range(3):
+            with pytest.raises(NetworkError, match="ends the connection instead of taking"):
+                keeper.keep(package, directory, 3.0, is_new=True)
+        refused = "none"
+        assert keeper.keep(package, directory, PATIENCE_S, is_new=True) == 2
+        keeper.stop()
+        pieces = len(split_directory(directory))
+        got = [
+            event.topic for event in iter(lambda: police.next_event(2.0), None) if isinstance(event, MessageReceived)
+        ]
+        assert sorted(got) == [str(BrokersTopic(key.id, slot)) for slot in range(pieces)]
+    finally:
+        way.close()
 
 
 def test_a_broker_that_was_killed_lacks_a_package_that_it_had_acknowledged(world: BrokerWithClients) -> None:

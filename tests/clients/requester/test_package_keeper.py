@@ -27,7 +27,7 @@ from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import private_key_from_seed
 from agent.wire.topics import BrokersTopic, TrustTopic
 from agent.wire.trust_keys import trust_key_of_private
-from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES, split_package
+from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES, split_directory, split_package
 
 ROOT = trust_key_of_private(private_key_from_seed(bytes(32)))
 UP = BusConnected(1 << 20, 16)
@@ -297,6 +297,59 @@ def test_a_fault_of_a_connected_broker_that_stays_has_a_growing_pause_with_a_bou
     broker.events.append(UP)
     watched.run(2.0)
     assert is_whole_beside_a_directory(broker, package), "after a success its return waits for nothing again"
+
+
+class HangingUpBroker(RefusingBroker):
+    """A broker that ends the connection at these topics, and lets the client in again at once."""
+
+    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool) -> bool:
+        if topic not in self.refused:
+            return super().publish(topic, payload, token=token, retain=retain)
+        self.sent.append((topic, len(payload)))
+        self.events.extend([PublishLost(token), AWAY, UP])
+        return True
+
+
+def fails(keeper: PackageKeeper, package: bytes) -> None:
+    with pytest.raises(NetworkError, match="ends the connection instead of taking doorward/v1/") as raised:
+        keeper.keep(package, DIRECTORY, 2.0, is_new=True)
+    assert "Its log says why" in str(raised.value.remedy)
+
+
+@pytest.mark.parametrize("topic", [TrustTopic(ROOT.id, 1), BrokersTopic(ROOT.id, 2)])
+@pytest.mark.parametrize("has_died", [False, True])
+def test_a_broker_that_hangs_up_instead_of_refusing_gets_each_message_of_a_directory_once(
+    package: bytes, topic: TrustTopic | BrokersTopic, has_died: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All connected requesters get each piece of the directory. A broker that died gets again what it lost."""
+    looks = itertools.count()
+    ticking = SimpleNamespace(monotonic=lambda: next(looks) / 1000)  # a millisecond for each look at the clock
+    monkeypatch.setattr("agent.clients.requester.package_publisher.time", ticking)
+    broker, clock, pauses_s = HangingUpBroker(str(topic)), Clock(), []
+    keeper = keeper_at(broker, clock)
+    for _ in range(8):
+        fails(keeper, package)
+        pauses_s.append(keeper.pause_s)
+        clock.now_s += keeper.pause_s
+    taken = [each for each, _ in broker.sent if "/brokers/" in each and each not in broker.refused]
+    assert len(taken) == len(set(taken)) > 0
+    assert (pauses_s[:2], pauses_s[-1], pauses_s) == ([5.0, 10.0], 600.0, sorted(pauses_s))
+    broker.refused.clear()
+    broker.sent.clear()
+    if has_died:
+        broker.retained.clear()
+    keeper.keep(package, DIRECTORY, 60.0, is_new=True)
+    assert is_whole_beside_a_directory(broker, package)
+    assert [len(data) for each, data in sorted(broker.retained.items()) if "/brokers/" in each and data] == [
+        len(each) for each in split_directory(DIRECTORY)
+    ]
+    if not has_died:
+        again = [each for each, _ in broker.sent if "/brokers/" in each]
+        assert not set(again) & set(taken), "it has them"
+    broker.die()
+    broker.events.append(UP)
+    assert keeper.keep(package, DIRECTORY, 60.0, is_new=False) == 2, "after a success nothing counts as taken"
+    assert is_whole_beside_a_directory(broker, package)
 
 
 def is_whole_beside_a_directory(broker: Broker, package: bytes) -> bool:

@@ -303,7 +303,8 @@ def keep(folder: Path, brokers: tuple[str, ...], as_json: bool) -> None:
     addresses = tuple(BrokerAddress(*broker_address(each)) for each in brokers)
 
     def open_bus(address: BrokerAddress, told: Callable[[], None]) -> MqttBus:
-        bus = MqttBus(_connection(root, address), told)
+        settings = _connection(root, address)
+        bus = MqttBus(dataclasses.replace(settings, inbound_packet_bytes=_DIRECTORY_PACKET_BYTES), told)
         try:
             bus.start()
         except DoorwardError:
