@@ -60,7 +60,9 @@ if [ "$purpose" = test-scale ] || [ "$purpose" = test-rabbitmq ]; then
     has haproxy || need haproxy
 fi
 if [ "$purpose" = test-scale ]; then
-    dpkg -s postgresql >/dev/null 2>&1 || need postgresql
+    # The newest server that is installed is used. Debian 13 has 17.
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need postgresql
+    [ -x /usr/lib/postgresql/17/bin/postgres ] || wished="$wished postgresql-17"
     has nft || wished="$wished nftables iproute2"
 fi
 if [ "$purpose" = test-rabbitmq ]; then
@@ -199,7 +201,7 @@ update() {
     apt_get update
 }
 
-case " $missing $wished " in *" mosquitto "* | *" motion "* | *" postgresql "*) quiet_services ;; esac
+case " $missing $wished " in *" mosquitto "* | *" motion "* | *" postgresql"*) quiet_services ;; esac
 if lists_are_empty; then update || true; fi
 # Old lists name files that the mirror has removed, so the second try follows an update.
 [ -z "$missing" ] || install || { update && install; } || {

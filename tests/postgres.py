@@ -50,6 +50,13 @@ class PostgresServer:
     def address(self) -> str:
         return f"host={self._folder} port={self.port} user=desk dbname=postgres"
 
+    @property
+    def version(self) -> str:
+        """Returns the release of the running server, for example 17.6."""
+        with psycopg.connect(self.address) as connection:
+            (told,) = connection.execute("SHOW server_version").fetchone() or ("",)
+        return str(told).split()[0]
+
     def _as_user(self) -> dict[str, str]:
         return {"user": _USER} if os.geteuid() == 0 else {}
 

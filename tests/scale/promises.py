@@ -24,7 +24,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["PATIENCE_S", "SLOW_S", "Book", "Late", "NoticeBook", "Outcome", "Sent", "Spans", "sha256_of"]
+__all__ = ["PATIENCE_S", "SLOW_S", "Book", "Late", "NoticeBook", "Outcome", "Sent", "Spans", "Wait", "sha256_of"]
 
 PATIENCE_S = 60.0
 SLOW_S = 5.0
@@ -87,6 +87,17 @@ class Late:
     def __str__(self) -> str:
         late = "never" if self.heard_s is None else f"{self.heard_s - self.due_s:.0f} s late"
         return f"{self.message} at {self.door} of shard {self.shard}: {late}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a doorbell waited for a message, which it heard at `heard_s`."""
+
+    waited_s: float
+    message: str
+    shard: int
+    door: str
+    heard_s: float
 
 
 class Book:
@@ -173,25 +184,29 @@ class Book:
                         found.append(Late(message, shard, door, late_s, heard.get(door)))
         return found
 
-    def waited_s(self, now_s: float, *, lists: bool) -> list[float]:
-        """Returns for how long each doorbell that heard a message had been connected without it, in seconds, sorted.
+    def waits(self, now_s: float, *, lists: bool) -> list[Wait]:
+        """Returns how long each doorbell that heard a message had waited for it, the shortest first.
 
-        It counts from the publication or the begin of the connection over which it came, whichever is later. `lists`:
-        those of the trust root, or all others.
+        The time counts from the publication, the begin of the connection over which it came, or the end of the last
+        outage, whichever is latest, as for `late`. Nothing is subtracted for a process that stood still. `lists`: those
+        of the trust root, or all others.
         """
         found = []
+        outages = {shard: spans.until(now_s) for shard, spans in self.outages.items()}
         times: dict[str, list[tuple[float, float]]] = {}
         for message, (since_s, _) in list(self.published.items()):
             if message.startswith("list ") is not lists:
                 continue
             for door, heard_s in list(self.heard.get(message, {}).items()):
+                shard = self.shard_of[door]
                 if door not in times:
-                    times[door] = self.links[door].until(now_s)
+                    links = _ended_by(self.links[door].until(now_s), self.kills[shard])
+                    times[door] = _without(links, outages[shard])
                 spans = times[door]
                 place = bisect.bisect_right(spans, (heard_s, float("inf"))) - 1
                 if place >= 0 and spans[place][1] >= heard_s:
-                    found.append(max(0.0, heard_s - max(since_s, spans[place][0])))
-        return sorted(found)
+                    found.append(Wait(max(0.0, heard_s - max(since_s, spans[place][0])), message, shard, door, heard_s))
+        return sorted(found, key=lambda each: each.waited_s)
 
     def believed_s(self, now_s: float) -> list[float]:
         """Returns for how long each doorbell that did so believed in a connection that its killed broker no longer

@@ -47,7 +47,8 @@ from tests.scale.people import Tipsters
 from tests.scale.progress import Audit, Ending, line, say
 from tests.scale.promises import PATIENCE_S, SLOW_S, Book, Late
 from tests.scale.shards import RefusedError, Shard
-from tests.scale.stories import stories
+from tests.scale.stories import slowest, stories
+from tests.scale.towns import Towns
 from tests.scale.trust_root import TrustRoot
 from tests.scale.whole_agents import Owners, WholeAgent, make_film
 from tests.scale.wire_witness import WitnessProcess, secret_pieces
@@ -62,8 +63,6 @@ MOST_ASKED = 50
 """Requests for a cell. A whole doorbell takes no more from one requester in a day, and a cell has 64 slots."""
 MOST_TOLD = 8
 """Bulletins for a cell. A whole doorbell takes no more from one requester in a day, and a cell has 16 slots."""
-_AGENCIES = 1 << 64
-"""Where the seeds of the other agencies' keys begin, so that no doorbell has one of them."""
 _READ_EVERY_S = 3.0
 """From one reading of the neighbours' page to the next."""
 _AGENTS_FOR_ONE_KILLED = 5
@@ -100,17 +99,22 @@ class World:
 
     def __init__(self, sizes: Sizes, folder: Path, ends: ExitStack) -> None:
         self.sizes, self.folder = sizes, folder
+        say(f"Sets up {sizes.shards} brokers, the root, the desk and its stores.")
         self.shards = [self._make_shard(number) for number in range(sizes.shards)]
         """Two shards share each cell, as in a dense one that was split."""
         self.desk = DeskSide(folder / "desk", ends, sizes.workers)
         self.root = TrustRoot(folder / "trust-root", self.shards)
         self._agencies = self.desk.found(sizes.workers)
         self.root.kinds[NEIGHBOURHOOD] = "neighbour"
-        for number in range(1, sizes.agencies):
-            key = private_key_from_seed((_AGENCIES + number).to_bytes(32, "big"))
-            self._agencies[f"agency-of-town-{number}"] = public_key_of(key).text
+        self.towns = Towns(folder / "towns", sizes.agencies - 1, self.root, self.shards)
+        self._agencies |= self.towns.keys
+        say(f"Signs the root's list of {len(self._agencies)} agencies.")
+        began_s = time.monotonic()
         self.root.list(self._agencies)
+        self.list_s = time.monotonic() - began_s
         self.desk.join(self.root, self.shards)
+        self.towns.join(self.root)
+        ends.callback(self.towns.stop)
         for shard in self.shards:
             if shard.takes_witness:
                 shard.let_witness_in()
@@ -120,6 +124,7 @@ class World:
         ends.callback(self.root.stop)
         self.root.start()
         self.root.wait()
+        self.towns.start()
         self.tipsters = Tipsters(self.desk)
         self.neighbourhood = Neighbourhood(self.desk)
         self.board = Switchboard()
@@ -134,6 +139,7 @@ class World:
         self.houses = make_houses(sizes.answering * sizes.shards)
         self.agents: list[WholeAgent] = []
         self.owners: Owners | None = None
+        say(f"Makes the certificates of {sizes.doorbells} doorbells.")
         self._make_doorbells()
         self._answers = folder / "answers"
         self._answers.mkdir()
@@ -287,6 +293,11 @@ class World:
         """Signs a bulletin, the same."""
         self._note(self.desk.tell(west, title), west)
 
+    def tell_as_town(self, title: str, west: float) -> None:
+        """Signs a bulletin of a town there, the same."""
+        if (message := self.towns.tell(west, title)) is not None:
+            self._note(message, west)
+
     def ask_as_neighbour(self, west: float) -> None:
         """Signs a request of a neighbour, the same."""
         self._note(self.neighbourhood.ask(west), west)
@@ -298,15 +309,17 @@ class World:
     def look(self) -> None:
         """Notes which messages their brokers have by now."""
         for message, (began_s, shards) in list(self.pending.items()):
-            if self.desk.is_published(message):
+            at = self.towns if self.towns.has_told(message) else self.desk
+            if at.is_published(message):
                 del self.pending[message]
                 self.published_s.append(time.monotonic() - began_s)
                 self.book.published[message] = (time.monotonic(), shards)
 
     def mend(self) -> None:
-        """Starts the root's connections again if they ended, as systemd does."""
+        """Starts the root's connections and the towns' receivers again if they ended, as systemd does."""
         if self.root.has_ended:
             self.root.start()
+        self.towns.tend()
 
     def revoke(self, is_over: Callable[[], bool] = lambda: False) -> None:
         """Signs a list that revokes one more key, and waits until all brokers have it.
@@ -350,6 +363,7 @@ def row(what: str, figure: str, limit: str = "") -> None:
 
 def measure(world: World) -> None:
     """Prints the costs without faults, beside bare paho, bare S3 and bare SQL."""
+    say("Measures without faults.")
     bare = measure_bare(world.folder / "bare", min(MOST_BARE, world.sizes.doorbells), REQUEST_BYTES)
     measure_connections(world, bare)
     measure_receiving(world)
@@ -555,10 +569,10 @@ def disturb(world: World, ending: Ending, *, cuts: bool) -> Killer:
 
 
 def ask_on(world: World, killer: Killer, audit: Audit, is_over: Callable[[], bool]) -> None:
-    """A request and a tip in each round, and in some a bulletin, a list with a revoked key, a notice of a neighbour,
-    or a neighbour's request."""
+    """A request and a tip in each round, and in some a bulletin (of a town, too), a list with a revoked key, a
+    notice of a neighbour, or a neighbour's request."""
     wests = sorted({shard.west for shard in world.shards})
-    asked, told = Counter(dict.fromkeys(wests, 1)), Counter[float]()
+    asked, told, of_towns = Counter(dict.fromkeys(wests, 1)), Counter[float](), Counter[float]()
     asked.update(dict.fromkeys(wests, world.sizes.workers))  # by `measure`
     turn = 0
     while not is_over():
@@ -576,6 +590,10 @@ def ask_on(world: World, killer: Killer, audit: Audit, is_over: Callable[[], boo
                 world.tell(f"Bulletin {turn}", west)
         if turn % 6 == 2:
             world.revoke(is_over)
+        if turn % 6 == 4:
+            of_towns[west] += 1
+            if of_towns[west] <= MOST_TOLD:
+                world.tell_as_town(f"Bulletin {turn} of a town", west)
         if turn % 3 == 0:
             world.neighbourhood.write_notice(turn, west)
         if turn % 4 == 1 and len(world.neighbourhood.asked) < MOST_OF_NEIGHBOURS:
@@ -643,8 +661,10 @@ def check(world: World, killer: Killer) -> int:
     )
     say_own_lateness(world, excused, killer, now_s)
     for kind, lists in (("requests and bulletins", False), ("lists", True)):
-        if waited_s := world.book.waited_s(now_s, lists=lists):
+        if waits := world.book.waits(now_s, lists=lists):
+            waited_s = [each.waited_s for each in waits]
             print(f"A doorbell that was connected heard {kind} within: {curve(waited_s, (50, 90, 99, 99.9, 100))}.")
+            print(f"The slowest: {slowest(waits[-1], world.book, killer.history)}.")
     print(
         f"{len(hood.notices)} notices of neighbours, {hood.notices.removals} removed again, "
         f"{hood.notices.readings} readings of their page; "
@@ -755,6 +775,11 @@ def main(arguments: list[str]) -> int:
         logging.getLogger("django.request").setLevel(logging.CRITICAL)
         print(f"{sizes} at {commit()}\n\n| what | here | bare paho and mosquitto |\n|---|---:|---:|")
         row("set up by the commands", f"{time.monotonic() - began_s:.0f} s")
+        row("PostgreSQL, a primary and a standby", world.desk.postgres.primary.version)
+        row(
+            f"a list of {sizes.agencies} agencies, of which {world.towns.publishing + 1} publish",
+            f"signed and stamped in {world.list_s:.1f} s, {len(world.root.package) / 1024:.0f} KiB in all",
+        )
         try:
             measure(world)
             return check(world, disturb(world, ending, cuts=can_cut))
@@ -762,6 +787,7 @@ def main(arguments: list[str]) -> int:
             patterns = (
                 "*.log",
                 "trust-root/*.log",
+                "towns/*.log",
                 "agent-*/*.log",
                 "shard-*/*.log",
                 "desk/store/*.log",

@@ -20,6 +20,7 @@ from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.clients.broker.private_broker import _free_ports
 from agent.mqtt import BusSettings
+from agent.wire.trust_package import TRUST_SLOTS
 
 __all__ = ["RefusedError", "Shard", "command", "spoken"]
 
@@ -100,7 +101,7 @@ class Shard:
         self._hand_out(made, tls)
 
     def admit_root(self, root: str, request: Path, tls: Path) -> None:
-        made = spoken("broker", "add-root", root, "--csr", request, "--slots", 4, "--dir", self.folder)
+        made = spoken("broker", "add-root", root, "--csr", request, "--slots", TRUST_SLOTS, "--dir", self.folder)
         self._hand_out(made, tls)
 
     def _hand_out(self, made: dict[str, Any], tls: Path) -> None:

@@ -4,12 +4,12 @@ when it was published, when the shard's broker carried it (the witness heard tha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from tests.scale.promises import PATIENCE_S, Book, Late
+from tests.scale.promises import PATIENCE_S, Book, Late, Wait
 from tests.scale.wire_witness import Carried
 
-__all__ = ["FaultSpan", "stories"]
+__all__ = ["FaultSpan", "slowest", "stories"]
 
 FaultSpan = tuple[str, str, float, float]
 """Kind, place, begin and end."""
@@ -26,21 +26,42 @@ def stories(
     groups: dict[tuple[str, int], list[Late]] = {}
     for late in found:
         groups.setdefault((late.message, late.shard), []).append(late)
-    behind_s = time.time() - time.monotonic()
-
-    def clock(at_s: float) -> str:
-        return time.strftime("%H:%M:%S", time.localtime(at_s + behind_s))
-
     of_shard = {shard: sum(each == shard for each in book.shard_of.values()) for shard in book.outages}
     return [
-        _story(group, book, carried, history, shard_of_host, of_shard[shard], now_s, clock)
+        _story(group, book, carried, history, shard_of_host, of_shard[shard], now_s)
         for (_, shard), group in groups.items()
     ]
 
 
+def slowest(wait: Wait, book: Book, history: Sequence[FaultSpan]) -> str:
+    """Returns when a message was published and when a doorbell heard it, and the faults at its broker around that."""
+    since_s, _ = book.published[wait.message]
+    begins_s = wait.heard_s - wait.waited_s
+    around = [
+        f"{kind} {_clock(began_s)}-{_clock(ended_s)}"
+        for kind, place, began_s, ended_s in sorted(history, key=lambda each: each[2])
+        if place == f"shard {wait.shard}" and ended_s >= begins_s - _BEFORE_S and began_s <= wait.heard_s
+    ]
+    stood_s = sum(
+        min(ends_s, wait.heard_s) - max(at_s, begins_s)
+        for at_s, ends_s in book.stalls_of(wait.door)
+        if at_s < wait.heard_s and ends_s > begins_s
+    )
+    return (
+        f"{wait.message}, {wait.waited_s:.1f} s at {wait.door} of shard {wait.shard}: published {_clock(since_s)}, due "
+        f"from {_clock(begins_s)} on, heard {_clock(wait.heard_s)}; its process stood still for {stood_s:.1f} s "
+        f"meanwhile; faults: {', '.join(around) or 'none'}"
+    )
+
+
+def _clock(at_s: float) -> str:
+    """`at_s`: of the monotonic clock."""
+    return time.strftime("%H:%M:%S", time.localtime(at_s + time.time() - time.monotonic()))
+
+
 def _story(
     group: Sequence[Late], book: Book, carried: Sequence[Carried], history: Sequence[FaultSpan],
-    shard_of_host: dict[str, int], doorbells: int, now_s: float, clock: Callable[[float], str],
+    shard_of_host: dict[str, int], doorbells: int, now_s: float,
 ) -> str:  # fmt: skip
     message, shard = group[0].message, group[0].shard
     since_s, _ = book.published[message]
@@ -51,19 +72,19 @@ def _story(
     words = [
         f"{message} at {len(group)} of {doorbells} doorbells of shard {shard}: {late[0]:.0f} to {late[-1]:.0f} s late"
         + (f", {never} never" if never else ""),
-        f"published {clock(since_s)}, due from {clock(first_s)} on",
+        f"published {_clock(since_s)}, due from {_clock(first_s)} on",
     ]
     if heard:
-        words.append(f"heard {clock(min(heard))} to {clock(max(heard))}")
+        words.append(f"heard {_clock(min(heard))} to {_clock(max(heard))}")
     came = [
-        f"{clock(at_s)}{' (retained)' if retained else ''}"
+        f"{_clock(at_s)}{' (retained)' if retained else ''}"
         for each, host, retained, at_s in carried
         if each == message and shard_of_host.get(host) == shard
     ]
     words.append(f"its broker carried it at {', '.join(came) or 'no time that the witness heard'}")
     begins_s = first_s - PATIENCE_S - _BEFORE_S
     around = [
-        f"{kind} {place} {clock(began_s)}-{clock(ended_s)}".replace("  ", " ")
+        f"{kind} {place} {_clock(began_s)}-{_clock(ended_s)}".replace("  ", " ")
         for kind, place, began_s, ended_s in sorted(history, key=lambda each: each[2])
         if ended_s >= begins_s and began_s <= last_s and (kind not in _OF_SHARDS or place == f"shard {shard}")
     ]

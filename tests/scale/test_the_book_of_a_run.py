@@ -103,6 +103,16 @@ def test_the_time_in_which_the_process_of_a_doorbell_stood_still_does_not_count(
     assert book.late(500) == [], "it was not connected for long enough"
 
 
+def test_a_wait_counts_from_the_last_outage_or_connection(book: Book) -> None:
+    book.outages[0].begin(30)
+    book.outages[0].end(50)
+    book.hear("request", DOOR, 57)
+    assert [each.waited_s for each in book.waits(100, lists=False)] == [7]
+    book.kills[0].append(55)
+    assert book.waits(100, lists=False) == [], "it heard over a connection that was gone"
+    assert book.waits(100, lists=True) == []
+
+
 def test_nothing_excuses_a_whole_agent(book: Book) -> None:
     book.stalls = {1: [(15, 900)]}
     assert len(book.late(20 + LATE_S)) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.scale.promises import Book
-from tests.scale.stories import stories
+from tests.scale.stories import slowest, stories
 
 
 def test_a_late_message_is_told_once_for_each_shard_with_what_its_broker_carried_and_the_faults_around() -> None:
@@ -35,6 +35,9 @@ def test_a_late_message_is_told_once_for_each_shard_with_what_its_broker_carried
     def clock(at_s: float) -> str:
         return time.strftime("%H:%M:%S", time.localtime(at_s + time.time() - time.monotonic()))
 
+    (wait,) = [each for each in book.waits(200, lists=False) if each.heard_s == 170]
+    assert "request, 70.0 s at 0000000000000000 of shard 0" in slowest(wait, book, history)
+    assert "stood still for 2.0 s meanwhile; faults: broker" in slowest(wait, book, history)
     (story,) = found
     assert story.startswith("request at 2 of 3 doorbells of shard 0: 10 to 40 s late, 1 never; published ")
     assert story.count("carried it at") == 1

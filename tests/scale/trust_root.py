@@ -23,7 +23,7 @@ from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.trust_keys import trust_key_of_private
 from tests.scale.shards import ROOT, RefusedError, Shard, spoken
 
-__all__ = ["TrustRoot"]
+__all__ = ["TrustRoot", "number_of_town"]
 
 
 class TrustRoot:
@@ -54,6 +54,8 @@ class TrustRoot:
         self._reader = threading.Thread()
         self._at_broker: dict[str, str] = {}
         """Broker → SHA-256 of the package that it had at the last look of `keep`."""
+        self._refusals: dict[str, str] = {}
+        """Broker → why it takes no package, until its operator does something."""
 
     def list(self, agencies: dict[str, str], stolen: int = 0) -> None:
         """Signs the next list. `agencies`: id → public key. `stolen`: how many more keys it revokes."""
@@ -84,6 +86,7 @@ class TrustRoot:
         """Starts `keep`, or starts it again: it then looks at each broker."""
         self.stop()
         self._at_broker.clear()
+        self._refusals.clear()
         words = ("requester", "trust-root", "keep", "--folder", str(self.folder), "--json")
         with (self._folder / "keep.log").open("ab") as log:
             self._keeper = subprocess.Popen(
@@ -118,8 +121,9 @@ class TrustRoot:
         while missing := [
             each for each in missing if self._at_broker.get(f"{each.host}:{each.requester_port}") != wanted[each.number]
         ]:
-            if is_over() or self.has_ended or time.monotonic() > ends_s:
-                raise RefusedError(f"The root's package is not at {', '.join(map(str, missing))}.")
+            if is_over() or self.has_ended or self._refusals or time.monotonic() > ends_s:
+                why = " ".join(sorted(set(self._refusals.values())))
+                raise RefusedError(f"The root's package is not at {', '.join(map(str, missing))}. {why}")
             time.sleep(0.05)
 
     def _read(self, keeper: subprocess.Popen[str]) -> None:
@@ -128,6 +132,8 @@ class TrustRoot:
             told = json.loads(line)
             with (self._folder / "keep.log").open("a") as log:
                 log.write(f"{time.monotonic():.1f} {line}")
+            if "Ask its operator" in told["fault"]:
+                self._refusals[told["broker"]] = told["fault"]
             if told["sha256"]:
                 self._at_broker[told["broker"]] = told["sha256"]
 
@@ -143,6 +149,15 @@ _STRIP = "south = 52.0, west = 4.5, north = 52.5, east = 8.5"
 """The cells of all shards."""
 
 
+_CELLS_OF_TOWNS = 40
+_FIRST_WEST, _WIDTH = 4.5, 0.5
+
+
+def number_of_town(west: float) -> int:
+    """Returns the number of the first town in the shards' cells at that longitude."""
+    return round((west - _FIRST_WEST) / _WIDTH) or _CELLS_OF_TOWNS
+
+
 def _region_of(name: str) -> str:
     """Returns the region of an agency: the strip of the shards, or for one of a town one of 40 cells.
 
@@ -151,8 +166,8 @@ def _region_of(name: str) -> str:
     number = name.removeprefix("agency-of-town-")
     if not number.isdecimal():
         return _STRIP
-    row, column = divmod(int(number) % 40, 8)
-    south, west = 52.05 - 0.5 * row, 4.55 + 0.5 * column
+    row, column = divmod(int(number) % _CELLS_OF_TOWNS, 8)
+    south, west = 52.05 - 0.5 * row, _FIRST_WEST + 0.05 + _WIDTH * column
     return f"south = {south:.2f}, west = {west:.2f}, north = {south + 0.4:.2f}, east = {west + 0.4:.2f}"
 
 
