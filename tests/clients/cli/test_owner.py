@@ -15,7 +15,7 @@ import pytest
 
 import agent
 from agent.cli.words import day
-from agent.clients.cli.owner import COMMANDS
+from agent.clients.cli.owner import COMMANDS, keygen
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Suggestion
 from agent.clients.media.join import probe
@@ -106,6 +106,7 @@ def test_a_review_draws_the_area_with_the_door_in_it_and_says_how_close_it_is(
     place = samples.HARBOUR.bounds
     door.device.position = {"lat": (place.south + place.north) / 2, "lon": (place.west + place.east) / 2}
     said = door("review", request).out
+    assert "North is up. @ is your door." in said
     assert "% of it is within 200 m of your door" in said
     (row,) = [line for line in said.splitlines() if "#@#" in line]
     assert row.strip("# ") == "@"
@@ -344,6 +345,13 @@ def test_status_says_that_the_device_only_went_forwards(asked: tuple[Doorstep, s
     assert "is the one you enrolled" in done.out
     assert "1 waiting for you" in done.out
     assert json.loads(door("status", "--json").out)["ledger"]["grown"] == 0
+
+
+def test_the_report_of_a_doorbell_is_for_a_reader(capsys: pytest.CaptureFixture[str]) -> None:
+    keygen._say_tree(
+        {"in_event": True, "ms": 0.34251641666666666, "rows": [["0.1", 54]], "names": ["ana", "bob"]}, "  "
+    )
+    assert capsys.readouterr().out == "  in event: yes\n  ms: 0.3425\n  names: ana, bob\n"
 
 
 def test_a_rolled_back_device_is_an_alarm_with_a_status(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:

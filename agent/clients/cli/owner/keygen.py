@@ -106,7 +106,10 @@ def enrol(
     with DeviceLink(device) as link:
         key = ask_device(link)
     if keys.memory.device(key.id) is None and not sure:
-        say(f"This machine does not know the device yet: {key.id}; 'doorward init' showed that id.", err=True)
+        say(
+            f"This machine does not know the device yet: {key.id}; 'sudo doorward status' on it shows this id.",
+            err=True,
+        )
         confirm("Is it yours?", err=True)
     # Open a new connection, because the device closes idle ones while the owner reads.
     with DeviceLink(device) as link:
@@ -250,6 +253,17 @@ def _say_tree(values: dict[str, Any], indent: str) -> None:
         if isinstance(value, dict):
             click.echo(f"{indent}{plain(name)}")
             _say_tree(value, indent + "  ")
-        elif value not in (None, "", []):
-            shown = ", ".join(map(plain, value)) if isinstance(value, list) else plain(value)
+        elif value not in (None, "", []) and not _is_table(value):
+            shown = ", ".join(map(_shown, value)) if isinstance(value, list) else _shown(value)
             click.echo(f"{indent}{plain(name).replace('_', ' ')}: {shown}")
+
+
+def _is_table(value: Any) -> bool:
+    """Returns whether these are rows of figures, such as the times of a disk, which only programs read (`--json`)."""
+    return isinstance(value, list) and any(isinstance(each, list | dict) for each in value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return in_words("yes" if value else "no")
+    return f"{value:.4g}" if isinstance(value, float) else plain(value)

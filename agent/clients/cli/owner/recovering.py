@@ -49,7 +49,7 @@ def recover(
         key, owners = ask_device(link), enrolment.owners_to_replace(link, kit)
     lost = _lost(owners, replaces, keep_all=keep_all)
     if not sure:
-        say(f"The device is {key.id}; 'doorward init' showed that id.", err=True)
+        say(f"The device is {key.id}; 'sudo doorward status' on it shows this id.", err=True)
         replaced = f"Is it yours, and do you want new keys in place of those of {listed(list(map(plain, lost)))}?"
         beside = "Is it yours, and do you want new keys beside those of every owner?"
         confirm(replaced if lost else beside, err=True)

@@ -142,8 +142,11 @@ def show(seen: RequestReview, written: Iterable[ClipFiles] = ()) -> None:
     for name, value in _facts(seen):
         facts.add_row(in_words(name), Text(value))
     console.print(facts)
-    for line in outline(request.area, seen.position):
+    drawn = list(outline(request.area, seen.position))
+    for line in drawn:
         console.print(Text(f"          {line}"), soft_wrap=True)
+    if any("@" in line for line in drawn):
+        console.print(Text(f"          {in_words('North is up. @ is your door.')}"), soft_wrap=True)
     files = {each.clip.number: each for each in written}
     for clip in seen.clips:
         length = words.duration(sum(each.end_ms - each.start_ms for each in clip.segments))

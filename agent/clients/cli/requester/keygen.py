@@ -85,7 +85,9 @@ def keygen(
         emit_json({"folder": folder, "id": made.id, "kind": kind, "key": made.key.text, "key_id": made.key.id,
                    "tips": folder / TIPS_RECIPIENT})  # fmt: skip
         return
-    click.echo(f"{folder} is the folder of requester '{made.id}'.  Send your root these lines:\n")
+    click.echo(
+        f"{folder} is the folder of requester '{made.id}'.  Send your root these lines, and {TIPS_RECIPIENT} from it:\n"
+    )
     click.echo(f'[[requesters]]\nid = "{made.id}"\nname = "…"\nkind = "{kind}"')
     click.echo("regions = [{ south = …, west = …, north = …, east = … }]")
     click.echo(f'tips = "{TIPS_RECIPIENT}"     # the file beside this list, so that owners can send you tips\n')
