@@ -77,8 +77,10 @@ def admit(
     marks: CaseHashes,
     *,
     near: bool,
+    measured: bool = True,
 ) -> Accepted | Blocked | Elsewhere | Replayed:
     """Performs the checks above. `marks`: counts the requests of a case. `near`: this place is in the requested area.
+    `measured`: False leaves out the slow check of how much ground counts.
 
     Cases, windows and rates count only requests that are near. A request about a distant street must leave this door's
     limits unchanged.
@@ -94,7 +96,7 @@ def admit(
     case_mark = marks.of(request.trust_root, request.requester, request.case)
     # Distant requests count against no limit of this door, or a requester could exhaust it from anywhere.
     earlier = _earlier(inbound.requester, request, case_mark, history, now) if near else EarlierRequests()
-    over = check(request, limits, trusted_seconds(now), earlier, near=near)
+    over = check(request, limits, trusted_seconds(now), earlier, near=near and measured)
     if over is not None:
         return Blocked(over.value, for_now=over in RATES)
     if not inbound.requester.may_ask_about(request.area):

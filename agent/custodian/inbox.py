@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from agent.core.admission import Blocked, Elsewhere, Replayed, admit
+from agent.core.admission import Accepted, Blocked, Elsewhere, Replayed, admit
 from agent.core.case_marks import CaseHashes
 from agent.core.consent import Event, RequestState
 from agent.core.ledger.entries import EntryKind
@@ -37,7 +37,7 @@ from agent.errors import DoorwardError, OpenError
 from agent.ports import Journal
 from agent.wire.disclosures import Receipt, ReceiptState
 from agent.wire.inbound import VerifiedMessage, verify_inbound
-from agent.wire.limits import RequestLimits
+from agent.wire.limits import OverLimit, RequestLimits
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.topics import parse_topic
 
@@ -46,6 +46,9 @@ __all__ = ["DropReason", "Inbox", "InboxSettings", "bulletins", "deletion_of", "
 _MOST_MATCHED: Final = 9_000
 """Segments that one request may hold: twelve hours of segments of five seconds, with a margin."""
 _BLOCKED_KEPT: Final = 256
+_TOO_SMALL_PER_DAY: Final = 16
+"""Areas of one requester that may turn out too small in 24 hours. Then its requests are over a rate, and are heard
+again another day."""
 _BLOCKED_PER_DAY: Final = 32
 """For one (root, requester)."""
 _BULLETIN, _RECEIPT, _DELETION = "bulletin.", "receipt.", "deletion."
@@ -135,6 +138,8 @@ class Inbox:
         self._vault = ports.vault
         self._clock = ports.clock
         self._newest_receipt: dict[str, int] = {}
+        self._too_small: dict[tuple[str, str], list[int]] = {}
+        """When each requester asked about an area around this place that is too small, on the boot clock in ns."""
 
     def on_message(self, topic: str, data: bytes) -> Receipt | None:
         """Handles one inbound message.  Returns a receipt for the transfer that it concerns, otherwise None."""
@@ -153,19 +158,30 @@ class Inbox:
         """Measures the area of a request about this place before the transaction, because owners wait for a
         transaction.
 
-        A hostile outline can make this take a second.  The result is cached (`count_opened`).
+        A hostile outline can make this take a fifth of a second, or two seconds on a small board. So an area is
+        measured only if the request passes all other checks, and for each requester at most `_TOO_SMALL_PER_DAY` that
+        are too small. The result is cached (`opens`).
         """
         try:
             inbound = verify_inbound(data, parse_topic(topic), self._trust.store, trusted_seconds(self._clock.now()))
         except DoorwardError:
             return
         request = inbound.message
-        if (
-            isinstance(request, FootageRequest)
-            and self._is_near(request)
-            and not is_replay(self._journal, inbound.requester, request)
-        ):
-            _ = request.area.opened_m2
+        if isinstance(request, FootageRequest) and self._is_near(request) and self._may_measure(inbound):
+            self._admit(inbound, near=True, measured=True)
+
+    def _may_measure(self, inbound: VerifiedMessage) -> bool:
+        whose = (inbound.requester.root, inbound.requester.id)
+        since_ns = self._clock.now().boot_ns - _DAY_MS * NS_PER_MS
+        recent = [at_ns for at_ns in self._too_small.get(whose, ()) if at_ns > since_ns]
+        self._too_small[whose] = recent
+        return len(recent) < _TOO_SMALL_PER_DAY
+
+    def _admit(
+        self, inbound: VerifiedMessage, *, near: bool, measured: bool
+    ) -> Accepted | Blocked | Elsewhere | Replayed:
+        now = self._clock.now()
+        return admit(inbound, self._settings.limits, self._journal, now, self._marks, near=near, measured=measured)
 
     def _is_near(self, request: FootageRequest) -> bool:
         return self.position is not None and request.area.contains(*self.position)
@@ -197,12 +213,17 @@ class Inbox:
     ) -> DropReason | _Untracked | None:
         now = self._clock.now()
         near = self._is_near(request)
-        verdict = admit(inbound, self._settings.limits, self._journal, now, self._marks, near=near)
+        may_measure = not near or self._may_measure(inbound)
+        verdict = self._admit(inbound, near=near, measured=may_measure)
+        if isinstance(verdict, Accepted) and not may_measure:
+            verdict = Blocked(OverLimit.REQUESTER_RATE.value, for_now=True)
         if isinstance(verdict, Replayed):
             return DropReason.REPLAYED
         if isinstance(verdict, Elsewhere):
             return DropReason.ELSEWHERE
         if isinstance(verdict, Blocked):
+            if near and verdict.reason == OverLimit.AREA_TOO_SMALL.value:
+                self._too_small.setdefault((inbound.requester.root, inbound.requester.id), []).append(now.boot_ns)
             return self._block(request, inbound, verdict, now.utc_ns // NS_PER_MS)
         found, terms = self._match(request), Terms.of(request)
         id_is_free = self._journal.request(request.id) is None

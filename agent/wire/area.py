@@ -31,6 +31,7 @@ from agent.wire.area_opening import (
     count_opened,
     in_outline,
     opened_rows,
+    opens,
     within_disc,
 )
 from agent.wire.strictjson import Message
@@ -148,6 +149,10 @@ class Circle(Message, frozen=True, tag_field="shape", tag="circle"):
         """Returns the square metres that count: the whole circle if a disc of 60 m fits into it, else 0."""
         return self.size_m2 if self.radius_m >= DISC_M else 0.0
 
+    def opens(self, least_m2: int) -> bool:
+        """Returns whether `opened_m2` is at least that."""
+        return self.opened_m2 >= least_m2
+
     def contains(self, lat: float, lon: float) -> bool:
         """Returns True if the place counts. The circle's border counts."""
         return self.radius_m >= DISC_M and self._plane.reaches(self._centre, (e7(lon), e7(lat)), self.radius_m)
@@ -187,9 +192,15 @@ class Polygon(Message, frozen=True, tag_field="shape", tag="polygon"):
     @property
     def opened_m2(self) -> float:
         """Returns the square metres that count: the places of `rows`, each with the ground around it."""
-        counted = count_opened(tuple(_corners(self)), self._plane)
-        shrink = math.cos(math.radians(self.bounds.middle_latitude))
-        return counted * (PLACE_STEP_E7 / E7 * _M_PER_DEGREE) ** 2 * shrink
+        return count_opened(tuple(_corners(self)), self._plane) * self._place_m2
+
+    def opens(self, least_m2: int) -> bool:
+        """Returns whether `opened_m2` is at least that, sooner than `opened_m2` can be counted."""
+        return opens(tuple(_corners(self)), self._plane, self._place_m2, least_m2)
+
+    @property
+    def _place_m2(self) -> float:
+        return (PLACE_STEP_E7 / E7 * _M_PER_DEGREE) ** 2 * math.cos(math.radians(self.bounds.middle_latitude))
 
     @property
     def bounds(self) -> Bounds:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["DISC_M", "Plane", "Row", "count_opened", "in_outline", "opened_rows", "within_disc"]
+__all__ = ["DISC_M", "Plane", "Row", "count_opened", "in_outline", "opened_rows", "opens", "within_disc"]
 
 DISC_M: Final = 60
 """Radius of the disc, in metres: 11 310 m², some fifteen plots of a suburb."""
@@ -130,16 +130,19 @@ def opened_rows(corners: list[Corner], plane: Plane) -> Iterator[Row]:
     """Yields each row of places that count, from the south."""
     centres = _Centres(corners, plane)
     every = PLACE_STEP_E7 // CENTRE_STEP_E7
-    rows = {row: spans for row in centres.rows if (spans := centres.row(row))}
     halves = _halves(plane)
-    if not rows:
-        return
     reach = len(halves) - 1
-    for latitude in range((min(rows) - reach) // every, (max(rows) + reach) // every + 1):
+    rows: dict[int, list[Interval]] = {}
+    """Rows of centres, each made when it is needed first: a caller may need few of them (`opens`)."""
+    south, north = centres.rows.start, centres.rows.stop - 1
+    for latitude in range((south - reach) // every, (north + reach) // every + 1):
         wide: list[Interval] = []
-        for row in range(latitude * every - reach, latitude * every + reach + 1):
+        for row in range(max(south, latitude * every - reach), min(north, latitude * every + reach) + 1):
+            spans = rows.get(row)
+            if spans is None:
+                spans = rows[row] = centres.row(row)
             half = halves[abs(row - latitude * every)]
-            wide += [(first - half, last + half) for first, last in rows.get(row, ())]
+            wide += [(first - half, last + half) for first, last in spans]
         places = (_whole(first, last, every) for first, last in _merged(wide))
         if held := tuple(span for span in places if span[0] <= span[1]):
             yield Row(latitude, held)
@@ -149,6 +152,18 @@ def opened_rows(corners: list[Corner], plane: Plane) -> Iterator[Row]:
 def count_opened(corners: tuple[Corner, ...], plane: Plane) -> int:
     """Returns how many places count. Cached because one request is checked against its limits more than once."""
     return sum(last - first + 1 for row in opened_rows(list(corners), plane) for first, last in row.spans)
+
+
+@functools.lru_cache(maxsize=32)
+def opens(corners: tuple[Corner, ...], plane: Plane, place_m2: float, least_m2: int) -> bool:
+    """Returns whether places of `place_m2` each count for `least_m2`, and stops to count there: an outline that is hard
+    to count has most of its places in its first rows."""
+    counted = 0
+    for row in opened_rows(list(corners), plane):
+        counted += sum(last - first + 1 for first, last in row.spans)
+        if counted * place_m2 >= least_m2:
+            return True
+    return least_m2 <= 0
 
 
 @functools.lru_cache(maxsize=4)

@@ -138,10 +138,12 @@ def check(
     """
     return (
         _of_window(request, limits)
-        or _of_area(request, limits, near)
+        or _of_area(request, limits)
         or (OverLimit.KEPT_TOO_LONG if request.retention_days > limits.retention_max_days else None)
         or (None if now_s is None else check_times(request.from_s, request.to_s, request.not_after_s, limits, now_s))
         or _of_earlier(limits, earlier)
+        # Last: a hostile outline takes seconds of a small board, so a request over a rate must not be measured.
+        or (_of_ground(request, limits) if near else None)
     )
 
 
@@ -153,15 +155,17 @@ def _of_window(request: FootageRequest, limits: RequestLimits) -> OverLimit | No
     return None
 
 
-def _of_area(request: FootageRequest, limits: RequestLimits, near: bool) -> OverLimit | None:
+def _of_area(request: FootageRequest, limits: RequestLimits) -> OverLimit | None:
     size_m2 = request.area.size_m2
     if size_m2 > limits.area_max_m2:
         return OverLimit.AREA_TOO_LARGE
-    # The minimum applies to the ground where doors count: the area without its thin parts (`area_opening`). Otherwise
-    # the park at the end of a needle could make up the size, while the needle points at one door.
-    if size_m2 < limits.area_min_m2 or (near and request.area.opened_m2 < limits.area_min_m2):
-        return OverLimit.AREA_TOO_SMALL
-    return None
+    return OverLimit.AREA_TOO_SMALL if size_m2 < limits.area_min_m2 else None
+
+
+def _of_ground(request: FootageRequest, limits: RequestLimits) -> OverLimit | None:
+    """Applies the minimum to the ground where doors count: the area without its thin parts (`area_opening`). Otherwise
+    the park at the end of a needle could make up the size, while the needle points at one door."""
+    return None if request.area.opens(limits.area_min_m2) else OverLimit.AREA_TOO_SMALL
 
 
 def check_times(from_s: int, to_s: int, not_after_s: int, limits: RequestLimits, now_s: int) -> OverLimit | None:

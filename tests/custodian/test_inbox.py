@@ -16,6 +16,7 @@ from agent.core.consent import RequestState
 from agent.core.timebase import ClockQuality, seconds
 from agent.custodian import inbox, journal_sqlite
 from agent.wire import area, area_opening, strictjson
+from agent.wire.area import Polygon
 from agent.wire.control import Frame
 from agent.wire.disclosures import ReceiptState
 from agent.wire.envelope import read_unverified
@@ -498,7 +499,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, door: Door) -> list[int]:
         return count(*outline)
 
     monkeypatch.setattr(area_opening, "opened_rows", rows)
-    area_opening.count_opened.cache_clear()
+    area_opening.opens.cache_clear()
     return depths
 
 
@@ -506,9 +507,39 @@ def test_no_owner_waits_while_an_outline_is_measured(door: Door, measured: list[
     asked = door.ask()
     assert door.state(asked) is RequestState.PENDING
     assert measured == [0]
-    area_opening.count_opened.cache_clear()
+    area_opening.opens.cache_clear()
     door.hear(asked)  # a broker repeats it: nothing is measured again
     assert measured == [0]
+
+
+def test_what_is_over_a_rate_is_not_measured(door: Door, measured: list[int]) -> None:
+    """A requester with a valid key could keep a small board busy for as long as it likes, with new outlines."""
+    for number in range(40):
+        area_opening.opens.cache_clear()
+        hour_s = NOW_S - (number + 2) * HOUR_S
+        door.ask(from_s=hour_s, to_s=hour_s + 1800, area=samples.square(*DOOR, side_m=500 + number))
+    assert len(door.journal.requests()) == len(measured) == RequestLimits().requests_per_requester_per_day
+
+
+def a_flask(length_m: int) -> Polygon:
+    """A square around the door with a neck that is too narrow to count, and makes up the size."""
+    neck = ((-50, 80), (-50, length_m), (50, length_m), (50, 80))
+    return samples.outline(*DOOR, (-80, -80), (-80, 80), *neck, (80, 80), (80, -80))
+
+
+def test_after_sixteen_areas_that_are_too_small_no_more_are_measured_until_another_day(
+    door: Door, measured: list[int]
+) -> None:
+    for number in range(40):
+        door.ask(area=a_flask(800 + number))
+    assert [line.reason for line in door.journal.blocked()].count("area too small") == 16
+    assert len(measured) == 16
+    right = door.ask()
+    assert door.state(right) is None
+    assert door.state(door.ask(FIRE)) is RequestState.PENDING, "another requester asks as before"
+    door.clock.advance(86_401)
+    door.hear(right)
+    assert door.state(right) is RequestState.PENDING, "it was over a rate, and is heard again"
 
 
 def test_a_door_elsewhere_measures_no_outline(door: Door, measured: list[int]) -> None:

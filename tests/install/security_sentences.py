@@ -810,6 +810,10 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     "Wrong codes slow down": (
         f"{PAGE}/test_sessions.py::test_a_guesser_waits_twice_as_long_each_time_and_a_restart_does_not_forgive",
     ),
+    "An area is measured last": (
+        f"{INBOX}::test_what_is_over_a_rate_is_not_measured",
+        f"{INBOX}::test_after_sixteen_areas_that_are_too_small_no_more_are_measured_until_another_day",
+    ),
     "A message that is dropped because earlier ones took long": (
         "tests/mqtt/test_faults.py::test_with_a_beat_too_a_flood_that_nobody_takes_is_dropped_and_counted",
     ),

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import FormatError
+from agent.wire import area_opening
 from agent.wire.area import MAX_VERTICES, Bounds, Circle, Point, Polygon, share_near
 from tests.wire import samples
 
@@ -141,6 +142,27 @@ def test_the_size_of_what_counts_loses_corners_and_narrow_parts_and_nothing_else
     spiked = samples.outline(52.0, 5.0, (0, 0), (0, 600), (280, 600), (300, 2000), (320, 600), (600, 600), (600, 0))
     assert spiked.opened_m2 == pytest.approx(rounded_m2, rel=0.01)
     assert spiked.size_m2 > square.size_m2 + 25_000
+
+
+@pytest.mark.parametrize("name", sorted(samples.NARROW))
+def test_an_area_opens_as_much_as_is_counted_and_not_a_place_more(name: str) -> None:
+    for shape in (samples.NARROW[name], Circle(lat=60.0, lon=10.0, radius_m=100)):
+        assert shape.opens(0)
+        assert shape.opens(math.floor(shape.opened_m2))
+        assert not shape.opens(math.floor(shape.opened_m2) + 1)
+
+
+def test_whether_enough_ground_counts_is_known_after_a_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comb of 5 km took half a second of a fast machine: a door that it encloses would be found by its delay."""
+    made: list[int] = []
+    row = area_opening._Centres.row
+    monkeypatch.setattr(
+        area_opening._Centres, "row", lambda centres, number: made.append(number) or row(centres, number)
+    )
+    square = samples.outline(52.0, 5.0, (0, 0), (0, 900), (900, 900), (900, 0))
+    area_opening.opens.cache_clear()
+    assert square.opens(64_750)
+    assert 100 < len(made) < 350, "of 900 m with a row each 1.1 m"
 
 
 @pytest.mark.parametrize("name", sorted(samples.NARROW))
