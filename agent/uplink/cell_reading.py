@@ -5,8 +5,9 @@ A broker may retain any number of messages for a cell. Its operator's digest ser
 
 - page 0 after each connection and at each round, then the others in turn, from where it stopped before;
 - a page only while the budget has room for it: `BURST_BYTES` at a connection, and a page every `_PAGE_EVERY_S`.
-  Packages of trust roots come first and take of the burst. They take nothing of the page that each `_PAGE_EVERY_S` has,
-  because a root that publishes all the time would keep all requests away;
+  Packages of trust roots come first and take of the burst. They take nothing of the page that the connection and each
+  `_PAGE_EVERY_S` after it have, because a root that publishes all the time would keep all requests away, and one with
+  thousands of agencies would delay the newest ones by half a minute;
 - a page only after the messages of the one before were handed over, at most `_PER_S` a second.
 
 The service lags by seconds, and longer if it was killed. So it may lay out a message after the first look that was
@@ -41,7 +42,8 @@ from agent.wire.topics import in_cell
 __all__ = ["BURST_BYTES", "CellReading"]
 
 BURST_BYTES: Final = 64 << 10
-"""The most that is read of a digest at a reconnection, less what trust roots have published (at most 128 KiB)."""
+"""The most that is read of a digest at a reconnection, less what trust roots have published (at most 128 KiB). One page
+is read in any case."""
 _PAGE_BYTES: Final = MAX_PAGE_BYTES + 512
 """With topic and frame."""
 _PAGE_EVERY_S: Final = 30.0
@@ -120,7 +122,7 @@ class CellReading(ThreadOwned):
 
     def connected(self, now: BootNs) -> None:
         self._up = True
-        self._level, self._share, self._seen_ns = float(BURST_BYTES), 0.0, now
+        self._level, self._share, self._seen_ns = float(BURST_BYTES), float(_PAGE_BYTES), now
         self._follow_ns = now + _FOLLOW_NS
         self._begin(now)
 
