@@ -106,8 +106,9 @@ def link(address: str) -> None:
     start_django()
     from desk.people.operator_links import operator_link
 
+    made = operator_link(address)
     click.echo(f"Give this link to {address}. It works once, and ends every earlier passkey, password and session:")
-    click.echo(operator_link(address))
+    click.echo(made)
 
 
 @desk.command()
@@ -118,7 +119,7 @@ def confirm(number: int | None) -> None:
     from desk.people.operator_confirmations import confirm_change, waiting_lines
 
     if number is None:
-        for line in waiting_lines():
+        for line in list(waiting_lines()) or ["No change waits for a second person."]:
             click.echo(line)
     else:
         click.echo(confirm_change(number))
@@ -285,14 +286,21 @@ def main(arguments: list[str] | None = None, **more: Any) -> None:
 
 
 def _away(raised: Exception) -> DoorwardError | None:
-    """Returns the error in words if PostgreSQL is out of reach."""
-    from django.db import OperationalError
+    """Returns the error in words if PostgreSQL is out of reach, or does not let the desk make its tables."""
+    from django.db import OperationalError, ProgrammingError
+    from django.db.migrations.exceptions import MigrationSchemaMissing
 
-    if not isinstance(raised, OperationalError) or "psycopg" not in sys.modules:
+    if "psycopg" not in sys.modules:
         return None  # a desk with SQLite has not loaded PostgreSQL's client
-    from desk.storage.postgres_servers import away_error
+    from desk.storage.postgres_servers import away_error, known_remedy
 
-    return away_error(raised.__cause__)
+    if isinstance(raised, OperationalError):
+        return away_error(raised.__cause__)
+    if isinstance(raised, MigrationSchemaMissing | ProgrammingError):
+        said = str(raised).splitlines()[0].rpartition("(")[2]
+        remedy = known_remedy(said)
+        return ConfigurationError(f"PostgreSQL: {said}.", remedy=remedy) if remedy else None
+    return None
 
 
 if __name__ == "__main__":

@@ -121,7 +121,8 @@ class Broker(Section, frozen=True):
     """`[broker]`: where answers come from. Without a host the desk receives nothing."""
 
     host: str = ""
-    port: Port = 8883
+    port: Port = 8884
+    """The listener for requesters of a broker that `doorward broker init` made. 8883 is the one for doorbells there."""
     worker: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,32}\Z")] = ""
     """The part of the certificate's name after the dot, if the organisation has several connections."""
 

@@ -11,13 +11,13 @@ from typing import Final
 
 import uvicorn
 
-from agent.errors import NetworkError
+from agent.errors import ConfigurationError, NetworkError
 from agent.platform.metrics_server import MetricsServer
 from agent.platform.stop_signals import StopSignals
 from desk.api.hook_sender import hook_sender
 from desk.cases.films import open_films
 from desk.certificates import made_certificate
-from desk.config import DeskConfig
+from desk.config import DeskConfig, Web
 from desk.export.private_folder import wipe_orphans
 from desk.figures import page_of_thread
 from desk.neighbourhood.submissions import neighbour_clock
@@ -41,6 +41,7 @@ _HEADER_BYTES: Final = 32 * 1024
 def run(config: DeskConfig, say: Callable[[str], object]) -> None:
     """Serves until SIGTERM or Ctrl-C. Prints the address, and at the first start the link of the first admin."""
     _check_storage(config, say)
+    _require_free(config.web)
     address = config.address
     status = ServiceStatus(f"Serves {address}.")
     server = _Server(_settings(config, say, status), status)
@@ -78,6 +79,19 @@ def _check_storage(config: DeskConfig, say: Callable[[str], object]) -> None:
         check_storage(config.storage)
     except NetworkError as error:
         say(str(error))
+
+
+def _require_free(web: Web) -> None:
+    """Raises `ConfigurationError` if the desk cannot listen. uvicorn would say so without a remedy, after the link."""
+    try:
+        family = socket.AF_INET6 if ":" in web.host else socket.AF_INET
+        socket.create_server((web.host, web.port), family=family).close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The desk cannot listen at {web.host}, port {web.port}: {(error.strerror or '').partition(' (')[0]}.",
+            remedy="Another desk or program may have this port, or this computer may lack the address. See [web] host "
+            "and port in desk.toml.",
+        ) from error
 
 
 class _Server(uvicorn.Server):

@@ -285,6 +285,8 @@ def _wanted(kind: Any) -> str:
         return meta.description
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return "one of " + ", ".join(f'"{choice.value}"' for choice in kind)
+    if typing.get_origin(kind) is typing.Literal:
+        return "one of " + ", ".join(f'"{choice}"' for choice in typing.get_args(kind))
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return "a table with " + ", ".join(field.name for field in msgspec.structs.fields(kind))
     if typing.get_origin(kind) is tuple:

@@ -103,7 +103,9 @@ def _organisations(name: str | None) -> list[Organisation]:
     if not found:
         raise ConfigurationError(
             f"There is no organisation {name}." if name else "There is no organisation.",
-            remedy="Give its short name, as its page shows it.",
+            remedy="Give its short name, as its page shows it."
+            if name
+            else "Nothing was logged yet: the first admin sets an organisation up, by the link that 'serve' prints.",
         )
     return found
 

@@ -102,6 +102,18 @@ _REMEDIES: Final = (
         re.compile(r"too many (clients|connections)|connection slots"),
         "Raise max_connections on the server (docs/desk.md, Connections to the database).",
     ),
+    (
+        re.compile(
+            r"no password supplied|password authentication failed|role \"[^\"]*\" does not exist|no pg_hba.conf entry"
+        ),
+        "Check user and password_file in desk.toml, [database], and pg_hba.conf on the server (docs/desk.md, "
+        "PostgreSQL in place of a file).",
+    ),
+    (
+        re.compile(r"database \"[^\"]*\" does not exist|permission denied for (schema|database|table)"),
+        "Make the database for the desk's user (docs/desk.md, PostgreSQL in place of a file): createdb "
+        "--owner=doorward_desk doorward_desk",
+    ),
 )
 """Words of libpq and of a server in English, and what to do."""
 _log: Final = structlog.get_logger(__name__)
@@ -466,4 +478,4 @@ def tls_parameters(authority: Path | None) -> dict[str, str]:
 
 
 def _said(error: BaseException | None) -> str:
-    return " ".join(str(error).split()).removesuffix(".")
+    return " ".join(str(error).split()).rstrip(".?")

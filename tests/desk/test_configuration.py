@@ -59,6 +59,8 @@ client_secret_file = "oidc.secret"
         ("[web]\nprot = 1", "line 2, web.prot", "port"),
         ('time_zone = "Mars/Base"', "line 1, time_zone", "Europe/Amsterdam"),
         ("[web]\nport = 70000", "line 2, web.port", ""),
+        ('language = "de"', "line 1, language: 'de' does not fit", 'Give one of "en", "nl".'),
+        ('[storage]\nkind = "disk"', "line 2, storage.kind", 'Give one of "folder", "s3".'),
         ('[web]\nhost = "0.0.0.0"\ntls = "proxy"', "line 2, web.host", "127.0.0.1"),
         ('[web]\ntls = "files"', "line 2, web.tls", "certificate"),
         ('[database]\nkind = "postgresql"', "", "server"),

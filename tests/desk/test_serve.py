@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import ConfigurationError
+from desk.config import Web
 from tests.once import made_once
 
 COMMAND = (sys.executable, "-P", "-m", "desk.cli")
@@ -166,6 +168,18 @@ def test_the_operator_makes_a_link_for_a_person_who_lost_their_passkey(folder: P
     unknown = run("link", "nemo@example.org", folder=folder)
     assert unknown.returncode == 2
     assert "No person has the address" in unknown.stderr
+    assert unknown.stdout == "", "no link is promised"
+
+
+def test_a_port_that_is_taken_is_named_with_the_setting_before_anything_is_said() -> None:
+    from desk.server import _require_free
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"127.0.0.1, port {taken}: Address already in use") as raised:
+            _require_free(Web(port=taken))
+    assert "[web] host and port" in str(raised.value.remedy)
+    _require_free(Web(port=taken))
 
 
 def test_the_launcher_of_the_repository_starts_the_desk(tmp_path: Path) -> None:

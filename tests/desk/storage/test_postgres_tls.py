@@ -7,6 +7,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +15,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import ProgrammingError
+from django.db.migrations.exceptions import MigrationSchemaMissing
 from django.utils import translation
 
 from desk import cli, settings
+from desk.cli import _away
 from desk.config import Database, DeskConfig
 from desk.storage import shared_stores
 from desk.storage.database_command import report
@@ -43,6 +47,14 @@ NO_TLS = "TLS to the database"
         ("FATAL: remaining connection slots are reserved for roles with the SUPERUSER attribute", "max_connections"),
         ('FATAL: too many connections for role "doorward_desk"', "max_connections"),
         ("connection refused", "Check that it runs"),
+        ("fe_sendauth: no password supplied", "password_file"),
+        ('FATAL: password authentication failed for user "doorward_desk"', "password_file"),
+        ('FATAL: role "doorward_desk" does not exist', "password_file"),
+        (
+            'FATAL: no pg_hba.conf entry for host "10.0.0.7", user "desk", database "desk", SSL encryption',
+            "pg_hba.conf",
+        ),
+        ('FATAL: database "doorward_desk" does not exist', "createdb --owner"),
     ],
 )
 def test_what_a_server_says_has_its_remedy_on_pages_and_in_the_command(said: str, remedy: str) -> None:
@@ -51,6 +63,17 @@ def test_what_a_server_says_has_its_remedy_on_pages_and_in_the_command(said: str
     assert remedy in error.remedy
     _, (problem, _) = report([(places_of("db1", 5432)[0], said)])
     assert remedy in problem or "Start it" in problem
+
+
+def test_a_database_that_belongs_to_another_user_is_an_error_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first start ended with a traceback of Django."""
+    monkeypatch.setitem(sys.modules, "psycopg", psycopg)
+    said = "Unable to create the django_migrations table (permission denied for schema public\nLINE 1: CREATE TABLE)"
+    error = _away(MigrationSchemaMissing(said))
+    assert error is not None
+    assert error.message == "PostgreSQL: permission denied for schema public."
+    assert "createdb --owner" in str(error.remedy)
+    assert _away(ProgrammingError("relation does not exist")) is None, "an error of the desk itself stays one"
 
 
 def test_each_remedy_has_dutch_words() -> None:
