@@ -33,7 +33,8 @@ def prepare(stage: Stage, folder: Path, port: int) -> Path:
     folder.mkdir()
     path = folder / "desk.toml"
     broker = f'[broker]\nhost = "{stage.broker.host}"\nport = {stage.broker.requester_port}\n'
-    path.write_text(f"[web]\nport = {port}\n\n{broker}\n[map]\nlatitude = 52.09\nlongitude = 5.11\nzoom = 15.0\n")
+    map_and_public = "[map]\nlatitude = 52.09\nlongitude = 5.11\nzoom = 15.0\n\n[public]\ntips = true\n"
+    path.write_text(f"[web]\nport = {port}\n\n{broker}\n{map_and_public}")
     os.environ[config.ENVIRONMENT] = str(path)
     cli.prepare_data(config.load(path).data)
     cli.start_django()
@@ -125,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\nThe desk: {config.load(path).address}/   (its authority: {path.parent}/data/tls/authority.pem)\n")
             for words, link in links.items():
                 print(f"  {words:44} {link}")
+            print(f"  {'anyone, with a tip':44} {config.load(path).address}/tip-to/{_AGENCY}")
             print(
                 "\nEach link works once and lets you choose how to sign in. Ctrl-C here stops everything.", flush=True
             )

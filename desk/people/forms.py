@@ -50,7 +50,7 @@ class OneTimeLinkForm(forms.Form):
         strip=False,
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_("Only without a passkey. At least 12 characters."),
+        help_text=_("At least 12 characters."),
     )
 
     def __init__(self, *args: Any, person: Person | None = None, email: str = "", **kwargs: Any) -> None:
