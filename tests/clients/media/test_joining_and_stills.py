@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agent.clients.media.confined import ConfinedMedia
-from agent.clients.media.join import MediaInfo, _parameter_sets, join_mp4, probe
+from agent.clients.media.join import MediaInfo, _is_mixed, _parameter_sets, _picture_format, join_mp4, probe
 from agent.clients.media.redact import cover_film
 from agent.core.media import EncodedPacket, Gop, StreamDescription
 from agent.core.object_detection.labels import ObjectLabel
@@ -70,6 +70,18 @@ def test_a_viewer_who_jumps_into_a_film_of_captured_and_redacted_segments_sees_t
             picture = next(container.decode(video=0))
             assert picture.time == second
             assert hashlib.sha256(picture.to_ndarray().tobytes()).digest() == whole[float(second)]
+
+
+def test_films_of_h264_are_mixed_if_their_parameter_sets_differ(segments: list[bytes]) -> None:
+    sets = _extradata(segments[0])
+    other_level = sets[:3] + bytes([sets[3] + 1]) + sets[4:]
+    other = segments[0].replace(sets, other_level)
+    assert _extradata(other) == other_level
+    assert not _is_mixed([segments[0], segments[1]])
+    assert _is_mixed([segments[0], other])
+    for media in (segments[0], other):
+        with av.open(BytesIO(media)) as container:
+            assert _picture_format(container.streams.video[0]) == ("h264", 320, 180, b"")
 
 
 def _extradata(media: bytes) -> bytes:
@@ -141,6 +153,18 @@ def test_the_sound_of_each_segment_stays_as_it_is_and_begins_with_its_pictures(
     join_mp4(segments[:2], out, starts_ns=[FIRST_NS, FIRST_NS + 5 * NS_PER_S], sounds=[sounds[1], sounds[2]])
     later = packets_of(out.read_bytes())[len(own[0])][0]
     assert abs(later - own[1][0][0] - 5 * NS_PER_S) < NS_PER_MS
+
+
+def test_a_sound_that_is_longer_than_its_pictures_moves_the_next_one_back(
+    segments: list[bytes], tmp_path: Path
+) -> None:
+    """A closed gap leaves no room for it. No packet is lost, and each is later than the one before."""
+    sounds = [track(2.5), track(2.0)]
+    join_mp4(segments[:2], tmp_path / "clip.mp4", sounds=sounds)
+    heard = packets_of((tmp_path / "clip.mp4").read_bytes())
+    assert [data for _, data in heard] == [data for sound in sounds for _, data in packets_of(sound)]
+    times = [at_ns for at_ns, _ in heard]
+    assert times == sorted(set(times))
 
 
 def test_sounds_of_two_formats_are_refused_with_the_segments_number(segments: list[bytes], tmp_path: Path) -> None:
