@@ -170,7 +170,7 @@ class Solo:
             return None
         return Uplink(
             bus,
-            self.custodian,
+            self._owned.messages,
             self._owned.outbox,
             self._clock,
             device=self.device.id,

@@ -34,6 +34,7 @@ from agent.custodian.home_setup import home_address, make_metrics
 from agent.custodian.inbox_settings import inbox_settings
 from agent.custodian.journal_sqlite import SqliteJournal
 from agent.custodian.live_buffer import LiveBuffer
+from agent.custodian.message_queue import MessageQueue
 from agent.custodian.program_watch import ProgramWatch
 from agent.custodian.state import CustodianDeps
 from agent.custodian.state_folder import StateFolder
@@ -127,6 +128,8 @@ class CustodianRuntime:
             held_bytes=held_bytes(configuration.vault),
             exceeded=lambda settings: violated_limit(configuration, settings),
         )
+        self.messages = MessageQueue(self.custodian)
+        """The uplink's way to the custodian."""
         self.updates = self._make_updates()
         self.program = ProgramWatch(context.folder.program, self.notifier)
         self.custodian.control.offer("live", context.live_buffer.answer)
@@ -182,6 +185,7 @@ class CustodianRuntime:
         if self.alerts is not None:
             self.alerts.start()
         self.custodian.start()
+        self.messages.start()
         if self.page is not None:
             self.page.start()
             if self.alerts is not None:
@@ -219,6 +223,7 @@ class CustodianRuntime:
         if self._metrics is not None:
             self._metrics.stop()
         self._control.stop()
+        self.messages.stop()
         if self.link is not None:
             self.link.close()
         if self.page is not None:

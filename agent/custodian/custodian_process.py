@@ -121,7 +121,7 @@ class CustodianRole:
     def _make_uplink_handler(self) -> UplinkIpcHandler:
         owned = self._owned
         return UplinkIpcHandler(
-            self.custodian, self._addressing(), self._reports, self.alerts, owned.home, owned.link, self._relay,
+            owned.messages, self._addressing(), self._reports, self.alerts, owned.home, owned.link, self._relay,
             owned.health.report if owned.health is not None else bytes, owned.time,
             is_sound=lambda: owned.program.changes is None,
         )  # fmt: skip

@@ -810,6 +810,9 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     "Wrong codes slow down": (
         f"{PAGE}/test_sessions.py::test_a_guesser_waits_twice_as_long_each_time_and_a_restart_does_not_forgive",
     ),
+    "The custodian answers the uplink before it works": (
+        "tests/custodian/test_message_queue.py::test_the_uplink_does_not_wait_for_the_custodian",
+    ),
     "An area is measured last": (
         f"{INBOX}::test_what_is_over_a_rate_is_not_measured",
         f"{INBOX}::test_after_sixteen_areas_that_are_too_small_no_more_are_measured_until_another_day",
