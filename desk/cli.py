@@ -12,13 +12,13 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
-from agent.errors import ConfigurationError, DoorwardError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.platform import files
 from agent.platform.privileges import as_owner_of
 from desk import __version__, config
@@ -37,6 +37,7 @@ _OF_THE_SERVICE: Final = frozenset({"confirm", "database", "link", "restored"})
 that the service can use what it makes there."""
 _FAILED: Final = 2
 _IDENTITY_BYTES: Final = 64 * 1024
+_Parsed = TypeVar("_Parsed")
 
 
 class _Commands(click.Group):
@@ -133,14 +134,16 @@ def backup(recipients: tuple[str, ...], out: Path) -> None:
 
     \b
     Make a key once, away from the desk:   age-keygen -pq -o desk-backup.key
-    It prints the recipient. Without the key a backup cannot be opened.
+    It prints the recipient. Without the key a backup cannot be opened. Leave -pq out if age is older than 1.3.
     """
     from agent.core.vault.age.recipients import parse_recipient
     from desk.backup import make_backup
 
     path = _configuration()
     loaded = config.load(path)
-    count = make_backup(loaded, path, out, [parse_recipient(each) for each in recipients])
+    remedy = "Give what age-keygen printed: age1…"
+    chosen = [_parsed(parse_recipient, each, f"--to {each}", remedy) for each in recipients]
+    count = make_backup(loaded, path, out, chosen)
     click.echo(f"{out} holds the desk with {count} files. It opens with the key of {recipients[0][:16]}… only.")
     if loaded.storage.kind == "s3":
         click.echo(f"The sealed parts of answers are in the bucket {loaded.storage.bucket}, and not in this file.")
@@ -157,7 +160,16 @@ def restore(identity: Path, backup_file: Path, folder: Path) -> None:
     from agent.clients.opening import parse_identity_file
     from desk.backup import restore_backup
 
-    made_s = restore_backup(backup_file, folder, parse_identity_file(files.read(identity, _IDENTITY_BYTES).decode()))
+    text = files.read(identity, _IDENTITY_BYTES).decode("utf-8", "replace")
+    identities = _parsed(parse_identity_file, text, str(identity), "Give the file that age-keygen wrote.")
+    try:
+        made_s = restore_backup(backup_file, folder, identities)
+    except OpenError as error:
+        raise ConfigurationError(
+            f"{backup_file} does not open with the key in {identity}.",
+            remedy="Give the key to whose recipient it was sealed. If it is that one, the file was cut or changed: "
+            "take another backup.",
+        ) from error
     os.environ[config.ENVIRONMENT] = str((folder / "desk.toml").absolute())
     start_django()
     migrate()
@@ -195,6 +207,14 @@ def restored() -> None:
         log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup="database")
     _recover()
     click.echo("Each organisation goes on above the numbers that it may have used. Start the desk and its workers.")
+
+
+def _parsed(parse: Callable[[str], _Parsed], text: str, source: str, remedy: str) -> _Parsed:
+    """Returns what `parse` makes of a text. Raises `ConfigurationError` that names its source."""
+    try:
+        return parse(text)
+    except FormatError as error:
+        raise ConfigurationError(f"{source}: {error.message}", remedy=remedy) from error
 
 
 def _recover() -> None:

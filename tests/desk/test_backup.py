@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester.identity import Requester
@@ -20,6 +21,7 @@ from agent.errors import ConfigurationError, FormatError, OpenError, StorageErro
 from agent.platform import files
 from agent.wire.fields import Kind
 from desk.backup import make_backup, restore_backup
+from desk.cli import restore
 from desk.config import load
 from tests.damage import listing, refused
 from tests.desk.test_serve import empty_desk, run, served
@@ -169,6 +171,20 @@ def test_a_backup_of_another_key_opens_nothing_and_leaves_the_folder_empty(old: 
     with pytest.raises(OpenError):
         restore_backup(backup, tmp_path / "new", [OTHER])
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_wrong_key_is_named_with_the_remedy(old: Path, tmp_path: Path) -> None:
+    """The command said that "this" cannot be opened, and nothing of the file, the key or what to do."""
+    key, sealed = tmp_path / "key", backed_up(old, tmp_path / "desk.age")
+    key.write_text(OTHER.secret_text())
+    wrong = CliRunner().invoke(restore, ["--identity", str(key), str(sealed), str(tmp_path / "new")])
+    assert isinstance(wrong.exception, ConfigurationError)
+    assert wrong.exception.message == f"{sealed} does not open with the key in {key}."
+    assert "was cut or changed" in str(wrong.exception.remedy)
+    no_key = CliRunner().invoke(restore, ["--identity", str(old / "desk.toml"), str(sealed), str(tmp_path / "new")])
+    assert isinstance(no_key.exception, ConfigurationError)
+    assert no_key.exception.message.startswith(f"{old / 'desk.toml'}: ")
+    assert no_key.exception.remedy == "Give the file that age-keygen wrote."
 
 
 def test_a_cut_backup_is_refused_wherever_it_is_cut_and_leaves_the_folder_empty(old: Path, tmp_path: Path) -> None:
