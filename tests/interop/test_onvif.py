@@ -37,6 +37,12 @@ def test_it_found_each_film_authentic_and_each_manipulation_was_noticed_by_it_or
         result, key, pictures = said.split("; ")
         validated, received = (int(word) for word in pictures.split() if word.isdigit())
         assert (result, key, validated) == ("ok", "key ok", received)
+    program = dict(FOUND["program"])
+    assert len(program) == 16
+    for film, said in program.items():
+        if "Matroska" in film or "0 B-frames" in film:
+            pictures = "10 of 10" if "alone" in film else "30 of 30"
+            assert said == f"public key is valid; video is valid; {pictures} pictures", film
     others = dict(FOUND["films"])
     assert others["h264: without the messages"].startswith("not signed")
     assert "key not ok" in others["h264: another doorbell's root"]
