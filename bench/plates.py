@@ -1,8 +1,9 @@
 """Suggested covers of number plates: how many labelled plates they hide, and what they cover in vain.
 
 Pictures with labels are looked for below $FOOTAGE (repository, commit, folder; none is in this project), as for `bench
-faces`. `python -m bench plates 4` takes each fourth. A plate is covered if the covers of its picture alone hide at
-least 90 % of its label. A film is easier: a plate that is found once is followed for two seconds.
+faces`. `python -m bench plates 4 2` takes each fourth, from the third on. A plate is covered if the covers of its
+picture alone hide at least 90 % of its label. A film is easier: a plate that is found once is followed for two seconds.
+If `models/` has the object network, the same is told of covers over plates and whole vehicles (`--vehicles`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.clients.media.face_tracks import FaceTracker
 from agent.clients.media.plate_cascade import PlateCascade
-from agent.clients.media.suggest import plates_in, widest_px
-from agent.core.vault.redactions import Redaction, RedactionKind, covered_pixels, place_at
+from agent.clients.media.suggest import VEHICLE_MARGIN, certain, plates_in, widest_px
+from agent.clients.media.vehicle_network import VehicleNetwork
+from agent.core.vault.redactions import PixelBox, Redaction, RedactionKind, covered_pixels, place_at
 
 LEAST_COVERED: Final = 0.9
+NETWORK: Final = Path(__file__).resolve().parents[1] / "models" / "objects.onnx"
 LABELLED: Final = (
     ("European cars, near", "openalpr/benchmarks", "9790ed20d475be1e940a7e2a3f492a97c2ebed9b", "endtoend/eu"),
     ("American cars, near", "openalpr/benchmarks", "9790ed20d475be1e940a7e2a3f492a97c2ebed9b", "endtoend/us"),
@@ -38,6 +42,7 @@ LABELLED: Final = (
 WIDTHS_PX: Final = (0, 60, 120, math.inf)
 """Classes of plates by their width in the examined picture. The cascade's smallest plate has 60 pixels."""
 Box = tuple[float, float, float, float]
+Pixels = NDArray[np.uint8]
 _SIDES: Final = re.compile(
     r"<xmin>([\d.]+)</xmin>\s*<ymin>([\d.]+)</ymin>\s*<xmax>([\d.]+)</xmax>\s*<ymax>([\d.]+)</ymax>"
 )
@@ -57,46 +62,71 @@ def labelled(folder: Path) -> Iterator[tuple[Path, list[Box]]]:
             yield picture, [(x, y, x + width, y + height) for x, y, width, height in numbers]
 
 
+def covers_of(picture: Pixels, found: list[tuple[float, Box]], tracker: FaceTracker) -> Iterator[PixelBox]:
+    """Yields the covers of what was found in a single picture."""
+    height, width = picture.shape[:2]
+    tracker.add(0, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), found)
+    for cover in tracker.finish(100):
+        redaction = Redaction(cover.kind, cover.from_ms, cover.until_ms, cover.places)
+        yield covered_pixels(place_at(redaction, 0), width, height)
+
+
+def is_covered(label: NDArray[np.bool_]) -> bool:
+    return bool(label.size) and float(label.mean()) >= LEAST_COVERED
+
+
 def main(arguments: list[str]) -> int:
-    each = int(arguments[0]) if arguments else 1
+    each, first = (*map(int, arguments), *(1, 0)[len(arguments) :])
     cascade = PlateCascade()
+    network = VehicleNetwork(NETWORK) if NETWORK.is_file() else None
     print(
         "| pictures | count | labels | covered | below 60 px | 60 to 120 | above | in vain | of the picture | CPU s |"
+        " with vehicles | of the picture | CPU s |"
     )
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name, repository, _commit, folder in LABELLED:
         root = Path(os.environ.get("FOOTAGE", ".cache/footage")) / repository.replace("/", "+") / folder
-        found = list(labelled(root))[::each]
+        found = list(labelled(root))[first::each]
         if not found:
             print(f"(not there: {root})")
             continue
         classes = [[0, 0] for _ in WIDTHS_PX[1:]]
-        vain, share, began = 0, 0.0, time.process_time()
+        vain, share, took = 0, 0.0, 0.0
+        both, both_share, both_took = 0, 0.0, 0.0
         for path, boxes in found:
             picture = np.asarray(cv2.imread(str(path)), np.uint8)
             height, width = picture.shape[:2]
-            tracker = FaceTracker(RedactionKind.PLATE)
-            tracker.add(0, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), plates_in(cascade, picture))
+            began = time.process_time()
+            found_plates = plates_in(cascade, picture)
+            took += time.process_time() - began
             hidden = np.zeros((height, width), bool)
-            for cover in tracker.finish(100):
-                redaction = Redaction(RedactionKind.PLATE, cover.from_ms, cover.until_ms, cover.places)
-                left, top, right, bottom = covered_pixels(place_at(redaction, 0), width, height)
+            for left, top, right, bottom in covers_of(picture, found_plates, FaceTracker(RedactionKind.PLATE)):
                 hidden[top:bottom, left:right] = True
                 vain += not any(box[0] < right and left < box[2] and box[1] < bottom and top < box[3] for box in boxes)
             share += float(hidden.mean())
+            whole = hidden.copy()
+            if network is not None:
+                began = time.process_time()
+                vehicles = certain(network.find(picture))
+                both_took += time.process_time() - began
+                tracker = FaceTracker(RedactionKind.AREA, VEHICLE_MARGIN)
+                for left, top, right, bottom in covers_of(picture, vehicles, tracker):
+                    whole[top:bottom, left:right] = True
+                both_share += float(whole.mean())
             for box in boxes:
                 size = (box[2] - box[0]) * widest_px(width, height) / width
                 number = sum(size >= least for least in WIDTHS_PX[1:-1])
                 left, top, right, bottom = (max(0, round(side)) for side in box)
-                label = hidden[top:bottom, left:right]
-                classes[number][0] += bool(label.size) and float(label.mean()) >= LEAST_COVERED
+                classes[number][0] += is_covered(hidden[top:bottom, left:right])
                 classes[number][1] += 1
-        took = (time.process_time() - began) / len(found)
+                both += is_covered(whole[top:bottom, left:right])
         covered, count = (sum(one[side] for one in classes) for side in (0, 1))
         widths = " | ".join(f"{one} of {all_}" for one, all_ in classes)
         print(
             f"| {name} | {len(found)} | {count} | {covered} ({covered / max(1, count):.1%}) | {widths} | {vain} |"
-            f" {share / len(found):.1%} | {took:.2f} |",
+            f" {share / len(found):.1%} | {took / len(found):.2f} |"
+            f" {both} ({both / max(1, count):.1%}) | {both_share / len(found):.1%} |"
+            f" {(took + both_took) / len(found):.2f} |",
             flush=True,
         )
     return 0

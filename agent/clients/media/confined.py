@@ -147,10 +147,13 @@ class ConfinedMedia:
         except msgspec.ValidationError as error:
             raise _broken() from error
 
-    def suggest(self, films: Sequence[tuple[bytes, int]], *, plates: bool = False) -> list[Suggestion]:
+    def suggest(
+        self, films: Sequence[tuple[bytes, int]], *, plates: bool = False, vehicles: Path | None = None
+    ) -> list[Suggestion]:
         """Returns covers for the faces of a clip (`clients.media.suggest`).
 
         `films`: its segments in order, and the length of each by its record, in ms. `plates`: for number plates, too.
+        `vehicles`: for whole vehicles, too, with the network in this file.
         """
         length_ms = sum(each for _media, each in films)
         seconds = _SUGGESTING_S_PER_S * length_ms / 1000
@@ -158,6 +161,7 @@ class ConfinedMedia:
             "job": "suggest",
             "films": [[len(media), each] for media, each in films],
             "plates": plates,
+            "vehicles": str(vehicles.absolute()) if vehicles is not None else "",
             "more_s": int(seconds),
         }
         answer = self._ask(job, b"".join(media for media, _length in films), more_s=seconds)

@@ -149,7 +149,8 @@ def _suggest(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
     for size, length_ms in job["films"]:
         films.append((matter[at : at + size], length_ms))
         at += size
-    return {"covers": msgspec.to_builtins(suggest_covers(films, plates=bool(job["plates"])))}
+    vehicles = Path(job["vehicles"]) if job["vehicles"] else None
+    return {"covers": msgspec.to_builtins(suggest_covers(films, plates=job["plates"], vehicles=vehicles))}
 
 
 def _sign_copy(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:

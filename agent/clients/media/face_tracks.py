@@ -97,11 +97,13 @@ class _Track:
 class FaceTracker:
     """`add` takes the examined pictures of a clip in order, and `finish` returns the covers.
 
-    It follows number plates in the same way. `kind`: that of its covers.
+    It follows number plates and vehicles in the same way. `kind`: that of its covers. `margin`: a cover is larger by
+    this share of what is found, on each side.
     """
 
-    def __init__(self, kind: RedactionKind = RedactionKind.FACE) -> None:
+    def __init__(self, kind: RedactionKind = RedactionKind.FACE, margin: float = MARGIN) -> None:
         self._kind = kind
+        self._margin = margin
         self._tracks: list[_Track] = []
         self._recent: deque[tuple[int, Luma]] = deque(maxlen=FOLLOW_MS // SAMPLE_MS + 2)
 
@@ -147,9 +149,11 @@ class FaceTracker:
         counted.sort(key=lambda track: (-len(track.known), track.known[0].at_ms))
         kept: list[_Track] = []
         for track in counted:
-            if not any(_is_within(track, other) for other in kept):
+            if not any(_is_within(track, other, self._margin) for other in kept):
                 kept.append(track)
-        found = [suggestion for track in kept for suggestion in _suggestions(track, length_ms, self._kind)]
+        found = [
+            suggestion for track in kept for suggestion in _suggestions(track, length_ms, self._kind, self._margin)
+        ]
         return sorted(found, key=lambda each: (each.from_ms - each.until_ms, each.from_ms))
 
     @staticmethod
@@ -253,9 +257,9 @@ def _is_near(one: Box, other: Box, reach: float) -> bool:
     return 0.5 < ratio < 2 and _distance(one, other) <= reach
 
 
-def _is_within(track: _Track, other: _Track) -> bool:
+def _is_within(track: _Track, other: _Track, margin: float) -> bool:
     """True if the cover of another track covers each place of this one, too."""
-    covers = {each.at_ms: _grown(each) for each in other.known}
+    covers = {each.at_ms: _grown(each, margin) for each in other.known}
     return all(each.at_ms in covers and _holds(covers[each.at_ms], each.box) for each in track.known)
 
 
@@ -266,9 +270,9 @@ def _holds(outer: Box, inner: Box) -> bool:
 # -- covers ------------------------------------------------------------------------------------------------------------
 
 
-def _suggestions(track: _Track, length_ms: int, kind: RedactionKind) -> list[Suggestion]:
-    known = [_Known(each.at_ms, _grown(each), each.unseen_ms) for each in track.known]
-    kept = _simplified(_widened(known))
+def _suggestions(track: _Track, length_ms: int, kind: RedactionKind, margin: float) -> list[Suggestion]:
+    known = [_Known(each.at_ms, _grown(each, margin), each.unseen_ms) for each in track.known]
+    kept = _simplified(_widened(known), margin)
     from_ms, until_ms = max(0, known[0].at_ms - HOLD_MS), known[-1].at_ms + HOLD_MS
     if until_ms >= length_ms - HOLD_MS:
         until_ms = length_ms
@@ -286,9 +290,9 @@ def _suggestions(track: _Track, length_ms: int, kind: RedactionKind) -> list[Sug
     ]
 
 
-def _grown(known: _Known) -> Box:
+def _grown(known: _Known, margin: float) -> Box:
     left, top, right, bottom = known.box
-    share = MARGIN + TOLERANCE + GROWTH_PER_S * known.unseen_ms / 1000
+    share = margin + TOLERANCE + GROWTH_PER_S * known.unseen_ms / 1000
     across, down = (right - left) * share, (bottom - top) * share
     return left - across, top - down, right + across, bottom + down
 
@@ -308,12 +312,12 @@ def _around(boxes: Sequence[Box]) -> Box:
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
-def _simplified(known: Sequence[_Known]) -> list[_Known]:
+def _simplified(known: Sequence[_Known], margin: float) -> list[_Known]:
     """Returns the places that a straight line between others does not replace."""
     kept = [known[0]]
     first = 0
     for last in range(2, len(known)):
-        if any(_deviates(known[first], known[last], known[each]) for each in range(first + 1, last)):
+        if any(_deviates(known[first], known[last], known[each], margin) for each in range(first + 1, last)):
             first = last - 1
             kept.append(known[first])
     if len(known) > 1:
@@ -321,10 +325,10 @@ def _simplified(known: Sequence[_Known]) -> list[_Known]:
     return kept
 
 
-def _deviates(one: _Known, two: _Known, between: _Known) -> bool:
+def _deviates(one: _Known, two: _Known, between: _Known, margin: float) -> bool:
     share = (between.at_ms - one.at_ms) / (two.at_ms - one.at_ms)
     width, height = between.box[2] - between.box[0], between.box[3] - between.box[1]
-    most = TOLERANCE / (1 + 2 * (MARGIN + TOLERANCE))  # of the cover, which is larger than its face
+    most = TOLERANCE / (1 + 2 * (margin + TOLERANCE))  # of the cover, which is larger than its face
     return any(
         abs(begin + (end - begin) * share - side) > most * size
         for begin, end, side, size in zip(one.box, two.box, between.box, (width, height) * 2, strict=True)

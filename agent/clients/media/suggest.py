@@ -1,4 +1,4 @@
-"""Suggests covers for the faces of a clip, and for number plates if asked. An owner corrects them, and decides.
+"""Suggests covers for the faces of a clip, and for plates and vehicles if asked. An owner corrects them, and decides.
 
 Each film is decoded, and a picture at least each 100 ms is examined at several sizes, so that far and near faces are
 found. Only places leave this process. It recognises no one, reads no plate and keeps no picture.
@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Final
 
 import cv2
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 
 from agent.clients.media.face_covers import Suggestion, at_most
 from agent.clients.media.face_network import Face, FaceNetwork, overlap
-from agent.clients.media.face_tracks import LEAST_SCORE, SAMPLE_MS, Box, FaceTracker
+from agent.clients.media.face_tracks import LEAST_SCORE, SAMPLE_MS, SURE_SCORE, Box, FaceTracker
 from agent.clients.media.plate_cascade import PlateCascade
 from agent.clients.media.redact import opened
+from agent.clients.media.vehicle_network import VehicleNetwork
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.core.vault.redactions import RedactionKind
 from agent.media.playable import pictures_of
@@ -35,7 +37,9 @@ SIZES: Final = 3
 network's largest face has 300 pixels."""
 WIDE_EACH: Final = 3
 PLATES_EACH: Final = 5
-"""Number plates are looked for in each fifth picture."""
+"""Number plates and vehicles are looked for in each fifth picture."""
+VEHICLE_MARGIN: Final = 0.02
+"""A plate is well within its vehicle. The tracker adds its tolerance, 0.08."""
 SURE_HITS: Final = 2
 """A plate with this many hits is 50 % sure."""
 """The widest size takes most of the time, so it is examined in each third picture. Patterns are followed between."""
@@ -48,15 +52,20 @@ LUMA_PX: Final = 640
 _MOST_OVERLAP: Final = 0.45
 
 
-def suggest_covers(films: Sequence[tuple[bytes, int]], *, plates: bool = False) -> list[Suggestion]:
+def suggest_covers(
+    films: Sequence[tuple[bytes, int]], *, plates: bool = False, vehicles: Path | None = None
+) -> list[Suggestion]:
     """Returns covers of a clip, in ms of the clip. `films`: its segments, and the length of each by its record, in ms.
 
-    `plates`: look for number plates, too. A plan takes what is returned: each film has at most `MOST_REDACTIONS`.
-    Raises `FormatError` if a film fails to open.
+    `plates`: look for number plates, too. `vehicles`: cover whole vehicles, too, with the network in this file. A plan
+    takes what is returned: each film has at most `MOST_REDACTIONS`. Raises `FormatError` if a film fails to open, and
+    `ConfigurationError` if the network is another one.
     """
     cv2.setNumThreads(1)  # the planes are small: threads would wait for each other
     network, tracker = FaceNetwork(), FaceTracker()
     cascade, plate_tracker = PlateCascade() if plates else None, FaceTracker(RedactionKind.PLATE)
+    vehicle_network = VehicleNetwork(vehicles) if vehicles is not None else None
+    vehicle_tracker = FaceTracker(RedactionKind.AREA, VEHICLE_MARGIN)
     begin_ms, count = 0, 0
     for media, length_ms in films:
         for at_ms, picture in _sampled(media):
@@ -66,10 +75,14 @@ def suggest_covers(films: Sequence[tuple[bytes, int]], *, plates: bool = False) 
                 if cascade is not None:
                     found = plates_in(cascade, picture) if count % PLATES_EACH == 0 else []
                     plate_tracker.add(begin_ms + at_ms, luma, found)
+                if vehicle_network is not None:
+                    seen = vehicle_network.find(picture) if count % PLATES_EACH == 0 else []
+                    vehicle_tracker.add(begin_ms + at_ms, luma, certain(seen))
                 count += 1
         begin_ms += length_ms
     ends_ms = list(itertools.accumulate(length_ms for _media, length_ms in films))
-    return at_most(tracker.finish(begin_ms) + plate_tracker.finish(begin_ms), ends_ms)
+    trackers = (tracker, plate_tracker, vehicle_tracker)
+    return at_most([cover for each in trackers for cover in each.finish(begin_ms)], ends_ms)
 
 
 def examine(
@@ -123,6 +136,11 @@ def plates_in(cascade: PlateCascade, picture: NDArray[np.uint8]) -> list[tuple[f
          (each.left / columns, each.top / rows, each.right / columns, each.bottom / rows))
         for each in cascade.find(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8))
     ]  # fmt: skip
+
+
+def certain(found: Sequence[tuple[float, Box]]) -> list[tuple[float, Box]]:
+    """Returns vehicles with scores that let each one count alone. The tracker asks for a face to be seen again."""
+    return [(max(score, SURE_SCORE), box) for score, box in found]
 
 
 def _sampled(media: bytes) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,22 +34,30 @@ __all__ = ["suggest"]
     help="Write the plan here, for 'doorward owner redact'.",
 )  # fmt: skip
 @click.option("--plates", is_flag=True, help="Look for number plates, too. Many covers are in vain.")
+@click.option(
+    "--vehicles", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="NETWORK",
+    help="Cover whole vehicles, too. NETWORK is objects.onnx of a doorbell's installation.",
+)  # fmt: skip
 @json_option
-def suggest(request_id: str, folder: Path, device: Path, out: Path, plates: bool, as_json: bool) -> None:
+def suggest(
+    request_id: str, folder: Path, device: Path, out: Path, plates: bool, vehicles: Path | None, as_json: bool
+) -> None:
     """Suggest covers for the faces in a request's footage.
 
     This machine looks for faces in each clip that matches, and writes covers for them as a plan.  It recognises no one.
     Nothing is sent.  REQUEST is its id or the beginning of it.
 
     The suggestions are a beginning.  Some faces are missed, for example turned, far or in the dark, and some covers are
-    in vain.  Number plates are looked for with --plates, and small or slanted ones are missed.  Correct the plan, and
-    look at every picture with 'doorward owner redact' before you share.
+    in vain.  Number plates are looked for with --plates, and small or slanted ones are missed.  --vehicles covers each
+    vehicle with its plate: shrink such a cover if you can.  Correct the plan, and look at every picture with
+    'doorward owner redact' before you share.
     """
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         seen = RequestReview.fetch(link, keys, find_request(link, request_id))
         with ConfinedMedia() as media:
-            found = [(clip.number, each) for clip in seen.clips for each in _covers(seen, clip, media, plates)]
+            look = partial(media.suggest, plates=plates, vehicles=vehicles)
+            found = [(clip.number, each) for clip in seen.clips for each in _covers(seen, clip, look)]
     files.write(out, json.dumps(plan_of(found), indent=1).encode() + b"\n")
     if as_json:
         emit_json({"request": seen.request.id, "plan": str(out), "covers": len(found)})
@@ -66,13 +76,15 @@ def _words(each: Suggestion) -> str:
     if each.kind is RedactionKind.PLATE:
         return in_words(f"a number plate, {span}, {each.score:.0%} sure")
     if each.kind is RedactionKind.AREA:
-        return in_words(f"several things, {span}, {each.score:.0%} sure")
+        return in_words(f"a vehicle or several things, {span}, {each.score:.0%} sure")
     return in_words(f"a face, {span}, {each.score:.0%} sure")
 
 
-def _covers(seen: RequestReview, clip: ReviewedClip, media: ConfinedMedia, plates: bool) -> list[Suggestion]:
+def _covers(
+    seen: RequestReview, clip: ReviewedClip, look: Callable[[Sequence[tuple[bytes, int]]], list[Suggestion]]
+) -> list[Suggestion]:
     films = [(seen.open(each.id).media, film_length_ms(each.record.span)) for each in clip.segments]
     try:
-        return media.suggest(films, plates=plates)
+        return look(films)
     except FormatError as error:
         raise FormatError(f"Clip {clip.number} cannot be examined: {error.message}") from error

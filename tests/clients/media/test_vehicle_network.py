@@ -1,0 +1,109 @@
+"""Covers of whole vehicles: where the network finds them, and how far the covers reach."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.clients.media.suggest import suggest_covers
+from agent.clients.media.vehicle_network import REGIONS, VEHICLES_SHA256, VehicleNetwork
+from agent.core.object_detection.arrays import Numbers
+from agent.core.object_detection.boxes import CLASSES_FROM, OBJECTS_PX, object_cells
+from agent.core.vault.redactions import Redaction, RedactionKind, covered_pixels, place_at
+from agent.errors import ConfigurationError
+from tests.faces import film_of
+
+ROOT = Path(__file__).parents[3]
+WIDTH, HEIGHT, PER_S = 320, 192, 10
+CAR, PERSON = 2, 0
+
+
+class Network:
+    """Answers as the network does: an object of a class in one cell for each dark rectangle of its square."""
+
+    def __init__(self, kind: int, score: float) -> None:
+        self._kind, self._score = kind, score
+        self._square = np.zeros(0)
+
+    def setInput(self, blob: Numbers) -> None:
+        self._square = blob[0].mean(axis=0)
+
+    def forward(self) -> Numbers:
+        cells = object_cells()
+        rows = np.zeros((1, len(cells), CLASSES_FROM + 80), np.float32)
+        down, across = np.nonzero(self._square < 40)
+        if down.size:
+            left, right, top, bottom = across.min(), across.max() + 1, down.min(), down.max() + 1
+            finest = np.where(cells[:, 2] * OBJECTS_PX == 8, 0, np.inf)
+            place = int(np.argmin(abs(cells[:, 0] * 8 - left) + abs(cells[:, 1] * 8 - top) + finest))
+            column, line = cells[place, :2]
+            rows[0, place, :4] = [
+                (left + right) / 16 - column, (top + bottom) / 16 - line,
+                np.log((right - left) / 8), np.log((bottom - top) / 8),
+            ]  # fmt: skip
+            rows[0, place, 4], rows[0, place, CLASSES_FROM + self._kind] = self._score, 1
+        return rows
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int, float], Path]:
+    def made(kind: int, score: float) -> Path:
+        monkeypatch.setattr("agent.clients.media.vehicle_network.read_pinned", lambda _path, _sha256: b"a network")
+        monkeypatch.setattr(cv2.dnn, "readNetFromONNX", lambda _data: Network(kind, score))
+        return tmp_path
+
+    return made
+
+
+def picture(left: int, top: int, right: int, bottom: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    made = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
+    made[top:bottom, left:right] = 0
+    return made
+
+
+def test_it_is_the_network_of_the_doorbell_and_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import fetch_models
+
+    assert fetch_models.MODEL.sha256 == VEHICLES_SHA256
+    sys.modules.pop("fetch_models")
+    (tmp_path / "objects.onnx").write_bytes(b"another")
+    with pytest.raises(ConfigurationError, match="not the file that is known"):
+        VehicleNetwork(tmp_path / "objects.onnx")
+
+
+def test_a_vehicle_has_its_place_in_the_picture_and_a_person_is_none(network: Callable[[int, float], Path]) -> None:
+    found = VehicleNetwork(network(CAR, 0.2)).find(picture(32, 48, 128, 96))
+    assert found[0][0] == pytest.approx(0.2)
+    assert found[0][1] == pytest.approx((0.1, 0.25, 0.4, 0.5), abs=0.03)
+    assert VehicleNetwork(network(PERSON, 0.9)).find(picture(32, 48, 128, 96)) == []
+    assert VehicleNetwork(network(CAR, 0.1)).find(picture(32, 48, 128, 96)) == []
+
+
+def test_each_place_of_the_picture_is_in_three_parts_but_for_the_rim() -> None:
+    assert len(REGIONS) == 10
+    for x, y in ((0.3, 0.3), (0.5, 0.5), (0.7, 0.6)):
+        assert sum(left <= x <= right and top <= y <= bottom for left, top, right, bottom in REGIONS) >= 3
+
+
+def test_a_vehicle_is_covered_whole_in_each_picture_and_not_much_more(network: Callable[[int, float], Path]) -> None:
+    path = network(CAR, 0.2)
+    boxes = [(30 + 4 * at, 60, 110 + 4 * at, 140) for at in range(3)]
+    film = film_of([picture(*box) for box in boxes], PER_S)
+    covers = suggest_covers([(film, 300)], vehicles=path)
+    assert {each.kind for each in covers} == {RedactionKind.AREA}
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        hidden = np.zeros((HEIGHT, WIDTH), bool)
+        for each in covers:
+            if each.from_ms <= 100 * number <= each.until_ms:
+                cover = Redaction(each.kind, each.from_ms, each.until_ms, each.places)
+                x0, y0, x1, y1 = covered_pixels(place_at(cover, 100 * number), WIDTH, HEIGHT)
+                hidden[y0:y1, x0:x1] = True
+        assert hidden[top:bottom, left:right].mean() >= 0.98
+        # Whole macroblocks of 16 pixels, and what may move until the next look.
+        assert hidden.sum() <= 2.6 * (right - left) * (bottom - top)
