@@ -62,8 +62,8 @@ def verify_export(folder: Path) -> ExportReport:
     Raises `ConfigurationError` if the folder is no export, and `StorageError`.
     """
     try:
-        device = parse_public_key(files.read(folder / DEVICE_KEY, _KEY_BYTES).decode().strip())
-        mldsa = MldsaPublicKey.parse(files.read(folder / DEVICE_MLDSA, _KEY_BYTES).decode().strip())
+        device = parse_public_key(_one_line(folder / DEVICE_KEY))
+        mldsa = MldsaPublicKey.parse(_one_line(folder / DEVICE_MLDSA))
     except (FormatError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{folder} has no readable keys of a device.", remedy="Name a folder of `doorward vault export`."
@@ -86,11 +86,18 @@ def verify_export(folder: Path) -> ExportReport:
     return report
 
 
+def _one_line(path: Path) -> str:
+    line, feed, rest = files.read(path, _KEY_BYTES).decode().partition("\n")
+    if rest or not feed:
+        raise FormatError("A key is one line.")
+    return line
+
+
 def _lines(path: Path) -> Iterator[bytes]:
     with files.storage_errors(path), path.open("rb") as file:
         for raw in split_lines(iter(partial(file.read, _CHUNK_BYTES), b"")):
-            # A line without its line feed is cut off. Its last byte stays away, so that it cannot be read as whole.
-            yield raw.data if raw.whole else raw.data[:-1]
+            # A line without its line feed is cut off, and must not be read as whole.
+            yield raw.data if raw.whole else b""
 
 
 def _files(record: SegmentRecord | RecoveredRecord) -> Iterator[tuple[VaultFile, SealedFile]]:

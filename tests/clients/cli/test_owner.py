@@ -636,8 +636,13 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
 ) -> None:
     door, request, _ = asked
     looked_at: list[int] = []
+    network = tmp_path / "objects.onnx"
+    network.write_bytes(b"a network")
 
-    def suggest(_media: ConfinedMedia, films: list[tuple[bytes, int]], *, plates: bool) -> list[Suggestion]:
+    def suggest(
+        _media: ConfinedMedia, films: list[tuple[bytes, int]], *, plates: bool, vehicles: Path | None
+    ) -> list[Suggestion]:
+        assert vehicles == (network if plates else None)
         looked_at.append(len(films))
         places = Place(0, 1235, 8190, 8765, 1810), Place(900, 7, 3, 29, 1)
         kinds = (RedactionKind.FACE, RedactionKind.PLATE, RedactionKind.AREA)[: 3 if plates else 1]
@@ -652,9 +657,9 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
     planned = json.loads(plan.read_text())["redactions"]
     assert [each["clip"] for each in planned] == [1, 2]
     assert planned[0]["places"] == [[0.0, 12.35, 81.9, 87.65, 18.1], [0.9, 0.07, 0.03, 0.29, 0.01]]
-    both = door("suggest", request, "--plates", "--out", plan)
+    both = door("suggest", request, "--plates", "--vehicles", network, "--out", plan)
     assert "2. clip 1: a number plate, 0.00 s – 0.90 s, 88% sure" in both.out
-    assert "3. clip 1: several things, 0.00 s – 0.90 s, 88% sure" in both.out
+    assert "3. clip 1: a vehicle or several things, 0.00 s – 0.90 s, 88% sure" in both.out
     assert [each["kind"] for each in json.loads(plan.read_text())["redactions"]][:3] == ["face", "plate", "area"]
     seen = door("redact", request, plan, "--out", tmp_path / "look")
     assert (seen.status, door.device.requests[request].state) == (0, RequestState.PENDING)
