@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from agent.core.media import LumaFrame
-from agent.core.motion import clearing, detector
+from agent.core.motion import clearing, detector, presence
 from agent.core.motion.confirming import MotionConfirmation
 from agent.core.motion.detector import Detector
 from agent.core.motion.lighting import SuddenLightChange
@@ -119,6 +119,7 @@ ABLATIONS: Mapping[str, tuple[tuple[Any, str, Any], ...]] = {
     "no light test": ((detector, "is_only_lit", _nothing),),
     "no lingering": ((LingeringVisitor, "look", _nothing),),
     "no sudden change": ((SuddenLightChange, "suspects", _nothing),),
+    "no hiding test": ((presence, "is_only_lit", _nothing),),
     "no outline": ((PresenceTracker, "_stands_out", _always),),
     "no presence": ((PresenceTracker, "confirm", _nothing),),
 }

@@ -135,8 +135,8 @@ def hidden_structure(frame: Luma, background: Grid, watched: Cells) -> tuple[flo
     return len(blocks) / int(seen.sum()), (x0, y0, x1, y1)
 
 
-def is_only_lit(frame: Luma, background: Grid, box: CellBox) -> bool:
-    """Does the box differ by light alone, for example a headlight's?
+def is_only_lit(frame: Luma, background: Grid, box: CellBox, body: Cells | None = None) -> bool:
+    """Does the box, or the `body` in it, differ by light alone, as under a headlight, in haze or behind dust?
 
     It does if it shows the background's own structure: what remains without the mean of 5×5 cells correlates. A visitor
     hides it.
@@ -146,6 +146,8 @@ def is_only_lit(frame: Luma, background: Grid, box: CellBox) -> bool:
     now, before = (grid[here].astype(np.float32) for grid in (frame, background))
     now -= cv2.blur(now, (5, 5))
     before -= cv2.blur(before, (5, 5))
+    if body is not None:
+        now, before = (each[body[here] > 0] for each in (now, before))
     # At least one step of structure a cell, so that noise does not correlate.
     least = float(now.size)
     product = max(least, float(np.vdot(now, now))) * max(least, float(np.vdot(before, before)))

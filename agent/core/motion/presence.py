@@ -7,15 +7,16 @@ that hang together with where motion was confirmed and differ from that scene.  
 * **a person is in front:** at least two fifths of the body's cells still hide the scene, light taken out as everywhere
   (`background.py`).  How much a cell has to differ is set aside with the scene, and halved, as many cells together
   speak: a visitor's own fidgets teach the cells beneath a noise that would soon hide them;
-* **the body stands out:** it has more structure than the scene it hides, compared with the rest of the picture, or
-  more at its outline than within, as a plain coat before a hedge has.  A place that has only changed shows neither:
-  leaves have moved, a car has left, a shadow has come; and
+* **the body stands out:** it hides the scene's structure, which dust, haze and light let through.  And it has more
+  structure than that scene, compared with the rest of the picture, or more at its outline than within, as a plain coat
+  before a hedge has.  A place that has only changed shows neither: leaves have moved, a car has left, a shadow has
+  come; and
 * **a person is alive:** people breathe, sway and shift their weight, so within eight seconds, or longer where the
   picture is noisy, a fiftieth of the body changes by more than noise. A parcel and a parked car do not, and are let go.
   One such sign holds them for a fourth of that time, and several in succession for all of it: a person who shifts their
   weight changes for a second, a key frame or a leaf for a look. It is looked for three times a second, because a
-  swaying visitor stands still at each turn. A visitor who has just moved must begin sooner: that may be the empty place
-  they left behind.
+  swaying visitor stands still at each turn. A visitor who has just walked must begin sooner: that may be the empty
+  place they left behind. One who has moved within their own place keeps the time they had.
 
 If the light changes meanwhile, that scene is brought into the new light (`Background.relight`).
 
@@ -39,6 +40,7 @@ import numpy as np
 
 from agent.core.motion.background import Background
 from agent.core.motion.grids import Cells, Grid, Grids
+from agent.core.motion.lighting import is_only_lit
 from agent.core.motion.parameters import MotionSettings
 from agent.core.motion.passes import NEAR_CELLS, CellBox, Passes, are_near
 from agent.core.timebase import BootNs, seconds
@@ -122,8 +124,11 @@ class PresenceTracker:
             cv2.morphologyEx(self._grids.scene, cv2.MORPH_GRADIENT, _NEIGHBOURS, self._scene_structure)
         is_same = self.box is not None and are_near(self.box, box)
         self._confirmed = box
-        cells, body = self._body(around([self.box, box]) if self.box and is_same else box, background.least_step)
-        self._until_ns = BootNs(sensor_ns + _CREDIT_NS)
+        seed = around([self.box, box]) if self.box and is_same else box
+        # A reader who turns a page has shown before that they live. One who walks may have left this place empty.
+        known_ns = self._until_ns if seed == self.box else BootNs(0)
+        self._until_ns = max(known_ns, BootNs(sensor_ns + _CREDIT_NS))
+        cells, body = self._body(seed, background.least_step)
         # A shadow or parcel of a visitor who has gone is confirmed now and then: it is not them.
         self._cells = self._confirmed_cells = max(round(_KEPT_PER_LOOK * self._cells), cells) if is_same else cells
         self.box = body
@@ -177,19 +182,22 @@ class PresenceTracker:
             cv2.morphologyEx(grids.scene, cv2.MORPH_GRADIENT, _NEIGHBOURS, self._scene_structure)
 
     def _stands_out(self) -> bool:
-        """Has the body gained structure against the scene it hides, or its outline against what is within?"""
-        grids, mask = self._grids, np.zeros_like(self._grids.body)
-        x0, y0, x1, y1 = self._window
-        mask[y0:y1, x0:x1] = grids.body[y0:y1, x0:x1]
-        within = np.asarray(cv2.erode(mask, _NEIGHBOURS), np.uint8)
-        now, before = cv2.morphologyEx(grids.frame, cv2.MORPH_GRADIENT, _NEIGHBOURS), self._scene_structure
+        """Does the body hide the scene, and has it more structure than that, or more at its outline than within?"""
+        grids, (x0, y0, x1, y1) = self._grids, self._window
+        here = np.s_[y0:y1, x0:x1]
+        body = grids.body[here]
+        if is_only_lit(grids.frame[here], grids.scene[here], (0, 0, x1 - x0, y1 - y0), body):
+            return False
+        within = np.asarray(cv2.erode(body, _NEIGHBOURS), np.uint8)
+        parts = [(where, cv2.countNonZero(where)) for where in (body - within, within)]
 
-        def gain(where: Cells) -> float:
-            cells = cv2.countNonZero(where)
-            after, earlier = (1 + cells * cv2.mean(each, where)[0] for each in (now, before))
-            return after / earlier
+        def sums(structure: Cells | Grid) -> tuple[float, float, float]:
+            outline, inside = (cells * cv2.mean(structure[here], where)[0] for where, cells in parts)
+            return 1 + outline, 1 + inside, 1 + cv2.sumElems(structure)[0] - outline - inside
 
-        outline, inside, elsewhere = (gain(each) for each in (mask - within, within, ~mask))
+        now = sums(np.asarray(cv2.morphologyEx(grids.frame, cv2.MORPH_GRADIENT, _NEIGHBOURS), np.uint8))
+        before = sums(self._scene_structure)
+        outline, inside, elsewhere = (after / earlier for after, earlier in zip(now, before, strict=True))
         is_other_light = max(elsewhere, 1 / elsewhere) > _OTHER_LIGHT
         return is_other_light or max(outline, inside) > _STANDS_OUT * min(inside, elsewhere)
 

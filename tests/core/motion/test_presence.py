@@ -160,6 +160,16 @@ def test_the_place_that_a_car_has_left_does_not_hold_the_visitor() -> None:
     assert looked_at(car, in_a_coat(car, 180)[0], noisy) < 3.5
 
 
+def test_dust_that_lets_the_scene_through_does_not_hold_the_visitor() -> None:
+    """It hides nothing: the leaves behind it are paler, and all of them are there. It moves, and it has an outline."""
+    dusty = []
+    for across in (32, 34):
+        cloud = LEAVES.astype(np.float32)
+        cloud[10:40, across : across + 16] = 0.7 * cloud[10:40, across : across + 16] + 70
+        dusty.append(cloud.astype(np.uint8))
+    assert looked_at(LEAVES, in_a_coat(LEAVES, 180)[0], dusty) < 3.5
+
+
 @pytest.mark.parametrize("tone", [20, 110, 200])
 @pytest.mark.parametrize("scene", [LEAVES, np.full_like(LEAVES, 90)], ids=["leaves", "a wall"])
 def test_a_visitor_in_a_plain_coat_is_held_before_leaves_and_before_a_wall(scene: np.ndarray, tone: int) -> None:
@@ -186,6 +196,27 @@ def test_a_visitor_who_shifts_their_weight_for_a_second_in_seven_is_held() -> No
     wall = np.full_like(LEAVES, 90)
     here, there = in_a_coat(wall, 200)
     assert looked_at(wall, here, [here, there, here, there] + [here] * 10) == 30
+
+
+@pytest.mark.parametrize(("moved", "least_s", "most_s"), [((34, 26, 46, 34), 12, 14), ((30, 10, 56, 40), 3, 4)])
+def test_a_visitor_who_moves_in_their_place_is_held_as_before_and_one_who_walks_on_must_show_life(
+    moved: tuple[int, int, int, int], least_s: float, most_s: float
+) -> None:
+    """A reader at night who turned a page was let go 2.5 s later, for the rest of five minutes."""
+    wall = np.full_like(LEAVES, 90)
+    poses = in_a_coat(wall, 200)
+    grids = Grids(ZoneMap().rasterise(60, 80))
+    background = Background(grids, PurePasses(grids, 60, 80), 10.0, MotionSettings())
+    presence = PresenceTracker(grids, PurePasses(grids, 60, 80), MotionSettings())
+    grids.seen[:], grids.threshold[:] = wall, 10
+    grids.frame[:] = poses[0]
+    presence.confirm((30, 10, 50, 40), BootNs(0), background)
+    for tenth in range(1, 101):
+        grids.frame[:] = poses[tenth // 5 % 2]
+        assert presence.lasts(background, BootNs(seconds(tenth / 10)))
+    presence.confirm(moved, BootNs(seconds(10.7)), background)
+    held_s = next(t / 10 for t in range(8, 200) if not presence.lasts(background, BootNs(seconds(10 + t / 10))))
+    assert least_s < held_s < most_s
 
 
 def test_a_filter_that_switches_there_and_back_does_not_lose_the_visitor() -> None:
