@@ -396,7 +396,8 @@ class Story:
             elif "13 hours" in asked.title:
                 found.append((asked, f"blocked: {', '.join(reasons)}"))
             else:
-                found.append((asked, f"counted ({answer['counters'].get('untrusted', 0)} untrusted) and deleted"))
+                number = answer["counters"].get("untrusted", 0)
+                found.append((asked, f"untrusted: no chosen root vouches for it ({number} counted)"))
         return found
 
     def _state(self) -> str:

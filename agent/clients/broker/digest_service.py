@@ -82,6 +82,8 @@ class DigestService:
         self._pause_s = _REFUSED_S[0]
         self._has_warned = self._lacks_live = False
         """`_lacks_live`: the broker refused a filter of new messages: they come with the readings only."""
+        self._told_fault = ""
+        """The last fault of the link that was told. A new attempt every few seconds meets the same one."""
         self._pages_refused: dict[str, tuple[float, float]] = {}
         """Topic of a page that the broker refused → when to send it again, and the pause after one more refusal."""
         self._most_slots = _MOST_SLOTS
@@ -134,11 +136,14 @@ class DigestService:
                 self._most_slots, self._pause_s = _MOST_SLOTS, _REFUSED_S[0]
                 self._has_warned = self._lacks_live = False
                 self._pages_refused.clear()
+                self._told_fault = ""
                 self._log.info("connected")
             case BusDisconnected(error=error):
                 self.figures.is_connected = False
                 self._slots, self._slot_due_s = range(0), float("inf")
-                self._log.warning("link_down", error=error.message)
+                if error.message != self._told_fault:
+                    self._log.warning("link_down", error=error.message, remedy=error.remedy)
+                self._told_fault = error.message
             case Subscribed(topic_filter=topic_filter):
                 self._granted |= self._slots_of(topic_filter)
                 self._await_messages(now_s)

@@ -17,13 +17,17 @@ from agent.clients.broker import digest_service
 from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.digest_service import DigestService
 from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
     BusEvent,
+    LinkFault,
     MessageReceived,
     PublishAcknowledged,
     PublishRefused,
     Subscribed,
     SubscriptionRefused,
 )
+from agent.mqtt.faults import LinkError
 from agent.wire.cell_digest import read_page
 from agent.wire.topics import REQUEST_SLOTS, BulletinTopic, DigestTopic, RequestTopic
 from tests.fake_bus import FakeBroker, FakeBus
@@ -291,6 +295,16 @@ def test_a_slot_that_is_always_refused_is_asked_for_each_minute_and_told_once(
     until(lambda: world.clock() > began_s + 1200)
     assert 5 <= bus.tries[refused] <= 8 + 1200 / 60
     assert capsys.readouterr().out.count("subscription_refused") <= 1
+
+
+def test_a_broker_that_stays_away_is_told_once_with_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    service = DigestService(FakeBus(FakeBroker(), DIGEST_CLIENT), time.monotonic)
+    away = LinkError(LinkFault.UNREACHABLE, "No program listens.", remedy="Check host and port.")
+    for event in (away, away, None, away):
+        told = BusConnected(65_536, 20) if event is None else BusDisconnected(event.fault, event, 1.0)
+        service._on_event(told, 0.0)
+    said = capsys.readouterr().out
+    assert said.count("link_down") == said.count("Check host and port.") == 2, "again after a connection in between"
 
 
 def test_without_the_subscription_to_new_messages_the_digest_is_not_current(world: World) -> None:

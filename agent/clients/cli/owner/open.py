@@ -28,7 +28,7 @@ from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["chosen_clips", "open_footage", "source_of"]
 
-_MOST_NAMED = 10
+_MOST_NAMED = 3
 Clips = tuple[tuple[ListedSegment, ...], ...]
 
 
@@ -162,6 +162,7 @@ def _doubts(source: FootageSource) -> list[str]:
         )
     if source.signed_once:
         named = ", ".join(sorted(source.signed_once)[:_MOST_NAMED])
+        named += ", …" if len(source.signed_once) > _MOST_NAMED else ""
         notes.append(
             f"{counted(len(source.signed_once), 'record')} signed by Ed25519 only.  The second signature comes within "
             f"an hour, so these are the newest: {named}"
