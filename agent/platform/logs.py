@@ -65,6 +65,9 @@ _SECRET_TEXT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that would move the cursor of a terminal, or turn the order of its letters round."""
+
 _OURS = Path(__file__).resolve().parents[2]
 
 
@@ -213,10 +216,14 @@ def _as_json(_writer: object, _level: str, event: MutableMapping[str, Any]) -> s
 
 
 def _as_line(_writer: object, _level: str, event: MutableMapping[str, Any]) -> str:
-    """`12:03:04.117 warning  recorder    camera lost  fault=…`, with line breaks made visible."""
+    """`12:03:04.117 warning  recorder    camera lost  fault=…`, with control characters made visible."""
     head = f"{event.pop('at')[11:23]} {event.pop('level'):8} {event.pop('part'):11} {event.pop('event')}"
     fields = "  ".join(f"{name}={_quoted(value)}" for name, value in event.items())
-    return f"{head}  {fields}".rstrip().replace("\n", "\\n").replace("\x1b", "\\x1b")
+    return _UNSEEN.sub(_escaped, f"{head}  {fields}".rstrip())
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def _quoted(value: object) -> str:

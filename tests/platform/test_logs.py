@@ -146,6 +146,15 @@ def test_a_terminal_gets_plain_lines_that_no_text_can_break() -> None:
     assert line.endswith('info     recorder    segment sealed  segment=abc  note="two words"  evil=a\\nb\\x1b[31m')
 
 
+def test_no_text_moves_a_terminals_cursor_or_turns_its_letters_round() -> None:
+    """A recorder that was taken over gives the words of its alerts, and they are logged."""
+    out = io.StringIO()
+    set_up(LogConfig(format=LogFormat.CONSOLE), out)
+    structlog.get_logger("owner").info("told", says="gone\r\x9b2K\x08\u202edne\x7f")
+    (line,) = out.getvalue().splitlines()
+    assert line.endswith(r"says=gone\r\x9b2K\x08\u202edne\x7f")
+
+
 def test_warnings_of_libraries_come_without_what_they_quote(written: io.StringIO) -> None:
     logging.getLogger("some.library").warning("cannot read %s", CANARY)
     [line] = lines(written)
