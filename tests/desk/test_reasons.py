@@ -23,7 +23,7 @@ from tests.desk.test_matrix import answer
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR_ONLY = {
     "agent/config/settings.py", "agent/config/reading.py", "desk/config.py", "desk/cli.py", "desk/backup.py",
-    "agent/clients/requester/recovery.py", "desk/server.py",
+    "agent/clients/requester/recovery.py", "agent/core/vault/excerpt.py", "desk/server.py",
     "desk/custody/command.py", "desk/people/operator_links.py", "desk/people/operator_confirmations.py",
     "agent/wire/cell_digest.py", "agent/wire/control.py", "agent/wire/inbound.py", "agent/wire/link/handshake.py",
 }  # fmt: skip
