@@ -648,6 +648,12 @@ def household_cross_field_errors(configuration: Configuration) -> Iterator[Cross
                 "a network camera's stream is stored unchanged, so no privacy mask can be burned into it.",
                 "Set the mask in the camera itself, or make the zone an 'exclude' zone.",
             )
+        if _area(zone.corners) < _LEAST_ZONE:
+            yield CrossFieldError(
+                ("motion", "zones", number, "corners"),
+                f"the corners of '{zone.name}' enclose no area.",
+                "Give at least three corners that do not lie on one line.",
+            )
     for number, hours in enumerate(configuration.privacy.hours):
         if hours.begins == hours.ends:
             yield CrossFieldError(
@@ -702,12 +708,6 @@ def _zones(motion: MotionConfig) -> Iterator[CrossFieldError]:
                 "Give each zone a different name, because the name says where motion was.",
             )
         seen.add(zone.name)
-        if _area(zone.corners) < _LEAST_ZONE:
-            yield CrossFieldError(
-                ("motion", "zones", number, "corners"),
-                f"the corners of '{zone.name}' enclose no area.",
-                "Give at least three corners that do not lie on one line.",
-            )
 
 
 def _area(corners: tuple[tuple[float, float], ...]) -> float:

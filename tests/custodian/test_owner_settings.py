@@ -70,8 +70,17 @@ def test_nothing_goes_beyond_what_the_file_allows(door: Door, changes: dict[str,
 MASKED = {"zones": (ZONE,)}
 ENDLESS = {"private": (PrivateHoursSetting(days=(5,), begins_minute=600, ends_minute=600),)}
 
+FLAT = {"zones": (replace(ZONE, kind=ZoneKind.INCLUDE, corners=((0, 0), (5_000, 5_000), (9_000, 9_000))),)}
 
-@pytest.mark.parametrize(("changes", "said"), [(MASKED, "no privacy mask"), (ENDLESS, "empty or a whole day")])
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (MASKED, "no privacy mask"),
+        (ENDLESS, "empty or a whole day"),
+        (FLAT, "The corners of 'street' enclose no area."),
+    ],
+)
 def test_what_the_file_could_not_say_either_is_refused(door: Door, changes: dict[str, Any], said: str) -> None:
     door.bounded_by = replace(FILE, camera=CameraConfig(kind=CameraKind.RTSP, url="rtsp://192.168.1.20/stream"))
     before = door.kinds()
