@@ -105,7 +105,7 @@ class CustodianRuntime:
         self.outbox = DiskOutbox(context.folder.outbox)
         self._journal = SqliteJournal(context.folder.journal)
         self._clock = TrustedClock(context.clock, self._journal, context.vault.newest)
-        self._alerts_factory = AlertsFactory(
+        self._alerts_factory = factory = AlertsFactory(
             configuration,
             context.folder.alerts,
             context.secret,
@@ -115,7 +115,6 @@ class CustodianRuntime:
             status=self.status,
             sleeps=self._sleeps,
         )
-        factory = self._alerts_factory
         self.alerts, self.home, self.notifier = factory.alerts, factory.home, factory.notifier
         self.custodian = Custodian(
             context.key,
