@@ -5,8 +5,8 @@
 The uplink asks the broker for the next page of a cell after it has handed over the messages of the page before. If it
 waited for the custodian, the broker would see how long the doorbell works on them: a request about its own street, by
 a requester that its owner trusts, takes longest. So the answer to a message does not depend on what the message says
-(docs/security/promises.md, promises 3 and 6). A receipt is answered when it has been worked on, because its requester
-knows the upload that it is about.
+(docs/security/promises.md, promises 3 and 6; docs/decisions/0097). A receipt is answered when it has been worked on,
+because its requester knows the upload that it is about.
 
 - Messages that wait are bounded in bytes. More are dropped and counted: the broker retains them, and each round of the
   uplink brings them again.
