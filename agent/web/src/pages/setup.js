@@ -116,7 +116,8 @@ class Claim {
    * @param {string} fingerprint
    */
   #showKit(name, recovery, recipient, fingerprint) {
-    const test = () => this.#askForTail(recovery);
+    const again = () => this.#showKit(name, recovery, recipient, fingerprint);
+    const test = () => this.#askForTail(recovery, again);
     this.#show(
       1,
       h(
@@ -132,8 +133,11 @@ class Claim {
     );
   }
 
-  /** @param {string} recovery */
-  #askForTail(recovery) {
+  /**
+   * @param {string} recovery
+   * @param {() => void} again shows the kit again, to a person who has pressed on without it
+   */
+  #askForTail(recovery, again) {
     const field = h("input", {
       id: "tail",
       required: true,
@@ -149,7 +153,9 @@ class Claim {
       this.#done();
     };
     const label = h("label", { for: "tail" }, t("setup.test.label", { n: TAIL }));
-    this.#show(2, form(t("setup.test.button"), enrol, h("p", t("setup.test.text")), label, field));
+    const typed = form(t("setup.test.button"), enrol, h("p", t("setup.test.text")), label, field);
+    const back = h("button.link", { type: "button", onclick: again }, t("setup.test.kit"));
+    this.#show(2, h("div", typed, h("div.row", back)));
     field.focus();
   }
 
