@@ -144,17 +144,20 @@ class PostgresServer:
             "-c",
             f"max_connections={self._connections}",
         )
-        self._process = subprocess.Popen(
-            [postgres_programs() / "postgres", "-D", self._folder / "data", *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            **self._as_user(),
-        )
+        command = [postgres_programs() / "postgres", "-D", self._folder / "data", *options]
+        log = self._folder / "postgres.log"
         deadline = time.monotonic() + _PATIENCE_S
-        while not self._answers():
-            assert time.monotonic() < deadline, "PostgreSQL does not start"
-            time.sleep(0.05)
+        while True:
+            with log.open("wb") as said:
+                self._process = subprocess.Popen(command, stdout=said, stderr=said, cwd="/", **self._as_user())
+            while self._process.poll() is None:
+                if self._answers():
+                    return
+                assert time.monotonic() < deadline, f"PostgreSQL does not answer: {log.read_text()[-500:]}"
+                time.sleep(0.05)
+            # A process of the one before may still end. systemd starts it again, too.
+            assert time.monotonic() < deadline, f"PostgreSQL does not start: {log.read_text()[-500:]}"
+            time.sleep(0.5)
 
     def _answers(self) -> bool:
         try:

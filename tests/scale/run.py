@@ -621,6 +621,8 @@ def check(world: World, killer: Killer) -> int:
     say("Reads all answers again, for the verdict.")
     world.sync()
     world.witness.stop()
+    for trouble in world.troubles:
+        print(f"TROUBLE: {trouble}", flush=True)  # also if the verdict cannot be read
     with world.book.lock:
         outcomes = world.desk.again(world.desk.outcomes)
     world.tipsters.release()
