@@ -11,7 +11,19 @@ import { canShare, download, handOver, stampOf } from "../ui/files.js";
 import { everything, what, wordsOf } from "../ui/happened.js";
 import { lookAt } from "../ui/posters.js";
 import { filmWithRings, ringsOf } from "../ui/rings.js";
-import { arrows, clock, date, dateAndClock, exact, explain, isRightToLeft, length, shortDate, t } from "../ui/texts.js";
+import {
+  arrows,
+  clock,
+  date,
+  dateAndClock,
+  exact,
+  explain,
+  isRightToLeft,
+  length,
+  listed,
+  shortDate,
+  t,
+} from "../ui/texts.js";
 
 /** @import { Answer, Playable } from "../types.js" */
 
@@ -70,7 +82,7 @@ export async function event(content, name) {
     controls: true,
     playsInline: true,
     muted: !isHeard,
-    "aria-label": `${wordsOf(found)}, ${dateAndClock(found.start_ms)}`,
+    "aria-label": listed([wordsOf(found), dateAndClock(found.start_ms)]),
   });
   const problem = h("p.problem", { role: "alert" });
   const withSound = h("input", { type: "checkbox" });
@@ -82,7 +94,7 @@ export async function event(content, name) {
   const film = playing(video, own, rings, problem);
   ways.append(neighbours(earlier, later));
   content.append(
-    h("h1", what(found), `, ${clock(found.start_ms)}`),
+    h("h1", what(found), t("list", { first: "", rest: clock(found.start_ms) })),
     h("p.lead", `${date(found.start_ms)} · ${length(found.end_ms - found.start_ms)}`),
     film.element,
     problem,
