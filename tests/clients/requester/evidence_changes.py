@@ -87,6 +87,8 @@ def validator_of(command: str) -> str:
         return SIGNED_SUMS
     if command.startswith("openssl ts"):
         return TIME
+    if command.startswith("c2patool"):
+        return C2PA_RS
     return AGE if "opened-" in command else STATEMENTS
 
 
