@@ -10,11 +10,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from agent.core.timebase import NS_PER_S, BootNs
+
+if TYPE_CHECKING:  # programs without a camera, such as the desk's commands, start without numpy
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "EncodedPacket",
@@ -29,10 +31,10 @@ __all__ = [
     "VideoCodec",
 ]
 
-Luma = npt.NDArray[np.uint8]
+Luma: TypeAlias = "npt.NDArray[np.uint8]"
 """(H, W) uint8, 0 black .. 255 white."""
 
-Picture = npt.NDArray[np.uint8]
+Picture: TypeAlias = "npt.NDArray[np.uint8]"
 """(H, W, 3) uint8: red, green, blue."""
 
 

@@ -40,6 +40,15 @@ def test_help_loads_no_command_and_no_library_but_click() -> None:
     assert "cannot open its own footage" in done.stdout
 
 
+def test_programs_without_pictures_load_no_numpy() -> None:
+    """It is a third of the start of a requester's receiver and of each command of a desk."""
+    clients = (
+        "agent.clients.requester.receiving_service, agent.clients.requester.verification, agent.clients.owner.sync"
+    )
+    code = f"import sys, agent.uplink.uplink_process, {clients}; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def cpu_s(*arguments: str) -> float:
     """The least of three runs of Python, children's time as the kernel counts it."""
     spent = []
