@@ -376,18 +376,19 @@ def export(config: Path, folder: Path, window: str | None, as_json: bool) -> Non
             (folder / DEVICE_KEY).write_text(device.text + "\n")
             (folder / DEVICE_MLDSA).write_text(mldsa.text + "\n")
             records = (folder / RECORDS).open("wb")
-        chosen: dict[str, bytes] = {}
-        for entry in entries:
-            chosen[entry.id] = reader.record(entry.id).line
-            _copy(reader, entry, folder)
-            copied, copied_bytes = copied + 1, copied_bytes + entry.stored_bytes
-            progress(copied_bytes, total_bytes)
+        # The records come first: copying takes hours, and a chapter with records of segments that are evicted meanwhile
+        # may be deleted.
+        chosen: dict[str, bytes] = {entry.id: reader.record(entry.id).line for entry in entries}
         with records:
             excerpt = ExcerptBuilder(chosen)
             for step in reader.steps():
                 records.writelines(line + b"\n" for line in excerpt.add(step))
             head = excerpt.finish(time.time_ns() // 1_000_000, device, mldsa, sign, second)
             records.writelines(line + b"\n" for line in head)
+        for entry in entries:
+            _copy(reader, entry, folder)
+            copied, copied_bytes = copied + 1, copied_bytes + entry.stored_bytes
+            progress(copied_bytes, total_bytes)
     if as_json:
         emit_json({"segments": copied, "bytes": copied_bytes, "folder": folder})
         return

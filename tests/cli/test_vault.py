@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click import unstyle
 
-from agent.cli import device
+from agent.cli import device, vault
 from agent.core.vault.excerpt import Cover, read_excerpt
 from agent.core.vault.manifest import ChainHead, open_line, parse_line, sign_record
 from agent.core.vault.records import GapReason, RingRecord, SegmentRecord
@@ -26,6 +26,7 @@ from agent.platform.disk import RealDisk
 from agent.recorder import io_priority
 from agent.vault import verification
 from agent.vault.index_sqlite import SqliteIndex
+from agent.vault.reader import VaultReader
 from agent.wire.identities import parse_public_key, public_key_of
 from agent.wire.mldsa import MldsaPublicKey
 from tests.cli.conftest import Seen
@@ -266,6 +267,22 @@ def test_an_export_is_verified_without_the_device(
         found = tool("vault", "verify", "--export", other, "--json")
         assert (found.status, [key for key in changes if document(found)[key]]) == (1, [word])
         shutil.rmtree(other)
+
+
+def test_an_export_keeps_records_of_segments_that_are_evicted_while_it_copies(
+    stored: TestVault, run: Run, tmp_path: Path, tool: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With them the chapter of their lines may go."""
+    copy = vault._copy
+
+    def copy_and_clean(*arguments: Any) -> None:
+        copy(*arguments)
+        monkeypatch.setattr(VaultReader, "steps", lambda _reader: iter(()))
+
+    monkeypatch.setattr(vault, "_copy", copy_and_clean)
+    run("export", str(tmp_path / "out"))
+    found = tool("vault", "verify", "--export", tmp_path / "out", "--json")
+    assert (found.status, document(found)["segments"]) == (0, 2)
 
 
 def test_the_newest_record_has_its_second_signature_from_the_export(
