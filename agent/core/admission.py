@@ -4,10 +4,11 @@
 these bytes, and that they parse. The checks here, in this order:
 
 1. It is new: its id is new for that requester, and its sequence number is new under that key.
-2. It keeps the owner's limits, tightened by those that the root sets for this requester.
+2. It keeps the owner's limits, tightened by those that the root sets for this requester, but for the ground of 5.
 3. It asks about a region that the requester is responsible for.
 4. The device can seal an answer to the key it names.
-5. If it is about another place, the day's quota of records for other places has room. Otherwise it is `Elsewhere`.
+5. The ground that counts is as large as those limits want. This is slow, so it comes last.
+6. If it is about another place, the day's quota of records for other places has room. Otherwise it is `Elsewhere`.
 
 A message that fails is `Blocked`. Its sender is known, so it is listed for the owner. It has also used up its sequence
 number: a broker may deliver the same bytes for weeks, which must stay blocked once the window allows it. A
@@ -28,7 +29,7 @@ from agent.core.timebase import NS_PER_MS, ClockReading
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import FormatError, InternalError
 from agent.wire.inbound import VerifiedMessage
-from agent.wire.limits import RATES, EarlierRequests, OverLimit, RequestLimits, check
+from agent.wire.limits import RATES, EarlierRequests, OverLimit, RequestLimits, check, check_ground
 from agent.wire.messages import FootageRequest
 from agent.wire.trust import TrustedRequester
 
@@ -96,7 +97,7 @@ def admit(
     case_mark = marks.of(request.trust_root, request.requester, request.case)
     # Distant requests count against no limit of this door, or a requester could exhaust it from anywhere.
     earlier = _earlier(inbound.requester, request, case_mark, history, now) if near else EarlierRequests()
-    over = check(request, limits, trusted_seconds(now), earlier, near=near and measured)
+    over = check(request, limits, trusted_seconds(now), earlier, near=False)
     if over is not None:
         return Blocked(over.value, for_now=over in RATES)
     if not inbound.requester.may_ask_about(request.area):
@@ -106,6 +107,9 @@ def admit(
         parse_recipient(request.reply)
     except FormatError:
         return Blocked("a reply key that nothing can be sealed to")
+    # Behind all other checks: otherwise a request that fails one of them, and counts against no rate, costs seconds.
+    if near and measured and (small := check_ground(request, limits)) is not None:
+        return Blocked(small.value)
     if not near and _is_flooded(inbound.requester, history, now):
         return Elsewhere()
     return Accepted(case_mark)

@@ -167,14 +167,17 @@ class Inbox:
         except DoorwardError:
             return
         request = inbound.message
-        if isinstance(request, FootageRequest) and self._is_near(request) and self._may_measure(inbound):
+        if not isinstance(request, FootageRequest) or not self._trust.is_announced(inbound.requester):
+            return
+        if self._is_near(request) and self._may_measure(inbound):
             self._admit(inbound, near=True, measured=True)
 
     def _may_measure(self, inbound: VerifiedMessage) -> bool:
         whose = (inbound.requester.root, inbound.requester.id)
         since_ns = self._clock.now().boot_ns - _DAY_MS * NS_PER_MS
-        recent = [at_ns for at_ns in self._too_small.get(whose, ()) if at_ns > since_ns]
-        self._too_small[whose] = recent
+        recent = [at_ns for at_ns in self._too_small.pop(whose, ()) if at_ns > since_ns]
+        if recent:
+            self._too_small[whose] = recent
         return len(recent) < _TOO_SMALL_PER_DAY
 
     def _admit(

@@ -22,7 +22,17 @@ from typing import Final
 from agent.errors import ConfigurationError
 from agent.wire.messages import FootageRequest
 
-__all__ = ["HARD", "RATES", "EarlierRequests", "OverLimit", "RequestLimits", "check", "check_late", "check_times"]
+__all__ = [
+    "HARD",
+    "RATES",
+    "EarlierRequests",
+    "OverLimit",
+    "RequestLimits",
+    "check",
+    "check_ground",
+    "check_late",
+    "check_times",
+]
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 60 * _MINUTE_S
@@ -143,7 +153,7 @@ def check(
         or (None if now_s is None else check_times(request.from_s, request.to_s, request.not_after_s, limits, now_s))
         or _of_earlier(limits, earlier)
         # Last: a hostile outline takes seconds of a small board, so a request over a rate must not be measured.
-        or (_of_ground(request, limits) if near else None)
+        or (check_ground(request, limits) if near else None)
     )
 
 
@@ -162,7 +172,7 @@ def _of_area(request: FootageRequest, limits: RequestLimits) -> OverLimit | None
     return OverLimit.AREA_TOO_SMALL if size_m2 < limits.area_min_m2 else None
 
 
-def _of_ground(request: FootageRequest, limits: RequestLimits) -> OverLimit | None:
+def check_ground(request: FootageRequest, limits: RequestLimits) -> OverLimit | None:
     """Applies the minimum to the ground where doors count: the area without its thin parts (`area_opening`). Otherwise
     the park at the end of a needle could make up the size, while the needle points at one door."""
     return None if request.area.opens(limits.area_min_m2) else OverLimit.AREA_TOO_SMALL

@@ -26,7 +26,7 @@ from agent.wire.limits import RequestLimits
 from agent.wire.messages import Bulletin, Deletion
 from agent.wire.statements import OptIn, OptOut, Scope, TrustChange
 from agent.wire.topics import ReceiptTopic, RequestTopic, cell_of
-from agent.wire.trust import RequesterKey
+from agent.wire.trust import RequesterKey, TrustedRequester
 from tests import custodians
 from tests.custodians import (
     DOOR,
@@ -540,6 +540,21 @@ def test_after_sixteen_areas_that_are_too_small_no_more_are_measured_until_anoth
     door.clock.advance(86_401)
     door.hear(right)
     assert door.state(right) is RequestState.PENDING, "it was over a rate, and is heard again"
+
+
+@pytest.mark.parametrize("unusable", ["reply key", "region", "unannounced"])
+def test_a_request_that_fails_another_check_is_not_measured(
+    door: Door, measured: list[int], monkeypatch: pytest.MonkeyPatch, unusable: str
+) -> None:
+    """It counts against no rate, so a requester could send such outlines without end."""
+    changes: dict[str, Any] = {"reply": samples.RECIPIENT} if unusable == "reply key" else {}
+    if unusable == "region":
+        monkeypatch.setattr(TrustedRequester, "may_ask_about", lambda *_: False)
+    if unusable == "unannounced":
+        monkeypatch.setattr(door.custodian.custodian_state.trust, "is_announced", lambda _requester: False)
+    for number in range(2):
+        assert door.state(door.ask(area=samples.square(*DOOR, side_m=500 + number), **changes)) is None
+    assert measured == []
 
 
 def test_a_door_elsewhere_measures_no_outline(door: Door, measured: list[int]) -> None:
