@@ -145,6 +145,9 @@ class CellReading(ThreadOwned):
         if self._up and self._has_digest and (self._due_ns is None or self._rest is not None):
             self._left = 0 if self._due_ns is None else self._rest
             self._rest, self._due_ns, self._is_free = None, now, True
+        elif self._up and self._has_digest and self._due_ns is not None:
+            # Page 0 was missing, and would be asked for again after half a minute.
+            self._due_ns, self._is_free = min(self._due_ns, now), True
         return True
 
     def move(self, cell_filter: str | None, now: BootNs) -> None:

@@ -222,6 +222,24 @@ def test_a_second_look_of_one_connection_gives_no_room_to_the_next(device: Devic
     assert device.broker.wishes == [f"{CELL}/digest/0"], "the connection's own page, once"
 
 
+def test_a_second_look_asks_at_once_for_a_first_page_that_was_missing(steps: Steps) -> None:
+    """A broker and its digest service were killed, and packages came. Then a doorbell heard a request after 56 s."""
+    steps.asks(at(6))
+    steps.answer(0, write_page(1, []), 6)
+    steps.reading.disconnected()
+    steps.reading.connected(at(100))
+    assert steps.asks(at(101)) == [f"{CELL}/digest/0"]
+    steps.reading.subscribed(in_cell(FILTER, "digest/0"), at(101))
+    for moment_s in range(102, 122):
+        steps.reading.heard(at(moment_s))
+        assert steps.asks(at(moment_s)) == []
+    due_ns = steps.reading.deadline_ns(at(122))
+    assert due_ns is not None
+    assert due_ns > at(150), "half a minute after it was found missing"
+    assert steps.reading.look_again(at(135))
+    assert steps.asks(at(135)) == [f"{CELL}/digest/0"]
+
+
 def test_a_second_look_waits_for_a_page_that_is_on_its_way_and_for_its_messages(device: Device) -> None:
     little_room(device)
     device.broker.pages = digest(3)
