@@ -317,7 +317,7 @@ def _away(raised: Exception) -> DoorwardError | None:
     if isinstance(raised, OperationalError):
         return away_error(raised.__cause__)
     if isinstance(raised, MigrationSchemaMissing | ProgrammingError):
-        said = str(raised).splitlines()[0].rpartition("(")[2]
+        said = str(raised).partition("\n")[0].rpartition("(")[2]
         remedy = known_remedy(said)
         return ConfigurationError(f"PostgreSQL: {said}.", remedy=remedy) if remedy else None
     return None

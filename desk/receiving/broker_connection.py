@@ -55,7 +55,7 @@ def open_bus(requester: Requester) -> RequesterBus:
 
 def files_used(requester: Requester) -> list[tuple[Path | None, ...]]:
     """Returns the files with which `open_bus` would sign in at each broker now. A connection keeps those with which it
-    was made. Empty without a broker."""
+    was made. Empty without a broker, also while the root's list does not list the organisation as valid."""
     hosts = [settings.DESK.broker.host]
     if not hosts[0]:
         try:

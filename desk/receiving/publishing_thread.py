@@ -128,9 +128,17 @@ class PublishingThread(RepeatingThread):
         while not self._stop.is_set() and not self._reconnect:
             receiver.step(STEP_S)
             if time.monotonic() - looked_s >= _LOOK_AT_FILES_S:
-                looked_s, self._reconnect = time.monotonic(), files_used(requester) != self._files
+                looked_s = time.monotonic()
+                self._look_at_files(requester)
             if self._shared is not None and self._shared.failed is not None:
                 raise self._shared.failed
+
+    def _look_at_files(self, requester: Requester) -> None:
+        """Other files need another connection. If the root's list names no broker now, for example because it has
+        ended, the connection stays: the next list comes over it."""
+        used = files_used(requester)
+        if used and used != self._files:
+            self._reconnect = True
 
     def _connect(self, requester: Requester) -> None:
         self._reconnect, self._files = False, files_used(requester)

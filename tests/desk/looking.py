@@ -22,6 +22,7 @@ _AT_LENGTH: Final = os.environ.get("DOORWARD_BROWSER") == "all"
 _PICTURES: Final = Path(__file__).resolve().parents[2] / "build" / "screenshots" / "desk"
 _LOOK = """
 const page = pages[args.page];
+await page.waitForLoadState("load"); // an element may be there before the style sheet, and the page is wider then
 const found = [];
 const [first] = Object.keys(args.views);
 for (const [view, size] of Object.entries(args.views)) {

@@ -187,11 +187,30 @@ def test_a_list_after_other_brokers_does_not_keep_the_desk_from_connecting_again
     assert thread._reconnect
 
 
+@pytest.mark.parametrize(
+    ("used", "reconnects"), [([(Path("a"),)], False), ([], False), ([(Path("a"),), (Path("a"),)], True)]
+)
+def test_a_look_at_the_files_takes_no_new_connection_back_and_an_ended_list_ends_none(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch, used: list[tuple[Path]], reconnects: bool
+) -> None:
+    """Brokers of another list may have the files of the one before. The list after an ended one comes over the bus."""
+    thread = PublishingThread(agency.organisation, requester_of, open_bus, SystemClock(), lambda _error: None)
+    requester = requester_of(agency.organisation)
+    monkeypatch.setattr(publishing_thread, "files_used", lambda _: used)
+    thread._files = [(Path("a"),)]
+    thread._look_at_files(requester)
+    assert thread._reconnect is reconnects
+    thread._tell(ReceiverEvent(ReceiverEventKind.ROOT_BROKERS), AnswerRecorder(agency.organisation, requester))
+    thread._look_at_files(requester)
+    assert thread._reconnect
+
+
 def test_a_password_that_a_person_gives_later_is_used_without_a_restart(
     agency: Agency, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that waits at a broker which also wants a password would wait for ever with the old files."""
     monkeypatch.setattr(publishing_thread, "_LOOK_AT_FILES_S", 0.0)
+    monkeypatch.setattr(publishing_thread, "STEP_S", 0.02)
     used: list[Any] = []
 
     def connect(requester: Requester) -> FakeBus:
