@@ -212,7 +212,8 @@ def _short(filename: str) -> str:
 
 
 def _as_json(_writer: object, _level: str, event: MutableMapping[str, Any]) -> str:
-    return json.dumps(event, ensure_ascii=False, allow_nan=True)
+    line = json.dumps(event, ensure_ascii=False, allow_nan=True)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line)  # they are within strings only
 
 
 def _as_line(_writer: object, _level: str, event: MutableMapping[str, Any]) -> str:

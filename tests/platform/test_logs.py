@@ -155,6 +155,14 @@ def test_no_text_moves_a_terminals_cursor_or_turns_its_letters_round() -> None:
     assert line.endswith(r"says=gone\r\x9b2K\x08\u202edne\x7f")
 
 
+def test_no_text_in_json_moves_the_cursor_of_a_terminal_that_shows_it(written: io.StringIO) -> None:
+    """JSON escapes only the characters below 0x20. `cat` writes the others to the terminal."""
+    says = "gone\r\x9b2K\x08\u202edne\x7f"
+    structlog.get_logger("owner").info("told", says=says)
+    assert written.getvalue().removesuffix("\n").isprintable()
+    assert lines(written)[0]["says"] == says
+
+
 def test_warnings_of_libraries_come_without_what_they_quote(written: io.StringIO) -> None:
     logging.getLogger("some.library").warning("cannot read %s", CANARY)
     [line] = lines(written)
