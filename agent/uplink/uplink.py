@@ -276,7 +276,7 @@ class Uplink(ThreadOwned):
         try:
             return self._custody.on_message(topic, payload)
         except DoorwardError as error:
-            # Its disk is full, or it is restarting.  Requests are retained: the broker gives them again when asked.
+            # It is restarting, or the disk takes no receipt.  Requests are retained: the broker gives them again.
             self._again_ns = min(self._again_ns, self._after(_SOON_S))
             self._log.warning("message_not_taken", error=error.message)
             return None
