@@ -177,7 +177,10 @@ def test_connections_that_were_opened_in_a_storm_wait_for_the_doorbells_that_are
     assert done == ["first opened", "a doorbell's turn", "second opened"]
 
 
-def test_a_process_that_stands_still_says_from_when_to_when(board: Switchboard) -> None:
+def test_a_process_that_stands_still_says_from_when_to_when(
+    board: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(light_bus, "LATE_S", 0.1)
     stood: list[float] = []
 
     def stand_still() -> None:

@@ -156,6 +156,7 @@ class Clerks:
         wide = self.run(
             who,
             """
+            await page.waitForLoadState("load"); // without its style sheet the page is wider
             const wide = {};
             for (const [view, size] of Object.entries(args.views)) {
               await page.setViewportSize(size);
