@@ -815,6 +815,7 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "An area is measured last": (
         f"{INBOX}::test_what_is_over_a_rate_is_not_measured",
+        f"{INBOX}::test_a_request_that_fails_another_check_is_not_measured",
         f"{INBOX}::test_after_sixteen_areas_that_are_too_small_no_more_are_measured_until_another_day",
     ),
     "A message that is dropped because earlier ones took long": (
