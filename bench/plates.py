@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from agent.clients.media.face_tracks import FaceTracker
 from agent.clients.media.plate_cascade import PlateCascade
-from agent.clients.media.suggest import VEHICLE_MARGIN, certain, plates_in, widest_px
+from agent.clients.media.suggest import VEHICLE_MARGIN, plates_in, widest_px
 from agent.clients.media.vehicle_network import VehicleNetwork
 from agent.core.vault.redactions import PixelBox, Redaction, RedactionKind, covered_pixels, place_at
 
@@ -107,9 +107,9 @@ def main(arguments: list[str]) -> int:
             whole = hidden.copy()
             if network is not None:
                 began = time.process_time()
-                vehicles = certain(network.find(picture))
+                vehicles = network.find(picture)
                 both_took += time.process_time() - began
-                tracker = FaceTracker(RedactionKind.AREA, VEHICLE_MARGIN)
+                tracker = FaceTracker(RedactionKind.AREA, VEHICLE_MARGIN, sure_score=0.0)
                 for left, top, right, bottom in covers_of(picture, vehicles, tracker):
                     whole[top:bottom, left:right] = True
                 both_share += float(whole.mean())

@@ -98,12 +98,15 @@ class FaceTracker:
     """`add` takes the examined pictures of a clip in order, and `finish` returns the covers.
 
     It follows number plates and vehicles in the same way. `kind`: that of its covers. `margin`: a cover is larger by
-    this share of what is found, on each side.
+    this share of what is found, on each side. `sure_score`: one detection with it is enough for a cover.
     """
 
-    def __init__(self, kind: RedactionKind = RedactionKind.FACE, margin: float = MARGIN) -> None:
+    def __init__(
+        self, kind: RedactionKind = RedactionKind.FACE, margin: float = MARGIN, sure_score: float = SURE_SCORE
+    ) -> None:
         self._kind = kind
         self._margin = margin
+        self._sure_score = sure_score
         self._tracks: list[_Track] = []
         self._recent: deque[tuple[int, Luma]] = deque(maxlen=FOLLOW_MS // SAMPLE_MS + 2)
 
@@ -144,7 +147,7 @@ class FaceTracker:
     def finish(self, length_ms: int) -> list[Suggestion]:
         """Returns the covers of the clip, the longest first."""
         counted = [
-            track for track in self._tracks if max(track.scores) >= SURE_SCORE or len(track.scores) >= SURE_COUNT
+            track for track in self._tracks if max(track.scores) >= self._sure_score or len(track.scores) >= SURE_COUNT
         ]
         counted.sort(key=lambda track: (-len(track.known), track.known[0].at_ms))
         kept: list[_Track] = []

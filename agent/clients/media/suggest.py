@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from agent.clients.media.face_covers import Suggestion, at_most
 from agent.clients.media.face_network import Face, FaceNetwork, overlap
-from agent.clients.media.face_tracks import LEAST_SCORE, SAMPLE_MS, SURE_SCORE, Box, FaceTracker
+from agent.clients.media.face_tracks import LEAST_SCORE, SAMPLE_MS, Box, FaceTracker
 from agent.clients.media.plate_cascade import PlateCascade
 from agent.clients.media.redact import opened
 from agent.clients.media.vehicle_network import VehicleNetwork
@@ -65,7 +65,7 @@ def suggest_covers(
     network, tracker = FaceNetwork(), FaceTracker()
     cascade, plate_tracker = PlateCascade() if plates else None, FaceTracker(RedactionKind.PLATE)
     vehicle_network = VehicleNetwork(vehicles) if vehicles is not None else None
-    vehicle_tracker = FaceTracker(RedactionKind.AREA, VEHICLE_MARGIN)
+    vehicle_tracker = FaceTracker(RedactionKind.AREA, VEHICLE_MARGIN, sure_score=0.0)  # each vehicle counts alone
     begin_ms, count = 0, 0
     for media, length_ms in films:
         for at_ms, picture in _sampled(media):
@@ -77,7 +77,7 @@ def suggest_covers(
                     plate_tracker.add(begin_ms + at_ms, luma, found)
                 if vehicle_network is not None:
                     seen = vehicle_network.find(picture) if count % PLATES_EACH == 0 else []
-                    vehicle_tracker.add(begin_ms + at_ms, luma, certain(seen))
+                    vehicle_tracker.add(begin_ms + at_ms, luma, seen)
                 count += 1
         begin_ms += length_ms
     ends_ms = list(itertools.accumulate(length_ms for _media, length_ms in films))
@@ -136,11 +136,6 @@ def plates_in(cascade: PlateCascade, picture: NDArray[np.uint8]) -> list[tuple[f
          (each.left / columns, each.top / rows, each.right / columns, each.bottom / rows))
         for each in cascade.find(np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8))
     ]  # fmt: skip
-
-
-def certain(found: Sequence[tuple[float, Box]]) -> list[tuple[float, Box]]:
-    """Returns vehicles with scores that let each one count alone. The tracker asks for a face to be seen again."""
-    return [(max(score, SURE_SCORE), box) for score, box in found]
 
 
 def _sampled(media: bytes) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -97,6 +97,7 @@ def test_a_vehicle_is_covered_whole_in_each_picture_and_not_much_more(network: C
     film = film_of([picture(*box) for box in boxes], PER_S)
     covers = suggest_covers([(film, 300)], vehicles=path)
     assert {each.kind for each in covers} == {RedactionKind.AREA}
+    assert max(each.score for each in covers) == pytest.approx(0.2), "an owner reads how sure the network is"
     for number, (left, top, right, bottom) in enumerate(boxes):
         hidden = np.zeros((HEIGHT, WIDTH), bool)
         for each in covers:
