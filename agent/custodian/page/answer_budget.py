@@ -78,12 +78,14 @@ class AnswerBudget:
             await self._change(session, -reservation.size_bytes, owner=owner)
 
     def _fits(self, session: str, size_bytes: int, *, owner: bool) -> bool:
-        own_bytes, room_bytes, after_bytes = self._held[session], self._room_bytes, self.held_bytes + size_bytes
+        own_bytes, room_bytes = self._held[session], self._room_bytes
+        after_bytes, guests_bytes = self.held_bytes + size_bytes, room_bytes // 2
         if not owner:
-            guests_bytes = room_bytes // 2
             is_within = self._guests_bytes + size_bytes <= guests_bytes
             is_within = is_within and (not own_bytes or own_bytes + size_bytes <= guests_bytes * 5 // 8)
             return not self.held_bytes or (is_within and after_bytes <= room_bytes)
+        # A guest's answer that has turned out larger takes none of the owners' half.
+        after_bytes -= max(0, self._guests_bytes - guests_bytes)
         if not own_bytes:
             # Alone of its session: it may take all the room, or more than that if no other owner holds any.
             return self.held_bytes == self._guests_bytes or after_bytes <= room_bytes

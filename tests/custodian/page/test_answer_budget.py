@@ -195,6 +195,22 @@ def test_guests_who_hold_all_that_they_can_keep_no_owner_waiting() -> None:
     asyncio.run(story())
 
 
+def test_a_guest_who_reads_an_answer_that_has_turned_out_large_takes_none_of_the_owners_half() -> None:
+    """Otherwise an owner with a live picture on its way could send no approval."""
+
+    async def story() -> None:
+        budget = AnswerBudget(16 * MIB, patience_s=0.0)
+        async with budget.reserve("guest", 5 * MIB, owner=False) as film:
+            await film.resize(30 * MIB)
+            async with budget.reserve("owner", 5 * MIB, owner=True), budget.reserve("owner", 3 * MIB, owner=True):
+                assert budget.held_bytes == 38 * MIB
+                with pytest.raises(StorageError):
+                    async with budget.reserve("another owner", 1, owner=True):
+                        pass
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("held", "guests", "session", "size", "fits"),
     [
