@@ -10,7 +10,8 @@ because its requester knows the upload that it is about.
 
 - Messages that wait are bounded in bytes. More are dropped and counted: the broker retains them, and each round of the
   uplink brings them again.
-- If the disk takes no write, the oldest message is tried again every `_AGAIN_S`.
+- If the disk takes no write, the oldest message is tried again every `_AGAIN_S`, and dropped after `_MOST_TRIES`: what
+  it touches may be damaged for good, and the others must not wait for it for ever.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ one requester may have measured in a day (`inbox._TOO_SMALL_PER_DAY`)."""
 _OBJECT_BYTES: Final = 512
 """Memory of a message beside its text, about."""
 _AGAIN_S: Final = 30.0
+_MOST_TRIES: Final = 10
 
 
 class MessageQueue:
@@ -50,7 +52,7 @@ class MessageQueue:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self.dropped = 0
-        """Messages for which there was no room."""
+        """Messages for which there was no room, or that could not be stored."""
 
     def start(self) -> None:
         self._stopping = False
@@ -86,16 +88,21 @@ class MessageQueue:
         return self._custody.begin_sending(disclosure)
 
     def _run(self) -> None:
+        tries = 0
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
                     return
                 topic, data = self._waiting[0]
-            if self._is_done(topic, data):
+            tries += 1
+            is_done = self._is_done(topic, data)
+            if is_done or tries >= _MOST_TRIES:
+                tries = 0
                 with self._changed:
                     self._waiting.popleft()
                     self._bytes -= _held_bytes(topic, data)
+                    self.dropped += not is_done
             else:
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping, self._again_s)

@@ -92,6 +92,18 @@ def test_a_message_that_could_not_be_stored_is_tried_again_and_any_other_fault_i
     assert custody.heard == [(REQUEST, b"2"), (REQUEST, b"3")]
 
 
+def test_a_message_that_can_never_be_stored_keeps_no_other_waiting_for_ever(
+    custody: Custody, queue: MessageQueue
+) -> None:
+    """For example, a package of a root whose record in the journal is damaged."""
+    custody.faults = [StorageError("The journal's trust records are damaged.")] * message_queue._MOST_TRIES
+    queue.on_message(NEWS, b"never")
+    queue.on_message(REQUEST, b"in its turn")
+    custody.gate.set()
+    custody.wait_for(1)
+    assert (custody.heard, queue.dropped) == ([(REQUEST, b"in its turn")], 1)
+
+
 def test_messages_that_wait_are_bounded_and_what_was_worked_on_makes_room(
     custody: Custody, queue: MessageQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
