@@ -383,7 +383,7 @@ def test_the_link_signs_as_the_doorbell_and_knows_its_callers(around: Around) ->
 
 # -- its start, its turns and its stop ---------------------------------------------------------------------------------
 
-PARTS = ("alerts", "custodian", "page", "_metrics", "_control", "updates", "set_up", "link", "_journal")
+PARTS = ("alerts", "custodian", "messages", "page", "_metrics", "_control", "updates", "set_up", "link", "_journal")
 
 
 def test_everything_starts_turns_and_stops_in_order(around: Around) -> None:
@@ -393,6 +393,7 @@ def test_everything_starts_turns_and_stops_in_order(around: Around) -> None:
     assert parts.mock_calls == [
         call.alerts.start(),
         call.custodian.start(),
+        call.messages.start(),
         call.page.start(),
         call.alerts.link_to("https://door.example"),
         call._metrics.start(),
@@ -406,7 +407,8 @@ def test_everything_starts_turns_and_stops_in_order(around: Around) -> None:
     parts.reset_mock()
     runtime.stop()
     assert parts.mock_calls == [
-        call._metrics.stop(), call._control.stop(), call.link.close(), call.page.stop(), call.alerts.stop(),
+        call._metrics.stop(), call._control.stop(), call.messages.stop(), call.link.close(), call.page.stop(),
+        call.alerts.stop(),
     ]  # fmt: skip
     parts.reset_mock()
     runtime.close()

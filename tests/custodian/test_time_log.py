@@ -132,6 +132,14 @@ def test_a_beat_without_anything_new_looks_like_another_one(door: Door) -> None:
     assert len(first.messages[1].body) == len(second.messages[1].body)
 
 
+def test_the_status_counts_confirmed_beats(door: Door) -> None:
+    for confirmed in range(3):
+        status = door.time.status()
+        assert status is not None
+        assert (status["beats"], status["confirmed"]) == (confirmed, confirmed)
+        door.confirmed_beat()
+
+
 def test_asking_often_makes_no_more_beats(door: Door) -> None:
     assert door.time.beat() == OutgoingBeat(0, ())
     beat = door.next_beat()

@@ -75,6 +75,12 @@ def test_an_outline_leaves_a_hollow_out_and_a_ray_through_a_vertex_counts_once()
     assert not diamond.outlines(0.005, -0.001)
 
 
+def test_the_smallest_distance_from_a_side_decides_on_which_side_of_it_a_place_is() -> None:
+    triangle = [(0, 0), (2, 3), (0, 3)]
+    assert area_opening.in_outline(triangle, (1, 2))
+    assert not area_opening.in_outline(triangle, (1, 1))
+
+
 def test_no_outline_counts_one_door_at_the_tip_of_a_needle_of_ninety_thousand() -> None:
     """A park pays for the size; a bent tip half a metre wide picks one of all the doors on a grid of 8 m."""
     needle, tip = samples.NEEDLE, samples.AT_THE_TIP

@@ -22,6 +22,7 @@ def test_a_verifier_key_has_one_spelling() -> None:
         f"{name}+{key_hash}",
         "",
         f"{name}+{key_hash}+AX{key[2:]}",
+        f"{name}+{key_hash}+AQ{key[2:]}",  # type 01, an Ed25519 key that signs no time
     ):
         with pytest.raises(FormatError):
             witness_keys.parse_witness(wrong)

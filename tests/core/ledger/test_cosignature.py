@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.ledger import cosignature, merkle
-from agent.core.ledger.checkpoint import open_time_checkpoint, sign_time_checkpoint
+from agent.core.ledger.checkpoint import MAX_NOTE_BYTES, MAX_SIGNATURES, open_time_checkpoint, sign_time_checkpoint
 from agent.errors import FormatError, OpenError
 from agent.wire.witness_keys import parse_witness
 from tests.time_services import LocalWitness
@@ -57,6 +57,18 @@ def test_a_forged_cosignature_is_told_apart_from_an_unknown_one() -> None:
 def test_a_line_of_another_form_is_named_as_one() -> None:
     with pytest.raises(FormatError, match="malformed"):
         cosignature.find_cosignatures(TEXT, lines(ONE) + "no signature\n", [KNOWN])
+
+
+def test_as_many_signatures_and_bytes_as_allowed_are_read_and_no_more() -> None:
+    assert len(cosignature.find_cosignatures(TEXT, lines(ONE) * MAX_SIGNATURES, [KNOWN])) == MAX_SIGNATURES
+    with pytest.raises(FormatError, match="not the signature lines"):
+        cosignature.find_cosignatures(TEXT, lines(ONE) * (MAX_SIGNATURES + 1), [KNOWN])
+    line = f"— a {'A' * 4092}\n"
+    short = f"— a {'A' * (MAX_NOTE_BYTES - 3 * len(line.encode()) - 7)}\n"
+    assert len((line * 3 + short).encode()) == MAX_NOTE_BYTES
+    assert cosignature.find_cosignatures(TEXT, line * 3 + short, [KNOWN]) == ()
+    with pytest.raises(FormatError, match="not the signature lines"):
+        cosignature.find_cosignatures(TEXT, line * 3 + short.replace(" a ", " ab "), [KNOWN])
 
 
 def test_a_time_after_the_year_9999_is_no_time() -> None:
