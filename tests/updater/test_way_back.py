@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -363,3 +364,20 @@ def test_a_damaged_pin_counts_for_no_owner_and_root_can_forget_it(tmp_path: Path
     for shown in (b"", b"\n", LISTS + b"\n", BOTH_LISTS + b"\n" + LISTS):
         with pytest.raises(DoorwardError):
             pin.follow(shown)
+
+
+@pytest.mark.parametrize(("status", "well"), [(0, True), (1, False)])
+def test_the_present_versions_own_installer_goes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, well: bool
+) -> None:
+    """With the system's Python, because the installer replaces the environment of the version."""
+    ran: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, status)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert root_step.run_version_before(tmp_path) is well
+    installer = tmp_path / "current" / "app" / "scripts" / "installation"
+    assert ran == [["/usr/bin/python3", "-I", "-B", str(installer), "back"]]
