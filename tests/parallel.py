@@ -2,9 +2,11 @@
 
 The parent collects once and forks its workers, which saves them imports and collection. A worker takes one unit at a
 time: a file, or a single test of a long file without shared fixtures. Long units start first. The seconds come from the
-last run here (`.cache/seconds.json`), else from `tests/seconds.json`, which lists the longest files. In the proofs of
-consent, of crashes and of properties every file is long. Tests at length have their own seconds
-(`.cache/seconds-at-length.json`).
+last run here (`.cache/seconds.json`), else from `tests/seconds.json`, which lists the longest files. A file without
+seconds starts before the shorter half of the work. In the proofs of consent, of crashes and of properties every file is
+long. Tests at length have their own seconds (`.cache/seconds-at-length.json`).
+
+`python -m tests.parallel` writes `tests/seconds.json` again from the last `make test` here.
 
 A worker has its own temporary folder and its own capture of output. If a worker dies, its test fails and another
 worker takes its place. Reports reach the parent's plugins as in a run with one process.
@@ -50,6 +52,13 @@ OWN_SECONDS: Final = ROOT / ".cache" / ("seconds-at-length.json" if OTHER_TESTS 
 KNOWN_SECONDS: Final = Path(__file__).with_name("seconds.json")
 LONG_FILE_S: Final = 0.0 if AT_LENGTH else 6.0
 """A file that takes longer is dealt out test by test, unless its tests share a fixture."""
+UNKNOWN_FILE_S: Final = 20.0
+"""A file without seconds starts among files of this length. It may be new and long: started last, it would end alone.
+
+Files from 20 s up are half of the seconds in `tests/seconds.json`.
+"""
+LISTED_FILE_S: Final = 1.5
+"""`tests/seconds.json` lists files from this length up."""
 LAST_WORDS_S: Final = 60.0
 """Time for a worker to stop its session's fixtures, for example a broker."""
 
@@ -87,12 +96,27 @@ def seconds_of_files() -> dict[str, float]:
     return known
 
 
+def list_seconds(tests: Path) -> None:
+    """Write `tests/seconds.json` from the last run here: the longest files that are below `tests`, the longest first.
+
+    Raises `OSError` if there was no run. Run all of `make test` on a quiet machine before it.
+    """
+    took: dict[str, float] = json.loads(OWN_SECONDS.read_text())
+    there = {path.name for path in tests.rglob("test_*.py") if "node_modules" not in path.parts}
+    longest = sorted((name for name in took if name in there), key=lambda name: -took[name])
+    listed = {name: took[name] for name in longest if took[name] >= LISTED_FILE_S}
+    KNOWN_SECONDS.write_text(json.dumps(listed, separators=(",", ": ")) + "\n")
+
+
 def units_of(items: list[pytest.Item], seconds: dict[str, float]) -> list[list[int]]:
     """Deal the items into units, the longest first."""
     units: list[tuple[float, list[int]]] = []
     for path, group in groupby(range(len(items)), key=lambda number: items[number].path):
-        numbers, length = list(group), seconds.get(path.name, 0.0)
-        if length >= LONG_FILE_S and not any(_shares_fixtures(items[number]) for number in numbers):
+        numbers, known = list(group), seconds.get(path.name)
+        length = UNKNOWN_FILE_S if known is None else known
+        # A file without seconds stays whole. Most of them are short, and their tests share what a module has read.
+        deal_out = AT_LENGTH if known is None else known >= LONG_FILE_S
+        if deal_out and not any(_shares_fixtures(items[number]) for number in numbers):
             units += [(length, [number]) for number in numbers]
         else:
             units.append((length, numbers))
@@ -412,3 +436,7 @@ def _tell(sender: Sender, trouble: str) -> None:
         sender.send()
     except OSError:
         os.write(2, trouble.encode())
+
+
+if __name__ == "__main__":
+    list_seconds(ROOT / "tests")

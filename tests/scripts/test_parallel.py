@@ -210,6 +210,30 @@ def test_long_files_come_first_and_are_dealt_out_unless_they_share_a_fixture(pyt
     assert parallel.units_of(items, seconds) == [[6, 7], [4, 5], [2], [3], [0, 1]]  # type: ignore[arg-type]
 
 
+def test_a_file_without_seconds_starts_before_shorter_ones_and_stays_whole() -> None:
+    class Item:
+        def __init__(self, name: str) -> None:
+            self.path, self.nodeid = Path(name), f"{name}::test"
+
+    items = [Item("test_short.py"), Item("test_new.py"), Item("test_new.py"), Item("test_long.py")]
+    seconds = {"test_short.py": 5.0, "test_long.py": 30.0}
+    assert parallel.units_of(items, seconds) == [[3], [1, 2], [0]]  # type: ignore[arg-type]
+
+
+def test_the_longest_files_of_a_run_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("test_short.py", "test_long.py", "test_longest.py"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(parallel, "OWN_SECONDS", tmp_path / "own.json")
+    monkeypatch.setattr(parallel, "KNOWN_SECONDS", tmp_path / "known.json")
+    took = {"test_long.py": 9.0, "test_gone.py": 20.0, "test_short.py": 0.1, "test_longest.py": 30.0}
+    parallel.OWN_SECONDS.write_text(json.dumps(took))
+    parallel.list_seconds(tmp_path)
+    assert list(json.loads(parallel.KNOWN_SECONDS.read_text()).items()) == [
+        ("test_longest.py", 30.0),
+        ("test_long.py", 9.0),
+    ]
+
+
 def test_the_committed_seconds_are_of_files_that_are_there() -> None:
     there = {path.name for path in (ROOT / "tests").glob("**/test_*.py")}
     assert set(json.loads(parallel.KNOWN_SECONDS.read_text())) <= there
