@@ -42,7 +42,14 @@ _OWN = ("device.key", "push.json")
 _PAGE = "page"
 _PLAIN = re.compile(r"manifest\.[0-9]+(\.part)?|recorder\.sqlite(-wal)?")
 """Plain files that show recording times. They are overwritten; the sealed files are too many for that."""
-_BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json", "trust-report.txt")
+_BESIDE = (
+    "tls/ca.pem",
+    "tls/device.pem",
+    "tls/device.key",
+    "tls/broker.password",
+    "bundle-taken.json",
+    "trust-report.txt",
+)
 """Files in the configuration's folder: the link to the broker, and the fleet installer's files."""
 
 
@@ -210,7 +217,14 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
     told: dict[str, object] = {
         "device": device,
         "reset_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "removed": ["device key", "journal, ledger and trust", "page", "outbox", f"{sealed} sealed files", "TLS key"],
+        "removed": [
+            "device key",
+            "journal, ledger and trust",
+            "page",
+            "outbox",
+            f"{sealed} sealed files",
+            "TLS key and password",
+        ],
         "cannot_promise": "Flash memory keeps copies of what was removed where no program reaches them. The footage "
         "among them stays sealed to its owners' keys, which were never here. The device's key among them could sign as "
         "this doorbell: believe nothing it signs from now on, and have its broker revoke it.",

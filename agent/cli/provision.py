@@ -122,6 +122,10 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
         files.write(etc / "tls" / "broker.password", f"{found.broker_password}\n".encode(), secret=True)
     files.write(etc / "trust-report.txt", report.encode(), secret=True)
     files.write(etc / "doorward.toml", found.configuration.encode(), like=etc / "doorward.toml")
+    # The secrets of another broker: the new configuration does not use them, and a thief of the card could.
+    for name in ("broker.password",) if found.broker_password is None else ("device.pem", "device.key"):
+        with files.storage_errors(etc / "tls" / name):
+            (etc / "tls" / name).unlink(missing_ok=True)
     # Last: a cut before it takes the same bundle again, to the same end.
     said = json.dumps({"name": found.name, "roots": [root.key for root in configuration.roots]})
     files.write(taken, f"{said}\n".encode(), secret=True)

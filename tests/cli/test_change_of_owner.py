@@ -27,7 +27,14 @@ from agent.solo import Solo
 from agent.wire.envelope import read_unverified, verify
 from agent.wire.identities import parse_public_key
 
-BESIDE = ("tls/ca.pem", "tls/device.pem", "tls/device.key", "bundle-taken.json", "trust-report.txt")
+BESIDE = (
+    "tls/ca.pem",
+    "tls/device.pem",
+    "tls/device.key",
+    "tls/broker.password",
+    "bundle-taken.json",
+    "trust-report.txt",
+)
 
 
 @pytest.fixture

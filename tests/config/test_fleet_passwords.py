@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -39,6 +40,7 @@ name = "door-2"
 [cameras.broker]
 password_file = "door-2.password"
 """
+_SIGNS_IN = re.compile(r"\[cameras\.broker\]|password_file|user")
 SECRETS = {"door-1": PASSWORD, "door-2": "eyJ.another"}
 
 
@@ -137,6 +139,21 @@ def test_a_bundle_without_its_password_or_with_an_unnamed_one_is_refused(tmp_pat
     unnamed = whole | {"configuration": "[device]\n"}
     with pytest.raises(ConfigurationError, match="names no file for a password"):
         parse_bundle(json.dumps(unnamed).encode(), path)
+
+
+@pytest.mark.parametrize("by_password", [True, False])
+def test_a_bundle_takes_away_what_opened_another_broker(tmp_path: Path, by_password: bool) -> None:
+    text = FLEET if by_password else "".join(line for line in FLEET.splitlines(True) if not _SIGNS_IN.match(line))
+    assert provision(written(tmp_path, text)) == 0
+    etc, files = tmp_path / "etc", ("broker.password", "device.pem", "device.key")
+    (etc / "tls").mkdir(parents=True)
+    (etc / "doorward.toml").write_text("[device]\n")
+    for name in files:
+        (etc / "tls" / name).write_text("of another broker")
+    assert run(doorward, ["take-bundle", str(tmp_path / "out" / "door-1.bundle"), "--etc", str(etc)]) == 0
+    left = {name: (etc / "tls" / name).read_text() for name in files if (etc / "tls" / name).exists()}
+    other = "of another broker"
+    assert left == ({"broker.password": f"{PASSWORD}\n"} if by_password else {"device.pem": other, "device.key": other})
 
 
 @pytest.mark.broker
