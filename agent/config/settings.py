@@ -652,7 +652,7 @@ def household_cross_field_errors(configuration: Configuration) -> Iterator[Cross
             yield CrossFieldError(
                 ("motion", "zones", number, "corners"),
                 f"the corners of '{zone.name}' enclose no area.",
-                "Give at least three corners that do not lie on one line.",
+                "Give at least three corners in order around an area.",
             )
     for number, hours in enumerate(configuration.privacy.hours):
         if hours.begins == hours.ends:
@@ -710,11 +710,46 @@ def _zones(motion: MotionConfig) -> Iterator[CrossFieldError]:
         seen.add(zone.name)
 
 
+_Edge = tuple[tuple[float, float], tuple[float, float], int]
+"""Its upper end, its lower end, and 1 if the outline walks downwards, otherwise -1."""
+
+
 def _area(corners: tuple[tuple[float, float], ...]) -> float:
-    """Returns a share of the picture, as a fan of triangles: the halves of a figure of eight do not cancel."""
-    (x0, y0), *rest = corners
-    fan = itertools.pairwise(rest)
-    return sum(abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)) for (x1, y1), (x2, y2) in fan) / 2
+    """Returns the share of the picture that an outline goes around, as `core.motion.zones` fills it (nonzero winding).
+
+    Edges that are walked there and back enclose nothing, and the halves of a figure of eight do not cancel. The picture
+    is cut into strips at each corner and each crossing, so the width changes evenly in a strip.
+    """
+    edges = [
+        (begin, end, 1) if begin[1] < end[1] else (end, begin, -1)
+        for begin, end in zip(corners, corners[1:] + corners[:1], strict=True)
+        if begin[1] != end[1]
+    ]
+    heights = {y for _x, y in corners}
+    heights.update(y for one, other in itertools.combinations(edges, 2) for y in _crossing(one, other))
+    return sum((low - high) * _width(edges, (high + low) / 2) for high, low in itertools.pairwise(sorted(heights)))
+
+
+def _width(edges: list[_Edge], y: float) -> float:
+    turns, width = 0, 0.0
+    at_y = sorted((_x_at(edge, y), edge[2]) for edge in edges if edge[0][1] <= y < edge[1][1])
+    for (x, way), (next_x, _way) in itertools.pairwise(at_y):
+        turns += way
+        width += next_x - x if turns else 0.0
+    return width
+
+
+def _crossing(one: _Edge, other: _Edge) -> Iterator[float]:
+    high, low = max(one[0][1], other[0][1]), min(one[1][1], other[1][1])
+    if high < low:
+        above, below = (_x_at(one, y) - _x_at(other, y) for y in (high, low))
+        if above * below < 0:
+            yield high + (low - high) * above / (above - below)
+
+
+def _x_at(edge: _Edge, y: float) -> float:
+    (x0, y0), (x1, y1), _way = edge
+    return x0 + (y - y0) * ((x1 - x0) / (y1 - y0))
 
 
 def _clips(clips: ClipsConfig, camera: CameraConfig) -> Iterator[CrossFieldError]:

@@ -72,6 +72,8 @@ ENDLESS = {"private": (PrivateHoursSetting(days=(5,), begins_minute=600, ends_mi
 
 FLAT = {"zones": (replace(ZONE, kind=ZoneKind.INCLUDE, corners=((0, 0), (5_000, 5_000), (9_000, 9_000))),)}
 
+BACK = {"zones": (replace(ZONE, kind=ZoneKind.INCLUDE, corners=((0, 0), (10_000, 0), (10_000, 10_000), (10_000, 0))),)}
+
 
 @pytest.mark.parametrize(
     ("changes", "said"),
@@ -79,6 +81,7 @@ FLAT = {"zones": (replace(ZONE, kind=ZoneKind.INCLUDE, corners=((0, 0), (5_000, 
         (MASKED, "no privacy mask"),
         (ENDLESS, "empty or a whole day"),
         (FLAT, "The corners of 'street' enclose no area."),
+        (BACK, "The corners of 'street' enclose no area."),
     ],
 )
 def test_what_the_file_could_not_say_either_is_refused(door: Door, changes: dict[str, Any], said: str) -> None:
