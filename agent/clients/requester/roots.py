@@ -14,6 +14,7 @@ says so. Source: PROTOCOL.md, section 7.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable
@@ -43,6 +44,8 @@ _DIRECTORY: Final = re.compile(r"brokers-[0-9a-f]{64}\.json")
 _OWN: Final = "roots/own"
 _LOCK: Final = "roots/lock"
 """Lock of changes: the workers of a requester may hear the same news at once."""
+_MOST_VERIFIED: Final = 4
+"""Most verified bundles in memory, at most 2 MiB of bytes and their requesters each. A worker has one or two roots."""
 _KEY_LIMIT_BYTES: Final = 256
 _KEY_ID: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -318,9 +321,8 @@ class KnownRoots:
         return parse_trust_key(data.decode("ascii", "replace").strip())
 
     def _store(self, key: TrustKey) -> TrustStore:
-        store = TrustStore().with_root(key)
         data = self._notes.read(f"{_FOLDER}/{key.id}/bundle.dsse", PACKAGE_LIMIT_BYTES)
-        return store if data is None else store.accept(data)[0]
+        return TrustStore().with_root(key) if data is None else _verified(key, data)
 
     def _listed(self, store: TrustStore, root: str, now_s: int) -> TrustedRequester:
         found = store.resolve(root, self._requester.id, self._requester.key.id, now_s)
@@ -330,6 +332,17 @@ class KnownRoots:
                 remedy="Ask the root to list it, or import its newer bundle: doorward requester root KEY BUNDLE",
             )
         return found
+
+
+@functools.lru_cache(maxsize=_MOST_VERIFIED)
+def _verified(key: TrustKey, data: bytes) -> TrustStore:
+    """Returns the store of a root with the bundle or package `data`. Raises as `TrustStore.accept` does.
+
+    A receiver looks at its brokers each five seconds, and a list of 3 000 requesters takes much longer to verify than
+    a short one. The whole bytes are the key, so other bytes are always verified. Errors are not kept. The result does
+    not depend on the time: callers check keys and ends at their own time.
+    """
+    return TrustStore().with_root(key).accept(data)[0]
 
 
 def _directory_name(sha256: str) -> str:

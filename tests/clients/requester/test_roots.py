@@ -13,7 +13,7 @@ import pytest
 from agent.clients.requester import messages
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.roots import KnownRoots, swapped
-from agent.errors import ConfigurationError, DoorwardError, FormatError, RequestError
+from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import envelope, strictjson
 from agent.wire.area import Area, Circle, Point, Polygon
 from agent.wire.broker_directory import (
@@ -26,7 +26,15 @@ from agent.wire.broker_directory import (
 from agent.wire.fields import Kind
 from agent.wire.identities import public_key_of
 from agent.wire.limits import HARD
-from agent.wire.trust import EntryLimits, RequesterEntry, RequesterKey, TrustBundle, TrustRegion
+from agent.wire.trust import (
+    EntryLimits,
+    OpenedBundle,
+    RequesterEntry,
+    RequesterKey,
+    TrustBundle,
+    TrustRegion,
+    TrustStore,
+)
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
 from tests.wire import package_vectors, samples
 
@@ -417,3 +425,49 @@ def test_a_public_key_of_other_bytes_than_text_is_damaged(requester: Requester) 
     (requester.folder / "roots" / ROOT / "root.pub").write_bytes(b"\xff\xfe")
     _, remedy = error_of(lambda: ask(requester))
     assert remedy == "Import the bundle again: doorward requester root KEY BUNDLE"
+
+
+def test_a_stored_list_is_verified_once_for_many_looks(requester: Requester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A desk's worker looks each five seconds, and a list of 3 000 agencies takes long to verify."""
+    verified: list[bytes] = []
+
+    def counted(store: TrustStore, data: bytes) -> OpenedBundle:
+        verified.append(data)
+        return plain(store, data)
+
+    plain = TrustStore.open
+    first, second = bundle_for(requester, 3), bundle_for(requester, 4, name="Police of Rijnstad")
+    known = KnownRoots(requester)
+    known.accept(samples.ROOT_KEY.text, first, NOW_S)
+    monkeypatch.setattr(TrustStore, "open", counted)
+    for _ in range(3):
+        found = KnownRoots(requester).entry(samples.ROOT_KEY.id, NOW_S)
+        assert found is not None
+        assert found.name == "Rijnstad Police"
+        known.own_brokers(NOW_S)
+        known.ends_s(samples.ROOT_KEY.id)
+    assert verified.count(first) <= 1
+    known.accept(samples.ROOT_KEY.text, second, NOW_S)
+    verified.clear()
+    names = {found.name for _ in range(3) if (found := known.entry(samples.ROOT_KEY.id, NOW_S)) is not None}
+    assert names == {"Police of Rijnstad"}
+    assert verified.count(second) <= 1
+
+
+def test_a_changed_byte_of_a_stored_list_is_verified_again(requester: Requester) -> None:
+    known = KnownRoots(requester)
+    known.accept(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
+    assert known.entry(samples.ROOT_KEY.id, NOW_S) is not None
+    stored = requester.folder / "roots" / samples.ROOT_KEY.id / "bundle.dsse"
+    data = bytearray(stored.read_bytes())
+    data[len(data) // 2] ^= 1
+    stored.write_bytes(data)
+    with pytest.raises((FormatError, OpenError)):
+        known.entry(samples.ROOT_KEY.id, NOW_S)
+
+
+def test_a_verified_list_is_judged_at_the_time_of_each_look(requester: Requester) -> None:
+    known = KnownRoots(requester)
+    known.accept(samples.ROOT_KEY.text, bundle_for(requester), NOW_S)
+    assert known.entry(samples.ROOT_KEY.id, NOW_S) is not None
+    assert known.entry(samples.ROOT_KEY.id, NOW_S + 31 * 86_400) is None
