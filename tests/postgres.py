@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -27,6 +28,11 @@ _PATIENCE_S = 120.0
 _OPTIONS = ("-U", "desk", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
 _RULES = "host all all 127.0.0.0/8 trust\n"
 _CACHE = Path(__file__).resolve().parents[1] / ".cache"
+
+
+_ENDS_S: Final = 600
+"""A server kills its processes after 5 s, and each must run once more to end: on a busy machine a minute was too short.
+Each is a session for the scheduler, so a program with a higher priority keeps them waiting."""
 
 
 def postgres_programs() -> Path:
@@ -176,7 +182,7 @@ class PostgresServer:
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(60)
+            self._process.wait(_ENDS_S)
             self._process = None
 
 
