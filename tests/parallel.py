@@ -105,7 +105,7 @@ def list_seconds(tests: Path) -> None:
     there = {path.name for path in tests.rglob("test_*.py") if "node_modules" not in path.parts}
     longest = sorted((name for name in took if name in there), key=lambda name: -took[name])
     listed = {name: took[name] for name in longest if took[name] >= LISTED_FILE_S}
-    KNOWN_SECONDS.write_text(json.dumps(listed, separators=(",", ": ")) + "\n")
+    KNOWN_SECONDS.write_text(json.dumps(listed, indent=0) + "\n")
 
 
 def units_of(items: list[pytest.Item], seconds: dict[str, float]) -> list[list[int]]:
