@@ -14,14 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.clients.media.pinned_file import read_pinned
+from agent.clients.media.pinned_file import VEHICLES_SHA256, read_pinned
 from agent.core.object_detection.boxes import OBJECTS_PX, decode, suppress
 from agent.core.object_detection.labels import Box
 from agent.core.object_detection.letterbox import WHOLE, fit
 
-__all__ = ["VEHICLES_SHA256", "VehicleNetwork"]
+__all__ = ["VehicleNetwork"]
 
-VEHICLES_SHA256: Final = "615e266100c341c28d62abe255f7a6d9d7e2b91c1b0b87fc24c5d9e53141a57b"
 LEAST_SCORE: Final = 0.15
 """Far below the doorbell's 0.4, which is for alerts. A cover in vain is removed by its owner."""
 _CLASSES: Final = (2, 3, 5, 7)

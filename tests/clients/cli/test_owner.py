@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tempfile
@@ -14,6 +15,8 @@ import msgspec
 import pytest
 
 import agent
+from agent.cli.app import doorward
+from agent.cli.frame import run
 from agent.cli.words import day
 from agent.clients.cli.owner import COMMANDS, keygen
 from agent.clients.media.confined import ConfinedMedia
@@ -657,6 +660,8 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
     planned = json.loads(plan.read_text())["redactions"]
     assert [each["clip"] for each in planned] == [1, 2]
     assert planned[0]["places"] == [[0.0, 12.35, 81.9, 87.65, 18.1], [0.9, 0.07, 0.03, 0.29, 0.01]]
+    sha256 = hashlib.sha256(network.read_bytes()).hexdigest()
+    monkeypatch.setattr("agent.clients.cli.owner.suggest.VEHICLES_SHA256", sha256)
     both = door("suggest", request, "--plates", "--vehicles", network, "--out", plan)
     assert "2. clip 1: a number plate, 0.00 s – 0.90 s, 88% sure" in both.out
     assert "3. clip 1: a vehicle or several things, 0.00 s – 0.90 s, 88% sure" in both.out
@@ -1387,3 +1392,19 @@ def test_recovery_asks_whose_keys_are_lost_where_there_are_several_owners(door: 
     assert not new.keys.exists()
     assert recover("--keep-all", "--name", "carol").status == 0
     assert [each.name for each in door.device.enrolment.recipients] == ["anna", "bob", "carol"]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "is not the network that finds vehicles"), ("de", "ist nicht das Netz, das Fahrzeuge findet")],
+)
+def test_another_file_than_the_network_for_vehicles_is_refused_before_a_clip_is_fetched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], language: str, said: str
+) -> None:
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"another")
+    arguments = ["owner", "suggest", "ab", "--out", str(tmp_path / "plan"), "--vehicles", str(other)]
+    assert run(doorward, ["--language", language, *arguments]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert said in error
+    assert "objects.onnx" in error

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.clients.media.pinned_file import VEHICLES_SHA256
 from agent.clients.media.suggest import suggest_covers
-from agent.clients.media.vehicle_network import REGIONS, VEHICLES_SHA256, VehicleNetwork
+from agent.clients.media.vehicle_network import REGIONS, VehicleNetwork
 from agent.core.object_detection.arrays import Numbers
 from agent.core.object_detection.boxes import CLASSES_FROM, OBJECTS_PX, object_cells
 from agent.core.vault.redactions import Redaction, RedactionKind, covered_pixels, place_at

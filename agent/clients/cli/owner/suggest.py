@@ -15,10 +15,11 @@ from agent.clients.cli.owner.options import device_option, keys_option, load_key
 from agent.clients.cli.owner.review import find_request
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Suggestion
+from agent.clients.media.pinned_file import VEHICLES_SHA256, read_pinned
 from agent.clients.owner.redaction import film_length_ms, plan_of
 from agent.clients.owner.review import RequestReview, ReviewedClip
 from agent.core.vault.redactions import RedactionKind
-from agent.errors import FormatError
+from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink
 from agent.platform import files
 
@@ -52,6 +53,8 @@ def suggest(
     vehicle with its plate: shrink such a cover if you can.  Correct the plan, and look at every picture with
     'doorward owner redact' before you share.
     """
+    if vehicles is not None:
+        _require_network(vehicles)
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         seen = RequestReview.fetch(link, keys, find_request(link, request_id))
@@ -69,6 +72,17 @@ def suggest(
         err=True,
     )
     click.echo(f"    doorward owner redact {seen.name[:8]} {out} --out FOLDER", err=True)
+
+
+def _require_network(path: Path) -> None:
+    """Raises `ConfigurationError` before a clip is fetched. Otherwise each clip would fail."""
+    try:
+        read_pinned(path, VEHICLES_SHA256)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"--vehicles: {path} is not the network that finds vehicles.",
+            remedy="Give objects.onnx of a doorbell's installation of the same version.",
+        ) from error
 
 
 def _words(each: Suggestion) -> str:
