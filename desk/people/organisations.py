@@ -172,17 +172,17 @@ def take_certificate(
 def take_password(organisation: Organisation, by: Person, host: str, password: str, authority: bytes | None) -> None:
     """Stores the password or token with which the desk signs in at the broker `host`. Raises as `store_password` does.
     The custody log says for which broker, and nothing of the password."""
-    store_password(folder_of(organisation), host, password, authority)
     name = connection_name(organisation)
     log.record(organisation, by, "organisation.broker-password", name, broker=host, authority=authority is not None)
+    store_password(folder_of(organisation), host, password, authority)  # last, because files do not roll back
 
 
 @transaction.atomic
 def drop_password(organisation: Organisation, by: Person, host: str) -> None:
     """Removes the password for the broker `host`."""
-    remove_password(folder_of(organisation), host)
     name = connection_name(organisation)
     log.record(organisation, by, "organisation.broker-password-removed", name, broker=host)
+    remove_password(folder_of(organisation), host)  # last, because files do not roll back
 
 
 def broker_hosts(organisation: Organisation) -> list[str]:

@@ -8,6 +8,7 @@ connection by each certificate.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,9 @@ from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.publisher import connection_lock
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.clients.requester.shared_bus import BusShare, RequesterBus, SharedBus
+from agent.errors import DoorwardError
 from agent.mqtt import MqttBus
+from agent.platform import files
 from agent.ports import Clock
 from desk.custody.log import record
 from desk.people.models import Organisation
@@ -39,8 +42,12 @@ OpenRequester = Callable[[Organisation], Requester]
 
 STEP_S: Final = 0.5
 _LOCK_WAIT_S: Final = 2.0
+_FILE_LIMIT_BYTES: Final = 1024 * 1024
+"""A larger file counts as unreadable."""
 _LOOK_AT_FILES_S: Final = 5.0
 """From one look for a new password or certificate to the next. A person at the page waits for it."""
+
+_Contents = list[tuple[tuple[Path | None, str], ...]]
 
 
 class PublishingThread(RepeatingThread):
@@ -63,8 +70,8 @@ class PublishingThread(RepeatingThread):
         self._failed = failed
         self._reconnect = False
         """True once the root has listed other brokers, or a person gave a password or a certificate for one."""
-        self._files: list[tuple[Path | None, ...]] = []
-        """The files with which the connection signs in at each broker."""
+        self._files: _Contents = []
+        """The files with which the connection signs in at each broker, and the SHA-256 of each."""
         self._changed = threading.Condition()
         self._shared: SharedBus | None = None
         self._ends = contextlib.ExitStack()
@@ -136,12 +143,12 @@ class PublishingThread(RepeatingThread):
     def _look_at_files(self, requester: Requester) -> None:
         """Other files need another connection. If the root's list names no broker now, for example because it has
         ended, the connection stays: the next list comes over it."""
-        used = files_used(requester)
+        used = _contents(files_used(requester))
         if used and used != self._files:
             self._reconnect = True
 
     def _connect(self, requester: Requester) -> None:
-        self._reconnect, self._files = False, files_used(requester)
+        self._reconnect, self._files = False, _contents(files_used(requester))
         with contextlib.ExitStack() as ends:
             ends.enter_context(connection_lock(requester, wait_s=_LOCK_WAIT_S))
             bus = ends.enter_context(_stopped(self._open_bus(requester)))
@@ -170,6 +177,19 @@ class PublishingThread(RepeatingThread):
                 add_notice(self._organisation, event.kind.value, self._organisation.trust_root, event.detail)
             case _:
                 recorder.record(event)
+
+
+def _contents(used: list[tuple[Path | None, ...]]) -> _Contents:
+    """Returns the files with the SHA-256 of each: a new password or certificate has the path of the one before."""
+    return [tuple((path, _sha256_of(path)) for path in each) for each in used]
+
+
+def _sha256_of(path: Path | None) -> str:
+    """Returns "" for a file that is missing or cannot be read: `open_bus` says so."""
+    with contextlib.suppress(DoorwardError):
+        if path is not None:
+            return hashlib.sha256(files.read(path, _FILE_LIMIT_BYTES)).hexdigest()
+    return ""
 
 
 @contextlib.contextmanager

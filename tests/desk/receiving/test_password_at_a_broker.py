@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
 from django.test import override_settings
 
 from agent.clients.broker.broker_pki import BrokerPki
@@ -19,8 +20,9 @@ from agent.errors import ConfigurationError
 from agent.mqtt import MqttBus
 from agent.wire.broker_directory import BrokerAddress
 from desk.config import Broker
+from desk.custody import log
 from desk.custody.models import Entry
-from desk.people.organisations import requester_of
+from desk.people.organisations import drop_password, requester_of, take_password
 from desk.people.readiness import steps
 from desk.people.roles import Role
 from desk.receiving.broker_connection import files_used, open_bus
@@ -133,6 +135,22 @@ def test_an_admin_gives_the_password_on_the_page_and_it_is_shown_nowhere(
         give(agency, page, password="", remove="127.0.0.1")
         assert not (own / "broker.password").exists()
         assert Entry.objects.filter(action="organisation.broker-password-removed").count() == 1
+
+
+def test_a_password_that_the_custody_log_does_not_take_changes_no_file(
+    agency: Agency, pki: BrokerPki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_words: object, **_detail: object) -> None:
+        raise OperationalError
+
+    folder = requester_of(agency.organisation).folder
+    sign_in_at(pki, folder)
+    monkeypatch.setattr(log, "record", away)
+    with pytest.raises(OperationalError):
+        take_password(agency.organisation, agency.people[Role.ADMIN], "127.0.0.1", "another", None)
+    with pytest.raises(OperationalError):
+        drop_password(agency.organisation, agency.people[Role.ADMIN], "127.0.0.1")
+    assert (folder / "tls" / "127.0.0.1" / "broker.password").read_text() == PASSWORD + "\n"
 
 
 def test_a_password_for_a_broker_that_the_desk_does_not_use_is_refused(agency: Agency) -> None:

@@ -197,7 +197,7 @@ def test_a_look_at_the_files_takes_no_new_connection_back_and_an_ended_list_ends
     thread = PublishingThread(agency.organisation, requester_of, open_bus, SystemClock(), lambda _error: None)
     requester = requester_of(agency.organisation)
     monkeypatch.setattr(publishing_thread, "files_used", lambda _: used)
-    thread._files = [(Path("a"),)]
+    thread._files = publishing_thread._contents([(Path("a"),)])
     thread._look_at_files(requester)
     assert thread._reconnect is reconnects
     thread._tell(ReceiverEvent(ReceiverEventKind.ROOT_BROKERS), AnswerRecorder(agency.organisation, requester))
@@ -225,7 +225,9 @@ def test_a_password_that_a_person_gives_later_is_used_without_a_restart(
         own = folder_of(agency.organisation) / "tls" / "broker.example"
         own.mkdir(parents=True)
         (own / "broker.password").write_text("secret")
-        until(lambda: len(used) > 1, "the second connection")
+        until(lambda: len(used) == 2 and state() == "connected", "the second connection")
+        (own / "broker.password").write_text("another")
+        until(lambda: len(used) > 2, "the connection with the replaced password")
     assert used[-1] == [(own.parent / "authority.pem", None, None, own / "broker.password")]
 
 
