@@ -29,6 +29,7 @@ __all__ = [
     "certificate_for",
     "certificates_for",
     "make_request",
+    "password_hosts",
     "remove_password",
     "store_certificate",
     "store_password",
@@ -126,6 +127,11 @@ def store_password(folder: Path, host: str, password: str, authority: bytes | No
     if authority is not None:
         files.write(place / "authority.pem", authority)
     files.write(place / PASSWORD, f"{password}\n".encode(), secret=True)
+
+
+def password_hosts(folder: Path) -> list[str]:
+    """Returns the names of all brokers with a password in `folder`/tls, also of those that left the root's list."""
+    return [host for host in files.names_in(folder / "tls") if files.is_file(folder / "tls" / host / PASSWORD)]
 
 
 def remove_password(folder: Path, host: str) -> None:

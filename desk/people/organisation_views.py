@@ -155,7 +155,7 @@ def certificate(request: DeskRequest) -> HttpResponse:
 def broker_password(request: DeskRequest) -> HttpResponse:
     """Takes the password for one broker, or removes it: `remove` names the broker."""
     hosts = organisations.broker_hosts(request.organisation)
-    if request.POST.get("remove") in hosts:
+    if request.POST.get("remove") in hosts + organisations.left_password_hosts(request.organisation):
         organisations.drop_password(request.organisation, request.user, request.POST["remove"])
         messages.success(request, _("The password is removed."))
         return redirect("people:organisation")
@@ -228,6 +228,7 @@ def _organisation(
         "certificates": organisations.broker_certificates(organisation),
         "password_form": password_form or BrokerPasswordForm(hosts=hosts, auto_id="password-%s"),
         "password_hosts": hosts,
+        "left_password_hosts": organisations.left_password_hosts(organisation),
         "one_host": hosts[0] if len(hosts) == 1 else "",
         "now": timezone.now(),
         "time_form": time_form or TimeTrustForm(initial={"witnesses": witnesses}),

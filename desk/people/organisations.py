@@ -26,6 +26,7 @@ from desk.people.broker_certificates import (
     certificate_for,
     certificates_for,
     make_request,
+    password_hosts,
     remove_password,
     store_certificate,
     store_password,
@@ -44,6 +45,7 @@ __all__ = [
     "drop_password",
     "folder_of",
     "import_bundle",
+    "left_password_hosts",
     "requester_of",
     "set_up",
     "take_certificate",
@@ -194,6 +196,12 @@ def broker_hosts(organisation: Organisation) -> list[str]:
     except DoorwardError:
         return []  # the step of the broker says what is wrong
     return list(dict.fromkeys(each.host for each in listed[1])) if listed is not None else []
+
+
+def left_password_hosts(organisation: Organisation) -> list[str]:
+    """Returns the brokers with a password to which the desk no longer connects."""
+    used = broker_hosts(organisation)
+    return [host for host in password_hosts(folder_of(organisation)) if host not in used]
 
 
 def broker_certificates(organisation: Organisation) -> list[BrokerCertificate]:

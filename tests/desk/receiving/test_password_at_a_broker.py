@@ -137,6 +137,18 @@ def test_an_admin_gives_the_password_on_the_page_and_it_is_shown_nowhere(
         assert Entry.objects.filter(action="organisation.broker-password-removed").count() == 1
 
 
+def test_the_password_of_a_broker_that_left_the_list_is_shown_and_removed(agency: Agency, pki: BrokerPki) -> None:
+    folder = requester_of(agency.organisation).folder
+    sign_in_at(pki, folder)
+    with override_settings(DESK=msgspec.structs.replace(settings.DESK, broker=Broker(host="other.example.org"))):
+        shown = agency.client(Role.ADMIN).get("/organisation").content.decode()
+        assert 'name="remove" value="127.0.0.1"' in shown
+        give(agency, "/organisation/broker-password", remove="127.0.0.1")
+        assert not (folder / "tls" / "127.0.0.1" / "broker.password").exists()
+        shown = agency.client(Role.ADMIN).get("/organisation").content.decode()
+        assert 'name="remove" value="127.0.0.1"' not in shown
+
+
 def test_a_password_that_the_custody_log_does_not_take_changes_no_file(
     agency: Agency, pki: BrokerPki, monkeypatch: pytest.MonkeyPatch
 ) -> None:
