@@ -23,7 +23,7 @@ from agent.cli.checks.memory import check_memory
 from agent.cli.checks.object_detection import check_object_detection
 from agent.cli.checks.page_domain import check_page_domain
 from agent.cli.checks.program import check_program
-from agent.cli.checks.running import camera_in_use, status_here
+from agent.cli.checks.running import camera_in_use, dropped_messages, status_here
 from agent.cli.checks.software import check_software
 from agent.cli.checks.speaker import check_speaker
 from agent.cli.checks.update_news import check_updates
@@ -88,6 +88,8 @@ def examine(config: Path) -> Iterator[Finding]:
         now = datetime.datetime.now(datetime.UTC)
         yield from _guarded("broker", lambda: check_broker(configuration.broker, now))
         if configuration.broker is not None:
+            if dropped := dropped_messages(status):
+                yield dropped
             yield from _guarded("congestion control", lambda: iter((check_congestion_control(),)))
         yield from _guarded("relay", lambda: check_relay(configuration, now))
         yield from _guarded("page certificate", lambda: check_page_domain(configuration, now))

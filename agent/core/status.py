@@ -173,6 +173,7 @@ class Status(Struct):
     clock_jump: _Jump | None = None
     alerts: AlertQueueStatus | None = None
     requests_told: Count = 0
+    messages_dropped: Count = 0
     newest_ms: UtcMs | None = None
     update: UpdateStatus | None = None
     time: TimeStatus | None = None

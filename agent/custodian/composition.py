@@ -254,6 +254,7 @@ class CustodianRuntime:
             "clock_jump": self._clock.status(),
             "link": dict(self._context.link()),
             "messages": self._journal.counters(),
+            "messages_dropped": self.messages.dropped,
             "alerts": self.alerts.status() if self.alerts else None,
             **self._alerts_factory.requests(),
             "newest_ms": newest.end_ms if newest else None,

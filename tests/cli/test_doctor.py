@@ -25,7 +25,7 @@ from agent.cli.checks.disk import check_disk
 from agent.cli.checks.finding import CheckStatus, Finding
 from agent.cli.checks.memory import check_memory, needed_mb
 from agent.cli.checks.object_detection import check_object_detection
-from agent.cli.checks.running import camera_in_use, status_here
+from agent.cli.checks.running import camera_in_use, dropped_messages, status_here
 from agent.clients.broker.broker_pki import BrokerPki, ClientFiles
 from agent.clients.broker.private_broker import PrivateBroker
 from agent.clients.owner.enrolment import enrol
@@ -533,3 +533,12 @@ def test_each_part_of_a_doorbell_adds_its_memory() -> None:
 
 def test_a_system_that_says_nothing_of_its_memory_is_not_judged(tmp_path: Path) -> None:
     assert list(check_memory(Configuration(), tmp_path / "meminfo")) == []
+
+
+def test_only_a_doorbell_that_dropped_messages_has_a_finding_about_them() -> None:
+    assert [dropped_messages(each) for each in ({}, {"messages_dropped": 0}, {"messages_dropped": "7"})] == [None] * 3
+    found = dropped_messages({"messages_dropped": 7})
+    assert found is not None
+    assert found.health is CheckStatus.POOR
+    assert "dropped 7 messages" in found.message
+    assert "disk" in found.remedy

@@ -259,6 +259,7 @@ def test_the_status_has_the_reports_of_the_other_roles_the_vault_the_clock_and_t
         "clock_jump": None,
         "link": NO_LINK,
         "messages": {},
+        "messages_dropped": 0,
         "alerts": None,
         "requests_waiting": 0,
         "requests_told": 0,
@@ -273,6 +274,7 @@ def test_the_status_has_the_reports_of_the_other_roles_the_vault_the_clock_and_t
     name = around.vault.keep(NOW_S)
     around.vault.newest = lambda: around.vault.find(name)  # type: ignore[attr-defined]
     around.link = {"link": "connected"}
+    runtime.messages.dropped = 7
     del around.recorder["panel"]
     totals = around.vault.totals()
     assert runtime.status() == {
@@ -281,6 +283,7 @@ def test_the_status_has_the_reports_of_the_other_roles_the_vault_the_clock_and_t
         "panel": None,
         "vault": {"segments": 1, "stored_bytes": totals.stored_bytes},
         "link": {"link": "connected"},
+        "messages_dropped": 7,
         "newest_ms": NOW_S * 1000 + 5000,
     }
 

@@ -260,6 +260,7 @@ def test_a_doorbell_without_owner_recorder_and_broker_says_so(role: CustodianRol
         "clock_jump": None,
         "link": {"link": "off", "remedy": "no [broker] configured"},
         "messages": {},
+        "messages_dropped": 0,
         "alerts": None,
         "requests_waiting": 0,
         "requests_told": 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.cli.checks.finding import Finding, bad, fine
+from agent.cli.checks.finding import Finding, bad, fine, poor
 from agent.config import Configuration
 from agent.config.settings import CameraKind
 from agent.custodian.state_folder import StateFolder
@@ -13,7 +13,7 @@ from agent.errors import DoorwardError
 from agent.ipc.control_client import DeviceLink
 from agent.ipc.control_operations import GetStatus
 
-__all__ = ["camera_in_use", "status_here"]
+__all__ = ["camera_in_use", "dropped_messages", "status_here"]
 
 
 def status_here(configuration: Configuration) -> Mapping[str, Any]:
@@ -48,3 +48,15 @@ def camera_in_use(status: Mapping[str, Any], configuration: Configuration) -> Fi
         look = "journalctl -u doorward-recorder" if divided else "Read the output of 'doorward run'."
         return bad("camera", f"{state.capitalize()}: {detail or 'it is being opened.'}", look)
     return None
+
+
+def dropped_messages(status: Mapping[str, Any]) -> Finding | None:
+    """Returns a finding if the running custodian dropped messages from the broker, otherwise None."""
+    dropped = status.get("messages_dropped")
+    if not isinstance(dropped, int) or dropped <= 0:
+        return None
+    return poor(
+        "messages",
+        f"The doorbell dropped {dropped} messages of the broker since its start, for lack of room or a working disk.",
+        "The broker brings them again. If the number grows, see the finding on the disk and the custodian's log.",
+    )
