@@ -145,8 +145,9 @@ def signers_of(draft: BundleDraft | RootDraft) -> list[RootKey]:
 
 def missing_signatures(draft: BundleDraft | RootDraft) -> int:
     """Returns how many signatures are missing until doorbells take it."""
-    signed = _counted(draft).keys()
-    lacking = [threshold - len(signed & keys.keys()) for threshold, keys in _wanted(draft)]
+    wanted = _wanted(draft)  # once, because it reads root files from the database
+    signed = _counted(draft, wanted).keys()
+    lacking = [threshold - len(signed & keys.keys()) for threshold, keys in wanted]
     return max(0, *lacking)
 
 
@@ -449,9 +450,14 @@ def _wanted(draft: BundleDraft | RootDraft) -> list[tuple[int, Mapping[str, Trus
     return wanted
 
 
-def _counted(draft: BundleDraft | RootDraft) -> dict[str, bytes]:
-    """Returns the signatures that count, by key id. One that does not count would spoil the envelope."""
-    keys = {key_id: key for _, found in _wanted(draft) for key_id, key in found.items()}
+def _counted(
+    draft: BundleDraft | RootDraft, wanted: list[tuple[int, Mapping[str, TrustKey]]] | None = None
+) -> dict[str, bytes]:
+    """Returns the signatures that count, by key id. One that does not count would spoil the envelope.
+
+    `wanted`: the draft's `_wanted`, if the caller has it.
+    """
+    keys = {key_id: key for _, found in (_wanted(draft) if wanted is None else wanted) for key_id, key in found.items()}
     signatures = {
         _public(each.key.public_key).id: bytes(each.signature) for each in draft.signatures.select_related("key")
     }
