@@ -113,7 +113,7 @@ def open_(folder: Path, disclosure: str | None, out: Path | None, c2pa: bool, as
         if opened.merged:
             click.echo(f"  everything: {opened.merged}")
     click.echo(f"  report: {opened.report}")
-    if (by_hand := opened.report.parent / "bundle" / "VERIFY.txt").exists():
+    if files.is_there(by_hand := opened.report.parent / "bundle" / "VERIFY.txt"):
         click.echo(f"  to check it without this program: {by_hand}")
     return 0 if verification.ok else 1
 

@@ -1316,6 +1316,7 @@ export interface Status {
   clock_jump?: Jump | null;
   alerts?: AlertQueueStatus | null;
   requests_told?: number;
+  messages_dropped?: number;
   newest_ms?: number | null;
   update?: UpdateStatus | null;
   time?: TimeStatus | null;
