@@ -200,6 +200,16 @@ def test_a_request_about_somebody_elses_region_is_blocked() -> None:
     assert verdict(requester=trusted(regions=())) == Blocked("outside the region of this requester")
 
 
+def test_an_area_with_too_little_ground_is_blocked_where_it_is_measured() -> None:
+    """Its neck makes up the size, and is too narrow to count."""
+    neck = ((-50, 80), (-50, 900), (50, 900), (50, 80))
+    flask = samples.outline(53.5461, 9.9661, (-80, -80), (-80, 80), *neck, (80, 80), (80, -80))
+    asked = samples.request(area=flask)
+    assert verdict(asked) == Blocked("area too small")
+    assert verdict(asked, near=False) == ACCEPTED
+    assert admit(inbound(asked), LIMITS, Past(), NOW, MARKS, near=True, measured=False) == ACCEPTED
+
+
 def test_without_a_trusted_clock_nothing_is_judged_that_needs_one() -> None:
     old = samples.request(from_s=1000, to_s=5000, not_after_s=6000)
     assert verdict(old) == Blocked("look-back too far")
