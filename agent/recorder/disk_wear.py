@@ -1,7 +1,8 @@
 """Measures how much this process has written to disks, because writes wear a card out.
 
 The kernel counts pages as they become dirty, so file system journals are left out; FORMAT.md, "Figures", says how
-much they add. On a system that lacks these counters the answer is 0.
+much they add. Where a file system caches files in large folios (ext4 since Linux 6.16), the kernel counts a whole
+folio for one changed byte, so the figure may be too high. On a system that lacks these counters the answer is 0.
 
 Source: proc_pid_io(5), `write_bytes` and `cancelled_write_bytes`.
 """
