@@ -717,7 +717,7 @@ _Edge = tuple[tuple[float, float], tuple[float, float], int]
 def _area(corners: tuple[tuple[float, float], ...]) -> float:
     """Returns the share of the picture that an outline goes around, as `core.motion.zones` fills it (nonzero winding).
 
-    Edges that are walked there and back enclose nothing, and the halves of a figure of eight do not cancel. The picture
+    Edges that are walked there and back enclose nothing, and both halves of a figure of eight count. The picture
     is cut into strips at each corner and each crossing, so the width changes evenly in a strip.
     """
     edges = [

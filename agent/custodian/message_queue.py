@@ -10,8 +10,8 @@ because its requester knows the upload that it is about.
 
 - Messages that wait are bounded in bytes. More are dropped and counted: the broker retains them, and each round of the
   uplink brings them again.
-- If the disk takes no write, the oldest message is tried again every `_AGAIN_S`, and dropped after `_MOST_TRIES`: what
-  it touches may be damaged for good, and the others must not wait for it for ever.
+- If the disk refuses a write, the oldest message is tried again every `_AGAIN_S`, and dropped after `_MOST_TRIES`: its
+  place on the disk may be damaged for good, and the others can still be stored.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MOST_TRIES: Final = 10
 
 
 class MessageQueue:
-    """`ports.CustodyPort` before `custody`. Call `stop` from another thread than `start`, and the others from any."""
+    """`ports.CustodyPort` before `custody`. Call `start` and `stop` from one thread, and the others from any."""
 
     def __init__(self, custody: CustodyPort, *, again_s: float = _AGAIN_S) -> None:
         self._custody = custody
@@ -52,7 +52,7 @@ class MessageQueue:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self.dropped = 0
-        """Messages for which there was no room, or that could not be stored."""
+        """Messages that found the queue full, or that the disk refused `_MOST_TRIES` times."""
 
     def start(self) -> None:
         self._stopping = False

@@ -107,8 +107,8 @@ class Statements:
         else:
             with self._applier.apply_once(verified.statement, enrolment):
                 verdict = self._apply(verified)
-        # The actions of the consent table wake the uplink if it has something to send or to stop. A no wakes it not:
-        # an uplink that was taken over would tell its time.
+        # The actions of the consent table wake the uplink if it has something to send or to stop. A denial leaves it
+        # asleep: an uplink that was taken over would tell the denial's time.
         return verdict
 
     def _apply(self, verified: VerifiedStatement) -> RequestStatus:

@@ -164,7 +164,7 @@ class RootStep:
         """Verifies the stored package once more and installs it. Writes the outcome and returns it.
 
         Raises `UpdateError` if another update is being installed. Raises `UpdateError` or `StorageError` if the package
-        cannot be verified now, or the disk is full. Then it writes no outcome, because this is no fault of the version.
+        cannot be verified now, or the disk is full. Then it writes no outcome: the version may be sound.
         """
         with self._alone():
             return self._install(offer, wish, by_hand=by_hand)

@@ -36,13 +36,13 @@ SIZES: Final = 3
 """A picture is examined at this width, or its own if it is smaller, at half of it, and so on: this many sizes. The
 network's largest face has 300 pixels."""
 WIDE_EACH: Final = 3
+"""The widest size takes most of the time, so it is examined in each third picture. Patterns are followed between."""
 PLATES_EACH: Final = 5
 """Number plates and vehicles are looked for in each fifth picture."""
 VEHICLE_MARGIN: Final = 0.02
 """A plate is well within its vehicle. The tracker adds its tolerance, 0.08."""
 SURE_HITS: Final = 2
 """A plate with this many hits is 50 % sure."""
-"""The widest size takes most of the time, so it is examined in each third picture. Patterns are followed between."""
 DARK: Final = 70
 BRIGHT: Final = 110
 MOST_GAIN: Final = 4.0

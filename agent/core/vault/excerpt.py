@@ -1,9 +1,9 @@
 """A few lines of a manifest for another place, with the second signature that covers each of them.
 
 An excerpt has the chosen lines in the manifest's order. It continues behind each of them up to a line with a second
-signature: lines that were not chosen are left out, and stand there as hashes. A line with a second signature that was
-not chosen is shown only if it says nothing about footage (`boot`, `chapter`, `coverage`). Lines at the end that no such
-line follows yet get a **head**: the device signs, with both keys and at the export, the hash behind them.
+signature: other lines are left out, and stand there as hashes. To end a stretch, the excerpt also shows lines of the
+kinds `boot`, `chapter` and `coverage`, because these are silent about footage. Newest lines that still wait for a
+second signature get a **head**: at the export, the device signs the hash behind them with both keys.
 
 - `ExcerptBuilder` takes the steps of a manifest and returns the lines of the excerpt.
 - `read_excerpt` verifies an excerpt with the device's keys.
@@ -91,7 +91,7 @@ class ExcerptBuilder:
         self._waits = False
         self._next = ChainHead()
         self._tail: list[RawLine] | None = None
-        """The newest line with a second signature and all lines behind it; None if there is none, or behind damage."""
+        """The newest line with a second signature and all lines behind it. None before it, and behind damage."""
         self._tail_starts = ChainHead()
         self._chapter: SignedRecord | None = None
         self._chapter_shown = False
@@ -117,7 +117,7 @@ class ExcerptBuilder:
             self._carried.append(None)
             self._tail = None
             return self._end_of_carried() if step.rests else ()
-        # A line that is being written is no damage: nothing stands behind it.
+        # A last line that is still being written is sound. Damage shows at a line that has others behind it.
         if step.head.sequence != self._next.sequence:
             self._waits, self._tail = False, None
         return ()
