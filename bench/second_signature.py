@@ -23,8 +23,8 @@ from agent.core.ledger.checkpoint import open_checkpoint, open_desk_checkpoint, 
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.timebase import ClockQuality
 from agent.core.vault.excerpt import ExcerptBuilder, read_excerpt
+from agent.core.vault.hash_chain import FIRST
 from agent.core.vault.manifest import (
-    FIRST_PREVIOUS,
     ChainHead,
     LineSigner,
     RawLine,
@@ -194,7 +194,7 @@ def written(records: Sequence[Record], key: Ed25519PrivateKey, second: MLDSA44Pr
 
 def read_alone_lines(lines: Sequence[bytes], key: PublicKey) -> None:
     """Parses each line and checks its first signature and the chain, as before there were second ones."""
-    before = FIRST_PREVIOUS
+    before = FIRST
     for line in lines:
         signed = open_line(line[:-1], key)
         assert signed.previous == before

@@ -7,7 +7,7 @@ device. The keys prove nothing alone: compare them with keys that you know.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ class ExportReport:
     damaged: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     """Names of files that no record names."""
-    covered: Mapping[Cover, int] = field(default_factory=dict)
+    covered: Counter[Cover] = field(default_factory=Counter)
     """The number of segments by the second signature of their record."""
     exported_ms: int | None = None
     """The time of the second signature that was made at the export, if there is one."""
@@ -59,7 +59,7 @@ class ExportReport:
 def verify_export(folder: Path) -> ExportReport:
     """Compares each file with its record, and each record with both signatures.
 
-    Raises `ConfigurationError` if the folder is no export, and `StorageError`.
+    Raises `ConfigurationError` if a key of the device is missing or damaged, and `StorageError`.
     """
     try:
         device = parse_public_key(_one_line(folder / DEVICE_KEY))
@@ -87,7 +87,7 @@ def verify_export(folder: Path) -> ExportReport:
 
 
 def _one_line(path: Path) -> str:
-    """Returns the only line of a file, or "", which is no key, if the file has another form."""
+    """Returns the only line of a file. Returns "", which the parsers of keys refuse, for a file of another form."""
     line, feed, rest = files.read(path, _KEY_BYTES).decode().partition("\n")
     return line if feed and not rest else ""
 
@@ -95,7 +95,7 @@ def _one_line(path: Path) -> str:
 def _lines(path: Path) -> Iterator[bytes]:
     with files.storage_errors(path), path.open("rb") as file:
         for raw in split_lines(iter(partial(file.read, _CHUNK_BYTES), b"")):
-            # A line without its line feed is cut off, and must not be read as whole.
+            # A line that lacks its line feed was cut off. As "" it is a fault, even if the rest is valid.
             yield raw.data if raw.whole else b""
 
 

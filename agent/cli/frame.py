@@ -29,6 +29,7 @@ from agent.core.languages import ENGLISH, LANGUAGES
 from agent.errors import DoorwardError
 
 __all__ = [
+    "BOOT_FOLDERS",
     "DEFAULT_CONFIGURATION",
     "EXIT_STATUS",
     "IN_ENGLISH",
@@ -45,6 +46,8 @@ __all__ = [
     "run",
 ]
 
+BOOT_FOLDERS = (Path("/boot/firmware"), Path("/boot"), Path("/bootfs"))
+"""The boot partition. On a card with two slots, each has one for reading only, and /bootfs is the one of both."""
 DEFAULT_CONFIGURATION = Path("/etc/doorward/doorward.toml")
 
 EXIT_STATUS: Mapping[type[DoorwardError], int] = {

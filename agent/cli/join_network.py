@@ -21,6 +21,7 @@ from typing import Final
 
 import click
 
+from agent.cli.frame import BOOT_FOLDERS
 from agent.core.setup_code import SetupCode, parse_setup_code
 from agent.core.setup_state import LONGEST_TEXT, SetupState
 from agent.platform import files
@@ -30,8 +31,6 @@ __all__ = ["forget_set_up", "join_network", "keyfile"]
 
 _RUN = Path("/run/doorward")
 _ETC = Path("/etc/doorward")
-_BOOT = (Path("/boot/firmware"), Path("/boot"), Path("/bootfs"))
-"""The boot partition. On a card with two slots, each has one for reading only, and /bootfs is the one of both."""
 _ON_CARD: Final = "doorward.setup"
 _CODES: Final = "card-codes"
 """A file in /etc/doorward: the ids of codes that were on the card, each of which counts once."""
@@ -65,7 +64,9 @@ _FAULTS: Final[tuple[tuple[str, SetupState], ...]] = (
 @click.option("--etc", type=click.Path(path_type=Path, file_okay=False), default=_ETC, hidden=True)
 @click.option("--connections", type=click.Path(path_type=Path, file_okay=False), default=_CONNECTIONS, hidden=True)
 @click.option("--take-card", is_flag=True, help="Only take the code from the boot partition, once, at a start.")
-@click.option("--boot", type=click.Path(path_type=Path, file_okay=False), multiple=True, default=_BOOT, hidden=True)
+@click.option(
+    "--boot", type=click.Path(path_type=Path, file_okay=False), multiple=True, default=BOOT_FOLDERS, hidden=True
+)
 def join_network(run_: Path, etc: Path, connections: Path, take_card: bool, boot: tuple[Path, ...]) -> None:
     """Join the Wi-Fi of a set-up code: a QR code that the camera has read, or one on the card. systemd runs this.
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from agent.cli.frame import Group, Number, config_option, emit_json, json_option
+from agent.cli.frame import BOOT_FOLDERS, Group, Number, config_option, emit_json, json_option
 from agent.cli.language import in_words, say
 from agent.platform import files
 
 __all__ = ["link"]
 
 _FOLDER = Path("/etc/doorward/tls")
-_ON_CARD = (Path("/boot/firmware/doorward.enrol"), Path("/boot/doorward.enrol"), Path("/bootfs/doorward.enrol"))
+_ON_CARD = tuple(folder / "doorward.enrol" for folder in BOOT_FOLDERS)
 _SERVICES = ("doorward.target", "doorward-custodian.service", "doorward-uplink.service")
 _folder = click.option(
     "--dir",

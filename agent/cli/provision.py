@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.frame import emit_json, json_option
+from agent.cli.frame import BOOT_FOLDERS, emit_json, json_option
 from agent.cli.language import say
 from agent.errors import ConfigurationError
 from agent.platform import files
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["provision", "take_bundle"]
 
 _ETC = Path("/etc/doorward")
-_BOOT = (Path("/boot/firmware/doorward.bundle"), Path("/boot/doorward.bundle"), Path("/bootfs/doorward.bundle"))
+_ON_CARD = tuple(folder / "doorward.bundle" for folder in BOOT_FOLDERS)
 
 
 @click.command()
@@ -103,7 +103,7 @@ def take_bundle(bundle: Path | None, etc: Path) -> None:
     """
     from agent.config.fleet import parse_bundle, trust_report
 
-    source = bundle or next((path for path in _BOOT if path.is_file()), None)
+    source = bundle or next((path for path in _ON_CARD if path.is_file()), None)
     taken = etc / "bundle-taken.json"
     if taken.exists() or source is None:
         took = "This doorbell already took its bundle; nothing is changed."

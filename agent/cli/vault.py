@@ -218,8 +218,8 @@ def verify(config: Path, exported: Path | None, as_json: bool) -> None:
 
 def _verify_exported(folder: Path, as_json: bool) -> None:
     report = verify_export(folder)
-    by_export = _time(report.exported_ms) if report.exported_ms is not None else ""
-    counts = [report.covered[cover] for cover in Cover]
+    exported = _time(report.exported_ms) if report.exported_ms is not None else ""
+    at_capture, at_export, once = (report.covered[each] for each in (Cover.CAPTURE, Cover.EXPORT, Cover.NONE))
     if as_json:
         emit_json(
             {
@@ -230,9 +230,9 @@ def _verify_exported(folder: Path, as_json: bool) -> None:
                 "damaged": report.damaged,
                 "unknown": report.unknown,
                 "manifest_faults": report.faults,
-                "signed_twice_at_capture": counts[0],
-                "signed_twice_at_export": counts[1],
-                "signed_once": counts[2],
+                "signed_twice_at_capture": at_capture,
+                "signed_twice_at_export": at_export,
+                "signed_once": once,
                 "exported_ms": report.exported_ms,
                 "device": report.device.id,
                 "device_mldsa": hashlib.sha256(report.mldsa.raw).hexdigest(),
@@ -243,11 +243,11 @@ def _verify_exported(folder: Path, as_json: bool) -> None:
         _say_faults(report.faults)
         verdict = "all unchanged since they were signed" if report.sound else "NOT all unchanged since they were signed"
         say(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {in_words(verdict)}.")
-        say(f"{counted(counts[0], 'record')} with a second signature from the time of recording.")
-        if counts[1]:
-            say(f"{counted(counts[1], 'record')} with a second signature from the export, {by_export} UTC.")
-        if counts[2]:
-            say(f"{counted(counts[2], 'record')} without a second signature on or behind it.")
+        say(f"{counted(at_capture, 'record')} with a second signature from the time of recording.")
+        if at_export:
+            say(f"{counted(at_export, 'record')} with a second signature from the export, {exported} UTC.")
+        if once:
+            say(f"{counted(once, 'record')} without a second signature on or behind it.")
         say(f"Compare the keys with what you know of the doorbell: {report.device.id}, ML-DSA-44 key (SHA-256)")
         click.echo(f"  {hashlib.sha256(report.mldsa.raw).hexdigest()}")
     if not report.sound:

@@ -29,7 +29,7 @@ from agent.core.timebase import NS_PER_MS, ClockReading
 from agent.core.vault.age.recipients import parse_recipient
 from agent.errors import FormatError, InternalError
 from agent.wire.inbound import VerifiedMessage
-from agent.wire.limits import RATES, EarlierRequests, OverLimit, RequestLimits, check, check_ground
+from agent.wire.limits import RATES, EarlierRequests, OverLimit, RequestLimits, check_ground, check_quickly
 from agent.wire.messages import FootageRequest
 from agent.wire.trust import TrustedRequester
 
@@ -97,7 +97,7 @@ def admit(
     case_mark = marks.of(request.trust_root, request.requester, request.case)
     # Distant requests count against no limit of this door, or a requester could exhaust it from anywhere.
     earlier = _earlier(inbound.requester, request, case_mark, history, now) if near else EarlierRequests()
-    over = check(request, limits, trusted_seconds(now), earlier, near=False)
+    over = check_quickly(request, limits, trusted_seconds(now), earlier)
     if over is not None:
         return Blocked(over.value, for_now=over in RATES)
     if not inbound.requester.may_ask_about(request.area):

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.clients.requester.package_publisher import (
+    HANGS_UP,
     is_published,
     publish_package,
     require_newest,
@@ -48,8 +49,6 @@ _AGAIN_S: Final = 5.0
 """After a fault. Each try waits for the broker for half a minute already."""
 _MOST_PAUSE_S: Final = 300.0
 """The pause doubles with each fault of a connected broker, up to this. A broker that works again waits no longer."""
-_HANGS_UP: Final = 2
-"""Connections that end in one attempt if a broker hangs up at a message. A network that breaks ends one."""
 _STEP_S: Final = 1.0
 _WAIT_S: Final = 0.2
 _MOST_EVENTS: Final = 1_000
@@ -213,7 +212,7 @@ class PackageKeeper:
             pause_s = _LOOK_S
         elif was_connected:
             self._faults += 1
-            most_s = _LOOK_S if self._cut_off >= _HANGS_UP else _MOST_PAUSE_S
+            most_s = _LOOK_S if self._cut_off >= HANGS_UP else _MOST_PAUSE_S
             pause_s = min(most_s, _AGAIN_S * 2.0 ** min(self._faults - 1, 16))
         self._pause_ends_s = self._clock() + pause_s
 

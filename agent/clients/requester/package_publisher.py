@@ -46,7 +46,14 @@ from agent.wire.trust_package import (
     split_package,
 )
 
-__all__ = ["is_published", "publish_package", "require_newest", "retained_directory", "retained_package"]
+__all__ = [
+    "HANGS_UP",
+    "is_published",
+    "publish_package",
+    "require_newest",
+    "retained_directory",
+    "retained_package",
+]
 
 _WAIT_S: Final = 0.2
 _QUIET_S: Final = 2.0
@@ -56,8 +63,8 @@ _ASK_EVERY_S: Final = 0.25
 _QUOTA: Final = 0x97
 """MQTT's "quota exceeded"."""
 _AFTER_QUOTA_S: Final = 1.0
-_HANGS_UP: Final = 2
-"""One lost connection is a network's. A second one at the same publication is probably the broker's answer."""
+HANGS_UP: Final = 2
+"""Connections that end in one attempt if a broker hangs up at a message. A network that breaks ends one."""
 
 
 def _ignore(_event: BusEvent | None) -> None:
@@ -356,7 +363,7 @@ def _publish(
 
 def _not_taken(fault: str, cut_off: int, topic: str) -> NetworkError:
     """`cut_off`: how many connections ended while a message waited for its answer."""
-    if cut_off < _HANGS_UP:
+    if cut_off < HANGS_UP:
         return NetworkError(f"The broker has not taken the package. {fault}".strip(), remedy="Publish it again.")
     return NetworkError(
         f"The broker ends the connection instead of taking {topic}. {fault}".strip(),

@@ -39,7 +39,6 @@ from agent.wire.identities import SIGNATURE_BYTES, PublicKey
 from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey
 
 __all__ = [
-    "FIRST_PREVIOUS",
     "LONGEST_LINE_BYTES",
     "MOST_CHAPTERS",
     "PAYLOAD_TYPE",
@@ -70,8 +69,6 @@ __all__ = [
 ]
 
 PAYLOAD_TYPE: Final = "application/vnd.doorward.manifest-record+json"
-FIRST_PREVIOUS: Final = FIRST
-"""The `prev` of the first line."""
 LONGEST_LINE_BYTES: Final = 16 * 1024
 MOST_CHAPTERS: Final = 1 << 20
 """Chapters in the life of a vault: 4 TiB of lines at the usual size of a chapter."""
@@ -208,7 +205,7 @@ class ChainHead:
 
     offset: int = 0
     sequence: int = 0
-    previous: str = FIRST_PREVIOUS
+    previous: str = FIRST
 
     def after(self, signed: SignedRecord) -> ChainHead:
         return ChainHead(self.offset + len(signed.line) + 1, signed.sequence + 1, signed.chain_hash)
