@@ -27,8 +27,10 @@ __all__ = [
     "SealedSigner",
     "is_locked",
     "is_sealed",
+    "open_key",
     "require_unlocked",
     "seal",
+    "seal_key",
     "sealed_signer",
     "unlock",
 ]
@@ -65,19 +67,29 @@ class SealedSigner:
         return signer.sign(data)
 
 
+def seal_key(key: Ed25519PrivateKey, passphrase: str) -> bytes:
+    """Returns the key in a file that the passphrase opens. Raises `ConfigurationError` if the passphrase is short."""
+    if len(passphrase) < LEAST_PASSPHRASE:
+        raise ConfigurationError(
+            f"The passphrase is shorter than {LEAST_PASSPHRASE} characters.", remedy="Take six words."
+        )
+    recipient = PassphraseRecipient(passphrase, salt=secrets.token_bytes(16), log2_work_factor=_WORK_FACTOR)
+    text = dump_private_key(key).encode("ascii")
+    return seal_bytes(text, [recipient], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))
+
+
+def open_key(sealed: bytes, passphrase: str) -> Ed25519PrivateKey:
+    """Returns the key in such a file. Raises `FormatError` for a wrong passphrase or a damaged file."""
+    return load_private_key(open_bytes(sealed, [PassphraseIdentity(passphrase)]).decode("ascii", "replace"))
+
+
 def seal(folder: Path, passphrase: str) -> None:
     """Seals the key of the folder and deletes the open file. It stays unlocked in this process.
 
     Raises `ConfigurationError` if there is no open file, or the passphrase is too short.
     """
-    if len(passphrase) < LEAST_PASSPHRASE:
-        raise ConfigurationError(
-            f"The passphrase is shorter than {LEAST_PASSPHRASE} characters.", remedy="Take six words."
-        )
     key = load_key(folder / _PLAIN)
-    recipient = PassphraseRecipient(passphrase, salt=secrets.token_bytes(16), log2_work_factor=_WORK_FACTOR)
-    text = dump_private_key(key).encode("ascii")
-    sealed = seal_bytes(text, [recipient], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))
+    sealed = seal_key(key, passphrase)
     files.write(folder / _PUBLIC, f"{public_key_of(key).text}\n".encode("ascii"))
     files.write(folder / _SEALED, sealed, secret=True)
     with _lock:
@@ -124,6 +136,6 @@ def sealed_signer(folder: Path) -> SealedSigner:
 def _opened(folder: Path, passphrase: str) -> Ed25519PrivateKey:
     sealed = files.read_private(folder / _SEALED, _LIMIT_BYTES)
     try:
-        return load_private_key(open_bytes(sealed, [PassphraseIdentity(passphrase)]).decode("ascii", "replace"))
+        return open_key(sealed, passphrase)
     except FormatError as error:
         raise ConfigurationError("The signing key does not open.", remedy="Check the passphrase.") from error

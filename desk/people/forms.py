@@ -27,11 +27,11 @@ __all__ = [
     "BundleForm",
     "CertificateForm",
     "InvitationForm",
+    "NewPassphraseForm",
     "OneTimeLinkForm",
     "OrganisationForm",
     "PassphraseForm",
     "RolesForm",
-    "SealForm",
     "TimeTrustForm",
 ]
 
@@ -255,7 +255,7 @@ class PassphraseForm(forms.Form):
     )
 
 
-class SealForm(forms.Form):
+class NewPassphraseForm(forms.Form):
     """The passphrase of a signing key that is to be sealed, twice."""
 
     passphrase = forms.CharField(

@@ -15,7 +15,7 @@ from agent.platform import files
 from desk import sealed_keys
 from desk.custody import log
 from desk.passphrase_tries import forget_tries, take_try
-from desk.people.forms import PassphraseForm, SealForm
+from desk.people.forms import NewPassphraseForm, PassphraseForm
 from desk.people.organisations import folder_of
 from desk.people.permissions import Action, DeskRequest, needs
 from desk.reasons import error_words
@@ -54,7 +54,7 @@ def signing_key(request: DeskRequest) -> HttpResponse:
 @needs(Action.MANAGE_ORGANISATION)
 def seal_key(request: DeskRequest) -> HttpResponse:
     """Seals the key with a passphrase and deletes the open file."""
-    form = SealForm(request.POST)
+    form = NewPassphraseForm(request.POST)
     if form.is_valid():
         try:
             with transaction.atomic():
@@ -68,11 +68,13 @@ def seal_key(request: DeskRequest) -> HttpResponse:
     return _page(request, seal_form=form)
 
 
-def _page(request: DeskRequest, form: PassphraseForm | None = None, seal_form: SealForm | None = None) -> HttpResponse:
+def _page(
+    request: DeskRequest, form: PassphraseForm | None = None, seal_form: NewPassphraseForm | None = None
+) -> HttpResponse:
     folder = folder_of(request.organisation)
     context = {
         "form": form or PassphraseForm(),
-        "seal_form": seal_form or SealForm(),
+        "seal_form": seal_form or NewPassphraseForm(),
         "sealed": sealed_keys.is_sealed(folder),
         "locked": sealed_keys.is_locked(folder),
         "may_seal": request.may(Action.MANAGE_ORGANISATION) and files.is_file(folder / "signing.key"),

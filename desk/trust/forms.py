@@ -9,11 +9,11 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from agent.errors import ConfigurationError
+from desk.people.forms import NewPassphraseForm
 from desk.people.models import Organisation
 from desk.reasons import error_words
 from desk.trust.bundles import entries_in
 from desk.trust.models import RootKey
-from desk.trust.root_keys import LEAST_PASSPHRASE
 
 __all__ = ["KeyForm", "PersonKeyForm", "ProposalForm", "RootForm", "SignForm"]
 
@@ -54,30 +54,17 @@ class SignForm(forms.Form):
             del self.fields["signature"]
 
 
-class KeyForm(forms.Form):
+class KeyForm(NewPassphraseForm):
     """The passphrase of a new root key, twice. A key in a token has none."""
-
-    passphrase = forms.CharField(
-        label=_("New passphrase"),
-        min_length=LEAST_PASSPHRASE,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=_("At least 16 characters. It is stored nowhere: without it no bundle can be signed."),
-    )
-    again = forms.CharField(
-        label=_("The same again"), strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
-    )
 
     def __init__(self, *args: Any, in_token: bool = False, **more: Any) -> None:
         super().__init__(*args, **more)
         if in_token:
             del self.fields["passphrase"], self.fields["again"]
-
-    def clean(self) -> dict[str, Any]:
-        words = super().clean() or {}
-        if words.get("passphrase") != words.get("again"):
-            self.add_error("again", _("The two differ."))
-        return words
+        else:
+            self.fields["passphrase"].help_text = _(
+                "At least 16 characters. It is stored nowhere: without it no bundle can be signed."
+            )
 
 
 class PersonKeyForm(KeyForm):

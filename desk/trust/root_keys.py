@@ -10,18 +10,15 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from agent.clients.opening import PassphraseIdentity, open_bytes
 from agent.clients.requester.keys import FileSigner, Signer, trust_key_of
-from agent.core.vault.age.recipients import PassphraseRecipient
-from agent.core.vault.age.sealing import seal_bytes
 from agent.errors import ConfigurationError, FormatError
 from agent.platform import files
-from agent.wire.identities import dump_private_key, load_private_key, private_key_from_seed
+from agent.wire.identities import private_key_from_seed
 from agent.wire.trust_keys import TrustKey, parse_trust_key, trust_key_of_private
 from desk.config import Token
+from desk.sealed_keys import open_key, seal_key
 
 __all__ = [
-    "LEAST_PASSPHRASE",
     "SEALED_NAME",
     "is_sealed",
     "make_root_key",
@@ -32,9 +29,6 @@ __all__ = [
     "root_key_of",
 ]
 
-LEAST_PASSPHRASE: Final = 16
-_WORK_FACTOR: Final = 18
-"""256 MiB and about a second for each guess."""
 SEALED_NAME: Final = "root.key.age"
 _PUBLIC: Final = "root.pub"
 _LIMIT_BYTES: Final = 16 * 1024
@@ -52,15 +46,8 @@ def make_root_key(folder: Path, passphrase: str) -> TrustKey:
 
 def make_sealed_key(path: Path, passphrase: str) -> TrustKey:
     """Makes a key in a file that the passphrase opens. Raises `ConfigurationError` if the passphrase is short."""
-    if len(passphrase) < LEAST_PASSPHRASE:
-        raise ConfigurationError(
-            f"The passphrase is shorter than {LEAST_PASSPHRASE} characters.", remedy="Take six words."
-        )
     key = private_key_from_seed(secrets.token_bytes(32))
-    recipient = PassphraseRecipient(passphrase, salt=secrets.token_bytes(16), log2_work_factor=_WORK_FACTOR)
-    text = dump_private_key(key).encode("ascii")
-    sealed = seal_bytes(text, [recipient], file_key=secrets.token_bytes(16), nonce=secrets.token_bytes(16))
-    files.write(path, sealed, secret=True)
+    files.write(path, seal_key(key, passphrase), secret=True)
     return trust_key_of_private(key)
 
 
@@ -99,8 +86,7 @@ def open_sealed_key(path: Path, passphrase: str) -> Signer:
     """Returns the key in a sealed file for one signature. Raises `ConfigurationError` for a wrong passphrase."""
     sealed = files.read_private(path, _LIMIT_BYTES)
     try:
-        opened = open_bytes(sealed, [PassphraseIdentity(passphrase)])
-        return FileSigner(load_private_key(opened.decode("ascii", "replace")))
+        return FileSigner(open_key(sealed, passphrase))
     except FormatError as error:
         raise ConfigurationError(
             "The root's key does not open.", remedy="Check the passphrase. Nothing was signed."

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 from django.core.cache import cache
 
+from desk import sealed_keys
 from desk.asking.models import Draft
 from desk.cases.models import Case
 from desk.custody.models import Entry
 from desk.people.organisations import folder_of
 from desk.people.roles import Role
-from desk.trust import root_keys
 from desk.trust.models import BundleDraft
 from desk.trust.root_keys import make_root_key
 from tests.desk.agencies import Agency, browser
@@ -49,7 +49,7 @@ def test_a_list_of_a_root_that_no_program_can_hold_is_refused(agency: Agency, te
 
 
 def test_a_wrong_passphrase_of_the_root_is_in_the_log(agency: Agency, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(root_keys, "_WORK_FACTOR", 10)
+    monkeypatch.setattr(sealed_keys, "_WORK_FACTOR", 10)
     make_root_key(folder_of(agency.organisation) / "root", "six words that nobody guesses")
     proposal = BundleDraft.objects.create(
         organisation=agency.organisation, version=1, text="version = 1", proposed_by=agency.people[Role.ADMIN]

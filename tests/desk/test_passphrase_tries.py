@@ -24,7 +24,6 @@ WORDS = "six words that people do not guess"
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed_keys, "_WORK_FACTOR", 10)
-    monkeypatch.setattr(root_keys, "_WORK_FACTOR", 10)
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:

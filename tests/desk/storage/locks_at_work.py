@@ -10,10 +10,11 @@ import pytest
 from django.db import connection
 
 from agent.clients.requester.keys import Signer, make_trust_key
+from desk import sealed_keys
 from desk.custody import log
 from desk.custody.models import Entry
 from desk.people.models import Organisation, Person
-from desk.trust import root_keys, shared_root
+from desk.trust import shared_root
 from desk.trust.models import RootKey
 from tests.desk.agencies import Agency, make_person
 from tests.desk.trust.test_shared_root import Root
@@ -48,7 +49,7 @@ class Beside:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(root_keys, "_WORK_FACTOR", 10)
+    monkeypatch.setattr(sealed_keys, "_WORK_FACTOR", 10)
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from agent.wire.topics import trust_filter
 from agent.wire.trust import TrustBundle, TrustStore
 from agent.wire.trust_keys import parse_trust_key
 from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_ROOT_FILES, PACKAGE_LIMIT_BYTES, TRUST_SLOTS, TrustPackage
+from desk import sealed_keys
 from desk.backup import make_backup, restore_backup
 from desk.config import Broker, Token, load
 from desk.custody.models import Entry
@@ -64,7 +65,7 @@ areas = [{ south = 52.0, west = 4.5, north = 53.0, east = 5.5 }]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small work factor, because each signature opens a key."""
-    monkeypatch.setattr(root_keys, "_WORK_FACTOR", 10)
+    monkeypatch.setattr(sealed_keys, "_WORK_FACTOR", 10)
 
 
 class Root:

@@ -17,10 +17,11 @@ from agent.errors import ConfigurationError
 from agent.wire.broker_directory import open_directory
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.trust import TrustBundle
+from desk import sealed_keys
 from desk.custody.models import Entry
 from desk.people.organisations import folder_of, requester_of
 from desk.people.roles import Role
-from desk.trust import bundles, root_keys
+from desk.trust import bundles
 from desk.trust.models import BundleDraft
 from desk.trust.root_keys import make_root_key, open_root_key, root_key_of
 from tests.desk.agencies import Agency
@@ -32,7 +33,7 @@ NOW_S = 1_800_000_000
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small work factor, because each test opens a key."""
-    monkeypatch.setattr(root_keys, "_WORK_FACTOR", 10)
+    monkeypatch.setattr(sealed_keys, "_WORK_FACTOR", 10)
 
 
 def listed(requester: Requester, version: int = 1, *, until: str = "2030-12-31") -> str:

@@ -20,6 +20,7 @@ from agent.core.media import Gop
 from agent.core.timebase import ClockQuality
 from agent.wire.disclosures import PartKind
 from agent.wire.fields import Kind
+from desk import sealed_keys
 from desk.api.models import WebHook
 from desk.api.tokens import make_token
 from desk.asking import drafts
@@ -101,7 +102,7 @@ def fill(agency: Agency, gops: list[Gop]) -> FilledDesk:
     token = _guest_link(agency, case)
     _programs(agency)
     notice, waiting_notice = _neighbours(agency)
-    with patch.object(root_keys, "_WORK_FACTOR", 10):  # each signature opens a key
+    with patch.object(sealed_keys, "_WORK_FACTOR", 10):  # each signature opens a key
         signed, proposed, keys = _trust_root(agency)
     first = case.answers.order_by("pk")[0]
     answer = {"pk": case.pk, "answer_pk": first.pk}
