@@ -23,7 +23,15 @@ import pytest
 from msgspec.structs import replace
 
 from agent.core.timebase import ClockQuality
-from agent.core.updates import ReversalRefusal, UpdateResult, UpdateSource, UpdateState, UpdateTrouble, UpdateWish
+from agent.core.updates import (
+    Offer,
+    ReversalRefusal,
+    UpdateResult,
+    UpdateSource,
+    UpdateState,
+    UpdateTrouble,
+    UpdateWish,
+)
 from agent.errors import StorageError, UpdateError
 from agent.platform import files
 from agent.updater import root_step
@@ -88,6 +96,15 @@ class House:
         source = UpdateSource(v=1, source=str(self.repository.folder), root=root)
         Staging(self.state / "updater").fetch(source, machine(), reading())
 
+    def take_offer(self) -> Offer:
+        """Releases the next version, and takes it in from the staged files."""
+        self.release()
+        self.stage()
+        self.step().run()
+        offer = self.step().store.state.offer
+        assert offer is not None
+        return offer
+
     def wish(self, version: str, sha256: str, wish: str = WISH) -> None:
         """As the custodian puts it, which reads the state of this moment."""
         change = json.loads((self.state / "update" / "state.json").read_bytes())["change"]
@@ -123,12 +140,8 @@ class House:
 
 def test_a_release_is_installed_only_after_an_owner_wished_for_exactly_it(tmp_path: Path) -> None:
     house = House(tmp_path)
-    house.release()
-    house.stage()
-    house.step().run()
+    offer = house.take_offer()
     assert house.versions.current() == "0.2.0"
-    offer = house.step().store.state.offer
-    assert offer is not None
     house.wish("0.2.1", "0" * 64)
     house.step().run()
     assert house.versions.current() == "0.2.0", "another package"
@@ -204,12 +217,8 @@ def test_a_package_that_says_it_is_something_else_is_not_unpacked(tmp_path: Path
 def test_bytes_that_change_in_roots_own_folder_are_not_installed(tmp_path: Path) -> None:
     """Memory cards change bytes. The bytes are verified again a moment before they are unpacked."""
     house = House(tmp_path)
-    house.release()
-    house.stage()
-    house.step().run()
+    offer = house.take_offer()
     store = house.step().store
-    offer = store.state.offer
-    assert offer is not None
     stored = next((store.folder / "repository" / "targets").iterdir())
     stored.write_bytes(stored.read_bytes()[:-1] + b"?")
     with pytest.raises(UpdateError, match="damaged"):
@@ -224,11 +233,7 @@ def test_a_wish_waits_for_what_says_nothing_of_the_version_and_is_carried_out_th
 ) -> None:
     """A security update would be barred for ever because the board started without a time server."""
     house = House(tmp_path)
-    house.release()
-    house.stage()
-    house.step().run()
-    offer = house.step().store.state.offer
-    assert offer is not None
+    offer = house.take_offer()
     house.wish(offer.version, offer.sha256)
     # The network is away, so nothing new is taken in.
     (house.state / "updater" / "report.json").write_bytes(b'{"trouble":"network","v":1}')
@@ -302,11 +307,7 @@ def test_a_version_that_failed_before_stays_withdrawn_if_a_later_try_says_nothin
 def test_a_wish_from_before_its_version_failed_by_hand_is_not_carried_out(tmp_path: Path) -> None:
     """A person with root installs it while the wish waits. That trial leaves no id of the wish."""
     house = House(tmp_path, healthy=False)
-    house.release()
-    house.stage()
-    house.step().run()
-    offer = house.step().store.state.offer
-    assert offer is not None
+    offer = house.take_offer()
     house.wish(offer.version, offer.sha256)
     assert house.step().install(offer, by_hand=True) is UpdateResult.ROLLED_BACK
     house.healthy = True
@@ -342,11 +343,7 @@ def test_an_owners_choice_that_comes_when_the_wishes_were_just_read_is_installed
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = House(tmp_path)
-    house.release()
-    house.stage()
-    house.step().run()
-    offer = house.step().store.state.offer
-    assert offer is not None
+    offer = house.take_offer()
     read = root_step._read
 
     def read_then_choose(path: Path, kind: Any) -> Any:
@@ -393,11 +390,7 @@ def test_a_step_beside_an_installation_writes_nothing(tmp_path: Path, monkeypatc
 def test_a_second_update_at_once_leaves_the_first_ones_folder_alone_and_says_what_to_do(tmp_path: Path) -> None:
     """For example, a person installs from a stick while an owner's choice is being installed."""
     house = House(tmp_path)
-    house.release()
-    house.stage()
-    house.step().run()
-    offer = house.step().store.state.offer
-    assert offer is not None
+    offer = house.take_offer()
     switch, refused = house.switch_versions, list[UpdateError]()
 
     def meanwhile(tree: Path) -> UpdateResult:
