@@ -167,8 +167,8 @@ def restore(identity: Path, backup_file: Path, folder: Path) -> None:
     except OpenError as error:
         raise ConfigurationError(
             f"{backup_file} does not open with the key in {identity}.",
-            remedy="Give the key to whose recipient it was sealed. If it is that one, the file was cut or changed: "
-            "take another backup.",
+            remedy="Give the key of the recipient that it was sealed to. If this is that key, the file was cut "
+            "or changed: take another backup.",
         ) from error
     os.environ[config.ENVIRONMENT] = str((folder / "desk.toml").absolute())
     start_django()

@@ -4,8 +4,8 @@
     with status.shown():
         …                       # listen, then status.ready(), and status.alive() from the loop that must get on
 
-`READY=1` means that the database has its form, that the receivers run and that the pages can be reached. So units that
-start after the desk, and an upgrade, wait for that and not for the start of a process. Silent without systemd.
+`READY=1` means that the tables are up to date, the receivers run and the pages can be reached. Units that start after
+the desk, and an upgrade, wait for all three. Without systemd, the messages go nowhere.
 """
 
 from __future__ import annotations
