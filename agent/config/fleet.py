@@ -50,6 +50,7 @@ from agent.config.settings import (
     Sensitivity,
     SoundConfig,
     Url,
+    UserName,
     Zones,
     root_offer_errors,
 )
@@ -107,9 +108,7 @@ class FleetSignIn(Section, frozen=True, kw_only=True):
 
     password_file: _FileName
     """A file beside the fleet file, with one line. It may be missing where no bundles are made."""
-    user: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9._@-]{0,128}\Z", description="a name of letters, digits, ., _, @ and -")
-    ] = ""
+    user: UserName = ""
     """Empty: the doorbell's name. Its id is made at its first start."""
 
 
@@ -294,18 +293,14 @@ def _sign_in(number: int, camera: FleetCamera, fleet: Fleet) -> Iterator[CrossFi
         yield CrossFieldError(
             ("cameras", number, "broker"), f"'{camera.name}' has a password, and there is no broker.", "Add [broker]."
         )
-    others = [each for each in fleet.cameras[:number] if each.broker is not None]
+    others = fleet.cameras[:number]
     remedy = "Give each doorbell its own. Otherwise a thief of one card could be the other doorbell, too."
-    if camera.broker.password_file in map(_password_file, others):
+    if any(each.broker.password_file == camera.broker.password_file for each in others if each.broker is not None):
         key: KeyPath = ("cameras", number, "broker", "password_file")
         yield CrossFieldError(key, f"'{camera.name}' has the password of another doorbell.", remedy)
-    if _user(camera) in map(_user, others):
+    if any(_user(each) == _user(camera) for each in others if each.broker is not None):
         key = ("cameras", number, "broker", "user")
         yield CrossFieldError(key, f"'{camera.name}' has the user name of another doorbell.", remedy)
-
-
-def _password_file(camera: FleetCamera) -> str:
-    return camera.broker.password_file if camera.broker is not None else ""
 
 
 def _user(camera: FleetCamera) -> str:
@@ -334,8 +329,6 @@ def _cause(number: int, camera: FleetCamera, key: KeyPath) -> KeyPath:
     own = ("cameras", number)
     if section in _SHARED:
         return (*own, *key) if getattr(camera, section) is not None else key
-    if section == "broker" and inner[:1] in (("user",), ("password_file",)):
-        return (*own, *key)
     if section in ("broker", "clips", "installer", "roots", "updates"):
         return key
     if section == "panel":

@@ -232,6 +232,9 @@ HostName = Annotated[
         description="a host name or address in quotes, without https:// and port",
     ),
 ]
+UserName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._@-]{0,128}\Z", description="a name of letters, digits, ., _, @ and -")
+]
 PersonHeight = Annotated[float, Meta(ge=0, le=0.8)]
 _LEAST_ZONE: Final = 1e-6
 """Share of the picture, one pixel of 1280 × 720. A smaller zone is a line or a point, and as an include zone nothing
@@ -332,9 +335,7 @@ class BrokerConfig(BrokerLink, frozen=True, kw_only=True):
     ca: Path
     certificate: Path | None = None
     key: Path | None = None
-    user: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9._@-]{0,128}\Z", description="a name of letters, digits, ., _, @ and -")
-    ] = ""
+    user: UserName = ""
     password_file: Path | None = None
 
 
