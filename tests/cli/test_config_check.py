@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from agent.cli.config import config
@@ -17,3 +18,27 @@ def test_files_of_the_broker_that_are_not_there_are_noted(tmp_path: Path) -> Non
     assert f"{tmp_path}/door.pem does not exist now." in said
     assert f"{tmp_path}/door.key does not exist now." in said
     assert str(there) not in said
+
+
+def test_a_file_in_a_folder_of_root_may_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_text('[broker]\nhost = "b.example"\nca = "ca.pem"\ncertificate = "door.pem"\nkey = "door.key"\n')
+
+    def closed(_self: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", closed)
+    said = CliRunner().invoke(config, ["check", str(path)])
+    assert said.exit_code == 0
+    assert "does not exist" not in said.output
+
+
+@pytest.mark.parametrize("option", [[], ["--config"]])
+def test_a_file_that_this_user_may_not_read_has_our_remedy(
+    option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_text("")
+    monkeypatch.setattr("os.access", lambda *_: False)  # click would end with its own words
+    said = CliRunner().invoke(config, ["check", *option, str(path)])
+    assert said.exit_code == 0, said.output

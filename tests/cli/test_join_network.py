@@ -263,9 +263,11 @@ def test_a_start_without_a_code_on_the_card_changes_nothing(machine: Machine) ->
 def test_for_a_new_owner_the_former_ones_wifi_goes_and_codes_count_again(machine: Machine) -> None:
     machine.start_with_card(MINE.text())
     (machine.folder / "etc" / "owned").touch()
+    (machine.folder / "etc" / "wifi-country").write_text("DE\n")
     assert forget_set_up(machine.folder / "etc", machine.connection.parent)
     assert not machine.connection.exists()
     assert not (machine.folder / "etc" / "owned").exists()
+    assert not (machine.folder / "etc" / "wifi-country").exists()
     machine.ask(SetupCode(b"n" * 16, "New home", "another one", "front-door").text())
     assert machine.connection.exists()
     assert not forget_set_up(machine.folder / "etc", machine.folder / "run")
