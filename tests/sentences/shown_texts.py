@@ -60,7 +60,15 @@ def shown_texts(path: Path) -> tuple[tuple[int, str], ...]:
     """Returns (line, text) for each text with two words or more, and each text that is given to be translated."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped = set(_documentation(tree))
-    return tuple(_walk(tree, skipped, spoken=False))
+    return (*_walk(tree, skipped, spoken=False), *_descriptions(tree))
+
+
+def _descriptions(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yields what the annotated fields of a configuration may be: the remedy of a mistake says it."""
+    for field in ast.walk(tree):
+        for inner in ast.walk(field.annotation) if isinstance(field, ast.AnnAssign) else ():
+            if isinstance(inner, ast.keyword) and inner.arg == "description":
+                yield from _walk(inner.value, set(), spoken=True)
 
 
 def _walk(node: ast.AST, skipped: set[ast.AST], *, spoken: bool) -> Iterator[tuple[int, str]]:
