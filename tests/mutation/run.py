@@ -338,6 +338,7 @@ def run_in_fork(
     """Run `act` in a fork. Returns the test that failed, died or took longer than `patience_s` of its name, or the one
     that ran when all together had taken longer than `all_s`."""
     sys.stdout.flush()
+    shared = set(base.iterdir()) if base is not None else set()  # folders of the session's fixtures
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -359,7 +360,7 @@ def run_in_fork(
         os.killpg(child, signal.SIGKILL)  # also ends what the last test left behind
     if status is None:
         os.waitpid(child, 0)
-    for left in base.iterdir() if base is not None else ():
+    for left in set(base.iterdir()) - shared if base is not None else ():
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left, ignore_errors=True)
     return None if status == 0 else name
