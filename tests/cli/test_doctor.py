@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import agent.cli.doctor as doctor_command
 from agent.cli.checks import broker as broker_check
 from agent.cli.checks import disk
 from agent.cli.checks.board import check_heat, check_limits, check_panel
@@ -542,3 +543,14 @@ def test_only_a_doorbell_that_dropped_messages_has_a_finding_about_them() -> Non
     assert found.health is CheckStatus.POOR
     assert "dropped 7 messages" in found.message
     assert "disk" in found.remedy
+
+
+@pytest.mark.parametrize("broker", [True, False])
+def test_the_doctor_tells_dropped_messages_of_a_doorbell_with_a_broker(
+    broker: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "doorward.toml"
+    path.write_text('[broker]\nhost = "b.example"\nca = "a"\ncertificate = "b"\nkey = "c"\n' if broker else "")
+    monkeypatch.setattr(doctor_command, "status_here", lambda _configuration: {"messages_dropped": 7})
+    monkeypatch.setattr(doctor_command, "_guarded", lambda *_: iter(()))
+    assert ("messages" in [each.subject for each in doctor_command.examine(path)]) is broker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -535,7 +536,10 @@ def test_while_receive_runs_a_request_is_left_to_it(tool: Callable[..., Any], ma
 def test_deletion_is_stated_only_once_nothing_is_left(tool: Callable[..., Any], made: Path) -> None:
     asked = signed_only(tool, made)
     disclosure = received(made, asked, house_of(asked.request).disclose(asked))
-    assert tool("requester", "open", "--folder", made).status == 0
+    opened = tool("requester", "open", "--folder", made)
+    assert opened.status == 0
+    [by_hand] = re.findall(r"to check it without this program: (.+)", opened.out)
+    assert "openssl" in Path(by_hand).read_text()
     held = tool("requester", "deleted", "--folder", made, asked.request.id, "--yes")
     assert held.status == 2
     assert "still holds 1 disclosure of this request" in held.err

@@ -22,7 +22,7 @@ from agent.core.vault.records import (
     SegmentRecord,
 )
 from agent.wire.identities import private_key_from_seed
-from agent.wire.mldsa import mldsa_key_from_seed
+from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from tests.core.vault.make_excerpt_vectors import PLACE, excerpt, vectors
 from tests.core.vault.make_vault_vectors import DEVICE, MLDSA, RECORDS, tree_of
 
@@ -166,6 +166,16 @@ def test_the_head_gives_no_second_signature_to_a_forged_line() -> None:
     report = verified(excerpt([*lines, added], [record.id]))
     assert covers(report) == [Cover.NONE]
     assert [fault.problem for fault in report.faults] == ["No second signature follows this line."]
+
+
+def test_a_line_that_names_another_second_key_is_a_fault_even_if_it_is_signed_twice() -> None:
+    other = MldsaPublicKey.of(mldsa_key_from_seed(b"o" * 32))
+    first = sign_record(SEGMENT, ChainHead(), _KEY.sign)
+    for named, expected in ((MLDSA, Cover.CAPTURE), (other, Cover.NONE)):
+        boot = msgspec.structs.replace(BOOT, device_mldsa=named.text)
+        last = sign_record(boot, ChainHead().after(first), _KEY.sign, _SECOND.sign)
+        report = verified([first.line, last.line])
+        assert (covers(report), bool(report.faults)) == ([expected], expected is Cover.NONE)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8])
