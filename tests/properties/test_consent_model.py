@@ -166,7 +166,8 @@ def replays_are_let_in(patch: pytest.MonkeyPatch) -> None:
 
 
 def limits_are_not_kept(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(admission, "check", lambda *_, **__: None)
+    patch.setattr(admission, "check_quickly", lambda *_, **__: None)
+    patch.setattr(admission, "check_ground", lambda *_, **__: None)
 
 
 def anybody_may_withdraw_and_acknowledge(patch: pytest.MonkeyPatch) -> None:
