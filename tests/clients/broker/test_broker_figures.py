@@ -69,7 +69,12 @@ def test_the_dashboard_shows_the_figures_of_a_real_broker_and_no_name(
         try:
             ends_s = time.monotonic() + 60
             found: dict[str, float] = {}
-            while found.get("doorward_broker_clients_connected", 0) < 2 or not found["doorward_digest_current"]:
+            # Mosquitto publishes its figures every ten seconds, the first ones before anything has reached it.
+            while (
+                found.get("doorward_broker_clients_connected", 0) < 2
+                or not found["doorward_digest_current"]
+                or not found["doorward_broker_received_bytes_total"]
+            ):
                 assert time.monotonic() < ends_s, found
                 time.sleep(0.1)
                 found = values(service.figures.page())
@@ -78,7 +83,6 @@ def test_the_dashboard_shows_the_figures_of_a_real_broker_and_no_name(
             service.stop()
             thread.join()
     assert (found["doorward_broker_up"], found["doorward_digest_cells"], found["doorward_digest_messages"]) == (1, 1, 1)
-    assert found["doorward_broker_received_bytes_total"] > 0
     assert "springfield" not in page
     asked = set(re.findall("doorward_[a-z_]+", (GRAFANA / "brokers.json").read_text()))
     assert asked - NOT_ALWAYS == set(found) - NOT_ALWAYS
