@@ -409,6 +409,7 @@ def test_certificates_near_their_end_are_seen_before_it(running: tuple[PrivateBr
     [fault] = faults(check_broker(configured(files, broker.device_port), NOW))
     assert fault.health is CheckStatus.POOR
     assert "expires on" in fault.message
+    assert "doorward link request" in (fault.remedy or "")
     late = NOW + datetime.timedelta(days=11)
     assert "expired on" in next(faults_in_order(configured(files, broker.device_port), late)).message
 

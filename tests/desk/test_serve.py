@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigurationError
-from desk.config import Web
+from desk.config import DeskConfig, Web
 from tests.once import made_once
 
 COMMAND = (sys.executable, "-P", "-m", "desk.cli")
@@ -172,14 +172,16 @@ def test_the_operator_makes_a_link_for_a_person_who_lost_their_passkey(folder: P
 
 
 def test_a_port_that_is_taken_is_named_with_the_setting_before_anything_is_said() -> None:
-    from desk.server import _require_free
+    from desk import server
 
+    said: list[object] = []
     with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = other.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=f"127.0.0.1, port {taken}: Address already in use") as raised:
-            _require_free(Web(port=taken))
+        taken = Web(port=other.getsockname()[1])
+        with pytest.raises(ConfigurationError, match=f"127.0.0.1, port {taken.port}: Address already in use") as raised:
+            server.run(DeskConfig(web=taken), said.append)
     assert "[web] host and port" in str(raised.value.remedy)
-    _require_free(Web(port=taken))
+    assert said == []
+    server._require_free(taken)
 
 
 def test_the_launcher_of_the_repository_starts_the_desk(tmp_path: Path) -> None:

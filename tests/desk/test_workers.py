@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from django.conf import settings
 from django.db import OperationalError, connection
 from django.test import override_settings
@@ -20,7 +22,7 @@ from desk.config import Broker, Database, DeskConfig, Storage, load
 from desk.people.organisations import folder_of
 from desk.receiving.models import Receiver
 from desk.service_status import ServiceStatus
-from desk.workers import make_folder, require_same_version, require_shared, run_worker, unlock_keys
+from desk.workers import make_folder, require_same_version, require_shared, run_worker, unlock_keys, worker_folder
 from tests.desk.agencies import Agency
 from tests.desk.test_serve import Manager
 
@@ -56,10 +58,11 @@ def test_a_worker_starts_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("desk.workers.check_storage", away)
     monkeypatch.setattr("desk.workers.Supervisor", lambda *_, **_with: contextlib.nullcontext())
     said: list[object] = []
-    stop = threading.Event()
-    stop.set()
+    stop, waits = threading.Event(), iter([False, True])
+    monkeypatch.setattr(stop, "wait", lambda _seconds: next(waits))
     run_worker(WORKER, stop, said.append)
     assert said == ["The S3 store does not answer: 500.", "The worker w1 receives (stop: Ctrl-C)."]
+    manager.hears("WATCHDOG=1")
     manager.hears("STOPPING=1")
     manager.close()
 
@@ -67,7 +70,9 @@ def test_a_worker_starts_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch
 def test_systemd_shows_how_many_receivers_are_connected_and_no_name(agency: Agency, tmp_path: Path) -> None:
     manager = Manager(tmp_path)
     status = ServiceStatus("Serves https://desk.example.", SystemdNotifier({"NOTIFY_SOCKET": manager.address}))
+    status._show()
     status.ready()
+    assert manager.hears("STATUS").startswith("READY=1"), "no line goes ahead of it"
     status._show()
     assert manager.hears("No organisation") == "STATUS=Serves https://desk.example. No organisation receives yet."
     Receiver.objects.create(organisation=agency.organisation, state="connected")
@@ -119,6 +124,8 @@ def test_the_folder_of_a_worker_has_the_keys_and_a_signing_request_for_each_orga
     secret, password = tmp_path / "s3.secret", tmp_path / "db.password"
     secret.write_text("s3")
     password.write_text("db")
+    for each in (secret, password):
+        each.chmod(0o600)
     authorities = [tmp_path / of / "authority.pem" for of in ("database", "storage")]
     for each in authorities:
         each.parent.mkdir()
@@ -141,11 +148,15 @@ def test_the_folder_of_a_worker_has_the_keys_and_a_signing_request_for_each_orga
     (own / "authority.pem").write_text("of this broker alone")
     (own / "broker.password").write_text("of the desk alone")
     folder = tmp_path / "worker"
-    with override_settings(DESK=msgspec.structs.replace(settings.DESK, broker=config.broker)):
-        requests = list(make_folder(config, "w2", folder))
+    with override_settings(DESK=msgspec.structs.replace(config, data=settings.DESK.data)):
+        done = CliRunner().invoke(worker_folder, ["w2", str(folder)])
+    assert done.exception is None
     copied_for_host = folder / "data/organisations/rijnstad-police/tls/broker.example"
     assert [each.name for each in copied_for_host.iterdir()] == ["authority.pem"], "each worker has its own password"
-    assert [each.name for each in requests] == ["rijnstad-police.w2.csr", "waterland-police.w2.csr"]
+    assert re.findall(r"operator \S+/(\S+),", done.output) == ["rijnstad-police.w2.csr", "waterland-police.w2.csr"]
+    place = copied_for_host / "broker.password"
+    assert f"make the user rijnstad-police.w2, and write its password into {place}\n" in done.output
+    assert "make the user waterland-police" not in done.output
     made = load(folder / "desk.toml")
     assert made.broker == Broker(host="broker.example", worker="w2")
     assert made.data == folder / "data"

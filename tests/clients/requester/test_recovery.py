@@ -100,6 +100,22 @@ def test_an_answer_whose_reply_key_is_lost_and_junk_stay_sealed(
     assert "a version or a backup of the bucket" in remedy
 
 
+def test_an_answer_to_a_neighbour_and_one_in_another_folder_say_why(
+    sharing: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, store = house.disclose(asked), sharing.folder.parent / "store"
+    put(sharing, made)
+    moved = "ab" * 16
+    FolderParts(store)._of(made.id).rename(FolderParts(store)._of(moved))
+    reason, remedy = left(sharing, moved)
+    assert reason == f"It lies in the folder of another answer: it is {made.id}."
+    assert "Move its parts to the folder of that name" in remedy
+    monkeypatch.setattr(Requester, "is_relayed", lambda *_: True)
+    reason, remedy = left(sharing, moved)
+    assert reason == "It answers a neighbour, and only their browser has the key."
+    assert "The neighbour asks again" in remedy
+
+
 def test_a_cut_answer_is_left_to_its_doorbell(sharing: Requester, asked: SentRequest, house: House) -> None:
     cut = house.disclose(asked)
     put(sharing, cut, but=1)

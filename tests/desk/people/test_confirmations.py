@@ -242,5 +242,6 @@ def test_the_operator_confirms_if_no_person_can(agency: Agency) -> None:
     assert said.startswith("Confirmed: ")
     assert roles_of(person) == {"supervisor"}
     assert Entry.objects.get(action="change.confirmed").actor == "operator"
+    assert run.invoke(cli.desk, ["confirm"]).output == "No change waits for a second person.\n"
     missing = run.invoke(cli.desk, ["confirm", "99999"]).exception
     assert isinstance(missing, ConfigurationError)
