@@ -65,7 +65,7 @@ from agent.wire.uploads import UploadNote
 
 __all__ = ["AddressedRequest", "IncomingDisclosures"]
 
-_MOST_UNREADABLE: Final = 4096
+_MOST_REMEMBERED: Final = 4096
 _BEYOND_LIMITS: Final = "It exceeds this machine's limits or its own announcement."
 _LEAVE_NS: Final = 300 * NS_PER_S
 """Time without a word after which a receiver leaves an upload to the others. Longer than a doorbell waits to ask."""
@@ -111,6 +111,8 @@ class IncomingDisclosures:
         self._unread: OrderedDict[str, str] = OrderedDict()
         """Disclosure → device, oldest first, of those with an unopened part 0."""
         self._unreadable: OrderedDict[str, None] = OrderedDict()
+        self._told_no_place: OrderedDict[str, None] = OrderedDict()
+        """Disclosures of doorbells that send too many at once."""
         self._requests: dict[str, SentRequest] = {}
         """Disclosure → the request that it answers, once known."""
         self._tips: dict[str, TipManifest] = {}
@@ -333,8 +335,11 @@ class IncomingDisclosures:
         """Returns whether one more of this device may arrive. A silent one makes room if all places are in use."""
         there = self._reception.of_device(device)
         if len(there) >= self._limits.open_per_device and not self._leave_a_silent_one(there):
-            reason = "Its doorbell sends too many at once."
-            self._tell(ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail=reason, device=device))
+            if disclosure not in self._told_no_place:  # it asks again every two minutes, for hours if it must
+                self._told_no_place[disclosure] = None
+                _keep_newest(self._told_no_place)
+                reason = "Its doorbell sends too many at once."
+                self._tell(ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail=reason, device=device))
             return False
         return not self._reception.is_full or self._leave_a_silent_one(self._reception.ids())
 
@@ -756,8 +761,7 @@ class IncomingDisclosures:
 
     def _remember_unreadable(self, disclosure: str) -> None:
         self._unreadable[disclosure] = None
-        while len(self._unreadable) > _MOST_UNREADABLE:
-            self._unreadable.popitem(last=False)
+        _keep_newest(self._unreadable)
 
     def _progress(self, disclosure: str, assembly: Assembly) -> None:
         if disclosure in self._requests:
@@ -766,6 +770,11 @@ class IncomingDisclosures:
     def _news(self, kind: ReceiverEventKind, disclosure: str, assembly: Assembly) -> ReceiverEvent:
         request = self._requests[disclosure].request.id
         return ReceiverEvent(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
+
+
+def _keep_newest(disclosures: OrderedDict[str, None]) -> None:
+    while len(disclosures) > _MOST_REMEMBERED:
+        disclosures.popitem(last=False)
 
 
 def _sum(sizes: Iterable[PartSize]) -> int:
