@@ -277,7 +277,7 @@ class Solo:
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
             # Each on its own: a card that will not erase must not keep a request from expiring.
-            for turn in (self._show_alerts, self._recording.keep_hours, self._erase, self._owned.on_time):
+            for turn in (self._show_alerts, self._recording.try_vault, self._erase, self._owned.on_time):
                 try:
                     turn()
                 except DoorwardError as error:

@@ -58,6 +58,8 @@ _SLICE_S: Final = 0.25
 _BETWEEN_SLICES_S: Final = 0.02
 _LOOK_S: Final = 1.0
 """The index may turn out to be damaged at any time."""
+_HOURS_S: Final = 2.0
+"""Between two looks at the private hours."""
 _MOST_NAMED: Final = 10
 """Names in one alert. A start with a lost manifest and a failing card may find thousands, more than a message holds."""
 _MOST_KEPT: Final = 100
@@ -150,6 +152,7 @@ class RecorderRuntime:
         self._threads = (
             threading.Thread(target=scrubbing, args=(self._scrub, self._stopping.wait), name="scrub"),
             threading.Thread(target=self._read_on, name="index"),
+            threading.Thread(target=self._keep_private_hours, name="hours"),
             threading.Thread(target=self._live.run, args=(deps.live_view,), name="live"),
             threading.Thread(
                 target=copy_index_daily, args=(self.vault.keep_index_copy, self._stopping.wait), name="index-copy"
@@ -167,6 +170,7 @@ class RecorderRuntime:
         A disk that refuses writes stops nothing else from starting: the owner can look at stored footage and read the
         reason, and the newest footage waits in memory.
         """
+        self._apply_private_hours()
         try:
             found = self.vault.start()
         except StorageError as error:
@@ -203,6 +207,15 @@ class RecorderRuntime:
                 with suppress(StorageError):
                     self.vault.retry()
                     self._log.info("index_is_whole")
+
+    def _keep_private_hours(self) -> None:
+        """Begins and ends the private hours by the clock alone: neither a custodian that is away nor a disk that hangs
+        may make the camera film in one of them."""
+        while not self._stopping.wait(_HOURS_S):
+            self._apply_private_hours()
+
+    def _apply_private_hours(self) -> None:
+        self.recorder.set_private_hour(is_private_now(self._configuration, self._deps.clock.now()))
 
     def record(self, first_ns: BootNs | None = None) -> CameraEnd:
         """Plays the camera to its end or until `stop`. Waits for an owner first, because footage needs a recipient."""
@@ -272,13 +285,12 @@ class RecorderRuntime:
         self.vault.set_limits(self._limits())
         if configuration.motion != before.motion:
             self.recorder.watch_for(translation.zone_map(configuration.motion))
-        self.keep_hours()
+        self._apply_private_hours()
 
-    def keep_hours(self) -> None:
-        """Begin and end the household's private hours, and try a vault again.  To be called every few seconds."""
+    def try_vault(self) -> None:
+        """Starts the vault again if it could not be started. Call it every few seconds."""
         with suppress(StorageError):
             self.vault.retry()
-        self.recorder.set_private_hour(is_private_now(self._configuration, self._deps.clock.now()))
 
     def status(self) -> dict[str, Any]:
         """For `doorward status`."""

@@ -26,6 +26,9 @@ __all__ = ["PanelHandler", "RecorderControl"]
 
 _REMEMBERED = 64
 _LIT_S = 30.0
+_AWAY_S: Final = 60.0
+"""A bridge that crashed is back earlier (systemd/doorward-bridge.service). Afterwards no program reads the privacy
+switch, and a person who turns it on would be filmed."""
 
 
 class RecorderControl(Protocol):
@@ -33,6 +36,7 @@ class RecorderControl(Protocol):
 
     def trigger(self, kind: TriggerKind, at_ns: BootNs | None = None) -> None: ...
     def set_private(self, private: bool) -> None: ...
+    def lose_switch(self) -> None: ...
     def black_out(self, length_ns: int) -> None: ...
     def set_throttle_level(self, level: int) -> None: ...
 
@@ -59,16 +63,25 @@ class PanelHandler:
         self._state: dict[str, Any] = {"connected": False}
         self._throttle_level: int = ThrottleLevel.NORMAL
         self._bridge = ""
+        self._away_since_s: float | None = None
         self.presses = 0
 
     def connected(self, bridge: str, board: str) -> None:
         """`bridge` names this run of the bridge: its presses are counted from one again."""
         self._update(connected=True, backend=bridge.partition(" ")[0], board=board)
-        self._bridge = bridge
+        self._bridge, self._away_since_s = bridge, None
 
     def away(self, why: str) -> None:
-        """Keeps the state as it was: the last position of the switch still counts."""
+        """Keeps the last position of the switch for `_AWAY_S`. Then it counts as unread.
+
+        The link calls it at each try.
+        """
         self._update(connected=False, detail=why)
+        now_s = self._now_s()
+        if self._away_since_s is None:
+            self._away_since_s = now_s
+        elif now_s - self._away_since_s >= _AWAY_S:
+            self._recorder.lose_switch()
 
     def pressed(self, press: int, at_ns: BootNs, *, held: bool, got: Callable[[], None]) -> None:
         key = (self._bridge, press)

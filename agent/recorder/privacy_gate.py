@@ -14,13 +14,13 @@ __all__ = ["PrivacyGate"]
 
 
 class PrivacyGate(ThreadOwned):
-    """Closed while the switch is on, during a private hour, and until the switch was read for the first time.
+    """Closed while the switch is on, during a private hour, and while the position of the switch is unknown.
 
     The panel's thread and the settings' threads write under `lock`. They run independently of the camera loop, because
     a camera driver that hangs must not delay the switch.
     """
 
-    WRITTEN_BY: ClassVar = {"_switch_on": AttributeOwner.LOCK, "_private_hour": AttributeOwner.LOCK}
+    WRITTEN_BY: ClassVar = dict.fromkeys(("_switch_on", "_is_lost", "_private_hour"), AttributeOwner.LOCK)
 
     def __init__(self, *, switch_unread: bool, on_close: Callable[[str], None], on_change: Callable[[], None]) -> None:
         """`switch_unread`: there is a switch, and it counts as on until `set_switch` reports its position.
@@ -31,7 +31,10 @@ class PrivacyGate(ThreadOwned):
         self._on_close = on_close
         self._on_change = on_change
         self._log = structlog.get_logger("recorder")
+        self._has_switch = switch_unread
         self._switch_on: bool | None = None if switch_unread else False
+        self._is_lost = False
+        """The switch was read before, and can be read no longer."""
         self._private_hour = False
 
     @property
@@ -46,7 +49,7 @@ class PrivacyGate(ThreadOwned):
 
     @property
     def only_unread(self) -> bool:
-        """The gate is closed only because the first reading of the switch is missing."""
+        """The gate is closed only because the position of the switch is unknown."""
         return self._switch_on is None and not self._private_hour
 
     @property
@@ -54,14 +57,26 @@ class PrivacyGate(ThreadOwned):
         """Why the gate is closed, for the owner."""
         if self._switch_on:
             return "The privacy switch is on."
-        return "This is a private hour." if self._private_hour else "The privacy switch has not been read yet."
+        if self._private_hour:
+            return "This is a private hour."
+        return "The privacy switch cannot be read." if self._is_lost else "The privacy switch has not been read yet."
 
     def set_switch(self, on: bool) -> None:
         """Closes the gate, or opens it if this is no private hour. From any thread."""
         with self.lock:
             was_closed, first = self.closed, not self.switch_read
-            self._switch_on = on
+            self._switch_on, self._is_lost = on, False
             self._report(was_closed, first=first)
+
+    def lose_switch(self) -> None:
+        """Counts the switch as unread again, because what reads it is gone. From any thread."""
+        with self.lock:
+            if not self._has_switch:
+                return
+            was_closed = self.closed
+            self._is_lost = self._is_lost or self.switch_read
+            self._switch_on = None
+            self._report(was_closed)
 
     def set_private_hour(self, private: bool) -> None:
         """Begins or ends a private hour. From any thread."""

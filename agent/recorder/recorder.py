@@ -168,6 +168,10 @@ class Recorder(ThreadOwned):
         """Reports the position of the privacy switch: on closes the camera at once, off opens it again."""
         self._gate.set_switch(private)
 
+    def lose_switch(self) -> None:
+        """Reports that the privacy switch can be read no longer: the camera closes until `set_private`."""
+        self._gate.lose_switch()
+
     def set_private_hour(self, private: bool) -> None:
         """Reports whether now is one of the household's private hours, which close the camera too."""
         self._gate.set_private_hour(private)

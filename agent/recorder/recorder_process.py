@@ -204,11 +204,11 @@ class RecorderRole:
     def _apply_owner_settings(self, payload: bytes) -> None:
         """Act by what an owner has set over the file."""
         if payload == self._set:
-            self._runtime.keep_hours()
+            self._runtime.try_vault()
             return
-        self._set = payload
         self._log.info("settings_changed")
         self._runtime.apply_configuration(effective(self._file, settings_of(payload)))
+        self._set = payload
 
     def _apply_recipients(self, sealers: Recipients) -> None:
         self._runtime.show_to(sealers.glances)

@@ -267,12 +267,28 @@ def test_a_vault_that_cannot_be_started_stops_nothing_else_and_is_tried_again(
         made.runtime.start()
     assert [line["event"] for line in lines if line["log_level"] == "error"] == ["vault_not_started"]
     assert checked == [1], "stored footage can be looked at"
-    assert {"scrub", "index", "live", "index-copy"} <= {thread.name for thread in threading.enumerate()}
-    made.runtime.keep_hours()
+    assert {"scrub", "index", "hours", "live", "index-copy"} <= {thread.name for thread in threading.enumerate()}
+    made.runtime.try_vault()
     assert made.runtime.vault.fault != ""
     is_broken[0] = False
-    made.runtime.keep_hours()
+    made.runtime.try_vault()
     assert made.runtime.vault.fault == ""
+
+
+def test_a_private_hour_is_in_force_from_the_start_and_a_disk_that_hangs_delays_none(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, hour = make(), threading.Event()
+    monkeypatch.setattr(composition, "is_private_now", lambda _configuration, _now: hour.is_set())
+    monkeypatch.setattr(composition, "_HOURS_S", 0.01)
+    hour.set()
+    made.runtime.start()
+    assert made.runtime.recorder.is_private, "before a camera can be opened"
+    with made.runtime.vault._lock:
+        hour.clear()
+        until(lambda: not made.runtime.recorder.is_private)
+        hour.set()
+        until(lambda: made.runtime.recorder.is_private)
 
 
 def test_a_changed_configuration_is_acted_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,9 @@ class Recorder:
     def set_private(self, private: bool) -> None:
         self.asked.append(("private", private))
 
+    def lose_switch(self) -> None:
+        self.asked.append(("private", None))
+
     def black_out(self, length_ns: int) -> None:
         self.asked.append(("blackout", length_ns))
 
@@ -75,6 +78,24 @@ def test_a_press_that_is_told_twice_is_one_event_and_acknowledged_both_times() -
     assert recorder.asked == [("trigger", TriggerKind.BUTTON)] * 2
     assert recorder.times_ns == [5, 9]
     assert len(got) == 3
+
+
+def test_a_bridge_that_stays_away_for_a_minute_no_longer_vouches_for_the_privacy_switch() -> None:
+    recorder, now_s = Recorder(), [100.0]
+    handler = PanelHandler(recorder, Owner(), now_s=lambda: now_s[0])
+    handler.connected("simulated run-1", "pi4")
+    handler.privacy(False)
+    for second in (0, 30, 59):
+        now_s[0] = 100.0 + second
+        handler.away("It crashed.")
+    assert recorder.private is False, "it may be back in a moment"
+    now_s[0] = 160.0
+    handler.away("It crashed.")
+    assert recorder.private is None
+    handler.connected("simulated run-2", "pi4")
+    handler.privacy(False)
+    handler.away("It crashed again.")
+    assert recorder.private is False, "the minute begins again"
 
 
 def test_a_throttling_level_is_passed_on_and_told_once_when_it_rises() -> None:

@@ -85,3 +85,28 @@ def test_the_loop_is_told_why_the_gate_closes_that_it_opens_and_of_the_first_rea
     told.clear()
     first.set_switch(False)
     assert told == ["changed", "changed"], "the first reading, and the opening"
+
+
+def test_a_switch_that_can_be_read_no_longer_counts_as_on_until_it_is_read_again() -> None:
+    told: list[str] = []
+    gate = PrivacyGate(switch_unread=True, on_close=told.append, on_change=lambda: told.append("changed"))
+    gate.lose_switch()
+    assert (told, gate.reason) == ([], UNREAD), "it was never read"
+    gate.set_switch(False)
+    told.clear()
+    for _ in range(2):
+        gate.lose_switch()
+        assert (gate.closed, gate.only_unread, gate.switch_read) == (True, True, False)
+    assert told == ["The privacy switch cannot be read."]
+    told.clear()
+    gate.set_switch(False)
+    assert (told, gate.closed) == (["changed", "changed"], False), "the reading, and the opening"
+    gate.set_switch(True)
+    gate.lose_switch()
+    assert gate.closed, "a switch that was on does not open the camera by its loss"
+
+
+def test_a_doorbell_without_a_switch_can_lose_none() -> None:
+    gate = PrivacyGate(switch_unread=False, on_close=lambda _why: None, on_change=lambda: None)
+    gate.lose_switch()
+    assert not gate.closed

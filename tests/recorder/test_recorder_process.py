@@ -388,3 +388,38 @@ def test_a_role_that_was_stopped_before_there_is_an_owner_records_nothing(made: 
     made.start()
     made.stop()
     assert made.record() is CameraEnd.STOPPED
+def test_a_private_hour_begins_and_ends_while_the_custodian_is_away(
+    custodian: Custodian, made: RecorderRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = threading.Event()
+    monkeypatch.setattr(composition, "is_private_now", lambda _configuration, _now: hour.is_set())
+    monkeypatch.setattr(composition, "_HOURS_S", 0.01)
+    made.start()
+    custodian.stop()
+    hour.set()
+    until(lambda: made.recorder.is_private)
+    hour.clear()
+    until(lambda: not made.recorder.is_private)
+    custodian.start()
+
+
+def test_settings_that_could_not_be_applied_are_applied_at_the_next_look(
+    custodian: Custodian, role: RecorderRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied: list[Configuration] = []
+
+    def apply(configuration: Configuration) -> None:
+        applied.append(configuration)
+        if len(applied) == 1:
+            raise StorageError("The disk does not say how large it is.")
+
+    monkeypatch.setattr(role._runtime, "apply_configuration", apply)
+    device = str(public_key_of(DEVICE_KEY))
+    wanted = Settings(v=1, device=device, owner_time_ms=1, nonce="0" * 32, max_bytes=77_000_000)
+    custodian.settings = strictjson.encode(wanted)
+    until(lambda: len(applied) > 1)
+    turns = custodian.turns
+    until(lambda: custodian.turns > turns + 2)
+    assert len(applied) == 2
+
+
