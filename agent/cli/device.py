@@ -89,6 +89,7 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
         *([("panel", _panel_words(answer["panel"]))] if answer.get("panel") else []),
         ("clock", _clock_words(answer)),
         *_program_rows(answer),
+        *([("page", click.style(in_words(fault), fg="red"))] if (fault := str(answer.get("page_fault") or "")) else []),
         ("link", " ".join(filter(None, (in_words(link["link"]), in_words(link["remedy"] or ""))))),
         *_relay_rows(link),
         (

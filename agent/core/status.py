@@ -177,6 +177,8 @@ class Status(Struct):
     newest_ms: UtcMs | None = None
     update: UpdateStatus | None = None
     time: TimeStatus | None = None
+    page_fault: str = ""
+    """Why no browser can open the page."""
 
 
 def fault_in(value: Any, shape: type[Struct]) -> str | None:

@@ -41,12 +41,14 @@ from agent.custodian.state_folder import StateFolder
 from agent.custodian.talk_buffer import TalkBuffer
 from agent.custodian.time_log import TimeLog, WitnessAddress
 from agent.custodian.updates import UpdateFiles, Updates
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, StorageError
 from agent.ipc.outbox_files import DiskOutbox
 from agent.ipc.rpc_server import control_server
 from agent.platform.entropy import SystemEntropy
+from agent.platform.metrics_server import MetricsServer
 from agent.ports import Clock, ManifestLog
 from agent.vault.reader import VaultReader
+from agent.wire.control import Frame
 from agent.wire.identities import PublicKey, public_key_of
 from agent.wire.topics import cell_filter, cell_of
 from agent.wire.witness_keys import parse_witness
@@ -146,11 +148,14 @@ class CustodianRuntime:
         self.time = self._make_time()
         self.set_up = self._make_set_up()
         """None if the camera reads no set-up codes."""
-        self.page = self._make_page() if configuration.page is not None else None
+        self._page_fault = ""
+        """Why there is no page although one is configured."""
+        self.page = self._make_page()
         self.link = self._make_link(self.page) if self.page is not None else None
         """The doorbell's end of the link. It offers the page's operations, and is None without a page."""
+        without_page = self._answer_without_page if self._page_fault else self.custodian.control.answer
         self._control = control_server(
-            context.folder.control, self.page.answer if self.page is not None else self.custodian.control.answer
+            context.folder.control, self.page.answer if self.page is not None else without_page
         )
 
     @property
@@ -179,6 +184,11 @@ class CustodianRuntime:
             self.alerts.set_quiet(quiet_hours(self.configuration))
         self._settled(self.configuration)
 
+    @property
+    def page_fault(self) -> str:
+        """Returns why no browser can open the page; empty if one can, or if none is configured."""
+        return self._page_fault if self.page is None else self.page.fault
+
     def start(self) -> None:
         """Starts to answer owners.  Raises `StorageError`, `ConfigurationError`."""
         if self.alerts is not None:
@@ -190,8 +200,15 @@ class CustodianRuntime:
             if self.alerts is not None:
                 self.alerts.link_to(self.page.url)
         if self._metrics is not None:
-            self._metrics.start()
+            self._start_metrics(self._metrics)
         self._start_control()
+
+    def _start_metrics(self, metrics: MetricsServer) -> None:
+        """An address that another program has must not end this process: the recorder needs it."""
+        try:
+            metrics.start()
+        except ConfigurationError as error:
+            self._log.error("no_metrics", error=error.message, remedy=error.remedy)
 
     def on_time(self) -> None:
         """Runs every few seconds.  Raises `StorageError` while the disk refuses writes."""
@@ -261,6 +278,7 @@ class CustodianRuntime:
             "update": self.updates.status(),
             "program": self.program.status(),
             "time": self.time.status(),
+            "page_fault": self.page_fault,
         }
 
     def _make_updates(self) -> Updates:
@@ -329,7 +347,13 @@ class CustodianRuntime:
 
     def _facts(self) -> HealthFacts:
         unknown = self._clock.now().quality is ClockQuality.UNKNOWN
-        return health_facts(self._context.recorder(), str(self._context.link()["link"]), clock_unknown=unknown)
+        has_page = self.file.page is not None
+        return health_facts(
+            self._context.recorder(),
+            str(self._context.link()["link"]),
+            clock_unknown=unknown,
+            no_page=bool(self.page_fault) if has_page else None,
+        )
 
     def _make_link(self, page: PageServer) -> LinkSessions:
         from agent.custodian.link_setup import link_sessions  # as the page
@@ -349,7 +373,27 @@ class CustodianRuntime:
         """Takes a long press of the button. Returns True if an owner's key or the kit lets a browser in now."""
         return self.page is not None and self.page.button.held()
 
-    def _make_page(self) -> PageServer:
+    def _answer_without_page(self, frame: Frame) -> Frame:
+        """The control socket's handler if the page has a fault. The terminal is told why."""
+        if frame.head.get("op") in ("page_code", "page_authority"):
+            raise StorageError(f"The page cannot be opened: {self._page_fault}")
+        return self.custodian.control.answer(frame)
+
+    def _make_page(self) -> PageServer | None:
+        """Returns the page; None if none is configured, or if its files cannot be used.
+
+        The rest goes on without it: the recorder needs this process for the signature under each segment.
+        """
+        if self.configuration.page is None:
+            return None
+        try:
+            return self._open_page()
+        except (ConfigurationError, StorageError) as error:
+            self._page_fault = str(error)
+            self._log.error("page_not_served", reason=error.message, remedy=error.remedy)
+            return None
+
+    def _open_page(self) -> PageServer:
         from agent.custodian.page.operations import GlanceKeys
         from agent.custodian.page.server import PageDeps, PageServer  # saves memory on a device without a page
 
@@ -371,5 +415,6 @@ class CustodianRuntime:
                 self.set_up,
                 GlanceKeys(self._glance_signers, self._glance_holder),
                 lambda: self.notifier.notify("button held", "The button was held, and a code can be fetched."),
+                lambda: self._clock.believed_ms,
             ),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from unittest.mock import call
 
 import pytest
 from msgspec.structs import replace as replace_fields
+from structlog.testing import capture_logs
 
 from agent import __version__
 from agent.clients.opening import X25519Identity, open_bytes
@@ -37,7 +38,7 @@ from agent.custodian.composition import NO_LINK, CustodianContext, CustodianRunt
 from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.talk_buffer import TalkBuffer
-from agent.errors import ConfigurationError, OpenError, RequestError
+from agent.errors import ConfigurationError, OpenError, RequestError, StorageError
 from agent.vault.segment_files import DiskManifestLog
 from agent.wire.area import Point
 from agent.wire.control import Frame
@@ -80,6 +81,8 @@ class Around:
     folders: list[StateFolder] = field(default_factory=list)
     made: list[CustodianRuntime] = field(default_factory=list)
     replaced: list[tuple[CustodianRuntime, str, Any]] = field(default_factory=list)
+    prepare: Callable[[StateFolder], None] = lambda _folder: None
+    """Changes a state folder before its custodian is made."""
 
     def __post_init__(self) -> None:
         self.vault.newest = lambda: None  # type: ignore[attr-defined]
@@ -92,6 +95,7 @@ class Around:
         folder.initialise(DEVICE, SECRET.value)
         folder.claim()
         self.folders.append(folder)
+        self.prepare(folder)
         device = DeviceConfig(name="Door", state_dir=folder.root, position=place)
         configuration = Configuration(device=device, **sections)
         context = CustodianContext(
@@ -267,6 +271,7 @@ def test_the_status_has_the_reports_of_the_other_roles_the_vault_the_clock_and_t
         "update": {"running": __version__, "offer": None, "security": False, "trouble": None},
         "program": None,
         "time": None,
+        "page_fault": "",
     }
     assert runtime.status() == expected
     assert around.recorder == RECORDER, "the report itself stays whole"
@@ -296,10 +301,10 @@ def test_with_alerts_the_status_has_their_state(around: Around) -> None:
 
 def test_the_health_that_alerts_judge_comes_from_the_reports_and_the_clock(around: Around) -> None:
     runtime = around.make()
-    assert runtime._facts() == HealthFacts(offline=None, clock_unknown=False, not_storing=False)
+    assert runtime._facts() == HealthFacts(offline=None, clock_unknown=False, not_storing=False, no_recorder=False)
     around.link, around.recorder = {"link": "waiting"}, {"state": "not recording"}
     around.clock.quality = ClockQuality.UNKNOWN
-    assert runtime._facts() == HealthFacts(offline=True, clock_unknown=True, not_storing=True)
+    assert runtime._facts() == HealthFacts(offline=True, clock_unknown=True, not_storing=True, no_recorder=False)
 
 
 def test_home_assistant_gets_an_address_only_if_it_is_configured(around: Around) -> None:
@@ -351,6 +356,7 @@ def test_the_page_gets_the_parts_that_it_shows(around: Around, monkeypatch: pyte
     assert (deps.control, deps.enrolments) == (runtime.custodian.control, runtime.custodian.enrolments)
     assert (deps.clock, deps.live, deps.relay) == (around.clock, around.live.show, "wss://relay.example:8443")
     assert deps.set_up is None
+    assert deps.believed_ms() == runtime._clock.believed_ms
     enrol(runtime)
     runtime.apply_configuration()
     submit(runtime, Settings(**stated(), name="Back door"))
@@ -416,6 +422,48 @@ def test_everything_starts_turns_and_stops_in_order(around: Around) -> None:
     parts.reset_mock()
     runtime.close()
     assert parts.mock_calls == [call.page.close(), call.alerts.close(), call._journal.close()]
+
+
+def damage(folder: StateFolder) -> None:
+    folder.page.mkdir(mode=0o700, exist_ok=True)
+    (folder.page / "authority.pem").write_bytes(b"\0" * 900)
+
+
+def test_a_page_whose_files_are_damaged_keeps_no_doorbell_from_recording(around: Around) -> None:
+    around.prepare = damage
+    with capture_logs() as lines:
+        runtime = around.make(page=PAGE)
+    assert (runtime.page, runtime.link) == (None, None)
+    assert runtime._answer_without_page(Frame({"op": "device"})).head["ok"] is True
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["page_not_served"]
+    parts = around.watched(runtime, "custodian", "_control", "updates")
+    runtime.start()
+    runtime.on_time()
+    assert [parts._control.start.call_count, parts.custodian.on_time.call_count] == [1, 1]
+    assert "authority.pem is damaged. Delete it" in runtime.page_fault
+    assert runtime._facts().no_page is True
+    for op in ("page_code", "page_authority"):
+        with pytest.raises(StorageError, match=r"The page cannot be opened: .*authority\.pem is damaged"):
+            runtime._answer_without_page(Frame({"op": op}))
+
+
+def test_without_a_page_nothing_is_missing_and_with_one_its_fault_is_told(around: Around) -> None:
+    bare, runtime = around.make(), around.make(page=PAGE)
+    assert (bare.page_fault, bare._facts().no_page) == ("", None)
+    assert runtime.page is not None
+    assert (runtime.status()["page_fault"], runtime._facts().no_page) == ("", False)
+    runtime.page.fault = "The page cannot listen."
+    assert (runtime.status()["page_fault"], runtime._facts().no_page) == ("The page cannot listen.", True)
+
+
+def test_figures_whose_address_another_program_has_keep_no_doorbell_from_starting(around: Around) -> None:
+    runtime = around.make()
+    parts = around.watched(runtime, "custodian", "_control", "updates", "_metrics")
+    parts._metrics.start.side_effect = ConfigurationError("Metrics cannot be served.", remedy="Set another address.")
+    with capture_logs() as lines:
+        runtime.start()
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["no_metrics"]
+    assert parts._control.start.call_count == 1
 
 
 def test_a_bare_custodian_starts_turns_and_stops_without_the_parts_that_it_lacks(around: Around) -> None:

@@ -268,6 +268,7 @@ def test_a_doorbell_without_owner_recorder_and_broker_says_so(role: CustodianRol
         "update": {"running": __version__, "offer": None, "security": False, "trouble": None},
         "program": None,
         "time": None,
+        "page_fault": "",
     }
 
 
@@ -293,10 +294,12 @@ def test_the_health_that_alerts_judge_comes_from_the_reports_and_the_clock(
 ) -> None:
     role = make(broker=BROKER)
     unknown = role._owned._clock.now().quality is ClockQuality.UNKNOWN
-    assert role._owned._facts() == HealthFacts(offline=True, clock_unknown=unknown, not_storing=False)
+    assert role._owned._facts() == HealthFacts(offline=True, clock_unknown=unknown, not_storing=False, no_recorder=True)
     role._reports.record("recorder", {**REPORT, "state": "not recording"})
     role._reports.record("uplink", {"link": "connected", "remedy": ""})
-    assert role._owned._facts() == HealthFacts(offline=False, clock_unknown=unknown, not_storing=True)
+    assert role._owned._facts() == HealthFacts(
+        offline=False, clock_unknown=unknown, not_storing=True, no_recorder=False
+    )
 
 
 def test_without_home_assistant_the_uplink_learns_of_none(role: CustodianRole) -> None:

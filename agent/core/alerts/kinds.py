@@ -142,6 +142,12 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
     "storage": AlertDefinition(
         AlertKind.STORAGE, "Footage is not being stored: the disk is full or failing.", AlertPriority.SOON, state=True
     ),
+    "recorder": AlertDefinition(
+        AlertKind.STORAGE,
+        "Footage is not being stored: the recorder does not run. Run doorward status.",
+        AlertPriority.SOON,
+        state=True,
+    ),
     "other files": AlertDefinition(
         AlertKind.STORAGE, "Other files fill the doorbell's disk. Run doorward status.", AlertPriority.SOON
     ),
@@ -171,6 +177,7 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
     "update news old": AlertDefinition(
         AlertKind.UPDATE, "The doorbell hears no recent news of updates. Run doorward update.", AlertPriority.SOON
     ),
+    "page": AlertDefinition(AlertKind.OFFLINE, "The doorbell's page cannot be opened. Run doorward status."),
     "offline": AlertDefinition(
         AlertKind.OFFLINE, "The doorbell has had no connection to its broker for a long time.", state=True
     ),

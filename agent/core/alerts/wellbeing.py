@@ -1,4 +1,4 @@
-"""Notices lasting conditions that raise no event: a missing broker, clock or storage.
+"""Notices lasting conditions that raise no event: a missing broker, clock, storage, recorder or page.
 
 It reports each condition once after the condition has lasted long enough, and once after the condition is over.
 """
@@ -20,11 +20,15 @@ class HealthFacts:
     offline: bool | None = None
     clock_unknown: bool | None = None
     not_storing: bool | None = None
+    no_recorder: bool | None = None
+    """The recorder's process does not report, so it can tell no fault itself."""
+    no_page: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCondition:
-    """`begun` and `over` name the news. `after_ns` is the time that the condition must last first."""
+    """`begun` and `over` name the news. An empty `over` is not told. `after_ns` is the time that the condition must
+    last first."""
 
     fact: str
     after_ns: int
@@ -40,6 +44,10 @@ def health_conditions(offline_after_ns: int) -> tuple[HealthCondition, ...]:
         HealthCondition("offline", offline_after_ns, "offline", "online"),
         HealthCondition("clock_unknown", 10 * _MINUTE_NS, "clock", "clock back"),
         HealthCondition("not_storing", _MINUTE_NS, "storage", "storage back"),
+        # A start after a power cut may look through the vault for a minute.
+        HealthCondition("no_recorder", 2 * _MINUTE_NS, "recorder", "storage back"),
+        # A router may take longer than the doorbell after a power cut.
+        HealthCondition("no_page", 10 * _MINUTE_NS, "page", ""),
     )
 
 
@@ -65,5 +73,5 @@ class HealthMonitor:
                 self._since.pop(each.fact, None)
                 if each.fact in self._told:
                     self._told.remove(each.fact)
-                    news.append(each.over)
+                    news += [each.over] if each.over else []
         return tuple(news)

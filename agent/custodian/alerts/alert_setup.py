@@ -124,12 +124,16 @@ def offer_alerts(alerts: Alerts, push: Path, custodian: Custodian, now_ms: Calla
     return browsers
 
 
-def health_facts(recorder: Mapping[str, Any], link: str, *, clock_unknown: bool) -> HealthFacts:
-    """From what `doorward status` shows."""
+def health_facts(
+    recorder: Mapping[str, Any], link: str, *, clock_unknown: bool, no_page: bool | None = None
+) -> HealthFacts:
+    """From what `doorward status` shows. `no_page`: None without a page."""
     return HealthFacts(
         offline=None if link == "off" else link != "connected",
         clock_unknown=clock_unknown,
         not_storing=recorder.get("state") == "not recording",
+        no_recorder=recorder.get("state") == "no recorder",
+        no_page=no_page,
     )
 
 

@@ -29,7 +29,7 @@ from agent.core.alerts.alert_messages import ChannelAddress, glance_id
 from agent.core.alerts.policy import ChannelRules
 from agent.core.languages import ENGLISH
 from agent.core.webpush import point_of, push_address, subscription
-from agent.errors import DoorwardError, FormatError, RequestError
+from agent.errors import DoorwardError, FormatError, RequestError, StorageError
 from agent.ipc.control_operations import UseAlertBrowser
 from agent.wire.base64 import decode_url, encode_url
 from agent.wire.identities import PublicKey, parse_public_key
@@ -115,14 +115,17 @@ class PushChannels:
         self._browsers: dict[str, _Browser] = {}
         try:
             kept = _kept(store.load())
-        except ValueError:
+        except (ValueError, StorageError):
             structlog.get_logger("alerts").error("push_damaged", remedy="Switch alerts on again in each browser.")
             kept = None
         if kept is not None:
             self._key, self._browsers = kept
         else:
             self._key = ec.generate_private_key(ec.SECP256R1())
-            self._save()
+            try:
+                self._save()
+            except StorageError as error:  # the rest of the doorbell needs this process; the next change saves it
+                structlog.get_logger("alerts").error("push_not_saved", error=error.message)
         for name, browser in self._browsers.items():
             self._announce(name, browser)
         self.answers: dict[str, Callable[[Any, bytes], Answer]] = {

@@ -5,8 +5,8 @@
   stays in the doorbell.  A verifier may ignore the constraints of a root (RFC 5280 §6.1.1 takes a name and a key from a
   trust anchor), but must apply those of an intermediate.  The root has them too.
 - The intermediate signs end entities only (path length 0), for servers only, for at most 397 days at a time.
-- The leaf is renewed if it lacks a name or has less than a month left.  Root and intermediate, and so the phones'
-  installed root, stay the same for ten years.
+- The leaf is renewed if it lacks a name, has less than a month left, or begins later than now.
+  Root and intermediate, and so the phones' installed root, stay the same for ten years.
 - Keys are ECDSA P-256, which every phone takes; 0600.
 
 Source: RFC 5280 §4.2.1.10 (name constraints); RFC 6598 (100.64.0.0/10); Apple, "Requirements for trusted certificates".
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -38,6 +39,8 @@ __all__ = ["PageCertificates", "fingerprint_text"]
 AUTHORITY_DAYS: Final = 3650
 LEAF_DAYS: Final = 397
 RENEW_DAYS: Final = 30
+_EARLIEST: Final = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+"""An earlier date is known to be wrong, because no copy of this program ran before it."""
 BACKDATE: Final = datetime.timedelta(days=1)
 """Certificates begin a day early: the clock of a phone may be slow."""
 
@@ -82,7 +85,13 @@ class PageCertificates:
         except OSError as error:
             raise self._unkept(error) from error
         self.authority_der = authority.root.public_bytes(serialization.Encoding.DER)
-        self.certify(addresses, now)
+        try:
+            self.certify(addresses, now)
+        except StorageError as error:
+            if self._leaf is None:
+                raise
+            # A full disk: an owner needs the page to make room, and it looks again every few seconds.
+            structlog.get_logger("page").warning("certificate_not_renewed", reason=error.message)
 
     def certify(self, addresses: tuple[str, ...], now: datetime.datetime) -> None:
         """See to it that the leaf names these, and lasts: connections from now on have it.  Raises as above."""
@@ -205,7 +214,9 @@ def _is_stale(
     except (InvalidSignature, ValueError, TypeError):
         return True
     left = leaf.certificate.not_valid_after_utc - now
-    return bool(wanted - set(named)) or left < datetime.timedelta(days=RENEW_DAYS)
+    # Made while the clock was years ahead: no browser takes it before that day.
+    is_of_the_future = _EARLIEST <= now < leaf.certificate.not_valid_before_utc
+    return bool(wanted - set(named)) or left < datetime.timedelta(days=RENEW_DAYS) or is_of_the_future
 
 
 def _leaf_in(path: Path) -> _PageKeyPair | None:

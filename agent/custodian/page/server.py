@@ -48,6 +48,8 @@ _START_S: Final = 20.0
 _STOP_S: Final = 3
 _BACKLOG: Final = 128
 _LOOK_S: Final = 10.0
+_PORT_S: Final = 10.0
+"""Between two tries to get the port."""
 
 _BUTTON: Final = "button"
 """The kind of the code of a long press (`Sessions.make_code`)."""
@@ -70,10 +72,13 @@ class PageDeps:
     glances: GlanceKeys = field(default_factory=GlanceKeys)
     tell_held: Callable[[], None] = lambda: None
     """Alerts the owners that the button was held, and that a code can be fetched."""
+    believed_ms: Callable[[], int] | None = None
+    """UTC without a jump of the clock that is not confirmed. None: that of `clock`."""
 
 
 class PageServer:
-    """`start` returns once it answers; `stop` joins the thread.  `answer` handles the control socket."""
+    """`start` returns once it answers, or tries again until it can; `stop` joins the threads.  `answer` handles the
+    control socket."""
 
     def __init__(self, settings: PageConfig, folder: Path, doorbell: str, parts: PageDeps) -> None:
         """`folder`: where certificates and `page.sqlite` lie.  Raises `ConfigurationError`, `StorageError`."""
@@ -85,12 +90,13 @@ class PageServer:
         addresses = self._served(network())
         self.certificates = PageCertificates(folder, self._name, addresses, self._now())
         self._domain = DomainCertificate(folder, settings.domain) if settings.domain else None
-        set_up = parts.set_up
+        set_up, believed_ms = parts.set_up, parts.believed_ms
         self._sessions = Sessions(
             folder / "page.sqlite",
             parts.entropy,
             lambda: parts.clock.now().utc_ns // NS_PER_S,
             set_up.lets_in if set_up is not None else lambda _typed: None,
+            None if believed_ms is None else lambda: believed_ms() // 1000,
         )
         self.button = ButtonCode(
             parts.clock,
@@ -132,8 +138,11 @@ class PageServer:
         self._thread: threading.Thread | None = None
         self._announcement: MdnsAnnouncement | None = None
         self._looking: threading.Thread | None = None
+        self._waiting: threading.Thread | None = None
         self._leaving = threading.Event()
         self.port = settings.port
+        self.fault = ""
+        """Why no browser can open the page; empty if one can."""
 
     @property
     def url(self) -> str:
@@ -156,8 +165,32 @@ class PageServer:
         return f"http://{_bracketed(found[0]) if found else self._name}:{self.port}/install"
 
     def start(self) -> None:
-        """Raises `NetworkError` when the port cannot be had."""
-        listener = self._listen()
+        """Answers from now on. If the port cannot be had, it tries again every `_PORT_S`.
+
+        Another program may have the port, or the router gives the configured address later. The recorder needs this
+        process meanwhile.  Raises `NetworkError` if the server does not start.
+        """
+        self._leaving.clear()
+        try:
+            listener = self._listen()
+        except NetworkError as error:
+            self.fault = str(error)
+            self._log.error("page_not_served", reason=error.message, remedy=error.remedy)
+            self._waiting = threading.Thread(target=self._wait_for_port, name="page port")
+            self._waiting.start()
+            return
+        self._serve(listener)
+
+    def _wait_for_port(self) -> None:
+        while not self._leaving.wait(_PORT_S):
+            try:
+                self._serve(self._listen())
+            except NetworkError as error:
+                self.fault = str(error)
+            else:
+                return
+
+    def _serve(self, listener: socket.socket) -> None:
         self.port = listener.getsockname()[1]
         self._answer_to(self._addresses)
         config = uvicorn.Config(
@@ -187,7 +220,7 @@ class PageServer:
             server.should_exit = True
             listener.close()  # another start can have the port
             raise NetworkError("The page does not start.", remedy="Look at the log.")
-        self._leaving.clear()
+        self.fault = ""
         self._looking = threading.Thread(target=self._keep_reachable, name="page network")
         self._looking.start()
         self._log.info("page_served", url=self.url)
@@ -195,6 +228,9 @@ class PageServer:
     def stop(self) -> None:
         """Idempotent."""
         self._leaving.set()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.join()
         looking, self._looking = self._looking, None
         if looking is not None:
             looking.join()

@@ -5,7 +5,8 @@
 - Guessing needs a live code: otherwise a wrong one is refused without any write.
 - A session is 256 random bits in a `__Host-` cookie; only its hash is stored.  It says "this browser was let in".  To
   be an *owner's* session, the browser signs a challenge with an approval key.  That level lapses after a while without
-  use and while the clock is behind: after a power cut a browser signs again, and stays paired.
+  use and while the clock is behind: after a power cut a browser signs again, and stays paired. It stays paired also if
+  the clock jumps ahead.
 - An address that fails waits: 0 s for the first few, then twice as long each time.  The count is on the disk before the
   answer is given, so it survives a restart.  Each address waits only for its own failures: otherwise a stranger with
   many addresses would lock out every new browser.
@@ -46,6 +47,7 @@ MOST_TRIES: Final = 10_000
 MOST_SESSIONS: Final = 64
 FREE_FAILURES: Final = 5
 LONGEST_WAIT_S: Final = 15 * 60
+_DAY_S: Final = 86_400
 _SEEN_EVERY_S: Final = 60
 _RETRY_S: Final = 60.0
 """Between tries to write to a disk that took no write."""
@@ -97,11 +99,16 @@ class Sessions:
         entropy: Entropy,
         now_s: Callable[[], int],
         lets_in: Callable[[str], bool | None] = lambda _typed: None,
+        believed_s: Callable[[], int] | None = None,
     ) -> None:
-        """`lets_in`: a code that is kept elsewhere (`CameraSetup.lets_in`)."""
+        """`lets_in`: a code that is kept elsewhere (`CameraSetup.lets_in`). `believed_s`: UTC seconds without a jump of
+        the clock that is not confirmed (`TrustedClock.believed_ms`); by default the same as `now_s`."""
         self._entropy = entropy
         self._lets_in = lets_in
         self._now_s = now_s
+        self._believed_s = believed_s or now_s
+        self._used_s: dict[str, float] = {}
+        """When each session was last used since the start, on CLOCK_MONOTONIC."""
         self._lock = threading.Lock()
         self._path = path
         self._disk: sqlite3.Connection | None = None
@@ -181,6 +188,7 @@ class Sessions:
     def session(self, token: str) -> Session | None:
         """The living session of a cookie; its use is noted."""
         now = self._now_s()
+        used_s = min(now, self._believed_s())
         with self._lock:
             row = self._database.execute(
                 "SELECT id, made_s, seen_s, browser, owner_key, owner_until_s FROM sessions WHERE token_sha256 = ?",
@@ -189,16 +197,33 @@ class Sessions:
             if row is None:
                 return None
             name, made_s, seen_s, browser, owner_key, owner_until_s = row
-            if now - seen_s > SESSION_IDLE_S:
+            if self._is_idle(name, used_s - seen_s):
                 self._write_locked("DELETE FROM sessions WHERE id = ?", (name,))
                 return None
+            self._note_use(name)
             is_owners = now < owner_until_s <= now + OWNER_IDLE_S  # a clock set back must not prolong it
-            if now - seen_s >= _SEEN_EVERY_S:
+            if used_s - seen_s >= _SEEN_EVERY_S:
                 extended = now + OWNER_IDLE_S if is_owners else 0
-                values = (now, extended, name)
+                values = (used_s, extended, name)
                 with suppress(StorageError):  # a disk that refuses writes must still let an owner look at its content
                     self._write_locked("UPDATE sessions SET seen_s = ?, owner_until_s = ? WHERE id = ?", values)
             return Session(name, made_s, seen_s, browser, owner_key if is_owners else None)
+
+    def _is_idle(self, session: str, unused_s: int) -> bool:
+        """Returns whether a session is deleted because it was not used.
+
+        A clock that jumps ahead must sign no browser out. `unused_s` leaves out a jump that is not confirmed. The first
+        time of a new doorbell is believed at once. So the running time counts for a session that was used since the
+        start.
+        """
+        used_s = self._used_s.get(session)
+        is_recent = used_s is not None and time.monotonic() - used_s <= SESSION_IDLE_S
+        return unused_s > SESSION_IDLE_S and not is_recent
+
+    def _note_use(self, session: str) -> None:
+        if len(self._used_s) >= 2 * MOST_SESSIONS:  # of sessions that have ended
+            self._used_s.clear()
+        self._used_s[session] = time.monotonic()
 
     def elevate(self, session: Session, owner_key: str) -> str:
         """Makes the session an owner's, under a new token. The old token is void, in case an attacker had planted
@@ -246,7 +271,15 @@ class Sessions:
     def _rate_limit(self, bucket: str) -> None:
         wait_s = self._wait_s(bucket)
         if wait_s > 0:
+            self._count_from_now(bucket)
             raise TooManyTriesError(wait_s)
+
+    def _count_from_now(self, bucket: str) -> None:
+        """Moves a failure that is later than tomorrow: the clock was ahead, and the wait would last until that time."""
+        now = self._now_s()
+        ahead = (bucket, now + _DAY_S)
+        if self._database.execute("SELECT 1 FROM failures WHERE bucket = ? AND last_s > ?", ahead).fetchone():
+            self._write_locked("UPDATE failures SET last_s = ? WHERE bucket = ?", (now, bucket))
 
     def _wait_s(self, bucket: str) -> int:
         row = self._database.execute("SELECT count, last_s FROM failures WHERE bucket = ?", (bucket,)).fetchone()
@@ -261,7 +294,7 @@ class Sessions:
 
     def _failed(self, bucket: str) -> None:
         now = self._now_s()
-        self._write_locked("DELETE FROM failures WHERE last_s < ?", (now - 86_400,))
+        self._write_locked("DELETE FROM failures WHERE last_s < ?", (now - _DAY_S,))
         self._write_locked(
             "INSERT INTO failures VALUES (?, 1, ?) "
             "ON CONFLICT (bucket) DO UPDATE SET count = count + 1, last_s = excluded.last_s",
@@ -269,11 +302,12 @@ class Sessions:
         )
 
     def _new_session(self, browser: str) -> str:
-        token, now = self._token(), self._now_s()
+        token, now, name = self._token(), self._now_s(), self._entropy.token(8).hex()
         self._write_locked(
             "INSERT INTO sessions (id, token_sha256, made_s, seen_s, browser) VALUES (?, ?, ?, ?, ?)",
-            (self._entropy.token(8).hex(), _token_hash(token), now, now, browser),
+            (name, _token_hash(token), now, min(now, self._believed_s()), browser),
         )
+        self._note_use(name)
         self._write_locked(
             "DELETE FROM sessions WHERE id NOT IN (SELECT id FROM sessions ORDER BY seen_s DESC, rowid DESC LIMIT ?)",
             (MOST_SESSIONS,),

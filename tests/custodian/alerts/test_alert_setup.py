@@ -150,11 +150,14 @@ def test_home_assistant_hears_the_news_before_the_log_does(door: Door, tmp_path:
     ("link", "offline"), [("off", None), ("connected", False), ("connecting", True), ("no uplink", True)]
 )
 def test_what_the_status_shows_is_what_the_alerts_judge(link: str, offline: bool | None) -> None:
-    for state, stores in (("watching", False), ("not recording", True), ("privacy", False)):
+    for state, faults in (
+        ("watching", (False, False)), ("not recording", (True, False)), ("privacy", (False, False)),
+        ("no recorder", (False, True)),
+    ):  # fmt: skip
         for unknown in (True, False):
-            found = health_facts({"state": state}, link, clock_unknown=unknown)
-            assert found == HealthFacts(offline=offline, clock_unknown=unknown, not_storing=stores)
-    assert health_facts({}, link, clock_unknown=True).not_storing is False
+            found = health_facts({"state": state}, link, clock_unknown=unknown, no_page=unknown)
+            assert found == HealthFacts(offline, unknown, *faults, no_page=unknown)
+    assert health_facts({}, link, clock_unknown=True) == HealthFacts(offline, True, False, False, None)
 
 
 def test_the_local_time_is_that_of_the_house(monkeypatch: pytest.MonkeyPatch) -> None:

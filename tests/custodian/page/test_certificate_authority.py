@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from structlog.testing import capture_logs
 
 from agent.custodian.page import certificate_authority as module
 from agent.custodian.page.certificate_authority import PageCertificates, _leaf, _PageKeyPair, _signer
@@ -130,6 +131,19 @@ def test_the_authority_stays_and_the_leaf_is_renewed_a_month_before_its_end(tmp_
     assert leaf_of(tmp_path) != leaf
 
 
+def test_a_leaf_that_was_made_while_the_clock_was_years_ahead_is_renewed_once_it_is_right(tmp_path: Path) -> None:
+    page, days = made(tmp_path), datetime.timedelta(days=5000)
+    page.certify(("192.168.1.20",), NOW + days)
+    assert leaf_of(tmp_path).not_valid_before_utc > NOW
+    page.certify(("192.168.1.20",), datetime.datetime.fromtimestamp(0, datetime.UTC))
+    assert leaf_of(tmp_path).not_valid_before_utc > NOW, "a clock of 1970 is wrong itself"
+    page.certify(("192.168.1.20",), NOW)
+    leaf = leaf_of(tmp_path)
+    assert leaf.not_valid_before_utc < NOW < leaf.not_valid_after_utc
+    page.certify(("192.168.1.20",), NOW)
+    assert leaf_of(tmp_path) == leaf, "once"
+
+
 def test_a_new_address_makes_a_new_leaf_and_a_new_name_a_new_authority(tmp_path: Path) -> None:
     first = made(tmp_path).authority_der
     assert made(tmp_path, addresses=("192.168.1.20", "fd00::20")).authority_der == first
@@ -208,6 +222,12 @@ def test_certificates_that_the_disk_does_not_take_are_named_with_their_place(
         assert caught.value.remedy == "Check device.state_dir."
     assert leaf_of(tmp_path / "page") == leaf
     page.certify(("192.168.1.20",), NOW)  # what it has is enough
+    with capture_logs() as lines:
+        again = made(tmp_path / "page", addresses=("10.0.0.7",))
+    assert [line["event"] for line in lines] == ["certificate_not_renewed"], (
+        "on a full disk the page helps to make room"
+    )
+    assert again.context() is not None
 
 
 def test_an_authority_with_another_kind_of_key_is_named_with_its_remedy(tmp_path: Path) -> None:

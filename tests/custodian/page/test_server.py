@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.config.settings import PageConfig
 from agent.custodian.page import server as module
@@ -138,12 +139,48 @@ def test_a_code_that_the_camera_read_lets_a_browser_in(make: Make) -> None:
     assert page._application.pages._proof(b"DER") == b"proof DER"
 
 
-def test_a_port_that_another_program_has_is_named_with_its_address(make: Make) -> None:
+def test_a_port_that_another_program_has_is_named_and_taken_as_soon_as_it_is_free(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PORT_S", 0.01)
+    served = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        listener.close()
+        served.set()
+
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         page = make(port=port)
-        with pytest.raises(NetworkError, match=rf"cannot listen on 127\.0\.0\.1 port {port}: Address already in use"):
+        monkeypatch.setattr(page, "_serve", serve)
+        with capture_logs() as lines:
             page.start()
+        assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in page.fault
+        assert [line["event"] for line in lines if line["log_level"] == "error"] == ["page_not_served"]
+        assert not served.wait(0.05)
+    assert served.wait(10)
+    page.stop()
+    assert not [each for each in threading.enumerate() if each.name.startswith("page")]
+
+
+def test_a_page_that_waits_for_its_port_can_be_stopped_and_says_why_it_was_not_served(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = threading.Semaphore(0)
+
+    def refused() -> socket.socket:
+        tries.release()
+        raise NetworkError("The page cannot listen.", remedy="Choose another page.port.")
+
+    page = make()
+    monkeypatch.setattr(module, "_PORT_S", 0.01)
+    monkeypatch.setattr(page, "_listen", refused)
+    page.start()
+    for _ in range(3):
+        assert tries.acquire(timeout=10)
+    assert page.fault == "The page cannot listen. Choose another page.port."
+    page.stop()
+    assert not [each for each in threading.enumerate() if each.name.startswith("page")]
 
 
 @pytest.mark.parametrize(
@@ -371,13 +408,15 @@ def test_the_page_is_put_together_of_the_doorbells_own_parts(tmp_path: Path, mon
         monkeypatch.setattr(module, name, stand_in(name))
     clock = SteppedClock(utc_offset_ns=(NOW_S - 100) * 10**9 + 250_000_000)
     asked = SimpleNamespace(control="control", enrolments="enrolments", manifest="manifest", entropy="entropy")
-    parts = PageDeps(**vars(asked), clock=clock, facts="facts", live="live", glances="glances")  # type: ignore[arg-type]
+    parts = PageDeps(**vars(asked), clock=clock, facts="facts", live="live", glances="glances",  # type: ignore[arg-type]
+                     believed_ms=lambda: 1_700_000_000_999)  # fmt: skip
     settings = PageConfig(host="127.0.0.1", port=8443, addresses=("10.0.0.5",), mdns=False)
     page = PageServer(settings, tmp_path, "Front door", parts)
     now = datetime.datetime.fromtimestamp(NOW_S + 0.25, datetime.UTC)
     assert made["PageCertificates"] == ((tmp_path, "front-door.local", ("10.0.0.5",), now), {})
-    (path, entropy, now_s, lets_in), _ = made["Sessions"]
+    (path, entropy, now_s, lets_in, believed_s), _ = made["Sessions"]
     assert (path, entropy, now_s(), lets_in("ABCD")) == (tmp_path / "page.sqlite", "entropy", NOW_S, None)
+    assert believed_s() == 1_700_000_000
     (name, authority, fingerprint, urls, proof, button_code), _ = made["Pages"]
     assert button_code == page.button.sealed
     install = "http://10.0.0.5:8443/install"

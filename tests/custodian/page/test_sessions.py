@@ -33,10 +33,15 @@ class Hall:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.now = 1_800_000_000
+        self.believed: int | None = None
+        """The time without a jump of the clock; None: that of the clock."""
         self.open()
 
     def open(self) -> None:
-        self.visitors = Sessions(self.path, Entropy(), lambda: self.now)
+        def believed_s() -> int:
+            return self.now if self.believed is None else self.believed
+
+        self.visitors = Sessions(self.path, Entropy(), lambda: self.now, believed_s=believed_s)
         self.visitors._database.execute("PRAGMA synchronous = OFF")  # quicker; a separate test has the real setting
 
     def restart(self) -> None:
@@ -157,6 +162,7 @@ def test_a_session_ends_when_it_is_not_used_and_when_its_owner_says_so(hall: Hal
     token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
     session = hall.visitors.session(token)
     assert session is not None
+    hall.restart()
     hall.now += module.SESSION_IDLE_S + 1
     assert hall.visitors.session(token) is None
     token = hall.visitors.pair(hall.visitors.make_code("printed"), "10.0.0.2", "Firefox")
@@ -348,11 +354,70 @@ def test_a_session_lives_for_ninety_days_without_use_and_its_use_is_noted_each_m
     hall.now += 1
     assert hall.visitors.session(token)
     assert hall.visitors.sessions()[0].seen_s == start + 60
+    hall.restart()
     hall.now += module.SESSION_IDLE_S
     assert hall.visitors.session(token)
+    hall.restart()
     hall.now += module.SESSION_IDLE_S + 1
     assert hall.visitors.session(token) is None
     assert hall.visitors.sessions() == []
+
+
+def test_a_clock_that_jumps_ahead_signs_no_browser_out_until_the_jump_is_confirmed(hall: Hall) -> None:
+    token, start = paired(hall), hall.now
+    hall.restart()
+    hall.believed = start + 60
+    hall.now += 10 * module.SESSION_IDLE_S
+    assert hall.visitors.session(token)
+    assert hall.visitors.sessions()[0].seen_s == start + 60, "a false time would keep it for years"
+    other = paired(hall)
+    hall.now, hall.believed = start + 120, None
+    assert hall.visitors.session(token)
+    assert hall.visitors.session(other)
+    hall.restart()
+    hall.now += module.SESSION_IDLE_S + 1
+    assert hall.visitors.session(token) is None
+    assert hall.visitors.session(other) is None
+
+
+def test_the_first_time_of_a_new_doorbell_signs_out_no_browser_that_was_let_in_before(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board without a clock starts with an old date, and a phone may be let in before a time server answers."""
+    right, hall.now = hall.now, 1_000_000
+    monotonic = [5000.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: monotonic[0]))
+    token, unused = paired(hall), paired(hall)
+    hall.now = right
+    assert hall.visitors.session(token)
+    hall.restart()
+    assert hall.visitors.session(token), "its use was noted at the right time"
+    assert hall.visitors.session(unused) is None
+    hall.now += module.SESSION_IDLE_S + 1
+    monotonic[0] += module.SESSION_IDLE_S
+    assert hall.visitors.session(token)
+    hall.now += module.SESSION_IDLE_S + 1
+    monotonic[0] += module.SESSION_IDLE_S + 1
+    assert hall.visitors.session(token) is None
+
+
+def test_a_wait_that_began_while_the_clock_was_years_ahead_ends_as_any_other(hall: Hall) -> None:
+    right = hall.now
+    hall.now += 10 * 365 * 86_400
+    for _ in range(module.FREE_FAILURES + 2):
+        hall.visitors.failed("pair 10.0.0.2")
+    hall.now = right
+    with pytest.raises(TooManyTriesError) as refused:
+        hall.visitors.rate_limit("pair 10.0.0.2")
+    hall.now += refused.value.wait_s
+    hall.visitors.rate_limit("pair 10.0.0.2")
+
+
+def test_the_uses_that_are_remembered_are_bounded(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SESSIONS", 2)
+    for _ in range(9):
+        hall.visitors.session(paired(hall))
+        assert len(hall.visitors._used_s) <= 4
 
 
 def test_an_owners_level_lasts_for_twelve_hours_and_each_use_begins_them_anew(hall: Hall) -> None:
@@ -532,8 +597,10 @@ def test_each_step_of_a_browser_leaves_these_rows(rows: Rows) -> None:
     assert rows.table("sessions") == [(*owners[:3], rows.now, *owners[4:6], 0)]
     assert rows.sessions.sessions() == [Session("04" * 8, start + 10, rows.now, "Firefox", "a" * 16)]
     rows.now += 7_776_000
+    rows.sessions._used_s.clear()  # a restart
     assert rows.sessions.session(token) is not None
     rows.now += 7_776_001
+    rows.sessions._used_s.clear()
     assert rows.sessions.session(token) is None
     assert rows.table("sessions") == []
     assert rows.sessions.end("04" * 8) is False
