@@ -7,7 +7,7 @@ outside. The network reaches it through `on_message`, an owner's client through 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -41,6 +41,10 @@ from agent.wire.identities import public_key_of
 from agent.wire.topics import cell_of
 
 __all__ = ["Custodian"]
+
+_MOST_ERASED: Final = 256
+"""Segments to delete at a time. The recorder writes none meanwhile, and asks again two seconds later. Thousands at
+once, for example of a month, would keep it from its watchdog on a slow card."""
 
 
 class Custodian:
@@ -161,8 +165,8 @@ class Custodian:
             self._trust_news.look()
 
     def erased(self) -> frozenset[str]:
-        """Returns the segments that an owner has deleted and that are still on the disk."""
-        return self.holds.going()
+        """Returns the next segments that an owner has deleted and that are still on the disk."""
+        return frozenset(sorted(self.holds.going())[:_MOST_ERASED])
 
     def on_time(self) -> None:
         """Runs every few seconds: ends what has expired, deletes what is done, checks the clock."""

@@ -16,11 +16,14 @@ from agent.custodian.state import CustodianState
 from agent.errors import RequestError
 from agent.wire.limits import OverLimit, RequestLimits, check_times
 
-__all__ = ["Requests"]
+__all__ = ["MOST_HELD", "Requests"]
 
 _HELD_OF: Final = 2
 """One in this many stored segments may be held for requests.  If requests could hold every segment, a busy requester
 would stop eviction, the disk would fill, and recording would end."""
+MOST_HELD: Final = 100_000
+"""Their names must fit into the answer to the recorder, together with those that owners hold (`ipc.rpc.ROLE_SOCKET`).
+Without that answer it evicts nothing. One requester may ask for 50 windows a day, each of 8 640 segments."""
 
 
 class Requests:
@@ -91,5 +94,6 @@ class Requests:
                 self._releases.step(stored, Event.TRUST_WITHDRAWN, reason=over.value)
 
     def held(self, stored_segments: int) -> frozenset[str]:
-        """Returns which of `stored_segments` segments must not be evicted.  The earliest requests come first."""
-        return self._journal.held_segments(stored_segments // _HELD_OF)
+        """Returns which of `stored_segments` segments must not be evicted, at most `MOST_HELD`.  The earliest requests
+        come first."""
+        return self._journal.held_segments(min(stored_segments // _HELD_OF, MOST_HELD))

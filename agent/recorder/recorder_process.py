@@ -184,9 +184,9 @@ class RecorderRole:
     def _protected(self) -> ProtectedIds:
         try:
             held = self._ask(GetHeldSegments(self.vault.totals().segments))
-        except NetworkError as error:
-            # While the custodian is away, requests wait too, so its last answer still holds and recording continues.
-            # Eviction by age pauses, because only the custodian knows whether the clock is trusted.
+        except DoorwardError as error:
+            # While the custodian is away or refuses, requests wait too, so its last answer still holds and recording
+            # continues. Eviction by age pauses, because only the custodian knows whether the clock is trusted.
             if self._last_held is None:
                 raise StorageError(f"Nothing is evicted: {error.message}", remedy=error.remedy) from error
             return ProtectedIds(self._last_held)

@@ -190,3 +190,16 @@ def test_holds_and_deletions_are_in_the_ledger_with_their_owner_and_their_number
     erase(door, door.segments[2])
     found = [(entry["kind"], entry["segments"], entry["reason"]) for entry in door.entries()[begin:]]
     assert found == [("held", 2, "anna"), ("released", 3, "anna"), ("erased", 1, "anna")]
+
+
+def test_of_a_long_deletion_the_recorder_gets_a_part_at_a_time(door: Door) -> None:
+    """It writes nothing while it deletes, and thousands at once would keep it from its watchdog on a slow card."""
+    for number in range(600):
+        door.journal.put(f"erasure.{number:026}", b"")
+    asked: set[str] = set()
+    while part := door.custodian.erased():
+        assert len(part) <= 256
+        asked |= part
+        for name in part:
+            door.journal.remove(f"erasure.{name}")
+    assert len(asked) == 600

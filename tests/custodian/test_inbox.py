@@ -14,10 +14,15 @@ from hypothesis import strategies as st
 
 from agent.core.consent import RequestState
 from agent.core.timebase import ClockQuality, seconds
+from agent.core.vault.names import ID_BYTES, segment_id
 from agent.custodian import inbox, journal_sqlite
+from agent.custodian.holds import MOST_HELD as HELD_BY_OWNERS
+from agent.custodian.requests import MOST_HELD
+from agent.ipc.protocol import HeldSegments
+from agent.ipc.rpc import ROLE_SOCKET, success
 from agent.wire import area, area_opening, strictjson
 from agent.wire.area import Polygon
-from agent.wire.control import Frame
+from agent.wire.control import Frame, write_frame
 from agent.wire.disclosures import ReceiptState
 from agent.wire.envelope import read_unverified
 from agent.wire.fields import Kind
@@ -896,3 +901,22 @@ def test_at_most_half_of_what_is_stored_is_held(door: Door) -> None:
     assert requests.held(door.vault.totals().segments) == {door.segments[0]}
     assert requests.held(100) == set(door.segments)
     assert requests.held(0) == frozenset()
+
+
+def test_the_names_of_all_held_segments_fit_into_the_answer_to_the_recorder(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A requester who asks for each half day of a large vault must not keep the recorder from evicting."""
+    asked: list[int] = []
+
+    def held_segments(most: int) -> frozenset[str]:
+        asked.append(most)
+        return frozenset()
+
+    monkeypatch.setattr(door.journal, "held_segments", held_segments)
+    requests = door.custodian.requests
+    requests.held(2 * MOST_HELD + 2)
+    requests.held(2 * MOST_HELD - 2)
+    assert asked == [MOST_HELD, MOST_HELD - 1]
+    names = tuple(segment_id(number.to_bytes(ID_BYTES)) for number in range(MOST_HELD + HELD_BY_OWNERS))
+    assert len(write_frame(success(HeldSegments(names, 2**53)), ROLE_SOCKET.answer)) < 4 << 20

@@ -18,7 +18,7 @@ from agent.core.events import TriggerKind
 from agent.core.retention import ProtectedIds
 from agent.core.setup_state import SetupState
 from agent.core.talk.offers import TalkState
-from agent.errors import ConfigurationError, RequestError, StorageError
+from agent.errors import ConfigurationError, FormatError, RequestError, StorageError
 from agent.ipc.protocol import (
     Ack,
     ButtonReply,
@@ -76,6 +76,7 @@ class Custodian:
         self.erased: tuple[str, ...] = ()
         self.held = HeldSegments((), None)
         self.held_of: list[int] = []
+        self.held_fault: FormatError | None = None
         self.status: dict[str, Any] = {}
         self.pieces: list[PutLivePiece] = []
         self.talk_asked: list[GetTalk] = []
@@ -101,6 +102,8 @@ class Custodian:
                 return SegmentNames(self.erased)
             case GetHeldSegments(segments):
                 self.held_of.append(segments)
+                if self.held_fault is not None:
+                    raise self.held_fault
                 return self.held
             case Sign(encoding=encoding):
                 return Signature(DEVICE_KEY.sign(encoding))
@@ -303,6 +306,8 @@ def test_segments_that_must_stay_are_the_custodians_and_while_it_is_away_its_las
     custodian.held = HeldSegments(("a" * 26,), 1234)
     assert role._protected() == ProtectedIds(frozenset({"a" * 26}), 1234)
     assert custodian.held_of[-1] == role.vault.totals().segments
+    custodian.held_fault = FormatError("The answer is larger than its reader accepts.")
+    assert role._protected() == ProtectedIds(frozenset({"a" * 26}), None), "a refusal breaks off no clip"
     custodian.stop()
     role._custodian.close()
     assert role._protected() == ProtectedIds(frozenset({"a" * 26}), None), "nothing goes by age meanwhile"
@@ -384,10 +389,6 @@ def test_a_recorder_looks_after_itself_while_the_custodian_is_away(
     custodian.start()
 
 
-def test_a_role_that_was_stopped_before_there_is_an_owner_records_nothing(made: RecorderRole) -> None:
-    made.start()
-    made.stop()
-    assert made.record() is CameraEnd.STOPPED
 def test_a_private_hour_begins_and_ends_while_the_custodian_is_away(
     custodian: Custodian, made: RecorderRole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,3 +424,7 @@ def test_settings_that_could_not_be_applied_are_applied_at_the_next_look(
     assert len(applied) == 2
 
 
+def test_a_role_that_was_stopped_before_there_is_an_owner_records_nothing(made: RecorderRole) -> None:
+    made.start()
+    made.stop()
+    assert made.record() is CameraEnd.STOPPED
