@@ -260,7 +260,12 @@ class Uplink(ThreadOwned):
         if self._reading.take(topic, payload, now):
             return
         self._reading.heard(now)
-        if sender_of(topic).kind is TopicClass.TRUST:
+        kind = sender_of(topic).kind
+        if kind is TopicClass.RECEIPTS and all(topic != each.topic for each in self._transfers.values()):
+            # The custodian answers a receipt when it has worked on it, and on what it works on now. A broker could send
+            # one behind a request, and see in the next question how long the request took (promise 3).
+            return
+        if kind is TopicClass.TRUST:
             self._reading.spent(len(topic) + len(payload), now)
         receipt = self._hand_over(topic, payload)
         if receipt is not None and receipt.disclosure in self._transfers:

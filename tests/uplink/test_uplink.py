@@ -28,6 +28,7 @@ from agent.wire.topics import (
     TRUST_FILTER,
     BulletinTopic,
     ChunkVerb,
+    ReceiptTopic,
     RequestTopic,
     TrustTopic,
     UploadTopic,
@@ -413,6 +414,35 @@ def test_the_broker_may_die_and_come_back(link: Link, police: Asker) -> None:
 
 
 # -- silence -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_receipt_without_an_upload_keeps_the_link_waiting_for_no_custodian(
+    link: Link, police: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a broker measures with it how long the custodian works on a request."""
+    heard: list[str] = []
+    take = link.door.custodian.on_message
+
+    def on_message(topic: str, data: bytes) -> Any:
+        heard.append(topic)
+        return take(topic, data)
+
+    monkeypatch.setattr(link.door.custodian, "on_message", on_message)
+    foreign = str(ReceiptTopic(DEVICE, "0" * 32))
+    for topic in (foreign, str(ReceiptTopic("f" * 16, "1" * 32)), foreign):
+        with link.broker.lock:
+            link.bus.deliver(MessageReceived(topic, b"{}"))
+    link.turn()
+    assert heard == []
+    asked, disclosure = approved(link, police)
+    police.listen(lambda: police.questions > 0)
+    heard.clear()
+    own = str(custodians.topic_of(receipt(asked, disclosure)))
+    with link.broker.lock:
+        link.bus.deliver(MessageReceived(own, b"{}"))
+        link.bus.deliver(MessageReceived(foreign, b"{}"))
+    link.turn()
+    assert set(heard) == {own}
 
 
 def test_every_no_is_the_same_silence(link: Link, police: Asker) -> None:
