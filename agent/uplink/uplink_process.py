@@ -20,7 +20,7 @@ from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress
 from agent.core.home_news import HomeState
 from agent.core.progress import StallDetector
 from agent.core.requests import OutboxRecord
-from agent.errors import DoorwardError
+from agent.errors import ConfigurationError, DoorwardError
 from agent.ipc import protocol
 from agent.ipc.outbox_files import DiskOutbox
 from agent.ipc.protocol import (
@@ -49,6 +49,7 @@ from agent.wire.disclosures import Receipt
 __all__ = ["UplinkRole"]
 
 _TICK_S = 2.0
+_AGAIN_S = 600.0
 _FOR_EVER_S = 10.0**9
 _LONGEST_RECEIPT = 64 << 10
 _OFF = {"link": "off", "remedy": "no [broker] configured"}
@@ -158,6 +159,8 @@ class UplinkRole:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._progress = StallDetector({"loop": 60.0})
+        self._fault = ""
+        """Why there is no link until the process is started again."""
         where = custodian.ask(GetUplinkConfig(), patience_s=_FOR_EVER_S)
         address = custodian.ask(protocol.GetHomeAssistant()).address
         self._home = (
@@ -195,9 +198,19 @@ class UplinkRole:
         self._supervision.ready("connecting" if self.uplink else "no [broker] configured")
 
     def run(self) -> None:
-        """Raises the error that ends the link for good. The service manager restarts the process."""
+        """Raises the error that ends the link for good. The service manager restarts the process.
+
+        Without certificate or password there is no link. Alerts, Home Assistant and the relay go on meanwhile, and the
+        process ends after `_AGAIN_S`: systemd copies these files at its start.
+        """
         if self.uplink is not None:
-            self.uplink.run()
+            try:
+                self.uplink.run()
+            except ConfigurationError as error:
+                self._fault = str(error)
+                self._log.error("link_failed", error=error.message, remedy=error.remedy)
+                if not self._stopping.wait(_AGAIN_S):
+                    raise
         self._stopping.wait()
 
     def stop(self) -> None:
@@ -250,6 +263,7 @@ class UplinkRole:
     def _keep_time(self) -> None:
         while not self._stopping.wait(_TICK_S):
             status = asdict(self.uplink.status()) if self.uplink else dict(_OFF)
+            status |= {"link": "stopped", "remedy": self._fault} if self._fault else {}
             status |= asdict(self._relay.status()) if self._relay else {}
             try:
                 self._custodian.ask(ReportStatus(status), patience_s=0.0)

@@ -16,7 +16,7 @@ import pytest
 
 from agent.core.alerts.alert_messages import AlertMessage, ChannelAddress
 from agent.core.home_news import HomeAddress, HomeState
-from agent.errors import NetworkError, StorageError
+from agent.errors import ConfigurationError, NetworkError, StorageError
 from agent.ipc import protocol
 from agent.ipc.outbox_files import DiskOutbox
 from agent.ipc.protocol import (
@@ -460,6 +460,29 @@ def test_the_process_runs_as_long_as_its_link_and_ends_everything_with_it(linked
     for each in (linked.news, linked.messages, linked.home, linked.frames, linked.custodian):
         assert each.closed.is_set()
     assert not any(thread.is_alive() for thread in linked.role._threads)
+
+
+def test_a_damaged_certificate_ends_the_link_at_once_and_the_alerts_only_for_a_start_with_new_files(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role, stopping = linked.role, mock.Mock()
+    monkeypatch.setattr(role, "_stopping", stopping)
+    linked.uplink.run.side_effect = ConfigurationError("The certificate is damaged.", remedy="Ask for a new one.")
+    stopping.wait.return_value = False
+    with pytest.raises(ConfigurationError):
+        role.run()
+    assert stopping.mock_calls == [mock.call.wait(600.0)]
+    stopping.wait.return_value = True  # it was told to stop meanwhile
+    role.run()
+    assert stopping.mock_calls[1:] == [mock.call.wait(600.0), mock.call.wait()]
+    asked = mock.Mock()
+    monkeypatch.setattr(role, "_custodian", asked)
+    stopping.wait.side_effect = [False, True]
+    role._keep_time()
+    (report,) = (each.args[0] for each in asked.ask.call_args_list)
+    assert (report.status["link"], report.status["remedy"]) == (
+        "stopped", "The certificate is damaged. Ask for a new one.",
+    )  # fmt: skip
 
 
 def test_a_link_that_turns_no_more_lets_the_watchdog_bite(linked: Linked) -> None:
