@@ -151,6 +151,14 @@ def test_a_role_is_restarted_for_ever_and_watched(role: str) -> None:
     assert re.search(r"^WatchdogSec=\d+$", text, re.MULTILINE)
 
 
+def test_an_updater_that_writes_all_the_time_uses_up_no_starts_of_roots_step() -> None:
+    """systemd.unit(5): five starts in ten seconds are too many, and then the path unit fails until the next boot."""
+    text = (SYSTEMD / "doorward-update.service").read_text()
+    assert re.findall(r"^StartLimitIntervalSec=(.*)$", text.partition("[Service]")[0], re.MULTILINE) == ["0"]
+    first, *_ = re.findall(r"^ExecStart\w*=(.*)$", text, re.MULTILINE)
+    assert re.fullmatch(r"/usr/bin/sleep [3-9]", first), "before the files are read, so that none is missed"
+
+
 @pytest.mark.parametrize("role", ["recorder", "custodian", "uplink", "updater"])
 def test_what_a_role_has_in_memory_goes_neither_into_swap_nor_into_a_core_dump(role: str) -> None:
     texts = [unit(role).read_text(), *(path.read_text() for path in (SYSTEMD / "dropins").glob(f"{role}-*.conf"))]
