@@ -42,6 +42,9 @@ _OWN = ("device.key", "push.json")
 _PAGE = "page"
 _PLAIN = re.compile(r"manifest\.[0-9]+(\.part)?|recorder\.sqlite(-wal)?")
 """Plain files that show recording times. They are overwritten; the sealed files are too many for that."""
+_OF_A_HOUSEHOLD = ("broker", "remote", "alerts", "home_assistant", "installer", "witness", "backup", "roots")
+"""Tables with addresses, passwords or people of a household. For example, [installer] would go on hearing how the next
+owner's doorbell is."""
 _BESIDE = (
     "tls/ca.pem",
     "tls/device.pem",
@@ -257,10 +260,12 @@ def reset(config: Path, yes: bool, receipt: Path | None) -> None:
 
 
 def _left_in(config: Path) -> str:
-    """Returns the parts of a configuration that reveal the former owner."""
+    """Returns the parts of a configuration that reveal the former owner, or still serve that household."""
     tables = tomllib.loads(config.read_text(encoding="utf-8"))
     found = [in_words("its place")] if "position" in tables.get("device", {}) else []
-    return ", ".join([*found, *(f"[{name}]" for name in ("broker", "alerts", "home_assistant") if name in tables)])
+    found += [f"[{name}]" for name in _OF_A_HOUSEHOLD if name in tables]
+    keys = (("camera", "url"), ("page", "domain"), ("speaker", "replies"))
+    return ", ".join([*found, *(f"{table}.{key}" for table, key in keys if key in tables.get(table, {}))])
 
 
 def _archive(folder: StateFolder, config: Path) -> Iterator[bytes]:

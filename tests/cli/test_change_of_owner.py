@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import change_of_owner
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.clients.opening import open_bytes
@@ -166,3 +167,18 @@ def test_an_archive_writes_nowhere_but_where_a_backup_does(
     before = sorted(tmp_path.rglob("*"))
     assert run(doorward, ["restore", "--config", str(config), str(tmp_path / "evil.tar")]) == 4
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_reset_names_each_part_of_the_configuration_that_still_serves_its_former_owner(tmp_path: Path) -> None:
+    file = tmp_path / "doorward.toml"
+    file.write_text("[device]\nname = 'Door'\n[page]\nport = 8443\n[camera]\nkind = 'pi'\n[clips]\n[speaker]\n")
+    assert change_of_owner._left_in(file) == ""
+    tables = ("broker", "remote", "alerts", "home_assistant", "installer", "witness", "backup")
+    file.write_text(
+        "[device]\nposition = {latitude = 1.0, longitude = 2.0}\n[camera]\nurl = 'rtsp://me:word@10.0.0.9/'\n"
+        + "".join(f"[{name}]\n" for name in tables)
+        + "[[roots]]\n[page]\ndomain = 'door.example'\n[speaker]\nreplies = '/etc/doorward/replies'\n"
+    )
+    assert change_of_owner._left_in(file).split(", ") == [
+        "its place", *(f"[{name}]" for name in (*tables, "roots")), "camera.url", "page.domain", "speaker.replies",
+    ]  # fmt: skip
