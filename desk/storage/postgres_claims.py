@@ -29,7 +29,7 @@ class PostgresClaims:
         name = f"answer {disclosure}"
         if name in self._held:
             self._held.discard(name)
-            self._session.fetch("SELECT pg_advisory_unlock(?)", self._key(name))
+            self._session.read(lambda of: of.execute("SELECT pg_advisory_unlock(?)", (self._key(name),)).fetchone())
 
     def lead(self, duty: str) -> bool:
         return self._take(f"duty {duty}")
@@ -37,7 +37,7 @@ class PostgresClaims:
     def step_down(self) -> None:
         if self._held:
             self._held.clear()
-            self._session.fetch("SELECT pg_advisory_unlock_all()")
+            self._session.read(lambda of: of.execute("SELECT pg_advisory_unlock_all()").fetchone())
 
     def check(self) -> None:
         self._session.check()
@@ -48,7 +48,8 @@ class PostgresClaims:
 
     def _take(self, name: str) -> bool:
         if name not in self._held:
-            if self._session.fetch("SELECT pg_try_advisory_lock(?)", self._key(name)) != (True,):
+            key = self._key(name)
+            if not self._session.read(lambda of: of.execute("SELECT pg_try_advisory_lock(?)", (key,)).fetchone())[0]:
                 return False
             self._held.add(name)
         return True

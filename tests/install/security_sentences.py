@@ -789,6 +789,17 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
         f"{PANEL}::test_while_nobody_knows_whether_the_sensor_runs_the_recording_led_is_lit",
     ),
     "The privacy switch counts as on": (f"{PANEL}::test_before_the_switch_has_been_read_it_counts_as_closed",),
+    "If the process that reads it is away": (
+        "tests/recorder/test_panel_handler.py"
+        "::test_a_bridge_that_stays_away_for_a_minute_no_longer_vouches_for_the_privacy_switch",
+        "tests/recorder/test_privacy_gate.py"
+        "::test_a_switch_that_can_be_read_no_longer_counts_as_on_until_it_is_read_again",
+    ),
+    "Private hours begin and end": (
+        "tests/recorder/test_recorder_process.py::test_a_private_hour_begins_and_ends_while_the_custodian_is_away",
+        "tests/recorder/test_composition.py"
+        "::test_a_private_hour_is_in_force_from_the_start_and_a_disk_that_hangs_delays_none",
+    ),
     "Sound is recorded only with": (
         "tests/recorder/test_translation.py::test_each_kind_of_sound_is_its_own_microphone",
         f"{SOUND}::test_a_session_that_was_told_to_end_opens_no_microphone",
@@ -809,6 +820,19 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Wrong codes slow down": (
         f"{PAGE}/test_sessions.py::test_a_guesser_waits_twice_as_long_each_time_and_a_restart_does_not_forgive",
+    ),
+    "A receipt for an upload that it does not": (
+        f"{UPLINK}::test_a_receipt_without_an_upload_keeps_the_link_waiting_for_no_custodian",
+    ),
+    "A page that cannot be served stops": (
+        "tests/custodian/test_composition.py::test_a_page_whose_files_are_damaged_keeps_no_doorbell_from_recording",
+        f"{PAGE}/test_server.py::test_a_port_that_another_program_has_is_named_and_taken_as_soon_as_it_is_free",
+        "tests/core/alerts/test_wellbeing.py::test_a_page_that_cannot_be_opened_is_told_once_after_ten_minutes",
+    ),
+    "A clock that jumps ahead signs": (
+        f"{PAGE}/test_sessions.py::test_a_clock_that_jumps_ahead_signs_no_browser_out_until_the_jump_is_confirmed",
+        f"{PAGE}/test_certificate_authority.py"
+        "::test_a_leaf_that_was_made_while_the_clock_was_years_ahead_is_renewed_once_it_is_right",
     ),
     "The custodian answers the uplink before it works": (
         "tests/custodian/test_message_queue.py::test_the_uplink_does_not_wait_for_the_custodian",
@@ -1608,6 +1632,8 @@ LIMITS: Final[dict[str, tuple[str, ...]]] = {
     "If that process stops, the last known": (
         f"{UNITS}::test_a_role_is_restarted_for_ever_and_watched",
         "tests/recorder/test_panel_handler.py::test_a_bridge_that_goes_leaves_the_switch_as_it_was",
+        "tests/recorder/test_panel_handler.py"
+        "::test_a_bridge_that_stays_away_for_a_minute_no_longer_vouches_for_the_privacy_switch",
     ),
     "Masks on a network camera": (
         "tests/recorder/capture/test_camera_rtsp.py::test_privacy_zones_are_refused_rather_than_ignored",
