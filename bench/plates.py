@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.clients.media.face_tracks import FaceTracker
+from agent.clients.media.object_network import ObjectNetwork
 from agent.clients.media.plate_cascade import PlateCascade
 from agent.clients.media.suggest import VEHICLE_MARGIN, plates_in, widest_px
-from agent.clients.media.vehicle_network import VehicleNetwork
 from agent.core.vault.redactions import PixelBox, Redaction, RedactionKind, covered_pixels, place_at
 
 LEAST_COVERED: Final = 0.9
@@ -62,7 +62,7 @@ def labelled(folder: Path) -> Iterator[tuple[Path, list[Box]]]:
             yield picture, [(x, y, x + width, y + height) for x, y, width, height in numbers]
 
 
-def covers_of(picture: Pixels, found: list[tuple[float, Box]], tracker: FaceTracker) -> Iterator[PixelBox]:
+def covers_of(picture: Pixels, found: Sequence[tuple[float, Box]], tracker: FaceTracker) -> Iterator[PixelBox]:
     """Yields the covers of what was found in a single picture."""
     height, width = picture.shape[:2]
     tracker.add(0, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), found)
@@ -78,7 +78,7 @@ def is_covered(label: NDArray[np.bool_]) -> bool:
 def main(arguments: list[str]) -> int:
     each, first = (*map(int, arguments), *(1, 0)[len(arguments) :])
     cascade = PlateCascade()
-    network = VehicleNetwork(NETWORK) if NETWORK.is_file() else None
+    network = ObjectNetwork(NETWORK) if NETWORK.is_file() else None
     print(
         "| pictures | count | labels | covered | below 60 px | 60 to 120 | above | in vain | of the picture | CPU s |"
         " with vehicles | of the picture | CPU s |"
@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
             whole = hidden.copy()
             if network is not None:
                 began = time.process_time()
-                vehicles = network.find(picture)
+                vehicles = network.find(picture).vehicles
                 both_took += time.process_time() - began
                 tracker = FaceTracker(RedactionKind.AREA, VEHICLE_MARGIN, sure_score=0.0)
                 for left, top, right, bottom in covers_of(picture, vehicles, tracker):

@@ -148,12 +148,17 @@ class ConfinedMedia:
             raise _broken() from error
 
     def suggest(
-        self, films: Sequence[tuple[bytes, int]], *, plates: bool = False, vehicles: Path | None = None
+        self,
+        films: Sequence[tuple[bytes, int]],
+        *,
+        plates: bool = False,
+        people: Path | None = None,
+        vehicles: Path | None = None,
     ) -> list[Suggestion]:
         """Returns covers for the faces of a clip (`clients.media.suggest`).
 
         `films`: its segments in order, and the length of each by its record, in ms. `plates`: for number plates, too.
-        `vehicles`: for whole vehicles, too, with the network in this file.
+        `people` and `vehicles`: for the heads of bodies, or for whole vehicles, too, with the network in this file.
         """
         length_ms = sum(each for _media, each in films)
         seconds = _SUGGESTING_S_PER_S * length_ms / 1000
@@ -161,6 +166,7 @@ class ConfinedMedia:
             "job": "suggest",
             "films": [[len(media), each] for media, each in films],
             "plates": plates,
+            "people": str(people.absolute()) if people is not None else "",
             "vehicles": str(vehicles.absolute()) if vehicles is not None else "",
             "more_s": int(seconds),
         }

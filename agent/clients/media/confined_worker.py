@@ -149,8 +149,9 @@ def _suggest(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
     for size, length_ms in job["films"]:
         films.append((matter[at : at + size], length_ms))
         at += size
-    vehicles = Path(job["vehicles"]) if job["vehicles"] else None
-    return {"covers": msgspec.to_builtins(suggest_covers(films, plates=job["plates"], vehicles=vehicles))}
+    people, vehicles = (Path(job[what]) if job[what] else None for what in ("people", "vehicles"))
+    covers = suggest_covers(films, plates=job["plates"], people=people, vehicles=vehicles)
+    return {"covers": msgspec.to_builtins(covers)}
 
 
 def _sign_copy(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:

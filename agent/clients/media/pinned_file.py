@@ -8,9 +8,9 @@ from typing import Final
 
 from agent.errors import ConfigurationError
 
-__all__ = ["VEHICLES_SHA256", "read_pinned"]
+__all__ = ["OBJECTS_SHA256", "read_pinned"]
 
-VEHICLES_SHA256: Final = "615e266100c341c28d62abe255f7a6d9d7e2b91c1b0b87fc24c5d9e53141a57b"
+OBJECTS_SHA256: Final = "615e266100c341c28d62abe255f7a6d9d7e2b91c1b0b87fc24c5d9e53141a57b"
 """The hash of `objects.onnx`. It is here so that a command can check the file without the libraries of the network."""
 
 

@@ -1,4 +1,4 @@
-"""Suggests covers for the faces of a clip, and for plates and vehicles if asked. An owner corrects them, and decides.
+"""Suggests covers for the faces of a clip, and for heads, plates and vehicles if asked. An owner corrects them.
 
 Each film is decoded, and a picture at least each 100 ms is examined at several sizes, so that far and near faces are
 found. Only places leave this process. It recognises no one, reads no plate and keeps no picture.
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from agent.clients.media.face_covers import Suggestion, at_most
 from agent.clients.media.face_network import Face, FaceNetwork, overlap
 from agent.clients.media.face_tracks import LEAST_SCORE, SAMPLE_MS, Box, FaceTracker
+from agent.clients.media.object_network import FoundObjects, ObjectNetwork, head_of
 from agent.clients.media.plate_cascade import PlateCascade
 from agent.clients.media.redact import opened
-from agent.clients.media.vehicle_network import VehicleNetwork
 from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.core.vault.redactions import RedactionKind
 from agent.media.playable import pictures_of
@@ -38,7 +38,9 @@ network's largest face has 300 pixels."""
 WIDE_EACH: Final = 3
 """The widest size takes most of the time, so it is examined in each third picture. Patterns are followed between."""
 PLATES_EACH: Final = 5
-"""Number plates and vehicles are looked for in each fifth picture."""
+"""Number plates and objects are looked for in each fifth picture."""
+HEAD_MARGIN: Final = 0.12
+"""The network of objects places the upper side of a small body roughly. The tracker adds its tolerance, 0.08."""
 VEHICLE_MARGIN: Final = 0.02
 """A plate is well within its vehicle. The tracker adds its tolerance, 0.08."""
 SURE_HITS: Final = 2
@@ -53,19 +55,26 @@ _MOST_OVERLAP: Final = 0.45
 
 
 def suggest_covers(
-    films: Sequence[tuple[bytes, int]], *, plates: bool = False, vehicles: Path | None = None
+    films: Sequence[tuple[bytes, int]],
+    *,
+    plates: bool = False,
+    people: Path | None = None,
+    vehicles: Path | None = None,
 ) -> list[Suggestion]:
     """Returns covers of a clip, in ms of the clip. `films`: its segments, and the length of each by its record, in ms.
 
-    `plates`: look for number plates, too. `vehicles`: cover whole vehicles, too, with the network in this file. A plan
-    takes what is returned: each film has at most `MOST_REDACTIONS`. Raises `FormatError` if a film fails to open, and
-    `ConfigurationError` if the network is another one.
+    `plates`: look for number plates, too. `people` and `vehicles`: cover the head of each body, or whole vehicles, too,
+    with the network in this file. A plan takes what is returned: each film has at most `MOST_REDACTIONS`. Raises
+    `FormatError` if a film fails to open, and `ConfigurationError` if the network is another one.
     """
     cv2.setNumThreads(1)  # the planes are small: threads would wait for each other
     network, tracker = FaceNetwork(), FaceTracker()
     cascade, plate_tracker = PlateCascade() if plates else None, FaceTracker(RedactionKind.PLATE)
-    vehicle_network = VehicleNetwork(vehicles) if vehicles is not None else None
-    vehicle_tracker = FaceTracker(RedactionKind.AREA, VEHICLE_MARGIN, sure_score=0.0)  # each vehicle counts alone
+    file = people or vehicles
+    objects = ObjectNetwork(file) if file is not None else None
+    # Each body and each vehicle counts alone.
+    head_tracker = FaceTracker(RedactionKind.FACE, HEAD_MARGIN, sure_score=0.0)
+    vehicle_tracker = FaceTracker(RedactionKind.AREA, VEHICLE_MARGIN, sure_score=0.0)
     begin_ms, count = 0, 0
     for media, length_ms in films:
         for at_ms, picture in _sampled(media):
@@ -75,14 +84,21 @@ def suggest_covers(
                 if cascade is not None:
                     found = plates_in(cascade, picture) if count % PLATES_EACH == 0 else []
                     plate_tracker.add(begin_ms + at_ms, luma, found)
-                if vehicle_network is not None:
-                    seen = vehicle_network.find(picture) if count % PLATES_EACH == 0 else []
-                    vehicle_tracker.add(begin_ms + at_ms, luma, seen)
+                if objects is not None:
+                    seen = objects.find(picture) if count % PLATES_EACH == 0 else FoundObjects()
+                    head_tracker.add(begin_ms + at_ms, luma, heads_in(picture, seen) if people is not None else [])
+                    vehicle_tracker.add(begin_ms + at_ms, luma, seen.vehicles if vehicles is not None else [])
                 count += 1
         begin_ms += length_ms
     ends_ms = list(itertools.accumulate(length_ms for _media, length_ms in films))
-    trackers = (tracker, plate_tracker, vehicle_tracker)
+    trackers = (tracker, head_tracker, plate_tracker, vehicle_tracker)
     return at_most([cover for each in trackers for cover in each.finish(begin_ms)], ends_ms)
+
+
+def heads_in(picture: NDArray[np.uint8], found: FoundObjects) -> list[tuple[float, Box]]:
+    """Returns the places of the heads of the people that were found, with their scores, the surest first."""
+    height, width = picture.shape[:2]
+    return [(score, head_of(body, width, height)) for score, body in found.people]
 
 
 def examine(

@@ -643,9 +643,14 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
     network.write_bytes(b"a network")
 
     def suggest(
-        _media: ConfinedMedia, films: list[tuple[bytes, int]], *, plates: bool, vehicles: Path | None
+        _media: ConfinedMedia,
+        films: list[tuple[bytes, int]],
+        *,
+        plates: bool,
+        people: Path | None,
+        vehicles: Path | None,
     ) -> list[Suggestion]:
-        assert vehicles == (network if plates else None)
+        assert (people, vehicles) == ((network, network) if plates else (None, None))
         looked_at.append(len(films))
         places = Place(0, 1235, 8190, 8765, 1810), Place(900, 7, 3, 29, 1)
         kinds = (RedactionKind.FACE, RedactionKind.PLATE, RedactionKind.AREA)[: 3 if plates else 1]
@@ -661,8 +666,10 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
     assert [each["clip"] for each in planned] == [1, 2]
     assert planned[0]["places"] == [[0.0, 12.35, 81.9, 87.65, 18.1], [0.9, 0.07, 0.03, 0.29, 0.01]]
     sha256 = hashlib.sha256(network.read_bytes()).hexdigest()
-    monkeypatch.setattr("agent.clients.cli.owner.suggest.VEHICLES_SHA256", sha256)
-    both = door("suggest", request, "--plates", "--vehicles", network, "--out", plan)
+    monkeypatch.setattr("agent.clients.cli.owner.suggest.OBJECTS_SHA256", sha256)
+    options = ("--plates", "--people", network, "--vehicles", network)
+    both = door("suggest", request, *options, "--out", plan)
+    assert "1. clip 1: a face or a head, 0.00 s – 0.90 s, 88% sure" in both.out
     assert "2. clip 1: a number plate, 0.00 s – 0.90 s, 88% sure" in both.out
     assert "3. clip 1: a vehicle or several things, 0.00 s – 0.90 s, 88% sure" in both.out
     assert [each["kind"] for each in json.loads(plan.read_text())["redactions"]][:3] == ["face", "plate", "area"]
@@ -1396,15 +1403,20 @@ def test_recovery_asks_whose_keys_are_lost_where_there_are_several_owners(door: 
 
 @pytest.mark.parametrize(
     ("language", "said"),
-    [("en", "is not the network that finds vehicles"), ("de", "ist nicht das Netz, das Fahrzeuge findet")],
+    [
+        ("en", "is not the network that finds people and vehicles"),
+        ("de", "ist nicht das Netz, das Menschen und Fahrzeuge findet"),
+    ],
 )
-def test_another_file_than_the_network_for_vehicles_is_refused_before_a_clip_is_fetched(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], language: str, said: str
+@pytest.mark.parametrize("option", ["--people", "--vehicles"])
+def test_another_file_than_the_network_of_objects_is_refused_before_a_clip_is_fetched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, language: str, said: str
 ) -> None:
     other = tmp_path / "other.onnx"
     other.write_bytes(b"another")
-    arguments = ["owner", "suggest", "ab", "--out", str(tmp_path / "plan"), "--vehicles", str(other)]
+    arguments = ["owner", "suggest", "ab", "--out", str(tmp_path / "plan"), option, str(other)]
     assert run(doorward, ["--language", language, *arguments]) == 2
     error = " ".join(capsys.readouterr().err.split())
+    assert f"{option}:" in error
     assert said in error
     assert "objects.onnx" in error

@@ -89,12 +89,17 @@ def rounded(covers: Sequence[Suggestion]) -> list[Suggestion]:
     return [dataclasses.replace(each, score=round(each.score, 4)) for each in covers]
 
 
-def test_films_are_examined_in_the_process_with_limits() -> None:
+def test_films_are_examined_in_the_process_with_limits(tmp_path: Path) -> None:
     film = film_of(scene([[Seen(150, 90, 50)]] * 3, WIDTH, HEIGHT), PER_S)
     with ConfinedMedia() as media:
         assert rounded(media.suggest([(film, 300)])) == rounded(suggest_covers([(film, 300)]))
         with pytest.raises(FormatError):
             media.suggest([(film, 300), (b"no film", 300)])
+        (tmp_path / "objects.onnx").write_bytes(b"another network")
+        with pytest.raises(FormatError, match="not the file that is known"):
+            media.suggest([(film, 300)], people=tmp_path / "objects.onnx")
+        with pytest.raises(FormatError, match="not the file that is known"):
+            media.suggest([(film, 300)], vehicles=tmp_path / "objects.onnx")
 
 
 def test_another_file_of_weights_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from agent.clients.cli.owner.options import device_option, keys_option, load_key
 from agent.clients.cli.owner.review import find_request
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Suggestion
-from agent.clients.media.pinned_file import VEHICLES_SHA256, read_pinned
+from agent.clients.media.pinned_file import OBJECTS_SHA256, read_pinned
 from agent.clients.owner.redaction import film_length_ms, plan_of
 from agent.clients.owner.review import RequestReview, ReviewedClip
 from agent.core.vault.redactions import RedactionKind
@@ -36,12 +36,23 @@ __all__ = ["suggest"]
 )  # fmt: skip
 @click.option("--plates", is_flag=True, help="Look for number plates, too. Many covers are in vain.")
 @click.option(
+    "--people", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="NETWORK",
+    help="Cover the head of each person, too. NETWORK is objects.onnx of a doorbell's installation.",
+)  # fmt: skip
+@click.option(
     "--vehicles", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="NETWORK",
     help="Cover whole vehicles, too. NETWORK is objects.onnx of a doorbell's installation.",
 )  # fmt: skip
 @json_option
 def suggest(
-    request_id: str, folder: Path, device: Path, out: Path, plates: bool, vehicles: Path | None, as_json: bool
+    request_id: str,
+    folder: Path,
+    device: Path,
+    out: Path,
+    plates: bool,
+    people: Path | None,
+    vehicles: Path | None,
+    as_json: bool,
 ) -> None:
     """Suggest covers for the faces in a request's footage.
 
@@ -49,24 +60,26 @@ def suggest(
     Nothing is sent.  REQUEST is its id or the beginning of it.
 
     The suggestions are a beginning.  Some faces are missed, for example turned, far or in the dark, and some covers are
-    in vain.  Number plates are looked for with --plates, and small or slanted ones are missed.  --vehicles covers each
-    vehicle with its plate: shrink such a cover if you can.  Correct the plan, and look at every picture with
-    'doorward owner redact' before you share.
+    in vain.  --people covers the head of each person that is seen: use it for footage by infrared.  Number plates are
+    looked for with --plates, and small or slanted ones are missed.  --vehicles covers each vehicle with its plate:
+    shrink such a cover if you can.  Correct the plan, and look at every picture with 'doorward owner redact' before you
+    share.
     """
-    if vehicles is not None:
-        _require_network(vehicles)
+    for option, file in (("--people", people), ("--vehicles", vehicles)):
+        if file is not None:
+            _require_network(option, file)
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         seen = RequestReview.fetch(link, keys, find_request(link, request_id))
         with ConfinedMedia() as media:
-            look = partial(media.suggest, plates=plates, vehicles=vehicles)
+            look = partial(media.suggest, plates=plates, people=people, vehicles=vehicles)
             found = [(clip.number, each) for clip in seen.clips for each in _covers(seen, clip, look)]
     files.write(out, json.dumps(plan_of(found), indent=1).encode() + b"\n")
     if as_json:
         emit_json({"request": seen.request.id, "plan": str(out), "covers": len(found)})
         return
     for number, (clip, each) in enumerate(found, start=1):
-        click.echo(f"{number}. {in_words('clip')} {clip}: {_words(each)}")
+        click.echo(f"{number}. {in_words('clip')} {clip}: {_words(each, is_head_looked_for=people is not None)}")
     say(
         f"{counted(len(found), 'cover')} in {out}.  Nothing was sent.  Correct them, and look at every picture:",
         err=True,
@@ -74,23 +87,25 @@ def suggest(
     click.echo(f"    doorward owner redact {seen.name[:8]} {out} --out FOLDER", err=True)
 
 
-def _require_network(path: Path) -> None:
+def _require_network(option: str, path: Path) -> None:
     """Raises `ConfigurationError` before a clip is fetched. Otherwise each clip would fail."""
     try:
-        read_pinned(path, VEHICLES_SHA256)
+        read_pinned(path, OBJECTS_SHA256)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"--vehicles: {path} is not the network that finds vehicles.",
+            f"{option}: {path} is not the network that finds people and vehicles.",
             remedy="Give objects.onnx of a doorbell's installation of the same version.",
         ) from error
 
 
-def _words(each: Suggestion) -> str:
+def _words(each: Suggestion, *, is_head_looked_for: bool) -> str:
     span = f"{each.from_ms / 1000:.2f} s – {each.until_ms / 1000:.2f} s"
     if each.kind is RedactionKind.PLATE:
         return in_words(f"a number plate, {span}, {each.score:.0%} sure")
     if each.kind is RedactionKind.AREA:
         return in_words(f"a vehicle or several things, {span}, {each.score:.0%} sure")
+    if is_head_looked_for:
+        return in_words(f"a face or a head, {span}, {each.score:.0%} sure")
     return in_words(f"a face, {span}, {each.score:.0%} sure")
 
 

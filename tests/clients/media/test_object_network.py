@@ -1,4 +1,4 @@
-"""Covers of whole vehicles: where the network finds them, and how far the covers reach."""
+"""Covers of heads and of whole vehicles: where the network finds them, and how far the covers reach."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.clients.media.pinned_file import VEHICLES_SHA256
+from agent.clients.media.face_covers import Suggestion
+from agent.clients.media.object_network import REGIONS, FoundObjects, ObjectNetwork, head_of
+from agent.clients.media.pinned_file import OBJECTS_SHA256
 from agent.clients.media.suggest import suggest_covers
-from agent.clients.media.vehicle_network import REGIONS, VehicleNetwork
 from agent.core.object_detection.arrays import Numbers
 from agent.core.object_detection.boxes import CLASSES_FROM, OBJECTS_PX, object_cells
 from agent.core.vault.redactions import Redaction, RedactionKind, covered_pixels, place_at
@@ -54,7 +55,7 @@ class Network:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[int, float], Path]:
     def made(kind: int, score: float) -> Path:
-        monkeypatch.setattr("agent.clients.media.vehicle_network.read_pinned", lambda _path, _sha256: b"a network")
+        monkeypatch.setattr("agent.clients.media.object_network.read_pinned", lambda _path, _sha256: b"a network")
         monkeypatch.setattr(cv2.dnn, "readNetFromONNX", lambda _data: Network(kind, score))
         return tmp_path
 
@@ -71,19 +72,33 @@ def test_it_is_the_network_of_the_doorbell_and_no_other(monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     import fetch_models
 
-    assert fetch_models.MODEL.sha256 == VEHICLES_SHA256
+    assert fetch_models.MODEL.sha256 == OBJECTS_SHA256
     sys.modules.pop("fetch_models")
     (tmp_path / "objects.onnx").write_bytes(b"another")
     with pytest.raises(ConfigurationError, match="not the file that is known"):
-        VehicleNetwork(tmp_path / "objects.onnx")
+        ObjectNetwork(tmp_path / "objects.onnx")
 
 
-def test_a_vehicle_has_its_place_in_the_picture_and_a_person_is_none(network: Callable[[int, float], Path]) -> None:
-    found = VehicleNetwork(network(CAR, 0.2)).find(picture(32, 48, 128, 96))
-    assert found[0][0] == pytest.approx(0.2)
-    assert found[0][1] == pytest.approx((0.1, 0.25, 0.4, 0.5), abs=0.03)
-    assert VehicleNetwork(network(PERSON, 0.9)).find(picture(32, 48, 128, 96)) == []
-    assert VehicleNetwork(network(CAR, 0.1)).find(picture(32, 48, 128, 96)) == []
+def hidden_at(covers: list[Suggestion], at_ms: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    hidden = np.zeros((HEIGHT, WIDTH), bool)
+    for each in covers:
+        if each.from_ms <= at_ms <= each.until_ms:
+            cover = Redaction(each.kind, each.from_ms, each.until_ms, each.places)
+            left, top, right, bottom = covered_pixels(place_at(cover, at_ms), WIDTH, HEIGHT)
+            hidden[top:bottom, left:right] = True
+    return hidden
+
+
+@pytest.mark.parametrize(("kind", "of"), [(CAR, "vehicles"), (PERSON, "people")])
+def test_an_object_has_its_place_in_the_picture_and_one_kind(
+    network: Callable[[int, float], Path], kind: int, of: str
+) -> None:
+    found = ObjectNetwork(network(kind, 0.2)).find(picture(32, 48, 128, 96))
+    ((score, box), *_others) = getattr(found, of)
+    assert score == pytest.approx(0.2)
+    assert box == pytest.approx((0.1, 0.25, 0.4, 0.5), abs=0.03)
+    assert (found.vehicles, found.people)[kind == CAR] == ()
+    assert ObjectNetwork(network(kind, 0.1)).find(picture(32, 48, 128, 96)) == FoundObjects()
 
 
 def test_each_place_of_the_picture_is_in_three_parts_but_for_the_rim() -> None:
@@ -100,12 +115,41 @@ def test_a_vehicle_is_covered_whole_in_each_picture_and_not_much_more(network: C
     assert {each.kind for each in covers} == {RedactionKind.AREA}
     assert max(each.score for each in covers) == pytest.approx(0.2), "an owner reads how sure the network is"
     for number, (left, top, right, bottom) in enumerate(boxes):
-        hidden = np.zeros((HEIGHT, WIDTH), bool)
-        for each in covers:
-            if each.from_ms <= 100 * number <= each.until_ms:
-                cover = Redaction(each.kind, each.from_ms, each.until_ms, each.places)
-                x0, y0, x1, y1 = covered_pixels(place_at(cover, 100 * number), WIDTH, HEIGHT)
-                hidden[y0:y1, x0:x1] = True
+        hidden = hidden_at(covers, 100 * number)
         assert hidden[top:bottom, left:right].mean() >= 0.98
         # Whole macroblocks of 16 pixels, and what may move until the next look.
         assert hidden.sum() <= 2.6 * (right - left) * (bottom - top)
+    assert suggest_covers([(film, 300)], people=path) == []
+
+
+def test_the_head_of_a_body_without_a_face_is_covered_and_its_legs_are_seen(
+    network: Callable[[int, float], Path],
+) -> None:
+    path = network(PERSON, 0.2)
+    boxes = [(100 + 4 * at, 24, 140 + 4 * at, 168) for at in range(3)]
+    film = film_of([picture(*box) for box in boxes], PER_S)
+    covers = suggest_covers([(film, 300)], people=path)
+    assert {each.kind for each in covers} == {RedactionKind.FACE}
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        hidden = hidden_at(covers, 100 * number)
+        assert hidden[top : top + (bottom - top) // 4, left:right].mean() >= 0.98
+        assert not hidden[top + (bottom - top) * 2 // 3 :].any()
+    assert suggest_covers([(film, 300)], people=path, vehicles=path) == covers
+    assert suggest_covers([(film, 300)], vehicles=path) == []
+
+
+def test_a_part_that_cuts_off_a_body_finds_no_head_in_its_middle(network: Callable[[int, float], Path]) -> None:
+    """Without this, a part below the head would have a cover over the waist."""
+    box = 16, 8, 304, 184
+    tops = [each[1] for _score, each in ObjectNetwork(network(PERSON, 0.2)).find(picture(*box)).people]
+    assert tops
+    assert max(tops) < 0.1
+    low = ObjectNetwork(network(PERSON, 0.2)).find(picture(120, 110, 160, 180)).people
+    assert low[0][1] == pytest.approx((120 / WIDTH, 110 / HEIGHT, 160 / WIDTH, 180 / HEIGHT), abs=0.03)
+
+
+def test_the_head_is_in_the_upper_third_of_a_standing_body_and_lower_in_a_wide_one() -> None:
+    assert head_of((0.4, 0.2, 0.5, 0.8), 300, 300) == pytest.approx((0.4, 0.2, 0.5, 0.4))
+    assert head_of((0.2, 0.2, 0.7, 0.8), 300, 300) == pytest.approx((0.2, 0.2, 0.7, 0.575))
+    assert head_of((0.2, 0.2, 0.7, 0.8), 200, 400) == pytest.approx((0.2, 0.2, 0.7, 0.4))
+    assert head_of((0.1, 0.5, 0.9, 0.8), 300, 300) == pytest.approx((0.1, 0.5, 0.9, 0.8))
