@@ -29,7 +29,7 @@ class PostgresClaims:
         name = f"answer {disclosure}"
         if name in self._held:
             self._held.discard(name)
-            self._session.read(lambda of: of.execute("SELECT pg_advisory_unlock(?)", (self._key(name),)).fetchone())
+            self._session.fetch("SELECT pg_advisory_unlock(?)", self._key(name))
 
     def lead(self, duty: str) -> bool:
         return self._take(f"duty {duty}")
@@ -37,7 +37,7 @@ class PostgresClaims:
     def step_down(self) -> None:
         if self._held:
             self._held.clear()
-            self._session.read(lambda of: of.execute("SELECT pg_advisory_unlock_all()").fetchone())
+            self._session.fetch("SELECT pg_advisory_unlock_all()")
 
     def check(self) -> None:
         self._session.check()
@@ -48,8 +48,7 @@ class PostgresClaims:
 
     def _take(self, name: str) -> bool:
         if name not in self._held:
-            key = self._key(name)
-            if not self._session.read(lambda of: of.execute("SELECT pg_try_advisory_lock(?)", (key,)).fetchone())[0]:
+            if self._session.fetch("SELECT pg_try_advisory_lock(?)", self._key(name)) != (True,):
                 return False
             self._held.add(name)
         return True

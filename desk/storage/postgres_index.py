@@ -6,6 +6,7 @@ the database. It is filled from the folder when it is made.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import select
@@ -69,14 +70,20 @@ class PostgresIndex:
 
     def read(self, act: Callable[[IndexConnection], _Result]) -> _Result:
         """Runs `act` in a transaction, which may also change what the index does not count."""
-        with self._guard:
-            if self._session or self._depth:
-                return self._once(act)  # an outer transaction has ended with its connection: it runs again as a whole
-            try:
-                return self._once(act)
-            except NetworkError:
-                self.close()
-            return self._once(act)
+        return self._tried(lambda: self._once(act))
+
+    def fetch(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        """Runs one statement, and returns its first row.
+
+        Without BEGIN and COMMIT it is one message and one answer instead of three. A receiver reads some twenty notes
+        for each upload that goes on.
+        """
+
+        def act(of: IndexConnection) -> tuple[Any, ...] | None:
+            row: tuple[Any, ...] | None = of.execute(statement, values).fetchone()
+            return row
+
+        return self._tried(lambda: self._once(act, whole=False))
 
     def write(self, act: Callable[[IndexConnection], _Result]) -> _Result:
         """Runs `act` when no other one runs, as SQLite does, because it reads sums and changes them."""
@@ -109,7 +116,19 @@ class PostgresIndex:
         if self._servers is not None and self._connection is not None and self._epoch != self._servers.epoch:
             self.close()
 
-    def _once(self, act: Callable[[IndexConnection], _Result]) -> _Result:
+    def _tried(self, act: Callable[[], _Result]) -> _Result:
+        """Runs `act`, and once more if its connection was lost."""
+        with self._guard:
+            if self._session or self._depth:
+                return act()  # an outer transaction has ended with its connection: it runs again as a whole
+            try:
+                return act()
+            except NetworkError:
+                self.close()
+            return act()
+
+    def _once(self, act: Callable[[IndexConnection], _Result], *, whole: bool = True) -> _Result:
+        """`whole`: in a transaction. Otherwise each statement is a separate transaction."""
         if not self._depth:
             self._leave_old_primary()
         if self._is_lost:
@@ -118,7 +137,7 @@ class PostgresIndex:
         try:
             if self._connection is None:
                 self._connection = self._opened()
-            with self._connection.transaction():
+            with self._connection.transaction() if whole else contextlib.nullcontext():
                 return act(_Statements(self._connection))
         except psycopg.Error as error:
             raise self._error(error) from error

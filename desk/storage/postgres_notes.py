@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -38,6 +38,7 @@ CREATE TABLE note (
   sealed BLOB NOT NULL, PRIMARY KEY (folder, name));
 INSERT INTO note_folder VALUES ('')
 """
+_FIND: Final = "SELECT sealed FROM note WHERE folder = ? AND name = ?"
 _FROM_FOLDER: Final = ("requests", "bulletins", "disclosures")
 
 
@@ -72,7 +73,7 @@ class PostgresNotes:
 
     def read(self, name: str, limit_bytes: int, *, secret: bool = False) -> bytes | None:  # noqa: ARG002 (all are)
         key = self._key()
-        data = self._index.read(lambda of: _sealed(of, name))
+        data = self._sealed(name)
         opened = None if data is None else self._open(key, name, data)
         if opened is not None and len(opened) > limit_bytes:
             raise StorageError(f"{self.place(name)} is longer than {limit_bytes} bytes.")
@@ -95,7 +96,7 @@ class PostgresNotes:
 
         def act(to: IndexConnection) -> None:
             to.execute("SELECT pg_advisory_xact_lock(?)", (lock_of(self._index.schema, lock),)).fetchone()
-            before = _sealed(to, name)
+            before = _bytes(to.execute(_FIND, _place(name)).fetchone())
             opened = None if before is None else self._open(key, name, before)
             if opened is not None and len(opened) > limit_bytes:
                 raise StorageError(f"{self.place(name)} is longer than {limit_bytes} bytes.")
@@ -104,11 +105,10 @@ class PostgresNotes:
         self._index.read(act)
 
     def remove(self, name: str) -> None:
-        folder, _, last = name.rpartition("/")
-        self._index.read(lambda to: to.execute("DELETE FROM note WHERE folder = ? AND name = ?", (folder, last)))
+        self._index.read(lambda to: to.execute("DELETE FROM note WHERE folder = ? AND name = ?", _place(name)))
 
     def is_there(self, name: str) -> bool:
-        return self._index.read(lambda of: _sealed(of, name)) is not None
+        return self._sealed(name) is not None
 
     def make_folder(self, folder: str) -> None:
         self._index.read(lambda to: _make(to, folder))
@@ -130,8 +130,7 @@ class PostgresNotes:
         self._index.read(store)
 
     def has_folder(self, folder: str) -> bool:
-        query = "SELECT 1 FROM note_folder WHERE folder = ?"
-        return self._index.read(lambda of: of.execute(query, (folder,)).fetchone()) is not None
+        return self._index.fetch("SELECT 1 FROM note_folder WHERE folder = ?", folder) is not None
 
     def names(self, folder: str) -> list[str]:
         within = f"{folder}/"
@@ -146,7 +145,8 @@ class PostgresNotes:
 
     def size_bytes(self, folder: str) -> int:
         query = "SELECT coalesce(sum(octet_length(sealed) - ?), 0) FROM note WHERE folder = ?"
-        return int(self._index.read(lambda of: of.execute(query, (_OVERHEAD_BYTES, folder)).fetchone())[0])
+        row = self._index.fetch(query, _OVERHEAD_BYTES, folder)
+        return 0 if row is None else int(row[0])
 
     def delete_folder(self, folder: str) -> int:
         def delete(to: IndexConnection) -> int:
@@ -164,6 +164,9 @@ class PostgresNotes:
         _put(to, name, sealed)
 
     # Sealing
+
+    def _sealed(self, name: str) -> bytes | None:
+        return _bytes(self._index.fetch(_FIND, *_place(name)))
 
     def _seal(self, key: ChaCha20Poly1305, name: str, data: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -189,7 +192,7 @@ class PostgresNotes:
         if self._opened is None:
             files.make_folder(self._folder)
             with folder_lock(self._folder / f"{WORKERS_KEY}.lock"):  # two processes may start at once
-                probe = self._index.read(lambda of: _sealed(of, _PROBE))
+                probe = self._sealed(_PROBE)
                 key = ChaCha20Poly1305(self._read_key(make=probe is None))
                 if probe is None:
                     self._index.read(lambda to: self._begin(to, key))
@@ -232,17 +235,20 @@ class PostgresNotes:
         return key
 
 
-def _sealed(of: IndexConnection, name: str) -> bytes | None:
+def _place(name: str) -> tuple[str, str]:
+    """Returns the folder of a note and its name there."""
     folder, _, last = name.rpartition("/")
-    row = of.execute("SELECT sealed FROM note WHERE folder = ? AND name = ?", (folder, last)).fetchone()
+    return folder, last
+
+
+def _bytes(row: tuple[Any, ...] | None) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
 def _put(to: IndexConnection, name: str, sealed: bytes) -> None:
-    folder, _, last = name.rpartition("/")
     to.execute(
         "INSERT INTO note VALUES (?, ?, ?) ON CONFLICT (folder, name) DO UPDATE SET sealed = excluded.sealed",
-        (folder, last, sealed),
+        (*_place(name), sealed),
     )
 
 

@@ -625,10 +625,12 @@ def check(world: World, killer: Killer) -> int:
         print(f"TROUBLE: {trouble}", flush=True)  # also if the verdict cannot be read
     with world.book.lock:
         outcomes = world.desk.again(world.desk.outcomes)
+        # Before the book goes on: workers take parts while the store is read, if the patience has ended.
+        of_answers = world.book.broken(outcomes)
     world.tipsters.release()
     tips = world.tipsters.broken()
     of_neighbours = world.neighbourhood.broken(world.book)
-    broken = [*world.book.broken(outcomes), *tips, *of_neighbours]
+    broken = [*of_answers, *tips, *of_neighbours]
     now_s = time.monotonic()
     late = world.book.late(now_s)
     counted = {(each.message, each.door) for each in late}

@@ -195,9 +195,10 @@ class AnswerIndex:
             limit,
         )
 
-    def receiving(self) -> list[str]:
-        """Returns the answers without an outcome."""
-        return [each.disclosure for each in self._select("WHERE state = 'receiving'")]
+    def receiving(self, *, live: bool = False) -> list[str]:
+        """Returns the answers without an outcome. `live`: only those whose announced size counts: a receiver takes them
+        now, or died while it did."""
+        return [each.disclosure for each in self._select("WHERE state = 'receiving'") if each.live or not live]
 
     def tips(self) -> list[str]:
         """Returns the tips that have arrived completely."""

@@ -16,7 +16,7 @@ Source: PROTOCOL.md, "Upload". `core.transfer` decides about bytes, `core.disclo
 from __future__ import annotations
 
 import shutil
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -65,10 +65,12 @@ from agent.wire.uploads import UploadNote
 
 __all__ = ["AddressedRequest", "IncomingDisclosures"]
 
-_MOST_UNREADABLE: Final = 4096
+_MOST_REMEMBERED: Final = 4096
 _BEYOND_LIMITS: Final = "It exceeds this machine's limits or its own announcement."
 _LEAVE_NS: Final = 300 * NS_PER_S
 """Time without a word after which a receiver leaves an upload to the others. Longer than a doorbell waits to ask."""
+_SWEEP_NS: Final = NS_PER_S // 4
+"""Time of each second for answers of receivers that died."""
 _SILENT_NS: Final = 60 * NS_PER_S
 """Time without a word after which an arriving disclosure makes room for another one."""
 
@@ -109,6 +111,8 @@ class IncomingDisclosures:
         self._unread: OrderedDict[str, str] = OrderedDict()
         """Disclosure → device, oldest first, of those with an unopened part 0."""
         self._unreadable: OrderedDict[str, None] = OrderedDict()
+        self._told_no_place: OrderedDict[str, None] = OrderedDict()
+        """Disclosures of doorbells that send too many at once."""
         self._requests: dict[str, SentRequest] = {}
         """Disclosure → the request that it answers, once known."""
         self._tips: dict[str, TipManifest] = {}
@@ -116,6 +120,8 @@ class IncomingDisclosures:
         self._heard_ns: dict[str, int] = {}
         """Disclosure → boot time of its last message."""
         self._waiting_for_room: set[str] = set()
+        self._to_sweep: deque[str] = deque()
+        """Answers of receivers that may have died."""
         self._turns = UploadScheduler(limits.at_once)
         self._answering_later: dict[str, Assembly] = {}
         """Disclosures with a progress receipt that was put off."""
@@ -127,15 +133,29 @@ class IncomingDisclosures:
     # Messages from devices
 
     def sweep(self) -> None:
-        """Cleans up after a crash."""
+        """Cleans up after a crash. Receivers that share uploads leave most of it to `sweep_on`: with a thousand answers
+        under way it takes minutes of calls to the store, and each that fails would begin it again."""
         self._holdings.reconcile()
-        if self._share.shared:
-            for name in files.names_in(self._requester.folder / ANSWERS):
-                if is_id(name):
-                    self._folder(name).leave()
-        for disclosure in self._holdings.receiving():
-            if self._share.take(disclosure):
+        if not self._share.shared:
+            for disclosure in self._holdings.receiving():
                 self._sweep(disclosure)
+            return
+        for name in files.names_in(self._requester.folder / ANSWERS):
+            if is_id(name):
+                self._folder(name).leave()
+        self._to_sweep.extend(self._holdings.receiving(live=True))
+
+    def sweep_on(self) -> None:
+        """Cleans up answers of receivers that died, for a moment. Until then their announced size counts."""
+        ends_ns = self._clock.now().boot_ns + _SWEEP_NS
+        while self._to_sweep and self._clock.now().boot_ns < ends_ns:
+            disclosure = self._to_sweep.popleft()
+            if disclosure not in self._reception and self._share.take(disclosure):
+                self._sweep(disclosure)
+                if self._folder(disclosure).state is not TransferState.PARTIAL:
+                    self._tell(
+                        ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure)
+                    )  # it died before it told its end
                 self._share.leave(disclosure)
 
     def _sweep(self, disclosure: str) -> None:
@@ -181,7 +201,7 @@ class IncomingDisclosures:
         assembly = self._reception.init(device, disclosure, manifest, note.parts, note.question)
         if assembly is not None:
             self._heard_ns[disclosure] = self._clock.now().boot_ns
-            if disclosure in self._waiting_for_room or self._turns.waits(disclosure):
+            if disclosure in self._waiting_for_room:  # one that waits for its turn gets it from `_take_turns`
                 self._read_manifest(disclosure, assembly)
             self._pump(disclosure, assembly)
             self._take_turns()
@@ -256,9 +276,10 @@ class IncomingDisclosures:
             return False  # otherwise data of another device would replace what is stored, and be dropped with it
         if (origin.manifest, origin.parts) != (PartSize(note.size_bytes, note.sha256), note.parts):
             return False  # it would stay open, because an announcement of something else is never answered
-        if self._folder(disclosure).state is TransferState.PARTIAL and not self._has_place(device, disclosure):
+        state = self._folder(disclosure).state
+        if state is TransferState.PARTIAL and not self._has_place(device, disclosure):
             return False
-        return self._reopen(disclosure, origin)
+        return self._reopen(disclosure, origin, state)
 
     def _begun(self, device: str, disclosure: str, note: UploadNote) -> bool:
         """Makes room on the disk for a disclosure from an unknown sender, within the limits."""
@@ -314,8 +335,11 @@ class IncomingDisclosures:
         """Returns whether one more of this device may arrive. A silent one makes room if all places are in use."""
         there = self._reception.of_device(device)
         if len(there) >= self._limits.open_per_device and not self._leave_a_silent_one(there):
-            reason = "Its doorbell sends too many at once."
-            self._tell(ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail=reason, device=device))
+            if disclosure not in self._told_no_place:  # it asks again every two minutes, for hours if it must
+                self._told_no_place[disclosure] = None
+                _keep_newest(self._told_no_place)
+                reason = "Its doorbell sends too many at once."
+                self._tell(ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail=reason, device=device))
             return False
         return not self._reception.is_full or self._leave_a_silent_one(self._reception.ids())
 
@@ -336,23 +360,21 @@ class IncomingDisclosures:
     def _is_full(self) -> bool:
         return len(self._holdings) >= self._limits.disclosures
 
-    def _reopen(self, disclosure: str, origin: DisclosureOrigin) -> bool:
+    def _reopen(self, disclosure: str, origin: DisclosureOrigin, state: TransferState) -> bool:
         """Loads a disclosure that is on the disk. Returns False if there is no place for it."""
         folder = self._folder(disclosure)
         if self._share.shared:
             folder.clear()
-            if folder.request() is not None:
-                self._tell(ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure))
-        assembly = Assembly(
-            origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=folder.state
-        )
         request = folder.request()
-        if request is not None and folder.state is not TransferState.PARTIAL:
+        if self._share.shared and request is not None:
+            self._tell(ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure, device=origin.device))
+        assembly = Assembly(origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=state)
+        if request is not None and state is not TransferState.PARTIAL:
             try:
                 self._requests[disclosure] = self._requester.sent_request_in(request)
             except DoorwardError as error:
                 self.damaged(disclosure, error)
-        if is_tip(folder) and folder.state is not TransferState.PARTIAL:
+        if is_tip(folder) and state is not TransferState.PARTIAL:
             with suppress(DoorwardError):
                 self._tips[disclosure] = manifest_in(self._requester, folder)[0]
         return self._reception.reopen(origin.device, disclosure, assembly)
@@ -387,10 +409,12 @@ class IncomingDisclosures:
         if is_tip(folder):
             self._read_tip(disclosure, assembly)
             return
-        if (relayed := self._relayed(folder)) is not None:
+        data = folder.read_part(0, self._limits.transfer.manifest_bytes)
+        answered = tuple(self._answered_by(data))
+        if (relayed := self._relayed(answered)) is not None:
             self._begin_relayed(disclosure, assembly, relayed)
             return
-        found = self._opened(folder)
+        found = self._opened(data, answered)
         if found is None:
             self._drop(disclosure)
             return
@@ -435,10 +459,9 @@ class IncomingDisclosures:
         else:
             self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
 
-    def _relayed(self, folder: AnswerFolder) -> SentRequest | None:
-        """Returns the request of this part 0 if only a neighbour's key opens the answer."""
-        data = folder.read_part(0, self._limits.transfer.manifest_bytes)
-        for request_id in self._answered_by(data):
+    def _relayed(self, answered: Iterable[str]) -> SentRequest | None:
+        """Returns the first of these requests of which only a neighbour's key opens the answers."""
+        for request_id in answered:
             if self._requester.is_relayed(request_id):
                 try:
                     return self._requester.sent_request(request_id)
@@ -584,10 +607,9 @@ class IncomingDisclosures:
             return ()
         return self._requester.register.with_reply_key(tag, self._clock.now().utc_ns // NS_PER_S)
 
-    def _opened(self, folder: AnswerFolder) -> tuple[SentRequest, bytes] | None:
+    def _opened(self, data: bytes, answered: Iterable[str]) -> tuple[SentRequest, bytes] | None:
         """Returns the plaintext of part 0, and the request with the reply key that opens it."""
-        data = folder.read_part(0, self._limits.transfer.manifest_bytes)
-        for request_id in self._answered_by(data):
+        for request_id in answered:
             try:
                 identity = self._requester.reply_identity(request_id)
                 if identity is not None:
@@ -739,8 +761,7 @@ class IncomingDisclosures:
 
     def _remember_unreadable(self, disclosure: str) -> None:
         self._unreadable[disclosure] = None
-        while len(self._unreadable) > _MOST_UNREADABLE:
-            self._unreadable.popitem(last=False)
+        _keep_newest(self._unreadable)
 
     def _progress(self, disclosure: str, assembly: Assembly) -> None:
         if disclosure in self._requests:
@@ -749,6 +770,11 @@ class IncomingDisclosures:
     def _news(self, kind: ReceiverEventKind, disclosure: str, assembly: Assembly) -> ReceiverEvent:
         request = self._requests[disclosure].request.id
         return ReceiverEvent(kind, disclosure, request, assembly.held_bytes, assembly.expected_bytes or 0)
+
+
+def _keep_newest(disclosures: OrderedDict[str, None]) -> None:
+    while len(disclosures) > _MOST_REMEMBERED:
+        disclosures.popitem(last=False)
 
 
 def _sum(sizes: Iterable[PartSize]) -> int:

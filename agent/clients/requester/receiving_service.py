@@ -288,6 +288,7 @@ class DisclosureReceiver:
         self._looked_ns = now_ns
         if self._share.shared:
             self._arrivals.leave_silent()
+            self._arrivals.sweep_on()
         if not self._publishes:
             return
         if now_ns - self._root_looked_ns >= _LOOK_FOR_ROOT_NS:

@@ -46,9 +46,6 @@ class UploadScheduler:
         self._moved_ns.pop(disclosure, None)
         self._waiting.pop(disclosure, None)
 
-    def waits(self, disclosure: str) -> bool:
-        return disclosure in self._waiting
-
     def next(self, now_ns: int) -> str | None:
         """Returns the disclosure that gets a turn now, if there is a free place."""
         return next(iter(self._waiting), None) if self._going(now_ns) < self._at_once else None

@@ -364,7 +364,7 @@ def test_a_turn_of_an_answer_that_is_here_no_more_goes_to_the_next(desk: Desk) -
     assert [arrivals._turns.may_begin(each, 0) for each in gone] == [True, False, False]
     arrivals._turns.ends(gone[0])
     arrivals._take_turns()
-    assert not any(arrivals._turns.waits(each) for each in gone)
+    assert not any(each in arrivals._turns._waiting for each in gone)
 
 
 def test_what_is_taken_back_before_it_was_read_counts_no_more(desk: Desk) -> None:

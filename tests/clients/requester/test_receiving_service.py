@@ -812,7 +812,7 @@ def test_an_answer_whose_own_copy_of_the_request_is_damaged_is_told_and_not_ackn
 def test_of_what_opens_with_no_key_the_newest_few_thousand_are_remembered(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.clients.requester.incoming._MOST_UNREADABLE", 2)
+    monkeypatch.setattr("agent.clients.requester.incoming._MOST_REMEMBERED", 2)
     arrivals = desk.receiver._arrivals
     for name in "abc":
         arrivals._remember_unreadable(name)

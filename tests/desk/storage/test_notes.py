@@ -295,3 +295,21 @@ def test_everything_written_is_there_after_a_kill_of_the_server(
         server.start()
     assert used == sorted(set(used))
     assert all(notes.read(f"n{each + 1}", LIMIT) == b"kept" for each in range(3))
+
+
+def test_a_note_in_postgresql_is_read_by_one_statement_without_a_transaction(
+    remote: Callable[[], PostgresNotes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = remote()
+    notes.make_folder("requests")
+    notes.write("requests/one", b"words")
+    begun: list[None] = []
+    transaction = psycopg.Connection.transaction
+    monkeypatch.setattr(
+        psycopg.Connection, "transaction", lambda *values, **named: begun.append(None) or transaction(*values, **named)
+    )
+    assert (notes.read("requests/one", LIMIT), notes.is_there("requests/two")) == (b"words", False)
+    assert (notes.has_folder("requests"), notes.size_bytes("requests")) == (True, len(b"words"))
+    assert begun == []
+    notes.write("requests/one", b"others")
+    assert begun == [None], "a change is one transaction"

@@ -164,6 +164,8 @@ def deliver_with_a_death(agency: Agency, house: House, step: int, *, after: bool
         agency.a.kill()
         play(agency, [agency.b], door)
         agency.a.begin()
+        agency.clock.boot_ns += seconds(1)
+        agency.a.step()  # it cleans up what it left
     agency.a.before = agency.a.after = lambda _step: None
     require_whole_and_once(agency, door, asked)
     (answer,) = agency.web.answers.to_request(asked.request.id)
