@@ -153,6 +153,20 @@ def test_a_package_that_is_repeated_writes_nothing(door: Door) -> None:
     assert (door.journal.named("trust."), door.kinds()) == before
 
 
+def test_a_package_that_waits_and_is_repeated_after_a_start_changes_nothing(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(door).accept(package(bundle(3, POLICE)))
+    data = package(bundle(4, POLICE, FIRE))
+    publish(door, data)
+    assert trust(door).heard() == [data]
+    door.start()
+    changes: list[None] = []
+    monkeypatch.setattr(trust(door), "on_change", lambda: changes.append(None))
+    publish(door, data)
+    assert (trust(door).heard(), changes) == ([data], [])
+
+
 def test_a_package_that_was_judged_is_judged_again_only_if_its_root_is_chosen_again(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

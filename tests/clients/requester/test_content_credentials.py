@@ -18,6 +18,7 @@ from typing import Any, ClassVar, cast
 import pytest
 from msgspec.structs import replace
 
+from agent import __version__
 from agent.clients.media import confined_worker, credentials_writer
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.requester import content_credentials, opened_disclosure
@@ -111,6 +112,11 @@ def test_a_still_is_captured_or_the_first_picture_of_a_film(folder: Path) -> Non
     assert actions(films / "clip-01.jpg") == ["c2pa.opened", "c2pa.converted"]
     (film,) = active(films / "clip-01.jpg")["ingredients"]
     assert (film["title"], film["relationship"]) == ("segment-001.mp4", "parentOf")
+
+
+def test_a_copy_names_the_program_and_its_version_that_made_it(folder: Path) -> None:
+    (maker, *_) = active(folder / "c2pa/clip-01.jpg")["claim_generator_info"]
+    assert (maker["name"], maker["version"]) == ("Doorward", __version__)
 
 
 def test_no_copy_holds_a_second_picture(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from types import SimpleNamespace
 
@@ -78,7 +79,7 @@ def test_each_chunk_is_retained_in_its_slot_and_the_slots_behind_are_cleared(pac
 
 
 def test_a_slot_that_a_broken_link_lost_is_published_again_and_no_other(package: bytes) -> None:
-    away = BusDisconnected(LinkFault.LOST, NetworkError("away"), 1.0)
+    away = BusDisconnected(LinkFault.UNREACHABLE, NetworkError("away"), 1.0)
     bus = SlotBus(slot1=[PublishLost(1), PublishLost(1)])
     bus.events.append(away)
     assert published(bus, package) == 2
@@ -143,6 +144,26 @@ def test_the_broker_has_its_time_to_the_last_moment(package: bytes, monkeypatch:
         "The broker has not taken the package.",
         "Publish it again.",
     )
+
+
+def test_a_connection_that_ends_after_the_message_was_given_up_counts_as_hung_up(
+    package: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = itertools.count()
+    monkeypatch.setattr(package_publisher, "time", SimpleNamespace(monotonic=lambda: next(looks) / 1000))
+    bus = SlotBus(slot0=[PublishLost(0)] * 1000)
+    taken = bus.next_event
+
+    def hangs_up(timeout_s: float) -> BusEvent | None:
+        event = taken(timeout_s)
+        if isinstance(event, PublishLost):
+            bus.events.append(BusDisconnected(LinkFault.UNREACHABLE, NetworkError("The connection ended."), 1.0))
+            bus.full = True  # nothing is taken without a connection
+        return event
+
+    monkeypatch.setattr(bus, "next_event", hangs_up)
+    with pytest.raises(NetworkError, match="ends the connection instead of taking doorward/v1/trust/"):
+        published(bus, package, 1.0)
 
 
 class RetainedBus(SlotBus):
@@ -247,7 +268,7 @@ def test_a_subscription_over_a_quota_is_asked_for_again(package: bytes) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_connection_that_broke_after_the_answer_has_not_said_that_nothing_is_there(package: bytes) -> None:
     """Else an older list would go out in place of the one that the broker has."""
-    away = BusDisconnected(LinkFault.LOST, NetworkError("away"), 1.0)
+    away = BusDisconnected(LinkFault.UNREACHABLE, NetworkError("away"), 1.0)
     chunks = [MessageReceived(slot(number), chunk) for number, chunk in enumerate(split_package(package))]
     bus = ReadBus({}, [Subscribed(slot(0)), away], [])
     waited = [0]
@@ -267,7 +288,7 @@ def test_a_connection_that_broke_after_the_answer_has_not_said_that_nothing_is_t
 @pytest.mark.usefixtures("quick")
 def test_a_broker_that_ends_the_connection_at_each_question_gets_the_advice_of_a_refusal() -> None:
     """AWS IoT Core does so if its policy lacks the right to subscribe."""
-    away = BusDisconnected(LinkFault.LOST, NetworkError("It closed the connection."), 1.0)
+    away = BusDisconnected(LinkFault.UNREACHABLE, NetworkError("It closed the connection."), 1.0)
     for cuts, advice in ((1, "Look again."), (2, f"{ROOT}.root the right to receive doorward/v1/trust/{ROOT}/+")):
         with pytest.raises(NetworkError, match=r"does not say what it has\. It closed the connection") as raised:
             retained_package(ReadBus({}, [away] * cuts), ROOT, 0.2)  # type: ignore[arg-type]

@@ -83,6 +83,9 @@ def test_an_answer_arrives_whole_unopened_and_opens_with_the_neighbours_key_only
     row = receiving.row(answer.id)
     assert row is not None
     assert row.state is AnswerState.COMPLETE
+    outcome = stored.outcome()
+    assert outcome is not None
+    assert (outcome.state, outcome.reason) == ("complete", "")
 
 
 def test_the_requester_has_no_key_that_opens_it(requester: Requester, asked: SentRequest, answer: Disclosure) -> None:
