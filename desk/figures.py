@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Count, Model, Q, Sum
 from django.utils import timezone
 
@@ -41,15 +41,21 @@ def page() -> str:
 
 
 def page_of_thread() -> str:
-    """As `page`, in a thread that lives for one reader: it leaves no connection to the database behind."""
+    """As `page`, in a thread that lives for one reader: it leaves no connection to the database behind.
+
+    While the database is away, it says that alone, and the figures of the worker beside it go on.
+    """
     try:
         return page()
+    except (DatabaseError, InterfaceError):
+        return write([_database_up(False)], _PREFIX)
     finally:
         connection.close()
 
 
 def _figures(now: datetime.datetime) -> Iterator[Metric]:
     yield _one("organisations", "Organisations of this desk.", Organisation.objects.count())
+    yield _database_up(True)
     yield from _receivers(now)
     yield _by_state(Answer, "answers", "Answers of doorbells.", Answer.STATES)
     kept = Answer.objects.aggregate(held=Sum("held_bytes"))["held"] or 0
@@ -69,6 +75,10 @@ def _figures(now: datetime.datetime) -> Iterator[Metric]:
     yield _one("hooks_failing", "Web hooks that failed at the last delivery, or were given up.", failing)
     if connection.vendor == "postgresql":
         yield from _replication()
+
+
+def _database_up(is_up: bool) -> Metric:
+    return _one("database_up", "1 while the database answers. If it is 0, the desk has no other figures.", is_up)
 
 
 def _receivers(now: datetime.datetime) -> Iterator[Metric]:

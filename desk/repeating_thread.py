@@ -33,6 +33,7 @@ class RepeatingThread:
         """`ends` is set at the end, and by the caller only to end the thread."""
         self._stop = ends or threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
+        self._moved_s = time.monotonic()
 
     def start(self) -> None:
         self._thread.start()
@@ -47,6 +48,15 @@ class RepeatingThread:
     @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def silence_s(self) -> float:
+        """Returns the seconds since the thread last got on. A thread that hangs in one call falls silent."""
+        return time.monotonic() - self._moved_s
+
+    def _moves(self) -> None:
+        """Notes that the thread gets on. A step that goes round a loop calls this in each round."""
+        self._moved_s = time.monotonic()
 
     def _step(self) -> None:
         """Works until `_stop`, or until there is a reason to begin again. Each error is a fault."""
@@ -75,6 +85,7 @@ class RepeatingThread:
             self._begin()
             while not self._stop.is_set() and self._goes_on():
                 began_s, fault = time.monotonic(), None
+                self._moves()
                 try:
                     close_old_connections()
                     self._step()

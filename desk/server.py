@@ -26,6 +26,7 @@ from desk.people.one_time_links import make_first_admin_link
 from desk.people.organisations import worker_of
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
+from desk.receiving.worker_figures import WorkerFigures
 from desk.reminders.mailer import reminder_mailer
 from desk.service_status import ALIVE_EVERY_S, ServiceStatus
 from desk.storage.shared_parts import check_storage
@@ -52,14 +53,15 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
         say(f"The desk is at {address}/ (stop: Ctrl-C).")
     films = open_films()  # at the start, because it wipes what a killed process left
     wipe_orphans()  # likewise, of exports
-    metrics = MetricsServer(page_of_thread, path=None, port=config.metrics.port or None)
+    worker = WorkerFigures()
+    metrics = MetricsServer(lambda: page_of_thread() + worker.page(), path=None, port=config.metrics.port or None)
     try:
         metrics.start()
         with (
             status.shown(),
             StopSignals(server.end),
             watched_servers(),
-            Supervisor(worker_of, open_bus),
+            Supervisor(worker_of, open_bus, figures=worker),
             hook_sender(),
             tip_relay(),
             neighbour_clock(),

@@ -23,6 +23,7 @@ from agent.clients.requester.broker_files import PASSWORD
 from agent.errors import ConfigurationError, NetworkError
 from agent.platform import files
 from agent.platform.certificates import signing_request
+from agent.platform.metrics_server import MetricsServer
 from agent.platform.stop_signals import StopSignals
 from desk import sealed_keys
 from desk.cli import prepare_data
@@ -32,6 +33,7 @@ from desk.people.models import Organisation
 from desk.people.organisations import broker_certificates, broker_hosts, folder_of, requester_of, worker_of
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
+from desk.receiving.worker_figures import WorkerFigures
 from desk.service_status import ALIVE_EVERY_S, ServiceStatus
 from desk.storage.postgres_notes import WORKERS_KEY, PostgresNotes
 from desk.storage.shared_parts import check_storage
@@ -109,16 +111,22 @@ def run_worker(config: DeskConfig, stop: threading.Event, say: Callable[[str], o
     except (OperationalError, InterfaceError) as error:
         say(f"PostgreSQL does not answer yet: {error}")
     checked, status = threading.Event(), ServiceStatus(f"The worker {config.broker.worker} receives.")
-    with status.shown(), watched_servers(), Supervisor(worker_of, open_bus, may_receive=checked):
-        status.ready()  # requests go out from now on
-        try:
-            check_storage(config.storage)
-        except NetworkError as error:
-            say(str(error))
-        checked.set()
-        say(f"The worker {config.broker.worker} receives (stop: Ctrl-C).")
-        while not stop.wait(ALIVE_EVERY_S):
-            status.alive()
+    figures = WorkerFigures()
+    metrics = MetricsServer(figures.page, path=None, port=config.metrics.port or None)
+    metrics.start()
+    try:
+        with status.shown(), watched_servers(), Supervisor(worker_of, open_bus, may_receive=checked, figures=figures):
+            status.ready()  # requests go out from now on
+            try:
+                check_storage(config.storage)
+            except NetworkError as error:
+                say(str(error))
+            checked.set()
+            say(f"The worker {config.broker.worker} receives (stop: Ctrl-C).")
+            while not stop.wait(ALIVE_EVERY_S):
+                status.alive()
+    finally:
+        metrics.stop()
 
 
 def require_same_version() -> None:

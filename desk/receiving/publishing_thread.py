@@ -133,6 +133,7 @@ class PublishingThread(RepeatingThread):
         receiver.start()
         looked_s = time.monotonic()
         while not self._stop.is_set() and not self._reconnect:
+            self._moves()
             receiver.step(STEP_S)
             if time.monotonic() - looked_s >= _LOOK_AT_FILES_S:
                 looked_s = time.monotonic()

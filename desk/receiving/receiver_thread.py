@@ -30,6 +30,7 @@ from desk.receiving.models import Receiver, receivers, worker_name
 from desk.receiving.notices import add_notice
 from desk.receiving.publishing_thread import STEP_S, OpenBus, OpenRequester, PublishingThread
 from desk.receiving.reconcile import keep_position, reconcile, reconcile_answer
+from desk.receiving.worker_figures import WorkerFigures
 from desk.repeating_thread import RepeatingThread
 from desk.sealed_keys import require_unlocked
 from desk.tips.tip_retention import tips_due
@@ -55,14 +56,23 @@ class ReceiverThread(RepeatingThread):
         open_bus: OpenBus,
         clock: Clock,
         may_receive: threading.Event | None = None,
+        figures: WorkerFigures | None = None,
     ) -> None:
-        """`may_receive`: set once answers may be taken. The publisher does not wait for it."""
+        """`may_receive`: set once answers may be taken. The publisher does not wait for it. `figures`: counts events."""
         super().__init__(f"receiver-{organisation.requester_id}")
         self._organisation = organisation
         self._may_receive = may_receive
         self._open_requester = open_requester
         self._clock = clock
         self._publisher = PublishingThread(organisation, open_requester, open_bus, clock, self._not_connected)
+        self._figures = figures or WorkerFigures()
+        self.state = "starting"
+        """As in its row, which stays behind while the database is away."""
+
+    @property
+    def silence_s(self) -> float:
+        """Returns the seconds since the more silent one of both threads got on."""
+        return max(super().silence_s, self._publisher.silence_s)
 
     def stop(self) -> None:
         """Asks both threads to end. `join` waits for them."""
@@ -74,7 +84,7 @@ class ReceiverThread(RepeatingThread):
             self._say("starting", "")
         self._publisher.start()
         while self._may_receive is not None and not self._stop.is_set() and not self._may_receive.wait(STEP_S):
-            pass
+            self._moves()
 
     def _goes_on(self) -> bool:
         return self._publisher.is_alive  # otherwise the supervisor makes a new one
@@ -111,6 +121,7 @@ class ReceiverThread(RepeatingThread):
         """Waits for a connection, and runs the retention clock meanwhile. None: it ends."""
         retention_s = time.monotonic()
         while not self._stop.is_set() and self._publisher.is_alive:
+            self._moves()
             share = self._publisher.share(STEP_S)
             if share is not None:
                 return share
@@ -127,6 +138,7 @@ class ReceiverThread(RepeatingThread):
         receiver.start()
         retention_s = alive_s = time.monotonic()
         while not self._stop.is_set() and share.is_open and self._publisher.is_alive:
+            self._moves()
             receiver.step(STEP_S)
             now_s = time.monotonic()
             if now_s - alive_s >= _SIGN_OF_LIFE_EVERY_S:
@@ -159,6 +171,7 @@ class ReceiverThread(RepeatingThread):
                 add_notice(self._organisation, "not deleted", "", str(error))
 
     def _tell(self, event: ReceiverEvent, requester: Requester, recorder: AnswerRecorder) -> None:
+        self._figures.count(event)
         match event.kind:
             case ReceiverEventKind.CONNECTED:
                 self._say("connected", "")
@@ -189,6 +202,7 @@ class ReceiverThread(RepeatingThread):
 
     def _say(self, state: str, detail: str) -> None:
         """Writes the state. `since` stays if only the detail changes."""
+        self.state = state
         now = timezone.now()
         row, _made = Receiver.objects.get_or_create(organisation=self._organisation, worker=worker_name())
         if row.state != state:

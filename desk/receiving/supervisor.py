@@ -16,6 +16,7 @@ from desk.people.models import Organisation
 from desk.periodic import PeriodicThread
 from desk.receiving.publishing_thread import OpenBus, OpenRequester
 from desk.receiving.receiver_thread import ReceiverThread
+from desk.receiving.worker_figures import WorkerFigures
 
 __all__ = ["Supervisor"]
 
@@ -32,8 +33,10 @@ class Supervisor:
         clock: Clock | None = None,
         look_every_s: float = _LOOK_EVERY_S,
         may_receive: threading.Event | None = None,
+        figures: WorkerFigures | None = None,
     ) -> None:
-        """`may_receive`: set once answers may be taken. Requests go out before."""
+        """`may_receive`: set once answers may be taken. Requests go out before. `figures`: those of this process."""
+        self._figures = figures or WorkerFigures()
         self._may_receive = may_receive
         self._open_requester = open_requester
         self._open_bus = open_bus
@@ -62,7 +65,8 @@ class Supervisor:
             receiver = self._receivers.get(organisation.pk)
             if receiver is None or not receiver.is_alive:
                 receiver = ReceiverThread(
-                    organisation, self._open_requester, self._open_bus, self._clock, self._may_receive
+                    organisation, self._open_requester, self._open_bus, self._clock, self._may_receive, self._figures
                 )
                 self._receivers[organisation.pk] = receiver
+                self._figures.watch(organisation.pk, receiver)
                 receiver.start()

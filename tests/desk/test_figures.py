@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from desk import figures
@@ -121,4 +122,15 @@ def test_a_served_desk_gives_its_figures_to_this_computer(filled: Agency, data: 
         connection.close()
     assert answer.status == 200
     assert found(page)["doorward_desk_answers", "complete"] == 2
+    assert "doorward_worker_receivers{state=connected}" in read_by_prometheus(page), "the desk is a worker, too"
     assert [word for word in SECRET if word in page] == []
+
+
+def test_while_the_database_is_away_the_desk_says_so_alone(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(figures.page_of_thread())["doorward_desk_database_up", ""] == 1
+
+    def away() -> str:
+        raise OperationalError("no server takes writes")
+
+    monkeypatch.setattr(figures, "page", away)
+    assert read_by_prometheus(figures.page_of_thread()) == {"doorward_desk_database_up{}": 0}
