@@ -5,6 +5,7 @@
 - Each submission costs computing (`proof_of_work`). At most `MOST_WAITING` wait in a neighbourhood, so a flood fills
   the list and reaches no door.
 - A request has tighter limits than those of doors: place, time and life of a neighbour's question are small.
+- The centre of the area is a place of a coarse grid (`coarse`), because people write the place of their own door.
 - Text only: pictures, links and fields for the description of a person are left out.
 
 Decision: docs/decisions/0066.
@@ -39,10 +40,12 @@ __all__ = [
     "LONGEST_WINDOW_S",
     "MOST_BYTES",
     "MOST_WAITING",
+    "PLACE_STEP_E7",
     "RADII_M",
     "Reported",
     "Written",
     "appeal",
+    "coarse",
     "find",
     "forget_due",
     "neighbour_clock",
@@ -70,6 +73,9 @@ RADII_M: Final = (150, 200, 300, 400)
 LONGEST_WINDOW_S: Final = 6 * 3600
 SHORTEST_WINDOW_S: Final = 900
 LOOK_BACK_S: Final = 7 * 86_400
+PLACE_STEP_E7: Final = 10_000
+"""Step of the grid of places, in 1e-7 degrees: 111 m from north to south, at 52 degrees 68 m from west to east. So a place
+moves by at most 66 m there, and stays within the smallest circle."""
 _E7: Final = 10_000_000
 _WAITS_S: Final = 7 * 86_400
 """Time after which a submission that no moderator has decided about is forgotten."""
@@ -82,7 +88,7 @@ _Hex64 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Written(msgspec.Struct, metaclass=PreparedMeta, frozen=True, forbid_unknown_fields=True):
-    """A submission as a neighbour's browser sends it. The area is a circle around `lat`, `lon`."""
+    """A submission as a neighbour's browser sends it. The area is a circle around `lat`, `lon`, which are coarse."""
 
     kind: Literal["request", "notice"]
     token_sha256: _Hex64
@@ -137,8 +143,8 @@ def _read(organisation: Organisation, data: bytes, now_s: int) -> Submission:
         until_s=now_s + _WAITS_S,
     )
     try:
-        centre = e7(written.lat) / _E7, e7(written.lon) / _E7
-        made.area = area_to_json(Circle(lat=centre[0], lon=centre[1], radius_m=written.radius_m))
+        centre = Circle(lat=coarse(written.lat), lon=coarse(written.lon), radius_m=written.radius_m)
+        made.area = area_to_json(centre)
     except FormatError as error:
         raise RequestError(error.message, remedy=error.remedy) from error
     if written.kind == "notice":
@@ -146,6 +152,11 @@ def _read(organisation: Organisation, data: bytes, now_s: int) -> Submission:
     else:
         _read_request(made, written, now_s)
     return made
+
+
+def coarse(degrees: float) -> float:
+    """Returns the nearest degrees on the grid of places. The page of neighbours rounds before it sends, too."""
+    return round(e7(degrees) / PLACE_STEP_E7) * PLACE_STEP_E7 / _E7
 
 
 def _read_request(made: Submission, written: Written, now_s: int) -> None:

@@ -3,10 +3,10 @@
 import { sha256hex, utf8 } from "../../agent/web/src/wire/bytes.js";
 import { cleaned, isPlain } from "../../agent/web/src/wire/text.js";
 import { fragmentOf, makeKey, recipientOf } from "./neighbour_key.js";
+import { coarse, parsePosition } from "./positions.js";
 import { sendWorked, show } from "./working.js";
 
 const texts = /** @type {HTMLElement} */ (document.getElementById("texts")).dataset;
-const POSITION = /^\s*(-?\d{1,2}(?:\.\d{1,15})?)\s*[,;\s]\s*(-?\d{1,3}(?:\.\d{1,15})?)\s*$/;
 
 /** @param {string} id */
 const value = (id) => {
@@ -42,18 +42,19 @@ function plain(id, most) {
   return words;
 }
 
-/** The place and words that both forms have. */
+/** The place and words that both forms have. The desk hears the coarse place only. */
 function common() {
-  const found = POSITION.exec(value("centre"));
+  const found = parsePosition(value("centre"));
   if (!found) {
     document.getElementById("centre")?.focus();
     throw new Said(texts.place);
   }
+  const [lon, lat] = coarse(found);
   return {
     description: plain("description", 500),
     language: value("language"),
-    lat: Number(found[1]),
-    lon: Number(found[2]),
+    lat,
+    lon,
     radius_m: Number(value("radius")),
   };
 }

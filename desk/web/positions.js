@@ -6,6 +6,7 @@
  */
 
 const DECIMALS = 6; // 0.1 m, which is finer than a person draws and coarser than the seven decimals of the protocol
+const COARSE = 1000; // steps in a degree of the places that neighbours write: 111 m, desk/neighbourhood/submissions.py
 const EARTH_RADIUS_M = 6_371_008.8; // the mean radius that the doorbells use (agent/wire/area.py)
 const M_PER_DEGREE = (Math.PI / 180) * EARTH_RADIUS_M;
 const CIRCLE_CORNERS = 64;
@@ -28,6 +29,13 @@ export function parsePosition(line) {
   const [lat, lon] = [Number(found[1]), Number(found[2])];
   return Math.abs(lat) <= 90 && Math.abs(lon) <= 180 ? [lon, lat] : null;
 }
+
+/**
+ * Returns the nearest place on a grid of a thousandth of a degree, so that the place of a writer tells no door.
+ * @param {LonLat} position
+ * @returns {LonLat}
+ */
+export const coarse = ([lon, lat]) => [Math.round(lon * COARSE) / COARSE, Math.round(lat * COARSE) / COARSE];
 
 /**
  * Returns the corners of a text with one position a line, or null if a line is none.

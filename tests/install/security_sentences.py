@@ -1218,6 +1218,12 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         "tests/desk/neighbourhood/test_public_bulletins.py"
         "::test_the_feed_states_each_area_and_the_desk_asks_no_reader_for_a_place",
     ),
+    "The centre of a submission is rounded": (
+        f"{NEIGHBOURS}::test_the_place_of_a_writer_is_rounded_before_anyone_reads_it",
+        f"{NEIGHBOURS}::test_a_place_stays_within_the_smallest_circle_wherever_it_is",
+        "tests/desk/web/test_the_map.py"
+        "::test_the_map_reads_positions_as_the_desk_does_and_gives_back_the_circle_that_was_typed",
+    ),
     "A moderator reads each notice": (
         f"{NEIGHBOURS}::test_a_notice_is_shown_after_a_moderator_and_verifies_without_the_desk",
     ),
@@ -1797,6 +1803,8 @@ WORDS: Final = (
     "On a disk that keeps overwritten blocks",
     "A request, notice or report of a neighbour is stored",
     "Place of readers.",
+    "Place of writers.",
+    "In open country such a piece of ground",
     "A flood.",
     "So a thousand clients can fill",
     "Defamation.",

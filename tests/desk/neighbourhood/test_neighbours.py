@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import secrets
 import time
 import zipfile
@@ -21,6 +22,7 @@ from agent.clients.opening import HybridIdentity, open_bytes
 from agent.clients.requester.news import ReceiverEventKind
 from agent.errors import OpenError, RequestError
 from agent.wire import envelope, strictjson
+from agent.wire.area import Circle
 from agent.wire.fields import Kind
 from agent.wire.messages import Bulletin, Contact
 from desk.cases.deletion import run_due
@@ -31,6 +33,7 @@ from desk.neighbourhood import moderation, submissions
 from desk.neighbourhood import proof_of_work as work
 from desk.neighbourhood.cap import NAMESPACE
 from desk.neighbourhood.models import NoticeReport, Submission
+from desk.neighbourhood.submissions import PLACE_STEP_E7, RADII_M, coarse
 from desk.people.models import Membership
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
@@ -219,6 +222,34 @@ def test_the_row_names_no_person_and_no_minute(street: Agency) -> None:
     assert neighbour.identity.secret_text() not in str(row)
     names = {each.name for each in Submission._meta.get_fields()}
     assert not names & {"ip", "address", "email", "author", "photo", "picture", "created_at"}
+
+
+def test_the_place_of_a_writer_is_rounded_before_anyone_reads_it(street: Agency, second: Client) -> None:
+    """People write the place of their own door. The public page would list homes."""
+    for lat, lon in ((52.0907, 5.1214), (52.09141, 5.12051), (52.09149, 5.12149)):
+        neighbour = Neighbour()
+        assert neighbour.sends(neighbour.notice(lat=lat, lon=lon)).status_code == 202
+        row = Submission.objects.latest("pk")
+        assert row.area == {"shape": "circle", "lat": 52.091, "lon": 5.121, "radius_m": 200}, "three homes, one place"
+        street.client(Role.MODERATOR).post(f"/moderation/{row.pk}/accept")
+        row.refresh_from_db()
+        pages = [browser().get(f"{HERE}/notices/{row.message_id}{kind}").content.decode() for kind in ("", ".cap")]
+        pages.append(browser().get(f"{HERE}/notices.atom").content.decode())
+        assert "52.0910000,5.1210000 0.200" in pages[1]
+        assert "52.0910000 5.1210000 200" in pages[2]
+        assert [each for each in pages if str(lat) in each or str(lon) in each] == []
+    neighbour = Neighbour()
+    asked = published(street, second, neighbour.writes(), neighbour)
+    area = requester_of(street.organisation).sent_request(asked.message_id).request.area
+    assert area == Circle(lat=52.091, lon=5.121, radius_m=200)
+
+
+def test_a_place_stays_within_the_smallest_circle_wherever_it_is() -> None:
+    """The grid is widest at the equator: a place moves by half of its diagonal at most."""
+    most_m = math.hypot(PLACE_STEP_E7, PLACE_STEP_E7) / 2 * 0.011_12  # metres of 1e-7 degrees
+    assert most_m < 79 < min(RADII_M)
+    moved = [abs(coarse(degrees) - degrees) for degrees in (0.0005, 52.0907, -33.4495, 5.12149999, 179.9994999)]
+    assert max(moved) <= 0.0005 + 1e-9
 
 
 # Two moderators

@@ -1,7 +1,7 @@
 // Modules of the desk's forms and map, asked by tests/desk/web/test_the_map.py. Prints one JSON object.
 
 import { degreesBetween } from "../../../desk/web/graticule.js";
-import { circleOf, parseCorners, parsePosition, ringOf, written } from "../../../desk/web/positions.js";
+import { circleOf, coarse, parseCorners, parsePosition, ringOf, written } from "../../../desk/web/positions.js";
 import { beginningOf } from "../../../desk/web/presets.js";
 
 /** @type {import("../../../desk/web/positions.js").DrawnArea} */
@@ -11,6 +11,7 @@ process.stdout.write(
     positions: ["52.0907, 5.1214", "-33.9;18.4", " 52 5 ", "91, 5", "52,09, 5,12", "here", "52.1, 181"].map(
       parsePosition,
     ),
+    coarse: [coarse([5.1214, 52.0907]), coarse([-70.65149, -33.44951]), coarse([5.121, 52.091])],
     written: written([5.12141234567, 52.09071234567]),
     corners: [parseCorners("52.1, 5.1\n\n52.2, 5.2\n"), parseCorners("52.1, 5.1\nhere")],
     again: circleOf(ringOf(circle)),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from desk.asking.shapes import circle_from_text, position_from_text
+from desk.neighbourhood.submissions import coarse
 
 pytestmark = pytest.mark.interop
 
@@ -38,6 +39,9 @@ def test_the_map_reads_positions_as_the_desk_does_and_gives_back_the_circle_that
     assert found["again"] == {"shape": "circle", "centre": [5.1214, 52.0907], "radius_m": 300}
     assert circle_from_text("52.0907, 5.1214", "300").radius_m == 300
     assert found["ring"][0] == found["ring"][-1]
+    places = [[5.1214, 52.0907], [-70.65149, -33.44951], [5.121, 52.091]]
+    assert found["coarse"] == [[coarse(each) for each in place] for place in places], "the page rounds as the desk does"
+    assert found["coarse"][:2] == [[5.121, 52.091], [-70.651, -33.45]]
 
 
 def test_the_grid_has_a_handful_of_round_degrees_at_each_scale() -> None:
