@@ -21,6 +21,7 @@ from desk.api.models import WebHook
 from desk.asking.models import Draft
 from desk.cases.models import Answer, SignedRequest
 from desk.people.models import Organisation
+from desk.people.organisations import broker_certificates
 from desk.receiving.models import Notice, Receiver, still_there
 from desk.storage.shared_stores import servers_at
 from desk.tips.models import Tip
@@ -57,6 +58,7 @@ def _figures(now: datetime.datetime) -> Iterator[Metric]:
     yield _one("organisations", "Organisations of this desk.", Organisation.objects.count())
     yield _database_up(True)
     yield from _receivers(now)
+    yield from _certificates()
     yield _by_state(Answer, "answers", "Answers of doorbells.", Answer.STATES)
     kept = Answer.objects.aggregate(held=Sum("held_bytes"))["held"] or 0
     yield _one("answers_held_bytes", "Sealed footage that the desk keeps.", kept)
@@ -96,6 +98,15 @@ def _receivers(now: datetime.datetime) -> Iterator[Metric]:
     if seen:
         words = "Seconds since the most silent receiver gave a sign of life."
         yield _one("receiver_silence_seconds", words, (now - min(seen)).total_seconds())
+
+
+def _certificates() -> Iterator[Metric]:
+    """The desk's own. Those of a worker are on its machine, and the worker's state says that one has ended."""
+    found = [each.until for organisation in Organisation.objects.all() for each in broker_certificates(organisation)]
+    ends = [until.timestamp() for until in found if until is not None]
+    if ends:
+        words = "The first end of the desk's certificates for brokers, in seconds since 1970."
+        yield _one("certificate_expiry_timestamp_seconds", words, min(ends))
 
 
 def _replication() -> Iterator[Metric]:

@@ -10,11 +10,16 @@ import socket
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.db import OperationalError
 from django.utils import timezone
 
+from agent.platform import files
 from desk import figures
 from desk.cases.models import Answer, Case
+from desk.people.organisations import folder_of
 from desk.people.roles import Role
 from desk.receiving.models import Notice, Receiver
 from desk.tips.models import Tip
@@ -29,6 +34,7 @@ ON_POSTGRESQL = {
     for name in ("commits_wait", "servers", "standby_lag_bytes", "standbys", "timeline", "twins")
 }
 """Figures of a desk with PostgreSQL (`tests/desk/storage/test_postgres_servers.py`)."""
+WITH_A_CERTIFICATE = {"doorward_desk_certificate_expiry_timestamp_seconds"}
 SECRET = ("Rijnstad", "rijnstad", "Secret case", "2026-17", "Elm Street", "ed25519", "cd" * 16)
 
 
@@ -97,6 +103,33 @@ def test_a_worker_that_was_killed_is_not_connected_although_another_one_goes_on(
     assert found(figures.page())["doorward_desk_receivers", "silent"] == 1, "the only one"
 
 
+def test_the_first_end_of_the_desks_certificates_is_told(filled: Agency, other_agency: Agency) -> None:
+    name = "doorward_desk_certificate_expiry_timestamp_seconds"
+    assert (name, "") not in found(figures.page()), "there is none yet"
+    ends = []
+    for agency, days in ((filled, 300), (other_agency, 20)):
+        tls = files.make_folder(files.make_folder(folder_of(agency.organisation)) / "tls")
+        until = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(days=days)
+        (tls / "certificate.pem").write_bytes(certificate_until(until))
+        ends.append(until.timestamp())
+    assert found(figures.page())[name, ""] == min(ends)
+    assert read_by_prometheus(figures.page())[f"{name}{{}}"] == min(ends)
+
+
+def certificate_until(until: datetime.datetime) -> bytes:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    made = (
+        x509.CertificateBuilder()
+        .issuer_name(name)
+        .subject_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(until - datetime.timedelta(days=397))
+        .not_valid_after(until)
+    )
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 def test_a_legal_hold_is_no_overdue_deletion(filled: Agency) -> None:
     Case.objects.update(legal_hold=True)
     Tip.objects.update(legal_hold=True)
@@ -105,7 +138,7 @@ def test_a_legal_hold_is_no_overdue_deletion(filled: Agency) -> None:
 
 def test_the_dashboard_asks_for_figures_that_there_are_and_for_each_of_them(filled: Agency) -> None:
     asked = set(re.findall("doorward_desk_[a-z_]+", GRAFANA.read_text()))
-    assert asked == {name for name, _ in found(figures.page())} | ON_POSTGRESQL
+    assert asked == {name for name, _ in found(figures.page())} | ON_POSTGRESQL | WITH_A_CERTIFICATE
     panels = json.loads(GRAFANA.read_text())["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
 
