@@ -187,11 +187,13 @@ class ReceiverThread(RepeatingThread):
     def _not_connected(self, error: Exception) -> None:
         """Tells an error of the publisher, in its thread. With a connection, the receiver tells the same fault."""
         if self._publisher.has_connection:
+            self._figures.count_fault(error)
             _log.warning("publisher failed", organisation=self._organisation.requester_id, error=str(error))
         else:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
+        self._figures.count_fault(error)
         expected = isinstance(error, DoorwardError | DatabaseError | OSError)
         _log.warning(
             "receiver failed", organisation=self._organisation.requester_id, error=str(error), exc_info=not expected

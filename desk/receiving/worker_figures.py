@@ -13,7 +13,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from django.db import DatabaseError, InterfaceError
+
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
+from agent.clients.requester.sealed_parts import PartsAwayError, PartsRefusedError
 from agent.core.metrics import Metric, write
 from desk.receiving.models import Receiver
 
@@ -30,6 +33,7 @@ _COUNTED: Final = (
     ReceiverEventKind.NO_ROOM,
     ReceiverEventKind.TIP,
 )
+_FAULTS: Final = ("store", "database", "other")
 _KIB: Final = 1024
 """The unit of `ru_maxrss` (getrusage(2))."""
 
@@ -51,6 +55,7 @@ class WorkerFigures:
         self._lock = threading.Lock()
         self._receivers: dict[int, WatchedReceiver] = {}
         self._events: Counter[ReceiverEventKind] = Counter()
+        self._faults: Counter[str] = Counter()
         self._bytes = 0
         self._began_s = time.time()
 
@@ -66,6 +71,13 @@ class WorkerFigures:
             if event.kind is ReceiverEventKind.COMPLETE:
                 self._bytes += event.held_bytes
 
+    def count_fault(self, error: Exception) -> None:
+        """Counts a fault that ended a step of a receiver or of its publisher. Each is tried again."""
+        is_store = isinstance(error, PartsAwayError | PartsRefusedError)
+        cause = "store" if is_store else "database" if isinstance(error, DatabaseError | InterfaceError) else "other"
+        with self._lock:
+            self._faults[cause] += 1
+
     def page(self) -> str:
         """Returns the figures of now in Prometheus' text format."""
         return write(self._figures(), _PREFIX)
@@ -73,6 +85,7 @@ class WorkerFigures:
     def _figures(self) -> Iterator[Metric]:
         with self._lock:
             receivers, events, held = list(self._receivers.values()), Counter(self._events), self._bytes
+            faults = Counter(self._faults)
         states = Counter(each.state for each in receivers)
         samples = tuple((f'{{state="{state}"}}', float(states[state])) for state, _ in Receiver.STATES)
         yield Metric("receivers", "gauge", "Receivers of this worker, one for each organisation.", samples)
@@ -81,6 +94,8 @@ class WorkerFigures:
             yield _one("silence_seconds", "gauge", words, max(each.silence_s for each in receivers))
         samples = tuple((f'{{event="{kind.value}"}}', float(events[kind])) for kind in _COUNTED)
         yield Metric("answers_total", "counter", "Answers and tips of doorbells since the start, by event.", samples)
+        samples = tuple((f'{{cause="{cause}"}}', float(faults[cause])) for cause in _FAULTS)
+        yield Metric("faults_total", "counter", "Faults of receivers since the start. Each is tried again.", samples)
         yield _one("answer_bytes_total", "counter", "Sealed bytes of complete answers since the start.", held)
         yield _one("cpu_seconds_total", "counter", "Processor time of this process.", time.process_time())
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB

@@ -19,7 +19,8 @@ from django.db import OperationalError
 
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
-from agent.errors import ConfigurationError
+from agent.clients.requester.sealed_parts import PartsAwayError, PartsRefusedError
+from agent.errors import ConfigurationError, StorageError
 from agent.platform.system_clock import SystemClock
 from desk import workers
 from desk.config import Broker, Database, DeskConfig, Metrics, Storage
@@ -61,7 +62,12 @@ def test_what_receivers_tell_is_counted_and_each_state_has_a_sample() -> None:
     figures.watch(2, SimpleNamespace(state="connected", silence_s=200.0))
     for kind, size in (("BEGUN", 5), ("COMPLETE", 1000), ("COMPLETE", 24), ("TIP", 7), ("PUBLISHED", 9)):
         figures.count(ReceiverEvent(ReceiverEventKind[kind], held_bytes=size))
+    for error in (PartsAwayError("500"), PartsRefusedError("denied"), OperationalError("ended"), StorageError("full")):
+        figures.count_fault(error)
     read = read_by_prometheus(figures.page())
+    assert [read[f"doorward_worker_faults_total{{cause={cause}}}"] for cause in ("store", "database", "other")] == [
+        2, 1, 1,
+    ]  # fmt: skip
     assert read["doorward_worker_receivers{state=connected}"] == 2
     assert read["doorward_worker_receivers{state=failed}"] == 0, "the receiver of before has ended"
     assert read["doorward_worker_silence_seconds{}"] == 200
@@ -161,7 +167,10 @@ def test_a_receiver_counts_its_events_and_knows_its_state_while_the_database_is_
 
     monkeypatch.setattr(receiver_thread, "Receiver", SimpleNamespace(objects=SimpleNamespace(get_or_create=away)))
     thread._on_fault(OperationalError("the server closed the connection"))
+    thread._not_connected(StorageError("full"))
     assert thread.state == "failed"
+    read = read_by_prometheus(figures.page())
+    assert [read[f"doorward_worker_faults_total{{cause={cause}}}"] for cause in ("database", "other")] == [1, 1]
     assert agency.organisation.requester_id not in figures.page()
 
 
