@@ -84,6 +84,7 @@ async def _measure(world: BrokerWithClients, count: int, folder: Path) -> None:
         bare_cpu_ms = (_cpu_s(bare_pid) - cpu) / count * 1000
         bare_memory = _memory(bare_pid)
         bare_s = await _fan_out(bare[1:], bare[0].publish)
+        bare_ping = await bare[0].ping_bytes()
         for each in bare:
             each.close()
     _row(f"one request heard by all {count}", f"{fanned_s:.2f} s", f"bare mosquitto {bare_s:.2f} s")
@@ -92,7 +93,7 @@ async def _measure(world: BrokerWithClients, count: int, folder: Path) -> None:
     of_one = (memory - before) / count / 1024
     bare_of_one = (bare_memory - bare_before) / count / 1024
     _row("memory of a connection at the broker", f"{of_one:.1f} KiB", f"bare mosquitto {bare_of_one:.1f} KiB")
-    await _bytes_at_rest(doorbells[0])
+    await _bytes_at_rest(doorbells[0], bare_ping)
     await _storm(world, doorbells)
     for each in doorbells:
         each.close()
@@ -102,19 +103,22 @@ def _row(what: str, figure: str, limit: str = "") -> None:
     print(f"| {what} | {figure} | {limit} |", flush=True)
 
 
-async def _bytes_at_rest(doorbell: Client) -> None:
-    pinged = doorbell.moved_bytes()
-    await doorbell.ping()
-    ping = doorbell.moved_bytes() - pinged
+async def _bytes_at_rest(doorbell: Client, bare_ping: int) -> None:
+    ping = await doorbell.ping_bytes()
     before = doorbell.moved_bytes()
     await doorbell.round()
     a_round = doorbell.moved_bytes() - before
     connection = doorbell.first_bytes
     day = ping * 86_400 / KEEPALIVE_S + a_round * ROUNDS_A_DAY + connection
-    _row("bytes of a ping, both ways", f"{ping} B")
+    _row("bytes of a ping, both ways", f"{ping} B", f"bare mosquitto {bare_ping} B")
     _row(f"bytes of a round with {OPEN_REQUESTS + 1} open requests", f"{a_round / 1000:.1f} kB")
     _row("bytes of a connection: TLS, subscriptions and the first round", f"{connection / 1000:.1f} kB")
-    _row("a doorbell and day at rest, one connection (computed from the three)", f"{day / 1e6:.2f} MB")
+    bare_day = bare_ping * 86_400 / KEEPALIVE_S
+    _row(
+        "a doorbell and day at rest, one connection (computed from the three)",
+        f"{day / 1e6:.2f} MB",
+        f"bare mosquitto {bare_day / 1e6:.3f} MB: pings alone",
+    )
 
 
 async def _storm(world: BrokerWithClients, doorbells: list[Client]) -> None:
@@ -209,6 +213,12 @@ class Client:
         self._packet += 1
         head = struct.pack(">H", len(topic)) + topic + struct.pack(">HB", self._packet % 60_000 + 1, 0)
         await self._ask(0x32, head + bytes(REQUEST_BYTES))
+
+    async def ping_bytes(self) -> int:
+        """Returns the bytes of a ping and its answer."""
+        before = self.moved_bytes()
+        await self.ping()
+        return self.moved_bytes() - before
 
     async def ping(self) -> None:
         self._pong.clear()
