@@ -3,6 +3,7 @@
 One listener for all clients, as managed services have. It passes messages on and retains them, without expiry and
 without sessions. A limit is enforced in the manner of the service as far as its pages say so, else in the strictest one
 that MQTT 5 has: the connection ends, or the request is refused with "quota exceeded". Both are counted.
+`test_the_peer_notices_each_limit_that_our_clients_never_break` breaks each of them.
 """
 
 from __future__ import annotations

@@ -6,10 +6,13 @@ reached. `service_profiles.py` names the pages that the limits are from.
 
 from __future__ import annotations
 
+import socket
+import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from typing import Any
 import pytest
 
 from agent.clients.broker import digest_service
-from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
+from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki, ClientFiles
 from agent.clients.broker.digest_service import DigestService
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.package_keeper import PackageKeeper
@@ -42,6 +45,7 @@ from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES
 from tests.brokers import NOW, add_requester
 from tests.clients.requester.conftest import NOW_S, asked, gops, house, requester, who_asked
 from tests.clients.requester.house import Disclosure, House
+from tests.mqtt.mqtt_peer import CONNECT, DISCONNECT, PINGREQ, SUBSCRIBE, Line, packet, publish
 from tests.mqtt.service_broker import ServiceBroker
 from tests.mqtt.service_profiles import (
     AWS_IOT_CORE,
@@ -57,6 +61,7 @@ __all__ = ["asked", "gops", "house", "requester", "who_asked"]
 DEVICE = "a1" * 8
 CELL = cell_of(52.3702, 4.8952)
 PATIENCE_S = 60.0
+CONNACK, PINGRESP = 0x20, 0xD0
 TOPIC = f"doorward/v1/areas/{CELL}/requests/rijnstad-police"
 UP = f"doorward/v1/up/rijnstad-police/{DEVICE}/{'cd' * 16}-0/init"
 
@@ -141,10 +146,13 @@ class World:
         path.write_text(self._passwords[name])
         return path
 
-    def bus(self, name: str, **changes: Any) -> MqttBus:
+    def files_of(self, name: str) -> ClientFiles:
+        """Those of a client, which is a doorbell if it has none yet."""
         files = self.pki.client(name)
-        if not files.certificate.exists():
-            self.pki.add_device(name, NOW)
+        return files if files.certificate.exists() else self.pki.add_device(name, NOW)
+
+    def bus(self, name: str, **changes: Any) -> MqttBus:
+        files = self.files_of(name)
         settings = BusSettings("127.0.0.1", self.peer.port, name, files.authority, files.certificate, files.key)
         if not self.peer.profile.client_certificates:
             changes = {"certificate": None, "key": None, "password_file": self.password_of(name)} | changes
@@ -367,6 +375,99 @@ def test_the_peer_refuses_topics_that_no_policy_of_the_readme_allows(world: Worl
     events = [bus.next_event(PATIENCE_S) for _ in range(2)]
     assert {type(each) for each in events} == {PublishRefused, SubscriptionRefused}
     assert peer.refused == {"right to publish": 1, "right to receive": 1}
+
+
+# What our clients never do. Without these, a limit that the peer forgot would look like one that they keep.
+
+
+@contextmanager
+def spoken_to(world: World, keepalive_s: int = 60) -> Iterator[Line]:
+    """A connection of a doorbell without our client."""
+    files = world.files_of(DEVICE)
+    context = ssl.create_default_context(cafile=str(files.authority))
+    is_known = world.peer.profile.client_certificates
+    if is_known:
+        context.load_cert_chain(files.certificate, files.key)
+    secret = b"" if is_known else _text(DEVICE) + _text(world.password_of(DEVICE).read_text())
+    flags = 0x02 if is_known else 0xC2
+    asked = _text("MQTT") + struct.pack("!BBHB", 5, flags, keepalive_s, 0) + _text(DEVICE) + secret
+    with (
+        socket.create_connection(("127.0.0.1", world.peer.port), PATIENCE_S) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as sock,
+    ):
+        line = Line(sock)
+        line.send(packet(CONNECT, asked))
+        yield line
+
+
+def _text(words: str) -> bytes:
+    return struct.pack("!H", len(words)) + words.encode()
+
+
+def receipts(count: int, packets: int = 1) -> bytes:
+    """Subscriptions to this many topics, in each of this many packets."""
+    filters = b"".join(_text(f"doorward/v1/receipts/{DEVICE}/{number:032x}") + b"\x01" for number in range(count))
+    return b"".join(packet(SUBSCRIBE | 2, struct.pack("!HB", number, 0) + filters) for number in range(1, packets + 1))
+
+
+def uploads(count: int, size: int = 1, *, retain: bool = False) -> bytes:
+    """Publications without an answer in between."""
+    sent = [bytearray(publish(UP, bytes(size), number)) for number in range(1, count + 1)]
+    for each in sent:
+        each[0] |= retain
+    return b"".join(sent)
+
+
+ENFORCED: tuple[tuple[ServiceProfile, bytes, dict[str, int], dict[str, int]], ...] = (
+    (AWS_IOT_CORE, receipts(8), {}, {}),
+    (AWS_IOT_CORE, receipts(9), {"filters in a SUBSCRIBE": 1}, {}),
+    (AZURE_EVENT_GRID, receipts(10), {}, {}),
+    (AZURE_EVENT_GRID, receipts(11), {"filters in a SUBSCRIBE": 1}, {}),
+    (AZURE_EVENT_GRID, receipts(1, packets=6), {}, {"subscriptions a second": 1}),
+    (AWS_IOT_CORE, uploads(100), {}, {}),
+    (AWS_IOT_CORE, uploads(101), {"receive maximum": 1}, {}),
+    (HIVEMQ, uploads(10), {}, {}),
+    (HIVEMQ, uploads(11), {"receive maximum": 1}, {}),
+    (EMQX_SERVERLESS, uploads(11), {}, {"publications a second": 1}),
+    (AZURE_EVENT_GRID, uploads(1, 64 << 10, retain=True), {}, {}),
+    (AZURE_EVENT_GRID, uploads(1, (64 << 10) + 1, retain=True), {}, {"retained size": 1}),
+    (AZURE_EVENT_GRID, uploads(1, 512 << 10), {"packet size": 1}, {}),
+)
+
+
+@pytest.mark.parametrize(("profile", "said", "ended", "refused"), ENFORCED)
+def test_the_peer_notices_each_limit_that_our_clients_never_break(
+    profile: ServiceProfile, said: bytes, ended: dict[str, int], refused: dict[str, int], world: World
+) -> None:
+    peer = world.serve(profile)
+    with spoken_to(world) as line:
+        assert line.read()[0] == CONNACK
+        line.send(said)
+        last = DISCONNECT if ended else PINGRESP
+        if not ended:
+            line.send(packet(PINGREQ, b""))
+        while (first := line.read()[0]) != last:
+            assert first, "the connection ended without a word"
+        until(lambda: not any(client.owed for client in tuple(peer._clients)), "each answer")
+    assert (peer.ended, peer.refused) == (ended, refused)
+
+
+@pytest.mark.parametrize(("keepalive_s", "told"), [(4, b"\x13\x00\x05"), (5, b""), (1201, b"\x13\x04\xb0")])
+def test_the_peer_tells_the_keep_alive_that_its_service_allows(keepalive_s: int, told: bytes, world: World) -> None:
+    peer = world.serve(AWS_IOT_CORE)
+    with spoken_to(world, keepalive_s) as line:
+        first, body = line.read()
+    assert first == CONNACK
+    assert body.endswith(told)
+    assert (b"\x13" in body[3:]) is bool(told)
+    assert peer.refused == ({"keep-alive": 1} if told else {})
+
+
+def test_the_peer_refuses_a_client_id_that_is_too_long(world: World) -> None:
+    peer = world.serve(replace(AWS_IOT_CORE, client_id_bytes=len(DEVICE) - 1))
+    with spoken_to(world) as line:
+        assert line.read()[1][1] == 0x85
+    assert peer.ended == {"client id": 1}
 
 
 # Sizes
