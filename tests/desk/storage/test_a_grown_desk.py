@@ -47,4 +47,4 @@ def test_an_answer_lives_on_a_desk_with_postgresql_and_s3(tmp_path: Path) -> Non
         text=True,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "13 passed" in done.stdout
+    assert "14 passed" in done.stdout

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from django.apps import apps
 from django.conf import settings
-from django.db import connections
+from django.db import connection, connections
 
 from agent.clients.requester.sequence_numbers import SequenceCounter
 from agent.core.bus import MessageReceived
@@ -210,6 +211,39 @@ def test_a_killed_and_a_stopped_worker_lose_nothing(world: World, gops: list[Gop
         if number % len(faults) == 3:
             grown.seaweed.start()
         require_whole_and_once(world, door)
+
+
+@contextmanager
+def later_version() -> Iterator[None]:
+    """The database as a later version of the desk leaves it: each table has one more column, with a default."""
+    tables = [model._meta.db_table for model in apps.get_models() if model.__module__.startswith("desk.")]
+    assert len(tables) > 20
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"ALTER TABLE {table} ADD COLUMN later integer NOT NULL DEFAULT 0")
+        cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('cases', '0002_later', now())")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM django_migrations WHERE name = '0002_later'")
+            for table in tables:
+                cursor.execute(f"ALTER TABLE {table} DROP COLUMN later")
+
+
+def test_a_worker_goes_on_while_the_desk_is_upgraded_and_must_be_upgraded_before_it_starts_again(
+    world: World, gops: list[Gop]
+) -> None:
+    """docs/desk.md, "To upgrade": the desk first, then one worker after the other."""
+    one, other = world.workers
+    one.start()
+    door = world.door(gops, "amid an upgrade")
+    send(door, lambda: len(door.chunks) >= 3)
+    with later_version():
+        require_whole_and_once(world, door)
+        one.stop()
+        with pytest.raises(AssertionError, match="newer version than this worker"):
+            other.start()
 
 
 def test_a_worker_and_a_desk_need_no_more_connections_than_the_guide_counts(world: World, grown: GrownStores) -> None:
