@@ -43,7 +43,8 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     # About one time a requester asks twice in vain, so another one asks on.
     sheriff = Asker(street, "haven-sheriff", Kind.POLICE)
     stranger = Asker(street, "quick-claims", Kind.INSURER)
-    street.record(footage, ring_after_s=1, trusting=[police, sheriff], lasts_s=25)
+    neighbours = Asker(street, "kerkstraat", Kind.NEIGHBOUR)
+    street.record(footage, ring_after_s=1, trusting=[police, sheriff, neighbours], lasts_s=25)
     street.start_agent(street.configuration(NO_CAMERA))
 
     # Nothing here: another area, or this area at a time without footage, is the same to any requester.
@@ -65,6 +66,16 @@ def test_no_match_denial_opt_out_untrusted_malformed_over_limit_and_replayed_are
     assert street.state_of(waiting) == "opted out"
     unwanted = sheriff.ask("case-4")
     until(lambda: street.state_of(unwanted) == "opted out", "the standing opt-out to meet it")
+
+    # Neighbours get the same silence for a no, and for an owner who opted out of neighbours alone.
+    parcel = neighbours.ask("parcel 1")
+    until(lambda: street.state_of(parcel) == "pending", "a match")
+    with street.owners_link() as link:
+        deny(link, street.owner, parcel.id)
+        opt_out(link, street.owner, Scope.KIND, "neighbour")
+    assert street.state_of(parcel) == "denied"
+    another = neighbours.ask("parcel 2")
+    until(lambda: street.state_of(another) == "opted out", "the opt-out from neighbours")
 
     # A stranger; over a limit; not a message at all; the same again; too large.
     stranger.ask("QC-1")
