@@ -159,9 +159,11 @@ class AnswerIndex:
 
     def ended(self, disclosure: str) -> None:
         """Stores the end of its arrival, from the files of the answer. From now on the stored size counts."""
-        # The files are read inside the transaction, so that a deletion comes before or after both.
         answer = self._folder(disclosure)
-        self._index.write(lambda to: _store(to, _on_disk(answer), disclosure))
+        # A store that is cut off answers after half a minute, and no other receiver writes during the transaction.
+        parts = _parts_of(answer)
+        # The notes are read inside, so that a deletion comes before or after both.
+        self._index.write(lambda to: _store(to, _on_disk(answer, parts), disclosure))
 
     def remove(self, disclosure: str) -> None:
         """Forgets an answer after its time."""
@@ -354,23 +356,34 @@ _STATES: Final = {
 }
 
 
-def _on_disk(answer: AnswerFolder) -> ReceivedAnswer | None:
+def _parts_of(answer: AnswerFolder) -> tuple[int, int] | None:
+    """Returns the number of the whole parts, and their size. None if they cannot be read."""
+    try:
+        return len(answer.sealed()), answer.parts_bytes()
+    except StorageError:
+        return None
+
+
+def _on_disk(answer: AnswerFolder, whole_parts: tuple[int, int] | None) -> ReceivedAnswer | None:
     """Returns an answer by its files. None without an origin: the next start removes such a folder."""
+    if whole_parts is None:
+        return None  # the damage is reported to the reader of the disclosure
+    parts, parts_bytes = whole_parts
     try:
         origin, outcome, data = answer.origin(), answer.outcome(), answer.request()
         if origin is None:
             return None
         request = "" if data is None else _request_id(data)
-        size_bytes = answer.size_bytes()
+        size_bytes = answer.other_bytes() + parts_bytes
     except StorageError:
-        return None  # the damage is reported to the reader of the disclosure
+        return None  # likewise
     known = ReceivedAnswer(
         answer.disclosure,
         origin.device,
         request,
         AnswerState.RECEIVING,
         size_bytes=size_bytes,
-        parts=len(answer.sealed()),
+        parts=parts,
         begun_ms=origin.begun_ms,
     )
     if outcome is None:
@@ -400,7 +413,8 @@ def answer_table(parts: SealedParts) -> IndexedTable:
     def fill(folder: Path, connection: IndexConnection) -> None:
         connection.execute("UPDATE total SET made = ?", (secrets.token_hex(8),))
         for name in sorted(_names(FolderNotes(folder))):
-            found = _on_disk(AnswerFolder(folder, name, parts))
+            answer = AnswerFolder(folder, name, parts)
+            found = _on_disk(answer, _parts_of(answer))
             if found is not None:
                 _store(connection, found)
 

@@ -229,11 +229,11 @@ class AnswerFolder:
         """Returns the size of all whole parts."""
         return self._parts.size_bytes(self.disclosure)
 
-    def size_bytes(self) -> int:
-        """Returns the size of all that is stored of it: notes and parts."""
+    def other_bytes(self) -> int:
+        """Returns the size of all that is stored of it besides whole parts. The store of parts is not asked."""
         with files.storage_errors(self.path):
             unsealed = sum((self.path / name).stat().st_size for name in self._unsealed_names())
-        return self._notes.size_bytes(self._name) + unsealed + self.parts_bytes()
+        return self._notes.size_bytes(self._name) + unsealed
 
     def write(self, part: int, offset: int, data: bytes) -> None:
         """Writes bytes of a part that is still incomplete."""

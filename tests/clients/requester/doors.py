@@ -155,3 +155,8 @@ def answer_folders(folder: Path) -> Iterator[AnswerFolder]:
     for name in files.names_in(folder / "disclosures"):
         if is_id(name):
             yield AnswerFolder(folder, name)
+
+
+def stored_bytes(answer: AnswerFolder) -> int:
+    """Returns the size of all that is stored of an answer."""
+    return answer.other_bytes() + answer.parts_bytes()

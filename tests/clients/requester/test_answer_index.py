@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,11 @@ from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.disclosure_folder import DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.notes import FolderNotes
+from agent.clients.requester.sealed_parts import FolderParts
 from agent.core.transfer import TransferState
 from agent.wire.topics import ANONYMOUS
 from tests.clients.requester.conftest import NOW_S
+from tests.clients.requester.doors import stored_bytes
 from tests.clients.requester.house import House
 from tests.clients.requester.test_verification import lay_down
 
@@ -146,7 +149,7 @@ def test_an_answer_that_a_person_moved_away_is_deleted_and_one_that_came_back_is
     back = requester.answers.get(gone.disclosure)
     assert back is not None
     assert (back.state, back.device, back.request) == (AnswerState.RECEIVING, house.device_id, asked.request.id)
-    assert back.size_bytes == requester.answer(gone.disclosure).size_bytes() > 0
+    assert back.size_bytes == stored_bytes(requester.answer(gone.disclosure)) > 0
     shutil.rmtree(place / kept.disclosure)
     (place / ("e" * 32)).mkdir()
     (place / "notes of a person").mkdir()
@@ -196,18 +199,54 @@ def test_an_answer_that_ended_is_listed_with_all_that_its_files_say(
     )
 
 
+def test_while_the_index_is_written_the_store_is_not_asked(
+    requester: Requester, asked: SentRequest, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is cut off from one worker answers after half a minute. All others waited for its lock meanwhile."""
+    sent = house.disclose(asked)
+    lay_down(requester, asked, sent)
+    index, writing, called = requester.index, list[bool](), list[tuple[str, bool]]()
+    write = index.write
+
+    def noted_write(act: Any) -> Any:
+        def noted(to: Any) -> Any:
+            writing.append(True)
+            try:
+                return act(to)
+            finally:
+                writing.pop()
+
+        return write(noted)
+
+    monkeypatch.setattr(index, "write", noted_write)
+    for name in ("numbers", "size_bytes"):
+        ask = getattr(FolderParts, name)
+
+        def noted_ask(*words: Any, name: str = name, ask: Any = ask) -> Any:
+            called.append((name, bool(writing)))
+            return ask(*words)
+
+        monkeypatch.setattr(FolderParts, name, noted_ask)
+    requester.answers.ended(sent.id)
+    assert {name for name, _ in called} == {"numbers", "size_bytes"}
+    assert [name for name, is_writing in called if is_writing] == []
+    listed = requester.answers.get(sent.id)
+    assert listed is not None
+    assert listed.parts == len(sent.parts)
+
+
 def test_an_answer_to_a_request_that_is_still_unknown_is_listed_without_one(requester: Requester) -> None:
     assert len(requester.answers) == 0
     answer = requester.answer(A)
     answer.create(DisclosureOrigin(v=1, device=DOOR, parts=3, size_bytes=1, sha256="5e" * 32, begun_ms=7))
     requester.answers.ended(A)
     assert requester.answers.get(A) == ReceivedAnswer(
-        A, DOOR, "", AnswerState.RECEIVING, size_bytes=answer.size_bytes(), begun_ms=7, change=1
+        A, DOOR, "", AnswerState.RECEIVING, size_bytes=stored_bytes(answer), begun_ms=7, change=1
     )
     answer.end(TransferState.REFUSED, "It lies.", ended_ms=8)
     requester.answers.ended(A)
     assert requester.answers.get(A) == ReceivedAnswer(
-        A, DOOR, "", AnswerState.QUARANTINED, "It lies.", answer.size_bytes(), begun_ms=7, ended_ms=8, change=2
+        A, DOOR, "", AnswerState.QUARANTINED, "It lies.", stored_bytes(answer), begun_ms=7, ended_ms=8, change=2
     )
 
 

@@ -37,7 +37,7 @@ from agent.wire.topics import ANONYMOUS
 from agent.wire.uploads import UploadNote
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, filmed
 from tests.clients.requester.conftest import question as draft
-from tests.clients.requester.doors import TestClock, answer_folders
+from tests.clients.requester.doors import TestClock, answer_folders, stored_bytes
 from tests.clients.requester.house import Changes, Disclosure, House
 from tests.clients.requester.test_incoming_tips import TIP, sealed, shown
 from tests.clients.requester.test_receiving_service import clock, tip_of
@@ -206,7 +206,7 @@ def test_an_answer_is_told_answered_and_listed_step_by_step(
         to_ms=summary.to_ms,
     )  # fmt: skip
     assert receiving.row(disclosure.id) == ReceivedAnswer(
-        disclosure.id, disclosure.device, key, AnswerState.COMPLETE, size_bytes=folder.size_bytes(), parts=len(sizes),
+        disclosure.id, disclosure.device, key, AnswerState.COMPLETE, size_bytes=stored_bytes(folder), parts=len(sizes),
         begun_ms=NOW_MS, ended_ms=NOW_MS + 10_000, grade=Grade.SEGMENTS, from_ms=summary.from_ms, to_ms=summary.to_ms,
     )  # fmt: skip
     assert receiving.remembered() == {}
@@ -297,7 +297,7 @@ def test_a_refusal_is_told_kept_listed_and_answered_with_its_reason(
     assert folder.request() == asked.envelope
     assert receiving.row(disclosure.id) == ReceivedAnswer(
         disclosure.id, disclosure.device, asked.request.id, AnswerState.QUARANTINED, reason,
-        size_bytes=folder.size_bytes(), parts=1, begun_ms=NOW_MS, ended_ms=NOW_MS,
+        size_bytes=stored_bytes(folder), parts=1, begun_ms=NOW_MS, ended_ms=NOW_MS,
     )  # fmt: skip
     assert [each[2:] for each in receiving.answered] == [
         (TransferProgress(TransferState.PARTIAL, None), None),
@@ -423,7 +423,7 @@ def test_an_answer_that_its_owner_takes_back_stays_as_far_as_it_is_known(
         return
     assert folder.sealed() == set(range(parts))
     assert listed == ReceivedAnswer(
-        disclosure.id, device, request, AnswerState.RECEIVING, size_bytes=folder.size_bytes(), parts=parts,
+        disclosure.id, device, request, AnswerState.RECEIVING, size_bytes=stored_bytes(folder), parts=parts,
         begun_ms=NOW_MS,
     )  # fmt: skip
 
