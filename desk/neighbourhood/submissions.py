@@ -74,8 +74,8 @@ LONGEST_WINDOW_S: Final = 6 * 3600
 SHORTEST_WINDOW_S: Final = 900
 LOOK_BACK_S: Final = 7 * 86_400
 PLACE_STEP_E7: Final = 10_000
-"""Step of the grid of places, in 1e-7 degrees: 111 m from north to south, at 52 degrees 68 m from west to east. So a place
-moves by at most 66 m there, and stays within the smallest circle."""
+"""Step of the grid of places, in 1e-7 degrees: 111 m from north to south, at 52 degrees 68 m from west to east. So a
+place moves by at most 66 m there, and stays within the smallest circle."""
 _E7: Final = 10_000_000
 _WAITS_S: Final = 7 * 86_400
 """Time after which a submission that no moderator has decided about is forgotten."""

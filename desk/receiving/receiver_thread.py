@@ -58,7 +58,7 @@ class ReceiverThread(RepeatingThread):
         may_receive: threading.Event | None = None,
         figures: WorkerFigures | None = None,
     ) -> None:
-        """`may_receive`: set once answers may be taken. The publisher does not wait for it. `figures`: counts events."""
+        """`may_receive`: set once answers may be taken. The publisher does not wait for it. `figures`: count events."""
         super().__init__(f"receiver-{organisation.requester_id}")
         self._organisation = organisation
         self._may_receive = may_receive

@@ -39,7 +39,7 @@ _KIB: Final = 1024
 
 
 class WatchedReceiver(Protocol):
-    """What is asked of a receiver, from another thread."""
+    """Questions to a receiver from another thread."""
 
     state: str
 

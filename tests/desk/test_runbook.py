@@ -1,4 +1,4 @@
-"""The alarms for operators and their runbook: each alarm has its steps, asks for figures that there are, and was drilled."""
+"""The alarms for operators and their runbook: each alarm has its steps and a drill, and asks for figures that exist."""
 
 from __future__ import annotations
 

@@ -377,7 +377,7 @@ def test_the_peer_refuses_topics_that_no_policy_of_the_readme_allows(world: Worl
     assert peer.refused == {"right to publish": 1, "right to receive": 1}
 
 
-# What our clients never do. Without these, a limit that the peer forgot would look like one that they keep.
+# Our clients never do this. Without these tests, a limit that the peer forgot would look like one that they keep.
 
 
 @contextmanager

@@ -25,8 +25,8 @@ _TOPIC, _REPEATS = "areas/284-369/requests/police/0", 3
 
 @dataclass(frozen=True, slots=True)
 class BareFigures:
-    """`heard_s`: from the publication until the last client has it. `back_s`: from the start of a killed broker until the
-    last client has subscribed again. None of them pauses before it tries, as doorbells do."""
+    """`heard_s`: from the publication until the last client has it. `back_s`: from the start of a killed broker until
+    the last client has subscribed again. None of them pauses before it tries, as doorbells do."""
 
     connected_s: float
     connection_cpu_ms: float
