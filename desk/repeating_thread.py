@@ -84,8 +84,8 @@ class RepeatingThread:
         try:
             self._begin()
             while not self._stop.is_set() and self._goes_on():
-                began_s, fault = time.monotonic(), None
                 self._moves()
+                began_s, fault = self._moved_s, None
                 try:
                     close_old_connections()
                     self._step()

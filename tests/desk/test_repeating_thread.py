@@ -58,7 +58,7 @@ def test_faults_in_a_row_are_counted_and_a_step_without_one_begins_again(faults:
 
 
 def test_a_fault_after_a_long_time_of_work_counts_as_none(faults: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([0.0, 1.0, 1.0, 31.0, 31.0, 61.1, 61.1, 62.0, 62.0])
+    seconds = iter([0.0, 0.0, 1.0, 1.0, 31.0, 31.0, 61.1, 61.1, 62.0, 62.0])
     monkeypatch.setattr(repeating_thread, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     Scripted(iter([OSError()] * 4))._run()
     assert faults == [1, 2, 0, 1]

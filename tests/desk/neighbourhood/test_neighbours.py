@@ -226,7 +226,7 @@ def test_the_row_names_no_person_and_no_minute(street: Agency) -> None:
 
 def test_the_place_of_a_writer_is_rounded_before_anyone_reads_it(street: Agency, second: Client) -> None:
     """People write the place of their own door. The public page would list homes."""
-    for lat, lon in ((52.0907, 5.1214), (52.09141, 5.12051), (52.09149, 5.12149)):
+    for lat, lon in ((52.09062, 5.12143), (52.09141, 5.12051), (52.09149, 5.12149)):
         neighbour = Neighbour()
         assert neighbour.sends(neighbour.notice(lat=lat, lon=lon)).status_code == 202
         row = Submission.objects.latest("pk")
@@ -249,7 +249,7 @@ def test_a_place_stays_within_the_smallest_circle_wherever_it_is() -> None:
     most_m = math.hypot(PLACE_STEP_E7, PLACE_STEP_E7) / 2 * 0.011_12  # metres of 1e-7 degrees
     assert most_m < 79 < min(RADII_M)
     moved = [abs(coarse(degrees) - degrees) for degrees in (0.0005, 52.0907, -33.4495, 5.12149999, 179.9994999)]
-    assert max(moved) <= 0.0005 + 1e-9
+    assert max(moved) <= 0.0005 + 1e-7
 
 
 # Two moderators
