@@ -21,8 +21,8 @@ import hashlib
 import itertools
 import operator
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 __all__ = ["PATIENCE_S", "SLOW_S", "Book", "Late", "NoticeBook", "Outcome", "Sent", "Spans", "Wait", "sha256_of"]
 
@@ -219,19 +219,32 @@ class Book:
                     found.append(ends_s - really_s)
         return found
 
-    def broken(self, outcomes: Mapping[str, Outcome]) -> list[str]:
-        """Returns each broken promise about answers."""
-        found = list(self.faults)
-        for disclosure, sent in self.sent.items():
-            outcome = outcomes.get(disclosure, Outcome({}, 0, 0))
-            lost = [part for part in sorted(sent.acknowledged) if outcome.parts.get(part) != sent.sha256[part]]
-            found += [f"lost: part {part} of {disclosure} was acknowledged" for part in lost]
-            if sent.state != "complete":
-                found.append(f"not delivered: {disclosure} is {sent.state}")
-            elif (outcome.rows, outcome.entries) != (1, 1):
-                found.append(f"not once: {disclosure} has {outcome.rows} rows and {outcome.entries} entries")
-        found += [f"invented: {disclosure}" for disclosure in outcomes.keys() - self.sent.keys()]
-        return found
+    def judged(self, read: Callable[[], Mapping[str, Outcome]]) -> list[str]:
+        """Returns each broken promise about answers, by what the stores have now.
+
+        Only receipts from before the reading count, which takes a minute: a part that is stored and acknowledged
+        meanwhile would look lost.
+        """
+        with self.lock:
+            before = {name: replace(sent, acknowledged=set(sent.acknowledged)) for name, sent in self.sent.items()}
+        outcomes = read()
+        with self.lock:
+            return [*self.faults, *_broken(before, outcomes), *self._invented(outcomes)]
+
+    def _invented(self, outcomes: Mapping[str, Outcome]) -> list[str]:
+        return [f"invented: {disclosure}" for disclosure in outcomes.keys() - self.sent.keys()]
+
+
+def _broken(answers: Mapping[str, Sent], outcomes: Mapping[str, Outcome]) -> Iterator[str]:
+    for disclosure, sent in answers.items():
+        outcome = outcomes.get(disclosure, Outcome({}, 0, 0))
+        for part in sorted(sent.acknowledged):
+            if outcome.parts.get(part) != sent.sha256[part]:
+                yield f"lost: part {part} of {disclosure} was acknowledged"
+        if sent.state != "complete":
+            yield f"not delivered: {disclosure} is {sent.state}"
+        elif (outcome.rows, outcome.entries) != (1, 1):
+            yield f"not once: {disclosure} has {outcome.rows} rows and {outcome.entries} entries"
 
 
 class NoticeBook:

@@ -622,10 +622,7 @@ def check(world: World, killer: Killer) -> int:
     world.witness.stop()
     for trouble in world.troubles:
         print(f"TROUBLE: {trouble}", flush=True)  # also if the verdict cannot be read
-    with world.book.lock:
-        outcomes = world.desk.again(world.desk.outcomes)
-        # Before the book goes on: workers take parts while the store is read, if the patience has ended.
-        of_answers = world.book.broken(outcomes)
+    of_answers = world.book.judged(lambda: world.desk.again(world.desk.outcomes))
     world.tipsters.release()
     tips = world.tipsters.broken()
     of_neighbours = world.neighbourhood.broken(world.book)

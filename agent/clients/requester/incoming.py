@@ -112,7 +112,7 @@ class IncomingDisclosures:
         """Disclosure → device, oldest first, of those with an unopened part 0."""
         self._unreadable: OrderedDict[str, None] = OrderedDict()
         self._told_no_place: OrderedDict[str, None] = OrderedDict()
-        """Disclosures of doorbells that send too many at once."""
+        """Unfinished disclosures of doorbells that send too many at once. They were told once."""
         self._requests: dict[str, SentRequest] = {}
         """Disclosure → the request that it answers, once known."""
         self._tips: dict[str, TipManifest] = {}
@@ -159,8 +159,10 @@ class IncomingDisclosures:
                 self._share.leave(disclosure)
 
     def _sweep(self, disclosure: str) -> None:
+        """Removes an answer of which no part is here. One that was read stays, also if the store lists no part of it at
+        a bad moment: its parts may be acknowledged."""
         folder = self._folder(disclosure)
-        if 0 in folder.sealed() or folder.outcome() is not None:
+        if folder.request() is not None or 0 in folder.sealed() or folder.outcome() is not None:
             folder.drop_unsealed()
         else:
             folder.remove()
@@ -187,7 +189,9 @@ class IncomingDisclosures:
 
     def init(self, device: str, disclosure: str, note: UploadNote) -> None:
         """Handles an init: the announcement of a disclosure, and the question how much of it is here."""
-        if disclosure in self._unreadable or not self._share.take(disclosure, device):
+        if disclosure in self._unreadable or self._is_still_crowded_out(device, disclosure):
+            return
+        if not self._share.take(disclosure, device):
             return
         with self._unless_deleted(disclosure, device):
             self._init(device, disclosure, note)
@@ -341,16 +345,32 @@ class IncomingDisclosures:
                 reason = "Its doorbell sends too many at once."
                 self._tell(ReceiverEvent(ReceiverEventKind.NO_ROOM, disclosure, detail=reason, device=device))
             return False
+        self._told_no_place.pop(disclosure, None)
         return not self._reception.is_full or self._leave_a_silent_one(self._reception.ids())
 
-    def _leave_a_silent_one(self, there: list[str]) -> bool:
-        """Leaves the one of these that has been silent longest, if for a minute: a doorbell that was reset never ends
-        its uploads. Its parts stay on the disk, and it can go on later."""
-        longest = min(there, key=self._heard_ns.__getitem__)
-        if self._clock.now().boot_ns - self._heard_ns[longest] < _SILENT_NS:
+    def _is_still_crowded_out(self, device: str, disclosure: str) -> bool:
+        """Returns True for an unfinished disclosure that found no place of its doorbell before and finds none now.
+
+        It asks neither the database nor the store. After an outage, doorbells ask about all their answers again and
+        again, and each question would take a claim and several notes.
+        """
+        if disclosure not in self._told_no_place or disclosure in self._reception:
             return False
-        self._leave(longest)
-        return True
+        there = self._reception.of_device(device)
+        return len(there) >= self._limits.open_per_device and self._silent_one(there) is None
+
+    def _leave_a_silent_one(self, there: list[str]) -> bool:
+        """Leaves one of these that is silent: a doorbell that was reset never ends its uploads. Its parts stay on the
+        disk, and it can go on later."""
+        silent = self._silent_one(there)
+        if silent is not None:
+            self._leave(silent)
+        return silent is not None
+
+    def _silent_one(self, there: list[str]) -> str | None:
+        """Returns the one of these that has been silent longest, if for a minute."""
+        longest = min(there, key=self._heard_ns.__getitem__)
+        return longest if self._clock.now().boot_ns - self._heard_ns[longest] >= _SILENT_NS else None
 
     def _too_many(self, device: str) -> bool:
         """Returns True if there are too many answers of this device, or in all."""

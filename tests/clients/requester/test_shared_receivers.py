@@ -9,6 +9,7 @@ import pytest
 from agent.clients.requester.claims import SoleReceiver
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.receiving_service import DisclosureReceiver, ReceiverEventKind
+from agent.clients.requester.sealed_parts import FolderParts
 from agent.core.timebase import seconds
 from agent.core.transfer import TransferOutcome
 from agent.errors import NetworkError
@@ -184,6 +185,26 @@ def test_a_receiver_that_starts_again_cleans_up_what_no_receiver_has_and_leaves_
     assert ledger.of.get(doors[0].disclosure.id) is None, "it is left until its door says something"
     assert not list(folder.glob("*.part"))
     doors[0].bus.stop()
+
+
+def test_a_store_that_lists_nothing_at_a_bad_moment_makes_a_start_delete_no_answer_that_was_read(
+    worker: Worker, ledger: Ledger, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House,
+    clock: TestClock, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    under_way(worker, ledger, door, clock, asked)
+    before = requester.answer(door.disclosure.id).sealed()
+    worker.crash()
+    ledger.of.clear()
+    with monkeypatch.context() as bad:
+        bad.setattr(FolderParts, "numbers", lambda *_: frozenset())
+        worker.begin()
+        worker.receiver._arrivals.sweep_on()
+        assert not worker.receiver._arrivals._to_sweep
+    assert requester.answer(door.disclosure.id).sealed() == before != frozenset()
+    play(clock, worker, door)
+    assert door.finished is not None
+    assert door.finished.outcome is TransferOutcome.DELIVERED
 
 
 def test_a_receiver_that_lost_its_claims_stops_at_once(worker: Worker, ledger: Ledger) -> None:
