@@ -157,7 +157,7 @@ def test_a_connection_that_ends_after_the_message_was_given_up_counts_as_hung_up
     def hangs_up(timeout_s: float) -> BusEvent | None:
         event = taken(timeout_s)
         if isinstance(event, PublishLost):
-            bus.events.append(BusDisconnected(LinkFault.UNREACHABLE, NetworkError("The connection ended."), 1.0))
+            bus.events.appendleft(BusDisconnected(LinkFault.UNREACHABLE, NetworkError("The connection ended."), 1.0))
             bus.full = True  # nothing is taken without a connection
         return event
 
