@@ -22,7 +22,7 @@ from agent.core.device_secret import DeviceSecret
 from agent.core.ledger.checkpoint import open_checkpoint, open_desk_checkpoint, sign_checkpoint, sign_desk_checkpoint
 from agent.core.ledger.merkle import Frontier, leaf_hash
 from agent.core.timebase import ClockQuality
-from agent.core.vault.excerpt import ExcerptBuilder, read_excerpt
+from agent.core.vault.excerpt import Cover, ExcerptBuilder, covers_of, read_excerpt
 from agent.core.vault.hash_chain import FIRST
 from agent.core.vault.manifest import (
     ChainHead,
@@ -221,14 +221,15 @@ def measure_records(key: Ed25519PrivateKey, second: MLDSA44PrivateKey) -> None:
 
 
 def measure_excerpts(key: Ed25519PrivateKey, second: MLDSA44PrivateKey) -> None:
-    """Excerpts of a day of continuous recording: `records` of `doorward vault export`."""
+    """Excerpts of a day of continuous recording: `records` of `doorward vault export`. And what an answer has instead:
+    the doorbell looks for the same second signatures, and says a word for each record."""
     public, second_public = public_key_of(key), MldsaPublicKey.of(second)
     lines = list(split_lines([b"".join(written(list(records_of_a_day(30)), key, second))]))
     found = (step.signed for step in follow(lines))
     segments = {one.record.id: one.line for one in found if one is not None and isinstance(one.record, SegmentRecord)}
     names = list(segments)
-    print("Excerpts of that day (segments; the lines alone / with what covers them):")
-    print(f"{'segments':>22}{'alone':>9}{'with':>9}{'make ms':>9}{'verify ms':>11}")
+    print("Excerpts of that day (segments; the lines alone / with what covers them), and the words of an answer:")
+    print(f"{'segments':>22}{'alone':>9}{'with':>9}{'make ms':>9}{'verify ms':>11}{'words':>8}{'look ms':>9}")
     middle = 5 * 30 + 3
     chosen = {"1 in front of 29": names[0:1], "1, newest": names[-1:], "a clip of 4": names[middle : middle + 4]}
     chosen |= {"an hour, 120": names[middle : middle + 120], "one an hour, 24": names[3::120], "all, 2880": names}
@@ -249,7 +250,14 @@ def measure_excerpts(key: Ed25519PrivateKey, second: MLDSA44PrivateKey) -> None:
         (making,) = spent_ms(make, rounds=5)
         (reading,) = spent_ms(partial(read_excerpt, made, public, second_public), rounds=5)
         alone, both = (sum(len(line) + 1 for line in each) for each in (wanted.values(), made))
-        print(f"{name:>22}{alone:9}{both:9}{making:9.1f}{reading:11.1f}")
+
+        def look(given: list[RawLine] = given, wanted: dict[str, bytes] = wanted) -> dict[str, Cover]:
+            return covers_of(follow(given), wanted, public, second_public)
+
+        assert Cover.NONE not in look().values()
+        (looking,) = spent_ms(look, rounds=5)
+        words = len(base64.encode(b'"recording",' * len(some)))
+        print(f"{name:>22}{alone:9}{both:9}{making:9.1f}{reading:11.1f}{words:8}{looking:9.1f}")
 
 
 def signed_by_pair(key: Ed25519PrivateKey, payload: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from agent.core.vault.age.sealing import make_header
 from agent.core.vault.coverage import CoverageSpan
 from agent.core.vault.coverage import CoverageState as Word
 from agent.core.vault.entries import Totals, VaultEntry, entry_of
+from agent.core.vault.excerpt import Cover
 from agent.core.vault.hash_chain import FIRST, chain_hash
 from agent.core.vault.manifest import ChainHead, SignedRecord, sign_record
 from agent.core.vault.names import segment_id
@@ -42,7 +43,7 @@ from agent.custodian.state import CustodianDeps
 from agent.errors import StorageError
 from agent.wire import base64, disclosures, envelope, strictjson
 from agent.wire.fields import Kind
-from agent.wire.identities import private_key_from_seed, public_key_of
+from agent.wire.identities import PublicKey, private_key_from_seed, public_key_of
 from agent.wire.limits import RequestLimits
 from agent.wire.messages import Bulletin, Deletion, FootageRequest, Withdrawal
 from agent.wire.mldsa import MldsaPublicKey
@@ -215,6 +216,7 @@ class PaperVault:
     def __init__(self) -> None:
         self.kept: dict[str, _Paper] = {}
         self.stretches: tuple[CoverageSpan, ...] = ()
+        self.cover = Cover.CAPTURE
         self._written = 0
         self._reached = FIRST
 
@@ -271,6 +273,11 @@ class PaperVault:
 
     def record(self, segment: str) -> SignedRecord:
         return self._paper(segment).record
+
+    def covers(self, lines: Mapping[str, bytes], device: PublicKey, mldsa: MldsaPublicKey) -> dict[str, Cover]:
+        assert (device, mldsa) == (public_key_of(DEVICE), MLDSA_KEY)
+        assert all(line == self.record(name).line for name, line in lines.items())
+        return dict.fromkeys(lines, self.cover)
 
     def read(self, segment: str, offset: int, size_bytes: int) -> bytes:
         return self._paper(segment).file[offset : offset + size_bytes]

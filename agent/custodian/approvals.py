@@ -7,7 +7,7 @@ the transaction that writes the approval to the ledger and makes it take effect.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,7 +26,7 @@ from agent.custodian.state import CustodianState
 from agent.custodian.verified_statements import StatementApplier, VerifiedStatement, verify_statement
 from agent.errors import RequestError
 from agent.wire.control import decode_statement, encode_statement
-from agent.wire.disclosures import ClipRecords
+from agent.wire.disclosures import ClipRecords, SecondSignature
 from agent.wire.statements import Approval, CoApproval, Enrolment, FootageAbsence, OwnerStatement
 from agent.wire.time_proofs import TimeProof
 
@@ -132,16 +132,22 @@ class Approvals:
         transaction.  The copy counts only once the journal names it.
         """
         disclosure = self._entropy.token(_ID_BYTES).hex()
+        second = self._maker.second_signatures(released)
         with self._maker.making(disclosure, released) as making:
             try:
                 with self._applier.apply_once(given.newest, enrolment):
-                    return self._seal(given, released, making, disclosure)
+                    return self._seal(given, released, making, disclosure, second)
             except BaseException:
                 self._maker.discard(disclosure)
                 raise
 
     def _seal(
-        self, given: _CompleteApproval, released: tuple[ReleasedItem, ...], making: OutboxBuild, disclosure: str
+        self,
+        given: _CompleteApproval,
+        released: tuple[ReleasedItem, ...],
+        making: OutboxBuild,
+        disclosure: str,
+        second: Mapping[str, SecondSignature],
     ) -> RequestStatus:
         stored = self._approvable(given.approval, given.newest)
         self._holds.require_none_going(each.id for each in released)
@@ -160,6 +166,7 @@ class Approvals:
             enrolments=self._enrolments.envelopes,
             ledger=self._ledger.newest(),
             co_approval=given.second.data if given.second else None,
+            second_signatures=second,
             told=self._told(given.approval, stored),
             time=self.confirmed_time(),
         )

@@ -20,17 +20,24 @@ from agent.core.disclosure import ReleasedItem, reply_stanza
 from agent.core.requests import OutboxPart
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer
+from agent.core.vault.excerpt import Cover
 from agent.errors import StorageError
 from agent.ports import Entropy, Outbox, OutboxDraft
 from agent.vault.reader import VaultReader
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import TIP_PADDED_BYTES, DisclosureManifest, PartKind, TipManifest
+from agent.wire.disclosures import TIP_PADDED_BYTES, DisclosureManifest, PartKind, SecondSignature, TipManifest
+from agent.wire.identities import public_key_of
 from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["OutboxBuild", "OutboxBuilder"]
 
 _PIECE_BYTES: Final = 1 << 18
 _SECRET_BYTES: Final = 16
+_SAID_OF: Final = {
+    Cover.CAPTURE: SecondSignature.RECORDING,
+    Cover.EXPORT: SecondSignature.ANSWER,
+    Cover.NONE: SecondSignature.NONE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class OutboxBuilder:
         self._vault = vault
         self._entropy = entropy
         self._device_key = device_key
+        self._device = public_key_of(device_key)
         self._mldsa_key = mldsa_key
         self.device_mldsa = MldsaPublicKey.of(mldsa_key)
         self.sign_second = mldsa_key.sign
@@ -90,6 +98,18 @@ class OutboxBuilder:
         first = draft.write(0, "", self._sealed(content, reply))
         draft.commit()
         return (first, *parts)
+
+    def second_signatures(self, released: tuple[ReleasedItem, ...]) -> dict[str, SecondSignature]:
+        """Returns which second signature covers the record of each segment, verified in the vault.
+
+        The signature of the answer covers these words. So they prove as much to a reader as the lines that lead there,
+        and tell nothing of other records. Call it outside of a transaction: it reads a part of the manifest.
+
+        Raises `StorageError`.
+        """
+        lines = {item.id: item.record.line for item in released}
+        covers = self._vault.covers(lines, self._device, self.device_mldsa)
+        return {name: _SAID_OF[cover] for name, cover in covers.items()}
 
     def discard(self, disclosure: str) -> None:
         """Removes the object of a failed approval."""

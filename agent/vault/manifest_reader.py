@@ -36,6 +36,7 @@ __all__ = [
     "last_line",
     "oldest_chapter",
     "read_manifest",
+    "read_readable",
     "read_tail",
 ]
 
@@ -83,6 +84,12 @@ def read_manifest(log: ManifestLog, tip: ChainHead = _BEGINNING) -> Iterator[Cha
     """Every line from `tip` on; from the oldest chapter that is needed when `tip` is the beginning."""
     position = chapter_start(oldest_chapter(log)) if tip == _BEGINNING else tip.offset
     return follow(log.raw_lines(position), tip)
+
+
+def read_readable(log: ManifestLog, chapter: int, unread: list[ChainFault]) -> Iterator[ChainStep]:
+    """Every line from the beginning of `chapter` on. A chapter that the disk has lost ends there, and is added to
+    `unread`."""
+    return follow(_readable_lines(log, chapter, unread))
 
 
 def read_tail(log: ManifestLog, size_bytes: int) -> Iterator[ChainStep]:

@@ -5,16 +5,17 @@ Safe to use from several threads and, on the same directory, from other processe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from agent.core.vault.coverage import BootClocks, CoverageBuilder, CoverageSpan
 from agent.core.vault.entries import Totals, VaultEntry
-from agent.core.vault.manifest import ChainStep, SignedRecord, parse_line
+from agent.core.vault.excerpt import Cover, covers_of
+from agent.core.vault.manifest import ChainFault, ChainStep, SignedRecord, chapter_of, parse_line
 from agent.core.vault.names import SegmentId
 from agent.core.vault.records import Record
 from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
-from agent.vault.manifest_reader import read_manifest
+from agent.vault.manifest_reader import read_manifest, read_readable
 from agent.vault.verification import EntryCheck, Progress, VerifyReport, check_current, verify
 from agent.wire.identities import PublicKey
 from agent.wire.mldsa import MldsaPublicKey
@@ -61,6 +62,32 @@ class VaultReader:
             raise StorageError(
                 f"The manifest line of segment {segment} is damaged.", remedy="Run `doorward vault verify`."
             ) from error
+
+    def covers(
+        self, lines: Mapping[SegmentId, bytes], device_key: PublicKey, mldsa: MldsaPublicKey
+    ) -> dict[SegmentId, Cover]:
+        """Returns the second signature that covers the line of each stored segment in `lines`.
+
+        Reads the manifest from the chapter of the oldest of these lines to the last second signature that it needs.
+        """
+        if not lines:
+            return {}
+        covers = self._covers_now(lines, device_key, mldsa)
+        if Cover.NONE in covers.values():
+            # A chapter may have gone meanwhile, with the lines copied to another one.
+            covers = self._covers_now(lines, device_key, mldsa)
+        return covers
+
+    def _covers_now(
+        self, lines: Mapping[SegmentId, bytes], device_key: PublicKey, mldsa: MldsaPublicKey
+    ) -> dict[SegmentId, Cover]:
+        oldest = min(chapter_of(self._entry(name).line_offset) for name in lines)
+        unread: list[ChainFault] = []
+        covers = covers_of(read_readable(self._log, oldest, unread), lines, device_key, mldsa)
+        if unread:
+            # Lines behind the newest one that was read are unknown, so no signature of now may stand for them.
+            return {name: Cover.NONE if cover is Cover.EXPORT else cover for name, cover in covers.items()}
+        return covers
 
     def read(self, segment: SegmentId, offset: int, size_bytes: int) -> bytes:
         """Ciphertext of a segment; fewer bytes than asked for only at its end."""

@@ -59,6 +59,7 @@ __all__ = [
     "PartRange",
     "Receipt",
     "ReceiptState",
+    "SecondSignature",
     "TipManifest",
     "TipText",
     "tip_records_encoding",
@@ -147,6 +148,23 @@ class ClipRecords(Message, frozen=True):
     the list is complete. None for footage without that chain, and if one of the records is no longer kept."""
 
 
+class SecondSignature(enum.Enum):
+    """The device's word about a record: which ML-DSA-44 signature covers it.
+
+    Each signature comes with the whole answer, so these words are the way to the one at recording. A proof of hashes
+    would tell how many other records there are.
+    """
+
+    RECORDING = "recording"
+    """One from the time of recording, on the record or behind it in the device's manifest. The device verified it when
+    it answered."""
+    ANSWER = "answer"
+    """Only that of the answer. The record was among the newest, and those had no fault."""
+    NONE = "none"
+    """Damage, or a forger of Ed25519, keeps the record from leading to a second signature. That of the answer says that
+    the device had it then."""
+
+
 class DisclosureManifest(Message, frozen=True):
     """Part 0, signed by the device: the identity of this disclosure and the evidence that each of its bytes may
     leave."""
@@ -171,6 +189,8 @@ class DisclosureManifest(Message, frozen=True):
         tuple[Annotated[str, Meta(max_length=MAX_RECORD_CHARACTERS)], ...], Meta(max_length=2 * MAX_SEGMENTS)
     ]
     """Lines of the device's manifest, word for word without their newline: one for each segment or poster sent."""
+    second_signatures: Annotated[tuple[SecondSignature, ...], Meta(max_length=2 * MAX_SEGMENTS)]
+    """For each of `records`, in their order."""
     parts: Annotated[tuple[Part, ...], Meta(max_length=MAX_PARTS)]
     """Part n of the transfer is `parts[n - 1]`. Empty if the approval only says that clips exist."""
     ledger: LedgerProof
@@ -185,6 +205,8 @@ class DisclosureManifest(Message, frozen=True):
         parse_public_key(self.device)
         _ = self.mldsa_key
         distinct("parts", tuple((part.kind, part.id) for part in self.parts))
+        if len(self.second_signatures) != len(self.records):
+            raise FormatError("second_signatures: one for each record.")
 
     @property
     def device_key(self) -> PublicKey:

@@ -73,10 +73,12 @@ const isManifest = object(
     approval: anyText,
     enrolments: list(anyText, 1, 256),
     records: list(anyText, 0, 20_000),
+    second_signatures: list(one("recording", "answer", "none"), 0, 20_000),
     parts: list(part, 0, 30_000),
     ledger: object({ checkpoint: anyText, entry: anyText, index: count, path: list(sha256Text, 0, 64) }),
   },
-  { co_approval: anyText, clips: list((value) => value, 0, 4096) },
+  // A confirmation of time is not shown here, so it stays unread.
+  { co_approval: anyText, clips: list((value) => value, 0, 4096), time: (/** @type {unknown} */ value) => value },
 );
 
 /** @param {string} what */
@@ -225,6 +227,7 @@ async function isIncluded(leaf, index, size, root, path) {
  * @returns {Promise<Item[]>}
  */
 async function itemsOf(manifest, approval, device, window) {
+  if (manifest.second_signatures.length !== manifest.records.length) throw differs("second_signatures");
   const records = new Map();
   for (const line of manifest.records) {
     const record = await openRecord(line, device);

@@ -44,7 +44,7 @@ from agent.core.vault.segment import Begin, Content, Context
 from agent.core.vault.spans import Stamp
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import base64, envelope, strictjson
-from agent.wire.disclosures import ClipRecords, DisclosureManifest, Part, PartKind
+from agent.wire.disclosures import ClipRecords, DisclosureManifest, Part, PartKind, SecondSignature
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
@@ -324,6 +324,7 @@ def sent(case: Case) -> Sent:
         approval=signed(case.approval, APPROVER),
         enrolments=case.enrolments,
         ledger=ledgered(case, case.approval),
+        second_signatures=dict.fromkeys(case.records, SecondSignature.RECORDING),
     )
     return Sent(case, manifest, parts)
 
@@ -396,10 +397,10 @@ TAMPERED: dict[str, Callable[[Sent], VerifiedDisclosure]] = {
         enrolments=(other_enrolment(approvers=(THIEF,)),), approval=by(STRANGER, s)
     ),
     "enrolment of another device": lambda s: s.read(enrolments=(other_enrolment(device=public_key_of(STRANGER).text),)),
-    "records missing": lambda s: s.read(records=s.manifest.records[1:]),
-    "records twice": lambda s: s.read(records=(*s.manifest.records, s.manifest.records[0])),
-    "record of no segment": lambda s: s.read(records=(*s.manifest.records, record_of_no_segment())),
-    "record of a segment that is no part": lambda s: s.read(records=(*s.manifest.records, spare_record(s))),
+    "records missing": lambda s: with_records(s, *s.manifest.records[1:]),
+    "records twice": lambda s: with_records(s, *s.manifest.records, s.manifest.records[0]),
+    "record of no segment": lambda s: with_records(s, *s.manifest.records, record_of_no_segment()),
+    "record of a segment that is no part": lambda s: with_records(s, *s.manifest.records, spare_record(s)),
     "record of another device": lambda s: s.read(records=(forged_record(s), *s.manifest.records[1:])),
     "record with another payload": lambda s: s.read(records=(other_record(s), *s.manifest.records[1:])),
     "record outside the window": lambda s: s.read(records=(other_record(s, utc_ms=0), *s.manifest.records[1:])),
@@ -430,6 +431,10 @@ def test_an_approval_may_speak_of_the_whole_window_to_its_last_millisecond(sent:
     assert ledgered_too(sent, gaps=(whole,)).approval.gaps == (whole,)
 
 
+def with_records(sent: Sent, *records: str) -> VerifiedDisclosure:
+    return sent.read(records=records, second_signatures=(SecondSignature.RECORDING,) * len(records))
+
+
 def record_of_no_segment() -> str:
     stamp = Stamp(boot="1" * 32, at_us=0, utc_ms=0, quality=ClockQuality.SYNCED)
     boot = BootRecord(device=samples.DEVICE_KEY.id, device_mldsa=samples.MLDSA_KEY.text, epoch=1, at=stamp)
@@ -454,6 +459,36 @@ def other_record(sent: Sent, utc_ms: int | None = None) -> str:
     else:
         record = msgspec.structs.replace(record, span=msgspec.structs.replace(record.span, utc_ms=utc_ms))
     return sign_record(record, ChainHead(), DEVICE.sign).line.decode()
+
+
+def as_json(manifest: DisclosureManifest, **changes: Any) -> bytes:
+    """Part 0 with other members than a manifest may have, and with both signatures of the device."""
+    members = {**json.loads(strictjson.encode(manifest)), **changes}
+    payload = json.dumps({name: value for name, value in members.items() if value != "absent"}, sort_keys=True)
+    return envelope.sign_hybrid(DisclosureManifest.PAYLOAD_TYPE, payload.encode(), custodians.DEVICE, custodians.MLDSA)
+
+
+def test_each_record_has_the_devices_word_about_its_second_signature(sent: Sent) -> None:
+    words = (SecondSignature.RECORDING, SecondSignature.ANSWER, SecondSignature.NONE)
+    read = sent.read(second_signatures=words)
+    said = {item.part.id: item.second for item in read.items}
+    assert [said[name] for name in sent.case.stored.segments] == list(words)
+    assert read.items[-1].part.kind is PartKind.POSTER
+    assert read.items[-1].second is SecondSignature.RECORDING
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["absent", [], ["recording"] * 2, ["recording"] * 4, ["recording", "recording", "yes"], ["recording", 1, 1]],
+    ids=str,
+)
+def test_an_answer_that_leaves_out_what_is_behind_a_record_is_refused(sent: Sent, words: Any) -> None:
+    """Even with both signatures of the device: the absence of a word must not read as a good one."""
+    data = as_json(sent.manifest, second_signatures=words)
+    with pytest.raises(FormatError, match="second_signatures"):
+        read_manifest(data, sent.case.asked, sent.manifest.request)
+    honest = as_json(sent.manifest)
+    assert read_manifest(honest, sent.case.asked, sent.manifest.request).manifest == sent.manifest
 
 
 @pytest.mark.parametrize("name", TAMPERED)
@@ -553,6 +588,7 @@ def test_a_manifest_carries_both_yeses_and_a_hash_for_each_part(sent: Sent) -> N
         "approval": sent.manifest.approval.encode(),
         "enrolments": [each.encode() for each in sent.manifest.enrolments],
         "ledger": sent.manifest.ledger,
+        "second_signatures": dict.fromkeys(sent.case.records, SecondSignature.RECORDING),
     }
     hashes = [part.sha256 for part in sent.manifest.parts]
     made = manifest_of(sent.case.release(), hashes, **given, co_approval=second_yes(sent).encode())
@@ -812,8 +848,8 @@ def test_a_redacted_part_is_the_one_whose_payload_the_owner_signed(case: Case) -
     part = Part(kind=PartKind.SEGMENT, id=item.id, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     record = item.record.record
     assert isinstance(record, SegmentRecord)
-    redacted = DisclosedItem(part, approval.segments[0], record, item.record)
-    captured = DisclosedItem(part, case.approval.segments[0], record, item.record)
+    redacted = DisclosedItem(part, approval.segments[0], record, item.record, SecondSignature.RECORDING)
+    captured = DisclosedItem(part, case.approval.segments[0], record, item.record, SecondSignature.RECORDING)
     assert (redacted.is_redacted, captured.is_redacted) == (True, False)
     assert check_part(redacted, data) == len(item.header)
     with pytest.raises(OpenError, match="not the one the owner approved"):
@@ -827,7 +863,8 @@ def test_only_what_was_signed_at_the_end_of_its_capture_comes_redacted(sent: Sen
     assert isinstance(record, SegmentRecord)
     for made, refused in ((record, False), (recovered(record), True)):
         line = sign_record(made, ChainHead(), DEVICE.sign).line.decode()
-        manifest = msgspec.structs.replace(sent.manifest, records=(line,), parts=sent.manifest.parts[:1])
+        words, parts = sent.manifest.second_signatures[:1], sent.manifest.parts[:1]
+        manifest = msgspec.structs.replace(sent.manifest, records=(line,), second_signatures=words, parts=parts)
         said = spoilt(approval, segments=approval.segments[:1])
         if not refused:
             assert [each.is_redacted for each in items_of(manifest, said)] == [True]

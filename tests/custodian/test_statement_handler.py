@@ -19,6 +19,7 @@ from agent.core.disclosure import check_part, claimed_clips, read_manifest
 from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.vault.coverage import CoverageSpan
 from agent.core.vault.coverage import CoverageState as Word
+from agent.core.vault.excerpt import Cover
 from agent.core.vault.manifest import ChainHead, sign_record
 from agent.core.vault.records import SoundRecord
 from agent.custodian.time_log import TimeLog, WitnessAddress
@@ -27,6 +28,7 @@ from agent.ipc.control_operations import GetTimeOpening
 from agent.ipc.protocol import BeatAnswer
 from agent.ipc.rpc import request_frame
 from agent.wire import envelope, strictjson
+from agent.wire.disclosures import SecondSignature
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import FootageRequest
 from agent.wire.mldsa import approval_mldsa_key
@@ -243,6 +245,41 @@ def test_an_answer_carries_the_newest_confirmation_of_time_and_an_owner_gets_the
     trust = TimeTrust.of(witness.verifier_key, [])
     times = find_time(custodians.DEVICE_KEYS, head, custodians.NOW_S * 1000, trust, manifest.time, [found])
     assert (times.from_s, times.until_s, times.doubts) == (witness.time_s, witness.time_s, ())
+
+
+@pytest.mark.parametrize(
+    ("cover", "word"),
+    [
+        (Cover.CAPTURE, SecondSignature.RECORDING),
+        (Cover.EXPORT, SecondSignature.ANSWER),
+        (Cover.NONE, SecondSignature.NONE),
+    ],
+)
+def test_an_answer_says_which_second_signature_the_vault_has_behind_each_record(
+    door: Door, cover: Cover, word: SecondSignature
+) -> None:
+    """The vault is asked with the device's keys, and with the lines that leave (`PaperVault.covers` compares them)."""
+    door.vault.cover = cover
+    asked = door.ask()
+    disclosure = door.approve(asked, *door.segments[:2]).disclosure or ""
+    part = open_bytes(door.outbox.objects[disclosure][0], [custodians.REPLY_IDENTITY])
+    manifest = read_manifest(part, asked, sha256_of(asked)).manifest
+    assert manifest.second_signatures == (word, word)
+
+
+def test_nothing_leaves_if_the_vault_cannot_say_what_is_behind_a_record(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> dict[str, Cover]:
+        raise StorageError("Too many open files.")
+
+    monkeypatch.setattr(door.vault, "covers", fails)
+    asked = door.ask()
+    with pytest.raises(StorageError, match="Too many"):
+        door.approve(asked)
+    assert (door.outbox.objects, door.outbox.making) == ({}, {})
+    monkeypatch.undo()
+    assert door.approve(asked).disclosure
 
 
 def test_a_poster_can_be_shared_without_its_segment_and_is_checked_as_it_is_copied(door: Door) -> None:

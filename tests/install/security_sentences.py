@@ -420,6 +420,25 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "tests/desk/neighbourhood/test_answers_in_a_browser.py"
         "::test_an_answer_that_is_changed_in_one_statement_is_refused_in_the_browser",
     ),
+    "So a forger of Ed25519 cannot make or change an answer": (
+        "tests/clients/requester/test_a_forger_of_ed25519.py"
+        "::test_a_forger_with_the_ed25519_keys_of_doorbell_and_owner_cannot_make_an_answer_verify",
+        "tests/clients/requester/test_a_forger_of_ed25519.py"
+        "::test_a_forger_cannot_change_one_thing_in_an_honest_answer",
+    ),
+    "An answer says of each record if the doorbell found a second signature": (
+        "tests/core/vault/test_excerpt.py::test_the_covers_of_lines_are_those_that_an_excerpt_of_them_shows",
+        "tests/core/vault/test_excerpt.py"
+        "::test_a_line_that_a_forger_wrote_while_the_doorbell_was_off_is_not_covered_by_its_next_start",
+        "tests/recorder/test_vault_reading.py"
+        "::test_the_record_of_each_stored_segment_is_covered_from_its_recording_or_is_one_of_the_newest",
+        "tests/custodian/test_statement_handler.py"
+        "::test_an_answer_says_which_second_signature_the_vault_has_behind_each_record",
+        "tests/core/test_disclosure.py::test_an_answer_that_leaves_out_what_is_behind_a_record_is_refused",
+    ),
+    "It says so without a hash or a count of other records": (
+        "tests/core/vault/test_excerpt.py::test_what_was_not_chosen_does_not_change_the_cover_of_what_was",
+    ),
     # 27
     "A yes of an owner has two such signatures": (
         "tests/wire/test_statements.py::test_a_statement_needs_both_signatures_of_one_approver",

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
-from agent.core.vault.manifest import ChainHead, carried_of, chapter_of, chapter_start
+from agent.core.vault.excerpt import Cover, covers_of
+from agent.core.vault.manifest import (
+    ChainFault,
+    ChainHead,
+    ChainStep,
+    RawLine,
+    carried_of,
+    chapter_of,
+    chapter_start,
+    sign_record,
+)
 from agent.errors import StorageError
-from agent.vault import manifest_reader, verification
+from agent.vault import manifest_reader, reader, verification
 from agent.vault.manifest_reader import first_line, last_line, oldest_chapter, read_tail
 from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
 from tests.recorder.test_chapters import SHORT, behind_carried, live_through, opened
-from tests.vaults import DEVICE_KEY, JPEG, TestVault, box
+from tests.vaults import DEVICE_KEY, DEVICE_MLDSA_KEY, JPEG, TestVault, box
 from tests.wire import samples
 
 PUBLIC = public_key_of(DEVICE_KEY)
@@ -294,3 +307,90 @@ def test_the_newest_chapter_with_a_readable_beginning_says_which_one_is_the_olde
         asked.clear()
         assert oldest_chapter(log) == oldest  # type: ignore[arg-type]
         assert asked == looked_at, "the very first chapter says nothing"
+
+
+# The second signatures behind single records
+
+
+def lines_of(tested: TestVault) -> dict[str, bytes]:
+    return {entry.id: tested.vault.record(entry.id).line for entry in tested.vault.entries()}
+
+
+def test_the_record_of_each_stored_segment_is_covered_from_its_recording_or_is_one_of_the_newest(
+    tested: TestVault,
+) -> None:
+    live_through(tested, 33)
+    lines = lines_of(tested)
+    written = [line.removesuffix(b"\n") for line in tested.log.lines()]
+    last = max(at for at, line in enumerate(written) if b'"mldsa"' in line)
+    newest = {name for name, line in lines.items() if line in written[last + 1 :]}
+    assert 0 < len(newest) < len(lines)
+    found = tested.vault.covers(lines, PUBLIC, DEVICE_MLDSA_KEY)
+    assert {name for name, cover in found.items() if cover is Cover.EXPORT} == newest
+    assert all(cover is Cover.CAPTURE for name, cover in found.items() if name not in newest)
+    chapters = {name: chapter_of(tested.vault.find(name).line_offset) for name in lines}  # type: ignore[union-attr]
+    assert len(set(chapters.values())) > 1
+    for name, line in lines.items():
+        assert tested.vault.covers({name: line}, PUBLIC, DEVICE_MLDSA_KEY) == {name: found[name]}
+    assert tested.vault.covers({}, PUBLIC, DEVICE_MLDSA_KEY) == {}
+    with pytest.raises(StorageError, match="is not stored"):
+        tested.vault.covers({"a" * 26: b"{}"}, PUBLIC, DEVICE_MLDSA_KEY)
+
+
+@pytest.mark.parametrize(("code", "is_told"), [(errno.EIO, True), (errno.EMFILE, False)])
+def test_a_chapter_that_the_disk_has_lost_costs_its_records_the_cover_and_another_error_is_raised(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch, code: int, is_told: bool
+) -> None:
+    name = tested.record()
+    lines = lines_of(tested)
+    raw_lines = tested.log.raw_lines
+
+    def lost(position: int = 0) -> Iterator[RawLine]:
+        for raw in raw_lines(position):
+            yield raw
+            if raw.data == lines[name]:
+                raise StorageError("The block cannot be read.") from OSError(code, "lost")
+
+    monkeypatch.setattr(tested.log, "raw_lines", lost)
+    if not is_told:
+        with pytest.raises(StorageError, match="cannot be read"):
+            tested.vault.covers(lines, PUBLIC, DEVICE_MLDSA_KEY)
+        return
+    assert tested.vault.covers(lines, PUBLIC, DEVICE_MLDSA_KEY) == {name: Cover.NONE}
+
+
+def test_records_whose_chapter_goes_while_it_is_read_are_found_in_the_next_one(
+    tested: TestVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_through(tested, 20)
+    lines, asked = lines_of(tested), list[int]()
+
+    def gone_at_first(log: Any, chapter: int, unread: list[ChainFault]) -> Iterator[ChainStep]:
+        asked.append(chapter)
+        return iter(()) if len(asked) == 1 else manifest_reader.read_readable(log, chapter, unread)
+
+    monkeypatch.setattr(reader, "read_readable", gone_at_first)
+    assert Cover.NONE not in tested.vault.covers(lines, PUBLIC, DEVICE_MLDSA_KEY).values()
+    assert len(asked) == 2
+
+
+def test_a_record_that_a_forger_put_onto_the_disk_while_the_doorbell_was_off_is_not_covered(
+    tested: TestVault, tmp_path: Path
+) -> None:
+    """It has the device's Ed25519 signature, and stands behind the newest line. The next start goes on behind it."""
+    name = tested.record()
+    true = tested.vault.record(name)
+    head = tested.index.chain_head()
+    span = true.record.span  # type: ignore[union-attr]
+    last_week = replace_struct(span, utc_ms=span.utc_ms - 7 * 86_400_000)
+    forged = sign_record(replace_struct(true.record, id="f" * 24 + "fa", span=last_week), head, DEVICE_KEY.sign)
+    tested.close()
+    with (tmp_path / "vault" / "manifest.0").open("ab") as file:
+        file.write(forged.line + b"\n")
+    again = opened(tmp_path, boot=2)
+    try:
+        assert again.vault.covers({name: true.line}, PUBLIC, DEVICE_MLDSA_KEY) == {name: Cover.CAPTURE}
+        both = covers_of(again.vault.steps(), {name: true.line, "f" * 24 + "fa": forged.line}, PUBLIC, DEVICE_MLDSA_KEY)
+        assert both == {name: Cover.CAPTURE, "f" * 24 + "fa": Cover.NONE}
+    finally:
+        again.close()

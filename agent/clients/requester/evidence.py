@@ -331,6 +331,7 @@ def _item(verified: VerifiedItem) -> dict[str, Any]:
         "opened_bytes": verified.opened_bytes,
         "record_sequence": item.captured.sequence,
         "record_sha256": item.captured.sha256,
+        "second_signature": item.second.value,
         "witnessed": verified.witnessed,
         "start_ms": verified.span.start_ms,
         "end_ms": verified.span.end_ms,

@@ -10,6 +10,7 @@ Source: PROTOCOL.md, "Disclosure"; `core.disclosure`, the requester's half.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ from agent.wire.disclosures import (
     PartKind,
     Receipt,
     ReceiptState,
+    SecondSignature,
 )
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import Approval, Enrolment
@@ -297,6 +299,7 @@ def _require_ledgered(manifest: DisclosureManifest, asked: SentRequest, words: _
 
 def _explain_records(manifest: DisclosureManifest, words: _CheckLog) -> None:
     words.said = f"{_count(len(manifest.records), 'capture record')}, each signed by the device on its own."
+    words.said += "".join(f" {each}" for each in _second_signatures(manifest))
     if manifest.clips:
         words.said += (
             " For each clip that the owner named, hidden records appear as hashes in a Merkle tree "
@@ -314,6 +317,24 @@ def _explain_records(manifest: DisclosureManifest, words: _CheckLog) -> None:
         words.prove(f"Records of clip {number} that the owner named (Merkle root)", root.hex())
     for line in manifest.records:
         words.prove("Capture record (SHA-256 of its line)", _sha256(line))
+
+
+def _second_signatures(manifest: DisclosureManifest) -> Iterator[str]:
+    """Yields sentences about the second signatures of the records. The answer's own covers all of them."""
+    counts = Counter(manifest.second_signatures)
+    if counts[SecondSignature.ANSWER]:
+        yield (
+            "Records that were so new that only the ML-DSA-44 signature of this answer covers them: "
+            f"{counts[SecondSignature.ANSWER]}."
+        )
+    if counts[SecondSignature.NONE]:
+        yield (
+            "Records without an ML-DSA-44 signature from the time of recording, because the device's list of records "
+            f"has a fault there: {counts[SecondSignature.NONE]}."
+        )
+    if counts[SecondSignature.RECORDING]:
+        whose = "each" if len(counts) == 1 else "each of the others"
+        yield f"Behind {whose}, the device found its ML-DSA-44 signature from the time of recording."
 
 
 def _who_says(enrolment: Enrolment, door: DoorbellHistory) -> str:

@@ -99,7 +99,8 @@ The statements are readable text: by-hand/*.signed. Read them. The first word is
 length and the name of the kind of statement, the length of the statement, and the statement as JSON.
 
 Compare the public keys with ones that you know from elsewhere: by-hand/requester.pem with the organisation that asked,
-by-hand/device.pem with other answers of this doorbell. The checks show that a key signed. They do not show its holder.
+by-hand/device.pem and by-hand/device-mldsa.pem with other answers of this doorbell. The checks show that a key signed.
+They do not show its holder.
 This text came with the evidence. docs/evidence.md of Doorward's source lists the same checks.
 """
 
@@ -192,9 +193,11 @@ def _of_the_doorbell(verification: Verification, evidence: EvidenceFiles) -> Ite
     yield _Check(
         "The doorbell's answer, by its second key",
         "the same by ML-DSA-44, a signature that is made to withstand quantum computers. Each list of owners names the "
-        "hash of this key. So the answer stays proven if Ed25519 can be forged one day. You need OpenSSL 3.5 or newer.",
-        "that a record, taken alone, was not forged then: it has an Ed25519 signature only. The doorbell signed here "
-        "that it had it when it answered.",
+        "hash of this key. So the answer stays proven if Ed25519 can be forged one day. At its end, "
+        '"second_signatures" says for each of "records" which signature by this key is behind it: "recording" is one '
+        "from the time of recording, which the doorbell checked when it answered. You need OpenSSL 3.5 or newer.",
+        'that a record with the word "answer" or "none" was not forged before the answer, by one who could write to '
+        "the doorbell's disk. A record that is taken out of the answer has an Ed25519 signature only.",
         [*_second_key(hand)],
     )
     yield _Check(

@@ -31,6 +31,7 @@ from agent.wire.disclosures import (
     DisclosureManifest,
     Part,
     PartKind,
+    SecondSignature,
 )
 from agent.wire.messages import FootageRequest
 from agent.wire.statements import (
@@ -74,6 +75,8 @@ class DisclosedItem:
     approved: SealedItem
     record: StoredRecord
     captured: SignedRecord
+    second: SecondSignature
+    """The device's word, which it signed with both keys: the ML-DSA-44 signature that covers the record."""
 
     @property
     def is_redacted(self) -> bool:
@@ -216,11 +219,11 @@ def _require_in_time(said: OwnerStatement, request: FootageRequest) -> None:
 def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[DisclosedItem]:
     """Yields parts, approved items and capture records, matched one to one: exactly the approved ones."""
     captured = {}
-    for line in manifest.records:
+    for line, second in zip(manifest.records, manifest.second_signatures, strict=True):
         signed = open_line(line.encode(), manifest.device_key)
         if not isinstance(signed.record, SegmentRecord | RecoveredRecord) or signed.record.id in captured:
             raise FormatError("This disclosure carries a record that is not of a segment, or the same record twice.")
-        captured[signed.record.id] = (signed, signed.record)
+        captured[signed.record.id] = (signed, signed.record, second)
     if captured.keys() - {part.id for part in manifest.parts}:
         raise FormatError("This disclosure carries records of segments that are not part of it.")
     approved = {(PartKind.SEGMENT, item.id): item for item in approval.segments}
@@ -232,14 +235,14 @@ def items_of(manifest: DisclosureManifest, approval: Approval) -> Iterator[Discl
     for part in manifest.parts:
         if part.id not in captured:
             raise FormatError(f"The device's record of {part.kind.value} {part.id} is missing.")
-        signed, record = captured[part.id]
+        signed, record, second = captured[part.id]
         item = approved[part.kind, part.id]
         stored = stored_file(part.kind, signed)
         if stored is None or stored.sha256_payload != item.payload_sha256:
             raise FormatError(f"{part.kind.value} {part.id} is not the one that was signed at capture.")
         if item.redacted is not None and not isinstance(record, SegmentRecord):
             raise FormatError(f"{part.kind.value} {part.id} is redacted, but was not signed at the end of its capture.")
-        yield DisclosedItem(part, item, record, signed)
+        yield DisclosedItem(part, item, record, signed, second)
 
 
 def require_within_window(items: Iterable[DisclosedItem], request: FootageRequest) -> None:

@@ -29,6 +29,7 @@ from agent.wire.disclosures import (
     LedgerProof,
     Part,
     PartKind,
+    SecondSignature,
     TipManifest,
     tip_records_encoding,
 )
@@ -312,13 +313,14 @@ def manifest_of(
     enrolments: Sequence[bytes],
     ledger: LedgerProof,
     co_approval: bytes | None = None,
+    second_signatures: Mapping[str, SecondSignature],
     told: tuple[ClipRecords, ...] = (),
     time: TimeProof | None = None,
 ) -> DisclosureManifest:
     """Returns part 0 before it is signed and sealed. `part_hashes`: SHA-256 of each part as it will be sent, in
-    order."""
+    order. `second_signatures`: by the id of the segment."""
     items = tuple(released)
-    lines = {item.record.line.decode("ascii"): None for item in items}
+    lines = {item.record.line.decode("ascii"): second_signatures[item.id] for item in items}
     return DisclosureManifest(
         v=1,
         disclosure=disclosure,
@@ -328,6 +330,7 @@ def manifest_of(
         approval=approval.decode("ascii"),
         enrolments=tuple(each.decode("ascii") for each in enrolments),
         records=tuple(lines),
+        second_signatures=tuple(lines.values()),
         parts=tuple(
             Part(kind=item.kind, id=item.id, size_bytes=item.size_bytes, sha256=digest)
             for item, digest in zip(items, part_hashes, strict=True)

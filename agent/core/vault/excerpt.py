@@ -7,6 +7,7 @@ second signature get a **head**: at the export, the device signs the hash behind
 
 - `ExcerptBuilder` takes the steps of a manifest and returns the lines of the excerpt.
 - `read_excerpt` verifies an excerpt with the device's keys.
+- `covers_of` tells by which second signature lines of a manifest are covered. It makes no excerpt and no signature.
 
 Source: FORMAT.md, "Excerpts".
 """
@@ -34,6 +35,7 @@ from agent.core.vault.manifest import (
     open_line,
 )
 from agent.core.vault.records import BootRecord, Carried, Chapter, CoverageRecord, RecoveredRecord, SegmentRecord
+from agent.core.vault.second_signatures import RecordTime, needs_second_signature, time_of
 from agent.core.vault.spans import Sha256, Size, UtcMs
 from agent.errors import FormatError, OpenError
 from agent.wire import base64, strictjson
@@ -41,7 +43,16 @@ from agent.wire.envelope import pae
 from agent.wire.identities import PublicKey
 from agent.wire.mldsa import MldsaPublicKey
 
-__all__ = ["HEAD_TYPE", "Cover", "ExcerptBuilder", "ExcerptFault", "ExcerptRecord", "ExcerptReport", "read_excerpt"]
+__all__ = [
+    "HEAD_TYPE",
+    "Cover",
+    "ExcerptBuilder",
+    "ExcerptFault",
+    "ExcerptRecord",
+    "ExcerptReport",
+    "covers_of",
+    "read_excerpt",
+]
 
 HEAD_TYPE: Final = "application/vnd.doorward.manifest-head+json"
 _HASHES_IN_A_LINE: Final = 200
@@ -86,6 +97,7 @@ class ExcerptBuilder:
 
     def __init__(self, wanted: Mapping[str, bytes]) -> None:
         self._wanted = wanted
+        self._missing = set(wanted)
         self._omitted: list[bytes] = []
         """The leaf hashes of lines behind the newest chosen one, while it waits for a second signature."""
         self._waits = False
@@ -95,7 +107,9 @@ class ExcerptBuilder:
         self._tail_starts = ChainHead()
         self._chapter: SignedRecord | None = None
         self._chapter_shown = False
-        self._carried: list[SignedRecord | None] = []
+        self._carried: list[bytes | None] = []
+        """The leaf hashes of the carried lines until now. None for one that is unreadable. There can be thousands."""
+        self._carried_chosen: list[tuple[int, SignedRecord]] = []
 
     def add(self, step: ChainStep) -> Sequence[bytes]:
         signed = step.signed
@@ -103,13 +117,16 @@ class ExcerptBuilder:
             return self._unreadable(step)
         self._keep(step, signed)
         if step.carried:
-            self._carried.append(signed)
+            if self._is_chosen(signed):
+                self._carried_chosen.append((len(self._carried), signed))
+            self._carried.append(merkle.leaf_hash(signed.line))
             return self._end_of_carried() if step.rests else ()
         if step.breaks:
             self._waits = False
         shown = self._in_chain(signed)
         if isinstance(signed.record, Chapter):
-            self._chapter, self._chapter_shown, self._carried = signed, bool(shown), []
+            self._chapter, self._chapter_shown = signed, bool(shown)
+            self._carried, self._carried_chosen = [], []
         return shown
 
     def _unreadable(self, step: ChainStep) -> Sequence[bytes]:
@@ -130,11 +147,24 @@ class ExcerptBuilder:
             if self._waits:
                 self._omitted.append(merkle.leaf_hash(signed.line))
             return ()
-        lines = [*self._left_out(), signed.line]
+        lines = [*self.left_out(), signed.line]
         self._waits = signed.mldsa is None
+        if chosen:
+            self._missing.discard(_id_of(signed))
         return lines
 
-    def _left_out(self) -> Iterable[bytes]:
+    @property
+    def is_complete(self) -> bool:
+        """True if each chosen line was found and none waits for a second signature: further steps add nothing."""
+        return not (self._missing or self._waits)
+
+    @property
+    def reached(self) -> ChainHead:
+        """The place behind the newest line of the chain. Its offset is 0."""
+        return self._next
+
+    def left_out(self) -> Iterable[bytes]:
+        """Yields the hashes of the lines behind the newest chosen one, if it waits for a second signature."""
         hashes = [each.hex() for each in self._omitted] if self._waits else []
         self._omitted.clear()
         for at in range(0, len(hashes), _HASHES_IN_A_LINE):
@@ -142,15 +172,15 @@ class ExcerptBuilder:
 
     def _end_of_carried(self) -> Sequence[bytes]:
         """Returns the chosen ones of the carried lines, each with its path to the root in the chapter's record."""
-        lines, carried = list[bytes](), self._carried
-        chosen = [(at, one) for at, one in enumerate(carried) if one is not None and self._is_chosen(one)]
-        self._carried = []
+        lines, carried, chosen = list[bytes](), self._carried, self._carried_chosen
+        self._carried, self._carried_chosen = [], []
         if self._chapter is None or not chosen:
             return ()
-        if None in carried:
+        self._missing.difference_update(_id_of(one) for _, one in chosen)
+        leaves = [leaf for leaf in carried if leaf is not None]
+        if len(leaves) < len(carried):
             # Damage: the hash of an unreadable line is unknown, so no path leads to the root.
             return [one.line for _, one in chosen]
-        leaves = [merkle.leaf_hash(one.line) for one in carried if one is not None]
         root_of = cache(lambda start, end: merkle.root_of(leaves[start:end]))
         lines += () if self._chapter_shown else (self._chapter.line,)
         for at, one in chosen:
@@ -159,8 +189,7 @@ class ExcerptBuilder:
         return lines
 
     def _is_chosen(self, signed: SignedRecord) -> bool:
-        record = signed.record
-        return isinstance(record, SegmentRecord | RecoveredRecord) and self._wanted.get(record.id) == signed.line
+        return self._wanted.get(_id_of(signed)) == signed.line
 
     def _keep(self, step: ChainStep, signed: SignedRecord) -> None:
         if signed.mldsa is not None and not step.carried:
@@ -178,17 +207,28 @@ class ExcerptBuilder:
         behind the newest second signature. So it is made only if they are sound, and left out otherwise: a head must
         not give a second signature to a forger's line.
         """
-        if not self._waits or self._tail is None:
+        if not self.may_get_a_head(key, mldsa):
             return ()
-        if any(step.fault for step in follow(self._tail, self._tail_starts, key, mldsa)):
-            return ()
-        lines = list(self._left_out())
+        lines = list(self.left_out())
         payload = strictjson.encode(_Head(seq=self._next.sequence, prev=self._next.previous, utc_ms=utc_ms))
         encoding = pae(HEAD_TYPE, payload)
         signed = _SignedHead(
             head=base64.encode(payload), mldsa=base64.encode(second(encoding)), sig=base64.encode(sign(encoding))
         )
         return [*lines, strictjson.encode(signed)]
+
+    def may_get_a_head(self, key: PublicKey, mldsa: MldsaPublicKey) -> bool:
+        """Returns True if the newest chosen line waits for a second signature, and no line from the newest one on that
+        has it breaks a rule."""
+        if not self._waits or self._tail is None:
+            return False
+        return not any(step.fault for step in follow(self._tail, self._tail_starts, key, mldsa))
+
+
+def _id_of(signed: SignedRecord) -> str:
+    """Returns the id of a segment's record, or "" for other lines."""
+    record = signed.record
+    return record.id if isinstance(record, SegmentRecord | RecoveredRecord) else ""
 
 
 def _carried_place(index: int, lines: int, path: tuple[str, ...]) -> bytes:
@@ -248,6 +288,69 @@ def read_excerpt(lines: Iterable[bytes], key: PublicKey, mldsa: MldsaPublicKey) 
     return reading.report
 
 
+def covers_of(
+    steps: Iterable[ChainStep], wanted: Mapping[str, bytes], key: PublicKey, mldsa: MldsaPublicKey
+) -> dict[str, Cover]:
+    """Returns the second signature that covers each of these lines, by the id of its segment.
+
+    `steps`: those of `manifest.follow` without keys, from the beginning of a chapter that is not behind any of the
+    lines. It stops as soon as it knows. `Cover.EXPORT` stands for a line among the newest ones, which have no fault: a
+    signature by which the device vouches for it now covers it. The caller makes that signature.
+
+    A line that lacks a second signature which it needs has `Cover.NONE`, although a later line may cover it: a forger
+    of Ed25519 can have written it while the device was off, with any date. A reader of an excerpt cannot tell.
+    """
+    builder, reading = ExcerptBuilder(wanted), _ExcerptReading(key, mldsa)
+    newest, refused = _NewestSecondSignature(mldsa), set[str]()
+    for step in steps:
+        if step.signed is not None and not step.carried:
+            name = _id_of(step.signed)
+            if wanted.get(name) == step.signed.line and newest.demands_one(step.signed):
+                refused.add(name)
+            newest.add(step.signed)
+        for line in builder.add(step):
+            reading.read(line)
+        if builder.is_complete:
+            break
+    if builder.may_get_a_head(key, mldsa):
+        for line in builder.left_out():
+            reading.read(line)
+        reading.vouch(builder.reached)
+    reading.end()
+    covers = dict.fromkeys(wanted, Cover.NONE)
+    for one in reading.report.records:
+        # A line can stand twice, in a chapter that goes and copied into the next one.
+        if covers[_id_of(one.signed)] is Cover.NONE and _id_of(one.signed) not in refused:
+            covers[_id_of(one.signed)] = one.cover
+    return covers
+
+
+class _NewestSecondSignature:
+    """The newest line with a valid second signature. It is verified only when a line is compared with it."""
+
+    def __init__(self, mldsa: MldsaPublicKey) -> None:
+        self._mldsa = mldsa
+        self._candidates: list[SignedRecord] = []
+        self._time: RecordTime | None = None
+        self._sequence = -1
+
+    def add(self, signed: SignedRecord) -> None:
+        if signed.mldsa is not None:
+            self._candidates.append(signed)
+
+    def demands_one(self, signed: SignedRecord) -> bool:
+        """Returns True if the line lacks a second signature that it needs behind the lines that were added."""
+        if signed.mldsa is not None:
+            return False
+        # By their numbers: a repeated line must not bring its hour back.
+        for one in sorted(self._candidates, key=lambda each: each.sequence, reverse=True):
+            if one.sequence > self._sequence and one.signed_twice_by(self._mldsa):
+                self._time, self._sequence = time_of(one.record), one.sequence
+                break
+        self._candidates.clear()
+        return needs_second_signature(signed.record, self._time)
+
+
 class _ExcerptReading:
     def __init__(self, key: PublicKey, mldsa: MldsaPublicKey) -> None:
         self.report = ExcerptReport()
@@ -277,6 +380,13 @@ class _ExcerptReading:
         if self._waiting:
             self._tell("No second signature follows this line.")
         self._covered(Cover.NONE)
+
+    def vouch(self, head: ChainHead) -> bool:
+        """Returns True if the waiting lines and what is left out behind them lead to `head`. Then it covers them."""
+        if (head.sequence, head.previous) != (self._chain.sequence, self._chain.previous):
+            return False
+        self._covered(Cover.EXPORT)
+        return True
 
     def _tell(self, problem: str) -> None:
         self.report.faults.append(ExcerptFault(self._number, problem))
@@ -359,8 +469,7 @@ class _ExcerptReading:
         head = strictjson.decode(payload, _Head, limit_bytes=LONGEST_LINE_BYTES)
         if not self._waiting:
             raise FormatError("The head stands where no line waits for a second signature.")
-        if (head.seq, head.prev) != (self._chain.sequence, self._chain.previous):
+        if not self.vouch(ChainHead(0, head.seq, head.prev)):
             raise FormatError("The head is of other lines.")
-        self._covered(Cover.EXPORT)
         self.report.exported_ms = head.utc_ms
         self._ended = True

@@ -41,7 +41,7 @@ from agent.core.vault.spans import Stamp, TimeSpan
 from agent.media.fmp4 import FragmentedMp4Writer
 from agent.media.poster import poster as poster_of
 from agent.wire import base64, envelope, strictjson
-from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind
+from agent.wire.disclosures import ClipRecords, ContactCard, DisclosureManifest, PartKind, SecondSignature
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import (
@@ -414,6 +414,7 @@ class House:
                     self.mldsa,
                     earlier=self.entries,
                 ),
+                second_signatures=dict.fromkeys((each.id for each in chosen), SecondSignature.RECORDING),
                 told=tuple(map(self.records_told, approval.clips or ())),
             )
         )

@@ -16,6 +16,7 @@ from agent.core.transfer import TransferState
 from tests.clients.requester.conftest import NOW_S
 from tests.clients.requester.house import Disclosure, House
 from tests.clients.requester.test_incoming_tips import TIP, laid, words
+from tests.damage import with_another_end
 
 AT_MS = NOW_S * 1000 - 5
 
@@ -161,7 +162,7 @@ def test_an_answer_that_fails_its_checks_is_quarantined(sharing: Requester, aske
     made = house.disclose(asked)
     put(sharing, made)
     store = FolderParts(sharing.folder.parent / "store")._of(made.id) / "1.age"
-    store.write_bytes(store.read_bytes()[:-1] + b"x")
+    store.write_bytes(with_another_end(store.read_bytes()))
     assert recovered(sharing, made.id) == ([made.id], [])
     known = sharing.answers.get(made.id)
     assert known is not None

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,7 +27,7 @@ from agent.core.timebase import ClockQuality
 from agent.core.vault.names import segment_id
 from agent.core.vault.segment import Content
 from agent.wire import base64, envelope, strictjson
-from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState
+from agent.wire.disclosures import ContactCard, PartKind, Receipt, ReceiptState, SecondSignature
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import ClipClaim
@@ -108,6 +109,10 @@ def test_owners_of_a_later_epoch_count_when_each_list_was_signed_by_an_owner_of_
 
 def later(value: object, **changes: object) -> object:
     return msgspec.structs.replace(value, **changes)  # type: ignore[type-var]
+
+
+def with_records(manifest: Any, records: tuple[str, ...]) -> object:
+    return later(manifest, records=records, second_signatures=(SecondSignature.RECORDING,) * len(records))
 
 
 def of_part(**changes: object) -> Callable[[object], object]:
@@ -221,12 +226,12 @@ LIES: dict[str, tuple[Changes, CheckKind, str]] = {
         "exactly what the owner approved",
     ),
     "a record missing": (
-        Changes(manifest=lambda m: later(m, records=m.records[:-1])),
+        Changes(manifest=lambda m: with_records(m, m.records[:-1])),
         CheckKind.RECORDS,
         "record of segment .* is missing",
     ),
     "a record twice": (
-        Changes(manifest=lambda m: later(m, records=(*m.records, m.records[0]))),
+        Changes(manifest=lambda m: with_records(m, (*m.records, m.records[0]))),
         CheckKind.RECORDS,
         "the same record twice",
     ),
@@ -630,7 +635,8 @@ def test_each_check_of_an_honest_disclosure_says_this_and_shows_these_values(
         ),
         (
             CheckKind.RECORDS,
-            "3 capture records, each signed by the device on its own.",
+            "3 capture records, each signed by the device on its own. Behind each, the device found its ML-DSA-44 "
+            "signature from the time of recording.",
             [("Capture record (SHA-256 of its line)", sha(line)) for line in manifest.records],
         ),
         (CheckKind.WINDOW, "Every segment overlaps the requested window, by the device's clock.", []),
@@ -676,11 +682,42 @@ def test_one_file_and_one_record_are_counted_in_the_singular_and_an_interrupted_
     verification = verified(requester, asked, house.disclose(asked, [cut]))
     said = {check.kind: check.said for check in verification.checks}
     assert verification.ok
-    assert said[CheckKind.RECORDS] == "1 capture record, each signed by the device on its own."
+    assert said[CheckKind.RECORDS] == (
+        "1 capture record, each signed by the device on its own. Behind each, the device found its ML-DSA-44 signature "
+        "from the time of recording."
+    )
     assert said[CheckKind.PARTS].startswith("1 file: ")
     assert said[CheckKind.FOOTAGE].endswith(
         " 1 file had been interrupted by a power failure. The device signed their sealed bytes after the restart."
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("recording", "answer", "none"),
+            "Records that were so new that only the ML-DSA-44 signature of this answer covers them: 1. "
+            "Records without an ML-DSA-44 signature from the time of recording, because the device's list of records "
+            "has a fault there: 1. "
+            "Behind each of the others, the device found its ML-DSA-44 signature from the time of recording.",
+        ),
+        (
+            ("answer", "answer", "answer"),
+            "Records that were so new that only the ML-DSA-44 signature of this answer covers them: 3.",
+        ),
+    ],
+    ids=["one of each", "all new"],
+)
+def test_the_check_of_the_records_says_which_have_a_second_signature_from_the_time_of_recording(
+    requester: Requester, asked: SentRequest, gops: list[Gop], words: tuple[str, ...], said: str
+) -> None:
+    second = tuple(map(SecondSignature, words))
+    house = filmed(gops, Changes(manifest=lambda m: later(m, second_signatures=second)))
+    verification = verified(requester, asked, house.disclose(asked))
+    assert verification.ok
+    check = next(each for each in verification.checks if each.kind is CheckKind.RECORDS)
+    assert check.said == f"3 capture records, each signed by the device on its own. {said}"
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -703,8 +740,9 @@ def test_of_clips_that_an_owner_named_the_check_says_what_fixes_their_order_and_
         "device's statement when it answered."
     )
     assert check.said == (
-        "1 capture record, each signed by the device on its own. For each clip that the owner named, hidden records "
-        "appear as hashes in a Merkle tree (RFC 6962), and shown records are among them." + order
+        "1 capture record, each signed by the device on its own. Behind each, the device found its ML-DSA-44 signature "
+        "from the time of recording. For each clip that the owner named, hidden records appear as hashes "
+        "in a Merkle tree (RFC 6962), and shown records are among them." + order
     )
     assert verification.disclosed is not None
     manifest = verification.disclosed.manifest

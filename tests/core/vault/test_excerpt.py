@@ -9,8 +9,17 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from agent.core.vault.excerpt import Cover, ExcerptReport, read_excerpt
-from agent.core.vault.manifest import ChainHead, LineSigner, RawLine, chapter_start, follow, sign_record, split_lines
+from agent.core.vault.excerpt import Cover, ExcerptReport, covers_of, read_excerpt
+from agent.core.vault.manifest import (
+    ChainHead,
+    LineSigner,
+    RawLine,
+    Signer,
+    chapter_start,
+    follow,
+    sign_record,
+    split_lines,
+)
 from agent.core.vault.names import segment_id
 from agent.core.vault.records import (
     Carried,
@@ -194,6 +203,7 @@ def test_carried_records_are_covered_by_their_chapter(count: int) -> None:
         report = verified(made)
         assert (report.faults, covers(report)) == ([], [Cover.CAPTURE])
         assert len(made) == 3
+        assert list(covered(lines, chosen).values()) == [Cover.CAPTURE]
     assert covers(verified(excerpt(lines, [name for name, _ in old]))) == [Cover.CAPTURE] * count
 
 
@@ -207,3 +217,150 @@ def test_many_lines_left_out_take_several_lines_of_hashes() -> None:
     lines = excerpt(made, [SEGMENT.id])  # type: ignore[union-attr]
     assert [len(line) for line in lines[1:4]] == [13_413, 13_413, 3_363]
     assert covers(verified(lines)) == [Cover.CAPTURE]
+
+
+# -- the device's own look, without an excerpt
+
+
+def covered(lines: Iterable[RawLine], chosen: Iterable[str]) -> dict[str, Cover]:
+    there = segments(lines := list(lines))
+    return covers_of(follow(lines), {name: there[name] for name in chosen}, DEVICE, MLDSA)
+
+
+def test_the_covers_of_lines_are_those_that_an_excerpt_of_them_shows() -> None:
+    for seed in range(12):
+        chance = random.Random(seed)
+        lines = manifest(chance, 40)
+        there = sorted(segments(lines))
+        chosen = chance.sample(there, chance.randrange(1, min(6, len(there))))
+        shown = verified(excerpt(lines, chosen)).records
+        found = covered(lines, chosen)
+        assert found == {each.signed.record.id: each.cover for each in shown}  # type: ignore[union-attr]
+        assert Cover.NONE not in found.values()
+
+
+def test_lines_are_read_up_to_the_second_signature_behind_the_last_chosen_one() -> None:
+    lines = manifest(random.Random(3), 40)
+    there = segments(lines)
+    name = next(name for name, line in there.items() if b'"mldsa"' not in line)
+    steps = iter(list(follow(lines)))
+    assert covers_of(steps, {name: there[name]}, DEVICE, MLDSA) == {name: Cover.CAPTURE}
+    behind = [raw.data for raw in lines].index(there[name]) + 1
+    closes = next(at for at in range(behind, len(lines)) if b'"mldsa"' in lines[at].data)
+    assert sum(1 for _ in steps) == len(lines) - closes - 1
+
+
+def test_a_chosen_line_that_is_nowhere_has_no_cover() -> None:
+    lines = manifest(random.Random(3), 12)
+    name, line = next(iter(segments(lines).items()))
+    assert covers_of(follow(lines), {name: line + b" "}, DEVICE, MLDSA) == {name: Cover.NONE}
+    assert covers_of(follow(lines), {}, DEVICE, MLDSA) == {}
+
+
+def test_by_damage_and_by_a_forgers_newest_line_records_lose_the_same_covers_as_in_an_excerpt() -> None:
+    lines = manifest(random.Random(7), 40)
+    there = segments(lines)
+    for gone in (5, 11, 24, len(lines) - 2):
+        damaged = [*lines]
+        damaged[gone] = replace(lines[gone], data=b"?" * len(lines[gone].data))
+        chosen = sorted(name for name, line in there.items() if line != lines[gone].data)
+        shown = verified(excerpt(damaged, chosen)).records
+        assert covered(damaged, chosen) == {each.signed.record.id: each.cover for each in shown}  # type: ignore[union-attr]
+
+
+SIGNED_ONCE, SIGNED_TWICE = (_KEY.sign, None), (_KEY.sign, _SECOND.sign)
+BY_A_FORGER = (_KEY.sign, mldsa_key_from_seed(b"f" * 32).sign)
+
+
+def chain(*parts: tuple[Record | RawLine, tuple[Signer, Signer | None] | None]) -> list[RawLine]:
+    """Returns the lines of these records in their order, signed so. A line instead of a record is put in as it is."""
+    tip, made = ChainHead(), list[RawLine]()
+    for record, signers in parts:
+        if isinstance(record, RawLine):
+            made.append(replace(record, position=tip.offset))
+            tip = replace(tip, offset=tip.offset + record.size)
+            continue
+        assert signers is not None
+        signed = sign_record(record, tip, *signers)
+        made.append(RawLine(tip.offset, signed.line, len(signed.line) + 1, True))
+        tip = tip.after(signed)
+    return made
+
+
+def of_boot(boot: str, record: Record) -> Record:
+    """The same record in another boot of the doorbell."""
+    if isinstance(record, SegmentRecord | CoverageRecord):
+        return msgspec.structs.replace(record, span=msgspec.structs.replace(record.span, boot=boot))
+    return msgspec.structs.replace(record, at=msgspec.structs.replace(record.at, boot=boot))  # type: ignore[union-attr]
+
+
+FORGED = msgspec.structs.replace(SEGMENT, id=segment_id(b"f" * 16))
+A, B = "a" * 32, "b" * 32
+BETWEEN: dict[str, list[tuple[Record | RawLine, tuple[Signer, Signer | None] | None]]] = {
+    "nothing": [],
+    "a forger's second signature of its time": [(of_boot(A, BOOT), BY_A_FORGER)],
+    "an old line of its time, repeated": [(chain((of_boot(A, BOOT), SIGNED_TWICE))[0], None)],
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_a_line_that_a_forger_wrote_while_the_doorbell_was_off_is_not_covered_by_its_next_start(between: str) -> None:
+    """The device continues the chain behind it, so an excerpt shows it as covered. It is of another time than the
+    newest second signature before it, so it would need one, too."""
+    before = [(of_boot(A, BOOT), SIGNED_TWICE), (of_boot(B, BOOT), SIGNED_TWICE), (of_boot(B, SEGMENT), SIGNED_ONCE)]
+    after = [(of_boot("c" * 32, BOOT), SIGNED_TWICE)]
+    lines = chain(*before, *BETWEEN[between], (of_boot(A, FORGED), SIGNED_ONCE), *after)
+    assert covered(lines, [FORGED.id])[FORGED.id] is Cover.NONE  # type: ignore[union-attr]
+    if between == "nothing":
+        assert covers(verified(excerpt(lines, [FORGED.id]))) == [Cover.CAPTURE]  # type: ignore[union-attr]
+        both = covered(lines, [SEGMENT.id, FORGED.id])  # type: ignore[union-attr]
+        assert both == {SEGMENT.id: Cover.CAPTURE, FORGED.id: Cover.NONE}  # type: ignore[union-attr]
+    within = chain(*before, (of_boot(B, FORGED), SIGNED_ONCE), *after)
+    assert covered(within, [FORGED.id]) == {FORGED.id: Cover.CAPTURE}  # type: ignore[union-attr]
+
+
+def test_a_line_in_front_of_every_second_signature_is_not_covered() -> None:
+    lines = chain((SEGMENT, SIGNED_ONCE), (BOOT, SIGNED_TWICE))
+    assert covered(lines, [SEGMENT.id]) == {SEGMENT.id: Cover.NONE}  # type: ignore[union-attr]
+    assert covered(chain((SEGMENT, SIGNED_TWICE)), [SEGMENT.id]) == {SEGMENT.id: Cover.CAPTURE}  # type: ignore[union-attr]
+    assert covered(chain((SEGMENT, BY_A_FORGER)), [SEGMENT.id]) == {SEGMENT.id: Cover.NONE}  # type: ignore[union-attr]
+
+
+def hours_later(record: Record, hours: int) -> Record:
+    """A segment of another hour, which has a second signature."""
+    assert isinstance(record, SegmentRecord)
+    span, later_us = record.span, hours * 3_600_000_000
+    moved = msgspec.structs.replace(
+        span,
+        start_us=span.start_us + later_us,
+        end_us=span.end_us + later_us,
+        utc_ms=span.utc_ms + later_us // 1000,
+    )
+    return msgspec.structs.replace(record, id=segment_id(bytes([100 + hours]) * 16), span=moved)
+
+
+OTHERS: dict[str, list[Record]] = {
+    "no other": [],
+    "a segment": [msgspec.structs.replace(SEGMENT, id=segment_id(b"o" * 16))],
+    "a visitor": [RingRecord(at=BOOT.at)],  # type: ignore[union-attr]
+    "a segment that is signed twice": [hours_later(SEGMENT, 1)],
+    "hours of segments": [hours_later(SEGMENT, hours) for hours in (1, 2, 3)],
+}
+
+
+@pytest.mark.parametrize(
+    ("ends", "cover"),
+    [([], Cover.EXPORT), ([CoverageRecord(span=SEGMENT.span)], Cover.CAPTURE)],  # type: ignore[union-attr]
+)
+def test_what_was_not_chosen_does_not_change_the_cover_of_what_was(ends: list[Record], cover: Cover) -> None:
+    """A requester reads it, and must not learn from it if there was other footage."""
+    for others in OTHERS.values():
+        signer, tip, made = LineSigner(_KEY.sign, _SECOND.sign), ChainHead(), bytearray()
+        for record in (BOOT, SEGMENT, *others, *ends):
+            signed = signer.sign(record, tip)
+            signer.wrote(signed)
+            made += signed.line + b"\n"
+            tip = tip.after(signed)
+        assert b'"mldsa"' not in bytes(made).splitlines()[1]
+        lines = list(split_lines([bytes(made)]))
+        assert covered(lines, [SEGMENT.id]) == {SEGMENT.id: cover}  # type: ignore[union-attr]

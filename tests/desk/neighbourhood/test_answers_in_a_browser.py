@@ -17,11 +17,12 @@ from agent.clients.requester.identity import Requester, SentRequest
 from agent.core.ledger.checkpoint import parse_checkpoint
 from agent.core.media import Gop
 from agent.wire import base64
-from agent.wire.disclosures import ContactCard, DisclosureManifest, LedgerProof, PartKind
-from agent.wire.envelope import pae
+from agent.wire.disclosures import ContactCard, DisclosureManifest, LedgerProof, PartKind, SecondSignature
+from agent.wire.envelope import pae, sign_hybrid
 from agent.wire.identities import private_key_from_seed
 from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import Approval, ClipClaim, Enrolment
+from agent.wire.time_proofs import TimeProof
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, ROOT_ID, filmed, gops, question, requester
 from tests.clients.requester.full_answer import FACE, VOICE
 from tests.clients.requester.house import Changes, Disclosure, House
@@ -95,6 +96,24 @@ def test_the_neighbours_browser_opens_films_stills_sound_redactions_and_a_cut_fi
     assert found["redacted"]["told"] == [{"from": span.start_ms, "to": span.end_ms}]
 
 
+def test_an_answer_with_a_time_that_others_confirmed_and_of_newest_or_damaged_records_opens_too(
+    requester: Requester, asked: SentRequest, gops: list[Gop], tmp_path: Path
+) -> None:
+    time = TimeProof(
+        checkpoint="doorward/0123456789abcdef/time\n1\nAAAA\n\n— doorward/0123456789abcdef/time AAAA\n",
+        cosignatures="— witness.example/w1 AAAA\n",
+    )
+    words = (SecondSignature.RECORDING, SecondSignature.ANSWER, SecondSignature.NONE)
+    answers = {
+        "with a time": filmed(gops, Changes(manifest=changed(DisclosureManifest, time=time))).disclose(asked),
+        "of the newest": filmed(gops, Changes(manifest=changed(DisclosureManifest, second_signatures=words))).disclose(
+            asked
+        ),
+    }
+    found = read(tmp_path, requester, asked, answers)
+    assert [name for name, each in found.items() if "items" not in each] == []
+
+
 def changed(kind: type[Any], **values: Any) -> Callable[[Any], Any]:
     return lambda honest: msgspec.structs.replace(honest, **values) if isinstance(honest, kind) else honest
 
@@ -157,6 +176,20 @@ def forged_line(lines: list[str]) -> list[str]:
     return [*lines[:5], f"— {lines[5].split()[1]} {base64.encode(data)}\n"]
 
 
+def reworded(change: Callable[[list[str]], list[str] | None]) -> Callable[[bytes], bytes]:
+    """Part 0 with other words about second signatures, signed with both keys of the doorbell. None: without them."""
+
+    def lie(honest: bytes) -> bytes:
+        said, house = json.loads(honest), House(0)
+        members = json.loads(base64.decode(said["payload"]))
+        words = change(members.pop("second_signatures"))
+        members |= {} if words is None else {"second_signatures": words}
+        payload = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
+        return sign_hybrid(DisclosureManifest.PAYLOAD_TYPE, payload, house.device, house.mldsa)
+
+    return lie
+
+
 LIES: dict[str, Changes] = {
     "another's manifest": Changes(manifest_key=STRANGER),
     "without an ML-DSA signature": Changes(statements=without_second),
@@ -182,7 +215,15 @@ LIES: dict[str, Changes] = {
     "approved too late": Changes(approval=changed(Approval, owner_time_ms=(NOW_S + 40 * 86_400) * 1000)),
     "of another disclosure": Changes(manifest=changed(DisclosureManifest, disclosure="0" * 32)),
     "without a part": Changes(manifest=lambda honest: msgspec.structs.replace(honest, parts=honest.parts[1:])),
-    "without a record": Changes(manifest=lambda honest: msgspec.structs.replace(honest, records=honest.records[1:])),
+    "without a record": Changes(
+        manifest=lambda honest: msgspec.structs.replace(
+            honest, records=honest.records[1:], second_signatures=honest.second_signatures[1:]
+        )
+    ),
+    "without words about the second signatures of its records": Changes(statements=reworded(lambda _: None)),
+    "with a word too few about them": Changes(statements=reworded(lambda words: words[1:])),
+    "with a word too many": Changes(statements=reworded(lambda words: [*words, words[0]])),
+    "with an unknown word": Changes(statements=reworded(lambda words: [*words[1:], "yes"])),
     "not in the ledger": Changes(manifest=moved),
     "another place in the ledger": Changes(manifest=of_another_entry),
     "a second epoch first": Changes(enrolment=changed(Enrolment, epoch=2, previous="0" * 64)),
@@ -197,6 +238,7 @@ def test_an_answer_that_is_changed_in_one_statement_is_refused_in_the_browser(
     answers = {name: lying(gops, asked, changes) for name, changes in LIES.items()}
     honest = filmed(gops).disclose(asked)
     answers["honest"] = honest
+    answers["signed again"] = lying(gops, asked, Changes(statements=reworded(lambda words: words)))
     for number in range(len(honest.parts)):
         parts = [data[:-1] + bytes([data[-1] ^ 1]) if at == number else data for at, data in enumerate(honest.parts)]
         answers[f"part {number} changed"] = Disclosure(honest.id, honest.device, parts)
@@ -209,6 +251,7 @@ def test_an_answer_that_is_changed_in_one_statement_is_refused_in_the_browser(
     answers["outside of the window"] = old.disclose(asked)
     found = read(tmp_path, requester, asked, answers)
     assert "items" in found.pop("honest")
+    assert "items" in found.pop("signed again"), "the words alone are wrong below"
     opened = {name for name, each in found.items() if "refused" not in each}
     assert opened == set()
     assert not any("TypeError" in each["refused"] for each in found.values()), found

@@ -153,6 +153,7 @@ export interface DisclosureManifest {
   approval: string;
   enrolments: string[];
   records: string[];
+  second_signatures: SecondSignature[];
   parts: Part[];
   ledger: LedgerProof;
   co_approval?: string;
@@ -548,6 +549,8 @@ export interface SealedItem {
   header_sha256: string;
   redacted?: Redacted;
 }
+
+export type SecondSignature = "answer" | "none" | "recording";
 
 export interface SegmentRecord {
   kind: "segment";
@@ -1320,6 +1323,7 @@ export interface Status {
   newest_ms?: number | null;
   update?: UpdateStatus | null;
   time?: TimeStatus | null;
+  page_fault?: string;
 }
 
 export interface SubmitBundle {
