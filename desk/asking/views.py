@@ -27,9 +27,10 @@ from desk.asking.map_view import map_context, with_tiles
 from desk.asking.models import Draft, Preferences, Template
 from desk.asking.owner_preview import OwnerView, Promise, owner_view
 from desk.asking.preference_changes import add_template, change_preferences, delete_template
-from desk.asking.states import Actor, State, allowed_steps
+from desk.asking.states import Actor, State, allowed_steps, fingerprint
 from desk.asking.words import error_text, statements
 from desk.cases.models import Case
+from desk.people.middleware import by_timer
 from desk.people.permissions import Action, DeskRequest, get_in, needs, number_in
 
 __all__ = [
@@ -40,7 +41,9 @@ __all__ = [
     "new_request",
     "preferences",
     "request_page",
+    "request_state",
     "requests_page",
+    "requests_state",
     "return_request",
     "submit_request",
     "withdraw_request",
@@ -48,6 +51,10 @@ __all__ = [
 
 _PER_PAGE: Final = 50
 _LAST_CHARACTER: Final = "\U0010ffff"
+_FOLLOW_S: Final = {State.DRAFT: 10, State.SUBMITTED: 4, State.APPROVED: 2, State.SIGNED: 2, State.PUBLISHED: 30}
+"""Seconds after which an open page asks for the state again, by the state that it shows: a person waits for a second
+person, and then for the broker. Ended requests stay as they are."""
+_FOLLOW_LIST_S: Final = 10
 
 
 # Lists
@@ -58,6 +65,31 @@ _LAST_CHARACTER: Final = "\U0010ffff"
 def requests_page(request: DeskRequest) -> HttpResponse:
     """The requests of the organisation, and first those that wait for this person."""
     drafts.refresh(request.organisation, timezone.now())
+    listed = _listed(request)
+    context = {
+        **listed,
+        "mark": _mark_of(listed),
+        "rows": [(each, incident_name(each.incident), _tone(each.state)) for each in listed["page"]],
+        "waiting": [(each, incident_name(each.incident)) for each in listed["waiting"]],
+        "states": Draft.STATES,
+        "may_write": request.may(Action.WRITE_REQUESTS),
+        "may_set": request.may(Action.MANAGE_ORGANISATION),
+        "zone": zone_of(request.organisation),
+        "follow_s": _FOLLOW_LIST_S,
+        "query": request.GET.urlencode(),
+    }
+    return render(request, "asking/requests.html", context)
+
+
+@require_safe
+@by_timer
+@needs(Action.SEE_REQUESTS)
+def requests_state(request: DeskRequest) -> JsonResponse:
+    """A hash of all that a page of the list shows: as `request_state`, for an open list."""
+    return JsonResponse({"state": _mark_of(_listed(request)), "content": ""})
+
+
+def _listed(request: DeskRequest) -> dict[str, Any]:
     found = Draft.objects.filter(organisation=request.organisation).select_related("case", "author", "approved_by")
     found, chosen = _filtered(found, request)
     waiting = Draft.objects.filter(organisation=request.organisation, state=State.SUBMITTED).select_related(
@@ -65,20 +97,17 @@ def requests_page(request: DeskRequest) -> HttpResponse:
     )
     if request.organisation.two_person_rule:
         waiting = waiting.exclude(author=request.user)
-    page = Paginator(found, _PER_PAGE).get_page(request.GET.get("page"))
-    context = {
-        "page": page,
-        "rows": [(each, incident_name(each.incident), _tone(each.state)) for each in page],
-        "waiting": [(each, incident_name(each.incident)) for each in waiting[:_PER_PAGE]]
-        if request.may(Action.APPROVE_REQUESTS)
-        else [],
-        "states": Draft.STATES,
+    return {
+        "page": Paginator(found, _PER_PAGE).get_page(request.GET.get("page")),
+        "waiting": list(waiting[:_PER_PAGE]) if request.may(Action.APPROVE_REQUESTS) else [],
         "chosen": chosen,
-        "may_write": request.may(Action.WRITE_REQUESTS),
-        "may_set": request.may(Action.MANAGE_ORGANISATION),
-        "zone": zone_of(request.organisation),
     }
-    return render(request, "asking/requests.html", context)
+
+
+def _mark_of(listed: dict[str, Any]) -> str:
+    rows = [(each.pk, each.state, each.approved_by_id) for each in listed["page"]]
+    count = listed["page"].paginator.count
+    return fingerprint({"rows": rows, "count": count, "waiting": [each.pk for each in listed["waiting"]]})
 
 
 def _filtered(found: QuerySet[Draft], request: DeskRequest) -> tuple[QuerySet[Draft], dict[str, str]]:
@@ -215,6 +244,15 @@ def request_page(request: DeskRequest, pk: int) -> HttpResponse:
     return _request_page(request, get_in(request.organisation, Draft, pk))
 
 
+@require_safe
+@by_timer
+@needs(Action.SEE_REQUESTS)
+def request_state(request: DeskRequest, pk: int) -> JsonResponse:
+    """State and fingerprint of the words of a request, for a page that shows them (desk/static/desk/follow.js)."""
+    draft = get_in(request.organisation, Draft, pk)
+    return JsonResponse({"state": draft.state, "content": drafts.content_of(draft)})
+
+
 def _request_page(request: DeskRequest, draft: Draft, problem: str = "") -> HttpResponse:
     organisation, zone, now = request.organisation, zone_of(request.organisation), timezone.now()
     rule = organisation.two_person_rule
@@ -234,6 +272,7 @@ def _request_page(request: DeskRequest, draft: Draft, problem: str = "") -> Http
         "view": _owner_view(draft, request, int(now.timestamp())),
         "owner_languages": LANGUAGES.items(),
         "two_person_rule": rule,
+        "follow_s": _FOLLOW_S.get(State(draft.state), 0),
         "zone": zone,
         "may_write": request.may(Action.WRITE_REQUESTS),
     }

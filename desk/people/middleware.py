@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from itertools import chain
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from django.conf import settings
@@ -17,7 +17,16 @@ from django.utils import translation
 
 from agent.errors import DoorwardError, FormatError, RequestError
 
-__all__ = ["POLICY", "ExplainedErrors", "PersonLanguage", "SecurityHeaders", "SessionLimits", "WholeTexts", "stamp"]
+__all__ = [
+    "POLICY",
+    "ExplainedErrors",
+    "PersonLanguage",
+    "SecurityHeaders",
+    "SessionLimits",
+    "WholeTexts",
+    "by_timer",
+    "stamp",
+]
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -32,6 +41,17 @@ _BEGAN: Final = "desk_began"
 _SEEN: Final = "desk_seen"
 _SEEN_STEP_S: Final = 60
 """Seconds after which a session in use is written again. It keeps the database from a write for each page."""
+
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
+_BY_TIMER: Final = "desk_by_timer"
+
+
+def by_timer(view: View) -> View:
+    """Marks a view that an open page asks by a timer. Its requests are no sign of a person: the session still ends
+    after its idle time."""
+    setattr(view, _BY_TIMER, True)
+    return view
 
 
 def stamp(session: SessionBase) -> None:
@@ -91,9 +111,17 @@ class SessionLimits:
             valid_from = request.user.sessions_valid_from
             if ended or (valid_from and began < valid_from.timestamp()):
                 logout(request)
-            elif now - seen >= _SEEN_STEP_S:
-                session[_SEEN] = now
         return self._get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Callable[..., HttpResponseBase], *_arguments: Any) -> None:
+        """Django calls it with the view that will answer. The session is in use, unless a timer asks."""
+        now = int(time.time())
+        if (
+            request.user.is_authenticated
+            and not getattr(view, _BY_TIMER, False)
+            and now - request.session.get(_SEEN, 0) >= _SEEN_STEP_S
+        ):
+            request.session[_SEEN] = now
 
 
 class PersonLanguage:

@@ -267,7 +267,7 @@ OBJECTS: dict[str, Maker] = {
     **{f"cases:{name}": answer for name in (
         "answer-verdict", "answer-note", "answer-proof", "answer-time", "answer-keep", "answer-delete", "open-stills")},
     "cases:open-clip": clip,
-    **{f"asking:{name}": draft for name in ("request", "edit", "submit", "approve", "return", "withdraw")},
+    **{f"asking:{name}": draft for name in ("request", "state", "edit", "submit", "approve", "return", "withdraw")},
     "tips:tip": tip,
     "tips:file": tip_file,
     "tips:assign": tip,

@@ -27,7 +27,7 @@ CALLED_BY_LIBRARIES = {
     "get_redirect_url": "Django",
     "is_open_for_signup": "allauth",
     "is_reauthentication_required": "allauth",
-    "process_exception": "Django",
+    **dict.fromkeys(("process_exception", "process_view"), "Django"),
     "urlpatterns": "Django",
     "resolve_clips": "django-ninja",
     "_create_socket_connection": "paho",

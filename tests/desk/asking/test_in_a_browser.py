@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from django.conf import settings
 from django.test import override_settings
+from django.utils import timezone
 
+from desk.asking import drafts
 from desk.asking.models import Draft
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
@@ -193,6 +195,42 @@ def test_the_same_request_is_made_by_keyboard_alone(desk: Desk) -> None:
     )
     draft = desk.draft()
     assert (draft.state, draft.incident, len(draft.area["vertices"])) == ("signed", "burglary", 4)
+
+
+@pytest.mark.at_length("make test-browser")
+def test_the_author_s_page_follows_the_approval_the_publication_and_other_words(desk: Desk) -> None:
+    """Without a click: the badge, the steps and who approved. Words that were changed wait for their reader."""
+    draft = drafted(desk.agency)
+    desk.run("asker", "await page.goto(`${args.url}/requests/${args.draft}`);", draft=draft.pk)
+    desk.run("supervisor", "await page.goto(`${args.url}/requests/${args.draft}`);", draft=draft.pk)
+    desk.run("asker", """await page.getByRole("button", {name: "Submit for approval"}).click();""")
+    desk.run("supervisor", """await page.getByRole("button", {name: "Approve, sign and publish"}).click();""")
+    desk.run(
+        "asker",
+        """
+    await page.getByRole("status").getByText("signed", {exact: true}).waitFor();
+    await page.locator("[data-part=history]").getByText("Approved by").waitFor();
+    if (await page.getByText("A second person, a supervisor, approves it.").count()) throw new Error("old steps");
+    """,
+    )
+    desk.look("asker", "request-followed")
+    draft.refresh_from_db()
+    sent = requester_of(desk.agency.organisation).sent_request(draft.request_id)
+    sent.notes.write(f"requests/{draft.request_id}/request.published", b"")
+    drafts.refresh(desk.agency.organisation, timezone.now())
+    desk.run("asker", """await page.getByRole("status").getByText("published", {exact: true}).waitFor();""")
+    # A reader who is about to act keeps the page, and is told.
+    desk.run("supervisor", """await page.getByText("Withdraw", {exact: true}).first().click();""")
+    drafts.withdraw(draft, desk.agency.people[Role.ASKER], frozenset({Role.ASKER}), "")
+    desk.run(
+        "supervisor",
+        """
+    await page.evaluate(() => { document.querySelector("[data-follow]").dataset.every = "1"; });
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await page.getByRole("link", {name: "Show it as it is now"}).click();
+    await page.getByText("withdrawn", {exact: true}).waitFor();
+    """,
+    )
 
 
 @pytest.mark.at_length("make test-browser")

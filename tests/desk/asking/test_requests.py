@@ -170,6 +170,46 @@ def test_a_published_request_is_noted_withdrawn_with_a_signed_message_and_ends(l
     assert requester.sent_request(draft.request_id).withdrawn
 
 
+def test_an_open_page_can_ask_for_the_state_until_the_request_has_ended(listed: Agency) -> None:
+    draft = drafted(listed)
+    client = listed.client(Role.VIEWER)
+
+    def shown() -> tuple[dict[str, str], str]:
+        page = client.get(f"/requests/{draft.pk}").content.decode()
+        assert f'data-follow="/requests/{draft.pk}/state"' in page
+        return client.get(f"/requests/{draft.pk}/state").json(), page
+
+    drafted_state, page = shown()
+    assert drafted_state == {"state": "draft", "content": drafts.content_of(draft)}
+    assert all(f'data-{name}="{value}"' in page for name, value in drafted_state.items())
+    take(listed, Role.ASKER, draft, "submit")
+    take(listed, Role.SUPERVISOR, draft, "approve")
+    signed_state, page = shown()
+    assert signed_state == {**drafted_state, "state": "signed"}
+    assert "Show the state now" in page  # for a browser without JavaScript
+    take(listed, Role.ASKER, draft, "withdraw")
+    assert "data-follow" not in client.get(f"/requests/{draft.pk}").content.decode()
+
+
+def test_an_open_list_can_ask_whether_it_has_changed(listed: Agency) -> None:
+    draft = drafted(listed)
+    client = listed.client(Role.SUPERVISOR)
+
+    def mark(query: str = "") -> str:
+        found: str = client.get(f"/requests/state?{query}").json()["state"]
+        assert f'data-state="{found}"' in client.get(f"/requests/?{query}").content.decode()
+        return found
+
+    first, of_a_case = mark(), mark("case=2026-9&state=")
+    take(listed, Role.ASKER, draft, "submit")
+    waits = mark()
+    assert waits != first, "it waits for this supervisor"
+    assert mark("case=2026-9&state=") != of_a_case
+    assert mark() == waits
+    take(listed, Role.SUPERVISOR, draft, "approve")
+    assert mark() not in (first, waits)
+
+
 def test_a_request_expires_after_its_last_day(listed: Agency) -> None:
     draft = drafted(listed)
     take(listed, Role.ASKER, draft, "submit")

@@ -198,6 +198,15 @@ def test_a_session_ends_after_its_idle_time_and_after_its_whole_time(
     assert not is_signed_in(idle)
 
 
+def test_a_page_that_asks_by_a_timer_keeps_no_session_alive(agency: Agency, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    client = browser()
+    sign_in(client, agency.people[Role.ASKER])
+    for minutes, status in ((10, 404), (20, 404), (29, 404), (31, 302)):
+        monkeypatch.setattr(time, "time", lambda at=now + minutes * 60: at)
+        assert client.get("/requests/1/state").status_code == status, minutes
+
+
 def test_signing_out_everywhere_ends_the_other_browser_s_session(agency: Agency) -> None:
     first, second = browser(), browser()
     for client in (first, second):
