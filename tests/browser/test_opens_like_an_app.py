@@ -49,6 +49,46 @@ def test_a_doorbell_that_takes_connections_and_says_nothing_is_said_to_be_away(h
 
 
 @at_length
+def test_a_page_that_waits_for_the_doorbell_says_so_and_later_what_to_do(home: Home, looking: Looking) -> None:
+    """Once while the program of the page does not come, and once while an answer does not."""
+    people = home.people
+    people.run(
+        "ana",
+        """// What the service worker keeps would come at once.
+           await page.evaluate(async () => {
+             for (const each of await navigator.serviceWorker.getRegistrations()) await each.unregister();
+           });
+           await page.route("**/static/app.js*", () => {});
+           await page.goto(args.url + "/timeline", {waitUntil: "commit"});
+           const line = page.getByText("Waiting for the doorbell …");
+           await line.waitFor();
+           await page.getByText("load this page again").waitFor();""",
+        url=home.house.url,
+    )
+    looking.at(people, "ana", "progress-of-the-program")
+    people.run("ana", 'await page.unroute("**/static/app.js*"); await page.reload();')
+    people.unlock("ana")
+    people.run(
+        "ana",
+        """let go = () => {};
+           const held = new Promise((done) => (go = done));
+           await page.route("**/api/page_facts", async (route) => { await held; await route.continue(); });
+           await page.locator('nav a[href="/requests"]').click();
+           await page.locator('nav a[href="/timeline"]').click();
+           await page.getByRole("heading", {name: "Timeline"}).waitFor();
+           await page.getByText("Waiting for the doorbell …").waitFor();
+           globalThis.letGo = go;""",
+    )
+    looking.at(people, "ana", "progress-of-an-answer")
+    people.run(
+        "ana",
+        """letGo();
+           await page.locator(".tile").first().waitFor();
+           await page.locator(".progress").waitFor({state: "detached"});""",
+    )
+
+
+@at_length
 def test_waiting_requests_are_counted_in_the_title_and_on_the_icon(home: Home) -> None:
     people = home.people
     people.go("ana", "/timeline")

@@ -53,3 +53,11 @@ def test_the_set_up_page_says_it_in_each_language_until_its_program_runs() -> No
         told = json.loads((WEB / "texts" / f"{language}.json").read_text())["too-old"]
         assert f'<p lang="{language}" dir="auto">{told}</p>' in before
     assert '"timeout"in AbortSignal' in program
+
+
+def test_the_first_document_says_that_it_waits_and_later_what_to_do_before_its_program_runs() -> None:
+    style = (WEB / "static" / "page.css").read_text()
+    line, remedy = (re.search(pattern, style) for pattern in (r"appear 0s ([\d.]+)s", r"animation-delay: ([\d.]+)s"))
+    assert line
+    assert remedy
+    assert 0 < float(line[1]) < 1 < float(remedy[1]) < 10

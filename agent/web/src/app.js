@@ -74,8 +74,7 @@ async function show() {
     main.replaceChildren(content);
     markNavigation();
     void lookNow();
-    const shown = /** @type {(() => void) | undefined} */ (await page(content, ...values));
-    const left = shown ?? (() => {});
+    const left = (await completed(page, content, values)) ?? (() => {});
     if (mine !== turn) return left();
     leave = left;
     main.querySelector("h1")?.setAttribute("tabindex", "-1");
@@ -85,6 +84,30 @@ async function show() {
     if (error instanceof RefusedError && error.status === 401) return location.assign("/pair");
     if (error instanceof LostError) return showAway(main);
     main.replaceChildren(trouble(error));
+  }
+}
+
+/**
+ * Waits until the page is there. Meanwhile a line says that the doorbell is asked, and later what to do (page.css).
+ *
+ * @param {Page} page
+ * @param {HTMLElement} content
+ * @param {unknown[]} values
+ * @returns {Promise<(() => void) | undefined>} how to leave the page
+ */
+async function completed(page, content, values) {
+  const shown = page(content, ...values);
+  const line = h(
+    "div.progress",
+    { role: "status", "aria-live": "polite" },
+    h("p.quiet", t("progress")),
+    h("p", t("progress.late")),
+  );
+  content.append(line); // after the heading, which a page shows at once
+  try {
+    return /** @type {(() => void) | undefined} */ (await shown);
+  } finally {
+    line.remove();
   }
 }
 

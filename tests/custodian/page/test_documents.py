@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,6 +192,18 @@ def test_the_language_is_the_chosen_one_or_the_first_that_we_have(
     assert f'lang="{language}"'.encode() in response.body
     manifest = json.loads(answer(pages.manifest, asked(**headers)).body)
     assert manifest["lang"] == language
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_page_says_that_it_waits_for_the_doorbell_and_what_to_do_before_its_program_runs(
+    pages: Pages, language: str
+) -> None:
+    texts = json.loads((STATIC.parent / "texts" / f"{language}.json").read_text(encoding="utf-8"))
+    for serve, path in ((pages.shell, "/timeline"), (pages.pair, "/pair")):
+        page = unescape(answer(serve, asked(path, accept_language=language)).body.decode())
+        found = re.search(r'<div class="\w+ progress" role="status" aria-live="polite">(.*?)</div>', page)
+        assert found
+        assert re.findall(r">([^<]+)</(?:h1|p)>", found[1]) == [texts["progress"], texts["progress.late"]]
 
 
 def test_the_app_is_installed_under_the_doorbells_name(pages: Pages) -> None:

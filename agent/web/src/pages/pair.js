@@ -18,6 +18,7 @@ import { backupFields, form, kitField, recoverOwner } from "./setup.js";
 
 export async function pairing() {
   const isTrusted = await isCertificateTrusted();
+  existing(".progress").remove();
   existing("#untrusted").hidden = isTrusted;
   existing("form").hidden = !isTrusted;
   if (isTrusted) {
