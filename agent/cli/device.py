@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from agent.cli.frame import config_option, emit_json, json_option
-from agent.cli.language import counted, in_words, say
+from agent.cli.language import counted, in_words, measured, say
 from agent.cli.words import duration
 from agent.config import load
 from agent.ipc.control_operations import GetStatus, ListRequests
@@ -83,7 +83,7 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
         (
             "vault",
             f"{counted(answer['vault']['segments'], 'segment')}, "
-            f"{answer['vault']['stored_bytes'] / 1e6:.1f} MB, {in_words('all sealed')}",
+            f"{measured(answer['vault']['stored_bytes'] / 1e6, 1, 'MB')}, {in_words('all sealed')}",
         ),
         *_care_rows(answer),
         *([("panel", _panel_words(answer["panel"]))] if answer.get("panel") else []),

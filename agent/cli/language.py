@@ -21,10 +21,10 @@ from typing import Any, Final
 
 import click
 
-from agent.core.languages import ENGLISH, LanguageCode
+from agent.core.languages import ENGLISH, LanguageCode, in_decimals
 from agent.sentences import in_language, in_terminal, plural, speak, spoken
 
-__all__ = ["confirm", "counted", "in_words", "listed", "prompt", "say", "speak", "spoken", "translate_help"]
+__all__ = ["confirm", "counted", "in_words", "listed", "measured", "prompt", "say", "speak", "spoken", "translate_help"]
 
 _LAYOUT: Final = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
 _COMMAS: Final = {LanguageCode.AR.value: "، "}
@@ -75,6 +75,11 @@ def prompt(question: str, **options: Any) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 segment`, `2 segments`, in the plural form of the reader's language."""
     return plural(number, noun, spoken())
+
+
+def measured(value: float, digits: int, unit: str) -> str:
+    """`70.5 s`, in German `70,5 s`. A sentence needs it not: `in_words` writes each number with a unit so."""
+    return in_decimals(f"{value:.{digits}f} {unit}", spoken())
 
 
 def listed(words: Sequence[str]) -> str:

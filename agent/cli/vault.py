@@ -15,7 +15,7 @@ import click
 
 from agent.cli.export_folder import DEVICE_KEY, DEVICE_MLDSA, RECORDS, verify_export
 from agent.cli.frame import Group, config_option, emit_json, json_option
-from agent.cli.language import counted, in_words, say
+from agent.cli.language import counted, in_words, measured, say
 from agent.cli.times import parse_time, parse_window
 from agent.cli.words import plain
 from agent.config import load
@@ -101,8 +101,9 @@ def list_segments(config: Path, start: str | None, end: str | None, window: str 
         marks = ["poster"] * (entry.poster is not None) + ["sound"] * (entry.sound is not None)
         marks += ["cut off"] * (not entry.whole)
         marks += ["date not certain"] * (entry.quality.value == "unknown")
+        length, size = measured(seconds, 1, "s"), f"{entry.size_bytes / 1000:7.0f} kB"
         click.echo(
-            f"  {entry.id}  {_time(entry.start_ms)[11:]}  {seconds:5.1f} s  {entry.size_bytes / 1000:7.0f} kB"
+            f"  {entry.id}  {_time(entry.start_ms)[11:]}  {length:>7}  {size}"
             f"  {', '.join(map(in_words, marks))}".rstrip()
         )
     total = sum(entry.stored_bytes for entry in entries)
@@ -163,7 +164,7 @@ def stats(config: Path, as_json: bool) -> None:
         return
     continuous = f"{totals.continuous_bytes / 1e6:.1f} MB of it continuous" if totals.continuous_bytes else ""
     span = f"from {_time(oldest.start_ms)} to {_time(newest.end_ms)} UTC" if oldest and newest else ""
-    size = f"{counted(totals.segments, 'segment')}, {totals.stored_bytes / 1e6:.1f} MB"
+    size = f"{counted(totals.segments, 'segment')}, {measured(totals.stored_bytes / 1e6, 1, 'MB')}"
     click.echo(", ".join(filter(None, (size, in_words(continuous), in_words(span)))) + ".")
     put_aside = in_words(
         f"{counted(aside, 'file')} ({aside_bytes / 1e6:.1f} MB) set aside" if aside else "nothing set aside"

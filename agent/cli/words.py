@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from agent.cli.language import in_words, spoken
+from agent.cli.language import in_words, measured, spoken
 from agent.core.languages import ENGLISH
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.timebase import utc_date
@@ -103,10 +103,10 @@ def local_window(from_ms: int, to_ms: int) -> str:
 
 
 def duration(ms: int) -> str:
-    """`8.0 s`, `4 min 10 s`, `2 h 5 min`."""
+    """`8.0 s`, in German `8,0 s`; `4 min 10 s`, `2 h 5 min`."""
     seconds = ms / _MS_PER_S
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return measured(seconds, 1, "s")
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from agent.core.languages import ENGLISH, LANGUAGES, plural_form
+from agent.core.languages import ENGLISH, LANGUAGES, in_decimals, plural_form
 
 __all__ = [
     "Catalogue",
@@ -142,7 +142,9 @@ class Catalogue:
 
 def in_language(text: str, language: str) -> str:
     """Returns the text in the language; in English, and in a language that is not in the list, unchanged."""
-    return text if language == ENGLISH or language not in LANGUAGES else _catalogue(language).say(text)
+    if language == ENGLISH or language not in LANGUAGES:
+        return text
+    return in_decimals(_catalogue(language).say(text), language)
 
 
 def in_terminal(text: str, language: str) -> str:

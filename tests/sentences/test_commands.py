@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +17,15 @@ from agent.cli.app import COMMANDS, doorward
 from agent.cli.config import config
 from agent.cli.frame import run
 from agent.clients.cli.owner import COMMANDS as OWNERS
+from agent.clients.cli.owner.selection import shared
+from agent.clients.owner.decisions import ShareChoice
 from agent.core.consent import RequestState
 from agent.core.languages import ENGLISH, LANGUAGES
 from agent.core.ledger.entries import EntryKind
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.vault.coverage import CoverageState
+from agent.errors import OpenError, StorageError
+from agent.platform.files import storage_errors
 from agent.sentences import in_language, in_terminal, knows, plural
 from agent.wire.fields import Kind
 from agent.wire.statements import AbsenceReason, Incident
@@ -33,6 +39,7 @@ from tests.sentences.shown_texts import (
 )
 
 OTHERS = sorted(LANGUAGES.keys() - {ENGLISH})
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = re.compile(r"(:|\A)\s*(?:sudo |doorward |systemctl |journalctl |ssh |age -)[^:]*\Z")
 """A command that a reader types, alone or behind the words that name it."""
 NOT_SENTENCES = {
@@ -58,6 +65,13 @@ NOT_SENTENCES = {
     "cli/checks/memory.py": ('object_detection.use = "off"',),
     "cli/checks/running.py": ("to its end.",),
     "cli/words.py": ("µ min µ s",),
+    "clients/media/confined.py": ("import runpy", "An answer is an object."),
+    "clients/opening/identities.py": (
+        "An age stanza",
+        "An argument of an age stanza",
+        "The seed of an identity",
+    ),
+    "wire/identities.py": ("An Ed25519 seed", "This is not an unencrypted", "This private key is not"),
     "clients/owner/file_keys.py": ("The sound of segment", "The poster of segment"),
     "cli/self_test.py": ("name = ", "kind = ", "realtime = ", "level = "),
     "clients/owner/known_devices.py": ("root_sha256: ",),
@@ -86,8 +100,9 @@ DOCUMENTS = {
 """A signed receipt, a file for helpers, key files, the trust report; the sign and the recovery page, which have
 separate tests."""
 FOR_EXPERTS = {
-    "armor.py", "committed.py", "files.py", "identities.py", "live_frames.py", "ledger_copy.py",
-    "transparency_picture.py", "status_watch.py", "status_page.py",
+    "clients/opening/armor.py", "clients/opening/files.py", "clients/opening/live_frames.py",
+    "clients/owner/ledger_copy.py", "clients/owner/transparency_picture.py", "cli/status_watch.py",
+    "clients/fleet/status_page.py",
 }  # fmt: skip
 """Faults inside age files; documents for others, as the page of a fleet's state; the figures of `doorward status
 --watch`, which are for Prometheus."""
@@ -111,11 +126,58 @@ def test_every_text_that_a_command_of_an_owner_can_print_is_in_the_language(code
     lacking = [
         f"{path.name}:{line}: {text}"
         for path in sources()
-        if path.name not in FOR_EXPERTS
+        if (name := path.as_posix().partition("/agent/")[2]) not in FOR_EXPERTS
         for line, text in shown_texts(path)
-        if untranslated(path.as_posix().partition("/agent/")[2], text, code)
+        if untranslated(name, text, code)
     ]
     assert lacking == []
+
+
+BROKER_FAULTS = sorted(
+    text
+    for path in ("connection.py", "faults.py")
+    for _, text in shown_texts(ROOT / "agent" / "mqtt" / path)
+    if re.match(r"(acknowledges|answers|accepts|sends|sent) ", text)
+)
+"""Faults as `agent.mqtt.faults` gets them, which makes sentences of them."""
+AMONG_OTHERS = (
+    OpenError().message,
+    "This segment was cut off before its first second was whole.",
+    "This segment does not end in a context box: it is cut short, or not a Doorward segment.",
+    "This is not an age file.",
+    "This age file is armored (text). Take the armor off first.",
+    "The header of this age file is cut off or longer than any sound one.",
+    "This text is too short to be a key, or is not one at all.",
+    "The ledger of µ was rolled back or rewritten: its µ entries do not continue the µ seen before.",
+    "Keep both checkpoints: together they are the evidence. Treat the device as tampered with.",
+    *(f"The broker at µ {what}." for what in BROKER_FAULTS),
+    "The broker at µ refuses us: µ. Ask who runs the broker to admit this name.",
+    "The broker at µ closes the connection before it says why. Look at its log: it may not know this client.",
+)
+"""Errors that an owner meets, in modules whose other errors concern programs."""
+OF_THE_SYSTEM = (
+    errno.ENOENT, errno.EACCES, errno.ENOSPC, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EROFS, errno.EIO,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_an_error_of_a_file_a_key_or_a_cut_segment_is_in_the_language(code: str) -> None:
+    assert len(BROKER_FAULTS) > 7
+    assert [each for each in AMONG_OTHERS if not knows(each, code)] == []
+    for number in OF_THE_SYSTEM:
+        with pytest.raises(StorageError) as caught, storage_errors(Path("/home/ana/door.mp4")):
+            raise OSError(number, os.strerror(number))
+        said = in_language(caught.value.message, code)
+        assert said.startswith("/home/ana/door.mp4: ")
+        assert os.strerror(number) not in said
+        assert knows(caught.value.remedy, code)
+
+
+def test_what_an_owner_shares_is_counted_in_the_language() -> None:
+    choice = ShareChoice(segments=("a", "b"), sound=True)
+    assert shared(choice) == "2 segments and their sound"
+    language.speak("de")
+    assert shared(choice) == "2 Segmente und ihren Ton"
 
 
 @pytest.mark.parametrize("code", OTHERS)

@@ -15,7 +15,7 @@ from agent.clients.owner import recovery_kit as kit
 from agent.clients.owner.recovery_kit import read_kit, recovery_kit
 from agent.core.alerts.alert_messages import LAST, MEANWHILE
 from agent.core.alerts.kinds import ALERTS, TEST, UNNAMED
-from agent.core.languages import ENGLISH, LANGUAGES, LanguageCode
+from agent.core.languages import ENGLISH, LANGUAGES, LanguageCode, in_decimals
 from agent.sentences import Catalogue, in_language, reader_language
 from tests.web.test_the_program import node
 
@@ -100,6 +100,31 @@ def test_the_languages_have_the_same_sentences_with_the_same_values() -> None:
 def test_a_text_is_translated_as_far_as_it_has_known_sentences(text: str, said: str) -> None:
     assert in_language(text, "de") == said
     assert in_language(text, ENGLISH) == in_language(text, "xx") == text
+
+
+@pytest.mark.parametrize(
+    ("language", "mark"), [("en", "."), ("ar", "."), *((each, ",") for each in ("de", "es", "fr", "nl"))]
+)
+def test_a_measured_number_has_the_decimal_mark_of_the_language(language: str, mark: str) -> None:
+    said = in_language("Room for 12.5 GB of segments: 8 h of motion at the full bitrate.", language)
+    assert f" 12{mark}5 " in said
+    assert in_decimals("12.34 s, 0.5 km²", language) == f"12{mark}34 s, 0{mark}5 km²"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "version 1.2",
+        "192.168.1.20:8443",
+        "52.0907, 5.1214",
+        "stock age (1.3 or newer)",
+        "1.2.3 s",
+        "a1.5 s",
+        "0.5 sets",
+    ],
+)
+def test_a_number_that_a_reader_types_keeps_its_point(typed: str) -> None:
+    assert in_decimals(typed, "de") == typed
 
 
 @pytest.mark.parametrize(

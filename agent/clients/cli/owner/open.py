@@ -11,7 +11,7 @@ import click
 
 from agent.cli import words
 from agent.cli.frame import emit_json, json_option
-from agent.cli.language import counted, in_words, say
+from agent.cli.language import counted, in_words, measured, say
 from agent.cli.times import parse_time
 from agent.clients.cli.owner.options import ask_passphrase, device_option, keys_option, load_keys
 from agent.clients.cli.owner.review import opening_progress
@@ -194,7 +194,7 @@ def _document(each: ExportedClip) -> dict[str, Any]:
 def _say_exported(done: Sequence[ExportedClip], notes: Sequence[str]) -> None:
     for each in done:
         if each.video is not None:
-            of = f"{each.seconds:.1f} s, {counted(len(each.segments), 'segment')}"
+            of = f"{measured(each.seconds, 1, 's')}, {counted(len(each.segments), 'segment')}"
             click.echo(f"{each.video}  {of}{words.labels(each.seen)}")
         for note in each.notes:
             click.echo(click.style(f"  {in_words('Note:')} ", fg="yellow") + in_words(note))

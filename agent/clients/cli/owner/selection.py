@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from agent.cli import words
-from agent.cli.language import in_words
+from agent.cli.language import counted, in_words, listed
 from agent.clients.cli.owner.options import match_one
 from agent.clients.owner import decisions
 from agent.clients.owner.review import RequestReview, ReviewedClip
@@ -109,12 +109,12 @@ def summary(seen: RequestReview, choice: decisions.ShareChoice, contact: Contact
 def shared(choice: decisions.ShareChoice, segments: str = "") -> str:
     """`2 segments, the poster of clip 1 and that clips 2, 3 exist`"""
     said = [
-        choice.segments and (segments or words.counted(len(choice.segments), "segment")) + _redacted(choice),
+        choice.segments and (segments or counted(len(choice.segments), "segment")) + _redacted(choice),
         choice.sound and in_words("their sound"),
         choice.posters and in_words(f"the poster of {_listed(choice.posters)}"),
         choice.told and in_words(f"the existence of {_listed(choice.told)}"),
     ]
-    return words.listed([each for each in said if each])
+    return listed([each for each in said if each])
 
 
 def _redacted(choice: decisions.ShareChoice) -> str:
