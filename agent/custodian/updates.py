@@ -44,6 +44,9 @@ __all__ = ["UpdateFiles", "Updates"]
 
 _WISH: Final = "update-wish"
 _TOLD: Final = "update-told"
+_SOON_S: Final = 15
+"""A file for root is written a second time after this. systemd starts nothing for one that is written in the instant in
+which root's step ends: after its last look, and before systemd watches the file again."""
 _AGAIN_S: Final = 600
 _REVERSAL_S: Final = 3600
 """Root takes an owner's way back for this long (`agent.updater.root_step`)."""
@@ -101,10 +104,10 @@ def _is_withdrawn(state: UpdateState | None, offer: Offer) -> bool:
     return offer.version in state.withdrawn or (is_the_last and failed)
 
 
-def _is_stale(path: Path) -> bool:
-    """Returns whether a file for root is missing, or was written ten minutes ago."""
+def _is_stale(path: Path, after_s: int) -> bool:
+    """Returns whether a file for root is missing, or was written this many seconds ago."""
     try:
-        return not 0 <= time.time() - path.stat().st_mtime < _AGAIN_S
+        return not 0 <= time.time() - path.stat().st_mtime < after_s
     except FileNotFoundError:
         return True
 
@@ -141,6 +144,8 @@ class Updates:
         self._reversal: tuple[bytes, str, float] | None = None
         """A signed way back, the change that it names, and when it came. A power cut forgets it: it counts an hour."""
         self._began_ms: int | None = None
+        self._repeated: dict[Path, bytes] = {}
+        """The content of each file for root that was written a second time. Until then root may have missed it."""
         self._log = structlog.get_logger("custodian")
 
     @property
@@ -356,15 +361,27 @@ class Updates:
     def _write(self, wish: UpdateWish) -> None:
         """Writes the wish for root, if it is missing. The folder is in memory, so it is empty after each boot.
 
-        A wish that stands is written again every ten minutes, so that it is tried again after a passing fault: root's
-        step reads it once, and once more if it was written while the step ran.
+        A wish that stands is written again after 15 s and then every ten minutes, so that it is tried again after a
+        passing fault: root's step reads it once, and once more if it was written while the step ran.
         """
-        data = strictjson.encode(wish)
+        data, path = strictjson.encode(wish), self._places.wish
         try:
-            if files.read_if_there(self._places.wish, MAX_STATE_BYTES) != data or _is_stale(self._places.wish):
-                files.write(self._places.wish, data)
+            is_new = files.read_if_there(path, MAX_STATE_BYTES) != data
         except DoorwardError as error:
             self._log.error("wish_not_written", error=error.message, remedy=error.remedy)
+            return
+        if is_new:
+            self._put_file(path, data)
+        elif self._is_due(path, data):
+            self._put_again(path, data)
+
+    def _is_due(self, path: Path, data: bytes) -> bool:
+        """Returns whether a file that root has not acted upon is to be written again."""
+        return _is_stale(path, _AGAIN_S if self._repeated.get(path) == data else _SOON_S)
+
+    def _put_again(self, path: Path, data: bytes) -> bool:
+        self._repeated[path] = data
+        return self._put_file(path, data)
 
     def _hand_over(self, data: bytes, change: str) -> None:
         self._reversal = (data, change, time.monotonic())
@@ -372,7 +389,7 @@ class Updates:
         self._put_file(self._places.back, data)
 
     def _keep_reversal(self) -> None:
-        """Writes a way back again every ten minutes, as a wish, until root has carried it out or it has ended."""
+        """Writes a way back again as a wish, until root has carried it out or it has ended."""
         state = self.state
         if self._reversal is None or state is None:
             return
@@ -382,20 +399,24 @@ class Updates:
             if is_ended or time.monotonic() - since_s > _REVERSAL_S:
                 self._reversal = None
                 self._places.back.unlink(missing_ok=True)
-            elif _is_stale(self._places.back):
-                self._put_file(self._places.back, data)
+            elif self._is_due(self._places.back, data):
+                self._put_again(self._places.back, data)
         except OSError as error:
             self._log.error("way_back_not_kept", error=str(error))
 
     def _show_owners(self) -> None:
         """Shows root every list of owners once there is a new one. The folder is in memory: empty after a boot.
 
-        They are written again every ten minutes until root believes the newest, as a wish is.
+        They are written again as a wish is, until root believes the newest.
         """
         shown, path = self._enrolments(), self._places.owners
-        if not shown or (shown == self._shown and not (_is_stale(path) and self._is_root_behind(path))):
+        data = b"\n".join(shown)
+        if not shown:
             return
-        self._shown = shown if self._put_file(path, b"\n".join(shown)) else ()
+        if shown != self._shown:
+            self._shown = shown if self._put_file(path, data) else ()
+        elif self._is_due(path, data) and self._is_root_behind(path):
+            self._shown = shown if self._put_again(path, data) else ()
 
     def _is_root_behind(self, path: Path) -> bool:
         """Returns whether root has not heard of the newest list. Root that believes other owners would refuse it."""
