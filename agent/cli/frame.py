@@ -44,6 +44,7 @@ __all__ = [
     "json_option",
     "language_option",
     "run",
+    "without_rich",
 ]
 
 BOOT_FOLDERS = (Path("/boot/firmware"), Path("/boot"), Path("/bootfs"))
@@ -200,6 +201,16 @@ def run(tool: click.Command, arguments: Sequence[str] | None = None) -> int:
         _say_error(f"This is a bug in Doorward ({type(error).__name__}: {error}).", _BUG_REMEDY)
         return EXIT_STATUS[errors.InternalError]
     return outcome if isinstance(outcome, int) else 0
+
+
+def without_rich() -> None:
+    """Keeps rich out of a process that runs for months. structlog imports it if it is available.
+
+    Call it before the first import of structlog. It saves 4 MB in each role and service, for coloured tracebacks that
+    no log draws.
+    """
+    modules: dict[str, object] = sys.modules  # type: ignore[assignment]
+    modules.setdefault("rich", None)
 
 
 def _say_not_permitted(error: PermissionError) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.frame import config_option
+from agent.cli.frame import config_option, without_rich
 from agent.platform.stop_signals import StopSignals
 
 if TYPE_CHECKING:
@@ -63,15 +63,6 @@ def run(config: Path, role: str, runtime_dir: Path, outbox: Path) -> None:
     }
     without_rich()
     roles[role]()
-
-
-def without_rich() -> None:
-    """Keeps rich out of a process that runs for months. structlog imports it if it is available.
-
-    It would cost 4 MB in each role, for coloured tracebacks that `platform.logs` never draws.
-    """
-    modules: dict[str, object] = sys.modules  # type: ignore[assignment]
-    modules.setdefault("rich", None)
 
 
 def _solo(config: Path) -> None:

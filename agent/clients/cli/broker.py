@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.frame import Group, Number, emit_json, json_option
+from agent.cli.frame import Group, Number, emit_json, json_option, without_rich
 
 __all__ = ["broker"]
 
@@ -125,6 +125,7 @@ def digest(
     import signal
     import time
 
+    without_rich()
     from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
     from agent.clients.broker.digest_service import DigestService
     from agent.errors import ConfigurationError
@@ -375,6 +376,7 @@ def est(directory: Path, address: str, port: int, keep: bool) -> None:
     import signal
     import threading
 
+    without_rich()
     from agent.clients.broker.broker_pki import BrokerPki
     from agent.clients.broker.enrolment_tokens import EnrolmentTokens
     from agent.clients.broker.est_server import EstServer
