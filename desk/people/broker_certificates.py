@@ -11,6 +11,7 @@ The key is the same for all brokers. It is made here and stays here.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,8 +30,6 @@ __all__ = [
     "certificate_for",
     "certificates_for",
     "make_request",
-    "password_hosts",
-    "remove_password",
     "store_certificate",
     "store_password",
 ]
@@ -89,10 +88,13 @@ def make_request(folder: Path, name: str) -> bytes:
     return signing_request(tls / "key.pem", name)
 
 
-def store_certificate(folder: Path, name: str, certificate: bytes, authority: bytes, host: str = "") -> None:
+def store_certificate(
+    folder: Path, name: str, certificate: bytes, authority: bytes, host: str = "", *, record: Callable[[], object]
+) -> None:
     """Stores what the operator of the broker `host` answered. An empty host stands for every broker.
 
-    Raises `ConfigurationError` if the certificate is for another key or name, and then nothing is replaced.
+    Raises `ConfigurationError` if the certificate is for another key or name, and then nothing is replaced. `record`
+    writes the custody log and commits. It runs before the files, which do not roll back, so none lacks its entry.
     """
     tls = folder / "tls"
     with tempfile.TemporaryDirectory(dir=folder) as trial:
@@ -105,16 +107,19 @@ def store_certificate(folder: Path, name: str, certificate: bytes, authority: by
                 remedy="Send the newest signing request to the broker's operator.",
             )
     _require_authority(authority)
+    record()
     place = files.make_folder(tls / host) if host else tls
     files.write(place / "authority.pem", authority)
     files.write(place / "certificate.pem", certificate)
 
 
-def store_password(folder: Path, host: str, password: str, authority: bytes | None = None) -> None:
+def store_password(
+    folder: Path, host: str, password: str, authority: bytes | None = None, *, record: Callable[[], object]
+) -> None:
     """Stores the password or token for the broker `host`, readable by this user alone, and the broker's authority.
 
     Without `authority`, the stored one stays. Raises `ConfigurationError` if there is none: the password goes only to a
-    server that the authority vouches for. Then nothing is replaced.
+    server that the authority vouches for. Then nothing is replaced. `record`: as for `store_certificate`.
     """
     if authority is not None:
         _require_authority(authority)
@@ -123,20 +128,11 @@ def store_password(folder: Path, host: str, password: str, authority: bytes | No
             f"The authority of {host} is missing.",
             remedy="Give its certificate with the password. The password goes only to a server that it vouches for.",
         )
+    record()
     place = files.make_folder(files.make_folder(files.make_folder(folder) / "tls") / host)
     if authority is not None:
         files.write(place / "authority.pem", authority)
     files.write(place / PASSWORD, f"{password}\n".encode(), secret=True)
-
-
-def password_hosts(folder: Path) -> list[str]:
-    """Returns the names of all brokers with a password in `folder`/tls, also of those that left the root's list."""
-    return [host for host in files.names_in(folder / "tls") if files.is_file(folder / "tls" / host / PASSWORD)]
-
-
-def remove_password(folder: Path, host: str) -> None:
-    """Removes the password for the broker `host`. The authority stays."""
-    (folder / "tls" / host / PASSWORD).unlink(missing_ok=True)
 
 
 def _require_authority(pem: bytes) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from agent.clients.requester.broker_files import password_hosts, remove_password
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.keys import Signer
 from agent.clients.requester.roots import KnownRoots
@@ -26,8 +27,6 @@ from desk.people.broker_certificates import (
     certificate_for,
     certificates_for,
     make_request,
-    password_hosts,
-    remove_password,
     store_certificate,
     store_password,
 )
@@ -156,7 +155,6 @@ def certificate_request(organisation: Organisation) -> bytes:
     return make_request(folder_of(organisation), connection_name(organisation))
 
 
-@transaction.atomic
 def take_certificate(
     organisation: Organisation, by: Person, certificate: bytes, authority: bytes, host: str = ""
 ) -> None:
@@ -165,26 +163,28 @@ def take_certificate(
     An empty `host` stands for every broker without an own one. Raises `ConfigurationError` if the certificate is for
     another key or name.
     """
-    name = connection_name(organisation)
-    store_certificate(folder_of(organisation), name, certificate, authority, host)
-    log.record(organisation, by, "organisation.certificate", name, **({"broker": host} if host else {}))
+    name, named = connection_name(organisation), {"broker": host} if host else {}
+    store_certificate(
+        folder_of(organisation), name, certificate, authority, host,
+        record=lambda: log.record(organisation, by, "organisation.certificate", name, **named),
+    )  # fmt: skip
 
 
-@transaction.atomic
 def take_password(organisation: Organisation, by: Person, host: str, password: str, authority: bytes | None) -> None:
     """Stores the password or token with which the desk signs in at the broker `host`. Raises as `store_password` does.
     The custody log says for which broker, and nothing of the password."""
-    name = connection_name(organisation)
-    log.record(organisation, by, "organisation.broker-password", name, broker=host, authority=authority is not None)
-    store_password(folder_of(organisation), host, password, authority)  # last, because files do not roll back
+    action, name, is_new = "organisation.broker-password", connection_name(organisation), authority is not None
+    store_password(
+        folder_of(organisation), host, password, authority,
+        record=lambda: log.record(organisation, by, action, name, broker=host, authority=is_new),
+    )  # fmt: skip
 
 
-@transaction.atomic
 def drop_password(organisation: Organisation, by: Person, host: str) -> None:
     """Removes the password for the broker `host`."""
     name = connection_name(organisation)
     log.record(organisation, by, "organisation.broker-password-removed", name, broker=host)
-    remove_password(folder_of(organisation), host)  # last, because files do not roll back
+    remove_password(folder_of(organisation), host)  # after the entry is committed, because files do not roll back
 
 
 def broker_hosts(organisation: Organisation) -> list[str]:

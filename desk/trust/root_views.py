@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
+from agent.clients.requester.broker_files import password_hosts, remove_password
 from agent.clients.requester.root_folder import sections_file
 from agent.errors import DoorwardError, RequestError
 from agent.wire.trust_keys import TrustKey, parse_trust_key
@@ -25,9 +26,9 @@ from desk.custody import log
 from desk.passphrase_tries import forget_tries, take_try
 from desk.people.broker_certificates import (
     BrokerCertificate,
+    certificate_for,
     certificates_for,
     make_request,
-    remove_password,
     store_certificate,
     store_password,
 )
@@ -104,6 +105,8 @@ class RootView:
     """Why no package can be made, or empty."""
     stamped_until: datetime | None
     brokers: tuple[BrokerRow, ...]
+    left_passwords: tuple[BrokerCertificate, ...]
+    """Brokers with a password of the root on which it does not publish now."""
     connection: str
 
     @property
@@ -147,6 +150,7 @@ def root_view(request: DeskRequest) -> RootView:
         problem=fault.problem if fault is not None else "",
         stamped_until=_day(stamped_s) if stamped_s else None,
         brokers=_broker_rows(request) if newest is not None else (),
+        left_passwords=_left_passwords(request) if newest is not None else (),
         connection=root_publisher.connection_of(organisation)[1] if newest is not None else "",
     )
 
@@ -332,12 +336,15 @@ def certificate(request: DeskRequest) -> HttpResponse:
         return _refused(request, form)
     folder, name = root_publisher.connection_of(request.organisation)
     given = [form.cleaned_data[each].read(_PEM_LIMIT_BYTES) for each in ("certificate", "authority")]
+    host = form.cleaned_data.get("host", "")
     try:
-        store_certificate(folder, name, given[0], given[1], form.cleaned_data.get("host", ""))
+        store_certificate(
+            folder, name, given[0], given[1], host,
+            record=lambda: log.record(request.organisation, request.user, "root.certificate", host or name),
+        )  # fmt: skip
     except DoorwardError as error:
         messages.error(request, error_words(error))
     else:
-        log.record(request.organisation, request.user, "root.certificate", form.cleaned_data.get("host", "") or name)
         messages.success(request, _("The root publishes with this certificate within a minute."))
     return redirect("trust:bundles")
 
@@ -352,10 +359,10 @@ def broker_password(request: DeskRequest) -> HttpResponse:
     if shared_root.newest_root(organisation) is None:
         raise Http404
     hosts, (folder, name) = root_view(request).hosts, root_publisher.connection_of(organisation)
-    if request.POST.get("remove") in hosts:
+    if request.POST.get("remove") in password_hosts(folder):
         host = request.POST["remove"]
-        remove_password(folder, host)
         log.record(organisation, request.user, "root.broker-password-removed", name, broker=host)
+        remove_password(folder, host)  # after the entry is committed, because files do not roll back
         messages.success(request, _("The password is removed."))
         return redirect("trust:bundles")
     form = BrokerPasswordForm(request.POST, request.FILES, hosts=hosts)
@@ -363,14 +370,15 @@ def broker_password(request: DeskRequest) -> HttpResponse:
         return _refused(request, form)
     given, host = form.cleaned_data["authority"], form.cleaned_data["host"]
     authority = given.read(_PEM_LIMIT_BYTES) if given else None
+    action, is_new = "root.broker-password", authority is not None
     try:
-        store_password(folder, host, form.cleaned_data["password"], authority)
+        store_password(
+            folder, host, form.cleaned_data["password"], authority,
+            record=lambda: log.record(organisation, request.user, action, name, broker=host, authority=is_new),
+        )  # fmt: skip
     except DoorwardError as error:
         messages.error(request, error_words(error))
     else:
-        log.record(
-            organisation, request.user, "root.broker-password", name, broker=host, authority=authority is not None
-        )
         messages.success(request, _("The root signs in with this password within a minute."))
     return redirect("trust:bundles")
 
@@ -405,6 +413,12 @@ def _broker_rows(request: DeskRequest) -> tuple[BrokerRow, ...]:
         )
         for address in addresses
     )
+
+
+def _left_passwords(request: DeskRequest) -> tuple[BrokerCertificate, ...]:
+    used = {each.host for each in root_publisher.brokers_of(request.organisation)}
+    folder, _name = root_publisher.connection_of(request.organisation)
+    return tuple(certificate_for(folder, host) for host in password_hosts(folder) if host not in used)
 
 
 def _refused(request: DeskRequest, form: Any) -> HttpResponse:

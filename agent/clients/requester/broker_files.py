@@ -18,7 +18,7 @@ from pathlib import Path
 from agent.errors import ConfigurationError
 from agent.platform import files
 
-__all__ = ["PASSWORD", "BrokerFiles", "broker_files"]
+__all__ = ["PASSWORD", "BrokerFiles", "broker_files", "password_hosts", "remove_password"]
 
 PASSWORD = "broker.password"  # noqa: S105 (a file's name)
 """One line, and only its user and group may read it (`mqtt.tls.read_password`)."""
@@ -70,3 +70,14 @@ def broker_files(folder: Path, host: str = "") -> BrokerFiles:
         found("key.pem"),
         password if host and files.is_there(password) else None,
     )
+
+
+def password_hosts(folder: Path) -> list[str]:
+    """Returns the names of all brokers with a password in `folder`/tls, also of those that left the root's list."""
+    return [host for host in files.names_in(folder / "tls") if files.is_file(folder / "tls" / host / PASSWORD)]
+
+
+def remove_password(folder: Path, host: str) -> None:
+    """Removes the password for the broker `host`. The authority stays. `host` is one of `password_hosts`."""
+    with files.storage_errors(folder / "tls" / host):
+        (folder / "tls" / host / PASSWORD).unlink(missing_ok=True)

@@ -34,8 +34,7 @@ from agent.clients.requester.root_folder import RootFolder
 from agent.core.bus import BusConnected, BusDisconnected, PublishAcknowledged, PublishLost, PublishRefused
 from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.ports import Bus
-from agent.wire import strictjson
-from agent.wire.broker_directory import DIRECTORY_LIMIT_BYTES, BrokerAddress, BrokerDirectory
+from agent.wire.broker_directory import BrokerAddress
 from agent.wire.topics import BrokersTopic, TrustTopic, trust_filter
 from agent.wire.trust_keys import TrustKey
 from agent.wire.trust_package import split_directory, split_package
@@ -288,11 +287,10 @@ class RootKeeping:
     def _wanted(self) -> frozenset[BrokerAddress]:
         if self._brokers:
             return frozenset(self._brokers)
-        data = self._root.directory()
-        if data is None:
+        listed = frozenset(self._root.brokers())
+        if not listed:
             raise ConfigurationError("The root's list names no brokers.", remedy="Give --broker HOST:PORT.")
-        listed = strictjson.decode(data, BrokerDirectory, limit_bytes=DIRECTORY_LIMIT_BYTES)
-        return frozenset(each.address for each in listed.brokers)
+        return listed
 
     def _follow(self, wanted: frozenset[BrokerAddress], newest: bytes) -> None:
         for each in self._threads.values():

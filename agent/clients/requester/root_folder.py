@@ -389,15 +389,20 @@ class RootFolder:
         try:
             package = self.package()
             roots = strictjson.decode(package, TrustPackage, limit_bytes=PACKAGE_LIMIT_BYTES).roots
-            data = self.directory() if brokers is None else None
-            if data is not None:
-                listed = strictjson.decode(data, BrokerDirectory, limit_bytes=DIRECTORY_LIMIT_BYTES).brokers
-                brokers = [each.address for each in listed]
-            lengths = [len(self.package_for(each)) for each in brokers or ()] or [len(package)]
+            chosen = self.brokers() if brokers is None else brokers
+            lengths = [len(self.package_for(each)) for each in chosen] or [len(package)]
         except DoorwardError:
             return left  # a change of keys must not wait until the file is whole again
         room = max(0, PUBLISHED_LIMIT_BYTES - max(lengths)) // max(map(len, roots))
         return max(0, min(left, room - (newest - len(roots))))
+
+    def brokers(self) -> list[BrokerAddress]:
+        """Returns the brokers in the directory that the newest package names; none without a directory."""
+        data = self.directory()
+        if data is None:
+            return []
+        listed = strictjson.decode(data, BrokerDirectory, limit_bytes=DIRECTORY_LIMIT_BYTES)
+        return [each.address for each in listed.brokers]
 
     def directory(self) -> bytes | None:
         """Returns the broker directory that the bundle of the newest package names, or None if it names none."""

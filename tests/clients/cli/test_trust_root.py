@@ -486,6 +486,30 @@ def test_a_change_of_keys_says_for_how_many_more_a_broker_has_room_before_anyone
     assert association.type("trust-root", "rotate", *keys)["sets_left"] == 1, "a package has sixteen"
 
 
+def test_passwords_are_listed_with_those_of_brokers_that_left_the_list_and_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*words: str) -> tuple[int, str]:
+        status = run(doorward, ["requester", "trust-root", "passwords", "--folder", str(tmp_path), *words])
+        shown = capsys.readouterr()
+        return status, shown.out + shown.err
+
+    assert said() == (0, "No password is stored.\n")
+    for host in ("left.example.org", "near.example.org"):
+        (tmp_path / "tls" / host).mkdir(parents=True)
+        (tmp_path / "tls" / host / "broker.password").write_text("sekret\n")
+    assert said()[1].count("not in the root's list") == 2, "nothing is stamped yet"
+    monkeypatch.setattr(RootFolder, "brokers", lambda _root: [BrokerAddress("near.example.org", 8884)])
+    assert said() == (0, "left.example.org  not in the root's list\nnear.example.org  in the root's list\n")
+    assert said("--remove", "../tls")[0] == 2
+    status, shown = said("--remove", "left.example.org")
+    assert (status, "sekret" in shown) == (0, False)
+    assert shown.endswith("near.example.org  in the root's list\n")
+    assert json.loads(said("--json")[1]) == {
+        "passwords": [{"broker": "near.example.org", "listed": True}], "removed": None,
+    }  # fmt: skip
+
+
 def test_commands_say_what_comes_next_and_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     association = Association(tmp_path, capsys)
     words = ["--folder", str(association.root)]

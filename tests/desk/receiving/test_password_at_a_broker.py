@@ -11,18 +11,25 @@ import msgspec
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.test import override_settings
 
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.core.bus import BusConnected, PublishAcknowledged, PublishRefused
 from agent.errors import ConfigurationError
 from agent.mqtt import MqttBus
+from agent.platform import files
 from agent.wire.broker_directory import BrokerAddress
 from desk.config import Broker
 from desk.custody import log
 from desk.custody.models import Entry
-from desk.people.organisations import drop_password, requester_of, take_password
+from desk.people.organisations import (
+    certificate_request,
+    drop_password,
+    requester_of,
+    take_certificate,
+    take_password,
+)
 from desk.people.readiness import steps
 from desk.people.roles import Role
 from desk.receiving.broker_connection import files_used, open_bus
@@ -163,6 +170,35 @@ def test_a_password_that_the_custody_log_does_not_take_changes_no_file(
     with pytest.raises(OperationalError):
         drop_password(agency.organisation, agency.people[Role.ADMIN], "127.0.0.1")
     assert (folder / "tls" / "127.0.0.1" / "broker.password").read_text() == PASSWORD + "\n"
+
+
+def test_a_file_is_written_after_its_entry_is_committed(
+    agency: Agency, pki: BrokerPki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk fails a commit, after everything before it went well. The file would lack its entry for ever."""
+
+    def full() -> None:
+        raise OperationalError
+
+    organisation, admin = agency.organisation, agency.people[Role.ADMIN]
+    folder = requester_of(organisation).folder
+    sign_in_at(pki, folder)
+    made = pki.add_requester(organisation.requester_id, NOW, request=certificate_request(organisation))
+    pair = made.certificate.read_bytes(), made.authority.read_bytes()
+    before = {path: path.read_bytes() for path in files.below(folder / "tls")}
+    with monkeypatch.context() as patched:
+        patched.setattr(connections["default"], "_commit", full)
+        for act in (
+            lambda: take_certificate(organisation, admin, *pair, "127.0.0.1"),
+            lambda: take_password(organisation, admin, "127.0.0.1", "another", None),
+            lambda: drop_password(organisation, admin, "127.0.0.1"),
+        ):
+            with pytest.raises(OperationalError):
+                act()
+    assert {path: path.read_bytes() for path in files.below(folder / "tls")} == before
+    take_certificate(organisation, admin, *pair, "127.0.0.1")
+    assert (folder / "tls" / "127.0.0.1" / "certificate.pem").read_bytes() == pair[0]
+    assert Entry.objects.get(action="organisation.certificate").detail == {"broker": "127.0.0.1"}
 
 
 def test_a_password_for_a_broker_that_the_desk_does_not_use_is_refused(agency: Agency) -> None:

@@ -16,13 +16,14 @@ import msgspec
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.test import override_settings
 from django.utils import translation
 
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.clients.opening import HybridIdentity
 from agent.clients.requester import root_folder
+from agent.clients.requester.broker_files import password_hosts
 from agent.clients.requester.keys import FileSigner, load_key, make_trust_key
 from agent.clients.requester.root_folder import RootFolder
 from agent.clients.requester.root_news import JoinedChunks
@@ -932,7 +933,35 @@ def certify(root: Root, *hosts: str) -> None:
     pki = BrokerPki.create(root.folder / "pki", day(NOW_S))
     made = pki.add_root(name.removesuffix(".root"), day(NOW_S), request=make_request(folder, name))
     for host in hosts:
-        store_certificate(folder, name, made.certificate.read_bytes(), made.authority.read_bytes(), host)
+        files = (made.certificate.read_bytes(), made.authority.read_bytes())
+        store_certificate(folder, name, *files, host, record=lambda: None)
+
+
+def test_a_password_of_the_root_at_a_broker_that_left_its_list_is_shown_and_removed(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.found()
+    root.sign(root.list(1, BROKERS), *root.people[:2])
+    folder, _name = root_publisher.connection_of(root.organisation)
+    for host in ("near.example.org", "left.example.org"):
+        (folder / "tls" / host).mkdir(parents=True)
+        (folder / "tls" / host / "broker.password").write_text("sekret\n")
+    admin, page = root.agency.client(Role.ADMIN), "/trust/broker-password"
+    shown = admin.get("/trust").content.decode()
+    assert shown.count("The root does not publish there now.") == 1
+    assert 'name="remove" value="left.example.org"' in shown
+    assert "sekret" not in shown
+    with monkeypatch.context() as patched:
+        patched.setattr("desk.custody.log.sign_desk_checkpoint", lambda *_: (_ for _ in ()).throw(OperationalError))
+        with pytest.raises(OperationalError):
+            admin.post(page, {"remove": "left.example.org"})
+    assert password_hosts(folder) == ["left.example.org", "near.example.org"], "without its entry nothing is removed"
+    admin.post(page, {"remove": "left.example.org"})
+    admin.post(page, {"remove": "../tls/near.example.org"})
+    assert password_hosts(folder) == ["near.example.org"]
+    removed = Entry.objects.get(action="root.broker-password-removed")
+    assert removed.detail["broker"] == "left.example.org"
+    assert "left.example.org" not in admin.get("/trust").content.decode()
 
 
 def day(at_s: int) -> Any:

@@ -14,7 +14,7 @@ import click
 
 from agent.cli.frame import Fraction, Group, Number, emit_json, json_option
 from agent.clients.cli.requester.options import broker_address, now_s
-from agent.clients.requester.broker_files import broker_files
+from agent.clients.requester.broker_files import broker_files, password_hosts, remove_password
 from agent.clients.requester.keys import FileSigner, load_key
 from agent.clients.requester.package_keeper import KeptPackage, RootKeeping
 from agent.clients.requester.package_publisher import (
@@ -82,6 +82,7 @@ def trust_root() -> None:
     keep       or stay connected, and keep the newest package on every broker
     rotate     change keys or threshold
     fetch      after a restored backup: take back what a broker has
+    passwords  show for which brokers a password is stored, and remove one
     """
 
 
@@ -315,6 +316,36 @@ def keep(folder: Path, brokers: tuple[str, ...], as_json: bool) -> None:
     keeping = RootKeeping(root, addresses, open_bus, _say_line if as_json else _say_kept)
     with StopSignals(keeping.stop, [signal.SIGTERM]), contextlib.suppress(KeyboardInterrupt):
         keeping.run()
+
+
+@trust_root.command()
+@_folder
+@click.option("--remove", metavar="HOST", help="Remove the password for this broker.")
+@json_option
+def passwords(folder: Path, remove: str | None, as_json: bool) -> None:
+    """Show for which brokers a password is stored here, also of those that left the root's list."""
+    root, listed = RootFolder(folder), set[str]()
+    stored = password_hosts(folder)
+    if remove is not None and remove not in stored:
+        raise ConfigurationError(
+            f"No password is stored for {remove}.", remedy="See: doorward requester trust-root passwords"
+        )
+    if remove is not None:
+        remove_password(folder, remove)
+        stored = password_hosts(folder)
+    with contextlib.suppress(ConfigurationError):  # no list is stamped yet
+        listed = {each.host for each in root.brokers()}
+    if as_json:
+        emit_json({"passwords": [{"broker": host, "listed": host in listed} for host in stored], "removed": remove})
+        return
+    if remove is not None:
+        click.echo(
+            f"The password for {remove} is removed.  Change it at the service, too, if others may have heard it."
+        )
+    for host in stored:
+        click.echo(f"{host}  {'in' if host in listed else 'not in'} the root's list")
+    if not stored:
+        click.echo("No password is stored.")
 
 
 def _say_kept(kept: KeptPackage) -> None:
