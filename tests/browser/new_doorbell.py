@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from agent.custodian.state_folder import StateFolder
 from agent.ports import CameraEnd
 from agent.solo import Solo
 from agent.wire.identities import private_key_from_seed
+from tests.ports import free_port
 
 CONFIGURATION = """\
 [device]
@@ -59,12 +59,6 @@ SYSTEMCTL = """\
 #!/bin/sh
 touch {folder}/restart
 """
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class NewDoorbell:

@@ -14,13 +14,14 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.ports import free_port
 
 PATIENCE_S = 60.0
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
@@ -69,7 +70,7 @@ class WebKit:
             log = undo.enter_context((home / "driver.log").open("wb"))
             environment = {**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "GDK_BACKEND": "x11"}
             environment |= {"DISPLAY": self._screen(undo, log), "LIBGL_ALWAYS_SOFTWARE": "1", "NO_AT_BRIDGE": "1"}
-            self._port = _free_port()
+            self._port = free_port()
             self._run(undo, ["WebKitWebDriver", f"--port={self._port}", "--host=127.0.0.1"], log, env=environment)
             self.version = self._begin()
             self._after = undo.pop_all()
@@ -200,9 +201,3 @@ class WebKit:
         if answer.status != http.client.OK:
             raise WebKitError(f"{value['error']}: {value['message']}")
         return value
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

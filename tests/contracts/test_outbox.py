@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import hashlib
 import os
 from pathlib import Path
@@ -15,6 +14,7 @@ from agent.errors import StorageError
 from agent.ipc.outbox_files import DiskOutbox
 from agent.ports import Outbox
 from tests.custodians import FakeOutbox
+from tests.open_files import open_below
 
 ONE, TWO = "11" * 16, "22" * 16
 
@@ -194,15 +194,13 @@ def test_a_part_is_whole_in_the_file_before_it_is_made_durable(tmp_path: Path, m
 def test_reading_and_making_durable_leave_no_file_open(tmp_path: Path) -> None:
     outbox = DiskOutbox(tmp_path)
     make(outbox)
-    gc.collect()  # what earlier tests left open would close meanwhile
-    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         outbox.read(ONE, 1, 0, 10)
         with pytest.raises(StorageError):
             outbox.read(ONE, 1, 0, 10_000)
         outbox.remove(TWO)
         make(outbox, TWO)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_below(tmp_path) == []
 
 
 def test_a_sweep_is_not_stopped_by_a_file_that_is_no_object(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ in docs/desk. Look at them before you commit them.
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from demo.stage import Stage
 from demo.street import Door
 from demo.telling import Teller
 from tests.browser.browser import Browser
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "desk"
@@ -36,12 +36,6 @@ _PLAY = """await page.getByText("Look closer").locator("a, button").first().clic
            await page.getByRole("heading", {name: "Time axis"}).evaluate((node) => node.scrollIntoView());
            await page.evaluate(() => scrollBy(0, -30));"""
 _SCROLL = "await page.evaluate(() => scrollBy(0, 420));"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def take_pictures(browser: Browser, port: int) -> None:

@@ -26,6 +26,7 @@ from tests.browser.browser import Browser
 from tests.desk.asking.served_desk import served_desk as served_here
 from tests.desk.grown import configured
 from tests.desk.looking import DESKTOP
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,9 +81,7 @@ def desk_pages(data: Path) -> Iterator[DeskPages]:
 @contextmanager
 def served_desk(data: Path, more: str = "") -> Iterator[ServedDesk]:
     """Serves the desk of the fixture `data`. `more`: further lines of its configuration."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (data / "secret.key").write_text(settings.SECRET_KEY)
     configuration = data.parent / "desk.toml"
     configuration.write_text(f'data = "{data.name}"\n{configured()}{more}\n[web]\nport = {port}\n')

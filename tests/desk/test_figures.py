@@ -6,7 +6,6 @@ import datetime
 import http.client
 import json
 import re
-import socket
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from desk.tips.models import Tip
 from tests.desk.agencies import Agency
 from tests.desk.served import served_desk
 from tests.figures_of_others import read_by_prometheus
+from tests.ports import free_port
 
 GRAFANA = Path(__file__).resolve().parents[2] / "config" / "grafana" / "desk.json"
 LINE = re.compile(r"(?m)^(doorward_desk_[a-z_]+)(?:\{[a-z]+=\"([a-z ]+)\"\})? ([0-9.]+)$")
@@ -144,9 +144,7 @@ def test_the_dashboard_asks_for_figures_that_there_are_and_for_each_of_them(fill
 
 
 def test_a_served_desk_gives_its_figures_to_this_computer(filled: Agency, data: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with served_desk(data, f"\n[metrics]\nport = {port}\n"):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/metrics")

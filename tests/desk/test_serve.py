@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import random
 import re
 import shutil
 import signal
@@ -22,6 +21,7 @@ import pytest
 from agent.errors import ConfigurationError
 from desk.config import DeskConfig, Web
 from tests.once import made_once
+from tests.ports import free_port
 
 COMMAND = (sys.executable, "-P", "-m", "desk.cli")
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,15 +38,6 @@ def environment() -> dict[str, str]:
         if name not in ("DJANGO_SETTINGS_MODULE", "DOORWARD_DESK_CONFIG")
     }
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-
-
-def _free_port() -> int:
-    """Returns a port below those that the kernel lends to connections, so that none takes it before the desk does."""
-    while True:
-        port = random.randrange(12_000, 32_768)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 class Manager:
@@ -73,7 +64,7 @@ class Manager:
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[int, str]]:
     """A desk in `folder`: its port, and what it printed before it listened. It tells a manager when it is ready."""
-    port = _free_port()
+    port = free_port()
     configuration = folder / "desk.toml"
     configuration.write_text(re.sub(r"(?m)^port = \d+", f"port = {port}", configuration.read_text(), count=1))
     manager = Manager(folder)

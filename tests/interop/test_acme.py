@@ -28,6 +28,7 @@ from agent.custodian.page.server import PageDeps, PageServer
 from agent.custodian.state_folder import StateFolder
 from agent.wire.control import Frame
 from tests.custodian.page.test_domain_certificate import DOMAIN, NOW, Authority
+from tests.ports import free_port
 from tests.vaults import SteppedClock
 
 pytestmark = pytest.mark.at_length("make test-long")
@@ -41,11 +42,6 @@ _DEPLOY = """#!/bin/sh
 cd "$RENEWED_LINEAGE"
 exec {python} -m agent.cli page certificate --config {config} privkey.pem fullchain.pem
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def until(found: Any) -> Any:

@@ -15,12 +15,18 @@ WRITTEN_BYTES = 8 << 20
 
 
 WRITER = f"""
-import json, mmap, os, tempfile
+import errno, json, mmap, os, tempfile
 from agent.recorder.disk_wear import wear
 
 page_aligned = mmap.mmap(-1, {WRITTEN_BYTES})
 with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:
-    past_the_cache = os.open(file.name, os.O_WRONLY | os.O_DIRECT)
+    try:
+        past_the_cache = os.open(file.name, os.O_WRONLY | os.O_DIRECT)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        print("null")
+        raise SystemExit
     before = wear(0)
     if os.write(past_the_cache, page_aligned) != {WRITTEN_BYTES}:
         raise SystemExit("cut short")
@@ -37,6 +43,8 @@ dirty, so it counts a folio twice if it writes the folio back while the file is 
 def test_what_is_written_to_a_disk_is_counted_and_told_for_an_hour_of_footage() -> None:
     """In a separate process: the kernel counts for a whole process, and other threads of this one write as well."""
     told = subprocess.run([sys.executable, "-B", "-c", WRITER], stdout=subprocess.PIPE, check=True).stdout
+    if json.loads(told) is None:
+        pytest.skip("the file system of /var/tmp takes no writes past the cache")
     before, after = json.loads(told)
     if after["written_bytes"] == before["written_bytes"]:
         pytest.skip("/var/tmp is in memory, and no disk wears out")

@@ -28,7 +28,7 @@ from agent.recorder import talk
 from agent.recorder.playback.sounds import FRAME_SAMPLES, VoiceDecoder, attention
 from agent.recorder.playback.speaker_file import FileSpeaker
 from agent.recorder.talk import SpeakerSettings, TalkService
-from tests.talkers import FrameWriter, heard, level_at, loudest_hz, mulaw_tone, opus_tone, writer_of
+from tests.talkers import RATE_HZ, FrameWriter, heard, level_at, loudest_hz, mulaw_tone, opus_tone, writer_of
 from tests.vaults import SeededEntropy
 
 ANA, BEN = (HybridIdentity(bytes([n]) * 32) for n in (1, 2))
@@ -355,7 +355,8 @@ def test_the_page_can_only_make_it_quieter_than_the_configuration(tmp_path: Path
             packets += [writer.seal(FrameKind.MULAW, packet) for packet in mulaw_tone(PITCH_HZ, 0.6)]
             door.say(secret, [*packets, writer.seal(FrameKind.PAUSE)])
             door.until(door.source.is_empty)
-            time.sleep(0.5)
+            enough = len(heard(door.path)) + RATE_HZ // 2  # by the speaker's own clock
+            door.until(lambda path=door.path, enough=enough: len(heard(path)) >= enough)  # type: ignore[misc]
             door.quiet()
             levels.append(level_at(heard(door.path)[len(attention()) :], PITCH_HZ).max())
     assert levels[0] == pytest.approx(8000, rel=0.1)

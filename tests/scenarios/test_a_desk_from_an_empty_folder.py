@@ -30,6 +30,7 @@ from demo.street import Door
 from tests.browser.browser import Browser, require_browser
 from tests.browser.passkeys import PASSKEYS
 from tests.desk.export.stock_tools import open_with_age, verify_export
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.broker, pytest.mark.browser, pytest.mark.timeout(900),
               pytest.mark.at_length("make test-browser")]  # fmt: skip
@@ -67,9 +68,7 @@ class DeskService:
     def __init__(self, folder: Path, stage: Stage) -> None:
         self.folder = folder
         run("init", folder, module="desk")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.address = f"https://localhost:{self.port}"
         written = (folder / "desk.toml").read_text()
         for setting in (

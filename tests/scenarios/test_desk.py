@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.lengths import LONG, only
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,9 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_make_desk_fills_three_cases_and_lets_four_people_in(tmp_path: Path, doors: int) -> None:
     if shutil.which("mosquitto") is None:
         pytest.skip("mosquitto is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = tmp_path / "desk"
     words = ["--doors", str(doors), "--once", "--port", str(port), "--folder", str(folder)]
     done = subprocess.run([sys.executable, "-m", "demo.desk", *words], cwd=ROOT, capture_output=True, text=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -37,6 +36,7 @@ from agent.wire.fields import Kind, ZoneKind
 from agent.wire.statements import PrivateHoursSetting, ZoneSetting
 from tests.custodian.page.door import Client
 from tests.lengths import LONG
+from tests.ports import free_port
 from tests.scenarios.street import Asker, Street, a_street, until
 from tests.scenarios.walks import WALKS, PageLink, Tracer
 
@@ -52,11 +52,6 @@ def catches(process: int, what: signal.Signals) -> bool:
     """proc(5): SigCgt is a mask of the signals that a process has a handler for."""
     (line,) = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
     return bool(int(line, 16) >> (what - 1) & 1)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Apart:

@@ -25,6 +25,7 @@ from agent.mqtt import BusSettings, MqttBus
 from agent.wire.broker_enrolment import read_ticket
 from tests.config.test_fleet import EXAMPLE
 from tests.fleets import LightDoor
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -37,12 +38,6 @@ def folder(tmp_path: Path, tool: Callable[..., Any]) -> Path:
 @pytest.fixture
 def door(tmp_path: Path) -> LightDoor:
     return LightDoor(tmp_path / "door", 1)
-
-
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
 
 
 def is_served(port: int) -> bool:

@@ -29,6 +29,7 @@ from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.statements import Enrolment, NamedKey, sign_statement
 from tests.clients.owner.conftest import NOW_MS, Home, now
 from tests.clients.owner.fake_device import FakeDevice
+from tests.open_files import open_below
 from tests.wire import samples
 
 STRANGER = mldsa_key_from_seed(b"s" * 32)
@@ -289,7 +290,6 @@ def test_answers_that_are_no_text_and_no_proof_are_refused(home: Home) -> None:
 def test_two_programs_do_not_forget_what_the_other_remembers(home: Home) -> None:
     known = home.keys.memory.device(home.device.key.id)
     assert known is not None
-    before = len(list(Path("/proc/self/fd").iterdir()))
     remembered = threading.Event()
     with (home.keys.folder / f".{KnownDevices.FILE}.lock").open("ab") as another_program:
         fcntl.flock(another_program, fcntl.LOCK_EX)
@@ -298,7 +298,7 @@ def test_two_programs_do_not_forget_what_the_other_remembers(home: Home) -> None
         assert not remembered.wait(0.3), "it waits until the other has written"
     assert remembered.wait(20)
     writer.join()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before, "and leaves no file open"
+    assert open_below(home.keys.folder) == [], "and leaves no file open"
 
 
 def test_a_device_that_is_new_to_this_machine_is_asked_for_a_ledger_from_its_beginning(

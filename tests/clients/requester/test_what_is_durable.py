@@ -6,7 +6,6 @@ Else a power cut would bring back the key of a deletion that was stated, or take
 from __future__ import annotations
 
 import fcntl
-import gc
 import hashlib
 import os
 import stat
@@ -28,6 +27,7 @@ from tests.clients.requester.conftest import NOW_S, question
 from tests.clients.requester.house import House
 from tests.clients.requester.test_known_doorbells import remember
 from tests.clients.requester.test_verification import verified
+from tests.open_files import open_below
 
 CELL = "287-379"
 
@@ -87,14 +87,12 @@ def test_a_doorbell_that_is_forgotten(requester: Requester, asked: SentRequest, 
 def test_a_part_is_flushed_before_it_has_its_name(tmp_path: Path, disk: Disk) -> None:
     folder = AnswerFolder(tmp_path, "1" * 32)
     folder.create(DisclosureOrigin(v=1, device="ab" * 8, parts=2, size_bytes=5, sha256="5e" * 32))
-    gc.collect()  # what earlier tests dropped is closed now, and not while this one counts
-    before = len(list(Path("/proc/self/fd").iterdir()))
     folder.write(1, 0, b"whole")
     disk.flushed.clear()
     assert folder.seal(1, PartSize(5, hashlib.sha256(b"whole").hexdigest()))
     assert disk.flushed == ["1.part", "1.part", "1" * 32]  # before it is read back, and again by the store of parts
     assert disk.waiting == set()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before, "no file stays open"
+    assert open_below(tmp_path) == [], "no file stays open"
 
 
 @pytest.mark.parametrize(
