@@ -340,6 +340,7 @@ def _publish(
         on_event(event)
         match event:
             case PublishAcknowledged(token=slot) if slot in waiting:
+                in_flight.discard(slot)
                 acknowledged[waiting.pop(slot)[0]] = digests[slot]
             case PublishRefused(token=slot, code=code, reason=reason) if code == _QUOTA:
                 # A service that takes ten in a second has fewer than the slots of a list and a directory.
@@ -351,6 +352,7 @@ def _publish(
                     remedy="Ask its operator for more slots: doorward broker add-root --slots.",
                 )
             case PublishRefused(token=slot):
+                in_flight.discard(slot)
                 waiting.pop(slot, None)
             case PublishLost(token=slot):
                 in_flight.discard(slot)

@@ -166,6 +166,19 @@ def test_a_connection_that_ends_after_the_message_was_given_up_counts_as_hung_up
         published(bus, package, 1.0)
 
 
+def test_connections_that_end_while_no_message_waits_for_an_answer_are_not_hung_up(
+    package: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a quota was used up, the client waits, and no message is under way."""
+    looks = itertools.count()
+    monkeypatch.setattr(package_publisher, "time", SimpleNamespace(monotonic=lambda: next(looks) / 1000))
+    bus = SlotBus(slot0=[PublishRefused(0, 0x97, "The quota is used up")])
+    taken, ended = bus.next_event, BusDisconnected(LinkFault.UNREACHABLE, NetworkError("The connection ended."), 1.0)
+    monkeypatch.setattr(bus, "next_event", lambda timeout_s: taken(timeout_s) or ended)
+    with pytest.raises(NetworkError, match="has not taken the package"):
+        published(bus, package, 0.5)
+
+
 class RetainedBus(SlotBus):
     """Answers a subscription with what the broker retains."""
 
