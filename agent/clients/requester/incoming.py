@@ -153,9 +153,8 @@ class IncomingDisclosures:
             if disclosure not in self._reception and self._share.take(disclosure):
                 self._sweep(disclosure)
                 if self._folder(disclosure).state is not TransferState.PARTIAL:
-                    self._tell(
-                        ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure)
-                    )  # it died before it told its end
+                    # Its receiver died before it told the end.
+                    self._tell(ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure))
                 self._share.leave(disclosure)
 
     def _sweep(self, disclosure: str) -> None:
