@@ -7,9 +7,10 @@ The token of an hour's sixth is the same for every sender, so it cannot link two
 none of them: it recognises its own by their code (HMAC-SHA-256).
 
     token     = <slot>.<bits>.<code>               slot: number of 600 s since 1970
-    work      = SHA-256("<token>.<SHA-256 of the sealed tip, hex>.<nonce>"), which must begin with `bits` zero bits
+    work      = SHA-256("<token>.<SHA-256 of the body, hex>.<nonce>"), which must begin with `bits` zero bits
 
-The sealed tip is part of the hash, so a found nonce serves one tip only. Hashcash (Back, 2002) works in the same way.
+A tip has its id in the address, so its id and its sealed bytes are hashed one after the other. A found nonce therefore
+serves one tip, request, notice or report only. Hashcash (Back, 2002) works in the same way.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ def read_token(secret: bytes, taker: str, token: str, now_s: int) -> int | None:
     return int(bits) if hmac.compare_digest(expected, token) and fresh else None
 
 
-def is_done(token: str, sealed: bytes, nonce: str, bits: int) -> bool:
-    """Returns True if the work for this sealed tip was done."""
+def is_done(token: str, sent: bytes, nonce: str, bits: int) -> bool:
+    """Returns True if the work for these bytes was done."""
     if not (nonce.isascii() and nonce.isdigit() and len(nonce) <= _MOST_NONCE_CHARACTERS):
         return False
-    work = hashlib.sha256(f"{token}.{hashlib.sha256(sealed).hexdigest()}.{nonce}".encode("ascii")).digest()
+    work = hashlib.sha256(f"{token}.{hashlib.sha256(sent).hexdigest()}.{nonce}".encode("ascii")).digest()
     return int.from_bytes(work) >> (256 - bits) == 0
 
 

@@ -66,7 +66,9 @@ def send_tip(request: HttpRequest, taker: str, tip: str) -> HttpResponse:
         return _refused("This is not a sealed tip of this page.", 400)
     token, nonce, sealed = request.headers.get("Tip-Token", ""), request.headers.get("Tip-Nonce", ""), request.body
     waiting = tip_relay.waiting(organisation, now_s)
-    refused = work.refusal(_secret(), taker, token, nonce, sealed, now_s=now_s, waiting=waiting)
+    # With the id: the same sealed bytes under another id are another tip, and would otherwise cost nothing.
+    worked = tip.encode("ascii") + sealed
+    refused = work.refusal(_secret(), taker, token, nonce, worked, now_s=now_s, waiting=waiting)
     if refused is not None:
         return _refused(work.REFUSED, refused)
     try:

@@ -2,7 +2,7 @@
 
 // The owner's page seals with the same code, and the same vectors test it.
 import { sealTo } from "../../agent/web/src/wire/age.js";
-import { base64, hex, utf8 } from "../../agent/web/src/wire/bytes.js";
+import { base64, concat, hex, utf8 } from "../../agent/web/src/wire/bytes.js";
 import { encode } from "../../agent/web/src/wire/strictjson.js";
 import { cleaned, isPlain } from "../../agent/web/src/wire/text.js";
 import { sendWorked, show } from "./working.js";
@@ -34,7 +34,9 @@ async function sealed(tip, text) {
 async function send(tip, text) {
   const body = new Uint8Array(await sealed(tip, text));
   const address = (form.dataset.send ?? "").replace(/0$/, tip);
-  const answer = await sendWorked(address, body, { from: form.dataset.token ?? "", prefix: "Tip" });
+  // The work names the id, so that it sends no second tip with the same words.
+  const token = { from: form.dataset.token ?? "", prefix: "Tip", worked: concat(utf8(tip), body) };
+  const answer = await sendWorked(address, body, token);
   if (!answer.ok) throw new Error(answer.status === 429 ? await answer.text() : texts.failed);
 }
 

@@ -20,11 +20,12 @@ const MOST_TRIES = 6;
  *
  * @param {string} address
  * @param {Uint8Array<ArrayBuffer>} body
- * @param {{ from: string, prefix: string }} token the token's address, and what its two headers begin with
+ * @param {{ from: string, prefix: string, worked?: Uint8Array }} token the token's address, what its two headers begin
+ *   with, and the bytes that the work is for, if they are more than the body
  */
-export async function sendWorked(address, body, { from, prefix }) {
+export async function sendWorked(address, body, { from, prefix, worked = body }) {
   for (let tries = 1; ; tries += 1) {
-    const { token, nonce } = await workFor(from, body);
+    const { token, nonce } = await workFor(from, worked);
     const headers = {
       "Content-Type": "application/octet-stream",
       [`${prefix}-Token`]: token,
@@ -36,18 +37,18 @@ export async function sendWorked(address, body, { from, prefix }) {
 }
 
 /**
- * The token and the nonce for sending `body`. A worker finds the nonce, so that the page stays alive meanwhile.
+ * The token and the nonce for sending `worked`. A worker finds the nonce, so that the page stays alive meanwhile.
  *
  * @param {string} address of the token
- * @param {Uint8Array} body
+ * @param {Uint8Array} worked
  */
-async function workFor(address, body) {
+async function workFor(address, worked) {
   const asked = await fetch(address, BARE);
   if (!asked.ok) throw new Error("no token");
   const { token, bits } = await asked.json();
   const worker = new Worker(new URL("tip_work.js", import.meta.url), { type: "module" });
   try {
-    const digest = await sha256hex(body);
+    const digest = await sha256hex(worked);
     const nonce = await new Promise((resolve, reject) => {
       worker.onmessage = ({ data }) => resolve(data);
       worker.onerror = () => reject(new Error("the worker did not start"));

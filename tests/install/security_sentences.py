@@ -1214,6 +1214,8 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"{NEIGHBOURS}::test_the_work_of_one_report_hides_no_second_notice",
         "tests/desk/neighbourhood/test_tips_from_browsers.py"
         "::test_a_tip_without_work_with_old_work_or_of_another_size_is_refused",
+        "tests/desk/neighbourhood/test_tips_from_browsers.py"
+        "::test_the_same_sealed_bytes_under_another_id_cost_their_own_work",
     ),
     "From 16 that wait it costs": (
         "tests/desk/neighbourhood/test_tips_from_browsers.py"

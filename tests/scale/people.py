@@ -81,7 +81,7 @@ class Tipsters:
         if asked.status_code != 200:
             return int(asked.status_code)
         token, bits = asked.json()["token"], asked.json()["bits"]
-        headers = {"tip-token": token, "tip-nonce": worked(token, data, bits)}
+        headers = {"tip-token": token, "tip-nonce": worked(token, tip.encode() + data, bits)}
         sent = client.post(
             f"/tip-to/{AGENCY}/{tip}", data, content_type="application/octet-stream", headers=headers
         )  # fmt: skip

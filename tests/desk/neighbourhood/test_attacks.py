@@ -73,12 +73,13 @@ class Flood:
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def send(self, what: str, address: str, token_at: str, prefix: str, body: bytes) -> int:
+    def send(self, what: str, address: str, token_at: str, prefix: str, body: bytes, name: str = "") -> int:
+        """`name`: the id in the address, which is part of the work for a tip."""
         with contextlib.closing(HTTPSConnection(self.host, context=self.trust, timeout=PATIENCE_S)) as line:
             for _again in range(6):
                 line.request("GET", token_at)
                 asked = json.loads(line.getresponse().read())
-                nonce, hashes = solved(asked["token"], body, asked["bits"])
+                nonce, hashes = solved(asked["token"], name.encode() + body, asked["bits"])
                 line.request("POST", address, body, {f"{prefix}-Token": asked["token"], f"{prefix}-Nonce": nonce})
                 answer = line.getresponse()
                 answer.read()
@@ -95,7 +96,7 @@ class Flood:
         return self.send("notice", "/neighbours/kerkstraat/send", "/neighbours/kerkstraat/token", "Work", body)
 
     def tip(self, tip: str, sealed: bytes) -> int:
-        return self.send("tip", f"/tip-to/rijnstad-police/{tip}", "/tip-to/rijnstad-police/token", "Tip", sealed)
+        return self.send("tip", f"/tip-to/rijnstad-police/{tip}", "/tip-to/rijnstad-police/token", "Tip", sealed, tip)
 
 
 def solved(token: str, body: bytes, bits: int) -> tuple[str, int]:
@@ -209,7 +210,8 @@ def test_one_token_from_before_a_flood_does_not_pay_for_all_of_it(both: tuple[Ag
     asked = client.get("/tip-to/rijnstad-police/token").json()
     for _ in range(20):
         tip, sealed = random_tip()
-        headers = {"tip-token": asked["token"], "tip-nonce": solved(asked["token"], sealed, asked["bits"])[0]}
+        nonce = solved(asked["token"], tip.encode() + sealed, asked["bits"])[0]
+        headers = {"tip-token": asked["token"], "tip-nonce": nonce}
         sent = client.post(
             f"/tip-to/rijnstad-police/{tip}", sealed, content_type="application/octet-stream", headers=headers
         )

@@ -77,7 +77,8 @@ def sent(data: bytes, tip: str, *, client: Client | None = None, **headers: str)
     client = client or browser()
     if not headers:
         asked = client.get("/tip-to/rijnstad-police/token").json()
-        headers = {"tip-token": asked["token"], "tip-nonce": worked(asked["token"], data, asked["bits"])}
+        nonce = worked(asked["token"], tip.encode() + data, asked["bits"])
+        headers = {"tip-token": asked["token"], "tip-nonce": nonce}
     return client.post(f"/tip-to/rijnstad-police/{tip}", data, content_type="application/octet-stream", headers=headers)
 
 
@@ -318,7 +319,7 @@ def test_a_stop_during_the_release_loses_and_doubles_no_tip(
 def test_a_tip_without_work_with_old_work_or_of_another_size_is_refused(taking: Agency) -> None:
     tip, data = made(taking)
     asked = browser().get("/tip-to/rijnstad-police/token").json()
-    nonce = worked(asked["token"], data, asked["bits"])
+    nonce = worked(asked["token"], tip.encode() + data, asked["bits"])
     assert sent(data, tip, **{"tip-token": asked["token"], "tip-nonce": "x"}).status_code == 403
     assert sent(data[:-1] + b"x", tip, **{"tip-token": asked["token"], "tip-nonce": nonce}).status_code == 403
     assert sent(data, "f" * 31, **{"tip-token": asked["token"], "tip-nonce": nonce}).status_code == 400
@@ -326,6 +327,17 @@ def test_a_tip_without_work_with_old_work_or_of_another_size_is_refused(taking: 
         answer = sent(wrong, tip)
         assert answer.status_code == 400, wrong[:5]
         assert "not a sealed tip" in answer.content.decode()
+
+
+def test_the_same_sealed_bytes_under_another_id_cost_their_own_work(taking: Agency) -> None:
+    """The id is in the address. One nonce would otherwise fill an hour with copies of one tip."""
+    tip, data = made(taking)
+    asked = browser().get("/tip-to/rijnstad-police/token").json()
+    headers = {"tip-token": asked["token"], "tip-nonce": worked(asked["token"], tip.encode() + data, asked["bits"])}
+    assert sent(data, tip, **headers).status_code == 202
+    others = [secrets.token_hex(16) for _ in range(3)]
+    assert [sent(data, other, **headers).status_code for other in others] == [403] * 3
+    assert WaitingTip.objects.count() == 1
 
 
 def test_the_tip_after_a_full_hour_is_refused_with_words_and_the_accepted_ones_stay(
