@@ -98,7 +98,11 @@ def assign_tip(request: DeskRequest, pk: int) -> HttpResponse:
     """Puts a tip into a case of the organisation."""
     tip = _kept(request, pk)
     chosen = request.POST.get("case", "")
-    inbox.assign(tip, request.user, get_in(request.organisation, Case, number_in(chosen)) if chosen else None)
+    case = get_in(request.organisation, Case, number_in(chosen)) if chosen else None
+    try:
+        inbox.assign(tip, request.user, case)
+    except DoorwardError as error:
+        messages.error(request, error_text(error))
     return redirect("tips:inbox")
 
 

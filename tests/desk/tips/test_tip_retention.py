@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester
+from agent.clients.requester.incoming_tips import OpenedTip
 from agent.errors import StorageError
 from desk.cases import case_work
 from desk.cases.models import Case
@@ -98,6 +100,61 @@ def test_the_legal_hold_of_its_case_stops_its_deletion(agency: Agency) -> None:
     case_work.end_hold(case, agency.people[Role.SUPERVISOR], "it ended")
     assert due(agency, requester, 40) == 1
     assert Entry.objects.get(action="tip.deleted").case_number == "2026-1"
+
+
+@pytest.mark.parametrize("to_another", [False, True], ids=["out", "to another case"])
+def test_a_person_who_may_end_no_hold_takes_no_tip_out_of_a_held_case(agency: Agency, to_another: bool) -> None:
+    requester, tip = tip_here(agency)
+    held, other = (Case.objects.create(organisation=agency.organisation, number=each) for each in ("2026-1", "2026-2"))
+    inbox.assign(tip, agency.people[Role.ASKER], held)
+    case_work.hold_case(held, agency.people[Role.SUPERVISOR], "a court asked")
+    chosen = {"case": str(other.pk) if to_another else ""}
+    page = agency.client(Role.ASKER).post(f"/tips/{tip.pk}/assign", chosen, follow=True)
+    assert "The legal hold of its case keeps this tip in the case." in page.content.decode()
+    assert due(agency, requester, 40) == 0
+    assert is_kept(requester, TIP)
+    case_work.end_hold(held, agency.people[Role.SUPERVISOR], "it ended")
+    agency.client(Role.ASKER).post(f"/tips/{tip.pk}/assign", chosen)
+    tip.refresh_from_db()
+    assert tip.case == (other if to_another else None)
+
+
+def while_it_opens(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Lets a colleague act while the tip is being opened, which takes seconds if it has footage."""
+    whole = inbox.open_tip
+
+    def slowly(requester: Requester, tip: str) -> OpenedTip:
+        opened = whole(requester, tip)
+        act()
+        return opened
+
+    monkeypatch.setattr(inbox, "open_tip", slowly)
+
+
+def test_a_hold_that_comes_while_a_colleague_opens_the_tip_stays(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requester, tip = tip_here(agency)
+    officer = agency.people[Role.EVIDENCE_OFFICER]
+    while_it_opens(monkeypatch, lambda: tip_retention.hold_tip(tip, officer, "a court asked"))
+    assert "A white van." in agency.client(Role.ASKER).post(f"/tips/{tip.pk}").content.decode()
+    tip.refresh_from_db()
+    assert (tip.legal_hold, tip.hold_reason, tip.hold_by) == (True, "a court asked", officer)
+    assert tip.opened_by == agency.people[Role.ASKER]
+    assert due(agency, requester, 40) == 0
+
+
+def test_a_tip_that_is_deleted_while_a_colleague_opens_it_is_not_shown_and_stays_deleted(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requester, tip = tip_here(agency)
+    delete = tip_retention.delete_tip
+    while_it_opens(monkeypatch, lambda: delete(agency.organisation, requester, tip.pk, "retention"))
+    page = agency.client(Role.ASKER).post(f"/tips/{tip.pk}")
+    assert page.status_code == 422
+    assert "This tip was deleted meanwhile." in page.content.decode()
+    tip.refresh_from_db()
+    assert tip.deleted_at is not None
 
 
 def test_an_officer_deletes_a_tip_at_once_with_a_reason(agency: Agency) -> None:
