@@ -12,11 +12,12 @@ from django.core.exceptions import SuspiciousFileOperation
 from starlette.responses import FileResponse, Response
 
 from desk.people.middleware import POLICY
+from desk.request_bounds import RequestBounds
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "desk.settings")
 django.setup(set_prefix=False)
 
-_PAGES = get_asgi_application()
+_PAGES = RequestBounds(get_asgi_application())
 _STATIC = "/static/"
 _HEADERS = {
     "Cache-Control": "no-cache",  # the browser asks each time and gets 304: no file of an older version

@@ -28,6 +28,7 @@ from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
 from desk.receiving.worker_figures import WorkerFigures
 from desk.reminders.mailer import reminder_mailer
+from desk.request_bounds import HeadLimit
 from desk.service_status import ALIVE_EVERY_S, ServiceStatus
 from desk.storage.shared_parts import check_storage
 from desk.storage.shared_stores import watched_servers
@@ -127,6 +128,7 @@ def _settings(config: DeskConfig, say: Callable[[str], object], status: ServiceS
         "desk.asgi:application",
         host=web.host,
         port=web.port,
+        http=HeadLimit,
         lifespan="off",
         server_header=False,
         log_level="warning",

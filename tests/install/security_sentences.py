@@ -68,6 +68,7 @@ CASES = "tests/desk/cases/test_case_pages.py"
 CONFIRM = "tests/desk/people/test_confirmations.py"
 EXPORT = "tests/desk/export/test_views.py"
 NEIGHBOURS = "tests/desk/neighbourhood/test_neighbours.py"
+REQUESTS = "tests/desk/test_request_bounds.py"
 SPAM = "tests/desk/neighbourhood/test_attacks.py"
 OTHER_AGE = "tests/interop/test_other_age_implementations.py"
 FIRST = "tests/recorder/test_recording_first.py"
@@ -1164,6 +1165,16 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"{MATRIX}::test_a_role_reaches_exactly_the_pages_of_its_actions",
         f"{MATRIX}::test_an_object_of_another_organisation_is_not_found",
     ),
+    "A body has at most": (
+        f"{REQUESTS}::test_a_body_without_a_length_ends_at_the_bound_on_each_page_of_the_desk",
+        f"{REQUESTS}::test_a_body_that_comes_too_slowly_ends",
+        f"{REQUESTS}::test_all_bodies_together_have_a_bound_and_small_ones_always_pass",
+    ),
+    "The head of a request has 30 seconds": (f"{REQUESTS}::test_a_connection_without_a_whole_head_ends",),
+    "Pages work on 100 requests at once": (
+        f"{REQUESTS}::test_pages_work_on_so_many_requests_and_one_more_waits_its_turn",
+        f"{REQUESTS}::test_a_slow_body_takes_no_place_of_those_that_are_whole",
+    ),
     # The neighbourhood
     "People without an account read": (
         "tests/desk/neighbourhood/test_public_bulletins.py"
@@ -1816,6 +1827,7 @@ WORDS: Final = (
     "Four doorbells that work together",
     "The desk (`desk`, decision",
     "The operator is the person",
+    "A stranger's request holds little of a desk.",
     "Links from a tip to its sender",
     "The advantage is 0 for a guess",
     "*n* people send a tip",
