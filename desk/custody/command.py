@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +56,9 @@ def audit(
     else:
         chosen = _organisations(organisation)
         outcomes = [_audit_desk(each, known, kept, files_too=not no_files) for each in chosen]
-        ok = all(outcomes)
+        foreign = _foreign(kept, set(Organisation.objects.values_list("requester_id", flat=True)))
+        _print(foreign)
+        ok = all(outcomes) and not foreign
     sys.exit(0 if ok else _FOUND)
 
 
@@ -66,6 +68,7 @@ def _audit_file(path: Path, head: Path, known: PublicKey | None, kept: Sequence[
         file.seek(0)
         key = known or parse_public_key(header.key)
         checkpoints, findings = _kept(kept, key, header.log)
+        findings += _foreign(kept, {header.log})
         sizes = [each.size for each in checkpoints.values()]
         _, result = audit_log_file(file, files.read(head, MAX_NOTE_BYTES), known, sizes)
     return _report(header.log, key, result, [*findings, *_compared(result, checkpoints)])
@@ -113,14 +116,13 @@ def _organisations(name: str | None) -> list[Organisation]:
 def _kept(paths: Sequence[Path], key: PublicKey, name: str) -> tuple[dict[Path, Checkpoint], list[Finding]]:
     """Returns the kept checkpoints of that log, and a finding for each that this desk did not sign.
 
-    A checkpoint of another organisation of the desk is skipped, so that one command can take all of them.
+    A checkpoint of another log is skipped, so that one command can take those of all organisations (`_foreign`).
     """
     opened: dict[Path, Checkpoint] = {}
     findings = []
     for path in paths:
         note = files.read(path, MAX_NOTE_BYTES)
-        origin = note.split(b"\n", 1)[0].decode("utf-8", "replace")
-        if origin.rpartition("/")[2] != name:
+        if _log_of(note) != name:
             continue
         try:
             opened[path] = open_desk_checkpoint(note, key, name)
@@ -130,6 +132,28 @@ def _kept(paths: Sequence[Path], key: PublicKey, name: str) -> tuple[dict[Path, 
     return opened, findings
 
 
+def _foreign(paths: Sequence[Path], logs: Collection[str]) -> list[Finding]:
+    """Returns a finding for each kept checkpoint that is of none of these logs, and so is compared with nothing.
+
+    A log that was renamed, or removed with its organisation, would otherwise pass with the checkpoint that shows it.
+    """
+    named = ((path.name, _log_of(files.read(path, MAX_NOTE_BYTES))) for path in paths)
+    return [
+        Finding(
+            FindingKind.REMOVED,
+            f"{name}: this is a checkpoint of the log “{log_name}”, and there is no such log here. It was removed or "
+            "renamed, or this is another desk or file.",
+        )
+        for name, log_name in named
+        if log_name not in logs
+    ]
+
+
+def _log_of(note: bytes) -> str:
+    """Returns the name of the log that a checkpoint names in its first line."""
+    return note.split(b"\n", 1)[0].decode("utf-8", "replace").rpartition("/")[2]
+
+
 def _compared(result: AuditResult, kept: dict[Path, Checkpoint]) -> list[Finding]:
     return [finding for checkpoint in kept.values() for finding in compare_with_kept(result, checkpoint)]
 
@@ -137,8 +161,12 @@ def _compared(result: AuditResult, kept: dict[Path, Checkpoint]) -> list[Finding
 def _report(name: str, key: PublicKey, result: AuditResult, more: Sequence[Finding]) -> bool:
     findings = [*result.findings, *more]
     click.echo(f"{name}: {result.size} entries, root {result.root.hex()}, key {key.text}")
-    for each in findings:
-        click.secho(f"  ✗ {each.kind.value}: {each.said}", fg="red")
+    _print(findings)
     if not findings:
         click.secho("  ✓ nothing was removed, changed or reordered", fg="green")
     return not findings
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    for each in findings:
+        click.secho(f"  ✗ {each.kind.value}: {each.said}", fg="red")

@@ -310,6 +310,49 @@ def test_a_downloaded_log_is_audited_without_the_desk(agency: Agency, tmp_path: 
     assert run_audit(*offline).exit_code == 1
 
 
+def test_a_log_that_was_renamed_or_removed_does_not_pass_beside_its_kept_checkpoint(
+    agency: Agency, other_agency: Agency, tmp_path: Path
+) -> None:
+    """The checkpoint is of a log that is not there any more, so it is compared with nothing."""
+    kept, theirs = tmp_path / "kept.txt", tmp_path / "theirs.txt"
+    kept.write_bytes(log.newest_note(filled(agency)))
+    theirs.write_bytes(log.newest_note(other_agency.organisation))
+    both = ("--checkpoint", str(kept), "--checkpoint", str(theirs))
+    assert run_audit(*both).exit_code == 0
+    assert run_audit(*both, "--organisation", "waterland-police").exit_code == 0, "of another organisation of this desk"
+
+    Entry.objects.filter(organisation=agency.organisation).delete()
+    LogHead.objects.filter(organisation=agency.organisation).delete()
+    Organisation.objects.filter(pk=agency.organisation.pk).update(requester_id="rijnstad-police-2")
+    agency.organisation.refresh_from_db()
+    filled(agency)
+    assert run_audit("--no-files").exit_code == 0
+    for arguments in (both, (*both, "--organisation", "waterland-police")):
+        result = run_audit("--no-files", *arguments)
+        assert result.exit_code == 1
+        assert "removed: kept.txt: this is a checkpoint of the log “rijnstad-police”" in result.output
+        assert "theirs.txt" not in result.output
+
+
+def test_a_downloaded_log_of_another_name_does_not_pass_beside_a_kept_checkpoint(
+    agency: Agency, other_agency: Agency, tmp_path: Path
+) -> None:
+    from desk.custody.log_file import write_log
+
+    organisation, kept = other_agency.organisation, tmp_path / "kept.txt"
+    kept.write_bytes(log.newest_note(filled(agency)))
+    rows = (log.entry_of(row) for row in Entry.objects.filter(organisation=organisation).order_by("number"))
+    (tmp_path / "log.jsonl").write_bytes(b"".join(write_log(log.header_of(organisation), rows)))
+    (tmp_path / "head.txt").write_bytes(log.newest_note(organisation))
+    offline = ("--log", str(tmp_path / "log.jsonl"), "--head", str(tmp_path / "head.txt"))
+    assert run_audit(*offline).exit_code == 0
+    for damaged in (kept.read_bytes(), b"", b"no checkpoint"):
+        kept.write_bytes(damaged)
+        result = run_audit(*offline, "--checkpoint", str(kept))
+        assert result.exit_code == 1
+        assert "removed: kept.txt" in result.output
+
+
 def test_an_audit_that_cannot_run_says_what_to_do(agency: Agency, tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"")
     for arguments in (["--organisation", "nobody"], ["--log", str(tmp_path / "log")]):
