@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
+    "DAY_S",
     "AnswerClock",
     "Countdown",
     "CountdownState",

@@ -37,8 +37,8 @@ from desk.tips.tip_retention import tips_due
 
 __all__ = ["ReceiverThread"]
 
-_LIMITS: Final = ReceivingLimits(disclosures=1_000_000)
-"""More answers than a person moves away by hand: here the retention clock makes room."""
+_LIMITS: Final = ReceivingLimits(disclosures=1_000_000, tips=1_000_000)
+"""More answers and tips than a person moves away by hand: here the retention clock makes room."""
 _RETENTION_EVERY_S: Final = 60.0
 _SIGN_OF_LIFE_EVERY_S: Final = 10.0
 _log = structlog.get_logger(__name__)

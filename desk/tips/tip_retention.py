@@ -1,10 +1,15 @@
 """Keeps a tip for the days that its receipt promised, then deletes it. A legal hold of the tip or its case stops that.
 
+A tip that was refused when it arrived, or never became whole, is in no inbox. It goes after a day, or after the days of
+a tip.
+
 The order is that of answers (`desk.cases.deletion`): files go before the row says so, in a transaction that holds the
 case and the tip. A repeated deletion finds nothing and goes on.
 """
 
 from __future__ import annotations
+
+import functools
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,7 +21,7 @@ from desk.cases.deadlines import utc
 from desk.cases.deletion import RETENTION
 from desk.cases.models import Case
 from desk.cases.object_locks import unlock
-from desk.cases.retention import AnswerClock, Countdown, countdown, latest_choice_s
+from desk.cases.retention import DAY_S, AnswerClock, Countdown, countdown, latest_choice_s
 from desk.custody import log
 from desk.people.models import Organisation, Person
 from desk.people.organisations import requester_of
@@ -42,9 +47,14 @@ def tips_due(organisation: Organisation, requester: Requester, now_s: int) -> in
     raised at the end. `PartsAwayError` is raised at once, because each further tip could wait for the store as long."""
     done, failed = 0, None
     due = Tip.objects.filter(organisation=organisation, deleted_at=None, due_at__lte=utc(now_s), legal_hold=False)
-    for pk in list(due.exclude(case__legal_hold=True).values_list("pk", flat=True)):
+    keys = list(due.exclude(case__legal_hold=True).values_list("pk", flat=True))
+    steps = [functools.partial(delete_tip, organisation, requester, pk, RETENTION) for pk in keys]
+    days = requester.profile.retention_days or organisation.retention_days
+    lost = requester.answers.old_tips((now_s - DAY_S) * 1000, (now_s - days * DAY_S) * 1000)
+    steps += [functools.partial(_delete_lost, organisation, requester, each, now_s) for each in lost]
+    for step in steps:
         try:
-            done += delete_tip(organisation, requester, pk, RETENTION)
+            done += step()
         except PartsAwayError:
             raise
         except DoorwardError as error:
@@ -52,6 +62,18 @@ def tips_due(organisation: Organisation, requester: Requester, now_s: int) -> in
     if failed is not None:
         raise failed
     return done
+
+
+@transaction.atomic
+def _delete_lost(organisation: Organisation, requester: Requester, disclosure: str, now_s: int) -> bool:
+    """Deletes the files of a tip that is in no inbox."""
+    if Tip.objects.filter(organisation=organisation, disclosure_id=disclosure).exists():
+        return False  # it is listed, and its clock runs
+    count = requester.answer(disclosure).delete()
+    requester.answers.deleted(disclosure, now_s * 1000)
+    why = "it was refused, or never arrived as a whole"
+    log.record(organisation, RETENTION, "tip.deleted", f"tip {disclosure}", reason=why, files=count)
+    return True
 
 
 def delete_tip(

@@ -1239,6 +1239,10 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         "tests/desk/neighbourhood/test_tips_from_browsers.py"
         "::test_the_tip_after_a_full_hour_is_refused_with_words_and_the_accepted_ones_stay",
     ),
+    "A month of full hours leaves room": (
+        f"{SPAM}::test_a_month_of_full_hours_leaves_room_for_the_tips_of_doorbells",
+        f"{DISK}::test_tips_take_no_room_of_answers",
+    ),
     "The same test lets 1 000 clients send": (
         f"{SPAM}::test_clients_without_end_fill_the_lists_at_the_stated_price_and_keep_no_honest_one_out_for_good",
     ),

@@ -210,6 +210,18 @@ class AnswerIndex:
             if each.state is AnswerState.COMPLETE
         ]
 
+    def old_tips(self, refused_before_ms: int, begun_before_ms: int) -> list[str]:
+        """Returns the tips that were refused before the first time, and all others that began before the second one
+        (UTC ms): also those that never became whole."""
+        found = self._select(
+            "WHERE device = ? AND ((state = 'quarantined' AND ended_ms < ?) "
+            "OR (state IN ('receiving', 'complete') AND begun_ms < ?))",
+            ANONYMOUS,
+            refused_before_ms,
+            begun_before_ms,
+        )
+        return [each.disclosure for each in found]
+
     def changed_since(self, change: int, limit: int = _MOST_PAGE) -> list[ReceivedAnswer]:
         """Returns answers that changed after that number, in the order of their changes. Begin with 0.
 

@@ -373,7 +373,8 @@ class IncomingDisclosures:
 
     def _too_many(self, device: str) -> bool:
         """Returns True if there are too many answers of this device, or in all."""
-        return self._holdings.of_door(device).disclosures >= self._limits.per_device or self._is_full
+        most = self._limits.tips if device == ANONYMOUS else self._limits.per_device
+        return self._holdings.of_door(device).disclosures >= most or self._is_full
 
     @property
     def _is_full(self) -> bool:

@@ -27,7 +27,10 @@ class ReceivingLimits:
     per_device_and_request: int = 4
     """Most stored answers of one device to one request. Together they stay within `transfer`, as if they were one."""
     per_device: int = 500
-    """Most stored disclosures of one device. For tips, which name no device, the most in all."""
+    """Most stored disclosures of one device."""
+    tips: int = 500
+    """Most stored tips in all, because they name no device. A desk takes more: tips that came from browsers count, too,
+    and a flood of them would keep out those of doorbells for as long as tips are kept."""
     share: float = 0.25
     """Largest share of one device in the free space plus the space of all disclosures. All tips together have one
     share."""

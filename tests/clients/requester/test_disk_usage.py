@@ -207,7 +207,7 @@ def test_tips_take_no_room_of_answers(
     house: House,
     clock: TestClock,
 ) -> None:
-    with_limits(desk, per_device=3, share=1.0)
+    with_limits(desk, per_device=1, tips=3, share=1.0)
     for number in range(6):
         named = f"{number:032x}"
         first = sealed(requester, strictjson.encode(msgspec.structs.replace(words(requester), tip=named)))

@@ -7,6 +7,7 @@ view of a broker's operator.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import random
@@ -30,7 +31,9 @@ from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
+from agent.clients.requester.answer_index import AnswerIndex, QuotaUsage
 from agent.wire.disclosures import MAX_TIP_CHARACTERS
+from agent.wire.topics import ANONYMOUS
 from desk.config import Public
 from desk.custody.models import Entry
 from desk.neighbourhood import proof_of_work as work
@@ -39,7 +42,11 @@ from desk.neighbourhood.hour_keys import HourKeys
 from desk.neighbourhood.models import Submission, WaitingTip
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
+from desk.receiving.receiver_thread import _LIMITS
 from desk.tips.models import Tip
+from tests.clients.requester.doors import TestClock
+from tests.clients.requester.house import Disclosure
+from tests.clients.requester.test_incoming import Receiving
 from tests.desk.agencies import Agency, browser
 from tests.desk.asking.asking_desk import vouch
 from tests.desk.asking.served_desk import served_desk
@@ -187,6 +194,18 @@ def test_clients_without_end_fill_the_lists_at_the_stated_price_and_keep_no_hone
     costs = [cost for cost, _status in flood.prices]
     assert abs(flood.hashes - sum(costs)) <= 5 * sum(each**2 for each in costs) ** 0.5
     assert not {status for _what, status in flood.answers} - {202, 409, 429}, flood.answers
+
+
+def test_a_month_of_full_hours_leaves_room_for_the_tips_of_doorbells(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both kinds count together. A receiver that took 500 tips was full after the first hour, for a month."""
+    filled = tip_relay.MOST_WAITING * 24 * 31
+    requester = requester_of(agency.organisation)
+    monkeypatch.setattr(AnswerIndex, "of_door", lambda _index, device, but="": QuotaUsage(filled, filled))
+    limits = {each.name: getattr(_LIMITS, each.name) for each in dataclasses.fields(_LIMITS)}
+    receiving = Receiving(requester, TestClock(), **limits)
+    assert receiving.announce(Disclosure("7" * 32, ANONYMOUS, [b"a tip of a doorbell"]))
 
 
 class StoppedClock:

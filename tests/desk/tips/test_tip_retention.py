@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.incoming_tips import OpenedTip
+from agent.core.transfer import TransferState
 from agent.errors import StorageError
+from agent.wire.topics import ANONYMOUS
 from desk.cases import case_work
 from desk.cases.models import Case
 from desk.custody.answers import audit_files
@@ -155,6 +157,32 @@ def test_a_tip_that_is_deleted_while_a_colleague_opens_it_is_not_shown_and_stays
     assert "This tip was deleted meanwhile." in page.content.decode()
     tip.refresh_from_db()
     assert tip.deleted_at is not None
+
+
+def lost_tip(requester: Requester, *, refused: bool, begun_s: int) -> None:
+    """A tip that is in no inbox: its footage was refused, or its doorbell never sent the rest of it."""
+    answer = requester.answer(TIP)
+    answer.create(
+        DisclosureOrigin(v=1, device=ANONYMOUS, parts=2, size_bytes=5, sha256="0" * 64, begun_ms=begun_s * 1000)
+    )
+    answer.write(1, 0, b"sealed footage")
+    if refused:
+        answer.end(TransferState.REFUSED, "A part is not the recorded one.", ended_ms=begun_s * 1000)
+    requester.answers.ended(TIP)
+
+
+@pytest.mark.parametrize(("refused", "days"), [(True, 1), (False, 30)], ids=["refused", "never whole"])
+def test_a_tip_that_reached_no_inbox_is_deleted_as_well(agency: Agency, refused: bool, days: int) -> None:
+    requester = requester_of(agency.organisation)
+    requester.change_defaults(30, "en")
+    lost_tip(requester, refused=refused, begun_s=int(timezone.now().timestamp()))
+    assert due(agency, requester, days - 0.1) == 0
+    assert requester.answer(TIP).is_known()
+    assert due(agency, requester, days + 0.1) == 1
+    assert not requester.answer(TIP).is_known()
+    assert due(agency, requester, days + 1) == 0, "once"
+    assert actions() == ["tip.deleted"]
+    assert list(audit_files(agency.organisation)) == []
 
 
 def test_an_officer_deletes_a_tip_at_once_with_a_reason(agency: Agency) -> None:
