@@ -13,12 +13,13 @@ from typing import Final
 
 import structlog
 from django.db import DatabaseError, DataError, IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
 from agent.clients.requester.verification import Verification, examine
-from agent.errors import NetworkError, StorageError
+from agent.errors import FormatError, NetworkError, StorageError
 from desk.asking.models import Draft
 from desk.cases.deadlines import renew_deadline, utc
 from desk.cases.models import Answer, Case, Clip, SignedRequest
@@ -113,7 +114,7 @@ class AnswerRecorder:
         if len(self._written_s) >= _MOST_PROGRESS:
             self._written_s.clear()
         self._written_s[event.disclosure] = now_s
-        Answer.objects.filter(disclosure_id=event.disclosure, state="receiving").update(
+        self._answers(event).filter(state="receiving").update(
             held_bytes=event.held_bytes, expected_bytes=event.expected_bytes, reason=""
         )
 
@@ -171,7 +172,7 @@ class AnswerRecorder:
 
     def _stopped(self, event: ReceiverEvent) -> None:
         with transaction.atomic():
-            answer = Answer.objects.filter(disclosure_id=event.disclosure, state="receiving").first()
+            answer = self._answers(event).filter(state="receiving").first()
             if answer is not None:
                 answer.state = "stopped"
                 answer.save(update_fields=("state",))
@@ -179,12 +180,20 @@ class AnswerRecorder:
                 self._log("answer.stopped", answer)
 
     def _no_room(self, event: ReceiverEvent) -> None:
-        Answer.objects.filter(disclosure_id=event.disclosure, state="receiving").update(reason=event.detail)
+        self._answers(event).filter(state="receiving").update(reason=event.detail)
         self._noticed(event)
 
+    def _answers(self, event: ReceiverEvent) -> QuerySet[Answer]:
+        """Returns the row of the answer, in a set of at most one. A doorbell chooses the id, so another organisation of
+        this desk may have an answer with the same one."""
+        return Answer.objects.filter(case__organisation=self._organisation, disclosure_id=event.disclosure)
+
     def _answer(self, event: ReceiverEvent) -> Answer:
-        """Returns the row of the answer, and makes it if it is new. Call it inside a transaction."""
-        found = Answer.objects.select_for_update(no_key=True).filter(disclosure_id=event.disclosure).first()
+        """Returns the row of the answer, and makes it if it is new. Call it inside a transaction.
+
+        Raises `FormatError` if another organisation of this desk has an answer with this id.
+        """
+        found = self._answers(event).select_for_update(of=("self",), no_key=True).select_related("case").first()
         if found is not None:
             if found.state == "stopped":  # the owner sends it after all
                 found.state = "receiving"
@@ -203,6 +212,8 @@ class AnswerRecorder:
             },
         )
         if not made:
+            if answer.case.organisation_id != self._organisation.pk:
+                raise FormatError("Another organisation of this desk has an answer with this id.")
             return answer
         renew_deadline(answer)
         self._log("answer.begun", answer, device=answer.device)

@@ -40,7 +40,8 @@ def reconcile(organisation: Organisation, requester: Requester, recorder: Answer
         _find_missing(organisation, requester)
     while page := requester.answers.changed_since(change, _PAGE):
         names = [answer.disclosure for answer in page]
-        rows = dict(Answer.objects.filter(disclosure_id__in=names).values_list("disclosure_id", "state"))
+        theirs = Answer.objects.filter(case__organisation=organisation, disclosure_id__in=names)
+        rows = dict(theirs.values_list("disclosure_id", "state"))
         for answer in page:
             _compare(answer, organisation, requester, recorder, rows.get(answer.disclosure, ""))
         change = page[-1].change
@@ -53,7 +54,8 @@ def reconcile_answer(
     """Brings the row of one answer up to date. Another worker may have died before it wrote it."""
     answer = requester.answers.get(disclosure)
     if answer is not None:
-        state = Answer.objects.filter(disclosure_id=disclosure).values_list("state", flat=True).first()
+        theirs = Answer.objects.filter(case__organisation=organisation, disclosure_id=disclosure)
+        state = theirs.values_list("state", flat=True).first()
         _compare(answer, organisation, requester, recorder, state or "")
 
 

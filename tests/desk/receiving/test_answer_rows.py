@@ -77,6 +77,31 @@ def test_two_answers_of_one_request_are_in_one_case(agency: Agency, house: House
     assert {answer.device for answer in Answer.objects.all()} == {house.device_id, filmed(gops, name="other").device_id}
 
 
+def test_a_doorbell_that_answers_two_organisations_under_one_id_changes_nothing_of_the_first(
+    agency: Agency, other_agency: Agency, house: House
+) -> None:
+    """The doorbell chooses the id. The organisations have nothing in common but the desk."""
+    (requester, asked), (theirs, other) = ask(agency), ask(other_agency)
+    recorder, second = AnswerRecorder(agency.organisation, requester), AnswerRecorder(other_agency.organisation, theirs)
+    event = deliver(requester, asked, house.disclose(asked))
+    recorder.record(dataclasses.replace(event, kind=ReceiverEventKind.BEGUN, held_bytes=10, expected_bytes=20))
+    before = Answer.objects.values().get()
+    for kind in (
+        ReceiverEventKind.BEGUN,
+        ReceiverEventKind.PROGRESS,
+        ReceiverEventKind.NO_ROOM,
+        ReceiverEventKind.STOPPED,
+        ReceiverEventKind.REFUSED,
+    ):
+        hostile = {"request": other.request.id, "held_bytes": 1, "expected_bytes": 2, "detail": "a doorbell's words"}
+        second.record(dataclasses.replace(event, kind=kind, **hostile))
+        assert Answer.objects.values().get() == before, kind
+    assert not Entry.objects.filter(organisation=other_agency.organisation, object=f"answer {event.disclosure}")
+    assert set(Notice.objects.values_list("organisation", flat=True)) == {other_agency.organisation.pk}
+    recorder.record(event)
+    assert Answer.objects.get().state == "complete"
+
+
 def test_an_answer_and_its_entry_are_written_together_or_not_at_all(
     agency: Agency, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
