@@ -24,6 +24,7 @@ from desk.neighbourhood.submissions import neighbour_clock
 from desk.neighbourhood.tip_relay import tip_relay
 from desk.people.one_time_links import make_first_admin_link
 from desk.people.organisations import worker_of
+from desk.people.session_ends import session_clock
 from desk.receiving.broker_connection import open_bus
 from desk.receiving.supervisor import Supervisor
 from desk.receiving.worker_figures import WorkerFigures
@@ -66,6 +67,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
             hook_sender(),
             tip_relay(),
             neighbour_clock(),
+            session_clock(),
             reminder_mailer(),
             root_publisher(),
         ):

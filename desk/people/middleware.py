@@ -16,6 +16,7 @@ from django.shortcuts import render
 from django.utils import translation
 
 from agent.errors import DoorwardError, FormatError, RequestError
+from desk.people.session_ends import end_soon
 
 __all__ = [
     "POLICY",
@@ -56,6 +57,7 @@ def by_timer(view: View) -> View:
 
 def stamp(session: SessionBase) -> None:
     """Dates a session at its sign-in, so that it ends in time even if its browser never comes back."""
+    session.set_expiry(None)  # before, it was a stranger's or a guest's
     session[_BEGAN] = session[_SEEN] = time.time()
 
 
@@ -97,7 +99,8 @@ class SecurityHeaders:
 
 
 class SessionLimits:
-    """Signs a person out after an idle time, after an absolute time, and everywhere at once if the person asks."""
+    """Signs a person out after an idle time, after an absolute time, and everywhere at once if the person asks. A
+    session without a person ends within minutes."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
@@ -111,7 +114,10 @@ class SessionLimits:
             valid_from = request.user.sessions_valid_from
             if ended or (valid_from and began < valid_from.timestamp()):
                 logout(request)
-        return self._get_response(request)
+        response = self._get_response(request)
+        if not request.user.is_authenticated:
+            end_soon(request.session)
+        return response
 
     def process_view(self, request: HttpRequest, view: Callable[..., HttpResponseBase], *_arguments: Any) -> None:
         """Django calls it with the view that will answer. The session is in use, unless a timer asks."""

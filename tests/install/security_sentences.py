@@ -1175,6 +1175,9 @@ LATER: Final[dict[str, tuple[str, ...]]] = {
         f"{REQUESTS}::test_pages_work_on_so_many_requests_and_one_more_waits_its_turn",
         f"{REQUESTS}::test_a_slow_body_takes_no_place_of_those_that_are_whole",
     ),
+    "A session that no person has signed in to": (
+        f"{SIGN_IN}::test_a_stranger_s_session_ends_within_minutes_and_leaves_no_row",
+    ),
     # The neighbourhood
     "People without an account read": (
         "tests/desk/neighbourhood/test_public_bulletins.py"

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from desk.custody.models import Entry
-from desk.people import confirmations, members, one_time_links
+from desk.people import confirmations, members, one_time_links, session_ends
 from desk.people.models import GuardedChange, Membership, Person
 from desk.people.roles import Role
 from tests.desk.agencies import PASSWORD, Agency, browser
@@ -205,6 +205,31 @@ def test_a_page_that_asks_by_a_timer_keeps_no_session_alive(agency: Agency, monk
     for minutes, status in ((10, 404), (20, 404), (29, 404), (31, 302)):
         monkeypatch.setattr(time, "time", lambda at=now + minutes * 60: at)
         assert client.get("/requests/1/state").status_code == status, minutes
+
+
+def test_a_stranger_s_session_ends_within_minutes_and_leaves_no_row(agency: Agency) -> None:
+    """A program that asks for challenges leaves a row each time."""
+    for _ in range(3):
+        assert browser().get("/accounts/passkeys/login/", headers=JSON).status_code == 200
+    now = timezone.now()
+    rows = Session.objects.values_list("expire_date", flat=True)
+    assert len(rows) == 3
+    assert max(rows) <= now + timedelta(seconds=session_ends.STRANGER_S + 1)
+    assert session_ends.forget_sessions(now) == 0
+    assert session_ends.forget_sessions(now + timedelta(minutes=11)) == 3
+
+
+def test_a_session_that_began_with_a_challenge_lasts_as_long_as_any_other(agency: Agency) -> None:
+    client, passkey, person = browser(), SoftPasskey(), agency.people[Role.ASKER]
+    sign_in(client, person)
+    add_passkey(client, passkey)
+    fresh = browser()
+    use_passkey(fresh, passkey)
+    assert is_signed_in(fresh)
+    session_ends.forget_sessions(timezone.now() + timedelta(hours=11, minutes=50))
+    assert is_signed_in(fresh)
+    session_ends.forget_sessions(timezone.now() + timedelta(hours=12, minutes=10))
+    assert not is_signed_in(fresh)
 
 
 def test_signing_out_everywhere_ends_the_other_browser_s_session(agency: Agency) -> None:
