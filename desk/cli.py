@@ -177,8 +177,9 @@ def restore(identity: Path, backup_file: Path, folder: Path) -> None:
     from desk.people.models import Organisation
 
     made = datetime.datetime.fromtimestamp(made_s, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    ended = _end_rights()
     for organisation in Organisation.objects.all():
-        log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup=made)
+        log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup=made, ended=ended)
     click.echo(f"The desk of {made} is in {folder}. Answers that came later are not in it.")
     _recover()
 
@@ -202,9 +203,10 @@ def restored() -> None:
     from desk.people.models import Organisation
     from desk.people.organisations import requester_of
 
+    ended = _end_rights()
     for organisation in Organisation.objects.all():
         SequenceCounter(requester_of(organisation).notes).skip(NUMBERS_SKIPPED)
-        log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup="database")
+        log.record(organisation, "operator", "desk.restored", organisation.requester_id, backup="database", ended=ended)
     _recover()
     click.echo("Each organisation goes on above the numbers that it may have used. Start the desk and its workers.")
 
@@ -215,6 +217,19 @@ def _parsed(parse: Callable[[str], _Parsed], text: str, source: str, remedy: str
         return parse(text)
     except FormatError as error:
         raise ConfigurationError(f"{source}: {error.message}", remedy=remedy) from error
+
+
+def _end_rights() -> dict[str, int]:
+    """Ends what may have ended after the backup, and says so."""
+    from desk.restored_rights import end_restored_rights
+
+    ended = end_restored_rights()
+    click.echo(
+        f"Ended, because they may have ended after the backup: sessions {ended['sessions']}, one-time links "
+        f"{ended['one_time_links']}, guest links {ended['guest_links']}, tokens of programs {ended['tokens']}.\n"
+        "Roles, passkeys and passwords are those of the backup: look at the page People."
+    )
+    return ended
 
 
 def _recover() -> None:
