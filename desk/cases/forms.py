@@ -41,6 +41,9 @@ class CaseForm(forms.ModelForm[Case]):
     def clean_title(self) -> str:
         return clean(self.cleaned_data["title"])
 
+    def clean_category(self) -> str:
+        return clean(self.cleaned_data["category"])
+
 
 class NoteForm(forms.ModelForm[Note]):
     """A note."""

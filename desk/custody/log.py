@@ -30,7 +30,7 @@ from desk.custody.log_file import LogHeader, make_extract
 from desk.custody.models import Entry, LogHead
 from desk.people.models import Organisation, Person
 
-__all__ = ["entry_of", "extract", "header_of", "newest_note", "record", "row_reader", "stored_rows"]
+__all__ = ["entry_of", "extract", "header_of", "name_of", "newest_note", "record", "row_reader", "stored_rows"]
 
 _TEXT_LIMITS: Final = {"actor": 160, "action": 40, "object": 120, "case_number": 64}
 _NS_PER_MS: Final = 1_000_000
@@ -60,7 +60,7 @@ def record(
             organisation=organisation.requester_id,
             number=frontier.size,
             at_ms=time.time_ns() // _NS_PER_MS,
-            actor=_cut("actor", _name_of(actor)),
+            actor=_cut("actor", name_of(actor)),
             action=_cut("action", action),
             object=_cut("object", str(object)),
             detail=plain_detail(detail),
@@ -142,7 +142,7 @@ def extract(organisation: Organisation, rows: Iterable[Entry]) -> bytes:
         return make_extract(header_of(organisation), head.note.encode("utf-8"), entries)
 
 
-def _name_of(actor: Person | str) -> str:
+def name_of(actor: Person | str) -> str:
     """Returns name and address of a person. The address stays whole, and only the address has angle brackets: people
     choose their names, and a long name must leave the address in the entry, and cannot look like another address."""
     if not isinstance(actor, Person):

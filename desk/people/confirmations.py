@@ -241,7 +241,7 @@ def _add(organisation: Organisation, person: Person, roles: Iterable[str]) -> No
 
 
 def _decide(change: GuardedChange, by: Person | str, state: str) -> None:
-    change.state, change.decided_by, change.decided_at = state, str(by)[:160], timezone.now()
+    change.state, change.decided_by, change.decided_at = state, log.name_of(by), timezone.now()
     change.save()
     _log(change, by, f"change.{state}")
 

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from agent.wire import text
 from desk.people.models import DEFAULT_RETENTION_DAYS, Membership, Organisation, Person
 from desk.people.roles import Role
 from desk.sealed_keys import LEAST_PASSPHRASE
@@ -34,6 +35,17 @@ __all__ = [
     "RolesForm",
     "TimeTrustForm",
 ]
+
+
+def _without_invisible(form: forms.Form | forms.ModelForm[Any], name: str) -> str:
+    """Returns a name without marks that turn the text around it, or that make two names look like one.
+
+    Colleagues who confirm roles, readers of bulletins and auditors read such names.
+    """
+    cleaned = text.clean(form.cleaned_data[name])
+    if not cleaned and form.fields[name].required:
+        raise ValidationError(form.fields[name].error_messages["required"])
+    return cleaned
 
 
 class OneTimeLinkForm(forms.Form):
@@ -60,6 +72,9 @@ class OneTimeLinkForm(forms.Form):
             del self.fields["name"], self.fields["email"]
         elif email:
             self.fields["email"].initial, self.fields["email"].disabled = email, True
+
+    def clean_name(self) -> str:
+        return _without_invisible(self, "name")
 
     def clean_email(self) -> str:
         email = str(self.cleaned_data["email"]).lower()
@@ -101,6 +116,9 @@ class AccountForm(forms.ModelForm[Person]):
         model = Person
         fields = ("first_name", "language")
         labels: ClassVar = {"first_name": _("Name")}
+
+    def clean_first_name(self) -> str:
+        return _without_invisible(self, "first_name")
 
 
 ROLE_WORDS: Final[dict[str, str | Promise]] = {
@@ -243,6 +261,9 @@ class OrganisationForm(forms.ModelForm[Organisation]):
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             self.fields["requester_id"].disabled = self.fields["kind"].disabled = True
+
+    def clean_name(self) -> str:
+        return _without_invisible(self, "name")
 
 
 class PassphraseForm(forms.Form):

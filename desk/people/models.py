@@ -145,7 +145,7 @@ class GuardedChange(models.Model):
     made_at = models.DateTimeField(auto_now_add=True)
     state = models.CharField(max_length=12, choices=STATES, default="waits")
     decided_by = models.CharField(max_length=160, blank=True)
-    """Name of the person, or of the operator of the desk."""
+    """Name and address of the person, or "operator" for the operator of the desk. People choose their names."""
     decided_at = models.DateTimeField(null=True, blank=True)
     wrong_codes = models.PositiveSmallIntegerField(default=0)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
+from django.utils import timezone
 
 from desk import sealed_keys
 from desk.asking.models import Draft
 from desk.cases.models import Case
 from desk.custody.models import Entry
+from desk.people.models import GuardedChange, Membership, Person
 from desk.people.organisations import folder_of
 from desk.people.roles import Role
 from desk.trust.models import BundleDraft
@@ -67,6 +70,39 @@ def test_two_cases_do_not_look_like_one(agency: Agency, change: str) -> None:
     assert client.post("/cases/new", {"number": "2027-1", **titles}).status_code == 302
     assert client.post("/cases/new", {"number": change.format("2027-1"), **titles}).status_code == 200
     assert [(case.number, case.title) for case in Case.objects.all()] == [("2027-1", "A bike")]
+
+
+@pytest.mark.parametrize("name", ["Ada\u202e nimda", "\u2066Ada nimda", "A\u200bda nimda", " Ada  nimda"])
+def test_no_name_turns_the_words_around_it_or_looks_like_another_one(agency: Agency, name: str) -> None:
+    """The name stands on the page on which a second person confirms a role, and a name of an organisation is public."""
+    admin, client = agency.client(Role.ADMIN), browser()
+    page = admin.post("/people", {"email": "new@rijnstad.example", "roles": ["viewer"]})
+    address = page.context["link"].removeprefix("https://localhost")
+    assert client.post(address, {"name": "\u202e", "way": "passkey"}).context["form"].errors["name"]
+    client.post(address, {"name": name, "way": "passkey"})
+    assert Person.objects.get(email="new@rijnstad.example").first_name == "Ada nimda"
+    asker = agency.client(Role.ASKER)
+    asker.post("/account", {"first_name": name, "language": "en"})
+    assert Person.objects.get(pk=agency.people[Role.ASKER].pk).first_name == "Ada nimda"
+    words = {"name": name, "language": "en", "retention_days": "30", "two_person_rule": "on"}
+    admin.post("/organisation", words)
+    agency.organisation.refresh_from_db()
+    assert agency.organisation.name == "Ada nimda"
+
+
+def test_a_person_who_calls_themselves_the_operator_is_named_with_their_address(agency: Agency) -> None:
+    Membership.objects.update(since=timezone.now() - timedelta(days=1))
+    supervisor = agency.people[Role.SUPERVISOR]
+    Person.objects.filter(pk=supervisor.pk).update(first_name="operator")
+    change = GuardedChange.objects.create(
+        organisation=agency.organisation, kind="rule-off", made_by=agency.people[Role.ADMIN]
+    )
+    agency.client(Role.SUPERVISOR).post(f"/people/confirmations/{change.pk}/confirm")
+    change.refresh_from_db()
+    assert (change.state, change.decided_by) == ("confirmed", f"operator <{supervisor.email}>")
+    page = agency.client(Role.AUDITOR).get("/people/confirmations").content.decode()
+    assert f"operator &lt;{supervisor.email}&gt;" in page
+    assert agency.people[Role.ADMIN].email in page
 
 
 def counted(name: str) -> Callable[[], int]:

@@ -67,9 +67,8 @@ def test_an_entry_says_who_did_what_and_an_extract_proves_it(agency: Agency) -> 
 )
 def test_a_name_that_a_person_chose_neither_hides_nor_imitates_an_address(agency: Agency, name: str) -> None:
     person = agency.people[Role.VIEWER]
-    agency.client(Role.VIEWER).post("/account", {"first_name": name, "language": "en"})
-    person.refresh_from_db()
-    assert person.first_name == name.strip()
+    person.first_name = name  # the page removes invisible marks; a name from before stays
+    person.save()
     actor = log.record(agency.organisation, person, "clip.played", "clip 1").actor
     assert len(actor) <= 160
     assert actor.endswith(f" <{person.email}>")
