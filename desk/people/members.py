@@ -48,11 +48,15 @@ def person_at(email: str) -> Person | None:
 
 @transaction.atomic
 def invite(organisation: Organisation, by: Person, email: str, roles: list[str]) -> str | None:
-    """Returns the token of an invitation, or None if the person has an account already and was added at once."""
+    """Returns the token of an invitation, or None if the person is in the organisation and has the roles at once.
+
+    A person of another organisation of the desk gets a link like any other, and decides. An admin could otherwise add
+    them unasked: they would find themselves among this organisation's pages, and its log would tell when they sign in.
+    """
     email = email.lower()
     log.record(organisation, by, "person.invited", email, roles=", ".join(roles))
     person = person_at(email)
-    if person:
+    if person and Membership.objects.filter(organisation=organisation, person=person).exists():
         confirmations.give_roles(organisation, by, person, roles)
         return None
     OneTimeLink.objects.filter(organisation=organisation, email=email, used_at=None).delete()

@@ -21,7 +21,7 @@ from desk.people import confirmations
 from desk.people.models import Membership, OneTimeLink, Organisation, Person
 from desk.people.sign_in_log import record_for_all
 
-__all__ = ["belongs_only_to", "find_link", "make_first_admin_link", "make_link", "use_link"]
+__all__ = ["belongs_only_to", "find_link", "join", "make_first_admin_link", "make_link", "use_link"]
 
 _TOKEN_BYTES: Final = 32
 
@@ -77,6 +77,17 @@ def use_link(link: OneTimeLink, *, name: str, email: str, password: str | None) 
         log.record(link.organisation, person, f"person.came-by-{link.purpose}", person.email)
         confirmations.give_roles(link.organisation, link.made_by, person, link.roles, "invitation")
     return person
+
+
+@transaction.atomic
+def join(link: OneTimeLink, person: Person) -> bool:
+    """Lets a person with an account join the organisation of an invitation. Returns False if it was used just now."""
+    organisation = link.organisation
+    if organisation is None or not OneTimeLink.objects.filter(pk=link.pk, used_at=None).update(used_at=timezone.now()):
+        return False
+    log.record(organisation, person, "person.joined", person.email)
+    confirmations.give_roles(organisation, link.made_by, person, link.roles, "invitation")
+    return True
 
 
 def belongs_only_to(organisation: Organisation, person: Person) -> bool:

@@ -7,6 +7,7 @@ from allauth.mfa.models import Authenticator
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -48,6 +49,9 @@ def one_time_link(request: HttpRequest, token: str) -> HttpResponse:
     link = one_time_links.find_link(token)
     if link is None:
         return render(request, "people/link_used.html", status=404)
+    known = members.person_at(link.email) if link.purpose == "invitation" else None
+    if known is not None:
+        return _join(request, link, known)
     form = OneTimeLinkForm(request.POST or None, person=link.person, email=link.email)
     if request.method == "POST" and form.is_valid():
         words = form.cleaned_data
@@ -60,6 +64,19 @@ def one_time_link(request: HttpRequest, token: str) -> HttpResponse:
         record_authentication(request, person, method="link", email=person.email)
         return redirect("people:start" if words["password"] else "mfa_add_webauthn")
     return render(request, "people/one_time_link.html", {"form": form, "link": link})
+
+
+def _join(request: HttpRequest, link: OneTimeLink, person: Person) -> HttpResponse:
+    """Lets a person who has an account decide about an invitation. Other people do not see what it is about."""
+    if not request.user.is_authenticated:
+        return redirect_to_login(request.get_full_path())
+    if request.user != person:
+        return render(request, "people/join.html", {"link": link, "other": True}, status=403)
+    if request.method == "POST":
+        if not one_time_links.join(link, person):
+            return render(request, "people/link_used.html", status=404)
+        return redirect("people:start")
+    return render(request, "people/join.html", {"link": link, "other": False})
 
 
 @require_safe
@@ -79,7 +96,7 @@ def people_page(request: DeskRequest) -> HttpResponse:
         words = form.cleaned_data
         token = members.invite(request.organisation, request.user, words["email"], words["roles"])
         if token is None:
-            messages.success(request, _("This person has an account already, and is now in your organisation."))
+            messages.success(request, _("This person is in your organisation already, and has these roles as well."))
             known = members.person_at(words["email"])
             if known:
                 _tell_waiting(request, confirmations.waiting_roles(request.organisation, known))

@@ -1396,6 +1396,9 @@ DESK_CANNOT: Final[dict[tuple[str, str], tuple[str, ...]]] = {
         f"{SIGN_IN}::test_an_admin_does_not_recover_a_person_of_two_organisations",
         f"{SIGN_IN}::test_a_recovery_link_ends_when_its_person_joins_another_organisation",
     ),
+    ("admin of an organisation", "add a person of another"): (
+        f"{CONFIRM}::test_a_person_of_another_organisation_comes_only_by_their_own_will",
+    ),
     ("admin of an organisation", "use a link after"): (f"{SIGN_IN}::test_the_links_of_an_admin_end_with_the_role",),
     ("asker, supervisor", "approve their own request"): (
         "tests/desk/asking/test_requests.py::test_nobody_approves_their_own_request_not_even_through_the_address",

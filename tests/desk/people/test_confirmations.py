@@ -10,10 +10,10 @@ from django.test import Client
 
 from agent.errors import ConfigurationError, RequestError
 from desk.custody.models import Entry
-from desk.people import confirmations, members
+from desk.people import confirmations, members, one_time_links
 from desk.people.models import GuardedChange, Membership, Organisation, Person
 from desk.people.roles import GUARDED, PERMISSIONS, Action, Role
-from tests.desk.agencies import Agency, browser, make_agency, make_person
+from tests.desk.agencies import PASSWORD, Agency, browser, make_agency, make_person
 
 RULES = {"name": "Rijnstad Police", "language": "en", "retention_days": "30"}
 
@@ -144,12 +144,36 @@ def test_an_admin_makes_no_recovery_link_for_themselves(agency: Agency) -> None:
 
 def test_a_colleague_with_an_account_waits_as_well(agency: Agency, other_agency: Agency) -> None:
     person = other_agency.people[Role.VIEWER]
-    answer = agency.client(Role.ADMIN).post(
-        "/people", {"email": person.email, "roles": ["supervisor", "auditor"]}, follow=True
-    )
-    assert "confirms on the page Confirmations: Supervisor" in answer.content.decode()
+    link = invite(agency, "supervisor", "auditor", email=person.email).context["link"]
+    other_agency.client(Role.VIEWER).post(link.removeprefix("https://localhost"))
+    assert waiting().roles == ["supervisor"]
     mine = Membership.objects.filter(person=person, organisation=agency.organisation)
     assert list(mine.values_list("role", flat=True)) == ["auditor"]
+
+
+def test_a_person_of_another_organisation_comes_only_by_their_own_will(agency: Agency, other_agency: Agency) -> None:
+    """Unasked, they would land among this organisation's pages, and its log would tell when they sign in."""
+    person = agency.people[Role.ASKER]
+    page = other_agency.client(Role.ADMIN).post("/people", {"email": person.email, "roles": ["viewer", "auditor"]})
+    address = page.context["link"].removeprefix("https://localhost")
+    theirs = Membership.objects.filter(person=person, organisation=other_agency.organisation)
+    client = browser()
+    client.post("/accounts/login/", {"login": person.email, "password": PASSWORD})
+    assert not theirs.exists()
+    told = Entry.objects.filter(organisation=other_agency.organisation, object=person.email)
+    assert list(told.values_list("action", flat=True)) == ["person.invited"]
+    assert one_time_links.belongs_only_to(agency.organisation, person), "so their own admin may recover them"
+    assert browser().get(address)["Location"].startswith("/accounts/login/")
+    for stranger in (other_agency.client(Role.ADMIN), agency.client(Role.VIEWER)):
+        for answer in (stranger.get(address), stranger.post(address)):
+            assert answer.status_code == 403
+            assert other_agency.organisation.name not in answer.content.decode().partition("<main")[2]
+    assert "Waterland Police invites you" in client.get(address).content.decode()
+    assert not theirs.exists()
+    assert client.post(address).status_code == 302
+    assert set(theirs.values_list("role", flat=True)) == {"viewer", "auditor"}
+    assert "person.joined" in actions(other_agency)
+    assert client.get(address).status_code == 404, "once"
 
 
 def test_roles_on_the_page_of_a_person_wait_and_saving_again_keeps_them_waiting(agency: Agency) -> None:
@@ -182,12 +206,13 @@ def test_the_rule_of_two_persons_ends_with_a_second_person_only(agency: Agency) 
 
 
 def test_a_refused_change_gives_nothing_and_its_maker_may_withdraw_it(agency: Agency) -> None:
-    person, _client = invented(agency, "asker")
+    person, client = invented(agency, "asker")
     change = waiting()
     assert decide(agency, Role.SUPERVISOR, change, act="refuse").status_code == 302
     change.refresh_from_db()
     assert (change.state, roles_of(person)) == ("refused", set())
-    invite(agency, "asker")
+    link = invite(agency, "asker").context["link"]
+    assert client.post(link.removeprefix("https://localhost")).status_code == 302
     second = waiting()
     decide(agency, Role.ADMIN, second, act="refuse")
     second.refresh_from_db()
