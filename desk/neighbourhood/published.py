@@ -15,6 +15,7 @@ import structlog
 from django.db.models import QuerySet
 
 from agent.clients.requester import messages
+from agent.clients.requester.identity import Requester
 from agent.errors import DoorwardError
 from agent.wire import envelope, strictjson
 from agent.wire.messages import Bulletin as SignedBulletin
@@ -64,15 +65,17 @@ def _in_force(now: datetime.datetime) -> QuerySet[Bulletin]:
 
 
 def _verified(rows: Iterable[Bulletin]) -> Iterator[PublishedBulletin]:
+    requesters: dict[int, Requester] = {}  # opened once: anyone may ask for this page, again and again
     for row in rows:
         try:
-            yield _verify(row)
+            if row.organisation_id not in requesters:
+                requesters[row.organisation_id] = requester_of(row.organisation)
+            yield _verify(row, requesters[row.organisation_id])
         except DoorwardError as error:  # the others are shown; the operator reads why this one is not
             _log.warning("bulletin_hidden", bulletin=row.bulletin_id, error=str(error))
 
 
-def _verify(row: Bulletin) -> PublishedBulletin:
-    requester = requester_of(row.organisation)
+def _verify(row: Bulletin, requester: Requester) -> PublishedBulletin:
     data = messages.signed(requester, row.bulletin_id).envelope
     opened = envelope.open_envelope(data, SignedBulletin.PAYLOAD_TYPE, {requester.key.id: requester.key})
     message = strictjson.decode(opened.payload, SignedBulletin)

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
 from django.utils import timezone
 
+from agent.clients.requester.identity import Requester
 from agent.wire import envelope
 from desk.neighbourhood.cap import NAMESPACE
 from desk.neighbourhood.feed import GEORSS
 from desk.neighbourhood.published import current
+from desk.people.models import Organisation
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
 from desk.tips.models import Bulletin
@@ -62,6 +65,24 @@ def test_anyone_reads_the_bulletins_in_force_and_only_those(agency: Agency, othe
     get("/bulletins?from=unknown", 404)
     dutch = browser().get("/bulletins?from=waterland-police", headers={"accept-language": "nl"}).content.decode()
     assert "Veiligheidsberichten van Waterland Police" in dutch
+
+
+def test_a_page_for_anyone_opens_the_folder_of_each_organisation_once(
+    agency: Agency, other_agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening costs more than the rest of a bulletin, and the page shows 200 of them to each reader."""
+    for title in ("Water off", "Water back", "Water off again"):
+        published(agency, title=title)
+    published(other_agency, title="Bridge closed")
+    opened: list[str] = []
+
+    def opens(organisation: Organisation) -> Requester:
+        opened.append(organisation.requester_id)
+        return requester_of(organisation)
+
+    monkeypatch.setattr("desk.neighbourhood.published.requester_of", opens)
+    assert get("/bulletins").content.decode().count("Water") >= 3
+    assert sorted(opened) == ["rijnstad-police", "waterland-police"]
 
 
 def test_a_reader_gets_no_cookie_and_caches_may_keep_feed_and_files(agency: Agency) -> None:
