@@ -16,6 +16,7 @@ that counted on would be ignored. The retention clock deletes overdue footage ag
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -41,12 +42,13 @@ from desk import __version__
 from desk.config import DeskConfig, load
 from desk.neighbourhood import hour_keys
 
-__all__ = ["make_backup", "restore_backup"]
+__all__ = ["make_backup", "restore_backup", "wipe_copies"]
 
 _CONFIGURATION: Final = "desk.toml"
 _DATABASE: Final = "data/desk.sqlite3"
 _END: Final = "end.json"
 _COPY: Final = "database-copy-"
+_LOCK: Final = "owner.lock"
 _CUT_SUFFIXES: Final = (".part", "-wal", "-shm", "-journal", ".lock")
 _BYTES: Final = 1 << 20
 NUMBERS_SKIPPED: Final = 1_000_000_000
@@ -122,11 +124,24 @@ def _write(config: DeskConfig, configuration: Path, sealed: _SealedFile) -> int:
 @contextlib.contextmanager
 def _copied(database: Path) -> Iterator[Path]:
     """Yields a consistent copy of a database that others write to (sqlite.org/backup.html)."""
-    with tempfile.TemporaryDirectory(dir=database.parent, prefix=_COPY) as folder:
+    wipe_copies(database.parent)
+    with (
+        tempfile.TemporaryDirectory(dir=database.parent, prefix=_COPY) as folder,
+        (Path(folder) / _LOCK).open("wb") as lock,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
         copy = Path(folder) / database.name
         with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(copy)) as to:
             source.backup(to)
         yield copy
+
+
+def wipe_copies(data: Path) -> None:
+    """Deletes the copies of the database of backups that were killed. Words that the desk deletes would stay there."""
+    for folder in data.glob(f"{_COPY}*"):
+        with contextlib.suppress(OSError), (folder / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel released the lock of a process that ended
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _files_below(data: Path) -> Iterator[Path]:

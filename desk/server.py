@@ -15,6 +15,7 @@ from agent.errors import ConfigurationError, NetworkError
 from agent.platform.metrics_server import MetricsServer
 from agent.platform.stop_signals import StopSignals
 from desk.api.hook_sender import hook_sender
+from desk.backup import wipe_copies
 from desk.cases.films import open_films
 from desk.certificates import made_certificate
 from desk.config import DeskConfig, Web
@@ -55,6 +56,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
         say(f"The desk is at {address}/ (stop: Ctrl-C).")
     films = open_films()  # at the start, because it wipes what a killed process left
     wipe_orphans()  # likewise, of exports
+    wipe_copies(config.data)  # likewise, of backups
     worker = WorkerFigures()
     metrics = MetricsServer(lambda: page_of_thread() + worker.page(), path=None, port=config.metrics.port or None)
     try:

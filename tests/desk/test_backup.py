@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import shutil
 import sqlite3
@@ -114,6 +115,19 @@ def test_a_backup_holds_no_opened_footage_no_half_part_and_no_index(old: Path, t
     (tmp_path / "copy.sqlite3").write_bytes(found["data/desk.sqlite3"])
     with closing(sqlite3.connect(tmp_path / "copy.sqlite3")) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_next_backup_deletes_the_copy_of_the_database_of_one_that_was_killed(old: Path, tmp_path: Path) -> None:
+    """Words that the desk deletes later would stay in it."""
+    killed, running = (files.make_folder(old / "data" / f"database-copy-{name}") for name in ("killed", "running"))
+    for folder in (killed, running):
+        files.write(folder / "desk.sqlite3", b"a notice that is removed")
+        files.write(folder / "owner.lock", b"")
+    with (running / "owner.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make_backup(load(old / "desk.toml"), old / "desk.toml", tmp_path / "desk.age", [IDENTITY.recipient()])
+    assert [path.name for path in (old / "data").glob("database-copy-*")] == [running.name]
+    assert not [name for name in opened(tmp_path / "desk.age") if "database-copy" in name]
 
 
 def test_the_stock_tools_open_a_backup(old: Path, tmp_path: Path) -> None:
