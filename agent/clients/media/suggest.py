@@ -39,6 +39,12 @@ WIDE_EACH: Final = 3
 """The widest size takes most of the time, so it is examined in each third picture. Patterns are followed between."""
 PLATES_EACH: Final = 5
 """Number plates and objects are looked for in each fifth picture."""
+SURE_FACE: Final = 0.8
+"""By day, the head of a body needs no cover of its own if a face with this score is in it."""
+LEAST_OF_HEAD: Final = 0.2
+"""Least width of that face, as a share of the head's. For example, a smaller one may be on a shirt."""
+COLOURLESS: Final = 4.0
+"""A picture is by infrared if the channels of its pixels differ by less than this on average, of 255."""
 HEAD_MARGIN: Final = 0.12
 """The network of objects places the upper side of a small body roughly. The tracker adds its tolerance, 0.08."""
 VEHICLE_MARGIN: Final = 0.02
@@ -86,7 +92,9 @@ def suggest_covers(
                     plate_tracker.add(begin_ms + at_ms, luma, found)
                 if objects is not None:
                     seen = objects.find(picture) if count % PLATES_EACH == 0 else FoundObjects()
-                    head_tracker.add(begin_ms + at_ms, luma, heads_in(picture, seen) if people is not None else [])
+                    head_tracker.add(
+                        begin_ms + at_ms, luma, heads_in(picture, seen, faces) if people is not None else []
+                    )
                     vehicle_tracker.add(begin_ms + at_ms, luma, seen.vehicles if vehicles is not None else [])
                 count += 1
         begin_ms += length_ms
@@ -95,10 +103,35 @@ def suggest_covers(
     return at_most([cover for each in trackers for cover in each.finish(begin_ms)], ends_ms)
 
 
-def heads_in(picture: NDArray[np.uint8], found: FoundObjects) -> list[tuple[float, Box]]:
-    """Returns the places of the heads of the people that were found, with their scores, the surest first."""
+def heads_in(
+    picture: NDArray[np.uint8], found: FoundObjects, faces: Sequence[tuple[float, Box]]
+) -> list[tuple[float, Box]]:
+    """Returns the places of the heads of the people that were found, with their scores, the surest first.
+
+    By day, a body with a sure face where its own would be is left out: the cover of the face hides less. By infrared,
+    each body counts.
+    """
     height, width = picture.shape[:2]
-    return [(score, head_of(body, width, height)) for score, body in found.people]
+    heads = [(score, head_of(body, width, height)) for score, body in found.people]
+    if is_colourless(picture):
+        return heads
+    sure = [face for score, face in faces if score >= SURE_FACE]
+    return [(score, head) for score, head in heads if not any(_is_face_of(face, head) for face in sure)]
+
+
+def is_colourless(picture: NDArray[np.uint8]) -> bool:
+    """True for a BGR picture that a camera without colour took, as cameras do by infrared."""
+    some = picture[::8, ::8].astype(np.int16)
+    return float((some.max(axis=2) - some.min(axis=2)).mean()) < COLOURLESS
+
+
+def _is_face_of(face: Box, head: Box) -> bool:
+    """False for a face at the rim or at the lower end of `head`: it may be that of a person in front."""
+    width, height = head[2] - head[0], head[3] - head[1]
+    across = ((face[0] + face[2]) / 2 - head[0]) / width
+    down = ((face[1] + face[3]) / 2 - head[1]) / height
+    is_large = face[2] - face[0] >= LEAST_OF_HEAD * width
+    return is_large and 0.25 <= across <= 0.75 and 0 <= down <= 0.6
 
 
 def examine(

@@ -13,7 +13,7 @@ import pytest
 from agent.clients.media.face_covers import Suggestion
 from agent.clients.media.object_network import REGIONS, FoundObjects, ObjectNetwork, head_of
 from agent.clients.media.pinned_file import OBJECTS_SHA256
-from agent.clients.media.suggest import suggest_covers
+from agent.clients.media.suggest import heads_in, is_colourless, suggest_covers
 from agent.core.object_detection.arrays import Numbers
 from agent.core.object_detection.boxes import CLASSES_FROM, OBJECTS_PX, object_cells
 from agent.core.vault.redactions import Redaction, RedactionKind, covered_pixels, place_at
@@ -153,3 +153,36 @@ def test_the_head_is_in_the_upper_third_of_a_standing_body_and_lower_in_a_wide_o
     assert head_of((0.2, 0.2, 0.7, 0.8), 300, 300) == pytest.approx((0.2, 0.2, 0.7, 0.575))
     assert head_of((0.2, 0.2, 0.7, 0.8), 200, 400) == pytest.approx((0.2, 0.2, 0.7, 0.4))
     assert head_of((0.1, 0.5, 0.9, 0.8), 300, 300) == pytest.approx((0.1, 0.5, 0.9, 0.8))
+
+
+BODY = (0.4, 0.2, 0.6, 0.8)
+"""Its head is in (0.4, 0.2, 0.6, 0.4)."""
+FACE = (0.47, 0.22, 0.53, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("score", "face", "covered"),
+    [
+        (0.8, FACE, False),
+        (0.79, FACE, True),
+        (0.9, (0.43, 0.22, 0.46, 0.3), True),  # at the rim: perhaps a person in front
+        (0.9, (0.54, 0.22, 0.6, 0.3), True),
+        (0.9, (0.47, 0.3, 0.53, 0.38), True),  # at the lower end: perhaps a child in front
+        (0.9, (0.47, 0.1, 0.53, 0.18), True),
+        (0.9, (0.49, 0.24, 0.52, 0.28), True),  # small: perhaps on a shirt
+    ],
+)
+def test_by_day_a_body_with_a_sure_face_in_its_place_needs_no_cover_of_its_head(
+    score: float, face: tuple[float, float, float, float], covered: bool
+) -> None:
+    by_day = np.full((HEIGHT, HEIGHT, 3), (90, 100, 110), np.uint8)
+    found = FoundObjects(people=((0.5, BODY),))
+    faces = [(0.9, (0.0, 0.0, 0.1, 0.1)), (score, face)]
+    assert bool(heads_in(by_day, found, faces)) is covered
+    by_infrared = np.full((HEIGHT, HEIGHT, 3), 100, np.uint8)
+    assert heads_in(by_infrared, found, faces) == [(0.5, pytest.approx((0.4, 0.2, 0.6, 0.4)))]
+
+
+@pytest.mark.parametrize(("blue", "colourless"), [(100, True), (103, True), (96, False), (104, False)])
+def test_a_picture_is_colourless_if_its_channels_are_alike(blue: int, colourless: bool) -> None:
+    assert is_colourless(np.full((HEIGHT, WIDTH, 3), (blue, 100, 100), np.uint8)) is colourless
