@@ -24,6 +24,7 @@ from agent.core.languages import ENGLISH, LANGUAGES
 from agent.core.ledger.entries import EntryKind
 from agent.core.object_detection.labels import ObjectLabel
 from agent.core.vault.coverage import CoverageState
+from agent.custodian.composition import NO_LINK
 from agent.errors import OpenError, StorageError
 from agent.platform.files import storage_errors
 from agent.sentences import in_language, in_terminal, knows, plural
@@ -151,6 +152,7 @@ AMONG_OTHERS = (
     "The ledger of µ was rolled back or rewritten: its µ entries do not continue the µ seen before.",
     "Keep both checkpoints: together they are the evidence. Treat the device as tampered with.",
     *(f"The broker at µ {what}." for what in BROKER_FAULTS),
+    NO_LINK["remedy"],
     "The broker at µ refuses us: µ. Ask who runs the broker to admit this name.",
     "The broker at µ closes the connection before it says why. Look at its log: it may not know this client.",
 )
