@@ -371,7 +371,7 @@ def measure(world: World) -> None:
     measure_revocation(world)
     brokers = [shard for shard in world.shards if shard.takes_witness]  # the death of a node is not one of a broker
     measure_return(world, brokers[:1])
-    measure_return(world, brokers, f"{bare.back_s:.1f} s, without a pause before a try")
+    measure_return(world, brokers, f"{bare.back_s:.2f} s, without a pause before a try")
     if world.sizes.whole_agents:
         measure_agents(world)
 
