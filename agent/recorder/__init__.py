@@ -18,6 +18,7 @@ from `capture` through `camera_queues`, `frame_analysis` and `clip_writer` to `s
     scrub             reads stored segments, at the lowest priority                          `composition`
     index             makes a lost index again, beside the recording                         `composition`
     index-copy        copies the index once a day, at the lowest priority                    `composition`
+    hours             begins and ends the private hours                                      `composition`
     time              every 2 s: recipients, settings, status, the watchdog                  `recorder_process`
     bridge-link       the panel socket: presses in, heartbeats out                           `bridge_client`
     bridge-process    runs the bridge as a child, without systemd                            `bridge_process`
