@@ -67,10 +67,7 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
             "owners",
             ", ".join(answer["owners"]) or in_words("none yet, so it does not record.  Run doorward owner enrol"),
         ),
-        (
-            "camera",
-            " ".join(filter(None, (in_words(recorder["state"]), _in_brackets(in_words(recorder["detail"] or ""))))),
-        ),
+        ("camera", _camera_words(answer)),
         *([("sound", in_words(sound))] if (sound := str(recorder.get("sound", "off"))) != "off" else []),
         *([("speaker", in_words(speaker))] if (speaker := str(recorder.get("speaker", "off"))) != "off" else []),
         (
@@ -100,6 +97,14 @@ def status(config: Path, watch: bool, as_json: bool) -> None:
     width = max(len(in_words(name)) for name, _ in rows)
     for name, text in rows:
         click.echo(f"{click.style(in_words(name).rjust(width), bold=True)}  {text}")
+
+
+def _camera_words(answer: dict[str, Any]) -> str:
+    """Without an owner the camera is not opened, so its absence is no fault."""
+    state, detail = answer["recorder"]["state"], answer["recorder"]["detail"] or ""
+    if state == "no camera" and not answer["owners"]:
+        return in_words("waits for an owner")
+    return " ".join(filter(None, (in_words(state), _in_brackets(in_words(detail)))))
 
 
 def _program_rows(answer: dict[str, Any]) -> list[tuple[str, str]]:

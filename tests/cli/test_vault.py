@@ -302,3 +302,17 @@ def test_the_newest_record_has_its_second_signature_from_the_export(
     (out / "records").write_bytes(b"".join(whole[:-1]))
     cut = tool("vault", "verify", "--export", out)
     assert (cut.status, "1 record without a second signature on or behind it." in cut.out) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("owners", "state", "shown"),
+    [
+        ([], "no camera", "waits for an owner"),
+        (["Ann"], "no camera", "no camera (starting)"),
+        ([], "privacy", "privacy (starting)"),
+    ],
+)
+def test_a_camera_that_is_not_opened_before_there_is_an_owner_is_not_said_to_be_missing(
+    owners: list[str], state: str, shown: str
+) -> None:
+    assert device._camera_words({"owners": owners, "recorder": {"state": state, "detail": "starting"}}) == shown
