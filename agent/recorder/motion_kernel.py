@@ -24,7 +24,7 @@ from agent.core.media import Luma
 from agent.core.motion import passes as _passes_package
 from agent.core.motion.grids import Grids
 from agent.core.motion.passes import (
-    MEDIAN,
+    DRY,
     MOST_REGIONS,
     SMOOTH,
     BackgroundUpdate,
@@ -80,7 +80,7 @@ def _pure(reason: str) -> Kernel:
     return Kernel(PurePasses, False, f"NumPy and OpenCV, for the native kernel is not in force: {reason}")
 
 
-_CELLS = ("steps", "smooth", "median", "last", "before_last", "quick_mean", "quick_threshold")
+_CELLS = ("steps", "smooth", "dry", "last", "before_last", "quick_mean", "quick_threshold")
 _FLOATS = ("mean", "cell_noise", "contrast", "threshold", "per_sensitivity", "blind", "seen", "light")
 _ORDER = (
     *_CELLS,
@@ -171,7 +171,7 @@ class NativePasses:
         self._cleared = 0
         self._followed: BackgroundUpdate | None = None
         """The source of `_following`: the same object from frame to frame, until the rate changes."""
-        self._frames = {0: grids.steps, SMOOTH: grids.smooth, MEDIAN: grids.median, SMOOTH | MEDIAN: grids.median}
+        self._frames = {0: grids.steps, SMOOTH: grids.smooth, DRY: grids.dry, SMOOTH | DRY: grids.dry}
 
     @property
     def name(self) -> str:
@@ -184,7 +184,7 @@ class NativePasses:
             check_luma(luma, self._shape)
             counts = self._look(self._at, np.ascontiguousarray(luma), plan, jump_limit)
         if plan or self._cleared:
-            self._cleared = plan & (SMOOTH | MEDIAN)
+            self._cleared = plan & (SMOOTH | DRY)
             self._grids.frame = self._frames[self._cleared]
             self.jumping_cells = counts >> 32
             return counts & 0xFFFFFFFF

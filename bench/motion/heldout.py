@@ -41,6 +41,10 @@ SPENT = "spent"
 SETS = (*reversed(SPLITS), SPENT)
 _IDLE_S = 60.0
 
+_NO_BACKGROUNDS = frozenset({"staircase", "tree"})
+"""Clips whose idle stretch is no empty scene of a fixed camera: *staircase* is filmed by hand and moves by up to eleven
+pixels of 320, and a hand comes into *tree* after 3.5 s."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -144,7 +148,10 @@ def without(stage: str) -> Iterator[None]:
 def props(splits: Iterable[str], shared: Path, folder: Path = CACHE) -> doorsteps.Props:
     """Returns what is here of real backgrounds and people; the rest is drawn."""
     idle = {
-        clip.name: still for each in splits for _, clip in clips(each, shared) if (still := idle_of(clip)) is not None
+        clip.name: still
+        for each in splits
+        for _, clip in clips(each, shared)
+        if clip.name not in _NO_BACKGROUNDS and (still := idle_of(clip)) is not None
     }
     return doorsteps.Props(idle, _sprites(folder / "reading.npz"), _sprites(folder / "walking.npz"))
 

@@ -36,7 +36,7 @@ int main(void) {
     static int32_t smallest[CELLS];
     static int64_t regions[MOST_REGIONS * REGION_NUMBERS], found[BODY_NUMBERS];
     grids g = {.rows = ROWS, .columns = COLUMNS, .height_px = HEIGHT, .width_px = WIDTH, .levels = 2};
-    cell **cells[] = {&g.steps, &g.smooth, &g.median, &g.last, &g.before_last, &g.quick_mean, &g.quick_threshold,
+    cell **cells[] = {&g.steps, &g.smooth, &g.dry, &g.last, &g.before_last, &g.quick_mean, &g.quick_threshold,
                       &g.differing, &g.path, &g.dwell, &g.unchanged, &g.changing, &g.previous, &g.then, &g.body};
     float **floats[] = {&g.mean, &g.cell_noise, &g.contrast, &g.threshold, &g.per_sensitivity, &g.blind,
                         &g.seen, &g.light, &g.residual, &g.scene, &g.scene_threshold};

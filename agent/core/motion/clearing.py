@@ -1,9 +1,9 @@
 """Clears the analysed grid of what lies between the lens and the scene: rain, and the noise of a gain turned up.
 
-* **Rain.**  A streak or a flake lights a cell for one frame.  Where more than 4 % of the cells jump out of the frames
-  before and after them, the grid becomes the median of the last three frames: nothing that is there for a single frame
-  gets through, and what walks is seen a frame later.  (Garg & Nayar, *Detection and removal of rain from videos*, 2004,
-  the source of the one-frame criterion.)
+* **Rain.**  A streak or a flake makes a cell brighter for one frame.  Where more than 4 % of the cells are brighter
+  than in the frames before and after, the grid becomes the darker of the last two frames: nothing that is bright for a
+  single frame gets through, and what walks loses only what is bright and new.  (Garg & Nayar, *Detection and removal of
+  rain from videos*, 2004: a drop is brighter than what it hides, and hides it for one frame.)
 * **Noise.**  When the scene's noise passes two steps, the grid is smoothed over 3×3 cells, which takes two thirds of it
   away; small things lose half of their contrast and still win (a matched filter for what is 3 cells large).
 
@@ -12,7 +12,7 @@ Both are looked for now and then, in a handful of calls, and switch with hystere
 
 from __future__ import annotations
 
-from agent.core.motion.passes import COUNT_JUMPS, KEEP, MEDIAN, SMOOTH
+from agent.core.motion.passes import COUNT_JUMPS, DRY, KEEP, SMOOTH
 
 __all__ = ["SMOOTHING_GAIN", "NoiseReduction", "jump_limit"]
 
@@ -47,7 +47,7 @@ class NoiseReduction:
         self._frames += 1
         phase = self._frames % _LOOK_FRAMES
         if self.rains:
-            plan = MEDIAN | KEEP
+            plan = DRY | KEEP
         elif 0 < phase < _LOOK_FRAMES - 2:
             plan = 0
         else:
@@ -71,5 +71,5 @@ class NoiseReduction:
 
 
 def jump_limit(scene_noise: float) -> int:
-    """A cell jumps when it differs by more than this many steps from the frames before and after."""
+    """A cell jumps when it is brighter by more than this many steps than in the frames before and after."""
     return int(max(_JUMP_STEPS, _JUMP_NOISES * scene_noise))

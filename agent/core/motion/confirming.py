@@ -22,9 +22,10 @@ left a cell after a frame or two.
 A small person at night shows only in part: of a body at the threshold about half of the cells differ, others in each
 frame. So they are too few for a size, and too short-lived for a dwell. But a walker goes straight on at one speed for
 a second, and insects, twigs and flakes do not. Where noise decides what differs, and nothing passes, the thing with
-the longest path therefore needs only half of the cells, if its last looks lie on one line (`goes_straight`). Leaves by
-day and insects under a lamp go straight on at times, and they show all of their cells, so that their size tells.
-(Track before detect: a weak target is told by its track, not by one frame.)
+the longest path therefore needs only half of the cells, if its last looks lie on one line (`goes_straight`), or if its
+path is longer than those of insects: in a small picture the parts that show lie far apart. Leaves by day and insects
+under a lamp go straight on at times, and they show all of their cells, so that their size tells. (Track before detect:
+a weak target is told by its track, not by one frame.)
 
 At night a lamp draws insects, so small things have to be upright and surely tracked besides, unless the grid is
 smoothed: that is done when gain is turned up for want of a lamp.
@@ -49,11 +50,9 @@ _LEAST_MEAN_DWELL, _SURE_MEAN_DWELL = 1.25, 1.5
 """Frames, at ten a second: what dwells for less flies; what dwells for longer, or is large, need not be tracked for
 long."""
 
-_SMALL_CELLS, _LEAST_CELLS_AT_NIGHT = 60, 11
-"""1.2 % of the picture, below which a thing may be an insect or a leaf; 0.2 %, the least that counts at night."""
-
-_FAST_CELLS = 80
-"""From this size a thing may move by its own length in a frame: no insect is that large, but a car is."""
+_SMALL_CELLS, _LEAST_CELLS_AT_NIGHT = 80, 11
+"""1.7 % of the picture, below which a thing may be an insect, two of them or a leaf; a larger one may move by its own
+length in a frame, as a car does. 0.2 %, the least that counts at night."""
 
 _ONCE_CELLS_BY_DAY, _ONCE_CELLS_AT_NIGHT = 12, 30
 """From this size one look is enough."""
@@ -77,6 +76,9 @@ _LOOKS = 4
 _LINE_S, _LINE_LOOKS, _LINE_PATHS, _LINE_CELLS = 0.8, 3, 1.5, 1.5
 """A thing that goes straight on does so for this long at least, in this many looks, for this many confirming lengths,
 and is never further than this many cells from where it must be then."""
+
+_LONG_PATH = 16
+"""A path of this many steps is a walker's, whatever its line. In films those of rain and insects ended after 15."""
 
 
 class MotionConfirmation:
@@ -123,7 +125,7 @@ class MotionConfirmation:
     def visitors(
         self, regions: Iterable[MotionRegion], frame_number: int, *, dark: bool, smoothed: bool, raining: bool
     ) -> list[CellBox]:
-        """The boxes of those that are.  `smoothed`, `raining`: the grid shows 3×3 means, medians of three frames."""
+        """The boxes of those that are.  `smoothed`, `raining`: the grid shows 3×3 means, the darker of two frames."""
         once_cells = 0 if raining else _ONCE_CELLS_AT_NIGHT if dark else _ONCE_CELLS_BY_DAY
         likely = [box for number, box in self._likely if frame_number - number <= self._again_frames]
         boxes = []
@@ -138,7 +140,7 @@ class MotionConfirmation:
         return boxes
 
     def goes_straight(self, region: MotionRegion, frame_number: int) -> bool:
-        """Does it go on in a straight line at one speed, as walkers do, whatever its dwell?"""
+        """Does it go on in a straight line at one speed, or for long, as walkers do, whatever its dwell?"""
         x0, y0, x1, y1 = region.box
         self._line.append((frame_number, x0 + x1, y0 + y1))
         least_frames, most_frames = self._line_frames
@@ -150,7 +152,8 @@ class MotionConfirmation:
         # In whole numbers, so that the answer is the same on each machine.
         off = np.abs(frames * places - places[:, :1] * last).max()
         is_far = max(map(abs, way)) >= 2 * _LINE_PATHS * self.least_path
-        return bool(is_large and is_long and is_far and off <= 2 * _LINE_CELLS * frames)
+        is_straight = is_long and is_far and off <= 2 * _LINE_CELLS * frames
+        return bool(is_large and (is_straight or region.longest_path >= _LONG_PATH))
 
     def _is_likely(self, region: MotionRegion, *, lamp: bool) -> bool:
         """Large enough for its zone, and there long enough to be no insect, flake or drop."""
@@ -160,14 +163,12 @@ class MotionConfirmation:
         lasts = region.total_dwell >= self._lasting_mean_dwell * region.cells
         if not lasts and region.longest_path < factor * self._clutter * self.least_path:
             return False
-        surely_tracked = region.longest_path >= 2 * self.least_path and region.longest_dwell >= 2
-        flies = region.cells < _FAST_CELLS and region.total_dwell < self._least_mean_dwell * region.cells
         if region.cells >= _SMALL_CELLS:
-            if region.longest_dwell >= 2 and not flies:
-                return True
-        elif flies:
-            return False
-        elif lamp:
+            return region.longest_dwell >= 2
+        if region.total_dwell < self._least_mean_dwell * region.cells:
+            return False  # it flies
+        surely_tracked = region.longest_path >= 2 * self.least_path and region.longest_dwell >= 2
+        if lamp:
             return surely_tracked and _is_upright(region.box) and region.cells >= _LEAST_CELLS_AT_NIGHT
         dwells = region.longest_dwell >= self._least_dwell and region.total_dwell >= _SURE_MEAN_DWELL * region.cells
         return surely_tracked or dwells

@@ -5,7 +5,7 @@ Input: luma of any size with its sensor time.  On a grid of about 80×60 cells, 
 
 0.  **Admit, shrink, clear** (`step`).  Up to some 16 frames a second are admitted, and their true rate is measured
     (`pacing.py`).  Exact 2×2 means down to the grid, then `q = 97 ln(1 + luma / 20)` (`pyramid.py`).  Where it rains,
-    the median of three frames; at night gain, 3×3 means (`clearing.py`).
+    the darker of two frames; at night gain, 3×3 means (`clearing.py`).
 1.  **Quick look** (`passes.look`, called by `step`).  Is `|q - B|` above 80 % of the threshold `T` in three cells or
     more?  If not, and that is almost every frame of a real day, `B` follows a little and the frame is done: one pass
     over preallocated grids.

@@ -41,11 +41,11 @@ class Grids:
         # The frame, in steps of the logarithmic scale.
         self.steps = block.cells()
         """As the camera saw it."""
-        self.smooth, self.median = block.cells(), block.cells()
+        self.smooth, self.dry = block.cells(), block.cells()
         """Cleared of noise; cleared of rain."""
         self.last, self.before_last = block.cells(), block.cells()
         self.frame: Cells = self.steps
-        """The analysed grid: one of `steps`, `smooth` and `median`."""
+        """The analysed grid: one of `steps`, `smooth` and `dry`."""
 
         # The scene without visitors.
         self.quick_mean, self.quick_threshold = block.cells(), block.cells()

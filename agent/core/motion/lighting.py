@@ -26,8 +26,9 @@ _BLOCK_CELLS = 8
 _TEXTURED_STEPS = 4.0
 """Standard deviation, in steps, from which a block has structure to compare."""
 
-_LIT_CORRELATION = 0.85
-"""On footage for tuning, headlights showed .93 to .99, visitors at most .7 in all but two of a hundred looks."""
+_LIT_CORRELATION, _BODY_LIT_CORRELATION = 0.75, 0.85
+"""On footage for tuning, most headlights showed .82 to .99, visitors at most .7 in all but two of a hundred looks. A
+visitor who stands offers many looks, so for their body it must be more."""
 
 _LIT_STEPS = np.uint8(12)
 """An eighth more or less light."""
@@ -151,7 +152,8 @@ def is_only_lit(frame: Luma, background: Grid, box: CellBox, body: Cells | None 
     # At least one step of structure a cell, so that noise does not correlate.
     least = float(now.size)
     product = max(least, float(np.vdot(now, now))) * max(least, float(np.vdot(before, before)))
-    return bool(np.vdot(now, before) > _LIT_CORRELATION * product**0.5)
+    limit = _LIT_CORRELATION if body is None else _BODY_LIT_CORRELATION
+    return bool(np.vdot(now, before) > limit * product**0.5)
 
 
 def _block_means(picture: Grid, rows: int, columns: int) -> Grid:

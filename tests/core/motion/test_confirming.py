@@ -68,6 +68,13 @@ def test_a_motorbike_that_leaves_its_own_place_in_every_frame_is_no_insect() -> 
     assert verdict(judge(), motorbike._replace(cells=75, total_dwell=79)) == []
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_two_insects_whose_ways_touch_fly_too(dark: bool) -> None:
+    two = region(67, 1.22, path=5, dwell=3, box=(10, 23, 19, 43))
+    assert verdict(judge(8.0), two, dark=dark, smoothed=dark) == []
+    assert verdict(judge(8.0), two._replace(cells=85), dark=dark, smoothed=dark) == [two.box]
+
+
 def test_a_slow_camera_sees_the_same_walk_dwell_for_less() -> None:
     walker = region(40, 1.2)
     assert verdict(judge(10.0), walker) == []
@@ -142,10 +149,15 @@ def faint(x: float, y: float, path: int, cells: int = 4, smallest_cells: int = 0
 
 
 def told(places: list[tuple[float, float]], frames_per_s: float = 10.0, smallest_cells: int = 0) -> bool:
-    """Is a faint thing that is looked at five times a second, in these places, told as one that goes straight on?"""
+    """Is a faint thing that is looked at five times a second, in these places, told as one that goes straight on?
+
+    Its path is as long as those of insects are at most.
+    """
     judging, looks = judge(frames_per_s), enumerate(places)
     step = frames_per_s / 5
-    regions = [(round(at * step), faint(x, y, 6 + round(at * step), 4, smallest_cells)) for at, (x, y) in looks]
+    regions = [
+        (round(at * step), faint(x, y, min(15, 6 + round(at * step)), 4, smallest_cells)) for at, (x, y) in looks
+    ]
     answers = [judging.goes_straight(region, frame) for frame, region in regions]
     return True in answers
 
@@ -169,6 +181,13 @@ def test_a_faint_thing_that_gets_nowhere_is_no_walker() -> None:
 
 def test_a_faint_thing_that_goes_by_leaps_is_no_walker() -> None:
     assert not told([(10 + 0.15 * at * at, 40) for at in range(12)])
+
+
+def test_a_faint_thing_with_a_long_path_is_a_walker_of_whom_other_parts_show_each_time() -> None:
+    judging, parts = judge(12.5), [(10 + 3 * at, 40 + 8 * (at % 2)) for at in range(9)]
+    told = [judging.goes_straight(faint(x, y, 2 * at), 2 * at) for at, (x, y) in enumerate(parts)]
+    assert told == [False] * 8 + [True]
+    assert not judging.goes_straight(faint(40, 40, 20, smallest_cells=5), 20)
 
 
 def test_the_smallest_person_of_a_zone_holds_for_what_goes_straight_on_too() -> None:

@@ -23,7 +23,7 @@ from agent.recorder import motion_kernel
 
 FRAMES_SHA256 = "63dfedbdae96a46fc4892504bed1cf6a3986a0a0cc893922d5319b5fdd4004a7"
 ANSWERS_SHA256 = "e0fcc4a99b54126a1148e804149f11512fc3901f1088edda095a97ceedd8675a"
-GRIDS_SHA256 = "f8e178da59ceecda06f4fe2dcd7bea37ee4ae8314a0c89bd8aeecf3dc0dbdc5e"
+GRIDS_SHA256 = "10e7269b2927e1c2f4b95bca66eadea7a80318eba67711523525f4c2332077c8"
 
 
 def frames() -> Iterator[Luma]:

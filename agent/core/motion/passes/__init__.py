@@ -28,11 +28,11 @@ from agent.core.motion.grids import Grids
 
 __all__ = [
     "COUNT_JUMPS",
+    "DRY",
     "FAR_GAIN",
     "FAR_REACHES",
     "ILLUMINATION_CELLS",
     "KEEP",
-    "MEDIAN",
     "MOST_REGIONS",
     "NEAR_CELLS",
     "SMOOTH",
@@ -51,8 +51,8 @@ CellBox = tuple[int, int, int, int]
 NEAR_CELLS = 4
 """Within this many cells of a thing its continuation is looked for, and it is found again."""
 
-SMOOTH, MEDIAN, COUNT_JUMPS, KEEP = 1, 2, 4, 8
-"""Plans for `Passes.look`: smooth it, take the median of three, count what jumps, keep it for the next."""
+SMOOTH, DRY, COUNT_JUMPS, KEEP = 1, 2, 4, 8
+"""Plans for `Passes.look`: smooth it, take the darker of it and the last, count what jumps, keep it for the next."""
 
 ILLUMINATION_CELLS = 11
 """Side of a square: its mean difference counts as a change of light instead of things."""
@@ -115,8 +115,8 @@ class Passes(Protocol):
         """Shrink the frame, clear it as planned, and count the cells that the quick look finds to differ.
 
         `luma` (H, W), any stride, of the size that was announced; anything else raises `DeviceError`.
-        Writes `steps`, `frame`, as planned `smooth`, `median`, `last`, `before_last`, and `jumping_cells`: how many
-        cells of `last` were more than `jump_limit` away from the median.
+        Writes `steps`, `frame`, as planned `smooth`, `dry`, `last`, `before_last`, and `jumping_cells`: how many
+        cells of `last` were more than `jump_limit` brighter than the frames before and after.
         """
 
     def differ(self, beside_scene: bool) -> int:

@@ -36,7 +36,7 @@ enum {
     FAR_GAIN = 2,
     BODY_NUMBERS = 5,
     SMOOTH = 1,
-    MEDIAN = 2,
+    DRY = 2,
     COUNT_JUMPS = 4,
     KEEP = 8,
 };
@@ -50,7 +50,7 @@ typedef struct {
     int32_t rows, columns, height_px, width_px, levels, frame_is;
     const cell *steps_of_luma; /* (256,) */
     cell *bands;               /* two rows of every level but the last, one behind the other */
-    cell *steps, *smooth, *median, *last, *before_last;
+    cell *steps, *smooth, *dry, *last, *before_last;
     cell *quick_mean, *quick_threshold;
     float *mean, *cell_noise, *contrast, *threshold, *per_sensitivity, *blind, *seen;
     float *light, *residual;
@@ -84,7 +84,7 @@ static int mirrored(int at, int size) {
 }
 
 static const cell *frame_of(const grids *g) {
-    return g->frame_is & MEDIAN ? g->median : g->frame_is & SMOOTH ? g->smooth : g->steps;
+    return g->frame_is & DRY ? g->dry : g->frame_is & SMOOTH ? g->smooth : g->steps;
 }
 
 /* In parts, so that bytes have room for their counts. */
@@ -145,15 +145,6 @@ static void blur_3x3(const grids *g, const cell *restrict in, cell *restrict out
     }
 }
 
-static void median_of_three(const cell *restrict a, const cell *restrict b, const cell *restrict c, cell *restrict out,
-                            int cells) {
-    for (int i = 0; i < cells; i++) {
-        cell low = a[i] < b[i] ? a[i] : b[i], high = a[i] < b[i] ? b[i] : a[i];
-        high = high < c[i] ? high : c[i];
-        out[i] = low > high ? low : high;
-    }
-}
-
 static int count_differing(const cell *restrict a, const cell *restrict b, const cell *restrict limits, int cells) {
     int count = 0;
     for (int from = 0; from < cells; from += 128) {
@@ -170,15 +161,16 @@ static int64_t look(grids *g, const cell *luma, ptrdiff_t stride, int32_t plan, 
     int cells = g->rows * g->columns;
     int64_t jumping = 0;
     shrink(g, luma, stride);
-    g->frame_is = plan & (SMOOTH | MEDIAN);
+    g->frame_is = plan & (SMOOTH | DRY);
     const cell *frame = g->steps;
     if (plan & SMOOTH) {
         blur_3x3(g, frame, g->smooth);
         frame = g->smooth;
     }
-    if (plan & (MEDIAN | COUNT_JUMPS)) median_of_three(g->before_last, g->last, frame, g->median, cells);
+    if (plan & DRY)
+        for (int i = 0; i < cells; i++) g->dry[i] = g->last[i] < frame[i] ? g->last[i] : frame[i];
     if (plan & COUNT_JUMPS)
-        for (int i = 0; i < cells; i++) jumping += distance(g->last[i], g->median[i]) > jump_limit;
+        for (int i = 0; i < cells; i++) jumping += g->last[i] - larger(g->before_last[i], frame[i]) > jump_limit;
     if (plan & KEEP) {
         memcpy(g->before_last, g->last, (size_t)(unsigned)cells);
         memcpy(g->last, frame, (size_t)(unsigned)cells);

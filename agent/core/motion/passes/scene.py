@@ -7,7 +7,7 @@ import numpy as np
 
 from agent.core.media import Luma
 from agent.core.motion.grids import Cells, Grid, Grids
-from agent.core.motion.passes import COUNT_JUMPS, ILLUMINATION_CELLS, KEEP, MEDIAN, SMOOTH, BackgroundUpdate
+from agent.core.motion.passes import COUNT_JUMPS, DRY, ILLUMINATION_CELLS, KEEP, SMOOTH, BackgroundUpdate
 from agent.core.motion.pyramid import Pyramid
 
 __all__ = ["QUICK_SHARE", "ScenePasses", "local_mean"]
@@ -150,15 +150,13 @@ class ScenePasses:
         if plan & SMOOTH:
             cv2.blur(frame, (3, 3), grids.smooth)
             frame = grids.smooth
-        if plan & (MEDIAN | COUNT_JUMPS):
-            cv2.min(grids.before_last, grids.last, self._low)
-            cv2.max(grids.before_last, grids.last, grids.median)
-            cv2.min(grids.median, frame, grids.median)
-            cv2.max(self._low, grids.median, grids.median)
+        if plan & DRY:
+            cv2.min(grids.last, frame, grids.dry)
         if plan & COUNT_JUMPS:
-            cv2.absdiff(grids.last, grids.median, self._low)
+            cv2.max(grids.before_last, frame, self._low)
+            cv2.subtract(grids.last, self._low, self._low)
             self.jumping_cells = self._count_above(self._low, jump_limit)
         if plan & KEEP:
             grids.before_last[:] = grids.last
             grids.last[:] = frame
-        return grids.median if plan & MEDIAN else frame
+        return grids.dry if plan & DRY else frame
