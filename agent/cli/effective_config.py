@@ -41,6 +41,8 @@ def show(config: Path, as_json: bool) -> None:
     for line in lines:
         said = _said(in_force, line["key"])
         owners = f"set by an owner; the file has {_said(file, line['key'])}"
+        if line["key"] == "alerts.quiet" and file.alerts is None:
+            owners = "set by an owner; it has no effect, because the file has no [alerts]"
         where = in_words(owners if line["from"] == "owner" else f"from {config}")
         click.echo(f"{line['key']:<20} {click.style(said, bold=True)}  ({where})")
     if not answers:

@@ -12,7 +12,7 @@ import pytest
 from agent.ipc.rpc_server import control_server
 from agent.wire import strictjson
 from agent.wire.control import Frame
-from agent.wire.statements import Settings, sign_statement
+from agent.wire.statements import QuietHoursSetting, Settings, sign_statement
 from tests.custodians import APPROVER, stated
 
 Tool = Callable[..., object]
@@ -39,7 +39,9 @@ def test_while_no_device_runs_the_file_is_shown_and_said_to_be_alone(tool: Tool,
 
 
 def test_what_an_owner_has_set_is_shown_beside_what_the_file_says(tool: Tool, folder: Path) -> None:
-    payload = strictjson.encode(Settings(**stated(), max_age_days=7))
+    payload = strictjson.encode(
+        Settings(**stated(), max_age_days=7, quiet=QuietHoursSetting(begins_minute=0, ends_minute=60))
+    )
     signed = sign_statement(Settings.PAYLOAD_TYPE, payload, APPROVER).decode()
     control = control_server(
         folder / "control.sock", lambda _frame: Frame({"ok": True, "result": {"envelope": signed, "sha256": "0" * 64}})
@@ -51,6 +53,7 @@ def test_what_an_owner_has_set_is_shown_beside_what_the_file_says(tool: Tool, fo
     finally:
         control.stop()
     assert "vault.max_age_days   7  (set by an owner; the file has 20)" in done.out
+    assert "alerts.quiet         -  (set by an owner; it has no effect, because the file has no [alerts])" in done.out
     assert found["device_asked"]
     by_key = {line["key"]: line for line in found["settings"]}
     assert by_key["vault.max_age_days"] == {"key": "vault.max_age_days", "value": "7", "from": "owner", "file": "20"}
