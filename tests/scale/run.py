@@ -754,10 +754,20 @@ def passed_on(command: Sequence[str], environment: dict[str, str]) -> int:
     return process.wait()
 
 
+def prepare() -> None:
+    """Makes the system of a RabbitMQ node, once."""
+    from tests.install.container import base
+    from tests.interop.rabbitmq import PACKAGES
+
+    base("trixie", packages=PACKAGES)
+
+
 def main(arguments: list[str]) -> int:
     sizes = parsed(arguments)
     can_cut = os.geteuid() == 0 and shutil.which("nft") is not None
     if can_cut and INSIDE not in os.environ:
+        if sizes.rabbitmq:
+            prepare()  # from Debian's archive, which the namespace does not reach
         command = 'ip link set lo up && exec "$@"'
         words = [sys.executable, "-m", "tests.scale.run", *arguments]
         return passed_on(["unshare", "--net", "sh", "-c", command, "sh", *words], os.environ | {INSIDE: "1"})
