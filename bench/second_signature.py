@@ -256,7 +256,7 @@ def measure_excerpts(key: Ed25519PrivateKey, second: MLDSA44PrivateKey) -> None:
 
         assert Cover.NONE not in look().values()
         (looking,) = spent_ms(look, rounds=5)
-        words = len(base64.encode(b'"recording",' * len(some)))
+        words = len(base64.encode(b'"covered",' * len(some)))
         print(f"{name:>22}{alone:9}{both:9}{making:9.1f}{reading:11.1f}{words:8}{looking:9.1f}")
 
 

@@ -34,8 +34,8 @@ __all__ = ["OutboxBuild", "OutboxBuilder"]
 _PIECE_BYTES: Final = 1 << 18
 _SECRET_BYTES: Final = 16
 _SAID_OF: Final = {
-    Cover.CAPTURE: SecondSignature.RECORDING,
-    Cover.EXPORT: SecondSignature.ANSWER,
+    Cover.CAPTURE: SecondSignature.COVERED,
+    Cover.EXPORT: SecondSignature.COVERED,
     Cover.NONE: SecondSignature.NONE,
 }
 

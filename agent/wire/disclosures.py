@@ -149,17 +149,16 @@ class ClipRecords(Message, frozen=True):
 
 
 class SecondSignature(enum.Enum):
-    """The device's word about a record: which ML-DSA-44 signature covers it.
+    """The device's word about a record: if its own ML-DSA-44 signatures cover it.
 
-    Each signature comes with the whole answer, so these words are the way to the one at recording. A proof of hashes
-    would tell how many other records there are.
+    Both signatures of the device come with the whole answer, so the word is as good as the lines that lead there. A
+    proof of hashes would tell how many other records there are.
     """
 
-    RECORDING = "recording"
-    """One from the time of recording, on the record or behind it in the device's manifest. The device verified it when
-    it answered."""
-    ANSWER = "answer"
-    """Only that of the answer. The record was among the newest, and those had no fault."""
+    COVERED = "covered"
+    """The device verified it when it answered: one from the time of recording is on the record or behind it in the
+    manifest. Or the record is among the newest, which have no fault, and that of the answer covers it. The two look
+    alike, because the difference tells if the camera was on since."""
     NONE = "none"
     """Damage, or a forger of Ed25519, keeps the record from leading to a second signature. That of the answer says that
     the device had it then."""

@@ -73,7 +73,7 @@ const isManifest = object(
     approval: anyText,
     enrolments: list(anyText, 1, 256),
     records: list(anyText, 0, 20_000),
-    second_signatures: list(one("recording", "answer", "none"), 0, 20_000),
+    second_signatures: list(one("covered", "none"), 0, 20_000),
     parts: list(part, 0, 30_000),
     ledger: object({ checkpoint: anyText, entry: anyText, index: count, path: list(sha256Text, 0, 64) }),
   },

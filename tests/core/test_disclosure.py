@@ -324,7 +324,7 @@ def sent(case: Case) -> Sent:
         approval=signed(case.approval, APPROVER),
         enrolments=case.enrolments,
         ledger=ledgered(case, case.approval),
-        second_signatures=dict.fromkeys(case.records, SecondSignature.RECORDING),
+        second_signatures=dict.fromkeys(case.records, SecondSignature.COVERED),
     )
     return Sent(case, manifest, parts)
 
@@ -432,7 +432,7 @@ def test_an_approval_may_speak_of_the_whole_window_to_its_last_millisecond(sent:
 
 
 def with_records(sent: Sent, *records: str) -> VerifiedDisclosure:
-    return sent.read(records=records, second_signatures=(SecondSignature.RECORDING,) * len(records))
+    return sent.read(records=records, second_signatures=(SecondSignature.COVERED,) * len(records))
 
 
 def record_of_no_segment() -> str:
@@ -469,17 +469,17 @@ def as_json(manifest: DisclosureManifest, **changes: Any) -> bytes:
 
 
 def test_each_record_has_the_devices_word_about_its_second_signature(sent: Sent) -> None:
-    words = (SecondSignature.RECORDING, SecondSignature.ANSWER, SecondSignature.NONE)
+    words = (SecondSignature.COVERED, SecondSignature.NONE, SecondSignature.COVERED)
     read = sent.read(second_signatures=words)
     said = {item.part.id: item.second for item in read.items}
     assert [said[name] for name in sent.case.stored.segments] == list(words)
     assert read.items[-1].part.kind is PartKind.POSTER
-    assert read.items[-1].second is SecondSignature.RECORDING
+    assert read.items[-1].second is SecondSignature.COVERED
 
 
 @pytest.mark.parametrize(
     "words",
-    ["absent", [], ["recording"] * 2, ["recording"] * 4, ["recording", "recording", "yes"], ["recording", 1, 1]],
+    ["absent", [], ["covered"] * 2, ["covered"] * 4, ["covered", "covered", "yes"], ["covered", 1, 1]],
     ids=str,
 )
 def test_an_answer_that_leaves_out_what_is_behind_a_record_is_refused(sent: Sent, words: Any) -> None:
@@ -588,7 +588,7 @@ def test_a_manifest_carries_both_yeses_and_a_hash_for_each_part(sent: Sent) -> N
         "approval": sent.manifest.approval.encode(),
         "enrolments": [each.encode() for each in sent.manifest.enrolments],
         "ledger": sent.manifest.ledger,
-        "second_signatures": dict.fromkeys(sent.case.records, SecondSignature.RECORDING),
+        "second_signatures": dict.fromkeys(sent.case.records, SecondSignature.COVERED),
     }
     hashes = [part.sha256 for part in sent.manifest.parts]
     made = manifest_of(sent.case.release(), hashes, **given, co_approval=second_yes(sent).encode())
@@ -848,8 +848,8 @@ def test_a_redacted_part_is_the_one_whose_payload_the_owner_signed(case: Case) -
     part = Part(kind=PartKind.SEGMENT, id=item.id, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     record = item.record.record
     assert isinstance(record, SegmentRecord)
-    redacted = DisclosedItem(part, approval.segments[0], record, item.record, SecondSignature.RECORDING)
-    captured = DisclosedItem(part, case.approval.segments[0], record, item.record, SecondSignature.RECORDING)
+    redacted = DisclosedItem(part, approval.segments[0], record, item.record, SecondSignature.COVERED)
+    captured = DisclosedItem(part, case.approval.segments[0], record, item.record, SecondSignature.COVERED)
     assert (redacted.is_redacted, captured.is_redacted) == (True, False)
     assert check_part(redacted, data) == len(item.header)
     with pytest.raises(OpenError, match="not the one the owner approved"):

@@ -250,8 +250,8 @@ def test_an_answer_carries_the_newest_confirmation_of_time_and_an_owner_gets_the
 @pytest.mark.parametrize(
     ("cover", "word"),
     [
-        (Cover.CAPTURE, SecondSignature.RECORDING),
-        (Cover.EXPORT, SecondSignature.ANSWER),
+        (Cover.CAPTURE, SecondSignature.COVERED),
+        (Cover.EXPORT, SecondSignature.COVERED),
         (Cover.NONE, SecondSignature.NONE),
     ],
 )

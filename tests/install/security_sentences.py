@@ -427,7 +427,7 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
         "tests/clients/requester/test_a_forger_of_ed25519.py"
         "::test_a_forger_cannot_change_one_thing_in_an_honest_answer",
     ),
-    "An answer says of each record if the doorbell found a second signature": (
+    "An answer says of each record if second signatures": (
         "tests/core/vault/test_excerpt.py::test_the_covers_of_lines_are_those_that_an_excerpt_of_them_shows",
         "tests/core/vault/test_excerpt.py"
         "::test_a_line_that_a_forger_wrote_while_the_doorbell_was_off_is_not_covered_by_its_next_start",
@@ -439,6 +439,8 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "It says so without a hash or a count of other records": (
         "tests/core/vault/test_excerpt.py::test_what_was_not_chosen_does_not_change_the_cover_of_what_was",
+        "tests/custodian/test_statement_handler.py"
+        "::test_an_answer_says_which_second_signature_the_vault_has_behind_each_record",
     ),
     # 27
     "A yes of an owner has two such signatures": (

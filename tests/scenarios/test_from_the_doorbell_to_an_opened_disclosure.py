@@ -93,8 +93,8 @@ def test_from_the_doorbell_to_an_opened_disclosure(street: Street, footage: Path
     opened = open_disclosure(police.requester, disclosure, now_s=request.not_after_s)
     assert opened.verification.ok
     assert [each.item.part.id for each in opened.verification.segments] == chosen
-    # The recorder stopped before the yes, so its second signatures stand behind each record.
-    assert {each.item.second for each in opened.verification.items} == {SecondSignature.RECORDING}
+    # The doorbell found each record covered in the true vault.
+    assert {each.item.second for each in opened.verification.items} == {SecondSignature.COVERED}
     assert opened.merged is not None
     assert probe(opened.merged).frames == sum(probe(path).frames for path in opened.mp4s) > 0
     # Each film, and the one that they were joined to, carries the recorder's own signatures of its pictures.

@@ -297,7 +297,7 @@ def _disclosure_manifest(value: Any) -> dict[str, Any]:
             "v": V1, "disclosure": HEX32, "device": public_key, "device_mldsa": mldsa_key, "request": HEX64,
             "approval": ANY_TEXT,
             "enrolments": many(ANY_TEXT, 1, 256), "ledger": LEDGERED, "records": many(ANY_TEXT, 0, 20_000),
-            "second_signatures": many(one_of("recording", "answer", "none"), 0, 20_000),
+            "second_signatures": many(one_of("covered", "none"), 0, 20_000),
             "parts": many(PART, 0, 30_000),
         },
         {"co_approval": ANY_TEXT, "clips": many(told, 0, 4096), "time": _time_proof},

@@ -522,7 +522,7 @@ def disclosure_manifest() -> DisclosureManifest:
         approval=sign_kept(Approval.PAYLOAD_TYPE, strictjson.encode(approval()), OWNER).decode(),
         enrolments=(sign_kept(Enrolment.PAYLOAD_TYPE, strictjson.encode(enrolment()), OWNER).decode(),),
         records=('{"payload":"e30=","sig":""}',),
-        second_signatures=(SecondSignature.RECORDING,),
+        second_signatures=(SecondSignature.COVERED,),
         parts=(
             Part(kind=PartKind.SEGMENT, id=item(0).id, size_bytes=2_500_000, sha256=SHA),
             Part(kind=PartKind.POSTER, id=item(0).id, size_bytes=40_000, sha256=SHA),

@@ -322,19 +322,14 @@ def _explain_records(manifest: DisclosureManifest, words: _CheckLog) -> None:
 def _second_signatures(manifest: DisclosureManifest) -> Iterator[str]:
     """Yields sentences about the second signatures of the records. The answer's own covers all of them."""
     counts = Counter(manifest.second_signatures)
-    if counts[SecondSignature.ANSWER]:
-        yield (
-            "Records that were so new that only the ML-DSA-44 signature of this answer covers them: "
-            f"{counts[SecondSignature.ANSWER]}."
-        )
     if counts[SecondSignature.NONE]:
         yield (
-            "Records without an ML-DSA-44 signature from the time of recording, because the device's list of records "
-            f"has a fault there: {counts[SecondSignature.NONE]}."
+            "Records without an ML-DSA-44 signature of the device's list of records, because it has a fault there: "
+            f"{counts[SecondSignature.NONE]}."
         )
-    if counts[SecondSignature.RECORDING]:
+    if counts[SecondSignature.COVERED]:
         whose = "each" if len(counts) == 1 else "each of the others"
-        yield f"Behind {whose}, the device found its ML-DSA-44 signature from the time of recording."
+        yield f"When it answered, the device checked that ML-DSA-44 signatures of its list of records cover {whose}."
 
 
 def _who_says(enrolment: Enrolment, door: DoorbellHistory) -> str:

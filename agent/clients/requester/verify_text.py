@@ -194,10 +194,10 @@ def _of_the_doorbell(verification: Verification, evidence: EvidenceFiles) -> Ite
         "The doorbell's answer, by its second key",
         "the same by ML-DSA-44, a signature that is made to withstand quantum computers. Each list of owners names the "
         "hash of this key. So the answer stays proven if Ed25519 can be forged one day. At its end, "
-        '"second_signatures" says for each of "records" which signature by this key is behind it: "recording" is one '
-        "from the time of recording, which the doorbell checked when it answered. You need OpenSSL 3.5 or newer.",
-        'that a record with the word "answer" or "none" was not forged before the answer, by one who could write to '
-        "the doorbell's disk. A record that is taken out of the answer has an Ed25519 signature only.",
+        '"second_signatures" says for each of "records" if such signatures of the doorbell\'s list cover it, which '
+        "the doorbell checked when it answered. You need OpenSSL 3.5 or newer.",
+        'that a record with the word "none" was not forged before the answer, by one who could write to the '
+        "doorbell's disk. A record that is taken out of the answer has an Ed25519 signature only.",
         [*_second_key(hand)],
     )
     yield _Check(

@@ -414,7 +414,7 @@ class House:
                     self.mldsa,
                     earlier=self.entries,
                 ),
-                second_signatures=dict.fromkeys((each.id for each in chosen), SecondSignature.RECORDING),
+                second_signatures=dict.fromkeys((each.id for each in chosen), SecondSignature.COVERED),
                 told=tuple(map(self.records_told, approval.clips or ())),
             )
         )

@@ -148,7 +148,7 @@ def test_a_forger_with_the_ed25519_keys_of_doorbell_and_owner_cannot_make_an_ans
 CHANGED: dict[str, Callable[[DisclosureManifest], DisclosureManifest]] = {
     "another record": lambda m: msgspec.structs.replace(m, records=(m.records[1], *m.records[1:])),
     "a better word about a record": lambda m: msgspec.structs.replace(
-        m, second_signatures=(SecondSignature.RECORDING,) * len(m.records)
+        m, second_signatures=(SecondSignature.COVERED,) * len(m.records)
     ),
     "another part": lambda m: msgspec.structs.replace(
         m, parts=(msgspec.structs.replace(m.parts[0], sha256="0" * 64), *m.parts[1:])
@@ -161,10 +161,10 @@ def test_a_forger_cannot_change_one_thing_in_an_honest_answer(
     requester: Requester, asked: SentRequest, gops: list[Gop], name: str
 ) -> None:
     """Signed by the doorbell's Ed25519 key again, with the second signature that was there."""
-    newest = Changes(
-        manifest=lambda m: msgspec.structs.replace(m, second_signatures=(SecondSignature.ANSWER,) * len(m.records))
+    damaged = Changes(
+        manifest=lambda m: msgspec.structs.replace(m, second_signatures=(SecondSignature.NONE,) * len(m.records))
     )
-    house = filmed(gops, newest)
+    house = filmed(gops, damaged)
 
     def forge(data: bytes) -> bytes:
         honest = envelope.read_hybrid(data, DisclosureManifest.PAYLOAD_TYPE, limit_bytes=len(data)).payload

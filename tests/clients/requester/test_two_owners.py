@@ -193,7 +193,7 @@ def test_the_bundle_says_of_each_file_what_it_was_approved_recorded_and_opened_a
             "opened_bytes": seen.opened_bytes,
             "record_sequence": captured.sequence,
             "record_sha256": captured.sha256,
-            "second_signature": "recording",
+            "second_signature": "covered",
             "witnessed": seen.witnessed,
             "start_ms": seen.span.start_ms,
             "end_ms": seen.span.end_ms,

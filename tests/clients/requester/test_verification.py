@@ -112,7 +112,7 @@ def later(value: object, **changes: object) -> object:
 
 
 def with_records(manifest: Any, records: tuple[str, ...]) -> object:
-    return later(manifest, records=records, second_signatures=(SecondSignature.RECORDING,) * len(records))
+    return later(manifest, records=records, second_signatures=(SecondSignature.COVERED,) * len(records))
 
 
 def of_part(**changes: object) -> Callable[[object], object]:
@@ -635,8 +635,8 @@ def test_each_check_of_an_honest_disclosure_says_this_and_shows_these_values(
         ),
         (
             CheckKind.RECORDS,
-            "3 capture records, each signed by the device on its own. Behind each, the device found its ML-DSA-44 "
-            "signature from the time of recording.",
+            "3 capture records, each signed by the device on its own. When it answered, the device checked "
+            "that ML-DSA-44 signatures of its list of records cover each.",
             [("Capture record (SHA-256 of its line)", sha(line)) for line in manifest.records],
         ),
         (CheckKind.WINDOW, "Every segment overlaps the requested window, by the device's clock.", []),
@@ -683,8 +683,8 @@ def test_one_file_and_one_record_are_counted_in_the_singular_and_an_interrupted_
     said = {check.kind: check.said for check in verification.checks}
     assert verification.ok
     assert said[CheckKind.RECORDS] == (
-        "1 capture record, each signed by the device on its own. Behind each, the device found its ML-DSA-44 signature "
-        "from the time of recording."
+        "1 capture record, each signed by the device on its own. When it answered, the device checked that "
+        "ML-DSA-44 signatures of its list of records cover each."
     )
     assert said[CheckKind.PARTS].startswith("1 file: ")
     assert said[CheckKind.FOOTAGE].endswith(
@@ -696,20 +696,19 @@ def test_one_file_and_one_record_are_counted_in_the_singular_and_an_interrupted_
     ("words", "said"),
     [
         (
-            ("recording", "answer", "none"),
-            "Records that were so new that only the ML-DSA-44 signature of this answer covers them: 1. "
-            "Records without an ML-DSA-44 signature from the time of recording, because the device's list of records "
-            "has a fault there: 1. "
-            "Behind each of the others, the device found its ML-DSA-44 signature from the time of recording.",
+            ("covered", "covered", "none"),
+            "Records without an ML-DSA-44 signature of the device's list of records, because it has a fault there: 1. "
+            "When it answered, the device checked that ML-DSA-44 signatures of its list of records cover each of the "
+            "others.",
         ),
         (
-            ("answer", "answer", "answer"),
-            "Records that were so new that only the ML-DSA-44 signature of this answer covers them: 3.",
+            ("none", "none", "none"),
+            "Records without an ML-DSA-44 signature of the device's list of records, because it has a fault there: 3.",
         ),
     ],
-    ids=["one of each", "all new"],
+    ids=["one with a fault", "all with one"],
 )
-def test_the_check_of_the_records_says_which_have_a_second_signature_from_the_time_of_recording(
+def test_the_check_of_the_records_says_which_second_signatures_cover(
     requester: Requester, asked: SentRequest, gops: list[Gop], words: tuple[str, ...], said: str
 ) -> None:
     second = tuple(map(SecondSignature, words))
@@ -740,9 +739,9 @@ def test_of_clips_that_an_owner_named_the_check_says_what_fixes_their_order_and_
         "device's statement when it answered."
     )
     assert check.said == (
-        "1 capture record, each signed by the device on its own. Behind each, the device found its ML-DSA-44 signature "
-        "from the time of recording. For each clip that the owner named, hidden records appear as hashes "
-        "in a Merkle tree (RFC 6962), and shown records are among them." + order
+        "1 capture record, each signed by the device on its own. When it answered, the device checked that "
+        "ML-DSA-44 signatures of its list of records cover each. For each clip that the owner named, hidden records "
+        "appear as hashes in a Merkle tree (RFC 6962), and shown records are among them." + order
     )
     assert verification.disclosed is not None
     manifest = verification.disclosed.manifest

@@ -96,19 +96,19 @@ def test_the_neighbours_browser_opens_films_stills_sound_redactions_and_a_cut_fi
     assert found["redacted"]["told"] == [{"from": span.start_ms, "to": span.end_ms}]
 
 
-def test_an_answer_with_a_time_that_others_confirmed_and_of_newest_or_damaged_records_opens_too(
+def test_an_answer_with_a_time_that_others_confirmed_and_of_damaged_records_opens_too(
     requester: Requester, asked: SentRequest, gops: list[Gop], tmp_path: Path
 ) -> None:
     time = TimeProof(
         checkpoint="doorward/0123456789abcdef/time\n1\nAAAA\n\n— doorward/0123456789abcdef/time AAAA\n",
         cosignatures="— witness.example/w1 AAAA\n",
     )
-    words = (SecondSignature.RECORDING, SecondSignature.ANSWER, SecondSignature.NONE)
+    words = (SecondSignature.COVERED, SecondSignature.NONE, SecondSignature.NONE)
     answers = {
         "with a time": filmed(gops, Changes(manifest=changed(DisclosureManifest, time=time))).disclose(asked),
-        "of the newest": filmed(gops, Changes(manifest=changed(DisclosureManifest, second_signatures=words))).disclose(
-            asked
-        ),
+        "of damaged ones": filmed(
+            gops, Changes(manifest=changed(DisclosureManifest, second_signatures=words))
+        ).disclose(asked),
     }
     found = read(tmp_path, requester, asked, answers)
     assert [name for name, each in found.items() if "items" not in each] == []

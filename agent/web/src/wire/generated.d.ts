@@ -550,7 +550,7 @@ export interface SealedItem {
   redacted?: Redacted;
 }
 
-export type SecondSignature = "answer" | "none" | "recording";
+export type SecondSignature = "covered" | "none";
 
 export interface SegmentRecord {
   kind: "segment";
