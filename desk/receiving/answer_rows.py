@@ -193,7 +193,8 @@ class AnswerRecorder:
 
         Raises `FormatError` if another organisation of this desk has an answer with this id.
         """
-        found = self._answers(event).select_for_update(of=("self",), no_key=True).select_related("case").first()
+        rows = Answer.objects.select_for_update(of=("self",), no_key=True).select_related("case")
+        found = rows.filter(case__organisation=self._organisation, disclosure_id=event.disclosure).first()
         if found is not None:
             if found.state == "stopped":  # the owner sends it after all
                 found.state = "receiving"
