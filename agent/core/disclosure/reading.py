@@ -76,7 +76,7 @@ class DisclosedItem:
     record: StoredRecord
     captured: SignedRecord
     second: SecondSignature
-    """The device's word, which it signed with both keys: the ML-DSA-44 signature that covers the record."""
+    """The device's word, which it signed with both keys: if ML-DSA-44 signatures of its manifest cover the record."""
 
     @property
     def is_redacted(self) -> bool:
