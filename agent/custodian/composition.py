@@ -43,7 +43,7 @@ from agent.custodian.time_log import TimeLog, WitnessAddress
 from agent.custodian.updates import UpdateFiles, Updates
 from agent.errors import ConfigurationError, StorageError
 from agent.ipc.outbox_files import DiskOutbox
-from agent.ipc.rpc_server import control_server
+from agent.ipc.rpc_server import RpcServer, control_server
 from agent.platform.entropy import SystemEntropy
 from agent.platform.metrics_server import MetricsServer
 from agent.ports import Clock, ManifestLog
@@ -153,10 +153,7 @@ class CustodianRuntime:
         self.page = self._make_page()
         self.link = self._make_link(self.page) if self.page is not None else None
         """The doorbell's end of the link. It offers the page's operations, and is None without a page."""
-        without_page = self._answer_without_page if self._page_fault else self.custodian.control.answer
-        self._control = control_server(
-            context.folder.control, self.page.answer if self.page is not None else without_page
-        )
+        self._control = self._make_control()
 
     @property
     def position(self) -> tuple[float, float] | None:
@@ -378,6 +375,11 @@ class CustodianRuntime:
         if frame.head.get("op") in ("page_code", "page_authority"):
             raise StorageError(f"The page cannot be opened: {self._page_fault}")
         return self.custodian.control.answer(frame)
+
+    def _make_control(self) -> RpcServer:
+        without_page = self._answer_without_page if self._page_fault else self.custodian.control.answer
+        answer = self.page.answer if self.page is not None else without_page
+        return control_server(self._context.folder.control, answer)
 
     def _make_page(self) -> PageServer | None:
         """Returns the page; None if none is configured, or if its files cannot be used.

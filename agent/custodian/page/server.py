@@ -98,13 +98,7 @@ class PageServer:
             set_up.lets_in if set_up is not None else lambda _typed: None,
             None if believed_ms is None else lambda: believed_ms() // 1000,
         )
-        self.button = ButtonCode(
-            parts.clock,
-            lambda: self._sessions.make_code(_BUTTON),
-            lambda: self._sessions.has_code(_BUTTON),
-            parts.enrolments,
-            parts.tell_held,
-        )
+        self.button = self._make_button(parts)
         """Takes long presses of the button."""
         pages = Pages(
             doorbell,
@@ -279,6 +273,15 @@ class PageServer:
 
     def _now(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self._clock.now().utc_ns / NS_PER_S, datetime.UTC)
+
+    def _make_button(self, parts: PageDeps) -> ButtonCode:
+        return ButtonCode(
+            parts.clock,
+            lambda: self._sessions.make_code(_BUTTON),
+            lambda: self._sessions.has_code(_BUTTON),
+            parts.enrolments,
+            parts.tell_held,
+        )
 
     def _served(self, found: Network) -> tuple[str, ...]:
         """The configured addresses, or those of this machine that the listener answers at."""
