@@ -72,10 +72,11 @@ def ended(*command: object) -> subprocess.CompletedProcess[str]:
 def test_a_role_that_cannot_start_ends_although_parts_of_it_have_started(
     tmp_path: Path, tool: Callable[..., Seen], role: str
 ) -> None:
-    configuration = configured(tmp_path, tool, "nowhere/metrics.sock")
+    configuration = configured(tmp_path, tool, "metrics.sock")
+    (tmp_path / "state/control.sock").mkdir()
     seen = ended("-m", "agent.cli", "run", "--role", role, "--config", configuration)
-    assert seen.returncode == 2
-    assert "Metrics cannot be served" in seen.stderr
+    assert seen.returncode == 2, seen.stderr
+    assert "control.sock" in seen.stderr
     assert "Traceback" not in seen.stderr
 
 
