@@ -91,7 +91,7 @@ def test_a_tip_is_sealed_in_the_browser_and_opens_in_the_inbox(agency: Agency, p
     for method, headers, body in asked["asked"][1:]:
         assert "cookie" not in headers, method
         assert "referer" not in headers, method
-        assert "van" not in body
+        assert "white van" not in body
     assert WaitingTip.objects.count() == 1
     tip_relay.release(int(time.time()) + 2 * tip_relay.HOUR_S)
     opened = agency.client(Role.EVIDENCE_OFFICER).post(f"/tips/{Tip.objects.get().pk}").content.decode()
