@@ -6,7 +6,7 @@ Django stores a body of any length on the disk before it looks at the address, a
 without these bounds one sender without an account fills the disk, and some hundreds of them take all threads, also
 those that receivers need. A refused request gets a status and plain words, and its connection is closed.
 
-`HeadLimit` ends a connection whose request does not begin or whose head does not end.
+`HeadLimit` ends a connection that has sent no whole head of a request in time.
 """
 
 from __future__ import annotations

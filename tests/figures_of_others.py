@@ -5,12 +5,13 @@ Source: https://prometheus.io/docs/practices/naming/ and prometheus/client_golan
 
 from __future__ import annotations
 
+import http.client
 import re
 from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
-__all__ = ["read_by_prometheus"]
+__all__ = ["page_at", "read_by_prometheus"]
 
 _KINDS = ("counter", "gauge", "histogram")
 _UNITS = (
@@ -44,3 +45,14 @@ def read_by_prometheus(page: str) -> Mapping[str, float]:
             assert f"{sample.name}{{{labels}}}" not in found, f"{sample.name}: twice"
             found[f"{sample.name}{{{labels}}}"] = sample.value
     return found
+
+
+def page_at(port: int) -> str:
+    """Returns the figures that a program serves at this port of this computer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/metrics")
+    answer = connection.getresponse()
+    page = answer.read().decode()
+    connection.close()
+    assert answer.status == 200
+    return page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import http.client
 import json
 import re
 from pathlib import Path
@@ -24,7 +23,7 @@ from desk.receiving.models import Notice, Receiver
 from desk.tips.models import Tip
 from tests.desk.agencies import Agency
 from tests.desk.served import served_desk
-from tests.figures_of_others import read_by_prometheus
+from tests.figures_of_others import page_at, read_by_prometheus
 from tests.ports import free_port
 
 GRAFANA = Path(__file__).resolve().parents[2] / "config" / "grafana" / "desk.json"
@@ -146,12 +145,7 @@ def test_the_dashboard_asks_for_figures_that_there_are_and_for_each_of_them(fill
 def test_a_served_desk_gives_its_figures_to_this_computer(filled: Agency, data: Path) -> None:
     port = free_port()
     with served_desk(data, f"\n[metrics]\nport = {port}\n"):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        page = answer.read().decode()
-        connection.close()
-    assert answer.status == 200
+        page = page_at(port)
     assert found(page)["doorward_desk_answers", "complete"] == 2
     assert "doorward_worker_receivers{state=connected}" in read_by_prometheus(page), "the desk is a worker, too"
     assert [word for word in SECRET if word in page] == []

@@ -186,6 +186,10 @@ class IncomingDisclosures:
             self._close(disclosure)
             self._holdings.ended(disclosure)
 
+    def may_wait(self, disclosure: str) -> bool:
+        """Returns True for an upload that is not open while others send."""
+        return disclosure not in self._reception and self._turns.are_taken(self._clock.now().boot_ns)
+
     def init(self, device: str, disclosure: str, note: UploadNote) -> None:
         """Handles an init: the announcement of a disclosure, and the question how much of it is here."""
         if disclosure in self._unreadable or self._is_still_crowded_out(device, disclosure):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -62,6 +63,9 @@ _STEP_S: Final = 0.5
 _LOOK_FOR_REQUESTS_NS: Final = NS_PER_S
 _LOOK_FOR_ROOT_NS: Final = 10 * NS_PER_S
 """A person imports a bundle while the receiver runs."""
+_MOST_QUESTIONS: Final = 4096
+_EVENTS_BEFORE_A_QUESTION: Final = 16
+"""While data comes on and on, the next question has its turn after this many events."""
 
 
 def _ignore(_news: ReceiverEvent) -> None:
@@ -106,6 +110,9 @@ class DisclosureReceiver:
         )
         self._connected: set[str] = set()
         """The brokers that are connected. A bus with one broker has the name ""."""
+        self._questions: OrderedDict[tuple[str, str], MessageReceived] = OrderedDict()
+        """Device and disclosure → the newest init of an upload that waits for data of others, oldest first."""
+        self._events_since_question = 0
         self._outgoing = PublishQueue(bus)
         self._complete: set[str] = set()
         self._not_taken: set[str] = set()
@@ -147,7 +154,26 @@ class DisclosureReceiver:
         self._requester.claims.check()
         self._look()
         self._outgoing.pump()
-        event = self._bus.next_event(min(timeout_s, self._until_due_s()))
+        event = self._next_event(timeout_s)
+        if event is None and self._questions:
+            self._events_since_question = 0
+            _upload, event = self._questions.popitem(last=False)
+            self._received(event, has_waited=True)
+        else:
+            self._handle(event)
+        if self._until_due_s() == 0:
+            self._arrivals.answer_what_is_due()
+        self._outgoing.pump()
+        return event
+
+    def _next_event(self, timeout_s: float) -> BusEvent | None:
+        """Returns the next event. None if there is none, or if a question has waited for long enough."""
+        if not self._questions:
+            return self._bus.next_event(min(timeout_s, self._until_due_s()))
+        self._events_since_question += 1
+        return None if self._events_since_question > _EVENTS_BEFORE_A_QUESTION else self._bus.next_event(0.0)
+
+    def _handle(self, event: BusEvent | None) -> None:
         match event:
             case MessageReceived():
                 self._received(event)
@@ -156,12 +182,10 @@ class DisclosureReceiver:
                 self._say(ReceiverEvent(ReceiverEventKind.CONNECTED))
                 self._standing.connected(self._clock.now().boot_ns, source)
             case BusDisconnected(error=error, others=others, source=source) if others:
-                self._connected.discard(source)
-                self._standing.disconnected(source)
+                self._lost(source)
                 self._say(ReceiverEvent(ReceiverEventKind.BROKER_AWAY, detail=str(error)))
             case BusDisconnected(error=error, source=source):
-                self._connected.discard(source)
-                self._standing.disconnected(source)
+                self._lost(source)
                 if self._share.shared:  # another worker may still be connected
                     self._arrivals.leave_all()
                     self._requester.claims.step_down()
@@ -172,10 +196,13 @@ class DisclosureReceiver:
                 pass
             case _:
                 self._outgoing.settled(event)
-        if self._until_due_s() == 0:
-            self._arrivals.answer_what_is_due()
-        self._outgoing.pump()
-        return event
+
+    def _lost(self, source: str) -> None:
+        """Forgets what a broker said that is out of reach. It repeats its retained questions."""
+        self._connected.discard(source)
+        self._standing.disconnected(source)
+        for upload in [upload for upload, each in self._questions.items() if each.source == source]:
+            del self._questions[upload]
 
     def _until_due_s(self) -> float:
         deadline_ns = self._arrivals.deadline_ns
@@ -183,7 +210,8 @@ class DisclosureReceiver:
 
     # Incoming
 
-    def _received(self, message: MessageReceived) -> None:
+    def _received(self, message: MessageReceived, *, has_waited: bool = False) -> None:
+        """`has_waited`: it is a question, and its turn has come."""
         try:
             topic = parse_topic(message.topic)
             note = _note(topic, message.payload)
@@ -208,9 +236,24 @@ class DisclosureReceiver:
             case UploadVerb.FIN:
                 self._arrivals.fin(device, disclosure, part, note)
             case UploadVerb.ABORT:
+                self._questions.pop((device, disclosure), None)
                 self._arrivals.abort(device, disclosure)
-            case UploadVerb.INIT if note is not None:
+            case UploadVerb.INIT if note is not None and (has_waited or not self._arrivals.may_wait(disclosure)):
                 self._arrivals.init(device, disclosure, note)
+            case UploadVerb.INIT if note is not None:
+                self._put_off((device, disclosure), message)
+            case UploadVerb.INIT:
+                self._questions.pop((device, disclosure), None)  # its device clears the retained one: it has ended
+
+    def _put_off(self, upload: tuple[str, str], question: MessageReceived) -> None:
+        """Keeps a question until no data waits.
+
+        A receiver that starts hears the questions of all waiting uploads, and then data of those that it answered. Each
+        question asks database and store, so with hundreds of them the data would come too late for a doorbell, or
+        after the next fault.
+        """
+        if upload in self._questions or len(self._questions) < _MOST_QUESTIONS:  # otherwise its doorbell asks again
+            self._questions[upload] = question
 
     def _hear_root(self, topic: TrustTopic | BrokersTopic, message: MessageReceived) -> None:
         try:

@@ -46,6 +46,10 @@ class UploadScheduler:
         self._moved_ns.pop(disclosure, None)
         self._waiting.pop(disclosure, None)
 
+    def are_taken(self, now_ns: int) -> bool:
+        """Returns True if a disclosure has a turn and sends."""
+        return self._going(now_ns) > 0
+
     def next(self, now_ns: int) -> str | None:
         """Returns the disclosure that gets a turn now, if there is a free place."""
         return next(iter(self._waiting), None) if self._going(now_ns) < self._at_once else None

@@ -73,7 +73,7 @@ class PageDeps:
     tell_held: Callable[[], None] = lambda: None
     """Alerts the owners that the button was held, and that a code can be fetched."""
     believed_ms: Callable[[], int] | None = None
-    """UTC without a jump of the clock that is not confirmed. None: that of `clock`."""
+    """UTC in ms, before a jump of the clock until it is confirmed. None: the time of `clock`."""
 
 
 class PageServer:

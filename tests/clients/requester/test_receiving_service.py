@@ -164,6 +164,85 @@ def test_a_disclosure_arrives_whole_verified_and_acknowledged(
     assert promised == [asked.request.retention_days] * len(promised), "a receipt repeats the promise of the request"
 
 
+class Order:
+    """Notes which uploads the receiver handles, in order: ("init" or "chunk", disclosure)."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.taken: list[tuple[str, str]] = []
+        arrivals = desk.receiver._arrivals
+        for verb in ("init", "chunk"):
+            monkeypatch.setattr(arrivals, verb, self._noted(verb, getattr(arrivals, verb)))
+
+    def _noted(self, verb: str, act: Callable[..., None]) -> Callable[..., None]:
+        def noted(device: str, disclosure: str, *values: Any) -> None:
+            self.taken.append((verb, disclosure))
+            act(device, disclosure, *values)
+
+        return noted
+
+
+def asking(broker: FakeBroker, device: str, disclosure: str, *notes: UploadNote) -> FakeBus:
+    """A doorbell that asks about an upload, as its retained messages do."""
+    bus = FakeBus(broker, device)
+    bus.start()
+    for token, note in enumerate(notes):
+        topic = UploadTopic("rijnstad-police", device, disclosure, 0, UploadVerb.INIT)
+        assert bus.publish(str(topic), strictjson.encode(note), token=token)
+    return bus
+
+
+NOTE = UploadNote(v=1, parts=2, size_bytes=400, sha256="d" * 64, question=1)
+
+
+def test_data_of_an_upload_under_way_comes_before_the_questions_of_others(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A receiver that starts hears all questions at once. With 200 of them, data waited for longer than the time
+    between two faults, and nothing arrived."""
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    play(clock, desk, door, until=lambda: bool(desk.receiver._arrivals._requests))
+    while desk.step():
+        pass
+    order, others = Order(desk, monkeypatch), [f"{number:032x}" for number in range(7)]
+    buses = [asking(broker, other[-16:], other, NOTE, msgspec.structs.replace(NOTE, question=2)) for other in others]
+    sent = len(door.chunks)
+    while len(door.chunks) == sent:
+        door.step()
+    while desk.step():
+        pass
+    assert order.taken[0] == ("chunk", door.disclosure.id)
+    assert order.taken[1:] == [("init", other) for other in others], "each once, in their order"
+    another = asking(broker, "9" * 16, "9" * 32, NOTE)
+    broker.kill()
+    while desk.step():
+        pass
+    assert len(order.taken) == 8, "the broker repeats its questions when it is back"
+    for bus in (*buses, another, door.bus):
+        bus.stop()
+
+
+def test_while_data_comes_on_and_on_questions_still_get_a_turn(
+    desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    play(clock, desk, door, until=lambda: bool(desk.receiver._arrivals._requests))
+    while desk.step():
+        pass
+    order, other = Order(desk, monkeypatch), "1" * 32
+    buses = [asking(broker, "1" * 16, other, NOTE)]
+    chunk = UploadTopic(requester.id, door.disclosure.device, door.disclosure.id, 1, ChunkVerb(0, "0" * 64))
+    desk.bus._events.extend([MessageReceived(str(chunk), b"damaged")] * 40)
+    for _ in range(40):
+        desk.step()
+    verbs = [verb for verb, _disclosure in order.taken]
+    assert verbs.count("init") == 1
+    assert 10 < verbs.index("init") < 20
+    for bus in (*buses, door.bus):
+        bus.stop()
+
+
 def test_it_counts_disclosures_that_are_complete_and_acknowledged_at_the_broker(
     desk: Desk, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House, clock: TestClock
 ) -> None:

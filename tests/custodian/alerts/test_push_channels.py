@@ -107,6 +107,14 @@ def test_no_more_browsers_than_a_home_has_and_nothing_that_is_no_subscription(tm
     alerts.close()
 
 
+def test_a_file_that_the_card_can_neither_read_nor_write_ends_nothing(tmp_path: Path) -> None:
+    alerts = alerts_in(tmp_path)
+    path = tmp_path / "push.json"
+    path.mkdir()  # every read of it fails, also for root
+    channels(PrivateText(path), alerts).answers["push_key"](GetPushKey(), b"")
+    alerts.close()
+
+
 @pytest.mark.parametrize(
     "content", [b"\x97\xff", b"{", b"[]", b'{"browsers": {}}', b'{"vapid": "", "browsers": {}}', b"null"]
 )

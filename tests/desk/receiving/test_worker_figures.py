@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import re
 import socket
@@ -34,7 +33,7 @@ from desk.workers import run_worker
 from tests.desk.agencies import Agency
 from tests.desk.waiting import until
 from tests.fake_bus import FakeBroker, FakeBus
-from tests.figures_of_others import read_by_prometheus
+from tests.figures_of_others import page_at, read_by_prometheus
 
 GRAFANA = Path(__file__).resolve().parents[3] / "config" / "grafana" / "workers.json"
 
@@ -42,16 +41,6 @@ GRAFANA = Path(__file__).resolve().parents[3] / "config" / "grafana" / "workers.
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
-
-
-def page_at(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", "/metrics")
-    answer = connection.getresponse()
-    page = answer.read().decode()
-    connection.close()
-    assert answer.status == 200
-    return page
 
 
 def test_what_receivers_tell_is_counted_and_each_state_has_a_sample() -> None:
