@@ -54,6 +54,7 @@ __all__ = [
     "cell_place",
     "cells_of",
     "in_cell",
+    "is_upload",
     "parse_topic",
     "requester_of",
     "sender_of",
@@ -66,6 +67,7 @@ ANONYMOUS: Final = "0" * 16
 """Placeholder for the device's key id in the topics of a tip. No key has this id, and each device may publish under
 it."""
 _ROOT: Final = "doorward/v1"
+_UPLOADS: Final = f"{_ROOT}/up/"
 REQUEST_SLOTS: Final = 64
 BULLETIN_SLOTS: Final = 16
 """Retained messages a broker keeps of one requester in one cell.  The access list names each (config/mosquitto)."""
@@ -134,7 +136,7 @@ class UploadTopic:
 
     def __str__(self) -> str:
         path = f"{self.requester}/{self.device}/{self.disclosure}-{self.part}/{self.verb.value}"
-        return _checked(f"{_ROOT}/up/{path}")
+        return _checked(f"{_UPLOADS}{path}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +311,11 @@ def _parse(levels: list[str]) -> Topic | None:
         case ["doorward", "v1", "up", requester, device, part, verb]:
             return _parse_upload(requester, device, part, verb)
     return None
+
+
+def is_upload(topic: str) -> bool:
+    """Returns True for the topic of an upload, before its form is checked: a receiver sorts all that waits by it."""
+    return topic.startswith(_UPLOADS)
 
 
 def sender_of(topic: str) -> TopicSender:

@@ -25,7 +25,7 @@ from agent.core.bus import (
     PublishResult,
 )
 from agent.ports import Bus
-from agent.wire.topics import UploadTopic, topic_of
+from agent.wire.topics import is_upload
 
 __all__ = ["BusShare", "RequesterBus", "SharedBus"]
 
@@ -117,7 +117,7 @@ class SharedBus:
                 return
             match event:
                 case MessageReceived(topic=topic):
-                    uploads = _is_upload(topic)
+                    uploads = is_upload(topic)
                     for each in self._shares:
                         if each.takes_uploads == uploads:
                             each._put(event)
@@ -259,8 +259,4 @@ class BusShare:
 
 def _left_by(full: set[bool]) -> Callable[[str], bool] | None:
     """Returns whether messages of a topic wait in the connection. `full`: True for uploads, False for all others."""
-    return (lambda topic: _is_upload(topic) in full) if full else None
-
-
-def _is_upload(topic: str) -> bool:
-    return isinstance(topic_of(topic), UploadTopic)
+    return (lambda topic: is_upload(topic) in full) if full else None

@@ -40,7 +40,9 @@ class UploadShare:
             return False
         if device:
             if device not in self._devices.values():
-                self._bus.subscribe(self._data_of(device))
+                # Without what the broker retains: it would bring the question that is just being answered, again with
+                # each claim, and endlessly if the device never clears it.
+                self._bus.subscribe(self._data_of(device), retained=False)
             self._devices[disclosure] = device
         return True
 

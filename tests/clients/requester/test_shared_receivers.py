@@ -104,6 +104,31 @@ def test_an_upload_that_is_claimed_here_arrives_whole_and_is_left_at_its_end(
     assert door.disclosure.id not in ledger.of
 
 
+def test_an_old_question_that_a_broker_brings_back_is_answered_once(
+    worker: Worker, ledger: Ledger, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House,
+    clock: TestClock,
+) -> None:  # fmt: skip
+    """A killed broker may forget that a door cleared its question, which then comes with each new subscription."""
+    door = Door(broker, requester, house.disclose(asked), clock, window=1)
+    under_way(worker, ledger, door, clock, asked)
+    questions = {topic: each for topic, each in broker.retained.items() if topic.endswith("/init")}
+    play(clock, worker, door)
+    while worker.step():
+        pass
+    assert len(questions) == 1
+    assert not questions.keys() & broker.retained.keys(), "the door cleared it"
+    broker.kill()
+    broker.retained.update(questions)
+    broker.start()
+    published = len(broker.published)
+    for _ in range(200):
+        worker.step()
+    receipts = [topic for _, topic, _ in broker.published[published:] if topic.startswith("doorward/v1/receipts/")]
+    assert len(receipts) == 1
+    assert not worker.step(), "nothing more comes"
+    assert door.disclosure.id not in ledger.of
+
+
 def test_an_upload_that_another_receiver_claimed_is_neither_stored_nor_answered(
     worker: Worker, ledger: Ledger, broker: FakeBroker, requester: Requester, asked: SentRequest, house: House,
     clock: TestClock,

@@ -18,8 +18,9 @@ class Filters:
     def __init__(self) -> None:
         self.now: list[str] = []
 
-    def subscribe(self, topic_filter: str) -> None:
+    def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
         assert topic_filter not in self.now
+        assert retained == (topic_filter in (ALL, INITS)), "with the data of a door, its old questions would come again"
         self.now.append(topic_filter)
 
     def unsubscribe(self, topic_filter: str) -> None:
