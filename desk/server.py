@@ -16,7 +16,7 @@ from agent.platform.metrics_server import MetricsServer
 from agent.platform.stop_signals import StopSignals
 from desk.api.hook_sender import hook_sender
 from desk.backup import wipe_copies
-from desk.cases.films import open_films
+from desk.cases.films import close_films, open_films
 from desk.certificates import made_certificate
 from desk.config import DeskConfig, Web
 from desk.export.private_folder import wipe_orphans
@@ -54,7 +54,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
         say(f"Open this link once, to become the admin of the desk:\n\n  {address}/link/{token}\n")
     else:
         say(f"The desk is at {address}/ (stop: Ctrl-C).")
-    films = open_films()  # at the start, because it wipes what a killed process left
+    open_films()  # at the start, because it wipes what a killed process left
     wipe_orphans()  # likewise, of exports
     wipe_copies(config.data)  # likewise, of backups
     worker = WorkerFigures()
@@ -76,7 +76,7 @@ def run(config: DeskConfig, say: Callable[[str], object]) -> None:
             server.run()
     finally:
         metrics.stop()
-        films.close()
+        close_films()
 
 
 def _check_storage(config: DeskConfig, say: Callable[[str], object]) -> None:

@@ -28,7 +28,7 @@ from agent.clients.requester.opened_answer import OpenedAnswer, opened_answer
 from agent.errors import FormatError, OpenError
 from agent.platform import files
 
-__all__ = ["OpenFilms", "PrivateMemory", "forget_film", "open_films"]
+__all__ = ["OpenFilms", "PrivateMemory", "close_films", "forget_film", "open_films"]
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 (a file system in memory; the folders below it are private)
 _PREFIX: Final = "doorward-desk-"
@@ -163,6 +163,14 @@ class OpenFilms:
 def open_films() -> OpenFilms:
     """Returns the opened films of this process, made at the first use."""
     return OpenFilms(PrivateMemory())
+
+
+def close_films() -> None:
+    """Wipes all that this process has opened. A later use makes a new folder."""
+    if open_films.cache_info().currsize:
+        films = open_films()
+        open_films.cache_clear()
+        films.close()
 
 
 def forget_film(disclosure: str) -> None:

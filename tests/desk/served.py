@@ -20,7 +20,7 @@ from typing import Any
 from django.conf import settings
 from django.test import Client
 
-from desk.cases.films import open_films
+from desk.cases.films import close_films
 from desk.people.models import Person
 from tests.browser.browser import Browser
 from tests.desk.asking.served_desk import served_desk as served_here
@@ -73,9 +73,7 @@ def desk_pages(data: Path) -> Iterator[DeskPages]:
     """Serves the pages of the fixture `data` from this process: without receivers, and without the start of another."""
     with served_here(data) as address:
         yield DeskPages(address)
-    if open_films.cache_info().currsize:
-        open_films().close()
-        open_films.cache_clear()
+    close_films()
 
 
 @contextmanager

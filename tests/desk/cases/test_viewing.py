@@ -9,14 +9,19 @@ from io import BytesIO
 from pathlib import Path
 
 import av
+import msgspec
 import pytest
+import uvicorn
+from django.conf import settings
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
+from desk import server
 from desk.cases import views
 from desk.cases.film_response import film_response
-from desk.cases.films import OpenFilms, PrivateMemory
+from desk.cases.films import OpenFilms, PrivateMemory, close_films, open_films
 from desk.cases.models import Answer, Case, Clip, FilmView
+from desk.config import Web
 from desk.custody.models import Entry
 from desk.people.organisations import requester_of
 from desk.people.roles import Role
@@ -24,6 +29,7 @@ from tests.clients.requester.house import House
 from tests.desk.agencies import Agency
 from tests.desk.kept import change_part, spoil
 from tests.desk.receiving.doors import ask, receive
+from tests.ports import free_port
 from tests.traces import traces
 
 
@@ -180,6 +186,24 @@ def test_a_start_wipes_what_a_killed_process_left_and_nothing_else(memory: Path)
     with (living.path / "owner.lock").open("rb") as lock, pytest.raises(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     living.close()
+
+
+def test_a_film_opens_in_a_process_whose_service_has_ended(
+    agency: Agency, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For example, in a process that tests share. The service wipes its folder, and a later use makes a new one."""
+    client, folders = agency.client(Role.VIEWER), list[Path]()
+
+    def serve(_server: uvicorn.Server) -> None:
+        open_film(client, answer)
+        folders.append(open_films()._memory.path)
+        assert list(folders[0].glob("doorward-*"))
+
+    monkeypatch.setattr(uvicorn.Server, "run", serve)
+    server.run(msgspec.structs.replace(settings.DESK, web=Web(port=free_port())), lambda _line: None)
+    assert not folders[0].exists()
+    open_film(client, answer)
+    close_films()
 
 
 def test_a_case_page_alone_opens_nothing(agency: Agency, answer: Answer, films: OpenFilms) -> None:

@@ -24,7 +24,7 @@ from agent.errors import StorageError
 from agent.wire import base64, strictjson
 from agent.wire.disclosures import MAX_TIP_CHARACTERS, TIP_PADDED_BYTES, TipManifest, TipText
 from desk import server
-from desk.config import Public
+from desk.config import Public, Web
 from desk.neighbourhood import proof_of_work as work
 from desk.neighbourhood import tip_relay
 from desk.neighbourhood.hour_keys import HourKeys
@@ -35,6 +35,7 @@ from desk.tips.models import Tip
 from tests.clients.requester.test_incoming_tips import sealed
 from tests.desk.agencies import Agency, browser
 from tests.desk.asking.asking_desk import vouch
+from tests.ports import free_port
 
 NOW_S = 1_790_000_000
 HOUR_S = tip_relay.HOUR_S
@@ -393,5 +394,5 @@ def test_the_service_releases_waiting_tips(taking: Agency, monkeypatch: pytest.M
             time.sleep(0.05)
 
     monkeypatch.setattr(uvicorn.Server, "run", serve)
-    server.run(settings.DESK, lambda _line: None)
+    server.run(msgspec.structs.replace(settings.DESK, web=Web(port=free_port())), lambda _line: None)
     assert Tip.objects.get().disclosure_id == tip
