@@ -31,6 +31,7 @@ import contextlib
 import queue
 import threading
 import time
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -80,8 +81,13 @@ _MOST_UNDATED, _MOST_UNDATED_BYTES = 2048, 32 << 20
 """Limit of packets that wait for the first one with a time: three seconds at 80 Mbit/s. Beyond it, the camera counts as
 lost."""
 _FALL_NS: Final = NS_PER_S // 50
+"""A delay of arrivals that falls by more than this shows that packets had waited."""
 _STEADY_NS: Final = NS_PER_S // 3
 _CATCHING_UP_NS: Final = 3 * NS_PER_S
+_LEAST_STEP_NS: Final = NS_PER_S // 1000
+"""The least time between two pictures. B-frames between them then still have different ticks of a film (11 µs)."""
+_NEIGHBOURS: Final = 32
+"""More pictures than a decoder reorders (16, ISO/IEC 14496-10 A.3.1)."""
 _Arrival = EncodedPacket | LumaFrame | DeviceError
 
 
@@ -320,15 +326,19 @@ class RtspCamera:
 
 
 class _StreamClock:
-    """Ties a stream's clock to the boot clock. Its times only grow."""
+    """Ties a stream's clock to the boot clock. Its times only grow, in the order in which pictures are shown."""
 
     def __init__(self, first_ns: BootNs | None, frame_ns: int) -> None:
         self.first_ns = first_ns
         self._frame_ns = frame_ns
         self._tied = ArrivalClock(_LOST_NS, counts_losses=True)
         self._last_ns = self._newest_own_ns = 0
+        self._shown: list[tuple[int, int]] = []
+        """The stream's time and ours of the newest pictures, in the order in which they are shown."""
         self._begun_ns: int | None = None
-        self._fell_ns = self._least_ns = 0
+        self._fell: tuple[int, int, int] = (0, 0, 0)
+        """When the delay last fell, as our time and the stream's, and the delay then."""
+        self._least_ns = 0
 
     def settled(self, own_ns: int) -> bool:
         """Call it for each packet. Returns False while packets arrive that had waited: they would tie the clock late.
@@ -341,8 +351,12 @@ class _StreamClock:
                 self._tied.arrived(own_ns, own_ns, self.first_ns)
             return True
         now_ns = BootNs(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
-        if self._tied.tied or self._has_settled(own_ns, now_ns):
+        if self._tied.tied:
             self._tied.arrived(own_ns, own_ns + self._frame_ns, now_ns)
+            return True
+        if self._has_settled(own_ns, now_ns):
+            # By the least delay so far, because this packet may be late: this thread may have slept.
+            self._tied.arrived(own_ns, own_ns + self._frame_ns, BootNs(own_ns + self._least_ns))
             return True
         return False
 
@@ -357,23 +371,51 @@ class _StreamClock:
         return reversed(found)
 
     def _has_settled(self, own_ns: int, now_ns: int) -> bool:
+        """Returns whether the delay of arrivals has been steady for a while, by our clock and by the stream's.
+
+        By our clock alone, a thread that slept after the first packet would count as steady.
+        """
+        delay_ns = now_ns - own_ns
         if self._begun_ns is None:
-            self._begun_ns = self._fell_ns = now_ns
-            self._least_ns = now_ns - own_ns
-        if now_ns - own_ns < self._least_ns - _FALL_NS:
-            self._least_ns, self._fell_ns = now_ns - own_ns, now_ns
-        return now_ns - self._fell_ns > _STEADY_NS or now_ns - self._begun_ns > _CATCHING_UP_NS
+            self._begun_ns, self._least_ns = now_ns, delay_ns
+            self._fell = (now_ns, own_ns, delay_ns)
+        if delay_ns < self._fell[2] - _FALL_NS:
+            self._fell = (now_ns, own_ns, delay_ns)
+        elif delay_ns > self._least_ns + _LOST_NS:  # the camera's clock was set back
+            self._fell, self._least_ns = (now_ns, own_ns, delay_ns), delay_ns
+        self._least_ns = min(self._least_ns, delay_ns)
+        steady_ns = min(now_ns - self._fell[0], own_ns - self._fell[1])
+        return steady_ns > _STEADY_NS or now_ns - self._begun_ns > _CATCHING_UP_NS
 
     def boot_ns(self, own_ns: int, *, keyframe: bool) -> BootNs:
         """Returns when the picture was taken. Ask in the order of decoding; pictures after a keyframe may lie before
         others."""
         taken_ns = self._tied.boot_ns(own_ns)
         if not keyframe and 0 < self._newest_own_ns - own_ns < _REORDERED_NS:
+            taken_ns = self._between(own_ns, taken_ns)
             self._last_ns = max(self._last_ns, taken_ns)  # if the clock was tied again, it may lie before the last one
             return taken_ns
+        if own_ns < self._newest_own_ns:  # the camera's clock was set back
+            self._shown.clear()
         self._newest_own_ns = own_ns
-        self._last_ns = max(self._last_ns + 1000, taken_ns)
+        self._last_ns = max(self._last_ns + _LEAST_STEP_NS, taken_ns)
+        self._shown.append((own_ns, self._last_ns))
+        del self._shown[:-_NEIGHBOURS]
         return BootNs(self._last_ns)
+
+    def _between(self, own_ns: int, taken_ns: BootNs) -> BootNs:
+        """Returns the time of a B-frame: `taken_ns`, if it lies between the pictures that are shown before and after.
+
+        The clock may have been moved back by more than a picture since the one before came.
+        """
+        at = bisect(self._shown, (own_ns, 0))
+        if 0 < at < len(self._shown):
+            (before_own_ns, before_ns), (after_own_ns, after_ns) = self._shown[at - 1], self._shown[at]
+            if not before_ns < taken_ns < after_ns:
+                part = (after_ns - before_ns) * (own_ns - before_own_ns) // (after_own_ns - before_own_ns)
+                taken_ns = BootNs(before_ns + part)
+            self._shown.insert(at, (own_ns, taken_ns))
+        return taken_ns
 
 
 class _AnnexBConverter:

@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -171,6 +171,83 @@ def test_whatever_a_camera_says_of_its_times_each_keyframe_comes_after_all_befor
             if clock.settled(own_ns):
                 keyframe = chance.random() < 0.3
                 assembler.push(EncodedPacket(b"x", keyframe, clock.boot_ns(own_ns, keyframe=keyframe)))
+
+
+def dated(
+    arrived_ms: Sequence[float], shown: Sequence[int] = (), *, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[int, float]]:
+    """The number and the date in ms of each picture. Picture `n` is taken at `n` frames, and so exists a frame later.
+
+    `arrived_ms`: when each one came, in the order of decoding. `shown`: which picture that was, by default in order.
+    """
+    frame_ns, begun_ns = NS_PER_S // 15, 100 * NS_PER_S
+    clock, waiting = camera_rtsp._StreamClock(None, frame_ns), list[tuple[bytes, bool, int | None]]()
+    out: list[tuple[int, float]] = []
+    for number, at_ms in zip(shown or range(len(arrived_ms)), arrived_ms, strict=True):
+        now_ns = begun_ns + round(at_ms * 1e6)
+        standing = SimpleNamespace(clock_gettime_ns=lambda _clock, now_ns=now_ns: now_ns, CLOCK_BOOTTIME=0)
+        monkeypatch.setattr(camera_rtsp, "time", standing)
+        own_ns = number * frame_ns
+        waiting.append((b"x", number == 0, own_ns))
+        if clock.settled(own_ns):
+            for _, keyframe, taken_ns in clock.dated(waiting):
+                boot_ns = clock.boot_ns(taken_ns, keyframe=keyframe)
+                out.append((round(taken_ns / frame_ns), (boot_ns - begun_ns) / 1e6))
+            waiting.clear()
+    return out
+
+
+FRAME_MS = 1000 / 15
+
+
+def on_time(first: int, last: int) -> list[float]:
+    return [(number + 1) * FRAME_MS for number in range(first, last)]
+
+
+@pytest.mark.parametrize(
+    "arrived_ms",
+    [
+        [FRAME_MS, *[560.0] * 7, *on_time(8, 30)],
+        [*[560.0] * 8, *on_time(8, 30)],
+        [*on_time(0, 6), 7 * FRAME_MS + 60, *on_time(7, 30)],
+    ],
+    ids=["after the first picture", "before the first picture", "at the end of the wait"],
+)
+def test_a_reader_that_sleeps_while_the_clock_is_tied_makes_no_date_late(
+    arrived_ms: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For example, on a busy machine. Late dates at the start would press the pictures of the first second together."""
+    dates = dated(arrived_ms, monkeypatch=monkeypatch)
+    assert len(dates) == 30
+    assert max(abs(at_ms - number * FRAME_MS) for number, at_ms in dates) < 1
+
+
+def test_a_camera_that_sets_its_clock_back_while_the_clock_is_tied_is_dated_by_its_new_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, frame_ns = camera_rtsp._StreamClock(None, NS_PER_S // 15), NS_PER_S // 15
+    for place, number in enumerate([*range(100, 104), *range(4, 30)]):
+        now_ns = 100 * NS_PER_S + (place + 1) * frame_ns
+        standing = SimpleNamespace(clock_gettime_ns=lambda _clock, now_ns=now_ns: now_ns, CLOCK_BOOTTIME=0)
+        monkeypatch.setattr(camera_rtsp, "time", standing)
+        settled = clock.settled(number * frame_ns)
+    assert settled
+    assert clock.boot_ns(number * frame_ns, keyframe=True) == now_ns - frame_ns
+
+
+def test_pictures_are_dated_in_the_order_in_which_they_are_shown_if_the_clock_moves_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All come late by a steady 300 ms at first, and then without that delay, between a P-frame and its B-frames."""
+    shown = [0, *(number for first in range(1, 31, 3) for number in (first + 2, first, first + 1))]
+    ready_ms = [(place + 3) * FRAME_MS for place in range(len(shown))]
+    for change in range(12, 18):
+        arrived_ms = [at_ms + 300 * (place < change) for place, at_ms in enumerate(ready_ms)]
+        dates = sorted(dated(arrived_ms, shown, monkeypatch=monkeypatch))
+        assert [number for number, _ in dates] == list(range(31))
+        steps_ms = [after - before for (_, before), (_, after) in pairwise(dates)]
+        assert min(steps_ms) > 0.1, "also a different tick of a film"
+        assert max(abs(step_ms - FRAME_MS) for step_ms in steps_ms[-6:]) < 1
 
 
 def one_picture(width_px: int, height_px: int) -> bytes:
