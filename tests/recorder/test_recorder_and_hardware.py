@@ -472,6 +472,19 @@ def test_the_time_before_a_stall_is_certain_counts_as_camera_lost_and_not_as_a_d
     assert lost.span.duration_us > 3_000_000
 
 
+def test_an_orderly_stop_leaves_no_record_of_a_live_camera_signed_once(house: House) -> None:
+    """The record of the time that it watched has a second signature, and covers the lines before it (decision 87)."""
+    house.film()
+    until(lambda: house.solo.recorder.delivering)
+    house.solo.press_button()
+    until(lambda: house.solo.recorder.status().segments >= 1)
+    house.solo.stop()
+    house._thread.join()
+    kinds = [type(record) for record in house.records()]
+    assert SegmentRecord in kinds
+    assert kinds[-1] is CoverageRecord
+
+
 @pytest.mark.parametrize("kind", [TriggerKind.BUTTON, TriggerKind.PIR])
 def test_a_trigger_that_is_dated_in_the_future_blinds_no_recorder(house: House, kind: TriggerKind) -> None:
     house.film()
