@@ -77,7 +77,7 @@ class RecorderDeps:
     restarts the process. `records_first`: the camera does not wait until a lost index is made again. Only the recorder
     may then ask that index. `set_up`: takes the text of a set-up code; None if nothing here can join a network.
     `capture`: holds the key that signs GOPs; None leaves them unsigned. `button_held`: takes a long press, and tells if
-    a browser can come in.
+    a browser can come in. `is_served`: the custodian answers.
     """
 
     vault: Path
@@ -97,6 +97,7 @@ class RecorderDeps:
     set_up: PutCode | None = None
     capture: CaptureAuthority | None = None
     button_held: Callable[[], bool] = lambda: False
+    is_served: Callable[[], bool] = lambda: True
 
 
 class RecorderRuntime:
@@ -320,7 +321,14 @@ class RecorderRuntime:
         if panel is None:
             return None
         return PanelRuntime(
-            panel, configuration_file, self.recorder, deps.notifier, self.set_up, self._is_live, deps.button_held
+            panel,
+            configuration_file,
+            self.recorder,
+            deps.notifier,
+            self.set_up,
+            self._is_live,
+            deps.button_held,
+            deps.is_served,
         )
 
     def _make_set_up(self, open_camera: Callable[[], Camera]) -> SetupReader | None:

@@ -33,16 +33,18 @@ class PanelRuntime:
         set_up: SetupReader | None = None,
         is_live: Callable[[], bool] = lambda: False,
         button_held: Callable[[], bool] = lambda: False,
+        is_served: Callable[[], bool] = lambda: True,
     ) -> None:
         """`set_up` has the camera before there is an owner, so the lights show its state too. `is_live`: a person
-        watches or talks. `button_held`: takes a long press."""
+        watches or talks. `button_held`: takes a long press. `is_served`: the custodian answers. Otherwise no record is
+        signed and no alert leaves, so the status LED shows a fault."""
         self.handler = PanelHandler(recorder, notifier, button_held)
         vitals = recorder if set_up is None else _BothVitals(recorder, set_up)
         self.link = BridgeLink(
             panel.socket,
             self.handler,
             vitals,
-            lambda: recorder.status().state in _WELL,
+            lambda: recorder.status().state in _WELL and is_served(),
             lambda: _light_of(set_up) or self.handler.light,
             is_live,
         )

@@ -60,6 +60,8 @@ __all__ = ["RecorderRole"]
 _TICK_S = 2.0
 _FOR_EVER_S = 10.0**9
 _CAPTURE_PATIENCE_S = 0.5
+_AWAY_S = 60.0
+"""More than a custodian takes that starts again: systemd pauses 20 s at most."""
 
 
 _Answer = TypeVar("_Answer")
@@ -84,8 +86,7 @@ class RecorderRole:
         self._set = b""
         self._custodian = custodian
         self._reports = reports
-        self._live = live
-        self._talk = talk
+        self._live, self._talk = live, talk
         self._supervision = supervision
         self._log = structlog.get_logger("recorder")
         self._clock = SystemClock()
@@ -99,6 +100,7 @@ class RecorderRole:
         self._claim = ProcessLock(root / "vault")
         sealers = self._ask(GetRecipients(), patience_s=_FOR_EVER_S)
         self._epoch = -1
+        self._served_s = time.monotonic()  # when the custodian last answered
         self._runtime = RecorderRuntime(
             configuration,
             RecorderDeps(
@@ -119,6 +121,7 @@ class RecorderRole:
                 set_up=lambda text: self._ask(PutSetupCode(text), patience_s=1.0).state,
                 capture=_RemoteCapture(custodian),
                 button_held=lambda: self._ask(PutLongPress(), patience_s=1.0).is_open,
+                is_served=self._is_served,
             ),
             open_camera=open_camera,
             configuration_file=configuration_file,
@@ -175,6 +178,9 @@ class RecorderRole:
     def _ask(self, request: Request[_Answer], patience_s: float | None = None) -> _Answer:
         return self._custodian.ask(request, patience_s=patience_s)
 
+    def _is_served(self) -> bool:
+        return time.monotonic() - self._served_s < _AWAY_S
+
     def _signature(self, request: Sign | SignSecond) -> bytes:
         try:
             return self._ask(request).signature
@@ -222,6 +228,7 @@ class RecorderRole:
             try:
                 # A separate connection, because a pending signature must not delay these calls.
                 self._apply_recipients(self._reports.ask(GetRecipients(), patience_s=0.0))
+                self._served_s = time.monotonic()
                 self._apply_owner_settings(self._reports.ask(GetSettings(), patience_s=0.0).payload)
                 self._reports.ask(ReportStatus(self._runtime.status()), patience_s=0.0)
                 self._erase(self._reports.ask(GetErasedSegments(), patience_s=0.0).names)

@@ -3,12 +3,14 @@
     status ──▶ HomeStateHandler ──▶ (a socket, or nothing) ──▶ HomeAssistantService ──▶ the owner's own broker
 
 Rules: a state is published when it changes and again after every connect. A press is published at once, and dropped if
-the broker is away. The connection only sends.
+the broker is away. If the custodian is away for a minute, the entities become unavailable, because the last state may
+no longer hold. The connection only sends.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from typing import Final
 
 import msgspec
@@ -23,6 +25,8 @@ __all__ = ["HomeAssistantService", "farewell"]
 
 _LOOK_S: Final = 1.0
 _PAUSE_S: Final = 2.0
+_AWAY_S: Final = 60.0
+"""More than a custodian takes that starts again: systemd pauses 20 s at most."""
 
 
 class HomeAssistantService:
@@ -53,13 +57,18 @@ class HomeAssistantService:
         presses, shown = -1, b""
         greeted: int | None = None
         """The connection on which everything was told."""
+        heard_s = time.monotonic()
         while not self._stopping.is_set():
             try:
                 news = self._source.collect(presses, _LOOK_S)
             except DoorwardError as error:
                 self._log.warning("home_not_told", error=error.message)
+                if greeted is not None and time.monotonic() - heard_s > _AWAY_S:
+                    self._bus.publish(self._topics.availability, b"offline", retain=True)
+                    greeted = None
                 self._stopping.wait(_PAUSE_S)
                 continue
+            heard_s = time.monotonic()
             connection = self._bus.connection
             if connection is not None:
                 if connection != greeted:

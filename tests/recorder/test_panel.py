@@ -93,6 +93,11 @@ def test_the_live_led_is_told_whether_a_person_watches_or_talks(socket_panel: Pa
     )
 
 
+def test_the_status_led_shows_a_fault_while_the_custodian_is_away(socket_panel: Panel) -> None:
+    beat = first_beat(socket_panel, WithStatus(), is_served=lambda: False)
+    assert beat == frames.Heartbeat(delivering=True, healthy=False, lux=12.0)
+
+
 @pytest.mark.parametrize(("records", "reads"), [(False, True), (True, False), (False, False)])
 def test_the_recording_led_is_lit_for_the_set_up_too(socket_panel: Panel, records: bool, reads: bool) -> None:
     recorder = WithStatus()

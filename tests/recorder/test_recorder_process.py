@@ -300,6 +300,21 @@ def test_what_an_owner_deleted_is_deleted_and_the_status_is_reported(custodian: 
     assert custodian.status["state"] == "no camera"
 
 
+def test_the_panel_is_told_while_the_custodian_stays_away(
+    custodian: Custodian, role: RecorderRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_served = role._runtime._deps.is_served
+    assert is_served()
+    custodian.stop()
+    turns = custodian.turns
+    assert is_served(), "as while it starts again"
+    monkeypatch.setattr(recorder_process, "_AWAY_S", 0.5)
+    until(lambda: not is_served())
+    custodian.start()
+    until(lambda: custodian.turns > turns)
+    until(is_served)
+
+
 def test_segments_that_must_stay_are_the_custodians_and_while_it_is_away_its_last_answer(
     custodian: Custodian, role: RecorderRole
 ) -> None:

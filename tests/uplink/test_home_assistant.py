@@ -127,6 +127,18 @@ def test_a_custodian_that_cannot_be_asked_is_asked_again_with_the_same_count(hou
     assert house.tell(HomeState(4, b"one")) == (4, [(TOPICS.button, PRESS, False)])
 
 
+def test_a_custodian_that_stays_away_makes_the_entities_unavailable_until_it_is_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.bus.connection = 1
+    house.tell(HomeState(3, b"one"))
+    monkeypatch.setattr(home_assistant, "_AWAY_S", 0.0)
+    assert house.tell(NetworkError("It is away."))[1] == [(TOPICS.availability, b"offline", True)]
+    assert house.tell(NetworkError("It is away."))[1] == []
+    presses, published = house.tell(HomeState(3, b"one"))
+    assert (presses, published[1:]) == (3, [ONLINE, state(b"one")])
+
+
 def test_its_thread_has_ended_before_it_says_goodbye() -> None:
     """Otherwise the thread could tell that the doorbell is there, after the goodbye."""
     parts = mock.Mock()
