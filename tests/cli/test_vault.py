@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click import unstyle
 
-from agent.cli import device, vault
+from agent.cli import status_rows, vault
 from agent.core.vault.excerpt import Cover, read_excerpt
 from agent.core.vault.manifest import ChainHead, open_line, parse_line, sign_record
 from agent.core.vault.records import GapReason, RingRecord, SegmentRecord
@@ -188,7 +188,7 @@ def test_the_status_of_the_scrub_has_the_damage_or_the_fault(
     damaged: list[str], segments: int, fault: str, words: str
 ) -> None:
     scrub = {"damaged": damaged, "segments": segments, "read_bytes": 9, "fault": fault}
-    (row,) = device._care_rows({"recorder": {"state": "recording", "scrub": scrub}})
+    (row,) = status_rows._care_rows({"recorder": {"state": "recording", "scrub": scrub}})
     assert (row[0], unstyle(row[1])) == ("scrub", words)
 
 
@@ -315,4 +315,4 @@ def test_the_newest_record_has_its_second_signature_from_the_export(
 def test_a_camera_that_is_not_opened_before_there_is_an_owner_is_not_said_to_be_missing(
     owners: list[str], state: str, shown: str
 ) -> None:
-    assert device._camera_words({"owners": owners, "recorder": {"state": state, "detail": "starting"}}) == shown
+    assert status_rows._camera_words({"owners": owners, "recorder": {"state": state, "detail": "starting"}}) == shown

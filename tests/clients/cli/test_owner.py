@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 import pytest
 
 import agent
+from agent.cli import language
 from agent.cli.app import doorward
 from agent.cli.frame import run
 from agent.cli.words import day
@@ -26,7 +28,7 @@ from agent.clients.opening import open_bytes
 from agent.clients.owner.keys import KIT, OwnerKeys
 from agent.clients.owner.recovery_kit import kit_name
 from agent.core.consent import Event, RequestState
-from agent.core.languages import LANGUAGES
+from agent.core.languages import ENGLISH, LANGUAGES
 from agent.core.vault.redactions import Place, RedactionKind
 from agent.core.vault.segment import split_media
 from agent.ipc.rpc_server import control_server
@@ -355,6 +357,47 @@ def test_the_report_of_a_doorbell_is_for_a_reader(capsys: pytest.CaptureFixture[
         {"in_event": True, "ms": 0.34251641666666666, "rows": [["0.1", 54]], "names": ["ana", "bob"]}, "  "
     )
     assert capsys.readouterr().out == "  in event: yes\n  ms: 0.3425\n  names: ana, bob\n"
+
+
+REPORT: dict[str, Any] = {
+    "device": "Front door",
+    "device_id": "ab" * 8,
+    "owners": ["mallory"],
+    "panel": None,
+    "recorder": {
+        "state": "watching", "detail": "", "events": 1, "frames": 2000, "frames_dropped": 3,
+        "analysis_ms_per_frame": 0.7, "scrub": {"segments": 0, "damaged": [], "fault": ""},
+    },
+    "vault": {"segments": 8, "stored_bytes": 12_800_000},
+    "clock": "synced",
+    "clock_jump": None,
+    "link": {"link": "connected", "remedy": ""},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("en", ["vault   8 segments, 12.8 MB, all sealed", "camera  watching", "link    connected"]),
+        ("de", ["8 Segmente, 12,8 MB, alles versiegelt", "Kamera      beobachtet", "  verbunden"]),
+    ],
+)
+def test_the_report_of_a_doorbell_is_in_the_language(
+    code: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    language.speak(code)
+    try:
+        keygen._say_report(REPORT)
+    finally:
+        language.speak(ENGLISH)
+    said = capsys.readouterr().out
+    assert [each for each in words if each not in said] == []
+    assert "mallory" not in said, "the owners are those of the verified list"
+
+
+def test_the_report_of_another_version_is_shown_as_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    keygen._say_report({**REPORT, "recorder": {"mood": "fine"}})
+    assert "    mood: fine\n" in capsys.readouterr().out
 
 
 def test_a_rolled_back_device_is_an_alarm_with_a_status(asked: tuple[Doorstep, str, tuple[str, ...]]) -> None:

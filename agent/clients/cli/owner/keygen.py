@@ -9,6 +9,7 @@ import click
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.language import confirm, in_words, prompt, say
+from agent.cli.status_rows import status_rows
 from agent.cli.words import plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner import enrolment as owner_enrolment
@@ -240,12 +241,29 @@ def status(folder: Path, device: Path, as_json: bool) -> None:
         "requests": in_words(f"{pending} waiting for you" if pending else "none waiting"),
         "recovery": f"{kit_name(enrolment.recovery)}. {in_words(_kit_decides(enrolment))}",
     }
+    _say_rows(rows)
+    _say_kit(keys, enrolment.recovery, before="  ")
+    say("\nThe device's own report:")
+    _say_report(said)
+
+
+def _say_rows(rows: dict[str, str]) -> None:
     width = max(len(in_words(name)) for name in rows)
     for name, text in rows.items():
         click.echo(f"  {in_words(name):{width}}  {text}")
-    _say_kit(keys, enrolment.recovery, before="  ")
-    say("\nThe device's own report:")
-    _say_tree(said, "  ")
+
+
+def _say_report(report: dict[str, Any]) -> None:
+    """Prints a doorbell's report as `doorward status` does there; one of another version as it came.
+
+    Its owners and requests are left out, because the rows before have them verified.
+    """
+    try:
+        rows = dict(status_rows(report, waiting=0))
+    except (LookupError, TypeError, ValueError, AttributeError):
+        _say_tree(report, "  ")
+    else:
+        _say_rows({name: text for name, text in rows.items() if name not in ("owners", "requests")})
 
 
 def _say_tree(values: dict[str, Any], indent: str) -> None:
