@@ -31,6 +31,7 @@ from agent.wire.identities import parse_public_key, public_key_of
 from agent.wire.mldsa import MldsaPublicKey
 from tests.cli.conftest import Seen
 from tests.core.vault.make_vault_vectors import without
+from tests.damage import with_another_end
 from tests.vaults import DEVICE_KEY, DEVICE_MLDSA_KEY, DEVICE_SECRET, TestVault, box, event_id, make_vault
 
 Run = Callable[..., Seen]
@@ -256,7 +257,7 @@ def test_an_export_is_verified_without_the_device(
     assert public_key_of(DEVICE_KEY).id in said.out
     assert hashlib.sha256(DEVICE_MLDSA_KEY.raw).hexdigest() in said.out
     changes: dict[str, tuple[str, Callable[[Path], object]]] = {
-        "damaged": ("*.poster.age", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x")),
+        "damaged": ("*.poster.age", lambda path: path.write_bytes(with_another_end(path.read_bytes()))),
         "missing": ("*.sound.age", lambda path: path.unlink()),
         "unknown": ("records", lambda path: path.with_name("more").write_bytes(b"")),
         "manifest_faults": ("records", lambda path: path.write_bytes(path.read_bytes().split(b"\n")[0] + b"\n")),

@@ -54,6 +54,7 @@ from agent.wire.witness_keys import parse_witness
 from tests import custodians
 from tests.custodian.test_inbox import everything_but_counters
 from tests.custodians import APPROVER, DEVICE, NOW_S, POLICE, ROOT, Door, approval, enrolment, sha256_of, signed, stated
+from tests.damage import with_another_end
 from tests.time_services import LocalWitness
 from tests.wire import samples
 
@@ -610,7 +611,7 @@ def test_a_sound_is_shared_beside_its_segment_and_is_checked_as_it_is_copied(doo
         id=first, payload_sha256=digest.sha256_payload, header_sha256=hashlib.sha256(heard).hexdigest()
     )
     statement = msgspec.structs.replace(statement, sounds=(item,))
-    for damaged in (None, sealed[:-1] + b"x", b""):
+    for damaged in (None, with_another_end(sealed), b""):
         paper.sound = damaged
         with pytest.raises(StorageError, match=f"Sound {first} is damaged"):
             door.obey(statement, (header, heard))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.damage import with_another_end
 from tests.lengths import one_in
 from tests.releasing.release_folders import ROOT, Maintainers
 
@@ -122,5 +123,5 @@ def test_apt_refuses_a_package_with_other_bytes(house: Maintainers, tmp_path: Pa
     apt = Apt(tmp_path / "apt", house.repository.folder)
     assert apt.run("update").returncode == 0
     package = next((house.repository.folder / "targets").glob("*_arm64.deb"))
-    package.write_bytes(package.read_bytes()[:-1] + b"x")
+    package.write_bytes(with_another_end(package.read_bytes()))
     assert apt.run("download", "doorward").returncode != 0

@@ -41,6 +41,7 @@ from agent.updater.machine import Machine, output_of
 from agent.updater.release_store import ReleaseStore
 from agent.updater.root_step import RootStep, unpack
 from agent.wire import strictjson
+from tests.damage import with_another_end
 from tests.update_repositories import Repository, deb, package
 from tests.updater.doors import pass_days, reading
 
@@ -220,7 +221,7 @@ def test_bytes_that_change_in_roots_own_folder_are_not_installed(tmp_path: Path)
     offer = house.take_offer()
     store = house.step().store
     stored = next((store.folder / "repository" / "targets").iterdir())
-    stored.write_bytes(stored.read_bytes()[:-1] + b"?")
+    stored.write_bytes(with_another_end(stored.read_bytes()))
     with pytest.raises(UpdateError, match="damaged"):
         house.step().install(offer)
     assert house.versions.current() == "0.2.0"
