@@ -170,6 +170,8 @@ ACCOUNT_RATE_LIMITS = {
     "reauthenticate": "5/m/user",
     "change_password": "5/m/user",
 }
+FAILED_SIGN_IN_S = 0.25
+"""A failed sign-in is answered after this many seconds, longer than its entries in the custody logs take."""
 ALLAUTH_TRUSTED_PROXY_COUNT = 0  # uvicorn has put the proxy's word in REMOTE_ADDR
 MFA_ADAPTER = "desk.people.adapters.PasskeyAdapter"
 MFA_SUPPORTED_TYPES = ["webauthn"]

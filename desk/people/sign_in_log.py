@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from allauth.account.signals import password_changed
 from allauth.mfa.signals import authenticator_added, authenticator_removed
+from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.http import HttpRequest
 
@@ -37,10 +39,13 @@ def _signed_in(user: Person, request: HttpRequest, **_: Any) -> None:
 
 
 def _failed(credentials: dict[str, Any], **_: Any) -> None:
+    begun_s = time.monotonic()
     # The address is what a stranger typed: only a known one reaches a log.
     person = Person.objects.filter(email__iexact=str(credentials.get("email") or "")).first()
     if person is not None:
         record_for_all(person, "person.sign-in-failed", "sign-in")
+    # An entry takes milliseconds. Without a wait, a stranger could tell by them that the address is known.
+    time.sleep(max(0.0, begun_s + settings.FAILED_SIGN_IN_S - time.monotonic()))
 
 
 def _passkey_added(user: Person, **_: Any) -> None:

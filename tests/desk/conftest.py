@@ -124,7 +124,10 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
     translation.deactivate()  # a request of an earlier test leaves its language in this thread
-    fast: dict[str, Any] = {"PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"]}
+    fast: dict[str, Any] = {
+        "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
+        "FAILED_SIGN_IN_S": 0.0,
+    }
     with (
         override_settings(DATA=folder, ORGANISATIONS=folder / "organisations", SECRET_KEY="k" * 50, **fast),
         stores_of(request, folder),

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from desk.custody.models import Entry
-from desk.people import confirmations, members, one_time_links, session_ends
+from desk.people import confirmations, members, one_time_links, session_ends, sign_in_log
 from desk.people.models import GuardedChange, Membership, Person
 from desk.people.roles import Role
+from desk.people.sign_in_log import record_for_all
 from tests.desk.agencies import PASSWORD, Agency, browser
 from tests.desk.soft_passkeys import SoftPasskey
 
@@ -288,6 +290,29 @@ def test_one_address_cannot_try_many_accounts(agency: Agency) -> None:
         for number in range(12)
     ]
     assert b"Too many failed login attempts" in statuses[-1]
+
+
+def test_a_failed_sign_in_takes_the_same_time_for_a_known_and_an_unknown_address(
+    agency: Agency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entry in the custody log is written for a known address alone."""
+    now_s = [0.0]
+
+    def pass_s(seconds: float) -> None:
+        now_s[0] += seconds
+
+    def write_slowly(*values: Any, **named: Any) -> None:
+        pass_s(0.04)
+        record_for_all(*values, **named)
+
+    monkeypatch.setattr(sign_in_log, "time", SimpleNamespace(monotonic=lambda: now_s[0], sleep=pass_s))
+    monkeypatch.setattr(sign_in_log, "record_for_all", write_slowly)
+    for email in (agency.people[Role.ASKER].email, "stranger@example.org"):
+        now_s[0] = 0.0
+        with override_settings(FAILED_SIGN_IN_S=0.25):
+            browser().post("/accounts/login/", {"login": email, "password": "wrong wrong wrong"})
+        assert now_s[0] == pytest.approx(0.25)
+    assert Entry.objects.filter(action="person.sign-in-failed").count() == 1
 
 
 def test_a_known_and_an_unknown_address_get_the_same_answer(agency: Agency) -> None:
