@@ -19,11 +19,13 @@ from typing import Final
 import agent
 from agent.core.languages import ENGLISH, plural_form
 from agent.wire.fields import Kind, OnwardKind
+from agent.wire.lookalikes import lookalikes
 from agent.wire.messages import FootageRequest, Onward
 
 __all__ = [
     "days_in_words",
     "kept_in_words",
+    "lookalikes_in_words",
     "no_calling_back",
     "onward_in_words",
     "page_texts",
@@ -78,17 +80,25 @@ def promised(request: FootageRequest, requester: str, language: str = ENGLISH) -
 def promise_sentences(
     requester: str, days: int, kinds: Iterable[OnwardKind], language: str, *, is_neighbour: bool
 ) -> tuple[str, ...]:
-    """Returns what an owner reads before the yes.
+    """Returns what an owner reads before the yes. It begins with the letters of the requester's name that can look like
+    others, if there are any.
 
     `is_neighbour`: a neighbour has the key and not the requester, so what the requester deletes is not what the
     neighbour has (decision 66).
     """
     parties = parties_in_words(kinds, language)
     return (
+        *filter(None, (lookalikes_in_words(requester, language),)),
         _say(language, "promise.keeps", who=requester, days=days_in_words(days, language)),
         _say(language, "promise.onward", parties=parties) if parties else _say(language, "promise.none"),
         *((_say(language, "promise.neighbour"),) if is_neighbour else ()),
     )
+
+
+def lookalikes_in_words(name: str, language: str = ENGLISH) -> str:
+    """Returns a sentence on the letters of a name that can look like others. Empty if there are none."""
+    letters = ", ".join(f"{each} (U+{ord(each):04X})" for each in lookalikes(name))
+    return _say(language, "promise.lookalikes", who=name, letters=letters) if letters else ""
 
 
 def no_calling_back(language: str) -> str:

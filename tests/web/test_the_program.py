@@ -27,8 +27,10 @@ from agent.media.fmp4 import FragmentedMp4Writer
 from agent.wire.area import Area, Circle, share_near
 from agent.wire.disclosures import ContactCard
 from agent.wire.envelope import pae
+from agent.wire.lookalikes import lookalikes
 from agent.wire.text import fault
 from tests.cameras import filmed_by_camera
+from tests.wire.test_lookalikes import MARKED, PLAIN
 
 pytestmark = pytest.mark.interop
 
@@ -207,9 +209,12 @@ def test_the_page_draws_the_outline_to_scale_with_the_door_at_its_place(tmp_path
 
 
 def test_the_browser_takes_for_plain_words_what_a_requester_will() -> None:
-    found = node("texts_and_cards.mjs", json.dumps({"texts": TEXTS, "cards": [card for card, _ in CARDS]}))
+    names = [*PLAIN, *MARKED, *TEXTS]
+    given = {"texts": TEXTS, "cards": [card for card, _ in CARDS], "names": names}
+    found = node("texts_and_cards.mjs", json.dumps(given))
     ours = [1 <= len(words) <= 40 and fault(words) is None for words in TEXTS]
     assert found["plain"] == ours
+    assert found["lookalikes"] == [list(lookalikes(name)) for name in names]
     assert found["cards"] == [said for _, said in CARDS]
     for card, said in CARDS:
         if said:

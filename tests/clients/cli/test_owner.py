@@ -1096,6 +1096,19 @@ def test_trust_says_who_joined_and_accept_lets_them_ask(asked: tuple[Doorstep, s
     assert "joined" not in door("trust", "show").out
 
 
+def test_a_name_with_letters_that_look_like_others_is_marked_before_the_yes(
+    asked: tuple[Doorstep, str, tuple[str, ...]], tmp_path: Path
+) -> None:
+    door, request, _ = asked
+    said = "Some letters in the name Harb\u043eur Police can look like others: \u043e (U+043E)."
+    newer = tmp_path / "newer.dsse"
+    newer.write_bytes(signed_bundle(version=4, requesters=(samples.requester(name="Harb\u043eur Police"),)))
+    assert said in door("trust", "diff", newer).out
+    assert said in door("trust", "bundle", newer, "--yes").out
+    assert said in door("trust", "show").out
+    assert said in " ".join(door("review", request).out.split())
+
+
 def test_trust_says_how_many_keys_sign_for_a_root_and_when_they_changed(
     asked: tuple[Doorstep, str, tuple[str, ...]],
 ) -> None:

@@ -9,13 +9,14 @@ import click
 import msgspec
 
 from agent.cli.frame import Group, emit_json, json_option
-from agent.cli.language import confirm, counted, in_words, say
+from agent.cli.language import confirm, counted, in_words, say, spoken
 from agent.cli.words import day, plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner import household_roots, trust_roots
 from agent.clients.owner.clock import wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.trust_roots import RootSigners
+from agent.clients.promise import lookalikes_in_words
 from agent.core.trust_change import WideningKind, widenings
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink
@@ -241,6 +242,7 @@ def show(folder: Path, device: Path, as_json: bool) -> None:
         for entry in _entries(held):
             click.echo(f"    {_line(entry)}")
             click.echo(f"        {_bounds(entry)}")
+            _warn_of_lookalikes(entry.name, " " * 8)
     for name, data in trusted.offers.items():
         _say_news(name, trusted.store.bundles.get(name), trusted.store.open(data).bundle)
     for name, since_s in trusted.stale_roots(now_s).items():
@@ -299,6 +301,7 @@ def _say_news(root: str, held: TrustBundle | None, heard: TrustBundle) -> None:
         gains.setdefault(each.requester, set()).add(each.kind)
     click.echo(click.style(in_words(f"The root {root} has news:"), fg="yellow"))
     for name, kinds in gains.items():
+        _warn_of_lookalikes(names[name], " " * 4)
         if WideningKind.JOINED in kinds:
             say(f"    {names[name]} joined.")
         else:
@@ -312,12 +315,20 @@ def _say_change(offered: TrustBundle, change: TrustDiff) -> None:
     say(f"Bundle of the root {offered.root}, version {offered.version}:")
     for name in change.added:
         click.echo(f"  {in_words('new')}: {_line(entries[name])}")
+        _warn_of_lookalikes(entries[name].name, " " * 4)
     for name in change.changed:
         click.echo(f"  {in_words('changed')}: {_line(entries[name])}")
+        _warn_of_lookalikes(entries[name].name, " " * 4)
     for name in change.removed:
         click.echo(f"  {in_words('gone')}: {name}")
     if change == diff(None, None):
         say("  nothing changes")
+
+
+def _warn_of_lookalikes(name: str, indent: str) -> None:
+    said = lookalikes_in_words(name, spoken())
+    if said:
+        click.echo(indent + click.style(said, fg="yellow"))
 
 
 def _change_document(offered: TrustBundle, change: TrustDiff) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import { call } from "../ui/client.js";
 import { doing, withCredential } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { listed, t } from "../ui/texts.js";
+import { lookalikeNotes } from "./promise.js";
 
 /** @import { Credential } from "../types.js" */
 /** @typedef {{ name: string, key: string, means: string }} RootOffer */
@@ -47,6 +48,7 @@ export function offeredRoots(offers, done, credential) {
         h(
           "li",
           h("label.tick", boxes[i], h("span", { dir: "auto" }, name)),
+          ...lookalikeNotes([name]),
           h("p", { id: `offered-means-${i}`, dir: "auto" }, means),
           h("p.quiet", t("trust.offered.key"), " ", h("code", key)),
         ),

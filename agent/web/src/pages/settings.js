@@ -14,6 +14,7 @@ import { chosenRoots } from "./chosen_roots.js";
 import { fromFile, place, privateHours, retention, saved } from "./household.js";
 import { kitPage, qr, TAIL } from "./kit.js";
 import { offeredRoots } from "./offered_roots.js";
+import { lookalikeNotes, lookalikeText } from "./promise.js";
 import { updates } from "./updates.js";
 import { zones } from "./zones.js";
 
@@ -423,7 +424,9 @@ export async function trust(again, credential) {
           each.offer && newsOf(each.offer, again),
           h(
             "ul",
-            each.requesters.map((requester) => h("li", `${requester.name} · ${t(`kind.${requester.kind}`)}`)),
+            each.requesters.map(({ name, kind }) =>
+              h("li", `${name} · ${t(`kind.${kind}`)}`, ...lookalikeNotes([name])),
+            ),
           ),
         ),
       ),
@@ -469,6 +472,7 @@ function newsOf(news, again) {
     "div.card",
     h("h3", t("trust.offer")),
     news.added.length > 0 && h("p", t("trust.offer.added", { names: listed(news.added) })),
+    ...lookalikeNotes([...news.added, ...news.changed]),
     news.changed.length > 0 && h("p", t("trust.offer.changed", { names: listed(news.changed) })),
     news.keys && h("p", t("trust.offer.keys")),
     h("p.quiet", t(news.isOver ? "trust.offer.over" : "trust.offer.text")),
@@ -558,6 +562,7 @@ async function offer(data) {
   const lines = /** @type {const} */ (["added", "removed", "changed"])
     .filter((name) => change[name].length)
     .map((name) => t(`trust.bundle.${name}`, { names: listed(change[name]) }));
+  lines.push(...[...change.added, ...change.changed].map(lookalikeText).filter((said) => said !== ""));
   if (change.keys) lines.push(t("trust.offer.keys"));
   const text = [t("trust.bundle.version", { n: change.version }), ...lines].join(" ");
   if (!(await confirm(t("trust.bundle"), text, t("trust.bundle.yes")))) return;
