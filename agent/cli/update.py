@@ -14,6 +14,7 @@ import click
 
 from agent.cli.frame import Group, config_option, emit_json, json_option
 from agent.cli.language import confirm, in_words, say, spoken
+from agent.cli.update_troubles import TROUBLES
 from agent.core.languages import ENGLISH
 
 if TYPE_CHECKING:
@@ -30,19 +31,13 @@ _MOST_ROOT_BYTES = 64 * 1024
 _LOOKS = "DOORWARD_UPDATE_LOOKS"
 """In the environment of root's step: how often it has looked since systemd started it. Older versions ignore it."""
 _MOST_LOOKS = 5
+_NO_SOURCE = "This doorbell does not look for updates: the configuration has no [updates], or no first root."
 _OUTCOMES = {
     "installed": "{version} was installed.",
     "taken back": "{version} was taken back, and the version before runs. It is installed only if you choose it again.",
     "rolled back": "{version} did not run well here, and the version before is back.",
     "refused": "{version} was not installed. Nothing was changed.",
     "interrupted": "The installation of {version} was interrupted. The version before runs.",
-}
-_TROUBLES = {
-    "network": "The server cannot be reached, or is too slow.",
-    "expired": "The signed news is too old. If it stays so, an attacker may hold newer news back.",
-    "refused": "What the server has is not what its makers signed.",
-    "clock": "The doorbell does not know the time.",
-    "disk": "The disk has no room, or fails.",
 }
 
 
@@ -206,10 +201,21 @@ def _source(folders: UpdateFolders) -> UpdateSource:
     data = files.read_if_there(folders.source, limit_bytes)
     if data is None:
         raise ConfigurationError(
-            "This doorbell does not look for updates: the configuration has no [updates], or no first root.",
+            _NO_SOURCE,
             remedy="Add it, then run:  sudo doorward apply",
         )
     return strictjson.decode(data, UpdateSource, limit_bytes=limit_bytes)
+
+
+def _looks() -> bool:
+    """Returns False only if this doorbell surely does not look for updates."""
+    try:
+        _folders().source.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:  # not for this user's eyes
+        return True
+    return True
 
 
 def _store_state() -> UpdateState:
@@ -278,22 +284,28 @@ def _install(step: RootStep, offer: Offer, *, ask: bool, by_hand: bool) -> None:
 
 
 def _show(state: UpdateState, *, as_json: bool) -> None:
+    looks = _looks()
     if as_json:
         import msgspec
 
-        emit_json(msgspec.to_builtins(state))
+        emit_json({**msgspec.to_builtins(state), "looks": looks})
         return
     say(f"Running: {state.running}")
     if state.checked_ms is not None:
         at = datetime.datetime.fromtimestamp(state.checked_ms / 1000, datetime.UTC)
         say(f"Last look for updates: {at:%Y-%m-%d %H:%M} UTC")
     if state.trouble is not None:
-        click.echo(f"{in_words('A later look failed:')} {in_words(_TROUBLES[state.trouble.value])}")
+        trouble = TROUBLES[state.trouble.value]
+        click.echo(f"{in_words('A later look failed:')} {in_words(trouble.message)}")
+        click.echo(f"  {in_words(trouble.remedy)}")
     if state.outcome is not None and state.outcome.result.value == "interrupted" and _is_at_work():
         say(f"{state.outcome.version} is being installed now.")
     elif state.outcome is not None:
         say(_OUTCOMES[state.outcome.result.value].format(version=state.outcome.version))
-    if state.offer is None:
+    if state.offer is None and not looks:
+        say(_NO_SOURCE)
+        say("Add it, then run:  sudo doorward apply")
+    elif state.offer is None:
         say("No update is on offer.")
     else:
         _say_described(state.offer)

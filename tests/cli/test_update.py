@@ -15,6 +15,7 @@ from agent import __version__
 from agent.cli import update as command
 from agent.cli.checks.finding import CheckStatus
 from agent.cli.checks.update_news import check_updates
+from agent.cli.update_troubles import TROUBLES
 from agent.config import Configuration
 from agent.config.settings import UpdatesConfig
 from agent.core.updates import UpdateOutcome, UpdateResult, UpdateState, UpdateTrouble
@@ -39,6 +40,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> UpdateFolders:
 
 
 def test_the_state_is_said_in_words_and_as_json(folders: UpdateFolders, tool: Tool) -> None:
+    folders.source.write_text('{"root":"{}","source":"/nowhere","v":1}')
     assert "No update is on offer." in tool("update").out
     outcome = UpdateOutcome(version="0.0.9", result=UpdateResult.ROLLED_BACK, at_ms=1)
     state = UpdateState(v=1, running=__version__, checked_ms=1, trouble=UpdateTrouble.EXPIRED, outcome=outcome)
@@ -47,9 +49,36 @@ def test_the_state_is_said_in_words_and_as_json(folders: UpdateFolders, tool: To
     for words in (f"Running: {__version__}", "1970-01-01 00:00 UTC", "too old", "0.0.9 did not run well here"):
         assert words in said
     assert json.loads(tool("update", "--json").out)["trouble"] == "expired"
-    assert "no [updates]" in tool("update", "install").err
-    folders.source.write_text('{"root":"{}","source":"/nowhere","v":1}')
     assert (tool("update", "install").status, "No update is on offer" in tool("update", "install").out) == (1, True)
+
+
+def test_a_doorbell_that_looks_for_no_updates_says_so_and_how_to_switch_it_on(
+    folders: UpdateFolders, tool: Tool
+) -> None:
+    """It said that no update was on offer, as a doorbell says that is up to date."""
+    said = tool("update").out
+    for words in ("does not look for updates", "no [updates]", "sudo doorward apply"):
+        assert words in said
+    assert "on offer" not in said
+    assert json.loads(tool("update", "--json").out)["looks"] is False
+    assert "no [updates]" in tool("update", "install").err
+
+
+@pytest.mark.parametrize("trouble", UpdateTrouble)
+def test_every_trouble_has_words_and_a_remedy_on_the_doorbell_and_at_the_doctor(
+    folders: UpdateFolders, tool: Tool, trouble: UpdateTrouble
+) -> None:
+    """The doctor sent people to `doorward update`, which named the trouble alone."""
+    folders.source.write_text('{"root":"{}","source":"/nowhere","v":1}')
+    state = UpdateState(v=1, running=__version__, trouble=trouble)
+    (folders.store / "state.json").write_bytes(strictjson.encode(state))
+    said = tool("update").out
+    words = TROUBLES[trouble.value]
+    assert words.message in said
+    assert words.remedy in said
+    configuration = Configuration(updates=UpdatesConfig(source="https://x.example/"))
+    (found,) = check_updates(configuration, {"update": {"running": "0.2.0", "trouble": trouble.value}})
+    assert found.remedy == words.remedy
 
 
 def test_an_update_that_is_being_installed_is_not_called_interrupted(folders: UpdateFolders, tool: Tool) -> None:

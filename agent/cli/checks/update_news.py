@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.cli.checks.finding import Finding, fine, poor
+from agent.cli.update_troubles import told
 from agent.config import Configuration
 
 __all__ = ["check_updates"]
@@ -33,17 +34,19 @@ def check_updates(configuration: Configuration, status: Mapping[str, Any]) -> It
         yield fine("updates", f"They come from {configuration.updates.source}.")
         return
     trouble, offer = update.get("trouble"), update.get("offer")
-    found = poor("updates", _TROUBLES.get(str(trouble), "The newest look for updates failed."), _SEE)
+    words = told(str(trouble))
+    remedy = _SEE if words is None else words.remedy
+    found = poor("updates", _TROUBLES.get(str(trouble), "The newest look for updates failed."), remedy)
     waits = trouble in _PASSES
     if trouble and not waits:
         yield found
     if offer:
-        words = (
+        waiting = (
             f"Security update {offer} waits for an owner."
             if update.get("security")
             else f"Update {offer} waits for an owner."
         )
-        yield poor("updates", words, "Install it: doorward update.")
+        yield poor("updates", waiting, "Install it: doorward update.")
     if trouble and waits:
         yield found
     if not trouble and not offer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from agent.cli.update_troubles import TROUBLES
 from agent.clients.cli.owner.update import _ENDED
 from agent.core.updates import ReversalRefusal
 from agent.wire.statements import UpdateChoice, UpdateReversal
@@ -27,10 +28,12 @@ def offers(door: Doorstep, **more: Any) -> None:
 def test_an_owner_reads_what_changes_and_no_control_code_reaches_the_terminal(door: Doorstep) -> None:
     offers(door, trouble="network", outcome={"version": "0.1.9", "result": "rolled back"})
     said = door("update").out
-    for words in ("Running: 0.2.0", "Security update 0.2.1 of 2026-12-01 is ready.", "- Faster.", "network",
+    for words in ("Running: 0.2.0", "Security update 0.2.1 of 2026-12-01 is ready.", "- Faster.", *TROUBLES["network"],
                   "0.1.9, rolled back", "Security updates wait for an owner."):  # fmt: skip
         assert words in said
     assert "\x1b" not in said
+    offers(door, trouble="of a later version")
+    assert "The newest look for updates failed: of a later version." in door("update").out
     assert json.loads(door("update", "--json").out)["offer"]["sha256"] == SHA
 
 

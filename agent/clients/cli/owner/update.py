@@ -10,6 +10,7 @@ import msgspec
 
 from agent.cli.frame import emit_json, json_option
 from agent.cli.language import confirm, in_words, say, spoken
+from agent.cli.update_troubles import told
 from agent.cli.words import plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner.clock import wall_ms
@@ -111,7 +112,7 @@ def _show(answer: UpdateAnswer, *, as_json: bool) -> None:
     if not answer.looks:
         say("This doorbell does not look for updates: its configuration has no [updates].")
     if answer.trouble is not None:
-        say(f"The newest look for updates failed: {in_words(plain(answer.trouble))}.")
+        _say_trouble(answer.trouble)
     if answer.outcome is not None:
         say(f"The last update: {plain(answer.outcome.version)}, {in_words(plain(answer.outcome.result))}.")
     if answer.back is not None and answer.back.ended is not None:
@@ -127,6 +128,16 @@ def _show(answer: UpdateAnswer, *, as_json: bool) -> None:
     else:
         say("No update is on offer.")
     say("Security updates are installed without asking." if answer.automatic else "Security updates wait for an owner.")
+
+
+def _say_trouble(trouble: str) -> None:
+    words = told(trouble)
+    if words is None:  # of a later version
+        say(f"The newest look for updates failed: {in_words(plain(trouble))}.")
+        return
+    say("The newest look for updates failed.")
+    say(f"  {words.message}")
+    say(f"  {words.remedy}")
 
 
 def _say_described(answer: UpdateAnswer, *, err: bool = False) -> None:
