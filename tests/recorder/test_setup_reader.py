@@ -8,6 +8,9 @@ picture's height is 10 cm away, and 0.35 is 16 cm.
 from __future__ import annotations
 
 import itertools
+import json
+import math
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +37,9 @@ from tests.vaults import SteppedClock
 
 CODE = SetupCode(bytes(range(16)), "Huis, 3 hoog", "correct horse 16", "front-door", "NL")
 TEXT = CODE.text()
+WEB = Path(__file__).resolve().parents[2] / "agent" / "web"
+SHOWN_CM = 6.0
+"""Side of the code on a phone's screen."""
 
 
 def small(picture: Grey) -> Grey:
@@ -65,6 +71,16 @@ def is_read(view: View, text: str = TEXT, pictures: int = 8) -> bool:
 )
 def test_a_code_is_read(view: View) -> None:
     assert is_read(view)
+
+
+@pytest.mark.parametrize("field_deg", [41.0, 55.0, 67.0], ids=["Camera Module 3", "usual", "its wide one"])
+def test_a_code_is_read_at_the_distance_that_the_page_names(field_deg: float) -> None:
+    """The vertical fields of three cameras. The page said 20 cm, where a wide camera sees the code too small."""
+    words = json.loads((WEB / "texts" / "en.json").read_text(encoding="utf-8"))["show.hold"]
+    named = re.search(r"about (\d+) cm", words)
+    assert named is not None
+    height_cm = 2 * int(named[1]) * math.tan(math.radians(field_deg / 2))
+    assert is_read(View(side=SHOWN_CM / height_cm, blur_px=1.5, noise=6))
 
 
 @pytest.mark.parametrize("view", [View(side=0.12), View(blur_px=8.0), View(tilt_deg=75.0), View(noise=120.0)], ids=str)
