@@ -33,9 +33,18 @@ def main(arguments: list[str]) -> int:
         run: Callable[[argparse.Namespace], None] = wanted.run
         run(wanted)
     except FailedError as error:
-        print(f"\nError: {error.message}\n  What to do: {error.remedy}", file=sys.stderr)
-        return 1
+        return _ends(error.message, error.remedy)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _ends(f"{place}{error.strerror or error}.", "look at this path, its rights and the room on the disk.")
+    except EOFError:
+        return _ends("A question stayed without an answer.", "run it in a terminal, or give the options for it.")
     return 0
+
+
+def _ends(message: str, remedy: str) -> int:
+    print(f"\nError: {message}\n  What to do: {remedy}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -202,7 +211,7 @@ def _propose_root(wanted: argparse.Namespace) -> None:
 def _propose(wanted: argparse.Namespace) -> None:
     add: dict[str, TargetFile] = {}
     if wanted.release:
-        told = json.loads((wanted.release / build.DESCRIPTION).read_text())
+        told = build.description_of(wanted.release)
         for name, custom in told["files"].items():
             add[name] = build.target_of(wanted.release / name, custom)
     made = UpdateRepository(wanted.repository).propose_targets(_now(), wanted.out, add=add, withdraw=wanted.withdraw)

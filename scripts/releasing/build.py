@@ -27,7 +27,10 @@ from tuf.api.metadata import TargetFile, Targets
 
 from releasing import package_rules, provenance, vulnerability_notes, wheels
 
-__all__ = ["DESCRIPTION", "build", "copy_network", "notes_of", "release_commit", "set_version", "take_network"]
+__all__ = [
+    "DESCRIPTION", "build", "copy_network", "description_of", "notes_of", "release_commit", "set_version",
+    "take_network",
+]  # fmt: skip
 
 DESCRIPTION = "release.json"
 """For `propose`: the version, the commit, and `custom` of each file. It is no part of the release itself."""
@@ -57,7 +60,10 @@ def release_commit(root: Path) -> str:
 def set_version(root: Path, version: str, today: str) -> None:
     """Writes a new version into its places and the date into CHANGELOG.md, as one commit."""
     release_commit(root)
-    package_rules.numbers(version)
+    try:
+        package_rules.numbers(version)
+    except ValueError as error:
+        fail(f"{error}.", "give the version as in 0.2.0.")
     for name, pattern in VERSION_PLACES.items():
         path = root / name
         path.write_text(re.sub(pattern, rf"\g<1>{version}\g<2>", path.read_text()))
@@ -98,6 +104,17 @@ def build(root: Path, out: Path) -> Path:
         described = {"version": version, "commit": commit, "files": custom}
         (folder / DESCRIPTION).write_text(json.dumps(described, indent=1, sort_keys=True) + "\n")
     return folder
+
+
+def description_of(folder: Path) -> dict[str, Any]:
+    """Returns what a build says of itself: `version`, `commit`, and `files` with the `custom` of each."""
+    try:
+        told: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text())
+        if {"version", "commit", "files"} <= told.keys():
+            return told
+    except (OSError, ValueError, AttributeError):
+        pass
+    fail(f"{folder} is no build of a release.", "give the folder that `make release` wrote.")
 
 
 def notes_of(changelog: str, version: str) -> str:

@@ -36,7 +36,7 @@ class FolderFetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         path = self._folder / url.removeprefix(self.BASE)
         if not path.is_file():
-            raise DownloadHTTPError("not there", 404)
+            raise DownloadHTTPError(f"{path} is not there", 404)
         return self._chunks(path)
 
     def _chunks(self, path: Path) -> Iterator[bytes]:

@@ -171,10 +171,10 @@ def _refuse_foreign_build(folder: Path, targets: Targets, before: Targets | None
 
 def _own_build(built: Path) -> dict[str, TargetFile]:
     """Returns the files that the holder's own build would list in targets.json."""
+    told = build.description_of(built)["files"]
     try:
-        told = json.loads((built / build.DESCRIPTION).read_text())["files"]
         return {name: build.target_of(built / name, custom) for name, custom in told.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         fail(f"{built} is no build of a release: {error}.", "give the folder that `make release` wrote.")
 
 

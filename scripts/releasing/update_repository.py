@@ -151,6 +151,9 @@ class UpdateRepository:
         release: Path | None = None,
     ) -> None:
         """Checks signed proposals and makes them visible. `release`: the folder with the files that they add."""
+        for folder in proposals:
+            if not proposal_files(folder, "root") and not proposal_files(folder, "targets"):
+                fail(f"{folder} holds no proposal.", "give the folder that `propose` or `propose-root` wrote.")
         roots = [*self.roots()]
         root = _joined(proposals, Root)
         if root is not None and not _is_published(roots, root):
