@@ -3,7 +3,7 @@
 The real card needs the archive of Raspberry Pi. The look-alike is Debian 13 for arm64 with Debian's kernel. The same
 recipe makes it: the hooks and files of `scripts/card`, our package with its installer, and the files that Raspberry Pi
 Imager writes. QEMU starts it from two partitions on an emulated board (`virt`), without KVM. Differences from a card:
-the kernel, the boot loader, a film instead of a camera, a network cable.
+the kernel, the boot loader, a film instead of a camera, a network cable, and no updates of Debian's packages.
 
     python -m tests.install.look_alike build      # only the image, .cache/card/card.img (root, ten minutes)
     python -m tests.install.look_alike            # build it if need be, start it, and go through the set-up (root)

@@ -27,6 +27,8 @@ TOOLS_OWN = {
 }  # fmt: skip
 """Layers of rpi-image-gen that the configurations name. `card_recipe.py` looks each of them up."""
 WAYS_IN = re.compile(r"openssh|dropbear|telnet|rpi-connect|tailscale|raspi-config-ssh")
+SYSTEM = CARD / "layer" / f"doorward-system-updates{OVERLAY}"
+OUTDATED = SYSTEM / "usr/local/sbin/doorward-restart-outdated"
 PERSISTENT = CARD / "layer" / f"doorward-slots{OVERLAY}" / "usr/local/sbin/doorward-persistent"
 
 
@@ -44,7 +46,7 @@ def scripts() -> list[tuple[str, str]]:
     """Returns every piece of shell of the recipe, with its place."""
     found = [(f"{path.stem}, hook {number}", text) for path in LAYERS
              for number, text in enumerate(hooks(document(path)))]  # fmt: skip
-    programs = sorted(PERSISTENT.parent.iterdir())
+    programs = sorted([*PERSISTENT.parent.iterdir(), OUTDATED])
     return [*found, *((path.name, path.read_text()) for path in programs)]
 
 
@@ -155,6 +157,60 @@ def test_the_memory_controller_is_on_and_the_line_stays_one_line(tmp_path: Path)
     hook = next(text for text in hooks(document(layer("doorward-card"))) if "cmdline.txt" in text)
     subprocess.run(["sh", "-c", hook, "sh", str(tmp_path)], check=True)
     assert line.read_text() == "console=tty1 root=ROOTDEV rootwait cgroup_enable=memory\n"
+
+
+def test_a_card_keeps_no_source_of_doorward_for_apt(tmp_path: Path) -> None:
+    """apt is content with one signature. A card whose Debian updates automatically could take what its thief signs."""
+    hook = next(text for text in hooks(document(layer("doorward-card"))) if "apt-get install" in text)
+    tools, image = tmp_path / "bin", tmp_path / "image"
+    for folder in (tools, image / "etc/apt/sources.list.d"):
+        folder.mkdir(parents=True)
+    (tools / "chroot").write_text(f'#!/bin/sh\nls "$1/etc/apt/sources.list.d" >> {tmp_path}/seen\n')
+    (tools / "chroot").chmod(0o755)
+    (tmp_path / "doorward.sources").write_text("Types: deb\n")
+    environment = os.environ | {
+        "PATH": f"{tools}:{os.environ['PATH']}", "IGconf_doorward_sources": str(tmp_path / "doorward.sources"),
+    }  # fmt: skip
+    subprocess.run(["sh", "-c", hook, "sh", str(image)], env=environment, check=True)
+    assert (tmp_path / "seen").read_text().splitlines()[:2] == ["doorward.sources"] * 2, "it is built with it"
+    assert list((image / "etc/apt/sources.list.d").iterdir()) == []
+
+
+def test_only_debian_s_security_updates_install_themselves_on_a_card() -> None:
+    found = document(CARD / "config" / "doorward-card.yaml")["layer"]
+    assert "doorward-system-updates" in found.values()  # type: ignore[attr-defined]
+    assert "unattended-upgrades" in document(layer("doorward-system-updates"))["mmdebstrap"]["packages"]
+    text = (SYSTEM / "etc/apt/apt.conf.d/60doorward").read_text()
+    origins = re.search(r"#clear Unattended-Upgrade::Origins-Pattern;.*?Origins-Pattern \{(.*?)\};", text, re.DOTALL)
+    assert origins is not None, "Debian's own list is cleared first"
+    assert re.findall(r'"([^"]*)"', origins[1]) == [
+        "origin=Debian,label=Debian-Security,codename=${distro_codename}-security,site=deb.debian.org"
+    ]
+    assert 'Unattended-Upgrade::Automatic-Reboot "false";' in text
+
+
+@pytest.mark.parametrize("outdated", [(), ("uplink",), ("uplink", "custodian", "recorder", "bridge")])
+def test_a_role_that_still_runs_a_replaced_library_is_restarted_and_no_other(
+    tmp_path: Path, outdated: tuple[str, ...]
+) -> None:
+    roles = ("uplink", "custodian", "recorder", "bridge")
+    for pid, role in enumerate(roles, 1):
+        (tmp_path / str(pid)).mkdir()
+        gone = " (deleted)" if role in outdated else ""
+        library = f"7f0-7f1 r-xp 00000000 fe:00 1 /usr/lib/libssl.so.3{gone}\n"
+        (tmp_path / str(pid) / "maps").write_text(f"{library}7f2-7f3 rw-s 00000000 00:01 2 /memfd:x (deleted)\n")
+    ask = '"show --value -p MainPID doorward-'
+    cases = "".join(f'{ask}{role}.service") echo {pid} ;;\n' for pid, role in enumerate(roles, 1))
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\ncase "$*" in\n{cases}*) echo "$*" >> {tmp_path}/asked ;;\nesac\n')
+    systemctl.chmod(0o755)
+    (tmp_path / "asked").touch()
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", str(OUTDATED), str(tmp_path)], env=environment, check=True)
+    wanted = [f"try-restart doorward-{each}.service" for each in outdated]
+    assert (tmp_path / "asked").read_text().splitlines() == wanted
+    systemctl.write_text('#!/bin/sh\ncase "$1" in show) echo 0 ;; *) exit 1 ;; esac\n')
+    subprocess.run(["sh", str(OUTDATED), str(tmp_path)], env=environment, check=True)  # without a role that runs
 
 
 def test_a_doorbell_with_an_owner_runs_nothing_from_the_boot_partition() -> None:
