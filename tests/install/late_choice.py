@@ -1,7 +1,9 @@
-"""An owner's choice that comes while root's step runs, after it read the choices, with the real units.
+"""An owner's choice for which systemd starts nothing, with the real units: it comes while root's step runs or ends.
 
-The installed program gets a pause at that place, so that the owner is always in it. systemd starts nothing for the
-choice; the step itself looks again at its end.
+While it runs: the installed program gets a pause after it has read the choices, so that the owner is always in it. The
+step itself looks again at its end. At its end: for an instant the step looks no more, and systemd does not watch the
+file yet. Here the path unit is stopped while the choice is written, so that this instant lasts. The custodian writes it
+a second time.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ from tests.install.way_back import OWNER
 if TYPE_CHECKING:
     from tests.install.story import Story
 
-__all__ = ["late_choice"]
+__all__ = ["late_choice", "missed_choice"]
 
 VERSION = "0.2.1"
 HELD_S = 25
+WISH = "run/doorward/update/wish.json"
+MOST_S = 60.0
+"""The second writing comes after 15 s, and the third after 600 s. A busy machine adds some."""
 READ = '        wish = _read(self.wishes / "wish.json", UpdateWish)\n'
 PAUSE = f"""\
         import os, time
@@ -59,6 +64,41 @@ def late_choice(story: Story) -> str:
         f"an owner's choice that came after root's step had read the choices was read by its second look, and "
         f"installed {seconds:.0f} s after the signature, of which the step was held for up to {HELD_S}"
     )
+
+
+def missed_choice(story: Story) -> str:
+    box, before = story.box, story._installed()
+    with UpdateServer(story) as server:
+        server.publish(VERSION)
+        box.run("systemctl", "start", "doorward-updater.service", timeout_s=600)
+        story._until(lambda: story._offered(OWNER) == VERSION, f"the offer; {story._update()}", 300)
+        ended = ("inactive", "failed")
+        story._until(lambda: box.property("doorward-update", "ActiveState") in ended, "the end of root's step")
+        began = _begins(story)
+        box.run("systemctl", "stop", "doorward-update.path")
+        started = time.monotonic()
+        box.run(*CLIENTS.split(), "owner", "update", "--install", "--yes", "--keys", OWNER)
+        story._until((box.root / WISH).exists, "the choice to be written")
+        box.run("systemctl", "start", "doorward-update.path")
+        assert _begins(story) == began, "systemd saw the first writing"
+        story._until(lambda: _begins(story) != began, "root's step after the second writing", 700)
+        seconds = time.monotonic() - started
+        assert seconds < MOST_S, f"root's step began after {seconds:.0f} s"
+        story._until(lambda: story._installed().startswith(f"{VERSION}-"), "the missed choice to be installed", 500)
+        story._until(lambda: box.property("doorward-update", "ActiveState") in ended, "the end of root's step")
+        said = box.run("doorward", "update", "back", "--yes").stdout
+        assert f"{VERSION} was taken back" in said, said
+        assert story._installed() == before
+        story._until(story._films, "the version before to film")
+    return (
+        f"an owner's choice that was written while systemd did not watch was written again, and root's step began "
+        f"{seconds:.0f} s after the signature; installed"
+    )
+
+
+def _begins(story: Story) -> str:
+    """Returns which start of root's step this is."""
+    return story.box.property("doorward-update.service", "ExecMainStartTimestampMonotonic")
 
 
 def _journal(story: Story) -> str:

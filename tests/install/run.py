@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.install.container import CACHE, ROOT, SMALL, Container, wheelhouse
-from tests.install.late_choice import late_choice
+from tests.install.late_choice import late_choice, missed_choice
 from tests.install.limits import limits, whole
 from tests.install.no_pictures import no_pictures
 from tests.install.set_up import set_up
@@ -52,6 +52,7 @@ STEPS: dict[str, Callable[[Story], str]] = {
     "attacks on updates": update_attacks,
     "updates without pictures": no_pictures,
     "a choice during root's step": late_choice,
+    "a choice that systemd missed": missed_choice,
     "cuts": Story.cuts,
     "uninstall": Story.uninstall,
     "install again": Story.reinstall,
