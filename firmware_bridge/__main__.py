@@ -6,6 +6,7 @@ pass                     a person walks past the PIR
 privacy on|off           the privacy switch
 tamper open|closed       the case
 show                     which LEDs are on, and the state of the board
+board-light              the set-up on the board's own light, until there is an owner (root)
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import pwd
 import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
 from firmware_bridge import frames
 from firmware_bridge.backends import lines_of
+from firmware_bridge.board_light import BoardLight, show_setup
 from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.lines import Input
@@ -30,11 +33,18 @@ from firmware_bridge.settings import PanelConfig, load
 __all__ = ["main"]
 
 _CONFIG = Path("/etc/doorward/doorward.toml")
+_OWNED = Path("/etc/doorward/owned")
+"""Root writes it when there is an owner (agent/cli/join_network.py)."""
+_SETUP_STATE = Path("/run/doorward/setup/state")
+"""The custodian writes it (agent/custodian/camera_setup.py)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     wanted = _parser().parse_args(arguments)
     try:
+        if wanted.command == "board-light":
+            _show_setup()
+            return 0
         panel, board = load(wanted.config)
         if wanted.command in (None, "run"):
             bridge = Bridge(lines_of(panel), panel, board, allowed_uids=_uids(panel))
@@ -53,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m firmware_bridge", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", type=Path, default=_CONFIG, help=f"default: {_CONFIG}")
-    commands = parser.add_subparsers(dest="command", metavar="run|press|pass|privacy|tamper|show")
+    commands = parser.add_subparsers(dest="command", metavar="run|press|pass|privacy|tamper|show|board-light")
     commands.add_parser("run", help="run the bridge")
     press = commands.add_parser("press", help="press the button of a simulated panel")
     press.add_argument("--for", dest="seconds", type=float, default=0.2, help="how long, in seconds")
@@ -61,7 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("privacy", help="turn the privacy switch").add_argument("to", choices=["on", "off"])
     commands.add_parser("tamper", help="open or close the case").add_argument("to", choices=["open", "closed"])
     commands.add_parser("show", help="what the panel shows")
+    commands.add_parser("board-light", help="show the set-up on the board's own light")
     return parser
+
+
+def _show_setup() -> None:
+    """Until there is an owner, or SIGTERM. The light has its work back in both cases."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with BoardLight() as light:
+        show_setup(light, _SETUP_STATE, _OWNED, ended)
 
 
 def _uids(panel: PanelConfig) -> frozenset[int]:

@@ -36,6 +36,7 @@ __all__ = [
     "Effect",
     "Panel",
     "PanelRules",
+    "shows_setup",
 ]
 
 SILENCE_NS = 3_000_000_000
@@ -135,6 +136,11 @@ _SETUP_PATTERNS = {
     SetupLight.NO_ADDRESS: _LedPattern.NO_ADDRESS,
     SetupLight.FAILED: _LedPattern.FAILED,
 }
+
+
+def shows_setup(light: SetupLight, now_ns: int) -> bool:
+    """Returns whether a light that shows the set-up is on now."""
+    return _SETUP_PATTERNS[light].is_on(now_ns)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ setup/code     the text of the QR code, with the Wi-Fi password; root removes it
 setup/taken    the same code without network and password, so that a restarted custodian still knows its secret
 setup/began    the code that counted last, and since when on the boot clock: a custodian that is restarted gives it no
                second quarter of an hour
+setup/state    how far the set-up is, for the board's own light (firmware_bridge/board_light.py)
 setup/owned    asks root to refuse every later code, because the doorbell has an owner
 network/outcome   of root: the id of a code and what became of it
 network/card   of root: a code from the memory card, without network and password. It lets one browser in, also with an
@@ -52,6 +53,7 @@ class CameraSetup:
         self._kept = runtime / "setup" / "taken"
         self._began = runtime / "setup" / "began"
         self._owned = runtime / "setup" / "owned"
+        self._shown = runtime / "setup" / "state"
         self._outcome = runtime / "network" / "outcome"
         self._card = runtime / "network" / "card"
         self._card_used = runtime / "setup" / "card-used"
@@ -221,6 +223,8 @@ class CameraSetup:
     def _enter(self, state: SetupState) -> None:
         self._log.info("set_up", state=state.value)
         self._state, self._since_s = state, self._boot_s()
+        with contextlib.suppress(OSError, StorageError):  # only a light
+            files.write(self._shown, f"{state.value}\n".encode("ascii"))
 
     def _age_s(self) -> int:
         return self._boot_s() - self._since_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BACKUP", "DROPINS", "ENABLED", "GUARD", "JOIN", "SERVICES", "UNITS", "USERS", "Places"]
+__all__ = ["BACKUP", "BOARD_LIGHT", "DROPINS", "ENABLED", "GUARD", "JOIN", "SERVICES", "UNITS", "USERS", "Places"]
 
 SERVICES = ("doorward-custodian", "doorward-recorder", "doorward-uplink", "doorward-bridge")
 ENABLED = (
@@ -23,11 +23,16 @@ ENABLED = (
 )
 JOIN = "doorward-join.path"
 """Waits for a set-up code of the camera, if the configuration asks for it."""
+BOARD_LIGHT = "doorward-board-light.service"
+"""Shows the set-up by the camera on the board's own light, if no status LED is wired."""
 GUARD = "doorward-install-guard.service"
 """Ends what an installer leaves if it is killed."""
 BACKUP = "doorward-backup.timer"
 """Makes a backup each day, if the configuration says where."""
-UNITS = (*ENABLED, "doorward-updater.service", JOIN, "doorward-join.service", BACKUP, "doorward-backup.service", GUARD)
+UNITS = (
+    *ENABLED, "doorward-updater.service", JOIN, "doorward-join.service", BOARD_LIGHT, BACKUP, "doorward-backup.service",
+    GUARD,
+)  # fmt: skip
 USERS = (*SERVICES, "doorward-updater")
 DROPINS = {
     "custodian-page": "doorward-custodian",

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from installation.places import BACKUP, DROPINS, ENABLED, GUARD, JOIN, SERVICES, UNITS, USERS, Places
+from installation.places import BACKUP, BOARD_LIGHT, DROPINS, ENABLED, GUARD, JOIN, SERVICES, UNITS, USERS, Places
 from installation.words import UnfitError, run, say
 
 __all__ = ["System"]
@@ -131,7 +131,9 @@ class System:
                 link.unlink()
                 _remove_empty(link.parent)
         self._write_update_source(tables.get("updates"))
-        asked = {JOIN: tables.get("page", {}).get("setup_by_camera") is True, BACKUP: "backup" in tables}
+        by_camera = tables.get("page", {}).get("setup_by_camera") is True
+        has_light = "status_led" in tables.get("panel", {})
+        asked = {JOIN: by_camera, BOARD_LIGHT: by_camera and not has_light, BACKUP: "backup" in tables}
         for unit, is_asked in asked.items():
             wants = self._places.units / "doorward.target.wants" / unit
             if is_asked and self._here((unit,)):

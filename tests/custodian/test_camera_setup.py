@@ -71,6 +71,20 @@ def test_a_code_goes_to_root_as_it_was_read_and_only_its_secret_stays(house: Hou
         assert (house.run / "setup" / name).stat().st_mode & 0o777 == 0o600
 
 
+def test_the_board_s_own_light_can_follow_the_set_up(house: House) -> None:
+    """A card has no status LED: without this file its owner would see neither a wrong password nor a success."""
+    shown = house.run / "setup" / "state"
+    assert house.setup.take(MINE.text()) is SetupState.JOINING
+    assert shown.read_text() == "joining\n"
+    house.root_says(MINE, SetupState.WRONG_PASSWORD)
+    house.setup.take("")
+    assert shown.read_text() == "wrong-password\n"
+    shown.unlink()
+    shown.mkdir()  # a light that cannot be told holds up no set-up
+    again = SetupCode(b"n" * 16, "Huis", "correct horse", "front-door", "NL")
+    house.joined(again)
+
+
 def test_other_texts_and_other_qr_codes_change_nothing(house: House) -> None:
     for text in ("https://example.org", "DW1:", MINE.text()[:-2], "x" * 1000):
         assert house.setup.take(text) is SetupState.WAITING

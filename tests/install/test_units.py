@@ -219,6 +219,33 @@ def test_root_waits_for_a_set_up_code_only_if_the_configuration_asks_for_it(
         assert link.is_symlink() is expected
 
 
+@pytest.mark.parametrize(
+    ("configuration", "shows"),
+    [
+        ("[page]\nsetup_by_camera = true\n", True),
+        ("[page]\nsetup_by_camera = true\n[panel]\nrecording_led = 24\n", True),
+        ("[page]\nsetup_by_camera = true\n[panel]\nstatus_led = 25\n", False),
+        ("[page]\n", False),
+    ],
+)
+def test_the_board_s_own_light_shows_the_set_up_only_without_a_status_led(
+    configuration: str, shows: bool, tmp_path: Path
+) -> None:
+    places = Places(tmp_path)
+    places.etc.mkdir(parents=True)
+    (places.current / "app").mkdir(parents=True)
+    (places.current / "app" / "systemd").symlink_to(SYSTEMD)
+    link = places.units / "doorward.target.wants" / "doorward-board-light.service"
+    for each, expected in (("[page]\nsetup_by_camera = true\n", True), (configuration, shows)):
+        places.configuration.write_text(each)
+        System(places).apply_options()
+        assert link.is_symlink() is expected
+    text = (SYSTEMD / "doorward-board-light.service").read_text()
+    for line in ("ConditionPathExists=!/etc/doorward/owned", "PrivateNetwork=yes", "NoNewPrivileges=yes",
+                 "CapabilityBoundingSet=CAP_DAC_READ_SEARCH", "ProtectSystem=strict"):  # fmt: skip
+        assert f"\n{line}\n" in text
+
+
 @pytest.mark.parametrize(("section", "runs"), [("[backup]\nfolder = '/media/stick'\n", True), ("", False)])
 def test_backups_are_made_each_day_only_if_the_configuration_says_where(
     section: str, runs: bool, tmp_path: Path
