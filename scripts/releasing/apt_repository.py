@@ -1,4 +1,4 @@
-"""The apt repository beside the update repository: Packages, Release, InRelease, and the source with its key.
+"""The apt repository beside the update repository: Packages, Release, InRelease, the source with its key, and a pin.
 
 Its packages are those of targets/, so nothing is there twice. apt accepts one signature, so this way is weaker than the
 doorbells' (docs/decisions/0051), and no doorbell uses it by default. Source: Debian's page on repository formats,
@@ -24,12 +24,26 @@ from tuf.api.metadata import TargetFile
 from releasing.package_rules import ARCHITECTURES, custom_of
 from releasing.update_repository import UpdateRepository, write
 
-__all__ = ["SUITE", "Gpg", "Signer", "write_apt_repository"]
+__all__ = ["HOST", "SUITE", "Gpg", "Signer", "write_apt_repository"]
 
 SUITE = "stable"
 COMPONENT = "main"
 _HEAD_BYTES = 16 << 20
 """The beginning of a package, enough for its control.tar, which has a checksum for each file."""
+HOST = "updates.example"
+"""In the place of the address of a copy."""
+PIN = f"""\
+# A source of apt may offer each package of the system. With this file, this one offers doorward alone. Put the host of your
+# copy of the repository into both places, then copy this file to /etc/apt/preferences.d.
+Package: *
+Pin: origin "{HOST}"
+Pin-Priority: -1
+
+Package: doorward
+Pin: origin "{HOST}"
+Pin-Priority: 500
+"""
+"""By the host, which apt asks. The origin in a Release file is the word of its signer. Source: apt_preferences(5)."""
 VALID_DAYS = 14
 """`renew` signs again each day. A mirror that holds back news is noticed after this time."""
 
@@ -97,6 +111,7 @@ def write_apt_repository(repository: UpdateRepository, now: datetime, signer: Si
     key = signer.public()
     write(repository.folder / "doorward-archive.asc", key)
     write(repository.folder / "doorward.sources", _source(key))
+    write(repository.folder / "doorward.pref", PIN.encode())
 
 
 def _entry(folder: Path, target: TargetFile) -> str:
@@ -148,7 +163,7 @@ def _source(key: bytes) -> bytes:
 def _lines(key: bytes) -> Iterator[str]:
     yield "# Put the address of your copy of the repository here, then copy this file to /etc/apt/sources.list.d."
     yield "Types: deb"
-    yield "URIs: https://updates.example"
+    yield f"URIs: https://{HOST}"
     yield f"Suites: {SUITE}"
     yield f"Components: {COMPONENT}"
     yield "Signed-By:"

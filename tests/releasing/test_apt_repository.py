@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from tests.lengths import one_in
 from tests.releasing.release_folders import ROOT, Maintainers
 
 # isort: split
-from releasing.apt_repository import Gpg, write_apt_repository
+from releasing.apt_repository import HOST, Gpg, write_apt_repository
 
 pytestmark = pytest.mark.skipif(
     shutil.which("gpg") is None or shutil.which("apt-get") is None, reason="gpg is not installed"
@@ -125,3 +126,37 @@ def test_apt_refuses_a_package_with_other_bytes(house: Maintainers, tmp_path: Pa
     package = next((house.repository.folder / "targets").glob("*_arm64.deb"))
     package.write_bytes(with_another_end(package.read_bytes()))
     assert apt.run("download", "doorward").returncode != 0
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_with_the_pin_a_thief_of_the_key_offers_no_other_package(
+    house: Maintainers, key: Gpg, tmp_path: Path, pinned: bool
+) -> None:
+    """Each source of apt may offer each package of the system, for example a newer libc."""
+    suite = house.repository.folder / "dists" / "stable"
+    for path in [*suite.rglob("Packages"), *suite.rglob("by-hash/SHA256/*")]:
+        text = path.read_text()
+        path.write_text(f"{text}\n{text.replace('Package: doorward', 'Package: libc6')}")
+    _sign_again(suite, key)
+    apt = Apt(tmp_path / "apt", house.repository.folder)
+    if pinned:
+        pin = (house.repository.folder / "doorward.pref").read_text()
+        assert pin.count(f'"{HOST}"') == 2
+        # A repository in a folder has no host.
+        (apt.folder / "etc/preferences.d/doorward").write_text(pin.replace(HOST, ""))
+    assert apt.run("update").returncode == 0
+    assert (apt.run("download", "libc6").returncode == 0) is not pinned
+    assert apt.run("download", "doorward").returncode == 0
+
+
+def _sign_again(suite: Path, key: Gpg) -> None:
+    """The Release file with the hashes of what is there now, signed with the stolen key."""
+    lines = (suite / "Release").read_text().partition("SHA256:\n")[0] + "SHA256:\n"
+    for path in sorted(suite.rglob("Packages")):
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        lines += f" {digest} {len(data)} {path.relative_to(suite)}\n"
+        (path.parent / "by-hash" / "SHA256" / digest).write_bytes(data)
+    (suite / "Release").write_text(lines)
+    (suite / "Release.gpg").write_bytes(key.detached(lines.encode()))
+    (suite / "InRelease").write_bytes(key.inline(lines.encode()))
