@@ -144,7 +144,7 @@ class RecorderRuntime:
         self.pictures = AlertPictures(deps.notifier, self._live, deps.clock, SystemEntropy())
         self._scrub = Scrubber(self.vault, deps.key, deps.notifier, configuration.vault.scrub_bytes_per_day)
         self.recorder = self._make_recorder(open_camera or self._open_camera, open_microphone, open_detector)
-        self.set_up = self._make_set_up(open_camera or self._open_camera)
+        self.set_up = self._make_set_up(open_camera or self._open_near_camera)
         """Reads the set-up code while there is no owner. None if it is not configured."""
         self.panel = self._make_panel(configuration_file)
         self._talk = self._make_talk()
@@ -311,6 +311,11 @@ class RecorderRuntime:
 
     def _open_camera(self) -> Camera:
         return translation.make_camera(self._configuration, self._encoder, self.recorder.throttle_level)
+
+    def _open_near_camera(self) -> Camera:
+        """Opens the camera for a set-up code. A lens that stays at its usual distance would never see one sharp."""
+        near = translation.looking_for_a_code(self._configuration)
+        return translation.make_camera(near, self._encoder, self.recorder.throttle_level)
 
     def _make_signer(self, clips: ClipsConfig) -> CaptureSigner | None:
         capture = self._deps.capture if clips.media_signing else None

@@ -513,6 +513,15 @@ def test_the_configured_camera_is_opened_with_the_present_throttling_level(
     made.close()
 
 
+def test_the_camera_of_a_set_up_code_is_focused_near(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make()
+    asked: list[tuple[Configuration, ...]] = []
+    monkeypatch.setattr(composition.translation, "make_camera", lambda *arguments: asked.append(arguments))
+    made.runtime._open_near_camera()
+    made.runtime._open_camera()
+    assert [each[0].camera.focus_m for each in asked] == [0.17, 2.0]
+
+
 def noted(monkeypatch: pytest.MonkeyPatch, calls: list[str], target: object, method: str, name: str) -> None:
     """Replaces a method by one that notes its call."""
     monkeypatch.setattr(target, method, lambda *_arguments: calls.append(name))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from agent.config import Configuration
+from agent.config.settings import CameraConfig
 from agent.core.media import EncodedPacket, LumaFrame, Picture, StreamDescription
 from agent.core.setup_code import SetupCode
 from agent.core.setup_state import LONGEST_TEXT, PREFIX, SetupState
@@ -27,7 +29,7 @@ from agent.core.timebase import NS_PER_S, BootNs
 from agent.errors import DeviceError, NetworkError
 from agent.platform.system_clock import SystemClock
 from agent.ports import Camera, CameraEnd, CameraSink, MaskedArea
-from agent.recorder import setup_reader
+from agent.recorder import setup_reader, translation
 from agent.recorder.capture.camera_file import FileCamera
 from agent.recorder.setup_reader import CodeReader, SetupReader, _Pictures
 from firmware_bridge.frames import SetupLight
@@ -38,7 +40,7 @@ from tests.vaults import SteppedClock
 CODE = SetupCode(bytes(range(16)), "Huis, 3 hoog", "correct horse 16", "front-door", "NL")
 TEXT = CODE.text()
 WEB = Path(__file__).resolve().parents[2] / "agent" / "web"
-SHOWN_CM = 6.0
+SHOWN_M = 0.06
 """Side of the code on a phone's screen."""
 
 
@@ -73,14 +75,46 @@ def test_a_code_is_read(view: View) -> None:
     assert is_read(view)
 
 
-@pytest.mark.parametrize("field_deg", [41.0, 55.0, 67.0], ids=["Camera Module 3", "usual", "its wide one"])
-def test_a_code_is_read_at_the_distance_that_the_page_names(field_deg: float) -> None:
-    """The vertical fields of three cameras. The page said 20 cm, where a wide camera sees the code too small."""
+@dataclass(frozen=True)
+class Lens:
+    """A camera's optics, from its maker's page: focal length, f-number, sensor. The pictures are 1280 pixels wide."""
+
+    focal_mm: float
+    stop: float
+    wide_mm: float
+    focus_m: float
+    """Where it is sharp."""
+
+    def sees(self, away_m: float) -> View:
+        """The code at this distance: its size, and its blur by the thin lens, a disc with the sigma of a quarter."""
+        high_m = self.wide_mm * 9 / 16 / self.focal_mm * away_m
+        disc_mm = self.focal_mm**2 / self.stop * abs(1 / away_m - 1 / self.focus_m) / 1000
+        return View(side=SHOWN_M / high_m, blur_px=disc_mm / self.wide_mm * 1280 / 4, noise=6)
+
+
+MODULE_2 = Lens(3.04, 2.0, 3.68, 10.0)
+"""Camera Module 2, whose lens stays as it left the factory."""
+MODULE_3 = Lens(4.74, 1.8, 6.45, translation.looking_for_a_code(Configuration()).camera.focus_m)
+MODULE_3_WIDE = replace(MODULE_3, focal_mm=2.75, stop=2.2)
+
+
+def named_m() -> float:
+    """The distance that the set-up page names."""
     words = json.loads((WEB / "texts" / "en.json").read_text(encoding="utf-8"))["show.hold"]
-    named = re.search(r"about (\d+) cm", words)
-    assert named is not None
-    height_cm = 2 * int(named[1]) * math.tan(math.radians(field_deg / 2))
-    assert is_read(View(side=SHOWN_CM / height_cm, blur_px=1.5, noise=6))
+    found = re.search(r"about (\d+) cm", words)
+    assert found is not None
+    return int(found[1]) / 100
+
+
+@pytest.mark.parametrize("lens", [MODULE_2, MODULE_3, MODULE_3_WIDE], ids=["Module 2", "Module 3", "Module 3 wide"])
+def test_a_code_is_read_at_the_distance_that_the_page_names(lens: Lens) -> None:
+    assert is_read(lens.sees(named_m()))
+
+
+def test_a_lens_that_stays_where_visitors_are_sharp_reads_no_code_in_a_hand() -> None:
+    """The Camera Module 3 at its usual 2 m: at each distance the blur covers most of a module of the code."""
+    usual = replace(MODULE_3, focus_m=CameraConfig().focus_m)
+    assert not any(is_read(usual.sees(away_m), pictures=4) for away_m in (0.1, named_m(), 0.2, 0.3))
 
 
 @pytest.mark.parametrize("view", [View(side=0.12), View(blur_px=8.0), View(tilt_deg=75.0), View(noise=120.0)], ids=str)

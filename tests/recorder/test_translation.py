@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from agent.config import Configuration
 from agent.config.derived import held_bytes, request_limits
@@ -105,6 +106,14 @@ def test_each_kind_is_its_own_camera() -> None:
     for kind, camera in kinds.items():
         settings = CameraConfig(kind=kind, path=Path("a.mp4"), url="rtsp://127.0.0.1/a")
         assert isinstance(translation.make_camera(Configuration(camera=settings)), camera)
+
+
+def test_for_a_set_up_code_a_lens_is_near_and_all_else_is_as_configured() -> None:
+    usual = Configuration(camera=CameraConfig(kind=CameraKind.PI, focus=Focus.CONTINUOUS, size=(640, 360), hdr=True))
+    near = translation.looking_for_a_code(usual)
+    assert (near.camera.focus, near.camera.focus_m) == (Focus.FIXED, 0.17)
+    back = replace(near.camera, focus=usual.camera.focus, focus_m=usual.camera.focus_m)
+    assert replace(near, camera=back) == usual
 
 
 def test_a_hot_board_gets_fewer_and_then_smaller_pictures() -> None:
