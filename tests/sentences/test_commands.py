@@ -41,7 +41,7 @@ from tests.sentences.shown_texts import (
 
 OTHERS = sorted(LANGUAGES.keys() - {ENGLISH})
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = re.compile(r"(:|\A)\s*(?:sudo |doorward |systemctl |journalctl |ssh |age -)[^:]*\Z")
+COMMAND = re.compile(r"(:|\A)\s*(?:sudo |doorward |systemctl |journalctl |ssh |age -)(?:[^:]|:(?! ))*\Z")
 """A command that a reader types, alone or behind the words that name it."""
 NOT_SENTENCES = {
     "config/reading.py": (
