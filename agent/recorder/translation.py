@@ -47,9 +47,9 @@ from firmware_bridge.throttling import ThrottleLevel
 
 __all__ = [
     "encoder_choice",
-    "looking_for_a_code",
     "encoding_settings",
     "event_settings",
+    "looking_for_a_code",
     "make_camera",
     "make_microphone",
     "make_speaker",

@@ -109,12 +109,12 @@ def build(root: Path, out: Path) -> Path:
 def description_of(folder: Path) -> dict[str, Any]:
     """Returns what a build says of itself: `version`, `commit`, and `files` with the `custom` of each."""
     try:
-        told: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text())
-        if {"version", "commit", "files"} <= told.keys():
-            return told
-    except (OSError, ValueError, AttributeError):
-        pass
-    fail(f"{folder} is no build of a release.", "give the folder that `make release` wrote.")
+        told = json.loads((folder / DESCRIPTION).read_text())
+    except (OSError, ValueError):
+        told = None
+    if not isinstance(told, dict) or not {"version", "commit", "files"} <= told.keys():
+        fail(f"{folder} is no build of a release.", "give the folder that `make release` wrote.")
+    return told
 
 
 def notes_of(changelog: str, version: str) -> str:
