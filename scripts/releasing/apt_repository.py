@@ -33,7 +33,7 @@ _HEAD_BYTES = 16 << 20
 HOST = "updates.example"
 """In the place of the address of a copy."""
 PIN = f"""\
-# A source of apt may offer each package of the system. With this file, this one offers doorward alone. Put the host of
+# A source of apt may offer each package of the system. With this file, this one offers a single one. Put the host of
 # your copy of the repository into both places, then copy this file to /etc/apt/preferences.d/doorward.
 Package: *
 Pin: origin "{HOST}"
