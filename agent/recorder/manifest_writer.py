@@ -7,6 +7,7 @@ get a second signature (`core.vault.second_signatures`), and so does the first o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -36,22 +37,34 @@ class ManifestWriter:
         self._index = index
         self._signer = LineSigner(sign, second)
         self.tip = ChainHead()
+        self._vouches = True
         self._reached: dict[str, str] = {}
         """By event, for clips that may still grow: the hash behind the newest record."""
 
-    def start(self, tip: ChainHead) -> None:
+    def start(self, tip: ChainHead, *, vouches: bool = True) -> None:
         """Continues the manifest at `tip`. A line of a write that failed may be in front of it. So the next line gets a
-        second signature, instead of a search for the newest one."""
+        second signature, instead of a search for the newest one.
+
+        `vouches`: False if a forger of Ed25519 may have written the newest lines. The next line then names 64 zeros in
+        place of the hash behind them, so its second signature does not cover them.
+        """
         self.tip = tip
         self._signer.newest = None
+        self._vouches = vouches
+
+    @property
+    def _named(self) -> ChainHead:
+        """The end that the next line names."""
+        return self.tip if self._vouches else replace(self.tip, previous=FIRST)
 
     def commit(self, record: Record, removed: Sequence[SegmentId] = ()) -> VaultEntry | None:
         """Makes `record` durable, then updates the index. Returns the entry of a stored segment, else None."""
         if isinstance(record, SegmentRecord):
             record = msgspec.structs.replace(record, prev_in_clip=self._reached.get(record.event, FIRST))
-        signed = self._signer.sign(record, self.tip)
+        signed = self._signer.sign(record, self._named)
         self._log.append(signed.line)
         self._signer.wrote(signed)
+        self._vouches = True
         added: list[VaultEntry] = []
         if isinstance(record, SegmentRecord | RecoveredRecord):
             self._reach(record.event, signed.line)
@@ -62,7 +75,7 @@ class ManifestWriter:
 
     def prepare_chapter(self, record: Chapter, carried: Sequence[bytes]) -> SignedRecord:
         """Write a chapter's beginning aside: its first line, signed, and the lines that it carries."""
-        signed = self._signer.sign(record, self.tip)
+        signed = self._signer.sign(record, self._named)
         self._log.prepare_chapter(record.number, (signed.line, *carried))
         return signed
 
@@ -76,6 +89,7 @@ class ManifestWriter:
         """
         self._log.begin_chapter(number)
         self._signer.wrote(signed)
+        self._vouches = True
         self.tip = tip
         self._index.apply(moved, [*(entry.id for entry in moved), *lost], self.tip)
 

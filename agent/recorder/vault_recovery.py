@@ -34,8 +34,9 @@ from agent.errors import FormatError, StorageError
 from agent.ports import Index, ManifestLog, SegmentStore
 from agent.recorder.manifest_writer import ManifestWriter
 from agent.vault.disk_faults import is_damage, is_lost
-from agent.vault.manifest_reader import last_line, oldest_chapter
+from agent.vault.manifest_reader import end_of_manifest, last_line, oldest_chapter
 from agent.vault.replay import catch_up
+from agent.wire.mldsa import MldsaPublicKey
 
 __all__ = ["StartReport", "VaultStartUp"]
 
@@ -68,6 +69,8 @@ class StartReport:
     """The index was missing, damaged or of another manifest, and was rebuilt."""
     faults: list[ChainFault] = field(default_factory=list)
     """Damaged manifest lines.  Their segments are recovered."""
+    unproven: bool = False
+    """The newest manifest lines lack a second signature that they need. The next one does not cover them."""
     cut_bytes: int = 0
     """Length of a manifest line that a crash cut off before its acknowledgement."""
     recovered: list[str] = field(default_factory=list)
@@ -132,6 +135,7 @@ class VaultStartUp:
         self._log.recover()  # S2
         oldest = oldest_chapter(self._log)
         self._log.remove_chapters(chapter for chapter in self._log.chapters() if chapter < oldest)
+        self._mldsa = MldsaPublicKey.parse(device_mldsa)
         self._catch_up()  # S3, S4
         self._note_boot(device, device_mldsa, epoch)  # S5
         found = self._scan()  # S6
@@ -145,7 +149,9 @@ class VaultStartUp:
 
     def _catch_up(self, *, from_the_beginning: bool = False) -> None:
         replay = catch_up(self._log, self._index, from_the_beginning=from_the_beginning, given_up=self._given_up)
-        self._writer.start(replay.tip)
+        end = end_of_manifest(self._log, self._mldsa)
+        self._writer.start(replay.tip, vouches=end.is_sound)
+        self.report.unproven |= not end.is_sound
         self.report.rebuilt |= replay.rebuilt
         self.report.faults = replay.faults
         self.report.cut_bytes += replay.cut_bytes

@@ -22,7 +22,7 @@ from agent.core.vault.manifest import (
     oldest_stated,
     parse_line,
 )
-from agent.core.vault.signed_once import SignedOnce
+from agent.core.vault.signed_once import ManifestEnd, SignedOnce, end_of
 from agent.errors import FormatError, StorageError
 from agent.ports import ManifestLog
 from agent.vault.disk_faults import is_damage
@@ -32,6 +32,7 @@ from agent.wire.mldsa import MldsaPublicKey
 __all__ = [
     "ManifestCheck",
     "check_manifest",
+    "end_of_manifest",
     "first_line",
     "last_line",
     "oldest_chapter",
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 _BEGINNING: Final = ChainHead()
+_TAIL_BYTES: Final = 64 << 10
+"""The newest lines with the last `coverage`: those of a quarter of an hour of continuous recording, 35 kB, and more."""
 
 
 def first_line(log: ManifestLog, chapter: int) -> SignedRecord | None:
@@ -103,6 +106,17 @@ def read_tail(log: ManifestLog, size_bytes: int) -> Iterator[ChainStep]:
         if missing <= 0 or not size or not chapter:
             break
     return follow(log.raw_lines(position), ChainHead(position))
+
+
+def end_of_manifest(log: ManifestLog, mldsa: MldsaPublicKey) -> ManifestEnd:
+    """Judges the newest lines (`core.vault.signed_once`). The newest chapter is read only if its tail does not decide.
+
+    Raises `StorageError`.
+    """
+    end = end_of(read_tail(log, _TAIL_BYTES), mldsa)
+    if end.is_known:
+        return end
+    return end_of(follow(log.raw_lines(chapter_start(chapter_of(log.end())))), mldsa)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import itertools
 
 import pytest
 
 from agent.core.timebase import BootNs, seconds
 from agent.core.vault.chapters import ChapterLimits
-from agent.core.vault.manifest import parse_line
-from agent.core.vault.records import GapReason
+from agent.core.vault.hash_chain import FIRST
+from agent.core.vault.manifest import parse_line, sign_record
+from agent.core.vault.records import GapReason, RingRecord
+from agent.core.vault.spans import stamp
 from agent.errors import StorageError
 from agent.vault.manifest_reader import ManifestCheck, check_manifest
 from agent.wire.identities import public_key_of
@@ -102,3 +105,23 @@ def test_the_first_line_after_a_write_that_failed_gets_a_second_signature(monkey
         tested.vault.record_ring(now.at(BootNs(now.boot_ns - seconds(before_s))))
     assert checked(tested).faults == ()
     assert [kind for kind, _twice in written(tested)] == ["boot", "coverage", "ring", "ring"]
+
+
+@pytest.mark.parametrize("chapters", [ONE_CHAPTER, AT_ONCE], ids=["a boot line", "a chapter's line"])
+def test_the_line_behind_lines_that_a_forger_may_have_written_names_none_of_them(chapters: ChapterLimits) -> None:
+    """The first line of the same boot is no `boot` line. With full chapters it is that of a new one."""
+    disk = FakeDisk()
+    tested = make_vault(disk, chapters=ONE_CHAPTER)
+    press(tested, after_minutes=1)
+    later = RingRecord(at=stamp(tested.clock.boot_id, tested.clock.advance(7200)))
+    tested.log.append(sign_record(later, tested.index.chain_head(), DEVICE_KEY.sign).line)
+    again = make_vault(disk, clock=tested.clock, chapters=chapters, start=False)
+    assert again.vault.start().unproven
+    press(again, after_minutes=1)
+    press(again, after_minutes=1)
+    lines = [parse_line(line.removesuffix(b"\n")) for line in again.log.lines()]
+    behind = lines[3:] if chapters is ONE_CHAPTER else [each for each in lines if each.sequence > 2]
+    assert behind[0].previous == FIRST
+    assert behind[0].mldsa is not None
+    assert all(one.chain_hash == other.previous for one, other in itertools.pairwise(behind))
+    assert len(behind) >= 2

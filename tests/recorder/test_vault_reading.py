@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as replace_struct
 
-from agent.core.vault.excerpt import Cover, covers_of
+from agent.core.vault.excerpt import Cover, ExcerptBuilder, covers_of, read_excerpt
 from agent.core.vault.manifest import (
     ChainFault,
     ChainHead,
@@ -21,19 +21,24 @@ from agent.core.vault.manifest import (
     carried_of,
     chapter_of,
     chapter_start,
+    follow,
     sign_record,
+    split_lines,
 )
+from agent.core.vault.signed_once import end_of
 from agent.errors import StorageError
 from agent.vault import manifest_reader, reader, verification
-from agent.vault.manifest_reader import first_line, last_line, oldest_chapter, read_tail
+from agent.vault.manifest_reader import end_of_manifest, first_line, last_line, oldest_chapter, read_tail
 from agent.vault.verification import EntryCheck
 from agent.wire.identities import public_key_of
+from tests.fake_disk import FakeDisk
 from tests.recorder.test_chapters import SHORT, behind_carried, live_through, opened
-from tests.vaults import DEVICE_KEY, DEVICE_MLDSA_KEY, JPEG, TestVault, box
+from tests.vaults import DEVICE_KEY, DEVICE_MLDSA_KEY, JPEG, SteppedClock, TestVault, box, make_vault
 from tests.wire import samples
 
 PUBLIC = public_key_of(DEVICE_KEY)
 SOUND = box(b"moof", bytes(70_000))
+FORGED = "f" * 24 + "fa"
 
 
 @pytest.fixture
@@ -374,23 +379,50 @@ def test_records_whose_chapter_goes_while_it_is_read_are_found_in_the_next_one(
     assert len(asked) == 2
 
 
-def test_a_record_that_a_forger_put_onto_the_disk_while_the_doorbell_was_off_is_not_covered(
-    tested: TestVault, tmp_path: Path
-) -> None:
-    """It has the device's Ed25519 signature, and stands behind the newest line. The next start goes on behind it."""
+def test_a_start_covers_no_record_that_a_forger_put_onto_the_disk_while_the_doorbell_was_off() -> None:
+    """It has the device's Ed25519 signature, and stands behind the newest line. A reader of an export lacks the lines
+    before it, so only the start can tell. The records in front of it lose the second signature, too, and stay records.
+    """
+    disk = FakeDisk()
+    tested = make_vault(disk)
+    older = tested.record()
+    tested.vault.record_coverage(tested.clock.now(), tested.clock.advance(900))
     name = tested.record()
-    true = tested.vault.record(name)
+    true = {each: tested.vault.record(each) for each in (older, name)}
     head = tested.index.chain_head()
-    span = true.record.span  # type: ignore[union-attr]
+    span = true[name].record.span  # type: ignore[union-attr]
     last_week = replace_struct(span, utc_ms=span.utc_ms - 7 * 86_400_000)
-    forged = sign_record(replace_struct(true.record, id="f" * 24 + "fa", span=last_week), head, DEVICE_KEY.sign)
-    tested.close()
-    with (tmp_path / "vault" / "manifest.0").open("ab") as file:
-        file.write(forged.line + b"\n")
-    again = opened(tmp_path, boot=2)
-    try:
-        assert again.vault.covers({name: true.line}, PUBLIC, DEVICE_MLDSA_KEY) == {name: Cover.CAPTURE}
-        both = covers_of(again.vault.steps(), {name: true.line, "f" * 24 + "fa": forged.line}, PUBLIC, DEVICE_MLDSA_KEY)
-        assert both == {name: Cover.CAPTURE, "f" * 24 + "fa": Cover.NONE}
-    finally:
-        again.close()
+    forged = sign_record(replace_struct(true[name].record, id=FORGED, span=last_week), head, DEVICE_KEY.sign)
+    tested.log.append(forged.line)
+    again = make_vault(disk, clock=SteppedClock(boot=2), seed=2, start=False)
+    assert again.vault.start().unproven
+    later = again.record()
+    again.vault.record_coverage(again.clock.now(), again.clock.advance(900))
+    lines = {each: line.line for each, line in true.items()} | {FORGED: forged.line}
+    lines[later] = again.vault.record(later).line
+    covers = {older: Cover.CAPTURE, name: Cover.NONE, FORGED: Cover.NONE, later: Cover.CAPTURE}
+    assert covers_of(again.vault.steps(), lines, PUBLIC, DEVICE_MLDSA_KEY) == covers
+    for one, cover in covers.items():
+        assert covers_in_an_export(again, {one: lines[one]}) == [cover], one
+    third = make_vault(disk, clock=SteppedClock(boot=3), seed=3, start=False)
+    assert not third.vault.start().unproven, "it goes on behind the second one's own lines"
+
+
+def covers_in_an_export(tested: TestVault, lines: dict[str, bytes]) -> list[Cover]:
+    """The second signatures that a reader of these records finds, who has no other line."""
+    excerpt = ExcerptBuilder(lines)
+    shown = [line for step in tested.vault.steps() for line in excerpt.add(step)]
+    return [one.cover for one in read_excerpt(shown, PUBLIC, DEVICE_MLDSA_KEY).records]
+
+
+def test_a_start_goes_on_behind_a_tail_that_does_not_show_the_newest_second_signature() -> None:
+    """More lines than the tail stand behind it, or an old line is repeated there."""
+    tested = make_vault(FakeDisk())
+    for _ in range(160):
+        tested.vault.record_ring(tested.clock.advance(6))
+    lines = tested.log.read(0, 1 << 20).splitlines(keepends=True)
+    assert not end_of(read_tail(tested.log, 64 << 10), DEVICE_MLDSA_KEY).is_known
+    assert end_of_manifest(tested.log, DEVICE_MLDSA_KEY).is_sound
+    assert not tested.vault.start().unproven
+    repeated = follow(split_lines([b"".join((*lines[-9:], lines[0], *lines[1:3]))]))
+    assert not end_of(repeated, DEVICE_MLDSA_KEY).is_known, "an old hour is not the newest one"

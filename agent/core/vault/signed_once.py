@@ -13,8 +13,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from agent.core.vault.manifest import ChainStep, SignedRecord
+from agent.core.vault.second_signatures import needs_second_signature, time_of
+from agent.wire.mldsa import MldsaPublicKey
 
-__all__ = ["SignedOnce"]
+__all__ = ["ManifestEnd", "SignedOnce", "end_of"]
 
 
 class _Line(NamedTuple):
@@ -90,6 +92,40 @@ class SignedOnce:
     def lines(self) -> int:
         """The number of lines without a second signature on or behind them."""
         return len(self._given_up) + len(self._carried) + len(self._waiting)
+
+
+class ManifestEnd(NamedTuple):
+    """The newest lines of a manifest, as the next second signature would cover them."""
+
+    is_sound: bool
+    """No line of them lacks a second signature that it needs, and none has another's."""
+    is_known: bool
+    """The lines that were read decide it: they have a second signature, and each follows the one before it."""
+
+
+def end_of(steps: Iterable[ChainStep], mldsa: MldsaPublicKey) -> ManifestEnd:
+    """Judges the end of a manifest. `steps`: those of `manifest.follow` without keys, from any position on.
+
+    Ed25519 is left out: a forger of it can sign each line, and a reader refuses a line without that signature anyway.
+    """
+    newest: SignedRecord | None = None
+    sound = follows = True
+    begun = False
+    for step in steps:
+        # The first line that is read follows nothing that is known here, and may be the rest of one.
+        follows = follows and not (begun and step.fault is not None)
+        signed = step.signed
+        if signed is None or step.carried:
+            continue
+        begun = True
+        if signed.mldsa is None:
+            time = time_of(newest.record) if newest is not None else None
+            sound = sound and not needs_second_signature(signed.record, time)
+        elif not signed.signed_twice_by(mldsa):
+            sound = False
+        elif newest is None or signed.sequence > newest.sequence:  # a repeated line must not bring its hour back
+            newest, sound = signed, True
+    return ManifestEnd(sound, follows and newest is not None)
 
 
 def _taken(lines: list[_Line]) -> list[_Line]:

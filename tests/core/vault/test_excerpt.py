@@ -305,8 +305,8 @@ BETWEEN: dict[str, list[tuple[Record | RawLine, tuple[Signer, Signer | None] | N
 
 @pytest.mark.parametrize("between", BETWEEN)
 def test_a_line_that_a_forger_wrote_while_the_doorbell_was_off_is_not_covered_by_its_next_start(between: str) -> None:
-    """The device continues the chain behind it, so an excerpt shows it as covered. It is of another time than the
-    newest second signature before it, so it would need one, too."""
+    """If the chain continues behind it, an excerpt shows it as covered: a start does not continue it (`end_of`). It is
+    of another time than the newest second signature before it, so it would need one, too."""
     before = [(of_boot(A, BOOT), SIGNED_TWICE), (of_boot(B, BOOT), SIGNED_TWICE), (of_boot(B, SEGMENT), SIGNED_ONCE)]
     after = [(of_boot("c" * 32, BOOT), SIGNED_TWICE)]
     lines = chain(*before, *BETWEEN[between], (of_boot(A, FORGED), SIGNED_ONCE), *after)
