@@ -1,7 +1,8 @@
 """Writes the sound of a segment as a fragmented MP4 of one AAC track, in one piece, as bytes to be sealed.
 
 - Time 0 is the segment's first picture. A packet's time is its capture time less that, to one sample.
-- Only packets that begin within the segment are included, so that a receiver of a segment hears no more than it shows.
+- Only packets that begin within the segment are included. So a receiver of a segment hears at most the rest of one
+  packet more than it shows.
 - A hole between packets stays a hole: the packet before it lasts until the next.
 - The same packets give the same bytes.
 - Live view has the same track in parts (`live_sound`), each with its header, so that a player can begin with any.

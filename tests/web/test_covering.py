@@ -229,6 +229,7 @@ def test_a_plan_becomes_the_same_redactions_of_each_segment() -> None:
         face(until_s=3.5, places=[[0.5, 10, 10, 20, 20], [3, 60, 50, 20, 20]]),
         face(kind="area", from_s=1.999, places=[[1.999, 10, 10, 20, 20]]),
         {"clip": 2, "kind": "voice", "from_s": 0.5, "until_s": 2.5},
+        {"clip": 1, "kind": "voice", "from_s": 0.5, "until_s": 1.9},
         face(clip=2, kind="plate"),
     ]
     seen = reviewed()
@@ -276,6 +277,8 @@ def test_a_plan_that_the_command_line_refuses_is_refused_on_the_page_with_the_sa
         ([face(), face(clip=2)], ["s3"], [1], False),
         ([face()], ["s1", "s3"], [], False),
         ([face(until_s=1.5)], ["s1", "s3"], [], False),
+        ([face(until_s=1.05)], ["s1", "s3"], [], False),
+        ([{"clip": 1, "kind": "voice", "until_s": 0.8}], ["s1", "s3"], [], True),
         ([{"clip": 1, "kind": "voice"}], ["s1", "s3"], [], True),
         ([face(clip=1)], ["s1"], [2], False),
         ([face()], [], [2], False),
@@ -307,7 +310,7 @@ def test_a_choice_that_shows_what_a_plan_hides_is_refused_on_the_page_with_the_s
     ("entries", "segments", "posters", "sounds"),
     [
         ([face()], ["s1", "s2", "s4"], [], []),
-        ([face(until_s=1.05)], ["s1", "s3"], [], []),
+        ([face(until_s=1)], ["s1", "s3"], [], []),
         ([face(), face(clip=2)], ["s1", "s2", "s3", "s4"], [], ["s1", "s3"]),
         ([{"clip": 1, "kind": "voice"}], ["s1", "s3"], ["s1", "s3"], ["s1"]),
         ([], ["s1"], ["s1"], []),

@@ -176,6 +176,10 @@ class ConfinedMedia:
         except msgspec.ValidationError as error:
             raise _broken() from error
 
+    def is_colourless(self, film: bytes) -> bool:
+        """Returns True if a film begins without colour, as cameras film by infrared (`clients.media.suggest`)."""
+        return self._ask({"job": "is_colourless"}, film).get("found") is True
+
     def join(self, segments: Sequence[Path], out: Path, sounds: Sequence[Path | None] = ()) -> float:
         """Writes one MP4 of these films with their sounds, and returns its length in seconds."""
         size = sum(path.stat().st_size for path in (*segments, *(path for path in sounds if path is not None)))

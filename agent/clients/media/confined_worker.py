@@ -154,6 +154,12 @@ def _suggest(job: dict[str, Any], matter: bytes) -> dict[str, Any]:
     return {"covers": msgspec.to_builtins(covers)}
 
 
+def _is_colourless(_job: dict[str, Any], matter: bytes) -> dict[str, Any]:
+    from agent.clients.media.suggest import is_colourless_film
+
+    return {"found": is_colourless_film(matter)}
+
+
 def _sign_copy(job: dict[str, Any], _matter: bytes) -> dict[str, Any]:
     from agent.clients.media.credentials_writer import sign_copy
 
@@ -184,6 +190,7 @@ _JOBS: Final[dict[str, Callable[[dict[str, Any], bytes], dict[str, Any]]]] = {
     "check_redacted": _check_redacted,
     "compare": _compare,
     "suggest": _suggest,
+    "is_colourless": _is_colourless,
     "sign_copy": _sign_copy,
 }
 

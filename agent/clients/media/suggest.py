@@ -27,7 +27,7 @@ from agent.core.timebase import NS_PER_MS, NS_PER_S
 from agent.core.vault.redactions import RedactionKind
 from agent.media.playable import pictures_of
 
-__all__ = ["examine", "suggest_covers"]
+__all__ = ["examine", "is_colourless_film", "suggest_covers"]
 
 WIDEST_PX: Final = 1280
 MOST_PX: Final = 1280 * 1800
@@ -123,6 +123,15 @@ def is_colourless(picture: NDArray[np.uint8]) -> bool:
     """True for a BGR picture that a camera without colour took, as cameras do by infrared."""
     some = picture[::8, ::8].astype(np.int16)
     return float((some.max(axis=2) - some.min(axis=2)).mean()) < COLOURLESS
+
+
+def is_colourless_film(media: bytes) -> bool:
+    """True if the first picture of a film is by infrared. Raises `FormatError` if the film fails to open."""
+    with opened(media) as container:
+        stream = pictures_of(container)
+        stream.codec_context.thread_count = 1
+        first = next(container.decode(stream), None)
+        return first is not None and is_colourless(np.asarray(first.to_ndarray(format="bgr24"), np.uint8))
 
 
 def _is_face_of(face: Box, head: Box) -> bool:

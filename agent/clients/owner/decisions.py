@@ -37,7 +37,7 @@ from agent.clients.owner.file_keys import (
     seal_text,
 )
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.redaction import FileRedactor, RedactedFile, Redactions
+from agent.clients.owner.redaction import SOUNDS_BEYOND_MS, FileRedactor, RedactedFile, Redactions
 from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment, request_payload
 from agent.clients.owner.sealed_texts import opens
 from agent.clients.owner.statements import disclosure_in, sign_and_submit
@@ -326,7 +326,9 @@ def _require_no_still(choice: ShareChoice, clip: ReviewedClip) -> None:
 
 
 _OVERLAP_US = 100_000
-"""Films of one camera follow each other within one picture. A longer overlap shows the same moment twice."""
+"""Films of one camera follow each other within one picture. A longer overlap shows the same moments twice."""
+_ROUNDED_US = 1000
+"""A plan is rounded to milliseconds, outwards."""
 
 
 def _require_no_other_view(review: RequestReview, choice: ShareChoice, chosen: Sequence[ReviewedSegment]) -> None:
@@ -359,14 +361,16 @@ def _same_time(
 ) -> ReviewedSegment | None:
     """Returns a segment in which the plan hides a time that `segment` holds too. A cut one cannot be redacted."""
     span = segment.record.span
+    beyond_us = SOUNDS_BEYOND_MS * 1000 if file is SOUND else 0
     for each in hidden:
-        if each.is_cut:
+        own = each.record.span
+        follows = min(span.end_us, own.end_us) - max(span.start_us, own.start_us) <= _OVERLAP_US
+        if each.is_cut or own.boot != span.boot or (follows and file is not SOUND):
             continue
-        begin_us = each.record.span.start_us
         for redaction in choice.redactions.of(file, each.id):
-            first_us = max(span.start_us, begin_us + redaction.from_ms * 1000)
-            last_us = min(span.end_us, begin_us + redaction.until_ms * 1000)
-            if each.record.span.boot == span.boot and last_us - first_us > _OVERLAP_US:
+            first_us = max(span.start_us - beyond_us, own.start_us + redaction.from_ms * 1000)
+            last_us = min(span.end_us + beyond_us, own.start_us + redaction.until_ms * 1000)
+            if last_us - first_us > _ROUNDED_US:
                 return each
     return None
 

@@ -13,8 +13,9 @@ A plan is a JSON file that an owner writes. For example:
 
 A place is second, left, top, width and height, the last four in percent of the picture. Seconds count from the begin of
 the clip or segment, as `doorward owner review --out` writes it. Without `from_s` a redaction begins with it, and
-without `until_s` it ends with it. With `"exact": true` beside `redactions`, pixels outside of the covers keep the
-values of the captured film, and the new film is larger.
+without `until_s` it ends with it. A mute reaches a little into the sounds of the segments beside it, because the last
+packet of a sound is heard after its film has ended (`SOUNDS_BEYOND_MS`). With `"exact": true` beside `redactions`,
+pixels outside of the covers keep the values of the captured film, and the new film is larger.
 """
 
 from __future__ import annotations
@@ -57,13 +58,25 @@ from agent.errors import ConfigurationError, FormatError
 from agent.wire.identities import PublicKey
 from agent.wire.statements import Redacted, SealedItem
 
-__all__ = ["FileRedactor", "RedactedFile", "Redactions", "film_length_ms", "plan_of", "read_plan"]
+__all__ = [
+    "SOUNDS_BEYOND_MS",
+    "FileRedactor",
+    "RedactedFile",
+    "Redactions",
+    "film_length_ms",
+    "plan_of",
+    "read_plan",
+]
 
 _PLAN_LIMIT_BYTES: Final = 8 << 20
 """`suggest` writes 64 covers of 62 places for each segment of a crowd: a minute of them fits."""
 _SECRET_BYTES: Final = 16
 _MS_PER_S: Final = 1000
 _PERCENT: Final = WHOLE // 100
+
+SOUNDS_BEYOND_MS: Final = 300
+"""A sound can hold this much of what came before and after its film. A packet of AAC at 7350 Hz lasts 139 ms, and
+sounds for two of its lengths (ISO/IEC 14496-3, 4.6.11)."""
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 _Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
@@ -249,6 +262,27 @@ def _placed(planned: _Planned, seen: RequestReview) -> Iterator[tuple[str, Redac
         from_ms, until_ms = max(whole.from_ms, begin_ms), min(whole.until_ms, begin_ms + length_ms)
         if from_ms < until_ms:
             yield segment.id, _moved(whole, from_ms, until_ms, begin_ms)
+    if planned.kind is RedactionKind.VOICE:
+        yield from _beside(whole, segments, seen)
+
+
+def _beside(
+    mute: Redaction, segments: Sequence[ReviewedSegment], seen: RequestReview
+) -> Iterator[tuple[str, Redaction]]:
+    """Yields mutes of those segments of the clip that only sound into the muted stretch. Its times are of `segments`,
+    which are some of the clip's."""
+    clip = next(each.segments for each in seen.clips if any(own.id == segments[0].id for own in each.segments))
+    before = list(itertools.takewhile(lambda each: each.id != segments[0].id, clip))
+    named_ms = sum(film_length_ms(each.record.span) for each in segments)
+    begin_ms = -sum(film_length_ms(each.record.span) for each in before)
+    from_ms, until_ms = mute.from_ms, min(mute.until_ms, named_ms)
+    for each in clip:
+        end_ms = begin_ms + film_length_ms(each.record.span)
+        if end_ms <= from_ms or until_ms <= begin_ms:
+            first, last = max(begin_ms, from_ms - SOUNDS_BEYOND_MS), min(end_ms, until_ms + SOUNDS_BEYOND_MS)
+            if first < last:
+                yield each.id, Redaction(kind=mute.kind, from_ms=first - begin_ms, until_ms=last - begin_ms)
+        begin_ms = end_ms
 
 
 def _named(planned: _Planned, seen: RequestReview) -> Sequence[ReviewedSegment]:

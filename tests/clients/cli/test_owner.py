@@ -700,11 +700,15 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
         return [Suggestion(0, 900, places, 0.875, kind) for kind in kinds]
 
     monkeypatch.setattr(ConfinedMedia, "suggest", suggest)
+    # The second clip is a film by infrared, which has one segment.
+    monkeypatch.setattr(ConfinedMedia, "is_colourless", lambda _media, _film: looked_at[-1] == 1)
     plan = tmp_path / "plan.json"
     said = door("suggest", request, "--out", plan)
+    assert "Clip 2 has no colour, as by infrared.  Many small faces are missed there: use --people." in said.err
+    assert "Clip 1 has no colour" not in said.err
     assert "1. clip 1: a face, 0.00 s – 0.90 s, 88% sure" in said.out
     assert "Nothing was sent" in said.err
-    assert sum(looked_at) == 3
+    assert looked_at == [2, 1]
     planned = json.loads(plan.read_text())["redactions"]
     assert [each["clip"] for each in planned] == [1, 2]
     assert planned[0]["places"] == [[0.0, 12.35, 81.9, 87.65, 18.1], [0.9, 0.07, 0.03, 0.29, 0.01]]
@@ -713,6 +717,10 @@ def test_suggested_covers_are_a_plan_that_redact_takes(
     options = ("--plates", "--people", network, "--vehicles", network)
     both = door("suggest", request, *options, "--out", plan)
     assert "1. clip 1: a face or a head, 0.00 s – 0.90 s, 88% sure" in both.out
+    assert "has no colour" not in both.err
+    told = json.loads(door("suggest", request, "--out", plan, "--json").out)
+    assert (told["covers"], told["without_colour"]) == (2, [2])
+    door("suggest", request, *options, "--out", plan)
     assert "2. clip 1: a number plate, 0.00 s – 0.90 s, 88% sure" in both.out
     assert "3. clip 1: a vehicle or several things, 0.00 s – 0.90 s, 88% sure" in both.out
     assert [each["kind"] for each in json.loads(plan.read_text())["redactions"]][:3] == ["face", "plate", "area"]

@@ -22,7 +22,7 @@ from agent.clients.media.face_network import Face, FaceNetwork
 from agent.clients.media.face_tracks import FaceTracker, followed
 from agent.clients.media.plate_cascade import PlateCascade
 from agent.clients.media.redact import cover_film, require_covered
-from agent.clients.media.suggest import MOST_PX, examine, suggest_covers, widest_px
+from agent.clients.media.suggest import MOST_PX, examine, is_colourless_film, suggest_covers, widest_px
 from agent.core.vault.redactions import (
     MOST_PLACES,
     MOST_REDACTIONS,
@@ -100,6 +100,20 @@ def test_films_are_examined_in_the_process_with_limits(tmp_path: Path) -> None:
             media.suggest([(film, 300)], people=tmp_path / "objects.onnx")
         with pytest.raises(FormatError, match="not the file that is known"):
             media.suggest([(film, 300)], vehicles=tmp_path / "objects.onnx")
+
+
+def test_a_film_that_begins_without_colour_is_told_from_one_with_colour() -> None:
+    """So that its owner hears of heads. A picture in which a lamp turns on later still began by infrared."""
+    colours = scene([[Seen(150, 90, 50)]] * 3, WIDTH, HEIGHT)
+    greys = [np.repeat(each.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8) for each in colours]
+    assert not is_colourless_film(film_of(colours, PER_S))
+    assert is_colourless_film(film_of(greys, PER_S))
+    assert is_colourless_film(film_of([greys[0], *colours], PER_S))
+    with ConfinedMedia() as media:
+        assert media.is_colourless(film_of(greys, PER_S)) is True
+        assert media.is_colourless(film_of(colours, PER_S)) is False
+        with pytest.raises(FormatError):
+            media.is_colourless(b"no film")
 
 
 def test_another_file_of_weights_is_refused(tmp_path: Path) -> None:

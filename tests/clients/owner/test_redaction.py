@@ -233,8 +233,10 @@ def test_a_plan_is_rounded_so_that_it_covers_more_and_never_less(home: Home, rev
     )
 
 
-def test_a_redaction_lies_only_in_the_segments_of_its_time(home: Home, review: RequestReview) -> None:
-    """The first clip has two segments of two seconds."""
+def test_a_mute_lies_in_the_segments_of_its_time_and_a_little_in_those_that_sound_into_it(
+    home: Home, review: RequestReview
+) -> None:
+    """The first clip has two segments of two seconds. The last packet of a sound is heard after the film has ended."""
 
     def stretches(**times: float) -> list[tuple[int, int] | None]:
         sounds = read_plan(plan({"clip": 1, "kind": "voice", **times}), review).sounds
@@ -242,10 +244,34 @@ def test_a_redaction_lies_only_in_the_segments_of_its_time(home: Home, review: R
         return [(each[0].from_ms, each[0].until_ms) if each else None for each in found]
 
     assert stretches() == [(0, 2000), (0, 2000), None]
-    assert stretches(until_s=2) == [(0, 2000), None, None]
-    assert stretches(from_s=2) == [None, (0, 2000), None]
+    assert stretches(until_s=2) == [(0, 2000), (0, 300), None]
+    assert stretches(until_s=1.9) == [(0, 1900), (0, 200), None]
+    assert stretches(until_s=1.7) == [(0, 1700), None, None]
+    assert stretches(from_s=2) == [(1700, 2000), (0, 2000), None]
+    assert stretches(from_s=2.299) == [(1999, 2000), (299, 2000), None]
+    assert stretches(from_s=2.3) == [None, (300, 2000), None]
     assert stretches(from_s=1.5, until_s=2.5) == [(1500, 2000), (0, 500), None]
     assert stretches(from_s=3.9, until_s=900) == [None, (1900, 2000), None]
+
+
+def test_a_mute_of_one_segment_reaches_into_those_beside_it_in_its_clip(home: Home, review: RequestReview) -> None:
+    def stretches(**entry: float) -> list[tuple[int, int] | None]:
+        sounds = read_plan(plan({"kind": "voice", **entry}), review).sounds
+        found = [sounds.get(name, ()) for name in home.segments]
+        return [(each[0].from_ms, each[0].until_ms) if each else None for each in found]
+
+    assert stretches(segment=1) == [(0, 2000), (0, 300), None]
+    assert stretches(segment=1, until_s=900) == [(0, 2000), (0, 300), None]
+    assert stretches(segment=2) == [(1700, 2000), (0, 2000), None]
+    assert stretches(segment=2, from_s=0.1) == [(1800, 2000), (100, 2000), None]
+    assert stretches(segment=3) == [None, None, (0, 2000)]
+
+
+def test_a_cover_lies_only_in_the_segments_of_its_time(home: Home, review: RequestReview) -> None:
+    for entry, segments in (({"clip": 1, "until_s": 2}, [0]), ({"clip": 1, "from_s": 2}, [1]), ({"segment": 2}, [1])):
+        at_s = entry.get("from_s", 0)
+        read = read_plan(plan({"kind": "face", "places": [[at_s, 0, 0, 9, 9]], **entry}), review)
+        assert list(read.films) == [home.segments[each] for each in segments]
 
 
 def test_places_beyond_the_limit_are_spread_over_the_segments_of_a_clip(home: Home, review: RequestReview) -> None:

@@ -164,17 +164,19 @@ def refusal(*films: Any, posters: tuple[Any, ...] = (), films_hidden: Any = (), 
 @pytest.mark.parametrize(
     ("start_us", "end_us", "leaves"),
     [
-        (0, 1_600_000, True),
-        (0, 1_600_001, False),
-        (2_400_000, 9_000_000, True),
-        (2_399_999, 9_000_000, False),
+        (0, 1_501_000, True),
+        (0, 1_501_001, False),
+        (2_499_000, 9_000_000, True),
+        (2_498_999, 9_000_000, False),
+        (1_900_000, 2_000_000, True),
         (1_900_000, 2_000_001, False),
     ],
 )
-def test_films_that_share_a_picture_with_the_covered_time_leave_and_no_more(
-    start_us: int, end_us: int, leaves: bool
-) -> None:
-    """Half a second of the covered film until one and a half: on the boot's clock 1.5 to 2.5 s."""
+def test_a_film_with_one_picture_of_the_covered_time_does_not_leave(start_us: int, end_us: int, leaves: bool) -> None:
+    """Half a second of the covered film until one and a half: on the boot's clock 1.5 to 2.5 s.
+
+    A plan is rounded to milliseconds. A film of a tenth of a second is one that follows the covered one.
+    """
     covered, beside = film(1, SECOND_US, 5 * SECOND_US), film(2, start_us, end_us)
     asked = refusal(covered, beside, films_hidden=hiding(1))
     assert asked == (
@@ -184,6 +186,44 @@ def test_films_that_share_a_picture_with_the_covered_time_leave_and_no_more(
         "Name it in the plan as well, or leave it out."
     )
     assert refusal(covered, film(2, start_us, end_us, "another boot"), films_hidden=hiding(1)) is None
+
+
+@pytest.mark.parametrize(("end_us", "leaves"), [(1_100_000, True), (1_100_001, False)])
+def test_the_film_in_front_of_a_covered_one_may_end_within_its_first_picture(end_us: int, leaves: bool) -> None:
+    covered = film(2, SECOND_US, 5 * SECOND_US)
+    asked = refusal(film(1, 0, end_us), covered, films_hidden=hiding(2, from_ms=0))
+    assert (asked is None) is leaves
+
+
+@pytest.mark.parametrize(
+    ("start_us", "end_us", "leaves"),
+    [
+        (0, 1_200_000, True),
+        (0, 1_202_000, False),
+        (2_800_000, 4_000_000, True),
+        (2_798_000, 4_000_000, False),
+    ],
+)
+def test_a_sound_that_is_heard_into_the_muted_time_does_not_leave(start_us: int, end_us: int, leaves: bool) -> None:
+    """Muted from 1.5 to 2.5 s. The last packet of a sound is heard after its film has ended, for up to 0.3 s."""
+    asked = refusal(film(1, SECOND_US, 5 * SECOND_US), film(2, start_us, end_us), sounds_hidden=hiding(1))
+    assert (asked is None) is leaves
+
+
+def test_a_muted_word_is_not_heard_at_the_end_of_the_sound_before_it(home: Home, media: list[bytes]) -> None:
+    """The last packet of a sound begins within its film, and is heard after it. A whole segment is muted here."""
+    before = home.device.record(media[0], WINDOW_MS, event=1, sound=track(2.0))
+    muted = home.device.record(media[1], WINDOW_MS + 2000, event=1, sound=track(2.0))
+    seen = reviewed(home, 8, before, muted)
+    plan = planned(seen, {"segment": 2, "kind": "voice"})
+    approve(home.device, home.keys, seen, ShareChoice((before, muted), sound=True, redactions=plan), clock=now)
+    sound, context = split_media(open_bytes(home.device.outbox[PartKind.SOUND, before], [REPLY]))
+    assert [(each.from_ms, each.until_ms) for each in context.redactions or ()] == [(1700, 2000)]
+    with av.open(io.BytesIO(sound)) as container:
+        rate_hz = container.streams.audio[0].codec_context.sample_rate
+        heard = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+    assert np.abs(heard[:, : round(1.6 * rate_hz)]).max() > 0.1
+    assert np.abs(heard[:, round(1.8 * rate_hz) :]).max() < 0.01
 
 
 def test_a_sound_and_a_still_of_the_hidden_time_are_refused_by_their_names() -> None:

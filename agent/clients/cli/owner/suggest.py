@@ -73,18 +73,27 @@ def suggest(
         seen = RequestReview.fetch(link, keys, find_request(link, request_id))
         with ConfinedMedia() as media:
             look = partial(media.suggest, plates=plates, people=people, vehicles=vehicles)
-            found = [(clip.number, each) for clip in seen.clips for each in _covers(seen, clip, look)]
+            found: list[tuple[int, Suggestion]] = []
+            colourless: list[int] = []
+            for clip in seen.clips:
+                films = _films(seen, clip)
+                found += ((clip.number, each) for each in _covers(clip, films, look))
+                if any(media.is_colourless(film) for film, _length in films):
+                    colourless.append(clip.number)
     files.write(out, json.dumps(plan_of(found), indent=1).encode() + b"\n")
     if as_json:
-        emit_json({"request": seen.request.id, "plan": str(out), "covers": len(found)})
+        emit_json({"request": seen.request.id, "plan": str(out), "covers": len(found), "without_colour": colourless})
         return
-    for number, (clip, each) in enumerate(found, start=1):
-        click.echo(f"{number}. {in_words('clip')} {clip}: {_words(each, is_head_looked_for=people is not None)}")
+    for number, (clip_number, each) in enumerate(found, start=1):
+        click.echo(f"{number}. {in_words('clip')} {clip_number}: {_words(each, is_head_looked_for=people is not None)}")
     say(
         f"{counted(len(found), 'cover')} in {out}.  Nothing was sent.  Correct them, and look at every picture:",
         err=True,
     )
     click.echo(f"    doorward owner redact {seen.name[:8]} {out} --out FOLDER", err=True)
+    # Small faces by infrared are dark ovals without features (docs/decisions/0076).
+    for number in colourless if people is None else ():
+        say(f"Clip {number} has no colour, as by infrared.  Many small faces are missed there: use --people.", err=True)
 
 
 def _require_network(option: str, path: Path) -> None:
@@ -109,10 +118,16 @@ def _words(each: Suggestion, *, is_head_looked_for: bool) -> str:
     return in_words(f"a face, {span}, {each.score:.0%} sure")
 
 
+def _films(seen: RequestReview, clip: ReviewedClip) -> list[tuple[bytes, int]]:
+    """Returns the films of a clip, and the length of each by its record, in ms."""
+    return [(seen.open(each.id).media, film_length_ms(each.record.span)) for each in clip.segments]
+
+
 def _covers(
-    seen: RequestReview, clip: ReviewedClip, look: Callable[[Sequence[tuple[bytes, int]]], list[Suggestion]]
+    clip: ReviewedClip,
+    films: Sequence[tuple[bytes, int]],
+    look: Callable[[Sequence[tuple[bytes, int]]], list[Suggestion]],
 ) -> list[Suggestion]:
-    films = [(seen.open(each.id).media, film_length_ms(each.record.span)) for each in clip.segments]
     try:
         return look(films)
     except FormatError as error:

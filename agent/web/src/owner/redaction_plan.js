@@ -54,6 +54,29 @@ export function placed(planned, segments, number = 1) {
     if (from < until) found.push({ id, redaction: moved(whole, from, until, begin, number) });
     begin += lengthMs;
   }
+  if (planned.kind === "voice") found.push(...beside(whole, segments));
+  return found;
+}
+
+/** A sound can hold this much of what came before and after its film (agent/clients/owner/redaction.py). */
+const SOUNDS_BEYOND_MS = 300;
+
+/**
+ * Mutes of those segments that only sound into the muted stretch.
+ *
+ * @param {Wire.Redaction} mute
+ * @param {Stretch[]} segments
+ */
+function beside({ kind, from_ms: from, until_ms: until }, segments) {
+  const found = [];
+  let begin = 0;
+  for (const { id, lengthMs } of segments) {
+    const end = begin + lengthMs;
+    const [first, last] = [Math.max(begin, from - SOUNDS_BEYOND_MS), Math.min(end, until + SOUNDS_BEYOND_MS)];
+    if ((end <= from || until <= begin) && first < last)
+      found.push({ id, redaction: { kind, from_ms: first - begin, until_ms: last - begin } });
+    begin = end;
+  }
   return found;
 }
 
@@ -99,8 +122,10 @@ function moved({ kind, places }, from, until, begin, number) {
 
 // Files that may not leave beside a redaction
 
-/** Films of one camera follow each other within one picture. A longer overlap shows the same moment twice. */
+/** Films of one camera follow each other within one picture. A longer overlap shows the same moments twice. */
 const OVERLAP_US = 100_000;
+/** A plan is rounded to milliseconds, outwards. */
+const ROUNDED_US = 1000;
 
 /** @typedef {Pick<Wire.TimeSpan, "boot" | "start_us" | "end_us">} Span by the clock since a boot */
 /** @typedef {{ number: number, id: string, span: Span, isCut: boolean }} Dated a segment with its own time */
@@ -127,13 +152,13 @@ export function requireHidden(redactions, clips, { segments, posters, sounds = [
   for (const file of FILES) {
     const hidden = all.filter(({ id }) => redactions[file][id]);
     for (const each of all.filter(({ id }) => chosen[file].has(id) && !redactions[file][id])) {
-      const other = sameTime(each, hidden, redactions[file]);
+      const other = sameTime(each, hidden, redactions[file], file);
       if (other) throw new PageError(`error.plan-other-${file}`, { number: each.number, other: other.number });
     }
   }
   const covered = all.filter(({ id }) => redactions.segment[id]);
   for (const { number, segments: own } of stills)
-    if (own.some((each) => sameTime(each, covered, redactions.segment)))
+    if (own.some((each) => sameTime(each, covered, redactions.segment, "segment")))
       throw new PageError("error.plan-other-still", { number });
 }
 
@@ -146,13 +171,16 @@ const FILES = ["segment", "sound"];
  * @param {Dated} segment
  * @param {Dated[]} hidden
  * @param {Record<string, Wire.Redaction[]>} redactions
+ * @param {File} file
  */
-function sameTime({ span }, hidden, redactions) {
+function sameTime({ span }, hidden, redactions, file) {
+  const beyond = file === "sound" ? SOUNDS_BEYOND_MS * 1000 : 0;
   return hidden.find(({ id, isCut, span: other }) => {
-    if (isCut || other.boot !== span.boot) return false;
+    const both = Math.min(span.end_us, other.end_us) - Math.max(span.start_us, other.start_us);
+    if (isCut || other.boot !== span.boot || (both <= OVERLAP_US && file !== "sound")) return false;
     return redactions[id].some(({ from_ms: from, until_ms: until }) => {
-      const first = Math.max(span.start_us, other.start_us + from * 1000);
-      return Math.min(span.end_us, other.start_us + until * 1000) - first > OVERLAP_US;
+      const first = Math.max(span.start_us - beyond, other.start_us + from * 1000);
+      return Math.min(span.end_us + beyond, other.start_us + until * 1000) - first > ROUNDED_US;
     });
   });
 }
