@@ -34,7 +34,10 @@ _CHUNK_BYTES: Final = 1 << 18
 
 @dataclass(slots=True)
 class ExportReport:
-    """The result of a verification. `sound` if nothing is wrong and a second signature covers each record."""
+    """The result of a verification. `sound` if nothing is wrong, and a second signature covers each record.
+
+    A folder without a record is not sound: nothing of it was verified.
+    """
 
     device: PublicKey
     mldsa: MldsaPublicKey
@@ -53,7 +56,8 @@ class ExportReport:
 
     @property
     def sound(self) -> bool:
-        return not (self.faults or self.missing or self.damaged or self.unknown or self.covered[Cover.NONE])
+        wrong = self.faults or self.missing or self.damaged or self.unknown or self.covered[Cover.NONE]
+        return self.segments > 0 and not wrong
 
 
 def verify_export(folder: Path) -> ExportReport:

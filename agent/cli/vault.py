@@ -243,7 +243,10 @@ def _verify_exported(folder: Path, as_json: bool) -> None:
         _say_files(missing=report.missing, damaged=report.damaged, unknown=report.unknown)
         _say_faults(report.faults)
         verdict = "all unchanged since they were signed" if report.sound else "NOT all unchanged since they were signed"
-        say(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {in_words(verdict)}.")
+        if report.segments:
+            say(f"{counted(report.segments, 'segment')}, {report.read_bytes / 1e6:.1f} MB read: {in_words(verdict)}.")
+        else:
+            say("The folder holds no record of footage, so nothing was verified.")
         say(f"{counted(at_capture, 'record')} with a second signature from the time of recording.")
         if at_export:
             say(f"{counted(at_export, 'record')} with a second signature from the export, {exported} UTC.")

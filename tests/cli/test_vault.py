@@ -268,6 +268,15 @@ def test_an_export_is_verified_without_the_device(
         found = tool("vault", "verify", "--export", other, "--json")
         assert (found.status, [key for key in changes if document(found)[key]]) == (1, [word])
         shutil.rmtree(other)
+    for path in out.glob("*.age"):
+        path.unlink()
+    (out / "records").write_bytes(b"")
+    nothing = tool("vault", "verify", "--export", out)
+    assert (nothing.status, "The folder holds no record of footage, so nothing was verified." in nothing.out) == (
+        1,
+        True,
+    )
+    assert "unchanged" not in nothing.out
 
 
 def test_an_export_keeps_records_of_segments_that_are_evicted_while_it_copies(
