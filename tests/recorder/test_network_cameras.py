@@ -13,13 +13,16 @@ import pytest
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.mp4_export import ExportedClip, clips_of, export_clip
 from agent.clients.owner.segment_sources import DeviceVault
+from agent.clients.requester.capture_signatures import capture_of
 from agent.config.settings import ClipsConfig
 from agent.core.media import EncodedPacket, LumaFrame
 from agent.core.timebase import BootNs, seconds
+from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
 from agent.media.fmp4 import TICKS_PER_S
 from agent.ports import Camera, CameraEnd, CameraSink
 from agent.recorder.capture.camera_rtsp import RtspCamera
+from agent.wire.identities import public_key_of
 from tests.recorder.capture.rtsp import serving
 from tests.recorder.test_recorder_and_hardware import House, until
 from tests.recorder.thread_owner_check import plant
@@ -128,6 +131,7 @@ def test_what_a_network_camera_sends_is_sealed_as_it_came_and_its_owner_opens_it
     """From a real server to the file that an owner plays. A busy machine dates pictures late, and loses none."""
     house = NetworkHouse(tmp_path, f"{address}/{name}")
     try:
+        device = public_key_of(StateFolder(tmp_path / "state").device_key())
         house.film()
         until(lambda: house.solo.recorder.status().recorded_s >= 5, patience_s=60)
         pictures = 0
@@ -136,6 +140,8 @@ def test_what_a_network_camera_sends_is_sealed_as_it_came_and_its_owner_opens_it
             assert not clip.notes
             context = clip.segments[0].context
             assert context is not None
+            signed = [capture_of(each.media, device) for each in clip.segments]
+            assert all(each is not None and each.is_whole for each in signed), "a signature for each picture"
             with av.open(clip.video) as film:
                 stream = film.streams.video[0]
                 assert (stream.codec_context.name, stream.codec_context.codec_tag) == (codec, tag)
