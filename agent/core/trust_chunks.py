@@ -11,45 +11,34 @@ and the oldest of them make room first. Pure.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import OrderedDict
 from collections.abc import Container
-from dataclasses import dataclass
 from typing import Final
 
-from agent.errors import RequestError
+from agent.errors import FormatError
 from agent.wire.topics import TrustTopic
-from agent.wire.trust_package import MAX_CHUNK_BYTES, TRUST_SLOTS
+from agent.wire.trust_package import MAX_CHUNK_BYTES, TRUST_SLOTS, PublishedChunk, read_chunk
 
 __all__ = ["MOST_CHUNKS", "TrustChunks"]
 
 MOST_CHUNKS: Final = 4 * TRUST_SLOTS
 """Four times what access lists let all roots of a broker retain together."""
-_HEAD: Final = re.compile(rf"([0-9a-f]{{64}}) ([1-{TRUST_SLOTS}])")
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    sha256: str
-    count: int
-    data: bytes
 
 
 class TrustChunks:
     """The newest chunk of each slot."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[tuple[str, int], _Chunk] = OrderedDict()
+        self._held: OrderedDict[tuple[str, int], PublishedChunk] = OrderedDict()
 
     def put(self, topic: TrustTopic, data: bytes, chosen: Container[str]) -> None:
-        """Holds a chunk. `chosen`: the roots that the owner chose. Raises `RequestError` if it is none."""
-        head, _, piece = data.partition(b"\n")
-        form = _HEAD.fullmatch(head.decode("ascii", "replace"))
-        if form is None or topic.slot >= int(form[2]) or not 0 < len(piece) <= MAX_CHUNK_BYTES:
-            raise RequestError("This is no chunk of a trust package.")
+        """Holds a chunk. `chosen`: the roots that the owner chose. Raises `FormatError` if it is none."""
+        chunk = read_chunk(data)
+        if not topic.slot < chunk.count <= TRUST_SLOTS or len(chunk.piece) > MAX_CHUNK_BYTES:
+            raise FormatError("This is no chunk of a trust package.")
         key = (topic.root, topic.slot)
         self._held.pop(key, None)
-        self._held[key] = _Chunk(form[1], int(form[2]), piece)
+        self._held[key] = chunk
         while len(self._held) > MOST_CHUNKS:
             del self._held[next((each for each in self._held if each[0] not in chosen), next(iter(self._held)))]
 
@@ -60,7 +49,7 @@ class TrustChunks:
             return None
         chunks = [self._held.get((root, slot)) for slot in range(first.count)]
         found = [each for each in chunks if each is not None and each.sha256 == first.sha256]
-        data = b"".join(each.data for each in found)
+        data = b"".join(each.piece for each in found)
         if len(found) < first.count or hashlib.sha256(data).hexdigest() != first.sha256:
             return None
         return data

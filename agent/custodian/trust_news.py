@@ -1,4 +1,4 @@
-"""Packages of trust roots that arrive over the network, in chunks.
+"""Packages of trust roots that arrive over the network, in chunks: all of a package each time (`uplink.trust_reading`).
 
 Every doorbell receives the packages of all roots of its broker, whichever its owner chose, and publishes nothing about
 them. A chunk of a root that the owner did not choose waits in memory and changes nothing (promises 3 and 7).
@@ -14,7 +14,7 @@ from typing import ClassVar
 from agent.core.trust_chunks import TrustChunks
 from agent.custodian.inbox import DropReason
 from agent.custodian.trust_store import TrustManager
-from agent.errors import DoorwardError, OpenError, RequestError, StorageError
+from agent.errors import DoorwardError, FormatError, OpenError, RequestError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Journal
 from agent.wire.topics import TopicClass, TrustTopic, parse_topic, sender_of
@@ -45,7 +45,8 @@ class TrustNews(ThreadOwned):
         """Takes one chunk, of a topic that it `takes`. Raises `StorageError` if the disk refuses what it leads to."""
         try:
             where = parse_topic(topic)
-            assert isinstance(where, TrustTopic)  # noqa: S101 — no other topic has the form that `takes` looks for
+            if not isinstance(where, TrustTopic):
+                raise FormatError("The uplink reads the indexes of packages.")
             with self.lock:
                 self._chunks.put(where, data, self._trust.store.roots)
         except DoorwardError:

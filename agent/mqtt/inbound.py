@@ -21,7 +21,7 @@ __all__ = ["InboundQueue", "held_bytes"]
 _OBJECT_BYTES: Final = 512
 """Approximate memory of a message beside its text.  Otherwise empty messages would count as almost free."""
 _TRUST_BYTES: Final = 512 << 10
-"""Packages that wait. Access lists let all roots of a broker retain 128 KiB together."""
+"""Indexes and pieces of packages that wait. Pieces are asked for one by one."""
 
 
 def held_bytes(message: MessageReceived) -> int:

@@ -8,7 +8,8 @@ A broker may retain any number of messages for a cell. Its operator's digest ser
   Packages of trust roots come first and take of the burst. They take nothing of the page that the connection and each
   `_PAGE_EVERY_S` after it have, because a root that publishes all the time would keep all requests away, and one with
   thousands of agencies would delay the newest ones by half a minute;
-- a page only after the messages of the one before were handed over, at most `_PER_S` a second.
+- a page only after the messages of the one before were handed over, at most `_PER_S` a second, and pages behind page 0
+  only while no package of a trust root is read (`hold`). At a connection page 0 waits for packages too, at most 5 s.
 
 The service lags by seconds, and longer if it was killed. So it may lay out a message after the first look that was
 published before the connection. Therefore the subscription to page 0 stays for a minute, as far as the budget has room,
@@ -42,15 +43,17 @@ from agent.wire.topics import in_cell
 __all__ = ["BURST_BYTES", "CellReading"]
 
 BURST_BYTES: Final = 64 << 10
-"""The most that is read of a digest at a reconnection, less what trust roots have published (at most 128 KiB). One page
-is read in any case."""
+"""The most that is read at a reconnection: of a digest, less what was read of packages of trust roots (at most 48 KiB,
+`trust_reading`). One page is read in any case."""
 _PAGE_BYTES: Final = MAX_PAGE_BYTES + 512
 """With topic and frame."""
 _PAGE_EVERY_S: Final = 30.0
 _FOLLOW_NS: Final = seconds(60)
 """Time after a connection in which newer pages 0 come. A request must be heard within 60 s."""
 _SETTLE_S: Final = 1.0
-"""Packages of trust roots come first: a revoked key must not ask."""
+_SETTLE_MOST_NS: Final = seconds(5)
+"""Packages of trust roots come first: a revoked key must not ask. Their indexes come within a second, and what has
+changed since the last connection within five. A new doorbell may read on for minutes."""
 _GAP_S: Final = (0.2, 1.0)
 _ABSENT_NS: Final = seconds(2)
 """A broker sends a retained message right beside its answer to the subscription."""
@@ -83,6 +86,8 @@ class CellReading(ThreadOwned):
             "_share",
             "_seen_ns",
             "_up",
+            "_is_held",
+            "_settled_ns",
         ),
         AttributeOwner.UPLINK,
     )
@@ -92,6 +97,10 @@ class CellReading(ThreadOwned):
         self._filter = cell_filter
         self._uniform = uniform
         self._up = False
+        self._is_held = False
+        """Packages of trust roots are read."""
+        self._settled_ns = 0
+        """When page 0 waits no longer for them."""
         self._asked: str | None = None
         """Topic of the page that was asked for, which is page `_page`."""
         self._followed: str | None = None
@@ -123,7 +132,7 @@ class CellReading(ThreadOwned):
     def connected(self, now: BootNs) -> None:
         self._up = True
         self._level, self._share, self._seen_ns = float(BURST_BYTES), float(_PAGE_BYTES), now
-        self._follow_ns = now + _FOLLOW_NS
+        self._follow_ns, self._settled_ns = now + _FOLLOW_NS, now + _SETTLE_MOST_NS
         self._begin(now)
 
     def disconnected(self) -> None:
@@ -157,8 +166,17 @@ class CellReading(ThreadOwned):
             self._follow_ns = now + _FOLLOW_NS
             self._begin(now)
 
+    @property
+    def room_bytes(self) -> float:
+        """The bytes that are left of the budget."""
+        return self._level
+
+    def hold(self, is_held: bool) -> None:
+        """Says whether packages of trust roots are read now."""
+        self._is_held = is_held
+
     def spent(self, size_bytes: int, now: BootNs) -> None:
-        """Something that is no page was read: a chunk of a trust root."""
+        """Something that is no page was read: a piece or an index of a trust root."""
         self._refill(now)
         self._level = max(0.0, self._level - size_bytes)
 
@@ -214,7 +232,7 @@ class CellReading(ThreadOwned):
                 return None
             self._pace.taken()
             return self._waiting.popleft()
-        if self._due_ns is not None and now >= self._due_ns and self._missing <= 0:
+        if self._due_ns is not None and now >= self._due_ns and self._missing <= 0 and not self._waits(now):
             self._ask(now)
         return None
 
@@ -224,7 +242,7 @@ class CellReading(ThreadOwned):
             return BootNs(now + int(self._pace.wait_s(now / NS_PER_S) * NS_PER_S))
         if self._asked is not None:
             return BootNs(self._absent_ns)
-        if self._due_ns is None:
+        if self._due_ns is None or self._waits(now):
             return None
         missing = max(0.0, self._missing)
         return BootNs(max(self._due_ns, now + int(missing / _PAGE_BYTES * _PAGE_EVERY_S * NS_PER_S)))
@@ -237,6 +255,10 @@ class CellReading(ThreadOwned):
         if self._followed is not None:
             return 2 * _PAGE_BYTES - self._level
         return _PAGE_BYTES - max(self._level, self._share)
+
+    def _waits(self, now: BootNs) -> bool:
+        """Returns True if the next page waits for packages of trust roots."""
+        return self._is_held and (self._rest is not None or now < self._settled_ns)
 
     def _begin(self, now: BootNs) -> None:
         self._drop_asked()

@@ -48,6 +48,7 @@ from agent.errors import DoorwardError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Bus, Clock, CustodyPort, Outbox
 from agent.uplink.cell_reading import CellReading
+from agent.uplink.trust_reading import TrustReading
 from agent.wire import strictjson
 from agent.wire.disclosures import Receipt
 from agent.wire.topics import (
@@ -164,6 +165,7 @@ class Uplink(ThreadOwned):
         self._late_ns: int | None = None
         """When to look at page 0 of the digest once more. None: it was done since the connection."""
         self._reading = CellReading(bus, cell_filter, self._uniform)
+        self._trust = TrustReading(bus, self._uniform)
         self.turned_ns = 0
         """When its loop last came round, on the boot clock."""
 
@@ -229,6 +231,7 @@ class Uplink(ThreadOwned):
             case BusConnected(packet_bytes=packet_bytes):
                 self._link, self._remedy, self._packet_bytes = "connected", "", packet_bytes
                 self._reading.connected(now)
+                self._trust.connected(now)
                 self._late_ns = self._after(_LATE_S)
                 self._report_ns = self._after(_FIRST_REPORT_S)
                 for transfer in self._transfers.values():
@@ -236,6 +239,7 @@ class Uplink(ThreadOwned):
             case BusDisconnected(fault=fault, error=error, retry_in_s=retry_in_s):
                 self._link, self._remedy, self._packet_bytes = fault.value, str(error), None
                 self._reading.disconnected()
+                self._trust.disconnected()
                 self._late_ns = None
                 self._report_ns = None
                 self._log.warning("link_down", fault=fault.value, error=error.message, retry_in_s=round(retry_in_s, 1))
@@ -254,12 +258,15 @@ class Uplink(ThreadOwned):
                 self._log.warning("subscription_refused", filter=topic_filter, code=code)
             case Subscribed(topic_filter=topic_filter):
                 self._reading.subscribed(topic_filter, now)
+                self._trust.subscribed(topic_filter, now)
 
     def _on_message(self, topic: str, payload: bytes, now: BootNs) -> None:
         self._received += 1
         if self._reading.take(topic, payload, now):
+            self._trust.leave(self._reading.room_bytes)
             return
         self._reading.heard(now)
+        self._trust.heard(now)
         kind = sender_of(topic).kind
         if kind is TopicClass.RECEIPTS and all(topic != each.topic for each in self._transfers.values()):
             # The custodian answers a receipt when it has worked on it, and on what it works on now. A broker could send
@@ -267,12 +274,19 @@ class Uplink(ThreadOwned):
             return
         if kind is TopicClass.TRUST:
             self._reading.spent(len(topic) + len(payload), now)
+            chunks = self._trust.take(topic, payload, now)
+            if chunks is not None:
+                for chunk in chunks:
+                    self._hand_over(*chunk)
+                return
         receipt = self._hand_over(topic, payload)
         if receipt is not None and receipt.disclosure in self._transfers:
             self._transfers[receipt.disclosure].sender.receipt(progress_from_receipt(receipt), now)
 
     def _read(self) -> None:
-        """Hands over the messages of a page, as far as their rate allows."""
+        """Asks for pieces of packages and for pages. Hands over the messages of a page, as far as their rate allows."""
+        self._trust.turn(self._now())
+        self._reading.hold(self._trust.is_busy())
         while (message := self._reading.turn(self._now())) is not None:
             self._received += 1
             self._hand_over(*message)
@@ -435,10 +449,14 @@ class Uplink(ThreadOwned):
         """Until the next event, deadline, or look at the custodian's list."""
         now = self._now()
         deadlines = [d for t in self._transfers.values() if (d := t.sender.deadline_ns) is not None]
-        if (reads_ns := self._reading.deadline_ns(now)) is not None:
-            deadlines.append(reads_ns)
+        deadlines += self._reads_ns(now)
         wait_s = min([(deadline - now) / 1e9 for deadline in deadlines], default=_IDLE_S)
         return 0.0 if self._changed.is_set() else max(0.0, min(wait_s, _IDLE_S))
+
+    def _reads_ns(self, now: BootNs) -> list[BootNs]:
+        """Returns the moments of the next turns that read."""
+        moments = (self._trust.deadline_ns(now), self._reading.deadline_ns(now))
+        return [each for each in moments if each is not None]
 
     def _now(self) -> BootNs:
         return self._clock.now().boot_ns

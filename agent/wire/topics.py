@@ -1,10 +1,11 @@
-"""MQTT topics: eight shapes, none of which addresses one home.
+"""MQTT topics: nine shapes, none of which addresses one home.
 
     doorward/v1/areas/<cell>/requests/<requester>/<slot>                       requester → doors, retained
     doorward/v1/areas/<cell>/bulletins/<requester>/<slot>                      requester → doors, retained
     doorward/v1/up/<requester>/<device>/<disclosure>-<part>/<verb>             device → requester
     doorward/v1/receipts/<device>/<disclosure>                                 requester → device
     doorward/v1/trust/<root>/<slot>                                            root → doors, requesters, retained
+    doorward/v1/trust/<root>/index                                             root → doors, retained
     doorward/v1/brokers/<root>/<slot>                                          root → requesters, retained
     doorward/v1/areas/<cell>/digest/<page>                                     operator → doors, retained
 
@@ -45,6 +46,7 @@ __all__ = [
     "Topic",
     "TopicClass",
     "TopicSender",
+    "TrustIndexTopic",
     "TrustTopic",
     "UploadTopic",
     "UploadVerb",
@@ -73,8 +75,9 @@ BULLETIN_SLOTS: Final = 16
 """Retained messages a broker keeps of one requester in one cell.  The access list names each (config/mosquitto)."""
 DIGEST_PAGES: Final = 9_999
 HEALTH_FILTER: Final = f"{_ROOT}/health/+"
-TRUST_FILTER: Final = f"{_ROOT}/trust/+/+"
-"""The packages of all roots. Each device subscribes to it, so a subscription does not show whom its owner trusts."""
+TRUST_FILTER: Final = f"{_ROOT}/trust/+/index"
+"""The indexes of the packages of all roots. Each device subscribes to it, so a subscription does not show whom its
+owner trusts."""
 _ALL_OF_A_CELL: Final = "/+/+/+"
 _CELL_E7: Final = E7 // 2
 _ROWS: Final = 360
@@ -174,6 +177,16 @@ class TrustTopic:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustIndexTopic:
+    """The index of a root's package: what a device has yet to read of it."""
+
+    root: str
+
+    def __str__(self) -> str:
+        return _checked(f"{_ROOT}/trust/{self.root}/index")
+
+
+@dataclass(frozen=True, slots=True)
 class BrokersTopic:
     """One chunk of a root's broker directory, for requesters."""
 
@@ -222,7 +235,15 @@ class TopicSender:
 
 
 Topic = (
-    RequestTopic | UploadTopic | ReceiptTopic | BulletinTopic | TrustTopic | BrokersTopic | DigestTopic | HealthTopic
+    RequestTopic
+    | UploadTopic
+    | ReceiptTopic
+    | BulletinTopic
+    | TrustTopic
+    | TrustIndexTopic
+    | BrokersTopic
+    | DigestTopic
+    | HealthTopic
 )
 
 
@@ -261,7 +282,8 @@ def cell_filter(cell: str) -> str:
 
 
 def trust_filter(root: str) -> str:
-    """Returns the filter for the package of one root. Requesters use it: each of their messages names their root."""
+    """Returns the filter for the package of one root and its index. Requesters use it: each of their messages names
+    their root."""
     return f"{_ROOT}/trust/{root}/+"
 
 
@@ -276,7 +298,7 @@ def in_cell(filter_of_cell: str, path: str) -> str:
 
 
 def parse_topic(topic: str) -> Topic:
-    """Parses `topic` as one of the eight shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
+    """Parses `topic` as one of the nine shapes. Raises `FormatError` for all others. `str()` gives `topic` back."""
     parsed = topic_of(topic)
     if parsed is None:
         raise FormatError("This is not a Doorward topic.")
@@ -302,6 +324,8 @@ def _parse(levels: list[str]) -> Topic | None:
             return ReceiptTopic(device, disclosure) if is_receipt else None
         case ["doorward", "v1", "health", device]:
             return HealthTopic(device) if _KEY_ID.fullmatch(device) else None
+        case ["doorward", "v1", "trust", root, "index"]:
+            return TrustIndexTopic(root) if _KEY_ID.fullmatch(root) else None
         case ["doorward", "v1", "trust", root, slot]:
             is_trust = _KEY_ID.fullmatch(root) and _SLOT.fullmatch(slot) and int(slot) < TRUST_SLOTS
             return TrustTopic(root, int(slot)) if is_trust else None

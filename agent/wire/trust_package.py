@@ -16,8 +16,10 @@ Source: The Update Framework, version 1.0.33 (root, targets and timestamp roles)
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta
@@ -40,24 +42,30 @@ __all__ = [
     "PACKAGE_LIMIT_BYTES",
     "PUBLISHED_LIMIT_BYTES",
     "TRUST_SLOTS",
+    "PackageIndex",
+    "PackagePiece",
+    "PublishedChunk",
     "RootFile",
     "SignedParts",
     "TrustPackage",
     "TrustTimestamp",
     "claimed_root",
+    "index_of",
     "is_package",
     "open_parts",
+    "read_chunk",
+    "read_index",
     "split_directory",
     "split_package",
 ]
 
 PACKAGE_LIMIT_BYTES: Final = 2048 * 1024
 """A package in a file: a bundle of 1.5 MiB in its envelope, and the rest."""
-TRUST_SLOTS: Final = 8
+TRUST_SLOTS: Final = 12
+"""Slots that all roots of a broker share. A package of `PUBLISHED_LIMIT_BYTES` has at most ten pieces."""
 MAX_CHUNK_BYTES: Final = 15 * 1024
-"""With topic and frame below the 16 KiB of an inbound MQTT packet. All roots of a broker share eight slots, so a
-connection brings at most 128 KiB of them."""
-PUBLISHED_LIMIT_BYTES: Final = TRUST_SLOTS * MAX_CHUNK_BYTES
+"""With topic and frame below the 16 KiB of an inbound MQTT packet."""
+PUBLISHED_LIMIT_BYTES: Final = 120 * 1024
 DIRECTORY_SLOTS: Final = 9
 MAX_DIRECTORY_CHUNK_BYTES: Final = 120 * 1024
 """A broker directory of 1 MiB in nine slots. Requesters read them, and doorbells do not."""
@@ -71,6 +79,10 @@ ROOT_ENVELOPE_LIMIT_BYTES: Final = 96 * 1024
 MAX_TIMESTAMP_LIFE_S: Final = 31 * 86_400
 _ROOT_LIMIT_BYTES: Final = 4 * 1024
 _BEGINS: Final = b'{"bundle":'
+_KEYS: Final = (b'"roots":[', b'"sections":[', b'"timestamp":')
+"""Keys of a package in its bytes. No string in it has such bytes, because quotes are escaped there."""
+_CHUNK: Final = re.compile(rb"([0-9a-f]{64}) ([1-9][0-9]?)")
+_INDEX: Final = re.compile(rb"([0-9a-f]{64})\n((?:[0-9a-f]{64} [1-9][0-9]{0,4}\n)+)")
 
 
 class RootFile(Message, frozen=True):
@@ -203,32 +215,100 @@ def claimed_root(data: bytes) -> str:
     return strictjson.decode(first.payload, RootFile, limit_bytes=_ROOT_LIMIT_BYTES).root
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedChunk:
+    """A piece of a package or of a broker directory, as it is published: with the SHA-256 of the whole and the number
+    of its pieces."""
+
+    sha256: str
+    count: int
+    piece: bytes
+
+    def to_bytes(self) -> bytes:
+        return f"{self.sha256} {self.count}\n".encode() + self.piece
+
+
+@dataclass(frozen=True, slots=True)
+class PackagePiece:
+    """One piece, as the index names it."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackageIndex:
+    """SHA-256 of a published package, and its pieces by slot. Unsigned, as they are: it says only what to read."""
+
+    sha256: str
+    pieces: tuple[PackagePiece, ...]
+
+
 def split_package(data: bytes) -> list[bytes]:
     """Returns the chunks in which a package is published, one for each slot.
 
     Each begins with a line: the SHA-256 of the package and the number of chunks. Raises `FormatError` for a package
     that is too long for the broker.
     """
+    return _chunks(data, _pieces(data))
+
+
+def index_of(data: bytes) -> bytes:
+    """Returns the index of a package, which is published beside its chunks. Raises as `split_package` does."""
+    lines = [_sha256(data), *(f"{_sha256(piece)} {len(piece)}" for piece in _pieces(data))]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def read_index(data: bytes) -> PackageIndex:
+    """Raises `FormatError` unless the bytes have the form of an index."""
+    form = _INDEX.fullmatch(data)
+    lines = [line.split() for line in form[2].decode().splitlines()] if form is not None else []
+    if form is None or len(lines) > TRUST_SLOTS or any(int(size) > MAX_CHUNK_BYTES for _, size in lines):
+        raise FormatError("This is no index of a trust package.")
+    return PackageIndex(form[1].decode(), tuple(PackagePiece(sha256, int(size)) for sha256, size in lines))
+
+
+def read_chunk(data: bytes) -> PublishedChunk:
+    """Raises `FormatError` unless the bytes begin with the line of a chunk."""
+    head, _, piece = data.partition(b"\n")
+    form = _CHUNK.fullmatch(head)
+    if form is None or not piece:
+        raise FormatError("This is no chunk of a trust package.")
+    return PublishedChunk(form[1].decode(), int(form[2]), piece)
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    """Cuts a package so that its root files begin a piece, and what follows them another one: a change of the list
+    leaves the pieces of the root files as they are."""
     if len(data) > PUBLISHED_LIMIT_BYTES:
         raise FormatError(
             f"This trust package has {len(data)} bytes, {PUBLISHED_LIMIT_BYTES} can be published.",
             remedy="Let this broker serve fewer cells, list fewer requesters, or share them among several roots. "
             "If the root has had many sets of keys, found a new root.",
         )
-    return _split(data, MAX_CHUNK_BYTES)
+    found = [data.find(key) for key in _KEYS]
+    roots, sections, timestamp = (at if at > 0 else len(data) for at in found)
+    runs = pairwise(sorted({0, roots, min(sections, timestamp), len(data)}))
+    return [piece for start, end in runs for piece in _equal(data[start:end], MAX_CHUNK_BYTES)]
 
 
 def split_directory(data: bytes) -> list[bytes]:
     """Returns the chunks in which a broker directory is published, in the same form. Raises `FormatError`."""
     if not 0 < len(data) <= DIRECTORY_SLOTS * MAX_DIRECTORY_CHUNK_BYTES:
         raise FormatError(f"A broker directory of {len(data)} bytes cannot be published.")
-    return _split(data, MAX_DIRECTORY_CHUNK_BYTES)
+    return _chunks(data, _equal(data, MAX_DIRECTORY_CHUNK_BYTES))
 
 
-def _split(data: bytes, most_bytes: int) -> list[bytes]:
-    pieces = [data[start : start + most_bytes] for start in range(0, len(data), most_bytes)]
-    head = f"{hashlib.sha256(data).hexdigest()} {len(pieces)}\n".encode()
-    return [head + piece for piece in pieces]
+def _equal(data: bytes, most_bytes: int) -> list[bytes]:
+    return [data[start : start + most_bytes] for start in range(0, len(data), most_bytes)]
+
+
+def _chunks(data: bytes, pieces: Sequence[bytes]) -> list[bytes]:
+    return [PublishedChunk(_sha256(data), len(pieces), piece).to_bytes() for piece in pieces]
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _open_root_files(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.trust_chunks import MOST_CHUNKS, TrustChunks
-from agent.errors import RequestError
+from agent.errors import FormatError
 from agent.wire.topics import TrustTopic
 from agent.wire.trust_package import MAX_CHUNK_BYTES, split_package
 
@@ -56,7 +56,8 @@ def test_a_shorter_package_leaves_the_slots_behind_it_unread() -> None:
         b"\n",
         b"ab 1\nx",
         b"ab" * 32 + b" 0\nx",
-        b"ab" * 32 + b" 9\nx",
+        b"ab" * 32 + b" 13\nx",
+        b"ab" * 32 + b" 01\nx",
         b"ab" * 32 + b" 1\n",
         b"AB" * 32 + b" 1\nx",
         b"ab" * 32 + b" 1\n" + b"x" * (MAX_CHUNK_BYTES + 1),
@@ -65,13 +66,13 @@ def test_a_shorter_package_leaves_the_slots_behind_it_unread() -> None:
 )
 def test_endless_or_strange_data_is_no_chunk(data: bytes) -> None:
     chunks = TrustChunks()
-    with pytest.raises(RequestError):
+    with pytest.raises(FormatError):
         put(chunks, 0, data)
     assert chunks.whole(ROOT) is None
 
 
 def test_a_slot_behind_the_last_is_no_chunk() -> None:
-    with pytest.raises(RequestError):
+    with pytest.raises(FormatError):
         put(TrustChunks(), 1, b"ab" * 32 + b" 1\nx")
 
 

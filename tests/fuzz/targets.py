@@ -63,7 +63,7 @@ from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from agent.wire.topics import RequestTopic, parse_topic
 from agent.wire.trust import TrustStore
 from agent.wire.trust_keys import parse_trust_key
-from agent.wire.trust_package import split_directory
+from agent.wire.trust_package import index_of, read_index, split_directory
 from agent.wire.witness_keys import parse_witness
 from tests.capture_films import DEVICE, signed_film
 from tests.live_parts import frame_of, part_of
@@ -393,6 +393,7 @@ TARGETS: dict[str, Target] = {
         lambda data: JoinedChunks(9, 122_880).put(0, data),
         given(*split_directory(strictjson.encode(samples.directory()))),
     ),
+    "trust-index": Target(read_index, given(index_of(samples.package()))),
     "enrolment": Target(lambda data: statements.open_enrolment(data, None), _in_envelopes),
     "disclosure": Target(opened_disclosure, _in_envelopes),
     "hybrid-envelope": Target(_hybrid, _in_envelopes),

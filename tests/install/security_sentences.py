@@ -602,7 +602,7 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
         f"{UPLINK}::test_what_is_listened_to_is_the_same_whomever_the_owner_trusts",
     ),
     "It publishes nothing about either": (
-        f"{UPLINK}::test_news_of_a_root_is_answered_by_nothing_whether_the_owner_chose_it_or_not",
+        f"{UPLINK}::test_the_package_of_a_root_is_read_alike_whether_the_owner_chose_it_or_not",
         f"{UPLINK}::test_every_no_is_the_same_silence",
     ),
     "Alerts of requests and of roots' news": (
@@ -729,6 +729,9 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
         "tests/core/test_trust_chunks.py::test_even_chosen_roots_fill_no_more_than_that",
         f"{BOUNDS}::test_promises_and_mechanisms_state_the_figures_of_the_code",
         f"{TRUST}::test_junk_in_one_slot_delays_a_package_until_the_root_publishes_again",
+    ),
+    "A root that publishes all the time": (
+        "tests/uplink/test_trust_reading.py::test_a_root_that_publishes_all_the_time_delays_no_other_one",
     ),
     "A new timestamp alone": (
         f"{TRUST}::test_whoever_has_the_key_of_the_timestamp_renews_it_at_most_once_in_ten_minutes",
@@ -1525,6 +1528,16 @@ FRONT_WORDS: Final = (
 """How to read the page, and what people promise: limits.md says that no test can hold that."""
 
 LIMITS: Final[dict[str, tuple[str, ...]]] = {
+    "A doorbell that has just started": (
+        "tests/uplink/test_trust_reading.py"
+        "::test_whatever_roots_publish_a_connection_reads_no_more_than_its_budget_and_the_rest_in_time",
+    ),
+    "A revocation that was signed while the doorbell": (
+        "tests/uplink/test_trust_reading.py"
+        "::test_whatever_roots_publish_a_connection_reads_no_more_than_its_budget_and_the_rest_in_time",
+        "tests/uplink/test_reading_at_a_reconnect.py"
+        "::test_a_doorbell_reads_no_more_than_its_budget_whatever_requesters_and_roots_have_left",
+    ),
     "Everything else is Ed25519 only": (
         "tests/clients/owner/test_sealed_footage.py"
         "::test_records_of_the_last_hour_are_told_as_signed_once_and_take_the_place_of_none",

@@ -156,8 +156,8 @@ def test_promises_and_mechanisms_state_the_figures_of_the_code() -> None:
     assert BusSettings("h", 1, "n", Path(), Path(), Path()).inbound_beat_s == 0.1
     assert "acknowledged at the next tenth of a second" in ANALYSED
     assert f"(at most {approval_store.MOST_KEPT}, and {size(approval_store.MOST_BYTES)})" in ANALYSED
-    assert (TRUST_SLOTS, MOST_CHUNKS, MAX_TIMESTAMP_LIFE_S) == (8, 32, 31 * 86_400)
-    assert "slots are eight, and memory for them is 32 chunks" in ANALYSED
+    assert (TRUST_SLOTS, MOST_CHUNKS, MAX_TIMESTAMP_LIFE_S) == (12, 48, 31 * 86_400)
+    assert "slots are twelve, and memory for them is 48 chunks" in ANALYSED
     assert "A timestamp ends within 31 days" in ANALYSED
     assert f"a disc of {DISC_M} m" in ANALYSED
     assert listener.EXPECTED_S == 12 * 3600

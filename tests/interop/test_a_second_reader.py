@@ -22,7 +22,7 @@ from agent.errors import DoorwardError
 from agent.wire import strictjson
 from tests import second_reader
 from tests.properties.amounts import amount
-from tests.second_reader import digest, directory, enrolment, excerpt, ledger, trust, vault
+from tests.second_reader import digest, directory, enrolment, excerpt, ledger, package, trust, vault
 from tests.second_reader.age import open_age
 from tests.second_reader.area import area, cell_of, place
 from tests.second_reader.certificates import requester_of
@@ -331,6 +331,22 @@ def test_it_reads_the_digests_of_the_vectors() -> None:
         pages, messages = digest.read(data)
         found = [[path, hashlib.sha256(message).hexdigest()] for path, message in messages]
         assert (pages, found) == (each["pages"], each["messages"]), each["name"]
+
+
+def test_it_joins_published_packages_and_judges_indexes_as_the_vectors_say() -> None:
+    vectors = stated("wire/indexes.json")
+    for each in vectors["published"]:
+        index = package.read_index(each["index"].encode())
+        held = dict(package.piece(chunk.encode()) for chunk in each["chunks"])
+        assert package.whole(index, held) == each["package"].encode()
+        assert package.whole(index, dict([*held.items()][1:])) is None
+    for name, each in vectors["verdicts"].items():
+        if each["verdict"] != "accepted":
+            with pytest.raises(RefusedError):
+                package.read_index(each["index"].encode())
+            continue
+        found = package.read_index(each["index"].encode()).pieces
+        assert [list(pair) for pair in found] == each["pieces"], name
 
 
 def test_it_reads_the_ledger_of_the_vectors() -> None:

@@ -288,7 +288,7 @@ def test_a_root_publishes_and_keeps_its_package_and_directory_at_each_service(
     first, second = bytes(2 * MAX_CHUNK_BYTES + 1), b"x" * (2 * MAX_CHUNK_BYTES + 1)
     try:
         assert keeper.keep(first, b"brokers", PATIENCE_S, is_new=True) == 3
-        # A service that gives nothing for wildcards gets it at each look.
+        # A service that gives nothing for wildcards gets it at each look. Doorbells hear the index alone.
         assert keeper.keep(first, b"brokers", PATIENCE_S, is_new=False) == (0 if profile.retained_by_wildcard else 3)
         assert keeper.keep(second, b"brokers", PATIENCE_S, is_new=True) == 3
     finally:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from agent.clients.requester.identity import SentRequest
 from agent.core.bus import BusConnected, BusDisconnected, Subscribed, SubscriptionRefused
 from agent.core.requests import OutboxPart, OutboxRecord
-from agent.core.timebase import BootNs
 from agent.core.trust_chunks import TrustChunks
 from agent.errors import DoorwardError
 from agent.mqtt import BusSettings
@@ -205,8 +204,7 @@ class _LightUplink(Uplink):
         now = self._now()
         deadlines = [self._look_ns, self._again_ns, *([] if self._late_ns is None else [self._late_ns])]
         deadlines += [each.sender.deadline_ns for each in self._transfers.values() if each.sender.deadline_ns]
-        if (reads_ns := self._reading.deadline_ns(BootNs(now))) is not None:
-            deadlines.append(reads_ns)
+        deadlines += self._reads_ns(now)
         return max(0.0, (min(deadlines) - now) / 1e9)
 
 

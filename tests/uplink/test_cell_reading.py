@@ -276,6 +276,31 @@ def test_a_cell_without_a_digest_is_read_once_at_a_connection(device: Device) ->
     assert device.broker.wishes == [f"{CELL}/digest/0", FILTER.removeprefix("doorward/v1/areas/")]
 
 
+def test_while_packages_are_read_page_0_waits_for_five_seconds_and_older_pages_until_they_are_there(
+    device: Device,
+) -> None:
+    device.broker.pages = digest(10)
+    device.reading.hold(True)
+    device.pass_time(4.2)
+    assert device.broker.wishes == []
+    assert device.reading.deadline_ns(device.now) is None, "it is no loop without a pause"
+    device.pass_time(60)
+    assert device.broker.wishes == [f"{CELL}/digest/0"], "a new doorbell may read packages for minutes"
+    device.reading.hold(False)
+    device.pass_time(5)
+    assert device.broker.wishes == [f"{CELL}/digest/{number}" for number in range(3)]
+    device.reading.hold(True)
+    device.reading.again(device.now)
+    device.pass_time(2)
+    assert device.broker.wishes[3:] == [f"{CELL}/digest/0"], "a round waits for nothing"
+
+
+def test_what_is_left_of_the_budget_is_known(device: Device) -> None:
+    device.broker.pages = digest(4)
+    device.pass_time(3)
+    assert BURST_BYTES - device.read_bytes <= device.reading.room_bytes <= BURST_BYTES
+
+
 @pytest.mark.parametrize("package_bytes", [BURST_BYTES, 2 * BURST_BYTES])
 def test_what_trust_roots_retain_comes_first_and_leaves_room_for_the_newest_requests_alone(
     device: Device, package_bytes: int

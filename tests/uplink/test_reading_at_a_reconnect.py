@@ -1,8 +1,8 @@
 """A doorbell connects to a broker on which everyone has left as much as the access lists let them.
 
 A real mosquitto with the configuration and the rights that `doorward broker` writes, its digest service, and a counter
-between doorbell and broker.  The doorbell reads at most 64 KiB and a page beside the handshake. In the end it hears the
-one request that concerns it.
+between doorbell and broker.  The doorbell reads at most 64 KiB beside the handshake. In the end it hears the request
+that concerns it, and has the packages of all roots.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.digest_service import DigestService
 from agent.core.bus import BusConnected
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
+from agent.core.trust_chunks import TrustChunks
 from agent.mqtt import MqttBus
 from agent.platform.certificates import signing_request
 from agent.platform.system_clock import SystemClock
 from agent.uplink.cell_reading import BURST_BYTES
 from agent.uplink.uplink import Uplink
-from agent.wire.cell_digest import MAX_PAGE_BYTES
-from agent.wire.topics import RequestTopic, TrustTopic, cell_filter
-from agent.wire.trust_package import TRUST_SLOTS, split_package
+from agent.wire.topics import RequestTopic, TrustIndexTopic, TrustTopic, cell_filter, parse_topic
+from agent.wire.trust_package import MAX_CHUNK_BYTES, TRUST_SLOTS, index_of, split_package
 from tests.brokers import NOW, BrokerWithClients, broker_with_clients
+from tests.clients.requester import test_list_sections
+from tests.lengths import LONG
 
 pytestmark = [pytest.mark.broker]
 
@@ -56,38 +58,53 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 
 class Counter:
-    """Passes one connection on to the broker, and counts the bytes that come from it."""
+    """Passes connections on to the broker, one after the other, and counts the bytes that come from it."""
 
     def __init__(self, port: int) -> None:
         self._broker_port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.came_bytes = 0
-        self._threads = [threading.Thread(target=self._run)]
-        self._threads[0].start()
+        self.came_bytes = self.connections = 0
+        self._client: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
 
     def _run(self) -> None:
-        client, _ = self._listener.accept()
-        broker = socket.create_connection(("127.0.0.1", self._broker_port))
-        up = threading.Thread(target=self._pass, args=(client, broker))
-        up.start()
-        self._pass(broker, client)
-        up.join()
-        client.close()
-        broker.close()
+        with contextlib.suppress(OSError):  # it was closed
+            while True:
+                client, _ = self._listener.accept()
+                self._serve(client)
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._broker_port)) as broker:
+            self._client = client
+            self.came_bytes, self.connections = 0, self.connections + 1
+            up = threading.Thread(target=self._pass, args=(client, broker))
+            up.start()
+            self._pass(broker, client)
+            up.join()
 
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(ConnectionError):  # a side that stops may reset the connection
+        with contextlib.suppress(OSError):  # a side that stops may reset the connection
             while data := source.recv(65_536):
                 if target.getsockname()[1] == self.port:
                     self.came_bytes += len(data)
                 target.sendall(data)
-        with contextlib.suppress(OSError):  # the other side has gone
-            target.shutdown(socket.SHUT_WR)
+        for each in (source, target):
+            with contextlib.suppress(OSError):  # it has gone
+                each.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        """Ends the connection. The doorbell makes the next one."""
+        assert self._client is not None
+        self.came_bytes = 0
+        with contextlib.suppress(OSError):
+            self._client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._threads[0].join()
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._thread.join()
 
 
 @dataclass
@@ -95,24 +112,38 @@ class Custody:
     """Takes each message, as a custodian does."""
 
     heard: set[bytes] = field(default_factory=set)
+    packages: TrustChunks = field(default_factory=TrustChunks)
 
-    def on_message(self, _topic: str, data: bytes) -> None:
-        self.heard.add(data)
+    def on_message(self, topic: str, data: bytes) -> None:
+        where = parse_topic(topic)
+        if isinstance(where, TrustTopic):
+            self.packages.put(where, data, ())
+        elif not isinstance(where, TrustIndexTopic):
+            self.heard.add(data)
 
     def outgoing(self) -> list[Any]:
         return []
 
 
 class FastClock:
-    """Boot time passes this many times as fast, from the moment that it is told to."""
+    """Boot time passes `times` as fast."""
 
     def __init__(self) -> None:
-        self.times = 1
-        self._began_ns = time.monotonic_ns()
+        self._times = 1
+        self._from_ns = self._boot_ns = time.monotonic_ns()
+
+    @property
+    def times(self) -> int:
+        return self._times
+
+    @times.setter
+    def times(self, times: int) -> None:
+        boot_ns = self.now().boot_ns
+        self._from_ns, self._boot_ns, self._times = time.monotonic_ns(), boot_ns, times
 
     def now(self) -> ClockReading:
-        passed_ns = (time.monotonic_ns() - self._began_ns) * self.times
-        return ClockReading(BootNs(self._began_ns + passed_ns), UtcNs(time.time_ns()), ClockQuality.SYNCED)
+        passed_ns = (time.monotonic_ns() - self._from_ns) * self._times
+        return ClockReading(BootNs(self._boot_ns + passed_ns), UtcNs(time.time_ns()), ClockQuality.SYNCED)
 
 
 def publish(bus: MqttBus, messages: dict[str, bytes]) -> None:
@@ -145,13 +176,28 @@ def fill(world: BrokerWithClients) -> None:
         publish(connected(world, name), {each: each.encode().ljust(LARGEST, b".") for each in topics})
 
 
-def fill_trust(world: BrokerWithClients, slots: int) -> None:
-    name = f"{ROOT}.root"
-    request = signing_request(world.pki.client(name).key, name)
-    world.pki.add_root(ROOT, NOW, request=request, slots=slots)
+def junk(slots: int, seed: int) -> bytes:
+    """A package that fills as many slots."""
+    return random.Random(seed).randbytes(slots * MAX_CHUNK_BYTES)
+
+
+def fill_trust(world: BrokerWithClients, packages: dict[str, bytes]) -> dict[str, MqttBus]:
+    """Each root has as many slots as its package has chunks. Returns their connections."""
+    for root, data in packages.items():
+        name = f"{root}.root"
+        request = signing_request(world.pki.client(name).key, name)
+        world.pki.add_root(root, NOW, request=request, slots=len(split_package(data)))
     world.broker.reload()
-    chunks = split_package(random.Random(3).randbytes(slots * SLOT_BYTES))
-    publish(connected(world, name), {str(TrustTopic(ROOT, slot)): chunk for slot, chunk in enumerate(chunks)})
+    buses = {root: connected(world, f"{root}.root") for root in packages}
+    for root, data in packages.items():
+        retain(buses[root], root, data)
+    return buses
+
+
+def retain(bus: MqttBus, root: str, data: bytes) -> None:
+    messages = {str(TrustTopic(root, slot)): chunk for slot, chunk in enumerate(split_package(data))}
+    publish(bus, messages)
+    publish(bus, {str(TrustIndexTopic(root)): index_of(data)})
 
 
 @contextmanager
@@ -168,11 +214,13 @@ def digest_of(world: BrokerWithClients) -> Iterator[DigestService]:
 
 
 @contextmanager
-def doorbell(world: BrokerWithClients, clock: FastClock | SystemClock) -> Iterator[tuple[Uplink, Custody, Counter]]:
+def doorbell(
+    world: BrokerWithClients, clock: FastClock | SystemClock, cell: str = CELL
+) -> Iterator[tuple[Uplink, Custody, Counter]]:
     world.settings(DEVICE)  # its certificate
     counter, custody = Counter(world.broker.device_port), Custody()
     bus = world.bus(DEVICE, port=counter.port)
-    link = Uplink(bus, custody, None, clock, device=DEVICE, cell_filter=cell_filter(CELL))  # type: ignore[arg-type]
+    link = Uplink(bus, custody, None, clock, device=DEVICE, cell_filter=cell_filter(cell))  # type: ignore[arg-type]
     thread = threading.Thread(target=link.run, name="uplink")
     thread.start()
     try:
@@ -191,6 +239,14 @@ def is_quiet(counter: Counter) -> bool:
     return counter.came_bytes == before > 0
 
 
+def bytes_after_a_cut(counter: Counter) -> int:
+    """Returns the bytes of the connection that the doorbell makes after this one was cut."""
+    connections = counter.connections
+    counter.cut()
+    until(lambda: counter.connections > connections and is_quiet(counter), "the doorbell to have read")
+    return counter.came_bytes
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[BrokerWithClients]:
     with broker_with_clients(tmp_path / "broker") as made:
@@ -206,26 +262,68 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_doorbell_reads_no_more_than_its_budget_whatever_requesters_and_roots_have_left(
     world: BrokerWithClients,
 ) -> None:
+    """All slots of the broker are full, and one root has left junk in place of its index."""
     fill(world)
-    fill_trust(world, 4)
-    with digest_of(world), doorbell(world, SystemClock()) as (_, custody, counter):
-        until(lambda: is_quiet(counter), "the doorbell to have read")
-        assert len(custody.heard) > 4, "packages of roots fill the budget, and leave room for one page"
-        assert 60_000 < counter.came_bytes <= BURST_BYTES + MAX_PAGE_BYTES + OVERHEAD_BYTES
-
-
-def test_of_roots_with_all_slots_of_a_broker_a_doorbell_reads_128_kib_and_the_newest_requests(
-    world: BrokerWithClients,
-) -> None:
-    fill(world)
-    fill_trust(world, TRUST_SLOTS)
+    packages = {ROOT: junk(7, 1), "c3" * 8: junk(4, 2), "d4" * 8: junk(1, 3)}
+    assert sum(len(split_package(each)) for each in packages.values()) == TRUST_SLOTS
+    buses = fill_trust(world, packages)
+    publish(buses["d4" * 8], {str(TrustIndexTopic("d4" * 8)): b"." * SLOT_BYTES})
     clock = FastClock()
     with digest_of(world), doorbell(world, clock) as (_, custody, counter):
         until(lambda: is_quiet(counter), "the doorbell to have read")
-        assert len(custody.heard) > TRUST_SLOTS
-        assert 2 * 60_000 < counter.came_bytes <= 2 * BURST_BYTES + MAX_PAGE_BYTES + OVERHEAD_BYTES
-        clock.times = 20
+        assert custody.heard, "there is room for one page"
+        assert 40_000 < counter.came_bytes <= BURST_BYTES + OVERHEAD_BYTES
+        clock.times = 30
         until(lambda: GENUINE in custody.heard, "the next pages")
+        wanted = {root: packages[root] for root in (ROOT, "c3" * 8)}
+        until(lambda: {root: custody.packages.whole(root) for root in wanted} == wanted, "the packages")
+
+
+def test_at_a_reconnection_a_doorbell_reads_only_pieces_that_have_changed(world: BrokerWithClients) -> None:
+    before = b'{"bundle":"' + junk(1, 1).hex().encode() + b'","roots":["' + junk(2, 2).hex().encode() + b'"]}'
+    after = before.replace(b'{"bundle":"', b'{"bundle":"revoked')
+    buses = fill_trust(world, {ROOT: before})
+    clock = FastClock()
+    clock.times = 30
+    with doorbell(world, clock) as (_, custody, counter):
+        until(lambda: custody.packages.whole(ROOT) == before, "the package")
+        clock.times = 1
+        for data, most_bytes in ((before, OVERHEAD_BYTES), (after, len(junk(1, 1).hex()) + 6 + OVERHEAD_BYTES)):
+            retain(buses[ROOT], ROOT, data)
+            assert bytes_after_a_cut(counter) < most_bytes
+            assert custody.packages.whole(ROOT) == data
+
+
+@LONG
+def test_of_3000_agencies_that_all_publish_a_doorbell_reads_64_kib_and_a_revocation_first(
+    world: BrokerWithClients, tmp_path: Path
+) -> None:
+    """Forty regions. The agencies of the doorbell's region have requests in its cell."""
+    region, door = 3, test_list_sections.cells_of(3)[0]
+    root = test_list_sections.publish(tmp_path, 3_000, 40)
+    broker, name = test_list_sections.at(f"b{region}.example.org"), root.name_key.id
+    buses = fill_trust(world, {name: root.package_for(broker)})
+    mine = sorted(test_list_sections.expected(3_000, 40, door))
+    assert len(mine) > 70
+    for agency in mine:
+        topics = [str(RequestTopic(door, agency, slot)) for slot in range(2)]
+        publish(connected(world, agency), {each: each.encode().ljust(1_500, b".") for each in topics})
+    clock = FastClock()
+    with digest_of(world), doorbell(world, clock, door) as (_, custody, counter):
+        until(lambda: is_quiet(counter), "the doorbell to have read")
+        assert 40_000 < counter.came_bytes <= BURST_BYTES + OVERHEAD_BYTES
+        clock.times = 30
+        until(lambda: custody.packages.whole(name) == root.package_for(broker), "the list")
+        until(lambda: len(custody.heard) == 2 * len(mine), "all requests")
+        clock.times = 1
+        assert bytes_after_a_cut(counter) <= BURST_BYTES + OVERHEAD_BYTES
+        stolen = int(mine[-1].removeprefix("agency-"))
+        root = test_list_sections.publish(tmp_path, 3_000, 40, version=2, revoked=(stolen,))
+        counter.cut()
+        retain(buses[name], name, root.package_for(broker))
+        until(lambda: custody.packages.whole(name) == root.package_for(broker), "the revocation, within a minute")
+        until(lambda: is_quiet(counter), "the doorbell to have read")
+        assert counter.came_bytes <= BURST_BYTES + OVERHEAD_BYTES
 
 
 def test_the_newest_of_each_requester_comes_first_and_the_rest_without_end(world: BrokerWithClients) -> None:

@@ -30,6 +30,7 @@ from agent.wire.topics import (
     ChunkVerb,
     ReceiptTopic,
     RequestTopic,
+    TrustIndexTopic,
     TrustTopic,
     UploadTopic,
     UploadVerb,
@@ -37,7 +38,7 @@ from agent.wire.topics import (
     cell_of,
     parse_topic,
 )
-from agent.wire.trust_package import split_package
+from agent.wire.trust_package import index_of, split_package
 from agent.wire.uploads import UploadNote
 from tests import custodians
 from tests.custodian.test_inbox import everything_but_counters
@@ -574,24 +575,30 @@ def test_it_says_when_it_has_stopped(link: Link) -> None:
 
 
 @pytest.mark.parametrize("is_chosen", [True, False])
-def test_news_of_a_root_is_answered_by_nothing_whether_the_owner_chose_it_or_not(link: Link, is_chosen: bool) -> None:
+def test_the_package_of_a_root_is_read_alike_whether_the_owner_chose_it_or_not(link: Link, is_chosen: bool) -> None:
     trust = link.door.custodian.custodian_state.trust
     if not is_chosen:
         link.door.obey(custodians.TrustChange(**stated(), roots_removed=(samples.ROOT_KEY.text,)))
     link.turn()
-    acts: list[str] = []
-    for name in ("subscribe", "unsubscribe", "publish"):
-        setattr(link.bus, name, lambda *_, name=name, **__: acts.append(name))
+    acts: list[tuple[str, str]] = []
+    for name in ("subscribe", "read_retained", "unsubscribe", "publish"):
+        ask = getattr(link.bus, name)
+        setattr(link.bus, name, lambda topic, ask=ask, name=name: (acts.append((name, topic)), ask(topic)))
     received = link.uplink.status().received_messages
-    chunks = split_package(samples.package(custodians.bundle(2, POLICE, revoked=True)))
-    for slot, chunk in enumerate(chunks):
-        topic = str(TrustTopic(samples.ROOT_KEY.id, slot))
-        assert link.bus.hears(topic)
-        with link.broker.lock:
-            link.bus.deliver(MessageReceived(topic, chunk))
-    until(lambda: link.uplink.status().received_messages == received + len(chunks))
+    package = samples.package(custodians.bundle(2, POLICE, revoked=True))
+    topics = [str(TrustTopic(samples.ROOT_KEY.id, slot)) for slot in range(len(split_package(package)))]
+    with link.broker.lock:
+        for topic, chunk in zip(topics, split_package(package), strict=True):
+            assert not link.bus.hears(topic)
+            link.broker.retained[topic] = MessageReceived(topic, chunk)
+        index = str(TrustIndexTopic(samples.ROOT_KEY.id))
+        assert link.bus.hears(index)
+        link.bus.deliver(MessageReceived(index, index_of(package)))
+    until(lambda: link.uplink.status().received_messages == received + 1 + len(topics))
     link.turn()
-    assert acts == []
+    about_roots = [each for each in acts if "/trust/" in each[1]]
+    assert about_roots == [(name, topic) for topic in topics for name in ("read_retained", "unsubscribe")]
+    assert "publish" not in [name for name, _ in acts]
     assert (samples.ROOT_KEY.id in trust.store.bundles) == is_chosen
     if is_chosen:
         until(lambda: trust.store.bundles[samples.ROOT_KEY.id].version == 2)

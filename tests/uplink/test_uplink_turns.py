@@ -26,6 +26,7 @@ from agent.core.bus import (
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.errors import NetworkError, StorageError
 from agent.uplink import uplink
+from agent.uplink.cell_reading import BURST_BYTES
 from agent.uplink.uplink import Uplink
 from agent.wire import strictjson
 from agent.wire.disclosures import ByteRange, PartMissing, PartRange, Receipt, ReceiptState
@@ -35,11 +36,13 @@ from agent.wire.topics import (
     ChunkVerb,
     HealthTopic,
     ReceiptTopic,
+    TrustIndexTopic,
     TrustTopic,
     UploadTopic,
     UploadVerb,
     parse_topic,
 )
+from agent.wire.trust_package import index_of, split_package
 from agent.wire.uploads import UploadNote
 from tests.recorder.thread_owner_check import plant
 from tests.vaults import SteppedClock
@@ -485,13 +488,14 @@ def reading(turns: Turns) -> mock.Mock:
     made = mock.Mock()
     made.turn.return_value = made.deadline_ns.return_value = None
     made.take.return_value = False
+    made.room_bytes = float(BURST_BYTES)
     plant(turns.uplink, _reading=made)
     return made
 
 
 def told(reading: mock.Mock) -> list[object]:
     """The calls that tell it of something."""
-    return [each for each in reading.mock_calls if each[0] not in ("turn", "deadline_ns")]
+    return [each for each in reading.mock_calls if each[0] not in ("turn", "deadline_ns", "hold")]
 
 
 def test_the_reading_hears_of_each_connection_subscription_and_message(turns: Turns, reading: mock.Mock) -> None:
@@ -507,8 +511,24 @@ def test_the_reading_hears_of_each_connection_subscription_and_message(turns: Tu
         call.take(trust, b"a package", now), call.heard(now), call.spent(len(trust) + len(b"a package"), now),
         call.disconnected(),
     ]  # fmt: skip
-    assert turns.custodian.heard == ["a", trust]
+    assert turns.custodian.heard == ["a"], "a piece without an index is none"
     assert turns.uplink.status().received_messages == 2
+
+
+def test_pieces_of_a_package_go_to_the_custodian_once_it_is_whole_and_pages_wait_for_them(
+    turns: Turns, reading: mock.Mock
+) -> None:
+    package = b'{"bundle":"b","roots":["r"],"timestamp":"t","v":1}'
+    index = str(TrustIndexTopic(samples.ROOT_KEY.id))
+    topics = [str(TrustTopic(samples.ROOT_KEY.id, slot)) for slot in range(3)]
+    pieces = [MessageReceived(topic, chunk) for topic, chunk in zip(topics, split_package(package), strict=True)]
+    steps = [step for piece in pieces for step in (PAUSE, piece, turns.passes(0.2))]
+    turns.run(CONNECTED, MessageReceived(index, index_of(package)), *steps, PAUSE, MessageReceived(index, b"junk"))
+    asked = [each for each in turns.bus.calls if "trust" in str(each[1:]) and each[0] != "subscribe"]
+    assert asked == [(name, topic) for topic in topics for name in ("read", "unsubscribe")]
+    assert turns.custodian.heard == [*topics, index], "and what is no index"
+    held = [each.args[0] for each in reading.mock_calls if each[0] == "hold"]
+    assert (held[0], True in held, held[-1]) == (False, True, False)
 
 
 def test_a_page_goes_to_the_reading_alone_and_its_messages_to_the_custodian(turns: Turns, reading: mock.Mock) -> None:

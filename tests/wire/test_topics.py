@@ -25,6 +25,7 @@ from agent.wire.topics import (
     Topic,
     TopicClass,
     TopicSender,
+    TrustIndexTopic,
     TrustTopic,
     UploadTopic,
     UploadVerb,
@@ -41,6 +42,7 @@ TOPICS: st.SearchStrategy[Topic] = st.one_of(
     st.builds(HealthTopic, samples.hexes(16)),
     st.builds(BulletinTopic, CELLS, samples.IDS, st.integers(0, topics.BULLETIN_SLOTS - 1)),
     st.builds(TrustTopic, samples.hexes(16), st.integers(0, TRUST_SLOTS - 1)),
+    st.builds(TrustIndexTopic, samples.hexes(16)),
     st.builds(BrokersTopic, samples.hexes(16), st.integers(0, DIRECTORY_SLOTS - 1)),
     st.builds(DigestTopic, CELLS, st.integers(0, topics.DIGEST_PAGES - 1)),
 )
@@ -121,6 +123,10 @@ HEX = "0" * 32
         f"doorward/v1/trust/0123456789abcdef/{TRUST_SLOTS}",
         "doorward/v1/trust/0123456789abcde/0",
         "doorward/v1/trust/+/0",
+        "doorward/v1/trust/+/index",
+        "doorward/v1/trust/0123456789abcdef/Index",
+        "doorward/v1/trust/0123456789abcde/index",
+        "doorward/v1/brokers/0123456789abcdef/index",
         "doorward/v1/trust/0123456789abcdef/00",
         "doorward/v1/trust/0123456789abcdef",
         "x" * 257,
@@ -150,7 +156,7 @@ def test_a_sender_is_who_the_access_list_lets_write_there_and_a_receipt_is_of_it
             assert sender == TopicSender(f"bulletins/{who}", TopicClass.CELL)
         case ReceiptTopic(disclosure=disclosure):
             assert sender == TopicSender(disclosure, TopicClass.RECEIPTS)
-        case TrustTopic(root=root):
+        case TrustTopic(root=root) | TrustIndexTopic(root=root):
             assert sender == TopicSender(root, TopicClass.TRUST)
         case DigestTopic(page=page):
             assert sender == TopicSender(f"digest/{page}", TopicClass.CELL)
@@ -171,9 +177,9 @@ def test_packages_of_one_root_are_one_sender_whatever_their_slot() -> None:
 @given(TOPICS)
 def test_the_filter_of_trust_takes_every_root_alike_and_no_other_topic(topic: Topic) -> None:
     wanted = topics.TRUST_FILTER.replace("+", "[^/]*")
-    assert bool(re.fullmatch(wanted, str(topic))) == isinstance(topic, TrustTopic)
-    if isinstance(topic, TrustTopic | BrokersTopic):
-        own = topics.trust_filter if isinstance(topic, TrustTopic) else topics.brokers_filter
+    assert bool(re.fullmatch(wanted, str(topic))) == isinstance(topic, TrustIndexTopic)
+    if isinstance(topic, TrustTopic | TrustIndexTopic | BrokersTopic):
+        own = topics.brokers_filter if isinstance(topic, BrokersTopic) else topics.trust_filter
         assert re.fullmatch(own(topic.root).replace("+", "[^/]*"), str(topic))
 
 

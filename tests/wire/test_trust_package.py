@@ -7,6 +7,8 @@ import hashlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import DoorwardError, FormatError, OpenError, RequestError
 from agent.wire import strictjson
@@ -19,9 +21,14 @@ from agent.wire.trust_package import (
     MAX_DIRECTORY_CHUNK_BYTES,
     PUBLISHED_LIMIT_BYTES,
     TRUST_SLOTS,
+    PackageIndex,
+    PackagePiece,
     RootFile,
     TrustPackage,
+    index_of,
     is_package,
+    read_chunk,
+    read_index,
     split_directory,
     split_package,
 )
@@ -222,11 +229,69 @@ def test_a_package_is_cut_into_chunks_that_fit_a_message_and_join_again() -> Non
     data = b'{"bundle":' + b"x" * (PUBLISHED_LIMIT_BYTES - 10)
     assert is_package(data)
     chunks = split_package(data)
-    assert len(chunks) == TRUST_SLOTS
+    assert len(chunks) == 8
     assert all(len(each) < MAX_CHUNK_BYTES + 80 for each in chunks)
-    assert b"".join(each.partition(b"\n")[2] for each in chunks) == data
-    with pytest.raises(FormatError, match="can be published"):
-        split_package(data + b"x")
+    assert b"".join(read_chunk(each).piece for each in chunks) == data
+    for make in (split_package, index_of):
+        with pytest.raises(FormatError, match="can be published"):
+            make(data + b"x")
+
+
+def test_a_change_of_the_list_leaves_the_pieces_of_root_files_as_they_are() -> None:
+    def pieces(data: bytes) -> list[bytes]:
+        return [read_chunk(each).piece for each in split_package(data)]
+
+    signed = (samples.several(samples.root_file(), samples.ROOT, *samples.ROOT_SIGNERS[:2]),)
+    one, other = (samples.package(samples.bundle(version=number), roots=signed) for number in (3, 40))
+    roots = one[one.index(b'"roots":[') : one.index(b'"timestamp":')]
+    begins = [piece[:9] for piece in pieces(one)].index(b'"roots":[')
+    kept = pieces(one)[begins : begins + -(-len(roots) // MAX_CHUNK_BYTES)]
+    assert b"".join(kept) == roots
+    assert set(kept) < set(pieces(other))
+    assert pieces(one)[0] != pieces(other)[0]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"ab" * 32 + b" 1\n", b"ab" * 32 + b" 0\nx", b"ab" * 32 + b" 100\nx", b"noise\nx"]
+)
+def test_what_is_almost_a_chunk_is_none(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        read_chunk(data)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "",
+        "ab" * 32,
+        "ab" * 32 + "\n",
+        "ab" * 32 + "\n" + "cd" * 32 + " 1",
+        "ab" * 32 + "\n" + "cd" * 32 + " 0\n",
+        "ab" * 32 + "\n" + "cd" * 32 + f" {MAX_CHUNK_BYTES + 1}\n",
+        "ab" * 32 + "\n" + ("cd" * 32 + " 1\n") * (TRUST_SLOTS + 1),
+    ],
+)
+def test_what_is_almost_an_index_is_none(lines: str) -> None:
+    with pytest.raises(FormatError):
+        read_index(lines.encode())
+
+
+@given(st.integers(0, 50_000), st.integers(0, 50_000), st.integers(0, 22_000), st.booleans())
+def test_an_index_names_each_piece_of_a_package_and_no_package_has_more_pieces_than_slots(
+    bundle: int, roots: int, rest: int, has_sections: bool
+) -> None:
+    data = b'{"bundle":"' + b"b" * bundle + b'","roots":["' + b"r" * roots + b'"],'
+    data += (b'"sections":["' + b"s" * rest + b'"],' if has_sections else b"") + b'"timestamp":"t","v":1}'
+    if len(data) > PUBLISHED_LIMIT_BYTES:
+        return
+    index, chunks = read_index(index_of(data)), [read_chunk(each) for each in split_package(data)]
+    assert b"".join(each.piece for each in chunks) == data
+    assert index == PackageIndex(
+        hashlib.sha256(data).hexdigest(),
+        tuple(PackagePiece(hashlib.sha256(each.piece).hexdigest(), len(each.piece)) for each in chunks),
+    )
+    assert {(each.sha256, each.count) for each in chunks} == {(index.sha256, len(chunks))}
+    assert len(chunks) <= 10 <= TRUST_SLOTS
 
 
 def test_the_largest_directory_is_cut_into_chunks_that_a_broker_takes() -> None:

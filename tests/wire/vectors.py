@@ -36,6 +36,7 @@ from agent.wire.topics import (
     DigestTopic,
     ReceiptTopic,
     RequestTopic,
+    TrustIndexTopic,
     TrustTopic,
     UploadTopic,
     UploadVerb,
@@ -72,6 +73,7 @@ def files() -> dict[str, str]:
         "wire/packages.json": package_vectors.vectors(),
         "wire/bounds.json": bounds(),
         "wire/digests.json": digests(),
+        "wire/indexes.json": indexes(),
         "wire/directories.json": directories(),
         "wire/broker-enrolment.json": enrolment_vectors.vectors(),
         "wire/late.json": late(),
@@ -325,6 +327,54 @@ def _read_digest(data: bytes) -> dict[str, Any]:
     return {"verdict": "accepted", "pages": read.pages, "messages": messages}
 
 
+def indexes() -> Any:
+    """Published packages with their chunks and index, and indexes with their verdicts."""
+    package = b'{"bundle":"' + b"b" * 70 + b'","roots":["r"],"sections":["s"],"timestamp":"t","v":1}'
+    without = b'{"bundle":"b","roots":["r"],"timestamp":"t","v":1}'
+    good = trust_package.index_of(package)
+    (first, *lines), sha256 = good.splitlines(keepends=True), samples.SHA.encode()
+    made = {
+        "three pieces": good,
+        "one piece": first + lines[0],
+        "twelve pieces": first + lines[0] * trust_package.TRUST_SLOTS,
+        "thirteen pieces": first + lines[0] * (trust_package.TRUST_SLOTS + 1),
+        "the largest piece": first + sha256 + b" 15360\n",
+        "a piece too large": first + sha256 + b" 15361\n",
+        "a piece of six digits": first + sha256 + b" 100000\n",
+        "an empty piece": first + sha256 + b" 0\n",
+        "a length with a zero in front": first + sha256 + b" 01\n",
+        "a length with a sign": first + sha256 + b" +1\n",
+        "two spaces": first + sha256 + b"  1\n",
+        "no length": first + sha256 + b"\n",
+        "no piece": first,
+        "nothing": b"",
+        "cut": good[:-1],
+        "one line more": good + b"\n",
+        "a hash with a capital": first.upper() + lines[0],
+        "a short hash": first[1:] + lines[0],
+        "carriage returns": good.replace(b"\n", b"\r\n"),
+    }
+    return {
+        "published": [
+            {
+                "package": each.decode(),
+                "chunks": [chunk.decode() for chunk in trust_package.split_package(each)],
+                "index": trust_package.index_of(each).decode(),
+            }
+            for each in (package, without)
+        ],
+        "verdicts": {name: {"index": data.decode(), **_read_index(data)} for name, data in made.items()},
+    }
+
+
+def _read_index(data: bytes) -> dict[str, Any]:
+    try:
+        read = trust_package.read_index(data)
+    except FormatError:
+        return {"verdict": "malformed"}
+    return {"verdict": "accepted", "pieces": [[each.sha256, each.size_bytes] for each in read.pieces]}
+
+
 def directories() -> Any:
     """A broker directory with what it says of cells, and changed ones with their verdicts."""
     good = strictjson.encode(samples.directory())
@@ -420,6 +470,7 @@ def topic_table() -> Any:
         "receipt": str(ReceiptTopic(device, disclosure)),
         "bulletin": str(BulletinTopic("287-379", requester, 0)),
         "trust": str(TrustTopic(samples.ROOT_KEY.id, 0)),
+        "trust_index": str(TrustIndexTopic(samples.ROOT_KEY.id)),
         "digest": str(DigestTopic("287-379", 0)),
         "filter": topics.cell_filter("287-379"),
         "brokers": str(BrokersTopic(samples.ROOT_KEY.id, 0)),

@@ -63,13 +63,15 @@ _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(\*\.)?({_LABEL}\.)*{_LABEL}")
 _MOST_HOST = 253
 _MOST_COMMON_NAME = 64
-_SLOTS_OF_A_ROOT = 4
+_SLOTS_OF_A_ROOT = 6
+_MOST_ROOTS = 3
+"""A doorbell reads the indexes of all roots at each connection, of 16 KiB at most (`uplink.trust_reading`)."""
 _RIGHTS = "requesters.acl"
 _ROOT_SUFFIX = ".root"
 _ROOT_NAME = re.compile(r"[0-9a-f]{16}\.root")
 _INSTALLER_SUFFIX = ".fleet"
 _INSTALLER_NAME = re.compile(r"[0-9a-f]{16}\.fleet")
-_ROOT_SLOT = re.compile(r"^topic write doorward/v1/trust/([0-9a-f]{16})/[0-9]$", re.MULTILINE)
+_ROOT_SLOT = re.compile(r"^topic write doorward/v1/trust/([0-9a-f]{16})/[0-9]{1,2}$", re.MULTILINE)
 _WORKERS = (
     "# Workers of requesters, and trust roots.  Written by 'doorward broker': changes below this line are lost.\n"
 )
@@ -255,20 +257,25 @@ class BrokerPki:
         request: bytes,
         slots: int | None = None,
     ) -> ClientFiles:
-        """Signs a certificate with which a trust root publishes its packages, in `slots` of the broker's eight slots.
+        """Signs a certificate with which a trust root publishes its packages, in `slots` of the broker's twelve slots.
 
-        `slots`: None for those that it has, or four. The broker reads the rights on SIGHUP. Raises `ConfigurationError`
-        if fewer slots are left.
+        `slots`: None for those that it has, or six. The broker reads the rights on SIGHUP. Raises `ConfigurationError`
+        if fewer slots are left, or if the broker has three other roots.
         """
         if not _KEY_ID.fullmatch(root):
             raise ConfigurationError(f"{root!r} is not a root's id.", remedy="Use its key id: 16 hex digits.")
         given = self._root_slots()
         slots = given.get(root, _SLOTS_OF_A_ROOT) if slots is None else slots
-        left = TRUST_SLOTS - sum(number for name, number in given.items() if name != root)
+        others = [number for name, number in given.items() if name != root]
+        if len(others) >= _MOST_ROOTS:
+            raise ConfigurationError(
+                f"This broker has {len(others)} roots already.", remedy="Use another broker for this root."
+            )
+        left = TRUST_SLOTS - sum(others)
         if slots > left:
             raise ConfigurationError(
                 f"This broker has {left} of {TRUST_SLOTS} slots left, {slots} are wanted.",
-                remedy="Doorbells read all of them at each connection. Use another broker for this root.",
+                remedy="Doorbells read all of them. Use another broker for this root.",
             )
         made = self._add(Role.REQUESTER, f"{root}{_ROOT_SUFFIX}", now, days, requested_key(request))
         self._write_workers({**given, root: slots})
@@ -463,13 +470,14 @@ def _rights_of(worker: str, rules: str) -> str:
 
 
 def _rights_of_root(root: str, slots: int) -> str:
-    """Returns the section of a root: its slots, and reading the news of roots, but no other right of requesters, which
-    patterns would give it."""
+    """Returns the section of a root: its slots and its index, and reading the news of roots, but no other right of
+    requesters, which patterns would give it."""
     denied = (f"up/{root}{_ROOT_SUFFIX}/#", "areas/#", "receipts/#")
     return "".join(
         (
             f"\nuser {root}{_ROOT_SUFFIX}\n",
             *(f"topic deny doorward/v1/{topic}\n" for topic in denied),
+            f"topic write doorward/v1/trust/{root}/index\n",
             *(f"topic write doorward/v1/trust/{root}/{slot}\n" for slot in range(slots)),
             *(f"topic write doorward/v1/brokers/{root}/{slot}\n" for slot in range(DIRECTORY_SLOTS)),
         )

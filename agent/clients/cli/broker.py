@@ -446,9 +446,9 @@ def add_requester(name: str, csr: Path, directory: Path, days: int, as_json: boo
 )
 @click.option(
     "--slots",
-    type=Number(1, 8),
-    show_default="what it has, or 4",
-    help="Slots of 16 KiB, of the eight of this broker.",
+    type=Number(1, 12),
+    show_default="what it has, or 6",
+    help="Slots of 16 KiB, of the twelve of this broker.",
 )
 @_directory
 @_days
@@ -456,7 +456,8 @@ def add_requester(name: str, csr: Path, directory: Path, days: int, as_json: boo
 def add_root(root: str, csr: Path, slots: int | None, directory: Path, days: int, as_json: bool) -> None:
     """Let the trust root ROOT publish its bundles and revocations here.  ROOT is its key id, or its key (ed25519:…).
 
-    Each doorbell of this broker reads the slots of all roots at each connection: at most 128 KiB.
+    Each doorbell of this broker reads the slots of all its roots, at most three: what has changed, 48 KiB of it at a
+    connection and the rest within minutes.
     """
     from agent.clients.broker.broker_pki import BrokerPki
 

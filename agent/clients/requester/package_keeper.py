@@ -24,6 +24,7 @@ from typing import Final
 
 from agent.clients.requester.package_publisher import (
     HANGS_UP,
+    INDEX,
     is_published,
     publish_package,
     require_newest,
@@ -35,9 +36,9 @@ from agent.core.bus import BusConnected, BusDisconnected, PublishAcknowledged, P
 from agent.errors import ConfigurationError, DoorwardError, NetworkError
 from agent.ports import Bus
 from agent.wire.broker_directory import BrokerAddress
-from agent.wire.topics import BrokersTopic, TrustTopic, trust_filter
+from agent.wire.topics import BrokersTopic, TrustIndexTopic, TrustTopic, trust_filter
 from agent.wire.trust_keys import TrustKey
-from agent.wire.trust_package import split_directory, split_package
+from agent.wire.trust_package import index_of, split_directory, split_package
 
 __all__ = ["BrokerWatch", "KeptPackage", "PackageKeeper", "RootKeeping"]
 
@@ -156,6 +157,7 @@ class PackageKeeper:
         pieces = split_directory(directory) if directory is not None else []
         listed = {str(BrokersTopic(self._root, slot)): data for slot, data in enumerate(pieces)}
         wanted = listed | {str(TrustTopic(self._root, slot)): data for slot, data in enumerate(split_package(package))}
+        wanted[str(TrustIndexTopic(self._root))] = index_of(package)
         if self._refused is not None and self._refused[0] in wanted:
             topic, refusal = self._refused
             self._try(bus, topic, wanted[topic], refusal, timeout_s)
@@ -168,11 +170,16 @@ class PackageKeeper:
                 chunks = self._send(bus, package, directory, timeout_s)
         except ConfigurationError as error:
             is_listed = all(self._taken.get(each) == hashlib.sha256(data).digest() for each, data in listed.items())
-            family = TrustTopic if is_listed else BrokersTopic
-            self._refused = (str(family(self._root, self._refused_slot)), error)
+            self._refused = (self._topic_of(self._refused_slot, is_listed=is_listed), error)
             raise
         self._taken.clear()
         return chunks
+
+    def _topic_of(self, slot: int, *, is_listed: bool) -> str:
+        """`is_listed`: the broker has the whole directory, so the slot is one of the package."""
+        if not is_listed:
+            return str(BrokersTopic(self._root, slot))
+        return str(TrustIndexTopic(self._root) if slot == INDEX else TrustTopic(self._root, slot))
 
     def _send(self, bus: Bus, package: bytes, directory: bytes | None, timeout_s: float) -> int:
         return publish_package(bus, self._root, package, timeout_s, directory, self._on_event, self._taken)

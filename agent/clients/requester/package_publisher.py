@@ -1,4 +1,5 @@
-"""Publishes a root's package on a broker: each chunk retained in its slot, and the slots behind it cleared.
+"""Publishes a root's package on a broker: each chunk retained in its slot, the slots behind it cleared, and the index
+last, from which doorbells see what they have yet to read.
 
 A broker that is killed may lose what it acknowledged in its last minutes. `is_published` looks first, because connected
 doorbells read each package that is published.
@@ -34,7 +35,7 @@ from agent.core.bus import (
 )
 from agent.errors import ConfigurationError, DoorwardError, NetworkError, RequestError
 from agent.ports import Bus
-from agent.wire.topics import BrokersTopic, TrustTopic, brokers_filter, trust_filter
+from agent.wire.topics import BrokersTopic, TrustIndexTopic, TrustTopic, brokers_filter, trust_filter
 from agent.wire.trust import OpenedBundle, SeenVersion, TrustStore
 from agent.wire.trust_keys import TrustKey
 from agent.wire.trust_package import (
@@ -42,12 +43,14 @@ from agent.wire.trust_package import (
     MAX_CHUNK_BYTES,
     MAX_DIRECTORY_CHUNK_BYTES,
     TRUST_SLOTS,
+    index_of,
     split_directory,
     split_package,
 )
 
 __all__ = [
     "HANGS_UP",
+    "INDEX",
     "is_published",
     "publish_package",
     "require_newest",
@@ -63,6 +66,8 @@ _ASK_EVERY_S: Final = 0.25
 _QUOTA: Final = 0x97
 """MQTT's "quota exceeded"."""
 _AFTER_QUOTA_S: Final = 1.0
+INDEX: Final = TRUST_SLOTS
+"""Stands for the index among the slots."""
 HANGS_UP: Final = 2
 """Connections that end in one attempt if a broker hangs up at a message. A network that breaks ends one."""
 
@@ -110,13 +115,17 @@ def publish_package(
     last = len(chunks) - 1
     _publish(bus, {last: waiting.pop(last)}, len(chunks), ends_s, on_event, known)
     _publish(bus, waiting, len(chunks), ends_s, on_event, known)
+    # A doorbell that reads the new index finds all its pieces.
+    _publish(bus, {INDEX: (str(TrustIndexTopic(root)), index_of(package))}, INDEX + 1, ends_s, on_event, known)
     return len(chunks)
 
 
 def is_published(
     bus: Bus, root: str, package: bytes, timeout_s: float, on_event: Callable[[BusEvent | None], None] = _ignore
 ) -> bool:
-    """Returns whether the broker gives a doorbell the package: it asks with a wildcard, as a doorbell does.
+    """Returns whether the broker gives a doorbell the package and its index.
+
+    It asks with a wildcard, as a doorbell asks for the index.
 
     The caller must leave all events of the started `bus` to this, and unsubscribe if it stays connected. `on_event` is
     told each event.
@@ -125,6 +134,7 @@ def is_published(
     broker fails to answer in time.
     """
     wanted = {str(TrustTopic(root, slot)): chunk for slot, chunk in enumerate(split_package(package))}
+    wanted[str(TrustIndexTopic(root))] = index_of(package)
     found: dict[str, bytes] = {}
     reading = _RetainedReading(bus, root, timeout_s, on_event)
     reading.ask(trust_filter(root))
@@ -347,10 +357,7 @@ def _publish(
                 in_flight.discard(slot)
                 fault, from_s = f"{reason}.", time.monotonic() + _AFTER_QUOTA_S
             case PublishRefused(token=slot) if slot < needed:
-                raise ConfigurationError(
-                    f"The broker refuses slot {slot} of this root.",
-                    remedy="Ask its operator for more slots: doorward broker add-root --slots.",
-                )
+                raise _refused_slot(slot)
             case PublishRefused(token=slot):
                 in_flight.discard(slot)
                 waiting.pop(slot, None)
@@ -361,6 +368,18 @@ def _publish(
                 fault, cut_off, has_lost = str(error), cut_off + (has_lost or bool(in_flight)), False
         if waiting and time.monotonic() > ends_s:
             raise _not_taken(fault, cut_off, waiting[min(waiting)][0])
+
+
+def _refused_slot(slot: int) -> ConfigurationError:
+    if slot == INDEX:
+        return ConfigurationError(
+            "The broker refuses the index of this root.",
+            remedy="Ask its operator for the rights in config/mosquitto/README.md, Managed brokers.",
+        )
+    return ConfigurationError(
+        f"The broker refuses slot {slot} of this root.",
+        remedy="Ask its operator for more slots: doorward broker add-root --slots.",
+    )
 
 
 def _not_taken(fault: str, cut_off: int, topic: str) -> NetworkError:

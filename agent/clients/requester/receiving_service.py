@@ -50,6 +50,7 @@ from agent.wire.topics import (
     ReceiptTopic,
     RequestTopic,
     Topic,
+    TrustIndexTopic,
     TrustTopic,
     UploadTopic,
     UploadVerb,
@@ -224,6 +225,8 @@ class DisclosureReceiver:
         if isinstance(topic, TrustTopic | BrokersTopic):
             self._hear_root(topic, message)
             return
+        if isinstance(topic, TrustIndexTopic):
+            return  # for doorbells, which read only the pieces that they lack
         if not isinstance(topic, UploadTopic) or topic.requester != self._requester.id:
             self.dropped += 1
             return

@@ -12,20 +12,24 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import re
 from collections import OrderedDict
 from typing import Final
 
 from agent.clients.requester.roots import KnownRoots
-from agent.errors import DoorwardError
+from agent.errors import DoorwardError, FormatError
 from agent.wire.topics import BrokersTopic, TrustTopic, brokers_filter, trust_filter
-from agent.wire.trust_package import DIRECTORY_SLOTS, MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES, TRUST_SLOTS
+from agent.wire.trust_package import (
+    DIRECTORY_SLOTS,
+    MAX_CHUNK_BYTES,
+    MAX_DIRECTORY_CHUNK_BYTES,
+    TRUST_SLOTS,
+    read_chunk,
+)
 
 __all__ = ["MOST_HELD", "JoinedChunks", "RootNews", "StoredNews", "number_of_chunks"]
 
 MOST_HELD: Final = 4
 """Most packages or directories with chunks that are held at once. The oldest makes room."""
-_HEAD: Final = re.compile(rb"([0-9a-f]{64}) ([1-9])")
 
 
 class StoredNews(enum.Enum):
@@ -41,8 +45,10 @@ class StoredNews(enum.Enum):
 
 def number_of_chunks(data: bytes) -> int:
     """Returns the number of chunks that a chunk says there are. 0 if the bytes are no chunk."""
-    form = _HEAD.fullmatch(data.partition(b"\n")[0])
-    return int(form[2]) if form is not None else 0
+    try:
+        return read_chunk(data).count
+    except FormatError:
+        return 0
 
 
 class JoinedChunks:
@@ -55,11 +61,13 @@ class JoinedChunks:
 
     def put(self, slot: int, data: bytes) -> bytes | None:
         """Holds a chunk, and returns the whole once its last chunk is here. Bytes that are no chunk are ignored."""
-        head, _, piece = data.partition(b"\n")
-        form = _HEAD.fullmatch(head)
-        if form is None or not slot < int(form[2]) <= self._slots or not 0 < len(piece) <= self._most_bytes:
+        try:
+            chunk = read_chunk(data)
+        except FormatError:
             return None
-        sha256, count = form[1].decode("ascii"), int(form[2])
+        sha256, count, piece = chunk.sha256, chunk.count, chunk.piece
+        if not slot < count <= self._slots or len(piece) > self._most_bytes:
+            return None
         chunks = self._held.setdefault(sha256, {})
         self._held.move_to_end(sha256)
         chunks[slot] = piece

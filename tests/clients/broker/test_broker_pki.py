@@ -206,8 +206,20 @@ def test_a_root_that_is_renewed_keeps_its_slots(pki: BrokerPki) -> None:
     pki.add_root(root, NOW, request=request, slots=6)
     pki.add_root(root, NOW, request=request)
     assert pki._root_slots() == {root: 6}
-    pki.add_root(root, NOW, request=request, slots=8)
-    assert pki._root_slots() == {root: 8}
+    pki.add_root(root, NOW, request=request, slots=12)
+    assert pki._root_slots() == {root: 12}
+
+
+def test_a_broker_has_room_for_three_roots_whose_indexes_a_doorbell_reads_at_a_connection(pki: BrokerPki) -> None:
+    roots = [f"{number}f" * 8 for number in range(4)]
+    requests = [signing_request(pki.client(f"{root}.root").key, "root") for root in roots]
+    for root, request in zip(roots[:3], requests, strict=False):
+        pki.add_root(root, NOW, request=request, slots=2)
+    with pytest.raises(ConfigurationError, match="has 3 roots already"):
+        pki.add_root(roots[3], NOW, request=requests[3], slots=1)
+    pki.add_root(roots[2], NOW, request=requests[2])
+    rights = (pki.directory / "requesters.acl").read_text(encoding="utf-8")
+    assert [f"topic write doorward/v1/trust/{root}/index\n" in rights for root in roots] == [True] * 3 + [False]
 
 
 @pytest.mark.parametrize("left", [datetime.timedelta(hours=23), datetime.timedelta(days=-3)])

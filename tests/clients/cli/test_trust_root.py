@@ -35,7 +35,7 @@ from agent.uplink.uplink import Uplink
 from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import public_key_of
 from agent.wire.statements import TrustChange
-from agent.wire.topics import TRUST_FILTER, BrokersTopic, TrustTopic, brokers_filter
+from agent.wire.topics import TRUST_FILTER, BrokersTopic, TrustIndexTopic, TrustTopic, brokers_filter
 from agent.wire.trust import TrustStore
 from agent.wire.trust_keys import trust_key_of_private
 from agent.wire.trust_package import split_directory
@@ -191,7 +191,7 @@ def test_a_stolen_key_is_refused_at_a_doorbell_soon_after_two_people_signed_and_
         assert association.publish_missing(world.broker.requester_port) == 0
         world.broker.kill()
         world.broker.start()
-        assert association.publish_missing(world.broker.requester_port) == 3, "the broker had lost it"
+        assert association.publish_missing(world.broker.requester_port) == 4, "the broker had lost it"
     finally:
         house.stop()
 
@@ -247,11 +247,11 @@ def test_a_folder_from_a_backup_brings_nothing_back_and_goes_on_above_what_doorb
         assert said in capsys.readouterr().err
     assert association.type(*fetch[1:], "--replace")["version"] == 3
     association.list(4, revoked=True)
-    assert association.publish(port)["chunks"] == 3
+    assert association.publish(port)["chunks"] == 4
 
     shutil.rmtree(association.root)
     shutil.copytree(tmp_path / "backup", association.root)
-    assert association.type(*publish[1:], "--replace")["chunks"] == 3, "a person may, if a thief signed the newer one"
+    assert association.type(*publish[1:], "--replace")["chunks"] == 4, "a person may, if a thief signed the newer one"
 
 
 def test_what_a_killed_broker_had_acknowledged_is_back_before_a_doorbell_connects_again(
@@ -282,11 +282,11 @@ def test_what_a_killed_broker_had_acknowledged_is_back_before_a_doorbell_connect
     thread.start()
     try:
         first = told.get(timeout=PATIENCE_S)
-        assert (first.chunks, first.fault) == (3, None)
+        assert (first.chunks, first.fault) == (4, None)
         assert seen_by_a_doorbell(world, root_id, folder.package())
         world.broker.kill()
         world.broker.start()
-        assert told.get(timeout=PATIENCE_S).chunks == 3, "it saw the broker come back, and looked"
+        assert told.get(timeout=PATIENCE_S).chunks == 4, "it saw the broker come back, and looked"
         assert seen_by_a_doorbell(world, root_id, folder.package())
         before = folder.package()
         association.list(2, revoked=True)
@@ -295,7 +295,7 @@ def test_what_a_killed_broker_had_acknowledged_is_back_before_a_doorbell_connect
         )
         assert folder.package() != before
         second = told.get(timeout=PATIENCE_S)
-        assert (second.chunks, second.sha256) == (3, hashlib.sha256(folder.package()).hexdigest())
+        assert (second.chunks, second.sha256) == (4, hashlib.sha256(folder.package()).hexdigest())
         assert seen_by_a_doorbell(world, root_id, folder.package()), "a new stamp needs no command"
     finally:
         keeping.stop()
@@ -320,10 +320,10 @@ def test_only_the_root_publishes_in_its_slots_and_it_publishes_nothing_else(
     world: BrokerWithClients, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     roots = ["c3" * 8, "d4" * 8]
-    for root, slots in zip(roots, (7, 1), strict=True):
+    for root, slots in zip(roots, (11, 1), strict=True):
         files = world.pki.client(f"{root}.root")
         world.pki.add_root(root, time_of(), request=signing_request(files.key, f"{root}.root"), slots=slots)
-    with pytest.raises(ConfigurationError, match="0 of 8 slots left"):
+    with pytest.raises(ConfigurationError, match="0 of 12 slots left"):
         world.pki.add_root("e5" * 8, time_of(), request=signing_request(tmp_path / "key.pem", "x"), slots=1)
     with pytest.raises(ConfigurationError, match="not a root's id"):
         world.pki.add_root("police", time_of(), request=b"")
@@ -336,21 +336,27 @@ def test_only_the_root_publishes_in_its_slots_and_it_publishes_nothing_else(
         assert isinstance(bus.next_event(PATIENCE_S), BusConnected)
     device.subscribe(TRUST_FILTER)
     assert isinstance(device.next_event(PATIENCE_S), Subscribed)
-    allowed = [(first, roots[0], slot) for slot in range(7)] + [(second, roots[1], 0)]
+    allowed = [(first, str(TrustTopic(roots[0], slot))) for slot in range(11)]
+    allowed.append((second, str(TrustTopic(roots[1], 0))))
+    indexes = [str(TrustIndexTopic(root)) for root in roots]
     forbidden = [
-        (first, roots[0], 7),
-        (second, roots[1], 1),
-        (first, roots[1], 0),
-        (police, roots[0], 0),
-        (device, roots[0], 0),
+        (first, str(TrustTopic(roots[0], 11))),
+        (second, str(TrustTopic(roots[1], 1))),
+        (first, str(TrustTopic(roots[1], 0))),
+        (first, indexes[1]),
+        (police, str(TrustTopic(roots[0], 0))),
+        (police, indexes[0]),
+        (device, str(TrustTopic(roots[0], 0))),
+        (device, indexes[0]),
     ]
-    for number, (bus, root, slot) in enumerate(allowed):
-        assert isinstance(said(bus, str(TrustTopic(root, slot)), number), PublishAcknowledged)
+    for number, (bus, topic) in enumerate([*allowed, (first, indexes[0]), (second, indexes[1])]):
+        assert isinstance(said(bus, topic, number), PublishAcknowledged)
+    for index in indexes:
         event = device.next_event(PATIENCE_S)
         assert isinstance(event, MessageReceived)
-        assert event.topic == str(TrustTopic(root, slot))
-    for number, (bus, root, slot) in enumerate(forbidden, 10):
-        assert isinstance(said(bus, str(TrustTopic(root, slot)), number), PublishRefused)
+        assert event.topic == index, "a doorbell asks for a slot when it lacks the piece"
+    for number, (bus, topic) in enumerate(forbidden, 20):
+        assert isinstance(said(bus, topic, number), PublishRefused)
     for number, topic in enumerate(
         (
             "doorward/v1/areas/283-375/requests/springfield-police/0",
@@ -358,7 +364,7 @@ def test_only_the_root_publishes_in_its_slots_and_it_publishes_nothing_else(
             f"doorward/v1/receipts/{DEVICE}/{'cd' * 16}",
             f"doorward/v1/up/springfield-police/{DEVICE}/{'cd' * 16}-0/init",
         ),
-        20,
+        30,
     ):
         assert isinstance(said(first, topic, number), PublishRefused)
     assert device.next_event(0.3) is None

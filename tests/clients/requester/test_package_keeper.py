@@ -25,9 +25,15 @@ from agent.core.bus import (
 from agent.errors import ConfigurationError, NetworkError
 from agent.wire.broker_directory import BrokerAddress
 from agent.wire.identities import private_key_from_seed
-from agent.wire.topics import BrokersTopic, TrustTopic
+from agent.wire.topics import BrokersTopic, TrustIndexTopic, TrustTopic
 from agent.wire.trust_keys import trust_key_of_private
-from agent.wire.trust_package import MAX_CHUNK_BYTES, MAX_DIRECTORY_CHUNK_BYTES, split_directory, split_package
+from agent.wire.trust_package import (
+    MAX_CHUNK_BYTES,
+    MAX_DIRECTORY_CHUNK_BYTES,
+    index_of,
+    split_directory,
+    split_package,
+)
 
 ROOT = trust_key_of_private(private_key_from_seed(bytes(32)))
 UP = BusConnected(1 << 20, 16)
@@ -144,8 +150,13 @@ def keeper_at(broker: Broker, clock: Clock | None = None) -> PackageKeeper:
     return PackageKeeper(broker.open, ROOT, clock or Clock())  # type: ignore[arg-type]
 
 
+def published(package: bytes) -> list[bytes]:
+    """The messages of a package, in the order of their topics."""
+    return [*split_package(package), index_of(package)]
+
+
 def is_whole(broker: Broker, package: bytes) -> bool:
-    return [data for _, data in sorted(broker.retained.items()) if data] == split_package(package)
+    return [data for _, data in sorted(broker.retained.items()) if data] == published(package)
 
 
 def test_each_return_of_a_broker_is_seen_once_and_what_it_lost_is_put_back(package: bytes) -> None:
@@ -166,7 +177,7 @@ def test_each_return_of_a_broker_is_seen_once_and_what_it_lost_is_put_back(packa
     assert broker.opened == 1
 
 
-@pytest.mark.parametrize("dies_at", range(1, 9))
+@pytest.mark.parametrize("dies_at", range(1, 14))
 def test_a_broker_that_dies_amid_a_publication_is_looked_at_again(package: bytes, dies_at: int) -> None:
     """The chunks that it had acknowledged before are gone, although the publication ends without an error."""
     broker = Broker(dies_at)
@@ -243,10 +254,15 @@ def test_a_broker_that_sends_on_and_on_holds_up_no_other(package: bytes) -> None
 
 @pytest.mark.parametrize(
     ("refused", "again_bytes"),
-    [(TrustTopic(ROOT.id, 1), 0), (TrustTopic(ROOT.id, 0), 0), (BrokersTopic(ROOT.id, 2), 5 * 130_000)],
+    [
+        (TrustTopic(ROOT.id, 1), 0),
+        (TrustTopic(ROOT.id, 0), 0),
+        (TrustIndexTopic(ROOT.id), 0),
+        (BrokersTopic(ROOT.id, 2), 5 * 130_000),
+    ],
 )
 def test_a_broker_that_refuses_a_slot_gets_nothing_large_again_and_is_asked_every_ten_minutes(
-    package: bytes, refused: TrustTopic | BrokersTopic, again_bytes: int
+    package: bytes, refused: TrustTopic | TrustIndexTopic | BrokersTopic, again_bytes: int
 ) -> None:
     """The list has grown, and its operator has not. All connected requesters get each directory."""
     broker = RefusingBroker(str(refused))
@@ -316,10 +332,10 @@ def fails(keeper: PackageKeeper, package: bytes) -> None:
     assert "Its log says why" in str(raised.value.remedy)
 
 
-@pytest.mark.parametrize("topic", [TrustTopic(ROOT.id, 1), BrokersTopic(ROOT.id, 2)])
+@pytest.mark.parametrize("topic", [TrustTopic(ROOT.id, 1), TrustIndexTopic(ROOT.id), BrokersTopic(ROOT.id, 2)])
 @pytest.mark.parametrize("has_died", [False, True])
 def test_a_broker_that_hangs_up_instead_of_refusing_gets_each_message_of_a_directory_once(
-    package: bytes, topic: TrustTopic | BrokersTopic, has_died: bool, monkeypatch: pytest.MonkeyPatch
+    package: bytes, topic: TrustTopic | TrustIndexTopic | BrokersTopic, has_died: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All connected requesters get each piece of the directory. A broker that died gets again what it lost."""
     looks = itertools.count()
@@ -354,7 +370,7 @@ def test_a_broker_that_hangs_up_instead_of_refusing_gets_each_message_of_a_direc
 
 def is_whole_beside_a_directory(broker: Broker, package: bytes) -> bool:
     kept = [data for topic, data in sorted(broker.retained.items()) if data and "/trust/" in topic]
-    return kept == split_package(package)
+    return kept == published(package)
 
 
 def test_a_killed_broker_that_stays_away_for_long_is_looked_at_as_soon_as_it_is_back(package: bytes) -> None:

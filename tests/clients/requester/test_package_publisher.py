@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from agent.clients.requester import package_publisher
-from agent.clients.requester.package_publisher import is_published, publish_package, retained_package
+from agent.clients.requester.package_publisher import INDEX, is_published, publish_package, retained_package
 from agent.core.bus import (
     BusDisconnected,
     BusEvent,
@@ -22,7 +22,7 @@ from agent.core.bus import (
     SubscriptionRefused,
 )
 from agent.errors import ConfigurationError, FormatError, NetworkError
-from agent.wire.trust_package import MAX_CHUNK_BYTES, TRUST_SLOTS, split_package
+from agent.wire.trust_package import MAX_CHUNK_BYTES, PUBLISHED_LIMIT_BYTES, TRUST_SLOTS, index_of, split_package
 
 ROOT = "c3" * 8
 
@@ -55,7 +55,8 @@ class SlotBus:
 
     @property
     def slots(self) -> list[int]:
-        return [int(topic.rpartition("/")[2]) for topic, _, _ in self.published]
+        ends = [topic.rpartition("/")[2] for topic, _, _ in self.published]
+        return [INDEX if end == "index" else int(end) for end in ends]
 
 
 @pytest.fixture
@@ -71,10 +72,10 @@ def published(bus: SlotBus, package: bytes, timeout_s: float = 60.0) -> int:
 def test_each_chunk_is_retained_in_its_slot_and_the_slots_behind_are_cleared(package: bytes) -> None:
     bus = SlotBus()
     assert published(bus, package) == 2
-    assert sorted(bus.published) == [
-        (f"doorward/v1/trust/{ROOT}/{slot}", data, True)
-        for slot, data in enumerate([*split_package(package), *[b""] * (TRUST_SLOTS - 2)])
-    ]
+    slots = [(f"{slot}", data) for slot, data in enumerate([*split_package(package), *[b""] * (TRUST_SLOTS - 2)])]
+    wanted = [(f"doorward/v1/trust/{ROOT}/{end}", data, True) for end, data in (*slots, ("index", index_of(package)))]
+    assert sorted(bus.published) == sorted(wanted)
+    assert bus.published[-1] == wanted[-1], "who reads the index finds all its pieces"
     assert bus.hurried, "a person waits"
 
 
@@ -83,7 +84,7 @@ def test_a_slot_that_a_broken_link_lost_is_published_again_and_no_other(package:
     bus = SlotBus(slot1=[PublishLost(1), PublishLost(1)])
     bus.events.append(away)
     assert published(bus, package) == 2
-    assert sorted(bus.slots) == [0, 1, 1, 1, *range(2, TRUST_SLOTS)]
+    assert sorted(bus.slots) == [0, 1, 1, 1, *range(2, TRUST_SLOTS), INDEX]
 
 
 def test_a_slot_beyond_the_roots_right_is_left_alone_if_nothing_is_to_be_written_there(package: bytes) -> None:
@@ -92,6 +93,8 @@ def test_a_slot_beyond_the_roots_right_is_left_alone_if_nothing_is_to_be_written
     for slot in (0, 1):
         with pytest.raises(ConfigurationError, match=f"refuses slot {slot} "):
             published(SlotBus(**{f"slot{slot}": [PublishRefused(slot, 0x87, "Not authorized")]}), package)
+    with pytest.raises(ConfigurationError, match="refuses the index "):
+        published(SlotBus(**{f"slot{INDEX}": [PublishRefused(INDEX, 0x87, "Not authorized")]}), package)
 
 
 def test_a_package_that_needs_more_slots_than_the_root_has_leaves_the_one_before_on_the_broker() -> None:
@@ -107,7 +110,7 @@ def test_a_full_window_is_tried_again(package: bytes) -> None:
     bus = SlotBus()
     bus.full = True
     assert published(bus, package) == 2
-    assert sorted(bus.slots) == list(range(TRUST_SLOTS))
+    assert sorted(bus.slots) == [*range(TRUST_SLOTS), INDEX]
 
 
 def test_a_broker_that_stays_away_is_named_with_its_fault(package: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +197,8 @@ class RetainedBus(SlotBus):
 def test_a_package_is_on_the_broker_if_each_of_its_slots_is(package: bytes) -> None:
     chunks = {f"doorward/v1/trust/{ROOT}/{slot}": chunk for slot, chunk in enumerate(split_package(package))}
     (first, *_), other = chunks, split_package(b"y" * len(package))[0]
+    index = f"doorward/v1/trust/{ROOT}/index"
+    chunks[index] = index_of(package)
 
     def found(retained: dict[str, bytes]) -> bool:
         return is_published(RetainedBus(retained), ROOT, package, 60.0)  # type: ignore[arg-type]
@@ -203,6 +208,7 @@ def test_a_package_is_on_the_broker_if_each_of_its_slots_is(package: bytes) -> N
     assert not found({})
     assert not found({first: chunks[first]})
     assert not found(chunks | {first: other})
+    assert not found(chunks | {index: index_of(b"y" * len(package))})
 
 
 def test_a_broker_that_keeps_nothing_for_wildcards_lacks_the_package(package: bytes) -> None:
@@ -226,7 +232,7 @@ def test_a_broker_that_does_not_say_what_it_has_is_named(package: bytes, monkeyp
 def test_a_package_that_no_broker_takes_is_refused_before_anything_is_published() -> None:
     bus = SlotBus()
     with pytest.raises(FormatError, match="can be published"):
-        published(bus, b"x" * (TRUST_SLOTS * MAX_CHUNK_BYTES + 1))
+        published(bus, b"x" * (PUBLISHED_LIMIT_BYTES + 1))
     assert bus.published == []
 
 
@@ -323,4 +329,4 @@ def test_a_slot_over_the_publications_of_a_second_is_published_again(package: by
     quota = {f"slot{number}": [PublishRefused(number, 0x97, "Quota exceeded")] for number in range(TRUST_SLOTS)}
     bus = SlotBus(**quota)
     assert published(bus, package) == 2
-    assert sorted(bus.slots) == sorted([*range(TRUST_SLOTS)] * 2)
+    assert sorted(bus.slots) == sorted([*range(TRUST_SLOTS)] * 2 + [INDEX])

@@ -1,0 +1,259 @@
+"""Reads the packages of trust roots: of each only the pieces that it does not hold, and no more than a budget allows.
+
+A root publishes its package in pieces, and beside them an index with the SHA-256 of each (`wire.trust_package`). The
+uplink subscribes to the indexes of all roots, and this class asks for the pieces behind them, one by one:
+
+- a piece only if none with its hash is held. So a reconnection after which nothing is new reads the indexes alone, and
+  a change of the list leaves the root files where they are;
+- a piece only while the budget has room for a whole one: `TRUST_BURST_BYTES` at a connection, and `_BYTES_PER_S` more.
+  A list that changes is read within a minute, also right after a connection that has used up the budget;
+- first of the root with the fewest bytes to the end, those included that it has sent since the connection. So a root
+  that publishes all the time cannot delay the revocation of another one.
+
+The pieces of *all* roots are read and held, whichever the owner chose. The wishes depend on what was published and on
+what this process has read, so they show nothing of the choice (promise 3). A package goes to the custodian as
+chunks once it is whole, and again with each later index: the custodian may have been restarted.
+
+Neither index nor pieces are trusted. The custodian verifies the package; a false index costs bytes of the budget.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from agent.core.timebase import NS_PER_S, BootNs, seconds
+from agent.errors import FormatError
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
+from agent.ports import Bus
+from agent.wire.topics import TrustIndexTopic, TrustTopic, topic_of
+from agent.wire.trust_package import (
+    MAX_CHUNK_BYTES,
+    PackageIndex,
+    PackagePiece,
+    PublishedChunk,
+    read_chunk,
+    read_index,
+)
+
+__all__ = ["TRUST_BURST_BYTES", "TrustReading"]
+
+TRUST_BURST_BYTES: Final = 48 << 10
+"""Part of the 64 KiB at a connection. One page of requests has the rest."""
+_BYTES_PER_S: Final = 1024.0
+"""A change of a list with 40 regions has about 46 kB, and is read within a minute if the budget is used up."""
+_PIECE_BYTES: Final = MAX_CHUNK_BYTES + 512
+"""With its line, topic and frame. A root may retain as much in each slot, whatever its index says."""
+_MOST_ROOTS: Final = 8
+"""Access lists have room for three. A broker may send any number of indexes."""
+_GAP_S: Final = (0.2, 0.6)
+"""Between two pieces. A managed service takes five subscriptions and their ends in a second."""
+_ABSENT_NS: Final = seconds(2)
+"""A broker sends a retained message right beside its answer to the subscription."""
+_BEHIND_NS: Final = seconds(20)
+"""While other messages come, a piece may wait behind them for this long, or without an answer."""
+_AGAIN_NS: Final = seconds(10)
+"""From one time that the custodian gets a package to the next, if the same index comes again."""
+
+
+@dataclass(slots=True)
+class _Root:
+    """The newest index of a root, and its pieces."""
+
+    index: PackageIndex
+    pieces: dict[str, bytes] = field(default_factory=dict)
+    """Those that the index names, by their hash."""
+    came_bytes: int = 0
+    """Since the connection."""
+    is_stuck: bool = False
+    """A slot had no piece or another one. The next index ends it."""
+    handed_ns: int | None = None
+    """When the custodian got the package."""
+
+    @property
+    def missing(self) -> list[tuple[int, PackagePiece]]:
+        """Slots and pieces, from the front."""
+        return [(slot, each) for slot, each in enumerate(self.index.pieces) if each.sha256 not in self.pieces]
+
+
+class TrustReading(ThreadOwned):
+    """One device's reading. All methods run in the uplink's thread. `uniform`: the source of chance."""
+
+    WRITTEN_BY: ClassVar = dict.fromkeys(
+        ("_up", "_level", "_seen_ns", "_asked", "_asked_ns", "_absent_ns", "_due_ns"), AttributeOwner.UPLINK
+    )
+
+    def __init__(self, bus: Bus, uniform: Callable[[float, float], float]) -> None:
+        self._bus = bus
+        self._uniform = uniform
+        self._roots: OrderedDict[str, _Root] = OrderedDict()
+        """By id. The one whose index came last is last."""
+        self._up = False
+        self._level = float(TRUST_BURST_BYTES)
+        self._seen_ns: int | None = None
+        self._charged: set[str] = set()
+        """Roots of which an index has come since the connection."""
+        self._asked: TrustTopic | None = None
+        self._asked_ns = self._absent_ns = self._due_ns = 0
+
+    def connected(self, now: BootNs) -> None:
+        self._up = True
+        self._level, self._seen_ns, self._due_ns = float(TRUST_BURST_BYTES), now, now
+        self._charged.clear()
+        for root in self._roots.values():
+            root.came_bytes = 0
+
+    def disconnected(self) -> None:
+        """The broker forgets what was asked for; the pieces stay."""
+        self._up, self._asked = False, None
+
+    def subscribed(self, topic_filter: str, now: BootNs) -> None:
+        if self._asked is not None and topic_filter == str(self._asked):
+            self._absent_ns = min(self._absent_ns, now + _ABSENT_NS)
+
+    def heard(self, now: BootNs) -> None:
+        """Something came. On a full line, the piece waits behind it."""
+        if self._asked is not None:
+            self._absent_ns = max(self._absent_ns, min(now + _ABSENT_NS, self._asked_ns + _BEHIND_NS))
+
+    def leave(self, room_bytes: float) -> None:
+        """Leaves no more room than a page has left of the budget of both."""
+        self._level = min(self._level, room_bytes)
+
+    def take(self, topic: str, payload: bytes, now: BootNs) -> tuple[tuple[str, bytes], ...] | None:
+        """Takes an index or a piece. Returns the chunks of a package that is whole now, for the custodian.
+
+        Returns None if the message is neither.
+        """
+        match topic_of(topic):
+            case TrustIndexTopic(root=root):
+                self._charge(root, len(topic) + len(payload), now)
+                try:
+                    index = read_index(payload)
+                except FormatError:
+                    return None
+                return self._take_index(root, index, len(topic) + len(payload), now)
+            case TrustTopic() as where:
+                return self._take_piece(where, payload, len(topic) + len(payload), now)
+            case _:
+                return None
+
+    def turn(self, now: BootNs) -> None:
+        """Asks for a piece if one is due."""
+        self._refill(now)
+        if self._asked is not None and now >= self._absent_ns:
+            self._stick(self._asked)
+            self._drop_asked(now)
+        following = self._next()
+        if self._asked is None and following is not None and now >= self._due_ns and self._level >= _PIECE_BYTES:
+            self._asked = following
+            self._asked_ns, self._absent_ns = now, now + _BEHIND_NS
+            self._bus.read_retained(str(following))
+
+    def is_busy(self) -> bool:
+        """Returns True while pieces are read. False if there are none to read, or no room for one."""
+        return self._asked is not None or (self._next() is not None and self._level >= _PIECE_BYTES)
+
+    def deadline_ns(self, now: BootNs) -> BootNs | None:
+        """Returns the moment of the next `turn` that reads, if nothing comes meanwhile."""
+        if self._asked is not None:
+            return BootNs(self._absent_ns)
+        if self._next() is None:
+            return None
+        lacks = max(0.0, _PIECE_BYTES - self._level)
+        return BootNs(max(self._due_ns, now + int(lacks / _BYTES_PER_S * NS_PER_S)))
+
+    def _charge(self, name: str, size_bytes: int, now: BootNs) -> None:
+        """The first index of a root in a connection is retained, and takes of the budget. Later ones are live, as new
+        requests are: if they took room, a root that publishes all the time would delay another one."""
+        if name not in self._charged and len(self._charged) < _MOST_ROOTS:
+            self._charged.add(name)
+            self._spend(size_bytes, now)
+
+    def _take_index(
+        self, name: str, index: PackageIndex, size_bytes: int, now: BootNs
+    ) -> tuple[tuple[str, bytes], ...]:
+        before = self._roots.get(name)
+        if before is not None and before.index == index:
+            root = before
+            root.is_stuck = False
+        else:
+            wanted = {each.sha256 for each in index.pieces}
+            held = before.pieces.items() if before is not None else ()
+            root = _Root(index, {sha256: piece for sha256, piece in held if sha256 in wanted})
+            root.came_bytes = before.came_bytes if before is not None else 0
+        root.came_bytes += size_bytes
+        self._roots[name] = root
+        self._roots.move_to_end(name)
+        if len(self._roots) > _MOST_ROOTS:
+            self._roots.popitem(last=False)
+        return self._whole(name, root, now)
+
+    def _take_piece(
+        self, where: TrustTopic, payload: bytes, size_bytes: int, now: BootNs
+    ) -> tuple[tuple[str, bytes], ...]:
+        self._spend(size_bytes, now)
+        is_asked = where == self._asked
+        if is_asked:
+            self._drop_asked(now)
+        root = self._roots.get(where.root)
+        if root is None:
+            return ()
+        root.came_bytes += size_bytes
+        try:
+            piece = read_chunk(payload).piece
+        except FormatError:
+            piece = b""
+        sha256 = hashlib.sha256(piece).hexdigest()
+        if all(sha256 != each.sha256 for _, each in root.missing):
+            root.is_stuck = root.is_stuck or is_asked
+            return ()
+        root.pieces[sha256] = piece
+        return self._whole(where.root, root, now)
+
+    @staticmethod
+    def _whole(name: str, root: _Root, now: BootNs) -> tuple[tuple[str, bytes], ...]:
+        """Returns the chunks for the custodian, nothing if a piece is missing or if it got them just now."""
+        if root.missing or (root.handed_ns is not None and now - root.handed_ns < _AGAIN_NS):
+            return ()
+        root.handed_ns = now
+        index = root.index
+        pieces = (PublishedChunk(index.sha256, len(index.pieces), root.pieces[each.sha256]) for each in index.pieces)
+        return tuple((str(TrustTopic(name, slot)), each.to_bytes()) for slot, each in enumerate(pieces))
+
+    def _next(self) -> TrustTopic | None:
+        """Returns the topic of the next piece, None if there is none to read."""
+        roots = [(name, root, root.missing) for name, root in self._roots.items() if not root.is_stuck]
+        waiting = [
+            (root.came_bytes + sum(each.size_bytes for _, each in missing), name, missing[0][0])
+            for name, root, missing in roots
+            if missing
+        ]
+        if not self._up or not waiting:
+            return None
+        _, name, slot = min(waiting)
+        return TrustTopic(name, slot)
+
+    def _stick(self, where: TrustTopic) -> None:
+        root = self._roots.get(where.root)
+        if root is not None:
+            root.is_stuck = True
+
+    def _drop_asked(self, now: BootNs) -> None:
+        if self._asked is not None:
+            self._bus.unsubscribe(str(self._asked))
+        self._asked = None
+        self._due_ns = now + int(self._uniform(*_GAP_S) * NS_PER_S)
+
+    def _spend(self, size_bytes: int, now: BootNs) -> None:
+        self._refill(now)
+        self._level = max(0.0, self._level - size_bytes)
+
+    def _refill(self, now: BootNs) -> None:
+        if self._seen_ns is not None:
+            gained = (now - self._seen_ns) / NS_PER_S * _BYTES_PER_S
+            self._level = min(float(TRUST_BURST_BYTES), self._level + gained)
+        self._seen_ns = now

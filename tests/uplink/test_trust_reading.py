@@ -1,0 +1,302 @@
+"""A device reads of the packages of trust roots what it lacks, within a budget, and of all roots alike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from agent.core.timebase import BootNs
+from agent.core.trust_chunks import TrustChunks
+from agent.uplink.trust_reading import TRUST_BURST_BYTES, TrustReading
+from agent.wire.topics import TrustIndexTopic, TrustTopic, parse_topic
+from agent.wire.trust_package import MAX_CHUNK_BYTES, index_of, split_package
+
+ROOT, OTHER, THIRD = ("ab" * 8, "cd" * 8, "ef" * 8)
+PIECE_BYTES = MAX_CHUNK_BYTES + 512
+KIB_PER_S = 1024
+
+
+def package(bundle_bytes: int, *, roots: bytes = b"r" * 20_000, rest: bytes = b"", seed: int = 1) -> bytes:
+    bundle = random.Random(seed).randbytes(bundle_bytes // 2).hex().encode()
+    return b'{"bundle":"' + bundle + b'","roots":["' + roots + b'"],"timestamp":"' + rest + b't","v":1}'
+
+
+@dataclass
+class Broker:
+    """The `Bus` as far as a reading uses it, with what roots have published."""
+
+    retained: dict[str, bytes] = field(default_factory=dict)
+    wishes: list[str] = field(default_factory=list)
+    open: set[str] = field(default_factory=set)
+    due: list[str] = field(default_factory=list)
+
+    def read_retained(self, topic_filter: str) -> None:
+        self.wishes.append(topic_filter.removeprefix("doorward/v1/trust/"))
+        self.open.add(topic_filter)
+        self.due.append(topic_filter)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        self.open.discard(topic_filter)
+
+    def publish(self, root: str, data: bytes) -> None:
+        self.retained |= {str(TrustTopic(root, slot)): chunk for slot, chunk in enumerate(split_package(data))}
+        self.retained[str(TrustIndexTopic(root))] = index_of(data)
+
+
+@dataclass
+class Device:
+    """A reading, a clock, and the packages that the custodian got."""
+
+    broker: Broker = field(default_factory=Broker)
+    read_bytes: int = 0
+    now_s: float = 100.0
+    times: dict[bytes, float] = field(default_factory=dict)
+    """When each package came to the custodian first."""
+    handed: int = 0
+
+    def __post_init__(self) -> None:
+        self.reading = TrustReading(self.broker, random.Random(7).uniform)  # type: ignore[arg-type]
+
+    @property
+    def now(self) -> BootNs:
+        return BootNs(int(self.now_s * 1e9))
+
+    def connect(self, indexes: bool = True) -> None:
+        self.reading.disconnected()
+        self.broker.open.clear()
+        self.read_bytes = 0
+        self.broker.wishes.clear()
+        self.reading.connected(self.now)
+        for topic in sorted(each for each in self.broker.retained if each.endswith("/index") and indexes):
+            self.give(topic, self.broker.retained[topic])
+
+    def give(self, topic: str, data: bytes) -> None:
+        self.read_bytes += len(topic) + len(data)
+        self.reading.heard(self.now)
+        chunks = self.reading.take(topic, data, self.now)
+        assert chunks is not None
+        if chunks:
+            self.handed += 1
+            joined = TrustChunks()
+            for name, chunk in chunks:
+                where = parse_topic(name)
+                assert isinstance(where, TrustTopic)
+                joined.put(where, chunk, ())
+            whole = joined.whole(parse_topic(topic).root)  # type: ignore[union-attr]
+            assert whole is not None
+            self.times.setdefault(whole, self.now_s)
+
+    def pass_time(self, duration_s: float, each: Callable[[], None] = lambda: None) -> None:
+        ends_s = self.now_s + duration_s
+        while self.now_s < ends_s:
+            deadline_ns = self.reading.deadline_ns(self.now)
+            self.now_s = min(self.now_s + 0.5, max(self.now_s + 0.001, (deadline_ns or 1 << 62) / 1e9))
+            each()
+            self.reading.turn(self.now)
+            due, self.broker.due = self.broker.due, []
+            for topic in (each for each in due if each in self.broker.open):
+                self.reading.subscribed(topic, self.now)
+                if topic in self.broker.retained:
+                    self.give(topic, self.broker.retained[topic])
+
+
+@pytest.fixture
+def device() -> Device:
+    return Device()
+
+
+def test_a_new_doorbell_reads_a_package_piece_by_piece(device: Device) -> None:
+    data = package(18_000)
+    device.broker.publish(ROOT, data)
+    device.connect()
+    device.pass_time(10)
+    assert device.broker.wishes == [f"{ROOT}/{slot}" for slot in range(5)], "two, two and one of three runs"
+    assert list(device.times) == [data]
+    assert device.broker.open == set(), "each subscription ends"
+
+
+def test_at_a_reconnection_after_which_nothing_is_new_it_reads_the_index_alone(device: Device) -> None:
+    device.broker.publish(ROOT, package(18_000))
+    device.connect()
+    device.pass_time(60)
+    device.connect()
+    device.pass_time(60)
+    assert device.broker.wishes == []
+    assert device.read_bytes < 600
+    assert device.handed == 2, "the custodian may have been restarted"
+
+
+def test_a_changed_list_is_read_without_the_root_files_and_a_new_timestamp_alone(device: Device) -> None:
+    device.broker.publish(ROOT, package(18_000))
+    device.connect()
+    device.pass_time(60)
+    changed = package(18_200, seed=2)
+    device.broker.publish(ROOT, changed)
+    device.connect()
+    device.pass_time(10)
+    assert device.broker.wishes == [f"{ROOT}/0", f"{ROOT}/1"]
+    stamped = package(18_200, seed=2, rest=b"new")
+    device.broker.publish(ROOT, stamped)
+    device.connect()
+    device.pass_time(10)
+    assert device.broker.wishes == [f"{ROOT}/4"]
+    assert list(device.times)[1:] == [changed, stamped]
+
+
+def test_whatever_roots_publish_a_connection_reads_no_more_than_its_budget_and_the_rest_in_time(
+    device: Device,
+) -> None:
+    data = [package(95_000), package(25_000, roots=b"", seed=2)]
+    for root, each in zip((ROOT, OTHER), data, strict=True):
+        device.broker.publish(root, each)
+    device.connect()
+    device.pass_time(8)
+    assert TRUST_BURST_BYTES - PIECE_BYTES < device.read_bytes <= TRUST_BURST_BYTES + 8 * KIB_PER_S
+    assert list(device.times) == data[1:], "the shorter one first"
+    began_s = device.now_s
+    device.pass_time(200)
+    assert list(device.times) == data[::-1]
+    assert device.times[data[0]] - began_s < sum(map(len, data)) / KIB_PER_S
+
+
+def test_a_change_is_read_within_a_minute_also_right_after_the_budget_was_used_up(device: Device) -> None:
+    device.broker.publish(ROOT, package(28_000))
+    device.connect()
+    device.pass_time(100)
+    device.broker.publish(OTHER, package(90_000, seed=3))
+    device.connect()
+    device.pass_time(9)
+    assert not device.reading.is_busy(), "there is no room now"
+    revoked = package(44_000, seed=2)
+    device.broker.publish(ROOT, revoked)
+    device.give(str(TrustIndexTopic(ROOT)), index_of(revoked))
+    began_s = device.now_s
+    device.pass_time(60)
+    assert device.times[revoked] - began_s <= 60
+
+
+def test_a_root_that_publishes_all_the_time_delays_no_other_one(device: Device) -> None:
+    quiet = package(20_000)
+    device.broker.publish(ROOT, quiet)
+    device.connect()
+    seeds = iter(range(10, 10_000))
+
+    def noise() -> None:
+        data = package(14_000, roots=b"", seed=next(seeds))
+        device.broker.publish(OTHER, data)
+        device.give(str(TrustIndexTopic(OTHER)), index_of(data))
+
+    device.pass_time(300, noise)
+    revoked = package(40_000, seed=2)
+    device.broker.publish(ROOT, revoked)
+    device.give(str(TrustIndexTopic(ROOT)), index_of(revoked))
+    began_s = device.now_s
+    device.pass_time(60, noise)
+    assert device.times[revoked] - began_s <= 60
+
+
+def test_a_large_index_takes_of_the_budget(device: Device) -> None:
+    """Junk is no index, and its bytes count."""
+    device.broker.publish(ROOT, package(60_000))
+    device.connect(indexes=False)
+    assert device.reading.take(str(TrustIndexTopic(OTHER)), b"x" * 15_000, device.now) is None
+    assert device.reading.take("doorward/v1/trust/none/0", b"x", device.now) is None
+    device.give(str(TrustIndexTopic(ROOT)), index_of(package(60_000)))
+    device.pass_time(8)
+    assert device.read_bytes + 15_000 <= TRUST_BURST_BYTES + 8 * KIB_PER_S
+
+
+def test_a_slot_without_its_piece_is_left_until_the_next_index(device: Device) -> None:
+    old, new = package(18_000), package(18_000, seed=2)
+    device.broker.publish(ROOT, old)
+    index = index_of(new)
+    device.connect(indexes=False)
+    device.give(str(TrustIndexTopic(ROOT)), index)
+    device.pass_time(30)
+    assert device.broker.wishes == [f"{ROOT}/0"], "it is of another package"
+    del device.broker.retained[str(TrustTopic(ROOT, 0))]
+    device.give(str(TrustIndexTopic(ROOT)), index)
+    device.pass_time(30)
+    assert device.broker.wishes == [f"{ROOT}/0"] * 2, "and now it is gone"
+    assert device.broker.open == set()
+    device.broker.publish(ROOT, new)
+    device.give(str(TrustIndexTopic(ROOT)), index)
+    device.pass_time(30)
+    assert list(device.times) == [new]
+
+
+def test_a_piece_that_waits_behind_a_flood_is_not_given_up(device: Device) -> None:
+    data = package(1_000, roots=b"")
+    device.broker.publish(ROOT, data)
+    device.connect()
+    device.reading.turn(device.now)
+    (topic,) = device.broker.due
+    device.broker.due.clear()
+    device.reading.subscribed(topic, device.now)
+    device.pass_time(15, lambda: device.reading.heard(device.now))
+    device.give(topic, device.broker.retained[topic])
+    assert len(device.broker.wishes) == 1
+    device.pass_time(5)
+    assert list(device.times) == [data]
+
+
+def test_a_line_that_breaks_reads_on_where_it_was(device: Device) -> None:
+    data = package(60_000)
+    device.broker.publish(ROOT, data)
+    device.connect()
+    device.pass_time(1.5)
+    got = len(device.broker.wishes)
+    assert 1 <= got < 5
+    device.connect()
+    device.pass_time(40)
+    assert f"{ROOT}/0" not in device.broker.wishes
+    assert list(device.times) == [data]
+    device.reading.disconnected()
+    device.broker.publish(OTHER, data)
+    assert device.reading.deadline_ns(device.now) is None
+    assert not device.reading.is_busy()
+
+
+def test_the_same_index_again_and_again_gives_the_custodian_the_package_every_ten_seconds_at_most(
+    device: Device,
+) -> None:
+    data = package(1_000)
+    device.broker.publish(ROOT, data)
+    device.connect()
+    device.pass_time(10)
+    assert device.handed == 1
+    device.pass_time(20, lambda: device.give(str(TrustIndexTopic(ROOT)), index_of(data)))
+    assert 2 <= device.handed <= 4
+
+
+def test_a_broker_with_endless_roots_fills_no_memory(device: Device) -> None:
+    device.connect()
+    for number in range(1_000):
+        data = package(3_000, roots=b"", seed=number)
+        device.broker.publish(f"{number:016x}", data)
+        device.give(str(TrustIndexTopic(f"{number:016x}")), index_of(data))
+    assert len(device.reading._roots) == 8
+    device.pass_time(120)
+    assert len(device.times) == 8, "the last ones"
+
+
+def test_a_page_leaves_the_rest_of_the_common_budget(device: Device) -> None:
+    device.broker.publish(ROOT, package(60_000))
+    device.connect()
+    device.reading.leave(PIECE_BYTES + 100)
+    device.pass_time(2)
+    assert len(device.broker.wishes) == 1
+
+
+def test_a_piece_is_taken_as_it_hashes_whatever_its_line_says(device: Device) -> None:
+    """The line names the package, so it changes with each one, and a piece need not."""
+    data = package(1_000, roots=b"")
+    device.broker.publish(ROOT, data)
+    for slot, chunk in enumerate(split_package(data)):
+        device.broker.retained[str(TrustTopic(ROOT, slot))] = b"0" * 64 + b" 9" + chunk[chunk.index(b"\n") :]
+    device.connect()
+    device.pass_time(10)
+    assert list(device.times) == [data]
