@@ -176,7 +176,7 @@ def test_a_card_keeps_no_source_of_doorward_for_apt(tmp_path: Path) -> None:
     assert list((image / "etc/apt/sources.list.d").iterdir()) == []
 
 
-def test_only_debian_s_security_updates_install_themselves_on_a_card() -> None:
+def test_only_debian_s_own_updates_install_themselves_on_a_card() -> None:
     found = document(CARD / "config" / "doorward-card.yaml")["layer"]
     assert "doorward-system-updates" in found.values()  # type: ignore[attr-defined]
     assert "unattended-upgrades" in document(layer("doorward-system-updates"))["mmdebstrap"]["packages"]
@@ -184,7 +184,8 @@ def test_only_debian_s_security_updates_install_themselves_on_a_card() -> None:
     origins = re.search(r"#clear Unattended-Upgrade::Origins-Pattern;.*?Origins-Pattern \{(.*?)\};", text, re.DOTALL)
     assert origins is not None, "Debian's own list is cleared first"
     assert re.findall(r'"([^"]*)"', origins[1]) == [
-        "origin=Debian,label=Debian-Security,codename=${distro_codename}-security,site=deb.debian.org"
+        "origin=Debian,label=Debian,codename=${distro_codename},site=deb.debian.org",
+        "origin=Debian,label=Debian-Security,codename=${distro_codename}-security,site=deb.debian.org",
     ]
     assert 'Unattended-Upgrade::Automatic-Reboot "false";' in text
 
