@@ -10,13 +10,15 @@ import pytest
 from msgspec.structs import replace
 
 from agent.clients.requester.notes import FolderNotes
-from agent.clients.requester.time_files import write_time
+from agent.clients.requester.time_files import growth_steps, write_time
 from agent.clients.requester.time_trust import read_time_trust
 from agent.clients.time_confirmations import TimeFindings, TimeTrust, find_time
 from agent.core.ledger.checkpoint import Checkpoint, origin_of
-from agent.core.ledger.merkle import consistency_proof, leaf_hash, root_of
+from agent.core.ledger.merkle import consistency_proof, leaf_hash, node_hash, root_of
 from agent.errors import ConfigurationError, OpenError
 from agent.wire import base64
+from agent.wire.envelope import HybridKey
+from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.mldsa import mldsa_key_from_seed
 from agent.wire.time_proofs import TimeOpening, TimeProof, TimeStamp
 from tests.time_services import Beats, LocalWitness, TimeStamper
@@ -230,14 +232,17 @@ def test_the_evidence_folder_is_checked_with_openssl_as_it_says(
 
     write_time(
         tmp_path,
+        beats.keys,
+        APPROVED,
         beats.proof(0, [EARLY], {"tsa": stamper}),
         [opened(beats, beats.proof(1, [each])) for each in (LATE, OTHER)],
     )
     files = sorted(str(path.relative_to(tmp_path / "time")) for path in (tmp_path / "time").rglob("*.*"))
     assert files == [
-        "TIME.txt", "after/checkpoint.txt", "after/cosigned.txt", "after/tsa.tsr", "before-2/checkpoint.txt",
-        "before-2/cosigned.txt", "before-2/opening.json", "before/checkpoint.txt",
-        "before/cosigned.txt", "before/opening.json",
+        "TIME.txt", "after/checkpoint.signature", "after/checkpoint.signed", "after/checkpoint.txt",
+        "after/cosigned.txt", "after/tsa.tsr", "before-2/checkpoint.signature", "before-2/checkpoint.signed",
+        "before-2/checkpoint.txt", "before-2/cosigned.txt", "before-2/opening.json", "before/checkpoint.signature",
+        "before/checkpoint.signed", "before/checkpoint.txt", "before/cosigned.txt", "before/opening.json",
     ]  # fmt: skip
     commands = [line.strip() for line in (tmp_path / "time/TIME.txt").read_text().splitlines() if "openssl" in line]
     assert len(commands) == 2
@@ -258,8 +263,35 @@ def test_the_evidence_folder_is_checked_with_openssl_as_it_says(
     assert failed.returncode != 0
 
 
-def test_without_a_confirmation_there_is_no_folder(tmp_path: Path) -> None:
-    write_time(tmp_path, None, ())
+def test_what_is_of_another_doorbell_or_ledger_has_no_commands(
+    beats: Beats, stamper: TimeStamper, tmp_path: Path
+) -> None:
+    other = HybridKey(public_key_of(private_key_from_seed(b"o" * 32)), beats.keys.mldsa)
+    after, before = beats.proof(0, [], {"tsa": stamper}), opened(beats, beats.proof(1, [LATE]))
+    assert write_time(tmp_path / "theirs", other, APPROVED, after, [before]) == ()
+    assert {path.name for path in (tmp_path / "theirs/time/after").iterdir()} == {"checkpoint.txt", "tsa.tsr"}
+    found = write_time(tmp_path / "another", beats.keys, ledger(5), after, [before])
+    assert [each.path for each in found] == ["time/after"]
+    assert {path.name for path in (tmp_path / "another/time/before").iterdir()} == {
+        "checkpoint.signature", "checkpoint.signed", "checkpoint.txt", "cosigned.txt", "opening.json",
+    }  # fmt: skip
+
+
+def test_the_steps_of_a_growing_ledger_lead_to_both_of_its_heads() -> None:
+    leaves = [leaf_hash(bytes([n])) for n in range(20)]
+    for new in range(2, 20):
+        for old in range(1, new):
+            proof = consistency_proof(leaves[:new], old)
+            nodes = [root_of(leaves[:old]), *proof] if old & (old - 1) == 0 else proof
+            ours = theirs = nodes[0]
+            for node, left in zip(nodes[1:], growth_steps(old, new, len(proof)), strict=True):
+                ours = node_hash(node, ours) if left else ours
+                theirs = node_hash(node, theirs) if left else node_hash(theirs, node)
+            assert (ours, theirs) == (root_of(leaves[:old]), root_of(leaves[:new])), (old, new)
+
+
+def test_without_a_confirmation_there_is_no_folder(beats: Beats, tmp_path: Path) -> None:
+    assert write_time(tmp_path, beats.keys, APPROVED, None, ()) == ()
     assert list(tmp_path.iterdir()) == []
 
 

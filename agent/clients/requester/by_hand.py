@@ -28,7 +28,7 @@ from agent.wire.envelope import HybridKey, pae
 from agent.wire.identities import PublicKey
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, read_statement
 
-__all__ = ["BY_HAND", "ByHand", "SignedFile", "approver_key", "write_by_hand"]
+__all__ = ["BY_HAND", "ByHand", "SignedFile", "approver_key", "sides_of", "write_by_hand"]
 
 BY_HAND: Final = "by-hand"
 
@@ -148,11 +148,15 @@ def _write_ledger(folder: Path, disclosed: VerifiedDisclosure) -> tuple[bool, ..
     files.write(folder / "ledger-entry", proof.entry.encode("utf-8"))
     for number, node in enumerate(proof.path, start=1):
         files.write(folder / f"ledger-node-{number:02}", bytes.fromhex(node))
-    return tuple(_sides(proof.index, checkpoint.size, len(proof.path)))
+    return sides_of(proof.index, checkpoint.size, len(proof.path))
+
+
+def sides_of(index: int, size: int, length: int) -> tuple[bool, ...]:
+    """Returns, for each hash of an inclusion proof, if it stands on the left (RFC 9162, 2.1.3.2)."""
+    return tuple(_sides(index, size, length))
 
 
 def _sides(index: int, size: int, length: int) -> Iterator[bool]:
-    """Yields, for each hash of an inclusion proof, if it stands on the left (RFC 9162, 2.1.3.2)."""
     at, last = index, size - 1
     for _ in range(length):
         left = at % 2 == 1 or at == last

@@ -44,6 +44,7 @@ from agent.clients.requester.verification import Verification, VerifiedItem
 from agent.clients.requester.verify_text import SUMS, VERIFY_FILE, EvidenceFiles, verify_text
 from agent.clients.time_confirmations import time_document
 from agent.core.disclosure import VerifiedDisclosure
+from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
 from agent.core.vault.age.header import split
 from agent.errors import DoorwardError
@@ -118,7 +119,8 @@ def _write_disclosed(
     }
     there = {name: data for name, data in envelopes.items() if data}
     hand = write_by_hand(files.make_folder(folder / BY_HAND), requester.key, there, disclosed)
-    write_time(folder, manifest.time, answer.time_openings())
+    ledger = open_checkpoint(manifest.ledger.checkpoint.encode(), manifest.device_keys)
+    times = write_time(folder, manifest.device_keys, ledger, manifest.time, answer.time_openings())
     if "receipt" in there:
         files.write(folder / "receipt.dsse", there["receipt"])
     capture = _write_capture(folder, verification, manifest.device_key)
@@ -135,7 +137,7 @@ def _write_disclosed(
         _lines_told(hand, disclosed),
         beside=bool(beside),
         capture=capture,
-        stamps=tuple(str(path.relative_to(folder)) for path in files.below(folder) if path.suffix == ".tsr"),
+        times=times,
         credentials=tuple(f"../{FOLDER}/{path.name}" for path in sorted(beside) if _has_credentials(path)),
     )
 

@@ -18,6 +18,7 @@ from typing import Final
 
 from agent.clients.requester.by_hand import BY_HAND, ByHand, SignedFile
 from agent.clients.requester.checks import Verification, VerifiedItem
+from agent.clients.requester.time_files import AFTER, OpenedBeat, TimeFolder
 from agent.wire.disclosures import PartKind
 from agent.wire.identities import KEY_ID_DIGITS
 
@@ -28,9 +29,15 @@ SUMS: Final = "SHA256SUMS"
 _WIDTH: Final = 118
 _INDENT: Final = "    "
 _SAME: Final = " && echo same"
+_SHA256: Final = "openssl dgst -sha256 -binary"
 _NAME_LENGTH: Final = len("doorward/") + KEY_ID_DIGITS
-_VALID: Final = '"validation_state": "Valid"'
-"""C2PA's word for a manifest with signatures and hashes that fit. Its signer may stand on no trust list."""
+_VALID: Final = '^  "validation_state": "Valid"'
+"""C2PA's word for a manifest with signatures and hashes that fit. Its signer may stand on no trust list. The two spaces
+are those of the report itself: a stranger's copy can hold the same words deeper, in an assertion."""
+_BOX_HEAD_BYTES: Final = 24
+"""Size, kind and type of the box with the context, in front of its JSON."""
+_LIST: Final = 's/.*"redactions":\\(\\[.*\\]\\),"segment":.*/\\1/'
+"""Takes the owner's list out of a context, from its name to the next name: so a part of it is not the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class EvidenceFiles:
     """Whether FILES.sha256 lists files beside the folder."""
     capture: bool = False
     """Whether a film has capture signatures."""
-    stamps: tuple[str, ...] = ()
+    times: tuple[TimeFolder, ...] = ()
     credentials: tuple[str, ...] = ()
     """The paths of the copies with Content Credentials, from the folder."""
     signed: bool = True
@@ -257,20 +264,17 @@ def _of_the_films(verification: Verification, evidence: EvidenceFiles) -> Iterat
         "that no copy in c2pa/ has changed since it was signed, to any C2PA reader. The commands need c2patool 0.16 or "
         "newer (github.com/contentauth/c2pa-rs), with no network. It also prints what was done to the film, and by "
         "which key. Films in segments/ need none of this.",
-        "who has that key: no trust list names it, and one who holds the requester's key can give another film valid "
-        "credentials. It adds no proof to the checks above.",
-        [f"c2patool {each} | grep -F '{_VALID}'{_SAME}" for each in evidence.credentials],
+        "who has that key: no trust list names it, and any person can give a film valid credentials that name the "
+        "requester. Check 1 ties the copies to the requester's key. It adds no proof to the checks above.",
+        [f"c2patool {each} | grep '{_VALID}'{_SAME}" for each in evidence.credentials],
     )
     yield _Check(
         "The time, by others",
         "when a time-stamper saw the doorbell's log. Take the certificate of its authority from the authority, as "
-        "AUTHORITY.pem. The folder time/ and TIME.txt explain what is older and what is younger than the stamp.",
+        "AUTHORITY.pem. The answer holds the stamps of time/after/, so it is younger than they are. The log's head in "
+        "time/before/ holds the ledger with the yes, so the yes is older than its stamps.",
         "that the pictures were taken then.",
-        [
-            f"openssl ts -verify -data {folder}/checkpoint.txt -in {stamp} -CAfile AUTHORITY.pem"
-            for stamp in evidence.stamps
-            for folder in (stamp.rpartition("/")[0],)
-        ],
+        [*_times(evidence)],
     )
 
 
@@ -358,8 +362,9 @@ def _second_signature(each: SignedFile, listed: str, file: str) -> Iterator[str]
     yield _pkeyutl(key, f"{BY_HAND}/{each.name}.signed", signature)
     first = f"openssl pkey -pubin -in {BY_HAND}/{each.key}.pem -outform DER | tail -c 32 | openssl base64 -A"
     second = f"openssl pkey -pubin -in {key} -outform DER | tail -c 1312 | openssl base64 -A"
-    named = f'{first} | tr +/ -_ | tr -d = | sed \'s/.*/"key":"ed25519:&","mldsa":"/\' | tr -d \'\\n\''
-    yield _found(f"({named}; {second} | sed 's/$/\"/')", f"{BY_HAND}/{listed}.signed")
+    # The words around both keys are printed on their own: without a key, what is left of the entry is found nowhere.
+    parts = ['printf \'"key":"ed25519:\'', f"{first} | tr +/ -_ | tr -d =", 'printf \'","mldsa":"\'', second]
+    yield _found(f'({"; ".join(parts)}; printf \'","name":"\')', f"{BY_HAND}/{listed}.signed")
     yield _found(f"openssl base64 -A -in {signature}", file)
 
 
@@ -379,13 +384,10 @@ def _ledger(hand: ByHand) -> Iterator[str]:
     yield _signature(checkpoint)
     yield f"head -n 3 ledger-checkpoint.txt | cmp - {BY_HAND}/checkpoint.signed{_SAME}"
     yield _names(hand.statements["approval"], "subject", "ledger-entry").replace("ledger-entry.signed", "ledger-entry")
-    steps = [f"(printf '\\000'; cat {BY_HAND}/ledger-entry)"]
-    for number, left in enumerate(hand.sides, start=1):
-        node = f"{BY_HAND}/ledger-node-{number:02}"
-        steps.append(f"(printf '\\001'; cat {f'{node} -' if left else f'- {node}'})")
+    nodes = [(f"{BY_HAND}/ledger-node-{number:02}", left) for number, left in enumerate(hand.sides, start=1)]
     yield from _second_signature_of_head()
-    root = " | openssl dgst -sha256 -binary | ".join(steps)
-    yield _found(f"{root} | openssl dgst -sha256 -binary | openssl base64 -A", f"{BY_HAND}/checkpoint.signed")
+    leaf = f"(printf '\\000'; cat {BY_HAND}/ledger-entry) | {_SHA256}"
+    yield _found(_folded(leaf, nodes), f"{BY_HAND}/checkpoint.signed")
 
 
 def _second_signature_of_head() -> Iterator[str]:
@@ -451,11 +453,58 @@ def _opened(item: VerifiedItem, evidence: EvidenceFiles) -> Iterator[str]:
         content = f"head -c {item.opened_bytes} {opened}"
     yield f"{content} | cmp - {film}{_SAME}"
     if item.number in evidence.redactions:
-        yield f"tail -c +{item.opened_bytes + 1} {opened} | grep -aqFf redactions-{item.number:03}.json{_SAME}"
+        # `cmp`, because a line of a file that `grep -f` reads could be empty, and an empty line is found in each film.
+        own = f"tail -c +{item.opened_bytes + _BOX_HEAD_BYTES + 1} {opened} | sed '{_LIST}' | tr -d '\\n'"
+        yield f"{own} | cmp - redactions-{item.number:03}.json{_SAME}"
+
+
+def _times(evidence: EvidenceFiles) -> Iterator[str]:
+    for each in evidence.times:
+        if not each.stamps:
+            continue  # witnesses alone: their notes need other programs
+        head = f"{each.path}/checkpoint"
+        yield _pkeyutl(f"{BY_HAND}/device.pem", f"{head}.signed", f"{head}.signature")
+        yield f"head -n 3 {head}.txt | cmp - {head}.signed{_SAME}"
+        for name in each.stamps:
+            stamp = f"{each.path}/{name}.tsr"
+            yield f"openssl ts -verify -data {head}.txt -in {stamp} -CAfile AUTHORITY.pem"
+            if each.path == AFTER:
+                # Otherwise a stamp on a later head could stand there, and the answer would seem younger than it is.
+                words = 'sed \'s/.*/"response":"&"/\''
+                yield _found(f"openssl base64 -A -in {stamp} | {words}", f"{BY_HAND}/manifest.signed")
+        if each.opened is not None:
+            yield from _opened_beat(each.path, each.opened)
+
+
+def _opened_beat(folder: str, opened: OpenedBeat) -> Iterator[str]:
+    """The ledger at the beat continues the one with the yes, and the head of the log of beats holds it."""
+    theirs, ours = f"{folder}/ledger", f"{BY_HAND}/checkpoint.signed"
+    if opened.grown is None:
+        yield f"cmp {ours} {theirs}{_SAME}"
+    else:
+        names = [f"{folder}/ledger-node-{number:02}" for number in range(1, len(opened.grown) + 2)]
+        root = f"sed -n 3p {ours} | openssl base64 -d -A"
+        start = root if opened.begins_whole else f"cat {names.pop(0)}"
+        steps = [*zip(names, opened.grown, strict=False)]
+        if not opened.begins_whole:
+            yield _found(_folded(start, [each for each in steps if each[1]]), ours)
+        yield _found(_folded(start, steps), theirs)
+    leaf = f"(printf '\\000doorward-time/1\\n'; cat {folder}/blind {theirs}) | {_SHA256}"
+    nodes = [(f"{folder}/beat-node-{number:02}", left) for number, left in enumerate(opened.sides, start=1)]
+    yield _found(_folded(leaf, nodes), f"{folder}/checkpoint.signed")
+
+
+def _folded(start: str, nodes: Sequence[tuple[str, bool]]) -> str:
+    """The root over the hash that `start` prints and these files, each on the left or the right, in base64."""
+    steps = [f"(printf '\\001'; cat {f'{node} -' if left else f'- {node}'}) | {_SHA256}" for node, left in nodes]
+    return " | ".join([start, *steps, "openssl base64 -A"])
 
 
 def _films(evidence: EvidenceFiles) -> Iterator[str]:
     if not evidence.capture:
         return
+    # Each file has one certificate: `verify` would trust a second one, which the next command does not show.
+    for each in ("capture-root.pem", "capture-key.pem"):
+        yield f"openssl x509 -in {each} | cmp - {each}{_SAME}"
     yield "openssl verify -check_ss_sig -CAfile capture-root.pem capture-key.pem"
     yield f"openssl x509 -in capture-root.pem -noout -pubkey | cmp - {BY_HAND}/device.pem{_SAME}"

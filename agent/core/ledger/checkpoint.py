@@ -155,13 +155,14 @@ def open_desk_checkpoint(note: bytes, signer: PublicKey, log: str) -> Checkpoint
     return _open(note, signer, origin_of(signer, log))[0]
 
 
-def checkpoint_signatures(note: bytes, signer: HybridKey) -> tuple[bytes, bytes]:
-    """Returns the two signatures in a note that `open_checkpoint` accepts.
+def checkpoint_signatures(note: bytes, signer: HybridKey, *, of_beats: bool = False) -> tuple[bytes, bytes]:
+    """Returns the two signatures in a note that `open_checkpoint` accepts, or `open_time_checkpoint` if `of_beats`.
 
     The first has 64 bytes and is of the note's first lines. The second has 2420 bytes and is of
     `Checkpoint.mldsa_message`.
     """
-    checkpoint, lines = _open(note, signer.ed25519, origin_of(signer.ed25519))
+    name = time_origin_of(signer.ed25519) if of_beats else origin_of(signer.ed25519)
+    checkpoint, lines = _open(note, signer.ed25519, name)
     (first,) = _own_signatures(lines, checkpoint.origin, _ED25519 + signer.ed25519.raw)
     (second,) = _own_signatures(lines, checkpoint.origin, _MLDSA + signer.mldsa.raw)
     return first, second[_NUMBER_BYTES:]

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.clients.opening import open_bytes, parse_identity
 from agent.clients.requester.keys import load_key
+from agent.clients.requester.time_files import AFTER
 from agent.core.media import VideoCodec
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
@@ -37,13 +38,13 @@ from agent.errors import FormatError
 from agent.media.capture_signature import Verifies, verify_capture
 from agent.media.fmp4 import film_units
 from agent.recorder.capture.camera_scripted import ScriptedCamera, Visit
-from agent.wire.capture_certificate import capture_verifier
+from agent.wire.capture_certificate import capture_verifier, root_certificate
 from agent.wire.envelope import pae
-from agent.wire.identities import PublicKey
+from agent.wire.identities import PublicKey, public_key_of
 from tests.cameras import gops_of, play
-from tests.capture_films import DEVICE, ROOT, STRANGER, signed_film
+from tests.capture_films import DEVICE, ROOT, STRANGER, STRANGER_KEY, signed_film
 from tests.clients.requester.credentials_readers import credentials_are_valid, read_with_c2pa_ts, versions
-from tests.clients.requester.evidence_folder import AUTHORITY, KEY, Stranger, flipped, make_evidence
+from tests.clients.requester.evidence_folder import AUTHORITY, KEY, LATER, OTHER, Stranger, flipped, make_evidence
 from tests.interop.onvif_validator import OnvifValidator, build
 
 HERE = Path(__file__).parent
@@ -404,6 +405,26 @@ class Forger:
         head = self.of(f"parts/{one}.age")
         return {f"parts/{one}.age": head[: len(head) // 2] + self.of(f"parts/{other}.age")[len(head) // 2 :]}
 
+    # of another true answer, where each signature is right
+
+    def of_another_answer(self, *patterns: str) -> Files:
+        bundle = self.lab.evidence / OTHER / "bundle"
+        found = [path for pattern in patterns for path in bundle.glob(pattern)]
+        return {str(path.relative_to(bundle)): path.read_bytes() for path in found}
+
+    def a_statement_of_another_answer(self) -> Files:
+        name = self.chance.choice(("request", "approval", "co_approval", "manifest", "receipt"))
+        return self.of_another_answer(f"by-hand/{name}.*", f"{name.replace('_', '-')}.dsse")
+
+    def a_record_of_another_answer(self) -> Files:
+        return self.of_another_answer("by-hand/record-001.*", "records.jsonl")
+
+    def the_ledger_of_another_answer(self) -> Files:
+        return self.of_another_answer("by-hand/ledger-*", "by-hand/checkpoint.*", "ledger-*")
+
+    def a_sealed_file_of_another_answer(self) -> Files:
+        return self.of_another_answer(self.chance.choice(("parts/0.age", "parts/1.age")))
+
     # encoded again
 
     def a_film_encoded_again(self) -> Files:
@@ -449,6 +470,17 @@ class Forger:
         digit = bytes([data[at] ^ 1])
         return {"time/after/tsa.tsr": data[:at] + digit + data[at + 1 :]}
 
+    def a_stamp_of_a_later_head(self) -> Files:
+        """Both are true, and the answer would seem to be younger than it is."""
+        later = self.lab.evidence / LATER / AFTER
+        return {f"{AFTER}/{path.name}": path.read_bytes() for path in later.iterdir()}
+
+    def a_ledger_of_another_size_below_a_stamp(self) -> Files:
+        ledger = self.of("time/before/ledger")
+        _, size, _ = ledger.split(b"\n", 2)
+        other = b"%d" % (int(size) + self.chance.randrange(1, 9))
+        return {"time/before/ledger": ledger.replace(b"\n%b\n" % size, b"\n%b\n" % other, 1)}
+
     def a_film_with_other_times(self) -> Files:
         name = self.some(r"\.\./segments/.*")
         data = bytearray(self.of(name))
@@ -476,6 +508,16 @@ class Forger:
         until = str(self.chance.randrange(201, 1800)).encode()
         return {name: re.sub(rb'"until_ms":\d+', b'"until_ms":' + until, self.of(name)).replace(b"face", b"area")}
 
+    def a_part_of_the_list_of_covers(self) -> Files:
+        name = self.some(r"redactions-\d+\.json")
+        whole = self.of(name)
+        return {name: self.chance.choice((whole[1:-1], whole[: len(whole) // 2], b""))}
+
+    def another_list_of_covers_below_an_empty_line(self) -> Files:
+        """A search for the lines of this file finds the empty one in each film."""
+        name = self.some(r"redactions-\d+\.json")
+        return {name: self.of(name).replace(b"face", b"area").replace(b"voice", b"area") + b"\n\n"}
+
     def a_wrong_list_of_covers_sealed_again(self) -> Files:
         number = self.covered[0]
         opened = self.lab.opened(self.whole[f"parts/{number}.age"])
@@ -483,6 +525,14 @@ class Forger:
         listed = re.search(rb'"redactions":(\[.*\]),"s', later[-2000:])
         assert listed is not None
         return {f"parts/{number}.age": self.lab.resealed(later), f"redactions-{number:03}.json": listed[1]}
+
+    # certificates
+
+    def a_second_certificate_beside_the_true_one(self) -> Files:
+        """A program that trusts each certificate of the file would trust the forger's films."""
+        root = root_certificate(public_key_of(STRANGER_KEY), STRANGER.certificate())
+        key = self.chance.choice((STRANGER.certificate(), STRANGER.certificate() + self.of("capture-key.pem")))
+        return {"capture-root.pem": self.of("capture-root.pem") + root, "capture-key.pem": key}
 
     # copies with credentials
 

@@ -30,19 +30,25 @@ import msgspec
 import pytest
 
 from agent.clients.requester import messages
-from agent.clients.requester.identity import Requester
+from agent.clients.requester.disclosure_folder import AnswerFolder
+from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.opened_disclosure import open_disclosure
+from agent.clients.requester.time_files import write_time
+from agent.clients.requester.verification import examine
 from agent.core.ledger.checkpoint import Checkpoint, origin_of
-from agent.core.ledger.merkle import Frontier
+from agent.core.ledger.entries import EntryKind, encode_entry, entry
+from agent.core.ledger.merkle import Frontier, consistency_proof, leaf_hash, root_of
 from agent.core.media import Gop
+from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.recorder.capture_signing import CaptureSigner
+from agent.wire import strictjson
 from agent.wire.disclosures import DisclosureManifest, Receipt, ReceiptState
 from agent.wire.fields import Kind
 from agent.wire.statements import ClipClaim
 from tests.capture_films import CAPTURE, DEVICE, DEVICE_KEY, written
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, ROOT_ID, question
 from tests.clients.requester.full_answer import FACE, VOICE
-from tests.clients.requester.house import Changes, House, Stored
+from tests.clients.requester.house import Changes, Disclosure, House, Stored
 from tests.clients.requester.test_two_owners import seconded, two_owners
 from tests.clients.requester.test_verification import lay_down
 from tests.once import made_once
@@ -52,6 +58,10 @@ from tests.wire import samples
 
 INTEROP = Path(__file__).parents[2] / "interop"
 KEY, AUTHORITY = "KEY.identity", "AUTHORITY.pem"
+OTHER = "other"
+"""A folder beside the evidence: another true answer of the same doorbell to the same requester."""
+LATER = "later"
+"""A folder beside the evidence: a later beat of the same doorbell, which the same time-stamper stamped."""
 _COMMAND = re.compile(r"^ {4}(\S.*)$", re.MULTILINE)
 _NAME = re.compile(r"[\w./-]+")
 _BY_NODE = """#!/bin/sh
@@ -97,18 +107,45 @@ def make_evidence(folder: Path, gops: Sequence[Gop]) -> None:
     told = ClipClaim(from_ms=film.record.record.span.start_ms, to_ms=third.record.record.span.end_ms, segments=3)
     redactions = {(film.kind, film.id): (FACE,), (sound.kind, sound.id): (VOICE,)}
     sent = house.disclose(asked, shared, told=(told,), redactions=redactions)
+    answer = keep_receipt(requester, asked, sent)
+    answer.add_time_opening(opening_of(beats, sent.id, requester, stamper))
+    credentials = importlib.util.find_spec("c2pa") is not None
+    opened = open_disclosure(requester, sent.id, now_s=NOW_S, out=folder / "opened", credentials=credentials)
+    assert opened.verification.ok, opened.verification.failed
+    again = Requester.open(Path(shutil.copytree(folder / "requester", folder / "requester-again")))
+    another = again.sent_request(messages.make_request(again, question(), now_s=NOW_S).id)
+    after = house.disclose(another, recorded(9, 11, "m"))
+    keep_receipt(again, another, after)
+    assert open_disclosure(again, after.id, now_s=NOW_S, out=folder / OTHER).verification.ok
+    (opened.bundle / KEY).write_text(asked.reply_identity().secret_text())
+    shutil.copy(stamper.authority, opened.bundle / AUTHORITY)
+    later = beats.proof(beats.add(Checkpoint(origin_of(beats.key), 99, bytes(32))), (), {"tsa": stamper})
+    write_time(folder / LATER, beats.keys, Checkpoint(origin_of(beats.key), 0, Frontier().root), later, ())
+    stamper.close()
+
+
+def keep_receipt(requester: Requester, asked: SentRequest, sent: Disclosure) -> AnswerFolder:
+    """The answer as it arrived, and the requester's receipt of all of it."""
     answer = lay_down(requester, asked, sent)
     receipt = samples.receipt(
         disclosure=sent.id, request=asked.request.id, requester=requester.id, state=ReceiptState.COMPLETE,
         manifest=sent.sizes[0].sha256, incomplete=(), retention_days=90, time_s=NOW_S - 1,
     )  # fmt: skip
     answer.keep_receipt(requester.sign(Receipt.PAYLOAD_TYPE, receipt))
-    credentials = importlib.util.find_spec("c2pa") is not None
-    opened = open_disclosure(requester, sent.id, now_s=NOW_S, out=folder / "opened", credentials=credentials)
-    assert opened.verification.ok, opened.verification.failed
-    (opened.bundle / KEY).write_text(asked.reply_identity().secret_text())
-    shutil.copy(stamper.authority, opened.bundle / AUTHORITY)
-    stamper.close()
+    return answer
+
+
+def opening_of(beats: Beats, disclosure: str, requester: Requester, stamper: TimeStamper) -> bytes:
+    """The owner's file: a stamped beat that holds the ledger of the answer and three more entries."""
+    verified = examine(requester, disclosure).disclosed
+    assert verified is not None
+    proof = verified.manifest.ledger
+    before = entry(EntryKind.BOOT, "1" * 32, ClockReading(BootNs(1), UtcNs(NOW_S * 10**9), ClockQuality.SYNCED))
+    leaves = [leaf_hash(encode_entry(before))] * proof.index + [leaf_hash(proof.entry.encode())]
+    grown = [*leaves, *(leaf_hash(bytes([number])) for number in range(3))]
+    beat = beats.add(Checkpoint(origin_of(beats.key), len(grown), root_of(grown)))
+    stamped = beats.proof(beat, (), {"tsa": stamper})
+    return strictjson.encode(beats.opening(beat, len(leaves), stamped, consistency_proof(grown, len(leaves))))
 
 
 @functools.cache

@@ -80,8 +80,9 @@ def test_an_answer_says_between_which_times_it_was_made(
     write_bundle(tmp_path / "bundle", trusting, again, NOW_S)
     names = {str(path.relative_to(tmp_path / "bundle")) for path in (tmp_path / "bundle/time").rglob("*.*")}
     assert names == {
-        "time/TIME.txt", "time/after/checkpoint.txt", "time/after/cosigned.txt", "time/before/checkpoint.txt",
-        "time/before/cosigned.txt", "time/before/opening.json",
+        "time/TIME.txt", "time/after/checkpoint.signature", "time/after/checkpoint.signed", "time/after/checkpoint.txt",
+        "time/after/cosigned.txt", "time/before/checkpoint.signature", "time/before/checkpoint.signed",
+        "time/before/checkpoint.txt", "time/before/cosigned.txt", "time/before/opening.json",
     }  # fmt: skip
     assert said in (tmp_path / "bundle/bundle.json").read_text()
 

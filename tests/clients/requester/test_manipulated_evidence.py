@@ -6,23 +6,29 @@ import json
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from agent.clients.media.confined import ConfinedMedia
+from agent.clients.requester import content_credentials
 from agent.clients.requester.clips import clips_of
 from agent.clients.requester.content_credentials import CredentialedClip, write_credentials
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.verification import examine
 from agent.core.media import Gop
+from agent.wire.identities import public_key_of
 from tests.clients.requester.evidence_changes import (
     C2PA_RS,
     FLIPS,
+    FORGER,
     KINDS,
     MANIPULATIONS,
     PAGE,
     RESULT,
     STATEMENTS,
+    Files,
     Forger,
     Laboratory,
     bit_changes,
@@ -78,9 +84,48 @@ def test_a_change_that_only_the_list_of_hashes_could_notice_stays_unnoticed_if_t
     laboratory: Laboratory,
 ) -> None:
     """The limit that docs/evidence.md states, and that the tables would otherwise hide."""
-    words = {"bundle.json": (laboratory.whole["bundle.json"] or b"").replace(b'"ok": true', b'"ok": True')}
-    assert laboratory.noticed_by(words)
-    assert not laboratory.noticed_by(laboratory.forged(words))
+    whole = laboratory.whole
+    changes: list[Files] = [
+        {"bundle.json": (whole["bundle.json"] or b"").replace(b'"ok": true', b'"ok": True')},
+        {"../clips/clip-02.mp4": whole["../clips/clip-03.mp4"]},
+        {"../pictures/clip-01.jpg": whole["../pictures/clip-03.jpg"]},
+    ]
+    if "../c2pa/clip-02.mp4" in whole:
+        changes.append({"../c2pa/clip-02.mp4": whole["../c2pa/clip-03.mp4"]})
+    for change in changes:
+        assert laboratory.noticed_by(change)
+        assert not laboratory.noticed_by(laboratory.forged(change)), [*change]
+
+
+def test_a_changed_copy_that_says_in_its_credentials_that_it_is_valid_is_noticed_by_its_command(
+    laboratory: Laboratory, tmp_path: Path
+) -> None:
+    """Anyone can write an assertion, and c2patool prints it in the same report as its verdict."""
+    pytest.importorskip("c2pa", reason="not installed: c2pa-python")
+    from agent.clients.media.credentials_writer import sign_copy
+
+    name, source = "../c2pa/segment-003.mp4", tmp_path / "segment-003.mp4"
+    source.write_bytes(laboratory.whole["../segments/segment-003.mp4"] or b"")
+    stranger: Any = SimpleNamespace(id="rijnstad-police", key=public_key_of(FORGER), sign_certificate=FORGER.sign)
+    said = [{"label": "org.example.said", "data": {"validation_state": "Valid"}}]
+    actions = {"label": "c2pa.actions.v2", "data": {"actions": [content_credentials._composed()]}}
+    manifest = {"title": source.name, "format": "video/mp4", "assertions": [actions, *said]}
+    sign_copy(source, tmp_path / "copy.mp4", manifest, (), content_credentials._credential(stranger))
+    copy = (tmp_path / "copy.mp4").read_bytes()
+    place = copy.rindex(b"mdat") + 40
+    changed = copy[:place] + bytes([copy[place] ^ 1]) + copy[place + 1 :]
+    (command,) = [each for each in laboratory.commands if each.startswith(f"c2patool {name} ")]
+    stranger_s = laboratory.stranger
+    path = stranger_s.bundle / name
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(copy)
+        assert stranger_s.holds(command), "a stranger's key makes valid credentials, too: docs/evidence.md says so"
+        path.write_bytes(changed)
+        assert b'"validation_state": "Valid"' in stranger_s.run(f"c2patool {name}").stdout
+        assert not stranger_s.holds(command)
+    finally:
+        path.write_bytes(whole)
 
 
 def test_a_holder_of_the_requester_s_key_can_give_another_film_valid_credentials_and_only_the_evidence_tells(
