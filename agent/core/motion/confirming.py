@@ -98,7 +98,8 @@ class MotionConfirmation:
     def tune(self, frames_per_s: float) -> None:
         """Count in frames of this rate from now on."""
         settings = self._settings
-        self.least_path = round(settings.path_cells * min(1.2, max(0.6, frames_per_s / 10)))
+        # Chance counts looks: at five a second a path needs as many as at ten.
+        self.least_path = round(settings.path_cells * min(1.2, max(1.0, frames_per_s / 10)))
         self._least_dwell = max(2, round(settings.dwell_s * frames_per_s))
         self._least_mean_dwell = 1 + (_LEAST_MEAN_DWELL - 1) * min(1.0, frames_per_s / 10)
         self._lasting_mean_dwell = _LASTING_MEAN_DWELL * max(1.0, frames_per_s / 10)

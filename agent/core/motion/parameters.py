@@ -53,13 +53,14 @@ class MotionSettings:
     # When differing cells are a visitor.
     path_cells: int = 6
     """A track confirms once its path has reached this many cells of new ground in succession.  It gains at most one a
-    frame, so a slow camera (below 10 frames a second) asks for fewer, down to 0.6 of it, a fast one for up to 1.2."""
+    frame, so a fast camera (above 10 frames a second) asks for more, up to 1.2 of it."""
     smallest_cells: int = 8
     """Anything smaller is a leaf or a bird: 8 cells are a person of 1/8 of the picture's height."""
     fastest_widths_per_s: float = 0.25
     """A path follows nothing faster than this many widths of the picture a second, beyond a thing's own length."""
     fresh_after_s: float = 2.0
-    """Ground is new again after this long without anything on it: one car follows another."""
+    """Ground is new again after this long without anything on it: one car follows another. A camera below 10 frames a
+    second waits for as many frames as one of 10."""
     path_fade_s: float = 0.9
     """A path loses one step in this long: a thing that does not advance is forgotten."""
     dwell_s: float = 0.3

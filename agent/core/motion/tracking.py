@@ -11,6 +11,10 @@ flickers in its place, has few such squares.  So
 * a swaying branch, a flag or a flickering lamp covers the same ground again and runs dry,
 * noise, rain and snow never land next to themselves often enough.
 
+Limits against chance count looks, and a slow camera needs as many as one of ten frames a second: a thing that shows in
+half of the looks shows in four in succession four times as often as in six. Limits that follow a body, such as a path's
+reach, count seconds.
+
 A second count per cell, for how many frames in succession it has differed, is the dwell time that tells insects and
 flakes (one frame a cell) from people; a third, for how long it has differed *without changing*, finds parked cars.
 """
@@ -42,7 +46,8 @@ class Tracks:
         """Count in frames of this rate from now on."""
         settings, columns = self._settings, self._grids.columns
         self._reach_cells = math.ceil(settings.fastest_widths_per_s * columns / frames_per_s)
-        self._fresh_after_frames = math.floor(settings.fresh_after_s * frames_per_s)
+        # What sways leaves a cell clear for ten looks by chance more often than for twenty, however long these take.
+        self._fresh_after_frames = math.floor(settings.fresh_after_s * max(10.0, frames_per_s))
         self._fade_frames = max(2, round(settings.path_fade_s * frames_per_s))
         self.settled_frames = min(250, round(settings.scenery_after_s * frames_per_s))
         """A cell that has differed for longer than this many frames without changing is scenery."""

@@ -81,6 +81,19 @@ def test_a_slow_camera_sees_the_same_walk_dwell_for_less() -> None:
     assert verdict(judge(5.0), walker) == [walker.box]
 
 
+@pytest.mark.parametrize(("frames_per_s", "steps"), [(3.0, 6), (5.0, 6), (8.0, 6), (10.0, 6), (12.5, 7), (15.0, 7)])
+def test_a_slow_camera_asks_for_a_path_of_as_many_steps(frames_per_s: float, steps: int) -> None:
+    assert judge(frames_per_s).least_path == steps
+
+
+@pytest.mark.parametrize("frames_per_s", [5.0, 8.0, 10.0])
+def test_under_a_lamp_a_small_thing_is_tracked_for_as_many_looks_at_any_frame_rate(frames_per_s: float) -> None:
+    judging, streak = judge(frames_per_s), region(36, 1.3, path=11)
+    assert verdict(judging, streak, dark=True) == []
+    walker = streak._replace(longest_path=12)
+    assert verdict(judging, walker, dark=True) == [walker.box]
+
+
 @pytest.mark.parametrize(("cells", "dark"), [(10, False), (25, True)])
 def test_a_small_thing_has_to_pass_twice(cells: int, dark: bool) -> None:
     judging, small = judge(), region(cells, 1.6)

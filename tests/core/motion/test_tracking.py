@@ -91,6 +91,16 @@ def test_ground_is_new_again_after_it_was_clear_for_long_enough() -> None:
     assert max(advance(tracked, [block(x) for x in range(10)], first_frame=200)) >= 8
 
 
+@pytest.mark.parametrize(("clear_frames", "grows"), [(40, False), (60, True)])
+def test_a_slow_camera_takes_ground_for_new_after_as_many_frames_as_one_of_ten(clear_frames: int, grows: bool) -> None:
+    tracked = tracks()
+    tracked.tracks.tune(5.0)
+    advance(tracked, [block(x) for x in range(10)])
+    tracked.tracks.clear()
+    longest = advance(tracked, [block(x) for x in range(10)], first_frame=110 + clear_frames)
+    assert (max(longest) >= 7) is grows
+
+
 def test_dwell_counts_frames_in_succession_and_starts_again() -> None:
     tracked = tracks()
     advance(tracked, [block(5), block(5), block(30), block(5)])
