@@ -46,7 +46,7 @@ class Tracks:
         """Count in frames of this rate from now on."""
         settings, columns = self._settings, self._grids.columns
         self._reach_cells = math.ceil(settings.fastest_widths_per_s * columns / frames_per_s)
-        # What sways leaves a cell clear for ten looks by chance more often than for twenty, however long these take.
+        # By chance, a twig leaves a cell clear for ten looks more often than for twenty, however long these take.
         self._fresh_after_frames = math.floor(settings.fresh_after_s * max(10.0, frames_per_s))
         self._fade_frames = max(2, round(settings.path_fade_s * frames_per_s))
         self.settled_frames = min(250, round(settings.scenery_after_s * frames_per_s))
