@@ -68,6 +68,12 @@ def test_a_topic_survives_being_written_and_suits_every_broker(topic: Topic) -> 
     assert len(text.encode()) <= topics.MAX_TOPIC_BYTES
 
 
+def test_the_topic_of_an_upload_is_told_before_it_is_read() -> None:
+    upload = UploadTopic("rijnstad-police", "ab" * 8, "cd" * 16, 0, UploadVerb.INIT)
+    assert topics.is_upload(str(upload))
+    assert not topics.is_upload(str(ReceiptTopic("ab" * 8, "cd" * 16)))
+
+
 @given(TOPICS, st.data())
 def test_a_changed_character_is_another_topic_or_none(topic: Topic, data: st.DataObject) -> None:
     text = str(topic)
