@@ -1,9 +1,10 @@
 """`python -m tests.install.power_cuts`: the power goes at ten moments of an update, and unsynced writes are lost.
 
 The small system of `quick_kills.py`, with its real updater, root's step, signatures, dpkg-deb and installer, runs in a
-virtual machine on ext4. QEMU is killed, so the guest's cache is gone. Its disk has a cache that forgets, too: QEMU
-logs each write and each flush, and the disk of the next boot gets the writes before the last flush, and after every
-other cut a random half of the later ones. Then exactly one whole version runs, without help, and the next try succeeds.
+virtual machine on ext4. A moment is a number of bytes that the update has written, so that it is the same on a busy
+host. QEMU is killed, so the guest's cache is gone. Its disk has a cache that forgets, too: QEMU logs each write and
+each flush, and the disk of the next boot gets the writes before the last flush, and after every other cut a random
+half of the later ones. Then exactly one whole version runs, without help, and the next try succeeds.
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ class Cuts:
         self._make_disk(prepared)
         self._rng = random.Random(int(os.environ.get("DOORWARD_UPDATE_SEED", "19")))
         self.seconds = 0.0
+        self.written = 0
+        """Bytes that a whole update adds to the log: what a cut has to count, because seconds change with the load."""
 
     def _make_disk(self, prepared: Prepared) -> None:
         """Puts both layers of the small system on one file system."""
@@ -118,10 +121,10 @@ class Cuts:
         disk, log = self._copy("whole"), self._folder / "whole.log"
         machine = self._boot("update", disk, log)
         self._begun(machine)
-        began_s = time.monotonic()
+        began_s, before = time.monotonic(), log.stat().st_size
         assert machine.wait(lambda lines: "done" in lines, UPDATE_S), machine.lines[-20:]
         assert "updated" in machine.lines, machine.lines[-20:]
-        self.seconds = time.monotonic() - began_s
+        self.seconds, self.written = time.monotonic() - began_s, log.stat().st_size - before
         machine.cut_power()
         replayed = self._copy("replayed")
         with log.open("rb") as file, replayed.open("r+b") as target:
@@ -138,8 +141,14 @@ class Cuts:
         disk, log = self._copy("cut"), self._folder / "cut.log"
         machine = self._boot("update", disk, log)
         self._begun(machine)
-        # The last one comes after the end, before the guest's kernel writes back.
-        time.sleep(self.seconds * (number + 1) / count)
+        if number + 1 < count:
+            goal = log.stat().st_size + self.written * (number + 1) / count
+            deadline_s = time.monotonic() + UPDATE_S
+            while log.stat().st_size < goal and "done" not in machine.lines:
+                assert time.monotonic() < deadline_s, f"it never wrote {goal:.0f} bytes"
+                time.sleep(0.001)
+        else:  # after the end, before the guest's kernel writes back
+            assert machine.wait(lambda lines: "done" in lines, UPDATE_S), machine.lines[-20:]
         machine.cut_power()
         disk.unlink()
         survived = self._copy("survived")
@@ -185,7 +194,10 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="doorward-power-", dir=os.environ.get("DOORWARD_INSTALL_DIR")) as name:
         cuts = Cuts(Path(name))
         cuts.measure()
-        print(f"an update takes {cuts.seconds:.0f} s, and the log has each of its writes", flush=True)
+        print(
+            f"an update takes {cuts.seconds:.0f} s and writes {cuts.written / 1e6:.0f} MB, each of them in the log",
+            flush=True,
+        )
         found: Counter[str] = Counter()
         losses, failed = [], 0
         for number in range(count):
@@ -199,12 +211,15 @@ def main(arguments: list[str]) -> int:
                 said = f"FAILED: {error}"
             print(f"    cut {number + 1} of {count}: {said}", flush=True)
     told = (
-        f"{count} cuts of a machine's power over {cuts.seconds:.0f} s of an update, unsynced writes lost, in its "
-        f"disk's own cache {max(losses, default=0) / 1e6:.1f} MB at most: "
+        f"{count} cuts of a machine's power over {cuts.written / 1e6:.0f} MB that an update writes, unsynced writes "
+        f"lost, in its disk's own cache {max(losses, default=0) / 1e6:.1f} MB at most: "
         f"{f'not after {failed}' if failed else 'one whole version after each, and the next update succeeds'}; "
         f"old {found['old']}, new {found['new']}"
     )
     print(told)
+    if count > 1 and len(found) < 2:  # every moment was on the same side of the change
+        print("FAILED: only one of both versions ever ran after a cut, so the moments show little.")
+        return 1
     if not failed and "--record" in arguments:
         write_row(SUITE, (POWER_CUTS, told, time.monotonic() - began_s))
     return int(failed > 0)
