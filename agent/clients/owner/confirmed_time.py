@@ -133,4 +133,4 @@ class _Reader:
             check_same_head(before, head)
             if before.size >= head.size:
                 return
-        self._keys.memory.remember(replace(known, time=note))
+        self._keys.memory.remember(replace(known, time=note), known)

@@ -41,7 +41,7 @@ from agent.clients.owner.redaction import SOUNDS_BEYOND_MS, FileRedactor, Redact
 from agent.clients.owner.review import RequestReview, ReviewedClip, ReviewedSegment, request_payload
 from agent.clients.owner.sealed_texts import opens
 from agent.clients.owner.statements import disclosure_in, sign_and_submit
-from agent.clients.owner.sync import DeviceChannel, sync
+from agent.clients.owner.sync import DeviceChannel, sync, sync_after
 from agent.core.disclosure import claimed_clips
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.errors import ConfigurationError, OpenError, RequestError
@@ -158,7 +158,7 @@ def approve(
         gaps=gaps,
         clips=tuple(map(_told, choice.told)) or None,
     )
-    sync(link, keys)
+    sync_after(link, keys)
     return answer.disclosure
 
 
@@ -172,7 +172,7 @@ def co_approve(link: DeviceChannel, keys: OwnerKeys, review: RequestReview, *, c
     answer = sign_and_submit(
         link, keys, met, CoApproval, now_ms=now_ms, request=review.payload_sha256, approval=review.first.sha256
     )
-    sync(link, keys)
+    sync_after(link, keys)
     return disclosure_in(answer)
 
 
@@ -204,14 +204,14 @@ def deny(link: DeviceChannel, keys: OwnerKeys, request_id: str, *, clock: Clock 
     else:
         named = answer.payload_sha256
     sign_and_submit(link, keys, met, Denial, now_ms=clock(), request=named)
-    sync(link, keys)
+    sync_after(link, keys)
 
 
 def revoke(link: DeviceChannel, keys: OwnerKeys, disclosure: str, *, clock: Clock = wall_ms) -> str:
     """Revokes an approval and returns the request's new state. Parts that were already sent stay sent."""
     met = sync(link, keys)
     answer = sign_and_submit(link, keys, met, Revocation, now_ms=clock(), disclosure=disclosure)
-    sync(link, keys)
+    sync_after(link, keys)
     if answer.state is None:
         raise OpenError("The device's answer names no state.", remedy="Look at: doorward owner review.")
     return answer.state
@@ -235,7 +235,7 @@ def opt_out(
     if until_s is not None and until_s <= clock() // 1000:
         raise ConfigurationError("This opt-out would already have expired.", remedy="Give a later time.")
     sign_and_submit(link, keys, met, OptOut, now_ms=clock(), scope=scope, value=value, trust_root=root, until_s=until_s)
-    sync(link, keys)
+    sync_after(link, keys)
 
 
 def opt_in(
@@ -250,7 +250,7 @@ def opt_in(
     """Lift the opt-out of the same scope, value and root."""
     met = sync(link, keys)
     sign_and_submit(link, keys, met, OptIn, now_ms=clock(), scope=scope, value=value, trust_root=root)
-    sync(link, keys)
+    sync_after(link, keys)
 
 
 def _require_time(review: RequestReview, now_ms: int) -> None:

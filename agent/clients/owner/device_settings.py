@@ -7,7 +7,7 @@ from typing import Any
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.statements import sign_and_submit
-from agent.clients.owner.sync import DeviceChannel, SyncedDevice, sync
+from agent.clients.owner.sync import DeviceChannel, SyncedDevice, sync, sync_after
 from agent.errors import OpenError
 from agent.ipc.control_operations import GetSignedSettings
 from agent.wire import strictjson
@@ -55,5 +55,5 @@ def change_settings(
         before = _signed(answer.envelope, met)
     matter = {name: value for name, value in {**matter_of(before), **changes}.items() if value is not None}
     sign_and_submit(link, keys, met, Settings, now_ms=clock(), previous=answer.sha256, **matter)
-    sync(link, keys)
+    sync_after(link, keys)
     return matter

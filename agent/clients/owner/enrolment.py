@@ -134,6 +134,10 @@ def replace_kit(
     """
     met = sync(link, keys)
     before = met.known.enrolled
+    if keys.new_kit_is(before.recovery):
+        # An earlier run lost the device's answer, but its kit is in force. Another kit would overwrite its page.
+        keys.adopt_kit()
+        return EnrolmentResult(met.key, before.epoch, (), approvals=before.approvals_needed, recovery=before.recovery)
     identity = keys.make_kit()
     if kit_decides is None:
         kit_decides = RECOVERY_NAME in {each.name for each in before.approvers}

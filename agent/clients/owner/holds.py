@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.statements import sign_and_submit
-from agent.clients.owner.sync import DeviceChannel, sync
+from agent.clients.owner.sync import DeviceChannel, sync, sync_after
 from agent.wire.statements import Erasure, Hold, Release
 
 __all__ = ["erase", "hold", "release"]
@@ -19,18 +19,18 @@ def hold(
     """Keep these segments from the rolling vault until then."""
     met = sync(link, keys)
     sign_and_submit(link, keys, met, Hold, now_ms=clock(), segments=tuple(segments), until_s=until_s)
-    sync(link, keys)
+    sync_after(link, keys)
 
 
 def release(link: DeviceChannel, keys: OwnerKeys, segments: Sequence[str], *, clock: Clock = wall_ms) -> None:
     """Let them go when their time comes."""
     met = sync(link, keys)
     sign_and_submit(link, keys, met, Release, now_ms=clock(), segments=tuple(segments))
-    sync(link, keys)
+    sync_after(link, keys)
 
 
 def erase(link: DeviceChannel, keys: OwnerKeys, segments: Sequence[str], *, clock: Clock = wall_ms) -> None:
     """Deletes the segments on the device. Copies that were shared earlier stay with their recipients."""
     met = sync(link, keys)
     sign_and_submit(link, keys, met, Erasure, now_ms=clock(), segments=tuple(segments))
-    sync(link, keys)
+    sync_after(link, keys)

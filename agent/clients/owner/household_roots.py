@@ -86,7 +86,7 @@ def take_over_roots(link: DeviceChannel, keys: OwnerKeys, roots: Sequence[Chosen
     store = known.trust
     for each in roots:
         store = store.with_root(each.key)
-    keys.memory.remember(known.with_trust(store))
+    keys.memory.remember(known.with_trust(store), known)
 
 
 def _recorded(entries: Sequence[LedgerEntry], lists: dict[str, Enrolment]) -> Iterator[tuple[str | None, Enrolment]]:

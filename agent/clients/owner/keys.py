@@ -262,6 +262,15 @@ class OwnerKeys:
             files.sync_folder(self.folder)
         self.card = card
 
+    def new_kit_is(self, recipient: str) -> bool:
+        """Returns whether the kit of `make_kit` is on this machine and has this recipient."""
+        if not files.is_there(self.folder / NEW_KIT):
+            return False
+        try:
+            return str(self.recovery(self.folder / NEW_KIT).recipient()) == recipient
+        except DoorwardError:  # it is damaged, and another one takes its place
+            return False
+
     def has_kit_of(self, recipient: str) -> bool | None:
         """Returns whether the kit on this machine has this recipient; None if there is no kit."""
         if not files.is_there(self.folder / KIT):

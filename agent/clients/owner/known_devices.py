@@ -3,6 +3,9 @@
 For each device id: its key, the newest enrolment, the newest ledger checkpoint, the roots that *this owner* chose and
 the newest bundle of each root. If a device shows less, it was rolled back, replaced or rewritten. `known_devices.json`
 holds no secrets. Losing it loses these checks, but no key.
+
+Several clients of one owner may change it at once, for example a timer's export and a command. Each change is relative
+to what its client had read (`base`), so no client takes back the change of another.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
@@ -38,9 +41,11 @@ from agent.wire.strictjson import Message
 from agent.wire.trust import SeenVersion, TrustStore
 from agent.wire.trust_keys import parse_trust_key
 
-__all__ = ["KnownDevice", "KnownDevices", "SeenBundle"]
+__all__ = ["KnownDevice", "KnownDevices", "ReviewedOrder", "SeenBundle", "hash_of_order"]
 
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
+_MOST_REVIEWED: Final = 256
+"""Requests of each device whose numbered footage is remembered."""
 
 
 class SeenBundle(Message, frozen=True):
@@ -79,6 +84,14 @@ class SeenBundle(Message, frozen=True):
         )
 
 
+class ReviewedOrder(Message, frozen=True):
+    """The footage of a request as the last review numbered it."""
+
+    request: Sha256
+    order: Sha256
+    """`hash_of_order` of the segments' ids."""
+
+
 def _newest_of_each(before: dict[str, SeenBundle], now: dict[str, SeenBundle]) -> dict[str, SeenBundle]:
     older = {root for root, seen in now.items() if root in before and seen.order < before[root].order}
     return {**before, **{root: seen for root, seen in now.items() if root not in older}}
@@ -101,6 +114,8 @@ class KnownDevice(Message, frozen=True):
     roots: tuple[TrustKeyText, ...] = ()
     bundles: dict[TrustKeyText, SeenBundle] = msgspec.field(default_factory=dict)
     """The newest of each root that was ever chosen. By the whole pair: a forger of Ed25519 can have the id."""
+    reviewed: Annotated[tuple[ReviewedOrder, ...], Meta(max_length=_MOST_REVIEWED)] = ()
+    """The newest reviews on this machine, the newest last."""
 
     @property
     def device_key(self) -> PublicKey:
@@ -152,12 +167,42 @@ class KnownDevice(Message, frozen=True):
             store = store.with_root(parse_trust_key(root))
         return store
 
+    def order_of(self, request_sha256: str) -> str | None:
+        """Returns the order of the footage at the last review of a request, or None if there was none."""
+        return next((each.order for each in self.reviewed if each.request == request_sha256), None)
+
     def with_trust(self, store: TrustStore) -> KnownDevice:
-        return replace(
-            self,
-            roots=tuple(root.text for root in store.roots.values()),
-            bundles={root: SeenBundle.of(seen) for root, seen in store.newest.items()},
+        return replace(self.with_bundles(store), roots=tuple(root.text for root in store.roots.values()))
+
+    def with_bundles(self, store: TrustStore) -> KnownDevice:
+        """Takes over the newest bundles in `store`, and leaves the roots."""
+        return replace(self, bundles={root: SeenBundle.of(seen) for root, seen in store.newest.items()})
+
+
+def hash_of_order(segments: Iterable[str]) -> str:
+    """Returns the SHA-256 of these ids in this order."""
+    return hashlib.sha256("\n".join(segments).encode()).hexdigest()
+
+
+def _merged(before: KnownDevice, known: KnownDevice, base: KnownDevice | None) -> KnownDevice:
+    """Returns `before` with the change from `base` to `known`. Its view of the device becomes no older."""
+    if base is not None:
+        gone = set(base.roots) - set(known.roots)
+        stay = [each for each in before.roots if each not in gone]
+        ids = {parse_trust_key(each).id for each in stay}  # of two pairs with one id, the first one stays
+        new = [each for each in known.roots if each not in base.roots and parse_trust_key(each).id not in ids]
+        known = replace(
+            known,
+            roots=(*stay, *new),
+            time=before.time if known.time == base.time else known.time,
+            reviewed=before.reviewed if known.reviewed == base.reviewed else known.reviewed,
         )
+        if len(before.enrolments) > len(known.enrolments):
+            known = replace(known, enrolments=before.enrolments)
+    if before.ledger.size > known.ledger.size:
+        known = replace(known, checkpoint=before.checkpoint)
+    # A root file that is forgotten could be replaced by another one, signed with retired keys.
+    return replace(known, bundles=_newest_of_each(before.bundles, known.bundles))
 
 
 def _payload(text: str) -> bytes:
@@ -197,19 +242,29 @@ class KnownDevices:
     def device(self, device_id: str) -> KnownDevice | None:
         return self.devices().get(device_id)
 
-    def remember(self, known: KnownDevice) -> None:
-        """Put `known` in place of what was remembered of its device."""
+    def remember(self, known: KnownDevice, base: KnownDevice | None = None) -> None:
+        """Puts `known` in place of what was remembered of its device.
+
+        `base`: what the caller read before its change. Only the difference from it is applied then, because another
+        client of this owner may have changed something else meanwhile, for example removed a root.
+        """
         with self._alone():
             devices = self.devices()
             before = devices.get(known.device_key.id)
-            # Another client of this owner may have seen a newer ledger in the meantime: the newer one stays.
-            if before is not None and before.ledger.size > known.ledger.size:
-                known = replace(known, checkpoint=before.checkpoint)
-            # So does what it has seen of a root: retired keys could sign another root file than a forgotten one.
             if before is not None:
-                known = replace(known, bundles=_newest_of_each(before.bundles, known.bundles))
+                known = _merged(before, known, base)
             data = strictjson.encode(_KnownDevicesFile(v=1, devices={**devices, known.device_key.id: known}))
             files.write(self._path, data, secret=True)
+
+    def note_review(self, device_id: str, request_sha256: str, segments: Iterable[str]) -> None:
+        """Remembers in which order the footage of a request was shown. Its numbers mean this order from now on."""
+        known = self.device(device_id)
+        if known is None:
+            return
+        shown = ReviewedOrder(request=request_sha256, order=hash_of_order(segments))
+        if shown not in known.reviewed:
+            others = tuple(each for each in known.reviewed if each.request != request_sha256)
+            self.remember(replace(known, reviewed=(*others, shown)[-_MOST_REVIEWED:]), known)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.file_keys import POSTER, SEGMENT, ChosenFile, FileKeyWrapper, seal_text
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.statements import disclosure_in, sign_and_submit
-from agent.clients.owner.sync import DeviceChannel, sync
+from agent.clients.owner.sync import DeviceChannel, sync, sync_after
 from agent.clients.owner.trust_roots import trust_state
 from agent.core.vault.age.recipients import HybridRecipient
 from agent.errors import ConfigurationError, FormatError, OpenError
@@ -89,7 +89,7 @@ def send_tip(
         segments=tuple(item for item, _ in items),
         posters=tuple(item for item, _ in stills),
     )
-    sync(link, keys)
+    sync_after(link, keys)
     return disclosure_in(answer)
 
 

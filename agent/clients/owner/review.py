@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
 from agent.clients.owner.clock import Clock, wall_ms
 from agent.clients.owner.keys import AgeIdentity, OwnerKeys
+from agent.clients.owner.known_devices import hash_of_order
 from agent.clients.owner.responses import FirstApproval, deletion_in, first_in, receipt_in
 from agent.clients.owner.sealed_footage import OpenedSegment, open_captured, open_poster, open_sound
 from agent.clients.owner.sealed_texts import unsealed
@@ -29,7 +31,7 @@ from agent.core.matching import TimeWindow
 from agent.core.timebase import ClockQuality
 from agent.core.vault.manifest import SignedRecord
 from agent.core.vault.records import RecoveredRecord, SegmentRecord, StoredRecord
-from agent.errors import OpenError, RequestError
+from agent.errors import OpenError, RequestError, StorageError
 from agent.ipc.control_operations import GetPlace, GetRequest, Position, RequestAnswer
 from agent.wire import envelope, limits, strictjson
 from agent.wire.disclosures import Receipt
@@ -146,6 +148,24 @@ class RequestReview:
             _link=link,
             _keys=keys,
         )
+
+    def note_numbers(self) -> None:
+        """Remembers the order in which the footage was shown, for `require_same_numbers`."""
+        with suppress(StorageError):  # a folder that takes no write keeps no owner from looking
+            self._keys.memory.note_review(self.device.id, self.payload_sha256, [each.id for each in self.segments])
+
+    def require_same_numbers(self) -> None:
+        """Raises `RequestError` if the numbers mean other footage than at the last review on this machine.
+
+        Another owner may have deleted a segment meanwhile. An altered device could list the footage in another order.
+        """
+        known = self._keys.memory.device(self.device.id)
+        noted = known.order_of(self.payload_sha256) if known is not None else None
+        if noted is not None and noted != hash_of_order(each.id for each in self.segments):
+            raise RequestError(
+                "The footage of this request has changed since you reviewed it, so its numbers mean other footage now.",
+                remedy="Review it again: doorward owner review REQUEST.",
+            )
 
     @property
     def pending(self) -> bool:

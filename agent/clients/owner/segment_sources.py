@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
+from msgspec import Meta
 
 from agent.clients.owner.keys import AgeIdentity
 from agent.clients.owner.sealed_footage import OpenedPoster, OpenedSegment, open_captured, open_poster, open_sound
@@ -19,22 +20,28 @@ from agent.core.vault.manifest import SignedRecord, open_line
 from agent.core.vault.records import RecoveredRecord, SegmentRecord
 from agent.errors import NetworkError, OpenError
 from agent.ipc.control_operations import GetPoster, GetSegment, GetSound, ListSegments
+from agent.wire.fields import SegmentIdText
 from agent.wire.identities import PublicKey
 
 __all__ = ["DeviceVault", "FootageSource", "ListedSegment", "record_of"]
 
 EVERYTHING_MS = 2**53 - 1
+_ListedMs = Annotated[int, Meta(ge=-62_135_596_800_000, le=253_402_300_799_999)]
+"""Times of `datetime`, from the year 1 to the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedSegment:
-    """One stored segment, as the source lists it.  Times in UTC ms."""
+    """One stored segment, as the source lists it.  Times in UTC ms.
 
-    id: str
-    event: str
+    Id, event and time become the names of files, so an altered device gets no other characters in.
+    """
+
+    id: SegmentIdText
+    event: SegmentIdText
     ordinal: int
-    start_ms: int
-    end_ms: int
+    start_ms: _ListedMs
+    end_ms: _ListedMs
     quality: ClockQuality
     size_bytes: int
     poster: bool

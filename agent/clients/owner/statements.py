@@ -93,7 +93,15 @@ def _hand_in(
         raise ConfigurationError(error.message, remedy=error.remedy) from error
     signed = sign_statement(kind.PAYLOAD_TYPE, payload, keys.approval)
     sizes = tuple(len(header) for header in headers)
-    return link.ask(SubmitStatement(signed.decode("ascii"), sizes), body=b"".join(headers))
+    try:
+        return link.ask(SubmitStatement(signed.decode("ascii"), sizes), body=b"".join(headers))
+    except NetworkError as error:
+        # The statement may have arrived, and only its answer is lost: a relay can see to that.
+        raise NetworkError(
+            error.message,
+            remedy="Your signature may have reached the device. Before you sign again, see whether it counts: "
+            "doorward owner review, or doorward owner ledger.",
+        ) from error
 
 
 def disclosure_in(answer: VerdictAnswer) -> str:

@@ -11,6 +11,7 @@ New facts are stored at once. If anything went backwards, `OpenError` names the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -19,7 +20,7 @@ from msgspec.structs import replace
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.known_devices import KnownDevice
 from agent.core.ledger.checkpoint import Checkpoint, check_progress, open_checkpoint
-from agent.errors import ConfigurationError, FormatError, OpenError, RequestError
+from agent.errors import ConfigurationError, FormatError, NetworkError, OpenError, RequestError, StorageError
 from agent.ipc.control_operations import GetCheckpoint, GetDevice, GetEnrolment, GetNonce, ListEnrolments
 from agent.ipc.rpc import Request
 from agent.wire import strictjson
@@ -39,6 +40,7 @@ __all__ = [
     "ask_nonce",
     "require_enrolled",
     "sync",
+    "sync_after",
 ]
 
 AnswerT = TypeVar("AnswerT")
@@ -88,9 +90,21 @@ def sync(link: DeviceChannel, keys: OwnerKeys) -> SyncedDevice:
     require_enrolled(device, known.enrolled)
     ledger, note = ask_checkpoint(link, known.ledger, device)
     grown = replace(known, enrolments=enrolments, checkpoint=note)
-    if grown != known:
-        keys.memory.remember(grown)
+    if (ledger.size, enrolments) != (known.ledger.size, known.enrolments):
+        # A full disk keeps no owner from a no or a revocation. The next look compares with the state before.
+        with suppress(StorageError):
+            keys.memory.remember(grown, known)
     return SyncedDevice(grown, ledger.size - known.ledger.size)
+
+
+def sync_after(link: DeviceChannel, keys: OwnerKeys) -> None:
+    """Remembers what a statement has changed that the device has just taken.
+
+    The statement counts. A connection that is lost now must not look to its owner as if it did not. The next `sync`
+    catches up. Raises `OpenError` if the device went backwards.
+    """
+    with suppress(NetworkError):
+        sync(link, keys)
 
 
 def ask_device(link: DeviceChannel) -> PublicKey:

@@ -85,7 +85,7 @@ def trust_state(link: DeviceChannel, keys: OwnerKeys, met: SyncedDevice | None =
         store = _with_shown(store, agreed.get(root), heard.get(root), answer.agreed_in.get(root))
     known = met.known.with_trust(store)
     if known != met.known:
-        keys.memory.remember(known)
+        keys.memory.remember(known, met.known)
     opened = (store.open(data).parts for data in {**agreed, **heard}.values())
     newest = {parts.root_file.root: parts for parts in opened if parts is not None}
     fresh = {root: parts.ends_s for root, parts in newest.items()}
@@ -110,7 +110,7 @@ def add_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock: Cl
         sign_and_submit(link, keys, met, TrustChange, now_ms=clock(), roots_added=(key.text,))
     # Sync again, so that this machine also stores the ledger entry of the change.
     known = sync(link, keys).known
-    keys.memory.remember(known.with_trust(known.trust.with_root(key)))
+    keys.memory.remember(known.with_trust(known.trust.with_root(key)), known)
     return key
 
 
@@ -124,7 +124,7 @@ def remove_trust_root(link: DeviceChannel, keys: OwnerKeys, root: str, *, clock:
         raise ConfigurationError(f"The root {key.id} is not trusted.", remedy="Run: doorward owner trust show.")
     known = sync(link, keys).known
     if known.trust.roots.get(key.id) == key:
-        keys.memory.remember(known.with_trust(known.trust.without_root(key.id)))
+        keys.memory.remember(known.with_trust(known.trust.without_root(key.id)), known)
     return key
 
 
@@ -148,7 +148,9 @@ def offer_bundle(
     store = trust_state(link, keys).store
     grown, _, change = _accepted(store, data, clock() // 1000)
     link.ask(SubmitBundle(cell=store.cell if shown is None else shown.cell), body=data)
-    keys.memory.remember(sync(link, keys).known.with_trust(grown))
+    known = sync(link, keys).known
+    # The bundles alone: another client of this owner may have removed a root since `grown` was read.
+    keys.memory.remember(known.with_bundles(grown), known)
     return change
 
 

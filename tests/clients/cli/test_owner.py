@@ -19,7 +19,7 @@ import agent
 from agent.cli import language
 from agent.cli.app import doorward
 from agent.cli.frame import run
-from agent.cli.words import day
+from agent.cli.words import day, window
 from agent.clients.cli.owner import COMMANDS, keygen
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.media.face_covers import Suggestion
@@ -513,9 +513,11 @@ def test_without_a_last_yes_nothing_is_shared(
 
     monkeypatch.setattr("click.confirm", no)
     assert door("approve", request, "--segments", "1").status == 130
-    assert (
-        "They also learn the labels of your keys.  Share 1 of 3 segments (1; 2.0 s) with Harbour Police?" in questions
-    )
+    case = door.device.requests[request].request.case
+    assert questions == [
+        f"They also learn the labels of your keys.  Case {case}, recorded {window(WINDOW_MS, WINDOW_MS + 2000)}.  "
+        "Share 1 of 3 segments (1; 2.0 s) with Harbour Police?"
+    ]
     assert door.device.requests[request].state is RequestState.PENDING
 
 
@@ -523,11 +525,49 @@ def test_a_no_and_a_yes_taken_back(asked: tuple[Doorstep, str, tuple[str, ...]])
     door, request, segments = asked
     assert door("approve", request, "--segments", "1", "--yes").status == 0
     done = door("revoke", request[:8])
-    assert "Revoked in time" in done.out
+    assert f"It was the request {request[:8]}.\nRevoked in time" in done.out
     other = door.device.ask_for(signed_request(id="f" * 32, seq=8), segments)
     assert door("deny", other, "--yes").status == 0
     assert door.device.requests[other].state is RequestState.DENIED
     assert door("deny", other, "--yes").status == 3
+
+
+def test_a_beginning_that_could_mean_a_tip_or_a_request_revokes_neither(
+    asked: tuple[Doorstep, str, tuple[str, ...]],
+) -> None:
+    """It took the first tip that begins so, also for "", and said that nothing would be sent. The request was sent."""
+    door, request, _ = asked
+    assert door("approve", request, "--segments", "1", "--yes").status == 0
+    for number in "23":
+        tip = {"id": request[0] + number * 25, "requester": "harbour-police", "state": "approved"}
+        door.device.tips.append(tip)
+    before = len(door.device.statements)
+    for start, words in (("", "There is no request ''"), (request[0], f"ids begin with '{request[0]}'")):
+        done = door("revoke", start)
+        assert (done.status, len(door.device.statements)) == (2, before)
+        assert words in done.err
+    assert door("revoke", request[:8]).status == 0
+    assert door.device.requests[request].state is RequestState.REVOKED
+
+
+def test_numbers_mean_the_footage_that_was_reviewed_or_the_owner_reviews_again(
+    asked: tuple[Doorstep, str, tuple[str, ...]], plan: Path, tmp_path: Path
+) -> None:
+    """Another owner may delete the first segment. An altered device could list the footage in another order."""
+    door, request, segments = asked
+    assert door("review", request).status == 0
+    door.device.requests[request].segments = (segments[1], segments[0], segments[2])
+    for command in (
+        ("approve", request, "--segments", "1", "--yes"),
+        ("redact", request, plan, "--out", tmp_path / "look"),
+        ("suggest", request, "--out", tmp_path / "covers.json"),
+    ):
+        done = door(*command)
+        assert (done.status, door.device.requests[request].state) == (3, RequestState.PENDING)
+        assert "its numbers mean other footage now.\n  What to do: Review it again" in done.err
+    assert door("review", request).status == 0
+    assert door("approve", request, "--segments", "1", "--yes").status == 0
+    assert [item.id for item in door.device.statements[-1].segments] == [segments[1]]
 
 
 @pytest.mark.parametrize(
@@ -655,6 +695,7 @@ def test_an_owner_sees_the_redacted_film_before_the_yes_and_exactly_that_leaves(
     door, request, segments = asked
     seen = door("redact", request, plan, "--out", tmp_path / "look")
     film = (tmp_path / "look" / "segment-001-redacted.mp4").read_bytes()
+    assert (tmp_path / "look" / "segment-001-redacted.mp4").stat().st_mode & 0o777 == 0o600
     assert (seen.status, door.device.requests[request].state) == (0, RequestState.PENDING)
     assert "Nothing was sent" in seen.err
     done = door("approve", request, "--segments", "1-2", "--redact", plan, "--yes")
@@ -987,7 +1028,11 @@ def test_it_takes_two_owners_and_each_sees_what_the_other_did(pair: tuple[Doorst
 def test_what_a_former_owner_approved_waits_for_nobody(pair: tuple[Doorstep, Doorstep, str]) -> None:
     anna, bob, request = pair
     assert anna("approve", request, "--segments", "1", "--yes").status == 0
-    assert bob("enrol", "--remove", "anna", "--approvals", "1", "--yes").status == 0
+    removed = bob("enrol", "--remove", "anna", "--approvals", "1", "--yes")
+    assert removed.status == 0
+    assert "If anna may have seen the recovery page, replace it now. It opens later footage, too.\n" in removed.out
+    assert "doorward owner replace-kit" in removed.out
+    assert "docs/leaving.md" in removed.out
     seen = bob("review", request)
     assert seen.status == 0, seen.err
     assert "has approved" not in seen.out

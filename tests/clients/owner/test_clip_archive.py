@@ -393,3 +393,19 @@ def test_a_server_that_cannot_be_reached_is_named_with_what_happens_next() -> No
         WebDavBackup("https://cloud.example", "ann", "pw", connect=unreachable).has("clip.mp4")
     assert refused.value.message == "The WebDAV server cloud.example cannot be reached (ConnectionRefusedError)."
     assert refused.value.remedy == "Check the address and the network. The next run uploads the missing clips."
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("event", "../../../../home/ann/a"), ("id", "/etc/hosts"), ("start_ms", 10**18), ("end_ms", -(10**18))],
+)
+def test_what_an_altered_device_lists_gets_no_strange_name_or_time_into_a_path(
+    home: Home, field: str, value: object
+) -> None:
+    def lie(result: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        result["segments"][0][field] = value
+        return result, data
+
+    home.device.lies["list"] = lie
+    with pytest.raises(NetworkError, match="list of segments cannot be read"):
+        DeviceVault(home.device, home.device.key).listed()

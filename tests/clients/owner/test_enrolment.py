@@ -258,6 +258,31 @@ def test_a_kit_that_is_not_there_when_the_device_goes_away_does_not_take_the_pla
     assert (keys.folder / NEW_KIT).exists()
 
 
+def test_a_kit_that_came_into_force_although_the_answer_was_lost_is_not_replaced_by_a_third(
+    device: FakeDevice, keys: OwnerKeys
+) -> None:
+    """Its page was overwritten by the next try, and status said to keep none of the pages."""
+    enrol(device, keys)
+
+    def lost(_result: dict[str, Any], _data: bytes) -> tuple[dict[str, Any], bytes]:
+        raise NetworkError("The device stopped answering.")
+
+    device.lies["enrol_confirm"] = lost
+    with pytest.raises(NetworkError):
+        replace_kit(device, keys)
+    del device.lies["enrol_confirm"]
+    in_force = device.enrolment.recovery
+    assert keys.new_kit_is(in_force)
+    done = replace_kit(device, keys)
+    assert (done.recovery, done.epoch) == (in_force, device.enrolment.epoch)
+    assert keys.has_kit_of(in_force) is True
+    assert not (keys.folder / NEW_KIT).exists()
+    assert OwnerKeys.load(keys.folder).card.recovery == in_force
+    (keys.folder / NEW_KIT).write_text("no kit")
+    (keys.folder / NEW_KIT).chmod(0o600)
+    assert not keys.new_kit_is(in_force)
+
+
 def _comes_back(folder: Path, kit: AgeIdentity, name: str = "anna") -> OwnerKeys:
     return OwnerKeys.create(folder, name=name, seeds=seeds(f"new {name}"), kit=kit)
 

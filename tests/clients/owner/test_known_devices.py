@@ -12,14 +12,14 @@ import pytest
 
 from agent.clients.owner.enrolment import enrol
 from agent.clients.owner.keys import OwnerKeys
-from agent.clients.owner.known_devices import KnownDevice, KnownDevices, SeenBundle
+from agent.clients.owner.known_devices import KnownDevice, KnownDevices, ReviewedOrder, SeenBundle, hash_of_order
 from agent.clients.owner.sync import sync
 from agent.errors import ConfigurationError, FormatError
 from agent.wire import strictjson
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, Enrolment, NamedKey, read_statement
 from agent.wire.trust import SeenVersion
 from tests.clients.owner.conftest import Home, now, seeds
-from tests.wire import samples
+from tests.wire import package_vectors, samples
 
 
 def known_of(home: Home) -> KnownDevice:
@@ -106,6 +106,56 @@ def test_a_client_that_was_overtaken_takes_back_nothing_of_what_another_one_has_
         assert found.bundles == {root: stays}
     memory.remember(having())
     assert memory.device(home.device.key.id) == having(**{root: seen(5, 2, 2)})
+
+
+def test_two_commands_at_once_undo_nothing_of_each_other(home: Home, tmp_path: Path) -> None:
+    """A timer's export that had begun before brought a removed root back, and an earlier list of owners."""
+    memory, read = KnownDevices(tmp_path / KnownDevices.FILE), known_of(home)
+    root, other = samples.ROOT_KEY.text, samples.OWNER_ROOT.text
+    memory.remember(read)
+
+    def now_known() -> KnownDevice:
+        found = memory.device(home.device.key.id)
+        assert found is not None
+        return found
+
+    longer = (*read.enrolments, read.enrolments[-1])
+    memory.remember(msgspec.structs.replace(read, roots=(), enrolments=longer, time="a head"), read)
+    memory.note_review(home.device.key.id, "ab" * 32, ["one", "two"])
+    grown = msgspec.structs.replace(read, checkpoint=read.checkpoint)
+    memory.remember(grown, read)
+    found = now_known()
+    assert (found.roots, found.enrolments, found.time) == ((), longer, "a head")
+    assert found.order_of("ab" * 32) == hash_of_order(["one", "two"])
+    memory.remember(msgspec.structs.replace(read, roots=(root, other)), read)
+    assert now_known().roots == (other,), "only what this client chose itself"
+    memory.remember(msgspec.structs.replace(read, roots=()), read)
+    assert now_known().roots == (other,)
+
+
+def test_of_two_pairs_with_one_id_that_are_chosen_at_once_the_first_stays(home: Home, tmp_path: Path) -> None:
+    memory, read = KnownDevices(tmp_path / KnownDevices.FILE), msgspec.structs.replace(known_of(home), roots=())
+    memory.remember(read)
+    for each in (samples.ROOT_KEY.text, package_vectors.FORGED.text):
+        memory.remember(msgspec.structs.replace(read, roots=(each,)), read)
+    found = memory.device(home.device.key.id)
+    assert found is not None
+    assert found.roots == (samples.ROOT_KEY.text,)
+
+
+def test_the_numbers_of_the_newest_256_reviews_are_remembered(home: Home, tmp_path: Path) -> None:
+    memory, read = KnownDevices(tmp_path / KnownDevices.FILE), known_of(home)
+    memory.note_review(home.device.key.id, "ab" * 32, ["one"])
+    assert memory.devices() == {}, "a device that was never met"
+    many = tuple(ReviewedOrder(request=f"{number:064x}", order="cd" * 32) for number in range(256))
+    memory.remember(msgspec.structs.replace(read, reviewed=many))
+    memory.note_review(home.device.key.id, f"{1:064x}", ["one"])
+    memory.note_review(home.device.key.id, "ab" * 32, ["one"])
+    found = memory.device(home.device.key.id)
+    assert found is not None
+    assert [each.request for each in found.reviewed[-2:]] == [f"{1:064x}", "ab" * 32]
+    assert found.order_of(f"{1:064x}") == hash_of_order(["one"])
+    assert (len(found.reviewed), found.order_of(f"{0:064x}")) == (256, None)
 
 
 @pytest.mark.parametrize("said", [{"root_version": 1}, {"root_sha256": "ab" * 32}])

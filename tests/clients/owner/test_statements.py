@@ -8,11 +8,11 @@ import pytest
 
 from agent.clients.owner import statements as owner_statements
 from agent.clients.owner.decisions import opt_out
-from agent.errors import NetworkError, OvertakenError
+from agent.errors import NetworkError, OvertakenError, StorageError
 from agent.ipc.control_operations import SubmitStatement, VerdictAnswer
 from agent.ipc.rpc import Request
 from agent.wire import strictjson
-from agent.wire.statements import OptOut, read_statement
+from agent.wire.statements import OptOut, Scope, read_statement
 from tests.clients.owner.conftest import Home, now
 
 AnswerT = TypeVar("AnswerT")
@@ -50,6 +50,49 @@ def test_a_statement_that_was_overtaken_is_signed_once_more_with_another_number(
     before = len(home.device.statements)
     opt_out(link, home.keys, clock=now)
     assert len(set(link.nonces)) == len(link.nonces) == 2
+    assert len(home.device.statements) == before + 1
+
+
+class Lossy:
+    """The link to a device that goes away after it has taken a statement. `answers`: its verdict still arrives."""
+
+    def __init__(self, home: Home, *, answers: bool) -> None:
+        self._home = home
+        self._answers = answers
+        self._is_away = False
+
+    def ask(self, request: Request[AnswerT], *, body: bytes = b"") -> AnswerT:
+        return self.fetch(request, body=body)[0]
+
+    def fetch(self, request: Request[AnswerT], *, body: bytes = b"") -> tuple[AnswerT, bytes]:
+        if self._is_away:
+            raise NetworkError("The doorbell does not answer.")
+        found = self._home.device.fetch(request, body=body)
+        self._is_away = isinstance(request, SubmitStatement)
+        if self._is_away and not self._answers:
+            raise NetworkError("The doorbell does not answer.")
+        return found
+
+
+def test_a_signature_whose_answer_is_lost_may_count_and_the_owner_reads_where_to_look(home: Home) -> None:
+    before = len(home.device.statements)
+    with pytest.raises(NetworkError, match="does not answer") as lost:
+        opt_out(Lossy(home, answers=False), home.keys, clock=now)
+    assert "Your signature may have reached the device." in lost.value.remedy
+    assert len(home.device.statements) == before + 1
+
+
+def test_what_the_device_has_taken_counts_although_it_goes_away_or_the_disk_is_full_afterwards(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opt_out(Lossy(home, answers=True), home.keys, clock=now)
+
+    def full(*_: object) -> None:
+        raise StorageError("No space left on device.")
+
+    monkeypatch.setattr(home.keys.memory, "remember", full)
+    before = len(home.device.statements)
+    opt_out(home.device, home.keys, Scope.KIND, "police", clock=now)
     assert len(home.device.statements) == before + 1
 
 

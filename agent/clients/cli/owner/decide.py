@@ -93,8 +93,10 @@ def approve(
         raise RequestError("This request has expired.", remedy="Nothing was or will be shared.")
     if segments is clips is posters is exists is None:
         show(seen)
+        seen.note_numbers()
         say("", err=True)
         segments = prompt("Numbers to share, like 1,3-5 (Enter for none)", default="", show_default=False, err=True)
+    seen.require_same_numbers()
     choice = choice_of(seen, segments or "", clips or "", posters or "", exists or "", sound=sound)
     choice = redacted_choice(seen, choice, plan)
     if choice.is_empty:
@@ -243,7 +245,7 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
     with DeviceLink(device) as link:
         sync(link, keys)
         tips = {each.id: each.state for each in link.ask(ListTips()).tips}
-        found = next((tip for tip in tips if tip.startswith(request_id)), None) or find_request(link, request_id)
+        found = find_request(link, request_id, tips)
         disclosure: str | None = found
         now = tips.get(found)
         if now is None:
@@ -257,6 +259,7 @@ def revoke(request_id: str, folder: Path, device: Path, as_json: bool) -> None:
     if as_json:
         emit_json({"request": found, "disclosure": disclosure, "state": state})
         return
+    say(f"It was the tip {found[:8]}." if found in tips else f"It was the request {found[:8]}.")
     if state == "revoked":
         say("Revoked in time.  Nothing was or will be sent.")
     else:

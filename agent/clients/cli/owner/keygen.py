@@ -13,7 +13,7 @@ from agent.cli.status_rows import status_rows
 from agent.cli.words import plain
 from agent.clients.cli.owner.options import device_option, keys_option, load_keys, yes_option
 from agent.clients.owner import enrolment as owner_enrolment
-from agent.clients.owner.keys import KIT, IdentityKind, OwnerCard, OwnerKeys
+from agent.clients.owner.keys import KIT, NEW_KIT, IdentityKind, OwnerCard, OwnerKeys
 from agent.clients.owner.recovery_kit import RECOVERY_NAME, kit_name
 from agent.clients.owner.sync import ask_device, sync
 from agent.core.consent import RequestState
@@ -130,6 +130,8 @@ def enrol(
         )  # fmt: skip
         return
     say_enrolled(keys, done)
+    if remove and not done.waiting:
+        _say_left(remove)
 
 
 @click.command("replace-kit")
@@ -183,6 +185,14 @@ def say_enrolled(keys: OwnerKeys, done: owner_enrolment.EnrolmentResult) -> None
     _say_kit(keys, done.recovery, before="\n")
 
 
+def _say_left(removed: tuple[str, ...]) -> None:
+    """Prints what a former owner may still have. The list of owners does not end it."""
+    names = ", ".join(map(plain, removed))
+    say(f"\nIf {names} may have seen the recovery page, replace it now. It opens later footage, too.")
+    click.echo("  doorward owner replace-kit")
+    say("Other things that a former owner may still have are in docs/leaving.md: passwords, settings, browsers.")
+
+
 def _kit_decides(enrolment: Enrolment) -> str:
     if RECOVERY_NAME in {approver.name for approver in enrolment.approvers}:
         return "It opens everything and can replace lost keys (doorward owner recover)."
@@ -191,6 +201,11 @@ def _kit_decides(enrolment: Enrolment) -> str:
 
 def _say_kit(keys: OwnerKeys, recovery: str, before: str) -> None:
     """Prints what to do with a recovery page that is still beside the keys."""
+    if keys.new_kit_is(recovery):
+        say(f"{before}The last replacement of the recovery page was interrupted. The page in force is {NEW_KIT}.")
+        say(f"{before}To finish it:")
+        click.echo("  doorward owner replace-kit")
+        return
     match keys.has_kit_of(recovery):
         case True:
             say(f"{before}The recovery key is still on this machine.  Print it, then delete it: {keys.folder / KIT}")

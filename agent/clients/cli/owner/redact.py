@@ -64,6 +64,8 @@ def redact(request_id: str, plan: Path, folder: Path, device: Path, out: Path, a
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         seen = RequestReview.fetch(link, keys, find_request(link, request_id))
+        seen.require_same_numbers()
+        seen.note_numbers()
         planned = _read(seen, plan)
         with ConfinedMedia() as media:
             written = [
@@ -115,7 +117,7 @@ def _write(
         if made is not None:
             ending = "" if content == "segment" else "-sound"
             path = out / f"segment-{segment.number:03}-redacted{ending}.mp4"
-            files.write(path, made)
+            files.write(path, made, secret=True)  # a film for its owner's eyes, wherever they put it
             written.append(path)
     return written
 

@@ -65,6 +65,7 @@ def review(request_id: str | None, folder: Path, device: Path, out: Path | None,
         disclosure = disclosure_of(entries, name)
         left = shared_of(link, sync(link, keys), entries, disclosure, keys.identity) if disclosure else None
         seen = _fetched(link, keys, name, left)
+        seen.note_numbers()
         written = tuple(_open_all(seen, out)) if out is not None else ()
     history = [entry for entry in entries if entry.request == seen.request.id]
     if as_json:
@@ -122,11 +123,14 @@ def warning(seen: RequestReview) -> str:
     return f"{promised(seen.request, seen.requester.name, language)}\n{no_calling_back(language)}"
 
 
-def find_request(link: DeviceChannel, start: str) -> str:
-    """Returns the id of the request that begins with `start`, or that has a disclosure with such an id."""
+def find_request(link: DeviceChannel, start: str, tips: Iterable[str] = ()) -> str:
+    """Returns the id of the request that begins with `start`, or that has a disclosure with such an id.
+
+    `tips`: ids of tips, which are found as well. Raises `ConfigurationError` if `start` means none, or more than one.
+    """
     listed = link.ask(ListRequests(all=True)).requests
     by_disclosure = {item.disclosure: item.id for item in listed if item.disclosure}
-    found = match_one("request", start, [*(item.id for item in listed), *by_disclosure])
+    found = match_one("request", start, [*(item.id for item in listed), *by_disclosure, *tips])
     return by_disclosure.get(found, found)
 
 

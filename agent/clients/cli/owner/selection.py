@@ -103,7 +103,12 @@ def summary(seen: RequestReview, choice: decisions.ShareChoice, contact: Contact
     what = shared(choice, in_words(f"{len(chosen)} of {len(seen.segments)} segments ({numbers}; {length})"))
     with_contact = "They also learn the labels of your keys and your contact data."
     told = with_contact if contact else "They also learn the labels of your keys."
-    return in_words(f"{told}  Share {what} with {seen.requester.name}?")
+    # Numbers are typed from a review, which may be of another request of the same requester.
+    spans = [(each.start_ms, each.end_ms) for each in chosen]
+    spans += [(clip.start_ms, clip.end_ms) for clip in (*choice.posters, *choice.told)]
+    recorded = words.window(min(start for start, _ in spans), max(end for _, end in spans))
+    which = f"Case {seen.request.case}, recorded {recorded}."
+    return in_words(f"{told}  {which}  Share {what} with {seen.requester.name}?")
 
 
 def shared(choice: decisions.ShareChoice, segments: str = "") -> str:

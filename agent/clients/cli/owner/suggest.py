@@ -71,6 +71,8 @@ def suggest(
     keys = load_keys(folder)
     with DeviceLink(device) as link:
         seen = RequestReview.fetch(link, keys, find_request(link, request_id))
+        seen.require_same_numbers()
+        seen.note_numbers()  # the plan names clips by their numbers
         with ConfinedMedia() as media:
             look = partial(media.suggest, plates=plates, people=people, vehicles=vehicles)
             found: list[tuple[int, Suggestion]] = []
