@@ -470,9 +470,9 @@ class AlertQueue(Protocol):
 class AlertSender(Protocol):
     """Takes messages to one of the owner's channels."""
 
-    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:
         """Returns after the channel has accepted it, otherwise raises `NetworkError`. Its errors leave out the URL,
-        which holds secrets."""
+        which holds secrets. `at_ms`: UTC of the newest alert, 0 if unknown."""
         ...
 
 

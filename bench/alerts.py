@@ -45,9 +45,9 @@ class Watched(MultiAlertSender):
         super().__init__()
         self.handed_s: list[float] = []
 
-    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:
         self.handed_s.append(time.perf_counter())
-        super().send(url, title, body, picture)
+        super().send(url, title, body, picture, at_ms)
 
 
 def main() -> int:

@@ -140,6 +140,14 @@ class Enrolments(ThreadOwned):
             return None
         return current.name_of(key_id)
 
+    def note_use(self, key_id: str) -> None:
+        """Tells the owners if the key that has just let a client in is the recovery kit's.
+
+        A kit is for emergencies. A former owner with a copy of it would otherwise look at footage unseen.
+        """
+        if self.owner_name(key_id) == RECOVERY:
+            self._tell("kit used", "The recovery kit was used to come in.")
+
     def seal(self, data: bytes) -> bytes:
         """Returns an age file around `data` for the current owners and the recovery identity.  The device cannot open
         it.

@@ -76,6 +76,8 @@ class LinkIdentity:
     caller: Callable[[PublicKey], Caller | None]
     relay: RelayAccount | None = None
     """For owners' clients that are away."""
+    admitted: Callable[[PublicKey], None] = lambda _key: None
+    """Told each key that opens a session. It must not wait for anything."""
 
 
 @dataclass(slots=True)
@@ -243,6 +245,7 @@ class LinkSessions:
         if len(open_ones) > _MOST_SESSIONS:
             self._end(self._first_to_go(open_ones), EndReason.BUSY)
         session.ping()  # the client learns that it is let in
+        self._identity.admitted(key)
         self._log.info("link_opened", key=key.id)
 
     def _first_to_go(self, names: list[str]) -> str:

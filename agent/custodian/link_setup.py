@@ -51,5 +51,5 @@ def link_sessions(
 
     device = public_key_of(key)
     relay = RelayAccount(remote.url, remote.user or device.id, remote.password) if remote is not None else None
-    identity = LinkIdentity(device, key.sign, secrets, caller, relay)
+    identity = LinkIdentity(device, key.sign, secrets, caller, relay, lambda client: enrolments.note_use(client.id))
     return LinkSessions(identity, page.answer_in_link, SystemEntropy())

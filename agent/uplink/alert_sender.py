@@ -93,7 +93,7 @@ class AlertDelivery:
                 self._acknowledge(msgspec.structs.replace(message, alerts=tuple(again)), "")
                 continue
             try:
-                self._sender.send(address.url, message.title, message.body, message.picture)
+                self._sender.send(address.url, message.title, message.body, message.picture, message.at_ms)
                 taken.extend(message.alerts)
                 fault = ""
             except DoorwardError as error:

@@ -47,7 +47,8 @@ _STATUS: Final = re.compile(r"\berror=(\d{3})\b")
 class AppriseSender:
     """`ports.AlertSender`.  From any thread."""
 
-    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:  # noqa: ARG002 — for browsers
+    def send(self, url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:  # noqa: ARG002
+        """Picture and time are for browsers: the words of `body` begin with the time."""
         with _AppriseLogHandler() as overheard:
             service = self._service(url)
             try:

@@ -16,6 +16,6 @@ class MultiAlertSender:
         self._apprise = AppriseSender()
         self._push = WebPushSender()
 
-    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:
         sender = self._push if url.startswith(SCHEME) else self._apprise
-        sender.send(url, title, body, picture)
+        sender.send(url, title, body, picture, at_ms)

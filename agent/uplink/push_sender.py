@@ -45,16 +45,17 @@ class WebPushSender:
         self._connect = connect
         self._longest_s = longest_s
 
-    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:
         try:
-            told = json.loads(url.removeprefix(SCHEME))
-            to = subscription(told["endpoint"], told["p256dh"], told["auth"])
-            key = ec.derive_private_key(int.from_bytes(decode_url(told["vapid"]), "big"), ec.SECP256R1())
+            channel = json.loads(url.removeprefix(SCHEME))
+            to = subscription(channel["endpoint"], channel["p256dh"], channel["auth"])
+            key = ec.derive_private_key(int.from_bytes(decode_url(channel["vapid"]), "big"), ec.SECP256R1())
         except (ValueError, KeyError, TypeError, FormatError) as error:
             raise ConfigurationError(
                 "This is no push subscription.", remedy="Switch it on in the page again."
             ) from error
-        message = _message({"title": title} | _split_link(body), picture)
+        told = {"title": title} | _split_link(body) | ({"at": at_ms} if at_ms else {})
+        message = _message(told, picture)
         sealed = encrypt(message, to, salt=os.urandom(16), ephemeral=ec.generate_private_key(ec.SECP256R1()))
         headers = {
             "TTL": str(_KEPT_FOR_S),

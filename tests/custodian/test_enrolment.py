@@ -169,6 +169,17 @@ def test_the_owners_are_told_of_a_later_list_and_of_the_first_one_they_are_not(d
     assert [each[:2] for each in told] == [("owners", "The owners of this doorbell have changed.")]
 
 
+def test_the_owners_are_told_when_the_recovery_kit_lets_a_client_in_and_not_of_their_own_keys(door: Door) -> None:
+    """A former owner with a copy of the kit looked at the footage, through the relay too, and no one heard of it."""
+    kit = private_key_from_seed(b"k" * 32)
+    door.enrol(approvers=(NamedKey.of("anna", APPROVER), NamedKey.of(RECOVERY, kit)))
+    for key in (APPROVER, BO_KEY):
+        door.custodian.enrolments.note_use(public_key_of(key).id)
+    assert [each for each in door.told.news if each[0] == "kit used"] == []
+    door.custodian.enrolments.note_use(public_key_of(kit).id)
+    assert [each[0] for each in door.told.news if each[0] == "kit used"] == ["kit used"]
+
+
 @pytest.mark.parametrize("token", [b"", bytes(32)])
 def test_an_answer_to_a_test_that_there_is_not_is_refused(door: Door, token: bytes) -> None:
     door.propose(enrolment())

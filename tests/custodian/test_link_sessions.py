@@ -54,7 +54,14 @@ class Bench:
         self.listed[public_key_of(GLANCE)] = Caller(None, owner=False, claimed=True, link=True)
         self.asked: list[tuple[str, Caller]] = []
         self.body = b""
-        identity = LinkIdentity(public_key_of(DEVICE), DEVICE.sign, lambda: (SECRET, OLDER), self._caller)
+        self.admitted: list[PublicKey] = []
+        identity = LinkIdentity(
+            public_key_of(DEVICE),
+            DEVICE.sign,
+            lambda: (SECRET, OLDER),
+            self._caller,
+            admitted=self.admitted.append,
+        )
         self.link = LinkSessions(identity, self._answer, SystemEntropy(), lambda: self.now_s)
         self.carrier = Carrier(self.link)
 
@@ -217,6 +224,9 @@ def test_a_key_that_is_not_listed_is_told_so_and_gets_no_session(bench: Bench) -
     client = bench.client(STRANGER)
     assert client.ended is EndReason.NOT_LISTED
     assert bench.sessions == []
+    assert bench.admitted == []
+    bench.client()
+    assert bench.admitted == [public_key_of(OWNER)]
 
 
 def test_the_address_of_the_owners_before_still_opens_a_session(bench: Bench) -> None:

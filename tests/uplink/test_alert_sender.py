@@ -13,7 +13,7 @@ from agent.errors import DoorwardError, NetworkError, StorageError
 from agent.uplink.alert_sender import AlertDelivery
 
 OLD, NEW = ChannelAddress("Ann", "ntfy://old/door"), ChannelAddress("Ann", "ntfy://new/door")
-RANG = AlertMessage("Ann", "Doorward: door", "A person pressed the button.", (7,))
+RANG = AlertMessage("Ann", "Doorward: door", "A person pressed the button.", (7,), at_ms=1_800_000_000_000)
 
 
 class Phones:
@@ -22,8 +22,10 @@ class Phones:
     def __init__(self) -> None:
         self.sent: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.acknowledged: queue.SimpleQueue[tuple[AlertMessage, str]] = queue.SimpleQueue()
+        self.times: list[int] = []
 
-    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:
+        self.times.append(at_ms)
         self.sent.put(url)
 
     def channels(self) -> tuple[ChannelAddress, ...]:
@@ -57,6 +59,7 @@ def test_a_channel_that_is_known_gets_no_second_thread(delivery: AlertDelivery, 
     delivery._work["Ann"].put(RANG)
     assert phones.acknowledged.get(timeout=30) == (RANG, "")
     assert phones.sent.get(timeout=30) == OLD.url
+    assert phones.times == [RANG.at_ms]
 
 
 def test_a_channel_that_moves_ends_its_old_thread_and_keeps_what_it_has_taken(
@@ -156,7 +159,7 @@ def test_a_custodian_that_takes_no_acknowledgement_ends_no_channel(delivery: Ale
 def test_a_message_that_was_not_taken_is_acknowledged_with_the_fault_and_may_come_again(
     delivery: AlertDelivery, phones: Phones
 ) -> None:
-    def fail(url: str, title: str, body: str, picture: bytes = b"") -> None:
+    def fail(url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:
         phones.send = type(phones).send.__get__(phones)  # type: ignore[method-assign]
         raise NetworkError("The channel did not take it (it answered 503).")
 

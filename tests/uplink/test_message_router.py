@@ -7,7 +7,7 @@ import pytest
 from agent.uplink import message_router
 from agent.uplink.message_router import MultiAlertSender
 
-Sent = list[tuple[str, str, str, str, bytes]]
+Sent = list[tuple[str, str, str, str, bytes, int]]
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
         def __init__(self, name: str) -> None:
             self._name = name
 
-        def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
-            found.append((self._name, url, title, body, picture))
+        def send(self, url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:
+            found.append((self._name, url, title, body, picture, at_ms))
 
     monkeypatch.setattr(message_router, "AppriseSender", lambda: Noting("apprise"))
     monkeypatch.setattr(message_router, "WebPushSender", lambda: Noting("push"))
@@ -28,9 +28,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
 def test_a_browser_is_reached_by_web_push_and_every_other_address_by_apprise(sent: Sent) -> None:
     sender = MultiAlertSender()
-    sender.send("webpush:a-browser", "Door", "It rang.", b"sealed")
+    sender.send("webpush:a-browser", "Door", "It rang.", b"sealed", 7)
     sender.send("ntfy://phone/door", "Door", "It rang.")
     assert sent == [
-        ("push", "webpush:a-browser", "Door", "It rang.", b"sealed"),
-        ("apprise", "ntfy://phone/door", "Door", "It rang.", b""),
+        ("push", "webpush:a-browser", "Door", "It rang.", b"sealed", 7),
+        ("apprise", "ntfy://phone/door", "Door", "It rang.", b"", 0),
     ]

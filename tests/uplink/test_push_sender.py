@@ -135,6 +135,15 @@ def test_a_message_with_a_picture_is_as_long_as_one_without_and_one_that_is_too_
     assert open_bytes(told["header"].encode() + decode(told["payload"]), [key]) == b"W" * 1500
 
 
+def test_a_message_tells_the_browser_how_old_it_is_if_the_clock_was_known(service: PushService) -> None:
+    browser, vapid = Browser(), ec.generate_private_key(ec.SECP256R1())
+    for at_ms in (1_800_000_000_000, 0):
+        WebPushSender(service.connect).send(address(browser, vapid), "Doorward: door", "Rang.", at_ms=at_ms)
+    first, unknown = (browser.open(body) for _, body in service.taken)
+    assert (first["at"], "at" in unknown) == (1_800_000_000_000, False)
+    assert len({len(body) for _, body in service.taken}) == 1
+
+
 def test_a_picture_whose_header_is_no_text_keeps_no_alert_back() -> None:
     told = json.loads(_message({"title": "t"}, b"age\xff\n--- mac\n\x00payload"))
     assert told == {"title": "t", "picture": {"header": "age\ufffd\n--- mac\n", "payload": encode(b"\x00payload")}}

@@ -109,6 +109,9 @@ class AlertMessage(msgspec.Struct, frozen=True):
     body: str
     alerts: tuple[int, ...]
     picture: bytes = b""
+    at_ms: int = 0
+    """UTC of the newest alert in it, or of the one with the picture. 0 if the clock was unknown. A push service may
+    keep a message, or deliver it again, and only the message itself can say how old it is."""
 
 
 def take_message(waiting: Sequence[QueuedAlert], title: str, link: str) -> AlertMessage | None:
@@ -122,8 +125,9 @@ def take_message(waiting: Sequence[QueuedAlert], title: str, link: str) -> Alert
     pages = {each.page for each in chosen}
     page = pages.pop() if len(pages) == 1 else "/"
     lines = [each.text for each in chosen] + ([link.rstrip("/") + page] if link else [])
-    picture = next((each.picture for each in reversed(chosen) if each.picture), b"")
-    return AlertMessage(chosen[0].channel, title, "\n".join(lines), tuple(each.id for each in chosen), picture)
+    newest = next((each for each in reversed(chosen) if each.picture), chosen[-1])
+    told = tuple(each.id for each in chosen)
+    return AlertMessage(chosen[0].channel, title, "\n".join(lines), told, newest.picture, newest.queued_ms)
 
 
 def deferred_text(text: str, clock: str) -> str:

@@ -109,6 +109,11 @@ ALERTS: Final[dict[str, AlertDefinition]] = {
         "The button was held for a long time. A browser with your keys or recovery kit may come in now.",
         AlertPriority.SOON,
     ),
+    "kit used": AlertDefinition(
+        AlertKind.OWNERS,
+        "The recovery kit was used to come in. If this was not you, replace it now.",
+        AlertPriority.SOON,
+    ),
     "alerts": AlertDefinition(
         AlertKind.OWNERS, "One more browser receives the alerts of this doorbell.", AlertPriority.SOON
     ),

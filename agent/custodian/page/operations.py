@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from agent.custodian.live_buffer import Viewer
 from agent.custodian.page.access_levels import Caller
 from agent.custodian.page.sessions import CODE_LIFE_S, OWNER_IDLE_S, Session, Sessions, code_text
 from agent.custodian.timeline import Timeline
-from agent.errors import FormatError, OpenError, RequestError
+from agent.errors import FormatError, OpenError, RequestError, StorageError
 from agent.ipc.control_operations import (
     OPERATIONS,
     PAGE,
@@ -126,10 +127,22 @@ class PageOperations:
         """Returns the holder of a cookie. An owner loses this level at the moment of removal."""
         enrolment = self._enrolments.current
         session = self._sessions.session(token) if token else None
+        if session is not None and self._is_former_owners(session):
+            session = None
         key = session.owner_key if session else None
         owner = enrolment is not None and key is not None and key in enrolment.approver_keys
         glance = self._glance_of(session) if session is not None else None
         return Caller(session, owner, enrolment is not None, glance=glance)
+
+    def _is_former_owners(self, session: Session) -> bool:
+        """Signs out a browser whose key has left the list of owners. Otherwise it would stay paired, and read the names
+        of the owners who came after. It needs another code, as a stranger's does."""
+        enrolment = self._enrolments.current
+        if enrolment is None or session.proven is None or session.proven in enrolment.approver_keys:
+            return False
+        with suppress(StorageError):  # a disk that takes no write: it is out until the next start, and then again
+            self._sessions.end(session.id)
+        return True
 
     def _glance_of(self, session: Session) -> GlanceHolder | None:
         """Returns the browser that has proven its glance key in this session, while that key counts."""
@@ -200,6 +213,7 @@ class PageOperations:
                 "This browser's key is not one of this doorbell's owners.", remedy="Ask an owner to add it."
             ) from error
         if opened.key_id in enrolment.approver_keys:
+            self._enrolments.note_use(opened.key_id)
             return ElevatedSession(self._sessions.elevate(session, opened.key_id), owner=True)
         self._at_door[session.id] = (signers[opened.key_id].text, time.monotonic() + OWNER_IDLE_S)
         self._at_door.move_to_end(session.id)
@@ -256,6 +270,7 @@ class PageOperations:
                     "this": each.id == _session_id(caller),
                 }
                 for each in self._sessions.sessions()
+                if not self._is_former_owners(each)
             ]
         }
 

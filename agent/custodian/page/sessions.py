@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -83,6 +83,8 @@ class Session:
     seen_s: int
     browser: str
     owner_key: str | None
+    proven: str | None = field(default=None, compare=False)
+    """The key id that it has proven last, also after that has lapsed."""
 
 
 def code_text(code: str) -> str:
@@ -207,7 +209,7 @@ class Sessions:
                 values = (used_s, extended, name)
                 with suppress(StorageError):  # a disk that refuses writes must still let an owner look at its content
                     self._write_locked("UPDATE sessions SET seen_s = ?, owner_until_s = ? WHERE id = ?", values)
-            return Session(name, made_s, seen_s, browser, owner_key if is_owners else None)
+            return Session(name, made_s, seen_s, browser, owner_key if is_owners else None, owner_key)
 
     def _is_idle(self, session: str, unused_s: int) -> bool:
         """Returns whether a session is deleted because it was not used.
@@ -242,7 +244,7 @@ class Sessions:
     def sessions(self) -> list[Session]:
         with self._lock:
             rows = self._database.execute(
-                "SELECT id, made_s, seen_s, browser, owner_key FROM sessions ORDER BY seen_s DESC"
+                "SELECT id, made_s, seen_s, browser, owner_key, owner_key FROM sessions ORDER BY seen_s DESC"
             ).fetchall()
         return [Session(*row) for row in rows]
 

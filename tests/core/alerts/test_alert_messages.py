@@ -1,5 +1,7 @@
 """One message: what is in it, and in which order."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +53,14 @@ def test_a_message_leads_to_the_page_that_all_its_alerts_are_about_or_to_the_fir
     assert [link.body.splitlines()[-1] for link in links if link] == [
         "https://page.example/live", "https://page.example/",
     ]  # fmt: skip
+
+
+def test_a_message_is_as_old_as_its_picture_or_else_as_its_newest_alert() -> None:
+    """Push services keep messages for a day, and may deliver one again: the browser must see how old it is."""
+    plain = [QueuedAlert(n, "Ann", AlertPriority.SOON, "text", 100 + n, "/timeline") for n in range(3)]
+    pictured = [replace(each, picture=b"sealed") if each.id == 1 else each for each in plain]
+    found = [take_message(queue, "Doorward", "") for queue in (plain, pictured)]
+    assert [(each.at_ms, each.picture) for each in found if each] == [(102, b""), (101, b"sealed")]
 
 
 def test_the_time_is_in_the_words_where_it_is_known() -> None:

@@ -79,7 +79,7 @@ class Phone:
         self.attempts = 0
         self._changed = threading.Condition()
 
-    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:
         assert (url, title) == ("ntfy://phone/door", "Doorward: door")
         with self._changed:
             self.attempts += 1

@@ -55,7 +55,7 @@ class Brought:
         self.messages: list[tuple[str, str]] = []
         self.pictures: list[bytes] = []
 
-    def send(self, url: str, title: str, body: str, picture: bytes = b"") -> None:
+    def send(self, url: str, title: str, body: str, picture: bytes = b"", at_ms: int = 0) -> None:
         told = json.loads(url.removeprefix("webpush:"))["endpoint"] if url.startswith("webpush:") else url
         self.messages.append((told, body.rpartition("  ")[2]))
         self.pictures.append(picture)

@@ -17,12 +17,12 @@ from agent.custodian.page import operations as module
 from agent.custodian.page.access_levels import AccessLevel, Caller
 from agent.custodian.page.operations import GlanceKeys, Login, PageOperations
 from agent.custodian.page.sessions import OWNER_IDLE_S, Session, Sessions, TooManyTriesError
-from agent.errors import OpenError, RequestError
+from agent.errors import OpenError, RequestError, StorageError
 from agent.ipc.control_operations import GetLiveGops
 from agent.wire import envelope, strictjson
 from agent.wire.control import Frame
 from agent.wire.identities import private_key_from_seed, public_key_of
-from tests.custodians import APPROVER, Door
+from tests.custodians import APPROVER, Door, enrolment, two_owners
 from tests.wire import samples
 
 ORIGIN = "https://front-door.local"
@@ -123,6 +123,18 @@ def test_a_proof_makes_the_session_an_owners_under_another_cookie(page: Page) ->
     assert before.session is not None
     assert (after.session.id, after.session.owner_key) == (before.session.id, samples.OWNER_KEY.id)
     assert page.operations.caller(None) == Caller(None, False, True)
+
+
+def test_a_kit_that_proves_itself_is_told_to_the_owners(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+    monkeypatch.setattr(page.door.custodian.enrolments, "note_use", used.append)
+    token = page.paired()
+    page.prove(token, page.login(token))
+    assert used == [samples.OWNER_KEY.id], "the list of owners knows if this is the kit's key"
+    page.holders[public_key_of(GLANCE).text] = HOLDER
+    token = page.paired()
+    page.prove(token, page.login(token, GLANCE))
+    assert used == [samples.OWNER_KEY.id]
 
 
 def test_a_glance_key_proves_itself_at_home_and_reaches_only_what_is_at_the_door(page: Page) -> None:
@@ -279,6 +291,47 @@ def test_browsers_are_listed_with_their_owners_and_the_callers_own_is_marked(pag
     assert (listed[0]["made_s"], listed[0]["seen_s"]) == (page.now - 100, page.now)
 
 
+def test_a_browser_of_a_former_owner_is_signed_out_also_after_its_proof_has_lapsed(page: Page) -> None:
+    """An old phone stayed paired for 90 days, and read the names of the owners who came later."""
+    old, guest = page.paired("Firefox"), page.paired("Chrome")
+    old = page.prove(old, page.login(old))
+    page.now += OWNER_IDLE_S + 60
+    assert page.operations.caller(old).session is not None, "its owner is still one"
+    second = private_key_from_seed(b"2" * 32)
+    page.door.enrol(**{**two_owners(page.door, second), "approvals_needed": 1})
+    assert page.operations.caller(old).session is not None
+    before = page.door.custodian.enrolments.current
+    assert before is not None
+    left = [each for each in before.approvers if each.name != "anna"]
+    wanted = enrolment(
+        epoch=before.epoch + 1,
+        approvers=tuple(left),
+        recipients=before.recipients,
+        previous=hashlib.sha256(strictjson.encode(before)).hexdigest(),
+    )
+    page.door.confirm(*page.door.propose(wanted, second))
+    assert [each["browser"] for each in page.ask("page_browsers", guest)["browsers"]] == ["Chrome"]
+    assert page.operations.caller(old).session is None
+    assert [each.browser for each in page.visitors.sessions()] == ["Chrome"]
+
+
+def test_a_browser_of_a_former_owner_is_out_although_the_disk_takes_no_write(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = page.paired()
+    token = page.prove(token, page.login(token))
+
+    def full(_session: str) -> bool:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(page.visitors, "end", full)
+    others = SimpleNamespace(approver_keys={"a" * 16: None})
+    monkeypatch.setattr(page.operations, "_enrolments", SimpleNamespace(current=others))
+    assert page.operations.caller(token).session is None
+    monkeypatch.setattr(page.operations, "_enrolments", SimpleNamespace(current=None))
+    assert page.operations.caller(token).session is not None, "a doorbell that lost its owners signs nobody out"
+
+
 def test_the_newest_card_of_each_browser_waits_for_an_owner(page: Page) -> None:
     first, second = page.paired(), page.paired()
     for token, card in ((first, "an older card"), (second, "another's card"), (first, "a card")):
@@ -402,6 +455,7 @@ class Bare:
         self.enrolments: Any = SimpleNamespace(
             current=SimpleNamespace(approver_keys=OWNERS, device=DEVICE),
             owner_name={public_key_of(APPROVER).id: "anna", "c" * 16: "ben"}.get,
+            note_use=lambda _key: None,
         )
         self.found: Session | None = None
         self.listed: list[Session] = []

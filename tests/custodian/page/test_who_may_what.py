@@ -28,7 +28,7 @@ ROLES = ("stranger", "false cookie", "paired", "removed owner", "owner")
 EXPECTED = {
     # level:        stranger  false   paired  removed  owner      … on a doorbell that has an owner
     AccessLevel.ANYONE: (True, True, True, True, True),
-    AccessLevel.PAIRED: (False, False, True, True, True),
+    AccessLevel.PAIRED: (False, False, True, False, True),
     AccessLevel.UNCLAIMED: (False, False, False, False, True),
     AccessLevel.OWNER: (False, False, False, False, True),
     AccessLevel.GLANCE: (False, False, False, False, True),
