@@ -256,6 +256,21 @@ class Phones:
             button=button,
         )
 
+    def remove_owner(self, who: str, name: str) -> None:
+        """Takes another owner off the list, and leaves what the page says about the kit for later."""
+        self.run(
+            who,
+            """await page.getByRole("button", {name: "Remove " + args.name}).click();
+               const dialog = page.getByRole("dialog");
+               await dialog.getByLabel("Passphrase").fill(args.passphrase);
+               await dialog.getByRole("button", {name: "Remove", exact: true}).click();
+               await dialog.getByText("What may be left?").waitFor();
+               await dialog.getByRole("button", {name: "Later"}).click();
+               await dialog.waitFor({state: "detached"});""",
+            name=name,
+            passphrase=PASSPHRASE,
+        )
+
     def sign_in_vain(self, who: str, button: str) -> None:
         """The same while there is no connection: it is said, and the dialog waits."""
         self.run(

@@ -130,8 +130,7 @@ def test_two_taps_make_one_invitation_and_what_a_button_cannot_do_is_said(home: 
            if ((await page.getByRole("dialog").count()) !== 1) throw new Error("two invitations");
            await page.getByRole("dialog").getByRole("button", {name: "Cancel"}).click();
            await page.context().setOffline(true);
-           await page.getByRole("button", {name: "Remove from this browser"}).click();
-           await page.getByRole("dialog").getByRole("button", {name: "Remove from this browser"}).click();
+           await page.getByRole("button", {name: "Replace the kit"}).click();
            await page.locator("#said").filter({hasText: "does not answer"}).waitFor();
            await page.context().setOffline(false);""",
     )

@@ -296,8 +296,7 @@ def test_what_an_owner_set_who_has_left_stays_while_the_others_set_something_els
     until(lambda: current(home) is not None and current(home).max_age_days == 7, "the change")
     people.go("ana", "/requests")
     people.go("ana", "/settings")
-    people.run("ana", 'await page.getByRole("button", {name: "Remove owner-2"}).click();')
-    people.sign("ana", "Remove")
+    people.remove_owner("ana", "owner-2")
     people.go("ana", "/requests")
     people.go("ana", "/settings")
     people.run(

@@ -534,6 +534,23 @@ PROMISES: Final[dict[str, tuple[str, ...]]] = {
 }
 
 MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
+    "If the answer to a signature is lost": (
+        "tests/clients/owner/test_statements.py"
+        "::test_a_signature_whose_answer_is_lost_may_count_and_the_owner_reads_where_to_look",
+        "tests/web/test_the_program.py::test_a_signature_whose_answer_is_lost_is_not_said_to_have_changed_nothing",
+    ),
+    "The numbers of a review mean": (
+        f"{OWNER}::test_numbers_mean_the_footage_that_was_reviewed_or_the_owner_reviews_again",
+    ),
+    "If a key has left the list of owners": (
+        f"{PAGE}/test_operations.py::test_a_browser_of_a_former_owner_is_signed_out_also_after_its_proof_has_lapsed",
+    ),
+    "Keys lock also if a phone": (
+        "tests/web/test_the_program.py"
+        "::test_the_page_locks_without_a_tap_and_also_while_a_live_view_that_nobody_ends_plays_on",
+        "tests/browser/test_left_in_other_hands.py"
+        "::test_locking_one_window_locks_the_others_and_removing_the_keys_does_too",
+    ),
     "Some lines have a second signature": (
         "tests/clients/owner/test_sealed_footage.py::test_a_second_signature_covers_the_records_before_it",
         "tests/clients/owner/test_sealed_footage.py::test_a_forger_of_ed25519_adds_no_record_of_a_later_hour",
@@ -918,6 +935,10 @@ MECHANISMS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 LATER: Final[dict[str, tuple[str, ...]]] = {
+    "The message carries its time": (
+        "tests/web/test_pushed.py::test_a_ring_that_is_delivered_late_or_again_is_not_shown_as_one_of_now",
+        "tests/uplink/test_push_sender.py::test_a_message_tells_the_browser_how_old_it_is_if_the_clock_was_known",
+    ),
     # One process that was taken over
     "An installation runs four processes": (
         f"{UNITS}::test_each_role_has_a_user_of_its_own_and_no_folder_is_written_by_two",
@@ -1829,6 +1850,7 @@ LIMITS: Final[dict[str, tuple[str, ...]]] = {
 """Sentences of limits.md that say what is given in spite of the limit, or state a figure of the code."""
 
 WORDS: Final = (
+    "A relay could drop the answer alone",
     "The size of a sealed file bounds",
     "Nothing makes a requester keep them",
     "This page explains the mechanism",

@@ -20,9 +20,10 @@ import { unlock } from "./pages/unlock.js";
 import { call } from "./ui/client.js";
 import { dismissAll, say } from "./ui/dialogs.js";
 import { existing, h } from "./ui/dom.js";
-import { isAbandoned } from "./ui/idle.js";
+import { lockWhenIdle } from "./ui/idle.js";
 import { noteAnswer } from "./ui/last_seen.js";
 import { entitled, look as lookNow, watchLiveStatus } from "./ui/live_status.js";
+import { onLock } from "./ui/other_windows.js";
 import { explain, language, speak, t } from "./ui/texts.js";
 import { trustedUrl } from "./ui/trusted_types.js";
 
@@ -49,7 +50,6 @@ let leave = () => {};
 let turn = 0;
 /** @type {string | undefined} */
 let currentPath;
-let lastActivity = Date.now();
 
 /**
  * Shows the page of the present address. If the user taps on before that page is there, it changes nothing and ends as
@@ -197,14 +197,12 @@ function followLinks(event) {
   });
 }
 
-function lockWhenIdle() {
-  for (const name of ["pointerdown", "keydown"])
-    addEventListener(name, () => (lastActivity = Date.now()), { passive: true });
-  setInterval(async () => {
-    const isPlaying = [...document.querySelectorAll("video")].some((video) => !video.paused);
-    if (isAbandoned(Date.now() - lastActivity, isPlaying) && document.body.dataset.bare !== "true") await lock();
-  }, 30_000);
-}
+const idlePage = {
+  // The steps after the set-up are bare, and hold the owner's passphrase.
+  isOpen: () => document.body.dataset.bare !== "true" || document.querySelector("main .rest") !== null,
+  isPlaying: () => [...document.querySelectorAll("video")].some((video) => !video.paused),
+  lock,
+};
 
 /**
  * @param {string} selector
@@ -265,7 +263,8 @@ if (document.body.dataset.section === "pair") {
 } else if (location.pathname === "/doorbells") {
   doorbells();
 } else {
-  lockWhenIdle();
+  lockWhenIdle(idlePage);
+  onLock(lock);
   watchLiveStatus();
   void show();
 }

@@ -1,7 +1,9 @@
 // Moves to another page, and locks the keys. app.js imports the pages, and the pages import this module. app.js hands
 // in its `show` at the start, which avoids an import cycle.
 import { call } from "./ui/client.js";
+import { lockOthers } from "./ui/other_windows.js";
 import { forgetPosters } from "./ui/posters.js";
+import { endSubscription } from "./ui/subscription.js";
 
 let show = async () => {};
 
@@ -31,7 +33,27 @@ export function go(path, { replace = false } = {}) {
 
 /** Locks the keys, and forgets the opened stills: decrypted pictures must not outlive the keys in this browser. */
 export async function lock() {
-  await call("lock");
+  const locked = call("lock");
   forgetPosters();
+  // At once: the next page waits for the doorbell, which may be off.
+  document.querySelector("main")?.replaceChildren();
+  await locked;
   await show();
+}
+
+/** Locks the keys in every window of this browser. */
+export async function lockEverywhere() {
+  lockOthers();
+  await lock();
+}
+
+/**
+ * Deletes the keys from this browser for good, in every window, and ends its alerts: its next user must not hear when a
+ * visitor rings.
+ */
+export async function removeKeys() {
+  await endSubscription().catch(() => {}); // such as a push service out of reach: the keys go anyway
+  await call("removeKeys");
+  forgetPosters();
+  lockOthers();
 }

@@ -31,6 +31,8 @@ const SHELL = "/timeline";
 const LIST = "/doorbells";
 /** Where an alert may lead: it chooses a page, and no other address. */
 const ALERT_PAGES = ["/live", "/timeline", "/requests", "/settings"];
+/** An alert that is older came late, or again. Push services keep a message for a day, and could deliver one twice. */
+const FRESH_MS = 10 * 60_000;
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 /** @param {URL} url */
 const isShell = (url) =>
@@ -156,7 +158,7 @@ worker.addEventListener("push", (event) => event.waitUntil(show(event.data)));
 
 /** @param {PushMessageData | null} data */
 async function show(data) {
-  /** @type {{ title?: unknown, body?: unknown, page?: unknown, picture?: unknown }} */
+  /** @type {{ title?: unknown, body?: unknown, page?: unknown, picture?: unknown, at?: unknown }} */
   let said = {};
   try {
     said = data?.json() ?? {};
@@ -165,22 +167,42 @@ async function show(data) {
   }
   const title = typeof said.title === "string" ? said.title : "Doorward";
   const body = typeof said.body === "string" ? said.body : "";
-  const page = ALERT_PAGES.find((each) => each === said.page) ?? "/timeline";
+  const at = typeof said.at === "number" ? said.at : undefined;
+  // The visitor of an old ring has gone.
+  const isOld = at !== undefined && Math.abs(Date.now() - at) > FRESH_MS;
+  const about = ALERT_PAGES.find((each) => each === said.page);
+  const page = about && !(isOld && about === "/live") ? about : "/timeline";
   const picture = said.picture === undefined ? undefined : await openPicture(said.picture);
   // Where the system shows no picture, the tapped alert opens on it.
-  if (picture) await keepAlert(said.picture, Date.now());
+  if (picture && !isOld) await keepAlert(said.picture, at ?? Date.now());
   const image = picture && `data:image/webp;base64,${base64(picture)}`;
   // `image` and `actions` are missing from TypeScript's types: Chromium shows them, Safari and Firefox do not
   // (docs/phones.md).
   const options = /** @type {NotificationOptions} */ ({
     body,
     icon: await iconKept(),
-    tag: "doorward",
+    ...replacing(about, body),
+    ...(at !== undefined && { timestamp: at }),
     data: { page, hasPicture: picture !== undefined },
     ...(image && { image }),
     ...(page === "/live" && { actions: await ringActions() }),
   });
   await worker.registration.showNotification(title, options);
+}
+
+/**
+ * Which alert this one replaces. The next ring replaces a ring, and sounds again. Movement and requests replace their
+ * like without a sound. Any other news stays beside them until its owner has seen it: a stranger who walks past must
+ * not take away that the owners have changed.
+ *
+ * @param {string | undefined} about the page that the alert is about
+ * @param {string} body
+ * @returns {{ tag: string, renotify?: boolean }}
+ */
+function replacing(about, body) {
+  if (about === "/live") return { tag: "doorward ring", renotify: true };
+  if (about === "/timeline" || about === "/requests") return { tag: `doorward ${about}` };
+  return { tag: `doorward ${body.replaceAll(/\d\d:\d\d/g, "")}` };
 }
 
 /**

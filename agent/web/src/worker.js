@@ -225,8 +225,11 @@ const operations = {
   /** @param {{ secret: string, name: string, credential: Credential }} options */
   async admit({ secret, name, credential }) {
     const own = await keys.unlock(credential);
-    const offers = (await ask("page_cards")).cards.map((/** @type {string} */ offered) => readCard(offered, secret));
-    const card = offers.find((/** @type {Answer} */ each) => each?.name === name);
+    const { cards } = await ask("page_cards");
+    const offers = cards.flatMap((/** @type {string} */ offered) => readCard(offered, secret) ?? []);
+    // A guest of the household who has seen the code could offer keys under the expected name.
+    if (new Set(offers.map(({ recipient }) => recipient)).size > 1) throw new PageError("error.two-joined");
+    const card = offers.find((each) => each.name === name);
     if (!card) throw new PageError("error.nobody-joined");
     /**
      * @param {Wire.NamedRecipient[]} recipients

@@ -11,7 +11,7 @@ import { encode } from "../wire/strictjson.js";
 import { redactionsOf, requireHidden } from "./redaction_plan.js";
 import { clipsOf, fetchPoster, fetchSegment, fetchSound, payloadOf } from "./review.js";
 import { signAndSubmit } from "./statements.js";
-import { syncDevice } from "./sync.js";
+import { syncAfter, syncDevice } from "./sync.js";
 
 /** @import { Bytes, CaptureRecord, Choice, Failed, FetchFile, Offered, PublicKey } from "../types.js" */
 /** @import { Reviewed, Unlocked, WithIdentity } from "../types.js" */
@@ -83,7 +83,7 @@ export async function approve(found, keys, choice, whichever, redacted) {
     gaps,
   };
   const answer = await signAndSubmit("approval", synced.device, matter, keys.approval, blobs);
-  await syncDevice();
+  await syncAfter();
   return answer.disclosure;
 }
 
@@ -223,7 +223,7 @@ export async function deny(id, keys) {
     },
   );
   await signAndSubmit("denial", synced.device, { request }, keys.approval);
-  await syncDevice();
+  await syncAfter();
 }
 
 /**
@@ -234,6 +234,6 @@ export async function deny(id, keys) {
 export async function decide(kind, matter, keys) {
   const synced = await syncDevice();
   const answer = await signAndSubmit(kind, synced.device, matter, keys.approval);
-  await syncDevice();
+  await syncAfter();
   return answer;
 }

@@ -8,7 +8,7 @@ import { parseKey } from "../wire/keys.js";
 import { approverOf } from "../wire/mldsa.js";
 import { encode } from "../wire/strictjson.js";
 import { RECOVERY, recoveryApproval } from "./keys.js";
-import { statement } from "./statements.js";
+import { statement, throwUnsure } from "./statements.js";
 import { readEnrolment, syncDevice } from "./sync.js";
 
 /** @import { Bytes, Change, Lists, PublicKey, Secrets } from "../types.js" */
@@ -65,8 +65,9 @@ export async function enrolNext(change, approval, identities) {
     approvals_needed: needed > 1 ? needed : undefined,
   };
   const done = await propose(device, matter, approval, identities);
-  if (!done.waiting.length && (await syncDevice()).enrolled.value.nonce !== done.nonce)
-    throw new OpenError("error.other-owners");
+  if (done.waiting.length) return done;
+  const { enrolled } = await syncDevice().catch(throwUnsure);
+  if (enrolled.value.nonce !== done.nonce) throw new OpenError("error.other-owners");
   return done;
 }
 
@@ -113,7 +114,7 @@ export async function answerTests(tests, identities) {
   }
   if (Object.keys(tokens).length || !waiting.length) {
     try {
-      const answer = await ask("enrol_confirm", { tokens });
+      const answer = await ask("enrol_confirm", { tokens }).catch(throwUnsure);
       return { waiting: answer.waiting ?? [] };
     } catch (error) {
       if (!(error instanceof RefusedError) || !waiting.length) throw error;

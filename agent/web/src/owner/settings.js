@@ -8,7 +8,7 @@ import { settings as isSettings, STATEMENT_LIMIT } from "../wire/messages.js";
 import { openStatement } from "../wire/mldsa.js";
 import { decode } from "../wire/strictjson.js";
 import { signAndSubmit } from "./statements.js";
-import { ownersEver, syncDevice } from "./sync.js";
+import { ownersEver, syncAfter, syncDevice } from "./sync.js";
 
 /** @import { SyncedDevice, Unlocked } from "../types.js" */
 
@@ -71,5 +71,5 @@ export async function changeSettings(changes, keys) {
 async function signed(synced, sha256, matter, changes, keys) {
   const wanted = Object.fromEntries(Object.entries({ ...matter, ...changes }).filter(([, value]) => value !== null));
   await signAndSubmit("settings", synced.device, { previous: sha256, ...wanted }, keys.approval);
-  await syncDevice();
+  await syncAfter();
 }

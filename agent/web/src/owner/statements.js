@@ -1,5 +1,5 @@
 // Signs an owner's statement and hands it to the doorbell (agent/clients/owner/statements.py).
-import { RefusedError } from "../errors.js";
+import { LostError, RefusedError } from "../errors.js";
 import { ask } from "../link.js";
 import { concat } from "../wire/bytes.js";
 import { payloadType } from "../wire/envelope.js";
@@ -59,5 +59,16 @@ export async function signAndSubmit(kind, device, matter, approval, headers = []
  */
 async function handIn(kind, device, matter, approval, headers) {
   const envelope = await statement(kind, device, matter, approval);
-  return ask("statement", { envelope, sizes: headers.map((header) => header.length) }, concat(...headers));
+  const sizes = headers.map((header) => header.length);
+  return ask("statement", { envelope, sizes }, concat(...headers)).catch(throwUnsure);
+}
+
+/**
+ * Once the signature has left, a lost connection leaves open whether it counts. A relay can drop the answer alone.
+ *
+ * @param {unknown} error
+ * @returns {never}
+ */
+export function throwUnsure(error) {
+  throw error instanceof LostError ? new LostError("error.lost-signed") : error;
 }

@@ -1,6 +1,8 @@
 // This browser's storage: the owner's keys, sealed with their passphrase, and each doorbell's state when last seen.
 // Only public keys are readable without the passphrase.
 
+import { PageError } from "../errors.js";
+
 /** @import { Glance, Kept, Known, OwnReplies } from "../types.js" */
 
 const NAME = "doorward";
@@ -25,7 +27,7 @@ function database() {
  * @returns {Promise<T>}
  */
 async function within(store, mode, what) {
-  const opened = await database();
+  const opened = await database().catch(throwInWords);
   try {
     return await new Promise((resolve, reject) => {
       const transaction = opened.transaction(store, mode, { durability: "strict" });
@@ -34,9 +36,22 @@ async function within(store, mode, what) {
       transaction.onerror = () => reject(transaction.error);
       transaction.onabort = () => reject(transaction.error);
     });
+  } catch (error) {
+    return throwInWords(error);
   } finally {
     opened.close();
   }
+}
+
+/**
+ * A browser gives no place to a page, for example, if its storage is full or blocked, or was deleted meanwhile.
+ *
+ * @param {unknown} error
+ * @returns {never}
+ */
+function throwInWords(error) {
+  const what = error instanceof DOMException ? error.name : String(error);
+  throw new PageError(what === "QuotaExceededError" ? "error.storage-full" : "error.storage", { what });
 }
 
 /**

@@ -1,6 +1,6 @@
 // Begins every talk with the doorbell: is it the one this browser knows, and has it only gone forwards?
 // (agent/clients/owner/sync.py)
-import { OpenError, RefusedError } from "../errors.js";
+import { LostError, OpenError, RefusedError } from "../errors.js";
 import { ask, fetchOp } from "../link.js";
 import { sha256hex, unbase64, unhex, utf8 } from "../wire/bytes.js";
 import { payloadType } from "../wire/envelope.js";
@@ -43,6 +43,16 @@ export async function syncDevice() {
   const checkpoint = await askCheckpoint(before, device, second);
   await rememberShown(device.id, { enrolments, checkpoint: checkpoint.note });
   return synced(device, enrolments, checkpoint, checkpoint.size - before.size);
+}
+
+/**
+ * Remembers what a statement has changed that the doorbell has just taken. It counts: a connection that is lost now
+ * must not look as if it did not.
+ */
+export async function syncAfter() {
+  await syncDevice().catch((error) => {
+    if (!(error instanceof LostError)) throw error;
+  });
 }
 
 /**

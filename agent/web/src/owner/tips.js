@@ -11,7 +11,7 @@ import { cleaned, isPlain } from "../wire/text.js";
 import { hashIn, orSkip } from "./decisions.js";
 import { fetchPoster, fetchSegment, trusted } from "./review.js";
 import { signAndSubmit } from "./statements.js";
-import { syncDevice } from "./sync.js";
+import { syncAfter, syncDevice } from "./sync.js";
 
 /** @import { Bytes, CaptureRecord, Failed, FetchFile } from "../types.js" */
 /** @import { SyncedDevice, TipMatter, Unlocked, WithIdentity } from "../types.js" */
@@ -85,7 +85,7 @@ export async function sendTip({ tip, root, requester, text, segments, posters },
   };
   if (failed.length) throw new PageError("error.cannot-share", { n: failed.length, failed });
   const answer = await signAndSubmit("tip", synced.device, matter, keys.approval, headers);
-  await syncDevice();
+  await syncAfter();
   return answer.disclosure;
 }
 

@@ -7,7 +7,7 @@ import { parseTrustKey } from "../wire/trust_keys.js";
 import { addRoots, removeRoot } from "./known.js";
 import { trusted } from "./review.js";
 import { signAndSubmit } from "./statements.js";
-import { syncDevice } from "./sync.js";
+import { syncAfter, syncDevice } from "./sync.js";
 
 /** @import { Bytes, OpenedBundle, Unlocked } from "../types.js" */
 /** @import { TrustStore } from "../wire/trust.js" */
@@ -28,7 +28,7 @@ export async function addTrustRoots(texts, keys) {
   const shown = (await ask("trust")).roots;
   const added = chosen.filter((key) => !shown.includes(key));
   if (added.length > 0) await signAndSubmit("trust-change", synced.device, { roots_added: added }, keys.approval);
-  await syncDevice();
+  await syncAfter();
   await addRoots(synced.device.id, chosen);
 }
 
@@ -42,7 +42,7 @@ export async function removeTrustRoot(text, keys) {
   if ((await ask("trust")).roots.includes(key.text)) {
     await signAndSubmit("trust-change", synced.device, { roots_removed: [key.text] }, keys.approval);
   }
-  await syncDevice();
+  await syncAfter();
   await removeRoot(synced.device.id, key.text);
 }
 

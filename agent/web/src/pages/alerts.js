@@ -2,6 +2,7 @@
 import { ask, call } from "../ui/client.js";
 import { say, withCredential } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
+import { subscription } from "../ui/subscription.js";
 import { dateAndClock, explain, language, t } from "../ui/texts.js";
 import { quietHours } from "./household.js";
 
@@ -52,8 +53,6 @@ const endAlerts = (endpoint, title, text) =>
   withCredential(title, text, t("set.yes"), (/** @type {Credential} */ credential) =>
     call("decide", { kind: "push-unsubscription", matter: { endpoint }, credential }),
   );
-
-const subscription = async () => (await navigator.serviceWorker?.getRegistration())?.pushManager?.getSubscription();
 
 /** Tells the doorbell that an owner uses this browser, so that its alerts go on to have pictures. */
 export async function noteUse() {

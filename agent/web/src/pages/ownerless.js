@@ -1,7 +1,7 @@
 // A doorbell with the key that this browser knows says that it has no owner, and it had one. It was set back, or a
 // stranger had it. The page explains that and asks for a decision, and does not offer the set-up of a new doorbell.
 import { PageError } from "../errors.js";
-import { go } from "../navigation.js";
+import { go, removeKeys } from "../navigation.js";
 import { call, origin } from "../ui/client.js";
 import { confirm, credentialFields, doing } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
@@ -94,7 +94,7 @@ function newKeys(requireSure) {
   const begin = async () => {
     requireSure();
     if (!(await confirm(t("ownerless.new"), t("ownerless.new.text"), t("replaced.begin.yes")))) return;
-    await call("removeKeys");
+    await removeKeys();
     await go("/setup");
   };
   button.addEventListener("click", () => doing(button, problem, begin));

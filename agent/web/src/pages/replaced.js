@@ -1,7 +1,6 @@
 // Another doorbell answers under the name of the one that this browser has keys for. It was replaced or reset, or is a
 // stranger's. The page leaves the keys locked and asks the owner what to do with them.
-import { go } from "../navigation.js";
-import { call } from "../ui/client.js";
+import { go, removeKeys } from "../navigation.js";
 import { confirm } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
 import { t } from "../ui/texts.js";
@@ -31,6 +30,6 @@ export function replaced(content, hello) {
 
 async function beginAgain() {
   if (!(await confirm(t("replaced.begin"), t("replaced.begin.text"), t("replaced.begin.yes")))) return;
-  await call("removeKeys");
+  await removeKeys();
   await go("/setup");
 }

@@ -10,7 +10,7 @@ import { dialog, say, withCredential } from "../ui/dialogs.js";
 import { existing, h, ICONS, icon } from "../ui/dom.js";
 import { what } from "../ui/happened.js";
 import { poster } from "../ui/posters.js";
-import { clock, dateAndClock, exact, explain, length, listed, t } from "../ui/texts.js";
+import { clock, dateAndClock, exact, explain, length, listed, span, t } from "../ui/texts.js";
 import { cleaned } from "../wire/text.js";
 import { coverClip } from "./cover_editor.js";
 import { makeRedacted } from "./cover_preview.js";
@@ -502,6 +502,8 @@ async function approve(review, chosen, grade, { contact, gaps, withSound, coveri
   /** @param {Clip} clip */
   const isTicked = (clip) => clip.segments.some((each) => chosen.has(each.id));
   const clips = grade === "exists" ? review.clips.filter(isTicked).map((clip) => clip.event) : [];
+  const told = review.clips.filter(isTicked).flatMap((clip) => clip.segments);
+  const meant = grade === "exists" ? told : told.filter((each) => chosen.has(each.id));
   const redacted = await call("redactedIn", { id: review.id, segments, posters, sounds, plans: covering.plans });
   /** @type {Failed[]} */
   let failed = [];
@@ -518,6 +520,11 @@ async function approve(review, chosen, grade, { contact, gaps, withSound, coveri
         ? t("approve.exists", { who: review.requester, n: clips.length })
         : t("approve.text", { who: review.requester }),
       grade !== "exists" && describeAmount(segments, posters),
+      // Requests of one requester look alike, and a tick may be a slip.
+      t("approve.which", {
+        when: span(Math.min(...meant.map((each) => each.start)), Math.max(...meant.map((each) => each.end))),
+        case: review.case,
+      }),
       redacted.length > 0 && t("approve.redacted", { n: redacted.length }),
       isHeard.size > 0 && (sounds.length ? t("approve.sound") : t("approve.no-sound")),
       contact ? t("approve.contact") : t("approve.no-contact"),

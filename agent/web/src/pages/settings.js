@@ -1,7 +1,7 @@
 // Owners, browsers, trusted requesters, opt-outs, the doorbell's health, and this browser's own keys.
 import { nameOfKit } from "../kit_name.js";
 import { authorityFingerprint } from "../link.js";
-import { lock } from "../navigation.js";
+import { lockEverywhere, removeKeys } from "../navigation.js";
 import { ask, call, origin } from "../ui/client.js";
 import { confirm, dialog, doing, say, withCredential } from "../ui/dialogs.js";
 import { h, shown } from "../ui/dom.js";
@@ -190,7 +190,7 @@ async function owners(again) {
               {
                 type: "button",
                 "aria-label": t("owners.remove.who", { name }),
-                onclick: () => remove(name).then(again),
+                onclick: () => remove(name, mine ?? "").then(again),
               },
               t("owners.remove"),
             ),
@@ -233,12 +233,37 @@ async function agreeOn(needed) {
   );
 }
 
-/** @param {string} name */
-async function remove(name) {
-  await withCredential(t("owners.remove.title", { name }), t("owners.remove.text"), t("owners.remove"), (credential) =>
+/**
+ * @param {string} name
+ * @param {string} mine the name of this browser's owner
+ */
+async function remove(name, mine) {
+  const title = t("owners.remove.title", { name });
+  const done = await withCredential(title, t("owners.remove.text"), t("owners.remove"), (credential) =>
     call("removeOwner", { name, credential }),
   );
+  if (done && (await tellWhatIsLeft(name))) await replaceKit(mine);
 }
+
+/**
+ * Says what a former owner may still have. The list of owners ends none of it, and the kit would make them an owner
+ * again. True if the kit is to be replaced now.
+ *
+ * @param {string} name
+ */
+const tellWhatIsLeft = (name) =>
+  dialog(t("owners.left", { name }), (close) => [
+    h("p", t("owners.left.kit", { name })),
+    h(
+      "ul",
+      ["settings", "browsers", "passwords"].map((what) => h("li", t(`owners.left.${what}`, { name }))),
+    ),
+    h(
+      "div.row.end",
+      h("button", { type: "button", onclick: () => close(undefined) }, t("rest.later")),
+      h("button.primary", { type: "button", onclick: () => close(true) }, t("owners.kit.replace")),
+    ),
+  ]);
 
 /**
  * Replaces a kit that was lost or that a stranger may have seen. Tested before it counts, like the first.
@@ -727,7 +752,7 @@ async function ownKeys(again) {
           ? h("button", { type: "button", onclick: remove }, t("passkey.remove"))
           : h("button", { type: "button", onclick: add }, t("passkey.add"))),
       h("button", { type: "button", onclick: saveBackup }, t("mine.backup")),
-      h("button", { type: "button", onclick: () => lock() }, t("mine.lock")),
+      h("button", { type: "button", onclick: lockEverywhere }, t("mine.lock")),
       h("button", { type: "button", onclick: leave }, t("mine.leave")),
     ),
   ];
@@ -742,7 +767,8 @@ export async function saveBackup() {
 
 async function leave() {
   if (!(await confirm(t("mine.leave"), t("mine.leave.text"), t("mine.leave")))) return;
-  await ask("page_leave");
-  await call("removeKeys");
+  // From another network, or while the doorbell is off, the keys go as well. An owner can sign this browser out later.
+  await ask("page_leave").catch(() => {});
+  await removeKeys();
   location.assign("/pair");
 }

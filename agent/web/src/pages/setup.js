@@ -160,6 +160,7 @@ class Claim {
   }
 
   #done() {
+    keepStorage();
     existing("h1", this.#content).textContent = t("setup.done");
     existing(".lead", this.#content).textContent = t("setup.done.2");
     const goOn = () => {
@@ -346,6 +347,7 @@ function kitForm(owners, place, known = "") {
  * @param {HTMLElement} place
  */
 async function comeIn(place) {
+  keepStorage();
   const leave = () => go("/timeline", { replace: true });
   // If they cannot be verified, the settings say so: it must not keep an owner out.
   const found = await call("householdRoots").catch(() => []);
@@ -354,6 +356,11 @@ async function comeIn(place) {
 }
 
 // Pieces
+
+/** Asks the browser to keep these keys also when it needs room, or when the page was not opened for weeks. */
+function keepStorage() {
+  navigator.storage?.persist?.().catch(() => {});
+}
 
 /** @param {string} suggestion */
 function keysFields(suggestion) {

@@ -1,5 +1,5 @@
 // Opens this browser's keys with the owner's passkey or passphrase, and proves with them that it is an owner's.
-import { go } from "../navigation.js";
+import { go, removeKeys } from "../navigation.js";
 import { call, origin } from "../ui/client.js";
 import { confirm, credentialFields, doing } from "../ui/dialogs.js";
 import { h, ICONS, icon } from "../ui/dom.js";
@@ -62,6 +62,6 @@ async function visitorSeen() {
 
 async function startAgain() {
   if (!(await confirm(t("unlock.forgotten"), t("unlock.forgotten.text"), t("unlock.forgotten.yes")))) return;
-  await call("removeKeys");
+  await removeKeys();
   await go("/setup");
 }
