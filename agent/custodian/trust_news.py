@@ -14,10 +14,10 @@ from typing import ClassVar
 from agent.core.trust_chunks import TrustChunks
 from agent.custodian.inbox import DropReason
 from agent.custodian.trust_store import TrustManager
-from agent.errors import DoorwardError, FormatError, OpenError, RequestError, StorageError
+from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.ports import Journal
-from agent.wire.topics import TopicClass, TrustTopic, parse_topic, sender_of
+from agent.wire.topics import TopicClass, TrustTopic, sender_of, topic_of
 from agent.wire.trust_keys import TrustKey
 
 __all__ = ["TrustNews"]
@@ -43,13 +43,15 @@ class TrustNews(ThreadOwned):
 
     def on_message(self, topic: str, data: bytes) -> None:
         """Takes one chunk, of a topic that it `takes`. Raises `StorageError` if the disk refuses what it leads to."""
+        where = topic_of(topic)
         try:
-            where = parse_topic(topic)
-            if not isinstance(where, TrustTopic):
-                raise FormatError("The uplink reads the indexes of packages.")
             with self.lock:
-                self._chunks.put(where, data, self._trust.store.roots)
+                # The uplink reads the indexes of packages, and hands over what is none.
+                if isinstance(where, TrustTopic):
+                    self._chunks.put(where, data, self._trust.store.roots)
         except DoorwardError:
+            where = None
+        if not isinstance(where, TrustTopic):
             self._journal.count(DropReason.MALFORMED.value)
             return
         if where.root in self._trust.store.roots:

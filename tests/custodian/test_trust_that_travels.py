@@ -17,7 +17,7 @@ from agent.core.timebase import ClockQuality
 from agent.errors import DoorwardError, OpenError, RequestError, StorageError
 from agent.wire import strictjson
 from agent.wire.statements import TrustChange
-from agent.wire.topics import TrustTopic
+from agent.wire.topics import TrustIndexTopic, TrustTopic
 from agent.wire.trust import RequesterEntry, TrustBundle
 from agent.wire.trust_package import split_package
 from tests import custodians
@@ -282,6 +282,7 @@ def test_junk_in_one_slot_delays_a_package_until_the_root_publishes_again(door: 
     ("topic", "chunk"),
     [
         (str(TrustTopic(ROOT, 0)), b"no chunk"),
+        (str(TrustIndexTopic(ROOT)), b"no index"),
         (f"doorward/v1/trust/{ROOT}/0/more", b"any"),
         ("doorward/v1/trust/no-root/0", b"any"),
     ],
