@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeVar
 
+import paho.mqtt.client
 import pytest
 
 from agent.clients.broker.broker_pki import BrokerPki
@@ -37,6 +38,7 @@ from tests.brokers import NOW, BrokerWithClients, broker_with_clients
 from tests.mqtt.mqtt_peer import (
     CONNECT,
     DISCONNECT,
+    PINGREQ,
     PUBACK,
     PUBLISH,
     Line,
@@ -116,9 +118,15 @@ def expect_fault(bus: MqttBus, fault: LinkFault) -> BusDisconnected:
 class ClockAhead:
     """The clock by which a connection measures patience: that of this machine, and what the test adds."""
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, *, keep_alive: bool = False) -> None:
+        """`keep_alive`: also the clock by which paho sends a ping."""
         self._added_s = 0.0
-        patch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + self._added_s))
+        patch.setattr(connection, "time", SimpleNamespace(monotonic=self._now_s))
+        if keep_alive:
+            patch.setattr(paho.mqtt.client, "time_func", self._now_s)
+
+    def _now_s(self) -> float:
+        return time.monotonic() + self._added_s
 
     def pass_over(self, seconds: float, bus: MqttBus) -> None:
         """Lets this many seconds pass at once, and has the bus look at its clock."""
@@ -428,6 +436,31 @@ def test_an_idle_link_is_not_taken_for_a_stalled_one(
         clock.pass_over(61, bus)
         assert bus.publish(TOPIC, b"x", token=1)
         expect(bus, PublishAcknowledged)
+
+
+def test_a_doorbell_that_only_listens_leaves_a_broker_that_hangs_after_two_keep_alives(
+    pki: BrokerPki, start: StartBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel takes the ping, so TCP_USER_TIMEOUT never ends the connection."""
+
+    def swallow(line: Line) -> None:
+        line.accept()
+        while kind := line.read()[0]:
+            peer.notes.put(kind & 0xF0)
+
+    clock = ClockAhead(monkeypatch, keep_alive=True)
+    with ScriptedPeer(pki.directory, swallow) as peer:
+        bus = start(settings_for(pki, peer.port))
+        expect(bus, BusConnected)
+        clock.pass_over(58, bus)
+        assert bus.next_event(0.05) is None
+        assert peer.notes.empty()
+        clock.pass_over(2, bus)
+        assert peer.note() == PINGREQ
+        clock.pass_over(58, bus)
+        assert bus.next_event(0.05) is None
+        clock.pass_over(2, bus)
+        expect_fault(bus, LinkFault.LOST)
 
 
 def test_a_broker_that_retains_nothing_is_not_asked_to(pki: BrokerPki, start: StartBus) -> None:

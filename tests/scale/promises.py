@@ -24,7 +24,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-__all__ = ["PATIENCE_S", "SLOW_S", "Book", "Late", "NoticeBook", "Outcome", "Sent", "Spans", "Wait", "sha256_of"]
+__all__ = [
+    "PATIENCE_S",
+    "SLOW_S",
+    "Belief",
+    "Book",
+    "Late",
+    "NoticeBook",
+    "Outcome",
+    "Sent",
+    "Spans",
+    "Wait",
+    "sha256_of",
+]
 
 PATIENCE_S = 60.0
 SLOW_S = 5.0
@@ -98,6 +110,16 @@ class Wait:
     shard: int
     door: str
     heard_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """A doorbell believed for `held_s` in a connection that its broker no longer had, since its kill at `killed_s`."""
+
+    held_s: float
+    door: str
+    shard: int
+    killed_s: float
 
 
 class Book:
@@ -208,16 +230,16 @@ class Book:
                     found.append(Wait(max(0.0, heard_s - max(since_s, spans[place][0])), message, shard, door, heard_s))
         return sorted(found, key=lambda each: each.waited_s)
 
-    def believed_s(self, now_s: float) -> list[float]:
-        """Returns for how long each doorbell that did so believed in a connection that its killed broker no longer
-        had, in seconds, if it was longer than `PATIENCE_S`."""
+    def beliefs(self, now_s: float) -> list[Belief]:
+        """Returns each time that a doorbell believed in a connection of its killed broker for longer than `PATIENCE_S`,
+        the longest first."""
         found = []
         for door, shard in self.shard_of.items():
             spans = self.links[door].until(now_s)
-            for (_, really_s), (_, ends_s) in zip(_ended_by(spans, self.kills[shard]), spans, strict=True):
-                if ends_s - really_s > PATIENCE_S:
-                    found.append(ends_s - really_s)
-        return found
+            for (_, killed_s), (_, ends_s) in zip(_ended_by(spans, self.kills[shard]), spans, strict=True):
+                if ends_s - killed_s > PATIENCE_S:
+                    found.append(Belief(ends_s - killed_s, door, shard, killed_s))
+        return sorted(found, key=lambda each: -each.held_s)
 
     def judged(self, read: Callable[[], Mapping[str, Outcome]]) -> list[str]:
         """Returns each broken promise about answers, by what the stores have now.

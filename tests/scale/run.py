@@ -47,7 +47,7 @@ from tests.scale.people import Tipsters
 from tests.scale.progress import Audit, Ending, line, say
 from tests.scale.promises import PATIENCE_S, SLOW_S, Book, Late
 from tests.scale.shards import RefusedError, Shard
-from tests.scale.stories import slowest, stories
+from tests.scale.stories import believed, slowest, stories
 from tests.scale.towns import Towns
 from tests.scale.trust_root import TrustRoot
 from tests.scale.whole_agents import Owners, WholeAgent, make_film
@@ -654,11 +654,10 @@ def check(world: World, killer: Killer) -> int:
         f"{len(lost)} acknowledged parts lost, {len(doubled)} answers not there exactly once, {len(late)} unheard, "
         f"{len(tips)} tips lost or doubled."
     )
-    believed_s = world.book.believed_s(now_s)
-    print(
-        f"{len(believed_s)} times a doorbell believed for over {PATIENCE_S:.0f} s in the connection of a killed broker"
-        f"{f', {max(believed_s):.0f} s at most' if believed_s else ''}."
-    )
+    beliefs = world.book.beliefs(now_s)
+    print(f"{len(beliefs)} times a doorbell believed for over {PATIENCE_S:.0f} s in the connection of a killed broker.")
+    for belief in beliefs[:10]:
+        print(f"BELIEVED: {believed(belief, world.book, killer.history)}.")
     say_own_lateness(world, excused, killer, now_s)
     for kind, lists in (("requests and bulletins", False), ("lists", True)):
         if waits := world.book.waits(now_s, lists=lists):

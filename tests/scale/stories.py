@@ -6,10 +6,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from tests.scale.promises import PATIENCE_S, Book, Late, Wait
+from tests.scale.promises import PATIENCE_S, Belief, Book, Late, Wait
 from tests.scale.wire_witness import Carried
 
-__all__ = ["FaultSpan", "slowest", "stories"]
+__all__ = ["FaultSpan", "believed", "slowest", "stories"]
 
 FaultSpan = tuple[str, str, float, float]
 """Kind, place, begin and end."""
@@ -37,21 +37,38 @@ def slowest(wait: Wait, book: Book, history: Sequence[FaultSpan]) -> str:
     """Returns when a message was published and when a doorbell heard it, and the faults at its broker around that."""
     since_s, _ = book.published[wait.message]
     begins_s = wait.heard_s - wait.waited_s
-    around = [
-        f"{kind} {_clock(began_s)}-{_clock(ended_s)}"
-        for kind, place, began_s, ended_s in sorted(history, key=lambda each: each[2])
-        if place == f"shard {wait.shard}" and ended_s >= begins_s - _BEFORE_S and began_s <= wait.heard_s
-    ]
-    stood_s = sum(
-        min(ends_s, wait.heard_s) - max(at_s, begins_s)
-        for at_s, ends_s in book.stalls_of(wait.door)
-        if at_s < wait.heard_s and ends_s > begins_s
-    )
     return (
         f"{wait.message}, {wait.waited_s:.1f} s at {wait.door} of shard {wait.shard}: published {_clock(since_s)}, due "
-        f"from {_clock(begins_s)} on, heard {_clock(wait.heard_s)}; its process stood still for {stood_s:.1f} s "
-        f"meanwhile; faults: {', '.join(around) or 'none'}"
+        f"from {_clock(begins_s)} on, heard {_clock(wait.heard_s)}; "
+        f"{_around(book, wait.door, wait.shard, begins_s, wait.heard_s, history)}"
     )
+
+
+def believed(belief: Belief, book: Book, history: Sequence[FaultSpan]) -> str:
+    """Returns which doorbell believed in a connection of its killed broker and when, and the faults around that."""
+    kind = "light doorbell" if belief.door in book.process_of else "whole agent"
+    ends_s = belief.killed_s + belief.held_s
+    return (
+        f"{belief.held_s:.0f} s, {kind} {belief.door} of shard {belief.shard}, {_clock(belief.killed_s)} to "
+        f"{_clock(ends_s)}; {_around(book, belief.door, belief.shard, belief.killed_s, ends_s, history)}"
+    )
+
+
+def _around(
+    book: Book, door: str, shard: int, begins_s: float, ends_s: float, history: Sequence[FaultSpan]
+) -> str:  # fmt: skip
+    """Returns for how long the process of a doorbell stood still in that time, and the faults at its broker around it."""
+    faults = [
+        f"{kind} {_clock(began_s)}-{_clock(ended_s)}"
+        for kind, place, began_s, ended_s in sorted(history, key=lambda each: each[2])
+        if place == f"shard {shard}" and ended_s >= begins_s - _BEFORE_S and began_s <= ends_s
+    ]
+    stood_s = sum(
+        min(until_s, ends_s) - max(at_s, begins_s)
+        for at_s, until_s in book.stalls_of(door)
+        if at_s < ends_s and until_s > begins_s
+    )
+    return f"its process stood still for {stood_s:.1f} s meanwhile; faults: {', '.join(faults) or 'none'}"
 
 
 def _clock(at_s: float) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from tests.scale.promises import PATIENCE_S, Book, NoticeBook, Outcome, Sent
-from tests.scale.whole_agents import enter_told
+from tests.scale.promises import PATIENCE_S, Belief, Book, NoticeBook, Outcome, Sent
+from tests.scale.whole_agents import LinkNotes, enter_told
 
 DOOR, OTHER = "a1" * 8, "b2" * 8
 LATE_S = PATIENCE_S + 1
@@ -74,9 +78,9 @@ def test_a_killed_broker_has_no_connection_although_a_doorbell_believes_in_it(bo
     book.kills[0].append(35)
     book.outages[0].end(40)
     assert book.unheard(1000) == []
-    assert book.believed_s(1000) == [965]
+    assert book.beliefs(1000) == [Belief(965, DOOR, 0, 35)]
     book.links[DOOR].end(90)
-    assert book.believed_s(1000) == []
+    assert book.beliefs(1000) == []
     book.links[DOOR].begin(95)
     assert book.unheard(95 + PATIENCE_S - 1) == []
     assert book.unheard(95 + LATE_S) == [f"request at {DOOR} of shard 0: never"], "but over the next one"
@@ -175,6 +179,49 @@ def test_the_book_has_what_the_owner_of_a_whole_agent_tells(book: Book) -> None:
     assert book.heard == {"request": {DOOR: 51.0}}
     assert book.sent == {"d": Sent("request", ("aa", "bb"), {0, 1}, "complete")}
     assert enter_told("Traceback\n", book) == "Traceback"
+
+
+def test_a_whole_agent_that_is_back_before_its_owner_looks_again_has_two_connections(
+    book: Book, tmp_path: Path
+) -> None:
+    """Ten whole agents of a long run seemed to believe in killed brokers, one of them for 712 s."""
+    log, now_s = tmp_path / "agent.log", time.monotonic()
+
+    def say(*words: object) -> None:
+        assert enter_told("\t".join(map(str, words)), book) == ""
+
+    def logs(event: str, at_s: float) -> str:
+        at = datetime.fromtimestamp(at_s - time.monotonic() + time.time(), UTC)
+        return json.dumps({"at": at.isoformat(timespec="milliseconds"), "event": event}) + "\n"
+
+    book.links[DOOR].end(11)
+    notes = LinkNotes(DOOR, log, say)
+    notes.note(up=False, looked_s=now_s - 900)  # before its first start
+    log.write_text(logs("transfer_begins", now_s - 850))
+    notes.note(up=True, looked_s=now_s - 800)
+    book.kills[0].append(now_s - 700)
+    with log.open("a") as more:
+        more.write(logs("link_down", now_s - 699) + logs("link_down", now_s - 697) + logs("link_down", now_s - 1)[:30])
+    notes.note(up=True, looked_s=now_s - 690)
+    assert book.beliefs(now_s) == []
+    (_, span) = book.links[DOOR].ended
+    assert span == (now_s - 800, pytest.approx(now_s - 699, abs=0.1))
+    assert book.links[DOOR].began_s == now_s - 690
+    book.published["later"] = (now_s - 600, frozenset({0}))
+    assert f"later at {DOOR} of shard 0: never" in book.unheard(now_s), "its next connection counts"
+
+
+def test_a_whole_agent_that_loses_its_broker_during_the_look_is_connected_with_the_next_one(
+    tmp_path: Path,
+) -> None:
+    said: list[tuple[object, ...]] = []
+    notes, at = LinkNotes(DOOR, tmp_path / "agent.log", lambda *words: said.append(words)), datetime.now(UTC)
+    (tmp_path / "agent.log").write_text(json.dumps({"at": at.isoformat(), "event": "link_down"}) + "\n")
+    notes.note(up=True, looked_s=time.monotonic() - 5)
+    notes.note(up=True, looked_s=time.monotonic())
+    notes.note(up=False, looked_s=99.0)
+    assert [(each[0], each[1]) for each in said] == [("down", DOOR), ("up", DOOR), ("down", DOOR)]
+    assert said[-1] == ("down", DOOR, 99.0)
 
 
 def test_a_request_that_a_whole_agent_blocked_was_heard(book: Book) -> None:

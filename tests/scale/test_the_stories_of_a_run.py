@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from tests.scale.promises import Book
-from tests.scale.stories import slowest, stories
+from tests.scale.promises import Belief, Book
+from tests.scale.stories import believed, slowest, stories
 
 
 def test_a_late_message_is_told_once_for_each_shard_with_what_its_broker_carried_and_the_faults_around() -> None:
@@ -47,3 +47,16 @@ def test_a_late_message_is_told_once_for_each_shard_with_what_its_broker_carried
     assert "shard 1" not in story
     assert "database" not in story
     assert "their processes stood still for up to 2.0 s" in story
+
+
+def test_a_belief_in_a_killed_broker_names_the_kind_of_doorbell_and_the_faults_around() -> None:
+    light, whole = "a1" * 8, "b2" * 8
+    book = Book({light: 0, whole: 0})
+    book.process_of, book.stalls = {light: 1}, {1: [(110.0, 130.0)]}
+    history = [("broker", "shard 0", 99.0, 104.0), ("broker", "shard 1", 99.0, 104.0)]
+    told = believed(Belief(65.0, light, 0, 100.0), book, history)
+    assert told.startswith(f"65 s, light doorbell {light} of shard 0, ")
+    assert told.count("broker ") == 1
+    assert "stood still for 20.0 s" in told
+    assert believed(Belief(712.0, whole, 0, 100.0), book, []).startswith(f"712 s, whole agent {whole} of shard 0, ")
+    assert believed(Belief(712.0, whole, 0, 100.0), book, []).endswith("stood still for 0.0 s meanwhile; faults: none")

@@ -8,6 +8,7 @@ sealed parts before any of them leaves. The entries in the book are what the age
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import os
@@ -42,7 +43,7 @@ from tests.cameras import gops_of, play
 from tests.scale.promises import Book, Sent, sha256_of
 from tests.scale.shards import ROOT, Shard
 
-__all__ = ["Owners", "OwnersClient", "WholeAgent", "enter_told", "make_film"]
+__all__ = ["LinkNotes", "Owners", "OwnersClient", "WholeAgent", "enter_told", "make_film"]
 
 _SEEDS = 1 << 65
 """Where the seeds of the whole agents' keys begin."""
@@ -208,12 +209,48 @@ def enter_told(line: str, book: Book) -> str:
     return ""
 
 
+class LinkNotes:
+    """Tells when an agent is connected: what its owner sees at each look, and what it logged since the look before.
+
+    An agent that loses its broker may be back before the next look. By the looks alone it would then seem to believe in
+    the connection of a killed broker, and the book would count nothing that it hears or misses afterwards.
+    """
+
+    def __init__(self, device: str, log: Path, say: Callable[..., None]) -> None:
+        self._device, self._log, self._say = device, log, say
+        self._read_bytes = 0
+
+    def note(self, *, up: bool, looked_s: float) -> None:
+        """Tells it each time: an agent that was killed may be back before the next look. `up`: at `looked_s`."""
+        breaks_s = self._breaks_s()
+        for at_s in breaks_s:
+            self._say("down", self._device, at_s)
+        if not up:
+            self._say("down", self._device, looked_s)
+        elif all(at_s < looked_s for at_s in breaks_s):
+            self._say("up", self._device, looked_s)
+
+    def _breaks_s(self) -> list[float]:
+        """Returns when the agent noticed that its link was down, by the monotonic clock, since the last call."""
+        if not self._log.exists():
+            return []  # before its first start
+        with self._log.open("rb") as log:
+            log.seek(self._read_bytes)
+            lines = log.read()
+        lines = lines[: lines.rfind(b"\n") + 1]
+        self._read_bytes += len(lines)
+        ahead_s = time.time() - time.monotonic()
+        found = [json.loads(line) for line in lines.splitlines() if b'"link_down"' in line]
+        return [datetime.datetime.fromisoformat(each["at"]).timestamp() - ahead_s for each in found]
+
+
 class OwnersClient:
     """The client of one agent's owner, which says yes. `tell`: takes the fields of a line."""
 
     def __init__(self, device: str, folder: Path, root: str, answers: Path, tell: Callable[..., None]) -> None:
         self._device, self._tell = device, functools.partial(_once, tell, set())
         self._say = tell
+        self._link = LinkNotes(device, folder / "agent.log", tell)
         self._state, self._owner = StateFolder(folder / "state"), OwnerKeys.load(folder / "owner")
         self._store, self._answers = TrustStore().with_root(parse_trust_key(root)), answers
         self._version = 0
@@ -225,7 +262,8 @@ class OwnersClient:
         """Tells what is new, and shares what waits for the owner."""
         try:
             with DeviceLink(self._state.control) as link:
-                self._note(up=link.ask(GetStatus()).link.link == "connected")
+                looked_s = time.monotonic()
+                self._link.note(up=link.ask(GetStatus()).link.link == "connected", looked_s=looked_s)
                 self._hear(link)
                 asked = link.document(ListRequests(all=True))
                 listed = asked["requests"]
@@ -238,7 +276,7 @@ class OwnersClient:
                 for each in listed:
                     self._answer(link, each)
         except DoorwardError as error:
-            self._note(up=False)
+            self._link.note(up=False, looked_s=time.monotonic())
             self._log({"error": str(error)})
 
     def _log(self, said: dict[str, Any]) -> None:
@@ -246,10 +284,6 @@ class OwnersClient:
         if said != self._said:
             self._said = said
             print(f"{time.strftime('%H:%M:%S')} {self._device}: {json.dumps(said)}", file=sys.stderr, flush=True)
-
-    def _note(self, *, up: bool) -> None:
-        """Tells it each time: an agent that was killed may be back before the next look."""
-        self._say("up" if up else "down", self._device, time.monotonic())
 
     def _hear(self, link: DeviceLink) -> None:
         for posted in read_bulletins(link, self._owner):
