@@ -11,20 +11,29 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from agent.clients.broker.broker_pki import BrokerPki
-from agent.core.bus import BusConnected, BusDisconnected, MessageReceived, PublishAcknowledged, PublishRefused
+from agent.core.bus import (
+    BusConnected,
+    BusDisconnected,
+    BusEvent,
+    MessageReceived,
+    PublishAcknowledged,
+    PublishRefused,
+)
 from tests.brokers import NOW
 from tests.install.container import ENVIRONMENT, base
 from tests.interop.rabbitmq import (
@@ -66,6 +75,9 @@ mqtt.max_session_expiry_interval_seconds = 604800
 """
 MOST_KEPT_BYTES = 65_536
 """Bytes that the cluster keeps for a doorbell that is away. The newest messages stay."""
+DOCUMENT = Path("config/mosquitto/README.md")
+_BURST = 40
+"""Chunks of 64 KiB that come before their requester takes one: more than a doorbell has room for."""
 
 
 def node_name(number: int) -> str:
@@ -228,13 +240,21 @@ class ClusterWorld(World):
         self._buses = []
 
 
+def policies() -> list[dict[str, Any]]:
+    """Returns the policies that an operator sets, from the commands in `DOCUMENT`."""
+    command = r"(?m)^rabbitmqctl set_policy --apply-to (\S+)(?: --priority (\d+))? (\S+) '(\S+)' '(\{.+\})'$"
+    return [
+        {
+            "vhost": "/", "name": name, "pattern": pattern, "apply-to": kind, "priority": int(priority or 0),
+            "definition": json.loads(definition),
+        }
+        for kind, priority, name, pattern, definition in re.findall(command, DOCUMENT.read_text())
+    ]  # fmt: skip
+
+
 def bounded(definitions_text: str) -> str:
-    """Adds the policy for what is kept for doorbells that are away."""
-    policy = {
-        "vhost": "/", "name": "sessions", "pattern": "^mqtt-subscription-", "apply-to": "queues", "priority": 0,
-        "definition": {"max-length-bytes": MOST_KEPT_BYTES, "overflow": "drop-head"},
-    }  # fmt: skip
-    return json.dumps(json.loads(definitions_text) | {"policies": [policy]})
+    """Adds the policies for what waits for clients."""
+    return json.dumps(json.loads(definitions_text) | {"policies": policies()})
 
 
 @contextmanager
@@ -278,6 +298,63 @@ def across_nodes(world: ClusterWorld) -> str:
     assert device.until(PublishAcknowledged, PublishRefused) == PublishAcknowledged(7, heard=True)
     assert police.until(MessageReceived) == MessageReceived(UP, b"x" * 65_536)
     return "a request published at node 1 reaches a doorbell at node 2, and its upload comes back"
+
+
+def burst(world: ClusterWorld) -> str:
+    """Doorbells send faster than a requester takes. A dropped chunk would be asked for again 8 s later and more."""
+    device = _connect(world, DEVICE, HOSTS[1])
+    desk = _connect(world, DESK_1, HOSTS[0], f"doorward/v1/up/{POLICE}/#")
+    answers = _upload(device, range(_BURST))
+    came = _uploaded(desk)
+    assert answers == [PublishAcknowledged(number, heard=True) for number in range(_BURST)], answers
+    assert came == list(range(_BURST)), f"of {_BURST} acknowledged chunks these arrive: {came}"
+    return f"{_BURST} chunks of 64 KiB wait for a requester that takes them late, and all arrive in order"
+
+
+def beyond(world: ClusterWorld) -> str:
+    """The documented policy with a bound that is quickly reached."""
+    (policy,) = (each for each in policies() if each["name"] == "others")
+    definition = json.dumps({**policy["definition"], "max-length-bytes": 1 << 20})
+    words = (
+        "set_policy",
+        "--priority",
+        "2",
+        "--apply-to",
+        "queues",
+        "small",
+        f"^mqtt-subscription-{DESK_2}",
+        definition,
+    )
+    assert world.cluster.control(0, *words)
+    try:
+        device = _connect(world, DEVICE, HOSTS[1])
+        desk = _connect(world, DESK_2, HOSTS[0], f"doorward/v1/up/{POLICE}/#")
+        answers = _upload(device, range(_BURST))
+        came = _uploaded(desk)
+    finally:
+        world.cluster.control(0, "clear_policy", "small")
+    taken = [each.token for each in answers if isinstance(each, PublishAcknowledged)]
+    refused = {each.code for each in answers if isinstance(each, PublishRefused)}
+    assert came == taken, f"acknowledged {taken}, and these arrive: {came}"
+    assert refused, "nothing is refused"
+    return (
+        f"of {_BURST} chunks of 64 KiB for a requester with room for 1 MiB {len(taken)} arrive, and the doorbell is "
+        f"told that the others are refused ({', '.join(map(hex, sorted(refused)))})"
+    )
+
+
+def _upload(device: Asked, numbers: Iterable[int]) -> list[BusEvent]:
+    """Publishes chunks of 64 KiB, one by one. Returns the broker's answers."""
+    answers = []
+    for number in numbers:
+        assert device.bus.publish(UP, number.to_bytes(2) * 32_768, token=number)
+        answers.append(device.until(PublishAcknowledged, PublishRefused))
+    return answers
+
+
+def _uploaded(desk: Asked) -> list[int]:
+    """Returns the numbers of the chunks that arrive."""
+    return [int.from_bytes(event.payload[:2]) for event in desk.events(5) if isinstance(event, MessageReceived)]
 
 
 def retained(world: ClusterWorld) -> str:
@@ -456,6 +533,8 @@ def _publish(police: Asked, text: bytes, topic: str = REQUEST, *, retain: bool =
 QUESTIONS: dict[str, Callable[[ClusterWorld], str]] = {
     "members": members,
     "across nodes": across_nodes,
+    "uploads before their requester takes them": burst,
+    "uploads beyond the room of their requester": beyond,
     "retained messages": retained,
     "a doorbell with a session is away, and its node dies": session,
     "one name at two nodes": one_name_twice,

@@ -226,6 +226,8 @@ class LightBus:
         self._backoff = Backoff(board.uniform)
         self._opened_s = 0.0
         self.dropped = self.crowded_out = 0
+        self.taken = 0
+        """Events that were handed out."""
 
     # The port
 
@@ -273,10 +275,13 @@ class LightBus:
     def next_event(self, timeout_s: float) -> BusEvent | None:
         if self._events:
             event = self._events.popleft()
+            self.taken += 1
             if isinstance(event, PublishResult):
                 self._window.remove(event.token)
             return event
-        return self._inbound.take(time.monotonic())
+        message = self._inbound.take(time.monotonic())
+        self.taken += message is not None
+        return message
 
     def stop(self) -> None:
         self._stopped = True

@@ -271,8 +271,11 @@ class LightDoorbell:
         self._turn()
 
     def _turn(self) -> None:
-        self._uplink.turn()
-        while self.bus.wait_s() == 0.0:
+        """Turns until nothing waits and a turn has taken no event: what the last one asks for is sent in the next turn,
+        which a real uplink begins at once."""
+        taken = -1
+        while taken != self.bus.taken or self.bus.wait_s() == 0.0:
+            taken = self.bus.taken
             self._uplink.turn()
         self._turns += 1
         wait_s = self.bus.wait_s()

@@ -57,7 +57,7 @@ def believed(belief: Belief, book: Book, history: Sequence[FaultSpan]) -> str:
 def _around(
     book: Book, door: str, shard: int, begins_s: float, ends_s: float, history: Sequence[FaultSpan]
 ) -> str:  # fmt: skip
-    """Returns for how long the process of a doorbell stood still in that time, and the faults at its broker around it."""
+    """Returns how long the process of a doorbell stood still in that time, and the faults at its broker around it."""
     faults = [
         f"{kind} {_clock(began_s)}-{_clock(ended_s)}"
         for kind, place, began_s, ended_s in sorted(history, key=lambda each: each[2])

@@ -1,8 +1,10 @@
-"""RabbitMQ's permissions give each client of a run the rights of mosquitto's access list, and no more."""
+"""RabbitMQ's permissions give each client of a run the rights of mosquitto's access list, and no more. Its policies
+give each client the room that it needs."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ from agent.clients.broker.digest_service import _LIVE
 from agent.clients.requester.retained_messages import PublicationMonitor
 from agent.wire.topics import TRUST_FILTER, TrustTopic, cell_filter
 from tests.brokers import NOW, add_requester
+from tests.interop.rabbitmq_cluster import MOST_KEPT_BYTES, policies
 from tests.scale.rabbit_shard import permissions
 
 DEVICE, OTHER, POLICE, WORKER = "a1" * 8, "b2" * 8, "rijnstad-police", "rijnstad-police.w1"
@@ -88,3 +91,24 @@ def test_a_client_may_subscribe_with_each_filter_that_it_uses(pki: BrokerPki) ->
             assert may(pki, name, "read", each.replace("/", ".").replace("+", "*")), f"{name} subscribes to {each}"
     assert may(pki, DIGEST_CLIENT, "write", "doorward.v1.areas.283-375.digest.0")
     assert not may(pki, DIGEST_CLIENT, "read", UP)
+
+
+def policy_of(client: str) -> dict[str, Any]:
+    """Returns the policy for what waits for a client: of those that fit, the one with the highest priority."""
+    fitting = [each for each in policies() if re.search(each["pattern"], f"mqtt-subscription-{client}qos1")]
+    return max(fitting, key=lambda each: int(each["priority"]))
+
+
+@pytest.mark.parametrize("client", [POLICE, WORKER, DIGEST_CLIENT, f"{DEVICE}.root", "a1" * 9])
+def test_footage_for_a_requester_has_as_much_room_as_at_mosquitto_and_its_doorbell_is_told_of_the_end(
+    client: str,
+) -> None:
+    """With the bound of a doorbell, acknowledged parts were dropped, and a run received 3 parts a second."""
+    template = Path("config/mosquitto/doorward.conf.template").read_text()
+    most = re.search(r"(?m)^max_queued_bytes (\d+)$", template)
+    assert most is not None
+    assert policy_of(client)["definition"] == {"max-length-bytes": int(most[1]), "overflow": "reject-publish"}
+
+
+def test_the_newest_64_kib_wait_for_a_doorbell() -> None:
+    assert policy_of(DEVICE)["definition"] == {"max-length-bytes": MOST_KEPT_BYTES, "overflow": "drop-head"}
