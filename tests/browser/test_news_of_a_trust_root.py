@@ -24,7 +24,7 @@ def test_the_owner_reads_who_joined_and_one_tap_lets_them_ask(home: Home) -> Non
     root = home.police.root
     held = trust.store.bundles[root.id]
     fire = samples.requester(
-        id="rijnstad-fire", name="Rijnstad Fire", keys=(RequesterKey(key=FIRE.text, from_s=0, until_s=2**32),)
+        id="rijnstad-fire", name="Rijnst\u0430d Fire", keys=(RequesterKey(key=FIRE.text, from_s=0, until_s=2**32),)
     )
     newer = samples.bundle(root=root.id, version=held.version + 1, requesters=(*held.requesters, fire))
     file = samples.root_file(root=root.id)
@@ -39,12 +39,14 @@ def test_the_owner_reads_who_joined_and_one_tap_lets_them_ask(home: Home) -> Non
     people.run(
         "ana",
         """const section = page.locator("#settings-trust");
-           await section.getByText(/^Rijnstad Fire joined and would like to ask/).waitFor();
-           if (await section.getByText(/^Rijnstad Fire ·/).count()) throw new Error("it may ask before a yes");
+           await section.getByText(/^Rijnst\u0430d Fire joined and would like to ask/).waitFor();
+           // An "a" of the first word is Cyrillic.
+           await section.getByText(/letters in the name Rijnst\u0430d Fire can look like others: \u0430/).waitFor();
+           if (await section.getByText(/^Rijnst\u0430d Fire ·/).count()) throw new Error("it may ask before a yes");
            await section.getByRole("button", {name: "Look at it"}).click();
-           await page.getByText(/New: Rijnstad Fire/).waitFor();
+           await page.getByText(/New: Rijnst\u0430d Fire.* can look like others: \u0430/).waitFor();
            await page.getByRole("button", {name: "Take it over"}).click();
-           await section.getByText(/^Rijnstad Fire ·/).waitFor();
+           await section.getByText(/^Rijnst\u0430d Fire ·/).waitFor();
            await section.getByText("This root has news").waitFor({state: "detached"});""",
     )
     until(lambda: trust.store.bundles[root.id] == newer, "the doorbell to use exactly that list")
