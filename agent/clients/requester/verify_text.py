@@ -505,6 +505,6 @@ def _films(evidence: EvidenceFiles) -> Iterator[str]:
         return
     # Each file has one certificate: `verify` would trust a second one, which the next command does not show.
     for each in ("capture-root.pem", "capture-key.pem"):
-        yield f"openssl x509 -in {each} | cmp - {each}{_SAME}"
+        yield f"openssl x509 -in {each} | cmp - {each} && grep -q BEGIN {each}{_SAME}"
     yield "openssl verify -check_ss_sig -CAfile capture-root.pem capture-key.pem"
     yield f"openssl x509 -in capture-root.pem -noout -pubkey | cmp - {BY_HAND}/device.pem{_SAME}"

@@ -59,7 +59,9 @@ def test_each_command_fails_after_one_bit_of_what_it_covers_has_changed(stranger
         for name in covered_by(stranger, command):
             noticed, tries = change_a_bit(stranger, command, name, random.Random(number))
             assert noticed, (command, name)
-            assert tries == 1 or name.endswith((".pem", ".tsr", "SHA256SUMS", ".sha256")), (command, name)
+            # C2PA leaves some bytes of a copy out (docs/evidence.md).
+            is_loose = name.endswith((".pem", ".tsr", "SHA256SUMS", ".sha256")) or name.startswith("../c2pa/")
+            assert tries == 1 or is_loose, (command, name)
 
 
 def covered_by(stranger: Stranger, command: str) -> list[str]:
