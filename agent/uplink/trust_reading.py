@@ -5,8 +5,9 @@ uplink subscribes to the indexes of all roots, and this class asks for the piece
 
 - a piece only if none with its hash is held. So a reconnection after which nothing is new reads the indexes alone, and
   a change of the list leaves the root files where they are;
-- a piece only while the budget has room for a whole one: `TRUST_BURST_BYTES` at a connection, and `_BYTES_PER_S` more.
-  A list that changes is read within a minute, also right after a connection that has used up the budget;
+- a piece only while the budget has room for a whole one: `TRUST_BURST_BYTES` at a connection, and `_BYTES_PER_S` more,
+  which are saved up. So a doorbell that is connected reads a list that changes at once, and within a minute also right
+  after a connection that has used up the budget;
 - first of the root with the fewest bytes to the end, those included that it has sent since the connection. So a root
   that publishes all the time cannot delay the revocation of another one.
 
@@ -45,6 +46,10 @@ TRUST_BURST_BYTES: Final = 48 << 10
 """Part of the 64 KiB at a connection. One page of requests has the rest."""
 _BYTES_PER_S: Final = 1024.0
 """A change of a list with 40 regions has about 46 kB, and is read within a minute if the budget is used up."""
+_SAVED_BYTES: Final = 128 << 10
+"""The most that is saved up: a package of 120 KiB comes at once."""
+_TOGETHER_NS: Final = seconds(30)
+"""Pages and pieces share the budget of a connection for this long. Later, pages come one by one."""
 _PIECE_BYTES: Final = MAX_CHUNK_BYTES + 512
 """With its line, topic and frame. A root may retain as much in each slot, whatever its index says."""
 _MOST_ROOTS: Final = 8
@@ -83,7 +88,8 @@ class TrustReading(ThreadOwned):
     """One device's reading. All methods run in the uplink's thread. `uniform`: the source of chance."""
 
     WRITTEN_BY: ClassVar = dict.fromkeys(
-        ("_up", "_level", "_seen_ns", "_asked", "_asked_ns", "_absent_ns", "_due_ns"), AttributeOwner.UPLINK
+        ("_up", "_level", "_seen_ns", "_asked", "_asked_ns", "_absent_ns", "_due_ns", "_connected_ns"),
+        AttributeOwner.UPLINK,
     )
 
     def __init__(self, bus: Bus, uniform: Callable[[float, float], float]) -> None:
@@ -97,11 +103,12 @@ class TrustReading(ThreadOwned):
         self._charged: set[str] = set()
         """Roots of which an index has come since the connection."""
         self._asked: TrustTopic | None = None
-        self._asked_ns = self._absent_ns = self._due_ns = 0
+        self._asked_ns = self._absent_ns = self._due_ns = self._connected_ns = 0
 
     def connected(self, now: BootNs) -> None:
         self._up = True
         self._level, self._seen_ns, self._due_ns = float(TRUST_BURST_BYTES), now, now
+        self._connected_ns = now
         self._charged.clear()
         for root in self._roots.values():
             root.came_bytes = 0
@@ -119,9 +126,10 @@ class TrustReading(ThreadOwned):
         if self._asked is not None:
             self._absent_ns = max(self._absent_ns, min(now + _ABSENT_NS, self._asked_ns + _BEHIND_NS))
 
-    def leave(self, room_bytes: float) -> None:
-        """Leaves no more room than a page has left of the budget of both."""
-        self._level = min(self._level, room_bytes)
+    def leave(self, room_bytes: float, now: BootNs) -> None:
+        """Leaves no more room than a page has left of the budget that both have at a connection."""
+        if now - self._connected_ns < _TOGETHER_NS:
+            self._level = min(self._level, room_bytes)
 
     def take(self, topic: str, payload: bytes, now: BootNs) -> tuple[tuple[str, bytes], ...] | None:
         """Takes an index or a piece. Returns the chunks of a package that is whole now, for the custodian.
@@ -255,5 +263,5 @@ class TrustReading(ThreadOwned):
     def _refill(self, now: BootNs) -> None:
         if self._seen_ns is not None:
             gained = (now - self._seen_ns) / NS_PER_S * _BYTES_PER_S
-            self._level = min(float(TRUST_BURST_BYTES), self._level + gained)
+            self._level = min(float(_SAVED_BYTES), self._level + gained)
         self._seen_ns = now

@@ -263,7 +263,7 @@ class Uplink(ThreadOwned):
     def _on_message(self, topic: str, payload: bytes, now: BootNs) -> None:
         self._received += 1
         if self._reading.take(topic, payload, now):
-            self._trust.leave(self._reading.room_bytes)
+            self._trust.leave(self._reading.room_bytes, now)
             return
         self._reading.heard(now)
         self._trust.heard(now)
