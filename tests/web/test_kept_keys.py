@@ -32,3 +32,12 @@ def test_no_backup_and_no_kit_replaces_other_keys_in_a_browser() -> None:
     beside = {name for name, (_, owner) in came.items() if owner == BEN}
     assert all(found[name]["isSame"] for name in beside)  # type: ignore[index]
     assert not any(found[name]["asked"] for name in beside)  # type: ignore[index]
+
+
+def test_a_browser_without_room_or_leave_for_the_keys_is_told_with_its_remedy() -> None:
+    """The page said "Something unexpected happened: QuotaExceededError"."""
+    assert node("storage.mjs") == [
+        ["PageError", "error.storage", "SecurityError"],
+        ["PageError", "error.storage-full", "QuotaExceededError"],
+        ["PageError", "error.storage", "null"],
+    ]
