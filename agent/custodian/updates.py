@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -381,6 +382,8 @@ class Updates:
 
     def _put_again(self, path: Path, data: bytes) -> bool:
         self._repeated[path] = data
+        with suppress(OSError):  # systemd starts nothing for a file in the place of one that was there
+            path.unlink()
         return self._put_file(path, data)
 
     def _hand_over(self, data: bytes, change: str) -> None:
