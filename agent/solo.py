@@ -177,6 +177,7 @@ class Solo:
             cell_filter=self._owned.cell_filter,
             chunk_bytes=broker.chunk_bytes if broker else LARGEST_CHUNK_BYTES,
             health=self._owned.health.report if self._owned.health is not None else None,
+            has_session=broker is not None and broker.session_hours > 0,
         )
 
     def _make_relay(self, configuration: Configuration) -> RelayConnection | None:

@@ -15,6 +15,9 @@ The pieces of *all* roots are read and held, whichever the owner chose. The wish
 what this process has read, so they show nothing of the choice (promise 3). A package goes to the custodian as
 chunks once it is whole, and again with each later index: the custodian may have been restarted.
 
+A device with a session at its broker also hears pieces as they are published, because a node of a RabbitMQ cluster does
+not give what another node retains. They come before their index, so they are kept by their slots until it comes.
+
 Neither index nor pieces are trusted. The custodian verifies the package; a false index costs bytes of the budget.
 """
 
@@ -85,16 +88,20 @@ class _Root:
 
 
 class TrustReading(ThreadOwned):
-    """One device's reading. All methods run in the uplink's thread. `uniform`: the source of chance."""
+    """One device's reading. All methods run in the uplink's thread. `uniform`: the source of chance. `hears_pieces`:
+    they also come as they are published."""
 
     WRITTEN_BY: ClassVar = dict.fromkeys(
         ("_up", "_level", "_seen_ns", "_asked", "_asked_ns", "_absent_ns", "_due_ns", "_connected_ns"),
         AttributeOwner.UPLINK,
     )
 
-    def __init__(self, bus: Bus, uniform: Callable[[float, float], float]) -> None:
+    def __init__(self, bus: Bus, uniform: Callable[[float, float], float], *, hears_pieces: bool = False) -> None:
         self._bus = bus
         self._uniform = uniform
+        self._hears_pieces = hears_pieces
+        self._early: OrderedDict[str, dict[int, bytes]] = OrderedDict()
+        """Root → slot → the newest piece that no index has named yet. The root that sent last is last."""
         self._roots: OrderedDict[str, _Root] = OrderedDict()
         """By id. The one whose index came last is last."""
         self._up = False
@@ -190,8 +197,9 @@ class TrustReading(ThreadOwned):
             root.is_stuck = False
         else:
             wanted = {each.sha256 for each in index.pieces}
-            held = before.pieces.items() if before is not None else ()
-            root = _Root(index, {sha256: piece for sha256, piece in held if sha256 in wanted})
+            held = dict(before.pieces) if before is not None else {}
+            held |= {_sha256(piece): piece for piece in self._early.pop(name, {}).values()}
+            root = _Root(index, {sha256: piece for sha256, piece in held.items() if sha256 in wanted})
             root.came_bytes = before.came_bytes if before is not None else 0
         root.came_bytes += size_bytes
         self._roots[name] = root
@@ -207,20 +215,28 @@ class TrustReading(ThreadOwned):
         is_asked = where == self._asked
         if is_asked:
             self._drop_asked(now)
-        root = self._roots.get(where.root)
-        if root is None:
-            return ()
-        root.came_bytes += size_bytes
         try:
             piece = read_chunk(payload).piece
         except FormatError:
             piece = b""
-        sha256 = hashlib.sha256(piece).hexdigest()
-        if all(sha256 != each.sha256 for _, each in root.missing):
-            root.is_stuck = root.is_stuck or is_asked
+        root = self._roots.get(where.root)
+        if root is not None:
+            root.came_bytes += size_bytes
+        sha256 = _sha256(piece)
+        if root is None or all(sha256 != each.sha256 for _, each in root.missing):
+            if root is not None:
+                root.is_stuck = root.is_stuck or is_asked
+            if self._hears_pieces and not is_asked and (root is None or sha256 not in root.pieces):
+                self._keep_early(where, piece)
             return ()
         root.pieces[sha256] = piece
         return self._whole(where.root, root, now)
+
+    def _keep_early(self, where: TrustTopic, piece: bytes) -> None:
+        self._early.setdefault(where.root, {})[where.slot] = piece
+        self._early.move_to_end(where.root)
+        if len(self._early) > _MOST_ROOTS:
+            self._early.popitem(last=False)
 
     @staticmethod
     def _whole(name: str, root: _Root, now: BootNs) -> tuple[tuple[str, bytes], ...]:
@@ -265,3 +281,7 @@ class TrustReading(ThreadOwned):
             gained = (now - self._seen_ns) / NS_PER_S * _BYTES_PER_S
             self._level = min(float(_SAVED_BYTES), self._level + gained)
         self._seen_ns = now
+
+
+def _sha256(piece: bytes) -> str:
+    return hashlib.sha256(piece).hexdigest()

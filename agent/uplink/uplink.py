@@ -54,6 +54,7 @@ from agent.wire.disclosures import Receipt
 from agent.wire.topics import (
     ANONYMOUS,
     TRUST_FILTER,
+    TRUST_PIECES_FILTER,
     ChunkVerb,
     HealthTopic,
     ReceiptTopic,
@@ -135,9 +136,12 @@ class Uplink(ThreadOwned):
         chunk_bytes: int = LARGEST_CHUNK_BYTES,
         uniform: Callable[[float, float], float] | None = None,
         health: Callable[[], bytes] | None = None,
+        has_session: bool = False,
     ) -> None:
         """`cell_filter`: the topics of a large cell around the device; the uplink does not know where that is.
-        `health` returns the sealed report to the installer."""
+        `health` returns the sealed report to the installer. `has_session`: the broker keeps what comes while the device
+        is away, and may retain nothing for it."""
+        self._has_session = has_session
         self._health = health
         self._report_ns: int | None = None
         self._report_in_flight = False
@@ -165,7 +169,7 @@ class Uplink(ThreadOwned):
         self._late_ns: int | None = None
         """When to look at page 0 of the digest once more. None: it was done since the connection."""
         self._reading = CellReading(bus, cell_filter, self._uniform)
-        self._trust = TrustReading(bus, self._uniform)
+        self._trust = TrustReading(bus, self._uniform, hears_pieces=has_session)
         self.turned_ns = 0
         """When its loop last came round, on the boot clock."""
 
@@ -197,6 +201,8 @@ class Uplink(ThreadOwned):
 
     def _subscribe(self) -> None:
         self._bus.subscribe(TRUST_FILTER)
+        if self._has_session:  # a node of a RabbitMQ cluster does not give it what another node retains
+            self._bus.subscribe(TRUST_PIECES_FILTER, retained=False)
         if self._cell_filter is not None:
             self._bus.subscribe(self._cell_filter, retained=False)
 

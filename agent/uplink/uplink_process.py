@@ -180,6 +180,7 @@ class UplinkRole:
                 cell_filter=where.cell_filter,
                 chunk_bytes=where.chunk_bytes,
                 health=self._health_report if where.reports_health else None,
+                has_session=where.session_hours > 0,
             )
 
     def start(self) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "MAX_TOPIC_BYTES",
     "REQUEST_SLOTS",
     "TRUST_FILTER",
+    "TRUST_PIECES_FILTER",
     "BrokersTopic",
     "BulletinTopic",
     "ChunkVerb",
@@ -76,6 +77,7 @@ BULLETIN_SLOTS: Final = 16
 DIGEST_PAGES: Final = 9_999
 HEALTH_FILTER: Final = f"{_ROOT}/health/+"
 TRUST_FILTER: Final = f"{_ROOT}/trust/+/index"
+TRUST_PIECES_FILTER: Final = f"{_ROOT}/trust/+/+"
 """The indexes of the packages of all roots. Each device subscribes to it, so a subscription does not show whom its
 owner trusts."""
 _ALL_OF_A_CELL: Final = "/+/+/+"

@@ -227,6 +227,7 @@ class LightDoorbell:
         self._uplink = _LightUplink(
             self.bus, self.custody, self.custody, SystemClock(),  # type: ignore[arg-type]
             device=self.device, cell_filter=cell_filter(cell), uniform=board.uniform,
+            has_session=settings.session_s > 0,
         )  # fmt: skip
         self._turns = 0
         on_event = self._uplink._on_event

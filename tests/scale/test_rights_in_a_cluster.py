@@ -13,7 +13,7 @@ import pytest
 from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
 from agent.clients.broker.digest_service import _LIVE
 from agent.clients.requester.retained_messages import PublicationMonitor
-from agent.wire.topics import TRUST_FILTER, TrustTopic, cell_filter
+from agent.wire.topics import TRUST_FILTER, TRUST_PIECES_FILTER, TrustTopic, cell_filter
 from tests.brokers import NOW, add_requester
 from tests.interop.rabbitmq_cluster import MOST_KEPT_BYTES, policies
 from tests.scale.rabbit_shard import permissions
@@ -79,6 +79,7 @@ def test_a_client_may_subscribe_with_each_filter_that_it_uses(pki: BrokerPki) ->
         DEVICE: [
             cell_filter("283-375"),
             TRUST_FILTER,
+            TRUST_PIECES_FILTER,
             str(TrustTopic("c3" * 8, 0)),
             f"doorward/v1/receipts/{DEVICE}/+",
             "doorward/v1/areas/283-375/digest/0",

@@ -12,7 +12,7 @@ from agent.core.timebase import BootNs
 from agent.core.trust_chunks import TrustChunks
 from agent.uplink.trust_reading import TRUST_BURST_BYTES, TrustReading
 from agent.wire.topics import TrustIndexTopic, TrustTopic, parse_topic
-from agent.wire.trust_package import MAX_CHUNK_BYTES, index_of, split_package
+from agent.wire.trust_package import MAX_CHUNK_BYTES, PublishedChunk, index_of, split_package
 
 ROOT, OTHER, THIRD = ("ab" * 8, "cd" * 8, "ef" * 8)
 PIECE_BYTES = MAX_CHUNK_BYTES + 512
@@ -57,8 +57,14 @@ class Device:
     """When each package came to the custodian first."""
     handed: int = 0
 
+    hears_pieces: bool = False
+
     def __post_init__(self) -> None:
-        self.reading = TrustReading(self.broker, random.Random(7).uniform)  # type: ignore[arg-type]
+        self.reading = TrustReading(
+            self.broker,  # type: ignore[arg-type]
+            random.Random(7).uniform,
+            hears_pieces=self.hears_pieces,
+        )
 
     @property
     def now(self) -> BootNs:
@@ -315,3 +321,44 @@ def test_a_piece_is_taken_as_it_hashes_whatever_its_line_says(device: Device) ->
     device.connect()
     device.pass_time(10)
     assert list(device.times) == [data]
+
+
+def hear(device: Device, root: str, data: bytes) -> None:
+    """A node of a cluster passes on what is published at another one, and retains none of it."""
+    for slot, chunk in enumerate(split_package(data)):
+        device.give(str(TrustTopic(root, slot)), chunk)
+    device.give(str(TrustIndexTopic(root)), index_of(data))
+
+
+def test_a_doorbell_with_a_session_takes_pieces_as_they_are_published() -> None:
+    device = Device(hears_pieces=True)
+    device.connect()
+    first, second = package(18_000), package(18_200, seed=2)
+    hear(device, ROOT, first)
+    assert list(device.times) == [first]
+    device.pass_time(600)
+    hear(device, ROOT, first)
+    assert not device.reading._early, "what is held is not kept twice"
+    hear(device, ROOT, second)
+    assert list(device.times) == [first, second]
+    assert device.broker.wishes == [], "no node would have them"
+
+
+def test_a_doorbell_without_a_session_keeps_no_piece_that_it_did_not_ask_for(device: Device) -> None:
+    device.connect()
+    hear(device, ROOT, package(18_000))
+    assert (device.times, device.reading._early) == ({}, {})
+
+
+def test_pieces_that_no_index_names_fill_no_memory() -> None:
+    device = Device(hears_pieces=True)
+    device.connect()
+    for number in range(1_000):
+        for slot in range(12):
+            topic = str(TrustTopic(f"{number:016x}", slot))
+            device.give(topic, PublishedChunk("ab" * 32, 12, bytes([number % 256]) * 100).to_bytes())
+    assert sum(len(each) for each in device.reading._early.values()) == 8 * 12
+    last = f"{999:016x}"
+    data = package(3_000, roots=b"")
+    hear(device, last, data)
+    assert list(device.times) == [data], "the newest piece of a slot counts"

@@ -66,6 +66,7 @@ class Link:
 
     door: Door
     broker: FakeBroker
+    has_session: bool = False
     bus: FakeBus = field(init=False)
     uplink: Uplink = field(init=False)
     thread: threading.Thread = field(init=False)
@@ -84,6 +85,7 @@ class Link:
             device=DEVICE,
             cell_filter=cell_filter(cell_of(*DOOR)),
             chunk_bytes=16 << 10,
+            has_session=self.has_session,
         )
         self.door.custodian.releases.wake_uplink = self.uplink.wake
         self.thread = threading.Thread(target=self._run, name="uplink")
@@ -602,6 +604,22 @@ def test_the_package_of_a_root_is_read_alike_whether_the_owner_chose_it_or_not(l
     assert (samples.ROOT_KEY.id in trust.store.bundles) == is_chosen
     if is_chosen:
         until(lambda: trust.store.bundles[samples.ROOT_KEY.id].version == 2)
+
+
+def test_a_doorbell_with_a_session_hears_a_list_of_which_its_node_retains_nothing(link: Link) -> None:
+    link.stop()
+    link.has_session = True
+    link.start()
+    link.turn()
+    package = samples.package(custodians.bundle(2, POLICE, revoked=True))
+    pieces = [(str(TrustTopic(samples.ROOT_KEY.id, slot)), each) for slot, each in enumerate(split_package(package))]
+    with link.broker.lock:
+        assert link.bus._filters["doorward/v1/trust/+/+"] is False, "what is retained is read piece by piece"
+        for topic, data in (*pieces, (str(TrustIndexTopic(samples.ROOT_KEY.id)), index_of(package))):
+            assert link.bus.hears(topic)
+            link.bus.deliver(MessageReceived(topic, data))
+    trust = link.door.custodian.custodian_state.trust
+    until(lambda: trust.store.bundles[samples.ROOT_KEY.id].version == 2)
 
 
 def test_what_is_listened_to_is_the_same_whomever_the_owner_trusts(link: Link, police: Asker) -> None:

@@ -336,7 +336,8 @@ def test_the_link_is_made_of_what_the_custodian_says_and_it_is_waited_for_as_lon
     assert bus is linked.bus_class.return_value
     assert isinstance(custody, CustodianClient)
     assert isinstance(outbox, DiskOutbox)
-    assert named == {"device": "ab" * 8, "cell_filter": "a/filter", "chunk_bytes": 65_536, "health": None}
+    wanted = {"device": "ab" * 8, "cell_filter": "a/filter", "chunk_bytes": 65_536, "health": None}
+    assert named == {**wanted, "has_session": True}
 
 
 def test_a_doorbell_with_an_installer_asks_the_custodian_for_each_report(
