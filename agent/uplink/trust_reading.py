@@ -63,6 +63,9 @@ _ABSENT_NS: Final = seconds(2)
 """A broker sends a retained message right beside its answer to the subscription."""
 _BEHIND_NS: Final = seconds(20)
 """While other messages come, a piece may wait behind them for this long, or without an answer."""
+_STUCK_NS: Final = seconds(20)
+"""Until a slot that lacked its piece is asked for again. It doubles each time."""
+_LONGEST_STUCK_NS: Final = seconds(600)
 _AGAIN_NS: Final = seconds(10)
 """From one time that the custodian gets a package to the next, if the same index comes again."""
 
@@ -76,8 +79,10 @@ class _Root:
     """Those that the index names, by their hash."""
     came_bytes: int = 0
     """Since the connection."""
-    is_stuck: bool = False
-    """A slot had no piece or another one. The next index ends it."""
+    stuck_times: int = 0
+    stuck_until_ns: int = 0
+    """A slot had no piece or another one. The next index ends it. So does time, because a process that stood still may
+    have judged too early."""
     handed_ns: int | None = None
     """When the custodian got the package."""
 
@@ -160,7 +165,7 @@ class TrustReading(ThreadOwned):
         """Asks for a piece if one is due."""
         self._refill(now)
         if self._asked is not None and now >= self._absent_ns:
-            self._stick(self._asked)
+            self._stick(self._asked, now)
             self._drop_asked(now)
         following = self._next()
         if self._asked is None and following is not None and now >= self._due_ns and self._level >= _PIECE_BYTES:
@@ -177,7 +182,8 @@ class TrustReading(ThreadOwned):
         if self._asked is not None:
             return BootNs(self._absent_ns)
         if self._next() is None:
-            return None
+            stuck = [each.stuck_until_ns for each in self._roots.values() if each.missing]
+            return BootNs(max(now, min(stuck))) if stuck and self._up else None
         lacks = max(0.0, _PIECE_BYTES - self._level)
         return BootNs(max(self._due_ns, now + int(lacks / _BYTES_PER_S * NS_PER_S)))
 
@@ -194,7 +200,7 @@ class TrustReading(ThreadOwned):
         before = self._roots.get(name)
         if before is not None and before.index == index:
             root = before
-            root.is_stuck = False
+            root.stuck_until_ns = 0
         else:
             wanted = {each.sha256 for each in index.pieces}
             held = dict(before.pieces) if before is not None else {}
@@ -224,12 +230,13 @@ class TrustReading(ThreadOwned):
             root.came_bytes += size_bytes
         sha256 = _sha256(piece)
         if root is None or all(sha256 != each.sha256 for _, each in root.missing):
-            if root is not None:
-                root.is_stuck = root.is_stuck or is_asked
+            if root is not None and is_asked:
+                self._stick(where, now)
             if self._hears_pieces and not is_asked and (root is None or sha256 not in root.pieces):
                 self._keep_early(where, piece)
             return ()
         root.pieces[sha256] = piece
+        root.stuck_times = 0
         return self._whole(where.root, root, now)
 
     def _keep_early(self, where: TrustTopic, piece: bytes) -> None:
@@ -250,21 +257,22 @@ class TrustReading(ThreadOwned):
 
     def _next(self) -> TrustTopic | None:
         """Returns the topic of the next piece, None if there is none to read."""
-        roots = [(name, root, root.missing) for name, root in self._roots.items() if not root.is_stuck]
+        now = self._seen_ns or 0
         waiting = [
             (root.came_bytes + sum(each.size_bytes for _, each in missing), name, missing[0][0])
-            for name, root, missing in roots
-            if missing
+            for name, root in self._roots.items()
+            if root.stuck_until_ns <= now and (missing := root.missing)
         ]
         if not self._up or not waiting:
             return None
         _, name, slot = min(waiting)
         return TrustTopic(name, slot)
 
-    def _stick(self, where: TrustTopic) -> None:
+    def _stick(self, where: TrustTopic, now: BootNs) -> None:
         root = self._roots.get(where.root)
         if root is not None:
-            root.is_stuck = True
+            root.stuck_until_ns = now + min(_STUCK_NS << root.stuck_times, _LONGEST_STUCK_NS)
+            root.stuck_times = min(root.stuck_times + 1, 8)
 
     def _drop_asked(self, now: BootNs) -> None:
         if self._asked is not None:
