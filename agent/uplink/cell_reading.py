@@ -242,8 +242,10 @@ class CellReading(ThreadOwned):
             return BootNs(now + int(self._pace.wait_s(now / NS_PER_S) * NS_PER_S))
         if self._asked is not None:
             return BootNs(self._absent_ns)
-        if self._due_ns is None or self._waits(now):
+        if self._due_ns is None:
             return None
+        if self._waits(now):
+            return BootNs(self._settled_ns) if self._rest is None else None
         missing = max(0.0, self._missing)
         return BootNs(max(self._due_ns, now + int(missing / _PAGE_BYTES * _PAGE_EVERY_S * NS_PER_S)))
 

@@ -77,6 +77,9 @@ class _Root:
     index: PackageIndex
     pieces: dict[str, bytes] = field(default_factory=dict)
     """Those that the index names, by their hash."""
+    former: dict[str, bytes] = field(default_factory=dict)
+    """Those of the last whole package that the index does not name. A broker that was killed may come back with an
+    older index, until the root puts the newer one back."""
     came_bytes: int = 0
     """Since the connection."""
     stuck_times: int = 0
@@ -203,10 +206,14 @@ class TrustReading(ThreadOwned):
             root.stuck_until_ns = 0
         else:
             wanted = {each.sha256 for each in index.pieces}
-            held = dict(before.pieces) if before is not None else {}
-            held |= {_sha256(piece): piece for piece in self._early.pop(name, {}).values()}
-            root = _Root(index, {sha256: piece for sha256, piece in held.items() if sha256 in wanted})
-            root.came_bytes = before.came_bytes if before is not None else 0
+            held = {_sha256(piece): piece for piece in self._early.pop(name, {}).values()}
+            root = _Root(index)
+            if before is not None:
+                held |= before.former | before.pieces
+                of_the_last = before.former if before.missing else before.pieces
+                root.former = {sha256: piece for sha256, piece in of_the_last.items() if sha256 not in wanted}
+                root.came_bytes = before.came_bytes
+            root.pieces = {sha256: piece for sha256, piece in held.items() if sha256 in wanted}
         root.came_bytes += size_bytes
         self._roots[name] = root
         self._roots.move_to_end(name)

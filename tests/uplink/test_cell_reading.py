@@ -283,9 +283,12 @@ def test_while_packages_are_read_page_0_waits_for_five_seconds_and_older_pages_u
     device.reading.hold(True)
     device.pass_time(4.2)
     assert device.broker.wishes == []
-    assert device.reading.deadline_ns(device.now) is None, "it is no loop without a pause"
+    deadline_ns = device.reading.deadline_ns(device.now)
+    assert deadline_ns is not None
+    assert deadline_ns > device.now, "it is no loop without a pause"
     device.pass_time(60)
     assert device.broker.wishes == [f"{CELL}/digest/0"], "a new doorbell may read packages for minutes"
+    assert device.reading.deadline_ns(device.now) is None, "older pages wait for the last piece"
     device.reading.hold(False)
     device.pass_time(5)
     assert device.broker.wishes == [f"{CELL}/digest/{number}" for number in range(3)]

@@ -135,6 +135,26 @@ def test_at_a_reconnection_after_which_nothing_is_new_it_reads_the_index_alone(d
     assert device.handed == 2, "the custodian may have been restarted"
 
 
+def test_a_broker_that_comes_back_with_an_older_list_makes_no_doorbell_read_the_newer_one_again(
+    device: Device,
+) -> None:
+    older, newer = package(18_000), package(18_200, seed=2)
+    device.broker.publish(ROOT, newer)
+    device.connect()
+    device.pass_time(60)
+    device.broker.publish(ROOT, older)
+    device.connect()
+    device.pass_time(2)
+    assert device.broker.wishes, "it reads the older one"
+    device.broker.publish(ROOT, newer)
+    asked, began_s = len(device.broker.wishes), device.now_s
+    device.times.clear()
+    device.give(str(TrustIndexTopic(ROOT)), index_of(newer))
+    assert device.times == {newer: began_s}
+    device.pass_time(10)
+    assert len(device.broker.wishes) == asked
+
+
 def test_a_changed_list_is_read_without_the_root_files_and_a_new_timestamp_alone(device: Device) -> None:
     device.broker.publish(ROOT, package(18_000))
     device.connect()
