@@ -17,9 +17,9 @@ TEXTS = (
     "firmware_bridge/**/*", "scripts/**/*", "systemd/**/*", "tests/**/*.md",
 )  # fmt: skip
 NOT_COMMANDS = (
-    "alerts delayed", "case marks", "context", "passkey identity", "recovery approval key", "runs on", "seen",
+    "alerts delayed", "case marks", "context", "passkey identity", "recovery approval key", "ring", "runs on", "seen",
 )  # fmt: skip
-"""Other words that may follow the name: labels of keys and marks, and prose."""
+"""Other words that may follow the name: labels of keys, marks and alerts, and prose."""
 
 
 def named() -> Iterator[tuple[str, str]]:

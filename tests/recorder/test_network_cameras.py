@@ -19,7 +19,6 @@ from agent.core.media import EncodedPacket, LumaFrame
 from agent.core.timebase import BootNs, seconds
 from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
-from agent.media.fmp4 import TICKS_PER_S
 from agent.ports import Camera, CameraEnd, CameraSink
 from agent.recorder.capture.camera_rtsp import RtspCamera
 from agent.wire.identities import public_key_of
@@ -147,7 +146,7 @@ def test_what_a_network_camera_sends_is_sealed_as_it_came_and_its_owner_opens_it
                 assert (stream.codec_context.name, stream.codec_context.codec_tag) == (codec, tag)
                 shown = [(float(each.time or 0), ball_px(each)) for each in film.decode(stream)]
             sent_s = house.noted.since(context.span.start_us, len(shown))
-            assert [at_s for at_s, _ in shown] == pytest.approx(sent_s, abs=5 / TICKS_PER_S), "each at its own time"
+            assert [at_s for at_s, _ in shown] == pytest.approx(sent_s, abs=0.001), "each at its own time"
             assert [at_px for _, at_px in shown[:15]] == sorted({at_px for _, at_px in shown[:15]}), "left to right"
             for number, (_, at_px) in enumerate(shown):
                 assert at_px == pytest.approx(shown[number % 15][1], abs=0.5), "the second that is sent again and again"
