@@ -411,7 +411,7 @@ def test_requesters_get_a_directory_once_from_a_broker_that_hangs_up_at_the_list
         keeper = PackageKeeper(open_bus, key)
         for _ in range(3):
             with pytest.raises(NetworkError, match="ends the connection instead of taking"):
-                keeper.keep(package, directory, 3.0, is_new=True)
+                keeper.keep(package, directory, 8.0, is_new=True)
         refused = "none"
         assert keeper.keep(package, directory, PATIENCE_S, is_new=True) == 2
         keeper.stop()
