@@ -63,7 +63,10 @@ _ABSENT_NS: Final = seconds(2)
 """A broker sends a retained message right beside its answer to the subscription."""
 _BEHIND_NS: Final = seconds(20)
 """While other messages come, a piece may wait behind them for this long, or without an answer."""
-_STUCK_NS: Final = seconds(20)
+_DOUBT_NS: Final = seconds(1)
+"""From the first look at which a piece is late to the one that gives it up: a process that stood still reads its line
+between both."""
+_STUCK_NS: Final = seconds(10)
 """Until a slot that lacked its piece is asked for again. It doubles each time."""
 _LONGEST_STUCK_NS: Final = seconds(600)
 _AGAIN_NS: Final = seconds(10)
@@ -100,7 +103,7 @@ class TrustReading(ThreadOwned):
     they also come as they are published."""
 
     WRITTEN_BY: ClassVar = dict.fromkeys(
-        ("_up", "_level", "_seen_ns", "_asked", "_asked_ns", "_absent_ns", "_due_ns", "_connected_ns"),
+        ("_up", "_level", "_seen_ns", "_asked", "_is_late", "_asked_ns", "_absent_ns", "_due_ns", "_connected_ns"),
         AttributeOwner.UPLINK,
     )
 
@@ -118,6 +121,8 @@ class TrustReading(ThreadOwned):
         self._charged: set[str] = set()
         """Roots of which an index has come since the connection."""
         self._asked: TrustTopic | None = None
+        self._is_late = False
+        """The piece that was asked for was missing at the last look."""
         self._asked_ns = self._absent_ns = self._due_ns = self._connected_ns = 0
 
     def connected(self, now: BootNs) -> None:
@@ -168,11 +173,14 @@ class TrustReading(ThreadOwned):
         """Asks for a piece if one is due."""
         self._refill(now)
         if self._asked is not None and now >= self._absent_ns:
-            self._stick(self._asked, now)
-            self._drop_asked(now)
+            if self._is_late:
+                self._stick(self._asked, now)
+                self._drop_asked(now)
+            else:
+                self._is_late, self._absent_ns = True, now + _DOUBT_NS
         following = self._next()
         if self._asked is None and following is not None and now >= self._due_ns and self._level >= _PIECE_BYTES:
-            self._asked = following
+            self._asked, self._is_late = following, False
             self._asked_ns, self._absent_ns = now, now + _BEHIND_NS
             self._bus.read_retained(str(following))
 
