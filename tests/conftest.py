@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -35,6 +36,11 @@ settings.register_profile(
 settings.register_profile("explore", settings.get_profile("doorward"), derandomize=False, max_examples=500)
 settings.register_profile("few", settings.get_profile("doorward"), max_examples=10)
 settings.load_profile(os.environ.get("DOORWARD_EXAMPLES", "doorward"))
+
+
+# A child of a fork must not free what its parent left behind: a film filter waits there for threads that the child
+# lacks, for ever.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 class QuietLog(logging.Handler):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -235,3 +237,22 @@ def test_the_longest_files_of_a_run_are_listed(tmp_path: Path, monkeypatch: pyte
 def test_the_committed_seconds_are_of_files_that_are_there() -> None:
     there = {path.name for path in (ROOT / "tests").glob("**/test_*.py")}
     assert set(json.loads(parallel.KNOWN_SECONDS.read_text())) <= there
+
+
+def test_a_child_of_a_fork_frees_nothing_that_its_parent_left_behind() -> None:
+    class Film:
+        """Part of a circle, so that only the collector frees it."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    gc.disable()
+    try:
+        left = weakref.ref(Film())
+        child = os.fork()
+        if child == 0:
+            gc.collect()
+            os._exit(0 if left() is not None else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        gc.enable()
