@@ -40,12 +40,14 @@ class BrokerWithClients:
         self._buses: list[MqttBus] = []
 
     def settings(self, name: str, **changes: Any) -> BusSettings:
-        """A device is named by 16 hex digits, everybody else is a requester."""
+        """A device is named by 16 hex digits, a root `<16 hex digits>.root`, everybody else is a requester."""
         device = is_device(name)
         known = self.pki.client(name)
         if not known.certificate.exists():
             if device:
                 self.pki.add_device(name, NOW)
+            elif is_device(root := name.removesuffix(".root")):
+                self.pki.add_root(root, NOW, request=signing_request(known.key, name))
             else:
                 add_requester(self.pki, name, NOW)
         port = self.broker.device_port if device else self.broker.requester_port

@@ -1,4 +1,4 @@
-"""The timer in `solo` goes on after any of its parts fails."""
+"""`solo` makes its parts as configured, and its timer goes on after any of them fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.config.settings import BrokerConfig, Configuration, DeviceConfig
+from agent.custodian.state_folder import StateFolder
 from agent.errors import StorageError
+from agent.solo import Solo
+from agent.wire.identities import private_key_from_seed
+from agent.wire.topics import TRUST_FILTER, TRUST_PIECES_FILTER
+from tests.fake_bus import FakeBroker, FakeBus
 from tests.recorder.test_recorder_and_hardware import House, until
 
 
@@ -29,3 +35,18 @@ def test_requests_expire_in_time_though_the_card_will_not_erase(house: House) ->
     house.solo.custodian.erased = refuse  # type: ignore[method-assign, assignment]
     house.solo.custodian.on_time = lambda: turns.append("on time")  # type: ignore[method-assign, assignment]
     until(lambda: refused and turns)
+
+
+@pytest.mark.parametrize(("hours", "filters"), [(0, [TRUST_FILTER]), (3, [TRUST_FILTER, TRUST_PIECES_FILTER])])
+def test_pieces_of_lists_are_heard_as_they_come_if_the_broker_keeps_a_session(
+    tmp_path: Path, hours: int, filters: list[str]
+) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.initialise(private_key_from_seed(b"s" * 32))
+    broker = BrokerConfig(host="broker.example", ca=tmp_path / "ca.pem", session_hours=hours)
+    bus = FakeBus(FakeBroker(), "ab" * 8)
+    solo = Solo(Configuration(device=DeviceConfig(state_dir=tmp_path / "state"), broker=broker), bus=bus)
+    assert solo.uplink is not None
+    solo.uplink._subscribe()
+    assert list(bus._filters) == filters
+    solo.close()

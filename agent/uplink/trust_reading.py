@@ -114,7 +114,7 @@ class TrustReading(ThreadOwned):
         self._early: OrderedDict[str, dict[int, bytes]] = OrderedDict()
         """Root → slot → the newest piece that no index has named yet. The root that sent last is last."""
         self._roots: OrderedDict[str, _Root] = OrderedDict()
-        """By id. The one whose index came last is last."""
+        """By id. The root of the newest index is last."""
         self._up = False
         self._level = float(TRUST_BURST_BYTES)
         self._seen_ns: int | None = None

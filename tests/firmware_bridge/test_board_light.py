@@ -23,7 +23,7 @@ FLASHES = {
 
 
 class Board(threading.Event):
-    """A light in files, and an event whose wait moves the clock. After ten seconds it is set."""
+    """A light in files, and an event: to wait for it moves the clock. After ten seconds it is set."""
 
     def __init__(self, folder: Path, name: str = "ACT") -> None:
         super().__init__()

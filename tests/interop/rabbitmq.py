@@ -41,7 +41,9 @@ from tests.install.container import ENVIRONMENT, base
 PACKAGES = "rabbitmq-server,ca-certificates"
 DEVICE, OTHER, POLICE = "a1" * 8, "b2" * 8, "springfield-police"
 DESK_1, DESK_2 = f"{POLICE}.desk-1", f"{POLICE}.desk-2"
-CLIENTS = (DEVICE, OTHER, POLICE, DESK_1, DESK_2)
+ROOT = "89" * 8 + ".root"
+"""A trust root that publishes its list."""
+CLIENTS = (DEVICE, OTHER, POLICE, DESK_1, DESK_2, ROOT)
 REQUEST = f"doorward/v1/areas/283-375/requests/{POLICE}/0"
 UP = f"doorward/v1/up/{POLICE}/{DEVICE}/{'0' * 32}-1/0"
 CONFIGURATION = """\
@@ -73,12 +75,15 @@ PATIENCE_S = 15.0
 
 def rules(name: str) -> tuple[str, str]:
     """The rights of `name` to publish and receive, as RabbitMQ's patterns: the ACL files' lines, "/" being "."
-    there. A worker has its requester's."""
-    whose = name if is_device(name) else requester_of(name)
+    there. A worker has its requester's. A root has its slots."""
+    if name == ROOT:
+        own = rf"^doorward\.v1\.trust\.{name.removesuffix('.root')}\.[^.]+$"
+        return own, own
+    holder = name if is_device(name) else requester_of(name)
     text = Path("config/mosquitto", "devices.acl" if is_device(name) else "requesters.acl").read_text()
     found = {"write": ["(?!)"], "read": ["(?!)"]}
     for way, topic in re.findall(r"(?m)^pattern (read|write) (\S+)$", text):
-        pattern = re.escape(topic.replace("%u", whose).replace("/", ".")).replace(r"\+", "[^.]+").replace(r"\#", ".*")
+        pattern = re.escape(topic.replace("%u", holder).replace("/", ".")).replace(r"\+", "[^.]+").replace(r"\#", ".*")
         found[way].append(pattern)
     return tuple(f"^({'|'.join(found[way])})$" for way in ("write", "read"))  # type: ignore[return-value]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -26,6 +27,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from agent.clients.broker.broker_pki import BrokerPki
+from agent.clients.requester.package_publisher import publish_package
 from agent.core.bus import (
     BusConnected,
     BusDisconnected,
@@ -33,7 +35,11 @@ from agent.core.bus import (
     MessageReceived,
     PublishAcknowledged,
     PublishRefused,
+    Subscribed,
 )
+from agent.core.timebase import BootNs
+from agent.uplink.trust_reading import TrustReading
+from agent.wire.topics import TRUST_FILTER, TRUST_PIECES_FILTER
 from tests.brokers import NOW
 from tests.install.container import ENVIRONMENT, base
 from tests.interop.rabbitmq import (
@@ -46,6 +52,7 @@ from tests.interop.rabbitmq import (
     PACKAGES,
     POLICE,
     REQUEST,
+    ROOT,
     UP,
     Asked,
     World,
@@ -63,6 +70,8 @@ PORT, DISTRIBUTION_PORT = 18_883, 25_672
 _START_S = 900.0
 _LARGE_BYTES = 4_500
 """Bytes of a usual request."""
+_LIST_BYTES = 43_000
+"""A list of some 30 agencies, with the root files."""
 INSIDE = "DOORWARD_RABBITMQ_NAMESPACE"
 _TABLE = "inet doorward_cluster"
 _CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
@@ -391,6 +400,49 @@ def session(world: ClusterWorld) -> str:
     return f"of {asked} requests the {len(heard)} newest arrive, {len(heard) * _LARGE_BYTES} bytes, at another node"
 
 
+def lists(world: ClusterWorld) -> str:
+    """A root publishes at node 1, and no other node has what node 1 retains. The doorbell has a session at node 2."""
+    root, first, second = ROOT.removesuffix(".root"), b"1" * _LIST_BYTES, b"2" * _LIST_BYTES
+    device = _connect(world, DEVICE, HOSTS[1], session_s=3600)
+    device.bus.subscribe(TRUST_FILTER)
+    device.bus.subscribe(TRUST_PIECES_FILTER, retained=False)
+    device.bus.subscribe("doorward/v1/areas/#", retained=False)
+    for _ in range(3):
+        device.until(Subscribed)
+    publisher = _connect(world, ROOT, HOSTS[0])
+    publish_package(publisher.bus, root, first, 60)
+    reading = TrustReading(device.bus, random.uniform, hears_pieces=True)
+    assert _reads(reading, device), "a doorbell that is connected does not get the list"
+    device.bus.stop()
+    publish_package(publisher.bus, root, second, 60)
+    device = _connect(world, DEVICE, HOSTS[2], session_s=3600)
+    assert _reads(reading, device), "a doorbell that was away does not get the list"
+    device.bus.stop()
+    police, asked, left = _connect(world, POLICE, HOSTS[0]), 5, []
+    for times in (1, 2):
+        for number in range(asked):
+            _publish(police, (b"%d" % number).ljust(_LARGE_BYTES), REQUEST.removesuffix("0") + str(number))
+        for _ in range(times):
+            publish_package(publisher.bus, root, second, 60)
+        device = _connect(world, DEVICE, HOSTS[2], session_s=3600)
+        left.append(sum(isinstance(one, MessageReceived) and "/requests/" in one.topic for one in device.events(5)))
+        device.bus.stop()
+    return (
+        f"a list of {_LIST_BYTES} bytes that is published at node 1 reaches a doorbell at node 2, and at its return to "
+        f"node 3. Of {asked} requests that it missed, {left[0]} arrive if the list was published once since, and "
+        f"{left[1]} if it was twice"
+    )
+
+
+def _reads(reading: TrustReading, device: Asked) -> bool:
+    """Returns whether a whole package is there, of what comes unasked."""
+    reading.connected(BootNs(time.monotonic_ns()))
+    messages = [one for one in device.events(5) if isinstance(one, MessageReceived)]
+    whole = [reading.take(one.topic, one.payload, BootNs(time.monotonic_ns())) for one in messages]
+    reading.disconnected()
+    return any(whole)
+
+
 def one_name_twice(world: ClusterWorld) -> str:
     first, second = _connect(world, POLICE, HOSTS[0]), None
     second = _connect(world, POLICE, HOSTS[1])
@@ -537,6 +589,7 @@ QUESTIONS: dict[str, Callable[[ClusterWorld], str]] = {
     "uploads beyond the room of their requester": beyond,
     "retained messages": retained,
     "a doorbell with a session is away, and its node dies": session,
+    "a list of a root": lists,
     "one name at two nodes": one_name_twice,
     "a node is killed": node_killed,
     "a node is cut from the other two": partition,

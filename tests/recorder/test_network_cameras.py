@@ -58,7 +58,7 @@ class NotedSink:
 
 
 class NotedCamera(RtspCamera):
-    """A camera whose deliveries are noted."""
+    """A camera, with notes of what it delivered."""
 
     def __init__(self, url: str, noted: NotedSink) -> None:
         super().__init__(url, stall_s=STALL_S)

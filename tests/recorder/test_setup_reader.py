@@ -93,7 +93,7 @@ class Lens:
 
 
 MODULE_2 = Lens(3.04, 2.0, 3.68, 10.0)
-"""Camera Module 2, whose lens stays as it left the factory."""
+"""Camera Module 2: its lens stays as it left the factory."""
 MODULE_3 = Lens(4.74, 1.8, 6.45, translation.looking_for_a_code(Configuration()).camera.focus_m)
 MODULE_3_WIDE = replace(MODULE_3, focal_mm=2.75, stop=2.2)
 

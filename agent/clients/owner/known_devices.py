@@ -45,7 +45,7 @@ __all__ = ["KnownDevice", "KnownDevices", "ReviewedOrder", "SeenBundle", "hash_o
 
 _LIMIT_BYTES: Final = 64 * 1024 * 1024
 _MOST_REVIEWED: Final = 256
-"""Requests of each device whose numbered footage is remembered."""
+"""The most requests of a device for which the numbers of the footage are remembered."""
 
 
 class SeenBundle(Message, frozen=True):
