@@ -87,8 +87,8 @@ class _Root:
     """Since the connection."""
     stuck_times: int = 0
     stuck_until_ns: int = 0
-    """A slot had no piece or another one. The next index ends it. So does time, because a process that stood still may
-    have judged too early."""
+    """A slot had no piece or another one. The next index ends it, and a piece that comes. So does time, because a
+    process that stood still may have judged too early."""
     handed_ns: int | None = None
     """When the custodian got the package."""
 
@@ -251,7 +251,8 @@ class TrustReading(ThreadOwned):
                 self._keep_early(where, piece)
             return ()
         root.pieces[sha256] = piece
-        root.stuck_times = 0
+        # It may be one that was given up, which a slow line brings later. The next one is asked for now.
+        root.stuck_times = root.stuck_until_ns = 0
         return self._whole(where.root, root, now)
 
     def _keep_early(self, where: TrustTopic, piece: bytes) -> None:

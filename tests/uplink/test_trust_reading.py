@@ -284,6 +284,33 @@ def test_a_process_that_stood_still_takes_what_came_meanwhile(device: Device) ->
     assert list(device.times) == [data]
 
 
+def test_on_a_slow_line_a_piece_that_was_given_up_is_taken_when_it_comes_and_the_next_one_asked_for(
+    device: Device,
+) -> None:
+    """At 16 kbit/s a piece of 15 kB takes 8 s."""
+    data = package(18_000)
+    device.broker.publish(ROOT, data)
+    device.connect()
+    coming: list[tuple[float, str]] = []
+    began_s = device.now_s
+
+    def line() -> None:
+        while coming and coming[0][0] <= device.now_s:
+            topic = coming.pop(0)[1]
+            device.give(topic, device.broker.retained[topic])
+        coming.extend((device.now_s + 8, topic) for topic in device.broker.due)
+        for topic in device.broker.due:
+            device.reading.subscribed(topic, device.now)
+        device.broker.due.clear()
+
+    while device.now_s < began_s + 60:
+        device.reading.turn(device.now)
+        line()
+        device.now_s += 0.1
+    assert device.broker.wishes == [f"{ROOT}/{slot}" for slot in range(5)], "no piece is read twice"
+    assert device.times.get(data, 1000.0) - began_s <= 45
+
+
 def test_a_list_is_read_within_a_minute_although_a_broker_forgets_a_subscription(device: Device) -> None:
     data = package(18_000)
     device.broker.publish(ROOT, data)
