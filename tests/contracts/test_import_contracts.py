@@ -5,6 +5,7 @@ Source: docs/security/analysis.md, "Each cannot, and what shows it"; the contrac
 
 from __future__ import annotations
 
+import ast
 import configparser
 import json
 import os
@@ -15,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from grimp import build_graph
+from grimp import ImportGraph, build_graph
 
 from tests.lengths import only
 
@@ -176,15 +177,31 @@ def test_a_line_that_allows_more_than_is_imported_is_refused_too(copy: Path) -> 
 
 def test_only_solo_and_the_command_that_starts_a_process_import_all_three() -> None:
     graph = build_graph("agent", exclude_type_checking_imports=True, cache_dir=None)
+    assert importers_of_all(graph) == {"agent.solo", "agent.cli.run"}
+    graph.add_import(importer="agent.cli.status_rows", imported="agent.recorder")  # the package, which may re-export
+    graph.add_import(importer="agent.cli.status_rows", imported="agent.custodian.custodian")
+    graph.add_import(importer="agent.cli.status_rows", imported="agent.uplink.uplink")
+    assert "agent.cli.status_rows" in importers_of_all(graph)
+
+
+def importers_of_all(graph: ImportGraph) -> set[str]:
+    """Modules that import something of the recorder, the custodian and the uplink, or these packages themselves."""
     rooms = ("agent.recorder", "agent.custodian", "agent.uplink")
-    found = {
+    return {
         name
         for name in graph.modules
         if all(
-            any(each.startswith(f"{room}.") for each in graph.find_modules_directly_imported_by(name)) for room in rooms
+            any(f"{each}.".startswith(f"{room}.") for each in graph.find_modules_directly_imported_by(name))
+            for room in rooms
         )
     }
-    assert found == {"agent.solo", "agent.cli.run"}
+
+
+@pytest.mark.parametrize("package", ["recorder", "custodian", "uplink", "vault", "ipc", "platform", "core", "wire"])
+def test_a_package_of_a_process_gives_no_names_of_its_modules(package: str) -> None:
+    """Otherwise `from agent.recorder import Recorder` would load more than the contracts and a reader see."""
+    tree = ast.parse((ROOT / "agent" / package / "__init__.py").read_text(encoding="utf-8"))
+    assert [each for each in ast.walk(tree) if isinstance(each, ast.Import | ast.ImportFrom)] == []
 
 
 def test_what_is_shared_is_used_by_two() -> None:

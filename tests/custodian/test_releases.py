@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,9 +38,9 @@ def door() -> Iterator[Door]:
     made.close()
 
 
-def names_in(source: str) -> set[str]:
-    """Every name that a module imports, defines, or reads as an attribute."""
-    if not any(name in source for name in STEPS):
+def names_in(source: str, wanted: Collection[str] = STEPS) -> set[str]:
+    """Every name that a module imports or reads, if one of `wanted` is in it at all."""
+    if not any(name in source for name in wanted):
         return set()  # parsing all modules takes a second
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -47,21 +48,71 @@ def names_in(source: str) -> set[str]:
             found |= {each.name for each in node.names}
         elif isinstance(node, ast.Attribute):
             found.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            found.add(node.id)
+        elif isinstance(node, ast.Constant) and node.value in wanted:
+            found.add(str(node.value))
     return found
 
 
-def test_the_search_finds_both_ways_to_reach_the_table() -> None:
-    assert names_in("from agent.core.consent import next_transition as step") & STEPS
-    assert names_in("from agent.core import consent\nconsent.TRANSITIONS[1]") & STEPS
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from agent.core.consent import next_transition as step",
+        "from agent.core import consent\nconsent.TRANSITIONS[1]",
+        "from agent.core.consent import *\nnext_transition(state, event)",
+        "from agent.core import consent\ngetattr(consent, 'TRANSITIONS')",
+    ],
+)
+def test_the_search_finds_each_way_to_reach_the_table(planted: str) -> None:
+    assert names_in(planted) & STEPS
+
+
+def users_of(*names: str) -> set[str]:
+    """The modules of the agent and the bridge that use one of `names`."""
+    found = {path for path, source in modules().items() if names_in(source, names) & {*names}}
+    return found - {"agent/core/consent.py"}  # the table's own module
+
+
+@cache
+def modules() -> dict[str, str]:
+    """Path → source of the agent and the bridge."""
+    paths = [*ROOT_FOLDER.glob("agent/**/*.py"), *ROOT_FOLDER.glob("firmware_bridge/**/*.py")]
+    assert len(paths) > 100
+    return {str(path.relative_to(ROOT_FOLDER)): path.read_text(encoding="utf-8") for path in paths}
 
 
 def test_one_module_alone_steps_the_consent_table() -> None:
-    modules = [*ROOT_FOLDER.glob("agent/**/*.py"), *ROOT_FOLDER.glob("firmware_bridge/**/*.py")]
-    assert len(modules) > 100
-    stepping = {
-        str(path.relative_to(ROOT_FOLDER)) for path in modules if names_in(path.read_text(encoding="utf-8")) & STEPS
-    }
-    assert stepping == {"agent/custodian/releases.py"}
+    assert users_of(*STEPS) == {"agent/custodian/releases.py"}
+
+
+@pytest.mark.parametrize(
+    ("written", "by"),
+    [
+        ("set_state", {"release_records"}),
+        ("save_state", {"releases"}),
+        ("save_tip", {"releases", "release_records"}),
+        ("start_tip", {"tips"}),
+        ("remove_outbox", {"releases"}),
+        ("add_outbox", {"releases", "approvals", "tips"}),
+        ("show_to_uplink", {"releases"}),
+    ],
+)
+def test_no_other_module_writes_the_state_of_what_may_leave(written: str, by: set[str]) -> None:
+    """Otherwise a state could change without its row, its ledger entry and its actions."""
+    assert users_of(written) == {f"agent/custodian/{each}.py" for each in by}
+
+
+def test_an_approval_and_a_tip_reach_the_outbox_through_the_releases_alone() -> None:
+    for name in ("approvals", "tips"):
+        tree = ast.parse((ROOT_FOLDER / f"agent/custodian/{name}.py").read_text(encoding="utf-8"))
+        called = [each for each in ast.walk(tree) if isinstance(each, ast.Attribute) and each.attr == "add_outbox"]
+        assert [ast.unparse(each.value) for each in called] == ["self._releases"]
+
+
+def test_one_place_ends_a_release_by_a_receipt() -> None:
+    """`Inbox._on_receipt`, of a request and of a tip."""
+    assert {each for each in users_of("RECEIPT") if each.startswith("agent/custodian/")} == {"agent/custodian/inbox.py"}
 
 
 def sent_request(door: Door) -> str:

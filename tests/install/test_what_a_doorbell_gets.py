@@ -1,5 +1,5 @@
-"""A doorbell gets only the code that runs there: clients and code that opens footage stay away, however Doorward is
-installed.
+"""A doorbell gets only the code that runs there: clients and Python that opens footage stay away, however Doorward is
+installed. The page's program is there as a file that the doorbell hands to browsers and never runs.
 
 `make install` and the .deb copy `installation.versions.files_of`; pip installs the wheel.  Both are looked at as built.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts.test_imports import OPENS
 from tests.lengths import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,8 +29,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from installation.versions import files_of  # noqa: E402
 
-OPENS = frozenset({"decrypt", "decrypt_into", "MLKEM768PrivateKey", "MLKEM768X25519PrivateKey"})
-"""Names that opening needs: a doorbell's code uses none of them, but for `SESSIONS`."""
 SESSIONS = frozenset({"agent/core/talk/frames.py", "agent/wire/link/handshake.py", "agent/wire/link/session.py"})
 """These open messages of one session with keys that are made for it. They know nothing of age files."""
 OPERATORS = (
