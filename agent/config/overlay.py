@@ -19,6 +19,7 @@ from agent.config.settings import (
     ZoneConfig,
     household_cross_field_errors,
 )
+from agent.core.alerts.policy import time_of_day
 from agent.wire.statements import Settings
 
 __all__ = ["effective", "sources", "violated_limit"]
@@ -50,7 +51,9 @@ def effective(configuration: Configuration, settings: Settings | None) -> Config
     if settings.max_age_days is not None:
         vault = replace(vault, max_age_days=min(vault.max_age_days, settings.max_age_days))
     if settings.quiet is not None and alerts is not None:
-        alerts = replace(alerts, quiet=(_time(settings.quiet.begins_minute), _time(settings.quiet.ends_minute)))
+        alerts = replace(
+            alerts, quiet=(time_of_day(settings.quiet.begins_minute), time_of_day(settings.quiet.ends_minute))
+        )
     if settings.private is not None:
         privacy = replace(privacy, hours=tuple(_hours(settings)))
     return replace(configuration, device=device, motion=motion, vault=vault, alerts=alerts, privacy=privacy)
@@ -99,8 +102,6 @@ def _zones(settings: Settings) -> Iterator[ZoneConfig]:
 def _hours(settings: Settings) -> Iterator[PrivateHoursConfig]:
     for hours in settings.private or ():
         days = tuple(_DAYS[day] for day in hours.days)
-        yield PrivateHoursConfig(days=days, begins=_time(hours.begins_minute), ends=_time(hours.ends_minute))
-
-
-def _time(minute: int) -> str:
-    return f"{minute // 60:02}:{minute % 60:02}"
+        yield PrivateHoursConfig(
+            days=days, begins=time_of_day(hours.begins_minute), ends=time_of_day(hours.ends_minute)
+        )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.alerts.policy import minute_of_day
+from agent.core.alerts.policy import minute_of_day, time_of_day
 from agent.core.private_hours import is_private
 from agent.wire.statements import PrivateHoursSetting
 
+ROOT = Path(__file__).resolve().parents[2]
 SATURDAY, SUNDAY, MONDAY = 5, 6, 0
 MINUTE = st.integers(0, 1439)
 DAY = st.integers(0, 6)
@@ -66,3 +69,19 @@ def test_a_time_of_day_is_its_minute(text: str, minute: int) -> None:
 def test_a_text_that_is_no_time_of_day_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no time of day"):
         minute_of_day(text)
+
+
+def test_each_minute_of_the_day_is_written_as_it_is_read() -> None:
+    written = [time_of_day(minute) for minute in range(1440)]
+    assert (written[0], written[425], written[1439]) == ("00:00", "07:05", "23:59")
+    assert [minute_of_day(each) for each in written] == list(range(1440))
+
+
+def test_one_module_reads_and_writes_times_of_day() -> None:
+    ways = re.compile(r"// ?60:0?2|// _MINUTES_PER_HOUR:0?2|% ?60:02|strptime\([^)]*%H:%M\b(?!:)")
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "agent").rglob("*.py")
+        if "node_modules" not in path.parts and ways.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"agent/core/alerts/policy.py"}

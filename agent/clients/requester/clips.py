@@ -56,7 +56,7 @@ class Continuity(enum.Enum):
         "at capture, other segments were signed between them: they were recorded and not shared, or the disk failed"
     )
     UNSIGNED = (
-        "some were not signed at capture as the successor of the one before: from an older version, or found again "
+        "some were not signed at capture as the successor of the one before, for example because they were found again "
         "after a power failure. Segments between them may be missing"
     )
 

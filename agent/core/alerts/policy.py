@@ -24,7 +24,7 @@ from agent.core.alerts.kinds import AlertDefinition, AlertKind
 from agent.core.languages import ENGLISH
 from agent.core.timebase import BootNs
 
-__all__ = ["ChannelRules", "Decision", "Policy", "Span", "is_within", "may_release", "minute_of_day"]
+__all__ = ["ChannelRules", "Decision", "Policy", "Span", "is_within", "may_release", "minute_of_day", "time_of_day"]
 
 _MINUTES_PER_HOUR: Final = 60
 _HOURS: Final = 24
@@ -154,6 +154,11 @@ def minute_of_day(text: str) -> int:
     if int(hour) >= _HOURS or int(minute) >= _MINUTES_PER_HOUR:
         raise ValueError(f"'{text}' is no time of day.")
     return int(hour) * _MINUTES_PER_HOUR + int(minute)
+
+
+def time_of_day(minute: int) -> str:
+    """Returns a minute of the day, 0..1439, as "HH:MM". The opposite of `minute_of_day`."""
+    return f"{minute // _MINUTES_PER_HOUR:02}:{minute % _MINUTES_PER_HOUR:02}"
 
 
 def is_within(span: Span | None, minute: int | None) -> bool:

@@ -17,7 +17,7 @@ from agent.clients.cli.owner.options import device_option, keys_option, load_key
 from agent.clients.owner.device_settings import MATTER, change_settings, matter_of
 from agent.config.reading import convert, read_text
 from agent.config.settings import CrossFieldError, Section, Weekday, ZoneConfig
-from agent.core.alerts.policy import minute_of_day
+from agent.core.alerts.policy import minute_of_day, time_of_day
 from agent.errors import ConfigurationError, FormatError
 from agent.ipc.control_client import DeviceLink, read_settings
 from agent.wire import strictjson
@@ -143,13 +143,13 @@ def _said(name: str, value: Any) -> str:
         return msgspec.json.encode(value).decode()
     spans = [value] if name == "quiet" else value
     return "; ".join(
-        hours(_clock(each["begins_minute"]), _clock(each["ends_minute"]), [_DAYS[day] for day in each.get("days", ())])
+        hours(
+            time_of_day(each["begins_minute"]),
+            time_of_day(each["ends_minute"]),
+            [_DAYS[day] for day in each.get("days", ())],
+        )
         for each in spans
     )
-
-
-def _clock(minute: int) -> str:
-    return f"{minute // 60:02}:{minute % 60:02}"
 
 
 def _position(text: str) -> Point:
