@@ -2,7 +2,8 @@
 
 It also finds sentences of documents, docstrings and comments that open with What or Who instead of their subject.
 `python scripts/plain_words.py` prints each place, the word, and the plain words to write instead. Exit status 0 only if
-there are none. `make lint` runs it.
+there are none. `make lint` runs it. `python scripts/plain_words.py rates` prints how often turns of phrase occur that
+make technical English hard or easy to read, beside what this repository allows (`RATES`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +56,7 @@ _BANNED: Final = re.compile(
 """Bans `a test of its own.` and allows `the path of its own page`, a possessive before its noun."""
 _SUSPECT: Final = re.compile(_BANNED.pattern.replace(r"\s+", r"[\s#/*]+"), re.IGNORECASE)
 """The same in a whole file, with the marks of comments between words.  Saves parsing most files."""
+_WORD: Final = re.compile(r"[A-Za-z']+")
 _OPENS: Final = re.compile(r"\b(What|Whatever|Whoever|Of|Who|Whom|Whose)\b")
 _HASH: Final = {".toml", ".cfg", ".service", ".conf", ".acl", ".sh", ".timer", ".socket", ".in", ".template"}
 _SLASHES: Final = {".js", ".mjs", ".ts", ".c"}
@@ -63,6 +65,19 @@ _ABOUT_WORDS: Final = ("scripts/plain_words.py",)
 _SAYS: Final = ("agent/", "desk/", "firmware_bridge/", "scripts/", "bench/", "demo/")
 """Folders in whose Python files a text with a space is a message: an error, a remedy, help or a line of a table."""
 _LATER: Final = ()
+RATES: Final = {
+    "whoever, whomever, whom, whose": (r"\bwho(?:ever|mever|m|se)\b", 0.3, "at most"),
+    "so long, so many, so much": (r"\bso (?:long|many|much|few|often|far)\b", 0.15, "at most"),
+    "of its own, of their own": (r"\bof (?:its|their|our) own\b", 0.15, "at most"),
+    "not, no, never, nothing, without": (r"\b(?:not|no|never|nothing|none|without|neither|nor)\b", 16.0, "at most"),
+    "for example": (r"\b(?:e\.g\.|for example|for instance)", 0.25, "at least"),
+    "if": (r"\bif\b", 3.0, "at least"),
+}
+"""Words in 1 000 words of documents, docstrings and comments: a pattern, and the most or the least that is allowed.
+
+Six projects of the field (age, h11, python-tuf, sigstore-python, gpiozero, moonfire-nvr) have, in this order, 0.1,
+0.05, 0.05, 9.0, 0.7 and 6.5.
+"""
 
 
 def _python(source: str, *, messages: bool) -> Iterator[tuple[int, str]]:
@@ -158,16 +173,55 @@ def faults(name: str, source: str) -> list[str]:
     return found
 
 
-def all_faults() -> list[str]:
-    """Returns the banned words of all files of the repository that people read."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    found: list[str] = []
+def sources(*patterns: str) -> Iterator[tuple[str, str]]:
+    """Yields name and text of each file of the repository that people read."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for name in filter(None, listed.split("\0")):
         if not name.startswith((*_BUILT, *_LATER, *_ABOUT_WORDS)) and (ROOT / name).is_file():
             with contextlib.suppress(UnicodeDecodeError):  # pictures, films and sealed files
-                found += faults(name, (ROOT / name).read_text(encoding="utf-8"))
-    return found
+                yield name, (ROOT / name).read_text(encoding="utf-8")
+
+
+def all_faults() -> list[str]:
+    """Returns the banned words of all files of the repository that people read."""
+    return [fault for name, source in sources() for fault in faults(name, source)]
+
+
+def rates(texts: Iterable[str]) -> dict[str, float]:
+    """Returns how often each turn of phrase of `RATES` occurs in 1 000 words of all `texts` together."""
+    words, found = 0, dict.fromkeys(RATES, 0)
+    for text in texts:
+        words += len(_WORD.findall(text))
+        for phrase, (pattern, _, _) in RATES.items():
+            found[phrase] += len(re.findall(pattern, text, re.IGNORECASE))
+    return {phrase: count * 1000 / max(words, 1) for phrase, count in found.items()}
+
+
+def prose_of(*patterns: str) -> Iterator[str]:
+    """Yields the sentences of each file that matches, without inline code."""
+    for name, source in sources(*patterns):
+        yield re.sub(r"`[^`\n]*`", "X", "\n".join(line for _, line in prose(name, source, messages=False)))
+
+
+def beyond(found: Mapping[str, float]) -> list[str]:
+    """Returns a line for each rate that is beyond its bound."""
+    return [
+        f"{phrase}: {found[phrase]:.2f} in 1 000 words, allowed are {word} {bound}"
+        for phrase, (_, bound, word) in RATES.items()
+        if (found[phrase] > bound if word == "at most" else found[phrase] < bound)
+    ]
+
+
+def main(arguments: list[str]) -> int | str:
+    if arguments != ["rates"]:
+        return "\n".join(all_faults()) or 0
+    found = rates(prose_of())
+    for phrase, rate in found.items():
+        print(f"{phrase:34} {rate:6.2f}   {RATES[phrase][2]} {RATES[phrase][1]}")
+    return "\n".join(beyond(found)) or 0
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(all_faults()) or 0)
+    sys.exit(main(sys.argv[1:]))

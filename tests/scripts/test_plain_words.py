@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.plain_words import PLAIN, SUBJECT, all_faults, faults
+from scripts.plain_words import PLAIN, RATES, SUBJECT, all_faults, beyond, faults, prose_of, rates
 from tests.lengths import LONG
 
 
@@ -73,3 +73,25 @@ def test_a_sentence_without_its_subject_in_front_is_found(name: str, source: str
 def test_questions_headings_and_the_middle_of_a_sentence_may_have_these_words() -> None:
     assert faults("docs/a.md", "## What it does\n\nWho may ask? It depends on\nWhat it is.\n") == []
     assert faults("agent/a.py", '"""Tells owners what left, and who asked."""\n') == []
+
+
+def test_the_documents_say_what_is_rather_than_what_is_not() -> None:
+    """The share of `make test`; the next test takes seconds."""
+    texts = list(prose_of("*.md"))
+    assert len(texts) > 100
+    assert beyond(rates(texts)) == []
+
+
+@LONG
+def test_the_whole_repository_says_what_is_rather_than_what_is_not() -> None:
+    assert beyond(rates(prose_of())) == []
+
+
+def test_a_rate_beyond_its_bound_is_told() -> None:
+    plain = "If the disk is full, for example, the oldest file goes. " * 10
+    assert beyond(rates([plain])) == []
+    assert [line.partition(":")[0] for line in beyond(rates([plain, "Nothing is not lost. "]))] == [
+        "not, no, never, nothing, without"
+    ]
+    assert {line.partition(":")[0] for line in beyond(rates(["The device answers."]))} == {"for example", "if"}
+    assert len(beyond(rates(["No one whose page waits so long has none of its own."]))) == len(RATES)
