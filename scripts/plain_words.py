@@ -58,8 +58,10 @@ _SUSPECT: Final = re.compile(_BANNED.pattern.replace(r"\s+", r"[\s#/*]+"), re.IG
 """The same in a whole file, with the marks of comments between words.  Saves parsing most files."""
 _WORD: Final = re.compile(r"[A-Za-z']+")
 _OPENS: Final = re.compile(r"\b(What|Whatever|Whoever|Of|Who|Whom|Whose)\b")
-_HASH: Final = {".toml", ".cfg", ".service", ".conf", ".acl", ".sh", ".timer", ".socket", ".in", ".template"}
-_SLASHES: Final = {".js", ".mjs", ".ts", ".c"}
+_HASH: Final = {
+    ".toml", ".cfg", ".service", ".conf", ".acl", ".sh", ".timer", ".path", ".socket", ".in", ".template", ".yaml",
+}  # fmt: skip
+_SLASHES: Final = {".js", ".mjs", ".ts", ".c", ".css"}
 _BUILT: Final = ("agent/web/static/", "desk/static/", "tests/vectors/")
 _ABOUT_WORDS: Final = ("scripts/plain_words.py",)
 _SAYS: Final = ("agent/", "desk/", "firmware_bridge/", "scripts/", "bench/", "demo/")

@@ -215,11 +215,15 @@ def test_what_is_shared_is_used_by_two() -> None:
     assert {name: by for name, by in used.items() if len(by) < 2 and name not in starts} == {}
 
 
-def test_no_file_name_is_used_more_than_twice() -> None:
+@pytest.mark.parametrize(
+    ("folders", "suffix"), [(("agent", "firmware_bridge"), "py"), (("agent/web/src", "desk/web"), "js")]
+)
+def test_no_file_name_is_used_more_than_twice(folders: tuple[str, ...], suffix: str) -> None:
     names = Counter(
         path.name
-        for package in ("agent", "firmware_bridge")
-        for path in (ROOT / package).rglob("*.py")
+        for package in folders
+        for path in (ROOT / package).rglob(f"*.{suffix}")
         if "node_modules" not in path.parts and path.name != "__init__.py"
     )
+    assert len(names) > 10
     assert {name: count for name, count in names.items() if count > 2} == {}
