@@ -33,11 +33,11 @@ which checks an approval key by key, and `core/vault/FORMAT.md`, which shows why
 `tests/scenarios/test_from_the_doorbell_to_an_opened_disclosure.py` plays the whole story.
 
 `recorder`, `custodian` and `uplink` are three of the four processes. (The fourth, for button and lights, is the package
-`firmware_bridge`, which imports nothing from here.) They share `vault`, `ipc`, `mqtt` and `platform`, and
-`solo` runs all three as one. `core` and `wire` decide without I/O. `clients` are the owner's and the requester's
-programs, which a doorbell lacks. `web` is for browsers, and `cli` for operators. Imports go downwards only, and
-`setup.cfg` lists what each process may import. docs/architecture.md has the picture, and a table of
-where each question is decided.
+`firmware_bridge`, which imports nothing from here.) They share `vault`, `ipc`, `mqtt` and `platform`, and `solo` runs
+all three as one. `updater` looks for signed updates twice a day. `core` and `wire` decide without I/O. `clients` are
+the owner's and the requester's programs, which a doorbell lacks. `web` is for browsers, and `cli` for operators.
+Imports go downwards only, and `setup.cfg` lists what each process may import. docs/architecture.md has the picture,
+and a table of where each question is decided.
 """
 
 __version__ = "0.1.0"

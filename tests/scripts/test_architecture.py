@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts.test_import_contracts import KEPT, PLANTS
 from tests.scenarios.walks import WALKS, Tracer, Walk, named_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +56,31 @@ def walks() -> dict[str, tuple[list[str], str]]:
 
 def test_every_file_and_folder_of_the_picture_exists() -> None:
     assert [path for path in _PATH.findall(TEXT) if not (ROOT / path).exists()] == []
+
+
+def test_every_package_and_module_below_agent_is_in_the_table_of_folders() -> None:
+    code = TEXT.partition("\n## Code\n")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`(agent/[\w.]+)`", code))
+    below = [path for path in (ROOT / "agent").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    assert {f"agent/{path.name}" for path in below if path.name != "__init__.py"} - listed == set()
+
+
+def test_the_number_of_planted_imports_is_the_true_one() -> None:
+    assert f"plants {len(PLANTS)} forbidden imports and sees each one refused ({len(KEPT)} in `make test`)" in TEXT
+
+
+def test_each_step_of_the_story_names_a_package_or_module_that_exists() -> None:
+    """The docstring of the package `agent`, which a newcomer reads first."""
+    story = ast.get_docstring(ast.parse((ROOT / "agent" / "__init__.py").read_text())) or ""
+    names = [
+        name for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)*)`", story) if name not in ("firmware_bridge", "setup.cfg")
+    ]
+    assert len(names) >= 30
+    assert [name for name in names if not _is_module(ROOT / "agent" / name.replace(".", "/"))] == []
+
+
+def _is_module(path: Path) -> bool:
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists() or (path / "static").is_dir()
 
 
 def test_the_document_names_places() -> None:
