@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import collections
+import json
+import posixpath
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -155,13 +158,57 @@ def test_a_planted_unused_export_is_found() -> None:
     assert unused_exports(sources) == ["a.js: two"]
 
 
+BUILT = ("agent/web/static/", "desk/static/asking/", "desk/static/neighbourhood/")
+"""Bundles, made by `make page` and `make desk-page`."""
+TYPED = (
+    "agent/web/src/tsconfig.json",
+    "agent/web/src/tsconfig.service.json",
+    "desk/web/tsconfig.json",
+    "tests/web/tsconfig.json",
+)
+UNTYPED = ("tests/desk/",)
+"""Steps of a browser that tests drive."""
+
+
+def written() -> list[str]:
+    """The scripts of the repository that people write."""
+    patterns = ["*.js", "*.mjs", "*.ts"]
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = [name for name in listed.stdout.splitlines() if not name.startswith(BUILT) and (ROOT / name).exists()]
+    assert {"agent/web/src/app.js", "desk/static/desk/passkeys.js"} <= {*found}
+    return found
+
+
+def unmatched(names: Iterable[str], globs: Iterable[str]) -> list[str]:
+    """The names that no glob matches: `*` is any text without a slash, `**/` any folders."""
+    ways = [
+        re.escape(glob).replace(r"\*\*/", "(?:[^/]+/)*").replace(r"\*", "[^/]*") for glob in globs if glob[0] != "!"
+    ]
+    return [name for name in names if not any(re.fullmatch(way, name) for way in ways)]
+
+
+def test_every_script_that_people_write_is_linted_and_formatted() -> None:
+    includes = json.loads((ROOT / "biome.json").read_text())["files"]["includes"]
+    assert unmatched([name for name in written() if not name.endswith("generated.d.ts")], includes) == []
+
+
+def test_every_script_that_people_write_has_its_types_checked() -> None:
+    globs = []
+    for name in TYPED:
+        settings = json.loads((ROOT / name).read_text())
+        globs += [posixpath.normpath(posixpath.join(posixpath.dirname(name), each)) for each in settings["include"]]
+    assert unmatched([name for name in written() if not name.startswith(UNTYPED)], globs) == []
+
+
+def test_a_script_outside_of_the_checks_is_found() -> None:
+    names = ["desk/static/desk/new.js", "agent/web/src/a/b.js", "agent/web/src/b.js", "agent/web/other/b.js"]
+    assert unmatched(names, ["agent/web/src/**/*.js", "!desk/static/desk/*.js"]) == [names[0], names[3]]
+    assert unmatched(names[:1], ["desk/static/desk/*.js"]) == []
+
+
 def test_no_line_of_javascript_is_longer_than_the_pythons() -> None:
     """The formatter breaks code and leaves comments and texts as they are."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "*.js", "*.mjs", "*.ts"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    found = [ROOT / name for name in tracked.stdout.split("\0") if name and "/static/" not in name]
-    assert SOURCE / "app.js" in found
+    found = [ROOT / name for name in written()]
     too_long = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in found

@@ -1,6 +1,6 @@
 // Plays the clips of several doors at once by their capture times. One clock runs for all doors. Each tile shows its
-// door's film at that time, or says why there is none. A film is opened when the clock reaches it, and the server writes
-// each opening to the custody log. So a person who only looks at the page opens nothing.
+// door's film at that time, or says why there is none. A film is opened when the clock reaches it, and the server
+// writes each opening to the custody log. So a person who only looks at the page opens nothing.
 import { clipAt, filmSeconds, gapAt, isFilmed, nextFilm } from "./capture_clock.js";
 
 /** @import { Clip, Door } from "./capture_clock.js" */

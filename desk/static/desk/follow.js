@@ -1,6 +1,6 @@
 // Keeps the state on a page of one object true while the page is open: asks the desk for it by a timer, and takes the
-// parts that show it from a fresh copy of the page. The words stay as their reader saw them. If they have changed, or if
-// the reader is about to act, a note with a link to the page as it is now appears instead.
+// parts that show it from a fresh copy of the page. The words stay as their reader saw them. If they have changed, or
+// if the reader is about to act, a note with a link to the page as it is now appears instead.
 //
 // Attributes of the note, which is hidden at first:
 //   data-follow   address of the state

@@ -3,15 +3,19 @@
 //   get    uses one, with the options in #passkey-options
 //   login  uses one, with options from the address in data-options
 
-(() => {
-  const { create, get } = window.webauthnJSON;
+/** @typedef {{ publicKey: { authenticatorSelection?: AuthenticatorSelectionCriteria } }} CreationOptions */
 
+(() => {
+  /** @type {{ create: (options: CreationOptions) => Promise<unknown>, get: (options: unknown) => Promise<unknown> }} */
+  const { create, get } = /** @type {any} */ (window).webauthnJSON;
+
+  /** @param {HTMLFormElement} form */
   async function credentialFor(form) {
     if (form.dataset.passkey === "login") {
-      const answer = await fetch(form.dataset.options, { headers: { Accept: "application/json" } });
+      const answer = await fetch(form.dataset.options ?? "", { headers: { Accept: "application/json" } });
       return get((await answer.json()).request_options);
     }
-    const options = JSON.parse(document.getElementById("passkey-options").textContent);
+    const options = JSON.parse(document.getElementById("passkey-options")?.textContent ?? "null");
     if (form.dataset.passkey === "get") return get(options.request_options);
     // The desk's passkeys sign in alone: the device keeps the account with the key, and checks its user.
     options.creation_options.publicKey.authenticatorSelection = {
@@ -22,18 +26,30 @@
     return create(options.creation_options);
   }
 
-  for (const form of document.querySelectorAll("form[data-passkey]")) {
-    form.addEventListener("submit", async (event) => {
+  /**
+   * Fills in the credential and sends the form, or shows the form's problem.
+   *
+   * @param {HTMLFormElement} form
+   */
+  async function send(form) {
+    try {
+      const field = /** @type {HTMLInputElement} */ (form.elements.namedItem("credential"));
+      field.value = JSON.stringify(await credentialFor(form));
+    } catch (error) {
+      console.log(error);
+      const problem = form.querySelector(".problem");
+      if (problem instanceof HTMLElement) problem.hidden = false;
+      return;
+    }
+    form.submit();
+  }
+
+  /** @type {NodeListOf<HTMLFormElement>} */
+  const forms = document.querySelectorAll("form[data-passkey]");
+  for (const form of forms) {
+    form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const problem = form.querySelector(".problem[hidden], .problem:not([hidden])");
-      try {
-        form.elements.credential.value = JSON.stringify(await credentialFor(form));
-      } catch (error) {
-        console.warn(error);
-        problem.hidden = false;
-        return;
-      }
-      form.submit();
+      void send(form);
     });
   }
 })();
