@@ -7,10 +7,13 @@
     ANALYSIS         "analysis", one for each camera stream               FrameAnalysis, CameraQueues
     WRITER           "writer", one for each camera stream                 LensAlerts
     TALK             "talk", the caller of `TalkService.run`              TalkService
-    UPLINK           the caller of `Uplink.run`                           Uplink
+    UPLINK           the caller of `Uplink.run`                           Uplink, CellReading, TrustReading
     SET_UP           the thread that builds the process                   Enrolments, TrustManager
     LOCK             any thread that holds the object's `lock`            PrivacyGate, RecorderInputs, CameraQueues,
-                                                                          Enrolments, TrustManager, Uplink, TalkService
+                                                                          Enrolments, TrustManager, TrustNews, Uplink,
+                                                                          TalkService
+
+`Recorder` writes no attribute after `__init__`.
 
 Every thread may read. `agent/recorder/__init__.py` lists the recorder's threads. `tests/recorder/thread_owner_check.py`
 checks each write while the tests of the recorder, the custodian and the uplink run.

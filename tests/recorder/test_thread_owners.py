@@ -16,8 +16,10 @@ from agent.core.motion.lens import LensState
 from agent.core.motion.zones import ZoneMap
 from agent.core.recovery import RecoveryAction
 from agent.custodian.enrolment import Enrolments
+from agent.custodian.trust_news import TrustNews
 from agent.custodian.trust_store import TrustManager
-from agent.platform.thread_owners import ThreadOwned
+from agent.platform import thread_owners as thread_owners_module
+from agent.platform.thread_owners import AttributeOwner, ThreadOwned
 from agent.recorder import (
     camera_loop,
     camera_queues,
@@ -35,12 +37,17 @@ from agent.recorder.gap_recorder import LensAlerts
 from agent.recorder.privacy_gate import PrivacyGate
 from agent.recorder.recorder import Recorder
 from agent.recorder.recorder_inputs import RecorderInputs
+from agent.recorder.talk import TalkService
+from agent.uplink.cell_reading import CellReading
+from agent.uplink.trust_reading import TrustReading
 from agent.uplink.uplink import Uplink
 from tests.custodians import Door
 from tests.recorder.test_recorder_and_hardware import House, until
 from tests.recorder.thread_owner_check import ThreadOwnerCheck, WrongThreadError, checked_owners
 
+ROOT = Path(__file__).resolve().parents[2]
 OWNED = (CameraLoop, CameraQueues, FrameAnalysis, LensAlerts, PrivacyGate, Recorder, RecorderInputs)
+SHARED = (TalkService, Enrolments, TrustManager, TrustNews, Uplink, CellReading, TrustReading)
 
 
 @pytest.fixture
@@ -138,9 +145,33 @@ def test_every_class_that_the_recorder_s_threads_share_declares_owners() -> None
     assert declared == set(OWNED)
 
 
-@pytest.mark.parametrize("shared", [Enrolments, TrustManager, Uplink])
-def test_custodian_and_uplink_declare_what_several_threads_use(shared: type[ThreadOwned]) -> None:
+@pytest.mark.parametrize("shared", SHARED)
+def test_custodian_uplink_and_talk_declare_what_several_threads_use(shared: type[ThreadOwned]) -> None:
     test_every_attribute_that_is_written_after_init_has_a_declared_owner(shared)
+
+
+def test_every_class_with_owners_is_looked_at_here() -> None:
+    classes = {
+        name
+        for path in (ROOT / "agent").rglob("*.py")
+        for name in re.findall(r"^class (\w+)\(ThreadOwned\)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert classes == {each.__name__ for each in (*OWNED, *SHARED)}
+
+
+def test_the_table_of_owners_lists_each_class() -> None:
+    listed: dict[str, set[str]] = {}
+    for line in (thread_owners_module.__doc__ or "").splitlines():
+        if row := re.match(r"    ([A-Z_]+) +\S.*?(?:  +)(\w.*)", line):
+            listed[row[1]] = set(re.findall(r"\w+", row[2]))
+            last = row[1]
+        elif more := re.match(r" {60,}(\w.*)", line):
+            listed[last] |= set(re.findall(r"\w+", more[1]))
+    declared: dict[str, set[str]] = {each.name: set() for each in AttributeOwner}
+    for each in (*OWNED, *SHARED):
+        for owner in each.WRITTEN_BY.values():
+            declared[owner.name].add(each.__name__)
+    assert listed == declared
 
 
 def test_a_write_outside_a_transaction_is_caught(check: ThreadOwnerCheck) -> None:
