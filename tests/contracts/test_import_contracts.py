@@ -69,6 +69,7 @@ PLANTS = [
     ("desk-is-apart", "agent/cli/run.py", "def late():\n    import desk.server"),
     ("desk-reach", "desk/cases/views.py", "import agent.clients.owner.keys"),
     ("desk-reach", "desk/receiving/reconcile.py", "from agent.vault import reader"),
+    ("desk-reach", "desk/receiving/reconcile.py", "from agent.updater import root_step"),
     ("desk-decisions", "desk/people/roles.py", "from django.db import models"),
     ("desk-decisions", "desk/custody/audit.py", "import desk.custody.models"),
     ("desk-judges-requests", "desk/asking/live_check.py", "from django.conf import settings"),
