@@ -26,7 +26,6 @@ from agent.core.transfer import (
     SealPart,
     SendReceipt,
     TransferProgress,
-    TransferState,
     UploadReceiver,
 )
 from agent.core.transfer.receipts import receipt_for
@@ -35,6 +34,7 @@ from agent.mqtt import MqttBus
 from agent.platform.system_clock import SystemClock
 from agent.uplink.uplink import Uplink
 from agent.wire import strictjson
+from agent.wire.disclosures import ReceiptState
 from agent.wire.identities import private_key_from_seed
 from agent.wire.messages import FootageRequest
 from agent.wire.topics import (
@@ -210,7 +210,7 @@ class _Police:
                 _take(receiver, event)
             for held in self._follow(receiver, parts):
                 self._answer(asked, disclosure, held)
-                if held.state is TransferState.COMPLETE:
+                if held.state is ReceiptState.COMPLETE:
                     return
 
     def _follow(self, receiver: UploadReceiver, parts: list[PartSize]) -> list[TransferProgress]:

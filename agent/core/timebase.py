@@ -8,9 +8,10 @@ nanoseconds. `core` reads neither; they are arguments.
 from __future__ import annotations
 
 import datetime
-import enum
 from dataclasses import dataclass
 from typing import NewType
+
+from agent.wire.fields import ClockQuality
 
 __all__ = ["NS_PER_MS", "NS_PER_S", "BootNs", "ClockQuality", "ClockReading", "UtcNs", "seconds", "utc_date"]
 
@@ -37,17 +38,6 @@ def utc_date(utc_ms: float) -> datetime.datetime:
 
 _FIRST = datetime.datetime(2, 1, 1, tzinfo=datetime.UTC)
 _LAST = datetime.datetime(9998, 12, 31, tzinfo=datetime.UTC)
-
-
-class ClockQuality(enum.Enum):
-    """The quality of the wall clock at a moment. A clock is *known* if it is `SYNCED` or `HELD`."""
-
-    SYNCED = "synced"
-    """Disciplined by a time source at this moment: trust it to a second."""
-    HELD = "held"
-    """Set from a good source earlier in this boot or by a battery clock: it drifts by seconds a day at most."""
-    UNKNOWN = "unknown"
-    """No good source has set the clock. The order is right (boot clock), but the date may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)

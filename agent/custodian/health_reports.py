@@ -24,7 +24,7 @@ from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.ports import Clock, Entropy
 from agent.wire import envelope, strictjson
-from agent.wire.health import ClockWord, HealthReport, HealthWord, UpdateWord, padded
+from agent.wire.health import HealthReport, HealthWord, UpdateWord, padded
 from agent.wire.identities import public_key_of
 
 __all__ = ["HealthReporter", "settings_sha256"]
@@ -82,7 +82,7 @@ class HealthReporter:
             device=public_key_of(self._key).text,
             name=self._name,
             at=max(0, now.utc_ns // NS_PER_S),
-            clock=ClockWord(now.quality.value),
+            clock=now.quality,
             uptime=now.boot_ns // NS_PER_S,
             version=self._version,
             configuration=self._configuration,

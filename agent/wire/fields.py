@@ -16,6 +16,7 @@ from agent.wire.strictjson import MAX_INTEGER, form
 __all__ = [
     "EMAIL",
     "Base64Text",
+    "ClockQuality",
     "Count",
     "DeviceKeyText",
     "EmailText",
@@ -134,6 +135,17 @@ class OnwardKind(enum.Enum):
     """Each person who asks for it under a law on access to public records."""
     APPEAL = "appeal"
     """The public: the requester may publish it to find people or witnesses."""
+
+
+class ClockQuality(enum.Enum):
+    """The quality of the wall clock at a moment. A clock is *known* if it is `SYNCED` or `HELD`."""
+
+    SYNCED = "synced"
+    """Disciplined by a time source at this moment: trust it to a second."""
+    HELD = "held"
+    """Set from a good source earlier in this boot or by a battery clock: it drifts by seconds a day at most."""
+    UNKNOWN = "unknown"
+    """No good source has set the clock. The order is right (boot clock), but the date may be wrong."""
 
 
 class ZoneKind(enum.Enum):

@@ -17,14 +17,13 @@ from msgspec import Meta
 
 from agent.errors import FormatError, OpenError
 from agent.wire import envelope, strictjson
-from agent.wire.fields import Count, DeviceKeyText, Sha256, UtcS, Version1
+from agent.wire.fields import ClockQuality, Count, DeviceKeyText, Sha256, UtcS, Version1
 from agent.wire.identities import parse_public_key
 from agent.wire.strictjson import Message, form
 
 __all__ = [
     "HEALTH_BYTES",
     "HEALTH_SEALED_LIMIT_BYTES",
-    "ClockWord",
     "HealthReport",
     "HealthWord",
     "UpdateWord",
@@ -43,14 +42,6 @@ class HealthWord(enum.Enum):
 
     OK = "ok"
     FAULT = "fault"
-    UNKNOWN = "unknown"
-
-
-class ClockWord(enum.Enum):
-    """Quality of the doorbell's clock."""
-
-    SYNCED = "synced"
-    HELD = "held"
     UNKNOWN = "unknown"
 
 
@@ -77,7 +68,7 @@ class HealthReport(Message, frozen=True):
     device: DeviceKeyText
     name: Annotated[str, form(r"^[^\x00-\x1f\x7f]{1,64}\Z", "1 to 64 printable characters")]
     at: UtcS
-    clock: ClockWord
+    clock: ClockQuality
     uptime: Count
     version: Annotated[str, form(r"^[0-9A-Za-z.+~-]{1,32}\Z", "a version")]
     configuration: Sha256

@@ -29,7 +29,7 @@ from agent.core.bus import (
 )
 from agent.core.media import Gop
 from agent.core.requests import OutboxPart, OutboxRecord
-from agent.core.transfer import TransferProgress, TransferState
+from agent.core.transfer import TransferProgress
 from agent.core.transfer.receipts import receipt_for
 from agent.mqtt import BusSettings, MqttBus, tls
 from agent.mqtt.connection import ConnectionEvent
@@ -37,6 +37,7 @@ from agent.mqtt.packets import OutboundPublish
 from agent.platform.certificates import signing_request
 from agent.platform.system_clock import SystemClock
 from agent.wire.area import Circle
+from agent.wire.disclosures import ReceiptState
 from agent.wire.fields import Kind
 from agent.wire.topics import TRUST_FILTER, ReceiptTopic, cell_filter, cell_of
 from agent.wire.trust import TrustStore
@@ -252,7 +253,7 @@ def test_a_doorbell_sends_at_once_what_a_receipt_asks_for_although_nothing_else_
         bell.bus._events.append(PublishAcknowledged(asked.token, heard=True))
         bell._turn()
         receipt = receipt_for(
-            TransferProgress(TransferState.PARTIAL, None, (), question=json.loads(asked.payload)["question"]),
+            TransferProgress(ReceiptState.PARTIAL, None, (), question=json.loads(asked.payload)["question"]),
             disclosure=disclosure, request=None, requester=requester, trust_root="11" * 8, seq=1,
         )  # fmt: skip
         bell.custody.on_message = lambda _topic, _data: receipt  # type: ignore[method-assign]

@@ -39,7 +39,7 @@ from agent.wire.disclosures import (
     TipText,
 )
 from agent.wire.fields import Incident, Kind, OnwardKind, ZoneKind
-from agent.wire.health import ClockWord, HealthReport, HealthWord, UpdateWord
+from agent.wire.health import HealthReport, HealthWord, UpdateWord
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Bulletin, Contact, Deletion, FootageRequest, Onward, Withdrawal
 from agent.wire.mldsa import MLDSA_SIGNATURE_BYTES, MldsaPublicKey, approval_mldsa_key, mldsa_key_from_seed
@@ -533,7 +533,7 @@ def disclosure_manifest() -> DisclosureManifest:
 
 def health(**changes: Any) -> HealthReport:
     good = HealthReport(
-        v=1, device=DEVICE_KEY.text, name="mill-lane-1", at=NOW_S, clock=ClockWord.SYNCED, uptime=86_400,
+        v=1, device=DEVICE_KEY.text, name="mill-lane-1", at=NOW_S, clock=ClockQuality.SYNCED, uptime=86_400,
         version="0.2.0", configuration=SHA, has_owner=True, recorder=HealthWord.OK, camera=HealthWord.OK,
         storage=HealthWord.OK, supply=HealthWord.OK, wifi_dbm=-60, update=UpdateWord.INSTALLED,
     )  # fmt: skip
@@ -569,7 +569,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
     ),
     "health-report": health(),
     "health-report-faults": health(
-        clock=ClockWord.UNKNOWN,
+        clock=ClockQuality.UNKNOWN,
         has_owner=False,
         camera=HealthWord.FAULT,
         storage=HealthWord.UNKNOWN,

@@ -6,7 +6,8 @@ import pytest
 
 from agent.errors import FormatError, OpenError
 from agent.wire import envelope, strictjson
-from agent.wire.health import HEALTH_BYTES, ClockWord, HealthReport, HealthWord, UpdateWord, open_report, padded
+from agent.wire.fields import ClockQuality
+from agent.wire.health import HEALTH_BYTES, HealthReport, HealthWord, UpdateWord, open_report, padded
 from tests.wire import samples
 
 DEVICE = samples.DEVICE_KEY.id
@@ -20,7 +21,7 @@ def test_a_report_is_read_as_it_was_signed_and_has_one_length() -> None:
     report = samples.health()
     longest = samples.health(
         name="ß" * 64, version="9" * 32, uptime=2**53 - 1, wifi_dbm=-200, throttle=9, update=UpdateWord.ROLLED_BACK,
-        clock=ClockWord.UNKNOWN, camera=HealthWord.UNKNOWN,
+        clock=ClockQuality.UNKNOWN, camera=HealthWord.UNKNOWN,
     )  # fmt: skip
     for each in (report, longest):
         data = padded(signed(each))

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agent.wire.health import ClockWord, HealthReport, HealthWord, UpdateWord
+from agent.wire.fields import ClockQuality
+from agent.wire.health import HealthReport, HealthWord, UpdateWord
 from agent.wire.identities import parse_public_key
 
 __all__ = ["DoorState", "FleetDoor", "first_heard", "inventory"]
@@ -102,7 +103,7 @@ def _row(report: HealthReport, listed: Mapping[str, str] | None, now_s: int, cla
 def _faults(report: HealthReport) -> tuple[str, ...]:
     parts = {"recorder": report.recorder, "camera": report.camera, "storage": report.storage, "supply": report.supply}
     found = [name for name, word in parts.items() if word is HealthWord.FAULT]
-    found += ["clock"] if report.clock is ClockWord.UNKNOWN else []
+    found += ["clock"] if report.clock is ClockQuality.UNKNOWN else []
     found += ["heat"] if report.throttle else []
     found += (
         [f"update {report.update.value}"] if report.update in (UpdateWord.ROLLED_BACK, UpdateWord.INTERRUPTED) else []

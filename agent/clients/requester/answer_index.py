@@ -21,10 +21,10 @@ from agent.clients.requester.disclosure_folder import ANSWERS, AnswerFolder
 from agent.clients.requester.folder_index import IndexConnection, IndexedTable, RequesterIndex, is_id
 from agent.clients.requester.notes import FolderNotes, Notes
 from agent.clients.requester.sealed_parts import SealedParts
-from agent.core.transfer import TransferState
 from agent.errors import FormatError, StorageError
 from agent.platform.sqlite_faults import MalformedDatabase
 from agent.wire import envelope, strictjson
+from agent.wire.disclosures import ReceiptState
 from agent.wire.messages import FootageRequest
 from agent.wire.topics import ANONYMOUS
 
@@ -362,9 +362,9 @@ def _answer(row: tuple[Any, ...]) -> ReceivedAnswer:
 
 
 _STATES: Final = {
-    TransferState.PARTIAL: AnswerState.RECEIVING,
-    TransferState.COMPLETE: AnswerState.COMPLETE,
-    TransferState.REFUSED: AnswerState.QUARANTINED,
+    ReceiptState.PARTIAL: AnswerState.RECEIVING,
+    ReceiptState.COMPLETE: AnswerState.COMPLETE,
+    ReceiptState.REFUSED: AnswerState.QUARANTINED,
 }
 
 
@@ -402,7 +402,7 @@ def _on_disk(answer: AnswerFolder, whole_parts: tuple[int, int] | None) -> Recei
         return known
     return replace(
         known,
-        state=_STATES[TransferState(outcome.state)],
+        state=_STATES[ReceiptState(outcome.state)],
         reason=outcome.reason,
         ended_ms=outcome.ended_ms,
         grade=outcome.grade,

@@ -27,10 +27,11 @@ import msgspec
 from agent.clients.requester.checks import AnswerSummary, Grade
 from agent.clients.requester.notes import FolderNotes, Notes, delete_folder
 from agent.clients.requester.sealed_parts import FolderParts, SealedParts, require_id
-from agent.core.transfer import PartSize, TransferState
+from agent.core.transfer import PartSize
 from agent.errors import FormatError, StorageError
 from agent.platform import files
 from agent.wire import strictjson
+from agent.wire.disclosures import ReceiptState
 from agent.wire.envelope import REQUEST_ENVELOPE_LIMIT_BYTES
 from agent.wire.fields import KeyId, Sha256
 from agent.wire.strictjson import Message
@@ -126,20 +127,20 @@ class AnswerFolder:
         return self._note(ReceiveOutcome)
 
     @property
-    def state(self) -> TransferState:
+    def state(self) -> ReceiptState:
         outcome = self.outcome()
-        return TransferState(outcome.state) if outcome else TransferState.PARTIAL
+        return ReceiptState(outcome.state) if outcome else ReceiptState.PARTIAL
 
     def end(
         self,
-        state: TransferState,
+        state: ReceiptState,
         reason: str = "",
         unopened: tuple[tuple[int, int], ...] = (),
         ended_ms: int = 0,
         summary: AnswerSummary | None = None,
     ) -> None:
         """Makes the outcome durable, with the parts that fail to open."""
-        word: Literal["complete", "refused"] = "complete" if state is TransferState.COMPLETE else "refused"
+        word: Literal["complete", "refused"] = "complete" if state is ReceiptState.COMPLETE else "refused"
         outcome = ReceiveOutcome(
             v=1,
             state=word,

@@ -44,7 +44,6 @@ from agent.core.transfer import (
     SealPart,
     SendReceipt,
     TransferProgress,
-    TransferState,
     WritePart,
 )
 from agent.core.transfer import UploadReceiver as Assembly
@@ -59,7 +58,7 @@ from agent.errors import (
 )
 from agent.platform import files
 from agent.ports import Clock
-from agent.wire.disclosures import TipManifest
+from agent.wire.disclosures import ReceiptState, TipManifest
 from agent.wire.topics import ANONYMOUS
 from agent.wire.uploads import UploadNote
 
@@ -152,7 +151,7 @@ class IncomingDisclosures:
             disclosure = self._to_sweep.popleft()
             if disclosure not in self._reception and self._share.take(disclosure):
                 self._sweep(disclosure)
-                if self._folder(disclosure).state is not TransferState.PARTIAL:
+                if self._folder(disclosure).state is not ReceiptState.PARTIAL:
                     # Its receiver died before it told the end.
                     self._tell(ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure))
                 self._share.leave(disclosure)
@@ -284,7 +283,7 @@ class IncomingDisclosures:
         if (origin.manifest, origin.parts) != (PartSize(note.size_bytes, note.sha256), note.parts):
             return False  # it would stay open, because an announcement of something else is never answered
         state = self._folder(disclosure).state
-        if state is TransferState.PARTIAL and not self._has_place(device, disclosure):
+        if state is ReceiptState.PARTIAL and not self._has_place(device, disclosure):
             return False
         return self._reopen(disclosure, origin, state)
 
@@ -384,7 +383,7 @@ class IncomingDisclosures:
     def _is_full(self) -> bool:
         return len(self._holdings) >= self._limits.disclosures
 
-    def _reopen(self, disclosure: str, origin: DisclosureOrigin, state: TransferState) -> bool:
+    def _reopen(self, disclosure: str, origin: DisclosureOrigin, state: ReceiptState) -> bool:
         """Loads a disclosure that is on the disk. Returns False if there is no place for it."""
         folder = self._folder(disclosure)
         if self._share.shared:
@@ -393,12 +392,12 @@ class IncomingDisclosures:
         if self._share.shared and request is not None:
             self._tell(ReceiverEvent(ReceiverEventKind.TAKEN_OVER, disclosure, device=origin.device))
         assembly = Assembly(origin.manifest, origin.parts, self._limits.transfer, sealed=folder.sealed(), state=state)
-        if request is not None and state is not TransferState.PARTIAL:
+        if request is not None and state is not ReceiptState.PARTIAL:
             try:
                 self._requests[disclosure] = self._requester.sent_request_in(request)
             except DoorwardError as error:
                 self.damaged(disclosure, error)
-        if is_tip(folder) and state is not TransferState.PARTIAL:
+        if is_tip(folder) and state is not ReceiptState.PARTIAL:
             with suppress(DoorwardError):
                 self._tips[disclosure] = manifest_in(self._requester, folder)[0]
         return self._reception.reopen(origin.device, disclosure, assembly)
@@ -478,7 +477,7 @@ class IncomingDisclosures:
         folder.adopt(asked.envelope)
         self._requests[disclosure] = asked
         assembly.expect(sizes)
-        if assembly.state is TransferState.REFUSED:
+        if assembly.state is ReceiptState.REFUSED:
             self._refuse(disclosure, assembly, asked, _BEYOND_LIMITS)
         else:
             self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
@@ -517,7 +516,7 @@ class IncomingDisclosures:
         folder.adopt(asked.envelope)
         self._requests[disclosure] = asked
         assembly.expect_unread(self._limits.relayed_bytes)
-        if assembly.state is TransferState.REFUSED:
+        if assembly.state is ReceiptState.REFUSED:
             self._refuse(disclosure, assembly, asked, _BEYOND_LIMITS)
         else:
             self._tell(self._news(ReceiverEventKind.BEGUN, disclosure, assembly))
@@ -529,7 +528,7 @@ class IncomingDisclosures:
         self._holdings.put(
             disclosure, HeldDisclosure(self._device_of(disclosure), asked.request.id, size_bytes, parts, live=True)
         )
-        folder.end(TransferState.COMPLETE, ended_ms=self._now_ms)
+        folder.end(ReceiptState.COMPLETE, ended_ms=self._now_ms)
         self._holdings.ended(disclosure)
         assembly.complete()
         event = self._news(ReceiverEventKind.COMPLETE, disclosure, assembly)
@@ -553,7 +552,7 @@ class IncomingDisclosures:
         self._holdings.put(disclosure, holding)
         self._tips[disclosure] = manifest
         assembly.expect(sizes)
-        if assembly.state is TransferState.REFUSED:
+        if assembly.state is ReceiptState.REFUSED:
             self._refuse_tip(disclosure, assembly, _BEYOND_LIMITS)
 
     def _over_quota(self, disclosure: str, holding: HeldDisclosure) -> str:
@@ -596,7 +595,7 @@ class IncomingDisclosures:
         return ""
 
     def _refuse_tip(self, disclosure: str, assembly: Assembly, reason: str) -> None:
-        self._folder(disclosure).end(TransferState.REFUSED, reason, ended_ms=self._now_ms)
+        self._folder(disclosure).end(ReceiptState.REFUSED, reason, ended_ms=self._now_ms)
         self._holdings.ended(disclosure)
         assembly.refuse()
 
@@ -610,7 +609,7 @@ class IncomingDisclosures:
             self._refuse_tip(disclosure, assembly, error.message)
             return
         unopened = ranges_of(number for number, each in enumerate(opened.files, start=1) if each.unopened)
-        self._folder(disclosure).end(TransferState.COMPLETE, unopened=unopened, ended_ms=self._now_ms)
+        self._folder(disclosure).end(ReceiptState.COMPLETE, unopened=unopened, ended_ms=self._now_ms)
         self._holdings.ended(disclosure)
         assembly.complete()
         self._tell(ReceiverEvent(ReceiverEventKind.TIP, disclosure))
@@ -671,7 +670,7 @@ class IncomingDisclosures:
             KnownDoorbells(self._requester.notes).remember(
                 verification.disclosed.manifest, self._clock.now().utc_ns // NS_PER_S
             )
-        folder.end(TransferState.COMPLETE, "", verification.unopened_ranges, self._now_ms, summary)
+        folder.end(ReceiptState.COMPLETE, "", verification.unopened_ranges, self._now_ms, summary)
         self._holdings.ended(disclosure)
         assembly.complete()
         unopened = len(verification.unopened)
@@ -682,7 +681,7 @@ class IncomingDisclosures:
     def _refuse(self, disclosure: str, assembly: Assembly, asked: SentRequest, reason: str) -> None:
         folder = self._folder(disclosure)
         folder.adopt(asked.envelope)
-        folder.end(TransferState.REFUSED, reason, ended_ms=self._now_ms)
+        folder.end(ReceiptState.REFUSED, reason, ended_ms=self._now_ms)
         device, key = self._device_of(disclosure), asked.request.id
         if self._holdings.of(device, key, but=disclosure).disclosures >= self._limits.per_device_and_request:
             self._not_kept.add(disclosure)
@@ -694,13 +693,13 @@ class IncomingDisclosures:
     def _answer(self, disclosure: str, held: TransferProgress) -> None:
         named = self._named(disclosure)
         origin = self._folder(disclosure).origin()
-        if origin is not None and (held.state is TransferState.PARTIAL or named is not None):
+        if origin is not None and (held.state is ReceiptState.PARTIAL or named is not None):
             self._reply(origin.device, disclosure, held, named)
-        if held.state is TransferState.REFUSED and named is None:
+        if held.state is ReceiptState.REFUSED and named is None:
             # Part 0 is larger than the limit, so its request stays unknown: send no receipt and keep no file.
             self._forget(disclosure)
             self._remember_unreadable(disclosure)
-        elif held.state is not TransferState.PARTIAL:
+        elif held.state is not ReceiptState.PARTIAL:
             if self._folder(disclosure).outcome() is None:
                 reason = "Its parts differ from their announced hashes."
                 self._folder(disclosure).end(held.state, reason, ended_ms=self._now_ms)

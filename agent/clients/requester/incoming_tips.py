@@ -17,10 +17,10 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.parts import open_part, unopened
 from agent.core.disclosure import TipItem, check_tip_part, read_tip
-from agent.core.transfer import PartSize, TransferState
+from agent.core.transfer import PartSize
 from agent.errors import ConfigurationError, FormatError, OpenError
 from agent.wire import base64, strictjson
-from agent.wire.disclosures import PartKind, TipManifest, TipText
+from agent.wire.disclosures import PartKind, ReceiptState, TipManifest, TipText
 from agent.wire.identities import parse_public_key
 from agent.wire.mldsa import MldsaPublicKey
 from agent.wire.topics import ANONYMOUS
@@ -116,7 +116,7 @@ def store_sealed_tip(requester: Requester, tip: str, sealed: bytes, at_ms: int) 
         )
         answer.write(0, 0, sealed)
         answer.seal(0, size)
-        answer.end(TransferState.COMPLETE, ended_ms=at_ms)
+        answer.end(ReceiptState.COMPLETE, ended_ms=at_ms)
     requester.answers.ended(tip)
 
 

@@ -37,12 +37,12 @@ from agent.core.bus import (
     Subscribed,
 )
 from agent.core.timebase import NS_PER_MS, NS_PER_S
-from agent.core.transfer import TransferProgress, TransferState
+from agent.core.transfer import TransferProgress
 from agent.core.transfer.receipts import receipt_for
 from agent.errors import DoorwardError, FormatError
 from agent.ports import Clock
 from agent.wire import strictjson
-from agent.wire.disclosures import Receipt
+from agent.wire.disclosures import Receipt, ReceiptState
 from agent.wire.topics import (
     BrokersTopic,
     BulletinTopic,
@@ -289,7 +289,7 @@ class DisclosureReceiver:
         trust_roots = {named.trust_root} if named else self._requester.trust_roots()
         for trust_root in sorted(trust_roots):
             receipt = self._requester.sign(Receipt.PAYLOAD_TYPE, self._receipt(disclosure, held, named, trust_root))
-            if held.state is TransferState.COMPLETE:
+            if held.state is ReceiptState.COMPLETE:
                 self._requester.answer(disclosure).keep_receipt(receipt)
             self._outgoing.put(
                 str(ReceiptTopic(device, disclosure)),
@@ -302,7 +302,7 @@ class DisclosureReceiver:
     def _receipt(
         self, disclosure: str, held: TransferProgress, named: AddressedRequest | None, trust_root: str
     ) -> Receipt:
-        complete = held.state is TransferState.COMPLETE
+        complete = held.state is ReceiptState.COMPLETE
         return receipt_for(
             held,
             disclosure=disclosure,
@@ -319,10 +319,8 @@ class DisclosureReceiver:
         outcome = self._requester.answer(disclosure).outcome()
         return outcome.unopened if outcome is not None else ()
 
-    def _receipt_sent(
-        self, disclosure: str, state: TransferState, answer: PublishAcknowledged | PublishRefused
-    ) -> None:
-        if state is TransferState.COMPLETE and isinstance(answer, PublishAcknowledged):
+    def _receipt_sent(self, disclosure: str, state: ReceiptState, answer: PublishAcknowledged | PublishRefused) -> None:
+        if state is ReceiptState.COMPLETE and isinstance(answer, PublishAcknowledged):
             self._complete.add(disclosure)
             self._answered(len(self._complete))
 

@@ -22,8 +22,9 @@ from agent.clients.requester.incoming_tips import manifest_in, open_tip
 from agent.clients.requester.known_doorbells import KnownDoorbells
 from agent.clients.requester.verification import examine
 from agent.core.disclosure import VerifiedDisclosure, read_manifest, reply_tag_in
-from agent.core.transfer import PartSize, TransferState
+from agent.core.transfer import PartSize
 from agent.errors import DoorwardError, FormatError, NetworkError, OpenError, RequestError, StorageError
+from agent.wire.disclosures import ReceiptState
 from agent.wire.topics import ANONYMOUS
 
 __all__ = ["RecoveredAnswers", "recover_answers"]
@@ -105,10 +106,10 @@ def _recover_answer(
     answer.adopt(asked.envelope)
     verification = examine(requester, answer.disclosure)
     if verification.failed is not None:
-        answer.end(TransferState.REFUSED, verification.failed.said, ended_ms=at_ms)
+        answer.end(ReceiptState.REFUSED, verification.failed.said, ended_ms=at_ms)
     else:
         KnownDoorbells(requester.notes).remember(manifest, at_ms // 1000)
-        answer.end(TransferState.COMPLETE, "", verification.unopened_ranges, at_ms, summary_of(verification))
+        answer.end(ReceiptState.COMPLETE, "", verification.unopened_ranges, at_ms, summary_of(verification))
     requester.answers.ended(answer.disclosure)
 
 
@@ -125,7 +126,7 @@ def _recover_tip(requester: Requester, answer: AnswerFolder, data: bytes, arrive
     _list(answer, ANONYMOUS, len(items) + 1, data, at_ms)
     files = open_tip(requester, answer.disclosure).files
     unopened = ranges_of(number for number, each in enumerate(files, start=1) if each.unopened)
-    answer.end(TransferState.COMPLETE, unopened=unopened, ended_ms=at_ms)
+    answer.end(ReceiptState.COMPLETE, unopened=unopened, ended_ms=at_ms)
     requester.answers.ended(answer.disclosure)
 
 

@@ -42,7 +42,6 @@ from agent.clients.time_confirmations import TimeFindings, find_time
 from agent.core.disclosure import DisclosedItem, VerifiedDisclosure, reading
 from agent.core.ledger.checkpoint import Checkpoint, open_checkpoint
 from agent.core.ledger.merkle import root_of
-from agent.core.transfer import TransferState
 from agent.errors import DoorwardError, FormatError, NetworkError, OpenError
 from agent.wire import base64, envelope, strictjson
 from agent.wire.disclosures import (
@@ -177,7 +176,7 @@ def _arrived(
     origin, envelope_bytes = answer.origin(), answer.request()
     if origin is None or 0 not in answer.sealed():
         raise FormatError("This folder has no such disclosure, or no part of it has arrived.")
-    if answer.state is TransferState.REFUSED and envelope_bytes is None:
+    if answer.state is ReceiptState.REFUSED and envelope_bytes is None:
         raise FormatError("This disclosure was refused when it arrived.")
     if envelope_bytes is None:
         raise FormatError("The request that this disclosure answers is still unknown.")

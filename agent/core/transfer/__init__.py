@@ -49,7 +49,7 @@ from agent.core.transfer.receiver import (
 from agent.core.transfer.reception import OpenTransfers
 from agent.core.transfer.sender import UploadSender
 from agent.core.transfer.spans import ByteRanges
-from agent.core.transfer.values import PartSize, TransferProgress, TransferState
+from agent.core.transfer.values import PartSize, TransferProgress
 
 __all__ = [
     "AllReceived",
@@ -71,7 +71,6 @@ __all__ = [
     "SenderEffect",
     "TransferOutcome",
     "TransferProgress",
-    "TransferState",
     "UploadReceiver",
     "UploadSender",
     "WritePart",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.core.transfer.values import TransferProgress, TransferState
-from agent.wire.disclosures import ByteRange, PartMissing, PartRange, Receipt, ReceiptState
+from agent.core.transfer.values import TransferProgress
+from agent.wire.disclosures import ByteRange, PartMissing, PartRange, Receipt
 
 __all__ = ["progress_from_receipt", "receipt_for"]
 
@@ -13,7 +13,7 @@ __all__ = ["progress_from_receipt", "receipt_for"]
 def progress_from_receipt(receipt: Receipt) -> TransferProgress:
     """Returns the progress that a receipt reports."""
     return TransferProgress(
-        TransferState(receipt.state.value),
+        receipt.state,
         receipt.manifest,
         tuple((span.first, span.last) for span in receipt.stored),
         tuple((part.part, tuple((span.start, span.end) for span in part.missing)) for part in receipt.incomplete),
@@ -44,7 +44,7 @@ def receipt_for(
         requester=requester,
         trust_root=trust_root,
         seq=seq,
-        state=ReceiptState(held.state.value),
+        state=held.state,
         manifest=held.manifest_sha256,
         stored=tuple(PartRange(first=first, last=last) for first, last in held.stored),
         incomplete=tuple(

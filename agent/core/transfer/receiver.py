@@ -22,8 +22,8 @@ from typing import TypeAlias
 
 from agent.core.timebase import BootNs, seconds
 from agent.core.transfer.spans import ByteRanges
-from agent.core.transfer.values import LARGEST_CHUNK_BYTES, PartSize, TransferProgress, TransferState
-from agent.wire.disclosures import MAX_PARTS
+from agent.core.transfer.values import LARGEST_CHUNK_BYTES, PartSize, TransferProgress
+from agent.wire.disclosures import MAX_PARTS, ReceiptState
 
 __all__ = [
     "AllReceived",
@@ -111,7 +111,7 @@ class UploadReceiver:
         limits: ReceiverLimits,
         *,
         sealed: frozenset[int] = frozenset(),
-        state: TransferState = TransferState.PARTIAL,
+        state: ReceiptState = ReceiptState.PARTIAL,
     ) -> None:
         self._limits = limits
         self._count = parts
@@ -132,11 +132,11 @@ class UploadReceiver:
         """Chunks that were malformed, out of bounds or unwanted."""
         if not self._bearable(manifest, parts):
             self.refuse()
-        elif state is TransferState.PARTIAL and 0 in self._sealed:
+        elif state is ReceiptState.PARTIAL and 0 in self._sealed:
             self._effects.append(ManifestReceived())
 
     @property
-    def state(self) -> TransferState:
+    def state(self) -> ReceiptState:
         return self._state
 
     @property
@@ -156,7 +156,7 @@ class UploadReceiver:
     @property
     def outstanding_bytes(self) -> int:
         """Unsealed bytes in parts of known size. 0 once the transfer is over."""
-        if self._state is not TransferState.PARTIAL:
+        if self._state is not ReceiptState.PARTIAL:
             return 0
         return sum(size.size_bytes for part, size in self._sizes.items() if part not in self._sealed)
 
@@ -175,7 +175,7 @@ class UploadReceiver:
         """Handles some bytes of a part, with the hash from their topic."""
         most_bytes = self._most_bytes(part)
         end = offset + len(data)
-        wanted = self._state is TransferState.PARTIAL and part not in self._sealed | self._sealing
+        wanted = self._state is ReceiptState.PARTIAL and part not in self._sealed | self._sealing
         if most_bytes is None or not wanted:
             self.dropped += 1
             return
@@ -244,12 +244,12 @@ class UploadReceiver:
 
     def complete(self) -> None:
         """Ends the transfer: every part is verified, opened and durable, and so is this fact."""
-        self._state = TransferState.COMPLETE
+        self._state = ReceiptState.COMPLETE
         self._due = _AnswerDue.NOW
 
     def refuse(self) -> None:
         """Ends the transfer: the disclosure is a wrong or unwanted one."""
-        self._state = TransferState.REFUSED
+        self._state = ReceiptState.REFUSED
         # A part that is being sealed is finished, so that the client's files and this state agree.
         self._effects = deque(effect for effect in self._effects if isinstance(effect, SealPart))
         self._due = _AnswerDue.NOW
@@ -281,14 +281,14 @@ class UploadReceiver:
     @property
     def _busy(self) -> bool:
         """Returns whether a part is being sealed, or its client decides about the manifest."""
-        deciding = 0 in self._sealed and not self._expected and self._state is TransferState.PARTIAL
+        deciding = 0 in self._sealed and not self._expected and self._state is ReceiptState.PARTIAL
         return bool(self._sealing) or deciding
 
     def _held(self) -> TransferProgress:
         manifest = self._sizes[0].sha256 if 0 in self._sealed else None
-        if self._state is not TransferState.PARTIAL:
-            stored = ((0, self._count - 1),) if self._state is TransferState.COMPLETE else ()
-            known = self._sizes[0].sha256 if self._state is TransferState.COMPLETE else manifest
+        if self._state is not ReceiptState.PARTIAL:
+            stored = ((0, self._count - 1),) if self._state is ReceiptState.COMPLETE else ()
+            known = self._sizes[0].sha256 if self._state is ReceiptState.COMPLETE else manifest
             return TransferProgress(self._state, known, stored, question=self._question)
         ranges = tuple((start, end - 1) for start, end in ByteRanges((part, part + 1) for part in self._sealed))
         return TransferProgress(self._state, manifest, ranges[: self._limits.spans], self._incomplete(), self._question)
@@ -325,7 +325,7 @@ class UploadReceiver:
 
     def _learns(self, part: int, size: PartSize) -> bool:
         """Returns True if the size of this part is new and within the limits. Refuses the disclosure beyond them."""
-        new = 1 <= part < self._count and part not in self._sizes and self._state is TransferState.PARTIAL
+        new = 1 <= part < self._count and part not in self._sizes and self._state is ReceiptState.PARTIAL
         if new and (not self._bearable_part(size) or size.size_bytes > self._unread_left(part)):
             self.refuse()
             return False
@@ -340,7 +340,7 @@ class UploadReceiver:
             self._effects.append(SealPart(part, size))
 
     def _look_if_all(self) -> None:
-        if len(self._sealed) == self._count and self._state is TransferState.PARTIAL:
+        if len(self._sealed) == self._count and self._state is ReceiptState.PARTIAL:
             self._effects.append(AllReceived())
 
     def _bearable(self, manifest: PartSize, parts: int) -> bool:

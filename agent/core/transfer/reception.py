@@ -7,7 +7,8 @@ bounded, also of those that were found on the disk. A chunk of any other disclos
 from __future__ import annotations
 
 from agent.core.transfer.receiver import ReceiverLimits, UploadReceiver
-from agent.core.transfer.values import PartSize, TransferState
+from agent.core.transfer.values import PartSize
+from agent.wire.disclosures import ReceiptState
 
 __all__ = ["OpenTransfers"]
 
@@ -35,7 +36,7 @@ class OpenTransfers:
 
         A disclosure that has ended needs no place, because the receipt that is due closes it.
         """
-        if self.is_full and receiver.state is TransferState.PARTIAL:
+        if self.is_full and receiver.state is ReceiptState.PARTIAL:
             self.dropped += 1
             return False
         self._open[disclosure] = (device, receiver)

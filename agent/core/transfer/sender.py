@@ -34,8 +34,8 @@ from agent.core.transfer.values import (
     SMALLEST_CHUNK_BYTES,
     PartSize,
     TransferProgress,
-    TransferState,
 )
+from agent.wire.disclosures import ReceiptState
 
 __all__ = ["UploadSender"]
 
@@ -183,9 +183,9 @@ class UploadSender:
         """
         if self._state is _SenderState.ENDED or held.manifest_sha256 not in (None, self._parts[0].sha256):
             return
-        if held.state is TransferState.REFUSED:
+        if held.state is ReceiptState.REFUSED:
             self._end(TransferOutcome.REFUSED)
-        elif held.state is TransferState.COMPLETE:
+        elif held.state is ReceiptState.COMPLETE:
             # COMPLETE without the manifest's hash names no object, so it must not end this transfer.
             if held.manifest_sha256 is not None:
                 self._held = set(range(len(self._parts)))

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
+
+from agent.wire.disclosures import ReceiptState
 
 __all__ = [
     "DEFAULT_CHUNK_BYTES",
@@ -14,7 +15,6 @@ __all__ = [
     "SMALLEST_CHUNK_BYTES",
     "PartSize",
     "TransferProgress",
-    "TransferState",
 ]
 
 SMALLEST_CHUNK_BYTES = 16 << 10
@@ -30,14 +30,6 @@ class PartSize:
     sha256: str
 
 
-class TransferState(enum.Enum):
-    PARTIAL = "partial"
-    COMPLETE = "complete"
-    """Everything is durable, verified and opened."""
-    REFUSED = "refused"
-    """The requester refuses it."""
-
-
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
     """The parts that a receiver holds durably, and the bytes of begun parts that it still misses.
@@ -45,7 +37,7 @@ class TransferProgress:
     A part outside both lists is still to arrive, at least since a restart.
     """
 
-    state: TransferState
+    state: ReceiptState
     manifest_sha256: str | None
     """The SHA-256 of part 0. None until it is held."""
     stored: tuple[tuple[int, int], ...] = ()

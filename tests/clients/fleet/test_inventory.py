@@ -8,7 +8,8 @@ import pytest
 
 from agent.clients.fleet.inventory import SILENT_S, DoorState, first_heard, inventory
 from agent.clients.fleet.status_page import status_page
-from agent.wire.health import ClockWord, HealthWord, UpdateWord
+from agent.wire.fields import ClockQuality
+from agent.wire.health import HealthWord, UpdateWord
 from tests.wire import samples
 
 NOW = samples.NOW_S
@@ -27,7 +28,7 @@ def state(listed: dict[str, str] | None = None, now_s: int = NOW, **changes: Any
         ({"camera": HealthWord.FAULT}, "camera"),
         ({"storage": HealthWord.FAULT}, "storage"),
         ({"supply": HealthWord.FAULT}, "supply"),
-        ({"clock": ClockWord.UNKNOWN}, "clock"),
+        ({"clock": ClockQuality.UNKNOWN}, "clock"),
         ({"throttle": 1}, "heat"),
         ({"update": UpdateWord.ROLLED_BACK}, "update rolled back"),
         ({"update": UpdateWord.INTERRUPTED}, "update interrupted"),
@@ -40,7 +41,7 @@ def test_each_fault_is_named(changes: dict[str, Any], fault: str) -> None:
 def test_a_doorbell_that_is_well_and_as_the_file_says_is_ok() -> None:
     assert state() == (DoorState.OK, ())
     assert state({"mill-lane-1": SETTINGS}) == (DoorState.OK, ())
-    assert state(supply=HealthWord.UNKNOWN, clock=ClockWord.HELD) == (DoorState.OK, ())
+    assert state(supply=HealthWord.UNKNOWN, clock=ClockQuality.HELD) == (DoorState.OK, ())
 
 
 @pytest.mark.parametrize(

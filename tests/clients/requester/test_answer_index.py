@@ -18,7 +18,7 @@ from agent.clients.requester.disclosure_folder import DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.notes import FolderNotes
 from agent.clients.requester.sealed_parts import FolderParts
-from agent.core.transfer import TransferState
+from agent.wire.disclosures import ReceiptState
 from agent.wire.topics import ANONYMOUS
 from tests.clients.requester.conftest import NOW_S
 from tests.clients.requester.doors import stored_bytes
@@ -133,7 +133,7 @@ def test_an_answer_that_a_person_moved_away_is_deleted_and_one_that_came_back_is
     requester: Requester, asked: SentRequest, house: House
 ) -> None:
     gone, kept = (lay_down(requester, asked, house.disclose(asked)) for _ in range(2))
-    kept.end(TransferState.COMPLETE, ended_ms=NOW_S * 1000)
+    kept.end(ReceiptState.COMPLETE, ended_ms=NOW_S * 1000)
     requester.answers.ended(kept.disclosure)
     place = requester.folder / "disclosures"
     (place / gone.disclosure).rename(requester.folder / "away")
@@ -165,12 +165,12 @@ def test_only_whole_tips_are_listed_as_tips(requester: Requester, asked: SentReq
     requester.answers.put(A, held(ANONYMOUS, request=""))
     assert requester.answers.tips() == []
     answer = lay_down(requester, asked, house.disclose(asked))
-    answer.end(TransferState.COMPLETE, ended_ms=1)
+    answer.end(ReceiptState.COMPLETE, ended_ms=1)
     requester.answers.ended(answer.disclosure)
     assert requester.answers.tips() == [], "an answer of a doorbell is none"
     tip = requester.answer(B)
     tip.create(DisclosureOrigin(v=1, device=ANONYMOUS, parts=1, size_bytes=1, sha256="5e" * 32))
-    tip.end(TransferState.COMPLETE, ended_ms=2)
+    tip.end(ReceiptState.COMPLETE, ended_ms=2)
     requester.answers.ended(B)
     assert requester.answers.tips() == [B]
 
@@ -180,7 +180,7 @@ def test_an_answer_that_ended_is_listed_with_all_that_its_files_say(
 ) -> None:
     sent = house.disclose(asked)
     answer = lay_down(requester, asked, sent)
-    answer.end(TransferState.COMPLETE, ended_ms=77, summary=AnswerSummary(Grade.SEGMENTS, 5, 6))
+    answer.end(ReceiptState.COMPLETE, ended_ms=77, summary=AnswerSummary(Grade.SEGMENTS, 5, 6))
     requester.answers.ended(sent.id)
     listed = requester.answers.get(sent.id)
     assert listed is not None
@@ -243,7 +243,7 @@ def test_an_answer_to_a_request_that_is_still_unknown_is_listed_without_one(requ
     assert requester.answers.get(A) == ReceivedAnswer(
         A, DOOR, "", AnswerState.RECEIVING, size_bytes=stored_bytes(answer), begun_ms=7, change=1
     )
-    answer.end(TransferState.REFUSED, "It lies.", ended_ms=8)
+    answer.end(ReceiptState.REFUSED, "It lies.", ended_ms=8)
     requester.answers.ended(A)
     assert requester.answers.get(A) == ReceivedAnswer(
         A, DOOR, "", AnswerState.QUARANTINED, "It lies.", stored_bytes(answer), begun_ms=7, ended_ms=8, change=2

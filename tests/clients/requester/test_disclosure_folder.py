@@ -20,8 +20,9 @@ from agent.clients.requester.disclosure_folder import (
 from agent.clients.requester.folder_index import FolderIndex
 from agent.clients.requester.notes import FolderNotes
 from agent.clients.requester.sealed_parts import FolderParts
-from agent.core.transfer import PartSize, TransferState
+from agent.core.transfer import PartSize
 from agent.errors import ConfigurationError, StorageError
+from agent.wire.disclosures import ReceiptState
 from tests.clients.requester.doors import answer_folders
 from tests.damage import unreadable
 
@@ -48,7 +49,7 @@ def begun(tmp_path: Path, name: str = ONE, parts: int = 2) -> AnswerFolder:
 def test_of_a_disclosure_that_is_not_here_nothing_is_here(tmp_path: Path) -> None:
     folder = AnswerFolder(tmp_path, ONE)
     assert (folder.sealed(), folder.origin(), folder.outcome()) == (frozenset(), None, None)
-    assert (folder.request(), folder.receipt(), folder.state) == (None, None, TransferState.PARTIAL)
+    assert (folder.request(), folder.receipt(), folder.state) == (None, None, ReceiptState.PARTIAL)
     assert list(answer_folders(tmp_path)) == []
 
 
@@ -266,14 +267,14 @@ def test_the_first_closing_receipt_stays(tmp_path: Path) -> None:
 
 def test_an_outcome_keeps_its_state_its_reason_and_what_did_not_open(tmp_path: Path) -> None:
     folder = begun(tmp_path)
-    folder.end(TransferState.REFUSED, "r" * 600)
+    folder.end(ReceiptState.REFUSED, "r" * 600)
     assert folder.outcome() == ReceiveOutcome(v=1, state="refused", reason="r" * 500)
-    assert folder.state is TransferState.REFUSED
-    folder.end(TransferState.COMPLETE, unopened=((1, 3),), ended_ms=9, summary=AnswerSummary(Grade.ALL, 5, 6))
+    assert folder.state is ReceiptState.REFUSED
+    folder.end(ReceiptState.COMPLETE, unopened=((1, 3),), ended_ms=9, summary=AnswerSummary(Grade.ALL, 5, 6))
     assert folder.outcome() == ReceiveOutcome(
         v=1, state="complete", unopened=((1, 3),), ended_ms=9, grade=Grade.ALL, from_ms=5, to_ms=6
     )
-    assert folder.state is TransferState.COMPLETE
+    assert folder.state is ReceiptState.COMPLETE
 
 
 @pytest.mark.parametrize("name", [DisclosureOrigin.FILE, ReceiveOutcome.FILE])

@@ -16,7 +16,7 @@ from agent.clients.requester.disclosure_folder import AnswerFolder
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.news import ReceiverEventKind, ReceivingLimits
 from agent.core.media import Gop
-from agent.core.transfer import ReceiverLimits, TransferOutcome, TransferState
+from agent.core.transfer import ReceiverLimits, TransferOutcome
 from agent.wire import strictjson
 from agent.wire.disclosures import ReceiptState
 from agent.wire.topics import ANONYMOUS, UploadTopic, UploadVerb
@@ -220,7 +220,7 @@ def test_tips_take_no_room_of_answers(
 
 def test_an_account_is_what_lies_on_the_disk(requester: Requester, asked: SentRequest, house: House) -> None:
     disclosure = house.disclose(asked)
-    lay_down(requester, asked, disclosure).end(TransferState.COMPLETE)
+    lay_down(requester, asked, disclosure).end(ReceiptState.COMPLETE)
     (requester.folder / "disclosures" / ("9" * 32)).mkdir()
     holdings = requester.answers
     before = holdings.total()

@@ -24,8 +24,8 @@ from agent.clients.requester.folder_index import FolderIndex, IndexConnection
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.message_index import RequestRegister
 from agent.core.disclosure import reply_tag
-from agent.core.transfer import TransferState
 from agent.errors import StorageError
+from agent.wire.disclosures import ReceiptState
 from tests.clients.requester.conftest import NOW_S, question
 from tests.clients.requester.house import House
 from tests.clients.requester.test_verification import lay_down
@@ -68,8 +68,8 @@ def used(requester: Requester, asked: SentRequest, house: House) -> Requester:
         requester, "Flood", "On the quay.", language="en", not_after_s=NOW_S + 60, cells=("284-369",)
     )
     answers = [lay_down(requester, asked, house.disclose(asked)) for _ in range(3)]
-    answers[0].end(TransferState.COMPLETE, ended_ms=7, summary=AnswerSummary(Grade.SEGMENTS, 5, 6))
-    answers[1].end(TransferState.REFUSED, "It lies.", ended_ms=8)
+    answers[0].end(ReceiptState.COMPLETE, ended_ms=7, summary=AnswerSummary(Grade.SEGMENTS, 5, 6))
+    answers[1].end(ReceiptState.REFUSED, "It lies.", ended_ms=8)
     for each in answers:
         requester.answers.ended(each.disclosure)
     return requester
@@ -324,7 +324,7 @@ def test_a_program_that_was_away_asks_for_the_changes_since_the_last_it_knows(
     first, second = (lay_down(requester, asked, house.disclose(asked)) for _ in range(2))
     seen = requester.answers.changed_since(0)
     assert [each.disclosure for each in seen] == [first.disclosure, second.disclosure]
-    first.end(TransferState.COMPLETE, ended_ms=NOW_S * 1000, summary=AnswerSummary(Grade.ALL, 5, 6))
+    first.end(ReceiptState.COMPLETE, ended_ms=NOW_S * 1000, summary=AnswerSummary(Grade.ALL, 5, 6))
     requester.answers.ended(first.disclosure)
     (changed,) = requester.answers.changed_since(seen[-1].change)
     assert (changed.state, changed.grade, changed.from_ms, changed.to_ms) == (AnswerState.COMPLETE, Grade.ALL, 5, 6)

@@ -18,7 +18,6 @@ from agent.clients.requester.incoming_tips import open_tip
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.verification import CheckKind
 from agent.core.media import Gop
-from agent.core.transfer import TransferState
 from agent.core.vault.manifest import PAYLOAD_TYPE
 from agent.errors import FormatError
 from agent.wire import base64
@@ -241,7 +240,7 @@ def test_of_a_tip_what_opens_is_written_and_what_does_not_is_named(
 def test_a_tip_of_which_nothing_opens_is_refused(requester: Requester, gops: list[Gop]) -> None:
     house = filmed(gops, Changes(media=flipped))
     folder = laid(requester, *shown(requester, house, one_of(house, PartKind.SEGMENT)))
-    assert folder.state is TransferState.COMPLETE
+    assert folder.state is ReceiptState.COMPLETE
     with pytest.raises(FormatError, match="No file of this tip opens"):
         open_tip(requester, TIP)
 

@@ -26,12 +26,12 @@ from agent.clients.requester.verification import examine
 from agent.core.disclosure import reply_stanza
 from agent.core.media import Gop
 from agent.core.timebase import seconds
-from agent.core.transfer import ReceiverLimits, TransferProgress, TransferState
+from agent.core.transfer import ReceiverLimits, TransferProgress
 from agent.core.transfer.receiver import NEWS_NS
 from agent.core.vault.age.recipients import Recipient, parse_recipient
 from agent.core.vault.age.sealing import Sealer
 from agent.errors import ConfigurationError, NetworkError, StorageError
-from agent.wire.disclosures import PartKind
+from agent.wire.disclosures import PartKind, ReceiptState
 from agent.wire.statements import ClipClaim
 from agent.wire.topics import ANONYMOUS
 from agent.wire.uploads import UploadNote
@@ -103,7 +103,7 @@ class Receiving:
         return [each.kind for each in self.told if each.kind is not ReceiverEventKind.PROGRESS]
 
     @property
-    def last_state(self) -> TransferState:
+    def last_state(self) -> ReceiptState:
         return self.answered[-1][2].state
 
     def remembered(self) -> dict[str, Any]:
@@ -195,10 +195,10 @@ def test_an_answer_is_told_answered_and_listed_step_by_step(
     assert receiving.answered == [
         (disclosure.device, disclosure.id, progress, request)
         for progress, request in (
-            (TransferProgress(TransferState.PARTIAL, None, question=7), None),
-            (TransferProgress(TransferState.PARTIAL, first, ((0, 0),), question=7), named(asked)),
-            (TransferProgress(TransferState.PARTIAL, first, ((0, 1),), question=7), named(asked)),
-            (TransferProgress(TransferState.COMPLETE, first, ((0, len(sizes) - 1),), question=7), named(asked)),
+            (TransferProgress(ReceiptState.PARTIAL, None, question=7), None),
+            (TransferProgress(ReceiptState.PARTIAL, first, ((0, 0),), question=7), named(asked)),
+            (TransferProgress(ReceiptState.PARTIAL, first, ((0, 1),), question=7), named(asked)),
+            (TransferProgress(ReceiptState.COMPLETE, first, ((0, len(sizes) - 1),), question=7), named(asked)),
         )
     ]
     assert folder.outcome() == ReceiveOutcome(
@@ -224,7 +224,7 @@ def test_an_answer_that_is_complete_is_acknowledged_again_from_the_disk_and_not_
             disclosure.device,
             disclosure.id,
             TransferProgress(
-                TransferState.COMPLETE, disclosure.sizes[0].sha256, ((0, len(disclosure.parts) - 1),), question=8
+                ReceiptState.COMPLETE, disclosure.sizes[0].sha256, ((0, len(disclosure.parts) - 1),), question=8
             ),
             named(asked),
         )
@@ -269,13 +269,13 @@ def test_an_answer_goes_on_after_a_restart_with_the_parts_that_are_missing(
         (
             disclosure.device,
             disclosure.id,
-            TransferProgress(TransferState.PARTIAL, disclosure.sizes[0].sha256, ((0, 1),), question=3),
+            TransferProgress(ReceiptState.PARTIAL, disclosure.sizes[0].sha256, ((0, 1),), question=3),
             named(asked),
         )
     ]
     again.send(disclosure, *range(2, last + 1))
     assert again.kinds == [ReceiverEventKind.BEGUN, ReceiverEventKind.COMPLETE]
-    assert again.last_state is TransferState.COMPLETE
+    assert again.last_state is ReceiptState.COMPLETE
     assert again.remembered() == {}
 
 
@@ -300,8 +300,8 @@ def test_a_refusal_is_told_kept_listed_and_answered_with_its_reason(
         size_bytes=stored_bytes(folder), parts=1, begun_ms=NOW_MS, ended_ms=NOW_MS,
     )  # fmt: skip
     assert [each[2:] for each in receiving.answered] == [
-        (TransferProgress(TransferState.PARTIAL, None), None),
-        (TransferProgress(TransferState.REFUSED, disclosure.sizes[0].sha256), named(asked)),
+        (TransferProgress(ReceiptState.PARTIAL, None), None),
+        (TransferProgress(ReceiptState.REFUSED, disclosure.sizes[0].sha256), named(asked)),
     ]
     assert receiving.remembered() == {}
 
@@ -333,7 +333,7 @@ def test_an_answer_that_must_not_arrive_is_refused_after_its_first_part(
     assert receiving.told == [event(ReceiverEventKind.REFUSED, disclosure, asked.request.id, detail=reason)]
     outcome = requester.answer(disclosure.id).outcome()
     assert outcome == ReceiveOutcome(v=1, state="refused", reason=reason, ended_ms=NOW_MS)
-    assert receiving.last_state is TransferState.REFUSED
+    assert receiving.last_state is ReceiptState.REFUSED
     assert receiving.remembered() == {}
 
 
@@ -349,7 +349,7 @@ def test_an_answer_with_one_wrong_file_is_refused_after_all_of_it_arrived(
     outcome = receiving.requester.answer(disclosure.id).outcome()
     assert outcome == ReceiveOutcome(v=1, state="refused", reason=failed.said, ended_ms=NOW_MS)
     assert receiving.answered[-1][2:] == (
-        TransferProgress(TransferState.REFUSED, disclosure.sizes[0].sha256),
+        TransferProgress(ReceiptState.REFUSED, disclosure.sizes[0].sha256),
         named(asked),
     )
     assert receiving.remembered() == {}
@@ -363,7 +363,7 @@ def test_a_first_part_that_no_key_opens_is_dropped_in_silence_and_not_taken_agai
     assert receiving.announce(disclosure)
     receiving.send(disclosure, 0)
     assert receiving.told == [event(ReceiverEventKind.DROPPED, disclosure)]
-    assert [each[2].state for each in receiving.answered] == [TransferState.PARTIAL]
+    assert [each[2].state for each in receiving.answered] == [ReceiptState.PARTIAL]
     assert (on_disk(receiving.requester), receiving.row(disclosure.id)) == ({}, None)
     assert receiving.remembered() == {}
     assert not receiving.announce(disclosure)
@@ -383,7 +383,7 @@ def test_parts_that_keep_differing_from_their_hashes_end_the_answer(
     listed = receiving.row(disclosure.id)
     assert listed is not None
     assert (listed.state, listed.live) == (AnswerState.QUARANTINED, False)
-    assert receiving.last_state is TransferState.REFUSED
+    assert receiving.last_state is ReceiptState.REFUSED
     assert receiving.remembered() == {}
 
 
@@ -486,7 +486,7 @@ def test_a_crash_leaves_the_whole_parts_of_answers_that_were_read(
     ended = filmed(gops, name="the neighbour's").disclose(asked)
     for disclosure, sealed_parts in ((unread, 0), (read, 1), (ended, 1)):
         lay_part(requester, disclosure, sealed_parts)
-    requester.answer(ended.id).end(TransferState.REFUSED, "Too large.", ended_ms=5)
+    requester.answer(ended.id).end(ReceiptState.REFUSED, "Too large.", ended_ms=5)
     put_back = house.disclose(asked)
     lay_down(requester, asked, put_back)
     requester.answers.remove(put_back.id)
@@ -540,7 +540,7 @@ def test_an_answer_that_ended_before_its_receiver_could_list_that_is_told(
     requester: Requester, clock: TestClock, asked: SentRequest, house: House
 ) -> None:
     disclosure = house.disclose(asked)
-    lay_part(requester, disclosure, 2).end(TransferState.COMPLETE, ended_ms=5)
+    lay_part(requester, disclosure, 2).end(ReceiptState.COMPLETE, ended_ms=5)
     receiving = Shared(requester, clock)
     receiving.incoming.sweep()
     receiving.incoming.sweep_on()
@@ -592,7 +592,7 @@ def test_a_receiver_among_several_claims_an_answer_takes_its_data_and_releases_i
     assert receiving.ledger.of == {disclosure.id: "this"}
     assert receiving.subscriptions() == {f"doorward/v1/up/{requester.id}/{disclosure.device}/#"}
     receiving.send(disclosure, *range(len(disclosure.parts)))
-    assert receiving.last_state is TransferState.COMPLETE
+    assert receiving.last_state is ReceiptState.COMPLETE
     assert (receiving.ledger.of, receiving.subscriptions(), receiving.remembered()) == ({}, set(), {})
 
 
@@ -635,7 +635,7 @@ def test_a_receiver_goes_on_where_another_one_left(
     assert second.told[0] == event(ReceiverEventKind.TAKEN_OVER, disclosure)
     second.send(disclosure, *range(2, len(disclosure.parts)))
     assert second.kinds == [ReceiverEventKind.TAKEN_OVER, ReceiverEventKind.BEGUN, ReceiverEventKind.COMPLETE]
-    assert second.last_state is TransferState.COMPLETE
+    assert second.last_state is ReceiptState.COMPLETE
 
 
 def test_an_answer_that_is_left_before_it_was_read_is_forgotten(
@@ -705,7 +705,7 @@ def test_of_answers_that_a_doorbell_began_earlier_only_so_many_arrive_at_once(
     done = [each.disclosure for each in receiving.told if each.kind is ReceiverEventKind.COMPLETE]
     assert done == [answers[2].id, answers[3].id]
     assert not receiving.announce(answers[3])
-    assert receiving.last_state is TransferState.COMPLETE, "an answer that has ended is acknowledged again"
+    assert receiving.last_state is ReceiptState.COMPLETE, "an answer that has ended is acknowledged again"
 
 
 def test_answers_of_all_doorbells_together_have_only_so_many_places(
@@ -756,7 +756,7 @@ def test_an_answer_without_a_turn_gets_no_receipt_until_another_one_ends(
     assert receiving.told[-1].disclosure == second.id
     assert receiving.answered[-1][1:] == (
         second.id,
-        TransferProgress(TransferState.PARTIAL, second.sizes[0].sha256, ((0, 0),)),
+        TransferProgress(ReceiptState.PARTIAL, second.sizes[0].sha256, ((0, 0),)),
         named(asked),
     )
     receiving.incoming.abort(second.device, second.id)
@@ -874,7 +874,7 @@ def test_an_answer_beyond_the_quota_of_its_doorbell_is_refused_answered_and_not_
     assert receiving.told[-1] == event(ReceiverEventKind.REFUSED, second, asked.request.id, detail=reason)
     assert receiving.answered[-1][1:] == (
         second.id,
-        TransferProgress(TransferState.REFUSED, second.sizes[0].sha256),
+        TransferProgress(ReceiptState.REFUSED, second.sizes[0].sha256),
         named(asked),
     )
     assert [each.disclosure for each in answer_folders(requester.folder)] == [first.id]
@@ -908,7 +908,7 @@ def test_news_of_progress_wait_half_a_second_and_then_go_out(
         (
             disclosure.device,
             disclosure.id,
-            TransferProgress(TransferState.PARTIAL, disclosure.sizes[0].sha256, ((0, 1),)),
+            TransferProgress(ReceiptState.PARTIAL, disclosure.sizes[0].sha256, ((0, 1),)),
             named(asked),
         )
     ]
@@ -934,7 +934,7 @@ def test_the_end_of_a_part_of_which_data_was_lost_is_answered_with_what_is_missi
     receiving.incoming.fin(device, name, 1)
     missing = ((1, ((1000, len(disclosure.parts[1])),)),)
     assert [each[2] for each in receiving.answered[before:]] == [
-        TransferProgress(TransferState.PARTIAL, disclosure.sizes[0].sha256, ((0, 0),), missing)
+        TransferProgress(ReceiptState.PARTIAL, disclosure.sizes[0].sha256, ((0, 0),), missing)
     ]
 
 
@@ -978,9 +978,9 @@ def test_a_tip_is_told_answered_and_listed(requester: Requester, clock: TestCloc
     assert receiving.told == [event(ReceiverEventKind.TIP, tip)]
     first = tip.sizes[0].sha256
     assert [each[2:] for each in receiving.answered] == [
-        (TransferProgress(TransferState.PARTIAL, None), None),
-        (TransferProgress(TransferState.PARTIAL, first, ((0, 0),)), named_tip),
-        (TransferProgress(TransferState.COMPLETE, first, ((0, 2),)), named_tip),
+        (TransferProgress(ReceiptState.PARTIAL, None), None),
+        (TransferProgress(ReceiptState.PARTIAL, first, ((0, 0),)), named_tip),
+        (TransferProgress(ReceiptState.COMPLETE, first, ((0, 2),)), named_tip),
     ]
     assert requester.answer(TIP).outcome() == ReceiveOutcome(v=1, state="complete", ended_ms=NOW_MS)
     listed = receiving.row(TIP)
@@ -990,7 +990,7 @@ def test_a_tip_is_told_answered_and_listed(requester: Requester, clock: TestCloc
     again = Receiving(requester, clock)
     assert not again.announce(tip)
     assert [each[2:] for each in again.answered] == [
-        (TransferProgress(TransferState.COMPLETE, first, ((0, 2),)), named_tip)
+        (TransferProgress(ReceiptState.COMPLETE, first, ((0, 2),)), named_tip)
     ]
     assert (again.told, again.remembered()) == ([], {})
 
@@ -1008,7 +1008,7 @@ def test_a_tip_with_a_wrong_file_is_refused_kept_and_listed(
     assert listed is not None
     assert (listed.state, listed.live, listed.reason) == (AnswerState.QUARANTINED, False, outcome.reason)
     assert receiving.answered[-1][2:] == (
-        TransferProgress(TransferState.REFUSED, tip.sizes[0].sha256),
+        TransferProgress(ReceiptState.REFUSED, tip.sizes[0].sha256),
         AddressedRequest(TIP, ROOT_ID, None),
     )
     assert (receiving.told, receiving.remembered()) == ([], {})
@@ -1151,7 +1151,7 @@ def test_an_error_that_no_check_foresees_ends_one_answer_and_stops_no_other(
         assert last.detail.startswith("The check ended with an unexpected error (ValueError in fails")
     assert receiving.remembered() == {}
     receiving.deliver(other)
-    assert receiving.last_state is TransferState.COMPLETE
+    assert receiving.last_state is ReceiptState.COMPLETE
 
 
 def test_a_damaged_copy_of_the_request_is_told_once_and_its_answer_is_not_acknowledged(
@@ -1202,7 +1202,7 @@ def test_an_answer_with_a_file_that_does_not_open_says_how_many_and_which(
     outcome = receiving.requester.answer(disclosure.id).outcome()
     assert outcome is not None
     assert outcome.unopened == ((2, 2),)
-    assert receiving.last_state is TransferState.COMPLETE
+    assert receiving.last_state is ReceiptState.COMPLETE
 
 
 def test_a_tip_with_a_file_that_does_not_open_says_which(receiving: Receiving, gops: list[Gop]) -> None:

@@ -25,13 +25,13 @@ from agent.clients.requester.incoming_tips import (
 )
 from agent.clients.requester.known_doorbells import KnownDoorbell, KnownDoorbells
 from agent.core.media import Gop
-from agent.core.transfer import PartSize, TransferState
+from agent.core.transfer import PartSize
 from agent.core.vault.age.recipients import parse_recipient
 from agent.core.vault.age.sealing import seal_bytes
 from agent.core.vault.names import segment_id
 from agent.errors import ConfigurationError, DoorwardError, FormatError, OpenError
 from agent.wire import base64, strictjson
-from agent.wire.disclosures import Part, PartKind, TipManifest, TipText, tip_records_encoding
+from agent.wire.disclosures import Part, PartKind, ReceiptState, TipManifest, TipText, tip_records_encoding
 from agent.wire.identities import public_key_of
 from agent.wire.mldsa import MldsaPublicKey, mldsa_key_from_seed
 from agent.wire.topics import ANONYMOUS
@@ -61,7 +61,7 @@ def laid(requester: Requester, manifest: TipManifest, parts: Sequence[bytes] = (
     for number, part in enumerate((first, *parts)):
         folder.write(number, 0, part)
         assert folder.seal(number, PartSize(len(part), hashlib.sha256(part).hexdigest()))
-    folder.end(TransferState.COMPLETE)
+    folder.end(ReceiptState.COMPLETE)
     requester.answers.ended(named)
     return folder
 

@@ -42,15 +42,7 @@ from agent.core.bus import (
 )
 from agent.core.media import Gop
 from agent.core.timebase import seconds
-from agent.core.transfer import (
-    PartSize,
-    ReceiverLimits,
-    TransferOutcome,
-    TransferProgress,
-    TransferState,
-    UploadReceiver,
-    receipt_for,
-)
+from agent.core.transfer import PartSize, ReceiverLimits, TransferOutcome, TransferProgress, UploadReceiver, receipt_for
 from agent.errors import NetworkError, StorageError
 from agent.wire import envelope, strictjson
 from agent.wire.disclosures import Receipt, ReceiptState, TipManifest
@@ -394,7 +386,7 @@ def test_a_lie_in_the_manifest_is_refused_before_any_footage_is_taken(
     assert door.finished.outcome is TransferOutcome.REFUSED
     assert {chunk.part for chunk in door.chunks} == {0}
     folder = AnswerFolder(requester.folder, door.disclosure.id)
-    assert folder.state is TransferState.REFUSED
+    assert folder.state is ReceiptState.REFUSED
     assert folder.sealed() == {0}
     outcome = folder.outcome()
     assert outcome is not None
@@ -476,8 +468,8 @@ def test_the_largest_manifest_that_the_protocol_allows_is_taken_and_no_byte_more
     sealed_bytes = envelope_bytes + 16 * (envelope_bytes // (64 << 10) + 1) + 4096  # a tag for each chunk, a header
     assert sealed_bytes <= limits.manifest_bytes
     for size_bytes, state in (
-        (sealed_bytes, TransferState.PARTIAL),
-        (limits.manifest_bytes + 1, TransferState.REFUSED),
+        (sealed_bytes, ReceiptState.PARTIAL),
+        (limits.manifest_bytes + 1, ReceiptState.REFUSED),
     ):
         assert UploadReceiver(PartSize(size_bytes, "5e" * 32), 2, limits).state is state
 
@@ -1264,13 +1256,13 @@ def test_a_receipt_without_a_request_goes_out_for_each_root_and_one_with_its_req
     watched.settle()
     first, last = disclosure.sizes[0], len(disclosure.parts) - 1
     reply = watched.receiver._reply
-    reply(disclosure.device, disclosure.id, TransferProgress(TransferState.PARTIAL, None, question=3), None)
+    reply(disclosure.device, disclosure.id, TransferProgress(ReceiptState.PARTIAL, None, question=3), None)
     folder = AnswerFolder(requester.folder, disclosure.id)
     assert folder.receipt() is None
-    lay_down(requester, asked, disclosure).end(TransferState.COMPLETE, unopened=((2, 2),))
+    lay_down(requester, asked, disclosure).end(ReceiptState.COMPLETE, unopened=((2, 2),))
     named = AddressedRequest(asked.request.id, ROOT_ID, 90)
-    complete = TransferProgress(TransferState.COMPLETE, first.sha256, ((0, last),), question=4)
-    partial = TransferProgress(TransferState.PARTIAL, first.sha256, ((0, 0),), question=5)
+    complete = TransferProgress(ReceiptState.COMPLETE, first.sha256, ((0, last),), question=4)
+    partial = TransferProgress(ReceiptState.PARTIAL, first.sha256, ((0, 0),), question=5)
     for progress in (partial, complete):
         reply(disclosure.device, disclosure.id, progress, named)
     found = receipts_of(watched.broker, requester, disclosure.device, disclosure.id)
@@ -1281,8 +1273,8 @@ def test_a_receipt_without_a_request_goes_out_for_each_root_and_one_with_its_req
 
     question_of = {"request": asked.request.id}
     assert found == [
-        receipt(0, TransferProgress(TransferState.PARTIAL, None, question=3), ROOT_ID),
-        receipt(1, TransferProgress(TransferState.PARTIAL, None, question=3), other),
+        receipt(0, TransferProgress(ReceiptState.PARTIAL, None, question=3), ROOT_ID),
+        receipt(1, TransferProgress(ReceiptState.PARTIAL, None, question=3), other),
         receipt(2, partial, ROOT_ID, **question_of),
         receipt(3, complete, ROOT_ID, **question_of, retention_days=90, unopened=((2, 2),)),
     ]
@@ -1300,12 +1292,12 @@ def test_only_acknowledged_receipts_of_complete_disclosures_are_counted_and_each
     receiver = DisclosureReceiver(requester, bus, clock, answered=counted.append)
     taken, refused = PublishAcknowledged(1, heard=True), PublishRefused(1, 0x87, "No")
     for disclosure, state, answer in (
-        ("a", TransferState.PARTIAL, taken),
-        ("a", TransferState.REFUSED, taken),
-        ("a", TransferState.COMPLETE, refused),
-        ("a", TransferState.COMPLETE, taken),
-        ("b", TransferState.COMPLETE, taken),
-        ("a", TransferState.COMPLETE, taken),
+        ("a", ReceiptState.PARTIAL, taken),
+        ("a", ReceiptState.REFUSED, taken),
+        ("a", ReceiptState.COMPLETE, refused),
+        ("a", ReceiptState.COMPLETE, taken),
+        ("b", ReceiptState.COMPLETE, taken),
+        ("a", ReceiptState.COMPLETE, taken),
     ):
         receiver._receipt_sent(disclosure, state, answer)
     assert counted == [1, 2, 2]

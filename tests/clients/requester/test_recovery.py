@@ -12,7 +12,7 @@ from agent.clients.requester.disclosure_folder import DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.recovery import recover_answers
 from agent.clients.requester.sealed_parts import FolderParts, PartsAwayError
-from agent.core.transfer import TransferState
+from agent.wire.disclosures import ReceiptState
 from tests.clients.requester.conftest import NOW_S
 from tests.clients.requester.house import Disclosure, House
 from tests.clients.requester.test_incoming_tips import TIP, laid, words
@@ -79,7 +79,7 @@ def test_an_answer_that_was_arriving_in_the_notes_and_is_whole_in_the_store_is_c
     sharing.answer(made.id).create(origin)
     sharing.answers.ended(made.id)
     assert recovered(sharing, made.id) == ([made.id], [])
-    assert sharing.answer(made.id).state is TransferState.COMPLETE
+    assert sharing.answer(made.id).state is ReceiptState.COMPLETE
 
 
 def test_an_answer_whose_reply_key_is_lost_and_junk_stay_sealed(

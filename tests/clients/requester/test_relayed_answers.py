@@ -14,8 +14,9 @@ from agent.clients.requester.deletion import delete_answers
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.news import ReceiverEventKind
 from agent.core.disclosure import read_manifest
-from agent.core.transfer import ReceiverLimits, TransferState
+from agent.core.transfer import ReceiverLimits
 from agent.errors import ConfigurationError, OpenError
+from agent.wire.disclosures import ReceiptState
 from agent.wire.uploads import UploadNote
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, make_requester
 from tests.clients.requester.conftest import question as draft
@@ -71,7 +72,7 @@ def test_an_answer_arrives_whole_unopened_and_opens_with_the_neighbours_key_only
     receiving.announce(answer)
     upload(receiving, answer)
     assert receiving.kinds == [ReceiverEventKind.BEGUN, ReceiverEventKind.COMPLETE]
-    assert receiving.last_state is TransferState.COMPLETE
+    assert receiving.last_state is ReceiptState.COMPLETE
     said = receiving.answered[-1][3]
     assert said is not None
     assert said.request == asked.request.id
@@ -121,7 +122,7 @@ def test_a_restart_goes_on_with_the_parts_that_are_here(
     again.incoming.sweep()
     again.announce(answer)
     upload(again, answer, *range(2, len(answer.parts)))
-    assert again.last_state is TransferState.COMPLETE
+    assert again.last_state is ReceiptState.COMPLETE
 
 
 def test_a_relayed_answer_has_a_limit_of_its_own_and_a_withdrawn_request_takes_none(
@@ -130,7 +131,7 @@ def test_a_relayed_answer_has_a_limit_of_its_own_and_a_withdrawn_request_takes_n
     small = Receiving(requester, clock, relayed_bytes=len(answer.parts[0]) + 100)
     small.announce(answer)
     upload(small, answer)
-    assert small.last_state is TransferState.REFUSED
+    assert small.last_state is ReceiptState.REFUSED
     assert sum(len(data) for data in parts_of(requester, answer)) <= len(answer.parts[0]) + 100
 
 
@@ -143,7 +144,7 @@ def test_a_withdrawn_request_takes_no_answer(receiving: Receiving, asked: SentRe
     messages.make_withdrawal(receiving.requester, asked.request.id)
     receiving.announce(answer)
     upload(receiving, answer, 0)
-    assert receiving.last_state is TransferState.REFUSED
+    assert receiving.last_state is ReceiptState.REFUSED
 
 
 def test_a_relay_never_reads_more_parts_than_a_doorbell_announced(

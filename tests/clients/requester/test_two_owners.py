@@ -19,10 +19,9 @@ from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.opened_disclosure import open_disclosure
 from agent.clients.requester.verification import Verification, examine
 from agent.core.media import Gop
-from agent.core.transfer import TransferState
 from agent.errors import ConfigurationError
 from agent.wire import envelope, strictjson
-from agent.wire.disclosures import DisclosureManifest
+from agent.wire.disclosures import DisclosureManifest, ReceiptState
 from agent.wire.identities import private_key_from_seed, public_key_of
 from agent.wire.messages import Withdrawal
 from agent.wire.statements import CoApproval, Enrolment, NamedKey, NamedRecipient, read_statement, sign_statement
@@ -222,7 +221,7 @@ def test_what_was_refused_when_it_arrived_says_so(requester: Requester, asked: S
     failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert "request that this disclosure answers is still unknown" in failed.said
-    folder.end(TransferState.REFUSED, "It is larger than this machine takes.")
+    folder.end(ReceiptState.REFUSED, "It is larger than this machine takes.")
     failed = examine(requester, disclosure.id).failed
     assert failed is not None
     assert "was refused when it arrived" in failed.said

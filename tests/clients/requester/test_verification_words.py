@@ -16,9 +16,8 @@ from agent.clients.requester.known_doorbells import DoorbellHistory, KnownDoorbe
 from agent.clients.requester.sealed_parts import FolderParts
 from agent.clients.requester.verification import Verification, examine
 from agent.core.media import Gop
-from agent.core.transfer import TransferState
 from agent.errors import NetworkError
-from agent.wire.disclosures import PartKind
+from agent.wire.disclosures import PartKind, ReceiptState
 from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed
 from tests.clients.requester.house import Changes, Disclosure, House
 from tests.clients.requester.test_known_doorbells import mira, notice_of, remember, said_by
@@ -253,11 +252,11 @@ def test_an_answer_that_has_not_arrived_as_announced_says_what_is_wrong(
         case "refused" | "no request":
             (folder.path / "request.dsse").unlink()
             if damage == "refused":
-                folder.end(TransferState.REFUSED, "Too large.")
+                folder.end(ReceiptState.REFUSED, "Too large.")
         case "refused after part 0":
             for number in range(1, 6):
                 part(requester, disclosure, number).unlink()
-            folder.end(TransferState.REFUSED, "Too large.")
+            folder.end(ReceiptState.REFUSED, "Too large.")
         case "two missing":
             part(requester, disclosure, 2).unlink()
             part(requester, disclosure, 5).unlink()

@@ -25,11 +25,11 @@ from agent.core.transfer import (
     SendInit,
     SendReceipt,
     TransferProgress,
-    TransferState,
     UploadReceiver,
     UploadSender,
     WritePart,
 )
+from agent.wire.disclosures import ReceiptState
 
 PACKET_BYTES = 147_456
 BUS_WINDOW = 8
@@ -206,7 +206,7 @@ class Simulation:
         match effect:
             case SendInit(_, parts, manifest, question):
                 if self.receiver is None:
-                    state = TransferState.COMPLETE if self.disk.completed else TransferState.PARTIAL
+                    state = ReceiptState.COMPLETE if self.disk.completed else ReceiptState.PARTIAL
                     sealed = frozenset(self.disk.sealed)
                     self.receiver = UploadReceiver(manifest, parts, self.limits, sealed=sealed, state=state)
                 self.receiver.init(manifest, parts, question)

@@ -17,7 +17,6 @@ from agent.core.transfer import (
     SealPart,
     SendReceipt,
     TransferProgress,
-    TransferState,
     UploadReceiver,
     WritePart,
     progress_from_receipt,
@@ -26,7 +25,7 @@ from agent.core.transfer import (
 from agent.core.transfer.receiver import NEWS_NS
 from agent.core.transfer.values import LARGEST_CHUNK_BYTES
 from agent.wire import strictjson
-from agent.wire.disclosures import MAX_PARTS
+from agent.wire.disclosures import MAX_PARTS, ReceiptState
 
 START = BootNs(seconds(100))
 LATER = BootNs(START + NEWS_NS)
@@ -75,7 +74,7 @@ def test_a_part_is_written_sealed_and_only_then_named_in_an_answer() -> None:
     assert effects(receiver) == [ManifestReceived()]
     receiver.expect((size_of(SEGMENT),))
     assert effects(receiver) == [
-        SendReceipt(TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),)))
+        SendReceipt(TransferProgress(ReceiptState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),)))
     ]
 
 
@@ -114,7 +113,7 @@ def test_an_answer_lists_the_missing_bytes() -> None:
     receiver.fin(1)
     answer = effects(receiver, LATER)[-1]
     assert answer == SendReceipt(
-        TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),), ((1, ((0, 100), (200, 900))),))
+        TransferProgress(ReceiptState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),), ((1, ((0, 100), (200, 900))),))
     )
 
 
@@ -144,7 +143,7 @@ def test_a_spoiled_part_is_asked_for_again_and_at_the_third_time_refused() -> No
         receiver.sealed(1, matches=False)
         answer = effects(receiver, BootNs(START + (turn + 1) * NEWS_NS))[-1]
         assert isinstance(answer, SendReceipt)
-        assert answer.held.state is (TransferState.PARTIAL if turn < 2 else TransferState.REFUSED)
+        assert answer.held.state is (ReceiptState.PARTIAL if turn < 2 else ReceiptState.REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +160,7 @@ def test_a_manifest_beyond_the_limits_is_refused_and_nothing_of_it_written(
     receiver.sealed(0, matches=True)
     effects(receiver)
     receiver.expect(tuple(PartSize(size, "00" * 32) for size in parts))
-    assert receiver.state is TransferState.REFUSED
+    assert receiver.state is ReceiptState.REFUSED
     give(receiver, 1, SEGMENT)
     assert all(not isinstance(each, WritePart) for each in effects(receiver))
 
@@ -170,11 +169,11 @@ def test_an_init_beyond_the_limits_is_refused_before_a_byte() -> None:
     receiver = UploadReceiver(PartSize(10**9, "00" * 32), 2, ReceiverLimits())
     answer = receiver.next_effect(START)
     assert isinstance(answer, SendReceipt)
-    assert answer.held.state is TransferState.REFUSED
+    assert answer.held.state is ReceiptState.REFUSED
 
 
 def test_as_many_parts_as_a_manifest_may_list_are_within_the_limits() -> None:
-    for parts, state in ((MAX_PARTS + 1, TransferState.PARTIAL), (MAX_PARTS + 2, TransferState.REFUSED)):
+    for parts, state in ((MAX_PARTS + 1, ReceiptState.PARTIAL), (MAX_PARTS + 2, ReceiptState.REFUSED)):
         assert UploadReceiver(size_of(MANIFEST), parts, ReceiverLimits()).state is state
 
 
@@ -191,7 +190,7 @@ def test_all_held_is_said_once_and_complete_answers_ever_after() -> None:
     receiver.sealed(1, matches=True)
     assert AllReceived() in effects(receiver)
     receiver.complete()
-    complete = SendReceipt(TransferProgress(TransferState.COMPLETE, size_of(MANIFEST).sha256, ((0, 1),)))
+    complete = SendReceipt(TransferProgress(ReceiptState.COMPLETE, size_of(MANIFEST).sha256, ((0, 1),)))
     assert effects(receiver) == [complete]
     give(receiver, 1, SEGMENT)
     receiver.init(size_of(MANIFEST), 2)
@@ -229,7 +228,7 @@ def test_news_that_nobody_waits_for_is_told_twice_a_second_at_most() -> None:
         assert effects(receiver, BootNs(LATER - 1)) == []
         assert receiver.deadline_ns == LATER
     assert effects(receiver, LATER) == [
-        SendReceipt(TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, 2),)))
+        SendReceipt(TransferProgress(ReceiptState.PARTIAL, size_of(MANIFEST).sha256, ((0, 2),)))
     ]
     assert receiver.deadline_ns is None
 
@@ -287,18 +286,18 @@ def test_a_disclosure_belongs_to_the_device_that_began_it_and_only_so_many_are_o
 
 
 def test_what_was_found_on_the_disk_takes_a_place_too_unless_it_has_ended() -> None:
-    def found(state: TransferState) -> UploadReceiver:
+    def found(state: ReceiptState) -> UploadReceiver:
         return UploadReceiver(size_of(MANIFEST), 2, ReceiverLimits(), sealed=frozenset({0}), state=state)
 
     reception = OpenTransfers(ReceiverLimits(), most=2)
-    assert reception.reopen("dev1", "d1", found(TransferState.PARTIAL))
+    assert reception.reopen("dev1", "d1", found(ReceiptState.PARTIAL))
     assert not reception.is_full
-    assert reception.reopen("dev2", "d2", found(TransferState.PARTIAL))
+    assert reception.reopen("dev2", "d2", found(ReceiptState.PARTIAL))
     assert reception.is_full
-    assert not reception.reopen("dev3", "d3", found(TransferState.PARTIAL))
+    assert not reception.reopen("dev3", "d3", found(ReceiptState.PARTIAL))
     assert reception.init("dev3", "d4", size_of(MANIFEST), 2) is None
     assert (reception.dropped, reception.ids()) == (2, ["d1", "d2"])
-    assert reception.reopen("dev3", "d5", found(TransferState.COMPLETE)), "it is answered and closed at once"
+    assert reception.reopen("dev3", "d5", found(ReceiptState.COMPLETE)), "it is answered and closed at once"
 
 
 # A relay, which cannot open the manifest
@@ -318,7 +317,7 @@ def unread(total_bytes: int = 10_000, parts: int = 3, **limits: int) -> UploadRe
 def test_a_relay_learns_each_part_from_its_end_and_seals_it_by_that_hash() -> None:
     receiver = unread()
     assert effects(receiver) == [
-        SendReceipt(TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),)))
+        SendReceipt(TransferProgress(ReceiptState.PARTIAL, size_of(MANIFEST).sha256, ((0, 0),)))
     ]
     give(receiver, 1, SEGMENT)
     assert effects(receiver) == [WritePart(1, 0, SEGMENT)]
@@ -357,13 +356,13 @@ def test_a_relay_takes_no_byte_beyond_its_limit_whatever_is_announced(ends_first
     give(receiver, 2, SEGMENT)
     assert receiver.dropped == before + 1
     receiver.fin(2, size_of(SEGMENT))
-    assert receiver.state is TransferState.REFUSED
+    assert receiver.state is ReceiptState.REFUSED
     give(receiver, 3, b"x")
     assert receiver.dropped == before + 2
 
 
 def test_a_manifest_beyond_a_relays_limit_is_refused() -> None:
-    assert unread(total_bytes=len(MANIFEST) - 1).state is TransferState.REFUSED
+    assert unread(total_bytes=len(MANIFEST) - 1).state is ReceiptState.REFUSED
 
 
 def test_a_second_end_changes_nothing_and_a_wrong_hash_is_asked_for_again() -> None:
@@ -394,7 +393,7 @@ def test_the_figures_of_a_transfer_from_its_beginning_to_its_end() -> None:
     first = fresh()
     assert (first.manifest, figures(first)) == (size_of(MANIFEST), (0, None, 80))
     receiver = expecting()
-    assert (receiver.state, figures(receiver)) == (TransferState.PARTIAL, (80, 1080, 1000))
+    assert (receiver.state, figures(receiver)) == (ReceiptState.PARTIAL, (80, 1080, 1000))
     give(receiver, 1, SEGMENT)
     assert effects(receiver) == [WritePart(1, 0, SEGMENT), SealPart(1, size_of(SEGMENT))]
     assert figures(receiver) == (80, 1080, 1000), "it is not sealed yet"
@@ -402,14 +401,14 @@ def test_the_figures_of_a_transfer_from_its_beginning_to_its_end() -> None:
     manifest = size_of(MANIFEST).sha256
     assert effects(receiver, LATER) == [
         AllReceived(),
-        SendReceipt(TransferProgress(TransferState.PARTIAL, manifest, ((0, 1),))),
+        SendReceipt(TransferProgress(ReceiptState.PARTIAL, manifest, ((0, 1),))),
     ]
     assert figures(receiver) == (1080, 1080, 0)
     receiver.complete()
-    assert effects(receiver, LATER) == [SendReceipt(TransferProgress(TransferState.COMPLETE, manifest, ((0, 1),)))]
+    assert effects(receiver, LATER) == [SendReceipt(TransferProgress(ReceiptState.COMPLETE, manifest, ((0, 1),)))]
     refused = expecting()
     refused.refuse()
-    assert (refused.state, figures(refused)) == (TransferState.REFUSED, (80, 1080, 0))
+    assert (refused.state, figures(refused)) == (ReceiptState.REFUSED, (80, 1080, 0))
 
 
 @pytest.mark.parametrize(
@@ -421,7 +420,7 @@ def test_parts_that_were_sealed_before_a_start_count_and_files_beyond_the_last_p
     receiver = UploadReceiver(size_of(MANIFEST), 2, ReceiverLimits(), sealed=frozenset(sealed))
     assert effects(receiver) == [ManifestReceived()]
     receiver.expect((size_of(SEGMENT),))
-    progress = TransferProgress(TransferState.PARTIAL, size_of(MANIFEST).sha256, ((0, max(held)),))
+    progress = TransferProgress(ReceiptState.PARTIAL, size_of(MANIFEST).sha256, ((0, max(held)),))
     assert effects(receiver) == [*([AllReceived()] if all_here else []), SendReceipt(progress)]
 
 
@@ -473,7 +472,7 @@ def test_a_chunk_may_be_one_byte_or_as_long_as_the_longest_and_end_with_its_part
 
 
 def test_an_unread_disclosure_may_be_its_manifest_alone_and_not_less() -> None:
-    for total_bytes, state in ((len(MANIFEST), TransferState.PARTIAL), (len(MANIFEST) - 1, TransferState.REFUSED)):
+    for total_bytes, state in ((len(MANIFEST), ReceiptState.PARTIAL), (len(MANIFEST) - 1, ReceiptState.REFUSED)):
         receiver = UploadReceiver(size_of(MANIFEST), 1, ReceiverLimits())
         give(receiver, 0, MANIFEST)
         effects(receiver)
@@ -481,7 +480,7 @@ def test_an_unread_disclosure_may_be_its_manifest_alone_and_not_less() -> None:
         effects(receiver)
         receiver.expect_unread(total_bytes)
         assert receiver.state is state
-        assert (AllReceived() in effects(receiver)) is (state is TransferState.PARTIAL)
+        assert (AllReceived() in effects(receiver)) is (state is ReceiptState.PARTIAL)
 
 
 def test_the_open_disclosures_of_each_device_are_told_apart_oldest_first() -> None:

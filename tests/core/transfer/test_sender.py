@@ -20,16 +20,16 @@ from agent.core.transfer import (
     SendInit,
     TransferOutcome,
     TransferProgress,
-    TransferState,
     UploadSender,
 )
+from agent.wire.disclosures import ReceiptState
 
 KIB = 1024
 MANIFEST, SEGMENT, OTHER = PartSize(3 * KIB, "00" * 32), PartSize(150 * KIB, "01" * 32), PartSize(64 * KIB, "02" * 32)
 PACKET_BYTES = 147_456
 START = BootNs(0)
-NOTHING_YET = TransferProgress(TransferState.PARTIAL, None)
-MANIFEST_ONLY = TransferProgress(TransferState.PARTIAL, MANIFEST.sha256, stored=((0, 0),))
+NOTHING_YET = TransferProgress(ReceiptState.PARTIAL, None)
+MANIFEST_ONLY = TransferProgress(ReceiptState.PARTIAL, MANIFEST.sha256, stored=((0, 0),))
 
 
 def effects(sender: UploadSender, now: BootNs = START) -> list[SenderEffect]:
@@ -98,7 +98,7 @@ def test_that_the_first_byte_leaves_is_said_before_it_leaves_and_once() -> None:
 def test_only_what_the_receipt_misses_is_sent() -> None:
     sender = asked()
     held = TransferProgress(
-        TransferState.PARTIAL, MANIFEST.sha256, ((0, 0), (2, 2)), ((1, ((64 * KIB, 65 * KIB), (149 * KIB, 150 * KIB))),)
+        ReceiptState.PARTIAL, MANIFEST.sha256, ((0, 0), (2, 2)), ((1, ((64 * KIB, 65 * KIB), (149 * KIB, 150 * KIB))),)
     )
     sender.receipt(held, START)
     assert chunks(effects(sender)) == [(1, 64 * KIB, KIB), (1, 149 * KIB, KIB)]
@@ -108,7 +108,7 @@ def test_a_missing_span_beyond_the_end_of_a_part_is_not_believed() -> None:
     sender = asked()
     sender.receipt(
         TransferProgress(
-            TransferState.PARTIAL, MANIFEST.sha256, ((0, 0), (2, 9)), ((1, ((149 * KIB, 2**40),)), (7, ((0, 5),)))
+            ReceiptState.PARTIAL, MANIFEST.sha256, ((0, 0), (2, 9)), ((1, ((149 * KIB, 2**40),)), (7, ((0, 5),)))
         ),
         START,
     )
@@ -284,7 +284,7 @@ def test_a_size_the_broker_calls_too_large_is_not_tried_again() -> None:
 
 def test_complete_ends_it_and_clears_what_the_broker_keeps() -> None:
     sender = sending()
-    sender.receipt(TransferProgress(TransferState.COMPLETE, MANIFEST.sha256, ((0, 2),)), START)
+    sender.receipt(TransferProgress(ReceiptState.COMPLETE, MANIFEST.sha256, ((0, 2),)), START)
     end = effects(sender)
     assert [type(each) for each in end] == [ClearInit, Finished]
     assert end[-1] == Finished(TransferOutcome.DELIVERED, begun=False)
@@ -294,8 +294,8 @@ def test_complete_ends_it_and_clears_what_the_broker_keeps() -> None:
 
 def test_a_receipt_for_another_manifest_changes_nothing() -> None:
     sender = sending()
-    sender.receipt(TransferProgress(TransferState.COMPLETE, "ff" * 32, ((0, 2),)), START)
-    sender.receipt(TransferProgress(TransferState.COMPLETE, None), START)
+    sender.receipt(TransferProgress(ReceiptState.COMPLETE, "ff" * 32, ((0, 2),)), START)
+    sender.receipt(TransferProgress(ReceiptState.COMPLETE, None), START)
     assert not sender.ended
     assert chunks(effects(sender))
 
@@ -303,7 +303,7 @@ def test_a_receipt_for_another_manifest_changes_nothing() -> None:
 def test_a_refusal_stops_everything() -> None:
     sender = sending()
     done = effects(sender)
-    sender.receipt(TransferProgress(TransferState.REFUSED, None), START)
+    sender.receipt(TransferProgress(ReceiptState.REFUSED, None), START)
     acknowledge(sender, done)
     assert [type(each) for each in effects(sender)] == [ClearInit, Finished]
 
@@ -341,7 +341,7 @@ def test_a_receipt_from_before_the_question_does_not_have_anything_sent_twice() 
     assert isinstance(init, SendInit)
     assert init.question == 2
     acknowledge(sender, [init])
-    first_part = TransferProgress(TransferState.PARTIAL, MANIFEST.sha256, stored=((0, 1),), question=1)
+    first_part = TransferProgress(ReceiptState.PARTIAL, MANIFEST.sha256, stored=((0, 1),), question=1)
     sender.receipt(first_part, BootNs(seconds(14)))
     assert effects(sender, BootNs(seconds(14))) == []
     assert sender.held_bytes == MANIFEST.size_bytes + SEGMENT.size_bytes
@@ -374,5 +374,5 @@ def test_after_a_restart_it_asks_and_sends_only_the_rest() -> None:
     sender = UploadSender((MANIFEST, SEGMENT, OTHER), begun=True)
     sender.connected(PACKET_BYTES)
     acknowledge(sender, effects(sender))
-    sender.receipt(TransferProgress(TransferState.PARTIAL, MANIFEST.sha256, ((0, 1),)), START)
+    sender.receipt(TransferProgress(ReceiptState.PARTIAL, MANIFEST.sha256, ((0, 1),)), START)
     assert chunks(effects(sender)) == [(2, 0, 64 * KIB)]

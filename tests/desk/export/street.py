@@ -12,7 +12,7 @@ from agent.clients.requester.clips import clips_of
 from agent.clients.requester.identity import SentRequest
 from agent.clients.requester.verification import Verification, examine
 from agent.core.media import Gop
-from agent.core.transfer import TransferState
+from agent.wire.disclosures import ReceiptState
 from desk.asking.models import Draft
 from desk.cases.models import Answer, Case, Clip
 from desk.custody import log
@@ -65,7 +65,7 @@ class Street:
         organisation = self.agency.organisation
         requester = requester_of(organisation)
         disclosure = house.disclose(asked, **disclosed)
-        lay_down(requester, asked, disclosure).end(TransferState.COMPLETE)
+        lay_down(requester, asked, disclosure).end(ReceiptState.COMPLETE)
         verification = examine(requester, disclosure.id)
         clips = clips_of(verification)
         answer = Answer.objects.create(

@@ -6,7 +6,7 @@ from agent.clients.requester import messages
 from agent.clients.requester.disclosure_folder import DisclosureOrigin
 from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind
-from agent.core.transfer import TransferState
+from agent.wire.disclosures import ReceiptState
 from desk.people.organisations import requester_of
 from desk.receiving.answer_rows import AnswerRecorder
 from tests.clients.requester.conftest import NOW_S, ROOT_ID, question
@@ -43,7 +43,7 @@ def deliver(requester: Requester, asked: SentRequest, disclosure: Disclosure, *,
         folder.write(number, 0, part)
         assert folder.seal(number, size)
     folder.adopt(asked.envelope)
-    folder.end(TransferState.COMPLETE)
+    folder.end(ReceiptState.COMPLETE)
     if listed:
         requester.answers.ended(disclosure.id)
     size_bytes = sum(map(len, disclosure.parts))

@@ -9,7 +9,8 @@ from agent.clients.requester.identity import Requester, SentRequest
 from agent.clients.requester.news import ReceiverEvent, ReceivingLimits
 from agent.clients.requester.receiving_service import DisclosureReceiver
 from agent.core.media import Gop
-from agent.core.transfer import TransferOutcome, TransferState
+from agent.core.transfer import TransferOutcome
+from agent.wire.disclosures import ReceiptState
 from desk.cases.models import Answer, Case, Clip, SignedRequest
 from desk.custody.answers import audit_files
 from desk.custody.models import Entry
@@ -128,7 +129,7 @@ def test_a_quarantined_answer_on_the_disk_is_shown_as_quarantined(agency: Agency
     requester, asked = ask(agency)
     disclosure = house.disclose(asked)
     deliver(requester, asked, disclosure)
-    requester.answer(disclosure.id).end(TransferState.REFUSED, "A part is not the recorded one.")
+    requester.answer(disclosure.id).end(ReceiptState.REFUSED, "A part is not the recorded one.")
     requester.answers.ended(disclosure.id)
     reconcile(agency.organisation, requester, AnswerRecorder(agency.organisation, requester))
     answer = Answer.objects.get()

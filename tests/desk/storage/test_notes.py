@@ -18,10 +18,10 @@ from agent.clients.requester.retained_slots import SlotKind, TopicSlots
 from agent.clients.requester.roots import KnownRoots
 from agent.clients.requester.sealed_parts import FolderParts
 from agent.clients.requester.sequence_numbers import SequenceCounter
-from agent.core.transfer import TransferState
 from agent.errors import ConfigurationError, StorageError
 from agent.wire import strictjson
 from agent.wire.broker_directory import BrokerDirectory, directory_sha256
+from agent.wire.disclosures import ReceiptState
 from agent.wire.fields import Kind
 from desk.storage.postgres_index import PostgresIndex
 from desk.storage.postgres_notes import NOTE_TABLE, WORKERS_KEY, PostgresNotes
@@ -209,14 +209,14 @@ def test_the_notes_of_an_answer_end_with_it(notes: Notes, folder: Path) -> None:
     answer.adopt(b"a request")
     answer.keep_receipt(b"first")
     answer.keep_receipt(b"second")
-    answer.end(TransferState.COMPLETE, ended_ms=5)
-    assert (answer.request(), answer.receipt(), answer.state) == (b"a request", b"first", TransferState.COMPLETE)
+    answer.end(ReceiptState.COMPLETE, ended_ms=5)
+    assert (answer.request(), answer.receipt(), answer.state) == (b"a request", b"first", ReceiptState.COMPLETE)
     assert answer.note("request.dsse") == b"a request"
     assert answer.other_bytes() + answer.parts_bytes() > 100
     assert answer.delete() == 4
     assert answer.origin() is None
     with pytest.raises(StorageError):
-        answer.end(TransferState.COMPLETE)
+        answer.end(ReceiptState.COMPLETE)
 
 
 # -- PostgreSQL alone --------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from django.utils import timezone
 from agent.clients.requester.disclosure_folder import AnswerFolder, DisclosureOrigin
 from agent.clients.requester.identity import Requester
 from agent.clients.requester.incoming_tips import OpenedTip
-from agent.core.transfer import TransferState
 from agent.errors import StorageError
+from agent.wire.disclosures import ReceiptState
 from agent.wire.topics import ANONYMOUS
 from desk.cases import case_work
 from desk.cases.models import Case
@@ -167,7 +167,7 @@ def lost_tip(requester: Requester, *, refused: bool, begun_s: int) -> None:
     )
     answer.write(1, 0, b"sealed footage")
     if refused:
-        answer.end(TransferState.REFUSED, "A part is not the recorded one.", ended_ms=begun_s * 1000)
+        answer.end(ReceiptState.REFUSED, "A part is not the recorded one.", ended_ms=begun_s * 1000)
     requester.answers.ended(TIP)
 
 

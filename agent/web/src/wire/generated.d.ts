@@ -85,8 +85,6 @@ export interface ClipRecords {
 
 export type ClockQuality = "held" | "synced" | "unknown";
 
-export type ClockWord = "held" | "synced" | "unknown";
-
 export interface CoApproval {
   v: 1;
   device: string;
@@ -261,7 +259,7 @@ export interface HealthReport {
   device: string;
   name: string;
   at: number;
-  clock: ClockWord;
+  clock: ClockQuality;
   uptime: number;
   version: string;
   configuration: string;
