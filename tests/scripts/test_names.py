@@ -7,6 +7,7 @@ import contextlib
 import re
 import subprocess
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ _MEANS_ANOTHER_THING = {
     "Sight": ("agent/core/motion/background.py", "agent/core/motion/presence.py"),
 }
 """Files in which a replaced word is the field's word for something else."""
+_ENUM = re.compile(r"^class (\w+)\([^)]*Enum\):\n((?:    .*\n|\n)+)", re.MULTILINE)
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _ROW = re.compile(r"^\| (?P<word>[^|]+) \| (?P<instead>[^|]+) \|$", re.MULTILINE)
 _TERM = re.compile(r"^\| (?P<words>[^|]+) \| [^|]+ \| (?P<place>[^|]+) \|$", re.MULTILINE)
@@ -132,6 +134,31 @@ def test_no_class_name_means_two_things(folders: tuple[str, ...]) -> None:
 
 def test_a_class_name_that_is_planted_twice_is_found() -> None:
     assert twice({"a.py": "class Zone: ...", "b.py": "def make():\n    class Zone: ..."}) == {"Zone": ["a.py", "b.py"]}
+
+
+def enums_alike(sources: Iterable[str]) -> set[frozenset[str]]:
+    """Names of enums that have the same words as values."""
+    names: defaultdict[frozenset[str], set[str]] = defaultdict(set)
+    for source in sources:
+        for name, body in _ENUM.findall(source):
+            words = frozenset(re.findall(r"^    [A-Z]\w* = ['\"](.*)['\"]$", body, re.MULTILINE))
+            if len(words) > 1:
+                names[words].add(name)
+    return {frozenset(alike) for alike in names.values() if len(alike) > 1}
+
+
+def test_no_two_enums_of_the_agent_and_the_bridge_have_the_same_words() -> None:
+    """One type for each value. The words of a sealed file and of a part on the wire are the same on purpose."""
+    found = enums_alike(path.read_text() for path in python_files("agent", "firmware_bridge"))
+    assert found == {frozenset({"Content", "PartKind"})}
+
+
+def test_a_second_enum_of_the_same_words_is_found() -> None:
+    first = "class Zone(enum.Enum):\n    A = 'a'\n    B = 'b'\n"
+    assert enums_alike([first, "class Kind(enum.Enum):\n    ONE = 'b'\n    TWO = 'a'\n"]) == {
+        frozenset({"Zone", "Kind"})
+    }
+    assert enums_alike([first, "class Kind(enum.Enum):\n    ONE = 'b'\n    TWO = 'c'\n"]) == set()
 
 
 def test_no_package_gives_a_name_that_one_of_its_modules_has() -> None:
