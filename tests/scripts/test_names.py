@@ -6,7 +6,7 @@ import ast
 import contextlib
 import re
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -100,6 +100,13 @@ def glossary_terms() -> dict[str, str]:
     text = (ROOT / "docs" / "GLOSSARY.md").read_text().partition("## Words that are not used")[0]
     rows = [row for row in _TERM.finditer(text) if row["words"] != "word" and row["words"].strip("-")]
     return {word.strip("` "): row["place"].strip("` ") for row in rows for word in row["words"].split(",")}
+
+
+def terms_listed_twice(text: str) -> list[str]:
+    """Words that stand in the first column of two rows."""
+    rows = [row["words"] for row in _TERM.finditer(text) if row["words"] != "word" and row["words"].strip("-")]
+    words = Counter(word.strip("` ") for words in rows for word in words.split(","))
+    return [word for word, times in words.items() if times > 1]
 
 
 def is_met_in(text: str, term: str) -> bool:
@@ -221,6 +228,12 @@ def test_every_backticked_name_of_the_glossary_exists_in_the_code() -> None:
 
 def test_the_glossary_names_a_place_for_each_word() -> None:
     assert len(glossary_terms()) >= 70
+
+
+def test_the_glossary_gives_each_word_one_meaning() -> None:
+    text = (ROOT / "docs" / "GLOSSARY.md").read_text().partition("## Words that are not used")[0]
+    assert terms_listed_twice(text) == []
+    assert terms_listed_twice(f"{text}\n| hold, frame | another thing | `a.py` |\n") == ["frame", "hold"]
 
 
 @pytest.mark.parametrize("term", sorted(glossary_terms()))
