@@ -166,7 +166,7 @@ def run_all(arguments: list[str]) -> list[Outcome]:
 
 def main(arguments: list[str]) -> int:
     scope, *pytest_arguments = arguments or ["all"]
-    # The tests start hundreds of processes. With this each of them would compile the agent's 270 modules again.
+    # The tests start hundreds of processes. With this each of them would compile the agent's modules again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if scope == "static":
         print("Checking types, lint, format and import contracts …", flush=True)
