@@ -112,7 +112,11 @@ class CaptureSigner:
     def _with_certificate(
         self, units: list[list[bytes]], codec: VideoCodec, certificate: bytes | None, *, first: bool
     ) -> list[list[bytes]]:
-        """Puts the certificate message in front of the first slice of a segment, behind other messages."""
+        """Puts the certificate message in front of the first slice of a segment, behind the camera's other messages.
+
+        A camera sends the message of a GOP in front of the next keyframe, so one of a GOP before the segment may begin
+        it. ONVIF's implementation leaves that out if the key comes behind it, and otherwise finds the film changed.
+        """
         if first and certificate is not None and not any(is_certificate_sei(unit, codec) for unit in units[0]):
             at = next((at for at, unit in enumerate(units[0]) if is_slice(unit, codec)), 0)
             units[0].insert(at, certificate)

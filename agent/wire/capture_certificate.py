@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 from agent.errors import FormatError
 from agent.wire.identities import SIGNATURE_BYTES, PublicKey, public_key_of
 
-__all__ = ["capture_verifier", "leaf_certificate", "root_certificate"]
+__all__ = ["camera_verifier", "capture_verifier", "certificate_sha256", "leaf_certificate", "root_certificate"]
 
 _LARGEST_CHAIN_BYTES: Final = 16 * 1024
 _FROM: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -88,7 +88,27 @@ def capture_verifier(device: PublicKey, chain: bytes) -> Callable[[bytes, bytes]
     key = _leaf(device, chain).public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise _not_issued()
+    return _verifies(key)
 
+
+def camera_verifier(chain: bytes) -> Callable[[bytes, bytes], bool] | None:
+    """Returns the check of the key of a camera that signs its stream, as `capture_verifier` does.
+
+    `chain`: the certificates that the camera sent, in PEM, the leaf first. Their issuer is not looked at: a checker
+    needs the certificate of the camera's maker for that. None for a key that is not of an elliptic curve. Raises
+    `FormatError` if the leaf cannot be read.
+    """
+    key = _read(chain).public_key()
+    return _verifies(key) if isinstance(key, ec.EllipticCurvePublicKey) else None
+
+
+def certificate_sha256(chain: bytes) -> str:
+    """Returns the hash of the first certificate of a chain in PEM, as `openssl x509 -fingerprint -sha256` shows it
+    without colons, in small letters. Raises `FormatError`."""
+    return _read(chain).fingerprint(hashes.SHA256()).hex()
+
+
+def _verifies(key: ec.EllipticCurvePublicKey) -> Callable[[bytes, bytes], bool]:
     def verifies(message: bytes, signature: bytes) -> bool:
         try:
             key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
@@ -100,12 +120,17 @@ def capture_verifier(device: PublicKey, chain: bytes) -> Callable[[bytes, bytes]
 
 
 def _leaf(device: PublicKey, chain: bytes) -> x509.Certificate:
+    certificate = _read(chain)
+    if not device.verifies(certificate.signature, certificate.tbs_certificate_bytes):
+        raise _not_issued()
+    return certificate
+
+
+def _read(chain: bytes) -> x509.Certificate:
     if len(chain) > _LARGEST_CHAIN_BYTES:
         raise _not_issued()
     try:
         certificate = x509.load_pem_x509_certificate(chain)
-        if not device.verifies(certificate.signature, certificate.tbs_certificate_bytes):
-            raise _not_issued()
         certificate.public_key()  # raises for a curve that the library lacks
     except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise _not_issued() from error

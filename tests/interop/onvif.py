@@ -28,6 +28,7 @@ from agent.media.fmp4 import film_units
 from agent.media.onvif_sei import is_media_sei
 from agent.wire.capture_certificate import root_certificate
 from agent.wire.identities import public_key_of
+from tests import signing_camera
 from tests.capture_films import ROOT, STRANGER, STRANGER_KEY, VECTORS, messages_that_count, signed_film, verified
 from tests.interop.onvif_validator import CRASHED, OnvifResult, OnvifValidator, build
 from tests.media.test_capture_signature import MANIPULATIONS, manipulated
@@ -41,6 +42,11 @@ def films_sha256() -> str:
     """One hash over the films in tests/vectors/capture."""
     files = sorted([*VECTORS.glob("*.mp4"), VECTORS / "root.pem"])
     return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in files)).hexdigest()
+
+
+def camera_films_sha256() -> str:
+    """The hash over the films of a camera that signs its stream (tests/signing_camera.py)."""
+    return hashlib.sha256(b"".join(signing_camera.recorded_segments())).hexdigest()
 
 
 def units_of_file(path: Path) -> Iterator[bytes]:
@@ -120,6 +126,23 @@ def films(validator: OnvifValidator) -> Iterator[tuple[str, str]]:
     yield "h264: another doorbell's root", words(validator.validate(film.units, film.codec, other))
 
 
+def camera_films(validator: OnvifValidator) -> Iterator[tuple[str, str]]:
+    """A stream that its camera signed, recorded from its third GOP on: by the root of its maker, and by ours."""
+    segments = signing_camera.recorded_segments()
+    codec, root = VideoCodec.H264, signing_camera.ROOT
+    row = [unit for each in segments for unit in film_units(each)]
+    yield "h264, signed by its camera: two segments in a row", words(validator.validate(row, codec, root))
+    for number, segment in enumerate(segments, 1):
+        said = words(validator.validate(film_units(segment), codec, root))
+        yield f"h264, signed by its camera: segment {number} alone", said
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "film.mp4"
+        join_mp4(segments, out)
+        said = words(validator.validate(units_of_file(out), codec, root))
+        yield "h264, signed by its camera: exported as one MP4", said
+    yield "h264, signed by its camera: the doorbell's root", words(validator.validate(row, codec, ROOT))
+
+
 def changes(validator: OnvifValidator) -> Iterator[tuple[str, str, str, str]]:
     """Each structural manipulation: the codec, its name, and what ours and theirs say."""
     for codec in VideoCodec:
@@ -161,7 +184,9 @@ def main(arguments: Sequence[str]) -> int:
             "commit": commit.stdout.strip(),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "films_sha256": films_sha256(),
+            "camera_films_sha256": camera_films_sha256(),
             "films": list(films(validator)),
+            "camera_films": list(camera_films(validator)),
             "program": list(films_of_program(programs[0].resolve())) if programs else before,
             "changes": list(changes(validator)),
             "flips": {
@@ -187,12 +212,13 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
         "python -m tests.interop.onvif ../media-signing-framework",
         "```",
         "",
-        "The command builds its library from its source and calls it as it is.",
+        "The command builds its library from its source and calls it as it is. A camera that signs its stream sends",
+        "the message of a GOP in front of the next keyframe, so the last GOP of its films stays open.",
         "",
         "| film | it says |",
         "|---|---|",
     )
-    yield from (f"| {film} | `{said}` |" for film, said in result["films"])
+    yield from (f"| {film} | `{said}` |" for film, said in [*result["films"], *result["camera_films"]])
     yield from (
         "",
         "Its example program splits a file by GStreamer (1.26.2, 2026-11-30, built with",

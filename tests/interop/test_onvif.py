@@ -12,7 +12,7 @@ import pytest
 
 from agent.core.media import VideoCodec
 from tests.capture_films import ROOT, VECTORS, signed_film
-from tests.interop.onvif import RESULT, films_sha256
+from tests.interop.onvif import RESULT, camera_films_sha256, films_sha256
 
 FOUND = json.loads(RESULT.read_text(encoding="utf-8"))
 
@@ -28,6 +28,15 @@ def test_the_films_in_the_vectors_are_what_this_code_signs(codec: VideoCodec, b_
 
 def test_these_films_are_the_ones_that_onvif_s_implementation_has_seen() -> None:
     assert films_sha256() == FOUND["films_sha256"], "python -m tests.interop.onvif FOLDER"
+
+
+def test_it_found_a_film_that_its_camera_signed_authentic_up_to_its_last_gop_and_by_no_other_root() -> None:
+    assert camera_films_sha256() == FOUND["camera_films_sha256"], "python -m tests.interop.onvif FOLDER"
+    *films, (_, foreign) = FOUND["camera_films"]
+    assert len(films) == 4
+    for name, said in films:
+        assert said == f"ok; key ok; {'5 of 10' if 'alone' in name else '15 of 20'} pictures", name
+    assert "key not ok" in foreign
 
 
 def test_it_found_each_film_authentic_and_each_manipulation_was_noticed_by_it_or_by_us() -> None:

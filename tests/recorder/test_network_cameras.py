@@ -13,18 +13,25 @@ import pytest
 from agent.clients.owner.keys import OwnerKeys
 from agent.clients.owner.mp4_export import ExportedClip, clips_of, export_clip
 from agent.clients.owner.segment_sources import DeviceVault
-from agent.clients.requester.capture_signatures import capture_of
+from agent.clients.requester.capture_signatures import camera_signature_of, capture_of
 from agent.config.settings import ClipsConfig
-from agent.core.media import EncodedPacket, LumaFrame
+from agent.core.media import EncodedPacket, LumaFrame, VideoCodec
 from agent.core.timebase import BootNs, seconds
 from agent.custodian.state_folder import StateFolder
 from agent.ipc.control_client import DeviceLink
+from agent.media.capture_signature import is_slice
+from agent.media.fmp4 import film_units
+from agent.media.onvif_sei import is_media_sei
 from agent.ports import Camera, CameraEnd, CameraSink
 from agent.recorder.capture.camera_rtsp import RtspCamera
 from agent.wire.identities import public_key_of
+from tests import signing_camera
+from tests.capture_films import packets_of
+from tests.interop.onvif import units_of_file
 from tests.recorder.capture.rtsp import serving
 from tests.recorder.test_recorder_and_hardware import House, until
 from tests.recorder.thread_owner_check import plant
+from tests.second_reader import capture
 
 STALL_S = 2.5
 """Less than half the time from one keyframe of `/rare` to the next."""
@@ -158,6 +165,52 @@ def test_what_a_network_camera_sends_is_sealed_as_it_came_and_its_owner_opens_it
         assert steps_s[len(steps_s) // 2] == pytest.approx(1 / 15, abs=0.005)
     finally:
         house.close()
+
+
+def test_a_stream_that_its_maker_signs_keeps_this_signature_from_a_real_server_to_an_export(tmp_path: Path) -> None:
+    """A second implementation makes the camera's messages, and judges the film that an owner exports."""
+    _, gops = packets_of(VideoCodec.H264)
+    sent = list(signing_camera.stream(gops, times=20))
+    messages = [unit for units in sent for unit in units if is_media_sei(unit, VideoCodec.H264)]
+    certificate, own = signing_camera.certificate(), messages[1:]
+    with serving(signing_camera.save(sent, tmp_path / "signed.json")) as (address, _):
+        house = NetworkHouse(tmp_path, f"{address}/signed")
+        try:
+            device = public_key_of(StateFolder(tmp_path / "state").device_key())
+            house.film()
+            until(lambda: house.solo.recorder.status().recorded_s >= 5, patience_s=60)
+            clips = house.opened_clips(tmp_path / "opened")
+        finally:
+            house.close()
+    proven = 0
+    for clip in clips:
+        films = [list(film_units(each.media)) for each in clip.segments]
+        kept = [[unit for unit in units if is_media_sei(unit, VideoCodec.H264)] for units in films]
+        assert all(each.count(certificate) == 1 and certificate in each[:2] for each in kept), (
+            "each film begins with it"
+        )
+        row = [unit for each in kept for unit in each if unit != certificate]
+        at = own.index(row[0])
+        assert row == own[at : at + len(row)], "each message, bit for bit, and none of ours"
+        assert clip.video is not None
+        exported = list(units_of_file(clip.video))
+        assert [each for each in exported if counts(each)] == [
+            each for units in films for each in units if counts(each)
+        ]
+        judged = capture.judge_camera(exported, False, signing_camera.ROOT)
+        assert (judged.faulty, judged.behind) == (set(), 5), "only the message of the last GOP is in no film yet"
+        proven += judged.proven
+        for each in clip.segments:
+            found = camera_signature_of(each.media, device)
+            assert found is not None
+            assert (found.name, found.serial) == (signing_camera.MAKER, signing_camera.SERIAL)
+            assert found.report is not None
+            assert not found.report.findings
+    assert proven >= 9
+
+
+def counts(unit: bytes) -> bool:
+    return is_slice(unit, VideoCodec.H264) or is_media_sei(unit, VideoCodec.H264)
 
 
 def ball_px(picture: av.VideoFrame) -> float:

@@ -186,7 +186,21 @@ def _key_of(chain: bytes, device: bytes) -> Key | None:
         return None
     if not isinstance(key.curve, SECP256R1):
         return None
+    return _signs(key)
 
+
+def maker_key(chain: bytes, authority: bytes) -> Key | None:
+    """The check of a camera's key, or None if the maker's authority (a certificate in PEM) did not issue it."""
+    leaf, issuer = x509.load_pem_x509_certificate(chain), x509.load_pem_x509_certificate(authority)
+    try:
+        leaf.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return None
+    key = leaf.public_key()
+    return _signs(key) if isinstance(key, EllipticCurvePublicKey) else None
+
+
+def _signs(key: EllipticCurvePublicKey) -> Key:
     def signs(signed: bytes, signature: bytes) -> bool:
         try:
             key.verify(signature, signed, ECDSA(hashes.SHA256()))
@@ -213,6 +227,18 @@ def slice_hashes(units: Iterable[bytes], hevc: bool, keyframe: bytes = _ZEROS) -
 
 def judge(units: Sequence[bytes], hevc: bool, device: bytes) -> Judged:
     """Judges the pictures of a film, of several in a row, or of a part of one, by the 32 bytes of a device's key."""
+    return judge_by(units, hevc, lambda chain: _key_of(chain, device))
+
+
+def judge_camera(units: Sequence[bytes], hevc: bool, authority: bytes) -> Judged:
+    """Judges a film that a camera signed, by its maker's certificate: without messages in front of the first slice."""
+    first = next((at for at, unit in enumerate(units) if is_slice(unit, hevc)), len(units))
+    before = [unit for unit in units[:first] if is_message(unit, hevc) and not read_message(unit, hevc).general]
+    return judge_by([*before, *units[first:]], hevc, lambda chain: maker_key(chain, authority))
+
+
+def judge_by(units: Sequence[bytes], hevc: bool, key_of: Callable[[bytes], Key | None]) -> Judged:
+    """Judges a film. `key_of`: the check of a chain's key, None if that is not trusted."""
     film, key, gop = Judged(), None, 1
     pending: list[bytes] = []
     keyframe, before = _ZEROS, None
@@ -232,7 +258,7 @@ def judge(units: Sequence[bytes], hevc: bool, device: bytes) -> Judged:
             film.faulty.add(gop)
             continue
         if not message.general:
-            offered = _trusted(message, device)
+            offered = _trusted(message, key_of)
             key = offered or key
             film.faulty |= set() if offered else {gop}
             continue
@@ -247,10 +273,10 @@ def judge(units: Sequence[bytes], hevc: bool, device: bytes) -> Judged:
     return film
 
 
-def _trusted(message: Message, device: bytes) -> Key | None:
+def _trusted(message: Message, key_of: Callable[[bytes], Key | None]) -> Key | None:
     if 6 not in message.fields or not message.fields.get(4, b"\x01" + _SHA256)[1:].startswith(_SHA256):
         return None
-    key = _key_of(message.fields[6][2:], device)
+    key = key_of(message.fields[6][2:])
     return key if key is not None and message.signature is not None and key(message.signed, message.signature) else None
 
 
@@ -283,7 +309,12 @@ def gop_to_sign(
 
 
 def certificate_to_sign(chain: bytes, version: str, device: bytes, *, hevc: bool) -> bytes:
-    texts = [text.encode("ascii") for text in (version, key_id(device), "Doorward")]
+    return certificate_of_maker(chain, (version, key_id(device), "Doorward"), hevc=hevc)
+
+
+def certificate_of_maker(chain: bytes, names: tuple[str, str, str], *, hevc: bool) -> bytes:
+    """The beginning of a certificate message. `names`: version, serial number and maker."""
+    texts = [text.encode("ascii") for text in names]
     maker = b"\x01" + b"".join(bytes([len(text)]) + text for text in texts)
     content = written(4, b"\x01" + _SHA256 + bytes(3)) + written(5, maker) + written(6, b"\x01\x00" + chain)
     return beginning_of(content, 0xC0, hevc)

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agent.clients.requester.capture_signatures import CameraSignature
 from agent.clients.requester.known_doorbells import DoorbellHistory
 from agent.clients.time_confirmations import TimeFindings
 from agent.core.disclosure import DisclosedItem, VerifiedDisclosure
@@ -158,7 +159,10 @@ class VerifiedItem:
     unopened: str = ""
     """Reason why a player cannot open a file that is as the device sealed it. Empty if it opens."""
     capture: CaptureReport | None = None
-    """The result of the capture signatures in a film. None for other files, redacted films, and films without any."""
+    """The result of the doorbell's capture signatures in a film. None for other files, redacted films, and films
+    without any."""
+    camera: CameraSignature | None = None
+    """The signatures of a camera that signed its stream. A film has these or the doorbell's."""
 
     @property
     def witnessed(self) -> bool:

@@ -13,6 +13,7 @@
     redactions-NNN.json the owner's list in part NNN, as it stands in the film
     capture-root.pem   for a validator of ONVIF Media Signing: the certificate to trust for the films' own signatures
     capture-key.pem    the certificate of the key inside the films, issued by that one
+    camera-NN.pem      if a network camera signed its stream: the certificates that it sent in the films
     by-hand/           each signature as three files for `openssl` (`by_hand`)
     FILES.sha256       for `sha256sum -c`: films, stills and report beside this folder
     SHA256SUMS         for `sha256sum -c`: this folder. SHA256SUMS.signature is by the requester's key
@@ -48,6 +49,7 @@ from agent.core.ledger.checkpoint import open_checkpoint
 from agent.core.ledger.merkle import inclusion_proof, leaf_hash, root_of
 from agent.core.vault.age.header import split
 from agent.errors import DoorwardError
+from agent.media.capture_signature import CaptureReport
 from agent.platform import files
 from agent.wire import strictjson
 from agent.wire.disclosures import ClipRecords
@@ -124,6 +126,7 @@ def _write_disclosed(
     if "receipt" in there:
         files.write(folder / "receipt.dsse", there["receipt"])
     capture = _write_capture(folder, verification, manifest.device_key)
+    cameras = _write_cameras(folder, verification)
     _copy_parts(answer, files.make_folder(folder / "parts"))
     for item in verification.redacted:
         files.write(folder / f"redactions-{item.number:03}.json", redactions_as_sent(item))
@@ -137,6 +140,7 @@ def _write_disclosed(
         _lines_told(hand, disclosed),
         beside=bool(beside),
         capture=capture,
+        cameras=cameras,
         times=times,
         credentials=tuple(f"../{FOLDER}/{path.name}" for path in sorted(beside) if _has_credentials(path)),
     )
@@ -155,6 +159,15 @@ def _write_capture(folder: Path, verification: Verification, device: PublicKey) 
     files.write(folder / "capture-root.pem", root)
     files.write(folder / "capture-key.pem", leaf)
     return True
+
+
+def _write_cameras(folder: Path, verification: Verification) -> dict[str, str]:
+    """Writes the certificates of cameras that signed their streams. Returns the hash of each file's first one."""
+    chains = {each.camera.chain: each.camera.sha256 for each in verification.items if each.camera is not None}
+    named = {f"camera-{number:02}.pem": each for number, each in enumerate(chains.items(), start=1)}
+    for name, (chain, _) in named.items():
+        files.write(folder / name, chain)
+    return {name: sha256 for name, (_, sha256) in named.items()}
 
 
 def _films(verification: Verification) -> Iterator[tuple[int, str]]:
@@ -344,12 +357,23 @@ def _item(verified: VerifiedItem) -> dict[str, Any]:
 
 
 def _capture(verified: VerifiedItem) -> dict[str, Any]:
-    """Returns the result of a film's capture signatures. Empty for other files, and films without any."""
-    report = verified.capture
+    """Returns the result of a film's capture signatures: the doorbell's, or those of a camera that signed its stream.
+
+    Empty for other files, and films without any.
+    """
+    camera = verified.camera
+    if camera is not None:
+        names = {"name": camera.name, "serial": camera.serial, "certificate_sha256": camera.sha256}
+        return {"capture": {"by": "camera", **names, **_counted(camera.report)}}
+    return {"capture": {"by": "doorbell", **_counted(verified.capture)}} if verified.capture is not None else {}
+
+
+def _counted(report: CaptureReport | None) -> dict[str, Any]:
+    """Returns what the signatures show. Empty if they are of a kind that is not checked here."""
     if report is None:
         return {}
     found = [{"gop": each.gop, "fault": each.fault.value} for each in report.findings]
-    return {"capture": {"signed": report.signed, "unsigned_slices": report.unsigned, "findings": found}}
+    return {"signed": report.signed, "unsigned_slices": report.unsigned, "findings": found}
 
 
 def _redaction(verified: VerifiedItem) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Final
 
 from agent.clients.media.confined import ConfinedMedia
 from agent.clients.opening import HybridIdentity, open_bytes
-from agent.clients.requester.capture_signatures import capture_in_words, capture_of
+from agent.clients.requester.capture_signatures import camera_signature_of, capture_in_words, capture_of
 from agent.clients.requester.checks import (
     MOST_FIRST_PART_BYTES,
     MOST_PART_BYTES,
@@ -397,8 +397,11 @@ def _opened(
     if context is not None and item.is_redacted and not reason:
         require_redacted(media, item.part.kind, opened, context)
     is_film = item.part.kind is PartKind.SEGMENT and not item.is_redacted
-    capture = capture_of(opened, manifest.device_key) if is_film else None
-    verified = VerifiedItem(number, item, hashlib.sha256(opened).hexdigest(), len(opened), context, reason, capture)
+    camera = camera_signature_of(opened, manifest.device_key) if is_film else None
+    capture = capture_of(opened, manifest.device_key) if is_film and camera is None else None
+    verified = VerifiedItem(
+        number, item, hashlib.sha256(opened).hexdigest(), len(opened), context, reason, capture, camera
+    )
     sink(verified, opened)
     return verified
 
@@ -425,7 +428,8 @@ def _say_footage(found: _VerificationState, words: _CheckLog) -> None:
             f" By the owner's word, {_count(exact, 'film')} of them {'has' if exact == 1 else 'have'} the recorded "
             "pixels outside of the covers."
         )
-    if signatures := capture_in_words((each.capture for each in films), len(redacted)):
+    cameras = (each.camera for each in films)
+    if signatures := capture_in_words((each.capture for each in films), len(redacted), cameras):
         words.said += f" {signatures}"
     if recovered:
         words.said += (

@@ -12,8 +12,8 @@ docs/evidence.md explains each check to people who do not read commands.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent.clients.requester.by_hand import BY_HAND, ByHand, SignedFile
@@ -59,6 +59,8 @@ class EvidenceFiles:
     """Whether FILES.sha256 lists files beside the folder."""
     capture: bool = False
     """Whether a film has capture signatures."""
+    cameras: Mapping[str, str] = field(default_factory=dict)
+    """For cameras that signed their streams: each file of certificates, and the SHA-256 of the first one in hex."""
     times: tuple[TimeFolder, ...] = ()
     credentials: tuple[str, ...] = ()
     """The paths of the copies with Content Credentials, from the folder."""
@@ -260,6 +262,16 @@ def _of_the_films(verification: Verification, evidence: EvidenceFiles) -> Iterat
         [*_films(evidence)],
     )
     yield _Check(
+        "The signatures of the camera inside the films (ONVIF Media Signing)",
+        "which certificates the camera sent in the films (camera-*.pem). Such a film holds no signature by the "
+        "doorbell inside. The doorbell's signed record covers each byte of it. ONVIF's validator tells whether the "
+        "camera signed the pictures: validator -c h264 -C ROOT.pem FILM.mp4, with the root certificate of the camera's "
+        "maker as ROOT.pem. Take that from the maker. Give the validator a joined film: the signature of a film's last "
+        "pictures begins the next film.",
+        "that the certificates are the maker's. The commands compare them with their hash in the report.",
+        [_fingerprint(name, sha256) for name, sha256 in evidence.cameras.items()],
+    )
+    yield _Check(
         "Content Credentials (C2PA)",
         "that no copy in c2pa/ has changed since it was signed, to any C2PA reader. The commands need c2patool 0.16 or "
         "newer (github.com/contentauth/c2pa-rs), with no network. It also prints what was done to the film, and by "
@@ -276,6 +288,12 @@ def _of_the_films(verification: Verification, evidence: EvidenceFiles) -> Iterat
         "that the pictures were taken then.",
         [*_times(evidence)],
     )
+
+
+def _fingerprint(certificate: str, sha256: str) -> str:
+    """Compares the first certificate of a file with its hash in hex."""
+    shown = ":".join(sha256[at : at + 2] for at in range(0, len(sha256), 2)).upper()
+    return f"openssl x509 -in {certificate} -noout -fingerprint -sha256 | grep -q '={shown}$'{_SAME}"
 
 
 def _pkeyutl(key: str, signed: str, signature: str) -> str:

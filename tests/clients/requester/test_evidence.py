@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -26,7 +30,8 @@ from agent.wire.disclosures import PartKind
 from agent.wire.identities import public_key_of
 from agent.wire.mldsa import approval_mldsa_key
 from agent.wire.statements import ClipClaim
-from tests.clients.requester.conftest import NOW_S, filmed
+from tests import signing_camera
+from tests.clients.requester.conftest import DESCRIPTION, NOW_S, filmed
 from tests.clients.requester.full_answer import DOOR, FACE, VOICE, FullAnswer
 from tests.clients.requester.house import Changes, House
 from tests.clients.requester.test_two_owners import BEN
@@ -283,6 +288,45 @@ def test_the_bundle_of_a_full_answer_holds_these_files_word_for_word_and_no_othe
     )
     assert full.requester.key.verifies(files["SHA256SUMS.signature"], files["SHA256SUMS"])
     assert trees < files.keys()
+
+
+def test_a_bundle_of_films_that_their_camera_signed_says_whose_signatures_are_in_them(
+    requester: Requester, asked: SentRequest, gops: list[Gop], tmp_path: Path
+) -> None:
+    """The doorbell's key signed the record of each film, and no message in it."""
+    films = iter(
+        film
+        for part in (gops[0:3], gops[3:5], gops[8:11])
+        for film in signing_camera.recorded(DESCRIPTION, part, after=0, in_segment=len(part))
+    )
+    house = filmed(gops, Changes(media=lambda _unsigned: next(films)))
+    verification = verified(requester, asked, house.disclose(asked))
+    folder = write_bundle(tmp_path / "bundle", requester, verification, NOW_S)
+    assert (folder / "camera-01.pem").read_bytes() == signing_camera.CHAIN
+    assert not (folder / "camera-02.pem").exists()
+    assert not (folder / "capture-root.pem").exists(), "it would make a reader look for the doorbell's signatures"
+    own = x509.load_pem_x509_certificate(signing_camera.CHAIN).fingerprint(hashes.SHA256())
+    segments = [
+        segment["capture"]
+        for clip in json.loads((folder / BUNDLE_FILE).read_text())["clips"]
+        for segment in clip["segments"]
+    ]
+    assert segments == [
+        {"by": "camera", "name": signing_camera.MAKER, "serial": signing_camera.SERIAL,
+         "certificate_sha256": own.hex(), "signed": count - 1, "unsigned_slices": pictures, "findings": []}
+        for count, pictures in ((3, 10), (2, 10), (3, 10))
+    ]  # fmt: skip
+    text = (folder / "VERIFY.txt").read_text()
+    assert "The signatures of the camera inside the films" in text
+    assert "capture-root.pem" not in text
+    command = next(line.strip() for line in text.splitlines() if line.startswith("    openssl x509 -in camera-01.pem"))
+    assert command.endswith(f"-noout -fingerprint -sha256 | grep -q '={own.hex(':').upper()}$' && echo same")
+    if shutil.which("openssl"):
+        assert subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True).stdout == b"same\n"
+        (folder / "camera-01.pem").write_bytes(signing_camera.ROOT)
+        assert subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True).stdout == b""
+    said = next(check.said for check in verification.checks if "signatures" in check.said and "camera" in check.said)
+    assert "by the camera, and none by this device" in said
 
 
 def test_the_tree_of_a_clip_proves_each_film_that_was_shown_and_shows_no_other(

@@ -3,7 +3,9 @@
 `/main` is 640×360 H.264, `/small` a smaller one, `/g711` pictures with a tone of 440 Hz as a cheap camera sends it,
 `/film` the pictures and the AAC of FILM (an MP4), both as they are.  `/rare` is as `/main` with a keyframe every six
 seconds.  `/reordered` has B-frames and `/hevc` is H.265: a second of each is encoded before, and played again and
-again, because a busy machine encodes them more slowly than pictures come.
+again, because a busy machine encodes them more slowly than pictures come.  If FILM ends in `.json`, `/signed` sends the
+pictures in it, once for each viewer: a list of access units of H.264 in base64, of which each third of a second begins
+with a keyframe.
 
 FILM is played once, from the start of the server on, as a camera shows what is now.  Were the file itself what is
 served, GStreamer would put it back to its beginning for all who watch whenever one more client says PLAY, and answer
@@ -12,6 +14,8 @@ served, GStreamer would put it back to its beginning for all who watch whenever 
 
 from __future__ import annotations
 
+import base64
+import json
 import sys
 from pathlib import Path
 
@@ -108,6 +112,33 @@ class Repeated:
         source.emit("push-buffer", buffer)
 
 
+class Sent:
+    """Plays pictures of a file as they are, without a parser between, as a camera sends them."""
+
+    def __init__(self, path: Path) -> None:
+        self._pictures = [base64.b64decode(each) for each in json.loads(path.read_text(encoding="ascii"))]
+        self._number = 0
+
+    def serve(self, factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
+        del factory
+        self._number = 0
+        source = media.get_element().get_by_name("repeated")
+        caps = "video/x-h264,stream-format=byte-stream,alignment=au,framerate=15/1"
+        source.set_property("caps", Gst.Caps.from_string(caps))
+        source.connect("need-data", self._push)
+
+    def _push(self, source: Gst.Element, _wanted: int) -> None:
+        if self._number == len(self._pictures):
+            source.emit("end-of-stream")
+            return
+        buffer = Gst.Buffer.new_wrapped(self._pictures[self._number])
+        frame = Gst.SECOND // 15
+        buffer.pts = buffer.dts = self._number * frame
+        buffer.duration = frame
+        self._number += 1
+        source.emit("push-buffer", buffer)
+
+
 def main(films: list[str]) -> None:
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
@@ -126,7 +157,10 @@ def main(films: list[str]) -> None:
         "reordered": Repeated("h264", f"{REORDERED} ! h264parse config-interval=-1"),
         "hevc": Repeated("h265", HEVC),
     }
-    if films:
+    if films and films[0].endswith(".json"):
+        streams["signed"] = REPEATED.replace("{codec}parse ! ", "").format(pay=PAY)
+        repeated["signed"] = Sent(Path(films[0]))
+    elif films:
         streams["film"] = FILM.format(pay=PAY)
     for name, stream in streams.items():
         factory = GstRtspServer.RTSPMediaFactory()
