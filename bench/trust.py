@@ -119,14 +119,17 @@ class LightDoorbell:
                     self.subscribed.set()
                     self._reading.subscribed(topic_filter, self._now())
                 case MessageReceived(topic=topic, payload=payload):
-                    did, chunks = self.trusts(), self._reading.take(topic, payload, self._now()) or ()
-                    if chunks:
-                        self.bare_s = time.monotonic()
-                    for chunk in chunks:
-                        self.custodian.on_message(*chunk)
-                    if did and not self.trusts():
-                        self.refused_s = time.monotonic()
-            self._reading.turn(self._now())
+                    self._hand_over(self._reading.take(topic, payload, self._now()) or ())
+            self._hand_over(self._reading.turn(self._now()))
+
+    def _hand_over(self, chunks: tuple[tuple[str, bytes], ...]) -> None:
+        if not chunks:
+            return
+        did, self.bare_s = self.trusts(), time.monotonic()
+        for chunk in chunks:
+            self.custodian.on_message(*chunk)
+        if did and not self.trusts():
+            self.refused_s = time.monotonic()
 
     def stay(self, duration_s: float) -> None:
         """Lets its clock go on, so that it has been connected for a while."""

@@ -9,11 +9,13 @@ uplink subscribes to the indexes of all roots, and this class asks for the piece
   which are saved up. So a doorbell that is connected reads a list that changes at once, and within a minute also right
   after a connection that has used up the budget;
 - first of the root with the fewest bytes to the end, those included that it has sent since the connection. So a root
-  that publishes all the time cannot delay the revocation of another one.
+  that publishes all the time cannot delay the revocation of another one. Nor can one whose indexes name pieces that
+  do not exist: each costs it a place behind the others (`_MISSING_BYTES`).
 
 The pieces of *all* roots are read and held, whichever the owner chose. The wishes depend on what was published and on
 what this process has read, so they show nothing of the choice (promise 3). A package goes to the custodian as
-chunks once it is whole, and again with each later index: the custodian may have been restarted.
+chunks once it is whole, and again with each later index: the custodian may have been restarted. An index is short and
+a package long, so a root gets no more than `_MOST_HANDED` of them to the custodian in `_AGAIN_NS`.
 
 A device with a session at its broker also hears pieces as they are published, because a node of a RabbitMQ cluster does
 not give what another node retains. They come before their index, so they are kept by their slots until it comes.
@@ -24,7 +26,7 @@ Neither index nor pieces are trusted. The custodian verifies the package; a fals
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
@@ -69,8 +71,14 @@ between both."""
 _STUCK_NS: Final = seconds(10)
 """Until a slot that lacked its piece is asked for again. It doubles each time."""
 _LONGEST_STUCK_NS: Final = seconds(600)
+_MISSING_BYTES: Final = 64 << 10
+"""What a missing piece counts for in the order of the roots: more than a list with 40 regions changes by. Waiting for
+one takes 3 to 21 s, and its index only 150 bytes."""
 _AGAIN_NS: Final = seconds(10)
 """From one time that the custodian gets a package to the next, if the same index comes again."""
+_MOST_HANDED: Final = 3
+"""Packages of one root in `_AGAIN_NS`. The newest of more comes afterwards. Each has up to 180 KiB, and its signatures
+are verified."""
 
 
 @dataclass(slots=True)
@@ -89,8 +97,12 @@ class _Root:
     stuck_until_ns: int = 0
     """A slot had no piece or another one. The next index ends it, and a piece that comes. So does time, because a
     process that stood still may have judged too early."""
-    handed_ns: int | None = None
-    """When the custodian got the package."""
+    is_handed: bool = False
+    """The custodian got the package of this index."""
+    is_owed: bool = False
+    """It gets the package later, because it got others of this root just now."""
+    handed_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_MOST_HANDED))
+    """When it got packages of this root, the newest last."""
 
     @property
     def missing(self) -> list[tuple[int, PackagePiece]]:
@@ -169,8 +181,8 @@ class TrustReading(ThreadOwned):
             case _:
                 return None
 
-    def turn(self, now: BootNs) -> None:
-        """Asks for a piece if one is due."""
+    def turn(self, now: BootNs) -> tuple[tuple[str, bytes], ...]:
+        """Asks for a piece if one is due. Returns the chunks of packages that the custodian was to get later."""
         self._refill(now)
         if self._asked is not None and now >= self._absent_ns:
             if self._is_late:
@@ -183,13 +195,20 @@ class TrustReading(ThreadOwned):
             self._asked, self._is_late = following, False
             self._asked_ns, self._absent_ns = now, now + _BEHIND_NS
             self._bus.read_retained(str(following))
+        owed = [(name, root) for name, root in self._roots.items() if root.is_owed and _next_ns(root) <= now]
+        return tuple(chunk for name, root in owed for chunk in self._whole(name, root, now))
 
     def is_busy(self) -> bool:
         """Returns True while pieces are read. False if there are none to read, or no room for one."""
         return self._asked is not None or (self._next() is not None and self._level >= _PIECE_BYTES)
 
     def deadline_ns(self, now: BootNs) -> BootNs | None:
-        """Returns the moment of the next `turn` that reads, if nothing comes meanwhile."""
+        """Returns the moment of the next `turn` that does something, if nothing comes meanwhile."""
+        owed = [_next_ns(root) for root in self._roots.values() if root.is_owed]
+        reads_ns = self._reads_ns(now)
+        return BootNs(max(now, min([*owed, *([] if reads_ns is None else [reads_ns])]))) if owed else reads_ns
+
+    def _reads_ns(self, now: BootNs) -> BootNs | None:
         if self._asked is not None:
             return BootNs(self._absent_ns)
         if self._next() is None:
@@ -220,7 +239,7 @@ class TrustReading(ThreadOwned):
                 held |= before.former | before.pieces
                 of_the_last = before.former if before.missing else before.pieces
                 root.former = {sha256: piece for sha256, piece in of_the_last.items() if sha256 not in wanted}
-                root.came_bytes = before.came_bytes
+                root.came_bytes, root.handed_ns = before.came_bytes, before.handed_ns
             root.pieces = {sha256: piece for sha256, piece in held.items() if sha256 in wanted}
         root.came_bytes += size_bytes
         self._roots[name] = root
@@ -264,9 +283,13 @@ class TrustReading(ThreadOwned):
     @staticmethod
     def _whole(name: str, root: _Root, now: BootNs) -> tuple[tuple[str, bytes], ...]:
         """Returns the chunks for the custodian, nothing if a piece is missing or if it got them just now."""
-        if root.missing or (root.handed_ns is not None and now - root.handed_ns < _AGAIN_NS):
+        if root.missing or (root.is_handed and now - root.handed_ns[-1] < _AGAIN_NS):
             return ()
-        root.handed_ns = now
+        root.is_owed = now < _next_ns(root)
+        if root.is_owed:
+            return ()
+        root.is_handed = True
+        root.handed_ns.append(now)
         index = root.index
         pieces = (PublishedChunk(index.sha256, len(index.pieces), root.pieces[each.sha256]) for each in index.pieces)
         return tuple((str(TrustTopic(name, slot)), each.to_bytes()) for slot, each in enumerate(pieces))
@@ -287,6 +310,7 @@ class TrustReading(ThreadOwned):
     def _stick(self, where: TrustTopic, now: BootNs) -> None:
         root = self._roots.get(where.root)
         if root is not None:
+            root.came_bytes += _MISSING_BYTES
             root.stuck_until_ns = now + min(_STUCK_NS << root.stuck_times, _LONGEST_STUCK_NS)
             root.stuck_times = min(root.stuck_times + 1, 8)
 
@@ -305,6 +329,11 @@ class TrustReading(ThreadOwned):
             gained = (now - self._seen_ns) / NS_PER_S * _BYTES_PER_S
             self._level = min(float(_SAVED_BYTES), self._level + gained)
         self._seen_ns = now
+
+
+def _next_ns(root: _Root) -> int:
+    """Returns when the custodian may get the next package of this root."""
+    return root.handed_ns[0] + _AGAIN_NS if len(root.handed_ns) == _MOST_HANDED else 0
 
 
 def _sha256(piece: bytes) -> str:

@@ -291,7 +291,8 @@ class Uplink(ThreadOwned):
 
     def _read(self) -> None:
         """Asks for pieces of packages and for pages. Hands over the messages of a page, as far as their rate allows."""
-        self._trust.turn(self._now())
+        for chunk in self._trust.turn(self._now()):
+            self._hand_over(*chunk)
         self._reading.hold(self._trust.is_busy())
         while (message := self._reading.turn(self._now())) is not None:
             self._received += 1

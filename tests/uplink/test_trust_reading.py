@@ -84,6 +84,9 @@ class Device:
         self.reading.heard(self.now)
         chunks = self.reading.take(topic, data, self.now)
         assert chunks is not None
+        self.hand_over(chunks)
+
+    def hand_over(self, chunks: tuple[tuple[str, bytes], ...]) -> None:
         if chunks:
             self.handed += 1
             joined = TrustChunks()
@@ -91,9 +94,9 @@ class Device:
                 where = parse_topic(name)
                 assert isinstance(where, TrustTopic)
                 joined.put(where, chunk, ())
-            whole = joined.whole(parse_topic(topic).root)  # type: ignore[union-attr]
-            assert whole is not None
-            self.times.setdefault(whole, self.now_s)
+            whole = joined.whole(where.root)
+            if whole is not None:
+                self.times.setdefault(whole, self.now_s)
 
     def pass_time(self, duration_s: float, each: Callable[[], None] = lambda: None) -> None:
         ends_s = self.now_s + duration_s
@@ -101,7 +104,7 @@ class Device:
             deadline_ns = self.reading.deadline_ns(self.now)
             self.now_s = min(self.now_s + 0.5, max(self.now_s + 0.001, (deadline_ns or 1 << 62) / 1e9))
             each()
-            self.reading.turn(self.now)
+            self.hand_over(self.reading.turn(self.now))
             due, self.broker.due = self.broker.due, []
             for topic in (each for each in due if each in self.broker.open):
                 self.reading.subscribed(topic, self.now)
@@ -221,6 +224,25 @@ def test_a_root_that_publishes_all_the_time_delays_no_other_one(device: Device) 
     device.give(str(TrustIndexTopic(ROOT)), index_of(revoked))
     began_s = device.now_s
     device.pass_time(60, noise)
+    assert device.times[revoked] - began_s <= 60
+
+
+def test_a_root_whose_indexes_name_pieces_that_do_not_exist_delays_no_other_one(device: Device) -> None:
+    """An index of one piece has 150 bytes, and each wait for a missing piece takes three seconds and more."""
+    device.broker.publish(ROOT, package(20_000))
+    device.connect()
+    device.pass_time(300)
+    lies = iter(range(10_000))
+
+    def lie() -> None:
+        device.give(str(TrustIndexTopic(OTHER)), f"{next(lies):064x}\n{next(lies):064x} 1\n".encode())
+
+    lie()
+    revoked = package(40_000, seed=2)
+    device.broker.publish(ROOT, revoked)
+    device.give(str(TrustIndexTopic(ROOT)), index_of(revoked))
+    began_s = device.now_s
+    device.pass_time(60, lie)
     assert device.times[revoked] - began_s <= 60
 
 
@@ -364,6 +386,25 @@ def test_the_same_index_again_and_again_gives_the_custodian_the_package_every_te
     assert device.handed == 1
     device.pass_time(20, lambda: device.give(str(TrustIndexTopic(ROOT)), index_of(data)))
     assert 2 <= device.handed <= 4
+
+
+def test_a_root_that_changes_its_index_all_the_time_gives_the_custodian_three_packages_in_ten_seconds(
+    device: Device,
+) -> None:
+    """An index has 300 bytes, and the package that it makes the uplink hand over up to 180 KiB."""
+    data = package(18_000)
+    device.broker.publish(ROOT, data)
+    device.connect()
+    device.pass_time(60)
+    device.handed = 0
+    index, names = index_of(data).partition(b"\n"), iter(range(10_000))
+    device.pass_time(100, lambda: device.give(str(TrustIndexTopic(ROOT)), f"{next(names):064x}\n".encode() + index[2]))
+    assert 10 <= device.handed <= 33
+    began_s, newest = device.now_s, package(18_000, rest=b"new")
+    device.broker.publish(ROOT, newest)
+    device.give(str(TrustIndexTopic(ROOT)), index_of(newest))
+    device.pass_time(20)
+    assert device.times[newest] - began_s <= 15, "the newest one comes in any case"
 
 
 def test_a_broker_with_endless_roots_fills_no_memory(device: Device) -> None:
