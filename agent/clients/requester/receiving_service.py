@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +20,7 @@ from agent.clients.requester.identity import Requester
 from agent.clients.requester.incoming import AddressedRequest, IncomingDisclosures
 from agent.clients.requester.messages import SignedMessage
 from agent.clients.requester.news import ReceiverEvent, ReceiverEventKind, ReceivingLimits
+from agent.clients.requester.pending_questions import PendingQuestions
 from agent.clients.requester.publisher import PublishQueue, publish_pending
 from agent.clients.requester.retained_messages import PublicationMonitor
 from agent.clients.requester.root_news import RootNews, StoredNews
@@ -64,7 +64,6 @@ _STEP_S: Final = 0.5
 _LOOK_FOR_REQUESTS_NS: Final = NS_PER_S
 _LOOK_FOR_ROOT_NS: Final = 10 * NS_PER_S
 """A person imports a bundle while the receiver runs."""
-_MOST_QUESTIONS: Final = 4096
 _EVENTS_BEFORE_A_QUESTION: Final = 16
 """While data comes on and on, the next question has its turn after this many events."""
 
@@ -111,8 +110,8 @@ class DisclosureReceiver:
         )
         self._connected: set[str] = set()
         """The brokers that are connected. A bus with one broker has the name ""."""
-        self._questions: OrderedDict[tuple[str, str], MessageReceived] = OrderedDict()
-        """Device and disclosure → the newest init of an upload that waits for data of others, oldest first."""
+        self._questions = PendingQuestions()
+        """Those about uploads that are not open. They wait for data of others."""
         self._events_since_question = 0
         self._outgoing = PublishQueue(bus)
         self._complete: set[str] = set()
@@ -156,10 +155,10 @@ class DisclosureReceiver:
         self._look()
         self._outgoing.pump()
         event = self._next_event(timeout_s)
-        if event is None and self._questions:
+        if event is None and (question := self._questions.take()) is not None:
             self._events_since_question = 0
-            _upload, event = self._questions.popitem(last=False)
-            self._received(event, has_waited=True)
+            event = question
+            self._received(question, has_waited=True)
         else:
             self._handle(event)
         if self._until_due_s() == 0:
@@ -202,8 +201,7 @@ class DisclosureReceiver:
         """Forgets what a broker said that is out of reach. It repeats its retained questions."""
         self._connected.discard(source)
         self._standing.disconnected(source)
-        for upload in [upload for upload, each in self._questions.items() if each.source == source]:
-            del self._questions[upload]
+        self._questions.forget(source)
 
     def _until_due_s(self) -> float:
         deadline_ns = self._arrivals.deadline_ns
@@ -239,24 +237,17 @@ class DisclosureReceiver:
             case UploadVerb.FIN:
                 self._arrivals.fin(device, disclosure, part, note)
             case UploadVerb.ABORT:
-                self._questions.pop((device, disclosure), None)
+                self._questions.drop(device, disclosure)
                 self._arrivals.abort(device, disclosure)
             case UploadVerb.INIT if note is not None and (has_waited or not self._arrivals.may_wait(disclosure)):
                 self._arrivals.init(device, disclosure, note)
             case UploadVerb.INIT if note is not None:
-                self._put_off((device, disclosure), message)
+                # Until no data waits. A receiver that starts hears the questions of all waiting uploads, and then data
+                # of those that it answered. Each question asks database and store, so with hundreds of them the data
+                # would come too late for a doorbell, or after the next fault.
+                self._questions.put(device, disclosure, message)
             case UploadVerb.INIT:
-                self._questions.pop((device, disclosure), None)  # its device clears the retained one: it has ended
-
-    def _put_off(self, upload: tuple[str, str], question: MessageReceived) -> None:
-        """Keeps a question until no data waits.
-
-        A receiver that starts hears the questions of all waiting uploads, and then data of those that it answered. Each
-        question asks database and store, so with hundreds of them the data would come too late for a doorbell, or
-        after the next fault.
-        """
-        if upload in self._questions or len(self._questions) < _MOST_QUESTIONS:  # otherwise its doorbell asks again
-            self._questions[upload] = question
+                self._questions.drop(device, disclosure)  # its device clears the retained one: it has ended
 
     def _hear_root(self, topic: TrustTopic | BrokersTopic, message: MessageReceived) -> None:
         try:
