@@ -34,6 +34,7 @@ _PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(.*)`")
 _NESTED = re.compile(r"(?:[\[{]\s*){50}")
+_UNKNOWN_USER = re.compile(r"`?(~.*) names the home of an unknown user")
 _TWICE = re.compile(r"Cannot overwrite a value|Cannot declare .* twice")
 _ENDLESS = re.compile(r"\d[\d_]{4000}")
 """A number longer than Python turns into one (`sys.int_info.default_max_str_digits`)."""
@@ -62,7 +63,8 @@ def read_text(path: Path, absent: str = _ABSENT) -> str:
     """Returns the file's text, within bounds. Raises `ConfigurationError`, with the remedy `absent` if there is no
     file."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or str(error)
         remedy = "Use sudo, or run this as its owner." if isinstance(error, PermissionError) else absent
@@ -190,6 +192,8 @@ def explain_refusal(said: str, tables: dict[str, Any], whole: Any) -> tuple[KeyP
     if missing := _MISSING.fullmatch(said):
         absent = (*key, missing[1])
         return absent, "this key is missing.", f"Add it; it is {_wanted(_type_at(absent, whole))}."
+    if user := _UNKNOWN_USER.match(said):
+        return key, f"'{user[1]}' names the home of a user who does not exist here.", "Give the whole path."
     value, kind = _value_at(tables, key), _type_at(key, whole)
     if isinstance(value, list) and _is_section(kind):
         return key, "this section can be there once only.", f"Write [{_dotted(key)}], with single brackets."

@@ -617,6 +617,7 @@ def cross_field_errors(configuration: Configuration) -> Iterator[CrossFieldError
     yield from _clips(configuration.clips, configuration.camera)
     yield from _vault(configuration)
     yield from _requests(configuration.requests)
+    yield from _hosts(configuration)
     if configuration.broker is not None:
         yield from _broker(configuration.broker)
     yield from _remote(configuration)
@@ -793,6 +794,23 @@ def _requests(requests: RequestsConfig) -> Iterator[CrossFieldError]:
             "the smallest area is larger than the largest, so every request would be refused.",
             "Lower it. To get no requests at all, opt out instead.",
         )
+
+
+def _hosts(configuration: Configuration) -> Iterator[CrossFieldError]:
+    """Finds a host with a port behind it. Only an address of IPv6 has colons."""
+    sections = (("broker", configuration.broker), ("remote", configuration.remote))
+    for name, section in (*sections, ("home_assistant", configuration.home_assistant)):
+        if section is not None and ":" in section.host and not _is_ipv6(section.host):
+            yield CrossFieldError(
+                (name, "host"), f"'{section.host}' is no host and no address.", "Give the host alone, and its port as port."
+            )
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 def _broker(broker: BrokerConfig) -> Iterator[CrossFieldError]:

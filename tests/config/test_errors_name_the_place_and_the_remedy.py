@@ -153,6 +153,18 @@ WRONG = {
         "broker.host",
         "Give a host name or address in quotes, without https:// and port.",
     ),
+    "a port behind a broker's host": (
+        "[broker]\nhost = 'broker.example:8883'\nca='c'\ncertificate='c'\nkey='c'",
+        2,
+        "broker.host",
+        "Give the host alone, and its port as port.",
+    ),
+    "a port behind Home Assistant's host": (
+        "[home_assistant]\nhost = '192.168.1.5:1883'", 2, "home_assistant.host", "Give the host alone",
+    ),
+    "the home of a user who is not there": (
+        "[device]\nstate_dir = '~no-such-user/state'", 2, "device.state_dir", "Give the whole path.",
+    ),
     "a limit loosened past the protocol": (
         "[requests]\nlongest_look_back_days = 46",
         2,
@@ -238,6 +250,17 @@ def test_a_mark_that_editors_put_in_front_of_utf8_changes_nothing(tmp_path: Path
     path.write_bytes(b"\xef\xbb\xbf[device]\nname = '\xff'\n")
     with pytest.raises(ConfigurationError, match=r"line 2, device\.name: this line is not UTF-8"):
         load(path)
+
+
+@pytest.mark.parametrize("host", ["::1", "fe80::1", "2001:db8::5", "192.168.1.5", "broker.example", "b_1.lan"])
+def test_a_host_is_a_name_or_an_address(host: str) -> None:
+    text = f"[broker]\nhost = '{host}'\nca='c'\ncertificate='c'\nkey='c'\n[home_assistant]\nhost = '{host}'"
+    assert parse(text, SOURCE).broker is not None
+
+
+def test_a_file_without_end_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="exceeds 1 MiB"):
+        load(Path("/dev/zero"))
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
