@@ -9,5 +9,6 @@ and it is independent of the agent's code. Bridge and agent exchange frames of a
     throttling.py decisions: how much the camera must reduce its work before the firmware throttles          (pure)
     backends/     the lines: gpiod 2, gpiozero, and a simulated panel for tests and terminals
     health.py     readings: temperature, throttling, under-voltage, wear, CMA, clock, Wi-Fi
+    time_zone.py  the zone of local hours, also for the agent
     frames.py     the messages; server.py the socket; bridge.py the loop that joins all of it
 """

@@ -29,6 +29,7 @@ from firmware_bridge.bridge import Bridge
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.lines import Input
 from firmware_bridge.settings import PanelConfig, load
+from firmware_bridge.time_zone import use_time_zone, zone_in
 
 __all__ = ["main"]
 
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         panel, board = load(wanted.config)
         if wanted.command in (None, "run"):
+            use_time_zone(zone_in(wanted.config))
             bridge = Bridge(lines_of(panel), panel, board, allowed_uids=_uids(panel))
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: bridge.stop())

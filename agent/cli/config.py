@@ -17,6 +17,7 @@ from agent.config.reading import shown
 from agent.config.settings import BoardName, CameraConfig, CameraKind
 from agent.errors import ConfigurationError
 from firmware_bridge.boards import board_here
+from firmware_bridge.time_zone import is_zone
 
 __all__ = ["config"]
 
@@ -109,7 +110,12 @@ def _notes(configuration: Configuration) -> Iterator[str]:
         yield "There is no [broker]: Doorward only records and uses no network."
     elif configuration.device.position is None:
         yield "device.position is not set: no footage request can match."
-    if configuration.device.position is not None and (note := note_on(configuration.device.position)):
+    zone = configuration.device.time_zone
+    if zone and not is_zone(zone):
+        yield (
+            f"This machine does not know the time zone {zone}. Check its spelling, or install tzdata and tzdata-legacy."
+        )
+    if configuration.device.position is not None and (note := note_on(configuration.device.position, zone)):
         yield note
     yield from _board_notes(configuration)
     camera = configuration.camera

@@ -26,6 +26,7 @@ from agent.core.setup_code import SetupCode, parse_setup_code
 from agent.core.setup_state import LONGEST_TEXT, SetupState
 from agent.platform import files
 from agent.platform.privileges import read_regular
+from firmware_bridge.time_zone import is_zone
 
 __all__ = ["forget_set_up", "join_network", "keyfile"]
 
@@ -47,7 +48,12 @@ _WAIT_S: Final = 60
 _MOST_KEYFILE_BYTES: Final = 4096
 _NAME: Final = re.compile(r"(?m)^(\s*name\s*=\s*)(\"[^\"\n]*\")")
 """The first name of the file, which is that of [device]."""
+_DEVICE: Final = re.compile(r"(?m)^[ \t]*\[[ \t]*device[ \t]*\][^\n]*\n")
+_SECTION: Final = re.compile(r"(?m)^[ \t]*\[")
+_TIME_ZONE: Final = re.compile(r"(?m)^([ \t]*time_zone[ \t]*=[ \t]*)\"[^\"\n]*\"")
 _CUSTODIAN: Final = "doorward-custodian.service"
+_BY_LOCAL_TIME: Final = ("doorward-recorder.service", "doorward-bridge.service")
+"""Private hours and the chime's quiet hours. Those of alerts are the custodian's."""
 _FAULTS: Final[tuple[tuple[str, SetupState], ...]] = (
     ("secrets were required", SetupState.WRONG_PASSWORD),
     ("802.1x supplicant", SetupState.WRONG_PASSWORD),
@@ -89,10 +95,10 @@ def join_network(run_: Path, etc: Path, connections: Path, take_card: bool, boot
     else:
         state = _join(code, etc, connections)
         renamed = state is SetupState.JOINED and _rename(etc / "doorward.toml", code.name)
+        moved = state is SetupState.JOINED and _set_time_zone(etc / "doorward.toml", code.zone)
         _report(run_ / "network" / "outcome", code, state)
         click.echo(f"Set-up code {code.id}: {state.value}.")
-        if renamed:
-            _run("systemctl", "--no-block", "restart", _CUSTODIAN)
+        _restart(renamed=renamed, moved=moved)
 
 
 def forget_set_up(etc: Path, connections: Path | None = None) -> bool:
@@ -144,7 +150,15 @@ def _join_by_card(code: SetupCode, network: Path, etc: Path, connections: Path) 
     files.write(path, replace(code, ssid="", password="").text().encode("ascii"), secret=True)
     os.chown(path, -1, network.stat().st_gid)  # the custodian's group
     path.chmod(0o640)
-    if not (etc / OWNED).exists() and _rename(etc / "doorward.toml", code.name):
+    renamed = not (etc / OWNED).exists() and _rename(etc / "doorward.toml", code.name)
+    _restart(renamed=renamed, moved=_set_time_zone(etc / "doorward.toml", code.zone))
+
+
+def _restart(*, renamed: bool, moved: bool) -> None:
+    """Lets those read the configuration again whom the name or the time zone concerns."""
+    if moved:
+        _run("systemctl", "--no-block", "try-restart", *_BY_LOCAL_TIME)
+    if renamed or moved:
         _run("systemctl", "--no-block", "restart", _CUSTODIAN)
 
 
@@ -222,18 +236,38 @@ def _set_country(country: str, etc: Path) -> None:
 
 def _rename(path: Path, name: str) -> bool:
     """Writes the doorbell's name into the configuration. Returns False if it has it, or the file would break."""
+    before = path.read_text(encoding="utf-8-sig")
+    return _replace(path, before, _NAME.sub(lambda found: f"{found[1]}{json.dumps(name)}", before, count=1))
+
+
+def _set_time_zone(path: Path, zone: str) -> bool:
+    """Writes the phone's time zone into the configuration. Otherwise private hours would be by that of the image."""
+    if not is_zone(zone):
+        return False
+    text = before = path.read_text(encoding="utf-8-sig")
+    if _DEVICE.search(text) is None:
+        text += "\n[device]\n"
+    begin = _DEVICE.search(text)
+    assert begin is not None  # noqa: S101 — it was added above
+    after = _SECTION.search(text, begin.end())
+    end = len(text) if after is None else after.start()
+    section, known = _TIME_ZONE.subn(lambda found: f'{found[1]}"{zone}"', text[begin.end() : end], count=1)
+    return _replace(
+        path, before, text[: begin.end()] + ("" if known else f'time_zone = "{zone}"\n') + section + text[end:]
+    )
+
+
+def _replace(path: Path, before: str, text: str) -> bool:
     from agent.config import load
     from agent.errors import ConfigurationError
 
-    before = path.read_text(encoding="utf-8")
-    text = _NAME.sub(lambda found: f"{found[1]}{json.dumps(name)}", before, count=1)
     if text == before:
         return False
     files.write(path, text.encode(), like=path)
     try:
         load(path)
     except ConfigurationError as error:
-        click.echo(f"The name is not changed: {error.message}", err=True)
+        click.echo(f"The configuration is not changed: {error.message}", err=True)
         files.write(path, before.encode(), like=path)
         return False
     return True

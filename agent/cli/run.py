@@ -12,8 +12,10 @@ import click
 
 from agent.cli.frame import config_option, without_rich
 from agent.platform.stop_signals import StopSignals
+from firmware_bridge.time_zone import use_time_zone
 
 if TYPE_CHECKING:
+    from agent.config import Configuration
     from agent.platform.supervision import SystemdNotifier
     from agent.recorder.recorder_process import RecorderRole
     from agent.solo import Solo
@@ -65,13 +67,24 @@ def run(config: Path, role: str, runtime_dir: Path, outbox: Path) -> None:
     roles[role]()
 
 
+def _set_up(configuration: Configuration) -> None:
+    """Begins the log, and sets the time zone by which private and quiet hours count."""
+    import structlog
+
+    from agent.platform import logs
+
+    logs.set_up(configuration.log)
+    zone = configuration.device.time_zone
+    if not use_time_zone(zone):
+        structlog.get_logger("run").error("time_zone_unknown", zone=zone)
+
+
 def _solo(config: Path) -> None:
     from agent.config import load
-    from agent.platform import logs
     from agent.solo import Solo
 
     configuration = load(config)
-    logs.set_up(configuration.log)
+    _set_up(configuration)
     solo = Solo(configuration, configuration_file=config)
     with _EndOfRole(solo.stop, solo.give_up) as stopping:
         solo.start()
@@ -84,11 +97,10 @@ def _recorder(config: Path, runtime_dir: Path) -> None:
     from agent.config import load
     from agent.ipc.peers import uids_of
     from agent.ipc.rpc_client import RpcClient
-    from agent.platform import logs
     from agent.recorder.recorder_process import RecorderRole
 
     configuration = load(config)
-    logs.set_up(configuration.log)
+    _set_up(configuration)
     path, users = runtime_dir / "recorder" / "custodian.sock", uids_of("doorward-custodian")
     custodian, reports, live, talk = (RpcClient(path, users) for _ in range(4))
     role: RecorderRole | None = None
@@ -124,10 +136,9 @@ def _end_recording(recording: Solo | RecorderRole) -> None:
 def _custodian(config: Path, runtime_dir: Path) -> None:
     from agent.config import load
     from agent.custodian.custodian_process import CustodianRole
-    from agent.platform import logs
 
     configuration = load(config)
-    logs.set_up(configuration.log)
+    _set_up(configuration)
     role = CustodianRole(configuration, runtime_dir, _supervision())
     with _EndOfRole(role.stop) as stopping:
         role.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent import __version__
+from agent.config.effective import local_clock
 from agent.config.overlay import sources
 from agent.config.settings import CameraKind, Configuration, RequestsConfig, VaultConfig
 from agent.wire.limits import RequestLimits
@@ -53,6 +54,7 @@ def page_facts(configuration: Configuration, file: Configuration, settings: Sett
     each."""
     return {
         **_values(configuration),
+        **local_clock(),
         "file": _values(file),
         "by_owner": [key for key, is_owners in sources(settings).items() if is_owners],
         "segment_s": file.clips.segment_s,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from typing import Final
+from typing import Any, Final
 
 from agent.config import Configuration
 from agent.config.settings import Weekday
@@ -13,7 +14,7 @@ from agent.core.timebase import ClockReading
 from agent.wire import strictjson
 from agent.wire.statements import STATEMENT_LIMIT_BYTES, PrivateHoursSetting, Settings
 
-__all__ = ["is_private_now", "place_of", "settings_of"]
+__all__ = ["is_private_now", "local_clock", "place_of", "settings_of"]
 
 _DAYS: Final = tuple(Weekday)
 _NS: Final = 10**9
@@ -45,3 +46,9 @@ def is_private_now(configuration: Configuration, now: ClockReading) -> bool:
         for each in configuration.privacy.hours
     ]
     return is_private(hours, local.tm_wday, local.tm_hour * 60 + local.tm_min)
+
+
+def local_clock() -> dict[str, Any]:
+    """Returns the local time's distance from UTC and the name of its zone, which the page shows beside local hours."""
+    local = time.localtime()
+    return {"utc_offset_minutes": local.tm_gmtoff // 60, "zone": os.environ.get("TZ") or local.tm_zone}

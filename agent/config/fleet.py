@@ -49,6 +49,7 @@ from agent.config.settings import (
     Section,
     Sensitivity,
     SoundConfig,
+    TimeZone,
     Url,
     UserName,
     Zones,
@@ -190,6 +191,8 @@ class Fleet(Section, frozen=True, kw_only=True):
 
     version: Annotated[int, Meta(ge=1, le=1)]
     cameras: Annotated[tuple[FleetCamera, ...], Meta(min_length=1, max_length=1000)]
+    time_zone: TimeZone = ""
+    """That of all doorbells. If empty, each has its system's."""
     broker: FleetBroker | None = None
     roots: Annotated[tuple[RootOffer, ...], Meta(max_length=16)] = ()
     clips: ClipsConfig = field(default_factory=ClipsConfig)
@@ -554,8 +557,9 @@ def _host_in(url: str) -> str:
 def _tables(fleet: Fleet, camera: FleetCamera) -> dict[str, Any]:
     """The doorbell's configuration as plain tables."""
     given = msgspec.to_builtins(camera, enc_hook=str)
+    zone = {"time_zone": fleet.time_zone} if fleet.time_zone else {}
     tables: dict[str, Any] = {
-        "device": {"name": camera.name} | ({"position": given["position"]} if camera.position else {}),
+        "device": {"name": camera.name} | zone | ({"position": given["position"]} if camera.position else {}),
         "camera": {"kind": given["kind"], "size": given["size"], "fps": camera.fps},
         "motion": {"sensitivity": camera.sensitivity, "smallest_person": camera.smallest_person},
         "clips": msgspec.to_builtins(fleet.clips),

@@ -65,6 +65,7 @@ __all__ = [
     "SoundKind",
     "SpeakerConfig",
     "SpeakerKind",
+    "TimeZone",
     "UpdatesConfig",
     "VaultConfig",
     "Weekday",
@@ -98,11 +99,23 @@ class PositionConfig(Section, frozen=True, kw_only=True):
     longitude: Annotated[float, Meta(ge=-180, le=180)]
 
 
+TimeZone = Annotated[
+    str,
+    Meta(
+        max_length=32,
+        pattern=r"^([A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2})?\Z",
+        description='a time zone in quotes, like "Europe/Amsterdam"',
+    ),
+]
+
+
 class DeviceConfig(Section, frozen=True, kw_only=True):
     """`[device]`"""
 
     name: Name = "front-door"
     state_dir: Path = Path("/var/lib/doorward")
+    time_zone: TimeZone = ""
+    """If empty, the machine's."""
     position: PositionConfig | None = None
     """Footage requests can match only if a position is set."""
 
@@ -802,7 +815,9 @@ def _hosts(configuration: Configuration) -> Iterator[CrossFieldError]:
     for name, section in (*sections, ("home_assistant", configuration.home_assistant)):
         if section is not None and ":" in section.host and not _is_ipv6(section.host):
             yield CrossFieldError(
-                (name, "host"), f"'{section.host}' is no host and no address.", "Give the host alone, and its port as port."
+                (name, "host"),
+                f"'{section.host}' is no host and no address.",
+                "Give the host alone, and its port as port.",
             )
 
 

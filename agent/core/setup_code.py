@@ -1,10 +1,10 @@
 """The QR code that an owner shows to the camera of a new doorbell (docs/decisions: "Set up by the camera").
 
-    DW1:base32(secret 16 · country 2 · ssid · password · name · check 4)
+    DW1:base32(secret 16 · country 2 · ssid · password · name · zone · check 4)
 
-`ssid`, `password` and `name` are each one byte of length, then that many bytes. `check` is the beginning of the SHA-256
-of all before it, because a QR decoder may return a wrong text. Base32 without padding fits the alphanumeric mode of QR
-codes. Pure; `agent/web/src/set_up/code.js` writes the same form.
+`ssid`, `password`, `name` and `zone` are each one byte of length, then that many bytes. `check` is the beginning of the
+SHA-256 of all before it, because a QR decoder may return a wrong text. Base32 without padding fits the alphanumeric
+mode of QR codes. Pure; `agent/web/src/set_up/code.js` writes the same form.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _PASSWORD: Final = re.compile(r"[\x20-\x7e]{8,63}")
 """IEEE 802.11, annex J.4: a passphrase is 8 to 63 printable ASCII characters."""
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
+_ZONE: Final = re.compile(r"(?=.{0,32}\Z)([A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2})?")
+"""A name of the IANA's database of time zones. It becomes a path on the doorbell, so it has no dots."""
 _NO_COUNTRY: Final = b"\0\0"
 _PAIRING: Final = b"doorward set-up pairing v1"
 _PROOF: Final = b"doorward set-up authority v1"
@@ -40,13 +42,15 @@ _CODE_DIGITS: Final = 20
 @dataclass(frozen=True, slots=True)
 class SetupCode:
     """`ssid` is empty for a doorbell with a cable, `password` for an open network. `country` is an ISO 3166 code, or
-    empty. `name` is the doorbell's name on the network."""
+    empty. `name` is the doorbell's name on the network. `zone` is the time zone of its private and quiet hours, as the
+    IANA calls it, or empty."""
 
     secret: bytes
     ssid: str
     password: str
     name: str
     country: str = ""
+    zone: str = ""
 
     @property
     def id(self) -> str:
@@ -64,7 +68,7 @@ class SetupCode:
 
     def text(self) -> str:
         """Writes the text of the QR code."""
-        fields = [value.encode() for value in (self.ssid, self.password, self.name)]
+        fields = [value.encode() for value in (self.ssid, self.password, self.name, self.zone)]
         country = self.country.encode("ascii") or _NO_COUNTRY
         body = self.secret + country + b"".join(bytes([len(each)]) + each for each in fields)
         check = hashlib.sha256(body).digest()[:_CHECK_BYTES]
@@ -81,6 +85,7 @@ def parse_setup_code(text: str) -> SetupCode:
     ssid, rest = _field(rest)
     password, rest = _field(rest)
     name, rest = _field(rest)
+    zone, rest = _field(rest)
     if rest or len(ssid.encode()) > _LONGEST_SSID or not ssid.isprintable():
         raise FormatError("This set-up code has no valid Wi-Fi name.")
     if password and not (ssid and _PASSWORD.fullmatch(password)):
@@ -90,7 +95,9 @@ def parse_setup_code(text: str) -> SetupCode:
     place = "" if country == _NO_COUNTRY else country.decode("ascii", "replace")
     if place and not _COUNTRY.fullmatch(place):
         raise FormatError("This set-up code has no valid country.")
-    return SetupCode(secret, ssid, password, name, place)
+    if not _ZONE.fullmatch(zone):
+        raise FormatError("This set-up code has no valid time zone.")
+    return SetupCode(secret, ssid, password, name, place, zone)
 
 
 def _body_of(text: str) -> bytes:

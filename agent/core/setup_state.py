@@ -8,8 +8,8 @@ from typing import Final
 __all__ = ["LONGEST_TEXT", "PREFIX", "SetupState"]
 
 PREFIX: Final = "DW1:"
-LONGEST_TEXT: Final = 260
-"""A longer text of a QR code is none of ours: all fields at their longest make 244 characters."""
+LONGEST_TEXT: Final = 310
+"""A longer text of a QR code is none of ours: all fields at their longest make 300 characters."""
 
 
 class SetupState(enum.Enum):

@@ -72,8 +72,8 @@ _STUCK_NS: Final = seconds(10)
 """Until a slot that lacked its piece is asked for again. It doubles each time."""
 _LONGEST_STUCK_NS: Final = seconds(600)
 _MISSING_BYTES: Final = 64 << 10
-"""What a missing piece counts for in the order of the roots: more than a list with 40 regions changes by. Waiting for
-one takes 3 to 21 s, and its index only 150 bytes."""
+"""A missing piece counts for this much in the order of the roots: more than a list with 40 regions changes by. Waiting
+for one takes 3 to 21 s, and its index has only 150 bytes."""
 _AGAIN_NS: Final = seconds(10)
 """From one time that the custodian gets a package to the next, if the same index comes again."""
 _MOST_HANDED: Final = 3

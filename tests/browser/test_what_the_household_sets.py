@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -103,6 +105,16 @@ def test_the_household_sets_how_long_to_keep_and_private_hours_and_gives_them_ba
     until(lambda: bool(current(home).private), "the private hours")
     assert current(home).private[0].days == (5, 6)
     assert current(home).max_age_days == 7, "what was set before stays"
+    at_home, here = datetime.now().astimezone().utcoffset(), datetime.now(ZoneInfo("Europe/Amsterdam")).utcoffset()
+    warned = people.run(
+        "ana",
+        """const hours = page.locator("#settings-private");
+           await hours.getByText(/^It is .+ at the doorbell \\(/).waitFor();
+           return await hours.getByText("on this device. The hours count by the doorbell's time.").count();""",
+    )
+    assert warned == int(at_home != here), (
+        "the driver's browser is in Amsterdam, and the doorbell where this machine is"
+    )
     people.run(
         "ana",
         'await page.locator("#settings-keeping").getByRole("button", {name: "Back to that"}).click();',

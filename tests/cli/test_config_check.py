@@ -42,3 +42,12 @@ def test_a_file_that_this_user_may_not_read_has_our_remedy(
     monkeypatch.setattr("os.access", lambda *_: False)  # click would end with its own words
     said = CliRunner().invoke(config, ["check", *option, str(path)])
     assert said.exit_code == 0, said.output
+
+
+def test_a_time_zone_that_this_machine_does_not_know_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "doorward.toml"
+    for zone, is_noted in (("Europe/Amsterdm", True), ("Europe/Amsterdam", False), ("Europe", True), ("", False)):
+        path.write_text(f'[device]\ntime_zone = "{zone}"\n[camera]\nkind = "scripted"\n')
+        said = CliRunner().invoke(config, ["check", str(path)])
+        assert said.exit_code == 0
+        assert ("does not know the time zone" in said.output) is is_noted, zone

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from agent.cli.join_network import forget_set_up, join_network, keyfile
+from agent.config import load
 from agent.core.setup_code import SetupCode, parse_setup_code
 
 MINE = SetupCode(b"m" * 16, "Huis", "correct horse", "front-door", "NL")
+ABROAD = replace(MINE, zone="America/New_York")
 CONFIGURATION = """\
 [device]
 # The name that owners see.
@@ -181,6 +183,55 @@ def test_a_configuration_that_the_name_would_break_stays(machine: Machine) -> No
     machine.ask(MINE.text())
     assert '"doorward"' in machine.configuration.read_text()
     assert machine.outcome == f"{MINE.id} joined\n"
+
+
+MOVED = [
+    "systemctl --no-block try-restart doorward-recorder.service doorward-bridge.service",
+    "systemctl --no-block restart doorward-custodian.service",
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (CONFIGURATION, CONFIGURATION.replace("[device]\n", '[device]\ntime_zone = "America/New_York"\n')),
+        (
+            CONFIGURATION.replace("[camera]", '  time_zone="" # of the house\n[camera]'),
+            CONFIGURATION.replace("[camera]", '  time_zone="America/New_York" # of the house\n[camera]'),
+        ),
+        ("\ufeff[device]\n", '[device]\ntime_zone = "America/New_York"\n'),
+        ('[camera]\nkind = "usb"\n', '[camera]\nkind = "usb"\n\n[device]\ntime_zone = "America/New_York"\n'),
+        (
+            '[device] # mine\n[page]\nname = "x"\n',
+            '[device] # mine\ntime_zone = "America/New_York"\n[page]\nname = "x"\n',
+        ),
+    ],
+)
+def test_private_hours_are_by_the_time_of_the_phone_that_sets_it_up(machine: Machine, before: str, after: str) -> None:
+    """The image's time zone is Europe/London."""
+    (machine.folder / "etc" / "owned").touch()
+    machine.configuration.write_text(before)
+    machine.start_with_card(ABROAD.text())
+    assert machine.configuration.read_text() == after
+    assert load(machine.configuration).device.time_zone == "America/New_York"
+    assert machine.called[-2:] == MOVED
+    machine.start_with_card(replace(ABROAD, secret=b"n" * 16).text())
+    assert machine.called.count(MOVED[0]) == 1, "the same zone restarts nothing"
+
+
+def test_a_new_doorbell_takes_name_and_time_zone_of_a_qr_code(machine: Machine) -> None:
+    machine.ask(ABROAD.text())
+    found = load(machine.configuration).device
+    assert (found.name, found.time_zone) == ("front-door", "America/New_York")
+    assert machine.called[-2:] == MOVED
+
+
+@pytest.mark.parametrize("zone", ["", "Europe/Nowhere", "Europe"])
+def test_a_time_zone_that_the_machine_does_not_know_changes_nothing(machine: Machine, zone: str) -> None:
+    """The C library would take it for UTC."""
+    machine.ask(replace(MINE, zone=zone).text())
+    assert "time_zone" not in machine.configuration.read_text()
+    assert MOVED[0] not in machine.called
 
 
 @pytest.mark.parametrize("text", ["", "DW1:", "x" * 10_000, MINE.text() + "\n", "\xff"])

@@ -160,10 +160,22 @@ WRONG = {
         "Give the host alone, and its port as port.",
     ),
     "a port behind Home Assistant's host": (
-        "[home_assistant]\nhost = '192.168.1.5:1883'", 2, "home_assistant.host", "Give the host alone",
+        "[home_assistant]\nhost = '192.168.1.5:1883'",
+        2,
+        "home_assistant.host",
+        "Give the host alone",
     ),
     "the home of a user who is not there": (
-        "[device]\nstate_dir = '~no-such-user/state'", 2, "device.state_dir", "Give the whole path.",
+        "[device]\nstate_dir = '~no-such-user/state'",
+        2,
+        "device.state_dir",
+        "Give the whole path.",
+    ),
+    "a time zone that is a path": (
+        "[device]\ntime_zone = '../../etc/passwd'",
+        2,
+        "device.time_zone",
+        'Give a time zone in quotes, like "Europe/Amsterdam".',
     ),
     "a limit loosened past the protocol": (
         "[requests]\nlongest_look_back_days = 46",

@@ -108,6 +108,7 @@ def test_a_doorbell_takes_its_bundle_once_and_shows_what_it_was_given(
     assert "broker.example:8883" in report
     assert "Rijnstad region: ed25519:" in report
     offered = load(etc / "doorward.toml")
+    assert offered.device.time_zone == "Europe/Amsterdam"
     facts = page_facts(offered, offered, None)
     means = tomllib.loads(EXAMPLE)["roots"][0]["means"]
     assert facts["roots"] == [{"name": "Rijnstad region", "key": EXAMPLE_ROOT, "means": means}]
@@ -258,7 +259,7 @@ def test_a_missing_authority_is_told_where_the_fleet_file_names_it(folder: Path)
 
 def test_what_a_doorbell_would_refuse_is_told_where_the_fleet_file_says_it(folder: Path) -> None:
     (folder / "fleet.toml").write_text(EXAMPLE.replace("size = [1280, 720]", "size = [641, 480]", 1))
-    with pytest.raises(ConfigurationError, match=r"line 53, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
+    with pytest.raises(ConfigurationError, match=r"line 55, cameras\[1\]\.size: 'mill-lane-1' would not run: 641"):
         load_fleet(folder / "fleet.toml")
 
 

@@ -15,7 +15,7 @@ from agent.errors import FormatError
 from firmware_bridge.frames import SetupLight
 
 SECRET = bytes(range(16))
-CODE = SetupCode(SECRET, "Huis", "correct horse", "front-door", "NL")
+CODE = SetupCode(SECRET, "Huis", "correct horse", "front-door", "NL", "Europe/Amsterdam")
 PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=8, max_size=63)
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 
@@ -37,20 +37,22 @@ def with_fields(
     name: bytes = b"door",
     more: bytes = b"",
     country: bytes = b"NL",
+    zone: bytes = b"Europe/Amsterdam",
 ) -> str:
-    fields = b"".join(bytes([len(each)]) + each for each in (ssid, password, name))
+    fields = b"".join(bytes([len(each)]) + each for each in (ssid, password, name, zone))
     return text_of(SECRET + country + fields + more)
 
 
 @given(st.binary(min_size=16, max_size=16), st.sampled_from(["", "Café 5", "x" * 32]), PRINTABLE, NAMES)
 def test_what_a_phone_writes_is_what_the_doorbell_reads(secret: bytes, ssid: str, password: str, name: str) -> None:
-    code = SetupCode(secret, ssid, password if ssid else "", name, "ES")
+    zone = "America/Argentina/Buenos_Aires" if ssid else ""
+    code = SetupCode(secret, ssid, password if ssid else "", name, "ES", zone)
     assert parse_setup_code(code.text()) == code
 
 
 def test_the_longest_code_is_as_long_as_the_bound_says() -> None:
-    longest = SetupCode(SECRET, "x" * 32, "p" * 63, "n" * 32, "NL").text()
-    assert len(longest) <= LONGEST_TEXT
+    longest = SetupCode(SECRET, "x" * 32, "p" * 63, "n" * 32, "NL", "Z" * 32).text()
+    assert len(longest) == 300 < LONGEST_TEXT
     assert parse_setup_code(longest).password == "p" * 63
 
 
@@ -66,6 +68,9 @@ def test_the_longest_code_is_as_long_as_the_bound_says() -> None:
         with_fields(password=b"line\nbreak"), with_fields(name=b""), with_fields(name=b"Front"),
         with_fields(name=b"-a"),
         with_fields(name=b"../../etc"), with_fields(name=b"x" * 33), with_fields(more=b"x"), with_fields(country=b"nl"),
+        with_fields(zone=b"../../etc/shadow"), with_fields(zone=b"/etc"), with_fields(zone=b"Europe/"),
+        with_fields(zone=b"a/b/c/d"), with_fields(zone=b"x" * 33), with_fields(zone=b"Europe/Amster\ndam"),
+        with_fields(zone=b"."), with_fields(zone=b"a//b"), with_fields(zone=b'a"b'), with_fields(zone=b"UTC\n"),
         with_fields(country=b"\xffL"), text_of(SECRET), text_of(SECRET + b"NL\x05ab"), text_of(SECRET + b"NL\x01a"),
     ],
 )  # fmt: skip

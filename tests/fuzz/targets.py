@@ -352,7 +352,7 @@ def given(*examples: bytes) -> Callable[[], Iterator[bytes]]:
 SIGNED_PAYLOADS = frozenset(_signed(itertools.chain(_vectors("wire/requests"), _in_envelopes())))
 LINK_SESSION = json.loads((VECTORS / "link" / "sessions.json").read_text())[0]
 RECIPIENT, SECRET = str(IDENTITY.recipient()).encode(), str(IDENTITY).encode()
-SETUP_CODE = SetupCode(bytes(16), "Huis", "correct horse", "front-door", "NL").text().encode()
+SETUP_CODE = SetupCode(bytes(16), "Huis", "correct horse", "front-door", "NL", "Europe/Amsterdam").text().encode()
 FRAME = encode_statement(b"{}", (b"a", b"bc"))
 
 

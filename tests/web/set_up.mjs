@@ -3,7 +3,7 @@ import { PageError } from "../../agent/web/src/errors.js";
 import { fromHex, isProven, pairingCode, textOf } from "../../agent/web/src/set_up/code.js";
 import { SYSTEMS, systemOf } from "../../agent/web/src/set_up/systems.js";
 
-/** @typedef {{ secret: string, ssid: string, password: string, name: string, country: string }} Fields */
+/** @typedef {Record<"secret" | "ssid" | "password" | "name" | "country" | "zone", string>} Fields */
 
 /** @type {{ codes: Fields[], refused: Fields[], authority: string, proof: string, agents: [string, number][] }} */
 const { codes, refused, authority, proof, agents } = JSON.parse(process.argv[2]);

@@ -17,8 +17,8 @@ from tests.web.test_the_program import WEB, node
 pytestmark = pytest.mark.interop
 
 CODES = [
-    SetupCode(bytes(range(16)), "Huis, 3 hoog", "correct horse", "front-door", "NL"),
-    SetupCode(bytes(16), "Café Ñandú 5 GHz", r"a\ b'\"{};$", "d", ""),
+    SetupCode(bytes(range(16)), "Huis, 3 hoog", "correct horse", "front-door", "NL", "Europe/Amsterdam"),
+    SetupCode(bytes(16), "Café Ñandú 5 GHz", r"a\ b'\"{};$", "d", "", "America/Argentina/ComodRivadavia"),
     SetupCode(b"\xff" * 16, "", "", "n" * 32, "ES"),
     SetupCode(bytes(range(16, 32)), "x" * 32, "p" * 63, "a-1", "GB"),
 ]
@@ -32,7 +32,7 @@ REFUSED = {
 def fields(code: SetupCode) -> dict[str, str]:
     return {
         "secret": code.secret.hex(), "ssid": code.ssid, "password": code.password, "name": code.name,
-        "country": code.country,
+        "country": code.country, "zone": code.zone,
     }  # fmt: skip
 
 
@@ -48,6 +48,11 @@ def test_the_page_writes_what_the_doorbell_reads_refuses_what_it_would_refuse_an
     found = node("set_up.mjs", json.dumps(asked))
     assert found["made"] == [{"text": code.text(), "pairing": code.pairing_code} for code in CODES]
     assert [parse_setup_code(each["text"]) for each in found["made"]] == CODES  # type: ignore[attr-defined]
+    odd = ["../../etc", "Europe/", "x" * 33, "a/b/c/d", 'a"b', "a\n"]
+    made = node("set_up.mjs", json.dumps(asked | {"codes": [fields(CODES[0]) | {"zone": zone} for zone in odd]}))[
+        "made"
+    ]
+    assert {parse_setup_code(each["text"]).zone for each in made} == {""}, "a phone's own zone refuses no code"  # type: ignore[attr-defined]
     assert found["faults"] == [text for text, _ in refused]
     assert found["proven"] == [True, False, False]
     assert dict(zip(AGENTS, found["systems"], strict=True)) == {name: own for name, (*_, own) in AGENTS.items()}  # type: ignore[call-overload]

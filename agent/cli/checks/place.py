@@ -1,4 +1,4 @@
-"""Is the doorbell where it is said to be?  Compared with the machine's time zone, because a swap still names a place.
+"""Is the doorbell where it is said to be?  Compared with its time zone, because a swap still names a place.
 
 Source: tzfile's `zone.tab` (ISO 6709 coordinates of each zone's principal place).
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from agent.cli.language import in_words
 from agent.config.settings import PositionConfig
+from firmware_bridge.time_zone import ZONES
 
 __all__ = ["note_on", "position_in_words"]
 
 _LOCALTIME = Path("/etc/localtime")
-_ZONES = Path("/usr/share/zoneinfo")
 _ISO_6709 = re.compile(r"([+-])(\d{2})(\d{2})(\d{2})?([+-])(\d{3})(\d{2})(\d{2})?")
 _FAR_KM = 3000.0
 """Every time zone except Russia's and Antarctica's lies within this distance of its principal place."""
@@ -29,9 +29,9 @@ def position_in_words(position: PositionConfig) -> str:
     return in_words(f"{abs(position.latitude):g}° {north}, {abs(position.longitude):g}° {east}")
 
 
-def note_on(position: PositionConfig, localtime: Path = _LOCALTIME, zones: Path = _ZONES) -> str:
-    """Returns a warning; empty if the position is near this machine's time zone, or if the zone is unknown."""
-    zone, place = _zone(localtime, zones)
+def note_on(position: PositionConfig, time_zone: str = "", localtime: Path = _LOCALTIME, zones: Path = ZONES) -> str:
+    """Returns a warning; empty if the position is near `time_zone` (if empty, this machine's), or if it is unknown."""
+    zone, place = _zone(zones / time_zone if time_zone else localtime, zones)
     if place is None or _km(place, (position.latitude, position.longitude)) <= _FAR_KM:
         return ""
     far = f"device.position is {position_in_words(position)}, far from this machine's time zone {zone}"

@@ -1,7 +1,7 @@
 """Questions of doorbells that wait while data of others comes. Doorbells take turns, so none delays another one.
 
-A question is an init: the announcement of an upload, and how much of it is here. What is dropped comes again, because
-its doorbell asks again after seconds.
+A question is an init: the announcement of an upload, and how much of it is here. A dropped question comes again,
+because its doorbell repeats it after seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["MOST_OF_ONE", "MOST_QUESTIONS", "PendingQuestions"]
 
 MOST_QUESTIONS: Final = 4096
 MOST_OF_ONE: Final = 64
-"""Of one doorbell, and of all tips without a name together."""
+"""Places of one doorbell, and of all tips without a name together."""
 
 
 class PendingQuestions:

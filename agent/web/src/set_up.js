@@ -23,6 +23,8 @@ const KEPT = "doorward-set-up";
 const KEPT_MS = 15 * 60_000;
 /** The fields as they were typed, for a second try. */
 const typed = { ssid: "", password: "", name: "front-door", country: regionOf(navigator.language) };
+/** The doorbell's private and quiet hours are by its local time, and it has no other way to know where it is. */
+const { timeZone: zone } = Intl.DateTimeFormat().resolvedOptions();
 
 function askForNetwork() {
   const ssid = field("ssid", { value: typed.ssid, maxlength: "32" });
@@ -36,7 +38,7 @@ function askForNetwork() {
     Object.assign(typed, { ssid: ssid.value, password: password.value, name: name.value, country: country.value });
     const secret = freshSecret();
     try {
-      showCode(secret, textOf({ secret, ...typed }));
+      showCode(secret, textOf({ secret, ...typed, zone }));
       keep(secret);
     } catch (error) {
       problem.textContent = explain(error);

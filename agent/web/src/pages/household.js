@@ -4,7 +4,7 @@ import { PageError } from "../errors.js";
 import { call } from "../ui/client.js";
 import { say } from "../ui/dialogs.js";
 import { h } from "../ui/dom.js";
-import { bytes, explain, t, weekday } from "../ui/texts.js";
+import { bytes, clock, explain, t, weekday } from "../ui/texts.js";
 import { MAX_SETTING_CHARACTERS } from "../wire/bounds.js";
 import { cleaned } from "../wire/text.js";
 
@@ -237,6 +237,7 @@ export function privateHours(facts, save) {
   for (const hours of facts.private) add(hours);
   const values = () => ({ private: [...rows.children].map((row) => stated.get(row)?.()) });
   return [
+    localTime(facts),
     saving(
       save,
       values,
@@ -300,9 +301,23 @@ export function quietHours(facts, save) {
         h("div", h("label", { for: "quiet-to" }, t("hours.to")), to),
       ),
       h("p.help", t("quiet.text")),
+      localTime(facts),
     ),
     fromFile(facts, "alerts.quiet", { quiet: null }, save, said),
   ];
+}
+
+/**
+ * The clock by which hours count. It may have another time zone than the owner, and then the camera films in an hour
+ * that the owner called private.
+ *
+ * @param {Answer} facts
+ */
+function localTime({ utc_offset_minutes: offset, zone }) {
+  const now = new Date();
+  const ahead = offset + now.getTimezoneOffset();
+  const told = { time: clock(now.getTime() + ahead * 60_000), zone, own: clock(now) };
+  return ahead === 0 ? h("p.help", t("hours.clock", told)) : h("p.problem", t("hours.clock.other", told));
 }
 
 /** @param {string} text */

@@ -4,11 +4,12 @@ import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { PageError } from "../errors.js";
 
-/** @typedef {{ secret: Uint8Array, ssid: string, password: string, name: string, country: string }} SetupCode */
+/** @typedef {Record<"ssid" | "password" | "name" | "country" | "zone", string> & { secret: Uint8Array }} SetupCode */
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const SECRET_BYTES = 16;
 const MOST_SSID_BYTES = 32;
+const MOST_ZONE_CHARACTERS = 32;
 const PAIRING = "doorward set-up pairing v1";
 const PROOF = "doorward set-up authority v1";
 const CODE_DIGITS = 20;
@@ -22,12 +23,17 @@ export const freshSecret = () => crypto.getRandomValues(new Uint8Array(SECRET_BY
  *
  * @param {SetupCode} code
  */
-export function textOf({ secret, ssid, password, name, country }) {
+export function textOf({ secret, ssid, password, name, country, zone }) {
   const network = utf8(ssid);
   if (network.length > MOST_SSID_BYTES || /\p{C}/u.test(ssid)) throw new PageError("show.bad.ssid");
   if (password && !(ssid && /^[\x20-\x7e]{8,63}$/.test(password))) throw new PageError("show.bad.password");
   if (!/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(name)) throw new PageError("show.bad.name");
-  const fields = [network, utf8(password), utf8(name)].flatMap((each) => [each.length, ...each]);
+  // The phone's own, so one of another form is left out instead of refused.
+  const isZone = /^[A-Za-z0-9_+-]+(\/[A-Za-z0-9_+-]+){0,2}$/.test(zone) && zone.length <= MOST_ZONE_CHARACTERS;
+  const fields = [network, utf8(password), utf8(name), utf8(isZone ? zone : "")].flatMap((each) => [
+    each.length,
+    ...each,
+  ]);
   const place = /^[A-Z]{2}$/.test(country) ? [...utf8(country)] : [0, 0];
   const body = Uint8Array.from([...secret, ...place, ...fields]);
   return `DW1:${base32([...body, ...sha256(body).subarray(0, 4)])}`;
