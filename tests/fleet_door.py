@@ -138,9 +138,9 @@ class Door:
             device=device, cell_filter=None, uniform=lambda low, _high: low / 10, health=reporter.report,
         ).run()  # fmt: skip
 
-    def _outcome(self) -> str | None:
+    def _outcome(self) -> tuple[str, str] | None:
         outcome = self._store(b"").state.outcome
-        return None if outcome is None else outcome.result.value
+        return None if outcome is None else (outcome.version, outcome.result.value)
 
     # --- Enrol
 

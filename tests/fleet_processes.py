@@ -129,7 +129,7 @@ class Fleet:
         started = time.monotonic()
         until(lambda: self._turn()["action"] == "stop", "the broken doorbell")
         stopped = self._turn()
-        assert (stopped["wave"], stopped["reasons"]) == (2, [f"door-{BROKEN}: update rolled back"]), stopped
+        assert (stopped["wave"], stopped["reasons"]) == (2, [f"door-{BROKEN}: update {NEW} rolled back"]), stopped
         early = {name for name in self.names if self.wave(name) == 3 and self._version(name) != OLD}
         assert not early, f"{early} of the last wave have the version that failed"
         stopped_s = time.monotonic() - started

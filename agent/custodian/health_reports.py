@@ -44,11 +44,11 @@ class HealthReporter:
         clock: Clock,
         entropy: Entropy,
         status: Callable[[], Mapping[str, Any]],
-        outcome: Callable[[], str | None],
+        outcome: Callable[[], tuple[str, str] | None],
         version: str = __version__,
     ) -> None:
         """`configuration`: the file's, without the owner's settings. `status`: as `doorward status` shows it.
-        `outcome`: the end of the newest installation."""
+        `outcome`: the version of the newest installation, and how it ended."""
         self._key = key
         self._name = unicodedata.normalize("NFC", configuration.device.name)
         self._configuration = settings_sha256(configuration)
@@ -77,6 +77,7 @@ class HealthReporter:
         words = self._watch.equipment(recorder)
         health = (status.get("panel") or {}).get("health") or {}
         weak = health.get("under_voltage")
+        tried, ended = self._outcome() or (None, "none")
         return HealthReport(
             v=1,
             device=public_key_of(self._key).text,
@@ -93,7 +94,8 @@ class HealthReporter:
             supply=HealthWord.UNKNOWN if weak is None else HealthWord.FAULT if weak else HealthWord.OK,
             throttle=min(9, health.get("throttle_level") or 0),
             wifi_dbm=_within(health.get("wifi_dbm")),
-            update=UpdateWord(self._outcome() or "none"),
+            update=UpdateWord(ended),
+            update_version=tried,
         )
 
     def _seal(self, report: HealthReport) -> bytes:

@@ -168,15 +168,16 @@ class Updates:
         offer = None if state is None else state.offer
         return offer if offer is not None and numbers(offer.version) > numbers(self._running) else None
 
-    def last_result(self) -> str | None:
-        """Returns the end of the newest installation as the installer hears it, None if there was none."""
+    def last_result(self) -> tuple[str, str] | None:
+        """Returns the version of the newest installation, and its end as the installer hears it. None if there was
+        none."""
         state = self.state
         if state is None or state.outcome is None:
             return None
         result: UpdateResult = state.outcome.result
         # To a fleet, a version that a person took back is one that did not run well: its waves stop (`wire.health`).
         told: UpdateResult = UpdateResult.ROLLED_BACK if result is UpdateResult.TAKEN_BACK else result
-        return str(told.value)
+        return str(state.outcome.version), str(told.value)
 
     @property
     def wish(self) -> UpdateWish | None:

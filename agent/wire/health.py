@@ -36,6 +36,8 @@ HEALTH_BYTES: Final = 2048
 HEALTH_SEALED_LIMIT_BYTES: Final = 8 * 1024
 _PADDING: Final = b"\n"
 
+_Version = Annotated[str, form(r"^[0-9A-Za-z.+~-]{1,32}\Z", "a version")]
+
 
 class HealthWord(enum.Enum):
     """State of one part. `UNKNOWN`: the doorbell cannot tell."""
@@ -59,7 +61,8 @@ class HealthReport(Message, frozen=True):
     """`at`: UTC in seconds. `uptime`: of the board, in seconds. `configuration`: SHA-256 of the file's settings.
 
     `recorder`, `camera`, `storage` and `supply` are states. `has_owner`: it records only then. `throttle`: steps of
-    reduced work because of heat. `wifi_dbm`: of its Wi-Fi, if it has one.
+    reduced work because of heat. `wifi_dbm`: of its Wi-Fi, if it has one. `update_version`: the version of `update`. It
+    tells a version that failed from a newer one that waits for its owner.
     """
 
     PAYLOAD_TYPE: ClassVar[str] = "application/vnd.doorward.health-report+json"
@@ -70,7 +73,7 @@ class HealthReport(Message, frozen=True):
     at: UtcS
     clock: ClockQuality
     uptime: Count
-    version: Annotated[str, form(r"^[0-9A-Za-z.+~-]{1,32}\Z", "a version")]
+    version: _Version
     configuration: Sha256
     has_owner: bool
     recorder: HealthWord
@@ -80,9 +83,12 @@ class HealthReport(Message, frozen=True):
     throttle: Annotated[int, Meta(ge=0, le=9)] = 0
     wifi_dbm: Annotated[int, Meta(ge=-200, le=0)] | None = None
     update: UpdateWord = UpdateWord.NONE
+    update_version: _Version | None = None
 
     def __post_init__(self) -> None:
         parse_public_key(self.device)
+        if (self.update is UpdateWord.NONE) != (self.update_version is None):
+            raise FormatError('update_version: it stands beside each update except "none".')
 
 
 def padded(signed: bytes) -> bytes:

@@ -33,7 +33,7 @@ class Reporting:
 
     status: dict[str, Any] = field(default_factory=lambda: dict(WELL))
     clock: SteppedClock = field(default_factory=lambda: SteppedClock(utc_offset_ns=samples.NOW_S * NS_PER_S))
-    outcome: str | None = None
+    outcome: tuple[str, str] | None = None
     configuration: Configuration = field(default_factory=lambda: Configuration(device=DeviceConfig(name="mill-lane-1")))
 
     def __post_init__(self) -> None:
@@ -57,13 +57,14 @@ def test_a_report_says_how_the_equipment_is() -> None:
         "mill-lane-1", True, HealthWord.OK, UpdateWord.NONE,
     )  # fmt: skip
     assert report.supply is HealthWord.UNKNOWN
-    reporting.outcome = "rolled back"
+    reporting.outcome = ("0.2.1", "rolled back")
     reporting.status |= {
         "recorder": {"state": "no camera"},
         "owners": [],
         "panel": {"health": {"under_voltage": True, "throttle_level": 12, "wifi_dbm": 3}},
     }
     report = reporting.later()
+    assert report.update_version == "0.2.1"
     assert (report.camera, report.has_owner, report.supply, report.throttle, report.wifi_dbm, report.update) == (
         HealthWord.FAULT, False, HealthWord.FAULT, 9, 0, UpdateWord.ROLLED_BACK,
     )  # fmt: skip

@@ -260,7 +260,7 @@ def test_a_version_that_was_taken_back_is_no_failure_and_no_automatic_update_bri
     assert (house.wish(), house.entries()) == (None, [])
     assert "update failed" not in house.news
     assert house.updates.show()["outcome"] == {"version": "0.2.1", "result": "taken back"}
-    assert house.updates.last_result() == "rolled back", "a fleet's waves stop"
+    assert house.updates.last_result() == ("0.2.1", "rolled back"), "a fleet's waves stop"
     house.root_says(offer=offer("0.2.2", security=True), outcome=taken)
     house.updates.on_time()
     wish = house.wish()

@@ -118,7 +118,7 @@ class RunningDoor:
     recipient: str
     status: dict[str, Any] = field(default_factory=lambda: {"recorder": {"state": "watching"}, "owners": ["owner-1"]})
     version: str = "0.2.0"
-    outcome: str | None = None
+    outcome: tuple[str, str] | None = None
     breaks: bool = False
 
     def start(self) -> None:
@@ -144,9 +144,9 @@ class RunningDoor:
         wanted = UpdateSource(v=1, source=str(source.resolve()), root=root.decode())  # as a web server follows links
         found = Staging(self.door.root / "updater").fetch(wanted, machine, SyncedClock().now())
         if found is not None and self.breaks:
-            self.outcome = "rolled back"
+            self.outcome = (found.version, "rolled back")
         elif found is not None:
-            self.version, self.outcome = found.version, "installed"
+            self.version, self.outcome = found.version, (found.version, "installed")
 
     def stop(self) -> None:
         self.uplink.stop()
@@ -288,7 +288,11 @@ def test_an_update_goes_wave_by_wave_and_a_broken_doorbell_stops_it(
             assert (first["action"], first["published"], updated()) == ("wait", [1], {1})
             until(lambda: turn()["action"] == "stop", "the broken doorbell")
             stopped = turn()
-            assert (stopped["exit"], stopped["wave"], stopped["reasons"]) == (1, 2, ["door-3: update rolled back"])
+            assert (stopped["exit"], stopped["wave"], stopped["reasons"]) == (
+                1,
+                2,
+                ["door-3: update 0.2.1 rolled back"],
+            )
             assert updated() == {1, 2}, "the last wave stays as it is"
             stopped_s = time.monotonic() - started
             until(lambda: turn("--ignore", "door-3")["action"] == "done", "the rest without the broken one")

@@ -260,19 +260,27 @@ def _trust_change(value: Any) -> dict[str, Any]:
 
 
 HEALTH_WORD = one_of("ok", "fault", "unknown")
-HEALTH = of(
+PROGRAM_VERSION = matching("[0-9A-Za-z.+~-]{1,32}")
+_HEALTH = of(
     {
         "v": V1, "device": public_key, "name": matching(r"[^\x00-\x1f\x7f]{1,64}"), "at": SECONDS,
         "clock": one_of("synced", "held", "unknown"), "uptime": integer(0),
-        "version": matching("[0-9A-Za-z.+~-]{1,32}"),
+        "version": PROGRAM_VERSION,
         "configuration": HEX64, "has_owner": one_of(True, False), "recorder": HEALTH_WORD, "camera": HEALTH_WORD,
         "storage": HEALTH_WORD, "supply": HEALTH_WORD,
     },
     {
         "throttle": integer(0, 9), "wifi_dbm": integer(-200, 0),
         "update": one_of("none", "installed", "rolled back", "refused", "interrupted"),
+        "update_version": PROGRAM_VERSION,
     },
 )  # fmt: skip
+
+
+def HEALTH(value: Any) -> dict[str, Any]:
+    found = _HEALTH(value)
+    refuse_unless((found.get("update", "none") == "none") != ("update_version" in found), "the version of an update")
+    return found
 
 
 def _time_proof(value: Any) -> dict[str, Any]:

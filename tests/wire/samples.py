@@ -536,6 +536,7 @@ def health(**changes: Any) -> HealthReport:
         v=1, device=DEVICE_KEY.text, name="mill-lane-1", at=NOW_S, clock=ClockQuality.SYNCED, uptime=86_400,
         version="0.2.0", configuration=SHA, has_owner=True, recorder=HealthWord.OK, camera=HealthWord.OK,
         storage=HealthWord.OK, supply=HealthWord.OK, wifi_dbm=-60, update=UpdateWord.INSTALLED,
+        update_version="0.2.0",
     )  # fmt: skip
     return msgspec.structs.replace(good, **changes)
 
@@ -576,6 +577,7 @@ EVERY_MESSAGE: dict[str, strictjson.Message] = {
         throttle=2,
         wifi_dbm=None,
         update=UpdateWord.ROLLED_BACK,
+        update_version="0.2.1",
     ),
     "receipt": receipt(),
     "receipt-complete": receipt(

@@ -20,8 +20,8 @@ def signed(report: HealthReport, key: object = samples.DEVICE) -> bytes:
 def test_a_report_is_read_as_it_was_signed_and_has_one_length() -> None:
     report = samples.health()
     longest = samples.health(
-        name="ß" * 64, version="9" * 32, uptime=2**53 - 1, wifi_dbm=-200, throttle=9, update=UpdateWord.ROLLED_BACK,
-        clock=ClockQuality.UNKNOWN, camera=HealthWord.UNKNOWN,
+        name="ß" * 64, version="9" * 32, uptime=2**53 - 1, wifi_dbm=-200, throttle=9, update=UpdateWord.INTERRUPTED,
+        update_version="9" * 32, clock=ClockQuality.UNKNOWN, camera=HealthWord.UNKNOWN,
     )  # fmt: skip
     for each in (report, longest):
         data = padded(signed(each))
@@ -29,6 +29,12 @@ def test_a_report_is_read_as_it_was_signed_and_has_one_length() -> None:
         assert open_report(data, DEVICE) == each
     with pytest.raises(FormatError, match="allowed are 2048"):
         padded(b"x" * (HEALTH_BYTES + 1))
+
+
+@pytest.mark.parametrize(("update", "version"), [(UpdateWord.NONE, "0.2.0"), (UpdateWord.ROLLED_BACK, None)])
+def test_the_end_of_an_installation_names_its_version(update: UpdateWord, version: str | None) -> None:
+    with pytest.raises(FormatError, match="beside each update"):
+        samples.health(update=update, update_version=version)
 
 
 def test_a_report_on_the_topic_of_another_doorbell_is_refused() -> None:

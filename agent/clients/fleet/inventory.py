@@ -8,7 +8,7 @@ repeated is old, and so the doorbell counts as silent.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ from agent.wire.fields import ClockQuality
 from agent.wire.health import HealthReport, HealthWord, UpdateWord
 from agent.wire.identities import parse_public_key
 
-__all__ = ["DoorState", "FleetDoor", "first_heard", "inventory"]
+__all__ = ["DoorState", "FleetDoor", "failed_update", "first_heard", "inventory", "parts_at_fault"]
 
 SILENT_S: Final = 45 * 60
 """Three reports that did not come."""
@@ -38,6 +38,11 @@ class DoorState(enum.Enum):
     OK = "ok"
 
 
+_FAILED: Final = {
+    UpdateWord.ROLLED_BACK: "update {} rolled back",
+    UpdateWord.INTERRUPTED: "update {} interrupted",
+    UpdateWord.REFUSED: "update {} refused",
+}
 _DOUBTFUL: Final = (DoorState.AMBIGUOUS, DoorState.ANOTHER)
 
 
@@ -84,7 +89,7 @@ def _id(report: HealthReport) -> str:
 
 def _row(report: HealthReport, listed: Mapping[str, str] | None, now_s: int, claim: DoorState | None) -> FleetDoor:
     """`claim`: what is wrong with its claim to the name."""
-    faults = _faults(report)
+    faults = (*parts_at_fault(report), *failed_update(report, (UpdateWord.ROLLED_BACK, UpdateWord.INTERRUPTED)))
     state = DoorState.FAULT if faults else DoorState.OK
     expected = None if listed is None else listed.get(report.name)
     if not now_s - SILENT_S <= report.at <= now_s + _AHEAD_S:
@@ -100,12 +105,15 @@ def _row(report: HealthReport, listed: Mapping[str, str] | None, now_s: int, cla
     return FleetDoor(report.name, state, _id(report), report, faults)
 
 
-def _faults(report: HealthReport) -> tuple[str, ...]:
+def parts_at_fault(report: HealthReport) -> tuple[str, ...]:
+    """Returns the parts of a doorbell that do not work, in words. Updates are not among them."""
     parts = {"recorder": report.recorder, "camera": report.camera, "storage": report.storage, "supply": report.supply}
     found = [name for name, word in parts.items() if word is HealthWord.FAULT]
     found += ["clock"] if report.clock is ClockQuality.UNKNOWN else []
     found += ["heat"] if report.throttle else []
-    found += (
-        [f"update {report.update.value}"] if report.update in (UpdateWord.ROLLED_BACK, UpdateWord.INTERRUPTED) else []
-    )
     return tuple(found)
+
+
+def failed_update(report: HealthReport, ended: Collection[UpdateWord] = _FAILED) -> tuple[str, ...]:
+    """Returns how the newest installation failed, with its version, in words. Empty unless it ended as in `ended`."""
+    return (_FAILED[report.update].format(report.update_version),) if report.update in ended else ()

@@ -2,7 +2,7 @@
 
 A wave is a group of doorbells that read one copy of the update repository. The next wave is published only if each
 doorbell of the waves before runs the new version and reports no fault. Owners still choose when their doorbell installs
-it, so a wave may have to wait.
+it, so a wave may have to wait. An older version that failed on a doorbell stops nothing: the new one may mend it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.clients.fleet.inventory import DoorState, FleetDoor
+from agent.clients.fleet.inventory import DoorState, FleetDoor, failed_update, parts_at_fault
 from agent.core.updates import numbers
-from agent.wire.health import UpdateWord
 
 __all__ = ["WaveAction", "WaveStep", "next_step"]
 
-_FAILED: Final = (DoorState.FAULT, DoorState.SILENT, DoorState.AMBIGUOUS, DoorState.ANOTHER)
+_FAILED: Final = (DoorState.SILENT, DoorState.AMBIGUOUS, DoorState.ANOTHER)
 """A doorbell that was never heard is waited for: one that is still in its box stops nothing."""
-_ENDED_BADLY: Final = (UpdateWord.ROLLED_BACK, UpdateWord.REFUSED, UpdateWord.INTERRUPTED)
 
 
 class WaveAction(enum.Enum):
@@ -34,7 +32,8 @@ class WaveAction(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class WaveStep:
-    """`wave`: the one that it is about. `reasons`: doorbells that failed, or that are waited for."""
+    """`wave`: the one that it is about. `reasons`: doorbells that failed, or that are waited for, as `name` or
+    `name: why`."""
 
     action: WaveAction
     wave: int
@@ -54,7 +53,7 @@ def next_step(
         failed = tuple(told for row in found if (told := _failure(row, version)))
         if failed:
             return WaveStep(WaveAction.STOP, wave, failed)
-        behind = tuple(row.name for row in found if not _runs(row, version))
+        behind = tuple(_waited_for(row) for row in found if not _runs(row, version))
         if behind:
             return WaveStep(WaveAction.WAIT, wave, behind)
     return WaveStep(WaveAction.DONE, last)
@@ -69,8 +68,27 @@ def _runs(row: FleetDoor, version: str) -> bool:
 
 
 def _failure(row: FleetDoor, version: str) -> str:
-    if row.state in _FAILED:
-        return f"{row.name}: {', '.join(row.faults) or row.state.value}"
-    if row.report is not None and row.report.update in _ENDED_BADLY and not _runs(row, version):
-        return f"{row.name}: update {row.report.update.value}"
+    """Returns why a doorbell stops the waves, or nothing."""
+    if row.report is None:
+        return ""
+    parts = parts_at_fault(row.report)
+    if parts or row.state in _FAILED:
+        return f"{row.name}: {', '.join(parts) or row.state.value}"
+    told = failed_update(row.report)
+    if told and not _runs(row, version) and not _is_older(row.report.update_version, version):
+        return f"{row.name}: {told[0]}"
     return ""
+
+
+def _is_older(tried: str | None, version: str) -> bool:
+    """Returns whether the version that failed is an older one. One of another form may be this one."""
+    try:
+        return tried is not None and numbers(tried) < numbers(version)
+    except ValueError:
+        return False
+
+
+def _waited_for(row: FleetDoor) -> str:
+    """Names a doorbell, and the older version that failed on it."""
+    told = () if row.report is None else failed_update(row.report)
+    return f"{row.name}: {told[0]}" if told else row.name

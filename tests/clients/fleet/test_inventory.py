@@ -30,8 +30,8 @@ def state(listed: dict[str, str] | None = None, now_s: int = NOW, **changes: Any
         ({"supply": HealthWord.FAULT}, "supply"),
         ({"clock": ClockQuality.UNKNOWN}, "clock"),
         ({"throttle": 1}, "heat"),
-        ({"update": UpdateWord.ROLLED_BACK}, "update rolled back"),
-        ({"update": UpdateWord.INTERRUPTED}, "update interrupted"),
+        ({"update": UpdateWord.ROLLED_BACK, "update_version": "0.2.1"}, "update 0.2.1 rolled back"),
+        ({"update": UpdateWord.INTERRUPTED, "update_version": "0.2.1"}, "update 0.2.1 interrupted"),
     ],
 )
 def test_each_fault_is_named(changes: dict[str, Any], fault: str) -> None:

@@ -23,7 +23,9 @@ WAVES = {1: ["a", "b"], 2: ["c"], 3: ["d"]}
 
 def report(name: str, version: str = OLD, **changes: Any) -> HealthReport:
     key = public_key_of(private_key_from_seed(name.encode().ljust(32, b"."))).text
-    return samples.health(name=name, device=key, version=version, update=UpdateWord.NONE, **changes)
+    return samples.health(
+        name=name, device=key, version=version, update=UpdateWord.NONE, update_version=None, **changes
+    )
 
 
 def step(published: list[int], *reports: HealthReport, now_s: int = samples.NOW_S) -> WaveStep:
@@ -47,9 +49,11 @@ def test_a_wave_that_does_not_run_the_version_is_waited_for() -> None:
     [
         ({"camera": HealthWord.FAULT, "version": NEW}, samples.NOW_S, "b: camera"),
         ({"recorder": HealthWord.FAULT, "version": NEW}, samples.NOW_S, "b: recorder"),
-        ({"update": UpdateWord.ROLLED_BACK}, samples.NOW_S, "b: update rolled back"),
-        ({"update": UpdateWord.INTERRUPTED}, samples.NOW_S, "b: update interrupted"),
-        ({"update": UpdateWord.REFUSED}, samples.NOW_S, "b: update refused"),
+        ({"update": UpdateWord.ROLLED_BACK, "update_version": NEW}, samples.NOW_S, "b: update 0.2.1 rolled back"),
+        ({"update": UpdateWord.INTERRUPTED, "update_version": NEW}, samples.NOW_S, "b: update 0.2.1 interrupted"),
+        ({"update": UpdateWord.REFUSED, "update_version": NEW}, samples.NOW_S, "b: update 0.2.1 refused"),
+        ({"update": UpdateWord.REFUSED, "update_version": "0.3.0"}, samples.NOW_S, "b: update 0.3.0 refused"),
+        ({"update": UpdateWord.REFUSED, "update_version": "1.0~x"}, samples.NOW_S, "b: update 1.0~x refused"),
         ({"at": samples.NOW_S - 3600, "version": NEW}, samples.NOW_S, "b: silent"),
     ],
 )
@@ -68,8 +72,20 @@ def test_a_doorbell_that_poses_as_a_failed_one_stops_all_later_waves() -> None:
 
 
 def test_a_doorbell_that_updated_after_a_refusal_counts_as_well() -> None:
-    again = msgspec.structs.replace(report("b", NEW), update=UpdateWord.REFUSED)
+    again = msgspec.structs.replace(report("b", NEW), update=UpdateWord.REFUSED, update_version=NEW)
     assert step([1], report("a", NEW), again) == WaveStep(WaveAction.PUBLISH, 2)
+
+
+def test_a_version_that_failed_stops_no_newer_one_and_is_named_while_the_doorbell_is_waited_for() -> None:
+    """0.2.0 failed on b. 0.2.1 mends it, and b shows the old end until its owner has chosen the new version."""
+    failed = msgspec.structs.replace(report("b", "0.1.9"), update=UpdateWord.ROLLED_BACK, update_version=OLD)
+    assert step([1], report("a", NEW), failed) == WaveStep(WaveAction.WAIT, 1, ("b: update 0.2.0 rolled back",))
+    broken = msgspec.structs.replace(failed, camera=HealthWord.FAULT)
+    assert step([1], report("a", NEW), broken) == WaveStep(WaveAction.STOP, 1, ("b: camera",))
+    silent = msgspec.structs.replace(failed, at=samples.NOW_S - 3600)
+    assert step([1], report("a", NEW), silent) == WaveStep(WaveAction.STOP, 1, ("b: silent",))
+    mended = msgspec.structs.replace(report("b", NEW), update=UpdateWord.INSTALLED, update_version=NEW)
+    assert step([1], report("a", NEW), mended) == WaveStep(WaveAction.PUBLISH, 2)
 
 
 def test_a_failure_in_a_wave_that_was_done_stops_the_next_one() -> None:

@@ -271,6 +271,7 @@ export interface HealthReport {
   throttle?: number;
   wifi_dbm?: number;
   update?: UpdateWord;
+  update_version?: string;
 }
 
 export type HealthWord = "fault" | "ok" | "unknown";
