@@ -61,7 +61,7 @@ WALKS: Final = (
     Walk(
         "How a request becomes an upload",
         ("request", "upload"),
-        {"uplink": r"MainThread|bus-.*", "custodian": r"ipc-client"},
+        {"uplink": r"MainThread|bus-.*", "custodian": r"ipc-client|messages"},
         84,
     ),
     Walk(

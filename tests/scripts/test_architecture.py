@@ -120,5 +120,21 @@ def test_a_step_that_is_not_executed_is_noticed(walk: Walk, tmp_path: Path) -> N
     assert tracer.not_executed(walk) == named_in(walk.title)
 
 
+def test_the_document_says_how_many_files_a_walk_may_have() -> None:
+    """`tests/scenarios/test_roles_apart.py` counts them."""
+    table = TEXT.partition("\n## Three walks\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| an? [^|]+ \| (?:\d+ to )?(\d+) \| (\d+) \|", table, re.MULTILINE)
+    assert [int(most) for _, most in rows] == [walk.at_most for walk in WALKS]
+    assert all(int(counted) <= int(most) for counted, most in rows)
+
+
+def test_every_thread_that_the_custodian_starts_for_a_request_carries_its_walk() -> None:
+    """The queue that answers the uplink at once has another thread, without which the walk would look short."""
+    (walk,) = [each for each in WALKS if each.title == "How a request becomes an upload"]
+    queue = (ROOT / "agent" / "custodian" / "message_queue.py").read_text()
+    (thread,) = re.findall(r'name="([\w-]+)"', queue)
+    assert re.fullmatch(walk.carried_by["custodian"], thread)
+
+
 def test_the_walks_that_are_traced_are_those_of_the_document() -> None:
     assert [walk.title for walk in WALKS] == list(walks())
