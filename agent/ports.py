@@ -274,7 +274,8 @@ class Bus(Protocol):
 
     def read_retained(self, topic_filter: str) -> None:
         """Asks for what the broker retains, on this connection only. `unsubscribe` ends it. The answer is that of
-        `subscribe`, and the messages, in any order. While the link is down nothing is asked."""
+        `subscribe`, and the messages, in any order. While the link is down nothing is asked. If the connection has a
+        session and ends before, the broker keeps what comes."""
         ...
 
     def unsubscribe(self, topic_filter: str) -> None:

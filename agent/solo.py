@@ -37,7 +37,7 @@ from agent.custodian.live_buffer import LiveBuffer
 from agent.custodian.state_folder import StateFolder
 from agent.custodian.talk_buffer import TalkBuffer
 from agent.errors import DoorwardError
-from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt import BusSettings, MqttBus, sessionless
 from agent.platform.disk import RealDisk
 from agent.platform.system_clock import SystemClock
 from agent.ports import Bus, Camera, CameraEnd, Clock, Microphone
@@ -164,8 +164,11 @@ class Solo:
     def _make_uplink(self, configuration: Configuration, bus: Bus | None) -> Uplink | None:
         """Makes the uplink over `bus`, or otherwise the configured broker's; None if both are missing."""
         broker = configuration.broker
+        live = None
         if bus is None and broker is not None:
-            bus = MqttBus(_bus_settings(broker, self.device.id))
+            settings = _bus_settings(broker, self.device.id)
+            bus, second = MqttBus(settings), sessionless(settings)
+            live = MqttBus(second) if second is not None else None
         if bus is None:
             return None
         return Uplink(
@@ -177,7 +180,7 @@ class Solo:
             cell_filter=self._owned.cell_filter,
             chunk_bytes=broker.chunk_bytes if broker else LARGEST_CHUNK_BYTES,
             health=self._owned.health.report if self._owned.health is not None else None,
-            has_session=broker is not None and broker.session_hours > 0,
+            live=live,
         )
 
     def _make_relay(self, configuration: Configuration) -> RelayConnection | None:

@@ -10,6 +10,7 @@ import pytest
 from agent.config.settings import BrokerConfig, Configuration, DeviceConfig
 from agent.custodian.state_folder import StateFolder
 from agent.errors import StorageError
+from agent.mqtt import BusSettings
 from agent.solo import Solo
 from agent.wire.identities import private_key_from_seed
 from agent.wire.topics import TRUST_FILTER, TRUST_PIECES_FILTER
@@ -38,15 +39,22 @@ def test_requests_expire_in_time_though_the_card_will_not_erase(house: House) ->
 
 
 @pytest.mark.parametrize(("hours", "filters"), [(0, [TRUST_FILTER]), (3, [TRUST_FILTER, TRUST_PIECES_FILTER])])
-def test_pieces_of_lists_are_heard_as_they_come_if_the_broker_keeps_a_session(
-    tmp_path: Path, hours: int, filters: list[str]
+def test_pieces_of_lists_are_heard_as_they_come_over_a_second_connection_if_the_broker_keeps_a_session(
+    tmp_path: Path, hours: int, filters: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = StateFolder(tmp_path / "state")
     folder.initialise(private_key_from_seed(b"s" * 32))
     broker = BrokerConfig(host="broker.example", ca=tmp_path / "ca.pem", session_hours=hours)
-    bus = FakeBus(FakeBroker(), "ab" * 8)
-    solo = Solo(Configuration(device=DeviceConfig(state_dir=tmp_path / "state"), broker=broker), bus=bus)
+    made: dict[str, FakeBus] = {}
+
+    def make(settings: BusSettings) -> FakeBus:
+        return made.setdefault(settings.name, FakeBus(FakeBroker(), settings.name))
+
+    monkeypatch.setattr("agent.solo.MqttBus", make)
+    solo = Solo(Configuration(device=DeviceConfig(state_dir=tmp_path / "state"), broker=broker))
     assert solo.uplink is not None
     solo.uplink._subscribe()
-    assert list(bus._filters) == filters
+    names = [solo.device.id, *([f"{solo.device.id}.live"] if hours else [])]
+    assert list(made) == names
+    assert list(made[names[-1]]._filters) == filters
     solo.close()

@@ -17,6 +17,6 @@ in `loop_stop()`, and shows a refused certificate as an endless reconnect.
 """
 
 from agent.mqtt.bus import MqttBus
-from agent.mqtt.bus_settings import WATCHFUL_KEEPALIVE_S, BusSettings
+from agent.mqtt.bus_settings import WATCHFUL_KEEPALIVE_S, BusSettings, sessionless
 
-__all__ = ["WATCHFUL_KEEPALIVE_S", "BusSettings", "MqttBus"]
+__all__ = ["WATCHFUL_KEEPALIVE_S", "BusSettings", "MqttBus", "sessionless"]

@@ -315,7 +315,7 @@ class MqttBus:
         match happening:
             case InboundPublish(message, packet_id) if self._settings.inbound_beat_s:
                 size_bytes = held_bytes(message)
-                # Only a broker that ignores the receive maximum fills it.
+                # Only a broker that ignores the receive maximum fills it, or one that floods a client with QoS 0.
                 if self._is_full(len(self._came), self._came_bytes + size_bytes):
                     self.dropped += 1
                     connection.acknowledge(packet_id)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-__all__ = ["WATCHFUL_KEEPALIVE_S", "BusSettings"]
+__all__ = ["WATCHFUL_KEEPALIVE_S", "BusSettings", "sessionless"]
 
 WATCHFUL_KEEPALIVE_S: Final = 15
 """For the digest service and for requesters, which mostly listen: a connection that died silently is found by the ping.
@@ -58,6 +58,9 @@ class BusSettings:
     session_s: int = 0
     """For how long the broker keeps messages for this client while it is away. 0: it keeps none, and each connection
     begins without a session."""
+    qos: int = 1
+    """The quality of service of subscriptions. 0: the broker neither queues a message for this client nor waits for its
+    acknowledgement."""
     user_timeout_ms: int = 8000
     """TCP_USER_TIMEOUT: the connection ends if sent bytes stay unacknowledged for this long."""
     user: str = ""
@@ -67,3 +70,15 @@ class BusSettings:
     the start, by systemd), and sent only to a broker that `authority` vouches for."""
     congestion: bytes = b"bbr"
     """TCP_CONGESTION: 5 MB at 200 ms and 3 % loss take 4–9 s with bbr and 86–117 s with cubic."""
+
+
+def sessionless(settings: BusSettings) -> BusSettings | None:
+    """Returns the settings of a device's second connection, which has no session. None: the first one has none either.
+
+    A broker keeps all that a session is subscribed to while the device is away. Lists and pages must not wait there, so
+    they come over the second connection. It has the device's rights, and another client id, because a broker has one
+    connection for each. With QoS 0, RabbitMQ makes no queue for it.
+    """
+    if not settings.session_s:
+        return None
+    return replace(settings, name=f"{settings.name}.live", user=settings.user or settings.name, session_s=0, qos=0)

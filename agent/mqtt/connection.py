@@ -134,7 +134,8 @@ class Connection:
     def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
         """Ask for a filter; retained messages come first, unless they are not wanted."""
         handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
-        _, packet_id = self._client.subscribe(topic_filter, options=SubscribeOptions(qos=1, retainHandling=handling))
+        options = SubscribeOptions(qos=self._settings.qos, retainHandling=handling)
+        _, packet_id = self._client.subscribe(topic_filter, options=options)
         if packet_id is not None:
             self._filters[packet_id] = topic_filter
 

@@ -92,8 +92,17 @@ class CellReading(ThreadOwned):
         AttributeOwner.UPLINK,
     )
 
-    def __init__(self, bus: Bus, cell_filter: str | None, uniform: Callable[[float, float], float]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        cell_filter: str | None,
+        uniform: Callable[[float, float], float],
+        *,
+        pages: Bus | None = None,
+    ) -> None:
+        """`pages`: the connection for pages, if it is not `bus`, which has the subscription to the cell."""
         self._bus = bus
+        self._pages = bus if pages is None else pages
         self._filter = cell_filter
         self._uniform = uniform
         self._up = False
@@ -136,8 +145,10 @@ class CellReading(ThreadOwned):
         self._begin(now)
 
     def disconnected(self) -> None:
-        """The broker forgets what was asked for; the position stays."""
-        self._up, self._asked, self._followed, self._due_ns = False, None, None, None
+        """The broker forgets what was asked for, unless only the other connection has ended. The position stays."""
+        self._drop_asked()
+        self._drop_followed()
+        self._up, self._due_ns = False, None
 
     def again(self, now: BootNs) -> None:
         """Begins a round, unless one is in progress: pages far behind would never be read otherwise."""
@@ -279,7 +290,7 @@ class CellReading(ThreadOwned):
         self._is_free = False
         self._asked = in_cell(self._filter, f"digest/{self._page}")
         self._due_ns, self._asked_ns, self._absent_ns = None, now, now + _UNANSWERED_NS
-        self._bus.read_retained(self._asked)
+        self._pages.read_retained(self._asked)
 
     def _is_absent(self, now: BootNs) -> None:
         self._drop_asked()
@@ -308,12 +319,12 @@ class CellReading(ThreadOwned):
 
     def _drop_followed(self) -> None:
         if self._followed is not None:
-            self._bus.unsubscribe(self._followed)
+            self._pages.unsubscribe(self._followed)
         self._followed = None
 
     def _drop_asked(self) -> None:
         if self._asked is not None:
-            self._bus.unsubscribe(self._asked)
+            self._pages.unsubscribe(self._asked)
         self._asked = None
 
     def _refill(self, now: BootNs) -> None:

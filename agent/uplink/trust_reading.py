@@ -146,7 +146,9 @@ class TrustReading(ThreadOwned):
             root.came_bytes = 0
 
     def disconnected(self) -> None:
-        """The broker forgets what was asked for; the pieces stay."""
+        """The broker forgets what was asked for, unless only the other connection has ended. The pieces stay."""
+        if self._asked is not None:
+            self._bus.unsubscribe(str(self._asked))
         self._up, self._asked = False, None
 
     def subscribed(self, topic_filter: str, now: BootNs) -> None:

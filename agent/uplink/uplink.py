@@ -4,6 +4,10 @@ It has no part in consent and cannot open footage: it sends only the custodian's
 counts only after the custodian has verified it. One thread takes the bus's events and runs every transfer.
 
     bus event ──▶ custodian.on_message ──▶ (a receipt) ──▶ the transfer it belongs to ──▶ bus.publish
+
+A device with a session at its broker has a second connection, without one. Over it come lists of trust roots and pages
+of digests. They are published again and again, and would push requests out of the session's queue while the device is
+away. The session has the subscriptions to requests, bulletins and receipts alone.
 """
 
 from __future__ import annotations
@@ -78,6 +82,8 @@ _LATE_S: Final = (30.0, 45.0)
 """Time from a connection to a second look at page 0 of the digest. A request must be heard within 60 s."""
 _SOON_S: Final = (20.0, 60.0)
 """The same when it is known that something was missed."""
+_KEPT_NS: Final = seconds(30)
+"""Messages that a session has kept come within this time after a connection, and take of what is read then."""
 _EVENTS_AT_ONCE: Final = 16
 """A window of acknowledgements.  Then it looks at the custodian's list again, so that a revocation waits no longer."""
 _TOKENS_PER_TRANSFER: Final = 1 << 32
@@ -118,7 +124,8 @@ class Uplink(ThreadOwned):
         **dict.fromkeys(
             (
                 "turned_ns", "_link", "_remedy", "_look_ns", "_received", "_packet_bytes", "_again_ns", "_late_ns",
-                "_dropped", "_cell_filter", "_sent_bytes", "_report_ns", "_report_in_flight",
+                "_dropped", "_cell_filter", "_sent_bytes", "_report_ns", "_report_in_flight", "_is_live_up",
+                "_connected_ns", "_kept_bytes",
             ),
             AttributeOwner.UPLINK,
         ),
@@ -136,16 +143,21 @@ class Uplink(ThreadOwned):
         chunk_bytes: int = LARGEST_CHUNK_BYTES,
         uniform: Callable[[float, float], float] | None = None,
         health: Callable[[], bytes] | None = None,
-        has_session: bool = False,
+        live: Bus | None = None,
     ) -> None:
         """`cell_filter`: the topics of a large cell around the device; the uplink does not know where that is.
-        `health` returns the sealed report to the installer. `has_session`: the broker keeps what comes while the device
-        is away, and may retain nothing for it."""
-        self._has_session = has_session
+        `health` returns the sealed report to the installer. `live`: the device's second connection, without a session.
+        With it, `bus` has a session, and the broker may retain nothing for the device."""
         self._health = health
         self._report_ns: int | None = None
         self._report_in_flight = False
         self._bus = bus
+        self._live = bus if live is None else live
+        self._has_session = live is not None
+        self._is_live_up = False
+        self._connected_ns = 0
+        self._kept_bytes = 0
+        """Since the connection: what came over the session, which has kept it or most of it."""
         self.lock = threading.RLock()
         self._custody = custody
         self._outbox = outbox
@@ -168,8 +180,8 @@ class Uplink(ThreadOwned):
         self._again_ns = self._after(_AGAIN_S)
         self._late_ns: int | None = None
         """When to look at page 0 of the digest once more. None: it was done since the connection."""
-        self._reading = CellReading(bus, cell_filter, self._uniform)
-        self._trust = TrustReading(bus, self._uniform, hears_pieces=has_session)
+        self._reading = CellReading(bus, cell_filter, self._uniform, pages=live)
+        self._trust = TrustReading(self._live, self._uniform, hears_pieces=self._has_session)
         self.turned_ns = 0
         """When its loop last came round, on the boot clock."""
 
@@ -190,19 +202,25 @@ class Uplink(ThreadOwned):
         return UplinkStatus(self._link, self._remedy, len(self._transfers), self._sent_bytes, self._received)
 
     def run(self) -> None:
-        self._bus.start()
         try:
+            for each in self._buses:
+                each.start()
             self._subscribe()
             while not self._stopping.is_set():
                 self._turn()
         finally:
             self._link, self._remedy = "stopped", ""
-            self._bus.stop()
+            for each in self._buses:
+                each.stop()
+
+    @property
+    def _buses(self) -> tuple[Bus, ...]:
+        return (self._bus, self._live) if self._has_session else (self._bus,)
 
     def _subscribe(self) -> None:
-        self._bus.subscribe(TRUST_FILTER)
+        self._live.subscribe(TRUST_FILTER)
         if self._has_session:  # a node of a RabbitMQ cluster does not give it what another node retains
-            self._bus.subscribe(TRUST_PIECES_FILTER, retained=False)
+            self._live.subscribe(TRUST_PIECES_FILTER, retained=False)
         if self._cell_filter is not None:
             self._bus.subscribe(self._cell_filter, retained=False)
 
@@ -224,6 +242,13 @@ class Uplink(ThreadOwned):
     def _take_events(self) -> None:
         """Wait for one, and take the others that have come with it: a window is refilled in one go."""
         patience_s = self._patience_s()
+        if self._has_session:  # what comes over it while this thread waits for the session is taken with the next turn
+            for _ in range(_EVENTS_AT_ONCE):
+                live_event = self._live.next_event(0.0)
+                if live_event is None:
+                    break
+                self._on_live_event(live_event)
+                patience_s = 0.0
         for _ in range(_EVENTS_AT_ONCE):
             event = self._bus.next_event(patience_s)
             if event is None:
@@ -235,23 +260,24 @@ class Uplink(ThreadOwned):
         now = self._now()
         match event:
             case BusConnected(packet_bytes=packet_bytes):
-                self._link, self._remedy, self._packet_bytes = "connected", "", packet_bytes
-                self._reading.connected(now)
-                self._trust.connected(now)
-                self._late_ns = self._after(_LATE_S)
+                self._packet_bytes, self._connected_ns, self._kept_bytes = packet_bytes, now, 0
+                self._is_live_up |= not self._has_session
+                self._begin_reading(now)
                 self._report_ns = self._after(_FIRST_REPORT_S)
                 for transfer in self._transfers.values():
                     transfer.sender.connected(packet_bytes)
             case BusDisconnected(fault=fault, error=error, retry_in_s=retry_in_s):
                 self._link, self._remedy, self._packet_bytes = fault.value, str(error), None
-                self._reading.disconnected()
-                self._trust.disconnected()
-                self._late_ns = None
+                self._is_live_up &= self._has_session
+                self._end_reading()
                 self._report_ns = None
                 self._log.warning("link_down", fault=fault.value, error=error.message, retry_in_s=round(retry_in_s, 1))
                 for transfer in self._transfers.values():
                     transfer.sender.disconnected(fault)
             case MessageReceived(topic=topic, payload=payload):
+                if self._has_session and now - self._connected_ns < _KEPT_NS:
+                    self._kept_bytes += len(topic) + len(payload)
+                    self._spend_kept(len(topic) + len(payload), now)
                 self._on_message(topic, payload, now)
             case PublishAcknowledged(token=token) | PublishRefused(token=token) | PublishLost(token=token) if (
                 token == _REPORT_TOKEN
@@ -265,6 +291,48 @@ class Uplink(ThreadOwned):
             case Subscribed(topic_filter=topic_filter):
                 self._reading.subscribed(topic_filter, now)
                 self._trust.subscribed(topic_filter, now)
+
+    def _on_live_event(self, event: object) -> None:
+        """Takes an event of the connection without a session. Nothing is published over it."""
+        now = self._now()
+        match event:
+            case BusConnected():
+                self._is_live_up = True
+                self._begin_reading(now)
+            case BusDisconnected(fault=fault, error=error, retry_in_s=retry_in_s):
+                self._is_live_up = False
+                if self._packet_bytes is not None:
+                    self._link, self._remedy = fault.value, str(error)
+                self._end_reading()
+                self._log.warning("lists_down", fault=fault.value, error=error.message, retry_in_s=round(retry_in_s, 1))
+            case MessageReceived(topic=topic, payload=payload):
+                self._on_message(topic, payload, now)
+            case _:
+                self._on_event(event)
+
+    def _begin_reading(self, now: BootNs) -> None:
+        """Begins to read lists and pages, once both connections are up."""
+        if self._packet_bytes is None:
+            return
+        self._link, self._remedy = "connected" if self._is_live_up else "connecting", ""
+        if not self._is_live_up:
+            return
+        self._reading.connected(now)
+        self._trust.connected(now)
+        self._late_ns = self._after(_LATE_S)
+        if now - self._connected_ns < _KEPT_NS:
+            self._spend_kept(self._kept_bytes, now)
+
+    def _end_reading(self) -> None:
+        self._reading.disconnected()
+        self._trust.disconnected()
+        self._late_ns = None
+
+    def _spend_kept(self, size_bytes: int, now: BootNs) -> None:
+        """Takes what a session had kept from the bytes that are read at a connection."""
+        if size_bytes:
+            self._reading.spent(size_bytes, now)
+            self._trust.leave(self._reading.room_bytes, now)
 
     def _on_message(self, topic: str, payload: bytes, now: BootNs) -> None:
         self._received += 1
@@ -323,8 +391,9 @@ class Uplink(ThreadOwned):
 
         It does so sooner if a message was missed. The moment depends on chance, never on the content of a message.
         """
-        if self._bus.dropped != self._dropped:
-            self._dropped = self._bus.dropped
+        dropped = sum(each.dropped for each in self._buses)
+        if dropped != self._dropped:
+            self._dropped = dropped
             self._again_ns = min(self._again_ns, self._after(_SOON_S))
         before, self._cell_filter = self._cell_filter, self._wanted_filter
         moved = self._cell_filter != before
@@ -332,7 +401,7 @@ class Uplink(ThreadOwned):
             self._bus.unsubscribe(before)
         is_due = self._now() >= self._again_ns
         if is_due:
-            self._bus.subscribe(TRUST_FILTER)
+            self._live.subscribe(TRUST_FILTER)
         if self._cell_filter is not None and moved:
             self._bus.subscribe(self._cell_filter, retained=False)
         if moved:

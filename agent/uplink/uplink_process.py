@@ -33,7 +33,7 @@ from agent.ipc.protocol import (
     UplinkConfig,
 )
 from agent.ipc.rpc_client import RpcClient
-from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt import BusSettings, MqttBus, sessionless
 from agent.platform.supervision import SystemdNotifier
 from agent.platform.system_clock import SystemClock
 from agent.uplink.alert_sender import AlertDelivery
@@ -171,8 +171,10 @@ class UplinkRole:
         self._beats = BeatSender(BeatClient(custodian), self._clock, every_s) if every_s else None
         self.uplink: Uplink | None = None
         if where.host:
+            settings = _bus_settings(where)
+            live = sessionless(settings)
             self.uplink = Uplink(
-                MqttBus(_bus_settings(where)),
+                MqttBus(settings),
                 CustodianClient(custodian),
                 DiskOutbox(outbox),
                 self._clock,
@@ -180,7 +182,7 @@ class UplinkRole:
                 cell_filter=where.cell_filter,
                 chunk_bytes=where.chunk_bytes,
                 health=self._health_report if where.reports_health else None,
-                has_session=where.session_hours > 0,
+                live=MqttBus(live) if live is not None else None,
             )
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.clients.broker.broker_pki import BrokerPki
 from agent.core.bus import BusConnected, MessageReceived
-from agent.mqtt import BusSettings, MqttBus
+from agent.mqtt import BusSettings, MqttBus, sessionless
 from tests.brokers import NOW
 from tests.mqtt.mqtt_peer import PUBACK, Line, ScriptedPeer, packet, publish
 
@@ -16,6 +16,7 @@ DEVICE, TOPIC = "a1" * 8, "doorward/v1/areas/283-375/requests/springfield-police
 PATIENCE_S = 60.0
 CLEAN_START = 0x02
 _FLAGS, _EXPIRY = 7, b"\x11"
+DISCONNECT = 0xE0
 
 
 @pytest.mark.parametrize("session_s", [0, 7200])
@@ -54,3 +55,42 @@ def test_a_doorbell_with_a_session_takes_what_the_broker_kept_and_another_one_be
                 assert peer.note() == (PUBACK, b"\x00\x09")
         finally:
             bus.stop()
+
+
+def test_the_second_connection_has_another_client_id_and_no_session_and_subscribes_with_qos_0(tmp_path: Path) -> None:
+    pki = BrokerPki.create(tmp_path, NOW)
+    files = pki.add_device(DEVICE, NOW)
+
+    def answer(line: Line) -> None:
+        peer.notes.put(line.accept())
+        kind, asked = line.read()
+        peer.notes.put((kind, asked))
+        line.send(packet(0x90, asked[:2] + b"\0\0"))
+        line.send(publish(TOPIC, b"live"))
+        peer.notes.put(line.read()[0])
+        line.wait_for_end()
+
+    with ScriptedPeer(pki.directory, answer) as peer:
+        first = BusSettings(
+            "127.0.0.1", peer.port, DEVICE, files.authority, files.certificate, files.key, session_s=7200
+        )
+        second = sessionless(first)
+        assert second is not None
+        assert (second.user, sessionless(second)) == (DEVICE, None)
+        bus = MqttBus(second)
+        bus.subscribe("doorward/v1/trust/+/+")
+        bus.start()
+        try:
+            connect = peer.note()
+            assert isinstance(connect, bytes)
+            assert connect[_FLAGS] & CLEAN_START
+            assert f"{DEVICE}.live".encode() in connect
+            assert (_EXPIRY + bytes(4)) in connect[10:]
+            kind, asked = peer.note()  # type: ignore[misc]
+            assert (kind & 0xF0, asked[-1]) == (0x80, 0), "QoS 0, retained messages first"
+            while not isinstance(event := bus.next_event(PATIENCE_S), MessageReceived):
+                assert event is not None
+            assert event == MessageReceived(TOPIC, b"live")
+        finally:
+            bus.stop()
+        assert peer.note() == DISCONNECT, "no acknowledgement"

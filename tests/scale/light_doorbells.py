@@ -18,7 +18,7 @@ from agent.core.bus import BusConnected, BusDisconnected, Subscribed, Subscripti
 from agent.core.requests import OutboxPart, OutboxRecord
 from agent.core.trust_chunks import TrustChunks
 from agent.errors import DoorwardError
-from agent.mqtt import BusSettings
+from agent.mqtt import BusSettings, sessionless
 from agent.platform.system_clock import SystemClock
 from agent.uplink.uplink import Uplink
 from agent.wire.disclosures import Receipt, ReceiptState
@@ -193,7 +193,8 @@ class _LightUplink(Uplink):
     """Tells when the line comes and goes. `turn` is one round of `run`."""
 
     def begin(self) -> None:
-        self._bus.start()
+        for each in self._buses:
+            each.start()
         self._subscribe()
 
     def turn(self) -> None:
@@ -211,7 +212,8 @@ class _LightUplink(Uplink):
 class LightDoorbell:
     """One doorbell. All of it runs in the switchboard's thread, apart from the owners'.
 
-    In the book it is connected from the moment at which its broker has taken both its subscriptions.
+    In the book it is connected from the moment at which its broker has taken both its subscriptions, with a session
+    over two connections.
     """
 
     def __init__(
@@ -219,53 +221,68 @@ class LightDoorbell:
     ) -> None:
         self.device, self._board, self._book = settings.name, board, judge.book
         self.bus = LightBus(settings, board, self._turn)
+        second = sessionless(settings)
+        self.live = LightBus(second, board, self._turn) if second is not None else None
         self.custody = LightCustody(self.device, judge, house, lambda: board.do(self._wake))
-        self._filters = frozenset({TRUST_FILTER, cell_filter(cell)})
-        self._missing: set[str] = set()
+        own, lists = frozenset({cell_filter(cell)}), frozenset({TRUST_FILTER})
+        self._missing = own | lists
         """Subscriptions that the broker has yet to take."""
-        self._connected_s = 0.0
+        self._connected_s: float | None = None
+        """When it was connected. None: it is not, or it listens."""
         self._uplink = _LightUplink(
             self.bus, self.custody, self.custody, SystemClock(),  # type: ignore[arg-type]
             device=self.device, cell_filter=cell_filter(cell), uniform=board.uniform,
-            has_session=settings.session_s > 0,
+            live=self.live,
         )  # fmt: skip
         self._turns = 0
-        on_event = self._uplink._on_event
-
-        def told(event: object) -> None:
-            self._note(event)
-            on_event(event)
-
-        self._uplink._on_event = functools.partial(told)  # type: ignore[method-assign]
+        self._tell_note("_on_event", own if self.live is not None else own | lists)
+        self._tell_note("_on_live_event", lists)
 
     def start(self) -> None:
         self._uplink.begin()
         self._turn()
 
     def stop(self) -> None:
-        self.bus.stop()
+        for each in self._buses:
+            each.stop()
 
-    def _note(self, event: object) -> None:
+    @property
+    def _buses(self) -> tuple[LightBus, ...]:
+        return (self.bus,) if self.live is None else (self.bus, self.live)
+
+    def _tell_note(self, method: str, filters: frozenset[str]) -> None:
+        """Notes each event of a connection before the uplink takes it. `filters`: those of this connection."""
+        on_event = getattr(self._uplink, method)
+
+        def told(event: object) -> None:
+            self._note(event, filters)
+            on_event(event)
+
+        setattr(self._uplink, method, told)
+
+    def _note(self, event: object, filters: frozenset[str]) -> None:
+        now_s = time.monotonic()
         match event:
             case BusConnected():
-                self._connected_s, self._missing = time.monotonic(), set(self._filters)
-            case Subscribed(topic_filter=taken) if taken in self._missing:
-                self._missing.discard(taken)
+                self._connected_s, self._missing = now_s, self._missing | filters
+            case Subscribed(topic_filter=taken) if taken in self._missing & filters:
+                self._missing -= {taken}
                 if not self._missing:
-                    self._listens(time.monotonic())
-            case SubscriptionRefused(topic_filter=refused) if refused in self._filters:
+                    self._ends_waiting(now_s)
+                    self._book.links[self.device].begin(now_s)
+            case SubscriptionRefused(topic_filter=refused) if refused in filters:
                 self._board.failures.append(RuntimeError(f"{self.device} may not subscribe to {refused}"))
             case BusDisconnected():
-                if self._missing:
-                    self._book.subscribes(time.monotonic() - self._connected_s)
-                self._missing = set()
-                self._book.links[self.device].end(time.monotonic())
+                self._ends_waiting(now_s)
+                self._missing |= filters
+                self._book.links[self.device].end(now_s)
             case _:
                 pass
 
-    def _listens(self, now_s: float) -> None:
-        self._book.subscribes(now_s - self._connected_s)
-        self._book.links[self.device].begin(now_s)
+    def _ends_waiting(self, now_s: float) -> None:
+        if self._connected_s is not None:
+            self._book.subscribes(now_s - self._connected_s)
+        self._connected_s = None
 
     def _wake(self) -> None:
         self._uplink.wake()
@@ -275,13 +292,16 @@ class LightDoorbell:
         """Turns until nothing waits and a turn has taken no event: what the last one asks for is sent in the next turn,
         which a real uplink begins at once."""
         taken = -1
-        while taken != self.bus.taken or self.bus.wait_s() == 0.0:
-            taken = self.bus.taken
+        while taken != (count := sum(each.taken for each in self._buses)) or self._wait_s() == 0.0:
+            taken = count
             self._uplink.turn()
         self._turns += 1
-        wait_s = self.bus.wait_s()
+        wait_s = self._wait_s()
         due_s = self._uplink.due_s()
         self._board.after(min(due_s, due_s if wait_s is None else wait_s), functools.partial(self._again, self._turns))
+
+    def _wait_s(self) -> float | None:
+        return min((wait_s for each in self._buses if (wait_s := each.wait_s()) is not None), default=None)
 
     def _again(self, turns: int) -> None:
         if turns == self._turns:  # otherwise a newer turn has set its own time

@@ -219,18 +219,39 @@ def test_a_doorbell_is_connected_in_the_book_once_its_broker_has_taken_its_subsc
     cell = cell_of(52.25, WEST)
     bell = LightDoorbell(BusSettings("127.0.0.1", 1, "a1" * 8, Path("none")), cell, board, judge)
     board.start()
-    link = book.links["a1" * 8]
+    link, filters = book.links["a1" * 8], frozenset({TRUST_FILTER, cell_filter(cell)})
     for _ in range(2):
         for event in (BusConnected(1000, 16), Subscribed(TRUST_FILTER), Subscribed("another")):
-            bell._note(event)
+            bell._note(event, filters)
             assert not link.is_open
-        bell._note(Subscribed(cell_filter(cell)))
+        bell._note(Subscribed(cell_filter(cell)), filters)
         assert link.is_open
-        bell._note(BusDisconnected(LinkFault.LOST, None, 1.0))  # type: ignore[arg-type]
+        bell._note(BusDisconnected(LinkFault.LOST, None, 1.0), filters)  # type: ignore[arg-type]
         assert not link.is_open
-    bell._note(SubscriptionRefused(TRUST_FILTER, 0x87))
+    bell._note(SubscriptionRefused(TRUST_FILTER, 0x87), filters)
     judge.stop()
     assert "may not subscribe" in str(board.failures.pop())
+
+
+def test_a_doorbell_with_a_session_is_connected_in_the_book_while_both_its_connections_are(board: Switchboard) -> None:
+    book, cell, device = Book({"a1" * 8: 0}), cell_of(52.25, WEST), "a1" * 8
+    judge = Judge(TrustStore(), book)
+    bell = LightDoorbell(BusSettings("127.0.0.1", 1, device, Path("none"), session_s=60), cell, board, judge)
+    board.start()
+    assert bell.live is not None
+    assert bell.live.settings.name == f"{device}.live"
+    own, lists = frozenset({cell_filter(cell)}), frozenset({TRUST_FILTER})
+    link = book.links[device]
+    for one, other in ((own, lists), (lists, own), (own, lists)):
+        for filters in (one, other):
+            assert not link.is_open
+            bell._note(BusConnected(1000, 16), filters)
+            bell._note(Subscribed(next(iter(filters))), filters)
+        assert link.is_open
+        for filters in (one, other):
+            bell._note(BusDisconnected(LinkFault.LOST, None, 1.0), filters)  # type: ignore[arg-type]
+            assert not link.is_open
+    judge.stop()
 
 
 def test_a_doorbell_sends_at_once_what_a_receipt_asks_for_although_nothing_else_comes(board: Switchboard) -> None:

@@ -13,6 +13,8 @@ import pytest
 from agent.clients.broker.broker_pki import DIGEST_CLIENT, BrokerPki
 from agent.clients.broker.digest_service import _LIVE
 from agent.clients.requester.retained_messages import PublicationMonitor
+from agent.uplink.cell_reading import BURST_BYTES
+from agent.wire.cell_digest import MAX_PAGE_BYTES
 from agent.wire.topics import TRUST_FILTER, TRUST_PIECES_FILTER, TrustTopic, cell_filter
 from tests.brokers import NOW, add_requester
 from tests.interop.rabbitmq_cluster import MOST_KEPT_BYTES, policies
@@ -111,5 +113,7 @@ def test_footage_for_a_requester_has_as_much_room_as_at_mosquitto_and_its_doorbe
     assert policy_of(client)["definition"] == {"max-length-bytes": int(most[1]), "overflow": "reject-publish"}
 
 
-def test_the_newest_64_kib_wait_for_a_doorbell() -> None:
+def test_the_newest_48_kib_wait_for_a_doorbell() -> None:
+    """With a page of a digest, 64 KiB are read at a connection."""
+    assert MOST_KEPT_BYTES + MAX_PAGE_BYTES <= BURST_BYTES
     assert policy_of(DEVICE)["definition"] == {"max-length-bytes": MOST_KEPT_BYTES, "overflow": "drop-head"}

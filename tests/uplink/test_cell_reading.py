@@ -729,3 +729,12 @@ def test_newer_pages_come_until_one_minute_after_the_connection(steps: Steps) ->
     assert steps.broker.reading == {in_cell(FILTER, "digest/0")}
     assert steps.asks(at(65)) == []
     assert steps.broker.reading == set()
+
+
+def test_if_only_the_other_connection_ends_no_page_stays_subscribed(device: Device) -> None:
+    """With a session, pages have a separate connection. If that stays, its broker forgets nothing."""
+    device.broker.pages = digest(1)
+    device.pass_time(1.2)
+    assert device.broker.reading == {in_cell(FILTER, "digest/0")}, "newer pages come for a minute"
+    device.reading.disconnected()
+    assert device.broker.reading == set()

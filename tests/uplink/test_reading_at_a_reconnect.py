@@ -7,9 +7,7 @@ that concerns it, and has the packages of all roots.
 
 from __future__ import annotations
 
-import contextlib
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,13 +18,13 @@ from typing import Any
 
 import pytest
 
-from agent.clients.broker import digest_service
+from agent.clients.broker import digest_service, private_broker
 from agent.clients.broker.broker_pki import DIGEST_CLIENT
 from agent.clients.broker.digest_service import DigestService
-from agent.core.bus import BusConnected
+from agent.core.bus import BusConnected, BusEvent, MessageReceived
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.core.trust_chunks import TrustChunks
-from agent.mqtt import MqttBus
+from agent.mqtt import MqttBus, sessionless
 from agent.platform.certificates import signing_request
 from agent.platform.system_clock import SystemClock
 from agent.uplink.cell_reading import BURST_BYTES
@@ -34,6 +32,7 @@ from agent.uplink.uplink import Uplink
 from agent.wire.topics import RequestTopic, TrustIndexTopic, TrustTopic, cell_filter, parse_topic
 from agent.wire.trust_package import MAX_CHUNK_BYTES, TRUST_SLOTS, index_of, split_package
 from tests.brokers import NOW, BrokerWithClients, broker_with_clients
+from tests.byte_counter import ByteCounter
 from tests.clients.requester import test_list_sections
 from tests.lengths import LONG
 
@@ -55,56 +54,6 @@ def until(holds: Callable[[], bool], what: str) -> None:
     while not holds():
         assert time.monotonic() < ends_s, what
         time.sleep(0.02)
-
-
-class Counter:
-    """Passes connections on to the broker, one after the other, and counts the bytes that come from it."""
-
-    def __init__(self, port: int) -> None:
-        self._broker_port = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.came_bytes = self.connections = 0
-        self._client: socket.socket | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError):  # it was closed
-            while True:
-                client, _ = self._listener.accept()
-                self._serve(client)
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._broker_port)) as broker:
-            self._client = client
-            self.came_bytes, self.connections = 0, self.connections + 1
-            up = threading.Thread(target=self._pass, args=(client, broker))
-            up.start()
-            self._pass(broker, client)
-            up.join()
-
-    def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # a side that stops may reset the connection
-            while data := source.recv(65_536):
-                if target.getsockname()[1] == self.port:
-                    self.came_bytes += len(data)
-                target.sendall(data)
-        for each in (source, target):
-            with contextlib.suppress(OSError):  # it has gone
-                each.shutdown(socket.SHUT_RDWR)
-
-    def cut(self) -> None:
-        """Ends the connection. The doorbell makes the next one."""
-        assert self._client is not None
-        self.came_bytes = 0
-        with contextlib.suppress(OSError):
-            self._client.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
 
 
 @dataclass
@@ -215,12 +164,16 @@ def digest_of(world: BrokerWithClients) -> Iterator[DigestService]:
 
 @contextmanager
 def doorbell(
-    world: BrokerWithClients, clock: FastClock | SystemClock, cell: str = CELL
-) -> Iterator[tuple[Uplink, Custody, Counter]]:
+    world: BrokerWithClients, clock: FastClock | SystemClock, cell: str = CELL, session_s: int = 0
+) -> Iterator[tuple[Uplink, Custody, ByteCounter]]:
     world.settings(DEVICE)  # its certificate
-    counter, custody = Counter(world.broker.device_port), Custody()
-    bus = world.bus(DEVICE, port=counter.port)
-    link = Uplink(bus, custody, None, clock, device=DEVICE, cell_filter=cell_filter(cell))  # type: ignore[arg-type]
+    counter, custody = ByteCounter(world.broker.device_port), Custody()
+    settings = world.settings(DEVICE, port=counter.port, session_s=session_s)
+    live = sessionless(settings)
+    link = Uplink(
+        MqttBus(settings), custody, None, clock, device=DEVICE, cell_filter=cell_filter(cell),  # type: ignore[arg-type]
+        live=MqttBus(live) if live is not None else None,
+    )  # fmt: skip
     thread = threading.Thread(target=link.run, name="uplink")
     thread.start()
     try:
@@ -232,14 +185,14 @@ def doorbell(
         counter.close()
 
 
-def is_quiet(counter: Counter) -> bool:
+def is_quiet(counter: ByteCounter) -> bool:
     """Returns True if nothing has come for three seconds: longer than between two pages of one burst."""
     before = counter.came_bytes
     time.sleep(3)
     return counter.came_bytes == before > 0
 
 
-def bytes_after_a_cut(counter: Counter) -> int:
+def bytes_after_a_cut(counter: ByteCounter) -> int:
     """Returns the bytes of the connection that the doorbell makes after this one was cut."""
     connections = counter.connections
     counter.cut()
@@ -292,6 +245,43 @@ def test_at_a_reconnection_a_doorbell_reads_only_pieces_that_have_changed(world:
             retain(buses[ROOT], ROOT, data)
             assert bytes_after_a_cut(counter) < most_bytes
             assert custody.packages.whole(ROOT) == data
+
+
+@LONG
+def test_with_a_session_lists_and_pages_come_over_a_second_connection_within_the_same_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker lets a doorbell choose its client id."""
+    template = tmp_path / "template"
+    template.write_text(private_broker._TEMPLATE.read_text().replace("use_username_as_clientid true\n", ""))
+    monkeypatch.setattr(private_broker, "_TEMPLATE", template)
+    with broker_with_clients(tmp_path / "broker") as world:
+        fill(world)
+        package = junk(7, 1)
+        fill_trust(world, {ROOT: package})
+        _reads_over_two_connections(world, package)
+
+
+def _reads_over_two_connections(world: BrokerWithClients, package: bytes) -> None:
+    clock = FastClock()
+    with digest_of(world), doorbell(world, clock, session_s=3600) as (link, custody, counter):
+        over_session: list[str] = []
+        hand_out = link._bus.next_event
+
+        def next_event(timeout_s: float) -> BusEvent | None:
+            event = hand_out(timeout_s)
+            over_session.extend([event.topic] if isinstance(event, MessageReceived) else [])
+            return event
+
+        link._bus.next_event = next_event  # type: ignore[method-assign]
+        until(lambda: is_quiet(counter), "the doorbell to have read")
+        assert counter.connections == 2
+        assert custody.heard, "there is room for one page"
+        assert 40_000 < counter.came_bytes <= BURST_BYTES + 2 * OVERHEAD_BYTES
+        clock.times = 30
+        until(lambda: custody.packages.whole(ROOT) == package, "the list")
+        until(lambda: GENUINE in custody.heard, "the next pages")
+        assert over_session == []
 
 
 @LONG

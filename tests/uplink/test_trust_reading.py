@@ -491,3 +491,12 @@ def test_pieces_that_no_index_names_fill_no_memory() -> None:
     data = package(3_000, roots=b"")
     hear(device, last, data)
     assert list(device.times) == [data], "the newest piece of a slot counts"
+
+
+def test_if_only_the_other_connection_ends_no_piece_stays_subscribed(device: Device) -> None:
+    device.broker.publish(ROOT, package(18_000))
+    device.connect()
+    device.reading.turn(device.now)
+    assert device.broker.open == {str(TrustTopic(ROOT, 0))}
+    device.reading.disconnected()
+    assert device.broker.open == set()

@@ -7,18 +7,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from agent.clients.opening import open_bytes
-from agent.core.bus import MessageReceived
+from agent.core.bus import BusConnected, LinkFault, MessageReceived
 from agent.core.consent import RequestState
 from agent.core.disclosure import check_part, read_manifest
 from agent.core.timebase import BootNs, ClockQuality, ClockReading, UtcNs
 from agent.errors import StorageError
 from agent.uplink import uplink
+from agent.uplink.cell_reading import BURST_BYTES
 from agent.uplink.uplink import Uplink
 from agent.wire import disclosures, strictjson
 from agent.wire.identities import private_key_from_seed, public_key_of
@@ -26,6 +28,7 @@ from agent.wire.messages import FootageRequest
 from agent.wire.statements import OptIn, OptOut, Scope
 from agent.wire.topics import (
     TRUST_FILTER,
+    TRUST_PIECES_FILTER,
     BulletinTopic,
     ChunkVerb,
     ReceiptTopic,
@@ -60,6 +63,13 @@ class RunningClock:
         return ClockReading(BootNs(boot_ns), UtcNs(custodians.NOW_S * 10**9), ClockQuality.SYNCED)
 
 
+class StandingClock(RunningClock):
+    """Boot time stands still."""
+
+    def now(self) -> ClockReading:
+        return ClockReading(BootNs(10**12), UtcNs(custodians.NOW_S * 10**9), ClockQuality.SYNCED)
+
+
 @dataclass
 class Link:
     """A door and its uplink, running."""
@@ -68,6 +78,7 @@ class Link:
     broker: FakeBroker
     has_session: bool = False
     bus: FakeBus = field(init=False)
+    live: FakeBus | None = field(init=False)
     uplink: Uplink = field(init=False)
     thread: threading.Thread = field(init=False)
     faults: list[BaseException] = field(default_factory=list)
@@ -77,6 +88,7 @@ class Link:
 
     def start(self) -> None:
         self.bus = FakeBus(self.broker, DEVICE)
+        self.live = FakeBus(self.broker, DEVICE) if self.has_session else None
         self.uplink = Uplink(
             self.bus,
             self.door.custodian,
@@ -85,7 +97,7 @@ class Link:
             device=DEVICE,
             cell_filter=cell_filter(cell_of(*DOOR)),
             chunk_bytes=16 << 10,
-            has_session=self.has_session,
+            live=self.live,
         )
         self.door.custodian.releases.wake_uplink = self.uplink.wake
         self.thread = threading.Thread(target=self._run, name="uplink")
@@ -109,6 +121,7 @@ class Link:
         until(lambda: not self.uplink._changed.is_set())
         turned_ns = self.uplink.turned_ns
         until(lambda: self.uplink.turned_ns > turned_ns and not self.bus._events)
+        until(lambda: self.live is None or not self.live._events)
 
     def power_cut(self, police: Asker) -> None:
         """The process is gone, everything it said is heard, and a new one starts."""
@@ -606,20 +619,91 @@ def test_the_package_of_a_root_is_read_alike_whether_the_owner_chose_it_or_not(l
         until(lambda: trust.store.bundles[samples.ROOT_KEY.id].version == 2)
 
 
-def test_a_doorbell_with_a_session_hears_a_list_of_which_its_node_retains_nothing(link: Link) -> None:
+@pytest.fixture
+def session(link: Link) -> Link:
+    """The same doorbell with a session at its broker, so with two connections."""
     link.stop()
     link.has_session = True
     link.start()
     link.turn()
+    return link
+
+
+def test_a_doorbell_with_a_session_hears_a_list_of_which_its_node_retains_nothing(session: Link) -> None:
+    link = session
     package = samples.package(custodians.bundle(2, POLICE, revoked=True))
     pieces = [(str(TrustTopic(samples.ROOT_KEY.id, slot)), each) for slot, each in enumerate(split_package(package))]
+    assert link.live is not None
     with link.broker.lock:
-        assert link.bus._filters["doorward/v1/trust/+/+"] is False, "what is retained is read piece by piece"
+        assert link.live._filters["doorward/v1/trust/+/+"] is False, "what is retained is read piece by piece"
         for topic, data in (*pieces, (str(TrustIndexTopic(samples.ROOT_KEY.id)), index_of(package))):
-            assert link.bus.hears(topic)
-            link.bus.deliver(MessageReceived(topic, data))
+            assert link.live.hears(topic)
+            link.live.deliver(MessageReceived(topic, data))
     trust = link.door.custodian.custodian_state.trust
     until(lambda: trust.store.bundles[samples.ROOT_KEY.id].version == 2)
+
+
+def test_a_session_keeps_nothing_but_requests_bulletins_and_receipts(session: Link) -> None:
+    """Lists and pages are published again and again. They would push requests out of the session's queue."""
+    assert session.live is not None
+    asked: list[str] = []
+    read = session.live.read_retained
+    session.live.read_retained = lambda topic, source="": (asked.append(topic), read(topic))  # type: ignore[method-assign, assignment, func-returns-value]
+    session.broker.kill()
+    session.broker.start()
+    cell = cell_filter(cell_of(*DOOR))
+    until(lambda: f"{cell.removesuffix('/+/+/+')}/digest/0" in asked)
+    assert session.bus._filters == {cell: False}
+    assert session.bus._reading <= {cell}
+    assert set(session.live._filters) == {TRUST_FILTER, TRUST_PIECES_FILTER}
+    asked_topic = str(custodians.topic_of(request()))
+    assert (session.bus.hears(asked_topic), session.live.hears(asked_topic)) == (True, False)
+
+
+def test_the_link_of_a_doorbell_with_a_session_is_up_if_both_connections_are(session: Link) -> None:
+    def shows(link: str) -> bool:
+        return session.uplink.status().link == link
+
+    assert session.live is not None
+    until(lambda: shows("connected"))
+    for each in (session.live, session.bus):
+        with session.broker.lock:
+            each.link_ended()
+        until(lambda: shows(LinkFault.UNREACHABLE.value))
+        assert "Start the broker" in session.uplink.status().remedy
+        assert not session.uplink._trust._up
+        with session.broker.lock:
+            each.link_made()
+        until(lambda: shows("connected"))
+        assert session.uplink._trust._up
+
+
+@pytest.mark.parametrize("is_live_first", [False, True])
+def test_what_a_session_had_kept_takes_of_what_is_read_at_the_connection(is_live_first: bool) -> None:
+    broker = FakeBroker()
+    link = Uplink(
+        FakeBus(broker, DEVICE), SimpleNamespace(on_message=lambda _topic, _data: None), None,  # type: ignore[arg-type]
+        StandingClock(), device=DEVICE, cell_filter=cell_filter(cell_of(*DOOR)), live=FakeBus(broker, DEVICE),
+    )  # fmt: skip
+    connected, topic = BusConnected(1 << 20, 16), str(RequestTopic(cell_of(*DOOR), "harbour-police", 0))
+    if is_live_first:
+        link._on_live_event(connected)
+    link._on_event(connected)
+    for _ in range(4):
+        link._on_event(MessageReceived(topic, bytes(10_000)))
+    if not is_live_first:
+        link._on_live_event(connected)
+    left_bytes = BURST_BYTES - 4 * (len(topic) + 10_000)
+    assert link._reading.room_bytes == left_bytes
+    assert link._trust._level == left_bytes
+
+
+def test_without_a_session_what_comes_takes_nothing_of_it(link: Link) -> None:
+    link.turn()
+    with link.broker.lock:
+        link.bus.deliver(MessageReceived(str(RequestTopic(cell_of(*DOOR), "harbour-police", 0)), bytes(10_000)))
+    link.turn()
+    assert link.uplink._kept_bytes == 0
 
 
 def test_what_is_listened_to_is_the_same_whomever_the_owner_trusts(link: Link, police: Asker) -> None:

@@ -29,7 +29,7 @@ from agent.ipc.protocol import (
     UplinkConfig,
 )
 from agent.ipc.rpc import Request
-from agent.mqtt import BusSettings
+from agent.mqtt import BusSettings, sessionless
 from agent.platform.supervision import SystemdNotifier
 from agent.uplink import uplink_process
 from agent.uplink.relay_connection import RelayStatus
@@ -330,14 +330,15 @@ def linked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Linked:
 
 def test_the_link_is_made_of_what_the_custodian_says_and_it_is_waited_for_as_long_as_it_takes(linked: Linked) -> None:
     assert linked.custodian.asked[0] == (GetUplinkConfig(), 10.0**9)
-    ((settings,), _) = linked.bus_class.call_args
+    settings, live = [settings for (settings,), _ in linked.bus_class.call_args_list]
     assert settings == _bus_settings(WHERE)
+    assert live == sessionless(settings), "a session has a second connection without one"
     (bus, custody, outbox, _clock), named = linked.uplink_class.call_args
     assert bus is linked.bus_class.return_value
     assert isinstance(custody, CustodianClient)
     assert isinstance(outbox, DiskOutbox)
     wanted = {"device": "ab" * 8, "cell_filter": "a/filter", "chunk_bytes": 65_536, "health": None}
-    assert named == {**wanted, "has_session": True}
+    assert named == {**wanted, "live": linked.bus_class.return_value}
 
 
 def test_a_doorbell_with_an_installer_asks_the_custodian_for_each_report(
