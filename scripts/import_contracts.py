@@ -13,6 +13,9 @@ packages count as reached too, because Python runs their `__init__.py`.
         python: threading              # the standard library
         packages: structlog            # installed libraries
 
+With `about`, only modules below these packages are listed: the desk's contract names what it may use of the agent, and
+leaves its own libraries out. `agent.clients.requester: *` allows all modules of that package.
+
 `python scripts/import_contracts.py` prints the lists for today's imports.
 Source: https://import-linter.readthedocs.io, "Custom contract types".
 """
@@ -28,7 +31,7 @@ from pathlib import Path
 from grimp import ImportGraph, build_graph
 from importlinter import Contract, ContractCheck, fields, output
 
-__all__ = ["AllowedContract", "imports_from", "names_of", "reached"]
+__all__ = ["AllowedContract", "imports_from", "names_of", "only_about", "reached", "with_wholes"]
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("agent", "desk", "firmware_bridge")
@@ -36,16 +39,18 @@ _LIBRARIES = ("python", "packages")
 
 
 class AllowedContract(Contract):
-    """Options: `source_modules` are packages or modules; `allowed` has one line for each package, as above."""
+    """Options: `source_modules` are packages or modules; `allowed` has one line for each package, as above; `about`."""
 
     type_name = "allowed"
 
     source_modules = fields.ListField(subfield=fields.StringField())
     allowed = fields.ListField(subfield=fields.StringField())
+    about = fields.ListField(subfield=fields.StringField(), required=False)
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002 (import-linter hands it in)
         importers = imports_from(graph, self.source_modules)  # type: ignore[arg-type]  # import-linter fills it in
         found, listed = reached(graph, importers), names_of(self.allowed)  # type: ignore[arg-type]
+        found = with_wholes(only_about(found, self.about or ()), listed)  # type: ignore[arg-type]
         return ContractCheck(
             kept=found == listed,
             metadata={
@@ -96,6 +101,18 @@ def names_of(lines: Iterable[str]) -> set[str]:
     return found
 
 
+def only_about(found: set[str], packages: Iterable[str]) -> set[str]:
+    """Returns the modules of `packages`, or all of them if there are none."""
+    tops = tuple(f"{package}." for package in packages)
+    return {name for name in found if f"{name}.".startswith(tops)} if tops else found
+
+
+def with_wholes(found: set[str], listed: set[str]) -> set[str]:
+    """Returns `found` with `package.*` in place of the modules of each package that is listed so."""
+    wholes = {name for name in listed if name.endswith(".*")}
+    return {next((each for each in wholes if name.startswith(each[:-1])), name) for name in found}
+
+
 def _packages_of(name: str) -> Iterable[str]:
     parts = name.split(".")
     return (".".join(parts[:count]) for count in range(1, len(parts)) if parts[0] in OURS)
@@ -135,7 +152,9 @@ def main() -> int:
     for section in settings.sections():
         if settings[section].get("type") == "allowed":
             print(f"[{section}]\nallowed =")
-            for line in _lines(reached(graph, imports_from(graph, settings[section]["source_modules"].split()))):
+            found = reached(graph, imports_from(graph, settings[section]["source_modules"].split()))
+            found = only_about(found, settings[section].get("about", "").split())
+            for line in _lines(with_wholes(found, names_of(settings[section]["allowed"].splitlines()))):
                 print(f"    {line}")
     return 0
 

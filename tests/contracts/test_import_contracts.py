@@ -70,6 +70,8 @@ PLANTS = [
     ("desk-reach", "desk/cases/views.py", "import agent.clients.owner.keys"),
     ("desk-reach", "desk/receiving/reconcile.py", "from agent.vault import reader"),
     ("desk-reach", "desk/receiving/reconcile.py", "from agent.updater import root_step"),
+    ("desk-reach", "desk/receiving/reconcile.py", NEW),
+    ("desk-reach", "desk/people/views.py", "def late():\n    import agent.cli.vault"),
     ("desk-decisions", "desk/people/roles.py", "from django.db import models"),
     ("desk-decisions", "desk/custody/audit.py", "import desk.custody.models"),
     ("desk-judges-requests", "desk/asking/live_check.py", "from django.conf import settings"),
